@@ -1,0 +1,48 @@
+"""Work beside the requests: tried until it is done, repeated, and ended with the service."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, Never
+
+import structlog
+
+from shared.backoff import backoff
+from shared.errors import Transient
+
+log = structlog.get_logger()
+
+
+async def until_done(what: str, work: Callable[[], Awaitable[None]]) -> None:
+    """Try `work` until it is done. It must be safe to repeat."""
+    for wait in backoff():
+        try:
+            return await work()
+        except Exception as error:
+            log.warning(
+                "trying again",
+                what=what,
+                error=f"{type(error).__name__}: {error}",
+                exc_info=not isinstance(error, Transient),  # one of ours says enough; a bug needs its place
+            )
+            await asyncio.sleep(wait)
+    return None
+
+
+async def every(seconds: float, what: str, work: Callable[[], Awaitable[None]]) -> Never:
+    """Do `work` now and again after each pause of `seconds`."""
+    while True:
+        await until_done(what, work)
+        await asyncio.sleep(seconds)
+
+
+@asynccontextmanager
+async def background(*works: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run `works` beside what is inside, and end them with it."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

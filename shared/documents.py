@@ -1,0 +1,101 @@
+"""Documents that people change over HTTP: decided upon purely, written whole, with the events that follow.
+
+A change reads the document, asks a pure function what it becomes and which events follow, and writes both in one
+atomic write, guarded by the version that was read. When somebody else came between, it is decided anew.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+from pydantic import BaseModel
+from pymongo.errors import DuplicateKeyError
+
+from shared.errors import StoreUnavailable
+from shared.events import Event
+from shared.mongo import Collection, Document, Mongo, Session, unavailable
+from shared.outbox import Outbox, owed
+
+T = TypeVar("T", bound=BaseModel)
+
+Decide = Callable[[T | None], tuple[T, Sequence[Event]]]
+"""From a document, or none where there is none yet, to what it becomes and the events that follow.
+
+It raises Refused when the change contradicts what is so, and returns the document as it was, with no events, when
+the change was made before: that is what makes every HTTP write safe to repeat.
+"""
+
+
+class ChangedMeanwhile(Exception):
+    """Somebody else wrote the document between our reading and our writing it."""
+
+
+@dataclass(frozen=True)
+class Documents(Generic[T]):
+    """One collection of documents of one kind; `_id` is the id that its first writer chose."""
+
+    collection: Collection
+    kind: type[T]
+    outbox: Outbox
+    clock: Callable[[], datetime]
+
+    async def get(self, document_id: UUID) -> T | None:
+        """The document, or none. Raises StoreUnavailable."""
+        with unavailable():
+            found = await self.collection.find_one({"_id": document_id})
+        return None if found is None else self.read(found)
+
+    def read(self, found: Document) -> T:
+        """The document in what the database gave."""
+        return self.kind.model_validate(found)
+
+    async def change(self, document_id: UUID, decide: Decide[T]) -> T:
+        """Decide and write until nobody came between. Raises StoreUnavailable, and what `decide` raises."""
+        while True:
+            try:
+                document, debts = await self.change_once(document_id, decide)
+            except ChangedMeanwhile:
+                continue
+            self.outbox.wrote(self.collection.name, document_id, debts)
+            return document
+
+    async def change_once(
+        self, document_id: UUID, decide: Decide[T], session: Session | None = None
+    ) -> tuple[T, list[Document]]:
+        """Decide and write once; the document and what it now owes. Raises ChangedMeanwhile and StoreUnavailable."""
+        with unavailable():
+            found = await self.collection.find_one({"_id": document_id}, session=session)
+        before = None if found is None else self.read(found)
+        document, events = decide(before)
+        if document == before and not events:
+            return document, []
+        debts = owed(events, self.clock())
+        update: dict[str, Any] = {"$set": document.model_dump(), "$inc": {"v": 1}}
+        if debts:
+            update["$push"] = {"owed": {"$each": debts}}
+        guard = {"_id": document_id, "v": found["v"] if found else {"$exists": False}}
+        try:
+            with unavailable():
+                written = await self.collection.update_one(guard, update, upsert=found is None, session=session)
+        except DuplicateKeyError:
+            raise ChangedMeanwhile from None
+        if not written.matched_count and written.upserted_id is None:
+            raise ChangedMeanwhile
+        return document, debts
+
+
+async def change_together(mongo: Mongo, changes: Sequence[tuple[Documents[Any], UUID, Decide[Any]]]) -> list[Any]:
+    """Make all `changes` or none. Raises StoreUnavailable, and what a decision raises."""
+
+    async def work(session: Session) -> list[tuple[Any, list[Document]]]:
+        return [await documents.change_once(which, decide, session) for documents, which, decide in changes]
+
+    try:
+        made = await mongo.transaction(work)
+    except ChangedMeanwhile as error:
+        raise StoreUnavailable("somebody else changed the same documents; send the request again") from error
+    for (documents, which, _), (_, debts) in zip(changes, made, strict=True):
+        documents.outbox.wrote(documents.collection.name, which, debts)
+    return [document for document, _ in made]

@@ -1,0 +1,136 @@
+"""Every fact that travels between the services, in one place.
+
+An event is named in the past tense, small, complete for who hears it, and carries no identity and no free
+text: only ids, numbers, codes and times. New fields have defaults; a new meaning is a new version beside the old.
+"""
+
+from shared.events.alerts import AlertAcknowledged, AlertRaised, AlertResolved
+from shared.events.alliance import (
+    AllianceUpdated,
+    Evidence,
+    RuptureChanged,
+    RuptureEvent,
+    RuptureRepaired,
+    RuptureRetracted,
+    RuptureSuspected,
+)
+from shared.events.feedback import (
+    Answer,
+    FeedbackAmended,
+    FeedbackLapsed,
+    FeedbackRequested,
+    FeedbackSubmitted,
+    InstrumentTotal,
+)
+from shared.events.intake import (
+    Aim,
+    ClientErased,
+    ClinicianRegistered,
+    ClinicianUpdated,
+    ConsentGiven,
+    ConsentWithdrawn,
+    EndReason,
+    RelationshipAimsUpdated,
+    RelationshipEnded,
+    RelationshipStarted,
+    TimeZone,
+)
+from shared.events.model import (
+    CaseCode,
+    Element,
+    Event,
+    Moment,
+    Rater,
+    Rating,
+    RelationshipEvent,
+    Score,
+    Severity,
+    TalkedAbout,
+    Tension,
+)
+from shared.events.sessions import (
+    SessionCancelled,
+    SessionCompleted,
+    SessionMissed,
+    SessionScheduled,
+)
+
+KINDS: tuple[type[Event], ...] = (
+    ClinicianRegistered,
+    ClinicianUpdated,
+    RelationshipStarted,
+    RelationshipAimsUpdated,
+    RelationshipEnded,
+    ConsentGiven,
+    ConsentWithdrawn,
+    ClientErased,
+    SessionScheduled,
+    SessionCompleted,
+    SessionMissed,
+    SessionCancelled,
+    FeedbackRequested,
+    FeedbackSubmitted,
+    FeedbackAmended,
+    FeedbackLapsed,
+    AllianceUpdated,
+    RuptureSuspected,
+    RuptureChanged,
+    RuptureRepaired,
+    RuptureRetracted,
+    AlertRaised,
+    AlertAcknowledged,
+    AlertResolved,
+)
+"""Every kind of event there is."""
+
+__all__ = [
+    "KINDS",
+    "Aim",
+    "AlertAcknowledged",
+    "AlertRaised",
+    "AlertResolved",
+    "AllianceUpdated",
+    "Answer",
+    "CaseCode",
+    "ClientErased",
+    "ClinicianRegistered",
+    "ClinicianUpdated",
+    "ConsentGiven",
+    "ConsentWithdrawn",
+    "Element",
+    "EndReason",
+    "Event",
+    "Evidence",
+    "FeedbackAmended",
+    "FeedbackLapsed",
+    "FeedbackRequested",
+    "FeedbackSubmitted",
+    "InstrumentTotal",
+    "Moment",
+    "Rater",
+    "Rating",
+    "RelationshipAimsUpdated",
+    "RelationshipEnded",
+    "RelationshipEvent",
+    "RelationshipStarted",
+    "RuptureChanged",
+    "RuptureEvent",
+    "RuptureRepaired",
+    "RuptureRetracted",
+    "RuptureSuspected",
+    "Score",
+    "SessionCancelled",
+    "SessionCompleted",
+    "SessionMissed",
+    "SessionScheduled",
+    "Severity",
+    "TalkedAbout",
+    "Tension",
+    "TimeZone",
+    "by_name",
+]
+
+
+def by_name(kinds: tuple[type[Event], ...]) -> dict[str, type[Event]]:
+    """The kinds by their CloudEvents type."""
+    return {kind.kind(): kind for kind in kinds}

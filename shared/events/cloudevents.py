@@ -1,0 +1,89 @@
+"""Events as CloudEvents 1.0, structured JSON: what travels on Kafka and what is owed in MongoDB."""
+
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import from_json, to_json
+
+from shared.errors import Unreadable
+from shared.events.model import Event
+
+CONTENT_TYPE = "application/cloudevents+json"
+LARGEST = 64 * 1024
+"""Bytes; more than any event of ours has. What is larger is unreadable."""
+
+_ENVELOPE = ("specversion", "id", "type", "time", "partitionkey", "data")
+
+
+def source(kind: type[Event]) -> str:
+    """Who tells events of this kind, as a CloudEvents source."""
+    return f"/attune/{kind.TOPIC.publisher}"
+
+
+def encode(event: Event) -> bytes:
+    """The event as it travels."""
+    kind = type(event)
+    data = event.model_dump(mode="json", exclude={"id", "occurred_at", "type", kind.KEY})
+    return to_json(
+        {
+            "specversion": "1.0",
+            "id": event.id,
+            "source": source(kind),
+            "type": kind.kind(),
+            "time": event.occurred_at,
+            "partitionkey": event.key,
+            "datacontenttype": "application/json",
+            "data": data,
+        }
+    )
+
+
+def decode(message: bytes | None, kinds: dict[str, type[Event]]) -> Event | None:
+    """The event in a message; none when its type is not among `kinds`, which is no error.
+
+    Raises Unreadable, with the place and the reason and never the content.
+    """
+    if message is None:
+        raise Unreadable("message: is empty")
+    if len(message) > LARGEST:
+        raise Unreadable(f"message: is larger than {LARGEST} bytes")
+    envelope = _envelope(message)
+    kind = kinds.get(envelope["type"])
+    if kind is None:
+        return None
+    try:
+        return kind.model_validate(
+            {
+                **envelope["data"],
+                "id": envelope["id"],
+                "occurred_at": envelope["time"],
+                "type": envelope["type"],
+                kind.KEY: envelope["partitionkey"],
+            }
+        )
+    except ValidationError as error:
+        raise Unreadable(_reasons(error)) from None
+
+
+def _envelope(message: bytes) -> dict[str, Any]:
+    try:
+        envelope = from_json(message)
+    except ValueError:
+        raise Unreadable("message: is not JSON") from None
+    if not isinstance(envelope, dict):
+        raise Unreadable("message: is not a JSON object")
+    if missing := [name for name in _ENVELOPE if name not in envelope]:
+        raise Unreadable(f"{', '.join(missing)}: missing, so this is no CloudEvent of ours")
+    if envelope["specversion"] != "1.0":
+        raise Unreadable("specversion: is not 1.0")
+    if not isinstance(envelope["type"], str):
+        raise Unreadable("type: is not a string")
+    if not isinstance(envelope["data"], dict):
+        raise Unreadable("data: is not a JSON object")
+    return envelope
+
+
+def _reasons(error: ValidationError) -> str:
+    """Where and why, without the values: those are somebody's answers. Only fields are named, for keys may be too."""
+    found = error.errors(include_input=False, include_url=False, include_context=False)
+    return "; ".join(f"{e['loc'][0] if e['loc'] else 'data'}: {e['msg']}" for e in found)

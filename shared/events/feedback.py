@@ -1,0 +1,75 @@
+"""What sessions tells of feedback: asked for, given, amended, or not given in time."""
+
+from typing import ClassVar, Literal, Self
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from shared.events.model import Code, Element, Moment, Rater, Rating, RelationshipEvent, TalkedAbout, Tension
+from shared.topics import FEEDBACK, Topic
+
+
+class InstrumentTotal(BaseModel):
+    """The total of a published questionnaire that the clinic holds a licence for."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    name: Code
+    total: float = Field(ge=0, le=1000, allow_inf_nan=False)
+
+
+class Answer(BaseModel):
+    """How the session felt to one of the two: ratings of the elements, or the total of an instrument, or both."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    ratings: dict[Element, Rating] = Field(default_factory=dict)
+    instrument: InstrumentTotal | None = None
+    tension: Tension | None = None
+    """Was there a moment of tension or misunderstanding between the two?"""
+    talked_about: TalkedAbout | None = None
+    """Was that moment talked about?"""
+
+    @model_validator(mode="after")
+    def _does_not_contradict_itself(self) -> Self:
+        if not self.ratings and self.instrument is None:
+            raise ValueError("holds neither a rating nor an instrument's total")
+        if self.talked_about is not None and self.tension not in ("a_little", "yes"):
+            raise ValueError("says that a tension was talked about, but not that there was one")
+        return self
+
+
+class FeedbackEvent(RelationshipEvent):
+    """Something that happened to the feedback of one of the two on one session."""
+
+    TOPIC: ClassVar[Topic] = FEEDBACK
+
+    session_id: UUID
+    rater: Rater
+
+
+class FeedbackRequested(FeedbackEvent):
+    """One of the two was asked how the session felt."""
+
+    type: Literal["clinic.feedback.requested.v1"] = "clinic.feedback.requested.v1"
+    due_at: Moment
+
+
+class FeedbackSubmitted(FeedbackEvent, Answer):
+    """One of the two said how the session felt."""
+
+    type: Literal["clinic.feedback.submitted.v1"] = "clinic.feedback.submitted.v1"
+
+
+class FeedbackAmended(FeedbackEvent, Answer):
+    """One of the two corrected what they had said; it holds the whole answer, not the difference."""
+
+    type: Literal["clinic.feedback.amended.v1"] = "clinic.feedback.amended.v1"
+    amends: UUID
+    """The id of the `FeedbackSubmitted` that is corrected."""
+
+
+class FeedbackLapsed(FeedbackEvent):
+    """One of the two was asked and did not answer in time; it occurred when the time was over."""
+
+    type: Literal["clinic.feedback.lapsed.v1"] = "clinic.feedback.lapsed.v1"

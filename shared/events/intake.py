@@ -1,0 +1,109 @@
+"""What intake tells: who works with whom, on what, and what the client agreed to."""
+
+from typing import Annotated, ClassVar, Literal
+from uuid import UUID
+
+from pydantic import Field, StringConstraints
+
+from shared.events.model import CaseCode, ClinicianEvent, RelationshipEvent
+from shared.topics import INTAKE, Topic
+
+TimeZone = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_+/-]{1,40}$")]
+"""A name of the IANA time zone database, for instance `Europe/Berlin`."""
+
+Aim = Literal[
+    "relief",
+    "coping",
+    "relationships",
+    "self_understanding",
+    "daily_life",
+    "work_or_study",
+    "loss",
+    "confidence",
+    "other",
+]
+"""What a therapy is for, as a code: the client's own words stay in the room."""
+
+EndReason = Literal["completed", "stopped_by_client", "stopped_by_clinician", "transferred", "other"]
+
+
+class ClinicianRegistered(ClinicianEvent):
+    """A clinician works at a clinic."""
+
+    TOPIC: ClassVar[Topic] = INTAKE
+
+    type: Literal["clinic.clinician.registered.v1"] = "clinic.clinician.registered.v1"
+    clinic_id: UUID
+    time_zone: TimeZone
+
+
+class ClinicianUpdated(ClinicianEvent):
+    """What is known of a clinician changed; it is told whole."""
+
+    TOPIC: ClassVar[Topic] = INTAKE
+
+    type: Literal["clinic.clinician.updated.v1"] = "clinic.clinician.updated.v1"
+    clinic_id: UUID
+    time_zone: TimeZone
+
+
+class RelationshipStarted(RelationshipEvent):
+    """A therapist and a client began to work together."""
+
+    TOPIC: ClassVar[Topic] = INTAKE
+
+    type: Literal["clinic.relationship.started.v1"] = "clinic.relationship.started.v1"
+    clinic_id: UUID
+    clinician_id: UUID
+    client_id: UUID
+    case_code: CaseCode
+    aims: tuple[Aim, ...] = Field(min_length=1)
+    cadence_days: int = Field(ge=1, le=365)
+    """How many days usually lie between two sessions."""
+    predecessor_id: UUID | None = None
+    """The client's relationship with the clinician before, after a transfer."""
+
+
+class RelationshipAimsUpdated(RelationshipEvent):
+    """The two agreed anew on what the therapy is for."""
+
+    TOPIC: ClassVar[Topic] = INTAKE
+
+    type: Literal["clinic.relationship.aims_updated.v1"] = "clinic.relationship.aims_updated.v1"
+    aims: tuple[Aim, ...] = Field(min_length=1)
+
+
+class RelationshipEnded(RelationshipEvent):
+    """The two no longer work together."""
+
+    TOPIC: ClassVar[Topic] = INTAKE
+
+    type: Literal["clinic.relationship.ended.v1"] = "clinic.relationship.ended.v1"
+    reason: EndReason
+    successor_id: UUID | None = None
+    """The client's relationship with the next clinician, after a transfer."""
+
+
+class ConsentGiven(RelationshipEvent):
+    """The client agreed to be asked about the sessions and to have the answers used."""
+
+    TOPIC: ClassVar[Topic] = INTAKE
+
+    type: Literal["clinic.consent.given.v1"] = "clinic.consent.given.v1"
+
+
+class ConsentWithdrawn(RelationshipEvent):
+    """The client no longer agrees; nobody asks and nothing is scored from then on."""
+
+    TOPIC: ClassVar[Topic] = INTAKE
+
+    type: Literal["clinic.consent.withdrawn.v1"] = "clinic.consent.withdrawn.v1"
+
+
+class ClientErased(RelationshipEvent):
+    """The client's data is to be forgotten; told once for each relationship of the client."""
+
+    TOPIC: ClassVar[Topic] = INTAKE
+
+    type: Literal["clinic.client.erased.v1"] = "clinic.client.erased.v1"
+    client_id: UUID

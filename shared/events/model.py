@@ -1,0 +1,81 @@
+"""What every event has in common, and the words that events are made of."""
+
+from datetime import UTC, datetime
+from typing import Annotated, ClassVar, Literal
+from uuid import UUID, uuid5
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+
+from shared.topics import Topic
+
+
+def _to_the_millisecond(moment: datetime) -> datetime:
+    moment = moment.astimezone(UTC)
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_to_the_millisecond)]
+"""A time with its zone, kept in UTC and to the millisecond: as fine as MongoDB keeps it."""
+
+Rating = Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)]
+"""How one element felt, from 0 (not at all) to 10 (fully)."""
+
+Score = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
+"""Strength of the working relationship, from 0 to 100."""
+
+CaseCode = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9][A-Z0-9-]{1,15}$")]
+"""The pseudonym a clinic chose for a client; capitals, digits and hyphens only, so that no name fits by accident."""
+
+Code = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
+"""A word out of a list, never a sentence."""
+
+Element = Literal["trust", "respect", "collaboration", "non_judgment", "guidance", "common_aim", "commitment", "fit"]
+Rater = Literal["client", "clinician"]
+Tension = Literal["none", "a_little", "yes"]
+TalkedAbout = Literal["not", "partly", "yes"]
+Severity = Literal["watch", "concern", "urgent"]
+
+
+class Event(BaseModel):
+    """Something that happened, told once and kept for good."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    TOPIC: ClassVar[Topic]
+    KEY: ClassVar[str]
+    """The field whose value keys the event: events of one key are told in order."""
+
+    id: UUID
+    occurred_at: Moment
+
+    @property
+    def key(self) -> UUID:
+        """What the event is about; events about the same are in the same partition."""
+        key: UUID = getattr(self, self.KEY)
+        return key
+
+    @classmethod
+    def kind(cls) -> str:
+        """The CloudEvents type, for instance `clinic.session.completed.v1`."""
+        kind: str = cls.model_fields["type"].default
+        return kind
+
+    def follow(self, name: str) -> UUID:
+        """The id of what follows from this event: done twice, it is the same."""
+        return uuid5(self.id, name)
+
+
+class RelationshipEvent(Event):
+    """Something that happened in one relationship between a therapist and a client."""
+
+    KEY: ClassVar[str] = "relationship_id"
+
+    relationship_id: UUID
+
+
+class ClinicianEvent(Event):
+    """Something that happened to one clinician."""
+
+    KEY: ClassVar[str] = "clinician_id"
+
+    clinician_id: UUID

@@ -1,0 +1,48 @@
+"""What sessions tells of appointments and what became of them."""
+
+from typing import ClassVar, Literal
+from uuid import UUID
+
+from pydantic import Field
+
+from shared.events.model import Moment, RelationshipEvent
+from shared.topics import SESSIONS, Topic
+
+
+class SessionEvent(RelationshipEvent):
+    """Something that happened to one session."""
+
+    TOPIC: ClassVar[Topic] = SESSIONS
+
+    session_id: UUID
+
+
+class SessionScheduled(SessionEvent):
+    """The two have an appointment, or it was moved to another time."""
+
+    type: Literal["clinic.session.scheduled.v1"] = "clinic.session.scheduled.v1"
+    starts_at: Moment
+    minutes: int = Field(ge=5, le=480)
+
+
+class SessionCompleted(SessionEvent):
+    """The session was held; it occurred when it ended."""
+
+    type: Literal["clinic.session.completed.v1"] = "clinic.session.completed.v1"
+    minutes: int = Field(ge=1, le=480)
+    planned_minutes: int = Field(ge=5, le=480)
+
+
+class SessionMissed(SessionEvent):
+    """The client did not come and did not say so; it occurred when the session would have begun."""
+
+    type: Literal["clinic.session.missed.v1"] = "clinic.session.missed.v1"
+
+
+class SessionCancelled(SessionEvent):
+    """The session was called off; it occurred when it was called off."""
+
+    type: Literal["clinic.session.cancelled.v1"] = "clinic.session.cancelled.v1"
+    by: Literal["client", "clinician", "clinic"]
+    notice_hours: float = Field(ge=0, le=24 * 365)
+    """How long before its beginning; 0 when at or after it."""

@@ -1,0 +1,34 @@
+"""Whether the service lives, whether it can do its work now, and its numbers."""
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from fastapi import FastAPI, Response
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+Check = Callable[[], Awaitable[bool]]
+
+
+def answer_health(
+    app: FastAPI, *, alive: Callable[[], bool], ready: Mapping[str, Check], registry: CollectorRegistry
+) -> None:
+    """Add `/health/live`, `/health/ready` and `/metrics`.
+
+    Not alive means that only a restart helps; not ready means to wait: nothing is lost meanwhile.
+    """
+
+    @app.get("/health/live", tags=["operations"])
+    async def live() -> JSONResponse:
+        """Whether a restart would help."""
+        return JSONResponse({"alive": alive()}, 200 if alive() else 503)
+
+    @app.get("/health/ready", tags=["operations"])
+    async def is_ready() -> JSONResponse:
+        """Whether everything it needs is there."""
+        found = {name: await check() for name, check in ready.items()}
+        return JSONResponse(found, 200 if all(found.values()) else 503)
+
+    @app.get("/metrics", tags=["operations"])
+    async def metrics() -> Response:
+        """The numbers, for Prometheus."""
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)

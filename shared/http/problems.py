@@ -1,0 +1,110 @@
+"""HTTP errors as problem details (RFC 9457): what was wrong, where, and what to do."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from shared.errors import Refused, Transient, Unknown
+
+log = structlog.get_logger()
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class Wrong(BaseModel):
+    """One thing that was wrong with a request."""
+
+    pointer: str
+    """Where, as a JSON pointer into the request's `body`, `query` or `path`."""
+    detail: str
+
+
+class ProblemDetails(BaseModel):
+    """An error, as RFC 9457 has it."""
+
+    type: str
+    """Identifies the kind of problem; the same for every occurrence."""
+    title: str
+    status: int
+    detail: str
+    errors: list[Wrong] = []
+
+
+class Problem(Exception):
+    """Answers a request with problem details. `kind` is a short name, for instance `unknown-relationship`."""
+
+    def __init__(self, status: int, kind: str, title: str, detail: str, errors: Sequence[Wrong] = ()) -> None:
+        super().__init__(f"{kind}: {detail}")
+        self.details = ProblemDetails(
+            type=f"urn:attune:problem:{kind}", title=title, status=status, detail=detail, errors=list(errors)
+        )
+
+
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    "4XX": {
+        "model": ProblemDetails,
+        "description": "The request cannot be done as it is.",
+        "content": {MEDIA_TYPE: {}},
+    },
+    "5XX": {"model": ProblemDetails, "description": "Try again later.", "content": {MEDIA_TYPE: {}}},
+}
+
+
+def answer_with_problems(app: FastAPI) -> None:
+    """Have every error of `app` answered with problem details."""
+
+    @app.exception_handler(Problem)
+    async def problem(_request: Request, error: Problem) -> JSONResponse:
+        return _answer(error.details)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
+        wrong = [Wrong(pointer="/" + "/".join(map(str, e["loc"])), detail=e["msg"]) for e in error.errors()]
+        return _answer(
+            ProblemDetails(
+                type="urn:attune:problem:invalid-request",
+                title="The request is not valid",
+                status=422,
+                detail="; ".join(f"{w.pointer}: {w.detail}" for w in wrong),
+                errors=wrong,
+            )
+        )
+
+    @app.exception_handler(Refused)
+    async def refused(_request: Request, error: Refused) -> JSONResponse:
+        status, title = (404, "Not known here") if isinstance(error, Unknown) else (409, "Not possible as things are")
+        return _answer(
+            ProblemDetails(type=f"urn:attune:problem:{error.kind}", title=title, status=status, detail=str(error))
+        )
+
+    @app.exception_handler(HTTPException)
+    async def http(_request: Request, error: HTTPException) -> JSONResponse:
+        return _answer(
+            ProblemDetails(
+                type="about:blank", title=str(error.detail), status=error.status_code, detail=str(error.detail)
+            ),
+            dict(error.headers or {}),
+        )
+
+    @app.exception_handler(Transient)
+    async def unavailable(_request: Request, error: Transient) -> JSONResponse:
+        log.warning("could not answer", reason=str(error))
+        return _answer(
+            ProblemDetails(
+                type="urn:attune:problem:unavailable",
+                title="Not possible just now",
+                status=503,
+                detail="Something we depend on does not answer. Nothing is lost; send the same request again.",
+            ),
+            {"Retry-After": "2"},
+        )
+
+
+def _answer(details: ProblemDetails, headers: dict[str, str] | None = None) -> JSONResponse:
+    return JSONResponse(details.model_dump(), details.status, headers, media_type=MEDIA_TYPE)

@@ -1,0 +1,29 @@
+"""Serving HTTP: the socket first, so that a port in use is one clear line."""
+
+import socket
+import sys
+
+import uvicorn
+from fastapi import FastAPI
+
+from shared.settings import ServiceSettings
+
+DRAIN_SECONDS = 5
+"""How long requests in hand may take after SIGTERM; open event streams are cut then."""
+
+
+def serve(app: FastAPI, settings: ServiceSettings) -> None:
+    """Serve `app` until SIGTERM or SIGINT, then finish what is in hand."""
+    try:
+        listening = socket.create_server((settings.http_host, settings.http_port), backlog=2048)
+    except OSError as error:
+        where = f"{settings.http_host}:{settings.http_port}"
+        sys.exit(f"http: cannot listen on {where}: {error.strerror}; choose another HTTP_PORT")
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+    )
+    uvicorn.Server(config).run(sockets=[listening])

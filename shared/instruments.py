@@ -1,0 +1,37 @@
+"""Published questionnaires that a clinic with a licence can send totals of.
+
+Only their names, ranges and cut-offs are here; their item texts are copyrighted and are not.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Instrument:
+    """A questionnaire about the working alliance whose total is higher when the alliance is stronger."""
+
+    name: str
+    lowest: float
+    highest: float
+    cut_off: float | None = None
+    """Totals below it are usually taken as a reason to talk about the alliance."""
+
+    def score(self, total: float) -> float:
+        """The total as a score from 0 to 100."""
+        return 100 * (total - self.lowest) / (self.highest - self.lowest)
+
+    def holds(self, total: float) -> bool:
+        """Whether the total lies in the instrument's range."""
+        return self.lowest <= total <= self.highest
+
+
+INSTRUMENTS = {
+    instrument.name: instrument
+    for instrument in (
+        Instrument("srs", 0, 40, cut_off=36),  # Session Rating Scale: four items of 0 to 10
+        Instrument("gsrs", 0, 40, cut_off=36),  # Group Session Rating Scale
+        Instrument("wai-sr", 12, 60),  # Working Alliance Inventory, short revised: twelve items of 1 to 5
+        Instrument("wai-12", 12, 84),  # Working Alliance Inventory, short: twelve items of 1 to 7
+        Instrument("arm-5", 5, 35),  # Agnew Relationship Measure: five items of 1 to 7
+    )
+}

@@ -1,0 +1,96 @@
+"""A service's connection to Kafka: what it hears, what it tells, and whether both work."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+
+import structlog
+
+from shared.backoff import backoff
+from shared.errors import BrokerUnavailable
+from shared.events import Event
+from shared.kafka.consumer import Batch, Consumer
+from shared.kafka.metrics import KafkaMetrics
+from shared.kafka.producer import Producer
+from shared.kafka.topics import missing
+from shared.topics import Topic, dead_letters
+
+log = structlog.get_logger()
+
+
+class Kafka:
+    """The one way to hear and to tell."""
+
+    def __init__(
+        self, servers: str, service: str, metrics: KafkaMetrics, clock: Callable[[], datetime], batch_size: int = 1000
+    ) -> None:
+        self._servers = servers
+        self._service = service
+        self._metrics = metrics
+        self._clock = clock
+        self._batch_size = batch_size
+        self._producer = Producer(servers, f"attune-{service}")
+        self._consumer: Consumer | None = None
+        self._needs: list[Topic] = []
+        self._connected = False
+
+    def hear(self, *topics: Topic, kinds: tuple[type[Event], ...], batch: Batch) -> None:
+        """From the start on, give `batch` what is told of `kinds` on `topics`; it must be safe to repeat."""
+        self._needs += [*topics, dead_letters(self._service)]
+        self._consumer = Consumer(
+            self._servers,
+            self._service,
+            topics,
+            kinds,
+            batch,
+            self._producer,
+            self._metrics,
+            self._clock,
+            self._batch_size,
+        )
+
+    async def tell(self, events: Sequence[Event]) -> None:
+        """Publish and wait for the acknowledgement. Raises BrokerUnavailable; safe to repeat."""
+        await self._producer.tell(events)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Connected, or trying to be: a service whose broker is away still answers its users."""
+        connecting = asyncio.create_task(self._connect())
+        try:
+            yield
+        finally:
+            connecting.cancel()
+            await asyncio.gather(connecting, return_exceptions=True)
+            if self._consumer is not None:
+                await self._consumer.stop()
+            await self._producer.stop()
+
+    def alive(self) -> bool:
+        """False when the consumer has ended and only a restart can help."""
+        return self._consumer is None or self._consumer.alive()
+
+    def ready(self) -> bool:
+        """Whether Kafka was reached, its topics exist, and we are a member of the group."""
+        return self._connected and (self._consumer is None or self._consumer.assigned())
+
+    async def _connect(self) -> None:
+        for wait in backoff():
+            try:
+                await self._try_to_connect()
+            except BrokerUnavailable as error:
+                log.warning("Kafka is not usable yet", reason=str(error))
+                await asyncio.sleep(wait)
+            else:
+                self._connected = True
+                self._metrics.connected.set(1)
+                log.info("connected to Kafka")
+                return
+
+    async def _try_to_connect(self) -> None:
+        if absent := await missing(self._servers, self._needs):
+            raise BrokerUnavailable(f"topics missing: {', '.join(absent)}; create them: python -m shared.kafka.topics")
+        await self._producer.start()
+        if self._consumer is not None:
+            await self._consumer.start()

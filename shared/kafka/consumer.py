@@ -1,0 +1,238 @@
+"""Consuming: a batch per poll, committed only when everything that follows from it is done.
+
+A batch whose work fails is tried again, in order, for as long as it takes; a message that nobody can read is
+set aside and the rest goes on; when nothing can be read, consuming stops, because then the deployment is wrong.
+"""
+
+import asyncio
+import dataclasses
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+from aiokafka import ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.errors import KafkaError
+from faststream import AckPolicy
+from faststream.exceptions import StopConsume
+from faststream.kafka import KafkaBroker, KafkaMessage
+
+from shared.backoff import backoff
+from shared.errors import BrokerUnavailable, DeploymentBroken, Transient, Unreadable
+from shared.events import Event, by_name
+from shared.events.cloudevents import decode
+from shared.kafka.dead_letters import DeadLetter, to_message
+from shared.kafka.metrics import KafkaMetrics
+from shared.kafka.producer import Producer
+from shared.topics import Topic
+
+log = structlog.get_logger()
+
+Batch = Callable[[Sequence[Event]], Awaitable[None]]
+
+POLL_WAIT_MS = 20
+"""Milliseconds the poll loop rests when nothing came: half of it is the latency that it adds."""
+SESSION_TIMEOUT_MS = 15_000
+HEARTBEAT_MS = 3_000
+# A partition changes hands only after the batch in hand is done: tries < drain < rebalance time-out < grace period.
+TRIES_SECONDS = 20.0
+DRAIN_SECONDS = 25.0
+REBALANCE_TIMEOUT_MS = 30_000
+
+AHEAD = timedelta(days=1)
+"""How far ahead of our clock an event may have occurred; beyond that its sender's clock is wrong."""
+UNREADABLE_IN_A_ROW = 200
+"""As many messages without one that can be read mean that the deployment is broken, not the messages."""
+
+
+class Consumer:
+    """Hears topics as one member of the consumer group that bears its service's name."""
+
+    def __init__(
+        self,
+        servers: str,
+        group: str,
+        topics: Sequence[Topic],
+        kinds: tuple[type[Event], ...],
+        batch: Batch,
+        producer: Producer,
+        metrics: KafkaMetrics,
+        clock: Callable[[], datetime],
+        batch_size: int,
+    ) -> None:
+        self._servers = servers
+        self._group = group
+        self._topics = topics
+        self._kinds = by_name(kinds)
+        self._batch = batch
+        self._producer = producer
+        self._metrics = metrics
+        self._clock = clock
+        self._batch_size = batch_size
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._stopping = False
+        self._unreadable_in_a_row = 0
+        self._broker: KafkaBroker | None = None
+        self._subscriber: Any = None
+
+    async def start(self) -> None:
+        """Join the group. Raises BrokerUnavailable."""
+        broker = KafkaBroker(
+            self._servers,
+            client_id=f"attune-{self._group}",
+            consumer_only=True,
+            ack_policy=AckPolicy.NACK_ON_ERROR,
+            allow_auto_create_topics=False,
+            graceful_timeout=DRAIN_SECONDS,
+            logger=None,
+        )
+        self._subscriber = broker.subscriber(
+            *(topic.name for topic in self._topics),
+            group_id=self._group,
+            batch=True,
+            max_records=self._batch_size,
+            batch_timeout_ms=POLL_WAIT_MS,
+            auto_offset_reset="earliest",
+            parser=_parse_unharmed,
+            decoder=_leave_undecoded,
+            listener=_DrainBeforeRevoke(self._idle),
+            partition_assignment_strategy=[RangePartitionAssignor],
+            session_timeout_ms=SESSION_TIMEOUT_MS,
+            heartbeat_interval_ms=HEARTBEAT_MS,
+            rebalance_timeout_ms=REBALANCE_TIMEOUT_MS,
+        )
+        self._subscriber(self._handle)
+        try:
+            await broker.start()
+        except (KafkaError, OSError) as error:
+            await broker.stop()
+            raise BrokerUnavailable(str(error)) from error
+        self._broker = broker
+
+    async def stop(self) -> None:
+        """Finish the batch in hand, commit, and leave the group."""
+        self._stopping = True
+        if self._broker is not None:
+            await self._broker.stop()
+
+    def alive(self) -> bool:
+        """Whether messages are still being taken: a consumer whose loop has ended looks healthy from outside."""
+        return self._broker is None or bool(
+            self._subscriber.running and self._subscriber.consumer and not all(t.done() for t in self._subscriber.tasks)
+        )
+
+    def assigned(self) -> bool:
+        """Whether the group has given us our share; it may be none when there are more of us than partitions."""
+        consumer = self._subscriber.consumer if self._subscriber else None
+        return consumer is not None and not consumer._coordinator._rejoin_needed_fut.done()
+
+    async def _handle(self, message: KafkaMessage) -> None:
+        self._idle.clear()
+        try:
+            await self._take(message.raw_message)
+            await message.ack()  # here, so that a failed commit is an error and not a line in the log
+        except asyncio.CancelledError as cancelled:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            # One that nobody asked for would end the consumer without a word.
+            raise RuntimeError("stray cancellation while handling a batch") from cancelled
+        except DeploymentBroken as broken:
+            log.critical("consuming stopped", reason=str(broken))
+            raise StopConsume from broken
+        finally:
+            self._idle.set()
+
+    async def _take(self, records: Sequence[ConsumerRecord]) -> None:
+        started = time.perf_counter()
+        events, letters = self._read(records)
+        self._refuse_a_broken_deployment(len(events), letters)
+        if events:
+            await self._until_done(lambda: self._batch(events))
+        if letters:
+            await self._until_done(lambda: self._set_aside(letters))
+        self._metrics.took(len(records), time.perf_counter() - started)
+
+    def _read(self, records: Sequence[ConsumerRecord]) -> tuple[list[Event], list[DeadLetter]]:
+        events: list[Event] = []
+        letters: list[DeadLetter] = []
+        latest = self._clock() + AHEAD
+        for record in records:
+            try:
+                event = decode(record.value, self._kinds)
+                if event is None:
+                    self._metrics.skipped(record.topic)
+                elif event.occurred_at > latest:
+                    raise Unreadable("time: lies in the future")
+                else:
+                    events.append(event)
+            except Unreadable as error:
+                letters.append(DeadLetter(record, error))
+        return events, letters
+
+    def _refuse_a_broken_deployment(self, readable: int, letters: Sequence[DeadLetter]) -> None:
+        self._unreadable_in_a_row = 0 if readable else self._unreadable_in_a_row + len(letters)
+        if self._unreadable_in_a_row > UNREADABLE_IN_A_ROW:
+            raise DeploymentBroken(
+                f"{self._unreadable_in_a_row} messages in a row are unreadable, "
+                f"the last at {letters[-1].origin}: {letters[-1].error}"
+            )
+
+    async def _set_aside(self, letters: Sequence[DeadLetter]) -> None:
+        now = self._clock()
+        await self._producer.send([to_message(letter, self._group, now) for letter in letters])
+        for letter in letters:
+            self._metrics.set_aside(letter.record.topic)
+            log.error("set aside", origin=letter.origin, error=str(letter.error))
+
+    async def _until_done(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Try until it is done; after a while give the batch back, so that the group knows we are alive."""
+        give_back = time.monotonic() + TRIES_SECONDS
+        for wait in backoff():
+            try:
+                return await work()
+            except Exception as error:
+                self._metrics.tried_again(type(error).__name__)
+                log.warning(
+                    "batch failed, trying again",
+                    error=f"{type(error).__name__}: {error}",
+                    exc_info=not isinstance(error, Transient),  # one of ours says enough; a bug needs its place
+                )
+                if self._stopping or time.monotonic() + wait > give_back:
+                    raise
+                await asyncio.sleep(wait)
+        return None
+
+
+class _DrainBeforeRevoke(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Holds a rebalance until the batch in hand is committed, so that nobody else begins it meanwhile."""
+
+    def __init__(self, idle: asyncio.Event) -> None:
+        self._idle = idle
+
+    async def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
+        try:
+            await asyncio.wait_for(self._idle.wait(), DRAIN_SECONDS)
+        except TimeoutError:
+            log.warning("gave partitions up with a batch in hand", partitions=len(revoked))
+
+    async def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
+        log.info("partitions assigned", partitions=sorted(f"{p.topic}/{p.partition}" for p in assigned))
+
+
+async def _parse_unharmed(records: Sequence[ConsumerRecord], parse: Any) -> Any:
+    """A header that is not UTF-8, or has no value, would make faststream drop the whole batch."""
+    return await parse(tuple(map(_with_readable_headers, records)))
+
+
+def _with_readable_headers(record: ConsumerRecord) -> ConsumerRecord:
+    headers = tuple((name, (value or b"").decode("utf-8", "replace").encode()) for name, value in record.headers)
+    return record if headers == tuple(record.headers) else dataclasses.replace(record, headers=headers)
+
+
+async def _leave_undecoded(message: KafkaMessage) -> Any:
+    """Decoded one by one in the handler, so that one bad message does not fail its batch."""
+    return message.body

@@ -1,0 +1,49 @@
+"""What is counted of Kafka, the same in every service."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+
+class KafkaMetrics:
+    """Consuming and publishing, in numbers."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._batches = Histogram(
+            "attune_batch_seconds",
+            "Time from a batch's arrival to the moment its offsets may be committed.",
+            registry=registry,
+        )
+        self._records = Counter("attune_messages", "Messages taken from Kafka, readable or not.", registry=registry)
+        self._skipped = Counter(
+            "attune_messages_skipped",
+            "Messages of a type that this service does not hear.",
+            ["topic"],
+            registry=registry,
+        )
+        self._set_aside = Counter(
+            "attune_dead_letters",
+            "Messages set aside on the dead-letter topic because nobody can read them.",
+            ["topic"],
+            registry=registry,
+        )
+        self._tries = Counter(
+            "attune_batch_retries",
+            "Batches that failed and were tried again, by the name of the error.",
+            ["error"],
+            registry=registry,
+        )
+        self.connected = Gauge(
+            "attune_kafka_connected", "1 once Kafka has been reached and its topics found.", registry=registry
+        )
+
+    def took(self, records: int, seconds: float) -> None:
+        self._records.inc(records)
+        self._batches.observe(seconds)
+
+    def skipped(self, topic: str) -> None:
+        self._skipped.labels(topic).inc()
+
+    def set_aside(self, topic: str) -> None:
+        self._set_aside.labels(topic).inc()
+
+    def tried_again(self, error: str) -> None:
+        self._tries.labels(error).inc()

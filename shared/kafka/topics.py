@@ -1,0 +1,80 @@
+"""Creates the topics: a deliberate step, done once or as often as you like (`python -m shared.kafka.topics`)."""
+
+import asyncio
+import sys
+from collections.abc import Sequence
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from pydantic import Field
+from pydantic_settings import BaseSettings
+
+from shared.errors import BrokerUnavailable
+from shared.settings import load
+from shared.topics import ALL, Topic
+
+
+class TopicSettings(BaseSettings):
+    """How the topics are laid out. The partitions of an existing topic are never changed."""
+
+    kafka_bootstrap_servers: str = Field(min_length=1)
+    kafka_partitions: int = Field(default=12, ge=1, le=1000)
+    """The same for all topics, so that a relationship has the same partition in each; no more members than this."""
+    kafka_replication: int = Field(default=1, ge=1, le=9)
+    kafka_min_insync_replicas: int = Field(default=1, ge=1, le=9)
+
+
+async def missing(servers: str, topics: Sequence[Topic]) -> list[str]:
+    """Those of `topics` that do not exist. Raises BrokerUnavailable."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
+    try:
+        await admin.start()
+        there = set(await admin.list_topics())
+        return sorted({topic.name for topic in topics} - there)
+    except (KafkaError, OSError) as error:
+        raise BrokerUnavailable(str(error)) from error
+    finally:
+        await admin.close()
+
+
+async def create(settings: TopicSettings) -> list[str]:
+    """Create what is missing, and say what was. Raises BrokerUnavailable."""
+    names = await missing(settings.kafka_bootstrap_servers, ALL)
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers)
+    try:
+        await admin.start()
+        answer = await admin.create_topics([_new(name, settings) for name in names])
+        for name, code, *_ in answer.topic_errors:
+            if code and for_code(code) is not TopicAlreadyExistsError:
+                raise BrokerUnavailable(f"could not create {name}: {for_code(code).__name__}")
+        return names
+    except (KafkaError, OSError) as error:
+        raise BrokerUnavailable(str(error)) from error
+    finally:
+        await admin.close()
+
+
+def _new(name: str, settings: TopicSettings) -> NewTopic:
+    return NewTopic(
+        name,
+        num_partitions=settings.kafka_partitions,
+        replication_factor=settings.kafka_replication,
+        topic_configs={
+            "retention.ms": "-1",  # the record from which everything else can be rebuilt
+            "cleanup.policy": "delete",
+            "min.insync.replicas": str(settings.kafka_min_insync_replicas),
+        },
+    )
+
+
+def main() -> None:
+    settings = load(TopicSettings)
+    try:
+        created = asyncio.run(create(settings))
+    except BrokerUnavailable as error:
+        sys.exit(f"topics: Kafka at {settings.kafka_bootstrap_servers} does not answer: {error}")
+    print(f"topics: created {', '.join(created)}" if created else "topics: all there")  # noqa: T201 - a command
+
+
+if __name__ == "__main__":
+    main()

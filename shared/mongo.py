@@ -1,0 +1,125 @@
+"""Reaching MongoDB: the only place that makes a client, and that knows which driver is in use.
+
+Motor and PyMongo's own asyncio API differ in a few calls; those are made here, once, and everything else keeps
+to what both offer (docs/adr/0004-mongodb-driver.md).
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Literal, TypeVar, cast
+
+from motor.motor_asyncio import AsyncIOMotorClient
+from pymongo import AsyncMongoClient, ReadPreference, WriteConcern
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import (
+    AutoReconnect,
+    BulkWriteError,
+    ConnectionFailure,
+    ExecutionTimeout,
+    PyMongoError,
+    WriteConcernError,
+    WTimeoutError,
+)
+from pymongo.read_concern import ReadConcern
+
+from shared.errors import StoreUnavailable
+
+Document = dict[str, Any]
+Collection = AsyncCollection[Document]
+Session = AsyncClientSession
+Result = TypeVar("Result")
+
+ANSWER_WITHIN_MS = 5_000
+"""Milliseconds after which a silent database counts as away."""
+DUPLICATE_KEY = 11_000
+
+
+class Mongo:
+    """One service's own database; no other service reads it."""
+
+    def __init__(self, uri: str, database: str, driver: Literal["motor", "pymongo"] = "motor") -> None:
+        kind: Any = AsyncIOMotorClient if driver == "motor" else AsyncMongoClient
+        self._driver = driver
+        self._client = kind(
+            uri,
+            uuidRepresentation="standard",
+            tz_aware=True,
+            serverSelectionTimeoutMS=ANSWER_WITHIN_MS,
+            connectTimeoutMS=ANSWER_WITHIN_MS,
+            socketTimeoutMS=4 * ANSWER_WITHIN_MS,
+        )
+        self.database = cast(
+            "AsyncDatabase[Document]",
+            self._client.get_database(
+                database,
+                # A write that was acknowledged survives the loss of any one member.
+                write_concern=WriteConcern(w="majority", j=True),
+                read_concern=ReadConcern("majority"),
+                read_preference=ReadPreference.PRIMARY,
+            ),
+        )
+
+    def __getitem__(self, collection: str) -> Collection:
+        return self.database[collection]
+
+    async def answers(self) -> bool:
+        """Whether the database can be written to now."""
+        try:
+            hello = await self._client.admin.command("hello")
+        except PyMongoError:
+            return False
+        return bool(hello.get("isWritablePrimary"))
+
+    async def transaction(self, work: Callable[[Session], Awaitable[Result]]) -> Result:
+        """Do all of `work`'s writes or none; it may be called again. Raises StoreUnavailable."""
+        started = self._client.start_session()
+        with unavailable():
+            async with await started if self._driver == "motor" else started as session:
+                return cast("Result", await session.with_transaction(work))
+
+    @asynccontextmanager
+    async def watch(self, collection: str, pipeline: Sequence[Document] = ()) -> AsyncIterator[Any]:
+        """What changes in `collection`, as it changes. Raises StoreUnavailable."""
+        opened: Any = self[collection].watch(list(pipeline), full_document="updateLookup")
+        with unavailable():
+            async with opened if self._driver == "motor" else await opened as changes:
+                yield changes
+
+    async def close(self) -> None:
+        closing = self._client.close()
+        if closing is not None:
+            await closing
+
+
+@contextmanager
+def unavailable() -> Iterator[None]:
+    """Turns the driver's ways of saying that the database is away into the one that we know."""
+    try:
+        yield
+    except (AutoReconnect, ConnectionFailure, ExecutionTimeout, WTimeoutError, WriteConcernError) as error:
+        raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
+    except PyMongoError as error:
+        if error.has_error_label("TransientTransactionError") or error.has_error_label("RetryableWriteError"):
+            raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
+        raise
+
+
+async def insert_new(collection: Collection, documents: Sequence[Document]) -> None:
+    """Insert each document whose `_id` is not there yet. Raises StoreUnavailable; safe to repeat."""
+    if not documents:
+        return
+    try:
+        with unavailable():
+            await collection.insert_many(documents, ordered=False)
+    except BulkWriteError as error:
+        if other_than_duplicates(error):
+            raise
+
+
+def other_than_duplicates(error: BulkWriteError) -> bool:
+    """Whether a bulk write failed for more than documents that were there already."""
+    details = error.details or {}
+    failed = {write["code"] for write in details.get("writeErrors", ())}
+    return bool(failed - {DUPLICATE_KEY} or details.get("writeConcernErrors"))

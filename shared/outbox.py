@@ -1,0 +1,113 @@
+"""The embedded outbox: a write that has no Kafka offset to hold back keeps the events it owes in its own document.
+
+A document is written together with its `owed` events, in one atomic write. They are published at once and then
+taken off the document; what a crash left owed is found at the start and every few seconds. An event may so be
+published twice, under the same id, and never not at all.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter
+from pymongo import UpdateOne
+
+from shared.background import background, every, until_done
+from shared.events import KINDS, Event, by_name
+from shared.events.cloudevents import decode, encode
+from shared.kafka import Kafka
+from shared.mongo import Collection, Document, unavailable
+
+AT_ONCE = 500
+"""The most documents whose events are published together."""
+LOOK_EVERY = 5.0
+"""Seconds between two looks for what a crash left owed."""
+LEFT_OWED_AFTER = timedelta(seconds=5)
+"""What is owed for longer is no longer in somebody's hands."""
+
+_KINDS = by_name(KINDS)
+
+
+def owed(events: Sequence[Event], now: datetime) -> list[Document]:
+    """What a document holds under `owed` for `events`; add it in the same write as what they follow from."""
+    return [{"id": event.id, "event": encode(event).decode(), "since": now} for event in events]
+
+
+class Outbox:
+    """Publishes what the documents of some collections owe, each in the order in which it came to be owed."""
+
+    def __init__(
+        self,
+        kafka: Kafka,
+        collections: Sequence[Collection],
+        registry: CollectorRegistry,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._kafka = kafka
+        self._clock = clock
+        self._collections = {collection.name: collection for collection in collections}
+        self._written: asyncio.Queue[tuple[str, Any, list[Document]]] = asyncio.Queue()
+        self._told = Counter(
+            "attune_owed_events_published",
+            "Events published that an HTTP write or a timer owed; `found` counts those a crash left behind.",
+            ["how"],
+            registry=registry,
+        )
+
+    def wrote(self, collection: str, document_id: Any, debts: list[Document]) -> None:
+        """Say that a document has just been written with `debts`; they are published right away."""
+        if debts:
+            self._written.put_nowait((collection, document_id, debts))
+
+    def running(self) -> AbstractAsyncContextManager[None]:
+        """Publishing what is written, and finding what a crash left owed."""
+        return background(self._publish_written(), self._publish_left_owed())
+
+    async def _publish_written(self) -> None:
+        while True:
+            batch = [await self._written.get()]
+            while not self._written.empty() and len(batch) < AT_ONCE:
+                batch.append(self._written.get_nowait())
+            await until_done("publish owed events", partial(self._publish, batch, "at once"))
+
+    async def _publish_left_owed(self) -> None:
+        await until_done("make owed events findable", self._make_findable)
+        await every(LOOK_EVERY, "publish events left owed", self._publish_found)
+
+    async def _make_findable(self) -> None:
+        for collection in self._collections.values():
+            with unavailable():
+                await collection.create_index("owed.since", name="owed", sparse=True)
+
+    async def _publish_found(self) -> None:
+        for name, collection in self._collections.items():
+            while batch := await self._left_owed(name, collection):
+                await self._publish(batch, "found")
+
+    async def _left_owed(self, name: str, collection: Collection) -> list[tuple[str, Any, list[Document]]]:
+        before = self._clock() - LEFT_OWED_AFTER
+        with unavailable():
+            found = (
+                await collection.find({"owed.since": {"$lt": before}}, {"owed": 1})
+                .sort("owed.since", 1)
+                .limit(AT_ONCE)
+                .to_list(AT_ONCE)
+            )
+        return [(name, document["_id"], document["owed"]) for document in found]
+
+    async def _publish(self, batch: list[tuple[str, Any, list[Document]]], how: str) -> None:
+        events = [decode(debt["event"].encode(), _KINDS) for _, _, debts in batch for debt in debts]
+        await self._kafka.tell([event for event in events if event is not None])
+        for name, collection in self._collections.items():
+            paid = [
+                UpdateOne({"_id": document_id}, {"$pull": {"owed": {"id": {"$in": [debt["id"] for debt in debts]}}}})
+                for of, document_id, debts in batch
+                if of == name
+            ]
+            if paid:
+                with unavailable():
+                    await collection.bulk_write(paid, ordered=False)
+        self._told.labels(how).inc(len(events))

@@ -1,0 +1,60 @@
+"""What every service reads from its environment, checked before anything is opened."""
+
+import sys
+from ipaddress import ip_address
+from typing import Literal, Self, TypeVar
+
+from pydantic import Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+UNPROTECTED = "anyone-who-reaches-this-port-can-read-and-write-everything"
+
+
+class ServiceSettings(BaseSettings):
+    """What all four services need to know. Each name is an environment variable in capitals."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+
+    kafka_bootstrap_servers: str = Field(min_length=1)
+    kafka_batch_size: int = Field(default=1000, ge=1, le=10_000)
+    """The most messages taken at once."""
+    mongodb_uri: str = Field(pattern=r"^mongodb(\+srv)?://")
+    mongodb_database: str = Field(min_length=1)
+    mongodb_driver: Literal["motor", "pymongo"] = "motor"
+    http_host: str = "127.0.0.1"
+    http_port: int = Field(ge=1, le=65_535)
+    http_body_limit: int = Field(default=1_000_000, ge=1_000)
+    """Bytes."""
+    unprotected: str = ""
+    """Services know no identities yet. To listen beyond this machine, say what that gives up."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @model_validator(mode="after")
+    def _listen_only_here(self) -> Self:
+        if not _is_loopback(self.http_host) and self.unprotected != UNPROTECTED:
+            raise ValueError(
+                f"HTTP_HOST is {self.http_host}, which others can reach, and there is no log-in yet; "
+                f"keep it on 127.0.0.1 or set UNPROTECTED={UNPROTECTED}"
+            )
+        return self
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+Settings = TypeVar("Settings", bound=BaseSettings)
+
+
+def load(kind: type[Settings]) -> Settings:
+    """The settings from the environment; where they are wrong, one line that says what, and exit code 2."""
+    try:
+        return kind()
+    except ValidationError as error:
+        found = error.errors(include_input=False, include_url=False)
+        wrong = "; ".join(": ".join([*(str(part).upper() for part in e["loc"]), e["msg"]]) for e in found)
+        print(f"settings: {wrong}", file=sys.stderr)  # noqa: T201 - logging is not set up yet
+        raise SystemExit(2) from None

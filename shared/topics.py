@@ -1,0 +1,29 @@
+"""The topics of the clinic network: kept for good, they are the record from which all else can be rebuilt."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A subject that one service tells of."""
+
+    name: str
+    publisher: str  # the one service that writes to it
+
+
+INTAKE = Topic("clinic.intake", "intake")
+SESSIONS = Topic("clinic.sessions", "sessions")
+FEEDBACK = Topic("clinic.feedback", "sessions")
+ALLIANCE = Topic("clinic.alliance", "alliance")
+ALERTS = Topic("clinic.alerts", "notify")
+
+SUBJECTS = (INTAKE, SESSIONS, FEEDBACK, ALLIANCE, ALERTS)
+CONSUMERS = ("sessions", "alliance", "notify")
+
+
+def dead_letters(consumer: str) -> Topic:
+    """Where `consumer` sets aside what it will never be able to read."""
+    return Topic(f"clinic.{consumer}.dead-letters", consumer)
+
+
+ALL = (*SUBJECTS, *(dead_letters(consumer) for consumer in CONSUMERS))
