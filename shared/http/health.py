@@ -1,12 +1,13 @@
 """Whether the service lives, whether it can do its work now, and its numbers."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from inspect import isawaitable
 
 from fastapi import FastAPI, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
-Check = Callable[[], Awaitable[bool]]
+Check = Callable[[], bool | Awaitable[bool]]
 
 
 def answer_health(
@@ -25,10 +26,15 @@ def answer_health(
     @app.get("/health/ready", tags=["operations"])
     async def is_ready() -> JSONResponse:
         """Whether everything it needs is there."""
-        found = {name: await check() for name, check in ready.items()}
+        found = {name: await _outcome(check) for name, check in ready.items()}
         return JSONResponse(found, 200 if all(found.values()) else 503)
 
     @app.get("/metrics", tags=["operations"])
     async def metrics() -> Response:
         """The numbers, for Prometheus."""
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _outcome(check: Check) -> bool:
+    found = check()
+    return await found if isawaitable(found) else found

@@ -1,0 +1,1 @@
+"""Four services; none knows another, each can work while the others are down."""

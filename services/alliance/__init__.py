@@ -1,0 +1,1 @@
+"""How strong is each working relationship now, and does it show signs of rupture?"""

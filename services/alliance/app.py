@@ -1,0 +1,42 @@
+"""Keeps a rolling score of each working relationship, and sees signs of rupture in it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+
+from services.alliance import messages
+from services.alliance.domain.policy import DEFAULT
+from services.alliance.hear import Hear
+from services.alliance.http import routes
+from services.alliance.metrics import Metrics
+from services.alliance.settings import Settings
+from services.alliance.store import MongoStore
+from shared.background import background, until_done
+from shared.clock import now
+from shared.http.app import application
+from shared.http.health import answer_health
+from shared.kafka import Kafka
+from shared.kafka.metrics import KafkaMetrics
+from shared.mongo import Mongo
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The service with everything it needs; nothing is opened before it is served."""
+    registry = CollectorRegistry()
+    mongo = Mongo(settings.mongodb_uri, settings.mongodb_database, settings.mongodb_driver)
+    store = MongoStore(mongo)
+    kafka = Kafka(settings.kafka_bootstrap_servers, "alliance", KafkaMetrics(registry), now, settings.kafka_batch_size)
+    messages.subscribe(kafka, Hear(store, kafka.tell, DEFAULT, Metrics(registry)))
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        async with background(until_done("create indexes", store.prepare)), kafka.running():
+            yield
+        await mongo.close()
+
+    app = application("Attune alliance", __doc__ or "", settings.http_body_limit, lifespan)
+    answer_health(app, alive=kafka.alive, ready={"mongodb": mongo.answers, "kafka": kafka.ready}, registry=registry)
+    app.include_router(routes(store, DEFAULT))
+    return app

@@ -1,0 +1,78 @@
+"""What an alliance is made of: the facts that move it, and the order in which they happened."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import TypeAlias
+from uuid import UUID
+
+from shared.events import (
+    ConsentGiven,
+    ConsentWithdrawn,
+    FeedbackAmended,
+    FeedbackLapsed,
+    FeedbackSubmitted,
+    RelationshipAimsUpdated,
+    RelationshipEnded,
+    RelationshipEvent,
+    RelationshipStarted,
+    SessionCancelled,
+    SessionCompleted,
+    SessionMissed,
+)
+
+Fact: TypeAlias = (
+    RelationshipStarted
+    | ConsentGiven
+    | ConsentWithdrawn
+    | RelationshipAimsUpdated
+    | SessionCompleted
+    | SessionMissed
+    | SessionCancelled
+    | FeedbackSubmitted
+    | FeedbackAmended
+    | FeedbackLapsed
+    | RelationshipEnded
+)
+
+FACTS: tuple[type[RelationshipEvent], ...] = (
+    # In this order where several happened at the same moment: one is asked about a session after it was held.
+    RelationshipStarted,
+    ConsentGiven,
+    ConsentWithdrawn,
+    RelationshipAimsUpdated,
+    SessionCompleted,
+    SessionMissed,
+    SessionCancelled,
+    FeedbackSubmitted,
+    FeedbackAmended,
+    FeedbackLapsed,
+    RelationshipEnded,
+)
+_RANK = {kind: rank for rank, kind in enumerate(FACTS)}
+
+Happened: TypeAlias = tuple[datetime, int, UUID]
+
+
+def happened(fact: Fact) -> Happened:
+    """Where a fact stands in the order of the world; no two facts stand in the same place."""
+    return fact.occurred_at, _RANK[type(fact)], fact.id
+
+
+def in_order(facts: Iterable[Fact]) -> list[Fact]:
+    """Each fact once, in the order in which they happened."""
+    return sorted({fact.id: fact for fact in facts}.values(), key=happened)
+
+
+def as_amended(ordered: Sequence[Fact]) -> list[Fact]:
+    """The facts with every answer as it was last amended, standing where it was first given."""
+    amended = {fact.amends: fact for fact in ordered if isinstance(fact, FeedbackAmended)}
+    return [
+        _corrected(fact, amended[fact.id]) if isinstance(fact, FeedbackSubmitted) and fact.id in amended else fact
+        for fact in ordered
+        if not isinstance(fact, FeedbackAmended)
+    ]
+
+
+def _corrected(first: FeedbackSubmitted, last: FeedbackAmended) -> FeedbackSubmitted:
+    answer = {"ratings", "instrument", "tension", "talked_about"}
+    return first.model_copy(update={name: getattr(last, name) for name in answer})

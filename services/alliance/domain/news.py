@@ -1,0 +1,81 @@
+"""What others are told of an alliance: everything that is so now, so that whoever missed something catches up."""
+
+from collections.abc import Iterator
+from uuid import UUID, uuid5
+
+from services.alliance.domain.alliance import Alliance, Episode
+from services.alliance.domain.facts import Happened
+from services.alliance.domain.model import expect
+from services.alliance.domain.policy import Policy
+from shared.events import (
+    AllianceUpdated,
+    Event,
+    RuptureChanged,
+    RuptureEvent,
+    RuptureRepaired,
+    RuptureRetracted,
+    RuptureSuspected,
+)
+
+
+def what_follows(relationship: UUID, alliance: Alliance, version: int, policy: Policy) -> Iterator[Event]:
+    """The episodes first, then the alliance: who has heard both at one version knows all there is at that version."""
+    if alliance.last is None:
+        return
+    if alliance.retracted is not None:
+        gone = alliance.retracted
+        yield _about(
+            RuptureRetracted, gone.episode, relationship, version, policy, occurred_at=gone.at, reason=gone.reason
+        )
+    if alliance.closed is not None:
+        closed = alliance.closed
+        yield _about(RuptureRepaired, closed, relationship, version, policy, occurred_at=closed.closed_at)
+    if alliance.open is not None:
+        kind = RuptureChanged if alliance.open.changes else RuptureSuspected
+        yield _about(kind, alliance.open, relationship, version, policy, occurred_at=alliance.open.last_sign_at)
+    yield _updated(relationship, alliance, alliance.last, version, policy)
+
+
+def _updated(relationship: UUID, alliance: Alliance, last: Happened, version: int, policy: Policy) -> AllianceUpdated:
+    expected = expect(alliance.client, policy) if alliance.client.ratings else None
+    return AllianceUpdated(
+        id=_id(relationship, "alliance", version),
+        occurred_at=last[0],
+        relationship_id=relationship,
+        version=version,
+        level=_rounded(alliance.client.rolling),
+        low=_rounded(expected.low) if expected else None,
+        high=_rounded(expected.high) if expected else None,
+        elements={element: round(level, 1) for element, level in alliance.levels.items()},
+        sessions=alliance.sessions,
+        ratings=alliance.client.ratings,
+        open_episode_id=alliance.open.id if alliance.open else None,
+        policy=policy.digest,
+    )
+
+
+def _about(
+    kind: type[RuptureEvent], episode: Episode, relationship: UUID, version: int, policy: Policy, **more: object
+) -> RuptureEvent:
+    return kind.model_validate(
+        {
+            "id": _id(relationship, f"{kind.kind()}:{episode.id}", version),
+            "relationship_id": relationship,
+            "version": version,
+            "episode_id": episode.id,
+            "first_sign_at": episode.first_sign_at,
+            "last_sign_at": episode.last_sign_at,
+            "severity": episode.severity,
+            "evidence": episode.evidence,
+            "policy": policy.digest,
+            **more,
+        }
+    )
+
+
+def _id(relationship: UUID, what: str, version: int) -> UUID:
+    return uuid5(relationship, f"{what}:{version}")
+
+
+def _rounded(score: float | None) -> float | None:
+    return None if score is None else round(score, 1)

@@ -1,0 +1,54 @@
+"""How an alliance came to be what it is, as points that a person can follow."""
+
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+
+from services.alliance.domain.alliance import Alliance
+from services.alliance.domain.facts import Fact
+from services.alliance.domain.fold import rating_of
+from services.alliance.domain.model import expect
+from services.alliance.domain.policy import Policy
+from shared.events import FeedbackLapsed, FeedbackSubmitted, Score, SessionCancelled, SessionMissed
+
+What = Literal["client_rating", "clinician_rating", "missed", "cancelled", "unanswered"]
+
+
+class Point(BaseModel):
+    """One answer, or one session or form that did not come about."""
+
+    model_config = ConfigDict(frozen=True)
+
+    at: datetime
+    what: What
+    session_id: UUID
+    rating: Score | None = None
+    low: Score | None = None
+    high: Score | None = None
+    """Between `low` and `high` the rating was expected, with four chances in five."""
+
+
+def point(fact: Fact, before: Alliance, policy: Policy) -> Point | None:
+    """What `fact` adds to the picture; none when it adds nothing."""
+    match fact:
+        case FeedbackSubmitted():
+            series = before.client if fact.rater == "client" else before.clinician
+            expected = expect(series, policy)
+            return Point(
+                at=fact.occurred_at,
+                what="client_rating" if fact.rater == "client" else "clinician_rating",
+                session_id=fact.session_id,
+                rating=rating_of(fact),
+                low=expected.low,
+                high=expected.high,
+            )
+        case SessionMissed():
+            return Point(at=fact.occurred_at, what="missed", session_id=fact.session_id)
+        case SessionCancelled():
+            return Point(at=fact.occurred_at, what="cancelled", session_id=fact.session_id)
+        case FeedbackLapsed(rater="client"):
+            return Point(at=fact.occurred_at, what="unanswered", session_id=fact.session_id)
+        case _:
+            return None

@@ -1,0 +1,76 @@
+"""What we do with a batch of facts: three round trips to the database, then what follows is told."""
+
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import reduce
+from typing import cast
+from uuid import UUID
+
+from services.alliance.domain.alliance import Alliance
+from services.alliance.domain.facts import Fact, in_order
+from services.alliance.domain.fold import evolve, fold
+from services.alliance.domain.news import what_follows
+from services.alliance.domain.policy import Policy
+from services.alliance.metrics import Metrics
+from services.alliance.store import Kept, Store
+from shared.events import Event
+
+Tell = Callable[[Sequence[Event]], Awaitable[None]]
+
+
+class Hear:
+    """Takes facts into what is known of their relationships."""
+
+    def __init__(self, store: Store, tell: Tell, policy: Policy, metrics: Metrics) -> None:
+        self._store = store
+        self._tell = tell
+        self._policy = policy
+        self._metrics = metrics
+
+    async def __call__(self, events: Sequence[Event]) -> None:
+        """Take `events` in and tell what follows.
+
+        Safe to repeat, in any order and any grouping: the same facts give the same alliances, and what follows is
+        told again even when nothing changed, because the try before may have died between writing and telling.
+        """
+        facts = cast("Sequence[Fact]", events)  # messages.py hears nothing else
+        await self._store.remember(facts)
+        waiting = _by_relationship(facts)
+        while waiting:
+            kept = await self._store.recall(waiting)
+            changed = await self._took_in(kept, waiting)
+            lost = await self._store.keep(changed)
+            await self._tell([news for new in changed if new.relationship not in lost for news in self._news(new)])
+            self._metrics.conflicts(len(lost))
+            waiting = {relationship: waiting[relationship] for relationship in lost}
+        self._metrics.folded(facts)
+
+    async def _took_in(self, kept: Mapping[UUID, Kept], waiting: Mapping[UUID, Sequence[Fact]]) -> list[Kept]:
+        """Evolve where everything is newer than what was folded; otherwise read the whole history again."""
+        late = [r for r, new in waiting.items() if not _all_newer(kept[r].alliance, new)]
+        histories = await self._store.history(late) if late else {}
+        self._metrics.refolded(len(late))
+        return [
+            kept[r].followed_by(
+                fold(histories[r], self._policy) if r in histories else self._evolved(kept[r].alliance, new)
+            )
+            for r, new in waiting.items()
+        ]
+
+    def _evolved(self, alliance: Alliance, new: Sequence[Fact]) -> Alliance:
+        return reduce(lambda before, fact: evolve(before, fact, self._policy), new, alliance)
+
+    def _news(self, kept: Kept) -> Sequence[Event]:
+        return list(what_follows(kept.relationship, kept.alliance, kept.version, self._policy))
+
+
+def _by_relationship(facts: Sequence[Fact]) -> dict[UUID, Sequence[Fact]]:
+    """Each relationship's facts, each once, in the order in which they happened."""
+    found: defaultdict[UUID, list[Fact]] = defaultdict(list)
+    for fact in facts:
+        found[fact.relationship_id].append(fact)
+    return {relationship: in_order(own) for relationship, own in found.items()}
+
+
+def _all_newer(alliance: Alliance, new: Sequence[Fact]) -> bool:
+    return all(alliance.precedes(fact) for fact in new)

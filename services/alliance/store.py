@@ -1,0 +1,128 @@
+"""What we need remembered of every relationship, and MongoDB keeping to it."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, cast
+from uuid import UUID
+
+from pydantic import TypeAdapter
+from pymongo import ReplaceOne
+from pymongo.errors import BulkWriteError
+
+from services.alliance.domain.alliance import Alliance
+from services.alliance.domain.facts import FACTS, Fact
+from shared.events import Severity, by_name
+from shared.events.cloudevents import decode, encode
+from shared.mongo import Document, Mongo, insert_new, other_than_duplicates, unavailable
+
+_STATE = TypeAdapter(Alliance)
+_KINDS = by_name(FACTS)
+_CONCERN: dict[Severity | None, int] = {None: 0, "watch": 1, "concern": 2, "urgent": 3}
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The alliance of one relationship, and how often it has been written."""
+
+    relationship: UUID
+    alliance: Alliance = field(default_factory=Alliance)
+    version: int = 0
+
+    def followed_by(self, alliance: Alliance) -> "Kept":
+        """The next version; it can only be written where this one is the last."""
+        return Kept(self.relationship, alliance, self.version + 1)
+
+
+class Store(Protocol):
+    """Remembers every relationship. Every method raises StoreUnavailable and is safe to repeat."""
+
+    async def remember(self, facts: Sequence[Fact]) -> None:
+        """Keep each fact once, however often it comes."""
+
+    async def recall(self, relationships: Collection[UUID]) -> Mapping[UUID, Kept]:
+        """The alliance of each as it was last kept; a new one where there is none."""
+
+    async def history(self, relationships: Collection[UUID]) -> Mapping[UUID, list[Fact]]:
+        """All that is known of each, in no order."""
+
+    async def keep(self, changed: Sequence[Kept]) -> set[UUID]:
+        """Write each whole or not at all; return those somebody else changed first."""
+
+    async def caseload(self, by: str, whose: UUID, most: int) -> list[Kept]:
+        """The relationships of a clinic (`by` = `clinic`) or of a clinician, those of most concern first."""
+
+
+class MongoStore:
+    """A store in MongoDB: `facts`, and one small document for each relationship in `alliances`."""
+
+    def __init__(self, mongo: Mongo) -> None:
+        self._facts = mongo["facts"]
+        self._alliances = mongo["alliances"]
+
+    async def prepare(self) -> None:
+        """Create the indexes."""
+        with unavailable():
+            await self._facts.create_index("r", name="relationship")
+            await self._alliances.create_index([("clinic", 1), ("concern", -1), ("level", 1)], name="clinic")
+            await self._alliances.create_index([("clinician", 1), ("concern", -1), ("level", 1)], name="clinician")
+
+    async def remember(self, facts: Sequence[Fact]) -> None:
+        documents = {fact.id: {"_id": fact.id, "r": fact.relationship_id, "event": encode(fact)} for fact in facts}
+        await insert_new(self._facts, list(documents.values()))
+
+    async def recall(self, relationships: Collection[UUID]) -> Mapping[UUID, Kept]:
+        with unavailable():
+            found = await self._alliances.find({"_id": {"$in": list(relationships)}}).to_list(None)
+        there = {document["_id"]: _kept(document) for document in found}
+        return {r: there.get(r) or Kept(r) for r in relationships}
+
+    async def history(self, relationships: Collection[UUID]) -> Mapping[UUID, list[Fact]]:
+        with unavailable():
+            found = await self._facts.find({"r": {"$in": list(relationships)}}).to_list(None)
+        histories: dict[UUID, list[Fact]] = {r: [] for r in relationships}
+        for document in found:
+            histories[document["r"]].append(cast("Fact", decode(document["event"], _KINDS)))
+        return histories
+
+    async def keep(self, changed: Sequence[Kept]) -> set[UUID]:
+        if not changed:
+            return set()
+        try:
+            with unavailable():
+                await self._alliances.bulk_write([_guarded(kept) for kept in changed], ordered=False)
+        except BulkWriteError as error:
+            if other_than_duplicates(error):
+                raise
+            return {changed[write["index"]].relationship for write in error.details["writeErrors"]}
+        return set()
+
+    async def caseload(self, by: str, whose: UUID, most: int) -> list[Kept]:
+        with unavailable():
+            found = await self._alliances.find({by: whose}).sort([("concern", -1), ("level", 1)]).to_list(most)
+        return [_kept(document) for document in found]
+
+
+def _guarded(kept: Kept) -> ReplaceOne[Document]:
+    """Writes only over the version that was read.
+
+    Where another version is there, the upsert runs into its `_id` and fails: so each lost write is known.
+    """
+    return ReplaceOne({"_id": kept.relationship, "v": kept.version - 1}, _document(kept), upsert=True)
+
+
+def _document(kept: Kept) -> Document:
+    """The state in one field, because a small flat document is written four times as fast as a deep one."""
+    alliance = kept.alliance
+    return {
+        "_id": kept.relationship,
+        "v": kept.version,
+        "clinic": alliance.clinic_id,
+        "clinician": alliance.clinician_id,
+        "concern": _CONCERN[alliance.open.severity if alliance.open else None],
+        "level": alliance.client.rolling,
+        "state": _STATE.dump_json(alliance, exclude_defaults=True).decode(),
+    }
+
+
+def _kept(document: Document) -> Kept:
+    return Kept(document["_id"], _STATE.validate_json(document["state"]), document["v"])
