@@ -4,9 +4,11 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
 from fastapi import FastAPI
+from starlette.datastructures import Headers
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from shared.http.problems import RESPONSES, answer_with_problems
+from shared.http.problems import RESPONSES, answer_with_problems, too_large
 
 
 def application(
@@ -18,5 +20,21 @@ def application(
     """An application that answers errors with problem details and refuses bodies of more than `body_limit` bytes."""
     app = FastAPI(title=title, description=description, version="1", lifespan=lifespan, responses=RESPONSES)
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=body_limit)
+    app.add_middleware(_RefuseWhatSaysItIsTooLarge, body_limit=body_limit)
     answer_with_problems(app)
     return app
+
+
+class _RefuseWhatSaysItIsTooLarge:
+    """Starlette's own limit answers a body whose announced length is too large with plain text; we explain."""
+
+    def __init__(self, app: ASGIApp, body_limit: int) -> None:
+        self._app = app
+        self._body_limit = body_limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        announced = Headers(scope=scope).get("content-length", "") if scope["type"] == "http" else ""
+        if announced.isdecimal() and int(announced) > self._body_limit:
+            await too_large(self._body_limit)(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)

@@ -106,5 +106,17 @@ def answer_with_problems(app: FastAPI) -> None:
         )
 
 
+def too_large(limit: int) -> JSONResponse:
+    """The answer to a body of more than `limit` bytes."""
+    return _answer(
+        ProblemDetails(
+            type="urn:attune:problem:too-large",
+            title="Too large",
+            status=413,
+            detail=f"The body is larger than {limit} bytes, which is the most that is taken.",
+        )
+    )
+
+
 def _answer(details: ProblemDetails, headers: dict[str, str] | None = None) -> JSONResponse:
     return JSONResponse(details.model_dump(), details.status, headers, media_type=MEDIA_TYPE)

@@ -1,0 +1,70 @@
+"""What became of each appointment, and how it felt to the two who met."""
+
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+
+from services.sessions import messages
+from services.sessions.collect import Desk
+from services.sessions.http import routes
+from services.sessions.metrics import SessionMetrics
+from services.sessions.settings import Settings
+from services.sessions.store import SESSIONS, Store
+from shared.background import background, every, until_done
+from shared.clock import now
+from shared.http.app import application
+from shared.http.health import answer_health
+from shared.kafka import Kafka
+from shared.kafka.metrics import KafkaMetrics
+from shared.mongo import Mongo
+from shared.outbox import Outbox
+
+TOKEN_BYTES = 32
+"""256 bits: nobody guesses a link."""
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The sessions service, wired."""
+    registry = CollectorRegistry()
+    mongo = Mongo(settings.mongodb_uri, settings.mongodb_database, settings.mongodb_driver)
+    kafka = Kafka(settings.kafka_bootstrap_servers, "sessions", KafkaMetrics(registry), now, settings.kafka_batch_size)
+    outbox = Outbox(kafka, [mongo[SESSIONS]], registry, now)
+    store = Store(mongo, outbox, now)
+    desk = Desk(
+        store,
+        SessionMetrics(registry),
+        window=timedelta(hours=settings.feedback_window_hours),
+        grace=timedelta(seconds=settings.lapse_grace_seconds),
+        clock=_to_the_millisecond,
+        draw_token=_draw_token,
+    )
+    messages.subscribe(kafka, store)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        preparing = until_done("create indexes", store.prepare)
+        lapsing = every(settings.lapse_check_seconds, "lapse what nobody answered", desk.lapse_due)
+        async with kafka.running(), outbox.running(), background(preparing, lapsing):
+            yield
+        await mongo.close()
+
+    async def kafka_ready() -> bool:
+        return kafka.ready()
+
+    app = application("Attune sessions", __doc__ or "", settings.http_body_limit, lifespan)
+    answer_health(app, alive=kafka.alive, ready={"mongodb": mongo.answers, "kafka": kafka_ready}, registry=registry)
+    app.include_router(routes(desk, settings.public_url, settings.crisis_text))
+    return app
+
+
+def _to_the_millisecond() -> datetime:
+    moment = now()
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+def _draw_token() -> str:
+    return secrets.token_urlsafe(TOKEN_BYTES)

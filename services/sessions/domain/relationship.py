@@ -1,0 +1,71 @@
+"""What sessions knows of a relationship: a pure fold over what intake tells.
+
+Events come in any order and more than once; each field keeps the newest word on it, so that what is known in the
+end depends on what was told and not on how it arrived.
+"""
+
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+
+from shared.errors import Refused
+from shared.events import (
+    CaseCode,
+    ClientErased,
+    ConsentGiven,
+    ConsentWithdrawn,
+    Event,
+    Moment,
+    RelationshipEnded,
+    RelationshipStarted,
+)
+
+
+class Relationship(BaseModel):
+    """A therapist and a client, as far as their sessions are concerned."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    relationship_id: UUID
+    started_at: Moment | None = None
+    """None as long as only later events have arrived."""
+    case_code: CaseCode | None = None
+    ended_at: Moment | None = None
+    consent: bool = False
+    """Whether the client agrees to be asked; nobody is asked before that is known."""
+    consent_at: Moment | None = None
+    erased_at: Moment | None = None
+
+    def refuse_after_its_end(self, moment: Moment) -> None:
+        """Raises Refused for what lies after the end of the relationship."""
+        if self.ended_at is not None and moment > self.ended_at:
+            raise Refused(
+                "relationship-ended",
+                f"Relationship {self.relationship_id} ended at {self.ended_at.isoformat()}, and the session lies after "
+                "that. If the client went on with another clinician, use the relationship that followed.",
+            )
+
+
+def learn(known: Relationship, event: Event) -> Relationship:
+    """Take in what was told; once erased, a relationship is no more than the fact that it was."""
+    at = event.occurred_at
+    match event:
+        case ClientErased():
+            return Relationship(relationship_id=known.relationship_id, erased_at=min(at, known.erased_at or at))
+        case _ if known.erased_at is not None:
+            return known
+        case RelationshipStarted() if _newer(at, known.started_at):
+            return known.model_copy(update={"started_at": at, "case_code": event.case_code})
+        case RelationshipEnded() if _newer(at, known.ended_at):
+            return known.model_copy(update={"ended_at": at})
+        case ConsentGiven() if _newer(at, known.consent_at):
+            return known.model_copy(update={"consent": True, "consent_at": at})
+        case ConsentWithdrawn() if _newer(at, known.consent_at) or at == known.consent_at:
+            # Of two words at the same moment, the one that protects the client counts.
+            return known.model_copy(update={"consent": False, "consent_at": at})
+        case _:
+            return known
+
+
+def _newer(at: Moment, known: Moment | None) -> bool:
+    return known is None or at > known

@@ -1,0 +1,300 @@
+"""A session: its appointment, what became of it, and how the two were asked about it.
+
+The decisions here are pure: a session and a request give the session as it becomes and the events that follow, or
+raise Refused. Asked again, they change nothing and nothing follows. Ids follow from the session's own id.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated, Literal
+from uuid import UUID, uuid5
+
+from pydantic import BaseModel, ConfigDict, Field, computed_field
+
+from services.sessions.domain.relationship import Relationship
+from shared.errors import Refused
+from shared.events import (
+    Answer,
+    Event,
+    FeedbackRequested,
+    Moment,
+    Rater,
+    SessionCancelled,
+    SessionCompleted,
+    SessionMissed,
+    SessionScheduled,
+)
+
+CLOCKS_APART = timedelta(minutes=5)
+"""How far a sender's clock may be ahead of ours before what it reports counts as not having happened yet."""
+PLANNED_AHEAD = timedelta(days=730)
+"""Nobody makes an appointment for later than this; it is a mistyped year."""
+LINK_LASTS = timedelta(hours=24)
+"""A link works at least this long, so that a session entered late can still be answered."""
+LONGEST_NOTICE = 24 * 365.0
+"""Hours; more notice than a year is told as a year."""
+A_MOMENT = timedelta(milliseconds=1)
+
+By = Literal["client", "clinician", "clinic"]
+
+
+class Frozen(BaseModel):
+    """Kept in MongoDB, and never changed in place."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Completed(Frozen):
+    """The session was held."""
+
+    what: Literal["completed"] = "completed"
+    ended_at: Moment
+    minutes: int
+
+
+class Missed(Frozen):
+    """The client did not come and did not say so."""
+
+    what: Literal["missed"] = "missed"
+
+
+class Cancelled(Frozen):
+    """The session was called off."""
+
+    what: Literal["cancelled"] = "cancelled"
+    by: By
+    cancelled_at: Moment
+
+
+Outcome = Annotated[Completed | Missed | Cancelled, Field(discriminator="what")]
+
+
+class FeedbackRequest(Frozen):
+    """One of the two was asked how the session felt, and what came of it."""
+
+    status: Literal["awaiting", "answered", "lapsed", "withdrawn"] = "awaiting"
+    """`withdrawn`: the client no longer wants to be asked, so that silence says nothing."""
+    due_at: Moment
+    lapses_at: Moment
+    """When silence is told: the due moment, or a little later when the session was entered after it."""
+    token_hash: str | None = None
+    """SHA-256 of the token in the link that works now."""
+    expires_at: Moment | None = None
+    answered_with: str | None = None
+    """The hash of the link that was used, so that the same answer sent again is known for what it is."""
+    answer: Answer | None = None
+    given_at: Moment | None = None
+    amendments: int = 0
+
+
+class Session(Frozen):
+    """One appointment of a therapist and a client, from the day it was made to the last word on it."""
+
+    session_id: UUID
+    relationship_id: UUID
+    starts_at: Moment
+    minutes: int
+    scheduled_at: Moment
+    moves: int = 0
+    outcome: Outcome | None = None
+    feedback: dict[Rater, FeedbackRequest] = Field(default_factory=dict)
+
+    @computed_field
+    def next_lapse_at(self) -> datetime | None:
+        """When the first request that nobody has answered lapses; the timer looks for it."""
+        return min((r.lapses_at for r in self.feedback.values() if r.status == "awaiting"), default=None)
+
+    @computed_field
+    def link_hashes(self) -> list[str]:
+        """The links that lead to this session."""
+        return [h for r in self.feedback.values() for h in (r.token_hash, r.answered_with) if h is not None]
+
+    def rater_of(self, link_hash: str) -> Rater | None:
+        """Whom a link was made for; none when it is no longer, or never was, a link to this session."""
+        for rater, request in self.feedback.items():
+            if link_hash in (request.token_hash, request.answered_with):
+                return rater
+        return None
+
+    def told(self, name: str) -> UUID:
+        """The id of the event of this name about this session: told twice, it is the same."""
+        return uuid5(self.session_id, name)
+
+    def with_request(self, rater: Rater, request: FeedbackRequest) -> "Session":
+        """The session with what is now known of one rater's feedback."""
+        return self.model_copy(update={"feedback": {**self.feedback, rater: request}})
+
+
+@dataclass(frozen=True)
+class Asking:
+    """How the two are asked after a session, decided at the edge."""
+
+    link_hashes: Mapping[Rater, str]
+    window: timedelta
+    """How long after the session an answer is awaited."""
+    grace: timedelta
+    """How long an answer that is entered right after the session may take, though the window is over."""
+
+
+Decided = tuple[Session, Sequence[Event]]
+
+
+def schedule(
+    before: Session | None,
+    session_id: UUID,
+    relationship: Relationship,
+    starts_at: Moment,
+    minutes: int,
+    now: Moment,
+) -> Decided:
+    """Make the appointment, or move it."""
+    if before is not None:
+        if before.relationship_id != relationship.relationship_id:
+            raise Refused("session-of-another-relationship", f"Session {session_id} belongs to another relationship.")
+        if (before.starts_at, before.minutes) == (starts_at, minutes):
+            return before, ()
+        if before.outcome is not None:
+            raise already(before, "cannot be moved any more; give the new appointment an id of its own")
+    if starts_at > now + PLANNED_AHEAD:
+        raise Refused("too-far-ahead", "starts_at lies more than two years ahead; is the year right?")
+    relationship.refuse_after_its_end(starts_at)
+    scheduled_at = min(now, starts_at)  # an appointment entered afterwards was made before it began, at the latest
+    if before is None:
+        session = Session(
+            session_id=session_id,
+            relationship_id=relationship.relationship_id,
+            starts_at=starts_at,
+            minutes=minutes,
+            scheduled_at=scheduled_at,
+        )
+    else:
+        session = before.model_copy(
+            update={
+                "starts_at": starts_at,
+                "minutes": minutes,
+                "scheduled_at": max(scheduled_at, before.scheduled_at + A_MOMENT),
+                "moves": before.moves + 1,
+            }
+        )
+    scheduled = SessionScheduled(
+        id=session.told(f"scheduled {session.moves}"),
+        relationship_id=session.relationship_id,
+        occurred_at=session.scheduled_at,
+        session_id=session_id,
+        starts_at=starts_at,
+        minutes=minutes,
+    )
+    return session, (scheduled,)
+
+
+def complete(session: Session, relationship: Relationship, held: Completed, now: Moment, asking: Asking) -> Decided:
+    """Note that the session was held, and ask the two; asked again, only the links are new."""
+    if session.outcome == held:
+        return _with_new_links(session, relationship, now, asking), ()
+    if session.outcome is not None:
+        raise already(session)
+    _refuse_before_it_began(session, now)
+    refuse_the_future("ended_at", held.ended_at, now)
+    if held.ended_at < session.starts_at - CLOCKS_APART:
+        raise Refused(
+            "ended-before-it-began",
+            f"ended_at lies before the session's beginning, {session.starts_at.isoformat()}; "
+            "if it was held earlier than planned, move it first.",
+        )
+    relationship.refuse_after_its_end(session.starts_at)
+    asked: tuple[Rater, ...] = ("client", "clinician") if relationship.consent else ("clinician",)
+    due_at = held.ended_at + asking.window
+    request = FeedbackRequest(due_at=due_at, lapses_at=max(due_at, now + asking.grace))
+    after = session.model_copy(update={"outcome": held, "feedback": dict.fromkeys(asked, request)})
+    completed = SessionCompleted(
+        id=session.told("completed"),
+        relationship_id=session.relationship_id,
+        occurred_at=held.ended_at,
+        session_id=session.session_id,
+        minutes=held.minutes,
+        planned_minutes=session.minutes,
+    )
+    requested = [
+        FeedbackRequested(
+            id=session.told(f"{rater} feedback requested"),
+            relationship_id=session.relationship_id,
+            occurred_at=held.ended_at,
+            session_id=session.session_id,
+            rater=rater,
+            due_at=due_at,
+        )
+        for rater in asked
+    ]
+    return _with_new_links(after, relationship, now, asking), (completed, *requested)
+
+
+def miss(session: Session, relationship: Relationship, now: Moment) -> Decided:
+    """Note that the client did not come."""
+    if session.outcome == Missed():
+        return session, ()
+    if session.outcome is not None:
+        raise already(session)
+    _refuse_before_it_began(session, now)
+    relationship.refuse_after_its_end(session.starts_at)
+    missed = SessionMissed(
+        id=session.told("missed"),
+        relationship_id=session.relationship_id,
+        occurred_at=session.starts_at,
+        session_id=session.session_id,
+    )
+    return session.model_copy(update={"outcome": Missed()}), (missed,)
+
+
+def cancel(session: Session, how: Cancelled, now: Moment) -> Decided:
+    """Note that the session was called off; also after the relationship's end, for that is when it is done."""
+    if session.outcome == how:
+        return session, ()
+    if session.outcome is not None:
+        raise already(session)
+    refuse_the_future("cancelled_at", how.cancelled_at, now)
+    notice = (session.starts_at - how.cancelled_at) / timedelta(hours=1)
+    cancelled = SessionCancelled(
+        id=session.told("cancelled"),
+        relationship_id=session.relationship_id,
+        occurred_at=how.cancelled_at,
+        session_id=session.session_id,
+        by=how.by,
+        notice_hours=min(max(0.0, notice), LONGEST_NOTICE),
+    )
+    return session.model_copy(update={"outcome": how}), (cancelled,)
+
+
+def already(session: Session, so: str = "so it cannot have ended otherwise") -> Refused:
+    """What became of the session is known, and the request says otherwise."""
+    what = session.outcome.what if session.outcome else "scheduled"
+    detail = f"Session {session.session_id} is already noted as {what}, {so}."
+    if isinstance(session.outcome, Completed):
+        detail += f" It ended at {session.outcome.ended_at.isoformat()} after {session.outcome.minutes} minutes."
+    if isinstance(session.outcome, Cancelled):
+        detail += f" It was called off by the {session.outcome.by} at {session.outcome.cancelled_at.isoformat()}."
+    return Refused(f"session-already-{what}", detail)
+
+
+def refuse_the_future(field: str, moment: Moment, now: Moment) -> None:
+    """Raises Refused for what is said to have happened and cannot have."""
+    if moment > now + CLOCKS_APART:
+        raise Refused(
+            "in-the-future", f"{field} lies in the future: it is {moment.isoformat()}, and now is {now.isoformat()}."
+        )
+
+
+def _refuse_before_it_began(session: Session, now: Moment) -> None:
+    refuse_the_future("the session's starts_at", session.starts_at, now)
+
+
+def _with_new_links(session: Session, relationship: Relationship, now: Moment, asking: Asking) -> Session:
+    """Every link is replaced, but for a client who no longer wants to be asked: theirs are gone."""
+    feedback: dict[Rater, FeedbackRequest] = {}
+    for rater, request in session.feedback.items():
+        if rater == "client" and not relationship.consent:
+            feedback[rater] = request.model_copy(update={"token_hash": None, "expires_at": None})
+        else:
+            link = {"token_hash": asking.link_hashes[rater], "expires_at": max(request.due_at, now + LINK_LASTS)}
+            feedback[rater] = request.model_copy(update=link)
+    return session.model_copy(update={"feedback": feedback})

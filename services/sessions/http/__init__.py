@@ -1,0 +1,15 @@
+"""What we answer: clinic systems with JSON, people with pages."""
+
+from fastapi import APIRouter
+
+from services.sessions.collect import Desk
+from services.sessions.http import desk as for_clinic_systems
+from services.sessions.http import form as for_people
+
+
+def routes(desk: Desk, public_url: str, crisis_text: str) -> APIRouter:
+    """Every route of the service."""
+    router = APIRouter()
+    router.include_router(for_clinic_systems.routes(desk, public_url))
+    router.include_router(for_people.routes(desk, crisis_text))
+    return router

@@ -1,0 +1,55 @@
+"""What is asked: Attune's own words, the same in substance for both.
+
+Published questionnaires are not used here; their texts are copyrighted.
+"""
+
+from typing import get_args
+
+from shared.events import Element, Rater, TalkedAbout, Tension
+
+ELEMENTS: tuple[Element, ...] = get_args(Element)
+RATINGS = range(11)
+
+STATEMENTS: dict[Rater, dict[Element, str]] = {
+    "client": {
+        "trust": "I felt safe to open up.",
+        "respect": "I was taken seriously as a person.",
+        "collaboration": "We worked on things together.",
+        "non_judgment": "I could say anything without being judged.",
+        "guidance": "The way my therapist guided me and gave me feedback was right for me.",
+        "common_aim": "We agreed on what this therapy is for.",
+        "commitment": "I want to come and do this work.",
+        "fit": "This way of working suits me.",
+    },
+    "clinician": {
+        "trust": "My client felt safe to open up.",
+        "respect": "My client was taken seriously as a person.",
+        "collaboration": "We worked on things together.",
+        "non_judgment": "My client could say anything without being judged.",
+        "guidance": "The way I guided my client and gave feedback was right for them.",
+        "common_aim": "We agreed on what this therapy is for.",
+        "commitment": "My client wants to come and do this work.",
+        "fit": "This way of working suits my client.",
+    },
+}
+
+INTRODUCTION: dict[Rater, str] = {
+    "client": "How was your session? There is no right answer, and a low number is as welcome as a high one.",
+    "clinician": "How did this session seem to you? A low number is as useful as a high one.",
+}
+
+WHO_SEES_IT: dict[Rater, str] = {
+    "client": (
+        "Your therapist sees your answers, and a supervisor at your clinic may see them. Nobody else does. "
+        "They are there so that you two can talk about it when something does not feel right."
+    ),
+    "clinician": (
+        "You see your answers, and a supervisor at your clinic may see them. Your client does not. "
+        "They are set beside your client’s own, because the two views often differ."
+    ),
+}
+
+TENSION = "Was there a moment of tension or misunderstanding between the two of you in this session?"
+TENSIONS: dict[Tension, str] = {"none": "No", "a_little": "A little", "yes": "Yes"}
+TALKED_ABOUT = "If there was: did you talk about it?"
+TALKS: dict[TalkedAbout, str] = {"not": "No", "partly": "Partly", "yes": "Yes"}
