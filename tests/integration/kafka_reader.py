@@ -1,8 +1,10 @@
 """Looking at topics from outside, as any other consumer could."""
 
+import asyncio
+from contextlib import suppress
 from uuid import UUID
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord
 
 from shared.events import KINDS, Event, by_name
 from shared.events.cloudevents import decode
@@ -11,22 +13,18 @@ from shared.topics import Topic
 
 async def records(servers: str, topic: Topic) -> list[ConsumerRecord]:
     """Everything that is on `topic` now."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=servers, enable_auto_commit=False)
+    consumer = AIOKafkaConsumer(topic.name, bootstrap_servers=servers, auto_offset_reset="earliest")
     await consumer.start()
     try:
-        partitions = [TopicPartition(topic.name, p) for p in consumer.partitions_for_topic(topic.name) or ()]
-        if not partitions:
-            return []
-        consumer.assign(partitions)
-        await consumer.seek_to_beginning(*partitions)
-        ends = await consumer.end_offsets(partitions)
+        ends = await consumer.end_offsets(consumer.assignment())
         found: list[ConsumerRecord] = []
         while any([await consumer.position(p) < end for p, end in ends.items()]):
             for batch in (await consumer.getmany(timeout_ms=1000)).values():
                 found += batch
         return found
     finally:
-        await consumer.stop()
+        with suppress(asyncio.CancelledError):  # a group-less aiokafka consumer lets its own cancelled task out
+            await consumer.stop()
 
 
 async def told(servers: str, topic: Topic, key: UUID) -> list[Event]:

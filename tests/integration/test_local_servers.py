@@ -8,7 +8,7 @@ import sys
 import uuid
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -85,7 +85,7 @@ def test_a_server_that_ends_at_its_start_says_why(tmp_path: Path) -> None:
 
 def test_a_server_that_ignores_the_request_to_stop_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "STOP_SECONDS", 0.2)
-    server = pretence(tmp_path, f"signal.signal(signal.SIGTERM, signal.SIG_IGN); {LISTEN}")
+    server = pretence(tmp_path, f"signal.signal(signal.SIGTERM, signal.SIG_IGN)\n{LISTEN}")
     server.start()
     running = server.process
 
@@ -109,11 +109,24 @@ def test_two_owners_never_share_data(tmp_path: Path) -> None:
 
 def test_what_a_killed_owner_left_running_is_stopped_at_the_next_start(tmp_path: Path) -> None:
     server = pretence(tmp_path, LISTEN)
-    with subprocess.Popen(server.command) as left_over:
+    with subprocess.Popen(server.command, stdout=subprocess.PIPE) as left_over:
+        assert left_over.stdout is not None
+        assert left_over.stdout.readline() == b"listening\n"
         (tmp_path / "pid").write_text(str(left_over.pid))
 
         with server:
             assert left_over.wait() == -signal.SIGTERM
+
+
+def test_a_server_that_died_can_be_started_again(tmp_path: Path) -> None:
+    with pretence(tmp_path, LISTEN) as server:
+        assert server.process is not None
+        server.process.kill()
+        server.process.wait()
+
+        server.start()
+
+        assert server.process.poll() is None
 
 
 @pytest.mark.parametrize(
@@ -139,13 +152,17 @@ def test_a_mongod_that_lacks_a_library_says_what_to_install(
 def test_another_machine_hears_what_to_do_instead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platform.machine", lambda: "arm64")
 
-    for start in (lambda: kafka.server(tmp_path, 1, 2), lambda: mongod.server(tmp_path, 1)):
-        with pytest.raises(CannotRun, match=r"docker compose up.*KAFKA_BOOTSTRAP_SERVERS and MONGODB_URI"):
-            start()
+    with pytest.raises(CannotRun, match=r"docker compose up.*KAFKA_BOOTSTRAP_SERVERS and MONGODB_URI"):
+        kafka.server(tmp_path, *free_ports(2))
+    with pytest.raises(CannotRun, match=r"docker compose up.*KAFKA_BOOTSTRAP_SERVERS and MONGODB_URI"):
+        mongod.server(tmp_path, *free_ports(1))
 
 
 # A server that is quick to start: what LocalServer does is the same for every one.
-LISTEN = "listening = socket.create_server(('127.0.0.1', int(sys.argv[1]))); signal.pause()"
+LISTEN = """
+listening = socket.create_server(('127.0.0.1', int(sys.argv[1])))
+print('listening', flush=True)
+signal.pause()"""
 
 
 def pretence(data: Path, code: str) -> LocalServer:
@@ -153,7 +170,7 @@ def pretence(data: Path, code: str) -> LocalServer:
     return LocalServer(
         name="Pretence",
         address=f"127.0.0.1:{port}",
-        command=[sys.executable, "-c", f"import signal, socket, sys; {code}", str(port)],
+        command=[sys.executable, "-c", f"import signal, socket, sys\n{code}", str(port), data],
         data=data,
         port=port,
         answers=partial(_listens, port),
@@ -184,8 +201,9 @@ async def hear(servers: str, topic: str) -> bytes | None:
     async with AIOKafkaConsumer(
         topic, bootstrap_servers=servers, group_id=topic, auto_offset_reset="earliest"
     ) as consumer:
-        record = await asyncio.wait_for(consumer.getone(), timeout=30)
-        return record.value
+        async with asyncio.timeout(30):
+            record = await consumer.getone()
+        return cast("bytes | None", record.value)
 
 
 def remember(server: LocalServer, what: str) -> None:

@@ -29,6 +29,11 @@ class Series:
     unvaried: int = 0
     """How many ratings in a row were the same as the last."""
 
+    @property
+    def mean(self) -> float | None:
+        """What is usual here, not shrunk towards anything; none before there is a baseline."""
+        return self.total / self.usual if self.usual else None
+
 
 @dataclass(frozen=True, slots=True)
 class Apartness:

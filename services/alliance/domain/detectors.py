@@ -53,9 +53,10 @@ Detector: TypeAlias = Callable[[Reading], Iterator[Evidence]]
 def sudden_drop(reading: Reading) -> Iterator[Evidence]:
     """One rating far below what this relationship leads to expect."""
     rating, expected, policy = reading.rating, reading.expected, reading.policy
-    if rating is None or expected is None or not reading.before.client.ratings:  # the first one has no past
+    own = reading.before.client.mean
+    if rating is None or expected is None or own is None:  # the first one has no past
         return
-    if expected.mean - rating < policy.drop_points:
+    if min(expected.mean, own) - rating < policy.drop_points:  # early on more is expected than was ever given here
         return
     strength = -expected.surprise(rating) / policy.drop_surprise
     if strength >= 1:
@@ -65,7 +66,7 @@ def sudden_drop(reading: Reading) -> Iterator[Evidence]:
 def sustained_slide(reading: Reading) -> Iterator[Evidence]:
     """Several ratings, none of them alarming, that add up to a fall."""
     rating, expected = reading.rating, reading.expected
-    if rating is None or expected is None:
+    if rating is None or expected is None or reading.before.client.ratings < 3:
         return
     falling = -expected.surprise(rating) > ALLOWANCE
     strength = reading.after.client.slide / reading.policy.slide_surprise

@@ -42,7 +42,7 @@ class Expectation:
 
 def expect(series: Series, policy: Policy) -> Expectation:
     """The predictive distribution of the next rating."""
-    usual = series.total / series.usual if series.usual else policy.prior_mean
+    usual = policy.prior_mean if series.mean is None else series.mean
     within = min(WIDEST, NARROWEST + WIDENING * (100.0 - usual)) ** 2
     certainty = 1 / policy.prior_spread**2 + series.usual / within
     mean = (policy.prior_mean / policy.prior_spread**2 + series.total / within) / certainty

@@ -1,0 +1,61 @@
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+BIN := .venv/bin
+READY := .venv/.ready
+SERVICES := intake sessions alliance notify
+COMPILE := pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header
+
+.PHONY: help setup check unit test smoke demo topics lock clean distclean
+
+help: ## Say what can be made here
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(READY) ## Install everything into .venv; again only when deploy/lock/dev.txt changed
+
+check: $(READY) ## Lint, format, types, and who may import whom
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+unit: $(READY) ## The tests that need no server
+	$(BIN)/pytest tests/unit
+
+test: setup check ## Everything: checks, all tests on real servers, then the smoke test
+	$(BIN)/pytest
+	@$(MAKE) smoke
+
+smoke: $(READY) ## Start the whole system, and see that it does what it is for
+	$(BIN)/python -m deploy.smoke
+
+demo: $(READY) ## A simulated clinic network to look at, until Ctrl-C
+	$(BIN)/python -m deploy.demo
+
+topics: $(READY) ## Create the topics on KAFKA_BOOTSTRAP_SERVERS
+	$(BIN)/python -m shared.kafka.topics
+
+lock: $(READY) ## Compile deploy/lock/ again, with uv: the one on the PATH, else one in .cache/uv
+	@set -e; uv=$$(command -v uv) || { $(BIN)/python -m venv .cache/uv; .cache/uv/bin/pip install --quiet uv; uv=.cache/uv/bin/uv; }; \
+	for service in $(SERVICES); do \
+		$$uv $(COMPILE) --extra $$service pyproject.toml -o deploy/lock/$$service.txt >/dev/null; done; \
+	$$uv $(COMPILE) --all-extras --group dev pyproject.toml -o deploy/lock/dev.txt >/dev/null
+
+clean: ## Forget the data of the demo
+	rm -rf .attune
+
+distclean: clean ## Forget what was installed and downloaded as well
+	rm -rf .venv .cache
+
+# python3.11 first: it is what the locks were compiled for. A Python without ensurepip makes a broken .venv.
+$(READY): deploy/lock/dev.txt
+	@set -e; for python in python3.11 python3 none; do \
+		! $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || break; done; \
+	test $$python != none || { echo "Attune needs Python 3.11 or newer, as python3.11 or python3 on the PATH." >&2; exit 1; }; \
+	$$python -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "$$python cannot make virtual environments; on Debian: apt-get install $$($$python -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')" >&2; exit 1; }; \
+	$$python -m venv .venv
+	@echo "installing into .venv: half a minute to a few, the first time"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r deploy/lock/dev.txt
+	@touch $@

@@ -1,0 +1,1 @@
+"""What runs and ships Attune; no service imports it."""

@@ -1,0 +1,1 @@
+"""What Attune promises, each promise as a test."""

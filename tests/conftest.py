@@ -1,0 +1,29 @@
+"""The real servers that a test may ask for; they start when the first one asks."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from deploy.local import kafka, mongod
+from deploy.local.ports import free_ports
+
+
+@pytest.fixture(scope="session")
+def kafka_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The bootstrap servers of a real Kafka: those of the environment, else our own for this session."""
+    if given := os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
+        yield given
+        return
+    with kafka.server(tmp_path_factory.mktemp("kafka"), *free_ports(2)) as server:
+        yield server.address
+
+
+@pytest.fixture(scope="session")
+def mongodb_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URI of a real MongoDB with transactions: that of the environment, else our own for this session."""
+    if given := os.environ.get("MONGODB_URI"):
+        yield given
+        return
+    with mongod.server(tmp_path_factory.mktemp("mongodb"), *free_ports(1)) as server:
+        yield server.address

@@ -1,0 +1,38 @@
+"""Small stand-ins for pure tests; the suite that says what a store is holds them to the same promises."""
+
+from collections.abc import Collection, Mapping, Sequence
+from uuid import UUID
+
+from services.alliance.domain.facts import Fact
+from services.alliance.store import Kept
+
+
+class AllianceStore:
+    """Remembers in memory."""
+
+    def __init__(self) -> None:
+        self.facts: dict[UUID, Fact] = {}
+        self.kept: dict[UUID, Kept] = {}
+
+    async def remember(self, facts: Sequence[Fact]) -> None:
+        for fact in facts:
+            self.facts.setdefault(fact.id, fact)
+
+    async def recall(self, relationships: Collection[UUID]) -> Mapping[UUID, Kept]:
+        return {r: self.kept.get(r) or Kept(r) for r in relationships}
+
+    async def history(self, relationships: Collection[UUID]) -> Mapping[UUID, list[Fact]]:
+        return {r: [fact for fact in self.facts.values() if fact.relationship_id == r] for r in relationships}
+
+    async def keep(self, changed: Sequence[Kept]) -> set[UUID]:
+        lost = {new.relationship for new in changed if self._version(new.relationship) != new.version - 1}
+        self.kept.update({new.relationship: new for new in changed if new.relationship not in lost})
+        return lost
+
+    async def caseload(self, by: str, whose: UUID, most: int) -> list[Kept]:
+        attribute = {"clinic": "clinic_id", "clinician": "clinician_id"}[by]
+        return [kept for kept in self.kept.values() if getattr(kept.alliance, attribute) == whose][:most]
+
+    def _version(self, relationship: UUID) -> int:
+        kept = self.kept.get(relationship)
+        return kept.version if kept else 0

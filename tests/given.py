@@ -1,0 +1,147 @@
+"""Facts to begin with: one relationship, told plainly."""
+
+from datetime import UTC, datetime, timedelta
+from typing import get_args
+from uuid import UUID, uuid4, uuid5
+
+from shared.events import (
+    ConsentGiven,
+    ConsentWithdrawn,
+    Element,
+    FeedbackAmended,
+    FeedbackLapsed,
+    FeedbackSubmitted,
+    InstrumentTotal,
+    Rater,
+    RelationshipEnded,
+    RelationshipStarted,
+    SessionCancelled,
+    SessionCompleted,
+    SessionMissed,
+    TalkedAbout,
+    Tension,
+)
+
+ELEMENTS: tuple[Element, ...] = get_args(Element)
+BEGINNING = datetime(2026, 1, 5, 10, tzinfo=UTC)
+
+
+class Told:
+    """What is told of one relationship with a session a week; its ids follow from the relationship's."""
+
+    def __init__(self, relationship: UUID | None = None, beginning: datetime = BEGINNING) -> None:
+        self.relationship = relationship or uuid4()
+        self.beginning = beginning
+
+    def session(self, week: int) -> UUID:
+        return uuid5(self.relationship, f"session {week}")
+
+    def at(self, week: float) -> datetime:
+        return self.beginning + timedelta(weeks=week)
+
+    def started(self) -> RelationshipStarted:
+        return RelationshipStarted(
+            id=uuid5(self.relationship, "started"),
+            occurred_at=self.beginning - timedelta(days=3),
+            relationship_id=self.relationship,
+            clinic_id=uuid5(self.relationship, "clinic"),
+            clinician_id=uuid5(self.relationship, "clinician"),
+            client_id=uuid5(self.relationship, "client"),
+            case_code="AB-12",
+            aims=("coping",),
+            cadence_days=7,
+        )
+
+    def ended(self, week: float) -> RelationshipEnded:
+        return RelationshipEnded(
+            id=uuid5(self.relationship, "ended"),
+            occurred_at=self.at(week),
+            relationship_id=self.relationship,
+            reason="completed",
+        )
+
+    def consent(self, week: float, given: bool) -> ConsentGiven | ConsentWithdrawn:
+        kind = ConsentGiven if given else ConsentWithdrawn
+        return kind(
+            id=uuid5(self.relationship, f"consent {week}"), occurred_at=self.at(week), relationship_id=self.relationship
+        )
+
+    def held(self, week: int, minutes: int = 50) -> SessionCompleted:
+        return SessionCompleted(
+            id=uuid5(self.session(week), "completed"),
+            occurred_at=self.at(week),
+            relationship_id=self.relationship,
+            session_id=self.session(week),
+            minutes=minutes,
+            planned_minutes=50,
+        )
+
+    def missed(self, week: int) -> SessionMissed:
+        return SessionMissed(
+            id=uuid5(self.session(week), "missed"),
+            occurred_at=self.at(week),
+            relationship_id=self.relationship,
+            session_id=self.session(week),
+        )
+
+    def cancelled(self, week: int, notice_hours: float = 3) -> SessionCancelled:
+        return SessionCancelled(
+            id=uuid5(self.session(week), "cancelled"),
+            occurred_at=self.at(week) - timedelta(hours=notice_hours),
+            relationship_id=self.relationship,
+            session_id=self.session(week),
+            by="client",
+            notice_hours=notice_hours,
+        )
+
+    def felt(
+        self,
+        week: int,
+        rating: float = 9,
+        rater: Rater = "client",
+        tension: Tension | None = "none",
+        talked_about: TalkedAbout | None = None,
+        **elements: float,
+    ) -> FeedbackSubmitted:
+        return FeedbackSubmitted(
+            id=uuid5(self.session(week), f"feedback {rater}"),
+            occurred_at=self.at(week) + timedelta(hours=2 if rater == "client" else 1),
+            relationship_id=self.relationship,
+            session_id=self.session(week),
+            rater=rater,
+            ratings={**dict.fromkeys(ELEMENTS, rating), **elements},
+            tension=tension,
+            talked_about=talked_about,
+        )
+
+    def measured(self, week: int, name: str, total: float) -> FeedbackSubmitted:
+        return FeedbackSubmitted(
+            id=uuid5(self.session(week), "feedback client"),
+            occurred_at=self.at(week) + timedelta(hours=2),
+            relationship_id=self.relationship,
+            session_id=self.session(week),
+            rater="client",
+            instrument=InstrumentTotal(name=name, total=total),
+        )
+
+    def amended(self, week: int, rating: float, days_later: float = 1, rater: Rater = "client") -> FeedbackAmended:
+        first = self.felt(week, rater=rater)
+        return FeedbackAmended(
+            id=uuid5(first.id, f"amended {days_later}"),
+            occurred_at=first.occurred_at + timedelta(days=days_later),
+            relationship_id=self.relationship,
+            session_id=self.session(week),
+            rater=rater,
+            ratings=dict.fromkeys(ELEMENTS, rating),
+            tension="none",
+            amends=first.id,
+        )
+
+    def lapsed(self, week: int) -> FeedbackLapsed:
+        return FeedbackLapsed(
+            id=uuid5(self.session(week), "lapsed client"),
+            occurred_at=self.at(week) + timedelta(days=3),
+            relationship_id=self.relationship,
+            session_id=self.session(week),
+            rater="client",
+        )

@@ -1,0 +1,177 @@
+"""The alliance service from outside: facts on Kafka go in, scores and ruptures come out."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+from uuid import UUID, uuid4
+
+import httpx2
+import pytest
+
+from services.alliance.app import create_app
+from services.alliance.settings import Settings
+from shared.events import AllianceUpdated, Event, RuptureRetracted, RuptureSuspected
+from shared.events.cloudevents import LARGEST, encode
+from shared.kafka.dead_letters import ERROR, ORIGIN
+from shared.kafka.producer import Message, Producer
+from shared.topics import ALLIANCE, FEEDBACK, dead_letters
+from tests.given import Told
+from tests.integration.kafka_reader import records, told
+from tests.running import served, until
+
+
+@pytest.fixture
+async def kafka(kafka_servers: str) -> AsyncIterator[Producer]:
+    producer = Producer(kafka_servers, "test")
+    await producer.start()
+    yield producer
+    await producer.stop()
+
+
+def settings(kafka_servers: str, mongodb_uri: str, driver: Literal["motor", "pymongo"] = "motor") -> Settings:
+    return Settings(
+        kafka_bootstrap_servers=kafka_servers,
+        mongodb_uri=mongodb_uri,
+        mongodb_database=f"test_{uuid4().hex}",
+        mongodb_driver=driver,
+    )
+
+
+async def has(client: httpx2.AsyncClient, relationship: UUID, **expected: object) -> bool:
+    answer = await client.get(f"/relationships/{relationship}")
+    body = answer.json()
+    return answer.status_code == 200 and all(body[name] == value for name, value in expected.items())
+
+
+def broken(relationship: Told) -> list[Event]:
+    """Three good sessions, and a fourth that felt very different."""
+    weeks = [fact for week in range(3) for fact in (relationship.held(week), relationship.felt(week, 9))]
+    return [relationship.started(), *weeks, relationship.held(3), relationship.felt(3, 2)]
+
+
+@pytest.mark.parametrize("driver", ["motor", "pymongo"])
+async def test_a_rupture_is_told_with_its_reasons(
+    kafka: Producer, kafka_servers: str, mongodb_uri: str, driver: Literal["motor", "pymongo"]
+) -> None:
+    relationship = Told()
+    async with served(create_app(settings(kafka_servers, mongodb_uri, driver))) as client:
+        await kafka.tell(broken(relationship))
+        await until(lambda: has(client, relationship.relationship, sessions=4, client_ratings=4))
+
+        view = (await client.get(f"/relationships/{relationship.relationship}")).json()
+        assert view["open_episode"]["severity"] == "urgent"
+        assert view["open_episode"]["why"][0] == "The client's rating fell to 20; around 90 is usual here."
+        assert "Shows signs of rupture." in view["explanation"]
+
+        points = (await client.get(f"/relationships/{relationship.relationship}/trajectory")).json()["points"]
+        assert [point["rating"] for point in points] == [90, 90, 90, 20]
+
+        clinician = view["clinician_id"]
+        listed = (await client.get(f"/clinicians/{clinician}/relationships")).json()["relationships"]
+        assert [r["relationship_id"] for r in listed] == [str(relationship.relationship)]
+
+    news = await told(kafka_servers, ALLIANCE, relationship.relationship)
+    assert {type(event) for event in news} >= {AllianceUpdated, RuptureSuspected}
+    assert len({event.id for event in news}) == len(news)
+
+
+async def test_the_same_facts_again_and_in_any_order_give_the_same_alliance(
+    kafka: Producer, kafka_servers: str, mongodb_uri: str
+) -> None:
+    forwards, backwards = Told(), Told()
+    async with served(create_app(settings(kafka_servers, mongodb_uri))) as client:
+        await kafka.tell(broken(forwards))
+        for fact in reversed(broken(backwards)):
+            await kafka.tell([fact, fact])
+        for relationship in (forwards, backwards):
+            await until(lambda r=relationship: has(client, r.relationship, sessions=4, client_ratings=4))  # type: ignore[misc]
+
+        views = [(await client.get(f"/relationships/{r.relationship}")).json() for r in (forwards, backwards)]
+        assert views[0]["level"] == views[1]["level"]
+        assert views[0]["open_episode"]["why"] == views[1]["open_episode"]["why"]
+
+
+async def test_an_amended_answer_takes_back_what_it_had_caused(
+    kafka: Producer, kafka_servers: str, mongodb_uri: str
+) -> None:
+    relationship = Told()
+    async with served(create_app(settings(kafka_servers, mongodb_uri))) as client:
+        await kafka.tell([*broken(relationship), relationship.amended(3, 9)])
+        await until(lambda: has(client, relationship.relationship, client_ratings=4, open_episode=None))
+
+    async def retracted() -> bool:
+        return any(
+            isinstance(event, RuptureRetracted)
+            for event in await told(kafka_servers, ALLIANCE, relationship.relationship)
+        )
+
+    await until(retracted)
+
+
+async def test_what_nobody_can_read_is_set_aside_with_its_origin_and_the_rest_goes_on(
+    kafka: Producer, kafka_servers: str, mongodb_uri: str
+) -> None:
+    relationship = Told()
+    key = str(relationship.relationship).encode()
+    rating = encode(relationship.felt(0, 9))
+    in_a_year = relationship.felt(1).model_copy(update={"occurred_at": datetime.now(UTC) + timedelta(days=365)})
+    poison = {
+        b"not json at all": "is not JSON",
+        b'{"specversion":"1.0"}': "missing",
+        rating.replace(b'"trust":9.0', b'"trust":99.0'): "ratings",
+        rating.replace(b'"time":"2026-01-05T12:00:00Z"', b'"time":"2026-01-05T12:00:00"'): "occurred_at",
+        rating.replace(b'"talked_about":null', b'"talked_about":"yes"'): "talked about",
+        encode(in_a_year): "future",
+        b"x" * (LARGEST + 1): "larger",
+    }
+    unheard_of = rating.replace(b"clinic.feedback.submitted.v1", b"clinic.feedback.dreamt_of.v9")
+    awkward = [("trace", b"\xff\xfe"), ("empty", b"")]
+
+    async with served(create_app(settings(kafka_servers, mongodb_uri))) as client:
+        await kafka.send([Message(FEEDBACK.name, key, value) for value in (*poison, unheard_of)])
+        await kafka.send([Message(FEEDBACK.name, key, encode(relationship.felt(0, 9)), awkward)])
+        await kafka.tell([relationship.held(0)])
+        await until(lambda: has(client, relationship.relationship, sessions=1, client_ratings=1))
+
+    letters = [r for r in await records(kafka_servers, dead_letters("alliance")) if r.key == key]
+    assert {letter.value for letter in letters} == set(poison)
+    for letter in letters:
+        headers = dict(letter.headers)
+        assert poison[letter.value] in headers[ERROR].decode()
+        assert headers[ORIGIN].decode().startswith(FEEDBACK.name)
+        assert "99" not in headers[ERROR].decode()
+
+
+async def test_facts_told_while_the_service_is_away_are_taken_in_when_it_is_back(
+    kafka: Producer, kafka_servers: str, mongodb_uri: str
+) -> None:
+    relationship = Told()
+    same = settings(kafka_servers, mongodb_uri)
+    async with served(create_app(same)) as client:
+        await kafka.tell([relationship.held(0), relationship.felt(0, 9)])
+        await until(lambda: has(client, relationship.relationship, sessions=1))
+    await kafka.tell([relationship.held(1), relationship.felt(1, 9)])
+
+    async with served(create_app(same)) as client:
+        await until(lambda: has(client, relationship.relationship, sessions=2, client_ratings=2))
+
+
+async def test_an_unknown_relationship_is_said_to_be_unknown(kafka_servers: str, mongodb_uri: str) -> None:
+    async with served(create_app(settings(kafka_servers, mongodb_uri))) as client:
+        answer = await client.get(f"/relationships/{uuid4()}")
+        malformed = await client.get("/relationships/anna")
+
+    assert (answer.status_code, answer.json()["type"]) == (404, "urn:attune:problem:unknown-relationship")
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert (malformed.status_code, malformed.json()["errors"][0]["pointer"]) == (422, "/path/relationship_id")
+
+
+async def test_numbers_are_shown_to_those_who_operate_it(kafka: Producer, kafka_servers: str, mongodb_uri: str) -> None:
+    relationship = Told()
+    async with served(create_app(settings(kafka_servers, mongodb_uri))) as client:
+        await kafka.tell([relationship.held(0), relationship.felt(0, 9)])
+        await until(lambda: has(client, relationship.relationship, sessions=1, client_ratings=1))
+        metrics = (await client.get("/metrics")).text
+
+    assert 'attune_alliance_facts_total{type="clinic.session.completed.v1"}' in metrics
+    assert str(relationship.relationship) not in metrics

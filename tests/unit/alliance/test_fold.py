@@ -1,0 +1,99 @@
+"""What an alliance is, whatever the order in which its facts arrive."""
+
+from functools import reduce
+from uuid import UUID
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.alliance.domain.alliance import Alliance
+from services.alliance.domain.facts import Fact, in_order
+from services.alliance.domain.fold import evolve, fold
+from services.alliance.domain.policy import DEFAULT
+from tests.given import Told
+
+TOLD = Told(UUID("6f1de7f1-3f0c-4a39-9d39-7a6a9a4f7a10"))
+
+
+def week(number: int) -> st.SearchStrategy[list[Fact]]:
+    """What may become of one week: held and rated, held and silent, missed, called off, amended."""
+    rating = st.integers(0, 10).map(float)
+    told = st.sampled_from([("none", None), ("a_little", "yes"), ("yes", "not")])
+    rated = st.builds(
+        lambda r, t: [TOLD.held(number), TOLD.felt(number, r, tension=t[0], talked_about=t[1])], rating, told
+    )
+    both = st.builds(
+        lambda a, b: [TOLD.held(number), TOLD.felt(number, a), TOLD.felt(number, b, "clinician")], rating, rating
+    )
+    amended = st.builds(
+        lambda a, b, days: [TOLD.held(number), TOLD.felt(number, a), TOLD.amended(number, b, days)],
+        rating,
+        rating,
+        st.sampled_from([0.5, 1.0, 9.0, 30.0]),
+    )
+    silent = st.just([TOLD.held(number), TOLD.lapsed(number)])
+    late = st.builds(lambda r: [TOLD.held(number), TOLD.lapsed(number), TOLD.felt(number, r)], rating)
+    away = st.sampled_from([[TOLD.missed(number)], [TOLD.cancelled(number, 3)], [TOLD.cancelled(number, 90)]])
+    instrument = st.builds(lambda t: [TOLD.held(number), TOLD.measured(number, "srs", t)], st.integers(0, 40))
+    return st.one_of(rated, rated, both, amended, silent, late, away, instrument)
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[Fact]:
+    facts: list[Fact] = [TOLD.started()]
+    weeks = draw(st.integers(0, 12))
+    for number in range(weeks):
+        facts += draw(week(number))
+    if draw(st.booleans()):
+        facts.append(TOLD.consent(draw(st.integers(0, 12)) + 0.3, given=False))
+        facts.append(TOLD.consent(draw(st.integers(0, 12)) + 0.6, given=True))
+    if draw(st.booleans()):
+        facts.append(TOLD.ended(draw(st.integers(0, 14)) + 0.5))
+    return facts
+
+
+@given(facts=histories(), data=st.data())
+def test_the_order_of_arrival_does_not_matter(facts: list[Fact], data: st.DataObject) -> None:
+    assert fold(data.draw(st.permutations(facts)), DEFAULT) == fold(facts, DEFAULT)
+
+
+@given(facts=histories(), data=st.data())
+def test_a_fact_that_comes_again_changes_nothing(facts: list[Fact], data: st.DataObject) -> None:
+    again = data.draw(st.lists(st.sampled_from(facts)))
+
+    assert fold([*facts, *again], DEFAULT) == fold(facts, DEFAULT)
+
+
+@given(facts=histories(), data=st.data())
+def test_taking_in_what_is_newer_is_the_same_as_reading_everything_again(
+    facts: list[Fact], data: st.DataObject
+) -> None:
+    """The fast path against the full refold, for every way of cutting a history into batches."""
+    arriving = data.draw(st.permutations(facts))
+    known: list[Fact] = []
+    alliance = Alliance()
+    while arriving:
+        size = data.draw(st.integers(1, len(arriving)))
+        batch, arriving = arriving[:size], arriving[size:]
+        known += batch
+        if all(alliance.precedes(fact) for fact in batch):
+            alliance = reduce(lambda a, fact: evolve(a, fact, DEFAULT), in_order(batch), alliance)
+        else:
+            alliance = fold(known, DEFAULT)
+
+    assert alliance == fold(facts, DEFAULT)
+
+
+@given(facts=histories())
+def test_one_fact_after_the_other_is_the_same_as_all_at_once(facts: list[Fact]) -> None:
+    alliance = Alliance()
+    known: list[Fact] = []
+    for fact in in_order(facts):
+        known.append(fact)
+        alliance = evolve(alliance, fact, DEFAULT) if alliance.precedes(fact) else fold(known, DEFAULT)
+
+    assert alliance == fold(facts, DEFAULT)
+
+
+def test_no_facts_give_an_empty_alliance() -> None:
+    assert fold([], DEFAULT) == Alliance()
