@@ -14,7 +14,7 @@ Number = Annotated[float, Field(allow_inf_nan=False)]
 class Evidence(BaseModel):
     """What one detector saw: its name and the numbers behind it."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
 
     detector: Code
     strength: float = Field(ge=0, allow_inf_nan=False)

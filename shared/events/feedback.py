@@ -12,7 +12,7 @@ from shared.topics import FEEDBACK, Topic
 class InstrumentTotal(BaseModel):
     """The total of a published questionnaire that the clinic holds a licence for."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
 
     name: Code
     total: float = Field(ge=0, le=1000, allow_inf_nan=False)
@@ -21,7 +21,7 @@ class InstrumentTotal(BaseModel):
 class Answer(BaseModel):
     """How the session felt to one of the two: ratings of the elements, or the total of an instrument, or both."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
 
     ratings: dict[Element, Rating] = Field(default_factory=dict)
     instrument: InstrumentTotal | None = None

@@ -42,7 +42,7 @@ Severity = Literal["watch", "concern", "urgent"]
 class Event(BaseModel):
     """Something that happened, told once and kept for good."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
 
     TOPIC: ClassVar[Topic]
     KEY: ClassVar[str]
