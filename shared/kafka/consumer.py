@@ -16,7 +16,6 @@ from aiokafka import ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import KafkaError
 from faststream import AckPolicy
-from faststream.exceptions import StopConsume
 from faststream.kafka import KafkaBroker, KafkaMessage
 
 from shared.backoff import backoff
@@ -77,6 +76,8 @@ class Consumer:
         self._unreadable_in_a_row = 0
         self._broker: KafkaBroker | None = None
         self._subscriber: Any = None
+        self._ending: asyncio.Task[None] | None = None
+        """Stopping by itself, because the deployment is broken."""
 
     async def start(self) -> None:
         """Join the group. Raises BrokerUnavailable."""
@@ -115,13 +116,18 @@ class Consumer:
     async def stop(self) -> None:
         """Finish the batch in hand, commit, and leave the group."""
         self._stopping = True
-        if self._broker is not None:
+        if self._ending is not None:
+            await self._ending
+        elif self._broker is not None:
             await self._broker.stop()
 
     def alive(self) -> bool:
         """Whether messages are still being taken: a consumer whose loop has ended looks healthy from outside."""
         return self._broker is None or bool(
-            self._subscriber.running and self._subscriber.consumer and not all(t.done() for t in self._subscriber.tasks)
+            self._ending is None
+            and self._subscriber.running
+            and self._subscriber.consumer
+            and not all(t.done() for t in self._subscriber.tasks)
         )
 
     def assigned(self) -> bool:
@@ -141,10 +147,16 @@ class Consumer:
             # One that nobody asked for would end the consumer without a word.
             raise RuntimeError("stray cancellation while handling a batch") from cancelled
         except DeploymentBroken as broken:
-            log.critical("consuming stopped", reason=str(broken))
-            raise StopConsume from broken
+            self._give_up(broken)
+            raise
         finally:
             self._idle.set()
+
+    def _give_up(self, broken: DeploymentBroken) -> None:
+        """Leave the group, with the batch uncommitted; from a task of its own, for the loop cannot end itself."""
+        if self._ending is None and self._broker is not None:
+            log.critical("consuming stopped", reason=str(broken))
+            self._ending = asyncio.create_task(self._broker.stop())
 
     async def _take(self, records: Sequence[ConsumerRecord]) -> None:
         started = time.perf_counter()

@@ -1,0 +1,129 @@
+"""Who tells and who hears what, as an AsyncAPI 3.0 document made from what the services themselves say.
+
+faststream's own generator describes a subscriber by the type of its handler's argument; ours take raw batches, so
+that one bad message does not fail its neighbours, and would come out empty.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from shared.events import Event
+from shared.events.cloudevents import CONTENT_TYPE
+from shared.kafka.dead_letters import ERROR, ORIGIN, SET_ASIDE_AT
+from shared.topics import SUBJECTS, Topic, dead_letters
+
+Part = dict[str, Any]
+
+DEAD_LETTER = "dead-letter"
+
+_KEY = {"type": "string", "format": "uuid", "description": "What the event is about; its events are told in order."}
+
+
+@dataclass(frozen=True)
+class Role:
+    """What one service hears and tells."""
+
+    purpose: str
+    hears: tuple[type[Event], ...]
+    tells: tuple[type[Event], ...]
+
+
+def asyncapi(roles: Mapping[str, Role]) -> Part:
+    """The document; the payloads are the schemas beside it, in `schemas/`."""
+    kinds = sorted({kind for role in roles.values() for kind in (*role.hears, *role.tells)}, key=_name)
+    consumers = [name for name, role in roles.items() if role.hears]
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Attune",
+            "version": "1",
+            "description": "What the services of Attune tell each other. Every message is a CloudEvent 1.0 in "
+            "structured JSON, is keyed by what it is about, is delivered at least once and kept for good.",
+        },
+        "defaultContentType": CONTENT_TYPE,
+        "channels": {
+            **{topic.name: _channel(topic, [k for k in kinds if topic == k.TOPIC]) for topic in SUBJECTS},
+            **{dead_letters(name).name: _set_aside(name) for name in consumers},
+        },
+        "operations": {key: operation for name, role in roles.items() for key, operation in _operations(name, role)},
+        "components": {"messages": {**{_name(kind): _message(kind) for kind in kinds}, DEAD_LETTER: _dead_letter()}},
+    }
+
+
+def _channel(topic: Topic, kinds: Iterable[type[Event]]) -> Part:
+    return {
+        "address": topic.name,
+        "description": f"Told by {topic.publisher} only.",
+        "messages": {_name(kind): _ref("components", "messages", _name(kind)) for kind in kinds},
+    }
+
+
+def _set_aside(consumer: str) -> Part:
+    return {
+        "address": dead_letters(consumer).name,
+        "description": f"What {consumer} will never be able to read, for a person to look at.",
+        "messages": {DEAD_LETTER: _ref("components", "messages", DEAD_LETTER)},
+    }
+
+
+def _operations(service: str, role: Role) -> Iterable[tuple[str, Part]]:
+    for action, verb, kinds in (("receive", "hears", role.hears), ("send", "tells", role.tells)):
+        for topic in SUBJECTS:
+            if told := sorted((kind for kind in kinds if topic == kind.TOPIC), key=_name):
+                names = [_name(kind) for kind in told]
+                yield f"{service}-{verb}-{topic.name}", _operation(service, role, action, topic, names)
+    if role.hears:
+        letters = dead_letters(service)
+        yield f"{service}-tells-{letters.name}", _operation(service, role, "send", letters, [DEAD_LETTER])
+
+
+def _operation(service: str, role: Role, action: str, topic: Topic, messages: list[str]) -> Part:
+    operation: Part = {
+        "action": action,
+        "channel": _ref("channels", topic.name),
+        "summary": role.purpose,
+        "tags": [{"name": service}],
+        "messages": [_ref("channels", topic.name, "messages", message) for message in messages],
+    }
+    if action == "receive":
+        operation["bindings"] = {"kafka": {"groupId": {"type": "string", "const": service}}}
+    return operation
+
+
+def _message(kind: type[Event]) -> Part:
+    return {
+        "name": _name(kind),
+        "title": kind.__name__,
+        "summary": kind.__doc__,
+        "contentType": CONTENT_TYPE,
+        "payload": {"$ref": f"schemas/{_name(kind)}.json"},
+        "bindings": {"kafka": {"key": _KEY}},
+    }
+
+
+def _dead_letter() -> Part:
+    return {
+        "name": DEAD_LETTER,
+        "title": "DeadLetter",
+        "summary": "A message that its consumer will never be able to read, to the byte, with its own key and headers.",
+        "contentType": "application/octet-stream",
+        "headers": {
+            "type": "object",
+            "properties": {
+                ERROR: {"type": "string", "description": "Where and why, never what was in it."},
+                ORIGIN: {"type": "string", "description": "topic/partition/offset; set aside twice, it is the same."},
+                SET_ASIDE_AT: {"type": "string", "format": "date-time"},
+            },
+            "required": [ERROR, ORIGIN, SET_ASIDE_AT],
+        },
+        "payload": {"description": "Whatever bytes came."},
+    }
+
+
+def _name(kind: type[Event]) -> str:
+    return kind.kind()
+
+
+def _ref(*path: str) -> Part:
+    return {"$ref": "#/" + "/".join(path)}

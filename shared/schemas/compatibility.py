@@ -1,0 +1,151 @@
+"""Whether a contract may change as proposed.
+
+Events are kept for good and services are not upgraded all at once, so a change must hold in both directions:
+what was stored must still be readable (nothing may be narrowed), and who reads by the old contract must
+understand what is told from now on (nothing may be widened). What is left is to add an optional field and to say
+things better. Everything else is a new meaning, hence a new version beside the old.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+Schema = dict[str, Any]
+
+_SAYS_NOTHING = {"$schema", "$defs", "title", "description", "examples", "deprecated"}
+"""Keywords that no event can contradict."""
+
+_LOWER = {"minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties"}
+_UPPER = {"maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties"}
+_WITHIN = {"items", "additionalProperties", "propertyNames"}
+"""Keywords whose value is a schema of its own."""
+
+_STORED = "events already stored may not fit"
+_READERS = "who reads by the old contract does not expect it"
+
+
+def breaks(old: Schema, new: Schema) -> list[str]:
+    """Why `new` would break the readers of `old` or the events stored under it; empty when it would not.
+
+    Cautious: what it does not know how to judge counts as a break.
+    """
+    return list(dict.fromkeys(_compare(_spelt_out(old, old), _spelt_out(new, new), "")))
+
+
+def _spelt_out(schema: Any, root: Schema) -> Any:
+    """The schema with every reference replaced by what it refers to."""
+    match schema:
+        case {"$ref": str(reference), **beside}:
+            found = root
+            for name in reference.removeprefix("#/").split("/"):
+                found = found[name]
+            return {**_spelt_out(found, root), **beside}
+        case dict():
+            return {name: _spelt_out(value, root) for name, value in schema.items() if name != "$defs"}
+        case list():
+            return [_spelt_out(value, root) for value in schema]
+        case _:
+            return schema
+
+
+def _compare(old: Schema | bool, new: Schema | bool, at: str) -> Iterator[str]:
+    before, after = _alternatives(old), _alternatives(new)
+    for name in before.keys() - after.keys():
+        yield f"{at or 'event'}: can no longer be {name}; {_STORED}"
+    for name in after.keys() - before.keys():
+        yield f"{at or 'event'}: can now be {name}; {_READERS}"
+    for name in sorted(before.keys() & after.keys()):
+        yield from _compare_one(before[name], after[name], at)
+
+
+def _alternatives(schema: Schema | bool) -> dict[str, Schema]:
+    """What a value may be, by its JSON type; what stands beside the choice belongs to each."""
+    if isinstance(schema, bool):
+        return {"anything": {}} if schema else {}
+    if "anyOf" not in schema:
+        return {str(schema.get("type", "anything")): schema}
+    beside = {name: value for name, value in schema.items() if name != "anyOf"}
+    found: dict[str, Schema] = {}
+    for option in schema["anyOf"]:
+        for name, alternative in _alternatives(option).items():
+            again = sum(other.split(" #")[0] == name for other in found)
+            found[f"{name} #{again + 1}" if again else name] = {**alternative, **beside}
+    return found
+
+
+def _compare_one(old: Schema, new: Schema, at: str) -> Iterator[str]:
+    where = at or "event"
+    yield from _compare_values(old, new, where)
+    yield from _compare_fields(old, new, at)
+    for keyword in sorted(_WITHIN & (old.keys() | new.keys())):
+        yield from _compare(old.get(keyword, True), new.get(keyword, True), f"{where} {_PART[keyword]}")
+    for keyword in sorted((_LOWER | _UPPER) & (old.keys() | new.keys())):
+        yield from _compare_bounds(keyword, old.get(keyword), new.get(keyword), where)
+    judged = {"enum", "const", "properties", "required", "default", "type"} | _WITHIN | _LOWER | _UPPER | _SAYS_NOTHING
+    for keyword in sorted((old.keys() | new.keys()) - judged):
+        if old.get(keyword) != new.get(keyword):
+            yield f"{where}: {keyword} changed from {old.get(keyword)} to {new.get(keyword)}"
+
+
+_PART = {"items": "items", "additionalProperties": "values", "propertyNames": "names"}
+
+
+def _compare_values(old: Schema, new: Schema, where: str) -> Iterator[str]:
+    before, after = _values(old), _values(new)
+    if before is None and after is not None:
+        yield f"{where}: is now one of {', '.join(after)}; {_STORED}"
+    elif before is not None and after is None:
+        yield f"{where}: is no longer one of {', '.join(before)}; {_READERS}"
+    elif before is not None and after is not None:
+        for value in (value for value in before if value not in after):
+            yield f"{where}: can no longer be {value}; {_STORED}"
+        for value in (value for value in after if value not in before):
+            yield f"{where}: can now be {value}; {_READERS}"
+
+
+def _values(schema: Schema) -> list[str] | None:
+    if "const" in schema:
+        return [repr(schema["const"])]
+    return [repr(value) for value in schema["enum"]] if "enum" in schema else None
+
+
+def _compare_fields(old: Schema, new: Schema, at: str) -> Iterator[str]:
+    before, after = old.get("properties", {}), new.get("properties", {})
+    must_before, must_after = set(old.get("required", ())), set(new.get("required", ()))
+    for name in sorted(before.keys() | after.keys()):
+        where = f"{at}.{name}".removeprefix(".")
+        if name not in after:
+            yield f"{where}: was removed; readers may rely on it"
+        elif name not in before:
+            if name in must_after:
+                yield f"{where}: is new and required; {_STORED}: give it a default"
+            yield from _compare_new(after[name], old.get("additionalProperties", True), where)
+        else:
+            if name in must_before - must_after:
+                yield f"{where}: is no longer required; readers rely on it"
+            if name in must_after - must_before:
+                yield f"{where}: is now required; {_STORED}"
+            if name not in must_before | must_after and _default(before[name]) != _default(after[name]):
+                yield f"{where}: has another default, so events stored without it would now say something else"
+            yield from _compare(before[name], after[name], where)
+
+
+def _compare_new(new: Schema, others: Schema | bool, where: str) -> Iterator[str]:
+    """A field may be added where readers ignore what they do not know."""
+    if others is not True:
+        yield from _compare(others, new, where)
+
+
+def _default(schema: Schema) -> Any:
+    return ("default", schema["default"]) if "default" in schema else None
+
+
+def _compare_bounds(keyword: str, old: float | None, new: float | None, where: str) -> Iterator[str]:
+    if old == new:
+        return
+    changed = f"{where}: {keyword} changed from {_bound(old)} to {_bound(new)}"
+    looser = new is None or (old is not None and ((new < old) == (keyword in _LOWER)))
+    yield f"{changed}; {_READERS if looser else _STORED}"
+
+
+def _bound(value: float | None) -> str:
+    return "none" if value is None else f"{value:g}"

@@ -1,0 +1,59 @@
+"""An event as it travels, described for whoever reads it in any language: the whole CloudEvent, not only its data.
+
+Optional is what the model has a default for: topics are kept for good, and an event stored before a field was
+added must fit the schema as it is now.
+"""
+
+from typing import Any
+
+from pydantic.fields import FieldInfo
+from pydantic.json_schema import GenerateJsonSchema
+from pydantic_core.core_schema import CoreSchema
+
+from shared.events import Event
+from shared.events.cloudevents import source
+
+Schema = dict[str, Any]
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+class _Untitled(GenerateJsonSchema):
+    """Without the titles that only repeat the names of fields."""
+
+    def field_title_should_be_set(self, schema: CoreSchema | FieldInfo | Any) -> bool:
+        return False
+
+
+def wire_schema(kind: type[Event]) -> Schema:
+    """The JSON Schema (2020-12) of every event of `kind` that is or ever was on its topic."""
+    model = kind.model_json_schema(schema_generator=_Untitled)
+    fields: Schema = model["properties"]
+    enveloped = {"id", "occurred_at", "type", kind.KEY}
+    envelope = {
+        "specversion": _always("1.0"),
+        "id": {**fields["id"], "description": "The same whenever the same thing is told again: read it once."},
+        "source": _always(source(kind)),
+        "type": _always(kind.kind()),
+        "time": {**fields["occurred_at"], "description": "When it happened in the world; in UTC, to the millisecond."},
+        "partitionkey": {**fields[kind.KEY], "description": f"The {kind.KEY}; also the key of the Kafka message."},
+        "datacontenttype": _always("application/json"),
+        "data": {
+            "type": "object",
+            "properties": {name: field for name, field in fields.items() if name not in enveloped},
+            "required": [name for name in model["required"] if name not in enveloped],
+        },
+    }
+    return {
+        "$schema": DIALECT,
+        "title": kind.kind(),
+        "description": model["description"],
+        "type": "object",
+        "properties": envelope,
+        "required": list(envelope),
+        **({"$defs": model["$defs"]} if "$defs" in model else {}),
+    }
+
+
+def _always(value: str) -> Schema:
+    return {"type": "string", "const": value}

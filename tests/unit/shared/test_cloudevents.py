@@ -1,0 +1,110 @@
+"""Events on the wire: they come back as they were, and what cannot be read says where and why, never what."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.errors import Unreadable
+from shared.events import KINDS, Event, FeedbackSubmitted, by_name
+from shared.events.cloudevents import LARGEST, decode, encode
+from tests.given import Told
+
+KNOWN = by_name(KINDS)
+
+
+@given(rating=st.floats(0, 10), tension=st.sampled_from(["none", "a_little", "yes", None]))
+def test_an_answer_comes_back_as_it_was_given(rating: float, tension: Any) -> None:
+    event = Told().felt(3, rating, tension=tension)
+
+    assert decode(encode(event), KNOWN) == event
+
+
+@pytest.mark.parametrize(
+    "event",
+    [Told().started(), Told().held(1), Told().missed(2), Told().cancelled(3), Told().lapsed(4), Told().amended(5, 7)],
+    ids=lambda event: type(event).__name__,
+)
+def test_an_event_is_a_cloudevent_keyed_by_what_it_is_about(event: Event) -> None:
+    wire = json.loads(encode(event))
+
+    assert wire["specversion"] == "1.0"
+    assert wire["type"] == event.kind()
+    assert wire["id"] == str(event.id)
+    assert wire["partitionkey"] == str(event.key)
+    assert decode(encode(event), KNOWN) == event
+
+
+def test_every_kind_of_event_has_a_name_of_its_own() -> None:
+    assert len(KNOWN) == len(KINDS)
+    assert all(name.startswith("clinic.") and name.endswith(".v1") for name in KNOWN)
+
+
+def test_an_unknown_type_is_no_error() -> None:
+    assert decode(_changed(type="clinic.weather.changed.v1"), KNOWN) is None
+
+
+def test_a_field_that_a_newer_sender_added_is_no_error() -> None:
+    event = Told().felt(0)
+    wire = json.loads(encode(event))
+    wire["data"]["mood"] = "new"
+    wire["traceparent"] = "00-1"
+
+    assert decode(json.dumps(wire).encode(), KNOWN) == event
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        (None, "message: is empty"),
+        (b"\x00\xff", "message: is not JSON"),
+        (b"7", "message: is not a JSON object"),
+        (b"{}", "missing"),
+        (b" " * (LARGEST + 1), f"message: is larger than {LARGEST} bytes"),
+    ],
+)
+def test_what_is_no_event_is_unreadable(message: bytes | None, reason: str) -> None:
+    with pytest.raises(Unreadable, match=reason):
+        decode(message, KNOWN)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"specversion": "0.3"}, "specversion"),
+        ({"id": "Anna"}, "id"),
+        ({"partitionkey": "Anna"}, "relationship_id"),
+        ({"time": "2026-01-05T12:00:00"}, "timezone"),
+        ({"time": "0001-01-01T00:00:00+12:00"}, "years"),
+        ({"data": ["Anna"]}, "data"),
+        ({"type": ["Anna"]}, "type"),
+        ({"data": {"ratings": {"Anna": 3}}}, "ratings"),
+    ],
+)
+def test_a_wrong_event_says_where_and_why_but_not_what(changes: dict[str, Any], reason: str) -> None:
+    with pytest.raises(Unreadable, match=reason) as raised:
+        decode(_changed(**changes), KNOWN)
+    assert "Anna" not in str(raised.value)
+
+
+def test_ids_of_what_follows_are_the_same_every_time() -> None:
+    event = Told().felt(0)
+
+    assert event.follow("rupture") == event.model_copy().follow("rupture")
+    assert event.follow("rupture") != event.follow("repair")
+
+
+def test_an_answer_that_contradicts_itself_is_refused() -> None:
+    with pytest.raises(ValueError, match="not that there was one"):
+        FeedbackSubmitted.model_validate({**Told().felt(0).model_dump(), "talked_about": "yes"})
+    with pytest.raises(ValueError, match="neither a rating nor"):
+        FeedbackSubmitted.model_validate({**Told().felt(0).model_dump(), "ratings": {}})
+
+
+def _changed(**changes: Any) -> bytes:
+    wire = json.loads(encode(Told().felt(0)))
+    if "data" in changes and isinstance(changes["data"], dict):
+        changes["data"] = {**wire["data"], **changes["data"]}
+    return json.dumps({**wire, **changes}).encode()
