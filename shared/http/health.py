@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from inspect import isawaitable
 
 from fastapi import FastAPI, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 Check = Callable[[], bool | Awaitable[bool]]
@@ -18,18 +18,20 @@ def answer_health(
     Not alive means that only a restart helps; not ready means to wait: nothing is lost meanwhile.
     """
 
-    @app.get("/health/live", tags=["operations"])
+    @app.get("/health/live", tags=["operations"], responses={503: {"description": "Not alive."}})
     async def live() -> JSONResponse:
         """Whether a restart would help."""
         return JSONResponse({"alive": alive()}, 200 if alive() else 503)
 
-    @app.get("/health/ready", tags=["operations"])
+    @app.get(
+        "/health/ready", tags=["operations"], responses={503: {"description": "Not ready; what is false says why."}}
+    )
     async def is_ready() -> JSONResponse:
         """Whether everything it needs is there."""
         found = {name: await _outcome(check) for name, check in ready.items()}
         return JSONResponse(found, 200 if all(found.values()) else 503)
 
-    @app.get("/metrics", tags=["operations"])
+    @app.get("/metrics", tags=["operations"], response_class=PlainTextResponse)
     async def metrics() -> Response:
         """The numbers, for Prometheus."""
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)

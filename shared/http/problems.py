@@ -47,17 +47,19 @@ class Problem(Exception):
 
 
 RESPONSES: dict[int | str, dict[str, Any]] = {
-    "4XX": {
-        "model": ProblemDetails,
-        "description": "The request cannot be done as it is.",
-        "content": {MEDIA_TYPE: {}},
-    },
-    "5XX": {"model": ProblemDetails, "description": "Try again later.", "content": {MEDIA_TYPE: {}}},
+    "4XX": {"model": ProblemDetails, "description": "The request cannot be done as it is."},
+    "5XX": {"model": ProblemDetails, "description": "Try again later."},
 }
 
 
 def answer_with_problems(app: FastAPI) -> None:
-    """Have every error of `app` answered with problem details."""
+    """Have every error of `app` answered with problem details, and described so."""
+    describe = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        return _described_as_problems(describe())
+
+    app.openapi = openapi  # type: ignore[method-assign]
 
     @app.exception_handler(Problem)
     async def problem(_request: Request, error: Problem) -> JSONResponse:
@@ -116,6 +118,19 @@ def too_large(limit: int) -> JSONResponse:
             detail=f"The body is larger than {limit} bytes, which is the most that is taken.",
         )
     )
+
+
+def _described_as_problems(document: dict[str, Any]) -> dict[str, Any]:
+    """FastAPI describes every answer by the media type of a route's good one."""
+    for path in document["paths"].values():
+        for operation in path.values():
+            for response in operation["responses"].values():
+                if any(of.get("schema") == _OF_A_PROBLEM for of in response.get("content", {}).values()):
+                    response["content"] = {MEDIA_TYPE: {"schema": _OF_A_PROBLEM}}
+    return document
+
+
+_OF_A_PROBLEM = {"$ref": f"#/components/schemas/{ProblemDetails.__name__}"}
 
 
 def _answer(details: ProblemDetails, headers: dict[str, str] | None = None) -> JSONResponse:
