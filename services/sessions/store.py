@@ -5,7 +5,7 @@ Only the uniqueness of `_id` is relied on; every index is there for speed.
 
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError
@@ -91,17 +91,18 @@ class Store:
 
         Returns the events that follow; what was left out is found again. Raises StoreUnavailable.
         """
+        mark = uuid4()  # tells what we wrote from what another process wrote, whose events are the same
         writes, debts = [], dict[UUID, list[Document]]()
         events: dict[UUID, Sequence[Event]] = {}
         for document in found:
             after, follows = decide(self.sessions.read(document))
             which = after.session_id
             events[which], debts[which] = follows, owed(follows, self._clock())
-            change: Document = {"$set": after.model_dump(), "$inc": {"v": 1}}
+            change: Document = {"$set": {**after.model_dump(), "settled": mark}, "$inc": {"v": 1}}
             if follows:
                 change["$push"] = {"owed": {"$each": debts[which]}}
             writes.append(UpdateOne({"_id": which, "v": document["v"]}, change))
-        written = set(debts) if await self._all_written(writes, SESSIONS) else await self._that_owe(debts)
+        written = set(debts) if await self._all_written(writes, SESSIONS) else await self._marked(mark, debts)
         for session_id in written:
             self._outbox.wrote(SESSIONS, session_id, debts[session_id])
         return [event for session_id in written for event in events[session_id]]
@@ -126,11 +127,10 @@ class Store:
             return False
         return result.matched_count + result.upserted_count == len(writes)
 
-    async def _that_owe(self, debts: dict[UUID, list[Document]]) -> set[UUID]:
-        """Those of the sessions that hold one of the debts: they were written, the others were not."""
-        ids = [debt["id"] for owing in debts.values() for debt in owing]
+    async def _marked(self, mark: UUID, among: Collection[UUID]) -> set[UUID]:
+        """Those of the sessions that were written with `mark`; somebody else changed the others first."""
         with unavailable():
             found = await self.sessions.collection.find(
-                {"_id": {"$in": list(debts)}, "owed.id": {"$in": ids}}, {"_id": 1}
+                {"_id": {"$in": list(among)}, "settled": mark}, {"_id": 1}
             ).to_list(None)
         return {session["_id"] for session in found}

@@ -1,0 +1,99 @@
+"""The timer: silence is told once, however many there are and however many of us look."""
+
+import asyncio
+from collections import Counter
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from services.sessions.collect import Desk
+from services.sessions.domain.relationship import Relationship
+from services.sessions.domain.session import Asking, Completed, Session, complete, schedule
+from services.sessions.metrics import SessionMetrics
+from services.sessions.store import SESSIONS, Store
+from shared.events import FeedbackLapsed, FeedbackSubmitted
+from shared.kafka import Kafka
+from shared.kafka.metrics import KafkaMetrics
+from shared.mongo import Mongo
+from shared.outbox import Outbox
+from shared.topics import FEEDBACK
+from tests.integration.kafka_reader import told
+from tests.integration.sessions.desk import Clinic, ago
+from tests.running import until
+
+pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
+
+
+async def test_silence_is_told_once_and_a_late_answer_is_still_taken(clinic: Clinic, kafka_servers: str) -> None:
+    await clinic.begins()
+    held = await clinic.held(hours_ago=24 * 10)
+
+    async def lapsed() -> bool:
+        return await clinic.status(held.session, "client") == "lapsed"
+
+    await until(lapsed)
+    late = await clinic.answer(held.session, "client", ago(), ratings={"trust": 4})
+    assert late.json()["feedback"]["client"]["status"] == "answered"
+
+    async def all_told() -> bool:
+        return len(await told(kafka_servers, FEEDBACK, clinic.relationship)) >= 5
+
+    await until(all_told)
+    feedback = await told(kafka_servers, FEEDBACK, clinic.relationship)
+    silences = [e for e in feedback if isinstance(e, FeedbackLapsed)]
+    assert {e.rater: e.occurred_at for e in silences} == dict.fromkeys(
+        ("client", "clinician"), held.ended_at + timedelta(hours=72)
+    )
+    assert len(silences) == 2
+    assert any(isinstance(e, FeedbackSubmitted) and e.rater == "client" for e in feedback)
+
+
+class Process:
+    """One of several processes of the service, as far as the timer is concerned."""
+
+    def __init__(self, kafka_servers: str, mongodb_uri: str, database: str) -> None:
+        registry = CollectorRegistry()
+        self.mongo = Mongo(mongodb_uri, database)
+        self.kafka = Kafka(kafka_servers, "sessions", KafkaMetrics(registry), ago)
+        self.outbox = Outbox(self.kafka, [self.mongo[SESSIONS]], registry, ago)
+        self.store = Store(self.mongo, self.outbox, ago)
+        self.desk = Desk(
+            self.store, SessionMetrics(registry), timedelta(hours=72), timedelta(0), ago, lambda: uuid4().hex
+        )
+
+
+def overdue(relationship: UUID) -> Session:
+    """A session whose two answers are long due."""
+    us = Relationship(relationship_id=relationship, started_at=ago(10_000), consent=True)
+    began, entered = ago(24 * 30), ago(24 * 29)
+    session, _ = schedule(None, uuid4(), us, began, 50, entered)
+    asking = Asking({"client": uuid4().hex, "clinician": uuid4().hex}, timedelta(hours=72), timedelta(0))
+    return complete(session, us, Completed(ended_at=began + timedelta(hours=1), minutes=50), entered, asking)[0]
+
+
+async def test_many_due_at_once_are_told_once_each_though_two_processes_look(
+    mongodb_uri: str, kafka_servers: str
+) -> None:
+    database, relationship, many = f"test_{uuid4().hex}", uuid4(), 1200
+    one, two = (Process(kafka_servers, mongodb_uri, database) for _ in range(2))
+    await one.store.prepare()
+    sessions = [overdue(relationship) for _ in range(many)]
+    await one.mongo[SESSIONS].insert_many([{"_id": s.session_id, "v": 1, **s.model_dump()} for s in sessions])
+
+    async with one.kafka.running(), one.outbox.running(), two.kafka.running(), two.outbox.running():
+        await asyncio.gather(one.desk.lapse_due(), two.desk.lapse_due())
+
+        async def nothing_owed() -> bool:
+            return await one.mongo[SESSIONS].count_documents({"owed.0": {"$exists": True}}) == 0
+
+        await until(nothing_owed)
+
+    silences = [e for e in await told(kafka_servers, FEEDBACK, relationship) if isinstance(e, FeedbackLapsed)]
+    assert Counter((e.session_id, e.rater) for e in silences) == Counter(
+        (s.session_id, rater) for s in sessions for rater in ("client", "clinician")
+    )
+    assert not await one.store.due(ago())
+    for process in (one, two):
+        await process.mongo.close()

@@ -1,0 +1,53 @@
+"""What people enter on the form, and how it is read."""
+
+import pytest
+from starlette.datastructures import FormData
+
+from services.sessions.http import questions
+from services.sessions.http.form import Incomplete, read
+from services.sessions.settings import Settings
+from shared.events import Answer
+
+
+def test_each_statement_may_be_left_out_but_not_all() -> None:
+    entered = FormData({"trust": "10", "fit": "0", "respect": "", "tension": "a_little", "talked_about": "partly"})
+
+    assert read(entered) == Answer(ratings={"trust": 10, "fit": 0}, tension="a_little", talked_about="partly")
+    with pytest.raises(Incomplete, match="at least one"):
+        read(FormData({"tension": "yes", "respect": ""}))
+
+
+@pytest.mark.parametrize(
+    "entered",
+    [
+        [("trust", "11")],
+        [("trust", "-1")],
+        [("trust", "٣")],
+        [("trust", "7.5")],
+        [("trust", "3"), ("trust", "5")],
+        [("trust", "3"), ("tension", "perhaps")],
+    ],
+)
+def test_what_no_form_of_ours_offers_is_not_taken(entered: list[tuple[str, str]]) -> None:
+    with pytest.raises(Incomplete, match="not among the choices"):
+        read(FormData([*entered]))
+
+
+def test_what_was_talked_about_was_there() -> None:
+    for tension in ("", "none"):
+        with pytest.raises(Incomplete, match="not that there was one"):
+            read(FormData({"trust": "5", "tension": tension, "talked_about": "yes"}))
+
+
+def test_both_are_asked_about_the_same() -> None:
+    assert set(questions.STATEMENTS["client"]) == set(questions.STATEMENTS["clinician"]) == set(questions.ELEMENTS)
+
+
+def test_settings_hold_what_a_clinic_needs_without_being_told() -> None:
+    settings = Settings(kafka_bootstrap_servers="localhost:9092", mongodb_uri="mongodb://localhost")
+
+    assert (settings.http_port, settings.mongodb_database, settings.feedback_window_hours) == (
+        8002,
+        "attune_sessions",
+        72,
+    )

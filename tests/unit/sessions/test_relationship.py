@@ -1,0 +1,93 @@
+"""What is known of a relationship follows from what was told, however it arrived."""
+
+from datetime import UTC, datetime, timedelta
+from functools import reduce
+from uuid import UUID, uuid5
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.sessions.domain.relationship import Relationship, learn
+from shared.events import (
+    ClientErased,
+    ConsentGiven,
+    ConsentWithdrawn,
+    Event,
+    RelationshipEnded,
+    RelationshipStarted,
+)
+
+RELATIONSHIP = UUID(int=7)
+MONDAY = datetime(2026, 3, 2, tzinfo=UTC)
+
+
+def started() -> Event:
+    return RelationshipStarted(
+        id=uuid5(RELATIONSHIP, "started"),
+        occurred_at=MONDAY,
+        relationship_id=RELATIONSHIP,
+        clinic_id=UUID(int=1),
+        clinician_id=UUID(int=2),
+        client_id=UUID(int=3),
+        case_code="AB-12",
+        aims=("coping",),
+        cadence_days=7,
+    )
+
+
+def later(kind: type[ConsentGiven | ConsentWithdrawn], hours: int) -> Event:
+    return kind(
+        id=uuid5(RELATIONSHIP, f"{kind} {hours}"),
+        occurred_at=MONDAY + timedelta(hours=hours),
+        relationship_id=RELATIONSHIP,
+    )
+
+
+def ended(hours: int) -> Event:
+    at = MONDAY + timedelta(hours=hours)
+    return RelationshipEnded(id=uuid5(RELATIONSHIP, "e"), occurred_at=at, relationship_id=RELATIONSHIP, reason="other")
+
+
+def erased(hours: int) -> Event:
+    at, client = MONDAY + timedelta(hours=hours), UUID(int=3)
+    return ClientErased(id=uuid5(RELATIONSHIP, "x"), occurred_at=at, relationship_id=RELATIONSHIP, client_id=client)
+
+
+HOURS = st.integers(0, 3)
+HISTORIES = st.lists(
+    st.one_of(
+        st.builds(started),
+        st.builds(later, st.sampled_from([ConsentGiven, ConsentWithdrawn]), HOURS),
+        st.builds(ended, HOURS),
+        st.builds(erased, HOURS),
+    ),
+    max_size=8,
+)
+
+
+def known(events: list[Event]) -> Relationship:
+    return reduce(learn, events, Relationship(relationship_id=RELATIONSHIP))
+
+
+@given(told=HISTORIES, data=st.data())
+def test_the_order_of_arrival_and_repetition_do_not_matter(told: list[Event], data: st.DataObject) -> None:
+    again = data.draw(st.lists(st.sampled_from(told), max_size=4)) if told else []
+
+    assert known(data.draw(st.permutations(told + again))) == known(told)
+
+
+def test_the_newest_word_on_consent_counts() -> None:
+    given_first, withdrawn_later = later(ConsentGiven, 1), later(ConsentWithdrawn, 2)
+
+    assert not known([started(), withdrawn_later, given_first]).consent
+    assert known([started(), withdrawn_later, later(ConsentGiven, 3)]).consent
+
+
+def test_without_a_word_on_consent_there_is_none() -> None:
+    assert not known([started()]).consent
+
+
+def test_of_a_client_who_was_erased_only_that_is_known() -> None:
+    left = known([erased(1), started(), later(ConsentGiven, 2), ended(3)])
+
+    assert left == Relationship(relationship_id=RELATIONSHIP, erased_at=MONDAY + timedelta(hours=1))
