@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
+import structlog
 from pydantic import BaseModel
 from pymongo.errors import DuplicateKeyError
 
@@ -17,6 +18,8 @@ from shared.errors import StoreUnavailable
 from shared.events import Event
 from shared.mongo import Collection, Document, Mongo, Session, unavailable
 from shared.outbox import Outbox, owed
+
+log = structlog.get_logger()
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -58,8 +61,16 @@ class Documents(Generic[T]):
                 document, debts = await self.change_once(document_id, decide)
             except ChangedMeanwhile:
                 continue
-            self.outbox.wrote(self.collection.name, document_id, debts)
+            self.wrote(document_id, debts)
             return document
+
+    def wrote(self, document_id: UUID, debts: Sequence[Document]) -> None:
+        """Say that a change is durable: what it owes is published."""
+        if debts:
+            log.info(
+                "changed", what=self.collection.name, id=str(document_id), owes=[str(debt["id"]) for debt in debts]
+            )
+            self.outbox.wrote(self.collection.name, document_id, debts)
 
     async def change_once(
         self, document_id: UUID, decide: Decide[T], session: Session | None = None
@@ -97,5 +108,5 @@ async def change_together(mongo: Mongo, changes: Sequence[tuple[Documents[Any], 
     except ChangedMeanwhile as error:
         raise StoreUnavailable("somebody else changed the same documents; send the request again") from error
     for (documents, which, _), (_, debts) in zip(changes, made, strict=True):
-        documents.outbox.wrote(documents.collection.name, which, debts)
+        documents.wrote(which, debts)
     return [document for document, _ in made]

@@ -28,6 +28,9 @@ LOOK_EVERY = 5.0
 LEFT_OWED_AFTER = timedelta(seconds=5)
 """What is owed for longer is no longer in somebody's hands."""
 
+Debtor = tuple[str, Any, Sequence[Document]]
+"""A document that owes events: its collection, its `_id`, and what it owes."""
+
 _KINDS = by_name(KINDS)
 
 
@@ -49,7 +52,7 @@ class Outbox:
         self._kafka = kafka
         self._clock = clock
         self._collections = {collection.name: collection for collection in collections}
-        self._written: asyncio.Queue[tuple[str, Any, list[Document]]] = asyncio.Queue()
+        self._written: asyncio.Queue[Debtor] = asyncio.Queue()
         self._told = Counter(
             "attune_owed_events_published",
             "Events published that an HTTP write or a timer owed; `found` counts those a crash left behind.",
@@ -57,10 +60,9 @@ class Outbox:
             registry=registry,
         )
 
-    def wrote(self, collection: str, document_id: Any, debts: list[Document]) -> None:
+    def wrote(self, collection: str, document_id: Any, debts: Sequence[Document]) -> None:
         """Say that a document has just been written with `debts`; they are published right away."""
-        if debts:
-            self._written.put_nowait((collection, document_id, debts))
+        self._written.put_nowait((collection, document_id, debts))
 
     def running(self) -> AbstractAsyncContextManager[None]:
         """Publishing what is written, and finding what a crash left owed."""
@@ -87,7 +89,7 @@ class Outbox:
             while batch := await self._left_owed(name, collection):
                 await self._publish(batch, "found")
 
-    async def _left_owed(self, name: str, collection: Collection) -> list[tuple[str, Any, list[Document]]]:
+    async def _left_owed(self, name: str, collection: Collection) -> list[Debtor]:
         before = self._clock() - LEFT_OWED_AFTER
         with unavailable():
             found = (
@@ -98,7 +100,7 @@ class Outbox:
             )
         return [(name, document["_id"], document["owed"]) for document in found]
 
-    async def _publish(self, batch: list[tuple[str, Any, list[Document]]], how: str) -> None:
+    async def _publish(self, batch: list[Debtor], how: str) -> None:
         events = [decode(debt["event"].encode(), _KINDS) for _, _, debts in batch for debt in debts]
         await self._kafka.tell([event for event in events if event is not None])
         for name, collection in self._collections.items():

@@ -6,6 +6,8 @@ from functools import reduce
 from typing import cast
 from uuid import UUID
 
+import structlog
+
 from services.alliance.domain.alliance import Alliance
 from services.alliance.domain.facts import Fact, in_order
 from services.alliance.domain.fold import evolve, fold
@@ -14,6 +16,8 @@ from services.alliance.domain.policy import Policy
 from services.alliance.metrics import Metrics
 from services.alliance.store import Kept, Store
 from shared.events import Event
+
+log = structlog.get_logger()
 
 Tell = Callable[[Sequence[Event]], Awaitable[None]]
 
@@ -42,6 +46,7 @@ class Hear:
             lost = await self._store.keep(changed)
             await self._tell([news for new in changed if new.relationship not in lost for news in self._news(new)])
             self._metrics.conflicts(len(lost))
+            _log_signs(kept, changed)
             waiting = {relationship: waiting[relationship] for relationship in lost}
         self._metrics.folded(facts)
 
@@ -62,6 +67,13 @@ class Hear:
 
     def _news(self, kept: Kept) -> Sequence[Event]:
         return list(what_follows(kept.relationship, kept.alliance, kept.version, self._policy))
+
+
+def _log_signs(kept: Mapping[UUID, Kept], changed: Sequence[Kept]) -> None:
+    for new in changed:
+        episode = new.alliance.open
+        if episode is not None and kept[new.relationship].alliance.open is None:
+            log.info("signs of rupture", relationship=str(new.relationship), episode=str(episode.id))
 
 
 def _by_relationship(facts: Sequence[Fact]) -> dict[UUID, Sequence[Fact]]:

@@ -108,9 +108,11 @@ class Consumer:
         self._subscriber(self._handle)
         try:
             await broker.start()
-        except (KafkaError, OSError) as error:
+        except BaseException as error:
             await broker.stop()
-            raise BrokerUnavailable(str(error)) from error
+            if isinstance(error, KafkaError | OSError):
+                raise BrokerUnavailable(str(error)) from error
+            raise
         self._broker = broker
 
     async def stop(self) -> None:
@@ -133,6 +135,7 @@ class Consumer:
     def assigned(self) -> bool:
         """Whether the group has given us our share; it may be none when there are more of us than partitions."""
         consumer = self._subscriber.consumer if self._subscriber else None
+        # aiokafka says nowhere else whether the group has settled
         return consumer is not None and not consumer._coordinator._rejoin_needed_fut.done()
 
     async def _handle(self, message: KafkaMessage) -> None:

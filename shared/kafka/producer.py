@@ -36,7 +36,9 @@ class Producer:
         self._producer: AIOKafkaProducer | None = None
 
     async def start(self) -> None:
-        """Connect. Raises BrokerUnavailable."""
+        """Connect, unless that was done. Raises BrokerUnavailable."""
+        if self._producer is not None:
+            return
         producer = AIOKafkaProducer(
             bootstrap_servers=self._servers,
             client_id=self._client_id,
@@ -50,9 +52,11 @@ class Producer:
         )
         try:
             await producer.start()
-        except (KafkaError, OSError) as error:
+        except BaseException as error:
             await producer.stop()
-            raise BrokerUnavailable(str(error)) from error
+            if isinstance(error, KafkaError | OSError):
+                raise BrokerUnavailable(str(error)) from error
+            raise
         self._producer = producer
 
     async def stop(self) -> None:
