@@ -1,0 +1,90 @@
+"""Writes what the services promise each other and the world into docs/, from the running code.
+
+`python -m deploy.contracts`: an event's schema is not overwritten where that would break somebody.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from shared.asyncapi import Role, asyncapi
+from shared.events import KINDS
+from shared.schemas import breaks, wire_schema
+
+DOCS = Path(__file__).parents[1] / "docs"
+SERVICES = ("intake", "sessions", "alliance", "notify")
+COMMAND = "make contracts"
+
+_NOWHERE = {"kafka_bootstrap_servers": "kafka.invalid:9092", "mongodb_uri": "mongodb://mongo.invalid"}
+"""A service is described without being run."""
+
+
+def documents() -> dict[str, Any]:
+    """Every document as the code has it now, by its path under docs/."""
+    return {
+        **{schema_path(kind.kind()): wire_schema(kind) for kind in KINDS},
+        "asyncapi.json": asyncapi({service: role(service) for service in SERVICES}),
+        **{f"openapi/{service}.json": openapi(service) for service in SERVICES},
+    }
+
+
+def schema_path(kind: str) -> str:
+    """Where the schema of a kind of event is, under docs/."""
+    return f"schemas/{kind}.json"
+
+
+def role(service: str) -> Role:
+    """What a service hears and tells, as it says itself."""
+    messages = import_module(f"services.{service}.messages")
+    purpose = import_module(f"services.{service}").__doc__ or ""
+    return Role(purpose, getattr(messages, "HEARS", ()), messages.TELLS)
+
+
+def openapi(service: str) -> Any:
+    """What a service answers, as its application says itself."""
+    settings = import_module(f"services.{service}.settings").Settings
+    app = import_module(f"services.{service}.app").create_app(settings(**_NOWHERE))
+    return app.openapi()
+
+
+def written(document: Any) -> str:
+    """A document as it is in the repository: the same for the same content."""
+    return json.dumps(document, indent=2, ensure_ascii=False, sort_keys=False) + "\n"
+
+
+def committed(path: str) -> str | None:
+    """A document as it is in the repository; none when it is not there."""
+    file = DOCS / path
+    return file.read_text(encoding="utf-8") if file.exists() else None
+
+
+def broken(path: str, document: Any) -> list[str]:
+    """Why writing `document` would break those who rely on what is at `path`."""
+    old = committed(path)
+    return breaks(json.loads(old), document) if old and path.startswith("schemas/") else []
+
+
+def _gone(paths: set[str]) -> Iterator[Path]:
+    for folder in ("schemas", "openapi"):
+        yield from (file for file in (DOCS / folder).glob("*.json") if f"{folder}/{file.name}" not in paths)
+
+
+def main() -> None:
+    found = documents()
+    if reasons := [f"{path}: {reason}" for path, document in found.items() for reason in broken(path, document)]:
+        sys.exit("\n".join([*reasons, "nothing was written: make a new version (.v2) beside the old one instead"]))
+    if gone := sorted(str(file.relative_to(DOCS)) for file in _gone(set(found))):
+        sys.exit(f"{', '.join(gone)}: no longer in the code, but events of it are kept; nothing was written")
+    for path, document in found.items():
+        if committed(path) != written(document):
+            file = DOCS / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(written(document), encoding="utf-8")
+            print(f"wrote docs/{path}")
+
+
+if __name__ == "__main__":
+    main()

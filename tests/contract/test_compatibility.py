@@ -1,0 +1,242 @@
+"""A change of a contract is let through only when it harms neither who reads nor what is stored."""
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from shared.events import FeedbackSubmitted
+from shared.schemas import Schema, breaks, wire_schema
+
+
+def fact(required: tuple[str, ...] = ("minutes",), **fields: Any) -> Schema:
+    return {"type": "object", "properties": {"minutes": {"type": "integer", **fields.pop("minutes", {})}, **fields}} | {
+        "required": list(required)
+    }
+
+
+def either(*options: Schema) -> Schema:
+    return {"anyOf": list(options)}
+
+
+TEXT, NUMBER, INTEGER, NULL = ({"type": name} for name in ("string", "number", "integer", "null"))
+
+HARMLESS = {
+    "an optional field is added": (fact(), fact(note={**TEXT, "default": ""})),
+    "things are said better": (
+        fact(minutes={"description": "How long."}),
+        fact(minutes={"description": "How long it took.", "title": "Minutes", "examples": [50]}),
+    ),
+    "choices are listed in another order": (
+        fact(by={"type": "string", "enum": ["client", "clinic"]}),
+        fact(by={"type": "string", "enum": ["clinic", "client"]}),
+    ),
+    "types are listed in another order": (fact(level=either(NUMBER, NULL)), fact(level=either(NULL, NUMBER))),
+    "a part is described where it is used": (
+        {"$ref": "#/$defs/Sign", "$defs": {"Sign": fact()}},
+        fact(),
+    ),
+    "an optional field is added to a part": (
+        fact(sign={"$ref": "#/$defs/Sign"}) | {"$defs": {"Sign": fact()}},
+        fact(sign={"$ref": "#/$defs/Sign"}) | {"$defs": {"Sign": fact(note=TEXT)}},
+    ),
+}
+
+HARMFUL = {
+    "a field is removed": (fact(note=TEXT), fact(), "note: was removed"),
+    "a field is renamed": (fact(note=TEXT), fact(remark=TEXT), "note: was removed"),
+    "a required field is added": (fact(), fact(("minutes", "note"), note=TEXT), "note: is new and required"),
+    "a field need not be there any more": (fact(), fact(()), "minutes: is no longer required"),
+    "a field must be there from now on": (fact(()), fact(), "minutes: is now required"),
+    "a type changes": (fact(note=TEXT), fact(note=NUMBER), "note: can now be number"),
+    "a whole number becomes any": (fact(), fact(minutes=NUMBER), "minutes: can now be number"),
+    "a value may be null": (fact(note=TEXT), fact(note=either(TEXT, NULL)), "note: can now be null"),
+    "a value may not be null any more": (fact(note=either(TEXT, NULL)), fact(note=TEXT), "note: can no longer be null"),
+    "a choice is added": (
+        fact(by={**TEXT, "enum": ["client"]}),
+        fact(by={**TEXT, "enum": ["client", "clinic"]}),
+        "by: can now be 'clinic'",
+    ),
+    "a choice is taken away": (
+        fact(by={**TEXT, "enum": ["client", "clinic"]}),
+        fact(by={**TEXT, "enum": ["client"]}),
+        "by: can no longer be 'clinic'",
+    ),
+    "a single choice changes": (
+        fact(by={**TEXT, "const": "client"}),
+        fact(by={**TEXT, "const": "clinic"}),
+        "by: can now be 'clinic'",
+    ),
+    "choices are lifted": (fact(by={**TEXT, "enum": ["client"]}), fact(by=TEXT), "by: is no longer one of 'client'"),
+    "choices are laid down": (fact(by=TEXT), fact(by={**TEXT, "enum": ["client"]}), "by: is now one of 'client'"),
+    "more is let through below": (
+        fact(minutes={"minimum": 5}),
+        fact(minutes={"minimum": 1}),
+        "minutes: minimum changed from 5 to 1; who reads",
+    ),
+    "less is let through below": (
+        fact(minutes={"minimum": 1}),
+        fact(minutes={"minimum": 5}),
+        "minutes: minimum changed from 1 to 5; events already stored",
+    ),
+    "more is let through above": (
+        fact(minutes={"maximum": 480}),
+        fact(),
+        "minutes: maximum changed from 480 to none; who reads",
+    ),
+    "less is let through above": (
+        fact(),
+        fact(minutes={"maximum": 480}),
+        "minutes: maximum changed from none to 480; events already stored",
+    ),
+    "a pattern changes": (fact(note={**TEXT, "pattern": "a"}), fact(note={**TEXT, "pattern": "b"}), "note: pattern"),
+    "a format changes": (fact(note={**TEXT, "format": "uuid"}), fact(note=TEXT), "note: format"),
+    "a default changes": (
+        fact(note={**TEXT, "default": "a"}),
+        fact(note={**TEXT, "default": "b"}),
+        "note: has another",
+    ),
+    "a default comes": (fact(note=TEXT), fact(note={**TEXT, "default": "b"}), "note: has another default"),
+    "what is in a list changes": (
+        fact(aims={"type": "array", "items": TEXT}),
+        fact(aims={"type": "array", "items": NUMBER}),
+        "aims items: can now be number",
+    ),
+    "a list may be empty": (
+        fact(aims={"type": "array", "items": TEXT, "minItems": 1}),
+        fact(aims={"type": "array", "items": TEXT}),
+        "aims: minItems changed from 1 to none; who reads",
+    ),
+    "the values of a map change": (
+        fact(ratings={"type": "object", "additionalProperties": {**NUMBER, "maximum": 10}}),
+        fact(ratings={"type": "object", "additionalProperties": {**NUMBER, "maximum": 100}}),
+        "ratings values: maximum changed from 10 to 100",
+    ),
+    "the names of a map change": (
+        fact(ratings={"type": "object", "propertyNames": {"enum": ["trust"]}}),
+        fact(ratings={"type": "object", "propertyNames": {"enum": ["trust", "fit"]}}),
+        "ratings names: can now be 'fit'",
+    ),
+    "unknown fields are refused": (fact(), fact() | {"additionalProperties": False}, "can no longer be anything"),
+    "a field is added for readers who refuse what they do not know": (
+        fact() | {"additionalProperties": False},
+        fact(note=TEXT) | {"additionalProperties": False},
+        "note: can now be string",
+    ),
+    "a part changes where it is used": (
+        fact(sign={"$ref": "#/$defs/Sign"}) | {"$defs": {"Sign": fact()}},
+        fact(sign={"$ref": "#/$defs/Sign"}) | {"$defs": {"Sign": fact(())}},
+        "sign.minutes: is no longer required",
+    ),
+    "something changes that we do not know how to judge": (
+        fact(minutes={"multipleOf": 5}),
+        fact(minutes={"multipleOf": 1}),
+        "minutes: multipleOf changed",
+    ),
+}
+
+
+@pytest.mark.parametrize(("old", "new"), HARMLESS.values(), ids=HARMLESS.keys())
+def test_it_is_let_through_when(old: Schema, new: Schema) -> None:
+    assert breaks(old, new) == []
+
+
+@pytest.mark.parametrize(("old", "new", "reason"), HARMFUL.values(), ids=HARMFUL.keys())
+def test_it_is_refused_when(old: Schema, new: Schema, reason: str) -> None:
+    assert any(reason in found for found in breaks(old, new)), breaks(old, new)
+
+
+def test_a_change_of_an_event_is_told_by_the_place_of_the_field() -> None:
+    class Changed(FeedbackSubmitted):
+        """Somebody, no matter who, said how the session felt."""
+
+        rater: str  # type: ignore[assignment]
+
+    assert breaks(wire_schema(FeedbackSubmitted), wire_schema(Changed)) == [
+        "data.rater: is no longer one of 'client', 'clinician'; who reads by the old contract does not expect it"
+    ]
+
+
+NAMES = ("a", "b", "c")
+values = st.one_of(
+    st.just(NULL),
+    st.builds(lambda low: {**INTEGER, "minimum": low}, st.integers(0, 2)),
+    st.builds(lambda high: {**NUMBER, "maximum": high}, st.integers(0, 2)),
+    st.builds(lambda choices: {**TEXT, "enum": sorted(choices)}, st.sets(st.sampled_from("xyz"), min_size=1)),
+)
+fields = values | st.builds(lambda one, other: either(one, other), values, values)
+lists = st.builds(lambda items, least: {"type": "array", "items": items, "minItems": least}, fields, st.integers(0, 1))
+maps = st.builds(lambda of: {"type": "object", "additionalProperties": of}, fields)
+schemas = st.builds(
+    lambda properties, required: {
+        "type": "object",
+        "properties": properties,
+        "required": sorted(required & properties.keys()),
+    },
+    st.dictionaries(st.sampled_from(NAMES), fields | lists | maps),
+    st.sets(st.sampled_from(NAMES)),
+)
+
+
+def instances(schema: Schema) -> st.SearchStrategy[Any]:
+    """What fits a schema of those above, and says nothing that is not in it."""
+    match schema:
+        case {"anyOf": list(options)}:
+            return st.one_of(*map(instances, options))
+        case {"enum": list(choices)}:
+            return st.sampled_from(choices)
+        case {"type": "null"}:
+            return st.none()
+        case {"type": "integer", "minimum": int(low)}:
+            return st.integers(low, 4)
+        case {"type": "number", "maximum": int(high)}:
+            return st.floats(-1, high)
+        case {"type": "array", "items": dict(items), "minItems": int(least)}:
+            return st.lists(instances(items), min_size=least, max_size=2)
+        case {"additionalProperties": dict(of)}:
+            return st.dictionaries(st.sampled_from(NAMES), instances(of), max_size=2)
+        case {"properties": dict(properties), "required": list(required)}:
+            drawn = {name: instances(field) for name, field in properties.items()}
+            return st.fixed_dictionaries(
+                {name: drawn[name] for name in required},
+                optional={name: field for name, field in drawn.items() if name not in required},
+            )
+        case _:
+            raise AssertionError(schema)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+@given(data=st.data())
+def test_what_is_let_through_lets_the_old_read_the_new_and_the_new_read_the_old(data: st.DataObject) -> None:
+    old = data.draw(schemas)
+    new = data.draw(st.one_of(changed(old), schemas))
+    assume(not breaks(old, new))
+    added = new["properties"].keys() - old["properties"].keys()
+
+    stored, told = data.draw(instances(old)), data.draw(instances(new))
+
+    assert Draft202012Validator(new).is_valid({k: v for k, v in stored.items() if k not in added})
+    assert Draft202012Validator(old).is_valid(told)
+
+
+def changed(schema: Schema) -> st.SearchStrategy[Schema]:
+    """The schema with one of its fields replaced, added, or required or not."""
+    return st.builds(
+        lambda name, field, must: {
+            "type": "object",
+            "properties": {**schema["properties"], name: field},
+            "required": sorted(
+                {*schema["required"], name} & {*schema["properties"], name} if must else {*schema["required"]} - {name}
+            ),
+        },
+        st.sampled_from(NAMES),
+        fields | lists | maps,
+        st.booleans(),
+    )
+
+
+@given(schema=schemas)
+def test_what_stays_as_it_is_breaks_nobody(schema: Schema) -> None:
+    assert breaks(schema, schema) == []
