@@ -58,7 +58,8 @@ class Documents(Generic[T]):
         """Decide and write until nobody came between. Raises StoreUnavailable, and what `decide` raises."""
         while True:
             try:
-                document, debts = await self.change_once(document_id, decide)
+                with unavailable():
+                    document, debts = await self.change_once(document_id, decide)
             except ChangedMeanwhile:
                 continue
             self.wrote(document_id, debts)
@@ -75,9 +76,11 @@ class Documents(Generic[T]):
     async def change_once(
         self, document_id: UUID, decide: Decide[T], session: Session | None = None
     ) -> tuple[T, list[Document]]:
-        """Decide and write once; the document and what it now owes. Raises ChangedMeanwhile and StoreUnavailable."""
-        with unavailable():
-            found = await self.collection.find_one({"_id": document_id}, session=session)
+        """Decide and write once; the document and what it now owes. Raises ChangedMeanwhile.
+
+        The driver's errors are its own here: in a transaction it begins again where two came into conflict.
+        """
+        found = await self.collection.find_one({"_id": document_id}, session=session)
         before = None if found is None else self.read(found)
         document, events = decide(before)
         if document == before and not events:
@@ -88,8 +91,7 @@ class Documents(Generic[T]):
             update["$push"] = {"owed": {"$each": debts}}
         guard = {"_id": document_id, "v": found["v"] if found else {"$exists": False}}
         try:
-            with unavailable():
-                written = await self.collection.update_one(guard, update, upsert=found is None, session=session)
+            written = await self.collection.update_one(guard, update, upsert=found is None, session=session)
         except DuplicateKeyError:
             raise ChangedMeanwhile from None
         if not written.matched_count and written.upserted_id is None:

@@ -33,6 +33,8 @@ Result = TypeVar("Result")
 
 ANSWER_WITHIN_MS = 5_000
 """Milliseconds after which a silent database counts as away."""
+DURABLE = WriteConcern(w="majority", j=True)
+"""A write that was acknowledged survives the loss of any one member; a transaction does not ask the database's."""
 DUPLICATE_KEY = 11_000
 
 
@@ -54,8 +56,7 @@ class Mongo:
             "AsyncDatabase[Document]",
             self._client.get_database(
                 database,
-                # A write that was acknowledged survives the loss of any one member.
-                write_concern=WriteConcern(w="majority", j=True),
+                write_concern=DURABLE,
                 read_concern=ReadConcern("majority"),
                 read_preference=ReadPreference.PRIMARY,
             ),
@@ -77,7 +78,7 @@ class Mongo:
         started = self._client.start_session()
         with unavailable():
             async with await started if self._driver == "motor" else started as session:
-                return cast("Result", await session.with_transaction(work))
+                return cast("Result", await session.with_transaction(work, write_concern=DURABLE))
 
     @asynccontextmanager
     async def watch(self, collection: str, pipeline: Sequence[Document] = ()) -> AsyncIterator[Any]:

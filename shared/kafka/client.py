@@ -14,7 +14,7 @@ from shared.kafka.consumer import Batch, Consumer
 from shared.kafka.metrics import KafkaMetrics
 from shared.kafka.producer import Producer
 from shared.kafka.topics import missing
-from shared.topics import Topic, dead_letters
+from shared.topics import SUBJECTS, Topic, dead_letters
 
 log = structlog.get_logger()
 
@@ -32,7 +32,7 @@ class Kafka:
         self._batch_size = batch_size
         self._producer = Producer(servers, f"attune-{service}")
         self._consumer: Consumer | None = None
-        self._needs: list[Topic] = []
+        self._needs = [topic for topic in SUBJECTS if topic.publisher == service]
         self._connected = False
 
     def hear(self, *topics: Topic, kinds: tuple[type[Event], ...], batch: Batch) -> None:

@@ -1,0 +1,1 @@
+"""Answers: who works with whom, on what, and what has the client agreed to?"""

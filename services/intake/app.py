@@ -1,0 +1,48 @@
+"""Who works with whom, on what, and what the client agreed to."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+
+from services.intake.enrol import Desk
+from services.intake.http import routes
+from services.intake.metrics import IntakeMetrics
+from services.intake.settings import Settings
+from services.intake.store import CLINICIANS, RELATIONSHIPS, Store
+from shared.background import background, until_done
+from shared.clock import now
+from shared.http.app import application
+from shared.http.health import answer_health
+from shared.kafka import Kafka
+from shared.kafka.metrics import KafkaMetrics
+from shared.mongo import Mongo
+from shared.outbox import Outbox
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The intake service, wired; nothing is opened before it is served."""
+    registry = CollectorRegistry()
+    mongo = Mongo(settings.mongodb_uri, settings.mongodb_database, settings.mongodb_driver)
+    kafka = Kafka(settings.kafka_bootstrap_servers, "intake", KafkaMetrics(registry), now, settings.kafka_batch_size)
+    outbox = Outbox(kafka, [mongo[CLINICIANS], mongo[RELATIONSHIPS]], registry, now)
+    store = Store(mongo, outbox, now)
+    desk = Desk(store, IntakeMetrics(registry), _to_the_millisecond)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        async with background(until_done("create indexes", store.prepare)), kafka.running(), outbox.running():
+            yield
+        await mongo.close()
+
+    app = application("Attune intake", __doc__ or "", settings.http_body_limit, lifespan)
+    answer_health(app, alive=kafka.alive, ready={"mongodb": mongo.answers, "kafka": kafka.ready}, registry=registry)
+    app.include_router(routes(desk))
+    return app
+
+
+def _to_the_millisecond() -> datetime:
+    moment = now()
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)

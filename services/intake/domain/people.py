@@ -1,0 +1,124 @@
+"""Who is part of the network: clinics, the clinicians who work there, and clients under a pseudonym.
+
+The decisions here are pure: what is known and a request give what becomes known and the events that follow, or
+raise Refused. Asked again, they change nothing and nothing follows.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import UUID, uuid5
+
+from pydantic import BaseModel, ConfigDict
+
+from shared.errors import Refused
+from shared.events import CaseCode, ClinicianRegistered, ClinicianUpdated, Event, Moment, TimeZone
+
+A_MOMENT = timedelta(milliseconds=1)
+
+
+class Frozen(BaseModel):
+    """Kept in MongoDB, and never changed in place."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Clinic(Frozen):
+    """A clinic of the network."""
+
+    clinic_id: UUID
+    name: str
+    time_zone: TimeZone
+    crisis_contact: str
+    """Whom a client in a crisis turns to, in the clinic's own words."""
+
+
+class Clinician(Frozen):
+    """Somebody who works with clients at a clinic."""
+
+    clinician_id: UUID
+    clinic_id: UUID
+    contact: str
+    """Stays here: it is in no event and no log."""
+    time_zone: TimeZone
+    updates: int = 0
+    """How often what others hear of the clinician has changed."""
+    told_at: Moment
+    """When others last heard of the clinician."""
+
+
+class Client(Frozen):
+    """Somebody who comes to a clinic, known to us by a pseudonym only."""
+
+    client_id: UUID
+    clinic_id: UUID
+    case_code: CaseCode
+
+
+class TakenCode(Frozen):
+    """A case code that stands for a client at a clinic.
+
+    It is a document of its own, with an id that follows from clinic and code, because the uniqueness of ids is all
+    that we rely on: of two who ask for the same code at once, one is refused.
+    """
+
+    clinic_id: UUID
+    case_code: CaseCode
+    client_id: UUID
+
+    @staticmethod
+    def id_of(clinic_id: UUID, case_code: CaseCode) -> UUID:
+        """The id of the document that says whose the code is."""
+        return uuid5(clinic_id, f"case code {case_code}")
+
+
+def register(before: Clinician | None, asked: Clinician) -> tuple[Clinician, Sequence[Event]]:
+    """Note who the clinician is; others hear of it when what they know of the clinician changes."""
+    if before is None:
+        return asked, (
+            ClinicianRegistered(
+                id=uuid5(asked.clinician_id, "registered"),
+                clinician_id=asked.clinician_id,
+                occurred_at=asked.told_at,
+                clinic_id=asked.clinic_id,
+                time_zone=asked.time_zone,
+            ),
+        )
+    if (asked.clinic_id, asked.time_zone) == (before.clinic_id, before.time_zone):
+        return before.model_copy(update={"contact": asked.contact}), ()
+    clinician = asked.model_copy(
+        update={"updates": before.updates + 1, "told_at": max(asked.told_at, before.told_at + A_MOMENT)}
+    )
+    return clinician, (
+        ClinicianUpdated(
+            id=uuid5(asked.clinician_id, f"updated {clinician.updates}"),
+            clinician_id=asked.clinician_id,
+            occurred_at=clinician.told_at,
+            clinic_id=asked.clinic_id,
+            time_zone=asked.time_zone,
+        ),
+    )
+
+
+def admit(before: Client | None, asked: Client) -> tuple[Client, Sequence[Event]]:
+    """Note a client; clinic and case code stay, for they have been told to others."""
+    if before is not None and before.clinic_id != asked.clinic_id:
+        raise Refused(
+            "client-of-another-clinic",
+            f"Client {asked.client_id} belongs to another clinic; give the client an id of its own at this one.",
+        )
+    if before is not None and before.case_code != asked.case_code:
+        raise Refused(
+            "other-case-code",
+            f"Client {asked.client_id} already has the case code {before.case_code}, and it stays; use that one.",
+        )
+    return asked, ()
+
+
+def take_code(before: TakenCode | None, asked: TakenCode) -> tuple[TakenCode, Sequence[Event]]:
+    """Have a case code stand for one client, and for no other client of the clinic."""
+    if before is not None and before.client_id != asked.client_id:
+        raise Refused(
+            "case-code-taken",
+            f"The case code {asked.case_code} stands for another client of this clinic; choose another one.",
+        )
+    return asked, ()

@@ -1,0 +1,23 @@
+"""What we tell; intake is where the news begins, so it hears nothing."""
+
+from shared.events import (
+    ClinicianRegistered,
+    ClinicianUpdated,
+    ConsentGiven,
+    ConsentWithdrawn,
+    Event,
+    RelationshipAimsUpdated,
+    RelationshipEnded,
+    RelationshipStarted,
+)
+
+HEARS: tuple[type[Event], ...] = ()
+TELLS: tuple[type[Event], ...] = (
+    ClinicianRegistered,
+    ClinicianUpdated,
+    RelationshipStarted,
+    RelationshipAimsUpdated,
+    RelationshipEnded,
+    ConsentGiven,
+    ConsentWithdrawn,
+)

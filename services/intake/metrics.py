@@ -1,0 +1,35 @@
+"""What is counted of intake."""
+
+from collections.abc import Iterable
+from typing import Literal
+
+from prometheus_client import CollectorRegistry, Counter
+
+from shared.events import Event
+
+Outcome = Literal["imported", "tried", "refused"]
+
+
+class IntakeMetrics:
+    """Changes and imports, in numbers."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._events = Counter(
+            "attune_intake_events",
+            "What changed at intake, by the type of the event that tells it.",
+            ["type"],
+            registry=registry,
+        )
+        self._imports = Counter(
+            "attune_intake_imports",
+            "Caseload files by what became of them; `tried` was a dry run without errors.",
+            ["outcome"],
+            registry=registry,
+        )
+
+    def happened(self, events: Iterable[Event]) -> None:
+        for event in events:
+            self._events.labels(event.kind()).inc()
+
+    def took_file(self, outcome: Outcome) -> None:
+        self._imports.labels(outcome).inc()

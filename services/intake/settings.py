@@ -1,0 +1,14 @@
+"""What the intake service reads from its environment."""
+
+from pydantic import Field
+
+from shared.settings import ServiceSettings
+
+
+class Settings(ServiceSettings):
+    """Each name is an environment variable in capitals."""
+
+    http_port: int = Field(default=8001, ge=1, le=65_535)
+    mongodb_database: str = Field(default="attune_intake", min_length=1)
+    http_body_limit: int = Field(default=4_000_000, ge=1_000)
+    """Bytes; a caseload of 5,000 rows has about a million."""
