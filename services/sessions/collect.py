@@ -66,7 +66,11 @@ class Desk:
         def decide(before: Session | None) -> Decided:
             return session.schedule(before, session_id, relationship, starts_at, minutes, now)
 
-        return await self._change(session_id, decide)
+        after = await self._change(session_id, decide)
+        # The client may have been erased between our first look and the write.
+        if (known := await self.store.relationship(relationship_id)) is None or known.erased_at is not None:
+            await self.store.forget([relationship_id])
+        return after
 
     async def complete(self, session_id: UUID, ended_at: Moment, minutes: int) -> dict[Rater, Link]:
         """Note that the session was held; the links to the forms, new ones each time. Raises Refused."""
@@ -143,7 +147,8 @@ class Desk:
 
             events = await self.store.settle(due, decide)
             self.metrics.happened(events)
-            log.info("feedback lapsed", requests=len(events), sessions=len(due))
+            if events:  # none when another process took them first
+                log.info("feedback lapsed", requests=len(events))
             if len(due) < AT_ONCE:
                 return
 

@@ -5,11 +5,10 @@ Looking at a link changes nothing, for mail programs and messengers look at ever
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import structlog
 from fastapi import APIRouter, Request
-from fastapi import Path as InPath
 from fastapi.responses import HTMLResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import ValidationError
@@ -75,7 +74,7 @@ def routes(desk: Desk, crisis_text: str) -> APIRouter:
     style = (TEMPLATES / "form.css").read_text()
 
     @router.get("/f/{token}", response_class=HTMLResponse)
-    async def form(token: Token) -> HTMLResponse:
+    async def form(token: str) -> HTMLResponse:
         """The form behind a link; looking at it changes nothing."""
         try:
             return await show.form(token)
@@ -85,7 +84,7 @@ def routes(desk: Desk, crisis_text: str) -> APIRouter:
             return show.unavailable(error)
 
     @router.post("/f/{token}", response_class=HTMLResponse)
-    async def answer(token: Token, request: Request) -> HTMLResponse:
+    async def answer(token: str, request: Request) -> HTMLResponse:
         """The answer, form-encoded: the elements from 0 to 10, `tension` and `talked_about`. Uses the link up."""
         async with request.form() as entered:
             try:
@@ -103,9 +102,6 @@ def routes(desk: Desk, crisis_text: str) -> APIRouter:
         return Response(style, media_type="text/css", headers={"Cache-Control": "public, max-age=3600"})
 
     return router
-
-
-Token = Annotated[str, InPath(max_length=100)]
 
 
 def read(entered: FormData) -> Answer:

@@ -34,8 +34,8 @@ STATEMENTS: dict[Rater, dict[Element, str]] = {
 }
 
 INTRODUCTION: dict[Rater, str] = {
-    "client": "How was your session? There is no right answer, and a low number is as welcome as a high one.",
-    "clinician": "How did this session seem to you? A low number is as useful as a high one.",
+    "client": "There is no right answer, and a low number is as welcome as a high one. It takes less than a minute.",
+    "clinician": "A low number is as useful as a high one. It takes less than a minute.",
 }
 
 WHO_SEES_IT: dict[Rater, str] = {

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from datetime import timedelta
+from typing import Literal
 from uuid import UUID, uuid4
 
 import pytest
@@ -53,9 +54,11 @@ async def test_silence_is_told_once_and_a_late_answer_is_still_taken(clinic: Cli
 class Process:
     """One of several processes of the service, as far as the timer is concerned."""
 
-    def __init__(self, kafka_servers: str, mongodb_uri: str, database: str) -> None:
+    def __init__(
+        self, kafka_servers: str, mongodb_uri: str, database: str, driver: Literal["motor", "pymongo"] = "motor"
+    ) -> None:
         registry = CollectorRegistry()
-        self.mongo = Mongo(mongodb_uri, database)
+        self.mongo = Mongo(mongodb_uri, database, driver)
         self.kafka = Kafka(kafka_servers, "sessions", KafkaMetrics(registry), ago)
         self.outbox = Outbox(self.kafka, [self.mongo[SESSIONS]], registry, ago)
         self.store = Store(self.mongo, self.outbox, ago)
@@ -73,11 +76,12 @@ def overdue(relationship: UUID) -> Session:
     return complete(session, us, Completed(ended_at=began + timedelta(hours=1), minutes=50), entered, asking)[0]
 
 
+@pytest.mark.parametrize("driver", ["motor", "pymongo"])
 async def test_many_due_at_once_are_told_once_each_though_two_processes_look(
-    mongodb_uri: str, kafka_servers: str
+    mongodb_uri: str, kafka_servers: str, driver: Literal["motor", "pymongo"]
 ) -> None:
     database, relationship, many = f"test_{uuid4().hex}", uuid4(), 1200
-    one, two = (Process(kafka_servers, mongodb_uri, database) for _ in range(2))
+    one, two = (Process(kafka_servers, mongodb_uri, database, driver) for _ in range(2))
     await one.store.prepare()
     sessions = [overdue(relationship) for _ in range(many)]
     await one.mongo[SESSIONS].insert_many([{"_id": s.session_id, "v": 1, **s.model_dump()} for s in sessions])

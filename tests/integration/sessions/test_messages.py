@@ -85,6 +85,7 @@ async def test_what_two_learn_at_once_is_all_kept(mongodb_uri: str, kafka_server
         b'{"specversion": "1.0"}',
         encode(Told().started()).replace(b'"cadence_days":7', b'"cadence_days":"often"'),
         encode(Told().started()).replace(b"2026-", b"9999-", 1),
+        encode(Told().started()).replace(b"2026-01-02T10:00:00Z", b"0001-01-01T00:00:00+14:00", 1),
     ],
 )
 async def test_what_nobody_can_read_is_set_aside_byte_for_byte_and_the_rest_goes_on(

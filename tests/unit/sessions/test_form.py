@@ -1,11 +1,20 @@
 """What people enter on the form, and how it is read."""
 
+from datetime import timedelta
+from typing import Any
+
+import httpx2
 import pytest
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
 from starlette.datastructures import FormData
 
-from services.sessions.http import questions
+from services.sessions.collect import Desk, OpenForm
+from services.sessions.http import questions, routes
 from services.sessions.http.form import Incomplete, read
+from services.sessions.metrics import SessionMetrics
 from services.sessions.settings import Settings
+from shared.errors import StoreUnavailable
 from shared.events import Answer
 
 
@@ -51,3 +60,32 @@ def test_settings_hold_what_a_clinic_needs_without_being_told() -> None:
         "attune_sessions",
         72,
     )
+
+
+class Away(Desk):
+    """A desk whose records cannot be reached."""
+
+    async def open_form(self, token: str) -> OpenForm:
+        raise StoreUnavailable("the database is away")
+
+    async def answer_form(self, token: str, answer: Answer) -> None:
+        raise StoreUnavailable("the database is away")
+
+
+async def test_while_the_records_are_away_people_are_told_to_send_it_again() -> None:
+    nothing: Any = None
+    desk = Away(nothing, SessionMetrics(CollectorRegistry()), timedelta(0), timedelta(0), nothing, nothing)
+    app = FastAPI()
+    app.include_router(routes(desk, "http://127.0.0.1", "call somebody"))
+
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test") as client:
+        pages = [
+            await client.get("/f/token"),
+            await client.post("/f/token", data={"trust": "3"}),
+            await client.post("/f/token", data={}),
+        ]
+
+    for page in pages:
+        assert page.status_code == 503
+        assert page.headers["retry-after"] == "5"
+        assert "send it again" in page.text

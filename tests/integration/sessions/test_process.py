@@ -1,0 +1,49 @@
+"""The service as a process of its own."""
+
+import asyncio
+import os
+import signal
+import sys
+from uuid import uuid4
+
+import httpx2
+import pytest
+
+from deploy.local.ports import free_ports
+from tests.running import until
+
+pytestmark = pytest.mark.integration
+
+
+async def test_it_serves_until_it_is_asked_to_end_and_then_ends_by_itself(kafka_servers: str, mongodb_uri: str) -> None:
+    (port,) = free_ports(1)
+    environment = os.environ | {
+        "KAFKA_BOOTSTRAP_SERVERS": kafka_servers,
+        "MONGODB_URI": mongodb_uri,
+        "MONGODB_DATABASE": f"test_{uuid4().hex}",
+        "HTTP_PORT": str(port),
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "services.sessions", env=environment, stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+
+            async def ready() -> bool:
+                try:
+                    return (await client.get("/health/ready")).status_code == 200
+                except httpx2.ConnectError:
+                    return False
+
+            await until(ready)
+            described = (await client.get("/openapi.json")).json()
+            assert "/sessions/{session_id}/completion" in described["paths"]
+            assert "attune_sessions_overdue_seconds" in (await client.get("/metrics")).text
+        process.send_signal(signal.SIGTERM)
+        printed, _ = await asyncio.wait_for(process.communicate(), 15)
+        assert b"Finished server process" in printed
+        assert process.returncode in (0, -signal.SIGTERM)  # uvicorn cleans up, then lets the signal have its way
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
