@@ -3,7 +3,7 @@
 Only the uniqueness of `_id` is relied on; every index is there for speed.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from uuid import UUID, uuid4
 
@@ -14,7 +14,7 @@ from services.sessions.domain.relationship import Relationship
 from services.sessions.domain.session import Decided, Session
 from shared.documents import Documents
 from shared.events import Event
-from shared.mongo import Document, Mongo, other_than_duplicates, unavailable
+from shared.mongo import Collection, Document, Mongo, other_than_duplicates, unavailable
 from shared.outbox import Outbox, owed
 
 SESSIONS = "sessions"
@@ -51,12 +51,12 @@ class Store:
             found = await self._relationships.find_one({"_id": relationship_id})
         return None if found is None else Relationship.model_validate(found)
 
-    async def relationships(self, ids: Collection[UUID]) -> dict[UUID, Relationship]:
+    async def relationships(self, ids: Iterable[UUID]) -> dict[UUID, Relationship]:
         """What is known of each that is known. Raises StoreUnavailable."""
         return {r["_id"]: Relationship.model_validate(r) for r in await self._found(ids)}
 
     async def learn(
-        self, ids: Collection[UUID], decide: Callable[[Relationship], Relationship]
+        self, ids: Iterable[UUID], decide: Callable[[Relationship], Relationship]
     ) -> dict[UUID, Relationship]:
         """Bring what is known of `ids` up to date; `decide` must be safe to repeat. Raises StoreUnavailable.
 
@@ -73,7 +73,7 @@ class Store:
                     guard = {"_id": relationship_id, "v": found["v"] if found else {"$exists": False}}
                     change = {"$set": after.model_dump(), "$inc": {"v": 1}}
                     writes.append(UpdateOne(guard, change, upsert=found is None))
-            if not writes or await self._all_written(writes):
+            if not writes or await _all_written(self._relationships, writes):
                 return decided
 
     async def due(self, now: datetime) -> list[Document]:
@@ -102,35 +102,38 @@ class Store:
             if follows:
                 change["$push"] = {"owed": {"$each": debts[which]}}
             writes.append(UpdateOne({"_id": which, "v": document["v"]}, change))
-        written = set(debts) if await self._all_written(writes, SESSIONS) else await self._marked(mark, debts)
+        written = (
+            set(debts) if await _all_written(self.sessions.collection, writes) else await self._marked(mark, debts)
+        )
         for session_id in written:
             self._outbox.wrote(SESSIONS, session_id, debts[session_id])
         return [event for session_id in written for event in events[session_id]]
 
-    async def forget(self, ids: Collection[UUID]) -> None:
+    async def forget(self, ids: Iterable[UUID]) -> None:
         """Remove every session of the relationships `ids`, with all that was said. Raises StoreUnavailable."""
         with unavailable():
             await self.sessions.collection.delete_many({"relationship_id": {"$in": list(ids)}})
 
-    async def _found(self, ids: Collection[UUID]) -> list[Document]:
+    async def _found(self, ids: Iterable[UUID]) -> list[Document]:
         with unavailable():
             return await self._relationships.find({"_id": {"$in": list(ids)}}).to_list(None)
 
-    async def _all_written(self, writes: Sequence[UpdateOne], collection: str = RELATIONSHIPS) -> bool:
-        target = self._relationships if collection == RELATIONSHIPS else self.sessions.collection
-        try:
-            with unavailable():
-                result = await target.bulk_write(list(writes), ordered=False)
-        except BulkWriteError as error:
-            if other_than_duplicates(error):
-                raise
-            return False
-        return result.matched_count + result.upserted_count == len(writes)
-
-    async def _marked(self, mark: UUID, among: Collection[UUID]) -> set[UUID]:
+    async def _marked(self, mark: UUID, among: Iterable[UUID]) -> set[UUID]:
         """Those of the sessions that were written with `mark`; somebody else changed the others first."""
         with unavailable():
             found = await self.sessions.collection.find(
                 {"_id": {"$in": list(among)}, "settled": mark}, {"_id": 1}
             ).to_list(None)
         return {session["_id"] for session in found}
+
+
+async def _all_written(collection: Collection, writes: Sequence[UpdateOne]) -> bool:
+    """Write all that nobody else changed first; whether that was all of them."""
+    try:
+        with unavailable():
+            result = await collection.bulk_write(list(writes), ordered=False)
+    except BulkWriteError as error:
+        if other_than_duplicates(error):
+            raise
+        return False
+    return result.matched_count + result.upserted_count == len(writes)
