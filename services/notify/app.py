@@ -1,0 +1,69 @@
+"""Tells clinicians which relationships show signs of rupture, why, and in time to repair them."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+from fastapi import FastAPI
+from httpx2 import AsyncClient
+from prometheus_client import CollectorRegistry
+
+from services.notify import messages
+from services.notify.alert import Alerting
+from services.notify.channels.email import Email
+from services.notify.channels.webhook import Webhook
+from services.notify.deliver import Deliver
+from services.notify.http import routes
+from services.notify.inbox import Inbox
+from services.notify.live import Live
+from services.notify.metrics import Metrics
+from services.notify.settings import Settings
+from services.notify.store import ALERTS, Deliveries, Store
+from shared.background import background, until_done
+from shared.clock import now
+from shared.http.app import application
+from shared.http.health import answer_health
+from shared.kafka import Kafka
+from shared.kafka.metrics import KafkaMetrics
+from shared.mongo import Mongo
+from shared.outbox import Outbox
+
+ANSWER_SECONDS = 10.0
+"""How long a webhook may take to connect, and for each part of its answer."""
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The service with everything it needs; nothing is opened before it is served."""
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+    mongo = Mongo(settings.mongodb_uri, settings.mongodb_database, settings.mongodb_driver)
+    kafka = Kafka(settings.kafka_bootstrap_servers, "notify", KafkaMetrics(registry), now, settings.kafka_batch_size)
+    outbox = Outbox(kafka, [mongo[ALERTS]], registry, now)
+    store, owed = Store(mongo, outbox, now), Deliveries(mongo)
+    web = AsyncClient(timeout=ANSWER_SECONDS, follow_redirects=False)
+    deliver = Deliver(
+        store,
+        owed,
+        {"email": Email(settings, now), "webhook": Webhook(web, now)},
+        metrics,
+        now,
+        inbox_of=lambda clinician_id: f"{settings.public_url.rstrip('/')}/inbox/{clinician_id}",
+        fresh_within=timedelta(days=settings.notify_within_days),
+        first_wait=timedelta(seconds=settings.delivery_retry_seconds),
+        give_up_after=timedelta(days=settings.delivery_give_up_days),
+        parallel=settings.delivery_parallel,
+    )
+    messages.subscribe(kafka, Alerting(store, deliver, kafka.tell, metrics))
+    live = Live(mongo, metrics)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        preparing = (until_done("create indexes", prepare) for prepare in (store.prepare, owed.prepare))
+        async with web, background(*preparing), deliver.running(), kafka.running(), outbox.running(), live.running():
+            yield
+        await mongo.close()
+
+    app = application("Attune notify", __doc__ or "", settings.http_body_limit, lifespan)
+    answer_health(app, alive=kafka.alive, ready={"mongodb": mongo.answers, "kafka": kafka.ready}, registry=registry)
+    app.include_router(routes(Inbox(store, now), deliver, live, store))
+    return app

@@ -1,0 +1,59 @@
+"""By webhook, to a clinic's own system, signed as standardwebhooks.com has it.
+
+Whoever may set a clinician's channels decides where we send to, inside the clinic's network too: the operator is
+trusted with that. We follow no redirect and read no answer.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from httpx2 import AsyncClient, HTTPError, InvalidURL
+from pydantic_core import to_json
+from standardwebhooks import Webhook as Signature
+
+from services.notify.channels import AddressRefused, NotDelivered, Notice
+from services.notify.domain.routing import Channels
+
+MAY_WORK_LATER = (408, 425, 429)
+
+
+class Webhook:
+    """Posts one message."""
+
+    def __init__(self, client: AsyncClient, clock: Callable[[], datetime]) -> None:
+        self._client = client
+        self._clock = clock
+
+    async def send(self, notice: Notice, to: Channels) -> None:
+        """Return when the receiver answered with success. Raises NotDelivered and AddressRefused."""
+        if to.webhook is None:
+            raise AddressRefused("no webhook")
+        status = await self._post(to.webhook.url, *self._signed(notice, to.webhook.secret))
+        if status >= 500 or status in MAY_WORK_LATER:
+            raise NotDelivered(f"HTTP {status}")
+        if not 200 <= status < 300:
+            raise AddressRefused(f"HTTP {status}")
+
+    async def _post(self, url: str, body: str, headers: dict[str, str]) -> int:
+        try:
+            async with self._client.stream("POST", url, content=body, headers=headers) as answer:
+                return answer.status_code
+        except (HTTPError, InvalidURL) as error:
+            raise NotDelivered(type(error).__name__) from None
+
+    def _signed(self, notice: Notice, secret: str) -> tuple[str, dict[str, str]]:
+        body = to_json(
+            {
+                "type": f"alert.{notice.change}",
+                "alert_id": notice.alert_id,
+                "severity": notice.severity,
+                "url": notice.url,
+            }
+        ).decode()
+        at, webhook_id = self._clock(), str(notice.delivery_id)
+        return body, {
+            "content-type": "application/json",
+            "webhook-id": webhook_id,
+            "webhook-timestamp": str(int(at.timestamp())),
+            "webhook-signature": Signature(secret).sign(webhook_id, at, body),
+        }

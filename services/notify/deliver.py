@@ -1,0 +1,171 @@
+"""Getting a message to a clinician: owed by how things stand, tried until it is taken, given up never silently."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime, timedelta
+from functools import partial
+from uuid import UUID
+
+import structlog
+
+from services.notify.channels import AddressRefused, Notice, Outlets
+from services.notify.domain.alert import Alert
+from services.notify.domain.routing import Channels, Delivery, change_to_tell, deliveries, is_fresh, wait_after
+from services.notify.metrics import Metrics, Outcome
+from services.notify.store import Claimed, Deliveries, Store
+from shared.background import background, every, until_done
+from shared.errors import Transient
+
+log = structlog.get_logger()
+
+SEND_SECONDS = 30.0
+"""How long one try may take; far less than the lease."""
+LOOK_EVERY = 5.0
+"""Seconds between two looks for what is due again, or was left by a process that died."""
+COUNT_EVERY = 15.0
+FINISH_SECONDS = 10.0
+"""How long what is on its way may take to finish when the service ends."""
+
+
+class Deliver:
+    """Delivers messages, a few at once.
+
+    A change is told once per channel. The one exception cannot be avoided by any sender: a process that dies, or
+    cannot reach its database for longer than the lease, between the receiver's acceptance and our note of it, leaves
+    a message that is sent again, under the same Message-ID or webhook-id, so that receivers can drop the copy.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        owed: Deliveries,
+        outlets: Outlets,
+        metrics: Metrics,
+        clock: Callable[[], datetime],
+        *,
+        inbox_of: Callable[[UUID], str],
+        fresh_within: timedelta,
+        first_wait: timedelta,
+        give_up_after: timedelta,
+        parallel: int,
+    ) -> None:
+        self._store = store
+        self._owed = owed
+        self._outlets = outlets
+        self._metrics = metrics
+        self._clock = clock
+        self._inbox_of = inbox_of
+        self._fresh_within = fresh_within
+        self._first_wait = first_wait
+        self._give_up_after = give_up_after
+        self._parallel = parallel
+        self._news = asyncio.Event()
+        self._in_hand: set[asyncio.Task[None]] = set()
+
+    async def owe(self, alerts: Sequence[Alert]) -> None:
+        """Have told what needs to be told of `alerts` as they stand. Safe to repeat."""
+        now = self._clock()
+        to_tell = [a for a in alerts if change_to_tell(a) and is_fresh(a, now, self._fresh_within)]
+        if not to_tell:
+            return
+        channels = await self._store.channels({a.clinician_id for a in to_tell if a.clinician_id is not None})
+        new = [delivery for alert in to_tell for delivery in deliveries(alert, channels)]
+        await self._owed.owe(new, now)
+        self._news.set()
+
+    async def reach(self, clinician_id: UUID, channels: Channels) -> None:
+        """Reach the clinician there from now on, also with what could not be said before. Safe to repeat."""
+        await self._store.keep_channels(clinician_id, channels)
+        now = self._clock()
+        recently = now - self._fresh_within
+        await self._owed.try_again(clinician_id, recently, now)
+        # Only now: an alert that is written after this look finds the channels itself.
+        await self.owe(await self._store.unsettled(recently, clinician_id))
+        self._news.set()
+
+    async def catch_up(self) -> None:
+        """Owe whatever a crash between two steps left unowed. Safe to repeat."""
+        await self.owe(await self._store.unsettled(self._clock() - self._fresh_within))
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Delivering what is due. At the end, what is on its way may finish."""
+        catching_up = until_done("owe what a crash left unowed", self.catch_up)
+        counting = every(COUNT_EVERY, "count what is due", self._count)
+        async with background(catching_up, counting, *(self._work() for _ in range(self._parallel))):
+            yield
+        if self._in_hand:
+            _, late = await asyncio.wait(self._in_hand, timeout=FINISH_SECONDS)
+            for task in late:
+                task.cancel()
+
+    async def _count(self) -> None:
+        self._metrics.due.set(await self._owed.due())
+
+    async def _work(self) -> None:
+        while True:
+            self._news.clear()
+            await until_done("deliver messages", self._deliver_what_is_due)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), LOOK_EVERY)
+
+    async def _deliver_what_is_due(self) -> None:
+        while (claimed := await self._owed.claim(self._clock())) is not None:
+            task = asyncio.create_task(self._deliver(claimed))
+            self._in_hand.add(task)
+            task.add_done_callback(self._in_hand.discard)
+            await asyncio.shield(task)  # we may be ended meanwhile; a message on its way is not cut off
+
+    async def _deliver(self, claimed: Claimed) -> None:
+        started = time.perf_counter()
+        outcome = await self._try(claimed)
+        self._metrics.tried(claimed.delivery.channel, outcome, time.perf_counter() - started)
+        now = self._clock()
+        match outcome:
+            case "retried":
+                note = partial(self._owed.put_off, claimed, now + wait_after(claimed.attempts, self._first_wait))
+            case "not_needed":
+                note = partial(self._owed.drop, claimed)
+            case _:
+                note = partial(self._owed.settle, claimed, outcome, now)
+        await until_done("note what became of a message", note)
+        if outcome == "sent":
+            self._metrics.waited(claimed.delivery.channel, (now - claimed.owed_since).total_seconds())
+
+    async def _try(self, claimed: Claimed) -> Outcome:
+        delivery = claimed.delivery
+        about = {"delivery_id": str(delivery.id), "alert_id": str(delivery.alert_id), "channel": delivery.channel}
+        try:
+            alert, channels = await self._as_things_stand(delivery)
+            if alert is None or change_to_tell(alert) != delivery.change or delivery.channel not in channels.names():
+                return "not_needed"
+            async with asyncio.timeout(SEND_SECONDS):
+                await self._outlets[delivery.channel].send(self._notice(delivery, alert), channels)
+        except AddressRefused as error:
+            log.warning("an address is refused for good", **about, reason=str(error))
+            return "refused"
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}" if isinstance(error, Transient) else type(error).__name__
+            if self._clock() - claimed.owed_since > self._give_up_after:
+                log.error("a message could not be delivered and is given up", **about, reason=reason)
+                return "failed"
+            known = isinstance(error, Transient | TimeoutError)  # a bug needs its place
+            log.warning("a message was not taken, trying again", **about, reason=reason, exc_info=not known)
+            return "retried"
+        return "sent"
+
+    async def _as_things_stand(self, delivery: Delivery) -> tuple[Alert | None, Channels]:
+        alerts = await self._store.alerts([delivery.alert_id])
+        channels = await self._store.channels([delivery.clinician_id])
+        return alerts.get(delivery.alert_id), channels.get(delivery.clinician_id, Channels())
+
+    def _notice(self, delivery: Delivery, alert: Alert) -> Notice:
+        return Notice(
+            delivery_id=delivery.id,
+            alert_id=delivery.alert_id,
+            change=delivery.change,
+            severity=alert.severity,
+            url=self._inbox_of(delivery.clinician_id),
+        )

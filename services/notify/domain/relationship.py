@@ -1,0 +1,104 @@
+"""What alerts need to know of a relationship, as a pure function of what was told of it.
+
+In whatever order it is told, and however often: the end is the same. Facts of intake are told once; of what
+alliance tells, the highest version is so; of an appointment, what was told last. Being erased is final.
+"""
+
+from datetime import datetime, timedelta
+from typing import TypeAlias
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+
+from shared.events import (
+    AllianceUpdated,
+    CaseCode,
+    ClientErased,
+    Moment,
+    RelationshipEnded,
+    RelationshipStarted,
+    SessionCancelled,
+    SessionScheduled,
+)
+
+MOST_APPOINTMENTS = 100
+"""The soonest that are kept, so that the document stays small; a session a week for two years."""
+
+Fact: TypeAlias = (
+    RelationshipStarted | RelationshipEnded | ClientErased | SessionScheduled | SessionCancelled | AllianceUpdated
+)
+
+
+class Appointment(BaseModel):
+    """When the two meet, as it was last told."""
+
+    model_config = ConfigDict(frozen=True)
+
+    session_id: UUID
+    starts_at: Moment
+    told_at: Moment
+    called_off: bool = False
+
+
+class Relationship(BaseModel):
+    """One relationship, as far as notify needs it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    relationship_id: UUID
+    clinician_id: UUID | None = None
+    """None until intake's word has arrived; alerts wait for it."""
+    case_code: CaseCode | None = None
+    ended_at: Moment | None = None
+    erased: bool = False
+    alliance_version: int = 0
+    open_episode_id: UUID | None = None
+    """The episode that was open at `alliance_version`."""
+    appointments: tuple[Appointment, ...] = ()
+
+    def next_session_at(self, now: datetime) -> datetime | None:
+        """When the two meet next, seen from `now`."""
+        if self.ended_at is not None:
+            return None
+        return min((a.starts_at for a in self.appointments if a.starts_at > now and not a.called_off), default=None)
+
+
+def evolve(relationship: Relationship, fact: Fact) -> Relationship:
+    """Take in one fact, new or not."""
+    if relationship.erased:
+        return relationship
+    match fact:
+        case RelationshipStarted():
+            return relationship.model_copy(update={"clinician_id": fact.clinician_id, "case_code": fact.case_code})
+        case RelationshipEnded():
+            return relationship.model_copy(update={"ended_at": fact.occurred_at})
+        case ClientErased():
+            return Relationship(relationship_id=relationship.relationship_id, erased=True)
+        case SessionScheduled():
+            return _met_at(relationship, fact.session_id, fact.starts_at, fact.occurred_at, called_off=False)
+        case SessionCancelled():
+            # Kept until it would have begun: a late word of the appointment must not bring it back.
+            starts_at = fact.occurred_at + timedelta(hours=fact.notice_hours)
+            return _met_at(relationship, fact.session_id, starts_at, fact.occurred_at, called_off=True)
+        case AllianceUpdated():
+            if fact.version <= relationship.alliance_version:
+                return relationship
+            return relationship.model_copy(
+                update={"alliance_version": fact.version, "open_episode_id": fact.open_episode_id}
+            )
+
+
+def _met_at(
+    relationship: Relationship, session_id: UUID, starts_at: datetime, told_at: datetime, *, called_off: bool
+) -> Relationship:
+    told = Appointment(session_id=session_id, starts_at=starts_at, told_at=told_at, called_off=called_off)
+    by_session = {a.session_id: a for a in relationship.appointments}
+    before = by_session.get(session_id)
+    by_session[session_id] = told if before is None else max(before, told, key=_last_told)
+    newest = max(a.told_at for a in by_session.values())
+    ahead = sorted((a for a in by_session.values() if a.starts_at >= newest), key=lambda a: (a.starts_at, a.session_id))
+    return relationship.model_copy(update={"appointments": tuple(ahead[:MOST_APPOINTMENTS])})
+
+
+def _last_told(appointment: Appointment) -> tuple[datetime, bool, datetime]:
+    return (appointment.told_at, appointment.called_off, appointment.starts_at)

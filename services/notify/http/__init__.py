@@ -1,0 +1,17 @@
+"""What we answer: clinic systems with JSON, clinicians with a page."""
+
+from fastapi import APIRouter
+
+from services.notify.deliver import Deliver
+from services.notify.http import api, page
+from services.notify.inbox import Inbox
+from services.notify.live import Live
+from services.notify.store import Store
+
+
+def routes(inbox: Inbox, deliver: Deliver, live: Live, store: Store) -> APIRouter:
+    """Every route of the service."""
+    router = APIRouter()
+    router.include_router(api.routes(inbox, deliver, live))
+    router.include_router(page.routes(inbox, store))
+    return router

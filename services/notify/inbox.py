@@ -1,0 +1,129 @@
+"""What a clinician sees, and does about it."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import partial
+from uuid import UUID
+
+from pydantic import BaseModel
+
+from services.notify.domain import alert as alerts
+from services.notify.domain import wording
+from services.notify.domain.alert import Alert, Status
+from services.notify.domain.relationship import Relationship
+from services.notify.store import Store
+from shared.errors import Unknown
+from shared.events import CaseCode, Event, Severity
+
+MOST = 200
+"""The most alerts in one inbox; the ones left out are those settled longest ago."""
+
+
+class InboxAlert(BaseModel):
+    """One alert as its clinician sees it."""
+
+    alert_id: UUID
+    episode_id: UUID
+    relationship_id: UUID
+    clinician_id: UUID
+    case_code: CaseCode | None
+    severity: Severity
+    status: Status
+    first_sign_at: datetime
+    last_sign_at: datetime
+    raised_at: datetime
+    why: list[str]
+    """One sentence for each sign, the strongest first."""
+    opening: str
+    """How a conversation about it could start."""
+    next_session_at: datetime | None
+    useful: bool | None
+    """What the clinician said when resolving it."""
+    version: int
+    """Of the relationship, as alliance counts it, when this was last heard of."""
+
+
+class InboxView(BaseModel):
+    """A clinician's alerts: open first, most severe first."""
+
+    alerts: list[InboxAlert]
+
+    def same_as(self, other: "InboxView | None") -> bool:
+        """Whether a reader sees no difference."""
+        return other is not None and self._seen() == other._seen()
+
+    def _seen(self) -> list[dict[str, object]]:
+        return [alert.model_dump(exclude={"version"}) for alert in self.alerts]
+
+
+class Inbox:
+    """The inbox of every clinician. Every method may raise StoreUnavailable; the writes are safe to repeat."""
+
+    def __init__(self, store: Store, clock: Callable[[], datetime]) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def of(self, clinician_id: UUID) -> InboxView:
+        """The clinician's alerts as they stand."""
+        return InboxView(alerts=await self._seen(await self._store.inbox(clinician_id, MOST)))
+
+    async def alert(self, alert_id: UUID) -> InboxAlert:
+        """One alert. Raises Unknown."""
+        found = await self._store.alerts([alert_id])
+        return await self._one(alert_id, found.get(alert_id))
+
+    async def acknowledge(self, alert_id: UUID) -> InboxAlert:
+        """The clinician takes it on. Raises Unknown."""
+        return await self._change(alert_id, partial(alerts.acknowledge, at=self._clock()))
+
+    async def resolve(self, alert_id: UUID, useful: bool | None) -> InboxAlert:
+        """The clinician is done with it. Raises Unknown, and Refused when it was resolved with another word."""
+        return await self._change(alert_id, partial(alerts.resolve, useful=useful, at=self._clock()))
+
+    async def _change(self, alert_id: UUID, act: Callable[[Alert], tuple[Alert, Sequence[Event]]]) -> InboxAlert:
+        def decide(alert: Alert | None) -> tuple[Alert, Sequence[Event]]:
+            if alert is None or alert.clinician_id is None:
+                raise _unknown(alert_id)
+            return act(alert)
+
+        return await self._one(alert_id, await self._store.change_alert(alert_id, decide))
+
+    async def _one(self, alert_id: UUID, alert: Alert | None) -> InboxAlert:
+        seen = await self._seen([alert]) if alert is not None else []
+        if not seen:
+            raise _unknown(alert_id)
+        return seen[0]
+
+    async def _seen(self, found: Sequence[Alert]) -> list[InboxAlert]:
+        """The alerts with what is known of their relationships; without those of erased clients."""
+        known = await self._store.relationships({alert.relationship_id for alert in found}) if found else {}
+        now = self._clock()
+        return [
+            _view(alert, alert.clinician_id, known[alert.relationship_id].is_now, now)
+            for alert in found
+            if alert.clinician_id is not None and not known[alert.relationship_id].is_now.erased
+        ]
+
+
+def _view(alert: Alert, clinician_id: UUID, relationship: Relationship, now: datetime) -> InboxAlert:
+    return InboxAlert(
+        alert_id=alert.id,
+        episode_id=alert.episode_id,
+        relationship_id=alert.relationship_id,
+        clinician_id=clinician_id,
+        case_code=relationship.case_code,
+        severity=alert.severity,
+        status=alert.status,
+        first_sign_at=alert.said.first_sign_at,
+        last_sign_at=alert.said.last_sign_at,
+        raised_at=alert.raised_at,
+        why=wording.why(alert.said.evidence),
+        opening=wording.opening(alert.said.evidence),
+        next_session_at=relationship.next_session_at(now),
+        useful=alert.resolved.useful if alert.resolved and alert.status == "resolved" else None,
+        version=alert.said.version,
+    )
+
+
+def _unknown(alert_id: UUID) -> Unknown:
+    return Unknown("unknown-alert", f"nothing is known of alert {alert_id}; it may be on its way")

@@ -1,0 +1,60 @@
+"""Open inboxes hear at once when an alert changes, whichever process wrote it.
+
+One change stream for each process, however many read: what changed only wakes the readers whose it is, and each
+reads its own inbox anew. So a slow reader holds nothing up, and many changes at once are one.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
+from uuid import UUID
+
+from services.notify.metrics import Metrics
+from services.notify.store import ALERTS
+from shared.background import background, every
+from shared.mongo import Mongo
+
+REOPEN_AFTER = 0.1
+"""Seconds; a change stream that ends is opened again."""
+
+
+class Live:
+    """Wakes the readers of an inbox when it may have changed."""
+
+    def __init__(self, mongo: Mongo, metrics: Metrics) -> None:
+        self._mongo = mongo
+        self._metrics = metrics
+        self._readers: defaultdict[UUID, set[asyncio.Event]] = defaultdict(set)
+
+    def running(self) -> AbstractAsyncContextManager[None]:
+        """Following the changes, also after the database was away."""
+        return background(every(REOPEN_AFTER, "follow the alerts", self._follow))
+
+    @contextmanager
+    def reading(self, clinician_id: UUID) -> Iterator[asyncio.Event]:
+        """An event that is set whenever the clinician's inbox may have changed."""
+        changed = asyncio.Event()
+        self._readers[clinician_id].add(changed)
+        self._metrics.readers.inc()
+        try:
+            yield changed
+        finally:
+            self._metrics.readers.dec()
+            self._readers[clinician_id].discard(changed)
+            if not self._readers[clinician_id]:
+                del self._readers[clinician_id]
+
+    async def _follow(self) -> None:
+        only_whose = [{"$project": {"operationType": 1, "fullDocument.clinician_id": 1}}]
+        async with self._mongo.watch(ALERTS, only_whose) as changes:
+            self._wake(None)  # something may have changed while nobody followed
+            async for change in changes:
+                self._wake((change.get("fullDocument") or {}).get("clinician_id"))
+
+    def _wake(self, clinician_id: UUID | None) -> None:
+        """None: whose it was cannot be said, for instance of an alert that was erased."""
+        for whose, readers in self._readers.items():
+            if clinician_id in (None, whose):
+                for changed in readers:
+                    changed.set()

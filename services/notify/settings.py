@@ -1,0 +1,38 @@
+"""What the notify service reads from its environment."""
+
+from typing import Literal, Self
+
+from pydantic import Field, SecretStr, model_validator
+
+from shared.settings import ServiceSettings
+
+
+class Settings(ServiceSettings):
+    """Each name is an environment variable in capitals."""
+
+    mongodb_database: str = Field(default="attune_notify", min_length=1)
+    http_port: int = Field(default=8004, ge=1, le=65_535)
+    public_url: str = Field(default="http://127.0.0.1:8004", pattern=r"^https?://[^\s/]+[^\s]*$")
+    """Where clinicians reach their inbox; it begins every link."""
+    notify_within_days: int = Field(default=7, ge=0, le=365)
+    """What showed its last sign longer ago stands in the inbox, but nobody is sent a message."""
+    smtp_host: str = Field(default="127.0.0.1", min_length=1)
+    smtp_port: int = Field(default=25, ge=1, le=65_535)
+    smtp_from: str = Field(default="attune@localhost", pattern=r"^[!-?A-~]+@[!-?A-~]+$")
+    smtp_tls: Literal["none", "starttls", "tls"] = "none"
+    smtp_username: str | None = None
+    smtp_password: SecretStr | None = None
+    delivery_retry_seconds: float = Field(default=30, gt=0, le=3600)
+    """How long to wait after the first try in vain; twice as long after each further one, up to an hour."""
+    delivery_give_up_days: float = Field(default=3, gt=0, le=30)
+    """A message that could not be delivered for so long is marked as failed, counted and logged."""
+    delivery_parallel: int = Field(default=8, ge=1, le=100)
+    """The most messages on their way at once."""
+
+    @model_validator(mode="after")
+    def _name_and_password_together(self) -> Self:
+        if (self.smtp_username is None) != (self.smtp_password is None):
+            raise ValueError("SMTP_USERNAME and SMTP_PASSWORD are given together, or not at all")
+        if self.smtp_username is not None and self.smtp_tls == "none":
+            raise ValueError("SMTP_PASSWORD would be sent in the clear; set SMTP_TLS to starttls or tls")
+        return self

@@ -1,0 +1,172 @@
+"""Relationships, alerts, clinicians and their channels, and MongoDB keeping them.
+
+Every method raises StoreUnavailable and is safe to repeat. Consumers and people write the same alerts: each writes
+only the fields of the alert (`$set`), over the version that it read (`v`), so that nobody undoes the other's work
+and nobody touches the events that a document still owes.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+from pydantic import BaseModel
+from pymongo import UpdateOne
+from pymongo.errors import BulkWriteError
+
+from services.notify.domain.alert import Alert
+from services.notify.domain.relationship import Relationship
+from services.notify.domain.routing import Channels
+from shared.documents import Decide, Documents
+from shared.events import ClinicianRegistered, ClinicianUpdated
+from shared.mongo import Collection as MongoCollection
+from shared.mongo import Document, Mongo, other_than_duplicates, unavailable
+from shared.outbox import Outbox
+
+ALERTS = "alerts"
+
+T = TypeVar("T", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept(Generic[T]):
+    """A document as it was read or is to be written, and the version it was read at; 0 when it is new."""
+
+    id: UUID
+    is_now: T
+    version: int = 0
+
+
+class Store:
+    """Remembers what alerts follow from, and the alerts."""
+
+    def __init__(self, mongo: Mongo, outbox: Outbox, clock: Callable[[], datetime]) -> None:
+        self._relationships = mongo["relationships"]
+        self._alerts = mongo[ALERTS]
+        self._clinicians = mongo["clinicians"]
+        self._channels = mongo["channels"]
+        self._documents = Documents(self._alerts, Alert, outbox, clock)
+
+    async def prepare(self) -> None:
+        """Create the indexes; nothing but speed depends on them."""
+        with unavailable():
+            await self._alerts.create_index("relationship_id", name="relationship")
+            await self._alerts.create_index(
+                [("clinician_id", 1), ("place", 1), ("said.last_sign_at", -1)], name="inbox"
+            )
+            await self._alerts.create_index("said.last_sign_at", name="recent")
+
+    async def relationships(self, ids: Collection[UUID]) -> dict[UUID, Kept[Relationship]]:
+        """Each as it was last kept; a new one where there is none."""
+        with unavailable():
+            found = await self._relationships.find({"_id": {"$in": list(ids)}}).to_list(None)
+        there = {d["_id"]: Kept(d["_id"], Relationship.model_validate(d), d["v"]) for d in found}
+        return {r: there.get(r) or Kept(r, Relationship(relationship_id=r)) for r in ids}
+
+    async def keep_relationships(self, changed: Sequence[Kept[Relationship]]) -> set[UUID]:
+        """Write each whole or not at all; return those that somebody else changed first."""
+        return await _write(self._relationships, changed)
+
+    async def alerts_of(self, episodes: Iterable[UUID], relationships: Iterable[UUID]) -> list[Kept[Alert]]:
+        """Those alerts by their own ids, and those of `relationships` that are not settled."""
+        unsettled = {"relationship_id": {"$in": list(relationships)}, "unsettled": True}
+        with unavailable():
+            found = await self._alerts.find({"$or": [{"_id": {"$in": list(episodes)}}, unsettled]}).to_list(None)
+        return [Kept(d["_id"], Alert.model_validate(d), d["v"]) for d in found]
+
+    async def keep_alerts(self, changed: Sequence[Kept[Alert]]) -> set[UUID]:
+        """Write each whole or not at all; return those that somebody else changed first."""
+        return await _write(self._alerts, changed)
+
+    async def forget_alerts_of(self, relationships: Collection[UUID]) -> None:
+        """Delete the alerts of erased clients."""
+        with unavailable():
+            await self._alerts.delete_many({"relationship_id": {"$in": list(relationships)}})
+
+    async def alerts(self, ids: Collection[UUID]) -> dict[UUID, Alert]:
+        """Those that exist."""
+        with unavailable():
+            found = await self._alerts.find({"_id": {"$in": list(ids)}}).to_list(None)
+        return {d["_id"]: Alert.model_validate(d) for d in found}
+
+    async def change_alert(self, alert_id: UUID, decide: Decide[Alert]) -> Alert:
+        """Decide and write, with the events that follow; raises what `decide` raises."""
+        return await self._documents.change(alert_id, decide)
+
+    async def inbox(self, clinician_id: UUID, most: int) -> list[Alert]:
+        """The clinician's alerts: open first, most severe first, then the latest."""
+        with unavailable():
+            found = (
+                await self._alerts.find({"clinician_id": clinician_id})
+                .sort([("place", 1), ("said.last_sign_at", -1), ("_id", 1)])
+                .to_list(most)
+            )
+        return [Alert.model_validate(d) for d in found]
+
+    async def unsettled(self, since: datetime, clinician_id: UUID | None = None) -> list[Alert]:
+        """The alerts, of one clinician or of all, that may still need to be told and whose last sign is recent."""
+        query: Document = {"unsettled": True, "said.last_sign_at": {"$gte": since}}
+        if clinician_id is not None:
+            query["clinician_id"] = clinician_id
+        with unavailable():
+            found = await self._alerts.find(query).to_list(None)
+        return [Alert.model_validate(d) for d in found]
+
+    async def know(self, clinicians: Iterable[ClinicianRegistered | ClinicianUpdated]) -> None:
+        """Keep what was told last of each clinician."""
+        last = {c.clinician_id: c for c in sorted(clinicians, key=lambda c: c.occurred_at)}
+        if not last:
+            return
+        writes = [
+            UpdateOne(
+                {"_id": c.clinician_id, "told_at": {"$lt": c.occurred_at}},
+                {"$set": {"time_zone": c.time_zone, "told_at": c.occurred_at}},
+                upsert=True,
+            )
+            for c in last.values()
+        ]
+        await _lost(self._clinicians, writes)  # whoever lost had nothing newer to say
+
+    async def time_zone(self, clinician_id: UUID) -> str | None:
+        """Where the clinician lives, by name; none when intake's word has not arrived."""
+        with unavailable():
+            found = await self._clinicians.find_one({"_id": clinician_id})
+        return found["time_zone"] if found else None
+
+    async def channels(self, clinicians: Collection[UUID]) -> Mapping[UUID, Channels]:
+        """Where each is reached; those who never said so are missing."""
+        with unavailable():
+            found = await self._channels.find({"_id": {"$in": list(clinicians)}}).to_list(None)
+        return {d["_id"]: Channels.model_validate(d) for d in found}
+
+    async def keep_channels(self, clinician_id: UUID, channels: Channels) -> None:
+        """Reach the clinician there from now on."""
+        with unavailable():
+            await self._channels.replace_one({"_id": clinician_id}, channels.model_dump(), upsert=True)
+
+
+async def _write(collection: MongoCollection, changed: Sequence[Kept[Any]]) -> set[UUID]:
+    lost = await _lost(collection, [_guarded(kept) for kept in changed]) if changed else []
+    return {changed[index].id for index in lost}
+
+
+def _guarded(kept: Kept[Any]) -> UpdateOne:
+    """Writes only over the version that was read.
+
+    Where another version is there, the upsert runs into its `_id` and fails: so each lost write is known.
+    """
+    guard = {"_id": kept.id, "v": kept.version or {"$exists": False}}
+    return UpdateOne(guard, {"$set": kept.is_now.model_dump(), "$inc": {"v": 1}}, upsert=True)
+
+
+async def _lost(collection: MongoCollection, writes: Sequence[UpdateOne]) -> list[int]:
+    """Make the writes, and return the places of those that ran into a document that was there already."""
+    try:
+        with unavailable():
+            await collection.bulk_write(writes, ordered=False)
+    except BulkWriteError as error:
+        if other_than_duplicates(error):
+            raise
+        return [write["index"] for write in (error.details or {})["writeErrors"]]
+    return []
