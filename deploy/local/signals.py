@@ -1,0 +1,9 @@
+"""Being told to stop, in whichever way: everything that was started is ended."""
+
+import signal
+
+
+def end_on_sigterm() -> None:
+    """Take SIGTERM, and the terminal's going away, as Ctrl-C."""
+    for told in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(told, lambda *_: signal.raise_signal(signal.SIGINT))

@@ -1,0 +1,70 @@
+"""Looking at Kafka from outside: what lies on a topic, and how far each consumer has come."""
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self, cast
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from shared.topics import ALL, ALLIANCE, FEEDBACK, INTAKE, SESSIONS, Topic
+
+HEARD_BY: Mapping[str, tuple[Topic, ...]] = {
+    "sessions": (INTAKE,),
+    "alliance": (INTAKE, SESSIONS, FEEDBACK),
+    "notify": (INTAKE, SESSIONS, ALLIANCE),
+}
+"""As the design has it."""
+
+
+class Topics:
+    """All topics, as anybody may read them."""
+
+    def __init__(self, servers: str) -> None:
+        self._reader = AIOKafkaConsumer(bootstrap_servers=servers, enable_auto_commit=False)
+        self._admin = AIOKafkaAdminClient(bootstrap_servers=servers)
+
+    async def __aenter__(self) -> Self:
+        await self._reader.start()
+        await self._admin.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._admin.close()
+        await self._reader.stop()
+
+    async def ends(self) -> dict[TopicPartition, int]:
+        """How many messages lie on each partition of every topic."""
+        ends = await self._reader.end_offsets([p for topic in ALL for p in await self._partitions(topic)])
+        return cast("dict[TopicPartition, int]", ends)
+
+    async def lag(self, ends: Mapping[TopicPartition, int]) -> dict[str, int]:
+        """How many messages each consumer has not taken and committed yet."""
+        return {group: await self._lag(group, ends) for group in HEARD_BY}
+
+    async def _lag(self, group: str, ends: Mapping[TopicPartition, int]) -> int:
+        committed = await self._admin.list_consumer_group_offsets(group)
+        heard = {topic.name for topic in HEARD_BY[group]}
+        taken = {partition: max(0, kept.offset) for partition, kept in committed.items()}
+        return sum(max(0, end - taken.get(p, 0)) for p, end in ends.items() if p.topic in heard)
+
+    async def records(self, topic: Topic) -> list[ConsumerRecord]:
+        """All that lies on `topic` now."""
+        partitions = await self._partitions(topic)
+        ends = await self._reader.end_offsets(partitions)
+        self._reader.assign(partitions)
+        await self._reader.seek_to_beginning(*partitions)
+        found: list[ConsumerRecord] = []
+        while any([await self._reader.position(p) < end for p, end in ends.items()]):
+            for batch in (await self._reader.getmany(timeout_ms=1000)).values():
+                found += batch
+        self._reader.unsubscribe()
+        return found
+
+    async def _partitions(self, topic: Topic) -> list[TopicPartition]:
+        if not (known := self._reader.partitions_for_topic(topic.name)):
+            await self._reader._client.force_metadata_update()
+            known = self._reader.partitions_for_topic(topic.name)
+        return [TopicPartition(topic.name, p) for p in known or ()]

@@ -1,0 +1,34 @@
+"""What Attune acknowledged with a 2xx: from then on it is Attune's to keep."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from shared.events import Rater
+
+
+@dataclass
+class Ledger:
+    """By relationship, then by session."""
+
+    started: set[UUID] = field(default_factory=set)
+    held: dict[UUID, set[UUID]] = field(default_factory=dict)
+    missed: dict[UUID, set[UUID]] = field(default_factory=dict)
+    cancelled: dict[UUID, set[UUID]] = field(default_factory=dict)
+    said: dict[UUID, dict[tuple[UUID, Rater], float]] = field(default_factory=dict)
+    """The score of each answer, as it was last corrected."""
+    silent: dict[UUID, dict[UUID, datetime]] = field(default_factory=dict)
+    """Sessions whose client did not answer, and until when an answer was awaited."""
+    sent: Counter[str] = field(default_factory=Counter)
+    """Requests by what became of them: done, tried again."""
+    refused: list[str] = field(default_factory=list)
+    """What should have been taken and was not; the rest of that relationship was not told of."""
+
+    @property
+    def sessions(self) -> int:
+        return sum(len(ids) for kept in (self.held, self.missed, self.cancelled) for ids in kept.values())
+
+    @property
+    def answers(self) -> int:
+        return sum(map(len, self.said.values()))

@@ -1,0 +1,81 @@
+"""Where Attune's messages arrive: a real SMTP server and a real web server, on this machine."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any, cast
+
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, Envelope
+from aiosmtpd.smtp import Session as Connection
+
+
+@dataclass(frozen=True)
+class Mail:
+    to: tuple[str, ...]
+    message: EmailMessage
+
+    @property
+    def text(self) -> str:
+        """All that a reader, or somebody who looks over the shoulder of the mail server, could see."""
+        return self.message.as_string() + str(self.message.get_body(("plain", "html")) or "")
+
+
+@dataclass(frozen=True)
+class Hook:
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+@contextmanager
+def mail_server(port: int, received: list[Mail]) -> Iterator[None]:
+    """An SMTP server that keeps every e-mail in `received`."""
+    controller = Controller(_Inbox(received), hostname="127.0.0.1", port=port)
+    controller.start()
+    try:
+        yield
+    finally:
+        controller.stop()
+
+
+@contextmanager
+def web_server(port: int, received: list[Hook]) -> Iterator[None]:
+    """A web server that keeps every request in `received` and answers that it is well."""
+
+    class Receive(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            received.append(Hook(self.path, {name.lower(): value for name, value in self.headers.items()}, body))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_line: object) -> None:
+            """Say nothing: what came is counted elsewhere."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", port), Receive)
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class _Inbox:
+    def __init__(self, received: list[Mail]) -> None:
+        self._received = received
+
+    async def handle_DATA(self, _server: SMTP, _connection: Connection, envelope: Envelope) -> str:  # noqa: N802
+        content = cast("Any", envelope.content)
+        message = message_from_bytes(content, policy=policy.default)
+        self._received.append(Mail(tuple(envelope.rcpt_tos), message))
+        return "250 kept"

@@ -1,0 +1,38 @@
+"""One line for each thing that must hold."""
+
+import os
+import sys
+from collections.abc import Callable, Collection
+from typing import Any
+
+SHOWN = 5  # examples of what is wrong; the rest is in the data and the logs
+
+Print = Callable[[str], None]
+
+
+class Checks:
+    """What held and what did not."""
+
+    def __init__(self, say: Print) -> None:
+        self._say = say
+        self._colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        self.passed = 0
+        self.failed = 0
+
+    def none(self, what: str, wrong: Collection[Any], numbers: str = "") -> None:
+        """It holds when nothing is `wrong`."""
+        self.holds(what, not wrong, numbers)
+        for example in list(wrong)[:SHOWN]:
+            self._say(f"         {example}")
+        if len(wrong) > SHOWN:
+            self._say(f"         and {len(wrong) - SHOWN} more")
+
+    def holds(self, what: str, so: bool, numbers: str = "") -> None:
+        """It holds when it is `so`."""
+        self.passed += so
+        self.failed += not so
+        verdict = self._coloured("ok    ", 32) if so else self._coloured("FAILED", 31)
+        self._say(f"{verdict} {what}{f' ({numbers})' if numbers else ''}")
+
+    def _coloured(self, word: str, colour: int) -> str:
+        return f"\x1b[{colour}m{word}\x1b[0m" if self._colour else word

@@ -1,0 +1,143 @@
+"""The run that is judged: a network's months told within a minute, bad input among them."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from statistics import median, quantiles
+
+from deploy.local.stack import Stack
+from deploy.local.topics import HEARD_BY, Topics
+from deploy.local.watch import metric, still
+from deploy.simulation.clinic import Clinics
+from deploy.simulation.course import Clinician, Course
+from deploy.simulation.ledger import Ledger
+from deploy.simulation.parameters import Parameters
+from deploy.simulation.receivers import Hook, Mail
+from deploy.simulation.world import World
+from deploy.smoke import judge, messages, poison, probes, refusals
+from deploy.smoke.checks import Checks
+from shared.topics import dead_letters
+
+NETWORK = Parameters(
+    clinics=2,
+    clinicians=4,
+    relationships=80,
+    sessions_median=20,
+    ruptured=0.7,  # far more than in life, so that there is something to find
+    deep=0.9,
+    unanswered=0.1,
+)
+WITHIN = 60.0  # seconds; what has not come by then does not come
+
+
+class Run:
+    """Tell, misuse, wait, measure, judge."""
+
+    def __init__(
+        self, attune: Stack, seed: int, checks: Checks, mails: Sequence[Mail], hooks: Sequence[Hook], webhooks: str
+    ) -> None:
+        self._attune = attune
+        self._checks = checks
+        self._mails = mails
+        self._hooks = hooks
+        self._webhooks = webhooks
+        self._ledger = Ledger()
+        self._since = datetime.now(UTC)
+        self._world = World(seed, self._since, NETWORK)
+        self._probing, self._probes = probes.probes(self._world.clinics[0], self._since)
+
+    async def whole(self) -> None:
+        """All of it."""
+        async with Clinics(self._attune.urls, self._ledger) as clinics, Topics(self._attune.kafka) as topics:
+            await self._tell(clinics, topics)
+            await self._misuse(clinics)
+            await self._measure(clinics, topics)
+            self._checks.holds("everything comes to rest, no consumer behind", await self._rest(topics))
+            await self._judge(clinics, topics)
+
+    @property
+    def _clinicians(self) -> list[Clinician]:
+        return [*self._world.clinicians, *self._probing]
+
+    @property
+    def _courses(self) -> list[Course]:
+        return [course for first in self._world.courses for course in first.with_successors()]
+
+    async def _tell(self, clinics: Clinics, topics: Topics) -> None:
+        """The months of the network; poison comes in between."""
+        begun = time.monotonic()
+        zones = {clinic.id: clinic.time_zone for clinic in self._world.clinics}
+        for clinic in self._world.clinics:
+            await clinics.open_clinic(clinic)
+        async with asyncio.TaskGroup() as all_of_them:
+            for clinician in self._clinicians:
+                all_of_them.create_task(clinics.employ(clinician, zones[clinician.clinic_id], self._webhooks))
+        self._planted = poison.poisons(self._since)
+        async with asyncio.TaskGroup() as all_of_them:
+            for course in self._world.courses:
+                all_of_them.create_task(clinics.live_through(course))
+            for course in self._probes:
+                all_of_them.create_task(probes.prepare(clinics, course))
+            all_of_them.create_task(poison.plant(self._attune.kafka, self._planted))
+        told = time.monotonic() - begun
+        ledger = self._ledger
+        print(
+            f"told of {len(ledger.started)} relationships, {ledger.sessions} sessions, {ledger.answers} answers "
+            f"in {told:.0f} s ({ledger.sent['done'] / told:.0f} requests/s, {ledger.sent['tried again']} tried again)"
+        )
+        came_to_rest = await still(topics, (), WITHIN)
+        taken = metric((await clinics.ask("GET", "alliance", "/metrics")).text, "attune_messages_total")
+        rate = f"{taken:.0f} events, {taken / told:.0f} a second"
+        print(f"alliance took {rate}{'' if came_to_rest else ', and is behind'}")
+        self._checks.none("every request that is right is taken", ledger.refused, f"{ledger.sent['done']} requests")
+
+    async def _misuse(self, clinics: Clinics) -> None:
+        wrongs = refusals.wrongs(await refusals.prepare(clinics, self._courses, datetime.now(UTC)))
+        amiss = await refusals.answered_otherwise(clinics, wrongs)
+        self._checks.none("wrong requests are refused, with the reason", amiss, f"{len(wrongs)} requests")
+
+    async def _measure(self, clinics: Clinics, topics: Topics) -> None:
+        took, lost = await probes.measure(clinics, self._probes, datetime.now(UTC))
+        figures = f"median {1000 * median(took):.0f} ms, p99 {1000 * quantiles(took, n=100)[98]:.0f} ms" if took else ""
+        self._checks.none("what is told now is in the inbox at once", lost, f"{len(took)} answers: {figures}")
+
+    async def _rest(self, topics: Topics) -> bool:
+        return await still(topics, (self._mails, self._hooks), WITHIN)
+
+    async def _judge(self, clinics: Clinics, topics: Topics) -> None:
+        checks, ledger = self._checks, self._ledger
+        amiss = await judge.not_in_a_score(clinics, ledger, self._since, datetime.now(UTC))
+        checks.none(
+            "every session and every answer is in a score",
+            amiss,
+            f"{ledger.sessions} sessions, {ledger.answers} answers, {len(ledger.started)} relationships",
+        )
+        alerts = await judge.inboxes(clinics, [clinician.id for clinician in self._clinicians])
+        severe = judge.severe_ruptures(self._courses)
+        checks.none(
+            "every severe rupture has an alert in the right inbox",
+            judge.without_alert(severe, alerts),
+            f"{len(severe)} of {sum(c.rupture is not None for c in self._courses)} planted; {len(alerts)} alerts",
+        )
+        checks.none("no alert is in a wrong inbox", judge.in_a_wrong_inbox(alerts, [*self._courses, *self._probes]))
+        checks.none("no episode is alerted twice", judge.told_twice(alerts))
+        for consumer in HEARD_BY:
+            letters = await topics.records(dead_letters(consumer))
+            amiss = judge.dead_letters_amiss(consumer, self._planted, letters)
+            checks.none(f"the dead letters of {consumer} are those planted", amiss, f"{len(letters)} letters")
+        self._judge_messages(alerts)
+
+    def _judge_messages(self, alerts: list[judge.Alert]) -> None:
+        checks, clinicians = self._checks, {clinician.id: clinician for clinician in self._clinicians}
+        came = messages.received(self._mails, self._hooks, alerts)
+        checks.none(
+            "clinicians were sent what they were owed, once, and nothing of old",
+            messages.amiss(came, alerts, clinicians, datetime.now(UTC)),
+            f"{len(self._mails)} e-mails, {len(self._hooks)} webhooks",
+        )
+        wrong = messages.to_the_wrong_one(self._mails, self._hooks, alerts, clinicians)
+        checks.none("every message reached its clinician, and webhooks are signed", wrong)
+        secrets = {course.case_code for course in (*self._courses, *self._probes)}
+        telling = messages.telling(self._mails, self._hooks, secrets)
+        checks.none("no message says about whom it is", telling, f"{len(secrets)} case codes looked for")
