@@ -70,10 +70,9 @@ class Hear:
 
 
 def _log_signs(kept: Mapping[UUID, Kept], changed: Sequence[Kept]) -> None:
-    for new in changed:
-        episode = new.alliance.open
-        if episode is not None and kept[new.relationship].alliance.open is None:
-            log.info("signs of rupture", relationship=str(new.relationship), episode=str(episode.id))
+    opened = [n.relationship for n in changed if n.alliance.open and not kept[n.relationship].alliance.open]
+    if opened:
+        log.info("signs of rupture", relationships=[str(relationship) for relationship in opened])
 
 
 def _by_relationship(facts: Sequence[Fact]) -> dict[UUID, Sequence[Fact]]:

@@ -1,5 +1,6 @@
 """Serving HTTP: the socket first, so that a port in use is one clear line."""
 
+import signal
 import socket
 import sys
 
@@ -26,4 +27,6 @@ def serve(app: FastAPI, settings: ServiceSettings) -> None:
         server_header=False,
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )
+    for ending in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises it once more when all is done: that is no failure
+        signal.signal(ending, lambda *_: None)
     uvicorn.Server(config).run(sockets=[listening])
