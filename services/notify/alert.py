@@ -7,7 +7,7 @@ from uuid import UUID
 
 from services.notify.deliver import Deliver
 from services.notify.domain import relationship as relationships
-from services.notify.domain.alert import Alert, alert_id, hear, in_light_of, raised
+from services.notify.domain.alert import Alert, alert_id, follow, raised
 from services.notify.domain.relationship import Fact, Relationship
 from services.notify.metrics import Metrics
 from services.notify.store import Kept, Store
@@ -72,7 +72,7 @@ class Alerting:
         while waiting:
             episodes = {alert_id(e.episode_id) for own in waiting.values() for e in own if isinstance(e, RuptureEvent)}
             kept = {k.id: k for k in await self._store.alerts_of(episodes, waiting)}
-            new = _alerts({i: k.is_now for i, k in kept.items()}, waiting, known)
+            new = _standing({i: k.is_now for i, k in kept.items()}, waiting, known)
             changed = [
                 Kept(i, alert, kept[i].version if i in kept else 0)
                 for i, alert in new.items()
@@ -105,14 +105,17 @@ def _evolved(relationship: Relationship, events: Iterable[RelationshipEvent]) ->
     return reduce(relationships.evolve, (e for e in events if isinstance(e, Fact)), relationship)
 
 
-def _alerts(kept: dict[UUID, Alert], about: About, known: Mapping[UUID, Relationship]) -> dict[UUID, Alert]:
-    new = {i: alert for i, alert in kept.items() if alert.relationship_id in about}
-    for own in about.values():
-        for event in own:
-            if isinstance(event, RuptureEvent):
-                which = alert_id(event.episode_id)
-                new[which] = hear(new.get(which), event)
-    return {i: in_light_of(alert, known[alert.relationship_id]) for i, alert in new.items()}
+def _standing(kept: Mapping[UUID, Alert], about: About, known: Mapping[UUID, Relationship]) -> dict[UUID, Alert]:
+    """The alerts by their ids, with what was told. An episode is of one relationship; another is not believed."""
+    before: defaultdict[UUID, dict[UUID, Alert]] = defaultdict(dict)
+    for i, alert in kept.items():
+        before[alert.relationship_id][i] = alert
+    new: dict[UUID, Alert] = {}
+    for r, own in about.items():
+        told = [e for e in own if isinstance(e, RuptureEvent)]
+        believed = [e for e in told if alert_id(e.episode_id) in before[r] or alert_id(e.episode_id) not in kept]
+        new |= follow(before[r], believed, known[r])
+    return new
 
 
 def _news(alert: Alert, own: Sequence[RelationshipEvent]) -> list[Event]:

@@ -3,12 +3,15 @@
 from typing import Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import SettingsConfigDict
 
 from shared.settings import ServiceSettings
 
 
 class Settings(ServiceSettings):
     """Each name is an environment variable in capitals."""
+
+    model_config = SettingsConfigDict(env_ignore_empty=True)  # `SMTP_USERNAME=` in a file of settings means none
 
     mongodb_database: str = Field(default="attune_notify", min_length=1)
     http_port: int = Field(default=8004, ge=1, le=65_535)

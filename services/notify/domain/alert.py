@@ -6,7 +6,7 @@ did counts for the severity at which it was done: what rises afterwards is open 
 another order: the alert comes out the same. Nothing here reads a clock.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Literal
 from uuid import UUID, uuid5
@@ -130,6 +130,14 @@ class Alert(Part):
     def place(self) -> int:
         """Where it stands in the inbox: open first, most severe first."""
         return 10 * _PLACE[self.status] - WEIGHT[self.severity]
+
+
+def follow(alerts: Mapping[UUID, Alert], told: Iterable[RuptureEvent], relationship: Relationship) -> dict[UUID, Alert]:
+    """The alerts of one relationship, by id, with what was told of its episodes and what is known of it."""
+    new = dict(alerts)
+    for event in told:
+        new[alert_id(event.episode_id)] = hear(new.get(alert_id(event.episode_id)), event)
+    return {which: in_light_of(alert, relationship) for which, alert in new.items()}
 
 
 def hear(alert: Alert | None, event: RuptureEvent) -> Alert:

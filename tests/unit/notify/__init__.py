@@ -1,0 +1,1 @@
+"""What an alert is and who hears of it, without any server."""

@@ -1,0 +1,204 @@
+"""How alerts follow from what is told."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from functools import reduce
+from uuid import UUID
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.notify.domain import relationship as relationships
+from services.notify.domain.alert import Alert, acknowledge, follow, raised, resolve
+from services.notify.domain.relationship import Fact, Relationship
+from services.notify.domain.routing import change_to_tell
+from shared.errors import Refused
+from shared.events import AlertAcknowledged, AlertResolved, RelationshipEvent, RuptureEvent, Severity
+from tests.unit.notify.strained import Strained
+
+NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
+SEVERITIES: tuple[Severity, ...] = ("watch", "concern", "urgent")
+
+
+def told(*batches: Sequence[RelationshipEvent]) -> dict[UUID, Alert]:
+    """The alerts after these batches, as the service comes to them."""
+    about = Relationship(relationship_id=batches[0][0].relationship_id)
+    alerts: dict[UUID, Alert] = {}
+    for batch in batches:
+        about = reduce(relationships.evolve, (e for e in batch if isinstance(e, Fact)), about)
+        ruptures = [e for e in batch if isinstance(e, RuptureEvent)]
+        named = {Strained.alert_of(e) for e in ruptures}
+        read = {i: alert for i, alert in alerts.items() if alert.unsettled or i in named}
+        alerts |= follow(read, ruptures, about)
+    return alerts
+
+
+def one(*batches: Sequence[RelationshipEvent]) -> Alert:
+    (alert,) = told(*batches).values()
+    return alert
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[RelationshipEvent]:
+    """What alliance tells of a relationship at each version: the last closed episodes, the open one, then itself."""
+    s = Strained(NOW, relationship=UUID(int=1), clinician=UUID(int=2))
+    events: list[RelationshipEvent] = [s.started(), s.scheduled(3), s.cancelled(3), s.scheduled(5, session=1)]
+    for version in range(1, draw(st.integers(2, 6))):
+        numbers = draw(st.permutations(range(3)))
+        severities = st.sampled_from(SEVERITIES)
+        if draw(st.booleans()):
+            events.append(s.retracted(version, draw(severities), numbers[0]))
+        if draw(st.booleans()):
+            events.append(s.repaired(version, draw(severities), numbers[1]))
+        still_open = numbers[2] if draw(st.booleans()) else None
+        if still_open is not None:
+            events.append(draw(st.sampled_from([s.suspected, s.changed]))(version, draw(severities), still_open))
+        events.append(s.updated(version, still_open))
+    return events
+
+
+@settings(deadline=None)
+@given(history=histories(), data=st.data())
+def test_any_order_and_any_repetition_give_the_same_alerts(
+    history: list[RelationshipEvent], data: st.DataObject
+) -> None:
+    again = data.draw(st.lists(st.sampled_from(history), max_size=5))
+    shuffled = data.draw(st.permutations([*history, *again]))
+    cuts = data.draw(st.lists(st.integers(1, 4), max_size=len(shuffled)))
+    batches = []
+    while shuffled:
+        size = cuts.pop() if cuts else 1
+        batches.append(shuffled[:size])
+        shuffled = shuffled[size:]
+
+    assert told(*batches) == told(history)
+
+
+def test_an_episode_raises_one_alert_however_often_it_is_told() -> None:
+    s = Strained(NOW)
+
+    assert told([s.suspected(3), s.suspected(3)], [s.suspected(3), s.changed(4)]).keys() == {s.alert()}
+
+
+def test_an_episode_whose_first_word_was_missed_is_raised_by_the_next() -> None:
+    s = Strained(NOW)
+
+    assert one([s.started(), s.changed(4), s.updated(4, 0)]).status == "open"
+
+
+def test_a_lower_version_changes_nothing() -> None:
+    s = Strained(NOW)
+
+    late = one([s.changed(5, "urgent")], [s.suspected(3, "watch")])
+
+    assert (late.severity, late.said.version) == ("urgent", 5)
+
+
+def test_an_alert_that_the_alliance_no_longer_names_is_retracted() -> None:
+    s = Strained(NOW)
+    before = [s.started(), s.suspected(3), s.updated(3, 0)]
+
+    assert one(before).status == "open"
+    assert one(before, [s.updated(2)]).status == "open"
+    assert one(before, [s.updated(4)]).status == "retracted"
+    assert one(before, [s.updated(4, episode=1)]).status == "retracted"
+    assert one(before, [s.updated(4)], [s.changed(5), s.updated(5, 0)]).status == "open"
+
+
+def test_a_repaired_alert_stays_repaired_when_nothing_is_open() -> None:
+    s = Strained(NOW)
+
+    assert one([s.started(), s.suspected(3), s.updated(3, 0)], [s.repaired(4), s.updated(4)]).status == "repaired"
+
+
+def test_what_is_told_before_the_relationship_is_known_waits_for_it() -> None:
+    s = Strained(NOW)
+
+    waiting = one([s.suspected(3), s.updated(3, 0)])
+    known = one([s.suspected(3), s.updated(3, 0)], [s.started()])
+
+    assert raised(waiting) == []
+    assert known.clinician_id == s.clinician
+    assert [event.severity for _, event in raised(known)] == ["concern"]
+
+
+def test_an_alert_is_told_of_under_the_same_id_each_time() -> None:
+    s = Strained(NOW)
+
+    first, again = one([s.started(), s.suspected(3)]), one([s.suspected(3)], [s.changed(4), s.started()])
+
+    assert raised(first) == raised(again)
+
+
+def test_a_rise_is_told_and_a_fall_is_not() -> None:
+    s = Strained(NOW)
+
+    alert = one([s.started(), s.suspected(1, "watch"), s.changed(2), s.changed(3, "watch"), s.changed(4, "urgent")])
+
+    assert [(version, event.severity) for version, event in raised(alert)] == [
+        (1, "watch"),
+        (2, "concern"),
+        (4, "urgent"),
+    ]
+
+
+def test_acknowledging_twice_is_acknowledging_once() -> None:
+    s = Strained(NOW)
+    alert = one([s.started(), s.suspected(3)])
+
+    seen, told_first = acknowledge(alert, NOW)
+    again, told_again = acknowledge(seen, NOW + timedelta(hours=1))
+
+    assert [type(event) for event in told_first] == [AlertAcknowledged]
+    assert (again, list(told_again)) == (seen, [])
+    assert seen.status == "acknowledged"
+
+
+def test_what_rises_after_it_was_taken_on_or_resolved_is_open_again() -> None:
+    s = Strained(NOW)
+    alert = one([s.started(), s.suspected(3)])
+    about = Relationship(relationship_id=s.relationship, clinician_id=s.clinician)
+
+    for settled, _ in (acknowledge(alert, NOW), resolve(alert, True, NOW)):
+        (same,) = follow({alert.id: settled}, [s.changed(4)], about).values()
+        (risen,) = follow({alert.id: settled}, [s.changed(4, "urgent")], about).values()
+
+        assert same.status == settled.status
+        assert change_to_tell(same) is None
+        assert risen.status == "open"
+        assert change_to_tell(risen) == "rose"
+        (event,) = acknowledge(risen, NOW)[1]
+        assert event.id != acknowledge(alert, NOW)[1][0].id
+
+
+def test_resolving_again_with_the_same_word_changes_nothing_and_with_another_is_refused() -> None:
+    s = Strained(NOW)
+    alert = one([s.started(), s.suspected(3)])
+
+    done, events = resolve(alert, True, NOW)
+
+    assert done.status == "resolved"
+    assert [(type(event), event.useful) for event in events if isinstance(event, AlertResolved)] == [
+        (AlertResolved, True)
+    ]
+    assert resolve(done, True, NOW) == (done, ())
+    with pytest.raises(Refused, match="useful=true"):
+        resolve(done, False, NOW)
+
+
+def test_what_was_repaired_can_still_be_called_useful_but_not_be_taken_on() -> None:
+    s = Strained(NOW)
+    alert = one([s.started(), s.suspected(3), s.repaired(4), s.updated(4)])
+
+    assert acknowledge(alert, NOW) == (alert, ())
+    assert resolve(alert, True, NOW)[0].status == "resolved"
+
+
+def test_an_erased_client_is_forgotten_for_good() -> None:
+    s = Strained(NOW)
+    events: list[Fact] = [s.started(), s.scheduled(2), s.erased(), s.started(), s.updated(4, 0)]
+
+    about = reduce(relationships.evolve, events, Relationship(relationship_id=s.relationship))
+
+    assert about == Relationship(relationship_id=s.relationship, erased=True)

@@ -1,0 +1,156 @@
+"""Who hears what, when, and in which words."""
+
+from datetime import UTC, datetime, timedelta
+from functools import reduce
+from uuid import UUID, uuid5
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from services.notify.domain import relationship as relationships
+from services.notify.domain import wording
+from services.notify.domain.alert import Alert, acknowledge, follow, hear, resolve
+from services.notify.domain.relationship import Fact, Relationship
+from services.notify.domain.routing import Channels, Webhook, change_to_tell, deliveries, is_fresh, wait_after
+from services.notify.settings import Settings
+from shared.events import Evidence, RuptureEvent
+from tests.unit.notify.strained import Strained
+
+NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
+BOTH = Channels(email="someone@clinic.example", webhook=Webhook(url="https://clinic.example/hook", secret="c2VjcmV0"))
+
+
+def alert(s: Strained, *events: RuptureEvent) -> Alert:
+    about = Relationship(relationship_id=s.relationship, clinician_id=s.clinician)
+    (found,) = follow({}, events, about).values()
+    return found
+
+
+def test_concern_and_urgent_are_told_and_watch_is_not() -> None:
+    s = Strained(NOW)
+
+    assert change_to_tell(alert(s, s.suspected(1, "watch"))) is None
+    assert change_to_tell(alert(s, s.suspected(1, "concern"))) == "raised"
+    assert change_to_tell(alert(s, s.suspected(1, "urgent"))) == "raised"
+    assert change_to_tell(alert(s, s.suspected(1, "watch"), s.changed(2, "urgent"))) == "raised"
+    assert change_to_tell(alert(s, s.suspected(1, "concern"), s.changed(2, "urgent"))) == "rose"
+
+
+def test_what_is_settled_or_taken_on_is_not_told() -> None:
+    s = Strained(NOW)
+    stands = alert(s, s.suspected(1))
+
+    assert change_to_tell(alert(s, s.suspected(1), s.repaired(2))) is None
+    assert change_to_tell(alert(s, s.suspected(1), s.retracted(2))) is None
+    assert change_to_tell(acknowledge(stands, NOW)[0]) is None
+    assert change_to_tell(resolve(stands, None, NOW)[0]) is None
+
+
+def test_history_is_not_told_until_a_newer_sign_comes() -> None:
+    s = Strained(NOW)
+    week = timedelta(days=7)
+
+    assert not is_fresh(alert(s, s.suspected(1, days_ago=8)), NOW, week)
+    assert is_fresh(alert(s, s.suspected(1, days_ago=8), s.changed(2, days_ago=1)), NOW, week)
+
+
+def test_each_change_is_owed_once_for_each_channel() -> None:
+    s = Strained(NOW)
+    stands = alert(s, s.suspected(1))
+
+    owed = deliveries(stands, {s.clinician: BOTH})
+
+    assert {d.id for d in owed} == {uuid5(s.alert(), "raised:email"), uuid5(s.alert(), "raised:webhook")}
+    assert deliveries(hear(stands, s.changed(2)), {s.clinician: BOTH}) == owed
+    assert deliveries(stands, {}) == []
+    assert {d.change for d in deliveries(hear(stands, s.changed(2, "urgent")), {s.clinician: BOTH})} == {"rose"}
+
+
+def test_tries_come_further_and_further_apart_up_to_an_hour() -> None:
+    first = timedelta(seconds=30)
+
+    assert [wait_after(n, first).total_seconds() for n in (1, 2, 3)] == [30, 60, 120]
+    assert wait_after(10_000, first) == timedelta(hours=1)
+
+
+def test_the_next_session_is_the_soonest_that_lies_ahead_and_was_not_called_off() -> None:
+    s = Strained(NOW)
+    told: list[Fact] = [s.scheduled(9, 1), s.scheduled(2, 2), s.scheduled(-1, 3), s.scheduled(1, 4), s.cancelled(1, 4)]
+
+    about = reduce(relationships.evolve, told, Relationship(relationship_id=s.relationship))
+
+    assert about.next_session_at(NOW) == NOW + timedelta(days=2)
+    assert about.next_session_at(NOW + timedelta(days=3)) == NOW + timedelta(days=9)
+    assert relationships.evolve(about, s.ended()).next_session_at(NOW) is None
+
+
+@settings(deadline=None)
+@given(data=st.data())
+def test_appointments_come_out_the_same_in_any_order(data: st.DataObject) -> None:
+    s = Strained(NOW, relationship=UUID(int=1))
+    told: list[Fact] = [
+        s.scheduled(1, 0, told_hours_ago=9),
+        s.scheduled(4, 0, told_hours_ago=5),  # moved
+        s.scheduled(2, 1, told_hours_ago=8),
+        s.cancelled(2, 1, told_hours_ago=3),
+        s.scheduled(6, 2, told_hours_ago=7),
+    ]
+    again = data.draw(st.lists(st.sampled_from(told), max_size=4))
+
+    about = reduce(
+        relationships.evolve, data.draw(st.permutations([*told, *again])), Relationship(relationship_id=s.relationship)
+    )
+
+    assert about.next_session_at(NOW) == NOW + timedelta(days=4)
+
+
+def test_a_relationship_stays_small_however_many_appointments_it_has() -> None:
+    s = Strained(NOW)
+
+    about = reduce(
+        relationships.evolve,
+        (s.scheduled(day, session=day) for day in range(1, 400)),
+        Relationship(relationship_id=s.relationship),
+    )
+
+    assert len(about.appointments) == relationships.MOST_APPOINTMENTS
+    assert about.next_session_at(NOW) == NOW + timedelta(days=1)
+
+
+def test_a_message_says_where_to_look_and_nothing_about_whom() -> None:
+    text = wording.message("raised", "https://attune.example/inbox/1")
+
+    assert "shows signs of strain" in text
+    assert "https://attune.example/inbox/1" in text
+    assert "not an emergency message" in text
+
+
+def test_the_strongest_sign_is_said_first_and_none_twice() -> None:
+    drop = Evidence(detector="sudden_drop", strength=1.1, occurred_at=NOW, numbers={"rating": 54, "expected": 86})
+    told = Evidence(detector="told_directly", strength=2, occurred_at=NOW, numbers={"tension": 2, "talked_about": 0})
+    newer = Evidence(detector="a_detector_of_tomorrow", strength=1, occurred_at=NOW)
+
+    why = wording.why([newer, drop, told, drop])
+
+    assert [("tension" in why[0]), ("54" in why[1]), len(why)] == [True, True, 3]
+    assert why[2]
+    assert "detected" not in " ".join(why)
+
+
+@pytest.mark.parametrize("detector", [*wording.OPENINGS, "element_drop", "a_detector_of_tomorrow"])
+def test_every_alert_has_a_way_to_begin(detector: str) -> None:
+    sign = Evidence(detector=detector, strength=1, occurred_at=NOW, element="trust" if "element" in detector else None)
+
+    assert wording.opening([sign])
+
+
+def test_a_password_is_never_sent_in_the_clear() -> None:
+    given = {"kafka_bootstrap_servers": "k:9092", "mongodb_uri": "mongodb://m", "smtp_username": "attune"}
+
+    with pytest.raises(ValidationError, match="in the clear"):
+        Settings.model_validate({**given, "smtp_password": "secret"})
+    with pytest.raises(ValidationError, match="together"):
+        Settings.model_validate(given)
+    assert Settings.model_validate({**given, "smtp_password": "secret", "smtp_tls": "tls"}).smtp_port == 25
