@@ -29,6 +29,10 @@ class AllianceStore:
         self.kept.update({new.relationship: new for new in changed if new.relationship not in lost})
         return lost
 
+    async def forget(self, erasures: Mapping[UUID, UUID]) -> None:
+        kept = erasures.values()
+        self.facts = {i: f for i, f in self.facts.items() if f.relationship_id not in erasures or i in kept}
+
     async def caseload(self, by: str, whose: UUID, most: int) -> list[Kept]:
         attribute = {"clinic": "clinic_id", "clinician": "clinician_id"}[by]
         return [kept for kept in self.kept.values() if getattr(kept.alliance, attribute) == whose][:most]

@@ -5,6 +5,7 @@ from typing import get_args
 from uuid import UUID, uuid4, uuid5
 
 from shared.events import (
+    ClientErased,
     ConsentGiven,
     ConsentWithdrawn,
     Element,
@@ -58,6 +59,14 @@ class Told:
             occurred_at=self.at(week),
             relationship_id=self.relationship,
             reason="completed",
+        )
+
+    def erased(self, week: float) -> ClientErased:
+        return ClientErased(
+            id=uuid5(self.relationship, "erased"),
+            occurred_at=self.at(week),
+            relationship_id=self.relationship,
+            client_id=uuid5(self.relationship, "client"),
         )
 
     def consent(self, week: float, given: bool) -> ConsentGiven | ConsentWithdrawn:

@@ -44,6 +44,9 @@ class Hear:
             kept = await self._store.recall(waiting)
             changed = await self._took_in(kept, waiting)
             lost = await self._store.keep(changed)
+            await self._store.forget(
+                {new.relationship: new.alliance.erasure for new in changed if new.alliance.erasure}
+            )
             await self._tell([news for new in changed if new.relationship not in lost for news in self._news(new)])
             self._metrics.conflicts(len(lost))
             _log_signs(kept, changed)

@@ -145,7 +145,7 @@ def routes(store: Store, policy: Policy) -> APIRouter:
     async def relationship(relationship_id: UUID) -> RelationshipView:
         """The alliance as it is now, and why."""
         kept = (await store.recall([relationship_id]))[relationship_id]
-        if kept.alliance.last is None:
+        if kept.alliance.last is None or kept.alliance.erasure is not None:
             raise _unknown(relationship_id)
         return RelationshipView.of(kept, policy)
 

@@ -48,6 +48,9 @@ class Store(Protocol):
     async def keep(self, changed: Sequence[Kept]) -> set[UUID]:
         """Write each whole or not at all; return those somebody else changed first."""
 
+    async def forget(self, erasures: Mapping[UUID, UUID]) -> None:
+        """Delete every fact of these relationships but the one that says to forget them."""
+
     async def caseload(self, by: str, whose: UUID, most: int) -> list[Kept]:
         """The relationships of a clinic (`by` = `clinic`) or of a clinician, those of most concern first."""
 
@@ -95,6 +98,11 @@ class MongoStore:
                 raise
             return {changed[write["index"]].relationship for write in error.details["writeErrors"]}
         return set()
+
+    async def forget(self, erasures: Mapping[UUID, UUID]) -> None:
+        if erasures:
+            with unavailable():
+                await self._facts.delete_many({"r": {"$in": list(erasures)}, "_id": {"$nin": list(erasures.values())}})
 
     async def caseload(self, by: str, whose: UUID, most: int) -> list[Kept]:
         with unavailable():

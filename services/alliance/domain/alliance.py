@@ -96,6 +96,8 @@ class Alliance:
     predecessor_id: UUID | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
+    erasure: UUID | None = None
+    """The id of the fact that the client is to be forgotten; nothing else is known then, whenever it is told."""
     watched: bool = True
     """False from withdrawn consent until it is given again: nothing is scored meanwhile."""
     sessions: int = 0

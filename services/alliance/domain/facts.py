@@ -6,6 +6,7 @@ from typing import TypeAlias
 from uuid import UUID
 
 from shared.events import (
+    ClientErased,
     ConsentGiven,
     ConsentWithdrawn,
     FeedbackAmended,
@@ -32,6 +33,7 @@ Fact: TypeAlias = (
     | FeedbackAmended
     | FeedbackLapsed
     | RelationshipEnded
+    | ClientErased
 )
 
 FACTS: tuple[type[RelationshipEvent], ...] = (
@@ -47,6 +49,7 @@ FACTS: tuple[type[RelationshipEvent], ...] = (
     FeedbackAmended,
     FeedbackLapsed,
     RelationshipEnded,
+    ClientErased,
 )
 _RANK = {kind: rank for rank, kind in enumerate(FACTS)}
 

@@ -27,6 +27,7 @@ from services.alliance.domain.facts import Fact, as_amended, happened, in_order
 from services.alliance.domain.model import ROLLING_WEIGHT, expect, settle, take
 from services.alliance.domain.policy import Policy
 from shared.events import (
+    ClientErased,
     ConsentGiven,
     ConsentWithdrawn,
     Element,
@@ -55,6 +56,8 @@ RELIABLE = 0.6  # of the forms asked for were answered: only then silence says s
 def fold(facts: Iterable[Fact], policy: Policy) -> Alliance:
     """Read all that is known, in the order in which it happened."""
     ordered = in_order(facts)
+    if erased := _erased(ordered):
+        return erased
     alliance, seen = _read(ordered, policy)
     retraction = _retracted_by_amendment(ordered, seen, policy)
     if retraction and (alliance.retracted is None or alliance.retracted.at < retraction.at):
@@ -65,7 +68,11 @@ def fold(facts: Iterable[Fact], policy: Policy) -> Alliance:
 def evolve(alliance: Alliance, fact: Fact, policy: Policy) -> Alliance:
     """Take in the fact that happened next. It never refuses: what has happened has happened."""
     after = replace(alliance, last=happened(fact))
+    if alliance.erasure is not None:
+        return after
     match fact:
+        case ClientErased():
+            return Alliance(last=after.last, erasure=fact.id)
         case RelationshipStarted():
             return replace(
                 after,
@@ -128,6 +135,12 @@ def _read(ordered: Sequence[Fact], policy: Policy) -> tuple[Alliance, dict[UUID,
         if alliance.open is not None:
             seen[alliance.open.id] = alliance.open
     return (replace(alliance, last=happened(ordered[-1])) if ordered else alliance), seen
+
+
+def _erased(ordered: Sequence[Fact]) -> Alliance | None:
+    """What is left of a relationship whose client is to be forgotten: that it is so, not even what came before."""
+    erasure = next((fact for fact in ordered if isinstance(fact, ClientErased)), None)
+    return Alliance(last=happened(ordered[-1]), erasure=erasure.id) if erasure else None
 
 
 def _retracted_by_amendment(ordered: Sequence[Fact], seen: dict[UUID, Episode], policy: Policy) -> Retraction | None:

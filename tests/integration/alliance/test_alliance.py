@@ -14,6 +14,7 @@ from shared.events import AllianceUpdated, Event, RuptureRetracted, RuptureSuspe
 from shared.events.cloudevents import LARGEST, encode
 from shared.kafka.dead_letters import ERROR, ORIGIN
 from shared.kafka.producer import Message, Producer
+from shared.mongo import Mongo
 from shared.topics import ALLIANCE, FEEDBACK, dead_letters
 from tests.given import Told
 from tests.integration.kafka_reader import records, told
@@ -106,6 +107,25 @@ async def test_an_amended_answer_takes_back_what_it_had_caused(
         )
 
     await until(retracted)
+
+
+async def test_an_erased_client_is_forgotten_also_by_what_comes_later(
+    kafka: Producer, kafka_servers: str, mongodb_uri: str
+) -> None:
+    relationship = Told()
+    given = settings(kafka_servers, mongodb_uri)
+    mongo = Mongo(mongodb_uri, given.mongodb_database)
+
+    async def only_the_erasure_is_left() -> bool:
+        return [fact["_id"] async for fact in mongo["facts"].find()] == [relationship.erased(4).id]
+
+    async with served(create_app(given)) as client:
+        await kafka.tell([*broken(relationship), relationship.erased(4)])
+        await until(only_the_erasure_is_left)
+        await kafka.tell([relationship.held(5), relationship.felt(5)])
+        assert (await client.get(f"/relationships/{relationship.relationship}")).status_code == 404
+    await until(only_the_erasure_is_left)
+    await mongo.close()
 
 
 async def test_what_nobody_can_read_is_set_aside_with_its_origin_and_the_rest_goes_on(

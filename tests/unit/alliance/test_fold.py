@@ -49,6 +49,8 @@ def histories(draw: st.DrawFn) -> list[Fact]:
         facts.append(TOLD.consent(draw(st.integers(0, 12)) + 0.6, given=True))
     if draw(st.booleans()):
         facts.append(TOLD.ended(draw(st.integers(0, 14)) + 0.5))
+    if draw(st.integers(0, 9)) == 0:
+        facts.append(TOLD.erased(draw(st.integers(0, 14)) + 0.7))
     return facts
 
 

@@ -184,3 +184,9 @@ def test_a_late_answer_takes_the_place_of_silence() -> None:
     told_in_time = after([*rated(9, 9, 9, 9), TOLD.held(4), TOLD.felt(4, 9), TOLD.lapsed(4)])
 
     assert told_in_time.lapsed == 0
+
+
+def test_of_an_erased_client_nothing_is_left_whenever_it_is_told() -> None:
+    alliance = after([*rated(*[9.0] * 3), TOLD.erased(1.5), *rated(2, first=3)])
+
+    assert alliance == Alliance(last=alliance.last, erasure=TOLD.erased(1.5).id)
