@@ -1,0 +1,26 @@
+"""One intake service for each module of tests and each driver."""
+
+from collections.abc import AsyncIterator
+
+import httpx2
+import pytest
+import pytest_asyncio
+
+from services.intake.app import create_app
+from tests.integration.intake.desk import Clinic, settings
+from tests.running import served
+
+
+@pytest_asyncio.fixture(params=["motor", "pymongo"], loop_scope="module", scope="module")
+async def service(
+    request: pytest.FixtureRequest, kafka_servers: str, mongodb_uri: str
+) -> AsyncIterator[httpx2.AsyncClient]:
+    """The service; use `clinic` for a clinic of your own at it."""
+    async with served(create_app(settings(kafka_servers, mongodb_uri, mongodb_driver=request.param))) as http:
+        yield http
+
+
+@pytest.fixture
+def clinic(service: httpx2.AsyncClient, kafka_servers: str) -> Clinic:
+    """A clinic of which the service has not heard yet."""
+    return Clinic(service, kafka_servers)

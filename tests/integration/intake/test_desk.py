@@ -1,0 +1,299 @@
+"""What the intake desk enters: kept once, told once, and refused when it contradicts what is so."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from shared.events import (
+    ClinicianRegistered,
+    ClinicianUpdated,
+    ConsentGiven,
+    ConsentWithdrawn,
+    RelationshipAimsUpdated,
+    RelationshipEnded,
+    RelationshipStarted,
+)
+from shared.topics import INTAKE
+from tests.integration.intake.desk import DAY, STARTED, Clinic, problem
+from tests.integration.kafka_reader import records
+
+pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
+
+
+async def test_a_clinician_is_told_once_and_again_when_what_others_know_changes(clinic: Clinic) -> None:
+    await clinic.opens()
+
+    for _ in range(2):
+        assert (await clinic.registers()).status_code == 200
+    await clinic.registers(contact="new@example.org")
+    for _ in range(2):
+        await clinic.registers(time_zone="Europe/Paris")
+
+    registered, updated = await clinic.told(clinic.clinician, at_least=2)
+    assert isinstance(registered, ClinicianRegistered)
+    assert isinstance(updated, ClinicianUpdated)
+    assert (registered.clinic_id, registered.time_zone) == (clinic.id, "Europe/Berlin")
+    assert updated.time_zone == "Europe/Paris"
+
+
+async def test_a_relationship_and_its_consent_are_told_under_its_own_key(clinic: Clinic) -> None:
+    await clinic.works()
+
+    started, given = await clinic.told(clinic.relationship, at_least=2)
+    assert isinstance(started, RelationshipStarted)
+    assert isinstance(given, ConsentGiven)
+    assert started.model_dump(exclude={"id", "type"}) == {
+        "relationship_id": clinic.relationship,
+        "occurred_at": STARTED,
+        "clinic_id": clinic.id,
+        "clinician_id": clinic.clinician,
+        "client_id": clinic.client,
+        "case_code": "AB-12",
+        "aims": ("relief", "coping"),
+        "cadence_days": 7,
+        "predecessor_id": None,
+    }
+    assert given.occurred_at == STARTED
+
+
+async def test_no_name_and_no_contact_leaves_intake(clinic: Clinic) -> None:
+    await clinic.works()
+    await clinic.told(clinic.relationship, at_least=2)
+
+    everything = b"".join(record.value for record in await records(clinic.kafka_servers, INTAKE) if record.value)
+    shown = (await clinic.registers()).text + (await clinic.http.get(f"/relationships/{clinic.relationship}")).text
+
+    for secret in ("example.org", "anna", "Clinic by the Lake", "030 112 112"):
+        assert secret.encode() not in everything
+        assert secret not in shown
+
+
+async def test_everything_sent_twice_is_told_once(clinic: Clinic) -> None:
+    await clinic.works()
+    await clinic.works()
+    for _ in range(2):
+        assert (await clinic.agrees(["loss"], STARTED + DAY)).status_code == 200
+        assert (await clinic.consents(False, STARTED + 2 * DAY)).status_code == 200
+        assert (await clinic.consents(True, STARTED + 3 * DAY)).status_code == 200
+    for _ in range(2):
+        assert (await clinic.ends("completed", STARTED + 9 * DAY)).status_code == 200
+    await clinic.works()
+
+    events = await clinic.told(clinic.relationship, at_least=6)
+    assert [type(event) for event in events] == [
+        RelationshipStarted,
+        ConsentGiven,
+        RelationshipAimsUpdated,
+        ConsentWithdrawn,
+        ConsentGiven,
+        RelationshipEnded,
+    ]
+    assert [(event.occurred_at - STARTED) // DAY for event in events] == [0, 0, 1, 2, 3, 9]
+    assert len({event.id for event in events}) == 6
+    shown = (await clinic.http.get(f"/relationships/{clinic.relationship}")).json()
+    assert (shown["aims"], shown["consent"], shown["end_reason"]) == (["loss"], True, "completed")
+
+
+async def test_a_transfer_ends_one_relationship_and_starts_the_next(clinic: Clinic) -> None:
+    ben, successor, at = uuid4(), uuid4(), STARTED + 30 * DAY
+    await clinic.works()
+    await clinic.registers(ben)
+    await clinic.agrees(["loss"], STARTED + DAY)
+
+    for _ in range(2):
+        answer = await clinic.transfers(ben, successor, at)
+        assert answer.status_code == 200
+    assert (answer.json()["ended"]["successor_id"], answer.json()["started"]["relationship_id"]) == (
+        str(successor),
+    ) * 2
+
+    *_, ended = await clinic.told(clinic.relationship, at_least=4)
+    started, given = await clinic.told(successor, at_least=2)
+    assert isinstance(ended, RelationshipEnded)
+    assert (ended.reason, ended.successor_id, ended.occurred_at) == ("transferred", successor, at)
+    assert isinstance(started, RelationshipStarted)
+    assert (started.predecessor_id, started.clinician_id) == (clinic.relationship, ben)
+    assert (started.aims, started.occurred_at) == (("loss",), at)
+    assert isinstance(given, ConsentGiven)
+    assert len(await clinic.told(clinic.relationship, at_least=4)) == 4
+
+
+async def test_a_transfer_that_cannot_begin_does_not_end_anything(clinic: Clinic) -> None:
+    elsewhere, stranger = Clinic(clinic.http, clinic.kafka_servers), uuid4()
+    await clinic.works()
+    await elsewhere.works()
+    await clinic.registers(stranger, clinic_id=str(elsewhere.id))
+    at = STARTED + DAY
+
+    assert problem(await clinic.transfers(stranger, uuid4(), at), 409) == "clinician-of-another-clinic"
+    assert problem(await clinic.transfers(uuid4(), uuid4(), at), 404) == "unknown-clinician"
+    await clinic.registers(stranger)
+    assert problem(await clinic.transfers(stranger, elsewhere.relationship, at), 409) == "started-otherwise"
+    assert (await clinic.http.get(f"/relationships/{clinic.relationship}")).json()["ended_at"] is None
+
+
+async def test_an_ended_relationship_refuses_what_comes_after(clinic: Clinic) -> None:
+    ben, later = uuid4(), STARTED + 10 * DAY
+    await clinic.works()
+    await clinic.registers(ben)
+    await clinic.ends("stopped_by_client", STARTED + 9 * DAY)
+
+    for answer in (
+        await clinic.agrees(["loss"], later),
+        await clinic.consents(False, later),
+        await clinic.transfers(ben, uuid4(), later),
+        await clinic.ends("completed", STARTED + 9 * DAY),
+    ):
+        assert problem(answer, 409) == "relationship-ended"
+
+
+async def test_a_contradiction_is_refused_and_says_what_is_so(clinic: Clinic) -> None:
+    await clinic.works()
+
+    assert problem(await clinic.admits(case_code="ZZ-99"), 409) == "other-case-code"
+    assert problem(await clinic.admits(uuid4()), 409) == "case-code-taken"
+    answer = await clinic.starts(cadence_days=14)
+    assert problem(answer, 409) == "started-otherwise"
+    assert "another cadence_days" in answer.json()["detail"]
+    assert problem(await clinic.consents(False, STARTED), 409) == "said-since"
+
+
+async def test_a_clinician_or_client_of_another_clinic_is_refused(clinic: Clinic) -> None:
+    elsewhere = Clinic(clinic.http, clinic.kafka_servers)
+    await clinic.works()
+    await elsewhere.works()
+
+    theirs = {"clinician_id": str(elsewhere.clinician)}
+    assert problem(await clinic.starts(uuid4(), **theirs), 409) == "clinician-of-another-clinic"
+    theirs = {"client_id": str(elsewhere.client)}
+    assert problem(await clinic.starts(uuid4(), **theirs), 409) == "client-of-another-clinic"
+    assert problem(await clinic.admits(clinic_id=str(elsewhere.id)), 409) == "client-of-another-clinic"
+
+
+async def test_what_is_unknown_is_named_with_what_to_do(clinic: Clinic) -> None:
+    assert problem(await clinic.registers(), 404) == "unknown-clinic"
+    assert problem(await clinic.admits(), 404) == "unknown-clinic"
+    await clinic.opens()
+    await clinic.registers()
+    answer = await clinic.starts()
+    assert problem(answer, 404) == "unknown-client"
+    assert f"PUT /clients/{clinic.client}" in answer.json()["detail"]
+    await clinic.admits()
+    assert problem(await clinic.starts(clinician_id=str(uuid4())), 404) == "unknown-clinician"
+    assert problem(await clinic.starts(clinic_id=str(uuid4())), 404) == "unknown-clinic"
+    assert problem(await clinic.agrees(["loss"], STARTED), 404) == "unknown-relationship"
+    assert problem(await clinic.http.get(f"/relationships/{uuid4()}"), 404) == "unknown-relationship"
+    assert problem(await clinic.http.get(f"/clinics/{uuid4()}/relationships"), 404) == "unknown-clinic"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("started_at", "2026-01-05T10:00:00"),
+        ("aims", []),
+        ("aims", ["relief", "relief"]),
+        ("aims", ["happiness"]),
+        ("cadence_days", 0),
+        ("consent", None),
+        ("note", "anxious since March"),
+    ],
+)
+async def test_a_relationship_that_is_not_valid_is_refused_where_it_is_not(
+    clinic: Clinic, field: str, value: Any
+) -> None:
+    await clinic.works()
+
+    answer = await clinic.starts(uuid4(), **{field: value})
+
+    assert problem(answer, 422) == "invalid-request"
+    assert answer.json()["errors"][0]["pointer"].startswith(f"/body/{field}")
+    assert "anxious" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("time_zone", "Europe/Atlantis"),
+        ("time_zone", "../etc/passwd"),
+        ("time_zone", "europe/berlin"),
+        ("contact", "call me"),
+        ("contact", "a@b"),
+    ],
+)
+async def test_a_clinician_that_is_not_valid_is_refused(clinic: Clinic, field: str, value: str) -> None:
+    await clinic.opens()
+
+    answer = await clinic.registers(clinic.clinician, **{field: value})
+
+    assert problem(answer, 422) == "invalid-request"
+    assert answer.json()["errors"][0]["pointer"] == f"/body/{field}"
+    assert value not in answer.text
+
+
+async def test_only_a_transfer_ends_a_relationship_as_transferred(clinic: Clinic) -> None:
+    await clinic.works()
+
+    assert problem(await clinic.ends("transferred", STARTED + DAY), 422) == "invalid-request"
+
+
+async def test_what_is_said_to_have_happened_cannot_lie_in_the_future(clinic: Clinic) -> None:
+    await clinic.works()
+    tomorrow = datetime.now(UTC) + DAY
+
+    assert problem(await clinic.starts(uuid4(), started_at=tomorrow.isoformat()), 409) == "in-the-future"
+    assert problem(await clinic.ends("completed", tomorrow), 409) == "in-the-future"
+    assert (await clinic.ends("completed", datetime.now(UTC) + timedelta(minutes=1))).status_code == 200
+
+
+async def test_of_two_clients_who_get_the_same_code_at_once_one_keeps_it(clinic: Clinic) -> None:
+    await clinic.opens()
+
+    answers = await asyncio.gather(*(clinic.admits(uuid4(), case_code="SAME-1") for _ in range(8)))
+
+    assert sorted(answer.status_code for answer in answers) == [200] + [409] * 7
+
+
+async def test_of_two_transfers_at_once_one_takes_place(clinic: Clinic) -> None:
+    others = [uuid4() for _ in range(4)]
+    await clinic.works()
+    for other in others:
+        await clinic.registers(other)
+
+    answers = await asyncio.gather(*(clinic.transfers(other, uuid4(), STARTED + DAY) for other in others))
+
+    assert sorted(answer.status_code for answer in answers) == [200, 409, 409, 409]
+    assert len((await clinic.listed())["relationships"]) == 2
+
+
+async def test_the_same_start_from_many_at_once_is_one_start(clinic: Clinic) -> None:
+    await clinic.works()
+    relationship = uuid4()
+
+    answers = await asyncio.gather(*(clinic.starts(relationship) for _ in range(8)))
+
+    assert {answer.status_code for answer in answers} == {200}
+    assert len(await clinic.told(relationship, at_least=2)) == 2
+
+
+async def test_a_clinics_relationships_are_listed_page_by_page(clinic: Clinic) -> None:
+    await clinic.works()
+    for _ in range(4):
+        await clinic.starts(uuid4())
+
+    first = await clinic.listed(most=3)
+    second = await clinic.listed(most=3, after=first["next"])
+
+    pages = [*first["relationships"], *second["relationships"]]
+    assert (len(first["relationships"]), len(pages), second["next"]) == (3, 5, None)
+    assert len({one["relationship_id"] for one in pages}) == 5
+
+
+async def test_changes_are_counted(clinic: Clinic) -> None:
+    await clinic.works()
+
+    metrics = (await clinic.http.get("/metrics")).text
+
+    assert 'attune_intake_events_total{type="clinic.relationship.started.v1"}' in metrics

@@ -1,0 +1,127 @@
+"""The service as operators meet it: a process that starts, answers, dies and ends."""
+
+import asyncio
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import uuid4
+
+import httpx2
+import pytest
+from pymongo import MongoClient
+
+from deploy.local.ports import free_ports
+from shared.events import ConsentGiven, RelationshipStarted
+from shared.settings import UNPROTECTED
+from shared.topics import INTAKE
+from tests.integration.intake.desk import Clinic
+from tests.integration.kafka_reader import told
+from tests.running import until
+
+pytestmark = pytest.mark.integration
+
+
+def environment(kafka_servers: str, mongodb_uri: str, port: int) -> dict[str, str]:
+    return {
+        "PATH": os.environ["PATH"],
+        "KAFKA_BOOTSTRAP_SERVERS": kafka_servers,
+        "MONGODB_URI": mongodb_uri,
+        "MONGODB_DATABASE": f"test_{uuid4().hex}",
+        "HTTP_PORT": str(port),
+    }
+
+
+async def start(env: dict[str, str]) -> Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "services.intake", env=env, stdout=PIPE, stderr=PIPE
+    )
+
+
+@asynccontextmanager
+async def serving(env: dict[str, str]) -> AsyncIterator[tuple[Process, httpx2.AsyncClient]]:
+    """The process, once it answers; killed when the test did not end it."""
+    process = await start(env)
+    try:
+        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{env['HTTP_PORT']}") as http:
+
+            async def answers() -> bool:
+                assert process.returncode is None, (await process.communicate())[1].decode()
+                try:
+                    return (await http.get("/health/live")).status_code == 200
+                except httpx2.ConnectError:
+                    return False
+
+            await until(answers)
+            yield process, http
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+
+
+async def test_it_serves_until_it_is_told_to_end_and_logs_no_contact(kafka_servers: str, mongodb_uri: str) -> None:
+    (port,) = free_ports(1)
+    async with serving(environment(kafka_servers, mongodb_uri, port)) as (process, http):
+        clinic = Clinic(http, kafka_servers)
+        await clinic.works()
+        assert (await clinic.registers(contact="no address")).status_code == 422
+        await clinic.told(clinic.relationship, at_least=2)
+
+        process.send_signal(signal.SIGTERM)
+        out, err = await asyncio.wait_for(process.communicate(), timeout=20)
+
+    assert (process.returncode, err) == (0, b"")
+    assert str(clinic.relationship).encode() in out
+    for secret in (b"example.org", b"no address", b"Clinic by the Lake", b"030 112 112", b"Traceback"):
+        assert secret not in out
+
+
+async def test_what_is_entered_while_kafka_is_away_is_told_by_the_next_process_even_after_a_crash(
+    kafka_servers: str, mongodb_uri: str
+) -> None:
+    port, nobody = free_ports(2)
+    env = environment(f"127.0.0.1:{nobody}", mongodb_uri, port)
+    async with serving(env) as (process, http):
+        clinic = Clinic(http, kafka_servers)
+        await clinic.works()
+        assert (await http.get("/health/ready")).json() == {"mongodb": True, "kafka": False}
+        process.kill()
+        await process.communicate()
+    assert await told(kafka_servers, INTAKE, clinic.relationship) == []
+
+    async with serving({**env, "KAFKA_BOOTSTRAP_SERVERS": kafka_servers}):
+        events = await clinic.told(clinic.relationship, at_least=2)
+        await until(lambda: _owes_nothing(env))
+
+    assert [type(event) for event in events] == [RelationshipStarted, ConsentGiven]
+    assert len(await told(kafka_servers, INTAKE, clinic.clinician)) == 1
+
+
+async def test_without_its_settings_it_says_so_in_one_line_and_ends_with_2(mongodb_uri: str) -> None:
+    env = environment("127.0.0.1:1", mongodb_uri, 8001)
+    del env["KAFKA_BOOTSTRAP_SERVERS"]
+
+    process = await start(env)
+    out, err = await process.communicate()
+
+    assert (process.returncode, out) == (2, b"")
+    assert err.decode() == "settings: KAFKA_BOOTSTRAP_SERVERS: Field required\n"
+
+
+async def test_it_does_not_listen_to_others_unless_somebody_says_what_that_gives_up(mongodb_uri: str) -> None:
+    process = await start({**environment("127.0.0.1:1", mongodb_uri, 8001), "HTTP_HOST": "0.0.0.0"})
+    _, err = await process.communicate()
+
+    assert process.returncode == 2
+    assert f"UNPROTECTED={UNPROTECTED}" in err.decode()
+
+
+async def _owes_nothing(env: dict[str, str]) -> bool:
+    with MongoClient[dict[str, object]](env["MONGODB_URI"]) as client:
+        database = client[env["MONGODB_DATABASE"]]
+        return not any(
+            database[name].count_documents({"owed.0": {"$exists": True}}) for name in ("clinicians", "relationships")
+        )

@@ -1,0 +1,51 @@
+"""Clinicians and clients: who hears of what, and which pseudonyms are free."""
+
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+
+from services.intake.domain.people import Client, TakenCode, admit, register, take_code
+from shared.errors import Refused
+from shared.events import ClinicianRegistered, ClinicianUpdated
+from tests.unit.intake.given import ANNA, CLIENT, CLINIC, NOW
+
+
+def test_others_hear_of_a_clinician_but_not_how_to_reach_them() -> None:
+    _, (event,) = register(None, ANNA)
+
+    assert isinstance(event, ClinicianRegistered)
+    assert "example.org" not in event.model_dump_json()
+
+
+def test_a_new_contact_is_kept_and_not_told() -> None:
+    after, events = register(ANNA, ANNA.model_copy(update={"contact": "new@example.org", "told_at": NOW}))
+
+    assert (after.contact, events) == ("new@example.org", ())
+
+
+def test_changes_are_told_one_after_the_other_also_within_one_millisecond() -> None:
+    there, (first,) = register(ANNA, ANNA.model_copy(update={"time_zone": "Europe/Paris"}))
+    _, (second,) = register(there, ANNA)
+
+    assert isinstance(second, ClinicianUpdated)
+    assert ANNA.told_at < first.occurred_at < second.occurred_at
+    assert first.occurred_at == ANNA.told_at + timedelta(milliseconds=1)
+    assert first.id != second.id
+
+
+def test_a_client_keeps_clinic_and_case_code() -> None:
+    assert admit(CLIENT, CLIENT) == (CLIENT, ())
+    for change in ({"case_code": "ZZ-99"}, {"clinic_id": uuid4()}):
+        with pytest.raises(Refused):
+            admit(CLIENT, CLIENT.model_copy(update=change))
+
+
+def test_a_case_code_stands_for_one_client_of_a_clinic() -> None:
+    code = TakenCode(**CLIENT.model_dump())
+    other = Client(client_id=uuid4(), clinic_id=CLINIC, case_code=CLIENT.case_code)
+
+    assert take_code(code, code) == (code, ())
+    with pytest.raises(Refused, match="another client"):
+        take_code(code, TakenCode(**other.model_dump()))
+    assert TakenCode.id_of(CLINIC, "AB-12") != TakenCode.id_of(uuid4(), "AB-12")
