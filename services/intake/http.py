@@ -290,8 +290,8 @@ def _caseload(desk: Desk) -> APIRouter:
 
 
 def _told_where(wrong: list[WrongCell]) -> Problem:
-    total, rows = len(wrong), len({one.row for one in wrong})
-    detail = f"Nothing was imported. Correct what is wrong ({total} cells in {rows} rows), and send the file again."
+    total = len(wrong)
+    detail = f"Nothing was imported, for the file has faults ({total}). Correct them, and send it again."
     if total > MOST_SHOWN:
         detail += f" The first {MOST_SHOWN} are listed."
     shown = [Wrong(pointer=_pointer(one), detail=one.detail) for one in wrong[:MOST_SHOWN]]

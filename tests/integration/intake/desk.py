@@ -15,7 +15,7 @@ from shared.topics import INTAKE
 from tests.integration.kafka_reader import told
 from tests.running import until
 
-STARTED = datetime(2026, 1, 5, 10, tzinfo=UTC)
+STARTED = datetime(2024, 1, 8, 10, tzinfo=UTC)
 DAY = timedelta(days=1)
 
 
