@@ -1,0 +1,1 @@
+"""What the notify service does on the real Kafka, MongoDB, SMTP and HTTP."""

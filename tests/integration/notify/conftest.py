@@ -1,0 +1,73 @@
+"""A notify service with somewhere to send to."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+from uuid import uuid4
+
+import httpx2
+import pytest
+
+from deploy.local.ports import free_ports
+from services.notify import deliver
+from services.notify.app import create_app
+from services.notify.settings import Settings
+from shared.kafka.producer import Producer
+from tests.integration.notify.receivers import Hook, Mailbox
+from tests.running import served
+
+Serve = Callable[..., AbstractAsyncContextManager[httpx2.AsyncClient]]
+
+
+@pytest.fixture(autouse=True)
+def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deliver, "LOOK_EVERY", 0.1)
+
+
+@pytest.fixture
+async def kafka(kafka_servers: str) -> AsyncIterator[Producer]:
+    producer = Producer(kafka_servers, "test")
+    await producer.start()
+    yield producer
+    await producer.stop()
+
+
+@pytest.fixture
+def smtp_port() -> int:
+    (port,) = free_ports(1)
+    return port
+
+
+@pytest.fixture
+def mailbox(smtp_port: int) -> Iterator[Mailbox]:
+    mailbox = Mailbox()
+    with mailbox.listening(smtp_port):
+        yield mailbox
+
+
+@pytest.fixture
+async def hook() -> AsyncIterator[Hook]:
+    hook = Hook()
+    async with hook.listening():
+        yield hook
+
+
+@pytest.fixture
+def settings(kafka_servers: str, mongodb_uri: str, smtp_port: int) -> Settings:
+    return Settings(
+        kafka_bootstrap_servers=kafka_servers,
+        mongodb_uri=mongodb_uri,
+        mongodb_database=f"test_{uuid4().hex}",
+        public_url="https://attune.example/",
+        smtp_port=smtp_port,
+        smtp_from="attune@clinic.example",
+        delivery_retry_seconds=0.1,
+    )
+
+
+@pytest.fixture
+def serve(settings: Settings) -> Serve:
+    def serve(**other: Any) -> AbstractAsyncContextManager[httpx2.AsyncClient]:
+        return served(create_app(settings.model_copy(update=other)))
+
+    return serve
