@@ -80,7 +80,9 @@ class World(Settings):
     clinician_missing: float
     clinician_sees: float
     clinician_share: Range
+    clinician_first: float
     told: float
+    told_by_clinician: float
     told_falsely: float
     ruptures: Ruptures
     lookalikes: Lookalikes

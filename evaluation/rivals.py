@@ -1,0 +1,241 @@
+"""What others would use, and what nobody can: the rules of today's products, control charts, and the oracle.
+
+All look at the client's total only, and say one number per session, the higher the more alarming.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from river.drift import ADWIN
+
+from evaluation.prior import Prior, Usual
+from evaluation.relationships import Counts, Flags, Numbers, Relationships
+
+PAST = 3  # ratings before a chart on the own spread says anything
+FLOOR = 1.25  # points: an own spread below one answer of eight would make any change infinitely surprising
+HALF = 0.5  # weight of the newest in an EWMA: a V lasts one to three sessions
+ALLOWANCE = 0.5  # spreads, of a CUSUM: quickest for shifts of one spread
+POINTS_ALLOWED = 2.5  # points, of Page-Hinkley
+CONFIDENCES = (0.9, 0.6, 0.4, 0.25, 0.15, 0.08, 0.04, 0.02, 0.01, 0.002)  # of ADWIN, from bold to its default
+HAZARD = 0.03  # of a change point, a session
+NEW = 3  # sessions since a change that count as a new one
+SHIFTS = (1.0, 2.0, 3.0, 4.0)  # spreads, of the oracle
+BEGINS, STAYS = 0.03, 0.6  # of the oracle: the best of those tried, for it shall be hard to come near
+TEN_OF_A_HUNDRED, A_QUARTER, SIGNIFICANT = 10.0, 0.25, 2.78  # Tang and DeRubeis 1999: loss, of the former, t
+
+
+def below_cut_off(history: Relationships, _: Prior) -> Numbers:
+    """Today's products: a session rated below 36 of 40."""
+    return 100 - history.seen.total
+
+
+def drop_since_last(history: Relationships, _: Prior) -> Numbers:
+    """Today's products: a point of 40 lower than last time."""
+    last = _before(history.seen.total)
+    return last - history.seen.total
+
+
+def own_mean_in_points(history: Relationships, _: Prior) -> Numbers:
+    """The simplest decent rule: an EWMA of the distance from the own mean, without any spread."""
+    return _ewma(_own(history.seen.total, 1)[0] - history.seen.total)
+
+
+def shewhart(history: Relationships, _: Prior) -> Numbers:
+    """The distance from the own mean in own spreads."""
+    return _own_surprise(history.seen.total)
+
+
+def ewma_chart(history: Relationships, _: Prior) -> Numbers:
+    return _ewma(_own_surprise(history.seen.total))
+
+
+def cusum_chart(history: Relationships, _: Prior) -> Numbers:
+    return _cusum(_own_surprise(history.seen.total), ALLOWANCE)
+
+
+def sudden_loss(history: Relationships, _: Prior) -> Numbers:
+    """Tang and DeRubeis, as far as can be said at once: large, a quarter of the former, and beyond the noise.
+
+    The means before and after are of up to three ratings; the weakest of the three criteria counts.
+    """
+    total = history.seen.total
+    said = np.full(total.shape, np.nan)
+    for row, ratings in enumerate(total):
+        given = np.flatnonzero(~np.isnan(ratings))
+        said[row, given] = [_loss(ratings[given[: place + 1]]) for place in range(len(given))]
+    return said
+
+
+def _loss(ratings: Numbers) -> float:
+    """The largest loss that ends in the last one, two or three ratings."""
+    losses = [0.0]
+    for after in (1, 2, 3):
+        before = ratings[-after - 3 : -after]
+        if len(before) < 2:
+            break
+        since = ratings[-after:]
+        fall = float(before.mean() - since.mean())
+        noise = np.concatenate([before - before.mean(), since - since.mean()])
+        pooled = max(float(np.sqrt((noise**2).sum() / max(1, len(noise) - 2))), FLOOR)
+        t = fall / (pooled * np.sqrt(1 / len(before) + 1 / after))
+        losses.append(min(fall / TEN_OF_A_HUNDRED, fall / max(A_QUARTER * ratings[-after - 1], 1.0), t / SIGNIFICANT))
+    return max(losses)
+
+
+def page_hinkley(history: Relationships, _: Prior) -> Numbers:
+    """Page-Hinkley as river has it, downward, from the second rating on: how far it stands above its threshold of 0."""
+    total = history.seen.total
+    count, running = np.zeros(len(total)), np.zeros(len(total))
+    summed, highest = np.zeros(len(total)), np.full(len(total), -np.inf)
+    said = np.full(total.shape, np.nan)
+    for t in range(total.shape[1]):
+        given = ~np.isnan(total[:, t])
+        rating = np.where(given, total[:, t], 0)
+        count += given
+        running = np.where(given, running + (rating - running) / np.maximum(count, 1), running)
+        summed = np.where(given, summed + rating - running + POINTS_ALLOWED, summed)
+        highest = np.where(given, np.maximum(highest, summed), highest)
+        known = given & (count >= 2)
+        said[known, t] = (highest - summed)[known]
+    return said
+
+
+def adwin(history: Relationships, _: Prior) -> Numbers:
+    """ADWIN from river, looking at every rating: with how much confidence it sees a fall."""
+    return np.array([_adwin(ratings) for ratings in history.seen.total])
+
+
+def _adwin(ratings: Numbers) -> Numbers:
+    said = np.where(np.isnan(ratings), np.nan, 0.0)
+    for boldness, delta in enumerate(CONFIDENCES, start=1):
+        detector = ADWIN(delta=delta, clock=1, min_window_length=1, grace_period=2)
+        for t, rating in enumerate(ratings):
+            if np.isnan(rating):
+                continue
+            before = detector.estimation
+            detector.update(float(rating))
+            if detector.drift_detected and detector.estimation < before:
+                said[t] = boldness + 1e-4 * (before - detector.estimation)  # equal ones are told apart by the fall
+    return said
+
+
+def change_point(history: Relationships, prior: Prior) -> Numbers:
+    """A Bayesian online change point (Adams and MacKay 2007): that a lower level began in the last three ratings."""
+    total = history.seen.total
+    runs = _Runs.begun(*total.shape)
+    said = np.full(total.shape, np.nan)
+    for t in range(total.shape[1]):
+        given = ~np.isnan(total[:, t])
+        if given.any():
+            runs.take(np.where(given, total[:, t], 0), given, prior.client)
+            known = given & (runs.ratings > 1)
+            said[known, t] = runs.newly_lower()[known]
+    return said
+
+
+@dataclass
+class _Runs:
+    """How likely it is that the present level has lasted for 0, 1, 2… ratings, and what they add up to."""
+
+    chance: Numbers
+    total: Numbers
+    ratings: Counts
+
+    @classmethod
+    def begun(cls, count: int, longest: int) -> "_Runs":
+        chance = np.zeros((count, longest + 1))
+        chance[:, 0] = 1
+        return cls(chance, np.zeros_like(chance), np.zeros(count, int))
+
+    def take(self, rating: Numbers, given: Flags, usual: Usual) -> None:
+        noise, varies, lengths = usual.spread**2, usual.varies**2, np.arange(self.chance.shape[1])
+        certainty = 1 / varies + lengths / noise
+        mean, variance = (usual.mean / varies + self.total / noise) / certainty, noise + 1 / certainty
+        fits = np.exp(-((rating[:, None] - mean) ** 2) / (2 * variance)) / np.sqrt(variance)
+        grown = _later(self.chance * fits * (1 - HAZARD))
+        grown[:, 1] += np.where(self.ratings > 0, HAZARD * self.chance.sum(axis=1) * fits[:, 0], 0)
+        grown /= np.maximum(grown.sum(axis=1, keepdims=True), 1e-300)
+        self.chance = np.where(given[:, None], grown, self.chance)
+        self.total = np.where(given[:, None], _later(self.total + rating[:, None]), self.total)
+        self.ratings = self.ratings + given
+
+    def newly_lower(self) -> Numbers:
+        """That the present level began lately, and lies below what was before."""
+        lengths, ratings = np.arange(self.chance.shape[1]), self.ratings[:, None]
+        whole = np.take_along_axis(self.total, ratings, axis=1)
+        earlier = (whole - self.total) / np.maximum(ratings - lengths, 1)
+        lower = self.total / np.maximum(lengths, 1) < earlier
+        return (self.chance * ((lengths >= 1) & (lengths <= NEW) & (lengths < ratings) & lower)).sum(axis=1)
+
+
+def _later(of_length: Numbers) -> Numbers:
+    """What was so of each length, of a length longer by one."""
+    return np.concatenate([np.zeros((len(of_length), 1)), of_length[:, :-1]], axis=1)
+
+
+def oracle(history: Relationships, _: Prior) -> Numbers:
+    """The limit of ratings alone: it knows each relationship's true course and spread, and how ruptures begin.
+
+    A Bayes filter over the true standardised distances.
+    """
+    truth = history.truth
+    surprise = (history.seen.total - truth.expected) / np.maximum(truth.spread, 0.5)[:, None]
+    calm, strained = np.ones(len(surprise)), np.zeros((len(surprise), len(SHIFTS)))
+    said = np.full(surprise.shape, np.nan)
+    for t in range(surprise.shape[1]):
+        given = ~np.isnan(surprise[:, t])
+        now = np.where(given, surprise[:, t], 0)[:, None]
+        ratio = np.exp(np.clip(_fits(now + np.array(SHIFTS)) - _fits(now), -30, 30))
+        strained = (BEGINS / len(SHIFTS) * calm[:, None] + STAYS * strained) * np.where(given[:, None], ratio, 1)
+        calm = 1 - BEGINS - (STAYS - BEGINS) * (1 - calm)
+        whole = calm + strained.sum(axis=1)
+        calm, strained = calm / whole, strained / whole[:, None]
+        said[given, t] = (np.log(strained.sum(axis=1)) - np.log(calm))[given]
+    return said
+
+
+def _fits(distance: Numbers) -> Numbers:
+    return -(np.clip(distance, -8, 8) ** 2) / 2
+
+
+def _own(ratings: Numbers, past: int) -> tuple[Numbers, Numbers]:
+    """The mean and spread of all earlier ratings, once there are `past` of them."""
+    given = ~np.isnan(ratings)
+    count = np.cumsum(given, axis=1) - given
+    filled = np.where(given, ratings, 0)
+    total, squares = np.cumsum(filled, axis=1) - filled, np.cumsum(filled**2, axis=1) - filled**2
+    mean = total / np.maximum(count, 1)
+    variance = np.maximum(squares - count * mean**2, 0) / np.maximum(count - 1, 1)
+    return np.where(count >= past, mean, np.nan), np.sqrt(variance)
+
+
+def _own_surprise(ratings: Numbers) -> Numbers:
+    mean, spread = _own(ratings, PAST)
+    return (mean - ratings) / np.maximum(spread, FLOOR)
+
+
+def _accumulated(surprise: Numbers, step: Callable[[Numbers, Numbers], Numbers]) -> Numbers:
+    level = np.zeros(len(surprise))
+    said = np.full(surprise.shape, np.nan)
+    for t in range(surprise.shape[1]):
+        known = ~np.isnan(surprise[:, t])
+        level = np.where(known, step(level, np.where(known, surprise[:, t], 0)), level)
+        said[known, t] = level[known]
+    return said
+
+
+def _ewma(surprise: Numbers) -> Numbers:
+    return _accumulated(surprise, lambda level, new: level + HALF * (new - level))
+
+
+def _cusum(surprise: Numbers, allowance: float) -> Numbers:
+    return _accumulated(surprise, lambda level, new: np.maximum(0, level + new - allowance))
+
+
+def _before(ratings: Numbers) -> Numbers:
+    """The last rating before each."""
+    last = np.full(ratings.shape, np.nan)
+    for t in range(1, ratings.shape[1]):
+        last[:, t] = np.where(np.isnan(ratings[:, t - 1]), last[:, t - 1], ratings[:, t - 1])
+    return last
