@@ -7,7 +7,7 @@ READY := .venv/.ready
 SERVICES := intake sessions alliance notify
 COMPILE := pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header
 
-.PHONY: help setup check unit test smoke demo topics lock clean distclean
+.PHONY: help setup check unit test smoke demo topics contracts lock clean distclean
 
 help: ## Say what can be made here
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,10 @@ demo: $(READY) ## A simulated clinic network to look at, until Ctrl-C
 
 topics: $(READY) ## Create the topics on KAFKA_BOOTSTRAP_SERVERS
 	$(BIN)/python -m shared.kafka.topics
+
+contracts: $(READY) ## Write docs/schemas, docs/asyncapi.json and docs/openapi again, unless that would break somebody
+	$(BIN)/python -m deploy.contracts
+	$(BIN)/python -m tests.contract.golden
 
 lock: $(READY) ## Compile deploy/lock/ again, with uv: the one on the PATH, else one in .cache/uv
 	@set -e; uv=$$(command -v uv) || { $(BIN)/python -m venv .cache/uv; .cache/uv/bin/pip install --quiet uv; uv=.cache/uv/bin/uv; }; \

@@ -1,0 +1,55 @@
+"""`make contracts` writes what changed, and nothing at all when that would break somebody."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from deploy import contracts
+
+SCHEMA = "schemas/clinic.session.scheduled.v1.json"
+
+
+@pytest.fixture
+def docs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The documents as they are in the repository, to be played with."""
+    copied = tmp_path / "docs"
+    for part in ("schemas", "openapi"):
+        shutil.copytree(contracts.DOCS / part, copied / part)
+    shutil.copy(contracts.DOCS / "asyncapi.json", copied)
+    monkeypatch.setattr(contracts, "DOCS", copied)
+    return copied
+
+
+def test_what_breaks_nobody_is_written(docs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (docs / SCHEMA).read_text()
+    schema = json.loads(before)
+    schema["description"] = "What it used to say."
+    (docs / SCHEMA).write_text(json.dumps(schema))
+    (docs / "asyncapi.json").unlink()
+
+    contracts.main()
+
+    assert (docs / SCHEMA).read_text() == before
+    assert capsys.readouterr().out.splitlines() == [f"wrote docs/{SCHEMA}", "wrote docs/asyncapi.json"]
+
+
+def test_what_would_break_somebody_is_refused_and_nothing_is_written(docs: Path) -> None:
+    schema = json.loads((docs / SCHEMA).read_text())
+    schema["properties"]["data"]["properties"]["room"] = {"type": "string"}
+    (docs / SCHEMA).write_text(json.dumps(schema))
+    (docs / "asyncapi.json").unlink()
+
+    with pytest.raises(SystemExit, match=r"data\.room: was removed"):
+        contracts.main()
+
+    assert json.loads((docs / SCHEMA).read_text()) == schema
+    assert not (docs / "asyncapi.json").exists()
+
+
+def test_events_that_are_kept_may_not_be_forgotten(docs: Path) -> None:
+    (docs / "schemas" / "clinic.session.moved.v1.json").write_text("{}")
+
+    with pytest.raises(SystemExit, match=r"clinic\.session\.moved\.v1\.json: the code no longer knows"):
+        contracts.main()
