@@ -56,7 +56,7 @@ class RelationshipView(BaseModel):
     """The client's relationship with the clinician before, after a transfer."""
     ended_at: datetime | None
     watched: bool
-    """False while the client's consent is withdrawn."""
+    """Whether the client's consent is in force; without it nothing is scored."""
     level: Score | None
     """The rolling score; none before the first rating."""
     low: Score | None
@@ -127,7 +127,7 @@ UNVARIED = 5
 def explain(alliance: Alliance, policy: Policy) -> str:
     """In words: how it is now against how it usually is, and what speaks for a rupture."""
     if not alliance.watched:
-        return "Not watched: the client has withdrawn consent."
+        return "Not watched: the client's consent is not in force."
     if alliance.client.rolling is None:
         return "No rating by the client yet."
     expected = expect(alliance.client, policy)

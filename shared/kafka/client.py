@@ -10,10 +10,10 @@ import structlog
 from shared.backoff import backoff
 from shared.errors import BrokerUnavailable
 from shared.events import Event
+from shared.kafka.admin import missing
 from shared.kafka.consumer import Batch, Consumer
 from shared.kafka.metrics import KafkaMetrics
 from shared.kafka.producer import Producer
-from shared.kafka.topics import missing
 from shared.topics import SUBJECTS, Topic, dead_letters
 
 log = structlog.get_logger()

@@ -2,7 +2,6 @@
 
 import asyncio
 import sys
-from collections.abc import Sequence
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
@@ -10,8 +9,9 @@ from pydantic import Field
 from pydantic_settings import BaseSettings
 
 from shared.errors import BrokerUnavailable
+from shared.kafka.admin import missing
 from shared.settings import load
-from shared.topics import ALL, Topic
+from shared.topics import ALL
 
 
 class TopicSettings(BaseSettings):
@@ -22,19 +22,6 @@ class TopicSettings(BaseSettings):
     """The same for all topics, so that a relationship has the same partition in each; no more members than this."""
     kafka_replication: int = Field(default=1, ge=1, le=9)
     kafka_min_insync_replicas: int = Field(default=1, ge=1, le=9)
-
-
-async def missing(servers: str, topics: Sequence[Topic]) -> list[str]:
-    """Those of `topics` that do not exist. Raises BrokerUnavailable."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
-    try:
-        await admin.start()
-        there = set(await admin.list_topics())
-        return sorted({topic.name for topic in topics} - there)
-    except (KafkaError, OSError) as error:
-        raise BrokerUnavailable(str(error)) from error
-    finally:
-        await admin.close()
 
 
 async def create(settings: TopicSettings) -> list[str]:

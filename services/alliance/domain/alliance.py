@@ -98,8 +98,8 @@ class Alliance:
     ended_at: datetime | None = None
     erasure: UUID | None = None
     """The id of the fact that the client is to be forgotten; nothing else is known then, whenever it is told."""
-    watched: bool = True
-    """False from withdrawn consent until it is given again: nothing is scored meanwhile."""
+    watched: bool = False
+    """Whether the client's consent is in force; nothing is scored and nothing looked for without it."""
     sessions: int = 0
     missed: int = 0
     lapsed: int = 0

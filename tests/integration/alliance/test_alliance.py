@@ -47,7 +47,13 @@ async def has(client: httpx2.AsyncClient, relationship: UUID, **expected: object
 def broken(relationship: Told) -> list[Event]:
     """Three good sessions, and a fourth that felt very different."""
     weeks = [fact for week in range(3) for fact in (relationship.held(week), relationship.felt(week, 9))]
-    return [relationship.started(), *weeks, relationship.held(3), relationship.felt(3, 2)]
+    return [
+        relationship.started(),
+        relationship.consent(-0.5, given=True),
+        *weeks,
+        relationship.held(3),
+        relationship.felt(3, 2),
+    ]
 
 
 @pytest.mark.parametrize("driver", ["motor", "pymongo"])
@@ -150,7 +156,7 @@ async def test_what_nobody_can_read_is_set_aside_with_its_origin_and_the_rest_go
     async with served(create_app(settings(kafka_servers, mongodb_uri))) as client:
         await kafka.send([Message(FEEDBACK.name, key, value) for value in (*poison, unheard_of)])
         await kafka.send([Message(FEEDBACK.name, key, encode(relationship.felt(0, 9)), awkward)])
-        await kafka.tell([relationship.held(0)])
+        await kafka.tell([relationship.consent(-0.5, given=True), relationship.held(0)])
         await until(lambda: has(client, relationship.relationship, sessions=1, client_ratings=1))
 
     letters = [r for r in await records(kafka_servers, dead_letters("alliance")) if r.key == key]
@@ -168,7 +174,7 @@ async def test_facts_told_while_the_service_is_away_are_taken_in_when_it_is_back
     relationship = Told()
     same = settings(kafka_servers, mongodb_uri)
     async with served(create_app(same)) as client:
-        await kafka.tell([relationship.held(0), relationship.felt(0, 9)])
+        await kafka.tell([relationship.consent(-0.5, given=True), relationship.held(0), relationship.felt(0, 9)])
         await until(lambda: has(client, relationship.relationship, sessions=1))
     await kafka.tell([relationship.held(1), relationship.felt(1, 9)])
 
@@ -189,7 +195,7 @@ async def test_an_unknown_relationship_is_said_to_be_unknown(kafka_servers: str,
 async def test_numbers_are_shown_to_those_who_operate_it(kafka: Producer, kafka_servers: str, mongodb_uri: str) -> None:
     relationship = Told()
     async with served(create_app(settings(kafka_servers, mongodb_uri))) as client:
-        await kafka.tell([relationship.held(0), relationship.felt(0, 9)])
+        await kafka.tell([relationship.consent(-0.5, given=True), relationship.held(0), relationship.felt(0, 9)])
         await until(lambda: has(client, relationship.relationship, sessions=1, client_ratings=1))
         metrics = (await client.get("/metrics")).text
 

@@ -100,7 +100,8 @@ async def test_a_caseload_lists_who_needs_somebody_first(store: Store) -> None:
     theirs = {"clinic_id": start.clinic_id, "clinician_id": start.clinician_id}
     kept = []
     for told, last in ((calm, 9), (torn, 2)):
-        facts: list[Fact] = [told.started().model_copy(update=theirs), told.felt(0), told.felt(1), told.felt(2, last)]
+        facts: list[Fact] = [told.started().model_copy(update=theirs), told.consent(-0.5, given=True)]
+        facts += [told.felt(0), told.felt(1), told.felt(2, last)]
         alliance = reduce(lambda a, fact: evolve(a, fact, DEFAULT), facts, Alliance())
         kept.append(Kept(told.relationship).followed_by(alliance))
     await store.keep(kept)

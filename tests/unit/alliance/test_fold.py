@@ -40,7 +40,7 @@ def week(number: int) -> st.SearchStrategy[list[Fact]]:
 
 @st.composite
 def histories(draw: st.DrawFn) -> list[Fact]:
-    facts: list[Fact] = [TOLD.started()]
+    facts: list[Fact] = [TOLD.started(), TOLD.consent(-0.5, given=True)]
     weeks = draw(st.integers(0, 12))
     for number in range(weeks):
         facts += draw(week(number))

@@ -109,7 +109,11 @@ class World:
     def _fill(self) -> None:
         for told in self.relationships:
             for week in range(self.random.randint(1, 4)):
-                facts: list[Fact] = [told.held(week), told.felt(week, self.random.choice([9, 9, 8, 3]))]
+                facts: list[Fact] = [
+                    told.consent(week - 0.5, given=True),
+                    told.held(week),
+                    told.felt(week, self.random.choice([9, 9, 8, 3])),
+                ]
                 if self.random.random() < 0.3:
                     facts.append(told.amended(week, 8))
                 for fact in facts:

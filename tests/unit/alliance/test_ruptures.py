@@ -21,7 +21,7 @@ def rated(*ratings: float, first: int = 0) -> list[Fact]:
 
 
 def after(facts: Iterable[Fact]) -> Alliance:
-    return fold([TOLD.started(), *facts], DEFAULT)
+    return fold([TOLD.started(), TOLD.consent(-0.5, given=True), *facts], DEFAULT)
 
 
 def signs(facts: Iterable[Fact]) -> set[str]:
