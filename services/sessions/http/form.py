@@ -62,6 +62,12 @@ ENDINGS: dict[str, tuple[int, Page, str, str]] = {
     ),
 }
 
+AS_PAGES: dict[int | str, dict[str, Any]] = {
+    404: {"description": "No such link.", "content": {"text/html": {}}},
+    410: {"description": "Used, expired, or consent withdrawn.", "content": {"text/html": {}}},
+}
+"""People get a page where programs would get problem details."""
+
 
 class Incomplete(Exception):
     """The form cannot be taken as it is; the text tells the person why."""
@@ -73,7 +79,7 @@ def routes(desk: Desk, crisis_text: str) -> APIRouter:
     show = _Pages(desk, crisis_text)
     style = (TEMPLATES / "form.css").read_text()
 
-    @router.get("/f/{token}", response_class=HTMLResponse)
+    @router.get("/f/{token}", response_class=HTMLResponse, responses=AS_PAGES)
     async def form(token: str) -> HTMLResponse:
         """The form behind a link; looking at it changes nothing."""
         try:
@@ -83,7 +89,7 @@ def routes(desk: Desk, crisis_text: str) -> APIRouter:
         except Transient as error:
             return show.unavailable(error)
 
-    @router.post("/f/{token}", response_class=HTMLResponse)
+    @router.post("/f/{token}", response_class=HTMLResponse, responses=AS_PAGES)
     async def answer(token: str, request: Request) -> HTMLResponse:
         """The answer, form-encoded: the elements from 0 to 10, `tension` and `talked_about`. Uses the link up."""
         async with request.form() as entered:
