@@ -19,7 +19,7 @@ from deploy.simulation.ledger import Ledger
 from shared.backoff import backoff
 from shared.events import Rater
 
-AT_ONCE = 32  # requests in flight; a clinic network has no more desks and phones busy at one moment
+AT_ONCE = 32  # relationships told of, and so requests in flight: as many desks a clinic network may have
 PATIENCE = 60.0  # seconds in which a service that is away, or news that is on its way, should arrive
 LATER = ("unknown-relationship", "unknown-clinician", "unknown-client", "unknown-clinic", "no-consent", "unavailable")
 
@@ -34,11 +34,11 @@ class Clinics:
     def __init__(self, urls: Mapping[str, str], ledger: Ledger) -> None:
         self.ledger = ledger
         self._urls = urls
-        self._room = asyncio.Semaphore(AT_ONCE)
+        self._desks = asyncio.Semaphore(AT_ONCE)
         self._ends = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        limits = httpx2.Limits(max_connections=2 * AT_ONCE, max_keepalive_connections=2 * AT_ONCE)
+        limits = httpx2.Limits(max_connections=4 * AT_ONCE, max_keepalive_connections=4 * AT_ONCE)
         self._http = await self._ends.enter_async_context(httpx2.AsyncClient(timeout=30, limits=limits))
         return self
 
@@ -75,11 +75,12 @@ class Clinics:
 
     async def live_through(self, course: Course) -> None:
         """Tell of a relationship from its start until today, and of those that followed it."""
-        try:
-            await self.begin(course)
-            await self.go_on(course)
-        except NotTaken as refusal:
-            self.ledger.refused.append(str(refusal))
+        async with self._desks:
+            try:
+                await self.begin(course)
+                await self.go_on(course)
+            except NotTaken as refusal:
+                self.ledger.refused.append(str(refusal))
 
     async def begin(self, course: Course) -> None:
         client = {"clinic_id": str(course.clinic_id), "case_code": course.case_code}
@@ -176,6 +177,14 @@ class Clinics:
         if said.corrected is not None:
             await self.ask("PUT", "sessions", where, _on_paper(said.corrected))
 
+    async def react(self, clinician: UUID) -> None:
+        """A clinician looks into the inbox, and is done with what was taken on, or else takes on the first alert."""
+        alerts = (await self.get("notify", f"/clinicians/{clinician}/inbox"))["alerts"]
+        if taken_on := [alert["alert_id"] for alert in alerts if alert["status"] == "acknowledged"]:
+            await self.ask("POST", "notify", f"/alerts/{taken_on[0]}/resolution", {"useful": True})
+        elif waiting := [alert["alert_id"] for alert in alerts if alert["status"] == "open"]:
+            await self.ask("POST", "notify", f"/alerts/{waiting[0]}/acknowledgement", {})
+
     async def answer_by_link(self, url: str, said: Said) -> None:
         """Open the form in a browser, and send it."""
         await self._until_taken("GET", url)
@@ -187,8 +196,7 @@ class Clinics:
         give_up = time.monotonic() + PATIENCE
         for wait in backoff(longest=1.0):
             try:
-                async with self._room:
-                    answer = await self._http.request(method, url, **what)
+                answer = await self._http.request(method, url, **what)
             except httpx2.TransportError as error:
                 problem = f"{type(error).__name__}: {error}"
             else:

@@ -11,7 +11,7 @@ class Parameters:
     clinics: int = 3
     clinicians: int = 8  # in each clinic
     relationships: int = 300
-    weeks: int = 26
+    started_weeks_ago: tuple[float, float] = (1, 26)
 
     # Sessions of a relationship: a Weibull distribution. The median in practice is about 8 (assumed); here more go
     # on until today, so that there is something to look at.
@@ -45,6 +45,7 @@ class Parameters:
     deep: float = 0.5  # of the ruptures fall far below the ceiling, the others faintly (assumed)
     deep_fall: tuple[float, float] = (3.0, 5.0)  # points
     faint_fall: tuple[float, float] = (1.0, 2.5)  # points; 2 to 4.5 spreads (Gumz 2012 uses 1 and 2)
+    onset: int = 2  # sessions that go well before one begins, at least
     fresh: float = 0.4  # of the ruptures in relationships that go on are a few days old (chosen to look at)
 
     # Around the ratings.

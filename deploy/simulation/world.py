@@ -105,7 +105,7 @@ class World:
         clinician = rng.choice(self.clinicians)
         scale = p.sessions_median / math.log(2) ** (1 / p.sessions_shape)
         planned = min(p.sessions_most, 1 + round(rng.weibullvariate(scale, p.sessions_shape)))
-        started = self.until - timedelta(weeks=rng.uniform(1, p.weeks))
+        started = self.until - timedelta(weeks=rng.uniform(*p.started_weeks_ago))
         cadence = rng.choice((7, 7, 7, 14))
         days = (started + timedelta(days=k * cadence, hours=rng.uniform(-12, 12)) for k in range(planned))
         starts = [day for day in map(_in_office_hours, days) if started < day < self.until - 2 * HOUR]
@@ -172,7 +172,7 @@ class World:
         length = {"dip": rng.randint(1, 3), "slide": rng.randint(2, 6), "step": 1, "told": 1}.get(kind, 2)
         fall = rng.uniform(*(p.deep_fall if rng.random() < p.deep else p.faint_fall))
         fresh = going_on and rng.random() < p.fresh
-        start = max(first + 1, end - min(length, 2)) if fresh else rng.randint(first + 2, end - 2)
+        start = max(first + 1, end - min(length, 2)) if fresh else rng.randint(min(first + p.onset, end - 2), end - 2)
         return Rupture(
             kind=kind,
             first=start,
@@ -253,7 +253,7 @@ class World:
         p = self.parameters
         after = rng.uniform(80, 120) if rng.random() < p.answered_late else rng.uniform(0.1, 30)
         srs = round(4 * sum(ratings.values()) / len(ratings)) if dyad.by_srs else None
-        at = min(session.ended_at + after * HOUR, self.until)
+        at = min(session.ended_at + after * HOUR, max(self.until, session.ended_at))
         said = Said(at, {} if dyad.by_srs else ratings, srs, tension, talked_about)
         corrects = rng.random()
         if self.until - session.ended_at < WINDOW and srs is None:

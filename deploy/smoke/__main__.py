@@ -9,7 +9,6 @@ import tempfile
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from signal import SIGTERM
 
 from deploy.local.ports import free_ports
 from deploy.local.process import CannotRun, LocalServer
@@ -68,8 +67,7 @@ def ended(service: LocalServer) -> str:
     service.stop()
     took, code = time.monotonic() - begun, process.returncode if process else None
     finished = "Finished server process" in service.log.read_text()[-2000:]
-    # Having cleaned up, a server may end by the signal that it was sent.
-    if code in (0, -SIGTERM) and finished and took < ENDS_WITHIN:
+    if code == 0 and finished and took < ENDS_WITHIN:
         return ""
     return f"{service.name}: exit code {code} after {took:.1f} s, {'' if finished else 'not '}finished"
 

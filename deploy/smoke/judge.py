@@ -93,16 +93,17 @@ async def _difference(clinics: Clinics, ledger: Ledger, relationship: UUID, sinc
     )
 
 
-def severe_ruptures(courses: Iterable[Course]) -> list[tuple[Course, str]]:
-    """Those that cannot be missed, and why."""
-    return [(course, why) for course in courses if (why := severe(course))]
+def planted(courses: Iterable[Course]) -> tuple[list[Course], list[Course]]:
+    """Those with a rupture that cannot be missed, and those with a fainter one."""
+    ruptured = [course for course in courses if course.rupture]
+    return [course for course in ruptured if severe(course)], [course for course in ruptured if not severe(course)]
 
 
-def without_alert(ruptures: Iterable[tuple[Course, str]], alerts: Sequence[Alert]) -> list[str]:
-    """Severe ruptures that no alert in the inbox of their clinician tells of."""
+def without_alert(ruptured: Iterable[Course], alerts: Sequence[Alert]) -> list[str]:
+    """Those of whose rupture no alert in the inbox of their clinician tells."""
     return [
-        f"{course.id} ({course.rupture.kind if course.rupture else ''}, {why})"
-        for course, why in ruptures
+        f"{course.id}, {severe(course)}: {course.rupture}"
+        for course in ruptured
         if not any(_tells_of(alert, course) for alert in alerts)
     ]
 

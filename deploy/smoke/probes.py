@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID, uuid5
 
@@ -61,11 +62,8 @@ def last_answer(course: Course, now: datetime) -> Said:
 
 async def prepare(clinics: Clinics, course: Course) -> None:
     """All but the last answer."""
-    await clinics.begin(course)
-    for session in course.sessions[:-1]:
-        await clinics.hold(course.id, session)
-    last = course.sessions[-1]
-    await clinics.hold(course.id, Session(last.id, last.number, last.starts_at))
+    *well, last = course.sessions
+    await clinics.live_through(replace(course, sessions=(*well, replace(last, client=None))))
 
 
 async def measure(clinics: Clinics, courses: Sequence[Course], now: datetime) -> tuple[list[float], list[str]]:

@@ -22,9 +22,11 @@ from shared.topics import dead_letters
 NETWORK = Parameters(
     clinics=2,
     clinicians=4,
-    relationships=80,
+    relationships=75,
+    started_weeks_ago=(8, 26),
     sessions_median=20,
-    ruptured=0.7,  # far more than in life, so that there is something to find
+    ruptured=0.85,  # far more than in life, and later, so that there is something to find
+    onset=7,
     deep=0.9,
     unanswered=0.1,
 )
@@ -114,11 +116,12 @@ class Run:
             f"{ledger.sessions} sessions, {ledger.answers} answers, {len(ledger.started)} relationships",
         )
         alerts = await judge.inboxes(clinics, [clinician.id for clinician in self._clinicians])
-        severe = judge.severe_ruptures(self._courses)
+        severe, fainter = judge.planted(self._courses)
+        seen = len(fainter) - len(judge.without_alert(fainter, alerts))
         checks.none(
             "every severe rupture has an alert in the right inbox",
             judge.without_alert(severe, alerts),
-            f"{len(severe)} of {sum(c.rupture is not None for c in self._courses)} planted; {len(alerts)} alerts",
+            f"{len(severe)} severe; of {len(fainter)} fainter ones {seen}; {len(alerts)} alerts",
         )
         checks.none("no alert is in a wrong inbox", judge.in_a_wrong_inbox(alerts, [*self._courses, *self._probes]))
         checks.none("no episode is alerted twice", judge.told_twice(alerts))
