@@ -7,6 +7,9 @@ from pydantic_settings import SettingsConfigDict
 
 from shared.settings import ServiceSettings
 
+ADDRESS = r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+$"
+"""An e-mail address, one and plain: no list, no name, nothing that could slip into another header."""
+
 
 class Settings(ServiceSettings):
     """Each name is an environment variable in capitals."""
@@ -21,7 +24,7 @@ class Settings(ServiceSettings):
     """What showed its last sign longer ago stands in the inbox, but nobody is sent a message."""
     smtp_host: str = Field(default="127.0.0.1", min_length=1)
     smtp_port: int = Field(default=25, ge=1, le=65_535)
-    smtp_from: str = Field(default="attune@localhost", pattern=r"^[!-?A-~]+@[!-?A-~]+$")
+    smtp_from: str = Field(default="attune@localhost", pattern=ADDRESS)
     smtp_tls: Literal["none", "starttls", "tls"] = "none"
     smtp_username: str | None = None
     smtp_password: SecretStr | None = None

@@ -28,7 +28,7 @@ STATUS: dict[Status, str] = {
     "open": "Open",
     "acknowledged": "You have taken this on",
     "resolved": "You are done with this",
-    "repaired": "Repaired: the ratings are back within what is usual here",
+    "repaired": "Repaired: the ratings are back to what is usual here",
     "retracted": "Withdrawn: later information no longer supports this",
 }
 

@@ -15,6 +15,7 @@ from services.notify.deliver import Deliver
 from services.notify.domain.routing import Channels, Webhook
 from services.notify.inbox import Inbox, InboxAlert, InboxView
 from services.notify.live import Live
+from services.notify.settings import ADDRESS
 from shared.errors import Transient
 
 log = structlog.get_logger()
@@ -30,7 +31,7 @@ def _signs_well(secret: SecretStr) -> SecretStr:
     return secret
 
 
-Address = Annotated[str, Field(max_length=254, pattern=r"^[!-?A-~]+@[A-Za-z0-9.\-\[\]:]+$")]
+Address = Annotated[str, Field(max_length=254, pattern=ADDRESS)]
 """An e-mail address; plain characters only, so that nothing else can be slipped into a header."""
 
 

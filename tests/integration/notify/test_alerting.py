@@ -35,10 +35,12 @@ class Letterbox:
         self.sent: list[Notice] = []
         self.refusals: list[Exception] = []
         self.tries = 0
+        self.open = asyncio.Event()
+        self.open.set()
 
     async def send(self, notice: Notice, to: Channels) -> None:
         self.tries += 1
-        await asyncio.sleep(0)
+        await self.open.wait()
         if self.refusals:
             raise self.refusals.pop(0)
         self.sent.append(notice)
@@ -89,10 +91,6 @@ class Service:
 
     async def statuses(self, clinician: UUID) -> list[tuple[str, str]]:
         return [(a.severity, a.status) for a in (await self.inbox.of(clinician)).alerts]
-
-    async def outcome(self, delivery: UUID) -> str | None:
-        found = await self.mongo["deliveries"].find_one({"_id": delivery})
-        return found.get("outcome", "due") if found else None
 
     async def all_settled(self) -> bool:
         return await self.owed.due() == 0
@@ -328,6 +326,20 @@ async def test_a_message_that_is_not_taken_is_tried_until_it_is(service: Service
         await until(service.all_settled)
 
     assert (len(letterbox.sent), letterbox.tries) == (1, 5)
+
+
+async def test_a_message_on_its_way_may_finish_when_the_service_ends(service: Service, letterbox: Letterbox) -> None:
+    s = Strained()
+    letterbox.open.clear()
+    await service.deliver.reach(s.clinician, EMAIL)
+    await service.hear([s.started(), s.suspected(3), s.updated(3, 0)])
+
+    async with service.deliver.running():
+        await until(lambda: _true(letterbox.tries == 1))
+        asyncio.get_running_loop().call_later(0.2, letterbox.open.set)
+
+    assert len(letterbox.sent) == 1
+    assert await service.all_settled()
 
 
 async def test_a_message_that_is_never_taken_is_given_up_and_counted(service: Service, letterbox: Letterbox) -> None:

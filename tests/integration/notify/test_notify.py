@@ -193,6 +193,8 @@ async def test_what_is_asked_wrongly_is_told_and_changes_nothing(serve: Serve) -
         for wrong in (
             {"email": "nobody"},
             {"email": "a@b.example\nBcc: c@d.example"},
+            {"email": "a@b.example,c@d.example"},
+            {"email": "a,c@d.example"},
             {"emial": "a@b.example"},
             {"webhook": {"url": "ftp://a.example", "secret": SECRET}},
             {"webhook": {"url": "file:///etc/passwd", "secret": SECRET}},

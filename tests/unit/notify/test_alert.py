@@ -101,6 +101,7 @@ def test_an_alert_that_the_alliance_no_longer_names_is_retracted() -> None:
 
     assert one(before).status == "open"
     assert one(before, [s.updated(2)]).status == "open"
+    assert one([s.started(), s.suspected(3), s.updated(3)]).status == "retracted"
     assert one(before, [s.updated(4)]).status == "retracted"
     assert one(before, [s.updated(4, episode=1)]).status == "retracted"
     assert one(before, [s.updated(4)], [s.changed(5), s.updated(5, 0)]).status == "open"
