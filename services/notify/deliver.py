@@ -100,6 +100,7 @@ class Deliver:
             _, late = await asyncio.wait(self._in_hand, timeout=FINISH_SECONDS)
             for task in late:
                 task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
     async def _count(self) -> None:
         self._metrics.due.set(await self._owed.due())

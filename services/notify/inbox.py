@@ -16,7 +16,7 @@ from shared.errors import Unknown
 from shared.events import CaseCode, Event, Severity
 
 MOST = 200
-"""The most alerts in one inbox; the ones left out are those settled longest ago."""
+"""The most alerts in one inbox; those left out are settled, and old or mild."""
 
 
 class InboxAlert(BaseModel):

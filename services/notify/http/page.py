@@ -32,6 +32,16 @@ HEADERS = {
     "X-Robots-Tag": "noindex",
 }
 
+_PAGE: dict[str, Any] = {"content": {"text/html": {}}}
+UNAVAILABLE: dict[int | str, dict[str, Any]] = {503: {"description": "Just now this does not work.", **_PAGE}}
+PRESSED: dict[int | str, dict[str, Any]] = {
+    303: {"description": "Done, or no longer possible: see the inbox."},
+    403: {"description": "Another site sent this.", **_PAGE},
+    404: {"description": "No such alert.", **_PAGE},
+    **UNAVAILABLE,
+}
+"""People get a page where programs would get problem details."""
+
 FromWhere = Annotated[str | None, Header(alias="Sec-Fetch-Site")]
 """Browsers say with it which site a request comes from."""
 
@@ -45,17 +55,17 @@ def routes(inbox: Inbox, store: Store) -> APIRouter:
     show = _Pages(inbox, store)
     style, script = ((TEMPLATES / name).read_text() for name in ("inbox.css", "inbox.js"))
 
-    @router.get("/inbox/{clinician_id}")
+    @router.get("/inbox/{clinician_id}", responses=UNAVAILABLE)
     async def read(clinician_id: UUID) -> Response:
         """The clinician's alerts, as a page."""
         return await show.answered(partial(show.inbox_of, clinician_id))
 
-    @router.post("/inbox/{clinician_id}/alerts/{alert_id}/acknowledgement")
+    @router.post("/inbox/{clinician_id}/alerts/{alert_id}/acknowledgement", status_code=303, responses=PRESSED)
     async def acknowledge(clinician_id: UUID, alert_id: UUID, from_where: FromWhere = None) -> Response:
         """The button that says: I take this on."""
         return await show.answered(partial(show.done, clinician_id, alert_id, from_where, inbox.acknowledge))
 
-    @router.post("/inbox/{clinician_id}/alerts/{alert_id}/resolution/{word}")
+    @router.post("/inbox/{clinician_id}/alerts/{alert_id}/resolution/{word}", status_code=303, responses=PRESSED)
     async def resolve(clinician_id: UUID, alert_id: UUID, word: Word, from_where: FromWhere = None) -> Response:
         """The buttons that say: I am done with this, and whether it was useful."""
         does = partial(inbox.resolve, useful=USEFUL[word])
