@@ -36,6 +36,7 @@ def configure(service: str, level: str) -> None:
     root.setLevel(level.upper())
     for chatty in ("aiokafka", "faststream", "pymongo"):  # hundreds of thousands of lines while a broker is away
         logging.getLogger(chatty).setLevel(logging.CRITICAL)
+    logging.getLogger("httpx2").setLevel(logging.WARNING)  # its lines hold where webhooks go, and that is a secret
     for own in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(own).handlers = []
         logging.getLogger(own).propagate = own != "uvicorn.access"  # its lines hold links, and links are secrets
