@@ -5,8 +5,9 @@ A request that finds a service away, or comes before the news that it builds on,
 
 import asyncio
 import base64
+import json
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Self
@@ -58,6 +59,13 @@ class Clinics:
     async def try_once(self, method: str, service: str, path: str, **what: Any) -> httpx2.Response:
         """Ask once, whatever the answer."""
         return await self._http.request(method, self._urls[service] + path, **what)
+
+    async def listen(self, service: str, path: str) -> AsyncIterator[Any]:
+        """What a service sends as it happens (server-sent events)."""
+        async with self._http.stream("GET", self._urls[service] + path, timeout=None) as answer:
+            async for line in answer.aiter_lines():
+                if line.startswith("data:"):
+                    yield json.loads(line.removeprefix("data:"))
 
     async def open_clinic(self, clinic: Clinic) -> None:
         body = {"name": clinic.name, "time_zone": clinic.time_zone, "crisis_contact": "the on-call desk"}

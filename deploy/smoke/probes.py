@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID, uuid5
@@ -13,7 +13,7 @@ from deploy.simulation.course import ELEMENTS, Clinic, Clinician, Course, Said, 
 PROBES = 120
 AT_ONCE = 4  # measured at so many at a time: a busy morning, not a stampede
 KNOWN = 3  # sessions that went well, before a fall that must stand out
-LOOK_EVERY = 0.01  # seconds; half of it is added to what is measured
+WITHIN = 30.0  # seconds; what has not come by then does not come
 NAMESPACE = UUID("b0a0a0ce-7c26-4f3c-8a56-0a8f5d4e9b77")
 
 
@@ -67,25 +67,46 @@ async def prepare(clinics: Clinics, course: Course) -> None:
 
 
 async def measure(clinics: Clinics, courses: Sequence[Course], now: datetime) -> tuple[list[float], list[str]]:
-    """Seconds from each last answer's 2xx to its alert, in order; and what is to be said of those that never came."""
-    room, took, lost = asyncio.Semaphore(AT_ONCE), list[float](), list[str]()
+    """Seconds from each last answer's 2xx until an open inbox shows its alert; and what never came."""
+    shown = {course.id: asyncio.Future[float]() for course in courses}
+    inboxes = {course.clinician_id: asyncio.Event() for course in courses}
+    watching = [asyncio.create_task(_watch(clinics, clinician, shown, opened)) for clinician, opened in inboxes.items()]
+    async with asyncio.timeout(WITHIN):
+        await asyncio.gather(*(opened.wait() for opened in inboxes.values()))
+    room = asyncio.Semaphore(AT_ONCE)
 
-    async def one(course: Course) -> None:
+    async def one(course: Course) -> float | None:
         async with room:
-            said = last_answer(course, now)
-            await clinics.answer(course.sessions[-1].id, "client", said)
-            acknowledged = time.perf_counter()
-            clinics.ledger.said.setdefault(course.id, {})[course.sessions[-1].id, "client"] = said.score
-            clinics.ledger.silent.get(course.id, {}).pop(course.sessions[-1].id, None)
-            while time.perf_counter() - acknowledged < 30:
-                inbox = await clinics.get("notify", f"/clinicians/{course.clinician_id}/inbox")
-                if any(alert["relationship_id"] == str(course.id) for alert in inbox["alerts"]):
-                    took.append(time.perf_counter() - acknowledged)
-                    return
-                await asyncio.sleep(LOOK_EVERY)
-            lost.append(f"no alert within 30 s about {course.id}")
+            acknowledged = await _answer(clinics, course, last_answer(course, now))
+            try:
+                return max(0.0, await asyncio.wait_for(shown[course.id], WITHIN) - acknowledged)
+            except TimeoutError:
+                return None
 
-    async with asyncio.TaskGroup() as all_of_them:
-        for course in courses:
-            all_of_them.create_task(one(course))
-    return sorted(took), lost
+    took = await asyncio.gather(*map(one, courses))
+    for task in watching:
+        task.cancel()
+    await asyncio.gather(*watching, return_exceptions=True)
+    lost = [f"{c.id} of {c.clinician_id}" for c, seconds in zip(courses, took, strict=True) if seconds is None]
+    return sorted(seconds for seconds in took if seconds is not None), lost
+
+
+async def _watch(
+    clinics: Clinics, clinician: UUID, shown: Mapping[UUID, asyncio.Future[float]], opened: asyncio.Event
+) -> None:
+    """Keep an inbox open, and note when each relationship first shows in it."""
+    async for inbox in clinics.listen("notify", f"/clinicians/{clinician}/inbox/stream"):
+        for alert in inbox["alerts"]:
+            if not (first := shown[UUID(alert["relationship_id"])]).done():
+                first.set_result(time.perf_counter())
+        opened.set()
+
+
+async def _answer(clinics: Clinics, course: Course, said: Said) -> float:
+    """Give the last answer; the moment at which it was acknowledged."""
+    session = course.sessions[-1].id
+    await clinics.answer(session, "client", said)
+    acknowledged = time.perf_counter()
+    clinics.ledger.said.setdefault(course.id, {})[session, "client"] = said.score
+    clinics.ledger.silent[course.id].pop(session)
+    return acknowledged
