@@ -11,17 +11,17 @@ import numpy as np
 from evaluation.prior import Habit, Prior, Usual, beside_the_others
 from evaluation.relationships import AWAY, EXCUSED, HELD, Flags, Numbers, Relationships
 
-BEGINS, STAYS = 0.03, 0.9  # a session: chance of a rupture where there was none, and of its going on
-DEPTH, CLINICIANS_DEPTH = 2.5, 2.0  # spreads: what a rupture is taken to be (Gumz 2012: one to over four)
+BEGINS, STAYS = 0.03, 0.85  # a session: chance of a rupture where there was none, and of its going on
+DEPTH = 2.5  # spreads: what a rupture is taken to be (Gumz 2012: one to over four)
 SEES = 0.5  # of ruptures, the clinician (field research)
 FEW = 0.15  # of the weight of a client's answer goes to the idea that a single element fell
 LIMIT = 5.0  # no single sign weighs more, for or against
 LIKELIER = 2.0  # times a form is missing or a session missed in a rupture
 TOLD, TOLD_FALSELY = 0.4, 0.05  # how often a tension is told of in a rupture, and without one
-OWN = 4.0  # ratings' worth of trust in the clinic's spread before the own one
-REACH = 1.5  # spreads; a rating further off moves the baseline no more than one so far off
+OWN = 3.0  # ratings' worth of trust in the clinic's spread before the own one
+REACH = 2.0  # spreads; a rating further off moves the baseline no more than one so far off
 FIRM = 2  # ratings that are taken as they are: an always-low client would never be reached otherwise
-NARROWEST, WIDEST = 0.35, 2.0  # of the clinic's usual spread, whatever the level
+NARROWEST = 0.35  # of the clinic's usual spread, whatever the level
 COARSE = 5.7  # points: an element rated in whole numbers cannot be steadier beside the others
 RARELY, OFTEN = 0.02, 0.9  # habits further out are not believed
 
@@ -42,12 +42,9 @@ class Baseline:
 
     def spread(self, level: Numbers) -> Numbers:
         """From rating to rating: the clinic's at this level, then more and more the own one."""
-        at_level = np.clip(
-            self.usual.at_top + self.usual.widening * (100 - level),
-            NARROWEST * self.usual.spread,
-            WIDEST * self.usual.spread,
-        )
-        own = OWN * np.maximum(at_level, self.floor) ** 2 + self.scatter
+        at_level = self.usual.at_top + self.usual.widening * (100 - level)
+        least = max(self.floor, NARROWEST * self.usual.spread)
+        own = OWN * np.maximum(at_level, least) ** 2 + self.scatter
         return np.sqrt(own / (OWN + np.maximum(self.ratings - 1, 0)))
 
     def level(self) -> Numbers:
@@ -161,11 +158,10 @@ class Signals:
     def _client(self, history: Relationships, prior: Prior) -> Numbers:
         """What the client's answer, silence or absence weighs."""
         seen = history.seen
-        weight = fell(*surprises(seen.total, prior.client), DEPTH)
+        weight = np.nan_to_num(fell(*surprises(seen.total, prior.client), DEPTH), nan=0.0)
         if self.elements:
-            few = one_element(seen.elements, seen.total, prior)
+            few = np.nan_to_num(one_element(seen.elements, seen.total, prior), nan=0.0)
             weight = np.logaddexp(np.log(1 - FEW) + weight, np.log(FEW) + few)
-        weight = np.nan_to_num(weight, nan=0.0)
         held, away = seen.appointment == HELD, seen.appointment == AWAY
         if self.silence:
             weight = weight + habit_weight(held & ~seen.answered, held, prior.silence)
@@ -178,7 +174,7 @@ class Signals:
         seen = history.seen
         weight = np.zeros(seen.total.shape)
         if self.clinician:
-            fall = fell(*surprises(seen.clinician, prior.clinician), CLINICIANS_DEPTH)
+            fall = fell(*surprises(seen.clinician, prior.clinician), DEPTH)
             weight += np.nan_to_num(np.log(1 - SEES + SEES * np.exp(fall)), nan=0.0)
         return weight + told_weight(seen.told_by_clinician) if self.direct else weight
 

@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict
 
 Kind = Literal["v", "step", "slide", "elements", "withdrawal", "divergence"]
 KINDS: tuple[Kind, ...] = ("v", "step", "slide", "elements", "withdrawal", "divergence")
-WHOLE: tuple[Kind, ...] = ("v", "step", "slide")
-"""Those that the total of the ratings shows undiluted."""
+WHOLE_KINDS = tuple(KINDS.index(kind) for kind in ("v", "step", "slide"))
+"""Places of those that the total of the ratings shows undiluted."""
 Range = tuple[float, float]
 
 
@@ -105,6 +105,8 @@ class Place(Settings):
 
     name: str
     title: str
+    counts: bool
+    """Whether it counts for the bars; the others are shown only."""
     reported: World
     tuned: World
 
@@ -129,4 +131,10 @@ def load(path: Path = SHIPPED) -> Evaluation:
 def _place(name: str, told: dict[str, Any], defaults: dict[str, Any]) -> Place:
     ruptures = defaults["ruptures"] | told.get("ruptures", {})
     reported = defaults | told["change"] | {"ruptures": ruptures}
-    return Place(name=name, title=told["title"], reported=World(**reported), tuned=World(**reported | told["tuning"]))
+    return Place(
+        name=name,
+        title=told["title"],
+        counts=told["counts"],
+        reported=World(**reported),
+        tuned=World(**reported | told["tuning"]),
+    )

@@ -1,0 +1,73 @@
+"""The figures of a trial as pictures, the same bytes for the same figures."""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib import pyplot as plt
+
+from evaluation.bars import averaged, interval
+from evaluation.measures import detected, threshold
+from evaluation.settings import KINDS
+from evaluation.tables import SHOWN
+from evaluation.trial import METHODS, World
+
+COLOURS = dict(zip(SHOWN, ("#777777", "#b8860b", "#4c78a8", "#2a9d6f", "#b0406f"), strict=True))
+BUDGETS = np.arange(0.02, 0.42, 0.02)
+
+mpl.use("svg")
+mpl.rcParams.update({"svg.hashsalt": "attune", "svg.fonttype": "none", "font.size": 9, "axes.spines.top": False})
+mpl.rcParams.update({"axes.spines.right": False, "figure.constrained_layout.use": True})
+
+
+def keep(figure: Any, path: Path) -> None:
+    figure.savefig(path, metadata={"Date": None})
+    plt.close(figure)
+
+
+def by_method(worlds: list[World], path: Path) -> None:
+    """What each method finds of V, step and slide, with its interval."""
+    figure, axis = plt.subplots(figsize=(7, 4))
+    upward = list(METHODS)[::-1]
+    for row, name in enumerate(upward):
+        value, resampled = averaged(worlds, name, whole=True)
+        low, high = interval(resampled)
+        axis.barh(row, 100 * value, color=COLOURS.get(name, "#c9c9c9"))
+        axis.plot([100 * low, 100 * high], [row, row], color="#222222", linewidth=1.2)
+    axis.set_yticks(range(len(METHODS)), upward)
+    axis.set_xlabel("V, step and slide found within two sessions, %, at 20% of stable relationships falsely alarmed")
+    keep(figure, path)
+
+
+def by_budget(worlds: list[World], path: Path) -> None:
+    """What is found when more or fewer false alarms are accepted."""
+    figure, axis = plt.subplots(figsize=(7, 4))
+    for name in SHOWN:
+        shares = [np.mean([_share(world, name, budget) for world in worlds]) for budget in BUDGETS]
+        axis.plot(100 * BUDGETS, 100 * np.array(shares), color=COLOURS[name], label=name)
+    axis.set_xlabel("stable relationships with any false alarm in sixteen sessions, %")
+    axis.set_ylabel("V, step and slide found within two sessions, %")
+    axis.set_ylim(0)
+    axis.legend(frameon=False)
+    keep(figure, path)
+
+
+def _share(world: World, name: str, budget: float) -> float:
+    found = world.found[name]
+    return float(detected(found.windows, threshold(found.peaks, budget))[world.whole].mean())
+
+
+def by_kind(worlds: list[World], path: Path) -> None:
+    """What is found of each kind of rupture."""
+    figure, axis = plt.subplots(figsize=(7, 3.6))
+    width = 0.8 / len(SHOWN)
+    for place, name in enumerate(SHOWN):
+        for kind in range(len(KINDS)):
+            found = [w.found[name].hits[w.sets.ruptured.truth.kind == kind].mean() for w in worlds]
+            where, share = kind + (place - 2) * width, 100 * float(np.mean(found))
+            axis.bar(where, share, width, color=COLOURS[name], label=name if kind == 0 else None)
+    axis.set_xticks(range(len(KINDS)), KINDS)
+    axis.set_ylabel("found within two sessions, %")
+    axis.legend(frameon=False)
+    keep(figure, path)
