@@ -14,7 +14,7 @@ from rich.live import Live
 from deploy.demo import show
 from deploy.demo.figures import Figures
 from deploy.demo.state import State
-from deploy.local.ports import free_ports, is_free
+from deploy.local.ports import free_ports
 from deploy.local.process import CannotRun
 from deploy.local.signals import end_on_sigterm
 from deploy.local.stack import HOME, SERVICES, Stack, stack
@@ -59,8 +59,8 @@ def run(first_port: int) -> None:
         try:
             attune = ends.enter_context(stack(DATA, ports, smtp, say=console.print))
         except CannotRun as error:
-            if busy := [port for port in ports.values() if not is_free(port)]:
-                raise CannotRun(f"{error}\nBusy: {busy}. Choose others: DEMO_PORT=9001 make demo") from None
+            if any(str(port) in str(error) for port in ports.values()):
+                raise CannotRun(f"{error}\nChoose others: DEMO_PORT=9001 make demo") from None
             raise
         console.print(f"Everything runs, after {attune.seconds:.0f} s.")
         asyncio.run(Demo(attune, mails, hooks, f"http://127.0.0.1:{hook_port}").live())
