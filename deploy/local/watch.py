@@ -3,7 +3,7 @@
 import asyncio
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from deploy.local.process import LocalServer
@@ -42,10 +42,10 @@ async def still(topics: Topics, received: Sequence[Sequence[object]], within: fl
     return False
 
 
-async def until(condition: Callable[[], bool], within: float) -> bool:
+async def until(condition: Callable[[], Awaitable[bool]], within: float) -> bool:
     """Wait until it holds; false when it does not."""
     give_up = time.monotonic() + within
-    while not condition():
+    while not await condition():
         if time.monotonic() > give_up:
             return False
         await asyncio.sleep(LOOK_EVERY)

@@ -7,6 +7,7 @@ import shutil
 import sys
 import tempfile
 import time
+import traceback
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from deploy.local.signals import end_on_sigterm
 from deploy.local.stack import SERVICES, stack
 from deploy.local.watch import memory
 from deploy.simulation.receivers import Hook, Mail, mail_server, web_server
-from deploy.smoke.checks import Checks
+from deploy.smoke.checks import SHOWN, Checks
 from deploy.smoke.run import Run
 
 LAST_LINES = 15  # of each log, where nobody can look at the files afterwards
@@ -57,7 +58,12 @@ def judge(data: Path, seed: int, checks: Checks) -> None:
         ends.enter_context(web_server(hook_port, hooks))
         attune = ends.enter_context(stack(data, dict(zip(SERVICES, ports, strict=True)), settings, say=say))
         checks.holds("everything starts, and all services are ready", True, f"in {attune.seconds:.1f} s")
-        asyncio.run(Run(attune, seed, checks, mails, hooks, f"http://127.0.0.1:{hook_port}").whole())
+        try:
+            asyncio.run(Run(attune, seed, checks, mails, hooks, f"http://127.0.0.1:{hook_port}").whole())
+        except (CannotRun, KeyboardInterrupt):
+            raise
+        except Exception:  # whatever it is, what held until then and the logs are worth seeing
+            checks.none("the test comes to its end", traceback.format_exc().splitlines()[-SHOWN:])
         say("memory: " + ", ".join(f"{s.name} {memory(s):.0f} MB" for s in (*attune.servers, *attune.services)))
         checks.none("SIGTERM ends every service cleanly", [wrong for s in attune.services if (wrong := ended(s))])
 
@@ -83,7 +89,9 @@ def show_logs(data: Path) -> None:
 
 
 def say(line: str) -> None:
-    print(line, flush=True)
+    """In one piece: several servers start at once."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from uuid import UUID
 from aiokafka import ConsumerRecord
 
 from deploy.simulation.clinic import Clinics
-from deploy.simulation.course import Course, last_word_on, severe
+from deploy.simulation.course import Clinic, Course, last_word_on, severe
 from deploy.simulation.ledger import Ledger
 from deploy.smoke.poison import Poison
 from shared.kafka.dead_letters import ERROR, ORIGIN
@@ -91,6 +91,12 @@ async def _difference(clinics: Clinics, ledger: Ledger, relationship: UUID, sinc
     return ", ".join(
         f"{what} {is_so}, not {told_so}" for what, (is_so, told_so) in differences.items() if is_so != told_so
     )
+
+
+async def unanswered(clinics: Clinics, network: Iterable[Clinic]) -> int:
+    """How many forms alliance knows to have stayed unanswered."""
+    views = [await clinics.get("alliance", f"/clinics/{clinic.id}/relationships") for clinic in network]
+    return sum(relationship["unanswered"] for view in views for relationship in view["relationships"])
 
 
 def planted(courses: Iterable[Course]) -> tuple[list[Course], list[Course]]:

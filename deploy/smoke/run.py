@@ -9,7 +9,7 @@ from statistics import median, quantiles
 from deploy.local.process import CannotRun
 from deploy.local.stack import Stack
 from deploy.local.topics import HEARD_BY, Topics
-from deploy.local.watch import metric, still
+from deploy.local.watch import metric, still, until
 from deploy.simulation.clinic import Clinics
 from deploy.simulation.course import Clinician, Course
 from deploy.simulation.ledger import Ledger
@@ -57,8 +57,8 @@ class Run:
                 raise CannotRun("The smoke test needs a Kafka of its own; this one holds messages already.")
             await self._tell(clinics, topics)
             await self._misuse(clinics)
-            await self._measure(clinics, topics)
-            self._checks.holds("everything comes to rest, no consumer behind", await self._rest(topics))
+            await self._measure(clinics)
+            self._checks.holds("everything comes to rest, no consumer behind", await self._rest(clinics, topics))
             await self._judge(clinics, topics)
 
     @property
@@ -102,12 +102,19 @@ class Run:
         amiss = await refusals.answered_otherwise(clinics, wrongs)
         self._checks.none("wrong requests are refused, with the reason", amiss, f"{len(wrongs)} requests")
 
-    async def _measure(self, clinics: Clinics, topics: Topics) -> None:
+    async def _measure(self, clinics: Clinics) -> None:
         took, lost = await probes.measure(clinics, self._probes, datetime.now(UTC))
         figures = f"median {1000 * median(took):.0f} ms, p99 {1000 * quantiles(took, n=100)[98]:.0f} ms" if took else ""
         self._checks.none("what is told now shows in the inbox", lost, f"{len(took)} answers: {figures}")
 
-    async def _rest(self, topics: Topics) -> bool:
+    async def _rest(self, clinics: Clinics, topics: Topics) -> bool:
+        """Silence is told some seconds after its session was entered; then nothing moves any more."""
+        due = sum(at < self._since for silent in self._ledger.silent.values() for at in silent.values())
+
+        async def silence_is_told() -> bool:
+            return await judge.unanswered(clinics, self._world.clinics) >= due
+
+        await until(silence_is_told, WITHIN)  # if it is not, the judge will say about whom
         return await still(topics, (self._mails, self._hooks), WITHIN)
 
     async def _judge(self, clinics: Clinics, topics: Topics) -> None:
