@@ -9,6 +9,7 @@ import numpy as np
 from evaluation.relationships import AWAY, EXCUSED, HELD, Numbers, Seen
 from services.alliance.domain.facts import Fact
 from shared.events import (
+    ConsentGiven,
     Element,
     FeedbackLapsed,
     FeedbackSubmitted,
@@ -38,7 +39,12 @@ def facts_of(seen: Seen, row: int) -> list[Fact]:
             case_code="SIM",
             aims=("coping",),
             cadence_days=7,
-        )
+        ),
+        ConsentGiven(
+            id=uuid5(relationship, "consent"),
+            occurred_at=BEGINNING - timedelta(days=2),
+            relationship_id=relationship,
+        ),
     ]
     for week in range(seen.total.shape[1]):
         facts += _week(_Week(relationship, week), seen, row)

@@ -23,6 +23,8 @@ REACH = 2.0  # spreads; a rating further off moves the baseline no more than one
 FIRM = 2  # ratings that are taken as they are: an always-low client would never be reached otherwise
 NARROWEST = 0.35  # of the clinic's usual spread, whatever the level
 COARSE = 5.7  # points: an element rated in whole numbers cannot be steadier beside the others
+SETTLED_WEEKS, WANDERS = 4, 2.1  # a gap longer than this adds so many points² of doubt for each further week
+FORGOTTEN = 100.0  # points²: no gap makes more doubtful than this
 RARELY, OFTEN = 0.02, 0.9  # habits further out are not believed
 
 
@@ -35,10 +37,12 @@ class Baseline:
     ratings: Numbers
     total: Numbers
     scatter: Numbers
+    last: Numbers
+    """When the last rating was; NaN where gaps do not matter, or there was none."""
 
     @classmethod
     def empty(cls, usual: Usual, shape: tuple[int, int], floor: float = 0.0) -> "Baseline":
-        return cls(usual, floor, np.zeros(shape[0]), np.zeros(shape), np.zeros(shape[0]))
+        return cls(usual, floor, np.zeros(shape[0]), np.zeros(shape), np.zeros(shape[0]), np.full(shape[0], np.nan))
 
     def spread(self, level: Numbers) -> Numbers:
         """From rating to rating: the clinic's at this level, then more and more the own one."""
@@ -52,11 +56,15 @@ class Baseline:
         doubt = (self.usual.spread / self.usual.varies) ** 2
         return (self.usual.mean * doubt + self.total[:, 0]) / (doubt + self.ratings)
 
-    def expected(self, spread: Numbers) -> tuple[Numbers, Numbers]:
-        """Mean and spread of the next rating, as far as is known."""
+    def expected(self, spread: Numbers, week: int) -> tuple[Numbers, Numbers]:
+        """Mean and spread of the next rating, as far as is known; nobody is expected to rate higher than they have."""
         certainty = 1 / self.usual.varies**2 + self.ratings / spread**2
         mean = (self.usual.mean / self.usual.varies**2 + self.total / spread[:, None] ** 2) / certainty[:, None]
-        return mean, np.sqrt(spread**2 + 1 / certainty)
+        own: Numbers = self.total / np.maximum(self.ratings, 1)[:, None]
+        mean = np.where((self.ratings > 0)[:, None], np.minimum(mean, own), mean)
+        gap = np.nan_to_num(week - self.last - SETTLED_WEEKS, nan=0.0)
+        wandered = np.clip(WANDERS * gap, 0, FORGOTTEN)
+        return mean, np.sqrt(spread**2 + 1 / certainty + wandered)
 
     def settle(self, ratings: Numbers, given: Flags, mean: Numbers, expected: Numbers) -> None:
         """Let the ratings that were given into the baseline."""
@@ -81,11 +89,12 @@ def surprises(ratings: Numbers, prior: Usual) -> tuple[Numbers, Numbers]:
         given = ~np.isnan(ratings[:, t])
         rating = np.where(given, ratings[:, t], 0)[:, None]
         spread = own.spread(own.level())
-        mean, expected = own.expected(spread)
+        mean, expected = own.expected(spread, t)
         known = given & (own.ratings > 0)
         surprise[known, t] = ((rating - mean)[:, 0] / expected)[known]
         sureness[known, t] = (spread / expected)[known]
         own.settle(rating, given, mean, expected)
+        own.last[given] = t
     return surprise, sureness
 
 
@@ -104,14 +113,14 @@ def one_element(elements: Numbers, total: Numbers, prior: Prior) -> Numbers:
         given = ~np.isnan(total[:, t])
         apart = np.where(given[:, None], beside_the_others(elements[:, t]), 0)
         spread = beside.spread(whole.level())
-        mean, expected = beside.expected(spread)
+        mean, expected = beside.expected(spread, t)
         known = given & (beside.ratings > 0)
         each = fell((apart - mean) / expected[:, None], (spread / expected)[:, None], DEPTH)
         weight[known, t] = np.log(np.exp(each).mean(axis=1))[known]
         beside.settle(apart, given, mean, expected)
         rating = np.where(given, total[:, t], 0)[:, None]
-        own = whole.expected(whole.spread(whole.level()))
-        whole.settle(rating, given, *own)
+        whole.settle(rating, given, *whole.expected(whole.spread(whole.level()), t))
+        whole.last[given] = t
     return weight
 
 
@@ -180,6 +189,7 @@ class Signals:
 
 
 def _believed(client: Numbers, clinician: Numbers, heard: Flags, later: Flags, excused: Flags) -> Numbers:
+    """The log-odds at which an alarm would be raised: a clinician's answer waits for the client's."""
     belief = np.zeros(len(client))
     said = np.full(client.shape, np.nan)
     for t in range(client.shape[1]):
