@@ -39,7 +39,8 @@ def main() -> None:
         checks.holds("everything starts", False)
         say(str(error))
     except KeyboardInterrupt:
-        sys.exit("stopped")
+        shutil.rmtree(data)
+        sys.exit("stopped; there is nothing to judge")
     say(f"{checks.passed} passed, {checks.failed} failed, in {time.monotonic() - begun:.0f} s")
     if checks.failed:
         show_logs(data)
