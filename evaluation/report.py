@@ -84,7 +84,8 @@ Found within two sessions, of all kinds where nothing else is said, over the wor
 ## One relationship of each kind
 
 As the service sees it: the client's ratings and the band in which four of five were expected, the clinician's, forms
-not given back and sessions missed; shaded from the true onset to the true end, and below each picture what was told.
+not given back (dashes) and sessions missed (triangles); shaded from the true onset to the true end, and below each
+picture what was told, darker lines for more concern, dotted ones for repair.
 
 ![One relationship of each kind]({PICTURES}/trajectories.svg)
 
