@@ -7,10 +7,10 @@ READY := .venv/.ready
 SERVICES := intake sessions alliance notify
 COMPILE := pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header
 
-.PHONY: help setup check unit test smoke demo topics contracts lock clean distclean
+.PHONY: help setup check unit test smoke evaluate evaluate-short demo topics contracts lock clean distclean
 
 help: ## Say what can be made here
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(READY) ## Install everything into .venv; again only when deploy/lock/dev.txt changed
 
@@ -29,6 +29,12 @@ test: setup check ## Everything: checks, all tests on real servers, then the smo
 
 smoke: $(READY) ## Start the whole system, and see that it does what it is for
 	$(BIN)/python -m deploy.smoke
+
+evaluate: $(READY) ## Prove on simulated relationships what is found, and write docs/evaluation.md
+	$(BIN)/python -m evaluation
+
+evaluate-short: $(READY) ## The same on fewer relationships, written nowhere
+	$(BIN)/python -m evaluation --short
 
 demo: $(READY) ## A simulated clinic network to look at, until Ctrl-C
 	$(BIN)/python -m deploy.demo

@@ -38,6 +38,10 @@ def _sustained_slide(_evidence: Evidence, n: Numbers) -> str:
     )
 
 
+def _clinician_drop(_evidence: Evidence, n: Numbers) -> str:
+    return f"The clinician's rating fell to {_score(n, 'rating')}; around {_score(n, 'expected')} is usual here."
+
+
 def _low_level(_evidence: Evidence, n: Numbers) -> str:
     return f"The rolling score has come down to {_score(n, 'level')}."
 
@@ -73,6 +77,7 @@ def _apart(_evidence: Evidence, n: Numbers) -> str:
 _SENTENCES: dict[str, Callable[[Evidence, Numbers], str]] = {
     "sudden_drop": _sudden_drop,
     "sustained_slide": _sustained_slide,
+    "clinician_drop": _clinician_drop,
     "low_level": _low_level,
     "element_drop": _element_drop,
     "told_directly": _told_directly,

@@ -2,15 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import reduce
 from typing import cast
 from uuid import UUID
 
 import structlog
 
 from services.alliance.domain.alliance import Alliance
-from services.alliance.domain.facts import Fact, in_order
-from services.alliance.domain.fold import evolve, fold
+from services.alliance.domain.facts import Fact
+from services.alliance.domain.fold import read_again, read_on
 from services.alliance.domain.news import what_follows
 from services.alliance.domain.policy import Policy
 from services.alliance.metrics import Metrics
@@ -60,16 +59,15 @@ class Hear:
         self._metrics.refolded(len(late))
         return [
             kept[r].followed_by(
-                fold(histories[r], self._policy) if r in histories else self._evolved(kept[r].alliance, new)
+                read_again(histories[r], self._policy)
+                if r in histories
+                else read_on(kept[r].alliance, new, self._policy)
             )
             for r, new in waiting.items()
         ]
 
-    def _evolved(self, alliance: Alliance, new: Sequence[Fact]) -> Alliance:
-        return reduce(lambda before, fact: evolve(before, fact, self._policy), new, alliance)
-
     def _news(self, kept: Kept) -> Sequence[Event]:
-        return list(what_follows(kept.relationship, kept.alliance, kept.version, self._policy))
+        return list(what_follows(kept.relationship, kept.alliance, kept.version, self._policy, kept.repaired))
 
 
 def _log_signs(kept: Mapping[UUID, Kept], changed: Sequence[Kept]) -> None:
@@ -79,11 +77,10 @@ def _log_signs(kept: Mapping[UUID, Kept], changed: Sequence[Kept]) -> None:
 
 
 def _by_relationship(facts: Sequence[Fact]) -> dict[UUID, Sequence[Fact]]:
-    """Each relationship's facts, each once, in the order in which they happened."""
     found: defaultdict[UUID, list[Fact]] = defaultdict(list)
     for fact in facts:
         found[fact.relationship_id].append(fact)
-    return {relationship: in_order(own) for relationship, own in found.items()}
+    return dict(found)
 
 
 def _all_newer(alliance: Alliance, new: Sequence[Fact]) -> bool:

@@ -80,7 +80,7 @@ class RelationshipView(BaseModel):
     @classmethod
     def of(cls, kept: Kept, policy: Policy) -> "RelationshipView":
         alliance = kept.alliance
-        expected = expect(alliance.client, policy) if alliance.client.ratings else None
+        expected = expect(alliance.client, policy.prior.client) if alliance.client.ratings else None
         return cls(
             relationship_id=kept.relationship,
             case_code=alliance.case_code,
@@ -130,7 +130,7 @@ def explain(alliance: Alliance, policy: Policy) -> str:
         return "Not watched: the client's consent is not in force."
     if alliance.client.rolling is None:
         return "No rating by the client yet."
-    expected = expect(alliance.client, policy)
+    expected = expect(alliance.client, policy.prior.client)
     now = f"Now at {alliance.client.rolling:.0f}, usually {expected.low:.0f} to {expected.high:.0f} here."
     if alliance.open is None:
         return f"{now} No signs of rupture."

@@ -9,8 +9,9 @@ from pydantic import TypeAdapter
 from pymongo import ReplaceOne
 from pymongo.errors import BulkWriteError
 
-from services.alliance.domain.alliance import Alliance
+from services.alliance.domain.alliance import Alliance, Episode
 from services.alliance.domain.facts import FACTS, Fact
+from services.alliance.domain.fold import Read
 from shared.events import Severity, by_name
 from shared.events.cloudevents import decode, encode
 from shared.mongo import Document, Mongo, insert_new, other_than_duplicates, unavailable
@@ -27,10 +28,12 @@ class Kept:
     relationship: UUID
     alliance: Alliance = field(default_factory=Alliance)
     version: int = 0
+    repaired: tuple[Episode, ...] = field(default=(), compare=False)
+    """What is told with this version besides, and not kept: the episodes repaired on the way to it."""
 
-    def followed_by(self, alliance: Alliance) -> "Kept":
+    def followed_by(self, read: Read) -> "Kept":
         """The next version; it can only be written where this one is the last."""
-        return Kept(self.relationship, alliance, self.version + 1)
+        return Kept(self.relationship, read.alliance, self.version + 1, read.repaired)
 
 
 class Store(Protocol):

@@ -23,9 +23,12 @@ class Series:
     """Their sum."""
     rolling: float | None = None
     """The exponentially weighted mean, 0 to 100."""
-    slide: float = 0.0
-    """The accumulated surprise (one-sided CUSUM, in spreads)."""
+    scatter: float = 0.0
+    """The sum of the squared distances from their mean."""
     last: float | None = None
+    last_at: datetime | None = None
+    falling: int = 0
+    """How many ratings in a row lay below what was expected."""
     unvaried: int = 0
     """How many ratings in a row were the same as the last."""
 
@@ -37,7 +40,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Apartness:
-    """How an element usually stands to the whole, or one person's rating to the other's."""
+    """How an element usually stands to the others, or one person's rating to the other's."""
 
     count: int = 0
     total: float = 0.0
@@ -45,6 +48,16 @@ class Apartness:
     @property
     def usual(self) -> float:
         return self.total / self.count if self.count else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """How the elements usually stand to each other, and how steadily."""
+
+    elements: dict[Element, Apartness] = field(default_factory=dict)
+    forms: int = 0
+    scatter: float = 0.0
+    """The sum, over forms, of the mean squared distance of the elements from what is usual."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +72,13 @@ class Session:
     clinician: float | None = None
     answered: tuple[str, ...] = ()
     """Who has answered; an answer that comes twice counts once."""
+    lapsed: bool = False
+    """Whether the client's answer did not come in time."""
+
+    @property
+    def heard_of_client(self) -> bool:
+        """Whether it is known what the client says, or that the client says nothing."""
+        return self.lapsed or "client" in self.answered
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +122,18 @@ class Alliance:
     """Whether the client's consent is in force; nothing is scored and nothing looked for without it."""
     sessions: int = 0
     missed: int = 0
+    away: int = 0
+    """Appointments missed or called off late."""
     lapsed: int = 0
     answered: int = 0
     withdrawal: float = 0.0
+    belief: float = 0.0
+    """That there is a rupture, 0 to 1, after the session that happened last."""
+    signs: tuple[Evidence, ...] = ()
+    """Signs of the last sessions that did not make an episode, and will be part of it if one opens."""
     client: Series = Series()
     clinician: Series = Series()
-    elements: dict[Element, Apartness] = field(default_factory=dict)
+    beside: Beside = field(default_factory=Beside)
     levels: dict[Element, float] = field(default_factory=dict)
     """Each element's rolling score, 0 to 100."""
     between: Apartness = Apartness()

@@ -1,15 +1,19 @@
 """What each sign of rupture looks like.
 
 A detector reads one fact against the alliance as it was before, and gives evidence or none: its name, its
-strength (the ratio to its threshold) and the numbers behind it. It says "shows signs of", never more.
+strength and the numbers behind it. It says "shows signs of", never more. The strength is the ratio to what it takes
+to make an episode: of signs that stand alone, to their own threshold; of the others, to the weight that leads from no
+belief in a rupture to one of concern, to which they add up.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from math import hypot, log
 from typing import TypeAlias
 
 from services.alliance.domain.alliance import Alliance, Session
-from services.alliance.domain.model import ALLOWANCE, Expectation
+from services.alliance.domain.belief import BEGINS, FEW, log_odds
+from services.alliance.domain.model import Expectation, expect
 from services.alliance.domain.policy import Policy
 from shared.events import (
     Element,
@@ -35,6 +39,17 @@ class Reading:
     rating: float | None = None
     """0 to 100; none where the fact is no answer, or holds none that can be read."""
     expected: Expectation | None = None
+    whole: float = 0.0
+    """What the rating as a whole weighs (see `belief`)."""
+    few: float | None = None
+    """What the idea weighs that a single element fell."""
+    apart: dict[Element, float] = field(default_factory=dict)
+    """How far each element lies above the others, in points."""
+    expected_apart: dict[Element, Expectation] = field(default_factory=dict)
+
+    def share(self, weight: float) -> float:
+        """The strength of a sign of this weight."""
+        return weight / (log_odds(self.policy.concern) - log_odds(BEGINS))
 
     def evidence(self, detector: str, strength: float, element: Element | None = None, **numbers: float) -> Evidence:
         return Evidence(
@@ -47,31 +62,41 @@ class Reading:
         )
 
 
+SEVERAL = 3  # ratings in a row that make a slide
+UNUSUAL = 3.0  # predictive spreads that a sign has to lie off to stand alone, besides its points
+
 Detector: TypeAlias = Callable[[Reading], Iterator[Evidence]]
 
 
 def sudden_drop(reading: Reading) -> Iterator[Evidence]:
-    """One rating far below what this relationship leads to expect."""
-    rating, expected, policy = reading.rating, reading.expected, reading.policy
-    own = reading.before.client.mean
-    if rating is None or expected is None or own is None:  # the first one has no past
-        return
-    if min(expected.mean, own) - rating < policy.drop_points:  # early on more is expected than was ever given here
-        return
-    strength = -expected.surprise(rating) / policy.drop_surprise
-    if strength >= 1:
-        yield reading.evidence("sudden_drop", strength, rating=rating, expected=expected.mean, low=expected.low)
+    """A rating below what this relationship leads to expect."""
+    if reading.rating is not None and reading.expected is not None and reading.whole > 0:
+        yield reading.evidence(
+            "sudden_drop",
+            reading.share(reading.whole),
+            rating=reading.rating,
+            expected=reading.expected.mean,
+            low=reading.expected.low,
+        )
 
 
 def sustained_slide(reading: Reading) -> Iterator[Evidence]:
-    """Several ratings, none of them alarming, that add up to a fall."""
-    rating, expected = reading.rating, reading.expected
-    if rating is None or expected is None or reading.before.client.ratings < 3:
+    """Several ratings in a row below what was expected; none of them may be alarming."""
+    if reading.rating is None or reading.expected is None or reading.after.client.falling < SEVERAL:
         return
-    falling = -expected.surprise(rating) > ALLOWANCE
-    strength = reading.after.client.slide / reading.policy.slide_surprise
-    if falling and strength >= 1:
-        yield reading.evidence("sustained_slide", strength, rating=rating, expected=expected.mean)
+    carried = log_odds(reading.before.belief) - log_odds(BEGINS)
+    if carried > 0:
+        yield reading.evidence(
+            "sustained_slide", reading.share(carried), rating=reading.rating, expected=reading.expected.mean
+        )
+
+
+def clinician_drop(reading: Reading) -> Iterator[Evidence]:
+    """A clinician's rating below what this relationship leads to expect of it."""
+    if reading.rating is not None and reading.expected is not None and reading.whole > 0:
+        yield reading.evidence(
+            "clinician_drop", reading.share(reading.whole), rating=reading.rating, expected=reading.expected.mean
+        )
 
 
 def low_level(reading: Reading) -> Iterator[Evidence]:
@@ -88,18 +113,23 @@ def low_level(reading: Reading) -> Iterator[Evidence]:
 
 def element_drop(reading: Reading) -> Iterator[Evidence]:
     """One element falls away from the others, against how it usually stands to them."""
-    fact = reading.fact
-    if not isinstance(fact, FeedbackSubmitted) or len(fact.ratings) < 3:
+    falls = {
+        element: reading.before.beside.elements[element].usual - apart
+        for element, apart in reading.apart.items()
+        if element in reading.before.beside.elements and reading.before.beside.elements[element].count >= 2
+    }
+    if not falls or not isinstance(reading.fact, FeedbackSubmitted):
         return
-    for element in sorted(fact.ratings):
-        usual = reading.before.elements.get(element)
-        if usual is None or usual.count < 2:
-            continue
-        fall = usual.usual - beside_the_others(fact, element)
-        strength = fall / reading.policy.element_points
-        if strength >= 1:
-            rating = 10 * fact.ratings[element]
-            yield reading.evidence("element_drop", strength, element, rating=rating, expected=min(100.0, rating + fall))
+    furthest = max(falls, key=falls.__getitem__)
+    weighs = reading.share((reading.few or 0.0) + log(FEW))
+    for element, fall in falls.items():
+        expected_apart = reading.expected_apart[element]
+        unusual = -expected_apart.surprise(reading.apart[element]) / UNUSUAL
+        strength = min(fall / reading.policy.element_points, unusual)
+        if strength >= 1 or (element == furthest and weighs > 0):
+            rating = 10 * reading.fact.ratings[element]
+            expected = min(100.0, rating + fall)
+            yield reading.evidence("element_drop", max(strength, weighs), element, rating=rating, expected=expected)
 
 
 def told_directly(reading: Reading) -> Iterator[Evidence]:
@@ -109,10 +139,8 @@ def told_directly(reading: Reading) -> Iterator[Evidence]:
         return
     told = {"a_little": 1, "yes": 2}[fact.tension]
     talked = {"not": 0, "partly": 1, "yes": 2, None: 1}[fact.talked_about]
-    strength = _TOLD[told, talked]
-    if strength >= 1:
-        by_client = 1 if fact.rater == "client" else 0
-        yield reading.evidence("told_directly", strength, tension=told, talked_about=talked, by_client=by_client)
+    by_client = 1 if fact.rater == "client" else 0
+    yield reading.evidence("told_directly", _TOLD[told, talked], tension=told, talked_about=talked, by_client=by_client)
 
 
 _TOLD = {(2, 0): 1.5, (2, 1): 1.2, (2, 2): 1.0, (1, 0): 1.1, (1, 1): 0.8, (1, 2): 0.5}
@@ -122,7 +150,7 @@ _TOLD = {(2, 0): 1.5, (2, 1): 1.2, (2, 2): 1.0, (1, 0): 1.1, (1, 1): 0.8, (1, 2)
 def withdrawal(reading: Reading) -> Iterator[Evidence]:
     """Sessions missed or called off late, and answers no longer given, beyond what is usual here."""
     strength = reading.after.withdrawal / reading.policy.withdrawal
-    if strength < 1 or reading.after.withdrawal <= reading.before.withdrawal:
+    if reading.after.withdrawal <= reading.before.withdrawal:
         return
     lately = reading.after.recent
     yield reading.evidence(
@@ -142,18 +170,22 @@ def apart(reading: Reading) -> Iterator[Evidence]:
     if session is None or session.client is None or session.clinician is None:
         return
     moved = abs(session.client - session.clinician - reading.before.between.usual)
-    strength = moved / reading.policy.apart_points
+    prior = reading.policy.prior
+    client, clinician = expect(reading.before.client, prior.client), expect(reading.before.clinician, prior.clinician)
+    strength = min(moved / reading.policy.apart_points, moved / (UNUSUAL * hypot(client.spread, clinician.spread)))
     if strength >= 1:
         yield reading.evidence("apart", strength, client=session.client, clinician=session.clinician)
 
 
 CLIENT: tuple[Detector, ...] = (sudden_drop, sustained_slide, low_level, element_drop, told_directly, apart)
 """What is looked for in a client's answer."""
-CLINICIAN: tuple[Detector, ...] = (told_directly, apart)
+CLINICIAN: tuple[Detector, ...] = (clinician_drop, told_directly, apart)
 UNRATED: tuple[Detector, ...] = (told_directly,)
 """What is looked for in an answer whose instrument we do not know."""
 BEHAVIOUR: tuple[Detector, ...] = (withdrawal,)
 """What is looked for in what happens around the ratings."""
+STAND_ALONE = frozenset({"low_level", "element_drop", "told_directly", "withdrawal", "apart"})
+"""Signs that are worth watching from strength 1 on, whatever the belief."""
 
 
 def beside_the_others(fact: FeedbackSubmitted, element: Element) -> float:

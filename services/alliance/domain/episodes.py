@@ -21,28 +21,19 @@ def with_signs(alliance: Alliance, fact: Witnessed, signs: Sequence[Evidence], p
             id=fact.follow("rupture"),
             first_sign_at=fact.occurred_at,
             last_sign_at=fact.occurred_at,
-            severity=severity(signs, policy),
-            evidence=tuple(signs),
+            severity=policy.severity(alliance.belief),
+            evidence=strongest(signs),
         )
         return replace(alliance, open=opened)
-    evidence = _strongest([*episode.evidence, *signs])
     changed = replace(
         episode,
         last_sign_at=fact.occurred_at,
-        severity=max(episode.severity, severity(evidence, policy), key=_WEIGHT.__getitem__),
-        evidence=evidence,
+        severity=max(episode.severity, policy.severity(alliance.belief), key=_WEIGHT.__getitem__),
+        evidence=strongest([*episode.evidence, *signs]),
         changes=episode.changes + 1,
         calm=0,
     )
     return replace(alliance, open=changed)
-
-
-def severity(evidence: Iterable[Evidence], policy: Policy) -> Severity:
-    """How much the evidence matters together: two signs of concern of different kinds are urgent."""
-    found = [(policy.steps[sign.detector].severity(sign.strength), sign.detector) for sign in evidence]
-    if len({detector for step, detector in found if step != "watch"}) > 1:
-        return "urgent"
-    return max((step for step, _ in found), key=_WEIGHT.__getitem__)
 
 
 def calmer(alliance: Alliance, at: datetime, policy: Policy) -> Alliance:
@@ -53,13 +44,20 @@ def calmer(alliance: Alliance, at: datetime, policy: Policy) -> Alliance:
     calm = replace(episode, calm=episode.calm + 1)
     if calm.calm < policy.repair_ratings:
         return replace(alliance, open=calm)
-    return replace(
+    over = replace(
         alliance,
         open=None,
         closed=replace(calm, closed_at=at),
         withdrawal=0.0,
-        client=replace(alliance.client, slide=0.0),
+        signs=(),
+        client=replace(alliance.client, falling=0),
     )
+    return replace(over, belief=0.0) if of_concern(episode) else over
+
+
+def of_concern(episode: Episode | None) -> bool:
+    """Whether it is more than something to watch: only then the baseline waits until it is repaired."""
+    return episode is not None and episode.severity != "watch"
 
 
 def stayed_away_only(episode: Episode) -> bool:
@@ -74,12 +72,13 @@ def unsettled(alliance: Alliance) -> Alliance:
 
 def retract(alliance: Alliance, at: datetime, reason: Literal["ended", "consent_withdrawn"]) -> Alliance:
     """Close the open episode: there is no relationship left to repair, or nobody may look any more."""
+    calm = replace(alliance, belief=0.0, signs=())
     if alliance.open is None:
-        return alliance
-    return replace(alliance, open=None, retracted=Retraction(alliance.open, at, reason))
+        return calm
+    return replace(calm, open=None, retracted=Retraction(alliance.open, at, reason))
 
 
-def _strongest(signs: Iterable[Evidence]) -> tuple[Evidence, ...]:
+def strongest(signs: Iterable[Evidence]) -> tuple[Evidence, ...]:
     """Of each detector and element the strongest sign, the later one where two are alike."""
     kept: dict[tuple[str, Element | None], Evidence] = {}
     for sign in signs:

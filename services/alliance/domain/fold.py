@@ -6,31 +6,20 @@ next (`evolve`) gives the same, to the bit, as reading everything again (`fold`)
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import assert_never
 from uuid import UUID
 
 from services.alliance.domain import episodes
-from services.alliance.domain.alliance import Alliance, Apartness, Episode, Outcome, Retraction, Session
-from services.alliance.domain.detectors import (
-    BEHAVIOUR,
-    CLIENT,
-    CLINICIAN,
-    UNRATED,
-    Detector,
-    Reading,
-    Witnessed,
-    beside_the_others,
-    find,
-)
+from services.alliance.domain.alliance import Alliance, Episode, Retraction
+from services.alliance.domain.answers import answer
+from services.alliance.domain.attendance import attend, silence
 from services.alliance.domain.facts import Fact, as_amended, happened, in_order
-from services.alliance.domain.model import ROLLING_WEIGHT, expect, settle, take
 from services.alliance.domain.policy import Policy
 from shared.events import (
     ClientErased,
     ConsentGiven,
     ConsentWithdrawn,
-    Element,
     FeedbackAmended,
     FeedbackLapsed,
     FeedbackSubmitted,
@@ -41,28 +30,42 @@ from shared.events import (
     SessionCompleted,
     SessionMissed,
 )
-from shared.instruments import INSTRUMENTS
 
-LATEST = 4  # appointments kept whole: enough for the form of the last but one to come in
 AMENDMENTS = 8  # the latest ones that are looked into for what they retracted, so that a refold stays linear
-
-# How much each kind of withdrawal weighs, and how fast it is forgotten: two missed sessions in a row count.
-MISSED, CANCELLED_LATE, SILENT = 1.0, 0.7, 0.6
-FADES = 0.7
-COMES_BACK = 0.5  # of the withdrawal stays when the next session is held
-RELIABLE = 0.6  # of the forms asked for were answered: only then silence says something
 
 
 def fold(facts: Iterable[Fact], policy: Policy) -> Alliance:
     """Read all that is known, in the order in which it happened."""
+    return read_again(facts, policy).alliance
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """An alliance, and what is told besides of the way to it."""
+
+    alliance: Alliance
+    repaired: tuple[Episode, ...] = ()
+    """The episodes that were repaired while reading; the alliance itself remembers only the last one."""
+
+
+def read_again(facts: Iterable[Fact], policy: Policy) -> Read:
+    """Read all that is known from the beginning."""
     ordered = in_order(facts)
     if erased := _erased(ordered):
-        return erased
-    alliance, seen = _read(ordered, policy)
+        return Read(erased)
+    alliance, seen = _through(Alliance(), as_amended(ordered), policy)
+    if ordered:
+        alliance = replace(alliance, last=happened(ordered[-1]))
     retraction = _retracted_by_amendment(ordered, seen, policy)
     if retraction and (alliance.retracted is None or alliance.retracted.at < retraction.at):
         alliance = replace(alliance, retracted=retraction)
-    return alliance
+    return Read(alliance, _repaired(seen))
+
+
+def read_on(alliance: Alliance, newer: Iterable[Fact], policy: Policy) -> Read:
+    """Take in facts that all happened after everything known: the alliance precedes each of them."""
+    after, seen = _through(alliance, in_order(newer), policy)
+    return Read(after, _repaired(seen))
 
 
 def evolve(alliance: Alliance, fact: Fact, policy: Policy) -> Alliance:
@@ -90,19 +93,12 @@ def evolve(alliance: Alliance, fact: Fact, policy: Policy) -> Alliance:
             return episodes.retract(replace(after, watched=False), fact.occurred_at, "consent_withdrawn")
         case RelationshipAimsUpdated() | FeedbackAmended():
             return after  # an amendment is read where its answer was first given (see as_amended)
-        case SessionCompleted():
-            return _held(after, fact, policy)
-        case SessionMissed():
-            return _stayed_away(after, fact, "missed", MISSED, policy)
-        case SessionCancelled():
-            late = fact.by == "client" and fact.notice_hours < policy.late_hours
-            return _stayed_away(
-                after, fact, "cancelled_late" if late else "cancelled", CANCELLED_LATE if late else 0.0, policy
-            )
+        case SessionCompleted() | SessionMissed() | SessionCancelled():
+            return attend(after, fact, policy)
         case FeedbackLapsed():
-            return _silence(after, fact, policy)
+            return silence(after, fact, policy)
         case FeedbackSubmitted():
-            return _answer(after, fact, policy)
+            return answer(after, fact, policy)
         case _:
             assert_never(fact)
 
@@ -116,25 +112,19 @@ def states(facts: Iterable[Fact], policy: Policy) -> Iterator[tuple[Fact, Allian
         before = after
 
 
-def rating_of(fact: FeedbackSubmitted) -> float | None:
-    """The answer as a score from 0 to 100; none when it is the total of an instrument that we do not know."""
-    if fact.ratings:
-        return 10 * sum(fact.ratings.values()) / len(fact.ratings)
-    instrument = INSTRUMENTS.get(fact.instrument.name) if fact.instrument else None
-    if instrument is None or fact.instrument is None or not instrument.holds(fact.instrument.total):
-        return None
-    return instrument.score(fact.instrument.total)
-
-
-def _read(ordered: Sequence[Fact], policy: Policy) -> tuple[Alliance, dict[UUID, Episode]]:
-    """The alliance, and every episode that was open at some time."""
-    alliance = Alliance()
+def _through(alliance: Alliance, ordered: Iterable[Fact], policy: Policy) -> tuple[Alliance, dict[UUID, Episode]]:
+    """The alliance after these facts, and every episode on the way as it was last."""
     seen: dict[UUID, Episode] = {}
-    for fact in as_amended(ordered):
+    for fact in ordered:
         alliance = evolve(alliance, fact, policy)
-        if alliance.open is not None:
-            seen[alliance.open.id] = alliance.open
-    return (replace(alliance, last=happened(ordered[-1])) if ordered else alliance), seen
+        for episode in (alliance.closed, alliance.open):
+            if episode is not None:
+                seen[episode.id] = episode
+    return alliance, seen
+
+
+def _repaired(seen: dict[UUID, Episode]) -> tuple[Episode, ...]:
+    return tuple(episode for episode in seen.values() if episode.closed_at is not None)
 
 
 def _erased(ordered: Sequence[Fact]) -> Alliance | None:
@@ -147,140 +137,8 @@ def _retracted_by_amendment(ordered: Sequence[Fact], seen: dict[UUID, Episode], 
     """The last episode that was there before an amendment and is not any more."""
     amendments = [place for place, fact in enumerate(ordered) if isinstance(fact, FeedbackAmended)]
     for place in reversed(amendments[-AMENDMENTS:]):
-        _, before = _read(ordered[:place], policy)
+        _, before = _through(Alliance(), as_amended(ordered[:place]), policy)
         gone = [episode for episode in before.values() if episode.id not in seen]
         if gone:
             return Retraction(gone[-1], ordered[place].occurred_at, "amended")
     return None
-
-
-def _held(alliance: Alliance, fact: SessionCompleted, policy: Policy) -> Alliance:
-    known = find(alliance.recent, fact.session_id)
-    if known is not None and known.outcome is not None:
-        return alliance  # told before
-    after = replace(
-        _remember(alliance, fact, outcome="held"),
-        sessions=alliance.sessions + 1,
-        withdrawal=alliance.withdrawal * COMES_BACK,
-    )
-    came_back = after.open is not None and episodes.stayed_away_only(after.open)
-    return episodes.calmer(after, fact.occurred_at, policy) if came_back else after
-
-
-def _stayed_away(
-    alliance: Alliance, fact: SessionMissed | SessionCancelled, outcome: Outcome, weight: float, policy: Policy
-) -> Alliance:
-    known = find(alliance.recent, fact.session_id)
-    if known is not None and known.outcome is not None:
-        return alliance
-    after = replace(
-        _remember(alliance, fact, outcome=outcome),
-        missed=alliance.missed + (outcome == "missed"),
-        withdrawal=alliance.withdrawal * FADES + weight if weight else alliance.withdrawal,
-    )
-    return _look(Reading(fact, alliance, after, policy), BEHAVIOUR)
-
-
-def _silence(alliance: Alliance, fact: FeedbackLapsed, policy: Policy) -> Alliance:
-    session = find(alliance.recent, fact.session_id)
-    if fact.rater == "clinician" or not alliance.watched or (session and "client" in session.answered):
-        return alliance
-    asked = alliance.answered + alliance.lapsed
-    reliable = asked >= 3 and alliance.answered >= RELIABLE * asked
-    after = replace(
-        alliance,
-        lapsed=alliance.lapsed + 1,
-        withdrawal=alliance.withdrawal * FADES + SILENT if reliable else alliance.withdrawal,
-    )
-    return _look(Reading(fact, alliance, after, policy), BEHAVIOUR)
-
-
-def _answer(alliance: Alliance, fact: FeedbackSubmitted, policy: Policy) -> Alliance:
-    session = find(alliance.recent, fact.session_id)
-    if not alliance.watched or (session is not None and fact.rater in session.answered):
-        return alliance
-    return _client(alliance, fact, policy) if fact.rater == "client" else _clinician(alliance, fact, policy)
-
-
-def _client(alliance: Alliance, fact: FeedbackSubmitted, policy: Policy) -> Alliance:
-    rating, expected = rating_of(fact), expect(alliance.client, policy)
-    after = replace(_remember(alliance, fact, client=rating), answered=alliance.answered + 1)
-    if rating is None:
-        return _look(Reading(fact, alliance, after, policy), UNRATED)
-    after = replace(after, client=take(alliance.client, rating, expected), levels=_levels(alliance, fact))
-    after = _look(Reading(fact, alliance, after, policy, rating, expected), CLIENT)
-    if after.open is None:
-        return _settled(after, fact, rating, policy)
-    if after.open.last_sign_at == fact.occurred_at or episodes.stayed_away_only(after.open):
-        return after
-    return episodes.calmer(after, fact.occurred_at, policy) if rating >= expected.low else episodes.unsettled(after)
-
-
-def _clinician(alliance: Alliance, fact: FeedbackSubmitted, policy: Policy) -> Alliance:
-    rating, expected = rating_of(fact), expect(alliance.clinician, policy)
-    after = _remember(alliance, fact, clinician=rating)
-    if rating is not None:
-        taken = take(alliance.clinician, rating, expected)
-        after = replace(after, clinician=taken if alliance.open else settle(taken, rating, expected))
-    after = _look(Reading(fact, alliance, after, policy, rating, expected), CLINICIAN)
-    return after if after.open else _with_difference(after, fact)
-
-
-def _settled(alliance: Alliance, fact: FeedbackSubmitted, rating: float, policy: Policy) -> Alliance:
-    """Outside an episode what was said becomes part of what is usual."""
-    expected = expect(alliance.client, policy)
-    elements = dict(alliance.elements)
-    if len(fact.ratings) >= 3:
-        for element in fact.ratings:
-            usual = elements.get(element, Apartness())
-            elements[element] = Apartness(usual.count + 1, usual.total + beside_the_others(fact, element))
-    after = replace(alliance, client=settle(alliance.client, rating, expected), elements=elements)
-    return _with_difference(after, fact)
-
-
-def _with_difference(alliance: Alliance, fact: FeedbackSubmitted) -> Alliance:
-    """Once both have answered about a session, their difference becomes part of what is usual."""
-    session = find(alliance.recent, fact.session_id)
-    if session is None or session.client is None or session.clinician is None:
-        return alliance
-    usual = alliance.between
-    difference = session.client - session.clinician
-    return replace(alliance, between=Apartness(usual.count + 1, usual.total + difference))
-
-
-def _levels(alliance: Alliance, fact: FeedbackSubmitted) -> dict[Element, float]:
-    levels = dict(alliance.levels)
-    for element, rating in fact.ratings.items():
-        before = levels.get(element, 10 * rating)
-        levels[element] = before + ROLLING_WEIGHT * (10 * rating - before)
-    return levels
-
-
-def _look(reading: Reading, detectors: Sequence[Detector]) -> Alliance:
-    """The alliance with the signs that `detectors` find, if it may be watched at all."""
-    if not reading.after.watched or reading.after.ended_at is not None:
-        return reading.after
-    signs = [sign for detector in detectors for sign in detector(reading)]
-    return episodes.with_signs(reading.after, reading.fact, signs, reading.policy) if signs else reading.after
-
-
-def _remember(
-    alliance: Alliance,
-    fact: Witnessed,
-    outcome: Outcome | None = None,
-    client: float | None = None,
-    clinician: float | None = None,
-) -> Alliance:
-    """Keep what became of an appointment, or what was said of it, among the latest."""
-    known = find(alliance.recent, fact.session_id) or Session(fact.session_id, fact.occurred_at)
-    answered = (*known.answered, fact.rater) if isinstance(fact, FeedbackSubmitted) else known.answered
-    session = Session(
-        known.session_id,
-        known.at,
-        outcome or known.outcome,
-        known.client if client is None else client,
-        known.clinician if clinician is None else clinician,
-        answered,
-    )
-    others = tuple(s for s in alliance.recent if s.session_id != fact.session_id)
-    return replace(alliance, recent=(*others, session)[-LATEST:])

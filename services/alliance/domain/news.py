@@ -1,6 +1,6 @@
 """What others are told of an alliance: everything that is so now, so that whoever missed something catches up."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from uuid import UUID, uuid5
 
 from services.alliance.domain.alliance import Alliance, Episode
@@ -18,8 +18,13 @@ from shared.events import (
 )
 
 
-def what_follows(relationship: UUID, alliance: Alliance, version: int, policy: Policy) -> Iterator[Event]:
-    """The episodes first, then the alliance: who has heard both at one version knows all there is at that version."""
+def what_follows(
+    relationship: UUID, alliance: Alliance, version: int, policy: Policy, repaired: Iterable[Episode] = ()
+) -> Iterator[Event]:
+    """The episodes first, then the alliance: who has heard both at one version knows all there is at that version.
+
+    `repaired` are those on the way to the alliance, so that an episode that began and ended within one batch is told.
+    """
     if alliance.last is None:
         return
     if alliance.retracted is not None:
@@ -27,8 +32,7 @@ def what_follows(relationship: UUID, alliance: Alliance, version: int, policy: P
         yield _about(
             RuptureRetracted, gone.episode, relationship, version, policy, occurred_at=gone.at, reason=gone.reason
         )
-    if alliance.closed is not None:
-        closed = alliance.closed
+    for closed in {episode.id: episode for episode in (*repaired, alliance.closed) if episode}.values():
         yield _about(RuptureRepaired, closed, relationship, version, policy, occurred_at=closed.closed_at)
     if alliance.open is not None:
         kind = RuptureChanged if alliance.open.changes else RuptureSuspected
@@ -37,7 +41,7 @@ def what_follows(relationship: UUID, alliance: Alliance, version: int, policy: P
 
 
 def _updated(relationship: UUID, alliance: Alliance, last: Happened, version: int, policy: Policy) -> AllianceUpdated:
-    expected = expect(alliance.client, policy) if alliance.client.ratings else None
+    expected = expect(alliance.client, policy.prior.client) if alliance.client.ratings else None
     return AllianceUpdated(
         id=_id(relationship, "alliance", version),
         occurred_at=last[0],

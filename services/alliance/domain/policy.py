@@ -1,4 +1,4 @@
-"""The thresholds: from when on a sign counts, and how much."""
+"""The thresholds: from when on a sign counts, and how much; and what the clinic's history leads to expect."""
 
 from functools import cached_property
 from hashlib import sha256
@@ -8,62 +8,74 @@ from pydantic import BaseModel, ConfigDict, Field
 from shared.events import Severity
 
 
-class Steps(BaseModel):
-    """From which strength on evidence is of which severity; strength is the ratio to the detector's threshold."""
-
+class _Given(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    concern: float = Field(ge=1)
-    urgent: float = Field(ge=1)
 
-    def severity(self, strength: float) -> Severity:
-        """How much evidence of `strength` matters; from 1 on it is at least worth watching."""
-        if strength >= self.urgent:
-            return "urgent"
-        return "concern" if strength >= self.concern else "watch"
+class Usual(_Given):
+    """One rater's ratings in this clinic, in points of 0 to 100."""
+
+    mean: float
+    varies: float = Field(gt=0)
+    """Between relationships (standard deviation)."""
+    spread: float = Field(gt=0)
+    """Within one, on average."""
+    at_top: float
+    """Within one whose level is 100."""
+    widening: float = Field(ge=0)
+    """Per point below 100."""
 
 
-NEVER = 1e9
+class Habit(_Given):
+    """How often something happens: what a relationship is expected to have seen before it began."""
+
+    happened: float = Field(gt=0)
+    not_happened: float = Field(gt=0)
 
 
-class Policy(BaseModel):
+class Prior(_Given):
+    """What is known of a relationship before its first rating; refitted only on purpose, by `calibrate`.
+
+    Most clients rate near the top, and about three quarters of the variance lies between relationships
+    (Crits-Christoph 2011; Meier and Feeley 2022). The figures are those of the evaluation's ordinal world.
+    """
+
+    version: int = 1
+    client: Usual = Usual(mean=88.5, varies=10.5, spread=6.2, at_top=3.6, widening=0.15)
+    clinician: Usual = Usual(mean=87.5, varies=7.5, spread=6.3, at_top=3.8, widening=0.15)
+    element: Usual = Usual(mean=0.0, varies=3.1, spread=4.8, at_top=3.3, widening=0.075)
+    """How an element lies beside the others."""
+    silence: Habit = Habit(happened=1.0, not_happened=5.0)
+    absence: Habit = Habit(happened=1.0, not_happened=12.0)
+
+
+class Policy(_Given):
     """What counts as a sign of rupture. Scores and their differences are in points of 0 to 100."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    prior: Prior = Prior()
 
-    # What is known before the first rating. Most clients rate near the top, and about three quarters of the
-    # variance lies between relationships (Crits-Christoph 2011; Meier and Feeley 2022).
-    prior_mean: float = 88.0
-    prior_spread: float = 9.0
-
-    drop_surprise: float = 2.6
-    """A sudden drop is a rating this many predictive spreads below what was expected…"""
-    drop_points: float = 8.0
-    """…and at least this many points."""
-    slide_surprise: float = 4.0
-    """A slide is sustained when its accumulated surprise (CUSUM, allowance 0.5) reaches this."""
+    concern: float = Field(0.55, gt=0.05, lt=1)
+    """An episode is of concern from this belief on: one stable relationship in five is, once in sixteen sessions."""
+    urgent: float = Field(0.90, gt=0.05, lt=1)
+    """…and urgent from this one on: one in twenty."""
     low_level: float = 60.0
-    """A rolling score below this is low, however usual it is."""
+    """A rolling score that comes to lie below this is worth watching, however usual it is."""
     element_points: float = 25.0
-    """An element breaks away when it falls this much further than the others did."""
+    """An element is worth watching when it falls this much further than the others did…"""
     apart_points: float = 25.0
-    """Client and clinician are apart when their difference moves this far from their usual one."""
+    """…client and clinician when their difference moves this far from their usual one…"""
     withdrawal: float = 1.5
-    """Missed sessions, late cancellations and silence, weighed, recent ones more (see `withdrawal`)."""
+    """…and missed sessions, late cancellations and silence when, weighed, they add up to this."""
     late_hours: float = 24.0
     """A client who cancels later than this before a session cancels late."""
     repair_ratings: int = 2
     """An episode is repaired after this many ratings in a row within the relationship's own range."""
 
-    steps: dict[str, Steps] = {
-        "sudden_drop": Steps(concern=1.0, urgent=1.6),
-        "sustained_slide": Steps(concern=1.0, urgent=2.5),
-        "low_level": Steps(concern=1.4, urgent=NEVER),
-        "element_drop": Steps(concern=1.6, urgent=NEVER),
-        "told_directly": Steps(concern=1.2, urgent=NEVER),
-        "withdrawal": Steps(concern=1.4, urgent=2.5),
-        "apart": Steps(concern=1.8, urgent=NEVER),
-    }
+    def severity(self, belief: float) -> Severity:
+        """How much a sign matters where there is this belief that there is a rupture."""
+        if belief >= self.urgent:
+            return "urgent"
+        return "concern" if belief >= self.concern else "watch"
 
     @cached_property
     def digest(self) -> str:

@@ -7,8 +7,8 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 
 from services.alliance.domain.alliance import Alliance
+from services.alliance.domain.answers import rating_of
 from services.alliance.domain.facts import Fact
-from services.alliance.domain.fold import rating_of
 from services.alliance.domain.model import expect
 from services.alliance.domain.policy import Policy
 from shared.events import FeedbackLapsed, FeedbackSubmitted, Score, SessionCancelled, SessionMissed
@@ -34,11 +34,12 @@ def point(fact: Fact, before: Alliance, policy: Policy) -> Point | None:
     """What `fact` adds to the picture; none when it adds nothing."""
     match fact:
         case FeedbackSubmitted():
-            series = before.client if fact.rater == "client" else before.clinician
-            expected = expect(series, policy)
+            of_client, prior = fact.rater == "client", policy.prior
+            series, usual = (before.client, prior.client) if of_client else (before.clinician, prior.clinician)
+            expected = expect(series, usual, fact.occurred_at)
             return Point(
                 at=fact.occurred_at,
-                what="client_rating" if fact.rater == "client" else "clinician_rating",
+                what="client_rating" if of_client else "clinician_rating",
                 session_id=fact.session_id,
                 rating=rating_of(fact),
                 low=expected.low,

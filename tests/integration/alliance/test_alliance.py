@@ -66,7 +66,7 @@ async def test_a_rupture_is_told_with_its_reasons(
         await until(lambda: has(client, relationship.relationship, sessions=4, client_ratings=4))
 
         view = (await client.get(f"/relationships/{relationship.relationship}")).json()
-        assert view["open_episode"]["severity"] == "urgent"
+        assert view["open_episode"]["severity"] == "concern"
         assert view["open_episode"]["why"][0] == "The client's rating fell to 20; around 90 is usual here."
         assert "Shows signs of rupture." in view["explanation"]
 

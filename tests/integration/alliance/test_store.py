@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from functools import reduce
 from typing import Literal, cast
 from uuid import uuid4
 
@@ -10,7 +9,7 @@ import pytest
 
 from services.alliance.domain.alliance import Alliance
 from services.alliance.domain.facts import Fact
-from services.alliance.domain.fold import evolve, fold
+from services.alliance.domain.fold import Read, fold
 from services.alliance.domain.policy import DEFAULT
 from services.alliance.store import Kept, MongoStore, Store
 from shared.mongo import Mongo
@@ -52,7 +51,7 @@ async def test_an_alliance_comes_back_as_it_was_kept(store: Store) -> None:
     facts += [told.felt(8, 7, "clinician", tension="yes", talked_about="not"), told.missed(9), told.amended(3, 8)]
     alliance = fold(facts, DEFAULT)
 
-    await store.keep([Kept(told.relationship).followed_by(alliance)])
+    await store.keep([Kept(told.relationship).followed_by(Read(alliance))])
 
     assert (await store.recall([told.relationship]))[told.relationship] == Kept(told.relationship, alliance, 1)
 
@@ -67,9 +66,9 @@ async def test_an_unknown_relationship_is_a_new_one(store: Store) -> None:
 async def test_a_write_over_another_version_is_lost_and_named(store: Store) -> None:
     first, second = Kept(uuid4()), Kept(uuid4())
     alliance = Alliance(sessions=1)
-    await store.keep([first.followed_by(alliance)])
+    await store.keep([first.followed_by(Read(alliance))])
 
-    lost = await store.keep([first.followed_by(Alliance(sessions=7)), second.followed_by(alliance)])
+    lost = await store.keep([first.followed_by(Read(Alliance(sessions=7))), second.followed_by(Read(alliance))])
 
     kept = await store.recall([first.relationship, second.relationship])
     assert lost == {first.relationship}
@@ -80,15 +79,15 @@ async def test_of_many_who_write_at_once_each_gets_a_turn_and_none_is_overwritte
     """Ten writers each add one session to the same relationship until their own is in."""
     told = Told()
 
-    async def add(week: int) -> None:
+    async def add_one() -> None:
         while True:
             kept = (await store.recall([told.relationship]))[told.relationship]
-            grown = reduce(lambda a, _: Alliance(sessions=a.sessions + 1), range(1), kept.alliance)
-            if not await store.keep([kept.followed_by(grown)]):
+            grown = Alliance(sessions=kept.alliance.sessions + 1)
+            if not await store.keep([kept.followed_by(Read(grown))]):
                 return
             await asyncio.sleep(0)
 
-    await asyncio.gather(*(add(week) for week in range(10)))
+    await asyncio.gather(*(add_one() for _ in range(10)))
 
     kept = (await store.recall([told.relationship]))[told.relationship]
     assert (kept.version, kept.alliance.sessions) == (10, 10)
@@ -102,8 +101,7 @@ async def test_a_caseload_lists_who_needs_somebody_first(store: Store) -> None:
     for told, last in ((calm, 9), (torn, 2)):
         facts: list[Fact] = [told.started().model_copy(update=theirs), told.consent(-0.5, given=True)]
         facts += [told.felt(0), told.felt(1), told.felt(2, last)]
-        alliance = reduce(lambda a, fact: evolve(a, fact, DEFAULT), facts, Alliance())
-        kept.append(Kept(told.relationship).followed_by(alliance))
+        kept.append(Kept(told.relationship).followed_by(Read(fold(facts, DEFAULT))))
     await store.keep(kept)
 
     listed = await store.caseload("clinician", start.clinician_id, 10)

@@ -1,6 +1,5 @@
 """What an alliance is, whatever the order in which its facts arrive."""
 
-from functools import reduce
 from uuid import UUID
 
 from hypothesis import given
@@ -8,7 +7,7 @@ from hypothesis import strategies as st
 
 from services.alliance.domain.alliance import Alliance
 from services.alliance.domain.facts import Fact, in_order
-from services.alliance.domain.fold import evolve, fold
+from services.alliance.domain.fold import evolve, fold, read_again, read_on
 from services.alliance.domain.policy import DEFAULT
 from tests.given import Told
 
@@ -79,7 +78,7 @@ def test_taking_in_what_is_newer_is_the_same_as_reading_everything_again(
         batch, arriving = arriving[:size], arriving[size:]
         known += batch
         if all(alliance.precedes(fact) for fact in batch):
-            alliance = reduce(lambda a, fact: evolve(a, fact, DEFAULT), in_order(batch), alliance)
+            alliance = read_on(alliance, batch, DEFAULT).alliance
         else:
             alliance = fold(known, DEFAULT)
 
@@ -99,3 +98,10 @@ def test_one_fact_after_the_other_is_the_same_as_all_at_once(facts: list[Fact]) 
 
 def test_no_facts_give_an_empty_alliance() -> None:
     assert fold([], DEFAULT) == Alliance()
+
+
+def test_an_episode_that_begins_and_ends_within_one_batch_is_told() -> None:
+    ratings = [9, 9, 9, 9, 9, 2, 9, 9, 9, 9, 2, 9, 9]
+    facts = [TOLD.consent(-0.5, given=True), *(TOLD.felt(week, rating) for week, rating in enumerate(ratings))]
+
+    assert len(read_again(facts, DEFAULT).repaired) == 2

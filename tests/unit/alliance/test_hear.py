@@ -13,9 +13,8 @@ from uuid import UUID
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.alliance.domain.alliance import Alliance
-from services.alliance.domain.facts import Fact, in_order
-from services.alliance.domain.fold import evolve, fold
+from services.alliance.domain.facts import Fact
+from services.alliance.domain.fold import fold, read_on
 from services.alliance.domain.news import what_follows
 from services.alliance.domain.policy import DEFAULT
 from services.alliance.hear import Hear
@@ -75,7 +74,7 @@ class NeverRefolds(Hear):
     """Defect: takes a late fact for the newest."""
 
     async def _took_in(self, kept: Mapping[UUID, Kept], waiting: Mapping[UUID, Sequence[Fact]]) -> list[Kept]:
-        return [kept[r].followed_by(_evolved(kept[r].alliance, new)) for r, new in waiting.items()]
+        return [kept[r].followed_by(read_on(kept[r].alliance, new, DEFAULT)) for r, new in waiting.items()]
 
 
 class TellsChangesOnly(Hear):
@@ -84,12 +83,6 @@ class TellsChangesOnly(Hear):
     async def _took_in(self, kept: Mapping[UUID, Kept], waiting: Mapping[UUID, Sequence[Fact]]) -> list[Kept]:
         new = await super()._took_in(kept, waiting)
         return [n for n in new if n.alliance != kept[n.relationship].alliance]
-
-
-def _evolved(alliance: Alliance, new: Sequence[Fact]) -> Alliance:
-    for fact in in_order(new):
-        alliance = evolve(alliance, fact, DEFAULT)
-    return alliance
 
 
 class World:

@@ -2,13 +2,15 @@
 
 import pytest
 
-from services.alliance.domain.policy import DEFAULT
+from services.alliance.domain.detectors import BEHAVIOUR, CLIENT, CLINICIAN
 from shared.events import Evidence
 from shared.wording import sentence
 from tests.given import BEGINNING
 
+DETECTORS = sorted({detector.__name__ for detector in (*CLIENT, *CLINICIAN, *BEHAVIOUR)})
 
-@pytest.mark.parametrize("detector", [*DEFAULT.steps, "dreamt_of"])
+
+@pytest.mark.parametrize("detector", [*DETECTORS, "dreamt_of"])
 def test_every_detector_has_a_sentence_even_without_numbers(detector: str) -> None:
     said = sentence(Evidence(detector=detector, strength=1, occurred_at=BEGINNING))
 
@@ -17,9 +19,9 @@ def test_every_detector_has_a_sentence_even_without_numbers(detector: str) -> No
 
 
 def test_every_known_detector_has_a_sentence_of_its_own() -> None:
-    said = {sentence(Evidence(detector=name, strength=1, occurred_at=BEGINNING)) for name in [*DEFAULT.steps, "newer"]}
+    said = {sentence(Evidence(detector=name, strength=1, occurred_at=BEGINNING)) for name in [*DETECTORS, "newer"]}
 
-    assert len(said) == len(DEFAULT.steps) + 1
+    assert len(said) == len(DETECTORS) + 1
 
 
 def test_absence_is_counted_in_words() -> None:
