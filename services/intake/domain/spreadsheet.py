@@ -90,27 +90,33 @@ def read(content: bytes, zone: tzinfo) -> tuple[list[Row], list[Wrong]]:
     except UnicodeDecodeError as error:
         row = content.count(b"\n", 0, error.start) + HEADER
         return [], [Wrong(row, None, "is not UTF-8; save the file as “CSV UTF-8”")]
-    records = _records(text)
-    names = [cell.strip().lower() for cell in next(records, (HEADER, []))[1]]
-    if wrong := _wrong_in_header(names):
-        return [], wrong
     rows: list[Row] = []
+    wrong: list[Wrong] = []
     try:
-        for number, cells in records:
-            if number - HEADER > MOST_ROWS:
-                wrong.append(Wrong(number, None, f"is one too many: at most {MOST_ROWS} rows; split the file"))
-                break
-            if len(cells) > len(names) and any(cells[len(names) :]):
-                wrong.append(Wrong(number, None, "has more cells than the header has columns"))
-                continue
-            found = _row(number, dict(zip(names, cells, strict=False)), zone)
-            if isinstance(found, Row):
-                rows.append(found)
-            else:
-                wrong += found
+        _read_into(rows, wrong, _records(text), zone)
     except _Unreadable as error:
         wrong.append(Wrong(error.row, None, f"cannot be read as CSV, nor what follows it: {error}"))
     return rows, wrong
+
+
+def _read_into(rows: list[Row], wrong: list[Wrong], records: Iterator[tuple[int, list[str]]], zone: tzinfo) -> None:
+    """Raises _Unreadable; what stands before is read then."""
+    names = [cell.strip().lower() for cell in next(records, (HEADER, []))[1]]
+    wrong += _wrong_in_header(names)
+    if wrong:
+        return
+    for number, cells in records:
+        if number - HEADER > MOST_ROWS:
+            wrong.append(Wrong(number, None, f"is one too many: at most {MOST_ROWS} rows; split the file"))
+            return
+        if len(cells) > len(names) and any(cells[len(names) :]):
+            wrong.append(Wrong(number, None, "has more cells than the header has columns"))
+            continue
+        found = _row(number, dict(zip(names, cells, strict=False)), zone)
+        if isinstance(found, Row):
+            rows.append(found)
+        else:
+            wrong += found
 
 
 class _Unreadable(Exception):

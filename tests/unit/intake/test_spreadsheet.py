@@ -5,7 +5,7 @@ from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from services.intake.domain.spreadsheet import COLUMNS, MOST_ROWS, Row, Wrong, read
@@ -132,6 +132,7 @@ def test_a_row_more_than_may_be_is_named_and_the_rest_not_read() -> None:
     assert wrong(file(*([GOOD] * MOST_ROWS))) == []
 
 
+@example(b'"')
 @given(st.binary(max_size=300) | st.text(max_size=300).map(str.encode))
 def test_whatever_is_sent_gives_rows_or_reasons(content: bytes) -> None:
     found, reasons = read(content, BERLIN)
