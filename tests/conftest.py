@@ -4,9 +4,15 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from deploy.local import kafka, mongod
 from deploy.local.ports import free_ports
+
+# No deadline: machines are noisy, and how long a thing takes is what benchmarks are for.
+settings.register_profile("here", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True)
+settings.load_profile("ci" if "CI" in os.environ else "here")
 
 
 @pytest.fixture(scope="session")
