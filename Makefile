@@ -23,8 +23,9 @@ check: $(READY) ## Lint, format, types, and who may import whom
 unit: $(READY) ## The tests that need no server
 	$(BIN)/pytest tests/unit
 
-test: setup check ## Everything: checks, all tests on real servers, then the smoke test
+test: setup check ## Everything: checks, all tests on real servers, the short evaluation, then the smoke test
 	$(BIN)/pytest
+	@$(MAKE) evaluate-short
 	@$(MAKE) smoke
 
 smoke: $(READY) ## Start the whole system, and see that it does what it is for
