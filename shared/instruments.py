@@ -1,20 +1,27 @@
 """Published questionnaires that a clinic with a licence can send totals of.
 
+Those of the alliance and those of the outcome are kept apart: how somebody fares says little about how the two work
+together, and neither may be taken for the other.
+
 Only their names, ranges and cut-offs are here; their item texts are copyrighted and are not.
 """
 
 from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["alliance", "outcome"]
 
 
 @dataclass(frozen=True)
 class Instrument:
-    """A questionnaire about the working alliance whose total is higher when the alliance is stronger."""
+    """A questionnaire whose total is higher when the alliance is stronger, or the client better off."""
 
     name: str
     lowest: float
     highest: float
     cut_off: float | None = None
-    """Totals below it are usually taken as a reason to talk about the alliance."""
+    """Totals below it are usually taken as a reason to talk about it."""
+    kind: Kind = "alliance"
 
     def score(self, total: float) -> float:
         """The total as a score from 0 to 100."""
@@ -33,5 +40,14 @@ INSTRUMENTS = {
         Instrument("wai-sr", 12, 60),  # Working Alliance Inventory, short revised: twelve items of 1 to 5
         Instrument("wai-12", 12, 84),  # Working Alliance Inventory, short: twelve items of 1 to 7
         Instrument("arm-5", 5, 35),  # Agnew Relationship Measure: five items of 1 to 7
+        Instrument("ors", 0, 40, cut_off=25, kind="outcome"),  # Outcome Rating Scale: four items of 0 to 10
     )
 }
+
+
+def score(kind: Kind, name: str, total: float) -> float | None:
+    """The total as a score from 0 to 100; none when no instrument of this kind has the name, or can have the total."""
+    instrument = INSTRUMENTS.get(name)
+    if instrument is None or instrument.kind != kind or not instrument.holds(total):
+        return None
+    return instrument.score(total)

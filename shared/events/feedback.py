@@ -29,6 +29,8 @@ class Answer(BaseModel):
     """Was there a moment of tension or misunderstanding between the two?"""
     talked_about: TalkedAbout | None = None
     """Was that moment talked about?"""
+    outcome: InstrumentTotal | None = None
+    """How the client fares, by a questionnaire about the outcome; kept apart from how the two work together."""
 
     @model_validator(mode="after")
     def _does_not_contradict_itself(self) -> Self:

@@ -31,6 +31,8 @@ class Series:
     """How many ratings in a row lay below what was expected."""
     unvaried: int = 0
     """How many ratings in a row were the same as the last."""
+    lately: tuple[float, ...] = ()
+    """The latest ratings, the newest last: as many as a trend is read from."""
 
     @property
     def mean(self) -> float | None:
@@ -51,6 +53,22 @@ class Apartness:
 
 
 @dataclass(frozen=True, slots=True)
+class Pairs:
+    """What the two said of the same sessions: how far apart they are lately, and whether they move together."""
+
+    count: int = 0
+    rolling: float = 0.0
+    """The client's rating less the clinician's, exponentially weighted."""
+    client: float = 0.0
+    clinician: float = 0.0
+    """The mean of each, over the sessions that both have rated."""
+    client_scatter: float = 0.0
+    clinician_scatter: float = 0.0
+    together: float = 0.0
+    """The sums of the squared distances from these means, and of their products."""
+
+
+@dataclass(frozen=True, slots=True)
 class Beside:
     """How the elements usually stand to each other, and how steadily."""
 
@@ -66,12 +84,17 @@ class Session:
 
     session_id: UUID
     at: datetime
+    number: int = 0
+    """Which of the held sessions it is, from 1 on; 0 while it is not known to be held."""
     outcome: Outcome | None = None
     """None while only an answer about it is known."""
     client: float | None = None
     clinician: float | None = None
     answered: tuple[str, ...] = ()
     """Who has answered; an answer that comes twice counts once."""
+    told: tuple[str, ...] = ()
+    denied: tuple[str, ...] = ()
+    """Who said that there was a tension, and who that there was none."""
     lapsed: bool = False
     """Whether the client's answer did not come in time."""
 
@@ -126,6 +149,10 @@ class Alliance:
     """Appointments missed or called off late."""
     lapsed: int = 0
     answered: int = 0
+    late: int = 0
+    """Of the answers, those that came after they had lapsed."""
+    heard_since: datetime | None = None
+    """When anybody first said how a session felt."""
     withdrawal: float = 0.0
     belief: float = 0.0
     """That there is a rupture, 0 to 1, after the session that happened last."""
@@ -133,11 +160,14 @@ class Alliance:
     """Signs of the last sessions that did not make an episode, and will be part of it if one opens."""
     client: Series = Series()
     clinician: Series = Series()
+    outcome: Series = Series()
+    """How the client fares: shown, and never part of what is said of the alliance."""
     beside: Beside = field(default_factory=Beside)
     levels: dict[Element, float] = field(default_factory=dict)
     """Each element's rolling score, 0 to 100."""
     between: Apartness = Apartness()
-    """The client's rating less the clinician's."""
+    """The client's rating less the clinician's, outside episodes of concern."""
+    pairs: Pairs = Pairs()
     recent: tuple[Session, ...] = ()
     open: Episode | None = None
     closed: Episode | None = None

@@ -14,11 +14,13 @@ from services.alliance.domain.detectors import (
     find,
 )
 from services.alliance.domain.model import (
-    ROLLING_WEIGHT,
     Expectation,
     expect,
     expect_beside,
     level,
+    note,
+    pair,
+    rolled,
     settle,
     settle_beside,
     take,
@@ -26,7 +28,7 @@ from services.alliance.domain.model import (
 from services.alliance.domain.policy import Policy
 from services.alliance.domain.watching import begun, look, moved, remember
 from shared.events import Element, FeedbackSubmitted
-from shared.instruments import INSTRUMENTS
+from shared.instruments import score
 
 SEVERAL = 3  # elements in one answer, below which none can be said to stand apart from the others
 
@@ -36,26 +38,33 @@ def answer(alliance: Alliance, fact: FeedbackSubmitted, policy: Policy) -> Allia
     session = find(alliance.recent, fact.session_id)
     if not alliance.watched or (session is not None and fact.rater in session.answered):
         return alliance
-    before = begun(alliance, fact)
-    return _client(before, fact, policy) if fact.rater == "client" else _clinician(before, fact, policy)
+    before = replace(begun(alliance, fact), heard_since=alliance.heard_since or fact.occurred_at)
+    of_client = fact.rater == "client"
+    after = _client(before, fact, policy) if of_client else _clinician(before, fact, policy)
+    return _paired(_fares(after, fact) if of_client else after, fact)
 
 
 def rating_of(fact: FeedbackSubmitted) -> float | None:
     """The answer as a score from 0 to 100; none when it is the total of an instrument that we do not know."""
     if fact.ratings:
         return 10 * sum(fact.ratings.values()) / len(fact.ratings)
-    instrument = INSTRUMENTS.get(fact.instrument.name) if fact.instrument else None
-    if instrument is None or fact.instrument is None or not instrument.holds(fact.instrument.total):
+    return score("alliance", fact.instrument.name, fact.instrument.total) if fact.instrument else None
+
+
+def outcome_of(fact: FeedbackSubmitted) -> float | None:
+    """How the client fares by the client's own word, from 0 to 100; none where it was not said, or cannot be read."""
+    if fact.outcome is None or fact.rater != "client":
         return None
-    return instrument.score(fact.instrument.total)
+    return score("outcome", fact.outcome.name, fact.outcome.total)
 
 
 def _client(alliance: Alliance, fact: FeedbackSubmitted, policy: Policy) -> Alliance:
     session = find(alliance.recent, fact.session_id)
     rating, expected = rating_of(fact), expect(alliance.client, policy.prior.client, fact.occurred_at)
-    after = replace(remember(alliance, fact, client=rating), answered=alliance.answered + 1)
+    late = session is not None and session.lapsed
+    after = replace(remember(alliance, fact, client=rating), answered=alliance.answered + 1, late=alliance.late + late)
     after = moved(after, belief.told(fact.tension, fact.talked_about))
-    if session is None or not session.lapsed:
+    if not late:
         asked = alliance.answered + alliance.lapsed
         after = moved(after, belief.missed(False, alliance.lapsed, asked, policy.prior.silence))
     if rating is None:
@@ -124,9 +133,22 @@ def _with_difference(alliance: Alliance, fact: Witnessed) -> Alliance:
     return replace(alliance, between=Apartness(usual.count + 1, usual.total + difference))
 
 
+def _paired(alliance: Alliance, fact: FeedbackSubmitted) -> Alliance:
+    """Once both have answered about a session, episode or not, it tells how far they are apart."""
+    session = find(alliance.recent, fact.session_id)
+    if session is None or session.client is None or session.clinician is None:
+        return alliance
+    return replace(alliance, pairs=pair(alliance.pairs, session.client, session.clinician))
+
+
+def _fares(alliance: Alliance, fact: FeedbackSubmitted) -> Alliance:
+    """How the client fares has a series of its own."""
+    fares = outcome_of(fact)
+    return alliance if fares is None else replace(alliance, outcome=note(alliance.outcome, fares, fact.occurred_at))
+
+
 def _levels(alliance: Alliance, fact: FeedbackSubmitted) -> dict[Element, float]:
     levels = dict(alliance.levels)
     for element, rating in fact.ratings.items():
-        before = levels.get(element, 10 * rating)
-        levels[element] = before + ROLLING_WEIGHT * (10 * rating - before)
+        levels[element] = rolled(levels.get(element), 10 * rating)
     return levels

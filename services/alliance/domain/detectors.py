@@ -52,6 +52,10 @@ class Reading:
         return weight / (log_odds(self.policy.concern) - log_odds(BEGINS))
 
     def evidence(self, detector: str, strength: float, element: Element | None = None, **numbers: float) -> Evidence:
+        """A sign with its numbers; `session` is which of the held sessions it is about, where that is known."""
+        session = find(self.after.recent, self.fact.session_id)
+        if session is not None and session.number:
+            numbers["session"] = session.number
         return Evidence(
             detector=detector,
             strength=round(strength, 3),
@@ -74,9 +78,9 @@ def sudden_drop(reading: Reading) -> Iterator[Evidence]:
         yield reading.evidence(
             "sudden_drop",
             reading.share(reading.whole),
+            None,
             rating=reading.rating,
-            expected=reading.expected.mean,
-            low=reading.expected.low,
+            **_usual(reading.expected),
         )
 
 
@@ -87,7 +91,12 @@ def sustained_slide(reading: Reading) -> Iterator[Evidence]:
     carried = log_odds(reading.before.belief) - log_odds(BEGINS)
     if carried > 0:
         yield reading.evidence(
-            "sustained_slide", reading.share(carried), rating=reading.rating, expected=reading.expected.mean
+            "sustained_slide",
+            reading.share(carried),
+            None,
+            rating=reading.rating,
+            ratings=reading.after.client.falling,
+            **_usual(reading.expected),
         )
 
 
@@ -95,7 +104,7 @@ def clinician_drop(reading: Reading) -> Iterator[Evidence]:
     """A clinician's rating below what this relationship leads to expect of it."""
     if reading.rating is not None and reading.expected is not None and reading.whole > 0:
         yield reading.evidence(
-            "clinician_drop", reading.share(reading.whole), rating=reading.rating, expected=reading.expected.mean
+            "clinician_drop", reading.share(reading.whole), None, rating=reading.rating, **_usual(reading.expected)
         )
 
 
@@ -127,9 +136,29 @@ def element_drop(reading: Reading) -> Iterator[Evidence]:
         unusual = -expected_apart.surprise(reading.apart[element]) / UNUSUAL
         strength = min(fall / reading.policy.element_points, unusual)
         if strength >= 1 or (element == furthest and weighs > 0):
-            rating = 10 * reading.fact.ratings[element]
-            expected = min(100.0, rating + fall)
-            yield reading.evidence("element_drop", max(strength, weighs), element, rating=rating, expected=expected)
+            numbers = _beside_the_rest(reading, reading.fact.ratings, element)
+            yield reading.evidence("element_drop", max(strength, weighs), element, **numbers)
+
+
+def _beside_the_rest(reading: Reading, ratings: dict[Element, float], element: Element) -> dict[str, float]:
+    """The numbers of an element that fell: what is usual of it, and where the rest stayed if it did.
+
+    An element is the whole plus `share` of how far it lies above the others, and so is what is expected of it.
+    """
+    rating, beside = 10 * ratings[element], reading.expected_apart[element]
+    numbers = {"rating": rating}
+    if reading.expected is not None:
+        share = (len(ratings) - 1) / len(ratings)
+        spread = hypot(reading.expected.spread, share * beside.spread)
+        numbers |= _usual(Expectation(reading.expected.mean + share * beside.mean, spread, 1.0))
+        if (rest := rating - reading.apart[element]) >= reading.expected.low:
+            numbers["rest"] = rest
+    return numbers
+
+
+def _usual(expected: Expectation) -> dict[str, float]:
+    """What was expected, and its band, within the scale."""
+    return {"expected": min(100.0, max(0.0, expected.mean)), "low": expected.low, "high": expected.high}
 
 
 def told_directly(reading: Reading) -> Iterator[Evidence]:
@@ -140,7 +169,27 @@ def told_directly(reading: Reading) -> Iterator[Evidence]:
     told = {"a_little": 1, "yes": 2}[fact.tension]
     talked = {"not": 0, "partly": 1, "yes": 2, None: 1}[fact.talked_about]
     by_client = 1 if fact.rater == "client" else 0
-    yield reading.evidence("told_directly", _TOLD[told, talked], tension=told, talked_about=talked, by_client=by_client)
+    yield reading.evidence(
+        "told_directly",
+        _TOLD[told, talked],
+        None,
+        tension=told,
+        talked_about=talked,
+        by_client=by_client,
+        **_what_the_other_said(reading),
+    )
+
+
+def _what_the_other_said(reading: Reading) -> dict[str, float]:
+    """1 where the other told of a tension too, 0 where the other said that there was none."""
+    fact = reading.fact
+    session = find(reading.after.recent, fact.session_id)
+    if session is None or not isinstance(fact, FeedbackSubmitted):
+        return {}
+    other = "clinician" if fact.rater == "client" else "client"
+    if other in session.told:
+        return {"other": 1}
+    return {"other": 0} if other in session.denied else {}
 
 
 _TOLD = {(2, 0): 1.5, (2, 1): 1.2, (2, 2): 1.0, (1, 0): 1.1, (1, 1): 0.8, (1, 2): 0.5}
@@ -174,7 +223,8 @@ def apart(reading: Reading) -> Iterator[Evidence]:
     client, clinician = expect(reading.before.client, prior.client), expect(reading.before.clinician, prior.clinician)
     strength = min(moved / reading.policy.apart_points, moved / (UNUSUAL * hypot(client.spread, clinician.spread)))
     if strength >= 1:
-        yield reading.evidence("apart", strength, client=session.client, clinician=session.clinician)
+        usual = reading.before.between.usual
+        yield reading.evidence("apart", strength, client=session.client, clinician=session.clinician, usual=usual)
 
 
 CLIENT: tuple[Detector, ...] = (sudden_drop, sustained_slide, low_level, element_drop, told_directly, apart)

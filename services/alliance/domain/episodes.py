@@ -79,10 +79,10 @@ def retract(alliance: Alliance, at: datetime, reason: Literal["ended", "consent_
 
 
 def strongest(signs: Iterable[Evidence]) -> tuple[Evidence, ...]:
-    """Of each detector and element the strongest sign, the later one where two are alike."""
-    kept: dict[tuple[str, Element | None], Evidence] = {}
+    """Of each detector, element and teller the strongest sign, the later one where two are alike."""
+    kept: dict[tuple[str, Element | None, float | None], Evidence] = {}
     for sign in signs:
-        kind = (sign.detector, sign.element)
+        kind = (sign.detector, sign.element, sign.numbers.get("by_client"))
         if kind not in kept or sign.strength >= kept[kind].strength:
             kept[kind] = sign
     return tuple(kept.values())

@@ -77,5 +77,5 @@ def as_amended(ordered: Sequence[Fact]) -> list[Fact]:
 
 
 def _corrected(first: FeedbackSubmitted, last: FeedbackAmended) -> FeedbackSubmitted:
-    answer = {"ratings", "instrument", "tension", "talked_about"}
+    answer = {"ratings", "instrument", "tension", "talked_about", "outcome"}
     return first.model_copy(update={name: getattr(last, name) for name in answer})

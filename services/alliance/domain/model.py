@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from math import sqrt
 
-from services.alliance.domain.alliance import Beside, Series
+from services.alliance.domain.alliance import Beside, Pairs, Series
 from services.alliance.domain.policy import Usual
 from shared.events import Element
 
+LATELY = 6  # ratings that a trend is read from: about as long as the slowest slide (Gumz 2012)
 ROLLING_WEIGHT = 0.4  # of the newest rating: half of the rolling score are the last one or two sessions
 OWN = 3.0  # ratings' worth of trust in the clinic's spread before the own one (evaluation: 2 to 4 are alike)
 NARROWEST = 0.35  # of the clinic's usual spread, whatever the level
@@ -69,15 +70,41 @@ def level(series: Series, usual: Usual) -> float:
 
 def take(series: Series, rating: float, expected: Expectation, at: datetime) -> Series:
     """The series with one more rating, its baseline as it was: `settle` moves that."""
-    rolling = rating if series.rolling is None else series.rolling + ROLLING_WEIGHT * (rating - series.rolling)
+    falling = series.falling + 1 if expected.surprise(rating) < -BELOW else 0
+    return replace(note(series, rating, at), falling=falling)
+
+
+def note(series: Series, rating: float, at: datetime) -> Series:
+    """The series with one more rating, of which nothing was expected."""
     return replace(
         series,
         ratings=series.ratings + 1,
-        rolling=rolling,
+        rolling=rolled(series.rolling, rating),
         last=rating,
         last_at=at,
         unvaried=series.unvaried + 1 if series.last == rating else 0,
-        falling=series.falling + 1 if expected.surprise(rating) < -BELOW else 0,
+        lately=(*series.lately, rating)[-LATELY:],
+    )
+
+
+def rolled(before: float | None, now: float) -> float:
+    """The exponentially weighted mean with one more value."""
+    return now if before is None else before + ROLLING_WEIGHT * (now - before)
+
+
+def pair(pairs: Pairs, client: float, clinician: float) -> Pairs:
+    """With what the two said of one more session (Welford's sums, so that no history is needed)."""
+    count = pairs.count + 1
+    of_client, of_clinician = client - pairs.client, clinician - pairs.clinician
+    mean_client, mean_clinician = pairs.client + of_client / count, pairs.clinician + of_clinician / count
+    return Pairs(
+        count=count,
+        rolling=rolled(pairs.rolling if pairs.count else None, client - clinician),
+        client=mean_client,
+        clinician=mean_clinician,
+        client_scatter=pairs.client_scatter + of_client * (client - mean_client),
+        clinician_scatter=pairs.clinician_scatter + of_clinician * (clinician - mean_clinician),
+        together=pairs.together + of_client * (clinician - mean_clinician),
     )
 
 

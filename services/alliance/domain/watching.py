@@ -23,15 +23,13 @@ def remember(
 ) -> Alliance:
     """Keep what became of an appointment, or what was said of it, among the latest."""
     known = find(alliance.recent, fact.session_id) or Session(fact.session_id, fact.occurred_at)
-    answered = (*known.answered, fact.rater) if isinstance(fact, FeedbackSubmitted) else known.answered
-    session = Session(
-        known.session_id,
-        known.at,
-        outcome or known.outcome,
-        known.client if client is None else client,
-        known.clinician if clinician is None else clinician,
-        answered,
-        known.lapsed or lapsed,
+    session = replace(
+        _said(known, fact) if isinstance(fact, FeedbackSubmitted) else known,
+        number=alliance.sessions + 1 if outcome == "held" else known.number,
+        outcome=outcome or known.outcome,
+        client=known.client if client is None else client,
+        clinician=known.clinician if clinician is None else clinician,
+        lapsed=known.lapsed or lapsed,
     )
     others = tuple(s for s in alliance.recent if s.session_id != fact.session_id)
     return replace(alliance, recent=(*others, session)[-LATEST:])
@@ -69,6 +67,16 @@ def look(reading: Reading, detectors: Sequence[Detector]) -> Alliance:
             return episodes.with_signs(replace(after, signs=()), reading.fact, telling, reading.policy)
         return after
     return after if after.open else replace(after, signs=episodes.strongest([*after.signs, *signs]))
+
+
+def _said(session: Session, fact: FeedbackSubmitted) -> Session:
+    """With who has answered, and whether they told of a tension."""
+    told, denied = session.told, session.denied
+    if fact.tension == "none":
+        denied = (*denied, fact.rater)
+    elif fact.tension is not None:
+        told = (*told, fact.rater)
+    return replace(session, answered=(*session.answered, fact.rater), told=told, denied=denied)
 
 
 def _strength(sign: Evidence) -> float:

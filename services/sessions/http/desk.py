@@ -1,6 +1,6 @@
 """What clinic systems tell us, and what they may ask. Every request is safe to send again."""
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 from uuid import UUID
 
 from fastapi import APIRouter, Response
@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from services.sessions.collect import Desk, Link
 from services.sessions.domain.session import By, Cancelled, FeedbackRequest, Session
 from shared.events import Answer, InstrumentTotal, Moment, Rater
-from shared.instruments import INSTRUMENTS
+from shared.instruments import INSTRUMENTS, Kind
 
 
 class Body(BaseModel):
@@ -39,18 +39,27 @@ class Cancellation(Body):
 
 
 class KnownTotal(InstrumentTotal):
-    """The total of an instrument that we know, within its range."""
+    """The total of an instrument about the alliance that we know, within its range."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    KIND: ClassVar[Kind] = "alliance"
+
     @model_validator(mode="after")
     def _lies_in_its_range(self) -> Self:
-        instrument = INSTRUMENTS.get(self.name)
+        known = {name: instrument for name, instrument in INSTRUMENTS.items() if instrument.kind == self.KIND}
+        instrument = known.get(self.name)
         if instrument is None:
-            raise ValueError(f"the instrument is not known here; known are {', '.join(sorted(INSTRUMENTS))}")
+            raise ValueError(f"no instrument about the {self.KIND} of that name; known are {', '.join(sorted(known))}")
         if not instrument.holds(self.total):
             raise ValueError(f"the total of {self.name} lies between {instrument.lowest:g} and {instrument.highest:g}")
         return self
+
+
+class KnownOutcome(KnownTotal):
+    """The total of an instrument about the outcome that we know, within its range."""
+
+    KIND: ClassVar[Kind] = "outcome"
 
 
 class GivenAnswer(Answer):
@@ -59,6 +68,7 @@ class GivenAnswer(Answer):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     instrument: KnownTotal | None = None
+    outcome: KnownOutcome | None = None
     given_at: Moment
 
     def answer(self) -> Answer:
