@@ -2,12 +2,26 @@
 
 import sys
 from ipaddress import ip_address
-from typing import Literal, Self, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from pymongo.errors import PyMongoError
+from pymongo.uri_parser import parse_uri
+
+BootstrapServers = Annotated[str, Field(pattern=r"^[^\s:,]+:\d{1,5}(,[^\s:,]+:\d{1,5})*$")]
+"""Where Kafka is: host:port, several separated by commas."""
 
 UNPROTECTED = "anyone-who-reaches-this-port-can-read-and-write-everything"
+
+
+def _can_be_parsed(uri: str) -> str:
+    try:
+        if not uri.startswith("mongodb+srv://"):  # that one asks the name server, which may be away
+            parse_uri(uri)
+    except (ValueError, PyMongoError) as error:
+        raise ValueError(f"is no MongoDB URI: {error}") from None
+    return uri
 
 
 class ServiceSettings(BaseSettings):
@@ -15,10 +29,10 @@ class ServiceSettings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore")
 
-    kafka_bootstrap_servers: str = Field(min_length=1)
+    kafka_bootstrap_servers: BootstrapServers
     kafka_batch_size: int = Field(default=1000, ge=1, le=10_000)
     """The most messages taken at once."""
-    mongodb_uri: str = Field(pattern=r"^mongodb(\+srv)?://")
+    mongodb_uri: Annotated[str, AfterValidator(_can_be_parsed)]
     mongodb_database: str = Field(min_length=1)
     mongodb_driver: Literal["motor", "pymongo"] = "motor"
     http_host: str = "127.0.0.1"

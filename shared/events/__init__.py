@@ -37,6 +37,7 @@ from shared.events.intake import (
 )
 from shared.events.model import (
     CaseCode,
+    Count,
     Element,
     Event,
     Moment,
@@ -97,6 +98,7 @@ __all__ = [
     "ClinicianUpdated",
     "ConsentGiven",
     "ConsentWithdrawn",
+    "Count",
     "Element",
     "EndReason",
     "Event",

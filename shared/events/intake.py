@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints
 
-from shared.events.model import CaseCode, ClinicianEvent, RelationshipEvent
+from shared.events.model import CaseCode, ClinicianEvent, Count, RelationshipEvent
 from shared.topics import INTAKE, Topic
 
 TimeZone = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_+/-]{1,40}$")]
@@ -58,7 +58,7 @@ class RelationshipStarted(RelationshipEvent):
     client_id: UUID
     case_code: CaseCode
     aims: tuple[Aim, ...] = Field(min_length=1)
-    cadence_days: int = Field(ge=1, le=365)
+    cadence_days: Count = Field(ge=1, le=365)
     """How many days usually lie between two sessions."""
     predecessor_id: UUID | None = None
     """The client's relationship with the clinician before, after a transfer."""

@@ -4,23 +4,32 @@ from datetime import UTC, datetime
 from typing import Annotated, ClassVar, Literal
 from uuid import UUID, uuid5
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from shared.topics import Topic
 
+FIRST_YEAR, LAST_YEAR = 1900, 2200
+"""What lies outside is a mistyped year, and would overflow where times are added."""
+
+
+def _written_as_a_moment(value: object) -> object:
+    """A number is no moment: 20261110 would be read as seconds, and be a day in 1970."""
+    if isinstance(value, datetime) or (isinstance(value, str) and not value.replace(".", "").lstrip("+-").isdecimal()):
+        return value
+    raise ValueError("is no date and time with its zone, such as 2026-01-31T09:00:00+01:00")
+
 
 def _to_the_millisecond(moment: datetime) -> datetime:
-    try:
-        moment = moment.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("lies outside the years 1 to 9999") from None
+    if not FIRST_YEAR < moment.year < LAST_YEAR:
+        raise ValueError(f"lies outside the years {FIRST_YEAR} to {LAST_YEAR}")
+    moment = moment.astimezone(UTC)
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
-Moment = Annotated[AwareDatetime, AfterValidator(_to_the_millisecond)]
+Moment = Annotated[AwareDatetime, BeforeValidator(_written_as_a_moment), AfterValidator(_to_the_millisecond)]
 """A time with its zone, kept in UTC and to the millisecond: as fine as MongoDB keeps it."""
 
-Rating = Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)]
+Rating = Annotated[float, Field(strict=True, ge=0, le=10, allow_inf_nan=False)]
 """How one element felt, from 0 (not at all) to 10 (fully)."""
 
 Score = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
@@ -36,6 +45,9 @@ Element = Literal["trust", "respect", "collaboration", "non_judgment", "guidance
 Rater = Literal["client", "clinician"]
 Tension = Literal["none", "a_little", "yes"]
 TalkedAbout = Literal["not", "partly", "yes"]
+Count = Annotated[int, Field(strict=True)]
+"""A whole number, written as one: true is no 1."""
+
 Severity = Literal["watch", "concern", "urgent"]
 
 

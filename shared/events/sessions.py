@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from shared.events.model import Moment, RelationshipEvent
+from shared.events.model import Count, Moment, RelationshipEvent
 from shared.topics import SESSIONS, Topic
 
 
@@ -22,15 +22,15 @@ class SessionScheduled(SessionEvent):
 
     type: Literal["clinic.session.scheduled.v1"] = "clinic.session.scheduled.v1"
     starts_at: Moment
-    minutes: int = Field(ge=5, le=480)
+    minutes: Count = Field(ge=5, le=480)
 
 
 class SessionCompleted(SessionEvent):
     """The session was held; it occurred when it ended."""
 
     type: Literal["clinic.session.completed.v1"] = "clinic.session.completed.v1"
-    minutes: int = Field(ge=1, le=480)
-    planned_minutes: int = Field(ge=5, le=480)
+    minutes: Count = Field(ge=1, le=480)
+    planned_minutes: Count = Field(ge=5, le=480)
 
 
 class SessionMissed(SessionEvent):

@@ -94,6 +94,17 @@ def answer_with_problems(app: FastAPI) -> None:
             dict(error.headers or {}),
         )
 
+    @app.exception_handler(Exception)
+    async def unforeseen(_request: Request, _error: Exception) -> JSONResponse:
+        return _answer(  # the server logs the error with its place
+            ProblemDetails(
+                type="urn:attune:problem:unforeseen",
+                title="This is our mistake",
+                status=500,
+                detail="Nothing that was answered with 2xx is lost. Please tell whoever operates Attune.",
+            )
+        )
+
     @app.exception_handler(Transient)
     async def unavailable(_request: Request, error: Transient) -> JSONResponse:
         log.warning("could not answer", reason=str(error))

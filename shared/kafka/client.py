@@ -1,13 +1,12 @@
 """A service's connection to Kafka: what it hears, what it tells, and whether both work."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 
 import structlog
 
-from shared.backoff import backoff
+from shared.background import background, every, until_done
 from shared.errors import BrokerUnavailable
 from shared.events import Event
 from shared.kafka.admin import missing
@@ -17,6 +16,9 @@ from shared.kafka.producer import Producer
 from shared.topics import SUBJECTS, Topic, dead_letters
 
 log = structlog.get_logger()
+
+ASK_EVERY = 5.0
+"""Seconds after which readiness knows that Kafka is away, or back."""
 
 
 class Kafka:
@@ -33,7 +35,7 @@ class Kafka:
         self._producer = Producer(servers, f"attune-{service}")
         self._consumer: Consumer | None = None
         self._needs = [topic for topic in SUBJECTS if topic.publisher == service]
-        self._connected = False
+        self._in_touch = False
 
     def hear(self, *topics: Topic, kinds: tuple[type[Event], ...], batch: Batch) -> None:
         """From the start on, give `batch` what is told of `kinds` on `topics`; it must be safe to repeat."""
@@ -57,12 +59,10 @@ class Kafka:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Connected, or trying to be: a service whose broker is away still answers its users."""
-        connecting = asyncio.create_task(self._connect())
         try:
-            yield
+            async with background(self._keep_in_touch()):
+                yield
         finally:
-            connecting.cancel()
-            await asyncio.gather(connecting, return_exceptions=True)
             if self._consumer is not None:
                 await self._consumer.stop()
             await self._producer.stop()
@@ -72,21 +72,19 @@ class Kafka:
         return self._consumer is None or self._consumer.alive()
 
     def ready(self) -> bool:
-        """Whether Kafka was reached, its topics exist, and we are a member of the group."""
-        return self._connected and (self._consumer is None or self._consumer.assigned())
+        """Whether Kafka answers, its topics exist, and we are a member of the group."""
+        return self._in_touch and (self._consumer is None or self._consumer.assigned())
 
-    async def _connect(self) -> None:
-        for wait in backoff():
-            try:
-                await self._try_to_connect()
-            except BrokerUnavailable as error:
-                log.warning("Kafka is not usable yet", reason=str(error))
-                await asyncio.sleep(wait)
-            else:
-                self._connected = True
-                self._metrics.connected.set(1)
-                log.info("connected to Kafka")
-                return
+    async def _keep_in_touch(self) -> None:
+        await until_done("connect to Kafka", self._try_to_connect)
+        log.info("connected to Kafka")
+        await every(ASK_EVERY, "ask whether Kafka answers", self._ask)
+
+    async def _ask(self) -> None:
+        was, self._in_touch = self._in_touch, await self._producer.reaches()
+        self._metrics.connected.set(self._in_touch)
+        if was and not self._in_touch:
+            log.warning("Kafka does not answer")
 
     async def _try_to_connect(self) -> None:
         if absent := await missing(self._servers, self._needs):

@@ -164,11 +164,16 @@ class Consumer:
     async def _take(self, records: Sequence[ConsumerRecord]) -> None:
         started = time.perf_counter()
         events, letters = self._read(records)
-        self._refuse_a_broken_deployment(len(events), letters)
+        in_a_row = 0 if events else self._unreadable_in_a_row + len(letters)
+        if in_a_row > UNREADABLE_IN_A_ROW:
+            raise DeploymentBroken(
+                f"{in_a_row} messages in a row are unreadable, the last at {letters[-1].origin}: {letters[-1].error}"
+            )
         if events:
             await self._until_done(lambda: self._batch(events))
         if letters:
             await self._until_done(lambda: self._set_aside(letters))
+        self._unreadable_in_a_row = in_a_row  # only now: a batch that comes again is counted once
         self._metrics.took(len(records), time.perf_counter() - started)
 
     def _read(self, records: Sequence[ConsumerRecord]) -> tuple[list[Event], list[DeadLetter]]:
@@ -187,14 +192,6 @@ class Consumer:
             except Unreadable as error:
                 letters.append(DeadLetter(record, error))
         return events, letters
-
-    def _refuse_a_broken_deployment(self, readable: int, letters: Sequence[DeadLetter]) -> None:
-        self._unreadable_in_a_row = 0 if readable else self._unreadable_in_a_row + len(letters)
-        if self._unreadable_in_a_row > UNREADABLE_IN_A_ROW:
-            raise DeploymentBroken(
-                f"{self._unreadable_in_a_row} messages in a row are unreadable, "
-                f"the last at {letters[-1].origin}: {letters[-1].error}"
-            )
 
     async def _set_aside(self, letters: Sequence[DeadLetter]) -> None:
         now = self._clock()

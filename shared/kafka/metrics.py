@@ -32,7 +32,7 @@ class KafkaMetrics:
             registry=registry,
         )
         self.connected = Gauge(
-            "attune_kafka_connected", "1 once Kafka has been reached and its topics found.", registry=registry
+            "attune_kafka_connected", "1 while Kafka answers and its topics were found.", registry=registry
         )
 
     def took(self, records: int, seconds: float) -> None:

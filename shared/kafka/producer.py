@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from shared.errors import BrokerUnavailable
 from shared.events import Event
@@ -65,6 +65,10 @@ class Producer:
             await self._producer.stop()
             self._producer = None
 
+    async def reaches(self) -> bool:
+        """Whether a broker answers now."""
+        return self._producer is not None and bool(await self._producer.client.force_metadata_update())
+
     async def tell(self, events: Sequence[Event]) -> None:
         """Publish `events`, in order within a key. Raises BrokerUnavailable; safe to repeat."""
         await self.send([_message(event) for event in events])
@@ -78,6 +82,8 @@ class Producer:
                 await self._producer.send(m.topic, key=m.key, value=m.value, headers=m.headers) for m in messages
             ]
             await asyncio.gather(*acknowledged)
+        except MessageSizeTooLargeError:
+            raise  # waiting does not make it smaller: this is a mistake of ours, and its place must be seen
         except (KafkaError, OSError) as error:
             raise BrokerUnavailable(f"{type(error).__name__}: {error}") from error
 

@@ -10,14 +10,14 @@ from pydantic_settings import BaseSettings
 
 from shared.errors import BrokerUnavailable
 from shared.kafka.admin import missing
-from shared.settings import load
+from shared.settings import BootstrapServers, load
 from shared.topics import ALL
 
 
 class TopicSettings(BaseSettings):
     """How the topics are laid out. The partitions of an existing topic are never changed."""
 
-    kafka_bootstrap_servers: str = Field(min_length=1)
+    kafka_bootstrap_servers: BootstrapServers
     kafka_partitions: int = Field(default=12, ge=1, le=1000)
     """The same for all topics, so that a relationship has the same partition in each; no more members than this."""
     kafka_replication: int = Field(default=1, ge=1, le=9)

@@ -4,22 +4,28 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
+from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from prometheus_client import CollectorRegistry
 
+from deploy.local import kafka
+from deploy.local.ports import free_ports
 from shared.clock import now
 from shared.errors import StoreUnavailable
 from shared.events import Event, SessionCompleted
 from shared.events.cloudevents import encode
 from shared.kafka import Kafka
 from shared.kafka.consumer import UNREADABLE_IN_A_ROW
-from shared.kafka.dead_letters import ERROR, ORIGIN
+from shared.kafka.dead_letters import ERROR, LEFT_OUT, ORIGIN
 from shared.kafka.metrics import KafkaMetrics
 from shared.kafka.producer import Message, Producer
-from shared.topics import Topic, dead_letters
+from shared.kafka.topics import TopicSettings
+from shared.kafka.topics import create as create_topics
+from shared.topics import SESSIONS, Topic, dead_letters
 from tests.given import Told
 from tests.integration.kafka_reader import records
 from tests.running import until
@@ -36,9 +42,9 @@ class Room:
     taken: list[UUID] = field(default_factory=list)
 
     def consumer(self, batch: Callable[[Sequence[Event]], object], batch_size: int = 10) -> Kafka:
-        kafka = Kafka(self.servers, self.group, KafkaMetrics(CollectorRegistry()), now, batch_size)
-        kafka.hear(self.topic, kinds=(SessionCompleted,), batch=batch)  # type: ignore[arg-type]
-        return kafka
+        client = Kafka(self.servers, self.group, KafkaMetrics(CollectorRegistry()), now, batch_size)
+        client.hear(self.topic, kinds=(SessionCompleted,), batch=batch)  # type: ignore[arg-type]
+        return client
 
     async def take(self, events: Sequence[Event]) -> None:
         self.taken += [event.id for event in events]
@@ -131,10 +137,10 @@ async def test_a_cancellation_that_nobody_asked_for_does_not_end_the_consumer(ro
         await room.take(batch)
 
     await room.put(*map(encode, events))
-    kafka = room.consumer(strays_once)
-    async with kafka.running():
+    client = room.consumer(strays_once)
+    async with client.running():
         await until(lambda: room.has_taken(*events))
-        assert kafka.alive()
+        assert client.alive()
 
 
 async def test_the_unreadable_last_of_a_batch_is_set_aside_and_the_rest_is_taken(room: Room) -> None:
@@ -151,12 +157,54 @@ async def test_the_unreadable_last_of_a_batch_is_set_aside_and_the_rest_is_taken
     assert headers[ORIGIN].decode().endswith("/5")
 
 
+async def test_a_message_as_large_as_kafka_takes_holds_nobody_up(room: Room) -> None:
+    """With our headers its letter would be larger than Kafka takes; its bytes stay at the origin."""
+    large = AIOKafkaProducer(bootstrap_servers=room.servers, compression_type="gzip", max_request_size=4_000_000)
+    await large.start()
+    await large.send_and_wait(room.topic.name, b"x" * 3_000_000, key=b"large")
+    await large.send_and_wait(room.topic.name, b"y" * 1_048_400, key=b"nearly as large")
+    await large.stop()
+    events = sessions(1)
+    await room.put(*map(encode, events))
+
+    async with room.consumer(room.take).running():
+        await until(lambda: room.has_taken(*events))
+
+    letters = await records(room.servers, dead_letters(room.group))
+    assert {letter.key: letter.value for letter in letters} == {b"large": None, b"nearly as large": None}
+    for letter in letters:
+        assert "SHA-256" in dict(letter.headers)[LEFT_OUT].decode()
+
+
+async def test_readiness_knows_that_kafka_is_away_and_back(tmp_path: Path) -> None:
+    """Killed, not asked to end; nothing that was told before or after is missed."""
+    with kafka.server(tmp_path, *free_ports(2)) as broker:
+        await create_topics(TopicSettings(kafka_bootstrap_servers=broker.address, kafka_partitions=1))
+        producer = Producer(broker.address, "test")
+        await producer.start()
+        here = Room(broker.address, producer, SESSIONS, "alliance")
+        first, second = sessions(2)
+        client = here.consumer(here.take)
+        async with client.running():
+            await until(lambda: _is_ready(client))
+            await here.put(encode(first))
+            await until(lambda: here.has_taken(first))
+            broker.kill()
+            await until(lambda: _is_not_ready(client))
+            assert client.alive()
+            await asyncio.to_thread(broker.start)
+            await until(lambda: _is_ready(client), within=60)
+            await here.put(encode(second))
+            await until(lambda: here.has_taken(first, second))
+        await producer.stop()
+
+
 async def test_when_nothing_can_be_read_consuming_stops_and_liveness_says_so(room: Room) -> None:
     await room.put(*[b"poison"] * (UNREADABLE_IN_A_ROW + 1))
-    kafka = room.consumer(room.take, batch_size=50)
+    client = room.consumer(room.take, batch_size=50)
 
-    async with kafka.running():
-        await until(lambda: _is_dead(kafka))
+    async with client.running():
+        await until(lambda: _is_dead(client))
 
     letters = await records(room.servers, dead_letters(room.group))
     assert len(letters) <= UNREADABLE_IN_A_ROW
@@ -214,24 +262,28 @@ async def test_without_topics_it_waits_and_takes_part_once_they_are_there(kafka_
     producer = Producer(kafka_servers, "test")
     await producer.start()
     room = Room(kafka_servers, producer, topic, group)
-    kafka = room.consumer(room.take)
-    async with kafka.running():
-        assert kafka.alive()
-        assert not kafka.ready()
+    client = room.consumer(room.take)
+    async with client.running():
+        assert client.alive()
+        assert not client.ready()
         admin = AIOKafkaAdminClient(bootstrap_servers=kafka_servers)
         await admin.start()
         await admin.create_topics([NewTopic(t.name, 1, 1) for t in (topic, dead_letters(group))])
         await admin.close()
-        await until(lambda: _is_ready(kafka))
+        await until(lambda: _is_ready(client))
         (event,) = sessions(1)
         await room.put(encode(event))
         await until(lambda: room.has_taken(event))
     await producer.stop()
 
 
-async def _is_dead(kafka: Kafka) -> bool:
-    return not kafka.alive()
+async def _is_dead(client: Kafka) -> bool:
+    return not client.alive()
 
 
-async def _is_ready(kafka: Kafka) -> bool:
-    return kafka.ready()
+async def _is_not_ready(client: Kafka) -> bool:
+    return not client.ready()
+
+
+async def _is_ready(client: Kafka) -> bool:
+    return client.ready()

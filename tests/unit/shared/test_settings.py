@@ -24,7 +24,10 @@ def test_good_settings_are_read_from_the_environment() -> None:
     ("name", "value"),
     [
         ("KAFKA_BOOTSTRAP_SERVERS", ""),
+        ("KAFKA_BOOTSTRAP_SERVERS", "somewhere"),
         ("MONGODB_URI", "postgres://somewhere"),
+        ("MONGODB_URI", "mongodb://:::"),
+        ("MONGODB_URI", "mongodb://a:b@@x/"),
         ("HTTP_PORT", "ninety"),
         ("KAFKA_BATCH_SIZE", "0"),
     ],
