@@ -10,9 +10,18 @@ from uuid import UUID
 
 import structlog
 
-from services.notify.channels import AddressRefused, Notice, Outlets
+from services.notify.channels import AddressRefused, AnswerLost, Notice, Outlets
 from services.notify.domain.alert import Alert
-from services.notify.domain.routing import Channels, Delivery, change_to_tell, deliveries, is_fresh, wait_after
+from services.notify.domain.routing import (
+    MOST_UNSURE,
+    WAIT_WHEN_UNSURE,
+    Channels,
+    Delivery,
+    change_to_tell,
+    deliveries,
+    is_fresh,
+    wait_after,
+)
 from services.notify.metrics import Metrics, Outcome
 from services.notify.store import Claimed, Deliveries, Store
 from shared.background import background, every, until_done
@@ -20,8 +29,8 @@ from shared.errors import Transient
 
 log = structlog.get_logger()
 
-SEND_SECONDS = 30.0
-"""How long one try may take; far less than the lease."""
+SEND_SECONDS = 240.0
+"""How long one try may take: more than a mail server for all its answers, and far less than the lease."""
 LOOK_EVERY = 5.0
 """Seconds between two looks for what is due again, or was left by a process that died."""
 COUNT_EVERY = 15.0
@@ -32,9 +41,11 @@ FINISH_SECONDS = 10.0
 class Deliver:
     """Delivers messages, a few at once.
 
-    A change is told once per channel. The one exception cannot be avoided by any sender: a process that dies, or
-    cannot reach its database for longer than the lease, between the receiver's acceptance and our note of it, leaves
-    a message that is sent again, under the same Message-ID or webhook-id, so that receivers can drop the copy.
+    A change is told once per channel. Two exceptions cannot be avoided by any sender. A process that ends, or cannot
+    reach its database for longer than the lease, between the receiver's acceptance and our note of it, leaves a
+    message that is sent again. And a receiver whose answer is lost once it had the whole message may have taken it or
+    not: it is sent again an hour later, and three times at most. Every copy goes under the same Message-ID or
+    webhook-id, so that receivers can drop it.
     """
 
     def __init__(
@@ -123,10 +134,13 @@ class Deliver:
         started = time.perf_counter()
         outcome = await self._try(claimed)
         self._metrics.tried(claimed.delivery.channel, outcome, time.perf_counter() - started)
-        now = self._clock()
+        now, unsure = self._clock(), claimed.unsure + (outcome == "unsure")
         match outcome:
             case "retried":
-                note = partial(self._owed.put_off, claimed, now + wait_after(claimed.attempts, self._first_wait))
+                wait = wait_after(claimed.attempts, self._first_wait)
+                note = partial(self._owed.put_off, claimed, now + wait, unsure)
+            case "unsure" if unsure < MOST_UNSURE:
+                note = partial(self._owed.put_off, claimed, now + WAIT_WHEN_UNSURE, unsure)
             case "not_needed":
                 note = partial(self._owed.drop, claimed)
             case _:
@@ -147,6 +161,9 @@ class Deliver:
         except AddressRefused as error:
             log.warning("an address is refused for good", **about, reason=str(error))
             return "refused"
+        except AnswerLost as error:
+            log.warning("nobody knows whether a message arrived", **about, reason=str(error), times=claimed.unsure + 1)
+            return "unsure"
         except Exception as error:
             reason = f"{type(error).__name__}: {error}" if isinstance(error, Transient) else type(error).__name__
             if self._clock() - claimed.owed_since > self._give_up_after:

@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from services.notify.domain.routing import ChannelName
 from shared.events import Severity
 
-Outcome = Literal["sent", "refused", "failed", "retried", "not_needed"]
+Outcome = Literal["sent", "refused", "failed", "retried", "unsure", "not_needed"]
 
 
 class Metrics:
@@ -28,7 +28,8 @@ class Metrics:
         self._deliveries = Counter(
             "attune_notify_deliveries",
             "Messages by what became of them: refused is an address that is wrong for good, failed is given up, "
-            "retried is one try in vain, not_needed is what nobody had to hear of any more.",
+            "retried is one try in vain, unsure is one try whose answer was lost, so that it may have arrived, "
+            "not_needed is what nobody had to hear of any more.",
             ["channel", "outcome"],
             registry=registry,
         )
@@ -36,7 +37,7 @@ class Metrics:
             "attune_notify_delivery_seconds",
             "Time that one try to deliver a message took.",
             ["channel"],
-            buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+            buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 90, 240),
             registry=registry,
         )
         self._waited = Histogram(

@@ -1,6 +1,6 @@
 """The ways to reach a clinician who is not looking at the inbox.
 
-A channel says one of three things: the receiver took it, it may take it later, or it never will.
+A channel says one of four things: the receiver took it, it may take it later, it never will, or nobody knows.
 """
 
 from collections.abc import Mapping
@@ -15,6 +15,10 @@ from shared.events import Severity
 
 class NotDelivered(Transient):
     """The receiver did not take it; it is tried again. Its text holds codes, never an address."""
+
+
+class AnswerLost(Transient):
+    """The receiver has all of it and did not say whether it took it. It is tried again late, and seldom."""
 
 
 class AddressRefused(Permanent):
@@ -37,7 +41,7 @@ class Channel(Protocol):
     """One way to reach somebody."""
 
     async def send(self, notice: Notice, to: Channels) -> None:
-        """Return when the receiver took it. Raises NotDelivered and AddressRefused."""
+        """Return when the receiver took it. Raises NotDelivered, AnswerLost and AddressRefused."""
 
 
 Outlets = Mapping[ChannelName, Channel]

@@ -4,6 +4,7 @@ Whoever may set a clinician's channels decides where we send to, inside the clin
 trusted with that. We follow no redirect and read no answer.
 """
 
+import asyncio
 from collections.abc import Callable
 from datetime import datetime
 
@@ -15,6 +16,8 @@ from services.notify.channels import AddressRefused, NotDelivered, Notice
 from services.notify.domain.routing import Channels
 
 MAY_WORK_LATER = (408, 425, 429)
+TRY_SECONDS = 30.0
+"""How long one try may take, however slowly the receiver answers."""
 
 
 class Webhook:
@@ -36,9 +39,12 @@ class Webhook:
 
     async def _post(self, url: str, body: str, headers: dict[str, str]) -> int:
         try:
-            async with self._client.stream("POST", url, content=body, headers=headers) as answer:
+            async with (
+                asyncio.timeout(TRY_SECONDS),
+                self._client.stream("POST", url, content=body, headers=headers) as answer,
+            ):
                 return answer.status_code
-        except (HTTPError, InvalidURL) as error:
+        except (HTTPError, InvalidURL, TimeoutError) as error:
             raise NotDelivered(type(error).__name__) from None
 
     def _signed(self, notice: Notice, secret: str) -> tuple[str, dict[str, str]]:

@@ -21,6 +21,12 @@ LONGEST_WAIT = timedelta(hours=1)
 """Between two tries: who repairs a mail server in the morning has its mail before noon."""
 
 
+WAIT_WHEN_UNSURE = timedelta(hours=1)
+"""Before a message that may have arrived is sent again: a receiver that is slow now may be quicker then."""
+MOST_UNSURE = 3
+"""As many times may a message have arrived; then it is left at that, for it stands in the inbox as well."""
+
+
 class Webhook(BaseModel):
     """Where a clinic's own system is told, and the secret that shows it that we told it."""
 

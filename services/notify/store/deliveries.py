@@ -16,7 +16,7 @@ from services.notify.domain.routing import Delivery
 from services.notify.metrics import Outcome
 from shared.mongo import Mongo, insert_new, unavailable
 
-LEASE = timedelta(minutes=2)
+LEASE = timedelta(minutes=10)
 """Far longer than a try may take."""
 
 
@@ -27,6 +27,8 @@ class Claimed:
     delivery: Delivery
     attempts: int
     owed_since: datetime
+    unsure: int = 0
+    """How many tries went before whose answer was lost."""
 
 
 class Deliveries:
@@ -57,7 +59,9 @@ class Deliveries:
                 sort=[("next_at", 1)],
                 return_document=ReturnDocument.AFTER,
             )
-        return Claimed(Delivery.model_validate(found), found["attempts"], found["since"]) if found else None
+        if found is None:
+            return None
+        return Claimed(Delivery.model_validate(found), found["attempts"], found["since"], found.get("unsure", 0))
 
     async def settle(self, claimed: Claimed, outcome: Outcome, now: datetime) -> None:
         """It is over; safe to repeat. Whoever lost the lease meanwhile changes nothing."""
@@ -80,12 +84,12 @@ class Deliveries:
                 {"$set": {"next_at": now, "since": now}, "$unset": {"outcome": "", "settled_at": ""}},
             )
 
-    async def put_off(self, claimed: Claimed, until: datetime) -> None:
-        """Try again at `until`; safe to repeat."""
+    async def put_off(self, claimed: Claimed, until: datetime, unsure: int) -> None:
+        """Try again at `until`, after so many tries whose answer was lost; safe to repeat."""
         with unavailable():
             await self._deliveries.update_one(
                 {"_id": claimed.delivery.id, "attempts": claimed.attempts, "next_at": {"$exists": True}},
-                {"$set": {"next_at": until}},
+                {"$set": {"next_at": until, "unsure": unsure}},
             )
 
     async def due(self) -> int:

@@ -15,12 +15,14 @@ from tests.running import until
 
 
 class Mailbox:
-    """What an SMTP server took; it refuses the addresses it is told to."""
+    """What an SMTP server took; it refuses the addresses it is told to, and may look at a message for long."""
 
     def __init__(self) -> None:
         self.taken: list[EmailMessage] = []
         self.refused: dict[str, str] = {}
         self.tries: list[str] = []
+        self.looks_for = 0.0
+        """Seconds from its having a message to its answer."""
 
     def of(self, address: str) -> list[EmailMessage]:
         return [message for message in self.taken if message["To"] == address]
@@ -36,6 +38,7 @@ class Mailbox:
 
     async def handle_DATA(self, _server: object, _session: object, envelope: Any) -> str:  # noqa: N802
         self.taken.append(message_from_bytes(envelope.content, policy=policy.default))
+        await asyncio.sleep(self.looks_for)
         return "250 OK"
 
     @contextmanager

@@ -10,12 +10,13 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from services.notify.alert import Alerting
-from services.notify.channels import AddressRefused, NotDelivered, Notice
-from services.notify.deliver import Deliver
-from services.notify.domain.routing import Channels
+from services.notify.channels import AddressRefused, AnswerLost, NotDelivered, Notice, email
+from services.notify.deliver import SEND_SECONDS, Deliver
+from services.notify.domain.routing import MOST_UNSURE, WAIT_WHEN_UNSURE, Channels
 from services.notify.inbox import Inbox
 from services.notify.metrics import Metrics
 from services.notify.store import ALERTS, Deliveries, Store
+from services.notify.store.deliveries import LEASE
 from shared.errors import BrokerUnavailable, StoreUnavailable
 from shared.events import AlertRaised, Event
 from shared.kafka import Kafka
@@ -88,6 +89,10 @@ class Service:
 
     def raised(self) -> set[tuple[UUID, str]]:
         return {(e.id, e.severity) for e in self.told if isinstance(e, AlertRaised)}
+
+    def counted(self, outcome: str) -> float | None:
+        labels = {"channel": "email", "outcome": outcome}
+        return self.registry.get_sample_value("attune_notify_deliveries_total", labels)
 
     async def statuses(self, clinician: UUID) -> list[tuple[str, str]]:
         return [(a.severity, a.status) for a in (await self.inbox.of(clinician)).alerts]
@@ -355,8 +360,53 @@ async def test_a_message_that_is_never_taken_is_given_up_and_counted(service: Se
     (delivery,) = await service.mongo["deliveries"].find({}).to_list(2)
     assert delivery["outcome"] == "failed"
     assert letterbox.tries == 1
-    labels = {"channel": "email", "outcome": "failed"}
-    assert service.registry.get_sample_value("attune_notify_deliveries_total", labels) == 1
+    assert service.counted("failed") == 1
+
+
+async def test_a_message_that_may_have_arrived_is_sent_again_only_much_later(
+    service: Service, letterbox: Letterbox
+) -> None:
+    s = Strained()
+    letterbox.refusals = [AnswerLost("SMTPReadTimeoutError")]
+    await service.deliver.reach(s.clinician, EMAIL)
+    await service.hear([s.started(), s.suspected(3), s.updated(3, 0)])
+
+    async with service.deliver.running():
+        await until(lambda: _true(service.counted("unsure") == 1))
+        (waiting,) = await service.mongo["deliveries"].find({}).to_list(2)
+        assert waiting["next_at"] > service.clock() + WAIT_WHEN_UNSURE - timedelta(minutes=1)
+        assert (letterbox.sent, letterbox.tries) == ([], 1)
+
+        service.now = waiting["next_at"]
+        await until(service.all_settled)
+
+    assert (len(letterbox.sent), letterbox.tries) == (1, 2)
+
+
+async def test_a_message_that_may_have_arrived_is_sent_a_few_times_at_most(
+    service: Service, letterbox: Letterbox
+) -> None:
+    s = Strained()
+    letterbox.refusals = [NotDelivered("SMTP 451"), *[AnswerLost("SMTPReadTimeoutError")] * 5]
+    await service.deliver.reach(s.clinician, EMAIL)
+    await service.hear([s.started(), s.suspected(3), s.updated(3, 0)])
+
+    async with service.deliver.running():
+        for lost in range(1, MOST_UNSURE + 1):
+            await until(lambda lost=lost: _true(service.counted("unsure") == lost))  # type: ignore[misc]
+            service.now = service.clock() + WAIT_WHEN_UNSURE
+        await until(service.all_settled)
+
+    (delivery,) = await service.mongo["deliveries"].find({}).to_list(2)
+    assert delivery["outcome"] == "unsure"
+    assert letterbox.tries == MOST_UNSURE + 1
+
+
+async def test_a_try_may_take_as_long_as_a_mail_server_and_ends_long_before_its_lease() -> None:
+    answers = 10  # greeting, EHLO, STARTTLS, EHLO, a log-in in three steps, MAIL, RCPT, DATA
+
+    assert answers * email.ANSWER_SECONDS + email.LAST_ANSWER_SECONDS < SEND_SECONDS
+    assert LEASE.total_seconds() > 2 * SEND_SECONDS
 
 
 async def test_a_refused_address_is_tried_once_and_the_next_address_hears_of_it(
