@@ -1,9 +1,10 @@
 """Evidence in words that a tired clinician reads in ten seconds.
 
-About the relationship, never about what the client lacks; "signs of", never "detected".
+About the relationship, never about what the client lacks; "signs of", never "detected". A number that is not known is
+left out, and the sentence still makes sense.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from shared.events import Element, Evidence
 
@@ -17,8 +18,17 @@ ELEMENTS: dict[Element, str] = {
     "commitment": "Commitment",
     "fit": "The way of working",
 }
+MOST = 3  # sentences: more are not read
 
 Numbers = Mapping[str, float]
+
+
+def why(evidence: Iterable[Evidence]) -> list[str]:
+    """At most three sentences, the strongest sign first, and one for what several signs say of the same answer."""
+    said: dict[str, None] = {}
+    for together in _merged(_without_echoes(strongest_first(evidence))):
+        said[_together(together)] = None
+    return list(said)[:MOST]
 
 
 def sentence(evidence: Evidence) -> str:
@@ -27,49 +37,95 @@ def sentence(evidence: Evidence) -> str:
     return say(evidence, evidence.numbers) if say else "Something in how the two work together has changed."
 
 
+def strongest_first(evidence: Iterable[Evidence]) -> list[Evidence]:
+    """The signs in the order in which they are told."""
+    return sorted(evidence, key=lambda sign: sign.strength, reverse=True)
+
+
+_SUBJECTS = {"sudden_drop": "rating", "sustained_slide": "rating", "low_level": "rating"}
+"""Detectors that look at the same number, so that one message is enough."""
+
+
+def _without_echoes(signs: Sequence[Evidence]) -> list[Evidence]:
+    """The signs without a fall of the whole that is nothing but the fall of one element."""
+    explained = {s.session_id for s in signs if s.detector == "element_drop" and "rest" in s.numbers}
+    return [s for s in signs if s.detector != "sudden_drop" or s.session_id is None or s.session_id not in explained]
+
+
+def _merged(signs: Iterable[Evidence]) -> list[list[Evidence]]:
+    """The signs that say the same of one session together, in the order of the first of each."""
+    merged: dict[tuple[object, ...], list[Evidence]] = {}
+    for sign in signs:
+        about = _SUBJECTS.get(sign.detector, sign.detector)
+        merged.setdefault((about, sign.session_id or sign.occurred_at), []).append(sign)
+    return list(merged.values())
+
+
+def _together(signs: Sequence[Evidence]) -> str:
+    """One sentence for signs about the same of one session: a slide says more than the drop that it ends in."""
+    first = signs[0]
+    if first.detector == "element_drop" and len(signs) > 1:
+        return _elements_drop(signs)
+    if first.detector == "told_directly" and len(signs) > 1:
+        return sentence(first.model_copy(update={"numbers": {**first.numbers, "other": 1}}))
+    return sentence(next((sign for sign in signs if sign.detector == "sustained_slide"), first))
+
+
 def _sudden_drop(_evidence: Evidence, n: Numbers) -> str:
-    return f"The client's rating fell to {_score(n, 'rating')}; around {_score(n, 'expected')} is usual here."
+    return f"The client's rating {_fell(n)}."
 
 
 def _sustained_slide(_evidence: Evidence, n: Numbers) -> str:
-    return (
-        f"The client's ratings have been slipping over several sessions, to {_score(n, 'rating')}; "
-        f"around {_score(n, 'expected')} is usual here."
-    )
+    over = f"over {n['ratings']:.0f} answers" if "ratings" in n else "over several sessions"
+    return f"The client's ratings have been slipping {over}, to {_score(n, 'rating')}{_after(n)}{_usually(n)}."
 
 
 def _clinician_drop(_evidence: Evidence, n: Numbers) -> str:
-    return f"The clinician's rating fell to {_score(n, 'rating')}; around {_score(n, 'expected')} is usual here."
+    return f"The clinician's rating {_fell(n)}."
 
 
 def _low_level(_evidence: Evidence, n: Numbers) -> str:
-    return f"The rolling score has come down to {_score(n, 'level')}."
+    low = f"; below {n['threshold']:.0f} is low in any relationship" if "threshold" in n else ""
+    return f"The rolling score has come down to {_score(n, 'level')}{_after(n)}{low}."
 
 
 def _element_drop(evidence: Evidence, n: Numbers) -> str:
     element = ELEMENTS[evidence.element] if evidence.element else "One element"
-    return f"{element} fell to {_score(n, 'rating')} while the rest held; around {_score(n, 'expected')} is usual here."
+    rest = f", while the rest stayed at {n['rest']:.0f}" if "rest" in n else ""
+    return f"{element} {_fell(n)}{rest}."
+
+
+def _elements_drop(signs: Sequence[Evidence]) -> str:
+    """Two or three elements of one answer, in one sentence."""
+    fell = [(ELEMENTS[s.element] if s.element else "One element", _score(s.numbers, "rating")) for s in signs[:MOST]]
+    named = [f"{name if place == 0 else name.lower()} to {rating}" for place, (name, rating) in enumerate(fell)]
+    return f"{', '.join(named[:-1])} and {named[-1]}: these fell furthest{_after(signs[0].numbers)}."
 
 
 def _told_directly(_evidence: Evidence, n: Numbers) -> str:
-    who = "The clinician" if n.get("by_client") == 0 else "The client"
+    teller, other = ("clinician", "client") if n.get("by_client") == 0 else ("client", "clinician")
     how_much = "a little tension" if n.get("tension") == 1 else "tension"
     talked = {0: "it was not talked about", 1: "it was partly talked about", 2: "it was talked about"}
-    return f"{who} told of {how_much} between the two; {talked.get(int(n.get('talked_about', 1)), talked[1])}."
+    if n.get("other") == 1:
+        told = f"Both told of {how_much} between the two{_in(n)}"
+    else:
+        unseen = f", and the {other} of none" if n.get("other") == 0 else ""
+        told = f"The {teller} told of {how_much} between the two{_in(n)}{unseen}"
+    return f"{told}; {talked.get(int(n.get('talked_about', 1)), talked[1])}."
 
 
 def _withdrawal(_evidence: Evidence, n: Numbers) -> str:
-    signs = [
-        _counted(n, "missed", "session missed", "sessions missed"),
-        _counted(n, "cancelled_late", "session called off late", "sessions called off late"),
-        "no answer to the last form" if n.get("silent") else "",
-    ]
-    return f"Lately: {', '.join(filter(None, signs)) or 'less contact than usual'}."
+    away = " and ".join(
+        filter(None, [_counted(n, "missed", "was missed", "were missed"), _late(n, first=not n.get("missed"))])
+    )
+    silent = f"no feedback came for {_the_session(n)}" if n.get("silent") else ""
+    told = "; ".join(filter(None, [f"lately {away}" if away else "", silent])) or "lately less contact than usual"
+    return f"{told[0].upper()}{told[1:]}."
 
 
 def _apart(_evidence: Evidence, n: Numbers) -> str:
     return (
-        f"The two saw the session differently: {_score(n, 'client')} for the client, "
+        f"The two saw {_the_session(n)} differently: {_score(n, 'client')} for the client, "
         f"{_score(n, 'clinician')} for the clinician."
     )
 
@@ -84,12 +140,44 @@ _SENTENCES: dict[str, Callable[[Evidence, Numbers], str]] = {
     "withdrawal": _withdrawal,
     "apart": _apart,
 }
+KINDS = frozenset(_SENTENCES)
+"""The detectors that we have words for."""
+
+
+def _fell(n: Numbers) -> str:
+    """`fell to 52 after session 9 (usually 78 to 90 here)`; a rating within the band has not fallen out of it."""
+    within = "rating" in n and "low" in n and round(n["rating"]) >= round(n["low"])
+    fell = "was at the lower end" if within else "fell"
+    return f"{fell}{', at' if within else ' to'} {_score(n, 'rating')}{_after(n)}{_usually(n)}"
+
+
+def _usually(n: Numbers) -> str:
+    if "low" in n and "high" in n:
+        return f" (usually {n['low']:.0f} to {n['high']:.0f} here)"
+    return f" (usually around {n['expected']:.0f} here)" if "expected" in n else ""
+
+
+def _after(n: Numbers) -> str:
+    return f" after session {n['session']:.0f}" if "session" in n else ""
+
+
+def _in(n: Numbers) -> str:
+    return f" in session {n['session']:.0f}" if "session" in n else ""
+
+
+def _the_session(n: Numbers) -> str:
+    return f"session {n['session']:.0f}" if "session" in n else "the last session"
 
 
 def _score(numbers: Numbers, name: str) -> str:
     return f"{numbers[name]:.0f}" if name in numbers else "an unusual value"
 
 
-def _counted(numbers: Numbers, name: str, one: str, many: str) -> str:
+def _late(n: Numbers, first: bool) -> str:
+    return _counted(n, "cancelled_late", "was called off late", "were called off late", "session" if first else "")
+
+
+def _counted(numbers: Numbers, name: str, one: str, many: str, noun: str = "session") -> str:
     count = int(numbers.get(name, 0))
-    return f"{count} {one if count == 1 else many}" if count else ""
+    counted = f"{count} {noun}{'s' if noun and count != 1 else ''}".strip()
+    return f"{counted} {one if count == 1 else many}" if count else ""

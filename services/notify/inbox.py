@@ -8,12 +8,13 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from services.notify.domain import alert as alerts
-from services.notify.domain import wording
 from services.notify.domain.alert import Alert, Status
 from services.notify.domain.relationship import Relationship
 from services.notify.store import Store
 from shared.errors import Unknown
 from shared.events import CaseCode, Event, Severity
+from shared.openings import CATALOGUE
+from shared.wording import why
 
 MOST = 200
 """The most alerts in one inbox; those left out are settled, and old or mild."""
@@ -33,9 +34,9 @@ class InboxAlert(BaseModel):
     last_sign_at: datetime
     raised_at: datetime
     why: list[str]
-    """One sentence for each sign, the strongest first."""
-    opening: str
-    """How a conversation about it could start."""
+    """At most three sentences, the strongest sign first."""
+    openings: list[str]
+    """One or two ways to begin a conversation about it, out of a reviewed catalogue."""
     next_session_at: datetime | None
     useful: bool | None
     """What the clinician said when resolving it."""
@@ -117,8 +118,8 @@ def _view(alert: Alert, clinician_id: UUID, relationship: Relationship, now: dat
         first_sign_at=alert.said.first_sign_at,
         last_sign_at=alert.said.last_sign_at,
         raised_at=alert.raised_at,
-        why=wording.why(alert.said.evidence),
-        opening=wording.opening(alert.said.evidence),
+        why=why(alert.said.evidence),
+        openings=CATALOGUE.offered(alert.said.evidence),
         next_session_at=relationship.next_session_at(now),
         useful=alert.resolved.useful if alert.resolved and alert.status == "resolved" else None,
         version=alert.said.version,

@@ -5,10 +5,21 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.events.model import Code, Element, Moment, RelationshipEvent, Score, Severity
+from shared.events.model import (
+    Code,
+    Direction,
+    Element,
+    Information,
+    Moment,
+    RelationshipEvent,
+    Score,
+    Severity,
+    Standing,
+)
 from shared.topics import ALLIANCE, Topic
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
 class Evidence(BaseModel):
@@ -53,6 +64,21 @@ class AllianceUpdated(AllianceEvent):
     """The episode that is open; an open alert about any other one has nothing to rest on any more."""
     policy: Code
     """The hash of the thresholds in force."""
+    standing: Standing | None = None
+    since: Moment | None = None
+    """Since when it has stood so."""
+    trend: Direction | None = None
+    """Where the last ratings have been going; none while too little is known."""
+    difference: Number | None = None
+    """The client's rating less the clinician's, exponentially weighted; none before both have rated a session."""
+    attendance: Share | None = None
+    """Of the sessions that the client did not call off in time, those held."""
+    response: Share | None = None
+    """Of the forms that the client was asked for, those answered."""
+    information: Information | None = None
+    """How much the client's ratings can tell."""
+    outcome: Score | None = None
+    """How the client fares, by a questionnaire about the outcome; kept apart from the level."""
 
 
 class RuptureEvent(AllianceEvent):

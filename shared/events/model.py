@@ -49,6 +49,11 @@ Count = Annotated[int, Field(strict=True)]
 """A whole number, written as one: true is no 1."""
 
 Severity = Literal["watch", "concern", "urgent"]
+Standing = Literal["unknown", "unwatched", "calm", "watch", "concern", "urgent", "ended"]
+"""How a relationship stands: not enough known, no consent, no signs, signs of this severity, or over."""
+Direction = Literal["falling", "steady", "rising"]
+Information = Literal["none", "little", "some", "good"]
+"""How much ratings can tell; those that never vary tell little."""
 
 
 class Event(BaseModel):

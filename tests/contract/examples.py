@@ -149,6 +149,7 @@ EXAMPLES: tuple[Event, ...] = (
         ratings=dict.fromkeys(get_args(Element), 8.5),
         tension="a_little",
         talked_about="partly",
+        outcome=InstrumentTotal(name="ors", total=24.5),
     ),
     FeedbackSubmitted(
         id=_id("submitted as a total"),
@@ -177,6 +178,7 @@ EXAMPLES: tuple[Event, ...] = (
         tension="yes",
         talked_about="not",
         amends=_id("submitted"),
+        outcome=InstrumentTotal(name="ors", total=0),
     ),
     FeedbackLapsed(
         id=_id("lapsed"), occurred_at=_at(9), relationship_id=RELATIONSHIP, session_id=SESSION, rater="clinician"
@@ -206,6 +208,14 @@ EXAMPLES: tuple[Event, ...] = (
         ratings=8,
         open_episode_id=EPISODE,
         policy="3f2a",
+        standing="concern",
+        since=_at(9),
+        trend="falling",
+        difference=-12.5,
+        attendance=0.9,
+        response=1,
+        information="good",
+        outcome=61.25,
     ),
     *(
         kind(

@@ -51,7 +51,7 @@ class Reading:
         """The strength of a sign of this weight."""
         return weight / (log_odds(self.policy.concern) - log_odds(BEGINS))
 
-    def evidence(self, detector: str, strength: float, element: Element | None = None, **numbers: float) -> Evidence:
+    def evidence(self, detector: str, strength: float, element: Element | None = None, /, **numbers: float) -> Evidence:
         """A sign with its numbers; `session` is which of the held sessions it is about, where that is known."""
         session = find(self.after.recent, self.fact.session_id)
         if session is not None and session.number:
@@ -78,7 +78,6 @@ def sudden_drop(reading: Reading) -> Iterator[Evidence]:
         yield reading.evidence(
             "sudden_drop",
             reading.share(reading.whole),
-            None,
             rating=reading.rating,
             **_usual(reading.expected),
         )
@@ -93,7 +92,6 @@ def sustained_slide(reading: Reading) -> Iterator[Evidence]:
         yield reading.evidence(
             "sustained_slide",
             reading.share(carried),
-            None,
             rating=reading.rating,
             ratings=reading.after.client.falling,
             **_usual(reading.expected),
@@ -104,7 +102,7 @@ def clinician_drop(reading: Reading) -> Iterator[Evidence]:
     """A clinician's rating below what this relationship leads to expect of it."""
     if reading.rating is not None and reading.expected is not None and reading.whole > 0:
         yield reading.evidence(
-            "clinician_drop", reading.share(reading.whole), None, rating=reading.rating, **_usual(reading.expected)
+            "clinician_drop", reading.share(reading.whole), rating=reading.rating, **_usual(reading.expected)
         )
 
 
@@ -172,7 +170,6 @@ def told_directly(reading: Reading) -> Iterator[Evidence]:
     yield reading.evidence(
         "told_directly",
         _TOLD[told, talked],
-        None,
         tension=told,
         talked_about=talked,
         by_client=by_client,

@@ -5,8 +5,8 @@ from uuid import UUID, uuid5
 
 from services.alliance.domain.alliance import Alliance, Episode
 from services.alliance.domain.facts import Happened
-from services.alliance.domain.model import expect
 from services.alliance.domain.policy import Policy
+from services.alliance.domain.summary import summary
 from shared.events import (
     AllianceUpdated,
     Event,
@@ -41,20 +41,28 @@ def what_follows(
 
 
 def _updated(relationship: UUID, alliance: Alliance, last: Happened, version: int, policy: Policy) -> AllianceUpdated:
-    expected = expect(alliance.client, policy.prior.client) if alliance.client.ratings else None
+    now = summary(alliance, policy)
     return AllianceUpdated(
         id=_id(relationship, "alliance", version),
         occurred_at=last[0],
         relationship_id=relationship,
         version=version,
-        level=_rounded(alliance.client.rolling),
-        low=_rounded(expected.low) if expected else None,
-        high=_rounded(expected.high) if expected else None,
+        level=_rounded(now.level),
+        low=_rounded(now.low),
+        high=_rounded(now.high),
         elements={element: round(level, 1) for element, level in alliance.levels.items()},
         sessions=alliance.sessions,
         ratings=alliance.client.ratings,
         open_episode_id=alliance.open.id if alliance.open else None,
         policy=policy.digest,
+        standing=now.standing,
+        since=now.since,
+        trend=now.trend.direction if now.trend else None,
+        difference=_rounded(now.difference.now) if now.difference else None,
+        attendance=_rounded(now.engagement.attendance, 3),
+        response=_rounded(now.engagement.response, 3),
+        information=now.trust.information,
+        outcome=_rounded(now.outcome.level) if now.outcome else None,
     )
 
 
@@ -81,5 +89,5 @@ def _id(relationship: UUID, what: str, version: int) -> UUID:
     return uuid5(relationship, f"{what}:{version}")
 
 
-def _rounded(score: float | None) -> float | None:
-    return None if score is None else round(score, 1)
+def _rounded(number: float | None, digits: int = 1) -> float | None:
+    return None if number is None else round(number, digits)

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 
 from services.alliance.domain.alliance import Alliance
-from services.alliance.domain.answers import rating_of
+from services.alliance.domain.answers import outcome_of, rating_of
 from services.alliance.domain.facts import Fact
 from services.alliance.domain.model import expect
 from services.alliance.domain.policy import Policy
@@ -28,6 +28,8 @@ class Point(BaseModel):
     low: Score | None = None
     high: Score | None = None
     """Between `low` and `high` the rating was expected, with four chances in five."""
+    outcome: Score | None = None
+    """How the client fares, where that was said with it."""
 
 
 def point(fact: Fact, before: Alliance, policy: Policy) -> Point | None:
@@ -44,6 +46,7 @@ def point(fact: Fact, before: Alliance, policy: Policy) -> Point | None:
                 rating=rating_of(fact),
                 low=expected.low,
                 high=expected.high,
+                outcome=outcome_of(fact),
             )
         case SessionMissed():
             return Point(at=fact.occurred_at, what="missed", session_id=fact.session_id)

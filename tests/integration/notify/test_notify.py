@@ -69,7 +69,7 @@ async def test_a_rupture_stands_in_the_inbox_and_is_told_once_by_each_channel(
 
     assert alert["alert_id"] == str(s.alert())
     assert (alert["case_code"], alert["severity"], alert["status"]) == ("AB-12", "concern", "open")
-    assert alert["why"] == ["The client's rating fell to 54; around 86 is usual here."]
+    assert alert["why"] == ["The client's rating fell to 54 (usually around 86 here)."]
     assert alert["next_session_at"] is not None
     (mail,), ((_, body),) = mailbox.of(email), hook.taken
     text = mail.get_content()

@@ -15,7 +15,7 @@ from services.notify.domain.alert import Alert, acknowledge, follow, hear, resol
 from services.notify.domain.relationship import Fact, Relationship
 from services.notify.domain.routing import Channels, Webhook, change_to_tell, deliveries, is_fresh, wait_after
 from services.notify.settings import Settings
-from shared.events import Evidence, RuptureEvent
+from shared.events import RuptureEvent
 from tests.unit.notify.strained import Strained
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
@@ -125,25 +125,6 @@ def test_a_message_says_where_to_look_and_nothing_about_whom() -> None:
     assert "shows signs of strain" in text
     assert "https://attune.example/inbox/1" in text
     assert "not an emergency message" in text
-
-
-def test_the_strongest_sign_is_said_first_and_none_twice() -> None:
-    drop = Evidence(detector="sudden_drop", strength=1.1, occurred_at=NOW, numbers={"rating": 54, "expected": 86})
-    told = Evidence(detector="told_directly", strength=2, occurred_at=NOW, numbers={"tension": 2, "talked_about": 0})
-    newer = Evidence(detector="a_detector_of_tomorrow", strength=1, occurred_at=NOW)
-
-    why = wording.why([newer, drop, told, drop])
-
-    assert [("tension" in why[0]), ("54" in why[1]), len(why)] == [True, True, 3]
-    assert why[2]
-    assert "detected" not in " ".join(why)
-
-
-@pytest.mark.parametrize("detector", [*wording.OPENINGS, "element_drop", "a_detector_of_tomorrow"])
-def test_every_alert_has_a_way_to_begin(detector: str) -> None:
-    sign = Evidence(detector=detector, strength=1, occurred_at=NOW, element="trust" if "element" in detector else None)
-
-    assert wording.opening([sign])
 
 
 def test_a_password_is_never_sent_in_the_clear() -> None:

@@ -1,0 +1,93 @@
+"""Ways to begin a conversation about the signs: a reviewed catalogue, `openings.toml`, and which of it fits."""
+
+import tomllib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Literal, Self, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from shared.events import Element, Evidence, Rater
+from shared.wording import KINDS, strongest_first
+
+MOST = 2  # offered at a time: one to take, and one to choose instead
+
+_ANY = "any"
+
+
+class Opening(BaseModel):
+    """Something that a clinician can say as it stands."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: str
+    element: Element | None = None
+    teller: Rater | None = None
+    says: str = Field(min_length=20, max_length=160)
+    source: str = Field(min_length=10)
+
+    @model_validator(mode="after")
+    def _can_be_offered(self) -> Self:
+        if self.kind not in KINDS | {_ANY}:
+            raise ValueError(f"no sign is called {self.kind}; there are {', '.join(sorted(KINDS))} and {_ANY}")
+        if (self.element is not None) != (self.kind == "element_drop"):
+            raise ValueError("an element goes with the kind element_drop, and with no other")
+        if (self.teller is not None) != (self.kind == "told_directly"):
+            raise ValueError("a teller goes with the kind told_directly, and with no other")
+        return self
+
+    @property
+    def fits(self) -> tuple[str, Element | None, Rater | None]:
+        """The signs that it is for."""
+        return self.kind, self.element, self.teller
+
+
+class Catalogue(BaseModel):
+    """Every opening, with at least one for each sign."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: Literal[1]
+    opening: tuple[Opening, ...]
+
+    @model_validator(mode="after")
+    def _leaves_no_sign_out(self) -> Self:
+        if missing := set(_signs()) - {opening.fits for opening in self.opening}:
+            raise ValueError(f"there is no opening for {sorted(missing, key=str)}")
+        if twice := [says for says, times in Counter(o.says for o in self.opening).items() if times > 1]:
+            raise ValueError(f"is there twice: {twice}")
+        return self
+
+    def offered(self, evidence: Iterable[Evidence]) -> list[str]:
+        """One or two ways to begin: for the strongest sign first, then for another kind of sign if there is one."""
+        kinds = list(dict.fromkeys(_fits(sign) for sign in strongest_first(evidence)))
+        fitting = [[o.says for o in self.opening if o.fits == kind] for kind in [*kinds, (_ANY, None, None)]]
+        ranked = sorted(((place, says) for each in fitting for place, says in enumerate(each)), key=lambda r: r[0])
+        known = [says for _, says in ranked if says not in fitting[-1]] or fitting[-1]
+        return known[:MOST]
+
+
+def load(path: Path) -> Catalogue:
+    """The catalogue in a file. Raises ValueError with what is wrong in it."""
+    return Catalogue.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+
+
+def _signs() -> Iterator[tuple[str, Element | None, Rater | None]]:
+    for kind in (*KINDS - {"element_drop", "told_directly"}, _ANY):
+        yield kind, None, None
+    for element in get_args(Element):
+        yield "element_drop", element, None
+    for teller in get_args(Rater):
+        yield "told_directly", None, teller
+
+
+def _fits(sign: Evidence) -> tuple[str, Element | None, Rater | None]:
+    """What an opening has to be for, to fit this sign."""
+    if sign.detector == "told_directly":
+        return sign.detector, None, "clinician" if sign.numbers.get("by_client") == 0 else "client"
+    return sign.detector, sign.element, None
+
+
+CATALOGUE = load(Path(__file__).with_name("openings.toml"))
+"""The one that comes with the program."""

@@ -1,0 +1,88 @@
+"""Ways to begin: a reviewed catalogue in which every sign has something that fits it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from shared.events import Evidence
+from shared.openings import CATALOGUE, Catalogue, load
+from tests.given import BEGINNING, ELEMENTS
+
+FILE = CATALOGUE.model_dump()
+
+
+def sign(detector: str, strength: float = 1, **more: Any) -> Evidence:
+    return Evidence(detector=detector, strength=strength, occurred_at=BEGINNING, **more)
+
+
+@pytest.mark.parametrize("element", ELEMENTS)
+def test_every_element_has_an_opening_of_its_own(element: str) -> None:
+    others = {e: CATALOGUE.offered([sign("element_drop", element=e)]) for e in ELEMENTS if e != element}
+
+    assert CATALOGUE.offered([sign("element_drop", element=element)]) not in others.values()
+
+
+def test_withdrawal_and_confrontation_need_different_ones() -> None:
+    away = CATALOGUE.offered([sign("withdrawal")])
+    told = CATALOGUE.offered([sign("told_directly", numbers={"by_client": 1})])
+
+    assert (len(away), len(told)) == (2, 2)
+    assert not set(away) & set(told)
+
+
+def test_what_the_clinician_noticed_is_not_put_into_the_mouth_of_the_client() -> None:
+    by_client, by_clinician = ([sign("told_directly", numbers={"by_client": who})] for who in (1, 0))
+
+    assert not set(CATALOGUE.offered(by_client)) & set(CATALOGUE.offered(by_clinician))
+
+
+def test_the_strongest_sign_comes_first_and_another_kind_second() -> None:
+    offered = CATALOGUE.offered([sign("withdrawal", 1), sign("sudden_drop", 2)])
+
+    assert offered == [CATALOGUE.offered([sign("sudden_drop")])[0], CATALOGUE.offered([sign("withdrawal")])[0]]
+
+
+def test_a_sign_newer_than_the_catalogue_gets_an_open_question() -> None:
+    assert len(CATALOGUE.offered([sign("dreamt_of")])) == 2
+    assert (
+        CATALOGUE.offered([sign("dreamt_of"), sign("withdrawal", 0.5)])[0] == CATALOGUE.offered([sign("withdrawal")])[0]
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"kind": "dreamt_of"}, "no sign is called dreamt_of"),
+        ({"kind": "withdrawal", "element": "trust"}, "an element goes with"),
+        ({"kind": "element_drop"}, "an element goes with"),
+        ({"kind": "told_directly"}, "a teller goes with"),
+        ({"says": "Well?"}, "at least 20 characters"),
+        ({"says": "So " * 60}, "at most 160 characters"),
+        ({"source": ""}, "at least 10 characters"),
+        ({"say": "a misspelt field"}, "not permitted"),
+        ({}, "is there twice"),
+    ],
+)
+def test_a_wrong_opening_is_refused_with_what_is_wrong(change: dict[str, Any], complaint: str) -> None:
+    openings = [*FILE["opening"], {**FILE["opening"][-1], **change}]
+
+    with pytest.raises(ValidationError, match=complaint):
+        Catalogue.model_validate({"version": 1, "opening": openings})
+
+
+@pytest.mark.parametrize("missing", sorted({(o.kind, o.element, o.teller) for o in CATALOGUE.opening}, key=str))
+def test_no_sign_may_be_left_without_one(missing: tuple[str, str | None, str | None]) -> None:
+    left = [o for o in CATALOGUE.opening if o.fits != missing]
+
+    with pytest.raises(ValidationError, match="there is no opening for"):
+        Catalogue(version=1, opening=tuple(left))
+
+
+def test_a_file_that_is_no_toml_is_refused_with_the_line(tmp_path: Path) -> None:
+    file = tmp_path / "openings.toml"
+    file.write_text("version = 1\n[[opening]\n")
+
+    with pytest.raises(ValueError, match="line 2"):
+        load(file)
