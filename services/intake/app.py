@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime
 
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
@@ -29,7 +28,7 @@ def create_app(settings: Settings) -> FastAPI:
     kafka = Kafka(settings.kafka_bootstrap_servers, "intake", KafkaMetrics(registry), now, settings.kafka_batch_size)
     outbox = Outbox(kafka, [mongo[CLINICIANS], mongo[RELATIONSHIPS]], registry, now)
     store = Store(mongo, outbox, now)
-    desk = Desk(store, IntakeMetrics(registry), _to_the_millisecond)
+    desk = Desk(store, IntakeMetrics(registry), now)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -41,8 +40,3 @@ def create_app(settings: Settings) -> FastAPI:
     answer_health(app, alive=kafka.alive, ready={"mongodb": mongo.answers, "kafka": kafka.ready}, registry=registry)
     app.include_router(routes(desk))
     return app
-
-
-def _to_the_millisecond() -> datetime:
-    moment = now()
-    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)

@@ -6,13 +6,14 @@ from uuid import UUID
 from zoneinfo import available_timezones
 
 from fastapi import APIRouter, Query, Request
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
+from pydantic import AfterValidator, BaseModel, StringConstraints
 
 from services.intake.domain.caseload import Agreement, Aims, CadenceDays, Consent, OwnEndReason, Relationship
 from services.intake.domain.people import Clinic
 from services.intake.domain.spreadsheet import Wrong as WrongCell
 from services.intake.enrol import Desk, FileRefused
 from shared.events import CaseCode, EndReason, Moment, TimeZone
+from shared.http.body import Body
 from shared.http.problems import Problem, ProblemDetails, Wrong
 
 MOST_SHOWN = 100
@@ -35,12 +36,6 @@ def _is_real(zone: str) -> str:
 RealTimeZone = Annotated[TimeZone, AfterValidator(_is_real)]
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 Contact = Annotated[str, StringConstraints(pattern=r"^[^@\s]{1,64}@[^@\s]+\.[^@\s.]+$", max_length=254)]
-
-
-class Body(BaseModel):
-    """A request's body; a field that we do not know is refused, for it is likely a misspelt one."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class ClinicBody(Body):

@@ -1,0 +1,1 @@
+"""Who works with whom, and what each request makes of it; pure."""

@@ -6,7 +6,6 @@ Ids follow from the relationship's own id.
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Annotated, Literal
 from uuid import UUID, uuid5
 
@@ -26,9 +25,7 @@ from shared.events import (
     RelationshipEnded,
     RelationshipStarted,
 )
-
-CLOCKS_APART = timedelta(minutes=5)
-"""How far a sender's clock may be ahead of ours before what it reports counts as not having happened yet."""
+from shared.moments import refuse_the_future
 
 
 def _each_once(aims: tuple[Aim, ...]) -> tuple[Aim, ...]:
@@ -114,7 +111,7 @@ def begin(
     """Begin a relationship."""
     if before is not None:
         return _as_it_began(before, start), ()
-    _refuse_the_future("started_at", start.started_at, now)
+    refuse_the_future("started_at", start.started_at, now)
     if client.clinic_id != start.clinic_id:
         raise Refused("client-of-another-clinic", f"Client {client.client_id} belongs to another clinic.")
     _refuse_elsewhere(clinician, start.clinic_id)
@@ -146,7 +143,7 @@ def agree(relationship: Relationship, agreement: Agreement, now: Moment) -> Deci
     if agreement in relationship.agreements:
         return relationship, ()
     _refuse_after_the_end(relationship)
-    _refuse_the_future("agreed_at", agreement.agreed_at, now)
+    refuse_the_future("agreed_at", agreement.agreed_at, now)
     last = relationship.agreements[-1]
     if agreement.agreed_at <= last.agreed_at:
         raise Refused(
@@ -165,7 +162,7 @@ def agree(relationship: Relationship, agreement: Agreement, now: Moment) -> Deci
 
 def hear_client(relationship: Relationship, word: Consent, now: Moment) -> Decided:
     """Note that the client agrees to be asked about the sessions, or no longer does."""
-    _refuse_the_future("at", word.at, now)
+    refuse_the_future("at", word.at, now)
     _refuse_before_the_start(relationship, word.at)
     if word in relationship.consents or _was_so(relationship, word):
         return relationship, ()
@@ -183,7 +180,7 @@ def end(relationship: Relationship, ending: End, now: Moment) -> Decided:
     if relationship.end == ending:
         return relationship, ()
     _refuse_after_the_end(relationship)
-    _refuse_the_future("at", ending.at, now)
+    refuse_the_future("at", ending.at, now)
     _refuse_before_the_start(relationship, ending.at)
     ended = RelationshipEnded(
         id=relationship.told("ended"),
@@ -278,10 +275,3 @@ def _refuse_before_the_start(relationship: Relationship, at: Moment) -> None:
     started_at = relationship.start.started_at
     if at < started_at:
         raise Refused("before-the-start", f"at lies before the relationship's start, {started_at.isoformat()}.")
-
-
-def _refuse_the_future(field: str, moment: Moment, now: Moment) -> None:
-    if moment > now + CLOCKS_APART:
-        raise Refused(
-            "in-the-future", f"{field} lies in the future: it is {moment.isoformat()}, and now is {now.isoformat()}."
-        )

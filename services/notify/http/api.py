@@ -9,7 +9,7 @@ from uuid import UUID
 import structlog
 from fastapi import APIRouter
 from fastapi.sse import EventSourceResponse
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, HttpUrl, SecretStr
+from pydantic import AfterValidator, BaseModel, Field, HttpUrl, SecretStr
 
 from services.notify.deliver import Deliver
 from services.notify.domain.routing import Channels, Webhook
@@ -17,6 +17,7 @@ from services.notify.inbox import Inbox, InboxAlert, InboxView
 from services.notify.live import Live
 from services.notify.settings import ADDRESS
 from shared.errors import Transient
+from shared.http.body import Body
 
 log = structlog.get_logger()
 
@@ -33,12 +34,6 @@ def _signs_well(secret: SecretStr) -> SecretStr:
 
 Address = Annotated[str, Field(max_length=254, pattern=ADDRESS)]
 """An e-mail address; plain characters only, so that nothing else can be slipped into a header."""
-
-
-class Body(BaseModel):
-    """A request's body; a field that we do not know is refused, for it is likely a misspelt one."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class WebhookBody(Body):
