@@ -127,6 +127,7 @@ def _at_sessions(known: Known) -> Iterator[Wrong]:
 
     yield put("an unknown relationship", 404, "unknown-relationship", relationship_id=str(NOBODY))
     yield put("a relationship that ended", 409, "relationship-ended", relationship_id=str(known.ended.id))
+    yield put("a session before the start", 409, "before-the-start", starts_at="2001-01-05T09:00:00Z")
     yield put("a session without a zone", 422, "/body/starts_at", starts_at="2026-01-05T09:00:00")
     yield Wrong("a body too large", 413, "", "PUT", "sessions", new, {"json": {"minutes": TOO_LARGE}})
     yield put("a session of no length", 422, "/body/minutes", minutes=0)

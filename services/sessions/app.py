@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
@@ -39,7 +39,7 @@ def create_app(settings: Settings) -> FastAPI:
         SessionMetrics(registry),
         window=timedelta(hours=settings.feedback_window_hours),
         grace=timedelta(seconds=settings.lapse_grace_seconds),
-        clock=_to_the_millisecond,
+        clock=now,
         draw_token=_draw_token,
     )
     messages.subscribe(kafka, store)
@@ -52,18 +52,10 @@ def create_app(settings: Settings) -> FastAPI:
             yield
         await mongo.close()
 
-    async def kafka_ready() -> bool:
-        return kafka.ready()
-
     app = application("Attune sessions", __doc__ or "", settings.http_body_limit, lifespan)
-    answer_health(app, alive=kafka.alive, ready={"mongodb": mongo.answers, "kafka": kafka_ready}, registry=registry)
+    answer_health(app, alive=kafka.alive, ready={"mongodb": mongo.answers, "kafka": kafka.ready}, registry=registry)
     app.include_router(routes(desk, settings.public_url, settings.crisis_text))
     return app
-
-
-def _to_the_millisecond() -> datetime:
-    moment = now()
-    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
 def _draw_token() -> str:

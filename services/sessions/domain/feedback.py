@@ -7,16 +7,10 @@ from datetime import timedelta
 from uuid import UUID
 
 from services.sessions.domain.relationship import Relationship
-from services.sessions.domain.session import (
-    CLOCKS_APART,
-    Completed,
-    Decided,
-    FeedbackRequest,
-    Session,
-    refuse_the_future,
-)
+from services.sessions.domain.session import Completed, Decided, FeedbackRequest, Session
 from shared.errors import Refused, Unknown
 from shared.events import Answer, Event, FeedbackAmended, FeedbackLapsed, FeedbackSubmitted, Moment, Rater
+from shared.moments import CLOCKS_APART, refuse_the_future
 
 
 def take(

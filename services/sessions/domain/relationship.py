@@ -19,6 +19,7 @@ from shared.events import (
     RelationshipEnded,
     RelationshipStarted,
 )
+from shared.moments import CLOCKS_APART
 
 
 class Relationship(BaseModel):
@@ -35,6 +36,15 @@ class Relationship(BaseModel):
     """Whether the client agrees to be asked; nobody is asked before that is known."""
     consent_at: Moment | None = None
     erased_at: Moment | None = None
+
+    def refuse_before_its_start(self, moment: Moment) -> None:
+        """Raises Refused for what lies before the start of the relationship by more than clocks are apart."""
+        if self.started_at is not None and moment < self.started_at - CLOCKS_APART:
+            raise Refused(
+                "before-the-start",
+                f"Relationship {self.relationship_id} started at {self.started_at.isoformat()}, and the session lies "
+                "before that. If the client came from another clinician, use the relationship that went before.",
+            )
 
     def refuse_after_its_end(self, moment: Moment) -> None:
         """Raises Refused for what lies after the end of the relationship."""

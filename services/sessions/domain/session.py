@@ -25,9 +25,8 @@ from shared.events import (
     SessionMissed,
     SessionScheduled,
 )
+from shared.moments import CLOCKS_APART, refuse_the_future
 
-CLOCKS_APART = timedelta(minutes=5)
-"""How far a sender's clock may be ahead of ours before what it reports counts as not having happened yet."""
 PLANNED_AHEAD = timedelta(days=730)
 """Nobody makes an appointment for later than this; it is a mistyped year."""
 LINK_LASTS = timedelta(hours=24)
@@ -158,6 +157,7 @@ def schedule(
             raise already(before, "cannot be moved any more; give the new appointment an id of its own")
     if starts_at > now + PLANNED_AHEAD:
         raise Refused("too-far-ahead", "starts_at lies more than two years ahead; is the year right?")
+    relationship.refuse_before_its_start(starts_at)
     relationship.refuse_after_its_end(starts_at)
     scheduled_at = min(now, starts_at)  # an appointment entered afterwards was made before it began, at the latest
     if before is None:
@@ -274,14 +274,6 @@ def already(session: Session, so: str = "so it cannot have ended otherwise") -> 
     if isinstance(session.outcome, Cancelled):
         detail += f" It was called off by the {session.outcome.by} at {session.outcome.cancelled_at.isoformat()}."
     return Refused(f"session-already-{what}", detail)
-
-
-def refuse_the_future(field: str, moment: Moment, now: Moment) -> None:
-    """Raises Refused for what is said to have happened and cannot have."""
-    if moment > now + CLOCKS_APART:
-        raise Refused(
-            "in-the-future", f"{field} lies in the future: it is {moment.isoformat()}, and now is {now.isoformat()}."
-        )
 
 
 def _refuse_before_it_began(session: Session, now: Moment) -> None:

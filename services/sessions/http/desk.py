@@ -9,13 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from services.sessions.collect import Desk, Link
 from services.sessions.domain.session import By, Cancelled, FeedbackRequest, Session
 from shared.events import Answer, InstrumentTotal, Moment, Rater
+from shared.http.body import Body
 from shared.instruments import INSTRUMENTS, Kind
-
-
-class Body(BaseModel):
-    """A request's body; a field that we do not know is refused, for it is likely a misspelt one."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Appointment(Body):

@@ -183,6 +183,7 @@ async def test_what_has_not_happened_yet_cannot_be_reported(clinic: Clinic) -> N
         assert problem(answer) == (409, "in-the-future")
     assert problem(await clinic.answer(held.session, "client", ago(2), **GOOD)) == (409, "before-the-session")
     assert problem(await clinic.schedule(uuid4(), ago(-24 * 800))) == (409, "too-far-ahead")
+    assert problem(await clinic.schedule(uuid4(), ago(24 * 304))) == (409, "before-the-start")
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from shared.events import (
     SessionMissed,
     SessionScheduled,
 )
+from shared.moments import CLOCKS_APART
 from tests.unit.sessions.given import ELEVEN, HELD, LINKS, TEN, WINDOW, held, planned, relationship
 
 DAY = timedelta(days=1)
@@ -67,6 +68,26 @@ def test_no_appointment_lies_after_the_end_of_the_relationship() -> None:
     with pytest.raises(Refused, match="ended at") as refused:
         schedule(None, uuid4(), us, TEN + timedelta(seconds=1), 50, TEN)
     assert refused.value.kind == "relationship-ended"
+
+
+def test_no_appointment_lies_before_the_start_of_the_relationship() -> None:
+    us = relationship()
+    assert us.started_at is not None
+
+    assert schedule(None, uuid4(), us, us.started_at - CLOCKS_APART, 50, TEN)
+    with pytest.raises(Refused, match="started at") as refused:
+        schedule(None, uuid4(), us, us.started_at - CLOCKS_APART - timedelta(seconds=1), 50, TEN)
+    assert refused.value.kind == "before-the-start"
+    with pytest.raises(Refused, match="started at"):
+        schedule(planned(us), planned(us).session_id, us, us.started_at - DAY, 50, TEN)
+
+
+def test_an_appointment_that_was_taken_before_is_taken_again() -> None:
+    us = relationship()
+    before = planned(us)
+    later = us.model_copy(update={"started_at": TEN + DAY})
+
+    assert schedule(before, before.session_id, later, TEN, 50, TEN) == (before, ())
 
 
 def test_a_session_stays_with_its_relationship() -> None:
