@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID
 
 from services.alliance.domain.facts import Fact
+from services.alliance.domain.judgements import Judgement
 from services.alliance.store import Kept
 
 
@@ -13,6 +14,7 @@ class AllianceStore:
     def __init__(self) -> None:
         self.facts: dict[UUID, Fact] = {}
         self.kept: dict[UUID, Kept] = {}
+        self.judged: dict[UUID, Judgement] = {}
 
     async def remember(self, facts: Sequence[Fact]) -> None:
         for fact in facts:
@@ -32,10 +34,28 @@ class AllianceStore:
     async def forget(self, erasures: Mapping[UUID, UUID]) -> None:
         kept = erasures.values()
         self.facts = {i: f for i, f in self.facts.items() if f.relationship_id not in erasures or i in kept}
+        self.judged = {i: j for i, j in self.judged.items() if j.relationship not in erasures}
 
     async def caseload(self, by: str, whose: UUID, most: int) -> list[Kept]:
         attribute = {"clinic": "clinic_id", "clinician": "clinician_id"}[by]
         return [kept for kept in self.kept.values() if getattr(kept.alliance, attribute) == whose][:most]
+
+    async def judge(self, judgements: Sequence[Judgement]) -> list[Judgement]:
+        new = list({j.id: j for j in judgements if j.id not in self.judged}.values())
+        self.judged.update({judgement.id: judgement for judgement in new})
+        return new
+
+    async def judgements(self, relationships: Collection[UUID]) -> list[Judgement]:
+        return [judgement for judgement in self.judged.values() if judgement.relationship in relationships]
+
+    async def count(self, clinic: UUID | None) -> int:
+        return len(self._theirs(clinic))
+
+    async def page(self, clinic: UUID | None, after: UUID | None, most: int) -> list[UUID]:
+        return [r for r in sorted(self._theirs(clinic)) if after is None or r > after][:most]
+
+    def _theirs(self, clinic: UUID | None) -> list[UUID]:
+        return [r for r, kept in self.kept.items() if clinic is None or kept.alliance.clinic_id == clinic]
 
     def _version(self, relationship: UUID) -> int:
         kept = self.kept.get(relationship)

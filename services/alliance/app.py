@@ -7,10 +7,11 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from services.alliance import messages
-from services.alliance.domain.policy import DEFAULT
 from services.alliance.hear import Hear
 from services.alliance.http import routes
+from services.alliance.judge import Judge
 from services.alliance.metrics import Metrics
+from services.alliance.policy_files import policies_in
 from services.alliance.settings import Settings
 from services.alliance.store import MongoStore
 from shared.background import background, until_done
@@ -23,12 +24,14 @@ from shared.mongo import Mongo
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The service with everything it needs; nothing is opened before it is served."""
+    """The service with everything it needs; nothing is opened before it is served. Raises WrongPolicy."""
+    policies = policies_in(settings.policy_dir)
     registry = CollectorRegistry()
     mongo = Mongo(settings.mongodb_uri, settings.mongodb_database, settings.mongodb_driver)
     store = MongoStore(mongo)
     kafka = Kafka(settings.kafka_bootstrap_servers, "alliance", KafkaMetrics(registry), now, settings.kafka_batch_size)
-    messages.subscribe(kafka, Hear(store, kafka.tell, DEFAULT, Metrics(registry)))
+    metrics = Metrics(registry)
+    messages.subscribe(kafka, Hear(store, kafka.tell, policies, metrics), Judge(store, policies, metrics))
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -38,5 +41,5 @@ def create_app(settings: Settings) -> FastAPI:
 
     app = application("Attune alliance", __doc__ or "", settings.http_body_limit, lifespan)
     answer_health(app, alive=kafka.alive, ready={"mongodb": mongo.answers, "kafka": kafka.ready}, registry=registry)
-    app.include_router(routes(store, DEFAULT))
+    app.include_router(routes(store, policies))
     return app

@@ -7,11 +7,10 @@ from uuid import UUID
 
 import structlog
 
-from services.alliance.domain.alliance import Alliance
-from services.alliance.domain.facts import Fact
-from services.alliance.domain.fold import read_again, read_on
+from services.alliance.domain.facts import Fact, clinic_of
+from services.alliance.domain.fold import Read, read_again, read_on
 from services.alliance.domain.news import what_follows
-from services.alliance.domain.policy import Policy
+from services.alliance.domain.policy import Policies
 from services.alliance.metrics import Metrics
 from services.alliance.store import Kept, Store
 from shared.events import Event
@@ -24,10 +23,10 @@ Tell = Callable[[Sequence[Event]], Awaitable[None]]
 class Hear:
     """Takes facts into what is known of their relationships."""
 
-    def __init__(self, store: Store, tell: Tell, policy: Policy, metrics: Metrics) -> None:
+    def __init__(self, store: Store, tell: Tell, policies: Policies, metrics: Metrics) -> None:
         self._store = store
         self._tell = tell
-        self._policy = policy
+        self._policies = policies
         self._metrics = metrics
 
     async def __call__(self, events: Sequence[Event]) -> None:
@@ -53,21 +52,33 @@ class Hear:
         self._metrics.folded(facts)
 
     async def _took_in(self, kept: Mapping[UUID, Kept], waiting: Mapping[UUID, Sequence[Fact]]) -> list[Kept]:
-        """Evolve where everything is newer than what was folded; otherwise read the whole history again."""
-        late = [r for r, new in waiting.items() if not _all_newer(kept[r].alliance, new)]
+        """Evolve where that gives what reading the whole history would; otherwise read it again."""
+        late = [r for r, new in waiting.items() if not self._can_read_on(kept[r], new)]
         histories = await self._store.history(late) if late else {}
         self._metrics.refolded(len(late))
         return [
-            kept[r].followed_by(
-                read_again(histories[r], self._policy)
-                if r in histories
-                else read_on(kept[r].alliance, new, self._policy)
-            )
+            kept[r].followed_by(self._read_again(histories[r]) if r in histories else self._read_on(kept[r], new))
             for r, new in waiting.items()
         ]
 
+    def _can_read_on(self, kept: Kept, new: Sequence[Fact]) -> bool:
+        """Whether all of `new` is newer than what was read so far, and that was read under the policy that counts.
+
+        Which policy counts follows from the clinic, and that may be known only now; or somebody changed the file.
+        """
+        policy = self._policies.of(clinic_of(new, kept.alliance.clinic_id))
+        same = kept.version == 0 or kept.policy == policy.digest
+        return same and all(kept.alliance.precedes(fact) for fact in new)
+
+    def _read_on(self, kept: Kept, new: Sequence[Fact]) -> Read:
+        return read_on(kept.alliance, new, self._policies.of(clinic_of(new, kept.alliance.clinic_id)))
+
+    def _read_again(self, history: Sequence[Fact]) -> Read:
+        return read_again(history, self._policies.of(clinic_of(history)))
+
     def _news(self, kept: Kept) -> Sequence[Event]:
-        return list(what_follows(kept.relationship, kept.alliance, kept.version, self._policy, kept.repaired))
+        policy = self._policies.of(kept.alliance.clinic_id)
+        return list(what_follows(kept.relationship, kept.alliance, kept.version, policy, kept.repaired))
 
 
 def _log_signs(kept: Mapping[UUID, Kept], changed: Sequence[Kept]) -> None:
@@ -81,7 +92,3 @@ def _by_relationship(facts: Sequence[Fact]) -> dict[UUID, Sequence[Fact]]:
     for fact in facts:
         found[fact.relationship_id].append(fact)
     return dict(found)
-
-
-def _all_newer(alliance: Alliance, new: Sequence[Fact]) -> bool:
-    return all(alliance.precedes(fact) for fact in new)

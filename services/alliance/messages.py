@@ -1,8 +1,12 @@
-"""Which topics the alliance service hears, and what it tells."""
+"""Which topics the alliance service hears, what it does about each, and what it tells."""
+
+from collections.abc import Sequence
 
 from services.alliance.domain.facts import FACTS
 from services.alliance.hear import Hear
+from services.alliance.judge import Judge
 from shared.events import (
+    AlertResolved,
     AllianceUpdated,
     Event,
     RuptureChanged,
@@ -11,9 +15,9 @@ from shared.events import (
     RuptureSuspected,
 )
 from shared.kafka import Kafka
-from shared.topics import FEEDBACK, INTAKE, SESSIONS
+from shared.topics import ALERTS, FEEDBACK, INTAKE, SESSIONS
 
-HEARS: tuple[type[Event], ...] = FACTS
+HEARS: tuple[type[Event], ...] = (*FACTS, AlertResolved)
 TELLS: tuple[type[Event], ...] = (
     AllianceUpdated,
     RuptureSuspected,
@@ -23,6 +27,14 @@ TELLS: tuple[type[Event], ...] = (
 )
 
 
-def subscribe(kafka: Kafka, hear: Hear) -> None:
-    """Say what we do about each topic."""
-    kafka.hear(INTAKE, SESSIONS, FEEDBACK, kinds=HEARS, batch=hear)
+def subscribe(kafka: Kafka, hear: Hear, judge: Judge) -> None:
+    """Facts are read into alliances; what clinicians say of alerts is kept beside them."""
+
+    async def take(events: Sequence[Event]) -> None:
+        resolved = [event for event in events if isinstance(event, AlertResolved)]
+        if facts := [event for event in events if not isinstance(event, AlertResolved)]:
+            await hear(facts)
+        if resolved:
+            await judge(resolved)
+
+    kafka.hear(INTAKE, SESSIONS, FEEDBACK, ALERTS, kinds=HEARS, batch=take)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from prometheus_client import CollectorRegistry, Counter
 
 from services.alliance.domain.facts import Fact
+from services.alliance.domain.judgements import Judgement, precision
 
 
 class Metrics:
@@ -17,12 +18,20 @@ class Metrics:
         )
         self._refolded = Counter(
             "attune_alliance_refolds",
-            "Relationships whose whole history was read again, because a fact was late, amended or came again.",
+            "Relationships whose whole history was read again, because a fact was late, amended or came again, "
+            "or because it had been read under another policy.",
             registry=registry,
         )
         self._conflicts = Counter(
             "attune_alliance_conflicts",
             "States that another process wrote first; they were read again and written over.",
+            registry=registry,
+        )
+        self._judged = Counter(
+            "attune_alliance_judged_alerts",
+            "Alerts that clinicians were done with, and whether they said that they were worth the interruption; "
+            "each counts for every detector that took part in it.",
+            ["detector", "useful"],
             registry=registry,
         )
 
@@ -35,3 +44,9 @@ class Metrics:
 
     def conflicts(self, relationships: int) -> None:
         self._conflicts.inc(relationships)
+
+    def judged(self, judgements: Sequence[Judgement]) -> None:
+        for each in precision(judgements):
+            for useful, count in (("yes", each.useful), ("no", each.not_useful), ("unsaid", each.unsaid)):
+                if count:
+                    self._judged.labels(each.detector, useful).inc(count)

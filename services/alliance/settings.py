@@ -1,6 +1,9 @@
 """What the alliance service reads from its environment."""
 
+from pathlib import Path
+
 from pydantic import Field
+from pydantic_settings import SettingsConfigDict
 
 from shared.settings import ServiceSettings
 
@@ -8,5 +11,9 @@ from shared.settings import ServiceSettings
 class Settings(ServiceSettings):
     """Each name is an environment variable in capitals."""
 
+    model_config = SettingsConfigDict(env_ignore_empty=True)  # `POLICY_DIR=` in a file of settings means none
+
     mongodb_database: str = Field(default="attune_alliance", min_length=1)
     http_port: int = Field(default=8003, ge=1, le=65_535)
+    policy_dir: Path | None = None
+    """A folder of policies: `<clinic_id>.toml` for one clinic, `default.toml` for all others."""

@@ -1,7 +1,7 @@
 """What we need remembered of every relationship, and MongoDB keeping to it."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Protocol, cast
 from uuid import UUID
 
@@ -12,6 +12,7 @@ from pymongo.errors import BulkWriteError
 from services.alliance.domain.alliance import Alliance, Episode
 from services.alliance.domain.facts import FACTS, Fact
 from services.alliance.domain.fold import Read
+from services.alliance.domain.judgements import Judgement
 from shared.events import Severity, by_name
 from shared.events.cloudevents import decode, encode
 from shared.mongo import Document, Mongo, insert_new, other_than_duplicates, unavailable
@@ -30,10 +31,12 @@ class Kept:
     version: int = 0
     repaired: tuple[Episode, ...] = field(default=(), compare=False)
     """What is told with this version besides, and not kept: the episodes repaired on the way to it."""
+    policy: str = ""
+    """Names the thresholds under which it was read; it can only be read on under the same ones."""
 
     def followed_by(self, read: Read) -> "Kept":
         """The next version; it can only be written where this one is the last."""
-        return Kept(self.relationship, read.alliance, self.version + 1, read.repaired)
+        return Kept(self.relationship, read.alliance, self.version + 1, read.repaired, read.policy)
 
 
 class Store(Protocol):
@@ -52,23 +55,37 @@ class Store(Protocol):
         """Write each whole or not at all; return those somebody else changed first."""
 
     async def forget(self, erasures: Mapping[UUID, UUID]) -> None:
-        """Delete every fact of these relationships but the one that says to forget them."""
+        """Delete all that was heard of these relationships but the fact that says to forget them."""
 
     async def caseload(self, by: str, whose: UUID, most: int) -> list[Kept]:
         """The relationships of a clinic (`by` = `clinic`) or of a clinician, those of most concern first."""
 
+    async def judge(self, judgements: Sequence[Judgement]) -> list[Judgement]:
+        """Keep each once, as it came first; return those that were not known."""
+
+    async def judgements(self, relationships: Collection[UUID]) -> list[Judgement]:
+        """What clinicians said of the alerts of these relationships."""
+
+    async def count(self, clinic: UUID | None) -> int:
+        """How many relationships the clinic has, or all clinics together."""
+
+    async def page(self, clinic: UUID | None, after: UUID | None, most: int) -> list[UUID]:
+        """The next of these relationships, by id."""
+
 
 class MongoStore:
-    """A store in MongoDB: `facts`, and one small document for each relationship in `alliances`."""
+    """A store in MongoDB: `facts`, `judgements`, and one small document for each relationship in `alliances`."""
 
     def __init__(self, mongo: Mongo) -> None:
         self._facts = mongo["facts"]
         self._alliances = mongo["alliances"]
+        self._judgements = mongo["judgements"]
 
     async def prepare(self) -> None:
         """Create the indexes."""
         with unavailable():
             await self._facts.create_index("r", name="relationship")
+            await self._judgements.create_index("relationship", name="relationship")
             await self._alliances.create_index([("clinic", 1), ("concern", -1), ("level", 1)], name="clinic")
             await self._alliances.create_index([("clinician", 1), ("concern", -1), ("level", 1)], name="clinician")
 
@@ -106,11 +123,44 @@ class MongoStore:
         if erasures:
             with unavailable():
                 await self._facts.delete_many({"r": {"$in": list(erasures)}, "_id": {"$nin": list(erasures.values())}})
+                await self._judgements.delete_many({"relationship": {"$in": list(erasures)}})
 
     async def caseload(self, by: str, whose: UUID, most: int) -> list[Kept]:
         with unavailable():
             found = await self._alliances.find({by: whose}).sort([("concern", -1), ("level", 1)]).to_list(most)
         return [_kept(document) for document in found]
+
+    async def judge(self, judgements: Sequence[Judgement]) -> list[Judgement]:
+        with unavailable():
+            found = await self._judgements.find({"_id": {"$in": [j.id for j in judgements]}}, {"_id": 1}).to_list(None)
+        known = {document["_id"] for document in found}
+        new = list({j.id: j for j in judgements if j.id not in known}.values())
+        await insert_new(self._judgements, [_judgement_document(judgement) for judgement in new])
+        return new
+
+    async def judgements(self, relationships: Collection[UUID]) -> list[Judgement]:
+        with unavailable():
+            found = await self._judgements.find({"relationship": {"$in": list(relationships)}}).to_list(None)
+        return [_judgement(document) for document in found]
+
+    async def count(self, clinic: UUID | None) -> int:
+        with unavailable():
+            return await self._alliances.count_documents(_theirs(clinic))
+
+    async def page(self, clinic: UUID | None, after: UUID | None, most: int) -> list[UUID]:
+        further = {} if after is None else {"_id": {"$gt": after}}
+        with unavailable():
+            found = (
+                await self._alliances.find(_theirs(clinic) | further, {"_id": 1})
+                .sort("_id", 1)
+                .limit(most)
+                .to_list(None)
+            )
+        return [document["_id"] for document in found]
+
+
+def _theirs(clinic: UUID | None) -> Document:
+    return {} if clinic is None else {"clinic": clinic}
 
 
 def _guarded(kept: Kept) -> ReplaceOne[Document]:
@@ -131,9 +181,24 @@ def _document(kept: Kept) -> Document:
         "clinician": alliance.clinician_id,
         "concern": _CONCERN[alliance.open.severity if alliance.open else None],
         "level": alliance.client.rolling,
+        "policy": kept.policy,
         "state": _STATE.dump_json(alliance, exclude_defaults=True).decode(),
     }
 
 
 def _kept(document: Document) -> Kept:
-    return Kept(document["_id"], _STATE.validate_json(document["state"]), document["v"])
+    return Kept(
+        document["_id"],
+        _STATE.validate_json(document["state"]),
+        document["v"],
+        policy=document.get("policy", ""),  # not kept by the first versions; then it is read again
+    )
+
+
+def _judgement_document(judgement: Judgement) -> Document:
+    return {"_id" if name == "id" else name: value for name, value in asdict(judgement).items()}
+
+
+def _judgement(document: Document) -> Judgement:
+    given = {"id" if name == "_id" else name: value for name, value in document.items()}
+    return Judgement(**given | {"detectors": tuple(document["detectors"])})

@@ -79,3 +79,9 @@ def as_amended(ordered: Sequence[Fact]) -> list[Fact]:
 def _corrected(first: FeedbackSubmitted, last: FeedbackAmended) -> FeedbackSubmitted:
     answer = {"ratings", "instrument", "tension", "talked_about", "outcome"}
     return first.model_copy(update={name: getattr(last, name) for name in answer})
+
+
+def clinic_of(facts: Iterable[Fact], known: UUID | None = None) -> UUID | None:
+    """The clinic of the relationship that `facts` are about; `known` where they do not say it."""
+    started = [fact for fact in facts if isinstance(fact, RelationshipStarted)]
+    return max(started, key=happened).clinic_id if started else known

@@ -46,26 +46,31 @@ class Read:
     alliance: Alliance
     repaired: tuple[Episode, ...] = ()
     """The episodes that were repaired while reading; the alliance itself remembers only the last one."""
+    policy: str = ""
+    """Names the thresholds under which all of it was read."""
 
 
 def read_again(facts: Iterable[Fact], policy: Policy) -> Read:
     """Read all that is known from the beginning."""
     ordered = in_order(facts)
     if erased := _erased(ordered):
-        return Read(erased)
+        return Read(erased, policy=policy.digest)
     alliance, seen = _through(Alliance(), as_amended(ordered), policy)
     if ordered:
         alliance = replace(alliance, last=happened(ordered[-1]))
     retraction = _retracted_by_amendment(ordered, seen, policy)
     if retraction and (alliance.retracted is None or alliance.retracted.at < retraction.at):
         alliance = replace(alliance, retracted=retraction)
-    return Read(alliance, _repaired(seen))
+    return Read(alliance, _repaired(seen), policy.digest)
 
 
 def read_on(alliance: Alliance, newer: Iterable[Fact], policy: Policy) -> Read:
-    """Take in facts that all happened after everything known: the alliance precedes each of them."""
+    """Take in facts that all happened after everything known: the alliance precedes each of them.
+
+    It must have been read under the same policy.
+    """
     after, seen = _through(alliance, in_order(newer), policy)
-    return Read(after, _repaired(seen))
+    return Read(after, _repaired(seen), policy.digest)
 
 
 def evolve(alliance: Alliance, fact: Fact, policy: Policy) -> Alliance:

@@ -1,36 +1,48 @@
-"""The thresholds: from when on a sign counts, and how much; and what the clinic's history leads to expect."""
+"""The thresholds: from when on a sign counts, and how much; and what the clinic's history leads to expect.
 
+`services/alliance/policies/default.toml` says of each what it does; the ranges here are those that make sense at all.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
+from typing import Annotated, Self
+from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from shared.events import Severity
 
+Points = Annotated[float, Field(ge=-100, le=100)]
+Spread = Annotated[float, Field(gt=0, le=100)]
+Belief = Annotated[float, Field(gt=0.05, lt=1)]
+Often = Annotated[float, Field(gt=0, le=1000)]
+
 
 class _Given(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Usual(_Given):
     """One rater's ratings in this clinic, in points of 0 to 100."""
 
-    mean: float
-    varies: float = Field(gt=0)
+    mean: Points
+    varies: Spread
     """Between relationships (standard deviation)."""
-    spread: float = Field(gt=0)
+    spread: Spread
     """Within one, on average."""
-    at_top: float
+    at_top: Points
     """Within one whose level is 100."""
-    widening: float = Field(ge=0)
+    widening: float = Field(ge=0, le=10)
     """Per point below 100."""
 
 
 class Habit(_Given):
     """How often something happens: what a relationship is expected to have seen before it began."""
 
-    happened: float = Field(gt=0)
-    not_happened: float = Field(gt=0)
+    happened: Often
+    not_happened: Often
 
 
 class Prior(_Given):
@@ -40,7 +52,7 @@ class Prior(_Given):
     (Crits-Christoph 2011; Meier and Feeley 2022). The figures are those of the evaluation's ordinal world.
     """
 
-    version: int = 1
+    version: int = Field(1, ge=1)
     client: Usual = Usual(mean=88.5, varies=10.5, spread=6.2, at_top=3.6, widening=0.15)
     clinician: Usual = Usual(mean=87.5, varies=7.5, spread=6.3, at_top=3.8, widening=0.15)
     element: Usual = Usual(mean=0.0, varies=3.1, spread=4.8, at_top=3.3, widening=0.075)
@@ -54,22 +66,28 @@ class Policy(_Given):
 
     prior: Prior = Prior()
 
-    concern: float = Field(0.55, gt=0.05, lt=1)
+    concern: Belief = 0.55
     """An episode is of concern from this belief on: one stable relationship in five is, once in sixteen sessions."""
-    urgent: float = Field(0.90, gt=0.05, lt=1)
+    urgent: Belief = 0.90
     """…and urgent from this one on: one in twenty."""
-    low_level: float = 60.0
+    low_level: float = Field(60.0, ge=0, lt=100)
     """A rolling score that comes to lie below this is worth watching, however usual it is."""
-    element_points: float = 25.0
+    element_points: float = Field(25.0, gt=0)
     """An element is worth watching when it falls this much further than the others did…"""
-    apart_points: float = 25.0
+    apart_points: float = Field(25.0, gt=0)
     """…client and clinician when their difference moves this far from their usual one…"""
-    withdrawal: float = 1.5
+    withdrawal: float = Field(1.5, gt=0)
     """…and missed sessions, late cancellations and silence when, weighed, they add up to this."""
-    late_hours: float = 24.0
+    late_hours: float = Field(24.0, ge=0, le=720)
     """A client who cancels later than this before a session cancels late."""
-    repair_ratings: int = 2
+    repair_ratings: int = Field(2, ge=1, le=20)
     """An episode is repaired after this many ratings in a row within the relationship's own range."""
+
+    @model_validator(mode="after")
+    def _urgent_is_more(self) -> Self:
+        if self.urgent < self.concern:
+            raise ValueError(f"urgent ({self.urgent}) must not be less than concern ({self.concern})")
+        return self
 
     def severity(self, belief: float) -> Severity:
         """How much a sign matters where there is this belief that there is a rupture."""
@@ -84,3 +102,16 @@ class Policy(_Given):
 
 
 DEFAULT = Policy()
+
+
+@dataclass(frozen=True, slots=True)
+class Policies:
+    """The policy of each clinic."""
+
+    others: Policy = DEFAULT
+    """That of every clinic without one of its own, and of relationships whose clinic is not known yet."""
+    own: Mapping[UUID, Policy] = field(default_factory=dict)
+
+    def of(self, clinic_id: UUID | None) -> Policy:
+        """What counts in this clinic."""
+        return self.others if clinic_id is None else self.own.get(clinic_id, self.others)

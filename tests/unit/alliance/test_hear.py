@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry
 from services.alliance.domain.facts import Fact
 from services.alliance.domain.fold import fold, read_on
 from services.alliance.domain.news import what_follows
-from services.alliance.domain.policy import DEFAULT
+from services.alliance.domain.policy import DEFAULT, Policies
 from services.alliance.hear import Hear
 from services.alliance.metrics import Metrics
 from services.alliance.store import Kept
@@ -96,7 +96,7 @@ class World:
         self.committed = [0, 0]
         self.topics: list[list[Fact]] = [[], []]
         self.relationships = [Told(UUID(int=seed * 2 + n + 1)) for n in range(2)]
-        self.hear = hear(store, self._tell, DEFAULT, Metrics(CollectorRegistry()))
+        self.hear = hear(store, self._tell, Policies(), Metrics(CollectorRegistry()))
         self._fill()
 
     def _fill(self) -> None:
