@@ -5,9 +5,9 @@ from uuid import UUID
 
 from fastapi import APIRouter
 
-from services.alliance.domain.facts import Fact
+from services.alliance.domain.facts import Fact, clinic_of
 from services.alliance.domain.fold import states
-from services.alliance.domain.policy import Policy
+from services.alliance.domain.policy import Policies, Policy
 from services.alliance.domain.trajectory import point
 from services.alliance.store import Store
 from services.alliance.views import Caseload, RelationshipView, Trajectory
@@ -20,7 +20,7 @@ PREDECESSORS = 10
 """The most transfers that are followed back."""
 
 
-def routes(store: Store, policy: Policy) -> APIRouter:
+def routes(store: Store, policies: Policies) -> APIRouter:
     """The read API; nothing here changes anything."""
     router = APIRouter(tags=["alliance"])
 
@@ -30,7 +30,7 @@ def routes(store: Store, policy: Policy) -> APIRouter:
         kept = (await store.recall([relationship_id]))[relationship_id]
         if kept.alliance.last is None or kept.alliance.erasure is not None:
             raise _unknown(relationship_id)
-        return RelationshipView.of(kept, policy)
+        return RelationshipView.of(kept, policies.of(kept.alliance.clinic_id))
 
     @router.get("/relationships/{relationship_id}/trajectory")
     async def trajectory(relationship_id: UUID, with_predecessors: bool = False) -> Trajectory:
@@ -38,7 +38,7 @@ def routes(store: Store, policy: Policy) -> APIRouter:
         found = await _followed_back(relationship_id, 1 + PREDECESSORS if with_predecessors else 1)
         if not found:
             raise _unknown(relationship_id)
-        this, *before = [_trajectory(r, facts, policy) for r, facts in found.items()]
+        this, *before = [_trajectory(r, facts, policies.of(clinic_of(facts))) for r, facts in found.items()]
         return this.model_copy(update={"predecessors": before})
 
     @router.get("/clinics/{clinic_id}/relationships")
@@ -65,7 +65,7 @@ def routes(store: Store, policy: Policy) -> APIRouter:
 
     async def _caseload(by: str, whose: UUID) -> Caseload:
         kept = await store.caseload(by, whose, MOST)
-        return Caseload(relationships=[RelationshipView.of(k, policy) for k in kept])
+        return Caseload(relationships=[RelationshipView.of(k, policies.of(k.alliance.clinic_id)) for k in kept])
 
     return router
 

@@ -73,6 +73,7 @@ class RelationshipView(Summary):
     explanation: str
     version: int
     policy: str
+    """The hash of the thresholds that the facts were read under."""
 
     @classmethod
     def of(cls, kept: Kept, policy: Policy) -> "RelationshipView":
@@ -96,7 +97,7 @@ class RelationshipView(Summary):
             last_repaired=EpisodeView.of(alliance.closed) if alliance.closed else None,
             explanation=explain(alliance, policy),
             version=kept.version,
-            policy=policy.digest,
+            policy=kept.policy,
         )
 
 
