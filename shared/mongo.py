@@ -6,10 +6,12 @@ to what both offer (docs/adr/0004-mongodb-driver.md).
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, cast
+from uuid import UUID, uuid4
 
 from motor.motor_asyncio import AsyncIOMotorClient
-from pymongo import AsyncMongoClient, ReadPreference, WriteConcern
+from pymongo import AsyncMongoClient, ReadPreference, UpdateOne, WriteConcern
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
@@ -117,6 +119,49 @@ async def insert_new(collection: Collection, documents: Sequence[Document]) -> N
     except BulkWriteError as error:
         if other_than_duplicates(error):
             raise
+
+
+@dataclass(frozen=True, slots=True)
+class Guarded:
+    """What a document becomes, provided that it still is as it was read."""
+
+    id: UUID
+    version: int
+    """`v` as it was read; 0 where there was no document."""
+    fields: Document
+    owed: Sequence[Document] = ()
+    """The events that follow, as the outbox keeps them."""
+
+    def update(self, mark: UUID) -> UpdateOne:
+        """Over the version that was read only: what was deleted meanwhile is not made again."""
+        change: Document = {"$set": {**self.fields, "written": mark}, "$inc": {"v": 1}}
+        if self.owed:
+            change["$push"] = {"owed": {"$each": list(self.owed)}}
+        guard = {"_id": self.id, "v": self.version or {"$exists": False}}
+        return UpdateOne(guard, change, upsert=not self.version)
+
+
+async def write_guarded(collection: Collection, writes: Sequence[Guarded]) -> set[UUID]:
+    """Make each write whole or not at all; the ids of those that somebody else changed or deleted first.
+
+    One round trip, and a second one when something was lost. In that case, what somebody else wrote over right
+    after us may be named as well, so what is decided anew must be safe to repeat. Raises StoreUnavailable.
+    """
+    if not writes:
+        return set()
+    mark = uuid4()  # the database says how many it wrote, not which
+    try:
+        with unavailable():
+            result = await collection.bulk_write([write.update(mark) for write in writes], ordered=False)
+        if result.matched_count + result.upserted_count == len(writes):
+            return set()
+    except BulkWriteError as error:
+        if other_than_duplicates(error):
+            raise
+    ids = {write.id for write in writes}
+    with unavailable():
+        ours = await collection.find({"_id": {"$in": list(ids)}, "written": mark}, {"_id": 1}).to_list(None)
+    return ids - {document["_id"] for document in ours}
 
 
 def other_than_duplicates(error: BulkWriteError) -> bool:

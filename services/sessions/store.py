@@ -5,16 +5,13 @@ Only the uniqueness of `_id` is relied on; every index is there for speed.
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from uuid import UUID, uuid4
-
-from pymongo import UpdateOne
-from pymongo.errors import BulkWriteError
+from uuid import UUID
 
 from services.sessions.domain.relationship import Relationship
 from services.sessions.domain.session import Decided, Session
 from shared.documents import Documents
 from shared.events import Event
-from shared.mongo import Collection, Document, Mongo, other_than_duplicates, unavailable
+from shared.mongo import Document, Guarded, Mongo, unavailable, write_guarded
 from shared.outbox import Outbox, owed
 
 SESSIONS = "sessions"
@@ -62,19 +59,19 @@ class Store:
 
         Two round trips for all of them; where somebody else came between, it is decided anew.
         """
-        while True:
-            versions = {r["_id"]: r for r in await self._found(ids)}
-            writes, decided = [], {}
-            for relationship_id in ids:
-                found = versions.get(relationship_id)
-                known = Relationship.model_validate(found or {"relationship_id": relationship_id})
+        decided: dict[UUID, Relationship] = {}
+        undecided = set(ids)
+        while undecided:
+            found = {r["_id"]: r for r in await self._found(undecided)}
+            writes = []
+            for relationship_id in undecided:
+                before = found.get(relationship_id)
+                known = Relationship.model_validate(before or {"relationship_id": relationship_id})
                 decided[relationship_id] = after = decide(known)
-                if after != known or found is None:
-                    guard = {"_id": relationship_id, "v": found["v"] if found else {"$exists": False}}
-                    change = {"$set": after.model_dump(), "$inc": {"v": 1}}
-                    writes.append(UpdateOne(guard, change, upsert=found is None))
-            if not writes or await _all_written(self._relationships, writes):
-                return decided
+                if after != known or before is None:
+                    writes.append(Guarded(relationship_id, before["v"] if before else 0, after.model_dump()))
+            undecided = await write_guarded(self._relationships, writes)
+        return decided
 
     async def due(self, now: datetime) -> list[Document]:
         """Sessions with a request that nobody answered in time, the longest due first. Raises StoreUnavailable."""
@@ -91,23 +88,17 @@ class Store:
 
         Returns the events that follow; what was left out is found again. Raises StoreUnavailable.
         """
-        mark = uuid4()  # tells what we wrote from what another process wrote, whose events are the same
-        writes, debts = [], dict[UUID, list[Document]]()
         events: dict[UUID, Sequence[Event]] = {}
+        writes = []
         for document in found:
-            after, follows = decide(self.sessions.read(document))
-            which = after.session_id
-            events[which], debts[which] = follows, owed(follows, self._clock())
-            change: Document = {"$set": {**after.model_dump(), "settled": mark}, "$inc": {"v": 1}}
-            if follows:
-                change["$push"] = {"owed": {"$each": debts[which]}}
-            writes.append(UpdateOne({"_id": which, "v": document["v"]}, change))
-        written = (
-            set(debts) if await _all_written(self.sessions.collection, writes) else await self._marked(mark, debts)
-        )
-        for session_id in written:
-            self._outbox.wrote(SESSIONS, session_id, debts[session_id])
-        return [event for session_id in written for event in events[session_id]]
+            after, events[document["_id"]] = decide(self.sessions.read(document))
+            debts = owed(events[document["_id"]], self._clock())
+            writes.append(Guarded(document["_id"], document["v"], after.model_dump(), debts))
+        lost = await write_guarded(self.sessions.collection, writes)
+        written = [write for write in writes if write.id not in lost]
+        for write in written:
+            self._outbox.wrote(SESSIONS, write.id, write.owed)
+        return [event for write in written for event in events[write.id]]
 
     async def forget(self, ids: Iterable[UUID]) -> None:
         """Remove every session of the relationships `ids`, with all that was said. Raises StoreUnavailable."""
@@ -117,23 +108,3 @@ class Store:
     async def _found(self, ids: Iterable[UUID]) -> list[Document]:
         with unavailable():
             return await self._relationships.find({"_id": {"$in": list(ids)}}).to_list(None)
-
-    async def _marked(self, mark: UUID, among: Iterable[UUID]) -> set[UUID]:
-        """Those of the sessions that were written with `mark`; somebody else changed the others first."""
-        with unavailable():
-            found = await self.sessions.collection.find(
-                {"_id": {"$in": list(among)}, "settled": mark}, {"_id": 1}
-            ).to_list(None)
-        return {session["_id"] for session in found}
-
-
-async def _all_written(collection: Collection, writes: Sequence[UpdateOne]) -> bool:
-    """Write all that nobody else changed first; whether that was all of them."""
-    try:
-        with unavailable():
-            result = await collection.bulk_write(list(writes), ordered=False)
-    except BulkWriteError as error:
-        if other_than_duplicates(error):
-            raise
-        return False
-    return result.matched_count + result.upserted_count == len(writes)

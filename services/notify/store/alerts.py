@@ -21,7 +21,7 @@ from services.notify.domain.routing import Channels
 from shared.documents import Decide, Documents
 from shared.events import ClinicianRegistered, ClinicianUpdated
 from shared.mongo import Collection as MongoCollection
-from shared.mongo import Document, Mongo, other_than_duplicates, unavailable
+from shared.mongo import Document, Guarded, Mongo, other_than_duplicates, unavailable, write_guarded
 from shared.outbox import Outbox
 
 ALERTS = "alerts"
@@ -126,7 +126,12 @@ class Store:
             )
             for c in last.values()
         ]
-        await _lost(self._clinicians, writes)  # whoever lost had nothing newer to say
+        try:
+            with unavailable():
+                await self._clinicians.bulk_write(writes, ordered=False)
+        except BulkWriteError as error:  # who ran into a newer word had nothing newer to say
+            if other_than_duplicates(error):
+                raise
 
     async def time_zone(self, clinician_id: UUID) -> str | None:
         """Where the clinician lives, by name; none when intake's word has not arrived."""
@@ -147,26 +152,4 @@ class Store:
 
 
 async def _write(collection: MongoCollection, changed: Sequence[Kept[Any]]) -> set[UUID]:
-    lost = await _lost(collection, [_guarded(kept) for kept in changed]) if changed else []
-    return {changed[index].id for index in lost}
-
-
-def _guarded(kept: Kept[Any]) -> UpdateOne:
-    """Writes only over the version that was read.
-
-    Where another version is there, the upsert runs into its `_id` and fails: so each lost write is known.
-    """
-    guard = {"_id": kept.id, "v": kept.version or {"$exists": False}}
-    return UpdateOne(guard, {"$set": kept.is_now.model_dump(), "$inc": {"v": 1}}, upsert=True)
-
-
-async def _lost(collection: MongoCollection, writes: Sequence[UpdateOne]) -> list[int]:
-    """Make the writes, and return the places of those that ran into a document that was there already."""
-    try:
-        with unavailable():
-            await collection.bulk_write(writes, ordered=False)
-    except BulkWriteError as error:
-        if other_than_duplicates(error):
-            raise
-        return [write["index"] for write in (error.details or {})["writeErrors"]]
-    return []
+    return await write_guarded(collection, [Guarded(k.id, k.version, k.is_now.model_dump()) for k in changed])

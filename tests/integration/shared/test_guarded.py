@@ -1,0 +1,75 @@
+"""Many documents at once: each written over what was read or not at all, and each that was not is named."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Literal
+from uuid import UUID, uuid4
+
+import pytest
+
+from shared.mongo import Collection, Guarded, Mongo, write_guarded
+
+
+@pytest.fixture(params=["motor", "pymongo"])
+async def counts(request: pytest.FixtureRequest, mongodb_uri: str) -> AsyncIterator[Collection]:
+    driver: Literal["motor", "pymongo"] = request.param
+    mongo = Mongo(mongodb_uri, f"test_{uuid4().hex}", driver)
+    yield mongo["counts"]
+    await mongo.close()
+
+
+async def count(counts: Collection, number: int, which: set[UUID]) -> None:
+    """Add `number` to each where it is not there yet; where somebody else came between, read it again."""
+    while which:
+        found = {d["_id"]: d for d in await counts.find({"_id": {"$in": list(which)}}).to_list(None)}
+        read = {i: found.get(i, {"v": 0, "by": []}) for i in which}
+        writes = [Guarded(i, d["v"], {"by": [*d["by"], number]}) for i, d in read.items() if number not in d["by"]]
+        which = await write_guarded(counts, writes)
+
+
+async def test_of_many_who_write_the_same_documents_at_once_none_is_lost(counts: Collection) -> None:
+    which = {uuid4() for _ in range(20)}
+
+    await asyncio.gather(*(count(counts, number, which) for number in range(6)))
+
+    assert [sorted(d["by"]) for d in await counts.find({}).to_list(None)] == [list(range(6))] * 20
+
+
+async def test_what_was_changed_or_deleted_meanwhile_is_named_and_stays_so(counts: Collection) -> None:
+    new, there, changed, deleted, known = (uuid4() for _ in range(5))
+    await write_guarded(counts, [Guarded(i, 0, {"by": "first"}) for i in (there, changed, deleted, known)])
+    await write_guarded(counts, [Guarded(changed, 1, {"by": "somebody else"})])
+    await counts.delete_one({"_id": deleted})
+
+    lost = await write_guarded(
+        counts,
+        [
+            *(Guarded(new, 0, {"by": "us"}), Guarded(there, 1, {"by": "us"})),
+            *(Guarded(changed, 1, {"by": "us"}), Guarded(deleted, 1, {"by": "us"}), Guarded(known, 0, {"by": "us"})),
+        ],
+    )
+
+    assert lost == {changed, deleted, known}
+    assert {d["_id"]: d["by"] for d in await counts.find({}).to_list(None)} == {
+        new: "us",
+        there: "us",
+        changed: "somebody else",
+        known: "first",
+    }
+
+
+async def test_what_a_document_owes_is_added_in_the_same_write(counts: Collection) -> None:
+    which = uuid4()
+
+    await write_guarded(counts, [Guarded(which, 0, {}, [{"id": 1}])])
+    await write_guarded(counts, [Guarded(which, 1, {})])
+    await write_guarded(counts, [Guarded(which, 2, {}, [{"id": 2}, {"id": 3}])])
+    await write_guarded(counts, [Guarded(which, 1, {}, [{"id": 4}])])
+
+    found = await counts.find_one({"_id": which})
+    assert found is not None
+    assert [debt["id"] for debt in found["owed"]] == [1, 2, 3]
+
+
+async def test_nothing_to_write_is_no_round_trip(counts: Collection) -> None:
+    assert await write_guarded(counts, []) == set()
