@@ -133,6 +133,10 @@ class Told:
             instrument=InstrumentTotal(name=name, total=total),
         )
 
+    def faring(self, feedback: FeedbackSubmitted, total: float, name: str = "ors") -> FeedbackSubmitted:
+        """The same answer, with how the client fares."""
+        return feedback.model_copy(update={"outcome": InstrumentTotal(name=name, total=total)})
+
     def amended(self, week: int, rating: float, days_later: float = 1, rater: Rater = "client") -> FeedbackAmended:
         first = self.felt(week, rater=rater)
         return FeedbackAmended(

@@ -38,7 +38,9 @@ def answer(alliance: Alliance, fact: FeedbackSubmitted, policy: Policy) -> Allia
     session = find(alliance.recent, fact.session_id)
     if not alliance.watched or (session is not None and fact.rater in session.answered):
         return alliance
-    before = replace(begun(alliance, fact), heard_since=alliance.heard_since or fact.occurred_at)
+    before = begun(alliance, fact)
+    if before.heard_since is None:
+        before = replace(before, heard_since=fact.occurred_at)
     of_client = fact.rater == "client"
     after = _client(before, fact, policy) if of_client else _clinician(before, fact, policy)
     return _paired(_fares(after, fact) if of_client else after, fact)

@@ -33,8 +33,18 @@ def week(number: int) -> st.SearchStrategy[list[Fact]]:
     silent = st.just([TOLD.held(number), TOLD.lapsed(number)])
     late = st.builds(lambda r: [TOLD.held(number), TOLD.lapsed(number), TOLD.felt(number, r)], rating)
     away = st.sampled_from([[TOLD.missed(number)], [TOLD.cancelled(number, 3)], [TOLD.cancelled(number, 90)]])
-    instrument = st.builds(lambda t: [TOLD.held(number), TOLD.measured(number, "srs", t)], st.integers(0, 40))
-    return st.one_of(rated, rated, both, amended, silent, late, away, instrument)
+    named = st.sampled_from(["srs", "ors", "unheard-of"])
+    instrument = st.builds(lambda n, t: [TOLD.held(number), TOLD.measured(number, n, t)], named, st.integers(0, 50))
+    fares = st.builds(
+        lambda r, t: [TOLD.held(number), TOLD.faring(TOLD.felt(number, r), t)], rating, st.integers(0, 50)
+    )
+    disagree = st.builds(
+        lambda a, b, t: [TOLD.felt(number, b, "clinician", t[0], t[1]), TOLD.held(number), TOLD.felt(number, a)],
+        rating,
+        rating,
+        told,
+    )
+    return st.one_of(rated, rated, both, amended, silent, late, away, instrument, fares, disagree)
 
 
 @st.composite
