@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic_settings import BaseSettings
 
 from deploy.contracts import SERVICES
 from deploy.local.kafka import VERSION
@@ -19,6 +20,13 @@ from tests.contract.as_in_the_image import ROOT
 Part = dict[str, Any]
 
 VARIABLE = re.compile(r"\$\{(?P<name>[A-Z_]+):-(?P<default>[^}]*)\}")
+
+OTHERWISE_HERE = {
+    *("kafka_bootstrap_servers", "mongodb_uri"),  # the containers beside it
+    *("http_host", "http_port", "unprotected"),  # reached from outside its container, and published on loopback only
+    "smtp_host",  # the machine that runs Docker
+    "policy_dir",  # a volume
+}
 
 COMPOSE: Part = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
 CONTAINERS: dict[str, Part] = COMPOSE["services"]
@@ -40,6 +48,13 @@ def variables() -> Iterator[tuple[str, str | None]]:
             if value is None:
                 yield name, None
             yield from VARIABLE.findall(str(value))
+        for volume in container.get("volumes", []):
+            yield from VARIABLE.findall(volume)
+
+
+def defaults(settings: type[BaseSettings]) -> dict[str, object]:
+    """What holds when nobody set anything, of the settings that are the same with compose and without."""
+    return {name: field.default for name, field in settings.model_fields.items() if name not in OTHERWISE_HERE}
 
 
 @every_service
@@ -52,10 +67,23 @@ def test_a_service_starts_with_the_settings_it_is_given(service: str, monkeypatc
 
 
 @every_service
-def test_a_service_knows_every_setting_it_is_given(service: str) -> None:
+def test_a_service_knows_every_setting_it_is_given_and_is_given_every_setting_it_knows(service: str) -> None:
     settings = import_module(f"services.{service}.settings").Settings
 
-    assert {name.lower() for name in CONTAINERS[service]["environment"]} <= set(settings.model_fields)
+    assert {name.lower() for name in CONTAINERS[service]["environment"]} == set(settings.model_fields)
+
+
+@every_service
+def test_a_setting_that_nobody_made_is_the_same_with_compose_and_without(
+    service: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = import_module(f"services.{service}.settings").Settings
+    for name, value in environment(service).items():
+        monkeypatch.setenv(name, value)
+
+    found = settings()
+
+    assert {name: getattr(found, name) for name in defaults(settings)} == defaults(settings)
 
 
 def test_the_topics_job_starts_with_the_settings_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,6 +166,7 @@ def test_the_example_environment_says_what_can_be_set_and_what_it_is_otherwise()
     named_there = dict.fromkeys(re.findall(r"^# ([A-Z_]+)=$", example, re.MULTILINE))
 
     assert set_there | named_there == dict(variables())
+    assert len(set(variables())) == len(dict(variables())), "one name has two defaults"
 
 
 def test_prometheus_scrapes_every_service() -> None:
