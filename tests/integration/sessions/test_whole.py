@@ -1,12 +1,20 @@
 """A session from its appointment to both answers, at a service of its own."""
 
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
 
 from services.sessions.collect import RATERS
-from shared.events import FeedbackLapsed, FeedbackRequested, FeedbackSubmitted, SessionCompleted, SessionScheduled
+from shared.events import (
+    FeedbackLapsed,
+    FeedbackRequested,
+    FeedbackSubmitted,
+    InstrumentTotal,
+    SessionCompleted,
+    SessionScheduled,
+)
 from shared.topics import FEEDBACK, SESSIONS
 from tests.integration.kafka_reader import told
 from tests.integration.sessions.desk import ago, open_clinic, settings
@@ -23,7 +31,8 @@ async def test_a_session_goes_from_its_appointment_to_both_answers(
         await clinic.begins()
         held = await clinic.held()
 
-        given = await clinic.answer(held.session, "clinician", ago(), instrument={"name": "srs", "total": 33})
+        totals: dict[str, Any] = {"instrument": {"name": "srs", "total": 33}, "outcome": {"name": "ors", "total": 21.5}}
+        given = await clinic.answer(held.session, "clinician", ago(), **totals)
         thanks = await clinic.http.post(held.path("client"), data={"trust": "7", "fit": "3", "tension": "a_little"})
 
         assert (given.status_code, thanks.status_code) == (200, 200)
@@ -43,7 +52,8 @@ async def test_a_session_goes_from_its_appointment_to_both_answers(
         said = {e.rater: e for e in feedback if isinstance(e, FeedbackSubmitted)}
         assert said["client"].ratings == {"trust": 7, "fit": 3}
         assert said["client"].tension == "a_little"
-        assert said["clinician"].instrument is not None
+        assert said["clinician"].instrument == InstrumentTotal(name="srs", total=33)
+        assert said["clinician"].outcome == InstrumentTotal(name="ors", total=21.5)
 
 
 def about(event: object, session: UUID) -> bool:
