@@ -1,17 +1,30 @@
-"""The commands of the alliance service: `python -m services.alliance` serves it."""
+"""The commands of the alliance service: `python -m services.alliance` serves it, `--help` names the others."""
 
+import sys
+
+from services.alliance import commands
 from services.alliance.app import create_app
+from services.alliance.policy_files import WrongPolicy
 from services.alliance.settings import Settings
 from shared.http.server import serve
 from shared.logs import configure
 from shared.settings import load
 
 
-def main() -> None:
+def main() -> int:
+    asked = commands.arguments()
     settings = load(Settings)
-    configure("alliance", settings.log_level)
-    serve(create_app(settings), settings)
+    try:
+        if asked.command not in (None, "serve"):
+            return commands.run(asked, settings)
+        configure("alliance", settings.log_level)
+        app = create_app(settings)
+    except WrongPolicy as error:
+        sys.stderr.write(f"policy: {error}\n")
+        return 2
+    serve(app, settings)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -25,7 +25,7 @@ class Judge:
         wanted = [event for event in resolved if kept[event.relationship_id].alliance.erasure is None]
         episodes = await self._episodes(wanted, kept)
         new = await self._store.judge(
-            [judged(event, episodes.get(event.episode_id), kept[event.relationship_id].policy) for event in wanted]
+            [judged(event, episodes.get(event.episode_id), kept[event.relationship_id].read.policy) for event in wanted]
         )
         self._metrics.judged(new)
 

@@ -83,5 +83,15 @@ def _corrected(first: FeedbackSubmitted, last: FeedbackAmended) -> FeedbackSubmi
 
 def clinic_of(facts: Iterable[Fact], known: UUID | None = None) -> UUID | None:
     """The clinic of the relationship that `facts` are about; `known` where they do not say it."""
-    started = [fact for fact in facts if isinstance(fact, RelationshipStarted)]
-    return max(started, key=happened).clinic_id if started else known
+    started = _start(facts)
+    return started.clinic_id if started else known
+
+
+def clinician_of(facts: Iterable[Fact]) -> UUID | None:
+    """The clinician of the relationship that `facts` are about."""
+    started = _start(facts)
+    return started.clinician_id if started else None
+
+
+def _start(facts: Iterable[Fact]) -> RelationshipStarted | None:
+    return max((fact for fact in facts if isinstance(fact, RelationshipStarted)), key=happened, default=None)
