@@ -1,0 +1,43 @@
+"""What README.md says to paste does what it says."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from deploy.local.ports import free_ports
+from deploy.local.stack import SERVICES, stack
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+def walk() -> str:
+    """The shell block under the heading about a first relationship."""
+    (block,) = re.findall(
+        r"^## A first relationship\n.*?^```sh\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL
+    )
+    return str(block)
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl here")
+def test_a_first_relationship_leads_to_an_alert_in_the_inbox(
+    kafka_servers: str, mongodb_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", kafka_servers)
+    monkeypatch.setenv("MONGODB_URI", mongodb_uri)
+    ports, block = dict(zip(SERVICES, free_ports(len(SERVICES)), strict=True)), walk()
+    for port, name in enumerate(SERVICES, start=8001):
+        block = block.replace(f"127.0.0.1:{port}", f"127.0.0.1:{ports[name]}")
+
+    with stack(tmp_path, ports, {}):
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", block], capture_output=True, text=True, timeout=90, check=False
+        )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    *_, taken_on, page = done.stdout.splitlines()
+    assert '"case_code":"ELM-0001"' in taken_on
+    assert '"status":"acknowledged"' in taken_on
+    assert page.startswith(f"as a page: http://127.0.0.1:{ports['notify']}/inbox/")
