@@ -32,22 +32,21 @@ class Hear:
     async def __call__(self, events: Sequence[Event]) -> None:
         """Take `events` in and tell what follows.
 
-        Safe to repeat, in any order and any grouping: the same facts give the same alliances, and what follows is
-        told again even when nothing changed, because the try before may have died between writing and telling.
+        Safe to repeat, in any order and any grouping: the same facts give the same alliances. Where nothing changed
+        nothing is written, but what follows is told again, under the same ids: the try before may have died between
+        writing and telling.
         """
         facts = cast("Sequence[Fact]", events)  # messages.py hears nothing else
         await self._store.remember(facts)
         waiting = _by_relationship(facts)
         while waiting:
             kept = await self._store.recall(waiting)
-            changed = await self._took_in(kept, waiting)
-            lost = await self._store.keep(changed)
-            await self._store.forget(
-                {new.relationship: new.alliance.erasure for new in changed if new.alliance.erasure}
-            )
-            await self._tell([news for new in changed if new.relationship not in lost for news in self._news(new)])
+            read = await self._took_in(kept, waiting)
+            lost = await self._store.keep([new for new in read if new.version != kept[new.relationship].version])
+            await self._store.forget({new.relationship: new.alliance.erasure for new in read if new.alliance.erasure})
+            await self._tell([news for new in read if new.relationship not in lost for news in self._news(new)])
             self._metrics.conflicts(len(lost))
-            _log_signs(kept, changed)
+            _log_signs(kept, read)
             waiting = {relationship: waiting[relationship] for relationship in lost}
         self._metrics.folded(facts)
 
@@ -67,7 +66,7 @@ class Hear:
         Which policy counts follows from the clinic, and that may be known only now; or somebody changed the file.
         """
         policy = self._policies.of(clinic_of(new, kept.alliance.clinic_id))
-        same = kept.version == 0 or kept.policy == policy.digest
+        same = kept.version == 0 or kept.read.policy == policy.digest
         return same and all(kept.alliance.precedes(fact) for fact in new)
 
     def _read_on(self, kept: Kept, new: Sequence[Fact]) -> Read:
@@ -78,11 +77,11 @@ class Hear:
 
     def _news(self, kept: Kept) -> Sequence[Event]:
         policy = self._policies.of(kept.alliance.clinic_id)
-        return list(what_follows(kept.relationship, kept.alliance, kept.version, policy, kept.repaired))
+        return list(what_follows(kept.relationship, kept.read, kept.version, policy))
 
 
-def _log_signs(kept: Mapping[UUID, Kept], changed: Sequence[Kept]) -> None:
-    opened = [n.relationship for n in changed if n.alliance.open and not kept[n.relationship].alliance.open]
+def _log_signs(kept: Mapping[UUID, Kept], read: Sequence[Kept]) -> None:
+    opened = [n.relationship for n in read if n.alliance.open and not kept[n.relationship].alliance.open]
     if opened:
         log.info("signs of rupture", relationships=[str(relationship) for relationship in opened])
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Protocol, cast
 from uuid import UUID
 
@@ -9,7 +10,7 @@ from pydantic import TypeAdapter
 from pymongo import ReplaceOne
 from pymongo.errors import BulkWriteError
 
-from services.alliance.domain.alliance import Alliance, Episode
+from services.alliance.domain.alliance import Alliance
 from services.alliance.domain.facts import FACTS, Fact
 from services.alliance.domain.fold import Read
 from services.alliance.domain.judgements import Judgement
@@ -20,23 +21,27 @@ from shared.mongo import Document, Mongo, insert_new, other_than_duplicates, una
 _STATE = TypeAdapter(Alliance)
 _KINDS = by_name(FACTS)
 _CONCERN: dict[Severity | None, int] = {None: 0, "watch": 1, "concern": 2, "urgent": 3}
+OVER = -1
+"""Concern for relationships that ended or are not watched: they stand last in a caseload."""
+UNRATED = 101
+"""Level of those without a rating: they stand behind every rated one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """The alliance of one relationship, and how often it has been written."""
+    """The alliance of one relationship as it was read, and how often it has changed."""
 
     relationship: UUID
-    alliance: Alliance = field(default_factory=Alliance)
+    read: Read = field(default_factory=partial(Read, Alliance()))
     version: int = 0
-    repaired: tuple[Episode, ...] = field(default=(), compare=False)
-    """What is told with this version besides, and not kept: the episodes repaired on the way to it."""
-    policy: str = ""
-    """Names the thresholds under which it was read; it can only be read on under the same ones."""
+
+    @property
+    def alliance(self) -> Alliance:
+        return self.read.alliance
 
     def followed_by(self, read: Read) -> "Kept":
-        """The next version; it can only be written where this one is the last."""
-        return Kept(self.relationship, read.alliance, self.version + 1, read.repaired, read.policy)
+        """The next version, which can only be written where this one is the last; the same one if nothing changed."""
+        return Kept(self.relationship, read, self.version if self.version and read == self.read else self.version + 1)
 
 
 class Store(Protocol):
@@ -179,20 +184,20 @@ def _document(kept: Kept) -> Document:
         "v": kept.version,
         "clinic": alliance.clinic_id,
         "clinician": alliance.clinician_id,
-        "concern": _CONCERN[alliance.open.severity if alliance.open else None],
-        "level": alliance.client.rolling,
-        "policy": kept.policy,
+        "concern": _CONCERN[alliance.open.severity if alliance.open else None] if _goes_on(alliance) else OVER,
+        "level": UNRATED if alliance.client.rolling is None else alliance.client.rolling,
+        "policy": kept.read.policy,
         "state": _STATE.dump_json(alliance, exclude_defaults=True).decode(),
     }
 
 
 def _kept(document: Document) -> Kept:
-    return Kept(
-        document["_id"],
-        _STATE.validate_json(document["state"]),
-        document["v"],
-        policy=document.get("policy", ""),  # not kept by the first versions; then it is read again
-    )
+    alliance = _STATE.validate_json(document["state"])
+    return Kept(document["_id"], Read(alliance, policy=document["policy"]), document["v"])
+
+
+def _goes_on(alliance: Alliance) -> bool:
+    return alliance.ended_at is None and alliance.watched
 
 
 def _judgement_document(judgement: Judgement) -> Document:

@@ -97,7 +97,7 @@ class RelationshipView(Summary):
             last_repaired=EpisodeView.of(alliance.closed) if alliance.closed else None,
             explanation=explain(alliance, policy),
             version=kept.version,
-            policy=kept.policy,
+            policy=kept.read.policy,
         )
 
 

@@ -6,7 +6,7 @@ next (`evolve`) gives the same, to the bit, as reading everything again (`fold`)
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import assert_never
 from uuid import UUID
 
@@ -44,8 +44,10 @@ class Read:
     """An alliance, and what is told besides of the way to it."""
 
     alliance: Alliance
-    repaired: tuple[Episode, ...] = ()
+    repaired: tuple[Episode, ...] = field(default=(), compare=False)
     """The episodes that were repaired while reading; the alliance itself remembers only the last one."""
+    retracted: Retraction | None = field(default=None, compare=False)
+    """The last one that was retracted while reading."""
     policy: str = ""
     """Names the thresholds under which all of it was read."""
 
@@ -61,7 +63,7 @@ def read_again(facts: Iterable[Fact], policy: Policy) -> Read:
     retraction = _retracted_by_amendment(ordered, seen, policy)
     if retraction and (alliance.retracted is None or alliance.retracted.at < retraction.at):
         alliance = replace(alliance, retracted=retraction)
-    return Read(alliance, _repaired(seen), policy.digest)
+    return Read(alliance, _repaired(seen), alliance.retracted, policy.digest)
 
 
 def read_on(alliance: Alliance, newer: Iterable[Fact], policy: Policy) -> Read:
@@ -70,7 +72,8 @@ def read_on(alliance: Alliance, newer: Iterable[Fact], policy: Policy) -> Read:
     It must have been read under the same policy.
     """
     after, seen = _through(alliance, in_order(newer), policy)
-    return Read(after, _repaired(seen), policy.digest)
+    retracted = None if after.retracted == alliance.retracted else after.retracted
+    return Read(after, tuple(e for e in _repaired(seen) if e != alliance.closed), retracted, policy.digest)
 
 
 def evolve(alliance: Alliance, fact: Fact, policy: Policy) -> Alliance:

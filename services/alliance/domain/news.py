@@ -1,10 +1,11 @@
 """What others are told of an alliance: everything that is so now, so that whoever missed something catches up."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from uuid import UUID, uuid5
 
 from services.alliance.domain.alliance import Alliance, Episode
 from services.alliance.domain.facts import Happened
+from services.alliance.domain.fold import Read
 from services.alliance.domain.policy import Policy
 from services.alliance.domain.summary import summary
 from shared.events import (
@@ -18,22 +19,22 @@ from shared.events import (
 )
 
 
-def what_follows(
-    relationship: UUID, alliance: Alliance, version: int, policy: Policy, repaired: Iterable[Episode] = ()
-) -> Iterator[Event]:
+def what_follows(relationship: UUID, read: Read, version: int, policy: Policy) -> Iterator[Event]:
     """The episodes first, then the alliance: who has heard both at one version knows all there is at that version.
 
-    `repaired` are those on the way to the alliance, so that an episode that began and ended within one batch is told.
+    An episode that is over is told by whoever read its end. Should they die before they told, the facts they read
+    are delivered again, and that reads the history again, with every end in it.
     """
+    alliance = read.alliance
     if alliance.last is None:
         return
-    if alliance.retracted is not None:
-        gone = alliance.retracted
+    if read.retracted is not None:
+        gone = read.retracted
         yield _about(
             RuptureRetracted, gone.episode, relationship, version, policy, occurred_at=gone.at, reason=gone.reason
         )
-    for closed in {episode.id: episode for episode in (*repaired, alliance.closed) if episode}.values():
-        yield _about(RuptureRepaired, closed, relationship, version, policy, occurred_at=closed.closed_at)
+    for repaired in read.repaired:
+        yield _about(RuptureRepaired, repaired, relationship, version, policy, occurred_at=repaired.closed_at)
     if alliance.open is not None:
         kind = RuptureChanged if alliance.open.changes else RuptureSuspected
         yield _about(kind, alliance.open, relationship, version, policy, occurred_at=alliance.open.last_sign_at)

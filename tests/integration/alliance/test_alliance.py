@@ -67,7 +67,9 @@ async def test_a_rupture_is_told_with_its_reasons(
 
         view = (await client.get(f"/relationships/{relationship.relationship}")).json()
         assert view["open_episode"]["severity"] == "concern"
-        assert view["open_episode"]["why"][0] == "The client's rating fell to 20 after session 4 (usually 84 to 96 here)."
+        assert (
+            view["open_episode"]["why"][0] == "The client's rating fell to 20 after session 4 (usually 84 to 96 here)."
+        )
         assert "Shows signs of rupture." in view["explanation"]
 
         points = (await client.get(f"/relationships/{relationship.relationship}/trajectory")).json()["points"]

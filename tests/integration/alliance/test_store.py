@@ -53,13 +53,13 @@ async def test_an_alliance_comes_back_as_it_was_kept(store: Store) -> None:
 
     await store.keep([Kept(told.relationship).followed_by(Read(alliance))])
 
-    assert (await store.recall([told.relationship]))[told.relationship] == Kept(told.relationship, alliance, 1)
+    assert (await store.recall([told.relationship]))[told.relationship] == Kept(told.relationship, Read(alliance), 1)
 
 
 async def test_an_unknown_relationship_is_a_new_one(store: Store) -> None:
     unknown = uuid4()
 
-    assert (await store.recall([unknown]))[unknown] == Kept(unknown, Alliance(), 0)
+    assert (await store.recall([unknown]))[unknown] == Kept(unknown, Read(Alliance()), 0)
     assert await store.history([unknown]) == {unknown: []}
 
 

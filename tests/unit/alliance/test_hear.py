@@ -1,8 +1,8 @@
 """The promise of `hear`, with consumers that are killed, that overlap, and that hear everything twice.
 
 Every await of a consumer is a step; a scheduler interleaves the consumers at random, kills them anywhere, and lets
-others begin the same messages while they still run. When all is quiet, each state is the fold of all facts, and it
-has been told.
+others begin the same messages while they still run. When all is quiet, each state is the fold of all facts, it has
+been told, and so has every episode that was repaired.
 """
 
 import random
@@ -14,13 +14,13 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from services.alliance.domain.facts import Fact
-from services.alliance.domain.fold import fold, read_on
+from services.alliance.domain.fold import read_again, read_on
 from services.alliance.domain.news import what_follows
 from services.alliance.domain.policy import DEFAULT, Policies
 from services.alliance.hear import Hear
 from services.alliance.metrics import Metrics
 from services.alliance.store import Kept
-from shared.events import AllianceUpdated, Event
+from shared.events import AllianceUpdated, Event, RuptureRepaired
 from tests.fakes import AllianceStore
 from tests.given import Told
 
@@ -93,6 +93,7 @@ class World:
         self.store = store
         self.commit_first = commit_first
         self.told: dict[UUID, AllianceUpdated] = {}
+        self.repaired: set[UUID] = set()
         self.committed = [0, 0]
         self.topics: list[list[Fact]] = [[], []]
         self.relationships = [Told(UUID(int=seed * 2 + n + 1)) for n in range(2)]
@@ -101,11 +102,11 @@ class World:
 
     def _fill(self) -> None:
         for told in self.relationships:
-            for week in range(self.random.randint(1, 4)):
+            for week in range(self.random.randint(1, 6)):
                 facts: list[Fact] = [
                     told.consent(week - 0.5, given=True),
                     told.held(week),
-                    told.felt(week, self.random.choice([9, 9, 8, 3])),
+                    told.felt(week, self.random.choice([9, 9, 9, 2])),
                 ]
                 if self.random.random() < 0.3:
                     facts.append(told.amended(week, 8))
@@ -123,6 +124,8 @@ class World:
                 if known is None or known.version <= event.version:
                     self.told[event.relationship_id] = event
                 await Step()
+            if isinstance(event, RuptureRepaired):
+                self.repaired.add(event.episode_id)
 
     async def _consume(self, topic: int, position: int) -> None:
         while batch := self.topics[topic][position : position + self.random.randint(1, 4)]:
@@ -171,11 +174,14 @@ class World:
         found = []
         for told in self.relationships:
             facts = {f.id: f for topic in self.topics for f in topic if f.relationship_id == told.relationship}
-            truth = fold(facts.values(), DEFAULT)
+            read = read_again(facts.values(), DEFAULT)
+            truth = read.alliance
+            if not {episode.id for episode in read.repaired} <= self.repaired:
+                found.append("repair never told")
             kept = self.store.kept.get(told.relationship, Kept(told.relationship))
             if kept.alliance != truth:
                 found.append("wrong state")
-            *_, due = what_follows(told.relationship, truth, max(kept.version, 1), DEFAULT)
+            *_, due = what_follows(told.relationship, read, max(kept.version, 1), DEFAULT)
             last = self.told.get(told.relationship)
             unversioned = {"id", "version"}
             if last is None or last.model_dump(exclude=unversioned) != due.model_dump(exclude=unversioned):
