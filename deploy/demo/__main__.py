@@ -144,7 +144,7 @@ class Demo:
         network = f"telling of its last six months: {told} of {all_of_them} relationships"
         if told == all_of_them:
             network = f"living on: {self._state.sessions_since} sessions since its history was told"
-        return show.rows(network, self._ledger, self._figures, self._mails, self._hooks)
+        return show.rows(network, self._ledger, self._figures, self._mails, self._hooks, self._attune.ended)
 
     def _addresses(self) -> dict[str, str]:
         return show.addresses(self._attune.urls, self._figures, DATA)

@@ -8,13 +8,19 @@ from rich.table import Table
 from rich.text import Text
 
 from deploy.demo.figures import Figures
+from deploy.local.process import LocalServer
 from deploy.simulation.ledger import Ledger
 
 STATUSES = ("open", "acknowledged", "resolved", "repaired", "retracted")
 
 
 def rows(
-    told: str, ledger: Ledger, figures: Figures, mails: Sequence[object], hooks: Sequence[object]
+    told: str,
+    ledger: Ledger,
+    figures: Figures,
+    mails: Sequence[object],
+    hooks: Sequence[object],
+    ended: Sequence[LocalServer],
 ) -> dict[str, str]:
     """Everything, in words and numbers."""
     severities = ", ".join(f"{figures.open[severity]} {severity}" for severity in ("urgent", "concern", "watch"))
@@ -31,6 +37,8 @@ def rows(
     }
     if ledger.refused:
         shown["refused"] = f"{len(ledger.refused)}, the last: {ledger.refused[-1][:200]}"
+    if ended:
+        shown["FAILED"] = ", ".join(f"{server.name} has ended; its log: {server.log}" for server in ended)
     return shown
 
 

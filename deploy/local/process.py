@@ -51,12 +51,17 @@ class LocalServer:
         """All that the server ever printed on this data."""
         return self.data / "log"
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it ended though nobody asked it to."""
+        return self.process is not None and self.process.poll() is not None
+
     def start(self) -> None:
         """Run until it answers. Raises CannotRun, with the end of its log, when it does not.
 
         What a killed owner of this data left running is stopped first.
         """
-        if self.process and self.process.poll() is not None:
+        if self.has_ended:
             self.kill()  # it ended by itself: let go of its data
         self._claim = _claimed(self.data)
         try:
@@ -171,12 +176,20 @@ def require_linux_x86_64() -> None:
 def _claimed(data: Path) -> TextIOWrapper:
     """Take the data for this process; it is given back on closing, and when we die."""
     data.mkdir(parents=True, exist_ok=True)
-    claim = (data / "claim").open("w")
+    claim = (data / "claim").open("a+")
     try:
         fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
+        claim.seek(0)
+        owner = claim.read()
         claim.close()
-        raise CannotRun(f"Somebody else is already running on {data}.") from None
+        raise CannotRun(
+            f"Somebody else is already running on {data}: process {owner}. "
+            f"End it first, with Ctrl-C where it runs or with `kill {owner}`, and start again."
+        ) from None
+    claim.truncate(0)
+    claim.write(str(os.getpid()))
+    claim.flush()
     return claim
 
 

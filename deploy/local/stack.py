@@ -37,6 +37,11 @@ class Stack:
     """How long it took to start."""
 
     @property
+    def ended(self) -> list[LocalServer]:
+        """What ended though nobody asked it to."""
+        return [server for server in (*self.servers, *self.services) if server.has_ended]
+
+    @property
     def logs(self) -> list[Path]:
         return [server.log for server in (*self.servers, *self.services)]
 

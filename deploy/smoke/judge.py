@@ -130,11 +130,10 @@ def in_a_wrong_inbox(alerts: Iterable[Alert], courses: Iterable[Course]) -> list
     return [alert for alert in alerts if whose.get(alert.relationship) != alert.clinician]
 
 
-def told_twice(alerts: Sequence[Alert]) -> list[str]:
-    """Episodes with more than one alert, and relationships with more than one that is open."""
-    episodes = Counter(alert.episode for alert in alerts)
-    still_open = Counter(str(alert.relationship) for alert in alerts if alert.status in ("open", "acknowledged"))
-    return [f"{what}: {count} alerts" for what, count in (episodes + still_open).items() if count > 1]
+def open_twice(alerts: Iterable[Alert]) -> list[str]:
+    """Relationships with more than one alert that is not settled; one episode at a time is open."""
+    still_open = Counter(alert.relationship for alert in alerts if alert.status in ("open", "acknowledged"))
+    return [f"{relationship}: {count} alerts" for relationship, count in still_open.items() if count > 1]
 
 
 def dead_letters_amiss(consumer: str, planted: Sequence[Poison], letters: Sequence[ConsumerRecord]) -> list[str]:

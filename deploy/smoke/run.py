@@ -134,7 +134,7 @@ class Run:
             f"{len(severe)} severe; of {len(fainter)} fainter ones {seen}; {len(alerts)} alerts",
         )
         checks.none("no alert is in a wrong inbox", judge.in_a_wrong_inbox(alerts, [*self._courses, *self._probes]))
-        checks.none("no episode is alerted twice", judge.told_twice(alerts))
+        checks.none("no relationship has two open alerts", judge.open_twice(alerts))
         for consumer in HEARD_BY:
             letters = await topics.records(dead_letters(consumer))
             amiss = judge.dead_letters_amiss(consumer, self._planted, letters)

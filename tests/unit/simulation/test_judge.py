@@ -147,12 +147,12 @@ def test_an_alert_in_somebody_elses_inbox_is_found() -> None:
     assert judge.in_a_wrong_inbox([replace(ALERT, relationship=THEIRS)], [ruptured()])
 
 
-def test_two_alerts_of_one_episode_or_two_open_ones_of_one_relationship_are_found() -> None:
+def test_two_open_alerts_of_one_relationship_are_found() -> None:
     other = replace(ALERT, id="another", episode="another")
 
-    assert judge.told_twice([ALERT, replace(other, status="repaired")]) == []
-    assert judge.told_twice([ALERT, replace(ALERT, id="another", status="retracted")])
-    assert judge.told_twice([ALERT, other])
+    assert judge.open_twice([ALERT, replace(other, status="repaired"), replace(other, relationship=THEIRS)]) == []
+    assert judge.open_twice([ALERT, other])
+    assert judge.open_twice([ALERT, replace(other, status="acknowledged")])
 
 
 # Dead letters
