@@ -7,7 +7,7 @@ READY := .venv/.ready
 SERVICES := intake sessions alliance notify
 COMPILE := pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header
 
-.PHONY: help setup check unit test smoke evaluate evaluate-short demo topics contracts lock clean distclean
+.PHONY: help setup check unit test smoke evaluate evaluate-short bench-fold demo topics contracts lock clean distclean
 
 help: ## Say what can be made here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ evaluate: $(READY) ## Prove on simulated relationships what is found, and write 
 
 evaluate-short: $(READY) ## The same on fewer relationships, written nowhere
 	$(BIN)/python -m evaluation --short
+
+bench-fold: $(READY) ## What one more fact costs, after few sessions and after many
+	$(BIN)/python -m tests.bench.fold
 
 demo: $(READY) ## A simulated clinic network to look at, until Ctrl-C
 	$(BIN)/python -m deploy.demo
