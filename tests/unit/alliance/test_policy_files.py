@@ -1,0 +1,144 @@
+"""What a policy file may say, and how a wrong one is refused."""
+
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.alliance.domain.policy import DEFAULT, Policies, Policy
+from services.alliance.policy_files import SHIPPED, WrongPolicy, as_toml, policies_in, policy_in
+
+CLINIC = UUID("5a3c1c7e-6d1c-4f55-8a5b-0d5a7d9a1c11")
+BELIEFS = st.floats(0.06, 0.999)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "policy.toml"
+
+
+def policies() -> st.SearchStrategy[Policy]:
+    def made(beliefs: tuple[float, float], points: float, ratings: int, mean: float, often: float) -> Policy:
+        prior = DEFAULT.prior.model_dump()
+        prior["client"]["mean"], prior["silence"]["happened"] = mean, often
+        concern, urgent = sorted(beliefs)
+        changed = {"concern": concern, "urgent": urgent, "element_points": points, "repair_ratings": ratings}
+        return Policy.model_validate({"prior": prior, **changed})
+
+    often = st.floats(1e-9, 1000)
+    return st.builds(made, st.tuples(BELIEFS, BELIEFS), often, st.integers(1, 20), st.floats(0, 100), often)
+
+
+def test_the_file_that_is_shipped_is_the_policy_in_force_where_there_is_no_other() -> None:
+    assert policy_in(SHIPPED) == DEFAULT
+
+
+def test_the_file_that_is_shipped_explains_every_key() -> None:
+    explained = False
+    for line in SHIPPED.read_text(encoding="utf-8").splitlines():
+        if line.startswith("#"):
+            explained = True
+        elif not line:
+            explained = False
+        elif not line.startswith("[prior"):
+            assert explained, line
+
+
+@given(policy=policies())
+def test_a_policy_that_was_written_is_read_as_it_was(policy: Policy, tmp_path_factory: pytest.TempPathFactory) -> None:
+    file = tmp_path_factory.mktemp("policy") / "policy.toml"
+    file.write_text(as_toml(policy, ["Why it is so."]), encoding="utf-8")
+
+    assert policy_in(file) == policy
+    assert policy_in(file).digest == policy.digest
+
+
+def test_what_a_file_leaves_out_is_as_shipped(file: Path) -> None:
+    file.write_text("concern = 0.7\n")
+
+    assert policy_in(file) == Policy(concern=0.7)
+    assert policy_in(file).digest != DEFAULT.digest
+
+
+PRIOR = "[prior.client]\nmean = 88.5\nvaries = 10.5\nspread = 6.2\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("# ours\nconsern = 0.4\n", "line 2: consern = 0.4: there is no such key"),
+        ("[prior.clients]\nmean = 1.0\n", "line 1: prior.clients: there is no such key"),
+        ("concern = 1.5\n", "line 1: concern = 1.5: Input should be less than 1"),
+        ("concern = 0.05\n", "line 1: concern = 0.05: Input should be greater than 0.05"),
+        ("concern = nan\n", "line 1: concern = nan: Input should be a finite number"),
+        ("urgent = true\n", "line 1: urgent = True: Input should be a valid number"),
+        ('concern = "0.5"\n', "line 1: concern = '0.5': Input should be a valid number"),
+        ("low_level = 100.0\n", "line 1: low_level = 100.0: Input should be less than 100"),
+        ("element_points = 0\n", "line 1: element_points = 0: Input should be greater than 0"),
+        ("apart_points = -3\n", "line 1: apart_points = -3: Input should be greater than 0"),
+        ("withdrawal = inf\n", "line 1: withdrawal = inf: Input should be a finite number"),
+        ("late_hours = -1\n", "line 1: late_hours = -1: Input should be greater than or equal to 0"),
+        ("repair_ratings = 1.5\n", "line 1: repair_ratings = 1.5: Input should be a valid integer"),
+        ("repair_ratings = 0\n", "line 1: repair_ratings = 0: Input should be greater than or equal to 1"),
+        ("concern = 0.8\n\nurgent = 0.7\n", "line 3: urgent: urgent (0.7) must not be less than concern (0.8)"),
+        ("concern = 0.95\n", "line 1: concern: urgent (0.9) must not be less than concern (0.95)"),
+        ("concern = 0.5\nconcern 0.6\n", "is no TOML: line 2: Expected '=' after a key in a key/value pair"),
+        ("concern = 0.5\nconcern = 0.6\n", "is no TOML: line 2: Cannot overwrite a value"),
+        ("prior = 3\n", "line 1: prior = 3: should be a table"),
+        ("[prior]\nversion = 0\n", "line 2: prior.version = 0: Input should be greater than or equal to 1"),
+        (f"{PRIOR}at_top = 3.6\n", "line 1: prior.client.widening: is missing"),
+        (f"{PRIOR}at_top = 3.6\nwidening = -1\n", "line 6: prior.client.widening = -1: Input should be greater than"),
+        ("prior.absence = {happened = 0, not_happened = 3}", "line 1: prior.absence.happened = 0: Input should be"),
+    ],
+)
+def test_a_wrong_file_is_refused_with_the_line_that_is_wrong(file: Path, text: str, wrong: str) -> None:
+    file.write_text(text)
+
+    with pytest.raises(WrongPolicy) as refused:
+        policy_in(file)
+
+    assert str(refused.value).startswith(f"{file}: {wrong}")
+    assert "\n" not in str(refused.value)
+
+
+def test_a_file_that_is_no_text_is_refused(file: Path) -> None:
+    file.write_bytes(b"concern = 0.5 # \xff\n")
+
+    with pytest.raises(WrongPolicy, match="cannot be read: is not UTF-8"):
+        policy_in(file)
+
+
+def test_a_file_that_is_not_there_is_refused(file: Path) -> None:
+    with pytest.raises(WrongPolicy, match="cannot be read: No such file or directory"):
+        policy_in(file)
+
+
+def test_every_clinic_has_its_own_policy_or_that_of_all_others(tmp_path: Path) -> None:
+    (tmp_path / f"{CLINIC}.toml").write_text("concern = 0.7\n")
+    (tmp_path / "default.toml").write_text("concern = 0.6\n")
+    (tmp_path / f"{CLINIC}.toml~").write_text("left over by an editor")
+
+    found = policies_in(tmp_path)
+
+    assert found.of(CLINIC) == Policy(concern=0.7)
+    assert found.of(UUID(int=1)) == found.of(None) == Policy(concern=0.6)
+
+
+def test_without_a_folder_the_shipped_policy_is_everybodys(tmp_path: Path) -> None:
+    assert policies_in(None) == policies_in(tmp_path) == Policies()
+    assert Policies().of(CLINIC) == DEFAULT
+
+
+@pytest.mark.parametrize("name", ["our-clinic", str(CLINIC).upper(), CLINIC.hex])
+def test_a_file_that_is_named_after_no_clinic_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / f"{name}.toml").write_text("concern = 0.7\n")
+
+    with pytest.raises(WrongPolicy, match=r"is named neither default\.toml nor after a clinic"):
+        policies_in(tmp_path)
+
+
+def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(WrongPolicy, match="there is no such folder"):
+        policies_in(tmp_path / "policies")
