@@ -1,6 +1,7 @@
 """The inbox as a page: rendered here, whole without JavaScript; with it, it renews itself when something changes."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import UTC, datetime, tzinfo
 from functools import partial
 from pathlib import Path
@@ -141,8 +142,10 @@ def _templates() -> Environment:
 
 
 def _when(moment: datetime, zone: tzinfo) -> str:
-    """As in a diary: `Tue 24 Nov 2026, 15:30`."""
-    return f"{moment.astimezone(zone):%a %-d %b %Y, %H:%M}"
+    """As in a diary: `Tue 24 Nov 2026, 15:30`; in UTC where the calendar ends."""
+    with suppress(OverflowError):
+        moment = moment.astimezone(zone)
+    return f"{moment:%a %-d %b %Y, %H:%M}"
 
 
 def _zone(name: str | None) -> tzinfo:

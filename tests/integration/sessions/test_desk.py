@@ -1,6 +1,7 @@
 """What a clinic system tells the service, the good and the bad, on the real Kafka and MongoDB."""
 
 from collections import Counter
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -186,6 +187,20 @@ async def test_what_has_not_happened_yet_cannot_be_reported(clinic: Clinic) -> N
     assert problem(await clinic.schedule(uuid4(), ago(24 * 304))) == (409, "before-the-start")
 
 
+@pytest.mark.parametrize("year", [1, 1899, 2201, 9999])
+async def test_a_year_that_nobody_can_mean_is_refused_wherever_a_time_is_given(clinic: Clinic, year: int) -> None:
+    await clinic.begins()
+    held = await clinic.held()
+    then = datetime(year, 6, 1, tzinfo=UTC)
+
+    for answer in (
+        await clinic.schedule(uuid4(), then),
+        await clinic.complete(held.session, then),
+        await clinic.answer(held.session, "client", then, **GOOD),
+    ):
+        assert answer.status_code == 422
+
+
 @pytest.mark.parametrize(
     ("wrong", "where"),
     [
@@ -203,6 +218,7 @@ async def test_what_has_not_happened_yet_cannot_be_reported(clinic: Clinic) -> N
         ({"ratings": {"trust": 5}, "talked_about": "yes"}, "/body"),
         ({"ratings": {"trust": 5}, "tensoin": "yes"}, "/body/tensoin"),
         ({"ratings": {"trust": 5}, "given_at": "2026-03-02T10:00:00"}, "/body/given_at"),
+        ({"ratings": {"trust": 5}, "given_at": "0001-01-01T00:00:00Z"}, "/body/given_at"),
         ({"ratings": {"trust": 5}, "given_at": "0001-01-01T00:00:00+14:00"}, "/body/given_at"),
     ],
 )

@@ -1,0 +1,23 @@
+"""The inbox as a page."""
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.notify.http.page import _when
+
+ENDS = [datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)]
+ZONES = ["Pacific/Kiritimati", "Pacific/Pago_Pago", "Europe/Berlin"]
+
+
+def test_a_time_is_told_as_in_a_diary_where_the_clinician_lives() -> None:
+    assert _when(datetime(2026, 11, 24, 14, 30, tzinfo=UTC), ZoneInfo("Europe/Berlin")) == "Tue 24 Nov 2026, 15:30"
+
+
+@pytest.mark.parametrize("zone", ZONES)
+@given(moment=st.datetimes(timezones=st.just(UTC)) | st.sampled_from(ENDS))
+def test_any_time_can_be_shown(moment: datetime, zone: str) -> None:
+    assert _when(moment, ZoneInfo(zone))
