@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from fastapi import FastAPI
 from starlette.datastructures import Headers
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.http.problems import RESPONSES, answer_with_problems, too_large
 
@@ -21,6 +21,7 @@ def application(
     app = FastAPI(title=title, description=description, version="1", lifespan=lifespan, responses=RESPONSES)
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=body_limit)
     app.add_middleware(_RefuseWhatSaysItIsTooLarge, body_limit=body_limit)
+    app.add_middleware(_AnswerHeadAsGet)
     answer_with_problems(app)
     return app
 
@@ -36,5 +37,23 @@ class _RefuseWhatSaysItIsTooLarge:
         announced = Headers(scope=scope).get("content-length", "") if scope["type"] == "http" else ""
         if announced.isdecimal() and int(announced) > self._body_limit:
             await too_large(self._body_limit)(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+
+class _AnswerHeadAsGet:
+    """Answers HEAD, which link checkers and previews send, as GET without the body; our GETs change nothing."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_head(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                await send(message)
+                await send({"type": "http.response.body", "body": b""})  # the end, also where a stream would begin
+
+        if scope["type"] == "http" and scope["method"] == "HEAD":
+            await self._app({**scope, "method": "GET"}, receive, send_head)
         else:
             await self._app(scope, receive, send)

@@ -239,6 +239,16 @@ async def test_an_open_inbox_hears_of_changes_that_another_process_wrote(
         assert [a["status"] for a in await anext(inboxes)] == ["acknowledged"]
 
 
+async def test_asking_for_the_head_of_a_stream_opens_none(serve: Serve) -> None:
+    s = Strained()
+    async with serve() as client:
+        for _ in range(3):
+            head = await client.head(f"/clinicians/{s.clinician}/inbox/stream")
+            assert (head.status_code, head.content) == (200, b"")
+
+        await until(lambda: holds(client, "attune_notify_inbox_streams 0.0"))
+
+
 async def test_the_page_works_without_javascript(serve: Serve, kafka: Producer) -> None:
     s, other = Strained(), uuid4()
     async with serve() as client:
@@ -322,6 +332,10 @@ async def shows(client: httpx2.AsyncClient, s: Strained, case_codes: str) -> boo
 async def counted(client: httpx2.AsyncClient, channel: str, outcome: str) -> bool:
     wanted = f'attune_notify_deliveries_total{{channel="{channel}",outcome="{outcome}"}}'
     return wanted in (await client.get("/metrics")).text
+
+
+async def holds(client: httpx2.AsyncClient, line: str) -> bool:
+    return line in (await client.get("/metrics")).text.splitlines()
 
 
 async def all_told(servers: str, s: Strained, number: int) -> bool:

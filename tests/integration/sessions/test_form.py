@@ -26,6 +26,23 @@ async def test_looking_at_a_link_changes_nothing(clinic: Clinic) -> None:
     assert await clinic.status(held.session, "client") == "awaiting"
 
 
+async def test_a_preview_that_only_asks_for_the_head_of_a_form_gets_it_and_changes_nothing(clinic: Clinic) -> None:
+    await clinic.begins()
+    held = await clinic.held()
+    whole = await clinic.http.get(held.path("client"))
+
+    heads = [await clinic.http.head(held.path("client")) for _ in range(2)]
+    live, forged = await clinic.http.head("/health/live"), await clinic.http.head("/f/forged")
+    nowhere, only_post = await clinic.http.head("/nowhere"), await clinic.http.head(f"/sessions/{held.session}/missed")
+
+    assert [head.status_code for head in (*heads, live, forged, nowhere, only_post)] == [200, 200, 200, 404, 404, 405]
+    assert all(head.content == b"" for head in (*heads, live, forged, nowhere, only_post))
+    assert heads[0].headers["content-length"] == whole.headers["content-length"]
+    assert heads[0].headers["content-security-policy"] == whole.headers["content-security-policy"]
+    assert await clinic.status(held.session, "client") == "awaiting"
+    assert (await clinic.http.get(held.path("client"))).text == whole.text
+
+
 async def test_the_form_protects_who_reads_it(clinic: Clinic) -> None:
     await clinic.begins()
     held = await clinic.held()
