@@ -1,4 +1,4 @@
-"""Ways to begin a conversation about the signs: a reviewed catalogue, `openings.toml`, and which of it fits."""
+"""Ways to begin a conversation about the signs: a catalogue, `openings.toml`, and which of it fits."""
 
 import tomllib
 from collections import Counter

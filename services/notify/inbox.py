@@ -36,7 +36,7 @@ class InboxAlert(BaseModel):
     why: list[str]
     """At most three sentences, the strongest sign first."""
     openings: list[str]
-    """One or two ways to begin a conversation about it, out of a reviewed catalogue."""
+    """One or two ways to begin a conversation about it, out of a catalogue."""
     next_session_at: datetime | None
     useful: bool | None
     """What the clinician said when resolving it."""
