@@ -9,11 +9,11 @@ from services.alliance.domain.calibration import (
     TRIED,
     URGENT,
     Course,
-    Suggestion,
     TooLittle,
     course,
     fit,
     suggest,
+    urgent_from,
 )
 from services.alliance.domain.policy import Policy, Prior
 from services.alliance.domain.replay import Raised, Week, replay, weeks
@@ -56,9 +56,15 @@ async def calibrate(store: Store, policy: Policy, clinic: UUID, wished: float, p
         for facts in page.values():
             for threshold in TRIED:
                 alerts[threshold] += len(_alerts(replay(facts, _with(policy, prior, threshold, 0.0))))
-    concern, urgent = suggest(alerts, wished_in_all), suggest(alerts, wished_in_all * URGENT)
-    calibrated = _with(policy, prior, concern.threshold, urgent.threshold)
-    return await _tried(store, calibrated, clinic, progress, len(courses), len(worked), concern)
+    concern = suggest(alerts, wished_in_all)
+    raised: list[Raised] = []
+    async for page in histories(store, clinic, progress):
+        for facts in page.values():
+            raised += _alerts(replay(facts, _with(policy, prior, concern.threshold, 0.0)))
+    peaks = [alert.peak for alert in raised]
+    calibrated = _with(policy, prior, concern.threshold, urgent_from(peaks, wished_in_all * URGENT, concern.threshold))
+    urgent = sum(calibrated.severity(peak) == "urgent" for peak in peaks)
+    return Calibrated(calibrated, len(courses), len(worked), len(raised), urgent, concern.reached)
 
 
 async def _read(store: Store, policy: Policy, clinic: UUID, progress: Progress) -> tuple[list[Course], set[Week]]:
@@ -69,24 +75,6 @@ async def _read(store: Store, policy: Policy, clinic: UUID, progress: Progress) 
             courses.append(course(facts, policy.late_hours))
             worked |= weeks(facts)
     return courses, worked
-
-
-async def _tried(
-    store: Store,
-    policy: Policy,
-    clinic: UUID,
-    progress: Progress,
-    relationships: int,
-    worked: int,
-    concern: Suggestion,
-) -> Calibrated:
-    """With what it raises where it is tried once more, as it will be written."""
-    alerts: list[Raised] = []
-    async for page in histories(store, clinic, progress):
-        for facts in page.values():
-            alerts += _alerts(replay(facts, policy))
-    urgent = sum(alert.severity == "urgent" for alert in alerts)
-    return Calibrated(policy, relationships, worked, len(alerts), urgent, concern.reached)
 
 
 def _alerts(raised: list[Raised]) -> list[Raised]:

@@ -10,6 +10,8 @@ from services.alliance.backtest import Backtest
 from services.alliance.domain.judgements import precision
 from services.alliance.domain.replay import Change, Kind, Raised, Week
 
+MOVED = "One that would come earlier or later is the same alert, and counts in the week in which it comes."
+
 COLUMNS = (
     "change",
     "clinician_id",
@@ -56,7 +58,17 @@ def summary(found: Backtest) -> str:
 def markdown(found: Backtest, name: str) -> str:
     """All of it."""
     alerts = [change for change in found.changes if any(r and r.interrupts for r in (change.old, change.new))]
-    parts = [f"# Backtest of {name}", "", summary(found), "## Alerts per clinician and week", "", *_weeks(alerts), ""]
+    parts = [
+        f"# Backtest of {name}",
+        "",
+        summary(found),
+        "## Alerts per clinician and week",
+        "",
+        MOVED,
+        "",
+        *_weeks(alerts),
+        "",
+    ]
     parts += ["## The episodes", "", *_episodes(alerts, _judged(found)), ""]
     parts += ["## What clinicians said of the alerts they had", "", *_precision(found), ""]
     return "\n".join(parts)

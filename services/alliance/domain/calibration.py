@@ -6,7 +6,7 @@ The prior is fitted by moments, from histories in which nobody has marked the ru
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from math import exp, log, sqrt
+from math import ceil, exp, log, sqrt
 from statistics import fmean, pvariance
 from typing import get_args
 from uuid import UUID
@@ -30,7 +30,8 @@ ELEMENTS: tuple[Element, ...] = get_args(Element)
 ENOUGH = 4  # ratings or appointments from which on a relationship says something about the others
 FEWEST = 30  # relationships that say something, below which nothing is fitted: five figures are read from them
 LEAST_ALERTS = 5.0  # wished for in the whole history, below which no threshold can be told from chance
-URGENT = 0.25  # of the alerts are urgent, as with the default policy
+URGENT = 0.25  # of the alerts wished for may be urgent: of false alarms, the default policy makes as many so
+HIGHEST = 0.9999  # threshold: with five decimals nobody can read it any more
 TRIED = (0.06, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
 """Beliefs at which a history is replayed; between them it is interpolated."""
 
@@ -132,6 +133,15 @@ def suggest(alerts: Mapping[float, int], wished: float) -> Suggestion:
     return Suggestion(thresholds[-1], False)
 
 
+def urgent_from(peaks: Iterable[float], wished: float, concern: float) -> float:
+    """The lowest threshold, not below `concern`, that no more than `wished` alerts with these peaks of belief reach."""
+    highest = sorted(peaks, reverse=True)
+    if int(wished) >= len(highest):
+        return concern
+    above = ceil((highest[int(wished)] + 1e-9) * 1e4) / 1e4
+    return min(max(HIGHEST, concern), max(concern, above))
+
+
 def _between(low: float, high: float, share: float) -> float:
     """So far from `low` to `high` as log-odds."""
     odds = log(low / (1 - low)) * (1 - share) + log(high / (1 - high)) * share
@@ -208,4 +218,4 @@ def _habit(counted: Iterable[tuple[int, int]]) -> Habit | None:
 
 def _plain(number: float) -> float:
     """As it is written into a file, so that what was tried is what was written."""
-    return round(number, 4)
+    return round(number, 4) + 0.0  # which makes -0 a 0

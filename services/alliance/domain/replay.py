@@ -4,6 +4,7 @@ Answers are read as they were last amended. What counts as the same under two po
 lower threshold opens an episode at an earlier sign, and it is the same rupture still.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -37,6 +38,8 @@ class Raised:
     until: datetime
     """When it was repaired or retracted; NEVER while it is open."""
     severity: Severity
+    peak: float
+    """The highest belief in it at one of its signs: what its severity follows from."""
     detectors: tuple[str, ...]
 
     @property
@@ -101,12 +104,15 @@ def replay(facts: Iterable[Fact], policy: Policy) -> list[Raised]:
     began: dict[UUID, datetime] = {}
     ended: dict[UUID, datetime] = {}
     episodes: dict[UUID, Episode] = {}
+    peaks: defaultdict[UUID, float] = defaultdict(float)
     known = list(facts)
     for fact, before, last in states(known, policy):
         if before.open is not None and (last.open is None or last.open.id != before.open.id):
             ended[before.open.id] = fact.occurred_at
         if last.open is not None:
             episodes[last.open.id] = last.open
+            if last.open.last_sign_at == fact.occurred_at:
+                peaks[last.open.id] = max(peaks[last.open.id], last.belief)
             if last.open.severity != "watch":
                 began.setdefault(last.open.id, fact.occurred_at)
     return [
@@ -118,6 +124,7 @@ def replay(facts: Iterable[Fact], policy: Policy) -> list[Raised]:
             episode.first_sign_at,
             ended.get(episode.id, NEVER),
             episode.severity,
+            peaks[episode.id],
             detectors_of(episode),
         )
         for episode in episodes.values()

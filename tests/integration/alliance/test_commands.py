@@ -205,6 +205,9 @@ async def test_calibrate_writes_a_whole_policy_that_raises_about_as_many_alerts_
     weeks = {(one, week) for one in range(3) for week in range(16)}  # each clinician has appointments in each
     assert 0.35 * len(weeks) <= len(alerts) <= 0.6 * len(weeks)
     assert f"it would have raised {len(alerts)}," in ended.out
+    urgent = sum(one.severity == "urgent" for one in alerts)
+    assert 0 < urgent <= 0.25 * 0.5 * len(weeks)
+    assert f"# {urgent} of them urgent" in ended.out
 
     again = await recorded.command("backtest", "--policy", new, "--clinic", str(CLINIC))
     assert f"| {len(alerts)} |" in again.out

@@ -11,7 +11,7 @@ from evaluation import prior as twin
 from evaluation.facts import facts_of
 from evaluation.generator import ruptured
 from evaluation.settings import load
-from services.alliance.domain.calibration import TooLittle, course, fit, suggest
+from services.alliance.domain.calibration import TooLittle, course, fit, suggest, urgent_from
 from services.alliance.domain.facts import Fact
 from services.alliance.domain.policy import DEFAULT, Usual
 from tests.given import Told
@@ -102,6 +102,14 @@ def test_who_wishes_for_more_alerts_gets_no_higher_threshold(
 @given(alerts=CURVES, wished=st.floats(0.1, 600))
 def test_a_threshold_lies_within_what_was_tried(alerts: dict[float, int], wished: float) -> None:
     assert min(alerts) <= suggest(alerts, wished).threshold <= max(alerts)
+
+
+@given(peaks=st.lists(st.floats(0.5, 0.9998), max_size=30), wished=st.floats(0, 40))
+def test_no_more_are_urgent_than_wished(peaks: list[float], wished: float) -> None:
+    threshold = urgent_from(peaks, wished, concern=0.5)
+
+    assert 0.5 <= threshold < 1
+    assert sum(peak >= threshold for peak in peaks) <= wished
 
 
 def test_between_what_was_tried_it_is_interpolated() -> None:

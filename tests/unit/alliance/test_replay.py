@@ -36,6 +36,12 @@ def test_one_that_is_not_repaired_is_open_for_good() -> None:
     assert [raised.until for raised in replay(falls(9, 9, 9, 2), DEFAULT)] == [NEVER]
 
 
+@given(facts=histories())
+def test_the_severity_follows_from_the_peak(facts: list[Fact]) -> None:
+    for raised in replay(facts, DEFAULT):
+        assert raised.severity == DEFAULT.severity(raised.peak)
+
+
 def test_nothing_known_raises_nothing() -> None:
     assert replay([], DEFAULT) == []
     assert weeks([]) == set()
@@ -93,6 +99,7 @@ def spans(bounds: list[int]) -> list[Raised]:
             BEGINNING + timedelta(days=since),
             BEGINNING + timedelta(days=until),
             "concern",
+            0.6,
             (),
         )
         for since, until in zip(bounds[::2], bounds[1::2], strict=False)
