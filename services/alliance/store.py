@@ -193,7 +193,7 @@ def _document(kept: Kept) -> Document:
 
 def _kept(document: Document) -> Kept:
     alliance = _STATE.validate_json(document["state"])
-    return Kept(document["_id"], Read(alliance, policy=document["policy"]), document["v"])
+    return Kept(document["_id"], Read(alliance, policy=document.get("policy", "")), document["v"])
 
 
 def _goes_on(alliance: Alliance) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Literal, cast
 from uuid import uuid4
 
@@ -10,11 +11,12 @@ import pytest
 from services.alliance.domain.alliance import Alliance
 from services.alliance.domain.facts import Fact
 from services.alliance.domain.fold import Read, fold
+from services.alliance.domain.judgements import Judgement
 from services.alliance.domain.policy import DEFAULT
 from services.alliance.store import Kept, MongoStore, Store
 from shared.mongo import Mongo
 from tests.fakes import AllianceStore
-from tests.given import Told
+from tests.given import BEGINNING, Told
 
 
 @pytest.fixture(params=["memory", "motor", "pymongo"])
@@ -91,6 +93,43 @@ async def test_of_many_who_write_at_once_each_gets_a_turn_and_none_is_overwritte
 
     kept = (await store.recall([told.relationship]))[told.relationship]
     assert (kept.version, kept.alliance.sessions) == (10, 10)
+
+
+async def test_a_judgement_is_kept_as_it_came_first(store: Store) -> None:
+    first = Judgement(uuid4(), uuid4(), uuid4(), BEGINNING, True, ("apart", "sudden_drop"), "0123456789ab")
+    second = Judgement(uuid4(), first.relationship, uuid4(), BEGINNING, None)
+
+    assert await store.judge([first]) == [first]
+    assert await store.judge([replace(first, useful=False), second, second]) == [second]
+    assert await store.judge([]) == []
+
+    kept = await store.judgements([first.relationship, uuid4()])
+    assert sorted(kept, key=str) == sorted([first, second], key=str)
+
+
+async def test_of_a_client_who_is_forgotten_no_judgement_is_kept(store: Store) -> None:
+    theirs, others = (Judgement(uuid4(), uuid4(), uuid4(), BEGINNING, True) for _ in range(2))
+    await store.judge([theirs, others])
+
+    await store.forget({theirs.relationship: uuid4()})
+
+    assert await store.judgements([theirs.relationship, others.relationship]) == [others]
+
+
+async def test_relationships_are_read_a_page_at_a_time_each_once(store: Store) -> None:
+    told = [Told() for _ in range(7)]
+    await store.keep([Kept(t.relationship).followed_by(Read(fold([t.started()], DEFAULT))) for t in told])
+    clinic = told[0].started().clinic_id
+
+    pages, after = [], None
+    while page := await store.page(None, after, 3):
+        pages.append(page)
+        after = page[-1]
+
+    assert [len(page) for page in pages] == [3, 3, 1]
+    assert {r for page in pages for r in page} == {t.relationship for t in told}
+    assert (await store.count(None), await store.count(clinic), await store.count(uuid4())) == (7, 1, 0)
+    assert await store.page(clinic, None, 3) == [told[0].relationship]
 
 
 async def test_a_caseload_lists_who_needs_somebody_first(store: Store) -> None:
