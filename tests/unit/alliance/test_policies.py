@@ -101,6 +101,17 @@ def test_a_clinic_that_becomes_known_later_brings_its_policy() -> None:
     assert hearing.store.kept[TOLD.relationship].alliance == fold([*facts, TOLD.started()], WATCHFUL)
 
 
+def test_a_clinic_that_is_told_as_the_newest_fact_still_counts_for_what_was_before() -> None:
+    hearing, late = Hearing(), TOLD.started().model_copy(update={"occurred_at": TOLD.at(9)})
+    facts: list[Fact] = [TOLD.consent(-1, given=True), *(TOLD.felt(week, 9) for week in range(4)), TOLD.felt(4, 7)]
+
+    hearing.hear(facts, POLICIES)
+    hearing.hear([late], POLICIES)
+
+    assert fold([*facts, late], WATCHFUL) != fold([*facts, late], DEFAULT)
+    assert hearing.store.kept[TOLD.relationship].alliance == fold([*facts, late], WATCHFUL)
+
+
 def test_what_is_read_under_the_policy_that_counts_is_not_read_again() -> None:
     hearing = Hearing()
     hearing.hear([TOLD.started(), TOLD.consent(-0.5, given=True)], POLICIES)
