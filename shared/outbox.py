@@ -25,7 +25,7 @@ AT_ONCE = 500
 """The most documents whose events are published together."""
 LOOK_EVERY = 5.0
 """Seconds between two looks for what a crash left owed."""
-LEFT_OWED_AFTER = timedelta(seconds=5)
+LEFT_OWED_AFTER = timedelta(seconds=10)
 """What is owed for longer is no longer in somebody's hands."""
 
 Debtor = tuple[str, Any, Sequence[Document]]
@@ -85,6 +85,8 @@ class Outbox:
                 await collection.create_index("owed.since", name="owed", sparse=True)
 
     async def _publish_found(self) -> None:
+        if not self._written.empty():
+            return  # what waits in our own hands is not left by anybody
         for name, collection in self._collections.items():
             while batch := await self._left_owed(name, collection):
                 await self._publish(batch, "found")
