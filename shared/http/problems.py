@@ -54,69 +54,74 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 
 def answer_with_problems(app: FastAPI) -> None:
     """Have every error of `app` answered with problem details, and described so."""
+    for kind, answer in _ANSWERS.items():
+        app.add_exception_handler(kind, answer)
     describe = app.openapi
+    app.openapi = lambda: _described_as_problems(describe())  # type: ignore[method-assign]
 
-    def openapi() -> dict[str, Any]:
-        return _described_as_problems(describe())
 
-    app.openapi = openapi  # type: ignore[method-assign]
+async def _problem(_request: Request, error: Problem) -> JSONResponse:
+    return _answer(error.details)
 
-    @app.exception_handler(Problem)
-    async def problem(_request: Request, error: Problem) -> JSONResponse:
-        return _answer(error.details)
 
-    @app.exception_handler(RequestValidationError)
-    async def invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
-        wrong = [Wrong(pointer="/" + "/".join(map(str, e["loc"])), detail=e["msg"]) for e in error.errors()]
-        return _answer(
-            ProblemDetails(
-                type="urn:attune:problem:invalid-request",
-                title="The request is not valid",
-                status=422,
-                detail="; ".join(f"{w.pointer}: {w.detail}" for w in wrong),
-                errors=wrong,
-            )
+async def _invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
+    wrong = [Wrong(pointer="/" + "/".join(map(str, e["loc"])), detail=e["msg"]) for e in error.errors()]
+    return _answer(
+        ProblemDetails(
+            type="urn:attune:problem:invalid-request",
+            title="The request is not valid",
+            status=422,
+            detail="; ".join(f"{w.pointer}: {w.detail}" for w in wrong),
+            errors=wrong,
         )
+    )
 
-    @app.exception_handler(Refused)
-    async def refused(_request: Request, error: Refused) -> JSONResponse:
-        status, title = (404, "Not known here") if isinstance(error, Unknown) else (409, "Not possible as things are")
-        return _answer(
-            ProblemDetails(type=f"urn:attune:problem:{error.kind}", title=title, status=status, detail=str(error))
-        )
 
-    @app.exception_handler(HTTPException)
-    async def http(_request: Request, error: HTTPException) -> JSONResponse:
-        return _answer(
-            ProblemDetails(
-                type="about:blank", title=str(error.detail), status=error.status_code, detail=str(error.detail)
-            ),
-            dict(error.headers or {}),
-        )
+async def _refused(_request: Request, error: Refused) -> JSONResponse:
+    status, title = (404, "Not known here") if isinstance(error, Unknown) else (409, "Not possible as things are")
+    return _answer(
+        ProblemDetails(type=f"urn:attune:problem:{error.kind}", title=title, status=status, detail=str(error))
+    )
 
-    @app.exception_handler(Exception)
-    async def unforeseen(_request: Request, _error: Exception) -> JSONResponse:
-        return _answer(  # the server logs the error with its place
-            ProblemDetails(
-                type="urn:attune:problem:unforeseen",
-                title="This is our mistake",
-                status=500,
-                detail="Nothing that was answered with 2xx is lost. Please tell whoever operates Attune.",
-            )
-        )
 
-    @app.exception_handler(Transient)
-    async def unavailable(_request: Request, error: Transient) -> JSONResponse:
-        log.warning("could not answer", reason=str(error))
-        return _answer(
-            ProblemDetails(
-                type="urn:attune:problem:unavailable",
-                title="Not possible just now",
-                status=503,
-                detail="Something we depend on does not answer. Nothing is lost; send the same request again.",
-            ),
-            {"Retry-After": "2"},
+async def _http(_request: Request, error: HTTPException) -> JSONResponse:
+    said = str(error.detail)
+    details = ProblemDetails(type="about:blank", title=said, status=error.status_code, detail=said)
+    return _answer(details, dict(error.headers or {}))
+
+
+async def _unavailable(_request: Request, error: Transient) -> JSONResponse:
+    log.warning("could not answer", reason=str(error))
+    return _answer(
+        ProblemDetails(
+            type="urn:attune:problem:unavailable",
+            title="Not possible just now",
+            status=503,
+            detail="Something we depend on does not answer. Nothing is lost; send the same request again.",
+        ),
+        {"Retry-After": "2"},
+    )
+
+
+async def _unforeseen(_request: Request, _error: Exception) -> JSONResponse:
+    return _answer(  # the server logs the error with its place
+        ProblemDetails(
+            type="urn:attune:problem:unforeseen",
+            title="This is our mistake",
+            status=500,
+            detail="Nothing that was answered with 2xx is lost. Please tell whoever operates Attune.",
         )
+    )
+
+
+_ANSWERS: dict[type[Exception], Any] = {
+    Problem: _problem,
+    RequestValidationError: _invalid,
+    Refused: _refused,
+    HTTPException: _http,
+    Transient: _unavailable,
+    Exception: _unforeseen,
+}
 
 
 def too_large(limit: int) -> JSONResponse:
