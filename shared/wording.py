@@ -118,8 +118,11 @@ def _withdrawal(_evidence: Evidence, n: Numbers) -> str:
     away = " and ".join(
         filter(None, [_counted(n, "missed", "was missed", "were missed"), _late(n, first=not n.get("missed"))])
     )
+    short = f"{_the_session(n)} was cut short" if n.get("cut_short") else ""
     silent = f"no feedback came for {_the_session(n)}" if n.get("silent") else ""
-    told = "; ".join(filter(None, [f"lately {away}" if away else "", silent])) or "lately less contact than usual"
+    told = (
+        "; ".join(filter(None, [f"lately {away}" if away else "", short, silent])) or "lately less contact than usual"
+    )
     return f"{told[0].upper()}{told[1:]}."
 
 

@@ -144,6 +144,8 @@ class Alliance:
     watched: bool = False
     """Whether the client's consent is in force; nothing is scored and nothing looked for without it."""
     sessions: int = 0
+    shortened: int = 0
+    """Sessions that were cut short."""
     missed: int = 0
     away: int = 0
     """Appointments missed or called off late."""

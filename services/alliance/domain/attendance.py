@@ -11,7 +11,9 @@ from services.alliance.domain.watching import begun, look, moved, remember
 from shared.events import FeedbackLapsed, SessionCancelled, SessionCompleted, SessionMissed
 
 # How much each kind of withdrawal weighs, and how fast it is forgotten: two missed sessions in a row count.
-MISSED, CANCELLED_LATE, SILENT = 1.0, 0.7, 0.6
+MISSED, CANCELLED_LATE, SILENT, SHORTENED = 1.0, 0.7, 0.6, 0.5
+CUT_SHORT = 0.7  # of the planned minutes: a session that ended before then was cut short
+OFTEN_SHORT = 0.3  # of the sessions: where as many are cut short, one more says nothing
 FADES = 0.7
 COMES_BACK = 0.5  # of the withdrawal stays when the next session is held
 RELIABLE = 0.6  # of the forms asked for were answered: only then silence says something
@@ -37,12 +39,18 @@ def attend(alliance: Alliance, fact: Attendance, policy: Policy) -> Alliance:
 
 
 def _held(alliance: Alliance, fact: SessionCompleted, policy: Policy) -> Alliance:
+    before = begun(alliance, fact)
+    short = fact.minutes < CUT_SHORT * fact.planned_minutes
+    left_early = short and alliance.shortened <= OFTEN_SHORT * alliance.sessions
     after = replace(
-        remember(begun(alliance, fact), fact, outcome="held"),
+        remember(before, fact, outcome="held"),
         sessions=alliance.sessions + 1,
-        withdrawal=alliance.withdrawal * COMES_BACK,
+        shortened=alliance.shortened + short,
+        withdrawal=alliance.withdrawal * FADES + SHORTENED if left_early else alliance.withdrawal * COMES_BACK,
     )
     after = moved(after, _absence(alliance, False, policy.prior.absence))
+    if left_early:
+        return look(Reading(fact, before, after, policy), BEHAVIOUR)
     came_back = after.open is not None and episodes.stayed_away_only(after.open)
     return episodes.calmer(after, fact.occurred_at, policy) if came_back else after
 

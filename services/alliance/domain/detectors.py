@@ -194,7 +194,7 @@ _TOLD = {(2, 0): 1.5, (2, 1): 1.2, (2, 2): 1.0, (1, 0): 1.1, (1, 1): 0.8, (1, 2)
 
 
 def withdrawal(reading: Reading) -> Iterator[Evidence]:
-    """Sessions missed or called off late, and answers no longer given, beyond what is usual here."""
+    """Sessions missed, called off late or cut short, and answers no longer given, beyond what is usual here."""
     strength = reading.after.withdrawal / reading.policy.withdrawal
     if reading.after.withdrawal <= reading.before.withdrawal:
         return
@@ -204,6 +204,7 @@ def withdrawal(reading: Reading) -> Iterator[Evidence]:
         strength,
         missed=sum(s.outcome == "missed" for s in lately),
         cancelled_late=sum(s.outcome == "cancelled_late" for s in lately),
+        cut_short=1 if isinstance(reading.fact, SessionCompleted) else 0,
         silent=1 if isinstance(reading.fact, FeedbackLapsed) else 0,
     )
 

@@ -30,7 +30,7 @@ def week(number: int) -> st.SearchStrategy[list[Fact]]:
         rating,
         st.sampled_from([0.5, 1.0, 9.0, 30.0]),
     )
-    silent = st.just([TOLD.held(number), TOLD.lapsed(number)])
+    silent = st.sampled_from([50, 20]).map(lambda minutes: [TOLD.held(number, minutes), TOLD.lapsed(number)])
     late = st.builds(lambda r: [TOLD.held(number), TOLD.lapsed(number), TOLD.felt(number, r)], rating)
     away = st.sampled_from([[TOLD.missed(number)], [TOLD.cancelled(number, 3)], [TOLD.cancelled(number, 90)]])
     named = st.sampled_from(["srs", "ors", "unheard-of"])

@@ -78,6 +78,15 @@ def test_two_missed_sessions_in_a_row_are_a_sign() -> None:
     assert signs([*rated(9, 9, 9), TOLD.missed(3), TOLD.missed(4)]) == {"withdrawal"}
 
 
+def test_sessions_cut_short_are_a_sign_beside_a_missed_one_unless_they_often_are() -> None:
+    cut_short: list[Fact] = [TOLD.held(4, 20), TOLD.held(5, 20), TOLD.missed(6)]
+    often: list[Fact] = [TOLD.held(week, 20 if week % 2 else 50) for week in range(-8, 0)]
+
+    assert signs([*rated(9, 9, 9, 9), *cut_short]) == {"withdrawal"}
+    assert signs([*rated(9, 9, 9, 9), *cut_short[:2]]) == set()
+    assert signs([*often, *rated(9, 9, 9, 9), *cut_short[:2], TOLD.held(6, 20)]) == set()
+
+
 def test_silence_is_a_sign_only_where_answers_were_usual() -> None:
     quiet = [fact for week in range(8) for fact in (TOLD.held(week), TOLD.lapsed(week))]
 
