@@ -53,7 +53,7 @@ def _configured(data: Path, port: int, controller_port: int, java: list[str]) ->
     properties = data / "server.properties"
     properties.write_text(_properties(log, port, controller_port))
     if not (log / "meta.properties").exists():
-        _run([*java, "kafka.tools.StorageTool", "format", "-t", _cluster_id(), "-c", str(properties)])
+        _run([*java, "kafka.tools.StorageTool", "format", f"--cluster-id={_cluster_id()}", "-c", str(properties)])
     return properties
 
 

@@ -66,6 +66,14 @@ def test_mongodb_keeps_what_it_was_told_when_it_is_killed(tmp_path: Path) -> Non
         assert remembered(server) == ["before the power cut"]
 
 
+def test_a_cluster_id_may_begin_with_a_hyphen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One in sixty-four does, and would be taken for an option."""
+    monkeypatch.setattr(kafka, "_cluster_id", lambda: "-" + "A" * 21)
+
+    with kafka.server(tmp_path, *free_ports(2)):
+        pass
+
+
 async def test_the_data_goes_on_at_another_port(tmp_path: Path) -> None:
     with kafka.server(tmp_path / "kafka", *free_ports(2)) as old_kafka:
         topic = await new_topic(old_kafka.address)
