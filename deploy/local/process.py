@@ -111,7 +111,7 @@ class LocalServer:
                 raise CannotRun(f"{self.name} ended at its start ({self.process.returncode}).\n{self._last_lines()}")
             if time.monotonic() > deadline:
                 raise CannotRun(f"{self.name} gave no answer in {START_SECONDS:.0f} s.\n{self._last_lines()}")
-            time.sleep(0.1)
+            time.sleep(0.1)  # a server tells nobody when it begins to answer: it has to be asked again
 
     def _answers(self) -> bool:
         try:
@@ -143,7 +143,7 @@ class LocalServer:
         while os.fsencode(self.data) in _command_of(pid):
             with suppress(ProcessLookupError):  # it went just now
                 os.kill(pid, signal.SIGTERM if time.monotonic() < deadline else signal.SIGKILL)
-            time.sleep(0.2)
+            time.sleep(0.2)  # it is no child of ours, so there is nothing to wait for but that it is gone
 
     @property
     def _pid_file(self) -> Path:

@@ -21,7 +21,8 @@ def walk() -> str:
     return str(block)
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl here")
+# The tests promise to need nothing but Python and make; .ci/run sees to it that there is a curl.
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the walk-through is made with curl, which is not here")
 def test_a_first_relationship_leads_to_an_alert_in_the_inbox(
     kafka_servers: str, mongodb_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

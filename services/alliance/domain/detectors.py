@@ -66,7 +66,7 @@ class Reading:
         )
 
 
-SEVERAL = 3  # ratings in a row that make a slide
+IN_A_ROW = 3  # ratings below what was expected that make a slide
 UNUSUAL = 3.0  # predictive spreads that a sign has to lie off to stand alone, besides its points
 
 Detector: TypeAlias = Callable[[Reading], Iterator[Evidence]]
@@ -85,7 +85,7 @@ def sudden_drop(reading: Reading) -> Iterator[Evidence]:
 
 def sustained_slide(reading: Reading) -> Iterator[Evidence]:
     """Several ratings in a row below what was expected; none of them may be alarming."""
-    if reading.rating is None or reading.expected is None or reading.after.client.falling < SEVERAL:
+    if reading.rating is None or reading.expected is None or reading.after.client.falling < IN_A_ROW:
         return
     carried = log_odds(reading.before.belief) - log_odds(BEGINS)
     if carried > 0:
