@@ -1,0 +1,58 @@
+"""What a run leaves behind for the judge: what clients were told, what was done to the system, and where to look."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from deploy.simulation.course import Clinician
+from deploy.simulation.receivers import Hook, Mail
+from deploy.smoke.poison import Poison
+from shared.events import Event
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A request that was answered with a 2xx: from then on it is Attune's to keep."""
+
+    method: str
+    service: str
+    path: str
+    body: Mapping[str, Any]
+    """What was sent, as JSON or as the fields of a form."""
+    answer: Any
+    """What came back, where it was JSON."""
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something that was done to the system, from its beginning until it was undone."""
+
+    kind: str
+    target: str
+    begun: datetime
+    ended: datetime
+    recovered: float | None
+    """Seconds from its end until every service was ready and every consumer had caught up; none if never."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that the judge needs. The stack still runs, and is at rest."""
+
+    since: datetime
+    taken: Sequence[Taken]
+    injected: Sequence[Event]
+    """Facts that were put on their topics past every service; they count as told."""
+    planted: Sequence[Poison]
+    faults: Sequence[Fault]
+    clinicians: Mapping[UUID, Clinician]
+    mails: Sequence[Mail]
+    hooks: Sequence[Hook]
+    kafka: str
+    mongodb: str
+    """A URI; each service keeps its database under `attune_<service>`."""
+    urls: Mapping[str, str]
+    """One process of each service."""
