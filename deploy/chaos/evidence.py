@@ -3,27 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from deploy.simulation.course import Clinician
+from deploy.simulation.ledger import Taken
 from deploy.simulation.receivers import Hook, Mail
 from deploy.smoke.poison import Poison
 from shared.events import Event
-
-
-@dataclass(frozen=True)
-class Taken:
-    """A request that was answered with a 2xx: from then on it is Attune's to keep."""
-
-    method: str
-    service: str
-    path: str
-    body: Mapping[str, Any]
-    """What was sent, as JSON or as the fields of a form."""
-    answer: Any
-    """What came back, where it was JSON."""
-    at: datetime
 
 
 @dataclass(frozen=True)

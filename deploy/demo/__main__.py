@@ -84,8 +84,8 @@ class Demo:
         """Until it is cancelled."""
         try:
             async with (
-                Clinics(self._attune.urls, self._ledger) as clinics,
-                Clinics(self._attune.urls, Ledger()) as looking,
+                Clinics(self._attune.processes, self._ledger) as clinics,
+                Clinics(self._attune.processes, Ledger()) as looking,
                 Topics(self._attune.kafka) as topics,
                 asyncio.TaskGroup() as together,
             ):

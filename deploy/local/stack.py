@@ -37,6 +37,11 @@ class Stack:
     """How long it took to start."""
 
     @property
+    def processes(self) -> Mapping[str, Sequence[str]]:
+        """Where each process of each service is."""
+        return {name: (url,) for name, url in self.urls.items()}
+
+    @property
     def ended(self) -> list[LocalServer]:
         """What ended though nobody asked it to."""
         return [server for server in (*self.servers, *self.services) if server.has_ended]
@@ -61,7 +66,7 @@ def stack(data: Path, ports: Mapping[str, int], more: Mapping[str, str], *, say:
         kafka_at, mongodb_at = kafka_at or servers[0].address, mongodb_at or servers[-1].address
         asyncio.run(create(TopicSettings(kafka_bootstrap_servers=kafka_at, kafka_partitions=PARTITIONS)))
         settings = {"KAFKA_BOOTSTRAP_SERVERS": kafka_at, "MONGODB_URI": mongodb_at, **more}
-        services += [_service(name, data / name, ports[name], settings, say) for name in SERVICES]
+        services += [service(name, data / name, ports[name], settings, say=say) for name in SERVICES]
         _together(LocalServer.start, services)
         urls = {name: f"http://{service.address}" for name, service in zip(SERVICES, services, strict=True)}
         yield Stack(kafka_at, mongodb_at, urls, servers, services, time.monotonic() - begun)
@@ -81,21 +86,32 @@ def _stores(data: Path, servers: list[LocalServer], say: Say) -> tuple[str | Non
     return kafka_at, mongodb_at
 
 
-def _service(name: str, data: Path, port: int, settings: Mapping[str, str], say: Say) -> LocalServer:
+def service(
+    name: str,
+    data: Path,
+    port: int,
+    settings: Mapping[str, str],
+    *,
+    module: Sequence[str] | None = None,
+    home: Path = HOME,
+    say: Say = print,
+) -> LocalServer:
+    """One process of a service, kept under its folder's name; with the code at `home`, or by another `module`."""
     address = f"127.0.0.1:{port}"
     environment = {
         "HTTP_HOST": "127.0.0.1",
         "HTTP_PORT": str(port),
         "MONGODB_DATABASE": f"attune_{name}",
         "PUBLIC_URL": f"http://{address}",
-        "PYTHONPATH": str(HOME),
+        "PYTHONPATH": str(home),
         **settings,
     }
     python = (sys.executable, "-X", f"data={data.resolve()}")  # by its data a left-over process is known
+    run = module or (f"services.{name}",)
     return LocalServer(
-        name=name,
+        name=data.name,
         address=address,
-        command=["env", *(f"{key}={value}" for key, value in environment.items()), *python, "-m", f"services.{name}"],
+        command=["env", *(f"{key}={value}" for key, value in environment.items()), *python, "-m", *run],
         data=data.resolve(),
         port=port,
         answers=partial(_is_ready, f"http://{address}/health/ready"),

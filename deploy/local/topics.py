@@ -7,11 +7,11 @@ from typing import Self, cast
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
-from shared.topics import ALL, ALLIANCE, FEEDBACK, INTAKE, SESSIONS, Topic
+from shared.topics import ALERTS, ALL, ALLIANCE, FEEDBACK, INTAKE, SESSIONS, Topic
 
 HEARD_BY: Mapping[str, tuple[Topic, ...]] = {
     "sessions": (INTAKE,),
-    "alliance": (INTAKE, SESSIONS, FEEDBACK),
+    "alliance": (INTAKE, SESSIONS, FEEDBACK, ALERTS),
     "notify": (INTAKE, SESSIONS, ALLIANCE),
 }
 """As the design has it."""

@@ -7,8 +7,10 @@ import asyncio
 import base64
 import json
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from itertools import count
 from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
@@ -16,7 +18,7 @@ from uuid import UUID
 import httpx2
 
 from deploy.simulation.course import WINDOW, Clinic, Clinician, Course, Said, Session
-from deploy.simulation.ledger import Ledger
+from deploy.simulation.ledger import Ledger, Taken
 from shared.backoff import backoff
 from shared.events import Rater
 
@@ -32,9 +34,12 @@ class NotTaken(Exception):
 class Clinics:
     """All clinics of the network. Each relationship is told of in order, many relationships at once."""
 
-    def __init__(self, urls: Mapping[str, str], ledger: Ledger) -> None:
+    def __init__(self, urls: Mapping[str, Sequence[str]], ledger: Ledger, patience: float = PATIENCE) -> None:
+        """Of each service there may be several processes: every request, and every further try, asks the next."""
         self.ledger = ledger
         self._urls = urls
+        self._patience = patience
+        self._turn = count()
         self._desks = asyncio.Semaphore(AT_ONCE)
         self._ends = AsyncExitStack()
 
@@ -54,15 +59,15 @@ class Clinics:
 
     async def ask(self, method: str, service: str, path: str, body: Any = None) -> httpx2.Response:
         """Ask until it is done. Raises NotTaken."""
-        return await self._until_taken(method, self._urls[service] + path, json=body)
+        return await self._until_taken(method, service, path, json=body)
 
     async def try_once(self, method: str, service: str, path: str, **what: Any) -> httpx2.Response:
         """Ask once, whatever the answer."""
-        return await self._http.request(method, self._urls[service] + path, **what)
+        return await self._http.request(method, self._urls[service][0] + path, **what)
 
     async def listen(self, service: str, path: str) -> AsyncIterator[Any]:
         """What a service sends as it happens (server-sent events)."""
-        async with self._http.stream("GET", self._urls[service] + path, timeout=None) as answer:
+        async with self._http.stream("GET", self._urls[service][0] + path, timeout=None) as answer:
             async for line in answer.aiter_lines():
                 if line.startswith("data:"):
                     yield json.loads(line.removeprefix("data:"))
@@ -195,30 +200,38 @@ class Clinics:
 
     async def answer_by_link(self, url: str, said: Said) -> None:
         """Open the form in a browser, and send it."""
-        await self._until_taken("GET", url)
+        path = next(url.removeprefix(base) for base in self._urls["sessions"] if url.startswith(f"{base}/"))
+        await self._until_taken("GET", "sessions", path)
         entered = {name: str(rating) for name, rating in said.ratings.items()}
         asked = {"tension": said.tension or "", "talked_about": said.talked_about or ""}
-        await self._until_taken("POST", url, data={**entered, **asked})
+        await self._until_taken("POST", "sessions", path, data={**entered, **asked})
 
-    async def _until_taken(self, method: str, url: str, **what: Any) -> httpx2.Response:
-        give_up = time.monotonic() + PATIENCE
+    async def _until_taken(self, method: str, service: str, path: str, **what: Any) -> httpx2.Response:
+        give_up = time.monotonic() + self._patience
         for wait in backoff(longest=1.0):
+            url = self._urls[service][next(self._turn) % len(self._urls[service])] + path
             try:
                 answer = await self._http.request(method, url, **what)
             except httpx2.TransportError as error:
                 problem = f"{type(error).__name__}: {error}"
             else:
                 if answer.status_code < 400:
-                    self.ledger.sent["done"] += 1
+                    self._note(method, service, path, what.get("json") or what.get("data"), answer)
                     return answer
                 problem = f"{answer.status_code}: {answer.text[:500]}"
                 if answer.status_code != 503 and not any(kind in problem for kind in LATER):
                     raise NotTaken(f"{method} {url}: {problem}")
             if time.monotonic() > give_up:
-                raise NotTaken(f"{method} {url}, for {PATIENCE:.0f} s: {problem}")
+                raise NotTaken(f"{method} {url}, for {self._patience:.0f} s: {problem}")
             self.ledger.sent["tried again"] += 1
             await asyncio.sleep(wait)
         raise AssertionError("backoff never ends")
+
+    def _note(self, method: str, service: str, path: str, body: Any, answer: httpx2.Response) -> None:
+        self.ledger.sent["done"] += 1
+        if method != "GET":
+            said = answer.json() if answer.headers.get("content-type", "").startswith("application/json") else None
+            self.ledger.taken.append(Taken(method, service, path, body or {}, said, datetime.now(UTC)))
 
 
 def secret(clinician: UUID) -> str:

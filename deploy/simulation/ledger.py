@@ -1,11 +1,27 @@
 """What Attune acknowledged with a 2xx: from then on it is Attune's to keep."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from shared.events import Rater
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A request that was answered with a 2xx."""
+
+    method: str
+    service: str
+    path: str
+    body: Mapping[str, Any]
+    """What was sent, as JSON or as the fields of a form."""
+    answer: Any
+    """What came back, where it was JSON."""
+    at: datetime
 
 
 @dataclass
@@ -20,6 +36,8 @@ class Ledger:
     """The score of each answer, as it was last corrected."""
     silent: dict[UUID, dict[UUID, datetime]] = field(default_factory=dict)
     """Sessions whose client did not answer, and until when an answer was awaited."""
+    taken: list[Taken] = field(default_factory=list)
+    """Every request that changes something, in the order of the answers."""
     sent: Counter[str] = field(default_factory=Counter)
     """Requests by what became of them: done, tried again."""
     refused: list[str] = field(default_factory=list)

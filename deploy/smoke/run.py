@@ -52,7 +52,7 @@ class Run:
 
     async def whole(self) -> None:
         """All of it."""
-        async with Clinics(self._attune.urls, self._ledger) as clinics, Topics(self._attune.kafka) as topics:
+        async with Clinics(self._attune.processes, self._ledger) as clinics, Topics(self._attune.kafka) as topics:
             if any((await topics.ends()).values()):
                 raise CannotRun("The smoke test needs a Kafka of its own; this one holds messages already.")
             await self._tell(clinics, topics)
