@@ -25,9 +25,9 @@ BEGINNING = datetime(2026, 1, 5, 10, tzinfo=UTC)
 EARLY, LATER, LAPSES = timedelta(hours=1), timedelta(hours=2), timedelta(days=3)
 
 
-def facts_of(seen: Seen, row: int) -> list[Fact]:
+def facts_of(seen: Seen, row: int, relationship: UUID | None = None) -> list[Fact]:
     """Everything that was seen of one relationship, in the order in which it happened."""
-    relationship = uuid5(NAMESPACE_OID, f"simulated {row}")
+    relationship = relationship or uuid5(NAMESPACE_OID, f"simulated {row}")
     facts: list[Fact] = [
         RelationshipStarted(
             id=uuid5(relationship, "started"),

@@ -26,7 +26,7 @@ REMEDIES = {
 }
 
 
-def server(data: Path, port: int, *, say: Say = print) -> LocalServer:
+def server(data: Path, port: int, *, cache_gb: float = CACHE_GB, say: Say = print) -> LocalServer:
     """A MongoDB that keeps `data`; its address is a URI. Raises CannotRun where it cannot run."""
     require_linux_x86_64()
     data = data.resolve()
@@ -35,7 +35,7 @@ def server(data: Path, port: int, *, say: Say = print) -> LocalServer:
     return LocalServer(
         name="MongoDB",
         address=f"mongodb://127.0.0.1:{port}/?replicaSet={REPLICA_SET}",
-        command=_command(_binary(), files, port),
+        command=_command(_binary(), files, port, cache_gb),
         data=data,
         port=port,
         answers=partial(_is_primary, port),
@@ -43,11 +43,11 @@ def server(data: Path, port: int, *, say: Say = print) -> LocalServer:
     )
 
 
-def _command(binary: Path, files: Path, port: int) -> list[str | Path]:
+def _command(binary: Path, files: Path, port: int, cache_gb: float) -> list[str | Path]:
     return [
         *(binary, "--dbpath", files, "--bind_ip", "127.0.0.1", "--port", str(port), "--nounixsocket"),
         *("--replSet", REPLICA_SET, "--oplogSize", str(OPLOG_MB)),
-        *("--wiredTigerCacheSizeGB", str(CACHE_GB), "--quiet"),
+        *("--wiredTigerCacheSizeGB", str(cache_gb), "--quiet"),
     ]
 
 

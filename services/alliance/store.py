@@ -101,7 +101,7 @@ class MongoStore:
     async def recall(self, relationships: Collection[UUID]) -> Mapping[UUID, Kept]:
         with unavailable():
             found = await self._alliances.find({"_id": {"$in": list(relationships)}}).to_list(None)
-        there = {document["_id"]: _kept(document) for document in found}
+        there = {document["_id"]: as_kept(document) for document in found}
         return {r: there.get(r) or Kept(r) for r in relationships}
 
     async def history(self, relationships: Collection[UUID]) -> Mapping[UUID, list[Fact]]:
@@ -133,7 +133,7 @@ class MongoStore:
     async def caseload(self, by: str, whose: UUID, most: int) -> list[Kept]:
         with unavailable():
             found = await self._alliances.find({by: whose}).sort([("concern", -1), ("level", 1)]).to_list(most)
-        return [_kept(document) for document in found]
+        return [as_kept(document) for document in found]
 
     async def judge(self, judgements: Sequence[Judgement]) -> list[Judgement]:
         with unavailable():
@@ -173,10 +173,10 @@ def _guarded(kept: Kept) -> ReplaceOne[Document]:
 
     Where another version is there, the upsert runs into its `_id` and fails: so each lost write is known.
     """
-    return ReplaceOne({"_id": kept.relationship, "v": kept.version - 1}, _document(kept), upsert=True)
+    return ReplaceOne({"_id": kept.relationship, "v": kept.version - 1}, as_document(kept), upsert=True)
 
 
-def _document(kept: Kept) -> Document:
+def as_document(kept: Kept) -> Document:
     """The state in one field, because a small flat document is written four times as fast as a deep one."""
     alliance = kept.alliance
     return {
@@ -191,7 +191,7 @@ def _document(kept: Kept) -> Document:
     }
 
 
-def _kept(document: Document) -> Kept:
+def as_kept(document: Document) -> Kept:
     alliance = _STATE.validate_json(document["state"])
     return Kept(document["_id"], Read(alliance, policy=document.get("policy", "")), document["v"])
 
