@@ -2,15 +2,20 @@
 
 import sys
 from ipaddress import ip_address
-from typing import Annotated, Literal, Self, TypeVar
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+from urllib.parse import quote_plus
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pymongo.errors import PyMongoError
 from pymongo.uri_parser import parse_uri
 
 BootstrapServers = Annotated[str, Field(pattern=r"^[^\s:,]+:\d{1,5}(,[^\s:,]+:\d{1,5})*$")]
 """Where Kafka is: host:port, several separated by commas."""
+
+SECRETS = Path("/run/secrets")
+"""Where container engines put secrets: each a file, named as its setting, and out of `docker inspect`."""
 
 UNPROTECTED = "anyone-who-reaches-this-port-can-read-and-write-everything"
 
@@ -32,7 +37,10 @@ class ServiceSettings(BaseSettings):
     kafka_bootstrap_servers: BootstrapServers
     kafka_batch_size: int = Field(default=1000, ge=1, le=10_000)
     """The most messages taken at once."""
-    mongodb_uri: Annotated[str, AfterValidator(_can_be_parsed)]
+    mongodb_uri: Annotated[str, AfterValidator(_can_be_parsed)] = Field(repr=False)
+    """With the name and the password below, where they are given."""
+    mongodb_username: str = ""
+    mongodb_password: SecretStr = SecretStr("")
     mongodb_database: str = Field(min_length=1)
     mongodb_driver: Literal["motor", "pymongo"] = "motor"
     http_host: str = "127.0.0.1"
@@ -42,6 +50,19 @@ class ServiceSettings(BaseSettings):
     unprotected: str = ""
     """Services know no identities yet. To listen beyond this machine, say what that gives up."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sign_in(cls, told: dict[str, Any]) -> dict[str, Any]:
+        name, password = (str(told.get(f"mongodb_{part}") or "") for part in ("username", "password"))
+        if bool(name) != bool(password):
+            raise ValueError("MONGODB_USERNAME and MONGODB_PASSWORD are given together, or not at all")
+        scheme, found, rest = str(told.get("mongodb_uri", "")).partition("://")
+        if not name or not found:
+            return told
+        if "@" in rest:
+            raise ValueError("MONGODB_URI names a user already; leave out MONGODB_USERNAME and MONGODB_PASSWORD")
+        return {**told, "mongodb_uri": f"{scheme}://{quote_plus(name)}:{quote_plus(password)}@{rest}"}
 
     @model_validator(mode="after")
     def _listen_only_here(self) -> Self:
@@ -64,9 +85,12 @@ Settings = TypeVar("Settings", bound=BaseSettings)
 
 
 def load(kind: type[Settings]) -> Settings:
-    """The settings from the environment; where they are wrong, one line that says what, and exit code 2."""
+    """The settings from the environment, and from files of secrets where there are any.
+
+    Where they are wrong: one line that says what, and exit code 2.
+    """
     try:
-        return kind()
+        return kind(_secrets_dir=SECRETS if SECRETS.is_dir() else None)
     except ValidationError as error:
         found = error.errors(include_input=False, include_url=False)
         wrong = "; ".join(": ".join([*(str(part).upper() for part in e["loc"]), e["msg"]]) for e in found)

@@ -1,5 +1,7 @@
 """Settings are checked before anything is opened."""
 
+from pathlib import Path
+
 import pytest
 
 from services.alliance.settings import Settings
@@ -10,7 +12,7 @@ GOOD = {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9092", "MONGODB_URI": "mongodb://1
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HTTP_HOST", "HTTP_PORT", "UNPROTECTED"):
+    for name in ("HTTP_HOST", "HTTP_PORT", "UNPROTECTED", "MONGODB_USERNAME", "MONGODB_PASSWORD"):
         monkeypatch.delenv(name, raising=False)
     for name, value in GOOD.items():
         monkeypatch.setenv(name, value)
@@ -65,3 +67,49 @@ def test_others_are_let_in_only_by_who_says_what_that_gives_up(
 
     monkeypatch.setenv("UNPROTECTED", UNPROTECTED)
     assert load(Settings).http_host == "0.0.0.0"
+
+
+@pytest.fixture
+def secrets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setattr("shared.settings.SECRETS", tmp_path)
+    return tmp_path
+
+
+def test_a_password_is_read_from_its_file_and_shown_nowhere(monkeypatch: pytest.MonkeyPatch, secrets: Path) -> None:
+    (secrets / "mongodb_password").write_text("p@ss/word\n")
+    monkeypatch.setenv("MONGODB_USERNAME", "intake")
+
+    settings = load(Settings)
+
+    assert settings.mongodb_uri == "mongodb://intake:p%40ss%2Fword@127.0.0.1"
+    assert "ss/word" not in repr(settings)
+    assert "%40" not in repr(settings)
+
+
+def test_an_empty_file_is_no_password(secrets: Path) -> None:
+    (secrets / "mongodb_password").write_text("\n")
+
+    assert load(Settings).mongodb_uri == GOOD["MONGODB_URI"]
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ({"MONGODB_USERNAME": "intake"}, "together"),
+        ({"MONGODB_PASSWORD": "secret"}, "together"),
+        (
+            {"MONGODB_USERNAME": "a", "MONGODB_PASSWORD": "b", "MONGODB_URI": "mongodb://c:d@127.0.0.1"},
+            "names a user already",
+        ),
+    ],
+)
+def test_half_a_sign_in_or_two_are_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], told: dict[str, str], said: str
+) -> None:
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+
+    with pytest.raises(SystemExit):
+        load(Settings)
+
+    assert said in capsys.readouterr().err
