@@ -18,10 +18,15 @@ class Fault:
 
     kind: str
     target: str
+    point: str
+    """The moment in a batch or a write, where it was hit exactly."""
     begun: datetime
     ended: datetime
     recovered: float | None
     """Seconds from its end until every service was ready and every consumer had caught up; none if never."""
+
+    def __str__(self) -> str:
+        return f"{self.target} {self.kind}" + (f": {self.point}" if self.point else "")
 
 
 @dataclass(frozen=True)

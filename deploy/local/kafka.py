@@ -8,6 +8,8 @@ import socket
 import struct
 import subprocess
 import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -26,7 +28,15 @@ ATTEMPTS = 3  # a hundred downloads: one that fails should not be the end
 JAVA = 17  # the oldest that Kafka 4 runs on
 
 
-def server(data: Path, port: int, controller_port: int, *, say: Say = print) -> LocalServer:
+@dataclass(frozen=True)
+class Aside:
+    """A second way in, that clients take through something else: where Kafka listens, and where they are sent."""
+
+    port: int
+    reached_at: int
+
+
+def server(data: Path, port: int, controller_port: int, *, aside: Aside | None = None, say: Say = print) -> LocalServer:
     """A Kafka that keeps `data`; its address is what clients call the bootstrap servers.
 
     Downloads it first, where that was not done yet. Raises CannotRun where it cannot run.
@@ -34,7 +44,7 @@ def server(data: Path, port: int, controller_port: int, *, say: Say = print) -> 
     require_linux_x86_64()
     data = data.resolve()
     java = [_java(), "-cp", f"{_jars(say)}/*", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
-    properties = _configured(data, port, controller_port, java)
+    properties = _configured(data, _properties(data / "topics", port, controller_port, aside), java)
     return LocalServer(
         name="Kafka",
         address=f"127.0.0.1:{port}",
@@ -46,25 +56,30 @@ def server(data: Path, port: int, controller_port: int, *, say: Say = print) -> 
     )
 
 
-def _configured(data: Path, port: int, controller_port: int, java: list[str]) -> Path:
-    """Write the settings for these ports; give the data its cluster id when it is new."""
+def _configured(data: Path, settings: str, java: list[str]) -> Path:
+    """Write the settings; give the data its cluster id when it is new."""
     log = data / "topics"
     log.mkdir(parents=True, exist_ok=True)
     properties = data / "server.properties"
-    properties.write_text(_properties(log, port, controller_port))
+    properties.write_text(settings)
     if not (log / "meta.properties").exists():
         _run([*java, "kafka.tools.StorageTool", "format", f"--cluster-id={_cluster_id()}", "-c", str(properties)])
     return properties
 
 
-def _properties(log: Path, port: int, controller_port: int) -> str:
+def _properties(log: Path, port: int, controller_port: int, aside: Aside | None) -> str:
+    listens, says = {"PLAINTEXT": port}, {"PLAINTEXT": port}
+    if aside:
+        listens["ASIDE"], says["ASIDE"] = aside.port, aside.reached_at
     return f"""\
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller_port}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
+listeners={_listeners({**listens, "CONTROLLER": controller_port})}
+advertised.listeners={_listeners(says)}
+inter.broker.listener.name=PLAINTEXT
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,ASIDE:PLAINTEXT,CONTROLLER:PLAINTEXT
 log.dirs={log}
 auto.create.topics.enable=false
 group.initial.rebalance.delay.ms=0
@@ -80,6 +95,10 @@ log.cleaner.dedupe.buffer.size=33554432
 broker.session.timeout.ms=3000
 broker.heartbeat.interval.ms=500
 """
+
+
+def _listeners(ports: Mapping[str, int]) -> str:
+    return ",".join(f"{name}://127.0.0.1:{port}" for name, port in ports.items())
 
 
 def _cluster_id() -> str:

@@ -3,11 +3,21 @@
 import os
 import sys
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from typing import Any
 
 SHOWN = 5  # examples of what is wrong; the rest is in the data and the logs
 
 Print = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that must hold, and whether it did."""
+
+    what: str
+    holds: bool
+    numbers: str
 
 
 class Checks:
@@ -16,8 +26,15 @@ class Checks:
     def __init__(self, say: Print) -> None:
         self._say = say
         self._colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-        self.passed = 0
-        self.failed = 0
+        self.all: list[Check] = []
+
+    @property
+    def passed(self) -> int:
+        return sum(check.holds for check in self.all)
+
+    @property
+    def failed(self) -> int:
+        return len(self.all) - self.passed
 
     def none(self, what: str, wrong: Collection[Any], numbers: str = "") -> None:
         """It holds when nothing is `wrong`."""
@@ -29,8 +46,7 @@ class Checks:
 
     def holds(self, what: str, so: bool, numbers: str = "") -> None:
         """It holds when it is `so`."""
-        self.passed += so
-        self.failed += not so
+        self.all.append(Check(what, so, numbers))
         verdict = self._coloured("ok    ", 32) if so else self._coloured("FAILED", 31)
         self._say(f"{verdict} {what}{f' ({numbers})' if numbers else ''}")
 

@@ -1,0 +1,96 @@
+"""The moments at which a service can be hit exactly: around the steps of a batch, and of a write that owes an event.
+
+They lie outside the services: the methods that make up a step are wrapped before the service starts. A process looks
+for a file at each of them; when that names the moment, it takes the file away and sends itself the signal in it.
+"""
+
+import os
+import signal
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import wraps
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Point:
+    """Just before, or just after, a method of a class."""
+
+    when: Literal["before", "after"]
+    module: str
+    method: str
+    """The class and its method, with a dot between."""
+
+
+WRITTEN = Point("after", "shared.documents", "Documents.change_once")
+TELLING = Point("before", "shared.kafka.client", "Kafka.tell")
+TOLD = Point("after", "shared.kafka.client", "Kafka.tell")
+COMMITTING = Point("after", "shared.kafka.consumer", "Consumer._take")
+
+POINTS: Mapping[str, Mapping[str, Point]] = {
+    "intake": {"after the write": WRITTEN, "before telling": TELLING, "after telling": TOLD},
+    "sessions": {
+        "after the write": WRITTEN,
+        "before telling": TELLING,
+        "after telling": TOLD,
+        "after learning": Point("after", "services.sessions.store", "Store.learn"),
+        "before the commit": COMMITTING,
+    },
+    "alliance": {
+        "after the facts": Point("after", "services.alliance.store", "MongoStore.remember"),
+        "after reading": Point("after", "services.alliance.store", "MongoStore.recall"),
+        "after the states": Point("after", "services.alliance.store", "MongoStore.keep"),
+        "after telling": TOLD,
+        "before the commit": COMMITTING,
+    },
+    "notify": {
+        "after the relationships": Point("after", "services.notify.store", "Store.keep_relationships"),
+        "after the alerts": Point("after", "services.notify.store", "Store.keep_alerts"),
+        "after owing": Point("after", "services.notify.store", "Deliveries.owe"),
+        "before telling": TELLING,
+        "before the commit": COMMITTING,
+        "after an e-mail": Point("after", "services.notify.channels.email", "Email.send"),
+        "after a webhook": Point("after", "services.notify.channels.webhook", "Webhook.send"),
+    },
+}
+"""By service, by what people call them."""
+
+
+def install(service: str, armed: Path) -> None:
+    """Wrap what makes up the points of `service`; `armed` is the file they look for."""
+    for name, point in POINTS[service].items():
+        owner_name, _, method = point.method.partition(".")
+        owner = getattr(import_module(point.module), owner_name)
+        setattr(owner, method, _hit(getattr(owner, method), point.when, name, armed))
+
+
+def arm(armed: Path, name: str, how: signal.Signals) -> None:
+    """Let the process that looks for `armed` hit itself at the point of this name, once."""
+    whole = armed.with_suffix(".new")
+    whole.write_text(f"{name}\n{how.name}")
+    whole.rename(armed)
+
+
+def _hit(method: Callable[..., Awaitable[Any]], when: str, name: str, armed: Path) -> Callable[..., Awaitable[Any]]:
+    @wraps(method)
+    async def step(*args: Any, **kwargs: Any) -> Any:
+        if when == "before":
+            _look(armed, name)
+        done = await method(*args, **kwargs)
+        if when == "after":
+            _look(armed, name)
+        return done
+
+    return step
+
+
+def _look(armed: Path, name: str) -> None:
+    try:
+        at, how = armed.read_text().splitlines()
+    except FileNotFoundError:
+        return
+    if at == name:
+        armed.unlink()
+        os.kill(os.getpid(), signal.Signals[how])
