@@ -6,7 +6,6 @@ from datetime import timedelta
 
 from fastapi import FastAPI
 from httpx2 import AsyncClient
-from prometheus_client import CollectorRegistry
 
 from services.notify import messages
 from services.notify.alert import Alerting
@@ -25,7 +24,8 @@ from shared.http.app import application
 from shared.http.health import answer_health
 from shared.kafka import Kafka
 from shared.kafka.metrics import KafkaMetrics
-from shared.mongo import Mongo
+from shared.metrics import process_registry
+from shared.mongo import Mongo, MongoMetrics
 from shared.outbox import Outbox
 
 ANSWER_SECONDS = 10.0
@@ -34,9 +34,9 @@ ANSWER_SECONDS = 10.0
 
 def create_app(settings: Settings) -> FastAPI:
     """The service with everything it needs; nothing is opened before it is served."""
-    registry = CollectorRegistry()
+    registry = process_registry()
     metrics = Metrics(registry)
-    mongo = Mongo(settings.mongodb_uri, settings.mongodb_database, settings.mongodb_driver)
+    mongo = Mongo(settings.mongodb_uri, settings.mongodb_database, settings.mongodb_driver, MongoMetrics(registry))
     kafka = Kafka(settings.kafka_bootstrap_servers, "notify", KafkaMetrics(registry), now, settings.kafka_batch_size)
     outbox = Outbox(kafka, [mongo[ALERTS]], registry, now)
     store, owed = Store(mongo, outbox, now), Deliveries(mongo)
@@ -44,7 +44,7 @@ def create_app(settings: Settings) -> FastAPI:
     deliver = Deliver(
         store,
         owed,
-        {"email": Email(settings, now), "webhook": Webhook(web, now)},
+        {"email": Email(settings), "webhook": Webhook(web)},
         metrics,
         now,
         inbox_of=lambda clinician_id: f"{settings.public_url.rstrip('/')}/inbox/{clinician_id}",
@@ -63,7 +63,7 @@ def create_app(settings: Settings) -> FastAPI:
             yield
         await mongo.close()
 
-    app = application("Attune notify", __doc__ or "", settings.http_body_limit, lifespan)
+    app = application("Attune notify", __doc__ or "", settings.http_body_limit, lifespan, registry)
     answer_health(app, alive=kafka.alive, ready={"mongodb": mongo.answers, "kafka": kafka.ready}, registry=registry)
     app.include_router(routes(Inbox(store, now), deliver, live, store))
     return app

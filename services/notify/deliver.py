@@ -25,12 +25,16 @@ from services.notify.domain.routing import (
 from services.notify.metrics import Metrics, Outcome
 from services.notify.store import Claimed, Deliveries, Store
 from shared.background import background, every, until_done
-from shared.errors import Transient
+from shared.errors import StoreUnavailable, Transient
 
 log = structlog.get_logger()
 
 SEND_SECONDS = 240.0
-"""How long one try may take: more than a mail server for all its answers, and far less than the lease."""
+"""How long one try may take: more than a mail server for all its answers."""
+RENEW_EVERY = 10.0
+"""Seconds between two renewals while a message is on its way: one that fails leaves time for another."""
+HOLDERS_FIRST_SECONDS = 20.0
+"""How long to leave others' messages alone after the database was away: their holders could not renew them either."""
 LOOK_EVERY = 5.0
 """Seconds between two looks for what is due again, or was left by a process that died."""
 COUNT_EVERY = 15.0
@@ -41,11 +45,11 @@ FINISH_SECONDS = 10.0
 class Deliver:
     """Delivers messages, a few at once.
 
-    A change is told once per channel. Two exceptions cannot be avoided by any sender. A process that ends, or cannot
-    reach its database for longer than the lease, between the receiver's acceptance and our note of it, leaves a
-    message that is sent again. And a receiver whose answer is lost once it had the whole message may have taken it or
-    not: it is sent again an hour later, and three times at most. Every copy goes under the same Message-ID or
-    webhook-id, so that receivers can drop it.
+    A change is told once per channel. Two exceptions cannot be avoided by any sender. A process that ends, or for
+    longer than the lease sleeps or is alone in not reaching the database, between the receiver's acceptance and our
+    note of it, leaves a message that is sent again. And a receiver whose answer is lost once it had the whole message
+    may have taken it or not: it is sent again an hour later, and three times at most. Every copy goes under the same
+    Message-ID or webhook-id, so that receivers can drop it.
     """
 
     def __init__(
@@ -74,6 +78,7 @@ class Deliver:
         self._parallel = parallel
         self._news = asyncio.Event()
         self._in_hand: set[asyncio.Task[None]] = set()
+        self._holders_first_until = 0.0
 
     async def owe(self, alerts: Sequence[Alert]) -> None:
         """Have told what needs to be told of `alerts` as they stand. Safe to repeat."""
@@ -103,6 +108,7 @@ class Deliver:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Delivering what is due. At the end, what is on its way may finish."""
+        self._let_holders_go_first()  # the database may have been away until just now
         catching_up = until_done("owe what a crash left unowed", self.catch_up)
         counting = every(COUNT_EVERY, "count what is due", self._count)
         async with background(catching_up, counting, *(self._work() for _ in range(self._parallel))):
@@ -124,30 +130,63 @@ class Deliver:
                 await asyncio.wait_for(self._news.wait(), LOOK_EVERY)
 
     async def _deliver_what_is_due(self) -> None:
-        while (claimed := await self._owed.claim(self._clock())) is not None:
+        while (claimed := await self._claim()) is not None:
             task = asyncio.create_task(self._deliver(claimed))
             self._in_hand.add(task)
             task.add_done_callback(self._in_hand.discard)
             await asyncio.shield(task)  # we may be ended meanwhile; a message on its way is not cut off
 
+    async def _claim(self) -> Claimed | None:
+        try:
+            return await self._owed.claim(take_over=time.monotonic() > self._holders_first_until)
+        except StoreUnavailable:
+            self._let_holders_go_first()
+            raise
+
+    def _let_holders_go_first(self) -> None:
+        self._holders_first_until = time.monotonic() + HOLDERS_FIRST_SECONDS
+
     async def _deliver(self, claimed: Claimed) -> None:
         started = time.perf_counter()
-        outcome = await self._try(claimed)
+        outcome = await self._try_while_ours(claimed)
+        if outcome is None:
+            return
         self._metrics.tried(claimed.delivery.channel, outcome, time.perf_counter() - started)
-        now, unsure = self._clock(), claimed.unsure + (outcome == "unsure")
+        unsure = claimed.unsure + (outcome == "unsure")
         match outcome:
             case "retried":
                 wait = wait_after(claimed.attempts, self._first_wait)
-                note = partial(self._owed.put_off, claimed, now + wait, unsure)
+                note = partial(self._owed.put_off, claimed, wait, unsure)
             case "unsure" if unsure < MOST_UNSURE:
-                note = partial(self._owed.put_off, claimed, now + WAIT_WHEN_UNSURE, unsure)
+                note = partial(self._owed.put_off, claimed, WAIT_WHEN_UNSURE, unsure)
             case "not_needed":
                 note = partial(self._owed.drop, claimed)
             case _:
-                note = partial(self._owed.settle, claimed, outcome, now)
+                note = partial(self._owed.settle, claimed, outcome)
         await until_done("note what became of a message", note)
         if outcome == "sent":
-            self._metrics.waited(claimed.delivery.channel, (now - claimed.owed_since).total_seconds())
+            waited = (self._clock() - claimed.owed_since).total_seconds()
+            self._metrics.waited(claimed.delivery.channel, waited)
+
+    async def _try_while_ours(self, claimed: Claimed) -> Outcome | None:
+        """What became of one try; none when the message came to be another's, who tries now."""
+        try:
+            async with asyncio.timeout(None) as ours, background(self._hold(claimed, ours)):
+                return await self._try(claimed)
+        except TimeoutError:
+            log.warning("somebody else took over a message on its way", delivery_id=str(claimed.delivery.id))
+            return None
+
+    async def _hold(self, claimed: Claimed, ours: asyncio.Timeout) -> None:
+        """Keep holding the message; when it is no longer ours, end what goes on under `ours`."""
+
+        async def renew() -> None:
+            if not await self._owed.renew(claimed):
+                ours.reschedule(asyncio.get_running_loop().time())
+
+        while True:
+            await asyncio.sleep(RENEW_EVERY)
+            await until_done("hold a message on its way", renew)
 
     async def _try(self, claimed: Claimed) -> Outcome:
         delivery = claimed.delivery
@@ -157,7 +196,7 @@ class Deliver:
             if alert is None or change_to_tell(alert) != delivery.change or delivery.channel not in channels.names():
                 return "not_needed"
             async with asyncio.timeout(SEND_SECONDS):
-                await self._outlets[delivery.channel].send(self._notice(delivery, alert), channels)
+                await self._outlets[delivery.channel].send(self._notice(claimed, alert), channels)
         except AddressRefused as error:
             log.warning("an address is refused for good", **about, reason=str(error))
             return "refused"
@@ -179,9 +218,11 @@ class Deliver:
         channels = await self._store.channels([delivery.clinician_id])
         return alerts.get(delivery.alert_id), channels.get(delivery.clinician_id, Channels())
 
-    def _notice(self, delivery: Delivery, alert: Alert) -> Notice:
+    def _notice(self, claimed: Claimed, alert: Alert) -> Notice:
+        delivery = claimed.delivery
         return Notice(
             delivery_id=delivery.id,
+            at=claimed.at,
             alert_id=delivery.alert_id,
             change=delivery.change,
             severity=alert.severity,

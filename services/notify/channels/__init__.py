@@ -5,6 +5,7 @@ A channel says one of four things: the receiver took it, it may take it later, i
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
@@ -31,6 +32,8 @@ class Notice:
 
     delivery_id: UUID
     """The same at every try, so that a receiver can drop a copy."""
+    at: datetime
+    """When this try began, by the clock that all share: receivers refuse what is signed at a wrong time."""
     alert_id: UUID
     change: Change
     severity: Severity

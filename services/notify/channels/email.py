@@ -1,8 +1,6 @@
 """By e-mail, through the clinic's own mail server."""
 
 import re
-from collections.abc import Callable
-from datetime import datetime
 from email.message import EmailMessage
 from email.utils import format_datetime
 from typing import Any
@@ -38,12 +36,10 @@ class Email:
     def __init__(
         self,
         settings: Settings,
-        clock: Callable[[], datetime],
         answer_seconds: float = ANSWER_SECONDS,
         last_answer_seconds: float = LAST_ANSWER_SECONDS,
     ) -> None:
         self._settings = settings
-        self._clock = clock
         self._answer_seconds = answer_seconds
         self._last_answer_seconds = last_answer_seconds
 
@@ -81,7 +77,7 @@ class Email:
         message["From"] = self._settings.smtp_from
         message["To"] = address
         message["Subject"] = wording.SUBJECT[notice.change]
-        message["Date"] = format_datetime(self._clock())
+        message["Date"] = format_datetime(notice.at)
         message["Message-ID"] = f"<{notice.delivery_id}@{self._settings.smtp_from.rpartition('@')[2]}>"
         message["Auto-Submitted"] = "auto-generated"  # so that no absence note answers it
         message.set_content(wording.message(notice.change, notice.url))

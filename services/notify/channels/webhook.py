@@ -5,8 +5,6 @@ trusted with that. We follow no redirect and read no answer.
 """
 
 import asyncio
-from collections.abc import Callable
-from datetime import datetime
 
 from httpx2 import AsyncClient, HTTPError, InvalidURL
 from pydantic_core import to_json
@@ -23,9 +21,8 @@ TRY_SECONDS = 30.0
 class Webhook:
     """Posts one message."""
 
-    def __init__(self, client: AsyncClient, clock: Callable[[], datetime]) -> None:
+    def __init__(self, client: AsyncClient) -> None:
         self._client = client
-        self._clock = clock
 
     async def send(self, notice: Notice, to: Channels) -> None:
         """Return when the receiver answered with success. Raises NotDelivered and AddressRefused."""
@@ -56,10 +53,10 @@ class Webhook:
                 "url": notice.url,
             }
         ).decode()
-        at, webhook_id = self._clock(), str(notice.delivery_id)
+        webhook_id = str(notice.delivery_id)
         return body, {
             "content-type": "application/json",
             "webhook-id": webhook_id,
-            "webhook-timestamp": str(int(at.timestamp())),
-            "webhook-signature": Signature(secret).sign(webhook_id, at, body),
+            "webhook-timestamp": str(int(notice.at.timestamp())),
+            "webhook-signature": Signature(secret).sign(webhook_id, notice.at, body),
         }

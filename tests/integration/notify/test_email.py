@@ -19,12 +19,12 @@ GREETING = ["220 here", "250 hello", "250 sender", "250 recipient"]
 
 
 def notice(url: str = "https://attune.example/inbox/1") -> Notice:
-    return Notice(delivery_id=uuid4(), alert_id=uuid4(), change="raised", severity="concern", url=url)
+    return Notice(delivery_id=uuid4(), at=datetime.now(UTC), alert_id=uuid4(), change="raised", severity="concern", url=url)
 
 
 def email(port: int, answer_seconds: float = 5.0, last_answer_seconds: float = 5.0) -> Email:
     settings = Settings(kafka_bootstrap_servers="unused:1", mongodb_uri="mongodb://unused", smtp_port=port)
-    return Email(settings, lambda: datetime.now(UTC), answer_seconds, last_answer_seconds)
+    return Email(settings, answer_seconds, last_answer_seconds)
 
 
 @asynccontextmanager
