@@ -54,6 +54,7 @@ lock: $(READY) ## Compile deploy/lock/ again, with uv: the one on the PATH, else
 	@set -e; uv=$$(command -v uv) || { $(BIN)/python -m venv .cache/uv; .cache/uv/bin/pip install --quiet uv; uv=.cache/uv/bin/uv; }; \
 	for service in $(SERVICES); do \
 		$$uv $(COMPILE) --extra $$service pyproject.toml -o deploy/lock/$$service.txt >/dev/null; done; \
+	$$uv $(COMPILE) --group clinic pyproject.toml -o deploy/lock/clinic.txt >/dev/null; \
 	$$uv $(COMPILE) --all-extras --group dev pyproject.toml -o deploy/lock/dev.txt >/dev/null
 
 clean: ## Forget the data of the demo
