@@ -43,7 +43,7 @@ def server(data: Path, port: int, controller_port: int, *, aside: Aside | None =
     """
     require_linux_x86_64()
     data = data.resolve()
-    java = [_java(), "-cp", f"{_jars(say)}/*", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
+    java = [_java(), "-cp", f"{jars(say)}/*", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
     properties = _configured(data, _properties(data / "topics", port, controller_port, aside), java)
     return LocalServer(
         name="Kafka",
@@ -120,7 +120,7 @@ def _java_version(java: str) -> int:
     return int(version[1]) if version else 0
 
 
-def _jars(say: Say) -> Path:
+def jars(say: Say) -> Path:
     """The folder of the jars: downloaded once, and put in its place only when whole."""
     folder = CACHE / f"kafka-{VERSION}"
     with alone(CACHE / "kafka.lock"):

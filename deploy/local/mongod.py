@@ -35,7 +35,7 @@ def server(data: Path, port: int, *, cache_gb: float = CACHE_GB, say: Say = prin
     return LocalServer(
         name="MongoDB",
         address=f"mongodb://127.0.0.1:{port}/?replicaSet={REPLICA_SET}",
-        command=_command(_binary(), files, port, cache_gb),
+        command=_command(binary(), files, port, cache_gb),
         data=data,
         port=port,
         answers=partial(_is_primary, port),
@@ -51,7 +51,7 @@ def _command(binary: Path, files: Path, port: int, cache_gb: float) -> list[str 
     ]
 
 
-def _binary() -> Path:
+def binary() -> Path:
     """The mongod on the PATH, else the one that was installed with Attune."""
     if found := shutil.which("mongod"):
         binary = Path(found)

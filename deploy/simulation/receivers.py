@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,6 +19,8 @@ from aiosmtpd.smtp import Session as Connection
 class Mail:
     to: tuple[str, ...]
     message: EmailMessage
+    at: datetime
+    """When it arrived."""
 
     @property
     def text(self) -> str:
@@ -30,12 +33,13 @@ class Hook:
     path: str
     headers: dict[str, str]
     body: bytes
+    at: datetime
 
 
 @contextmanager
-def mail_server(port: int, received: list[Mail]) -> Iterator[None]:
+def mail_server(port: int, received: list[Mail], host: str = "127.0.0.1") -> Iterator[None]:
     """An SMTP server that keeps every e-mail in `received`."""
-    controller = Controller(_Inbox(received), hostname="127.0.0.1", port=port)
+    controller = Controller(_Inbox(received), hostname=host, port=port)
     controller.start()
     try:
         yield
@@ -44,7 +48,7 @@ def mail_server(port: int, received: list[Mail]) -> Iterator[None]:
 
 
 @contextmanager
-def web_server(port: int, received: list[Hook]) -> Iterator[None]:
+def web_server(port: int, received: list[Hook], host: str = "127.0.0.1") -> Iterator[None]:
     """A web server that keeps every request in `received` and answers that it is well."""
 
     class Receive(BaseHTTPRequestHandler):
@@ -52,14 +56,15 @@ def web_server(port: int, received: list[Hook]) -> Iterator[None]:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            received.append(Hook(self.path, {name.lower(): value for name, value in self.headers.items()}, body))
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            received.append(Hook(self.path, headers, body, datetime.now(UTC)))
             self.send_response(204)
             self.end_headers()
 
         def log_message(self, *_line: object) -> None:
             """Say nothing: what came is counted elsewhere."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", port), Receive)
+    server = ThreadingHTTPServer((host, port), Receive)
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)
     thread.start()
     try:
@@ -77,5 +82,5 @@ class _Inbox:
     async def handle_DATA(self, _server: SMTP, _connection: Connection, envelope: Envelope) -> str:  # noqa: N802
         content = cast("Any", envelope.content)
         message = message_from_bytes(content, policy=policy.default)
-        self._received.append(Mail(tuple(envelope.rcpt_tos), message))
+        self._received.append(Mail(tuple(envelope.rcpt_tos), message, datetime.now(UTC)))
         return "250 kept"
