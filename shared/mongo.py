@@ -7,6 +7,7 @@ to what both offer (docs/adr/0004-mongodb-driver.md).
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Literal, TypeVar, cast
 from uuid import UUID, uuid4
 
@@ -94,6 +95,14 @@ class Mongo:
         closing = self._client.close()
         if closing is not None:
             await closing
+
+
+async def time_of(database: AsyncDatabase[Document]) -> datetime:
+    """What time it is by the database's clock, which all processes share. Raises StoreUnavailable."""
+    with unavailable():
+        hello = await database.command("hello")
+    told: datetime = hello["localTime"]
+    return told.replace(tzinfo=UTC)  # a command's answer comes without the time zone
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from shared.background import background, every, until_done
 from shared.events import KINDS, Event, by_name
 from shared.events.cloudevents import decode, encode
 from shared.kafka import Kafka
-from shared.mongo import Collection, Document, unavailable
+from shared.mongo import Collection, Document, time_of, unavailable
 
 AT_ONCE = 500
 """The most documents whose events are published together."""
@@ -92,14 +92,12 @@ class Outbox:
                 await self._publish(batch, "found")
 
     async def _left_owed(self, name: str, collection: Collection) -> list[Debtor]:
-        before = self._clock() - LEFT_OWED_AFTER
+        now = await time_of(collection.database)
+        # What is owed since a time to come was written by a clock that is wrong: it may be published at once.
+        long_ago, to_come = {"$lt": now - LEFT_OWED_AFTER}, {"$gt": now + LEFT_OWED_AFTER}
+        left = {"$or": [{"owed.since": long_ago}, {"owed.since": to_come}]}
         with unavailable():
-            found = (
-                await collection.find({"owed.since": {"$lt": before}}, {"owed": 1})
-                .sort("owed.since", 1)
-                .limit(AT_ONCE)
-                .to_list(AT_ONCE)
-            )
+            found = await collection.find(left, {"owed": 1}).sort("owed.since", 1).limit(AT_ONCE).to_list(AT_ONCE)
         return [(name, document["_id"], document["owed"]) for document in found]
 
     async def _publish(self, batch: list[Debtor], how: str) -> None:

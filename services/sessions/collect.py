@@ -135,7 +135,7 @@ class Desk:
     async def lapse_due(self) -> None:
         """Let go of all that nobody answered in time. Several of us may do so at once: each is told once."""
         while True:
-            now = self.clock()
+            now = await self.store.time()
             due = await self.store.due(now)
             self.metrics.oldest_due(due[0]["next_lapse_at"] if due else None, now)
             if not due:

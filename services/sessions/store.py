@@ -11,7 +11,7 @@ from services.sessions.domain.relationship import Relationship
 from services.sessions.domain.session import Decided, Session
 from shared.documents import Documents
 from shared.events import Event
-from shared.mongo import Document, Guarded, Mongo, unavailable, write_guarded
+from shared.mongo import Document, Guarded, Mongo, time_of, unavailable, write_guarded
 from shared.outbox import Outbox, owed
 
 SESSIONS = "sessions"
@@ -72,6 +72,10 @@ class Store:
                     writes.append(Guarded(relationship_id, before["v"] if before else 0, after.model_dump()))
             undecided = await write_guarded(self._relationships, writes)
         return decided
+
+    async def time(self) -> datetime:
+        """By the database's clock: a process whose own is ahead lets nobody's time run out. Raises StoreUnavailable."""
+        return await time_of(self.sessions.collection.database)
 
     async def due(self, now: datetime) -> list[Document]:
         """Sessions with a request that nobody answered in time, the longest due first. Raises StoreUnavailable."""

@@ -19,7 +19,9 @@ GREETING = ["220 here", "250 hello", "250 sender", "250 recipient"]
 
 
 def notice(url: str = "https://attune.example/inbox/1") -> Notice:
-    return Notice(delivery_id=uuid4(), at=datetime.now(UTC), alert_id=uuid4(), change="raised", severity="concern", url=url)
+    return Notice(
+        delivery_id=uuid4(), at=datetime.now(UTC), alert_id=uuid4(), change="raised", severity="concern", url=url
+    )
 
 
 def email(port: int, answer_seconds: float = 5.0, last_answer_seconds: float = 5.0) -> Email:

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from datetime import timedelta
+from functools import partial
 from typing import Literal
 from uuid import UUID, uuid4
 
@@ -55,22 +56,28 @@ class Process:
     """One of several processes of the service, as far as the timer is concerned."""
 
     def __init__(
-        self, kafka_servers: str, mongodb_uri: str, database: str, driver: Literal["motor", "pymongo"] = "motor"
+        self,
+        kafka_servers: str,
+        mongodb_uri: str,
+        database: str,
+        driver: Literal["motor", "pymongo"] = "motor",
+        hours_ahead: float = 0,
     ) -> None:
+        clock = partial(ago, -hours_ahead)
         registry = CollectorRegistry()
         self.mongo = Mongo(mongodb_uri, database, driver)
-        self.kafka = Kafka(kafka_servers, "sessions", KafkaMetrics(registry), ago)
-        self.outbox = Outbox(self.kafka, [self.mongo[SESSIONS]], registry, ago)
-        self.store = Store(self.mongo, self.outbox, ago)
+        self.kafka = Kafka(kafka_servers, "sessions", KafkaMetrics(registry), clock)
+        self.outbox = Outbox(self.kafka, [self.mongo[SESSIONS]], registry, clock)
+        self.store = Store(self.mongo, self.outbox, clock)
         self.desk = Desk(
-            self.store, SessionMetrics(registry), timedelta(hours=72), timedelta(0), ago, lambda: uuid4().hex
+            self.store, SessionMetrics(registry), timedelta(hours=72), timedelta(0), clock, lambda: uuid4().hex
         )
 
 
-def overdue(relationship: UUID) -> Session:
-    """A session whose two answers are long due."""
+def overdue(relationship: UUID, due_hours_ago: float = 24 * 26) -> Session:
+    """A session whose two answers have been due for so long, or will be when it is negative."""
     us = Relationship(relationship_id=relationship, started_at=ago(10_000), consent=True)
-    began, entered = ago(24 * 30), ago(24 * 29)
+    began, entered = ago(due_hours_ago + 73), ago(due_hours_ago + 49)
     session, _ = schedule(None, uuid4(), us, began, 50, entered)
     asking = Asking({"client": uuid4().hex, "clinician": uuid4().hex}, timedelta(hours=72), timedelta(0))
     return complete(session, us, Completed(ended_at=began + timedelta(hours=1), minutes=50), entered, asking)[0]
@@ -101,3 +108,21 @@ async def test_many_due_at_once_are_told_once_each_though_two_processes_look(
     assert not await one.store.due(ago())
     for process in (one, two):
         await process.mongo.close()
+
+
+@pytest.mark.parametrize("hours_ahead", [1, -1])
+async def test_a_process_whose_clock_is_wrong_lapses_nothing_early_and_nothing_late(
+    mongodb_uri: str, kafka_servers: str, hours_ahead: int
+) -> None:
+    wrong = Process(kafka_servers, mongodb_uri, f"test_{uuid4().hex}", hours_ahead=hours_ahead)
+    over, open_still = overdue(uuid4(), due_hours_ago=0.5), overdue(uuid4(), due_hours_ago=-0.5)
+    await wrong.mongo[SESSIONS].insert_many(
+        [{"_id": s.session_id, "v": 1, **s.model_dump()} for s in (over, open_still)]
+    )
+
+    await wrong.desk.lapse_due()
+
+    found = {s.session_id: await wrong.store.sessions.get(s.session_id) for s in (over, open_still)}
+    statuses = {i: {r.status for r in s.feedback.values()} for i, s in found.items() if s is not None}
+    assert statuses == {over.session_id: {"lapsed"}, open_still.session_id: {"awaiting"}}
+    await wrong.mongo.close()

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Literal
 from uuid import UUID, uuid4
 
@@ -48,7 +49,7 @@ async def desk(request: pytest.FixtureRequest, kafka_servers: str, mongodb_uri: 
     mongo = Mongo(mongodb_uri, f"test_{uuid4().hex}", driver)
     registry = CollectorRegistry()
     kafka = Kafka(kafka_servers, "desk", KafkaMetrics(registry), now)
-    outbox = Outbox(kafka, [mongo["counts"]], registry, now)
+    outbox = Outbox(kafka, [mongo["counts"]], registry, lambda: now() - timedelta(hours=1))  # nothing hangs on it
     yield Desk(mongo, kafka, outbox, Documents(mongo["counts"], Count, outbox, now))
     await mongo.close()
 
@@ -125,11 +126,12 @@ async def test_what_is_owed_is_published_at_once_and_owed_no_more(desk: Desk, ka
     assert await told(kafka_servers, SESSIONS, relationship.relationship) == events
 
 
-async def test_what_a_crash_left_owed_is_found_and_published(desk: Desk, kafka_servers: str) -> None:
-    """The process died between the write and the publishing; the next one starts."""
+@pytest.mark.parametrize("wrong", [timedelta(0), timedelta(hours=1), timedelta(hours=-1)])
+async def test_what_a_crash_left_owed_is_found_and_published(desk: Desk, kafka_servers: str, wrong: timedelta) -> None:
+    """The process died between the write and the publishing, and its clock may have been wrong; the next one starts."""
     relationship = Told()
     which, event = uuid4(), relationship.held(0)
-    long_ago = now() - 2 * LEFT_OWED_AFTER
+    long_ago = now() - 2 * LEFT_OWED_AFTER + wrong
     await desk.counts.collection.insert_one({"_id": which, "v": 1, "by": [1], "owed": owed([event], long_ago)})
 
     async with desk.kafka.running(), desk.outbox.running():
