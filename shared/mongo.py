@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar, cast
 from uuid import UUID, uuid4
 
 from motor.motor_asyncio import AsyncIOMotorClient
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from pymongo import AsyncMongoClient, ReadPreference, UpdateOne, WriteConcern
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
@@ -24,6 +25,16 @@ from pymongo.errors import (
     PyMongoError,
     WriteConcernError,
     WTimeoutError,
+)
+from pymongo.monitoring import (
+    CommandFailedEvent,
+    CommandListener,
+    CommandStartedEvent,
+    CommandSucceededEvent,
+    TopologyClosedEvent,
+    TopologyDescriptionChangedEvent,
+    TopologyListener,
+    TopologyOpenedEvent,
 )
 from pymongo.read_concern import ReadConcern
 
@@ -41,10 +52,57 @@ DURABLE = WriteConcern(w="majority", j=True)
 DUPLICATE_KEY = 11_000
 
 
-class Mongo:
-    """One service's own database; no other service reads it."""
+class MongoMetrics(CommandListener, TopologyListener):
+    """Every command to the database, in numbers, and whether there is one to send them to."""
 
-    def __init__(self, uri: str, database: str, driver: Literal["motor", "pymongo"] = "motor") -> None:
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._seconds = Histogram(
+            "attune_mongodb_command_seconds",
+            "Time that one command to MongoDB took, failed or not; `getMore` also waits for news.",
+            ["command"],
+            buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+            registry=registry,
+        )
+        self._errors = Counter(
+            "attune_mongodb_command_errors",
+            "Commands that MongoDB refused, or did not answer; a duplicate or an overtaken write is none.",
+            ["command"],
+            registry=registry,
+        )
+        self._connected = Gauge(
+            "attune_mongodb_connected", "1 while the driver knows a member that takes writes.", registry=registry
+        )
+
+    def started(self, event: CommandStartedEvent) -> None:
+        """Counted when it has ended."""
+
+    def succeeded(self, event: CommandSucceededEvent) -> None:
+        self._seconds.labels(event.command_name).observe(event.duration_micros / 1e6)
+
+    def failed(self, event: CommandFailedEvent) -> None:
+        self._seconds.labels(event.command_name).observe(event.duration_micros / 1e6)
+        self._errors.labels(event.command_name).inc()
+
+    def opened(self, event: TopologyOpenedEvent) -> None:
+        """Nobody is known yet."""
+
+    def description_changed(self, event: TopologyDescriptionChangedEvent) -> None:
+        self._connected.set(event.new_description.has_writable_server())
+
+    def closed(self, event: TopologyClosedEvent) -> None:
+        self._connected.set(0)
+
+
+class Mongo:
+    """One service's own database; no other service reads it. `metrics` hears of every command."""
+
+    def __init__(
+        self,
+        uri: str,
+        database: str,
+        driver: Literal["motor", "pymongo"] = "motor",
+        metrics: MongoMetrics | None = None,
+    ) -> None:
         kind: Any = AsyncIOMotorClient if driver == "motor" else AsyncMongoClient
         self._driver = driver
         self._client = kind(
@@ -54,6 +112,7 @@ class Mongo:
             serverSelectionTimeoutMS=ANSWER_WITHIN_MS,
             connectTimeoutMS=ANSWER_WITHIN_MS,
             socketTimeoutMS=4 * ANSWER_WITHIN_MS,
+            event_listeners=[metrics] if metrics else [],
         )
         self.database = cast(
             "AsyncDatabase[Document]",

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from pymongo import UpdateOne
 
 from shared.background import background, every, until_done
@@ -59,6 +59,22 @@ class Outbox:
             ["how"],
             registry=registry,
         )
+        for how in ("at once", "found"):
+            self._told.labels(how)
+        self._waited = Histogram(
+            "attune_owed_wait_seconds",
+            "Time from a write to the moment its event was acknowledged by Kafka.",
+            buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600, 3600),
+            registry=registry,
+        )
+        self._owing = Gauge(
+            "attune_owed_documents", "Documents whose events are durable and not published yet.", registry=registry
+        )
+        self._oldest = Gauge(
+            "attune_owed_oldest_seconds",
+            "How long the longest of them has waited; 0 when none does.",
+            registry=registry,
+        )
 
     def wrote(self, collection: str, document_id: Any, debts: Sequence[Document]) -> None:
         """Say that a document has just been written with `debts`; they are published right away."""
@@ -66,7 +82,8 @@ class Outbox:
 
     def running(self) -> AbstractAsyncContextManager[None]:
         """Publishing what is written, and finding what a crash left owed."""
-        return background(self._publish_written(), self._publish_left_owed())
+        counting = every(LOOK_EVERY, "count what is owed", self._count)
+        return background(self._publish_written(), self._publish_left_owed(), counting)
 
     async def _publish_written(self) -> None:
         while True:
@@ -100,9 +117,25 @@ class Outbox:
             found = await collection.find(left, {"owed": 1}).sort("owed.since", 1).limit(AT_ONCE).to_list(AT_ONCE)
         return [(name, document["_id"], document["owed"]) for document in found]
 
+    async def _count(self) -> None:
+        """Also when Kafka is away and nothing is looked for, because all of it is still in our hands."""
+        now, owing, oldest = self._clock(), 0, self._clock()
+        for collection in self._collections.values():
+            waiting = collection.find({"owed.since": {"$lte": now}}, {"owed.since": 1}).sort("owed.since", 1)
+            with unavailable():
+                owing += await collection.count_documents({"owed.since": {"$lte": now}})
+                first = await waiting.limit(1).to_list(1)
+            oldest = min([oldest, *(debt["since"] for document in first for debt in document["owed"])])
+        self._owing.set(owing)
+        self._oldest.set((now - oldest).total_seconds())
+
     async def _publish(self, batch: list[Debtor], how: str) -> None:
         events = [decode(debt["event"].encode(), _KINDS) for _, _, debts in batch for debt in debts]
         await self._kafka.tell([event for event in events if event is not None])
+        now = self._clock()
+        for _, _, debts in batch:
+            for debt in debts:
+                self._waited.observe(max(0.0, (now - debt["since"]).total_seconds()))
         for name, collection in self._collections.items():
             paid = [
                 UpdateOne({"_id": document_id}, {"$pull": {"owed": {"id": {"$in": [debt["id"] for debt in debts]}}}})

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
-from prometheus_client import CollectorRegistry
 
 from services.alliance import messages
 from services.alliance.hear import Hear
@@ -20,14 +19,15 @@ from shared.http.app import application
 from shared.http.health import answer_health
 from shared.kafka import Kafka
 from shared.kafka.metrics import KafkaMetrics
-from shared.mongo import Mongo
+from shared.metrics import process_registry
+from shared.mongo import Mongo, MongoMetrics
 
 
 def create_app(settings: Settings) -> FastAPI:
     """The service with everything it needs; nothing is opened before it is served. Raises WrongPolicy."""
     policies = policies_in(settings.policy_dir)
-    registry = CollectorRegistry()
-    mongo = Mongo(settings.mongodb_uri, settings.mongodb_database, settings.mongodb_driver)
+    registry = process_registry()
+    mongo = Mongo(settings.mongodb_uri, settings.mongodb_database, settings.mongodb_driver, MongoMetrics(registry))
     store = MongoStore(mongo)
     kafka = Kafka(settings.kafka_bootstrap_servers, "alliance", KafkaMetrics(registry), now, settings.kafka_batch_size)
     metrics = Metrics(registry)
@@ -39,7 +39,7 @@ def create_app(settings: Settings) -> FastAPI:
             yield
         await mongo.close()
 
-    app = application("Attune alliance", __doc__ or "", settings.http_body_limit, lifespan)
+    app = application("Attune alliance", __doc__ or "", settings.http_body_limit, lifespan, registry)
     answer_health(app, alive=kafka.alive, ready={"mongodb": mongo.answers, "kafka": kafka.ready}, registry=registry)
     app.include_router(routes(store, policies))
     return app

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
-from prometheus_client import CollectorRegistry
 
 from services.intake.enrol import Desk
 from services.intake.http import routes
@@ -17,14 +16,15 @@ from shared.http.app import application
 from shared.http.health import answer_health
 from shared.kafka import Kafka
 from shared.kafka.metrics import KafkaMetrics
-from shared.mongo import Mongo
+from shared.metrics import process_registry
+from shared.mongo import Mongo, MongoMetrics
 from shared.outbox import Outbox
 
 
 def create_app(settings: Settings) -> FastAPI:
     """The intake service, wired; nothing is opened before it is served."""
-    registry = CollectorRegistry()
-    mongo = Mongo(settings.mongodb_uri, settings.mongodb_database, settings.mongodb_driver)
+    registry = process_registry()
+    mongo = Mongo(settings.mongodb_uri, settings.mongodb_database, settings.mongodb_driver, MongoMetrics(registry))
     kafka = Kafka(settings.kafka_bootstrap_servers, "intake", KafkaMetrics(registry), now, settings.kafka_batch_size)
     outbox = Outbox(kafka, [mongo[CLINICIANS], mongo[RELATIONSHIPS]], registry, now)
     store = Store(mongo, outbox, now)
@@ -36,7 +36,7 @@ def create_app(settings: Settings) -> FastAPI:
             yield
         await mongo.close()
 
-    app = application("Attune intake", __doc__ or "", settings.http_body_limit, lifespan)
+    app = application("Attune intake", __doc__ or "", settings.http_body_limit, lifespan, registry)
     answer_health(app, alive=kafka.alive, ready={"mongodb": mongo.answers, "kafka": kafka.ready}, registry=registry)
     app.include_router(routes(desk))
     return app

@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from fastapi import FastAPI
-from prometheus_client import CollectorRegistry
 
 from services.sessions import messages
 from services.sessions.collect import Desk
@@ -20,7 +19,8 @@ from shared.http.app import application
 from shared.http.health import answer_health
 from shared.kafka import Kafka
 from shared.kafka.metrics import KafkaMetrics
-from shared.mongo import Mongo
+from shared.metrics import process_registry
+from shared.mongo import Mongo, MongoMetrics
 from shared.outbox import Outbox
 
 TOKEN_BYTES = 32
@@ -29,8 +29,8 @@ TOKEN_BYTES = 32
 
 def create_app(settings: Settings) -> FastAPI:
     """The sessions service, wired."""
-    registry = CollectorRegistry()
-    mongo = Mongo(settings.mongodb_uri, settings.mongodb_database, settings.mongodb_driver)
+    registry = process_registry()
+    mongo = Mongo(settings.mongodb_uri, settings.mongodb_database, settings.mongodb_driver, MongoMetrics(registry))
     kafka = Kafka(settings.kafka_bootstrap_servers, "sessions", KafkaMetrics(registry), now, settings.kafka_batch_size)
     outbox = Outbox(kafka, [mongo[SESSIONS]], registry, now)
     store = Store(mongo, outbox, now)
@@ -52,7 +52,7 @@ def create_app(settings: Settings) -> FastAPI:
             yield
         await mongo.close()
 
-    app = application("Attune sessions", __doc__ or "", settings.http_body_limit, lifespan)
+    app = application("Attune sessions", __doc__ or "", settings.http_body_limit, lifespan, registry)
     answer_health(app, alive=kafka.alive, ready={"mongodb": mongo.answers, "kafka": kafka.ready}, registry=registry)
     app.include_router(routes(desk, settings.public_url, settings.crisis_text))
     return app

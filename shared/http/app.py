@@ -4,10 +4,12 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
 from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
 from starlette.datastructures import Headers
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from shared.http.metrics import CountRequests
 from shared.http.problems import RESPONSES, answer_with_problems, too_large
 
 
@@ -16,11 +18,16 @@ def application(
     description: str,
     body_limit: int,
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]],
+    registry: CollectorRegistry,
 ) -> FastAPI:
-    """An application that answers errors with problem details and refuses bodies of more than `body_limit` bytes."""
+    """An application that answers errors with problem details and refuses bodies of more than `body_limit` bytes.
+
+    What it answers is counted in `registry`.
+    """
     app = FastAPI(title=title, description=description, version="1", lifespan=lifespan, responses=RESPONSES)
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=body_limit)
     app.add_middleware(_RefuseWhatSaysItIsTooLarge, body_limit=body_limit)
+    app.add_middleware(CountRequests, registry=registry)
     app.add_middleware(_AnswerHeadAsGet)
     answer_with_problems(app)
     return app

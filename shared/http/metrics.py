@@ -1,0 +1,64 @@
+"""What is counted of HTTP, the same in every service."""
+
+import time
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+METHODS = frozenset({"GET", "PUT", "POST", "DELETE", "PATCH", "OPTIONS"})
+"""Anybody may invent one; each would be a time series for good."""
+OTHER = "other"
+"""A method that is none of those, and a path that no route has."""
+
+
+class CountRequests:
+    """Counts requests by route, and takes the time until the answer begins; a stream's end says nothing."""
+
+    def __init__(self, app: ASGIApp, registry: CollectorRegistry) -> None:
+        self._app = app
+        self._requests = Counter(
+            "attune_http_requests",
+            "Requests answered, by the template of their route and never by their path; `other` is no route of ours.",
+            ["method", "route", "status"],
+            registry=registry,
+        )
+        self._seconds = Histogram(
+            "attune_http_request_seconds",
+            "Time from a request's arrival to the beginning of its answer.",
+            ["method", "route"],
+            buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+            registry=registry,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun, answered = time.perf_counter(), False
+
+        def count(status: int) -> None:
+            nonlocal answered
+            if not answered:
+                answered = True
+                method, route = _method(scope), _route(scope)
+                self._requests.labels(method, route, str(status)).inc()
+                self._seconds.labels(method, route).observe(time.perf_counter() - begun)
+
+        async def send_and_count(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                count(message["status"])
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_and_count)
+        except Exception:
+            count(500)  # the answer is given further outside
+            raise
+
+
+def _method(scope: Scope) -> str:
+    return scope["method"] if scope["method"] in METHODS else OTHER
+
+
+def _route(scope: Scope) -> str:
+    return str(getattr(scope.get("route"), "path", OTHER))
