@@ -14,6 +14,7 @@ from deploy.simulation.clinic import Clinics
 from deploy.simulation.course import Clinic, Course, last_word_on, severe
 from deploy.simulation.ledger import Ledger
 from deploy.smoke.poison import Poison
+from shared.events import Rater
 from shared.kafka.dead_letters import ERROR, ORIGIN
 
 SAME = 0.05  # points; scores are shown rounded
@@ -67,29 +68,55 @@ async def not_in_a_score(clinics: Clinics, ledger: Ledger, since: datetime, now:
 async def _difference(clinics: Clinics, ledger: Ledger, relationship: UUID, since: datetime, now: datetime) -> str:
     alliance = await clinics.get("alliance", f"/relationships/{relationship}")
     points = (await clinics.get("alliance", f"/relationships/{relationship}/trajectory"))["points"]
+    said, due = ledger.said.get(relationship, {}), ledger.silent.get(relationship, {}).values()
+    counted = Counted(
+        held=len(ledger.held.get(relationship, ())),
+        missed=len(ledger.missed.get(relationship, ())),
+        cancelled=len(ledger.cancelled.get(relationship, ())),
+        said=said,
+        rated=Counter(rater for _, rater in said),
+        unanswered=range(sum(at < since for at in due), sum(at < now for at in due) + 1),
+    )
+    return differences(alliance, points, counted)
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What an alliance must rest on."""
+
+    held: int
+    missed: int
+    cancelled: int
+    said: Mapping[tuple[UUID, Rater], float]
+    """The score of each answer, as it was last corrected."""
+    rated: Mapping[Rater, int]
+    """How many of the answers of each may be counted: those the client agreed to."""
+    unanswered: range
+    """As many forms as may have stayed unanswered."""
+
+
+def differences(alliance: Mapping[str, Any], points: Sequence[Mapping[str, Any]], counted: Counted) -> str:
+    """Where an alliance, as people are shown it, rests on anything else; empty when it does not."""
     said = {
         (UUID(point["session_id"]), point["what"].removesuffix("_rating")): point["rating"]
         for point in points
         if point["rating"] is not None
     }
-    sent = ledger.said.get(relationship, {})
     counts = Counter(point["what"] for point in points)
-    by = Counter(rater for _, rater in sent)
-    due = ledger.silent.get(relationship, {}).values()
-    silent = range(sum(at < since for at in due), sum(at < now for at in due) + 1)
-    differences = {
-        "held": (alliance["sessions"], len(ledger.held.get(relationship, ()))),
-        "missed": (alliance["missed"], len(ledger.missed.get(relationship, ()))),
-        "cancelled": (counts["cancelled"], len(ledger.cancelled.get(relationship, ()))),
-        "client's answers": (alliance["client_ratings"], by["client"]),
-        "clinician's answers": (alliance["clinician_ratings"], by["clinician"]),
-        "answers": (len(said), len(sent)),
-        "other answers": (sum(abs(said.get(key, -1) - score) > SAME for key, score in sent.items()), 0),
-        "no score": (alliance["level"] is None, by["client"] == 0),
-        "unanswered": (alliance["unanswered"], min(max(alliance["unanswered"], silent[0]), silent[-1])),
+    least, most = counted.unanswered[0], counted.unanswered[-1]
+    compared = {
+        "held": (alliance["sessions"], counted.held),
+        "missed": (alliance["missed"], counted.missed),
+        "cancelled": (counts["cancelled"], counted.cancelled),
+        "client's answers": (alliance["client_ratings"], counted.rated.get("client", 0)),
+        "clinician's answers": (alliance["clinician_ratings"], counted.rated.get("clinician", 0)),
+        "answers": (counts["client_rating"] + counts["clinician_rating"], len(counted.said)),
+        "other answers": (sum(abs(said.get(key, -1) - score) > SAME for key, score in counted.said.items()), 0),
+        "no score": (alliance["level"] is None, not counted.rated.get("client")),
+        "unanswered": (alliance["unanswered"], min(max(alliance["unanswered"], least), most)),
     }
     return ", ".join(
-        f"{what} {is_so}, not {told_so}" for what, (is_so, told_so) in differences.items() if is_so != told_so
+        f"{what} {is_so}, not {told_so}" for what, (is_so, told_so) in compared.items() if is_so != told_so
     )
 
 

@@ -200,18 +200,17 @@ def mail(change: str = "raised", to: str = "ours@example.org", text: str = "http
     message = EmailMessage()
     message["Message-ID"] = f"<{uuid5(UUID(ALERT.id), f'{change}:email')}@localhost>"
     message.set_content(text)
-    return Mail((to,), message)
+    return Mail((to,), message, NOW)
 
 
-def hook(change: str = "raised", whose: UUID = OURS, signed_for: UUID = OURS) -> Hook:
+def hook(change: str = "raised", whose: UUID = OURS, signed_for: UUID = OURS, late: timedelta = timedelta()) -> Hook:
     body = f'{{"type": "alert.{change}", "alert_id": "{ALERT.id}", "url": "http://here/inbox"}}'
-    at = datetime.now(UTC)  # a signature is only good for some minutes
     headers = {
         "webhook-id": "1",
-        "webhook-timestamp": str(int(at.timestamp())),
-        "webhook-signature": Webhook(secret(signed_for)).sign("1", at, body),
+        "webhook-timestamp": str(int(NOW.timestamp())),
+        "webhook-signature": Webhook(secret(signed_for)).sign("1", NOW, body),
     }
-    return Hook(f"/{whose}", headers, body.encode())
+    return Hook(f"/{whose}", headers, body.encode(), NOW + late)
 
 
 def amiss(mails: list[Mail], hooks: list[Hook], *alerts: Alert) -> list[str]:
@@ -253,6 +252,7 @@ def test_a_message_to_somebody_else_or_signed_by_somebody_else_is_found() -> Non
     assert wrong([mail(to="theirs@example.org")], [])
     assert wrong([], [hook(whose=THEIRS)])
     assert wrong([], [hook(signed_for=THEIRS)])
+    assert wrong([], [hook(late=timedelta(minutes=6))])
 
 
 def test_a_message_that_says_about_whom_it_is_or_holds_no_link_is_found() -> None:
