@@ -54,6 +54,7 @@ class ServiceSettings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _sign_in(cls, told: dict[str, Any]) -> dict[str, Any]:
+        told = {key: value for key, value in told.items() if value != "" or not key.endswith("_password")}
         name, password = (str(told.get(f"mongodb_{part}") or "") for part in ("username", "password"))
         if bool(name) != bool(password):
             raise ValueError("MONGODB_USERNAME and MONGODB_PASSWORD are given together, or not at all")

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from services.alliance.settings import Settings
+from services.notify.settings import Settings as NotifySettings
 from shared.settings import UNPROTECTED, load
 
 GOOD = {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9092", "MONGODB_URI": "mongodb://127.0.0.1"}
@@ -89,7 +90,10 @@ def test_a_password_is_read_from_its_file_and_shown_nowhere(monkeypatch: pytest.
 def test_an_empty_file_is_no_password(secrets: Path) -> None:
     (secrets / "mongodb_password").write_text("\n")
 
-    assert load(Settings).mongodb_uri == GOOD["MONGODB_URI"]
+    (secrets / "smtp_password").write_text("")
+
+    assert load(NotifySettings).mongodb_uri == GOOD["MONGODB_URI"]
+    assert load(NotifySettings).smtp_password is None
 
 
 @pytest.mark.parametrize(

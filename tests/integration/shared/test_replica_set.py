@@ -1,0 +1,85 @@
+"""A MongoDB that lets nobody in becomes a replica set with a user for each service."""
+
+import base64
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+from pymongo.errors import OperationFailure, PyMongoError
+
+from deploy.local import mongod
+from deploy.local.ports import free_ports
+from deploy.local.process import LocalServer
+from shared.replica_set import NotDone, ReplicaSetSettings, make
+
+pytestmark = pytest.mark.integration
+
+PASSWORDS = {f"{name}_mongodb_password": f"{name}'s own" for name in ("intake", "sessions", "alliance", "notify")}
+
+
+def answers(port: int) -> bool:
+    with MongoClient[dict[str, Any]](port=port, directConnection=True, serverSelectionTimeoutMS=500) as client:
+        try:
+            client.admin.command("ping")
+        except PyMongoError:
+            return False
+    return True
+
+
+@pytest.fixture(scope="module")
+def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """Of a MongoDB as docker-compose.yml starts it: with a key file, and nothing in it."""
+    (port,), data = free_ports(1), tmp_path_factory.mktemp("mongodb")
+    key = data / "keyfile"
+    key.write_text(base64.b64encode(b"only for this test, and for nobody").decode())
+    key.chmod(0o400)
+    (data / "db").mkdir()
+    command: list[str | Path] = [mongod.binary(), "--replSet", "rs0", "--keyFile", key, "--dbpath", data / "db"]
+    more = ["--port", str(port), "--bind_ip", "127.0.0.1", "--nounixsocket", "--wiredTigerCacheSizeGB", "0.25"]
+    with LocalServer("MongoDB", f"127.0.0.1:{port}", [*command, *more], data, port, lambda: answers(port)):
+        yield port
+
+
+def settings(port: int, **changed: str) -> ReplicaSetSettings:
+    told = {"mongodb_admin_password": "the first", **PASSWORDS, "mongodb_members": f"127.0.0.1:{port}", **changed}
+    return ReplicaSetSettings.model_validate(told)
+
+
+def signed_in(port: int, name: str, password: str) -> MongoClient[dict[str, Any]]:
+    return MongoClient(port=port, username=name, password=password, directConnection=True)
+
+
+def test_a_service_reaches_its_own_database_and_no_other(port: int) -> None:
+    make(settings(port), port=port)
+    make(settings(port), port=port)  # safe to repeat
+
+    with signed_in(port, "intake", "intake's own") as intake:
+        intake["attune_intake"]["clients"].insert_one({"case_code": "ELM-1"})
+    with signed_in(port, "notify", "notify's own") as notify, pytest.raises(OperationFailure, match="not authorized"):
+        notify["attune_intake"]["clients"].find_one()
+
+
+def test_a_password_that_was_changed_counts_from_the_next_time_on(port: int) -> None:
+    make(settings(port), port=port)
+
+    make(settings(port, sessions_mongodb_password="another"), port=port)
+
+    with signed_in(port, "sessions", "another") as sessions:
+        assert sessions["attune_sessions"]["sessions"].count_documents({}) == 0
+
+
+def test_data_of_another_administrator_is_one_clear_line(port: int) -> None:
+    make(settings(port), port=port)
+
+    with pytest.raises(NotDone, match="made with another mongodb_admin_password; put that one back"):
+        make(settings(port, mongodb_admin_password="the second"), port=port)
+
+
+def test_a_server_that_is_away_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared.replica_set.PATIENCE", 0.2)
+    (nobody,) = free_ports(1)
+
+    with pytest.raises(NotDone, match="does not answer"):
+        make(settings(nobody), port=nobody)
