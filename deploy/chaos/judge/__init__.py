@@ -4,7 +4,10 @@ It is plain and slow, and shares nothing with the services but the events and, o
 what follows from a state: those say what an alliance is, and have proofs of their own.
 """
 
+from collections.abc import Mapping
 from datetime import timedelta
+from typing import TypeAlias
+from uuid import UUID
 
 from deploy.chaos.evidence import Evidence
 from deploy.chaos.judge import alerts, counts, facts, letters, messages, owed, states, told
@@ -14,7 +17,11 @@ from deploy.chaos.judge.told import Reading
 from deploy.local.topics import HEARD_BY
 from deploy.smoke.checks import Checks
 from deploy.smoke.messages import telling, to_the_wrong_one
+from services.alliance.domain.fold import Read
 from shared.topics import ALERTS, ALLIANCE
+
+Refolded: TypeAlias = Mapping[UUID, Read]
+Standing: TypeAlias = Mapping[UUID, alerts.Expected]
 
 
 async def judge(evidence: Evidence, checks: Checks) -> None:
@@ -29,8 +36,10 @@ def weigh(evidence: Evidence, reading: Reading, seen: Seen, apart: timedelta, ch
     checks.none("every consumer has taken everything", [f"{who}: {n}" for who, n in seen.record.behind.items() if n])
     checks.none("every service is ready", seen.not_ready)
     _facts(evidence, reading, seen, apart, checks)
-    _states_and_alerts(evidence, reading, seen, checks)
-    _messages(evidence, reading, seen, apart, checks)
+    read, standing = states.refolded(seen.record), alerts.expected(seen.record)
+    _states(evidence, reading, seen, read, checks)
+    _alerts(standing, seen, read, checks)
+    _messages(evidence, reading, standing, seen, apart, checks)
     _owed(evidence, seen, apart, checks)
     for consumer in HEARD_BY:
         wrong, copies = letters.amiss(consumer, seen.record, evidence.planted)
@@ -54,28 +63,29 @@ def _facts(evidence: Evidence, reading: Reading, seen: Seen, apart: timedelta, c
     checks.none("no event, and no version of a state, was told with two contents", record.contradictions)
 
 
-def _states_and_alerts(evidence: Evidence, reading: Reading, seen: Seen, checks: Checks) -> None:
-    record = seen.record
-    kept, read = states.states(seen), states.refolded(record)
+def _states(evidence: Evidence, reading: Reading, seen: Seen, read: Refolded, checks: Checks) -> None:
+    record, kept = seen.record, states.states(seen)
     histories = counts.histories(reading, evidence.injected, record)
-    of_states = f"{record.events[ALLIANCE.name]} events"
-    facts_kept = f"{len(seen.documents('alliance', 'facts'))} facts"
+    facts_kept, told_of = f"{len(seen.documents('alliance', 'facts'))} facts", f"{record.events[ALLIANCE.name]} events"
     checks.none("alliance keeps every fact once, and no other", states.not_remembered(record, seen), facts_kept)
     checks.none("every state equals the refold", states.not_as_refolded(kept, read), f"{len(kept)} states")
     checks.none("every score rests on what was told", counts.amiss(histories, seen), f"{len(histories)} relationships")
-    checks.none("every state was told, and no other", states.not_told(kept, read, record), of_states)
-    standing = alerts.expected(record)
+    checks.none("every state was told, and no other", states.not_told(kept, read, record), told_of)
+
+
+def _alerts(standing: Standing, seen: Seen, read: Refolded, checks: Checks) -> None:
     count, shown = f"{len(standing)} alerts", f"{len(seen.inboxes)} inboxes"
     checks.none("every episode has one alert, which stands as it does", alerts.not_as_refolded(standing, read), count)
     checks.none("notify keeps exactly these alerts", alerts.not_kept(standing, seen))
     checks.none("no relationship has two open alerts", alerts.open_twice(standing.values()))
     checks.none("every inbox shows its alerts, and no other", alerts.not_shown(standing, seen), shown)
-    of_alerts = f"{record.events[ALERTS.name]} events"
-    checks.none("every alert was told once at each severity", alerts.not_raised(standing, record), of_alerts)
+    told_of = f"{seen.record.events[ALERTS.name]} events"
+    checks.none("every alert was told once at each severity", alerts.not_raised(standing, seen.record), told_of)
 
 
-def _messages(evidence: Evidence, reading: Reading, seen: Seen, apart: timedelta, checks: Checks) -> None:
-    standing = alerts.expected(seen.record)
+def _messages(
+    evidence: Evidence, reading: Reading, standing: Standing, seen: Seen, apart: timedelta, checks: Checks
+) -> None:
     came = messages.delivered(standing, evidence, seen, apart)
     mails, hooks, shown = evidence.mails, evidence.hooks, messages.as_shown(standing.values())
     count = f"{len(mails)} e-mails, {len(hooks)} webhooks; {came.copies} came again, {came.waiting} are put off"

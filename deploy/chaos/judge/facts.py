@@ -1,6 +1,6 @@
 """Whether what people were told lies on the topics, and nothing else does."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -147,13 +147,14 @@ def _is_of(fact: FeedbackEvent, sitting: Sitting) -> bool:
 def acts(reading: Reading, record: Record) -> Compared:
     """What clinicians were told that they did about alerts, against what lies there of it."""
     wrong = Compared()
-    done = [event for event in record.alerts.values() if isinstance(event, AlertAcknowledged | AlertResolved)]
-    by_id = {event.id: event for event in done}
-    wrong.missing += [f"{act.alert_id} {act.what}" for act in reading.acts if not _lies_there(act, by_id)]
-    said = {(act.alert_id, act.what) for act in reading.acts}
-    wrong.nobodys += [f"{e.alert_id} {_what(e)}" for e in done if (e.alert_id, _what(e)) not in said]
-    times, most = Counter((e.alert_id, _what(e)) for e in done), Counter((a.alert_id, a.what) for a in reading.acts)
-    wrong.twice += [f"{alert} {what}" for (alert, what), count in times.items() if count > max(1, most[alert, what])]
+    done = {e.id: e for e in record.alerts.values() if isinstance(e, AlertAcknowledged | AlertResolved)}
+    wrong.missing += [f"{act.alert_id} {act.what}" for act in reading.acts if act.done and not _lies_there(act, done)]
+    asked = {(act.alert_id, act.what) for act in reading.acts}
+    for event in done.values():
+        if (event.alert_id, _what(event)) not in asked:
+            wrong.nobodys.append(f"{event.alert_id} {_what(event)}")
+        if event.id not in {uuid5(event.alert_id, f"{_what(event)}:{severity}") for severity in WEIGHT}:
+            wrong.twice.append(f"{event.alert_id} {_what(event)}")
     return wrong
 
 

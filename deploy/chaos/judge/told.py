@@ -76,10 +76,7 @@ class Bond:
     agreements: list[tuple[datetime, tuple[str, ...]]]
     words: list[tuple[datetime, bool]] = field(default_factory=list)
     """Whether the client agrees to be asked, from when on."""
-
-    @property
-    def consented(self) -> bool:
-        return any(given for _, given in self.words)
+    over: bool = False
 
     @property
     def withdrew(self) -> bool:
@@ -114,12 +111,18 @@ class Sitting:
 
 @dataclass(frozen=True)
 class Act:
-    """What a clinician did about an alert, and how severe it was then."""
+    """What a clinician asked to do about an alert, and how it stood then."""
 
     alert_id: UUID
     what: str
+    status: str
     severity: Severity
     useful: bool | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether it was done, now or at a try before; else it was if at all, and more has happened since."""
+        return self.status == self.what
 
 
 class Reading:
@@ -201,9 +204,9 @@ class Reading:
         self._begin(new, start, at, bond.agreements[-1][1], consent)
 
     def _end(self, which: UUID, **how: Any) -> None:
-        ending = self._fact(RelationshipEnded, relationship_id=which, **how)
-        if ending not in self.told:
-            self.told.append(ending)
+        if not self.bonds[which].over:
+            self.bonds[which].over = True
+            self._keep(RelationshipEnded, relationship_id=which, **how)
 
     # Sessions
 
@@ -307,11 +310,14 @@ class Reading:
     # Alerts
 
     def acknowledged(self, alert: str, taken: Taken) -> None:
-        if taken.answer["status"] == "acknowledged":  # otherwise there was nothing left to take on
-            self.acts.append(Act(UUID(alert), "acknowledged", taken.answer["severity"]))
+        self._act("acknowledged", alert, taken)
 
     def resolved(self, alert: str, taken: Taken) -> None:
-        self.acts.append(Act(UUID(alert), "resolved", taken.answer["severity"], taken.body.get("useful")))
+        self._act("resolved", alert, taken)
+
+    def _act(self, what: str, alert: str, taken: Taken) -> None:
+        shown = taken.answer
+        self.acts.append(Act(UUID(alert), what, shown["status"], shown["severity"], taken.body.get("useful")))
 
     def nothing(self, *_: Any) -> None:
         """What is said of clinics and channels lies on no topic."""
