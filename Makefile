@@ -7,7 +7,7 @@ READY := .venv/.ready
 SERVICES := intake sessions alliance notify
 COMPILE := pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header
 
-.PHONY: help setup check unit test smoke evaluate evaluate-short bench-fold demo topics contracts lock clean distclean
+.PHONY: help setup check unit test smoke chaos chaos-short chaos-defects evaluate evaluate-short bench-fold demo topics contracts lock clean distclean
 
 help: ## Say what can be made here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,13 +23,23 @@ check: $(READY) ## Lint, format, types, and who may import whom
 unit: $(READY) ## The tests that need no server
 	$(BIN)/pytest tests/unit
 
-test: setup check ## Everything: checks, all tests on real servers, the short evaluation, then the smoke test
+test: setup check ## Everything: checks, all tests on real servers, the short evaluation, the smoke test, chaos
 	$(BIN)/pytest
 	@$(MAKE) evaluate-short
 	@$(MAKE) smoke
+	@$(MAKE) chaos-short
 
 smoke: $(READY) ## Start the whole system, and see that it does what it is for
 	$(BIN)/python -m deploy.smoke
+
+chaos: $(READY) ## Half an hour of faults under load, judged and written into docs/reliability.md; SEED=... repeats a run
+	$(BIN)/python -m deploy.chaos --record $(if $(SEED),--seed $(SEED))
+
+chaos-short: $(READY) ## The cruellest faults in three minutes, judged and written nowhere
+	$(BIN)/python -m deploy.chaos --short $(if $(SEED),--seed $(SEED))
+
+chaos-defects: $(READY) ## Take each guarantee out in turn: the judge must notice
+	$(BIN)/python -m deploy.chaos --record --defects $(if $(SEED),--seed $(SEED))
 
 evaluate: $(READY) ## Prove on simulated relationships what is found, and write docs/evaluation.md
 	$(BIN)/python -m evaluation

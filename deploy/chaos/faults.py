@@ -58,7 +58,7 @@ class Faults:
 
     async def _one_is_killed(self, planned: Planned) -> bool:
         one = self._one_of(planned.target)
-        await self._rig.kill(one)
+        await one.kill()
         await self._lasts(0, 3)
         await self._rig.start(one)
         return True
@@ -69,54 +69,54 @@ class Faults:
 
     async def _restart_all(self, service: str) -> None:
         for one in self._rig.of(service):
-            await self._rig.kill(one)
+            await one.kill()
         await self._lasts(4, 6)
         for one in self._rig.of(service):
             await self._rig.start(one)
 
     async def _one_is_ended(self, planned: Planned) -> bool:
         one = self._one_of(planned.target)
-        await self._rig.end(one)
+        await one.end()
         await self._rig.start(one)
         return True
 
     async def _one_stands_still(self, planned: Planned) -> bool:
         one = self._one_of(planned.target)
-        self._rig.send(one, signal.SIGSTOP)
+        one.send(signal.SIGSTOP)
         await self._lasts(*ZOMBIE)
-        self._rig.wake(one)
+        one.send(signal.SIGCONT)
         return True
 
     async def _the_clock_is_wrong(self, planned: Planned) -> bool:
         one = self._one_of(planned.target)
-        await self._rig.end(one)
+        await one.end()
         await self._rig.start(one, self._random.choice((-3600, 3600)))
         await self._lasts(12, 16)
-        await self._rig.end(one)
+        await one.end()
         await self._rig.start(one)
         return True
 
     async def _one_joins_and_leaves(self, planned: Planned) -> bool:
-        one = next(process for process in self._rig.more if process.service == planned.target)
+        one = next(process for process in self._rig.spare if process.service == planned.target)
         await self._rig.start(one)
         await self._lasts(8, 12)
-        await self._rig.end(one)
+        await one.end()
         return True
 
     async def _dies_at_a_point(self, planned: Planned) -> bool:
         processes = self._rig.of(planned.target)
         for one in processes:
-            self._rig.arm(one, planned.point, signal.SIGKILL)
+            one.arm(planned.point, signal.SIGKILL)
         return await self._start_those_that_died(processes)
 
     async def _dies_with_a_backlog(self, planned: Planned) -> bool:
         """While nobody takes what comes, it piles up; whoever begins on it dies with much in hand."""
         processes = self._rig.of(planned.target)
         for one in processes:
-            await self._rig.kill(one)
+            await one.kill()
         await self._lasts(4, 6)
         for one in processes:
-            self._rig.arm(one, planned.point, signal.SIGKILL)
+            one.arm(planned.point, signal.SIGKILL)
             await self._rig.start(one)
         return await self._start_those_that_died(processes)
 
@@ -126,7 +126,7 @@ class Faults:
 
         died = await until(one_died, HIT_WITHIN)
         for one in processes:
-            self._rig.disarm(one)
+            one.disarm()
         for one in processes:
             if one.server.has_ended:
                 await self._rig.start(one)
@@ -136,33 +136,33 @@ class Faults:
         """With a backlog in hand it stands still until others have taken it over; then it goes on, unaware."""
         processes = self._rig.of(planned.target)
         for one in processes:
-            await self._rig.kill(one)
+            await one.kill()
         await self._lasts(4, 6)
         zombie, *others = self._random.sample(processes, len(processes))
-        self._rig.arm(zombie, planned.point, signal.SIGSTOP)
+        zombie.arm(planned.point, signal.SIGSTOP)
         await self._rig.start(zombie)
 
         async def stands_still() -> bool:
-            return self._rig.is_stopped(zombie)
+            return zombie.stands_still
 
         stood = await until(stands_still, HIT_WITHIN)
-        self._rig.disarm(zombie)
+        zombie.disarm()
         for one in others:
             await self._rig.start(one)
         if stood:
             await self._lasts(*ZOMBIE)
-        self._rig.wake(zombie)
+        zombie.send(signal.SIGCONT)
         return stood
 
     async def _store_goes(self, planned: Planned) -> bool:
-        store = self._rig.kafka if planned.target == "kafka" else self._rig.mongodb
+        store = self._rig.stores.kafka if planned.target == "kafka" else self._rig.stores.mongodb
         await asyncio.to_thread(store.kill if planned.kind == "is killed" else store.stop)
         await self._lasts(1, 8)
         await asyncio.to_thread(store.start)
         return True
 
     async def _both_are_killed(self, _planned: Planned) -> bool:
-        stores = (self._rig.kafka, self._rig.mongodb)
+        stores = (self._rig.stores.kafka, self._rig.stores.mongodb)
         await asyncio.gather(*(asyncio.to_thread(store.kill) for store in stores))
         await self._lasts(2, 5)
         await asyncio.gather(*(asyncio.to_thread(store.start) for store in stores))
@@ -170,16 +170,16 @@ class Faults:
 
     async def _the_disk_is_full(self, _planned: Planned) -> bool:
         """MongoDB ends when it cannot write its journal; it is started again once there is room."""
-        if self._rig.disk is None:
+        if self._rig.stores.disk is None:
             return False
-        database = self._rig.mongodb
-        await asyncio.to_thread(self._rig.fill_disk)
+        database = self._rig.stores.mongodb
+        await asyncio.to_thread(self._rig.stores.fill_disk)
 
         async def ended() -> bool:
             return database.has_ended
 
         await until(ended, HIT_WITHIN)
-        self._rig.empty_disk()
+        self._rig.stores.empty_disk()
         if not database.has_ended:
             return False
         await asyncio.to_thread(database.start)
@@ -187,15 +187,15 @@ class Faults:
 
     async def _connections(self, planned: Planned) -> bool:
         store, how = planned.target, planned.kind.rsplit(" ", 1)[1]
-        self._rig.order(store, f"slow {self._random.uniform(0.02, 0.2):.3f}" if how == "slow" else how)
+        self._rig.stores.order(store, f"slow {self._random.uniform(0.02, 0.2):.3f}" if how == "slow" else how)
         await self._lasts(5, 15)
-        self._rig.order(store, "open")
+        self._rig.stores.order(store, "open")
         return True
 
     async def _receiver_is_away(self, planned: Planned) -> bool:
-        await asyncio.to_thread(self._rig.take_down, planned.target)
+        await asyncio.to_thread(self._rig.receivers[planned.target].take_down)
         await self._lasts(5, 15)
-        await asyncio.to_thread(self._rig.take_up, planned.target)
+        await asyncio.to_thread(self._rig.receivers[planned.target].take_up)
         return True
 
     async def _poison(self, _planned: Planned) -> bool:

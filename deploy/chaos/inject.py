@@ -8,6 +8,7 @@ from uuid import UUID, uuid5
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 
+from deploy.local.stack import PARTITIONS
 from deploy.simulation.course import Clinician
 from deploy.smoke import poison
 from deploy.smoke.poison import Poison
@@ -50,8 +51,7 @@ class Injections:
         async with AIOKafkaConsumer(bootstrap_servers=self._servers, enable_auto_commit=False) as consumer:
             records: list[ConsumerRecord] = []
             for topic in SUBJECTS:
-                await consumer._client.force_metadata_update()
-                partition = TopicPartition(topic.name, random.choice(sorted(consumer.partitions_for_topic(topic.name))))
+                partition = TopicPartition(topic.name, random.randrange(PARTITIONS))
                 consumer.assign([partition])
                 end = (await consumer.end_offsets([partition]))[partition]
                 if not end:
@@ -61,7 +61,7 @@ class Injections:
                 records += [record for record in batch.get(partition, ()) if not _is_poison(record)]
         async with AIOKafkaProducer(bootstrap_servers=self._servers, acks="all") as producer:
             for record in records:
-                await producer.send(record.topic, key=record.key, value=record.value, headers=record.headers)
+                await producer.send(record.topic, key=record.key, value=record.value, headers=list(record.headers))
             await producer.flush()
         return len(records)
 

@@ -50,8 +50,10 @@ class Load:
         zones = {clinic.id: clinic.time_zone for clinic in self._world.clinics}
         for clinic in self._world.clinics:
             await self._clinics.open_clinic(clinic)
-        for clinician in self._world.clinicians:
-            await self._clinics.employ(clinician, zones[clinician.clinic_id], self._webhooks)
+        async with asyncio.TaskGroup() as all_of_them:
+            for clinician in self._world.clinicians:
+                zone = zones[clinician.clinic_id]
+                all_of_them.create_task(self._clinics.employ(clinician, zone, self._webhooks))
 
     async def run(self) -> None:
         """Work at all desks until there is nothing more to begin."""

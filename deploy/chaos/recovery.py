@@ -34,7 +34,7 @@ class Recovery:
         self._rig = rig
         self._topics = topics
         self._http = httpx2.AsyncClient(timeout=5)
-        self._mongo = AsyncMongoClient[dict[str, Any]](rig.mongodb.address, serverSelectionTimeoutMS=2_000)
+        self._mongo = AsyncMongoClient[dict[str, Any]](rig.stores.mongodb.address, serverSelectionTimeoutMS=2_000)
 
     async def close(self) -> None:
         await self._http.aclose()
@@ -61,7 +61,7 @@ class Recovery:
         return False
 
     async def _all_ready(self) -> bool:
-        answers = [self._http.get(f"{process.url}/health/ready") for process in self._rig.processes.values()]
+        answers = [self._http.get(f"{process.url}/health/ready") for process in self._rig.processes]
         try:
             return all(answer.status_code == 200 for answer in await asyncio.gather(*answers))
         except httpx2.TransportError:
