@@ -1,5 +1,6 @@
 """The topics of the clinic network: kept for good, they are the record from which all else can be rebuilt."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -18,7 +19,13 @@ ALLIANCE = Topic("clinic.alliance", "alliance")
 ALERTS = Topic("clinic.alerts", "notify")
 
 SUBJECTS = (INTAKE, SESSIONS, FEEDBACK, ALLIANCE, ALERTS)
-CONSUMERS = ("sessions", "alliance", "notify")
+
+HEARD_BY: Mapping[str, tuple[Topic, ...]] = {
+    "sessions": (INTAKE,),
+    "alliance": (INTAKE, SESSIONS, FEEDBACK, ALERTS),
+    "notify": (INTAKE, SESSIONS, ALLIANCE),
+}
+"""Who hears what: the consumer groups, which bear their services' names. A test holds it to what they do."""
 
 
 def dead_letters(consumer: str) -> Topic:
@@ -26,4 +33,4 @@ def dead_letters(consumer: str) -> Topic:
     return Topic(f"clinic.{consumer}.dead-letters", consumer)
 
 
-ALL = (*SUBJECTS, *(dead_letters(consumer) for consumer in CONSUMERS))
+ALL = (*SUBJECTS, *(dead_letters(consumer) for consumer in HEARD_BY))

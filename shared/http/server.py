@@ -3,17 +3,26 @@
 import signal
 import socket
 import sys
+from typing import Protocol
 
 import uvicorn
 from fastapi import FastAPI
-
-from shared.settings import ServiceSettings
 
 DRAIN_SECONDS = 5
 """How long requests in hand may take after SIGTERM; open event streams are cut then."""
 
 
-def serve(app: FastAPI, settings: ServiceSettings) -> None:
+class Address(Protocol):
+    """Where to listen."""
+
+    @property
+    def http_host(self) -> str: ...
+
+    @property
+    def http_port(self) -> int: ...
+
+
+def serve(app: FastAPI, settings: Address) -> None:
     """Serve `app` until SIGTERM or SIGINT, then finish what is in hand."""
     try:
         listening = socket.create_server((settings.http_host, settings.http_port), backlog=2048)

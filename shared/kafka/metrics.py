@@ -1,6 +1,11 @@
 """What is counted of Kafka, the same in every service."""
 
+from collections.abc import Iterable, Mapping
+from typing import get_args
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from shared.errors import Cause
 
 
 class KafkaMetrics:
@@ -12,6 +17,12 @@ class KafkaMetrics:
             "Time from a batch's arrival to the moment its offsets may be committed.",
             registry=registry,
         )
+        self._sizes = Histogram(
+            "attune_batch_messages",
+            "Messages in a batch.",
+            buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000),
+            registry=registry,
+        )
         self._records = Counter("attune_messages", "Messages taken from Kafka, readable or not.", registry=registry)
         self._skipped = Counter(
             "attune_messages_skipped",
@@ -21,8 +32,14 @@ class KafkaMetrics:
         )
         self._set_aside = Counter(
             "attune_dead_letters",
-            "Messages set aside on the dead-letter topic because nobody can read them.",
-            ["topic"],
+            "Messages set aside because nobody can read them, by the topic they came from and the cause.",
+            ["topic", "cause"],
+            registry=registry,
+        )
+        self._open_letters = Gauge(
+            "attune_dead_letters_open",
+            "Messages on the service's dead-letter topic that were not sent back yet; every process says the same.",
+            ["cause"],
             registry=registry,
         )
         self._tries = Counter(
@@ -38,12 +55,23 @@ class KafkaMetrics:
     def took(self, records: int, seconds: float) -> None:
         self._records.inc(records)
         self._batches.observe(seconds)
+        self._sizes.observe(records)
 
     def skipped(self, topic: str) -> None:
         self._skipped.labels(topic).inc()
 
-    def set_aside(self, topic: str) -> None:
-        self._set_aside.labels(topic).inc()
+    def may_set_aside(self, topics: Iterable[str]) -> None:
+        """From the start on, so that the first one is seen as a rise."""
+        for topic in topics:
+            for cause in get_args(Cause):
+                self._set_aside.labels(topic, cause)
+
+    def set_aside(self, topic: str, cause: Cause) -> None:
+        self._set_aside.labels(topic, cause).inc()
+
+    def open_letters(self, by_cause: Mapping[str, int]) -> None:
+        for cause in get_args(Cause):
+            self._open_letters.labels(cause).set(by_cause.get(cause, 0))
 
     def tried_again(self, error: str) -> None:
         self._tries.labels(error).inc()

@@ -1,0 +1,115 @@
+"""How far consumers are behind can be seen without them, and a dead one is seen to fall behind."""
+
+import time
+from collections.abc import Sequence
+from functools import partial
+from uuid import uuid4
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from prometheus_client import CollectorRegistry
+from prometheus_client.parser import text_string_to_metric_families
+
+from deploy.contracts import SERVICES, role
+from shared.clock import now
+from shared.errors import BrokerUnavailable
+from shared.events import Event, SessionCompleted
+from shared.events.cloudevents import encode
+from shared.kafka import Kafka
+from shared.kafka.lag import LagSettings, Measured, create_app, meter
+from shared.kafka.metrics import KafkaMetrics
+from shared.kafka.producer import Message, Producer
+from shared.kafka.topics import TopicSettings
+from shared.kafka.topics import create as create_topics
+from shared.topics import HEARD_BY, Topic, dead_letters
+from tests.given import Told
+from tests.running import served, until
+
+
+async def test_a_consumer_that_is_gone_falls_behind_in_messages_and_in_time(kafka_servers: str) -> None:
+    group = f"test-{uuid4().hex}"
+    topic = Topic(f"test.{group}", "test")
+    await _make(kafka_servers, topic, dead_letters(group))
+    producer = Producer(kafka_servers, "test")
+    await producer.start()
+    told = Told()
+    taken: list[Event] = []
+
+    async def take(events: Sequence[Event]) -> None:
+        taken.extend(events)
+
+    async def tell(count: int) -> None:
+        values = [encode(told.held(week)) for week in range(count)]
+        await producer.send([Message(topic.name, str(n).encode(), value) for n, value in enumerate(values)])
+
+    begun = time.time()
+    await tell(9)
+    await until(partial(_can_be_asked, kafka_servers, group))
+    async with meter(kafka_servers, {group: (topic,)}) as ours:
+        never_came = await ours.measure()
+
+        assert _behind(never_came) == 9
+        assert never_came.members == {group: 0}
+        assert all(begun - 1 <= told <= time.time() for told in _oldest(never_came))
+
+        consumer = Kafka(kafka_servers, group, KafkaMetrics(CollectorRegistry()), now)
+        consumer.hear(topic, kinds=(SessionCompleted,), batch=take)
+        async with consumer.running():
+
+            async def caught_up() -> bool:
+                measured = await ours.measure()
+                return _behind(measured) == 0 and measured.members == {group: 1} and not _oldest(measured)
+
+            await until(caught_up)
+
+        await tell(4)
+        gone = await ours.measure()
+        again = await ours.measure()
+
+    await producer.stop()
+    assert len(taken) == 9
+    assert _behind(gone) == 4
+    assert gone.members == {group: 0}
+    assert sorted(_oldest(again)) == sorted(_oldest(gone)), "the oldest stays the oldest while nobody takes it"
+
+
+async def test_what_is_shown_says_who_is_behind_where(kafka_servers: str) -> None:
+    await create_topics(TopicSettings(kafka_bootstrap_servers=kafka_servers, kafka_partitions=2))
+    app = create_app(LagSettings(kafka_bootstrap_servers=kafka_servers, lag_check_seconds=0.2))
+    async with served(app) as client:
+        shown = {f.name: f.samples for f in text_string_to_metric_families((await client.get("/metrics")).text)}
+
+    places = {(s.labels["group"], s.labels["topic"]) for s in shown["attune_consumer_lag_seconds"]}
+    assert places == {(group, topic.name) for group, heard in HEARD_BY.items() for topic in heard}
+    assert {s.labels["group"] for s in shown["attune_consumer_members"]} == set(HEARD_BY)
+    assert dead_letters("notify").name in {s.labels["topic"] for s in shown["attune_topic_messages"]}
+
+
+def test_every_consumer_is_watched_on_every_topic_that_it_hears() -> None:
+    heard = {service: {kind.TOPIC for kind in role(service).hears} for service in SERVICES}
+
+    assert {group: set(topics) for group, topics in HEARD_BY.items()} == {s: t for s, t in heard.items() if t}
+
+
+async def _can_be_asked(servers: str, group: str) -> bool:
+    """A new cluster knows of no groups at first, and says so when it is first asked."""
+    try:
+        async with meter(servers, {group: ()}) as ours:
+            await ours.measure()
+    except BrokerUnavailable:
+        return False
+    return True
+
+
+def _behind(measured: Measured) -> int:
+    return sum(behind.messages for behind in measured.behind.values())
+
+
+def _oldest(measured: Measured) -> list[float]:
+    return [behind.oldest for behind in measured.behind.values() if behind.oldest is not None]
+
+
+async def _make(servers: str, *topics: Topic) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
+    await admin.start()
+    await admin.create_topics([NewTopic(topic.name, num_partitions=2, replication_factor=1) for topic in topics])
+    await admin.close()
