@@ -3,6 +3,7 @@
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from random import Random
 
 from deploy.chaos import inject
@@ -124,13 +125,12 @@ class Faults:
         async def one_died() -> bool:
             return any(one.server.has_ended for one in processes)
 
-        died = await until(one_died, HIT_WITHIN)
-        for one in processes:
-            one.disarm()
-        for one in processes:
-            if one.server.has_ended:
-                await self._rig.start(one)
-        return died
+        await until(one_died, HIT_WITHIN)
+        hit = [one for one in processes if not one.disarm()]
+        for one in hit:
+            await until(partial(_has_ended, one), HIT_WITHIN)
+            await self._rig.start(one)
+        return bool(hit)
 
     async def _stands_still_at_a_point(self, planned: Planned) -> bool:
         """With a backlog in hand it stands still until others have taken it over; then it goes on, unaware."""
@@ -145,8 +145,8 @@ class Faults:
         async def stands_still() -> bool:
             return zombie.stands_still
 
-        stood = await until(stands_still, HIT_WITHIN)
-        zombie.disarm()
+        await until(stands_still, HIT_WITHIN)
+        stood = not zombie.disarm()
         for one in others:
             await self._rig.start(one)
         if stood:
@@ -208,3 +208,7 @@ class Faults:
     async def _out_of_order(self, _planned: Planned) -> bool:
         await self._injections.out_of_order(self._random)
         return True
+
+
+async def _has_ended(process: Process) -> bool:
+    return process.server.has_ended

@@ -7,6 +7,7 @@ for a file at each of them; when that names the moment, it takes the file away a
 import os
 import signal
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import wraps
 from importlib import import_module
@@ -92,5 +93,6 @@ def _look(armed: Path, name: str) -> None:
     except FileNotFoundError:
         return
     if at == name:
-        armed.unlink()
-        os.kill(os.getpid(), signal.Signals[how])
+        with suppress(FileNotFoundError):  # disarmed just now
+            armed.unlink()
+            os.kill(os.getpid(), signal.Signals[how])

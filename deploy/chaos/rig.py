@@ -50,8 +50,13 @@ class Process:
         """Let it send itself a signal when it next comes by that point."""
         points.arm(self.armed, point, how)
 
-    def disarm(self) -> None:
-        self.armed.unlink(missing_ok=True)
+    def disarm(self) -> bool:
+        """Whether it had not come by until now. One that had is hit, now or in a moment."""
+        try:
+            self.armed.unlink()
+        except FileNotFoundError:
+            return False
+        return True
 
     async def kill(self) -> None:
         await asyncio.to_thread(self.server.kill)
