@@ -11,7 +11,7 @@ from shared.events import Element, Evidence, FeedbackAmended, Severity
 Outcome = Literal["held", "missed", "cancelled_late", "cancelled"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Series:
     """One person's ratings over time, as what they are usually like and how they have been lately."""
 
@@ -40,7 +40,7 @@ class Series:
         return self.total / self.usual if self.usual else None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Apartness:
     """How an element usually stands to the others, or one person's rating to the other's."""
 
@@ -52,7 +52,7 @@ class Apartness:
         return self.total / self.count if self.count else 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Pairs:
     """What the two said of the same sessions: how far apart they are lately, and whether they move together."""
 
@@ -68,7 +68,7 @@ class Pairs:
     """The sums of the squared distances from these means, and of their products."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Beside:
     """How the elements usually stand to each other, and how steadily."""
 
@@ -78,7 +78,7 @@ class Beside:
     """The sum, over forms, of the mean squared distance of the elements from what is usual."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Session:
     """One of the latest appointments, and what was said of it."""
 
@@ -104,7 +104,7 @@ class Session:
         return self.lapsed or "client" in self.answered
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Episode:
     """Signs of a rupture, from the first to its repair."""
 
@@ -119,7 +119,7 @@ class Episode:
     closed_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Retraction:
     """An episode that has nothing to rest on any more, and why."""
 
@@ -128,7 +128,7 @@ class Retraction:
     reason: Literal["amended", "ended", "consent_withdrawn"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Alliance:
     """The alliance as a fold of the facts up to `last`."""
 

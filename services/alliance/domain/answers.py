@@ -1,7 +1,5 @@
 """What it does to an alliance how a session felt, to the client and to the clinician."""
 
-from dataclasses import replace
-
 from services.alliance.domain import belief, episodes
 from services.alliance.domain.alliance import Alliance, Apartness
 from services.alliance.domain.detectors import (
@@ -26,6 +24,7 @@ from services.alliance.domain.model import (
     take,
 )
 from services.alliance.domain.policy import Policy
+from services.alliance.domain.replacing import replace
 from services.alliance.domain.watching import begun, look, moved, remember
 from shared.events import Element, FeedbackSubmitted
 from shared.instruments import score

@@ -1,12 +1,12 @@
 """What it does to an alliance that a session is held or not, and that a form stays unanswered."""
 
-from dataclasses import replace
 from typing import TypeAlias
 
 from services.alliance.domain import belief, episodes
 from services.alliance.domain.alliance import Alliance, Outcome
 from services.alliance.domain.detectors import BEHAVIOUR, Reading, find
 from services.alliance.domain.policy import Habit, Policy
+from services.alliance.domain.replacing import replace
 from services.alliance.domain.watching import begun, look, moved, remember
 from shared.events import FeedbackLapsed, SessionCancelled, SessionCompleted, SessionMissed
 

@@ -28,7 +28,7 @@ from shared.events import (
 Witnessed: TypeAlias = FeedbackSubmitted | FeedbackLapsed | SessionMissed | SessionCancelled | SessionCompleted
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Reading:
     """One fact, read against the alliance `before` it; `after` has taken it in, its episodes aside."""
 
@@ -244,4 +244,7 @@ def beside_the_others(fact: FeedbackSubmitted, element: Element) -> float:
 
 def find(sessions: tuple[Session, ...], session_id: object) -> Session | None:
     """The session among the latest ones, if it still is."""
-    return next((s for s in sessions if s.session_id == session_id), None)
+    for session in reversed(sessions):  # the newest is meant nearly always
+        if session.session_id == session_id:
+            return session
+    return None

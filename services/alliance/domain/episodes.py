@@ -1,13 +1,13 @@
 """How signs become an episode, how it grows, and how it is repaired."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Literal
 
 from services.alliance.domain.alliance import Alliance, Episode, Retraction
 from services.alliance.domain.detectors import Witnessed
 from services.alliance.domain.policy import Policy
+from services.alliance.domain.replacing import replace
 from shared.events import Element, Evidence, Severity
 
 _WEIGHT: dict[Severity, int] = {"watch": 0, "concern": 1, "urgent": 2}

@@ -6,7 +6,7 @@ next (`evolve`) gives the same, to the bit, as reading everything again (`fold`)
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import assert_never
 from uuid import UUID
 
@@ -16,6 +16,7 @@ from services.alliance.domain.answers import answer
 from services.alliance.domain.attendance import attend, silence
 from services.alliance.domain.facts import Fact, as_amended, happened, in_order
 from services.alliance.domain.policy import Policy
+from services.alliance.domain.replacing import replace
 from shared.events import (
     ClientErased,
     ConsentGiven,

@@ -7,12 +7,13 @@ vary and a small drop means more; with every rating it becomes more the relation
 This module and `belief` are all that has to be exchanged for another model.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from math import sqrt
 
 from services.alliance.domain.alliance import Beside, Pairs, Series
 from services.alliance.domain.policy import Usual
+from services.alliance.domain.replacing import replace
 from shared.events import Element
 
 LATELY = 6  # ratings that a trend is read from: about as long as the slowest slide (Gumz 2012)

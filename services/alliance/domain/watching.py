@@ -1,11 +1,11 @@
 """What every fact about a session does: it is remembered, it moves the belief, and signs are looked for."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from services.alliance.domain import belief, episodes
 from services.alliance.domain.alliance import Alliance, Outcome, Session
 from services.alliance.domain.detectors import STAND_ALONE, Detector, Reading, Witnessed, find
+from services.alliance.domain.replacing import replace
 from shared.events import Evidence, FeedbackSubmitted
 
 LATEST = 4  # appointments kept whole: enough for the form of the last but one to come in
@@ -31,7 +31,7 @@ def remember(
         clinician=known.clinician if clinician is None else clinician,
         lapsed=known.lapsed or lapsed,
     )
-    others = tuple(s for s in alliance.recent if s.session_id != fact.session_id)
+    others = tuple(s for s in alliance.recent if s is not known)
     return replace(alliance, recent=(*others, session)[-LATEST:])
 
 
