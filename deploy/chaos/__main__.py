@@ -16,9 +16,9 @@ from deploy.chaos import defects, report
 from deploy.chaos.rig import Rig
 from deploy.chaos.run import Run
 from deploy.local.process import CannotRun
+from deploy.local.say import say, show_logs
 from deploy.local.signals import end_on_sigterm
 from deploy.local.stack import HOME
-from deploy.smoke.__main__ import say, show_logs
 from deploy.smoke.checks import SHOWN, Checks
 
 MINUTES = 30.0

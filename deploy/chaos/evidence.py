@@ -18,12 +18,12 @@ class Fault:
 
     kind: str
     target: str
-    point: str
-    """The moment in a batch or a write, where it was hit exactly."""
     begun: datetime
     ended: datetime
     recovered: float | None
     """Seconds from its end until every service was ready and every consumer had caught up; none if never."""
+    point: str = ""
+    """The moment in a batch or a write, where it was hit exactly."""
 
     def __str__(self) -> str:
         return f"{self.target} {self.kind}" + (f": {self.point}" if self.point else "")

@@ -106,7 +106,7 @@ class Run:
     async def _one(self, planned: Planned, faults: Faults) -> Fault | None:
         begun = datetime.now(UTC)
         came_about = await faults.do(planned)
-        fault = Fault(planned.kind, planned.target, planned.point, begun, datetime.now(UTC), None)
+        fault = Fault(planned.kind, planned.target, begun, datetime.now(UTC), None, planned.point)
         lasted = f"{(fault.ended - fault.begun).total_seconds():.0f} s" if came_about else "did not come about"
         self.say(f"{self._clock()} {fault} ({lasted})")
         return fault if came_about else None

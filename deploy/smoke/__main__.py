@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import os
 import shutil
 import sys
 import tempfile
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from deploy.local.ports import free_ports
 from deploy.local.process import CannotRun, LocalServer
+from deploy.local.say import say, show_logs
 from deploy.local.signals import end_on_sigterm
 from deploy.local.stack import SERVICES, stack
 from deploy.local.watch import memory
@@ -20,8 +20,6 @@ from deploy.simulation.receivers import Hook, Mail, mail_server, web_server
 from deploy.smoke.checks import SHOWN, Checks
 from deploy.smoke.run import Run
 
-LAST_LINES = 15  # of each log, where nobody can look at the files afterwards
-ALL_IS_WELL = ('"level": "info"', '"s":"I"')  # as our services, and MongoDB, mark such lines
 ENDS_WITHIN = 10.0  # seconds; container engines kill after as many
 
 
@@ -78,21 +76,6 @@ def ended(service: LocalServer) -> str:
     if code == 0 and finished and took < ENDS_WITHIN:
         return ""
     return f"{service.name}: exit code {code} after {took:.1f} s, {'' if finished else 'not '}finished"
-
-
-def show_logs(data: Path) -> None:
-    say(f"logs: {data}/*/log")
-    if "CI" in os.environ or not sys.stdout.isatty():
-        for log in sorted(data.glob("*/log")):
-            lines = log.read_text(errors="replace").splitlines()
-            told = [line[:400] for line in lines if not any(well in line for well in ALL_IS_WELL)]
-            say("\n".join([f"--- the last complaints in {log}", *told[-LAST_LINES:]]))
-
-
-def say(line: str) -> None:
-    """In one piece: several servers start at once."""
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":
