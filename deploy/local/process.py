@@ -131,6 +131,8 @@ class LocalServer:
             self.process = None
             self._pid_file.unlink(missing_ok=True)
         if self._claim:
+            # Given up and not only closed: a child that is being started just now holds it as well until it execs.
+            fcntl.flock(self._claim, fcntl.LOCK_UN)
             self._claim.close()
             self._claim = None
 
