@@ -19,6 +19,8 @@ NOTICED_WITHIN = timedelta(seconds=30)
 """After a deadline, how soon silence is told."""
 SENT_BEFORE = timedelta(minutes=5)
 """How long before it was acknowledged a request may have been sent for the first time, and taken without a word."""
+CHOSEN = {"id", "amends", "occurred_at", "recorded_at"}
+"""What Attune chose and no client said; when it occurred is compared apart."""
 WEIGHT = {"watch": 0, "concern": 1, "urgent": 2}
 
 
@@ -69,7 +71,7 @@ def _by_content(told: Iterable[Told]) -> dict[str, list[Told]]:
 
 
 def _content(fact: Event) -> str:
-    return fact.model_dump_json(exclude={"id", "occurred_at", "amends"})
+    return fact.model_dump_json(exclude=CHOSEN)
 
 
 def _amends_something_else(fact: Event, record: Record) -> Iterator[str]:

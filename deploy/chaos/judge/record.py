@@ -35,7 +35,7 @@ class Record:
     """By topic, how often something was told that had been told before."""
     events: Counter[str] = field(default_factory=Counter)
     """By topic, how many there are, each counted once."""
-    contradictions: list[str] = field(default_factory=list)
+    contradictions: set[str] = field(default_factory=set)
     """One id, or one version of a relationship, and two contents."""
     unreadable: list[str] = field(default_factory=list)
     """Where something lies that is no event and was not planted."""
@@ -91,7 +91,7 @@ def _note(record: Record, topic: Topic, event: Event, contents: dict[object, byt
     record.copies[topic.name] += known
     record.events[topic.name] += not known
     if any(contents.setdefault(of, content) != content for of in _told_once(event)):
-        record.contradictions.append(f"{event.kind()} {event.id} of {event.key}")
+        record.contradictions.add(f"{event.kind()} {event.id} of {event.key}")
     if not known:
         _keep(record, topic, event)
 

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 from uuid import UUID
 
 from pydantic import TypeAdapter
@@ -100,14 +100,13 @@ def _was_told(event: Event, record: Record, last: Mapping[UUID, RuptureEvent]) -
     if not isinstance(event, RuptureEvent):
         return record.updates.get(event.key) == event
     word = last.get(event.episode_id)
-    if word is None or type(word) is not type(event):
-        return False
     # What is over is told once; its relationship has gone on to other versions since.
     over = isinstance(event, RuptureRepaired | RuptureRetracted)
-    return word.model_dump(exclude=_WHEN_TOLD) == event.model_dump(exclude=_WHEN_TOLD) if over else word == event
+    return word is not None and type(word) is type(event) and _says(word, over) == _says(event, over)
 
 
-_WHEN_TOLD = {"id", "version"}
+def _says(event: RuptureEvent, over: bool) -> dict[str, Any]:
+    return event.model_dump(exclude={"id", "version"} if over else None)
 
 
 def last_words(ruptures: Iterable[RuptureEvent]) -> dict[UUID, RuptureEvent]:
