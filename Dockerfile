@@ -1,33 +1,51 @@
-# One recipe for all four services: docker build --build-arg SERVICE=intake .
-# Pinned by tag; whoever runs it in earnest pins the digest as well: docker buildx imagetools inspect TAG.
+# One recipe for all four services: docker build --build-arg SERVICE=intake --target service .
+# The simulated clinic network: docker build --build-arg SERVICE=clinic --target clinic .
+#
+# Built again it has the same files, byte for byte: packages by hash, byte code without time stamps. The base is pinned
+# by tag; whoever runs it in earnest pins the digest as well: BASE=python:...@sha256:... as a build argument.
 ARG BASE=python:3.11.15-slim-bookworm
 
 FROM ${BASE} AS packages
 ARG SERVICE
 COPY deploy/lock/${SERVICE}.txt /tmp/lock.txt
 # The environment has no pip of its own; what has no wheel is refused, so that nothing needs a compiler.
+# Compiled here: the file system is read-only where it runs.
 RUN python -m venv --without-pip /venv \
- && python -m pip --python /venv/bin/python install \
-    --no-cache-dir --disable-pip-version-check --only-binary :all: --require-hashes -r /tmp/lock.txt
+ && python -m pip --python /venv/bin/python install --no-cache-dir --disable-pip-version-check \
+    --no-compile --only-binary :all: --require-hashes -r /tmp/lock.txt \
+ && python -m compileall -q --invalidation-mode unchecked-hash /venv/lib
 
-FROM ${BASE}
-ARG SERVICE
-LABEL org.opencontainers.image.title="attune-${SERVICE}" \
-      org.opencontainers.image.description="Attune watches over the working alliance between therapists and their clients."
+FROM ${BASE} AS runtime
 ENV PATH=/venv/bin:$PATH \
-    HTTP_PORT=8000 \
     PYTHONDONTWRITEBYTECODE=1 \
-    PYTHONUNBUFFERED=1 \
-    SERVICE=${SERVICE}
+    PYTHONUNBUFFERED=1
 WORKDIR /attune
 COPY --from=packages /venv /venv
-COPY services/__init__.py services/
 COPY shared shared
+RUN python -m compileall -q --invalidation-mode unchecked-hash shared
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.description="Attune watches over the working alliance between therapists and their clients." \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+
+FROM runtime AS service
+ARG SERVICE
+ENV HTTP_PORT=8000 \
+    SERVICE=${SERVICE}
+COPY services/__init__.py services/
 COPY services/${SERVICE} services/${SERVICE}
-# Compiled here: the file system is read-only where it runs.
-RUN python -m compileall -q services shared
+RUN python -m compileall -q --invalidation-mode unchecked-hash services
 USER 10001:10001
+LABEL org.opencontainers.image.title="attune-${SERVICE}"
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
     CMD ["python", "-c", "import os, urllib.request as r; r.urlopen(f'http://127.0.0.1:{os.environ[\"HTTP_PORT\"]}/health/live', timeout=4)"]
 CMD ["sh", "-c", "exec python -m services.$SERVICE"]
+
+FROM runtime AS clinic
+COPY deploy deploy
+RUN python -m compileall -q --invalidation-mode unchecked-hash deploy && install -d -o 10001 -g 10001 .attune
+USER 10001:10001
+LABEL org.opencontainers.image.title="attune-clinic"
+CMD ["python", "-m", "deploy.containers.clinic"]
