@@ -6,16 +6,18 @@ that one bad message does not fail its neighbours, and would come out empty.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
+from shared.errors import Cause
 from shared.events import Event
 from shared.events.cloudevents import CONTENT_TYPE
-from shared.kafka.dead_letters import ERROR, ORIGIN, SET_ASIDE_AT
+from shared.kafka.dead_letters import CAUSE, ERROR, ORIGIN, SET_ASIDE_AT, SETTLED, SETTLED_AT, How
 from shared.topics import SUBJECTS, Topic, dead_letters
 
 Part = dict[str, Any]
 
 DEAD_LETTER = "dead-letter"
+DEAD_LETTER_SETTLED = "dead-letter-settled"
 
 _KEY = {"type": "string", "format": "uuid", "description": "What the event is about; its events are told in order."}
 
@@ -47,7 +49,13 @@ def asyncapi(roles: Mapping[str, Role]) -> Part:
             **{dead_letters(name).name: _set_aside(name) for name in consumers},
         },
         "operations": {key: operation for name, role in roles.items() for key, operation in _operations(name, role)},
-        "components": {"messages": {**{_name(kind): _message(kind) for kind in kinds}, DEAD_LETTER: _dead_letter()}},
+        "components": {
+            "messages": {
+                **{_name(kind): _message(kind) for kind in kinds},
+                DEAD_LETTER: _dead_letter(),
+                DEAD_LETTER_SETTLED: _settled(),
+            }
+        },
     }
 
 
@@ -63,7 +71,7 @@ def _set_aside(consumer: str) -> Part:
     return {
         "address": dead_letters(consumer).name,
         "description": f"What {consumer} will never be able to read, for a person to look at.",
-        "messages": {DEAD_LETTER: _ref("components", "messages", DEAD_LETTER)},
+        "messages": {name: _ref("components", "messages", name) for name in (DEAD_LETTER, DEAD_LETTER_SETTLED)},
     }
 
 
@@ -75,7 +83,10 @@ def _operations(service: str, role: Role) -> Iterable[tuple[str, Part]]:
                 yield f"{service}-{verb}-{topic.name}", _operation(service, role, action, topic, names)
     if role.hears:
         letters = dead_letters(service)
-        yield f"{service}-tells-{letters.name}", _operation(service, role, "send", letters, [DEAD_LETTER])
+        yield (
+            f"{service}-tells-{letters.name}",
+            _operation(service, role, "send", letters, [DEAD_LETTER, DEAD_LETTER_SETTLED]),
+        )
 
 
 def _operation(service: str, role: Role, action: str, topic: Topic, messages: list[str]) -> Part:
@@ -111,13 +122,36 @@ def _dead_letter() -> Part:
         "headers": {
             "type": "object",
             "properties": {
+                CAUSE: {"type": "string", "enum": list(get_args(Cause)), "description": "Why, in a word."},
                 ERROR: {"type": "string", "description": "Where and why, never what was in it."},
                 ORIGIN: {"type": "string", "description": "topic/partition/offset; set aside twice, it is the same."},
                 SET_ASIDE_AT: {"type": "string", "format": "date-time"},
             },
-            "required": [ERROR, ORIGIN, SET_ASIDE_AT],
+            "required": [CAUSE, ERROR, ORIGIN, SET_ASIDE_AT],
         },
         "payload": {"description": "Whatever bytes came."},
+    }
+
+
+def _settled() -> Part:
+    return {
+        "name": DEAD_LETTER_SETTLED,
+        "title": "DeadLetterSettled",
+        "summary": "What became of a dead letter; the key is its origin.",
+        "contentType": "application/octet-stream",
+        "headers": {
+            "type": "object",
+            "properties": {
+                SETTLED: {
+                    "type": "string",
+                    "enum": list(get_args(How)),
+                    "description": "Its message was sent back to where it came from, or nobody wants it.",
+                },
+                SETTLED_AT: {"type": "string", "format": "date-time"},
+            },
+            "required": [SETTLED, SETTLED_AT],
+        },
+        "payload": {"description": "None."},
     }
 
 

@@ -3,6 +3,8 @@
 Two families: a *transient* error is tried again, a *permanent* one is set aside and told to its sender.
 """
 
+from typing import Literal
+
 
 class Transient(Exception):
     """It may work later. What failed is tried again, in order, until it does."""
@@ -20,8 +22,17 @@ class BrokerUnavailable(Transient):
     """Kafka did not acknowledge. Whether the events arrived is not known; sending them again is safe."""
 
 
+Cause = Literal["empty", "too_large", "not_json", "no_event", "schema", "future"]
+"""Why a message cannot be read, in a word: nothing in it, more than any event has, not JSON, JSON that is no CloudEvent
+of ours, an event that is not as its schema says, one that has yet to happen."""
+
+
 class Unreadable(Permanent):
     """Nobody will ever be able to read this message. Its text says where and why, never what was in it."""
+
+    def __init__(self, cause: Cause, reason: str) -> None:
+        super().__init__(reason)
+        self.cause = cause
 
 
 class DeploymentBroken(Exception):

@@ -7,6 +7,7 @@ from services.alliance.app import create_app
 from services.alliance.policy_files import WrongPolicy
 from services.alliance.settings import Settings
 from shared.http.server import serve
+from shared.kafka import commands as dead_letters
 from shared.logs import configure
 from shared.settings import load
 
@@ -14,6 +15,8 @@ from shared.settings import load
 def main() -> int:
     asked = commands.arguments()
     settings = load(Settings)
+    if asked.command == dead_letters.NAME:
+        return dead_letters.run(asked, settings.kafka_bootstrap_servers, "alliance")
     try:
         if asked.command not in (None, "serve"):
             return commands.run(asked, settings)

@@ -23,6 +23,7 @@ from services.alliance.settings import Settings
 from services.alliance.store import MongoStore, Store
 from shared.clock import now
 from shared.errors import StoreUnavailable
+from shared.kafka import commands as dead_letters
 from shared.mongo import Mongo
 
 Command = Callable[[argparse.Namespace, Store, Policies], Awaitable[str]]
@@ -34,7 +35,7 @@ WIDTH = 30  # of the progress bar
 def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     """What was asked for; where it is wrong, argparse says so and ends with 2."""
     parser = argparse.ArgumentParser(prog="python -m services.alliance")
-    commands = parser.add_subparsers(dest="command", metavar="serve | backtest | calibrate")
+    commands = parser.add_subparsers(dest="command", metavar="serve | backtest | calibrate | dead-letters")
     commands.add_parser("serve", help="serve; so does no command at all")
     tried = commands.add_parser(
         "backtest", help="which alerts another policy would have raised on the recorded history; nothing is written"
@@ -51,6 +52,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     fitted.add_argument("--alerts-per-clinician-week", type=_positive, required=True, metavar="NUMBER")
     fitted.add_argument("--write", type=Path, help="write the policy into this new file as well")
     fitted.set_defaults(run=_calibrate)
+    dead_letters.offer(commands)
     return parser.parse_args(given)
 
 

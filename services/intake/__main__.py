@@ -2,12 +2,14 @@
 
 from services.intake.app import create_app
 from services.intake.settings import Settings
+from shared.commands import arguments
 from shared.http.server import serve
 from shared.logs import configure
 from shared.settings import load
 
 
 def main() -> None:
+    arguments("intake")
     settings = load(Settings)
     configure("intake", settings.log_level)
     serve(create_app(settings), settings)

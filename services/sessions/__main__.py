@@ -1,17 +1,25 @@
-"""The commands of the sessions service: `python -m services.sessions` serves it."""
+"""The commands of the sessions service: `python -m services.sessions` serves it, `--help` names the others."""
+
+import sys
 
 from services.sessions.app import create_app
 from services.sessions.settings import Settings
+from shared.commands import arguments
 from shared.http.server import serve
+from shared.kafka import commands as dead_letters
 from shared.logs import configure
 from shared.settings import load
 
 
-def main() -> None:
+def main() -> int:
+    asked = arguments("sessions", dead_letters.offer)
     settings = load(Settings)
+    if asked.command == dead_letters.NAME:
+        return dead_letters.run(asked, settings.kafka_bootstrap_servers, "sessions")
     configure("sessions", settings.log_level)
     serve(create_app(settings), settings)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -41,12 +41,12 @@ def encode(event: Event) -> bytes:
 def decode(message: bytes | None, kinds: dict[str, type[Event]]) -> Event | None:
     """The event in a message; none when its type is not among `kinds`, which is no error.
 
-    Raises Unreadable, with the place and the reason and never the content.
+    Raises Unreadable, with the cause, the place and the reason and never the content.
     """
     if message is None:
-        raise Unreadable("message: is empty")
+        raise Unreadable("empty", "message: is empty")
     if len(message) > LARGEST:
-        raise Unreadable(f"message: is larger than {LARGEST} bytes")
+        raise Unreadable("too_large", f"message: is larger than {LARGEST} bytes")
     envelope = _envelope(message)
     kind = kinds.get(envelope["type"])
     if kind is None:
@@ -62,24 +62,24 @@ def decode(message: bytes | None, kinds: dict[str, type[Event]]) -> Event | None
             }
         )
     except ValidationError as error:
-        raise Unreadable(_reasons(error)) from None
+        raise Unreadable("schema", _reasons(error)) from None
 
 
 def _envelope(message: bytes) -> dict[str, Any]:
     try:
         envelope = from_json(message)
     except ValueError:
-        raise Unreadable("message: is not JSON") from None
+        raise Unreadable("not_json", "message: is not JSON") from None
     if not isinstance(envelope, dict):
-        raise Unreadable("message: is not a JSON object")
+        raise Unreadable("no_event", "message: is not a JSON object")
     if missing := [name for name in _ENVELOPE if name not in envelope]:
-        raise Unreadable(f"{', '.join(missing)}: missing, so this is no CloudEvent of ours")
+        raise Unreadable("no_event", f"{', '.join(missing)}: missing, so this is no CloudEvent of ours")
     if envelope["specversion"] != "1.0":
-        raise Unreadable("specversion: is not 1.0")
+        raise Unreadable("no_event", "specversion: is not 1.0")
     if not isinstance(envelope["type"], str):
-        raise Unreadable("type: is not a string")
+        raise Unreadable("no_event", "type: is not a string")
     if not isinstance(envelope["data"], dict):
-        raise Unreadable("data: is not a JSON object")
+        raise Unreadable("no_event", "data: is not a JSON object")
     return envelope
 
 

@@ -11,6 +11,7 @@ from shared.errors import BrokerUnavailable
 from shared.events import Event
 from shared.kafka.admin import missing
 from shared.kafka.consumer import Batch, Consumer
+from shared.kafka.letterbox import OpenLetters
 from shared.kafka.metrics import KafkaMetrics
 from shared.kafka.producer import Producer
 from shared.topics import SUBJECTS, Topic, dead_letters
@@ -19,6 +20,8 @@ log = structlog.get_logger()
 
 ASK_EVERY = 5.0
 """Seconds after which readiness knows that Kafka is away, or back."""
+COUNT_EVERY = 60.0
+"""Seconds between two counts of the dead letters that are open."""
 
 
 class Kafka:
@@ -34,12 +37,15 @@ class Kafka:
         self._batch_size = batch_size
         self._producer = Producer(servers, f"attune-{service}")
         self._consumer: Consumer | None = None
+        self._open_letters: OpenLetters | None = None
         self._needs = [topic for topic in SUBJECTS if topic.publisher == service]
         self._in_touch = False
 
     def hear(self, *topics: Topic, kinds: tuple[type[Event], ...], batch: Batch) -> None:
         """From the start on, give `batch` what is told of `kinds` on `topics`; it must be safe to repeat."""
         self._needs += [*topics, dead_letters(self._service)]
+        self._metrics.may_set_aside(topic.name for topic in topics)
+        self._open_letters = OpenLetters(self._servers, self._service)
         self._consumer = Consumer(
             self._servers,
             self._service,
@@ -78,13 +84,19 @@ class Kafka:
     async def _keep_in_touch(self) -> None:
         await until_done("connect to Kafka", self._try_to_connect)
         log.info("connected to Kafka")
-        await every(ASK_EVERY, "ask whether Kafka answers", self._ask)
+        self._in_touch = True
+        async with background(every(COUNT_EVERY, "count open dead letters", self._count_open_letters)):
+            await every(ASK_EVERY, "ask whether Kafka answers", self._ask)
 
     async def _ask(self) -> None:
         was, self._in_touch = self._in_touch, await self._producer.reaches()
         self._metrics.connected.set(self._in_touch)
         if was and not self._in_touch:
             log.warning("Kafka does not answer")
+
+    async def _count_open_letters(self) -> None:
+        if self._open_letters is not None and self._in_touch:
+            self._metrics.open_letters(await self._open_letters.by_cause())
 
     async def _try_to_connect(self) -> None:
         if absent := await missing(self._servers, self._needs):

@@ -186,7 +186,7 @@ class Consumer:
                 if event is None:
                     self._metrics.skipped(record.topic)
                 elif event.occurred_at > latest:
-                    raise Unreadable("time: lies in the future")
+                    raise Unreadable("future", "time: lies in the future")
                 else:
                     events.append(event)
             except Unreadable as error:
@@ -197,8 +197,8 @@ class Consumer:
         now = self._clock()
         await self._producer.send([to_message(letter, self._group, now) for letter in letters])
         for letter in letters:
-            self._metrics.set_aside(letter.record.topic)
-            log.error("set aside", origin=letter.origin, error=str(letter.error))
+            self._metrics.set_aside(letter.record.topic, letter.error.cause)
+            log.error("set aside", origin=str(letter.origin), error=str(letter.error))
 
     async def _until_done(self, work: Callable[[], Awaitable[None]]) -> None:
         """Try until it is done; after a while give the batch back, so that the group knows we are alive."""
@@ -237,7 +237,9 @@ class _DrainBeforeRevoke(ConsumerRebalanceListener):  # type: ignore[misc]
 
 async def _parse_unharmed(records: Sequence[ConsumerRecord], parse: Any) -> Any:
     """A header that is not UTF-8, or has no value, would make faststream drop the whole batch."""
-    return await parse(tuple(map(_with_readable_headers, records)))
+    message = await parse(tuple(map(_with_readable_headers, records)))
+    message.raw_message = tuple(records)  # as they came: what is set aside is set aside to the byte
+    return message
 
 
 def _with_readable_headers(record: ConsumerRecord) -> ConsumerRecord:

@@ -1,6 +1,11 @@
 """What is counted of Kafka, the same in every service."""
 
+from collections.abc import Iterable, Mapping
+from typing import get_args
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from shared.errors import Cause
 
 
 class KafkaMetrics:
@@ -27,8 +32,14 @@ class KafkaMetrics:
         )
         self._set_aside = Counter(
             "attune_dead_letters",
-            "Messages set aside on the dead-letter topic because nobody can read them.",
-            ["topic"],
+            "Messages set aside because nobody can read them, by the topic they came from and the cause.",
+            ["topic", "cause"],
+            registry=registry,
+        )
+        self._open_letters = Gauge(
+            "attune_dead_letters_open",
+            "Messages on the service's dead-letter topic that were not sent back yet; every process says the same.",
+            ["cause"],
             registry=registry,
         )
         self._tries = Counter(
@@ -49,8 +60,18 @@ class KafkaMetrics:
     def skipped(self, topic: str) -> None:
         self._skipped.labels(topic).inc()
 
-    def set_aside(self, topic: str) -> None:
-        self._set_aside.labels(topic).inc()
+    def may_set_aside(self, topics: Iterable[str]) -> None:
+        """From the start on, so that the first one is seen as a rise."""
+        for topic in topics:
+            for cause in get_args(Cause):
+                self._set_aside.labels(topic, cause)
+
+    def set_aside(self, topic: str, cause: Cause) -> None:
+        self._set_aside.labels(topic, cause).inc()
+
+    def open_letters(self, by_cause: Mapping[str, int]) -> None:
+        for cause in get_args(Cause):
+            self._open_letters.labels(cause).set(by_cause.get(cause, 0))
 
     def tried_again(self, error: str) -> None:
         self._tries.labels(error).inc()

@@ -15,6 +15,11 @@ LINGER_MS = 5
 """Milliseconds a batch waits for company; costs less latency than a round trip of its own for each event."""
 BATCH_BYTES = 128 * 1024
 REQUEST_TIMEOUT_MS = 15_000
+LARGEST_BYTES = 100_000_000
+"""Uncompressed; what Kafka takes is said by its own settings."""
+
+
+Header = tuple[str, bytes | None]
 
 
 @dataclass(frozen=True)
@@ -24,15 +29,19 @@ class Message:
     topic: str
     key: bytes | None
     value: bytes | None
-    headers: Sequence[tuple[str, bytes]] = ()
+    headers: Sequence[Header] = ()
+    partition: int | None = None
+    """None where the key decides."""
 
 
 class Producer:
     """Tells Kafka, and says whether Kafka heard."""
 
-    def __init__(self, servers: str, client_id: str) -> None:
+    def __init__(self, servers: str, client_id: str, *, large: bool = False) -> None:
+        """`large` also sends what fits into a message of Kafka's only when it is compressed."""
         self._servers = servers
         self._client_id = client_id
+        self._for_large = {"compression_type": "gzip", "max_request_size": LARGEST_BYTES} if large else {}
         self._producer: AIOKafkaProducer | None = None
 
     async def start(self) -> None:
@@ -49,6 +58,7 @@ class Producer:
             linger_ms=LINGER_MS,
             max_batch_size=BATCH_BYTES,
             request_timeout_ms=REQUEST_TIMEOUT_MS,
+            **self._for_large,
         )
         try:
             await producer.start()
@@ -79,7 +89,8 @@ class Producer:
             raise BrokerUnavailable("not connected to Kafka yet")
         try:
             acknowledged = [
-                await self._producer.send(m.topic, key=m.key, value=m.value, headers=m.headers) for m in messages
+                await self._producer.send(m.topic, key=m.key, value=m.value, headers=m.headers, partition=m.partition)
+                for m in messages
             ]
             await asyncio.gather(*acknowledged)
         except MessageSizeTooLargeError:

@@ -1,80 +1,29 @@
 """What consuming promises when things break, each on a real broker."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
-from uuid import UUID, uuid4
+from uuid import uuid4
 
-import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from prometheus_client import CollectorRegistry
 
 from deploy.local import kafka
 from deploy.local.ports import free_ports
-from shared.clock import now
 from shared.errors import StoreUnavailable
-from shared.events import Event, SessionCompleted
+from shared.events import Event
 from shared.events.cloudevents import encode
 from shared.kafka import Kafka
 from shared.kafka.consumer import UNREADABLE_IN_A_ROW
 from shared.kafka.dead_letters import ERROR, LEFT_OUT, ORIGIN
-from shared.kafka.metrics import KafkaMetrics
-from shared.kafka.producer import Message, Producer
+from shared.kafka.producer import Producer
 from shared.kafka.topics import TopicSettings
 from shared.kafka.topics import create as create_topics
 from shared.topics import SESSIONS, Topic, dead_letters
-from tests.given import Told
 from tests.integration.kafka_reader import records
+from tests.integration.shared.room import Room, sessions
 from tests.running import until
-
-
-@dataclass
-class Room:
-    """A topic of its own with two partitions, and a consumer group of its own."""
-
-    servers: str
-    producer: Producer
-    topic: Topic
-    group: str
-    taken: list[UUID] = field(default_factory=list)
-
-    def consumer(self, batch: Callable[[Sequence[Event]], object], batch_size: int = 10) -> Kafka:
-        client = Kafka(self.servers, self.group, KafkaMetrics(CollectorRegistry()), now, batch_size)
-        client.hear(self.topic, kinds=(SessionCompleted,), batch=batch)  # type: ignore[arg-type]
-        return client
-
-    async def take(self, events: Sequence[Event]) -> None:
-        self.taken += [event.id for event in events]
-
-    async def put(self, *values: bytes, headers: Sequence[tuple[str, bytes]] = ()) -> None:
-        await self.producer.send([Message(self.topic.name, b"one key", value, headers) for value in values])
-
-    async def has_taken(self, *events: Event) -> bool:
-        return {event.id for event in events} <= set(self.taken)
-
-
-@pytest.fixture
-async def room(kafka_servers: str) -> AsyncIterator[Room]:
-    group = f"test-{uuid4().hex}"
-    topic = Topic(f"test.{group}", "test")
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka_servers)
-    await admin.start()
-    await admin.create_topics(
-        [NewTopic(name, num_partitions=2, replication_factor=1) for name in (topic.name, dead_letters(group).name)]
-    )
-    await admin.close()
-    producer = Producer(kafka_servers, "test")
-    await producer.start()
-    yield Room(kafka_servers, producer, topic, group)
-    await producer.stop()
-
-
-def sessions(count: int) -> list[SessionCompleted]:
-    told = Told()
-    return [told.held(week) for week in range(count)]
 
 
 async def test_a_batch_that_fails_is_tried_again_in_order_until_it_is_done(room: Room) -> None:

@@ -1,0 +1,55 @@
+"""A topic to try things on, with a consumer group that nobody else is in."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from prometheus_client import CollectorRegistry
+
+from shared.clock import now
+from shared.events import Event, SessionCompleted
+from shared.kafka import Kafka
+from shared.kafka.metrics import KafkaMetrics
+from shared.kafka.producer import Header, Message, Producer
+from shared.topics import Topic
+from tests.given import Told
+
+
+@dataclass
+class Room:
+    """A topic of its own with two partitions, and a consumer group of its own."""
+
+    servers: str
+    producer: Producer
+    topic: Topic
+    group: str
+    taken: list[UUID] = field(default_factory=list)
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+    """Of the latest consumer."""
+
+    def consumer(
+        self,
+        batch: Callable[[Sequence[Event]], object],
+        batch_size: int = 10,
+        clock: Callable[[], datetime] = now,
+    ) -> Kafka:
+        self.registry = CollectorRegistry()
+        client = Kafka(self.servers, self.group, KafkaMetrics(self.registry), clock, batch_size)
+        client.hear(self.topic, kinds=(SessionCompleted,), batch=batch)  # type: ignore[arg-type]
+        return client
+
+    async def take(self, events: Sequence[Event]) -> None:
+        self.taken += [event.id for event in events]
+
+    async def put(self, *values: bytes, headers: Sequence[Header] = ()) -> None:
+        """All of it on one partition, in this order."""
+        await self.producer.send([Message(self.topic.name, b"one key", value, headers) for value in values])
+
+    async def has_taken(self, *events: Event) -> bool:
+        return {event.id for event in events} <= set(self.taken)
+
+
+def sessions(count: int) -> list[SessionCompleted]:
+    told = Told()
+    return [told.held(week) for week in range(count)]
