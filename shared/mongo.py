@@ -22,7 +22,9 @@ from pymongo.errors import (
     BulkWriteError,
     ConnectionFailure,
     ExecutionTimeout,
+    OperationFailure,
     PyMongoError,
+    ServerSelectionTimeoutError,
     WriteConcernError,
     WTimeoutError,
 )
@@ -49,7 +51,7 @@ ANSWER_WITHIN_MS = 5_000
 """Milliseconds after which a silent database counts as away."""
 DURABLE = WriteConcern(w="majority", j=True)
 """A write that was acknowledged survives the loss of any one member; a transaction does not ask the database's."""
-DUPLICATE_KEY = 11_000
+DUPLICATE_KEY, NOT_LET_IN = 11_000, 18  # MongoDB's error codes
 
 
 class MongoMetrics(CommandListener, TopologyListener):
@@ -169,9 +171,18 @@ def unavailable() -> Iterator[None]:
     """Turns the driver's ways of saying that the database is away into the one that we know."""
     try:
         yield
+    except ServerSelectionTimeoutError as error:
+        raise StoreUnavailable(
+            "no primary was found; does MongoDB run, is it a replica set, and has it been made? "
+            f"{str(error).partition(', Timeout:')[0][:300]}"
+        ) from error
     except (AutoReconnect, ConnectionFailure, ExecutionTimeout, WTimeoutError, WriteConcernError) as error:
         raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
     except PyMongoError as error:
+        if isinstance(error, OperationFailure) and error.code == NOT_LET_IN:
+            raise StoreUnavailable(
+                "MongoDB refuses our name and password: look at MONGODB_USERNAME and the secret mongodb_password"
+            ) from error
         if error.has_error_label("TransientTransactionError") or error.has_error_label("RetryableWriteError"):
             raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
         raise

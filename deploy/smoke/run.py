@@ -45,14 +45,14 @@ class Run:
         self._mails = mails
         self._hooks = hooks
         self._webhooks = webhooks
-        self._ledger = Ledger()
+        self.ledger = Ledger()
         self._since = datetime.now(UTC)
         self._world = World(seed, self._since, NETWORK)
         self._probing, self._probes = probes.probes(self._world.clinics[0], self._since)
 
     async def whole(self) -> None:
         """All of it."""
-        async with Clinics(self._attune.processes, self._ledger) as clinics, Topics(self._attune.kafka) as topics:
+        async with Clinics(self._attune.processes, self.ledger) as clinics, Topics(self._attune.kafka) as topics:
             if any((await topics.ends()).values()):
                 raise CannotRun("The smoke test needs a Kafka of its own; this one holds messages already.")
             await self._tell(clinics, topics)
@@ -62,7 +62,7 @@ class Run:
             await self._judge(clinics, topics)
 
     @property
-    def _clinicians(self) -> list[Clinician]:
+    def clinicians(self) -> list[Clinician]:
         return [*self._world.clinicians, *self._probing]
 
     @property
@@ -76,7 +76,7 @@ class Run:
         for clinic in self._world.clinics:
             await clinics.open_clinic(clinic)
         async with asyncio.TaskGroup() as all_of_them:
-            for clinician in self._clinicians:
+            for clinician in self.clinicians:
                 all_of_them.create_task(clinics.employ(clinician, zones[clinician.clinic_id], self._webhooks))
         self._planted = poison.poisons(self._since)
         async with asyncio.TaskGroup() as all_of_them:
@@ -86,7 +86,7 @@ class Run:
                 all_of_them.create_task(probes.prepare(clinics, course))
             all_of_them.create_task(poison.plant(self._attune.kafka, self._planted))
         told = time.monotonic() - begun
-        ledger = self._ledger
+        ledger = self.ledger
         print(
             f"told of {len(ledger.started)} relationships, {ledger.sessions} sessions, {ledger.answers} answers "
             f"in {told:.0f} s ({ledger.sent['done'] / told:.0f} requests/s, {ledger.sent['tried again']} tried again)"
@@ -109,7 +109,7 @@ class Run:
 
     async def _rest(self, clinics: Clinics, topics: Topics) -> bool:
         """Silence is told some seconds after its session was entered; then nothing moves any more."""
-        due = sum(at < self._since for silent in self._ledger.silent.values() for at in silent.values())
+        due = sum(at < self._since for silent in self.ledger.silent.values() for at in silent.values())
 
         async def silence_is_told() -> bool:
             return await judge.unanswered(clinics, self._world.clinics) >= due
@@ -118,14 +118,14 @@ class Run:
         return await still(topics, (self._mails, self._hooks), WITHIN)
 
     async def _judge(self, clinics: Clinics, topics: Topics) -> None:
-        checks, ledger = self._checks, self._ledger
+        checks, ledger = self._checks, self.ledger
         amiss = await judge.not_in_a_score(clinics, ledger, self._since, datetime.now(UTC))
         checks.none(
             "every session and every answer is in a score",
             amiss,
             f"{ledger.sessions} sessions, {ledger.answers} answers, {len(ledger.started)} relationships",
         )
-        alerts = await judge.inboxes(clinics, [clinician.id for clinician in self._clinicians])
+        alerts = await judge.inboxes(clinics, [clinician.id for clinician in self.clinicians])
         severe, fainter = judge.planted(self._courses)
         seen = len(fainter) - len(judge.without_alert(fainter, alerts))
         checks.none(
@@ -142,7 +142,7 @@ class Run:
         self._judge_messages(alerts)
 
     def _judge_messages(self, alerts: list[judge.Alert]) -> None:
-        checks, clinicians = self._checks, {clinician.id: clinician for clinician in self._clinicians}
+        checks, clinicians = self._checks, {clinician.id: clinician for clinician in self.clinicians}
         came = messages.received(self._mails, self._hooks, alerts)
         checks.none(
             "clinicians were sent what they were owed, once, and nothing of old",
