@@ -15,9 +15,14 @@ class Failed(Exception):
     """A command of Docker's ended with an error; the message is what it said."""
 
 
-def docker(*command: str, environment: Mapping[str, str] | None = None) -> str:
+def docker(*command: str, environment: Mapping[str, str] | None = None, timeout: float | None = None) -> str:
     """What it prints. Raises Failed."""
-    done = subprocess.run(["docker", *command], capture_output=True, text=True, check=False, cwd=HOME, env=environment)
+    try:
+        done = subprocess.run(
+            ["docker", *command], capture_output=True, text=True, check=False, env=environment, timeout=timeout
+        )
+    except subprocess.TimeoutExpired:
+        raise Failed(f"docker {' '.join(command[:6])}: not done in {timeout:.0f} s") from None
     if done.returncode:
         raise Failed(f"docker {' '.join(command[:6])}: {(done.stdout + done.stderr).strip()[-3000:]}")
     return done.stdout.strip()

