@@ -7,7 +7,7 @@ READY := .venv/.ready
 SERVICES := intake sessions alliance notify
 COMPILE := pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header
 
-.PHONY: help setup check unit test smoke chaos chaos-short chaos-defects evaluate evaluate-short bench-fold demo topics contracts lock clean distclean
+.PHONY: help setup check unit test smoke chaos chaos-short chaos-defects evaluate evaluate-short bench-fold demo compose-test topics contracts lock clean distclean
 
 help: ## Say what can be made here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ bench-fold: $(READY) ## What one more fact costs, after few sessions and after m
 
 demo: $(READY) ## A simulated clinic network to look at, until Ctrl-C
 	$(BIN)/python -m deploy.demo
+
+compose-test: $(READY) ## Prove docker compose on a real Docker engine: builds, comes up, is used, broken, restored
+	$(BIN)/python -m deploy.containers
 
 topics: $(READY) ## Create the topics on KAFKA_BOOTSTRAP_SERVERS
 	$(BIN)/python -m shared.kafka.topics
