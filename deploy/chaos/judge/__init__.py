@@ -10,7 +10,7 @@ from typing import TypeAlias
 from uuid import UUID
 
 from deploy.chaos.evidence import Evidence
-from deploy.chaos.judge import alerts, counts, facts, letters, messages, owed, states, told
+from deploy.chaos.judge import alerts, counts, facts, learned, letters, messages, owed, states, told
 from deploy.chaos.judge.facts import Deadlines
 from deploy.chaos.judge.look import Seen, look
 from deploy.chaos.judge.told import Reading
@@ -100,4 +100,4 @@ def _owed(evidence: Evidence, seen: Seen, apart: timedelta, checks: Checks) -> N
     injected = {event.id for event in evidence.injected}
     checks.none("nothing is owed any more", owed.still_owed(seen))
     checks.none("no event lies on Kafka without its state", owed.without_state(seen, injected))
-    checks.none("each service knows of the others what was told", owed.not_learned(seen, apart))
+    checks.none("each service knows of the others what was told", learned.amiss(seen, apart))
