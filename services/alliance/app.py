@@ -13,7 +13,7 @@ from services.alliance.metrics import Metrics
 from services.alliance.policy_files import policies_in
 from services.alliance.settings import Settings
 from services.alliance.store import MongoStore
-from shared.background import background, until_done
+from shared.background import background, every, until_done
 from shared.clock import now
 from shared.http.app import application
 from shared.http.health import answer_health
@@ -21,6 +21,9 @@ from shared.kafka import Kafka
 from shared.kafka.metrics import KafkaMetrics
 from shared.metrics import process_registry
 from shared.mongo import Mongo, MongoMetrics
+
+COUNT_EVERY = 15.0
+"""Seconds; as often as the numbers are usually looked at."""
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -33,9 +36,14 @@ def create_app(settings: Settings) -> FastAPI:
     metrics = Metrics(registry)
     messages.subscribe(kafka, Hear(store, kafka.tell, policies, metrics), Judge(store, policies, metrics))
 
+    async def count() -> None:
+        metrics.open_episodes(await store.open_episodes())
+
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        async with background(until_done("create indexes", store.prepare)), kafka.running():
+        preparing = until_done("create indexes", store.prepare)
+        counting = every(COUNT_EVERY, "count open episodes", count)
+        async with background(preparing, counting), kafka.running():
             yield
         await mongo.close()
 

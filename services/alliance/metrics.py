@@ -1,18 +1,26 @@
 """Every metric of the alliance service."""
 
 from collections import Counter as Tally
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import get_args
 
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from services.alliance.domain.facts import Fact
+from services.alliance.domain.facts import ANSWERS, FACTS, Fact
 from services.alliance.domain.judgements import Judgement, precision
+from shared.clock import now
+from shared.events import Severity
+
+READ_AGAIN = timedelta(days=1)
+"""What was recorded longer ago is history that is read again, or was late with alarms enough already."""
 
 
 class Metrics:
     """What becomes of facts, in numbers."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, clock: Callable[[], datetime] = now) -> None:
+        self._clock = clock
         self._folded = Counter(
             "attune_alliance_facts", "Facts taken in, delivered again or not.", ["type"], registry=registry
         )
@@ -34,10 +42,35 @@ class Metrics:
             ["detector", "useful"],
             registry=registry,
         )
+        self._scored = Histogram(
+            "attune_alliance_scored_seconds",
+            "Time from an answer's acknowledgement to its sender until a score that rests on it was told; "
+            "answers of more than a day ago, which are read again, are left out.",
+            buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600),
+            registry=registry,
+        )
+        self._episodes = Gauge(
+            "attune_alliance_open_episodes",
+            "Relationships that show signs of rupture now, by severity; every process says the same.",
+            ["severity"],
+            registry=registry,
+        )
+        for kind in FACTS:
+            self._folded.labels(kind.kind())
 
     def folded(self, facts: Sequence[Fact]) -> None:
         for kind, count in Tally(fact.type for fact in facts).items():
             self._folded.labels(kind).inc(count)
+        at = self._clock()
+        for fact in facts:
+            if isinstance(fact, ANSWERS) and fact.recorded_at is not None:
+                took = at - fact.recorded_at
+                if took < READ_AGAIN:
+                    self._scored.observe(max(0.0, took.total_seconds()))
+
+    def open_episodes(self, by_severity: Mapping[Severity, int]) -> None:
+        for severity in get_args(Severity):
+            self._episodes.labels(severity).set(by_severity.get(severity, 0))
 
     def refolded(self, relationships: int) -> None:
         self._refolded.inc(relationships)

@@ -95,6 +95,20 @@ class MongoStore:
             await self._alliances.create_index("clinic", name="of_clinic")
             await self._alliances.create_index("clinician", name="of_clinician")
 
+            # Nearly empty, and touched only where an episode opens or ends.
+            await self._alliances.create_index(
+                "concern", name="open", partialFilterExpression={"concern": {"$gt": _CONCERN[None]}}
+            )
+
+    async def open_episodes(self) -> dict[Severity, int]:
+        """How many relationships show signs of rupture now, by severity."""
+        with unavailable():
+            return {
+                severity: await self._alliances.count_documents({"concern": concern})
+                for severity, concern in _CONCERN.items()
+                if severity is not None
+            }
+
     async def remember(self, facts: Sequence[Fact]) -> None:
         documents = {fact.id: {"_id": fact.id, "r": fact.relationship_id, "event": encode(fact)} for fact in facts}
         await insert_new(self._facts, list(documents.values()))

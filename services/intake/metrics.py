@@ -1,11 +1,11 @@
 """What is counted of intake."""
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Literal, get_args
 
 from prometheus_client import CollectorRegistry, Counter
 
-from shared.events import Event
+from shared.events import KINDS, Event
 
 Outcome = Literal["imported", "tried", "refused"]
 
@@ -26,6 +26,10 @@ class IntakeMetrics:
             ["outcome"],
             registry=registry,
         )
+        for kind in (kind for kind in KINDS if kind.TOPIC.publisher == "intake"):
+            self._events.labels(kind.kind())
+        for outcome in get_args(Outcome):
+            self._imports.labels(outcome)
 
     def happened(self, events: Iterable[Event]) -> None:
         for event in events:

@@ -2,13 +2,28 @@
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Literal
+from typing import Literal, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from shared.events import Event
+from shared.events import (
+    KINDS,
+    Event,
+    FeedbackAmended,
+    FeedbackLapsed,
+    FeedbackRequested,
+    FeedbackSubmitted,
+    Rater,
+)
 
 Page = Literal["form", "incomplete", "thanks", "unknown-link", "link-used", "link-expired", "no-consent", "unavailable"]
+
+BECAME: dict[type[Event], Literal["asked", "answered", "amended", "lapsed"]] = {
+    FeedbackRequested: "asked",
+    FeedbackSubmitted: "answered",
+    FeedbackAmended: "amended",
+    FeedbackLapsed: "lapsed",
+}
 
 
 class SessionMetrics:
@@ -21,16 +36,30 @@ class SessionMetrics:
             ["type"],
             registry=registry,
         )
+        self._feedback = Counter(
+            "attune_sessions_feedback",
+            "Forms asked for, answered (also late), amended, or lapsed without an answer, by who was asked.",
+            ["rater", "outcome"],
+            registry=registry,
+        )
         self._pages = Counter("attune_sessions_pages", "Form pages shown, by which.", ["page"], registry=registry)
         self._overdue = Gauge(
             "attune_sessions_overdue_seconds",
             "How long ago the oldest unanswered request should have lapsed; high when the timer cannot keep up.",
             registry=registry,
         )
+        for kind in (kind for kind in KINDS if kind.TOPIC.publisher == "sessions"):
+            self._events.labels(kind.kind())
+        for rater in get_args(Rater):
+            for outcome in BECAME.values():
+                self._feedback.labels(rater, outcome)
 
     def happened(self, events: Iterable[Event]) -> None:
         for event in events:
             self._events.labels(event.kind()).inc()
+            match event:
+                case FeedbackRequested() | FeedbackSubmitted() | FeedbackAmended() | FeedbackLapsed():
+                    self._feedback.labels(event.rater, BECAME[type(event)]).inc()
 
     def showed(self, page: Page) -> None:
         self._pages.labels(page).inc()

@@ -91,6 +91,8 @@ class RuptureEvent(AllianceEvent):
     severity: Severity
     evidence: tuple[Evidence, ...] = Field(min_length=1)
     policy: Code
+    recorded_at: Moment | None = None
+    """When the last sign was recorded, where it was an answer; it was given then, or before."""
 
 
 class RuptureSuspected(RuptureEvent):

@@ -61,6 +61,8 @@ class FeedbackSubmitted(FeedbackEvent, Answer):
     """One of the two said how the session felt."""
 
     type: Literal["clinic.feedback.submitted.v1"] = "clinic.feedback.submitted.v1"
+    recorded_at: Moment | None = None
+    """When its sender was told that it is kept; `occurred_at` is when it was said, which may be hours before."""
 
 
 class FeedbackAmended(FeedbackEvent, Answer):
@@ -69,6 +71,8 @@ class FeedbackAmended(FeedbackEvent, Answer):
     type: Literal["clinic.feedback.amended.v1"] = "clinic.feedback.amended.v1"
     amends: UUID
     """The id of the `FeedbackSubmitted` that is corrected."""
+    recorded_at: Moment | None = None
+    """When its sender was told that it is kept."""
 
 
 class FeedbackLapsed(FeedbackEvent):

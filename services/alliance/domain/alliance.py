@@ -117,6 +117,8 @@ class Episode:
     calm: int = 0
     """Ratings in a row that lay within the relationship's own range."""
     closed_at: datetime | None = None
+    recorded_at: datetime | None = None
+    """When its last sign was recorded, where that was an answer."""
 
 
 @dataclass(frozen=True)

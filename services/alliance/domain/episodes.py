@@ -8,7 +8,7 @@ from services.alliance.domain.alliance import Alliance, Episode, Retraction
 from services.alliance.domain.detectors import Witnessed
 from services.alliance.domain.policy import Policy
 from services.alliance.domain.replacing import replace
-from shared.events import Element, Evidence, Severity
+from shared.events import Element, Evidence, FeedbackSubmitted, Severity
 
 _WEIGHT: dict[Severity, int] = {"watch": 0, "concern": 1, "urgent": 2}
 
@@ -23,6 +23,7 @@ def with_signs(alliance: Alliance, fact: Witnessed, signs: Sequence[Evidence], p
             last_sign_at=fact.occurred_at,
             severity=policy.severity(alliance.belief),
             evidence=strongest(signs),
+            recorded_at=_recorded(fact),
         )
         return replace(alliance, open=opened)
     changed = replace(
@@ -32,6 +33,7 @@ def with_signs(alliance: Alliance, fact: Witnessed, signs: Sequence[Evidence], p
         evidence=strongest([*episode.evidence, *signs]),
         changes=episode.changes + 1,
         calm=0,
+        recorded_at=_recorded(fact),
     )
     return replace(alliance, open=changed)
 
@@ -76,6 +78,10 @@ def retract(alliance: Alliance, at: datetime, reason: Literal["ended", "consent_
     if alliance.open is None:
         return calm
     return replace(calm, open=None, retracted=Retraction(alliance.open, at, reason))
+
+
+def _recorded(fact: Witnessed) -> datetime | None:
+    return fact.recorded_at if isinstance(fact, FeedbackSubmitted) else None
 
 
 def strongest(signs: Iterable[Evidence]) -> tuple[Evidence, ...]:

@@ -51,6 +51,7 @@ FACTS: tuple[type[RelationshipEvent], ...] = (
     RelationshipEnded,
     ClientErased,
 )
+ANSWERS = (FeedbackSubmitted, FeedbackAmended)
 _RANK = {kind: rank for rank, kind in enumerate(FACTS)}
 
 Happened: TypeAlias = tuple[datetime, int, UUID]
@@ -77,7 +78,7 @@ def as_amended(ordered: Sequence[Fact]) -> list[Fact]:
 
 
 def _corrected(first: FeedbackSubmitted, last: FeedbackAmended) -> FeedbackSubmitted:
-    answer = {"ratings", "instrument", "tension", "talked_about", "outcome"}
+    answer = {"ratings", "instrument", "tension", "talked_about", "outcome", "recorded_at"}
     return first.model_copy(update={name: getattr(last, name) for name in answer})
 
 

@@ -81,6 +81,7 @@ def _about(
             "severity": episode.severity,
             "evidence": episode.evidence,
             "policy": policy.digest,
+            "recorded_at": episode.recorded_at,
             **more,
         }
     )

@@ -34,7 +34,7 @@ def take(
     due_at = held.ended_at + window
     request = session.feedback.get(rater) or FeedbackRequest(due_at=due_at, lapses_at=due_at)
     if request.answer is None:
-        return _submit(session, rater, request, answer, given_at)
+        return _submit(session, rater, request, answer, given_at, now)
     if request.answer == answer:
         return session, ()
     if request.given_at is not None and given_at <= request.given_at:
@@ -42,7 +42,7 @@ def take(
             "older-than-what-is-known",
             f"The {rater} gave another answer at {request.given_at.isoformat()}; a correction must be given later.",
         )
-    return _amend(session, rater, request, answer, given_at)
+    return _amend(session, rater, request, answer, given_at, now)
 
 
 def open_link(session: Session, relationship: Relationship, link_hash: str, now: Moment) -> Rater:
@@ -69,7 +69,7 @@ def answer_link(session: Session, relationship: Relationship, link_hash: str, an
         raise
     given_at = max(now, _held(session).ended_at)  # not before the session's end, whatever the clocks say
     request = session.feedback[rater].model_copy(update={"answered_with": link_hash})
-    return _submit(session, rater, request, answer, given_at)
+    return _submit(session, rater, request, answer, given_at, now)
 
 
 def lapse(session: Session, relationship: Relationship | None, now: Moment) -> Decided:
@@ -94,20 +94,25 @@ def lapse(session: Session, relationship: Relationship | None, now: Moment) -> D
     return after, events
 
 
-def _submit(session: Session, rater: Rater, request: FeedbackRequest, answer: Answer, given_at: Moment) -> Decided:
+def _submit(
+    session: Session, rater: Rater, request: FeedbackRequest, answer: Answer, given_at: Moment, now: Moment
+) -> Decided:
     submitted = FeedbackSubmitted(
         id=_submitted(session, rater),
         relationship_id=session.relationship_id,
         occurred_at=given_at,
         session_id=session.session_id,
         rater=rater,
+        recorded_at=now,
         **answer.model_dump(),
     )
     answered = request.model_copy(update={"status": "answered", "answer": answer, "given_at": given_at})
     return session.with_request(rater, answered), (submitted,)
 
 
-def _amend(session: Session, rater: Rater, request: FeedbackRequest, answer: Answer, given_at: Moment) -> Decided:
+def _amend(
+    session: Session, rater: Rater, request: FeedbackRequest, answer: Answer, given_at: Moment, now: Moment
+) -> Decided:
     count = request.amendments + 1
     amended = FeedbackAmended(
         id=session.told(f"{rater} feedback amended {count}"),
@@ -116,6 +121,7 @@ def _amend(session: Session, rater: Rater, request: FeedbackRequest, answer: Ans
         session_id=session.session_id,
         rater=rater,
         amends=_submitted(session, rater),
+        recorded_at=now,
         **answer.model_dump(),
     )
     corrected = request.model_copy(update={"answer": answer, "given_at": given_at, "amendments": count})
