@@ -13,6 +13,7 @@ from deploy.contracts import SERVICES
 from deploy.local.kafka import VERSION
 from shared.http.server import DRAIN_SECONDS as HTTP_DRAIN_SECONDS
 from shared.kafka.consumer import DRAIN_SECONDS as KAFKA_DRAIN_SECONDS
+from shared.kafka.lag import LagSettings
 from shared.kafka.topics import TopicSettings
 from shared.replica_set import ReplicaSetSettings
 from shared.secret_files import OURS, SOMEBODY_ELSES
@@ -34,7 +35,7 @@ OTHERWISE_HERE = {
 COMPOSE: Part = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
 CONTAINERS: dict[str, Part] = COMPOSE["services"]
 JOBS = ("secrets", "topics", "replica-set")
-OURS_TO_BUILD = (*SERVICES, *JOBS, "clinic")
+OURS_TO_BUILD = (*SERVICES, *JOBS, "lag", "clinic")
 
 every_service = pytest.mark.parametrize("service", SERVICES)
 every_container = pytest.mark.parametrize("name", CONTAINERS)
@@ -133,6 +134,10 @@ def test_the_topics_job_starts_with_the_settings_it_is_given(monkeypatch: pytest
 
     assert {name.lower() for name in environment("topics")} == set(TopicSettings.model_fields)
     assert TopicSettings().kafka_bootstrap_servers == environment("intake")["KAFKA_BOOTSTRAP_SERVERS"]
+
+
+def test_what_measures_the_lag_is_given_every_setting_it_knows() -> None:
+    assert {name.lower() for name in environment("lag")} == set(LagSettings.model_fields)
 
 
 def test_the_replica_set_job_is_given_every_setting_it_knows() -> None:
@@ -249,11 +254,11 @@ def test_the_example_environment_says_what_can_be_set_and_what_it_is_otherwise()
     assert len(set(variables())) == len(dict(variables())), "one name has two defaults"
 
 
-def test_prometheus_scrapes_every_service() -> None:
+def test_prometheus_scrapes_every_service_and_what_measures_the_lag() -> None:
     config = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text(encoding="utf-8"))
     scraped = {target for job in config["scrape_configs"] for s in job["static_configs"] for target in s["targets"]}
 
-    assert {f"{service}:8000" for service in SERVICES} <= scraped
+    assert {f"{service}:8000" for service in (*SERVICES, "lag")} == scraped
 
 
 def test_in_production_every_fact_is_kept_three_times() -> None:
