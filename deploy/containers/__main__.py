@@ -58,7 +58,8 @@ def main() -> None:
         checks.holds("the test can run here", False)
     except Failed as failed:
         checks.holds(f"the test comes to its end: {failed}", False)
-        show_logs(compose)
+        if (folder / "docker-compose.yml").exists():
+            show_logs(compose)
     except KeyboardInterrupt:
         sys.exit("stopped; there is nothing to judge")
     finally:
@@ -137,7 +138,7 @@ def say(line: str) -> None:
 
 
 def show_logs(compose: Compose) -> None:
-    for name in (*compose.running(), "secrets", "topics", "replica-set"):
+    for name in compose.created():
         say(f"--- {name}\n" + "\n".join(line[:300] for line in compose.log(name).splitlines()[-8:]))
 
 

@@ -59,9 +59,15 @@ class Compose:
 
     def running(self) -> list[str]:
         """The services of the compose file of which a container runs now."""
-        return sorted(
-            docker("ps", "--filter", self._label, "--format", '{{.Label "com.docker.compose.service"}}').split()
-        )
+        return self._listed()
+
+    def created(self) -> list[str]:
+        """Those, and the ones that have ended."""
+        return self._listed("--all")
+
+    def _listed(self, *more: str) -> list[str]:
+        name = '{{.Label "com.docker.compose.service"}}'
+        return sorted(docker("ps", *more, "--filter", self._label, "--format", name).split())
 
     def inspect(self, name: str) -> dict[str, Any]:
         """All that Docker knows about it."""

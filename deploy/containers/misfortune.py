@@ -81,13 +81,34 @@ def _waits() -> tuple[str, ...]:
 
 
 def _full_disk(checks: Checks) -> None:
-    image = "mongo:8.0.21"
+    """The disk is full to the last byte, and MongoDB is asked to write."""
+    name, image = "attune-test-full", "mongo:8.0.21"
+    room = ("--tmpfs", "/tmp", "--tmpfs", "/data/db:size=400m,uid=999")  # noqa: S108 - in the container
+    docker("run", "--detach", "--name", name, "--user", "999:999", "--env", "HOME=/tmp", *room, image, "mongod")
     try:
-        docker("run", "--rm", "--user", "999:999", "--tmpfs", "/data/db:size=20m,uid=999", image, "mongod", timeout=60)
-        said = ""
+        _asked(name, "while (true) { try { db.hello(); break } catch (e) { sleep(500) } }")
+        said = _does(name, "sh", "-c", "cat /dev/zero >/data/db/rest")
+        many = 'for (let i = 0; i < 60; i++) db.x.insertOne({x: crypto.randomBytes(1000000).toString("hex")})'
+        said += _asked(name, many)
+        _said(
+            checks,
+            f"a full disk under MongoDB, which ends with {docker('wait', name)},",
+            said,
+            "No space left on device",
+        )
+    finally:
+        docker("rm", "--force", "--volumes", name)
+
+
+def _asked(name: str, script: str) -> str:
+    return _does(name, "mongosh", "--quiet", "--norc", "--eval", script)
+
+
+def _does(name: str, *command: str) -> str:
+    try:
+        return docker("exec", name, *command, timeout=120)
     except Failed as failed:
-        said = str(failed)
-    _said(checks, "a full disk under MongoDB", said, "No space left on device")
+        return str(failed)
 
 
 def _refused(compose: Compose, *what: str) -> str:
