@@ -51,7 +51,7 @@ ANSWER_WITHIN_MS = 5_000
 """Milliseconds after which a silent database counts as away."""
 DURABLE = WriteConcern(w="majority", j=True)
 """A write that was acknowledged survives the loss of any one member; a transaction does not ask the database's."""
-DUPLICATE_KEY, NOT_LET_IN = 11_000, 18  # MongoDB's error codes
+DUPLICATE_KEY, NOT_LET_IN, WRITE_CONFLICT = 11_000, 18, 112  # MongoDB's error codes
 
 
 class MongoMetrics(CommandListener, TopologyListener):
@@ -144,6 +144,15 @@ class Mongo:
             async with await started if self._driver == "motor" else started as session:
                 return cast("Result", await session.with_transaction(work, write_concern=DURABLE))
 
+    async def attempt(self, work: Callable[[Session], Awaitable[Result]]) -> Result:
+        """Do all of `work`'s writes or none, once. Raises Conflict, or StoreUnavailable: then it may be done or not."""
+        started = self._client.start_session()
+        with unavailable(), _conflicts():
+            async with await started if self._driver == "motor" else started as session:
+                beginning: Any = session.start_transaction(write_concern=DURABLE)
+                async with beginning if self._driver == "motor" else await beginning:
+                    return await work(session)
+
     @asynccontextmanager
     async def watch(self, collection: str, pipeline: Sequence[Document] = ()) -> AsyncIterator[Any]:
         """What changes in `collection`, as it changes. Raises StoreUnavailable."""
@@ -164,6 +173,24 @@ async def time_of(database: AsyncDatabase[Document]) -> datetime:
         hello = await database.command("hello")
     told: datetime = hello["localTime"]
     return told.replace(tzinfo=UTC)  # a command's answer comes without the time zone
+
+
+class Conflict(Exception):
+    """Somebody else is writing the same documents now; nothing was written."""
+
+
+@contextmanager
+def _conflicts() -> Iterator[None]:
+    try:
+        yield
+    except BulkWriteError as error:
+        if other_than_duplicates(error):
+            raise
+        raise Conflict from error
+    except OperationFailure as error:
+        if error.code == WRITE_CONFLICT:
+            raise Conflict from error
+        raise
 
 
 @contextmanager

@@ -1,7 +1,9 @@
 """What we do with a batch of facts: three round trips to the database, then what follows is told."""
 
+import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import cast
 from uuid import UUID
 
@@ -19,6 +21,11 @@ log = structlog.get_logger()
 
 Tell = Callable[[Sequence[Event]], Awaitable[None]]
 
+TOGETHER = 500
+"""Relationships that are written in one transaction; a larger batch is taken in parts of so many, side by side."""
+LATEST = 20_000
+"""States that are remembered: what of a busy hour's relationships is heard of again within it."""
+
 
 class Hear:
     """Takes facts into what is known of their relationships."""
@@ -28,6 +35,8 @@ class Hear:
         self._tell = tell
         self._policies = policies
         self._metrics = metrics
+        self._latest: dict[UUID, Kept] = {}
+        """The states written last, the latest at the end. Somebody else may have written them since."""
 
     async def __call__(self, events: Sequence[Event]) -> None:
         """Take `events` in and tell what follows.
@@ -37,18 +46,45 @@ class Hear:
         writing and telling.
         """
         facts = cast("Sequence[Fact]", events)  # messages.py hears nothing else
-        await self._store.remember(facts)
         waiting = _by_relationship(facts)
+        parts = [dict(part) for part in _parts(list(waiting.items()))]
+        if len(parts) == 1:
+            await self._hear(parts[0])
+        else:  # the database writes one part while the next is read
+            ended = await asyncio.gather(*map(self._hear, parts), return_exceptions=True)
+            if failed := [error for error in ended if error is not None]:
+                raise failed[0]
+        self._metrics.folded(facts)
+
+    async def _hear(self, waiting: Mapping[UUID, Sequence[Fact]]) -> None:
+        await self._store.remember([fact for new in waiting.values() for fact in new])
         while waiting:
-            kept = await self._store.recall(waiting)
+            kept = await self._recall(waiting)
             read = await self._took_in(kept, waiting)
             lost = await self._store.keep([new for new in read if new.version != kept[new.relationship].version])
+            self._keep_latest(read, lost)
             await self._store.forget({new.relationship: new.alliance.erasure for new in read if new.alliance.erasure})
             await self._tell([news for new in read if new.relationship not in lost for news in self._news(new)])
             self._metrics.conflicts(len(lost))
             _log_signs(kept, read)
             waiting = {relationship: waiting[relationship] for relationship in lost}
-        self._metrics.folded(facts)
+
+    async def _recall(self, waiting: Mapping[UUID, Sequence[Fact]]) -> Mapping[UUID, Kept]:
+        """Each state as we wrote it last where we can read on from it, else as the database has it.
+
+        Reading on always changes a state, so it is written, and the guard finds out where ours was not the last.
+        """
+        ours = {r: k for r, new in waiting.items() if (k := self._latest.get(r)) and self._can_read_on(k, new)}
+        others = waiting.keys() - ours.keys()
+        return {**ours, **(await self._store.recall(others) if others else {})}
+
+    def _keep_latest(self, read: Sequence[Kept], lost: Collection[UUID]) -> None:
+        for new in read:
+            self._latest.pop(new.relationship, None)
+            if new.relationship not in lost:
+                self._latest[new.relationship] = new
+        for oldest in list(islice(self._latest, max(0, len(self._latest) - LATEST))):
+            del self._latest[oldest]
 
     async def _took_in(self, kept: Mapping[UUID, Kept], waiting: Mapping[UUID, Sequence[Fact]]) -> list[Kept]:
         """Evolve where that gives what reading the whole history would; otherwise read it again."""
@@ -84,6 +120,11 @@ def _log_signs(kept: Mapping[UUID, Kept], read: Sequence[Kept]) -> None:
     opened = [n.relationship for n in read if n.alliance.open and not kept[n.relationship].alliance.open]
     if opened:
         log.info("signs of rupture", relationships=[str(relationship) for relationship in opened])
+
+
+def _parts(waiting: Sequence[tuple[UUID, Sequence[Fact]]]) -> Iterator[Sequence[tuple[UUID, Sequence[Fact]]]]:
+    for start in range(0, len(waiting), TOGETHER):
+        yield waiting[start : start + TOGETHER]
 
 
 def _by_relationship(facts: Sequence[Fact]) -> dict[UUID, Sequence[Fact]]:

@@ -16,7 +16,7 @@ from services.alliance.domain.fold import Read
 from services.alliance.domain.judgements import Judgement
 from shared.events import Severity, by_name
 from shared.events.cloudevents import decode, encode
-from shared.mongo import Document, Mongo, insert_new, other_than_duplicates, unavailable
+from shared.mongo import Conflict, Document, Mongo, Session, insert_new, other_than_duplicates, unavailable
 
 _STATE = TypeAdapter(Alliance)
 _KINDS = by_name(FACTS)
@@ -82,6 +82,7 @@ class MongoStore:
     """A store in MongoDB: `facts`, `judgements`, and one small document for each relationship in `alliances`."""
 
     def __init__(self, mongo: Mongo) -> None:
+        self._mongo = mongo
         self._facts = mongo["facts"]
         self._alliances = mongo["alliances"]
         self._judgements = mongo["judgements"]
@@ -130,6 +131,28 @@ class MongoStore:
     async def keep(self, changed: Sequence[Kept]) -> set[UUID]:
         if not changed:
             return set()
+        try:
+            return await self._mongo.attempt(partial(self._keep_together, changed))
+        except Conflict:
+            return await self._keep_each(changed)
+
+    async def _keep_together(self, changed: Sequence[Kept], session: Session) -> set[UUID]:
+        """In a transaction, which costs the database a third: it makes sure that what was compared is still so."""
+        ids = [kept.relationship for kept in changed]
+        found = await self._alliances.find({"_id": {"$in": ids}}, {"v": 1}, session=session).to_list(None)
+        there = {document["_id"]: document["v"] for document in found}
+        lost = {k.relationship for k in changed if there.get(k.relationship, k.version - 1) != k.version - 1}
+        writes = [
+            ReplaceOne({"_id": k.relationship}, as_document(k), upsert=True)
+            for k in changed
+            if k.relationship not in lost
+        ]
+        if writes:
+            await self._alliances.bulk_write(writes, ordered=False, session=session)
+        return lost
+
+    async def _keep_each(self, changed: Sequence[Kept]) -> set[UUID]:
+        """One by one, where others write the same at the same time."""
         try:
             with unavailable():
                 await self._alliances.bulk_write([_guarded(kept) for kept in changed], ordered=False)

@@ -97,7 +97,7 @@ class World:
         self.committed = [0, 0]
         self.topics: list[list[Fact]] = [[], []]
         self.relationships = [Told(UUID(int=seed * 2 + n + 1)) for n in range(2)]
-        self.hear = hear(store, self._tell, Policies(), Metrics(CollectorRegistry()))
+        self.hear = hear
         self._fill()
 
     def _fill(self) -> None:
@@ -128,11 +128,12 @@ class World:
                 self.repaired.add(event.episode_id)
 
     async def _consume(self, topic: int, position: int) -> None:
+        hear = self.hear(self.store, self._tell, Policies(), Metrics(CollectorRegistry()))  # each remembers its own
         while batch := self.topics[topic][position : position + self.random.randint(1, 4)]:
             position += len(batch)
             if self.commit_first:
                 self._commit(topic, position)
-            await self.hear(batch)
+            await hear(batch)
             self._commit(topic, position)
             await Step()
 
