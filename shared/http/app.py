@@ -1,5 +1,6 @@
 """An HTTP application as all four services have it; each adds its routes."""
 
+import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
@@ -10,7 +11,7 @@ from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.http.metrics import CountRequests
-from shared.http.problems import RESPONSES, answer_with_problems, too_large
+from shared.http.problems import RESPONSES, answer_with_problems, ending, too_large
 
 
 def application(
@@ -27,6 +28,7 @@ def application(
     app = FastAPI(title=title, description=description, version="1", lifespan=lifespan, responses=RESPONSES)
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=body_limit)
     app.add_middleware(_RefuseWhatSaysItIsTooLarge, body_limit=body_limit)
+    app.add_middleware(_AnswerWhoIsCutShort)
     app.add_middleware(CountRequests, registry=registry)
     app.add_middleware(_AnswerHeadAsGet)
     answer_with_problems(app)
@@ -46,6 +48,28 @@ class _RefuseWhatSaysItIsTooLarge:
             await too_large(self._body_limit)(scope, receive, send)
         else:
             await self._app(scope, receive, send)
+
+
+class _AnswerWhoIsCutShort:
+    """Answers a request that takes longer than a service that ends can wait: it may be sent again, to another."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answered = False
+
+        async def noting(message: Message) -> None:
+            nonlocal answered
+            answered = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noting)
+        except asyncio.CancelledError:
+            if scope["type"] != "http" or answered:
+                raise
+            await ending()(scope, receive, send)
 
 
 class _AnswerHeadAsGet:

@@ -92,15 +92,7 @@ async def _http(_request: Request, error: HTTPException) -> JSONResponse:
 
 async def _unavailable(_request: Request, error: Transient) -> JSONResponse:
     log.warning("could not answer", reason=str(error))
-    return _answer(
-        ProblemDetails(
-            type="urn:attune:problem:unavailable",
-            title="Not possible just now",
-            status=503,
-            detail="Something we depend on does not answer. Nothing is lost; send the same request again.",
-        ),
-        {"Retry-After": "2"},
-    )
+    return _later("Something we depend on does not answer.")
 
 
 async def _unforeseen(_request: Request, _error: Exception) -> JSONResponse:
@@ -122,6 +114,23 @@ _ANSWERS: dict[type[Exception], Any] = {
     Transient: _unavailable,
     Exception: _unforeseen,
 }
+
+
+def ending() -> JSONResponse:
+    """The answer to a request that is cut short because the service ends."""
+    return _later("This process ends before it is done.")
+
+
+def _later(why: str) -> JSONResponse:
+    return _answer(
+        ProblemDetails(
+            type="urn:attune:problem:unavailable",
+            title="Not possible just now",
+            status=503,
+            detail=f"{why} Nothing is lost; send the same request again.",
+        ),
+        {"Retry-After": "2"},
+    )
 
 
 def too_large(limit: int) -> JSONResponse:
