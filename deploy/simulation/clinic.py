@@ -200,7 +200,8 @@ class Clinics:
 
     async def answer_by_link(self, url: str, said: Said) -> None:
         """Open the form in a browser, and send it."""
-        path = next(url.removeprefix(base) for base in self._urls["sessions"] if url.startswith(f"{base}/"))
+        own = (url.removeprefix(base) for base in self._urls["sessions"] if url.startswith(f"{base}/"))
+        path = next(own, url)  # behind a gateway it leads there
         await self._until_taken("GET", "sessions", path)
         entered = {name: str(rating) for name, rating in said.ratings.items()}
         asked = {"tension": said.tension or "", "talked_about": said.talked_about or ""}
@@ -209,7 +210,8 @@ class Clinics:
     async def _until_taken(self, method: str, service: str, path: str, **what: Any) -> httpx2.Response:
         give_up = time.monotonic() + self._patience
         for wait in backoff(longest=1.0):
-            url = self._urls[service][next(self._turn) % len(self._urls[service])] + path
+            base = self._urls[service][next(self._turn) % len(self._urls[service])]
+            url = path if path.startswith("https://") else base + path
             try:
                 answer = await self._http.request(method, url, **what)
             except httpx2.TransportError as error:
