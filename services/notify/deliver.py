@@ -160,13 +160,18 @@ class Deliver:
             case "unsure" if unsure < MOST_UNSURE:
                 note = partial(self._owed.put_off, claimed, WAIT_WHEN_UNSURE, unsure)
             case "not_needed":
-                note = partial(self._owed.drop, claimed)
+                note = partial(self._drop, claimed)
             case _:
                 note = partial(self._owed.settle, claimed, outcome)
         await until_done("note what became of a message", note)
         if outcome == "sent":
             waited = (self._clock() - claimed.owed_since).total_seconds()
             self._metrics.waited(claimed.delivery.channel, waited)
+
+    async def _drop(self, claimed: Claimed) -> None:
+        """Let it go, unless it has come to be needed meanwhile; until it was gone, it could not be owed anew."""
+        await self._owed.drop(claimed)
+        await self.owe(list((await self._store.alerts([claimed.delivery.alert_id])).values()))
 
     async def _try_while_ours(self, claimed: Claimed) -> Outcome | None:
         """What became of one try; none when the message came to be another's, who tries now."""
