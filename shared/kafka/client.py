@@ -69,12 +69,14 @@ class Kafka:
             async with background(self._keep_in_touch()):
                 yield
         finally:
+            if self._open_letters is not None:
+                await self._open_letters.stop()
             if self._consumer is not None:
                 await self._consumer.stop()
             await self._producer.stop()
 
     def alive(self) -> bool:
-        """False when the consumer has ended and only a restart can help."""
+        """False when the consumer has ended or is stuck, and only a restart can help."""
         return self._consumer is None or self._consumer.alive()
 
     def ready(self) -> bool:
@@ -91,6 +93,8 @@ class Kafka:
     async def _ask(self) -> None:
         was, self._in_touch = self._in_touch, await self._producer.reaches()
         self._metrics.connected.set(self._in_touch)
+        if self._consumer is not None and not self._in_touch:
+            self._consumer.excuse()
         if was and not self._in_touch:
             log.warning("Kafka does not answer")
 

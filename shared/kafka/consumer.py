@@ -8,6 +8,7 @@ import asyncio
 import dataclasses
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -39,6 +40,8 @@ HEARTBEAT_MS = 3_000
 TRIES_SECONDS = 20.0
 DRAIN_SECONDS = 25.0
 REBALANCE_TIMEOUT_MS = 30_000
+MOST_BETWEEN_POLLS_MS = 300_000
+"""Who does not poll for longer has the group carry on without it, and is not alive: nothing takes a batch so long."""
 
 AHEAD = timedelta(days=1)
 """How far ahead of our clock an event may have occurred; beyond that its sender's clock is wrong."""
@@ -72,7 +75,8 @@ class Consumer:
         self._batch_size = batch_size
         self._idle = asyncio.Event()
         self._idle.set()
-        self._stopping = False
+        self._stopping = asyncio.Event()
+        self._last_turn = time.monotonic()
         self._unreadable_in_a_row = 0
         self._broker: KafkaBroker | None = None
         self._subscriber: Any = None
@@ -104,6 +108,7 @@ class Consumer:
             session_timeout_ms=SESSION_TIMEOUT_MS,
             heartbeat_interval_ms=HEARTBEAT_MS,
             rebalance_timeout_ms=REBALANCE_TIMEOUT_MS,
+            max_poll_interval_ms=MOST_BETWEEN_POLLS_MS,
         )
         self._subscriber(self._handle)
         try:
@@ -114,23 +119,30 @@ class Consumer:
                 raise BrokerUnavailable(str(error)) from error
             raise
         self._broker = broker
+        self._watch_polls(self._subscriber.consumer)
+        self.excuse()
 
     async def stop(self) -> None:
         """Finish the batch in hand, commit, and leave the group."""
-        self._stopping = True
+        self._stopping.set()
         if self._ending is not None:
             await self._ending
         elif self._broker is not None:
             await self._broker.stop()
 
     def alive(self) -> bool:
-        """Whether messages are still being taken: a consumer whose loop has ended looks healthy from outside."""
+        """Whether messages are still being taken: a consumer that ended or is stuck looks healthy from outside."""
         return self._broker is None or bool(
             self._ending is None
             and self._subscriber.running
             and self._subscriber.consumer
             and not all(t.done() for t in self._subscriber.tasks)
+            and time.monotonic() - self._last_turn < MOST_BETWEEN_POLLS_MS / 1000
         )
+
+    def excuse(self) -> None:
+        """Standing still is no fault of ours just now, for Kafka is away."""
+        self._last_turn = time.monotonic()
 
     def assigned(self) -> bool:
         """Whether the group has given us our share; it may be none when there are more of us than partitions."""
@@ -138,11 +150,27 @@ class Consumer:
         # aiokafka says nowhere else whether the group has settled
         return consumer is not None and not consumer._coordinator._rejoin_needed_fut.done()
 
+    def _watch_polls(self, consumer: Any) -> None:
+        """Hear of every poll. aiokafka's own watch over them is off for good once one of them failed."""
+        getmany = consumer.getmany
+
+        async def watched(*partitions: TopicPartition, **how: Any) -> Any:
+            try:
+                found = await getmany(*partitions, **how)
+            except KafkaError as error:  # faststream waits a few seconds, and polls again
+                log.warning("could not poll", error=f"{type(error).__name__}: {error}")
+                raise
+            if self.assigned():
+                self._last_turn = time.monotonic()
+            return found
+
+        consumer.getmany = watched
+
     async def _handle(self, message: KafkaMessage) -> None:
         self._idle.clear()
         try:
             await self._take(message.raw_message)
-            await message.ack()  # here, so that a failed commit is an error and not a line in the log
+            await self._commit(message)
         except asyncio.CancelledError as cancelled:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
@@ -154,6 +182,15 @@ class Consumer:
             raise
         finally:
             self._idle.set()
+
+    async def _commit(self, message: KafkaMessage) -> None:
+        """Here, and not by faststream, which would go on as if a commit that failed had not."""
+        try:
+            await message.ack()
+        except KafkaError as error:
+            self._metrics.tried_again(type(error).__name__)
+            log.warning("a batch that was done could not be committed and comes again", error=str(error))
+            raise
 
     def _give_up(self, broken: DeploymentBroken) -> None:
         """Leave the group, with the batch uncommitted; from a task of its own, for the loop cannot end itself."""
@@ -207,15 +244,17 @@ class Consumer:
             try:
                 return await work()
             except Exception as error:
+                self._last_turn = time.monotonic()
                 self._metrics.tried_again(type(error).__name__)
                 log.warning(
                     "batch failed, trying again",
                     error=f"{type(error).__name__}: {error}",
                     exc_info=not isinstance(error, Transient),  # one of ours says enough; a bug needs its place
                 )
-                if self._stopping or time.monotonic() + wait > give_back:
+                if self._stopping.is_set() or time.monotonic() + wait > give_back:
                     raise
-                await asyncio.sleep(wait)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._stopping.wait(), wait)
         return None
 
 

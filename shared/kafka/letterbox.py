@@ -18,6 +18,7 @@ from shared.topics import dead_letters
 
 WAIT_MS = 1_000
 FETCH_WITHIN_MS = 10_000
+END_SECONDS = 3.0
 
 
 class Gone(Exception):
@@ -59,7 +60,10 @@ async def close(consumer: str, letter: Letter, producer: Producer, clock: Callab
 
 
 class OpenLetters:
-    """How many letters of `consumer` are open: reads what is new at each look, and keeps no message."""
+    """How many letters of `consumer` are open: reads what is new at each look, and keeps no message.
+
+    A look goes on when whoever asked for it is cancelled: cut off while it connects, it would leave a connection open.
+    """
 
     def __init__(self, servers: str, consumer: str) -> None:
         self._servers = servers
@@ -67,9 +71,21 @@ class OpenLetters:
         self._read_up_to: dict[TopicPartition, int] = {}
         self._causes: dict[Origin, str] = {}
         self._settled: set[Origin] = set()
+        self._looking: asyncio.Task[Counter[str]] | None = None
 
     async def by_cause(self) -> Counter[str]:
         """As things stand now. Raises BrokerUnavailable."""
+        self._looking = asyncio.create_task(self._look())
+        return await asyncio.shield(self._looking)
+
+    async def stop(self) -> None:
+        """Let a look that is under way come to its end, but not for long."""
+        if self._looking is not None:
+            await asyncio.wait({self._looking}, timeout=END_SECONDS)
+            self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
+
+    async def _look(self) -> Counter[str]:
         async with _reading(self._servers, self._topic) as reader:
             for partition, offset in self._read_up_to.items():
                 reader.seek(partition, offset)

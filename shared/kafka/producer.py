@@ -80,7 +80,7 @@ class Producer:
         return self._producer is not None and bool(await self._producer.client.force_metadata_update())
 
     async def tell(self, events: Sequence[Event]) -> None:
-        """Publish `events`, in order within a key. Raises BrokerUnavailable; safe to repeat."""
+        """Publish `events`, in order within a key; safe to repeat. Raises BrokerUnavailable: some may have arrived."""
         await self.send([_message(event) for event in events])
 
     async def send(self, messages: Sequence[Message]) -> None:

@@ -5,15 +5,18 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from prometheus_client import CollectorRegistry
 
 from shared.clock import now
 from shared.events import Event, SessionCompleted
 from shared.kafka import Kafka
+from shared.kafka.admin import missing
 from shared.kafka.metrics import KafkaMetrics
 from shared.kafka.producer import Header, Message, Producer
 from shared.topics import Topic
 from tests.given import Told
+from tests.running import until
 
 
 @dataclass
@@ -48,6 +51,19 @@ class Room:
 
     async def has_taken(self, *events: Event) -> bool:
         return {event.id for event in events} <= set(self.taken)
+
+
+async def create_test_topics(servers: str, *topics: Topic, partitions: int) -> None:
+    """Let them be there for everybody."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
+    await admin.start()
+    await admin.create_topics([NewTopic(topic.name, partitions, 1) for topic in topics])
+    await admin.close()
+
+    async def are_there() -> bool:  # a broker answers before it has heard of them itself
+        return not await missing(servers, topics)
+
+    await until(are_there)
 
 
 def sessions(count: int) -> list[SessionCompleted]:

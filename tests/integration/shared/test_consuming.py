@@ -1,29 +1,39 @@
 """What consuming promises when things break, each on a real broker."""
 
 import asyncio
-from collections.abc import Sequence
+import sys
+import time
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
+import pytest
 from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
+from prometheus_client import CollectorRegistry
 
 from deploy.local import kafka
 from deploy.local.ports import free_ports
+from shared.backoff import backoff
+from shared.clock import now
 from shared.errors import StoreUnavailable
-from shared.events import Event
+from shared.events import Event, SessionCompleted
 from shared.events.cloudevents import encode
-from shared.kafka import Kafka
+from shared.kafka import Kafka, consumer
 from shared.kafka.consumer import UNREADABLE_IN_A_ROW
 from shared.kafka.dead_letters import ERROR, LEFT_OUT, ORIGIN
-from shared.kafka.producer import Producer
+from shared.kafka.metrics import KafkaMetrics
+from shared.kafka.producer import Message, Producer
 from shared.kafka.topics import TopicSettings
 from shared.kafka.topics import create as create_topics
 from shared.topics import SESSIONS, Topic, dead_letters
 from tests.integration.kafka_reader import records
-from tests.integration.shared.room import Room, sessions
+from tests.integration.shared.room import Room, create_test_topics, sessions
 from tests.running import until
+
+SHORTEST_SESSION_MS = 6_000  # Kafka grants none that is shorter
 
 
 async def test_a_batch_that_fails_is_tried_again_in_order_until_it_is_done(room: Room) -> None:
@@ -215,15 +225,301 @@ async def test_without_topics_it_waits_and_takes_part_once_they_are_there(kafka_
     async with client.running():
         assert client.alive()
         assert not client.ready()
-        admin = AIOKafkaAdminClient(bootstrap_servers=kafka_servers)
-        await admin.start()
-        await admin.create_topics([NewTopic(t.name, 1, 1) for t in (topic, dead_letters(group))])
-        await admin.close()
+        await create_test_topics(kafka_servers, topic, dead_letters(group), partitions=1)
         await until(lambda: _is_ready(client))
         (event,) = sessions(1)
         await room.put(encode(event))
         await until(lambda: room.has_taken(event))
     await producer.stop()
+
+
+async def test_a_handler_may_take_longer_than_the_session(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Heartbeats go on beside it: the batch is taken once, and committed."""
+    monkeypatch.setattr(consumer, "SESSION_TIMEOUT_MS", SHORTEST_SESSION_MS)
+    monkeypatch.setattr(consumer, "HEARTBEAT_MS", 1_000)
+    events = sessions(3)
+
+    async def takes_long(batch: Sequence[Event]) -> None:
+        await asyncio.sleep(SHORTEST_SESSION_MS / 1000 + 2)
+        await room.take(batch)
+
+    await room.put(*map(encode, events))
+    async with room.consumer(takes_long).running():
+        await until(lambda: room.has_taken(*events))
+    later = sessions(1)
+    await room.put(encode(later[0]))
+    async with room.consumer(room.take).running():
+        await until(lambda: room.has_taken(*later))
+
+    assert room.taken == [event.id for event in (*events, *later)]
+
+
+async def test_who_blocks_the_whole_process_for_longer_than_the_session_goes_on_afterwards(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a process that sleeps, or whose machine does: the group went on without it, and it comes back by itself."""
+    monkeypatch.setattr(consumer, "SESSION_TIMEOUT_MS", SHORTEST_SESSION_MS)
+    monkeypatch.setattr(consumer, "HEARTBEAT_MS", 1_000)
+    events, slept = sessions(4), False
+
+    async def sleeps_once(batch: Sequence[Event]) -> None:
+        nonlocal slept
+        if not slept:
+            slept = True
+            time.sleep(SHORTEST_SESSION_MS / 1000 + 2)  # noqa: ASYNC251 - blocking is what this is about
+        await room.take(batch)
+
+    await room.put(*map(encode, events[:3]))
+    client = room.consumer(sleeps_once)
+    async with client.running():
+        await until(lambda: room.has_taken(*events[:3]))
+        await room.put(encode(events[3]))
+        await until(lambda: room.has_taken(*events))
+        await until(lambda: _is_ready(client))
+
+
+async def test_a_batch_that_hangs_for_far_too_long_turns_liveness_red(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer, "MOST_BETWEEN_POLLS_MS", 2_000)
+    hangs, events = asyncio.Event(), sessions(1)
+
+    async def hangs_for_good(_: Sequence[Event]) -> None:
+        await hangs.wait()
+
+    client = room.consumer(hangs_for_good)
+    async with client.running():
+        await until(lambda: _is_ready(client))
+        assert client.alive()
+        await room.put(encode(events[0]))
+        await until(lambda: _is_dead(client))
+        hangs.set()
+
+
+async def test_a_batch_that_waits_for_the_database_leaves_liveness_green(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long it is away: only what hangs without a word is dead. An idle consumer lives as well."""
+    monkeypatch.setattr(consumer, "MOST_BETWEEN_POLLS_MS", 2_000)
+    monkeypatch.setattr(consumer, "backoff", partial(backoff, 0.2))
+    until_then, (event,) = time.monotonic() + 5, sessions(1)
+
+    async def is_away(batch: Sequence[Event]) -> None:
+        if time.monotonic() < until_then:
+            raise StoreUnavailable("away")
+        await room.take(batch)
+
+    client = room.consumer(is_away)
+
+    async def lives_until(condition: Callable[[], bool]) -> bool:
+        assert client.alive()
+        return condition()
+
+    await room.put(encode(event))
+    async with client.running():
+        await until(lambda: lives_until(lambda: bool(room.taken)))
+        idle_since = time.monotonic()
+        await until(lambda: lives_until(lambda: time.monotonic() > idle_since + 3))
+
+
+async def test_what_cannot_be_committed_is_an_error_and_comes_again(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever takes longer than the group waits loses its partitions to another member, and says so."""
+    monkeypatch.setattr(consumer, "MOST_BETWEEN_POLLS_MS", 2_000)
+    monkeypatch.setattr(consumer, "HEARTBEAT_MS", 500)
+    events, begun, may_finish = sessions(3), asyncio.Event(), asyncio.Event()
+
+    async def takes_too_long(batch: Sequence[Event]) -> None:
+        begun.set()
+        await may_finish.wait()
+        await room.take(batch)
+
+    await room.put(*map(encode, events))
+    async with AsyncExitStack() as members:
+        late = room.consumer(takes_too_long)
+        counted = room.registry
+        await members.enter_async_context(late.running())
+        await begun.wait()
+        await members.enter_async_context(room.consumer(room.take).running())
+        await until(lambda: room.has_taken(*events))
+        may_finish.set()
+
+        async def failed_to_commit() -> bool:
+            labels = {"error": "CommitFailedError"}
+            return (counted.get_sample_value("attune_batch_retries_total", labels) or 0) >= 1
+
+        await until(failed_to_commit)
+        await until(lambda: _is(late.alive() and late.ready()))
+        later = [sessions(1)[0] for _ in range(4)]
+        await room.producer.send(
+            [Message(room.topic.name, None, encode(event), partition=n % 2) for n, event in enumerate(later)]
+        )
+        await until(lambda: room.has_taken(*later))
+
+
+async def test_who_is_not_done_in_time_is_ended_and_its_batch_comes_again(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer, "DRAIN_SECONDS", 1.0)
+    events, begun = sessions(3), asyncio.Event()
+
+    async def never_ends(_: Sequence[Event]) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    await room.put(*map(encode, events))
+    async with asyncio.timeout(20):
+        async with room.consumer(never_ends).running():
+            await begun.wait()
+    async with room.consumer(room.take).running():
+        await until(lambda: room.has_taken(*events))
+
+
+async def test_tries_do_not_storm(room: Room) -> None:
+    """Also not when the batch was given back and is tried from the beginning."""
+    tries, began = 0, 0.0
+
+    async def is_away(_: Sequence[Event]) -> None:
+        nonlocal tries, began
+        tries, began = tries + 1, began or time.monotonic()
+        raise StoreUnavailable("away")
+
+    await room.put(encode(sessions(1)[0]))
+    with pytest.MonkeyPatch.context() as quick:
+        quick.setattr(consumer, "TRIES_SECONDS", 0.5)
+        async with room.consumer(is_away).running():
+            await until(lambda: _is(began and time.monotonic() > began + 3))
+    assert 4 < tries < 60
+
+
+async def test_a_batch_is_no_larger_than_asked_for_and_in_order(room: Room) -> None:
+    events, sizes = [event for _ in range(10) for event in sessions(5)], []
+
+    async def take(batch: Sequence[Event]) -> None:
+        sizes.append(len(batch))
+        await room.take(batch)
+
+    await room.put(*map(encode, events))
+    async with room.consumer(take, batch_size=7).running():
+        await until(lambda: room.has_taken(*events))
+
+    assert max(sizes) <= 7
+    assert room.taken == [event.id for event in events]
+
+
+async def test_events_of_one_key_are_told_in_order_on_one_partition(room: Room) -> None:
+    keys = [f"key {n}".encode() for n in range(20)]
+    told = [(key, f"{n}".encode()) for n in range(30) for key in keys]
+
+    await room.producer.send([Message(room.topic.name, key, value) for key, value in told])
+
+    found = await records(room.servers, room.topic)
+    for key in keys:
+        own = [record for record in found if record.key == key]
+        assert len({record.partition for record in own}) == 1
+        assert [record.value for record in own] == [value for k, value in told if k == key]
+    assert {record.partition for record in found} == {0, 1}, "keys are spread"
+
+
+async def test_more_members_than_partitions_wait_their_turn_and_take_over(room: Room) -> None:
+    first, second, spare = (room.consumer(room.take) for _ in range(3))
+    async with AsyncExitStack() as members:
+        for member in (second, spare):
+            await members.enter_async_context(member.running())
+        async with first.running():
+            for member in (first, second, spare):
+                await until(lambda member=member: _is_ready(member))  # type: ignore[misc]
+        events = sessions(4)
+        await room.producer.send(
+            [Message(room.topic.name, None, encode(event), partition=n % 2) for n, event in enumerate(events)]
+        )
+        await until(lambda: room.has_taken(*events))
+        assert second.alive()
+        assert spare.alive()
+
+
+async def test_one_member_has_the_same_partitions_of_all_topics(kafka_servers: str) -> None:
+    """So that what is told of one relationship is heard by one member, whatever topic it is told on."""
+    group = f"test-{uuid4().hex}"
+    topics = [Topic(f"test.{group}.{n}", "test") for n in range(3)]
+    await create_test_topics(kafka_servers, *topics, dead_letters(group), partitions=4)
+
+    async def take(_: Sequence[Event]) -> None:
+        pass
+
+    members = [Kafka(kafka_servers, group, KafkaMetrics(CollectorRegistry()), now) for _ in range(2)]
+    async with AsyncExitStack() as running:
+        for member in members:
+            member.hear(*topics, kinds=(SessionCompleted,), batch=take)
+            await running.enter_async_context(member.running())
+
+        async def shared_out() -> bool:
+            return [len(_partitions(member)) for member in members] == [6, 6]
+
+        await until(shared_out)
+        for member in members:
+            numbers = {topic.name: {p for t, p in _partitions(member) if t == topic.name} for topic in topics}
+            assert len({frozenset(of_topic) for of_topic in numbers.values()}) == 1
+
+
+@pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
+async def test_whatever_a_sender_compresses_with_can_be_read(room: Room, codec: str) -> None:
+    events = sessions(3)
+    async with AIOKafkaProducer(bootstrap_servers=room.servers, compression_type=codec) as producer:
+        for event in events:
+            await producer.send_and_wait(room.topic.name, encode(event), key=b"one key")
+
+    async with room.consumer(room.take).running():
+        await until(lambda: room.has_taken(*events))
+
+
+async def test_what_the_library_itself_cannot_read_stops_consuming_and_liveness_says_so(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A header whose name is no UTF-8: the record cannot be had at all, so that nobody could set it aside."""
+    monkeypatch.setattr(consumer, "MOST_BETWEEN_POLLS_MS", 2_000)
+
+    class NoText(str):
+        def encode(self, *_: object) -> bytes:
+            return b"\xff\xfe"
+
+    async with AIOKafkaProducer(bootstrap_servers=room.servers) as producer:
+        batch = producer.create_batch()
+        batch._builder = _DefaultRecordBatchBuilderPy(2, 0, 0, -1, -1, 0, 16_384)  # the compiled one takes only str
+        batch.append(key=b"one key", value=b"value", timestamp=None, headers=[(NoText("name"), b"value")])
+        await (await producer.send_batch(batch, room.topic.name, partition=0))
+    client = room.consumer(room.take)
+
+    async with client.running():
+        await until(lambda: _is_dead(client))
+
+
+async def test_what_a_process_that_was_killed_had_in_hand_is_taken_by_the_next(room: Room) -> None:
+    events = sessions(3)
+    await room.put(*map(encode, events))
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.integration.shared.hangs", room.servers, room.topic.name, room.group),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    try:
+        assert b"in hand" in await asyncio.wait_for(process.stdout.readuntil(b"in hand"), 30)
+    finally:
+        process.kill()
+        await process.wait()
+
+    async with room.consumer(room.take).running():
+        await until(lambda: room.has_taken(*events), within=60)  # once the session of the killed one has ended
+
+
+def _partitions(member: Kafka) -> set[tuple[str, int]]:
+    subscribed = member._consumer._subscriber if member._consumer else None
+    return set(subscribed.consumer.assignment()) if subscribed and subscribed.consumer else set()
+
+
+async def _is(value: object) -> bool:
+    return bool(value)
 
 
 async def _is_dead(client: Kafka) -> bool:

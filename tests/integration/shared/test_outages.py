@@ -1,0 +1,195 @@
+"""What becomes of what is told and heard while Kafka is away, or the database; and that services end all the same."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+from uuid import UUID, uuid4
+
+import httpx2
+import pytest
+
+from deploy.local import kafka
+from deploy.local.ports import free_ports
+from deploy.local.process import LocalServer
+from shared.errors import BrokerUnavailable
+from shared.events import Event
+from shared.kafka import Kafka, producer
+from shared.kafka.producer import Producer
+from shared.kafka.topics import TopicSettings, create
+from shared.topics import SESSIONS
+from tests.given import Told
+from tests.integration.shared.room import Room
+from tests.running import until
+
+SLOW = 90.0
+"""Seconds that a broker may take to come back on a busy machine."""
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[LocalServer]:
+    """One that may be killed; it is not started yet."""
+    server = kafka.server(tmp_path / "kafka", *free_ports(2))
+    yield server
+    server.stop()
+
+
+class Teller:
+    """Tells of a few relationships, one event after the other in each, and again what was not acknowledged."""
+
+    def __init__(self, client: Kafka) -> None:
+        self._client = client
+        self.acknowledged: defaultdict[UUID, list[UUID]] = defaultdict(list)
+        self.failures = 0
+
+    def count(self) -> int:
+        return sum(map(len, self.acknowledged.values()))
+
+    async def tell(self) -> None:
+        relationships = [Told() for _ in range(5)]
+        while True:
+            events = [told.held(0).model_copy(update={"id": uuid4()}) for told in relationships]
+            await asyncio.gather(*(self._until_acknowledged(event) for event in events))
+
+    async def _until_acknowledged(self, event: Event) -> None:
+        while True:
+            try:
+                await self._client.tell([event])
+            except BrokerUnavailable:
+                self.failures += 1
+                await asyncio.sleep(0.1)
+            else:
+                self.acknowledged[event.key].append(event.id)
+                return
+
+
+@pytest.mark.parametrize("how", ["stopped", "killed"])
+async def test_nothing_told_is_lost_or_out_of_order_when_kafka_is_away_for_longer_than_a_request_waits(
+    broker: LocalServer, monkeypatch: pytest.MonkeyPatch, how: Literal["stopped", "killed"]
+) -> None:
+    """It is not there at the beginning, comes, and goes in the middle of both telling and hearing."""
+    monkeypatch.setattr(producer, "REQUEST_TIMEOUT_MS", 3_000)
+    heard: defaultdict[UUID, list[UUID]] = defaultdict(list)
+
+    async def take(events: Sequence[Event]) -> None:
+        for event in events:
+            if event.id not in heard[event.key]:
+                heard[event.key].append(event.id)
+
+    room = Room(broker.address, Producer(broker.address, "test"), SESSIONS, "alliance")
+    client = room.consumer(take, batch_size=100)
+    teller = Teller(client)
+    async with client.running():
+        assert (client.alive(), client.ready()) == (True, False)
+        await asyncio.to_thread(broker.start)
+        await create(TopicSettings(kafka_bootstrap_servers=broker.address, kafka_partitions=3))
+        await until(lambda: _is(client.ready()), within=SLOW)
+        telling = asyncio.create_task(teller.tell())
+        await until(lambda: _is(sum(map(len, heard.values())) > 50), within=SLOW)
+        await asyncio.to_thread(broker.kill if how == "killed" else broker.stop)
+        await until(lambda: _is(teller.failures >= 5), within=SLOW)
+        assert client.alive()
+        await asyncio.to_thread(broker.start)
+        so_far = teller.count()
+        await until(lambda: _is(teller.count() > so_far + 50), within=SLOW)
+        telling.cancel()
+        await until(
+            lambda: _is(all(set(ids) <= set(heard[key]) for key, ids in teller.acknowledged.items())), within=SLOW
+        )
+        assert client.alive()
+
+    for key, ids in teller.acknowledged.items():
+        assert heard[key][: len(ids)] == ids
+
+
+@dataclass(frozen=True)
+class Running:
+    """A service as a process of its own."""
+
+    process: asyncio.subprocess.Process
+    http: httpx2.AsyncClient
+    log: Path
+
+    def lines(self) -> list[str]:
+        return self.log.read_text(encoding="utf-8").splitlines()
+
+    async def said(self, text: str) -> bool:
+        assert self.process.returncode is None
+        return any(text in line for line in self.lines())
+
+    async def answers(self, path: str, status: int) -> bool:
+        try:
+            return (await self.http.get(path)).status_code == status
+        except httpx2.ConnectError:
+            return False
+
+    async def ends(self) -> float:
+        """Ask it to; the seconds that it took."""
+        asked = time.monotonic()
+        self.process.send_signal(signal.SIGTERM)
+        await self.process.wait()
+        return time.monotonic() - asked
+
+
+@asynccontextmanager
+async def service(name: str, log: Path, **settings: str) -> AsyncIterator[Running]:
+    (port,) = free_ports(1)
+    environment = os.environ | settings | {"HTTP_PORT": str(port), "MONGODB_DATABASE": f"test_{uuid4().hex}"}
+    with log.open("wb") as out:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", f"services.{name}", env=environment, stdout=out, stderr=out
+        )
+    try:
+        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as http:
+            yield Running(process, http, log)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def test_a_service_whose_kafka_is_away_says_so_in_a_few_lines_and_ends_when_asked_to(
+    broker: LocalServer, mongodb_uri: str, tmp_path: Path
+) -> None:
+    await asyncio.to_thread(broker.start)
+    await create(TopicSettings(kafka_bootstrap_servers=broker.address, kafka_partitions=3))
+    settings = {"KAFKA_BOOTSTRAP_SERVERS": broker.address, "MONGODB_URI": mongodb_uri}
+    async with service("notify", tmp_path / "log", **settings) as running:
+        await until(lambda: running.answers("/health/ready", 200), within=SLOW)
+        before = len(running.lines())
+        await asyncio.to_thread(broker.stop)
+        await until(lambda: running.said("Kafka does not answer"), within=SLOW)
+        a_while = time.monotonic() + 8
+        await until(lambda: _is(time.monotonic() > a_while))
+        assert await running.answers("/health/live", 200)
+        said = running.lines()[before:]
+        assert len(said) < 30, said[:30]
+        assert await running.ends() < 20
+    assert running.process.returncode == 0
+
+
+async def test_a_service_whose_database_is_away_ends_when_asked_to_and_its_batch_waits(
+    kafka_servers: str, tmp_path: Path
+) -> None:
+    """Within the time that containers are given for it; it says that it is alive until then."""
+    teller = Producer(kafka_servers, "test")
+    await teller.start()
+    await teller.tell([Told().held(0)])
+    await teller.stop()
+    settings = {"KAFKA_BOOTSTRAP_SERVERS": kafka_servers, "MONGODB_URI": "mongodb://127.0.0.1:1"}
+    async with service("alliance", tmp_path / "log", **settings) as running:
+        await until(lambda: running.said("batch failed, trying again"), within=SLOW)
+        assert await running.answers("/health/live", 200)
+        assert await running.ends() < 30
+    assert running.process.returncode == 0
+
+
+async def _is(value: object) -> bool:
+    return bool(value)
