@@ -52,6 +52,7 @@ ANSWER_WITHIN_MS = 5_000
 DURABLE = WriteConcern(w="majority", j=True)
 """A write that was acknowledged survives the loss of any one member; a transaction does not ask the database's."""
 DUPLICATE_KEY, NOT_LET_IN, WRITE_CONFLICT = 11_000, 18, 112  # MongoDB's error codes
+OUT_OF_DISK_SPACE = 14_031
 
 
 class MongoMetrics(CommandListener, TopologyListener):
@@ -206,6 +207,8 @@ def unavailable() -> Iterator[None]:
     except (AutoReconnect, ConnectionFailure, ExecutionTimeout, WTimeoutError, WriteConcernError) as error:
         raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
     except PyMongoError as error:
+        if isinstance(error, OperationFailure) and OUT_OF_DISK_SPACE in _codes(error):
+            raise StoreUnavailable("the disk of MongoDB is full") from None  # its text holds what was to be written
         if isinstance(error, OperationFailure) and error.code == NOT_LET_IN:
             raise StoreUnavailable(
                 "MongoDB refuses our name and password: look at MONGODB_USERNAME and the secret mongodb_password"
@@ -268,6 +271,11 @@ async def write_guarded(collection: Collection, writes: Sequence[Guarded]) -> se
     with unavailable():
         ours = await collection.find({"_id": {"$in": list(ids)}, "written": mark}, {"_id": 1}).to_list(None)
     return ids - {document["_id"] for document in ours}
+
+
+def _codes(error: OperationFailure) -> set[int | None]:
+    details = error.details or {}
+    return {error.code, *(write["code"] for write in details.get("writeErrors", ()))}
 
 
 def other_than_duplicates(error: BulkWriteError) -> bool:
