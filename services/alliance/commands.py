@@ -1,13 +1,14 @@
 """The commands beside serving: what they are given, what they say, and how they end.
 
-They end with 0 when done, with 1 when the history or the database does not allow it, and with 2 when what they were
-given is wrong. What they find goes to standard output, how far they are to standard error.
+They end with 0 when done, with 1 when the history, the database or Kafka does not allow it or when `verify` found a
+difference, and with 2 when what they were given is wrong. What they find goes to standard output, how far they are to
+standard error.
 """
 
 import argparse
-import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from math import isfinite
 from pathlib import Path
@@ -18,24 +19,45 @@ from services.alliance.calibrate import Calibrated, calibrate
 from services.alliance.domain.calibration import TooLittle
 from services.alliance.domain.policy import Policies
 from services.alliance.policy_files import as_toml, policies_in, policy_in
+from services.alliance.rebuild import HEARD, KINDS_HEARD, Alliances
 from services.alliance.report import markdown, summary, table
 from services.alliance.settings import Settings
-from services.alliance.store import MongoStore, Store
+from services.alliance.shadow import Shadow
+from services.alliance.store import MongoStore
+from services.alliance.verify import Verify
+from shared import terminal
 from shared.clock import now
-from shared.errors import StoreUnavailable
 from shared.kafka import commands as dead_letters
+from shared.kafka.history import History
+from shared.kafka.producer import Producer
 from shared.mongo import Mongo
+from shared.rebuild import Work, rebuild
+from shared.terminal import NotPossible, failed, progress, say
 
-Command = Callable[[argparse.Namespace, Store, Policies], Awaitable[str]]
-"""Gives what is to be said."""
 
-WIDTH = 30  # of the progress bar
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a command works with."""
+
+    settings: Settings
+    policies: Policies
+    mongo: Mongo
+
+    @property
+    def store(self) -> MongoStore:
+        return MongoStore(self.mongo)
+
+
+Command = Callable[[argparse.Namespace, Given], Awaitable[int]]
+"""Says what it found, and gives the exit code."""
 
 
 def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     """What was asked for; where it is wrong, argparse says so and ends with 2."""
     parser = argparse.ArgumentParser(prog="python -m services.alliance")
-    commands = parser.add_subparsers(dest="command", metavar="serve | backtest | calibrate | dead-letters")
+    commands = parser.add_subparsers(
+        dest="command", metavar="serve | backtest | calibrate | rebuild | verify | dead-letters"
+    )
     commands.add_parser("serve", help="serve; so does no command at all")
     tried = commands.add_parser(
         "backtest", help="which alerts another policy would have raised on the recorded history; nothing is written"
@@ -52,6 +74,17 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     fitted.add_argument("--alerts-per-clinician-week", type=_positive, required=True, metavar="NUMBER")
     fitted.add_argument("--write", type=Path, help="write the policy into this new file as well")
     fitted.set_defaults(run=_calibrate)
+    rebuilt = commands.add_parser(
+        "rebuild",
+        help="make the view again from the topics while the service runs; start it as often as there are cores, and "
+        "again where one was ended",
+    )
+    rebuilt.add_argument("--afresh", action="store_true", help="give up a rebuild that was begun and not ended")
+    rebuilt.set_defaults(run=_rebuild)
+    verified = commands.add_parser(
+        "verify", help="compare the view with the topics while the service runs, and print what differs"
+    )
+    verified.set_defaults(run=_verify)
     dead_letters.offer(commands)
     return parser.parse_args(given)
 
@@ -63,53 +96,90 @@ def run(asked: argparse.Namespace, settings: Settings) -> int:
         asked.new = policy_in(asked.policy)
     for file in (getattr(asked, name, None) for name in ("csv", "markdown", "write")):
         if file is not None and not file.parent.is_dir():
-            return _failed(asked, f"there is no folder {file.parent} to write {file.name} into", 2)
+            return failed(asked.command, f"there is no folder {file.parent} to write {file.name} into", 2)
     if getattr(asked, "write", None) and asked.write.exists():
-        return _failed(asked, f"{asked.write} is there already; nothing is written over it", 2)
-    try:
-        sys.stdout.write(asyncio.run(_with_store(asked, settings, policies)))
-    except TooLittle as error:
-        return _failed(asked, f"too little history: {error}", 1)
-    except StoreUnavailable:
-        return _failed(asked, "the database does not answer", 1)
-    except OSError as error:
-        return _failed(asked, str(error), 1)
-    except KeyboardInterrupt:
-        return 130
-    return 0
+        return failed(asked.command, f"{asked.write} is there already; nothing is written over it", 2)
+    return terminal.run(asked.command, _with_database(asked, settings, policies))
 
 
-async def _with_store(asked: argparse.Namespace, settings: Settings, policies: Policies) -> str:
+async def _with_database(asked: argparse.Namespace, settings: Settings, policies: Policies) -> int:
     mongo = Mongo(settings.mongodb_uri, settings.mongodb_database, settings.mongodb_driver)
     command: Command = asked.run
     try:
-        return await command(asked, MongoStore(mongo), policies)
+        return await command(asked, Given(settings, policies, mongo))
+    except TooLittle as error:
+        raise NotPossible(f"too little history: {error}") from None
     finally:
         await mongo.close()
 
 
-async def _backtest(asked: argparse.Namespace, store: Store, policies: Policies) -> str:
-    found = await backtest(store, policies, asked.new, asked.clinic, partial(_progress, "backtest"))
+async def _backtest(asked: argparse.Namespace, given: Given) -> int:
+    found = await backtest(given.store, given.policies, asked.new, asked.clinic, partial(progress, "backtest"))
     if not found.weeks:
         raise TooLittle("no appointment is recorded" + (f" in clinic {asked.clinic}" if asked.clinic else ""))
     if asked.csv is not None:
         asked.csv.write_text(table(found), encoding="utf-8")
     report = markdown(found, asked.policy.name)
-    if asked.markdown is None:
-        return report
-    asked.markdown.write_text(report, encoding="utf-8")
-    return summary(found)
+    if asked.markdown is not None:
+        asked.markdown.write_text(report, encoding="utf-8")
+    sys.stdout.write(report if asked.markdown is None else summary(found))
+    return 0
 
 
-async def _calibrate(asked: argparse.Namespace, store: Store, policies: Policies) -> str:
-    policy, wished = policies.of(asked.clinic), asked.alerts_per_clinician_week
-    progress = partial(_progress, "calibrate")
-    found = await calibrate(store, policy, asked.clinic, wished, progress)
+async def _calibrate(asked: argparse.Namespace, given: Given) -> int:
+    policy, wished = given.policies.of(asked.clinic), asked.alerts_per_clinician_week
+    found = await calibrate(given.store, policy, asked.clinic, wished, partial(progress, "calibrate"))
     said = as_toml(found.policy, _heading(asked.clinic, wished, found))
     if asked.write is not None:
         with asked.write.open("x", encoding="utf-8") as file:
             file.write(said)
-    return said
+    sys.stdout.write(said)
+    return 0
+
+
+async def _rebuild(asked: argparse.Namespace, given: Given) -> int:
+    servers, shadow, work = given.settings.kafka_bootstrap_servers, Shadow(given.mongo), Work(given.mongo)
+    producer = Producer(servers, "attune-alliance")
+    if asked.afresh:
+        await work.give_up()
+        await shadow.forget_all()
+    async with History(servers, HEARD, KINDS_HEARD) as history:
+        await producer.start()
+        try:
+            await given.store.prepare()
+            await shadow.prepare()
+            await work.join(given.policies.digest, _anything(await history.sizes(), servers))
+            view = Alliances(servers, given.store, shadow, producer.tell, given.policies, history, say)
+            counts = await rebuild(
+                view, work, lambda stage, done, of: progress(f"rebuild, {stage}", done, of, "messages")
+            )
+        finally:
+            await producer.stop()
+    sys.stdout.write("".join(f"{count} {what}\n" for what, count in sorted(counts.items())))
+    return 0
+
+
+async def _verify(_asked: argparse.Namespace, given: Given) -> int:
+    servers, shadow = given.settings.kafka_bootstrap_servers, Shadow(given.mongo)
+    async with History(servers, HEARD, KINDS_HEARD) as history:
+        _anything(await history.sizes(), servers)
+        verify = Verify(servers, "alliance", given.store, shadow, given.policies, history, say)
+        found = await verify(partial(progress, "verify", what="messages"))
+    sys.stdout.write(f"{found.compared} relationships compared, {found.different} different\n")
+    if found.on_its_way:
+        sys.stdout.write(f"{found.on_its_way} not compared: the service has not taken in all of their facts yet\n")
+    if found.other_policy:
+        sys.stdout.write(
+            f"{len(found.other_policy)} compared but for their state: it was read under another policy than the one "
+            "in force\n"
+        )
+    return 1 if found.different else 0
+
+
+def _anything(sizes: Sequence[int], servers: str) -> Sequence[int]:
+    if not sum(sizes):
+        raise NotPossible(f"nothing lies on the topics of {servers}; is that the right Kafka?")
+    return sizes
 
 
 def _heading(clinic: UUID, wished: float, found: Calibrated) -> list[str]:
@@ -128,19 +198,3 @@ def _positive(told: str) -> float:
     if not (isfinite(number) and number > 0):
         raise argparse.ArgumentTypeError("must be more than 0")
     return number
-
-
-def _progress(command: str, read: int, count: int) -> None:
-    """One line that changes on a terminal; elsewhere a line at the beginning and the end of each reading."""
-    done = WIDTH * read // max(count, 1)
-    line = f"{command}: [{'#' * done}{'.' * (WIDTH - done)}] {read} of {count} relationships"
-    if sys.stderr.isatty():
-        sys.stderr.write(f"\r{line}" + ("\n" if read == count else ""))
-    elif read in (0, count):
-        sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()
-
-
-def _failed(asked: argparse.Namespace, why: str, code: int) -> int:
-    sys.stderr.write(f"{asked.command}: {why}\n")
-    return code

@@ -115,3 +115,9 @@ class Policies:
     def of(self, clinic_id: UUID | None) -> Policy:
         """What counts in this clinic."""
         return self.others if clinic_id is None else self.own.get(clinic_id, self.others)
+
+    @property
+    def digest(self) -> str:
+        """Names all of them together."""
+        own = sorted((str(clinic), policy.digest) for clinic, policy in self.own.items())
+        return sha256(repr((self.others.digest, own)).encode()).hexdigest()[:12]

@@ -1,0 +1,471 @@
+"""Rebuilding and verifying as operators do it: processes on a recorded history, ended and started again at will."""
+
+import asyncio
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID, uuid4, uuid5
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from deploy.local import kafka as local_kafka
+from deploy.local import mongod
+from deploy.local.ports import free_ports
+from evaluation.facts import facts_of
+from evaluation.generator import ruptured
+from evaluation.settings import load
+from services.alliance.domain.facts import Fact
+from services.alliance.domain.fold import read_again
+from services.alliance.domain.policy import DEFAULT, Policies
+from services.alliance.domain.replay import replay
+from services.alliance.hear import Hear
+from services.alliance.judge import Judge
+from services.alliance.metrics import Metrics
+from services.alliance.rebuild import HEARD, KINDS_HEARD
+from services.alliance.store import Kept, MongoStore, as_document, as_kept
+from shared.events import AlertResolved, AllianceUpdated, Event
+from shared.kafka.history import History, until_taken_in
+from shared.kafka.producer import Message, Producer
+from shared.kafka.topics import TopicSettings, create
+from shared.mongo import Document, Mongo
+from shared.topics import ALLIANCE, FEEDBACK
+from tests.given import BEGINNING, Told
+from tests.integration.kafka_reader import records, told
+from tests.running import until
+
+pytestmark = pytest.mark.integration
+
+ORDINARY = next(place for place in load().places if place.name == "ordinal").reported
+COUNT, WEEKS = 120, 16
+FIRST_NEW, LAST_NEW = 20, 40
+"""Weeks of facts that are told during a test; none of them lies in the future."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a process ended, and what it said."""
+
+    code: int | None
+    out: str
+    err: str
+
+    def counted(self, what: str) -> int:
+        return next((int(line.split()[0]) for line in self.out.splitlines() if line.endswith(f" {what}")), 0)
+
+
+@dataclass
+class Recorded:
+    """A Kafka with a history, and an alliance with a database of its own."""
+
+    servers: str
+    uri: str
+    facts: dict[UUID, list[Fact]]
+    database: str = field(default_factory=lambda: f"test_{uuid4().hex}")
+
+    def __post_init__(self) -> None:
+        self.mongo = Mongo(self.uri, self.database)
+        self.store = MongoStore(self.mongo)
+
+    async def start(self, *given: str, **more: str) -> Process:
+        environment = {
+            "PATH": os.environ["PATH"],
+            "KAFKA_BOOTSTRAP_SERVERS": self.servers,
+            "MONGODB_URI": self.uri,
+            "MONGODB_DATABASE": self.database,
+            **more,
+        }
+        return await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "services.alliance", *given, env=environment, stdout=PIPE, stderr=PIPE
+        )
+
+    async def command(self, *given: str, **more: str) -> Ended:
+        return await ended(await self.start(*given, **more))
+
+    async def hear(self, producer: Producer, *events: Event) -> None:
+        """As the service does, and as it would tell."""
+        metrics = Metrics(CollectorRegistry())
+        await self.store.prepare()
+        facts = [event for event in events if not isinstance(event, AlertResolved)]
+        await Hear(self.store, producer.tell, Policies(), metrics)(facts)
+        await Judge(self.store, Policies(), metrics)([e for e in events if isinstance(e, AlertResolved)])
+
+    async def everything(self) -> dict[str, list[Document]]:
+        """What is in the view; without the versions, which count writes."""
+        return {
+            name: [
+                {key: value for key, value in document.items() if key != "v"}
+                for document in await self.mongo[name].find().sort("_id", 1).to_list(None)
+            ]
+            for name in ("facts", "alliances", "judgements")
+        }
+
+    async def versions(self) -> dict[UUID, int]:
+        return {d["_id"]: d["v"] for d in await self.mongo["alliances"].find({}, {"v": 1}).to_list(None)}
+
+    async def is_the_fold_of(self, facts: Mapping[UUID, Sequence[Fact]]) -> bool:
+        kept = {d["_id"]: as_kept(d).read for d in await self.mongo["alliances"].find().to_list(None)}
+        return all(kept.get(r) == read_again(own, DEFAULT) for r, own in facts.items())
+
+    async def shares(self) -> Counter[str]:
+        return Counter(s["stage"] for s in await self.mongo["rebuild_shares"].find().to_list(None))
+
+
+async def ended(process: Process) -> Ended:
+    out, err = await process.communicate()
+    return Ended(process.returncode, out.decode(), err.decode())
+
+
+def history(count: int, weeks: int) -> dict[UUID, list[Fact]]:
+    seen = ruptured(ORDINARY, count, weeks, seed=7).seen
+    every = (facts_of(seen, row, uuid5(UUID(int=7), f"relationship {row}")) for row in range(count))
+    return {facts[0].relationship_id: facts for facts in every}
+
+
+def resolved(facts: Sequence[Fact]) -> list[AlertResolved]:
+    return [
+        AlertResolved(
+            id=uuid5(one.episode, "resolved"),
+            occurred_at=one.at,
+            relationship_id=one.relationship,
+            alert_id=uuid5(one.episode, "alert"),
+            episode_id=one.episode,
+            clinician_id=UUID(int=1),
+            useful=True,
+        )
+        for one in replay(
+            [fact for fact in facts if fact.occurred_at < BEGINNING + timedelta(weeks=FIRST_NEW - 1)], DEFAULT
+        )
+        if one.interrupts
+    ]
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Kafka of our own: a rebuild reads all there is."""
+    with local_kafka.server(tmp_path_factory.mktemp("kafka"), *free_ports(2)) as server:
+        asyncio.run(create(TopicSettings(kafka_bootstrap_servers=server.address, kafka_partitions=12)))
+        yield server.address
+
+
+@pytest.fixture(scope="module")
+def facts(servers: str) -> dict[UUID, list[Fact]]:
+    """What was told before the first test, alerts that were resolved among it, and messages nobody can read."""
+    found = history(COUNT, WEEKS)
+
+    async def tell() -> None:
+        producer = Producer(servers, "test")
+        await producer.start()
+        try:
+            await producer.tell([event for own in found.values() for event in (*own, *resolved(own))])
+            await producer.send([Message(FEEDBACK.name, str(r).encode(), b"not json") for r in list(found)[:9]])
+            await producer.send([Message(FEEDBACK.name, None, b"{}")])
+        finally:
+            await producer.stop()
+
+    asyncio.run(tell())
+    return found
+
+
+@pytest.fixture
+async def producer(servers: str) -> AsyncIterator[Producer]:
+    producer = Producer(servers, "test")
+    await producer.start()
+    yield producer
+    await producer.stop()
+
+
+@pytest.fixture
+async def lost(servers: str, mongodb_uri: str, facts: dict[UUID, list[Fact]]) -> AsyncIterator[Recorded]:
+    """The database is empty."""
+    recorded = Recorded(servers, mongodb_uri, facts)
+    yield recorded
+    await recorded.mongo.close()
+
+
+@pytest.fixture
+async def heard(lost: Recorded, producer: Producer) -> Recorded:
+    """The database is as the service left it."""
+    await lost.hear(producer, *(event for own in lost.facts.values() for event in (*own, *resolved(own))))
+    return lost
+
+
+async def damage(recorded: Recorded) -> dict[str, list[UUID]]:
+    """Everything that can be wrong with a database, and where."""
+    r = list(recorded.facts)
+    alliances, kept = recorded.mongo["alliances"], recorded.mongo["facts"]
+    await alliances.update_one({"_id": r[0]}, {"$set": {"state": "{"}})
+    await alliances.update_one({"_id": r[1]}, {"$set": {"state": '{"sessions": 99}'}})
+    await alliances.update_one({"_id": r[2]}, {"$set": {"concern": 7, "level": -1.0}})
+    await alliances.update_one({"_id": r[3]}, {"$unset": {"v": ""}, "$set": {"state": "{}"}})
+    await alliances.delete_one({"_id": r[4]})
+    await kept.delete_many({"r": r[5]})
+    await kept.delete_one({"_id": recorded.facts[r[6]][7].id})
+    await kept.update_one({"_id": recorded.facts[r[7]][7].id}, {"$set": {"event": b"gone"}})
+    await kept.update_one({"_id": recorded.facts[r[8]][7].id}, {"$set": {"r": r[9]}})
+    await recorded.mongo["judgements"].delete_many({})
+    return {"states": r[:5], "facts": r[5:10]}
+
+
+async def test_a_damaged_view_is_afterwards_as_it_was_and_what_was_wrong_is_told_anew(heard: Recorded) -> None:
+    before, versions = await heard.everything(), await heard.versions()
+    damaged = await damage(heard)
+
+    found = await heard.command("rebuild")
+
+    assert found.code == 0, found
+    assert await heard.everything() == before
+    assert (found.counted("states put right"), found.counted("states put back")) == (4, 1)
+    wrong = {line.split(": ")[0]: line.split(": ")[1] for line in found.out.splitlines() if ": " in line}
+    assert wrong[str(damaged["states"][0])] == "unreadable"
+    assert wrong[str(damaged["states"][2])] == "concern, level"
+    assert found.counted("facts put back") == len(heard.facts[damaged["facts"][0]]) + 2
+    assert found.counted("facts put right") == 1
+    assert found.counted("judgements put back") == len(before["judgements"])
+    now = await heard.versions()
+    for r, version in versions.items():
+        assert now[r] == version + (r in damaged["states"])
+    for r in damaged["states"]:
+        assert now[r] in [e.version for e in await told(heard.servers, ALLIANCE, r) if isinstance(e, AllianceUpdated)]
+
+
+async def test_rebuilding_what_is_as_it_ought_to_be_changes_and_tells_nothing(heard: Recorded) -> None:
+    before, versions, news = await heard.everything(), await heard.versions(), await told_in_all(heard)
+
+    found = await heard.command("rebuild")
+
+    assert (found.code, [line for line in found.out.splitlines() if " put " in line or ": " in line]) == (0, [])
+    assert (await heard.everything(), await heard.versions()) == (before, versions)
+    assert await told_in_all(heard) == news
+    lines = found.err.splitlines()
+    assert lines[0].startswith("rebuild, read: [" + 30 * "." + "] 0 of ")
+    assert lines[-1].startswith("rebuild, swap: [" + 30 * "#" + "] ")
+
+
+async def test_an_empty_database_is_filled_again_and_versions_go_on_from_those_that_were_told(
+    heard: Recorded, servers: str, mongodb_uri: str
+) -> None:
+    before, versions = await heard.everything(), await heard.versions()
+    empty = Recorded(servers, mongodb_uri, heard.facts)
+
+    found = await empty.command("rebuild")
+
+    assert found.code == 0, found
+    assert await empty.everything() == before
+    now = await empty.versions()
+    assert [r for r in versions if now[r] <= versions[r]] == []
+    await empty.mongo.close()
+
+
+async def test_killed_in_the_middle_of_either_stage_it_goes_on_when_it_is_started_again(lost: Recorded) -> None:
+    for stage in ("read", "swap"):
+
+        async def under_way(stage: str = stage) -> bool:
+            shares = await lost.shares()
+            return bool(shares["swap"] if stage == "read" else shares["done"])
+
+        running = await lost.start("rebuild")
+        await until(under_way, within=120)
+        running.kill()
+        assert (await ended(running)).code == -signal.SIGKILL
+        shares = await lost.shares()
+        assert shares["read" if stage == "read" else "swap"], "was through before it was killed"
+
+    found = await lost.command("rebuild")
+
+    assert found.code == 0, found
+    assert await lost.is_the_fold_of(lost.facts)
+    assert await lost.mongo["alliances_rebuilt"].find_one() is None
+    assert found.counted("facts read") == sum(map(len, lost.facts.values()))
+    assert (await lost.command("rebuild")).counted("states put right") == 0
+
+
+async def test_several_at_once_share_the_work_and_say_the_same_in_the_end(lost: Recorded) -> None:
+    running = [await lost.start("rebuild") for _ in range(3)]
+
+    async def all_take_part() -> bool:
+        owners = await lost.mongo["rebuild_shares"].distinct("owner")
+        return len(owners) == 3
+
+    await until(all_take_part, within=120)
+    found = [await ended(process) for process in running]
+
+    assert [one.code for one in found] == [0, 0, 0], found
+    assert await lost.is_the_fold_of(lost.facts)
+    assert {one.counted("states put back") for one in found} == {COUNT}
+    assert {one.counted("facts put back") for one in found} == {sum(map(len, lost.facts.values()))}
+
+
+async def test_a_rebuild_misses_nothing_that_the_service_takes_in_meanwhile(
+    heard: Recorded, producer: Producer
+) -> None:
+    """Of damaged relationships, too: the service writes on a wrong state, and the rebuild sets it right."""
+    damaged = await damage(heard)
+    lives = {r: Told(r) for r in [*damaged["states"], *damaged["facts"], *list(heard.facts)[20:40]]}
+    service = await heard.start(HTTP_PORT=str(free_ports(1)[0]), LOG_LEVEL="error")
+    rebuilding = await heard.start("rebuild")
+    week = FIRST_NEW
+    while rebuilding.returncode is None:
+        for r, life in lives.items() if week < LAST_NEW else ():
+            new: list[Fact] = [life.held(week), life.felt(week, 3 + week % 7)]
+            heard.facts[r] += new  # the tests after this one find them on the topics
+            await producer.tell(new)
+        week += 1
+        await asyncio.sleep(0)
+    assert (await ended(rebuilding)).code == 0
+    assert week > FIRST_NEW + 1
+
+    await until(lambda: heard.is_the_fold_of(heard.facts), within=120)
+    seen = await heard.command("verify")
+    service.terminate()
+    await ended(service)
+
+    assert (seen.code, seen.out) == (0, f"{COUNT} relationships compared, 0 different\n")
+
+
+async def test_verify_finds_what_is_wrong_and_nothing_else_and_changes_nothing(heard: Recorded) -> None:
+    await take_in_everything(heard)
+    damaged = await damage(heard)
+    stranger = Kept(uuid4(), read_again([Told().started()], DEFAULT), 1)
+    await heard.mongo["alliances"].insert_one(as_document(stranger))
+    before = await heard.everything()
+
+    found = await heard.command("verify")
+
+    assert found.code == 1
+    wrong = {UUID(line.split(": ")[0]): line.split(": ")[1] for line in found.out.splitlines() if ": " in line}
+    r = damaged["states"]
+    assert wrong[r[0]].startswith("unreadable")
+    assert wrong[r[2]].startswith("concern, level")
+    assert wrong[r[4]].startswith("missing")
+    assert "sessions" in wrong[r[1]].split(", ")
+    lacking, one, otherwise, moved, there = damaged["facts"]
+    assert f"{len(heard.facts[lacking])} facts missing" in wrong[lacking]
+    assert "1 facts missing" in wrong[one]
+    assert "1 facts missing" in wrong[moved]
+    assert "1 facts otherwise" in wrong[otherwise]
+    assert "1 facts not on the topics" in wrong[there]
+    assert wrong[stranger.relationship] == "not on the topics"
+    others = {i: what for i, what in wrong.items() if i not in {*r, *damaged["facts"], stranger.relationship}}
+    assert {what.split(" ", 1)[1] for what in others.values()} == {"judgements missing"}
+    assert f"{len(wrong)} different" in found.out
+    assert await heard.everything() == before
+    assert "trust" not in found.out
+
+
+async def test_a_state_under_another_policy_is_named_and_no_difference_until_it_is_rebuilt(
+    heard: Recorded, tmp_path: Path
+) -> None:
+    await take_in_everything(heard)
+    (tmp_path / "default.toml").write_text("concern = 0.4\n")
+
+    seen = await heard.command("verify", POLICY_DIR=str(tmp_path))
+    rebuilt = await heard.command("rebuild", POLICY_DIR=str(tmp_path))
+    again = await heard.command("verify", POLICY_DIR=str(tmp_path))
+
+    assert (seen.code, rebuilt.code, again.code) == (0, 0, 0), (seen, rebuilt, again)
+    assert f"{COUNT} compared but for their state" in seen.out
+    assert rebuilt.counted("states put right") >= COUNT
+    assert "compared but for" not in again.out
+
+
+async def test_a_rebuild_is_not_ended_under_other_policies_than_it_was_begun_under(
+    lost: Recorded, tmp_path: Path
+) -> None:
+    (tmp_path / "default.toml").write_text("concern = 0.4\n")
+    running = await lost.start("rebuild")
+
+    async def under_way() -> bool:
+        return bool((await lost.shares())["swap"])
+
+    await until(under_way, within=120)
+    afresh = await lost.command("rebuild", "--afresh")
+    running.kill()
+    await ended(running)
+
+    other = await lost.command("rebuild", POLICY_DIR=str(tmp_path))
+
+    assert (afresh.code, other.code) == (1, 1)
+    assert "somebody is at work" in afresh.err
+    assert "under other policies" in other.err
+    await lost.mongo["rebuild_shares"].update_many({}, {"$set": {"until": datetime(1970, 1, 1, tzinfo=UTC)}})
+    assert (await lost.command("rebuild", "--afresh", POLICY_DIR=str(tmp_path))).code == 0
+    assert not await lost.is_the_fold_of(lost.facts)
+
+
+async def test_a_database_that_goes_away_in_the_middle_ends_it_with_a_line_and_it_can_be_started_again(
+    servers: str, facts: dict[UUID, list[Fact]], tmp_path: Path
+) -> None:
+    ports = free_ports(1)
+    with mongod.server(tmp_path, *ports) as server:
+        lost = Recorded(servers, server.address, facts)
+        running = await lost.start("rebuild")
+
+        async def under_way() -> bool:
+            return bool((await lost.shares())["swap"])
+
+        await until(under_way, within=120)
+        await lost.mongo.close()
+    stopped = await ended(running)
+    assert stopped.code == 1
+    assert stopped.err.splitlines()[-1].startswith("rebuild: the database does not answer: ")
+
+    with mongod.server(tmp_path, *ports) as server:
+        again = Recorded(servers, server.address, facts, lost.database)
+        assert (await again.command("rebuild")).code == 0
+        assert await again.is_the_fold_of(facts)
+        await again.mongo.close()
+
+
+async def test_without_kafka_it_says_so(lost: Recorded) -> None:
+    away = await lost.command("rebuild", KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1")
+
+    assert (away.code, away.out) == (1, "")
+    assert away.err.splitlines()[-1].startswith("rebuild: Kafka does not answer: ")
+
+
+async def test_what_the_service_has_not_taken_in_yet_is_no_difference(heard: Recorded, producer: Producer) -> None:
+    await take_in_everything(heard)
+    new = Told()
+    await producer.tell([new.started(), new.held(0)])
+
+    found = await heard.command("verify")
+
+    assert found.code == 0, found
+    assert "1 not compared: the service has not taken in all of their facts yet" in found.out
+
+
+async def test_of_a_client_who_is_to_be_forgotten_nothing_is_put_back(heard: Recorded, producer: Producer) -> None:
+    erased = Told()
+    life: list[Event] = [erased.started(), erased.held(0), erased.felt(0), erased.held(2)]
+    await producer.tell([*life, erased.erased(1)])
+    await heard.hear(producer, *life)
+
+    found = await heard.command("rebuild")
+
+    assert found.code == 0
+    kept = [d["_id"] for d in await heard.mongo["facts"].find({"r": erased.relationship}).to_list(None)]
+    assert kept == [erased.erased(1).id]
+    assert (await heard.store.recall([erased.relationship]))[erased.relationship].alliance.erasure
+    assert (await heard.command("rebuild")).counted("states put right") == 0
+
+
+async def told_in_all(recorded: Recorded) -> int:
+    return len(await records(recorded.servers, ALLIANCE))
+
+
+async def take_in_everything(recorded: Recorded) -> None:
+    """Let the service commit all there is; what it takes in, its database knows already."""
+    service = await recorded.start(HTTP_PORT=str(free_ports(1)[0]), LOG_LEVEL="error")
+    async with History(recorded.servers, HEARD, KINDS_HEARD) as history:
+        for partition in range(12):
+            ends = await history.ends(partition)
+            assert await until_taken_in(recorded.servers, "alliance", partition, ends, within=120)
+    service.terminate()
+    await ended(service)
