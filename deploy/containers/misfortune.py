@@ -1,8 +1,14 @@
 """What an operator may run into at a start, and whether one clear line says so, where it is looked for."""
 
+import os
 import socket
 import time
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
+
+from pymongo import MongoClient
+from pymongo.errors import PyMongoError
 
 from deploy.containers.compose import Compose
 from deploy.containers.docker import Failed, docker
@@ -84,31 +90,24 @@ def _full_disk(checks: Checks) -> None:
     """The disk is full to the last byte, and MongoDB is asked to write."""
     name, image = "attune-test-full", "mongo:8.0.21"
     room = ("--tmpfs", "/tmp", "--tmpfs", "/data/db:size=400m,uid=999")  # noqa: S108 - in the container
-    docker("run", "--detach", "--name", name, "--user", "999:999", "--env", "HOME=/tmp", *room, image, "mongod")
+    docker("run", "--detach", "--name", name, "--user", "999:999", *room, image, "mongod", "--bind_ip_all")
     try:
-        _asked(name, "while (true) { try { db.hello(); break } catch (e) { sleep(500) } }")
-        _does(name, "sh", "-c", "cat /dev/zero >/data/db/rest")
-        many = 'for (let i = 0; i < 60; i++) db.x.insertOne({x: crypto.randomBytes(1000000).toString("hex")})'
-        said = _asked(name, many)
-        _said(
-            checks,
-            f"a full disk under MongoDB, which ends with {docker('wait', name)},",
-            said,
-            "No space left on device",
-        )
+        where = docker("inspect", "--format", "{{.NetworkSettings.IPAddress}}", name)
+        with MongoClient[dict[str, Any]](where, serverSelectionTimeoutMS=60_000) as client:
+            client.admin.command("ping")
+            with suppress(Failed):  # it stops because there is no more room, which is what is wanted
+                docker("exec", name, "sh", "-c", "cat /dev/zero >/data/db/rest")
+            said = ""
+            try:
+                for _ in range(60):
+                    client["test"]["blobs"].insert_one({"of": "bytes", "more": os.urandom(1_000_000)})
+            except PyMongoError as error:
+                said = str(error)
+        ended = docker("wait", name)
+        log = docker("logs", name)
+        _said(checks, f"a full disk under MongoDB (it ends with {ended})", f"{said}\n{log}", "No space left on device")
     finally:
         docker("rm", "--force", "--volumes", name)
-
-
-def _asked(name: str, script: str) -> str:
-    return _does(name, "mongosh", "--quiet", "--norc", "--eval", script)
-
-
-def _does(name: str, *command: str) -> str:
-    try:
-        return docker("exec", name, *command, timeout=120)
-    except Failed as failed:
-        return str(failed)
 
 
 def _refused(compose: Compose, *what: str) -> str:

@@ -2,16 +2,21 @@
 
 import asyncio
 import sys
+import time
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from pydantic import Field
 from pydantic_settings import BaseSettings
 
+from shared.backoff import backoff
 from shared.errors import BrokerUnavailable
 from shared.kafka.admin import missing
 from shared.settings import BootstrapServers, load
 from shared.topics import ALL
+
+PATIENCE = 60.0
+"""Seconds in which a broker that has just begun takes part in its cluster."""
 
 
 class TopicSettings(BaseSettings):
@@ -22,6 +27,19 @@ class TopicSettings(BaseSettings):
     """The same for all topics, so that a relationship has the same partition in each; no more members than this."""
     kafka_replication: int = Field(default=1, ge=1, le=9)
     kafka_min_insync_replicas: int = Field(default=1, ge=1, le=9)
+
+
+async def create_in_time(settings: TopicSettings, patience: float = PATIENCE) -> list[str]:
+    """As `create`, tried again for so many seconds. Raises BrokerUnavailable."""
+    give_up = time.monotonic() + patience
+    for wait in backoff(longest=2.0):
+        try:
+            return await create(settings)
+        except BrokerUnavailable:
+            if time.monotonic() > give_up:
+                raise
+        await asyncio.sleep(wait)
+    raise AssertionError("backoff never ends")
 
 
 async def create(settings: TopicSettings) -> list[str]:
@@ -57,7 +75,7 @@ def _new(name: str, settings: TopicSettings) -> NewTopic:
 def main() -> None:
     settings = load(TopicSettings)
     try:
-        created = asyncio.run(create(settings))
+        created = asyncio.run(create_in_time(settings))
     except BrokerUnavailable as error:
         sys.exit(f"topics: Kafka at {settings.kafka_bootstrap_servers} does not answer: {error}")
     print(f"topics: created {', '.join(created)}" if created else "topics: all there")  # noqa: T201 - a command
