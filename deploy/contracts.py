@@ -9,8 +9,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from prometheus_client import CollectorRegistry
+
+from deploy.catalogue import catalogue
 from shared.asyncapi import Role, asyncapi
 from shared.events import KINDS
+from shared.kafka import lag
 from shared.schemas import breaks, wire_schema
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -27,6 +31,7 @@ def documents() -> dict[str, Any]:
         **{schema_path(kind.kind()): wire_schema(kind) for kind in KINDS},
         "asyncapi.json": asyncapi({service: role(service) for service in SERVICES}),
         **{f"openapi/{service}.json": openapi(service) for service in SERVICES},
+        "metrics.md": catalogue(registries()),
     }
 
 
@@ -44,13 +49,26 @@ def role(service: str) -> Role:
 
 def openapi(service: str) -> Any:
     """What a service answers, as its application says itself."""
+    return application(service).openapi()
+
+
+def application(service: str) -> Any:
+    """A service, wired and not started."""
     settings = import_module(f"services.{service}.settings").Settings
-    app = import_module(f"services.{service}.app").create_app(settings(**_NOWHERE))
-    return app.openapi()
+    return import_module(f"services.{service}.app").create_app(settings(**_NOWHERE))
+
+
+def registries() -> dict[str, CollectorRegistry]:
+    """What each process shows of itself."""
+    apps = {service: application(service) for service in SERVICES}
+    settings = lag.LagSettings(kafka_bootstrap_servers=_NOWHERE["kafka_bootstrap_servers"])
+    return {name: app.state.registry for name, app in {**apps, "lag": lag.create_app(settings)}.items()}
 
 
 def written(document: Any) -> str:
     """A document as it is in the repository: the same for the same content."""
+    if isinstance(document, str):
+        return document
     return json.dumps(document, indent=2, ensure_ascii=False, sort_keys=False) + "\n"
 
 

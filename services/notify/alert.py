@@ -80,17 +80,19 @@ class Alerting:
             ]
             lost = await self._store.keep_alerts(changed)
             self._metrics.conflicts(len(lost))
-            self._count_raised([k.is_now for k in changed if k.id not in lost], kept)
+            self._count([k.is_now for k in changed if k.id not in lost], kept)
             again = {new[i].relationship_id for i in lost}
             standing += [alert for alert in new.values() if alert.relationship_id not in again]
             waiting = {r: waiting[r] for r in again}
         return standing
 
-    def _count_raised(self, written: Iterable[Alert], before: Mapping[UUID, Kept[Alert]]) -> None:
+    def _count(self, written: Iterable[Alert], before: Mapping[UUID, Kept[Alert]]) -> None:
         for alert in written:
             known = len(before[alert.id].is_now.rises) if alert.id in before else 0
-            for severity, _ in alert.rises[known:]:
-                self._metrics.raised(severity)
+            for severity, step in alert.rises[known:]:
+                self._metrics.raised(severity, step.recorded_at)
+            if alert.id in before and before[alert.id].is_now.unsettled:
+                self._metrics.settled(alert.severity, alert.status)
 
 
 def _by_relationship(events: Sequence[Event]) -> About:

@@ -18,7 +18,7 @@ from services.notify.live import Live
 from services.notify.metrics import Metrics
 from services.notify.settings import Settings
 from services.notify.store import ALERTS, Deliveries, Store
-from shared.background import background, until_done
+from shared.background import background, every, until_done
 from shared.clock import now
 from shared.http.app import application
 from shared.http.health import answer_health
@@ -30,6 +30,8 @@ from shared.outbox import Outbox
 
 ANSWER_SECONDS = 10.0
 """How long a webhook may take to connect, and for each part of its answer."""
+COUNT_EVERY = 15.0
+"""Seconds; as often as the numbers are usually looked at."""
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -56,14 +58,26 @@ def create_app(settings: Settings) -> FastAPI:
     messages.subscribe(kafka, Alerting(store, deliver, kafka.tell, metrics))
     live = Live(mongo, metrics)
 
+    async def count() -> None:
+        metrics.waiting(await store.waiting(), now())
+        metrics.owed(*await owed.due(), now())
+
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         preparing = (until_done("create indexes", prepare) for prepare in (store.prepare, owed.prepare))
-        async with web, background(*preparing), deliver.running(), kafka.running(), outbox.running(), live.running():
+        counting = every(COUNT_EVERY, "count what waits", count)
+        async with (
+            web,
+            background(*preparing, counting),
+            deliver.running(),
+            kafka.running(),
+            outbox.running(),
+            live.running(),
+        ):
             yield
         await mongo.close()
 
     app = application("Attune notify", __doc__ or "", settings.http_body_limit, lifespan, registry)
     answer_health(app, alive=kafka.alive, ready={"mongodb": mongo.answers, "kafka": kafka.ready}, registry=registry)
-    app.include_router(routes(Inbox(store, now), deliver, live, store))
+    app.include_router(routes(Inbox(store, now, metrics), deliver, live, store))
     return app

@@ -24,7 +24,7 @@ from services.notify.domain.routing import (
 )
 from services.notify.metrics import Metrics, Outcome
 from services.notify.store import Claimed, Deliveries, Store
-from shared.background import background, every, until_done
+from shared.background import background, until_done
 from shared.errors import StoreUnavailable, Transient
 
 log = structlog.get_logger()
@@ -37,7 +37,6 @@ HOLDERS_FIRST_SECONDS = 20.0
 """How long to leave others' messages alone after the database was away: their holders could not renew them either."""
 LOOK_EVERY = 5.0
 """Seconds between two looks for what is due again, or was left by a process that died."""
-COUNT_EVERY = 15.0
 FINISH_SECONDS = 10.0
 """How long what is on its way may take to finish when the service ends."""
 
@@ -110,17 +109,13 @@ class Deliver:
         """Delivering what is due. At the end, what is on its way may finish."""
         self._let_holders_go_first()  # the database may have been away until just now
         catching_up = until_done("owe what a crash left unowed", self.catch_up)
-        counting = every(COUNT_EVERY, "count what is due", self._count)
-        async with background(catching_up, counting, *(self._work() for _ in range(self._parallel))):
+        async with background(catching_up, *(self._work() for _ in range(self._parallel))):
             yield
         if self._in_hand:
             _, late = await asyncio.wait(self._in_hand, timeout=FINISH_SECONDS)
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
-
-    async def _count(self) -> None:
-        self._metrics.due.set(await self._owed.due())
 
     async def _work(self) -> None:
         while True:

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from services.notify.domain import alert as alerts
 from services.notify.domain.alert import Alert, Status
 from services.notify.domain.relationship import Relationship
+from services.notify.metrics import Metrics
 from services.notify.store import Store
 from shared.errors import Unknown
 from shared.events import CaseCode, Event, Severity
@@ -60,9 +61,10 @@ class InboxView(BaseModel):
 class Inbox:
     """The inbox of every clinician. Every method may raise StoreUnavailable; the writes are safe to repeat."""
 
-    def __init__(self, store: Store, clock: Callable[[], datetime]) -> None:
+    def __init__(self, store: Store, clock: Callable[[], datetime], metrics: Metrics) -> None:
         self._store = store
         self._clock = clock
+        self._metrics = metrics
 
     async def of(self, clinician_id: UUID) -> InboxView:
         """The clinician's alerts as they stand."""
@@ -82,12 +84,24 @@ class Inbox:
         return await self._change(alert_id, partial(alerts.resolve, useful=useful, at=self._clock()))
 
     async def _change(self, alert_id: UUID, act: Callable[[Alert], tuple[Alert, Sequence[Event]]]) -> InboxAlert:
+        before: list[Alert] = []
+
         def decide(alert: Alert | None) -> tuple[Alert, Sequence[Event]]:
             if alert is None or alert.clinician_id is None:
                 raise _unknown(alert_id)
+            before[:] = [alert]
             return act(alert)
 
-        return await self._one(alert_id, await self._store.change_alert(alert_id, decide))
+        after = await self._store.change_alert(alert_id, decide)
+        self._count(before[0], after)
+        return await self._one(alert_id, after)
+
+    def _count(self, before: Alert, after: Alert) -> None:
+        """Once, however often it is sent: only what changed is counted."""
+        if before.status == "open" and after.status in ("acknowledged", "resolved"):
+            self._metrics.acknowledged(after.severity, self._clock() - after.rises[-1][1].at)
+        if before.status != "resolved" and after.status == "resolved" and after.resolved is not None:
+            self._metrics.resolved(after.severity, after.resolved.useful)
 
     async def _one(self, alert_id: UUID, alert: Alert | None) -> InboxAlert:
         seen = await self._seen([alert]) if alert is not None else []

@@ -1,23 +1,67 @@
 """Every metric of the notify service."""
 
-from typing import Literal
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Literal, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from services.notify.domain.alert import Status
 from services.notify.domain.routing import ChannelName
+from shared.clock import now
 from shared.events import Severity
 
 Outcome = Literal["sent", "refused", "failed", "retried", "unsure", "not_needed"]
+Settled = Literal["useful", "not_useful", "unsaid", "repaired", "retracted"]
+
+READ_AGAIN = timedelta(days=1)
+"""What was recorded longer ago is history that is read again, or was late with alarms enough already."""
+HOUR = 3600.0
 
 
 class Metrics:
     """Alerts and messages, in numbers."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, clock: Callable[[], datetime] = now) -> None:
+        self._clock = clock
         self._raised = Counter(
             "attune_notify_alerts_raised",
             "Alerts that came to be of a severity, each counted once for each severity it rose to.",
             ["severity"],
+            registry=registry,
+        )
+        self._raised_after = Histogram(
+            "attune_notify_raised_seconds",
+            "Time from an answer's acknowledgement to its sender until the alert that follows from it stood in the "
+            "inbox; alerts that follow from silence are left out, and those from answers of more than a day ago.",
+            ["severity"],
+            buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, HOUR),
+            registry=registry,
+        )
+        self._acknowledged_after = Histogram(
+            "attune_notify_acknowledged_seconds",
+            "Time from the sign that brought an alert to its severity until the clinician took it on.",
+            ["severity"],
+            buckets=(300, 900, HOUR, 4 * HOUR, 8 * HOUR, 24 * HOUR, 48 * HOUR, 96 * HOUR, 168 * HOUR),
+            registry=registry,
+        )
+        self._settled = Counter(
+            "attune_notify_alerts_settled",
+            "Alerts that are over: resolved by the clinician as useful, not_useful or unsaid, or repaired or retracted "
+            "by what the two said since.",
+            ["severity", "outcome"],
+            registry=registry,
+        )
+        self._waiting = Gauge(
+            "attune_notify_alerts_waiting",
+            "Alerts that are open, or acknowledged and not resolved; every process says the same.",
+            ["severity", "status"],
+            registry=registry,
+        )
+        self._oldest_waiting = Gauge(
+            "attune_notify_alerts_oldest_seconds",
+            "How long ago the oldest of these showed its last sign; 0 when there is none.",
+            ["severity", "status"],
             registry=registry,
         )
         self._conflicts = Counter(
@@ -44,14 +88,61 @@ class Metrics:
             "attune_notify_delivery_wait_seconds",
             "Time from a message's being owed to its acceptance by the receiver.",
             ["channel"],
-            buckets=(0.1, 0.5, 1, 5, 15, 60, 300, 1800, 3600, 14_400, 86_400),
+            buckets=(0.1, 0.5, 1, 5, 15, 60, 300, 1800, HOUR, 4 * HOUR, 24 * HOUR),
             registry=registry,
         )
-        self.due = Gauge("attune_notify_deliveries_due", "Messages that are still to be delivered.", registry=registry)
+        self._due = Gauge(
+            "attune_notify_deliveries_due",
+            "Messages that are still to be delivered; every process says the same.",
+            registry=registry,
+        )
+        self._oldest_due = Gauge(
+            "attune_notify_deliveries_oldest_seconds",
+            "How long the oldest of them has been owed; 0 when there is none.",
+            registry=registry,
+        )
         self.readers = Gauge("attune_notify_inbox_streams", "Inboxes that are open and live.", registry=registry)
+        self._from_nothing()
 
-    def raised(self, severity: Severity) -> None:
+    def _from_nothing(self) -> None:
+        """Every series is there from the start on, so that the first of its kind is seen as a rise."""
+        for severity in get_args(Severity):
+            self._raised.labels(severity)
+            self._raised_after.labels(severity)
+            self._acknowledged_after.labels(severity)
+            for settled in get_args(Settled):
+                self._settled.labels(severity, settled)
+        for channel in get_args(ChannelName):
+            self._seconds.labels(channel)
+            self._waited.labels(channel)
+            for outcome in get_args(Outcome):
+                self._deliveries.labels(channel, outcome)
+
+    def raised(self, severity: Severity, recorded_at: datetime | None) -> None:
         self._raised.labels(severity).inc()
+        if recorded_at is not None and (took := self._clock() - recorded_at) < READ_AGAIN:
+            self._raised_after.labels(severity).observe(max(0.0, took.total_seconds()))
+
+    def acknowledged(self, severity: Severity, after: timedelta) -> None:
+        self._acknowledged_after.labels(severity).observe(max(0.0, after.total_seconds()))
+
+    def settled(self, severity: Severity, status: Status) -> None:
+        """By what the two said since; other than settled, a status is not counted."""
+        if status in ("repaired", "retracted"):
+            self._settled.labels(severity, status).inc()
+
+    def resolved(self, severity: Severity, useful: bool | None) -> None:
+        outcome: Settled = "unsaid" if useful is None else "useful" if useful else "not_useful"
+        self._settled.labels(severity, outcome).inc()
+
+    def waiting(self, found: Mapping[tuple[Severity, Status], tuple[int, datetime | None]], at: datetime) -> None:
+        for (severity, status), (count, since) in found.items():
+            self._waiting.labels(severity, status).set(count)
+            self._oldest_waiting.labels(severity, status).set(_age(since, at))
+
+    def owed(self, count: int, since: datetime | None, at: datetime) -> None:
+        self._due.set(count)
+        self._oldest_due.set(_age(since, at))
 
     def conflicts(self, documents: int) -> None:
         self._conflicts.inc(documents)
@@ -63,3 +154,7 @@ class Metrics:
 
     def waited(self, channel: ChannelName, seconds: float) -> None:
         self._waited.labels(channel).observe(max(0.0, seconds))
+
+
+def _age(since: datetime | None, at: datetime) -> float:
+    return 0.0 if since is None else max(0.0, (at - since).total_seconds())

@@ -10,7 +10,7 @@ from starlette.datastructures import Headers
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from shared.http.metrics import CountRequests
+from shared.http.metrics import CountRequests, HttpMetrics
 from shared.http.problems import RESPONSES, answer_with_problems, ending, too_large
 
 
@@ -29,9 +29,10 @@ def application(
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=body_limit)
     app.add_middleware(_RefuseWhatSaysItIsTooLarge, body_limit=body_limit)
     app.add_middleware(_AnswerWhoIsCutShort)
-    app.add_middleware(CountRequests, registry=registry)
+    app.add_middleware(CountRequests, metrics=HttpMetrics(registry))
     app.add_middleware(_AnswerHeadAsGet)
     answer_with_problems(app)
+    app.state.registry = registry
     return app
 
 

@@ -11,11 +11,10 @@ OTHER = "other"
 """A method that is none of those, and a path that no route has."""
 
 
-class CountRequests:
-    """Counts requests by route, and takes the time until the answer begins; a stream's end says nothing."""
+class HttpMetrics:
+    """Requests by their route, in numbers."""
 
-    def __init__(self, app: ASGIApp, registry: CollectorRegistry) -> None:
-        self._app = app
+    def __init__(self, registry: CollectorRegistry) -> None:
         self._requests = Counter(
             "attune_http_requests",
             "Requests answered, by the template of their route and never by their path; `other` is no route of ours.",
@@ -30,6 +29,18 @@ class CountRequests:
             registry=registry,
         )
 
+    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
+        self._requests.labels(method, route, str(status)).inc()
+        self._seconds.labels(method, route).observe(seconds)
+
+
+class CountRequests:
+    """Counts requests by route, and takes the time until the answer begins; a stream's end says nothing."""
+
+    def __init__(self, app: ASGIApp, metrics: HttpMetrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
@@ -40,9 +51,7 @@ class CountRequests:
             nonlocal answered
             if not answered:
                 answered = True
-                method, route = _method(scope), _route(scope)
-                self._requests.labels(method, route, str(status)).inc()
-                self._seconds.labels(method, route).observe(time.perf_counter() - begun)
+                self._metrics.answered(_method(scope), _route(scope), status, time.perf_counter() - begun)
 
         async def send_and_count(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -17,7 +17,8 @@ def docs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     copied = tmp_path / "docs"
     for part in ("schemas", "openapi"):
         shutil.copytree(contracts.DOCS / part, copied / part)
-    shutil.copy(contracts.DOCS / "asyncapi.json", copied)
+    for file in ("asyncapi.json", "metrics.md"):
+        shutil.copy(contracts.DOCS / file, copied)
     monkeypatch.setattr(contracts, "DOCS", copied)
     return copied
 

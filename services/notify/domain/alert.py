@@ -31,7 +31,7 @@ from shared.events import (
 Status = Literal["open", "acknowledged", "resolved", "repaired", "retracted"]
 
 WEIGHT: dict[Severity, int] = {"watch": 0, "concern": 1, "urgent": 2}
-_PLACE: dict[Status, int] = {"open": 0, "acknowledged": 1, "resolved": 2, "repaired": 2, "retracted": 2}
+PLACE: dict[Status, int] = {"open": 0, "acknowledged": 1, "resolved": 2, "repaired": 2, "retracted": 2}
 
 
 def alert_id(episode_id: UUID) -> UUID:
@@ -61,6 +61,8 @@ class Step(Part):
 
     version: int
     at: Moment
+    recorded_at: Moment | None = None
+    """When the sign was recorded, where it was an answer."""
 
 
 class Act(Part):
@@ -129,7 +131,7 @@ class Alert(Part):
     @property
     def place(self) -> int:
         """Where it stands in the inbox: open first, most severe first."""
-        return 10 * _PLACE[self.status] - WEIGHT[self.severity]
+        return 10 * PLACE[self.status] - WEIGHT[self.severity]
 
 
 def follow(alerts: Mapping[UUID, Alert], told: Iterable[RuptureEvent], relationship: Relationship) -> dict[UUID, Alert]:
@@ -150,7 +152,7 @@ def hear(alert: Alert | None, event: RuptureEvent) -> Alert:
         last_sign_at=event.last_sign_at,
         evidence=event.evidence,
     )
-    step = Step(version=event.version, at=event.last_sign_at)
+    step = Step(version=event.version, at=event.last_sign_at, recorded_at=event.recorded_at)
     if alert is None:
         return Alert(
             episode_id=event.episode_id,

@@ -15,16 +15,17 @@ from pydantic import BaseModel
 from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError
 
-from services.notify.domain.alert import Alert
+from services.notify.domain.alert import PLACE, WEIGHT, Alert, Status
 from services.notify.domain.relationship import Relationship
 from services.notify.domain.routing import Channels
 from shared.documents import Decide, Documents
-from shared.events import ClinicianRegistered, ClinicianUpdated
+from shared.events import ClinicianRegistered, ClinicianUpdated, Severity
 from shared.mongo import Collection as MongoCollection
 from shared.mongo import Document, Guarded, Mongo, other_than_duplicates, unavailable, write_guarded
 from shared.outbox import Outbox
 
 ALERTS = "alerts"
+WAITING: tuple[Status, ...] = ("open", "acknowledged")
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -56,6 +57,21 @@ class Store:
                 [("clinician_id", 1), ("place", 1), ("said.last_sign_at", -1)], name="inbox"
             )
             await self._alerts.create_index("said.last_sign_at", name="recent")
+            await self._alerts.create_index(
+                [("place", 1), ("said.last_sign_at", 1)], name="waiting", partialFilterExpression={"unsettled": True}
+            )
+
+    async def waiting(self) -> dict[tuple[Severity, Status], tuple[int, datetime | None]]:
+        """How many alerts are open or taken on, and when the oldest of them showed its last sign."""
+        found = {}
+        for severity, weight in WEIGHT.items():
+            for status in WAITING:
+                those = {"unsettled": True, "place": 10 * PLACE[status] - weight}
+                with unavailable():
+                    count = await self._alerts.count_documents(those)
+                    oldest = await self._alerts.find(those).sort("said.last_sign_at", 1).limit(1).to_list(1)
+                found[severity, status] = count, oldest[0]["said"]["last_sign_at"] if oldest else None
+        return found
 
     async def relationships(self, ids: Collection[UUID]) -> dict[UUID, Kept[Relationship]]:
         """Each as it was last kept; a new one where there is none."""

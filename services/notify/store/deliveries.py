@@ -118,10 +118,13 @@ class Deliveries:
                 [{"$set": {"next_at": _from_now(wait), "unsure": unsure}}, {"$unset": ["held"]}],
             )
 
-    async def due(self) -> int:
-        """How many are still to be delivered."""
+    async def due(self) -> tuple[int, datetime | None]:
+        """How many are still to be delivered, and since when the oldest is owed."""
+        due: Document = {"next_at": {"$exists": True}}
         with unavailable():
-            return await self._deliveries.count_documents({"next_at": {"$exists": True}})
+            count = await self._deliveries.count_documents(due)
+            oldest = await self._deliveries.find(due, {"since": 1}).sort("since", 1).limit(1).to_list(1)
+        return count, oldest[0]["since"] if oldest else None
 
 
 def _from_now(wait: timedelta) -> dict[str, Any]:

@@ -205,4 +205,5 @@ async def test_numbers_are_shown_to_those_who_operate_it(kafka: Producer, kafka_
 
 
 async def counted(client: httpx2.AsyncClient) -> bool:
-    return 'attune_alliance_facts_total{type="clinic.session.completed.v1"}' in (await client.get("/metrics")).text
+    shown = (await client.get("/metrics")).text
+    return 'attune_alliance_facts_total{type="clinic.session.completed.v1"} 0.0' not in shown

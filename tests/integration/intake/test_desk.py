@@ -296,4 +296,4 @@ async def test_changes_are_counted(clinic: Clinic) -> None:
 
     metrics = (await clinic.http.get("/metrics")).text
 
-    assert 'attune_intake_events_total{type="clinic.relationship.started.v1"}' in metrics
+    assert 'attune_intake_events_total{type="clinic.relationship.started.v1"} 1.0' in metrics

@@ -87,7 +87,7 @@ class Service:
             give_up_after=timedelta(days=3),
             parallel=4,
         )
-        self.inbox = Inbox(self.store, self.clock)
+        self.inbox = Inbox(self.store, self.clock, metrics)
         self.hear = Alerting(self.store, self.deliver, self._tell, metrics)
 
     def clock(self) -> datetime:
@@ -110,7 +110,7 @@ class Service:
         return [(a.severity, a.status) for a in (await self.inbox.of(clinician)).alerts]
 
     async def all_settled(self) -> bool:
-        return await self.owed.due() == 0
+        return (await self.owed.due())[0] == 0
 
     async def is_due_now(self) -> None:
         """Whatever was put off has waited long enough."""
@@ -218,7 +218,7 @@ async def test_watch_is_shown_and_not_told(service: Service, letterbox: Letterbo
     await service.hear([s.started(), s.suspected(3, "watch"), s.updated(3, 0)])
 
     assert await service.statuses(s.clinician) == [("watch", "open")]
-    assert await service.owed.due() == 0
+    assert (await service.owed.due())[0] == 0
     assert {severity for _, severity in service.raised()} == {"watch"}
 
 
@@ -230,7 +230,7 @@ async def test_history_is_shown_and_never_told_until_a_newer_sign_comes(service:
     await service.deliver.catch_up()
 
     assert await service.statuses(s.clinician) == [("concern", "open")]
-    assert await service.owed.due() == 0
+    assert (await service.owed.due())[0] == 0
 
     async with service.deliver.running():
         await service.hear([s.changed(4, days_ago=1), s.updated(4, 0)])
@@ -271,7 +271,7 @@ async def test_a_message_that_nobody_needs_any_more_is_not_sent(service: Service
     s = Strained()
     await service.deliver.reach(s.clinician, EMAIL)
     await service.hear([s.started(), s.suspected(3), s.updated(3, 0)])
-    assert await service.owed.due() == 1
+    assert (await service.owed.due())[0] == 1
     await service.hear([s.updated(4)])
 
     async with service.deliver.running():

@@ -330,8 +330,9 @@ async def shows(client: httpx2.AsyncClient, s: Strained, case_codes: str) -> boo
 
 
 async def counted(client: httpx2.AsyncClient, channel: str, outcome: str) -> bool:
-    wanted = f'attune_notify_deliveries_total{{channel="{channel}",outcome="{outcome}"}}'
-    return wanted in (await client.get("/metrics")).text
+    series = f'attune_notify_deliveries_total{{channel="{channel}",outcome="{outcome}"}}'
+    shown = (await client.get("/metrics")).text
+    return f"{series} " in shown and f"{series} 0.0" not in shown
 
 
 async def holds(client: httpx2.AsyncClient, line: str) -> bool:

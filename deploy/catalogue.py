@@ -1,0 +1,75 @@
+"""The catalogue of every metric, docs/metrics.md, from the registries of the running code."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.metrics import MetricWrapperBase
+
+HEAD = """\
+# Metrics
+
+Every number that Attune shows at `/metrics`, by who shows it; made by `make contracts` from the code. No label holds an
+id, and none a person: what is shown may be seen by anybody who operates Attune. A histogram `x` is shown as `x_bucket`,
+`x_sum` and `x_count`. What follows from these numbers, and who is called when, is in `deploy/prometheus/rules/`; how to
+read them, in `deploy/grafana/dashboards/`.
+"""
+SUFFIX = {"counter": "_total", "info": "_info"}
+LIBRARY = ("process_", "python_")
+"""Shown by the library that all of us use, and explained there."""
+
+
+@dataclass(frozen=True, order=True)
+class Shown:
+    """One metric as it is shown."""
+
+    name: str
+    kind: str
+    labels: tuple[str, ...]
+    meaning: str
+
+
+def shown(registry: CollectorRegistry) -> set[Shown]:
+    """Everything in a registry, also what has no value yet."""
+    return {metric for collector in registry._collector_to_names for metric in _of(collector)}
+
+
+def _of(collector: Any) -> Iterator[Shown]:
+    if isinstance(collector, MetricWrapperBase):
+        yield _shown(collector._name, str(collector._type), collector._labelnames, collector._documentation)
+        return
+    for family in collector.describe() if hasattr(collector, "describe") else collector.collect():
+        labels = {label: None for sample in family.samples for label in sample.labels}
+        yield _shown(family.name, family.type, getattr(family, "_labelnames", labels), family.documentation)
+
+
+def _shown(name: str, kind: str, labels: Iterable[str], meaning: str) -> Shown:
+    return Shown(name.removesuffix("_total") + SUFFIX.get(kind, ""), kind, tuple(labels), meaning)
+
+
+def catalogue(registries: Mapping[str, CollectorRegistry]) -> str:
+    """The document, by who shows what."""
+    by: defaultdict[Shown, list[str]] = defaultdict(list)
+    for process, registry in registries.items():
+        for metric in shown(registry):
+            by[metric].append(process)
+    groups: defaultdict[tuple[str, ...], list[Shown]] = defaultdict(list)
+    for metric, processes in by.items():
+        groups[tuple(processes)].append(metric)
+    everybody = tuple(registries)
+    ordered = sorted(groups, key=lambda group: (-len(group), [everybody.index(process) for process in group]))
+    return "\n".join([HEAD, *(_section(group, everybody, groups[group]) for group in ordered)])
+
+
+def _section(group: tuple[str, ...], everybody: tuple[str, ...], metrics: Iterable[Shown]) -> str:
+    title = "Every process" if group == everybody else ", ".join(group)
+    rows = [
+        f"| `{m.name}` | {m.kind} | {', '.join(f'`{label}`' for label in m.labels)} | {m.meaning} |"
+        for m in sorted(metrics)
+        if not m.name.startswith(LIBRARY)
+    ]
+    library = sorted(f"`{m.name}`" for m in metrics if m.name.startswith(LIBRARY))
+    beside = f"\nAnd what the library shows of any process: {', '.join(library)}.\n" if library else ""
+    return "\n".join([f"## {title}\n", "| metric | type | labels | what it says |", "|---|---|---|---|", *rows, beside])
