@@ -41,6 +41,9 @@ chaos-short: $(READY) ## The cruellest faults in three minutes, judged and writt
 chaos-defects: $(READY) ## Take each guarantee out in turn: the judge must notice
 	$(BIN)/python -m deploy.chaos --record --defects $(if $(SEED),--seed $(SEED))
 
+test-operate: $(READY) ## Break the running system, and see the right alert come and go on a real Prometheus
+	$(BIN)/python -m deploy.operate
+
 evaluate: $(READY) ## Prove on simulated relationships what is found, and write docs/evaluation.md
 	$(BIN)/python -m evaluation
 
@@ -59,9 +62,10 @@ compose-test: $(READY) ## Prove docker compose on a real Docker engine: builds, 
 topics: $(READY) ## Create the topics on KAFKA_BOOTSTRAP_SERVERS
 	$(BIN)/python -m shared.kafka.topics
 
-contracts: $(READY) ## Write docs/schemas, docs/asyncapi.json and docs/openapi again, unless that would break somebody
+contracts: $(READY) ## Write docs/schemas, docs/asyncapi.json, docs/openapi, docs/metrics.md and dashboards again, unless that would break somebody
 	$(BIN)/python -m deploy.contracts
 	$(BIN)/python -m tests.contract.golden
+	$(BIN)/python -m deploy.grafana
 
 lock: $(READY) ## Compile deploy/lock/ again, with uv: the one on the PATH, else one in .cache/uv
 	@set -e; uv=$$(command -v uv) || { $(BIN)/python -m venv .cache/uv; .cache/uv/bin/pip install --quiet uv; uv=.cache/uv/bin/uv; }; \
