@@ -1,0 +1,68 @@
+"""What all contestants do with a fact, taken from our service, so that only the way to it differs."""
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+from uuid import UUID
+
+from services.alliance.domain.facts import FACTS, Fact
+from services.alliance.domain.fold import read_again, read_on
+from services.alliance.domain.news import what_follows
+from services.alliance.domain.policy import DEFAULT
+from services.alliance.store import Kept
+from shared.events import by_name
+from shared.events.cloudevents import decode, encode
+from shared.topics import ALERTS, FEEDBACK, INTAKE, SESSIONS
+
+KAFKA, MONGODB, DATABASE = (os.environ.get(n, "") for n in ("KAFKA_BOOTSTRAP_SERVERS", "MONGODB_URI", "DATABASE"))
+GROUP = "alliance"
+TOPICS = tuple(topic.name for topic in (INTAKE, SESSIONS, FEEDBACK, ALERTS))
+KINDS = by_name(FACTS)
+BATCH = 2_000
+
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """One message that follows."""
+
+    topic: str
+    key: bytes
+    value: bytes
+
+
+def read(messages: Iterable[bytes | None]) -> list[Fact]:
+    """The facts in these messages."""
+    return [cast("Fact", fact) for fact in (decode(message, KINDS) for message in messages) if fact is not None]
+
+
+def by_relationship(facts: Iterable[Fact]) -> dict[UUID, list[Fact]]:
+    found: defaultdict[UUID, list[Fact]] = defaultdict(list)
+    for fact in facts:
+        found[fact.relationship_id].append(fact)
+    return found
+
+
+def fact_document(fact: Fact) -> Document:
+    return {"_id": fact.id, "r": fact.relationship_id, "event": encode(fact)}
+
+
+def is_late(kept: Kept, new: Sequence[Fact]) -> bool:
+    """Whether the whole history has to be read again."""
+    return not all(kept.alliance.precedes(fact) for fact in new)
+
+
+def took_in(kept: Kept, new: Sequence[Fact]) -> Kept:
+    return kept.followed_by(read_on(kept.alliance, new, DEFAULT))
+
+
+def read_anew(kept: Kept, history: Iterable[Document]) -> Kept:
+    return kept.followed_by(read_again(read(document["event"] for document in history), DEFAULT))
+
+
+def news_of(kept: Kept) -> list[News]:
+    told = what_follows(kept.relationship, kept.read, kept.version, DEFAULT)
+    return [News(event.TOPIC.name, str(event.key).encode(), encode(event)) for event in told]
