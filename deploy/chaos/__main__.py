@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 import traceback
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -34,30 +35,34 @@ def main() -> None:
     asked.add_argument("--minutes", type=float, default=MINUTES, help="how long the long form takes")
     asked.add_argument("--keep", action="store_true", help="keep data and logs also when everything holds")
     asked.add_argument("--record", action="store_true", help="write what became of it into docs/reliability.md")
-    asked.add_argument("--defect", choices=defects.names(), help="take this guarantee out first")
-    asked.add_argument("--defects", action="store_true", help="take each guarantee out in turn: the judge must notice")
+    asked.add_argument(
+        "--defects",
+        nargs="*",
+        metavar="NAME",
+        help=f"take each of these guarantees out in turn, or every one: {', '.join(defects.names())}",
+    )
     options = asked.parse_args()
     end_on_sigterm()
-    if options.defects:
-        sys.exit(each_defect(options))
-    sys.exit(1 if one(options, options.defect).failed else 0)
+    if options.defects is None:
+        sys.exit(1 if one(options).failed else 0)
+    sys.exit(each_defect(options, options.defects or defects.names()))
 
 
-def each_defect(options: argparse.Namespace) -> int:
-    """One short run with each defect; how many went unnoticed."""
+def each_defect(options: argparse.Namespace, names: Sequence[str]) -> int:
+    """One short run with each defect, which the judge must notice; how many went unnoticed."""
     unnoticed = 0
-    for name in defects.names():
+    for name in names:
         say(f"--- {name}")
         broken = [check.what for check in one(options, name).all if not check.holds]
         unnoticed += not broken
         say(f"--- {name}: {'caught by ' + '; '.join(broken) if broken else 'NOT NOTICED'}")
         if options.record:
             report.record_defect(name, broken)
-    say(f"{len(defects.names()) - unnoticed} caught, {unnoticed} not noticed")
+    say(f"{len(names) - unnoticed} caught, {unnoticed} not noticed")
     return unnoticed
 
 
-def one(options: argparse.Namespace, defect: str | None) -> Checks:
+def one(options: argparse.Namespace, defect: str | None = None) -> Checks:
     """One run on fresh data; what held."""
     seed = random.randrange(10**6) if options.seed is None else options.seed
     begun, data, checks = time.monotonic(), Path(tempfile.mkdtemp(prefix="attune-chaos-")), Checks(say)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from deploy.local.process import CACHE, alone
 from deploy.local.stack import HOME
 
 if TYPE_CHECKING:
@@ -64,17 +65,19 @@ def told(summary: Summary) -> str:
 def record_run(summary: Summary) -> None:
     """Keep a run, and write the page again."""
     KEPT.mkdir(exist_ok=True)
-    (KEPT / f"seed-{summary['seed']}.json").write_text(json.dumps(summary, indent=1) + "\n")
-    _write_page()
+    with alone(CACHE / "reliability.lock"):
+        (KEPT / f"seed-{summary['seed']}.json").write_text(json.dumps(summary, indent=1) + "\n")
+        _write_page()
 
 
 def record_defect(name: str, broken: Sequence[str]) -> None:
     """Keep by what a defect was caught, and write the page again."""
     KEPT.mkdir(exist_ok=True)
-    known = json.loads(DEFECTS.read_text()) if DEFECTS.exists() else {}
-    known[name] = list(broken)
-    DEFECTS.write_text(json.dumps(dict(sorted(known.items())), indent=1) + "\n")
-    _write_page()
+    with alone(CACHE / "reliability.lock"):
+        known = json.loads(DEFECTS.read_text()) if DEFECTS.exists() else {}
+        known[name] = list(broken)
+        DEFECTS.write_text(json.dumps(dict(sorted(known.items())), indent=1) + "\n")
+        _write_page()
 
 
 def _write_page() -> None:
