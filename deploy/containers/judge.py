@@ -1,13 +1,15 @@
 """The judgement of what runs: used from outside, then broken in every way that an operator will meet."""
 
 import asyncio
+import os
+import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from deploy.containers.compose import Compose
 from deploy.containers.confined import too_free
-from deploy.containers.docker import docker
+from deploy.containers.docker import HOME, docker
 from deploy.containers.standing import all_that_is_seen, told_now
 from deploy.local.stack import SERVICES, Stack
 from deploy.local.watch import until
@@ -46,6 +48,7 @@ class Judge:
         self._look("nobody has used it yet")
         await self._smoke.whole()
         self._look("after the smoke test")
+        await self._first_relationship()
         self._seen = await self._what_is_seen()
         await self._crashes()
         await self._at_once()
@@ -69,6 +72,20 @@ class Judge:
         for line in used.splitlines():
             name, memory = line.split(" ", 1)
             print(f"  {name.removeprefix(self._compose.project + '-').removesuffix('-1'):14} {memory}")
+
+    async def _first_relationship(self) -> None:
+        """What README.md says to paste, pasted on the server itself."""
+        folder = self._compose.folder
+        block = (HOME / "README.md").read_text().partition("## A first relationship")[2].partition("```sh\n")[2]
+        environment = {**os.environ, "CURL_CA_BUNDLE": str(folder / "secrets/tls_certificate")}
+
+        def paste() -> subprocess.CompletedProcess[str]:
+            command = ["bash", "-euo", "pipefail", "-c", block.partition("```")[0]]
+            return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=180)
+
+        done = await asyncio.to_thread(paste)
+        said = (done.stdout + done.stderr).strip().splitlines()
+        self._checks.none("the README's first relationship leads to an alert", said[-5:] if done.returncode else [])
 
     async def _what_is_seen(self) -> Mapping[str, str]:
         async with Clinics(self._processes, self._smoke.ledger) as clinics:
