@@ -13,7 +13,7 @@ from deploy.local.watch import until
 
 ZOMBIE = (17.0, 21.0)
 """Seconds a process stands still: longer than the session time-out of 15, so that others take over meanwhile."""
-HIT_WITHIN = 30.0
+HIT_WITHIN = 60.0
 """Seconds in which a process should come by an armed point; with little to do it may not."""
 
 
