@@ -16,6 +16,9 @@ KEPT = HOME / "docs" / "reliability"
 PAGE = HOME / "docs" / "reliability.md"
 DEFECTS = KEPT / "defects.json"
 
+FIGURES = ("at", "minutes", "requests", "tries in vain", "relationships", "sessions", "answers", "e-mails", "webhooks")
+"""Those of a run that are shown as they are."""
+
 Summary = Mapping[str, Any]
 
 
@@ -129,19 +132,8 @@ def page(runs: Sequence[Summary], defects: Mapping[str, Sequence[str]]) -> str:
 
 
 def _figures(runs: Sequence[Summary]) -> list[str]:
-    plain = (
-        "at",
-        "minutes",
-        "requests",
-        "tries in vain",
-        "relationships",
-        "sessions",
-        "answers",
-        "e-mails",
-        "webhooks",
-    )
     return [
-        *(_row(name, [run[name] for run in runs]) for name in (*plain, "e-mails", "webhooks")),
+        *(_row(name, [run[name] for run in runs]) for name in FIGURES),
         _row("faults", [sum(run["faults"].values()) for run in runs]),
         _row("exact points hit", [run["points"] for run in runs]),
         _row("longest time to recover, s", [f"{run['longest recovery']:.1f}" for run in runs]),
