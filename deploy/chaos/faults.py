@@ -8,7 +8,7 @@ from random import Random
 
 from deploy.chaos import inject
 from deploy.chaos.rig import Process, Rig
-from deploy.chaos.schedule import Planned
+from deploy.chaos.schedule import LAST_STEPS, Planned
 from deploy.local.watch import until
 
 ZOMBIE = (17.0, 21.0)
@@ -34,6 +34,7 @@ class Faults:
             "dies at a point": self._dies_at_a_point,
             "dies with a backlog": self._dies_with_a_backlog,
             "stands still at a point": self._stands_still_at_a_point,
+            "dies at each step with the last of it": self._dies_at_each_step,
             "is killed": self._store_goes,
             "is ended": self._store_goes,
             "both are killed": self._both_are_killed,
@@ -121,11 +122,28 @@ class Faults:
             await self._rig.start(one)
         return await self._start_those_that_died(processes)
 
-    async def _start_those_that_died(self, processes: Sequence[Process]) -> bool:
-        async def one_died() -> bool:
-            return any(one.server.has_ended for one in processes)
+    async def hold_up(self, planned: Planned) -> None:
+        """Let nobody take what comes last."""
+        for one in self._rig.of(planned.target):
+            await one.kill()
 
-        await until(one_died, HIT_WITHIN)
+    async def _dies_at_each_step(self, planned: Planned) -> bool:
+        """What was held up is begun anew and anew, and gets one step further each time."""
+        processes, died = self._rig.of(planned.target), True
+        for point in LAST_STEPS:
+            for one in processes:
+                one.arm(point, signal.SIGKILL)
+                await self._rig.start(one)
+            died &= await until(partial(_one_has_ended, processes), HIT_WITHIN)
+            for one in processes:
+                one.disarm()
+                await one.kill()
+        for one in processes:
+            await self._rig.start(one)
+        return died
+
+    async def _start_those_that_died(self, processes: Sequence[Process]) -> bool:
+        await until(partial(_one_has_ended, processes), HIT_WITHIN)
         hit = [one for one in processes if not one.disarm()]
         for one in hit:
             await until(partial(_has_ended, one), HIT_WITHIN)
@@ -212,3 +230,7 @@ class Faults:
 
 async def _has_ended(process: Process) -> bool:
     return process.server.has_ended
+
+
+async def _one_has_ended(processes: Sequence[Process]) -> bool:
+    return any(process.server.has_ended for process in processes)

@@ -29,6 +29,7 @@ WRITTEN = Point("after", "shared.documents", "Documents.change_once")
 TELLING = Point("before", "shared.kafka.client", "Kafka.tell")
 TOLD = Point("after", "shared.kafka.client", "Kafka.tell")
 COMMITTING = Point("after", "shared.kafka.consumer", "Consumer._take")
+COMMITTED = Point("after", "shared.kafka.consumer", "Consumer._handle")
 
 POINTS: Mapping[str, Mapping[str, Point]] = {
     "intake": {"after the write": WRITTEN, "before telling": TELLING, "after telling": TOLD},
@@ -38,6 +39,7 @@ POINTS: Mapping[str, Mapping[str, Point]] = {
         "after telling": TOLD,
         "after learning": Point("after", "services.sessions.store", "Store.learn"),
         "before the commit": COMMITTING,
+        "after the commit": COMMITTED,
     },
     "alliance": {
         "after the facts": Point("after", "services.alliance.store", "MongoStore.remember"),
@@ -45,6 +47,7 @@ POINTS: Mapping[str, Mapping[str, Point]] = {
         "after the states": Point("after", "services.alliance.store", "MongoStore.keep"),
         "after telling": TOLD,
         "before the commit": COMMITTING,
+        "after the commit": COMMITTED,
     },
     "notify": {
         "after the relationships": Point("after", "services.notify.store", "Store.keep_relationships"),
@@ -52,6 +55,7 @@ POINTS: Mapping[str, Mapping[str, Point]] = {
         "after owing": Point("after", "services.notify.store", "Deliveries.owe"),
         "before telling": TELLING,
         "before the commit": COMMITTING,
+        "after the commit": COMMITTED,
         "after an e-mail": Point("after", "services.notify.channels.email", "Email.send"),
         "after a webhook": Point("after", "services.notify.channels.webhook", "Webhook.send"),
     },

@@ -80,13 +80,16 @@ class Run:
         await load.prepare()
         if await recovery.within(RECOVERS_WITHIN) is None:
             raise RuntimeError("the system was never ready, before anything was done to it")
-        async with asyncio.TaskGroup() as both:
-            both.create_task(load.run())
-            await self._hurt(injections, recovery)
-            load.stop()
-
-    async def _hurt(self, injections: Injections, recovery: Recovery) -> None:
         faults = Faults(self.rig, injections, Random(self.seed))
+        async with asyncio.TaskGroup() as both:
+            telling = both.create_task(load.run())
+            await self._hurt(faults, recovery)
+            await faults.hold_up(schedule.LAST)
+            load.stop()
+            await telling
+        await self._round([schedule.LAST], faults, recovery)
+
+    async def _hurt(self, faults: Faults, recovery: Recovery) -> None:
         give_up = time.monotonic() + self.seconds
         rounds: Iterator[Sequence[Planned]] = schedule.short(self.seed) if self.short else schedule.long(self.seed)
         for planned in rounds:
