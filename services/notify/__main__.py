@@ -2,6 +2,7 @@
 
 import sys
 
+from services.notify import commands
 from services.notify.app import create_app
 from services.notify.settings import Settings
 from shared.commands import arguments
@@ -12,10 +13,12 @@ from shared.settings import load
 
 
 def main() -> int:
-    asked = arguments("notify", dead_letters.offer)
+    asked = arguments("notify", commands.offer, dead_letters.offer)
     settings = load(Settings)
     if asked.command == dead_letters.NAME:
         return dead_letters.run(asked, settings.kafka_bootstrap_servers, "notify")
+    if asked.command in commands.NAMES:
+        return commands.run(asked, settings)
     configure("notify", settings.log_level)
     serve(create_app(settings), settings)
     return 0

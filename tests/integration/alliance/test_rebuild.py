@@ -1,26 +1,24 @@
 """Rebuilding and verifying as operators do it: processes on a recorded history, ended and started again at will."""
 
 import asyncio
-import os
 import signal
-import sys
-from asyncio.subprocess import PIPE, Process
-from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from uuid import UUID, uuid4, uuid5
 
 import pytest
 from prometheus_client import CollectorRegistry
+from pymongo import MongoClient
 
-from deploy.local import kafka as local_kafka
 from deploy.local import mongod
 from deploy.local.ports import free_ports
 from evaluation.facts import facts_of
 from evaluation.generator import ruptured
 from evaluation.settings import load
+from services.alliance.commands import arguments, run
 from services.alliance.domain.facts import Fact
 from services.alliance.domain.fold import read_again
 from services.alliance.domain.policy import DEFAULT, Policies
@@ -29,15 +27,15 @@ from services.alliance.hear import Hear
 from services.alliance.judge import Judge
 from services.alliance.metrics import Metrics
 from services.alliance.rebuild import HEARD, KINDS_HEARD
+from services.alliance.settings import Settings
 from services.alliance.store import Kept, MongoStore, as_document, as_kept
 from shared.events import AlertResolved, AllianceUpdated, Event
-from shared.kafka.history import History, until_taken_in
 from shared.kafka.producer import Message, Producer
-from shared.kafka.topics import TopicSettings, create
-from shared.mongo import Document, Mongo
+from shared.mongo import OUT_OF_DISK_SPACE, Document, Mongo
 from shared.topics import ALLIANCE, FEEDBACK
 from tests.given import BEGINNING, Told
 from tests.integration.kafka_reader import records, told
+from tests.integration.rebuilding import PARTITIONS, Place, ended, kafka_of_our_own, shares
 from tests.running import until
 
 pytestmark = pytest.mark.integration
@@ -46,18 +44,6 @@ ORDINARY = next(place for place in load().places if place.name == "ordinal").rep
 COUNT, WEEKS = 120, 16
 FIRST_NEW, LAST_NEW = 20, 40
 """Weeks of facts that are told during a test; none of them lies in the future."""
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a process ended, and what it said."""
-
-    code: int | None
-    out: str
-    err: str
-
-    def counted(self, what: str) -> int:
-        return next((int(line.split()[0]) for line in self.out.splitlines() if line.endswith(f" {what}")), 0)
 
 
 @dataclass
@@ -71,22 +57,10 @@ class Recorded:
 
     def __post_init__(self) -> None:
         self.mongo = Mongo(self.uri, self.database)
+        place = Place("alliance", self.servers, self.uri, self.database)
+        self.start, self.command, self.serve = place.start, place.command, place.serve
+        self.take_in_everything = partial(place.take_in_everything, *HEARD, kinds=KINDS_HEARD)
         self.store = MongoStore(self.mongo)
-
-    async def start(self, *given: str, **more: str) -> Process:
-        environment = {
-            "PATH": os.environ["PATH"],
-            "KAFKA_BOOTSTRAP_SERVERS": self.servers,
-            "MONGODB_URI": self.uri,
-            "MONGODB_DATABASE": self.database,
-            **more,
-        }
-        return await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "services.alliance", *given, env=environment, stdout=PIPE, stderr=PIPE
-        )
-
-    async def command(self, *given: str, **more: str) -> Ended:
-        return await ended(await self.start(*given, **more))
 
     async def hear(self, producer: Producer, *events: Event) -> None:
         """As the service does, and as it would tell."""
@@ -112,14 +86,6 @@ class Recorded:
     async def is_the_fold_of(self, facts: Mapping[UUID, Sequence[Fact]]) -> bool:
         kept = {d["_id"]: as_kept(d).read for d in await self.mongo["alliances"].find().to_list(None)}
         return all(kept.get(r) == read_again(own, DEFAULT) for r, own in facts.items())
-
-    async def shares(self) -> Counter[str]:
-        return Counter(s["stage"] for s in await self.mongo["rebuild_shares"].find().to_list(None))
-
-
-async def ended(process: Process) -> Ended:
-    out, err = await process.communicate()
-    return Ended(process.returncode, out.decode(), err.decode())
 
 
 def history(count: int, weeks: int) -> dict[UUID, list[Fact]]:
@@ -149,9 +115,8 @@ def resolved(facts: Sequence[Fact]) -> list[AlertResolved]:
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Kafka of our own: a rebuild reads all there is."""
-    with local_kafka.server(tmp_path_factory.mktemp("kafka"), *free_ports(2)) as server:
-        asyncio.run(create(TopicSettings(kafka_bootstrap_servers=server.address, kafka_partitions=12)))
-        yield server.address
+    with kafka_of_our_own(tmp_path_factory.mktemp("kafka")) as servers:
+        yield servers
 
 
 @pytest.fixture(scope="module")
@@ -222,7 +187,7 @@ async def test_a_damaged_view_is_afterwards_as_it_was_and_what_was_wrong_is_told
     assert found.code == 0, found
     assert await heard.everything() == before
     assert (found.counted("states put right"), found.counted("states put back")) == (4, 1)
-    wrong = {line.split(": ")[0]: line.split(": ")[1] for line in found.out.splitlines() if ": " in line}
+    wrong = found.named
     assert wrong[str(damaged["states"][0])] == "unreadable"
     assert wrong[str(damaged["states"][2])] == "concern, level"
     assert found.counted("facts put back") == len(heard.facts[damaged["facts"][0]]) + 2
@@ -267,15 +232,14 @@ async def test_killed_in_the_middle_of_either_stage_it_goes_on_when_it_is_starte
     for stage in ("read", "swap"):
 
         async def under_way(stage: str = stage) -> bool:
-            shares = await lost.shares()
-            return bool(shares["swap"] if stage == "read" else shares["done"])
+            now = await shares(lost.mongo)
+            return bool(now["swap"] if stage == "read" else now["done"])
 
         running = await lost.start("rebuild")
         await until(under_way, within=120)
         running.kill()
         assert (await ended(running)).code == -signal.SIGKILL
-        shares = await lost.shares()
-        assert shares["read" if stage == "read" else "swap"], "was through before it was killed"
+        assert (await shares(lost.mongo))[stage], "was through before it was killed"
 
     found = await lost.command("rebuild")
 
@@ -308,7 +272,7 @@ async def test_a_rebuild_misses_nothing_that_the_service_takes_in_meanwhile(
     """Of damaged relationships, too: the service writes on a wrong state, and the rebuild sets it right."""
     damaged = await damage(heard)
     lives = {r: Told(r) for r in [*damaged["states"], *damaged["facts"], *list(heard.facts)[20:40]]}
-    service = await heard.start(HTTP_PORT=str(free_ports(1)[0]), LOG_LEVEL="error")
+    service = await heard.serve()
     rebuilding = await heard.start("rebuild")
     week = FIRST_NEW
     while rebuilding.returncode is None:
@@ -330,7 +294,7 @@ async def test_a_rebuild_misses_nothing_that_the_service_takes_in_meanwhile(
 
 
 async def test_verify_finds_what_is_wrong_and_nothing_else_and_changes_nothing(heard: Recorded) -> None:
-    await take_in_everything(heard)
+    await heard.take_in_everything()
     damaged = await damage(heard)
     stranger = Kept(uuid4(), read_again([Told().started()], DEFAULT), 1)
     await heard.mongo["alliances"].insert_one(as_document(stranger))
@@ -339,7 +303,7 @@ async def test_verify_finds_what_is_wrong_and_nothing_else_and_changes_nothing(h
     found = await heard.command("verify")
 
     assert found.code == 1
-    wrong = {UUID(line.split(": ")[0]): line.split(": ")[1] for line in found.out.splitlines() if ": " in line}
+    wrong = {UUID(relationship): what for relationship, what in found.named.items()}
     r = damaged["states"]
     assert wrong[r[0]].startswith("unreadable")
     assert wrong[r[2]].startswith("concern, level")
@@ -362,7 +326,7 @@ async def test_verify_finds_what_is_wrong_and_nothing_else_and_changes_nothing(h
 async def test_a_state_under_another_policy_is_named_and_no_difference_until_it_is_rebuilt(
     heard: Recorded, tmp_path: Path
 ) -> None:
-    await take_in_everything(heard)
+    await heard.take_in_everything()
     (tmp_path / "default.toml").write_text("concern = 0.4\n")
 
     seen = await heard.command("verify", POLICY_DIR=str(tmp_path))
@@ -382,7 +346,7 @@ async def test_a_rebuild_is_not_ended_under_other_policies_than_it_was_begun_und
     running = await lost.start("rebuild")
 
     async def under_way() -> bool:
-        return bool((await lost.shares())["swap"])
+        return bool((await shares(lost.mongo))["swap"])
 
     await until(under_way, within=120)
     afresh = await lost.command("rebuild", "--afresh")
@@ -408,7 +372,7 @@ async def test_a_database_that_goes_away_in_the_middle_ends_it_with_a_line_and_i
         running = await lost.start("rebuild")
 
         async def under_way() -> bool:
-            return bool((await lost.shares())["swap"])
+            return bool((await shares(lost.mongo))["swap"])
 
         await until(under_way, within=120)
         await lost.mongo.close()
@@ -423,6 +387,42 @@ async def test_a_database_that_goes_away_in_the_middle_ends_it_with_a_line_and_i
         await again.mongo.close()
 
 
+async def test_a_full_disk_ends_it_without_a_word_of_what_was_to_be_written_and_it_can_be_started_again(
+    servers: str, facts: dict[UUID, list[Fact]], tmp_path: Path
+) -> None:
+    server = mongod.server(tmp_path, *free_ports(1))
+    server.command = [*server.command, "--setParameter", "enableTestCommands=1"]
+    with server:
+        lost = Recorded(servers, server.address, facts)
+        full = {"errorCode": OUT_OF_DISK_SPACE, "failCommands": ["insert"], "namespace": f"{lost.database}.facts"}
+        with MongoClient[Document](server.address) as client:
+            client.admin.command({"configureFailPoint": "failCommand", "mode": {"skip": 3}, "data": full})
+            stopped = await lost.command("rebuild")
+            client.admin.command({"configureFailPoint": "failCommand", "mode": "off"})
+        again = await lost.command("rebuild")
+        assert await lost.is_the_fold_of(facts)
+        await lost.mongo.close()
+
+    assert (stopped.code, stopped.err.splitlines()[-1]) == (
+        1,
+        "rebuild: the database does not answer: the disk of MongoDB is full",
+    )
+    assert again.code == 0, again
+
+
+async def test_a_partition_that_does_not_fit_into_memory_is_read_in_slices(
+    lost: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.rebuild.MOST_IN_MEMORY", 100)
+    settings = Settings(kafka_bootstrap_servers=lost.servers, mongodb_uri=lost.uri, mongodb_database=lost.database)
+
+    code = await asyncio.to_thread(run, arguments(["rebuild"]), settings)
+
+    assert code == 0
+    assert (await shares(lost.mongo))["done"] > 2 * PARTITIONS
+    assert await lost.is_the_fold_of(lost.facts)
+
+
 async def test_without_kafka_it_says_so(lost: Recorded) -> None:
     away = await lost.command("rebuild", KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1")
 
@@ -431,7 +431,7 @@ async def test_without_kafka_it_says_so(lost: Recorded) -> None:
 
 
 async def test_what_the_service_has_not_taken_in_yet_is_no_difference(heard: Recorded, producer: Producer) -> None:
-    await take_in_everything(heard)
+    await heard.take_in_everything()
     new = Told()
     await producer.tell([new.started(), new.held(0)])
 
@@ -458,14 +458,3 @@ async def test_of_a_client_who_is_to_be_forgotten_nothing_is_put_back(heard: Rec
 
 async def told_in_all(recorded: Recorded) -> int:
     return len(await records(recorded.servers, ALLIANCE))
-
-
-async def take_in_everything(recorded: Recorded) -> None:
-    """Let the service commit all there is; what it takes in, its database knows already."""
-    service = await recorded.start(HTTP_PORT=str(free_ports(1)[0]), LOG_LEVEL="error")
-    async with History(recorded.servers, HEARD, KINDS_HEARD) as history:
-        for partition in range(12):
-            ends = await history.ends(partition)
-            assert await until_taken_in(recorded.servers, "alliance", partition, ends, within=120)
-    service.terminate()
-    await ended(service)

@@ -1,0 +1,128 @@
+"""The commands of notify that work on its whole view: what they say, and how they end.
+
+They end with 0 when done, and with 1 when the database or Kafka does not allow it or when `verify` found a difference.
+What they find goes to standard output, how far they are to standard error.
+"""
+
+import argparse
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+from functools import partial
+
+from prometheus_client import CollectorRegistry
+
+from services.notify.deliver import Deliver
+from services.notify.metrics import Metrics
+from services.notify.rebuild import KINDS_READ, READ, Views
+from services.notify.settings import Settings
+from services.notify.store import ALERTS, Deliveries, Store
+from services.notify.store.shadow import Shadow
+from services.notify.verify import Verify
+from shared import terminal
+from shared.clock import now
+from shared.commands import Commands
+from shared.kafka import Kafka
+from shared.kafka.history import History
+from shared.kafka.metrics import KafkaMetrics
+from shared.kafka.producer import Producer
+from shared.mongo import Mongo
+from shared.outbox import Outbox
+from shared.rebuild import Work, rebuild
+from shared.terminal import NotPossible, progress, say
+
+NAMES = ("rebuild", "verify")
+UNDER = "no policy"
+"""The view of notify depends on none."""
+
+Command = Callable[[argparse.Namespace, Settings, Mongo], Awaitable[int]]
+"""Says what it found, and gives the exit code."""
+
+
+def offer(commands: Commands) -> None:
+    """Let them be asked for."""
+    rebuilt = commands.add_parser(
+        "rebuild",
+        help="make the view again from the topics while the service runs; start it as often as there are cores, and "
+        "again where one was ended. Channels and deliveries stay: nobody is told twice",
+    )
+    rebuilt.add_argument("--afresh", action="store_true", help="give up a rebuild that was begun and not ended")
+    rebuilt.set_defaults(run=_rebuild)
+    verified = commands.add_parser(
+        "verify", help="compare the view with the topics while the service runs, and print what differs"
+    )
+    verified.set_defaults(run=_verify)
+
+
+def run(asked: argparse.Namespace, settings: Settings) -> int:
+    """Do what was asked for, and say how it ended."""
+    return terminal.run(asked.command, _with_database(asked, settings))
+
+
+async def _with_database(asked: argparse.Namespace, settings: Settings) -> int:
+    mongo = Mongo(settings.mongodb_uri, settings.mongodb_database, settings.mongodb_driver)
+    command: Command = asked.run
+    try:
+        return await command(asked, settings, mongo)
+    finally:
+        await mongo.close()
+
+
+async def _rebuild(asked: argparse.Namespace, settings: Settings, mongo: Mongo) -> int:
+    servers, shadow, work = settings.kafka_bootstrap_servers, Shadow(mongo), Work(mongo)
+    store, deliver = _alerting(settings, mongo)
+    producer = Producer(servers, "attune-notify")
+    if asked.afresh:
+        await work.give_up()
+        await shadow.forget_all()
+    async with History(servers, READ, KINDS_READ) as history:
+        await producer.start()
+        try:
+            await store.prepare()
+            await shadow.prepare()
+            await work.join(UNDER, _anything(await history.sizes(), servers))
+            view = Views(store, shadow, deliver, producer.tell, history, say)
+            counts = await rebuild(view, work, lambda stage, at, of: progress(f"rebuild, {stage}", at, of, "messages"))
+        finally:
+            await producer.stop()
+    for what, count in sorted(counts.items()):
+        say(f"{count} {what}")
+    return 0
+
+
+def _alerting(settings: Settings, mongo: Mongo) -> tuple[Store, Deliver]:
+    """To keep alerts and to owe messages about them; it is the service that publishes and sends."""
+    registry = CollectorRegistry()
+    kafka = Kafka(settings.kafka_bootstrap_servers, "notify", KafkaMetrics(registry), now)
+    store = Store(mongo, Outbox(kafka, [mongo[ALERTS]], registry, now), now)
+    deliver = Deliver(
+        store,
+        Deliveries(mongo),
+        {},
+        Metrics(registry),
+        now,
+        inbox_of=str,
+        fresh_within=timedelta(days=settings.notify_within_days),
+        first_wait=timedelta(seconds=settings.delivery_retry_seconds),
+        give_up_after=timedelta(days=settings.delivery_give_up_days),
+        parallel=settings.delivery_parallel,
+    )
+    return store, deliver
+
+
+async def _verify(_asked: argparse.Namespace, settings: Settings, mongo: Mongo) -> int:
+    servers = settings.kafka_bootstrap_servers
+    async with History(servers, READ, KINDS_READ) as history:
+        _anything(await history.sizes(), servers)
+        found = await Verify(servers, "notify", Shadow(mongo), history, say)(
+            partial(progress, "verify", what="messages")
+        )
+    say(f"{found.compared} relationships compared, {found.different} different")
+    if found.on_its_way:
+        say(f"{found.on_its_way} not compared: the service has not taken in yet all that was told of them")
+    return 1 if found.different else 0
+
+
+def _anything(sizes: Sequence[int], servers: str) -> Sequence[int]:
+    if not sum(sizes):
+        raise NotPossible(f"nothing lies on the topics of {servers}; is that the right Kafka?")
+    return sizes
