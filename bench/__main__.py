@@ -1,73 +1,78 @@
-"""`python -m bench`: who does the same work, how fast, and at what cost to whom."""
+"""`python -m bench`: what our guarantees cost, and where the limit is, written into docs/performance.md."""
 
 import argparse
 import asyncio
+import json
 import sys
 import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from statistics import median
 
-from bench import race
-from bench.race import Contestant, Lap
-from bench.stage import Stage
-from bench.work import Network
-from deploy.local.ports import free_ports
+from bench import parts
+from bench.others import NAIVE, OURS, PLAIN
+from bench.page import RESULTS, against, write
+from bench.parts import Figures, Size
+from deploy.local.process import CannotRun
 
-CACHE_GB = 1.0  # of memory for MongoDB: all that a lap touches fits in
+SHORT = Size(relationships=8_000, rounds=2, seconds=10.0, slow_seconds=5.0)
 
-OURS, PLAIN = "ours", "plain"
-
-
-def contestants() -> dict[str, Contestant]:
-    """Everybody who can take part."""
-    python = sys.executable
-    own = {"HTTP_PORT": str(free_ports(1)[0]), "LOG_LEVEL": "warning"}
-    return {
-        OURS: Contestant(OURS, [python, "-m", "services.alliance"], own),
-        PLAIN: Contestant(PLAIN, [python, "-m", "bench.contestants.plain"], {}),
-        "naive": Contestant("naive", [python, "-m", "bench.contestants.naive"], {}),
-    }
+Part = Callable[[Path, Size], Awaitable[Figures]]
+PARTS: dict[str, Part] = {
+    "side by side": parts.side_by_side,
+    "profile": parts.profile,
+    "rebuild": parts.rebuilding,
+    "growth": parts.growth,
+    "history": parts.history,
+    "processes": parts.processes,
+}
 
 
 async def main() -> int:
-    there = contestants()
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--relationships", type=int, default=50_000)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--partitions", type=int, default=12, help="of each topic")
-    parser.add_argument("--limit", type=float, default=60.0, help="seconds of a lap, at most")
-    parser.add_argument("--only", nargs="+", default=list(there), choices=list(there))
+    parser.add_argument("part", nargs="*", choices=[*PARTS, []], help="only these; all where none is named")
+    parser.add_argument("--short", action="store_true", help="ours, the plain and the naive loop; written nowhere")
+    parser.add_argument("--relationships", type=int, default=Size.relationships)
+    parser.add_argument("--rounds", type=int, default=Size.rounds)
     asked = parser.parse_args()
+    if asked.short:
+        return await _short()
+    size = Size(asked.relationships, asked.rounds)
+    begun, ended = time.monotonic(), 0
+    for name in asked.part or PARTS:
+        try:
+            found = await _measured(PARTS[name], name, size)
+        except CannotRun as error:
+            print(f"{name}: {error}", file=sys.stderr)
+            ended = 1
+        else:
+            _keep(name, found)
+            write()
+    print(f"docs/performance.md is written, after {time.monotonic() - begun:.0f} s")
+    return ended
+
+
+async def _measured(part: Part, name: str, size: Size) -> Figures:
+    print(name, flush=True)
     with tempfile.TemporaryDirectory(prefix="attune-bench-") as room:
-        stage = Stage(Path(room), Network(asked.relationships), asked.partitions, CACHE_GB)
-        await stage.prepare()
-        print(f"{stage.facts:,} facts of {asked.relationships:,} relationships wait", flush=True)
-        laps: dict[str, list[Lap]] = {name: [] for name in asked.only}
-        for number in range(asked.rounds):
-            for name in asked.only[:: 1 if number % 2 == 0 else -1]:
-                with stage.lap() as servers:
-                    lap = await race.run(there[name], servers, Path(room) / f"{name}.log", asked.limit)
-                laps[name].append(lap)
-                print(_said(lap), flush=True)
-    _summary(laps)
+        return await part(Path(room), size)
+
+
+def _keep(name: str, found: Figures) -> None:
+    """Beside what was measured of the other parts."""
+    RESULTS.parent.mkdir(exist_ok=True)
+    kept: Figures = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    kept[name] = {"on": f"{datetime.now(UTC):%Y-%m-%d}", **found}
+    RESULTS.write_text(json.dumps(kept, indent=1) + "\n")
+
+
+async def _short() -> int:
+    found = await _measured(partial(parts.side_by_side, names=(OURS, PLAIN, NAIVE)), "side by side", SHORT)
+    print(f"ratio_to_plain_loop={against(found, PLAIN):.2f}")
+    print(f"ratio_to_naive_loop={against(found, NAIVE):.2f}")
     return 0
-
-
-def _said(lap: Lap) -> str:
-    return (
-        f"{lap.contestant:8} {lap.rate:7,.0f} events/s of {lap.events:,}; microseconds of processor time for each: "
-        f"{lap.microseconds(lap.own):,.0f} its own, {lap.microseconds(lap.mongodb):,.0f} MongoDB, "
-        f"{lap.microseconds(lap.kafka):,.0f} Kafka; {lap.memory / 2**20:.0f} MiB"
-    )
-
-
-def _summary(laps: dict[str, list[Lap]]) -> None:
-    for name, run in laps.items():
-        rates = sorted(lap.rate for lap in run)
-        print(f"{name}: median {median(rates):,.0f} events/s ({rates[0]:,.0f} to {rates[-1]:,.0f})")
-    if OURS in laps and PLAIN in laps:
-        ratios = [ours.rate / plain.rate for ours, plain in zip(laps[OURS], laps[PLAIN], strict=True)]
-        print(f"ratio_to_plain_loop={median(ratios):.2f}")
 
 
 if __name__ == "__main__":

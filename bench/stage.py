@@ -50,6 +50,10 @@ class Stage:
         finally:
             shutil.rmtree(self._lap, ignore_errors=True)
 
+    def forget(self) -> None:
+        """Make room."""
+        shutil.rmtree(self._template, ignore_errors=True)
+
     @contextmanager
     def _running(self, data: Path) -> Iterator[tuple[LocalServer, LocalServer]]:
         broker, controller, database = self._ports

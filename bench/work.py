@@ -11,7 +11,8 @@ from datetime import timedelta
 from functools import cache
 from itertools import chain
 from multiprocessing import get_context
-from uuid import NAMESPACE_OID, uuid5
+from typing import Any
+from uuid import NAMESPACE_OID, UUID, uuid5
 
 from aiokafka import AIOKafkaProducer
 from pymongo import MongoClient
@@ -35,6 +36,7 @@ ONE_IN_NEW, ONE_IN_AMENDED = 50, 100  # relationships begin in that week; of the
 OPEN_DAYS, OPEN_MINUTES = 5, 600  # of a week, and of a day: when sessions are
 CASELOAD, CLINICIANS = 25, 40  # relationships of a clinician, and clinicians of a clinic
 CHUNK = 500  # relationships that are made and written together
+COPIES = 10_000  # and that are copied together
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,15 @@ class Network:
 
     relationships: int
     weeks: int = 3
-    """Sessions that each has behind it."""
+    """Sessions that each has behind it; where none, everything lies on the topics, as a rebuild needs it."""
+    ahead: int = 1
+    """Sessions that are told of."""
+    told: int | None = None
+    """Relationships that are told of, all where None; the others are only there, each a copy of one that is."""
+
+    @property
+    def alive(self) -> int:
+        return self.relationships if self.told is None else self.told
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +76,37 @@ async def prepare(network: Network, kafka: str, mongodb: str) -> int:
 
 
 def _made(network: Network, mongodb: str) -> list[Message]:
-    starts = range(0, network.relationships, CHUNK)
-    with get_context("spawn").Pool() as pool:
+    starts = range(0, network.alive, CHUNK)
+    with get_context("spawn").Pool(2) as pool:
         made = pool.starmap(_chunk, [(network, mongodb, start) for start in starts], chunksize=1)
+        pool.starmap(
+            _copy,
+            [(mongodb, start, network.relationships) for start in range(network.alive, network.relationships, COPIES)],
+        )
     return list(chain.from_iterable(made))
+
+
+def _copy(mongodb: str, start: int, end: int) -> None:
+    """Relationships that are only there: the states of others, and one fact of each, under ids of their own."""
+    with MongoClient[dict[str, Any]](mongodb, uuidRepresentation="standard") as client:
+        database = client[DATABASE]
+        states = list(database["alliances"].find().limit(CHUNK))
+        facts = list(database["facts"].find().limit(CHUNK))
+        rows = [(row, uuid5(NAMESPACE_OID, f"relationship {row}")) for row in range(start, min(start + COPIES, end))]
+        database["alliances"].insert_many(
+            [{**states[row % len(states)], "_id": r, **_places(row)} for row, r in rows], ordered=False
+        )
+        database["facts"].insert_many(
+            [{**facts[row % len(facts)], "_id": uuid5(r, "fact"), "r": r} for row, r in rows], ordered=False
+        )
+
+
+def _places(row: int) -> dict[str, UUID]:
+    clinician = row // CASELOAD
+    return {
+        "clinician": uuid5(NAMESPACE_OID, f"clinician {clinician}"),
+        "clinic": uuid5(NAMESPACE_OID, f"clinic {clinician // CLINICIANS}"),
+    }
 
 
 def _chunk(network: Network, mongodb: str, start: int) -> list[Message]:
@@ -77,22 +114,26 @@ def _chunk(network: Network, mongodb: str, start: int) -> list[Message]:
     facts: list[dict[str, object]] = []
     states: list[dict[str, object]] = []
     coming: list[Message] = []
-    for row in range(start, min(start + CHUNK, network.relationships)):
-        before, after = _life(row, network.weeks)
+    for row in range(start, min(start + CHUNK, network.alive)):
+        before, after = _life(row, network)
         coming += [_message(fact) for fact in after]
         if before:
             states.append(as_document(Kept(before[0].relationship_id, read_again(before, DEFAULT), 1)))
             facts += [{"_id": fact.id, "r": fact.relationship_id, "event": encode(fact)} for fact in before]
     with MongoClient[dict[str, object]](mongodb, uuidRepresentation="standard") as client:
-        client[DATABASE]["facts"].insert_many(facts, ordered=False)
-        client[DATABASE]["alliances"].insert_many(states, ordered=False)
+        if states:
+            client[DATABASE]["facts"].insert_many(facts, ordered=False)
+            client[DATABASE]["alliances"].insert_many(states, ordered=False)
     return coming
 
 
-def _life(row: int, weeks: int) -> tuple[list[Fact], list[Fact]]:
+def _life(row: int, network: Network) -> tuple[list[Fact], list[Fact]]:
     """What is behind one relationship, and what is to come."""
-    relationship = uuid5(NAMESPACE_OID, f"relationship {row}")
-    facts = [_at_its_hour(fact, row) for fact in facts_of(_courses(weeks), row % PATTERNS, relationship)]
+    relationship, weeks = uuid5(NAMESPACE_OID, f"relationship {row}"), network.weeks
+    courses = _courses(weeks, network.ahead)
+    facts = [_at_its_hour(fact, row) for fact in facts_of(courses, row % PATTERNS, relationship)]
+    if not weeks:
+        return [], facts
     turn = BEGINNING + timedelta(weeks=weeks) - timedelta(hours=84)  # between two of its sessions
     turn += _hour(row)
     if row % ONE_IN_NEW == 0:
@@ -112,9 +153,7 @@ def _hour(row: int) -> timedelta:
 def _at_its_hour(fact: Fact, row: int) -> Fact:
     moved: dict[str, object] = {"occurred_at": fact.occurred_at + _hour(row)}
     if isinstance(fact, RelationshipStarted):
-        clinician = row // CASELOAD
-        moved["clinician_id"] = uuid5(NAMESPACE_OID, f"clinician {clinician}")
-        moved["clinic_id"] = uuid5(NAMESPACE_OID, f"clinic {clinician // CLINICIANS}")
+        moved |= {f"{name}_id": place for name, place in _places(row).items()}
     return fact.model_copy(update=moved)
 
 
@@ -135,8 +174,8 @@ def _amended(first: FeedbackSubmitted) -> FeedbackAmended:
 
 
 @cache
-def _courses(weeks: int) -> Seen:
-    """The weeks behind, and the one that comes, of every pattern."""
+def _courses(weeks: int, ahead: int) -> Seen:
+    """The weeks behind, and those that come, of every pattern."""
     evaluation = load()
     world = next(place.reported for place in evaluation.places if place.name == "ordinal")
     run = evaluation.run
@@ -145,7 +184,7 @@ def _courses(weeks: int) -> Seen:
         generator.stable(world, PATTERNS - ruptured, run.sessions, run.seed),
         generator.ruptured(world, ruptured, run.sessions, run.seed),
     ).seen
-    return Seen(**{field.name: getattr(seen, field.name)[:, MIDST - weeks : MIDST + 1] for field in fields(Seen)})
+    return Seen(**{field.name: getattr(seen, field.name)[:, MIDST - weeks : MIDST + ahead] for field in fields(Seen)})
 
 
 def _message(fact: Fact) -> Message:

@@ -25,25 +25,25 @@ class Plain:
         client: Any = AsyncIOMotorClient(same.MONGODB, uuidRepresentation="standard", tz_aware=True)
         database = client.get_database(same.DATABASE, write_concern=WriteConcern(w="majority", j=True))
         self.facts, self.alliances = database["facts"], database["alliances"]
-        self.consumer = AIOKafkaConsumer(
+        self.producer = AIOKafkaProducer(
+            bootstrap_servers=same.KAFKA, acks="all", linger_ms=5, max_batch_size=128 * 1024
+        )
+
+    async def run(self, at_once: int) -> None:
+        consumer = AIOKafkaConsumer(
             *same.TOPICS,
             bootstrap_servers=same.KAFKA,
             group_id=same.GROUP,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
         )
-        self.producer = AIOKafkaProducer(
-            bootstrap_servers=same.KAFKA, acks="all", linger_ms=5, max_batch_size=128 * 1024
-        )
-
-    async def run(self, at_once: int) -> None:
         await self.producer.start()
-        await self.consumer.start()
+        await consumer.start()
         while True:
-            taken = await self.consumer.getmany(timeout_ms=200, max_records=at_once)
+            taken = await consumer.getmany(timeout_ms=200, max_records=at_once)
             if messages := [record.value for records in taken.values() for record in records]:
                 await self.take(messages)
-                await self.consumer.commit()
+                await consumer.commit()
 
     async def take(self, messages: list[bytes]) -> None:
         facts = same.read(messages)

@@ -1,0 +1,34 @@
+"""faststream's plain subscriber: one message at a time, acknowledged when it is done."""
+
+import uvloop
+from faststream import AckPolicy, FastStream
+from faststream.kafka import KafkaBroker, KafkaMessage
+
+from bench.contestants import same
+from bench.contestants.plain import Plain
+
+
+async def _as_it_came(message: KafkaMessage) -> bytes:
+    return message.body
+
+
+async def forever() -> None:
+    plain = Plain()
+    await plain.producer.start()
+    broker = KafkaBroker(same.KAFKA, logger=None)
+
+    @broker.subscriber(
+        *same.TOPICS,
+        group_id=same.GROUP,
+        auto_offset_reset="earliest",
+        ack_policy=AckPolicy.NACK_ON_ERROR,
+        decoder=_as_it_came,
+    )
+    async def take(message: bytes) -> None:
+        await plain.take([message])
+
+    await FastStream(broker, logger=None).run()
+
+
+if __name__ == "__main__":
+    uvloop.run(forever())

@@ -1,0 +1,88 @@
+"""Where the microseconds of one event go: samples of what a process was doing, by stage and as a flame graph."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from html import escape
+from pathlib import Path
+
+STAGES = {
+    # The first that is found anywhere in a stack is what it was doing.
+    "metrics": ("prometheus_client/", "kafka/metrics.py", "alliance/metrics.py"),
+    "what follows": ("domain/news.py",),
+    "fold": ("domain/fold.py",),
+    "state from JSON": ("as_kept (",),
+    "state to JSON": ("as_document (",),
+    "decode and validate": ("decode (shared/events/cloudevents.py", "Consumer._read ("),
+    "encode": ("encode (shared/events/cloudevents.py", "_message (shared/kafka/producer.py"),
+    "commit": ("Consumer._commit (",),
+    "publish": ("kafka/producer.py", "aiokafka/producer/"),
+    "write and read, the driver of MongoDB": ("pymongo/", "motor/", "bson/", "motor_asyncio"),
+    "hear: which facts, which states": ("alliance/hear.py", "alliance/store.py"),
+    "poll": ("aiokafka/consumer/", "aiokafka/record/", "get_msg ("),
+    "aiokafka, the rest": ("aiokafka/",),
+    "faststream": ("faststream/", "fast_depends/"),
+}
+REST = "the event loop and the rest"
+IDLE = re.compile(
+    r"(PeriodicExecutor\._run|receive_data|recv_into|Queue\.get|Condition\.wait|_worker|select|WorkerThread\.run) ?\("
+)
+WIDTH, ROW = 1_200, 16  # of the picture, in pixels
+NARROWEST = 0.002  # of the width; below that nobody sees anything
+
+Stacks = Mapping[tuple[str, ...], int]
+
+
+def stacks(raw: Path) -> Stacks:
+    """What py-spy saw, without line numbers, waiting and importing."""
+    found: Counter[tuple[str, ...]] = Counter()
+    for line in raw.read_text().splitlines():
+        stack, _, seen = line.rpartition(" ")
+        frames = tuple(re.sub(r":\d+\)", ")", frame) for frame in stack.split(";"))
+        if not IDLE.match(frames[-1]) and "importlib" not in stack:
+            found[frames] += int(seen)
+    return found
+
+
+def shares(seen: Stacks) -> dict[str, float]:
+    """Of each stage, the largest first."""
+    by_stage: Counter[str] = Counter()
+    for stack, times in seen.items():
+        by_stage[_stage(";".join(stack))] += times
+    whole = by_stage.total()
+    return {stage: times / whole for stage, times in by_stage.most_common()}
+
+
+def _stage(stack: str) -> str:
+    return next((stage for stage, marks in STAGES.items() if any(mark in stack for mark in marks)), REST)
+
+
+def draw(seen: Stacks, path: Path) -> None:
+    """A flame graph: what calls stands below what it calls, as wide as its share of the time."""
+    boxes = list(_boxes(seen, 0.0, 0, sum(seen.values())))
+    height = ROW * (2 + max(depth for _, _, depth, _ in boxes))
+    look = 'font-family="monospace" font-size="10"'
+    svg = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" {look}>']
+    for name, left, depth, width in boxes:
+        x, y, wide = WIDTH * left, height - ROW * (depth + 1), WIDTH * width
+        hue = 20 + sum(name.encode()) % 40
+        label = escape(name.partition(" (")[0][: int(wide / 6.2)]) if wide > 25 else ""
+        svg.append(
+            f"<g><title>{escape(name)} {100 * width:.1f}%</title>"
+            f'<rect x="{x:.1f}" y="{y}" width="{max(wide - 0.5, 0.2):.1f}" height="15" fill="hsl({hue},80%,65%)"/>'
+            f'<text x="{x + 2:.1f}" y="{y + 11}">{label}</text></g>'
+        )
+    path.write_text("\n".join([*svg, "</svg>\n"]))
+
+
+def _boxes(seen: Stacks, left: float, depth: int, whole: int) -> Iterator[tuple[str, float, int, float]]:
+    """Name, left edge, depth and width of each, the last three as shares."""
+    below: dict[str, Counter[tuple[str, ...]]] = {}
+    for (name, *rest), times in seen.items():
+        below.setdefault(name, Counter())[tuple(rest)] += times
+    for name, calls in sorted(below.items()):
+        width = calls.total() / whole
+        if width >= NARROWEST:
+            yield name, left, depth, width
+            yield from _boxes({rest: times for rest, times in calls.items() if rest}, left, depth + 1, whole)
+        left += width
