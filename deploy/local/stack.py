@@ -106,7 +106,8 @@ def service(
         "PYTHONPATH": str(home),
         **settings,
     }
-    python = (sys.executable, "-X", f"data={data.resolve()}")  # by its data a left-over process is known
+    # By its data a left-over process is known; without -P the code of the working directory would come first.
+    python = (sys.executable, "-P", "-X", f"data={data.resolve()}")
     run = module or (f"services.{name}",)
     return LocalServer(
         name=data.name,
