@@ -17,6 +17,7 @@ from bench.page import RESULTS, against, write
 from bench.parts import Figures, Size
 from deploy.local.process import CannotRun
 
+WHOLE = Size()
 SHORT = Size(relationships=8_000, rounds=2, seconds=10.0, slow_seconds=5.0)
 
 Part = Callable[[Path, Size], Awaitable[Figures]]
@@ -34,8 +35,8 @@ async def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("part", nargs="*", choices=[*PARTS, []], help="only these; all where none is named")
     parser.add_argument("--short", action="store_true", help="ours, the plain and the naive loop; written nowhere")
-    parser.add_argument("--relationships", type=int, default=Size.relationships)
-    parser.add_argument("--rounds", type=int, default=Size.rounds)
+    parser.add_argument("--relationships", type=int, default=WHOLE.relationships)
+    parser.add_argument("--rounds", type=int, default=WHOLE.rounds)
     asked = parser.parse_args()
     if asked.short:
         return await _short()
