@@ -7,7 +7,7 @@ READY := .venv/.ready
 SERVICES := intake sessions alliance notify
 COMPILE := pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header
 
-.PHONY: help setup check unit test smoke chaos chaos-short chaos-defects evaluate evaluate-short bench-fold demo compose-test topics contracts lock clean distclean
+.PHONY: help setup check unit test smoke chaos chaos-short chaos-defects evaluate evaluate-short bench bench-short bench-fold demo compose-test topics contracts lock clean distclean
 
 help: ## Say what can be made here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,12 @@ evaluate: $(READY) ## Prove on simulated relationships what is found, and write 
 evaluate-short: $(READY) ## The same on fewer relationships, written nowhere
 	$(BIN)/python -m evaluation --short
 
+bench: $(READY) ## What the guarantees cost beside others that do the same work, written into docs/performance.md
+	$(BIN)/python -m bench
+
+bench-short: $(READY) ## Ours, a plain loop and a naive one in three minutes, written nowhere
+	$(BIN)/python -m bench --short
+
 bench-fold: $(READY) ## What one more fact costs, after few sessions and after many
 	$(BIN)/python -m tests.bench.fold
 
@@ -72,6 +78,7 @@ lock: $(READY) ## Compile deploy/lock/ again, with uv: the one on the PATH, else
 	for service in $(SERVICES); do \
 		$$uv $(COMPILE) --extra $$service pyproject.toml -o deploy/lock/$$service.txt >/dev/null; done; \
 	$$uv $(COMPILE) --group clinic pyproject.toml -o deploy/lock/clinic.txt >/dev/null; \
+	$$uv $(COMPILE) --group bench pyproject.toml -o deploy/lock/bench.txt >/dev/null; \
 	$$uv $(COMPILE) --all-extras --group dev pyproject.toml -o deploy/lock/dev.txt >/dev/null
 
 clean: ## Forget the data of the demo

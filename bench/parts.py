@@ -64,13 +64,24 @@ async def _lap(stage: Stage, room: Path, name: str, size: Size, **how: Any) -> F
     with stage.lap() as servers:
         limit = size.slow_seconds if name in SLOW else size.seconds
         lap = await race.run(contestant, servers, room / f"{name}.log", limit, **how)
-    found = figures_of(lap)
+        found = figures_of(lap) | {"bytes": _bytes(servers)}
     print(
         f"  {name:24} {lap.rate:7,.0f} events/s of {lap.events:,}; us for each: {found['own']:,.0f} its own, "
         f"{found['mongodb']:,.0f} MongoDB, {found['kafka']:,.0f} Kafka; {found['memory']:.0f} MiB",
         flush=True,
     )
     return found
+
+
+def _bytes(servers: Servers) -> Figures:
+    """Of a state, of a fact as it is kept, and of the indexes for each fact."""
+    with MongoClient[dict[str, Any]](servers.mongodb.address) as mongo:
+        states, facts = (mongo[DATABASE].command("collStats", name) for name in ("alliances", "facts"))
+    return {
+        "state": states["avgObjSize"],
+        "fact": facts["avgObjSize"],
+        "index": facts["totalIndexSize"] / facts["count"],
+    }
 
 
 async def side_by_side(room: Path, size: Size, names: Sequence[str] = tuple(CANNOT)) -> Figures:
