@@ -307,7 +307,8 @@ secondaries repeat each write. Partitions are chosen for good, since they fix th
 
 What breaks first is not the processor but **memory of the database**. With five such days a week and a session a week
 that is {week / 1e6:g} million relationships, each with {size["state"]:,.0f} bytes of state:
-{week * size["state"] / 1e9:,.0f} GB that are all touched within a week. The ids of facts are random, so a new one may touch any page of the index, and
+{week * size["state"] / 1e9:,.0f} GB that are all touched within a week. The ids of facts are random, so a new one
+may touch any page of the index, and
 {daily * 260 / 1e9:.1f} billion facts a year, {size["fact"]:,.0f} bytes and {size["index"]:,.0f} of indexes each, are
 {daily * 260 * size["fact"] / 1e12:,.1f} TB and {daily * 260 * size["index"] / 1e12:,.2f} TB of indexes. When those no
 longer fit, a fact costs a read from disk. Then shard `alliances` and `facts` by relationship, by which the hot path
