@@ -16,6 +16,7 @@ from bench.others import NAIVE, OURS, PLAIN
 from bench.page import RESULTS, against, write
 from bench.parts import Figures, Size
 from deploy.local.process import CannotRun
+from deploy.local.signals import end_on_sigterm
 
 WHOLE = Size()
 SHORT = Size(relationships=8_000, rounds=2, seconds=10.0, slow_seconds=5.0)
@@ -77,4 +78,5 @@ async def _short() -> int:
 
 
 if __name__ == "__main__":
+    end_on_sigterm()
     sys.exit(asyncio.run(main()))
