@@ -32,7 +32,7 @@ async def told_now(clinics: Clinics) -> float:
     begun, now = time.monotonic(), datetime.now(UTC)
     clinic = Clinic(uuid4(), "Elm Street", "Europe/Berlin")
     course = probes(clinic, now)[1][1]  # one who says outright that there was a tension
-    clinician = Clinician(uuid4(), clinic.id, "somebody new", None, webhook=False)
+    clinician = Clinician(uuid4(), clinic.id, "new", None, webhook=False)
     (session,) = course.sessions
     course = replace(
         course,

@@ -1,6 +1,7 @@
 """What clinicians were sent, against what the inbox says they were owed."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -105,7 +106,7 @@ def _is_signed(hook: Hook, clinician: UUID) -> bool:
 def telling(mails: Iterable[Mail], hooks: Iterable[Hook], secrets: Collection[str]) -> list[str]:
     """Messages that hold a case code or a name, or no link."""
     texts = [mail.text for mail in mails] + [f"{hook.headers} {hook.body.decode()}" for hook in hooks]
-    return [text for text in texts if any(word in text for word in secrets) or "http://" not in text]
+    return [text for text in texts if any(word in text for word in secrets) or not re.search("https?://", text)]
 
 
 def _delivery(mail: Mail) -> UUID:
