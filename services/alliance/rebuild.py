@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 from typing import cast
 from uuid import UUID
 
-from services.alliance.domain.alliance import Episode
 from services.alliance.domain.facts import FACTS, Fact, clinic_of
 from services.alliance.domain.fold import Read, read_again
-from services.alliance.domain.judgements import judged, read_back, remembered
+from services.alliance.domain.judgements import Judgement, judged, read_back, remembered
 from services.alliance.domain.news import what_follows
 from services.alliance.domain.policy import Policies
 from services.alliance.shadow import (
@@ -189,16 +188,16 @@ class Alliances:
             return 0
         there = {j.id for j in await self._store.judgements({event.relationship_id for event in said})}
         missing = [event for event in said if event.id not in there]
-        judgements = [
-            judged(event, self._episode(event, facts[event.relationship_id], reads[event.relationship_id]), read.policy)
-            for event in missing
-            for read in (reads[event.relationship_id],)
-        ]
-        return len(await self._store.judge(judgements))
+        return len(
+            await self._store.judge(
+                [self._judged(e, facts[e.relationship_id], reads[e.relationship_id]) for e in missing]
+            )
+        )
 
-    def _episode(self, event: AlertResolved, facts: Sequence[Fact], read: Read) -> Episode | None:
+    def _judged(self, event: AlertResolved, facts: Sequence[Fact], read: Read) -> Judgement:
         policy = self._policies.of(read.alliance.clinic_id)
-        return remembered(read.alliance, event.episode_id) or read_back(facts, event.episode_id, policy)
+        episode = remembered(read.alliance, event.episode_id) or read_back(facts, event.episode_id, policy)
+        return judged(event, episode, read.policy)
 
     async def _fold_again(self, waiting: Mapping[UUID, int]) -> None:
         """Somebody wrote meanwhile, maybe we at a try before: read the facts again until nobody comes between.
