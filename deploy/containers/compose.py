@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ class Compose:
     folder: Path
     settings: Mapping[str, str]
     project: str = "attune-test"
+    files: tuple[str, ...] = ("docker-compose.yml",)
     _environment: dict[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -38,9 +39,9 @@ class Compose:
         for part in FOLDERS:
             shutil.copytree(HOME / part, self.folder / part, ignore=shutil.ignore_patterns("__pycache__"))
 
-    def run(self, *command: str, files: Sequence[str] = ("docker-compose.yml",), **changed: str) -> str:
+    def run(self, *command: str, **changed: str) -> str:
         """`docker compose ...`; what it prints. Raises Failed."""
-        named = [word for file in files for word in ("-f", str(self.folder / file))]
+        named = [word for file in self.files for word in ("-f", str(self.folder / file))]
         told = {**self._environment, **changed}
         return docker("compose", "-p", self.project, *named, *command, environment=told, timeout=UP_SECONDS)
 
@@ -51,7 +52,9 @@ class Compose:
         return time.monotonic() - begun
 
     def down(self, *more: str) -> None:
-        self.run("--profile", "demo", "--profile", "mail", "down", "--timeout", "60", *more)
+        """Remove its containers, whichever files they came from."""
+        everything = Compose(self.folder, self.settings, self.project, (*PARTS[-2:],))
+        everything.run("--profile", "demo", "--profile", "mail", "down", "--timeout", "60", *more)
 
     def container(self, name: str) -> str:
         """The name that Docker knows it by."""

@@ -55,6 +55,7 @@ class Judge:
         await self._planned()
         await self._backup()
         await self._profiles()
+        await self._production()
 
     def _look(self, when: str) -> None:
         """At every container: what it may, and how much memory it uses."""
@@ -88,8 +89,9 @@ class Judge:
         self._checks.none("the README's first relationship leads to an alert", said[-5:] if done.returncode else [])
 
     async def _what_is_seen(self) -> Mapping[str, str]:
+        who = [clinician.id for clinician in self._smoke.clinicians] if self._smoke.ledger.started else []
         async with Clinics(self._processes, self._smoke.ledger) as clinics:
-            return await all_that_is_seen(clinics, [clinician.id for clinician in self._smoke.clinicians])
+            return await all_that_is_seen(clinics, who)
 
     @property
     def _processes(self) -> Mapping[str, Sequence[str]]:
@@ -145,6 +147,21 @@ class Judge:
         )
         self._checks.holds("the mail catcher is up (profile mail)", self._compose.healthy("mail"))
         self._look("with the simulated clinic")
+
+    async def _production(self) -> None:
+        """Three brokers and three members, from the beginning; then one of each is lost."""
+        await asyncio.to_thread(self._compose.down, "--volumes")
+        self._compose.files = ("docker-compose.yml", "docker-compose.production.yml")
+        took = await asyncio.to_thread(self._compose.up)
+        self._names, self._seen = self._compose.running(), {}
+        print(f"docker-compose.production.yml is up in {took:.0f} s: {', '.join(self._names)}")
+        self._look("with docker-compose.production.yml")
+        self._smoke.ledger.started.clear()
+        await self._survived("three brokers and three members")
+        lost = ("kafka-2", "mongo")  # the primary
+        await asyncio.to_thread(docker, "kill", *map(self._compose.container, lost))
+        self._names = [name for name in self._names if name not in lost]
+        await self._survived("a broker and MongoDB's primary are lost, and nobody repairs it")
 
     def _last(self, name: str) -> str:
         return (self._compose.log(name).strip().splitlines() or [""])[-1][:120]
