@@ -64,7 +64,8 @@ class History:
         self._partitions: list[TopicPartition] = []
 
     async def __aenter__(self) -> Self:
-        consumer = AIOKafkaConsumer(bootstrap_servers=self._servers, enable_auto_commit=False)
+        # A fetch that has come to the end of one topic holds up the next for so long: there is nothing to wait for.
+        consumer = AIOKafkaConsumer(bootstrap_servers=self._servers, enable_auto_commit=False, fetch_max_wait_ms=20)
         try:
             with _unavailable():
                 await consumer.start()
