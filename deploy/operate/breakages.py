@@ -13,7 +13,7 @@ from uuid import uuid4
 from deploy.local.process import LocalServer
 from deploy.local.stack import Stack
 from deploy.simulation.clinic import Clinics
-from deploy.simulation.course import Clinic, Course, Said
+from deploy.simulation.course import ELEMENTS, Clinic, Course, Said
 from deploy.simulation.ledger import Ledger
 from deploy.simulation.receivers import Mail, mail_server
 from deploy.smoke import poison, probes
@@ -42,10 +42,10 @@ class Clinicians:
         self.mails: list[Mail] = []
         clinic = Clinic(uuid4(), "Elm Street", "Europe/Berlin")
         clinicians, courses = probes.probes(clinic, datetime.now(UTC))
-        told = [course for course in courses if len(course.sessions) == 1]  # the quickest to tell
+        known = [course for course in courses if len(course.sessions) > 1]  # so well that a fall stands out
         self._clinic = clinic
         self._clinicians = [replace(c, email=f"{c.name}@example.org") for c in clinicians]
-        self._prepared = told[:24]
+        self._prepared = known[:24]
         self._waiting = list(self._prepared)
 
     def begin(self) -> None:
@@ -61,18 +61,23 @@ class Clinicians:
             await asyncio.gather(*(probes.prepare(clinics, course) for course in self._prepared))
 
     def give_answers(self, count: int) -> None:
-        """So many clients say that there was a tension that nobody talked about."""
+        """So many clients, of whom nobody would have thought it, say that all is wrong."""
         given, self._waiting = self._waiting[:count], self._waiting[count:]
         asyncio.run(self._give(given))
 
     async def _give(self, courses: list[Course]) -> None:
         async with Clinics(self._attune.processes, Ledger()) as clinics:
-            now = datetime.now(UTC)
-            await asyncio.gather(*(self._one(clinics, course, probes.last_answer(course, now)) for course in courses))
+            said = Said(datetime.now(UTC), dict.fromkeys(ELEMENTS, 1), tension="yes", talked_about="not")
+            await asyncio.gather(*(clinics.answer(course.sessions[-1].id, "client", said) for course in courses))
 
-    @staticmethod
-    async def _one(clinics: Clinics, course: Course, said: Said) -> None:
-        await clinics.answer(course.sessions[-1].id, "client", said)
+    def react(self) -> None:
+        """Clinicians take on what stands in their inboxes, and are done with it."""
+        asyncio.run(self._react())
+
+    async def _react(self) -> None:
+        async with Clinics(self._attune.processes, Ledger()) as clinics:
+            for clinician in 2 * self._clinicians:
+                await clinics.react(clinician.id)
 
     def mail_goes_away(self) -> None:
         self._mail.close()

@@ -112,7 +112,8 @@ def watching(data: Path, attune: Stack, say: Say) -> Iterator[Watch]:
 
 def _server(name: str, data: Path, port: int, program: str, config: Path, say: Say) -> LocalServer:
     own = {
-        "Prometheus": ("--storage.tsdb.path", data / "db"),
+        # An alert that began before Alertmanager was found is told again after this; else after a minute.
+        "Prometheus": ("--rules.alert.resend-delay=3s", "--storage.tsdb.path", data / "db"),
         "Alertmanager": ("--cluster.listen-address=", "--storage.path", data / "db"),
     }[name]
     return LocalServer(
