@@ -39,7 +39,7 @@ async def told_now(clinics: Clinics) -> float:
         id=uuid4(),
         client_id=uuid4(),
         clinician_id=clinician.id,
-        case_code=f"NEW-{uuid4().hex[:6]}",
+        case_code=f"NEW-{uuid4().hex[:6].upper()}",
         sessions=(replace(session, id=uuid4(), client=last_answer(course, now)),),
     )
     await clinics.open_clinic(clinic)
