@@ -9,6 +9,7 @@ import pytest
 import yaml
 from pydantic_settings import BaseSettings
 
+from deploy.containers.stand_ins import upstream
 from deploy.contracts import SERVICES
 from deploy.local.kafka import VERSION
 from shared.http.server import DRAIN_SECONDS as HTTP_DRAIN_SECONDS
@@ -239,6 +240,12 @@ def test_every_image_is_pinned(name: str) -> None:
     container = CONTAINERS[name]
 
     assert container["image"].startswith("attune-") or re.search(r":v?\d+\.\d+\.\d+(-alpine)?$", container["image"])
+
+
+def test_every_image_of_others_has_a_stand_in_to_be_proven_with() -> None:
+    others = {c["image"] for c in CONTAINERS.values() if not c["image"].startswith("attune-")}
+
+    assert others < set(upstream())
 
 
 def test_kafka_is_the_one_that_the_tests_run_against() -> None:
