@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -251,13 +252,18 @@ async def test_killed_in_the_middle_of_either_stage_it_goes_on_when_it_is_starte
 
 
 async def test_several_at_once_share_the_work_and_say_the_same_in_the_end(lost: Recorded) -> None:
-    running = [await lost.start("rebuild") for _ in range(3)]
+    running: list[Process] = []
 
-    async def all_take_part() -> bool:
+    async def each_holds_a_share() -> bool:
         owners = await lost.mongo["rebuild_shares"].distinct("owner")
-        return len(owners) == 3
+        return len(owners) == len(running)
 
-    await until(all_take_part, within=120)
+    for _ in range(3):
+        running.append(await lost.start("rebuild"))
+        await until(each_holds_a_share, within=120)
+        running[-1].send_signal(signal.SIGSTOP)  # or it would have done all before the next has begun
+    for process in running:
+        process.send_signal(signal.SIGCONT)
     found = [await ended(process) for process in running]
 
     assert [one.code for one in found] == [0, 0, 0], found
