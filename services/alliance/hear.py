@@ -48,8 +48,9 @@ class Hear:
         facts = cast("Sequence[Fact]", events)  # messages.py hears nothing else
         waiting = _by_relationship(facts)
         parts = [dict(part) for part in _parts(list(waiting.items()))]
-        if len(parts) == 1:
-            await self._hear(parts[0])
+        if len(parts) < 2:
+            for part in parts:
+                await self._hear(part)
         else:  # the database writes one part while the next is read
             ended = await asyncio.gather(*map(self._hear, parts), return_exceptions=True)
             if failed := [error for error in ended if error is not None]:
