@@ -5,9 +5,11 @@ ought to be otherwise are written beside the view, and swapped in when everythin
 was compared with. Where the service wrote meanwhile, the state is folded again from the facts.
 """
 
+import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import cast
 from uuid import UUID
 
@@ -35,8 +37,10 @@ from shared.topics import ALERTS, ALLIANCE, FEEDBACK, INTAKE, SESSIONS
 
 HEARD = (INTAKE, SESSIONS, FEEDBACK, ALERTS)
 KINDS_HEARD: tuple[type[Event], ...] = (*FACTS, AlertResolved)
-PAGE_OF_FACTS = 4_000
+PAGE_OF_FACTS = 2_000
 """Facts that are compared with the database at once; more where a single relationship has more."""
+SIDE_BY_SIDE = 2
+"""Pages: while the database works on one, we fold the other."""
 SWAPPED_AT_ONCE = 500
 
 # What is counted, as it is said at the end.
@@ -112,9 +116,11 @@ class Alliances:
         versions = Versions(self._servers, share.slice)
         known = await everything(self._history, share.slice)
         counts: Counts = Counter()
-        for page in pages(known):
-            counts += await self._compare(share, page, versions)
-            done(sum(len(one.facts) for one in page.values()))
+        waiting = pages(known)
+        while some := list(islice(waiting, SIDE_BY_SIDE)):
+            for found in await asyncio.gather(*(self._compare(share, page, versions) for page in some)):
+                counts += found
+                done(found[FACTS_READ])
         return counts
 
     async def swap(self, share: Share, done: Done) -> Counts:
@@ -230,11 +236,13 @@ class Versions:
         self._servers = servers
         self._slice = which
         self._told: dict[UUID, int] | None = None
+        self._reading = asyncio.Lock()
 
     async def told_of(self, relationship: UUID) -> int:
         """0 where nothing was told. Raises BrokerUnavailable."""
-        if self._told is None:
-            self._told = await self._read()
+        async with self._reading:
+            if self._told is None:
+                self._told = await self._read()
         return self._told.get(relationship, 0)
 
     async def _read(self) -> dict[UUID, int]:

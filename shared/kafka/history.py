@@ -113,7 +113,9 @@ class History:
             with _unavailable():
                 fetched = await self._reader.getmany(*waiting, timeout_ms=WAIT_MS)
                 records = [r for p, found in fetched.items() for r in found if r.offset < ends[p]]
-                waiting = {p for p in waiting if await self._reader.position(p) < ends[p]}
+                through = {p for p in waiting if await self._reader.position(p) >= ends[p]}
+            self._reader.pause(*through)  # what is told from now on is not fetched meanwhile
+            waiting -= through
             for some in range(0, len(records), AT_ONCE):
                 yield list(self._readable(r for r in records[some : some + AT_ONCE] if which.holds(r.key)))
                 await asyncio.sleep(0)
