@@ -3,9 +3,10 @@
 import asyncio
 import signal
 from asyncio.subprocess import Process
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from uuid import UUID, uuid4, uuid5
@@ -31,8 +32,10 @@ from services.alliance.rebuild import HEARD, KINDS_HEARD
 from services.alliance.settings import Settings
 from services.alliance.store import Kept, MongoStore, as_document, as_kept
 from shared.events import AlertResolved, AllianceUpdated, Event
+from shared.kafka.history import History
 from shared.kafka.producer import Message, Producer
 from shared.mongo import OUT_OF_DISK_SPACE, Document, Mongo
+from shared.rebuild import Work
 from shared.topics import ALLIANCE, FEEDBACK
 from tests.given import BEGINNING, Told
 from tests.integration.kafka_reader import records, told
@@ -230,17 +233,19 @@ async def test_an_empty_database_is_filled_again_and_versions_go_on_from_those_t
 
 
 async def test_killed_in_the_middle_of_either_stage_it_goes_on_when_it_is_started_again(lost: Recorded) -> None:
-    for stage in ("read", "swap"):
-
-        async def under_way(stage: str = stage) -> bool:
-            now = await shares(lost.mongo)
-            return bool(now["swap"] if stage == "read" else now["done"])
-
-        running = await lost.start("rebuild")
-        await until(under_way, within=120)
-        running.kill()
-        assert (await ended(running)).code == -signal.SIGKILL
-        assert (await shares(lost.mongo))[stage], "was through before it was killed"
+    """We hold a share at each stage, so that it comes no further however quick it is, until our lease has ended."""
+    ours = await taking_part(lost)
+    assert await ours.claim("read")
+    running = await lost.start("rebuild")
+    await until(lambda: some_are(lost, "swap"), within=120)
+    running.kill()
+    assert (await ended(running)).code == -signal.SIGKILL
+    assert await ours.claim("swap")
+    running = await lost.start("rebuild")
+    await until(lambda: some_are(lost, "done"), within=120)
+    running.kill()
+    assert (await ended(running)).code == -signal.SIGKILL
+    assert await some_are(lost, "swap")
 
     found = await lost.command("rebuild")
 
@@ -349,22 +354,17 @@ async def test_a_rebuild_is_not_ended_under_other_policies_than_it_was_begun_und
     lost: Recorded, tmp_path: Path
 ) -> None:
     (tmp_path / "default.toml").write_text("concern = 0.4\n")
-    running = await lost.start("rebuild")
+    ours = await taking_part(lost)
+    share = await ours.claim("read")
+    assert share
 
-    async def under_way() -> bool:
-        return bool((await shares(lost.mongo))["swap"])
-
-    await until(under_way, within=120)
     afresh = await lost.command("rebuild", "--afresh")
-    running.kill()
-    await ended(running)
-
     other = await lost.command("rebuild", POLICY_DIR=str(tmp_path))
 
     assert (afresh.code, other.code) == (1, 1)
     assert "somebody is at work" in afresh.err
     assert "under other policies" in other.err
-    await lost.mongo["rebuild_shares"].update_many({}, {"$set": {"until": datetime(1970, 1, 1, tzinfo=UTC)}})
+    await ours.through(share, "read", Counter())
     assert (await lost.command("rebuild", "--afresh", POLICY_DIR=str(tmp_path))).code == 0
     assert not await lost.is_the_fold_of(lost.facts)
 
@@ -464,3 +464,15 @@ async def test_of_a_client_who_is_to_be_forgotten_nothing_is_put_back(heard: Rec
 
 async def told_in_all(recorded: Recorded) -> int:
     return len(await records(recorded.servers, ALLIANCE))
+
+
+async def taking_part(lost: Recorded) -> Work:
+    """Somebody else in the same rebuild."""
+    work = Work(lost.mongo)
+    async with History(lost.servers, HEARD, KINDS_HEARD) as history:
+        await work.join(Policies().digest, await history.sizes())
+    return work
+
+
+async def some_are(lost: Recorded, stage: str) -> bool:
+    return bool((await shares(lost.mongo))[stage])
