@@ -169,5 +169,5 @@ def until(condition: Any, within: float) -> float | None:
     while not condition():
         if time.monotonic() - begun > within:
             return None
-        time.sleep(LOOK_EVERY)
+        time.sleep(LOOK_EVERY)  # what is looked at (a rule, a webhook, a process) tells nobody when it changes
     return time.monotonic() - begun
