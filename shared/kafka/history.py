@@ -21,6 +21,7 @@ from shared.errors import BrokerUnavailable, Unreadable
 from shared.events import Event, by_name
 from shared.events.cloudevents import decode
 from shared.kafka.consumer import AHEAD
+from shared.kafka.readers import stop
 from shared.topics import Topic
 
 WAIT_MS = 1_000
@@ -72,7 +73,7 @@ class History:
                 await consumer._client.force_metadata_update()  # of itself aiokafka asks only about assigned topics
             self._partitions = _partitions(consumer, self._topics)
         except BaseException:
-            await _stop(consumer)
+            await stop(consumer)
             raise
         self._consumer = consumer
         return self
@@ -81,7 +82,7 @@ class History:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._consumer is not None:
-            await _stop(self._consumer)
+            await stop(self._consumer)
 
     async def sizes(self) -> list[int]:
         """How many messages lie on each partition number, all topics together."""
@@ -190,8 +191,3 @@ def _unavailable() -> Iterator[None]:
         raise _NobodyYet(str(error)) from error
     except (KafkaError, OSError) as error:
         raise BrokerUnavailable(f"{type(error).__name__}: {error}") from error
-
-
-async def _stop(consumer: AIOKafkaConsumer) -> None:
-    with suppress(asyncio.CancelledError):  # one without a group lets its own cancelled task out
-        await consumer.stop()

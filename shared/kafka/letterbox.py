@@ -14,6 +14,7 @@ from shared.errors import BrokerUnavailable
 from shared.kafka.admin import missing
 from shared.kafka.dead_letters import Letter, Origin, letter_in, letters_in, sent_back, settled, settled_in
 from shared.kafka.producer import Producer
+from shared.kafka.readers import stop
 from shared.topics import dead_letters
 
 WAIT_MS = 1_000
@@ -131,16 +132,7 @@ async def _reading(servers: str, *topics: str) -> AsyncIterator[AIOKafkaConsumer
             await reader.start()
             yield reader
         finally:
-            await _stop(reader)
-
-
-async def _stop(reader: AIOKafkaConsumer) -> None:
-    try:
-        await reader.stop()
-    except asyncio.CancelledError:  # one without a group lets its own cancelled task out
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise
+            await stop(reader)
 
 
 @contextmanager

@@ -1,8 +1,10 @@
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from deploy.chaos import defects
+from deploy.local.stack import HOME, service
 
 
 @pytest.mark.parametrize("name", defects.names())
@@ -13,3 +15,17 @@ def test_each_defect_fits_the_code_as_it_is(name: str, tmp_path: Path) -> None:
 
 def test_there_is_a_defect_for_each_guarantee() -> None:
     assert len(defects.names()) >= 6
+
+
+def test_a_process_runs_the_code_of_its_home_wherever_it_is_started(tmp_path: Path) -> None:
+    """Or the defects would lie in a copy that nobody runs, and the judge would find nothing, rightly."""
+    module = tmp_path / "services" / "intake"
+    module.mkdir(parents=True)
+    for package in (module.parent, module):
+        (package / "__init__.py").touch()
+    (module / "__main__.py").write_text("print(__file__)")
+    server = service("intake", tmp_path / "data", 8001, {}, home=tmp_path)
+
+    ran = subprocess.run(server.command, cwd=HOME, capture_output=True, text=True, check=True)
+
+    assert Path(ran.stdout.strip()) == module / "__main__.py"
