@@ -7,7 +7,7 @@ READY := .venv/.ready
 SERVICES := intake sessions alliance notify
 COMPILE := pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header
 
-.PHONY: help setup check unit test smoke chaos chaos-short chaos-defects evaluate evaluate-short bench bench-short bench-fold demo compose-test topics contracts lock clean distclean
+.PHONY: help setup check unit test smoke chaos chaos-short chaos-defects evaluate evaluate-short bench bench-short bench-fold test-operate demo compose-test topics contracts lock clean distclean
 
 help: ## Say what can be made here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,8 +23,9 @@ check: $(READY) ## Lint, format, types, and who may import whom
 unit: $(READY) ## The tests that need no server
 	$(BIN)/pytest tests/unit
 
+# Three at once even on two cores, each with servers of its own: most of a test's time is waiting.
 test: setup check ## Everything: checks, all tests on real servers, the short evaluation, the smoke test, chaos
-	$(BIN)/pytest
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 	@$(MAKE) evaluate-short
 	@$(MAKE) smoke
 	@$(MAKE) chaos-short

@@ -1,7 +1,7 @@
 """Bad luck on the hot path: none of its levers may lose a fact or fold one twice."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import cast
 from uuid import UUID, uuid4
@@ -10,6 +10,8 @@ import httpx2
 import pytest
 from prometheus_client import CollectorRegistry
 
+from deploy.local.kafka import server as kafka_server
+from deploy.local.ports import free_ports
 from services.alliance.app import create_app
 from services.alliance.domain.facts import Fact
 from services.alliance.domain.fold import fold
@@ -22,6 +24,7 @@ from shared.events import AllianceUpdated, Event
 from shared.events.cloudevents import encode
 from shared.kafka.dead_letters import ERROR
 from shared.kafka.producer import Message, Producer
+from shared.kafka.topics import TopicSettings, create
 from shared.mongo import Mongo, Session
 from shared.topics import ALLIANCE, FEEDBACK, INTAKE, SESSIONS, dead_letters
 from tests.given import Told
@@ -162,18 +165,26 @@ class Often(Told):
         return self.beginning + week * timedelta(hours=3)
 
 
+@pytest.fixture(scope="module")
+def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A broker of its own: so much would keep those busy who hear what other tests tell."""
+    with kafka_server(tmp_path_factory.mktemp("kafka"), *free_ports(2)) as server:
+        asyncio.run(create(TopicSettings(kafka_bootstrap_servers=server.address, kafka_partitions=PARTITIONS)))
+        yield server.address
+
+
 @pytest.fixture
-async def kafka(kafka_servers: str) -> AsyncIterator[Producer]:
-    producer = Producer(kafka_servers, "test")
+async def kafka(own_kafka: str) -> AsyncIterator[Producer]:
+    producer = Producer(own_kafka, "test")
     await producer.start()
     yield producer
     await producer.stop()
 
 
 @pytest.fixture
-def settings(kafka_servers: str, mongodb_uri: str) -> Settings:
+def settings(own_kafka: str, mongodb_uri: str) -> Settings:
     return Settings(
-        kafka_bootstrap_servers=kafka_servers,
+        kafka_bootstrap_servers=own_kafka,
         mongodb_uri=mongodb_uri,
         mongodb_database=f"test_{uuid4().hex}",
         kafka_batch_size=5_000,
