@@ -86,7 +86,7 @@ class Consumer:
     async def start(self) -> None:
         """Join the group. Raises BrokerUnavailable."""
         broker = KafkaBroker(
-            self._servers,
+            self._servers.split(","),  # faststream takes one string for one server
             client_id=f"attune-{self._group}",
             consumer_only=True,
             ack_policy=AckPolicy.NACK_ON_ERROR,

@@ -54,6 +54,15 @@ async def test_a_batch_that_fails_is_tried_again_in_order_until_it_is_done(room:
     assert tries > 3
 
 
+async def test_one_of_several_servers_is_enough_to_begin_with(room: Room) -> None:
+    events = sessions(1)
+    room.servers = f"127.0.0.1:{free_ports(1)[0]},{room.servers}"
+
+    await room.put(*map(encode, events))
+    async with room.consumer(room.take).running():
+        await until(lambda: room.has_taken(*events))
+
+
 async def test_even_a_bug_loses_nothing(room: Room) -> None:
     events, broken, tries = sessions(3), True, 0
 
