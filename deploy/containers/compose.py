@@ -109,6 +109,21 @@ class Compose:
             raise Failed(f"{name}: {(done.stdout + done.stderr).strip()[-1000:]}")
         return done.stdout
 
+    def typed(self, commands: str, **changed: str) -> str:
+        """What an operator types in its folder; what that prints. Raises Failed at the first that fails."""
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", commands],
+            cwd=self.folder,
+            env={**self._environment, **changed},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise Failed(f"{commands.strip()}: {(done.stdout + done.stderr).strip()[-1000:]}")
+        return done.stdout
+
     def log(self, name: str) -> str:
         done = subprocess.run(["docker", "logs", self.container(name)], capture_output=True, text=True, check=False)
         return done.stdout + done.stderr

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from deploy.containers.called import called
 from deploy.containers.compose import Compose
 from deploy.containers.confined import too_free
 from deploy.containers.docker import HOME, docker
@@ -37,6 +38,9 @@ class Judge:
         self._compose = compose
         self._checks = checks
         self._urls = urls
+        self._mails = mails
+        self._hooks = hooks
+        self._webhooks = webhooks
         attune = Stack("kafka:9092", "", urls, servers=(), services=(), seconds=0.0)
         self._smoke = Run(attune, SEED, checks, mails, hooks, webhooks)
         self._seen: Mapping[str, str] = {}
@@ -54,6 +58,7 @@ class Judge:
         await self._at_once()
         await self._planned()
         await self._backup()
+        await called(self._compose, self._checks, self._mails, self._hooks, self._webhooks)
         await self._profiles()
         await self._production()
 
