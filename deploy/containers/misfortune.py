@@ -1,5 +1,6 @@
 """What an operator may run into at a start, and whether one clear line says so, where it is looked for."""
 
+import json
 import os
 import socket
 import time
@@ -15,6 +16,26 @@ from deploy.containers.docker import Failed, docker
 from deploy.smoke.checks import Checks
 
 SAYS_SO_WITHIN = 90.0  # seconds
+# With a Kafka of another version: the metadata version after its own.
+AS_THE_NEXT_KAFKA = """
+cat >/tmp/next.properties <<END
+node.id=1
+process.roles=broker,controller
+listeners=PLAINTEXT://:9092,CONTROLLER://:9093
+controller.listener.names=CONTROLLER
+controller.quorum.voters=1@kafka:9093
+log.dirs=/var/lib/kafka/data
+unstable.feature.versions.enable=true
+END
+/opt/kafka/bin/kafka-storage.sh format --cluster-id "$CLUSTER_ID" --config /tmp/next.properties \\
+    --release-version 4.4-IV0
+"""
+SMALL_DISK = """
+services:
+  kafka:
+    volumes: !override []
+    tmpfs: ["/var/lib/kafka/data:size=64m,uid=1000,gid=1000"]
+"""
 
 
 def misfortunes(compose: Compose, checks: Checks) -> None:
@@ -24,8 +45,13 @@ def misfortunes(compose: Compose, checks: Checks) -> None:
     _port(compose, checks)
     _kafka(compose, checks)
     _mongodb(compose, checks)
+    compose.down("--volumes")
+    _data_of_another_kafka(compose, checks)
+    _data_of_another_mongodb(compose, checks)
+    compose.down("--volumes")
     _little_memory(checks)
-    _full_disk(checks)
+    _full_disk_under_kafka(compose, checks)
+    _full_disk_under_mongodb(checks)
     compose.down("--volumes")
 
 
@@ -49,7 +75,7 @@ def _port(compose: Compose, checks: Checks) -> None:
 def _kafka(compose: Compose, checks: Checks) -> None:
     compose.up("kafka")
     compose.run("up", "--detach", "kafka", KAFKA_CLUSTER_ID="b3RoZXJjbHVzdGVyMDAwMQ")
-    _logged(compose, checks, "Kafka with another cluster's data", "kafka", "cluster")
+    _logged(compose, checks, "Kafka with another cluster's data", "kafka", "Invalid cluster.id in")
 
 
 def _mongodb(compose: Compose, checks: Checks) -> None:
@@ -61,7 +87,6 @@ def _mongodb(compose: Compose, checks: Checks) -> None:
     _logged(compose, checks, "a wrong password of a service", "intake", "MongoDB refuses our name and password")
     _with(compose, compose.folder / "secrets/mongodb_admin_password", "another-password-altogether", "replica-set")
     _logged(compose, checks, "a wrong password of the administrator", "replica-set", "another mongodb_admin_password")
-    compose.down("--volumes")
 
 
 def _with(compose: Compose, secret: Path, other: str, name: str) -> None:
@@ -70,6 +95,31 @@ def _with(compose: Compose, secret: Path, other: str, name: str) -> None:
     compose.run("up", "--detach", "--no-deps", "--force-recreate", name)
     time.sleep(3)  # it reads the file at its start, and nothing tells when that is done
     secret.write_text(kept)
+
+
+def _data_of_another_kafka(compose: Compose, checks: Checks) -> None:
+    """Its metadata are of the version after ours, which Kafka can write already and does not read unless told to."""
+    compose.run("run", "--rm", "--no-deps", "kafka", "sh", "-euc", AS_THE_NEXT_KAFKA)
+    compose.run("up", "--detach", "--no-deps", "kafka")
+    _logged(compose, checks, "Kafka with data of a later version", "kafka", "this controller only supports versions")
+
+
+def _data_of_another_mongodb(compose: Compose, checks: Checks) -> None:
+    """Its data say that a MongoDB 4.4 made them, which today's do not take over."""
+    name, older = "attune-test-older", {"_id": "featureCompatibilityVersion", "version": "4.4"}
+    compose.run("run", "--detach", "--no-deps", "--name", name, "mongo", "mongod", "--bind_ip_all")
+    try:
+        (network,) = json.loads(docker("inspect", "--format", "{{json .NetworkSettings.Networks}}", name)).values()
+        with MongoClient[dict[str, Any]](network["IPAddress"], serverSelectionTimeoutMS=60_000) as client:
+            client.admin["older"].insert_one(older)
+            made = next(client.admin.list_collections(filter={"name": "older"}))["info"]["uuid"]
+            instead = {"renameCollection": "admin.older", "to": "admin.system.version"}
+            client.admin.command("applyOps", [{"op": "c", "ns": "admin.$cmd", "ui": made, "o": instead}])
+        docker("stop", "--time", "60", name)
+    finally:
+        docker("rm", "--force", name)
+    compose.run("up", "--detach", "--no-deps", "mongo")
+    _logged(compose, checks, "MongoDB with data of an earlier version", "mongo", "Wrong mongod version")
 
 
 def _little_memory(checks: Checks) -> None:
@@ -86,7 +136,21 @@ def _waits() -> tuple[str, ...]:
     return ("python", "-c", "import services.intake.app")
 
 
-def _full_disk(checks: Checks) -> None:
+def _full_disk_under_kafka(compose: Compose, checks: Checks) -> None:
+    """The disk is full to the last byte when topics are to be made."""
+    small = compose.folder / "small.yml"
+    small.write_text(SMALL_DISK)
+    files, compose.files = compose.files, (*compose.files, small.name)
+    compose.up("kafka")
+    with suppress(Failed):  # there is no more room, which is what is wanted
+        compose.run("exec", "kafka", "sh", "-c", "cat /dev/zero >/var/lib/kafka/data/rest")
+    compose.run("up", "--detach", "--no-deps", "topics")
+    _logged(compose, checks, "a full disk under Kafka", "kafka", "No space left on device")
+    compose.files = files
+    compose.down("--volumes")
+
+
+def _full_disk_under_mongodb(checks: Checks) -> None:
     """The disk is full to the last byte, and MongoDB is asked to write."""
     name, image = "attune-test-full", "mongo:8.0.21"
     room = ("--tmpfs", "/tmp", "--tmpfs", "/data/db:size=400m,uid=999")  # noqa: S108 - in the container
