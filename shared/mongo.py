@@ -53,6 +53,7 @@ DURABLE = WriteConcern(w="majority", j=True)
 """A write that was acknowledged survives the loss of any one member; a transaction does not ask the database's."""
 DUPLICATE_KEY, NOT_LET_IN, WRITE_CONFLICT = 11_000, 18, 112  # MongoDB's error codes
 OUT_OF_DISK_SPACE = 14_031
+REFUSED = "MongoDB refuses our name and password: look at MONGODB_USERNAME and the secret mongodb_password"
 
 
 class MongoMetrics(CommandListener, TopologyListener):
@@ -200,6 +201,8 @@ def unavailable() -> Iterator[None]:
     try:
         yield
     except ServerSelectionTimeoutError as error:
+        if "Authentication failed" in str(error):  # after the first refusal the driver looks for another server
+            raise StoreUnavailable(REFUSED) from error
         raise StoreUnavailable(
             "no primary was found; does MongoDB run, is it a replica set, and has it been made? "
             f"{str(error).partition(', Timeout:')[0][:300]}"
@@ -210,9 +213,7 @@ def unavailable() -> Iterator[None]:
         if isinstance(error, OperationFailure) and OUT_OF_DISK_SPACE in _codes(error):
             raise StoreUnavailable("the disk of MongoDB is full") from None  # its text holds what was to be written
         if isinstance(error, OperationFailure) and error.code == NOT_LET_IN:
-            raise StoreUnavailable(
-                "MongoDB refuses our name and password: look at MONGODB_USERNAME and the secret mongodb_password"
-            ) from error
+            raise StoreUnavailable(REFUSED) from error
         if error.has_error_label("TransientTransactionError") or error.has_error_label("RetryableWriteError"):
             raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
         raise

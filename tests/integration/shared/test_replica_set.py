@@ -1,9 +1,10 @@
 """A MongoDB that lets nobody in becomes a replica set with a user for each service."""
 
+import asyncio
 import base64
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from pymongo import MongoClient
@@ -12,6 +13,8 @@ from pymongo.errors import OperationFailure, PyMongoError
 from deploy.local import mongod
 from deploy.local.ports import free_ports
 from deploy.local.process import LocalServer
+from shared.errors import StoreUnavailable
+from shared.mongo import REFUSED, Mongo, unavailable
 from shared.replica_set import NotDone, ReplicaSetSettings, make
 
 pytestmark = pytest.mark.integration
@@ -68,6 +71,24 @@ def test_a_password_that_was_changed_counts_from_the_next_time_on(port: int) -> 
 
     with signed_in(port, "sessions", "another") as sessions:
         assert sessions["attune_sessions"]["sessions"].count_documents({}) == 0
+
+
+@pytest.mark.parametrize("driver", ["motor", "pymongo"])
+async def test_who_has_a_wrong_password_is_told_so_every_time(
+    port: int, driver: Literal["motor", "pymongo"], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.mongo.ANSWER_WITHIN_MS", 500)
+    await asyncio.to_thread(make, settings(port), port=port)
+    uri = f"mongodb://intake:another@127.0.0.1:{port}/?replicaSet=rs0&authSource=admin"
+    mongo = Mongo(uri, "attune_intake", driver)
+
+    try:
+        for _ in range(3):  # the driver itself says it the first time only
+            with pytest.raises(StoreUnavailable) as refused, unavailable():
+                await mongo["clients"].find_one()
+            assert str(refused.value) == REFUSED
+    finally:
+        await mongo.close()
 
 
 def test_data_of_another_administrator_is_one_clear_line(port: int) -> None:
