@@ -3,9 +3,9 @@
 # Everything stops for as long as that takes, so that what is saved belongs together; then it starts again.
 # What is saved holds people's data and every secret: keep it as you keep those.
 set -eu
+umask 077
 folder=$(mkdir -p "${1:?which folder? sh deploy/backup.sh FOLDER}" && cd "$1" && pwd)
 cd "$(dirname "$0")/.."
-umask 077
 project=$(docker compose ps --all --format '{{.Project}}' | head -n 1)
 [ -n "$project" ] || { echo "backup: nothing of Attune is here; run it where docker-compose.yml is" >&2; exit 1; }
 

@@ -5,7 +5,12 @@ set -eu
 folder=$(cd "${1:?which folder? sh deploy/restore.sh FOLDER}" && pwd)
 cd "$(dirname "$0")/.."
 umask 077
-[ -d secrets ] || cp -R "$folder/secrets" .
+if [ ! -d secrets ]; then
+    cp -R "$folder/secrets" .
+    # As secrets.sh makes them: the folder keeps people out, and whoever a container runs as can read its files.
+    chmod -R go=rX secrets
+    chmod 700 secrets
+fi
 [ -e .env ] || [ ! -e "$folder/.env" ] || cp "$folder/.env" .
 
 docker compose build secrets

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -133,9 +134,10 @@ class Judge:
         await self._sh("backup.sh", saved)
         await self._survived("a backup, after which everything runs again")
         await asyncio.to_thread(self._compose.down, "--volumes")
+        shutil.rmtree(self._compose.folder / "secrets")
         await self._sh("restore.sh", saved)
         await asyncio.to_thread(self._compose.up)
-        await self._survived("all volumes are lost, and restored from the backup")
+        await self._survived("all volumes and secrets are lost, and restored from the backup")
 
     async def _sh(self, script: str, folder: Path) -> None:
         await asyncio.to_thread(self._compose.script, script, str(folder))
