@@ -31,7 +31,7 @@ fi
 if [ ! -e secrets/tls_key ] && [ ! -e secrets/tls_certificate ]; then
     # Browsers will warn of it. Put your own in its place: the whole chain, and its key.
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 825 -subj "/CN=$host" \
-        -addext "subjectAltName=DNS:$host,DNS:localhost,IP:127.0.0.1" \
+        -addext "subjectAltName=DNS:$host,DNS:attune.localhost,DNS:localhost,IP:127.0.0.1" \
         -keyout secrets/tls_key.new -out secrets/tls_certificate.new 2>/dev/null
     chmod 644 secrets/tls_key.new
     mv secrets/tls_key.new secrets/tls_key
