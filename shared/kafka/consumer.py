@@ -25,6 +25,7 @@ from shared.events import Event, by_name
 from shared.events.cloudevents import decode
 from shared.kafka.dead_letters import DeadLetter, to_message
 from shared.kafka.metrics import KafkaMetrics
+from shared.kafka.polls import CannotBeHad, Polls
 from shared.kafka.producer import Producer
 from shared.topics import Topic
 
@@ -152,14 +153,17 @@ class Consumer:
 
     def _watch_polls(self, consumer: Any) -> None:
         """Hear of every poll. aiokafka's own watch over them is off for good once one of them failed."""
-        getmany = consumer.getmany
+        polls = Polls(consumer)
 
-        async def watched(*partitions: TopicPartition, **how: Any) -> Any:
+        async def watched(*, timeout_ms: int, max_records: int) -> Any:
             try:
-                found = await getmany(*partitions, **how)
+                found = await polls.poll(timeout_ms, max_records)
             except KafkaError as error:  # faststream waits a few seconds, and polls again
                 log.warning("could not poll", error=f"{type(error).__name__}: {error}")
                 raise
+            except CannotBeHad as error:
+                self._give_up(error)
+                return {}
             if self.assigned():
                 self._last_turn = time.monotonic()
             return found
@@ -192,7 +196,7 @@ class Consumer:
             log.warning("a batch that was done could not be committed and comes again", error=str(error))
             raise
 
-    def _give_up(self, broken: DeploymentBroken) -> None:
+    def _give_up(self, broken: DeploymentBroken | CannotBeHad) -> None:
         """Leave the group, with the batch uncommitted; from a task of its own, for the loop cannot end itself."""
         if self._ending is None and self._broker is not None:
             log.critical("consuming stopped", reason=str(broken))

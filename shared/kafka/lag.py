@@ -164,7 +164,11 @@ class Meter:
             for partition, offset in round_of.items():
                 self._reader.seek(partition, offset)
             for partition, offset in round_of.items():
-                found = await self._reader.getmany(partition, timeout_ms=ANSWER_WITHIN_MS, max_records=1)
+                try:
+                    found = await self._reader.getmany(partition, timeout_ms=ANSWER_WITHIN_MS, max_records=1)
+                except UnicodeDecodeError:  # nobody can read it; it ages from when it was first in somebody's way
+                    self._told[partition, offset] = time.time()
+                    continue
                 if not found.get(partition):
                     raise BrokerUnavailable(f"{partition.topic}/{partition.partition}: nothing came from {offset}")
                 self._told[partition, offset] = found[partition][0].timestamp / 1000

@@ -10,9 +10,9 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from aiokafka import AIOKafkaProducer
-from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
 
 from deploy.local import kafka
 from deploy.local.ports import free_ports
@@ -483,25 +483,41 @@ async def test_whatever_a_sender_compresses_with_can_be_read(room: Room, codec: 
         await until(lambda: room.has_taken(*events))
 
 
-async def test_what_the_library_itself_cannot_read_stops_consuming_and_liveness_says_so(
-    room: Room, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_the_library_itself_cannot_read_stops_consuming_and_loses_nothing_else(room: Room) -> None:
     """A header whose name is no UTF-8: the record cannot be had at all, so that nobody could set it aside."""
-    monkeypatch.setattr(consumer, "MOST_BETWEEN_POLLS_MS", 2_000)
+    before, beside, behind = sessions(3), sessions(4), sessions(2)
+    in_hand, go_on = asyncio.Event(), asyncio.Event()
 
-    class NoText(str):
-        def encode(self, *_: object) -> bytes:
-            return b"\xff\xfe"
+    async def take_slowly(events: Sequence[Event]) -> None:
+        in_hand.set()
+        await go_on.wait()
+        await room.take(events)
 
-    async with AIOKafkaProducer(bootstrap_servers=room.servers) as producer:
-        batch = producer.create_batch()
-        batch._builder = _DefaultRecordBatchBuilderPy(2, 0, 0, -1, -1, 0, 16_384)  # the compiled one takes only str
-        batch.append(key=b"one key", value=b"value", timestamp=None, headers=[(NoText("name"), b"value")])
-        await (await producer.send_batch(batch, room.topic.name, partition=0))
-    client = room.consumer(room.take)
+    await _put(room, 0, *beside[:1])
+    client = room.consumer(take_slowly, batch_size=100)
+    with capture_logs() as said:
+        async with client.running():
+            await in_hand.wait()
+            # aiokafka has the next of partition 0 in hand when it comes upon the record
+            await _put(room, 0, *beside[1:])
+            await until(lambda: _is_fetched(client, room, 0))
+            await _put(room, 1, *before)
+            await room.put_what_cannot_be_read(1)
+            await _put(room, 1, *behind)
+            await until(lambda: _is_fetched(client, room, 1))
+            go_on.set()
+            await until(lambda: _is_dead(client))
 
-    async with client.running():
-        await until(lambda: _is_dead(client))
+    assert await room.has_taken(*beside, *before)
+    assert not await room.has_taken(behind[0])
+    assert [line["reason"] for line in said if line["event"] == "consuming stopped"] == [
+        f"the client cannot read the record at {room.topic.name}/1/3"
+    ]
+
+    await _move(room, 1, to=4)
+    async with room.consumer(room.take).running():
+        await until(lambda: room.has_taken(*behind))
+    assert len(room.taken) == len(set(room.taken)) == 9
 
 
 async def test_what_a_process_that_was_killed_had_in_hand_is_taken_by_the_next(room: Room) -> None:
@@ -525,6 +541,24 @@ async def test_what_a_process_that_was_killed_had_in_hand_is_taken_by_the_next(r
 def _partitions(member: Kafka) -> set[tuple[str, int]]:
     subscribed = member._consumer._subscriber if member._consumer else None
     return set(subscribed.consumer.assignment()) if subscribed and subscribed.consumer else set()
+
+
+async def _put(room: Room, partition: int, *events: Event) -> None:
+    await room.producer.send([Message(room.topic.name, b"a key", encode(e), partition=partition) for e in events])
+
+
+async def _is_fetched(client: Kafka, room: Room, partition: int) -> bool:
+    assert client._consumer
+    return TopicPartition(room.topic.name, partition) in client._consumer._subscriber.consumer._fetcher._records
+
+
+async def _move(room: Room, partition: int, to: int) -> None:
+    """As `kafka-consumer-groups --reset-offsets` does, while the group has no member."""
+    place = TopicPartition(room.topic.name, partition)
+    admin = AIOKafkaConsumer(bootstrap_servers=room.servers, group_id=room.group, enable_auto_commit=False)
+    async with admin:
+        admin.assign([place])
+        await admin.commit({place: to})
 
 
 async def _is(value: object) -> bool:

@@ -22,6 +22,7 @@ from shared.kafka.topics import TopicSettings
 from shared.kafka.topics import create as create_topics
 from shared.topics import HEARD_BY, Topic, dead_letters
 from tests.given import Told
+from tests.integration.shared.room import Room
 from tests.running import served, until
 
 
@@ -70,6 +71,18 @@ async def test_a_consumer_that_is_gone_falls_behind_in_messages_and_in_time(kafk
     assert _behind(gone) == 4
     assert gone.members == {group: 0}
     assert sorted(_oldest(again)) == sorted(_oldest(gone)), "the oldest stays the oldest while nobody takes it"
+
+
+async def test_what_nobody_can_read_ages_like_anything_else(room: Room) -> None:
+    await room.put_what_cannot_be_read(1)
+    await until(partial(_can_be_asked, room.servers, room.group))
+
+    async with meter(room.servers, {room.group: (room.topic,)}) as ours:
+        first = await ours.measure()
+        again = await ours.measure()
+
+    assert _behind(first) == _behind(again) == 1
+    assert _oldest(first) == _oldest(again) != []
 
 
 async def test_what_is_shown_says_who_is_behind_where(kafka_servers: str) -> None:

@@ -1,0 +1,68 @@
+"""Polling up to a record that the client cannot read at all: one with a header whose name is no UTF-8.
+
+aiokafka notices in the middle of a poll. What it has in hand of other partitions by then it drops, with their positions
+behind it: who polls again, and commits, has lost that without a word. So we go back to what is committed, and poll
+each partition by itself until the record is the next one.
+"""
+
+from typing import Any
+
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
+
+
+class CannotBeHad(Exception):
+    """The record that is next on a partition cannot be read by the client; its text says where it lies."""
+
+
+class Polls:
+    """The polls of a consumer that commits what it has done before it polls again."""
+
+    def __init__(self, consumer: Any) -> None:
+        self._consumer = consumer
+        self._getmany = consumer.getmany
+        self._apart = False
+        self._dropped = False
+        self._singly: set[TopicPartition] = set()
+
+    async def poll(self, timeout_ms: int, max_records: int) -> dict[TopicPartition, Any]:
+        """What came, if anything. Raises KafkaError, and CannotBeHad when all that lies before the record was taken."""
+        if self._dropped:
+            await self._go_back()
+        if self._apart:
+            return await self._one_partition(timeout_ms, max_records)
+        try:
+            found: dict[TopicPartition, Any] = await self._getmany(timeout_ms=timeout_ms, max_records=max_records)
+        except KafkaError:
+            self._dropped = True
+            raise
+        except UnicodeDecodeError:
+            self._apart = self._dropped = True
+            return {}
+        return found
+
+    async def _go_back(self) -> None:
+        if self._consumer.assignment():
+            committed = await self._consumer.seek_to_committed()
+            if never := [partition for partition, offset in committed.items() if not offset]:
+                await self._consumer.seek_to_beginning(*never)
+        self._dropped = False
+
+    async def _one_partition(self, timeout_ms: int, max_records: int) -> dict[TopicPartition, Any]:
+        """Of the first that has something; its position stays where it was when it cannot be read."""
+        partitions = sorted(self._consumer.assignment())
+        for partition in partitions:
+            most = 1 if partition in self._singly else max_records
+            try:
+                found: dict[TopicPartition, Any] = await self._getmany(
+                    partition, timeout_ms=timeout_ms // len(partitions), max_records=most
+                )
+            except UnicodeDecodeError:
+                if partition in self._singly:
+                    at = f"{partition.topic}/{partition.partition}/{await self._consumer.position(partition)}"
+                    raise CannotBeHad(f"the client cannot read the record at {at}") from None
+                self._singly.add(partition)
+                continue
+            if found:
+                return found
+        return {}
