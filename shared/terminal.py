@@ -6,6 +6,7 @@ import sys
 from collections.abc import Coroutine
 
 from shared.errors import BrokerUnavailable, StoreUnavailable
+from shared.garbage import collect_rarely
 
 WIDTH = 30  # of the progress bar
 
@@ -17,6 +18,7 @@ class NotPossible(Exception):
 def run(command: str, work: Coroutine[None, None, int]) -> int:
     """Do it; its exit code, or 1 where the database, Kafka or what they hold does not allow it."""
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # we say in one line what it says in hundreds
+    collect_rarely()
     try:
         return asyncio.run(work)
     except NotPossible as error:

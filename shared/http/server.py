@@ -8,6 +8,8 @@ from typing import Protocol
 import uvicorn
 from fastapi import FastAPI
 
+from shared.garbage import collect_rarely
+
 DRAIN_SECONDS = 5
 """How long requests in hand may take after SIGTERM; open event streams are cut then."""
 
@@ -38,4 +40,5 @@ def serve(app: FastAPI, settings: Address) -> None:
     )
     for ending in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises it once more when all is done: that is no failure
         signal.signal(ending, lambda *_: None)
+    collect_rarely()
     uvicorn.Server(config).run(sockets=[listening])
