@@ -25,7 +25,8 @@ STAGES = {
 }
 REST = "the event loop and the rest"
 IDLE = re.compile(
-    r"(PeriodicExecutor\._run|receive_data|recv_into|Queue\.get|Condition\.wait|_worker|select|WorkerThread\.run) ?\("
+    r"(\w+\.)?(PeriodicExecutor\._run|receive_data|recv_into|Queue\.get|Condition\.wait|_worker|select"
+    r"|WorkerThread\.run) ?\("
 )
 WIDTH, ROW = 1_200, 16  # of the picture, in pixels
 NARROWEST = 0.002  # of the width; below that nobody sees anything
