@@ -12,6 +12,7 @@ from deploy.containers.called import called
 from deploy.containers.compose import Compose
 from deploy.containers.confined import too_free
 from deploy.containers.docker import HOME, docker
+from deploy.containers.operated import operated, passed_over
 from deploy.containers.standing import all_that_is_seen, told_now
 from deploy.local.stack import SERVICES, Stack
 from deploy.local.watch import until
@@ -20,6 +21,7 @@ from deploy.simulation.receivers import Hook, Mail
 from deploy.smoke.checks import Checks
 from deploy.smoke.run import Run
 
+KAFKA = "kafka:9092"
 SEED = 1
 BACK_WITHIN = 300.0  # seconds
 
@@ -42,7 +44,7 @@ class Judge:
         self._mails = mails
         self._hooks = hooks
         self._webhooks = webhooks
-        attune = Stack("kafka:9092", "", urls, servers=(), services=(), seconds=0.0)
+        attune = Stack(KAFKA, "", urls, servers=(), services=(), seconds=0.0)
         self._smoke = Run(attune, SEED, checks, mails, hooks, webhooks)
         self._seen: Mapping[str, str] = {}
         self._names: Sequence[str] = ()
@@ -60,6 +62,7 @@ class Judge:
         await self._planned()
         await self._backup()
         await called(self._compose, self._checks, self._mails, self._hooks, self._webhooks)
+        await self._runbooks()
         await self._profiles()
         await self._production()
 
@@ -141,6 +144,15 @@ class Judge:
 
     async def _sh(self, script: str, folder: Path) -> None:
         await asyncio.to_thread(self._compose.script, script, str(folder))
+
+    async def _runbooks(self) -> None:
+        async def well() -> bool:
+            return await asyncio.to_thread(self._well, lambda: True)
+
+        await operated(self._compose, self._checks, well)
+        await self._survived("the runbooks")
+        await passed_over(self._compose, self._checks, KAFKA)
+        await self._survived("a record that nobody can read, passed over as its runbook says")
 
     async def _profiles(self) -> None:
         """The simulated clinic tells its history through the gateway's own links; the mail catcher is up."""

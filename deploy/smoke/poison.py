@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
 from shared.topics import ALLIANCE, FEEDBACK, INTAKE, SESSIONS, Topic
 
@@ -61,6 +62,20 @@ async def plant(servers: str, planted: Sequence[Poison]) -> None:
         for poison in planted:
             headers = [("planted", b"\xff not UTF-8")]
             await producer.send_and_wait(poison.topic.name, key=poison.key, value=poison.value, headers=headers)
+
+
+async def plant_unreadable(servers: str, topic: str, partition: int) -> None:
+    """Put there a record with a header whose name is no UTF-8, which the consumers' client cannot read at all."""
+
+    class NoText(str):
+        def encode(self, *_: object) -> bytes:
+            return b"\xff\xfe"
+
+    async with AIOKafkaProducer(bootstrap_servers=servers, acks="all") as producer:
+        batch = producer.create_batch()
+        batch._builder = _DefaultRecordBatchBuilderPy(2, 0, 0, -1, -1, 0, 16_384)  # the compiled one takes only str
+        batch.append(key=b"a key", value=b"value", timestamp=None, headers=[(NoText("name"), b"value")])
+        await (await producer.send_batch(batch, topic, partition=partition))
 
 
 def _feedback(at: datetime, data: Mapping[str, Any] | None = None, **envelope: Any) -> bytes:

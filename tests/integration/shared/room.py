@@ -5,9 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from prometheus_client import CollectorRegistry
 
 from shared.clock import now
@@ -50,19 +48,6 @@ class Room:
     async def put(self, *values: bytes, headers: Sequence[Header] = ()) -> None:
         """All of it on one partition, in this order."""
         await self.producer.send([Message(self.topic.name, b"one key", value, headers) for value in values])
-
-    async def put_what_cannot_be_read(self, partition: int) -> None:
-        """A record with a header whose name is no UTF-8, which the client cannot read at all."""
-
-        class NoText(str):
-            def encode(self, *_: object) -> bytes:
-                return b"\xff\xfe"
-
-        async with AIOKafkaProducer(bootstrap_servers=self.servers) as producer:
-            batch = producer.create_batch()
-            batch._builder = _DefaultRecordBatchBuilderPy(2, 0, 0, -1, -1, 0, 16_384)  # the compiled one takes only str
-            batch.append(key=b"a key", value=b"value", timestamp=None, headers=[(NoText("name"), b"value")])
-            await (await producer.send_batch(batch, self.topic.name, partition=partition))
 
     async def has_taken(self, *events: Event) -> bool:
         return {event.id for event in events} <= set(self.taken)

@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 
 from deploy.local import kafka
 from deploy.local.ports import free_ports
+from deploy.smoke.poison import plant_unreadable
 from shared.backoff import backoff
 from shared.clock import now
 from shared.errors import StoreUnavailable
@@ -502,7 +503,7 @@ async def test_what_the_library_itself_cannot_read_stops_consuming_and_loses_not
             await _put(room, 0, *beside[1:])
             await until(lambda: _is_fetched(client, room, 0))
             await _put(room, 1, *before)
-            await room.put_what_cannot_be_read(1)
+            await plant_unreadable(room.servers, room.topic.name, 1)
             await _put(room, 1, *behind)
             await until(lambda: _is_fetched(client, room, 1))
             go_on.set()

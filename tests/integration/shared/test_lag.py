@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.contracts import SERVICES, role
+from deploy.smoke.poison import plant_unreadable
 from shared.clock import now
 from shared.errors import BrokerUnavailable
 from shared.events import Event, SessionCompleted
@@ -74,7 +75,7 @@ async def test_a_consumer_that_is_gone_falls_behind_in_messages_and_in_time(kafk
 
 
 async def test_what_nobody_can_read_ages_like_anything_else(room: Room) -> None:
-    await room.put_what_cannot_be_read(1)
+    await plant_unreadable(room.servers, room.topic.name, 1)
     await until(partial(_can_be_asked, room.servers, room.group))
 
     async with meter(room.servers, {room.group: (room.topic,)}) as ours:
