@@ -23,6 +23,8 @@ Tell = Callable[[Sequence[Event]], Awaitable[None]]
 
 TOGETHER = 500
 """Relationships that are written in one transaction; a larger batch is taken in parts of so many, side by side."""
+LONG = 10_000
+"""Facts of one relationship that are read again beside everything else: it takes a second."""
 LATEST = 20_000
 """States that are remembered: what of a busy hour's relationships is heard of again within it."""
 
@@ -91,10 +93,10 @@ class Hear:
         """Evolve where that gives what reading the whole history would; otherwise read it again."""
         late = [r for r, new in waiting.items() if not self._can_read_on(kept[r], new)]
         histories = await self._store.history(late) if late else {}
+        again = {r: await self._read_again(history) for r, history in histories.items()}
         self._metrics.refolded(len(late))
         return [
-            kept[r].followed_by(self._read_again(histories[r]) if r in histories else self._read_on(kept[r], new))
-            for r, new in waiting.items()
+            kept[r].followed_by(again[r] if r in again else self._read_on(kept[r], new)) for r, new in waiting.items()
         ]
 
     def _can_read_on(self, kept: Kept, new: Sequence[Fact]) -> bool:
@@ -109,8 +111,11 @@ class Hear:
     def _read_on(self, kept: Kept, new: Sequence[Fact]) -> Read:
         return read_on(kept.alliance, new, self._policies.of(clinic_of(new, kept.alliance.clinic_id)))
 
-    def _read_again(self, history: Sequence[Fact]) -> Read:
-        return read_again(history, self._policies.of(clinic_of(history)))
+    async def _read_again(self, history: Sequence[Fact]) -> Read:
+        policy = self._policies.of(clinic_of(history))
+        if len(history) > LONG:  # else the group would take us for dead, and whoever is next after us
+            return await asyncio.to_thread(read_again, history, policy)
+        return read_again(history, policy)
 
     def _news(self, kept: Kept) -> Sequence[Event]:
         policy = self._policies.of(kept.alliance.clinic_id)
