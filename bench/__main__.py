@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from bench import parts
+from bench.latency import latency
 from bench.others import NAIVE, OURS, PLAIN
 from bench.page import RESULTS, against, write
 from bench.parts import Figures, Size
@@ -29,6 +30,7 @@ PARTS: dict[str, Part] = {
     "growth": parts.growth,
     "history": parts.history,
     "processes": parts.processes,
+    "latency": latency,
 }
 
 
