@@ -131,8 +131,8 @@ def _side_by_side(found: Figures, _kept: Figures) -> str:
 ## Side by side
 
 {found["facts"]:,} facts of {found["relationships"]:,} relationships lay on twelve partitions; a lap ends when they are
-taken or its seconds are over, and slow ones get fewer seconds. {rounds} rounds in alternating order, a single one for
-the frameworks; the ratio is the median of those of each round. Measured on {found["on"]}.
+taken or its seconds are over, and slow ones get fewer seconds. {rounds} rounds in alternating order; the ratio is the
+median of those of each round. Measured on {found["on"]}.
 
 {_table(heads, rows)}
 

@@ -34,13 +34,11 @@ class Size:
     """How much is measured."""
 
     relationships: int = 50_000
-    rounds: int = 3
-    rounds_of_others: int = 1
-    """Of the frameworks, which take long to start; every round is on the same bytes."""
+    rounds: int = 5
     partitions: int = 12
-    seconds: float = 10.0
+    seconds: float = 8.0
     """Of a lap, at most."""
-    slow_seconds: float = 5.0
+    slow_seconds: float = 4.0
     cache_gb: float = 1.0
     """Of memory for MongoDB: all that a lap touches fits in."""
     grown: tuple[int, ...] = (1_000, 10_000, 100_000, 1_000_000)
@@ -93,7 +91,7 @@ async def side_by_side(room: Path, size: Size, names: Sequence[str] = tuple(CANN
     failed: dict[str, str] = {}
     for number in range(size.rounds):
         for name in names[:: 1 if number % 2 == 0 else -1]:
-            if name in failed or (name not in OWN and number >= size.rounds_of_others):
+            if name in failed:
                 continue
             try:
                 laps[name].append(await _lap(stage, room, name, size))
