@@ -1,0 +1,356 @@
+"""How long a clinician waits for an alert: from an answer's 2xx until it stands in an inbox that is open.
+
+Everything runs as it ships, on servers of its own, and is used from outside: clients answer forms by their links, and
+clinicians' inboxes are listened to. What lies before that, relationships with some good sessions behind them, is told
+straight on Kafka.
+"""
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import chain, islice
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+from uuid import UUID, uuid4
+
+import httpx2
+import numpy as np
+
+from bench.parts import Figures, Size
+from bench.work import CASELOAD
+from deploy.local.ports import free_ports
+from deploy.local.process import CannotRun, LocalServer
+from deploy.local.stack import SERVICES, Stack, stack
+from deploy.local.topics import Topics
+from deploy.local.watch import still, until
+from shared.events import Event
+from shared.kafka.producer import Producer
+from tests.given import ELEMENTS, Told
+
+KNOWN = 3  # good sessions behind each relationship, so that a fall stands out
+ONE_IN_FALLS = 5  # of the answers raises an alert; far more than in life, so that there is something to measure
+GOOD, BAD = ({**dict.fromkeys(ELEMENTS, str(rating)), "tension": "none"} for rating in (9, 2))
+SHARES = (0.25, 0.5, 0.8)  # of the capacity
+AT_ONCE = 16  # requests in flight while links are made and while the capacity is looked for
+WITHIN = 30.0  # seconds; what has not come by then does not come
+KEPT = 2.0  # seconds; services let go of a connection that was idle for five, while we might be sending on it
+REST_WITHIN = 120.0  # seconds, for what was told of the past
+CORES = os.cpu_count() or 1
+EVERYBODY = "everybody"  # who has had processor time on this machine
+TICKS = os.sysconf("SC_CLK_TCK")  # that make a second
+HOUR = timedelta(hours=1)
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How much is asked of it."""
+
+    answers: int = 2_000
+    """By which the capacity is found."""
+    seconds: float = 20.0
+    """At each share of it."""
+
+
+WHOLE = Load()
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A client's form that waits for an answer."""
+
+    told: Told
+    clinician: UUID
+    session: UUID
+    falls: bool
+    """Whether the answer will raise an alert."""
+
+    @property
+    def relationship(self) -> UUID:
+        return self.told.relationship
+
+    def past(self) -> list[Event]:
+        """How the relationship began, and the good sessions."""
+        weeks, told = range(KNOWN), self.told
+        started = told.started().model_copy(update={"clinician_id": self.clinician})
+        sessions = [fact for week in weeks for fact in (told.held(week), told.felt(week))]
+        return [started, told.consent(-0.1, given=True), *sessions]
+
+
+Linked = tuple[Form, str]
+"""A form, and the link by which its client answers it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What became of one answer; moments are of our own clock that only goes forward."""
+
+    form: Form
+    due: float
+    sent: float
+    acknowledged: float
+
+
+async def latency(room: Path, size: Size) -> Figures:
+    """At some shares of the capacity, which is found first. Raises CannotRun, also when an alert never comes."""
+    return await measured(room, size, WHOLE)
+
+
+async def measured(room: Path, _size: Size, load: Load) -> Figures:
+    """As `latency`, with so much load."""
+    async with _running(room) as attune, Clinics(attune) as clinics:
+        found = await clinics.capacity(await clinics.prepare(load.answers))
+        print(
+            f"  {found['capacity']:.0f} answers/s at most: {found['taken']:.0f} taken, "
+            f"{found['reflected']:.0f} until their alerts were seen",
+            flush=True,
+        )
+        counts = {share: round(share * found["capacity"] * load.seconds) for share in SHARES}
+        forms = iter(await clinics.prepare(sum(counts.values())))
+        steps = []
+        for share, count in counts.items():
+            step = {"share": share, **await clinics.arrive(list(islice(forms, count)), count / load.seconds)}
+            steps.append(step)
+            print(
+                f"  at {share:.0%}: {step['rate']:.0f} answers/s, {step['alerts']} alerts after {step['p50']:.0f} ms, "
+                f"p99 {step['p99']:.0f} ms, p99.9 {step['p99.9']:.0f} ms; {step['ours']:.0%} of the machine, "
+                f"others {step['others']:.0%}",
+                flush=True,
+            )
+    return {**found, "seconds": load.seconds, "at_once": AT_ONCE, "one_in": ONE_IN_FALLS, "steps": steps}
+
+
+@asynccontextmanager
+async def _running(room: Path) -> AsyncIterator[Stack]:
+    """The whole of Attune; ended afterwards, also when we are told to stop while it starts."""
+    ports = dict(zip(SERVICES, free_ports(len(SERVICES)), strict=True))
+    ends = ExitStack()
+    everything = stack(room, ports, {"LOG_LEVEL": "warning"}, say=_nothing)
+    starting = asyncio.create_task(asyncio.to_thread(ends.enter_context, everything))
+    try:
+        yield await asyncio.shield(starting)
+    finally:
+        await asyncio.wait([starting])
+        await asyncio.to_thread(ends.close)
+
+
+def _nothing(_said: str) -> None:
+    """It is told of by its figures."""
+
+
+class Clinics:
+    """Clinics, their clients, and their clinicians before open inboxes."""
+
+    def __init__(self, attune: Stack) -> None:
+        self._attune = attune
+        self._producer = Producer(attune.kafka, "attune-bench")
+        self._draw = np.random.default_rng(7)
+        self._ends = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=KEPT)
+        self._http = await self._ends.enter_async_context(httpx2.AsyncClient(timeout=WITHIN, limits=limits))
+        self._topics = await self._ends.enter_async_context(Topics(self._attune.kafka))
+        self._ends.push_async_callback(self._producer.stop)
+        await self._producer.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._ends.aclose()
+
+    async def prepare(self, count: int) -> list[Linked]:
+        """Relationships with a past and an open form each, in any order, and the links to the forms."""
+        now = datetime.now(UTC)
+        forms = _forms(count, now)
+        await self._producer.tell([fact for form in forms for fact in form.past()])
+        if not await until(self._sessions_has_heard, REST_WITHIN):
+            raise CannotRun("the relationships did not become known to sessions")
+
+        async def linked(form: Form) -> Linked:
+            return form, await self._link(form, now)
+
+        links = await _at_once(linked, [forms[i] for i in self._draw.permutation(count)])
+        if not await still(self._topics, (), REST_WITHIN):
+            raise CannotRun("what was told of the past did not come to rest")
+        return links
+
+    async def _sessions_has_heard(self) -> bool:
+        return not (await self._topics.lag(await self._topics.ends()))["sessions"]
+
+    async def _link(self, form: Form, now: datetime) -> str:
+        """Have a session that was held an hour ago, and the client asked."""
+        at = f"{self._attune.urls['sessions']}/sessions/{form.session}"
+        starts_at = (now - 2 * HOUR).isoformat()
+        body = {"relationship_id": str(form.relationship), "starts_at": starts_at, "minutes": 50}
+        await self._ask("PUT", at, json=body)
+        held = {"ended_at": (now - HOUR).isoformat(), "minutes": 50}
+        return str((await self._ask("POST", f"{at}/completion", json=held)).json()["client_form"]["url"])
+
+    async def capacity(self, links: Sequence[Linked]) -> Figures:
+        """Answers a second when everybody answers as soon as somebody else is done, until the last alert is seen."""
+        async with self._inboxes(links) as inboxes:
+            begun = time.perf_counter()
+            answered = await _at_once(lambda linked: self._answer(linked, time.perf_counter()), links)
+            last_seen = max((await inboxes.seen()).values())
+        taken = len(links) / (max(each.acknowledged for each in answered) - begun)
+        reflected = len(links) / (last_seen - begun)
+        return {"answers": len(links), "taken": taken, "reflected": reflected, "capacity": min(taken, reflected)}
+
+    async def arrive(self, links: Sequence[Linked], rate: float) -> Figures:
+        """Answer the forms at random moments, so many a second, whether those before are taken or not."""
+        waits = self._draw.exponential(1 / rate, len(links))
+        servers = [*self._attune.servers, *self._attune.services]
+        async with self._inboxes(links) as inboxes:
+            used, begun = _processor_time(servers), time.perf_counter()
+            answering = []
+            for due, linked in zip(begun + waits.cumsum(), links, strict=True):
+                await asyncio.sleep(max(0.0, due - time.perf_counter()))
+                answering.append(asyncio.create_task(self._answer(linked, due)))
+            answered = await _all(answering)
+            seen = await inboxes.seen()
+            took = time.perf_counter() - begun
+            cores = {name: (after - used[name]) / took for name, after in _processor_time(servers).items()}
+        waited = [max(0.0, seen[a.form.relationship] - a.acknowledged) for a in answered if a.form.falls]
+        everybody = cores.pop(EVERYBODY)
+        ours = sum(cores.values())
+        return {
+            "answers": len(answered),
+            "rate": len(answered) / (max(a.acknowledged for a in answered) - begun),
+            "alerts": len(waited),
+            **_percentiles(waited),
+            "taken_after": _percentiles([a.acknowledged - a.sent for a in answered]),
+            "sent_late": _percentiles([a.sent - a.due for a in answered]),
+            "cores": cores,
+            "ours": ours / CORES,
+            "others": max(0.0, everybody - ours) / CORES,
+        }
+
+    async def _answer(self, linked: Linked, due: float) -> Answered:
+        (form, link), sent = linked, time.perf_counter()
+        await self._ask("POST", link, data=BAD if form.falls else GOOD)
+        return Answered(form, due, sent, time.perf_counter())
+
+    async def _ask(self, method: str, url: str, **what: Any) -> httpx2.Response:
+        try:
+            answer = await self._http.request(method, url, **what)
+        except httpx2.TransportError as error:
+            raise CannotRun(f"a service gave no answer: {type(error).__name__}: {error}") from error
+        if not answer.is_success:
+            raise CannotRun(f"a service answered {answer.status_code}: {answer.text[:500]}")
+        return answer
+
+    @asynccontextmanager
+    async def _inboxes(self, links: Sequence[Linked]) -> AsyncIterator["Inboxes"]:
+        """The inboxes of all clinicians of these forms, once all of them are open."""
+        inboxes = Inboxes(self._http, self._attune.urls["notify"], [form for form, _ in links])
+        try:
+            await inboxes.open()
+            yield inboxes
+        finally:
+            await inboxes.close()
+
+
+class Inboxes:
+    """Inboxes that stand open, and the moment at which each alert was first seen."""
+
+    def __init__(self, http: httpx2.AsyncClient, notify: str, forms: Sequence[Form]) -> None:
+        self._http = http
+        self._notify = notify
+        self._seen = {form.relationship: asyncio.Future[float]() for form in forms if form.falls}
+        self._opened = {form.clinician: asyncio.Event() for form in forms}
+        self._reading: list[asyncio.Task[None]] = []
+
+    async def open(self) -> None:
+        self._reading = [asyncio.create_task(self._read(*whose)) for whose in self._opened.items()]
+        try:
+            async with asyncio.timeout(WITHIN):
+                await asyncio.gather(*(opened.wait() for opened in self._opened.values()))
+        except TimeoutError:
+            raise CannotRun(f"not every inbox opened within {WITHIN:.0f} s") from None
+
+    async def close(self) -> None:
+        for task in self._reading:
+            task.cancel()
+        await asyncio.gather(*self._reading, return_exceptions=True)
+
+    async def seen(self) -> Mapping[UUID, float]:
+        """When the alert of each relationship was seen, once all were. Raises CannotRun."""
+        _, missing = await asyncio.wait(self._seen.values(), timeout=WITHIN)
+        if missing:
+            ended = sum(task.done() for task in self._reading)
+            raise CannotRun(
+                f"{len(missing)} of {len(self._seen)} alerts did not come within {WITHIN:.0f} s of the last answer; "
+                f"{ended} of {len(self._reading)} inboxes were closed by notify"
+            )
+        return {relationship: seen.result() for relationship, seen in self._seen.items()}
+
+    async def _read(self, clinician: UUID, opened: asyncio.Event) -> None:
+        url = f"{self._notify}/clinicians/{clinician}/inbox/stream"
+        async with self._http.stream("GET", url, timeout=None) as answer:
+            async for line in answer.aiter_lines():
+                if line.startswith("data:"):
+                    self._note(line.removeprefix("data:"))
+                    opened.set()
+
+    def _note(self, inbox: str) -> None:
+        at = time.perf_counter()
+        for alert in json.loads(inbox)["alerts"]:
+            seen = self._seen.get(UUID(alert["relationship_id"]))  # others were raised at an earlier share
+            if seen is not None and not seen.done():
+                seen.set_result(at)
+
+
+def _forms(count: int, now: datetime) -> list[Form]:
+    """Of as many relationships; each clinician has some of them."""
+    beginning = now - timedelta(weeks=KNOWN + 1)
+    clinicians = [uuid4() for _ in range(-(-count // CASELOAD))]
+    return [
+        Form(Told(uuid4(), beginning), clinicians[i // CASELOAD], uuid4(), falls=i % ONE_IN_FALLS == 0)
+        for i in range(count)
+    ]
+
+
+async def _at_once(work: Callable[[S], Awaitable[T]], things: Sequence[S]) -> list[T]:
+    """Do it to all, a few at a time; each of the few goes on as soon as it is done with one."""
+    waiting = iter(things)
+
+    async def go_on() -> list[T]:
+        return [await work(thing) for thing in waiting]
+
+    done = await _all([asyncio.create_task(go_on()) for _ in range(AT_ONCE)])
+    return list(chain.from_iterable(done))
+
+
+async def _all(tasks: Sequence[asyncio.Task[T]]) -> list[T]:
+    """What they give, when all have ended, however; raises what the first that failed raised."""
+    await asyncio.gather(*tasks, return_exceptions=True)
+    return [task.result() for task in tasks]
+
+
+def _percentiles(seconds: Sequence[float]) -> Figures:
+    """In milliseconds."""
+    names, shares = ("p50", "p99", "p99.9", "max"), (50, 99, 99.9, 100)
+    return dict(zip(names, (1000 * np.percentile(seconds, shares)).tolist(), strict=True))
+
+
+def _processor_time(servers: Sequence[LocalServer]) -> dict[str, float]:
+    """Seconds that each server has had so far, we who make the load, and everybody on this machine."""
+    each = {server.name: _of(server.process.pid) for server in servers if server.process}
+    user, nice, system, _idle, _waiting, *interrupts = Path("/proc/stat").read_text().split()[1:8]
+    everybody = sum(map(int, (user, nice, system, *interrupts))) / TICKS
+    return {**each, "load": time.process_time(), EVERYBODY: everybody}
+
+
+def _of(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
