@@ -35,7 +35,7 @@ class ServiceSettings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="ignore")
 
     kafka_bootstrap_servers: BootstrapServers
-    kafka_batch_size: int = Field(default=1000, ge=1, le=10_000)
+    kafka_batch_size: int = Field(default=4000, ge=1, le=10_000)
     """The most messages taken at once."""
     mongodb_uri: Annotated[str, AfterValidator(_can_be_parsed)] = Field(repr=False)
     """With the name and the password below, where they are given."""

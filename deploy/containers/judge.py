@@ -90,7 +90,7 @@ class Judge:
         environment = {**os.environ, "CURL_CA_BUNDLE": str(folder / "secrets/tls_certificate")}
 
         def paste() -> subprocess.CompletedProcess[str]:
-            command = ["bash", "-euo", "pipefail", "-c", block.partition("```")[0]]
+            command = ["bash", "-eu", "-c", block.partition("```")[0]]  # a terminal has no pipefail
             return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=180)
 
         done = await asyncio.to_thread(paste)

@@ -28,7 +28,7 @@ class Kafka:
     """The one way to hear and to tell."""
 
     def __init__(
-        self, servers: str, service: str, metrics: KafkaMetrics, clock: Callable[[], datetime], batch_size: int = 1000
+        self, servers: str, service: str, metrics: KafkaMetrics, clock: Callable[[], datetime], batch_size: int = 4000
     ) -> None:
         self._servers = servers
         self._service = service

@@ -34,7 +34,11 @@ def test_a_first_relationship_leads_to_an_alert_in_the_inbox(
 
     with stack(tmp_path, ports, {}):
         done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", block], capture_output=True, text=True, timeout=90, check=False
+            ["bash", "-eu", "-c", block],  # a terminal has no pipefail
+            capture_output=True,
+            text=True,
+            timeout=90,
+            check=False,
         )
 
     assert done.returncode == 0, done.stdout + done.stderr
