@@ -6,7 +6,7 @@ same partition number of each: who reads that number of all topics has read ever
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import TracebackType
@@ -30,6 +30,7 @@ LOOK_EVERY = 0.5
 AT_ONCE = 2_000
 """The most messages that are decoded before others get a turn."""
 
+Fetched = dict[TopicPartition, list[ConsumerRecord]]
 Positions = dict[str, int]
 """How far each topic was read: the next offset. What is missing was not read at all."""
 
@@ -112,15 +113,34 @@ class History:
             self._reader.seek(p, at[p])
         while waiting:
             with _unavailable():
-                fetched = await self._reader.getmany(*waiting, timeout_ms=WAIT_MS)
+                fetched = await self._fetch(waiting, at)
                 records = [r for p, found in fetched.items() for r in found if r.offset < ends[p]]
                 through = {p for p in waiting if await self._reader.position(p) >= ends[p]}
+            at.update({p: found[-1].offset + 1 for p, found in fetched.items()})
             self._reader.pause(*through)  # what is told from now on is not fetched meanwhile
             waiting -= through
             for some in range(0, len(records), AT_ONCE):
                 yield list(self._readable(r for r in records[some : some + AT_ONCE] if which.holds(r.key)))
                 await asyncio.sleep(0)
         positions.update({p.topic: max(end, at[p]) for p, end in ends.items()})
+
+    async def _fetch(self, waiting: Collection[TopicPartition], at: dict[TopicPartition, int]) -> Fetched:
+        """What comes next; `at` moves on behind a record that the client cannot read, as its consumers had to."""
+        try:
+            fetched: Fetched = await self._reader.getmany(*waiting, timeout_ms=WAIT_MS)
+        except UnicodeDecodeError:  # a header's name: aiokafka drops what it has in hand of all partitions
+            for p in waiting:
+                self._reader.seek(p, at[p])
+        else:
+            return fetched
+        fetched = {}
+        for p in waiting:
+            try:
+                fetched |= await self._reader.getmany(p, timeout_ms=WAIT_MS, max_records=1)
+            except UnicodeDecodeError:
+                at[p] = await self._reader.position(p) + 1
+                self._reader.seek(p, at[p])
+        return fetched
 
     def _readable(self, records: Iterable[ConsumerRecord]) -> Iterator[Recorded]:
         for record in records:
