@@ -1,8 +1,8 @@
-"""Polling up to a record that the client cannot read at all: one with a header whose name is no UTF-8.
+"""Polling: topics in step, and up to a record that the client cannot read at all.
 
-aiokafka notices in the middle of a poll. What it has in hand of other partitions by then it drops, with their positions
-behind it: who polls again, and commits, has lost that without a word. So we go back to what is committed, and poll
-each partition by itself until the record is the next one.
+That is one with a header whose name is no UTF-8. aiokafka notices in the middle of a poll. What it has in hand of other
+partitions by then it drops, with their positions behind it: who polls again, and commits, has lost that without a word.
+So we go back to what is committed, and poll each partition by itself until the record is the next one.
 """
 
 from typing import Any
@@ -24,6 +24,8 @@ class Polls:
         self._apart = False
         self._dropped = False
         self._singly: set[TopicPartition] = set()
+        self._next = 0
+        """The partition number that is first in turn."""
 
     async def poll(self, timeout_ms: int, max_records: int) -> dict[TopicPartition, Any]:
         """What came, if anything. Raises KafkaError, and CannotBeHad when all that lies before the record was taken."""
@@ -32,13 +34,33 @@ class Polls:
         if self._apart:
             return await self._one_partition(timeout_ms, max_records)
         try:
-            found: dict[TopicPartition, Any] = await self._getmany(timeout_ms=timeout_ms, max_records=max_records)
+            found = await self._in_step(max_records)
+            if not found:  # wait for whatever comes
+                found = await self._getmany(timeout_ms=timeout_ms, max_records=max_records)
         except KafkaError:
             self._dropped = True
             raise
         except UnicodeDecodeError:
             self._apart = self._dropped = True
             return {}
+        return found
+
+    async def _in_step(self, max_records: int) -> dict[TopicPartition, Any]:
+        """What is here already, partition number by partition number.
+
+        The same number of every topic holds the same keys: facts that belong together come in one batch, instead of
+        all of one topic before the next, which has each key read and written again for every topic.
+        """
+        numbers = sorted({place.partition for place in self._consumer.assignment()})
+        numbers = [n for n in numbers if n >= self._next] + [n for n in numbers if n < self._next]
+        found: dict[TopicPartition, Any] = {}
+        for number in numbers:
+            left = max_records - sum(map(len, found.values()))
+            if not left:
+                self._next = number
+                break
+            places = [place for place in self._consumer.assignment() if place.partition == number]
+            found |= await self._getmany(*places, timeout_ms=0, max_records=left)
         return found
 
     async def _go_back(self) -> None:
