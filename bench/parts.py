@@ -36,9 +36,9 @@ class Size:
     relationships: int = 50_000
     rounds: int = 5
     partitions: int = 12
-    seconds: float = 8.0
+    seconds: float = 6.0
     """Of a lap, at most."""
-    slow_seconds: float = 4.0
+    slow_seconds: float = 3.0
     cache_gb: float = 1.0
     """Of memory for MongoDB: all that a lap touches fits in."""
     grown: tuple[int, ...] = (1_000, 10_000, 100_000, 1_000_000)

@@ -1,0 +1,54 @@
+"""In which order a poll takes what has been fetched."""
+
+import asyncio
+from typing import Any
+
+from aiokafka import TopicPartition
+
+from shared.kafka.polls import Polls
+
+
+class Fetched:
+    """A consumer that has so many records of each partition in hand, and gives them in the order of arrival."""
+
+    def __init__(self, **counts: int) -> None:
+        self._waiting = {TopicPartition(name[:-1], int(name[-1])): count for name, count in counts.items()}
+
+    def assignment(self) -> set[TopicPartition]:
+        return set(self._waiting)
+
+    async def getmany(self, *places: TopicPartition, timeout_ms: int, max_records: int) -> dict[TopicPartition, Any]:
+        found = {}
+        for place in self._waiting:
+            if (not places or place in places) and (count := min(max_records, self._waiting[place])):
+                found[place] = [place] * count
+                self._waiting[place] -= count
+                max_records -= count
+        return found
+
+
+def polled(polls: Polls, max_records: int) -> dict[str, int]:
+    found = asyncio.run(polls.poll(20, max_records))
+    return {f"{place.topic}{place.partition}": len(records) for place, records in found.items()}
+
+
+def test_what_lies_on_the_same_number_of_several_topics_comes_together() -> None:
+    polls = Polls(Fetched(sessions0=3, sessions1=3, sessions2=3, feedback2=3, feedback1=3, feedback0=3))
+
+    assert polled(polls, 6) == {"sessions0": 3, "feedback0": 3}
+    assert polled(polls, 6) == {"sessions1": 3, "feedback1": 3}
+    assert polled(polls, 6) == {"sessions2": 3, "feedback2": 3}
+    assert polled(polls, 6) == {}
+
+
+def test_a_number_with_more_than_fits_keeps_no_other_waiting() -> None:
+    polls = Polls(Fetched(sessions0=100, feedback0=100, sessions1=2))
+
+    assert polled(polls, 10) == {"sessions0": 10}
+    assert polled(polls, 10) == {"sessions1": 2, "sessions0": 8}
+
+
+def test_a_batch_is_filled_from_several_numbers() -> None:
+    polls = Polls(Fetched(sessions0=1, sessions1=1, feedback0=1, sessions2=5))
+
+    assert polled(polls, 10) == {"sessions0": 1, "feedback0": 1, "sessions1": 1, "sessions2": 5}
