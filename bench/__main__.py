@@ -18,6 +18,7 @@ from bench.page import RESULTS, against, write
 from bench.parts import Figures, Size
 from deploy.local.process import CannotRun
 from deploy.local.signals import end_on_sigterm
+from shared.errors import BrokerUnavailable
 
 WHOLE = Size()
 SHORT = Size(relationships=8_000, rounds=2, seconds=10.0, slow_seconds=5.0)
@@ -48,7 +49,7 @@ async def main() -> int:
     for name in asked.part or PARTS:
         try:
             found = await _measured(PARTS[name], name, size)
-        except CannotRun as error:
+        except (CannotRun, BrokerUnavailable) as error:
             print(f"{name}: {error}", file=sys.stderr)
             ended = 1
         else:

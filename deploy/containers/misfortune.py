@@ -4,8 +4,8 @@ import json
 import os
 import socket
 import time
-from contextlib import suppress
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from pymongo import MongoClient
@@ -83,18 +83,25 @@ def _mongodb(compose: Compose, checks: Checks) -> None:
     compose.run("up", "--detach", "--no-deps", "intake")
     _logged(compose, checks, "a replica set that nobody made", "intake", "is it a replica set, and has it been made?")
     compose.run("up", "replica-set")
-    _with(compose, compose.folder / "secrets/intake_mongodb_password", "another-password-altogether", "intake")
-    _logged(compose, checks, "a wrong password of a service", "intake", "MongoDB refuses our name and password")
-    _with(compose, compose.folder / "secrets/mongodb_admin_password", "another-password-altogether", "replica-set")
-    _logged(compose, checks, "a wrong password of the administrator", "replica-set", "another mongodb_admin_password")
+    with _wrong(compose, "intake_mongodb_password", "intake"):
+        _logged(compose, checks, "a wrong password of a service", "intake", "MongoDB refuses our name and password")
+    with _wrong(compose, "mongodb_admin_password", "replica-set"):
+        _logged(
+            compose, checks, "a wrong password of the administrator", "replica-set", "another mongodb_admin_password"
+        )
 
 
-def _with(compose: Compose, secret: Path, other: str, name: str) -> None:
-    kept = secret.read_text()
-    secret.write_text(other)
+@contextmanager
+def _wrong(compose: Compose, secret: str, name: str) -> Iterator[None]:
+    """A container that was started with another password."""
+    file = compose.folder / "secrets" / secret
+    kept = file.read_text()
+    file.write_text("another-password-altogether")
     compose.run("up", "--detach", "--no-deps", "--force-recreate", name)
-    time.sleep(3)  # it reads the file at its start, and nothing tells when that is done
-    secret.write_text(kept)
+    try:
+        yield
+    finally:
+        file.write_text(kept)
 
 
 def _data_of_another_kafka(compose: Compose, checks: Checks) -> None:

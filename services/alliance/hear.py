@@ -24,7 +24,7 @@ Tell = Callable[[Sequence[Event]], Awaitable[None]]
 TOGETHER = 500
 """Relationships that are written in one transaction; a larger batch is taken in parts of so many, side by side."""
 LONG = 10_000
-"""Facts of one relationship that are read again beside everything else: it takes a second."""
+"""Facts of one relationship; more are read again beside everything else, which they would hold up for half a second."""
 LATEST = 20_000
 """States that are remembered: what of a busy hour's relationships is heard of again within it."""
 
@@ -113,7 +113,7 @@ class Hear:
 
     async def _read_again(self, history: Sequence[Fact]) -> Read:
         policy = self._policies.of(clinic_of(history))
-        if len(history) > LONG:  # else the group would take us for dead, and whoever is next after us
+        if len(history) > LONG:  # a million would have the group take us for dead, and whoever is next after us
             return await asyncio.to_thread(read_again, history, policy)
         return read_again(history, policy)
 

@@ -1,6 +1,7 @@
 """Bad luck on the hot path: none of its levers may lose a fact or fold one twice."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import cast
@@ -12,10 +13,11 @@ from prometheus_client import CollectorRegistry
 
 from deploy.local.kafka import server as kafka_server
 from deploy.local.ports import free_ports
+from services.alliance import hear
 from services.alliance.app import create_app
 from services.alliance.domain.facts import Fact
-from services.alliance.domain.fold import fold
-from services.alliance.domain.policy import DEFAULT, Policies
+from services.alliance.domain.fold import Read, fold, read_again
+from services.alliance.domain.policy import DEFAULT, Policies, Policy
 from services.alliance.hear import Hear
 from services.alliance.metrics import Metrics
 from services.alliance.settings import Settings
@@ -137,6 +139,26 @@ async def test_where_a_transaction_conflicts_each_state_is_written_on_its_own(tw
     assert second.conflicts() + first.conflicts() >= 1
     await _all_is_right(first, relationships, [*earlier, *later])
     _each_version_is_told_with_one_content([*first.told, *second.told])
+
+
+async def test_a_very_long_history_is_read_again_beside_everything_else(
+    two: tuple[Process, Process], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else heartbeats would wait for it too."""
+    relationship, others_went_on = Told(), threading.Event()
+    early, late = week(relationship, 0), week(relationship, 1)
+
+    def waits_for_others(history: Sequence[Fact], policy: Policy) -> Read:
+        assert others_went_on.wait(30)
+        return read_again(history, policy)
+
+    await two[0].hear(late)
+    monkeypatch.setattr(hear, "LONG", 3)
+    monkeypatch.setattr(hear, "read_again", waits_for_others)
+    asyncio.get_running_loop().call_later(0.1, others_went_on.set)
+    await two[0].hear(early)
+
+    await _all_is_right(two[0], [relationship], [*early, *late])
 
 
 async def _all_is_right(process: Process, relationships: Sequence[Told], heard: Sequence[Fact]) -> None:
