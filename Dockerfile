@@ -1,4 +1,5 @@
 # One recipe for all four services: docker build --build-arg SERVICE=intake --target service .
+# The jobs (topics, replica set, secrets, the lag exporter): docker build --build-arg SERVICE=jobs --target jobs .
 # The simulated clinic network: docker build --build-arg SERVICE=clinic --target clinic .
 #
 # Built again it has the same files, byte for byte: packages by hash, byte code without time stamps. The base is pinned
@@ -42,6 +43,13 @@ EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
     CMD ["python", "-c", "import os, urllib.request as r; r.urlopen(f'http://127.0.0.1:{os.environ[\"HTTP_PORT\"]}/health/live', timeout=4)"]
 CMD ["sh", "-c", "exec python -m services.$SERVICE"]
+
+FROM runtime AS jobs
+COPY deploy/__init__.py deploy/
+COPY deploy/jobs deploy/jobs
+RUN python -m compileall -q --invalidation-mode unchecked-hash deploy
+USER 10001:10001
+LABEL org.opencontainers.image.title="attune-jobs"
 
 FROM runtime AS clinic
 COPY deploy deploy

@@ -67,7 +67,7 @@ compose-test: $(READY) ## Prove docker compose on a real Docker engine: builds, 
 	$(BIN)/python -m deploy.containers
 
 topics: $(READY) ## Create the topics on KAFKA_BOOTSTRAP_SERVERS
-	$(BIN)/python -m shared.kafka.topics
+	$(BIN)/python -m deploy.jobs.topics
 
 contracts: $(READY) ## Write docs/schemas, docs/asyncapi.json, docs/openapi, docs/metrics.md and dashboards again, unless that would break somebody
 	$(BIN)/python -m deploy.contracts
@@ -78,6 +78,7 @@ lock: $(READY) ## Compile deploy/lock/ again, with uv: the one on the PATH, else
 	@set -e; uv=$$(command -v uv) || { $(BIN)/python -m venv .cache/uv; .cache/uv/bin/pip install --quiet uv; uv=.cache/uv/bin/uv; }; \
 	for service in $(SERVICES); do \
 		$$uv $(COMPILE) --extra $$service pyproject.toml -o deploy/lock/$$service.txt >/dev/null; done; \
+	$$uv $(COMPILE) pyproject.toml -o deploy/lock/jobs.txt >/dev/null; \
 	$$uv $(COMPILE) --group clinic pyproject.toml -o deploy/lock/clinic.txt >/dev/null; \
 	$$uv $(COMPILE) --group bench pyproject.toml -o deploy/lock/bench.txt >/dev/null; \
 	$$uv $(COMPILE) --all-extras --group dev pyproject.toml -o deploy/lock/dev.txt >/dev/null

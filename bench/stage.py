@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.work import Network, prepare
+from deploy.jobs.topics import TopicSettings, create
 from deploy.local import kafka, mongod
 from deploy.local.ports import free_ports
 from deploy.local.process import LocalServer
-from shared.kafka.topics import TopicSettings, create
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,9 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from deploy.catalogue import catalogue
+from deploy.jobs import lag_exporter as lag
 from shared.asyncapi import Role, asyncapi
 from shared.events import KINDS
-from shared.kafka import lag
 from shared.schemas import breaks, wire_schema
 
 DOCS = Path(__file__).parents[1] / "docs"

@@ -10,11 +10,11 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploy.jobs.topics import TopicSettings, create
 from deploy.local import kafka, mongod
 from deploy.local.ports import free_ports
 from deploy.local.process import LocalServer, Say
 from deploy.local.stack import HOME, PARTITIONS
-from shared.kafka.topics import TopicSettings, create
 
 DISK_MB = 1500  # room for MongoDB's journal and half an hour of facts, and soon filled
 

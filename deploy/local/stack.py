@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from deploy.jobs.topics import TopicSettings, create
 from deploy.local import kafka, mongod
 from deploy.local.ports import free_ports
 from deploy.local.process import LocalServer, Say
-from shared.kafka.topics import TopicSettings, create
 
 SERVICES = ("intake", "sessions", "alliance", "notify")
 PARTITIONS = 4  # enough for one process of each service, and quick to make

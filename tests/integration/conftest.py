@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from shared.kafka.topics import TopicSettings, create
+from deploy.jobs.topics import TopicSettings, create
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -11,6 +11,7 @@ import httpx2
 import pytest
 from prometheus_client import CollectorRegistry
 
+from deploy.jobs.topics import TopicSettings, create
 from deploy.local.kafka import server as kafka_server
 from deploy.local.ports import free_ports
 from services.alliance import hear
@@ -26,7 +27,6 @@ from shared.events import AllianceUpdated, Event
 from shared.events.cloudevents import encode
 from shared.kafka.dead_letters import ERROR
 from shared.kafka.producer import Message, Producer
-from shared.kafka.topics import TopicSettings, create
 from shared.mongo import Mongo, Session
 from shared.topics import ALLIANCE, FEEDBACK, INTAKE, SESSIONS, dead_letters
 from tests.given import Told

@@ -9,10 +9,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.catalogue import shown as declared
 from deploy.contracts import SERVICES
+from deploy.jobs.lag_exporter import LagSettings
+from deploy.jobs.lag_exporter import create_app as create_lag
+from deploy.jobs.topics import TopicSettings, create
 from deploy.operate.expressions import amiss, panels, recorded, rules
-from shared.kafka.lag import LagSettings
-from shared.kafka.lag import create_app as create_lag
-from shared.kafka.topics import TopicSettings, create
 from tests.running import served
 
 

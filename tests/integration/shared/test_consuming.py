@@ -14,6 +14,8 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
+from deploy.jobs.topics import TopicSettings
+from deploy.jobs.topics import create as create_topics
 from deploy.local import kafka
 from deploy.local.ports import free_ports
 from deploy.smoke.poison import plant_unreadable
@@ -27,8 +29,6 @@ from shared.kafka.consumer import UNREADABLE_IN_A_ROW
 from shared.kafka.dead_letters import ERROR, LEFT_OUT, ORIGIN
 from shared.kafka.metrics import KafkaMetrics
 from shared.kafka.producer import Message, Producer
-from shared.kafka.topics import TopicSettings
-from shared.kafka.topics import create as create_topics
 from shared.topics import SESSIONS, Topic, dead_letters
 from tests.integration.kafka_reader import records
 from tests.integration.shared.room import Room, create_test_topics, sessions

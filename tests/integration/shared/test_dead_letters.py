@@ -351,7 +351,7 @@ async def test_without_its_topic_one_line_says_what_to_do(
 
     assert await asyncio.to_thread(commands.run, asked, kafka_servers, "nobody") == 1
 
-    assert "create it: python -m shared.kafka.topics" in capsys.readouterr().err
+    assert "create it: python -m deploy.jobs.topics" in capsys.readouterr().err
 
 
 async def test_metrics_say_what_was_set_aside_and_how_much_of_it_is_open(room: Room, ask: Ask) -> None:

@@ -16,6 +16,7 @@ from uuid import UUID, uuid4
 import httpx2
 import pytest
 
+from deploy.jobs.topics import TopicSettings, create
 from deploy.local import kafka
 from deploy.local.ports import free_ports
 from deploy.local.process import LocalServer
@@ -23,7 +24,6 @@ from shared.errors import BrokerUnavailable
 from shared.events import Event
 from shared.kafka import Kafka, producer
 from shared.kafka.producer import Producer
-from shared.kafka.topics import TopicSettings, create
 from shared.topics import SESSIONS
 from tests.given import Told
 from tests.integration.shared.room import Room

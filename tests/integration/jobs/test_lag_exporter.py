@@ -10,17 +10,17 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.contracts import SERVICES, role
+from deploy.jobs.lag_exporter import LagSettings, Measured, create_app, meter
+from deploy.jobs.topics import TopicSettings
+from deploy.jobs.topics import create as create_topics
 from deploy.smoke.poison import plant_unreadable
 from shared.clock import now
 from shared.errors import BrokerUnavailable
 from shared.events import Event, SessionCompleted
 from shared.events.cloudevents import encode
 from shared.kafka import Kafka
-from shared.kafka.lag import LagSettings, Measured, create_app, meter
 from shared.kafka.metrics import KafkaMetrics
 from shared.kafka.producer import Message, Producer
-from shared.kafka.topics import TopicSettings
-from shared.kafka.topics import create as create_topics
 from shared.topics import HEARD_BY, Topic, dead_letters
 from tests.given import Told
 from tests.integration.shared.room import Room

@@ -10,12 +10,12 @@ import pytest
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
+from deploy.jobs.replica_set import NotDone, ReplicaSetSettings, make
 from deploy.local import mongod
 from deploy.local.ports import free_ports
 from deploy.local.process import LocalServer
 from shared.errors import StoreUnavailable
 from shared.mongo import REFUSED, Mongo, unavailable
-from shared.replica_set import NotDone, ReplicaSetSettings, make
 
 pytestmark = pytest.mark.integration
 
@@ -99,7 +99,7 @@ def test_data_of_another_administrator_is_one_clear_line(port: int) -> None:
 
 
 def test_a_server_that_is_away_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shared.replica_set.PATIENCE", 0.2)
+    monkeypatch.setattr("deploy.jobs.replica_set.PATIENCE", 0.2)
     (nobody,) = free_ports(1)
 
     with pytest.raises(NotDone, match="does not answer"):

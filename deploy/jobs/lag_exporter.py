@@ -1,4 +1,4 @@
-"""How far each consumer is behind, seen from outside: `python -m shared.kafka.lag` shows it at `/metrics`.
+"""How far each consumer is behind, seen from outside: `python -m deploy.jobs.lag_exporter` shows it at `/metrics`.
 
 A consumer that is dead, stuck or paused cannot say how far it is behind. This process only asks Kafka: where each
 group stands, where each topic ends, and when the oldest message was told that a group has not done with.

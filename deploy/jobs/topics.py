@@ -1,4 +1,4 @@
-"""Creates the topics: a deliberate step, done once or as often as you like (`python -m shared.kafka.topics`)."""
+"""Creates the topics: a deliberate step, done once or as often as you like (`python -m deploy.jobs.topics`)."""
 
 import asyncio
 import sys
@@ -78,7 +78,7 @@ def main() -> None:
         created = asyncio.run(create_in_time(settings))
     except BrokerUnavailable as error:
         sys.exit(f"topics: Kafka at {settings.kafka_bootstrap_servers} does not answer: {error}")
-    print(f"topics: created {', '.join(created)}" if created else "topics: all there")  # noqa: T201 - a command
+    print(f"topics: created {', '.join(created)}" if created else "topics: all there")
 
 
 if __name__ == "__main__":

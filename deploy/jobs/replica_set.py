@@ -1,6 +1,6 @@
 """Makes of MongoDB what the services need: a replica set, and for each a user who reaches its own database only.
 
-A deliberate step, done once or as often as you like (`python -m shared.replica_set`). It must reach MongoDB on the
+A deliberate step, done once or as often as you like (`python -m deploy.jobs.replica_set`). It must reach MongoDB on the
 loopback of its own machine or container: until there is a first user, nobody else is let in.
 """
 
@@ -139,7 +139,7 @@ def main() -> None:
         make(settings)
     except NotDone as error:
         sys.exit(f"replica set: {error}")
-    print(f"replica set: {settings.mongodb_members}; a user for each of {', '.join(settings.services)}")  # noqa: T201
+    print(f"replica set: {settings.mongodb_members}; a user for each of {', '.join(settings.services)}")
 
 
 if __name__ == "__main__":

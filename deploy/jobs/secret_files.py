@@ -1,4 +1,4 @@
-"""Looks at the files of secrets before anything uses them (`python -m shared.secret_files`)."""
+"""Looks at the files of secrets before anything uses them (`python -m deploy.jobs.secret_files`)."""
 
 import ssl
 import sys
@@ -54,7 +54,7 @@ def main() -> None:
     wrong = list(amiss(shared.settings.SECRETS))
     if wrong:
         sys.exit("\n".join(f"secrets: {line}" for line in wrong))
-    print(f"secrets: all {len(OURS + SOMEBODY_ELSES)} are as they should be")  # noqa: T201 - a command
+    print(f"secrets: all {len(OURS + SOMEBODY_ELSES)} are as they should be")
 
 
 if __name__ == "__main__":

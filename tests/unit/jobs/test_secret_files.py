@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.secret_files import OURS, PASSWORDS, amiss
+from deploy.jobs.secret_files import OURS, PASSWORDS, amiss
 
 HOME = Path(__file__).parents[3]
 
