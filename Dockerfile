@@ -52,8 +52,8 @@ USER 10001:10001
 LABEL org.opencontainers.image.title="attune-jobs"
 
 FROM runtime AS clinic
-COPY deploy deploy
-RUN python -m compileall -q --invalidation-mode unchecked-hash deploy && install -d -o 10001 -g 10001 .attune
+COPY tools tools
+RUN python -m compileall -q --invalidation-mode unchecked-hash tools && install -d -o 10001 -g 10001 .attune
 USER 10001:10001
 LABEL org.opencontainers.image.title="attune-clinic"
-CMD ["python", "-m", "deploy.containers.clinic"]
+CMD ["python", "-m", "tools.sandbox.clinic"]

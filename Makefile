@@ -31,19 +31,19 @@ test: setup check ## Everything: checks, all tests on real servers, the short ev
 	@$(MAKE) chaos-short
 
 smoke: $(READY) ## Start the whole system, and see that it does what it is for
-	$(BIN)/python -m deploy.smoke
+	$(BIN)/python -m tests.system.smoke
 
 chaos: $(READY) ## Half an hour of faults under load, judged and written into docs/reliability.md; SEED=... repeats a run
-	$(BIN)/python -m deploy.chaos --record $(if $(SEED),--seed $(SEED))
+	$(BIN)/python -m tests.system.chaos --record $(if $(SEED),--seed $(SEED))
 
 chaos-short: $(READY) ## The cruellest faults in three minutes, judged and written nowhere
-	$(BIN)/python -m deploy.chaos --short $(if $(SEED),--seed $(SEED))
+	$(BIN)/python -m tests.system.chaos --short $(if $(SEED),--seed $(SEED))
 
 chaos-defects: $(READY) ## Take each guarantee out in turn: the judge must notice
-	$(BIN)/python -m deploy.chaos --record --defects $(if $(SEED),--seed $(SEED))
+	$(BIN)/python -m tests.system.chaos --record --defects $(if $(SEED),--seed $(SEED))
 
 test-operate: $(READY) ## Break the running system, and see the right alert come and go on a real Prometheus
-	$(BIN)/python -m deploy.operate
+	$(BIN)/python -m tests.system.operate
 
 evaluate: $(READY) ## Prove on simulated relationships what is found, and write docs/evaluation.md
 	$(BIN)/python -m evaluation
@@ -61,10 +61,10 @@ bench-fold: $(READY) ## What one more fact costs, after few sessions and after m
 	$(BIN)/python -m tests.bench.fold
 
 demo: $(READY) ## A simulated clinic network to look at, until Ctrl-C
-	$(BIN)/python -m deploy.demo
+	$(BIN)/python -m tools.sandbox.demo
 
 compose-test: $(READY) ## Prove docker compose on a real Docker engine: builds, comes up, is used, broken, restored
-	$(BIN)/python -m deploy.containers
+	$(BIN)/python -m tests.system.containers
 
 topics: $(READY) ## Create the topics on KAFKA_BOOTSTRAP_SERVERS
 	$(BIN)/python -m deploy.jobs.topics

@@ -16,9 +16,9 @@ from bench.latency import latency
 from bench.others import NAIVE, OURS, PLAIN
 from bench.page import RESULTS, against, write
 from bench.parts import Figures, Size
-from deploy.local.process import CannotRun
-from deploy.local.signals import end_on_sigterm
 from shared.errors import BrokerUnavailable
+from tools.sandbox.servers.process import CannotRun
+from tools.sandbox.servers.signals import end_on_sigterm
 
 WHOLE = Size()
 SHORT = Size(relationships=8_000, rounds=2, seconds=10.0, slow_seconds=5.0)

@@ -24,14 +24,14 @@ import numpy as np
 
 from bench.parts import Figures, Size
 from bench.work import CASELOAD
-from deploy.local.ports import free_ports
-from deploy.local.process import CannotRun, LocalServer
-from deploy.local.stack import SERVICES, Stack, stack
-from deploy.local.topics import Topics
-from deploy.local.watch import still, until
 from shared.events import Event
 from shared.kafka.producer import Producer
 from tests.given import ELEMENTS, Told
+from tools.sandbox.servers.ports import free_ports
+from tools.sandbox.servers.process import CannotRun, LocalServer
+from tools.sandbox.servers.stack import SERVICES, Stack, stack
+from tools.sandbox.servers.topics import Topics
+from tools.sandbox.servers.watch import still, until
 
 KNOWN = 3  # good sessions behind each relationship, so that a fall stands out
 ONE_IN_FALLS = 5  # of the answers raises an alert; far more than in life, so that there is something to measure

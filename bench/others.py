@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from bench.race import HOME, Contestant
-from deploy.local.process import CACHE, CannotRun, alone
+from tools.sandbox.servers.process import CACHE, CannotRun, alone
 
 LOCK = HOME / "deploy" / "lock" / "bench.txt"
 VENV = CACHE / "bench"

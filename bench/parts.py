@@ -18,8 +18,8 @@ from bench.others import CANNOT, NAIVE, OURS, PLAIN, SLOW
 from bench.race import HOME, Lap
 from bench.stage import Servers, Stage
 from bench.work import DATABASE, Network
-from deploy.local.process import CannotRun
 from tests.bench import fold
+from tools.sandbox.servers.process import CannotRun
 
 PICTURES = HOME / "docs" / "performance"
 SAMPLES = 200  # of the profile, each second

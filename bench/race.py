@@ -18,8 +18,8 @@ from pymongo import MongoClient
 
 from bench.stage import Servers
 from bench.work import DATABASE
-from deploy.local.ports import free_ports
-from deploy.local.process import CannotRun
+from tools.sandbox.servers.ports import free_ports
+from tools.sandbox.servers.process import CannotRun
 
 HOME = Path(__file__).parents[1]
 GROUP = "alliance"

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from bench.work import Network, prepare
 from deploy.jobs.topics import TopicSettings, create
-from deploy.local import kafka, mongod
-from deploy.local.ports import free_ports
-from deploy.local.process import LocalServer
+from tools.sandbox.servers import kafka, mongod
+from tools.sandbox.servers.ports import free_ports
+from tools.sandbox.servers.process import LocalServer
 
 
 @dataclass(frozen=True, slots=True)

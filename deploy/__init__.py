@@ -1,1 +1,1 @@
-"""What runs and ships Attune; no service imports it."""
+"""What ships with Attune: its operators' jobs, and the configuration of what runs around it."""

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-from deploy.local import kafka, mongod
-from deploy.local.ports import free_ports
+from tools.sandbox.servers import kafka, mongod
+from tools.sandbox.servers.ports import free_ports
 
 # No deadline: machines are noisy, and how long a thing takes is what benchmarks are for.
 settings.register_profile("here", deadline=None)

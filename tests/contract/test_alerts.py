@@ -10,9 +10,9 @@ import yaml
 from deploy.catalogue import shown
 from deploy.contracts import registries, written
 from deploy.grafana.panels import dashboards
-from deploy.local.stack import HOME
-from deploy.operate.expressions import DASHBOARDS, RULES, Asked, amiss, rests_on, rules
-from deploy.operate.runbooks import FENCE, RUNBOOKS
+from tests.system.operate.expressions import DASHBOARDS, RULES, Asked, amiss, rests_on, rules
+from tests.system.operate.runbooks import FENCE, RUNBOOKS
+from tools.sandbox.servers.stack import HOME
 
 ALERTS = [rule for rule in rules() if rule.alert]
 NAMES = sorted({rule.alert for rule in ALERTS})

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.jobs.topics import TopicSettings, create
-from deploy.local import kafka
-from deploy.local.ports import free_ports
 from shared.events import Event
 from shared.kafka.history import History, until_taken_in
 from shared.mongo import Mongo
 from shared.topics import Topic
+from tools.sandbox.servers import kafka
+from tools.sandbox.servers.ports import free_ports
 
 PARTITIONS = 12
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.ports import free_ports
-from deploy.local.stack import SERVICES, stack
+from tools.sandbox.servers.ports import free_ports
+from tools.sandbox.servers.stack import SERVICES, stack
 
 README = Path(__file__).parents[2] / "README.md"
 

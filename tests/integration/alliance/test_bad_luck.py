@@ -12,8 +12,6 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from deploy.jobs.topics import TopicSettings, create
-from deploy.local.kafka import server as kafka_server
-from deploy.local.ports import free_ports
 from services.alliance import hear
 from services.alliance.app import create_app
 from services.alliance.domain.facts import Fact
@@ -32,6 +30,8 @@ from shared.topics import ALLIANCE, FEEDBACK, INTAKE, SESSIONS, dead_letters
 from tests.given import Told
 from tests.integration.kafka_reader import records, told
 from tests.running import served, until
+from tools.sandbox.servers.kafka import server as kafka_server
+from tools.sandbox.servers.ports import free_ports
 
 pytestmark = pytest.mark.integration
 

@@ -15,8 +15,6 @@ import pytest
 from prometheus_client import CollectorRegistry
 from pymongo import MongoClient
 
-from deploy.local import mongod
-from deploy.local.ports import free_ports
 from evaluation.facts import facts_of
 from evaluation.generator import ruptured
 from evaluation.settings import load
@@ -41,6 +39,8 @@ from tests.given import BEGINNING, Told
 from tests.integration.kafka_reader import records, told
 from tests.integration.rebuilding import PARTITIONS, Place, ended, kafka_of_our_own, shares
 from tests.running import until
+from tools.sandbox.servers import mongod
+from tools.sandbox.servers.ports import free_ports
 
 pytestmark = pytest.mark.integration
 

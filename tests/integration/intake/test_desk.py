@@ -7,7 +7,6 @@ from uuid import uuid4
 
 import pytest
 
-from deploy.local.watch import metric
 from shared.events import (
     ClinicianRegistered,
     ClinicianUpdated,
@@ -20,6 +19,7 @@ from shared.events import (
 from shared.topics import INTAKE
 from tests.integration.intake.desk import DAY, STARTED, Clinic, problem
 from tests.integration.kafka_reader import records
+from tools.sandbox.servers.watch import metric
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 

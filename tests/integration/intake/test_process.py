@@ -13,13 +13,13 @@ import httpx2
 import pytest
 from pymongo import MongoClient
 
-from deploy.local.ports import free_ports
 from shared.events import ConsentGiven, RelationshipStarted
 from shared.settings import UNPROTECTED
 from shared.topics import INTAKE
 from tests.integration.intake.desk import Clinic
 from tests.integration.kafka_reader import told
 from tests.running import until
+from tools.sandbox.servers.ports import free_ports
 
 pytestmark = pytest.mark.integration
 

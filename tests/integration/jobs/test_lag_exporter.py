@@ -13,7 +13,6 @@ from deploy.contracts import SERVICES, role
 from deploy.jobs.lag_exporter import LagSettings, Measured, create_app, meter
 from deploy.jobs.topics import TopicSettings
 from deploy.jobs.topics import create as create_topics
-from deploy.smoke.poison import plant_unreadable
 from shared.clock import now
 from shared.errors import BrokerUnavailable
 from shared.events import Event, SessionCompleted
@@ -25,6 +24,7 @@ from shared.topics import HEARD_BY, Topic, dead_letters
 from tests.given import Told
 from tests.integration.shared.room import Room
 from tests.running import served, until
+from tests.system.support.poison import plant_unreadable
 
 
 async def test_a_consumer_that_is_gone_falls_behind_in_messages_and_in_time(kafka_servers: str) -> None:

@@ -11,11 +11,11 @@ from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
 from deploy.jobs.replica_set import NotDone, ReplicaSetSettings, make
-from deploy.local import mongod
-from deploy.local.ports import free_ports
-from deploy.local.process import LocalServer
 from shared.errors import StoreUnavailable
 from shared.mongo import REFUSED, Mongo, unavailable
+from tools.sandbox.servers import mongod
+from tools.sandbox.servers.ports import free_ports
+from tools.sandbox.servers.process import LocalServer
 
 pytestmark = pytest.mark.integration
 

@@ -8,13 +8,13 @@ from uuid import uuid4
 import httpx2
 import pytest
 
-from deploy.local.ports import free_ports
 from services.notify import deliver
 from services.notify.app import create_app
 from services.notify.settings import Settings
 from shared.kafka.producer import Producer
 from tests.integration.notify.receivers import Hook, Mailbox
 from tests.running import served
+from tools.sandbox.servers.ports import free_ports
 
 Serve = Callable[..., AbstractAsyncContextManager[httpx2.AsyncClient]]
 

@@ -9,8 +9,6 @@ from uuid import uuid4
 
 import pytest
 
-from deploy.local import mongod
-from deploy.local.ports import free_ports
 from services.notify import deliver
 from services.notify.channels import NotDelivered
 from services.notify.deliver import HOLDERS_FIRST_SECONDS, LOOK_EVERY, RENEW_EVERY
@@ -22,6 +20,8 @@ from shared.mongo import Mongo
 from tests.integration.notify.test_alerting import EMAIL, Letterbox, Service
 from tests.running import until
 from tests.unit.notify.strained import Strained
+from tools.sandbox.servers import mongod
+from tools.sandbox.servers.ports import free_ports
 
 HOUR = timedelta(hours=1)
 

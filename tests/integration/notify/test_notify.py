@@ -14,7 +14,6 @@ import httpx2
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from deploy.local.ports import free_ports
 from services.notify.settings import Settings
 from shared.events import AlertAcknowledged, AlertRaised, AlertResolved, Event
 from shared.kafka.producer import Producer
@@ -24,6 +23,7 @@ from tests.integration.notify.conftest import Serve
 from tests.integration.notify.receivers import Hook, Mailbox
 from tests.running import until
 from tests.unit.notify.strained import Strained
+from tools.sandbox.servers.ports import free_ports
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwDpzxh1uTbZk="
 

@@ -9,8 +9,8 @@ from uuid import uuid4
 import httpx2
 import pytest
 
-from deploy.local.ports import free_ports
 from tests.running import until
+from tools.sandbox.servers.ports import free_ports
 
 pytestmark = pytest.mark.integration
 

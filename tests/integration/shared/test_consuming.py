@@ -16,9 +16,6 @@ from structlog.testing import capture_logs
 
 from deploy.jobs.topics import TopicSettings
 from deploy.jobs.topics import create as create_topics
-from deploy.local import kafka
-from deploy.local.ports import free_ports
-from deploy.smoke.poison import plant_unreadable
 from shared.backoff import backoff
 from shared.clock import now
 from shared.errors import StoreUnavailable
@@ -33,6 +30,9 @@ from shared.topics import SESSIONS, Topic, dead_letters
 from tests.integration.kafka_reader import records
 from tests.integration.shared.room import Room, create_test_topics, sessions
 from tests.running import until
+from tests.system.support.poison import plant_unreadable
+from tools.sandbox.servers import kafka
+from tools.sandbox.servers.ports import free_ports
 
 SHORTEST_SESSION_MS = 6_000  # Kafka grants none that is shorter
 

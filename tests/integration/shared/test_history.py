@@ -1,11 +1,11 @@
 """Reading what lies on the topics from the beginning, outside every consumer group."""
 
-from deploy.smoke.poison import plant_unreadable
 from shared.events import SessionCompleted
 from shared.events.cloudevents import encode
 from shared.kafka.history import History, Positions, Slice
 from shared.kafka.producer import Message
 from tests.integration.shared.room import Room, sessions
+from tests.system.support.poison import plant_unreadable
 
 
 async def test_a_record_that_the_client_cannot_read_is_left_out_and_nothing_else(room: Room) -> None:

@@ -17,9 +17,6 @@ import httpx2
 import pytest
 
 from deploy.jobs.topics import TopicSettings, create
-from deploy.local import kafka
-from deploy.local.ports import free_ports
-from deploy.local.process import LocalServer
 from shared.errors import BrokerUnavailable
 from shared.events import Event
 from shared.kafka import Kafka, producer
@@ -28,6 +25,9 @@ from shared.topics import SESSIONS
 from tests.given import Told
 from tests.integration.shared.room import Room
 from tests.running import until
+from tools.sandbox.servers import kafka
+from tools.sandbox.servers.ports import free_ports
+from tools.sandbox.servers.process import LocalServer
 
 SLOW = 90.0
 """Seconds that a broker may take to come back on a busy machine."""

@@ -1,0 +1,55 @@
+"""Rules and dashboards ask for nothing but what the running services really show."""
+
+from collections import defaultdict
+from contextlib import AsyncExitStack
+from importlib import import_module
+from uuid import uuid4
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from deploy.catalogue import shown as declared
+from deploy.contracts import SERVICES
+from deploy.jobs.lag_exporter import LagSettings
+from deploy.jobs.lag_exporter import create_app as create_lag
+from deploy.jobs.topics import TopicSettings, create
+from tests.running import served
+from tests.system.operate.expressions import amiss, panels, recorded, rules
+
+
+async def test_every_expression_asks_for_what_is_really_shown(kafka_servers: str, mongodb_uri: str) -> None:
+    await create(TopicSettings(kafka_bootstrap_servers=kafka_servers, kafka_partitions=2))
+    apps = {"lag": create_lag(LagSettings(kafka_bootstrap_servers=kafka_servers, lag_check_seconds=0.2))}
+    for service in SERVICES:
+        settings = import_module(f"services.{service}.settings").Settings(
+            kafka_bootstrap_servers=kafka_servers, mongodb_uri=mongodb_uri, mongodb_database=f"test_{uuid4().hex}"
+        )
+        apps[service] = import_module(f"services.{service}.app").create_app(settings)
+
+    shown: defaultdict[str, set[str]] = defaultdict(set)
+    async with AsyncExitStack() as running:
+        for app in apps.values():
+            client = await running.enter_async_context(served(app))
+            exposed = (await client.get("/metrics")).text
+            may_have = {metric.name: set(metric.labels) for metric in declared(app.state.registry)}
+            for family in text_string_to_metric_families(exposed):
+                own = may_have.get(family.name, may_have.get(f"{family.name}_total", set()))
+                for name in _series(family.name, family.type):
+                    shown[name] |= own | ({"le"} if name.endswith("_bucket") else set())
+                for sample in family.samples:
+                    shown[sample.name] |= set(sample.labels)
+
+    everything = recorded(shown)
+    wrong = [what for asked in (*rules(), *panels()) for what in amiss(asked, everything)]
+
+    assert wrong == []
+
+
+def _series(family: str, kind: str) -> list[str]:
+    """The names of a family's series, also of one that has none yet."""
+    match kind:
+        case "counter":
+            return [f"{family}_total"]
+        case "histogram":
+            return [f"{family}_bucket", f"{family}_sum", f"{family}_count"]
+        case _:
+            return [family]

@@ -1,0 +1,99 @@
+"""`python -m tests.system.chaos`: inject faults into the whole system under load, then check the result."""
+
+import argparse
+import asyncio
+import json
+import random
+import shutil
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tests.system.chaos import defects, report
+from tests.system.chaos.rig import Rig
+from tests.system.chaos.run import Run
+from tests.system.support.checks import SHOWN, Checks
+from tools.sandbox.servers.process import CannotRun
+from tools.sandbox.servers.say import say, show_logs
+from tools.sandbox.servers.signals import end_on_sigterm
+from tools.sandbox.servers.stack import HOME
+
+MINUTES = 30.0
+"""Of the long form: starting, load and faults, coming to rest and judging together."""
+OVERHEAD = 3.0
+"""Minutes of those that are for starting, resting and judging."""
+
+
+def main() -> None:
+    asked = argparse.ArgumentParser(prog="python -m tests.system.chaos", description=__doc__)
+    asked.add_argument("--seed", type=int, default=None, help="repeat the run with this seed; else one is drawn")
+    asked.add_argument("--short", action="store_true", help="the cruellest faults only, in about three minutes")
+    asked.add_argument("--minutes", type=float, default=MINUTES, help="how long the long form takes")
+    asked.add_argument("--keep", action="store_true", help="keep data and logs also when everything holds")
+    asked.add_argument("--record", action="store_true", help="write what became of it into docs/reliability.md")
+    asked.add_argument(
+        "--defects",
+        nargs="*",
+        metavar="NAME",
+        help=f"take each of these guarantees out in turn, or every one: {', '.join(defects.names())}",
+    )
+    options = asked.parse_args()
+    end_on_sigterm()
+    if options.defects is None:
+        sys.exit(1 if one(options).failed else 0)
+    sys.exit(each_defect(options, options.defects or defects.names()))
+
+
+def each_defect(options: argparse.Namespace, names: Sequence[str]) -> int:
+    """One short run with each defect, which the judge must notice; how many went unnoticed."""
+    unnoticed = 0
+    for name in names:
+        say(f"--- {name}")
+        broken = [check.what for check in one(options, name).all if not check.holds]
+        unnoticed += not broken
+        say(f"--- {name}: {'caught by ' + '; '.join(broken) if broken else 'NOT NOTICED'}")
+        if options.record:
+            report.record_defect(name, broken)
+    say(f"{len(names) - unnoticed} caught, {unnoticed} not noticed")
+    return unnoticed
+
+
+def one(options: argparse.Namespace, defect: str | None = None) -> Checks:
+    """One run on fresh data; what held."""
+    seed = random.randrange(10**6) if options.seed is None else options.seed
+    begun, data, checks = time.monotonic(), Path(tempfile.mkdtemp(prefix="attune-chaos-")), Checks(say)
+    say(f"seed {seed}; SEED={seed} repeats this run")
+    try:
+        home = defects.with_defect(defect, data / "code") if defect else HOME
+        rig = Rig(data, home)
+        seconds = 60 * (options.minutes - OVERHEAD)
+        run = Run(rig, seed, seconds, options.short or defect is not None, say, checks)
+        with rig.running(say):
+            try:
+                asyncio.run(run.whole())
+            except (CannotRun, KeyboardInterrupt):
+                raise
+            except Exception:  # whatever it is, what held until then and the logs are worth seeing
+                checks.none("the run comes to its end", traceback.format_exc().splitlines()[-SHOWN:])
+        summary = report.summary(run, time.monotonic() - begun, datetime.now(UTC))
+        (data / "summary.json").write_text(json.dumps(summary, indent=2))
+        say(report.told(summary))
+        if options.record and not defect:
+            report.record_run(summary)
+    except CannotRun as error:
+        checks.holds("everything starts", False)
+        say(str(error))
+    say(f"{checks.passed} passed, {checks.failed} failed, in {time.monotonic() - begun:.0f} s; seed {seed}")
+    if checks.failed and not defect:
+        show_logs(data)
+    if not options.keep and (defect or not checks.failed):
+        shutil.rmtree(data, ignore_errors=True)
+    return checks
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""Everything that can be seen of Attune at rest: its topics, its databases, and what it answers to people."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+from uuid import UUID
+
+import httpx2
+from pymongo import AsyncMongoClient
+
+from shared.events import RelationshipEvent
+from tests.system.chaos.checker import record
+from tests.system.chaos.checker.record import Record
+from tests.system.chaos.evidence import Evidence
+from tools.sandbox.servers.stack import SERVICES
+from tools.sandbox.servers.topics import Topics
+
+AT_ONCE = 16  # questions to one service
+
+Document = Mapping[str, Any]
+Key = TypeVar("Key")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """As it was found at `now`."""
+
+    now: datetime
+    record: Record
+    kept: Mapping[str, Mapping[str, Mapping[Any, Document]]] = field(default_factory=dict)
+    """Of each service, each collection's documents by their ids."""
+    alliances: Mapping[UUID, Any] = field(default_factory=dict)
+    """What alliance answers about each relationship; none where it knows of none."""
+    trajectories: Mapping[UUID, Any] = field(default_factory=dict)
+    inboxes: Mapping[UUID, Any] = field(default_factory=dict)
+    not_ready: list[str] = field(default_factory=list)
+
+    def documents(self, service: str, collection: str) -> Mapping[Any, Document]:
+        """All documents of a collection by their ids; none where it does not exist."""
+        return self.kept.get(service, {}).get(collection, {})
+
+
+async def look(evidence: Evidence, relationships: Collection[UUID]) -> Seen:
+    """Look everywhere; `relationships` are those that somebody was told of."""
+    async with Topics(evidence.kafka) as topics:
+        found = await record.read(topics, evidence.planted)
+    known = {fact.relationship_id for fact in found.facts.values() if isinstance(fact, RelationshipEvent)}
+    async with httpx2.AsyncClient(timeout=30) as http:
+
+        async def ask(service: str, path: str) -> Any:
+            answer = await http.get(evidence.urls[service] + path)
+            return answer.json() if answer.status_code == 200 else None
+
+        everybody = {*relationships, *known}
+        return Seen(
+            now=datetime.now(UTC),
+            record=found,
+            kept=await _kept(evidence.mongodb),
+            alliances=await _of_each(everybody, lambda r: ask("alliance", f"/relationships/{r}")),
+            trajectories=await _of_each(everybody, lambda r: ask("alliance", f"/relationships/{r}/trajectory")),
+            inboxes=await _of_each(evidence.clinicians, lambda c: ask("notify", f"/clinicians/{c}/inbox")),
+            not_ready=[name for name in evidence.urls if await ask(name, "/health/ready") is None],
+        )
+
+
+async def _of_each(keys: Collection[Key], ask: Callable[[Key], Awaitable[Any]]) -> dict[Key, Any]:
+    desks = asyncio.Semaphore(AT_ONCE)
+
+    async def one(key: Key) -> Any:
+        async with desks:
+            return await ask(key)
+
+    return dict(zip(keys, await asyncio.gather(*map(one, keys)), strict=True))
+
+
+async def _kept(uri: str) -> dict[str, dict[str, dict[Any, Document]]]:
+    kept: dict[str, dict[str, dict[Any, Document]]] = {}
+    async with AsyncMongoClient[dict[str, Any]](uri, uuidRepresentation="standard", tz_aware=True) as mongo:
+        for service in SERVICES:
+            database = mongo[f"attune_{service}"]
+            kept[service] = {
+                name: {document["_id"]: document async for document in database[name].find()}
+                for name in await database.list_collection_names()
+            }
+    return kept

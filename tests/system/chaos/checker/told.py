@@ -1,0 +1,362 @@
+"""What clients were told, read plainly: from every 2xx, the facts that Attune has to keep.
+
+Requests are read in the order in which they were answered. A request that was answered twice was one that a client
+sent again; it says the same, and so does nothing. Ids and the times of what happens at the server are Attune's to
+choose: they are left open here.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, cast, get_args
+from uuid import UUID
+
+from pydantic import TypeAdapter
+
+from shared.events import (
+    Answer,
+    ClinicianRegistered,
+    ClinicianUpdated,
+    ConsentGiven,
+    ConsentWithdrawn,
+    Element,
+    Event,
+    FeedbackAmended,
+    FeedbackRequested,
+    FeedbackSubmitted,
+    Moment,
+    Rater,
+    RelationshipAimsUpdated,
+    RelationshipEnded,
+    RelationshipStarted,
+    SessionCancelled,
+    SessionCompleted,
+    SessionMissed,
+    SessionScheduled,
+    Severity,
+)
+from tests.system.chaos.evidence import Fault
+from tools.sandbox.network.course import WINDOW
+from tools.sandbox.network.ledger import Taken
+
+OPEN = UUID(int=0)
+"""An id that is Attune's to choose."""
+A_MOMENT = timedelta(milliseconds=1)
+A_LITTLE = timedelta(seconds=5)
+"""How far apart our look at the clock and Attune's may be, on one machine."""
+AN_HOUR = timedelta(hours=1)
+LONGEST_NOTICE = 24 * 365.0
+ELEMENTS: tuple[Element, ...] = get_args(Element)
+RATERS: tuple[Rater, ...] = get_args(Rater)
+
+_moment: Callable[[Any], datetime] = TypeAdapter[datetime](Moment).validate_python
+
+
+def clocks_apart(faults: Iterable[Fault]) -> timedelta:
+    """How far the clock of a service may have been from ours."""
+    return AN_HOUR + A_LITTLE if any("clock" in fault.kind for fault in faults) else A_LITTLE
+
+
+@dataclass(frozen=True)
+class Told:
+    """A fact to be kept, which occurred between `earliest` and `latest`."""
+
+    fact: Event
+    """Under the id OPEN."""
+    earliest: datetime
+    latest: datetime
+
+
+@dataclass
+class Bond:
+    """A relationship as clients spoke of it."""
+
+    start: Mapping[str, Any]
+    agreements: list[tuple[datetime, tuple[str, ...]]]
+    words: list[tuple[datetime, bool]] = field(default_factory=list)
+    """Whether the client agrees to be asked, from when on."""
+    over: bool = False
+
+    @property
+    def withdrew(self) -> bool:
+        return any(not given for _, given in self.words)
+
+    def agrees_at(self, moment: datetime) -> bool:
+        """By the last word until then."""
+        said = [given for at, given in self.words if at <= moment]
+        return bool(said) and said[-1]
+
+
+@dataclass
+class Sitting:
+    """A session as clients spoke of it."""
+
+    relationship_id: UUID
+    starts_at: datetime
+    minutes: int
+    entered: datetime
+    """When its appointment was first acknowledged."""
+    scheduled: tuple[datetime, datetime]
+    """Between which moments the appointment was made that counts."""
+    outcome: str = ""
+    due_at: datetime | None = None
+    completed: datetime | None = None
+    """When its completion was first acknowledged."""
+    asked: set[Rater] = field(default_factory=set)
+    answers: dict[Rater, Answer] = field(default_factory=dict)
+    answered: dict[Rater, datetime] = field(default_factory=dict)
+    """When the first answer was acknowledged."""
+
+
+@dataclass(frozen=True)
+class Act:
+    """What a clinician asked to do about an alert, and how it stood then."""
+
+    alert_id: UUID
+    what: str
+    status: str
+    severity: Severity
+    useful: bool | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether it was done, now or at a try before; else it was if at all, and more has happened since."""
+        return self.status == self.what
+
+
+class Reading:
+    """All that clients were told, as far as it was read."""
+
+    def __init__(self, since: datetime, apart: timedelta) -> None:
+        self.told: list[Told] = []
+        self.perhaps: list[Told] = []
+        """What may be there or not: it depends on whose news came first."""
+        self.bonds: dict[UUID, Bond] = {}
+        self.sittings: dict[UUID, Sitting] = {}
+        self.acts: list[Act] = []
+        self.case_codes: dict[UUID, str] = {}
+        self._clinicians: dict[UUID, tuple[str, str]] = {}
+        self._links: dict[str, tuple[UUID, Rater]] = {}
+        self._begun = since - apart
+        self._apart = apart
+
+    def _keep(self, kind: type[Event], *, between: tuple[datetime, datetime] | None = None, **said: Any) -> None:
+        self.told.append(self._fact(kind, between=between, **said))
+
+    @staticmethod
+    def _fact(kind: type[Event], *, between: tuple[datetime, datetime] | None = None, **said: Any) -> Told:
+        fact = kind.model_validate({"id": OPEN, "occurred_at": between[0] if between else said["occurred_at"], **said})
+        earliest, latest = between or (fact.occurred_at, fact.occurred_at)
+        return Told(fact, earliest, latest)
+
+    # Intake
+
+    def registered(self, clinician: str, taken: Taken) -> None:
+        which, said = UUID(clinician), (taken.body["clinic_id"], taken.body["time_zone"])
+        if said != self._clinicians.get(which):
+            kind = ClinicianUpdated if which in self._clinicians else ClinicianRegistered
+            told_at = (self._begun, taken.at + self._apart)
+            self._keep(kind, between=told_at, clinician_id=which, clinic_id=said[0], time_zone=said[1])
+            self._clinicians[which] = said
+
+    def admitted(self, client: str, taken: Taken) -> None:
+        self.case_codes[UUID(client)] = taken.body["case_code"]
+
+    def began(self, relationship: str, taken: Taken) -> None:
+        body = taken.body
+        start = {name: body[name] for name in ("clinic_id", "clinician_id", "client_id", "cadence_days")}
+        start["case_code"] = self.case_codes[UUID(body["client_id"])]
+        self._begin(UUID(relationship), start, _moment(body["started_at"]), tuple(body["aims"]), body["consent"])
+
+    def _begin(self, which: UUID, start: Mapping[str, Any], at: datetime, aims: tuple[str, ...], consent: bool) -> None:
+        if which in self.bonds:
+            return
+        self.bonds[which] = Bond(start, [(at, aims)])
+        self._keep(RelationshipStarted, occurred_at=at, relationship_id=which, aims=aims, **start)
+        if consent:
+            self._word(which, at, given=True)
+
+    def agreed(self, relationship: str, taken: Taken) -> None:
+        which, said = UUID(relationship), (_moment(taken.body["agreed_at"]), tuple(taken.body["aims"]))
+        if said not in self.bonds[which].agreements:
+            self.bonds[which].agreements.append(said)
+            self._keep(RelationshipAimsUpdated, occurred_at=said[0], relationship_id=which, aims=said[1])
+
+    def heard_client(self, relationship: str, taken: Taken) -> None:
+        which, at, given = UUID(relationship), _moment(taken.body["at"]), taken.body["given"]
+        if self.bonds[which].agrees_at(at) != given:
+            self._word(which, at, given=given)
+
+    def _word(self, which: UUID, at: datetime, *, given: bool) -> None:
+        self.bonds[which].words.append((at, given))
+        self._keep(ConsentGiven if given else ConsentWithdrawn, occurred_at=at, relationship_id=which)
+
+    def ended(self, relationship: str, taken: Taken) -> None:
+        self._end(UUID(relationship), occurred_at=_moment(taken.body["at"]), reason=taken.body["reason"])
+
+    def transferred(self, relationship: str, taken: Taken) -> None:
+        old, new, at = UUID(relationship), UUID(taken.body["relationship_id"]), _moment(taken.body["at"])
+        self._end(old, occurred_at=at, reason="transferred", successor_id=new)
+        bond = self.bonds[old]
+        start = {**bond.start, "clinician_id": taken.body["clinician_id"], "predecessor_id": old}
+        consent = bool(bond.words) and bond.words[-1][1]
+        self._begin(new, start, at, bond.agreements[-1][1], consent)
+
+    def _end(self, which: UUID, **how: Any) -> None:
+        if not self.bonds[which].over:
+            self.bonds[which].over = True
+            self._keep(RelationshipEnded, relationship_id=which, **how)
+
+    # Sessions
+
+    def scheduled(self, session: str, taken: Taken) -> None:
+        which, body = UUID(session), taken.body
+        starts_at, minutes, relationship = _moment(body["starts_at"]), body["minutes"], UUID(body["relationship_id"])
+        before, latest = self.sittings.get(which), taken.at + self._apart
+        between = (min(self._begun, starts_at), min(latest, starts_at))
+        if before is None:
+            self.sittings[which] = Sitting(relationship, starts_at, minutes, taken.at, between)
+        elif (before.starts_at, before.minutes) == (starts_at, minutes):
+            return
+        else:  # told later than the appointment before, however early the new one lies
+            between = (
+                max(between[0], before.scheduled[0] + A_MOMENT),
+                max(between[1], before.scheduled[1] + A_MOMENT),
+            )
+            before.starts_at, before.minutes, before.scheduled = starts_at, minutes, between
+        self._keep(
+            SessionScheduled,
+            between=between,
+            relationship_id=relationship,
+            session_id=which,
+            starts_at=starts_at,
+            minutes=minutes,
+        )
+
+    def completed(self, session: str, taken: Taken) -> None:
+        which = UUID(session)
+        sitting, ended_at = self.sittings[which], _moment(taken.body["ended_at"])
+        about: dict[str, Any] = {"relationship_id": sitting.relationship_id, "session_id": which}
+        about["occurred_at"] = ended_at
+        forms = {rater: taken.answer[f"{rater}_form"] for rater in RATERS}
+        self._links |= {form["url"].rsplit("/", 1)[1]: (which, rater) for rater, form in forms.items() if form}
+        sitting.due_at = ended_at + WINDOW
+        if not sitting.outcome:
+            sitting.outcome, sitting.completed = "completed", taken.at
+            self._keep(SessionCompleted, minutes=taken.body["minutes"], planned_minutes=sitting.minutes, **about)
+        for rater in RATERS:
+            if forms[rater] and rater not in sitting.asked:
+                sitting.asked.add(rater)
+                self._keep(FeedbackRequested, rater=rater, due_at=sitting.due_at, **about)
+            elif rater == "client" and not forms[rater]:
+                self.perhaps.append(self._fact(FeedbackRequested, rater=rater, due_at=sitting.due_at, **about))
+
+    def missed(self, session: str, _taken: Taken) -> None:
+        which, sitting = UUID(session), self.sittings[UUID(session)]
+        if not sitting.outcome:
+            sitting.outcome = "missed"
+            about: dict[str, Any] = {"relationship_id": sitting.relationship_id, "session_id": which}
+            self._keep(SessionMissed, occurred_at=sitting.starts_at, **about)
+
+    def cancelled(self, session: str, taken: Taken) -> None:
+        which, sitting = UUID(session), self.sittings[UUID(session)]
+        if sitting.outcome:
+            return
+        sitting.outcome, at = "cancelled", _moment(taken.body["cancelled_at"])
+        notice = min(max(0.0, (sitting.starts_at - at) / AN_HOUR), LONGEST_NOTICE)
+        self._keep(
+            SessionCancelled,
+            occurred_at=at,
+            relationship_id=sitting.relationship_id,
+            session_id=which,
+            by=taken.body["by"],
+            notice_hours=notice,
+        )
+
+    # Feedback
+
+    def entered(self, session: str, rater: str, taken: Taken) -> None:
+        at = _moment(taken.body["given_at"])
+        said = {name: value for name, value in taken.body.items() if name != "given_at"}
+        self._answered(UUID(session), cast("Rater", rater), Answer.model_validate(said), (at, at), taken.at)
+
+    def filled_in(self, token: str, taken: Taken) -> None:
+        session, rater = self._links[token]
+        said = {name: value for name, value in taken.body.items() if value != ""}
+        ratings = {name: int(said[name]) for name in ELEMENTS if name in said}
+        asked = {name: said.get(name) for name in ("tension", "talked_about")}
+        ended_at = cast("datetime", self.sittings[session].due_at) - WINDOW
+        between = (max(self._begun, ended_at), max(taken.at + self._apart, ended_at))
+        answer = Answer.model_validate({"ratings": ratings, **asked})
+        if rater not in self.sittings[session].answers:  # a link is used once, and corrects nothing
+            self._answered(session, rater, answer, between, taken.at)
+
+    def _answered(
+        self, session: UUID, rater: Rater, answer: Answer, between: tuple[datetime, datetime], taken_at: datetime
+    ) -> None:
+        sitting = self.sittings[session]
+        before = sitting.answers.get(rater)
+        if answer == before:
+            return
+        sitting.answers[rater] = answer
+        sitting.answered.setdefault(rater, taken_at)
+        about = {"relationship_id": sitting.relationship_id, "session_id": session, "rater": rater}
+        if before is None:
+            self._keep(FeedbackSubmitted, between=between, **about, **answer.model_dump())
+        else:
+            self._keep(FeedbackAmended, between=between, amends=OPEN, **about, **answer.model_dump())
+
+    # Alerts
+
+    def acknowledged(self, alert: str, taken: Taken) -> None:
+        self._act("acknowledged", alert, taken)
+
+    def resolved(self, alert: str, taken: Taken) -> None:
+        self._act("resolved", alert, taken)
+
+    def _act(self, what: str, alert: str, taken: Taken) -> None:
+        shown = taken.answer
+        self.acts.append(Act(UUID(alert), what, shown["status"], shown["severity"], taken.body.get("useful")))
+
+    def nothing(self, *_: Any) -> None:
+        """What is said of clinics and channels lies on no topic."""
+
+
+_ID = r"([0-9a-f-]{36})"
+REQUESTS: Sequence[tuple[str, str, str, Callable[..., None]]] = (
+    ("intake", "PUT", f"/clinics/{_ID}", Reading.nothing),
+    ("intake", "PUT", f"/clinicians/{_ID}", Reading.registered),
+    ("intake", "PUT", f"/clients/{_ID}", Reading.admitted),
+    ("intake", "PUT", f"/relationships/{_ID}", Reading.began),
+    ("intake", "PUT", f"/relationships/{_ID}/aims", Reading.agreed),
+    ("intake", "PUT", f"/relationships/{_ID}/consent", Reading.heard_client),
+    ("intake", "POST", f"/relationships/{_ID}/end", Reading.ended),
+    ("intake", "POST", f"/relationships/{_ID}/transfer", Reading.transferred),
+    ("sessions", "PUT", f"/sessions/{_ID}", Reading.scheduled),
+    ("sessions", "POST", f"/sessions/{_ID}/completion", Reading.completed),
+    ("sessions", "POST", f"/sessions/{_ID}/missed", Reading.missed),
+    ("sessions", "POST", f"/sessions/{_ID}/cancellation", Reading.cancelled),
+    ("sessions", "PUT", f"/sessions/{_ID}/feedback/(client|clinician)", Reading.entered),
+    ("sessions", "POST", r"/f/([\w-]+)", Reading.filled_in),
+    ("notify", "PUT", f"/clinicians/{_ID}/channels", Reading.nothing),
+    ("notify", "POST", f"/alerts/{_ID}/acknowledgement", Reading.acknowledged),
+    ("notify", "POST", f"/alerts/{_ID}/resolution", Reading.resolved),
+)
+
+
+def read(taken: Iterable[Taken], since: datetime, apart: timedelta) -> Reading:
+    """Read all of it. Raises ValueError at a request that this reader does not know."""
+    reading = Reading(since, apart)
+    for request in taken:
+        if request.method != "GET":
+            _take(reading, request)
+    return reading
+
+
+def _take(reading: Reading, request: Taken) -> None:
+    for service, method, pattern, note in REQUESTS:
+        if (service, method) == (request.service, request.method) and (found := re.fullmatch(pattern, request.path)):
+            note(reading, *found.groups(), request)
+            return
+    raise ValueError(f"the judge does not know what {request.method} {request.service}{request.path} says")

@@ -1,0 +1,82 @@
+"""`python -m tests.system.chaos.proxy FROM TO`: forwards connections between two ports, as standard input says.
+
+`open` passes everything; `slow SECONDS` holds each piece back; `silent` lets nothing through and closes nothing;
+`cut` closes every connection and takes no new one.
+"""
+
+import asyncio
+import sys
+from contextlib import suppress
+
+PIECE = 64 * 1024
+
+
+class Proxy:
+    """The connections to one server."""
+
+    def __init__(self, target: int) -> None:
+        self._target = target
+        self._delay = 0.0
+        self._cut = False
+        self._passing = asyncio.Event()
+        self._passing.set()
+        self._connections: set[asyncio.Task[None]] = set()
+
+    def become(self, order: str) -> None:
+        """Follow an order from now on, for the connections that are open as well."""
+        mode, _, seconds = order.strip().partition(" ")
+        self._delay = float(seconds) if mode == "slow" else 0.0
+        self._cut = mode == "cut"
+        if mode == "silent":
+            self._passing.clear()
+        else:
+            self._passing.set()
+        if self._cut:
+            for connection in self._connections:
+                connection.cancel()
+
+    async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Pass one connection on until either side ends it."""
+        task = asyncio.current_task()
+        assert task
+        self._connections.add(task)
+        try:
+            with suppress(OSError, asyncio.CancelledError):
+                if not self._cut:
+                    await self._pass_on(reader, writer)
+        finally:
+            self._connections.discard(task)
+            writer.close()
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection("127.0.0.1", self._target)
+        try:
+            ways = [asyncio.create_task(self._pump(reader, back)), asyncio.create_task(self._pump(there, writer))]
+            try:
+                await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for way in ways:
+                    way.cancel()
+                await asyncio.gather(*ways, return_exceptions=True)
+        finally:
+            back.close()
+
+    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        while piece := await source.read(PIECE):
+            await self._passing.wait()
+            if self._delay:
+                await asyncio.sleep(self._delay)
+            sink.write(piece)
+            await sink.drain()
+
+
+async def main(port: int, target: int) -> None:
+    proxy, loop, orders = Proxy(target), asyncio.get_running_loop(), asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), sys.stdin)
+    async with await asyncio.start_server(proxy.take, "127.0.0.1", port):
+        while order := await orders.readline():  # its end is ours: whoever started us is gone
+            proxy.become(order.decode())
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*map(int, sys.argv[1:])))

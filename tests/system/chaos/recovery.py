@@ -1,0 +1,88 @@
+"""Waiting until the system is well again, and until it is at rest."""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx2
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
+from pymongo import AsyncMongoClient
+from pymongo.errors import PyMongoError
+
+from tests.system.chaos.rig import Rig
+from tools.sandbox.servers.topics import Topics
+from tools.sandbox.servers.watch import still
+
+LOOK_EVERY = 0.5
+LAPSES_WITHIN = timedelta(seconds=20)
+"""After its deadline a form is known to have stayed unanswered within this; the service's own grace is ten."""
+OWED: Mapping[str, Sequence[str]] = {
+    "attune_intake": ("clinics", "clinicians", "clients", "relationships"),
+    "attune_sessions": ("sessions",),
+    "attune_notify": ("alerts",),
+}
+
+
+class Recovery:
+    """Looks at the rig from outside, past the proxies."""
+
+    def __init__(self, rig: Rig, topics: Topics) -> None:
+        self._rig = rig
+        self._topics = topics
+        self._http = httpx2.AsyncClient(timeout=5)
+        self._mongo = AsyncMongoClient[dict[str, Any]](rig.stores.mongodb.address, serverSelectionTimeoutMS=2_000)
+
+    async def close(self) -> None:
+        await self._http.aclose()
+        await self._mongo.close()
+
+    async def within(self, seconds: float) -> float | None:
+        """Seconds until all are ready and have taken what lay on the topics at the beginning; none if they do not."""
+        begun, ends = time.monotonic(), None
+        while (took := time.monotonic() - begun) < seconds:
+            with suppress(KafkaError, OSError):
+                ends = ends or await self._topics.ends()
+                if await self._all_ready() and not await self._behind(ends):
+                    return took
+            await asyncio.sleep(LOOK_EVERY)
+        return None
+
+    async def rest(self, seconds: float) -> bool:
+        """Whether it comes to this: no consumer behind, nothing owed to anybody, nothing moving any more."""
+        give_up = time.monotonic() + seconds
+        while time.monotonic() < give_up:
+            received = (self._rig.mails, self._rig.hooks)
+            if await still(self._topics, received, give_up - time.monotonic()) and not await self._owed():
+                return True
+        return False
+
+    async def _all_ready(self) -> bool:
+        answers = [self._http.get(f"{process.url}/health/ready") for process in self._rig.processes]
+        try:
+            return all(answer.status_code == 200 for answer in await asyncio.gather(*answers))
+        except httpx2.TransportError:
+            return False
+
+    async def _behind(self, ends: Mapping[TopicPartition, int]) -> bool:
+        return any((await self._topics.lag(ends)).values())
+
+    async def _owed(self) -> int:
+        try:
+            owed = [
+                await self._mongo[database][name].count_documents({"owed.0": {"$exists": True}})
+                for database, names in OWED.items()
+                for name in names
+            ]
+            deliveries = self._mongo["attune_notify"]["deliveries"]
+            lapsed = {"next_lapse_at": {"$lt": datetime.now(UTC) - LAPSES_WITHIN}}
+            return (
+                sum(owed)
+                + await deliveries.count_documents({"next_at": {"$exists": True}})
+                + await self._mongo["attune_sessions"]["sessions"].count_documents(lapsed)
+            )
+        except PyMongoError:
+            return 1

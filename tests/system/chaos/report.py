@@ -1,0 +1,167 @@
+"""What became of a run, as a file that is kept, and all that was kept as docs/reliability.md."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from tools.sandbox.servers.process import CACHE, alone
+from tools.sandbox.servers.stack import HOME
+
+if TYPE_CHECKING:
+    from tests.system.chaos.run import Run
+
+KEPT = HOME / "docs" / "reliability"
+PAGE = HOME / "docs" / "reliability.md"
+DEFECTS = KEPT / "defects.json"
+
+FIGURES = ("at", "minutes", "requests", "tries in vain", "relationships", "sessions", "answers", "e-mails", "webhooks")
+"""Those of a run that are shown as they are."""
+
+Summary = Mapping[str, Any]
+
+
+def summary(run: "Run", seconds: float, at: datetime) -> Summary:
+    """The figures of one run."""
+    recovered = [fault.recovered for fault in run.faults if fault.recovered is not None]
+    return {
+        "seed": run.seed,
+        "at": at.isoformat(timespec="seconds"),
+        "minutes": round(seconds / 60, 1),
+        "requests": run.ledger.sent["done"],
+        "tries in vain": run.ledger.sent["tried again"],
+        "relationships": len(run.ledger.started),
+        "sessions": run.ledger.sessions,
+        "answers": run.ledger.answers,
+        "e-mails": len(run.rig.mails),
+        "webhooks": len(run.rig.hooks),
+        "faults": dict(sorted(Counter(f"{fault.target}: {fault.kind}" for fault in run.faults).items())),
+        "points": len({(fault.kind, fault.target, fault.point) for fault in run.faults if fault.point}),
+        "longest recovery": max(recovered, default=0.0),
+        "median recovery": sorted(recovered)[len(recovered) // 2] if recovered else 0.0,
+        "timeline": [
+            {
+                "fault": str(fault),
+                "from": (fault.begun - run.since).total_seconds(),
+                "to": (fault.ended - run.since).total_seconds(),
+                "recovered": fault.recovered,
+            }
+            for fault in run.faults
+        ],
+        "checks": [{"what": c.what, "holds": c.holds, "numbers": c.numbers} for c in run.checks.all],
+    }
+
+
+def told(summary: Summary) -> str:
+    """The figures in a few lines."""
+    faults = summary["faults"]
+    return (
+        f"{sum(faults.values())} faults of {len(faults)} kinds; {summary['requests']} requests taken, "
+        f"{summary['tries in vain']} tried in vain; {summary['relationships']} relationships, "
+        f"{summary['sessions']} sessions, {summary['answers']} answers; {summary['e-mails']} e-mails, "
+        f"{summary['webhooks']} webhooks; recovered within {summary['longest recovery']:.1f} s "
+        f"(median {summary['median recovery']:.1f} s)"
+    )
+
+
+def record_run(summary: Summary) -> None:
+    """Keep a run, and write the page again."""
+    KEPT.mkdir(exist_ok=True)
+    with alone(CACHE / "reliability.lock"):
+        (KEPT / f"seed-{summary['seed']}.json").write_text(json.dumps(summary, indent=1) + "\n")
+        _write_page()
+
+
+def record_defect(name: str, broken: Sequence[str]) -> None:
+    """Keep by what a defect was caught, and write the page again."""
+    KEPT.mkdir(exist_ok=True)
+    with alone(CACHE / "reliability.lock"):
+        known = json.loads(DEFECTS.read_text()) if DEFECTS.exists() else {}
+        known[name] = list(broken)
+        DEFECTS.write_text(json.dumps(dict(sorted(known.items())), indent=1) + "\n")
+        _write_page()
+
+
+def _write_page() -> None:
+    runs = [json.loads(file.read_text()) for file in sorted(KEPT.glob("seed-*.json"))]
+    defects = json.loads(DEFECTS.read_text()) if DEFECTS.exists() else {}
+    PAGE.write_text(page(runs, defects))
+
+
+def page(runs: Sequence[Summary], defects: Mapping[str, Sequence[str]]) -> str:
+    """docs/reliability.md."""
+    lines = [
+        "# Nothing lost, nothing twice",
+        "",
+        "Written by `make chaos` from the runs kept in `docs/reliability/`: a real "
+        "Kafka and MongoDB behind proxies, two processes of each service, real SMTP and webhook receivers, clinics "
+        "that tell of their sessions over the public HTTP APIs, and faults drawn from a seed. At the end a judge that "
+        "knows only what clients were told compares it with what is there. `SEED=… make chaos` repeats a run; its "
+        "timing is the machine's own.",
+        "",
+        "## Runs",
+        "",
+        "| | " + " | ".join(f"seed {run['seed']}" for run in runs) + " |",
+        "|---|" + "---|" * len(runs),
+        *_figures(runs),
+        "",
+        "## Faults",
+        "",
+        "| fault | " + " | ".join(f"seed {run['seed']}" for run in runs) + " |",
+        "|---|" + "---|" * len(runs),
+        *(_row(kind, [run["faults"].get(kind, 0) for run in runs]) for kind in _all(run["faults"] for run in runs)),
+        "",
+        "## What held",
+        "",
+        "| invariant | " + " | ".join(f"seed {run['seed']}" for run in runs) + " |",
+        "|---|" + "---|" * len(runs),
+        *(_row(what, [_verdict(run, what) for run in runs]) for what in _all(_invariants(run) for run in runs)),
+        "",
+        "## What the judge notices",
+        "",
+        "Each guarantee is taken out of a copy of the code in turn (`tests/system/chaos/defects/`, "
+        "`make chaos-defects`), and a short run must fail.",
+        "",
+        "| taken out | noticed by |",
+        "|---|---|",
+        *(_row(name.replace("-", " "), ["; ".join(broken) or "**nothing**"]) for name, broken in defects.items()),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _figures(runs: Sequence[Summary]) -> list[str]:
+    return [
+        *(_row(name, [run[name] for run in runs]) for name in FIGURES),
+        _row("faults", [sum(run["faults"].values()) for run in runs]),
+        _row("exact points hit", [run["points"] for run in runs]),
+        _row("longest time to recover, s", [f"{run['longest recovery']:.1f}" for run in runs]),
+        _row("median time to recover, s", [f"{run['median recovery']:.1f}" for run in runs]),
+        _row("passed, failed", [_passed(run) for run in runs]),
+    ]
+
+
+def _passed(run: Summary) -> str:
+    held = sum(check["holds"] for check in run["checks"])
+    return f"{held} passed, {len(run['checks']) - held} failed"
+
+
+def _invariants(run: Summary) -> list[str]:
+    return [check["what"] for check in run["checks"]]
+
+
+def _verdict(run: Summary, what: str) -> str:
+    for check in run["checks"]:
+        if check["what"] == what:
+            return f"{'held' if check['holds'] else '**FAILED**'}{': ' + check['numbers'] if check['numbers'] else ''}"
+    return ""
+
+
+def _all(names: Any) -> list[str]:
+    """Each once, in the order in which they first come."""
+    return list(dict.fromkeys(name for some in names for name in some))
+
+
+def _row(name: str, cells: Sequence[Any]) -> str:
+    return f"| {name} | " + " | ".join(map(str, cells)) + " |"

@@ -1,0 +1,31 @@
+"""`python -m tests.system.chaos.service NAME`: a service as it ships, with the points at which it can be hit.
+
+ARMED_BY names the file that the points look for; CLOCK_IS_OFF_BY gives the seconds by which its clock is wrong.
+"""
+
+import os
+import sys
+from datetime import datetime, timedelta
+from importlib import import_module
+from pathlib import Path
+
+from shared import clock
+from tests.system.chaos import points
+
+
+def main() -> None:
+    name = sys.argv[1]
+    sys.argv = [f"services.{name}"]
+    off, right = timedelta(seconds=float(os.environ.get("CLOCK_IS_OFF_BY", "0"))), clock.now
+
+    def wrong_now() -> datetime:
+        return right() + off
+
+    if off:
+        clock.now = wrong_now  # before anything else takes it by name
+    points.install(name, Path(os.environ["ARMED_BY"]))
+    import_module(f"services.{name}.__main__").main()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,153 @@
+"""`python -m tests.system.containers`: build everything, bring it up, use it, break it, and judge it from outside."""
+
+import asyncio
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+from tests.system.containers import stand_ins
+from tests.system.containers.checker import Judge
+from tests.system.containers.compose import Compose
+from tests.system.containers.docker import Failed, docker, require_docker
+from tests.system.containers.misfortune import misfortunes
+from tests.system.containers.names import resolved
+from tests.system.support.checks import Checks
+from tools.sandbox.network.receivers import Hook, Mail, mail_server, web_server
+from tools.sandbox.servers.ports import free_ports
+from tools.sandbox.servers.process import CannotRun
+from tools.sandbox.servers.signals import end_on_sigterm
+from tools.sandbox.servers.stack import SERVICES
+
+GATEWAY_PORT = 8443  # the gateway listens there inside as well, so that the simulated clinic can open its links
+HOST = "attune.localhost"
+ABOVE_THE_BASE_MB = 120
+IMAGES = (*SERVICES, "jobs", "clinic")
+
+
+def main() -> None:
+    end_on_sigterm()
+    begun, checks = time.monotonic(), Checks(say)
+    folder = Path(tempfile.mkdtemp(prefix="attune-compose-test-"))
+    mail_port, hook_port = free_ports(2)
+    settings = {
+        "GATEWAY_PORT": str(GATEWAY_PORT),
+        "PUBLIC_URL": f"https://{HOST}:{GATEWAY_PORT}",
+        "SMTP_PORT": str(mail_port),
+        "COMPOSE_PROJECT_NAME": "attune-test",
+    }
+    compose = Compose(folder, settings)
+    try:
+        require_docker()
+        standing_in = stand_ins.provide(say)
+        compose.copy_here()
+        compose.down("--volumes")  # what a killed run left
+        build(compose, checks)
+        misfortunes(compose, checks)
+        whole(compose, checks, mail_port, hook_port)
+        say("\nwhat this run could not prove, because a stand-in stood in:")
+        for image, what in standing_in.items():
+            say(f"  {image}: it was {what}")
+    except CannotRun as error:
+        say(str(error))
+        checks.holds("the test can run here", False)
+    except Failed as failed:
+        checks.holds(f"the test comes to its end: {failed}", False)
+        if (folder / "docker-compose.yml").exists():
+            show_logs(compose)
+    except KeyboardInterrupt:
+        sys.exit("stopped; there is nothing to judge")
+    finally:
+        if shutil.which("docker") and (folder / "docker-compose.yml").exists():
+            end(compose)
+        shutil.rmtree(folder)
+    say(f"{checks.passed} passed, {checks.failed} failed, in {time.monotonic() - begun:.0f} s")
+    sys.exit(1 if checks.failed else 0)
+
+
+def build(compose: Compose, checks: Checks) -> None:
+    """Build all images, look at their sizes, and build one once more."""
+    begun = time.monotonic()
+    compose.run("--profile", "demo", "build")
+    say(f"built in {time.monotonic() - begun:.0f} s")
+    base = next(image for image, stage in stand_ins.upstream().items() if stage == "python")
+    sizes = {name: size(f"attune-{name}") - size(base) for name in IMAGES}
+    checks.none(
+        f"every image is less than {ABOVE_THE_BASE_MB} MB above its base",
+        [f"{name}: {mb:.0f} MB" for name, mb in sizes.items() if mb >= ABOVE_THE_BASE_MB],
+        ", ".join(f"{name} {mb:.0f} MB" for name, mb in sizes.items()),
+    )
+    first = contents("attune-notify")
+    again = ("--target", "service", "--build-arg", "SERVICE=notify", "--tag", "attune-test-again")
+    docker("build", "--quiet", "--no-cache", *again, str(compose.folder))
+    checks.holds("built again, an image has the same files, byte for byte", contents("attune-test-again") == first)
+    docker("rmi", "attune-test-again")
+
+
+def size(image: str) -> float:
+    return int(docker("image", "inspect", "--format", "{{.Size}}", image)) / 1e6
+
+
+def contents(image: str) -> str:
+    """A hash of every file that is not the base's."""
+    return docker(
+        *("run", "--rm", "--user", "0", "--network", "none", image),
+        *("sh", "-c", "find /venv /attune -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum"),
+    )
+
+
+def whole(compose: Compose, checks: Checks, mail_port: int, hook_port: int) -> None:
+    """Bring it up on fresh volumes, and judge it in all that may happen to it."""
+    password = secrets(compose)
+    os.environ["SSL_CERT_FILE"] = str(compose.folder / "secrets/tls_certificate")
+    urls = {name: f"https://staff:{password}@{HOST}:{GATEWAY_PORT}/{name}" for name in SERVICES}
+    bridge = docker("network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}")
+    mails, hooks = list[Mail](), list[Hook]()
+
+    def known(name: str) -> str | None:
+        return "127.0.0.1" if name == HOST else compose.address(name) if name == "kafka" else None
+
+    with ExitStack() as ends:
+        ends.enter_context(mail_server(mail_port, mails, bridge))
+        ends.enter_context(web_server(hook_port, hooks, bridge))
+        ends.enter_context(resolved(known))
+        took = compose.up()
+        checks.holds("everything comes up healthy on fresh volumes", True, f"in {took:.0f} s")
+        judge = Judge(compose, checks, urls, mails, hooks, f"http://host.docker.internal:{hook_port}")
+        asyncio.run(judge.whole())
+
+
+def secrets(compose: Compose) -> str:
+    """Make all of them anew; the password of the clinic's staff."""
+    shutil.rmtree(compose.folder / "secrets", ignore_errors=True)
+    made = subprocess.run(
+        ["sh", compose.folder / "deploy/secrets.sh", HOST], capture_output=True, text=True, check=True
+    ).stdout
+    found = re.search(r"with the password (\S+)", made)
+    assert found
+    return found[1]
+
+
+def say(line: str) -> None:
+    print(line, flush=True)
+
+
+def show_logs(compose: Compose) -> None:
+    for name in compose.created():
+        say(f"--- {name}\n" + "\n".join(line[:300] for line in compose.log(name).splitlines()[-8:]))
+
+
+def end(compose: Compose) -> None:
+    try:
+        compose.down("--volumes")
+    except Failed as failed:
+        say(f"what was started could not be removed: {failed}")
+
+
+if __name__ == "__main__":
+    main()

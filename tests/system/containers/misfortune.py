@@ -1,0 +1,202 @@
+"""What an operator may run into at a start, and whether one clear line says so, where it is looked for."""
+
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from pymongo import MongoClient
+from pymongo.errors import PyMongoError
+
+from tests.system.containers.compose import Compose
+from tests.system.containers.docker import Failed, docker
+from tests.system.support.checks import Checks
+
+SAYS_SO_WITHIN = 90.0  # seconds
+# With a Kafka of another version: the metadata version after its own.
+AS_THE_NEXT_KAFKA = """
+cat >/tmp/next.properties <<END
+node.id=1
+process.roles=broker,controller
+listeners=PLAINTEXT://:9092,CONTROLLER://:9093
+controller.listener.names=CONTROLLER
+controller.quorum.voters=1@kafka:9093
+log.dirs=/var/lib/kafka/data
+unstable.feature.versions.enable=true
+END
+/opt/kafka/bin/kafka-storage.sh format --cluster-id "$CLUSTER_ID" --config /tmp/next.properties \\
+    --release-version 4.4-IV0
+"""
+SMALL_DISK = """
+services:
+  kafka:
+    volumes: !override []
+    tmpfs: ["/var/lib/kafka/data:size=64m,uid=1000,gid=1000"]
+"""
+
+
+def misfortunes(compose: Compose, checks: Checks) -> None:
+    """Each on fresh volumes; nothing of it stays."""
+    compose.script("secrets.sh")
+    _secrets(compose, checks)
+    _port(compose, checks)
+    _kafka(compose, checks)
+    _mongodb(compose, checks)
+    compose.down("--volumes")
+    _data_of_another_kafka(compose, checks)
+    _data_of_another_mongodb(compose, checks)
+    compose.down("--volumes")
+    _little_memory(checks)
+    _full_disk_under_kafka(compose, checks)
+    _full_disk_under_mongodb(checks)
+    compose.down("--volumes")
+
+
+def _secrets(compose: Compose, checks: Checks) -> None:
+    secret = compose.folder / "secrets/grafana_admin_password"
+    kept = secret.read_text()
+    secret.unlink()
+    said = _refused(compose)
+    _said(checks, "a missing secret", said, str(secret))
+    secret.write_text("change-me")
+    _refused(compose)
+    _said(checks, "an example secret", compose.log("secrets"), "secrets: grafana_admin_password is an example")
+    secret.write_text(kept)
+
+
+def _port(compose: Compose, checks: Checks) -> None:
+    with socket.create_server(("0.0.0.0", int(compose.settings["GATEWAY_PORT"]))):
+        _said(checks, "a port in use", _refused(compose, "gateway"), "address already in use")
+
+
+def _kafka(compose: Compose, checks: Checks) -> None:
+    compose.up("kafka")
+    compose.run("up", "--detach", "kafka", KAFKA_CLUSTER_ID="b3RoZXJjbHVzdGVyMDAwMQ")
+    _logged(compose, checks, "Kafka with another cluster's data", "kafka", "Invalid cluster.id in")
+
+
+def _mongodb(compose: Compose, checks: Checks) -> None:
+    compose.up("mongo")
+    compose.run("up", "--detach", "--no-deps", "intake")
+    _logged(compose, checks, "a replica set that nobody made", "intake", "is it a replica set, and has it been made?")
+    compose.run("up", "replica-set")
+    with _wrong(compose, "intake_mongodb_password", "intake"):
+        _logged(compose, checks, "a wrong password of a service", "intake", "MongoDB refuses our name and password")
+    with _wrong(compose, "mongodb_admin_password", "replica-set"):
+        _logged(
+            compose, checks, "a wrong password of the administrator", "replica-set", "another mongodb_admin_password"
+        )
+
+
+@contextmanager
+def _wrong(compose: Compose, secret: str, name: str) -> Iterator[None]:
+    """A container that was started with another password."""
+    file = compose.folder / "secrets" / secret
+    kept = file.read_text()
+    file.write_text("another-password-altogether")
+    compose.run("up", "--detach", "--no-deps", "--force-recreate", name)
+    try:
+        yield
+    finally:
+        file.write_text(kept)
+
+
+def _data_of_another_kafka(compose: Compose, checks: Checks) -> None:
+    """Its metadata are of the version after ours, which Kafka can write already and does not read unless told to."""
+    compose.run("run", "--rm", "--no-deps", "kafka", "sh", "-euc", AS_THE_NEXT_KAFKA)
+    compose.run("up", "--detach", "--no-deps", "kafka")
+    _logged(compose, checks, "Kafka with data of a later version", "kafka", "this controller only supports versions")
+
+
+def _data_of_another_mongodb(compose: Compose, checks: Checks) -> None:
+    """Its data say that a MongoDB 4.4 made them, which today's do not take over."""
+    name, older = "attune-test-older", {"_id": "featureCompatibilityVersion", "version": "4.4"}
+    compose.run("run", "--detach", "--no-deps", "--name", name, "mongo", "mongod", "--bind_ip_all")
+    try:
+        (network,) = json.loads(docker("inspect", "--format", "{{json .NetworkSettings.Networks}}", name)).values()
+        with MongoClient[dict[str, Any]](network["IPAddress"], serverSelectionTimeoutMS=60_000) as client:
+            client.admin["older"].insert_one(older)
+            made = next(client.admin.list_collections(filter={"name": "older"}))["info"]["uuid"]
+            instead = {"renameCollection": "admin.older", "to": "admin.system.version"}
+            client.admin.command("applyOps", [{"op": "c", "ns": "admin.$cmd", "ui": made, "o": instead}])
+        docker("stop", "--time", "60", name)
+    finally:
+        docker("rm", "--force", name)
+    compose.run("up", "--detach", "--no-deps", "mongo")
+    _logged(compose, checks, "MongoDB with data of an earlier version", "mongo", "Wrong mongod version")
+
+
+def _little_memory(checks: Checks) -> None:
+    docker("run", "--detach", "--name", "attune-test-small", "--memory", "24m", "attune-intake", *_waits())
+    try:
+        ended = docker("wait", "attune-test-small")
+        killed = docker("inspect", "--format", "{{.State.OOMKilled}}", "attune-test-small")
+        checks.holds("too little memory: exit code 137, OOMKilled", (ended, killed) == ("137", "true"), ended)
+    finally:
+        docker("rm", "--force", "attune-test-small")
+
+
+def _waits() -> tuple[str, ...]:
+    return ("python", "-c", "import services.intake.app")
+
+
+def _full_disk_under_kafka(compose: Compose, checks: Checks) -> None:
+    """The disk is full to the last byte when topics are to be made."""
+    small = compose.folder / "small.yml"
+    small.write_text(SMALL_DISK)
+    files, compose.files = compose.files, (*compose.files, small.name)
+    compose.up("kafka")
+    with suppress(Failed):  # there is no more room, which is what is wanted
+        compose.run("exec", "kafka", "sh", "-c", "cat /dev/zero >/var/lib/kafka/data/rest")
+    compose.run("up", "--detach", "--no-deps", "topics")
+    _logged(compose, checks, "a full disk under Kafka", "kafka", "No space left on device")
+    compose.files = files
+    compose.down("--volumes")
+
+
+def _full_disk_under_mongodb(checks: Checks) -> None:
+    """The disk is full to the last byte, and MongoDB is asked to write."""
+    name, image = "attune-test-full", "mongo:8.0.21"
+    room = ("--tmpfs", "/tmp", "--tmpfs", "/data/db:size=400m,uid=999")
+    docker("run", "--detach", "--name", name, "--user", "999:999", *room, image, "mongod", "--bind_ip_all")
+    try:
+        where = docker("inspect", "--format", "{{.NetworkSettings.IPAddress}}", name)
+        with MongoClient[dict[str, Any]](where, serverSelectionTimeoutMS=60_000) as client:
+            client.admin.command("ping")
+            with suppress(Failed):  # it stops because there is no more room, which is what is wanted
+                docker("exec", name, "sh", "-c", "cat /dev/zero >/data/db/rest")
+            said = ""
+            try:
+                for _ in range(60):
+                    client["test"]["blobs"].insert_one({"of": "bytes", "more": os.urandom(1_000_000)})
+            except PyMongoError as error:
+                said = str(error)
+        ended = docker("wait", name)
+        log = docker("logs", name)
+        _said(checks, f"a full disk under MongoDB (it ends with {ended})", f"{said}\n{log}", "No space left on device")
+    finally:
+        docker("rm", "--force", "--volumes", name)
+
+
+def _refused(compose: Compose, *what: str) -> str:
+    """What `docker compose up` says when it does not come up."""
+    try:
+        compose.up(*what)
+    except Failed as failed:
+        return str(failed)
+    return "it came up"
+
+
+def _logged(compose: Compose, checks: Checks, what: str, name: str, line: str) -> None:
+    give_up = time.monotonic() + SAYS_SO_WITHIN
+    while line not in compose.log(name) and time.monotonic() < give_up:
+        time.sleep(1)  # a log tells nobody that it has grown
+    _said(checks, what, compose.log(name), line)
+
+
+def _said(checks: Checks, what: str, said: str, line: str) -> None:
+    found = [each for each in said.splitlines() if line in each]
+    checks.none(f"{what} is one clear line", [] if found else said.splitlines()[-5:], found[0][-200:] if found else "")

@@ -1,0 +1,98 @@
+"""What rules and dashboards ask for: the metrics and the labels in their expressions."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from tools.sandbox.servers.stack import HOME
+
+RULES = HOME / "deploy" / "prometheus" / "rules"
+DASHBOARDS = HOME / "deploy" / "grafana" / "dashboards"
+
+OF_PROMETHEUS = {
+    "up": {"job"},
+    "ALERTS": {"alertname", "alertstate", "group"},
+}
+"""What Prometheus itself knows of those that it asks, and of its rules."""
+OF_TARGETS = {"service", "instance", "job"}
+"""Labels that every series is given by whoever scrapes it."""
+
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+_SELECTOR = re.compile(r"((?:\w+:)*(?:attune|process|python)[_:]\w+(?::\w+)*|\bup\b|\bALERTS\b)\s*(?:\{([^}]*)\})?")
+_MATCHER = re.compile(r"(\w+)\s*(?:=~|!~|!=|=)")
+_GROUPING = re.compile(r"\b(?:by|without|on|ignoring|group_left|group_right)\s*\(([^)]*)\)")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One expression, and where it stands."""
+
+    where: str
+    expression: str
+    alert: str = ""
+    record: str = ""
+    more: Mapping[str, Any] = field(default_factory=dict)
+    """The rule as it is written."""
+
+    @property
+    def metrics(self) -> dict[str, set[str]]:
+        """What it asks for, each with the labels that it is told apart by."""
+        found: dict[str, set[str]] = {}
+        for name, matchers in _SELECTOR.findall(_STRING.sub('""', self.expression)):
+            found.setdefault(name, set()).update(_MATCHER.findall(matchers))
+        return found
+
+    @property
+    def grouped_by(self) -> set[str]:
+        """The labels that it keeps, or joins by."""
+        groups = _GROUPING.findall(_STRING.sub('""', self.expression))
+        return {label.strip() for group in groups for label in group.split(",") if label.strip()}
+
+
+def rules() -> Iterator[Asked]:
+    """Every rule."""
+    for file in sorted(RULES.glob("*.yml")):
+        for group in yaml.safe_load(file.read_text(encoding="utf-8"))["groups"]:
+            for rule in group["rules"]:
+                yield Asked(file.name, rule["expr"], rule.get("alert", ""), rule.get("record", ""), rule)
+
+
+def panels() -> Iterator[Asked]:
+    """Every expression of every dashboard."""
+    for file in sorted(DASHBOARDS.glob("*.json")):
+        for panel in json.loads(file.read_text(encoding="utf-8"))["panels"]:
+            for target in panel["targets"]:
+                yield Asked(f"{file.name}: {panel['title']}", target["expr"])
+
+
+def amiss(asked: Asked, shown: Mapping[str, set[str]]) -> list[str]:
+    """What an expression asks for that nobody shows; `shown` has each metric's labels, as its series are named."""
+    wrong, known = [], set[str]()
+    for name, labels in asked.metrics.items():
+        if name not in shown:
+            wrong.append(f"{asked.where}: nobody shows {name}")
+            continue
+        known |= shown[name]
+        wrong += [f"{asked.where}: {name} has no label {label}" for label in sorted(labels - shown[name] - OF_TARGETS)]
+    if asked.metrics:
+        wrong += [f"{asked.where}: no label {label}" for label in sorted(asked.grouped_by - known - OF_TARGETS)]
+    return wrong
+
+
+def recorded(shown: Mapping[str, set[str]]) -> dict[str, set[str]]:
+    """With what the rules record beside what is shown: each keeps the labels that it is grouped by."""
+    names = {asked.record: asked.grouped_by - {"le"} for asked in rules() if asked.record}
+    return {**OF_PROMETHEUS, **shown, **names}
+
+
+def rests_on(asked: Asked) -> set[str]:
+    """The metrics that an expression rests on in the end, through whatever is recorded."""
+    by_name = {rule.record: rule for rule in rules() if rule.record}
+    found = set[str]()
+    for name in asked.metrics:
+        found |= rests_on(by_name[name]) if name in by_name and name != asked.record else {name}
+    return found

@@ -1,0 +1,82 @@
+"""`python -m tests.system.smoke`: start everything on fresh data, use it, misuse it, stop it, and check the result."""
+
+import argparse
+import asyncio
+import shutil
+import sys
+import tempfile
+import time
+import traceback
+from contextlib import ExitStack
+from pathlib import Path
+
+from tests.system.smoke.run import Run
+from tests.system.support.checks import SHOWN, Checks
+from tools.sandbox.network.receivers import Hook, Mail, mail_server, web_server
+from tools.sandbox.servers.ports import free_ports
+from tools.sandbox.servers.process import CannotRun, LocalServer
+from tools.sandbox.servers.say import say, show_logs
+from tools.sandbox.servers.signals import end_on_sigterm
+from tools.sandbox.servers.stack import SERVICES, stack
+from tools.sandbox.servers.watch import memory
+
+ENDS_WITHIN = 10.0  # seconds; container engines kill after as many
+
+
+def main() -> None:
+    asked = argparse.ArgumentParser(prog="python -m tests.system.smoke", description=__doc__)
+    asked.add_argument("--seed", type=int, default=1, help="another world")
+    asked.add_argument("--keep", action="store_true", help="keep data and logs also when everything holds")
+    options = asked.parse_args()
+    end_on_sigterm()
+    begun, data = time.monotonic(), Path(tempfile.mkdtemp(prefix="attune-smoke-"))
+    checks = Checks(say)
+    try:
+        judge(data, options.seed, checks)
+    except CannotRun as error:
+        checks.holds("everything starts", False)
+        say(str(error))
+    except KeyboardInterrupt:
+        shutil.rmtree(data)
+        sys.exit("stopped; there is nothing to judge")
+    say(f"{checks.passed} passed, {checks.failed} failed, in {time.monotonic() - begun:.0f} s")
+    if checks.failed:
+        show_logs(data)
+    elif not options.keep:
+        shutil.rmtree(data)
+    sys.exit(1 if checks.failed else 0)
+
+
+def judge(data: Path, seed: int, checks: Checks) -> None:
+    """The whole of it. Raises CannotRun."""
+    mail_port, hook_port, *ports = free_ports(2 + len(SERVICES))
+    mails, hooks = list[Mail](), list[Hook]()
+    settings = {"SMTP_HOST": "127.0.0.1", "SMTP_PORT": str(mail_port)}
+    with ExitStack() as ends:
+        ends.enter_context(mail_server(mail_port, mails))
+        ends.enter_context(web_server(hook_port, hooks))
+        attune = ends.enter_context(stack(data, dict(zip(SERVICES, ports, strict=True)), settings, say=say))
+        checks.holds("everything starts, and all services are ready", True, f"in {attune.seconds:.1f} s")
+        try:
+            asyncio.run(Run(attune, seed, checks, mails, hooks, f"http://127.0.0.1:{hook_port}").whole())
+        except (CannotRun, KeyboardInterrupt):
+            raise
+        except Exception:  # whatever it is, what held until then and the logs are worth seeing
+            checks.none("the test comes to its end", traceback.format_exc().splitlines()[-SHOWN:])
+        say("memory: " + ", ".join(f"{s.name} {memory(s):.0f} MB" for s in (*attune.servers, *attune.services)))
+        checks.none("SIGTERM ends every service cleanly", [wrong for s in attune.services if (wrong := ended(s))])
+
+
+def ended(service: LocalServer) -> str:
+    """End a service; what there is to complain of, if anything."""
+    process, begun = service.process, time.monotonic()
+    service.stop()
+    took, code = time.monotonic() - begun, process.returncode if process else None
+    finished = "Finished server process" in service.log.read_text()[-2000:]
+    if code == 0 and finished and took < ENDS_WITHIN:
+        return ""
+    return f"{service.name}: exit code {code} after {took:.1f} s, {'' if finished else 'not '}finished"
+
+
+if __name__ == "__main__":
+    main()

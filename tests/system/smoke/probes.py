@@ -1,0 +1,112 @@
+"""How long it takes from the acknowledgement of an answer to the alert in the inbox."""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from uuid import UUID, uuid5
+
+from tools.sandbox.network.clinic import Clinics
+from tools.sandbox.network.course import ELEMENTS, Clinic, Clinician, Course, Said, Session
+
+PROBES = 120
+AT_ONCE = 4  # measured at so many at a time: a busy morning, not a stampede
+KNOWN = 3  # sessions that went well, before a fall that must stand out
+WITHIN = 30.0  # seconds; what has not come by then does not come
+NAMESPACE = UUID("b0a0a0ce-7c26-4f3c-8a56-0a8f5d4e9b77")
+
+
+def probes(clinic: Clinic, until: datetime) -> tuple[list[Clinician], list[Course]]:
+    """Relationships that are well but for the last answer, with clinicians of their own.
+
+    In one half the client's ratings fall far, in the other the client says outright that there was a tension.
+    """
+    clinicians = [
+        Clinician(uuid5(NAMESPACE, f"clinician {i}"), clinic.id, f"probe-{i}", None, webhook=False) for i in range(6)
+    ]
+    return clinicians, [_probe(clinicians[i % len(clinicians)], i, until) for i in range(PROBES)]
+
+
+def _probe(clinician: Clinician, index: int, until: datetime) -> Course:
+    relationship = uuid5(NAMESPACE, f"relationship {index}")
+    falls = index % 2 == 0
+    starts = [until - timedelta(weeks=k, hours=3) for k in reversed(range(KNOWN + 1 if falls else 1))]
+    sessions = [
+        Session(uuid5(relationship, str(number)), number, start, client=_well(start + timedelta(hours=2)))
+        for number, start in enumerate(starts)
+    ]
+    return Course(
+        id=relationship,
+        clinic_id=clinician.clinic_id,
+        clinician_id=clinician.id,
+        client_id=uuid5(relationship, "client"),
+        case_code=f"PROBE-{index:04}",
+        started_at=starts[0] - timedelta(days=1),
+        aims=("coping",),
+        cadence_days=7,
+        sessions=tuple(sessions),
+    )
+
+
+def _well(at: datetime) -> Said:
+    return Said(at, dict.fromkeys(ELEMENTS, 9), tension="none")
+
+
+def last_answer(course: Course, now: datetime) -> Said:
+    """What must be noticed."""
+    if len(course.sessions) > 1:
+        return Said(now, dict.fromkeys(ELEMENTS, 2))
+    return Said(now, dict.fromkeys(ELEMENTS, 8), tension="yes", talked_about="not")
+
+
+async def prepare(clinics: Clinics, course: Course) -> None:
+    """All but the last answer."""
+    *well, last = course.sessions
+    await clinics.live_through(replace(course, sessions=(*well, replace(last, client=None))))
+
+
+async def measure(clinics: Clinics, courses: Sequence[Course], now: datetime) -> tuple[list[float], list[str]]:
+    """Seconds from each last answer's 2xx until an open inbox shows its alert; and what never came."""
+    shown = {course.id: asyncio.Future[float]() for course in courses}
+    inboxes = {course.clinician_id: asyncio.Event() for course in courses}
+    watching = [asyncio.create_task(_watch(clinics, clinician, shown, opened)) for clinician, opened in inboxes.items()]
+    async with asyncio.timeout(WITHIN):
+        await asyncio.gather(*(opened.wait() for opened in inboxes.values()))
+    room = asyncio.Semaphore(AT_ONCE)
+
+    async def one(course: Course) -> float | None:
+        async with room:
+            acknowledged = await _answer(clinics, course, last_answer(course, now))
+            try:
+                return max(0.0, await asyncio.wait_for(shown[course.id], WITHIN) - acknowledged)
+            except TimeoutError:
+                return None
+
+    took = await asyncio.gather(*map(one, courses))
+    for task in watching:
+        task.cancel()
+    await asyncio.gather(*watching, return_exceptions=True)
+    lost = [f"{c.id} of {c.clinician_id}" for c, seconds in zip(courses, took, strict=True) if seconds is None]
+    return sorted(seconds for seconds in took if seconds is not None), lost
+
+
+async def _watch(
+    clinics: Clinics, clinician: UUID, shown: Mapping[UUID, asyncio.Future[float]], opened: asyncio.Event
+) -> None:
+    """Keep an inbox open, and note when each relationship first shows in it."""
+    async for inbox in clinics.listen("notify", f"/clinicians/{clinician}/inbox/stream"):
+        for alert in inbox["alerts"]:
+            if not (first := shown[UUID(alert["relationship_id"])]).done():
+                first.set_result(time.perf_counter())
+        opened.set()
+
+
+async def _answer(clinics: Clinics, course: Course, said: Said) -> float:
+    """Give the last answer; the moment at which it was acknowledged."""
+    session = course.sessions[-1].id
+    await clinics.answer(session, "client", said)
+    acknowledged = time.perf_counter()
+    clinics.ledger.said.setdefault(course.id, {})[session, "client"] = said.score
+    clinics.ledger.silent[course.id].pop(session)
+    return acknowledged

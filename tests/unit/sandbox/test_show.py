@@ -1,0 +1,28 @@
+"""What the demo shows."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tools.sandbox.demo import show
+from tools.sandbox.demo.figures import Figures
+from tools.sandbox.network.ledger import Ledger
+from tools.sandbox.servers.process import LocalServer
+from tools.sandbox.servers.stack import Stack
+
+
+def server(name: str, data: Path) -> LocalServer:
+    return LocalServer(name, "127.0.0.1:1", [], data / name, 1, lambda: True)
+
+
+def test_a_service_that_died_is_shown_with_its_log(tmp_path: Path) -> None:
+    alliance, notify = server("alliance", tmp_path), server("notify", tmp_path)
+    attune = Stack("", "", {}, [], [alliance, notify], 0)
+    assert "FAILED" not in show.rows("", Ledger(), Figures(), [], [], attune.ended)
+
+    with subprocess.Popen([sys.executable, "-c", ""]) as alliance.process:
+        pass
+    shown = show.rows("", Ledger(), Figures(), [], [], attune.ended)
+
+    assert shown["FAILED"] == f"alliance has ended; its log: {tmp_path}/alliance/log"
+    assert shown["FAILED"] in show.line(shown)

@@ -1,0 +1,221 @@
+"""The world is a pure function of its seed, and holds what the smoke test and the demo are there to show."""
+
+from collections import Counter
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from uuid import UUID
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tools.sandbox.network.course import ELEMENTS, Course, Rupture, Said, Session, severe
+from tools.sandbox.network.parameters import Parameters
+from tools.sandbox.network.world import SETTLED, World
+
+TODAY = datetime(2026, 11, 24, 12, tzinfo=UTC)
+NETWORK = Parameters(relationships=40, ruptured=0.6, transferred=0.5)
+
+seeds = st.integers(min_value=0, max_value=10_000)
+
+
+def courses(seed: int) -> list[Course]:
+    return [course for first in World(seed, TODAY, NETWORK).courses for course in first.with_successors()]
+
+
+@settings(max_examples=4, deadline=None)
+@given(seed=seeds)
+def test_the_same_seed_is_the_same_world(seed: int) -> None:
+    assert courses(seed) == courses(seed)
+    assert courses(seed) != courses(seed + 1)
+
+
+@settings(max_examples=4, deadline=None)
+@given(seed=seeds)
+def test_a_day_later_everything_is_a_day_later(seed: int) -> None:
+    """So that a world which held what a test needs holds it tomorrow as well."""
+    tomorrow = World(seed, TODAY + timedelta(days=1), NETWORK).courses
+
+    assert [c.rupture for c in tomorrow] == [c.rupture for c in World(seed, TODAY, NETWORK).courses]
+
+
+@settings(max_examples=4, deadline=None)
+@given(seed=seeds)
+def test_nothing_happens_before_its_time_or_after_today(seed: int) -> None:
+    for course in courses(seed):
+        for session in course.sessions:
+            assert course.started_at <= session.starts_at < session.ended_at < TODAY
+            for said in (session.client, session.clinician):
+                if said is not None and said.at is not None:
+                    assert session.ended_at < said.at <= TODAY
+                    assert said.corrected is None or said.corrected.at is None or said.at < said.corrected.at <= TODAY
+        assert all(one.starts_at < next_one.starts_at for one, next_one in pairwise(course.sessions))
+        if course.ended:
+            assert course.sessions[-1].ended_at < course.ended[0] < TODAY
+
+
+@settings(max_examples=4, deadline=None)
+@given(seed=seeds)
+def test_every_id_and_every_case_code_is_one_of_a_kind(seed: int) -> None:
+    everybody = courses(seed)
+    ids = [*(c.id for c in everybody), *(session.id for c in everybody for session in c.sessions)]
+    codes = {c.client_id: c.case_code for c in everybody}
+
+    assert len(set(ids)) == len(ids)
+    assert len(set(codes.values())) == len(codes)
+
+
+@settings(max_examples=4, deadline=None)
+@given(seed=seeds)
+def test_ratings_are_whole_numbers_from_zero_to_ten(seed: int) -> None:
+    given_ratings = [
+        rating
+        for course in courses(seed)
+        for session in course.sessions
+        for said in (session.client, session.clinician)
+        if said is not None
+        for rating in said.ratings.values()
+    ]
+
+    assert set(given_ratings) <= set(range(11))
+
+
+def test_nothing_that_takes_a_word_back_is_recent() -> None:
+    for course in courses(1):
+        assert course.ended is None or course.ended[0] < TODAY - SETTLED + timedelta(days=3)
+        for session in course.sessions:
+            if session.starts_at > TODAY - SETTLED:
+                assert not session.entered_late
+                assert not any(said and said.corrected for said in (session.client, session.clinician))
+
+
+def test_a_network_has_everything_that_there_is_to_see() -> None:
+    everybody = [course for seed in range(5) for course in courses(seed)]
+    sessions = [session for course in everybody for session in course.sessions]
+    answers = [said for session in sessions for said in (session.client, session.clinician) if said]
+
+    assert {c.rupture.kind for c in everybody if c.rupture} == {"dip", "step", "slide", "element", "withdrawal", "told"}
+    assert {severe(course) for course in everybody} == {None, "told directly", "stayed away twice", "fell far"}
+    assert {c.ended[1] for c in everybody if c.ended} >= {"completed", "transferred", "stopped_by_client"}
+    assert {session.outcome for session in sessions} == {"held", "missed", "cancelled"}
+    assert {session.cancelled_by for session in sessions} == {None, "client", "clinician", "clinic"}
+    assert any(session.entered_late for session in sessions)
+    assert any(said.corrected for said in answers)
+    assert any(said.at is None for said in answers)
+    assert any(said.srs is not None for said in answers)
+    assert any(s.client and s.client.at and s.client.at > s.ended_at + timedelta(hours=72) for s in sessions)
+
+
+def test_about_as_many_ruptures_are_planted_as_asked_for() -> None:
+    everybody = [c for c in World(3, TODAY, Parameters()).courses if len(c.sessions) >= 4]
+
+    assert 0.15 < sum(c.rupture is not None for c in everybody) / len(everybody) < 0.35
+
+
+def test_clients_rate_near_the_top_and_most_of_the_variance_is_between_them() -> None:
+    by_course = [[said.score for _, said in c.told_of()] for c in World(4, TODAY, Parameters(ruptured=0)).courses]
+    means = [sum(scores) / len(scores) for scores in by_course if len(scores) >= 5]
+    within = [
+        sum((score - sum(scores) / len(scores)) ** 2 for score in scores) / (len(scores) - 1)
+        for scores in by_course
+        if len(scores) >= 5
+    ]
+    grand = sum(means) / len(means)
+    between = sum((mean - grand) ** 2 for mean in means) / (len(means) - 1)
+
+    assert 80 < grand < 95
+    assert 0.55 < between / (between + sum(within) / len(within)) < 0.9
+
+
+def test_after_today_every_relationship_that_goes_on_has_its_turn() -> None:
+    world = World(5, TODAY, NETWORK)
+    rounds = len(world.going_on)
+
+    turns = Counter(world.next_session(count, TODAY)[0].id for count in range(2 * rounds))
+
+    assert set(turns.values()) == {2}
+    assert len(turns) == rounds
+    assert world.next_session(7, TODAY) == World(5, TODAY, NETWORK).next_session(7, TODAY)
+
+
+def test_sessions_after_today_are_new_and_have_just_ended() -> None:
+    world = World(5, TODAY, NETWORK)
+    later = TODAY + timedelta(days=3)
+    known = {session.id for course in courses(5) for session in course.sessions}
+
+    happened = [world.next_session(count, later)[1] for count in range(3 * len(world.going_on))]
+
+    assert len({session.id for session in happened} | known) == len(happened) + len(known)
+    assert all(later - timedelta(minutes=2) < session.ended_at < later for session in happened)
+    answered = [s for s in happened for said in (s.client, s.clinician) if said and said.at]
+    assert all(s.client is None or s.client.at is None or s.client.at >= s.ended_at for s in answered)
+
+
+def course_of(scores: list[int | None], rupture: Rupture, spread: float = 0.5) -> Course:
+    """A session a week, rated so by the client in every element; none is a form that was not given."""
+    sessions = tuple(
+        Session(
+            UUID(int=number),
+            number,
+            TODAY - timedelta(weeks=len(scores) - number),
+            client=None if score is None else Said(TODAY, dict.fromkeys(ELEMENTS, score)),
+        )
+        for number, score in enumerate(scores)
+    )
+    nobody = UUID(int=0)
+    return Course(
+        id=nobody,
+        clinic_id=nobody,
+        clinician_id=nobody,
+        client_id=nobody,
+        case_code="A1",
+        started_at=TODAY - timedelta(weeks=30),
+        aims=("coping",),
+        cadence_days=7,
+        sessions=sessions,
+        spread=spread,
+        rupture=rupture,
+    )
+
+
+WELL: list[int | None] = [9] * 6
+DIP = Rupture("dip", first=6, last=7, fall=4)
+
+
+def test_a_fall_is_severe_when_it_is_deep_known_and_told_of_twice() -> None:
+    assert severe(course_of([*WELL, 5, 5], DIP)) == "fell far"
+
+
+def test_a_fall_may_be_missed_when_it_is_shallow_early_or_hardly_told_of() -> None:
+    assert severe(course_of([*WELL, 7, 7], DIP)) is None
+    assert severe(course_of([*WELL, 5, 5], DIP, spread=2.0)) is None
+    assert severe(course_of([*WELL, 5, None], DIP)) is None
+    assert severe(course_of([*WELL[:5], None, 5, 5], DIP)) is None
+    assert severe(replace(course_of([*WELL, 5, 5], DIP), varies=False)) is None
+    assert severe(replace(course_of([*WELL, 5, 5], DIP), rupture=None)) is None
+
+
+def test_what_is_told_outright_is_severe_from_the_first_session_on() -> None:
+    course = course_of([9], Rupture("told", first=0, last=0, fall=0))
+    told = Said(TODAY, dict.fromkeys(ELEMENTS, 9), tension="yes", talked_about="not")
+    talked = replace(told, talked_about="yes")
+
+    assert severe(replace(course, sessions=(replace(course.sessions[0], clinician=told),))) == "told directly"
+    assert severe(replace(course, sessions=(replace(course.sessions[0], clinician=talked),))) is None
+
+
+def test_staying_away_is_severe_the_second_time_in_a_row() -> None:
+    rupture = Rupture("withdrawal", first=0, last=2, fall=0)
+    course = course_of([None, None, None], rupture)
+    away = [replace(session, outcome="missed") for session in course.sessions]
+
+    assert severe(replace(course, sessions=(away[0], away[1], course.sessions[2]))) == "stayed away twice"
+    assert severe(replace(course, sessions=(away[0], course.sessions[1], away[2]))) is None
+
+
+def test_a_slide_deepens_and_an_unrepaired_rupture_stays() -> None:
+    slide = Rupture("slide", first=2, last=5, fall=4, repaired=False)
+    dip = Rupture("dip", first=2, last=3, fall=4)
+
+    assert [slide.depth(number) for number in range(8)] == [0, 0, 1, 2, 3, 4, 4, 4]
+    assert [dip.depth(number) for number in range(5)] == [0, 0, 4, 4, 0]

