@@ -70,9 +70,8 @@ topics: $(READY) ## Create the topics on KAFKA_BOOTSTRAP_SERVERS
 	$(BIN)/python -m deploy.jobs.topics
 
 contracts: $(READY) ## Write docs/schemas, docs/asyncapi.json, docs/openapi, docs/metrics.md and dashboards again, unless that would break somebody
-	$(BIN)/python -m deploy.contracts
+	$(BIN)/python -m tools.contracts
 	$(BIN)/python -m tests.contract.golden
-	$(BIN)/python -m deploy.grafana
 
 lock: $(READY) ## Compile deploy/lock/ again, with uv: the one on the PATH, else one in .cache/uv
 	@set -e; uv=$$(command -v uv) || { $(BIN)/python -m venv .cache/uv; .cache/uv/bin/pip install --quiet uv; uv=.cache/uv/bin/uv; }; \

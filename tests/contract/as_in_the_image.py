@@ -15,7 +15,7 @@ from pathlib import Path
 from pkgutil import walk_packages
 from types import ModuleType
 
-from deploy.contracts import SERVICES
+from tools.contracts.documents import SERVICES
 
 ROOT = Path(__file__).parents[2]
 JOBS = "jobs"

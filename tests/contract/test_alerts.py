@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy.catalogue import shown
-from deploy.contracts import registries, written
-from deploy.grafana.panels import dashboards
 from tests.system.operate.expressions import DASHBOARDS, RULES, Asked, amiss, rests_on, rules
 from tests.system.operate.runbooks import FENCE, RUNBOOKS
+from tools.contracts.dashboards import dashboards
+from tools.contracts.documents import registries, written
+from tools.contracts.metrics import shown
 from tools.sandbox.servers.stack import HOME
 
 ALERTS = [rule for rule in rules() if rule.alert]
@@ -81,7 +81,9 @@ def test_every_recording_has_a_name_that_says_by_what_and_how() -> None:
 def test_the_dashboards_are_those_that_the_questions_make() -> None:
     kept = {file.name: file.read_text(encoding="utf-8") for file in DASHBOARDS.glob("*.json")}
 
-    assert kept == {name: written(board) for name, board in dashboards().items()}, "run: python -m deploy.grafana"
+    assert kept == {name: written(board) for name, board in dashboards().items()}, (
+        "run: python -m tools.contracts.dashboards"
+    )
 
 
 def test_grafana_finds_the_dashboards_and_prometheus() -> None:

@@ -9,11 +9,11 @@ from typing import Any, cast
 import pytest
 from faststream.specification.asyncapi.v3_0_0.schema import ApplicationSchema
 
-from deploy.contracts import COMMAND, DOCS, SERVICES, committed, role, written
-from shared.asyncapi import asyncapi
 from shared.events import KINDS, ClientErased, Event
 from shared.kafka import Kafka
 from shared.topics import ALL, SUBJECTS, Topic
+from tools.contracts.asyncapi import asyncapi
+from tools.contracts.documents import COMMAND, DOCS, SERVICES, committed, role, written
 
 ROLES = {service: role(service) for service in SERVICES}
 DOCUMENT = asyncapi(ROLES)

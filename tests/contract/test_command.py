@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy import contracts
+from tools.contracts import documents as contracts
 
 SCHEMA = "schemas/clinic.session.scheduled.v1.json"
 
@@ -30,7 +30,7 @@ def test_what_breaks_nobody_is_written(docs: Path, capsys: pytest.CaptureFixture
     (docs / SCHEMA).write_text(json.dumps(schema))
     (docs / "asyncapi.json").unlink()
 
-    contracts.main()
+    contracts.write()
 
     assert (docs / SCHEMA).read_text() == before
     assert capsys.readouterr().out.splitlines() == [f"wrote docs/{SCHEMA}", "wrote docs/asyncapi.json"]
@@ -43,7 +43,7 @@ def test_what_would_break_somebody_is_refused_and_nothing_is_written(docs: Path)
     (docs / "asyncapi.json").unlink()
 
     with pytest.raises(SystemExit, match=r"data\.room: was removed"):
-        contracts.main()
+        contracts.write()
 
     assert json.loads((docs / SCHEMA).read_text()) == schema
     assert not (docs / "asyncapi.json").exists()
@@ -53,4 +53,4 @@ def test_events_that_are_kept_may_not_be_forgotten(docs: Path) -> None:
     (docs / "schemas" / "clinic.session.moved.v1.json").write_text("{}")
 
     with pytest.raises(SystemExit, match=r"clinic\.session\.moved\.v1\.json: the code no longer knows"):
-        contracts.main()
+        contracts.write()

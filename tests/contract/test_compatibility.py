@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from shared.events import FeedbackSubmitted
-from shared.schemas import Schema, breaks, wire_schema
+from tools.contracts.schemas import Schema, breaks, wire_schema
 
 
 def fact(required: tuple[str, ...] = ("minutes",), **fields: Any) -> Schema:

@@ -9,7 +9,6 @@ import pytest
 import yaml
 from pydantic_settings import BaseSettings
 
-from deploy.contracts import SERVICES
 from deploy.jobs.lag_exporter import LagSettings
 from deploy.jobs.replica_set import ReplicaSetSettings
 from deploy.jobs.secret_files import OURS, SOMEBODY_ELSES
@@ -19,6 +18,7 @@ from shared.kafka.consumer import DRAIN_SECONDS as KAFKA_DRAIN_SECONDS
 from shared.settings import UNPROTECTED
 from tests.contract.as_in_the_image import ROOT
 from tests.system.containers.stand_ins import upstream
+from tools.contracts.documents import SERVICES
 from tools.sandbox.servers.kafka import VERSION
 
 Part = dict[str, Any]

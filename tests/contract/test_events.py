@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from deploy.contracts import COMMAND, broken, committed, gone, schema_path, written
 from shared.events import KINDS, Event, by_name
 from shared.events.cloudevents import decode, encode
-from shared.schemas import wire_schema
 from tests.contract import golden
 from tests.contract.examples import EXAMPLES
+from tools.contracts.documents import COMMAND, broken, committed, gone, schema_path, written
+from tools.contracts.schemas import wire_schema
 
 every_kind = partial(pytest.mark.parametrize, "kind", KINDS, ids=[kind.kind() for kind in KINDS])
 every_example = partial(pytest.mark.parametrize, "event", EXAMPLES, ids=[str(event.kind()) for event in EXAMPLES])

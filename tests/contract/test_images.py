@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.contracts import SERVICES
 from tests.contract.as_in_the_image import JOBS, ROOT, absent, locked
+from tools.contracts.documents import SERVICES
 
 
 @pytest.mark.parametrize("image", [*SERVICES, JOBS])

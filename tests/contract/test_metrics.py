@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from deploy.catalogue import Shown, shown
-from deploy.contracts import COMMAND, committed, documents, registries
+from tools.contracts.documents import COMMAND, committed, documents, registries
+from tools.contracts.metrics import Shown, shown
 
 BOUNDED = {
     *("cause", "channel", "command", "detector", "error", "group", "how", "method", "outcome", "page", "partition"),

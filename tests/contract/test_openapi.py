@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from deploy import contracts
-from deploy.contracts import COMMAND, SERVICES, committed, written
 from shared.http.problems import MEDIA_TYPE
+from tools.contracts import documents as contracts
+from tools.contracts.documents import COMMAND, SERVICES, committed, written
 
 Operation = dict[str, Any]
 

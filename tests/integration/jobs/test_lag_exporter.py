@@ -9,7 +9,6 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
-from deploy.contracts import SERVICES, role
 from deploy.jobs.lag_exporter import LagSettings, Measured, create_app, meter
 from deploy.jobs.topics import TopicSettings
 from deploy.jobs.topics import create as create_topics
@@ -25,6 +24,7 @@ from tests.given import Told
 from tests.integration.shared.room import Room
 from tests.running import served, until
 from tests.system.support.poison import plant_unreadable
+from tools.contracts.documents import SERVICES, role
 
 
 async def test_a_consumer_that_is_gone_falls_behind_in_messages_and_in_time(kafka_servers: str) -> None:

@@ -7,13 +7,13 @@ from uuid import uuid4
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from deploy.catalogue import shown as declared
-from deploy.contracts import SERVICES
 from deploy.jobs.lag_exporter import LagSettings
 from deploy.jobs.lag_exporter import create_app as create_lag
 from deploy.jobs.topics import TopicSettings, create
 from tests.running import served
 from tests.system.operate.expressions import amiss, panels, recorded, rules
+from tools.contracts.documents import SERVICES
+from tools.contracts.metrics import shown as declared
 
 
 async def test_every_expression_asks_for_what_is_really_shown(kafka_servers: str, mongodb_uri: str) -> None:

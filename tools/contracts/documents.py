@@ -1,6 +1,6 @@
 """Writes what the services promise each other and the world into docs/, from the running code.
 
-`python -m deploy.contracts`: an event's schema is not overwritten where that would break somebody.
+An event's schema is not overwritten where that would break somebody.
 """
 
 import json
@@ -11,13 +11,13 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from deploy.catalogue import catalogue
 from deploy.jobs import lag_exporter as lag
-from shared.asyncapi import Role, asyncapi
 from shared.events import KINDS
-from shared.schemas import breaks, wire_schema
+from tools.contracts.asyncapi import Role, asyncapi
+from tools.contracts.metrics import catalogue
+from tools.contracts.schemas import breaks, wire_schema
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 SERVICES = ("intake", "sessions", "alliance", "notify")
 COMMAND = "make contracts"
 
@@ -90,7 +90,8 @@ def gone() -> list[str]:
     return sorted(there - {schema_path(kind.kind()) for kind in KINDS})
 
 
-def main() -> None:
+def write() -> None:
+    """Write what changed. Exits, with nothing written, where that would break a consumer."""
     found = documents()
     reasons = [f"{path}: {reason}" for path, document in found.items() for reason in broken(path, document)]
     reasons += [f"{path}: the code no longer knows these events, but they are kept for good" for path in gone()]
@@ -102,7 +103,3 @@ def main() -> None:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(written(document), encoding="utf-8")
             print(f"wrote docs/{path}")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,1 +1,0 @@
-"""The dashboards, made from a list of questions: `python -m deploy.grafana` writes dashboards/*.json."""

@@ -1,0 +1,21 @@
+"""`python -m tools.contracts` writes every document that is generated from the code."""
+
+from pathlib import Path
+
+from tools.contracts import documents
+from tools.contracts.dashboards import dashboards
+
+DASHBOARDS = Path(__file__).parents[2] / "deploy" / "grafana" / "dashboards"
+
+
+def main() -> None:
+    documents.write()
+    for name, dashboard in dashboards().items():
+        file, text = DASHBOARDS / name, documents.written(dashboard)
+        if not file.exists() or file.read_text(encoding="utf-8") != text:
+            file.write_text(text, encoding="utf-8")
+            print(f"wrote {name}")
+
+
+if __name__ == "__main__":
+    main()
