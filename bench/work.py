@@ -27,7 +27,7 @@ from services.alliance.domain.policy import DEFAULT
 from services.alliance.store import Kept, MongoStore, as_document
 from shared.events import ConsentGiven, FeedbackAmended, FeedbackSubmitted, RelationshipStarted
 from shared.events.cloudevents import encode
-from shared.mongo import Mongo
+from shared.mongo.client import Mongo
 
 DATABASE = "attune_alliance"
 PATTERNS = 2_000  # courses of therapy, each followed by many relationships: generating more takes long

@@ -14,7 +14,7 @@ from evaluation.settings import KINDS
 from services.alliance.domain.fold import states
 from services.alliance.domain.policy import DEFAULT
 from services.alliance.domain.trajectory import Point, point
-from shared.wording import sentence
+from shared.clinical.wording import sentence
 
 MOSTLY = 0.7  # of the forms were given back
 WIDTH, MOST = 125, 8  # letters of a line, and lines below a picture

@@ -14,7 +14,7 @@ from services.alliance.domain.policy import DEFAULT
 from services.alliance.store import Kept
 from shared.events import by_name
 from shared.events.cloudevents import decode, encode
-from shared.topics import ALERTS, FEEDBACK, INTAKE, SESSIONS
+from shared.events.topics import ALERTS, FEEDBACK, INTAKE, SESSIONS
 
 KAFKA, MONGODB, DATABASE = (os.environ.get(n, "") for n in ("KAFKA_BOOTSTRAP_SERVERS", "MONGODB_URI", "DATABASE"))
 GROUP = "alliance"

@@ -21,15 +21,15 @@ from prometheus_client.registry import Collector
 from pydantic import Field
 from pydantic_settings import BaseSettings
 
-from shared.background import background, until_done
 from shared.errors import BrokerUnavailable
+from shared.events.topics import HEARD_BY, Topic, dead_letters
 from shared.http.app import application
 from shared.http.health import answer_health
 from shared.http.server import serve
-from shared.logs import configure
-from shared.metrics import process_registry
-from shared.settings import BootstrapServers, load
-from shared.topics import HEARD_BY, Topic, dead_letters
+from shared.runtime.background import background, until_done
+from shared.runtime.logs import configure
+from shared.runtime.metrics import process_registry
+from shared.runtime.settings import BootstrapServers, load
 
 HeardBy = Mapping[str, tuple[Topic, ...]]
 

@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
-from shared.settings import BootstrapServers, load
+from shared.runtime.settings import BootstrapServers, load
 
 ADMINISTRATOR = "attune"
 PATIENCE = 60.0  # seconds in which a server answers, and members find each other and elect one

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import shared.settings
+import shared.runtime.settings
 
 PASSWORDS = (
     "mongodb_admin_password",
@@ -51,7 +51,7 @@ def _pair(certificate: Path, key: Path) -> Iterator[str]:
 
 
 def main() -> None:
-    wrong = list(amiss(shared.settings.SECRETS))
+    wrong = list(amiss(shared.runtime.settings.SECRETS))
     if wrong:
         sys.exit("\n".join(f"secrets: {line}" for line in wrong))
     print(f"secrets: all {len(OURS + SOMEBODY_ELSES)} are as they should be")

@@ -9,11 +9,11 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from pydantic import Field
 from pydantic_settings import BaseSettings
 
-from shared.backoff import backoff
 from shared.errors import BrokerUnavailable
+from shared.events.topics import ALL
 from shared.kafka.admin import missing
-from shared.settings import BootstrapServers, load
-from shared.topics import ALL
+from shared.runtime.backoff import backoff
+from shared.runtime.settings import BootstrapServers, load
 
 PATIENCE = 60.0
 """Seconds in which a broker that has just begun takes part in its cluster."""

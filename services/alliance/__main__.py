@@ -7,9 +7,9 @@ from services.alliance.app import create_app
 from services.alliance.policy_files import WrongPolicy
 from services.alliance.settings import Settings
 from shared.http.server import serve
-from shared.kafka import commands as dead_letters
-from shared.logs import configure
-from shared.settings import load
+from shared.kafka.dead_letters import commands as dead_letters
+from shared.runtime.logs import configure
+from shared.runtime.settings import load
 
 
 def main() -> int:

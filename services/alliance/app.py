@@ -13,14 +13,14 @@ from services.alliance.metrics import Metrics
 from services.alliance.policy_files import policies_in
 from services.alliance.settings import Settings
 from services.alliance.store import MongoStore
-from shared.background import background, every, until_done
-from shared.clock import now
 from shared.http.app import application
 from shared.http.health import answer_health
 from shared.kafka import Kafka
 from shared.kafka.metrics import KafkaMetrics
-from shared.metrics import process_registry
-from shared.mongo import Mongo, MongoMetrics
+from shared.mongo.client import Mongo, MongoMetrics
+from shared.runtime.background import background, every, until_done
+from shared.runtime.clock import now
+from shared.runtime.metrics import process_registry
 
 COUNT_EVERY = 15.0
 """Seconds; as often as the numbers are usually looked at."""

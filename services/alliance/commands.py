@@ -25,14 +25,14 @@ from services.alliance.settings import Settings
 from services.alliance.shadow import Shadow
 from services.alliance.store import MongoStore
 from services.alliance.verify import Verify
-from shared import terminal
-from shared.clock import now
-from shared.kafka import commands as dead_letters
-from shared.kafka.history import History
+from shared.kafka.dead_letters import commands as dead_letters
 from shared.kafka.producer import Producer
-from shared.mongo import Mongo
-from shared.rebuild import Work, rebuild
-from shared.terminal import NotPossible, failed, progress, say
+from shared.mongo.client import Mongo
+from shared.rebuild.history import History
+from shared.rebuild.work import Work, rebuild
+from shared.runtime import terminal
+from shared.runtime.clock import now
+from shared.runtime.terminal import NotPossible, failed, progress, say
 
 
 @dataclass(frozen=True, slots=True)

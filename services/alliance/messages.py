@@ -14,8 +14,8 @@ from shared.events import (
     RuptureRetracted,
     RuptureSuspected,
 )
+from shared.events.topics import ALERTS, FEEDBACK, INTAKE, SESSIONS
 from shared.kafka import Kafka
-from shared.topics import ALERTS, FEEDBACK, INTAKE, SESSIONS
 
 HEARS: tuple[type[Event], ...] = (*FACTS, AlertResolved)
 TELLS: tuple[type[Event], ...] = (

@@ -9,8 +9,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from services.alliance.domain.facts import ANSWERS, FACTS, Fact
 from services.alliance.domain.judgements import Judgement, precision
-from shared.clock import now
 from shared.events import Severity
+from shared.runtime.clock import now
 
 READ_AGAIN = timedelta(days=1)
 """What was recorded longer ago is history that is read again, or was late with alarms enough already."""

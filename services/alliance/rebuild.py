@@ -30,10 +30,10 @@ from services.alliance.shadow import (
 from services.alliance.store import Kept, Store
 from shared.events import KINDS, AlertResolved, AllianceUpdated, Event, by_name
 from shared.events.cloudevents import decode
-from shared.kafka.history import History, Positions, Slice
-from shared.mongo import Document
-from shared.rebuild import Counts, Done, Share
-from shared.topics import ALERTS, ALLIANCE, FEEDBACK, INTAKE, SESSIONS
+from shared.events.topics import ALERTS, ALLIANCE, FEEDBACK, INTAKE, SESSIONS
+from shared.mongo.client import Document
+from shared.rebuild.history import History, Positions, Slice
+from shared.rebuild.work import Counts, Done, Share
 
 HEARD = (INTAKE, SESSIONS, FEEDBACK, ALERTS)
 KINDS_HEARD: tuple[type[Event], ...] = (*FACTS, AlertResolved)

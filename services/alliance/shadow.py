@@ -20,7 +20,7 @@ from services.alliance.store import Kept, as_document, as_kept
 from shared.errors import Unreadable
 from shared.events import Event, by_name
 from shared.events.cloudevents import decode, encode
-from shared.mongo import Document, Mongo, other_than_duplicates, unavailable
+from shared.mongo.client import Document, Mongo, other_than_duplicates, unavailable
 
 MISSING, UNREADABLE = "missing", "unreadable"
 _KINDS = by_name(FACTS)

@@ -16,7 +16,7 @@ from services.alliance.domain.fold import Read
 from services.alliance.domain.judgements import Judgement
 from shared.events import Severity, by_name
 from shared.events.cloudevents import decode, encode
-from shared.mongo import Conflict, Document, Mongo, Session, insert_new, other_than_duplicates, unavailable
+from shared.mongo.client import Conflict, Document, Mongo, Session, insert_new, other_than_duplicates, unavailable
 
 _STATE = TypeAdapter(Alliance)
 _KINDS = by_name(FACTS)

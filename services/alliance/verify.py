@@ -15,9 +15,9 @@ from services.alliance.domain.policy import Policies
 from services.alliance.rebuild import Known, everything, pages
 from services.alliance.shadow import Shadow, difference, readable
 from services.alliance.store import Kept, Store
-from shared.kafka.history import History, Positions, Slice, until_taken_in
-from shared.mongo import Document
-from shared.rebuild import cut
+from shared.mongo.client import Document
+from shared.rebuild.history import History, Positions, Slice, until_taken_in
+from shared.rebuild.work import cut
 
 PATIENCE = 30.0
 """Seconds for the service to take in what lies on the topics; what is still on its way then is not compared."""

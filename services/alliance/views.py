@@ -11,9 +11,9 @@ from services.alliance.domain.policy import Policy
 from services.alliance.domain.summary import Summary, summary
 from services.alliance.domain.trajectory import Point
 from services.alliance.store import Kept
+from shared.clinical.openings import CATALOGUE
+from shared.clinical.wording import why
 from shared.events import CaseCode, Element, Evidence, Score, Severity
-from shared.openings import CATALOGUE
-from shared.wording import why
 
 
 class EpisodeView(BaseModel):

@@ -2,10 +2,10 @@
 
 from services.intake.app import create_app
 from services.intake.settings import Settings
-from shared.commands import arguments
 from shared.http.server import serve
-from shared.logs import configure
-from shared.settings import load
+from shared.runtime.commands import arguments
+from shared.runtime.logs import configure
+from shared.runtime.settings import load
 
 
 def main() -> None:

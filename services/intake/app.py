@@ -10,15 +10,15 @@ from services.intake.http import routes
 from services.intake.metrics import IntakeMetrics
 from services.intake.settings import Settings
 from services.intake.store import CLINICIANS, RELATIONSHIPS, Store
-from shared.background import background, until_done
-from shared.clock import now
 from shared.http.app import application
 from shared.http.health import answer_health
 from shared.kafka import Kafka
 from shared.kafka.metrics import KafkaMetrics
-from shared.metrics import process_registry
-from shared.mongo import Mongo, MongoMetrics
-from shared.outbox import Outbox
+from shared.mongo.client import Mongo, MongoMetrics
+from shared.outbox.relay import Outbox
+from shared.runtime.background import background, until_done
+from shared.runtime.clock import now
+from shared.runtime.metrics import process_registry
 
 
 def create_app(settings: Settings) -> FastAPI:

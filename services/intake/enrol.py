@@ -17,9 +17,9 @@ from services.intake.domain.people import Client, Clinic, Clinician, TakenCode
 from services.intake.domain.spreadsheet import Wrong
 from services.intake.metrics import IntakeMetrics
 from services.intake.store import Store
-from shared.documents import ChangedMeanwhile, Documents
 from shared.errors import Refused, Unknown
 from shared.events import Aim, CaseCode, Event, Moment, TimeZone
+from shared.outbox.documents import ChangedMeanwhile, Documents
 
 log = structlog.get_logger()
 

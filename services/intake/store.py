@@ -15,9 +15,9 @@ from services.intake.domain.caseload import Relationship
 from services.intake.domain.people import Client, Clinic, Clinician, TakenCode
 from services.intake.domain.roster import Known, Plan
 from services.intake.domain.spreadsheet import Row
-from shared.documents import ChangedMeanwhile, Decide, Documents, change_together
-from shared.mongo import Document, Mongo, Session, other_than_duplicates, unavailable
-from shared.outbox import Outbox, owed
+from shared.mongo.client import Document, Mongo, Session, other_than_duplicates, unavailable
+from shared.outbox.documents import ChangedMeanwhile, Decide, Documents, change_together
+from shared.outbox.relay import Outbox, owed
 
 CLINICIANS = "clinicians"
 RELATIONSHIPS = "relationships"

@@ -5,11 +5,11 @@ import sys
 from services.notify import commands
 from services.notify.app import create_app
 from services.notify.settings import Settings
-from shared.commands import arguments
 from shared.http.server import serve
-from shared.kafka import commands as dead_letters
-from shared.logs import configure
-from shared.settings import load
+from shared.kafka.dead_letters import commands as dead_letters
+from shared.runtime.commands import arguments
+from shared.runtime.logs import configure
+from shared.runtime.settings import load
 
 
 def main() -> int:

@@ -18,15 +18,15 @@ from services.notify.live import Live
 from services.notify.metrics import Metrics
 from services.notify.settings import Settings
 from services.notify.store import ALERTS, Deliveries, Store
-from shared.background import background, every, until_done
-from shared.clock import now
 from shared.http.app import application
 from shared.http.health import answer_health
 from shared.kafka import Kafka
 from shared.kafka.metrics import KafkaMetrics
-from shared.metrics import process_registry
-from shared.mongo import Mongo, MongoMetrics
-from shared.outbox import Outbox
+from shared.mongo.client import Mongo, MongoMetrics
+from shared.outbox.relay import Outbox
+from shared.runtime.background import background, every, until_done
+from shared.runtime.clock import now
+from shared.runtime.metrics import process_registry
 
 ANSWER_SECONDS = 10.0
 """How long a webhook may take to connect, and for each part of its answer."""

@@ -18,17 +18,17 @@ from services.notify.settings import Settings
 from services.notify.store import ALERTS, Deliveries, Store
 from services.notify.store.shadow import Shadow
 from services.notify.verify import Verify
-from shared import terminal
-from shared.clock import now
-from shared.commands import Commands
 from shared.kafka import Kafka
-from shared.kafka.history import History
 from shared.kafka.metrics import KafkaMetrics
 from shared.kafka.producer import Producer
-from shared.mongo import Mongo
-from shared.outbox import Outbox
-from shared.rebuild import Work, rebuild
-from shared.terminal import NotPossible, progress, say
+from shared.mongo.client import Mongo
+from shared.outbox.relay import Outbox
+from shared.rebuild.history import History
+from shared.rebuild.work import Work, rebuild
+from shared.runtime import terminal
+from shared.runtime.clock import now
+from shared.runtime.commands import Commands
+from shared.runtime.terminal import NotPossible, progress, say
 
 NAMES = ("rebuild", "verify")
 UNDER = "no policy"

@@ -24,8 +24,8 @@ from services.notify.domain.routing import (
 )
 from services.notify.metrics import Metrics, Outcome
 from services.notify.store import Claimed, Deliveries, Store
-from shared.background import background, until_done
 from shared.errors import StoreUnavailable, Transient
+from shared.runtime.background import background, until_done
 
 log = structlog.get_logger()
 

@@ -12,10 +12,10 @@ from services.notify.domain.alert import Alert, Status
 from services.notify.domain.relationship import Relationship
 from services.notify.metrics import Metrics
 from services.notify.store import Store
+from shared.clinical.openings import CATALOGUE
+from shared.clinical.wording import why
 from shared.errors import Unknown
 from shared.events import CaseCode, Event, Severity
-from shared.openings import CATALOGUE
-from shared.wording import why
 
 MOST = 200
 """The most alerts in one inbox; those left out are settled, and old or mild."""

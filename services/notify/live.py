@@ -12,8 +12,8 @@ from uuid import UUID
 
 from services.notify.metrics import Metrics
 from services.notify.store import ALERTS
-from shared.background import background, every
-from shared.mongo import Mongo
+from shared.mongo.client import Mongo
+from shared.runtime.background import background, every
 
 REOPEN_AFTER = 0.1
 """Seconds; a change stream that ends is opened again."""

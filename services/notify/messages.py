@@ -19,8 +19,8 @@ from shared.events import (
     SessionCancelled,
     SessionScheduled,
 )
+from shared.events.topics import ALLIANCE, INTAKE, SESSIONS
 from shared.kafka import Kafka
-from shared.topics import ALLIANCE, INTAKE, SESSIONS
 
 HEARS: tuple[type[Event], ...] = (
     ClinicianRegistered,

@@ -8,8 +8,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from services.notify.domain.alert import Status
 from services.notify.domain.routing import ChannelName
-from shared.clock import now
 from shared.events import Severity
+from shared.runtime.clock import now
 
 Outcome = Literal["sent", "refused", "failed", "retried", "unsure", "not_needed"]
 Settled = Literal["useful", "not_useful", "unsaid", "repaired", "retracted"]

@@ -36,9 +36,9 @@ from shared.events import (
     Event,
     RelationshipEvent,
 )
-from shared.kafka.history import History, Positions, Slice
-from shared.rebuild import Counts, Done, Share
-from shared.topics import ALERTS, ALLIANCE, INTAKE, SESSIONS
+from shared.events.topics import ALERTS, ALLIANCE, INTAKE, SESSIONS
+from shared.rebuild.history import History, Positions, Slice
+from shared.rebuild.work import Counts, Done, Share
 
 HEARD = (INTAKE, SESSIONS, ALLIANCE)
 READ = (*HEARD, ALERTS)

@@ -12,8 +12,8 @@ from uuid import UUID
 from services.notify.domain.view import View, take_in
 from services.notify.rebuild import HEARD, Clinician, everything, new, otherwise, pages
 from services.notify.store.shadow import Shadow, There, differences, strangers
-from shared.kafka.history import History, Positions, Slice, until_taken_in
-from shared.rebuild import cut
+from shared.rebuild.history import History, Positions, Slice, until_taken_in
+from shared.rebuild.work import cut
 
 PATIENCE = 30.0
 """Seconds for the service to take in what lies on the topics; what is still on its way then is not compared."""

@@ -4,11 +4,11 @@ import sys
 
 from services.sessions.app import create_app
 from services.sessions.settings import Settings
-from shared.commands import arguments
 from shared.http.server import serve
-from shared.kafka import commands as dead_letters
-from shared.logs import configure
-from shared.settings import load
+from shared.kafka.dead_letters import commands as dead_letters
+from shared.runtime.commands import arguments
+from shared.runtime.logs import configure
+from shared.runtime.settings import load
 
 
 def main() -> int:

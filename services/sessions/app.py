@@ -13,15 +13,15 @@ from services.sessions.http import routes
 from services.sessions.metrics import SessionMetrics
 from services.sessions.settings import Settings
 from services.sessions.store import SESSIONS, Store
-from shared.background import background, every, until_done
-from shared.clock import now
 from shared.http.app import application
 from shared.http.health import answer_health
 from shared.kafka import Kafka
 from shared.kafka.metrics import KafkaMetrics
-from shared.metrics import process_registry
-from shared.mongo import Mongo, MongoMetrics
-from shared.outbox import Outbox
+from shared.mongo.client import Mongo, MongoMetrics
+from shared.outbox.relay import Outbox
+from shared.runtime.background import background, every, until_done
+from shared.runtime.clock import now
+from shared.runtime.metrics import process_registry
 
 TOKEN_BYTES = 32
 """256 bits: nobody guesses a link."""

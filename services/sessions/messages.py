@@ -6,7 +6,6 @@ from itertools import groupby
 
 from services.sessions.domain.relationship import Relationship, learn
 from services.sessions.store import Store
-from shared import topics
 from shared.events import (
     ClientErased,
     ConsentGiven,
@@ -22,6 +21,7 @@ from shared.events import (
     SessionCompleted,
     SessionMissed,
     SessionScheduled,
+    topics,
 )
 from shared.kafka import Kafka
 

@@ -9,10 +9,10 @@ from uuid import UUID
 
 from services.sessions.domain.relationship import Relationship
 from services.sessions.domain.session import Decided, Session
-from shared.documents import Documents
 from shared.events import Event
-from shared.mongo import Document, Guarded, Mongo, time_of, unavailable, write_guarded
-from shared.outbox import Outbox, owed
+from shared.mongo.client import Document, Guarded, Mongo, time_of, unavailable, write_guarded
+from shared.outbox.documents import Documents
+from shared.outbox.relay import Outbox, owed
 
 SESSIONS = "sessions"
 RELATIONSHIPS = "relationships"

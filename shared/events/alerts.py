@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 from uuid import UUID
 
 from shared.events.model import RelationshipEvent, Severity
-from shared.topics import ALERTS, Topic
+from shared.events.topics import ALERTS, Topic
 
 
 class AlertEvent(RelationshipEvent):

@@ -16,7 +16,7 @@ from shared.events.model import (
     Severity,
     Standing,
 )
-from shared.topics import ALLIANCE, Topic
+from shared.events.topics import ALLIANCE, Topic
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]

@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from shared.events.model import Code, Element, Moment, Rater, Rating, RelationshipEvent, TalkedAbout, Tension
-from shared.topics import FEEDBACK, Topic
+from shared.events.topics import FEEDBACK, Topic
 
 
 class InstrumentTotal(BaseModel):

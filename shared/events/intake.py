@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import Field, StringConstraints
 
 from shared.events.model import CaseCode, ClinicianEvent, Count, RelationshipEvent
-from shared.topics import INTAKE, Topic
+from shared.events.topics import INTAKE, Topic
 
 TimeZone = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_+/-]{1,40}$")]
 """A name of the IANA time zone database, for instance `Europe/Berlin`."""

@@ -6,7 +6,7 @@ from uuid import UUID, uuid5
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
-from shared.topics import Topic
+from shared.events.topics import Topic
 
 FIRST_YEAR, LAST_YEAR = 1900, 2200
 """What lies outside is a mistyped year, and would overflow where times are added."""

@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import Field
 
 from shared.events.model import Count, Moment, RelationshipEvent
-from shared.topics import SESSIONS, Topic
+from shared.events.topics import SESSIONS, Topic
 
 
 class SessionEvent(RelationshipEvent):

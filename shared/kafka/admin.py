@@ -6,7 +6,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from shared.errors import BrokerUnavailable
-from shared.topics import Topic
+from shared.events.topics import Topic
 
 
 async def missing(servers: str, topics: Sequence[Topic]) -> list[str]:

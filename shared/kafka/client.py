@@ -6,15 +6,15 @@ from datetime import datetime
 
 import structlog
 
-from shared.background import background, every, until_done
 from shared.errors import BrokerUnavailable
 from shared.events import Event
+from shared.events.topics import SUBJECTS, Topic, dead_letters
 from shared.kafka.admin import missing
 from shared.kafka.consumer import Batch, Consumer
-from shared.kafka.letterbox import OpenLetters
+from shared.kafka.dead_letters.topic import OpenLetters
 from shared.kafka.metrics import KafkaMetrics
 from shared.kafka.producer import Producer
-from shared.topics import SUBJECTS, Topic, dead_letters
+from shared.runtime.background import background, every, until_done
 
 log = structlog.get_logger()
 

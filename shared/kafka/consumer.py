@@ -19,15 +19,15 @@ from aiokafka.errors import KafkaError
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker, KafkaMessage
 
-from shared.backoff import backoff
 from shared.errors import BrokerUnavailable, DeploymentBroken, Transient, Unreadable
 from shared.events import Event, by_name
 from shared.events.cloudevents import decode
-from shared.kafka.dead_letters import DeadLetter, to_message
+from shared.events.topics import Topic
+from shared.kafka.dead_letters.record import DeadLetter, to_message
 from shared.kafka.metrics import KafkaMetrics
-from shared.kafka.polls import CannotBeHad, Polls
+from shared.kafka.poller import CannotBeHad, Polls
 from shared.kafka.producer import Producer
-from shared.topics import Topic
+from shared.runtime.backoff import backoff
 
 log = structlog.get_logger()
 

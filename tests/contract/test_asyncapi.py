@@ -10,8 +10,8 @@ import pytest
 from faststream.specification.asyncapi.v3_0_0.schema import ApplicationSchema
 
 from shared.events import KINDS, ClientErased, Event
+from shared.events.topics import ALL, SUBJECTS, Topic
 from shared.kafka import Kafka
-from shared.topics import ALL, SUBJECTS, Topic
 from tools.contracts.asyncapi import asyncapi
 from tools.contracts.documents import COMMAND, DOCS, SERVICES, committed, role, written
 

@@ -15,7 +15,7 @@ from deploy.jobs.secret_files import OURS, SOMEBODY_ELSES
 from deploy.jobs.topics import TopicSettings
 from shared.http.server import DRAIN_SECONDS as HTTP_DRAIN_SECONDS
 from shared.kafka.consumer import DRAIN_SECONDS as KAFKA_DRAIN_SECONDS
-from shared.settings import UNPROTECTED
+from shared.runtime.settings import UNPROTECTED
 from tests.contract.as_in_the_image import ROOT
 from tests.system.containers.stand_ins import upstream
 from tools.contracts.documents import SERVICES

@@ -8,7 +8,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord
 
 from shared.events import KINDS, Event, by_name
 from shared.events.cloudevents import decode
-from shared.topics import Topic
+from shared.events.topics import Topic
 
 
 async def records(servers: str, topic: Topic) -> list[ConsumerRecord]:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from deploy.jobs.topics import TopicSettings, create
 from shared.events import Event
-from shared.kafka.history import History, until_taken_in
-from shared.mongo import Mongo
-from shared.topics import Topic
+from shared.events.topics import Topic
+from shared.mongo.client import Mongo
+from shared.rebuild.history import History, until_taken_in
 from tools.sandbox.servers import kafka
 from tools.sandbox.servers.ports import free_ports
 

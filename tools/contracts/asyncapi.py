@@ -11,8 +11,8 @@ from typing import Any, get_args
 from shared.errors import Cause
 from shared.events import Event
 from shared.events.cloudevents import CONTENT_TYPE
-from shared.kafka.dead_letters import CAUSE, ERROR, ORIGIN, SET_ASIDE_AT, SETTLED, SETTLED_AT, How
-from shared.topics import SUBJECTS, Topic, dead_letters
+from shared.events.topics import SUBJECTS, Topic, dead_letters
+from shared.kafka.dead_letters.record import CAUSE, ERROR, ORIGIN, SET_ASIDE_AT, SETTLED, SETTLED_AT, How
 
 Part = dict[str, Any]
 

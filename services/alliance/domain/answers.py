@@ -26,8 +26,8 @@ from services.alliance.domain.model import (
 from services.alliance.domain.policy import Policy
 from services.alliance.domain.replacing import replace
 from services.alliance.domain.watching import begun, look, moved, remember
+from shared.clinical.instruments import score
 from shared.events import Element, FeedbackSubmitted
-from shared.instruments import score
 
 SEVERAL = 3  # elements in one answer, below which none can be said to stand apart from the others
 

@@ -4,7 +4,7 @@ from services.alliance.domain.alliance import Alliance, Episode
 from services.alliance.domain.model import expect
 from services.alliance.domain.policy import Policy
 from services.alliance.domain.summary import summary
-from shared.wording import why
+from shared.clinical.wording import why
 
 LITTLE = "The ratings hardly vary here, so that calm says little."
 

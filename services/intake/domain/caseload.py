@@ -25,7 +25,7 @@ from shared.events import (
     RelationshipEnded,
     RelationshipStarted,
 )
-from shared.moments import refuse_the_future
+from shared.events.moments import refuse_the_future
 
 
 def _each_once(aims: tuple[Aim, ...]) -> tuple[Aim, ...]:

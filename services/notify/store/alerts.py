@@ -18,11 +18,11 @@ from pymongo.errors import BulkWriteError
 from services.notify.domain.alert import PLACE, WEIGHT, Alert, Status
 from services.notify.domain.relationship import Relationship
 from services.notify.domain.routing import Channels
-from shared.documents import Decide, Documents
 from shared.events import ClinicianRegistered, ClinicianUpdated, Severity
-from shared.mongo import Collection as MongoCollection
-from shared.mongo import Document, Guarded, Mongo, other_than_duplicates, unavailable, write_guarded
-from shared.outbox import Outbox
+from shared.mongo.client import Collection as MongoCollection
+from shared.mongo.client import Document, Guarded, Mongo, other_than_duplicates, unavailable, write_guarded
+from shared.outbox.documents import Decide, Documents
+from shared.outbox.relay import Outbox
 
 ALERTS = "alerts"
 WAITING: tuple[Status, ...] = ("open", "acknowledged")

@@ -16,7 +16,7 @@ from pymongo import ReturnDocument
 
 from services.notify.domain.routing import Delivery
 from services.notify.metrics import Outcome
-from shared.mongo import Document, Mongo, insert_new, unavailable
+from shared.mongo.client import Document, Mongo, insert_new, unavailable
 
 LEASE = timedelta(seconds=30)
 """How long a message stays with a holder that no longer renews it: no longer than an urgent alert may wait."""

@@ -17,8 +17,8 @@ from services.notify.domain.relationship import Relationship
 from services.notify.domain.view import View, with_acts_of
 from services.notify.store.alerts import ALERTS
 from shared.events import ClinicianRegistered, ClinicianUpdated
-from shared.kafka.history import Positions
-from shared.mongo import Document, Mongo, unavailable
+from shared.mongo.client import Document, Mongo, unavailable
+from shared.rebuild.history import Positions
 
 T = TypeVar("T", bound=BaseModel)
 _NUMBERS = ["int", "long"]

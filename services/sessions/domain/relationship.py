@@ -19,7 +19,7 @@ from shared.events import (
     RelationshipEnded,
     RelationshipStarted,
 )
-from shared.moments import CLOCKS_APART
+from shared.events.moments import CLOCKS_APART
 
 
 class Relationship(BaseModel):

@@ -8,9 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from services.sessions.collect import Desk, Link
 from services.sessions.domain.session import By, Cancelled, FeedbackRequest, Session
+from shared.clinical.instruments import INSTRUMENTS, Kind
 from shared.events import Answer, InstrumentTotal, Moment, Rater
 from shared.http.body import Body
-from shared.instruments import INSTRUMENTS, Kind
 
 
 class Appointment(Body):

@@ -12,10 +12,10 @@ from services.alliance.app import create_app
 from services.alliance.settings import Settings
 from shared.events import AllianceUpdated, Event, RuptureRetracted, RuptureSuspected
 from shared.events.cloudevents import LARGEST, encode
-from shared.kafka.dead_letters import ERROR, ORIGIN
+from shared.events.topics import ALLIANCE, FEEDBACK, dead_letters
+from shared.kafka.dead_letters.record import ERROR, ORIGIN
 from shared.kafka.producer import Message, Producer
-from shared.mongo import Mongo
-from shared.topics import ALLIANCE, FEEDBACK, dead_letters
+from shared.mongo.client import Mongo
 from tests.given import Told
 from tests.integration.kafka_reader import records, told
 from tests.running import served, until

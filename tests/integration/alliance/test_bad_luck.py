@@ -23,10 +23,10 @@ from services.alliance.settings import Settings
 from services.alliance.store import Kept, MongoStore
 from shared.events import AllianceUpdated, Event
 from shared.events.cloudevents import encode
-from shared.kafka.dead_letters import ERROR
+from shared.events.topics import ALLIANCE, FEEDBACK, INTAKE, SESSIONS, dead_letters
+from shared.kafka.dead_letters.record import ERROR
 from shared.kafka.producer import Message, Producer
-from shared.mongo import Mongo, Session
-from shared.topics import ALLIANCE, FEEDBACK, INTAKE, SESSIONS, dead_letters
+from shared.mongo.client import Mongo, Session
 from tests.given import Told
 from tests.integration.kafka_reader import records, told
 from tests.running import served, until

@@ -28,7 +28,7 @@ from services.alliance.metrics import Metrics
 from services.alliance.policy_files import policy_in
 from services.alliance.store import MongoStore
 from shared.events import AlertResolved, Event, RelationshipStarted
-from shared.mongo import Mongo
+from shared.mongo.client import Mongo
 
 pytestmark = pytest.mark.integration
 

@@ -12,8 +12,8 @@ from services.alliance.domain.fold import fold
 from services.alliance.domain.policy import DEFAULT, Policy
 from services.alliance.settings import Settings
 from shared.events import AlertResolved, AllianceUpdated, Event
+from shared.events.topics import ALLIANCE
 from shared.kafka.producer import Producer
-from shared.topics import ALLIANCE
 from tests.given import Told
 from tests.integration.kafka_reader import told
 from tests.running import served, until

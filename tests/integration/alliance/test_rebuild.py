@@ -30,11 +30,11 @@ from services.alliance.rebuild import HEARD, KINDS_HEARD
 from services.alliance.settings import Settings
 from services.alliance.store import Kept, MongoStore, as_document, as_kept
 from shared.events import AlertResolved, AllianceUpdated, Event
-from shared.kafka.history import History
+from shared.events.topics import ALLIANCE, FEEDBACK
 from shared.kafka.producer import Message, Producer
-from shared.mongo import OUT_OF_DISK_SPACE, Document, Mongo
-from shared.rebuild import Work
-from shared.topics import ALLIANCE, FEEDBACK
+from shared.mongo.client import OUT_OF_DISK_SPACE, Document, Mongo
+from shared.rebuild.history import History
+from shared.rebuild.work import Work
 from tests.given import BEGINNING, Told
 from tests.integration.kafka_reader import records, told
 from tests.integration.rebuilding import PARTITIONS, Place, ended, kafka_of_our_own, shares
@@ -419,7 +419,7 @@ async def test_a_full_disk_ends_it_without_a_word_of_what_was_to_be_written_and_
 async def test_a_partition_that_does_not_fit_into_memory_is_read_in_slices(
     lost: Recorded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shared.rebuild.MOST_IN_MEMORY", 100)
+    monkeypatch.setattr("shared.rebuild.work.MOST_IN_MEMORY", 100)
     settings = Settings(kafka_bootstrap_servers=lost.servers, mongodb_uri=lost.uri, mongodb_database=lost.database)
 
     code = await asyncio.to_thread(run, arguments(["rebuild"]), settings)

@@ -14,7 +14,7 @@ from services.alliance.domain.fold import Read, fold
 from services.alliance.domain.judgements import Judgement
 from services.alliance.domain.policy import DEFAULT
 from services.alliance.store import Kept, MongoStore, Store
-from shared.mongo import Mongo
+from shared.mongo.client import Mongo
 from tests.fakes import AllianceStore
 from tests.given import BEGINNING, Told
 

@@ -11,7 +11,7 @@ import httpx2
 from services.intake.domain.spreadsheet import COLUMNS
 from services.intake.settings import Settings
 from shared.events import Event
-from shared.topics import INTAKE
+from shared.events.topics import INTAKE
 from tests.integration.kafka_reader import told
 from tests.running import until
 

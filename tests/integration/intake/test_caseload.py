@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from shared.events import ConsentGiven, RelationshipStarted
-from shared.topics import INTAKE
+from shared.events.topics import INTAKE
 from tests.integration.intake.desk import STARTED, Clinic, file, problem
 from tests.integration.kafka_reader import records
 from tests.running import until

@@ -16,7 +16,7 @@ from shared.events import (
     RelationshipEnded,
     RelationshipStarted,
 )
-from shared.topics import INTAKE
+from shared.events.topics import INTAKE
 from tests.integration.intake.desk import DAY, STARTED, Clinic, problem
 from tests.integration.kafka_reader import records
 from tools.sandbox.servers.watch import metric

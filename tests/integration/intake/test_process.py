@@ -14,8 +14,8 @@ import pytest
 from pymongo import MongoClient
 
 from shared.events import ConsentGiven, RelationshipStarted
-from shared.settings import UNPROTECTED
-from shared.topics import INTAKE
+from shared.events.topics import INTAKE
+from shared.runtime.settings import UNPROTECTED
 from tests.integration.intake.desk import Clinic
 from tests.integration.kafka_reader import told
 from tests.running import until

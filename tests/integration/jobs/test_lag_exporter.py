@@ -12,14 +12,14 @@ from prometheus_client.parser import text_string_to_metric_families
 from deploy.jobs.lag_exporter import LagSettings, Measured, create_app, meter
 from deploy.jobs.topics import TopicSettings
 from deploy.jobs.topics import create as create_topics
-from shared.clock import now
 from shared.errors import BrokerUnavailable
 from shared.events import Event, SessionCompleted
 from shared.events.cloudevents import encode
+from shared.events.topics import HEARD_BY, Topic, dead_letters
 from shared.kafka import Kafka
 from shared.kafka.metrics import KafkaMetrics
 from shared.kafka.producer import Message, Producer
-from shared.topics import HEARD_BY, Topic, dead_letters
+from shared.runtime.clock import now
 from tests.given import Told
 from tests.integration.shared.room import Room
 from tests.running import served, until

@@ -12,7 +12,7 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from deploy.jobs.replica_set import NotDone, ReplicaSetSettings, make
 from shared.errors import StoreUnavailable
-from shared.mongo import REFUSED, Mongo, unavailable
+from shared.mongo.client import REFUSED, Mongo, unavailable
 from tools.sandbox.servers import mongod
 from tools.sandbox.servers.ports import free_ports
 from tools.sandbox.servers.process import LocalServer
@@ -77,7 +77,7 @@ def test_a_password_that_was_changed_counts_from_the_next_time_on(port: int) -> 
 async def test_who_has_a_wrong_password_is_told_so_every_time(
     port: int, driver: Literal["motor", "pymongo"], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shared.mongo.ANSWER_WITHIN_MS", 500)
+    monkeypatch.setattr("shared.mongo.client.ANSWER_WITHIN_MS", 500)
     await asyncio.to_thread(make, settings(port), port=port)
     uri = f"mongodb://intake:another@127.0.0.1:{port}/?replicaSet=rs0&authSource=admin"
     mongo = Mongo(uri, "attune_intake", driver)

@@ -21,8 +21,8 @@ from shared.errors import BrokerUnavailable, StoreUnavailable
 from shared.events import AlertRaised, Event
 from shared.kafka import Kafka
 from shared.kafka.metrics import KafkaMetrics
-from shared.mongo import Document, Mongo
-from shared.outbox import Outbox
+from shared.mongo.client import Document, Mongo
+from shared.outbox.relay import Outbox
 from tests.running import until
 from tests.unit.notify.strained import Strained
 

@@ -15,8 +15,8 @@ from services.notify.deliver import HOLDERS_FIRST_SECONDS, LOOK_EVERY, RENEW_EVE
 from services.notify.domain.routing import Channels
 from services.notify.store import Claimed, deliveries
 from services.notify.store.deliveries import AT_ONCE, LEASE
-from shared import mongo as reaching
-from shared.mongo import Mongo
+from shared.mongo import client as reaching
+from shared.mongo.client import Mongo
 from tests.integration.notify.test_alerting import EMAIL, Letterbox, Service
 from tests.running import until
 from tests.unit.notify.strained import Strained

@@ -16,8 +16,8 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from services.notify.settings import Settings
 from shared.events import AlertAcknowledged, AlertRaised, AlertResolved, Event
+from shared.events.topics import ALERTS
 from shared.kafka.producer import Producer
-from shared.topics import ALERTS
 from tests.integration.kafka_reader import told
 from tests.integration.notify.conftest import Serve
 from tests.integration.notify.receivers import Hook, Mailbox

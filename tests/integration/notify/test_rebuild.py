@@ -17,11 +17,11 @@ from services.notify.messages import HEARS
 from services.notify.rebuild import HEARD, KINDS_READ, READ
 from services.notify.settings import Settings
 from shared.events import ClinicianRegistered, Event
-from shared.kafka.history import History
+from shared.events.topics import ALLIANCE
 from shared.kafka.producer import Message, Producer
-from shared.mongo import Document, Mongo
-from shared.rebuild import Work
-from shared.topics import ALLIANCE
+from shared.mongo.client import Document, Mongo
+from shared.rebuild.history import History
+from shared.rebuild.work import Work
 from tests.integration.notify.receivers import Mailbox
 from tests.integration.rebuilding import PARTITIONS, Place, ended, kafka_of_our_own, shares
 from tests.running import served, until

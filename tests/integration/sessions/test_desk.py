@@ -18,7 +18,7 @@ from shared.events import (
     SessionMissed,
     SessionScheduled,
 )
-from shared.topics import FEEDBACK, SESSIONS
+from shared.events.topics import FEEDBACK, SESSIONS
 from tests.integration.kafka_reader import told
 from tests.integration.sessions.desk import Clinic, ago
 from tests.running import until

@@ -7,7 +7,7 @@ import pytest
 from pymongo import AsyncMongoClient
 
 from shared.events import ClientErased, FeedbackSubmitted
-from shared.topics import FEEDBACK
+from shared.events.topics import FEEDBACK
 from tests.integration.kafka_reader import told
 from tests.integration.sessions.desk import Clinic, ago
 from tests.running import until

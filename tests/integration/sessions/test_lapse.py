@@ -16,11 +16,11 @@ from services.sessions.domain.session import Asking, Completed, Session, complet
 from services.sessions.metrics import SessionMetrics
 from services.sessions.store import SESSIONS, Store
 from shared.events import FeedbackLapsed, FeedbackSubmitted
+from shared.events.topics import FEEDBACK
 from shared.kafka import Kafka
 from shared.kafka.metrics import KafkaMetrics
-from shared.mongo import Mongo
-from shared.outbox import Outbox
-from shared.topics import FEEDBACK
+from shared.mongo.client import Mongo
+from shared.outbox.relay import Outbox
 from tests.integration.kafka_reader import told
 from tests.integration.sessions.desk import Clinic, ago
 from tests.running import until

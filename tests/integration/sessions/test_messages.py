@@ -8,9 +8,9 @@ from services.sessions.domain.relationship import Relationship
 from services.sessions.messages import hear
 from shared.events import ConsentGiven, ConsentWithdrawn, Event
 from shared.events.cloudevents import encode
-from shared.kafka.dead_letters import ERROR, ORIGIN
+from shared.events.topics import INTAKE, dead_letters
+from shared.kafka.dead_letters.record import ERROR, ORIGIN
 from shared.kafka.producer import Message
-from shared.topics import INTAKE, dead_letters
 from tests.given import Told
 from tests.integration.kafka_reader import records
 from tests.integration.sessions.desk import Clinic, ago

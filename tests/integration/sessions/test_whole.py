@@ -15,7 +15,7 @@ from shared.events import (
     SessionCompleted,
     SessionScheduled,
 )
-from shared.topics import FEEDBACK, SESSIONS
+from shared.events.topics import FEEDBACK, SESSIONS
 from tests.integration.kafka_reader import told
 from tests.integration.sessions.desk import ago, open_clinic, settings
 from tests.running import until

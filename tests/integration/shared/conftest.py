@@ -5,8 +5,8 @@ from uuid import uuid4
 
 import pytest
 
+from shared.events.topics import Topic, dead_letters
 from shared.kafka.producer import Producer
-from shared.topics import Topic, dead_letters
 from tests.integration.shared.room import Room, create_test_topics
 
 

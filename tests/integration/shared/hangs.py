@@ -5,8 +5,8 @@ import sys
 from collections.abc import Sequence
 
 from shared.events import Event
+from shared.events.topics import Topic
 from shared.kafka.producer import Producer
-from shared.topics import Topic
 from tests.integration.shared.room import Room
 
 

@@ -8,13 +8,13 @@ from uuid import UUID
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from prometheus_client import CollectorRegistry
 
-from shared.clock import now
 from shared.events import Event, SessionCompleted
+from shared.events.topics import Topic
 from shared.kafka import Kafka
 from shared.kafka.admin import missing
 from shared.kafka.metrics import KafkaMetrics
 from shared.kafka.producer import Header, Message, Producer
-from shared.topics import Topic
+from shared.runtime.clock import now
 from tests.given import Told
 from tests.running import until
 

@@ -16,17 +16,17 @@ from structlog.testing import capture_logs
 
 from deploy.jobs.topics import TopicSettings
 from deploy.jobs.topics import create as create_topics
-from shared.backoff import backoff
-from shared.clock import now
 from shared.errors import StoreUnavailable
 from shared.events import Event, SessionCompleted
 from shared.events.cloudevents import encode
+from shared.events.topics import SESSIONS, Topic, dead_letters
 from shared.kafka import Kafka, consumer
 from shared.kafka.consumer import UNREADABLE_IN_A_ROW
-from shared.kafka.dead_letters import ERROR, LEFT_OUT, ORIGIN
+from shared.kafka.dead_letters.record import ERROR, LEFT_OUT, ORIGIN
 from shared.kafka.metrics import KafkaMetrics
 from shared.kafka.producer import Message, Producer
-from shared.topics import SESSIONS, Topic, dead_letters
+from shared.runtime.backoff import backoff
+from shared.runtime.clock import now
 from tests.integration.kafka_reader import records
 from tests.integration.shared.room import Room, create_test_topics, sessions
 from tests.running import until

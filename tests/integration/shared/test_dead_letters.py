@@ -17,13 +17,15 @@ import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
-from shared.commands import arguments
 from shared.errors import Cause
 from shared.events.cloudevents import encode
-from shared.kafka import client, commands, letterbox
-from shared.kafka.dead_letters import REDRIVEN_FROM
+from shared.events.topics import HEARD_BY, dead_letters
+from shared.kafka import client
+from shared.kafka.dead_letters import commands
+from shared.kafka.dead_letters import topic
+from shared.kafka.dead_letters.record import REDRIVEN_FROM
 from shared.kafka.producer import Message
-from shared.topics import HEARD_BY, dead_letters
+from shared.runtime.commands import arguments
 from tests.integration.kafka_reader import records
 from tests.integration.shared.room import Room, sessions
 from tests.running import until
@@ -72,7 +74,7 @@ async def are_set_aside(room: Room, count: int) -> None:
     """Let the consumer of the room set aside until it has set aside so many."""
 
     async def done() -> bool:
-        return len(await letterbox.letters_of(room.servers, room.group)) == count
+        return len(await topic.letters_of(room.servers, room.group)) == count
 
     async with room.consumer(room.take).running():
         await until(done)

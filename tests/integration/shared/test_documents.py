@@ -11,15 +11,15 @@ import pytest
 from prometheus_client import CollectorRegistry
 from pydantic import BaseModel, ConfigDict
 
-from shared.clock import now
-from shared.documents import Decide, Documents, change_together
 from shared.errors import Refused
 from shared.events import Event
+from shared.events.topics import SESSIONS
 from shared.kafka import Kafka
 from shared.kafka.metrics import KafkaMetrics
-from shared.mongo import Mongo
-from shared.outbox import LEFT_OWED_AFTER, Outbox, owed
-from shared.topics import SESSIONS
+from shared.mongo.client import Mongo
+from shared.outbox.documents import Decide, Documents, change_together
+from shared.outbox.relay import LEFT_OWED_AFTER, Outbox, owed
+from shared.runtime.clock import now
 from tests.given import Told
 from tests.integration.kafka_reader import told
 from tests.running import until

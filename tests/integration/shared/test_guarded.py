@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from shared.mongo import Collection, Guarded, Mongo, write_guarded
+from shared.mongo.client import Collection, Guarded, Mongo, write_guarded
 
 
 @pytest.fixture(params=["motor", "pymongo"])

@@ -19,9 +19,9 @@ import pytest
 from deploy.jobs.topics import TopicSettings, create
 from shared.errors import BrokerUnavailable
 from shared.events import Event
+from shared.events.topics import SESSIONS
 from shared.kafka import Kafka, producer
 from shared.kafka.producer import Producer
-from shared.topics import SESSIONS
 from tests.given import Told
 from tests.integration.shared.room import Room
 from tests.running import until

@@ -18,7 +18,7 @@ from shared.events import (
     SessionCompleted,
 )
 from shared.events.cloudevents import encode
-from shared.topics import SUBJECTS
+from shared.events.topics import SUBJECTS
 from tests.system.support import poison
 from tests.system.support.poison import Poison
 from tools.sandbox.network.course import Clinician

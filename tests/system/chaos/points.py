@@ -25,7 +25,7 @@ class Point:
     """The class and its method, with a dot between."""
 
 
-WRITTEN = Point("after", "shared.documents", "Documents.change_once")
+WRITTEN = Point("after", "shared.outbox.documents", "Documents.change_once")
 TELLING = Point("before", "shared.kafka.client", "Kafka.tell")
 TOLD = Point("after", "shared.kafka.client", "Kafka.tell")
 COMMITTING = Point("after", "shared.kafka.consumer", "Consumer._take")

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from importlib import import_module
 from pathlib import Path
 
-from shared import clock
+from shared.runtime import clock
 from tests.system.chaos import points
 
 

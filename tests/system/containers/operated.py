@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from shared.topics import FEEDBACK
+from shared.events.topics import FEEDBACK
 from tests.system.containers.compose import Compose
 from tests.system.containers.docker import Failed
 from tests.system.operate.runbooks import LIST, RUNBOOKS, commands

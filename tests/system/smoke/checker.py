@@ -11,7 +11,7 @@ from uuid import UUID
 from aiokafka import ConsumerRecord
 
 from shared.events import Rater
-from shared.kafka.dead_letters import ERROR, ORIGIN
+from shared.kafka.dead_letters.record import ERROR, ORIGIN
 from tests.system.support.poison import Poison
 from tools.sandbox.network.clinic import Clinics
 from tools.sandbox.network.course import Clinic, Course, last_word_on, severe

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from statistics import median, quantiles
 
-from shared.topics import dead_letters
+from shared.events.topics import dead_letters
 from tests.system.smoke import checker, probes, refusals
 from tests.system.support import messages, poison
 from tests.system.support.checks import Checks

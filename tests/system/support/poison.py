@@ -10,7 +10,7 @@ from uuid import UUID, uuid5
 from aiokafka import AIOKafkaProducer
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
-from shared.topics import ALLIANCE, FEEDBACK, INTAKE, SESSIONS, Topic
+from shared.events.topics import ALLIANCE, FEEDBACK, INTAKE, SESSIONS, Topic
 
 NAMESPACE = UUID("0d6f6f58-5a0c-4a8e-a1f3-0f8f5b4c2d11")
 TOO_LARGE = 70_000  # bytes; events may have 65,536

@@ -14,7 +14,7 @@ from shared.events import (
     SessionMissed,
     SessionScheduled,
 )
-from shared.moments import CLOCKS_APART
+from shared.events.moments import CLOCKS_APART
 from tests.unit.sessions.given import ELEVEN, HELD, LINKS, TEN, WINDOW, held, planned, relationship
 
 DAY = timedelta(days=1)

@@ -11,7 +11,7 @@ from fastapi import APIRouter, FastAPI
 from prometheus_client import CollectorRegistry
 
 from shared.http.app import application
-from shared.metrics import VERSION, process_registry
+from shared.runtime.metrics import VERSION, process_registry
 
 
 @asynccontextmanager

@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from shared.clock import now
 from shared.errors import Refused
-from shared.moments import CLOCKS_APART, refuse_the_future
+from shared.events.moments import CLOCKS_APART, refuse_the_future
+from shared.runtime.clock import now
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from shared.clinical.openings import CATALOGUE, Catalogue, load
 from shared.events import Evidence
-from shared.openings import CATALOGUE, Catalogue, load
 from tests.given import BEGINNING, ELEMENTS
 
 FILE = CATALOGUE.model_dump()

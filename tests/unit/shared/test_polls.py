@@ -5,7 +5,7 @@ from typing import Any
 
 from aiokafka import TopicPartition
 
-from shared.kafka.polls import Polls
+from shared.kafka.poller import Polls
 
 
 class Fetched:

@@ -6,7 +6,7 @@ import pytest
 
 from services.alliance.settings import Settings
 from services.notify.settings import Settings as NotifySettings
-from shared.settings import UNPROTECTED, load
+from shared.runtime.settings import UNPROTECTED, load
 
 GOOD = {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9092", "MONGODB_URI": "mongodb://127.0.0.1"}
 
@@ -72,7 +72,7 @@ def test_others_are_let_in_only_by_who_says_what_that_gives_up(
 
 @pytest.fixture
 def secrets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    monkeypatch.setattr("shared.settings.SECRETS", tmp_path)
+    monkeypatch.setattr("shared.runtime.settings.SECRETS", tmp_path)
     return tmp_path
 
 

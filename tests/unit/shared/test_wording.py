@@ -5,8 +5,8 @@ from uuid import UUID, uuid5
 import pytest
 
 from services.alliance.domain.detectors import BEHAVIOUR, CLIENT, CLINICIAN
+from shared.clinical.wording import KINDS, sentence, why
 from shared.events import Element, Evidence
-from shared.wording import KINDS, sentence, why
 from tests.given import BEGINNING
 
 DETECTORS = sorted({detector.__name__ for detector in (*CLIENT, *CLINICIAN, *BEHAVIOUR)})

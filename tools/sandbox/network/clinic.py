@@ -17,8 +17,8 @@ from uuid import UUID
 
 import httpx2
 
-from shared.backoff import backoff
 from shared.events import Rater
+from shared.runtime.backoff import backoff
 from tools.sandbox.network.course import WINDOW, Clinic, Clinician, Course, Said, Session
 from tools.sandbox.network.ledger import Ledger, Taken
 

@@ -7,8 +7,8 @@ from itertools import pairwise
 from typing import Literal, get_args
 from uuid import UUID
 
+from shared.clinical.instruments import INSTRUMENTS
 from shared.events import Aim, Element, EndReason, TalkedAbout, Tension
-from shared.instruments import INSTRUMENTS
 
 ELEMENTS: tuple[Element, ...] = get_args(Element)
 WINDOW = timedelta(hours=72)  # an answer is awaited for so long; the default of the sessions service

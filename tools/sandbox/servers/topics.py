@@ -7,7 +7,7 @@ from typing import Self, cast
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
-from shared.topics import ALERTS, ALL, ALLIANCE, FEEDBACK, INTAKE, SESSIONS, Topic
+from shared.events.topics import ALERTS, ALL, ALLIANCE, FEEDBACK, INTAKE, SESSIONS, Topic
 
 HEARD_BY: Mapping[str, tuple[Topic, ...]] = {
     "sessions": (INTAKE,),

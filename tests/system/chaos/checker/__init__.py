@@ -10,7 +10,7 @@ from typing import TypeAlias
 from uuid import UUID
 
 from services.alliance.domain.fold import Read
-from shared.topics import ALERTS, ALLIANCE
+from shared.events.topics import ALERTS, ALLIANCE
 from tests.system.chaos.checker import alerts, counts, facts, learned, letters, messages, owed, states, told
 from tests.system.chaos.checker.facts import Deadlines
 from tests.system.chaos.checker.look import Seen, look

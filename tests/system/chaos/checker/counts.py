@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+from shared.clinical.instruments import INSTRUMENTS
 from shared.events import (
     Answer,
     ConsentGiven,
@@ -19,7 +20,6 @@ from shared.events import (
     SessionCompleted,
     SessionMissed,
 )
-from shared.instruments import INSTRUMENTS
 from tests.system.chaos.checker.look import Seen
 from tests.system.chaos.checker.record import Record
 from tests.system.chaos.checker.told import Reading

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from aiokafka import ConsumerRecord
 
-from shared.kafka.dead_letters import ERROR, ORIGIN
+from shared.kafka.dead_letters.record import ERROR, ORIGIN
 from tests.system.chaos.checker.record import Record
 from tests.system.support.poison import Poison
 

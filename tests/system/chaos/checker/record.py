@@ -12,7 +12,7 @@ from shared.errors import Unreadable
 from shared.events import KINDS, AlertRaised, AllianceUpdated, Event, RuptureEvent, by_name
 from shared.events.alerts import AlertEvent
 from shared.events.cloudevents import decode
-from shared.topics import ALERTS, ALLIANCE, FEEDBACK, INTAKE, SESSIONS, SUBJECTS, Topic, dead_letters
+from shared.events.topics import ALERTS, ALLIANCE, FEEDBACK, INTAKE, SESSIONS, SUBJECTS, Topic, dead_letters
 from tests.system.support.poison import Poison
 from tools.sandbox.servers.topics import HEARD_BY, Topics
 

@@ -33,7 +33,7 @@ from shared.events import (
     SessionScheduled,
 )
 from shared.events.cloudevents import encode
-from shared.topics import SUBJECTS, Topic, dead_letters
+from shared.events.topics import SUBJECTS, Topic, dead_letters
 from tests.given import ELEMENTS, Told
 from tests.system.chaos.checker import record as topics
 from tests.system.chaos.checker import told, weigh

@@ -20,7 +20,7 @@ from shared.events import (
     SessionCompleted,
     SessionMissed,
 )
-from shared.topics import ALLIANCE, FEEDBACK, INTAKE, dead_letters
+from shared.events.topics import ALLIANCE, FEEDBACK, INTAKE, dead_letters
 from tests.unit.system.chaos.story import (
     LAST,
     MISSED,

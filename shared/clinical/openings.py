@@ -8,8 +8,8 @@ from typing import Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from shared.clinical.wording import KINDS, strongest_first
 from shared.events import Element, Evidence, Rater
-from shared.wording import KINDS, strongest_first
 
 MOST = 2  # offered at a time: one to take, and one to choose instead
 

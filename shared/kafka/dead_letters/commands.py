@@ -15,12 +15,12 @@ from datetime import datetime, timedelta
 
 from aiokafka.errors import MessageSizeTooLargeError
 
-from shared.clock import now
-from shared.commands import Commands
 from shared.errors import BrokerUnavailable
-from shared.kafka.dead_letters import Letter, Origin
-from shared.kafka.letterbox import Gone, close, letters_of, redrive, whole
+from shared.kafka.dead_letters.record import Letter, Origin
+from shared.kafka.dead_letters.topic import Gone, close, letters_of, redrive, whole
 from shared.kafka.producer import Producer
+from shared.runtime.clock import now
+from shared.runtime.commands import Commands
 
 NAME = "dead-letters"
 WARNING = "the message may hold what people said: keep it out of tickets, chats and logs"

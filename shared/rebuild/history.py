@@ -20,9 +20,9 @@ from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError
 from shared.errors import BrokerUnavailable, Unreadable
 from shared.events import Event, by_name
 from shared.events.cloudevents import decode
+from shared.events.topics import Topic
 from shared.kafka.consumer import AHEAD
 from shared.kafka.readers import stop
-from shared.topics import Topic
 
 WAIT_MS = 1_000
 LOOK_EVERY = 0.5

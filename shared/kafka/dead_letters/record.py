@@ -14,8 +14,8 @@ from typing import Literal, Self
 from aiokafka import ConsumerRecord
 
 from shared.errors import Unreadable
+from shared.events.topics import dead_letters
 from shared.kafka.producer import Header, Message
-from shared.topics import dead_letters
 
 CAUSE = "attune-cause"
 ERROR = "attune-error"

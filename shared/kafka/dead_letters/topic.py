@@ -11,11 +11,11 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
 from shared.errors import BrokerUnavailable
+from shared.events.topics import dead_letters
 from shared.kafka.admin import missing
-from shared.kafka.dead_letters import Letter, Origin, letter_in, letters_in, sent_back, settled, settled_in
+from shared.kafka.dead_letters.record import Letter, Origin, letter_in, letters_in, sent_back, settled, settled_in
 from shared.kafka.producer import Producer
 from shared.kafka.readers import stop
-from shared.topics import dead_letters
 
 WAIT_MS = 1_000
 FETCH_WITHIN_MS = 10_000

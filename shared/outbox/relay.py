@@ -15,11 +15,11 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from pymongo import UpdateOne
 
-from shared.background import background, every, until_done
 from shared.events import KINDS, Event, by_name
 from shared.events.cloudevents import decode, encode
 from shared.kafka import Kafka
-from shared.mongo import Collection, Document, time_of, unavailable
+from shared.mongo.client import Collection, Document, time_of, unavailable
+from shared.runtime.background import background, every, until_done
 
 AT_ONCE = 500
 """The most documents whose events are published together."""

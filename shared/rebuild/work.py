@@ -19,11 +19,11 @@ from uuid import UUID, uuid4
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
-from shared.background import background
 from shared.errors import StoreUnavailable
-from shared.kafka.history import Slice
-from shared.mongo import Document, Mongo, insert_new, unavailable
-from shared.terminal import NotPossible
+from shared.mongo.client import Document, Mongo, insert_new, unavailable
+from shared.rebuild.history import Slice
+from shared.runtime.background import background
+from shared.runtime.terminal import NotPossible
 
 Stage = Literal["read", "swap", "done"]
 NEXT: dict[Stage, Stage] = {"read": "swap", "swap": "done"}

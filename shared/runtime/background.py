@@ -7,8 +7,8 @@ from typing import Any, Never
 
 import structlog
 
-from shared.backoff import backoff
 from shared.errors import Transient
+from shared.runtime.backoff import backoff
 
 log = structlog.get_logger()
 

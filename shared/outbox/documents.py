@@ -16,8 +16,8 @@ from pymongo.errors import DuplicateKeyError
 
 from shared.errors import StoreUnavailable
 from shared.events import Event
-from shared.mongo import Collection, Document, Mongo, Session, unavailable
-from shared.outbox import Outbox, owed
+from shared.mongo.client import Collection, Document, Mongo, Session, unavailable
+from shared.outbox.relay import Outbox, owed
 
 log = structlog.get_logger()
 

@@ -1,0 +1,1 @@
+"""Clinical content: instruments, evidence in words, and how a conversation about it can begin."""

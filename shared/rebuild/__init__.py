@@ -1,0 +1,1 @@
+"""Rebuilding and verifying a view from the topics, while its service runs."""
