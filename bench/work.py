@@ -21,10 +21,10 @@ from evaluation import generator
 from evaluation.facts import BEGINNING, facts_of
 from evaluation.relationships import Seen, together
 from evaluation.settings import load
-from services.alliance.domain.facts import Fact
 from services.alliance.domain.fold import read_again
-from services.alliance.domain.policy import DEFAULT
-from services.alliance.store import Kept, MongoStore, as_document
+from services.alliance.domain.policy.policy import DEFAULT
+from services.alliance.domain.state.history import Fact
+from services.alliance.store.mongo import Kept, MongoStore, as_document
 from shared.events import ConsentGiven, FeedbackAmended, FeedbackSubmitted, RelationshipStarted
 from shared.events.cloudevents import encode
 from shared.mongo.client import Mongo

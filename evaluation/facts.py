@@ -7,7 +7,7 @@ from uuid import NAMESPACE_OID, UUID, uuid5
 import numpy as np
 
 from evaluation.relationships import AWAY, EXCUSED, HELD, Numbers, Seen
-from services.alliance.domain.facts import Fact
+from services.alliance.domain.state.history import Fact
 from shared.events import (
     ConsentGiven,
     Element,

@@ -12,8 +12,8 @@ from evaluation.plots import keep
 from evaluation.relationships import Relationships
 from evaluation.settings import KINDS
 from services.alliance.domain.fold import states
-from services.alliance.domain.policy import DEFAULT
-from services.alliance.domain.trajectory import Point, point
+from services.alliance.domain.policy.policy import DEFAULT
+from services.alliance.domain.presentation.trajectory import Point, point
 from shared.clinical.wording import sentence
 
 MOSTLY = 0.7  # of the forms were given back

@@ -3,9 +3,9 @@
 from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID
 
-from services.alliance.domain.facts import Fact
-from services.alliance.domain.judgements import Judgement
-from services.alliance.store import Kept
+from services.alliance.domain.state.history import Fact
+from services.alliance.domain.tuning.dispositions import Judgement
+from services.alliance.store.mongo import Kept
 
 
 class AllianceStore:

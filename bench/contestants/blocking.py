@@ -9,7 +9,7 @@ from confluent_kafka import Producer
 from pymongo import MongoClient, ReplaceOne, WriteConcern
 
 from bench.contestants import same
-from services.alliance.store import Kept, as_document, as_kept
+from services.alliance.store.mongo import Kept, as_document, as_kept
 
 
 class Blocking:

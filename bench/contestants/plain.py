@@ -15,7 +15,7 @@ from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import ReplaceOne, WriteConcern
 
 from bench.contestants import same
-from services.alliance.store import Kept, as_document, as_kept
+from services.alliance.store.mongo import Kept, as_document, as_kept
 
 
 class Plain:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any, cast
 from uuid import UUID
 
-from services.alliance.domain.facts import FACTS, Fact
+from services.alliance.domain.derived_events import what_follows
 from services.alliance.domain.fold import read_again, read_on
-from services.alliance.domain.news import what_follows
-from services.alliance.domain.policy import DEFAULT
-from services.alliance.store import Kept
+from services.alliance.domain.policy.policy import DEFAULT
+from services.alliance.domain.state.history import FACTS, Fact
+from services.alliance.store.mongo import Kept
 from shared.events import by_name
 from shared.events.cloudevents import decode, encode
 from shared.events.topics import ALERTS, FEEDBACK, INTAKE, SESSIONS

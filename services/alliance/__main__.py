@@ -4,7 +4,7 @@ import sys
 
 from services.alliance import commands
 from services.alliance.app import create_app
-from services.alliance.policy_files import WrongPolicy
+from services.alliance.policies.files import WrongPolicy
 from services.alliance.settings import Settings
 from shared.http.server import serve
 from shared.kafka.dead_letters import commands as dead_letters

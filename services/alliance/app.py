@@ -5,14 +5,14 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from services.alliance import messages
-from services.alliance.hear import Hear
-from services.alliance.http import routes
-from services.alliance.judge import Judge
+from services.alliance import subscriptions
+from services.alliance.handlers.dispositions import Judge
+from services.alliance.handlers.projection import Hear
+from services.alliance.http.api import routes
 from services.alliance.metrics import Metrics
-from services.alliance.policy_files import policies_in
+from services.alliance.policies.files import policies_in
 from services.alliance.settings import Settings
-from services.alliance.store import MongoStore
+from services.alliance.store.mongo import MongoStore
 from shared.http.app import application
 from shared.http.health import answer_health
 from shared.kafka import Kafka
@@ -34,7 +34,7 @@ def create_app(settings: Settings) -> FastAPI:
     store = MongoStore(mongo)
     kafka = Kafka(settings.kafka_bootstrap_servers, "alliance", KafkaMetrics(registry), now, settings.kafka_batch_size)
     metrics = Metrics(registry)
-    messages.subscribe(kafka, Hear(store, kafka.tell, policies, metrics), Judge(store, policies, metrics))
+    subscriptions.subscribe(kafka, Hear(store, kafka.tell, policies, metrics), Judge(store, policies, metrics))
 
     async def count() -> None:
         metrics.open_episodes(await store.open_episodes())

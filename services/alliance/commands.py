@@ -14,17 +14,17 @@ from math import isfinite
 from pathlib import Path
 from uuid import UUID
 
-from services.alliance.backtest import backtest
-from services.alliance.calibrate import Calibrated, calibrate
-from services.alliance.domain.calibration import TooLittle
-from services.alliance.domain.policy import Policies
-from services.alliance.policy_files import as_toml, policies_in, policy_in
-from services.alliance.rebuild import HEARD, KINDS_HEARD, Alliances
-from services.alliance.report import markdown, summary, table
+from services.alliance.domain.policy.policy import Policies
+from services.alliance.domain.tuning.calibration import TooLittle
+from services.alliance.policies.backtest import backtest
+from services.alliance.policies.calibrate import Calibrated, calibrate
+from services.alliance.policies.files import as_toml, policies_in, policy_in
+from services.alliance.policies.report import markdown, summary, table
+from services.alliance.rebuild.rebuild import HEARD, KINDS_HEARD, Alliances
+from services.alliance.rebuild.staging import Shadow
+from services.alliance.rebuild.verify import Verify
 from services.alliance.settings import Settings
-from services.alliance.shadow import Shadow
-from services.alliance.store import MongoStore
-from services.alliance.verify import Verify
+from services.alliance.store.mongo import MongoStore
 from shared.kafka.dead_letters import commands as dead_letters
 from shared.kafka.producer import Producer
 from shared.mongo.client import Mongo

@@ -7,8 +7,8 @@ from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from services.alliance.domain.facts import ANSWERS, FACTS, Fact
-from services.alliance.domain.judgements import Judgement, precision
+from services.alliance.domain.state.history import ANSWERS, FACTS, Fact
+from services.alliance.domain.tuning.dispositions import Judgement, precision
 from shared.events import Severity
 from shared.runtime.clock import now
 

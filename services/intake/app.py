@@ -5,11 +5,11 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from services.intake.enrol import Desk
-from services.intake.http import routes
+from services.intake.http.api import routes
 from services.intake.metrics import IntakeMetrics
+from services.intake.service import Desk
 from services.intake.settings import Settings
-from services.intake.store import CLINICIANS, RELATIONSHIPS, Store
+from services.intake.store.mongo import CLINICIANS, RELATIONSHIPS, Store
 from shared.http.app import application
 from shared.http.health import answer_health
 from shared.kafka import Kafka

@@ -7,15 +7,15 @@ from datetime import timedelta
 from fastapi import FastAPI
 from httpx2 import AsyncClient
 
-from services.notify import messages
-from services.notify.alert import Alerting
+from services.notify import subscriptions
 from services.notify.channels.email import Email
 from services.notify.channels.webhook import Webhook
-from services.notify.deliver import Deliver
+from services.notify.delivery import Deliver
+from services.notify.handlers import Alerting
 from services.notify.http import routes
-from services.notify.inbox import Inbox
-from services.notify.live import Live
+from services.notify.http.live import Live
 from services.notify.metrics import Metrics
+from services.notify.service import Inbox
 from services.notify.settings import Settings
 from services.notify.store import ALERTS, Deliveries, Store
 from shared.http.app import application
@@ -55,7 +55,7 @@ def create_app(settings: Settings) -> FastAPI:
         give_up_after=timedelta(days=settings.delivery_give_up_days),
         parallel=settings.delivery_parallel,
     )
-    messages.subscribe(kafka, Alerting(store, deliver, kafka.tell, metrics))
+    subscriptions.subscribe(kafka, Alerting(store, deliver, kafka.tell, metrics))
     live = Live(mongo, metrics)
 
     async def count() -> None:

@@ -11,13 +11,13 @@ from functools import partial
 
 from prometheus_client import CollectorRegistry
 
-from services.notify.deliver import Deliver
+from services.notify.delivery import Deliver
 from services.notify.metrics import Metrics
-from services.notify.rebuild import KINDS_READ, READ, Views
+from services.notify.rebuild.rebuild import KINDS_READ, READ, Views
+from services.notify.rebuild.staging import Shadow
+from services.notify.rebuild.verify import Verify
 from services.notify.settings import Settings
 from services.notify.store import ALERTS, Deliveries, Store
-from services.notify.store.shadow import Shadow
-from services.notify.verify import Verify
 from shared.kafka import Kafka
 from shared.kafka.metrics import KafkaMetrics
 from shared.kafka.producer import Producer

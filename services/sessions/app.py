@@ -7,12 +7,12 @@ from datetime import timedelta
 
 from fastapi import FastAPI
 
-from services.sessions import messages
-from services.sessions.collect import Desk
+from services.sessions import subscriptions
 from services.sessions.http import routes
 from services.sessions.metrics import SessionMetrics
+from services.sessions.service import Desk
 from services.sessions.settings import Settings
-from services.sessions.store import SESSIONS, Store
+from services.sessions.store.mongo import SESSIONS, Store
 from shared.http.app import application
 from shared.http.health import answer_health
 from shared.kafka import Kafka
@@ -42,7 +42,7 @@ def create_app(settings: Settings) -> FastAPI:
         clock=now,
         draw_token=_draw_token,
     )
-    messages.subscribe(kafka, store)
+    subscriptions.subscribe(kafka, store)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

@@ -12,10 +12,10 @@ from uuid import UUID
 
 from pydantic import TypeAdapter
 
-from services.alliance.domain.alliance import Alliance
-from services.alliance.domain.facts import Fact
 from services.alliance.domain.fold import evolve, fold
-from services.alliance.domain.policy import DEFAULT
+from services.alliance.domain.policy.policy import DEFAULT
+from services.alliance.domain.state.alliance import Alliance
+from services.alliance.domain.state.history import Fact
 from tests.given import Told
 
 LENGTHS = (10, 100, 1_000)

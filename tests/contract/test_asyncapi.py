@@ -80,7 +80,7 @@ class Heard:
 
 @pytest.mark.parametrize("service", [service for service in SERVICES if ROLES[service].hears])
 def test_a_service_subscribes_to_what_it_says_it_hears(service: str) -> None:
-    subscribe = import_module(f"services.{service}.messages").subscribe
+    subscribe = import_module(f"services.{service}.subscriptions").subscribe
     kafka = Heard()
 
     subscribe(cast(Kafka, kafka), *[None] * (len(inspect.signature(subscribe).parameters) - 1))

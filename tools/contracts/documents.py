@@ -42,7 +42,7 @@ def schema_path(kind: str) -> str:
 
 def role(service: str) -> Role:
     """What a service hears and tells, as it says itself."""
-    messages = import_module(f"services.{service}.messages")
+    messages = import_module(f"services.{service}.subscriptions")
     purpose = import_module(f"services.{service}").__doc__ or ""
     return Role(purpose, getattr(messages, "HEARS", ()), messages.TELLS)
 

@@ -2,10 +2,10 @@
 
 from fastapi import APIRouter
 
-from services.notify.deliver import Deliver
-from services.notify.http import api, page
-from services.notify.inbox import Inbox
-from services.notify.live import Live
+from services.notify.delivery import Deliver
+from services.notify.http import api, pages
+from services.notify.http.live import Live
+from services.notify.service import Inbox
 from services.notify.store import Store
 
 
@@ -13,5 +13,5 @@ def routes(inbox: Inbox, deliver: Deliver, live: Live, store: Store) -> APIRoute
     """Every route of the service."""
     router = APIRouter()
     router.include_router(api.routes(inbox, deliver, live))
-    router.include_router(page.routes(inbox, store))
+    router.include_router(pages.routes(inbox, store))
     return router

@@ -11,10 +11,10 @@ from fastapi import APIRouter
 from fastapi.sse import EventSourceResponse
 from pydantic import AfterValidator, BaseModel, Field, HttpUrl, SecretStr
 
-from services.notify.deliver import Deliver
+from services.notify.delivery import Deliver
 from services.notify.domain.routing import Channels, Webhook
-from services.notify.inbox import Inbox, InboxAlert, InboxView
-from services.notify.live import Live
+from services.notify.http.live import Live
+from services.notify.service import Inbox, InboxAlert, InboxView
 from services.notify.settings import ADDRESS
 from shared.errors import Transient
 from shared.http.body import Body

@@ -2,9 +2,9 @@
 
 from fastapi import APIRouter
 
-from services.sessions.collect import Desk
-from services.sessions.http import desk as for_clinic_systems
-from services.sessions.http import form as for_people
+from services.sessions.http import api as for_clinic_systems
+from services.sessions.http import pages as for_people
+from services.sessions.service import Desk
 
 
 def routes(desk: Desk, public_url: str, crisis_text: str) -> APIRouter:

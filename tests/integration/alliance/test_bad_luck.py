@@ -12,15 +12,15 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from deploy.jobs.topics import TopicSettings, create
-from services.alliance import hear
 from services.alliance.app import create_app
-from services.alliance.domain.facts import Fact
 from services.alliance.domain.fold import Read, fold, read_again
-from services.alliance.domain.policy import DEFAULT, Policies, Policy
-from services.alliance.hear import Hear
+from services.alliance.domain.policy.policy import DEFAULT, Policies, Policy
+from services.alliance.domain.state.history import Fact
+from services.alliance.handlers import projection as hear
+from services.alliance.handlers.projection import Hear
 from services.alliance.metrics import Metrics
 from services.alliance.settings import Settings
-from services.alliance.store import Kept, MongoStore
+from services.alliance.store.mongo import Kept, MongoStore
 from shared.events import AllianceUpdated, Event
 from shared.events.cloudevents import encode
 from shared.events.topics import ALLIANCE, FEEDBACK, INTAKE, SESSIONS, dead_letters

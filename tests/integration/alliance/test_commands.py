@@ -19,14 +19,14 @@ from prometheus_client import CollectorRegistry
 from evaluation.facts import BEGINNING, facts_of
 from evaluation.generator import ruptured
 from evaluation.settings import load
-from services.alliance.domain.facts import Fact
-from services.alliance.domain.policy import DEFAULT, Policies, Policy
-from services.alliance.domain.replay import replay
-from services.alliance.hear import Hear
-from services.alliance.judge import Judge
+from services.alliance.domain.policy.policy import DEFAULT, Policies, Policy
+from services.alliance.domain.state.history import Fact
+from services.alliance.domain.tuning.replay import replay
+from services.alliance.handlers.dispositions import Judge
+from services.alliance.handlers.projection import Hear
 from services.alliance.metrics import Metrics
-from services.alliance.policy_files import policy_in
-from services.alliance.store import MongoStore
+from services.alliance.policies.files import policy_in
+from services.alliance.store.mongo import MongoStore
 from shared.events import AlertResolved, Event, RelationshipStarted
 from shared.mongo.client import Mongo
 

@@ -9,7 +9,7 @@ import pytest
 
 from services.alliance.app import create_app
 from services.alliance.domain.fold import fold
-from services.alliance.domain.policy import DEFAULT, Policy
+from services.alliance.domain.policy.policy import DEFAULT, Policy
 from services.alliance.settings import Settings
 from shared.events import AlertResolved, AllianceUpdated, Event
 from shared.events.topics import ALLIANCE

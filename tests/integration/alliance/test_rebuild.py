@@ -19,16 +19,16 @@ from evaluation.facts import facts_of
 from evaluation.generator import ruptured
 from evaluation.settings import load
 from services.alliance.commands import arguments, run
-from services.alliance.domain.facts import Fact
 from services.alliance.domain.fold import read_again
-from services.alliance.domain.policy import DEFAULT, Policies
-from services.alliance.domain.replay import replay
-from services.alliance.hear import Hear
-from services.alliance.judge import Judge
+from services.alliance.domain.policy.policy import DEFAULT, Policies
+from services.alliance.domain.state.history import Fact
+from services.alliance.domain.tuning.replay import replay
+from services.alliance.handlers.dispositions import Judge
+from services.alliance.handlers.projection import Hear
 from services.alliance.metrics import Metrics
-from services.alliance.rebuild import HEARD, KINDS_HEARD
+from services.alliance.rebuild.rebuild import HEARD, KINDS_HEARD
 from services.alliance.settings import Settings
-from services.alliance.store import Kept, MongoStore, as_document, as_kept
+from services.alliance.store.mongo import Kept, MongoStore, as_document, as_kept
 from shared.events import AlertResolved, AllianceUpdated, Event
 from shared.events.topics import ALLIANCE, FEEDBACK
 from shared.kafka.producer import Message, Producer

@@ -8,12 +8,12 @@ from uuid import uuid4
 
 import pytest
 
-from services.alliance.domain.alliance import Alliance
-from services.alliance.domain.facts import Fact
 from services.alliance.domain.fold import Read, fold
-from services.alliance.domain.judgements import Judgement
-from services.alliance.domain.policy import DEFAULT
-from services.alliance.store import Kept, MongoStore, Store
+from services.alliance.domain.policy.policy import DEFAULT
+from services.alliance.domain.state.alliance import Alliance
+from services.alliance.domain.state.history import Fact
+from services.alliance.domain.tuning.dispositions import Judgement
+from services.alliance.store.mongo import Kept, MongoStore, Store
 from shared.mongo.client import Mongo
 from tests.fakes import AllianceStore
 from tests.given import BEGINNING, Told

@@ -8,7 +8,7 @@ from uuid import uuid4
 import httpx2
 import pytest
 
-from services.notify import deliver
+from services.notify import delivery as deliver
 from services.notify.app import create_app
 from services.notify.settings import Settings
 from shared.kafka.producer import Producer

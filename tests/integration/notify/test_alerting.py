@@ -9,12 +9,12 @@ from uuid import UUID, uuid4
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.notify.alert import Alerting
 from services.notify.channels import AddressRefused, AnswerLost, NotDelivered, Notice, email
-from services.notify.deliver import SEND_SECONDS, Deliver
+from services.notify.delivery import SEND_SECONDS, Deliver
 from services.notify.domain.routing import MOST_UNSURE, WAIT_WHEN_UNSURE, Channels
-from services.notify.inbox import Inbox
+from services.notify.handlers import Alerting
 from services.notify.metrics import Metrics
+from services.notify.service import Inbox
 from services.notify.store import ALERTS, Deliveries, Store
 from services.notify.store.deliveries import AT_ONCE
 from shared.errors import BrokerUnavailable, StoreUnavailable

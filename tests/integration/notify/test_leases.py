@@ -9,9 +9,9 @@ from uuid import uuid4
 
 import pytest
 
-from services.notify import deliver
+from services.notify import delivery as deliver
 from services.notify.channels import NotDelivered
-from services.notify.deliver import HOLDERS_FIRST_SECONDS, LOOK_EVERY, RENEW_EVERY
+from services.notify.delivery import HOLDERS_FIRST_SECONDS, LOOK_EVERY, RENEW_EVERY
 from services.notify.domain.routing import Channels
 from services.notify.store import Claimed, deliveries
 from services.notify.store.deliveries import AT_ONCE, LEASE

@@ -13,9 +13,9 @@ import pytest
 
 from services.notify.app import create_app
 from services.notify.commands import UNDER
-from services.notify.messages import HEARS
-from services.notify.rebuild import HEARD, KINDS_READ, READ
+from services.notify.rebuild.rebuild import HEARD, KINDS_READ, READ
 from services.notify.settings import Settings
+from services.notify.subscriptions import HEARS
 from shared.events import ClinicianRegistered, Event
 from shared.events.topics import ALLIANCE
 from shared.kafka.producer import Message, Producer

@@ -10,11 +10,11 @@ from uuid import UUID, uuid4
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.sessions.collect import Desk
 from services.sessions.domain.relationship import Relationship
 from services.sessions.domain.session import Asking, Completed, Session, complete, schedule
 from services.sessions.metrics import SessionMetrics
-from services.sessions.store import SESSIONS, Store
+from services.sessions.service import Desk
+from services.sessions.store.mongo import SESSIONS, Store
 from shared.events import FeedbackLapsed, FeedbackSubmitted
 from shared.events.topics import FEEDBACK
 from shared.kafka import Kafka

@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from services.sessions.domain.relationship import Relationship
-from services.sessions.messages import hear
+from services.sessions.handlers import hear
 from shared.events import ConsentGiven, ConsentWithdrawn, Event
 from shared.events.cloudevents import encode
 from shared.events.topics import INTAKE, dead_letters

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from services.sessions.collect import RATERS
+from services.sessions.service import RATERS
 from shared.events import (
     FeedbackLapsed,
     FeedbackRequested,

@@ -21,8 +21,7 @@ from shared.errors import Cause
 from shared.events.cloudevents import encode
 from shared.events.topics import HEARD_BY, dead_letters
 from shared.kafka import client
-from shared.kafka.dead_letters import commands
-from shared.kafka.dead_letters import topic
+from shared.kafka.dead_letters import commands, topic
 from shared.kafka.dead_letters.record import REDRIVEN_FROM
 from shared.kafka.producer import Message
 from shared.runtime.commands import arguments
@@ -204,7 +203,7 @@ async def test_who_dies_between_sending_and_noting_it_leaves_a_letter_that_is_re
         raise KeyboardInterrupt
 
     with monkeypatch.context() as dying:
-        dying.setattr(letterbox, "settled", dies)
+        dying.setattr(topic, "settled", dies)
         assert (await ask("redrive", "--all")).code == 130
     assert len((await ask("list", "--json")).letters) == 1
     assert (await ask("redrive", "--all")).code == 0

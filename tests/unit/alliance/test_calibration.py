@@ -11,9 +11,9 @@ from evaluation import prior as twin
 from evaluation.facts import facts_of
 from evaluation.generator import ruptured
 from evaluation.settings import load
-from services.alliance.domain.calibration import TooLittle, course, fit, suggest, urgent_from
-from services.alliance.domain.facts import Fact
-from services.alliance.domain.policy import DEFAULT, Usual
+from services.alliance.domain.policy.policy import DEFAULT, Usual
+from services.alliance.domain.state.history import Fact
+from services.alliance.domain.tuning.calibration import TooLittle, course, fit, suggest, urgent_from
 from tests.given import Told
 
 HISTORY = ruptured(next(place for place in load().places if place.name == "ordinal").reported, 120, 16, seed=4)

@@ -5,13 +5,13 @@ from datetime import timedelta
 
 import pytest
 
-from services.alliance.domain.alliance import Alliance
-from services.alliance.domain.explanation import explain
-from services.alliance.domain.facts import Fact
+from services.alliance.domain.detection.baseline import expect
 from services.alliance.domain.fold import fold
-from services.alliance.domain.model import expect
-from services.alliance.domain.policy import DEFAULT
-from services.alliance.domain.summary import summary
+from services.alliance.domain.policy.policy import DEFAULT
+from services.alliance.domain.presentation.explanation import explain
+from services.alliance.domain.presentation.summary import summary
+from services.alliance.domain.state.alliance import Alliance
+from services.alliance.domain.state.history import Fact
 from shared.events import FeedbackSubmitted
 from tests.bench.fold import size, state_after
 from tests.given import Told

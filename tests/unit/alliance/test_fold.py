@@ -5,10 +5,10 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.alliance.domain.alliance import Alliance
-from services.alliance.domain.facts import Fact, in_order
 from services.alliance.domain.fold import evolve, fold, read_again, read_on
-from services.alliance.domain.policy import DEFAULT
+from services.alliance.domain.policy.policy import DEFAULT
+from services.alliance.domain.state.alliance import Alliance
+from services.alliance.domain.state.history import Fact, in_order
 from tests.given import Told
 
 TOLD = Told(UUID("6f1de7f1-3f0c-4a39-9d39-7a6a9a4f7a10"))

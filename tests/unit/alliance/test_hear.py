@@ -13,13 +13,13 @@ from uuid import UUID
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.alliance.domain.facts import Fact
+from services.alliance.domain.derived_events import what_follows
 from services.alliance.domain.fold import read_again, read_on
-from services.alliance.domain.news import what_follows
-from services.alliance.domain.policy import DEFAULT, Policies
-from services.alliance.hear import Hear
+from services.alliance.domain.policy.policy import DEFAULT, Policies
+from services.alliance.domain.state.history import Fact
+from services.alliance.handlers.projection import Hear
 from services.alliance.metrics import Metrics
-from services.alliance.store import Kept
+from services.alliance.store.mongo import Kept
 from shared.events import AllianceUpdated, Event, RuptureRepaired
 from tests.fakes import AllianceStore
 from tests.given import Told

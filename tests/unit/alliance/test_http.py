@@ -7,11 +7,11 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 
-from services.alliance.domain.facts import Fact
 from services.alliance.domain.fold import read_again
-from services.alliance.domain.policy import DEFAULT, Policies
-from services.alliance.http import routes
-from services.alliance.store import Kept
+from services.alliance.domain.policy.policy import DEFAULT, Policies
+from services.alliance.domain.state.history import Fact
+from services.alliance.http.api import routes
+from services.alliance.store.mongo import Kept
 from tests.fakes import AllianceStore
 from tests.given import Told
 

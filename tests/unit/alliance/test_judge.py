@@ -5,11 +5,11 @@ from uuid import UUID, uuid5
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.alliance.domain.facts import Fact
-from services.alliance.domain.judgements import Precision, precision
-from services.alliance.domain.policy import DEFAULT, Policies
-from services.alliance.hear import Hear
-from services.alliance.judge import Judge
+from services.alliance.domain.policy.policy import DEFAULT, Policies
+from services.alliance.domain.state.history import Fact
+from services.alliance.domain.tuning.dispositions import Precision, precision
+from services.alliance.handlers.dispositions import Judge
+from services.alliance.handlers.projection import Hear
 from services.alliance.metrics import Metrics
 from shared.events import AlertResolved, Event
 from tests.fakes import AllianceStore

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
-from services.alliance.domain.facts import Fact, clinic_of
 from services.alliance.domain.fold import fold
-from services.alliance.domain.policy import DEFAULT, Policies, Policy
-from services.alliance.hear import Hear
+from services.alliance.domain.policy.policy import DEFAULT, Policies, Policy
+from services.alliance.domain.state.history import Fact, clinic_of
+from services.alliance.handlers.projection import Hear
 from services.alliance.metrics import Metrics
 from shared.events import AllianceUpdated, ClientErased, Event
 from tests.fakes import AllianceStore

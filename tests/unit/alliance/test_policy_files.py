@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.alliance.domain.policy import DEFAULT, Policies, Policy
-from services.alliance.policy_files import SHIPPED, WrongPolicy, as_toml, policies_in, policy_in
+from services.alliance.domain.policy.policy import DEFAULT, Policies, Policy
+from services.alliance.policies.files import SHIPPED, WrongPolicy, as_toml, policies_in, policy_in
 
 CLINIC = UUID("5a3c1c7e-6d1c-4f55-8a5b-0d5a7d9a1c11")
 BELIEFS = st.floats(0.06, 0.999)

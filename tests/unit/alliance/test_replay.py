@@ -6,10 +6,10 @@ from uuid import UUID, uuid5
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.alliance.domain.facts import Fact
 from services.alliance.domain.fold import read_again
-from services.alliance.domain.policy import DEFAULT, Policy
-from services.alliance.domain.replay import NEVER, Raised, compare, replay, week_of, weeks
+from services.alliance.domain.policy.policy import DEFAULT, Policy
+from services.alliance.domain.state.history import Fact
+from services.alliance.domain.tuning.replay import NEVER, Raised, compare, replay, week_of, weeks
 from tests.given import BEGINNING, Told
 from tests.unit.alliance.test_fold import TOLD, histories
 

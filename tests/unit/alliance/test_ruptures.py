@@ -4,10 +4,10 @@ from collections.abc import Iterable
 
 import pytest
 
-from services.alliance.domain.alliance import Alliance, Episode
-from services.alliance.domain.facts import Fact
 from services.alliance.domain.fold import fold
-from services.alliance.domain.policy import DEFAULT
+from services.alliance.domain.policy.policy import DEFAULT
+from services.alliance.domain.state.alliance import Alliance, Episode
+from services.alliance.domain.state.history import Fact
 from tests.given import Told
 
 TOLD = Told()

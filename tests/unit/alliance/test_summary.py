@@ -4,11 +4,11 @@ from collections.abc import Iterable
 
 import pytest
 
-from services.alliance.domain.explanation import explain
-from services.alliance.domain.facts import Fact
 from services.alliance.domain.fold import fold
-from services.alliance.domain.policy import DEFAULT
-from services.alliance.domain.summary import Summary, summary
+from services.alliance.domain.policy.policy import DEFAULT
+from services.alliance.domain.presentation.explanation import explain
+from services.alliance.domain.presentation.summary import Summary, summary
+from services.alliance.domain.state.history import Fact
 from shared.events import Tension
 from tests.given import Told
 

@@ -1,4 +1,4 @@
-"""The service and the evaluation compute the same belief."""
+"""The service and the evaluation compute the same probability."""
 
 from dataclasses import asdict, replace
 
@@ -11,9 +11,9 @@ from evaluation.ours import DIRECT
 from evaluation.prior import fit
 from evaluation.relationships import Relationships
 from evaluation.settings import load
-from services.alliance.domain import belief
+from services.alliance.domain.detection import probability
 from services.alliance.domain.fold import states
-from services.alliance.domain.policy import Policy
+from services.alliance.domain.policy.policy import Policy
 
 ORDINAL = next(place for place in load().places if place.name == "ordinal").reported
 NOTHING_OPENS = {"concern": 1 - 1e-12, "urgent": 1 - 1e-12, "element_points": 1e9, "apart_points": 1e9}
@@ -40,7 +40,7 @@ def believed(history: Relationships, row: int, policy: Policy) -> dict[int, floa
         session = next(s for s in after.recent if s.session_id == fact.session_id)
         if session.outcome == "cancelled" or (session.outcome == "held" and not session.heard_of_client):
             continue
-        highest[week] = max(highest.get(week, -99.0), belief.log_odds(after.belief))
+        highest[week] = max(highest.get(week, -99.0), probability.log_odds(after.belief))
     return highest
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.notify.http.page import _when
+from services.notify.http.pages import _when
 
 ENDS = [datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)]
 ZONES = ["Pacific/Kiritimati", "Pacific/Pago_Pago", "Europe/Berlin"]

@@ -9,10 +9,10 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from starlette.datastructures import FormData
 
-from services.sessions.collect import Desk, OpenForm
 from services.sessions.http import questions, routes
-from services.sessions.http.form import Incomplete, read
+from services.sessions.http.pages import Incomplete, read
 from services.sessions.metrics import SessionMetrics
+from services.sessions.service import Desk, OpenForm
 from services.sessions.settings import Settings
 from shared.errors import StoreUnavailable
 from shared.events import Answer

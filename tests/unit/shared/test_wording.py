@@ -4,7 +4,7 @@ from uuid import UUID, uuid5
 
 import pytest
 
-from services.alliance.domain.detectors import BEHAVIOUR, CLIENT, CLINICIAN
+from services.alliance.domain.detection.detectors import BEHAVIOUR, CLIENT, CLINICIAN
 from shared.clinical.wording import KINDS, sentence, why
 from shared.events import Element, Evidence
 from tests.given import BEGINNING

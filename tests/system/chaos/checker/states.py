@@ -8,11 +8,11 @@ from uuid import UUID
 
 from pydantic import TypeAdapter
 
-from services.alliance.domain.alliance import Alliance
-from services.alliance.domain.facts import FACTS, Fact
+from services.alliance.domain.derived_events import what_follows
 from services.alliance.domain.fold import Read, read_again
-from services.alliance.domain.news import what_follows
-from services.alliance.domain.policy import DEFAULT
+from services.alliance.domain.policy.policy import DEFAULT
+from services.alliance.domain.state.alliance import Alliance
+from services.alliance.domain.state.history import FACTS, Fact
 from shared.events import AlertResolved, Event, RuptureEvent, RuptureRepaired, RuptureRetracted
 from shared.events.cloudevents import encode
 from tests.system.chaos.checker.look import Seen

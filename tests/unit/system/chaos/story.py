@@ -14,13 +14,13 @@ from uuid import UUID, uuid5
 from aiokafka import ConsumerRecord
 from standardwebhooks import Webhook
 
-from services.alliance.domain.facts import FACTS, Fact
+from services.alliance.domain.derived_events import what_follows
 from services.alliance.domain.fold import states
-from services.alliance.domain.news import what_follows
-from services.alliance.domain.policy import DEFAULT
-from services.alliance.domain.trajectory import point
-from services.alliance.store import Kept, as_document
-from services.alliance.views import RelationshipView
+from services.alliance.domain.policy.policy import DEFAULT
+from services.alliance.domain.presentation.trajectory import point
+from services.alliance.domain.state.history import FACTS, Fact
+from services.alliance.http.views import RelationshipView
+from services.alliance.store.mongo import Kept, as_document
 from shared.events import (
     AlertRaised,
     ConsentGiven,

@@ -1,0 +1,1 @@
+"""How a rating is compared with its baseline, and how signs become an episode."""

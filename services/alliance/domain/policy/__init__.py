@@ -1,0 +1,1 @@
+"""The thresholds, and what a clinic's history leads to expect."""

@@ -1,0 +1,1 @@
+"""An alliance as people read it: a summary, an explanation, a trajectory."""

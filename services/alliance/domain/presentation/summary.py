@@ -1,0 +1,197 @@
+"""What is told of an alliance besides its score: where it is going, whether the two see it alike, how far to trust it.
+
+Pure functions of the state, in points of 0 to 100 where nothing else is said.
+"""
+
+from datetime import datetime
+from math import sqrt
+from typing import TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.alliance.domain.detection.baseline import BAND, LATELY, Expectation, expect
+from services.alliance.domain.policy.policy import Policy
+from services.alliance.domain.state.alliance import Alliance, Pairs, Series
+from shared.events import Direction, Information, Score, Standing
+
+Share: TypeAlias = float
+
+ENOUGH = 4  # ratings, below which no direction is told
+UNVARIED = 5  # as many ratings in a row that equal the one before say little
+ALIKE = 6  # sessions that both have rated, below which nothing is said of whether they move together
+
+
+class _Told(BaseModel):
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+
+class Trend(_Told):
+    """Where the client's ratings have been going over the last ones, at most six."""
+
+    direction: Direction
+    """`steady` where the band of the slope holds 0."""
+    slope: float
+    """Points per rating."""
+    low: float
+    high: float
+    """The slope lies between these with four chances in five."""
+    ratings: int
+
+
+class Difference(_Told):
+    """The client's rating less the clinician's, over the sessions that both have rated."""
+
+    sessions: int
+    now: float
+    """Exponentially weighted, as the level is."""
+    usual: float | None
+    """The mean outside episodes of concern; none before there is one."""
+    together: float | None = Field(ge=-1, le=1)
+    """Whether they rise and fall together, as a correlation; none before six sessions, or where one never varies."""
+
+
+class Engagement(_Told):
+    """Coming, and answering, as a share of 0 to 1: in all, and among the last four appointments."""
+
+    attendance: Share | None
+    attendance_lately: Share | None
+    """Of the sessions that the client did not call off in time."""
+    response: Share | None
+    response_lately: Share | None
+    """Of the client's forms whose outcome is known, those answered at all, late ones too."""
+
+
+class Trust(_Told):
+    """How far the client's ratings can be relied on."""
+
+    information: Information
+    why: str | None
+    """What makes them say less than they could."""
+    sureness: Share | None
+    """How much of the band is real change from session to session; the rest is that little is known yet."""
+
+
+class Outcome(_Told):
+    """How the client fares, by a questionnaire about the outcome: shown beside the alliance, never part of it."""
+
+    level: Score
+    """The rolling score."""
+    last: Score
+    last_at: datetime
+    ratings: int
+
+
+class Summary(_Told):
+    """An alliance in a few numbers."""
+
+    standing: Standing
+    since: datetime | None
+    """Since when it has been so: the first sign of what is open, else the last repair, else the first answer."""
+    level: Score | None
+    low: Score | None
+    high: Score | None
+    trend: Trend | None
+    difference: Difference | None
+    engagement: Engagement
+    trust: Trust
+    outcome: Outcome | None
+
+
+def summary(alliance: Alliance, policy: Policy) -> Summary:
+    """All of it, from the state alone."""
+    client = alliance.client
+    expected = expect(client, policy.prior.client) if client.ratings else None
+    standing, since = _standing(alliance)
+    return Summary(
+        standing=standing,
+        since=since,
+        level=client.rolling,
+        low=expected.low if expected else None,
+        high=expected.high if expected else None,
+        trend=_trend(client, expected),
+        difference=_difference(alliance),
+        engagement=_engagement(alliance),
+        trust=_trust(client, expected),
+        outcome=_outcome(alliance.outcome),
+    )
+
+
+def _standing(alliance: Alliance) -> tuple[Standing, datetime | None]:
+    if alliance.open is not None:
+        return alliance.open.severity, alliance.open.first_sign_at
+    if alliance.ended_at is not None:
+        return "ended", alliance.ended_at
+    if not alliance.watched:
+        return "unwatched", None
+    if alliance.heard_since is None:
+        return "unknown", None
+    return "calm", alliance.closed.closed_at if alliance.closed else alliance.heard_since
+
+
+def _trend(client: Series, expected: Expectation | None) -> Trend | None:
+    """The least-squares line through the last ratings, as unsure as ratings here vary from session to session."""
+    count = len(client.lately)
+    if expected is None or count < ENOUGH:
+        return None
+    middle = (count - 1) / 2
+    width = sum((place - middle) ** 2 for place in range(count))
+    slope = sum((place - middle) * rating for place, rating in enumerate(client.lately)) / width
+    unsure = BAND * expected.sureness * expected.spread / sqrt(width)
+    low, high = slope - unsure, slope + unsure
+    direction: Direction = "rising" if low > 0 else "falling" if high < 0 else "steady"
+    return Trend(direction=direction, slope=slope, low=low, high=high, ratings=count)
+
+
+def _difference(alliance: Alliance) -> Difference | None:
+    pairs = alliance.pairs
+    if not pairs.count:
+        return None
+    usual = alliance.between.usual if alliance.between.count else None
+    return Difference(sessions=pairs.count, now=pairs.rolling, usual=usual, together=_moves_together(pairs))
+
+
+def _moves_together(pairs: Pairs) -> float | None:
+    both = sqrt(pairs.client_scatter * pairs.clinician_scatter)
+    if pairs.count < ALIKE or both < 1e-6:  # rounding leaves a little where nothing varies
+        return None
+    return min(1.0, max(-1.0, pairs.together / both))
+
+
+def _engagement(alliance: Alliance) -> Engagement:
+    due = [s for s in alliance.recent if s.outcome in ("held", "missed", "cancelled_late")]
+    asked = [s for s in alliance.recent if s.heard_of_client]
+    return Engagement(
+        attendance=_share(alliance.sessions, alliance.sessions + alliance.away),
+        attendance_lately=_share(sum(s.outcome == "held" for s in due), len(due)),
+        response=_share(alliance.answered, alliance.answered + alliance.lapsed - alliance.late),
+        response_lately=_share(sum("client" in s.answered for s in asked), len(asked)),
+    )
+
+
+def _share(some: int, of: int) -> Share | None:
+    return some / of if of else None
+
+
+def _trust(client: Series, expected: Expectation | None) -> Trust:
+    """Ratings that never vary, or that nothing can be compared with, say little; calm is no reassurance then."""
+    if expected is None:
+        return Trust(information="none", why="The client has not rated a session yet.", sureness=None)
+    information, why = _information(client)
+    return Trust(information=information, why=why, sureness=expected.sureness)
+
+
+def _information(client: Series) -> tuple[Information, str | None]:
+    if client.unvaried >= UNVARIED:
+        at_top = ", always the highest there is" if client.last == 100 else ""
+        return "little", f"The last {client.unvaried + 1} ratings were all the same{at_top}."
+    if client.ratings < ENOUGH:
+        return "some", "There are few ratings yet, so what is usual in this clinic still counts for much."
+    if len(client.lately) == LATELY and min(client.lately) >= 99:
+        return "some", "The ratings are at the top of the scale, where they can hardly show a change for the better."
+    return "good", None
+
+
+def _outcome(series: Series) -> Outcome | None:
+    if series.rolling is None or series.last is None or series.last_at is None:
+        return None
+    return Outcome(level=series.rolling, last=series.last, last_at=series.last_at, ratings=series.ratings)

@@ -1,0 +1,58 @@
+"""How an alliance came to be what it is, as points that a person can follow."""
+
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+
+from services.alliance.domain.detection.answers import outcome_of, rating_of
+from services.alliance.domain.detection.baseline import expect
+from services.alliance.domain.policy.policy import Policy
+from services.alliance.domain.state.alliance import Alliance
+from services.alliance.domain.state.history import Fact
+from shared.events import FeedbackLapsed, FeedbackSubmitted, Score, SessionCancelled, SessionMissed
+
+What = Literal["client_rating", "clinician_rating", "missed", "cancelled", "unanswered"]
+
+
+class Point(BaseModel):
+    """One answer, or one session or form that did not come about."""
+
+    model_config = ConfigDict(frozen=True)
+
+    at: datetime
+    what: What
+    session_id: UUID
+    rating: Score | None = None
+    low: Score | None = None
+    high: Score | None = None
+    """Between `low` and `high` the rating was expected, with four chances in five."""
+    outcome: Score | None = None
+    """How the client fares, where that was said with it."""
+
+
+def point(fact: Fact, before: Alliance, policy: Policy) -> Point | None:
+    """What `fact` adds to the picture; none when it adds nothing."""
+    match fact:
+        case FeedbackSubmitted():
+            of_client, prior = fact.rater == "client", policy.prior
+            series, usual = (before.client, prior.client) if of_client else (before.clinician, prior.clinician)
+            expected = expect(series, usual, fact.occurred_at)
+            return Point(
+                at=fact.occurred_at,
+                what="client_rating" if of_client else "clinician_rating",
+                session_id=fact.session_id,
+                rating=rating_of(fact),
+                low=expected.low,
+                high=expected.high,
+                outcome=outcome_of(fact),
+            )
+        case SessionMissed():
+            return Point(at=fact.occurred_at, what="missed", session_id=fact.session_id)
+        case SessionCancelled():
+            return Point(at=fact.occurred_at, what="cancelled", session_id=fact.session_id)
+        case FeedbackLapsed(rater="client"):
+            return Point(at=fact.occurred_at, what="unanswered", session_id=fact.session_id)
+        case _:
+            return None

@@ -1,0 +1,1 @@
+"""What is known of one relationship, and the events of its history."""

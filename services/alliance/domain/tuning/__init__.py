@@ -1,0 +1,1 @@
+"""How well a policy fits a clinic: calibration, replay, and what clinicians decided about alerts."""

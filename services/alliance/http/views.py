@@ -1,0 +1,116 @@
+"""How an alliance looks from outside."""
+
+from datetime import datetime
+from uuid import UUID
+
+from pydantic import BaseModel
+
+from services.alliance.domain.policy.policy import Policy
+from services.alliance.domain.presentation.explanation import explain
+from services.alliance.domain.presentation.summary import Summary, summary
+from services.alliance.domain.presentation.trajectory import Point
+from services.alliance.domain.state.alliance import Episode
+from services.alliance.store.mongo import Kept
+from shared.clinical.openings import CATALOGUE
+from shared.clinical.wording import why
+from shared.events import CaseCode, Element, Evidence, Score, Severity
+
+
+class EpisodeView(BaseModel):
+    """Signs of a rupture, what speaks for them, and how a conversation about them could begin."""
+
+    episode_id: UUID
+    severity: Severity
+    first_sign_at: datetime
+    last_sign_at: datetime
+    closed_at: datetime | None
+    why: list[str]
+    """At most three sentences, the strongest sign first."""
+    openings: list[str]
+    """One or two ways to begin, out of a reviewed catalogue."""
+    evidence: list[Evidence]
+
+    @classmethod
+    def of(cls, episode: Episode) -> "EpisodeView":
+        return cls(
+            episode_id=episode.id,
+            severity=episode.severity,
+            first_sign_at=episode.first_sign_at,
+            last_sign_at=episode.last_sign_at,
+            closed_at=episode.closed_at,
+            why=why(episode.evidence),
+            openings=CATALOGUE.offered(episode.evidence),
+            evidence=list(episode.evidence),
+        )
+
+
+class RelationshipView(Summary):
+    """The alliance of one relationship as it is now.
+
+    `level` is the rolling score, none before the first rating. Between `low` and `high` lie four of five ratings that
+    the relationship's own past leads to expect.
+    """
+
+    relationship_id: UUID
+    case_code: CaseCode | None
+    clinic_id: UUID | None
+    clinician_id: UUID | None
+    predecessor_id: UUID | None
+    """The client's relationship with the clinician before, after a transfer."""
+    ended_at: datetime | None
+    watched: bool
+    """Whether the client's consent is in force; without it nothing is scored."""
+    elements: dict[Element, Score]
+    """Each element's rolling score."""
+    sessions: int
+    missed: int
+    client_ratings: int
+    clinician_ratings: int
+    unanswered: int
+    """Feedback the client was asked for and did not give in time."""
+    open_episode: EpisodeView | None
+    last_repaired: EpisodeView | None
+    explanation: str
+    version: int
+    policy: str
+    """The hash of the thresholds that the facts were read under."""
+
+    @classmethod
+    def of(cls, kept: Kept, policy: Policy) -> "RelationshipView":
+        alliance = kept.alliance
+        return cls(
+            **dict(summary(alliance, policy)),
+            relationship_id=kept.relationship,
+            case_code=alliance.case_code,
+            clinic_id=alliance.clinic_id,
+            clinician_id=alliance.clinician_id,
+            predecessor_id=alliance.predecessor_id,
+            ended_at=alliance.ended_at,
+            watched=alliance.watched,
+            elements=alliance.levels,
+            sessions=alliance.sessions,
+            missed=alliance.missed,
+            client_ratings=alliance.client.ratings,
+            clinician_ratings=alliance.clinician.ratings,
+            unanswered=alliance.lapsed,
+            open_episode=EpisodeView.of(alliance.open) if alliance.open else None,
+            last_repaired=EpisodeView.of(alliance.closed) if alliance.closed else None,
+            explanation=explain(alliance, policy),
+            version=kept.version,
+            policy=kept.read.policy,
+        )
+
+
+class Trajectory(BaseModel):
+    """How an alliance came to be what it is: a point for each answer and each session that was not held."""
+
+    relationship_id: UUID
+    points: list[Point]
+    predecessors: list["Trajectory"] = []
+    """The client's relationships with the clinicians before, the latest first; each has a baseline of its own."""
+
+
+class Caseload(BaseModel):
+    """Relationships, those of most concern first, then those with the lowest score."""
+
+    relationships: list[RelationshipView]

@@ -1,0 +1,1 @@
+"""Policies as files, and the commands that compare and calibrate them."""

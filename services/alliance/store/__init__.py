@@ -1,0 +1,1 @@
+"""What alliance must remember."""

@@ -1,0 +1,1 @@
+"""The API for the intake desk and clinic systems."""

@@ -1,0 +1,1 @@
+"""Rebuilding and verifying the view of notify from the topics."""
