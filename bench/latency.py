@@ -26,7 +26,7 @@ from bench.parts import Figures, Size
 from bench.work import CASELOAD
 from shared.events import Event
 from shared.kafka.producer import Producer
-from tests.given import ELEMENTS, Told
+from tests.support.builders import ELEMENTS, Told
 from tools.sandbox.servers.ports import free_ports
 from tools.sandbox.servers.process import CannotRun, LocalServer
 from tools.sandbox.servers.stack import SERVICES, Stack, stack

@@ -16,7 +16,7 @@ from services.alliance.domain.fold import evolve, fold
 from services.alliance.domain.policy.policy import DEFAULT
 from services.alliance.domain.state.alliance import Alliance
 from services.alliance.domain.state.history import Fact
-from tests.given import Told
+from tests.support.builders import Told
 
 LENGTHS = (10, 100, 1_000)
 AHEAD = 20  # sessions that are taken in at a time

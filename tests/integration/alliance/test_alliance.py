@@ -16,9 +16,9 @@ from shared.events.topics import ALLIANCE, FEEDBACK, dead_letters
 from shared.kafka.dead_letters.record import ERROR, ORIGIN
 from shared.kafka.producer import Message, Producer
 from shared.mongo.client import Mongo
-from tests.given import Told
-from tests.integration.kafka_reader import records, told
-from tests.running import served, until
+from tests.support.builders import Told
+from tests.support.kafka_reader import records, told
+from tests.support.running import served, until
 
 
 @pytest.fixture

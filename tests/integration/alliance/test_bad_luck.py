@@ -27,9 +27,9 @@ from shared.events.topics import ALLIANCE, FEEDBACK, INTAKE, SESSIONS, dead_lett
 from shared.kafka.dead_letters.record import ERROR
 from shared.kafka.producer import Message, Producer
 from shared.mongo.client import Mongo, Session
-from tests.given import Told
-from tests.integration.kafka_reader import records, told
-from tests.running import served, until
+from tests.support.builders import Told
+from tests.support.kafka_reader import records, told
+from tests.support.running import served, until
 from tools.sandbox.servers.kafka import server as kafka_server
 from tools.sandbox.servers.ports import free_ports
 

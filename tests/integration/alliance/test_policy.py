@@ -14,9 +14,9 @@ from services.alliance.settings import Settings
 from shared.events import AlertResolved, AllianceUpdated, Event
 from shared.events.topics import ALLIANCE
 from shared.kafka.producer import Producer
-from tests.given import Told
-from tests.integration.kafka_reader import told
-from tests.running import served, until
+from tests.support.builders import Told
+from tests.support.kafka_reader import told
+from tests.support.running import served, until
 
 pytestmark = pytest.mark.integration
 

@@ -35,10 +35,10 @@ from shared.kafka.producer import Message, Producer
 from shared.mongo.client import OUT_OF_DISK_SPACE, Document, Mongo
 from shared.rebuild.history import History
 from shared.rebuild.work import Work
-from tests.given import BEGINNING, Told
-from tests.integration.kafka_reader import records, told
-from tests.integration.rebuilding import PARTITIONS, Place, ended, kafka_of_our_own, shares
-from tests.running import until
+from tests.support.builders import BEGINNING, Told
+from tests.support.kafka_reader import records, told
+from tests.support.rebuilding import PARTITIONS, Place, ended, kafka_of_our_own, shares
+from tests.support.running import until
 from tools.sandbox.servers import mongod
 from tools.sandbox.servers.ports import free_ports
 

@@ -15,8 +15,8 @@ from services.alliance.domain.state.history import Fact
 from services.alliance.domain.tuning.dispositions import Judgement
 from services.alliance.store.mongo import Kept, MongoStore, Store
 from shared.mongo.client import Mongo
-from tests.fakes import AllianceStore
-from tests.given import BEGINNING, Told
+from tests.support.builders import BEGINNING, Told
+from tests.support.fakes import AllianceStore
 
 
 @pytest.fixture(params=["memory", "motor", "pymongo"])

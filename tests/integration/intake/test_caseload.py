@@ -8,9 +8,9 @@ import pytest
 
 from shared.events import ConsentGiven, RelationshipStarted
 from shared.events.topics import INTAKE
-from tests.integration.intake.desk import STARTED, Clinic, file, problem
-from tests.integration.kafka_reader import records
-from tests.running import until
+from tests.support.intake_client import STARTED, Clinic, file, problem
+from tests.support.kafka_reader import records
+from tests.support.running import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 

@@ -17,8 +17,8 @@ from shared.events import (
     RelationshipStarted,
 )
 from shared.events.topics import INTAKE
-from tests.integration.intake.desk import DAY, STARTED, Clinic, problem
-from tests.integration.kafka_reader import records
+from tests.support.intake_client import DAY, STARTED, Clinic, problem
+from tests.support.kafka_reader import records
 from tools.sandbox.servers.watch import metric
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]

@@ -16,9 +16,9 @@ from pymongo import MongoClient
 from shared.events import ConsentGiven, RelationshipStarted
 from shared.events.topics import INTAKE
 from shared.runtime.settings import UNPROTECTED
-from tests.integration.intake.desk import Clinic
-from tests.integration.kafka_reader import told
-from tests.running import until
+from tests.support.intake_client import Clinic
+from tests.support.kafka_reader import told
+from tests.support.running import until
 from tools.sandbox.servers.ports import free_ports
 
 pytestmark = pytest.mark.integration

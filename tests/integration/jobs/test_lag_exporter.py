@@ -20,9 +20,9 @@ from shared.kafka import Kafka
 from shared.kafka.metrics import KafkaMetrics
 from shared.kafka.producer import Message, Producer
 from shared.runtime.clock import now
-from tests.given import Told
-from tests.integration.shared.room import Room
-from tests.running import served, until
+from tests.support.builders import Told
+from tests.support.room import Room
+from tests.support.running import served, until
 from tests.system.support.poison import plant_unreadable
 from tools.contracts.documents import SERVICES, role
 

@@ -12,8 +12,8 @@ from services.notify import delivery as deliver
 from services.notify.app import create_app
 from services.notify.settings import Settings
 from shared.kafka.producer import Producer
-from tests.integration.notify.receivers import Hook, Mailbox
-from tests.running import served
+from tests.support.receivers import Hook, Mailbox
+from tests.support.running import served
 from tools.sandbox.servers.ports import free_ports
 
 Serve = Callable[..., AbstractAsyncContextManager[httpx2.AsyncClient]]

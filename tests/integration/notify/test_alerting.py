@@ -23,8 +23,8 @@ from shared.kafka import Kafka
 from shared.kafka.metrics import KafkaMetrics
 from shared.mongo.client import Document, Mongo
 from shared.outbox.relay import Outbox
-from tests.running import until
-from tests.unit.notify.strained import Strained
+from tests.support.running import until
+from tests.support.strained import Strained
 
 EMAIL = Channels(email="someone@clinic.example")
 

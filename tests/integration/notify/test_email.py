@@ -12,7 +12,7 @@ from services.notify.channels import AnswerLost, NotDelivered, Notice
 from services.notify.channels.email import Email
 from services.notify.domain.routing import Channels
 from services.notify.settings import Settings
-from tests.integration.notify.receivers import Mailbox
+from tests.support.receivers import Mailbox
 
 TO = Channels(email="someone@clinic.example")
 GREETING = ["220 here", "250 hello", "250 sender", "250 recipient"]

@@ -18,8 +18,8 @@ from services.notify.store.deliveries import AT_ONCE, LEASE
 from shared.mongo import client as reaching
 from shared.mongo.client import Mongo
 from tests.integration.notify.test_alerting import EMAIL, Letterbox, Service
-from tests.running import until
-from tests.unit.notify.strained import Strained
+from tests.support.running import until
+from tests.support.strained import Strained
 from tools.sandbox.servers import mongod
 from tools.sandbox.servers.ports import free_ports
 

@@ -18,11 +18,11 @@ from services.notify.settings import Settings
 from shared.events import AlertAcknowledged, AlertRaised, AlertResolved, Event
 from shared.events.topics import ALERTS
 from shared.kafka.producer import Producer
-from tests.integration.kafka_reader import told
 from tests.integration.notify.conftest import Serve
-from tests.integration.notify.receivers import Hook, Mailbox
-from tests.running import until
-from tests.unit.notify.strained import Strained
+from tests.support.kafka_reader import told
+from tests.support.receivers import Hook, Mailbox
+from tests.support.running import until
+from tests.support.strained import Strained
 from tools.sandbox.servers.ports import free_ports
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwDpzxh1uTbZk="

@@ -22,10 +22,10 @@ from shared.kafka.producer import Message, Producer
 from shared.mongo.client import Document, Mongo
 from shared.rebuild.history import History
 from shared.rebuild.work import Work
-from tests.integration.notify.receivers import Mailbox
-from tests.integration.rebuilding import PARTITIONS, Place, ended, kafka_of_our_own, shares
-from tests.running import served, until
-from tests.unit.notify.strained import Strained
+from tests.support.rebuilding import PARTITIONS, Place, ended, kafka_of_our_own, shares
+from tests.support.receivers import Mailbox
+from tests.support.running import served, until
+from tests.support.strained import Strained
 
 pytestmark = pytest.mark.integration
 

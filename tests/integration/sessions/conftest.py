@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from tests.integration.sessions.desk import Clinic, open_clinic, settings
+from tests.support.sessions_client import Clinic, open_clinic, settings
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")

@@ -8,9 +8,9 @@ from pymongo import AsyncMongoClient
 
 from shared.events import ClientErased, FeedbackSubmitted
 from shared.events.topics import FEEDBACK
-from tests.integration.kafka_reader import told
-from tests.integration.sessions.desk import Clinic, ago
-from tests.running import until
+from tests.support.kafka_reader import told
+from tests.support.running import until
+from tests.support.sessions_client import Clinic, ago
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 

@@ -21,9 +21,9 @@ from shared.kafka import Kafka
 from shared.kafka.metrics import KafkaMetrics
 from shared.mongo.client import Mongo
 from shared.outbox.relay import Outbox
-from tests.integration.kafka_reader import told
-from tests.integration.sessions.desk import Clinic, ago
-from tests.running import until
+from tests.support.kafka_reader import told
+from tests.support.running import until
+from tests.support.sessions_client import Clinic, ago
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 

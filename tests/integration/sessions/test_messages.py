@@ -11,11 +11,11 @@ from shared.events.cloudevents import encode
 from shared.events.topics import INTAKE, dead_letters
 from shared.kafka.dead_letters.record import ERROR, ORIGIN
 from shared.kafka.producer import Message
-from tests.given import Told
-from tests.integration.kafka_reader import records
-from tests.integration.sessions.desk import Clinic, ago
 from tests.integration.sessions.test_lapse import Process
-from tests.running import until
+from tests.support.builders import Told
+from tests.support.kafka_reader import records
+from tests.support.running import until
+from tests.support.sessions_client import Clinic, ago
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 

@@ -16,9 +16,9 @@ from shared.events import (
     SessionScheduled,
 )
 from shared.events.topics import FEEDBACK, SESSIONS
-from tests.integration.kafka_reader import told
-from tests.integration.sessions.desk import ago, open_clinic, settings
-from tests.running import until
+from tests.support.kafka_reader import told
+from tests.support.running import until
+from tests.support.sessions_client import ago, open_clinic, settings
 
 pytestmark = pytest.mark.integration
 

@@ -27,9 +27,9 @@ from shared.kafka.metrics import KafkaMetrics
 from shared.kafka.producer import Message, Producer
 from shared.runtime.backoff import backoff
 from shared.runtime.clock import now
-from tests.integration.kafka_reader import records
-from tests.integration.shared.room import Room, create_test_topics, sessions
-from tests.running import until
+from tests.support.kafka_reader import records
+from tests.support.room import Room, create_test_topics, sessions
+from tests.support.running import until
 from tests.system.support.poison import plant_unreadable
 from tools.sandbox.servers import kafka
 from tools.sandbox.servers.ports import free_ports
@@ -525,7 +525,7 @@ async def test_what_a_process_that_was_killed_had_in_hand_is_taken_by_the_next(r
     events = sessions(3)
     await room.put(*map(encode, events))
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.integration.shared.hangs", room.servers, room.topic.name, room.group),
+        *(sys.executable, "-m", "tests.support.hanging_server", room.servers, room.topic.name, room.group),
         stdout=asyncio.subprocess.PIPE,
     )
     assert process.stdout is not None

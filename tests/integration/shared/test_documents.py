@@ -20,9 +20,9 @@ from shared.mongo.client import Mongo
 from shared.outbox.documents import Decide, Documents, change_together
 from shared.outbox.relay import LEFT_OWED_AFTER, Outbox, owed
 from shared.runtime.clock import now
-from tests.given import Told
-from tests.integration.kafka_reader import told
-from tests.running import until
+from tests.support.builders import Told
+from tests.support.kafka_reader import told
+from tests.support.running import until
 
 
 class Count(BaseModel):

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from shared.http.app import application
-from tests.running import until
+from tests.support.running import until
 
 
 @asynccontextmanager

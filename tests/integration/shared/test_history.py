@@ -4,7 +4,7 @@ from shared.events import SessionCompleted
 from shared.events.cloudevents import encode
 from shared.kafka.producer import Message
 from shared.rebuild.history import History, Positions, Slice
-from tests.integration.shared.room import Room, sessions
+from tests.support.room import Room, sessions
 from tests.system.support.poison import plant_unreadable
 
 

@@ -14,7 +14,7 @@ from evaluation.settings import load
 from services.alliance.domain.policy.policy import DEFAULT, Usual
 from services.alliance.domain.state.history import Fact
 from services.alliance.domain.tuning.calibration import TooLittle, course, fit, suggest, urgent_from
-from tests.given import Told
+from tests.support.builders import Told
 
 HISTORY = ruptured(next(place for place in load().places if place.name == "ordinal").reported, 120, 16, seed=4)
 

@@ -14,7 +14,7 @@ from services.alliance.domain.state.alliance import Alliance
 from services.alliance.domain.state.history import Fact
 from shared.events import FeedbackSubmitted
 from tests.bench.fold import size, state_after
-from tests.given import Told
+from tests.support.builders import Told
 
 TOLD = Told()
 

@@ -9,7 +9,7 @@ from services.alliance.domain.fold import evolve, fold, read_again, read_on
 from services.alliance.domain.policy.policy import DEFAULT
 from services.alliance.domain.state.alliance import Alliance
 from services.alliance.domain.state.history import Fact, in_order
-from tests.given import Told
+from tests.support.builders import Told
 
 TOLD = Told(UUID("6f1de7f1-3f0c-4a39-9d39-7a6a9a4f7a10"))
 

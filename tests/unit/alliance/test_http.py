@@ -12,8 +12,8 @@ from services.alliance.domain.policy.policy import DEFAULT, Policies
 from services.alliance.domain.state.history import Fact
 from services.alliance.http.api import routes
 from services.alliance.store.mongo import Kept
-from tests.fakes import AllianceStore
-from tests.given import Told
+from tests.support.builders import Told
+from tests.support.fakes import AllianceStore
 
 
 class World:

@@ -14,8 +14,8 @@ from services.alliance.domain.state.history import Fact, clinic_of
 from services.alliance.handlers.projection import Hear
 from services.alliance.metrics import Metrics
 from shared.events import AllianceUpdated, ClientErased, Event
-from tests.fakes import AllianceStore
-from tests.given import Told
+from tests.support.builders import Told
+from tests.support.fakes import AllianceStore
 from tests.unit.alliance.test_fold import TOLD, histories
 
 CLINIC = TOLD.started().clinic_id

@@ -10,7 +10,7 @@ from services.alliance.domain.fold import read_again
 from services.alliance.domain.policy.policy import DEFAULT, Policy
 from services.alliance.domain.state.history import Fact
 from services.alliance.domain.tuning.replay import NEVER, Raised, compare, replay, week_of, weeks
-from tests.given import BEGINNING, Told
+from tests.support.builders import BEGINNING, Told
 from tests.unit.alliance.test_fold import TOLD, histories
 
 STRICT = Policy(concern=0.98, urgent=0.99)

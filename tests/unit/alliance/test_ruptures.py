@@ -8,7 +8,7 @@ from services.alliance.domain.fold import fold
 from services.alliance.domain.policy.policy import DEFAULT
 from services.alliance.domain.state.alliance import Alliance, Episode
 from services.alliance.domain.state.history import Fact
-from tests.given import Told
+from tests.support.builders import Told
 
 TOLD = Told()
 

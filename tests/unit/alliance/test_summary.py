@@ -10,7 +10,7 @@ from services.alliance.domain.presentation.explanation import explain
 from services.alliance.domain.presentation.summary import Summary, summary
 from services.alliance.domain.state.history import Fact
 from shared.events import Tension
-from tests.given import Told
+from tests.support.builders import Told
 
 TOLD = Told()
 BEGUN: tuple[Fact, ...] = (TOLD.started(), TOLD.consent(-0.5, given=True))

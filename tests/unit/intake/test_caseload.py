@@ -21,7 +21,7 @@ from services.intake.domain.caseload import (
 from services.intake.domain.people import Client
 from shared.errors import Refused
 from shared.events import ConsentGiven, ConsentWithdrawn, RelationshipEnded, RelationshipStarted
-from tests.unit.intake.given import (
+from tests.support.intake_builders import (
     ANNA,
     BEN,
     CLIENT,

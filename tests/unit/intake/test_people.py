@@ -8,7 +8,7 @@ import pytest
 from services.intake.domain.people import Client, TakenCode, admit, register, take_code
 from shared.errors import Refused
 from shared.events import ClinicianRegistered, ClinicianUpdated
-from tests.unit.intake.given import ANNA, CLIENT, CLINIC, NOW
+from tests.support.intake_builders import ANNA, CLIENT, CLINIC, NOW
 
 
 def test_others_hear_of_a_clinician_but_not_how_to_reach_them() -> None:

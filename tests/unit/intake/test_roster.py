@@ -8,7 +8,7 @@ from services.intake.domain.people import Client, TakenCode
 from services.intake.domain.roster import Known, Plan, plan
 from services.intake.domain.spreadsheet import Row
 from shared.events import ConsentGiven, RelationshipStarted
-from tests.unit.intake.given import ANNA, CLINIC, DAY, NOW, STARTED, clinician
+from tests.support.intake_builders import ANNA, CLINIC, DAY, NOW, STARTED, clinician
 
 
 def row(number: int, **others: Any) -> Row:

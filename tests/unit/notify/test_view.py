@@ -10,7 +10,7 @@ from services.notify.domain.alert import Act, acknowledge, resolve
 from services.notify.domain.relationship import Relationship
 from services.notify.domain.view import View, take_in, with_acts_of
 from shared.events import RelationshipEvent
-from tests.unit.notify.strained import Strained
+from tests.support.strained import Strained
 from tests.unit.notify.test_alert import NOW, histories
 
 

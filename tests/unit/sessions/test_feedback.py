@@ -8,7 +8,7 @@ from services.sessions.domain.feedback import answer_link, lapse, open_link, tak
 from services.sessions.domain.session import Asking, Cancelled, cancel, complete
 from shared.errors import Refused, Unknown
 from shared.events import Answer, FeedbackAmended, FeedbackLapsed, FeedbackSubmitted, InstrumentTotal
-from tests.unit.sessions.given import ELEVEN, HELD, LINKS, WINDOW, felt, held, planned, relationship
+from tests.support.sessions_builders import ELEVEN, HELD, LINKS, WINDOW, felt, held, planned, relationship
 
 US = relationship()
 DUE = HELD.ended_at + WINDOW

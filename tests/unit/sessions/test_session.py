@@ -15,7 +15,7 @@ from shared.events import (
     SessionScheduled,
 )
 from shared.events.moments import CLOCKS_APART
-from tests.unit.sessions.given import ELEVEN, HELD, LINKS, TEN, WINDOW, held, planned, relationship
+from tests.support.sessions_builders import ELEVEN, HELD, LINKS, TEN, WINDOW, held, planned, relationship
 
 DAY = timedelta(days=1)
 

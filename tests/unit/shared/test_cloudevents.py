@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from shared.errors import Unreadable
 from shared.events import KINDS, Event, FeedbackSubmitted, by_name
 from shared.events.cloudevents import LARGEST, decode, encode
-from tests.given import Told
+from tests.support.builders import Told
 
 KNOWN = by_name(KINDS)
 

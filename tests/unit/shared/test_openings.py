@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from shared.clinical.openings import CATALOGUE, Catalogue, load
 from shared.events import Evidence
-from tests.given import BEGINNING, ELEMENTS
+from tests.support.builders import BEGINNING, ELEMENTS
 
 FILE = CATALOGUE.model_dump()
 

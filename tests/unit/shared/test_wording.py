@@ -7,7 +7,7 @@ import pytest
 from services.alliance.domain.detection.detectors import BEHAVIOUR, CLIENT, CLINICIAN
 from shared.clinical.wording import KINDS, sentence, why
 from shared.events import Element, Evidence
-from tests.given import BEGINNING
+from tests.support.builders import BEGINNING
 
 DETECTORS = sorted({detector.__name__ for detector in (*CLIENT, *CLINICIAN, *BEHAVIOUR)})
 USUALLY = {"expected": 84.0, "low": 78.0, "high": 90.0}

@@ -34,7 +34,7 @@ from shared.events import (
 )
 from shared.events.cloudevents import encode
 from shared.events.topics import SUBJECTS, Topic, dead_letters
-from tests.given import ELEMENTS, Told
+from tests.support.builders import ELEMENTS, Told
 from tests.system.chaos.checker import record as topics
 from tests.system.chaos.checker import told, weigh
 from tests.system.chaos.checker.look import Seen

@@ -1,7 +1,7 @@
 """What an alliance rests on is counted from what was told, with the client's consent as it was then."""
 
 from shared.events import Event
-from tests.given import Told
+from tests.support.builders import Told
 from tests.system.chaos.checker.counts import History
 
 told = Told()

@@ -12,8 +12,8 @@ from services.alliance.handlers.dispositions import Judge
 from services.alliance.handlers.projection import Hear
 from services.alliance.metrics import Metrics
 from shared.events import AlertResolved, Event
-from tests.fakes import AllianceStore
-from tests.given import Told
+from tests.support.builders import Told
+from tests.support.fakes import AllianceStore
 
 TOLD = Told(UUID("0d0b6d0e-7e9e-4a52-8a0a-38a4a4a4b001"))
 

@@ -15,8 +15,8 @@ from shared.kafka.admin import missing
 from shared.kafka.metrics import KafkaMetrics
 from shared.kafka.producer import Header, Message, Producer
 from shared.runtime.clock import now
-from tests.given import Told
-from tests.running import until
+from tests.support.builders import Told
+from tests.support.running import until
 
 
 @dataclass

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from shared.events import Event
 from shared.events.topics import Topic
 from shared.kafka.producer import Producer
-from tests.integration.shared.room import Room
+from tests.support.room import Room
 
 
 async def main(servers: str, topic: str, group: str) -> None:

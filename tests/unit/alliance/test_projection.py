@@ -21,8 +21,8 @@ from services.alliance.handlers.projection import Hear
 from services.alliance.metrics import Metrics
 from services.alliance.store.mongo import Kept
 from shared.events import AllianceUpdated, Event, RuptureRepaired
-from tests.fakes import AllianceStore
-from tests.given import Told
+from tests.support.builders import Told
+from tests.support.fakes import AllianceStore
 
 RUNS = 150
 

@@ -14,8 +14,8 @@ from services.sessions.app import create_app
 from services.sessions.settings import Settings
 from shared.events import ConsentGiven, Event
 from shared.kafka.producer import Producer
-from tests.given import Told
-from tests.running import served, until
+from tests.support.builders import Told
+from tests.support.running import served, until
 
 HOUR = timedelta(hours=1)
 
