@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.work import Network, prepare
-from deploy.jobs.topics import TopicSettings, create
 from tools.sandbox.servers import kafka, mongod
 from tools.sandbox.servers.ports import free_ports
 from tools.sandbox.servers.process import LocalServer
+from tools.sandbox.servers.topics import create_topics
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Stage:
     async def prepare(self) -> None:
         """Make the data that every lap begins with."""
         with self._running(self._template) as (broker, database):
-            await create(TopicSettings(kafka_bootstrap_servers=broker.address, kafka_partitions=self._partitions))
+            create_topics(broker.address, self._partitions)
             self.facts = await prepare(self._network, broker.address, database.address)
 
     @contextmanager

@@ -12,7 +12,7 @@ from tests.system.operate.runbooks import FENCE, RUNBOOKS
 from tools.contracts.dashboards import dashboards
 from tools.contracts.documents import registries, written
 from tools.contracts.metrics import shown
-from tools.sandbox.servers.stack import HOME
+from tools.sandbox.servers.process import HOME
 
 ALERTS = [rule for rule in rules() if rule.alert]
 NAMES = sorted({rule.alert for rule in ALERTS})

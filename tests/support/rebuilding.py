@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.jobs.topics import TopicSettings, create
 from shared.events import Event
 from shared.events.topics import Topic
 from shared.mongo.client import Mongo
 from shared.rebuild.history import History, until_taken_in
 from tools.sandbox.servers import kafka
 from tools.sandbox.servers.ports import free_ports
+from tools.sandbox.servers.topics import create_topics
 
 PARTITIONS = 12
 
@@ -95,5 +95,5 @@ async def shares(mongo: Mongo) -> Counter[str]:
 def kafka_of_our_own(folder: Path) -> Iterator[str]:
     """With all topics and nothing on them: a rebuild reads all there is."""
     with kafka.server(folder, *free_ports(2)) as server:
-        asyncio.run(create(TopicSettings(kafka_bootstrap_servers=server.address, kafka_partitions=PARTITIONS)))
+        create_topics(server.address, PARTITIONS)
         yield server.address

@@ -11,7 +11,6 @@ import httpx2
 import pytest
 from prometheus_client import CollectorRegistry
 
-from deploy.jobs.topics import TopicSettings, create
 from services.alliance.app import create_app
 from services.alliance.domain.fold import Read, fold, read_again
 from services.alliance.domain.policy.policy import DEFAULT, Policies, Policy
@@ -32,6 +31,7 @@ from tests.support.kafka_reader import records, told
 from tests.support.running import served, until
 from tools.sandbox.servers.kafka import server as kafka_server
 from tools.sandbox.servers.ports import free_ports
+from tools.sandbox.servers.topics import create_topics
 
 pytestmark = pytest.mark.integration
 
@@ -191,7 +191,7 @@ class Often(Told):
 def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A broker of its own: so much would keep those busy who hear what other tests tell."""
     with kafka_server(tmp_path_factory.mktemp("kafka"), *free_ports(2)) as server:
-        asyncio.run(create(TopicSettings(kafka_bootstrap_servers=server.address, kafka_partitions=PARTITIONS)))
+        create_topics(server.address, PARTITIONS)
         yield server.address
 
 

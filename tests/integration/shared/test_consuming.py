@@ -14,8 +14,6 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
-from deploy.jobs.topics import TopicSettings
-from deploy.jobs.topics import create as create_topics
 from shared.errors import StoreUnavailable
 from shared.events import Event, SessionCompleted
 from shared.events.cloudevents import encode
@@ -33,6 +31,7 @@ from tests.support.running import until
 from tests.system.support.poison import plant_unreadable
 from tools.sandbox.servers import kafka
 from tools.sandbox.servers.ports import free_ports
+from tools.sandbox.servers.topics import create_topics
 
 SHORTEST_SESSION_MS = 6_000  # Kafka grants none that is shorter
 
@@ -148,7 +147,7 @@ async def test_a_message_as_large_as_kafka_takes_holds_nobody_up(room: Room) -> 
 async def test_readiness_knows_that_kafka_is_away_and_back(tmp_path: Path) -> None:
     """Killed, not asked to end; nothing that was told before or after is missed."""
     with kafka.server(tmp_path, *free_ports(2)) as broker:
-        await create_topics(TopicSettings(kafka_bootstrap_servers=broker.address, kafka_partitions=1))
+        create_topics(broker.address, 1)
         producer = Producer(broker.address, "test")
         await producer.start()
         here = Room(broker.address, producer, SESSIONS, "alliance")

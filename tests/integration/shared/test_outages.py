@@ -16,7 +16,6 @@ from uuid import UUID, uuid4
 import httpx2
 import pytest
 
-from deploy.jobs.topics import TopicSettings, create
 from shared.errors import BrokerUnavailable
 from shared.events import Event
 from shared.events.topics import SESSIONS
@@ -28,6 +27,7 @@ from tests.support.running import until
 from tools.sandbox.servers import kafka
 from tools.sandbox.servers.ports import free_ports
 from tools.sandbox.servers.process import LocalServer
+from tools.sandbox.servers.topics import create_topics
 
 SLOW = 90.0
 """Seconds that a broker may take to come back on a busy machine."""
@@ -89,7 +89,7 @@ async def test_nothing_told_is_lost_or_out_of_order_when_kafka_is_away_for_longe
     async with client.running():
         assert (client.alive(), client.ready()) == (True, False)
         await asyncio.to_thread(broker.start)
-        await create(TopicSettings(kafka_bootstrap_servers=broker.address, kafka_partitions=3))
+        create_topics(broker.address, 3)
         await until(lambda: _is(client.ready()), within=SLOW)
         telling = asyncio.create_task(teller.tell())
         await until(lambda: _is(sum(map(len, heard.values())) > 50), within=SLOW)
@@ -159,7 +159,7 @@ async def test_a_service_whose_kafka_is_away_says_so_in_a_few_lines_and_ends_whe
     broker: LocalServer, mongodb_uri: str, tmp_path: Path
 ) -> None:
     await asyncio.to_thread(broker.start)
-    await create(TopicSettings(kafka_bootstrap_servers=broker.address, kafka_partitions=3))
+    create_topics(broker.address, 3)
     settings = {"KAFKA_BOOTSTRAP_SERVERS": broker.address, "MONGODB_URI": mongodb_uri}
     async with service("notify", tmp_path / "log", **settings) as running:
         await until(lambda: running.answers("/health/ready", 200), within=SLOW)

@@ -9,15 +9,15 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.jobs.lag_exporter import LagSettings
 from deploy.jobs.lag_exporter import create_app as create_lag
-from deploy.jobs.topics import TopicSettings, create
 from tests.support.running import served
 from tests.system.operate.expressions import amiss, panels, recorded, rules
 from tools.contracts.documents import SERVICES
 from tools.contracts.metrics import shown as declared
+from tools.sandbox.servers.topics import create_topics
 
 
 async def test_every_expression_asks_for_what_is_really_shown(kafka_servers: str, mongodb_uri: str) -> None:
-    await create(TopicSettings(kafka_bootstrap_servers=kafka_servers, kafka_partitions=2))
+    create_topics(kafka_servers, 2)
     apps = {"lag": create_lag(LagSettings(kafka_bootstrap_servers=kafka_servers, lag_check_seconds=0.2))}
     for service in SERVICES:
         settings = import_module(f"services.{service}.settings").Settings(

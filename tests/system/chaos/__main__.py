@@ -17,10 +17,9 @@ from tests.system.chaos import defects, report
 from tests.system.chaos.rig import Rig
 from tests.system.chaos.run import Run
 from tests.system.support.checks import SHOWN, Checks
-from tools.sandbox.servers.process import CannotRun
+from tools.sandbox.servers.process import HOME, CannotRun
 from tools.sandbox.servers.say import say, show_logs
 from tools.sandbox.servers.signals import end_on_sigterm
-from tools.sandbox.servers.stack import HOME
 
 MINUTES = 30.0
 """Of the long form: starting, load and faults, coming to rest and judging together."""

@@ -4,8 +4,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tools.sandbox.servers.process import CannotRun
-from tools.sandbox.servers.stack import HOME
+from tools.sandbox.servers.process import HOME, CannotRun
 
 PATCHES = Path(__file__).with_name("defects")
 CODE = ("services", "shared", "deploy", "tests", "tools")

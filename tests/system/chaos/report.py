@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from tools.sandbox.servers.process import CACHE, alone
-from tools.sandbox.servers.stack import HOME
+from tools.sandbox.servers.process import CACHE, HOME, alone
 
 if TYPE_CHECKING:
     from tests.system.chaos.run import Run

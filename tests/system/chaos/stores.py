@@ -1,6 +1,5 @@
 """Kafka and MongoDB, each behind a proxy that can be slow, silent or cut, and MongoDB on a disk that can be full."""
 
-import asyncio
 import os
 import shutil
 import subprocess
@@ -10,11 +9,11 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.jobs.topics import TopicSettings, create
 from tools.sandbox.servers import kafka, mongod
 from tools.sandbox.servers.ports import free_ports
-from tools.sandbox.servers.process import LocalServer, Say
-from tools.sandbox.servers.stack import HOME, PARTITIONS
+from tools.sandbox.servers.process import HOME, LocalServer, Say
+from tools.sandbox.servers.stack import PARTITIONS
+from tools.sandbox.servers.topics import create_topics
 
 DISK_MB = 1500  # room for MongoDB's journal and half an hour of facts, and soon filled
 
@@ -63,7 +62,7 @@ def stores(data: Path, say: Say) -> Iterator[Stores]:
         for server in servers:
             ends.callback(server.kill)
             server.start()
-        asyncio.run(create(TopicSettings(kafka_bootstrap_servers=servers[0].address, kafka_partitions=PARTITIONS)))
+        create_topics(servers[0].address, PARTITIONS)
         proxies = {
             "kafka": ends.enter_context(_proxy(kafka_at, aside)),
             "mongodb": ends.enter_context(_proxy(mongodb_at, database)),

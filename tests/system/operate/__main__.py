@@ -16,9 +16,9 @@ from tests.system.operate.breakages import Breakage, Clinicians, breakages
 from tests.system.operate.watch import Watch, missing, proven_alone, until, watching
 from tests.system.support.checks import Checks
 from tools.sandbox.servers.ports import free_ports
-from tools.sandbox.servers.process import CannotRun
+from tools.sandbox.servers.process import HOME, CannotRun
 from tools.sandbox.servers.signals import end_on_sigterm
-from tools.sandbox.servers.stack import HOME, SERVICES, stack
+from tools.sandbox.servers.stack import SERVICES, stack
 
 FIRES_WITHIN = RESOLVES_WITHIN = 150.0
 """Seconds; letters are counted once a minute, and a machine may be busy."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from tools.sandbox.servers.stack import HOME
+from tools.sandbox.servers.process import HOME
 
 RULES = HOME / "deploy" / "prometheus" / "rules"
 DASHBOARDS = HOME / "deploy" / "grafana" / "dashboards"

@@ -11,8 +11,8 @@ import subprocess
 from collections.abc import Iterator
 
 from tests.system.operate.watch import Watch
-from tools.sandbox.servers.process import CannotRun, LocalServer
-from tools.sandbox.servers.stack import HOME, Stack
+from tools.sandbox.servers.process import HOME, CannotRun, LocalServer
+from tools.sandbox.servers.stack import Stack
 
 RUNBOOKS = HOME / "docs" / "runbooks"
 PUBLISHED = {"intake": 8001, "sessions": 8002, "alliance": 8003, "notify": 8004}

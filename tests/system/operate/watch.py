@@ -17,8 +17,8 @@ from typing import Any
 from tests.system.operate import shortened
 from tools.sandbox.network.receivers import Hook, web_server
 from tools.sandbox.servers.ports import free_ports
-from tools.sandbox.servers.process import CannotRun, LocalServer, Say
-from tools.sandbox.servers.stack import HOME, Stack
+from tools.sandbox.servers.process import HOME, CannotRun, LocalServer, Say
+from tools.sandbox.servers.stack import Stack
 
 NEEDED = {"prometheus": "prometheus", "promtool": "prometheus", "amtool": "prometheus-alertmanager"}
 """What is called, and Debian's package that has it."""

@@ -21,9 +21,9 @@ from tools.sandbox.network.parameters import Parameters
 from tools.sandbox.network.receivers import Hook, Mail, mail_server, web_server
 from tools.sandbox.network.world import World
 from tools.sandbox.servers.ports import free_ports
-from tools.sandbox.servers.process import CannotRun
+from tools.sandbox.servers.process import HOME, CannotRun
 from tools.sandbox.servers.signals import end_on_sigterm
-from tools.sandbox.servers.stack import HOME, SERVICES, Stack, stack
+from tools.sandbox.servers.stack import SERVICES, Stack, stack
 from tools.sandbox.servers.topics import Topics
 
 DATA = HOME / ".attune" / "demo"

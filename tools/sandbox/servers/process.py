@@ -17,7 +17,8 @@ from typing import Self
 
 from tools.sandbox.servers.ports import is_free
 
-CACHE = Path(__file__).parents[3] / ".cache"  # what was downloaded, once for this work tree
+HOME = Path(__file__).parents[3]
+CACHE = HOME / ".cache"  # what was downloaded, once for this work tree
 START_SECONDS = 120.0  # a laptop under load needs 20; after this much, something is wrong
 STOP_SECONDS = 30.0  # what a clean stop may take before it is forced
 LAST_LINES = 20  # enough of a log to show the cause below a Java stack trace

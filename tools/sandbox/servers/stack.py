@@ -1,6 +1,5 @@
 """The whole of Attune on this machine: Kafka, MongoDB, the topics, and the four services as processes of their own."""
 
-import asyncio
 import os
 import sys
 import time
@@ -12,14 +11,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from deploy.jobs.topics import TopicSettings, create
 from tools.sandbox.servers import kafka, mongod
 from tools.sandbox.servers.ports import free_ports
-from tools.sandbox.servers.process import LocalServer, Say
+from tools.sandbox.servers.process import HOME, LocalServer, Say
+from tools.sandbox.servers.topics import create_topics
 
 SERVICES = ("intake", "sessions", "alliance", "notify")
 PARTITIONS = 4  # enough for one process of each service, and quick to make
-HOME = Path(__file__).parents[3]
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,7 @@ def stack(data: Path, ports: Mapping[str, int], more: Mapping[str, str], *, say:
         kafka_at, mongodb_at = _stores(data, servers, say)
         _together(LocalServer.start, servers)
         kafka_at, mongodb_at = kafka_at or servers[0].address, mongodb_at or servers[-1].address
-        asyncio.run(create(TopicSettings(kafka_bootstrap_servers=kafka_at, kafka_partitions=PARTITIONS)))
+        create_topics(kafka_at, PARTITIONS)
         settings = {"KAFKA_BOOTSTRAP_SERVERS": kafka_at, "MONGODB_URI": mongodb_at, **more}
         services += [service(name, data / name, ports[name], settings, say=say) for name in SERVICES]
         _together(LocalServer.start, services)

@@ -1,5 +1,8 @@
-"""Looking at Kafka from outside: what lies on a topic, and how far each consumer has come."""
+"""Kafka seen from outside: creating the topics, what is on them, and how far each consumer has come."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Self, cast
@@ -8,6 +11,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from shared.events.topics import ALERTS, ALL, ALLIANCE, FEEDBACK, INTAKE, SESSIONS, Topic
+from tools.sandbox.servers.process import HOME, CannotRun
 
 HEARD_BY: Mapping[str, tuple[Topic, ...]] = {
     "sessions": (INTAKE,),
@@ -15,6 +19,20 @@ HEARD_BY: Mapping[str, tuple[Topic, ...]] = {
     "notify": (INTAKE, SESSIONS, ALLIANCE),
 }
 """As the design has it."""
+
+
+def create_topics(servers: str, partitions: int) -> None:
+    """Create the topics that are missing, as operators do: by the job, in a process of its own. Raises CannotRun."""
+    job = subprocess.run(
+        [sys.executable, "-m", "deploy.jobs.topics"],
+        cwd=HOME,
+        env={**os.environ, "KAFKA_BOOTSTRAP_SERVERS": servers, "KAFKA_PARTITIONS": str(partitions)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if job.returncode:
+        raise CannotRun(job.stderr.strip() or job.stdout.strip())
 
 
 class Topics:

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from tests.system.chaos import defects
-from tools.sandbox.servers.stack import HOME, service
+from tools.sandbox.servers.process import HOME
+from tools.sandbox.servers.stack import service
 
 
 @pytest.mark.parametrize("name", defects.names())
