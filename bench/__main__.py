@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from bench import parts
+from bench import benchmarks
+from bench.benchmarks import Figures, Size
 from bench.latency import latency
-from bench.others import NAIVE, OURS, PLAIN
-from bench.page import RESULTS, against, write
-from bench.parts import Figures, Size
+from bench.registry import NAIVE, OURS, PLAIN
+from bench.report import RESULTS, against, write
 from shared.errors import BrokerUnavailable
 from tools.sandbox.servers.process import CannotRun
 from tools.sandbox.servers.signals import end_on_sigterm
@@ -25,12 +25,12 @@ SHORT = Size(relationships=8_000, rounds=2, seconds=10.0, slow_seconds=5.0)
 
 Part = Callable[[Path, Size], Awaitable[Figures]]
 PARTS: dict[str, Part] = {
-    "side by side": parts.side_by_side,
-    "profile": parts.profile,
-    "rebuild": parts.rebuilding,
-    "growth": parts.growth,
-    "history": parts.history,
-    "processes": parts.processes,
+    "side by side": benchmarks.side_by_side,
+    "profile": benchmarks.profile,
+    "rebuild": benchmarks.rebuilding,
+    "growth": benchmarks.growth,
+    "history": benchmarks.history,
+    "processes": benchmarks.processes,
     "latency": latency,
 }
 
@@ -74,7 +74,7 @@ def _keep(name: str, found: Figures) -> None:
 
 
 async def _short() -> int:
-    found = await _measured(partial(parts.side_by_side, names=(OURS, PLAIN, NAIVE)), "side by side", SHORT)
+    found = await _measured(partial(benchmarks.side_by_side, names=(OURS, PLAIN, NAIVE)), "side by side", SHORT)
     print(f"ratio_to_plain_loop={against(found, PLAIN):.2f}")
     print(f"ratio_to_naive_loop={against(found, NAIVE):.2f}")
     return 0

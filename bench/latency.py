@@ -22,8 +22,8 @@ from uuid import UUID, uuid4
 import httpx2
 import numpy as np
 
-from bench.parts import Figures, Size
-from bench.work import CASELOAD
+from bench.benchmarks import Figures, Size
+from bench.workload import CASELOAD
 from shared.events import Event
 from shared.kafka.producer import Producer
 from tests.support.builders import ELEMENTS, Told

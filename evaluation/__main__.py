@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from evaluation import report, tables
-from evaluation.bars import judge
+from evaluation.criteria import judge
 from evaluation.settings import SHIPPED, load
 from evaluation.trial import World, run_world, with_foreign_prior
 

@@ -7,7 +7,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib import pyplot as plt
 
-from evaluation.bars import averaged, interval
+from evaluation.criteria import averaged, interval
 from evaluation.measures import detected, threshold
 from evaluation.settings import KINDS
 from evaluation.tables import SHOWN

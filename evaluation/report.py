@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from evaluation import plots, tables, trajectories
-from evaluation.bars import Bar, averaged
+from evaluation.criteria import Bar, averaged
 from evaluation.settings import Evaluation
 from evaluation.tables import percent
 from evaluation.trial import ALL, DIRECT, ORACLE, OWN_MEAN, TOTAL, World

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from evaluation.bars import Bar, averaged, interval
+from evaluation.criteria import Bar, averaged, interval
 from evaluation.relationships import Flags
 from evaluation.settings import KINDS, Evaluation, Run
 from evaluation.trial import ALL, DIRECT, METHODS, ORACLE, OWN_MEAN, TOTAL, Found, World

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib import pyplot as plt
 
-from evaluation.facts import BEGINNING, facts_of
+from evaluation.events import BEGINNING, facts_of
 from evaluation.plots import keep
 from evaluation.relationships import Relationships
 from evaluation.settings import KINDS

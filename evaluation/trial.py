@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from evaluation import generator, ours, rivals
+from evaluation import attune_model, generator, other_methods
 from evaluation.measures import Method, begins, detected, peak, threshold, threshold_by_onsets, window
 from evaluation.prior import Prior, fit
 from evaluation.relationships import Counts, Flags, Numbers, Relationships, together
@@ -15,20 +15,20 @@ WITHIN = 2  # sessions after the onset: what "found" means where nothing else is
 LATEST = 3
 
 METHODS: Mapping[str, Method] = {
-    "oracle": rivals.oracle,
-    "cut-off": rivals.below_cut_off,
-    "drop since last": rivals.drop_since_last,
-    "Shewhart, own spread": rivals.shewhart,
-    "EWMA, own spread": rivals.ewma_chart,
-    "CUSUM, own spread": rivals.cusum_chart,
-    "sudden loss": rivals.sudden_loss,
-    "Page-Hinkley": rivals.page_hinkley,
-    "ADWIN": rivals.adwin,
-    "change point": rivals.change_point,
-    "own mean in points": rivals.own_mean_in_points,
-    "ours, total alone": ours.TOTAL,
-    "ours, all signals": ours.ALL,
-    "ours, with the question": ours.DIRECT,
+    "oracle": other_methods.oracle,
+    "cut-off": other_methods.below_cut_off,
+    "drop since last": other_methods.drop_since_last,
+    "Shewhart, own spread": other_methods.shewhart,
+    "EWMA, own spread": other_methods.ewma_chart,
+    "CUSUM, own spread": other_methods.cusum_chart,
+    "sudden loss": other_methods.sudden_loss,
+    "Page-Hinkley": other_methods.page_hinkley,
+    "ADWIN": other_methods.adwin,
+    "change point": other_methods.change_point,
+    "own mean in points": other_methods.own_mean_in_points,
+    "ours, total alone": attune_model.TOTAL,
+    "ours, all signals": attune_model.ALL,
+    "ours, with the question": attune_model.DIRECT,
 }
 ORACLE, OWN_MEAN = "oracle", "own mean in points"
 TOTAL, ALL, DIRECT = "ours, total alone", "ours, all signals", "ours, with the question"

@@ -8,7 +8,7 @@ from uuid import UUID
 from confluent_kafka import Producer
 from pymongo import MongoClient, ReplaceOne, WriteConcern
 
-from bench.contestants import same
+from bench.contestants import common
 from services.alliance.store.mongo import Kept, as_document, as_kept
 
 
@@ -16,32 +16,32 @@ class Blocking:
     """Takes messages, and returns what follows when it is written."""
 
     def __init__(self) -> None:
-        client: MongoClient[dict[str, Any]] = MongoClient(same.MONGODB, uuidRepresentation="standard", tz_aware=True)
-        database = client.get_database(same.DATABASE, write_concern=WriteConcern(w="majority", j=True))
+        client: MongoClient[dict[str, Any]] = MongoClient(common.MONGODB, uuidRepresentation="standard", tz_aware=True)
+        database = client.get_database(common.DATABASE, write_concern=WriteConcern(w="majority", j=True))
         self.facts, self.alliances = database["facts"], database["alliances"]
 
-    def take(self, messages: Iterable[bytes]) -> list[same.News]:
-        facts = same.read(messages)
-        self.facts.insert_many([same.fact_document(fact) for fact in facts], ordered=False)
-        waiting = same.by_relationship(facts)
+    def take(self, messages: Iterable[bytes]) -> list[common.News]:
+        facts = common.read(messages)
+        self.facts.insert_many([common.fact_document(fact) for fact in facts], ordered=False)
+        waiting = common.by_relationship(facts)
         kept = self.recall(waiting)
-        late = [r for r, new in waiting.items() if same.is_late(kept[r], new)]
+        late = [r for r, new in waiting.items() if common.is_late(kept[r], new)]
         histories = self.history(late) if late else {}
         changed = [
-            same.read_anew(kept[r], histories[r]) if r in histories else same.took_in(kept[r], new)
+            common.read_anew(kept[r], histories[r]) if r in histories else common.took_in(kept[r], new)
             for r, new in waiting.items()
         ]
         writes = [ReplaceOne({"_id": new.relationship}, as_document(new), upsert=True) for new in changed]
         self.alliances.bulk_write(writes, ordered=False)
-        return [news for new in changed for news in same.news_of(new)]
+        return [news for new in changed for news in common.news_of(new)]
 
     def recall(self, relationships: Collection[UUID]) -> Mapping[UUID, Kept]:
         found = self.alliances.find({"_id": {"$in": list(relationships)}})
         there = {document["_id"]: as_kept(document) for document in found}
         return {r: there.get(r) or Kept(r) for r in relationships}
 
-    def history(self, relationships: Collection[UUID]) -> Mapping[UUID, list[same.Document]]:
-        histories: defaultdict[UUID, list[same.Document]] = defaultdict(list)
+    def history(self, relationships: Collection[UUID]) -> Mapping[UUID, list[common.Document]]:
+        histories: defaultdict[UUID, list[common.Document]] = defaultdict(list)
         for document in self.facts.find({"r": {"$in": list(relationships)}}):
             histories[document["r"]].append(document)
         return histories
@@ -51,9 +51,9 @@ class Teller:
     """Publishes what follows, and waits until Kafka has it."""
 
     def __init__(self) -> None:
-        self._producer = Producer({"bootstrap.servers": same.KAFKA, "acks": "all", "linger.ms": 5})
+        self._producer = Producer({"bootstrap.servers": common.KAFKA, "acks": "all", "linger.ms": 5})
 
-    def tell(self, news: Iterable[same.News]) -> None:
+    def tell(self, news: Iterable[common.News]) -> None:
         for one in news:
             self._producer.produce(one.topic, one.value, one.key)
             self._producer.poll(0)

@@ -4,8 +4,8 @@ import uvloop
 from faststream import AckPolicy, FastStream
 from faststream.kafka import KafkaBroker, KafkaMessage
 
-from bench.contestants import same
-from bench.contestants.plain import Plain
+from bench.contestants import common
+from bench.contestants.plain_loop import Plain
 
 
 async def _as_it_came(message: KafkaMessage) -> bytes:
@@ -15,11 +15,11 @@ async def _as_it_came(message: KafkaMessage) -> bytes:
 async def forever() -> None:
     plain = Plain()
     await plain.producer.start()
-    broker = KafkaBroker(same.KAFKA, logger=None)
+    broker = KafkaBroker(common.KAFKA, logger=None)
 
     @broker.subscriber(
-        *same.TOPICS,
-        group_id=same.GROUP,
+        *common.TOPICS,
+        group_id=common.GROUP,
         auto_offset_reset="earliest",
         ack_policy=AckPolicy.NACK_ON_ERROR,
         decoder=_as_it_came,

@@ -5,7 +5,7 @@ from bytewax.connectors.kafka import KafkaSink, KafkaSinkMessage, KafkaSource
 from bytewax.dataflow import Dataflow
 from bytewax.run import cli_main
 
-from bench.contestants import same
+from bench.contestants import common
 from bench.contestants.blocking import Blocking
 
 
@@ -14,13 +14,13 @@ def main() -> None:
 
     def take(messages: list[object]) -> list[object]:
         values = [message.value for message in messages]  # type: ignore[attr-defined]
-        parts = [values[start : start + same.BATCH] for start in range(0, len(values), same.BATCH)]
+        parts = [values[start : start + common.BATCH] for start in range(0, len(values), common.BATCH)]
         return [KafkaSinkMessage(one.key, one.value, one.topic) for part in parts for one in work.take(part)]
 
     flow = Dataflow("same")
-    heard = op.input("hear", flow, KafkaSource([same.KAFKA], same.TOPICS, batch_size=same.BATCH))
+    heard = op.input("hear", flow, KafkaSource([common.KAFKA], common.TOPICS, batch_size=common.BATCH))
     told = op.flat_map_batch("take", heard, take)
-    op.output("tell", told, KafkaSink([same.KAFKA], None))
+    op.output("tell", told, KafkaSink([common.KAFKA], None))
     cli_main(flow)
 
 

@@ -6,27 +6,27 @@ from typing import Any
 
 import faust
 
-from bench.contestants import same
-from bench.contestants.plain import Plain
+from bench.contestants import common
+from bench.contestants.plain_loop import Plain
 
 app = faust.App(
-    same.GROUP,
-    broker=f"kafka://{same.KAFKA}",
+    common.GROUP,
+    broker=f"kafka://{common.KAFKA}",
     consumer_auto_offset_reset="earliest",
     topic_disable_leader=True,
     topic_allow_declare=False,
-    stream_buffer_maxsize=2 * same.BATCH,
+    stream_buffer_maxsize=2 * common.BATCH,
     web_enabled=False,
     datadir=tempfile.mkdtemp(),
 )
-heard = app.topic(*same.TOPICS, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
+heard = app.topic(*common.TOPICS, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
 
 
 @app.agent(heard)
 async def take(stream: Any) -> None:
     plain = Plain()
     await plain.producer.start()
-    async for messages in stream.take(same.BATCH, within=0.2):
+    async for messages in stream.take(common.BATCH, within=0.2):
         await plain.take(messages)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from quixstreams import Application
 from quixstreams.sinks import BaseSink
 
-from bench.contestants import same
+from bench.contestants import common
 from bench.contestants.blocking import Blocking, Teller
 
 
@@ -32,17 +32,17 @@ class Sink(BaseSink):
 
 def main() -> None:
     app = Application(
-        broker_address=same.KAFKA,
-        consumer_group=same.GROUP,
+        broker_address=common.KAFKA,
+        consumer_group=common.GROUP,
         auto_offset_reset="earliest",
-        commit_every=same.BATCH,
+        commit_every=common.BATCH,
         commit_interval=1.0,
         auto_create_topics=False,
         state_dir=tempfile.mkdtemp(),
         loglevel="ERROR",
     )
     sink = Sink()
-    for name in same.TOPICS:
+    for name in common.TOPICS:
         app.dataframe(app.topic(name, key_deserializer="bytes", value_deserializer="bytes")).sink(sink)
     app.run()
 

@@ -7,7 +7,7 @@ from fastapi import FastAPI
 
 from services.alliance import subscriptions
 from services.alliance.handlers.dispositions import Judge
-from services.alliance.handlers.projection import Hear
+from services.alliance.handlers.projector import Hear
 from services.alliance.http.api import routes
 from services.alliance.metrics import Metrics
 from services.alliance.policies.files import policies_in

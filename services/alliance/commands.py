@@ -17,9 +17,9 @@ from uuid import UUID
 from services.alliance.domain.policy.policy import Policies
 from services.alliance.domain.tuning.calibration import TooLittle
 from services.alliance.policies.backtest import backtest
+from services.alliance.policies.backtest_report import markdown, summary, table
 from services.alliance.policies.calibrate import Calibrated, calibrate
 from services.alliance.policies.files import as_toml, policies_in, policy_in
-from services.alliance.policies.report import markdown, summary, table
 from services.alliance.rebuild.rebuild import HEARD, KINDS_HEARD, Alliances
 from services.alliance.rebuild.staging import Shadow
 from services.alliance.rebuild.verify import Verify
@@ -27,9 +27,9 @@ from services.alliance.settings import Settings
 from services.alliance.store.mongo import MongoStore
 from shared.kafka.dead_letters import commands as dead_letters
 from shared.kafka.producer import Producer
+from shared.kafka.topic_reader import History
 from shared.mongo.client import Mongo
-from shared.rebuild.history import History
-from shared.rebuild.work import Work, rebuild
+from shared.rebuild.job import Work, rebuild
 from shared.runtime import terminal
 from shared.runtime.clock import now
 from shared.runtime.terminal import NotPossible, failed, progress, say

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from services.alliance.domain.state.history import FACTS
 from services.alliance.handlers.dispositions import Judge
-from services.alliance.handlers.projection import Hear
+from services.alliance.handlers.projector import Hear
 from shared.events import (
     AlertResolved,
     AllianceUpdated,

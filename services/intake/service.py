@@ -11,10 +11,10 @@ from zoneinfo import ZoneInfo
 import structlog
 from pydantic import BaseModel
 
-from services.intake.domain import caseload, people, roster, spreadsheet
-from services.intake.domain.caseload import Agreement, Consent, Decided, End, OwnEndReason, Relationship, Start
+from services.intake.domain import caseload_csv, import_plan, people, relationships
+from services.intake.domain.caseload_csv import Wrong
 from services.intake.domain.people import Client, Clinic, Clinician, TakenCode
-from services.intake.domain.spreadsheet import Wrong
+from services.intake.domain.relationships import Agreement, Consent, Decided, End, OwnEndReason, Relationship, Start
 from services.intake.metrics import IntakeMetrics
 from services.intake.store.mongo import Store
 from shared.errors import Refused, Unknown
@@ -123,28 +123,28 @@ class Desk:
         )
         now = self.clock()
         return await self._change(
-            relationship_id, lambda before: caseload.begin(before, relationship_id, start, clinician, client, now)
+            relationship_id, lambda before: relationships.begin(before, relationship_id, start, clinician, client, now)
         )
 
     async def agree(self, relationship_id: UUID, agreement: Agreement) -> Relationship:
         """Note that the two agreed anew on what the therapy is for. Raises Refused."""
         now = self.clock()
         return await self._change(
-            relationship_id, lambda before: caseload.agree(_known(relationship_id, before), agreement, now)
+            relationship_id, lambda before: relationships.agree(_known(relationship_id, before), agreement, now)
         )
 
     async def hear_client(self, relationship_id: UUID, word: Consent) -> Relationship:
         """Note that the client agrees to be asked about the sessions, or no longer does. Raises Refused."""
         now = self.clock()
         return await self._change(
-            relationship_id, lambda before: caseload.hear_client(_known(relationship_id, before), word, now)
+            relationship_id, lambda before: relationships.hear_client(_known(relationship_id, before), word, now)
         )
 
     async def end(self, relationship_id: UUID, reason: OwnEndReason, at: Moment) -> Relationship:
         """Note that the two no longer work together. Raises Refused."""
         now, ending = self.clock(), End(reason=reason, at=at)
         return await self._change(
-            relationship_id, lambda before: caseload.end(_known(relationship_id, before), ending, now)
+            relationship_id, lambda before: relationships.end(_known(relationship_id, before), ending, now)
         )
 
     async def transfer(
@@ -157,12 +157,12 @@ class Desk:
         follows: list[Event] = []
 
         def leave(before: Relationship | None) -> Decided:
-            old, events = caseload.hand_over(_known(relationship_id, before), successor_id, to, at, now)
+            old, events = relationships.hand_over(_known(relationship_id, before), successor_id, to, at, now)
             handed_over[:], follows[:] = [old], events
             return old, events
 
         def follow(before: Relationship | None) -> Decided:
-            new, events = caseload.follow(before, handed_over[0], to)
+            new, events = relationships.follow(before, handed_over[0], to)
             follows.extend(events)
             return new, events
 
@@ -173,10 +173,10 @@ class Desk:
     async def import_caseload(self, clinic_id: UUID, content: bytes, *, dry_run: bool) -> Imported:
         """Begin every relationship of a file that is not known yet, or none of them. Raises FileRefused."""
         clinic = await self._there("clinic", self.store.clinics, clinic_id)
-        rows, wrong = await asyncio.to_thread(spreadsheet.read, content, ZoneInfo(clinic.time_zone))
+        rows, wrong = await asyncio.to_thread(caseload_csv.read, content, ZoneInfo(clinic.time_zone))
         while True:
             known = await self.store.known(clinic_id, rows)
-            planned = await asyncio.to_thread(roster.plan, clinic_id, rows, known, self.clock())
+            planned = await asyncio.to_thread(import_plan.plan, clinic_id, rows, known, self.clock())
             if wrong or planned.wrong:
                 self.metrics.took_file("refused")
                 raise FileRefused([*wrong, *planned.wrong])

@@ -13,7 +13,7 @@ from services.notify.channels.webhook import Webhook
 from services.notify.delivery import Deliver
 from services.notify.handlers import Alerting
 from services.notify.http import routes
-from services.notify.http.live import Live
+from services.notify.http.inbox_updates import Live
 from services.notify.metrics import Metrics
 from services.notify.service import Inbox
 from services.notify.settings import Settings

@@ -21,10 +21,10 @@ from services.notify.store import ALERTS, Deliveries, Store
 from shared.kafka import Kafka
 from shared.kafka.metrics import KafkaMetrics
 from shared.kafka.producer import Producer
+from shared.kafka.topic_reader import History
 from shared.mongo.client import Mongo
 from shared.outbox.relay import Outbox
-from shared.rebuild.history import History
-from shared.rebuild.work import Work, rebuild
+from shared.rebuild.job import Work, rebuild
 from shared.runtime import terminal
 from shared.runtime.clock import now
 from shared.runtime.commands import Commands

@@ -8,7 +8,7 @@ from typing import Protocol
 import uvicorn
 from fastapi import FastAPI
 
-from shared.runtime.garbage import collect_rarely
+from shared.runtime.garbage_collection import collect_rarely
 
 DRAIN_SECONDS = 5
 """How long requests in hand may take after SIGTERM; open event streams are cut then."""

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Coroutine
 
 from shared.errors import BrokerUnavailable, StoreUnavailable
-from shared.runtime.garbage import collect_rarely
+from shared.runtime.garbage_collection import collect_rarely
 
 WIDTH = 30  # of the progress bar
 

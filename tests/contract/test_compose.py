@@ -16,7 +16,7 @@ from deploy.jobs.topics import TopicSettings
 from shared.http.server import DRAIN_SECONDS as HTTP_DRAIN_SECONDS
 from shared.kafka.consumer import DRAIN_SECONDS as KAFKA_DRAIN_SECONDS
 from shared.runtime.settings import UNPROTECTED
-from tests.contract.as_in_the_image import ROOT
+from tests.contract.image_imports import ROOT
 from tests.system.containers.stand_ins import upstream
 from tools.contracts.documents import SERVICES
 from tools.sandbox.servers.kafka import VERSION

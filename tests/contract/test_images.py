@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.as_in_the_image import JOBS, ROOT, absent, locked
+from tests.contract.image_imports import JOBS, ROOT, absent, locked
 from tools.contracts.documents import SERVICES
 
 
 @pytest.mark.parametrize("image", [*SERVICES, JOBS])
 def test_an_image_needs_no_more_than_its_lock_names(image: str) -> None:
     ran = subprocess.run(
-        [sys.executable, "-m", "tests.contract.as_in_the_image", image],
+        [sys.executable, "-m", "tests.contract.image_imports", image],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from services.intake.domain.caseload import Decided, Relationship, Start, begin
 from services.intake.domain.people import Client, Clinician
+from services.intake.domain.relationships import Decided, Relationship, Start, begin
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 STARTED = datetime(2026, 1, 5, 10, tzinfo=UTC)

@@ -8,12 +8,12 @@ from uuid import UUID, uuid4
 
 import httpx2
 
-from services.intake.domain.spreadsheet import COLUMNS
+from services.intake.domain.caseload_csv import COLUMNS
 from services.intake.settings import Settings
 from shared.events import Event
 from shared.events.topics import INTAKE
 from tests.support.kafka_reader import told
-from tests.support.running import until
+from tests.support.serving import until
 
 STARTED = datetime(2024, 1, 8, 10, tzinfo=UTC)
 DAY = timedelta(days=1)

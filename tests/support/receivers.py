@@ -11,7 +11,7 @@ import uvicorn
 from aiosmtpd.controller import Controller
 from fastapi import FastAPI, Request, Response
 
-from tests.support.running import until
+from tests.support.serving import until
 
 
 class Mailbox:

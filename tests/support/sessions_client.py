@@ -15,7 +15,7 @@ from services.sessions.settings import Settings
 from shared.events import ConsentGiven, Event
 from shared.kafka.producer import Producer
 from tests.support.builders import Told
-from tests.support.running import served, until
+from tests.support.serving import served, until
 
 HOUR = timedelta(hours=1)
 

@@ -11,12 +11,12 @@ from typing import assert_never
 from uuid import UUID
 
 from services.alliance.domain.detection import episodes
-from services.alliance.domain.detection.answers import answer
 from services.alliance.domain.detection.attendance import attend, silence
+from services.alliance.domain.detection.feedback import answer
 from services.alliance.domain.policy.policy import Policy
 from services.alliance.domain.state.alliance import Alliance, Episode, Retraction
+from services.alliance.domain.state.fast_replace import replace
 from services.alliance.domain.state.history import Fact, as_amended, happened, in_order
-from services.alliance.domain.state.replacing import replace
 from shared.events import (
     ClientErased,
     ConsentGiven,

@@ -31,9 +31,9 @@ from services.alliance.store.mongo import Kept, Store
 from shared.events import KINDS, AlertResolved, AllianceUpdated, Event, by_name
 from shared.events.cloudevents import decode
 from shared.events.topics import ALERTS, ALLIANCE, FEEDBACK, INTAKE, SESSIONS
+from shared.kafka.topic_reader import History, Positions, Slice
 from shared.mongo.client import Document
-from shared.rebuild.history import History, Positions, Slice
-from shared.rebuild.work import Counts, Done, Share
+from shared.rebuild.job import Counts, Done, Share
 
 HEARD = (INTAKE, SESSIONS, FEEDBACK, ALERTS)
 KINDS_HEARD: tuple[type[Event], ...] = (*FACTS, AlertResolved)

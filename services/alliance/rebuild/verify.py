@@ -15,9 +15,9 @@ from services.alliance.domain.state.history import Fact, clinic_of
 from services.alliance.rebuild.rebuild import Known, everything, pages
 from services.alliance.rebuild.staging import Shadow, difference, readable
 from services.alliance.store.mongo import Kept, Store
+from shared.kafka.topic_reader import History, Positions, Slice, until_taken_in
 from shared.mongo.client import Document
-from shared.rebuild.history import History, Positions, Slice, until_taken_in
-from shared.rebuild.work import cut
+from shared.rebuild.job import cut
 
 PATIENCE = 30.0
 """Seconds for the service to take in what lies on the topics; what is still on its way then is not compared."""

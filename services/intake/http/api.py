@@ -8,13 +8,13 @@ from zoneinfo import available_timezones
 from fastapi import APIRouter, Query, Request
 from pydantic import AfterValidator, BaseModel, StringConstraints
 
-from services.intake.domain.caseload import Agreement, Aims, CadenceDays, Consent, OwnEndReason, Relationship
+from services.intake.domain.caseload_csv import Wrong as WrongCell
 from services.intake.domain.people import Clinic
-from services.intake.domain.spreadsheet import Wrong as WrongCell
+from services.intake.domain.relationships import Agreement, Aims, CadenceDays, Consent, OwnEndReason, Relationship
 from services.intake.service import Desk, FileRefused
 from shared.events import CaseCode, EndReason, Moment, TimeZone
-from shared.http.body import Body
 from shared.http.problems import Problem, ProblemDetails, Wrong
+from shared.http.request_body import Body
 
 MOST_SHOWN = 100
 """As many things wrong in a file are listed; with more, the first ones show what kind of thing it is."""

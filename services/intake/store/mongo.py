@@ -11,10 +11,10 @@ from uuid import UUID
 from pydantic import BaseModel
 from pymongo.errors import BulkWriteError
 
-from services.intake.domain.caseload import Relationship
+from services.intake.domain.caseload_csv import Row
+from services.intake.domain.import_plan import Known, Plan
 from services.intake.domain.people import Client, Clinic, Clinician, TakenCode
-from services.intake.domain.roster import Known, Plan
-from services.intake.domain.spreadsheet import Row
+from services.intake.domain.relationships import Relationship
 from shared.mongo.client import Document, Mongo, Session, other_than_duplicates, unavailable
 from shared.outbox.documents import ChangedMeanwhile, Decide, Documents, change_together
 from shared.outbox.relay import Outbox, owed

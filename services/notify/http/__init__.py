@@ -4,7 +4,7 @@ from fastapi import APIRouter
 
 from services.notify.delivery import Deliver
 from services.notify.http import api, pages
-from services.notify.http.live import Live
+from services.notify.http.inbox_updates import Live
 from services.notify.service import Inbox
 from services.notify.store import Store
 

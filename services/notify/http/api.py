@@ -13,11 +13,11 @@ from pydantic import AfterValidator, BaseModel, Field, HttpUrl, SecretStr
 
 from services.notify.delivery import Deliver
 from services.notify.domain.routing import Channels, Webhook
-from services.notify.http.live import Live
+from services.notify.http.inbox_updates import Live
 from services.notify.service import Inbox, InboxAlert, InboxView
 from services.notify.settings import ADDRESS
 from shared.errors import Transient
-from shared.http.body import Body
+from shared.http.request_body import Body
 
 log = structlog.get_logger()
 

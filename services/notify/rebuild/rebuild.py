@@ -14,8 +14,8 @@ from uuid import UUID
 
 from services.notify.delivery import Deliver
 from services.notify.domain.alert import Alert, raised
+from services.notify.domain.projection import View, take_in
 from services.notify.domain.relationship import Relationship
-from services.notify.domain.view import View, take_in
 from services.notify.rebuild.staging import (
     Rebuilt,
     Shadow,
@@ -37,8 +37,8 @@ from shared.events import (
     RelationshipEvent,
 )
 from shared.events.topics import ALERTS, ALLIANCE, INTAKE, SESSIONS
-from shared.rebuild.history import History, Positions, Slice
-from shared.rebuild.work import Counts, Done, Share
+from shared.kafka.topic_reader import History, Positions, Slice
+from shared.rebuild.job import Counts, Done, Share
 
 HEARD = (INTAKE, SESSIONS, ALLIANCE)
 READ = (*HEARD, ALERTS)

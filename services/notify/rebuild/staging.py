@@ -13,12 +13,12 @@ from pydantic import BaseModel, ValidationError
 from pymongo import ReplaceOne
 
 from services.notify.domain.alert import Alert
+from services.notify.domain.projection import View, with_acts_of
 from services.notify.domain.relationship import Relationship
-from services.notify.domain.view import View, with_acts_of
 from services.notify.store.alerts import ALERTS
 from shared.events import ClinicianRegistered, ClinicianUpdated
+from shared.kafka.topic_reader import Positions
 from shared.mongo.client import Document, Mongo, unavailable
-from shared.rebuild.history import Positions
 
 T = TypeVar("T", bound=BaseModel)
 _NUMBERS = ["int", "long"]

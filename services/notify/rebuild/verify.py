@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from services.notify.domain.view import View, take_in
+from services.notify.domain.projection import View, take_in
 from services.notify.rebuild.rebuild import HEARD, Clinician, everything, new, otherwise, pages
 from services.notify.rebuild.staging import Shadow, There, differences, strangers
-from shared.rebuild.history import History, Positions, Slice, until_taken_in
-from shared.rebuild.work import cut
+from shared.kafka.topic_reader import History, Positions, Slice, until_taken_in
+from shared.rebuild.job import cut
 
 PATIENCE = 30.0
 """Seconds for the service to take in what lies on the topics; what is still on its way then is not compared."""

@@ -10,7 +10,7 @@ from services.sessions.domain.relationship import Relationship
 from services.sessions.domain.session import Completed, Decided, FeedbackRequest, Session
 from shared.errors import Refused, Unknown
 from shared.events import Answer, Event, FeedbackAmended, FeedbackLapsed, FeedbackSubmitted, Moment, Rater
-from shared.events.moments import CLOCKS_APART, refuse_the_future
+from shared.events.clock_skew import CLOCKS_APART, refuse_the_future
 
 
 def take(

@@ -19,7 +19,7 @@ from shared.events import (
     RelationshipEnded,
     RelationshipStarted,
 )
-from shared.events.moments import CLOCKS_APART
+from shared.events.clock_skew import CLOCKS_APART
 
 
 class Relationship(BaseModel):

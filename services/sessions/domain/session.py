@@ -25,7 +25,7 @@ from shared.events import (
     SessionMissed,
     SessionScheduled,
 )
-from shared.events.moments import CLOCKS_APART, refuse_the_future
+from shared.events.clock_skew import CLOCKS_APART, refuse_the_future
 
 PLANNED_AHEAD = timedelta(days=730)
 """Nobody makes an appointment for later than this; it is a mistyped year."""

@@ -10,7 +10,7 @@ from services.sessions.domain.session import By, Cancelled, FeedbackRequest, Ses
 from services.sessions.service import Desk, Link
 from shared.clinical.instruments import INSTRUMENTS, Kind
 from shared.events import Answer, InstrumentTotal, Moment, Rater
-from shared.http.body import Body
+from shared.http.request_body import Body
 
 
 class Appointment(Body):

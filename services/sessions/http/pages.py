@@ -185,7 +185,7 @@ class _Pages:
         # Other refusals say that the relationship is gone: to whoever holds the link, it leads nowhere any more.
         kind = error.kind if error.kind in ENDINGS else "unknown-link"
         status, page, title, text = ENDINGS[kind]
-        return self.page(page, status, "ending.html", title=title, text=text)
+        return self.page(page, status, "message.html", title=title, text=text)
 
     def unavailable(self, error: Transient) -> HTMLResponse:
         """Nothing was lost, and nothing was taken."""
@@ -193,7 +193,7 @@ class _Pages:
         return self.page(
             "unavailable",
             503,
-            "ending.html",
+            "message.html",
             title="Just now this does not work",
             text="We could not reach our records, so your answer may not have been kept. "
             "Please go back and send it again in a minute; sending it twice does no harm.",

@@ -18,7 +18,7 @@ from shared.kafka.producer import Message, Producer
 from shared.mongo.client import Mongo
 from tests.support.builders import Told
 from tests.support.kafka_reader import records, told
-from tests.support.running import served, until
+from tests.support.serving import served, until
 
 
 @pytest.fixture

@@ -16,14 +16,14 @@ from uuid import UUID, uuid4, uuid5
 import pytest
 from prometheus_client import CollectorRegistry
 
-from evaluation.facts import BEGINNING, facts_of
+from evaluation.events import BEGINNING, facts_of
 from evaluation.generator import ruptured
 from evaluation.settings import load
 from services.alliance.domain.policy.policy import DEFAULT, Policies, Policy
 from services.alliance.domain.state.history import Fact
 from services.alliance.domain.tuning.replay import replay
 from services.alliance.handlers.dispositions import Judge
-from services.alliance.handlers.projection import Hear
+from services.alliance.handlers.projector import Hear
 from services.alliance.metrics import Metrics
 from services.alliance.policies.files import policy_in
 from services.alliance.store.mongo import MongoStore

@@ -16,7 +16,7 @@ from shared.events.topics import ALLIANCE
 from shared.kafka.producer import Producer
 from tests.support.builders import Told
 from tests.support.kafka_reader import told
-from tests.support.running import served, until
+from tests.support.serving import served, until
 
 pytestmark = pytest.mark.integration
 

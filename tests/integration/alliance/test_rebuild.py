@@ -15,7 +15,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from pymongo import MongoClient
 
-from evaluation.facts import facts_of
+from evaluation.events import facts_of
 from evaluation.generator import ruptured
 from evaluation.settings import load
 from services.alliance.commands import arguments, run
@@ -24,7 +24,7 @@ from services.alliance.domain.policy.policy import DEFAULT, Policies
 from services.alliance.domain.state.history import Fact
 from services.alliance.domain.tuning.replay import replay
 from services.alliance.handlers.dispositions import Judge
-from services.alliance.handlers.projection import Hear
+from services.alliance.handlers.projector import Hear
 from services.alliance.metrics import Metrics
 from services.alliance.rebuild.rebuild import HEARD, KINDS_HEARD
 from services.alliance.settings import Settings
@@ -32,13 +32,13 @@ from services.alliance.store.mongo import Kept, MongoStore, as_document, as_kept
 from shared.events import AlertResolved, AllianceUpdated, Event
 from shared.events.topics import ALLIANCE, FEEDBACK
 from shared.kafka.producer import Message, Producer
+from shared.kafka.topic_reader import History
 from shared.mongo.client import OUT_OF_DISK_SPACE, Document, Mongo
-from shared.rebuild.history import History
-from shared.rebuild.work import Work
+from shared.rebuild.job import Work
 from tests.support.builders import BEGINNING, Told
 from tests.support.kafka_reader import records, told
-from tests.support.rebuilding import PARTITIONS, Place, ended, kafka_of_our_own, shares
-from tests.support.running import until
+from tests.support.service_process import PARTITIONS, Place, ended, kafka_of_our_own, shares
+from tests.support.serving import until
 from tools.sandbox.servers import mongod
 from tools.sandbox.servers.ports import free_ports
 
@@ -419,7 +419,7 @@ async def test_a_full_disk_ends_it_without_a_word_of_what_was_to_be_written_and_
 async def test_a_partition_that_does_not_fit_into_memory_is_read_in_slices(
     lost: Recorded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shared.rebuild.work.MOST_IN_MEMORY", 100)
+    monkeypatch.setattr("shared.rebuild.job.MOST_IN_MEMORY", 100)
     settings = Settings(kafka_bootstrap_servers=lost.servers, mongodb_uri=lost.uri, mongodb_database=lost.database)
 
     code = await asyncio.to_thread(run, arguments(["rebuild"]), settings)

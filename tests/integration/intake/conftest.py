@@ -8,7 +8,7 @@ import pytest_asyncio
 
 from services.intake.app import create_app
 from tests.support.intake_client import Clinic, settings
-from tests.support.running import served
+from tests.support.serving import served
 
 
 @pytest_asyncio.fixture(params=["motor", "pymongo"], loop_scope="module", scope="module")

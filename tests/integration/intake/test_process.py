@@ -18,7 +18,7 @@ from shared.events.topics import INTAKE
 from shared.runtime.settings import UNPROTECTED
 from tests.support.intake_client import Clinic
 from tests.support.kafka_reader import told
-from tests.support.running import until
+from tests.support.serving import until
 from tools.sandbox.servers.ports import free_ports
 
 pytestmark = pytest.mark.integration

@@ -21,8 +21,8 @@ from shared.kafka.metrics import KafkaMetrics
 from shared.kafka.producer import Message, Producer
 from shared.runtime.clock import now
 from tests.support.builders import Told
-from tests.support.room import Room
-from tests.support.running import served, until
+from tests.support.harness import Room
+from tests.support.serving import served, until
 from tests.system.support.poison import plant_unreadable
 from tools.contracts.documents import SERVICES, role
 

@@ -13,7 +13,7 @@ from services.notify.app import create_app
 from services.notify.settings import Settings
 from shared.kafka.producer import Producer
 from tests.support.receivers import Hook, Mailbox
-from tests.support.running import served
+from tests.support.serving import served
 from tools.sandbox.servers.ports import free_ports
 
 Serve = Callable[..., AbstractAsyncContextManager[httpx2.AsyncClient]]

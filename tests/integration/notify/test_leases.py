@@ -17,9 +17,9 @@ from services.notify.store import Claimed, deliveries
 from services.notify.store.deliveries import AT_ONCE, LEASE
 from shared.mongo import client as reaching
 from shared.mongo.client import Mongo
-from tests.integration.notify.test_alerting import EMAIL, Letterbox, Service
-from tests.support.running import until
-from tests.support.strained import Strained
+from tests.integration.notify.test_handlers import EMAIL, Letterbox, Service
+from tests.support.rupture_builder import Strained
+from tests.support.serving import until
 from tools.sandbox.servers import mongod
 from tools.sandbox.servers.ports import free_ports
 

@@ -19,13 +19,13 @@ from services.notify.subscriptions import HEARS
 from shared.events import ClinicianRegistered, Event
 from shared.events.topics import ALLIANCE
 from shared.kafka.producer import Message, Producer
+from shared.kafka.topic_reader import History
 from shared.mongo.client import Document, Mongo
-from shared.rebuild.history import History
-from shared.rebuild.work import Work
-from tests.support.rebuilding import PARTITIONS, Place, ended, kafka_of_our_own, shares
+from shared.rebuild.job import Work
 from tests.support.receivers import Mailbox
-from tests.support.running import served, until
-from tests.support.strained import Strained
+from tests.support.rupture_builder import Strained
+from tests.support.service_process import PARTITIONS, Place, ended, kafka_of_our_own, shares
+from tests.support.serving import served, until
 
 pytestmark = pytest.mark.integration
 

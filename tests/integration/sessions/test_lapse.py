@@ -22,7 +22,7 @@ from shared.kafka.metrics import KafkaMetrics
 from shared.mongo.client import Mongo
 from shared.outbox.relay import Outbox
 from tests.support.kafka_reader import told
-from tests.support.running import until
+from tests.support.serving import until
 from tests.support.sessions_client import Clinic, ago
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]

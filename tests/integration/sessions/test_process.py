@@ -9,7 +9,7 @@ from uuid import uuid4
 import httpx2
 import pytest
 
-from tests.support.running import until
+from tests.support.serving import until
 from tools.sandbox.servers.ports import free_ports
 
 pytestmark = pytest.mark.integration

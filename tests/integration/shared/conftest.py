@@ -7,7 +7,7 @@ import pytest
 
 from shared.events.topics import Topic, dead_letters
 from shared.kafka.producer import Producer
-from tests.support.room import Room, create_test_topics
+from tests.support.harness import Room, create_test_topics
 
 
 @pytest.fixture

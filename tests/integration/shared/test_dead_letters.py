@@ -25,9 +25,9 @@ from shared.kafka.dead_letters import commands, topic
 from shared.kafka.dead_letters.record import REDRIVEN_FROM
 from shared.kafka.producer import Message
 from shared.runtime.commands import arguments
+from tests.support.harness import Room, sessions
 from tests.support.kafka_reader import records
-from tests.support.room import Room, sessions
-from tests.support.running import until
+from tests.support.serving import until
 
 RUNBOOK = Path(__file__).parents[3] / "docs" / "runbooks" / "dead-letters.md"
 LONG_BEFORE = timedelta(days=3650)

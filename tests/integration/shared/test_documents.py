@@ -22,7 +22,7 @@ from shared.outbox.relay import LEFT_OWED_AFTER, Outbox, owed
 from shared.runtime.clock import now
 from tests.support.builders import Told
 from tests.support.kafka_reader import told
-from tests.support.running import until
+from tests.support.serving import until
 
 
 class Count(BaseModel):

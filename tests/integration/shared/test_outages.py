@@ -22,8 +22,8 @@ from shared.events.topics import SESSIONS
 from shared.kafka import Kafka, producer
 from shared.kafka.producer import Producer
 from tests.support.builders import Told
-from tests.support.room import Room
-from tests.support.running import until
+from tests.support.harness import Room
+from tests.support.serving import until
 from tools.sandbox.servers import kafka
 from tools.sandbox.servers.ports import free_ports
 from tools.sandbox.servers.process import LocalServer

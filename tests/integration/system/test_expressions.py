@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.jobs.lag_exporter import LagSettings
 from deploy.jobs.lag_exporter import create_app as create_lag
-from tests.support.running import served
+from tests.support.serving import served
 from tests.system.operate.expressions import amiss, panels, recorded, rules
 from tools.contracts.documents import SERVICES
 from tools.contracts.metrics import shown as declared

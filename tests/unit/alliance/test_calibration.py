@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evaluation import prior as twin
-from evaluation.facts import facts_of
+from evaluation.events import facts_of
 from evaluation.generator import ruptured
 from evaluation.settings import load
 from services.alliance.domain.policy.policy import DEFAULT, Usual

@@ -9,7 +9,7 @@ from services.alliance.domain.policy.policy import DEFAULT, Policies
 from services.alliance.domain.state.history import Fact
 from services.alliance.domain.tuning.dispositions import Precision, precision
 from services.alliance.handlers.dispositions import Judge
-from services.alliance.handlers.projection import Hear
+from services.alliance.handlers.projector import Hear
 from services.alliance.metrics import Metrics
 from shared.events import AlertResolved, Event
 from tests.support.builders import Told

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from services.alliance.domain.fold import fold
 from services.alliance.domain.policy.policy import DEFAULT, Policies, Policy
 from services.alliance.domain.state.history import Fact, clinic_of
-from services.alliance.handlers.projection import Hear
+from services.alliance.handlers.projector import Hear
 from services.alliance.metrics import Metrics
 from shared.events import AllianceUpdated, ClientErased, Event
 from tests.support.builders import Told

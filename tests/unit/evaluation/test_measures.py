@@ -5,8 +5,8 @@ from river.drift import PageHinkley
 
 from evaluation.generator import ruptured, stable
 from evaluation.measures import begins, detected, peak, threshold, threshold_by_onsets, window
+from evaluation.other_methods import POINTS_ALLOWED, page_hinkley
 from evaluation.prior import fit
-from evaluation.rivals import POINTS_ALLOWED, page_hinkley
 from evaluation.settings import load
 from evaluation.trial import METHODS
 

@@ -5,9 +5,9 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
-from evaluation.facts import facts_of
+from evaluation.attune_model import DIRECT
+from evaluation.events import facts_of
 from evaluation.generator import ruptured
-from evaluation.ours import DIRECT
 from evaluation.prior import fit
 from evaluation.relationships import Relationships
 from evaluation.settings import load

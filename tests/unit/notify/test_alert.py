@@ -15,7 +15,7 @@ from services.notify.domain.relationship import Fact, Relationship
 from services.notify.domain.routing import change_to_tell
 from shared.errors import Refused
 from shared.events import AlertAcknowledged, AlertResolved, RelationshipEvent, RuptureEvent, Severity
-from tests.support.strained import Strained
+from tests.support.rupture_builder import Strained
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 SEVERITIES: tuple[Severity, ...] = ("watch", "concern", "urgent")

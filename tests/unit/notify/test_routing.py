@@ -16,7 +16,7 @@ from services.notify.domain.relationship import Fact, Relationship
 from services.notify.domain.routing import Channels, Webhook, change_to_tell, deliveries, is_fresh, wait_after
 from services.notify.settings import Settings
 from shared.events import RuptureEvent
-from tests.support.strained import Strained
+from tests.support.rupture_builder import Strained
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 BOTH = Channels(email="someone@clinic.example", webhook=Webhook(url="https://clinic.example/hook", secret="c2VjcmV0"))

@@ -14,7 +14,7 @@ from shared.events import (
     SessionMissed,
     SessionScheduled,
 )
-from shared.events.moments import CLOCKS_APART
+from shared.events.clock_skew import CLOCKS_APART
 from tests.support.sessions_builders import ELEVEN, HELD, LINKS, TEN, WINDOW, held, planned, relationship
 
 DAY = timedelta(days=1)

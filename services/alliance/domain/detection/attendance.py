@@ -4,10 +4,10 @@ from typing import TypeAlias
 
 from services.alliance.domain.detection import episodes, probability
 from services.alliance.domain.detection.detectors import BEHAVIOUR, Reading, find
-from services.alliance.domain.detection.signs import begun, look, moved, remember
+from services.alliance.domain.detection.session_updates import begun, look, moved, remember
 from services.alliance.domain.policy.policy import Habit, Policy
 from services.alliance.domain.state.alliance import Alliance, Outcome
-from services.alliance.domain.state.replacing import replace
+from services.alliance.domain.state.fast_replace import replace
 from shared.events import FeedbackLapsed, SessionCancelled, SessionCompleted, SessionMissed
 
 # How much each kind of withdrawal weighs, and how fast it is forgotten: two missed sessions in a row count.

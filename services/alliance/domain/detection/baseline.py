@@ -13,7 +13,7 @@ from math import sqrt
 
 from services.alliance.domain.policy.policy import Usual
 from services.alliance.domain.state.alliance import Beside, Pairs, Series
-from services.alliance.domain.state.replacing import replace
+from services.alliance.domain.state.fast_replace import replace
 from shared.events import Element
 
 LATELY = 6  # ratings that a trend is read from: about as long as the slowest slide (Gumz 2012)

@@ -7,7 +7,7 @@ from typing import Literal
 from services.alliance.domain.detection.detectors import Witnessed
 from services.alliance.domain.policy.policy import Policy
 from services.alliance.domain.state.alliance import Alliance, Episode, Retraction
-from services.alliance.domain.state.replacing import replace
+from services.alliance.domain.state.fast_replace import replace
 from shared.events import Element, Evidence, FeedbackSubmitted, Severity
 
 _WEIGHT: dict[Severity, int] = {"watch": 0, "concern": 1, "urgent": 2}

@@ -6,8 +6,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
-from services.alliance.domain.detection.answers import outcome_of, rating_of
 from services.alliance.domain.detection.baseline import expect
+from services.alliance.domain.detection.feedback import outcome_of, rating_of
 from services.alliance.domain.policy.policy import Policy
 from services.alliance.domain.state.alliance import Alliance
 from services.alliance.domain.state.history import Fact

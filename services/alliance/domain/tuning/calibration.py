@@ -11,8 +11,8 @@ from statistics import fmean, pvariance
 from typing import get_args
 from uuid import UUID
 
-from services.alliance.domain.detection.answers import rating_of
 from services.alliance.domain.detection.detectors import beside_the_others
+from services.alliance.domain.detection.feedback import rating_of
 from services.alliance.domain.policy.policy import Habit, Prior, Usual
 from services.alliance.domain.state.history import Fact, as_amended, in_order
 from shared.events import (

@@ -1,6 +1,0 @@
-"""The naive loop: the plain one, with one event at a time."""
-
-from bench.contestants.plain import main
-
-if __name__ == "__main__":
-    main(1)

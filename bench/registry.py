@@ -1,0 +1,73 @@
+"""Everybody who takes part, and where the frameworks that are none of ours are installed."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from bench.runner import HOME, Contestant
+from tools.sandbox.servers.process import CACHE, CannotRun, alone
+
+LOCK = HOME / "deploy" / "lock" / "bench.txt"
+VENV = CACHE / "bench"
+OURS, PLAIN, NAIVE, PER_MESSAGE = "ours", "plain loop", "naive loop", "faststream, per message"
+QUIX, FAUST, BYTEWAX = "quixstreams", "faust-streaming", "bytewax"
+SLOW = (NAIVE, PER_MESSAGE)  # get less time
+
+CANNOT = {
+    OURS: "",
+    PLAIN: "Knows no other writer, no failure, no unreadable message; nobody sees what it does.",
+    NAIVE: "As the plain loop, and three round trips for each event.",
+    PER_MESSAGE: "As the naive loop; what it cannot read is tried again for good.",
+    QUIX: "No asyncio, so PyMongo. Its own state is a RocksDB of one process, which no API could ask: the state is "
+    "written by a sink of ours at each checkpoint. A failed checkpoint ends the process.",
+    FAUST: "Its own state is a RocksDB as well. Commits on its own clock, not behind the batch; a batch that fails is "
+    "lost: the agent goes on behind it.",
+    BYTEWAX: "Knows no consumer group: partitions are fixed at the start, and where it goes on is kept in files of its "
+    "own, which were off here. What fails ends the process.",
+}
+
+
+def contestants(names: tuple[str, ...]) -> dict[str, Contestant]:
+    """Those of these names, ready to run. Raises CannotRun."""
+    there = [_contestant(name) for name in names]
+    return {contestant.name: contestant for contestant in there}
+
+
+def _contestant(name: str) -> Contestant:
+    match name:
+        case "ours":
+            return Contestant(name, [sys.executable, "-m", "services.alliance"], {"LOG_LEVEL": "warning"})
+        case "plain loop":
+            return _module(name, "plain")
+        case "naive loop":
+            return _module(name, "naive")
+        case "faststream, per message":
+            return _module(name, "per_message")
+        case "quixstreams":
+            return _module(name, "with_quixstreams", str(_python()), commits=False)
+        case "faust-streaming":
+            return _module(name, "with_faust", str(_python()), commits=False)
+        case _:
+            return _module(name, "with_bytewax", str(_python()), commits=False)
+
+
+def _module(name: str, module: str, python: str = sys.executable, *, commits: bool = True) -> Contestant:
+    return Contestant(name, [python, "-m", f"bench.contestants.{module}"], commits=commits)
+
+
+def _python() -> Path:
+    return installed("python")
+
+
+def installed(program: str) -> Path:
+    """A program of the environment of the others, which is made where it is not there. Raises CannotRun."""
+    ready = VENV / ".ready"
+    with alone(CACHE / "bench.lock"):
+        if not ready.exists() or ready.stat().st_mtime < LOCK.stat().st_mtime:
+            print("installing the frameworks to compare with (once)", flush=True)
+            pip = [str(VENV / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+            for command in ([sys.executable, "-m", "venv", str(VENV)], [*pip, "--require-hashes", "-r", str(LOCK)]):
+                if subprocess.run(command, check=False).returncode:
+                    raise CannotRun(f"the frameworks to compare with could not be installed: {' '.join(command)}")
+            ready.touch()
+    return VENV / "bin" / program

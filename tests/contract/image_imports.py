@@ -1,0 +1,75 @@
+"""Imports what an image runs with no more than the image has: `python -m tests.contract.image_imports NAME`.
+
+NAME is a service or `jobs`. Packages that its lock does not name, and folders that its image does not carry, cannot
+be imported.
+"""
+
+import re
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from importlib.metadata import packages_distributions
+from pathlib import Path
+from pkgutil import walk_packages
+from types import ModuleType
+
+from tools.contracts.documents import SERVICES
+
+ROOT = Path(__file__).parents[2]
+JOBS = "jobs"
+
+
+class Absent(MetaPathFinder):
+    """Modules that are not there, though they are."""
+
+    def __init__(self, names: set[str]) -> None:
+        self._names = names
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if self._names & {fullname, fullname.partition(".")[0]}:
+            raise ModuleNotFoundError(f"No module named {fullname!r} in the image", name=fullname)
+        return None
+
+
+def locked(image: str) -> set[str]:
+    """The distributions that the lock of an image names."""
+    lock = (ROOT / "deploy" / "lock" / f"{image}.txt").read_text(encoding="utf-8")
+    return {_normal(name) for name in re.findall(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==", lock, re.MULTILINE)}
+
+
+def absent(image: str) -> set[str]:
+    """The modules that an image does not have."""
+    there = locked(image)
+    packages = {
+        module for module, names in packages_distributions().items() if not there & {_normal(name) for name in names}
+    }
+    other_services = {f"services.{other}" for other in SERVICES if other != image}
+    return packages | {"tests", "tools"} | other_services | ({"services"} if image == JOBS else {"deploy"})
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def main(image: str) -> None:
+    without = absent(image)
+    for name in [name for name in sys.modules if without & {name, name.partition(".")[0]} and name != "__main__"]:
+        del sys.modules[name]
+    sys.meta_path.insert(0, Absent(without))
+
+    package = import_module("deploy.jobs" if image == JOBS else f"services.{image}")
+    for module in walk_packages(package.__path__, f"{package.__name__}."):
+        import_module(module.name)
+    if image != JOBS:
+        settings = import_module(f"services.{image}.settings").Settings
+        import_module(f"services.{image}.app").create_app(
+            settings(kafka_bootstrap_servers="kafka.invalid:9092", mongodb_uri="mongodb://mongo.invalid")
+        )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

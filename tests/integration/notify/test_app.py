@@ -1,0 +1,351 @@
+"""The notify service from outside: what alliance tells goes in; messages, an inbox and events come out."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, cast
+from uuid import uuid4
+
+import httpx2
+import pytest
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from services.notify.settings import Settings
+from shared.events import AlertAcknowledged, AlertRaised, AlertResolved, Event
+from shared.events.topics import ALERTS
+from shared.kafka.producer import Producer
+from tests.integration.notify.conftest import Serve
+from tests.support.kafka_reader import told
+from tests.support.receivers import Hook, Mailbox
+from tests.support.rupture_builder import Strained
+from tests.support.serving import until
+from tools.sandbox.servers.ports import free_ports
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwDpzxh1uTbZk="
+
+
+def suspected(s: Strained) -> Sequence[Event]:
+    return [s.started(), s.scheduled(2), s.suspected(3), s.updated(3, 0)]
+
+
+async def inbox(client: httpx2.AsyncClient, s: Strained) -> list[dict[str, Any]]:
+    answer = await client.get(f"/clinicians/{s.clinician}/inbox")
+    assert answer.status_code == 200
+    return cast("list[dict[str, Any]]", answer.json()["alerts"])
+
+
+async def reach(client: httpx2.AsyncClient, s: Strained, hook: Hook | None = None) -> str:
+    """Set the clinician's channels; the e-mail address."""
+    email = f"{s.clinician}@clinic.example"
+    webhook = {"url": hook.url, "secret": SECRET} if hook else None
+    answer = await client.put(f"/clinicians/{s.clinician}/channels", json={"email": email, "webhook": webhook})
+    assert answer.status_code == 200
+    assert SECRET not in answer.text
+    return email
+
+
+async def shown(client: httpx2.AsyncClient, s: Strained, **expected: object) -> bool:
+    alerts = await inbox(client, s)
+    return bool(alerts) and all(alerts[0][name] == value for name, value in expected.items())
+
+
+async def knows_next_session(client: httpx2.AsyncClient, s: Strained) -> bool:
+    return all(alert["next_session_at"] is not None for alert in await inbox(client, s))
+
+
+@pytest.mark.parametrize("driver", ["motor", "pymongo"])
+async def test_a_rupture_stands_in_the_inbox_and_is_told_once_by_each_channel(
+    serve: Serve, kafka: Producer, kafka_servers: str, mailbox: Mailbox, hook: Hook, driver: str
+) -> None:
+    s = Strained()
+    async with serve(mongodb_driver=driver) as client:
+        email = await reach(client, s, hook)
+        await kafka.tell(suspected(s))
+        await kafka.tell(suspected(s))  # delivered again
+        await until(lambda: _true(bool(mailbox.of(email) and hook.taken)))
+        await kafka.tell([s.changed(4), s.updated(4, 0)])
+        await until(lambda: shown(client, s, version=4))
+        await until(lambda: knows_next_session(client, s))  # told on another topic
+        (alert,) = await inbox(client, s)
+
+    assert alert["alert_id"] == str(s.alert())
+    assert (alert["case_code"], alert["severity"], alert["status"]) == ("AB-12", "concern", "open")
+    assert alert["why"] == ["The client's rating fell to 54 (usually around 86 here)."]
+    (mail,), ((_, body),) = mailbox.of(email), hook.taken
+    text = mail.get_content()
+    assert mail["Subject"] == "A relationship in your caseload shows signs of strain"
+    assert mail["Auto-Submitted"] == "auto-generated"
+    assert mail["Message-ID"].endswith("@clinic.example>")
+    assert f"https://attune.example/inbox/{s.clinician}" in text
+    assert "not an emergency" in text
+    sent = json.loads(body)
+    assert sent == {
+        "type": "alert.raised",
+        "alert_id": str(s.alert()),
+        "severity": "concern",
+        "url": f"https://attune.example/inbox/{s.clinician}",
+    }
+    assert "AB-12" not in mail.as_string()
+    assert not re.search(r"\d", text.replace(sent["url"], ""))
+    assert [type(event) for event in {e.id: e for e in await told(kafka_servers, ALERTS, s.relationship)}.values()] == [
+        AlertRaised
+    ]
+
+
+async def test_a_webhook_is_signed_and_what_was_tampered_with_is_found_out(
+    serve: Serve, kafka: Producer, hook: Hook
+) -> None:
+    s = Strained()
+    async with serve() as client:
+        hook.answers = [503]
+        await reach(client, s, hook)
+        await kafka.tell(suspected(s))
+        await until(lambda: _true(len(hook.taken) == 2))
+
+    (first, _), (headers, body) = hook.taken
+    assert Webhook(SECRET).verify(body, headers)["type"] == "alert.raised"
+    assert first["webhook-id"] == headers["webhook-id"]
+    with pytest.raises(WebhookVerificationError):
+        Webhook(SECRET).verify(body.replace(b"concern", b"urgent!"), headers)
+    with pytest.raises(WebhookVerificationError):
+        Webhook(SECRET).verify(body, {**headers, "webhook-id": str(uuid4())})
+
+
+@pytest.mark.parametrize("status", [301, 404, 410])
+async def test_a_webhook_that_says_no_for_good_is_not_tried_again(
+    serve: Serve, kafka: Producer, hook: Hook, status: int
+) -> None:
+    s = Strained()
+    async with serve() as client:
+        hook.answers = [status]
+        await reach(client, s, hook)
+        await kafka.tell(suspected(s))
+        await until(lambda: counted(client, channel="webhook", outcome="refused"))
+
+    assert len(hook.taken) == 1
+
+
+async def test_mail_waits_for_a_mail_server_that_is_down(serve: Serve, kafka: Producer, settings: Settings) -> None:
+    s, mailbox = Strained(), Mailbox()
+    async with serve() as client:
+        email = await reach(client, s)
+        await kafka.tell(suspected(s))
+        await until(lambda: counted(client, channel="email", outcome="retried"))
+
+        with mailbox.listening(settings.smtp_port):
+            await until(lambda: counted(client, channel="email", outcome="sent"))
+
+    assert len(mailbox.of(email)) == 1
+
+
+async def test_a_refused_address_is_not_tried_again_and_a_busy_one_is(
+    serve: Serve, kafka: Producer, mailbox: Mailbox
+) -> None:
+    gone, busy = Strained(), Strained()
+    async with serve() as client:
+        gone_email, busy_email = await reach(client, gone), await reach(client, busy)
+        mailbox.refused = {gone_email: "550 no such user", busy_email: "450 try later"}
+        await kafka.tell([*suspected(gone), *suspected(busy)])
+        await until(lambda: counted(client, channel="email", outcome="refused"))
+        await until(lambda: counted(client, channel="email", outcome="retried"))
+        mailbox.refused.pop(busy_email)
+        await until(lambda: _true(bool(mailbox.of(busy_email))))
+
+    assert mailbox.tries.count(gone_email) == 1
+    assert mailbox.of(gone_email) == []
+
+
+async def test_acknowledging_and_resolving_are_told_once_and_safe_to_repeat(
+    serve: Serve, kafka: Producer, kafka_servers: str
+) -> None:
+    s = Strained()
+    async with serve() as client:
+        await kafka.tell(suspected(s))
+        await until(lambda: shown(client, s, status="open"))
+
+        for _ in range(2):
+            answer = await client.post(f"/alerts/{s.alert()}/acknowledgement", json={})
+            assert (answer.status_code, answer.json()["status"]) == (200, "acknowledged")
+        for _ in range(2):
+            answer = await client.post(f"/alerts/{s.alert()}/resolution", json={"useful": True})
+            assert (answer.status_code, answer.json()["status"]) == (200, "resolved")
+        after = await client.post(f"/alerts/{s.alert()}/acknowledgement", json={})
+        other = await client.post(f"/alerts/{s.alert()}/resolution", json={"useful": False})
+        read = await client.get(f"/alerts/{s.alert()}")
+        await until(lambda: all_told(kafka_servers, s, 3))
+        await kafka.tell([s.changed(4), s.updated(4, 0)])  # what alliance says does not undo it
+        await until(lambda: shown(client, s, version=4, status="resolved"))
+
+    assert (after.status_code, after.json()["status"]) == (200, "resolved")
+    assert (other.status_code, other.json()["type"]) == (409, "urn:attune:problem:already-resolved")
+    assert (read.json()["status"], read.json()["useful"]) == ("resolved", True)
+    events = {e.id: e for e in await told(kafka_servers, ALERTS, s.relationship)}.values()
+    assert [type(e) for e in events] == [AlertRaised, AlertAcknowledged, AlertResolved]
+
+
+async def test_what_is_asked_wrongly_is_told_and_changes_nothing(serve: Serve) -> None:
+    anybody = uuid4()
+    async with serve() as client:
+        unknown = await client.post(f"/alerts/{anybody}/acknowledgement", json={})
+        assert (unknown.status_code, unknown.json()["type"]) == (404, "urn:attune:problem:unknown-alert")
+        assert (await client.get(f"/alerts/{anybody}")).status_code == 404
+        assert (await client.get(f"/clinicians/{anybody}/inbox")).json() == {"alerts": []}
+        for wrong in (
+            {"email": "nobody"},
+            {"email": "a@b.example\nBcc: c@d.example"},
+            {"email": "a@b.example,c@d.example"},
+            {"email": "a,c@d.example"},
+            {"emial": "a@b.example"},
+            {"webhook": {"url": "ftp://a.example", "secret": SECRET}},
+            {"webhook": {"url": "file:///etc/passwd", "secret": SECRET}},
+            {"webhook": {"url": "http://a.example", "secret": "dG9vIHNob3J0"}},
+            {"webhook": {"url": "http://a.example", "secret": "!"}},
+        ):
+            answer = await client.put(f"/clinicians/{anybody}/channels", json=wrong)
+            assert answer.status_code == 422
+            assert SECRET not in answer.text
+        assert (await client.post(f"/alerts/{anybody}/resolution", json={"usefull": True})).status_code == 422
+
+
+async def test_the_inbox_shows_the_open_and_most_severe_first(serve: Serve, kafka: Producer) -> None:
+    mild, strong, mended = Strained(case_code="MILD-1"), Strained(case_code="STRONG-1"), Strained(case_code="MENDED-1")
+    mild.clinician = mended.clinician = strong.clinician
+    async with serve() as client:
+        await kafka.tell(
+            [
+                *(mended.started(), mended.suspected(1, "urgent"), mended.updated(1, 0)),
+                *(mended.repaired(2, "urgent"), mended.updated(2)),
+                *(mild.started(), mild.suspected(1, "watch"), mild.updated(1, 0)),
+                *(strong.started(), strong.suspected(1, "urgent"), strong.updated(1, 0)),
+            ]
+        )
+        await until(lambda: shows(client, strong, "STRONG-1 MILD-1 MENDED-1"))
+
+
+async def test_an_open_inbox_hears_of_changes_that_another_process_wrote(
+    serve: Serve, kafka: Producer, kafka_servers: str
+) -> None:
+    s = Strained()
+    path = f"/clinicians/{s.clinician}/inbox/stream"
+    async with serve() as reader, serve() as writer, reader.stream("GET", path) as stream:
+        assert stream.headers["content-type"].startswith("text/event-stream")
+        inboxes = streamed(stream)
+        assert await anext(inboxes) == []
+
+        await kafka.tell(suspected(s))  # whichever of the two takes it
+        assert [a["status"] for a in await anext(inboxes)] == ["open"]
+
+        assert (await writer.post(f"/alerts/{s.alert()}/acknowledgement", json={})).status_code == 200
+        assert [a["status"] for a in await anext(inboxes)] == ["acknowledged"]
+
+
+async def test_asking_for_the_head_of_a_stream_opens_none(serve: Serve) -> None:
+    s = Strained()
+    async with serve() as client:
+        for _ in range(3):
+            head = await client.head(f"/clinicians/{s.clinician}/inbox/stream")
+            assert (head.status_code, head.content) == (200, b"")
+
+        await until(lambda: holds(client, "attune_notify_inbox_streams 0.0"))
+
+
+async def test_the_page_works_without_javascript(serve: Serve, kafka: Producer) -> None:
+    s, other = Strained(), uuid4()
+    async with serve() as client:
+        await kafka.tell(suspected(s))
+        await until(lambda: shown(client, s, status="open"))
+        page = await client.get(f"/inbox/{s.clinician}")
+        act = f"/inbox/{s.clinician}/alerts/{s.alert()}"
+        assert f'action="{act}/acknowledgement"' in page.text
+
+        elsewhere = await client.post(f"{act}/acknowledgement", headers={"Sec-Fetch-Site": "cross-site"})
+        assert elsewhere.status_code == 403
+        await client.post(f"/inbox/{other}/alerts/{s.alert()}/acknowledgement")
+        assert await shown(client, s, status="open")
+
+        pressed = await client.post(f"{act}/acknowledgement", headers={"Sec-Fetch-Site": "same-origin"})
+        assert (pressed.status_code, pressed.headers["location"]) == (303, f"/inbox/{s.clinician}")
+        assert await shown(client, s, status="acknowledged")
+        assert (await client.post(f"{act}/resolution/not-useful")).status_code == 303
+        assert (await client.post(f"{act}/resolution/useful")).status_code == 303  # a page that was out of date
+        assert await shown(client, s, status="resolved", useful=False)
+        assert (await client.post(f"/inbox/{s.clinician}/alerts/{other}/acknowledgement")).status_code == 404
+        assert [(await client.get(path)).status_code for path in ("/inbox.css", "/inbox.js")] == [200, 200]
+
+    assert page.headers["content-type"].startswith("text/html")
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert "AB-12" in page.text
+    assert "shows signs of" in page.text
+    assert "not an emergency service" in page.text
+    assert "detected" not in page.text
+
+
+async def test_the_service_ends_within_seconds_though_an_inbox_is_open(
+    settings: Settings, kafka: Producer, kafka_servers: str
+) -> None:
+    s = Strained()
+    (port,) = free_ports(1)
+    environment = {
+        "KAFKA_BOOTSTRAP_SERVERS": kafka_servers,
+        "MONGODB_URI": settings.mongodb_uri,
+        "MONGODB_DATABASE": settings.mongodb_database,
+        "HTTP_PORT": str(port),
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "services.notify", env={**os.environ, **environment}, stdout=asyncio.subprocess.DEVNULL
+    )
+    try:
+        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+            await until(lambda: answers(client))
+            async with client.stream("GET", f"/clinicians/{s.clinician}/inbox/stream") as stream:
+                inboxes = streamed(stream)
+                assert await anext(inboxes) == []
+
+                process.send_signal(signal.SIGTERM)
+                async with asyncio.timeout(12):
+                    await process.wait()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+    assert process.returncode in (0, -signal.SIGTERM)
+
+
+async def answers(client: httpx2.AsyncClient) -> bool:
+    try:
+        return (await client.get("/health/ready")).status_code == 200
+    except httpx2.TransportError:
+        return False
+
+
+async def streamed(stream: httpx2.Response) -> AsyncIterator[list[dict[str, Any]]]:
+    async for line in stream.aiter_lines():
+        if line.startswith("data:"):
+            yield json.loads(line.removeprefix("data:"))["alerts"]
+
+
+async def shows(client: httpx2.AsyncClient, s: Strained, case_codes: str) -> bool:
+    return " ".join(alert["case_code"] for alert in await inbox(client, s)) == case_codes
+
+
+async def counted(client: httpx2.AsyncClient, channel: str, outcome: str) -> bool:
+    series = f'attune_notify_deliveries_total{{channel="{channel}",outcome="{outcome}"}}'
+    shown = (await client.get("/metrics")).text
+    return f"{series} " in shown and f"{series} 0.0" not in shown
+
+
+async def holds(client: httpx2.AsyncClient, line: str) -> bool:
+    return line in (await client.get("/metrics")).text.splitlines()
+
+
+async def all_told(servers: str, s: Strained, number: int) -> bool:
+    return len({event.id for event in await told(servers, ALERTS, s.relationship)}) == number
+
+
+async def _true(value: bool) -> bool:
+    return value

@@ -1,0 +1,24 @@
+"""A consumer in a process of its own that says when it has a batch in hand, and never lets go of it."""
+
+import asyncio
+import sys
+from collections.abc import Sequence
+
+from shared.events import Event
+from shared.events.topics import Topic
+from shared.kafka.producer import Producer
+from tests.support.harness import Room
+
+
+async def main(servers: str, topic: str, group: str) -> None:
+    async def hang(_: Sequence[Event]) -> None:
+        sys.stdout.write("in hand\n")
+        sys.stdout.flush()
+        await asyncio.Event().wait()
+
+    room = Room(servers, Producer(servers, "test"), Topic(topic, "test"), group)
+    async with room.consumer(hang).running():
+        await asyncio.Event().wait()
+
+
+asyncio.run(main(*sys.argv[1:]))

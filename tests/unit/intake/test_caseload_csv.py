@@ -1,0 +1,149 @@
+"""A caseload as a spreadsheet saves it: what is read, and what is said of each cell that is wrong."""
+
+from datetime import UTC, datetime
+from uuid import uuid4
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from services.intake.domain.caseload_csv import COLUMNS, MOST_ROWS, Row, Wrong, read
+
+BERLIN = ZoneInfo("Europe/Berlin")
+IDS = [str(uuid4()) for _ in range(3)]
+GOOD = [*IDS, "AB-12", "2026-01-05T10:00:00+01:00", "relief|coping", "7", "yes"]
+
+
+def file(*rows: list[str], header: list[str] | None = None, delimiter: str = ",") -> bytes:
+    return "\r\n".join(delimiter.join(row) for row in [header or list(COLUMNS), *rows]).encode()
+
+
+def but(**cells: str) -> list[str]:
+    return [cells.get(name, cell) for name, cell in zip(COLUMNS, GOOD, strict=True)]
+
+
+def rows(content: bytes) -> list[Row]:
+    found, wrong = read(content, BERLIN)
+    assert wrong == []
+    return found
+
+
+def wrong(content: bytes) -> list[tuple[int, str | None]]:
+    return [(one.row, one.column) for one in read(content, BERLIN)[1]]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_what_spreadsheets_save_is_read(delimiter: str, mark: bytes) -> None:
+    (row,) = rows(mark + file(GOOD, delimiter=delimiter))
+
+    assert (row.number, str(row.relationship_id), row.case_code) == (2, IDS[0], "AB-12")
+    assert row.started_at == datetime(2026, 1, 5, 9, tzinfo=UTC)
+    assert (row.aims, row.cadence_days, row.consent) == (("relief", "coping"), 7, True)
+
+
+def test_a_date_alone_is_the_beginning_of_that_day_at_the_clinic() -> None:
+    (row,) = rows(file(but(started_at="2026-07-01")))
+
+    assert row.started_at == datetime(2026, 6, 30, 22, tzinfo=UTC)
+
+
+def test_columns_may_stand_in_any_order_and_in_quotes() -> None:
+    header = [f'"{name.upper()}"' for name in reversed(COLUMNS)]
+
+    assert rows(file([f'" {cell} "' for cell in reversed(GOOD)], header=header)) == rows(file(GOOD))
+
+
+def test_empty_rows_count_as_a_spreadsheet_shows_them() -> None:
+    content = file([], GOOD, [""] * 8, but(consent="perhaps"))
+
+    assert wrong(content) == [(5, "consent")]
+
+
+@pytest.mark.parametrize(
+    ("column", "cell"),
+    [
+        ("relationship_id", "7"),
+        ("clinician_id", ""),
+        ("client_id", "Anna"),
+        ("case_code", "Anna B."),
+        ("started_at", "2026-01-05T10:00:00"),  # no zone
+        ("started_at", "46027"),  # a spreadsheet's serial number
+        ("started_at", "05.01.2026"),
+        ("started_at", "2026-02-31"),
+        ("aims", "relief|relief"),
+        ("aims", "happiness"),
+        ("aims", "|"),
+        ("cadence_days", "0"),
+        ("cadence_days", "7.5"),
+        ("consent", "y"),
+    ],
+)
+def test_a_wrong_cell_is_named_with_what_belongs_there(column: str, cell: str) -> None:
+    _, found = read(file(GOOD, but(**{column: cell})), BERLIN)
+
+    assert [(one.row, one.column) for one in found] == [(3, column)]
+    assert COLUMNS[column] in found[0].detail
+    assert "Anna" not in found[0].detail
+
+
+def test_every_wrong_cell_is_named() -> None:
+    assert wrong(file(["x"] * 8)) == [(2, name) for name in COLUMNS]
+
+
+def test_a_short_row_lacks_cells_and_a_long_one_has_too_many() -> None:
+    assert wrong(file(GOOD[:6], [*GOOD, "more"], [*GOOD, ""])) == [(2, "cadence_days"), (2, "consent"), (3, None)]
+
+
+def test_another_delimiter_is_told_with_those_that_are_taken() -> None:
+    _, (one,) = read(file(GOOD, delimiter="/"), BERLIN)
+
+    assert (one.row, one.column) == (1, None)
+    assert "comma, semicolon or tab" in one.detail
+
+
+def test_missing_doubled_and_unknown_columns_are_named() -> None:
+    header = [*list(COLUMNS)[:6], "aims", "name"]
+
+    assert wrong(file(GOOD, header=header)) == [(1, "cadence_days"), (1, "consent"), (1, "aims"), (1, None)]
+
+
+def test_an_empty_file_lacks_its_header_and_a_header_alone_is_an_empty_caseload() -> None:
+    assert wrong(b"") == [(1, None)]
+    assert rows(file()) == []
+
+
+def test_a_file_that_is_not_utf_8_is_told_in_which_row() -> None:
+    assert wrong(file(GOOD) + b"\r\n\xe4") == [(3, None)]
+    assert wrong("relationship_id".encode("utf-16")) == [(1, None)]
+
+
+def test_what_follows_an_open_quote_is_not_guessed_at() -> None:
+    _, (one,) = read(file(GOOD, but(aims='"relief'), GOOD), BERLIN)
+
+    assert (one.row, one.column) == (3, None)
+
+
+def test_a_row_more_than_may_be_is_named_and_the_rest_not_read() -> None:
+    content = file(*([GOOD] * (MOST_ROWS + 7)))
+
+    assert wrong(content) == [(MOST_ROWS + 2, None)]
+    assert wrong(file(*([GOOD] * MOST_ROWS))) == []
+
+
+@example(b'"')
+@given(st.binary(max_size=300) | st.text(max_size=300).map(str.encode))
+def test_whatever_is_sent_gives_rows_or_reasons(content: bytes) -> None:
+    found, reasons = read(content, BERLIN)
+
+    assert found == []
+    assert all(isinstance(reason, Wrong) for reason in reasons)
+    assert reasons
+
+
+@given(st.lists(st.sampled_from([*GOOD, "", '"', "\n", "é", "1" * 200]), max_size=12))
+def test_whatever_stands_in_a_row_gives_a_row_or_reasons(cells: list[str]) -> None:
+    found, reasons = read(file(cells), BERLIN)
+
+    assert found or reasons or not any(cell.strip() for cell in cells)

@@ -1,0 +1,71 @@
+"""What notify's view comes to when everything is heard at once, as a rebuild does."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.notify.domain.alert import Act, acknowledge, resolve
+from services.notify.domain.projection import View, take_in, with_acts_of
+from services.notify.domain.relationship import Relationship
+from shared.events import RelationshipEvent
+from tests.support.rupture_builder import Strained
+from tests.unit.notify.test_alert import NOW, histories
+
+
+def seen(*batches: Sequence[RelationshipEvent]) -> View:
+    view = View(Relationship(relationship_id=batches[0][0].relationship_id))
+    for batch in batches:
+        view = take_in(view, batch)
+    return view
+
+
+@given(history=histories(), data=st.data())
+def test_all_at_once_gives_what_one_after_the_other_does(history: list[RelationshipEvent], data: st.DataObject) -> None:
+    shuffled = data.draw(st.permutations(history))
+
+    assert seen(history) == seen(*([event] for event in shuffled))
+
+
+def test_what_a_clinician_did_is_read_back_from_what_was_told_of_it() -> None:
+    s = Strained(NOW)
+    alert = seen([s.started(), s.suspected(3), s.updated(3, 0)]).alerts[s.alert()]
+    acknowledged, told = acknowledge(alert, NOW)
+    risen = seen([s.started(), s.suspected(3), s.changed(4, "urgent"), s.updated(4, 0)]).alerts[s.alert()]
+    resolved, told_later = resolve(risen.model_copy(update={"acknowledged": acknowledged.acknowledged}), True, NOW)
+
+    events = [s.started(), s.suspected(3), s.changed(4, "urgent"), s.updated(4, 0), *told, *told_later]
+    rebuilt = seen([e for e in events if isinstance(e, RelationshipEvent)]).alerts[s.alert()]
+
+    assert rebuilt == resolved
+    assert rebuilt.acknowledged == Act(at=NOW, severity="concern")
+    assert rebuilt.status == "resolved"
+
+
+def test_what_a_clinician_did_and_was_not_told_yet_stays() -> None:
+    s = Strained(NOW)
+    rebuilt = seen([s.started(), s.suspected(3), s.updated(3, 0)]).alerts[s.alert()]
+    there, _ = acknowledge(rebuilt, NOW)
+
+    assert with_acts_of(rebuilt, there) == there
+    assert with_acts_of(there, rebuilt) == there
+
+
+def test_of_the_same_severity_what_was_told_is_so_and_of_others_what_was_done_last() -> None:
+    s = Strained(NOW)
+    rebuilt = seen([s.started(), s.suspected(3), s.updated(3, 0)]).alerts[s.alert()]
+    told = rebuilt.model_copy(update={"resolved": Act(at=NOW, severity="concern", useful=True)})
+    altered = rebuilt.model_copy(update={"resolved": Act(at=NOW + timedelta(days=1), severity="concern")})
+    later = rebuilt.model_copy(update={"resolved": Act(at=NOW + timedelta(days=1), severity="urgent")})
+
+    assert with_acts_of(told, altered) == told
+    assert with_acts_of(told, later) == later
+
+
+def test_of_an_erased_client_only_that_is_left() -> None:
+    s = Strained(NOW)
+
+    view = seen([s.started(), s.suspected(3)], [s.erased()], [s.changed(4)])
+
+    assert view == View(Relationship(relationship_id=s.relationship, erased=True))
