@@ -27,11 +27,11 @@ from bench.workload import CASELOAD
 from shared.events import Event
 from shared.kafka.producer import Producer
 from tests.support.builders import ELEMENTS, Told
+from tools.sandbox.servers.inspection import still, until
+from tools.sandbox.servers.kafka_inspector import Topics
 from tools.sandbox.servers.ports import free_ports
 from tools.sandbox.servers.process import CannotRun, LocalServer
 from tools.sandbox.servers.stack import SERVICES, Stack, stack
-from tools.sandbox.servers.topics import Topics
-from tools.sandbox.servers.watch import still, until
 
 KNOWN = 3  # good sessions behind each relationship, so that a fall stands out
 ONE_IN_FALLS = 5  # of the answers raises an alert; far more than in life, so that there is something to measure

@@ -52,7 +52,7 @@ def _contestant(name: str) -> Contestant:
 
 
 def _module(name: str, module: str, python: str = sys.executable, *, commits: bool = True) -> Contestant:
-    return Contestant(name, [python, "-m", f"bench.contestants.{module}"], commits=commits)
+    return Contestant(name, [python, "-m", f"bench.implementations.{module}"], commits=commits)
 
 
 def _python() -> Path:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from bench.workload import Network, prepare
 from tools.sandbox.servers import kafka, mongod
+from tools.sandbox.servers.kafka_inspector import create_topics
 from tools.sandbox.servers.ports import free_ports
 from tools.sandbox.servers.process import LocalServer
-from tools.sandbox.servers.topics import create_topics
 
 
 @dataclass(frozen=True, slots=True)

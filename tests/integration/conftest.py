@@ -2,7 +2,7 @@
 
 import pytest
 
-from tools.sandbox.servers.topics import create_topics
+from tools.sandbox.servers.kafka_inspector import create_topics
 
 
 @pytest.fixture(scope="session", autouse=True)

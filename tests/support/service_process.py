@@ -15,8 +15,8 @@ from shared.events.topics import Topic
 from shared.kafka.topic_reader import History, until_taken_in
 from shared.mongo.client import Mongo
 from tools.sandbox.servers import kafka
+from tools.sandbox.servers.kafka_inspector import create_topics
 from tools.sandbox.servers.ports import free_ports
-from tools.sandbox.servers.topics import create_topics
 
 PARTITIONS = 12
 

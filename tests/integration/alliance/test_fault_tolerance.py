@@ -30,8 +30,8 @@ from tests.support.builders import Told
 from tests.support.kafka_reader import records, told
 from tests.support.serving import served, until
 from tools.sandbox.servers.kafka import server as kafka_server
+from tools.sandbox.servers.kafka_inspector import create_topics
 from tools.sandbox.servers.ports import free_ports
-from tools.sandbox.servers.topics import create_topics
 
 pytestmark = pytest.mark.integration
 

@@ -19,7 +19,7 @@ from shared.events import (
 from shared.events.topics import INTAKE
 from tests.support.intake_client import DAY, STARTED, Clinic, problem
 from tests.support.kafka_reader import records
-from tools.sandbox.servers.watch import metric
+from tools.sandbox.servers.inspection import metric
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 

@@ -30,8 +30,8 @@ from tests.support.kafka_reader import records
 from tests.support.serving import until
 from tests.system.support.poison import plant_unreadable
 from tools.sandbox.servers import kafka
+from tools.sandbox.servers.kafka_inspector import create_topics
 from tools.sandbox.servers.ports import free_ports
-from tools.sandbox.servers.topics import create_topics
 
 SHORTEST_SESSION_MS = 6_000  # Kafka grants none that is shorter
 

@@ -25,9 +25,9 @@ from tests.support.builders import Told
 from tests.support.harness import Room
 from tests.support.serving import until
 from tools.sandbox.servers import kafka
+from tools.sandbox.servers.kafka_inspector import create_topics
 from tools.sandbox.servers.ports import free_ports
 from tools.sandbox.servers.process import LocalServer
-from tools.sandbox.servers.topics import create_topics
 
 SLOW = 90.0
 """Seconds that a broker may take to come back on a busy machine."""

@@ -13,7 +13,7 @@ from tests.support.serving import served
 from tests.system.operate.expressions import amiss, panels, recorded, rules
 from tools.contracts.documents import SERVICES
 from tools.contracts.metrics import shown as declared
-from tools.sandbox.servers.topics import create_topics
+from tools.sandbox.servers.kafka_inspector import create_topics
 
 
 async def test_every_expression_asks_for_what_is_really_shown(kafka_servers: str, mongodb_uri: str) -> None:

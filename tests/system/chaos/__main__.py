@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.system.chaos import defects, report
+from tests.system.chaos import defects, reliability_report
 from tests.system.chaos.rig import Rig
 from tests.system.chaos.run import Run
 from tests.system.support.checks import SHOWN, Checks
 from tools.sandbox.servers.process import HOME, CannotRun
-from tools.sandbox.servers.say import say, show_logs
+from tools.sandbox.servers.reporting import say, show_logs
 from tools.sandbox.servers.signals import end_on_sigterm
 
 MINUTES = 30.0
@@ -56,7 +56,7 @@ def each_defect(options: argparse.Namespace, names: Sequence[str]) -> int:
         unnoticed += not broken
         say(f"--- {name}: {'caught by ' + '; '.join(broken) if broken else 'NOT NOTICED'}")
         if options.record:
-            report.record_defect(name, broken)
+            reliability_report.record_defect(name, broken)
     say(f"{len(names) - unnoticed} caught, {unnoticed} not noticed")
     return unnoticed
 
@@ -78,11 +78,11 @@ def one(options: argparse.Namespace, defect: str | None = None) -> Checks:
                 raise
             except Exception:  # whatever it is, what held until then and the logs are worth seeing
                 checks.none("the run comes to its end", traceback.format_exc().splitlines()[-SHOWN:])
-        summary = report.summary(run, time.monotonic() - begun, datetime.now(UTC))
+        summary = reliability_report.summary(run, time.monotonic() - begun, datetime.now(UTC))
         (data / "summary.json").write_text(json.dumps(summary, indent=2))
-        say(report.told(summary))
+        say(reliability_report.told(summary))
         if options.record and not defect:
-            report.record_run(summary)
+            reliability_report.record_run(summary)
     except CannotRun as error:
         checks.holds("everything starts", False)
         say(str(error))

@@ -14,8 +14,8 @@ from pymongo import AsyncMongoClient
 from pymongo.errors import PyMongoError
 
 from tests.system.chaos.rig import Rig
-from tools.sandbox.servers.topics import Topics
-from tools.sandbox.servers.watch import still
+from tools.sandbox.servers.inspection import still
+from tools.sandbox.servers.kafka_inspector import Topics
 
 LOOK_EVERY = 0.5
 LAPSES_WITHIN = timedelta(seconds=20)

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, suppre
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.system.chaos import points
+from tests.system.chaos import fault_points
 from tests.system.chaos.stores import Stores, silent, stores
 from tools.sandbox.network.receivers import Hook, Mail, mail_server, web_server
 from tools.sandbox.servers.ports import free_ports
@@ -48,7 +48,7 @@ class Process:
 
     def arm(self, point: str, how: signal.Signals) -> None:
         """Let it send itself a signal when it next comes by that point."""
-        points.arm(self.armed, point, how)
+        fault_points.arm(self.armed, point, how)
 
     def disarm(self) -> bool:
         """Whether it had not come by until now. One that had is hit, now or in a moment."""

@@ -10,18 +10,18 @@ from random import Random
 from tests.system.chaos import schedule
 from tests.system.chaos.checker import judge
 from tests.system.chaos.evidence import Evidence, Fault
-from tests.system.chaos.faults import Faults
-from tests.system.chaos.inject import Injections
-from tests.system.chaos.load import Load, network
+from tests.system.chaos.fault_injector import Faults
+from tests.system.chaos.load_generator import Load, network
 from tests.system.chaos.recovery import Recovery
 from tests.system.chaos.rig import Rig
 from tests.system.chaos.schedule import Planned
+from tests.system.chaos.topic_injector import Injections
 from tests.system.support.checks import Checks
-from tools.sandbox.network.clinic import Clinics
+from tools.sandbox.network.clinic_systems import Clinics
 from tools.sandbox.network.ledger import Ledger
 from tools.sandbox.network.world import World
+from tools.sandbox.servers.kafka_inspector import Topics
 from tools.sandbox.servers.process import Say
-from tools.sandbox.servers.topics import Topics
 
 PATIENCE = 240.0
 """Seconds for which clients try again: longer than any fault and its recovery."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from tests.system.chaos.points import POINTS
+from tests.system.chaos.fault_points import POINTS
 from tools.sandbox.servers.stack import SERVICES
 
 CONSUMERS = ("sessions", "alliance", "notify")

@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 
 from shared.runtime import clock
-from tests.system.chaos import points
+from tests.system.chaos import fault_points
 
 
 def main() -> None:
@@ -23,7 +23,7 @@ def main() -> None:
 
     if off:
         clock.now = wrong_now  # before anything else takes it by name
-    points.install(name, Path(os.environ["ARMED_BY"]))
+    fault_points.install(name, Path(os.environ["ARMED_BY"]))
     import_module(f"services.{name}.__main__").main()
 
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tools.sandbox.servers import kafka, mongod
+from tools.sandbox.servers.kafka_inspector import create_topics
 from tools.sandbox.servers.ports import free_ports
 from tools.sandbox.servers.process import HOME, LocalServer, Say
 from tools.sandbox.servers.stack import PARTITIONS
-from tools.sandbox.servers.topics import create_topics
 
 DISK_MB = 1500  # room for MongoDB's journal and half an hour of facts, and soon filled
 

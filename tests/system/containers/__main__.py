@@ -15,8 +15,8 @@ from tests.system.containers import stand_ins
 from tests.system.containers.checker import Judge
 from tests.system.containers.compose import Compose
 from tests.system.containers.docker import Failed, docker, require_docker
-from tests.system.containers.misfortune import misfortunes
-from tests.system.containers.names import resolved
+from tests.system.containers.name_resolution import resolved
+from tests.system.containers.startup_failures import misfortunes
 from tests.system.support.checks import Checks
 from tools.sandbox.network.receivers import Hook, Mail, mail_server, web_server
 from tools.sandbox.servers.ports import free_ports

@@ -8,18 +8,18 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from tests.system.containers.called import called
+from tests.system.containers.alert_receivers import called
 from tests.system.containers.compose import Compose
-from tests.system.containers.confined import too_free
+from tests.system.containers.confinement import too_free
 from tests.system.containers.docker import HOME, docker
-from tests.system.containers.operated import operated, passed_over
-from tests.system.containers.standing import all_that_is_seen, told_now
+from tests.system.containers.runbook_checks import operated, passed_over
+from tests.system.containers.visible_state import all_that_is_seen, told_now
 from tests.system.smoke.run import Run
 from tests.system.support.checks import Checks
-from tools.sandbox.network.clinic import Clinics, NotTaken
+from tools.sandbox.network.clinic_systems import Clinics, NotTaken
 from tools.sandbox.network.receivers import Hook, Mail
+from tools.sandbox.servers.inspection import until
 from tools.sandbox.servers.stack import SERVICES, Stack
-from tools.sandbox.servers.watch import until
 
 KAFKA = "kafka:9092"
 SEED = 1

@@ -11,9 +11,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.system.operate import runbooks, shortened
-from tests.system.operate.breakages import Breakage, Clinicians, breakages
-from tests.system.operate.watch import Watch, missing, proven_alone, until, watching
+from tests.system.operate import accelerated, runbooks
+from tests.system.operate.monitoring import Watch, missing, proven_alone, until, watching
+from tests.system.operate.outages import Breakage, Clinicians, breakages
 from tests.system.support.checks import Checks
 from tools.sandbox.servers.ports import free_ports
 from tools.sandbox.servers.process import HOME, CannotRun
@@ -69,7 +69,7 @@ def operate(data: Path, checks: Checks) -> None:
         attune = ends.enter_context(stack(data, dict(zip(SERVICES, ports, strict=True)), settings, say=say))
         watch = ends.enter_context(watching(data / "watch", attune, say))
         people = ends.enter_context(Clinicians(attune, mail_port))
-        say(f"everything runs and is watched; rules are {shortened.FASTER} times faster, thresholds as they are")
+        say(f"everything runs and is watched; rules are {accelerated.FASTER} times faster, thresholds as they are")
         people.begin()
         people.give_answers(8)
         everybody = until(lambda: len(watch.ask("up == 1")) == len(SERVICES) + 1, QUIET_WITHIN)

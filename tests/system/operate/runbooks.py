@@ -10,7 +10,7 @@ import shlex
 import subprocess
 from collections.abc import Iterator
 
-from tests.system.operate.watch import Watch
+from tests.system.operate.monitoring import Watch
 from tools.sandbox.servers.process import HOME, CannotRun, LocalServer
 from tools.sandbox.servers.stack import Stack
 

@@ -13,12 +13,12 @@ from pathlib import Path
 from tests.system.smoke.run import Run
 from tests.system.support.checks import SHOWN, Checks
 from tools.sandbox.network.receivers import Hook, Mail, mail_server, web_server
+from tools.sandbox.servers.inspection import memory
 from tools.sandbox.servers.ports import free_ports
 from tools.sandbox.servers.process import CannotRun, LocalServer
-from tools.sandbox.servers.say import say, show_logs
+from tools.sandbox.servers.reporting import say, show_logs
 from tools.sandbox.servers.signals import end_on_sigterm
 from tools.sandbox.servers.stack import SERVICES, stack
-from tools.sandbox.servers.watch import memory
 
 ENDS_WITHIN = 10.0  # seconds; container engines kill after as many
 

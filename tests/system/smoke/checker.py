@@ -13,7 +13,7 @@ from aiokafka import ConsumerRecord
 from shared.events import Rater
 from shared.kafka.dead_letters.record import ERROR, ORIGIN
 from tests.system.support.poison import Poison
-from tools.sandbox.network.clinic import Clinics
+from tools.sandbox.network.clinic_systems import Clinics
 from tools.sandbox.network.course import Clinic, Course, last_word_on, severe
 from tools.sandbox.network.ledger import Ledger
 

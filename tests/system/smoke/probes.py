@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID, uuid5
 
-from tools.sandbox.network.clinic import Clinics
+from tools.sandbox.network.clinic_systems import Clinics
 from tools.sandbox.network.course import ELEMENTS, Clinic, Clinician, Course, Said, Session
 
 PROBES = 120

@@ -7,19 +7,19 @@ from datetime import UTC, datetime
 from statistics import median, quantiles
 
 from shared.events.topics import dead_letters
-from tests.system.smoke import checker, probes, refusals
+from tests.system.smoke import checker, invalid_requests, probes
 from tests.system.support import messages, poison
 from tests.system.support.checks import Checks
-from tools.sandbox.network.clinic import Clinics
+from tools.sandbox.network.clinic_systems import Clinics
 from tools.sandbox.network.course import Clinician, Course
 from tools.sandbox.network.ledger import Ledger
 from tools.sandbox.network.parameters import Parameters
 from tools.sandbox.network.receivers import Hook, Mail
 from tools.sandbox.network.world import World
+from tools.sandbox.servers.inspection import metric, still, until
+from tools.sandbox.servers.kafka_inspector import HEARD_BY, Topics
 from tools.sandbox.servers.process import CannotRun
 from tools.sandbox.servers.stack import Stack
-from tools.sandbox.servers.topics import HEARD_BY, Topics
-from tools.sandbox.servers.watch import metric, still, until
 
 NETWORK = Parameters(
     clinics=2,
@@ -99,8 +99,8 @@ class Run:
         self._checks.none("every request that is right is taken", ledger.refused, f"{ledger.sent['done']} requests")
 
     async def _misuse(self, clinics: Clinics) -> None:
-        wrongs = refusals.wrongs(await refusals.prepare(clinics, self._courses, datetime.now(UTC)))
-        amiss = await refusals.answered_otherwise(clinics, wrongs)
+        wrongs = invalid_requests.wrongs(await invalid_requests.prepare(clinics, self._courses, datetime.now(UTC)))
+        amiss = await invalid_requests.answered_otherwise(clinics, wrongs)
         self._checks.none("wrong requests are refused, with the reason", amiss, f"{len(wrongs)} requests")
 
     async def _measure(self, clinics: Clinics) -> None:

@@ -11,7 +11,7 @@ from uuid import UUID, uuid5
 from standardwebhooks import Webhook
 
 from tests.system.smoke.checker import Alert
-from tools.sandbox.network.clinic import secret
+from tools.sandbox.network.clinic_systems import secret
 from tools.sandbox.network.course import Clinician
 from tools.sandbox.network.receivers import Hook, Mail
 

@@ -11,20 +11,20 @@ from aiokafka.errors import KafkaError
 from rich.console import Console
 from rich.live import Live
 
-from tools.sandbox.demo import show
+from tools.sandbox.demo import display
 from tools.sandbox.demo.figures import Figures
 from tools.sandbox.demo.state import State
-from tools.sandbox.network.clinic import Clinics, NotTaken
+from tools.sandbox.network.clinic_systems import Clinics, NotTaken
 from tools.sandbox.network.course import Course
 from tools.sandbox.network.ledger import Ledger
 from tools.sandbox.network.parameters import Parameters
 from tools.sandbox.network.receivers import Hook, Mail, mail_server, web_server
 from tools.sandbox.network.world import World
+from tools.sandbox.servers.kafka_inspector import Topics
 from tools.sandbox.servers.ports import free_ports
 from tools.sandbox.servers.process import HOME, CannotRun
 from tools.sandbox.servers.signals import end_on_sigterm
 from tools.sandbox.servers.stack import SERVICES, Stack, stack
-from tools.sandbox.servers.topics import Topics
 
 DATA = HOME / ".attune" / "demo"
 SEED = 2026  # everybody sees the same network
@@ -132,11 +132,11 @@ class Demo:
     async def _show(self) -> Never:
         if not console.is_terminal:
             while True:
-                console.print(show.line(self._rows()), soft_wrap=True)
+                console.print(display.line(self._rows()), soft_wrap=True)
                 await asyncio.sleep(LINE_EVERY)
         with Live(console=console, auto_refresh=False) as screen:
             while True:
-                screen.update(show.picture(self._rows(), self._addresses()), refresh=True)
+                screen.update(display.picture(self._rows(), self._addresses()), refresh=True)
                 await asyncio.sleep(DRAW_EVERY)
 
     def _rows(self) -> dict[str, str]:
@@ -144,10 +144,10 @@ class Demo:
         network = f"telling of its last six months: {told} of {all_of_them} relationships"
         if told == all_of_them:
             network = f"living on: {self._state.sessions_since} sessions since its history was told"
-        return show.rows(network, self._ledger, self._figures, self._mails, self._hooks, self._attune.ended)
+        return display.rows(network, self._ledger, self._figures, self._mails, self._hooks, self._attune.ended)
 
     def _addresses(self) -> dict[str, str]:
-        return show.addresses(self._attune.urls, self._figures, DATA)
+        return display.addresses(self._attune.urls, self._figures, DATA)
 
 
 if __name__ == "__main__":

@@ -5,10 +5,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from tools.sandbox.network.clinic import Clinics
+from tools.sandbox.network.clinic_systems import Clinics
 from tools.sandbox.network.world import World
-from tools.sandbox.servers.topics import Topics
-from tools.sandbox.servers.watch import metric
+from tools.sandbox.servers.inspection import metric
+from tools.sandbox.servers.kafka_inspector import Topics
 
 
 @dataclass

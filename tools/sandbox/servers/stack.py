@@ -12,9 +12,9 @@ from functools import partial
 from pathlib import Path
 
 from tools.sandbox.servers import kafka, mongod
+from tools.sandbox.servers.kafka_inspector import create_topics
 from tools.sandbox.servers.ports import free_ports
 from tools.sandbox.servers.process import HOME, LocalServer, Say
-from tools.sandbox.servers.topics import create_topics
 
 SERVICES = ("intake", "sessions", "alliance", "notify")
 PARTITIONS = 4  # enough for one process of each service, and quick to make

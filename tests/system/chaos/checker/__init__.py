@@ -11,14 +11,24 @@ from uuid import UUID
 
 from services.alliance.domain.fold import Read
 from shared.events.topics import ALERTS, ALLIANCE
-from tests.system.chaos.checker import alerts, counts, facts, learned, letters, messages, owed, states, told
-from tests.system.chaos.checker.facts import Deadlines
-from tests.system.chaos.checker.look import Seen, look
-from tests.system.chaos.checker.told import Reading
+from tests.system.chaos.checker import (
+    acknowledged,
+    alerts,
+    counts,
+    dead_letters,
+    messages,
+    outbox,
+    projections,
+    source_events,
+    states,
+)
+from tests.system.chaos.checker.acknowledged import Reading
+from tests.system.chaos.checker.observation import Seen, look
+from tests.system.chaos.checker.source_events import Deadlines
 from tests.system.chaos.evidence import Evidence
 from tests.system.support.checks import Checks
 from tests.system.support.messages import telling, to_the_wrong_one
-from tools.sandbox.servers.topics import HEARD_BY
+from tools.sandbox.servers.kafka_inspector import HEARD_BY
 
 Refolded: TypeAlias = Mapping[UUID, Read]
 Standing: TypeAlias = Mapping[UUID, alerts.Expected]
@@ -26,8 +36,8 @@ Standing: TypeAlias = Mapping[UUID, alerts.Expected]
 
 async def judge(evidence: Evidence, checks: Checks) -> None:
     """Judge a system at rest: a line for each thing that must hold."""
-    apart = told.clocks_apart(evidence.faults)
-    reading = told.read(evidence.taken, evidence.since, apart)
+    apart = acknowledged.clocks_apart(evidence.faults)
+    reading = acknowledged.read(evidence.taken, evidence.since, apart)
     weigh(evidence, reading, await look(evidence, reading.bonds), apart, checks)
 
 
@@ -42,16 +52,16 @@ def weigh(evidence: Evidence, reading: Reading, seen: Seen, apart: timedelta, ch
     _messages(evidence, reading, standing, seen, apart, checks)
     _owed(evidence, seen, apart, checks)
     for consumer in HEARD_BY:
-        wrong, copies = letters.amiss(consumer, seen.record, evidence.planted)
+        wrong, copies = dead_letters.amiss(consumer, seen.record, evidence.planted)
         count = f"{len(seen.record.letters.get(consumer, ()))} letters, {copies} of them copies"
         checks.none(f"the dead letters of {consumer} are the poison", wrong, count)
 
 
 def _facts(evidence: Evidence, reading: Reading, seen: Seen, apart: timedelta, checks: Checks) -> None:
     record, injected = seen.record, evidence.injected
-    found = facts.compare(reading, injected, record)
-    silent = facts.silences(reading, injected, record, Deadlines(evidence.faults, apart, seen.now))
-    done = facts.acts(reading, record)
+    found = source_events.compare(reading, injected, record)
+    silent = source_events.silences(reading, injected, record, Deadlines(evidence.faults, apart, seen.now))
+    done = source_events.acts(reading, record)
     copies = ", ".join(f"{count} copies on {topic}" for topic, count in sorted(record.copies.items()))
     count = f"{len(reading.told)} told, {len({event.id for event in injected})} injected"
     checks.none("every acknowledged fact lies on its topic", found.missing, count)
@@ -98,6 +108,6 @@ def _messages(
 
 def _owed(evidence: Evidence, seen: Seen, apart: timedelta, checks: Checks) -> None:
     injected = {event.id for event in evidence.injected}
-    checks.none("nothing is owed any more", owed.still_owed(seen))
-    checks.none("no event lies on Kafka without its state", owed.without_state(seen, injected))
-    checks.none("each service knows of the others what was told", learned.amiss(seen, apart))
+    checks.none("nothing is owed any more", outbox.still_owed(seen))
+    checks.none("no event lies on Kafka without its state", outbox.without_state(seen, injected))
+    checks.none("each service knows of the others what was told", projections.amiss(seen, apart))

@@ -17,10 +17,10 @@ from shared.events import (
     RuptureRetracted,
     Severity,
 )
-from tests.system.chaos.checker.facts import WEIGHT
-from tests.system.chaos.checker.look import Seen
-from tests.system.chaos.checker.record import Record
+from tests.system.chaos.checker.observation import Seen
+from tests.system.chaos.checker.source_events import WEIGHT
 from tests.system.chaos.checker.states import last_words
+from tests.system.chaos.checker.topic_contents import Record
 
 UNSETTLED = ("open", "acknowledged")
 MOST_SHOWN = 200

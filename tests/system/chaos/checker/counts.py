@@ -20,9 +20,9 @@ from shared.events import (
     SessionCompleted,
     SessionMissed,
 )
-from tests.system.chaos.checker.look import Seen
-from tests.system.chaos.checker.record import Record
-from tests.system.chaos.checker.told import Reading
+from tests.system.chaos.checker.acknowledged import Reading
+from tests.system.chaos.checker.observation import Seen
+from tests.system.chaos.checker.topic_contents import Record
 from tests.system.smoke.checker import Counted, differences
 
 Form = tuple[UUID, Rater]

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID, uuid5
 
+from tests.system.chaos.checker.acknowledged import A_LITTLE
 from tests.system.chaos.checker.alerts import Expected
-from tests.system.chaos.checker.look import Document, Seen
-from tests.system.chaos.checker.told import A_LITTLE
+from tests.system.chaos.checker.observation import Document, Seen
 from tests.system.chaos.evidence import Evidence, Fault
 from tests.system.smoke.checker import Alert
 from tests.system.support.messages import FRESH, Message, channels_of, received

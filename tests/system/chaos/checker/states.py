@@ -15,8 +15,8 @@ from services.alliance.domain.state.alliance import Alliance
 from services.alliance.domain.state.history import FACTS, Fact
 from shared.events import AlertResolved, Event, RuptureEvent, RuptureRepaired, RuptureRetracted
 from shared.events.cloudevents import encode
-from tests.system.chaos.checker.look import Seen
-from tests.system.chaos.checker.record import Record
+from tests.system.chaos.checker.observation import Seen
+from tests.system.chaos.checker.topic_contents import Record
 
 _STATE = TypeAdapter(Alliance)
 

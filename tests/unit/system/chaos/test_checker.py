@@ -21,7 +21,7 @@ from shared.events import (
     SessionMissed,
 )
 from shared.events.topics import ALLIANCE, FEEDBACK, INTAKE, dead_letters
-from tests.unit.system.chaos.story import (
+from tests.unit.system.chaos.recorded_run import (
     LAST,
     MISSED,
     NOW,

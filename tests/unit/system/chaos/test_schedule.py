@@ -1,7 +1,7 @@
 from itertools import islice
 
 from tests.system.chaos import schedule
-from tests.system.chaos.points import POINTS
+from tests.system.chaos.fault_points import POINTS
 from tests.system.chaos.schedule import Planned
 
 ROUNDS = 60

@@ -17,7 +17,7 @@ from tests.system.smoke.checker import Alert
 from tests.system.support import messages
 from tests.system.support.checks import Checks
 from tests.system.support.poison import poisons
-from tools.sandbox.network.clinic import Clinics, secret
+from tools.sandbox.network.clinic_systems import Clinics, secret
 from tools.sandbox.network.course import ELEMENTS, Clinician, Course, Rupture, Said, Session
 from tools.sandbox.network.ledger import Ledger
 from tools.sandbox.network.receivers import Hook, Mail

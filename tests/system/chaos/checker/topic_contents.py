@@ -14,7 +14,7 @@ from shared.events.alerts import AlertEvent
 from shared.events.cloudevents import decode
 from shared.events.topics import ALERTS, ALLIANCE, FEEDBACK, INTAKE, SESSIONS, SUBJECTS, Topic, dead_letters
 from tests.system.support.poison import Poison
-from tools.sandbox.servers.topics import HEARD_BY, Topics
+from tools.sandbox.servers.kafka_inspector import HEARD_BY, Topics
 
 OF_PEOPLE = (INTAKE, SESSIONS, FEEDBACK)
 """The topics of what people told; what follows from it is on the others."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from aiokafka import ConsumerRecord
 
 from shared.kafka.dead_letters.record import ERROR, ORIGIN
-from tests.system.chaos.checker.record import Record
+from tests.system.chaos.checker.topic_contents import Record
 from tests.system.support.poison import Poison
 
 

@@ -10,7 +10,7 @@ from tests.system.containers.compose import Compose
 from tests.system.containers.docker import HOME
 from tests.system.support.checks import Checks
 from tools.sandbox.network.receivers import Hook, Mail
-from tools.sandbox.servers.watch import until
+from tools.sandbox.servers.inspection import until
 
 WITHIN = 150.0  # seconds; Prometheus tells what fires once a minute
 OURS = "./secrets/alertmanager"

@@ -22,8 +22,8 @@ from shared.events import (
     SessionCompleted,
     SessionScheduled,
 )
-from tests.system.chaos.checker import told
-from tests.system.chaos.checker.told import Reading
+from tests.system.chaos.checker import acknowledged
+from tests.system.chaos.checker.acknowledged import Reading
 from tools.sandbox.network.ledger import Taken
 
 SINCE = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -39,7 +39,7 @@ def at(days: float) -> datetime:
 def read(*requests: Request) -> Reading:
     """Each request a second after the one before."""
     taken = [Taken(*request, SINCE + timedelta(seconds=number)) for number, request in enumerate(requests)]
-    return told.read(taken, SINCE, told.A_LITTLE)
+    return acknowledged.read(taken, SINCE, acknowledged.A_LITTLE)
 
 
 def facts(reading: Reading, kind: type[Event]) -> list[Any]:
@@ -190,7 +190,7 @@ def test_an_answer_by_link_was_given_between_the_session_and_our_hearing_of_it(l
     (submitted,) = (each for each in reading.told if isinstance(each.fact, FeedbackSubmitted))
     assert isinstance(submitted.fact, FeedbackSubmitted)
     assert (submitted.fact.ratings, submitted.fact.tension) == ({"trust": 3.0}, "none")
-    assert SINCE - told.A_LITTLE <= submitted.earliest < submitted.latest <= SINCE + timedelta(minutes=1)
+    assert SINCE - acknowledged.A_LITTLE <= submitted.earliest < submitted.latest <= SINCE + timedelta(minutes=1)
 
 
 def test_a_request_that_the_judge_does_not_know_is_an_error() -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.chaos import points
-from tests.system.chaos.points import POINTS
+from tests.system.chaos import fault_points
+from tests.system.chaos.fault_points import POINTS
 
 
 class Steps:
@@ -31,12 +31,12 @@ def hits() -> Iterator[list[int]]:
 @pytest.mark.parametrize("when", ["before", "after"])
 async def test_an_armed_point_hits_once(when: str, hits: list[int], tmp_path: Path) -> None:
     armed = tmp_path / "armed"
-    step = points._hit(Steps.step, when, "here", armed)
+    step = fault_points._hit(Steps.step, when, "here", armed)
     steps = Steps()
-    points.arm(armed, "elsewhere", signal.SIGUSR1)
+    fault_points.arm(armed, "elsewhere", signal.SIGUSR1)
     assert await step(steps) == "done"
     assert hits == []
-    points.arm(armed, "here", signal.SIGUSR1)
+    fault_points.arm(armed, "here", signal.SIGUSR1)
     assert await step(steps) == "done"
     assert await step(steps) == "done"
     assert hits == [signal.SIGUSR1]

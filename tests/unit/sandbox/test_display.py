@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tools.sandbox.demo import show
+from tools.sandbox.demo import display
 from tools.sandbox.demo.figures import Figures
 from tools.sandbox.network.ledger import Ledger
 from tools.sandbox.servers.process import LocalServer
@@ -18,11 +18,11 @@ def server(name: str, data: Path) -> LocalServer:
 def test_a_service_that_died_is_shown_with_its_log(tmp_path: Path) -> None:
     alliance, notify = server("alliance", tmp_path), server("notify", tmp_path)
     attune = Stack("", "", {}, [], [alliance, notify], 0)
-    assert "FAILED" not in show.rows("", Ledger(), Figures(), [], [], attune.ended)
+    assert "FAILED" not in display.rows("", Ledger(), Figures(), [], [], attune.ended)
 
     with subprocess.Popen([sys.executable, "-c", ""]) as alliance.process:
         pass
-    shown = show.rows("", Ledger(), Figures(), [], [], attune.ended)
+    shown = display.rows("", Ledger(), Figures(), [], [], attune.ended)
 
     assert shown["FAILED"] == f"alliance has ended; its log: {tmp_path}/alliance/log"
-    assert shown["FAILED"] in show.line(shown)
+    assert shown["FAILED"] in display.line(shown)

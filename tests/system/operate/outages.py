@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from tests.system.smoke import probes
 from tests.system.support import poison
-from tools.sandbox.network.clinic import Clinics
+from tools.sandbox.network.clinic_systems import Clinics
 from tools.sandbox.network.course import ELEMENTS, Clinic, Course, Said
 from tools.sandbox.network.ledger import Ledger
 from tools.sandbox.network.receivers import Mail, mail_server

@@ -9,8 +9,8 @@ from uuid import UUID, uuid5
 from shared.events import AlertAcknowledged, AlertResolved, Event, FeedbackAmended, FeedbackLapsed, FeedbackSubmitted
 from shared.events.alerts import AlertEvent
 from shared.events.feedback import FeedbackEvent
-from tests.system.chaos.checker.record import Record
-from tests.system.chaos.checker.told import A_LITTLE, AN_HOUR, RATERS, Act, Reading, Sitting, Told
+from tests.system.chaos.checker.acknowledged import A_LITTLE, AN_HOUR, RATERS, Act, Reading, Sitting, Told
+from tests.system.chaos.checker.topic_contents import Record
 from tests.system.chaos.evidence import Fault
 
 GRACE = timedelta(seconds=10)

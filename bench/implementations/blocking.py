@@ -8,7 +8,7 @@ from uuid import UUID
 from confluent_kafka import Producer
 from pymongo import MongoClient, ReplaceOne, WriteConcern
 
-from bench.contestants import common
+from bench.implementations import common
 from services.alliance.store.mongo import Kept, as_document, as_kept
 
 

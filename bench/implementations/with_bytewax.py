@@ -5,8 +5,8 @@ from bytewax.connectors.kafka import KafkaSink, KafkaSinkMessage, KafkaSource
 from bytewax.dataflow import Dataflow
 from bytewax.run import cli_main
 
-from bench.contestants import common
-from bench.contestants.blocking import Blocking
+from bench.implementations import common
+from bench.implementations.blocking import Blocking
 
 
 def main() -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 import faust
 
-from bench.contestants import common
-from bench.contestants.plain_loop import Plain
+from bench.implementations import common
+from bench.implementations.plain_loop import Plain
 
 app = faust.App(
     common.GROUP,

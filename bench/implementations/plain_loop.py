@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import ReplaceOne, WriteConcern
 
-from bench.contestants import common
+from bench.implementations import common
 from services.alliance.store.mongo import Kept, as_document, as_kept
 
 

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 from tests.system.smoke.probes import last_answer, probes
-from tools.sandbox.network.clinic import Clinics
+from tools.sandbox.network.clinic_systems import Clinics
 from tools.sandbox.network.course import Clinic, Clinician
-from tools.sandbox.servers.watch import until
+from tools.sandbox.servers.inspection import until
 
 WITHIN = 60.0  # seconds
 

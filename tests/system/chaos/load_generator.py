@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from random import Random
 
-from tools.sandbox.network.clinic import Clinics, NotTaken
+from tools.sandbox.network.clinic_systems import Clinics, NotTaken
 from tools.sandbox.network.course import Course
 from tools.sandbox.network.parameters import Parameters
 from tools.sandbox.network.world import World

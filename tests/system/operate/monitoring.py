@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.system.operate import shortened
+from tests.system.operate import accelerated
 from tools.sandbox.network.receivers import Hook, web_server
 from tools.sandbox.servers.ports import free_ports
 from tools.sandbox.servers.process import HOME, CannotRun, LocalServer, Say
@@ -93,11 +93,11 @@ def watching(data: Path, attune: Stack, say: Say) -> Iterator[Watch]:
     prometheus_port, alertmanager_port, hook_port, lag_port = free_ports(4)
     hooks: list[Hook] = []
     data.mkdir()
-    shortened.rules(data / "rules")
+    accelerated.rules(data / "rules")
     addresses = {name: url.removeprefix("http://") for name, url in attune.urls.items()}
     targets = {**addresses, "lag": f"127.0.0.1:{lag_port}"}
-    asking = shortened.prometheus(data / "prometheus.yml", targets, f"127.0.0.1:{alertmanager_port}")
-    routing = shortened.alertmanager(data / "alertmanager.yml", f"http://127.0.0.1:{hook_port}")
+    asking = accelerated.prometheus(data / "prometheus.yml", targets, f"127.0.0.1:{alertmanager_port}")
+    routing = accelerated.alertmanager(data / "alertmanager.yml", f"http://127.0.0.1:{hook_port}")
     with ExitStack() as ends:
         ends.enter_context(web_server(hook_port, hooks))
         lag = ends.enter_context(_lag(data / "lag", lag_port, attune.kafka, say))
@@ -154,12 +154,12 @@ def _answers(url: str) -> bool:
 
 def proven_alone(say: Say) -> None:
     """The rules, their tests and the routing, by Prometheus's own tools. Raises CannotRun."""
-    rules = sorted((shortened.PROMETHEUS / "rules").glob("*.yml"))
-    tests = sorted((shortened.PROMETHEUS / "tests").glob("*.yml"))
+    rules = sorted((accelerated.PROMETHEUS / "rules").glob("*.yml"))
+    tests = sorted((accelerated.PROMETHEUS / "tests").glob("*.yml"))
     for command in (
-        ["promtool", "check", "config", "--syntax-only", str(shortened.PROMETHEUS / "prometheus.yml")],
+        ["promtool", "check", "config", "--syntax-only", str(accelerated.PROMETHEUS / "prometheus.yml")],
         ["promtool", "check", "rules", *map(str, rules)],
-        ["amtool", "check-config", str(shortened.ALERTMANAGER)],
+        ["amtool", "check-config", str(accelerated.ALERTMANAGER)],
         ["promtool", "test", "rules", *map(str, tests)],
     ):
         done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -11,11 +11,11 @@ import httpx2
 from pymongo import AsyncMongoClient
 
 from shared.events import RelationshipEvent
-from tests.system.chaos.checker import record
-from tests.system.chaos.checker.record import Record
+from tests.system.chaos.checker import topic_contents
+from tests.system.chaos.checker.topic_contents import Record
 from tests.system.chaos.evidence import Evidence
+from tools.sandbox.servers.kafka_inspector import Topics
 from tools.sandbox.servers.stack import SERVICES
-from tools.sandbox.servers.topics import Topics
 
 AT_ONCE = 16  # questions to one service
 
@@ -45,7 +45,7 @@ class Seen:
 async def look(evidence: Evidence, relationships: Collection[UUID]) -> Seen:
     """Look everywhere; `relationships` are those that somebody was told of."""
     async with Topics(evidence.kafka) as topics:
-        found = await record.read(topics, evidence.planted)
+        found = await topic_contents.read(topics, evidence.planted)
     known = {fact.relationship_id for fact in found.facts.values() if isinstance(fact, RelationshipEvent)}
     async with httpx2.AsyncClient(timeout=30) as http:
 

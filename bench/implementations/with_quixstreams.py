@@ -6,8 +6,8 @@ from typing import Any
 from quixstreams import Application
 from quixstreams.sinks import BaseSink
 
-from bench.contestants import common
-from bench.contestants.blocking import Blocking, Teller
+from bench.implementations import common
+from bench.implementations.blocking import Blocking, Teller
 
 
 class Sink(BaseSink):

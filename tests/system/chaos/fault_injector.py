@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from random import Random
 
-from tests.system.chaos import inject
+from tests.system.chaos import topic_injector
 from tests.system.chaos.rig import Process, Rig
 from tests.system.chaos.schedule import LAST_STEPS, Planned
-from tools.sandbox.servers.watch import until
+from tools.sandbox.servers.inspection import until
 
 ZOMBIE = (17.0, 21.0)
 """Seconds a process stands still: longer than the session time-out of 15, so that others take over meanwhile."""
@@ -20,7 +20,7 @@ HIT_WITHIN = 60.0
 class Faults:
     """Does what is planned."""
 
-    def __init__(self, rig: Rig, injections: inject.Injections, random: Random) -> None:
+    def __init__(self, rig: Rig, injections: topic_injector.Injections, random: Random) -> None:
         self._rig = rig
         self._injections = injections
         self._random = random

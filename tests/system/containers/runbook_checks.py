@@ -12,7 +12,7 @@ from tests.system.containers.docker import Failed
 from tests.system.operate.runbooks import LIST, RUNBOOKS, commands
 from tests.system.support.checks import Checks
 from tests.system.support.poison import plant_unreadable
-from tools.sandbox.servers.watch import until
+from tools.sandbox.servers.inspection import until
 
 WITHIN = 120.0  # seconds
 HEARD_BY, PARTITION = "alliance", 3

@@ -35,15 +35,15 @@ from shared.events import (
 from shared.events.cloudevents import encode
 from shared.events.topics import SUBJECTS, Topic, dead_letters
 from tests.support.builders import ELEMENTS, Told
-from tests.system.chaos.checker import record as topics
-from tests.system.chaos.checker import told, weigh
-from tests.system.chaos.checker.look import Seen
-from tests.system.chaos.checker.record import Record, note
+from tests.system.chaos.checker import acknowledged, weigh
+from tests.system.chaos.checker import topic_contents as topics
+from tests.system.chaos.checker.observation import Seen
 from tests.system.chaos.checker.states import refolded
+from tests.system.chaos.checker.topic_contents import Record, note
 from tests.system.chaos.evidence import Evidence, Fault
 from tests.system.support.checks import Checks
 from tests.system.support.poison import Poison, poisons
-from tools.sandbox.network.clinic import secret
+from tools.sandbox.network.clinic_systems import secret
 from tools.sandbox.network.course import Clinician
 from tools.sandbox.network.ledger import Taken
 from tools.sandbox.network.receivers import Hook, Mail
@@ -203,8 +203,8 @@ class Story:
             urls={},
         )
         seen = Seen(NOW, self.record(), self.kept, self.alliances, self.trajectories, self.inboxes, self.not_ready)
-        checks, apart = Checks(lambda _: None), told.clocks_apart(self.faults)
-        weigh(evidence, told.read(self.taken, SINCE, apart), seen, apart, checks)
+        checks, apart = Checks(lambda _: None), acknowledged.clocks_apart(self.faults)
+        weigh(evidence, acknowledged.read(self.taken, SINCE, apart), seen, apart, checks)
         return [check.what for check in checks.all if not check.holds]
 
 
@@ -222,7 +222,7 @@ def well() -> Story:
 
 def _tell_facts(story: Story) -> None:
     """Under ids of their own, at the times that are right."""
-    reading = told.read(story.taken, SINCE, told.A_LITTLE)
+    reading = acknowledged.read(story.taken, SINCE, acknowledged.A_LITTLE)
     first: dict[object, UUID] = {}
     for number, each in enumerate(reading.told):
         changed: Document = {"id": uuid5(OURS, f"fact {number}"), "occurred_at": each.latest}
@@ -330,7 +330,7 @@ def _keep_at_intake(story: Story) -> None:
 
 
 def _keep_sessions(story: Story) -> None:
-    reading, record = told.read(story.taken, SINCE, told.A_LITTLE), story.record()
+    reading, record = acknowledged.read(story.taken, SINCE, acknowledged.A_LITTLE), story.record()
     made = {f.session_id: f for f in record.facts.values() if isinstance(f, SessionScheduled)}
     sessions: dict[Any, Document] = {}
     for which, sitting in reading.sittings.items():

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid5
 
-from tools.sandbox.network.clinic import Clinics
+from tools.sandbox.network.clinic_systems import Clinics
 from tools.sandbox.network.course import Course, Session
 
 PROBLEM, PAGE = "application/problem+json", "text/html"

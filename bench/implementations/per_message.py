@@ -4,8 +4,8 @@ import uvloop
 from faststream import AckPolicy, FastStream
 from faststream.kafka import KafkaBroker, KafkaMessage
 
-from bench.contestants import common
-from bench.contestants.plain_loop import Plain
+from bench.implementations import common
+from bench.implementations.plain_loop import Plain
 
 
 async def _as_it_came(message: KafkaMessage) -> bytes:

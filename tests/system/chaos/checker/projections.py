@@ -16,7 +16,7 @@ from shared.events import (
     SessionCancelled,
     SessionScheduled,
 )
-from tests.system.chaos.checker.look import Document, Seen
+from tests.system.chaos.checker.observation import Document, Seen
 
 HEARD_BY_SESSIONS = (RelationshipStarted, RelationshipEnded, ConsentGiven, ConsentWithdrawn)
 

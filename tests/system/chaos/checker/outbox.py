@@ -31,7 +31,7 @@ from shared.events import (
 from shared.events.alerts import AlertEvent
 from shared.events.feedback import FeedbackEvent
 from shared.events.sessions import SessionEvent
-from tests.system.chaos.checker.look import Document, Seen
+from tests.system.chaos.checker.observation import Document, Seen
 
 
 def still_owed(seen: Seen) -> list[str]:

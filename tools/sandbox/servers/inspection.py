@@ -6,8 +6,8 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
+from tools.sandbox.servers.kafka_inspector import Topics
 from tools.sandbox.servers.process import LocalServer
-from tools.sandbox.servers.topics import Topics
 
 QUIET = 2.0  # seconds without any movement mean that nothing more comes by itself
 LOOK_EVERY = 0.25
