@@ -41,42 +41,42 @@ async def main() -> int:
     parser.add_argument("--short", action="store_true", help="ours, the plain and the naive loop; written nowhere")
     parser.add_argument("--relationships", type=int, default=WHOLE.relationships)
     parser.add_argument("--rounds", type=int, default=WHOLE.rounds)
-    asked = parser.parse_args()
-    if asked.short:
+    args = parser.parse_args()
+    if args.short:
         return await _short()
-    size = Size(asked.relationships, asked.rounds)
-    begun, ended = time.monotonic(), 0
-    for name in asked.part or PARTS:
+    size = Size(args.relationships, args.rounds)
+    started_at, exit_code = time.monotonic(), 0
+    for name in args.part or PARTS:
         try:
-            found = await _measured(PARTS[name], name, size)
+            figures = await _measured(PARTS[name], name, size)
         except (CannotRun, BrokerUnavailable) as error:
             print(f"{name}: {error}", file=sys.stderr)
-            ended = 1
+            exit_code = 1
         else:
-            _keep(name, found)
+            _keep(name, figures)
             write()
-    print(f"docs/performance.md is written, after {time.monotonic() - begun:.0f} s")
-    return ended
+    print(f"docs/performance.md is written, after {time.monotonic() - started_at:.0f} s")
+    return exit_code
 
 
-async def _measured(part: Part, name: str, size: Size) -> Figures:
+async def _measured(benchmark: Part, name: str, size: Size) -> Figures:
     print(name, flush=True)
-    with tempfile.TemporaryDirectory(prefix="attune-bench-") as room:
-        return await part(Path(room), size)
+    with tempfile.TemporaryDirectory(prefix="attune-bench-") as work_dir:
+        return await benchmark(Path(work_dir), size)
 
 
-def _keep(name: str, found: Figures) -> None:
+def _keep(name: str, figures: Figures) -> None:
     """Beside what was measured of the other parts."""
     RESULTS.parent.mkdir(exist_ok=True)
-    kept: Figures = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    kept[name] = {"on": f"{datetime.now(UTC):%Y-%m-%d}", **found}
-    RESULTS.write_text(json.dumps(kept, indent=1) + "\n")
+    results: Figures = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    results[name] = {"on": f"{datetime.now(UTC):%Y-%m-%d}", **figures}
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
 
 
 async def _short() -> int:
-    found = await _measured(partial(benchmarks.side_by_side, names=(OURS, PLAIN, NAIVE)), "side by side", SHORT)
-    print(f"ratio_to_plain_loop={against(found, PLAIN):.2f}")
-    print(f"ratio_to_naive_loop={against(found, NAIVE):.2f}")
+    figures = await _measured(partial(benchmarks.side_by_side, names=(OURS, PLAIN, NAIVE)), "side by side", SHORT)
+    print(f"ratio_to_plain_loop={against(figures, PLAIN):.2f}")
+    print(f"ratio_to_naive_loop={against(figures, NAIVE):.2f}")
     return 0
 
 

@@ -48,129 +48,144 @@ class Size:
     rebuilt: int = 4_000
     processes: tuple[int, ...] = (1, 2, 4)
 
-    def stage(self, room: Path, network: Network) -> Stage:
-        return Stage(room, network, self.partitions, self.cache_gb)
+    def stage(self, work_dir: Path, network: Network) -> Stage:
+        return Stage(work_dir, network, self.partitions, self.cache_gb)
 
 
-def figures_of(lap: Lap) -> Figures:
+def figures_of(result: Lap) -> Figures:
     """What a lap says, for each event."""
-    us = {name: lap.microseconds(getattr(lap, name)) for name in ("own", "mongodb", "kafka")}
-    return {"events": lap.events, "rate": lap.rate, "memory": lap.memory / 2**20, **us}
+    microseconds = {name: result.microseconds(getattr(result, name)) for name in ("own", "mongodb", "kafka")}
+    return {"events": result.events, "rate": result.rate, "memory": result.memory / 2**20, **microseconds}
 
 
-async def _lap(stage: Stage, room: Path, name: str, size: Size, **how: Any) -> Figures:
-    contestant = registry.contestants((name,))[name]
-    with stage.lap() as servers:
+async def _lap(testbed: Stage, work_dir: Path, name: str, size: Size, **how: Any) -> Figures:
+    implementation = registry.contestants((name,))[name]
+    with testbed.lap() as servers:
         limit = size.slow_seconds if name in SLOW else size.seconds
-        lap = await runner.run(contestant, servers, room / f"{name}.log", limit, **how)
-        found = figures_of(lap) | {"bytes": _bytes(servers)}
+        result = await runner.run(implementation, servers, work_dir / f"{name}.log", limit, **how)
+        figures = figures_of(result) | {"bytes": _bytes(servers)}
     print(
-        f"  {name:24} {lap.rate:7,.0f} events/s of {lap.events:,}; us for each: {found['own']:,.0f} its own, "
-        f"{found['mongodb']:,.0f} MongoDB, {found['kafka']:,.0f} Kafka; {found['memory']:.0f} MiB",
+        f"  {name:24} {result.rate:7,.0f} events/s of {result.events:,}; us for each: {figures['own']:,.0f} its own, "
+        f"{figures['mongodb']:,.0f} MongoDB, {figures['kafka']:,.0f} Kafka; {figures['memory']:.0f} MiB",
         flush=True,
     )
-    return found
+    return figures
 
 
 def _bytes(servers: Servers) -> Figures:
     """Of a state, of a fact as it is kept, and of the indexes for each fact."""
     with MongoClient[dict[str, Any]](servers.mongodb.address) as mongo:
-        states, facts = (mongo[DATABASE].command("collStats", name) for name in ("alliances", "facts"))
+        states, events = (mongo[DATABASE].command("collStats", name) for name in ("alliances", "facts"))
     return {
         "state": states["avgObjSize"],
-        "fact": facts["avgObjSize"],
-        "index": facts["totalIndexSize"] / facts["count"],
+        "fact": events["avgObjSize"],
+        "index": events["totalIndexSize"] / events["count"],
     }
 
 
-async def side_by_side(room: Path, size: Size, names: Sequence[str] = tuple(CANNOT)) -> Figures:
+async def side_by_side(work_dir: Path, size: Size, names: Sequence[str] = tuple(CANNOT)) -> Figures:
     """Everybody on the same backlog, in turns; who does not begin or ends is left out, and said."""
-    stage = size.stage(room, Network(size.relationships))
-    await stage.prepare()
-    print(f"  {stage.facts:,} facts of {size.relationships:,} relationships wait", flush=True)
-    laps: dict[str, list[Figures]] = {name: [] for name in names}
+    testbed = size.stage(work_dir, Network(size.relationships))
+    await testbed.prepare()
+    print(f"  {testbed.facts:,} facts of {size.relationships:,} relationships wait", flush=True)
+    runs: dict[str, list[Figures]] = {name: [] for name in names}
     failed: dict[str, str] = {}
-    for number in range(size.rounds):
-        for name in names[:: 1 if number % 2 == 0 else -1]:
+    for round_number in range(size.rounds):
+        for name in names[:: 1 if round_number % 2 == 0 else -1]:
             if name in failed:
                 continue
             try:
-                laps[name].append(await _lap(stage, room, name, size))
+                runs[name].append(await _lap(testbed, work_dir, name, size))
             except CannotRun as error:
                 if name in OWN:
                     raise
                 failed[name] = str(error)
                 print(f"  {name}: {error}", flush=True)
-    there = {name: run for name, run in laps.items() if run and name not in failed}
-    return {"relationships": size.relationships, "facts": stage.facts, "laps": there, "failed": failed}
+    completed_runs = {
+        name: figures_of_runs for name, figures_of_runs in runs.items() if figures_of_runs and name not in failed
+    }
+    return {"relationships": size.relationships, "facts": testbed.facts, "laps": completed_runs, "failed": failed}
 
 
-async def profile(room: Path, size: Size) -> Figures:
+async def profile(work_dir: Path, size: Size) -> Figures:
     """What our process does all the time."""
-    spy, raw = registry.installed("py-spy"), room / "seen.raw"
-    stage = size.stage(room, Network(size.relationships // 4))
-    await stage.prepare()
+    profiler, samples_path = registry.installed("py-spy"), work_dir / "seen.raw"
+    testbed = size.stage(work_dir, Network(size.relationships // 4))
+    await testbed.prepare()
 
     def look(pid: int) -> subprocess.Popen[bytes]:
-        command = [str(spy), "record", "-p", str(pid), "-r", str(SAMPLES), "-f", "raw", "-o", str(raw), "-d", "300"]
+        command = [
+            str(profiler),
+            "record",
+            "-p",
+            str(pid),
+            "-r",
+            str(SAMPLES),
+            "-f",
+            "raw",
+            "-o",
+            str(samples_path),
+            "-d",
+            "300",
+        ]
         return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
-    lap = await _lap(stage, room, OURS, size, spy=look)
-    seen = profiling.stacks(raw)
+    figures = await _lap(testbed, work_dir, OURS, size, spy=look)
+    sampled_stacks = profiling.stacks(samples_path)
     PICTURES.mkdir(exist_ok=True)
-    profiling.draw(seen, PICTURES / "flame.svg")
-    return {"lap": lap, "samples": sum(seen.values()), "shares": profiling.shares(seen)}
+    profiling.draw(sampled_stacks, PICTURES / "flame.svg")
+    return {"lap": figures, "samples": sum(sampled_stacks.values()), "shares": profiling.shares(sampled_stacks)}
 
 
-async def processes(room: Path, size: Size) -> Figures:
+async def processes(work_dir: Path, size: Size) -> Figures:
     """One process, two, four, on the same backlog."""
-    stage = size.stage(room, Network(size.relationships // 2))
-    await stage.prepare()
-    return {str(count): await _lap(stage, room, OURS, size, processes=count) for count in size.processes}
+    testbed = size.stage(work_dir, Network(size.relationships // 2))
+    await testbed.prepare()
+    return {str(count): await _lap(testbed, work_dir, OURS, size, processes=count) for count in size.processes}
 
 
-async def growth(room: Path, size: Size) -> Figures:
+async def growth(work_dir: Path, size: Size) -> Figures:
     """What an event costs among more and more relationships."""
-    found: Figures = {}
+    figures: Figures = {}
     for number in size.grown:
-        told = min(number, size.told)
-        network = Network(number, ahead=min(8, max(1, size.told // told)), told=told)
-        stage = replace(size, cache_gb=4.0).stage(room / str(number), network)
-        begun = time.monotonic()
-        await stage.prepare()
-        print(f"  {number:,} relationships made in {time.monotonic() - begun:.0f} s", flush=True)
-        laps = sorted([await _lap(stage, room, OURS, size) for _ in range(size.laps_of_growth)], key=_cost)
-        found[str(number)] = {"told": told, "facts": stage.facts, **laps[len(laps) // 2]}
-        stage.forget()
-    return found
+        active = min(number, size.told)
+        network = Network(number, ahead=min(8, max(1, size.told // active)), told=active)
+        testbed = replace(size, cache_gb=4.0).stage(work_dir / str(number), network)
+        started_at = time.monotonic()
+        await testbed.prepare()
+        print(f"  {number:,} relationships made in {time.monotonic() - started_at:.0f} s", flush=True)
+        runs = sorted([await _lap(testbed, work_dir, OURS, size) for _ in range(size.laps_of_growth)], key=_cost)
+        figures[str(number)] = {"told": active, "facts": testbed.facts, **runs[len(runs) // 2]}
+        testbed.forget()
+    return figures
 
 
-def _cost(lap: Figures) -> float:
-    return float(lap["own"] + lap["mongodb"] + lap["kafka"])
+def _cost(figures: Figures) -> float:
+    return float(figures["own"] + figures["mongodb"] + figures["kafka"])
 
 
-async def history(_room: Path, _size: Size) -> Figures:
+async def history(_work_dir: Path, _size: Size) -> Figures:
     """What one more fact costs after a long history."""
     return {"costs": [asdict(cost) for cost in fold.costs()]}
 
 
-async def rebuilding(room: Path, size: Size) -> Figures:
+async def rebuilding(work_dir: Path, size: Size) -> Figures:
     """All that was ever told taken in live, then rebuilt: where all is right, from nothing, and by two processes."""
-    stage = size.stage(room, Network(size.rebuilt, weeks=0, ahead=8))
-    await stage.prepare()
-    ours, log = registry.contestants((OURS,))[OURS], room / "rebuild.log"
-    found: Figures = {"facts": stage.facts}
-    with stage.lap() as servers:
-        lap = await runner.run(ours, servers, log, 300.0)
-        found["live"] = figures_of(lap)
-        for name, count, afresh in (("right", 1, False), ("nothing", 1, True), ("nothing, two processes", 2, True)):
-            if afresh:
+    testbed = size.stage(work_dir, Network(size.rebuilt, weeks=0, ahead=8))
+    await testbed.prepare()
+    implementation, log = registry.contestants((OURS,))[OURS], work_dir / "rebuild.log"
+    figures: Figures = {"facts": testbed.facts}
+    with testbed.lap() as servers:
+        result = await runner.run(implementation, servers, log, 300.0)
+        figures["live"] = figures_of(result)
+        for name, count, from_empty in (("right", 1, False), ("nothing", 1, True), ("nothing, two processes", 2, True)):
+            if from_empty:
                 with MongoClient[dict[str, Any]](servers.mongodb.address) as mongo:
                     mongo.drop_database(DATABASE)
-            took = await asyncio.to_thread(_rebuild, servers, count, log)
-            found[name] = {"seconds": took, "rate": stage.facts / took}
-            print(f"  rebuilt ({name}) at {stage.facts / took:,.0f} events/s, live {lap.rate:,.0f}", flush=True)
-    return found
+            seconds = await asyncio.to_thread(_rebuild, servers, count, log)
+            figures[name] = {"seconds": seconds, "rate": testbed.facts / seconds}
+            print(f"  rebuilt ({name}) at {testbed.facts / seconds:,.0f} events/s, live {result.rate:,.0f}", flush=True)
+    return figures
 
 
 def _rebuild(servers: Servers, count: int, log: Path) -> float:
@@ -181,13 +196,15 @@ def _rebuild(servers: Servers, count: int, log: Path) -> float:
         "MONGODB_URI": servers.mongodb.address,
         "MONGODB_DATABASE": DATABASE,
     }
-    begun = time.perf_counter()
+    started_at = time.perf_counter()
     with log.open("ab") as output:
         command = [sys.executable, "-m", "services.alliance", "rebuild"]
-        running = [subprocess.Popen(command, env=environment, stdout=output, stderr=output) for _ in range(count)]
-        ended = [process.wait() for process in running]
-    if any(ended):
+        rebuild_processes = [
+            subprocess.Popen(command, env=environment, stdout=output, stderr=output) for _ in range(count)
+        ]
+        exit_codes = [process.wait() for process in rebuild_processes]
+    if any(exit_codes):
         with suppress(OSError):
             print(log.read_text()[-2_000:])
-        raise CannotRun(f"the rebuild ended with {ended}")
-    return time.perf_counter() - begun
+        raise CannotRun(f"the rebuild ended with {exit_codes}")
+    return time.perf_counter() - started_at

@@ -79,10 +79,10 @@ class Form:
 
     def past(self) -> list[Event]:
         """How the relationship began, and the good sessions."""
-        weeks, told = range(KNOWN), self.told
-        started = told.started().model_copy(update={"clinician_id": self.clinician})
-        sessions = [fact for week in weeks for fact in (told.held(week), told.felt(week))]
-        return [started, told.consent(-0.1, given=True), *sessions]
+        weeks, builder = range(KNOWN), self.told
+        started = builder.started().model_copy(update={"clinician_id": self.clinician})
+        sessions = [event for week in weeks for event in (builder.held(week), builder.felt(week))]
+        return [started, builder.consent(-0.1, given=True), *sessions]
 
 
 Linked = tuple[Form, str]
@@ -99,25 +99,25 @@ class Answered:
     acknowledged: float
 
 
-async def latency(room: Path, size: Size) -> Figures:
+async def latency(work_dir: Path, size: Size) -> Figures:
     """At some shares of the capacity, which is found first. Raises CannotRun, also when an alert never comes."""
-    return await measured(room, size, WHOLE)
+    return await measured(work_dir, size, WHOLE)
 
 
-async def measured(room: Path, _size: Size, load: Load) -> Figures:
+async def measured(work_dir: Path, _size: Size, load: Load) -> Figures:
     """As `latency`, with so much load."""
-    async with _running(room) as attune, Clinics(attune) as clinics:
-        found = await clinics.capacity(await clinics.prepare(load.answers))
+    async with _running(work_dir) as attune, Clinics(attune) as generator:
+        found = await generator.capacity(await generator.prepare(load.answers))
         print(
             f"  {found['capacity']:.0f} answers/s at most: {found['taken']:.0f} taken, "
             f"{found['reflected']:.0f} until their alerts were seen",
             flush=True,
         )
         counts = {share: round(share * found["capacity"] * load.seconds) for share in SHARES}
-        forms = iter(await clinics.prepare(sum(counts.values())))
+        forms = iter(await generator.prepare(sum(counts.values())))
         steps = []
         for share, count in counts.items():
-            step = {"share": share, **await clinics.arrive(list(islice(forms, count)), count / load.seconds)}
+            step = {"share": share, **await generator.arrive(list(islice(forms, count)), count / load.seconds)}
             steps.append(step)
             print(
                 f"  at {share:.0%}: {step['rate']:.0f} answers/s, {step['alerts']} alerts after {step['p50']:.0f} ms, "
@@ -129,20 +129,20 @@ async def measured(room: Path, _size: Size, load: Load) -> Figures:
 
 
 @asynccontextmanager
-async def _running(room: Path) -> AsyncIterator[Stack]:
+async def _running(work_dir: Path) -> AsyncIterator[Stack]:
     """The whole of Attune; ended afterwards, also when we are told to stop while it starts."""
     ports = dict(zip(SERVICES, free_ports(len(SERVICES)), strict=True))
-    ends = ExitStack()
-    everything = stack(room, ports, {"LOG_LEVEL": "warning"}, say=_nothing)
-    starting = asyncio.create_task(asyncio.to_thread(ends.enter_context, everything))
+    exit_stack = ExitStack()
+    running_stack = stack(work_dir, ports, {"LOG_LEVEL": "warning"}, say=_nothing)
+    start_task = asyncio.create_task(asyncio.to_thread(exit_stack.enter_context, running_stack))
     try:
-        yield await asyncio.shield(starting)
+        yield await asyncio.shield(start_task)
     finally:
-        await asyncio.wait([starting])
-        await asyncio.to_thread(ends.close)
+        await asyncio.wait([start_task])
+        await asyncio.to_thread(exit_stack.close)
 
 
-def _nothing(_said: str) -> None:
+def _nothing(_text: str) -> None:
     """It is told of by its figures."""
 
 
@@ -172,7 +172,7 @@ class Clinics:
         """Relationships with a past and an open form each, in any order, and the links to the forms."""
         now = datetime.now(UTC)
         forms = _forms(count, now)
-        await self._producer.tell([fact for form in forms for fact in form.past()])
+        await self._producer.tell([event for form in forms for event in form.past()])
         if not await until(self._sessions_has_heard, REST_WITHIN):
             raise CannotRun("the relationships did not become known to sessions")
 
@@ -189,65 +189,77 @@ class Clinics:
 
     async def _link(self, form: Form, now: datetime) -> str:
         """Have a session that was held an hour ago, and the client asked."""
-        at = f"{self._attune.urls['sessions']}/sessions/{form.session}"
+        session_url = f"{self._attune.urls['sessions']}/sessions/{form.session}"
         starts_at = (now - 2 * HOUR).isoformat()
         body = {"relationship_id": str(form.relationship), "starts_at": starts_at, "minutes": 50}
-        await self._ask("PUT", at, json=body)
-        held = {"ended_at": (now - HOUR).isoformat(), "minutes": 50}
-        return str((await self._ask("POST", f"{at}/completion", json=held)).json()["client_form"]["url"])
+        await self._ask("PUT", session_url, json=body)
+        completion = {"ended_at": (now - HOUR).isoformat(), "minutes": 50}
+        return str((await self._ask("POST", f"{session_url}/completion", json=completion)).json()["client_form"]["url"])
 
     async def capacity(self, links: Sequence[Linked]) -> Figures:
         """Answers a second when everybody answers as soon as somebody else is done, until the last alert is seen."""
         async with self._inboxes(links) as inboxes:
-            begun = time.perf_counter()
-            answered = await _at_once(lambda linked: self._answer(linked, time.perf_counter()), links)
-            last_seen = max((await inboxes.seen()).values())
-        taken = len(links) / (max(each.acknowledged for each in answered) - begun)
-        reflected = len(links) / (last_seen - begun)
-        return {"answers": len(links), "taken": taken, "reflected": reflected, "capacity": min(taken, reflected)}
+            started_at = time.perf_counter()
+            answered = await _at_once(lambda form_with_link: self._answer(form_with_link, time.perf_counter()), links)
+            last_alert_at = max((await inboxes.seen()).values())
+        answer_rate = len(links) / (max(answer.acknowledged for answer in answered) - started_at)
+        alert_rate = len(links) / (last_alert_at - started_at)
+        return {
+            "answers": len(links),
+            "taken": answer_rate,
+            "reflected": alert_rate,
+            "capacity": min(answer_rate, alert_rate),
+        }
 
     async def arrive(self, links: Sequence[Linked], rate: float) -> Figures:
         """Answer the forms at random moments, so many a second, whether those before are taken or not."""
-        waits = self._draw.exponential(1 / rate, len(links))
+        intervals = self._draw.exponential(1 / rate, len(links))
         servers = [*self._attune.servers, *self._attune.services]
         async with self._inboxes(links) as inboxes:
-            used, begun = _processor_time(servers), time.perf_counter()
-            answering = []
-            for due, linked in zip(begun + waits.cumsum(), links, strict=True):
-                await asyncio.sleep(max(0.0, due - time.perf_counter()))
-                answering.append(asyncio.create_task(self._answer(linked, due)))
-            answered = await _all(answering)
-            seen = await inboxes.seen()
-            took = time.perf_counter() - begun
-            cores = {name: (after - used[name]) / took for name, after in _processor_time(servers).items()}
-        waited = [max(0.0, seen[a.form.relationship] - a.acknowledged) for a in answered if a.form.falls]
-        everybody = cores.pop(EVERYBODY)
-        ours = sum(cores.values())
+            cpu_seconds_before, started_at = _processor_time(servers), time.perf_counter()
+            answer_tasks = []
+            for due_at, form_with_link in zip(started_at + intervals.cumsum(), links, strict=True):
+                await asyncio.sleep(max(0.0, due_at - time.perf_counter()))
+                answer_tasks.append(asyncio.create_task(self._answer(form_with_link, due_at)))
+            answered = await _all(answer_tasks)
+            alert_times = await inboxes.seen()
+            elapsed_seconds = time.perf_counter() - started_at
+            cores = {
+                name: (cpu_seconds_after - cpu_seconds_before[name]) / elapsed_seconds
+                for name, cpu_seconds_after in _processor_time(servers).items()
+            }
+        alert_delays = [
+            max(0.0, alert_times[answer.form.relationship] - answer.acknowledged)
+            for answer in answered
+            if answer.form.falls
+        ]
+        whole_machine = cores.pop(EVERYBODY)
+        stack_cores = sum(cores.values())
         return {
             "answers": len(answered),
-            "rate": len(answered) / (max(a.acknowledged for a in answered) - begun),
-            "alerts": len(waited),
-            **_percentiles(waited),
-            "taken_after": _percentiles([a.acknowledged - a.sent for a in answered]),
-            "sent_late": _percentiles([a.sent - a.due for a in answered]),
+            "rate": len(answered) / (max(answer.acknowledged for answer in answered) - started_at),
+            "alerts": len(alert_delays),
+            **_percentiles(alert_delays),
+            "taken_after": _percentiles([answer.acknowledged - answer.sent for answer in answered]),
+            "sent_late": _percentiles([answer.sent - answer.due for answer in answered]),
             "cores": cores,
-            "ours": ours / CORES,
-            "others": max(0.0, everybody - ours) / CORES,
+            "ours": stack_cores / CORES,
+            "others": max(0.0, whole_machine - stack_cores) / CORES,
         }
 
-    async def _answer(self, linked: Linked, due: float) -> Answered:
-        (form, link), sent = linked, time.perf_counter()
+    async def _answer(self, form_with_link: Linked, due_at: float) -> Answered:
+        (form, link), sent_at = form_with_link, time.perf_counter()
         await self._ask("POST", link, data=BAD if form.falls else GOOD)
-        return Answered(form, due, sent, time.perf_counter())
+        return Answered(form, due_at, sent_at, time.perf_counter())
 
     async def _ask(self, method: str, url: str, **what: Any) -> httpx2.Response:
         try:
-            answer = await self._http.request(method, url, **what)
+            response = await self._http.request(method, url, **what)
         except httpx2.TransportError as error:
             raise CannotRun(f"a service gave no answer: {type(error).__name__}: {error}") from error
-        if not answer.is_success:
-            raise CannotRun(f"a service answered {answer.status_code}: {answer.text[:500]}")
-        return answer
+        if not response.is_success:
+            raise CannotRun(f"a service answered {response.status_code}: {response.text[:500]}")
+        return response
 
     @asynccontextmanager
     async def _inboxes(self, links: Sequence[Linked]) -> AsyncIterator["Inboxes"]:
@@ -263,18 +275,18 @@ class Clinics:
 class Inboxes:
     """Inboxes that stand open, and the moment at which each alert was first seen."""
 
-    def __init__(self, http: httpx2.AsyncClient, notify: str, forms: Sequence[Form]) -> None:
+    def __init__(self, http: httpx2.AsyncClient, notify_url: str, forms: Sequence[Form]) -> None:
         self._http = http
-        self._notify = notify
+        self._notify = notify_url
         self._seen = {form.relationship: asyncio.Future[float]() for form in forms if form.falls}
         self._opened = {form.clinician: asyncio.Event() for form in forms}
         self._reading: list[asyncio.Task[None]] = []
 
     async def open(self) -> None:
-        self._reading = [asyncio.create_task(self._read(*whose)) for whose in self._opened.items()]
+        self._reading = [asyncio.create_task(self._read(*inbox)) for inbox in self._opened.items()]
         try:
             async with asyncio.timeout(WITHIN):
-                await asyncio.gather(*(opened.wait() for opened in self._opened.values()))
+                await asyncio.gather(*(is_open.wait() for is_open in self._opened.values()))
         except TimeoutError:
             raise CannotRun(f"not every inbox opened within {WITHIN:.0f} s") from None
 
@@ -287,48 +299,48 @@ class Inboxes:
         """When the alert of each relationship was seen, once all were. Raises CannotRun."""
         _, missing = await asyncio.wait(self._seen.values(), timeout=WITHIN)
         if missing:
-            ended = sum(task.done() for task in self._reading)
+            ended_count = sum(task.done() for task in self._reading)
             raise CannotRun(
                 f"{len(missing)} of {len(self._seen)} alerts did not come within {WITHIN:.0f} s of the last answer; "
-                f"{ended} of {len(self._reading)} inboxes were closed by notify"
+                f"{ended_count} of {len(self._reading)} inboxes were closed by notify"
             )
-        return {relationship: seen.result() for relationship, seen in self._seen.items()}
+        return {relationship: alert_time.result() for relationship, alert_time in self._seen.items()}
 
-    async def _read(self, clinician: UUID, opened: asyncio.Event) -> None:
+    async def _read(self, clinician: UUID, is_open: asyncio.Event) -> None:
         url = f"{self._notify}/clinicians/{clinician}/inbox/stream"
-        async with self._http.stream("GET", url, timeout=None) as answer:
-            async for line in answer.aiter_lines():
+        async with self._http.stream("GET", url, timeout=None) as response:
+            async for line in response.aiter_lines():
                 if line.startswith("data:"):
                     self._note(line.removeprefix("data:"))
-                    opened.set()
+                    is_open.set()
 
     def _note(self, inbox: str) -> None:
-        at = time.perf_counter()
+        seen_at = time.perf_counter()
         for alert in json.loads(inbox)["alerts"]:
-            seen = self._seen.get(UUID(alert["relationship_id"]))  # others were raised at an earlier share
-            if seen is not None and not seen.done():
-                seen.set_result(at)
+            alert_time = self._seen.get(UUID(alert["relationship_id"]))  # others were raised at an earlier share
+            if alert_time is not None and not alert_time.done():
+                alert_time.set_result(seen_at)
 
 
 def _forms(count: int, now: datetime) -> list[Form]:
     """Of as many relationships; each clinician has some of them."""
-    beginning = now - timedelta(weeks=KNOWN + 1)
+    first_session_at = now - timedelta(weeks=KNOWN + 1)
     clinicians = [uuid4() for _ in range(-(-count // CASELOAD))]
     return [
-        Form(Told(uuid4(), beginning), clinicians[i // CASELOAD], uuid4(), falls=i % ONE_IN_FALLS == 0)
+        Form(Told(uuid4(), first_session_at), clinicians[i // CASELOAD], uuid4(), falls=i % ONE_IN_FALLS == 0)
         for i in range(count)
     ]
 
 
-async def _at_once(work: Callable[[S], Awaitable[T]], things: Sequence[S]) -> list[T]:
+async def _at_once(work: Callable[[S], Awaitable[T]], items: Sequence[S]) -> list[T]:
     """Do it to all, a few at a time; each of the few goes on as soon as it is done with one."""
-    waiting = iter(things)
+    remaining = iter(items)
 
     async def go_on() -> list[T]:
-        return [await work(thing) for thing in waiting]
+        return [await work(item) for item in remaining]
 
-    done = await _all([asyncio.create_task(go_on()) for _ in range(AT_ONCE)])
-    return list(chain.from_iterable(done))
+    results = await _all([asyncio.create_task(go_on()) for _ in range(AT_ONCE)])
+    return list(chain.from_iterable(results))
 
 
 async def _all(tasks: Sequence[asyncio.Task[T]]) -> list[T]:
@@ -345,10 +357,10 @@ def _percentiles(seconds: Sequence[float]) -> Figures:
 
 def _processor_time(servers: Sequence[LocalServer]) -> dict[str, float]:
     """Seconds that each server has had so far, we who make the load, and everybody on this machine."""
-    each = {server.name: _of(server.process.pid) for server in servers if server.process}
+    by_server = {server.name: _of(server.process.pid) for server in servers if server.process}
     user, nice, system, _idle, _waiting, *interrupts = Path("/proc/stat").read_text().split()[1:8]
-    everybody = sum(map(int, (user, nice, system, *interrupts))) / TICKS
-    return {**each, "load": time.process_time(), EVERYBODY: everybody}
+    whole_machine = sum(map(int, (user, nice, system, *interrupts))) / TICKS
+    return {**by_server, "load": time.process_time(), EVERYBODY: whole_machine}
 
 
 def _of(pid: int) -> float:

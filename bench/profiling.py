@@ -34,24 +34,24 @@ NARROWEST = 0.002  # of the width; below that nobody sees anything
 Stacks = Mapping[tuple[str, ...], int]
 
 
-def stacks(raw: Path) -> Stacks:
+def stacks(path: Path) -> Stacks:
     """What py-spy saw, without line numbers, waiting and importing."""
-    found: Counter[tuple[str, ...]] = Counter()
-    for line in raw.read_text().splitlines():
-        stack, _, seen = line.rpartition(" ")
+    samples: Counter[tuple[str, ...]] = Counter()
+    for line in path.read_text().splitlines():
+        stack, _, sample_count = line.rpartition(" ")
         frames = tuple(re.sub(r":\d+\)", ")", frame) for frame in stack.split(";"))
         if not IDLE.match(frames[-1]) and "importlib" not in stack:
-            found[frames] += int(seen)
-    return found
+            samples[frames] += int(sample_count)
+    return samples
 
 
 def shares(seen: Stacks) -> dict[str, float]:
     """Of each stage, the largest first."""
     by_stage: Counter[str] = Counter()
-    for stack, times in seen.items():
-        by_stage[_stage(";".join(stack))] += times
-    whole = by_stage.total()
-    return {stage: times / whole for stage, times in by_stage.most_common()}
+    for stack, sample_count in seen.items():
+        by_stage[_stage(";".join(stack))] += sample_count
+    total = by_stage.total()
+    return {stage: sample_count / total for stage, sample_count in by_stage.most_common()}
 
 
 def _stage(stack: str) -> str:
@@ -62,15 +62,15 @@ def draw(seen: Stacks, path: Path) -> None:
     """A flame graph: what calls stands below what it calls, as wide as its share of the time."""
     boxes = list(_boxes(seen, 0.0, 0, sum(seen.values())))
     height = ROW * (2 + max(depth for _, _, depth, _ in boxes))
-    look = 'font-family="monospace" font-size="10"'
-    svg = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" {look}>']
+    style = 'font-family="monospace" font-size="10"'
+    svg = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" {style}>']
     for name, left, depth, width in boxes:
-        x, y, wide = WIDTH * left, height - ROW * (depth + 1), WIDTH * width
+        x, y, width_pixels = WIDTH * left, height - ROW * (depth + 1), WIDTH * width
         hue = 20 + sum(name.encode()) % 40
-        label = escape(name.partition(" (")[0][: int(wide / 6.2)]) if wide > 25 else ""
+        label = escape(name.partition(" (")[0][: int(width_pixels / 6.2)]) if width_pixels > 25 else ""
         svg.append(
             f"<g><title>{escape(name)} {100 * width:.1f}%</title>"
-            f'<rect x="{x:.1f}" y="{y}" width="{max(wide - 0.5, 0.2):.1f}" height="15" fill="hsl({hue},80%,65%)"/>'
+            f'<rect x="{x:.1f}" y="{y}" width="{max(width_pixels - 0.5, 0.2):.1f}" height="15" fill="hsl({hue},80%,65%)"/>'
             f'<text x="{x + 2:.1f}" y="{y + 11}">{label}</text></g>'
         )
     path.write_text("\n".join([*svg, "</svg>\n"]))
@@ -78,12 +78,14 @@ def draw(seen: Stacks, path: Path) -> None:
 
 def _boxes(seen: Stacks, left: float, depth: int, whole: int) -> Iterator[tuple[str, float, int, float]]:
     """Name, left edge, depth and width of each, the last three as shares."""
-    below: dict[str, Counter[tuple[str, ...]]] = {}
-    for (name, *rest), times in seen.items():
-        below.setdefault(name, Counter())[tuple(rest)] += times
-    for name, calls in sorted(below.items()):
+    calls_by_name: dict[str, Counter[tuple[str, ...]]] = {}
+    for (name, *rest), sample_count in seen.items():
+        calls_by_name.setdefault(name, Counter())[tuple(rest)] += sample_count
+    for name, calls in sorted(calls_by_name.items()):
         width = calls.total() / whole
         if width >= NARROWEST:
             yield name, left, depth, width
-            yield from _boxes({rest: times for rest, times in calls.items() if rest}, left, depth + 1, whole)
+            yield from _boxes(
+                {rest: sample_count for rest, sample_count in calls.items() if rest}, left, depth + 1, whole
+            )
         left += width

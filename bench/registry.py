@@ -29,8 +29,8 @@ CANNOT = {
 
 def contestants(names: tuple[str, ...]) -> dict[str, Contestant]:
     """Those of these names, ready to run. Raises CannotRun."""
-    there = [_contestant(name) for name in names]
-    return {contestant.name: contestant for contestant in there}
+    implementations = [_contestant(name) for name in names]
+    return {implementation.name: implementation for implementation in implementations}
 
 
 def _contestant(name: str) -> Contestant:
@@ -61,13 +61,13 @@ def _python() -> Path:
 
 def installed(program: str) -> Path:
     """A program of the environment of the others, which is made where it is not there. Raises CannotRun."""
-    ready = VENV / ".ready"
+    ready_marker = VENV / ".ready"
     with alone(CACHE / "bench.lock"):
-        if not ready.exists() or ready.stat().st_mtime < LOCK.stat().st_mtime:
+        if not ready_marker.exists() or ready_marker.stat().st_mtime < LOCK.stat().st_mtime:
             print("installing the frameworks to compare with (once)", flush=True)
             pip = [str(VENV / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
             for command in ([sys.executable, "-m", "venv", str(VENV)], [*pip, "--require-hashes", "-r", str(LOCK)]):
                 if subprocess.run(command, check=False).returncode:
                     raise CannotRun(f"the frameworks to compare with could not be installed: {' '.join(command)}")
-            ready.touch()
+            ready_marker.touch()
     return VENV / "bin" / program

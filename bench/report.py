@@ -27,15 +27,17 @@ mpl.rcParams.update({"svg.hashsalt": "attune", "svg.fonttype": "none", "font.siz
 mpl.rcParams.update({"axes.spines.right": False, "figure.constrained_layout.use": True})
 
 
-def against(found: Figures, other: str) -> float:
+def against(figures: Figures, other: str) -> float:
     """How many times as fast we are: the median over the rounds that both ran."""
-    laps = found["laps"]
-    return median(float(our["rate"] / their["rate"]) for our, their in zip(laps[OURS], laps[other], strict=False))
+    runs = figures["laps"]
+    return median(
+        float(our_run["rate"] / their_run["rate"]) for our_run, their_run in zip(runs[OURS], runs[other], strict=False)
+    )
 
 
 def write() -> None:
     """Of all parts that were measured so far; what is missing is said."""
-    kept: Figures = json.loads(RESULTS.read_text())
+    results: Figures = json.loads(RESULTS.read_text())
     sections: dict[str, Callable[[Figures, Figures], str]] = {
         "side by side": _side_by_side,
         "profile": _profile,
@@ -45,10 +47,10 @@ def write() -> None:
         "processes": _processes,
         "latency": _latency,
     }
-    said = [make(kept[name], kept) if name in kept else _missing(name) for name, make in sections.items()]
-    if "side by side" in kept:
-        _plot(kept)
-    PAGE.write_text("\n\n".join([_head(kept), *said, _arithmetic(kept)]).strip() + "\n")
+    texts = [render(results[name], results) if name in results else _missing(name) for name, render in sections.items()]
+    if "side by side" in results:
+        _plot(results)
+    PAGE.write_text("\n\n".join([_head(results), *texts, _arithmetic(results)]).strip() + "\n")
 
 
 def _missing(name: str) -> str:
@@ -68,52 +70,69 @@ for each event is steadier than events per second. What each lever bought is in 
 
 ## What had to be reached
 
-{_table(("bar", "measured", "reached"), [(bar, value, _yes(ok)) for bar, value, ok in _bars(kept)])}"""
+{_table(("bar", "measured", "reached"), [(criterion, value, _yes(is_met)) for criterion, value, is_met in _bars(kept)])}"""
 
 
-def _yes(reached: bool | None) -> str:
-    return "not measured" if reached is None else "yes" if reached else "**no**"
+def _yes(is_met: bool | None) -> str:
+    return "not measured" if is_met is None else "yes" if is_met else "**no**"
 
 
 def _bars(kept: Figures) -> list[tuple[str, str, bool | None]]:
-    found = kept.get("side by side")
-    bars: list[tuple[str, str, bool | None]] = []
-    for other, least in ((PLAIN, 1.2), (NAIVE, 30.0), (PER_MESSAGE, 1.0), (QUIX, 1.0), (FAUST, 1.0), (BYTEWAX, 1.0)):
-        bar = f"{least:g} times as fast as {other}" if least != 1 else f"faster than {other}"
-        ratio = against(found, other) if found and other in found["laps"] else None
-        bars.append((bar, "" if ratio is None else f"{ratio:.2f} times", None if ratio is None else ratio >= least))
-    for case, where in (("right", "where the facts are kept"), ("nothing", "of an empty database")):
-        times = kept["rebuild"][case]["rate"] / kept["rebuild"]["live"]["rate"] if "rebuild" in kept else None
-        reached = None if times is None else times >= 3
-        bars.append(
-            (f"a rebuild 3 times as fast as live, {where}", "" if times is None else f"{times:.2f} times", reached)
+    comparison = kept.get("side by side")
+    criteria: list[tuple[str, str, bool | None]] = []
+    for implementation, min_ratio in (
+        (PLAIN, 1.2),
+        (NAIVE, 30.0),
+        (PER_MESSAGE, 1.0),
+        (QUIX, 1.0),
+        (FAUST, 1.0),
+        (BYTEWAX, 1.0),
+    ):
+        criterion = (
+            f"{min_ratio:g} times as fast as {implementation}" if min_ratio != 1 else f"faster than {implementation}"
+        )
+        ratio = against(comparison, implementation) if comparison and implementation in comparison["laps"] else None
+        criteria.append(
+            (criterion, "" if ratio is None else f"{ratio:.2f} times", None if ratio is None else ratio >= min_ratio)
+        )
+    for case, condition in (("right", "where the facts are kept"), ("nothing", "of an empty database")):
+        ratio_to_live = kept["rebuild"][case]["rate"] / kept["rebuild"]["live"]["rate"] if "rebuild" in kept else None
+        is_met = None if ratio_to_live is None else ratio_to_live >= 3
+        criteria.append(
+            (
+                f"a rebuild 3 times as fast as live, {condition}",
+                "" if ratio_to_live is None else f"{ratio_to_live:.2f} times",
+                is_met,
+            )
         )
     if "growth" in kept:
-        costs = {int(n): _cost(each) for n, each in kept["growth"].items() if n.isdigit()}
-        most, (first, second, *_) = max(costs), sorted(costs)
-        spread, later = (max(costs[n] for n in costs if n >= least) / costs[least] - 1 for least in (first, second))
-        measured = f"{100 * spread:+.0f}% since {first:,}, {100 * later:+.0f}% since {second:,}, up to {most:,}"
-        reached = spread <= 0.2 and (most >= 1_000_000 or None)  # a smaller number cannot say yes
-        bars.append(("an event costs at most 20% more among 1,000,000 relationships", measured, reached))
+        costs = {int(n): _cost(figures) for n, figures in kept["growth"].items() if n.isdigit()}
+        largest, (first, second, *_) = max(costs), sorted(costs)
+        spread, spread_from_second = (
+            max(costs[n] for n in costs if n >= min_ratio) / costs[min_ratio] - 1 for min_ratio in (first, second)
+        )
+        measured = f"{100 * spread:+.0f}% since {first:,}, {100 * spread_from_second:+.0f}% since {second:,}, up to {largest:,}"
+        is_met = spread <= 0.2 and (largest >= 1_000_000 or None)  # a smaller number cannot say yes
+        criteria.append(("an event costs at most 20% more among 1,000,000 relationships", measured, is_met))
     else:
-        bars.append(("an event costs at most 20% more among 1,000,000 relationships", "", None))
-    bar = "at half of the capacity 99 of 100 alerts are in the inbox within a second"
+        criteria.append(("an event costs at most 20% more among 1,000,000 relationships", "", None))
+    criterion = "at half of the capacity 99 of 100 alerts are in the inbox within a second"
     if "latency" in kept:
-        after = next(step["p99"] for step in kept["latency"]["steps"] if step["share"] == 0.5)
-        bars.append((bar, f"{after:,.0f} ms", after < 1_000))
+        p99_ms = next(step["p99"] for step in kept["latency"]["steps"] if step["share"] == 0.5)
+        criteria.append((criterion, f"{p99_ms:,.0f} ms", p99_ms < 1_000))
     else:
-        bars.append((bar, "", None))
-    return bars
+        criteria.append((criterion, "", None))
+    return criteria
 
 
-def _side_by_side(found: Figures, _kept: Figures) -> str:
+def _side_by_side(figures: Figures, _results: Figures) -> str:
     rows = []
-    for name, laps in found["laps"].items():
-        rates = sorted(lap["rate"] for lap in laps)
+    for name, runs in figures["laps"].items():
+        rates = sorted(run["rate"] for run in runs)
         spread = f"{rates[0]:,.0f} to {rates[-1]:,.0f}" if len(rates) > 1 else ""
-        us = [f"{median(lap[who] for lap in laps):,.0f}" for who in ("own", "mongodb", "kafka", "memory")]
-        rows.append((name, str(len(rates)), f"{median(rates):,.0f}", spread, f"{against(found, name):.2f}", *us))
-    heads = (
+        medians = [f"{median(run[measure] for run in runs):,.0f}" for measure in ("own", "mongodb", "kafka", "memory")]
+        rows.append((name, str(len(rates)), f"{median(rates):,.0f}", spread, f"{against(figures, name):.2f}", *medians))
+    header = (
         "who",
         "laps",
         "events/s",
@@ -124,62 +143,64 @@ def _side_by_side(found: Figures, _kept: Figures) -> str:
         "Kafka µs",
         "MiB",
     )
-    cannot = "\n".join(f"- **{name}**: {what}" for name, what in CANNOT.items() if what and name in found["laps"])
-    failed = "".join(f"\n- **{name}** was left out: {why}." for name, why in found["failed"].items())
-    rounds = len(found["laps"][OURS])
+    limitations = "\n".join(
+        f"- **{name}**: {limitation}" for name, limitation in CANNOT.items() if limitation and name in figures["laps"]
+    )
+    failed = "".join(f"\n- **{name}** was left out: {reason}." for name, reason in figures["failed"].items())
+    rounds = len(figures["laps"][OURS])
     return f"""\
 ## Side by side
 
-{found["facts"]:,} facts of {found["relationships"]:,} relationships lay on twelve partitions; a lap ends when they are
+{figures["facts"]:,} facts of {figures["relationships"]:,} relationships lay on twelve partitions; a lap ends when they are
 taken or its seconds are over, and slow ones get fewer seconds. {rounds} rounds in alternating order; the ratio is the
-median of those of each round. Measured on {found["on"]}.
+median of those of each round. Measured on {figures["on"]}.
 
-{_table(heads, rows)}
+{_table(header, rows)}
 
 ![Events per second](performance/side-by-side.svg)
 
 What they cannot do, or need our help for:
 
-{cannot}{failed}
+{limitations}{failed}
 
 The frameworks run in an environment of their own (`deploy/lock/bench.txt`), with the pydantic that they allow. Those
 that know no batch commit behind their work are followed by the facts that they wrote, which they do before anything
 else with them: that is in their favour."""
 
 
-def _profile(found: Figures, kept: Figures) -> str:
-    now, before = found["lap"]["own"], BEFORE["own"]
-    stages = sorted({*found["shares"], *BEFORE["shares"]}, key=lambda stage: -found["shares"].get(stage, 0.0))
+def _profile(figures: Figures, kept: Figures) -> str:
+    microseconds_now, microseconds_before = figures["lap"]["own"], BEFORE["own"]
+    stages = sorted({*figures["shares"], *BEFORE["shares"]}, key=lambda stage: -figures["shares"].get(stage, 0.0))
     rows = [
         (
             stage,
             f"{100 * BEFORE['shares'].get(stage, 0.0):.1f}%",
-            f"{before * BEFORE['shares'].get(stage, 0.0):.0f}",
-            f"{100 * found['shares'].get(stage, 0.0):.1f}%",
-            f"{now * found['shares'].get(stage, 0.0):.0f}",
+            f"{microseconds_before * BEFORE['shares'].get(stage, 0.0):.0f}",
+            f"{100 * figures['shares'].get(stage, 0.0):.1f}%",
+            f"{microseconds_now * figures['shares'].get(stage, 0.0):.0f}",
         )
         for stage in stages
     ]
-    rows.append(("together", "", f"{before:.0f}", "", f"{now:.0f}"))
+    rows.append(("together", "", f"{microseconds_before:.0f}", "", f"{microseconds_now:.0f}"))
     return f"""\
 ## Where the microseconds of one event go
 
-{found["samples"]:,} samples of our process at work (py-spy, {found["lap"]["events"]:,} events), before and after the
+{figures["samples"]:,} samples of our process at work (py-spy, {figures["lap"]["events"]:,} events), before and after the
 levers; waiting is left out, a batch's costs are spread over its events. Before was another day with other load
-(`bench/before_tuning.json`): compare the shares. {_why(found, kept)}
+(`bench/before_tuning.json`): compare the shares. {_why(figures, kept)}
 
 {_table(("stage", "before", "µs", "after", "µs"), rows)}
 
 ![Flame graph](performance/flame.svg)"""
 
 
-def _why(found: Figures, kept: Figures) -> str:
+def _why(figures: Figures, kept: Figures) -> str:
     """What the profile says of a bar that is missed."""
-    beside = kept.get("side by side")
-    if not beside or against(beside, PLAIN) >= 1.2:
+    comparison = kept.get("side by side")
+    if not comparison or against(comparison, PLAIN) >= 1.2:
         return ""
-    same = ("fold", "what follows", "state from JSON", "state to JSON", "decode and validate", "encode")
-    share = sum(found["shares"].get(stage, 0.0) for stage in same)
+    shared_stages = ("fold", "what follows", "state from JSON", "state to JSON", "decode and validate", "encode")
+    share = sum(figures["shares"].get(stage, 0.0) for stage in shared_stages)
     return (
         f"It says why we are not further ahead of the plain loop: {100 * share:.0f}% of our time is spent in code that "
         "both run, the fold and the JSON of facts and states, because the plain loop was given ours. What we do "
@@ -188,21 +209,21 @@ def _why(found: Figures, kept: Figures) -> str:
     )
 
 
-def _rebuild(found: Figures, _kept: Figures) -> str:
-    live = found["live"]["rate"]
+def _rebuild(figures: Figures, _results: Figures) -> str:
+    live = figures["live"]["rate"]
     rows = [("live, one process", f"{live:,.0f}", "1.00")] + [
-        (what, f"{found[name]['rate']:,.0f}", f"{found[name]['rate'] / live:.2f}")
-        for name, what in (
+        (label, f"{figures[name]['rate']:,.0f}", f"{figures[name]['rate'] / live:.2f}")
+        for name, label in (
             ("right", "rebuild, where all is right"),
             ("nothing", "rebuild of an empty database"),
             ("nothing, two processes", "the same, two processes"),
         )
     ]
-    hours = 100_000_000 / found["right"]["rate"] / 3_600
+    hours = 100_000_000 / figures["right"]["rate"] / 3_600
     return f"""\
 ## Rebuild
 
-{found["facts"]:,} facts, eight weeks of each relationship, taken in live by the service and then by
+{figures["facts"]:,} facts, eight weeks of each relationship, taken in live by the service and then by
 `python -m services.alliance rebuild`, whose start is counted. Of an empty database every fact has to be written
 anew, which is what live does; where the facts are kept they are read, compared and folded.
 
@@ -211,21 +232,21 @@ anew, which is what live does; where the facts are kept they are read, compared 
 At that speed one process reads a history of 100 million facts again in {hours:.1f} hours; processes share it."""
 
 
-def _growth(found: Figures, _kept: Figures) -> str:
-    there = {int(n): each for n, each in found.items() if n.isdigit()}
-    first = min(there)
+def _growth(figures: Figures, _results: Figures) -> str:
+    figures_by_count = {int(n): row for n, row in figures.items() if n.isdigit()}
+    first = min(figures_by_count)
     rows = [
         (
             f"{n:,}",
-            f"{each['facts']:,}",
-            f"{each['told']:,}",
-            f"{each['rate']:,.0f}",
-            *(f"{each[who]:,.0f}" for who in ("own", "mongodb", "kafka")),
-            f"{_cost(each) / _cost(there[first]):.2f}",
+            f"{row['facts']:,}",
+            f"{row['told']:,}",
+            f"{row['rate']:,.0f}",
+            *(f"{row[measure]:,.0f}" for measure in ("own", "mongodb", "kafka")),
+            f"{_cost(row) / _cost(figures_by_count[first]):.2f}",
         )
-        for n, each in sorted(there.items())
+        for n, row in sorted(figures_by_count.items())
     ]
-    heads = (
+    header = (
         "relationships",
         "facts",
         "of so many",
@@ -244,15 +265,15 @@ their cost. The fewest are told of eight weeks instead of one, or there would be
 many facts of each, which is read, written and told once for all of them. So the step after the first says little of
 size.
 
-{_table(heads, rows)}"""
+{_table(header, rows)}"""
 
 
-def _cost(each: Figures) -> float:
-    return float(each["own"] + each["mongodb"] + each["kafka"])
+def _cost(figures: Figures) -> float:
+    return float(figures["own"] + figures["mongodb"] + figures["kafka"])
 
 
-def _history(found: Figures, _kept: Figures) -> str:
-    first = found["costs"][0]
+def _history(figures: Figures, _results: Figures) -> str:
+    first = figures["costs"][0]
     rows = [
         (
             f"{cost['sessions']:,}",
@@ -261,7 +282,7 @@ def _history(found: Figures, _kept: Figures) -> str:
             f"{cost['size']:,}",
             f"{cost['size'] / first['size']:.2f}",
         )
-        for cost in found["costs"]
+        for cost in figures["costs"]
     ]
     return f"""\
 ## After a longer and longer history
@@ -272,16 +293,16 @@ read again, which grows with its length.
 {_table(("sessions", "µs per fact", "of the first", "state, bytes", "of the first"), rows)}"""
 
 
-def _processes(found: Figures, _kept: Figures) -> str:
-    there = {int(n): each for n, each in found.items() if n.isdigit()}
+def _processes(figures: Figures, _results: Figures) -> str:
+    figures_by_count = {int(n): each for n, each in figures.items() if n.isdigit()}
     rows = [
         (
             str(n),
-            f"{e['rate']:,.0f}",
-            f"{e['rate'] / there[1]['rate']:.2f}",
-            *(f"{e[w]:,.0f}" for w in ("own", "mongodb")),
+            f"{row['rate']:,.0f}",
+            f"{row['rate'] / figures_by_count[1]['rate']:.2f}",
+            *(f"{row[measure]:,.0f}" for measure in ("own", "mongodb")),
         )
-        for n, e in sorted(there.items())
+        for n, row in sorted(figures_by_count.items())
     ]
     return f"""\
 ## More processes
@@ -293,7 +314,7 @@ each other's way.
 {_table(("processes", "events/s", "of one", "own µs", "MongoDB µs"), rows)}"""
 
 
-def _latency(found: Figures, _kept: Figures) -> str:
+def _latency(figures: Figures, _results: Figures) -> str:
     names = ("p50", "p99", "p99.9", "max")
     rows = [
         (
@@ -305,25 +326,25 @@ def _latency(found: Figures, _kept: Figures) -> str:
             f"{step['ours']:.0%}",
             f"{step['others']:.0%}",
         )
-        for step in found["steps"]
+        for step in figures["steps"]
     ]
-    waits = [f"{name}, ms" for name in (*names, "2xx p99")]
-    heads = ("load", "answers/s", "alerts", *waits, "of the machine", "others")
-    grain = max(step["sent_late"]["p99"] for step in found["steps"])
+    wait_headers = [f"{name}, ms" for name in (*names, "2xx p99")]
+    header = ("load", "answers/s", "alerts", *wait_headers, "of the machine", "others")
+    send_delay_p99_ms = max(step["sent_late"]["p99"] for step in figures["steps"])
     return f"""\
 ## From an answer to the alert
 
 The time from the 2xx for a client's form until its alert arrives on the event stream of its clinician's inbox. All
 four services run, one process each, with four partitions; clinicians' inboxes are open; every form is of another
-relationship with good sessions behind it, and one answer in {found["one_in"]} is bad. The capacity is what
-{found["at_once"]} clients without a pause get through until the last alert is seen: {found["capacity"]:,.0f} answers
-a second ({found["taken"]:,.0f} were taken). At each load answers come for {found["seconds"]:g} seconds at random
-moments, whether those before them are taken or not. Measured on {found["on"]}.
+relationship with good sessions behind it, and one answer in {figures["one_in"]} is bad. The capacity is what
+{figures["at_once"]} clients without a pause get through until the last alert is seen: {figures["capacity"]:,.0f} answers
+a second ({figures["taken"]:,.0f} were taken). At each load answers come for {figures["seconds"]:g} seconds at random
+moments, whether those before them are taken or not. Measured on {figures["on"]}.
 
-{_table(heads, rows)}
+{_table(header, rows)}
 
 Where there are fewer than a thousand alerts, p99.9 says little more than the longest. Nothing is polled: the grain is
-how late our own event loop is, and it sent 99 of 100 answers within {grain:.0f} ms of their moment. Everything shares
+how late our own event loop is, and it sent 99 of 100 answers within {send_delay_p99_ms:.0f} ms of their moment. Everything shares
 two cores, Kafka, MongoDB and who makes the load included, and with what others had of them at the time (the last
 column). Opening a form before it is sent would cost another request and was left out."""
 
@@ -331,17 +352,17 @@ column). Opening a form before it is sent would cost another request and was lef
 def _arithmetic(kept: Figures) -> str:
     if "side by side" not in kept:
         return ""
-    laps = kept["side by side"]["laps"][OURS]
-    own, mongodb, kafka = (median(lap[who] for lap in laps) for who in ("own", "mongodb", "kafka"))
-    size = laps[-1]["bytes"]
-    daily, week = DAILY_SESSIONS * FACTS_OF_A_SESSION, 5 * DAILY_SESSIONS
-    peak = daily * SHARE_OF_BUSIEST_HOUR / 3_600
+    runs = kept["side by side"]["laps"][OURS]
+    own, mongodb, kafka = (median(run[measure] for run in runs) for measure in ("own", "mongodb", "kafka"))
+    bytes_per_document = runs[-1]["bytes"]
+    daily_events, weekly_sessions = DAILY_SESSIONS * FACTS_OF_A_SESSION, 5 * DAILY_SESSIONS
+    peak = daily_events * SHARE_OF_BUSIEST_HOUR / 3_600
     cores = {name: peak * us / 1e6 for name, us in (("alliance", own), ("MongoDB", mongodb), ("Kafka", kafka))}
     processes = max(2, -(-int(100 * cores["alliance"] / FULL) // 100))
     return f"""\
 ## {CLINICS:,} clinics and {DAILY_SESSIONS / 1e6:g} million sessions a day
 
-{DAILY_SESSIONS / 1e6:g} million sessions are {daily / 1e6:g} million facts a day at {FACTS_OF_A_SESSION:g} each, and
+{DAILY_SESSIONS / 1e6:g} million sessions are {daily_events / 1e6:g} million facts a day at {FACTS_OF_A_SESSION:g} each, and
 {peak:,.0f} a second in the busiest hour, if that has {100 * SHARE_OF_BUSIEST_HOUR:.0f}% of the day. From the medians
 above that is {cores["alliance"]:.2f} cores of alliance, {cores["MongoDB"]:.2f} of MongoDB and {cores["Kafka"]:.2f} of
 Kafka. So **{processes} processes of alliance**, filled to {100 * FULL:.0f}% at most so that any may fail,
@@ -350,11 +371,11 @@ shares, **3 brokers** and **one shard, a replica set of three**: for their durab
 secondaries repeat each write. Partitions are chosen for good, since they fix the order of a relationship's facts.
 
 What breaks first is not the processor but **memory of the database**. With five such days a week and a session a week
-that is {week / 1e6:g} million relationships, each with {size["state"]:,.0f} bytes of state:
-{week * size["state"] / 1e9:,.0f} GB that are all touched within a week. The ids of facts are random, so a new one
+that is {weekly_sessions / 1e6:g} million relationships, each with {bytes_per_document["state"]:,.0f} bytes of state:
+{weekly_sessions * bytes_per_document["state"] / 1e9:,.0f} GB that are all touched within a week. The ids of facts are random, so a new one
 may touch any page of the index, and
-{daily * 260 / 1e9:.1f} billion facts a year, {size["fact"]:,.0f} bytes and {size["index"]:,.0f} of indexes each, are
-{daily * 260 * size["fact"] / 1e12:,.1f} TB and {daily * 260 * size["index"] / 1e12:,.2f} TB of indexes. When those no
+{daily_events * 260 / 1e9:.1f} billion facts a year, {bytes_per_document["fact"]:,.0f} bytes and {bytes_per_document["index"]:,.0f} of indexes each, are
+{daily_events * 260 * bytes_per_document["fact"] / 1e12:,.1f} TB and {daily_events * 260 * bytes_per_document["index"] / 1e12:,.2f} TB of indexes. When those no
 longer fit, a fact costs a read from disk. Then shard `alliances` and `facts` by relationship, by which the hot path
 reads both. After that, one partition: a relationship is on one, and one
 process takes all of it; a single relationship never comes near to it, but a clinic that sends years of history at once
@@ -362,18 +383,18 @@ makes its neighbours on the partition wait."""
 
 
 def _plot(kept: Figures) -> None:
-    laps = kept["side by side"]["laps"]
+    runs = kept["side by side"]["laps"]
     figure, axis = plt.subplots(figsize=(7, 3))
-    for row, name in enumerate(reversed(laps)):
-        rates = sorted(lap["rate"] for lap in laps[name])
+    for row, name in enumerate(reversed(runs)):
+        rates = sorted(run["rate"] for run in runs[name])
         axis.barh(row, median(rates), color="#2a9d6f" if name == OURS else "#c9c9c9")
         axis.plot([rates[0], rates[-1]], [row, row], color="#222222", linewidth=1.2)
-    axis.set_yticks(range(len(laps)), list(reversed(laps)))
+    axis.set_yticks(range(len(runs)), list(reversed(runs)))
     axis.set_xlabel("events per second, median and spread")
     figure.savefig(PICTURES / "side-by-side.svg", metadata={"Date": None})
     plt.close(figure)
 
 
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [heads, ["---", *["---:"] * (len(heads) - 1)], *rows]
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

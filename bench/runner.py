@@ -77,7 +77,12 @@ Spy = Callable[[int], subprocess.Popen[bytes]]
 
 
 async def run(
-    contestant: Contestant, servers: Servers, log: Path, limit: float, processes: int = 1, spy: Spy | None = None
+    implementation: Contestant,
+    servers: Servers,
+    log: Path,
+    max_seconds: float,
+    processes: int = 1,
+    spy: Spy | None = None,
 ) -> Lap:
     """Let it take the backlog, for at most `limit` seconds. Raises CannotRun when it ends, or does not begin."""
     admin = AIOKafkaAdminClient(bootstrap_servers=servers.kafka.address)
@@ -85,23 +90,23 @@ async def run(
     try:
         with (
             MongoClient[dict[str, Any]](servers.mongodb.address) as mongo,
-            running(contestant, servers, log, processes) as started,
+            running(implementation, servers, log, processes) as process_ids,
         ):
-            facts = mongo[DATABASE]["facts"]
-            before = facts.estimated_document_count()
+            events = mongo[DATABASE]["facts"]
+            count_before = events.estimated_document_count()
 
             async def done() -> int:
-                if contestant.commits:
+                if implementation.commits:
                     return await _committed(admin)
-                return await asyncio.to_thread(facts.estimated_document_count) - before
+                return await asyncio.to_thread(events.estimated_document_count) - count_before
 
-            return await _Watch(contestant, started, servers, done).lap(limit, spy)
+            return await _Watch(implementation, process_ids, servers, done).lap(max_seconds, spy)
     finally:
         await admin.close()
 
 
 @contextmanager
-def running(contestant: Contestant, servers: Servers, log: Path, processes: int) -> Iterator[list[int]]:
+def running(implementation: Contestant, servers: Servers, log: Path, processes: int) -> Iterator[list[int]]:
     """So many processes of it; their ids."""
     environment = {
         **os.environ,
@@ -110,21 +115,21 @@ def running(contestant: Contestant, servers: Servers, log: Path, processes: int)
         "MONGODB_URI": servers.mongodb.address,
         "DATABASE": DATABASE,
         "MONGODB_DATABASE": DATABASE,
-        **contestant.settings,
+        **implementation.settings,
     }
     with log.open("ab") as output:
-        started = [
+        subprocesses = [
             subprocess.Popen(
-                contestant.command, env=environment | {"HTTP_PORT": str(port)}, stdout=output, stderr=output
+                implementation.command, env=environment | {"HTTP_PORT": str(port)}, stdout=output, stderr=output
             )
             for port in free_ports(processes)
         ]
     try:
-        yield [process.pid for process in started]
+        yield [process.pid for process in subprocesses]
     finally:
-        for process in started:
+        for process in subprocesses:
             process.send_signal(signal.SIGTERM)
-        for process in started:
+        for process in subprocesses:
             try:
                 process.wait(STOP_WITHIN)
             except subprocess.TimeoutExpired:
@@ -136,31 +141,31 @@ class _Watch:
     """Somebody beside the track with a watch."""
 
     def __init__(
-        self, contestant: Contestant, processes: Sequence[int], servers: Servers, done: Callable[[], Any]
+        self, implementation: Contestant, processes: Sequence[int], servers: Servers, done: Callable[[], Any]
     ) -> None:
         assert servers.mongodb.process
         assert servers.kafka.process
-        self._contestant, self._processes, self._done = contestant, processes, done
+        self._contestant, self._processes, self._done = implementation, processes, done
         self._mongodb, self._kafka = servers.mongodb.process.pid, servers.kafka.process.pid
         self._all = servers.facts
 
-    async def lap(self, limit: float, spy: Spy | None) -> Lap:
-        begun = time.perf_counter()
+    async def lap(self, max_seconds: float, spy: Spy | None) -> Lap:
+        started_at = time.perf_counter()
         while not (first := await self._look()).done:
-            if first.at - begun > START_WITHIN:
+            if first.at - started_at > START_WITHIN:
                 raise CannotRun(f"{self._contestant.name} did not begin within {START_WITHIN:.0f} s")
             await asyncio.sleep(LOOK_EVERY)
         if len(self._processes) > 1:
             await asyncio.sleep(SETTLE)
             first = await self._look()
-        looking = spy(self._processes[0]) if spy else None
+        profiler = spy(self._processes[0]) if spy else None
         last = first
-        while last.done < self._all and last.at - first.at < limit:
+        while last.done < self._all and last.at - first.at < max_seconds:
             await asyncio.sleep(LOOK_EVERY)
             last = await self._look()
-        if looking:
-            looking.send_signal(signal.SIGINT)
-            await asyncio.to_thread(looking.wait)
+        if profiler:
+            profiler.send_signal(signal.SIGINT)
+            await asyncio.to_thread(profiler.wait)
         return Lap(
             self._contestant.name,
             last.done - first.done,
@@ -172,9 +177,9 @@ class _Watch:
         )
 
     async def _look(self) -> _Look:
-        at, done = time.perf_counter(), await self._done()
-        own = sum(map(self._processor, self._processes))
-        return _Look(at, done, own, self._processor(self._mongodb), self._processor(self._kafka))
+        sampled_at, handled = time.perf_counter(), await self._done()
+        own_cpu_seconds = sum(map(self._processor, self._processes))
+        return _Look(sampled_at, handled, own_cpu_seconds, self._processor(self._mongodb), self._processor(self._kafka))
 
     def _processor(self, pid: int) -> float:
         """Seconds of processor time that a process has had. Raises CannotRun when it has ended."""
@@ -190,7 +195,7 @@ async def _committed(admin: AIOKafkaAdminClient) -> int:
         committed = await admin.list_consumer_group_offsets(GROUP)
     except KafkaError:  # nobody has committed anything yet, so there is no such group
         return 0
-    return sum(kept.offset for kept in committed.values() if kept.offset > 0)
+    return sum(partition_offset.offset for partition_offset in committed.values() if partition_offset.offset > 0)
 
 
 def _most_memory(pid: int) -> int:

@@ -25,8 +25,8 @@ class Servers:
 class Stage:
     """Servers on data that was prepared once and is copied for every lap."""
 
-    def __init__(self, room: Path, network: Network, partitions: int, cache_gb: float) -> None:
-        self._template, self._lap = room / "template", room / "lap"
+    def __init__(self, work_dir: Path, network: Network, partitions: int, cache_gb: float) -> None:
+        self._template, self._lap = work_dir / "template", work_dir / "lap"
         self._network = network
         self._partitions = partitions
         self._cache_gb = cache_gb
@@ -57,12 +57,14 @@ class Stage:
     @contextmanager
     def _running(self, data: Path) -> Iterator[tuple[LocalServer, LocalServer]]:
         broker, controller, database = self._ports
-        with ExitStack() as ends:
+        with ExitStack() as exit_stack:
             yield (
-                ends.enter_context(kafka.server(data / "kafka", broker, controller, say=_nothing)),
-                ends.enter_context(mongod.server(data / "mongodb", database, cache_gb=self._cache_gb, say=_nothing)),
+                exit_stack.enter_context(kafka.server(data / "kafka", broker, controller, say=_nothing)),
+                exit_stack.enter_context(
+                    mongod.server(data / "mongodb", database, cache_gb=self._cache_gb, say=_nothing)
+                ),
             )
 
 
-def _nothing(_said: str) -> None:
+def _nothing(_text: str) -> None:
     """A lap is told of by its figures."""

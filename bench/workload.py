@@ -78,12 +78,12 @@ async def prepare(network: Network, kafka: str, mongodb: str) -> int:
 def _made(network: Network, mongodb: str) -> list[Message]:
     starts = range(0, network.alive, CHUNK)
     with get_context("spawn").Pool(2) as pool:
-        made = pool.starmap(_chunk, [(network, mongodb, start) for start in starts], chunksize=1)
+        batches = pool.starmap(_chunk, [(network, mongodb, start) for start in starts], chunksize=1)
         pool.starmap(
             _copy,
             [(mongodb, start, network.relationships) for start in range(network.alive, network.relationships, COPIES)],
         )
-    return list(chain.from_iterable(made))
+    return list(chain.from_iterable(batches))
 
 
 def _copy(mongodb: str, start: int, end: int) -> None:
@@ -91,13 +91,13 @@ def _copy(mongodb: str, start: int, end: int) -> None:
     with MongoClient[dict[str, Any]](mongodb, uuidRepresentation="standard") as client:
         database = client[DATABASE]
         states = list(database["alliances"].find().limit(CHUNK))
-        facts = list(database["facts"].find().limit(CHUNK))
+        events = list(database["facts"].find().limit(CHUNK))
         rows = [(row, uuid5(NAMESPACE_OID, f"relationship {row}")) for row in range(start, min(start + COPIES, end))]
         database["alliances"].insert_many(
             [{**states[row % len(states)], "_id": r, **_places(row)} for row, r in rows], ordered=False
         )
         database["facts"].insert_many(
-            [{**facts[row % len(facts)], "_id": uuid5(r, "fact"), "r": r} for row, r in rows], ordered=False
+            [{**events[row % len(events)], "_id": uuid5(r, "fact"), "r": r} for row, r in rows], ordered=False
         )
 
 
@@ -111,37 +111,43 @@ def _places(row: int) -> dict[str, UUID]:
 
 def _chunk(network: Network, mongodb: str, start: int) -> list[Message]:
     """Make some relationships: what is behind them goes to the database, what is to come is given back."""
-    facts: list[dict[str, object]] = []
-    states: list[dict[str, object]] = []
-    coming: list[Message] = []
+    event_documents: list[dict[str, object]] = []
+    state_documents: list[dict[str, object]] = []
+    messages: list[Message] = []
     for row in range(start, min(start + CHUNK, network.alive)):
-        before, after = _life(row, network)
-        coming += [_message(fact) for fact in after]
-        if before:
-            states.append(as_document(Kept(before[0].relationship_id, read_again(before, DEFAULT), 1)))
-            facts += [{"_id": fact.id, "r": fact.relationship_id, "event": encode(fact)} for fact in before]
+        past_events, coming_events = _life(row, network)
+        messages += [_message(event) for event in coming_events]
+        if past_events:
+            state_documents.append(
+                as_document(Kept(past_events[0].relationship_id, read_again(past_events, DEFAULT), 1))
+            )
+            event_documents += [
+                {"_id": event.id, "r": event.relationship_id, "event": encode(event)} for event in past_events
+            ]
     with MongoClient[dict[str, object]](mongodb, uuidRepresentation="standard") as client:
-        if states:
-            client[DATABASE]["facts"].insert_many(facts, ordered=False)
-            client[DATABASE]["alliances"].insert_many(states, ordered=False)
-    return coming
+        if state_documents:
+            client[DATABASE]["facts"].insert_many(event_documents, ordered=False)
+            client[DATABASE]["alliances"].insert_many(state_documents, ordered=False)
+    return messages
 
 
 def _life(row: int, network: Network) -> tuple[list[Fact], list[Fact]]:
     """What is behind one relationship, and what is to come."""
     relationship, weeks = uuid5(NAMESPACE_OID, f"relationship {row}"), network.weeks
     courses = _courses(weeks, network.ahead)
-    facts = [_at_its_hour(fact, row) for fact in facts_of(courses, row % PATTERNS, relationship)]
+    events = [_at_its_hour(event, row) for event in facts_of(courses, row % PATTERNS, relationship)]
     if not weeks:
-        return [], facts
-    turn = BEGINNING + timedelta(weeks=weeks) - timedelta(hours=84)  # between two of its sessions
-    turn += _hour(row)
+        return [], events
+    cutoff = BEGINNING + timedelta(weeks=weeks) - timedelta(hours=84)  # between two of its sessions
+    cutoff += _hour(row)
     if row % ONE_IN_NEW == 0:
-        return [], [_begun_later(fact, weeks) for fact in facts if _is_beginning(fact) or fact.occurred_at >= turn]
-    coming = [fact for fact in facts if fact.occurred_at >= turn]
+        return [], [
+            _begun_later(event, weeks) for event in events if _is_beginning(event) or event.occurred_at >= cutoff
+        ]
+    coming_events = [event for event in events if event.occurred_at >= cutoff]
     if row % ONE_IN_AMENDED == 1:
-        coming += [_amended(fact) for fact in coming if isinstance(fact, FeedbackSubmitted)][-1:]
-    return [fact for fact in facts if fact.occurred_at < turn], coming
+        coming_events += [_amended(event) for event in coming_events if isinstance(event, FeedbackSubmitted)][-1:]
+    return [event for event in events if event.occurred_at < cutoff], coming_events
 
 
 def _hour(row: int) -> timedelta:
@@ -150,26 +156,26 @@ def _hour(row: int) -> timedelta:
     return timedelta(days=days, minutes=minutes, milliseconds=row % 60_000)
 
 
-def _at_its_hour(fact: Fact, row: int) -> Fact:
-    moved: dict[str, object] = {"occurred_at": fact.occurred_at + _hour(row)}
-    if isinstance(fact, RelationshipStarted):
-        moved |= {f"{name}_id": place for name, place in _places(row).items()}
-    return fact.model_copy(update=moved)
+def _at_its_hour(event: Fact, row: int) -> Fact:
+    update: dict[str, object] = {"occurred_at": event.occurred_at + _hour(row)}
+    if isinstance(event, RelationshipStarted):
+        update |= {f"{name}_id": clinic_or_clinician_id for name, clinic_or_clinician_id in _places(row).items()}
+    return event.model_copy(update=update)
 
 
-def _is_beginning(fact: Fact) -> bool:
-    return isinstance(fact, RelationshipStarted | ConsentGiven)
+def _is_beginning(event: Fact) -> bool:
+    return isinstance(event, RelationshipStarted | ConsentGiven)
 
 
-def _begun_later(fact: Fact, weeks: int) -> Fact:
-    later = timedelta(weeks=weeks) if _is_beginning(fact) else timedelta()
-    return fact.model_copy(update={"occurred_at": fact.occurred_at + later})
+def _begun_later(event: Fact, weeks: int) -> Fact:
+    delay = timedelta(weeks=weeks) if _is_beginning(event) else timedelta()
+    return event.model_copy(update={"occurred_at": event.occurred_at + delay})
 
 
 def _amended(first: FeedbackSubmitted) -> FeedbackAmended:
-    corrected = first.model_dump() | {"type": "clinic.feedback.amended.v1", "amends": first.id}
+    amended = first.model_dump() | {"type": "clinic.feedback.amended.v1", "amends": first.id}
     return FeedbackAmended.model_validate(
-        corrected | {"id": first.follow("amended"), "occurred_at": first.occurred_at + timedelta(days=1)}
+        amended | {"id": first.follow("amended"), "occurred_at": first.occurred_at + timedelta(days=1)}
     )
 
 
@@ -177,27 +183,29 @@ def _amended(first: FeedbackSubmitted) -> FeedbackAmended:
 def _courses(weeks: int, ahead: int) -> Seen:
     """The weeks behind, and those that come, of every pattern."""
     evaluation = load()
-    world = next(place.reported for place in evaluation.places if place.name == "ordinal")
-    run = evaluation.run
-    ruptured = int(PATTERNS * run.base_rate)
-    seen = together(
-        generator.stable(world, PATTERNS - ruptured, run.sessions, run.seed),
-        generator.ruptured(world, ruptured, run.sessions, run.seed),
+    world = next(candidate.reported for candidate in evaluation.places if candidate.name == "ordinal")
+    run_settings = evaluation.run
+    ruptured_count = int(PATTERNS * run_settings.base_rate)
+    observations = together(
+        generator.stable(world, PATTERNS - ruptured_count, run_settings.sessions, run_settings.seed),
+        generator.ruptured(world, ruptured_count, run_settings.sessions, run_settings.seed),
     ).seen
-    return Seen(**{field.name: getattr(seen, field.name)[:, MIDST - weeks : MIDST + ahead] for field in fields(Seen)})
+    return Seen(
+        **{field.name: getattr(observations, field.name)[:, MIDST - weeks : MIDST + ahead] for field in fields(Seen)}
+    )
 
 
-def _message(fact: Fact) -> Message:
-    at = int(fact.occurred_at.timestamp() * 1000)
-    return Message(at, fact.TOPIC.name, str(fact.key).encode(), encode(fact))
+def _message(event: Fact) -> Message:
+    timestamp_ms = int(event.occurred_at.timestamp() * 1000)
+    return Message(timestamp_ms, event.TOPIC.name, str(event.key).encode(), encode(event))
 
 
 async def _tell(kafka: str, messages: Sequence[Message]) -> int:
     producer = AIOKafkaProducer(bootstrap_servers=kafka, acks="all", linger_ms=20, max_batch_size=128 * 1024)
     await producer.start()
     try:
-        told = [await producer.send(m.topic, m.value, key=m.key, timestamp_ms=m.at) for m in messages]
-        await asyncio.gather(*told)
+        sends = [await producer.send(m.topic, m.value, key=m.key, timestamp_ms=m.at) for m in messages]
+        await asyncio.gather(*sends)
     finally:
         await producer.stop()
     return len(messages)

@@ -24,22 +24,26 @@ def main() -> int:
     )
     parser.add_argument("--worlds", type=Path, default=SHIPPED, help="the settings")
     parser.add_argument("--report", type=Path, default=REPORT, help="where the report is written")
-    asked = parser.parse_args()
-    evaluation = load(asked.worlds)
+    args = parser.parse_args()
+    evaluation = load(args.worlds)
     run = evaluation.run
-    count = run.relationships_short if asked.short else run.relationships
-    worlds: list[World] = []
-    for place in evaluation.places:
-        print(f"{len(worlds) + 1} of {len(evaluation.places)}: {place.title}", file=sys.stderr, flush=True)
-        worlds.append(run_world(place, run, count))
-    counting = [world for world in worlds if world.place.counts]
-    judged = judge(worlds, with_foreign_prior(counting, run), strictly=not asked.short)
-    print(tables.methods(worlds, run), tables.by_world(worlds), tables.bars(judged, evaluation.missed), sep="\n\n")
-    if not asked.short:
-        report.write(worlds, judged, evaluation, count, asked.report)
-    missed = tables.undeclared(judged, evaluation)
-    print(*[f"missed, and not declared: {bar.says}" for bar in missed], sep="\n", end="\n" if missed else "")
-    return 1 if missed else 0
+    count = run.relationships_short if args.short else run.relationships
+    results: list[World] = []
+    for world in evaluation.places:
+        print(f"{len(results) + 1} of {len(evaluation.places)}: {world.title}", file=sys.stderr, flush=True)
+        results.append(run_world(world, run, count))
+    counting_results = [result for result in results if result.place.counts]
+    criteria = judge(results, with_foreign_prior(counting_results, run), strictly=not args.short)
+    print(tables.methods(results, run), tables.by_world(results), tables.bars(criteria, evaluation.missed), sep="\n\n")
+    if not args.short:
+        report.write(results, criteria, evaluation, count, args.report)
+    undeclared = tables.undeclared(criteria, evaluation)
+    print(
+        *[f"missed, and not declared: {criterion.says}" for criterion in undeclared],
+        sep="\n",
+        end="\n" if undeclared else "",
+    )
+    return 1 if undeclared else 0
 
 
 if __name__ == "__main__":

@@ -46,35 +46,35 @@ class Baseline:
 
     def spread(self, level: Numbers) -> Numbers:
         """From rating to rating: the clinic's at this level, then more and more the own one."""
-        at_level = self.usual.at_top + self.usual.widening * (100 - level)
-        least = max(self.floor, NARROWEST * self.usual.spread)
-        own = OWN * np.maximum(at_level, least) ** 2 + self.scatter
-        return np.sqrt(own / (OWN + np.maximum(self.ratings - 1, 0)))
+        clinic_spread = self.usual.at_top + self.usual.widening * (100 - level)
+        lower_limit = max(self.floor, NARROWEST * self.usual.spread)
+        sum_of_squares = OWN * np.maximum(clinic_spread, lower_limit) ** 2 + self.scatter
+        return np.sqrt(sum_of_squares / (OWN + np.maximum(self.ratings - 1, 0)))
 
     def level(self) -> Numbers:
         """The mean so far, shrunk towards the clinic's as if all had its spread."""
-        doubt = (self.usual.spread / self.usual.varies) ** 2
-        return (self.usual.mean * doubt + self.total[:, 0]) / (doubt + self.ratings)
+        prior_weight = (self.usual.spread / self.usual.varies) ** 2
+        return (self.usual.mean * prior_weight + self.total[:, 0]) / (prior_weight + self.ratings)
 
     def expected(self, spread: Numbers, week: int) -> tuple[Numbers, Numbers]:
         """Mean and spread of the next rating, as far as is known; nobody is expected to rate higher than they have."""
-        certainty = 1 / self.usual.varies**2 + self.ratings / spread**2
-        mean = (self.usual.mean / self.usual.varies**2 + self.total / spread[:, None] ** 2) / certainty[:, None]
-        own: Numbers = self.total / np.maximum(self.ratings, 1)[:, None]
-        mean = np.where((self.ratings > 0)[:, None], np.minimum(mean, own), mean)
-        gap = np.nan_to_num(week - self.last - SETTLED_WEEKS, nan=0.0)
-        wandered = np.clip(WANDERS * gap, 0, FORGOTTEN)
-        return mean, np.sqrt(spread**2 + 1 / certainty + wandered)
+        precision = 1 / self.usual.varies**2 + self.ratings / spread**2
+        mean = (self.usual.mean / self.usual.varies**2 + self.total / spread[:, None] ** 2) / precision[:, None]
+        own_mean: Numbers = self.total / np.maximum(self.ratings, 1)[:, None]
+        mean = np.where((self.ratings > 0)[:, None], np.minimum(mean, own_mean), mean)
+        weeks_beyond = np.nan_to_num(week - self.last - SETTLED_WEEKS, nan=0.0)
+        drift_variance = np.clip(WANDERS * weeks_beyond, 0, FORGOTTEN)
+        return mean, np.sqrt(spread**2 + 1 / precision + drift_variance)
 
-    def settle(self, ratings: Numbers, given: Flags, mean: Numbers, expected: Numbers) -> None:
+    def settle(self, ratings: Numbers, given: Flags, mean: Numbers, predictive_spread: Numbers) -> None:
         """Let the ratings that were given into the baseline."""
-        reach = REACH * expected[:, None]
-        firm = (self.ratings >= FIRM)[:, None]
-        counted = np.where(firm, np.clip(ratings, mean - reach, mean + reach), ratings)
+        max_shift = REACH * predictive_spread[:, None]
+        is_clipped = (self.ratings >= FIRM)[:, None]
+        clipped = np.where(is_clipped, np.clip(ratings, mean - max_shift, mean + max_shift), ratings)
         mean_before: Numbers = self.total / np.maximum(self.ratings, 1)[:, None]
-        moved = ((counted - mean_before) ** 2).mean(axis=1) * self.ratings / (self.ratings + 1)
-        self.scatter += np.where(given, moved, 0)
-        self.total += np.where(given[:, None], counted, 0)
+        squared_deviation = ((clipped - mean_before) ** 2).mean(axis=1) * self.ratings / (self.ratings + 1)
+        self.scatter += np.where(given, squared_deviation, 0)
+        self.total += np.where(given[:, None], clipped, 0)
         self.ratings += given
 
 
@@ -83,61 +83,67 @@ def surprises(ratings: Numbers, prior: Usual) -> tuple[Numbers, Numbers]:
 
     NaN where there is no rating or no past.
     """
-    own = Baseline.empty(prior, (len(ratings), 1))
+    baseline = Baseline.empty(prior, (len(ratings), 1))
     surprise, sureness = np.full(ratings.shape, np.nan), np.full(ratings.shape, np.nan)
     for t in range(ratings.shape[1]):
-        given = ~np.isnan(ratings[:, t])
-        rating = np.where(given, ratings[:, t], 0)[:, None]
-        spread = own.spread(own.level())
-        mean, expected = own.expected(spread, t)
-        known = given & (own.ratings > 0)
-        surprise[known, t] = ((rating - mean)[:, 0] / expected)[known]
-        sureness[known, t] = (spread / expected)[known]
-        own.settle(rating, given, mean, expected)
-        own.last[given] = t
+        is_given = ~np.isnan(ratings[:, t])
+        rating = np.where(is_given, ratings[:, t], 0)[:, None]
+        spread = baseline.spread(baseline.level())
+        mean, predictive_spread = baseline.expected(spread, t)
+        has_expectation = is_given & (baseline.ratings > 0)
+        surprise[has_expectation, t] = ((rating - mean)[:, 0] / predictive_spread)[has_expectation]
+        sureness[has_expectation, t] = (spread / predictive_spread)[has_expectation]
+        baseline.settle(rating, is_given, mean, predictive_spread)
+        baseline.last[is_given] = t
     return surprise, sureness
 
 
-def fell(surprise: Numbers, sureness: Numbers, depth: float) -> Numbers:
+def fell(surprise: Numbers, sureness: Numbers, depth_spreads: float) -> Numbers:
     """The weight of a rating for a fall by `depth` spreads: less where little was known."""
-    fall = depth * sureness
-    return np.clip(-fall * surprise - fall**2 / 2, -LIMIT, LIMIT)
+    drop_spreads = depth_spreads * sureness
+    return np.clip(-drop_spreads * surprise - drop_spreads**2 / 2, -LIMIT, LIMIT)
 
 
 def one_element(elements: Numbers, total: Numbers, prior: Prior) -> Numbers:
     """The weight for the idea that some single element fell away from the others."""
-    whole = Baseline.empty(prior.client, (len(total), 1))
-    beside = Baseline.empty(prior.element, (len(total), elements.shape[2]), floor=COARSE)
+    total_baseline = Baseline.empty(prior.client, (len(total), 1))
+    element_baseline = Baseline.empty(prior.element, (len(total), elements.shape[2]), floor=COARSE)
     weight = np.full(total.shape, np.nan)
     for t in range(total.shape[1]):
-        given = ~np.isnan(total[:, t])
-        apart = np.where(given[:, None], beside_the_others(elements[:, t]), 0)
-        spread = beside.spread(whole.level())
-        mean, expected = beside.expected(spread, t)
-        known = given & (beside.ratings > 0)
-        each = fell((apart - mean) / expected[:, None], (spread / expected)[:, None], DEPTH)
-        weight[known, t] = np.log(np.exp(each).mean(axis=1))[known]
-        beside.settle(apart, given, mean, expected)
-        rating = np.where(given, total[:, t], 0)[:, None]
-        whole.settle(rating, given, *whole.expected(whole.spread(whole.level()), t))
-        whole.last[given] = t
+        is_given = ~np.isnan(total[:, t])
+        relative_ratings = np.where(is_given[:, None], beside_the_others(elements[:, t]), 0)
+        spread = element_baseline.spread(total_baseline.level())
+        mean, predictive_spread = element_baseline.expected(spread, t)
+        has_expectation = is_given & (element_baseline.ratings > 0)
+        element_weights = fell(
+            (relative_ratings - mean) / predictive_spread[:, None], (spread / predictive_spread)[:, None], DEPTH
+        )
+        weight[has_expectation, t] = np.log(np.exp(element_weights).mean(axis=1))[has_expectation]
+        element_baseline.settle(relative_ratings, is_given, mean, predictive_spread)
+        rating = np.where(is_given, total[:, t], 0)[:, None]
+        total_baseline.settle(
+            rating, is_given, *total_baseline.expected(total_baseline.spread(total_baseline.level()), t)
+        )
+        total_baseline.last[is_given] = t
     return weight
 
 
-def habit_weight(happened: Flags, asked: Flags, habit: Habit) -> Numbers:
+def habit_weight(happened: Flags, asked: Flags, prior: Habit) -> Numbers:
     """The weight of something missed, against the relationship's own habit; of the opposite where it was not."""
-    before: Numbers = np.cumsum(asked, axis=1) - asked
-    share = (habit.happened + np.cumsum(happened, axis=1) - happened) / (habit.happened + habit.not_happened + before)
-    usual = np.clip(share, RARELY, OFTEN)
-    rupture = np.minimum(OFTEN, LIKELIER * usual)
-    weight = np.where(happened, np.log(rupture / usual), np.log((1 - rupture) / (1 - usual)))
-    return np.where(asked & (before > 0), weight, 0.0)
+    asked_before: Numbers = np.cumsum(asked, axis=1) - asked
+    missed_share = (prior.happened + np.cumsum(happened, axis=1) - happened) / (
+        prior.happened + prior.not_happened + asked_before
+    )
+    usual_rate = np.clip(missed_share, RARELY, OFTEN)
+    rupture_rate = np.minimum(OFTEN, LIKELIER * usual_rate)
+    weight = np.where(happened, np.log(rupture_rate / usual_rate), np.log((1 - rupture_rate) / (1 - usual_rate)))
+    return np.where(asked & (asked_before > 0), weight, 0.0)
 
 
 def told_weight(told: Numbers) -> Numbers:
     """The weight of an answer to the direct question."""
-    yes, no = np.log(TOLD / TOLD_FALSELY), np.log((1 - TOLD) / (1 - TOLD_FALSELY))
-    return np.where(np.isnan(told), 0.0, np.where(told == 1, yes, no))
+    reported_weight, denied_weight = np.log(TOLD / TOLD_FALSELY), np.log((1 - TOLD) / (1 - TOLD_FALSELY))
+    return np.where(np.isnan(told), 0.0, np.where(told == 1, reported_weight, denied_weight))
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,52 +161,60 @@ class Signals:
     def __call__(self, history: Relationships, prior: Prior) -> Numbers:
         """The belief after each appointment, as log-odds; NaN where nothing was heard that could raise an alarm."""
         prior = self.prior or prior
-        seen = history.seen
-        client = self._client(history, prior)
-        clinician = self._clinician(history, prior)
-        heard = ~np.isnan(seen.total) | (self.silence & (seen.appointment == HELD))
-        heard |= self.absence & (seen.appointment == AWAY)
-        heard |= self.clinician & ~np.isnan(seen.clinician)
-        later = seen.clinician_first | ~seen.answered  # whether the clinician's answer waits for the client's
-        return _believed(client, clinician, heard, later, seen.appointment == EXCUSED)
+        observations = history.seen
+        client_weights = self._client(history, prior)
+        clinician_weights = self._clinician(history, prior)
+        has_signal = ~np.isnan(observations.total) | (self.silence & (observations.appointment == HELD))
+        has_signal |= self.absence & (observations.appointment == AWAY)
+        has_signal |= self.clinician & ~np.isnan(observations.clinician)
+        clinician_waits = (
+            observations.clinician_first | ~observations.answered
+        )  # whether the clinician's answer waits for the client's
+        return _believed(
+            client_weights, clinician_weights, has_signal, clinician_waits, observations.appointment == EXCUSED
+        )
 
     def _client(self, history: Relationships, prior: Prior) -> Numbers:
         """What the client's answer, silence or absence weighs."""
-        seen = history.seen
-        weight = np.nan_to_num(fell(*surprises(seen.total, prior.client), DEPTH), nan=0.0)
+        observations = history.seen
+        weight = np.nan_to_num(fell(*surprises(observations.total, prior.client), DEPTH), nan=0.0)
         if self.elements:
-            few = np.nan_to_num(one_element(seen.elements, seen.total, prior), nan=0.0)
-            weight = np.logaddexp(np.log(1 - FEW) + weight, np.log(FEW) + few)
-        held, away = seen.appointment == HELD, seen.appointment == AWAY
+            element_weight = np.nan_to_num(one_element(observations.elements, observations.total, prior), nan=0.0)
+            weight = np.logaddexp(np.log(1 - FEW) + weight, np.log(FEW) + element_weight)
+        held, absent = observations.appointment == HELD, observations.appointment == AWAY
         if self.silence:
-            weight = weight + habit_weight(held & ~seen.answered, held, prior.silence)
+            weight = weight + habit_weight(held & ~observations.answered, held, prior.silence)
         if self.absence:
-            weight = weight + habit_weight(away, held | away, prior.absence)
-        return weight + told_weight(seen.told) if self.direct else weight
+            weight = weight + habit_weight(absent, held | absent, prior.absence)
+        return weight + told_weight(observations.told) if self.direct else weight
 
     def _clinician(self, history: Relationships, prior: Prior) -> Numbers:
         """What the clinician's answer weighs, who sees some of the ruptures only."""
-        seen = history.seen
-        weight = np.zeros(seen.total.shape)
+        observations = history.seen
+        weight = np.zeros(observations.total.shape)
         if self.clinician:
-            fall = fell(*surprises(seen.clinician, prior.clinician), DEPTH)
-            weight += np.nan_to_num(np.log(1 - SEES + SEES * np.exp(fall)), nan=0.0)
-        return weight + told_weight(seen.told_by_clinician) if self.direct else weight
+            total_weight = fell(*surprises(observations.clinician, prior.clinician), DEPTH)
+            weight += np.nan_to_num(np.log(1 - SEES + SEES * np.exp(total_weight)), nan=0.0)
+        return weight + told_weight(observations.told_by_clinician) if self.direct else weight
 
 
-def _believed(client: Numbers, clinician: Numbers, heard: Flags, later: Flags, excused: Flags) -> Numbers:
+def _believed(
+    client: Numbers, clinician: Numbers, has_signal: Flags, clinician_waits: Flags, is_excused: Flags
+) -> Numbers:
     """The log-odds at which an alarm would be raised: a clinician's answer waits for the client's."""
-    belief = np.zeros(len(client))
-    said = np.full(client.shape, np.nan)
+    probability = np.zeros(len(client))
+    scores = np.full(client.shape, np.nan)
     for t in range(client.shape[1]):
-        faded = np.where(excused[:, t], belief, BEGINS * (1 - belief) + STAYS * belief)
-        before = np.log(np.maximum(faded, 1e-12)) - np.log1p(-faded)
-        after = before + client[:, t] + clinician[:, t]
-        highest = np.where(later[:, t], after, np.maximum(after, before + client[:, t]))
+        decayed = np.where(is_excused[:, t], probability, BEGINS * (1 - probability) + STAYS * probability)
+        log_odds_before = np.log(np.maximum(decayed, 1e-12)) - np.log1p(-decayed)
+        log_odds_after = log_odds_before + client[:, t] + clinician[:, t]
+        highest_log_odds = np.where(
+            clinician_waits[:, t], log_odds_after, np.maximum(log_odds_after, log_odds_before + client[:, t])
+        )
         if t > 0:  # the first session alarms nobody
-            said[heard[:, t], t] = highest[heard[:, t]]
-        belief = 1 / (1 + np.exp(-after))
-    return said
+            scores[has_signal[:, t], t] = highest_log_odds[has_signal[:, t]]
+        probability = 1 / (1 + np.exp(-log_odds_after))
+    return scores
 
 
 TOTAL = Signals()

@@ -103,40 +103,51 @@ BUDGET_KEPT = (0.16, 0.24)
 FOREIGN_PRIOR = {TOTAL: 0.03, ALL: 0.05}
 
 
-def judge(worlds: list[World], foreign: dict[str, float], strictly: bool) -> list[Bar]:
+def judge(results: list[World], foreign_prior_losses: dict[str, float], strictly: bool) -> list[Bar]:
     """Every bar, over the worlds that count; not `strictly`, only what the interval rules out is missed."""
-    counting = [world for world in worlds if world.place.counts]
-    bars = [_judged(wanted, counting, strictly) for wanted in WANTED]
-    for name in (TOTAL, ALL, DIRECT):
-        share = float(np.mean([world.found[name].false_share for world in counting]))
-        says = f"Of unseen stable relationships 16 to 24% are falsely alarmed: {name}"
-        kept = BUDGET_KEPT[0] <= share <= BUDGET_KEPT[1]
-        bars.append(Bar(f"budget: {name}", says, share, share, share, kept, percent=True))
-    for name, most in FOREIGN_PRIOR.items():
-        says = f"With a prior from another world at most {100 * most:.0f} points are lost: {name}"
-        bars.append(
-            Bar(f"foreign prior: {name}", says, foreign[name], foreign[name], foreign[name], foreign[name] <= most)
+    counting_results = [result for result in results if result.place.counts]
+    criterion_results = [_judged(criterion, counting_results, strictly) for criterion in WANTED]
+    for method in (TOTAL, ALL, DIRECT):
+        share = float(np.mean([result.found[method].false_share for result in counting_results]))
+        statement = f"Of unseen stable relationships 16 to 24% are falsely alarmed: {method}"
+        is_met = BUDGET_KEPT[0] <= share <= BUDGET_KEPT[1]
+        criterion_results.append(Bar(f"budget: {method}", statement, share, share, share, is_met, percent=True))
+    for method, max_loss in FOREIGN_PRIOR.items():
+        statement = f"With a prior from another world at most {100 * max_loss:.0f} points are lost: {method}"
+        criterion_results.append(
+            Bar(
+                f"foreign prior: {method}",
+                statement,
+                foreign_prior_losses[method],
+                foreign_prior_losses[method],
+                foreign_prior_losses[method],
+                foreign_prior_losses[method] <= max_loss,
+            )
         )
-    return bars
+    return criterion_results
 
 
-def averaged(worlds: list[World], name: str, whole: bool) -> tuple[float, Numbers]:
+def averaged(results: list[World], name: str, whole: bool) -> tuple[float, Numbers]:
     """The share that a method finds, and the same in every resample."""
-    boots = [(world.boot_whole if whole else world.boot_all)[name] for world in worlds]
-    return float(np.mean([world.share(name, whole) for world in worlds])), np.mean(boots, axis=0)
+    bootstraps = [(result.boot_whole if whole else result.boot_all)[name] for result in results]
+    return float(np.mean([result.share(name, whole) for result in results])), np.mean(bootstraps, axis=0)
 
 
-def interval(resampled: Numbers) -> tuple[float, float]:
-    low, high = np.quantile(resampled, [0.025, 0.975])
+def interval(bootstrap: Numbers) -> tuple[float, float]:
+    low, high = np.quantile(bootstrap, [0.025, 0.975])
     return float(low), float(high)
 
 
-def _judged(wanted: _Wanted, worlds: list[World], strictly: bool) -> Bar:
-    value = float(wanted.value(lambda name, whole: np.array(averaged(worlds, name, whole)[0])))
-    low, high = interval(wanted.value(lambda name, whole: averaged(worlds, name, whole)[1]))
-    reached = (value if strictly else high) >= wanted.at_least and low > wanted.low_above
-    return Bar(wanted.key, wanted.says, value, low, high, reached, wanted.percent)
+def _judged(criterion: _Wanted, results: list[World], strictly: bool) -> Bar:
+    value = float(
+        criterion.value(lambda method, only_total_visible: np.array(averaged(results, method, only_total_visible)[0]))
+    )
+    low, high = interval(
+        criterion.value(lambda method, only_total_visible: averaged(results, method, only_total_visible)[1])
+    )
+    is_met = (value if strictly else high) >= criterion.at_least and low > criterion.low_above
+    return Bar(criterion.key, criterion.says, value, low, high, is_met, criterion.percent)
 
 
 def _best(share: Share) -> Numbers:
-    return np.max([share(name, True) for name in (*PRODUCTS, *CHARTS)], axis=0)
+    return np.max([share(method, True) for method in (*PRODUCTS, *CHARTS)], axis=0)

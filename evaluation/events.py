@@ -28,7 +28,7 @@ EARLY, LATER, LAPSES = timedelta(hours=1), timedelta(hours=2), timedelta(days=3)
 def facts_of(seen: Seen, row: int, relationship: UUID | None = None) -> list[Fact]:
     """Everything that was seen of one relationship, in the order in which it happened."""
     relationship = relationship or uuid5(NAMESPACE_OID, f"simulated {row}")
-    facts: list[Fact] = [
+    events: list[Fact] = [
         RelationshipStarted(
             id=uuid5(relationship, "started"),
             occurred_at=BEGINNING - timedelta(days=3),
@@ -47,8 +47,8 @@ def facts_of(seen: Seen, row: int, relationship: UUID | None = None) -> list[Fac
         ),
     ]
     for week in range(seen.total.shape[1]):
-        facts += _week(_Week(relationship, week), seen, row)
-    return facts
+        events += _week(_Week(relationship, week), seen, row)
+    return events
 
 
 class _Week:
@@ -60,64 +60,75 @@ class _Week:
         self.at = BEGINNING + timedelta(weeks=week)
 
 
-def _week(week: _Week, seen: Seen, row: int) -> list[Fact]:
-    number = (week.at - BEGINNING).days // 7
-    relationship, session, became = week.relationship, week.session, seen.appointment[row, number]
-    if became == AWAY:
+def _week(appointment: _Week, seen: Seen, row: int) -> list[Fact]:
+    week = (appointment.at - BEGINNING).days // 7
+    relationship_id, session_id, outcome = appointment.relationship, appointment.session, seen.appointment[row, week]
+    if outcome == AWAY:
         return [
             SessionMissed(
-                id=uuid5(session, "missed"), occurred_at=week.at, relationship_id=relationship, session_id=session
+                id=uuid5(session_id, "missed"),
+                occurred_at=appointment.at,
+                relationship_id=relationship_id,
+                session_id=session_id,
             )
         ]
-    if became == EXCUSED:
+    if outcome == EXCUSED:
         return [
             SessionCancelled(
-                id=uuid5(session, "cancelled"),
-                occurred_at=week.at - timedelta(hours=96),
-                relationship_id=relationship,
-                session_id=session,
+                id=uuid5(session_id, "cancelled"),
+                occurred_at=appointment.at - timedelta(hours=96),
+                relationship_id=relationship_id,
+                session_id=session_id,
                 by="client",
                 notice_hours=96,
             )
         ]
-    if became != HELD:
+    if outcome != HELD:
         return []
-    held = SessionCompleted(
-        id=uuid5(session, "completed"),
-        occurred_at=week.at,
-        relationship_id=relationship,
-        session_id=session,
+    completed = SessionCompleted(
+        id=uuid5(session_id, "completed"),
+        occurred_at=appointment.at,
+        relationship_id=relationship_id,
+        session_id=session_id,
         minutes=50,
         planned_minutes=50,
     )
-    first = bool(seen.clinician_first[row, number])
-    client = _client(week, seen.elements[row, number], seen.told[row, number], LATER if first else EARLY)
-    clinician = seen.clinician[row, number]
+    clinician_answers_first = bool(seen.clinician_first[row, week])
+    client_event = _client(
+        appointment, seen.elements[row, week], seen.told[row, week], LATER if clinician_answers_first else EARLY
+    )
+    clinician = seen.clinician[row, week]
     if np.isnan(clinician):
-        return [held, client]
+        return [completed, client_event]
     ratings = np.full(len(ELEMENTS), clinician)
-    other = _answer(week, "clinician", ratings, seen.told_by_clinician[row, number], EARLY if first else LATER)
-    return [held, *sorted([client, other], key=lambda fact: fact.occurred_at)]
+    clinician_event = _answer(
+        appointment,
+        "clinician",
+        ratings,
+        seen.told_by_clinician[row, week],
+        EARLY if clinician_answers_first else LATER,
+    )
+    return [completed, *sorted([client_event, clinician_event], key=lambda event: event.occurred_at)]
 
 
-def _client(week: _Week, ratings: Numbers, told: float, after: timedelta) -> FeedbackSubmitted | FeedbackLapsed:
+def _client(appointment: _Week, ratings: Numbers, told: float, after: timedelta) -> FeedbackSubmitted | FeedbackLapsed:
     if not np.isnan(ratings).any():
-        return _answer(week, "client", ratings, told, after)
+        return _answer(appointment, "client", ratings, told, after)
     return FeedbackLapsed(
-        id=uuid5(week.session, "lapsed client"),
-        occurred_at=week.at + LAPSES,
-        relationship_id=week.relationship,
-        session_id=week.session,
+        id=uuid5(appointment.session, "lapsed client"),
+        occurred_at=appointment.at + LAPSES,
+        relationship_id=appointment.relationship,
+        session_id=appointment.session,
         rater="client",
     )
 
 
-def _answer(week: _Week, rater: Rater, ratings: Numbers, told: float, after: timedelta) -> FeedbackSubmitted:
+def _answer(appointment: _Week, rater: Rater, ratings: Numbers, told: float, after: timedelta) -> FeedbackSubmitted:
     return FeedbackSubmitted(
-        id=uuid5(week.session, f"feedback {rater}"),
-        occurred_at=week.at + after,
-        relationship_id=week.relationship,
-        session_id=week.session,
+        id=uuid5(appointment.session, f"feedback {rater}"),
+        occurred_at=appointment.at + after,
+        relationship_id=appointment.relationship,
+        session_id=appointment.session,
         rater=rater,
         ratings={element: float(rating) / 10 for element, rating in zip(ELEMENTS, ratings, strict=True)},
         tension="yes" if told == 1 else "none",

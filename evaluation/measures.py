@@ -26,9 +26,9 @@ def carried(said: Numbers) -> Numbers:
 
 def begins(said: Numbers, threshold: float) -> Flags:
     """Where an alarm begins."""
-    on = carried(said) >= threshold
-    on[:, 1:] &= ~on[:, :-1].copy()
-    return np.asarray(on & ~np.isnan(said))
+    is_alarmed = carried(said) >= threshold
+    is_alarmed[:, 1:] &= ~is_alarmed[:, :-1].copy()
+    return np.asarray(is_alarmed & ~np.isnan(said))
 
 
 def peak(said: Numbers) -> Numbers:
@@ -38,30 +38,30 @@ def peak(said: Numbers) -> Numbers:
 
 def threshold(peaks: Numbers, budget: float) -> float:
     """The lowest threshold at which no more than `budget` of stable relationships are ever alarmed."""
-    ordered = np.sort(peaks)[::-1]
-    return float(np.nextafter(ordered[int(budget * len(ordered))], np.inf))
+    descending = np.sort(peaks)[::-1]
+    return float(np.nextafter(descending[int(budget * len(descending))], np.inf))
 
 
-def threshold_by_onsets(said: Numbers, per_session: float) -> float:
+def threshold_by_onsets(said: Numbers, max_onsets_per_session: float) -> float:
     """The lowest threshold from which on false alarms begin in no more than `per_session` of stable sessions."""
-    known = said[~np.isnan(said)]
-    for candidate in np.quantile(known, np.linspace(0.9, 1, 401)):
-        if begins(said, candidate).mean() <= per_session:
+    given_scores = said[~np.isnan(said)]
+    for candidate in np.quantile(given_scores, np.linspace(0.9, 1, 401)):
+        if begins(said, candidate).mean() <= max_onsets_per_session:
             return float(candidate)
-    return float(np.nextafter(known.max(), np.inf))
+    return float(np.nextafter(given_scores.max(), np.inf))
 
 
 def window(said: Numbers, history: Relationships, within: int) -> Numbers:
     """What was said from the session before the onset on, up to `within` sessions after it; -inf where nothing new."""
     last = np.concatenate([np.full((len(said), 1), -np.inf), carried(said)], axis=1)
-    fresh = np.concatenate([np.zeros((len(said), 1), bool), ~np.isnan(said)], axis=1)
+    is_new = np.concatenate([np.zeros((len(said), 1), bool), ~np.isnan(said)], axis=1)
     rows = np.arange(len(said))[:, None]
-    places = history.truth.onset[:, None] + np.arange(within + 2)
-    there = places <= np.minimum(history.truth.last, said.shape[1])[:, None]
-    places = np.minimum(places, said.shape[1])
-    shown = last[rows, places]
-    shown[:, 1:] = np.where((there & fresh[rows, places])[:, 1:], shown[:, 1:], np.nan)
-    return shown
+    sessions = history.truth.onset[:, None] + np.arange(within + 2)
+    exists = sessions <= np.minimum(history.truth.last, said.shape[1])[:, None]
+    sessions = np.minimum(sessions, said.shape[1])
+    windowed = last[rows, sessions]
+    windowed[:, 1:] = np.where((exists & is_new[rows, sessions])[:, 1:], windowed[:, 1:], np.nan)
+    return windowed
 
 
 def detected(windowed: Numbers, level: float) -> Flags:

@@ -60,45 +60,51 @@ def sudden_loss(history: Relationships, _: Prior) -> Numbers:
     The means before and after are of up to three ratings; the weakest of the three criteria counts.
     """
     total = history.seen.total
-    said = np.full(total.shape, np.nan)
+    scores = np.full(total.shape, np.nan)
     for row, ratings in enumerate(total):
-        given = np.flatnonzero(~np.isnan(ratings))
-        said[row, given] = [_loss(ratings[given[: place + 1]]) for place in range(len(given))]
-    return said
+        is_given = np.flatnonzero(~np.isnan(ratings))
+        scores[row, is_given] = [_loss(ratings[is_given[: position + 1]]) for position in range(len(is_given))]
+    return scores
 
 
 def _loss(ratings: Numbers) -> float:
     """The largest loss that ends in the last one, two or three ratings."""
     losses = [0.0]
-    for after in (1, 2, 3):
-        before = ratings[-after - 3 : -after]
+    for ratings_after in (1, 2, 3):
+        before = ratings[-ratings_after - 3 : -ratings_after]
         if len(before) < 2:
             break
-        since = ratings[-after:]
-        fall = float(before.mean() - since.mean())
-        noise = np.concatenate([before - before.mean(), since - since.mean()])
-        pooled = max(float(np.sqrt((noise**2).sum() / max(1, len(noise) - 2))), FLOOR)
-        t = fall / (pooled * np.sqrt(1 / len(before) + 1 / after))
-        losses.append(min(fall / TEN_OF_A_HUNDRED, fall / max(A_QUARTER * ratings[-after - 1], 1.0), t / SIGNIFICANT))
+        recent = ratings[-ratings_after:]
+        loss = float(before.mean() - recent.mean())
+        residuals = np.concatenate([before - before.mean(), recent - recent.mean()])
+        pooled_spread = max(float(np.sqrt((residuals**2).sum() / max(1, len(residuals) - 2))), FLOOR)
+        t_statistic = loss / (pooled_spread * np.sqrt(1 / len(before) + 1 / ratings_after))
+        losses.append(
+            min(
+                loss / TEN_OF_A_HUNDRED,
+                loss / max(A_QUARTER * ratings[-ratings_after - 1], 1.0),
+                t_statistic / SIGNIFICANT,
+            )
+        )
     return max(losses)
 
 
 def page_hinkley(history: Relationships, _: Prior) -> Numbers:
     """Page-Hinkley as river has it, downward, from the second rating on: how far it stands above its threshold of 0."""
     total = history.seen.total
-    count, running = np.zeros(len(total)), np.zeros(len(total))
-    summed, highest = np.zeros(len(total)), np.full(len(total), -np.inf)
-    said = np.full(total.shape, np.nan)
+    count, running_mean = np.zeros(len(total)), np.zeros(len(total))
+    cumulative_sum, highest = np.zeros(len(total)), np.full(len(total), -np.inf)
+    scores = np.full(total.shape, np.nan)
     for t in range(total.shape[1]):
-        given = ~np.isnan(total[:, t])
-        rating = np.where(given, total[:, t], 0)
-        count += given
-        running = np.where(given, running + (rating - running) / np.maximum(count, 1), running)
-        summed = np.where(given, summed + rating - running + POINTS_ALLOWED, summed)
-        highest = np.where(given, np.maximum(highest, summed), highest)
-        known = given & (count >= 2)
-        said[known, t] = (highest - summed)[known]
-    return said
+        is_given = ~np.isnan(total[:, t])
+        rating = np.where(is_given, total[:, t], 0)
+        count += is_given
+        running_mean = np.where(is_given, running_mean + (rating - running_mean) / np.maximum(count, 1), running_mean)
+        cumulative_sum = np.where(is_given, cumulative_sum + rating - running_mean + POINTS_ALLOWED, cumulative_sum)
+        highest = np.where(is_given, np.maximum(highest, cumulative_sum), highest)
+        has_score = is_given & (count >= 2)
+        scores[has_score, t] = (highest - cumulative_sum)[has_score]
+    return scores
 
 
 def adwin(history: Relationships, _: Prior) -> Numbers:
@@ -107,31 +113,31 @@ def adwin(history: Relationships, _: Prior) -> Numbers:
 
 
 def _adwin(ratings: Numbers) -> Numbers:
-    said = np.where(np.isnan(ratings), np.nan, 0.0)
-    for boldness, delta in enumerate(CONFIDENCES, start=1):
+    scores = np.where(np.isnan(ratings), np.nan, 0.0)
+    for rank, delta in enumerate(CONFIDENCES, start=1):
         detector = ADWIN(delta=delta, clock=1, min_window_length=1, grace_period=2)
         for t, rating in enumerate(ratings):
             if np.isnan(rating):
                 continue
-            before = detector.estimation
+            mean_before = detector.estimation
             detector.update(float(rating))
-            if detector.drift_detected and detector.estimation < before:
-                said[t] = boldness + 1e-4 * (before - detector.estimation)  # equal ones are told apart by the fall
-    return said
+            if detector.drift_detected and detector.estimation < mean_before:
+                scores[t] = rank + 1e-4 * (mean_before - detector.estimation)  # equal ones are told apart by the fall
+    return scores
 
 
 def change_point(history: Relationships, prior: Prior) -> Numbers:
     """A Bayesian online change point (Adams and MacKay 2007): that a lower level began in the last three ratings."""
     total = history.seen.total
-    runs = _Runs.begun(*total.shape)
-    said = np.full(total.shape, np.nan)
+    run_lengths = _Runs.begun(*total.shape)
+    scores = np.full(total.shape, np.nan)
     for t in range(total.shape[1]):
-        given = ~np.isnan(total[:, t])
-        if given.any():
-            runs.take(np.where(given, total[:, t], 0), given, prior.client)
-            known = given & (runs.ratings > 1)
-            said[known, t] = runs.newly_lower()[known]
-    return said
+        is_given = ~np.isnan(total[:, t])
+        if is_given.any():
+            run_lengths.take(np.where(is_given, total[:, t], 0), is_given, prior.client)
+            has_score = is_given & (run_lengths.ratings > 1)
+            scores[has_score, t] = run_lengths.newly_lower()[has_score]
+    return scores
 
 
 @dataclass
@@ -144,34 +150,34 @@ class _Runs:
 
     @classmethod
     def begun(cls, count: int, longest: int) -> "_Runs":
-        chance = np.zeros((count, longest + 1))
-        chance[:, 0] = 1
-        return cls(chance, np.zeros_like(chance), np.zeros(count, int))
+        probability = np.zeros((count, longest + 1))
+        probability[:, 0] = 1
+        return cls(probability, np.zeros_like(probability), np.zeros(count, int))
 
     def take(self, rating: Numbers, given: Flags, usual: Usual) -> None:
-        noise, varies, lengths = usual.spread**2, usual.varies**2, np.arange(self.chance.shape[1])
-        certainty = 1 / varies + lengths / noise
-        mean, variance = (usual.mean / varies + self.total / noise) / certainty, noise + 1 / certainty
-        fits = np.exp(-((rating[:, None] - mean) ** 2) / (2 * variance)) / np.sqrt(variance)
-        grown = _later(self.chance * fits * (1 - HAZARD))
-        grown[:, 1] += np.where(self.ratings > 0, HAZARD * self.chance.sum(axis=1) * fits[:, 0], 0)
-        grown /= np.maximum(grown.sum(axis=1, keepdims=True), 1e-300)
-        self.chance = np.where(given[:, None], grown, self.chance)
+        noise, prior_variance, lengths = usual.spread**2, usual.varies**2, np.arange(self.chance.shape[1])
+        precision = 1 / prior_variance + lengths / noise
+        mean, variance = (usual.mean / prior_variance + self.total / noise) / precision, noise + 1 / precision
+        likelihood = np.exp(-((rating[:, None] - mean) ** 2) / (2 * variance)) / np.sqrt(variance)
+        lengthened = _later(self.chance * likelihood * (1 - HAZARD))
+        lengthened[:, 1] += np.where(self.ratings > 0, HAZARD * self.chance.sum(axis=1) * likelihood[:, 0], 0)
+        lengthened /= np.maximum(lengthened.sum(axis=1, keepdims=True), 1e-300)
+        self.chance = np.where(given[:, None], lengthened, self.chance)
         self.total = np.where(given[:, None], _later(self.total + rating[:, None]), self.total)
         self.ratings = self.ratings + given
 
     def newly_lower(self) -> Numbers:
         """That the present level began lately, and lies below what was before."""
         lengths, ratings = np.arange(self.chance.shape[1]), self.ratings[:, None]
-        whole = np.take_along_axis(self.total, ratings, axis=1)
-        earlier = (whole - self.total) / np.maximum(ratings - lengths, 1)
-        lower = self.total / np.maximum(lengths, 1) < earlier
-        return (self.chance * ((lengths >= 1) & (lengths <= NEW) & (lengths < ratings) & lower)).sum(axis=1)
+        total_of_all = np.take_along_axis(self.total, ratings, axis=1)
+        mean_before = (total_of_all - self.total) / np.maximum(ratings - lengths, 1)
+        is_lower = self.total / np.maximum(lengths, 1) < mean_before
+        return (self.chance * ((lengths >= 1) & (lengths <= NEW) & (lengths < ratings) & is_lower)).sum(axis=1)
 
 
-def _later(of_length: Numbers) -> Numbers:
+def _later(by_length: Numbers) -> Numbers:
     """What was so of each length, of a length longer by one."""
-    return np.concatenate([np.zeros((len(of_length), 1)), of_length[:, :-1]], axis=1)
+    return np.concatenate([np.zeros((len(by_length), 1)), by_length[:, :-1]], axis=1)
 
 
 def oracle(history: Relationships, _: Prior) -> Numbers:
@@ -181,33 +187,38 @@ def oracle(history: Relationships, _: Prior) -> Numbers:
     """
     truth = history.truth
     surprise = (history.seen.total - truth.expected) / np.maximum(truth.spread, 0.5)[:, None]
-    calm, strained = np.ones(len(surprise)), np.zeros((len(surprise), len(SHIFTS)))
-    said = np.full(surprise.shape, np.nan)
+    stable_probability, rupture_probabilities = np.ones(len(surprise)), np.zeros((len(surprise), len(SHIFTS)))
+    scores = np.full(surprise.shape, np.nan)
     for t in range(surprise.shape[1]):
-        given = ~np.isnan(surprise[:, t])
-        now = np.where(given, surprise[:, t], 0)[:, None]
-        ratio = np.exp(np.clip(_fits(now + np.array(SHIFTS)) - _fits(now), -30, 30))
-        strained = (BEGINS / len(SHIFTS) * calm[:, None] + STAYS * strained) * np.where(given[:, None], ratio, 1)
-        calm = 1 - BEGINS - (STAYS - BEGINS) * (1 - calm)
-        whole = calm + strained.sum(axis=1)
-        calm, strained = calm / whole, strained / whole[:, None]
-        said[given, t] = (np.log(strained.sum(axis=1)) - np.log(calm))[given]
-    return said
+        is_given = ~np.isnan(surprise[:, t])
+        surprise_now = np.where(is_given, surprise[:, t], 0)[:, None]
+        likelihood_ratio = np.exp(np.clip(_fits(surprise_now + np.array(SHIFTS)) - _fits(surprise_now), -30, 30))
+        rupture_probabilities = (
+            BEGINS / len(SHIFTS) * stable_probability[:, None] + STAYS * rupture_probabilities
+        ) * np.where(is_given[:, None], likelihood_ratio, 1)
+        stable_probability = 1 - BEGINS - (STAYS - BEGINS) * (1 - stable_probability)
+        total_probability = stable_probability + rupture_probabilities.sum(axis=1)
+        stable_probability, rupture_probabilities = (
+            stable_probability / total_probability,
+            rupture_probabilities / total_probability[:, None],
+        )
+        scores[is_given, t] = (np.log(rupture_probabilities.sum(axis=1)) - np.log(stable_probability))[is_given]
+    return scores
 
 
 def _fits(distance: Numbers) -> Numbers:
     return -(np.clip(distance, -8, 8) ** 2) / 2
 
 
-def _own(ratings: Numbers, past: int) -> tuple[Numbers, Numbers]:
+def _own(ratings: Numbers, min_ratings: int) -> tuple[Numbers, Numbers]:
     """The mean and spread of all earlier ratings, once there are `past` of them."""
-    given = ~np.isnan(ratings)
-    count = np.cumsum(given, axis=1) - given
-    filled = np.where(given, ratings, 0)
+    is_given = ~np.isnan(ratings)
+    count = np.cumsum(is_given, axis=1) - is_given
+    filled = np.where(is_given, ratings, 0)
     total, squares = np.cumsum(filled, axis=1) - filled, np.cumsum(filled**2, axis=1) - filled**2
     mean = total / np.maximum(count, 1)
     variance = np.maximum(squares - count * mean**2, 0) / np.maximum(count - 1, 1)
-    return np.where(count >= past, mean, np.nan), np.sqrt(variance)
+    return np.where(count >= min_ratings, mean, np.nan), np.sqrt(variance)
 
 
 def _own_surprise(ratings: Numbers) -> Numbers:
@@ -217,12 +228,12 @@ def _own_surprise(ratings: Numbers) -> Numbers:
 
 def _accumulated(surprise: Numbers, step: Callable[[Numbers, Numbers], Numbers]) -> Numbers:
     level = np.zeros(len(surprise))
-    said = np.full(surprise.shape, np.nan)
+    scores = np.full(surprise.shape, np.nan)
     for t in range(surprise.shape[1]):
-        known = ~np.isnan(surprise[:, t])
-        level = np.where(known, step(level, np.where(known, surprise[:, t], 0)), level)
-        said[known, t] = level[known]
-    return said
+        is_given = ~np.isnan(surprise[:, t])
+        level = np.where(is_given, step(level, np.where(is_given, surprise[:, t], 0)), level)
+        scores[is_given, t] = level[is_given]
+    return scores
 
 
 def _ewma(surprise: Numbers) -> Numbers:

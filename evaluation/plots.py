@@ -26,25 +26,25 @@ def keep(figure: Any, path: Path) -> None:
     plt.close(figure)
 
 
-def by_method(worlds: list[World], path: Path) -> None:
+def by_method(results: list[World], path: Path) -> None:
     """What each method finds of V, step and slide, with its interval."""
     figure, axis = plt.subplots(figsize=(7, 4))
-    upward = list(METHODS)[::-1]
-    for row, name in enumerate(upward):
-        value, resampled = averaged(worlds, name, whole=True)
-        low, high = interval(resampled)
+    names_from_below = list(METHODS)[::-1]
+    for row, name in enumerate(names_from_below):
+        value, bootstrap = averaged(results, name, whole=True)
+        low, high = interval(bootstrap)
         axis.barh(row, 100 * value, color=COLOURS.get(name, "#c9c9c9"))
         axis.plot([100 * low, 100 * high], [row, row], color="#222222", linewidth=1.2)
-    axis.set_yticks(range(len(METHODS)), upward)
+    axis.set_yticks(range(len(METHODS)), names_from_below)
     axis.set_xlabel("V, step and slide found within two sessions, %, at 20% of stable relationships falsely alarmed")
     keep(figure, path)
 
 
-def by_budget(worlds: list[World], path: Path) -> None:
+def by_budget(results: list[World], path: Path) -> None:
     """What is found when more or fewer false alarms are accepted."""
     figure, axis = plt.subplots(figsize=(7, 4))
     for name in SHOWN:
-        shares = [np.mean([_share(world, name, budget) for world in worlds]) for budget in BUDGETS]
+        shares = [np.mean([_share(result, name, budget) for result in results]) for budget in BUDGETS]
         axis.plot(100 * BUDGETS, 100 * np.array(shares), color=COLOURS[name], label=name)
     axis.set_xlabel("stable relationships with any false alarm in sixteen sessions, %")
     axis.set_ylabel("V, step and slide found within two sessions, %")
@@ -53,20 +53,20 @@ def by_budget(worlds: list[World], path: Path) -> None:
     keep(figure, path)
 
 
-def _share(world: World, name: str, budget: float) -> float:
-    found = world.found[name]
-    return float(detected(found.windows, threshold(found.peaks, budget))[world.whole].mean())
+def _share(result: World, name: str, budget: float) -> float:
+    method_result = result.found[name]
+    return float(detected(method_result.windows, threshold(method_result.peaks, budget))[result.whole].mean())
 
 
-def by_kind(worlds: list[World], path: Path) -> None:
+def by_kind(results: list[World], path: Path) -> None:
     """What is found of each kind of rupture."""
     figure, axis = plt.subplots(figsize=(7, 3.6))
     width = 0.8 / len(SHOWN)
-    for place, name in enumerate(SHOWN):
+    for method_index, name in enumerate(SHOWN):
         for kind in range(len(KINDS)):
-            found = [w.found[name].hits[w.sets.ruptured.truth.kind == kind].mean() for w in worlds]
-            where, share = kind + (place - 2) * width, 100 * float(np.mean(found))
-            axis.bar(where, share, width, color=COLOURS[name], label=name if kind == 0 else None)
+            shares = [result.found[name].hits[result.sets.ruptured.truth.kind == kind].mean() for result in results]
+            x_position, share = kind + (method_index - 2) * width, 100 * float(np.mean(shares))
+            axis.bar(x_position, share, width, color=COLOURS[name], label=name if kind == 0 else None)
     axis.set_xticks(range(len(KINDS)), KINDS)
     axis.set_ylabel("found within two sessions, %")
     axis.legend(frameon=False)

@@ -47,14 +47,14 @@ class Prior:
 
 def fit(history: Relationships) -> Prior:
     """The prior of a clinic with this history."""
-    seen = history.seen
-    held, away, answered = seen.appointment == HELD, seen.appointment == AWAY, seen.answered
+    observations = history.seen
+    held, absent, answered = observations.appointment == HELD, observations.appointment == AWAY, observations.answered
     return Prior(
-        _usual(seen.total[..., None], seen.total),
-        _usual(seen.clinician[..., None], seen.clinician),
-        _usual(beside_the_others(seen.elements), seen.total),
+        _usual(observations.total[..., None], observations.total),
+        _usual(observations.clinician[..., None], observations.clinician),
+        _usual(beside_the_others(observations.elements), observations.total),
         _habit((held & ~answered).sum(axis=1), held.sum(axis=1)),
-        _habit(away.sum(axis=1), (held | away).sum(axis=1)),
+        _habit(absent.sum(axis=1), (held | absent).sum(axis=1)),
     )
 
 
@@ -69,24 +69,26 @@ def _usual(ratings: Numbers, level: Numbers) -> Usual:
     count = (~np.isnan(level)).sum(axis=1)
     ratings, level, count = ratings[count >= ENOUGH], level[count >= ENOUGH], count[count >= ENOUGH]
     means = np.nanmean(ratings, axis=1)
-    within = np.nanvar(ratings, axis=1).mean(axis=1) * count / (count - 1)
-    below = 100 - np.nanmean(level, axis=1)
-    at_top, widening = np.linalg.lstsq(np.stack([np.ones(len(below)), below], axis=1), np.sqrt(within), rcond=None)[0]
-    between = means.var() - (within / count).mean()
+    variances_within = np.nanvar(ratings, axis=1).mean(axis=1) * count / (count - 1)
+    distances_from_top = 100 - np.nanmean(level, axis=1)
+    at_top, widening = np.linalg.lstsq(
+        np.stack([np.ones(len(distances_from_top)), distances_from_top], axis=1), np.sqrt(variances_within), rcond=None
+    )[0]
+    variance_between = means.var() - (variances_within / count).mean()
     return Usual(
         mean=float(means.mean()),
-        varies=float(np.sqrt(max(between, 1.0))),
-        spread=float(np.sqrt(within.mean())),
+        varies=float(np.sqrt(max(variance_between, 1.0))),
+        spread=float(np.sqrt(variances_within.mean())),
         at_top=float(at_top),
         widening=max(0.0, float(widening)),
     )
 
 
-def _habit(happened: Numbers, asked: Numbers) -> Habit:
+def _habit(happened: Numbers, opportunities: Numbers) -> Habit:
     """A beta distribution with the mean and the variance between relationships that were observed."""
-    share = happened[asked >= ENOUGH] / asked[asked >= ENOUGH]
+    share = happened[opportunities >= ENOUGH] / opportunities[opportunities >= ENOUGH]
     mean = min(max(float(share.mean()), 0.01), 0.9)
-    chance = (mean * (1 - mean) / asked[asked >= ENOUGH]).mean()
-    between = max(float(share.var() - chance), 1e-4)
-    weight = min(max(mean * (1 - mean) / between - 1, 2.0), 50.0)
+    sampling_variance = (mean * (1 - mean) / opportunities[opportunities >= ENOUGH]).mean()
+    variance_between = max(float(share.var() - sampling_variance), 1e-4)
+    weight = min(max(mean * (1 - mean) / variance_between - 1, 2.0), 50.0)
     return Habit(mean * weight, (1 - mean) * weight)

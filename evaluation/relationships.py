@@ -46,8 +46,8 @@ class Truth:
     @property
     def inside(self) -> Flags:
         """Which appointments lie in a rupture."""
-        when = np.arange(self.path.shape[1])
-        return np.asarray((when >= self.onset[:, None]) & (when < self.end[:, None]))
+        sessions = np.arange(self.path.shape[1])
+        return np.asarray((sessions >= self.onset[:, None]) & (sessions < self.end[:, None]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,17 +79,27 @@ class Relationships:
     def __len__(self) -> int:
         return len(self.truth.onset)
 
-    def only(self, which: Flags | Counts) -> "Relationships":
+    def only(self, index: Flags | Counts) -> "Relationships":
         """Some of them."""
         return Relationships(
-            Seen(**{f.name: getattr(self.seen, f.name)[which] for f in fields(Seen)}),
-            Truth(**{f.name: getattr(self.truth, f.name)[which] for f in fields(Truth)}),
+            Seen(**{field.name: getattr(self.seen, field.name)[index] for field in fields(Seen)}),
+            Truth(**{field.name: getattr(self.truth, field.name)[index] for field in fields(Truth)}),
         )
 
 
-def together(one: Relationships, other: Relationships) -> Relationships:
+def together(first: Relationships, other: Relationships) -> Relationships:
     """Both, one after the other."""
     return Relationships(
-        Seen(**{f.name: np.concatenate([getattr(r.seen, f.name) for r in (one, other)]) for f in fields(Seen)}),
-        Truth(**{f.name: np.concatenate([getattr(r.truth, f.name) for r in (one, other)]) for f in fields(Truth)}),
+        Seen(
+            **{
+                field.name: np.concatenate([getattr(part.seen, field.name) for part in (first, other)])
+                for field in fields(Seen)
+            }
+        ),
+        Truth(
+            **{
+                field.name: np.concatenate([getattr(part.truth, field.name) for part in (first, other)])
+                for field in fields(Truth)
+            }
+        ),
     )

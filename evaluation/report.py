@@ -12,41 +12,46 @@ from evaluation.trial import ALL, DIRECT, ORACLE, OWN_MEAN, TOTAL, World
 PICTURES = "evaluation"  # beside the report
 
 
-def write(worlds: list[World], judged: Sequence[Bar], evaluation: Evaluation, count: int, path: Path) -> None:
+def write(results: list[World], criteria: Sequence[Bar], evaluation: Evaluation, count: int, path: Path) -> None:
     """Write the report to `path` and its pictures beside it."""
     pictures = path.parent / PICTURES
     pictures.mkdir(parents=True, exist_ok=True)
-    counting = [world for world in worlds if world.place.counts]
-    plots.by_method(counting, pictures / "methods.svg")
-    plots.by_budget(counting, pictures / "budgets.svg")
-    plots.by_kind(counting, pictures / "kinds.svg")
-    ordinal = next(world for world in worlds if world.place.name == "ordinal")
+    counting_results = [result for result in results if result.place.counts]
+    plots.by_method(counting_results, pictures / "methods.svg")
+    plots.by_budget(counting_results, pictures / "budgets.svg")
+    plots.by_kind(counting_results, pictures / "kinds.svg")
+    ordinal = next(result for result in results if result.place.name == "ordinal")
     trajectories.draw(ordinal.sets.ruptured, pictures / "trajectories.svg")
-    path.write_text(_text(worlds, counting, judged, evaluation, count), encoding="utf-8")
+    path.write_text(_text(results, counting_results, criteria, evaluation, count), encoding="utf-8")
 
 
-def _text(worlds: list[World], counting: list[World], judged: Sequence[Bar], evaluation: Evaluation, count: int) -> str:
+def _text(
+    results: list[World], counting_results: list[World], criteria: Sequence[Bar], evaluation: Evaluation, count: int
+) -> str:
     run = evaluation.run
-    share = {n: percent(averaged(counting, n, whole=True)[0]) for n in (ORACLE, OWN_MEAN, TOTAL, ALL, DIRECT)}
+    percent_found = {
+        method: percent(averaged(counting_results, method, whole=True)[0])
+        for method in (ORACLE, OWN_MEAN, TOTAL, ALL, DIRECT)
+    }
     return f"""<!-- Written by `python -m evaluation`; not by hand. -->
 # How many ruptures are seen, how early, and at what cost
 
 **What ratings cannot see.** An oracle that knows a relationship's true course and spread, which nobody can, finds
-{share[ORACLE]} of the ruptures that move all ratings within two sessions, when one stable relationship in five may
+{percent_found[ORACLE]} of the ruptures that move all ratings within two sessions, when one stable relationship in five may
 be falsely alarmed in sixteen sessions: a faint rupture is as large as an ordinary bad day, and a form that was not
-given back shows nothing. Attune finds {share[TOTAL]} from the client's total alone, {share[ALL]} with the elements,
-the clinician's side, silence and attendance, and {share[DIRECT]} where both are asked directly. It misses more
+given back shows nothing. Attune finds {percent_found[TOTAL]} from the client's total alone, {percent_found[ALL]} with the elements,
+the clinician's side, silence and attendance, and {percent_found[DIRECT]} where both are asked directly. It misses more
 ruptures than it sees, and a withdrawal that leaves the ratings as they were is nearly invisible. It says "shows signs
 of", never "detected"; and nothing here was measured on people: the relationships are simulated, with the sourced
 and assumed parameters of `evaluation/worlds.toml`.
 
 ## What had to be reached
 
-Averages over {len(counting)} worlds with {count} relationships for each of tuning, stable and ruptured. Every threshold
+Averages over {len(counting_results)} worlds with {count} relationships for each of tuning, stable and ruptured. Every threshold
 and prior was made from other relationships, in a world with other settings; the truth is the latent process. In
 brackets or after "interval": nineteen of twenty bootstrap resamples, the threshold's own uncertainty included.
 
-{tables.bars(judged, evaluation.missed)}
+{tables.bars(criteria, evaluation.missed)}
 
 ## What each method finds and costs
 
@@ -55,7 +60,7 @@ where it begins. *V, step, slide* within two sessions after the onset; *precisio
 of {run.caseload} in which {percent(run.base_rate)} have one rupture; the last column at {run.onset_budget} false onsets
 per 100 stable sessions, V, step and slide within two sessions.
 
-{tables.methods(worlds, run)}
+{tables.methods(results, run)}
 
 ![Share found by method]({PICTURES}/methods.svg)
 
@@ -64,20 +69,20 @@ per 100 stable sessions, V, step and slide within two sessions.
 ## World by world
 
 V, step and slide found within two sessions, in brackets the share of unseen stable relationships falsely alarmed, in
-percent. The first {len(counting)} count for the bars. Where neither silence nor the clinician says anything, listening
+percent. The first {len(counting_results)} count for the bars. Where neither silence nor the clinician says anything, listening
 to them costs: that is the last world.
 
-{tables.by_world(worlds)}
+{tables.by_world(results)}
 
 The threshold on our belief that there is a rupture, as it came out:
 
-{tables.thresholds(worlds)}
+{tables.thresholds(results)}
 
 ## By kind, depth, onset, missing forms and level
 
 Found within two sessions, of all kinds where nothing else is said, over the worlds that count.
 
-{tables.by_trait(worlds)}
+{tables.by_trait(results)}
 
 ![Share found by kind]({PICTURES}/kinds.svg)
 
@@ -102,5 +107,5 @@ picture what was told, darker lines for more concern, dotted ones for repair.
 
 
 def _looks(evaluation: Evaluation) -> list[float]:
-    looks = evaluation.places[0].reported.lookalikes
-    return [looks.always_low, looks.noisy, looks.bad_day, looks.holiday]
+    lookalikes = evaluation.places[0].reported.lookalikes
+    return [lookalikes.always_low, lookalikes.noisy, lookalikes.bad_day, lookalikes.holiday]

@@ -123,9 +123,9 @@ SHIPPED = Path(__file__).with_name("worlds.toml")
 
 def load(path: Path = SHIPPED) -> Evaluation:
     """All worlds; a world that is told wrongly is an error."""
-    read = tomllib.loads(path.read_text(encoding="utf-8"))
-    places = tuple(_place(name, told, read["world"]) for name, told in read["worlds"].items())
-    return Evaluation(run=Run(**read["run"]), places=places, missed=read.get("missed", {}))
+    document = tomllib.loads(path.read_text(encoding="utf-8"))
+    worlds = tuple(_place(name, world_table, document["world"]) for name, world_table in document["worlds"].items())
+    return Evaluation(run=Run(**document["run"]), places=worlds, missed=document.get("missed", {}))
 
 
 def _place(name: str, told: dict[str, Any], defaults: dict[str, Any]) -> Place:

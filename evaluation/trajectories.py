@@ -31,44 +31,63 @@ def draw(ruptured: Relationships, path: Path) -> None:
 
 def _typical(ruptured: Relationships, kind: int) -> int:
     truth, answered = ruptured.truth, ruptured.seen.answered.mean(axis=1)
-    middle = (truth.onset >= 5) & (truth.onset <= 9) & (truth.depth > 2.5) & (truth.last > truth.onset + 3)
-    return int(np.flatnonzero((truth.kind == kind) & middle & (answered >= MOSTLY))[0])
+    is_deep_and_central = (truth.onset >= 5) & (truth.onset <= 9) & (truth.depth > 2.5) & (truth.last > truth.onset + 3)
+    return int(np.flatnonzero((truth.kind == kind) & is_deep_and_central & (answered >= MOSTLY))[0])
 
 
 def _draw(ruptured: Relationships, row: int, axis: Any, title: str) -> None:
     truth = ruptured.truth
     points: list[Point] = []
-    told: list[str] = []
-    for fact, before, after in states(facts_of(ruptured.seen, row), DEFAULT):
-        shown = point(fact, before, DEFAULT)
-        points += [shown] if shown else []
-        week = (fact.occurred_at - BEGINNING).days // 7
+    caption: list[str] = []
+    for event, before, after in states(facts_of(ruptured.seen, row), DEFAULT):
+        new_point = point(event, before, DEFAULT)
+        points += [new_point] if new_point else []
+        week = (event.occurred_at - BEGINNING).days // 7
         if after.open and (not before.open or after.open.severity != before.open.severity):
             signs = " ".join(sentence(sign) for sign in after.open.evidence)
-            told += wrap(f"week {week}, {after.open.severity}: {signs}", WIDTH)
+            caption += wrap(f"week {week}, {after.open.severity}: {signs}", WIDTH)
             axis.axvline(week, color=SEVERITY[after.open.severity], linewidth=1.5)
         if before.open and not after.open:
-            told.append(f"week {week}: repaired")
+            caption.append(f"week {week}: repaired")
             axis.axvline(week, color="#2a9d6f", linewidth=1.5, linestyle=":")
     axis.axvspan(truth.onset[row] - 0.5, truth.end[row] - 0.5, color="#f3e3ea")
     _points(axis, points)
     axis.set_title(title, loc="left", fontweight="bold")
     axis.set_xlim(-0.5, ruptured.seen.total.shape[1] - 0.5)
-    axis.set_xlabel("\n".join(told[:MOST]) or "nothing was told", loc="left", fontsize=7.5)
+    axis.set_xlabel("\n".join(caption[:MOST]) or "nothing was told", loc="left", fontsize=7.5)
 
 
 def _points(axis: Any, points: list[Point]) -> None:
-    client = [p for p in points if p.what == "client_rating"]
-    weeks = [_week(p) for p in client]
-    axis.fill_between(weeks, [p.low for p in client], [p.high for p in client], color="#4c78a8", alpha=0.15)
-    axis.plot(weeks, [p.rating for p in client], color="#4c78a8", marker="o", markersize=3, label="client")
-    other = [p for p in points if p.what == "clinician_rating"]
-    axis.plot([_week(p) for p in other], [p.rating for p in other], "x", color="#999999", label="clinician")
-    for p in points:
-        if p.what in ("missed", "unanswered"):
-            marker = "v" if p.what == "missed" else "_"
-            axis.plot(_week(p), 0.04, marker, color="#b0406f", transform=axis.get_xaxis_transform())
+    client_points = [trajectory_point for trajectory_point in points if trajectory_point.what == "client_rating"]
+    weeks = [_week(trajectory_point) for trajectory_point in client_points]
+    axis.fill_between(
+        weeks,
+        [trajectory_point.low for trajectory_point in client_points],
+        [trajectory_point.high for trajectory_point in client_points],
+        color="#4c78a8",
+        alpha=0.15,
+    )
+    axis.plot(
+        weeks,
+        [trajectory_point.rating for trajectory_point in client_points],
+        color="#4c78a8",
+        marker="o",
+        markersize=3,
+        label="client",
+    )
+    clinician_points = [trajectory_point for trajectory_point in points if trajectory_point.what == "clinician_rating"]
+    axis.plot(
+        [_week(trajectory_point) for trajectory_point in clinician_points],
+        [trajectory_point.rating for trajectory_point in clinician_points],
+        "x",
+        color="#999999",
+        label="clinician",
+    )
+    for trajectory_point in points:
+        if trajectory_point.what in ("missed", "unanswered"):
+            marker = "v" if trajectory_point.what == "missed" else "_"
+            axis.plot(_week(trajectory_point), 0.04, marker, color="#b0406f", transform=axis.get_xaxis_transform())
 
 
-def _week(shown: Point) -> int:
-    return (shown.at - BEGINNING).days // 7
+def _week(trajectory_point: Point) -> int:
+    return (trajectory_point.at - BEGINNING).days // 7

@@ -47,18 +47,18 @@ class Sets:
     ruptured: Relationships
 
     @classmethod
-    def of(cls, place: Place, run: Run, count: int) -> "Sets":
-        seed = [*place.name.encode(), run.seed]
-        tuning_seed, told_seed = (int(np.random.default_rng([*seed, part]).integers(2**31)) for part in (0, 1))
-        tuning = generator.stable(place.tuned, count, run.sessions, tuning_seed)
-        few = generator.ruptured(
-            place.tuned, int(count * run.base_rate / (1 - run.base_rate)), run.sessions, tuning_seed
+    def of(cls, world: Place, run: Run, count: int) -> "Sets":
+        seed = [*world.name.encode(), run.seed]
+        tuning_seed, reported_seed = (int(np.random.default_rng([*seed, part]).integers(2**31)) for part in (0, 1))
+        tuning = generator.stable(world.tuned, count, run.sessions, tuning_seed)
+        ruptured_for_prior = generator.ruptured(
+            world.tuned, int(count * run.base_rate / (1 - run.base_rate)), run.sessions, tuning_seed
         )
         return cls(
             tuning,
-            together(tuning, few),
-            generator.stable(place.reported, count, run.sessions, told_seed),
-            generator.ruptured(place.reported, count, run.sessions, told_seed),
+            together(tuning, ruptured_for_prior),
+            generator.stable(world.reported, count, run.sessions, reported_seed),
+            generator.ruptured(world.reported, count, run.sessions, reported_seed),
         )
 
 
@@ -93,29 +93,33 @@ class Found:
         return float(detected(self.windows, threshold(self.peaks[tuned], budget))[told][kinds[told]].mean())
 
 
-def found(method: Method, sets: Sets, prior: Prior, run: Run) -> Found:
-    tuning, stable, ruptured = (method(s, prior) for s in (sets.tuning, sets.stable, sets.ruptured))
-    peaks = peak(tuning)
-    level = threshold(peaks, run.budget)
-    by_onsets = threshold_by_onsets(tuning, run.onset_budget / 100)
-    windows = window(ruptured, sets.ruptured, WITHIN)
-    alarms, when = begins(ruptured, level), np.arange(run.sessions)
-    truth = sets.ruptured.truth
-    during = alarms & truth.inside
-    delay = np.where(during.any(axis=1), during.argmax(axis=1) - truth.onset, np.inf)
-    followed = when < truth.last[:, None]
+def found(method: Method, samples: Sets, prior: Prior, run: Run) -> Found:
+    tuning_scores, stable_scores, ruptured_scores = (
+        method(sample, prior) for sample in (samples.tuning, samples.stable, samples.ruptured)
+    )
+    tuning_peaks = peak(tuning_scores)
+    level = threshold(tuning_peaks, run.budget)
+    onset_threshold = threshold_by_onsets(tuning_scores, run.onset_budget / 100)
+    windowed_scores = window(ruptured_scores, samples.ruptured, WITHIN)
+    alarms, sessions = begins(ruptured_scores, level), np.arange(run.sessions)
+    truth = samples.ruptured.truth
+    alarms_in_rupture = alarms & truth.inside
+    delay_sessions = np.where(alarms_in_rupture.any(axis=1), alarms_in_rupture.argmax(axis=1) - truth.onset, np.inf)
+    is_observed = sessions < truth.last[:, None]
     return Found(
-        peaks,
+        tuning_peaks,
         level,
-        windows,
-        detected(windows, level),
-        tuple(detected(window(ruptured, sets.ruptured, k), level) for k in range(LATEST + 1)),
-        detected(windows, by_onsets),
-        float((peak(stable) >= level).mean()),
-        float(begins(stable, level).mean()),
-        float((alarms & (when < truth.onset[:, None])).sum(axis=1).mean()),
-        float(alarms.sum() / followed.sum()),
-        delay,
+        windowed_scores,
+        detected(windowed_scores, level),
+        tuple(
+            detected(window(ruptured_scores, samples.ruptured, delay_limit), level) for delay_limit in range(LATEST + 1)
+        ),
+        detected(windowed_scores, onset_threshold),
+        float((peak(stable_scores) >= level).mean()),
+        float(begins(stable_scores, level).mean()),
+        float((alarms & (sessions < truth.onset[:, None])).sum(axis=1).mean()),
+        float(alarms.sum() / is_observed.sum()),
+        delay_sessions,
     )
 
 
@@ -137,34 +141,50 @@ class World:
         return float((hits[self.whole] if whole else hits).mean())
 
 
-def run_world(place: Place, run: Run, count: int) -> World:
+def run_world(world: Place, run: Run, count: int) -> World:
     """Every method on the same relationships, with bootstrap resamples that are the same for all."""
-    sets = Sets.of(place, run, count)
-    prior = fit(sets.history)
-    whole = np.isin(sets.ruptured.truth.kind, WHOLE_KINDS)
-    world = World(place, sets, prior, {n: found(m, sets, prior, run) for n, m in METHODS.items()}, whole)
-    everything = np.ones(count, bool)
-    draws = list(_resamples(count, run))
-    for name, each in world.found.items():
-        world.boot_whole[name] = np.array([each.resampled(a, b, whole, run.budget) for a, b in draws])
-        world.boot_all[name] = np.array([each.resampled(a, b, everything, run.budget) for a, b in draws])
-    return world
+    samples = Sets.of(world, run, count)
+    prior = fit(samples.history)
+    is_total_visible = np.isin(samples.ruptured.truth.kind, WHOLE_KINDS)
+    result = World(
+        world,
+        samples,
+        prior,
+        {method_name: found(method, samples, prior, run) for method_name, method in METHODS.items()},
+        is_total_visible,
+    )
+    all_rows = np.ones(count, bool)
+    resamples = list(_resamples(count, run))
+    for name, method_result in result.found.items():
+        result.boot_whole[name] = np.array(
+            [
+                method_result.resampled(tuning_rows, reported_rows, is_total_visible, run.budget)
+                for tuning_rows, reported_rows in resamples
+            ]
+        )
+        result.boot_all[name] = np.array(
+            [
+                method_result.resampled(tuning_rows, reported_rows, all_rows, run.budget)
+                for tuning_rows, reported_rows in resamples
+            ]
+        )
+    return result
 
 
 def _resamples(count: int, run: Run) -> Iterator[tuple[Counts, Counts]]:
-    draw = np.random.default_rng(run.seed)
+    rng = np.random.default_rng(run.seed)
     for _ in range(run.bootstraps):
-        yield draw.integers(0, count, count), draw.integers(0, count, count)
+        yield rng.integers(0, count, count), rng.integers(0, count, count)
 
 
-def with_foreign_prior(worlds: list[World], run: Run) -> dict[str, float]:
+def with_foreign_prior(results: list[World], run: Run) -> dict[str, float]:
     """How much of the ruptures found is lost when each world has to do with the next one's prior."""
-    lost = {}
+    mean_losses = {}
     for name in (TOTAL, ALL):
         method = METHODS[name]
         losses = []
-        for place, world in enumerate(worlds):
-            foreign = found(method, world.sets, worlds[(place + 1) % len(worlds)].prior, run)
-            losses.append(world.share(name) - foreign.hits[world.whole].mean())
-        lost[name] = float(np.mean(losses))
-    return lost
+        for index, result in enumerate(results):
+            foreign_result = found(method, result.sets, results[(index + 1) % len(results)].prior, run)
+            losses.append(result.share(name) - foreign_result.hits[result.whole].mean())
+        mean_losses[name] = float(np.mean(losses))
+    return mean_losses

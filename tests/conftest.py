@@ -18,8 +18,8 @@ settings.load_profile("ci" if "CI" in os.environ else "here")
 @pytest.fixture(scope="session")
 def kafka_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The bootstrap servers of a real Kafka: those of the environment, else our own for this session."""
-    if given := os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
-        yield given
+    if configured := os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
+        yield configured
         return
     with kafka.server(tmp_path_factory.mktemp("kafka"), *free_ports(2)) as server:
         yield server.address
@@ -28,8 +28,8 @@ def kafka_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def mongodb_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URI of a real MongoDB with transactions: that of the environment, else our own for this session."""
-    if given := os.environ.get("MONGODB_URI"):
-        yield given
+    if configured := os.environ.get("MONGODB_URI"):
+        yield configured
         return
     with mongod.server(tmp_path_factory.mktemp("mongodb"), *free_ports(1)) as server:
         yield server.address

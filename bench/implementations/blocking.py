@@ -21,24 +21,28 @@ class Blocking:
         self.facts, self.alliances = database["facts"], database["alliances"]
 
     def take(self, messages: Iterable[bytes]) -> list[common.News]:
-        facts = common.read(messages)
-        self.facts.insert_many([common.fact_document(fact) for fact in facts], ordered=False)
-        waiting = common.by_relationship(facts)
-        kept = self.recall(waiting)
-        late = [r for r, new in waiting.items() if common.is_late(kept[r], new)]
-        histories = self.history(late) if late else {}
-        changed = [
-            common.read_anew(kept[r], histories[r]) if r in histories else common.took_in(kept[r], new)
-            for r, new in waiting.items()
+        events = common.read(messages)
+        self.facts.insert_many([common.fact_document(event) for event in events], ordered=False)
+        events_by_relationship = common.by_relationship(events)
+        states = self.recall(events_by_relationship)
+        late_relationships = [
+            r for r, new_events in events_by_relationship.items() if common.is_late(states[r], new_events)
         ]
-        writes = [ReplaceOne({"_id": new.relationship}, as_document(new), upsert=True) for new in changed]
+        histories = self.history(late_relationships) if late_relationships else {}
+        changed = [
+            common.read_anew(states[r], histories[r]) if r in histories else common.took_in(states[r], new_events)
+            for r, new_events in events_by_relationship.items()
+        ]
+        writes = [
+            ReplaceOne({"_id": new_events.relationship}, as_document(new_events), upsert=True) for new_events in changed
+        ]
         self.alliances.bulk_write(writes, ordered=False)
-        return [news for new in changed for news in common.news_of(new)]
+        return [messages_of_state for new_events in changed for messages_of_state in common.news_of(new_events)]
 
     def recall(self, relationships: Collection[UUID]) -> Mapping[UUID, Kept]:
-        found = self.alliances.find({"_id": {"$in": list(relationships)}})
-        there = {document["_id"]: as_kept(document) for document in found}
-        return {r: there.get(r) or Kept(r) for r in relationships}
+        documents = self.alliances.find({"_id": {"$in": list(relationships)}})
+        states = {document["_id"]: as_kept(document) for document in documents}
+        return {r: states.get(r) or Kept(r) for r in relationships}
 
     def history(self, relationships: Collection[UUID]) -> Mapping[UUID, list[common.Document]]:
         histories: defaultdict[UUID, list[common.Document]] = defaultdict(list)
@@ -53,8 +57,8 @@ class Teller:
     def __init__(self) -> None:
         self._producer = Producer({"bootstrap.servers": common.KAFKA, "acks": "all", "linger.ms": 5})
 
-    def tell(self, news: Iterable[common.News]) -> None:
-        for one in news:
-            self._producer.produce(one.topic, one.value, one.key)
+    def tell(self, messages: Iterable[common.News]) -> None:
+        for message in messages:
+            self._producer.produce(message.topic, message.value, message.key)
             self._producer.poll(0)
         self._producer.flush()

@@ -36,23 +36,23 @@ class News:
 
 def read(messages: Iterable[bytes | None]) -> list[Fact]:
     """The facts in these messages."""
-    return [cast("Fact", fact) for fact in (decode(message, KINDS) for message in messages) if fact is not None]
+    return [cast("Fact", event) for event in (decode(message, KINDS) for message in messages) if event is not None]
 
 
 def by_relationship(facts: Iterable[Fact]) -> dict[UUID, list[Fact]]:
-    found: defaultdict[UUID, list[Fact]] = defaultdict(list)
-    for fact in facts:
-        found[fact.relationship_id].append(fact)
-    return found
+    grouped: defaultdict[UUID, list[Fact]] = defaultdict(list)
+    for event in facts:
+        grouped[event.relationship_id].append(event)
+    return grouped
 
 
-def fact_document(fact: Fact) -> Document:
-    return {"_id": fact.id, "r": fact.relationship_id, "event": encode(fact)}
+def fact_document(event: Fact) -> Document:
+    return {"_id": event.id, "r": event.relationship_id, "event": encode(event)}
 
 
 def is_late(kept: Kept, new: Sequence[Fact]) -> bool:
     """Whether the whole history has to be read again."""
-    return not all(kept.alliance.precedes(fact) for fact in new)
+    return not all(kept.alliance.precedes(event) for event in new)
 
 
 def took_in(kept: Kept, new: Sequence[Fact]) -> Kept:
@@ -64,5 +64,5 @@ def read_anew(kept: Kept, history: Iterable[Document]) -> Kept:
 
 
 def news_of(kept: Kept) -> list[News]:
-    told = what_follows(kept.relationship, kept.read, kept.version, DEFAULT)
-    return [News(event.TOPIC.name, str(event.key).encode(), encode(event)) for event in told]
+    events = what_follows(kept.relationship, kept.read, kept.version, DEFAULT)
+    return [News(event.TOPIC.name, str(event.key).encode(), encode(event)) for event in events]

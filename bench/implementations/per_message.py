@@ -13,8 +13,8 @@ async def _as_it_came(message: KafkaMessage) -> bytes:
 
 
 async def forever() -> None:
-    plain = Plain()
-    await plain.producer.start()
+    loop = Plain()
+    await loop.producer.start()
     broker = KafkaBroker(common.KAFKA, logger=None)
 
     @broker.subscriber(
@@ -25,7 +25,7 @@ async def forever() -> None:
         decoder=_as_it_came,
     )
     async def take(message: bytes) -> None:
-        await plain.take([message])
+        await loop.take([message])
 
     await FastStream(broker, logger=None).run()
 

@@ -29,7 +29,7 @@ class Plain:
             bootstrap_servers=common.KAFKA, acks="all", linger_ms=5, max_batch_size=128 * 1024
         )
 
-    async def run(self, at_once: int) -> None:
+    async def run(self, batch_size: int) -> None:
         consumer = AIOKafkaConsumer(
             *common.TOPICS,
             bootstrap_servers=common.KAFKA,
@@ -40,31 +40,39 @@ class Plain:
         await self.producer.start()
         await consumer.start()
         while True:
-            taken = await consumer.getmany(timeout_ms=200, max_records=at_once)
-            if messages := [record.value for records in taken.values() for record in records]:
+            batch = await consumer.getmany(timeout_ms=200, max_records=batch_size)
+            if messages := [record.value for records in batch.values() for record in records]:
                 await self.take(messages)
                 await consumer.commit()
 
     async def take(self, messages: list[bytes]) -> None:
-        facts = common.read(messages)
-        await self.facts.insert_many([common.fact_document(fact) for fact in facts], ordered=False)
-        waiting = common.by_relationship(facts)
-        kept = await self.recall(waiting)
-        late = [r for r, new in waiting.items() if common.is_late(kept[r], new)]
-        histories = await self.history(late) if late else {}
-        changed = [
-            common.read_anew(kept[r], histories[r]) if r in histories else common.took_in(kept[r], new)
-            for r, new in waiting.items()
+        events = common.read(messages)
+        await self.facts.insert_many([common.fact_document(event) for event in events], ordered=False)
+        events_by_relationship = common.by_relationship(events)
+        states = await self.recall(events_by_relationship)
+        late_relationships = [
+            r for r, new_events in events_by_relationship.items() if common.is_late(states[r], new_events)
         ]
-        writes = [ReplaceOne({"_id": new.relationship}, as_document(new), upsert=True) for new in changed]
+        histories = await self.history(late_relationships) if late_relationships else {}
+        changed = [
+            common.read_anew(states[r], histories[r]) if r in histories else common.took_in(states[r], new_events)
+            for r, new_events in events_by_relationship.items()
+        ]
+        writes = [
+            ReplaceOne({"_id": new_events.relationship}, as_document(new_events), upsert=True) for new_events in changed
+        ]
         await self.alliances.bulk_write(writes, ordered=False)
-        told = [await self.producer.send(n.topic, n.value, key=n.key) for new in changed for n in common.news_of(new)]
-        await asyncio.gather(*told)
+        sends = [
+            await self.producer.send(message.topic, message.value, key=message.key)
+            for new_events in changed
+            for message in common.news_of(new_events)
+        ]
+        await asyncio.gather(*sends)
 
     async def recall(self, relationships: Collection[UUID]) -> Mapping[UUID, Kept]:
-        found = await self.alliances.find({"_id": {"$in": list(relationships)}}).to_list(None)
-        there = {document["_id"]: as_kept(document) for document in found}
-        return {r: there.get(r) or Kept(r) for r in relationships}
+        documents = await self.alliances.find({"_id": {"$in": list(relationships)}}).to_list(None)
+        states = {document["_id"]: as_kept(document) for document in documents}
+        return {r: states.get(r) or Kept(r) for r in relationships}
 
     async def history(self, relationships: Collection[UUID]) -> Mapping[UUID, list[common.Document]]:
         histories: defaultdict[UUID, list[common.Document]] = defaultdict(list)
@@ -73,9 +81,9 @@ class Plain:
         return histories
 
 
-def main(at_once: int) -> None:
+def main(batch_size: int) -> None:
     async def forever() -> None:
-        await Plain().run(at_once)
+        await Plain().run(batch_size)
 
     uvloop.run(forever())
 

@@ -10,17 +10,21 @@ from bench.implementations.blocking import Blocking
 
 
 def main() -> None:
-    work = Blocking()
+    loop = Blocking()
 
     def take(messages: list[object]) -> list[object]:
-        values = [message.value for message in messages]  # type: ignore[attr-defined]
-        parts = [values[start : start + common.BATCH] for start in range(0, len(values), common.BATCH)]
-        return [KafkaSinkMessage(one.key, one.value, one.topic) for part in parts for one in work.take(part)]
+        payloads = [message.value for message in messages]  # type: ignore[attr-defined]
+        batches = [payloads[start : start + common.BATCH] for start in range(0, len(payloads), common.BATCH)]
+        return [
+            KafkaSinkMessage(derived_message.key, derived_message.value, derived_message.topic)
+            for batch in batches
+            for derived_message in loop.take(batch)
+        ]
 
     flow = Dataflow("same")
-    heard = op.input("hear", flow, KafkaSource([common.KAFKA], common.TOPICS, batch_size=common.BATCH))
-    told = op.flat_map_batch("take", heard, take)
-    op.output("tell", told, KafkaSink([common.KAFKA], None))
+    consumed = op.input("hear", flow, KafkaSource([common.KAFKA], common.TOPICS, batch_size=common.BATCH))
+    derived = op.flat_map_batch("take", consumed, take)
+    op.output("tell", derived, KafkaSink([common.KAFKA], None))
     cli_main(flow)
 
 

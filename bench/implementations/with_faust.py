@@ -24,10 +24,10 @@ heard = app.topic(*common.TOPICS, key_type=bytes, value_type=bytes, key_serializ
 
 @app.agent(heard)
 async def take(stream: Any) -> None:
-    plain = Plain()
-    await plain.producer.start()
+    loop = Plain()
+    await loop.producer.start()
     async for messages in stream.take(common.BATCH, within=0.2):
-        await plain.take(messages)
+        await loop.take(messages)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ class Sink(BaseSink):
         self._work, self._teller = Blocking(), Teller()
         self._collected: list[bytes] = []
 
-    def add(self, value: Any, *_about: Any, **_more: Any) -> None:
+    def add(self, value: Any, *_metadata: Any, **_options: Any) -> None:
         self._collected.append(value)
 
     def flush(self) -> None:

@@ -89,30 +89,35 @@ class Lag(Collector):
         return self._families()
 
     def collect(self) -> Iterable[Metric]:
-        messages, seconds, members, told = families = self._families()
+        messages, seconds, members, appended = families = self._families()
         if not self.fresh():
             return families
-        now, last = time.time(), self._last
-        for (group, partition), behind in last.behind.items():
+        now, latest = time.time(), self._last
+        for (group, partition), lag in latest.behind.items():
             labels = [group, partition.topic, str(partition.partition)]
-            messages.add_metric(labels, behind.messages)
-            seconds.add_metric(labels, max(0.0, now - behind.oldest) if behind.oldest is not None else 0.0)
-        for group, count in last.members.items():
+            messages.add_metric(labels, lag.messages)
+            seconds.add_metric(labels, max(0.0, now - lag.oldest) if lag.oldest is not None else 0.0)
+        for group, count in latest.members.items():
             members.add_metric([group], count)
-        for topic in {partition.topic for partition in last.ends}:
-            told.add_metric([topic], sum(end for p, end in last.ends.items() if p.topic == topic))
+        for topic in {partition.topic for partition in latest.ends}:
+            appended.add_metric(
+                [topic],
+                sum(
+                    end_offset for topic_partition, end_offset in latest.ends.items() if topic_partition.topic == topic
+                ),
+            )
         return families
 
     def _families(self) -> tuple[GaugeMetricFamily, GaugeMetricFamily, GaugeMetricFamily, CounterMetricFamily]:
-        place = ["group", "topic", "partition"]
+        labels = ["group", "topic", "partition"]
         return (
             GaugeMetricFamily(
-                "attune_consumer_lag_messages", "Messages that a consumer group has not done with.", labels=place
+                "attune_consumer_lag_messages", "Messages that a consumer group has not done with.", labels=labels
             ),
             GaugeMetricFamily(
                 "attune_consumer_lag_seconds",
                 "How long ago the oldest message was told that a consumer group has not done with; 0 when it has none.",
-                labels=place,
+                labels=labels,
             ),
             GaugeMetricFamily(
                 "attune_consumer_members", "Processes that are a member of a consumer group.", labels=["group"]
@@ -126,73 +131,87 @@ class Lag(Collector):
 class Meter:
     """Asks Kafka. What lies at an offset never changes, so it is asked for once."""
 
-    def __init__(self, admin: AIOKafkaAdminClient, reader: AIOKafkaConsumer, heard_by: HeardBy) -> None:
+    def __init__(self, admin: AIOKafkaAdminClient, reader: AIOKafkaConsumer, consumed_topics: HeardBy) -> None:
         self._admin = admin
         self._reader = reader
-        self._heard_by = heard_by
+        self._heard_by = consumed_topics
         self._told: dict[tuple[TopicPartition, int], float] = {}
 
     async def measure(self) -> Measured:
         """Where everybody stands now. Raises KafkaError."""
-        at = time.time()
-        names = {topic.name for group, heard in self._heard_by.items() for topic in (*heard, dead_letters(group))}
+        measured_at = time.time()
+        names = {topic.name for group, consumed in self._heard_by.items() for topic in (*consumed, dead_letters(group))}
         topics = await self._admin.describe_topics(sorted(names))
-        places = [TopicPartition(t["topic"], p["partition"]) for t in topics for p in t["partitions"]]
-        starts = await self._reader.beginning_offsets(places)
-        waiting: dict[tuple[str, TopicPartition], int] = {}
-        for group, heard in self._heard_by.items():
-            names = {topic.name for topic in heard}
+        topic_partitions = [
+            TopicPartition(description["topic"], p["partition"])
+            for description in topics
+            for p in description["partitions"]
+        ]
+        beginning_offsets = await self._reader.beginning_offsets(topic_partitions)
+        next_offsets: dict[tuple[str, TopicPartition], int] = {}
+        for group, consumed in self._heard_by.items():
+            names = {topic.name for topic in consumed}
             committed = await self._admin.list_consumer_group_offsets(group)
-            for place in (place for place in places if place.topic in names):
-                kept = committed[place].offset if place in committed else -1
-                waiting[group, place] = kept if kept >= 0 else starts[place]
-        ends = await self._reader.end_offsets(places)  # last, so that nobody seems to be ahead
-        told = await self._when_told({(place, at) for (_, place), at in waiting.items() if at < ends[place]})
-        behind = {
-            (group, place): Behind(max(0, ends[place] - at), told.get((place, at)))
-            for (group, place), at in waiting.items()
+            for topic_partition in (
+                topic_partition for topic_partition in topic_partitions if topic_partition.topic in names
+            ):
+                offset = committed[topic_partition].offset if topic_partition in committed else -1
+                next_offsets[group, topic_partition] = offset if offset >= 0 else beginning_offsets[topic_partition]
+        end_offsets = await self._reader.end_offsets(topic_partitions)  # last, so that nobody seems to be ahead
+        timestamps = await self._when_told(
+            {
+                (topic_partition, measured_at)
+                for (_, topic_partition), measured_at in next_offsets.items()
+                if measured_at < end_offsets[topic_partition]
+            }
+        )
+        lags = {
+            (group, topic_partition): Behind(
+                max(0, end_offsets[topic_partition] - measured_at), timestamps.get((topic_partition, measured_at))
+            )
+            for (group, topic_partition), measured_at in next_offsets.items()
         }
-        return Measured(at, ends, behind, await self._members())
+        return Measured(measured_at, end_offsets, lags, await self._members())
 
-    async def _when_told(self, wanted: set[tuple[TopicPartition, int]]) -> dict[tuple[TopicPartition, int], float]:
+    async def _when_told(self, positions: set[tuple[TopicPartition, int]]) -> dict[tuple[TopicPartition, int], float]:
         """When the message at each place was told."""
-        self._told = {place: told for place, told in self._told.items() if place in wanted}
-        missing = wanted - self._told.keys()
+        self._told = {position: timestamp for position, timestamp in self._told.items() if position in positions}
+        missing = positions - self._told.keys()
         while missing:
-            round_of = dict(missing)  # one offset of each partition at a time
-            self._reader.assign(list(round_of))
-            for partition, offset in round_of.items():
+            offsets = dict(missing)  # one offset of each partition at a time
+            self._reader.assign(list(offsets))
+            for partition, offset in offsets.items():
                 self._reader.seek(partition, offset)
-            for partition, offset in round_of.items():
+            for partition, offset in offsets.items():
                 try:
-                    found = await self._reader.getmany(partition, timeout_ms=ANSWER_WITHIN_MS, max_records=1)
+                    records = await self._reader.getmany(partition, timeout_ms=ANSWER_WITHIN_MS, max_records=1)
                 except UnicodeDecodeError:  # nobody can read it; it ages from when it was first in somebody's way
                     self._told[partition, offset] = time.time()
                     continue
-                if not found.get(partition):
+                if not records.get(partition):
                     raise BrokerUnavailable(f"{partition.topic}/{partition.partition}: nothing came from {offset}")
-                self._told[partition, offset] = found[partition][0].timestamp / 1000
-            missing = wanted - self._told.keys()
+                self._told[partition, offset] = records[partition][0].timestamp / 1000
+            missing = positions - self._told.keys()
         return self._told
 
     async def _members(self) -> dict[str, int]:
-        found = {}
+        counts = {}
         for group in self._heard_by:  # one by one: aiokafka 0.14 misreads an answer about several
             (answer,) = await self._admin.describe_consumer_groups([group])
             (described,) = answer.to_object()["groups"]
-            found[group] = len(described["members"])
-        return found
+            counts[group] = len(described["members"])
+        return counts
 
 
 def create_app(settings: LagSettings) -> FastAPI:
     """The process, wired; nothing is opened before it is served."""
     registry = process_registry()
-    lag = Lag(registry)
+    collector = Lag(registry)
 
     async def keep_measuring() -> None:
-        async with meter(settings.kafka_bootstrap_servers) as ours:
+        async with meter(settings.kafka_bootstrap_servers) as monitor:
             while True:
-                lag.measured(await ours.measure())
+                collector.measured(await monitor.measure())
                 await asyncio.sleep(settings.lag_check_seconds)
 
     @asynccontextmanager
@@ -201,12 +220,12 @@ def create_app(settings: LagSettings) -> FastAPI:
             yield
 
     app = application("Attune lag", __doc__ or "", 1_000, lifespan, registry)
-    answer_health(app, alive=lambda: True, ready={"kafka": lag.fresh}, registry=registry)
+    answer_health(app, alive=lambda: True, ready={"kafka": collector.fresh}, registry=registry)
     return app
 
 
 @asynccontextmanager
-async def meter(servers: str, heard_by: HeardBy = HEARD_BY) -> AsyncIterator[Meter]:
+async def meter(servers: str, consumed_topics: HeardBy = HEARD_BY) -> AsyncIterator[Meter]:
     """One that is connected. Raises BrokerUnavailable, also for what goes wrong inside."""
     admin = AIOKafkaAdminClient(bootstrap_servers=servers)
     reader = AIOKafkaConsumer(
@@ -218,7 +237,7 @@ async def meter(servers: str, heard_by: HeardBy = HEARD_BY) -> AsyncIterator[Met
     try:
         await admin.start()
         await reader.start()
-        yield Meter(admin, reader, heard_by)
+        yield Meter(admin, reader, consumed_topics)
     except (KafkaError, OSError) as error:
         raise BrokerUnavailable(f"{type(error).__name__}: {error}") from error
     finally:

@@ -52,25 +52,25 @@ class NotDone(Exception):
 def make(settings: ReplicaSetSettings, host: str = "127.0.0.1", port: int = 27017) -> None:
     """Make what is missing, and set the services' passwords as they are now. Raises NotDone; safe to repeat."""
     members, password = settings.mongodb_members.split(","), settings.mongodb_admin_password.get_secret_value()
-    patience = int(PATIENCE * 1000)
+    timeout_ms = int(PATIENCE * 1000)
     try:
-        with Client(host, port, directConnection=True, serverSelectionTimeoutMS=patience) as nobody:
-            nobody.admin.command("ping")
-            with Client(host, port, directConnection=True, username=ADMINISTRATOR, password=password) as administrator:
-                if not _lets_in(administrator):
-                    _begin(nobody, members, password)
-                _join(administrator, members)
-                for name, own in settings.services.items():
-                    _user(administrator, name, own, {"role": "readWrite", "db": f"attune_{name}"})
+        with Client(host, port, directConnection=True, serverSelectionTimeoutMS=timeout_ms) as anonymous:
+            anonymous.admin.command("ping")
+            with Client(host, port, directConnection=True, username=ADMINISTRATOR, password=password) as admin:
+                if not _lets_in(admin):
+                    _begin(anonymous, members, password)
+                _join(admin, members)
+                for name, service_password in settings.services.items():
+                    _user(admin, name, service_password, {"role": "readWrite", "db": f"attune_{name}"})
     except OperationFailure as error:
         raise NotDone(f"MongoDB refuses: {(error.details or {}).get('errmsg', error)}") from None
     except PyMongoError as error:
         raise NotDone(f"MongoDB at {host}:{port} does not answer: {str(error)[:300]}") from None
 
 
-def _lets_in(administrator: Client) -> bool:
+def _lets_in(admin: Client) -> bool:
     try:
-        administrator.admin.command("replSetGetConfig")
+        admin.admin.command("replSetGetConfig")
     except OperationFailure as error:
         if error.code == NO_SUCH_USER_OR_PASSWORD:
             return False
@@ -78,17 +78,17 @@ def _lets_in(administrator: Client) -> bool:
     return True
 
 
-def _begin(nobody: Client, members: list[str], password: str) -> None:
+def _begin(anonymous: Client, members: list[str], password: str) -> None:
     """What MongoDB allows anybody on its own loopback, as long as there is no user."""
-    config = {"_id": "rs0", "members": [_member(number, member) for number, member in enumerate(members)]}
+    config = {"_id": "rs0", "members": [_member(member_id, member) for member_id, member in enumerate(members)]}
     try:
-        nobody.admin.command("replSetInitiate", config)
+        anonymous.admin.command("replSetInitiate", config)
     except OperationFailure as error:
         if error.code not in (ALREADY_INITIALIZED, NO_LEAVE):
             raise
-    _until_primary(nobody)
+    _until_primary(anonymous)
     try:
-        _user(nobody, ADMINISTRATOR, password, {"role": "root", "db": "admin"})
+        _user(anonymous, ADMINISTRATOR, password, {"role": "root", "db": "admin"})
     except OperationFailure as error:
         if error.code != NO_LEAVE:
             raise
@@ -98,15 +98,15 @@ def _begin(nobody: Client, members: list[str], password: str) -> None:
         ) from None
 
 
-def _join(administrator: Client, members: list[str]) -> None:
+def _join(admin: Client, members: list[str]) -> None:
     """Let the members that are new join, one by one, as MongoDB wants it."""
-    _until_primary(administrator)
+    _until_primary(admin)
     for member in members:
-        config = administrator.admin.command("replSetGetConfig")["config"]
-        if member not in {known["host"] for known in config["members"]}:
-            config["members"].append(_member(1 + max(known["_id"] for known in config["members"]), member))
+        config = admin.admin.command("replSetGetConfig")["config"]
+        if member not in {existing["host"] for existing in config["members"]}:
+            config["members"].append(_member(1 + max(existing["_id"] for existing in config["members"]), member))
             config["version"] += 1
-            administrator.admin.command("replSetReconfig", config)
+            admin.admin.command("replSetReconfig", config)
 
 
 def _member(number: int, host: str) -> dict[str, Any]:

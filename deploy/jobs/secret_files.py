@@ -24,22 +24,22 @@ MAKE = "sh deploy/secrets.sh makes those that are missing"
 
 def amiss(folder: Path) -> Iterator[str]:
     """What is wrong with the secrets in `folder`, one line for each; never what is in them."""
-    found = dict[str, str]()
+    secrets = dict[str, str]()
     for name in (*OURS, *SOMEBODY_ELSES):
         try:
-            found[name] = (folder / name).read_text().strip()
+            secrets[name] = (folder / name).read_text().strip()
         except (OSError, UnicodeDecodeError) as error:
             yield f"{name} cannot be read: {getattr(error, 'strerror', None) or 'it is no text'}; {MAKE}"
-    for name, secret in found.items():
+    for name, secret in secrets.items():
         if not secret and name in OURS:
             yield f"{name} is empty; remove it, and {MAKE}"
         elif any(secret.lower().startswith(example) for example in EXAMPLES):
             yield f"{name} is an example, which everybody knows; remove it, and {MAKE}"
         elif name in PASSWORDS and 0 < len(secret) < SHORTEST:
             yield f"{name} has {len(secret)} characters; {SHORTEST} are the least"
-    if any(":" not in user for user in found.get("gateway_users", "").splitlines()):
+    if any(":" not in user for user in secrets.get("gateway_users", "").splitlines()):
         yield "gateway_users has a line that is not name:hash, as `openssl passwd -apr1` makes the hash"
-    if found.get("tls_certificate") and found.get("tls_key"):
+    if secrets.get("tls_certificate") and secrets.get("tls_key"):
         yield from _pair(folder / "tls_certificate", folder / "tls_key")
 
 
@@ -51,9 +51,9 @@ def _pair(certificate: Path, key: Path) -> Iterator[str]:
 
 
 def main() -> None:
-    wrong = list(amiss(shared.runtime.settings.SECRETS))
-    if wrong:
-        sys.exit("\n".join(f"secrets: {line}" for line in wrong))
+    problems = list(amiss(shared.runtime.settings.SECRETS))
+    if problems:
+        sys.exit("\n".join(f"secrets: {line}" for line in problems))
     print(f"secrets: all {len(OURS + SOMEBODY_ELSES)} are as they should be")
 
 

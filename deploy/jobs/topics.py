@@ -29,16 +29,16 @@ class TopicSettings(BaseSettings):
     kafka_min_insync_replicas: int = Field(default=1, ge=1, le=9)
 
 
-async def create_in_time(settings: TopicSettings, patience: float = PATIENCE) -> list[str]:
+async def create_in_time(settings: TopicSettings, timeout_seconds: float = PATIENCE) -> list[str]:
     """As `create`, tried again for so many seconds. Raises BrokerUnavailable."""
-    give_up = time.monotonic() + patience
-    for wait in backoff(longest=2.0):
+    deadline = time.monotonic() + timeout_seconds
+    for delay in backoff(longest=2.0):
         try:
             return await create(settings)
         except BrokerUnavailable:
-            if time.monotonic() > give_up:
+            if time.monotonic() > deadline:
                 raise
-        await asyncio.sleep(wait)
+        await asyncio.sleep(delay)
     raise AssertionError("backoff never ends")
 
 
@@ -48,8 +48,8 @@ async def create(settings: TopicSettings) -> list[str]:
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers)
     try:
         await admin.start()
-        answer = await admin.create_topics([_new(name, settings) for name in names])
-        for name, code, *_ in answer.topic_errors:
+        response = await admin.create_topics([_new(name, settings) for name in names])
+        for name, code, *_ in response.topic_errors:
             if code and for_code(code) is not TopicAlreadyExistsError:
                 raise BrokerUnavailable(f"could not create {name}: {for_code(code).__name__}")
         return names

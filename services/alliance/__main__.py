@@ -13,13 +13,13 @@ from shared.runtime.settings import load
 
 
 def main() -> int:
-    asked = commands.arguments()
+    args = commands.arguments()
     settings = load(Settings)
-    if asked.command == dead_letters.NAME:
-        return dead_letters.run(asked, settings.kafka_bootstrap_servers, "alliance")
+    if args.command == dead_letters.NAME:
+        return dead_letters.run(args, settings.kafka_bootstrap_servers, "alliance")
     try:
-        if asked.command not in (None, "serve"):
-            return commands.run(asked, settings)
+        if args.command not in (None, "serve"):
+            return commands.run(args, settings)
         configure("alliance", settings.log_level)
         app = create_app(settings)
     except WrongPolicy as error:

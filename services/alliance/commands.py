@@ -55,141 +55,143 @@ Command = Callable[[argparse.Namespace, Given], Awaitable[int]]
 def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     """What was asked for; where it is wrong, argparse says so and ends with 2."""
     parser = argparse.ArgumentParser(prog="python -m services.alliance")
-    commands = parser.add_subparsers(
+    subparsers = parser.add_subparsers(
         dest="command", metavar="serve | backtest | calibrate | rebuild | verify | dead-letters"
     )
-    commands.add_parser("serve", help="serve; so does no command at all")
-    tried = commands.add_parser(
+    subparsers.add_parser("serve", help="serve; so does no command at all")
+    backtest_parser = subparsers.add_parser(
         "backtest", help="which alerts another policy would have raised on the recorded history; nothing is written"
     )
-    tried.add_argument("--policy", type=Path, required=True, help="the file of the new policy")
-    tried.add_argument("--clinic", type=UUID, help="only this clinic")
-    tried.add_argument("--csv", type=Path, help="write every episode into this file")
-    tried.add_argument("--markdown", type=Path, help="write the report into this file; else all of it is printed")
-    tried.set_defaults(run=_backtest)
-    fitted = commands.add_parser(
+    backtest_parser.add_argument("--policy", type=Path, required=True, help="the file of the new policy")
+    backtest_parser.add_argument("--clinic", type=UUID, help="only this clinic")
+    backtest_parser.add_argument("--csv", type=Path, help="write every episode into this file")
+    backtest_parser.add_argument(
+        "--markdown", type=Path, help="write the report into this file; else all of it is printed"
+    )
+    backtest_parser.set_defaults(run=_backtest)
+    calibrate_parser = subparsers.add_parser(
         "calibrate", help="fit the prior to a clinic's history, and suggest thresholds for a number of alerts"
     )
-    fitted.add_argument("--clinic", type=UUID, required=True)
-    fitted.add_argument("--alerts-per-clinician-week", type=_positive, required=True, metavar="NUMBER")
-    fitted.add_argument("--write", type=Path, help="write the policy into this new file as well")
-    fitted.set_defaults(run=_calibrate)
-    rebuilt = commands.add_parser(
+    calibrate_parser.add_argument("--clinic", type=UUID, required=True)
+    calibrate_parser.add_argument("--alerts-per-clinician-week", type=_positive, required=True, metavar="NUMBER")
+    calibrate_parser.add_argument("--write", type=Path, help="write the policy into this new file as well")
+    calibrate_parser.set_defaults(run=_calibrate)
+    rebuild_parser = subparsers.add_parser(
         "rebuild",
         help="make the view again from the topics while the service runs; start it as often as there are cores, and "
         "again where one was ended",
     )
-    rebuilt.add_argument("--afresh", action="store_true", help="give up a rebuild that was begun and not ended")
-    rebuilt.set_defaults(run=_rebuild)
-    verified = commands.add_parser(
+    rebuild_parser.add_argument("--afresh", action="store_true", help="give up a rebuild that was begun and not ended")
+    rebuild_parser.set_defaults(run=_rebuild)
+    verify_parser = subparsers.add_parser(
         "verify", help="compare the view with the topics while the service runs, and print what differs"
     )
-    verified.set_defaults(run=_verify)
-    dead_letters.offer(commands)
+    verify_parser.set_defaults(run=_verify)
+    dead_letters.offer(subparsers)
     return parser.parse_args(given)
 
 
-def run(asked: argparse.Namespace, settings: Settings) -> int:
+def run(args: argparse.Namespace, settings: Settings) -> int:
     """Do what was asked for, and say how it ended. Raises WrongPolicy before anything is opened."""
     policies = policies_in(settings.policy_dir)
-    if "policy" in asked:
-        asked.new = policy_in(asked.policy)
-    for file in (getattr(asked, name, None) for name in ("csv", "markdown", "write")):
+    if "policy" in args:
+        args.new = policy_in(args.policy)
+    for file in (getattr(args, name, None) for name in ("csv", "markdown", "write")):
         if file is not None and not file.parent.is_dir():
-            return failed(asked.command, f"there is no folder {file.parent} to write {file.name} into", 2)
-    if getattr(asked, "write", None) and asked.write.exists():
-        return failed(asked.command, f"{asked.write} is there already; nothing is written over it", 2)
-    return terminal.run(asked.command, _with_database(asked, settings, policies))
+            return failed(args.command, f"there is no folder {file.parent} to write {file.name} into", 2)
+    if getattr(args, "write", None) and args.write.exists():
+        return failed(args.command, f"{args.write} is there already; nothing is written over it", 2)
+    return terminal.run(args.command, _with_database(args, settings, policies))
 
 
-async def _with_database(asked: argparse.Namespace, settings: Settings, policies: Policies) -> int:
+async def _with_database(args: argparse.Namespace, settings: Settings, policies: Policies) -> int:
     mongo = Mongo(settings.mongodb_uri, settings.mongodb_database, settings.mongodb_driver)
-    command: Command = asked.run
+    command: Command = args.run
     try:
-        return await command(asked, Given(settings, policies, mongo))
+        return await command(args, Given(settings, policies, mongo))
     except TooLittle as error:
         raise NotPossible(f"too little history: {error}") from None
     finally:
         await mongo.close()
 
 
-async def _backtest(asked: argparse.Namespace, given: Given) -> int:
-    found = await backtest(given.store, given.policies, asked.new, asked.clinic, partial(progress, "backtest"))
-    if not found.weeks:
-        raise TooLittle("no appointment is recorded" + (f" in clinic {asked.clinic}" if asked.clinic else ""))
-    if asked.csv is not None:
-        asked.csv.write_text(table(found), encoding="utf-8")
-    report = markdown(found, asked.policy.name)
-    if asked.markdown is not None:
-        asked.markdown.write_text(report, encoding="utf-8")
-    sys.stdout.write(report if asked.markdown is None else summary(found))
+async def _backtest(args: argparse.Namespace, given: Given) -> int:
+    result = await backtest(given.store, given.policies, args.new, args.clinic, partial(progress, "backtest"))
+    if not result.weeks:
+        raise TooLittle("no appointment is recorded" + (f" in clinic {args.clinic}" if args.clinic else ""))
+    if args.csv is not None:
+        args.csv.write_text(table(result), encoding="utf-8")
+    report_text = markdown(result, args.policy.name)
+    if args.markdown is not None:
+        args.markdown.write_text(report_text, encoding="utf-8")
+    sys.stdout.write(report_text if args.markdown is None else summary(result))
     return 0
 
 
-async def _calibrate(asked: argparse.Namespace, given: Given) -> int:
-    policy, wished = given.policies.of(asked.clinic), asked.alerts_per_clinician_week
-    found = await calibrate(given.store, policy, asked.clinic, wished, partial(progress, "calibrate"))
-    said = as_toml(found.policy, _heading(asked.clinic, wished, found))
-    if asked.write is not None:
-        with asked.write.open("x", encoding="utf-8") as file:
-            file.write(said)
-    sys.stdout.write(said)
+async def _calibrate(args: argparse.Namespace, given: Given) -> int:
+    policy, target_rate = given.policies.of(args.clinic), args.alerts_per_clinician_week
+    result = await calibrate(given.store, policy, args.clinic, target_rate, partial(progress, "calibrate"))
+    text = as_toml(result.policy, _heading(args.clinic, target_rate, result))
+    if args.write is not None:
+        with args.write.open("x", encoding="utf-8") as file:
+            file.write(text)
+    sys.stdout.write(text)
     return 0
 
 
-async def _rebuild(asked: argparse.Namespace, given: Given) -> int:
-    servers, shadow, work = given.settings.kafka_bootstrap_servers, Shadow(given.mongo), Work(given.mongo)
+async def _rebuild(args: argparse.Namespace, given: Given) -> int:
+    servers, staging, job = given.settings.kafka_bootstrap_servers, Shadow(given.mongo), Work(given.mongo)
     producer = Producer(servers, "attune-alliance")
-    if asked.afresh:
-        await work.give_up()
-        await shadow.forget_all()
-    async with History(servers, HEARD, KINDS_HEARD) as history:
+    if args.afresh:
+        await job.give_up()
+        await staging.forget_all()
+    async with History(servers, HEARD, KINDS_HEARD) as topic_reader:
         await producer.start()
         try:
             await given.store.prepare()
-            await shadow.prepare()
-            await work.join(given.policies.digest, _anything(await history.sizes(), servers))
-            view = Alliances(servers, given.store, shadow, producer.tell, given.policies, history, say)
+            await staging.prepare()
+            await job.join(given.policies.digest, _anything(await topic_reader.sizes(), servers))
+            rebuilder = Alliances(servers, given.store, staging, producer.tell, given.policies, topic_reader, say)
             counts = await rebuild(
-                view, work, lambda stage, done, of: progress(f"rebuild, {stage}", done, of, "messages")
+                rebuilder, job, lambda stage, done, total: progress(f"rebuild, {stage}", done, total, "messages")
             )
         finally:
             await producer.stop()
-    sys.stdout.write("".join(f"{count} {what}\n" for what, count in sorted(counts.items())))
+    sys.stdout.write("".join(f"{count} {counter}\n" for counter, count in sorted(counts.items())))
     return 0
 
 
-async def _verify(_asked: argparse.Namespace, given: Given) -> int:
-    servers, shadow = given.settings.kafka_bootstrap_servers, Shadow(given.mongo)
-    async with History(servers, HEARD, KINDS_HEARD) as history:
-        _anything(await history.sizes(), servers)
-        verify = Verify(servers, "alliance", given.store, shadow, given.policies, history, say)
-        found = await verify(partial(progress, "verify", what="messages"))
-    sys.stdout.write(f"{found.compared} relationships compared, {found.different} different\n")
-    if found.on_its_way:
-        sys.stdout.write(f"{found.on_its_way} not compared: the service has not taken in all of their facts yet\n")
-    if found.other_policy:
+async def _verify(_args: argparse.Namespace, given: Given) -> int:
+    servers, staging = given.settings.kafka_bootstrap_servers, Shadow(given.mongo)
+    async with History(servers, HEARD, KINDS_HEARD) as topic_reader:
+        _anything(await topic_reader.sizes(), servers)
+        verifier = Verify(servers, "alliance", given.store, staging, given.policies, topic_reader, say)
+        result = await verifier(partial(progress, "verify", what="messages"))
+    sys.stdout.write(f"{result.compared} relationships compared, {result.different} different\n")
+    if result.on_its_way:
+        sys.stdout.write(f"{result.on_its_way} not compared: the service has not taken in all of their facts yet\n")
+    if result.other_policy:
         sys.stdout.write(
-            f"{len(found.other_policy)} compared but for their state: it was read under another policy than the one "
+            f"{len(result.other_policy)} compared but for their state: it was read under another policy than the one "
             "in force\n"
         )
-    return 1 if found.different else 0
+    return 1 if result.different else 0
 
 
-def _anything(sizes: Sequence[int], servers: str) -> Sequence[int]:
-    if not sum(sizes):
+def _anything(message_counts: Sequence[int], servers: str) -> Sequence[int]:
+    if not sum(message_counts):
         raise NotPossible(f"nothing lies on the topics of {servers}; is that the right Kafka?")
-    return sizes
+    return message_counts
 
 
-def _heading(clinic: UUID, wished: float, found: Calibrated) -> list[str]:
-    far = [] if found.reached else ["No threshold comes nearer to what was wished."]
+def _heading(clinic: UUID, wished: float, result: Calibrated) -> list[str]:
+    warning = [] if result.reached else ["No threshold comes nearer to what was wished."]
     return [
         f"The policy of clinic {clinic}, calibrated on {now():%Y-%m-%d} to its own history:",
-        f"{found.relationships} relationships, {found.weeks} weeks of clinicians with an appointment.",
-        f"Wished: {wished:g} alerts per clinician and week. On this history it would have raised {found.alerts},",
-        f"{found.urgent} of them urgent: {found.rate:.3f} per clinician and week.",
-        *far,
+        f"{result.relationships} relationships, {result.weeks} weeks of clinicians with an appointment.",
+        f"Wished: {wished:g} alerts per clinician and week. On this history it would have raised {result.alerts},",
+        f"{result.urgent} of them urgent: {result.rate:.3f} per clinician and week.",
+        *warning,
     ]
 
 

@@ -55,18 +55,18 @@ class Metrics:
             ["severity"],
             registry=registry,
         )
-        for kind in FACTS:
-            self._folded.labels(kind.kind())
+        for event_type in FACTS:
+            self._folded.labels(event_type.kind())
 
     def folded(self, facts: Sequence[Fact]) -> None:
-        for kind, count in Tally(fact.type for fact in facts).items():
-            self._folded.labels(kind).inc(count)
-        at = self._clock()
-        for fact in facts:
-            if isinstance(fact, ANSWERS) and fact.recorded_at is not None:
-                took = at - fact.recorded_at
-                if took < READ_AGAIN:
-                    self._scored.observe(max(0.0, took.total_seconds()))
+        for event_type, count in Tally(event.type for event in facts).items():
+            self._folded.labels(event_type).inc(count)
+        scored_at = self._clock()
+        for event in facts:
+            if isinstance(event, ANSWERS) and event.recorded_at is not None:
+                duration = scored_at - event.recorded_at
+                if duration < READ_AGAIN:
+                    self._scored.observe(max(0.0, duration.total_seconds()))
 
     def open_episodes(self, by_severity: Mapping[Severity, int]) -> None:
         for severity in get_args(Severity):
@@ -78,8 +78,8 @@ class Metrics:
     def conflicts(self, relationships: int) -> None:
         self._conflicts.inc(relationships)
 
-    def judged(self, judgements: Sequence[Judgement]) -> None:
-        for each in precision(judgements):
+    def judged(self, dispositions: Sequence[Judgement]) -> None:
+        for each in precision(dispositions):
             for useful, count in (("yes", each.useful), ("no", each.not_useful), ("unsaid", each.unsaid)):
                 if count:
                     self._judged.labels(each.detector, useful).inc(count)

@@ -27,14 +27,14 @@ TELLS: tuple[type[Event], ...] = (
 )
 
 
-def subscribe(kafka: Kafka, hear: Hear, judge: Judge) -> None:
+def subscribe(kafka: Kafka, projector: Hear, disposition_recorder: Judge) -> None:
     """Facts are read into alliances; what clinicians say of alerts is kept beside them."""
 
     async def take(events: Sequence[Event]) -> None:
         resolved = [event for event in events if isinstance(event, AlertResolved)]
-        if facts := [event for event in events if not isinstance(event, AlertResolved)]:
-            await hear(facts)
+        if history_events := [event for event in events if not isinstance(event, AlertResolved)]:
+            await projector(history_events)
         if resolved:
-            await judge(resolved)
+            await disposition_recorder(resolved)
 
     kafka.hear(INTAKE, SESSIONS, FEEDBACK, ALERTS, kinds=HEARS, batch=take)

@@ -28,7 +28,7 @@ def create_app(settings: Settings) -> FastAPI:
     kafka = Kafka(settings.kafka_bootstrap_servers, "intake", KafkaMetrics(registry), now, settings.kafka_batch_size)
     outbox = Outbox(kafka, [mongo[CLINICIANS], mongo[RELATIONSHIPS]], registry, now)
     store = Store(mongo, outbox, now)
-    desk = Desk(store, IntakeMetrics(registry), now)
+    service = Desk(store, IntakeMetrics(registry), now)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -38,5 +38,5 @@ def create_app(settings: Settings) -> FastAPI:
 
     app = application("Attune intake", __doc__ or "", settings.http_body_limit, lifespan, registry)
     answer_health(app, alive=kafka.alive, ready={"mongodb": mongo.answers, "kafka": kafka.ready}, registry=registry)
-    app.include_router(routes(desk))
+    app.include_router(routes(service))
     return app

@@ -26,8 +26,8 @@ class IntakeMetrics:
             ["outcome"],
             registry=registry,
         )
-        for kind in (kind for kind in KINDS if kind.TOPIC.publisher == "intake"):
-            self._events.labels(kind.kind())
+        for event_type in (event_type for event_type in KINDS if event_type.TOPIC.publisher == "intake"):
+            self._events.labels(event_type.kind())
         for outcome in get_args(Outcome):
             self._imports.labels(outcome)
 

@@ -29,9 +29,9 @@ Kind = TypeVar("Kind", bound=BaseModel)
 class FileRefused(Refused):
     """Something is wrong in a caseload file; nothing of it was written."""
 
-    def __init__(self, wrong: Sequence[Wrong]) -> None:
-        super().__init__("caseload-not-valid", f"{len(wrong)} things are wrong")
-        self.wrong = sorted(wrong, key=lambda one: one.row)
+    def __init__(self, errors: Sequence[Wrong]) -> None:
+        super().__init__("caseload-not-valid", f"{len(errors)} things are wrong")
+        self.wrong = sorted(errors, key=lambda error: error.row)
 
 
 @dataclass(frozen=True)
@@ -68,29 +68,29 @@ class Desk:
     async def register(self, clinician_id: UUID, clinic_id: UUID, contact: str, time_zone: TimeZone) -> Clinician:
         """Note who works at a clinic."""
         await self._there("clinic", self.store.clinics, clinic_id)
-        asked = Clinician(
+        requested = Clinician(
             clinician_id=clinician_id, clinic_id=clinic_id, contact=contact, time_zone=time_zone, told_at=self.clock()
         )
-        follows: list[Event] = []
+        new_events: list[Event] = []
 
         def decide(before: Clinician | None) -> tuple[Clinician, Sequence[Event]]:
-            clinician, follows[:] = people.register(before, asked)
-            return clinician, follows
+            clinician, new_events[:] = people.register(before, requested)
+            return clinician, new_events
 
         clinician = await self.store.clinicians.change(clinician_id, decide)
-        self.metrics.happened(follows)
+        self.metrics.happened(new_events)
         return clinician
 
     async def admit(self, client_id: UUID, clinic_id: UUID, case_code: CaseCode) -> Client:
         """Note who comes to a clinic. Raises Refused."""
         await self._there("clinic", self.store.clinics, clinic_id)
-        asked = Client(client_id=client_id, clinic_id=clinic_id, case_code=case_code)
-        code = TakenCode(client_id=client_id, clinic_id=clinic_id, case_code=case_code)
+        requested = Client(client_id=client_id, clinic_id=clinic_id, case_code=case_code)
+        case_code_assignment = TakenCode(client_id=client_id, clinic_id=clinic_id, case_code=case_code)
         return await self.store.admit(
             client_id,
-            lambda before: people.admit(before, asked),
+            lambda before: people.admit(before, requested),
             TakenCode.id_of(clinic_id, case_code),
-            lambda before: people.take_code(before, code),
+            lambda before: people.take_code(before, case_code_assignment),
         )
 
     async def begin(
@@ -133,11 +133,12 @@ class Desk:
             relationship_id, lambda before: relationships.agree(_known(relationship_id, before), agreement, now)
         )
 
-    async def hear_client(self, relationship_id: UUID, word: Consent) -> Relationship:
+    async def hear_client(self, relationship_id: UUID, consent_change: Consent) -> Relationship:
         """Note that the client agrees to be asked about the sessions, or no longer does. Raises Refused."""
         now = self.clock()
         return await self._change(
-            relationship_id, lambda before: relationships.hear_client(_known(relationship_id, before), word, now)
+            relationship_id,
+            lambda before: relationships.hear_client(_known(relationship_id, before), consent_change, now),
         )
 
     async def end(self, relationship_id: UUID, reason: OwnEndReason, at: Moment) -> Relationship:
@@ -151,64 +152,66 @@ class Desk:
         self, relationship_id: UUID, successor_id: UUID, clinician_id: UUID, at: Moment
     ) -> tuple[Relationship, Relationship]:
         """End a relationship and begin the client's next one, or neither. Raises Refused."""
-        to = await self._there("clinician", self.store.clinicians, clinician_id)
+        successor_clinician = await self._there("clinician", self.store.clinicians, clinician_id)
         now = self.clock()
-        handed_over: list[Relationship] = []
-        follows: list[Event] = []
+        ended: list[Relationship] = []
+        new_events: list[Event] = []
 
         def leave(before: Relationship | None) -> Decided:
-            old, events = relationships.hand_over(_known(relationship_id, before), successor_id, to, at, now)
-            handed_over[:], follows[:] = [old], events
+            old, events = relationships.hand_over(
+                _known(relationship_id, before), successor_id, successor_clinician, at, now
+            )
+            ended[:], new_events[:] = [old], events
             return old, events
 
         def follow(before: Relationship | None) -> Decided:
-            new, events = relationships.follow(before, handed_over[0], to)
-            follows.extend(events)
+            new, events = relationships.follow(before, ended[0], successor_clinician)
+            new_events.extend(events)
             return new, events
 
-        pair = await self.store.hand_over(relationship_id, leave, successor_id, follow)
-        self.metrics.happened(follows)
-        return pair
+        transferred = await self.store.hand_over(relationship_id, leave, successor_id, follow)
+        self.metrics.happened(new_events)
+        return transferred
 
     async def import_caseload(self, clinic_id: UUID, content: bytes, *, dry_run: bool) -> Imported:
         """Begin every relationship of a file that is not known yet, or none of them. Raises FileRefused."""
         clinic = await self._there("clinic", self.store.clinics, clinic_id)
-        rows, wrong = await asyncio.to_thread(caseload_csv.read, content, ZoneInfo(clinic.time_zone))
+        rows, errors = await asyncio.to_thread(caseload_csv.read, content, ZoneInfo(clinic.time_zone))
         while True:
-            known = await self.store.known(clinic_id, rows)
-            planned = await asyncio.to_thread(import_plan.plan, clinic_id, rows, known, self.clock())
-            if wrong or planned.wrong:
+            existing = await self.store.known(clinic_id, rows)
+            plan = await asyncio.to_thread(import_plan.plan, clinic_id, rows, existing, self.clock())
+            if errors or plan.wrong:
                 self.metrics.took_file("refused")
-                raise FileRefused([*wrong, *planned.wrong])
+                raise FileRefused([*errors, *plan.wrong])
             if not dry_run:
                 try:
-                    await self.store.add(planned)
+                    await self.store.add(plan)
                 except ChangedMeanwhile:
                     continue  # somebody else added some of it: decide anew
-                self.metrics.happened(planned.events)
+                self.metrics.happened(plan.events)
             break
         self.metrics.took_file("tried" if dry_run else "imported")
-        started = len(planned.relationships)
-        log.info("caseload read", clinic_id=str(clinic_id), rows=len(rows), started=started, dry_run=dry_run)
-        return Imported(rows=len(rows), started=started, already_known=len(rows) - started)
+        started_count = len(plan.relationships)
+        log.info("caseload read", clinic_id=str(clinic_id), rows=len(rows), started=started_count, dry_run=dry_run)
+        return Imported(rows=len(rows), started=started_count, already_known=len(rows) - started_count)
 
     async def _change(self, relationship_id: UUID, decide: Callable[[Relationship | None], Decided]) -> Relationship:
-        follows: list[Event] = []
+        new_events: list[Event] = []
 
         def decide_and_note(before: Relationship | None) -> Decided:
-            after, follows[:] = decide(before)
-            return after, follows
+            after, new_events[:] = decide(before)
+            return after, new_events
 
         after = await self.store.relationships.change(relationship_id, decide_and_note)
-        self.metrics.happened(follows)
+        self.metrics.happened(new_events)
         return after
 
-    async def _there(self, what: str, documents: Documents[Kind], which: UUID) -> Kind:
-        found = await documents.get(which)
+    async def _there(self, what: str, documents: Documents[Kind], document_id: UUID) -> Kind:
+        found = await documents.get(document_id)
         if found is None:
             raise Unknown(
                 f"unknown-{what}",
-                f"{what.capitalize()} {which} is not known here; check the id, or enter it first: PUT /{what}s/{which}",
+                f"{what.capitalize()} {document_id} is not known here; check the id, or enter it first: PUT /{what}s/{document_id}",
             )
         return found
 

@@ -13,12 +13,12 @@ from shared.runtime.settings import load
 
 
 def main() -> int:
-    asked = arguments("notify", commands.offer, dead_letters.offer)
+    args = arguments("notify", commands.offer, dead_letters.offer)
     settings = load(Settings)
-    if asked.command == dead_letters.NAME:
-        return dead_letters.run(asked, settings.kafka_bootstrap_servers, "notify")
-    if asked.command in commands.NAMES:
-        return commands.run(asked, settings)
+    if args.command == dead_letters.NAME:
+        return dead_letters.run(args, settings.kafka_bootstrap_servers, "notify")
+    if args.command in commands.NAMES:
+        return commands.run(args, settings)
     configure("notify", settings.log_level)
     serve(create_app(settings), settings)
     return 0

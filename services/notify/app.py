@@ -41,12 +41,12 @@ def create_app(settings: Settings) -> FastAPI:
     mongo = Mongo(settings.mongodb_uri, settings.mongodb_database, settings.mongodb_driver, MongoMetrics(registry))
     kafka = Kafka(settings.kafka_bootstrap_servers, "notify", KafkaMetrics(registry), now, settings.kafka_batch_size)
     outbox = Outbox(kafka, [mongo[ALERTS]], registry, now)
-    store, owed = Store(mongo, outbox, now), Deliveries(mongo)
-    web = AsyncClient(timeout=ANSWER_SECONDS, follow_redirects=False)
-    deliver = Deliver(
+    store, delivery_store = Store(mongo, outbox, now), Deliveries(mongo)
+    http_client = AsyncClient(timeout=ANSWER_SECONDS, follow_redirects=False)
+    delivery_worker = Deliver(
         store,
-        owed,
-        {"email": Email(settings), "webhook": Webhook(web)},
+        delivery_store,
+        {"email": Email(settings), "webhook": Webhook(http_client)},
         metrics,
         now,
         inbox_of=lambda clinician_id: f"{settings.public_url.rstrip('/')}/inbox/{clinician_id}",
@@ -55,29 +55,31 @@ def create_app(settings: Settings) -> FastAPI:
         give_up_after=timedelta(days=settings.delivery_give_up_days),
         parallel=settings.delivery_parallel,
     )
-    subscriptions.subscribe(kafka, Alerting(store, deliver, kafka.tell, metrics))
-    live = Live(mongo, metrics)
+    subscriptions.subscribe(kafka, Alerting(store, delivery_worker, kafka.tell, metrics))
+    inbox_updates = Live(mongo, metrics)
 
     async def count() -> None:
         metrics.waiting(await store.waiting(), now())
-        metrics.owed(*await owed.due(), now())
+        metrics.owed(*await delivery_store.due(), now())
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        preparing = (until_done("create indexes", prepare) for prepare in (store.prepare, owed.prepare))
-        counting = every(COUNT_EVERY, "count what waits", count)
+        index_tasks = (
+            until_done("create indexes", create_indexes) for create_indexes in (store.prepare, delivery_store.prepare)
+        )
+        count_task = every(COUNT_EVERY, "count what waits", count)
         async with (
-            web,
-            background(*preparing, counting),
-            deliver.running(),
+            http_client,
+            background(*index_tasks, count_task),
+            delivery_worker.running(),
             kafka.running(),
             outbox.running(),
-            live.running(),
+            inbox_updates.running(),
         ):
             yield
         await mongo.close()
 
     app = application("Attune notify", __doc__ or "", settings.http_body_limit, lifespan, registry)
     answer_health(app, alive=kafka.alive, ready={"mongodb": mongo.answers, "kafka": kafka.ready}, registry=registry)
-    app.include_router(routes(Inbox(store, now, metrics), deliver, live, store))
+    app.include_router(routes(Inbox(store, now, metrics), delivery_worker, inbox_updates, store))
     return app

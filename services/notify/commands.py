@@ -38,54 +38,58 @@ Command = Callable[[argparse.Namespace, Settings, Mongo], Awaitable[int]]
 """Says what it found, and gives the exit code."""
 
 
-def offer(commands: Commands) -> None:
+def offer(subparsers: Commands) -> None:
     """Let them be asked for."""
-    rebuilt = commands.add_parser(
+    rebuild_parser = subparsers.add_parser(
         "rebuild",
         help="make the view again from the topics while the service runs; start it as often as there are cores, and "
         "again where one was ended. Channels and deliveries stay: nobody is told twice",
     )
-    rebuilt.add_argument("--afresh", action="store_true", help="give up a rebuild that was begun and not ended")
-    rebuilt.set_defaults(run=_rebuild)
-    verified = commands.add_parser(
+    rebuild_parser.add_argument("--afresh", action="store_true", help="give up a rebuild that was begun and not ended")
+    rebuild_parser.set_defaults(run=_rebuild)
+    verify_parser = subparsers.add_parser(
         "verify", help="compare the view with the topics while the service runs, and print what differs"
     )
-    verified.set_defaults(run=_verify)
+    verify_parser.set_defaults(run=_verify)
 
 
-def run(asked: argparse.Namespace, settings: Settings) -> int:
+def run(args: argparse.Namespace, settings: Settings) -> int:
     """Do what was asked for, and say how it ended."""
-    return terminal.run(asked.command, _with_database(asked, settings))
+    return terminal.run(args.command, _with_database(args, settings))
 
 
-async def _with_database(asked: argparse.Namespace, settings: Settings) -> int:
+async def _with_database(args: argparse.Namespace, settings: Settings) -> int:
     mongo = Mongo(settings.mongodb_uri, settings.mongodb_database, settings.mongodb_driver)
-    command: Command = asked.run
+    command: Command = args.run
     try:
-        return await command(asked, settings, mongo)
+        return await command(args, settings, mongo)
     finally:
         await mongo.close()
 
 
-async def _rebuild(asked: argparse.Namespace, settings: Settings, mongo: Mongo) -> int:
-    servers, shadow, work = settings.kafka_bootstrap_servers, Shadow(mongo), Work(mongo)
-    store, deliver = _alerting(settings, mongo)
+async def _rebuild(args: argparse.Namespace, settings: Settings, mongo: Mongo) -> int:
+    servers, staging, job = settings.kafka_bootstrap_servers, Shadow(mongo), Work(mongo)
+    store, planner = _alerting(settings, mongo)
     producer = Producer(servers, "attune-notify")
-    if asked.afresh:
-        await work.give_up()
-        await shadow.forget_all()
-    async with History(servers, READ, KINDS_READ) as history:
+    if args.afresh:
+        await job.give_up()
+        await staging.forget_all()
+    async with History(servers, READ, KINDS_READ) as reader:
         await producer.start()
         try:
             await store.prepare()
-            await shadow.prepare()
-            await work.join(UNDER, _anything(await history.sizes(), servers))
-            view = Views(store, shadow, deliver, producer.tell, history, say)
-            counts = await rebuild(view, work, lambda stage, at, of: progress(f"rebuild, {stage}", at, of, "messages"))
+            await staging.prepare()
+            await job.join(UNDER, _anything(await reader.sizes(), servers))
+            rebuilder = Views(store, staging, planner, producer.tell, reader, say)
+            counts = await rebuild(
+                rebuilder,
+                job,
+                lambda phase, processed, total: progress(f"rebuild, {phase}", processed, total, "messages"),
+            )
         finally:
             await producer.stop()
-    for what, count in sorted(counts.items()):
-        say(f"{count} {what}")
+    for label, count in sorted(counts.items()):
+        say(f"{count} {label}")
     return 0
 
 
@@ -94,7 +98,7 @@ def _alerting(settings: Settings, mongo: Mongo) -> tuple[Store, Deliver]:
     registry = CollectorRegistry()
     kafka = Kafka(settings.kafka_bootstrap_servers, "notify", KafkaMetrics(registry), now)
     store = Store(mongo, Outbox(kafka, [mongo[ALERTS]], registry, now), now)
-    deliver = Deliver(
+    planner = Deliver(
         store,
         Deliveries(mongo),
         {},
@@ -106,20 +110,20 @@ def _alerting(settings: Settings, mongo: Mongo) -> tuple[Store, Deliver]:
         give_up_after=timedelta(days=settings.delivery_give_up_days),
         parallel=settings.delivery_parallel,
     )
-    return store, deliver
+    return store, planner
 
 
-async def _verify(_asked: argparse.Namespace, settings: Settings, mongo: Mongo) -> int:
+async def _verify(_args: argparse.Namespace, settings: Settings, mongo: Mongo) -> int:
     servers = settings.kafka_bootstrap_servers
-    async with History(servers, READ, KINDS_READ) as history:
-        _anything(await history.sizes(), servers)
-        found = await Verify(servers, "notify", Shadow(mongo), history, say)(
+    async with History(servers, READ, KINDS_READ) as reader:
+        _anything(await reader.sizes(), servers)
+        result = await Verify(servers, "notify", Shadow(mongo), reader, say)(
             partial(progress, "verify", what="messages")
         )
-    say(f"{found.compared} relationships compared, {found.different} different")
-    if found.on_its_way:
-        say(f"{found.on_its_way} not compared: the service has not taken in yet all that was told of them")
-    return 1 if found.different else 0
+    say(f"{result.compared} relationships compared, {result.different} different")
+    if result.on_its_way:
+        say(f"{result.on_its_way} not compared: the service has not taken in yet all that was told of them")
+    return 1 if result.different else 0
 
 
 def _anything(sizes: Sequence[int], servers: str) -> Sequence[int]:

@@ -54,8 +54,8 @@ class Deliver:
     def __init__(
         self,
         store: Store,
-        owed: Deliveries,
-        outlets: Outlets,
+        delivery_store: Deliveries,
+        channels: Outlets,
         metrics: Metrics,
         clock: Callable[[], datetime],
         *,
@@ -66,8 +66,8 @@ class Deliver:
         parallel: int,
     ) -> None:
         self._store = store
-        self._owed = owed
-        self._outlets = outlets
+        self._owed = delivery_store
+        self._outlets = channels
         self._metrics = metrics
         self._clock = clock
         self._inbox_of = inbox_of
@@ -82,22 +82,22 @@ class Deliver:
     async def owe(self, alerts: Sequence[Alert]) -> None:
         """Have told what needs to be told of `alerts` as they stand. Safe to repeat."""
         now = self._clock()
-        to_tell = [a for a in alerts if change_to_tell(a) and is_fresh(a, now, self._fresh_within)]
-        if not to_tell:
+        notifiable = [a for a in alerts if change_to_tell(a) and is_fresh(a, now, self._fresh_within)]
+        if not notifiable:
             return
-        channels = await self._store.channels({a.clinician_id for a in to_tell if a.clinician_id is not None})
-        new = [delivery for alert in to_tell for delivery in deliveries(alert, channels)]
-        await self._owed.owe(new, now)
+        addresses = await self._store.channels({a.clinician_id for a in notifiable if a.clinician_id is not None})
+        planned = [delivery for alert in notifiable for delivery in deliveries(alert, addresses)]
+        await self._owed.owe(planned, now)
         self._news.set()
 
-    async def reach(self, clinician_id: UUID, channels: Channels) -> None:
+    async def reach(self, clinician_id: UUID, addresses: Channels) -> None:
         """Reach the clinician there from now on, also with what could not be said before. Safe to repeat."""
-        await self._store.keep_channels(clinician_id, channels)
+        await self._store.keep_channels(clinician_id, addresses)
         now = self._clock()
-        recently = now - self._fresh_within
-        await self._owed.try_again(clinician_id, recently, now)
+        since = now - self._fresh_within
+        await self._owed.try_again(clinician_id, since, now)
         # Only now: an alert that is written after this look finds the channels itself.
-        await self.owe(await self._store.unsettled(recently, clinician_id))
+        await self.owe(await self._store.unsettled(since, clinician_id))
         self._news.set()
 
     async def catch_up(self) -> None:
@@ -108,14 +108,14 @@ class Deliver:
     async def running(self) -> AsyncIterator[None]:
         """Delivering what is due. At the end, what is on its way may finish."""
         self._let_holders_go_first()  # the database may have been away until just now
-        catching_up = until_done("owe what a crash left unowed", self.catch_up)
-        async with background(catching_up, *(self._work() for _ in range(self._parallel))):
+        planning = until_done("owe what a crash left unowed", self.catch_up)
+        async with background(planning, *(self._work() for _ in range(self._parallel))):
             yield
         if self._in_hand:
-            _, late = await asyncio.wait(self._in_hand, timeout=FINISH_SECONDS)
-            for task in late:
+            _, unfinished = await asyncio.wait(self._in_hand, timeout=FINISH_SECONDS)
+            for task in unfinished:
                 task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+            await asyncio.gather(*unfinished, return_exceptions=True)
 
     async def _work(self) -> None:
         while True:
@@ -147,21 +147,21 @@ class Deliver:
         if outcome is None:
             return
         self._metrics.tried(claimed.delivery.channel, outcome, time.perf_counter() - started)
-        unsure = claimed.unsure + (outcome == "unsure")
+        unknown_attempts = claimed.unsure + (outcome == "unsure")
         match outcome:
             case "retried":
                 wait = wait_after(claimed.attempts, self._first_wait)
-                note = partial(self._owed.put_off, claimed, wait, unsure)
-            case "unsure" if unsure < MOST_UNSURE:
-                note = partial(self._owed.put_off, claimed, WAIT_WHEN_UNSURE, unsure)
+                record_outcome = partial(self._owed.put_off, claimed, wait, unknown_attempts)
+            case "unsure" if unknown_attempts < MOST_UNSURE:
+                record_outcome = partial(self._owed.put_off, claimed, WAIT_WHEN_UNSURE, unknown_attempts)
             case "not_needed":
-                note = partial(self._drop, claimed)
+                record_outcome = partial(self._drop, claimed)
             case _:
-                note = partial(self._owed.settle, claimed, outcome)
-        await until_done("note what became of a message", note)
+                record_outcome = partial(self._owed.settle, claimed, outcome)
+        await until_done("note what became of a message", record_outcome)
         if outcome == "sent":
-            waited = (self._clock() - claimed.owed_since).total_seconds()
-            self._metrics.waited(claimed.delivery.channel, waited)
+            wait_seconds = (self._clock() - claimed.owed_since).total_seconds()
+            self._metrics.waited(claimed.delivery.channel, wait_seconds)
 
     async def _drop(self, claimed: Claimed) -> None:
         """Let it go, unless it has come to be needed meanwhile; until it was gone, it could not be owed anew."""
@@ -171,18 +171,18 @@ class Deliver:
     async def _try_while_ours(self, claimed: Claimed) -> Outcome | None:
         """What became of one try; none when the message came to be another's, who tries now."""
         try:
-            async with asyncio.timeout(None) as ours, background(self._hold(claimed, ours)):
+            async with asyncio.timeout(None) as lease_scope, background(self._hold(claimed, lease_scope)):
                 return await self._try(claimed)
         except TimeoutError:
             log.warning("somebody else took over a message on its way", delivery_id=str(claimed.delivery.id))
             return None
 
-    async def _hold(self, claimed: Claimed, ours: asyncio.Timeout) -> None:
+    async def _hold(self, claimed: Claimed, lease_scope: asyncio.Timeout) -> None:
         """Keep holding the message; when it is no longer ours, end what goes on under `ours`."""
 
         async def renew() -> None:
             if not await self._owed.renew(claimed):
-                ours.reschedule(asyncio.get_running_loop().time())
+                lease_scope.reschedule(asyncio.get_running_loop().time())
 
         while True:
             await asyncio.sleep(RENEW_EVERY)
@@ -190,33 +190,35 @@ class Deliver:
 
     async def _try(self, claimed: Claimed) -> Outcome:
         delivery = claimed.delivery
-        about = {"delivery_id": str(delivery.id), "alert_id": str(delivery.alert_id), "channel": delivery.channel}
+        log_context = {"delivery_id": str(delivery.id), "alert_id": str(delivery.alert_id), "channel": delivery.channel}
         try:
-            alert, channels = await self._as_things_stand(delivery)
-            if alert is None or change_to_tell(alert) != delivery.change or delivery.channel not in channels.names():
+            alert, addresses = await self._as_things_stand(delivery)
+            if alert is None or change_to_tell(alert) != delivery.change or delivery.channel not in addresses.names():
                 return "not_needed"
             async with asyncio.timeout(SEND_SECONDS):
-                await self._outlets[delivery.channel].send(self._notice(claimed, alert), channels)
+                await self._outlets[delivery.channel].send(self._notice(claimed, alert), addresses)
         except AddressRefused as error:
-            log.warning("an address is refused for good", **about, reason=str(error))
+            log.warning("an address is refused for good", **log_context, reason=str(error))
             return "refused"
         except AnswerLost as error:
-            log.warning("nobody knows whether a message arrived", **about, reason=str(error), times=claimed.unsure + 1)
+            log.warning(
+                "nobody knows whether a message arrived", **log_context, reason=str(error), times=claimed.unsure + 1
+            )
             return "unsure"
         except Exception as error:
             reason = f"{type(error).__name__}: {error}" if isinstance(error, Transient) else type(error).__name__
             if self._clock() - claimed.owed_since > self._give_up_after:
-                log.error("a message could not be delivered and is given up", **about, reason=reason)
+                log.error("a message could not be delivered and is given up", **log_context, reason=reason)
                 return "failed"
-            known = isinstance(error, Transient | TimeoutError)  # a bug needs its place
-            log.warning("a message was not taken, trying again", **about, reason=reason, exc_info=not known)
+            is_expected = isinstance(error, Transient | TimeoutError)  # a bug needs its place
+            log.warning("a message was not taken, trying again", **log_context, reason=reason, exc_info=not is_expected)
             return "retried"
         return "sent"
 
     async def _as_things_stand(self, delivery: Delivery) -> tuple[Alert | None, Channels]:
         alerts = await self._store.alerts([delivery.alert_id])
-        channels = await self._store.channels([delivery.clinician_id])
-        return alerts.get(delivery.alert_id), channels.get(delivery.clinician_id, Channels())
+        addresses = await self._store.channels([delivery.clinician_id])
+        return alerts.get(delivery.alert_id), addresses.get(delivery.clinician_id, Channels())
 
     def _notice(self, claimed: Claimed, alert: Alert) -> Notice:
         delivery = claimed.delivery

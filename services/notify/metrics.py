@@ -110,8 +110,8 @@ class Metrics:
             self._raised.labels(severity)
             self._raised_after.labels(severity)
             self._acknowledged_after.labels(severity)
-            for settled in get_args(Settled):
-                self._settled.labels(severity, settled)
+            for close_outcome in get_args(Settled):
+                self._settled.labels(severity, close_outcome)
         for channel in get_args(ChannelName):
             self._seconds.labels(channel)
             self._waited.labels(channel)
@@ -120,8 +120,8 @@ class Metrics:
 
     def raised(self, severity: Severity, recorded_at: datetime | None) -> None:
         self._raised.labels(severity).inc()
-        if recorded_at is not None and (took := self._clock() - recorded_at) < READ_AGAIN:
-            self._raised_after.labels(severity).observe(max(0.0, took.total_seconds()))
+        if recorded_at is not None and (latency := self._clock() - recorded_at) < READ_AGAIN:
+            self._raised_after.labels(severity).observe(max(0.0, latency.total_seconds()))
 
     def acknowledged(self, severity: Severity, after: timedelta) -> None:
         self._acknowledged_after.labels(severity).observe(max(0.0, after.total_seconds()))
@@ -135,8 +135,8 @@ class Metrics:
         outcome: Settled = "unsaid" if useful is None else "useful" if useful else "not_useful"
         self._settled.labels(severity, outcome).inc()
 
-    def waiting(self, found: Mapping[tuple[Severity, Status], tuple[int, datetime | None]], at: datetime) -> None:
-        for (severity, status), (count, since) in found.items():
+    def waiting(self, counts: Mapping[tuple[Severity, Status], tuple[int, datetime | None]], at: datetime) -> None:
+        for (severity, status), (count, since) in counts.items():
             self._waiting.labels(severity, status).set(count)
             self._oldest_waiting.labels(severity, status).set(_age(since, at))
 
@@ -144,8 +144,8 @@ class Metrics:
         self._due.set(count)
         self._oldest_due.set(_age(since, at))
 
-    def conflicts(self, documents: int) -> None:
-        self._conflicts.inc(documents)
+    def conflicts(self, count: int) -> None:
+        self._conflicts.inc(count)
 
     def tried(self, channel: ChannelName, outcome: Outcome, seconds: float) -> None:
         self._deliveries.labels(channel, outcome).inc()

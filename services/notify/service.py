@@ -83,14 +83,14 @@ class Inbox:
         """The clinician is done with it. Raises Unknown, and Refused when it was resolved with another word."""
         return await self._change(alert_id, partial(alerts.resolve, useful=useful, at=self._clock()))
 
-    async def _change(self, alert_id: UUID, act: Callable[[Alert], tuple[Alert, Sequence[Event]]]) -> InboxAlert:
+    async def _change(self, alert_id: UUID, command: Callable[[Alert], tuple[Alert, Sequence[Event]]]) -> InboxAlert:
         before: list[Alert] = []
 
         def decide(alert: Alert | None) -> tuple[Alert, Sequence[Event]]:
             if alert is None or alert.clinician_id is None:
                 raise _unknown(alert_id)
             before[:] = [alert]
-            return act(alert)
+            return command(alert)
 
         after = await self._store.change_alert(alert_id, decide)
         self._count(before[0], after)
@@ -104,19 +104,21 @@ class Inbox:
             self._metrics.resolved(after.severity, after.resolved.useful)
 
     async def _one(self, alert_id: UUID, alert: Alert | None) -> InboxAlert:
-        seen = await self._seen([alert]) if alert is not None else []
-        if not seen:
+        visible = await self._seen([alert]) if alert is not None else []
+        if not visible:
             raise _unknown(alert_id)
-        return seen[0]
+        return visible[0]
 
-    async def _seen(self, found: Sequence[Alert]) -> list[InboxAlert]:
+    async def _seen(self, stored_alerts: Sequence[Alert]) -> list[InboxAlert]:
         """The alerts with what is known of their relationships; without those of erased clients."""
-        known = await self._store.relationships({alert.relationship_id for alert in found}) if found else {}
+        relationships = (
+            await self._store.relationships({alert.relationship_id for alert in stored_alerts}) if stored_alerts else {}
+        )
         now = self._clock()
         return [
-            _view(alert, alert.clinician_id, known[alert.relationship_id].is_now, now)
-            for alert in found
-            if alert.clinician_id is not None and not known[alert.relationship_id].is_now.erased
+            _view(alert, alert.clinician_id, relationships[alert.relationship_id].is_now, now)
+            for alert in stored_alerts
+            if alert.clinician_id is not None and not relationships[alert.relationship_id].is_now.erased
         ]
 
 

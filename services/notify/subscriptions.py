@@ -39,6 +39,6 @@ HEARS: tuple[type[Event], ...] = (
 TELLS: tuple[type[Event], ...] = (AlertRaised, AlertAcknowledged, AlertResolved)
 
 
-def subscribe(kafka: Kafka, alerting: Alerting) -> None:
+def subscribe(kafka: Kafka, projector: Alerting) -> None:
     """Say what we do about each topic."""
-    kafka.hear(INTAKE, SESSIONS, ALLIANCE, kinds=HEARS, batch=alerting)
+    kafka.hear(INTAKE, SESSIONS, ALLIANCE, kinds=HEARS, batch=projector)

@@ -12,10 +12,10 @@ from shared.runtime.settings import load
 
 
 def main() -> int:
-    asked = arguments("sessions", dead_letters.offer)
+    args = arguments("sessions", dead_letters.offer)
     settings = load(Settings)
-    if asked.command == dead_letters.NAME:
-        return dead_letters.run(asked, settings.kafka_bootstrap_servers, "sessions")
+    if args.command == dead_letters.NAME:
+        return dead_letters.run(args, settings.kafka_bootstrap_servers, "sessions")
     configure("sessions", settings.log_level)
     serve(create_app(settings), settings)
     return 0

@@ -34,7 +34,7 @@ def create_app(settings: Settings) -> FastAPI:
     kafka = Kafka(settings.kafka_bootstrap_servers, "sessions", KafkaMetrics(registry), now, settings.kafka_batch_size)
     outbox = Outbox(kafka, [mongo[SESSIONS]], registry, now)
     store = Store(mongo, outbox, now)
-    desk = Desk(
+    service = Desk(
         store,
         SessionMetrics(registry),
         window=timedelta(hours=settings.feedback_window_hours),
@@ -46,15 +46,15 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        preparing = until_done("create indexes", store.prepare)
-        lapsing = every(settings.lapse_check_seconds, "lapse what nobody answered", desk.lapse_due)
-        async with kafka.running(), outbox.running(), background(preparing, lapsing):
+        index_creation = until_done("create indexes", store.prepare)
+        lapse_timer = every(settings.lapse_check_seconds, "lapse what nobody answered", service.lapse_due)
+        async with kafka.running(), outbox.running(), background(index_creation, lapse_timer):
             yield
         await mongo.close()
 
     app = application("Attune sessions", __doc__ or "", settings.http_body_limit, lifespan, registry)
     answer_health(app, alive=kafka.alive, ready={"mongodb": mongo.answers, "kafka": kafka.ready}, registry=registry)
-    app.include_router(routes(desk, settings.public_url, settings.crisis_text))
+    app.include_router(routes(service, settings.public_url, settings.crisis_text))
     return app
 
 

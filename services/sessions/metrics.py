@@ -48,8 +48,8 @@ class SessionMetrics:
             "How long ago the oldest unanswered request should have lapsed; high when the timer cannot keep up.",
             registry=registry,
         )
-        for kind in (kind for kind in KINDS if kind.TOPIC.publisher == "sessions"):
-            self._events.labels(kind.kind())
+        for event_type in (event_type for event_type in KINDS if event_type.TOPIC.publisher == "sessions"):
+            self._events.labels(event_type.kind())
         for rater in get_args(Rater):
             for outcome in BECAME.values():
                 self._feedback.labels(rater, outcome)
@@ -64,5 +64,5 @@ class SessionMetrics:
     def showed(self, page: Page) -> None:
         self._pages.labels(page).inc()
 
-    def oldest_due(self, oldest: datetime | None, now: datetime) -> None:
-        self._overdue.set(0 if oldest is None else (now - oldest).total_seconds())
+    def oldest_due(self, oldest_lapse_at: datetime | None, now: datetime) -> None:
+        self._overdue.set(0 if oldest_lapse_at is None else (now - oldest_lapse_at).total_seconds())

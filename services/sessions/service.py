@@ -68,7 +68,9 @@ class Desk:
 
         after = await self._change(session_id, decide)
         # The client may have been erased between our first look and the write.
-        if (known := await self.store.relationship(relationship_id)) is None or known.erased_at is not None:
+        if (
+            current_relationship := await self.store.relationship(relationship_id)
+        ) is None or current_relationship.erased_at is not None:
             await self.store.forget([relationship_id])
         return after
 
@@ -76,15 +78,15 @@ class Desk:
         """Note that the session was held; the links to the forms, new ones each time. Raises Refused."""
         relationship = await self._relationship_of(session_id)
         now, tokens = self.clock(), {rater: self.draw_token() for rater in RATERS}
-        asking = Asking({rater: hash_of(token) for rater, token in tokens.items()}, self.window, self.grace)
-        held = Completed(ended_at=ended_at, minutes=minutes)
+        options = Asking({rater: hash_of(token) for rater, token in tokens.items()}, self.window, self.grace)
+        completion = Completed(ended_at=ended_at, minutes=minutes)
         after = await self._change_known(
-            session_id, partial(session.complete, relationship=relationship, held=held, now=now, asking=asking)
+            session_id, partial(session.complete, relationship=relationship, held=completion, now=now, asking=options)
         )
         return {
             rater: Link(tokens[rater], request.expires_at)
             for rater, request in after.feedback.items()
-            if request.token_hash == asking.link_hashes[rater] and request.expires_at is not None
+            if request.token_hash == options.link_hashes[rater] and request.expires_at is not None
         }
 
     async def miss(self, session_id: UUID) -> Session:
@@ -114,15 +116,15 @@ class Desk:
 
     async def open_form(self, token: str) -> OpenForm:
         """The form behind a link; nothing is changed by looking. Raises Refused."""
-        found, relationship = await self._behind_link(token)
-        rater = feedback.open_link(found, relationship, hash_of(token), self.clock())
-        return OpenForm(rater, found, relationship.case_code)
+        form_session, relationship = await self._behind_link(token)
+        rater = feedback.open_link(form_session, relationship, hash_of(token), self.clock())
+        return OpenForm(rater, form_session, relationship.case_code)
 
     async def answer_form(self, token: str, answer: Answer) -> None:
         """Take the answer given on a form, which uses up its link. Raises Refused."""
-        found, relationship = await self._behind_link(token)
+        form_session, relationship = await self._behind_link(token)
         await self._change_known(
-            found.session_id,
+            form_session.session_id,
             partial(
                 feedback.answer_link,
                 relationship=relationship,
@@ -140,10 +142,12 @@ class Desk:
             self.metrics.oldest_due(due[0]["next_lapse_at"] if due else None, now)
             if not due:
                 return
-            known = await self.store.relationships({found["relationship_id"] for found in due})
+            relationships = await self.store.relationships({document["relationship_id"] for document in due})
 
-            def decide(found: Session, now: datetime = now, known: dict[UUID, Relationship] = known) -> Decided:
-                return feedback.lapse(found, known.get(found.relationship_id), now)
+            def decide(
+                before: Session, now: datetime = now, known: dict[UUID, Relationship] = relationships
+            ) -> Decided:
+                return feedback.lapse(before, known.get(before.relationship_id), now)
 
             events = await self.store.settle(due, decide)
             self.metrics.happened(events)
@@ -153,25 +157,25 @@ class Desk:
                 return
 
     async def _relationship(self, relationship_id: UUID) -> Relationship:
-        known = await self.store.relationship(relationship_id)
-        if known is not None and known.erased_at is not None:
+        relationship = await self.store.relationship(relationship_id)
+        if relationship is not None and relationship.erased_at is not None:
             raise Refused("client-erased", f"The client of relationship {relationship_id} was erased.")
-        if known is None or known.started_at is None:
+        if relationship is None or relationship.started_at is None:
             raise Unknown(
                 "unknown-relationship",
                 f"Relationship {relationship_id} is not known here. If it was started just now, the news may still be "
                 "on its way: send the same request again in a few seconds. Otherwise check the id.",
             )
-        return known
+        return relationship
 
     async def _relationship_of(self, session_id: UUID) -> Relationship:
         return await self._relationship((await self.find(session_id)).relationship_id)
 
     async def _behind_link(self, token: str) -> tuple[Session, Relationship]:
-        found = await self.store.behind_link(hash_of(token))
-        if found is None:
+        form_session = await self.store.behind_link(hash_of(token))
+        if form_session is None:
             raise Unknown("unknown-link", "This link is not one of ours, or was replaced by a newer one.")
-        return found, await self._relationship(found.relationship_id)
+        return form_session, await self._relationship(form_session.relationship_id)
 
     async def _change_known(self, session_id: UUID, decide: Callable[[Session], Decided]) -> Session:
         def decide_on_known(before: Session | None) -> Decided:
@@ -182,15 +186,15 @@ class Desk:
         return await self._change(session_id, decide_on_known)
 
     async def _change(self, session_id: UUID, decide: Callable[[Session | None], Decided]) -> Session:
-        follows: list[Event] = []
+        new_events: list[Event] = []
 
         def decide_and_note(before: Session | None) -> Decided:
             after, events = decide(before)
-            follows[:] = events
+            new_events[:] = events
             return after, events
 
         after = await self.store.sessions.change(session_id, decide_and_note)
-        self.metrics.happened(follows)
+        self.metrics.happened(new_events)
         return after
 
 

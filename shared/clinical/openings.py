@@ -55,17 +55,19 @@ class Catalogue(BaseModel):
     def _leaves_no_sign_out(self) -> Self:
         if missing := set(_signs()) - {opening.fits for opening in self.opening}:
             raise ValueError(f"there is no opening for {sorted(missing, key=str)}")
-        if twice := [says for says, times in Counter(o.says for o in self.opening).items() if times > 1]:
-            raise ValueError(f"is there twice: {twice}")
+        if duplicates := [text for text, count in Counter(o.says for o in self.opening).items() if count > 1]:
+            raise ValueError(f"is there twice: {duplicates}")
         return self
 
     def offered(self, evidence: Iterable[Evidence]) -> list[str]:
         """One or two ways to begin: for the strongest sign first, then for another kind of sign if there is one."""
-        kinds = list(dict.fromkeys(_fits(sign) for sign in strongest_first(evidence)))
-        fitting = [[o.says for o in self.opening if o.fits == kind] for kind in [*kinds, (_ANY, None, None)]]
-        ranked = sorted(((place, says) for each in fitting for place, says in enumerate(each)), key=lambda r: r[0])
-        known = [says for _, says in ranked if says not in fitting[-1]] or fitting[-1]
-        return known[:MOST]
+        sign_keys = list(dict.fromkeys(_fits(sign) for sign in strongest_first(evidence)))
+        matching = [
+            [o.says for o in self.opening if o.fits == sign_key] for sign_key in [*sign_keys, (_ANY, None, None)]
+        ]
+        ranked = sorted(((rank, text) for texts in matching for rank, text in enumerate(texts)), key=lambda r: r[0])
+        suggestions = [text for _, text in ranked if text not in matching[-1]] or matching[-1]
+        return suggestions[:MOST]
 
 
 def load(path: Path) -> Catalogue:
@@ -74,12 +76,12 @@ def load(path: Path) -> Catalogue:
 
 
 def _signs() -> Iterator[tuple[str, Element | None, Rater | None]]:
-    for kind in (*KINDS - {"element_drop", "told_directly"}, _ANY):
-        yield kind, None, None
+    for detector in (*KINDS - {"element_drop", "told_directly"}, _ANY):
+        yield detector, None, None
     for element in get_args(Element):
         yield "element_drop", element, None
-    for teller in get_args(Rater):
-        yield "told_directly", None, teller
+    for reporter in get_args(Rater):
+        yield "told_directly", None, reporter
 
 
 def _fits(sign: Evidence) -> tuple[str, Element | None, Rater | None]:

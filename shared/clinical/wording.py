@@ -25,16 +25,16 @@ Numbers = Mapping[str, float]
 
 def why(evidence: Iterable[Evidence]) -> list[str]:
     """At most three sentences, the strongest sign first, and one for what several signs say of the same answer."""
-    said: dict[str, None] = {}
-    for together in _merged(_without_echoes(strongest_first(evidence))):
-        said[_together(together)] = None
-    return list(said)[:MOST]
+    sentences: dict[str, None] = {}
+    for group in _merged(_without_echoes(strongest_first(evidence))):
+        sentences[_together(group)] = None
+    return list(sentences)[:MOST]
 
 
 def sentence(evidence: Evidence) -> str:
     """What one sign says; what a newer detector found is said in general words."""
-    say = _SENTENCES.get(evidence.detector)
-    return say(evidence, evidence.numbers) if say else "Something in how the two work together has changed."
+    describe = _SENTENCES.get(evidence.detector)
+    return describe(evidence, evidence.numbers) if describe else "Something in how the two work together has changed."
 
 
 def strongest_first(evidence: Iterable[Evidence]) -> list[Evidence]:
@@ -48,17 +48,21 @@ _SUBJECTS = {"sudden_drop": "rating", "sustained_slide": "rating", "low_level": 
 
 def _without_echoes(signs: Sequence[Evidence]) -> list[Evidence]:
     """The signs without a fall of the whole that is nothing but the fall of one element."""
-    explained = {s.session_id for s in signs if s.detector == "element_drop" and "rest" in s.numbers}
-    return [s for s in signs if s.detector != "sudden_drop" or s.session_id is None or s.session_id not in explained]
+    explained = {sign.session_id for sign in signs if sign.detector == "element_drop" and "rest" in sign.numbers}
+    return [
+        sign
+        for sign in signs
+        if sign.detector != "sudden_drop" or sign.session_id is None or sign.session_id not in explained
+    ]
 
 
 def _merged(signs: Iterable[Evidence]) -> list[list[Evidence]]:
     """The signs that say the same of one session together, in the order of the first of each."""
-    merged: dict[tuple[object, ...], list[Evidence]] = {}
+    groups: dict[tuple[object, ...], list[Evidence]] = {}
     for sign in signs:
-        about = _SUBJECTS.get(sign.detector, sign.detector)
-        merged.setdefault((about, sign.session_id or sign.occurred_at), []).append(sign)
-    return list(merged.values())
+        subject = _SUBJECTS.get(sign.detector, sign.detector)
+        groups.setdefault((subject, sign.session_id or sign.occurred_at), []).append(sign)
+    return list(groups.values())
 
 
 def _together(signs: Sequence[Evidence]) -> str:
@@ -76,8 +80,8 @@ def _sudden_drop(_evidence: Evidence, n: Numbers) -> str:
 
 
 def _sustained_slide(_evidence: Evidence, n: Numbers) -> str:
-    over = f"over {n['ratings']:.0f} answers" if "ratings" in n else "over several sessions"
-    return f"The client's ratings have been slipping {over}, to {_score(n, 'rating')}{_after(n)}{_usually(n)}."
+    period = f"over {n['ratings']:.0f} answers" if "ratings" in n else "over several sessions"
+    return f"The client's ratings have been slipping {period}, to {_score(n, 'rating')}{_after(n)}{_usually(n)}."
 
 
 def _clinician_drop(_evidence: Evidence, n: Numbers) -> str:
@@ -85,8 +89,8 @@ def _clinician_drop(_evidence: Evidence, n: Numbers) -> str:
 
 
 def _low_level(_evidence: Evidence, n: Numbers) -> str:
-    low = f"; below {n['threshold']:.0f} is low in any relationship" if "threshold" in n else ""
-    return f"The rolling score has come down to {_score(n, 'level')}{_after(n)}{low}."
+    threshold = f"; below {n['threshold']:.0f} is low in any relationship" if "threshold" in n else ""
+    return f"The rolling score has come down to {_score(n, 'level')}{_after(n)}{threshold}."
 
 
 def _element_drop(evidence: Evidence, n: Numbers) -> str:
@@ -97,33 +101,37 @@ def _element_drop(evidence: Evidence, n: Numbers) -> str:
 
 def _elements_drop(signs: Sequence[Evidence]) -> str:
     """Two or three elements of one answer, in one sentence."""
-    fell = [(ELEMENTS[s.element] if s.element else "One element", _score(s.numbers, "rating")) for s in signs[:MOST]]
-    named = [f"{name if place == 0 else name.lower()} to {rating}" for place, (name, rating) in enumerate(fell)]
-    return f"{', '.join(named[:-1])} and {named[-1]}: these fell furthest{_after(signs[0].numbers)}."
+    drops = [
+        (ELEMENTS[sign.element] if sign.element else "One element", _score(sign.numbers, "rating"))
+        for sign in signs[:MOST]
+    ]
+    phrases = [f"{name if index == 0 else name.lower()} to {rating}" for index, (name, rating) in enumerate(drops)]
+    return f"{', '.join(phrases[:-1])} and {phrases[-1]}: these fell furthest{_after(signs[0].numbers)}."
 
 
 def _told_directly(_evidence: Evidence, n: Numbers) -> str:
-    teller, other = ("clinician", "client") if n.get("by_client") == 0 else ("client", "clinician")
+    reporter, other = ("clinician", "client") if n.get("by_client") == 0 else ("client", "clinician")
     how_much = "a little tension" if n.get("tension") == 1 else "tension"
-    talked = {0: "it was not talked about", 1: "it was partly talked about", 2: "it was talked about"}
+    talked_about = {0: "it was not talked about", 1: "it was partly talked about", 2: "it was talked about"}
     if n.get("other") == 1:
-        told = f"Both told of {how_much} between the two{_in(n)}"
+        text = f"Both told of {how_much} between the two{_in(n)}"
     else:
-        unseen = f", and the {other} of none" if n.get("other") == 0 else ""
-        told = f"The {teller} told of {how_much} between the two{_in(n)}{unseen}"
-    return f"{told}; {talked.get(int(n.get('talked_about', 1)), talked[1])}."
+        contrast = f", and the {other} of none" if n.get("other") == 0 else ""
+        text = f"The {reporter} told of {how_much} between the two{_in(n)}{contrast}"
+    return f"{text}; {talked_about.get(int(n.get('talked_about', 1)), talked_about[1])}."
 
 
 def _withdrawal(_evidence: Evidence, n: Numbers) -> str:
-    away = " and ".join(
+    absences = " and ".join(
         filter(None, [_counted(n, "missed", "was missed", "were missed"), _late(n, first=not n.get("missed"))])
     )
-    short = f"{_the_session(n)} was cut short" if n.get("cut_short") else ""
-    silent = f"no feedback came for {_the_session(n)}" if n.get("silent") else ""
-    told = (
-        "; ".join(filter(None, [f"lately {away}" if away else "", short, silent])) or "lately less contact than usual"
+    cut_short = f"{_the_session(n)} was cut short" if n.get("cut_short") else ""
+    no_feedback = f"no feedback came for {_the_session(n)}" if n.get("silent") else ""
+    text = (
+        "; ".join(filter(None, [f"lately {absences}" if absences else "", cut_short, no_feedback]))
+        or "lately less contact than usual"
     )
-    return f"{told[0].upper()}{told[1:]}."
+    return f"{text[0].upper()}{text[1:]}."
 
 
 def _apart(_evidence: Evidence, n: Numbers) -> str:
@@ -149,9 +157,9 @@ KINDS = frozenset(_SENTENCES)
 
 def _fell(n: Numbers) -> str:
     """`fell to 52 after session 9 (usually 78 to 90 here)`; a rating within the band has not fallen out of it."""
-    within = "rating" in n and "low" in n and round(n["rating"]) >= round(n["low"])
-    fell = "was at the lower end" if within else "fell"
-    return f"{fell}{', at' if within else ' to'} {_score(n, 'rating')}{_after(n)}{_usually(n)}"
+    is_within_band = "rating" in n and "low" in n and round(n["rating"]) >= round(n["low"])
+    verb = "was at the lower end" if is_within_band else "fell"
+    return f"{verb}{', at' if is_within_band else ' to'} {_score(n, 'rating')}{_after(n)}{_usually(n)}"
 
 
 def _usually(n: Numbers) -> str:
@@ -180,7 +188,7 @@ def _late(n: Numbers, first: bool) -> str:
     return _counted(n, "cancelled_late", "was called off late", "were called off late", "session" if first else "")
 
 
-def _counted(numbers: Numbers, name: str, one: str, many: str, noun: str = "session") -> str:
+def _counted(numbers: Numbers, name: str, singular: str, plural: str, noun: str = "session") -> str:
     count = int(numbers.get(name, 0))
-    counted = f"{count} {noun}{'s' if noun and count != 1 else ''}".strip()
-    return f"{counted} {one if count == 1 else many}" if count else ""
+    quantity = f"{count} {noun}{'s' if noun and count != 1 else ''}".strip()
+    return f"{quantity} {singular if count == 1 else plural}" if count else ""

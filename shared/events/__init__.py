@@ -141,4 +141,4 @@ __all__ = [
 
 def by_name(kinds: tuple[type[Event], ...]) -> dict[str, type[Event]]:
     """The kinds by their CloudEvents type."""
-    return {kind.kind(): kind for kind in kinds}
+    return {event_type.kind(): event_type for event_type in kinds}

@@ -22,14 +22,14 @@ def source(kind: type[Event]) -> str:
 
 def encode(event: Event) -> bytes:
     """The event as it travels."""
-    kind = type(event)
-    data = event.model_dump(mode="json", exclude={"id", "occurred_at", "type", kind.KEY})
+    event_type = type(event)
+    data = event.model_dump(mode="json", exclude={"id", "occurred_at", "type", event_type.KEY})
     return to_json(
         {
             "specversion": "1.0",
             "id": event.id,
-            "source": source(kind),
-            "type": kind.kind(),
+            "source": source(event_type),
+            "type": event_type.kind(),
             "time": event.occurred_at,
             "partitionkey": event.key,
             "datacontenttype": "application/json",
@@ -48,17 +48,17 @@ def decode(message: bytes | None, kinds: dict[str, type[Event]]) -> Event | None
     if len(message) > LARGEST:
         raise Unreadable("too_large", f"message: is larger than {LARGEST} bytes")
     envelope = _envelope(message)
-    kind = kinds.get(envelope["type"])
-    if kind is None:
+    event_type = kinds.get(envelope["type"])
+    if event_type is None:
         return None
     try:
-        return kind.model_validate(
+        return event_type.model_validate(
             {
                 **envelope["data"],
                 "id": envelope["id"],
                 "occurred_at": envelope["time"],
                 "type": envelope["type"],
-                kind.KEY: envelope["partitionkey"],
+                event_type.KEY: envelope["partitionkey"],
             }
         )
     except ValidationError as error:
@@ -85,5 +85,5 @@ def _envelope(message: bytes) -> dict[str, Any]:
 
 def _reasons(error: ValidationError) -> str:
     """Where and why, without the values: those are somebody's answers. Only fields are named, for keys may be too."""
-    found = error.errors(include_input=False, include_url=False, include_context=False)
-    return "; ".join(f"{e['loc'][0] if e['loc'] else 'data'}: {e['msg']}" for e in found)
+    errors = error.errors(include_input=False, include_url=False, include_context=False)
+    return "; ".join(f"{e['loc'][0] if e['loc'] else 'data'}: {e['msg']}" for e in errors)

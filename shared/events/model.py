@@ -77,8 +77,8 @@ class Event(BaseModel):
     @classmethod
     def kind(cls) -> str:
         """The CloudEvents type, for instance `clinic.session.completed.v1`."""
-        kind: str = cls.model_fields["type"].default
-        return kind
+        event_type: str = cls.model_fields["type"].default
+        return event_type
 
     def follow(self, name: str) -> UUID:
         """The id of what follows from this event: done twice, it is the same."""

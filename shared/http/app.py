@@ -44,8 +44,8 @@ class _RefuseWhatSaysItIsTooLarge:
         self._body_limit = body_limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        announced = Headers(scope=scope).get("content-length", "") if scope["type"] == "http" else ""
-        if announced.isdecimal() and int(announced) > self._body_limit:
+        content_length = Headers(scope=scope).get("content-length", "") if scope["type"] == "http" else ""
+        if content_length.isdecimal() and int(content_length) > self._body_limit:
             await too_large(self._body_limit)(scope, receive, send)
         else:
             await self._app(scope, receive, send)
@@ -58,17 +58,17 @@ class _AnswerWhoIsCutShort:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        answered = False
+        has_started = False
 
         async def noting(message: Message) -> None:
-            nonlocal answered
-            answered = True
+            nonlocal has_started
+            has_started = True
             await send(message)
 
         try:
             await self._app(scope, receive, noting)
         except asyncio.CancelledError:
-            if scope["type"] != "http" or answered:
+            if scope["type"] != "http" or has_started:
                 raise
             await ending()(scope, receive, send)
 

@@ -28,8 +28,8 @@ def answer_health(
     )
     async def is_ready() -> JSONResponse:
         """Whether everything it needs is there."""
-        found = {name: await _outcome(check) for name, check in ready.items()}
-        return JSONResponse(found, 200 if all(found.values()) else 503)
+        outcomes = {name: await _outcome(check) for name, check in ready.items()}
+        return JSONResponse(outcomes, 200 if all(outcomes.values()) else 503)
 
     @app.get("/metrics", tags=["operations"], response_class=PlainTextResponse)
     async def metrics() -> Response:
@@ -38,5 +38,5 @@ def answer_health(
 
 
 async def _outcome(check: Check) -> bool:
-    found = check()
-    return await found if isawaitable(found) else found
+    outcome = check()
+    return await outcome if isawaitable(outcome) else outcome

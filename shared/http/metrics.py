@@ -45,13 +45,13 @@ class CountRequests:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        begun, answered = time.perf_counter(), False
+        started_at, is_observed = time.perf_counter(), False
 
         def count(status: int) -> None:
-            nonlocal answered
-            if not answered:
-                answered = True
-                self._metrics.answered(_method(scope), _route(scope), status, time.perf_counter() - begun)
+            nonlocal is_observed
+            if not is_observed:
+                is_observed = True
+                self._metrics.answered(_method(scope), _route(scope), status, time.perf_counter() - started_at)
 
         async def send_and_count(message: Message) -> None:
             if message["type"] == "http.response.start":

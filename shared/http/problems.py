@@ -54,10 +54,10 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 
 def answer_with_problems(app: FastAPI) -> None:
     """Have every error of `app` answered with problem details, and described so."""
-    for kind, answer in _ANSWERS.items():
-        app.add_exception_handler(kind, answer)
-    describe = app.openapi
-    app.openapi = lambda: _described_as_problems(describe())  # type: ignore[method-assign]
+    for error_class, handler in _ANSWERS.items():
+        app.add_exception_handler(error_class, handler)
+    generate_openapi = app.openapi
+    app.openapi = lambda: _described_as_problems(generate_openapi())  # type: ignore[method-assign]
 
 
 async def _problem(_request: Request, error: Problem) -> JSONResponse:
@@ -65,14 +65,14 @@ async def _problem(_request: Request, error: Problem) -> JSONResponse:
 
 
 async def _invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
-    wrong = [Wrong(pointer="/" + "/".join(map(str, e["loc"])), detail=e["msg"]) for e in error.errors()]
+    field_errors = [Wrong(pointer="/" + "/".join(map(str, e["loc"])), detail=e["msg"]) for e in error.errors()]
     return _answer(
         ProblemDetails(
             type="urn:attune:problem:invalid-request",
             title="The request is not valid",
             status=422,
-            detail="; ".join(f"{w.pointer}: {w.detail}" for w in wrong),
-            errors=wrong,
+            detail="; ".join(f"{field_error.pointer}: {field_error.detail}" for field_error in field_errors),
+            errors=field_errors,
         )
     )
 
@@ -85,8 +85,8 @@ async def _refused(_request: Request, error: Refused) -> JSONResponse:
 
 
 async def _http(_request: Request, error: HTTPException) -> JSONResponse:
-    said = str(error.detail)
-    details = ProblemDetails(type="about:blank", title=said, status=error.status_code, detail=said)
+    text = str(error.detail)
+    details = ProblemDetails(type="about:blank", title=text, status=error.status_code, detail=text)
     return _answer(details, dict(error.headers or {}))
 
 
@@ -150,7 +150,9 @@ def _described_as_problems(document: dict[str, Any]) -> dict[str, Any]:
     for path in document["paths"].values():
         for operation in path.values():
             for response in operation["responses"].values():
-                if any(of.get("schema") == _OF_A_PROBLEM for of in response.get("content", {}).values()):
+                if any(
+                    media_type.get("schema") == _OF_A_PROBLEM for media_type in response.get("content", {}).values()
+                ):
                     response["content"] = {MEDIA_TYPE: {"schema": _OF_A_PROBLEM}}
     return document
 

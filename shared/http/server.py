@@ -27,10 +27,10 @@ class Address(Protocol):
 def serve(app: FastAPI, settings: Address) -> None:
     """Serve `app` until SIGTERM or SIGINT, then finish what is in hand."""
     try:
-        listening = socket.create_server((settings.http_host, settings.http_port), backlog=2048)
+        server_socket = socket.create_server((settings.http_host, settings.http_port), backlog=2048)
     except OSError as error:
-        where = f"{settings.http_host}:{settings.http_port}"
-        sys.exit(f"http: cannot listen on {where}: {error.strerror}; choose another HTTP_PORT")
+        address = f"{settings.http_host}:{settings.http_port}"
+        sys.exit(f"http: cannot listen on {address}: {error.strerror}; choose another HTTP_PORT")
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -38,7 +38,10 @@ def serve(app: FastAPI, settings: Address) -> None:
         server_header=False,
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )
-    for ending in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises it once more when all is done: that is no failure
-        signal.signal(ending, lambda *_: None)
+    for signal_number in (
+        signal.SIGTERM,
+        signal.SIGINT,
+    ):  # uvicorn raises it once more when all is done: that is no failure
+        signal.signal(signal_number, lambda *_: None)
     collect_rarely()
-    uvicorn.Server(config).run(sockets=[listening])
+    uvicorn.Server(config).run(sockets=[server_socket])

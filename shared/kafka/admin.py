@@ -14,8 +14,8 @@ async def missing(servers: str, topics: Sequence[Topic]) -> list[str]:
     admin = AIOKafkaAdminClient(bootstrap_servers=servers)
     try:
         await admin.start()
-        there = set(await admin.list_topics())
-        return sorted({topic.name for topic in topics} - there)
+        existing = set(await admin.list_topics())
+        return sorted({topic.name for topic in topics} - existing)
     except (KafkaError, OSError) as error:
         raise BrokerUnavailable(str(error)) from error
     finally:

@@ -91,11 +91,11 @@ class Kafka:
             await every(ASK_EVERY, "ask whether Kafka answers", self._ask)
 
     async def _ask(self) -> None:
-        was, self._in_touch = self._in_touch, await self._producer.reaches()
+        was_connected, self._in_touch = self._in_touch, await self._producer.reaches()
         self._metrics.connected.set(self._in_touch)
         if self._consumer is not None and not self._in_touch:
             self._consumer.excuse()
-        if was and not self._in_touch:
+        if was_connected and not self._in_touch:
             log.warning("Kafka does not answer")
 
     async def _count_open_letters(self) -> None:

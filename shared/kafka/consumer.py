@@ -137,7 +137,7 @@ class Consumer:
             self._ending is None
             and self._subscriber.running
             and self._subscriber.consumer
-            and not all(t.done() for t in self._subscriber.tasks)
+            and not all(task.done() for task in self._subscriber.tasks)
             and time.monotonic() - self._last_turn < MOST_BETWEEN_POLLS_MS / 1000
         )
 
@@ -153,11 +153,11 @@ class Consumer:
 
     def _watch_polls(self, consumer: Any) -> None:
         """Hear of every poll. aiokafka's own watch over them is off for good once one of them failed."""
-        polls = Polls(consumer)
+        poller = Polls(consumer)
 
         async def watched(*, timeout_ms: int, max_records: int) -> Any:
             try:
-                found = await polls.poll(timeout_ms, max_records)
+                records = await poller.poll(timeout_ms, max_records)
             except KafkaError as error:  # faststream waits a few seconds, and polls again
                 log.warning("could not poll", error=f"{type(error).__name__}: {error}")
                 raise
@@ -166,7 +166,7 @@ class Consumer:
                 return {}
             if self.assigned():
                 self._last_turn = time.monotonic()
-            return found
+            return records
 
         consumer.getmany = watched
 
@@ -181,8 +181,8 @@ class Consumer:
                 raise
             # One that nobody asked for would end the consumer without a word.
             raise RuntimeError("stray cancellation while handling a batch") from cancelled
-        except DeploymentBroken as broken:
-            self._give_up(broken)
+        except DeploymentBroken as error:
+            self._give_up(error)
             raise
         finally:
             self._idle.set()
@@ -196,55 +196,55 @@ class Consumer:
             log.warning("a batch that was done could not be committed and comes again", error=str(error))
             raise
 
-    def _give_up(self, broken: DeploymentBroken | CannotBeHad) -> None:
+    def _give_up(self, error: DeploymentBroken | CannotBeHad) -> None:
         """Leave the group, with the batch uncommitted; from a task of its own, for the loop cannot end itself."""
         if self._ending is None and self._broker is not None:
-            log.critical("consuming stopped", reason=str(broken))
+            log.critical("consuming stopped", reason=str(error))
             self._ending = asyncio.create_task(self._broker.stop())
 
     async def _take(self, records: Sequence[ConsumerRecord]) -> None:
-        started = time.perf_counter()
-        events, letters = self._read(records)
-        in_a_row = 0 if events else self._unreadable_in_a_row + len(letters)
-        if in_a_row > UNREADABLE_IN_A_ROW:
+        started_at = time.perf_counter()
+        events, dead_letters = self._read(records)
+        consecutive_errors = 0 if events else self._unreadable_in_a_row + len(dead_letters)
+        if consecutive_errors > UNREADABLE_IN_A_ROW:
             raise DeploymentBroken(
-                f"{in_a_row} messages in a row are unreadable, the last at {letters[-1].origin}: {letters[-1].error}"
+                f"{consecutive_errors} messages in a row are unreadable, the last at {dead_letters[-1].origin}: {dead_letters[-1].error}"
             )
         if events:
             await self._until_done(lambda: self._batch(events))
-        if letters:
-            await self._until_done(lambda: self._set_aside(letters))
-        self._unreadable_in_a_row = in_a_row  # only now: a batch that comes again is counted once
-        self._metrics.took(len(records), time.perf_counter() - started)
+        if dead_letters:
+            await self._until_done(lambda: self._set_aside(dead_letters))
+        self._unreadable_in_a_row = consecutive_errors  # only now: a batch that comes again is counted once
+        self._metrics.took(len(records), time.perf_counter() - started_at)
 
     def _read(self, records: Sequence[ConsumerRecord]) -> tuple[list[Event], list[DeadLetter]]:
         events: list[Event] = []
-        letters: list[DeadLetter] = []
-        latest = self._clock() + AHEAD
+        dead_letters: list[DeadLetter] = []
+        latest_allowed = self._clock() + AHEAD
         for record in records:
             try:
                 event = decode(record.value, self._kinds)
                 if event is None:
                     self._metrics.skipped(record.topic)
-                elif event.occurred_at > latest:
+                elif event.occurred_at > latest_allowed:
                     raise Unreadable("future", "time: lies in the future")
                 else:
                     events.append(event)
             except Unreadable as error:
-                letters.append(DeadLetter(record, error))
-        return events, letters
+                dead_letters.append(DeadLetter(record, error))
+        return events, dead_letters
 
     async def _set_aside(self, letters: Sequence[DeadLetter]) -> None:
         now = self._clock()
-        await self._producer.send([to_message(letter, self._group, now) for letter in letters])
-        for letter in letters:
-            self._metrics.set_aside(letter.record.topic, letter.error.cause)
-            log.error("set aside", origin=str(letter.origin), error=str(letter.error))
+        await self._producer.send([to_message(dead_letter, self._group, now) for dead_letter in letters])
+        for dead_letter in letters:
+            self._metrics.set_aside(dead_letter.record.topic, dead_letter.error.cause)
+            log.error("set aside", origin=str(dead_letter.origin), error=str(dead_letter.error))
 
     async def _until_done(self, work: Callable[[], Awaitable[None]]) -> None:
         """Try until it is done; after a while give the batch back, so that the group knows we are alive."""
-        give_back = time.monotonic() + TRIES_SECONDS
-        for wait in backoff():
+        deadline = time.monotonic() + TRIES_SECONDS
+        for delay in backoff():
             try:
                 return await work()
             except Exception as error:
@@ -255,10 +255,10 @@ class Consumer:
                     error=f"{type(error).__name__}: {error}",
                     exc_info=not isinstance(error, Transient),  # one of ours says enough; a bug needs its place
                 )
-                if self._stopping.is_set() or time.monotonic() + wait > give_back:
+                if self._stopping.is_set() or time.monotonic() + delay > deadline:
                     raise
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._stopping.wait(), wait)
+                    await asyncio.wait_for(self._stopping.wait(), delay)
         return None
 
 

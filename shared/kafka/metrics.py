@@ -52,10 +52,10 @@ class KafkaMetrics:
             "attune_kafka_connected", "1 while Kafka answers and its topics were found.", registry=registry
         )
 
-    def took(self, records: int, seconds: float) -> None:
-        self._records.inc(records)
+    def took(self, messages: int, seconds: float) -> None:
+        self._records.inc(messages)
         self._batches.observe(seconds)
-        self._sizes.observe(records)
+        self._sizes.observe(messages)
 
     def skipped(self, topic: str) -> None:
         self._skipped.labels(topic).inc()

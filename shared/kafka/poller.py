@@ -34,16 +34,16 @@ class Polls:
         if self._apart:
             return await self._one_partition(timeout_ms, max_records)
         try:
-            found = await self._in_step(max_records)
-            if not found:  # wait for whatever comes
-                found = await self._getmany(timeout_ms=timeout_ms, max_records=max_records)
+            records = await self._in_step(max_records)
+            if not records:  # wait for whatever comes
+                records = await self._getmany(timeout_ms=timeout_ms, max_records=max_records)
         except KafkaError:
             self._dropped = True
             raise
         except UnicodeDecodeError:
             self._apart = self._dropped = True
             return {}
-        return found
+        return records
 
     async def _in_step(self, max_records: int) -> dict[TopicPartition, Any]:
         """What is here already, partition number by partition number.
@@ -51,40 +51,44 @@ class Polls:
         The same number of every topic holds the same keys: facts that belong together come in one batch, instead of
         all of one topic before the next, which has each key read and written again for every topic.
         """
-        numbers = sorted({place.partition for place in self._consumer.assignment()})
+        numbers = sorted({topic_partition.partition for topic_partition in self._consumer.assignment()})
         numbers = [n for n in numbers if n >= self._next] + [n for n in numbers if n < self._next]
-        found: dict[TopicPartition, Any] = {}
+        records: dict[TopicPartition, Any] = {}
         for number in numbers:
-            left = max_records - sum(map(len, found.values()))
-            if not left:
+            remaining = max_records - sum(map(len, records.values()))
+            if not remaining:
                 self._next = number
                 break
-            places = [place for place in self._consumer.assignment() if place.partition == number]
-            found |= await self._getmany(*places, timeout_ms=0, max_records=left)
-        return found
+            topic_partitions = [
+                topic_partition
+                for topic_partition in self._consumer.assignment()
+                if topic_partition.partition == number
+            ]
+            records |= await self._getmany(*topic_partitions, timeout_ms=0, max_records=remaining)
+        return records
 
     async def _go_back(self) -> None:
         if self._consumer.assignment():
             committed = await self._consumer.seek_to_committed()
-            if never := [partition for partition, offset in committed.items() if not offset]:
-                await self._consumer.seek_to_beginning(*never)
+            if never_committed := [partition for partition, offset in committed.items() if not offset]:
+                await self._consumer.seek_to_beginning(*never_committed)
         self._dropped = False
 
     async def _one_partition(self, timeout_ms: int, max_records: int) -> dict[TopicPartition, Any]:
         """Of the first that has something; its position stays where it was when it cannot be read."""
         partitions = sorted(self._consumer.assignment())
         for partition in partitions:
-            most = 1 if partition in self._singly else max_records
+            limit = 1 if partition in self._singly else max_records
             try:
-                found: dict[TopicPartition, Any] = await self._getmany(
-                    partition, timeout_ms=timeout_ms // len(partitions), max_records=most
+                records: dict[TopicPartition, Any] = await self._getmany(
+                    partition, timeout_ms=timeout_ms // len(partitions), max_records=limit
                 )
             except UnicodeDecodeError:
                 if partition in self._singly:
-                    at = f"{partition.topic}/{partition.partition}/{await self._consumer.position(partition)}"
-                    raise CannotBeHad(f"the client cannot read the record at {at}") from None
+                    location = f"{partition.topic}/{partition.partition}/{await self._consumer.position(partition)}"
+                    raise CannotBeHad(f"the client cannot read the record at {location}") from None
                 self._singly.add(partition)
                 continue
-            if found:
-                return found
+            if records:
+                return records
         return {}

@@ -88,11 +88,17 @@ class Producer:
         if self._producer is None:
             raise BrokerUnavailable("not connected to Kafka yet")
         try:
-            acknowledged = [
-                await self._producer.send(m.topic, key=m.key, value=m.value, headers=m.headers, partition=m.partition)
-                for m in messages
+            deliveries = [
+                await self._producer.send(
+                    message.topic,
+                    key=message.key,
+                    value=message.value,
+                    headers=message.headers,
+                    partition=message.partition,
+                )
+                for message in messages
             ]
-            await asyncio.gather(*acknowledged)
+            await asyncio.gather(*deliveries)
         except MessageSizeTooLargeError:
             raise  # waiting does not make it smaller: this is a mistake of ours, and its place must be seen
         except (KafkaError, OSError) as error:

@@ -80,66 +80,96 @@ class History:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if self._consumer is not None:
             await stop(self._consumer)
 
     async def sizes(self) -> list[int]:
         """How many messages lie on each partition number, all topics together."""
-        first, ends = await self._extent(self._partitions)
-        sizes = [0] * (1 + max(p.partition for p in ends))
-        for p, end in ends.items():
-            sizes[p.partition] += end - first[p]
-        return sizes
+        beginning_offsets, end_offsets = await self._extent(self._partitions)
+        counts = [0] * (1 + max(topic_partition.partition for topic_partition in end_offsets))
+        for topic_partition, end in end_offsets.items():
+            counts[topic_partition.partition] += end - beginning_offsets[topic_partition]
+        return counts
 
     async def ends(self, partition: int) -> Positions:
         """Where the next message of each topic will lie."""
         with _unavailable():
-            ends = await self._reader.end_offsets(self._of(partition))
-        return {p.topic: end for p, end in ends.items()}
+            offsets = await self._reader.end_offsets(self._of(partition))
+        return {topic_partition.topic: end for topic_partition, end in offsets.items()}
 
-    async def read(self, which: Slice, positions: Positions) -> AsyncIterator[list[Recorded]]:
+    async def read(self, partition_slice: Slice, offsets: Positions) -> AsyncIterator[list[Recorded]]:
         """What lies behind `positions` and before the ends as they are now; `positions` move on to there.
 
         What a consumer sets aside or skips is left out here as well.
         """
-        partitions = self._of(which.partition)
-        first, ends = await self._extent(partitions)
-        at = {p: positions.get(p.topic, first[p]) for p in partitions}
-        waiting = {p for p in partitions if at[p] < ends[p]}
-        self._reader.assign(list(waiting))
-        for p in waiting:
-            self._reader.seek(p, at[p])
-        while waiting:
+        partitions = self._of(partition_slice.partition)
+        beginning_offsets, end_offsets = await self._extent(partitions)
+        next_offsets = {
+            topic_partition: offsets.get(topic_partition.topic, beginning_offsets[topic_partition])
+            for topic_partition in partitions
+        }
+        unfinished = {
+            topic_partition
+            for topic_partition in partitions
+            if next_offsets[topic_partition] < end_offsets[topic_partition]
+        }
+        self._reader.assign(list(unfinished))
+        for topic_partition in unfinished:
+            self._reader.seek(topic_partition, next_offsets[topic_partition])
+        while unfinished:
             with _unavailable():
-                fetched = await self._fetch(waiting, at)
-                records = [r for p, found in fetched.items() for r in found if r.offset < ends[p]]
-                through = {p for p in waiting if await self._reader.position(p) >= ends[p]}
-            at.update({p: found[-1].offset + 1 for p, found in fetched.items()})
-            self._reader.pause(*through)  # what is told from now on is not fetched meanwhile
-            waiting -= through
-            for some in range(0, len(records), AT_ONCE):
-                yield list(self._readable(r for r in records[some : some + AT_ONCE] if which.holds(r.key)))
+                fetched = await self._fetch(unfinished, next_offsets)
+                records = [
+                    record
+                    for topic_partition, partition_records in fetched.items()
+                    for record in partition_records
+                    if record.offset < end_offsets[topic_partition]
+                ]
+                finished = {
+                    topic_partition
+                    for topic_partition in unfinished
+                    if await self._reader.position(topic_partition) >= end_offsets[topic_partition]
+                }
+            next_offsets.update(
+                {
+                    topic_partition: partition_records[-1].offset + 1
+                    for topic_partition, partition_records in fetched.items()
+                }
+            )
+            self._reader.pause(*finished)  # what is told from now on is not fetched meanwhile
+            unfinished -= finished
+            for start in range(0, len(records), AT_ONCE):
+                yield list(
+                    self._readable(
+                        record for record in records[start : start + AT_ONCE] if partition_slice.holds(record.key)
+                    )
+                )
                 await asyncio.sleep(0)
-        positions.update({p.topic: max(end, at[p]) for p, end in ends.items()})
+        offsets.update(
+            {
+                topic_partition.topic: max(end, next_offsets[topic_partition])
+                for topic_partition, end in end_offsets.items()
+            }
+        )
 
-    async def _fetch(self, waiting: Collection[TopicPartition], at: dict[TopicPartition, int]) -> Fetched:
+    async def _fetch(self, partitions: Collection[TopicPartition], at: dict[TopicPartition, int]) -> Fetched:
         """What comes next; `at` moves on behind a record that the client cannot read, as its consumers had to."""
         try:
-            fetched: Fetched = await self._reader.getmany(*waiting, timeout_ms=WAIT_MS)
+            fetched: Fetched = await self._reader.getmany(*partitions, timeout_ms=WAIT_MS)
         except UnicodeDecodeError:  # a header's name: aiokafka drops what it has in hand of all partitions
-            for p in waiting:
-                self._reader.seek(p, at[p])
+            for topic_partition in partitions:
+                self._reader.seek(topic_partition, at[topic_partition])
         else:
             return fetched
         fetched = {}
-        for p in waiting:
+        for topic_partition in partitions:
             try:
-                fetched |= await self._reader.getmany(p, timeout_ms=WAIT_MS, max_records=1)
+                fetched |= await self._reader.getmany(topic_partition, timeout_ms=WAIT_MS, max_records=1)
             except UnicodeDecodeError:
-                at[p] = await self._reader.position(p) + 1
-                self._reader.seek(p, at[p])
+                at[topic_partition] = await self._reader.position(topic_partition) + 1
+                self._reader.seek(topic_partition, at[topic_partition])
         return fetched
 
     def _readable(self, records: Iterable[ConsumerRecord]) -> Iterator[Recorded]:
@@ -160,43 +190,51 @@ class History:
         return self._consumer
 
     def _of(self, number: int) -> list[TopicPartition]:
-        return [p for p in self._partitions if p.partition == number]
+        return [topic_partition for topic_partition in self._partitions if topic_partition.partition == number]
 
     async def _extent(self, partitions: Sequence[TopicPartition]) -> tuple[dict[TopicPartition, int], ...]:
         with _unavailable():
             return await self._reader.beginning_offsets(partitions), await self._reader.end_offsets(partitions)
 
 
-async def has_taken_in(servers: str, group: str, partition: int, positions: Positions) -> bool:
+async def has_taken_in(servers: str, group: str, partition: int, offsets: Positions) -> bool:
     """Whether the consumers of `group` are done with everything before `positions`. Raises BrokerUnavailable."""
     admin = AIOKafkaAdminClient(bootstrap_servers=servers)
     try:
         with _unavailable():
             await admin.start()
-            found = await admin.list_consumer_group_offsets(group)
+            committed_offsets = await admin.list_consumer_group_offsets(group)
     except _NobodyYet:
-        found = {}
+        committed_offsets = {}
     finally:
         await admin.close()
-    done = {p.topic: kept.offset for p, kept in found.items() if p.partition == partition}
-    return all(done.get(topic, 0) >= end for topic, end in positions.items())
+    committed = {
+        topic_partition.topic: metadata.offset
+        for topic_partition, metadata in committed_offsets.items()
+        if topic_partition.partition == partition
+    }
+    return all(committed.get(topic, 0) >= end for topic, end in offsets.items())
 
 
-async def until_taken_in(servers: str, group: str, partition: int, positions: Positions, within: float) -> bool:
+async def until_taken_in(servers: str, group: str, partition: int, offsets: Positions, within: float) -> bool:
     """Wait for it, at most so many seconds; whether it came true. Raises BrokerUnavailable."""
-    give_up = time.monotonic() + within
-    while not await has_taken_in(servers, group, partition, positions):
-        if time.monotonic() > give_up:
+    deadline = time.monotonic() + within
+    while not await has_taken_in(servers, group, partition, offsets):
+        if time.monotonic() > deadline:
             return False
         await asyncio.sleep(LOOK_EVERY)
     return True
 
 
 def _partitions(consumer: AIOKafkaConsumer, topics: Sequence[str]) -> list[TopicPartition]:
-    known = {topic: consumer.partitions_for_topic(topic) for topic in topics}
-    if absent := sorted(topic for topic, partitions in known.items() if not partitions):
-        raise BrokerUnavailable(f"topics missing: {', '.join(absent)}")
-    return [TopicPartition(topic, p) for topic, partitions in known.items() for p in sorted(partitions or ())]
+    numbers_by_topic = {topic: consumer.partitions_for_topic(topic) for topic in topics}
+    if missing := sorted(topic for topic, partitions in numbers_by_topic.items() if not partitions):
+        raise BrokerUnavailable(f"topics missing: {', '.join(missing)}")
+    return [
+        TopicPartition(topic, number)
+        for topic, partitions in numbers_by_topic.items()
+        for number in sorted(partitions or ())
+    ]
 
 
 class _NobodyYet(BrokerUnavailable):

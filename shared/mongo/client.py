@@ -107,9 +107,9 @@ class Mongo:
         driver: Literal["motor", "pymongo"] = "motor",
         metrics: MongoMetrics | None = None,
     ) -> None:
-        kind: Any = AsyncIOMotorClient if driver == "motor" else AsyncMongoClient
+        client_class: Any = AsyncIOMotorClient if driver == "motor" else AsyncMongoClient
         self._driver = driver
-        self._client = kind(
+        self._client = client_class(
             uri,
             uuidRepresentation="standard",
             tz_aware=True,
@@ -141,16 +141,16 @@ class Mongo:
 
     async def transaction(self, work: Callable[[Session], Awaitable[Result]]) -> Result:
         """Do all of `work`'s writes or none; it may be called again. Raises StoreUnavailable."""
-        started = self._client.start_session()
+        opening_session = self._client.start_session()
         with unavailable():
-            async with await started if self._driver == "motor" else started as session:
+            async with await opening_session if self._driver == "motor" else opening_session as session:
                 return cast("Result", await session.with_transaction(work, write_concern=DURABLE))
 
     async def attempt(self, work: Callable[[Session], Awaitable[Result]]) -> Result:
         """Do all of `work`'s writes or none, once. Raises Conflict, or StoreUnavailable: then it may be done or not."""
-        started = self._client.start_session()
+        opening_session = self._client.start_session()
         with unavailable(), _conflicts():
-            async with await started if self._driver == "motor" else started as session:
+            async with await opening_session if self._driver == "motor" else opening_session as session:
                 beginning: Any = session.start_transaction(write_concern=DURABLE)
                 async with beginning if self._driver == "motor" else await beginning:
                     return await work(session)
@@ -158,9 +158,9 @@ class Mongo:
     @asynccontextmanager
     async def watch(self, collection: str, pipeline: Sequence[Document] = ()) -> AsyncIterator[Any]:
         """What changes in `collection`, as it changes. Raises StoreUnavailable."""
-        opened: Any = self[collection].watch(list(pipeline), full_document="updateLookup")
+        opening_stream: Any = self[collection].watch(list(pipeline), full_document="updateLookup")
         with unavailable():
-            async with opened if self._driver == "motor" else await opened as changes:
+            async with opening_stream if self._driver == "motor" else await opening_stream as changes:
                 yield changes
 
     async def close(self) -> None:
@@ -173,8 +173,8 @@ async def time_of(database: AsyncDatabase[Document]) -> datetime:
     """What time it is by the database's clock, which all processes share. Raises StoreUnavailable."""
     with unavailable():
         hello = await database.command("hello")
-    told: datetime = hello["localTime"]
-    return told.replace(tzinfo=UTC)  # a command's answer comes without the time zone
+    local_time: datetime = hello["localTime"]
+    return local_time.replace(tzinfo=UTC)  # a command's answer comes without the time zone
 
 
 class Conflict(Exception):
@@ -242,13 +242,13 @@ class Guarded:
     owed: Sequence[Document] = ()
     """The events that follow, as the outbox keeps them."""
 
-    def update(self, mark: UUID) -> UpdateOne:
+    def update(self, write_id: UUID) -> UpdateOne:
         """Over the version that was read only: what was deleted meanwhile is not made again."""
-        change: Document = {"$set": {**self.fields, "written": mark}, "$inc": {"v": 1}}
+        change: Document = {"$set": {**self.fields, "written": write_id}, "$inc": {"v": 1}}
         if self.owed:
             change["$push"] = {"owed": {"$each": list(self.owed)}}
-        guard = {"_id": self.id, "v": self.version or {"$exists": False}}
-        return UpdateOne(guard, change, upsert=not self.version)
+        expected = {"_id": self.id, "v": self.version or {"$exists": False}}
+        return UpdateOne(expected, change, upsert=not self.version)
 
 
 async def write_guarded(collection: Collection, writes: Sequence[Guarded]) -> set[UUID]:
@@ -259,10 +259,10 @@ async def write_guarded(collection: Collection, writes: Sequence[Guarded]) -> se
     """
     if not writes:
         return set()
-    mark = uuid4()  # the database says how many it wrote, not which
+    write_id = uuid4()  # the database says how many it wrote, not which
     try:
         with unavailable():
-            result = await collection.bulk_write([write.update(mark) for write in writes], ordered=False)
+            result = await collection.bulk_write([write.update(write_id) for write in writes], ordered=False)
         if result.matched_count + result.upserted_count == len(writes):
             return set()
     except BulkWriteError as error:
@@ -270,8 +270,8 @@ async def write_guarded(collection: Collection, writes: Sequence[Guarded]) -> se
             raise
     ids = {write.id for write in writes}
     with unavailable():
-        ours = await collection.find({"_id": {"$in": list(ids)}, "written": mark}, {"_id": 1}).to_list(None)
-    return ids - {document["_id"] for document in ours}
+        written = await collection.find({"_id": {"$in": list(ids)}, "written": write_id}, {"_id": 1}).to_list(None)
+    return ids - {document["_id"] for document in written}
 
 
 def _codes(error: OperationFailure) -> set[int | None]:
@@ -282,5 +282,5 @@ def _codes(error: OperationFailure) -> set[int | None]:
 def other_than_duplicates(error: BulkWriteError) -> bool:
     """Whether a bulk write failed for more than documents that were there already."""
     details = error.details or {}
-    failed = {write["code"] for write in details.get("writeErrors", ())}
-    return bool(failed - {DUPLICATE_KEY} or details.get("writeConcernErrors"))
+    error_codes = {write["code"] for write in details.get("writeErrors", ())}
+    return bool(error_codes - {DUPLICATE_KEY} or details.get("writeConcernErrors"))

@@ -47,31 +47,31 @@ class Documents(Generic[T]):
     async def get(self, document_id: UUID) -> T | None:
         """The document, or none. Raises StoreUnavailable."""
         with unavailable():
-            found = await self.collection.find_one({"_id": document_id})
-        return None if found is None else self.read(found)
+            stored = await self.collection.find_one({"_id": document_id})
+        return None if stored is None else self.read(stored)
 
-    def read(self, found: Document) -> T:
+    def read(self, stored: Document) -> T:
         """The document in what the database gave."""
-        return self.kind.model_validate(found)
+        return self.kind.model_validate(stored)
 
     async def change(self, document_id: UUID, decide: Decide[T]) -> T:
         """Decide and write until nobody came between. Raises StoreUnavailable, and what `decide` raises."""
         while True:
             try:
                 with unavailable():
-                    document, debts = await self.change_once(document_id, decide)
+                    document, entries = await self.change_once(document_id, decide)
             except ChangedMeanwhile:
                 continue
-            self.wrote(document_id, debts)
+            self.wrote(document_id, entries)
             return document
 
-    def wrote(self, document_id: UUID, debts: Sequence[Document]) -> None:
+    def wrote(self, document_id: UUID, entries: Sequence[Document]) -> None:
         """Say that a change is durable: what it owes is published."""
-        if debts:
+        if entries:
             log.info(
-                "changed", what=self.collection.name, id=str(document_id), owes=[str(debt["id"]) for debt in debts]
+                "changed", what=self.collection.name, id=str(document_id), owes=[str(entry["id"]) for entry in entries]
             )
-            self.outbox.wrote(self.collection.name, document_id, debts)
+            self.outbox.wrote(self.collection.name, document_id, entries)
 
     async def change_once(
         self, document_id: UUID, decide: Decide[T], session: Session | None = None
@@ -80,35 +80,35 @@ class Documents(Generic[T]):
 
         The driver's errors are its own here: in a transaction it begins again where two came into conflict.
         """
-        found = await self.collection.find_one({"_id": document_id}, session=session)
-        before = None if found is None else self.read(found)
+        stored = await self.collection.find_one({"_id": document_id}, session=session)
+        before = None if stored is None else self.read(stored)
         document, events = decide(before)
         if document == before and not events:
             return document, []
-        debts = owed(events, self.clock())
+        entries = owed(events, self.clock())
         update: dict[str, Any] = {"$set": document.model_dump(), "$inc": {"v": 1}}
-        if debts:
-            update["$push"] = {"owed": {"$each": debts}}
-        guard = {"_id": document_id, "v": found["v"] if found else {"$exists": False}}
+        if entries:
+            update["$push"] = {"owed": {"$each": entries}}
+        expected = {"_id": document_id, "v": stored["v"] if stored else {"$exists": False}}
         try:
-            written = await self.collection.update_one(guard, update, upsert=found is None, session=session)
+            result = await self.collection.update_one(expected, update, upsert=stored is None, session=session)
         except DuplicateKeyError:
             raise ChangedMeanwhile from None
-        if not written.matched_count and written.upserted_id is None:
+        if not result.matched_count and result.upserted_id is None:
             raise ChangedMeanwhile
-        return document, debts
+        return document, entries
 
 
 async def change_together(mongo: Mongo, changes: Sequence[tuple[Documents[Any], UUID, Decide[Any]]]) -> list[Any]:
     """Make all `changes` or none. Raises StoreUnavailable, and what a decision raises."""
 
     async def work(session: Session) -> list[tuple[Any, list[Document]]]:
-        return [await documents.change_once(which, decide, session) for documents, which, decide in changes]
+        return [await documents.change_once(document_id, decide, session) for documents, document_id, decide in changes]
 
     try:
-        made = await mongo.transaction(work)
+        results = await mongo.transaction(work)
     except ChangedMeanwhile as error:
         raise StoreUnavailable("somebody else changed the same documents; send the request again") from error
-    for (documents, which, _), (_, debts) in zip(changes, made, strict=True):
-        documents.wrote(which, debts)
-    return [document for document, _ in made]
+    for (documents, document_id, _), (_, entries) in zip(changes, results, strict=True):
+        documents.wrote(document_id, entries)
+    return [document for document, _ in results]

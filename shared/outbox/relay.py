@@ -59,8 +59,8 @@ class Outbox:
             ["how"],
             registry=registry,
         )
-        for how in ("at once", "found"):
-            self._told.labels(how)
+        for trigger in ("at once", "found"):
+            self._told.labels(trigger)
         self._waited = Histogram(
             "attune_owed_wait_seconds",
             "Time from a write to the moment its event was acknowledged by Kafka.",
@@ -76,9 +76,9 @@ class Outbox:
             registry=registry,
         )
 
-    def wrote(self, collection: str, document_id: Any, debts: Sequence[Document]) -> None:
+    def wrote(self, collection: str, document_id: Any, entries: Sequence[Document]) -> None:
         """Say that a document has just been written with `debts`; they are published right away."""
-        self._written.put_nowait((collection, document_id, debts))
+        self._written.put_nowait((collection, document_id, entries))
 
     def running(self) -> AbstractAsyncContextManager[None]:
         """Publishing what is written, and finding what a crash left owed."""
@@ -111,38 +111,42 @@ class Outbox:
     async def _left_owed(self, name: str, collection: Collection) -> list[Debtor]:
         now = await time_of(collection.database)
         # What is owed since a time to come was written by a clock that is wrong: it may be published at once.
-        long_ago, to_come = {"$lt": now - LEFT_OWED_AFTER}, {"$gt": now + LEFT_OWED_AFTER}
-        left = {"$or": [{"owed.since": long_ago}, {"owed.since": to_come}]}
+        overdue, in_the_future = {"$lt": now - LEFT_OWED_AFTER}, {"$gt": now + LEFT_OWED_AFTER}
+        selection = {"$or": [{"owed.since": overdue}, {"owed.since": in_the_future}]}
         with unavailable():
-            found = await collection.find(left, {"owed": 1}).sort("owed.since", 1).limit(AT_ONCE).to_list(AT_ONCE)
-        return [(name, document["_id"], document["owed"]) for document in found]
+            documents = (
+                await collection.find(selection, {"owed": 1}).sort("owed.since", 1).limit(AT_ONCE).to_list(AT_ONCE)
+            )
+        return [(name, document["_id"], document["owed"]) for document in documents]
 
     async def _count(self) -> None:
         """Also when Kafka is away and nothing is looked for, because all of it is still in our hands."""
-        now, owing, oldest = self._clock(), 0, self._clock()
+        now, pending_documents, oldest = self._clock(), 0, self._clock()
         for collection in self._collections.values():
-            waiting = collection.find({"owed.since": {"$lte": now}}, {"owed.since": 1}).sort("owed.since", 1)
+            oldest_first = collection.find({"owed.since": {"$lte": now}}, {"owed.since": 1}).sort("owed.since", 1)
             with unavailable():
-                owing += await collection.count_documents({"owed.since": {"$lte": now}})
-                first = await waiting.limit(1).to_list(1)
-            oldest = min([oldest, *(debt["since"] for document in first for debt in document["owed"])])
-        self._owing.set(owing)
+                pending_documents += await collection.count_documents({"owed.since": {"$lte": now}})
+                first = await oldest_first.limit(1).to_list(1)
+            oldest = min([oldest, *(entry["since"] for document in first for entry in document["owed"])])
+        self._owing.set(pending_documents)
         self._oldest.set((now - oldest).total_seconds())
 
     async def _publish(self, batch: list[Debtor], how: str) -> None:
-        events = [decode(debt["event"].encode(), _KINDS) for _, _, debts in batch for debt in debts]
+        events = [decode(entry["event"].encode(), _KINDS) for _, _, entries in batch for entry in entries]
         await self._kafka.tell([event for event in events if event is not None])
         now = self._clock()
-        for _, _, debts in batch:
-            for debt in debts:
-                self._waited.observe(max(0.0, (now - debt["since"]).total_seconds()))
+        for _, _, entries in batch:
+            for entry in entries:
+                self._waited.observe(max(0.0, (now - entry["since"]).total_seconds()))
         for name, collection in self._collections.items():
-            paid = [
-                UpdateOne({"_id": document_id}, {"$pull": {"owed": {"id": {"$in": [debt["id"] for debt in debts]}}}})
-                for of, document_id, debts in batch
-                if of == name
+            removals = [
+                UpdateOne(
+                    {"_id": document_id}, {"$pull": {"owed": {"id": {"$in": [entry["id"] for entry in entries]}}}}
+                )
+                for collection_name, document_id, entries in batch
+                if collection_name == name
             ]
-            if paid:
+            if removals:
                 with unavailable():
-                    await collection.bulk_write(paid, ordered=False)
+                    await collection.bulk_write(removals, ordered=False)
         self._told.labels(how).inc(len(events))

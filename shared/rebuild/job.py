@@ -60,10 +60,10 @@ class Share:
 class View(Protocol):
     """What is rebuilt. Both methods are safe to repeat, and to do twice at once."""
 
-    async def read(self, share: Share, done: Done) -> Counts:
+    async def read(self, task: Share, done: Done) -> Counts:
         """Work out what ought to be there, and write what differs beside what is there."""
 
-    async def swap(self, share: Share, done: Done) -> Counts:
+    async def swap(self, task: Share, done: Done) -> Counts:
         """Put what was written beside in place, tell what follows, and forget it; what was found."""
 
 
@@ -76,22 +76,25 @@ class Work:
         self._owner = uuid4()
         self._run: UUID | None = None
 
-    async def join(self, under: str, sizes: Sequence[int]) -> None:
+    async def join(self, policy_hash: str, message_counts: Sequence[int]) -> None:
         """Take part in the rebuild that is under way, else begin one. `under` names what it is rebuilt under.
 
         `sizes` says how many messages lie on each partition number. Raises NotPossible.
         """
-        new = {
+        fields = {
             "run": uuid4(),
-            "under": under,
-            "shares": [[which.partition, which.number, which.of, size] for which, size in cut(sizes)],
+            "under": policy_hash,
+            "shares": [
+                [partition_slice.partition, partition_slice.number, partition_slice.of, message_count]
+                for partition_slice, message_count in cut(message_counts)
+            ],
         }
-        free = {"_id": RUN, "finished_at": {"$exists": True}}
+        no_active_run = {"_id": RUN, "finished_at": {"$exists": True}}
         with unavailable():
             try:
                 run: Document | None = await self._runs.find_one_and_update(
-                    free,
-                    {"$set": new, "$currentDate": {"begun_at": True}, "$unset": {"finished_at": ""}},
+                    no_active_run,
+                    {"$set": fields, "$currentDate": {"begun_at": True}, "$unset": {"finished_at": ""}},
                     upsert=True,
                     return_document=ReturnDocument.AFTER,
                 )
@@ -99,10 +102,10 @@ class Work:
                 run = await self._runs.find_one({"_id": RUN})
         if run is None:
             raise StoreUnavailable("a rebuild that was under way is gone")
-        if run["under"] != under:
+        if run["under"] != policy_hash:
             raise NotPossible(
                 f"a rebuild was begun at {run['begun_at']:%Y-%m-%d %H:%M} UTC under other policies ({run['under']}, "
-                f"now {under}); end it under those, or give it up with --afresh"
+                f"now {policy_hash}); end it under those, or give it up with --afresh"
             )
         self._run = run["run"]
         with unavailable():
@@ -112,44 +115,44 @@ class Work:
     async def give_up(self) -> None:
         """Forget the rebuild that was begun and not ended. Raises NotPossible while somebody is at it."""
         with unavailable():
-            held = await self._shares.find_one({"$expr": {"$gt": ["$until", "$$NOW"]}})
-            if held is not None:
-                raise NotPossible(f"somebody is at work on {held['_id']}; wait until they have ended, or end them")
+            claimed = await self._shares.find_one({"$expr": {"$gt": ["$until", "$$NOW"]}})
+            if claimed is not None:
+                raise NotPossible(f"somebody is at work on {claimed['_id']}; wait until they have ended, or end them")
             await self._runs.update_one({"_id": RUN}, {"$currentDate": {"finished_at": True}})
 
     async def waiting(self) -> Counter[Stage]:
         """How many messages wait at each stage; those that are done count too."""
         with unavailable():
-            shares = await self._shares.find({"run": self._run}, {"stage": 1, "messages": 1}).to_list(None)
-        found: Counter[Stage] = Counter()
-        for share in shares:
-            found[share["stage"]] += share["messages"]
-        return found
+            tasks = await self._shares.find({"run": self._run}, {"stage": 1, "messages": 1}).to_list(None)
+        counts: Counter[Stage] = Counter()
+        for task in tasks:
+            counts[task["stage"]] += task["messages"]
+        return counts
 
-    async def claim(self, stage: Stage) -> Share | None:
+    async def claim(self, phase: Stage) -> Share | None:
         """Take a share that is at `stage` and that nobody holds; none where all are held."""
-        free = {"run": self._run, "stage": stage, "$expr": {"$lt": ["$until", "$$NOW"]}}
+        claimable = {"run": self._run, "stage": phase, "$expr": {"$lt": ["$until", "$$NOW"]}}
         with unavailable():
-            found = await self._shares.find_one_and_update(
-                free, [{"$set": {"owner": self._owner, "until": _LEASE_ENDS}}], sort=[("_id", 1)]
+            task = await self._shares.find_one_and_update(
+                claimable, [{"$set": {"owner": self._owner, "until": _LEASE_ENDS}}], sort=[("_id", 1)]
             )
-        if found is None:
+        if task is None:
             return None
-        return Share(found["_id"], Slice(found["partition"], found["slice"], found["slices"]), found["messages"])
+        return Share(task["_id"], Slice(task["partition"], task["slice"], task["slices"]), task["messages"])
 
     @asynccontextmanager
-    async def held(self, share: Share) -> AsyncIterator[None]:
+    async def held(self, task: Share) -> AsyncIterator[None]:
         """Nobody else takes the share meanwhile, as long as the database hears of us."""
-        async with background(self._renew(share)):
+        async with background(self._renew(task)):
             yield
 
-    async def through(self, share: Share, stage: Stage, counts: Counts) -> None:
+    async def through(self, task: Share, phase: Stage, counts: Counts) -> None:
         """The share has come through `stage`; it counts once, also when two did it at once."""
-        change: Document = {"$set": {"stage": NEXT[stage], "until": FREE}}
+        change: Document = {"$set": {"stage": NEXT[phase], "until": FREE}}
         if counts:
             change["$inc"] = {f"counts.{name}": count for name, count in counts.items()}
         with unavailable():
-            await self._shares.update_one({"_id": share.id, "stage": stage, "owner": self._owner}, change)
+            await self._shares.update_one({"_id": task.id, "stage": phase, "owner": self._owner}, change)
 
     async def finish(self) -> Counts:
         """Every share is done; what was found in all of them."""
@@ -158,77 +161,81 @@ class Work:
                 {"_id": RUN, "run": self._run, "finished_at": {"$exists": False}},
                 {"$currentDate": {"finished_at": True}},
             )
-            shares = await self._shares.find({"run": self._run}).to_list(None)
-        return sum((Counter(share.get("counts", {})) for share in shares), Counter())
+            tasks = await self._shares.find({"run": self._run}).to_list(None)
+        return sum((Counter(task.get("counts", {})) for task in tasks), Counter())
 
-    async def _renew(self, share: Share) -> None:
+    async def _renew(self, task: Share) -> None:
         while True:
             await asyncio.sleep(RENEW_EVERY)
             with suppress(StoreUnavailable), unavailable():  # who works on the share will hear of it
                 await self._shares.update_one(
-                    {"_id": share.id, "owner": self._owner}, [{"$set": {"until": _LEASE_ENDS}}]
+                    {"_id": task.id, "owner": self._owner}, [{"$set": {"until": _LEASE_ENDS}}]
                 )
 
 
-async def rebuild(view: View, work: Work, progress: Progress) -> Counts:
+async def rebuild(view: View, job: Work, report_progress: Progress) -> Counts:
     """Do what is left of a rebuild that was joined, together with whoever else does; what was found in all of it."""
-    do: dict[Stage, Callable[[Share, Done], Awaitable[Counts]]] = {"read": view.read, "swap": view.swap}
-    for stage, work_on in do.items():
-        so_far = _SoFar(stage, progress)
-        while so_far.left(await work.waiting()):
-            share = await work.claim(stage)
-            if share is None:
+    handlers: dict[Stage, Callable[[Share, Done], Awaitable[Counts]]] = {"read": view.read, "swap": view.swap}
+    for phase, handle in handlers.items():
+        phase_progress = _SoFar(phase, report_progress)
+        while phase_progress.left(await job.waiting()):
+            task = await job.claim(phase)
+            if task is None:
                 await asyncio.sleep(LOOK_EVERY)
                 continue
-            async with work.held(share):
-                counts = await work_on(share, so_far.more)
-            await work.through(share, stage, counts)
-    return await work.finish()
+            async with job.held(task):
+                counts = await handle(task, phase_progress.more)
+            await job.through(task, phase, counts)
+    return await job.finish()
 
 
 class _SoFar:
     """Says how far a stage is, as soon as that changed."""
 
-    def __init__(self, stage: Stage, progress: Progress) -> None:
-        self._stage = stage
-        self._progress = progress
+    def __init__(self, phase: Stage, report_progress: Progress) -> None:
+        self._stage = phase
+        self._progress = report_progress
         self._through = -1
         self._count = 0
 
-    def left(self, waiting: Counter[Stage]) -> bool:
+    def left(self, counts: Counter[Stage]) -> bool:
         """Whether anything is left to do at this stage, by anybody."""
-        through = waiting["done"] + (waiting["swap"] if self._stage == "read" else 0)
-        self._count = waiting.total()
-        self._say(through)
-        return self._stage in waiting
+        done_messages = counts["done"] + (counts["swap"] if self._stage == "read" else 0)
+        self._count = counts.total()
+        self._say(done_messages)
+        return self._stage in counts
 
     def more(self, messages: int) -> None:
         """So many more; those that others have done meanwhile are not among them."""
         self._say(min(self._through + messages, self._count - 1))
 
-    def _say(self, through: int) -> None:
-        if through != self._through:
-            self._through = through
-            self._progress(self._stage, through, self._count)
+    def _say(self, done_messages: int) -> None:
+        if done_messages != self._through:
+            self._through = done_messages
+            self._progress(self._stage, done_messages, self._count)
 
 
-def cut(sizes: Sequence[int]) -> list[tuple[Slice, int]]:
+def cut(message_counts: Sequence[int]) -> list[tuple[Slice, int]]:
     """The partition numbers in slices that can be held in memory, with about how many messages are in each."""
-    pieces = [max(1, ceil(size / MOST_IN_MEMORY)) for size in sizes]
-    return [(Slice(p, number, of), sizes[p] // of) for p, of in enumerate(pieces) for number in range(of)]
+    slice_counts = [max(1, ceil(message_count / MOST_IN_MEMORY)) for message_count in message_counts]
+    return [
+        (Slice(partition, index, slice_count), message_counts[partition] // slice_count)
+        for partition, slice_count in enumerate(slice_counts)
+        for index in range(slice_count)
+    ]
 
 
 def _shares(run: Document) -> list[Document]:
     return [
         {
-            "_id": f"{run['run']}/{partition:04}/{number:04}",
+            "_id": f"{run['run']}/{partition:04}/{index:04}",
             "run": run["run"],
             "partition": partition,
-            "slice": number,
-            "slices": of,
-            "messages": size,
+            "slice": index,
+            "slices": slice_count,
+            "messages": message_count,
             "stage": "read",
             "until": FREE,
         }
-        for partition, number, of, size in run["shares"]
+        for partition, index, slice_count, message_count in run["shares"]
     ]

@@ -15,7 +15,7 @@ log = structlog.get_logger()
 
 async def until_done(what: str, work: Callable[[], Awaitable[None]]) -> None:
     """Try `work` until it is done. It must be safe to repeat."""
-    for wait in backoff():
+    for delay in backoff():
         try:
             return await work()
         except Exception as error:
@@ -25,7 +25,7 @@ async def until_done(what: str, work: Callable[[], Awaitable[None]]) -> None:
                 error=f"{type(error).__name__}: {error}",
                 exc_info=not isinstance(error, Transient),  # one of ours says enough; a bug needs its place
             )
-            await asyncio.sleep(wait)
+            await asyncio.sleep(delay)
     return None
 
 
@@ -37,9 +37,9 @@ async def every(seconds: float, what: str, work: Callable[[], Awaitable[None]]) 
 
 
 @asynccontextmanager
-async def background(*works: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+async def background(*coroutines: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     """Run `works` beside what is inside, and end them with it."""
-    tasks = [asyncio.create_task(work) for work in works]
+    tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
     try:
         yield
     finally:

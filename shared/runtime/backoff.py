@@ -11,7 +11,7 @@ LONGEST = 5.0
 
 def backoff(longest: float = LONGEST) -> Iterator[float]:
     """Seconds to wait before each next try: doubling up to `longest`, each shortened by a random part."""
-    wait = FIRST
+    delay_seconds = FIRST
     while True:
-        yield wait * random.uniform(0.5, 1.0)  # noqa: S311 - spreads the load, protects nothing
-        wait = min(longest, wait * 2)
+        yield delay_seconds * random.uniform(0.5, 1.0)  # noqa: S311 - spreads the load, protects nothing
+        delay_seconds = min(longest, delay_seconds * 2)

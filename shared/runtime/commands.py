@@ -8,11 +8,11 @@ Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 Offer = Callable[[Commands], None]
 
 
-def arguments(service: str, *offers: Offer, given: Sequence[str] | None = None) -> argparse.Namespace:
+def arguments(service: str, *add_commands: Offer, given: Sequence[str] | None = None) -> argparse.Namespace:
     """What was asked of `service`; where it is wrong, argparse says so and ends with 2."""
     parser = argparse.ArgumentParser(prog=f"python -m services.{service}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    commands.add_parser("serve", help="serve; so does no command at all")
-    for offer in offers:
-        offer(commands)
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND")
+    subparsers.add_parser("serve", help="serve; so does no command at all")
+    for add_command in add_commands:
+        add_command(subparsers)
     return parser.parse_args(given)

@@ -8,14 +8,14 @@ import structlog
 
 def configure(service: str, level: str) -> None:
     """Send our own log and that of the libraries to standard output, in the same shape."""
-    stamp: list[structlog.typing.Processor] = [
+    shared_processors: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _named(service),
     ]
     structlog.configure(
-        processors=[*stamp, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[*shared_processors, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         cache_logger_on_first_use=True,
@@ -23,7 +23,7 @@ def configure(service: str, level: str) -> None:
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*stamp, structlog.stdlib.PositionalArgumentsFormatter()],
+            foreign_pre_chain=[*shared_processors, structlog.stdlib.PositionalArgumentsFormatter()],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
@@ -34,12 +34,14 @@ def configure(service: str, level: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
-    for chatty in ("aiokafka", "faststream", "pymongo"):  # hundreds of thousands of lines while a broker is away
-        logging.getLogger(chatty).setLevel(logging.CRITICAL)
+    for noisy_logger in ("aiokafka", "faststream", "pymongo"):  # hundreds of thousands of lines while a broker is away
+        logging.getLogger(noisy_logger).setLevel(logging.CRITICAL)
     logging.getLogger("httpx2").setLevel(logging.WARNING)  # its lines hold where webhooks go, and that is a secret
-    for own in ("uvicorn", "uvicorn.error", "uvicorn.access"):
-        logging.getLogger(own).handlers = []
-        logging.getLogger(own).propagate = own != "uvicorn.access"  # its lines hold links, and links are secrets
+    for library_logger in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        logging.getLogger(library_logger).handlers = []
+        logging.getLogger(library_logger).propagate = (
+            library_logger != "uvicorn.access"
+        )  # its lines hold links, and links are secrets
 
 
 def _named(service: str) -> structlog.typing.Processor:

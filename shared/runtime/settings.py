@@ -58,8 +58,8 @@ class ServiceSettings(BaseSettings):
         name, password = (str(told.get(f"mongodb_{part}") or "") for part in ("username", "password"))
         if bool(name) != bool(password):
             raise ValueError("MONGODB_USERNAME and MONGODB_PASSWORD are given together, or not at all")
-        scheme, found, rest = str(told.get("mongodb_uri", "")).partition("://")
-        if not name or not found:
+        scheme, separator, rest = str(told.get("mongodb_uri", "")).partition("://")
+        if not name or not separator:
             return told
         if "@" in rest:
             raise ValueError("MONGODB_URI names a user already; leave out MONGODB_USERNAME and MONGODB_PASSWORD")
@@ -93,7 +93,7 @@ def load(kind: type[Settings]) -> Settings:
     try:
         return kind(_secrets_dir=SECRETS if SECRETS.is_dir() else None)
     except ValidationError as error:
-        found = error.errors(include_input=False, include_url=False)
-        wrong = "; ".join(": ".join([*(str(part).upper() for part in e["loc"]), e["msg"]]) for e in found)
-        print(f"settings: {wrong}", file=sys.stderr)  # noqa: T201 - logging is not set up yet
+        errors = error.errors(include_input=False, include_url=False)
+        problems = "; ".join(": ".join([*(str(part).upper() for part in e["loc"]), e["msg"]]) for e in errors)
+        print(f"settings: {problems}", file=sys.stderr)  # noqa: T201 - logging is not set up yet
         raise SystemExit(2) from None

@@ -61,24 +61,24 @@ def size(alliance: Alliance) -> int:
     return len(_STATE.dump_json(alliance, exclude_defaults=True))
 
 
-def costs(lengths: Sequence[int] = LENGTHS, repeats: int = REPEATS) -> list[Cost]:
+def costs(session_counts: Sequence[int] = LENGTHS, repeats: int = REPEATS) -> list[Cost]:
     """One of each length, measured in turns, so that a busy moment of the machine hits all alike."""
-    told = Told(UUID("6f1de7f1-3f0c-4a39-9d39-7a6a9a4f7a10"))
-    states = {sessions: state_after(sessions, told) for sessions in lengths}
-    ahead = {sessions: list(life(told, sessions, AHEAD)) for sessions in lengths}
-    taken: dict[int, list[float]] = {sessions: [] for sessions in lengths}
+    builder = Told(UUID("6f1de7f1-3f0c-4a39-9d39-7a6a9a4f7a10"))
+    states = {sessions: state_after(sessions, builder) for sessions in session_counts}
+    next_events = {sessions: list(life(builder, sessions, AHEAD)) for sessions in session_counts}
+    timings: dict[int, list[float]] = {sessions: [] for sessions in session_counts}
     for _ in range(repeats):
-        for sessions in lengths:
-            taken[sessions].append(_microseconds(states[sessions], ahead[sessions]))
-    return [Cost(sessions, median(taken[sessions]), size(states[sessions])) for sessions in lengths]
+        for sessions in session_counts:
+            timings[sessions].append(_microseconds(states[sessions], next_events[sessions]))
+    return [Cost(sessions, median(timings[sessions]), size(states[sessions])) for sessions in session_counts]
 
 
 def _microseconds(alliance: Alliance, facts: Sequence[Fact]) -> float:
     """For one fact, of the time that this thread itself had."""
-    start = thread_time_ns()
-    for fact in facts:
-        alliance = evolve(alliance, fact, DEFAULT)
-    return (thread_time_ns() - start) / 1_000 / len(facts)
+    start_ns = thread_time_ns()
+    for event in facts:
+        alliance = evolve(alliance, event, DEFAULT)
+    return (thread_time_ns() - start_ns) / 1_000 / len(facts)
 
 
 def main() -> None:
@@ -86,8 +86,8 @@ def main() -> None:
     shortest = measured[0]
     print("| sessions | µs per fact | ratio | state, bytes | ratio |\n|--:|--:|--:|--:|--:|")  # noqa: T201 - a command
     for cost in measured:
-        time, space = cost.microseconds / shortest.microseconds, cost.size / shortest.size
-        row = f"| {cost.sessions:,} | {cost.microseconds:.0f} | {time:.2f} | {cost.size:,} | {space:.2f} |"
+        time_ratio, size_ratio = cost.microseconds / shortest.microseconds, cost.size / shortest.size
+        row = f"| {cost.sessions:,} | {cost.microseconds:.0f} | {time_ratio:.2f} | {cost.size:,} | {size_ratio:.2f} |"
         print(row)  # noqa: T201
 
 

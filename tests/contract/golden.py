@@ -27,10 +27,10 @@ def stored(kind: str) -> list[dict[str, Any]]:
 
 def main() -> None:
     GOLDEN.mkdir(exist_ok=True)
-    for kind in (kind for kind in KINDS if not path(kind.kind()).exists()):
-        lines = (encode(event).decode() for event in EXAMPLES if type(event) is kind)
-        path(kind.kind()).write_text("[\n" + ",\n".join(lines) + "\n]\n", encoding="utf-8")
-        print(f"wrote {path(kind.kind()).name}")  # noqa: T201 - a command
+    for event_type in (event_type for event_type in KINDS if not path(event_type.kind()).exists()):
+        lines = (encode(event).decode() for event in EXAMPLES if type(event) is event_type)
+        path(event_type.kind()).write_text("[\n" + ",\n".join(lines) + "\n]\n", encoding="utf-8")
+        print(f"wrote {path(event_type.kind()).name}")  # noqa: T201 - a command
 
 
 if __name__ == "__main__":

@@ -43,9 +43,11 @@ def locked(image: str) -> set[str]:
 
 def absent(image: str) -> set[str]:
     """The modules that an image does not have."""
-    there = locked(image)
+    installed = locked(image)
     packages = {
-        module for module, names in packages_distributions().items() if not there & {_normal(name) for name in names}
+        module
+        for module, names in packages_distributions().items()
+        if not installed & {_normal(name) for name in names}
     }
     other_services = {f"services.{other}" for other in SERVICES if other != image}
     return packages | {"tests", "tools"} | other_services | ({"services"} if image == JOBS else {"deploy"})

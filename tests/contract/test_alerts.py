@@ -30,13 +30,13 @@ def runbook(name: str) -> str:
 
 @every_alert
 def test_an_alert_says_how_urgent_it_is_what_is_so_and_what_to_do(rule: Asked) -> None:
-    labels, said = rule.more["labels"], rule.more["annotations"]
+    labels, annotations = rule.more["labels"], rule.more["annotations"]
 
     assert labels["severity"] in ("critical", "warning", "none")
-    assert said["summary"]
-    assert rule.alert == "Watchdog" or "{{ $" in said["description"]
-    assert said["runbook_url"] == runbook(rule.alert)
-    assert (HOME / said["runbook_url"]).exists()
+    assert annotations["summary"]
+    assert rule.alert == "Watchdog" or "{{ $" in annotations["description"]
+    assert annotations["runbook_url"] == runbook(rule.alert)
+    assert (HOME / annotations["runbook_url"]).exists()
 
 
 @every_name
@@ -56,16 +56,16 @@ def test_there_is_no_runbook_without_an_alert() -> None:
 @every_name
 def test_an_alert_is_tested(name: str) -> None:
     tests = "".join(file.read_text(encoding="utf-8") for file in (RULES.parent / "tests").glob("*.yml"))
-    told = set(re.findall(r"alertname(?:: |=~?\")([\w.*|]+)", tests))
+    tested_patterns = set(re.findall(r"alertname(?:: |=~?\")([\w.*|]+)", tests))
 
-    assert any(re.fullmatch(pattern, name) for pattern in told)
+    assert any(re.fullmatch(pattern, name) for pattern in tested_patterns)
 
 
 @every_alert
 def test_what_an_alert_rests_on_is_missed_when_it_is_gone(rule: Asked) -> None:
-    missed = {name for asked in rules() if "absent(" in asked.expression for name in asked.metrics}
+    watched = {name for query in rules() if "absent(" in query.expression for name in query.metrics}
 
-    assert {_as_missed(name) for name in rests_on(rule)} <= missed | BORN_WITH_AN_ERROR
+    assert {_as_missed(name) for name in rests_on(rule)} <= watched | BORN_WITH_AN_ERROR
 
 
 def _as_missed(name: str) -> str:
@@ -79,9 +79,9 @@ def test_every_recording_has_a_name_that_says_by_what_and_how() -> None:
 
 
 def test_the_dashboards_are_those_that_the_questions_make() -> None:
-    kept = {file.name: file.read_text(encoding="utf-8") for file in DASHBOARDS.glob("*.json")}
+    committed = {file.name: file.read_text(encoding="utf-8") for file in DASHBOARDS.glob("*.json")}
 
-    assert kept == {name: written(board) for name, board in dashboards().items()}, (
+    assert committed == {name: written(board) for name, board in dashboards().items()}, (
         "run: python -m tools.contracts.dashboards"
     )
 
@@ -105,10 +105,10 @@ def test_no_number_is_counted_that_nobody_looks_at_and_no_alert_is_about_a_perso
 
 
 def test_what_nobody_shows_is_noticed() -> None:
-    shown_by_us = {"attune_x_total": {"kind"}, "attune:x:ratio_rate1h": {"kind"}}
+    labels_by_metric = {"attune_x_total": {"kind"}, "attune:x:ratio_rate1h": {"kind"}}
 
     def asked(expression: str) -> list[str]:
-        return amiss(Asked("here", expression), shown_by_us)
+        return amiss(Asked("here", expression), labels_by_metric)
 
     assert asked('sum by (service, kind) (rate(attune_x_total{kind=~"a|b", job="attune"}[5m])) > 0') == []
     assert asked('attune:x:ratio_rate1h{kind="a}"} > 2') == []

@@ -33,11 +33,11 @@ def test_the_document_has_the_shape_of_asyncapi_3() -> None:
 
 def test_whatever_the_document_refers_to_is_there() -> None:
     for reference in references(DOCUMENT):
-        file, _, place = reference.partition("#")
-        found: Any = json.loads((DOCS / file).read_text(encoding="utf-8")) if file else DOCUMENT
-        for name in place.split("/")[1:]:
-            assert name in found, reference
-            found = found[name]
+        file, _, pointer = reference.partition("#")
+        target: Any = json.loads((DOCS / file).read_text(encoding="utf-8")) if file else DOCUMENT
+        for name in pointer.split("/")[1:]:
+            assert name in target, reference
+            target = target[name]
 
 
 def references(part: Any) -> Iterator[str]:
@@ -55,16 +55,16 @@ def references(part: Any) -> Iterator[str]:
 
 @pytest.mark.parametrize("kind", KINDS, ids=[kind.kind() for kind in KINDS])
 def test_every_event_is_told_by_the_one_service_that_its_topic_belongs_to(kind: type[Event]) -> None:
-    tellers = [service for service, said in ROLES.items() if kind in said.tells]
+    publishers = [service for service, service_events in ROLES.items() if kind in service_events.tells]
 
-    assert tellers == ([] if kind in NOT_TOLD_YET else [kind.TOPIC.publisher])
+    assert publishers == ([] if kind in NOT_TOLD_YET else [kind.TOPIC.publisher])
 
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_service_hears_only_what_somebody_tells(service: str) -> None:
-    told = {kind for said in ROLES.values() for kind in said.tells}
+    published = {event_type for service_events in ROLES.values() for event_type in service_events.tells}
 
-    assert set(ROLES[service].hears) <= told | NOT_TOLD_YET
+    assert set(ROLES[service].hears) <= published | NOT_TOLD_YET
 
 
 class Heard:
@@ -86,4 +86,6 @@ def test_a_service_subscribes_to_what_it_says_it_hears(service: str) -> None:
     subscribe(cast(Kafka, kafka), *[None] * (len(inspect.signature(subscribe).parameters) - 1))
 
     assert set(kafka.kinds) == set(ROLES[service].hears)
-    assert set(kafka.topics) == {topic for topic in SUBJECTS if topic in {kind.TOPIC for kind in kafka.kinds}}
+    assert set(kafka.topics) == {
+        topic for topic in SUBJECTS if topic in {event_type.TOPIC for event_type in kafka.kinds}
+    }

@@ -195,8 +195,8 @@ def instances(schema: Schema) -> st.SearchStrategy[Any]:
             return st.floats(-1, high)
         case {"type": "array", "items": dict(items), "minItems": int(least)}:
             return st.lists(instances(items), min_size=least, max_size=2)
-        case {"additionalProperties": dict(of)}:
-            return st.dictionaries(st.sampled_from(NAMES), instances(of), max_size=2)
+        case {"additionalProperties": dict(value_schema)}:
+            return st.dictionaries(st.sampled_from(NAMES), instances(value_schema), max_size=2)
         case {"properties": dict(properties), "required": list(required)}:
             drawn = {name: instances(field) for name, field in properties.items()}
             return st.fixed_dictionaries(
@@ -215,20 +215,22 @@ def test_what_is_let_through_lets_the_old_read_the_new_and_the_new_read_the_old(
     assume(not breaks(old, new))
     added = new["properties"].keys() - old["properties"].keys()
 
-    stored, told = data.draw(instances(old)), data.draw(instances(new))
+    stored, published = data.draw(instances(old)), data.draw(instances(new))
 
     assert Draft202012Validator(new).is_valid({k: v for k, v in stored.items() if k not in added})
-    assert Draft202012Validator(old).is_valid(told)
+    assert Draft202012Validator(old).is_valid(published)
 
 
 def changed(schema: Schema) -> st.SearchStrategy[Schema]:
     """The schema with one of its fields replaced, added, or required or not."""
     return st.builds(
-        lambda name, field, must: {
+        lambda name, field, is_required: {
             "type": "object",
             "properties": {**schema["properties"], name: field},
             "required": sorted(
-                {*schema["required"], name} & {*schema["properties"], name} if must else {*schema["required"]} - {name}
+                {*schema["required"], name} & {*schema["properties"], name}
+                if is_required
+                else {*schema["required"]} - {name}
             ),
         },
         st.sampled_from(NAMES),

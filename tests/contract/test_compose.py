@@ -52,8 +52,8 @@ PRODUCTION: Part = yaml.load((ROOT / "docker-compose.production.yml").read_text(
 
 def environment(container: str) -> dict[str, str]:
     """What a container finds in its environment when nobody set anything."""
-    told: Part = CONTAINERS[container].get("environment", {})
-    return {name: VARIABLE.sub(r"\g<default>", str(value)) for name, value in told.items() if value is not None}
+    configured: Part = CONTAINERS[container].get("environment", {})
+    return {name: VARIABLE.sub(r"\g<default>", str(value)) for name, value in configured.items() if value is not None}
 
 
 def secrets(container: str) -> dict[str, str]:
@@ -84,8 +84,8 @@ def told(monkeypatch: pytest.MonkeyPatch, service: str) -> type[BaseSettings]:
     """The settings of a service, in an environment such as compose gives it."""
     for name, value in environment(service).items():
         monkeypatch.setenv(name, value)
-    settings: type[BaseSettings] = import_module(f"services.{service}.settings").Settings
-    return settings
+    settings_class: type[BaseSettings] = import_module(f"services.{service}.settings").Settings
+    return settings_class
 
 
 @every_service
@@ -115,9 +115,9 @@ def test_a_setting_that_nobody_made_is_the_same_with_compose_and_without(
 ) -> None:
     monkeypatch.delenv("MONGODB_USERNAME")
 
-    found = told()
+    settings = told()
 
-    assert {name: getattr(found, name) for name in defaults(told)} == defaults(told)
+    assert {name: getattr(settings, name) for name in defaults(told)} == defaults(told)
 
 
 @every_service
@@ -157,8 +157,8 @@ def test_every_secret_is_looked_at_before_anything_uses_it() -> None:
 
 def first_of(name: str) -> str:
     """What must have ended well before anything else of what a container waits for."""
-    waits = CONTAINERS[name].get("depends_on", {})
-    return name if not waits else first_of("secrets" if "secrets" in waits else next(iter(waits)))
+    dependencies = CONTAINERS[name].get("depends_on", {})
+    return name if not dependencies else first_of("secrets" if "secrets" in dependencies else next(iter(dependencies)))
 
 
 @every_container
@@ -254,10 +254,10 @@ def test_kafka_is_the_one_that_the_tests_run_against() -> None:
 
 def test_the_example_environment_says_what_can_be_set_and_what_it_is_otherwise() -> None:
     example = (ROOT / ".env.example").read_text(encoding="utf-8")
-    set_there = dict(re.findall(r"^([A-Z_]+)=(.*)$", example, re.MULTILINE))
-    named_there = dict.fromkeys(re.findall(r"^# ([A-Z_]+)=$", example, re.MULTILINE))
+    with_value = dict(re.findall(r"^([A-Z_]+)=(.*)$", example, re.MULTILINE))
+    without_value = dict.fromkeys(re.findall(r"^# ([A-Z_]+)=$", example, re.MULTILINE))
 
-    assert set_there | named_there == dict(variables())
+    assert with_value | without_value == dict(variables())
     assert len(set(variables())) == len(dict(variables())), "one name has two defaults"
 
 

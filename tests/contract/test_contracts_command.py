@@ -14,13 +14,13 @@ SCHEMA = "schemas/clinic.session.scheduled.v1.json"
 @pytest.fixture
 def docs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The documents as they are in the repository, to be played with."""
-    copied = tmp_path / "docs"
+    docs_copy = tmp_path / "docs"
     for part in ("schemas", "openapi"):
-        shutil.copytree(contracts.DOCS / part, copied / part)
+        shutil.copytree(contracts.DOCS / part, docs_copy / part)
     for file in ("asyncapi.json", "metrics.md"):
-        shutil.copy(contracts.DOCS / file, copied)
-    monkeypatch.setattr(contracts, "DOCS", copied)
-    return copied
+        shutil.copy(contracts.DOCS / file, docs_copy)
+    monkeypatch.setattr(contracts, "DOCS", docs_copy)
+    return docs_copy
 
 
 def test_what_breaks_nobody_is_written(docs: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -45,22 +45,22 @@ HADOLINT = Path(sys.executable).with_name("hadolint")
 
 @pytest.mark.skipif(not HADOLINT.exists(), reason="hadolint comes as a wheel for Linux only")
 def test_the_recipe_of_the_images_has_nothing_that_a_linter_complains_of() -> None:
-    ran = subprocess.run([HADOLINT, ROOT / "Dockerfile"], capture_output=True, text=True, check=False)
+    result = subprocess.run([HADOLINT, ROOT / "Dockerfile"], capture_output=True, text=True, check=False)
 
-    assert ran.returncode == 0, ran.stdout
+    assert result.returncode == 0, result.stdout
 
 
 def test_an_image_holds_nothing_that_the_build_leaves_out() -> None:
     """What the Dockerfile copies is let through by .dockerignore, which leaves out everything else."""
-    recipe = (ROOT / "Dockerfile").read_text(encoding="utf-8")
-    copied = {source.split("/")[0] for source in re.findall(r"^COPY (?!--from)(\S+)", recipe, re.MULTILINE)}
-    let_through = {
+    dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    copied = {source.split("/")[0] for source in re.findall(r"^COPY (?!--from)(\S+)", dockerfile, re.MULTILINE)}
+    included = {
         line[1:].split("/")[0]
         for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
         if line.startswith("!")
     }
 
-    assert copied == let_through == {"deploy", "services", "shared", "tools"}
+    assert copied == included == {"deploy", "services", "shared", "tools"}
 
 
 @pytest.mark.skipif(shutil.which("docker") is None, reason="there is no Docker here")
@@ -70,6 +70,6 @@ def test_compose_can_read_its_files(files: list[str]) -> None:
     if subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode:
         pytest.skip("docker compose is not here")
 
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
-    assert (ran.returncode, ran.stderr) == (0, "")
+    assert (result.returncode, result.stderr) == (0, "")

@@ -33,7 +33,7 @@ def test_a_first_relationship_leads_to_an_alert_in_the_inbox(
         block = block.replace(f"127.0.0.1:{port}", f"127.0.0.1:{ports[name]}")
 
     with stack(tmp_path, ports, {}):
-        done = subprocess.run(
+        result = subprocess.run(
             ["bash", "-eu", "-c", block],  # a terminal has no pipefail
             capture_output=True,
             text=True,
@@ -41,8 +41,8 @@ def test_a_first_relationship_leads_to_an_alert_in_the_inbox(
             check=False,
         )
 
-    assert done.returncode == 0, done.stdout + done.stderr
-    *_, taken_on, page = done.stdout.splitlines()
-    assert '"case_code":"ELM-0001"' in taken_on
-    assert '"status":"acknowledged"' in taken_on
+    assert result.returncode == 0, result.stdout + result.stderr
+    *_, acknowledgement, page = result.stdout.splitlines()
+    assert '"case_code":"ELM-0001"' in acknowledgement
+    assert '"status":"acknowledged"' in acknowledgement
     assert page.startswith(f"as a page: http://127.0.0.1:{ports['notify']}/inbox/")

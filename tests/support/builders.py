@@ -70,8 +70,8 @@ class Told:
         )
 
     def consent(self, week: float, given: bool) -> ConsentGiven | ConsentWithdrawn:
-        kind = ConsentGiven if given else ConsentWithdrawn
-        return kind(
+        event_type = ConsentGiven if given else ConsentWithdrawn
+        return event_type(
             id=uuid5(self.relationship, f"consent {week}"), occurred_at=self.at(week), relationship_id=self.relationship
         )
 
@@ -138,16 +138,16 @@ class Told:
         return feedback.model_copy(update={"outcome": InstrumentTotal(name=name, total=total)})
 
     def amended(self, week: int, rating: float, days_later: float = 1, rater: Rater = "client") -> FeedbackAmended:
-        first = self.felt(week, rater=rater)
+        original = self.felt(week, rater=rater)
         return FeedbackAmended(
-            id=uuid5(first.id, f"amended {days_later}"),
-            occurred_at=first.occurred_at + timedelta(days=days_later),
+            id=uuid5(original.id, f"amended {days_later}"),
+            occurred_at=original.occurred_at + timedelta(days=days_later),
             relationship_id=self.relationship,
             session_id=self.session(week),
             rater=rater,
             ratings=dict.fromkeys(ELEMENTS, rating),
             tension="none",
-            amends=first.id,
+            amends=original.id,
         )
 
     def lapsed(self, week: int) -> FeedbackLapsed:

@@ -17,46 +17,63 @@ class AllianceStore:
         self.judged: dict[UUID, Judgement] = {}
 
     async def remember(self, facts: Sequence[Fact]) -> None:
-        for fact in facts:
-            self.facts.setdefault(fact.id, fact)
+        for event in facts:
+            self.facts.setdefault(event.id, event)
 
     async def recall(self, relationships: Collection[UUID]) -> Mapping[UUID, Kept]:
-        return {r: self.kept.get(r) or Kept(r) for r in relationships}
+        return {relationship: self.kept.get(relationship) or Kept(relationship) for relationship in relationships}
 
     async def history(self, relationships: Collection[UUID]) -> Mapping[UUID, list[Fact]]:
-        return {r: [fact for fact in self.facts.values() if fact.relationship_id == r] for r in relationships}
+        return {
+            relationship: [event for event in self.facts.values() if event.relationship_id == relationship]
+            for relationship in relationships
+        }
 
-    async def keep(self, changed: Sequence[Kept]) -> set[UUID]:
-        lost = {new.relationship for new in changed if self._version(new.relationship) != new.version - 1}
-        self.kept.update({new.relationship: new for new in changed if new.relationship not in lost})
-        return lost
+    async def keep(self, states: Sequence[Kept]) -> set[UUID]:
+        conflicts = {state.relationship for state in states if self._version(state.relationship) != state.version - 1}
+        self.kept.update({state.relationship: state for state in states if state.relationship not in conflicts})
+        return conflicts
 
     async def forget(self, erasures: Mapping[UUID, UUID]) -> None:
-        kept = erasures.values()
-        self.facts = {i: f for i, f in self.facts.items() if f.relationship_id not in erasures or i in kept}
-        self.judged = {i: j for i, j in self.judged.items() if j.relationship not in erasures}
+        final_event_ids = erasures.values()
+        self.facts = {
+            event_id: event
+            for event_id, event in self.facts.items()
+            if event.relationship_id not in erasures or event_id in final_event_ids
+        }
+        self.judged = {
+            event_id: disposition
+            for event_id, disposition in self.judged.items()
+            if disposition.relationship not in erasures
+        }
 
     async def caseload(self, by: str, whose: UUID, most: int) -> list[Kept]:
         attribute = {"clinic": "clinic_id", "clinician": "clinician_id"}[by]
-        return [kept for kept in self.kept.values() if getattr(kept.alliance, attribute) == whose][:most]
+        return [state for state in self.kept.values() if getattr(state.alliance, attribute) == whose][:most]
 
-    async def judge(self, judgements: Sequence[Judgement]) -> list[Judgement]:
-        new = list({j.id: j for j in judgements if j.id not in self.judged}.values())
-        self.judged.update({judgement.id: judgement for judgement in new})
+    async def judge(self, dispositions: Sequence[Judgement]) -> list[Judgement]:
+        new = list({candidate.id: candidate for candidate in dispositions if candidate.id not in self.judged}.values())
+        self.judged.update({disposition.id: disposition for disposition in new})
         return new
 
     async def judgements(self, relationships: Collection[UUID]) -> list[Judgement]:
-        return [judgement for judgement in self.judged.values() if judgement.relationship in relationships]
+        return [disposition for disposition in self.judged.values() if disposition.relationship in relationships]
 
     async def count(self, clinic: UUID | None) -> int:
         return len(self._theirs(clinic))
 
     async def page(self, clinic: UUID | None, after: UUID | None, most: int) -> list[UUID]:
-        return [r for r in sorted(self._theirs(clinic)) if after is None or r > after][:most]
+        return [relationship for relationship in sorted(self._theirs(clinic)) if after is None or relationship > after][
+            :most
+        ]
 
     def _theirs(self, clinic: UUID | None) -> list[UUID]:
-        return [r for r, kept in self.kept.items() if clinic is None or kept.alliance.clinic_id == clinic]
+        return [
+            relationship
+            for relationship, state in self.kept.items()
+            if clinic is None or state.alliance.clinic_id == clinic
+        ]
 
     def _version(self, relationship: UUID) -> int:
-        kept = self.kept.get(relationship)
-        return kept.version if kept else 0
+        state = self.kept.get(relationship)
+        return state.version if state else 0

@@ -16,8 +16,8 @@ async def main(servers: str, topic: str, group: str) -> None:
         sys.stdout.flush()
         await asyncio.Event().wait()
 
-    room = Room(servers, Producer(servers, "test"), Topic(topic, "test"), group)
-    async with room.consumer(hang).running():
+    harness = Room(servers, Producer(servers, "test"), Topic(topic, "test"), group)
+    async with harness.consumer(hang).running():
         await asyncio.Event().wait()
 
 

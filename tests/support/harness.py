@@ -67,5 +67,5 @@ async def create_test_topics(servers: str, *topics: Topic, partitions: int) -> N
 
 
 def sessions(count: int) -> list[SessionCompleted]:
-    told = Told()
-    return [told.held(week) for week in range(count)]
+    relationship = Told()
+    return [relationship.held(week) for week in range(count)]

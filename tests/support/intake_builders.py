@@ -14,9 +14,9 @@ CLINIC = uuid4()
 RELATIONSHIP = uuid4()
 
 
-def clinician(**others: Any) -> Clinician:
-    given = {"clinician_id": uuid4(), "clinic_id": CLINIC, "contact": "a@example.org", "time_zone": "Europe/Berlin"}
-    return Clinician(**{"told_at": NOW, **given, **others})
+def clinician(**overrides: Any) -> Clinician:
+    defaults = {"clinician_id": uuid4(), "clinic_id": CLINIC, "contact": "a@example.org", "time_zone": "Europe/Berlin"}
+    return Clinician(**{"told_at": NOW, **defaults, **overrides})
 
 
 ANNA = clinician()
@@ -24,8 +24,8 @@ BEN = clinician()
 CLIENT = Client(client_id=uuid4(), clinic_id=CLINIC, case_code="AB-12")
 
 
-def start(**others: Any) -> Start:
-    given = {
+def start(**overrides: Any) -> Start:
+    defaults = {
         "clinic_id": CLINIC,
         "clinician_id": ANNA.clinician_id,
         "client_id": CLIENT.client_id,
@@ -35,7 +35,7 @@ def start(**others: Any) -> Start:
         "cadence_days": 7,
         "consent": True,
     }
-    return Start(**{**given, **others})
+    return Start(**{**defaults, **overrides})
 
 
 def begun(
@@ -43,10 +43,10 @@ def begun(
     relationship_id: UUID = RELATIONSHIP,
     who: Clinician = ANNA,
     client: Client = CLIENT,
-    **others: Any,
+    **overrides: Any,
 ) -> Decided:
-    return begin(before, relationship_id, start(**others), who, client, NOW)
+    return begin(before, relationship_id, start(**overrides), who, client, NOW)
 
 
-def relationship(**others: Any) -> Relationship:
-    return begun(**others)[0]
+def relationship(**overrides: Any) -> Relationship:
+    return begun(**overrides)[0]

@@ -19,9 +19,9 @@ STARTED = datetime(2024, 1, 8, 10, tzinfo=UTC)
 DAY = timedelta(days=1)
 
 
-def settings(kafka_servers: str, mongodb_uri: str, **others: Any) -> Settings:
-    given = {"mongodb_database": f"test_{uuid4().hex}"}
-    return Settings(kafka_bootstrap_servers=kafka_servers, mongodb_uri=mongodb_uri, **{**given, **others})
+def settings(kafka_servers: str, mongodb_uri: str, **overrides: Any) -> Settings:
+    defaults = {"mongodb_database": f"test_{uuid4().hex}"}
+    return Settings(kafka_bootstrap_servers=kafka_servers, mongodb_uri=mongodb_uri, **{**defaults, **overrides})
 
 
 @dataclass
@@ -39,19 +39,19 @@ class Clinic:
         return await self.http.put(path, json=body)
 
     async def opens(self) -> httpx2.Response:
-        what = {"name": "Clinic by the Lake", "time_zone": "Europe/Berlin", "crisis_contact": "030 112 112"}
-        return await self.put(f"/clinics/{self.id}", **what)
+        body = {"name": "Clinic by the Lake", "time_zone": "Europe/Berlin", "crisis_contact": "030 112 112"}
+        return await self.put(f"/clinics/{self.id}", **body)
 
-    async def registers(self, clinician: UUID | None = None, **others: Any) -> httpx2.Response:
-        what = {"clinic_id": str(self.id), "contact": "anna@example.org", "time_zone": "Europe/Berlin"}
-        return await self.put(f"/clinicians/{clinician or self.clinician}", **{**what, **others})
+    async def registers(self, clinician: UUID | None = None, **overrides: Any) -> httpx2.Response:
+        body = {"clinic_id": str(self.id), "contact": "anna@example.org", "time_zone": "Europe/Berlin"}
+        return await self.put(f"/clinicians/{clinician or self.clinician}", **{**body, **overrides})
 
-    async def admits(self, client: UUID | None = None, case_code: str = "AB-12", **others: Any) -> httpx2.Response:
-        what = {"clinic_id": str(self.id), "case_code": case_code}
-        return await self.put(f"/clients/{client or self.client}", **{**what, **others})
+    async def admits(self, client: UUID | None = None, case_code: str = "AB-12", **overrides: Any) -> httpx2.Response:
+        body = {"clinic_id": str(self.id), "case_code": case_code}
+        return await self.put(f"/clients/{client or self.client}", **{**body, **overrides})
 
-    async def starts(self, relationship: UUID | None = None, **others: Any) -> httpx2.Response:
-        what = {
+    async def starts(self, relationship: UUID | None = None, **overrides: Any) -> httpx2.Response:
+        body = {
             "clinic_id": str(self.id),
             "clinician_id": str(self.clinician),
             "client_id": str(self.client),
@@ -60,12 +60,12 @@ class Clinic:
             "cadence_days": 7,
             "consent": True,
         }
-        return await self.put(f"/relationships/{relationship or self.relationship}", **{**what, **others})
+        return await self.put(f"/relationships/{relationship or self.relationship}", **{**body, **overrides})
 
     async def works(self) -> None:
         """The clinic is open, with a clinician, a client and a relationship."""
-        for asked in (self.opens, self.registers, self.admits, self.starts):
-            (await asked()).raise_for_status()
+        for request in (self.opens, self.registers, self.admits, self.starts):
+            (await request()).raise_for_status()
 
     async def agrees(self, aims: Sequence[str], agreed_at: datetime) -> httpx2.Response:
         return await self.put(f"/relationships/{self.relationship}/aims", aims=aims, agreed_at=agreed_at.isoformat())
@@ -89,15 +89,15 @@ class Clinic:
             headers={"Content-Type": "text/csv; charset=utf-8"},
         )
 
-    def row(self, number: int, **others: Any) -> dict[str, str]:
+    def row(self, number: int, **overrides: Any) -> dict[str, str]:
         """A relationship of a caseload file."""
         cells = (uuid4(), self.clinician, uuid4(), f"C-{number}", STARTED.isoformat(), "relief|coping", 7, "yes")
-        return {**{name: str(cell) for name, cell in zip(COLUMNS, cells, strict=True)}, **others}
+        return {**{name: str(cell) for name, cell in zip(COLUMNS, cells, strict=True)}, **overrides}
 
     async def listed(self, **query: Any) -> dict[str, Any]:
-        answer = await self.http.get(f"/clinics/{self.id}/relationships", params=query)
-        found: dict[str, Any] = answer.raise_for_status().json()
-        return found
+        response = await self.http.get(f"/clinics/{self.id}/relationships", params=query)
+        caseload: dict[str, Any] = response.raise_for_status().json()
+        return caseload
 
     async def told(self, key: UUID, at_least: int) -> list[Event]:
         """What others have heard of `key`, once it is as much as that."""
@@ -119,5 +119,5 @@ def problem(answer: httpx2.Response, status: int) -> str:
     """The kind of problem that was answered."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
-    kind: str = answer.json()["type"]
-    return kind.removeprefix("urn:attune:problem:")
+    problem_type: str = answer.json()["type"]
+    return problem_type.removeprefix("urn:attune:problem:")

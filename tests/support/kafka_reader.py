@@ -16,9 +16,9 @@ async def records(servers: str, topic: Topic) -> list[ConsumerRecord]:
     consumer = AIOKafkaConsumer(topic.name, bootstrap_servers=servers, auto_offset_reset="earliest")
     await consumer.start()
     try:
-        ends = await consumer.end_offsets(consumer.assignment())
+        end_offsets = await consumer.end_offsets(consumer.assignment())
         found: list[ConsumerRecord] = []
-        while any([await consumer.position(p) < end for p, end in ends.items()]):
+        while any([await consumer.position(topic_partition) < end for topic_partition, end in end_offsets.items()]):
             for batch in (await consumer.getmany(timeout_ms=1000)).values():
                 found += batch
         return found
@@ -29,7 +29,7 @@ async def records(servers: str, topic: Topic) -> list[ConsumerRecord]:
 
 async def told(servers: str, topic: Topic, key: UUID) -> list[Event]:
     """The events about `key` on `topic`, in order."""
-    kinds = by_name(KINDS)
-    own = [r for r in await records(servers, topic) if r.key == str(key).encode()]
-    events = [decode(record.value, kinds) for record in own]
+    event_types = by_name(KINDS)
+    key_records = [candidate for candidate in await records(servers, topic) if candidate.key == str(key).encode()]
+    events = [decode(record.value, event_types) for record in key_records]
     return [event for event in events if event is not None]

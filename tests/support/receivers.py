@@ -69,14 +69,14 @@ class Hook:
             return Response(status_code=self.answers.pop(0) if self.answers else 204, headers={"Location": "/hook"})
 
         server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, access_log=False))
-        serving = asyncio.create_task(server.serve())
+        server_task = asyncio.create_task(server.serve())
         await until(lambda: _has_started(server))
         self.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/hook"
         try:
             yield
         finally:
             server.should_exit = True
-            await serving
+            await server_task
 
 
 async def _has_started(server: uvicorn.Server) -> bool:

@@ -135,18 +135,18 @@ class Strained:
     def _about(
         self, kind: type[RuptureEvent], version: int, severity: Severity, episode: int, days_ago: float, **more: object
     ) -> RuptureEvent:
-        last = self.now - timedelta(days=days_ago)
+        last_sign_at = self.now - timedelta(days=days_ago)
         return kind.model_validate(
             {
                 "id": uuid5(self.relationship, f"{kind.kind()} {episode} {version}"),
-                "occurred_at": last,
+                "occurred_at": last_sign_at,
                 "relationship_id": self.relationship,
                 "version": version,
                 "episode_id": self.episode(episode),
                 "first_sign_at": self.now - timedelta(days=max(2.0, days_ago)),
-                "last_sign_at": last,
+                "last_sign_at": last_sign_at,
                 "severity": severity,
-                "evidence": (Evidence(detector="sudden_drop", strength=1.4, occurred_at=last, numbers=DROP),),
+                "evidence": (Evidence(detector="sudden_drop", strength=1.4, occurred_at=last_sign_at, numbers=DROP),),
                 "policy": "test",
                 **more,
             }

@@ -75,10 +75,10 @@ class Place:
 
     async def until_taken_in(self, *topics: Topic, kinds: tuple[type[Event], ...]) -> None:
         """Wait until the service has committed all there is on these topics."""
-        async with History(self.servers, topics, kinds) as history:
+        async with History(self.servers, topics, kinds) as reader:
             for partition in range(PARTITIONS):
-                ends = await history.ends(partition)
-                assert await until_taken_in(self.servers, self.service, partition, ends, within=120)
+                end_offsets = await reader.ends(partition)
+                assert await until_taken_in(self.servers, self.service, partition, end_offsets, within=120)
 
 
 async def ended(process: Process) -> Ended:
@@ -88,7 +88,7 @@ async def ended(process: Process) -> Ended:
 
 async def shares(mongo: Mongo) -> Counter[str]:
     """How many shares of the last rebuild are at each stage."""
-    return Counter(share["stage"] for share in await mongo["rebuild_shares"].find().to_list(None))
+    return Counter(task["stage"] for task in await mongo["rebuild_shares"].find().to_list(None))
 
 
 @contextmanager

@@ -18,23 +18,23 @@ async def served(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
     server = uvicorn.Server(
         uvicorn.Config(app, port=0, log_config=None, access_log=False, timeout_graceful_shutdown=DRAIN_SECONDS)
     )
-    serving = asyncio.create_task(server.serve())
+    serve_task = asyncio.create_task(server.serve())
     try:
-        await until(lambda: _is(server.started or serving.done()))
+        await until(lambda: _is(server.started or serve_task.done()))
         port = server.servers[0].sockets[0].getsockname()[1]
         async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
             await until(lambda: _ready(client))
             yield client
     finally:
         server.should_exit = True
-        await serving
+        await serve_task
 
 
 async def until(condition: Callable[[], Awaitable[bool]], within: float = 30.0) -> None:
     """Wait until `condition` holds; fail when it does not hold `within` so many seconds."""
-    give_up = time.monotonic() + within
+    deadline = time.monotonic() + within
     while not await condition():
-        assert time.monotonic() < give_up, f"did not come true within {within} s"
+        assert time.monotonic() < deadline, f"did not come true within {within} s"
         await asyncio.sleep(0.02)
 
 

@@ -16,9 +16,14 @@ LINKS = Asking(link_hashes={"client": "c1", "clinician": "t1"}, window=WINDOW, g
 HELD = Completed(ended_at=TEN + timedelta(minutes=50), minutes=50)
 
 
-def relationship(consent: bool = True, ended_at: datetime | None = None, which: UUID | None = None) -> Relationship:
+def relationship(
+    consent: bool = True, ended_at: datetime | None = None, relationship_id: UUID | None = None
+) -> Relationship:
     return Relationship(
-        relationship_id=which or uuid4(), started_at=TEN - timedelta(days=9), consent=consent, ended_at=ended_at
+        relationship_id=relationship_id or uuid4(),
+        started_at=TEN - timedelta(days=9),
+        consent=consent,
+        ended_at=ended_at,
     )
 
 

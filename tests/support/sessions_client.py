@@ -20,9 +20,9 @@ from tests.support.serving import served, until
 HOUR = timedelta(hours=1)
 
 
-def settings(kafka_servers: str, mongodb_uri: str, **others: Any) -> Settings:
-    given = {"mongodb_database": f"test_{uuid4().hex}", "lapse_check_seconds": 0.05, "lapse_grace_seconds": 0}
-    return Settings(kafka_bootstrap_servers=kafka_servers, mongodb_uri=mongodb_uri, **{**given, **others})
+def settings(kafka_servers: str, mongodb_uri: str, **overrides: Any) -> Settings:
+    defaults = {"mongodb_database": f"test_{uuid4().hex}", "lapse_check_seconds": 0.05, "lapse_grace_seconds": 0}
+    return Settings(kafka_bootstrap_servers=kafka_servers, mongodb_uri=mongodb_uri, **{**defaults, **overrides})
 
 
 def ago(hours: float = 0) -> datetime:
@@ -49,8 +49,8 @@ class Clinic:
 
     async def begins(self, consent: bool = True) -> None:
         """The relationship starts, and the service has heard of it and of the consent."""
-        given = ConsentGiven(id=uuid4(), occurred_at=ago(24 * 300), relationship_id=self.relationship)
-        await self.tell(*([given] if consent else []), self.told.started())
+        consent_given = ConsentGiven(id=uuid4(), occurred_at=ago(24 * 300), relationship_id=self.relationship)
+        await self.tell(*([consent_given] if consent else []), self.told.started())
         await until(self._is_known)
 
     async def _is_known(self) -> bool:
@@ -66,10 +66,10 @@ class Clinic:
 
     async def held(self, hours_ago: float = 1.0) -> "Held":
         """A session that was held, with the links that were given out for it."""
-        session, ended_at = uuid4(), ago(hours_ago)
-        (await self.schedule(session, ended_at - HOUR)).raise_for_status()
-        answer = (await self.complete(session, ended_at)).raise_for_status().json()
-        return Held(session, ended_at, answer)
+        session_id, ended_at = uuid4(), ago(hours_ago)
+        (await self.schedule(session_id, ended_at - HOUR)).raise_for_status()
+        forms = (await self.complete(session_id, ended_at)).raise_for_status().json()
+        return Held(session_id, ended_at, forms)
 
     async def answer(
         self, session: UUID, rater: Literal["client", "clinician"], given_at: datetime, **answer: Any
@@ -78,8 +78,8 @@ class Clinic:
         return await self.http.put(f"/sessions/{session}/feedback/{rater}", json=body)
 
     async def status(self, session: UUID, rater: Literal["client", "clinician"]) -> str | None:
-        known = (await self.http.get(f"/sessions/{session}")).raise_for_status().json()
-        status: str | None = known["feedback"].get(rater, {}).get("status")
+        body = (await self.http.get(f"/sessions/{session}")).raise_for_status().json()
+        status: str | None = body["feedback"].get(rater, {}).get("status")
         return status
 
 

@@ -33,8 +33,15 @@ class Role:
 
 def asyncapi(roles: Mapping[str, Role]) -> Part:
     """The document; the payloads are the schemas beside it, in `schemas/`."""
-    kinds = sorted({kind for role in roles.values() for kind in (*role.hears, *role.tells)}, key=_name)
-    consumers = [name for name, role in roles.items() if role.hears]
+    event_types = sorted(
+        {
+            event_type
+            for service_events in roles.values()
+            for event_type in (*service_events.hears, *service_events.tells)
+        },
+        key=_name,
+    )
+    consumers = [name for name, service_events in roles.items() if service_events.hears]
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -45,13 +52,20 @@ def asyncapi(roles: Mapping[str, Role]) -> Part:
         },
         "defaultContentType": CONTENT_TYPE,
         "channels": {
-            **{topic.name: _channel(topic, [k for k in kinds if topic == k.TOPIC]) for topic in SUBJECTS},
+            **{
+                topic.name: _channel(topic, [candidate for candidate in event_types if topic == candidate.TOPIC])
+                for topic in SUBJECTS
+            },
             **{dead_letters(name).name: _set_aside(name) for name in consumers},
         },
-        "operations": {key: operation for name, role in roles.items() for key, operation in _operations(name, role)},
+        "operations": {
+            key: operation
+            for name, service_events in roles.items()
+            for key, operation in _operations(name, service_events)
+        },
         "components": {
             "messages": {
-                **{_name(kind): _message(kind) for kind in kinds},
+                **{_name(event_type): _message(event_type) for event_type in event_types},
                 DEAD_LETTER: _dead_letter(),
                 DEAD_LETTER_SETTLED: _settled(),
             }
@@ -63,7 +77,7 @@ def _channel(topic: Topic, kinds: Iterable[type[Event]]) -> Part:
     return {
         "address": topic.name,
         "description": f"Told by {topic.publisher} only.",
-        "messages": {_name(kind): _ref("components", "messages", _name(kind)) for kind in kinds},
+        "messages": {_name(event_type): _ref("components", "messages", _name(event_type)) for event_type in kinds},
     }
 
 
@@ -75,25 +89,28 @@ def _set_aside(consumer: str) -> Part:
     }
 
 
-def _operations(service: str, role: Role) -> Iterable[tuple[str, Part]]:
-    for action, verb, kinds in (("receive", "hears", role.hears), ("send", "tells", role.tells)):
+def _operations(service: str, service_events: Role) -> Iterable[tuple[str, Part]]:
+    for action, verb, event_types in (
+        ("receive", "hears", service_events.hears),
+        ("send", "tells", service_events.tells),
+    ):
         for topic in SUBJECTS:
-            if told := sorted((kind for kind in kinds if topic == kind.TOPIC), key=_name):
-                names = [_name(kind) for kind in told]
-                yield f"{service}-{verb}-{topic.name}", _operation(service, role, action, topic, names)
-    if role.hears:
-        letters = dead_letters(service)
+            if on_topic := sorted((event_type for event_type in event_types if topic == event_type.TOPIC), key=_name):
+                names = [_name(event_type) for event_type in on_topic]
+                yield f"{service}-{verb}-{topic.name}", _operation(service, service_events, action, topic, names)
+    if service_events.hears:
+        own_topic = dead_letters(service)
         yield (
-            f"{service}-tells-{letters.name}",
-            _operation(service, role, "send", letters, [DEAD_LETTER, DEAD_LETTER_SETTLED]),
+            f"{service}-tells-{own_topic.name}",
+            _operation(service, service_events, "send", own_topic, [DEAD_LETTER, DEAD_LETTER_SETTLED]),
         )
 
 
-def _operation(service: str, role: Role, action: str, topic: Topic, messages: list[str]) -> Part:
+def _operation(service: str, service_events: Role, action: str, topic: Topic, messages: list[str]) -> Part:
     operation: Part = {
         "action": action,
         "channel": _ref("channels", topic.name),
-        "summary": role.purpose,
+        "summary": service_events.purpose,
         "tags": [{"name": service}],
         "messages": [_ref("channels", topic.name, "messages", message) for message in messages],
     }

@@ -24,8 +24,8 @@ class Panel:
     red_from: float | None = None
 
 
-def _p99(metric: str, by: str, only: str = "") -> str:
-    return f"histogram_quantile(0.99, sum by ({by}le) (rate({metric}_bucket{only}[5m])))"
+def _p99(metric: str, by: str, selector: str = "") -> str:
+    return f"histogram_quantile(0.99, sum by ({by}le) (rate({metric}_bucket{selector}[5m])))"
 
 
 OPS = (
@@ -221,56 +221,58 @@ CLINIC_LEAD = (
 )
 
 
-def dashboard(uid: str, title: str, about: str, panels: Sequence[Panel]) -> dict[str, Any]:
+def dashboard(uid: str, title: str, description: str, panels: Sequence[Panel]) -> dict[str, Any]:
     """One dashboard as Grafana keeps it."""
-    placed, x, y = [], 0, 0
+    placed_panels, x, y = [], 0, 0
     for number, panel in enumerate(panels, start=1):
         if x + panel.width > WIDE:
             x, y = 0, y + HIGH
-        placed.append(_panel(number, panel, {"x": x, "y": y, "w": panel.width, "h": HIGH}))
+        placed_panels.append(_panel(number, panel, {"x": x, "y": y, "w": panel.width, "h": HIGH}))
         x += panel.width
     return {
         "uid": uid,
         "title": title,
-        "description": about,
+        "description": description,
         "tags": ["attune"],
         "timezone": "browser",
         "schemaVersion": 41,
         "refresh": "30s",
         "editable": False,
         "time": {"from": "now-6h", "to": "now"},
-        "panels": placed,
+        "panels": placed_panels,
     }
 
 
 def dashboards() -> dict[str, Any]:
     """Both, by the file that they are kept in."""
-    ops = dashboard("attune-ops", "Attune: operations", "Does everything that is told get through, and how soon?", OPS)
-    lead = dashboard(
+    operations = dashboard(
+        "attune-ops", "Attune: operations", "Does everything that is told get through, and how soon?", OPS
+    )
+    clinic_lead = dashboard(
         "attune-clinic", "Attune: clinics", "Are signs of rupture seen, and does somebody act?", CLINIC_LEAD
     )
-    lead["time"]["from"] = "now-30d"
-    return {"ops.json": ops, "clinic-lead.json": lead}
+    clinic_lead["time"]["from"] = "now-30d"
+    return {"ops.json": operations, "clinic-lead.json": clinic_lead}
 
 
-def _panel(number: int, panel: Panel, place: dict[str, int]) -> dict[str, Any]:
-    steps: list[dict[str, Any]] = [{"color": "green", "value": None}]
+def _panel(number: int, panel: Panel, grid_position: dict[str, int]) -> dict[str, Any]:
+    threshold_steps: list[dict[str, Any]] = [{"color": "green", "value": None}]
     if panel.red_from is not None:
-        steps.append({"color": "red", "value": panel.red_from})
+        threshold_steps.append({"color": "red", "value": panel.red_from})
     return {
         "id": number,
         "type": panel.kind,
         "title": panel.title,
         "description": panel.says,
-        "gridPos": place,
+        "gridPos": grid_position,
         "datasource": {"type": "prometheus", "uid": "prometheus"},
         "fieldConfig": {
-            "defaults": {"unit": panel.unit, "min": 0, "thresholds": {"mode": "absolute", "steps": steps}},
+            "defaults": {"unit": panel.unit, "min": 0, "thresholds": {"mode": "absolute", "steps": threshold_steps}},
             "overrides": [],
         },
         "options": {"legend": {"showLegend": True, "placement": "bottom"}} if panel.kind == "timeseries" else {},
         "targets": [
-            {"refId": chr(ord("A") + at), "expr": expression, "legendFormat": legend}
-            for at, (legend, expression) in enumerate(panel.expressions.items())
+            {"refId": chr(ord("A") + index), "expr": expression, "legendFormat": legend}
+            for index, (legend, expression) in enumerate(panel.expressions.items())
         ],
     }

@@ -28,7 +28,7 @@ _NOWHERE = {"kafka_bootstrap_servers": "kafka.invalid:9092", "mongodb_uri": "mon
 def documents() -> dict[str, Any]:
     """Every document as the code has it now, by its path under docs/."""
     return {
-        **{schema_path(kind.kind()): wire_schema(kind) for kind in KINDS},
+        **{schema_path(event_type.kind()): wire_schema(event_type) for event_type in KINDS},
         "asyncapi.json": asyncapi({service: role(service) for service in SERVICES}),
         **{f"openapi/{service}.json": openapi(service) for service in SERVICES},
         "metrics.md": catalogue(registries()),
@@ -86,8 +86,8 @@ def broken(path: str, document: Any) -> list[str]:
 
 def gone() -> list[str]:
     """Schemas of events that the code no longer knows, though they are kept for good."""
-    there = {file.relative_to(DOCS).as_posix() for file in (DOCS / "schemas").glob("*.json")}
-    return sorted(there - {schema_path(kind.kind()) for kind in KINDS})
+    existing = {file.relative_to(DOCS).as_posix() for file in (DOCS / "schemas").glob("*.json")}
+    return sorted(existing - {schema_path(event_type.kind()) for event_type in KINDS})
 
 
 def write() -> None:

@@ -45,31 +45,35 @@ def _of(collector: Any) -> Iterator[Shown]:
         yield _shown(family.name, family.type, getattr(family, "_labelnames", labels), family.documentation)
 
 
-def _shown(name: str, kind: str, labels: Iterable[str], meaning: str) -> Shown:
-    return Shown(name.removesuffix("_total") + SUFFIX.get(kind, ""), kind, tuple(labels), meaning)
+def _shown(name: str, kind: str, labels: Iterable[str], help_text: str) -> Shown:
+    return Shown(name.removesuffix("_total") + SUFFIX.get(kind, ""), kind, tuple(labels), help_text)
 
 
 def catalogue(registries: Mapping[str, CollectorRegistry]) -> str:
     """The document, by who shows what."""
-    by: defaultdict[Shown, list[str]] = defaultdict(list)
+    processes_by_metric: defaultdict[Shown, list[str]] = defaultdict(list)
     for process, registry in registries.items():
         for metric in shown(registry):
-            by[metric].append(process)
+            processes_by_metric[metric].append(process)
     groups: defaultdict[tuple[str, ...], list[Shown]] = defaultdict(list)
-    for metric, processes in by.items():
+    for metric, processes in processes_by_metric.items():
         groups[tuple(processes)].append(metric)
-    everybody = tuple(registries)
-    ordered = sorted(groups, key=lambda group: (-len(group), [everybody.index(process) for process in group]))
-    return "\n".join([HEAD, *(_section(group, everybody, groups[group]) for group in ordered)])
+    all_processes = tuple(registries)
+    ordered = sorted(groups, key=lambda group: (-len(group), [all_processes.index(process) for process in group]))
+    return "\n".join([HEAD, *(_section(group, all_processes, groups[group]) for group in ordered)])
 
 
-def _section(group: tuple[str, ...], everybody: tuple[str, ...], metrics: Iterable[Shown]) -> str:
-    title = "Every process" if group == everybody else ", ".join(group)
+def _section(group: tuple[str, ...], all_processes: tuple[str, ...], metrics: Iterable[Shown]) -> str:
+    title = "Every process" if group == all_processes else ", ".join(group)
     rows = [
-        f"| `{m.name}` | {m.kind} | {', '.join(f'`{label}`' for label in m.labels)} | {m.meaning} |"
-        for m in sorted(metrics)
-        if not m.name.startswith(LIBRARY)
+        f"| `{metric.name}` | {metric.kind} | {', '.join(f'`{label}`' for label in metric.labels)} | {metric.meaning} |"
+        for metric in sorted(metrics)
+        if not metric.name.startswith(LIBRARY)
     ]
-    library = sorted(f"`{m.name}`" for m in metrics if m.name.startswith(LIBRARY))
-    beside = f"\nAnd what the library shows of any process: {', '.join(library)}.\n" if library else ""
-    return "\n".join([f"## {title}\n", "| metric | type | labels | what it says |", "|---|---|---|---|", *rows, beside])
+    library_names = sorted(f"`{metric.name}`" for metric in metrics if metric.name.startswith(LIBRARY))
+    library_note = (
+        f"\nAnd what the library shows of any process: {', '.join(library_names)}.\n" if library_names else ""
+    )
+    return "\n".join(
+        [f"## {title}\n", "| metric | type | labels | what it says |", "|---|---|---|---|", *rows, library_note]
+    )

@@ -18,10 +18,10 @@ def main() -> None:
     urls = {name: f"http://{name}:8000" for name in SERVICES}
     attune = Stack(os.environ["KAFKA_BOOTSTRAP_SERVERS"], "", urls, servers=(), services=(), seconds=0.0)
     DATA.mkdir(parents=True, exist_ok=True)
-    hooks = list[Hook]()
+    received_webhooks = list[Hook]()
     try:
-        with web_server(HOOKS, hooks, ""):
-            asyncio.run(Demo(attune, list[Mail](), hooks, f"http://clinic:{HOOKS}").live())
+        with web_server(HOOKS, received_webhooks, ""):
+            asyncio.run(Demo(attune, list[Mail](), received_webhooks, f"http://clinic:{HOOKS}").live())
     except CannotRun as error:
         sys.exit(str(error))
     except KeyboardInterrupt:

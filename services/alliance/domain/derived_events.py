@@ -29,41 +29,47 @@ def what_follows(relationship: UUID, read: Read, version: int, policy: Policy) -
     if alliance.last is None:
         return
     if read.retracted is not None:
-        gone = read.retracted
+        retraction = read.retracted
         yield _about(
-            RuptureRetracted, gone.episode, relationship, version, policy, occurred_at=gone.at, reason=gone.reason
+            RuptureRetracted,
+            retraction.episode,
+            relationship,
+            version,
+            policy,
+            occurred_at=retraction.at,
+            reason=retraction.reason,
         )
-    for repaired in read.repaired:
-        yield _about(RuptureRepaired, repaired, relationship, version, policy, occurred_at=repaired.closed_at)
+    for episode in read.repaired:
+        yield _about(RuptureRepaired, episode, relationship, version, policy, occurred_at=episode.closed_at)
     if alliance.open is not None:
-        kind = RuptureChanged if alliance.open.changes else RuptureSuspected
-        yield _about(kind, alliance.open, relationship, version, policy, occurred_at=alliance.open.last_sign_at)
+        event_type = RuptureChanged if alliance.open.changes else RuptureSuspected
+        yield _about(event_type, alliance.open, relationship, version, policy, occurred_at=alliance.open.last_sign_at)
     yield _updated(relationship, alliance, alliance.last, version, policy)
 
 
 def _updated(relationship: UUID, alliance: Alliance, last: Happened, version: int, policy: Policy) -> AllianceUpdated:
-    now = summary(alliance, policy)
+    current = summary(alliance, policy)
     return AllianceUpdated(
         id=_id(relationship, "alliance", version),
         occurred_at=last[0],
         relationship_id=relationship,
         version=version,
-        level=_rounded(now.level),
-        low=_rounded(now.low),
-        high=_rounded(now.high),
+        level=_rounded(current.level),
+        low=_rounded(current.low),
+        high=_rounded(current.high),
         elements={element: round(level, 1) for element, level in alliance.levels.items()},
         sessions=alliance.sessions,
         ratings=alliance.client.ratings,
         open_episode_id=alliance.open.id if alliance.open else None,
         policy=policy.digest,
-        standing=now.standing,
-        since=now.since,
-        trend=now.trend.direction if now.trend else None,
-        difference=_rounded(now.difference.now) if now.difference else None,
-        attendance=_rounded(now.engagement.attendance, 3),
-        response=_rounded(now.engagement.response, 3),
-        information=now.trust.information,
-        outcome=_rounded(now.outcome.level) if now.outcome else None,
+        standing=current.standing,
+        since=current.since,
+        trend=current.trend.direction if current.trend else None,
+        difference=_rounded(current.difference.now) if current.difference else None,
+        attendance=_rounded(current.engagement.attendance, 3),
+        response=_rounded(current.engagement.response, 3),
+        information=current.trust.information,
+        outcome=_rounded(current.outcome.level) if current.outcome else None,
     )
 
 

@@ -55,81 +55,86 @@ class Read:
 
 def read_again(facts: Iterable[Fact], policy: Policy) -> Read:
     """Read all that is known from the beginning."""
-    ordered = in_order(facts)
-    if erased := _erased(ordered):
+    sorted_events = in_order(facts)
+    if erased := _erased(sorted_events):
         return Read(erased, policy=policy.digest)
-    alliance, seen = _through(Alliance(), as_amended(ordered), policy)
-    if ordered:
-        alliance = replace(alliance, last=happened(ordered[-1]))
-    retraction = _retracted_by_amendment(ordered, seen, policy)
+    alliance, seen_episodes = _through(Alliance(), as_amended(sorted_events), policy)
+    if sorted_events:
+        alliance = replace(alliance, last=happened(sorted_events[-1]))
+    retraction = _retracted_by_amendment(sorted_events, seen_episodes, policy)
     if retraction and (alliance.retracted is None or alliance.retracted.at < retraction.at):
         alliance = replace(alliance, retracted=retraction)
-    return Read(alliance, _repaired(seen), alliance.retracted, policy.digest)
+    return Read(alliance, _repaired(seen_episodes), alliance.retracted, policy.digest)
 
 
-def read_on(alliance: Alliance, newer: Iterable[Fact], policy: Policy) -> Read:
+def read_on(alliance: Alliance, newer_events: Iterable[Fact], policy: Policy) -> Read:
     """Take in facts that all happened after everything known: the alliance precedes each of them.
 
     It must have been read under the same policy.
     """
-    after, seen = _through(alliance, in_order(newer), policy)
-    retracted = None if after.retracted == alliance.retracted else after.retracted
-    return Read(after, tuple(e for e in _repaired(seen) if e != alliance.closed), retracted, policy.digest)
+    after, seen_episodes = _through(alliance, in_order(newer_events), policy)
+    new_retraction = None if after.retracted == alliance.retracted else after.retracted
+    return Read(
+        after,
+        tuple(episode for episode in _repaired(seen_episodes) if episode != alliance.closed),
+        new_retraction,
+        policy.digest,
+    )
 
 
-def evolve(alliance: Alliance, fact: Fact, policy: Policy) -> Alliance:
+def evolve(alliance: Alliance, event: Fact, policy: Policy) -> Alliance:
     """Take in the fact that happened next. It never refuses: what has happened has happened."""
-    after = replace(alliance, last=happened(fact))
+    after = replace(alliance, last=happened(event))
     if alliance.erasure is not None:
         return after
-    match fact:
+    match event:
         case ClientErased():
-            return Alliance(last=after.last, erasure=fact.id)
+            return Alliance(last=after.last, erasure=event.id)
         case RelationshipStarted():
             return replace(
                 after,
-                clinic_id=fact.clinic_id,
-                clinician_id=fact.clinician_id,
-                case_code=fact.case_code,
-                predecessor_id=fact.predecessor_id,
-                started_at=fact.occurred_at,
+                clinic_id=event.clinic_id,
+                clinician_id=event.clinician_id,
+                case_code=event.case_code,
+                predecessor_id=event.predecessor_id,
+                started_at=event.occurred_at,
             )
         case RelationshipEnded():
-            return episodes.retract(replace(after, ended_at=fact.occurred_at), fact.occurred_at, "ended")
+            return episodes.retract(replace(after, ended_at=event.occurred_at), event.occurred_at, "ended")
         case ConsentGiven():
             return replace(after, watched=True)
         case ConsentWithdrawn():
-            return episodes.retract(replace(after, watched=False), fact.occurred_at, "consent_withdrawn")
+            return episodes.retract(replace(after, watched=False), event.occurred_at, "consent_withdrawn")
         case RelationshipAimsUpdated() | FeedbackAmended():
             return after  # an amendment is read where its answer was first given (see as_amended)
         case SessionCompleted() | SessionMissed() | SessionCancelled():
-            return attend(after, fact, policy)
+            return attend(after, event, policy)
         case FeedbackLapsed():
-            return silence(after, fact, policy)
+            return silence(after, event, policy)
         case FeedbackSubmitted():
-            return answer(after, fact, policy)
+            return answer(after, event, policy)
         case _:
-            assert_never(fact)
+            assert_never(event)
 
 
 def states(facts: Iterable[Fact], policy: Policy) -> Iterator[tuple[Fact, Alliance, Alliance]]:
     """Each fact in the order in which they happened, with the alliance before and after it."""
     before = Alliance()
-    for fact in as_amended(in_order(facts)):
-        after = evolve(before, fact, policy)
-        yield fact, before, after
+    for event in as_amended(in_order(facts)):
+        after = evolve(before, event, policy)
+        yield event, before, after
         before = after
 
 
 def _through(alliance: Alliance, ordered: Iterable[Fact], policy: Policy) -> tuple[Alliance, dict[UUID, Episode]]:
     """The alliance after these facts, and every episode on the way as it was last."""
-    seen: dict[UUID, Episode] = {}
-    for fact in ordered:
-        alliance = evolve(alliance, fact, policy)
+    seen_episodes: dict[UUID, Episode] = {}
+    for event in ordered:
+        alliance = evolve(alliance, event, policy)
         for episode in (alliance.closed, alliance.open):
             if episode is not None:
-                seen[episode.id] = episode
-    return alliance, seen
+                seen_episodes[episode.id] = episode
+    return alliance, seen_episodes
 
 
 def _repaired(seen: dict[UUID, Episode]) -> tuple[Episode, ...]:
@@ -138,16 +143,16 @@ def _repaired(seen: dict[UUID, Episode]) -> tuple[Episode, ...]:
 
 def _erased(ordered: Sequence[Fact]) -> Alliance | None:
     """What is left of a relationship whose client is to be forgotten: that it is so, not even what came before."""
-    erasure = next((fact for fact in ordered if isinstance(fact, ClientErased)), None)
+    erasure = next((event for event in ordered if isinstance(event, ClientErased)), None)
     return Alliance(last=happened(ordered[-1]), erasure=erasure.id) if erasure else None
 
 
 def _retracted_by_amendment(ordered: Sequence[Fact], seen: dict[UUID, Episode], policy: Policy) -> Retraction | None:
     """The last episode that was there before an amendment and is not any more."""
-    amendments = [place for place, fact in enumerate(ordered) if isinstance(fact, FeedbackAmended)]
-    for place in reversed(amendments[-AMENDMENTS:]):
-        _, before = _through(Alliance(), as_amended(ordered[:place]), policy)
-        gone = [episode for episode in before.values() if episode.id not in seen]
-        if gone:
-            return Retraction(gone[-1], ordered[place].occurred_at, "amended")
+    amendment_indexes = [index for index, event in enumerate(ordered) if isinstance(event, FeedbackAmended)]
+    for index in reversed(amendment_indexes[-AMENDMENTS:]):
+        _, episodes_before = _through(Alliance(), as_amended(ordered[:index]), policy)
+        vanished = [episode for episode in episodes_before.values() if episode.id not in seen]
+        if vanished:
+            return Retraction(vanished[-1], ordered[index].occurred_at, "amended")
     return None

@@ -21,20 +21,25 @@ class Judge:
 
     async def __call__(self, resolved: Sequence[AlertResolved]) -> None:
         """Keep each once, with the detectors behind its episode as it stands now. Safe to repeat."""
-        kept = await self._store.recall({event.relationship_id for event in resolved})
-        wanted = [event for event in resolved if kept[event.relationship_id].alliance.erasure is None]
-        episodes = await self._episodes(wanted, kept)
-        new = await self._store.judge(
-            [judged(event, episodes.get(event.episode_id), kept[event.relationship_id].read.policy) for event in wanted]
+        loaded = await self._store.recall({event.relationship_id for event in resolved})
+        accepted = [event for event in resolved if loaded[event.relationship_id].alliance.erasure is None]
+        episodes = await self._episodes(accepted, loaded)
+        recorded = await self._store.judge(
+            [
+                judged(event, episodes.get(event.episode_id), loaded[event.relationship_id].read.policy)
+                for event in accepted
+            ]
         )
-        self._metrics.judged(new)
+        self._metrics.judged(recorded)
 
     async def _episodes(self, resolved: Sequence[AlertResolved], kept: Mapping[UUID, Kept]) -> dict[UUID, Episode]:
         """The episodes that were judged; one that the state no longer holds is looked for in the history."""
-        found = {e.episode_id: remembered(kept[e.relationship_id].alliance, e.episode_id) for e in resolved}
-        older = [event for event in resolved if found[event.episode_id] is None]
-        histories = await self._store.history({event.relationship_id for event in older}) if older else {}
-        for event in older:
+        episodes = {
+            event.episode_id: remembered(kept[event.relationship_id].alliance, event.episode_id) for event in resolved
+        }
+        missing = [event for event in resolved if episodes[event.episode_id] is None]
+        histories = await self._store.history({event.relationship_id for event in missing}) if missing else {}
+        for event in missing:
             policy = self._policies.of(kept[event.relationship_id].alliance.clinic_id)
-            found[event.episode_id] = read_back(histories[event.relationship_id], event.episode_id, policy)
-        return {episode_id: episode for episode_id, episode in found.items() if episode is not None}
+            episodes[event.episode_id] = read_back(histories[event.relationship_id], event.episode_id, policy)
+        return {episode_id: episode for episode_id, episode in episodes.items() if episode is not None}

@@ -32,9 +32,9 @@ LATEST = 20_000
 class Hear:
     """Takes facts into what is known of their relationships."""
 
-    def __init__(self, store: Store, tell: Tell, policies: Policies, metrics: Metrics) -> None:
+    def __init__(self, store: Store, publish: Tell, policies: Policies, metrics: Metrics) -> None:
         self._store = store
-        self._tell = tell
+        self._tell = publish
         self._policies = policies
         self._metrics = metrics
         self._latest: dict[UUID, Kept] = {}
@@ -47,56 +47,72 @@ class Hear:
         nothing is written, but what follows is told again, under the same ids: the try before may have died between
         writing and telling.
         """
-        facts = cast("Sequence[Fact]", events)  # messages.py hears nothing else
-        waiting = _by_relationship(facts)
-        parts = [dict(part) for part in _parts(list(waiting.items()))]
+        history_events = cast("Sequence[Fact]", events)  # messages.py hears nothing else
+        pending = _by_relationship(history_events)
+        parts = [dict(part) for part in _parts(list(pending.items()))]
         if len(parts) < 2:
             for part in parts:
                 await self._hear(part)
         else:  # the database writes one part while the next is read
-            ended = await asyncio.gather(*map(self._hear, parts), return_exceptions=True)
-            if failed := [error for error in ended if error is not None]:
-                raise failed[0]
-        self._metrics.folded(facts)
+            outcomes = await asyncio.gather(*map(self._hear, parts), return_exceptions=True)
+            if errors := [error for error in outcomes if error is not None]:
+                raise errors[0]
+        self._metrics.folded(history_events)
 
-    async def _hear(self, waiting: Mapping[UUID, Sequence[Fact]]) -> None:
-        await self._store.remember([fact for new in waiting.values() for fact in new])
-        while waiting:
-            kept = await self._recall(waiting)
-            read = await self._took_in(kept, waiting)
-            lost = await self._store.keep([new for new in read if new.version != kept[new.relationship].version])
-            self._keep_latest(read, lost)
-            await self._store.forget({new.relationship: new.alliance.erasure for new in read if new.alliance.erasure})
-            await self._tell([news for new in read if new.relationship not in lost for news in self._news(new)])
-            self._metrics.conflicts(len(lost))
-            _log_signs(kept, read)
-            waiting = {relationship: waiting[relationship] for relationship in lost}
+    async def _hear(self, pending: Mapping[UUID, Sequence[Fact]]) -> None:
+        await self._store.remember([event for state in pending.values() for event in state])
+        while pending:
+            loaded = await self._recall(pending)
+            updated = await self._took_in(loaded, pending)
+            conflicts = await self._store.keep(
+                [state for state in updated if state.version != loaded[state.relationship].version]
+            )
+            self._keep_latest(updated, conflicts)
+            await self._store.forget(
+                {state.relationship: state.alliance.erasure for state in updated if state.alliance.erasure}
+            )
+            await self._tell(
+                [
+                    derived_event
+                    for state in updated
+                    if state.relationship not in conflicts
+                    for derived_event in self._news(state)
+                ]
+            )
+            self._metrics.conflicts(len(conflicts))
+            _log_signs(loaded, updated)
+            pending = {relationship: pending[relationship] for relationship in conflicts}
 
-    async def _recall(self, waiting: Mapping[UUID, Sequence[Fact]]) -> Mapping[UUID, Kept]:
+    async def _recall(self, pending: Mapping[UUID, Sequence[Fact]]) -> Mapping[UUID, Kept]:
         """Each state as we wrote it last where we can read on from it, else as the database has it.
 
         Reading on always changes a state, so it is written, and the guard finds out where ours was not the last.
         """
-        ours = {r: k for r, new in waiting.items() if (k := self._latest.get(r)) and self._can_read_on(k, new)}
-        others = waiting.keys() - ours.keys()
-        return {**ours, **(await self._store.recall(others) if others else {})}
+        cached = {
+            r: state
+            for r, new_events in pending.items()
+            if (state := self._latest.get(r)) and self._can_read_on(state, new_events)
+        }
+        missing = pending.keys() - cached.keys()
+        return {**cached, **(await self._store.recall(missing) if missing else {})}
 
-    def _keep_latest(self, read: Sequence[Kept], lost: Collection[UUID]) -> None:
-        for new in read:
-            self._latest.pop(new.relationship, None)
-            if new.relationship not in lost:
-                self._latest[new.relationship] = new
+    def _keep_latest(self, read: Sequence[Kept], conflicts: Collection[UUID]) -> None:
+        for state in read:
+            self._latest.pop(state.relationship, None)
+            if state.relationship not in conflicts:
+                self._latest[state.relationship] = state
         for oldest in list(islice(self._latest, max(0, len(self._latest) - LATEST))):
             del self._latest[oldest]
 
-    async def _took_in(self, kept: Mapping[UUID, Kept], waiting: Mapping[UUID, Sequence[Fact]]) -> list[Kept]:
+    async def _took_in(self, kept: Mapping[UUID, Kept], pending: Mapping[UUID, Sequence[Fact]]) -> list[Kept]:
         """Evolve where that gives what reading the whole history would; otherwise read it again."""
-        late = [r for r, new in waiting.items() if not self._can_read_on(kept[r], new)]
+        late = [r for r, new_events in pending.items() if not self._can_read_on(kept[r], new_events)]
         histories = await self._store.history(late) if late else {}
-        again = {r: await self._read_again(history) for r, history in histories.items()}
+        refolded = {r: await self._read_again(history) for r, history in histories.items()}
         self._metrics.refolded(len(late))
         return [
-            kept[r].followed_by(again[r] if r in again else self._read_on(kept[r], new)) for r, new in waiting.items()
+            kept[r].followed_by(refolded[r] if r in refolded else self._read_on(kept[r], new_events))
+            for r, new_events in pending.items()
         ]
 
     def _can_read_on(self, kept: Kept, new: Sequence[Fact]) -> bool:
@@ -105,8 +121,8 @@ class Hear:
         Which policy counts follows from the clinic, and that may be known only now; or somebody changed the file.
         """
         policy = self._policies.of(clinic_of(new, kept.alliance.clinic_id))
-        same = kept.version == 0 or kept.read.policy == policy.digest
-        return same and all(kept.alliance.precedes(fact) for fact in new)
+        is_same_policy = kept.version == 0 or kept.read.policy == policy.digest
+        return is_same_policy and all(kept.alliance.precedes(event) for event in new)
 
     def _read_on(self, kept: Kept, new: Sequence[Fact]) -> Read:
         return read_on(kept.alliance, new, self._policies.of(clinic_of(new, kept.alliance.clinic_id)))
@@ -123,18 +139,20 @@ class Hear:
 
 
 def _log_signs(kept: Mapping[UUID, Kept], read: Sequence[Kept]) -> None:
-    opened = [n.relationship for n in read if n.alliance.open and not kept[n.relationship].alliance.open]
-    if opened:
-        log.info("signs of rupture", relationships=[str(relationship) for relationship in opened])
+    relationships = [
+        state.relationship for state in read if state.alliance.open and not kept[state.relationship].alliance.open
+    ]
+    if relationships:
+        log.info("signs of rupture", relationships=[str(relationship) for relationship in relationships])
 
 
-def _parts(waiting: Sequence[tuple[UUID, Sequence[Fact]]]) -> Iterator[Sequence[tuple[UUID, Sequence[Fact]]]]:
-    for start in range(0, len(waiting), TOGETHER):
-        yield waiting[start : start + TOGETHER]
+def _parts(pending: Sequence[tuple[UUID, Sequence[Fact]]]) -> Iterator[Sequence[tuple[UUID, Sequence[Fact]]]]:
+    for start in range(0, len(pending), TOGETHER):
+        yield pending[start : start + TOGETHER]
 
 
 def _by_relationship(facts: Sequence[Fact]) -> dict[UUID, Sequence[Fact]]:
-    found: defaultdict[UUID, list[Fact]] = defaultdict(list)
-    for fact in facts:
-        found[fact.relationship_id].append(fact)
-    return dict(found)
+    grouped: defaultdict[UUID, list[Fact]] = defaultdict(list)
+    for event in facts:
+        grouped[event.relationship_id].append(event)
+    return dict(grouped)

@@ -27,19 +27,21 @@ def routes(store: Store, policies: Policies) -> APIRouter:
     @router.get("/relationships/{relationship_id}")
     async def relationship(relationship_id: UUID) -> RelationshipView:
         """The alliance as it is now, and why."""
-        kept = (await store.recall([relationship_id]))[relationship_id]
-        if kept.alliance.last is None or kept.alliance.erasure is not None:
+        state = (await store.recall([relationship_id]))[relationship_id]
+        if state.alliance.last is None or state.alliance.erasure is not None:
             raise _unknown(relationship_id)
-        return RelationshipView.of(kept, policies.of(kept.alliance.clinic_id))
+        return RelationshipView.of(state, policies.of(state.alliance.clinic_id))
 
     @router.get("/relationships/{relationship_id}/trajectory")
     async def trajectory(relationship_id: UUID, with_predecessors: bool = False) -> Trajectory:
         """How it came to be so; after a transfer, how it was with the clinicians before as well."""
-        found = await _followed_back(relationship_id, 1 + PREDECESSORS if with_predecessors else 1)
-        if not found:
+        histories = await _followed_back(relationship_id, 1 + PREDECESSORS if with_predecessors else 1)
+        if not histories:
             raise _unknown(relationship_id)
-        this, *before = [_trajectory(r, facts, policies.of(clinic_of(facts))) for r, facts in found.items()]
-        return this.model_copy(update={"predecessors": before})
+        this, *predecessors = [
+            _trajectory(r, events, policies.of(clinic_of(events))) for r, events in histories.items()
+        ]
+        return this.model_copy(update={"predecessors": predecessors})
 
     @router.get("/clinics/{clinic_id}/relationships")
     async def clinic(clinic_id: UUID) -> Caseload:
@@ -53,25 +55,27 @@ def routes(store: Store, policies: Policies) -> APIRouter:
 
     async def _followed_back(relationship_id: UUID, most: int) -> dict[UUID, Sequence[Fact]]:
         """The facts of a relationship and of those before it, as far as they are known, the latest first."""
-        found: dict[UUID, Sequence[Fact]] = {}
-        following: UUID | None = relationship_id
-        while following is not None and following not in found and len(found) < most:
-            facts = (await store.history([following]))[following]
-            if not facts:
+        histories: dict[UUID, Sequence[Fact]] = {}
+        current: UUID | None = relationship_id
+        while current is not None and current not in histories and len(histories) < most:
+            events = (await store.history([current]))[current]
+            if not events:
                 break
-            found[following] = facts
-            following = next((f.predecessor_id for f in facts if isinstance(f, RelationshipStarted)), None)
-        return found
+            histories[current] = events
+            current = next((event.predecessor_id for event in events if isinstance(event, RelationshipStarted)), None)
+        return histories
 
     async def _caseload(by: str, whose: UUID) -> Caseload:
         kept = await store.caseload(by, whose, MOST)
-        return Caseload(relationships=[RelationshipView.of(k, policies.of(k.alliance.clinic_id)) for k in kept])
+        return Caseload(
+            relationships=[RelationshipView.of(state, policies.of(state.alliance.clinic_id)) for state in kept]
+        )
 
     return router
 
 
 def _trajectory(relationship_id: UUID, facts: Sequence[Fact], policy: Policy) -> Trajectory:
-    points = (point(fact, before, policy) for fact, before, _ in states(facts, policy))
+    points = (point(event, before, policy) for event, before, _ in states(facts, policy))
     return Trajectory(relationship_id=relationship_id, points=[p for p in points if p is not None])
 
 

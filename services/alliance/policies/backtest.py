@@ -30,38 +30,42 @@ class Backtest:
     judgements: list[Judgement] = field(default_factory=list)
 
 
-async def backtest(store: Store, policies: Policies, new: Policy, clinic: UUID | None, progress: Progress) -> Backtest:
+async def backtest(
+    store: Store, policies: Policies, new: Policy, clinic: UUID | None, report_progress: Progress
+) -> Backtest:
     """Read every relationship, or those of one clinic, under the policy in force and under the new one."""
-    found = Backtest(new)
-    async for page in histories(store, clinic, progress):
-        judgements = await store.judgements(page)
-        for relationship, facts in page.items():
-            policy = policies.of(clinic_of(facts))
-            old = replay(facts, policy)
-            found.in_force.add(policy.digest)
-            found.relationships += 1
-            found.weeks |= weeks(facts)
-            found.changes += compare(old, replay(facts, new))
-            own = [judgement for judgement in judgements if judgement.relationship == relationship]
-            found.judgements += [_told_now(judgement, old, policy) for judgement in own]
-    return found
+    result = Backtest(new)
+    async for page in histories(store, clinic, report_progress):
+        dispositions = await store.judgements(page)
+        for relationship, events in page.items():
+            policy = policies.of(clinic_of(events))
+            old_episodes = replay(events, policy)
+            result.in_force.add(policy.digest)
+            result.relationships += 1
+            result.weeks |= weeks(events)
+            result.changes += compare(old_episodes, replay(events, new))
+            own_dispositions = [disposition for disposition in dispositions if disposition.relationship == relationship]
+            result.judgements += [_told_now(disposition, old_episodes, policy) for disposition in own_dispositions]
+    return result
 
 
-async def histories(store: Store, clinic: UUID | None, progress: Progress) -> AsyncIterator[dict[UUID, Sequence[Fact]]]:
+async def histories(
+    store: Store, clinic: UUID | None, report_progress: Progress
+) -> AsyncIterator[dict[UUID, Sequence[Fact]]]:
     """All that is known of every relationship, a page at a time."""
-    count, read = await store.count(clinic), 0
-    progress(read, count)
+    count, read_count = await store.count(clinic), 0
+    report_progress(read_count, count)
     after: UUID | None = None
     while page := await store.page(clinic, after, PAGE):
         after = page[-1]
         yield dict(await store.history(page))
-        read += len(page)
-        progress(read, max(read, count))
+        read_count += len(page)
+        report_progress(read_count, max(read_count, count))
 
 
-def _told_now(judgement: Judgement, raised: Iterable[Raised], policy: Policy) -> Judgement:
+def _told_now(disposition: Judgement, episodes: Iterable[Raised], policy: Policy) -> Judgement:
     """With what raised it, where that was not known yet when it was judged."""
-    if judgement.detectors:
-        return judgement
-    behind = next((r for r in raised if r.episode == judgement.episode), None)
-    return replace(judgement, detectors=behind.detectors, policy=policy.digest) if behind else judgement
+    if disposition.detectors:
+        return disposition
+    episode = next((candidate for candidate in episodes if candidate.episode == disposition.episode), None)
+    return replace(disposition, detectors=episode.detectors, policy=policy.digest) if episode else disposition

@@ -38,49 +38,55 @@ class Calibrated:
         return self.alerts / self.weeks
 
 
-async def calibrate(store: Store, policy: Policy, clinic: UUID, wished: float, progress: Progress) -> Calibrated:
+async def calibrate(store: Store, policy: Policy, clinic: UUID, wished: float, report_progress: Progress) -> Calibrated:
     """The policy of a clinic that raises `wished` alerts per clinician and week, as far as its history can say.
 
     Reads the history three times, so that it need not fit into memory. Raises TooLittle; nothing is written.
     """
-    courses, worked = await _read(store, policy, clinic, progress)
-    prior = fit(courses, policy.prior)
-    wished_in_all = wished * len(worked)
-    if wished_in_all < LEAST_ALERTS:
+    samples, clinician_weeks = await _read(store, policy, clinic, report_progress)
+    prior = fit(samples, policy.prior)
+    target_alerts = wished * len(clinician_weeks)
+    if target_alerts < LEAST_ALERTS:
         raise TooLittle(
-            f"{wished:g} alerts per clinician and week are {wished_in_all:.1f} in the {len(worked)} weeks there are, "
+            f"{wished:g} alerts per clinician and week are {target_alerts:.1f} in the {len(clinician_weeks)} weeks there are, "
             f"and it takes {LEAST_ALERTS:.0f} to tell a threshold from chance"
         )
-    alerts = dict.fromkeys(TRIED, 0)
-    async for page in histories(store, clinic, progress):
-        for facts in page.values():
+    alert_counts = dict.fromkeys(TRIED, 0)
+    async for page in histories(store, clinic, report_progress):
+        for events in page.values():
             for threshold in TRIED:
-                alerts[threshold] += len(_alerts(replay(facts, _with(policy, prior, threshold, 0.0))))
-    concern = suggest(alerts, wished_in_all)
-    raised: list[Raised] = []
-    async for page in histories(store, clinic, progress):
-        for facts in page.values():
-            raised += _alerts(replay(facts, _with(policy, prior, concern.threshold, 0.0)))
-    peaks = [alert.peak for alert in raised]
-    calibrated = _with(policy, prior, concern.threshold, urgent_from(peaks, wished_in_all * URGENT, concern.threshold))
-    urgent = sum(calibrated.severity(peak) == "urgent" for peak in peaks)
-    return Calibrated(calibrated, len(courses), len(worked), len(raised), urgent, concern.reached)
+                alert_counts[threshold] += len(_alerts(replay(events, _with(policy, prior, threshold, 0.0))))
+    suggestion = suggest(alert_counts, target_alerts)
+    raised_alerts: list[Raised] = []
+    async for page in histories(store, clinic, report_progress):
+        for events in page.values():
+            raised_alerts += _alerts(replay(events, _with(policy, prior, suggestion.threshold, 0.0)))
+    peaks = [alert.peak for alert in raised_alerts]
+    new_policy = _with(
+        policy, prior, suggestion.threshold, urgent_from(peaks, target_alerts * URGENT, suggestion.threshold)
+    )
+    urgent_alerts = sum(new_policy.severity(peak) == "urgent" for peak in peaks)
+    return Calibrated(
+        new_policy, len(samples), len(clinician_weeks), len(raised_alerts), urgent_alerts, suggestion.reached
+    )
 
 
-async def _read(store: Store, policy: Policy, clinic: UUID, progress: Progress) -> tuple[list[Course], set[Week]]:
-    courses: list[Course] = []
-    worked: set[Week] = set()
-    async for page in histories(store, clinic, progress):
-        for facts in page.values():
-            courses.append(course(facts, policy.late_hours))
-            worked |= weeks(facts)
-    return courses, worked
+async def _read(
+    store: Store, policy: Policy, clinic: UUID, report_progress: Progress
+) -> tuple[list[Course], set[Week]]:
+    samples: list[Course] = []
+    clinician_weeks: set[Week] = set()
+    async for page in histories(store, clinic, report_progress):
+        for events in page.values():
+            samples.append(course(events, policy.late_hours))
+            clinician_weeks |= weeks(events)
+    return samples, clinician_weeks
 
 
-def _alerts(raised: list[Raised]) -> list[Raised]:
-    return [one for one in raised if one.interrupts]
+def _alerts(episodes: list[Raised]) -> list[Raised]:
+    return [episode for episode in episodes if episode.interrupts]
 
 
 def _with(policy: Policy, prior: Prior, concern: float, urgent: float) -> Policy:
-    changed = {"prior": prior.model_dump(), "concern": concern, "urgent": max(concern, urgent)}
-    return Policy.model_validate(policy.model_dump() | changed)
+    changes = {"prior": prior.model_dump(), "concern": concern, "urgent": max(concern, urgent)}
+    return Policy.model_validate(policy.model_dump() | changes)

@@ -27,19 +27,19 @@ class WrongPolicy(Exception):
     """A policy file that cannot be used. Its text is one line: the file, where it is wrong, what and why."""
 
 
-def policies_in(folder: Path | None) -> Policies:
+def policies_in(policy_dir: Path | None) -> Policies:
     """The policy of each clinic, from `<clinic_id>.toml` and `default.toml` in `folder`. Raises WrongPolicy."""
-    if folder is None:
+    if policy_dir is None:
         return Policies()
-    if not folder.is_dir():
-        raise WrongPolicy(f"{folder}: there is no such folder")
-    others, own = DEFAULT, {}
-    for file in sorted(folder.glob("*.toml")):
+    if not policy_dir.is_dir():
+        raise WrongPolicy(f"{policy_dir}: there is no such folder")
+    default, by_clinic = DEFAULT, {}
+    for file in sorted(policy_dir.glob("*.toml")):
         if file.stem == "default":
-            others = policy_in(file)
+            default = policy_in(file)
         else:
-            own[_clinic(file)] = policy_in(file)
-    return Policies(others, own)
+            by_clinic[_clinic(file)] = policy_in(file)
+    return Policies(default, by_clinic)
 
 
 def policy_in(file: Path) -> Policy:
@@ -51,9 +51,9 @@ def policy_in(file: Path) -> Policy:
     try:
         return Policy.model_validate(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
-        said = _TOML_SAYS.fullmatch(str(error))
-        where = f"line {said[2]}: {said[1]}" if said else str(error)
-        raise WrongPolicy(f"{file}: is no TOML: {where}") from None
+        match = _TOML_SAYS.fullmatch(str(error))
+        location = f"line {match[2]}: {match[1]}" if match else str(error)
+        raise WrongPolicy(f"{file}: is no TOML: {location}") from None
     except ValidationError as error:
         raise WrongPolicy(f"{file}: {'; '.join(_wrong(text, error))}") from None
 
@@ -62,57 +62,61 @@ def as_toml(policy: Policy, heading: Sequence[str]) -> str:
     """A complete policy file that says of each key what it does, under `heading`."""
     lines = SHIPPED.read_text(encoding="utf-8").splitlines()
     values = policy.model_dump()
-    for number, place in _places(lines):
+    for line_index, key_path in _places(lines):
         value: Any = values
-        for name in place:
-            value = value[name]
+        for key in key_path:
+            value = value[key]
         if not isinstance(value, dict):
-            lines[number] = f"{place[-1]} = {value!r}"
-    explained = lines[next(number for number, line in enumerate(lines) if line.startswith("# A belief")) :]
-    return "\n".join([*(f"# {line}".rstrip() for line in heading), "#", *explained, ""])
+            lines[line_index] = f"{key_path[-1]} = {value!r}"
+    body = lines[next(line_index for line_index, line in enumerate(lines) if line.startswith("# A belief")) :]
+    return "\n".join([*(f"# {line}".rstrip() for line in heading), "#", *body, ""])
 
 
 def _clinic(file: Path) -> UUID:
     try:
-        clinic = UUID(file.stem)
+        clinic_id = UUID(file.stem)
     except ValueError:
-        clinic = None
-    if str(clinic) != file.stem:
+        clinic_id = None
+    if str(clinic_id) != file.stem:
         raise WrongPolicy(f"{file}: is named neither default.toml nor after a clinic, like {UUID(int=0)}.toml")
     return UUID(file.stem)
 
 
 def _wrong(text: str, error: ValidationError) -> Iterator[str]:
-    for found in error.errors(include_url=False):
-        place, told = tuple(str(part) for part in found["loc"]), ""
-        if not place:  # what holds between two keys is told at the one that the file names
-            place = ("urgent",) if _line(text, ("urgent",)) else ("concern",)
-        elif not isinstance(found["input"], dict):
-            told = f" = {found['input']!r}"
-        why = _PLAINLY.get(found["type"], found["msg"].removeprefix("Value error, "))
-        line = _line(text, place)
-        yield f"{f'line {line}: ' if line else ''}{'.'.join(place)}{told}: {why}"
+    for detail in error.errors(include_url=False):
+        key_path, shown_value = tuple(str(part) for part in detail["loc"]), ""
+        if not key_path:  # what holds between two keys is told at the one that the file names
+            key_path = ("urgent",) if _line(text, ("urgent",)) else ("concern",)
+        elif not isinstance(detail["input"], dict):
+            shown_value = f" = {detail['input']!r}"
+        reason = _PLAINLY.get(detail["type"], detail["msg"].removeprefix("Value error, "))
+        line_number = _line(text, key_path)
+        yield f"{f'line {line_number}: ' if line_number else ''}{'.'.join(key_path)}{shown_value}: {reason}"
 
 
-def _line(text: str, place: Place) -> int | None:
+def _line(text: str, key_path: Place) -> int | None:
     """The line, from 1 on, that says most of `place`: its key, else the table that lacks it."""
-    said = [(len(there), -number) for number, there in _places(text.splitlines()) if place[: len(there)] == there]
-    return 1 - max(said)[1] if said else None
+    matches = [
+        (len(other_path), -line_index)
+        for line_index, other_path in _places(text.splitlines())
+        if key_path[: len(other_path)] == other_path
+    ]
+    return 1 - max(matches)[1] if matches else None
 
 
 def _places(lines: Sequence[str]) -> Iterator[tuple[int, Place]]:
     """Each line, from 0 on, that opens a table or gives a key."""
     table: Place = ()
-    for number, line in enumerate(lines):
-        if found := _TABLE.match(line):
-            table = _names(found[1])
-            yield number, table
-        elif found := _KEY.match(line):
-            yield number, (*table, *_names(found[1]))
+    for line_index, line in enumerate(lines):
+        if match := _TABLE.match(line):
+            table = _names(match[1])
+            yield line_index, table
+        elif match := _KEY.match(line):
+            yield line_index, (*table, *_names(match[1]))
 
 
 def _names(dotted: str) -> Place:
-    return tuple(name.strip() for name in dotted.split("."))
+    return tuple(part.strip() for part in dotted.split("."))
 
 
 def _reason(error: OSError | UnicodeDecodeError) -> str:

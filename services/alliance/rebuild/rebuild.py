@@ -74,93 +74,102 @@ class Known:
 
     def add(self, since: "Known") -> None:
         """What was told later."""
-        for i, fact in since.facts.items():
-            self.take(fact, since.messages[i])
+        for event_id, event in since.facts.items():
+            self.take(event, since.messages[event_id])
         self.resolved += since.resolved
 
     def with_what_came_since(self, kept: Mapping[UUID, bytes]) -> list[Fact]:
         """All that is told, and what is kept besides: it came after the topics were read."""
-        since = [
-            fact for i, event in kept.items() if i not in self.facts and (fact := readable(event, self.relationship))
+        later_events = [
+            event
+            for event_id, stored_event in kept.items()
+            if event_id not in self.facts and (event := readable(stored_event, self.relationship))
         ]
-        return [*self.facts.values(), *since]
+        return [*self.facts.values(), *later_events]
 
     def to_put_back(self, kept: Mapping[UUID, bytes], erasure: UUID | None) -> tuple[list[Fact], list[Fact]]:
         """The facts that are not kept, and those that are kept otherwise; of the erased only that they are."""
-        wanted = {i: fact for i, fact in self.facts.items() if erasure in (None, i)}
-        missing = [fact for i, fact in wanted.items() if i not in kept]
-        otherwise = [
-            fact
-            for i, fact in wanted.items()
-            if i in kept and kept[i] != self.messages[i] and readable(kept[i], self.relationship) != fact
+        wanted = {event_id: event for event_id, event in self.facts.items() if erasure in (None, event_id)}
+        missing = [event for event_id, event in wanted.items() if event_id not in kept]
+        different = [
+            event
+            for event_id, event in wanted.items()
+            if event_id in kept
+            and kept[event_id] != self.messages[event_id]
+            and readable(kept[event_id], self.relationship) != event
         ]
-        return missing, otherwise
+        return missing, different
 
 
 class Alliances:
     """The view of alliance, as it is rebuilt; `say` is told of each state that was not as it ought to be."""
 
     def __init__(
-        self, servers: str, store: Store, shadow: Shadow, tell: Tell, policies: Policies, history: History, say: Say
+        self, servers: str, store: Store, staging: Shadow, publish: Tell, policies: Policies, history: History, say: Say
     ) -> None:
         self._servers = servers
         self._store = store
-        self._shadow = shadow
-        self._tell = tell
+        self._shadow = staging
+        self._tell = publish
         self._policies = policies
         self._history = history
         self._say = say
 
-    async def read(self, share: Share, done: Done) -> Counts:
+    async def read(self, task: Share, done: Done) -> Counts:
         """Put back what is missing, and write beside what ought to be otherwise."""
-        versions = Versions(self._servers, share.slice)
-        known = await everything(self._history, share.slice)
+        versions = Versions(self._servers, task.slice)
+        histories = await everything(self._history, task.slice)
         counts: Counts = Counter()
-        waiting = pages(known)
-        while some := list(islice(waiting, SIDE_BY_SIDE)):
-            for found in await asyncio.gather(*(self._compare(share, page, versions) for page in some)):
-                counts += found
-                done(found[FACTS_READ])
+        waiting = pages(histories)
+        while batch := list(islice(waiting, SIDE_BY_SIDE)):
+            for page_counts in await asyncio.gather(*(self._compare(task, page, versions) for page in batch)):
+                counts += page_counts
+                done(page_counts[FACTS_READ])
         return counts
 
-    async def swap(self, share: Share, done: Done) -> Counts:
+    async def swap(self, task: Share, done: Done) -> Counts:
         """Put in place what was written beside, and tell it."""
         counts: Counts = Counter()
-        while page := await self._shadow.beside(share.id, SWAPPED_AT_ONCE):
-            lost = await self._shadow.swap(page)
-            await self._tell_of(one for one in page if one.relationship not in lost)
-            await self._fold_again({one.relationship: one.document["v"] for one in page if one.relationship in lost})
-            await self._shadow.forget(one.relationship for one in page)
-            for one in page:
-                counts[STATES_MISSING if one.differs == (MISSING,) else STATES_OTHERWISE] += 1
-                if one.differs != (MISSING,):
-                    self._say(f"{one.relationship}: {', '.join(one.differs)}")
+        while page := await self._shadow.beside(task.id, SWAPPED_AT_ONCE):
+            conflicts = await self._shadow.swap(page)
+            await self._tell_of(state for state in page if state.relationship not in conflicts)
+            await self._fold_again(
+                {state.relationship: state.document["v"] for state in page if state.relationship in conflicts}
+            )
+            await self._shadow.forget(state.relationship for state in page)
+            for state in page:
+                counts[STATES_MISSING if state.differs == (MISSING,) else STATES_OTHERWISE] += 1
+                if state.differs != (MISSING,):
+                    self._say(f"{state.relationship}: {', '.join(state.differs)}")
         return counts
 
-    async def _compare(self, share: Share, page: Mapping[UUID, Known], versions: "Versions") -> Counts:
+    async def _compare(self, task: Share, page: Mapping[UUID, Known], versions: "Versions") -> Counts:
         # The states first: whoever takes in a fact that we do not see yet writes another version than the one we know.
-        there = await self._shadow.states(page)
-        kept = await self._shadow.facts(page)
-        facts = {r: known.with_what_came_since(kept[r]) for r, known in page.items()}
-        reads = {r: self._fold(own) for r, own in facts.items()}
-        put_back = [known.to_put_back(kept[r], reads[r].alliance.erasure) for r, known in page.items()]
-        missing, wrong = [f for m, _ in put_back for f in m], [f for _, w in put_back for f in w]
-        await self._shadow.put_back(missing, wrong)
-        await self._forget_erased(reads, {fact.relationship_id for fact in (*missing, *wrong)})
-        rebuilt = [
-            await self._rebuilt(read, r, there.get(r), differs, versions)
-            for r, read in reads.items()
-            if (differs := difference(there.get(r), Kept(r, read)))
+        current = await self._shadow.states(page)
+        stored = await self._shadow.facts(page)
+        events = {r: history.with_what_came_since(stored[r]) for r, history in page.items()}
+        results = {r: self._fold(own_events) for r, own_events in events.items()}
+        repairs = [history.to_put_back(stored[r], results[r].alliance.erasure) for r, history in page.items()]
+        missing, different = (
+            [event for missing_events, _ in repairs for event in missing_events],
+            [event for _, different_events in repairs for event in different_events],
+        )
+        await self._shadow.put_back(missing, different)
+        await self._forget_erased(results, {event.relationship_id for event in (*missing, *different)})
+        rebuilt_states = [
+            await self._rebuilt(result, r, current.get(r), differences, versions)
+            for r, result in results.items()
+            if (differences := difference(current.get(r), Kept(r, result)))
         ]
-        await self._shadow.write_beside(share.id, rebuilt)
-        judgements = await self._judge(page, facts, reads)
+        await self._shadow.write_beside(task.id, rebuilt_states)
+        restored_dispositions = await self._judge(page, events, results)
         return Counter(
             {
                 RELATIONSHIPS: len(page),
-                FACTS_READ: sum(len(known.facts) for known in page.values()),
+                FACTS_READ: sum(len(history.facts) for history in page.values()),
                 FACTS_MISSING: len(missing),
-                FACTS_OTHERWISE: len(wrong),
-                JUDGEMENTS_MISSING: judgements,
+                FACTS_OTHERWISE: len(different),
+                JUDGEMENTS_MISSING: restored_dispositions,
             }
         )
 
@@ -168,35 +177,42 @@ class Alliances:
         return read_again(facts, self._policies.of(clinic_of(facts)))
 
     async def _rebuilt(
-        self, read: Read, r: UUID, there: Document | None, differs: tuple[str, ...], versions: "Versions"
+        self, read: Read, r: UUID, current: Document | None, differences: tuple[str, ...], versions: "Versions"
     ) -> Rebuilt:
         """Its version follows on all that were ever told: who hears of it keeps the highest."""
-        version = max(version_of(there), await versions.told_of(r)) + 1
-        return self._as(Kept(r, read, version), there, differs)
+        version = max(version_of(current), await versions.told_of(r)) + 1
+        return self._as(Kept(r, read, version), current, differences)
 
-    def _as(self, kept: Kept, there: Document | None, differs: tuple[str, ...]) -> Rebuilt:
+    def _as(self, kept: Kept, current: Document | None, differences: tuple[str, ...]) -> Rebuilt:
         policy = self._policies.of(kept.alliance.clinic_id)
-        return Rebuilt.of(kept, there, differs, [*what_follows(kept.relationship, kept.read, kept.version, policy)])
+        return Rebuilt.of(
+            kept, current, differences, [*what_follows(kept.relationship, kept.read, kept.version, policy)]
+        )
 
-    async def _forget_erased(self, reads: Mapping[UUID, Read], put_back: Collection[UUID]) -> None:
+    async def _forget_erased(self, results: Mapping[UUID, Read], repaired: Collection[UUID]) -> None:
         """Keep nothing of who is to be forgotten, also when that was told while their facts were put back."""
-        erasures = {r: read.alliance.erasure for r, read in reads.items() if read.alliance.erasure}
-        now = await self._shadow.states(put_back) if put_back else {}
-        erasures |= {r: erasure for r, document in now.items() if (erasure := erasure_of(document))}
+        erasures = {r: result.alliance.erasure for r, result in results.items() if result.alliance.erasure}
+        current_states = await self._shadow.states(repaired) if repaired else {}
+        erasures |= {r: erasure for r, document in current_states.items() if (erasure := erasure_of(document))}
         await self._store.forget(erasures)
 
     async def _judge(
-        self, page: Mapping[UUID, Known], facts: Mapping[UUID, Sequence[Fact]], reads: Mapping[UUID, Read]
+        self, page: Mapping[UUID, Known], facts: Mapping[UUID, Sequence[Fact]], results: Mapping[UUID, Read]
     ) -> int:
         """Put back what clinicians said of alerts, with the detectors behind them; how much that was."""
-        said = [e for r, known in page.items() if not reads[r].alliance.erasure for e in known.resolved]
-        if not said:
+        resolved = [
+            event for r, history in page.items() if not results[r].alliance.erasure for event in history.resolved
+        ]
+        if not resolved:
             return 0
-        there = {j.id for j in await self._store.judgements({event.relationship_id for event in said})}
-        missing = [event for event in said if event.id not in there]
+        stored_ids = {
+            disposition.id
+            for disposition in await self._store.judgements({event.relationship_id for event in resolved})
+        }
+        missing = [event for event in resolved if event.id not in stored_ids]
         return len(
             await self._store.judge(
-                [self._judged(e, facts[e.relationship_id], reads[e.relationship_id]) for e in missing]
+                [self._judged(event, facts[event.relationship_id], results[event.relationship_id]) for event in missing]
             )
         )
 
@@ -205,36 +221,42 @@ class Alliances:
         episode = remembered(read.alliance, event.episode_id) or read_back(facts, event.episode_id, policy)
         return judged(event, episode, read.policy)
 
-    async def _fold_again(self, waiting: Mapping[UUID, int]) -> None:
+    async def _fold_again(self, pending: Mapping[UUID, int]) -> None:
         """Somebody wrote meanwhile, maybe we at a try before: read the facts again until nobody comes between.
 
         Told also where nothing changed, and under the version that was meant for it, or a higher one.
         """
-        while waiting:
-            there = await self._shadow.states(waiting)
-            kept = await self._shadow.facts(waiting)
-            again = [self._again(r, there.get(r), kept[r], least) for r, least in waiting.items() if kept[r]]
-            lost = await self._shadow.swap([one for one in again if one.differs])
-            await self._tell_of(one for one in again if one.relationship not in lost)
-            waiting = {r: least for r, least in waiting.items() if r in lost}
+        while pending:
+            current = await self._shadow.states(pending)
+            stored = await self._shadow.facts(pending)
+            refolded = [
+                self._again(r, current.get(r), stored[r], min_version)
+                for r, min_version in pending.items()
+                if stored[r]
+            ]
+            conflicts = await self._shadow.swap([state for state in refolded if state.differs])
+            await self._tell_of(state for state in refolded if state.relationship not in conflicts)
+            pending = {r: min_version for r, min_version in pending.items() if r in conflicts}
 
-    def _again(self, r: UUID, there: Document | None, kept: Mapping[UUID, bytes], least: int) -> Rebuilt:
-        read = self._fold([fact for event in kept.values() if (fact := readable(event, r))])
-        version = version_of(there)
-        differs = difference(there, Kept(r, read)) or (("version",) if version < least else ())
-        return self._as(Kept(r, read, max(version + 1, least) if differs else version), there, differs)
+    def _again(self, r: UUID, current: Document | None, kept: Mapping[UUID, bytes], min_version: int) -> Rebuilt:
+        result = self._fold([event for stored_event in kept.values() if (event := readable(stored_event, r))])
+        version = version_of(current)
+        differences = difference(current, Kept(r, result)) or (("version",) if version < min_version else ())
+        return self._as(
+            Kept(r, result, max(version + 1, min_version) if differences else version), current, differences
+        )
 
-    async def _tell_of(self, rebuilt: Iterable[Rebuilt]) -> None:
-        news = [decode(event, _KINDS) for one in rebuilt for event in one.news]
-        await self._tell([event for event in news if event is not None])
+    async def _tell_of(self, rebuilt_states: Iterable[Rebuilt]) -> None:
+        derived_events = [decode(event, _KINDS) for state in rebuilt_states for event in state.news]
+        await self._tell([event for event in derived_events if event is not None])
 
 
 class Versions:
     """The highest version that was ever told of each relationship; read only once somebody asks."""
 
-    def __init__(self, servers: str, which: Slice) -> None:
+    def __init__(self, servers: str, partition_slice: Slice) -> None:
         self._servers = servers
-        self._slice = which
+        self._slice = partition_slice
         self._told: dict[UUID, int] | None = None
         self._reading = asyncio.Lock()
 
@@ -246,37 +268,37 @@ class Versions:
         return self._told.get(relationship, 0)
 
     async def _read(self) -> dict[UUID, int]:
-        told: dict[UUID, int] = {}
-        async with History(self._servers, (ALLIANCE,), (AllianceUpdated,)) as history:
-            async for batch in history.read(self._slice, {}):
-                for recorded in batch:
-                    event = cast("AllianceUpdated", recorded.event)
-                    told[event.relationship_id] = max(event.version, told.get(event.relationship_id, 0))
-        return told
+        versions: dict[UUID, int] = {}
+        async with History(self._servers, (ALLIANCE,), (AllianceUpdated,)) as topic_reader:
+            async for batch in topic_reader.read(self._slice, {}):
+                for record in batch:
+                    event = cast("AllianceUpdated", record.event)
+                    versions[event.relationship_id] = max(event.version, versions.get(event.relationship_id, 0))
+        return versions
 
 
-async def everything(history: History, which: Slice, positions: Positions | None = None) -> dict[UUID, Known]:
+async def everything(history: History, partition_slice: Slice, offsets: Positions | None = None) -> dict[UUID, Known]:
     """What the topics say of each relationship; with `positions`, what they say since."""
-    found: dict[UUID, Known] = {}
-    async for batch in history.read(which, {} if positions is None else positions):
-        for recorded in batch:
-            event = cast("Fact | AlertResolved", recorded.event)
+    histories: dict[UUID, Known] = {}
+    async for batch in history.read(partition_slice, {} if offsets is None else offsets):
+        for record in batch:
+            event = cast("Fact | AlertResolved", record.event)
             r = event.relationship_id
-            if r not in found:
-                found[r] = Known(r)
-            found[r].take(event, recorded.message)
-    return found
+            if r not in histories:
+                histories[r] = Known(r)
+            histories[r].take(event, record.message)
+    return histories
 
 
 def pages(known: Mapping[UUID, Known]) -> Iterator[dict[UUID, Known]]:
     """A few thousand facts at a time."""
     page: dict[UUID, Known] = {}
-    facts = 0
-    for relationship, own in known.items():
-        page[relationship] = own
-        facts += len(own.facts)
-        if facts >= PAGE_OF_FACTS:
+    event_count = 0
+    for relationship, history in known.items():
+        page[relationship] = history
+        event_count += len(history.facts)
+        if event_count >= PAGE_OF_FACTS:
             yield page
-            page, facts = {}, 0
+            page, event_count = {}, 0
     if page:
         yield page

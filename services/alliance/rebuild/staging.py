@@ -39,9 +39,13 @@ class Rebuilt:
     news: Sequence[bytes]
 
     @classmethod
-    def of(cls, kept: Kept, there: Document | None, differs: tuple[str, ...], news: Sequence[Event]) -> "Rebuilt":
-        over = there.get("v") if there else 0
-        return cls(kept.relationship, over, differs, as_document(kept), [encode(event) for event in news])
+    def of(
+        cls, kept: Kept, current: Document | None, differences: tuple[str, ...], derived_events: Sequence[Event]
+    ) -> "Rebuilt":
+        base_version = current.get("v") if current else 0
+        return cls(
+            kept.relationship, base_version, differences, as_document(kept), [encode(event) for event in derived_events]
+        )
 
 
 class Shadow:
@@ -60,22 +64,22 @@ class Shadow:
     async def states(self, relationships: Collection[UUID]) -> dict[UUID, Document]:
         """The documents of those that have one."""
         with unavailable():
-            found = await self._alliances.find({"_id": {"$in": list(relationships)}}).to_list(None)
-        return {document["_id"]: document for document in found}
+            documents = await self._alliances.find({"_id": {"$in": list(relationships)}}).to_list(None)
+        return {document["_id"]: document for document in documents}
 
     async def facts(self, relationships: Collection[UUID]) -> dict[UUID, dict[UUID, bytes]]:
         """Each fact that is kept of each, by its id and as it is kept."""
         with unavailable():
-            found = await self._facts.find({"r": {"$in": list(relationships)}}).to_list(None)
-        kept: dict[UUID, dict[UUID, bytes]] = {r: {} for r in relationships}
-        for document in found:
-            kept[document["r"]][document["_id"]] = document.get("event", b"")
-        return kept
+            documents = await self._facts.find({"r": {"$in": list(relationships)}}).to_list(None)
+        events_by_relationship: dict[UUID, dict[UUID, bytes]] = {r: {} for r in relationships}
+        for document in documents:
+            events_by_relationship[document["r"]][document["_id"]] = document.get("event", b"")
+        return events_by_relationship
 
-    async def put_back(self, missing: Sequence[Fact], wrong: Sequence[Fact]) -> None:
+    async def put_back(self, missing: Sequence[Fact], different: Sequence[Fact]) -> None:
         """Keep these facts: those that are not there, and those that are there otherwise."""
-        documents = [_fact_document(fact) for fact in missing]
-        rewrite = [_fact_document(fact) for fact in wrong]
+        documents = [_fact_document(event) for event in missing]
+        replacements = [_fact_document(event) for event in different]
         try:
             if documents:
                 with unavailable():
@@ -83,31 +87,43 @@ class Shadow:
         except BulkWriteError as error:  # there after all, under another relationship or since we looked
             if other_than_duplicates(error):
                 raise
-            rewrite += [documents[write["index"]] for write in error.details["writeErrors"]]
-        if rewrite:
+            replacements += [documents[write["index"]] for write in error.details["writeErrors"]]
+        if replacements:
             with unavailable():
-                await self._facts.bulk_write([ReplaceOne({"_id": d["_id"]}, d) for d in rewrite], ordered=False)
+                await self._facts.bulk_write(
+                    [ReplaceOne({"_id": document["_id"]}, document) for document in replacements], ordered=False
+                )
 
-    async def write_beside(self, share: str, rebuilt: Sequence[Rebuilt]) -> None:
+    async def write_beside(self, task_id: str, rebuilt: Sequence[Rebuilt]) -> None:
         """Write what differs beside the view."""
         if rebuilt:
             with unavailable():
                 await self._rebuilt.bulk_write(
-                    [ReplaceOne({"_id": one.relationship}, _beside(share, one), upsert=True) for one in rebuilt],
+                    [
+                        ReplaceOne({"_id": state.relationship}, _beside(task_id, state), upsert=True)
+                        for state in rebuilt
+                    ],
                     ordered=False,
                 )
 
-    async def beside(self, share: str, most: int) -> list[Rebuilt]:
+    async def beside(self, task_id: str, most: int) -> list[Rebuilt]:
         """Some of what was written beside for this share."""
         with unavailable():
-            found = await self._rebuilt.find({"share": share}).to_list(most)
-        return [Rebuilt(d["_id"], d["over"], tuple(d["differs"]), d["document"], d["news"]) for d in found]
+            documents = await self._rebuilt.find({"share": task_id}).to_list(most)
+        return [
+            Rebuilt(
+                document["_id"], document["over"], tuple(document["differs"]), document["document"], document["news"]
+            )
+            for document in documents
+        ]
 
     async def swap(self, rebuilt: Sequence[Rebuilt]) -> set[UUID]:
         """Put each in place whole or not at all; return those that were changed meanwhile."""
         if not rebuilt:
             return set()
-        writes = [ReplaceOne({"_id": one.relationship, "v": one.over}, one.document, upsert=True) for one in rebuilt]
+        writes = [
+            ReplaceOne({"_id": state.relationship, "v": state.over}, state.document, upsert=True) for state in rebuilt
+        ]
         try:
             with unavailable():
                 await self._alliances.bulk_write(writes, ordered=False)
@@ -117,10 +133,10 @@ class Shadow:
             return {rebuilt[write["index"]].relationship for write in error.details["writeErrors"]}
         return set()
 
-    async def forget(self, rebuilt: Iterable[UUID]) -> None:
+    async def forget(self, relationships: Iterable[UUID]) -> None:
         """These are in place, and what follows is told."""
         with unavailable():
-            await self._rebuilt.delete_many({"_id": {"$in": list(rebuilt)}})
+            await self._rebuilt.delete_many({"_id": {"$in": list(relationships)}})
 
     async def forget_all(self) -> None:
         """Give up what is written beside."""
@@ -128,58 +144,63 @@ class Shadow:
             await self._rebuilt.delete_many({})
 
 
-def difference(there: Document | None, rebuilt: Kept) -> tuple[str, ...]:
+def difference(current: Document | None, rebuilt: Kept) -> tuple[str, ...]:
     """Which fields of a state are not as they ought to be: their names, never what is in them."""
-    if there is None:
+    if current is None:
         return (MISSING,)
-    ought = as_document(rebuilt)
+    expected = as_document(rebuilt)
     # Of who is to be forgotten nobody knows any more whose policy it was.
-    apart = {"_id", "v", "state", *(["policy"] if rebuilt.alliance.erasure else [])}
-    beside = [name for name in ought if name not in apart and there.get(name) != ought[name]]
-    if there.get("state") != ought["state"]:
-        beside += _in_state(there, rebuilt.alliance)
-    return tuple(beside)
+    ignored = {"_id", "v", "state", *(["policy"] if rebuilt.alliance.erasure else [])}
+    differences = [name for name in expected if name not in ignored and current.get(name) != expected[name]]
+    if current.get("state") != expected["state"]:
+        differences += _in_state(current, rebuilt.alliance)
+    return tuple(differences)
 
 
-def version_of(there: Document | None) -> int:
+def version_of(current: Document | None) -> int:
     """The version of a state as it is kept; 0 where that is none."""
-    version = there.get("v") if there else None
+    version = current.get("v") if current else None
     return version if isinstance(version, int) and version > 0 else 0
 
 
-def erasure_of(there: Document) -> UUID | None:
+def erasure_of(current: Document) -> UUID | None:
     """The fact that says to forget this relationship, where its state says so."""
     try:
-        return as_kept(there).alliance.erasure
+        return as_kept(current).alliance.erasure
     except _NOT_READABLE:
         return None
 
 
-def readable(event: bytes, relationship: UUID) -> Fact | None:
+def readable(stored_event: bytes, relationship: UUID) -> Fact | None:
     """A fact as it is kept; none where nobody can read it, or where it is about another relationship."""
     try:
-        fact = cast("Fact | None", decode(event, _KINDS))
+        event = cast("Fact | None", decode(stored_event, _KINDS))
     except (Unreadable, TypeError):
         return None
-    return fact if fact and fact.relationship_id == relationship else None
+    return event if event and event.relationship_id == relationship else None
 
 
-def _in_state(there: Document, ought: Alliance) -> list[str]:
+def _in_state(current: Document, expected: Alliance) -> list[str]:
     try:
-        kept = as_kept(there).alliance
+        alliance = as_kept(current).alliance
     except _NOT_READABLE:
         return [UNREADABLE]
-    if ought.erasure is not None and ought.erasure == kept.erasure:
+    if expected.erasure is not None and expected.erasure == alliance.erasure:
         return []  # which fact came last is forgotten with the facts
-    return [field.name for field in fields(Alliance) if getattr(kept, field.name) != getattr(ought, field.name)]
+    return [field.name for field in fields(Alliance) if getattr(alliance, field.name) != getattr(expected, field.name)]
 
 
-def _fact_document(fact: Fact) -> Document:
-    return {"_id": fact.id, "r": fact.relationship_id, "event": encode(fact)}
+def _fact_document(event: Fact) -> Document:
+    return {"_id": event.id, "r": event.relationship_id, "event": encode(event)}
 
 
-def _beside(share: str, one: Rebuilt) -> Document:
+def _beside(task_id: str, state: Rebuilt) -> Document:
     return {
-        "share": share,
-        **{("_id" if f.name == "relationship" else f.name): getattr(one, f.name) for f in fields(one)},
+        "share": task_id,
+        **{
+            ("_id" if dataclass_field.name == "relationship" else dataclass_field.name): getattr(
+                state, dataclass_field.name
+            )
+            for dataclass_field in fields(state)
+        },
     }

@@ -53,109 +53,124 @@ class Verify:
     """Compares the view with the topics; `say` is told of each difference by its names, never of what anybody said."""
 
     def __init__(
-        self, servers: str, group: str, store: Store, shadow: Shadow, policies: Policies, history: History, say: Say
+        self, servers: str, group: str, store: Store, staging: Shadow, policies: Policies, history: History, say: Say
     ) -> None:
         self._servers = servers
         self._group = group
         self._store = store
-        self._shadow = shadow
+        self._shadow = staging
         self._policies = policies
         self._history = history
         self._say = say
         self._found = Verified()
 
-    async def __call__(self, progress: Progress) -> Verified:
+    async def __call__(self, report_progress: Progress) -> Verified:
         """Compare everything. Raises StoreUnavailable and BrokerUnavailable."""
-        sizes = await self._history.sizes()
-        through, seen, read = 0, set[UUID](), list[tuple[Slice, Positions]]()
-        progress(through, sum(sizes))
-        for which, size in cut(sizes):
-            positions: Positions = {}
-            known = await everything(self._history, which, positions)
+        message_counts = await self._history.sizes()
+        read_messages, seen, read_slices = 0, set[UUID](), list[tuple[Slice, Positions]]()
+        report_progress(read_messages, sum(message_counts))
+        for partition_slice, message_count in cut(message_counts):
+            offsets: Positions = {}
+            histories = await everything(self._history, partition_slice, offsets)
             suspects: dict[UUID, Known] = {}
-            compared = through
-            for page in pages(known):
-                suspects |= {r: known[r] for r in await self._suspects(page)}
-                compared += sum(len(one.facts) for one in page.values())
-                progress(min(compared, through + size), sum(sizes))
-            await self._look_again(which, positions, suspects)
-            seen |= known.keys()
-            read.append((which, positions))
-            through += size
-        progress(sum(sizes), sum(sizes))
+            compared_messages = read_messages
+            for page in pages(histories):
+                suspects |= {r: histories[r] for r in await self._suspects(page)}
+                compared_messages += sum(len(history.facts) for history in page.values())
+                report_progress(min(compared_messages, read_messages + message_count), sum(message_counts))
+            await self._look_again(partition_slice, offsets, suspects)
+            seen |= histories.keys()
+            read_slices.append((partition_slice, offsets))
+            read_messages += message_count
+        report_progress(sum(message_counts), sum(message_counts))
         self._found.compared = len(seen)
-        await self._look_for_others(seen, read)
+        await self._look_for_others(seen, read_slices)
         return self._found
 
     async def _suspects(self, page: Mapping[UUID, Known]) -> list[UUID]:
-        there = await self._there(page)
-        found = {r: [*self._differences(r, known, there[r])] for r, known in page.items()}
-        return [r for r, differences in found.items() if differences]
+        current = await self._there(page)
+        differences_by_relationship = {r: [*self._differences(r, history, current[r])] for r, history in page.items()}
+        return [r for r, differences in differences_by_relationship.items() if differences]
 
-    async def _look_again(self, which: Slice, positions: Positions, suspects: dict[UUID, Known]) -> None:
+    async def _look_again(self, partition_slice: Slice, offsets: Positions, suspects: dict[UUID, Known]) -> None:
         """Until each stands still: no fact came to it while we looked, and the service had taken in all before."""
-        give_up = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + PATIENCE
         while suspects:
-            left = give_up - time.monotonic()
-            if not await until_taken_in(self._servers, self._group, which.partition, positions, left):
+            remaining_seconds = deadline - time.monotonic()
+            if not await until_taken_in(
+                self._servers, self._group, partition_slice.partition, offsets, remaining_seconds
+            ):
                 self._found.on_its_way += len(suspects)
                 return
-            there = await self._there(suspects)
-            since = await everything(self._history, which, positions)
-            for r in suspects.keys() - since.keys():
-                self._report(r, [*self._differences(r, suspects.pop(r), there[r])])
-            for r, known in suspects.items():
-                known.add(since[r])
+            current = await self._there(suspects)
+            later = await everything(self._history, partition_slice, offsets)
+            for r in suspects.keys() - later.keys():
+                self._report(r, [*self._differences(r, suspects.pop(r), current[r])])
+            for r, history in suspects.items():
+                history.add(later[r])
 
     async def _look_for_others(self, seen: set[UUID], read: Sequence[tuple[Slice, Positions]]) -> None:
         """Relationships that are kept, and that the topics know nothing of."""
-        others: set[UUID] = set()
+        unexpected: set[UUID] = set()
         after: UUID | None = None
         while page := await self._store.page(None, after, PAGE):
             after = page[-1]
-            others |= set(page) - seen
-        if others:
-            for which, positions in read:
-                others -= (await everything(self._history, which, positions)).keys()
-        for r in sorted(others):
+            unexpected |= set(page) - seen
+        if unexpected:
+            for partition_slice, offsets in read:
+                unexpected -= (await everything(self._history, partition_slice, offsets)).keys()
+        for r in sorted(unexpected):
             self._report(r, ["not on the topics"])
 
     async def _there(self, relationships: Mapping[UUID, Known]) -> dict[UUID, There]:
         # The states first: what a state holds is then among the facts that we see.
         states = await self._shadow.states(relationships)
-        facts = await self._shadow.facts(relationships)
-        asked = [r for r, known in relationships.items() if known.resolved]
-        judged = frozenset(j.id for j in await self._store.judgements(asked)) if asked else frozenset[UUID]()
-        return {r: There(states.get(r), facts[r], judged) for r in relationships}
+        events = await self._shadow.facts(relationships)
+        with_dispositions = [r for r, history in relationships.items() if history.resolved]
+        disposition_ids = (
+            frozenset(disposition.id for disposition in await self._store.judgements(with_dispositions))
+            if with_dispositions
+            else frozenset[UUID]()
+        )
+        return {r: There(states.get(r), events[r], disposition_ids) for r in relationships}
 
-    def _differences(self, r: UUID, known: Known, there: There) -> Iterator[str]:
-        facts = list(known.facts.values())
-        ought = self._fold(r, facts)
-        erasure = ought.alliance.erasure
-        missing, otherwise = known.to_put_back(there.facts, erasure)
-        others = [i for i in there.facts if i not in known.facts]
-        if erasure is None and there.state is not None and there.state.get("policy") != ought.read.policy:
+    def _differences(self, r: UUID, known: Known, current: There) -> Iterator[str]:
+        events = list(known.facts.values())
+        expected = self._fold(r, events)
+        erasure = expected.alliance.erasure
+        missing, different = known.to_put_back(current.facts, erasure)
+        unexpected = [event_id for event_id in current.facts if event_id not in known.facts]
+        if erasure is None and current.state is not None and current.state.get("policy") != expected.read.policy:
             self._found.other_policy.add(r)
-        elif facts:
-            yield from self._in_state(ought, facts, there, others)
+        elif events:
+            yield from self._in_state(expected, events, current, unexpected)
         if missing:
             yield f"{len(missing)} facts missing"
-        if otherwise:
-            yield f"{len(otherwise)} facts otherwise"
-        if others:
-            yield f"{len(others)} facts not on the topics"
-        if erasure is not None and (left := [i for i in there.facts if i in known.facts and i != erasure]):
-            yield f"{len(left)} facts not forgotten"
-        if erasure is None and (unjudged := {e.id for e in known.resolved} - there.judged):
-            yield f"{len(unjudged)} judgements missing"
+        if different:
+            yield f"{len(different)} facts otherwise"
+        if unexpected:
+            yield f"{len(unexpected)} facts not on the topics"
+        if erasure is not None and (
+            unerased := [event_id for event_id in current.facts if event_id in known.facts and event_id != erasure]
+        ):
+            yield f"{len(unerased)} facts not forgotten"
+        if erasure is None and (missing_dispositions := {event.id for event in known.resolved} - current.judged):
+            yield f"{len(missing_dispositions)} judgements missing"
 
-    def _in_state(self, ought: Kept, facts: Sequence[Fact], there: There, others: Sequence[UUID]) -> tuple[str, ...]:
+    def _in_state(
+        self, expected: Kept, facts: Sequence[Fact], current: There, unexpected: Sequence[UUID]
+    ) -> tuple[str, ...]:
         """Against what the topics say; facts that only the database knows may be in it or not."""
-        found = difference(there.state, ought)
-        if found and others:
-            strange = [fact for i in others if (fact := readable(there.facts[i], ought.relationship))]
-            return difference(there.state, self._fold(ought.relationship, [*facts, *strange])) and found
-        return found
+        differences = difference(current.state, expected)
+        if differences and unexpected:
+            unexpected_events = [
+                event for event_id in unexpected if (event := readable(current.facts[event_id], expected.relationship))
+            ]
+            return (
+                difference(current.state, self._fold(expected.relationship, [*facts, *unexpected_events]))
+                and differences
+            )
+        return differences
 
     def _fold(self, r: UUID, facts: Sequence[Fact]) -> Kept:
         return Kept(r, read_again(facts, self._policies.of(clinic_of(facts))))

@@ -56,7 +56,7 @@ class Store(Protocol):
     async def history(self, relationships: Collection[UUID]) -> Mapping[UUID, list[Fact]]:
         """All that is known of each, in no order."""
 
-    async def keep(self, changed: Sequence[Kept]) -> set[UUID]:
+    async def keep(self, states: Sequence[Kept]) -> set[UUID]:
         """Write each whole or not at all; return those somebody else changed first."""
 
     async def forget(self, erasures: Mapping[UUID, UUID]) -> None:
@@ -65,7 +65,7 @@ class Store(Protocol):
     async def caseload(self, by: str, whose: UUID, most: int) -> list[Kept]:
         """The relationships of a clinic (`by` = `clinic`) or of a clinician, those of most concern first."""
 
-    async def judge(self, judgements: Sequence[Judgement]) -> list[Judgement]:
+    async def judge(self, dispositions: Sequence[Judgement]) -> list[Judgement]:
         """Keep each once, as it came first; return those that were not known."""
 
     async def judgements(self, relationships: Collection[UUID]) -> list[Judgement]:
@@ -111,55 +111,59 @@ class MongoStore:
             }
 
     async def remember(self, facts: Sequence[Fact]) -> None:
-        documents = {fact.id: {"_id": fact.id, "r": fact.relationship_id, "event": encode(fact)} for fact in facts}
+        documents = {event.id: {"_id": event.id, "r": event.relationship_id, "event": encode(event)} for event in facts}
         await insert_new(self._facts, list(documents.values()))
 
     async def recall(self, relationships: Collection[UUID]) -> Mapping[UUID, Kept]:
         with unavailable():
-            found = await self._alliances.find({"_id": {"$in": list(relationships)}}).to_list(None)
-        there = {document["_id"]: as_kept(document) for document in found}
-        return {r: there.get(r) or Kept(r) for r in relationships}
+            documents = await self._alliances.find({"_id": {"$in": list(relationships)}}).to_list(None)
+        stored = {document["_id"]: as_kept(document) for document in documents}
+        return {r: stored.get(r) or Kept(r) for r in relationships}
 
     async def history(self, relationships: Collection[UUID]) -> Mapping[UUID, list[Fact]]:
         with unavailable():
-            found = await self._facts.find({"r": {"$in": list(relationships)}}).to_list(None)
+            documents = await self._facts.find({"r": {"$in": list(relationships)}}).to_list(None)
         histories: dict[UUID, list[Fact]] = {r: [] for r in relationships}
-        for document in found:
+        for document in documents:
             histories[document["r"]].append(cast("Fact", decode(document["event"], _KINDS)))
         return histories
 
-    async def keep(self, changed: Sequence[Kept]) -> set[UUID]:
-        if not changed:
+    async def keep(self, states: Sequence[Kept]) -> set[UUID]:
+        if not states:
             return set()
         try:
-            return await self._mongo.attempt(partial(self._keep_together, changed))
+            return await self._mongo.attempt(partial(self._keep_together, states))
         except Conflict:
-            return await self._keep_each(changed)
+            return await self._keep_each(states)
 
-    async def _keep_together(self, changed: Sequence[Kept], session: Session) -> set[UUID]:
+    async def _keep_together(self, states: Sequence[Kept], session: Session) -> set[UUID]:
         """In a transaction, which costs the database a third: it makes sure that what was compared is still so."""
-        ids = [kept.relationship for kept in changed]
-        found = await self._alliances.find({"_id": {"$in": ids}}, {"v": 1}, session=session).to_list(None)
-        there = {document["_id"]: document["v"] for document in found}
-        lost = {k.relationship for k in changed if there.get(k.relationship, k.version - 1) != k.version - 1}
+        ids = [state.relationship for state in states]
+        documents = await self._alliances.find({"_id": {"$in": ids}}, {"v": 1}, session=session).to_list(None)
+        stored_versions = {document["_id"]: document["v"] for document in documents}
+        conflicts = {
+            state.relationship
+            for state in states
+            if stored_versions.get(state.relationship, state.version - 1) != state.version - 1
+        }
         writes = [
-            ReplaceOne({"_id": k.relationship}, as_document(k), upsert=True)
-            for k in changed
-            if k.relationship not in lost
+            ReplaceOne({"_id": state.relationship}, as_document(state), upsert=True)
+            for state in states
+            if state.relationship not in conflicts
         ]
         if writes:
             await self._alliances.bulk_write(writes, ordered=False, session=session)
-        return lost
+        return conflicts
 
-    async def _keep_each(self, changed: Sequence[Kept]) -> set[UUID]:
+    async def _keep_each(self, states: Sequence[Kept]) -> set[UUID]:
         """One by one, where others write the same at the same time."""
         try:
             with unavailable():
-                await self._alliances.bulk_write([_guarded(kept) for kept in changed], ordered=False)
+                await self._alliances.bulk_write([_guarded(state) for state in states], ordered=False)
         except BulkWriteError as error:
             if other_than_duplicates(error):
                 raise
-            return {changed[write["index"]].relationship for write in error.details["writeErrors"]}
+            return {states[write["index"]].relationship for write in error.details["writeErrors"]}
         return set()
 
     async def forget(self, erasures: Mapping[UUID, UUID]) -> None:
@@ -170,36 +174,40 @@ class MongoStore:
 
     async def caseload(self, by: str, whose: UUID, most: int) -> list[Kept]:
         with unavailable():
-            found = await self._alliances.find({by: whose}).sort([("concern", -1), ("level", 1)]).to_list(most)
-        return [as_kept(document) for document in found]
+            documents = await self._alliances.find({by: whose}).sort([("concern", -1), ("level", 1)]).to_list(most)
+        return [as_kept(document) for document in documents]
 
-    async def judge(self, judgements: Sequence[Judgement]) -> list[Judgement]:
+    async def judge(self, dispositions: Sequence[Judgement]) -> list[Judgement]:
         with unavailable():
-            found = await self._judgements.find({"_id": {"$in": [j.id for j in judgements]}}, {"_id": 1}).to_list(None)
-        known = {document["_id"] for document in found}
-        new = list({j.id: j for j in judgements if j.id not in known}.values())
-        await insert_new(self._judgements, [_judgement_document(judgement) for judgement in new])
+            stored = await self._judgements.find(
+                {"_id": {"$in": [disposition.id for disposition in dispositions]}}, {"_id": 1}
+            ).to_list(None)
+        known_ids = {document["_id"] for document in stored}
+        new = list(
+            {disposition.id: disposition for disposition in dispositions if disposition.id not in known_ids}.values()
+        )
+        await insert_new(self._judgements, [_judgement_document(disposition) for disposition in new])
         return new
 
     async def judgements(self, relationships: Collection[UUID]) -> list[Judgement]:
         with unavailable():
-            found = await self._judgements.find({"relationship": {"$in": list(relationships)}}).to_list(None)
-        return [_judgement(document) for document in found]
+            documents = await self._judgements.find({"relationship": {"$in": list(relationships)}}).to_list(None)
+        return [_judgement(document) for document in documents]
 
     async def count(self, clinic: UUID | None) -> int:
         with unavailable():
             return await self._alliances.count_documents(_theirs(clinic))
 
     async def page(self, clinic: UUID | None, after: UUID | None, most: int) -> list[UUID]:
-        further = {} if after is None else {"_id": {"$gt": after}}
+        after_filter = {} if after is None else {"_id": {"$gt": after}}
         with unavailable():
-            found = (
-                await self._alliances.find(_theirs(clinic) | further, {"_id": 1})
+            documents = (
+                await self._alliances.find(_theirs(clinic) | after_filter, {"_id": 1})
                 .sort("_id", 1)
                 .limit(most)
                 .to_list(None)
             )
-        return [document["_id"] for document in found]
+        return [document["_id"] for document in documents]
 
 
 def _theirs(clinic: UUID | None) -> Document:
@@ -238,10 +246,10 @@ def _goes_on(alliance: Alliance) -> bool:
     return alliance.ended_at is None and alliance.watched
 
 
-def _judgement_document(judgement: Judgement) -> Document:
-    return {"_id" if name == "id" else name: value for name, value in asdict(judgement).items()}
+def _judgement_document(disposition: Judgement) -> Document:
+    return {"_id" if name == "id" else name: value for name, value in asdict(disposition).items()}
 
 
 def _judgement(document: Document) -> Judgement:
-    given = {"id" if name == "_id" else name: value for name, value in document.items()}
-    return Judgement(**given | {"detectors": tuple(document["detectors"])})
+    fields = {"id" if name == "_id" else name: value for name, value in document.items()}
+    return Judgement(**fields | {"detectors": tuple(document["detectors"])})

@@ -91,32 +91,32 @@ def read(content: bytes, zone: tzinfo) -> tuple[list[Row], list[Wrong]]:
         row = content.count(b"\n", 0, error.start) + HEADER
         return [], [Wrong(row, None, "is not UTF-8; save the file as “CSV UTF-8”")]
     rows: list[Row] = []
-    wrong: list[Wrong] = []
+    errors: list[Wrong] = []
     try:
-        _read_into(rows, wrong, _records(text), zone)
+        _read_into(rows, errors, _records(text), zone)
     except _Unreadable as error:
-        wrong.append(Wrong(error.row, None, f"cannot be read as CSV, nor what follows it: {error}"))
-    return rows, wrong
+        errors.append(Wrong(error.row, None, f"cannot be read as CSV, nor what follows it: {error}"))
+    return rows, errors
 
 
-def _read_into(rows: list[Row], wrong: list[Wrong], records: Iterator[tuple[int, list[str]]], zone: tzinfo) -> None:
+def _read_into(rows: list[Row], errors: list[Wrong], records: Iterator[tuple[int, list[str]]], zone: tzinfo) -> None:
     """Raises _Unreadable; what stands before is read then."""
-    names = [cell.strip().lower() for cell in next(records, (HEADER, []))[1]]
-    wrong += _wrong_in_header(names)
-    if wrong:
+    column_names = [cell.strip().lower() for cell in next(records, (HEADER, []))[1]]
+    errors += _wrong_in_header(column_names)
+    if errors:
         return
     for number, cells in records:
         if number - HEADER > MOST_ROWS:
-            wrong.append(Wrong(number, None, f"is one too many: at most {MOST_ROWS} rows; split the file"))
+            errors.append(Wrong(number, None, f"is one too many: at most {MOST_ROWS} rows; split the file"))
             return
-        if len(cells) > len(names) and any(cells[len(names) :]):
-            wrong.append(Wrong(number, None, "has more cells than the header has columns"))
+        if len(cells) > len(column_names) and any(cells[len(column_names) :]):
+            errors.append(Wrong(number, None, "has more cells than the header has columns"))
             continue
-        found = _row(number, dict(zip(names, cells, strict=False)), zone)
-        if isinstance(found, Row):
-            rows.append(found)
+        row_or_errors = _row(number, dict(zip(column_names, cells, strict=False)), zone)
+        if isinstance(row_or_errors, Row):
+            rows.append(row_or_errors)
         else:
-            wrong += found
+            errors += row_or_errors
 
 
 class _Unreadable(Exception):
@@ -128,16 +128,16 @@ class _Unreadable(Exception):
 def _records(text: str) -> Iterator[tuple[int, list[str]]]:
     """Every row that is not empty, with its number."""
     first_line = text.partition("\n")[0]
-    delimiter = max(DELIMITERS, key=lambda one: sum(name in COLUMNS for name in _names(first_line, one)))
+    delimiter = max(DELIMITERS, key=lambda candidate: sum(name in COLUMNS for name in _names(first_line, candidate)))
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    number = 0
+    row_number = 0
     try:
         for cells in reader:
-            number += 1
+            row_number += 1
             if any(cell.strip() for cell in cells):
-                yield number, [cell.strip() for cell in cells]
+                yield row_number, [cell.strip() for cell in cells]
     except csv.Error as error:
-        raise _Unreadable(number + 1, error) from None
+        raise _Unreadable(row_number + 1, error) from None
 
 
 def _names(line: str, delimiter: str) -> list[str]:
@@ -149,21 +149,21 @@ def _wrong_in_header(names: list[str]) -> list[Wrong]:
     if len(missing) == len(COLUMNS):
         detail = f"holds none of the columns, which are {', '.join(COLUMNS)}, separated by comma, semicolon or tab"
         return [Wrong(HEADER, None, detail)]
-    wrong = [Wrong(HEADER, name, "is missing") for name in missing]
-    wrong += [Wrong(HEADER, name, "stands in the header twice") for name in COLUMNS if names.count(name) > 1]
-    for place, name in enumerate(names, start=1):
+    errors = [Wrong(HEADER, name, "is missing") for name in missing]
+    errors += [Wrong(HEADER, name, "stands in the header twice") for name in COLUMNS if names.count(name) > 1]
+    for position, name in enumerate(names, start=1):
         if name not in COLUMNS:
-            wrong.append(Wrong(HEADER, None, f"column {place} is none of {', '.join(COLUMNS)}"))
-    return wrong
+            errors.append(Wrong(HEADER, None, f"column {position} is none of {', '.join(COLUMNS)}"))
+    return errors
 
 
 def _row(number: int, cells: dict[str, str], zone: tzinfo) -> Row | list[Wrong]:
     try:
         return Row.model_validate({**cells, "number": number}, context=zone)
     except ValidationError as error:
-        at_fault = {e["loc"][0] for e in error.errors(include_url=False, include_context=False)}
+        invalid_columns = {detail["loc"][0] for detail in error.errors(include_url=False, include_context=False)}
         return [
             Wrong(number, name, f"{'should be' if cells.get(name) else 'is empty; it should be'} {expected}")
             for name, expected in COLUMNS.items()
-            if name in at_fault
+            if name in invalid_columns
         ]

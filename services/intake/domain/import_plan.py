@@ -55,12 +55,12 @@ class Plan:
 def plan(clinic_id: UUID, rows: Sequence[Row], known: Known, now: Moment) -> Plan:
     """Decide on every row, each as if those above it had been written."""
     planned = Plan()
-    seen: dict[UUID, int] = {}
+    first_row_of: dict[UUID, int] = {}
     for row in rows:
-        above = seen.setdefault(row.relationship_id, row.number)
+        first_row = first_row_of.setdefault(row.relationship_id, row.number)
         try:
-            if above != row.number:
-                raise Refused("row-repeated", f"stands in row {above} already")
+            if first_row != row.number:
+                raise Refused("row-repeated", f"stands in row {first_row} already")
             _plan_row(clinic_id, row, known, planned, now)
         except Refused as error:
             planned.wrong.append(Wrong(row.number, COLUMN_OF.get(error.kind), str(error)))
@@ -68,20 +68,20 @@ def plan(clinic_id: UUID, rows: Sequence[Row], known: Known, now: Moment) -> Pla
 
 
 def _plan_row(clinic_id: UUID, row: Row, known: Known, planned: Plan, now: Moment) -> None:
-    code_id = TakenCode.id_of(clinic_id, row.case_code)
+    case_code_id = TakenCode.id_of(clinic_id, row.case_code)
     client_before = known.clients.get(row.client_id) or planned.clients.get(row.client_id)
-    code_before = known.codes.get(code_id) or planned.codes.get(code_id)
-    asked = Client(client_id=row.client_id, clinic_id=clinic_id, case_code=row.case_code)
-    client, _ = people.admit(client_before, asked)
-    code, _ = people.take_code(code_before, TakenCode(**asked.model_dump()))
+    case_code_before = known.codes.get(case_code_id) or planned.codes.get(case_code_id)
+    requested = Client(client_id=row.client_id, clinic_id=clinic_id, case_code=row.case_code)
+    client, _ = people.admit(client_before, requested)
+    case_code, _ = people.take_code(case_code_before, TakenCode(**requested.model_dump()))
     start = Start(clinic_id=clinic_id, **row.model_dump(exclude={"number", "relationship_id"}))
     before = known.relationships.get(row.relationship_id)
     clinician = _clinician(row, known)
     relationship, events = relationships.begin(before, row.relationship_id, start, clinician, client, now)
     if client_before is None:
         planned.clients[row.client_id] = client
-    if code_before is None:
-        planned.codes[code_id] = code
+    if case_code_before is None:
+        planned.codes[case_code_id] = case_code
     if before is None:
         planned.relationships[row.relationship_id] = relationship, events
 

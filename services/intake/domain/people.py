@@ -71,54 +71,54 @@ class TakenCode(Frozen):
         return uuid5(clinic_id, f"case code {case_code}")
 
 
-def register(before: Clinician | None, asked: Clinician) -> tuple[Clinician, Sequence[Event]]:
+def register(before: Clinician | None, requested: Clinician) -> tuple[Clinician, Sequence[Event]]:
     """Note who the clinician is; others hear of it when what they know of the clinician changes."""
     if before is None:
-        return asked, (
+        return requested, (
             ClinicianRegistered(
-                id=uuid5(asked.clinician_id, "registered"),
-                clinician_id=asked.clinician_id,
-                occurred_at=asked.told_at,
-                clinic_id=asked.clinic_id,
-                time_zone=asked.time_zone,
+                id=uuid5(requested.clinician_id, "registered"),
+                clinician_id=requested.clinician_id,
+                occurred_at=requested.told_at,
+                clinic_id=requested.clinic_id,
+                time_zone=requested.time_zone,
             ),
         )
-    if (asked.clinic_id, asked.time_zone) == (before.clinic_id, before.time_zone):
-        return before.model_copy(update={"contact": asked.contact}), ()
-    clinician = asked.model_copy(
-        update={"updates": before.updates + 1, "told_at": max(asked.told_at, before.told_at + A_MOMENT)}
+    if (requested.clinic_id, requested.time_zone) == (before.clinic_id, before.time_zone):
+        return before.model_copy(update={"contact": requested.contact}), ()
+    clinician = requested.model_copy(
+        update={"updates": before.updates + 1, "told_at": max(requested.told_at, before.told_at + A_MOMENT)}
     )
     return clinician, (
         ClinicianUpdated(
-            id=uuid5(asked.clinician_id, f"updated {clinician.updates}"),
-            clinician_id=asked.clinician_id,
+            id=uuid5(requested.clinician_id, f"updated {clinician.updates}"),
+            clinician_id=requested.clinician_id,
             occurred_at=clinician.told_at,
-            clinic_id=asked.clinic_id,
-            time_zone=asked.time_zone,
+            clinic_id=requested.clinic_id,
+            time_zone=requested.time_zone,
         ),
     )
 
 
-def admit(before: Client | None, asked: Client) -> tuple[Client, Sequence[Event]]:
+def admit(before: Client | None, requested: Client) -> tuple[Client, Sequence[Event]]:
     """Note a client; clinic and case code stay, for they have been told to others."""
-    if before is not None and before.clinic_id != asked.clinic_id:
+    if before is not None and before.clinic_id != requested.clinic_id:
         raise Refused(
             "client-of-another-clinic",
-            f"Client {asked.client_id} belongs to another clinic; give the client an id of its own at this one.",
+            f"Client {requested.client_id} belongs to another clinic; give the client an id of its own at this one.",
         )
-    if before is not None and before.case_code != asked.case_code:
+    if before is not None and before.case_code != requested.case_code:
         raise Refused(
             "other-case-code",
-            f"Client {asked.client_id} already has the case code {before.case_code}, and it stays; use that one.",
+            f"Client {requested.client_id} already has the case code {before.case_code}, and it stays; use that one.",
         )
-    return asked, ()
+    return requested, ()
 
 
-def take_code(before: TakenCode | None, asked: TakenCode) -> tuple[TakenCode, Sequence[Event]]:
+def take_code(before: TakenCode | None, requested: TakenCode) -> tuple[TakenCode, Sequence[Event]]:
     """Have a case code stand for one client, and for no other client of the clinic."""
-    if before is not None and before.client_id != asked.client_id:
+    if before is not None and before.client_id != requested.client_id:
         raise Refused(
             "case-code-taken",
-            f"The case code {asked.case_code} stands for another client of this clinic; choose another one.",
+            f"The case code {requested.case_code} stands for another client of this clinic; choose another one.",
         )
-    return asked, ()
+    return requested, ()

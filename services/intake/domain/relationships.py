@@ -134,8 +134,8 @@ def begin(
     )
     if not start.consent:
         return relationship, (started,)
-    relationship, consented = _with_consent(relationship, Consent(given=True, at=start.started_at))
-    return relationship, (started, consented)
+    relationship, consent_given = _with_consent(relationship, Consent(given=True, at=start.started_at))
+    return relationship, (started, consent_given)
 
 
 def agree(relationship: Relationship, agreement: Agreement, now: Moment) -> Decided:
@@ -160,18 +160,20 @@ def agree(relationship: Relationship, agreement: Agreement, now: Moment) -> Deci
     return after, (updated,)
 
 
-def hear_client(relationship: Relationship, word: Consent, now: Moment) -> Decided:
+def hear_client(relationship: Relationship, consent_change: Consent, now: Moment) -> Decided:
     """Note that the client agrees to be asked about the sessions, or no longer does."""
-    refuse_the_future("at", word.at, now)
-    _refuse_before_the_start(relationship, word.at)
-    if word in relationship.consents or _was_so(relationship, word):
+    refuse_the_future("at", consent_change.at, now)
+    _refuse_before_the_start(relationship, consent_change.at)
+    if consent_change in relationship.consents or _was_so(relationship, consent_change):
         return relationship, ()
     _refuse_after_the_end(relationship)
     last = relationship.consents[-1] if relationship.consents else None
-    if last is not None and word.at <= last.at:
-        said = "given" if last.given else "withdrawn"
-        raise Refused("said-since", f"Consent was last {said}, at {last.at.isoformat()}; a change must lie after that.")
-    after, event = _with_consent(relationship, word)
+    if last is not None and consent_change.at <= last.at:
+        last_status = "given" if last.given else "withdrawn"
+        raise Refused(
+            "said-since", f"Consent was last {last_status}, at {last.at.isoformat()}; a change must lie after that."
+        )
+    after, event = _with_consent(relationship, consent_change)
     return after, (event,)
 
 
@@ -201,52 +203,56 @@ def hand_over(relationship: Relationship, successor_id: UUID, to: Clinician, at:
     return end(relationship, End(reason="transferred", at=at, successor_id=successor_id), now)
 
 
-def follow(before: Relationship | None, handed_over: Relationship, to: Clinician) -> Decided:
+def follow(before: Relationship | None, ended: Relationship, to: Clinician) -> Decided:
     """Begin the relationship that follows one that was just handed over: with its aims, cadence and consent."""
-    ending = handed_over.end
+    ending = ended.end
     if ending is None or ending.successor_id is None:
         raise ValueError("only what was handed over is followed")
-    start = handed_over.start.model_copy(
+    start = ended.start.model_copy(
         update={
             "clinician_id": to.clinician_id,
             "started_at": ending.at,
-            "aims": handed_over.aims,
-            "consent": handed_over.consent,
-            "predecessor_id": handed_over.relationship_id,
+            "aims": ended.aims,
+            "consent": ended.consent,
+            "predecessor_id": ended.relationship_id,
         }
     )
     client = Client(client_id=start.client_id, clinic_id=start.clinic_id, case_code=start.case_code)
     return begin(before, ending.successor_id, start, to, client, now=ending.at)
 
 
-def _with_consent(relationship: Relationship, word: Consent) -> tuple[Relationship, Event]:
-    after = relationship.model_copy(update={"consents": (*relationship.consents, word)})
-    kind = ConsentGiven if word.given else ConsentWithdrawn
-    event = kind(
-        id=after.told(f"consent {len(after.consents)}"), relationship_id=after.relationship_id, occurred_at=word.at
+def _with_consent(relationship: Relationship, consent_change: Consent) -> tuple[Relationship, Event]:
+    after = relationship.model_copy(update={"consents": (*relationship.consents, consent_change)})
+    event_type = ConsentGiven if consent_change.given else ConsentWithdrawn
+    event = event_type(
+        id=after.told(f"consent {len(after.consents)}"),
+        relationship_id=after.relationship_id,
+        occurred_at=consent_change.at,
     )
     return after, event
 
 
-def _was_so(relationship: Relationship, word: Consent) -> bool:
+def _was_so(relationship: Relationship, consent_change: Consent) -> bool:
     """Whether the word says what was known of that moment anyway; of the time after the end nothing is known."""
-    if relationship.end is not None and word.at > relationship.end.at:
+    if relationship.end is not None and consent_change.at > relationship.end.at:
         return False
-    earlier = [consent.given for consent in relationship.consents if consent.at <= word.at]
-    return word.given == (bool(earlier) and earlier[-1])
+    consent_until_then = [consent.given for consent in relationship.consents if consent.at <= consent_change.at]
+    return consent_change.given == (bool(consent_until_then) and consent_until_then[-1])
 
 
 def _as_it_began(before: Relationship, start: Start) -> Relationship:
     """Raises Refused when it is said to have begun otherwise than it did; only a transfer names what went before."""
-    said = set(Start.model_fields) - ({"predecessor_id"} if start.predecessor_id is None else set())
-    other = [
-        name for name in Start.model_fields if name in said and getattr(before.start, name) != getattr(start, name)
+    compared_fields = set(Start.model_fields) - ({"predecessor_id"} if start.predecessor_id is None else set())
+    different_fields = [
+        name
+        for name in Start.model_fields
+        if name in compared_fields and getattr(before.start, name) != getattr(start, name)
     ]
-    if not other:
+    if not different_fields:
         return before
     raise Refused(
         "started-otherwise",
-        f"Relationship {before.relationship_id} is known with another {', '.join(other)}, and what it started with "
+        f"Relationship {before.relationship_id} is known with another {', '.join(different_fields)}, and what it started with "
         "stays. For a new relationship choose a new id; new aims, consent and clinicians have requests of their own.",
     )
 

@@ -255,10 +255,10 @@ def _caseload(desk: Desk) -> APIRouter:
         clinic_id: UUID, after: UUID | None = None, most: Annotated[int, Query(ge=1, le=MOST_LISTED)] = MOST_LISTED
     ) -> CaseloadView:
         """A clinic's relationships, ended ones too."""
-        found = await desk.caseload(clinic_id, after, most + 1)
+        relationships = await desk.caseload(clinic_id, after, most + 1)
         return CaseloadView(
-            relationships=[RelationshipView.of(one) for one in found[:most]],
-            next=found[most - 1].relationship_id if len(found) > most else None,
+            relationships=[RelationshipView.of(one) for one in relationships[:most]],
+            next=relationships[most - 1].relationship_id if len(relationships) > most else None,
         )
 
     @router.post(
@@ -274,12 +274,10 @@ def _caseload(desk: Desk) -> APIRouter:
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != CSV:
             raise Problem(415, "not-csv", "Not CSV", f"Send the file with the header Content-Type: {CSV}.")
         try:
-            imported = await desk.import_caseload(clinic_id, await request.body(), dry_run=dry_run)
+            result = await desk.import_caseload(clinic_id, await request.body(), dry_run=dry_run)
         except FileRefused as error:
             raise _told_where(error.wrong) from None
-        return ImportView(
-            rows=imported.rows, started=imported.started, already_known=imported.already_known, dry_run=dry_run
-        )
+        return ImportView(rows=result.rows, started=result.started, already_known=result.already_known, dry_run=dry_run)
 
     return router
 
@@ -289,8 +287,8 @@ def _told_where(wrong: list[WrongCell]) -> Problem:
     detail = f"Nothing was imported, for the file has faults ({total}). Correct them, and send it again."
     if total > MOST_SHOWN:
         detail += f" The first {MOST_SHOWN} are listed."
-    shown = [Wrong(pointer=_pointer(one), detail=one.detail) for one in wrong[:MOST_SHOWN]]
-    problem = Problem(422, "caseload-not-valid", "The caseload is not valid", detail, shown)
+    listed_errors = [Wrong(pointer=_pointer(error), detail=error.detail) for error in wrong[:MOST_SHOWN]]
+    problem = Problem(422, "caseload-not-valid", "The caseload is not valid", detail, listed_errors)
     problem.details = CaseloadProblem(**problem.details.model_dump(), total=total)
     return problem
 

@@ -42,32 +42,36 @@ class Store:
         with unavailable():
             await self.relationships.collection.create_index([("start.clinic_id", 1), ("_id", 1)], name="clinic")
 
-    async def admit(self, client_id: UUID, admit: Decide[Client], code_id: UUID, take: Decide[TakenCode]) -> Client:
+    async def admit(
+        self, client_id: UUID, decide_client: Decide[Client], case_code_id: UUID, decide_case_code: Decide[TakenCode]
+    ) -> Client:
         """Write a client and whose the case code is, or neither. Raises StoreUnavailable, and what they decide."""
         client: Client
-        client, _ = await change_together(self._mongo, [(self.clients, client_id, admit), (self.codes, code_id, take)])
+        client, _ = await change_together(
+            self._mongo, [(self.clients, client_id, decide_client), (self.codes, case_code_id, decide_case_code)]
+        )
         return client
 
     async def hand_over(
-        self, old_id: UUID, leave: Decide[Relationship], new_id: UUID, follow: Decide[Relationship]
+        self, old_id: UUID, decide_end: Decide[Relationship], new_id: UUID, decide_start: Decide[Relationship]
     ) -> tuple[Relationship, Relationship]:
         """Write the end of one relationship and the start of the next, or neither; `leave` is decided first."""
         old, new = await change_together(
-            self._mongo, [(self.relationships, old_id, leave), (self.relationships, new_id, follow)]
+            self._mongo, [(self.relationships, old_id, decide_end), (self.relationships, new_id, decide_start)]
         )
         return old, new
 
     async def of_clinic(self, clinic_id: UUID, after: UUID | None, most: int) -> list[Relationship]:
         """A clinic's relationships in the order of their ids, those behind `after`. Raises StoreUnavailable."""
-        behind = {} if after is None else {"_id": {"$gt": after}}
+        after_filter = {} if after is None else {"_id": {"$gt": after}}
         with unavailable():
-            found = (
-                await self.relationships.collection.find({"start.clinic_id": clinic_id, **behind})
+            documents = (
+                await self.relationships.collection.find({"start.clinic_id": clinic_id, **after_filter})
                 .sort("_id", 1)
                 .limit(most)
                 .to_list(most)
             )
-        return [self.relationships.read(one) for one in found]
+        return [self.relationships.read(document) for document in documents]
 
     async def known(self, clinic_id: UUID, rows: Sequence[Row]) -> Known:
         """What is known of those whom `rows` name, in four round trips. Raises StoreUnavailable."""
@@ -84,18 +88,24 @@ class Store:
         Raises ChangedMeanwhile when some of it is there by now, and StoreUnavailable.
         """
         now = self._clock()
-        debts = {which: owed(events, now) for which, (_, events) in plan.relationships.items()}
-        clients = [_new(which, client) for which, client in plan.clients.items()]
-        codes = [_new(which, code) for which, code in plan.codes.items()]
-        relationships = [
-            {**_new(which, relationship), "owed": debts[which]}
-            for which, (relationship, _) in plan.relationships.items()
+        entries_by_relationship = {
+            document_id: owed(events, now) for document_id, (_, events) in plan.relationships.items()
+        }
+        client_documents = [_new(document_id, client) for document_id, client in plan.clients.items()]
+        case_code_documents = [_new(document_id, case_code) for document_id, case_code in plan.codes.items()]
+        relationship_documents = [
+            {**_new(document_id, relationship), "owed": entries_by_relationship[document_id]}
+            for document_id, (relationship, _) in plan.relationships.items()
         ]
 
         async def work(session: Session) -> None:
-            for documents, new in ((self.clients, clients), (self.codes, codes), (self.relationships, relationships)):
-                if new:
-                    await documents.collection.insert_many(new, session=session)
+            for collection, new_documents in (
+                (self.clients, client_documents),
+                (self.codes, case_code_documents),
+                (self.relationships, relationship_documents),
+            ):
+                if new_documents:
+                    await collection.collection.insert_many(new_documents, session=session)
 
         try:
             await self._mongo.transaction(work)
@@ -103,8 +113,8 @@ class Store:
             if other_than_duplicates(error):
                 raise
             raise ChangedMeanwhile from None
-        for which, owing in debts.items():
-            self.relationships.wrote(which, owing)
+        for document_id, entries in entries_by_relationship.items():
+            self.relationships.wrote(document_id, entries)
 
 
 def _new(document_id: UUID, document: BaseModel) -> Document:
@@ -114,5 +124,5 @@ def _new(document_id: UUID, document: BaseModel) -> Document:
 
 async def _found(documents: Documents[Kind], ids: Collection[UUID]) -> dict[UUID, Kind]:
     with unavailable():
-        found = await documents.collection.find({"_id": {"$in": list(ids)}}).to_list(None)
-    return {one["_id"]: documents.read(one) for one in found}
+        found_documents = await documents.collection.find({"_id": {"$in": list(ids)}}).to_list(None)
+    return {document["_id"]: documents.read(document) for document in found_documents}

@@ -43,7 +43,7 @@ class Notice:
 class Channel(Protocol):
     """One way to reach somebody."""
 
-    async def send(self, notice: Notice, to: Channels) -> None:
+    async def send(self, notification: Notice, to: Channels) -> None:
         """Return when the receiver took it. Raises NotDelivered, AnswerLost and AddressRefused."""
 
 

@@ -43,11 +43,11 @@ class Email:
         self._answer_seconds = answer_seconds
         self._last_answer_seconds = last_answer_seconds
 
-    async def send(self, notice: Notice, to: Channels) -> None:
+    async def send(self, notification: Notice, to: Channels) -> None:
         """Hand it to the mail server. Raises NotDelivered, AnswerLost and AddressRefused."""
         try:
-            async with self._server() as server:
-                await server.send_message(self._written(notice, to.email or ""))
+            async with self._server() as client:
+                await client.send_message(self._written(notification, to.email or ""))
         except SMTPRecipientsRefused as error:
             codes = [refused.code for refused in error.recipients]
             if all(code >= 500 for code in codes):
@@ -59,28 +59,28 @@ class Email:
             raise NotDelivered(type(error).__name__) from None
 
     def _server(self) -> "_MailServer":
-        s = self._settings
-        server = _MailServer(
-            hostname=s.smtp_host,
-            port=s.smtp_port,
-            username=s.smtp_username,
-            password=s.smtp_password.get_secret_value() if s.smtp_password else None,
-            use_tls=s.smtp_tls == "tls",
-            start_tls=s.smtp_tls == "starttls",
+        settings = self._settings
+        client = _MailServer(
+            hostname=settings.smtp_host,
+            port=settings.smtp_port,
+            username=settings.smtp_username,
+            password=settings.smtp_password.get_secret_value() if settings.smtp_password else None,
+            use_tls=settings.smtp_tls == "tls",
+            start_tls=settings.smtp_tls == "starttls",
             timeout=self._answer_seconds,
         )
-        server.last_answer_seconds = self._last_answer_seconds
-        return server
+        client.last_answer_seconds = self._last_answer_seconds
+        return client
 
-    def _written(self, notice: Notice, address: str) -> EmailMessage:
+    def _written(self, notification: Notice, address: str) -> EmailMessage:
         message = EmailMessage()
         message["From"] = self._settings.smtp_from
         message["To"] = address
-        message["Subject"] = wording.SUBJECT[notice.change]
-        message["Date"] = format_datetime(notice.at)
-        message["Message-ID"] = f"<{notice.delivery_id}@{self._settings.smtp_from.rpartition('@')[2]}>"
+        message["Subject"] = wording.SUBJECT[notification.change]
+        message["Date"] = format_datetime(notification.at)
+        message["Message-ID"] = f"<{notification.delivery_id}@{self._settings.smtp_from.rpartition('@')[2]}>"
         message["Auto-Submitted"] = "auto-generated"  # so that no absence note answers it
-        message.set_content(wording.message(notice.change, notice.url))
+        message.set_content(wording.message(notification.change, notification.url))
         return message
 
 
@@ -98,12 +98,12 @@ class _MailServer(SMTP):
         content = message.encode("ascii") if isinstance(message, str) else message
         try:
             self.protocol.write(_AT_THE_START_OF_A_LINE.sub(b"..", content) + b".\r\n")
-            answer = await self.protocol.read_response(self.last_answer_seconds)
+            response = await self.protocol.read_response(self.last_answer_seconds)
         except (ConnectionError, TimeoutError) as error:
             self.close()
             raise AnswerLost(type(error).__name__) from None
-        _expect(SMTPStatus.completed, answer)
-        return answer
+        _expect(SMTPStatus.completed, response)
+        return response
 
 
 _AT_THE_START_OF_A_LINE = re.compile(rb"^\.", re.MULTILINE)

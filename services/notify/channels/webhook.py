@@ -24,11 +24,11 @@ class Webhook:
     def __init__(self, client: AsyncClient) -> None:
         self._client = client
 
-    async def send(self, notice: Notice, to: Channels) -> None:
+    async def send(self, notification: Notice, to: Channels) -> None:
         """Return when the receiver answered with success. Raises NotDelivered and AddressRefused."""
         if to.webhook is None:
             raise AddressRefused("no webhook")
-        status = await self._post(to.webhook.url, *self._signed(notice, to.webhook.secret))
+        status = await self._post(to.webhook.url, *self._signed(notification, to.webhook.secret))
         if status >= 500 or status in MAY_WORK_LATER:
             raise NotDelivered(f"HTTP {status}")
         if not 200 <= status < 300:
@@ -38,25 +38,25 @@ class Webhook:
         try:
             async with (
                 asyncio.timeout(TRY_SECONDS),
-                self._client.stream("POST", url, content=body, headers=headers) as answer,
+                self._client.stream("POST", url, content=body, headers=headers) as response,
             ):
-                return answer.status_code
+                return response.status_code
         except (HTTPError, InvalidURL, TimeoutError) as error:
             raise NotDelivered(type(error).__name__) from None
 
-    def _signed(self, notice: Notice, secret: str) -> tuple[str, dict[str, str]]:
+    def _signed(self, notification: Notice, secret: str) -> tuple[str, dict[str, str]]:
         body = to_json(
             {
-                "type": f"alert.{notice.change}",
-                "alert_id": notice.alert_id,
-                "severity": notice.severity,
-                "url": notice.url,
+                "type": f"alert.{notification.change}",
+                "alert_id": notification.alert_id,
+                "severity": notification.severity,
+                "url": notification.url,
             }
         ).decode()
-        webhook_id = str(notice.delivery_id)
+        webhook_id = str(notification.delivery_id)
         return body, {
             "content-type": "application/json",
             "webhook-id": webhook_id,
-            "webhook-timestamp": str(int(notice.at.timestamp())),
-            "webhook-signature": Signature(secret).sign(webhook_id, notice.at, body),
+            "webhook-timestamp": str(int(notification.at.timestamp())),
+            "webhook-signature": Signature(secret).sign(webhook_id, notification.at, body),
         }

@@ -103,11 +103,11 @@ class Alert(Part):
     @property
     def rises(self) -> list[tuple[Severity, Step]]:
         """The severities it reached, each above the one before."""
-        found: list[tuple[Severity, Step]] = []
+        escalations: list[tuple[Severity, Step]] = []
         for severity, step in sorted(self.steps.items(), key=lambda item: item[1].version):
-            if not found or WEIGHT[severity] > WEIGHT[found[-1][0]]:
-                found.append((severity, step))
-        return found
+            if not escalations or WEIGHT[severity] > WEIGHT[escalations[-1][0]]:
+                escalations.append((severity, step))
+        return escalations
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -136,15 +136,15 @@ class Alert(Part):
 
 def follow(alerts: Mapping[UUID, Alert], told: Iterable[RuptureEvent], relationship: Relationship) -> dict[UUID, Alert]:
     """The alerts of one relationship, by id, with what was told of its episodes and what is known of it."""
-    new = dict(alerts)
+    evolved = dict(alerts)
     for event in told:
-        new[alert_id(event.episode_id)] = hear(new.get(alert_id(event.episode_id)), event)
-    return {which: in_light_of(alert, relationship) for which, alert in new.items()}
+        evolved[alert_id(event.episode_id)] = hear(evolved.get(alert_id(event.episode_id)), event)
+    return {key: in_light_of(alert, relationship) for key, alert in evolved.items()}
 
 
 def hear(alert: Alert | None, event: RuptureEvent) -> Alert:
     """Take in what alliance said of the episode, new or not."""
-    said = Said(
+    state = Said(
         version=event.version,
         episode=_how_it_stands(event),
         severity=event.severity,
@@ -157,19 +157,19 @@ def hear(alert: Alert | None, event: RuptureEvent) -> Alert:
         return Alert(
             episode_id=event.episode_id,
             relationship_id=event.relationship_id,
-            said=said,
+            said=state,
             steps={event.severity: step},
         )
-    first = min(alert.steps.get(event.severity, step), step, key=lambda s: s.version)
-    steps = {**alert.steps, event.severity: first}
-    if said.version <= alert.said.version:
+    earliest = min(alert.steps.get(event.severity, step), step, key=lambda s: s.version)
+    steps = {**alert.steps, event.severity: earliest}
+    if state.version <= alert.said.version:
         return alert.model_copy(update={"steps": steps})
-    return alert.model_copy(update={"said": said, "supported": True, "steps": steps})
+    return alert.model_copy(update={"said": state, "supported": True, "steps": steps})
 
 
 def in_light_of(alert: Alert, relationship: Relationship) -> Alert:
     """The alert with what is known of its relationship."""
-    gone = (
+    is_unsupported = (
         alert.said.episode == "open"
         and relationship.alliance_version >= alert.said.version
         and relationship.open_episode_id != alert.episode_id
@@ -177,7 +177,7 @@ def in_light_of(alert: Alert, relationship: Relationship) -> Alert:
     return alert.model_copy(
         update={
             "clinician_id": relationship.clinician_id or alert.clinician_id,
-            "supported": alert.supported and not gone,
+            "supported": alert.supported and not is_unsupported,
         }
     )
 
@@ -215,8 +215,8 @@ def acknowledge(alert: Alert, at: datetime) -> tuple[Alert, Sequence[Event]]:
         episode_id=alert.episode_id,
         clinician_id=alert.clinician_id,
     )
-    act = Act(at=event.occurred_at, severity=alert.severity)
-    return alert.model_copy(update={"acknowledged": act}), (event,)
+    disposition = Act(at=event.occurred_at, severity=alert.severity)
+    return alert.model_copy(update={"acknowledged": disposition}), (event,)
 
 
 def resolve(alert: Alert, useful: bool | None, at: datetime) -> tuple[Alert, Sequence[Event]]:
@@ -238,8 +238,8 @@ def resolve(alert: Alert, useful: bool | None, at: datetime) -> tuple[Alert, Seq
         clinician_id=alert.clinician_id,
         useful=useful,
     )
-    act = Act(at=event.occurred_at, severity=alert.severity, useful=useful)
-    return alert.model_copy(update={"resolved": act}), (event,)
+    disposition = Act(at=event.occurred_at, severity=alert.severity, useful=useful)
+    return alert.model_copy(update={"resolved": disposition}), (event,)
 
 
 def _how_it_stands(event: RuptureEvent) -> Literal["open", "repaired", "retracted"]:
@@ -252,8 +252,8 @@ def _how_it_stands(event: RuptureEvent) -> Literal["open", "repaired", "retracte
             return "open"
 
 
-def _covers(act: Act | None, severity: Severity) -> bool:
-    return act is not None and WEIGHT[act.severity] >= WEIGHT[severity]
+def _covers(disposition: Act | None, severity: Severity) -> bool:
+    return disposition is not None and WEIGHT[disposition.severity] >= WEIGHT[severity]
 
 
 def _json(useful: bool | None) -> str:

@@ -23,14 +23,14 @@ class View:
     alerts: dict[UUID, Alert] = field(default_factory=dict)
 
 
-def take_in(view: View, events: Sequence[RelationshipEvent]) -> View:
+def take_in(projection: View, events: Sequence[RelationshipEvent]) -> View:
     """The view after these events, new or not; what clinicians did about its alerts is among them."""
-    facts = (event for event in events if isinstance(event, Fact))
-    relationship = reduce(relationships.evolve, facts, view.relationship)
+    history_events = (event for event in events if isinstance(event, Fact))
+    relationship = reduce(relationships.evolve, history_events, projection.relationship)
     if relationship.erased:
         return View(relationship)
-    told = [event for event in events if isinstance(event, RuptureEvent)]
-    alerts = follow(view.alerts, told, relationship)
+    rupture_events = [event for event in events if isinstance(event, RuptureEvent)]
+    alerts = follow(projection.alerts, rupture_events, relationship)
     for event in events:
         if isinstance(event, AlertAcknowledged | AlertResolved) and alert_id(event.episode_id) in alerts:
             alert = alerts[alert_id(event.episode_id)]
@@ -38,22 +38,27 @@ def take_in(view: View, events: Sequence[RelationshipEvent]) -> View:
     return View(relationship, alerts)
 
 
-def with_acts_of(alert: Alert, there: Alert) -> Alert:
+def with_acts_of(alert: Alert, stored: Alert) -> Alert:
     """The alert, with what its clinician did and the topics do not say, or not yet."""
-    acts = {kind: _last([getattr(there, kind), getattr(alert, kind)]) for kind in ("acknowledged", "resolved")}
-    return alert.model_copy(update=acts)
+    dispositions = {
+        field_name: _last([getattr(stored, field_name), getattr(alert, field_name)])
+        for field_name in ("acknowledged", "resolved")
+    }
+    return alert.model_copy(update=dispositions)
 
 
 def _done(alert: Alert, event: AlertAcknowledged | AlertResolved) -> Alert:
-    kind: Literal["acknowledged", "resolved"] = "resolved" if isinstance(event, AlertResolved) else "acknowledged"
-    severity = next((s for s in WEIGHT if event.id == uuid5(alert.id, f"{kind}:{s}")), None)
+    field_name: Literal["acknowledged", "resolved"] = "resolved" if isinstance(event, AlertResolved) else "acknowledged"
+    severity = next((s for s in WEIGHT if event.id == uuid5(alert.id, f"{field_name}:{s}")), None)
     if severity is None:
         return alert
-    act = Act(at=event.occurred_at, severity=severity, useful=getattr(event, "useful", None))
-    return alert.model_copy(update={kind: _last([getattr(alert, kind), act])})
+    disposition = Act(at=event.occurred_at, severity=severity, useful=getattr(event, "useful", None))
+    return alert.model_copy(update={field_name: _last([getattr(alert, field_name), disposition])})
 
 
-def _last(acts: Iterable[Act | None]) -> Act | None:
+def _last(dispositions: Iterable[Act | None]) -> Act | None:
     """The one that was done last; of the same severity, the one that comes last here."""
-    by_severity = {act.severity: act for act in acts if act is not None}
-    return max(by_severity.values(), key=lambda act: (act.at, WEIGHT[act.severity]), default=None)
+    by_severity = {disposition.severity: disposition for disposition in dispositions if disposition is not None}
+    return max(
+        by_severity.values(), key=lambda disposition: (disposition.at, WEIGHT[disposition.severity]), default=None
+    )

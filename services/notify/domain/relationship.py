@@ -63,41 +63,43 @@ class Relationship(BaseModel):
         return min((a.starts_at for a in self.appointments if a.starts_at > now and not a.called_off), default=None)
 
 
-def evolve(relationship: Relationship, fact: Fact) -> Relationship:
+def evolve(relationship: Relationship, event: Fact) -> Relationship:
     """Take in one fact, new or not."""
     if relationship.erased:
         return relationship
-    match fact:
+    match event:
         case RelationshipStarted():
-            return relationship.model_copy(update={"clinician_id": fact.clinician_id, "case_code": fact.case_code})
+            return relationship.model_copy(update={"clinician_id": event.clinician_id, "case_code": event.case_code})
         case RelationshipEnded():
-            return relationship.model_copy(update={"ended_at": fact.occurred_at})
+            return relationship.model_copy(update={"ended_at": event.occurred_at})
         case ClientErased():
             return Relationship(relationship_id=relationship.relationship_id, erased=True)
         case SessionScheduled():
-            return _met_at(relationship, fact.session_id, fact.starts_at, fact.occurred_at, called_off=False)
+            return _met_at(relationship, event.session_id, event.starts_at, event.occurred_at, called_off=False)
         case SessionCancelled():
             # Kept until it would have begun: a late word of the appointment must not bring it back.
-            starts_at = fact.occurred_at + timedelta(hours=fact.notice_hours)
-            return _met_at(relationship, fact.session_id, starts_at, fact.occurred_at, called_off=True)
+            starts_at = event.occurred_at + timedelta(hours=event.notice_hours)
+            return _met_at(relationship, event.session_id, starts_at, event.occurred_at, called_off=True)
         case AllianceUpdated():
-            if fact.version <= relationship.alliance_version:
+            if event.version <= relationship.alliance_version:
                 return relationship
             return relationship.model_copy(
-                update={"alliance_version": fact.version, "open_episode_id": fact.open_episode_id}
+                update={"alliance_version": event.version, "open_episode_id": event.open_episode_id}
             )
 
 
 def _met_at(
     relationship: Relationship, session_id: UUID, starts_at: datetime, told_at: datetime, *, called_off: bool
 ) -> Relationship:
-    told = Appointment(session_id=session_id, starts_at=starts_at, told_at=told_at, called_off=called_off)
+    appointment = Appointment(session_id=session_id, starts_at=starts_at, told_at=told_at, called_off=called_off)
     by_session = {a.session_id: a for a in relationship.appointments}
-    before = by_session.get(session_id)
-    by_session[session_id] = told if before is None else max(before, told, key=_last_told)
-    newest = max(a.told_at for a in by_session.values())
-    ahead = sorted((a for a in by_session.values() if a.starts_at >= newest), key=lambda a: (a.starts_at, a.session_id))
-    return relationship.model_copy(update={"appointments": tuple(ahead[:MOST_APPOINTMENTS])})
+    existing = by_session.get(session_id)
+    by_session[session_id] = appointment if existing is None else max(existing, appointment, key=_last_told)
+    newest_update = max(a.told_at for a in by_session.values())
+    upcoming = sorted(
+        (a for a in by_session.values() if a.starts_at >= newest_update), key=lambda a: (a.starts_at, a.session_id)
+    )
+    return relationship.model_copy(update={"appointments": tuple(upcoming[:MOST_APPOINTMENTS])})
 
 
 def _last_told(appointment: Appointment) -> tuple[datetime, bool, datetime]:

@@ -80,18 +80,18 @@ def is_fresh(alert: Alert, now: datetime, within: timedelta) -> bool:
     return now - alert.said.last_sign_at <= within
 
 
-def deliveries(alert: Alert, channels: Mapping[UUID, Channels]) -> list[Delivery]:
+def deliveries(alert: Alert, addresses: Mapping[UUID, Channels]) -> list[Delivery]:
     """What is owed for the alert as it stands, to its clinician by each way there is."""
     change = change_to_tell(alert)
     if change is None or alert.clinician_id is None:
         return []
     return [
         Delivery(alert_id=alert.id, clinician_id=alert.clinician_id, channel=name, change=change)
-        for name in channels.get(alert.clinician_id, Channels()).names()
+        for name in addresses.get(alert.clinician_id, Channels()).names()
     ]
 
 
 def wait_after(attempts: int, first: timedelta) -> timedelta:
     """How long to wait after so many tries in vain: twice as long each time, up to an hour."""
-    doubled: int = 2 ** min(attempts - 1, 20)
-    return min(LONGEST_WAIT, first * doubled)
+    factor: int = 2 ** min(attempts - 1, 20)
+    return min(LONGEST_WAIT, first * factor)

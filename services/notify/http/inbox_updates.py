@@ -46,15 +46,15 @@ class Live:
                 del self._readers[clinician_id]
 
     async def _follow(self) -> None:
-        only_whose = [{"$project": {"operationType": 1, "fullDocument.clinician_id": 1}}]
-        async with self._mongo.watch(ALERTS, only_whose) as changes:
+        pipeline = [{"$project": {"operationType": 1, "fullDocument.clinician_id": 1}}]
+        async with self._mongo.watch(ALERTS, pipeline) as changes:
             self._wake(None)  # something may have changed while nobody followed
             async for change in changes:
                 self._wake((change.get("fullDocument") or {}).get("clinician_id"))
 
     def _wake(self, clinician_id: UUID | None) -> None:
         """None: whose it was cannot be said, for instance of an alert that was erased."""
-        for whose, readers in self._readers.items():
-            if clinician_id in (None, whose):
-                for changed in readers:
+        for listener_clinician_id, listeners in self._readers.items():
+            if clinician_id in (None, listener_clinician_id):
+                for changed in listeners:
                     changed.set()

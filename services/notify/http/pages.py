@@ -53,24 +53,24 @@ USEFUL: dict[Word, bool] = {"useful": True, "not-useful": False}
 def routes(inbox: Inbox, store: Store) -> APIRouter:
     """The routes for people."""
     router = APIRouter(tags=["inbox"], default_response_class=HTMLResponse)
-    show = _Pages(inbox, store)
+    pages = _Pages(inbox, store)
     style, script = ((TEMPLATES / name).read_text() for name in ("inbox.css", "inbox.js"))
 
     @router.get("/inbox/{clinician_id}", responses=UNAVAILABLE)
     async def read(clinician_id: UUID) -> Response:
         """The clinician's alerts, as a page."""
-        return await show.answered(partial(show.inbox_of, clinician_id))
+        return await pages.answered(partial(pages.inbox_of, clinician_id))
 
     @router.post("/inbox/{clinician_id}/alerts/{alert_id}/acknowledgement", status_code=303, responses=PRESSED)
     async def acknowledge(clinician_id: UUID, alert_id: UUID, from_where: FromWhere = None) -> Response:
         """The button that says: I take this on."""
-        return await show.answered(partial(show.done, clinician_id, alert_id, from_where, inbox.acknowledge))
+        return await pages.answered(partial(pages.done, clinician_id, alert_id, from_where, inbox.acknowledge))
 
     @router.post("/inbox/{clinician_id}/alerts/{alert_id}/resolution/{word}", status_code=303, responses=PRESSED)
     async def resolve(clinician_id: UUID, alert_id: UUID, word: Word, from_where: FromWhere = None) -> Response:
         """The buttons that say: I am done with this, and whether it was useful."""
-        does = partial(inbox.resolve, useful=USEFUL[word])
-        return await show.answered(partial(show.done, clinician_id, alert_id, from_where, does))
+        action = partial(inbox.resolve, useful=USEFUL[word])
+        return await pages.answered(partial(pages.done, clinician_id, alert_id, from_where, action))
 
     @router.get("/inbox.css", include_in_schema=False)
     async def css() -> Response:

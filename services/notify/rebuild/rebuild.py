@@ -58,86 +58,99 @@ Say = Callable[[str], None]
 class Views:
     """The view of notify, as it is rebuilt; `say` is told of each part that was not as it ought to be."""
 
-    def __init__(self, store: Store, shadow: Shadow, deliver: Deliver, tell: Tell, history: History, say: Say) -> None:
+    def __init__(
+        self, store: Store, staging: Shadow, planner: Deliver, publish: Tell, history: History, say: Say
+    ) -> None:
         self._store = store
-        self._shadow = shadow
-        self._deliver = deliver
-        self._tell = tell
+        self._shadow = staging
+        self._deliver = planner
+        self._tell = publish
         self._history = history
         self._say = say
 
-    async def read(self, share: Share, done: Done) -> Counts:
+    async def read(self, task: Share, done: Done) -> Counts:
         """Write beside what ought to be otherwise."""
-        positions: Positions = {}
-        told, clinicians = await everything(self._history, share.slice, positions)
-        views = {r: take_in(new(r), events) for r, events in told.items()}
-        counts: Counts = Counter({RELATIONSHIPS: len(views), CLINICIANS: await self._put_right(clinicians)})
-        for page in pages(views):
-            there = await self._shadow.there({r: views[r] for r in page})
-            since, _ = await everything(self._history, share.slice, positions)
-            views |= {r: take_in(views[r], events) for r, events in since.items() if r in views}
-            found = {r: differences(there[r], views[r]) for r in page}
+        offsets: Positions = {}
+        events_by_relationship, clinicians = await everything(self._history, task.slice, offsets)
+        projections = {r: take_in(new(r), events) for r, events in events_by_relationship.items()}
+        counts: Counts = Counter({RELATIONSHIPS: len(projections), CLINICIANS: await self._put_right(clinicians)})
+        for page in pages(projections):
+            current = await self._shadow.there({r: projections[r] for r in page})
+            newer_events, _ = await everything(self._history, task.slice, offsets)
+            projections |= {
+                r: take_in(projections[r], events) for r, events in newer_events.items() if r in projections
+            }
+            differences_by_id = {r: differences(current[r], projections[r]) for r in page}
             await self._shadow.write_beside(
-                share.id, [Rebuilt(views[r], dict(positions), tuple(found[r])) for r in page if found[r]]
+                task.id,
+                [
+                    Rebuilt(projections[r], dict(offsets), tuple(differences_by_id[r]))
+                    for r in page
+                    if differences_by_id[r]
+                ],
             )
-            done(sum(len(told[r]) for r in page))
+            done(sum(len(events_by_relationship[r]) for r in page))
         return counts
 
-    async def swap(self, share: Share, done: Done) -> Counts:
+    async def swap(self, task: Share, done: Done) -> Counts:
         """Put in place what was written beside; then see to it that who needs to hear of an alert does."""
         counts: Counts = Counter()
-        while page := await self._shadow.beside(share.id, SWAPPED_AT_ONCE):
-            positions = _least([one.positions for one in page])
-            alerts = await self._put_in_place(share.slice, positions, {one.relationship: one.view for one in page})
+        while page := await self._shadow.beside(task.id, SWAPPED_AT_ONCE):
+            offsets = _least([state.positions for state in page])
+            alerts = await self._put_in_place(task.slice, offsets, {state.relationship: state.view for state in page})
             await self._deliver.owe(alerts)
             await self._tell([event for alert in alerts for _, event in raised(alert)])
-            await self._shadow.forget(one.relationship for one in page)
-            for one in page:
+            await self._shadow.forget(state.relationship for state in page)
+            for state in page:
                 counts[OTHERWISE] += 1
-                self._say(f"{one.relationship}: {', '.join(one.differs)}")
+                self._say(f"{state.relationship}: {', '.join(state.differs)}")
         return counts
 
-    async def _put_in_place(self, which: Slice, positions: Positions, views: Mapping[UUID, View]) -> list[Alert]:
+    async def _put_in_place(
+        self, topic_slice: Slice, offsets: Positions, projections: Mapping[UUID, View]
+    ) -> list[Alert]:
         """Until nobody came between; the alerts as they stand then."""
-        standing: list[Alert] = []
-        waiting = dict(views)
-        await self._shadow.make_writable(waiting)
-        while waiting:
-            there = await self._shadow.there(waiting)
-            since, _ = await everything(self._history, which, positions)
-            waiting |= {r: take_in(waiting[r], events) for r, events in since.items() if r in waiting}
-            lost = await self._write(waiting, there)
-            for r in waiting.keys() - lost:
-                standing += [as_it_ought_to_be(alert, there[r]) for alert in waiting[r].alerts.values()]
-            waiting = {r: waiting[r] for r in lost}
-        return standing
+        current_alerts: list[Alert] = []
+        pending = dict(projections)
+        await self._shadow.make_writable(pending)
+        while pending:
+            current = await self._shadow.there(pending)
+            newer_events, _ = await everything(self._history, topic_slice, offsets)
+            pending |= {r: take_in(pending[r], events) for r, events in newer_events.items() if r in pending}
+            conflicts = await self._write(pending, current)
+            for r in pending.keys() - conflicts:
+                current_alerts += [as_it_ought_to_be(alert, current[r]) for alert in pending[r].alerts.values()]
+            pending = {r: pending[r] for r in conflicts}
+        return current_alerts
 
-    async def _write(self, views: Mapping[UUID, View], there: Mapping[UUID, There]) -> set[UUID]:
+    async def _write(self, projections: Mapping[UUID, View], current: Mapping[UUID, There]) -> set[UUID]:
         """Each relationship, then its alerts, over what was read; those that somebody else changed first."""
-        lost = await self._store.keep_relationships(
+        conflicts = await self._store.keep_relationships(
             [
-                Kept(r, view.relationship, version_of(there[r].relationship))
-                for r, view in views.items()
-                if relationship_differs(there[r], view)
+                Kept(r, projection.relationship, version_of(current[r].relationship))
+                for r, projection in projections.items()
+                if relationship_differs(current[r], projection)
             ]
         )
         alerts = [
-            Kept(alert.id, as_it_ought_to_be(alert, there[r]), version_of(there[r].alerts.get(alert.id)))
-            for r, view in views.items()
-            if r not in lost
-            for alert in view.alerts.values()
-            if alert_differs(there[r], alert)
+            Kept(alert.id, as_it_ought_to_be(alert, current[r]), version_of(current[r].alerts.get(alert.id)))
+            for r, projection in projections.items()
+            if r not in conflicts
+            for alert in projection.alerts.values()
+            if alert_differs(current[r], alert)
         ]
-        lost_alerts = await self._store.keep_alerts(alerts)
-        await self._store.forget_alerts_of([r for r, view in views.items() if view.relationship.erased])
-        return lost | {kept.is_now.relationship_id for kept in alerts if kept.id in lost_alerts}
+        alert_conflicts = await self._store.keep_alerts(alerts)
+        await self._store.forget_alerts_of(
+            [r for r, projection in projections.items() if projection.relationship.erased]
+        )
+        return conflicts | {versioned.is_now.relationship_id for versioned in alerts if versioned.id in alert_conflicts}
 
     async def _put_right(self, told: Mapping[UUID, Clinician]) -> int:
-        there = await self._shadow.clinicians(told)
+        stored = await self._shadow.clinicians(told)
         count = 0
-        for which, last in told.items():
-            if otherwise(last, there.get(which)):
-                await self._shadow.put_right(last, there.get(which))
+        for clinician_id, latest in told.items():
+            if otherwise(latest, stored.get(clinician_id)):
+                await self._shadow.put_right(latest, stored.get(clinician_id))
                 count += 1
         return count
 
@@ -147,42 +160,42 @@ def new(relationship: UUID) -> View:
     return View(Relationship(relationship_id=relationship))
 
 
-def otherwise(told: Clinician, there: Mapping[str, object] | None) -> bool:
+def otherwise(told: Clinician, stored: Mapping[str, object] | None) -> bool:
     """Whether a clinician is kept otherwise than was told last; what was told later is so."""
-    if there is None:
+    if stored is None:
         return True
-    as_told = (told.occurred_at, told.time_zone)
+    expected = (told.occurred_at, told.time_zone)
     try:
-        return (there.get("told_at"), there.get("time_zone")) != as_told and not there["told_at"] > as_told[0]  # type: ignore[operator]
+        return (stored.get("told_at"), stored.get("time_zone")) != expected and not stored["told_at"] > expected[0]  # type: ignore[operator]
     except (KeyError, TypeError):
         return True
 
 
 async def everything(
-    history: History, which: Slice, positions: Positions
+    history: History, topic_slice: Slice, offsets: Positions
 ) -> tuple[dict[UUID, list[RelationshipEvent]], dict[UUID, Clinician]]:
     """What was told of each relationship, and last of each clinician, behind `positions`."""
-    told: dict[UUID, list[RelationshipEvent]] = {}
+    events_by_relationship: dict[UUID, list[RelationshipEvent]] = {}
     clinicians: dict[UUID, Clinician] = {}
-    async for batch in history.read(which, positions):
+    async for batch in history.read(topic_slice, offsets):
         for recorded in batch:
             event = recorded.event
             if isinstance(event, ClinicianRegistered | ClinicianUpdated):
-                before = clinicians.get(event.clinician_id)
-                if before is None or before.occurred_at < event.occurred_at:
+                earlier = clinicians.get(event.clinician_id)
+                if earlier is None or earlier.occurred_at < event.occurred_at:
                     clinicians[event.clinician_id] = event
             else:
-                about = cast("RelationshipEvent", event)
-                told.setdefault(about.relationship_id, []).append(about)
-    return told, clinicians
+                relationship_event = cast("RelationshipEvent", event)
+                events_by_relationship.setdefault(relationship_event.relationship_id, []).append(relationship_event)
+    return events_by_relationship, clinicians
 
 
-def pages(views: Mapping[UUID, View]) -> Iterator[list[UUID]]:
+def pages(projections: Mapping[UUID, View]) -> Iterator[list[UUID]]:
     """A few hundred at a time."""
-    waiting = iter(list(views))
-    while page := list(islice(waiting, PAGE)):
+    remaining = iter(list(projections))
+    while page := list(islice(remaining, PAGE)):
         yield page
 
 
-def _least(positions: Sequence[Positions]) -> Positions:
-    return {topic: min(one[topic] for one in positions) for topic in positions[0]}
+def _least(offsets: Sequence[Positions]) -> Positions:
+    return {topic: min(each[topic] for each in offsets) for topic in offsets[0]}

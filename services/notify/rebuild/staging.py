@@ -59,44 +59,46 @@ class Shadow:
         with unavailable():
             await self._rebuilt.create_index("share", name="share")
 
-    async def there(self, views: Mapping[UUID, View]) -> dict[UUID, There]:
+    async def there(self, projections: Mapping[UUID, View]) -> dict[UUID, There]:
         """What is kept of these relationships, and under the ids of their alerts."""
-        belongs = {alert: r for r, view in views.items() for alert in view.alerts}
-        either = [{"relationship_id": {"$in": list(views)}}, {"_id": {"$in": list(belongs)}}]
+        relationship_by_alert = {alert: r for r, projection in projections.items() for alert in projection.alerts}
+        conditions = [{"relationship_id": {"$in": list(projections)}}, {"_id": {"$in": list(relationship_by_alert)}}]
         with unavailable():
-            relationships = await self._relationships.find({"_id": {"$in": list(views)}}).to_list(None)
-            alerts = await self._alerts.find({"$or": either}).to_list(None)
+            relationships = await self._relationships.find({"_id": {"$in": list(projections)}}).to_list(None)
+            alerts = await self._alerts.find({"$or": conditions}).to_list(None)
         documents = {document["_id"]: document for document in relationships}
-        found = {r: There(documents.get(r)) for r in views}
+        found = {r: There(documents.get(r)) for r in projections}
         for document in alerts:
-            found[belongs.get(document["_id"]) or document["relationship_id"]].alerts[document["_id"]] = document
+            found[relationship_by_alert.get(document["_id"]) or document["relationship_id"]].alerts[document["_id"]] = (
+                document
+            )
         return found
 
-    async def make_writable(self, views: Mapping[UUID, View]) -> None:
+    async def make_writable(self, projections: Mapping[UUID, View]) -> None:
         """Where a version is no number it is none, so that the first write can be the next one."""
-        broken = {"$exists": True, "$not": {"$type": _NUMBERS}}
-        alerts = [alert for view in views.values() for alert in view.alerts]
-        for collection, ids in ((self._relationships, list(views)), (self._alerts, alerts)):
+        invalid = {"$exists": True, "$not": {"$type": _NUMBERS}}
+        alerts = [alert for projection in projections.values() for alert in projection.alerts]
+        for collection, ids in ((self._relationships, list(projections)), (self._alerts, alerts)):
             with unavailable():
-                await collection.update_many({"_id": {"$in": ids}, "v": broken}, {"$unset": {"v": ""}})
+                await collection.update_many({"_id": {"$in": ids}, "v": invalid}, {"$unset": {"v": ""}})
 
-    async def write_beside(self, share: str, rebuilt: Sequence[Rebuilt]) -> None:
+    async def write_beside(self, task_id: str, states: Sequence[Rebuilt]) -> None:
         """Write what differs beside the view."""
-        if rebuilt:
-            writes = [ReplaceOne({"_id": one.relationship}, _beside(share, one), upsert=True) for one in rebuilt]
+        if states:
+            writes = [ReplaceOne({"_id": state.relationship}, _beside(task_id, state), upsert=True) for state in states]
             with unavailable():
                 await self._rebuilt.bulk_write(writes, ordered=False)
 
-    async def beside(self, share: str, most: int) -> list[Rebuilt]:
+    async def beside(self, task_id: str, most: int) -> list[Rebuilt]:
         """Some of what was written beside for this share."""
         with unavailable():
-            found = await self._rebuilt.find({"share": share}).to_list(most)
+            found = await self._rebuilt.find({"share": task_id}).to_list(most)
         return [_rebuilt(document) for document in found]
 
-    async def forget(self, rebuilt: Iterable[UUID]) -> None:
+    async def forget(self, relationships: Iterable[UUID]) -> None:
         """These are in place, and what follows is told."""
         with unavailable():
-            await self._rebuilt.delete_many({"_id": {"$in": list(rebuilt)}})
+            await self._rebuilt.delete_many({"_id": {"$in": list(relationships)}})
 
     async def forget_all(self) -> None:
         """Give up what is written beside."""
@@ -105,9 +107,9 @@ class Shadow:
 
     async def page(self, after: UUID | None, most: int) -> list[UUID]:
         """The next relationships of the view, by id."""
-        further: Document = {} if after is None else {"_id": {"$gt": after}}
+        query: Document = {} if after is None else {"_id": {"$gt": after}}
         with unavailable():
-            found = await self._relationships.find(further, {"_id": 1}).sort("_id", 1).limit(most).to_list(None)
+            found = await self._relationships.find(query, {"_id": 1}).sort("_id", 1).limit(most).to_list(None)
         return [document["_id"] for document in found]
 
     async def clinicians(self, ids: Collection[UUID]) -> dict[UUID, Document]:
@@ -116,69 +118,75 @@ class Shadow:
             found = await self._clinicians.find({"_id": {"$in": list(ids)}}).to_list(None)
         return {document["_id"]: document for document in found}
 
-    async def put_right(self, told: ClinicianRegistered | ClinicianUpdated, there: Document | None) -> None:
+    async def put_right(self, told: ClinicianRegistered | ClinicianUpdated, stored: Document | None) -> None:
         """Keep what was told last of a clinician, unless somebody has just kept something newer."""
         guard: Document = {"_id": told.clinician_id}
-        if there is not None:
-            guard["told_at"] = there.get("told_at")
-        change = {"$set": {"time_zone": told.time_zone, "told_at": told.occurred_at}}
+        if stored is not None:
+            guard["told_at"] = stored.get("told_at")
+        update = {"$set": {"time_zone": told.time_zone, "told_at": told.occurred_at}}
         with unavailable():
-            await self._clinicians.update_one(guard, change, upsert=there is None)
+            await self._clinicians.update_one(guard, update, upsert=stored is None)
 
 
-def differences(there: There, view: View) -> list[str]:
+def differences(current: There, projection: View) -> list[str]:
     """Which parts are not as they ought to be: their names, never what is in them."""
-    found = relationship_differs(there, view)
-    for which, alert in sorted(view.alerts.items()):
-        found += [f"alert {which} {name}" for name in alert_differs(there, alert)]
-    if view.relationship.erased:
-        found += [f"alert {which} not forgotten" for which in sorted(there.alerts)]
+    found = relationship_differs(current, projection)
+    for alert_id, alert in sorted(projection.alerts.items()):
+        found += [f"alert {alert_id} {name}" for name in alert_differs(current, alert)]
+    if projection.relationship.erased:
+        found += [f"alert {alert_id} not forgotten" for alert_id in sorted(current.alerts)]
     return found
 
 
-def strangers(there: There, view: View) -> list[str]:
+def strangers(current: There, projection: View) -> list[str]:
     """The alerts that are kept and that the topics know nothing of; a rebuild leaves them alone."""
-    known = there.alerts.keys() if view.relationship.erased else view.alerts.keys()
-    return [f"alert {which} not on the topics" for which in sorted(there.alerts.keys() - known)]
+    expected = current.alerts.keys() if projection.relationship.erased else projection.alerts.keys()
+    return [f"alert {alert_id} not on the topics" for alert_id in sorted(current.alerts.keys() - expected)]
 
 
-def relationship_differs(there: There, view: View) -> list[str]:
+def relationship_differs(current: There, projection: View) -> list[str]:
     """Which fields of the relationship do. One of which nothing is known need not be kept."""
-    nothing = Relationship(relationship_id=view.relationship.relationship_id)
-    if there.relationship is None and view.relationship == nothing:
+    empty = Relationship(relationship_id=projection.relationship.relationship_id)
+    if current.relationship is None and projection.relationship == empty:
         return []
-    return _fields(there.relationship, view.relationship)
+    return _fields(current.relationship, projection.relationship)
 
 
-def alert_differs(there: There, alert: Alert) -> list[str]:
+def alert_differs(current: There, alert: Alert) -> list[str]:
     """Which fields of the alert do."""
-    return _fields(there.alerts.get(alert.id), as_it_ought_to_be(alert, there))
+    return _fields(current.alerts.get(alert.id), as_it_ought_to_be(alert, current))
 
 
-def as_it_ought_to_be(alert: Alert, there: There) -> Alert:
+def as_it_ought_to_be(alert: Alert, current: There) -> Alert:
     """With what the clinician did about it, as far as that can be read."""
-    kept = _read(Alert, there.alerts.get(alert.id))
-    return with_acts_of(alert, kept) if kept is not None and kept.relationship_id == alert.relationship_id else alert
+    stored = _read(Alert, current.alerts.get(alert.id))
+    return (
+        with_acts_of(alert, stored) if stored is not None and stored.relationship_id == alert.relationship_id else alert
+    )
 
 
-def version_of(there: Document | None) -> int:
+def version_of(document: Document | None) -> int:
     """The version of a document as it is kept; 0 where it has none."""
-    version = there.get("v") if there else None
+    version = document.get("v") if document else None
     return version if isinstance(version, int) else 0
 
 
-def _fields(there: Document | None, ought: BaseModel) -> list[str]:
-    if there is None:
+def _fields(document: Document | None, expected: BaseModel) -> list[str]:
+    if document is None:
         return ["missing"]
-    kept = _read(type(ought), there)
-    if kept is None:
+    stored = _read(type(expected), document)
+    if stored is None:
         return ["unreadable"]
-    ours = ought.model_dump()
-    computed = type(ought).model_computed_fields
-    found = [n for n in ours if n not in computed and (n not in there or getattr(kept, n) != getattr(ought, n))]
-    found += [n for n in computed if there.get(n) != ours[n]]
+    expected_fields = expected.model_dump()
+    computed = type(expected).model_computed_fields
+    found = [
+        name
+        for name in expected_fields
+        if name not in computed and (name not in document or getattr(stored, name) != getattr(expected, name))
+    ]
+    found += [name for name in computed if document.get(name) != expected_fields[name]]
     # Whether a resolved alert has still something to rest on is looked at no more.
-    return [] if found == ["supported"] and ours.get("status") == "resolved" else found
+    return [] if found == ["supported"] and expected_fields.get("status") == "resolved" else found
 
 
 def _read(kind: type[T], document: Document | None) -> T | None:
@@ -188,18 +196,18 @@ def _read(kind: type[T], document: Document | None) -> T | None:
         return None
 
 
-def _beside(share: str, one: Rebuilt) -> Document:
+def _beside(task_id: str, state: Rebuilt) -> Document:
     return {
-        "_id": one.relationship,
-        "share": share,
-        "relationship": one.view.relationship.model_dump(),
-        "alerts": [alert.model_dump() for alert in one.view.alerts.values()],
-        "positions": [[topic, offset] for topic, offset in one.positions.items()],
-        "differs": list(one.differs),
+        "_id": state.relationship,
+        "share": task_id,
+        "relationship": state.view.relationship.model_dump(),
+        "alerts": [alert.model_dump() for alert in state.view.alerts.values()],
+        "positions": [[topic, offset] for topic, offset in state.positions.items()],
+        "differs": list(state.differs),
     }
 
 
 def _rebuilt(document: Document) -> Rebuilt:
     alerts = [Alert.model_validate(alert) for alert in document["alerts"]]
-    view = View(Relationship.model_validate(document["relationship"]), {alert.id: alert for alert in alerts})
-    return Rebuilt(view, dict(document["positions"]), tuple(document["differs"]))
+    projection = View(Relationship.model_validate(document["relationship"]), {alert.id: alert for alert in alerts})
+    return Rebuilt(projection, dict(document["positions"]), tuple(document["differs"]))

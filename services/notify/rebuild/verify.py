@@ -37,10 +37,10 @@ class Verified:
 class Verify:
     """Compares the view with the topics; `say` is told of each difference by its names, never of what anybody said."""
 
-    def __init__(self, servers: str, group: str, shadow: Shadow, history: History, say: Say) -> None:
+    def __init__(self, servers: str, group: str, staging: Shadow, history: History, say: Say) -> None:
         self._servers = servers
         self._group = group
-        self._shadow = shadow
+        self._shadow = staging
         self._history = history
         self._say = say
         self._found = Verified()
@@ -48,71 +48,77 @@ class Verify:
     async def __call__(self, progress: Progress) -> Verified:
         """Compare everything. Raises StoreUnavailable and BrokerUnavailable."""
         sizes = await self._history.sizes()
-        through, seen, read = 0, set[UUID](), list[tuple[Slice, Positions]]()
-        progress(through, sum(sizes))
-        for which, size in cut(sizes):
-            positions: Positions = {}
-            told, clinicians = await everything(self._history, which, positions)
-            views = {r: take_in(new(r), events) for r, events in told.items()}
-            suspects = {r: views[r] for page in pages(views) for r in await self._suspects(page, views)}
-            await self._look_again(which, positions, suspects, await self._wrong(clinicians))
-            seen |= views.keys()
-            read.append((which, positions))
-            through += size
-            if through < sum(sizes):
-                progress(through, sum(sizes))
+        processed, seen, slices = 0, set[UUID](), list[tuple[Slice, Positions]]()
+        progress(processed, sum(sizes))
+        for topic_slice, size in cut(sizes):
+            offsets: Positions = {}
+            events_by_relationship, clinicians = await everything(self._history, topic_slice, offsets)
+            projections = {r: take_in(new(r), events) for r, events in events_by_relationship.items()}
+            suspects = {
+                r: projections[r] for page in pages(projections) for r in await self._suspects(page, projections)
+            }
+            await self._look_again(topic_slice, offsets, suspects, await self._wrong(clinicians))
+            seen |= projections.keys()
+            slices.append((topic_slice, offsets))
+            processed += size
+            if processed < sum(sizes):
+                progress(processed, sum(sizes))
         progress(sum(sizes), sum(sizes))
         self._found.compared = len(seen)
-        await self._look_for_others(seen, read)
+        await self._look_for_others(seen, slices)
         return self._found
 
-    async def _suspects(self, page: Sequence[UUID], views: Mapping[UUID, View]) -> list[UUID]:
-        there = await self._shadow.there({r: views[r] for r in page})
-        return [r for r in page if _found(there[r], views[r])]
+    async def _suspects(self, page: Sequence[UUID], projections: Mapping[UUID, View]) -> list[UUID]:
+        current = await self._shadow.there({r: projections[r] for r in page})
+        return [r for r in page if _found(current[r], projections[r])]
 
     async def _wrong(self, told: Mapping[UUID, Clinician]) -> dict[UUID, Clinician]:
-        there = await self._shadow.clinicians(told)
-        return {which: last for which, last in told.items() if otherwise(last, there.get(which))}
+        stored = await self._shadow.clinicians(told)
+        return {
+            clinician_id: latest for clinician_id, latest in told.items() if otherwise(latest, stored.get(clinician_id))
+        }
 
     async def _look_again(
-        self, which: Slice, positions: Positions, suspects: dict[UUID, View], clinicians: dict[UUID, Clinician]
+        self, topic_slice: Slice, offsets: Positions, suspects: dict[UUID, View], clinicians: dict[UUID, Clinician]
     ) -> None:
         """Until each stands still: nothing was told of it while we looked, and the service had taken in all before."""
-        give_up = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + PATIENCE
         while suspects or clinicians:
-            heard = {topic.name: positions[topic.name] for topic in HEARD}
-            left = give_up - time.monotonic()
-            if not await until_taken_in(self._servers, self._group, which.partition, heard, left):
+            consumed_offsets = {topic.name: offsets[topic.name] for topic in HEARD}
+            seconds_left = deadline - time.monotonic()
+            if not await until_taken_in(
+                self._servers, self._group, topic_slice.partition, consumed_offsets, seconds_left
+            ):
                 self._found.on_its_way += len(suspects)
                 return
             for clinician in sorted(await self._wrong(clinicians)):
                 self._report(clinician, ["clinician"])
             clinicians = {}
-            there = await self._shadow.there(suspects)
-            since, _ = await everything(self._history, which, positions)
-            for r in suspects.keys() - since.keys():
-                self._report(r, _found(there[r], suspects.pop(r)))
-            suspects = {r: take_in(view, since[r]) for r, view in suspects.items()}
+            current = await self._shadow.there(suspects)
+            newer_events, _ = await everything(self._history, topic_slice, offsets)
+            for r in suspects.keys() - newer_events.keys():
+                self._report(r, _found(current[r], suspects.pop(r)))
+            suspects = {r: take_in(projection, newer_events[r]) for r, projection in suspects.items()}
 
     async def _look_for_others(self, seen: set[UUID], read: Sequence[tuple[Slice, Positions]]) -> None:
         """Relationships that are kept, and that the topics know nothing of."""
-        others: set[UUID] = set()
+        unexpected: set[UUID] = set()
         after: UUID | None = None
         while page := await self._shadow.page(after, PAGE):
             after = page[-1]
-            others |= set(page) - seen
-        if others:
-            for which, positions in read:
-                since, _ = await everything(self._history, which, positions)
-                others -= since.keys()
-        for r in sorted(others):
+            unexpected |= set(page) - seen
+        if unexpected:
+            for topic_slice, offsets in read:
+                newer_events, _ = await everything(self._history, topic_slice, offsets)
+                unexpected -= newer_events.keys()
+        for r in sorted(unexpected):
             self._report(r, ["not on the topics"])
 
-    def _report(self, relationship: UUID, found: Sequence[str]) -> None:
-        if found:
+    def _report(self, relationship: UUID, found_differences: Sequence[str]) -> None:
+        if found_differences:
             self._found.different += 1
-            self._say(f"{relationship}: {', '.join(found)}")
+            self._say(f"{relationship}: {', '.join(found_differences)}")
 
 
-def _found(there: There, view: View) -> list[str]:
-    return [*differences(there, view), *strangers(there, view)]
+def _found(current: There, projection: View) -> list[str]:
+    return [*differences(current, projection), *strangers(current, projection)]

@@ -63,32 +63,32 @@ class Store:
 
     async def waiting(self) -> dict[tuple[Severity, Status], tuple[int, datetime | None]]:
         """How many alerts are open or taken on, and when the oldest of them showed its last sign."""
-        found = {}
-        for severity, weight in WEIGHT.items():
+        counts = {}
+        for severity, rank in WEIGHT.items():
             for status in WAITING:
-                those = {"unsettled": True, "place": 10 * PLACE[status] - weight}
+                query = {"unsettled": True, "place": 10 * PLACE[status] - rank}
                 with unavailable():
-                    count = await self._alerts.count_documents(those)
-                    oldest = await self._alerts.find(those).sort("said.last_sign_at", 1).limit(1).to_list(1)
-                found[severity, status] = count, oldest[0]["said"]["last_sign_at"] if oldest else None
-        return found
+                    count = await self._alerts.count_documents(query)
+                    oldest = await self._alerts.find(query).sort("said.last_sign_at", 1).limit(1).to_list(1)
+                counts[severity, status] = count, oldest[0]["said"]["last_sign_at"] if oldest else None
+        return counts
 
     async def relationships(self, ids: Collection[UUID]) -> dict[UUID, Kept[Relationship]]:
         """Each as it was last kept; a new one where there is none."""
         with unavailable():
             found = await self._relationships.find({"_id": {"$in": list(ids)}}).to_list(None)
-        there = {d["_id"]: Kept(d["_id"], Relationship.model_validate(d), d["v"]) for d in found}
-        return {r: there.get(r) or Kept(r, Relationship(relationship_id=r)) for r in ids}
+        stored = {d["_id"]: Kept(d["_id"], Relationship.model_validate(d), d["v"]) for d in found}
+        return {r: stored.get(r) or Kept(r, Relationship(relationship_id=r)) for r in ids}
 
     async def keep_relationships(self, changed: Sequence[Kept[Relationship]]) -> set[UUID]:
         """Write each whole or not at all; return those that somebody else changed first."""
         return await _write(self._relationships, changed)
 
-    async def alerts_of(self, episodes: Iterable[UUID], relationships: Iterable[UUID]) -> list[Kept[Alert]]:
+    async def alerts_of(self, alert_ids: Iterable[UUID], relationships: Iterable[UUID]) -> list[Kept[Alert]]:
         """Those alerts by their own ids, and those of `relationships` that are not settled."""
-        unsettled = {"relationship_id": {"$in": list(relationships)}, "unsettled": True}
+        active = {"relationship_id": {"$in": list(relationships)}, "unsettled": True}
         with unavailable():
-            found = await self._alerts.find({"$or": [{"_id": {"$in": list(episodes)}}, unsettled]}).to_list(None)
+            found = await self._alerts.find({"$or": [{"_id": {"$in": list(alert_ids)}}, active]}).to_list(None)
         return [Kept(d["_id"], Alert.model_validate(d), d["v"]) for d in found]
 
     async def keep_alerts(self, changed: Sequence[Kept[Alert]]) -> set[UUID]:
@@ -131,8 +131,8 @@ class Store:
 
     async def know(self, clinicians: Iterable[ClinicianRegistered | ClinicianUpdated]) -> None:
         """Keep what was told last of each clinician."""
-        last = {c.clinician_id: c for c in sorted(clinicians, key=lambda c: c.occurred_at)}
-        if not last:
+        latest = {c.clinician_id: c for c in sorted(clinicians, key=lambda c: c.occurred_at)}
+        if not latest:
             return
         writes = [
             UpdateOne(
@@ -140,7 +140,7 @@ class Store:
                 {"$set": {"time_zone": c.time_zone, "told_at": c.occurred_at}},
                 upsert=True,
             )
-            for c in last.values()
+            for c in latest.values()
         ]
         try:
             with unavailable():
@@ -161,10 +161,10 @@ class Store:
             found = await self._channels.find({"_id": {"$in": list(clinicians)}}).to_list(None)
         return {d["_id"]: Channels.model_validate(d) for d in found}
 
-    async def keep_channels(self, clinician_id: UUID, channels: Channels) -> None:
+    async def keep_channels(self, clinician_id: UUID, addresses: Channels) -> None:
         """Reach the clinician there from now on."""
         with unavailable():
-            await self._channels.replace_one({"_id": clinician_id}, channels.model_dump(), upsert=True)
+            await self._channels.replace_one({"_id": clinician_id}, addresses.model_dump(), upsert=True)
 
 
 async def _write(collection: MongoCollection, changed: Sequence[Kept[Any]]) -> set[UUID]:

@@ -62,13 +62,13 @@ class Deliveries:
 
         To take over is to claim also what somebody else held and did not renew in time.
         """
-        due: Document = {"next_at": {"$gte": AT_ONCE}, "$expr": {"$lte": ["$next_at", "$$NOW"]}}
+        query: Document = {"next_at": {"$gte": AT_ONCE}, "$expr": {"$lte": ["$next_at", "$$NOW"]}}
         if not take_over:
-            due["held"] = {"$ne": True}
-        claim = {"next_at": _from_now(LEASE), "attempts": {"$add": ["$attempts", 1]}, "held": True}
+            query["held"] = {"$ne": True}
+        changes = {"next_at": _from_now(LEASE), "attempts": {"$add": ["$attempts", 1]}, "held": True}
         with unavailable():
             found = await self._deliveries.find_one_and_update(
-                due, [{"$set": claim}], sort=[("next_at", 1)], return_document=ReturnDocument.AFTER
+                query, [{"$set": changes}], sort=[("next_at", 1)], return_document=ReturnDocument.AFTER
             )
         if found is None:
             return None
@@ -120,10 +120,10 @@ class Deliveries:
 
     async def due(self) -> tuple[int, datetime | None]:
         """How many are still to be delivered, and since when the oldest is owed."""
-        due: Document = {"next_at": {"$exists": True}}
+        query: Document = {"next_at": {"$exists": True}}
         with unavailable():
-            count = await self._deliveries.count_documents(due)
-            oldest = await self._deliveries.find(due, {"since": 1}).sort("since", 1).limit(1).to_list(1)
+            count = await self._deliveries.count_documents(query)
+            oldest = await self._deliveries.find(query, {"since": 1}).sort("since", 1).limit(1).to_list(1)
         return count, oldest[0]["since"] if oldest else None
 
 

@@ -23,15 +23,15 @@ def take(
     window: timedelta,
 ) -> Decided:
     """Take an answer that a clinic system sends: the first, or a correction of it; in time or late."""
-    held = _held(session)
+    completion = _held(session)
     _refuse_without_consent(rater, relationship)
     refuse_the_future("given_at", given_at, now)
-    if given_at < held.ended_at - CLOCKS_APART:
+    if given_at < completion.ended_at - CLOCKS_APART:
         raise Refused(
             "before-the-session",
-            f"given_at lies before the session's end, {held.ended_at.isoformat()}; nobody can have known then.",
+            f"given_at lies before the session's end, {completion.ended_at.isoformat()}; nobody can have known then.",
         )
-    due_at = held.ended_at + window
+    due_at = completion.ended_at + window
     request = session.feedback.get(rater) or FeedbackRequest(due_at=due_at, lapses_at=due_at)
     if request.answer is None:
         return _submit(session, rater, request, answer, given_at, now)
@@ -140,10 +140,10 @@ def _said_so(session: Session, link_hash: str, answer: Answer) -> bool:
 def _held(session: Session) -> Completed:
     if isinstance(session.outcome, Completed):
         return session.outcome
-    what = session.outcome.what if session.outcome else "planned, as far as is known here"
+    status = session.outcome.what if session.outcome else "planned, as far as is known here"
     raise Refused(
         "session-not-held",
-        f"Session {session.session_id} is {what}; only a session that was held can be answered. "
+        f"Session {session.session_id} is {status}; only a session that was held can be answered. "
         "If it was held, send its completion first.",
     )
 

@@ -203,10 +203,10 @@ def complete(session: Session, relationship: Relationship, held: Completed, now:
             "if it was held earlier than planned, move it first.",
         )
     relationship.refuse_after_its_end(session.starts_at)
-    asked: tuple[Rater, ...] = ("client", "clinician") if relationship.consent else ("clinician",)
+    raters: tuple[Rater, ...] = ("client", "clinician") if relationship.consent else ("clinician",)
     due_at = held.ended_at + asking.window
     request = FeedbackRequest(due_at=due_at, lapses_at=max(due_at, now + asking.grace))
-    after = session.model_copy(update={"outcome": held, "feedback": dict.fromkeys(asked, request)})
+    after = session.model_copy(update={"outcome": held, "feedback": dict.fromkeys(raters, request)})
     completed = SessionCompleted(
         id=session.told("completed"),
         relationship_id=session.relationship_id,
@@ -224,7 +224,7 @@ def complete(session: Session, relationship: Relationship, held: Completed, now:
             rater=rater,
             due_at=due_at,
         )
-        for rater in asked
+        for rater in raters
     ]
     return _with_new_links(after, relationship, now, asking), (completed, *requested)
 
@@ -265,15 +265,15 @@ def cancel(session: Session, how: Cancelled, now: Moment) -> Decided:
     return session.model_copy(update={"outcome": how}), (cancelled,)
 
 
-def already(session: Session, so: str = "so it cannot have ended otherwise") -> Refused:
+def already(session: Session, consequence: str = "so it cannot have ended otherwise") -> Refused:
     """What became of the session is known, and the request says otherwise."""
-    what = session.outcome.what if session.outcome else "scheduled"
-    detail = f"Session {session.session_id} is already noted as {what}, {so}."
+    status = session.outcome.what if session.outcome else "scheduled"
+    detail = f"Session {session.session_id} is already noted as {status}, {consequence}."
     if isinstance(session.outcome, Completed):
         detail += f" It ended at {session.outcome.ended_at.isoformat()} after {session.outcome.minutes} minutes."
     if isinstance(session.outcome, Cancelled):
         detail += f" It was called off by the {session.outcome.by} at {session.outcome.cancelled_at.isoformat()}."
-    return Refused(f"session-already-{what}", detail)
+    return Refused(f"session-already-{status}", detail)
 
 
 def _refuse_before_it_began(session: Session, now: Moment) -> None:

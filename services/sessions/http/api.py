@@ -42,10 +42,12 @@ class KnownTotal(InstrumentTotal):
 
     @model_validator(mode="after")
     def _lies_in_its_range(self) -> Self:
-        known = {name: instrument for name, instrument in INSTRUMENTS.items() if instrument.kind == self.KIND}
-        instrument = known.get(self.name)
+        instruments = {name: instrument for name, instrument in INSTRUMENTS.items() if instrument.kind == self.KIND}
+        instrument = instruments.get(self.name)
         if instrument is None:
-            raise ValueError(f"no instrument about the {self.KIND} of that name; known are {', '.join(sorted(known))}")
+            raise ValueError(
+                f"no instrument about the {self.KIND} of that name; known are {', '.join(sorted(instruments))}"
+            )
         if not instrument.holds(self.total):
             raise ValueError(f"the total of {self.name} lies between {instrument.lowest:g} and {instrument.highest:g}")
         return self
@@ -153,8 +155,8 @@ def routes(desk: Desk, public_url: str) -> APIRouter:
     @router.post("/cancellation")
     async def cancel(session_id: UUID, body: Cancellation) -> SessionAnswer:
         """The session was called off."""
-        how = Cancelled(by=body.by, cancelled_at=body.cancelled_at)
-        return SessionAnswer.of(await desk.cancel(session_id, how))
+        cancellation = Cancelled(by=body.by, cancelled_at=body.cancelled_at)
+        return SessionAnswer.of(await desk.cancel(session_id, cancellation))
 
     @router.put("/feedback/{rater}")
     async def take(session_id: UUID, rater: Rater, body: GivenAnswer) -> SessionAnswer:

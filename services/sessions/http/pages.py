@@ -76,32 +76,32 @@ class Incomplete(Exception):
 def routes(desk: Desk, crisis_text: str) -> APIRouter:
     """The routes for people."""
     router = APIRouter(tags=["forms"])
-    show = _Pages(desk, crisis_text)
+    pages = _Pages(desk, crisis_text)
     style = (TEMPLATES / "form.css").read_text()
 
     @router.get("/f/{token}", response_class=HTMLResponse, responses=AS_PAGES)
     async def form(token: str) -> HTMLResponse:
         """The form behind a link; looking at it changes nothing."""
         try:
-            return await show.form(token)
+            return await pages.form(token)
         except Refused as error:
-            return show.ending(error)
+            return pages.ending(error)
         except Transient as error:
-            return show.unavailable(error)
+            return pages.unavailable(error)
 
     @router.post("/f/{token}", response_class=HTMLResponse, responses=AS_PAGES)
     async def answer(token: str, request: Request) -> HTMLResponse:
         """The answer, form-encoded: the elements from 0 to 10, `tension` and `talked_about`. Uses the link up."""
-        async with request.form() as entered:
+        async with request.form() as form_data:
             try:
-                await desk.answer_form(token, read(entered))
-                return show.page("thanks", 200, "thanks.html")
-            except Incomplete as missing:
-                return await show.form_again(token, entered, str(missing))
+                await desk.answer_form(token, read(form_data))
+                return pages.page("thanks", 200, "thanks.html")
+            except Incomplete as invalid:
+                return await pages.form_again(token, form_data, str(invalid))
             except Refused as error:
-                return show.ending(error)
+                return pages.ending(error)
             except Transient as error:
-                return show.unavailable(error)
+                return pages.unavailable(error)
 
     @router.get("/form.css", include_in_schema=False)
     async def css() -> Response:
@@ -113,8 +113,8 @@ def routes(desk: Desk, crisis_text: str) -> APIRouter:
 def read(entered: FormData) -> Answer:
     """The answer in what was entered; each element may be left out, but not all. Raises Incomplete."""
     ratings = {name: _rating(entered, name) for name in questions.ELEMENTS}
-    given = {name: rating for name, rating in ratings.items() if rating is not None}
-    if not given:
+    given_ratings = {name: rating for name, rating in ratings.items() if rating is not None}
+    if not given_ratings:
         raise Incomplete("Please choose a number for at least one of the statements. The others may stay open.")
     tension = _one_of(entered, "tension", questions.TENSIONS)
     talked_about = _one_of(entered, "talked_about", questions.TALKS)
@@ -124,23 +124,23 @@ def read(entered: FormData) -> Answer:
             "Please say whether there was one, or leave the last question open."
         )
     try:
-        return Answer.model_validate({"ratings": given, "tension": tension, "talked_about": talked_about})
+        return Answer.model_validate({"ratings": given_ratings, "tension": tension, "talked_about": talked_about})
     except ValidationError:
         raise Incomplete("Something in this form is not as it should be. Please look through it again.") from None
 
 
 def _rating(entered: FormData, name: str) -> int | None:
-    said = _one_of(entered, name, {str(rating): "" for rating in questions.RATINGS})
-    return None if said is None else int(said)
+    value = _one_of(entered, name, {str(rating): "" for rating in questions.RATINGS})
+    return None if value is None else int(value)
 
 
 def _one_of(entered: FormData, name: str, choices: Mapping[Any, str]) -> str | None:
-    said = [value for value in entered.getlist(name) if value != ""]
-    if not said:
+    values = [value for value in entered.getlist(name) if value != ""]
+    if not values:
         return None
-    if len(said) > 1 or said[0] not in choices:
+    if len(values) > 1 or values[0] not in choices:
         raise Incomplete("One of the answers is not among the choices. Please look through the form again.")
-    return str(said[0])
+    return str(values[0])
 
 
 class _Pages:
@@ -183,8 +183,8 @@ class _Pages:
     def ending(self, error: Refused) -> HTMLResponse:
         """Why there is nothing to answer here."""
         # Other refusals say that the relationship is gone: to whoever holds the link, it leads nowhere any more.
-        kind = error.kind if error.kind in ENDINGS else "unknown-link"
-        status, page, title, text = ENDINGS[kind]
+        code = error.kind if error.kind in ENDINGS else "unknown-link"
+        status, page, title, text = ENDINGS[code]
         return self.page(page, status, "message.html", title=title, text=text)
 
     def unavailable(self, error: Transient) -> HTMLResponse:

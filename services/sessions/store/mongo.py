@@ -50,7 +50,7 @@ class Store:
 
     async def relationships(self, ids: Iterable[UUID]) -> dict[UUID, Relationship]:
         """What is known of each that is known. Raises StoreUnavailable."""
-        return {r["_id"]: Relationship.model_validate(r) for r in await self._found(ids)}
+        return {document["_id"]: Relationship.model_validate(document) for document in await self._found(ids)}
 
     async def learn(
         self, ids: Iterable[UUID], decide: Callable[[Relationship], Relationship]
@@ -59,19 +59,19 @@ class Store:
 
         Two round trips for all of them; where somebody else came between, it is decided anew.
         """
-        decided: dict[UUID, Relationship] = {}
-        undecided = set(ids)
-        while undecided:
-            found = {r["_id"]: r for r in await self._found(undecided)}
+        updated: dict[UUID, Relationship] = {}
+        pending = set(ids)
+        while pending:
+            found = {document["_id"]: document for document in await self._found(pending)}
             writes = []
-            for relationship_id in undecided:
+            for relationship_id in pending:
                 before = found.get(relationship_id)
                 known = Relationship.model_validate(before or {"relationship_id": relationship_id})
-                decided[relationship_id] = after = decide(known)
+                updated[relationship_id] = after = decide(known)
                 if after != known or before is None:
                     writes.append(Guarded(relationship_id, before["v"] if before else 0, after.model_dump()))
-            undecided = await write_guarded(self._relationships, writes)
-        return decided
+            pending = await write_guarded(self._relationships, writes)
+        return updated
 
     async def time(self) -> datetime:
         """By the database's clock: a process whose own is ahead lets nobody's time run out. Raises StoreUnavailable."""
@@ -87,19 +87,19 @@ class Store:
                 .to_list(AT_ONCE)
             )
 
-    async def settle(self, found: Sequence[Document], decide: Callable[[Session], Decided]) -> list[Event]:
+    async def settle(self, documents: Sequence[Document], decide: Callable[[Session], Decided]) -> list[Event]:
         """Decide on sessions just read and write those that nobody changed meanwhile, in one round trip.
 
         Returns the events that follow; what was left out is found again. Raises StoreUnavailable.
         """
         events: dict[UUID, Sequence[Event]] = {}
         writes = []
-        for document in found:
+        for document in documents:
             after, events[document["_id"]] = decide(self.sessions.read(document))
-            debts = owed(events[document["_id"]], self._clock())
-            writes.append(Guarded(document["_id"], document["v"], after.model_dump(), debts))
-        lost = await write_guarded(self.sessions.collection, writes)
-        written = [write for write in writes if write.id not in lost]
+            entries = owed(events[document["_id"]], self._clock())
+            writes.append(Guarded(document["_id"], document["v"], after.model_dump(), entries))
+        conflicts = await write_guarded(self.sessions.collection, writes)
+        written = [write for write in writes if write.id not in conflicts]
         for write in written:
             self._outbox.wrote(SESSIONS, write.id, write.owed)
         return [event for write in written for event in events[write.id]]

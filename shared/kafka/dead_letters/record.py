@@ -65,27 +65,33 @@ class DeadLetter:
         return Origin(self.record.topic, self.record.partition, self.record.offset)
 
 
-def to_message(letter: DeadLetter, consumer: str, now: datetime) -> Message:
+def to_message(dead_letter: DeadLetter, consumer: str, now: datetime) -> Message:
     """The letter as it is put on the dead-letter topic of `consumer`, its own headers kept.
 
     What is too large for Kafka to take once more is left out, and its length and hash are said: topics are kept for
     good, so its bytes still lie at the origin.
     """
-    record = letter.record
-    ours = [
-        (CAUSE, letter.error.cause.encode()),
-        (ERROR, str(letter.error).encode()),
-        (ORIGIN, str(letter.origin).encode()),
+    record = dead_letter.record
+    dead_letter_headers = [
+        (CAUSE, dead_letter.error.cause.encode()),
+        (ERROR, str(dead_letter.error).encode()),
+        (ORIGIN, str(dead_letter.origin).encode()),
         (SET_ASIDE_AT, now.isoformat().encode()),
     ]
-    topic, own = dead_letters(consumer).name, list(record.headers)
-    size = len(record.key or b"") + len(record.value or b"") + sum(len(n) + len(value or b"") for n, value in own)
+    topic, original_headers = dead_letters(consumer).name, list(record.headers)
+    size = (
+        len(record.key or b"")
+        + len(record.value or b"")
+        + sum(len(name) + len(value or b"") for name, value in original_headers)
+    )
     if size <= LARGEST_LETTER:
-        return Message(topic, record.key, _something(record.key, record.value), [*own, *ours])
+        return Message(
+            topic, record.key, _something(record.key, record.value), [*original_headers, *dead_letter_headers]
+        )
     digest = hashlib.sha256(record.value or b"").hexdigest()
-    left_out = f"{size} bytes; those of the value have the SHA-256 {digest}"
+    omitted = f"{size} bytes; those of the value have the SHA-256 {digest}"
     key = record.key if record.key and len(record.key) < LARGEST_LETTER // 2 else None
-    return Message(topic, key, _something(key, None), [*ours, (LEFT_OUT, left_out.encode())])
+    return Message(topic, key, _something(key, None), [*dead_letter_headers, (LEFT_OUT, omitted.encode())])
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,38 +133,38 @@ class Letter:
 def letter_in(record: ConsumerRecord) -> Letter | None:
     """The letter in a record of a dead-letter topic; none when it is something else."""
     headers = list(record.headers)
-    ours: dict[str, str] = {}
+    fields: dict[str, str] = {}
     while headers and headers[-1][0] in _OURS:  # they were put behind its own
         name, value = headers.pop()
-        ours.setdefault(name, _text(value))
+        fields.setdefault(name, _text(value))
     try:
-        origin, at = Origin.parse(ours[ORIGIN]), datetime.fromisoformat(ours[SET_ASIDE_AT])
+        origin, dead_lettered_at = Origin.parse(fields[ORIGIN]), datetime.fromisoformat(fields[SET_ASIDE_AT])
     except (KeyError, ValueError):
         return None
     return Letter(
         origin=origin,
-        cause=ours.get(CAUSE, "unknown"),
-        error=ours.get(ERROR, ""),
-        set_aside_at=at,
+        cause=fields.get(CAUSE, "unknown"),
+        error=fields.get(ERROR, ""),
+        set_aside_at=dead_lettered_at,
         key=record.key,
         value=record.value,
         headers=headers,
-        left_out=ours.get(LEFT_OUT),
+        left_out=fields.get(LEFT_OUT),
     )
 
 
 def settled(origin: Origin, how: How, consumer: str, now: datetime) -> Message:
     """That the letter from `origin` is settled: what is put on the dead-letter topic beside it."""
-    said = [(SETTLED, how.encode()), (SETTLED_AT, now.isoformat().encode())]
-    return Message(dead_letters(consumer).name, str(origin).encode(), None, said)
+    headers = [(SETTLED, how.encode()), (SETTLED_AT, now.isoformat().encode())]
+    return Message(dead_letters(consumer).name, str(origin).encode(), None, headers)
 
 
 def settled_in(record: ConsumerRecord) -> tuple[Origin, Settled] | None:
     """Which letter such a record settles, and how; none when it is something else."""
-    said = {name: _text(value) for name, value in record.headers}
+    headers = {name: _text(value) for name, value in record.headers}
     try:
-        at, how = datetime.fromisoformat(said[SETTLED_AT]), said[SETTLED]
-        return Origin.parse(_text(record.key)), Settled("redriven" if how == "redriven" else "closed", at)
+        resolved_at, action = datetime.fromisoformat(headers[SETTLED_AT]), headers[SETTLED]
+        return Origin.parse(_text(record.key)), Settled("redriven" if action == "redriven" else "closed", resolved_at)
     except (KeyError, ValueError):
         return None
 
@@ -166,22 +172,24 @@ def settled_in(record: ConsumerRecord) -> tuple[Origin, Settled] | None:
 def letters_in(records: Iterable[ConsumerRecord]) -> list[Letter]:
     """The letters on a dead-letter topic, each once, the latest last; in whatever order its records are read."""
     letters: dict[Origin, Letter] = {}
-    marks: dict[Origin, Settled] = {}
+    resolutions: dict[Origin, Settled] = {}
     for record in records:
-        if letter := letter_in(record):
-            letters.setdefault(letter.origin, letter)
-        elif marked := settled_in(record):
-            origin, how = marked
-            marks[origin] = max(how, marks.get(origin, how), key=lambda mark: mark.at)
-    told = (replace(letter, settled=marks.get(origin)) for origin, letter in letters.items())
-    return sorted(told, key=lambda letter: (letter.set_aside_at, letter.origin))
+        if dead_letter := letter_in(record):
+            letters.setdefault(dead_letter.origin, dead_letter)
+        elif parsed := settled_in(record):
+            origin, resolution = parsed
+            resolutions[origin] = max(
+                resolution, resolutions.get(origin, resolution), key=lambda candidate: candidate.at
+            )
+    resolved = (replace(dead_letter, settled=resolutions.get(origin)) for origin, dead_letter in letters.items())
+    return sorted(resolved, key=lambda dead_letter: (dead_letter.set_aside_at, dead_letter.origin))
 
 
-def sent_back(letter: Letter) -> Message:
+def sent_back(dead_letter: Letter) -> Message:
     """The message as it is put back to where it came from: to the byte, with where it lay first."""
-    first = [] if letter.came_back_from else [(REDRIVEN_FROM, str(letter.origin).encode())]
-    origin = letter.origin
-    return Message(origin.topic, letter.key, letter.value, [*letter.headers, *first], origin.partition)
+    marker = [] if dead_letter.came_back_from else [(REDRIVEN_FROM, str(dead_letter.origin).encode())]
+    origin = dead_letter.origin
+    return Message(origin.topic, dead_letter.key, dead_letter.value, [*dead_letter.headers, *marker], origin.partition)
 
 
 def _something(key: bytes | None, value: bytes | None) -> bytes | None:

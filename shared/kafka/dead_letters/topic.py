@@ -35,29 +35,29 @@ async def letters_of(servers: str, consumer: str) -> list[Letter]:
         return letters_in([record async for record in _up_to_now(reader)])
 
 
-async def whole(servers: str, letter: Letter) -> Letter:
+async def whole(servers: str, dead_letter: Letter) -> Letter:
     """The letter with its message, also where that was too large for it. Raises Gone and BrokerUnavailable."""
-    if letter.left_out is None:
-        return letter
-    record = await _at(servers, letter.origin)
-    return replace(letter, key=record.key, value=record.value, headers=list(record.headers))
+    if dead_letter.left_out is None:
+        return dead_letter
+    record = await _at(servers, dead_letter.origin)
+    return replace(dead_letter, key=record.key, value=record.value, headers=list(record.headers))
 
 
 async def redrive(
-    servers: str, consumer: str, letter: Letter, producer: Producer, clock: Callable[[], datetime]
+    servers: str, consumer: str, dead_letter: Letter, producer: Producer, clock: Callable[[], datetime]
 ) -> None:
     """Put the message back to where it came from, then note that. Raises Gone and BrokerUnavailable.
 
     Safe to repeat: everybody who hears that topic hears the message once more, and takes it once. Whoever dies in
     between leaves a letter that is open still.
     """
-    await producer.send([sent_back(await whole(servers, letter))])
-    await producer.send([settled(letter.origin, "redriven", consumer, clock())])
+    await producer.send([sent_back(await whole(servers, dead_letter))])
+    await producer.send([settled(dead_letter.origin, "redriven", consumer, clock())])
 
 
-async def close(consumer: str, letter: Letter, producer: Producer, clock: Callable[[], datetime]) -> None:
+async def close(consumer: str, dead_letter: Letter, producer: Producer, clock: Callable[[], datetime]) -> None:
     """Note that nobody wants the message; the letter stays. Raises BrokerUnavailable; safe to repeat."""
-    await producer.send([settled(letter.origin, "closed", consumer, clock())])
+    await producer.send([settled(dead_letter.origin, "closed", consumer, clock())])
 
 
 class OpenLetters:
@@ -91,10 +91,10 @@ class OpenLetters:
             for partition, offset in self._read_up_to.items():
                 reader.seek(partition, offset)
             async for record in _up_to_now(reader):
-                if letter := letter_in(record):
-                    self._causes[letter.origin] = letter.cause
-                elif marked := settled_in(record):
-                    self._settled.add(marked[0])
+                if dead_letter := letter_in(record):
+                    self._causes[dead_letter.origin] = dead_letter.cause
+                elif resolution := settled_in(record):
+                    self._settled.add(resolution[0])
                 self._read_up_to[TopicPartition(record.topic, record.partition)] = record.offset + 1
         return Counter(cause for origin, cause in self._causes.items() if origin not in self._settled)
 
@@ -105,18 +105,20 @@ async def _at(servers: str, origin: Origin) -> ConsumerRecord:
     async with _reading(servers) as reader:
         reader.assign([partition])
         reader.seek(partition, origin.offset)
-        found = await reader.getmany(partition, timeout_ms=FETCH_WITHIN_MS, max_records=1)
-    for record in found.get(partition, ()):
+        records = await reader.getmany(partition, timeout_ms=FETCH_WITHIN_MS, max_records=1)
+    for record in records.get(partition, ()):
         if record.offset == origin.offset:
             return record
     raise Gone(f"{origin} does not lie there any more, and was too large for its letter")
 
 
 async def _up_to_now(reader: AIOKafkaConsumer) -> AsyncIterator[ConsumerRecord]:
-    ends = await reader.end_offsets(reader.assignment())
-    waiting = set(ends)
-    while waiting := {p for p in waiting if await reader.position(p) < ends[p]}:
-        for records in (await reader.getmany(*waiting, timeout_ms=WAIT_MS)).values():
+    end_offsets = await reader.end_offsets(reader.assignment())
+    unfinished = set(end_offsets)
+    while unfinished := {
+        partition for partition in unfinished if await reader.position(partition) < end_offsets[partition]
+    }:
+        for records in (await reader.getmany(*unfinished, timeout_ms=WAIT_MS)).values():
             for record in records:
                 yield record
 

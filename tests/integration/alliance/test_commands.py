@@ -65,45 +65,45 @@ class Recorded:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "services.alliance", *map(str, given), env=environment, stdout=PIPE, stderr=PIPE
         )
-        out, err = await process.communicate()
-        return Ended(process.returncode, out.decode(), err.decode())
+        stdout, stderr = await process.communicate()
+        return Ended(process.returncode, stdout.decode(), stderr.decode())
 
     async def everything(self) -> str:
         """A hash of all that is in the database."""
         mongo = Mongo(self.uri, self.database)
-        found: list[Any] = []
+        contents: list[Any] = []
         for name in sorted(await mongo.database.list_collection_names()):
-            found += [name, *await mongo[name].find().sort("_id", 1).to_list(None)]
+            contents += [name, *await mongo[name].find().sort("_id", 1).to_list(None)]
         await mongo.close()
-        return sha256(repr(found).encode()).hexdigest()
+        return sha256(repr(contents).encode()).hexdigest()
 
 
 def history(count: int) -> dict[UUID, list[Fact]]:
     """Relationships of three clinicians in one clinic, and three relationships in another."""
-    seen = ruptured(ORDINARY, count, 16, seed=3).seen
-    found: dict[UUID, list[Fact]] = {}
+    observations = ruptured(ORDINARY, count, 16, seed=3).seen
+    histories: dict[UUID, list[Fact]] = {}
     for row in range(count):
-        facts = facts_of(seen, row)
-        theirs = {"clinic_id": OTHER if row < 3 else CLINIC, "clinician_id": UUID(int=row % 3 + 1)}
-        found[facts[0].relationship_id] = [
-            fact.model_copy(update=theirs) if isinstance(fact, RelationshipStarted) else fact for fact in facts
+        events = facts_of(observations, row)
+        ids = {"clinic_id": OTHER if row < 3 else CLINIC, "clinician_id": UUID(int=row % 3 + 1)}
+        histories[events[0].relationship_id] = [
+            event.model_copy(update=ids) if isinstance(event, RelationshipStarted) else event for event in events
         ]
-    return found
+    return histories
 
 
 async def record(uri: str, facts: Mapping[UUID, Sequence[Fact]]) -> Recorded:
     """Hear all of it as the service does; of each clinician's alerts, those after a step are called useful."""
     mongo = Mongo(uri, f"test_{uuid4().hex}")
     store, metrics = MongoStore(mongo), Metrics(CollectorRegistry())
-    hear, judge = Hear(store, _nobody, Policies(), metrics), Judge(store, Policies(), metrics)
+    projector, recorder = Hear(store, _nobody, Policies(), metrics), Judge(store, Policies(), metrics)
     await store.prepare()
-    for own in facts.values():
-        await hear(own)
-    alerts = [one for own in facts.values() for one in replay(own, DEFAULT) if one.interrupts]
-    judged = {one.episode: bool(number % 3) for number, one in enumerate(alerts)}
-    await judge([_resolved(one.relationship, one.episode, judged[one.episode]) for one in alerts])
+    for events in facts.values():
+        await projector(events)
+    alerts = [alert for events in facts.values() for alert in replay(events, DEFAULT) if alert.interrupts]
+    usefulness = {alert.episode: bool(number % 3) for number, alert in enumerate(alerts)}
+    await recorder([_resolved(alert.relationship, alert.episode, usefulness[alert.episode]) for alert in alerts])
     await mongo.close()
-    return Recorded(uri, mongo.database.name, facts, judged)
+    return Recorded(uri, mongo.database.name, facts, usefulness)
 
 
 async def _nobody(_events: Sequence[Event]) -> None:
@@ -134,36 +134,41 @@ async def test_a_backtest_says_what_a_policy_would_have_raised_and_writes_nothin
     new.write_text("concern = 0.3\nurgent = 0.8\n")
     before = await recorded.everything()
 
-    ended = await recorded.command("backtest", "--policy", new, "--csv", rows, "--markdown", report)
+    result = await recorded.command("backtest", "--policy", new, "--csv", rows, "--markdown", report)
 
-    assert ended.code == 0, ended.err
+    assert result.code == 0, result.err
     assert await recorded.everything() == before
-    assert ended.err.splitlines()[-1].endswith("60 of 60 relationships")
-    old = [one for facts in recorded.facts.values() for one in replay(facts, DEFAULT)]
-    would = [one for facts in recorded.facts.values() for one in replay(facts, policy_in(new))]
-    told = list(csv.DictReader(StringIO(rows.read_text())))
+    assert result.err.splitlines()[-1].endswith("60 of 60 relationships")
+    old_episodes = [episode for events in recorded.facts.values() for episode in replay(events, DEFAULT)]
+    new_episodes = [episode for events in recorded.facts.values() for episode in replay(events, policy_in(new))]
+    csv_rows = list(csv.DictReader(StringIO(rows.read_text())))
     alerts = {"concern", "urgent"}
-    assert sum(row["severity_in_force"] in alerts for row in told) == sum(one.interrupts for one in old)
-    assert sum(row["severity_new"] in alerts for row in told) == sum(one.interrupts for one in would)
-    assert {row["clinician_id"] for row in told} == {str(UUID(int=number)) for number in (1, 2, 3)}
-    assert sum(row["change"] == "raised" for row in told) > 5
-    for row in told:  # every number can be traced to its episodes
+    assert sum(row["severity_in_force"] in alerts for row in csv_rows) == sum(
+        episode.interrupts for episode in old_episodes
+    )
+    assert sum(row["severity_new"] in alerts for row in csv_rows) == sum(episode.interrupts for episode in new_episodes)
+    assert {row["clinician_id"] for row in csv_rows} == {str(UUID(int=number)) for number in (1, 2, 3)}
+    assert sum(row["change"] == "raised" for row in csv_rows) > 5
+    for row in csv_rows:  # every number can be traced to its episodes
         if row["severity_in_force"] in alerts or row["severity_new"] in alerts:
             assert f"| {row['episode_id']} | {row['relationship_id']} |" in report.read_text()
             assert row["episode_id"][:8] in report.read_text()
-    assert f"| alerts | {sum(one.interrupts for one in old)} | {sum(one.interrupts for one in would)} |" in ended.out
+    assert (
+        f"| alerts | {sum(episode.interrupts for episode in old_episodes)} | {sum(episode.interrupts for episode in new_episodes)} |"
+        in result.out
+    )
 
 
 async def test_a_backtest_shows_how_useful_the_alerts_of_each_detector_were(recorded: Recorded, tmp_path: Path) -> None:
     new = tmp_path / "new.toml"
     new.write_text("concern = 0.8\n")
 
-    ended = await recorded.command("backtest", "--policy", new)
+    result = await recorded.command("backtest", "--policy", new)
 
     useful = sum(recorded.judged.values())
-    assert f"Of {useful} alerts that clinicians called useful, " in ended.out
-    assert f"Of {len(recorded.judged) - useful} alerts that clinicians called not useful, " in ended.out
-    drops = [line.split(" | ") for line in ended.out.splitlines() if f"| {DEFAULT.digest} | sudden_drop |" in line]
+    assert f"Of {useful} alerts that clinicians called useful, " in result.out
+    assert f"Of {len(recorded.judged) - useful} alerts that clinicians called not useful, " in result.out
+    drops = [line.split(" | ") for line in result.out.splitlines() if f"| {DEFAULT.digest} | sudden_drop |" in line]
     assert len(drops) == 1
     assert int(drops[0][2]) + int(drops[0][3]) > 5
 
@@ -189,41 +194,41 @@ async def test_calibrate_writes_a_whole_policy_that_raises_about_as_many_alerts_
     new = tmp_path / "new.toml"
     before = await recorded.everything()
 
-    ended = await recorded.command(
+    result = await recorded.command(
         "calibrate", "--clinic", str(CLINIC), "--alerts-per-clinician-week", "0.5", "--write", new
     )
 
-    assert ended.code == 0, ended.err
+    assert result.code == 0, result.err
     assert await recorded.everything() == before
-    assert new.read_text() == ended.out
+    assert new.read_text() == result.out
     policy = policy_in(new)
     assert policy.prior.version == 2
     assert policy.prior.client != DEFAULT.prior.client
     assert 0.05 < policy.concern < policy.urgent < 1
-    theirs = list(recorded.facts.values())[3:]
-    alerts = [one for facts in theirs for one in replay(facts, policy) if one.interrupts]
+    clinic_histories = list(recorded.facts.values())[3:]
+    alerts = [one for events in clinic_histories for one in replay(events, policy) if one.interrupts]
     weeks = {(one, week) for one in range(3) for week in range(16)}  # each clinician has appointments in each
     assert 0.35 * len(weeks) <= len(alerts) <= 0.6 * len(weeks)
-    assert f"it would have raised {len(alerts)}," in ended.out
+    assert f"it would have raised {len(alerts)}," in result.out
     urgent = sum(one.severity == "urgent" for one in alerts)
     assert 0 < urgent <= 0.25 * 0.5 * len(weeks)
-    assert f"# {urgent} of them urgent" in ended.out
+    assert f"# {urgent} of them urgent" in result.out
 
-    again = await recorded.command("backtest", "--policy", new, "--clinic", str(CLINIC))
-    assert f"| {len(alerts)} |" in again.out
+    backtest_result = await recorded.command("backtest", "--policy", new, "--clinic", str(CLINIC))
+    assert f"| {len(alerts)} |" in backtest_result.out
 
 
 async def test_calibrate_writes_over_no_file(recorded: Recorded, tmp_path: Path) -> None:
-    there = tmp_path / "there.toml"
-    there.write_text("concern = 0.4\n")
+    existing = tmp_path / "there.toml"
+    existing.write_text("concern = 0.4\n")
 
-    ended = await recorded.command(
-        "calibrate", "--clinic", str(CLINIC), "--alerts-per-clinician-week", "1", "--write", there
+    result = await recorded.command(
+        "calibrate", "--clinic", str(CLINIC), "--alerts-per-clinician-week", "1", "--write", existing
     )
 
-    assert (ended.code, ended.out) == (2, "")
-    assert ended.err == f"calibrate: {there} is there already; nothing is written over it\n"
-    assert there.read_text() == "concern = 0.4\n"
+    assert (result.code, result.out) == (2, "")
+    assert result.err == f"calibrate: {existing} is there already; nothing is written over it\n"
+    assert existing.read_text() == "concern = 0.4\n"
 
 
 async def test_too_little_history_is_said_and_nothing_is_fitted_to_it(recorded: Recorded) -> None:
@@ -242,14 +247,14 @@ async def test_too_little_history_is_said_and_nothing_is_fitted_to_it(recorded: 
 
 
 async def test_a_backtest_of_nothing_says_so(recorded: Recorded, tmp_path: Path) -> None:
-    new, nowhere = tmp_path / "new.toml", uuid4()
+    new, unknown_clinic = tmp_path / "new.toml", uuid4()
     new.write_text("concern = 0.3\n")
 
-    ended = await recorded.command("backtest", "--policy", new, "--clinic", str(nowhere))
+    result = await recorded.command("backtest", "--policy", new, "--clinic", str(unknown_clinic))
 
-    assert (ended.code, ended.out) == (1, "")
-    assert ended.err.splitlines()[-1] == (
-        f"backtest: too little history: no appointment is recorded in clinic {nowhere}"
+    assert (result.code, result.out) == (1, "")
+    assert result.err.splitlines()[-1] == (
+        f"backtest: too little history: no appointment is recorded in clinic {unknown_clinic}"
     )
 
 
@@ -257,10 +262,10 @@ async def test_without_a_database_a_command_says_so(recorded: Recorded, tmp_path
     new = tmp_path / "new.toml"
     new.write_text("concern = 0.3\n")
 
-    ended = await recorded.command("backtest", "--policy", new, MONGODB_URI="mongodb://127.0.0.1:1")
+    result = await recorded.command("backtest", "--policy", new, MONGODB_URI="mongodb://127.0.0.1:1")
 
-    assert (ended.code, ended.out) == (1, "")
-    assert ended.err.startswith("backtest: the database does not answer: no primary was found")
+    assert (result.code, result.out) == (1, "")
+    assert result.err.startswith("backtest: the database does not answer: no primary was found")
 
 
 @pytest.mark.parametrize(
@@ -275,29 +280,29 @@ async def test_without_a_database_a_command_says_so(recorded: Recorded, tmp_path
     ],
 )
 async def test_what_it_is_asked_wrongly_it_refuses_with_2(recorded: Recorded, given: list[str], why: str) -> None:
-    ended = await recorded.command(*given)
+    result = await recorded.command(*given)
 
-    assert (ended.code, ended.out) == (2, "")
-    assert why in ended.err.splitlines()[-1]
+    assert (result.code, result.out) == (2, "")
+    assert why in result.err.splitlines()[-1]
 
 
 async def test_a_report_goes_into_no_folder_that_is_not_there(recorded: Recorded, tmp_path: Path) -> None:
     new, out = tmp_path / "new.toml", tmp_path / "reports" / "out.md"
     new.write_text("concern = 0.3\n")
 
-    ended = await recorded.command("backtest", "--policy", new, "--markdown", out)
+    result = await recorded.command("backtest", "--policy", new, "--markdown", out)
 
-    assert (ended.code, ended.err) == (2, f"backtest: there is no folder {out.parent} to write out.md into\n")
+    assert (result.code, result.err) == (2, f"backtest: there is no folder {out.parent} to write out.md into\n")
 
 
 @pytest.mark.parametrize("command", [[], ["serve"], ["backtest", "--policy", "new.toml"]])
 async def test_a_wrong_policy_is_refused_in_one_line_before_anything_is_opened(
     recorded: Recorded, tmp_path: Path, command: list[str]
 ) -> None:
-    wrong = tmp_path / f"{CLINIC}.toml"
-    wrong.write_text("# ours\nconsern = 0.4\n")
+    policy_file = tmp_path / f"{CLINIC}.toml"
+    policy_file.write_text("# ours\nconsern = 0.4\n")
 
-    ended = await recorded.command(*command, POLICY_DIR=str(tmp_path), MONGODB_URI="mongodb://127.0.0.1:1")
+    result = await recorded.command(*command, POLICY_DIR=str(tmp_path), MONGODB_URI="mongodb://127.0.0.1:1")
 
-    assert (ended.code, ended.out) == (2, "")
-    assert ended.err == f"policy: {wrong}: line 2: consern = 0.4: there is no such key\n"
+    assert (result.code, result.out) == (2, "")
+    assert result.err == f"policy: {policy_file}: line 2: consern = 0.4: there is no such key\n"

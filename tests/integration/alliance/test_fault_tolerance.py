@@ -100,44 +100,44 @@ def week(relationship: Told, number: int) -> list[Fact]:
 async def test_a_state_that_somebody_else_wrote_since_is_read_again(two: tuple[Process, Process]) -> None:
     """As after a partition went to another process and came back: what we remember of it is stale."""
     first, second = two
-    relationships = [Told() for _ in range(3)]
-    heard: list[Fact] = []
+    builders = [Told() for _ in range(3)]
+    handled: list[Fact] = []
 
     async def hear(process: Process, number: int) -> None:
-        facts = [fact for relationship in relationships for fact in week(relationship, number)]
-        heard.extend(facts)
-        await process.hear(facts)
+        events = [event for builder in builders for event in week(builder, number)]
+        handled.extend(events)
+        await process.hear(events)
 
     await hear(first, 0)
     await hear(first, 1)
     await hear(second, 2)
     assert first.conflicts() == 0
     await hear(first, 3)
-    assert first.conflicts() == len(relationships)  # what was remembered lost, and nothing else was written
+    assert first.conflicts() == len(builders)  # what was remembered lost, and nothing else was written
     await hear(second, 4)
 
-    await _all_is_right(first, relationships, heard)
+    await _all_is_right(first, builders, handled)
     _each_version_is_told_with_one_content([*first.told, *second.told])
 
 
 async def test_where_a_transaction_conflicts_each_state_is_written_on_its_own(two: tuple[Process, Process]) -> None:
     first, second = two
-    relationships = [Told() for _ in range(40)]
-    slow, noting = cast("Slow", first.store), cast("Noting", second.store)
-    contested = relationships[7]
-    earlier = week(contested, 0)
-    later = [fact for relationship in relationships for fact in week(relationship, 1)]
+    builders = [Told() for _ in range(40)]
+    slow, recording = cast("Slow", first.store), cast("Noting", second.store)
+    contested_builder = builders[7]
+    earlier = week(contested_builder, 0)
+    later = [event for builder in builders for event in week(builder, 1)]
 
     slow.may_commit.clear()
     writing = asyncio.create_task(first.hear(earlier))
     await slow.written.wait()
     conflicting = asyncio.create_task(second.hear(later))
-    await asyncio.wait_for(noting.one_by_one.wait(), 30)
+    await asyncio.wait_for(recording.one_by_one.wait(), 30)
     slow.may_commit.set()
     await asyncio.gather(writing, conflicting)
 
     assert second.conflicts() + first.conflicts() >= 1
-    await _all_is_right(first, relationships, [*earlier, *later])
+    await _all_is_right(first, builders, [*earlier, *later])
     _each_version_is_told_with_one_content([*first.told, *second.told])
 
 
@@ -145,30 +145,30 @@ async def test_a_very_long_history_is_read_again_beside_everything_else(
     two: tuple[Process, Process], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else heartbeats would wait for it too."""
-    relationship, others_went_on = Told(), threading.Event()
-    early, late = week(relationship, 0), week(relationship, 1)
+    builder, loop_went_on = Told(), threading.Event()
+    early, late = week(builder, 0), week(builder, 1)
 
     def waits_for_others(history: Sequence[Fact], policy: Policy) -> Read:
-        assert others_went_on.wait(30)
+        assert loop_went_on.wait(30)
         return read_again(history, policy)
 
     await two[0].hear(late)
     monkeypatch.setattr(hear, "LONG", 3)
     monkeypatch.setattr(hear, "read_again", waits_for_others)
-    asyncio.get_running_loop().call_later(0.1, others_went_on.set)
+    asyncio.get_running_loop().call_later(0.1, loop_went_on.set)
     await two[0].hear(early)
 
-    await _all_is_right(two[0], [relationship], [*early, *late])
+    await _all_is_right(two[0], [builder], [*early, *late])
 
 
 async def _all_is_right(process: Process, relationships: Sequence[Told], heard: Sequence[Fact]) -> None:
     ids = [relationship.relationship for relationship in relationships]
-    kept = await process.store.recall(ids)
-    known = await process.store.history(ids)
+    loaded = await process.store.recall(ids)
+    histories = await process.store.history(ids)
     for relationship in ids:
-        facts = [fact for fact in heard if fact.relationship_id == relationship]
-        assert sorted(fact.id for fact in known[relationship]) == sorted(fact.id for fact in facts)
-        assert kept[relationship].alliance == fold(facts, DEFAULT)
+        events = [event for event in heard if event.relationship_id == relationship]
+        assert sorted(event.id for event in histories[relationship]) == sorted(event.id for event in events)
+        assert loaded[relationship].alliance == fold(events, DEFAULT)
 
 
 def _each_version_is_told_with_one_content(news: Sequence[Event]) -> None:
@@ -214,51 +214,59 @@ def settings(own_kafka: str, mongodb_uri: str) -> Settings:
 
 
 async def test_of_five_thousand_the_last_is_poison(kafka: Producer, settings: Settings) -> None:
-    relationships = [Told() for _ in range(200)]
-    facts = [fact for number in range(13) for each in relationships for fact in week(each, number)][:4_999]
-    poison = f"poison {uuid4()}".encode()
-    await kafka.tell(facts)
-    await kafka.send([Message(topic.name, None, poison, partition=p) for topic in _HEARD for p in range(PARTITIONS)])
+    builders = [Told() for _ in range(200)]
+    events = [event for number in range(13) for builder in builders for event in week(builder, number)][:4_999]
+    undecodable = f"poison {uuid4()}".encode()
+    await kafka.tell(events)
+    await kafka.send(
+        [
+            Message(topic.name, None, undecodable, partition=partition)
+            for topic in _HEARD
+            for partition in range(PARTITIONS)
+        ]
+    )
 
     process = Process(settings.mongodb_uri, settings.mongodb_database)
 
     async def all_are_known() -> bool:
-        known = await process.store.history([each.relationship for each in relationships])
-        return sum(map(len, known.values())) == len(facts)
+        histories = await process.store.history([builder.relationship for builder in builders])
+        return sum(map(len, histories.values())) == len(events)
 
     async with served(create_app(settings)):
         await until(all_are_known, 60)  # and whoever is stopped finishes the batch in hand
 
-    letters = [r for r in await records(settings.kafka_bootstrap_servers, _LETTERS) if r.value == poison]
-    assert {dict(letter.headers)[ERROR] for letter in letters} == {b"message: is not JSON"}
-    assert len(letters) == len(_HEARD) * PARTITIONS
-    await _all_is_right(process, relationships, facts)
+    dead_letters_found = [
+        record for record in await records(settings.kafka_bootstrap_servers, _LETTERS) if record.value == undecodable
+    ]
+    assert {dict(dead_letter.headers)[ERROR] for dead_letter in dead_letters_found} == {b"message: is not JSON"}
+    assert len(dead_letters_found) == len(_HEARD) * PARTITIONS
+    await _all_is_right(process, builders, events)
     await process.mongo.close()
 
 
 async def test_all_facts_of_a_long_history_on_one_partition_and_then_a_late_one(
     kafka: Producer, settings: Settings
 ) -> None:
-    relationship, sessions = Often(), 6_000
+    builder, sessions = Often(), 6_000
     numbers = [number for number in range(sessions) if number != 17]
-    facts: list[Fact] = [relationship.consent(-0.5, given=True)]
-    facts += [fact for number in numbers for fact in (relationship.held(number), relationship.felt(number, number % 5))]
-    late: list[Fact] = [relationship.held(17), relationship.felt(17, 9), relationship.amended(4, 7)]
+    events: list[Fact] = [builder.consent(-0.5, given=True)]
+    events += [event for number in numbers for event in (builder.held(number), builder.felt(number, number % 5))]
+    late: list[Fact] = [builder.held(17), builder.felt(17, 9), builder.amended(4, 7)]
 
     async with served(create_app(settings)) as client:
-        await kafka.send([_on_the_first(fact) for fact in facts])
-        await until(lambda: _has_sessions(client, relationship, sessions - 1), 60)
-        await kafka.send([_on_the_first(fact) for fact in [*late, *facts[-50:], *late]])
-        await until(lambda: _has_sessions(client, relationship, sessions), 60)
+        await kafka.send([_on_the_first(event) for event in events])
+        await until(lambda: _has_sessions(client, builder, sessions - 1), 60)
+        await kafka.send([_on_the_first(event) for event in [*late, *events[-50:], *late]])
+        await until(lambda: _has_sessions(client, builder, sessions), 60)
 
-    truth = fold([*facts, *late], DEFAULT)
+    expected = fold([*events, *late], DEFAULT)
     process = Process(settings.mongodb_uri, settings.mongodb_database)
-    kept = (await process.store.recall([relationship.relationship]))[relationship.relationship]
+    loaded = (await process.store.recall([builder.relationship]))[builder.relationship]
     await process.mongo.close()
-    assert kept.alliance == truth
-    news = await told(settings.kafka_bootstrap_servers, ALLIANCE, relationship.relationship)
-    _each_version_is_told_with_one_content(news)
-    assert _scores(news) == (kept.version, truth.client.ratings)
+    assert loaded.alliance == expected
+    published = await told(settings.kafka_bootstrap_servers, ALLIANCE, builder.relationship)
+    _each_version_is_told_with_one_content(published)
+    assert _scores(published) == (loaded.version, expected.client.ratings)
 
 
 _HEARD = (INTAKE, SESSIONS, FEEDBACK)
@@ -267,7 +275,7 @@ _LETTERS = dead_letters("alliance")
 
 def _scores(news: Sequence[Event]) -> tuple[int, int]:
     """The last version that was told, and how many ratings it rests on."""
-    last = max((n for n in news if isinstance(n, AllianceUpdated)), key=lambda n: n.version)
+    last = max((update for update in news if isinstance(update, AllianceUpdated)), key=lambda update: update.version)
     return last.version, last.ratings
 
 
@@ -276,5 +284,5 @@ def _on_the_first(fact: Fact) -> Message:
 
 
 async def _has_sessions(client: httpx2.AsyncClient, relationship: Told, sessions: int) -> bool:
-    answer = await client.get(f"/relationships/{relationship.relationship}")
-    return answer.status_code == 200 and answer.json()["sessions"] == sessions
+    response = await client.get(f"/relationships/{relationship.relationship}")
+    return response.status_code == 200 and response.json()["sessions"] == sessions

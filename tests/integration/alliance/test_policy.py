@@ -41,49 +41,51 @@ def settings(kafka_servers: str, mongodb_uri: str, tmp_path: Path) -> Settings:
 
 async def policy_of(client: httpx2.AsyncClient, relationship: UUID, ratings: int) -> str | None:
     """The policy that the relationship was read under, once so many ratings were."""
-    answer = await client.get(f"/relationships/{relationship}")
-    body = answer.json()
-    return body["policy"] if answer.status_code == 200 and body["client_ratings"] == ratings else None
+    response = await client.get(f"/relationships/{relationship}")
+    body = response.json()
+    return body["policy"] if response.status_code == 200 and body["client_ratings"] == ratings else None
 
 
 def falling(relationship: Told) -> list[Event]:
-    weeks = [f for week in range(4) for f in (relationship.held(week), relationship.felt(week, 9 if week < 3 else 2))]
+    weeks = [
+        event for week in range(4) for event in (relationship.held(week), relationship.felt(week, 9 if week < 3 else 2))
+    ]
     return [relationship.consent(-0.5, given=True), *weeks]
 
 
 async def test_a_relationship_is_read_under_the_policy_of_its_clinic_as_soon_as_that_is_known(
     kafka: Producer, kafka_servers: str, settings: Settings, tmp_path: Path
 ) -> None:
-    relationship = Told()
-    clinic = relationship.started().clinic_id
+    builder = Told()
+    clinic = builder.started().clinic_id
     (tmp_path / f"{clinic}.toml").write_text("concern = 0.98\nurgent = 0.99\n")
     first, second = Policy(concern=0.98, urgent=0.99), Policy(concern=0.5)
 
     async def read_under(client: httpx2.AsyncClient, policy: Policy, ratings: int) -> bool:
-        return await policy_of(client, relationship.relationship, ratings) == policy.digest
+        return await policy_of(client, builder.relationship, ratings) == policy.digest
 
     async with served(create_app(settings)) as client:
-        await kafka.tell(falling(relationship))
+        await kafka.tell(falling(builder))
         await until(lambda: read_under(client, DEFAULT, 4))
-        await kafka.tell([relationship.started()])
+        await kafka.tell([builder.started()])
         await until(lambda: read_under(client, first, 4))
-        view = (await client.get(f"/relationships/{relationship.relationship}")).json()
+        view = (await client.get(f"/relationships/{builder.relationship}")).json()
         assert view["open_episode"] is None or view["open_episode"]["severity"] == "watch"
 
     (tmp_path / f"{clinic}.toml").write_text("concern = 0.5\n")
-    last = [relationship.held(4), relationship.felt(4, 2)]
+    last_events = [builder.held(4), builder.felt(4, 2)]
     async with served(create_app(settings)) as client:
-        assert await policy_of(client, relationship.relationship, 4) == first.digest  # until it is touched
-        await kafka.tell(last)
+        assert await policy_of(client, builder.relationship, 4) == first.digest  # until it is touched
+        await kafka.tell(last_events)
         await until(lambda: read_under(client, second, 5))
-        view = (await client.get(f"/relationships/{relationship.relationship}")).json()
+        view = (await client.get(f"/relationships/{builder.relationship}")).json()
 
-    truth = fold([*falling(relationship), relationship.started(), *last], second)  # type: ignore[list-item]
-    assert truth.open
-    assert view["open_episode"]["episode_id"] == str(truth.open.id)
-    assert view["open_episode"]["severity"] == truth.open.severity
-    news = await told(kafka_servers, ALLIANCE, relationship.relationship)
-    policies = [event.policy for event in news if isinstance(event, AllianceUpdated)]
+    expected = fold([*falling(builder), builder.started(), *last_events], second)  # type: ignore[list-item]
+    assert expected.open
+    assert view["open_episode"]["episode_id"] == str(expected.open.id)
+    assert view["open_episode"]["severity"] == expected.open.severity
+    published = await told(kafka_servers, ALLIANCE, builder.relationship)
+    policies = [event.policy for event in published if isinstance(event, AllianceUpdated)]
     assert set(policies) == {DEFAULT.digest, first.digest, second.digest}
     assert policies[-1] == second.digest
 
@@ -91,24 +93,24 @@ async def test_a_relationship_is_read_under_the_policy_of_its_clinic_as_soon_as_
 async def test_what_a_clinician_says_of_an_alert_is_counted_for_the_detectors_behind_it(
     kafka: Producer, settings: Settings
 ) -> None:
-    relationship = Told()
+    builder = Told()
     async with served(create_app(settings)) as client:
-        await kafka.tell([relationship.started(), *falling(relationship)])
-        await until(lambda: _has_ratings(client, relationship.relationship, 4))
-        view = (await client.get(f"/relationships/{relationship.relationship}")).json()
+        await kafka.tell([builder.started(), *falling(builder)])
+        await until(lambda: _has_ratings(client, builder.relationship, 4))
+        view = (await client.get(f"/relationships/{builder.relationship}")).json()
         episode = UUID(view["open_episode"]["episode_id"])
         resolved = AlertResolved(
             id=uuid5(episode, "resolved"),
-            occurred_at=relationship.at(5),
-            relationship_id=relationship.relationship,
+            occurred_at=builder.at(5),
+            relationship_id=builder.relationship,
             alert_id=uuid5(episode, "alert"),
             episode_id=episode,
-            clinician_id=relationship.started().clinician_id,
+            clinician_id=builder.started().clinician_id,
             useful=False,
         )
         await kafka.tell([resolved, resolved])
         await until(lambda: _counts(client, 'attune_alliance_judged_alerts_total{detector="sudden_drop",useful="no"}'))
-        after = (await client.get(f"/relationships/{relationship.relationship}")).json()
+        after = (await client.get(f"/relationships/{builder.relationship}")).json()
 
     assert after == view
 

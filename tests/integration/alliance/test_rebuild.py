@@ -61,18 +61,18 @@ class Recorded:
 
     def __post_init__(self) -> None:
         self.mongo = Mongo(self.uri, self.database)
-        place = Place("alliance", self.servers, self.uri, self.database)
-        self.start, self.command, self.serve = place.start, place.command, place.serve
-        self.take_in_everything = partial(place.take_in_everything, *HEARD, kinds=KINDS_HEARD)
+        process_runner = Place("alliance", self.servers, self.uri, self.database)
+        self.start, self.command, self.serve = process_runner.start, process_runner.command, process_runner.serve
+        self.take_in_everything = partial(process_runner.take_in_everything, *HEARD, kinds=KINDS_HEARD)
         self.store = MongoStore(self.mongo)
 
     async def hear(self, producer: Producer, *events: Event) -> None:
         """As the service does, and as it would tell."""
         metrics = Metrics(CollectorRegistry())
         await self.store.prepare()
-        facts = [event for event in events if not isinstance(event, AlertResolved)]
-        await Hear(self.store, producer.tell, Policies(), metrics)(facts)
-        await Judge(self.store, Policies(), metrics)([e for e in events if isinstance(e, AlertResolved)])
+        history_events = [event for event in events if not isinstance(event, AlertResolved)]
+        await Hear(self.store, producer.tell, Policies(), metrics)(history_events)
+        await Judge(self.store, Policies(), metrics)([event for event in events if isinstance(event, AlertResolved)])
 
     async def everything(self) -> dict[str, list[Document]]:
         """What is in the view; without the versions, which count writes."""
@@ -85,34 +85,39 @@ class Recorded:
         }
 
     async def versions(self) -> dict[UUID, int]:
-        return {d["_id"]: d["v"] for d in await self.mongo["alliances"].find({}, {"v": 1}).to_list(None)}
+        return {
+            document["_id"]: document["v"]
+            for document in await self.mongo["alliances"].find({}, {"v": 1}).to_list(None)
+        }
 
     async def is_the_fold_of(self, facts: Mapping[UUID, Sequence[Fact]]) -> bool:
-        kept = {d["_id"]: as_kept(d).read for d in await self.mongo["alliances"].find().to_list(None)}
-        return all(kept.get(r) == read_again(own, DEFAULT) for r, own in facts.items())
+        results = {
+            document["_id"]: as_kept(document).read for document in await self.mongo["alliances"].find().to_list(None)
+        }
+        return all(results.get(r) == read_again(events, DEFAULT) for r, events in facts.items())
 
 
 def history(count: int, weeks: int) -> dict[UUID, list[Fact]]:
-    seen = ruptured(ORDINARY, count, weeks, seed=7).seen
-    every = (facts_of(seen, row, uuid5(UUID(int=7), f"relationship {row}")) for row in range(count))
-    return {facts[0].relationship_id: facts for facts in every}
+    observations = ruptured(ORDINARY, count, weeks, seed=7).seen
+    histories = (facts_of(observations, row, uuid5(UUID(int=7), f"relationship {row}")) for row in range(count))
+    return {events[0].relationship_id: events for events in histories}
 
 
 def resolved(facts: Sequence[Fact]) -> list[AlertResolved]:
     return [
         AlertResolved(
-            id=uuid5(one.episode, "resolved"),
-            occurred_at=one.at,
-            relationship_id=one.relationship,
-            alert_id=uuid5(one.episode, "alert"),
-            episode_id=one.episode,
+            id=uuid5(episode.episode, "resolved"),
+            occurred_at=episode.at,
+            relationship_id=episode.relationship,
+            alert_id=uuid5(episode.episode, "alert"),
+            episode_id=episode.episode,
             clinician_id=UUID(int=1),
             useful=True,
         )
-        for one in replay(
-            [fact for fact in facts if fact.occurred_at < BEGINNING + timedelta(weeks=FIRST_NEW - 1)], DEFAULT
+        for episode in replay(
+            [event for event in facts if event.occurred_at < BEGINNING + timedelta(weeks=FIRST_NEW - 1)], DEFAULT
         )
-        if one.interrupts
+        if episode.interrupts
     ]
 
 
@@ -126,20 +131,24 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def facts(servers: str) -> dict[UUID, list[Fact]]:
     """What was told before the first test, alerts that were resolved among it, and messages nobody can read."""
-    found = history(COUNT, WEEKS)
+    by_relationship = history(COUNT, WEEKS)
 
     async def tell() -> None:
         producer = Producer(servers, "test")
         await producer.start()
         try:
-            await producer.tell([event for own in found.values() for event in (*own, *resolved(own))])
-            await producer.send([Message(FEEDBACK.name, str(r).encode(), b"not json") for r in list(found)[:9]])
+            await producer.tell(
+                [event for events in by_relationship.values() for event in (*events, *resolved(events))]
+            )
+            await producer.send(
+                [Message(FEEDBACK.name, str(r).encode(), b"not json") for r in list(by_relationship)[:9]]
+            )
             await producer.send([Message(FEEDBACK.name, None, b"{}")])
         finally:
             await producer.stop()
 
     asyncio.run(tell())
-    return found
+    return by_relationship
 
 
 @pytest.fixture
@@ -161,23 +170,23 @@ async def lost(servers: str, mongodb_uri: str, facts: dict[UUID, list[Fact]]) ->
 @pytest.fixture
 async def heard(lost: Recorded, producer: Producer) -> Recorded:
     """The database is as the service left it."""
-    await lost.hear(producer, *(event for own in lost.facts.values() for event in (*own, *resolved(own))))
+    await lost.hear(producer, *(event for events in lost.facts.values() for event in (*events, *resolved(events))))
     return lost
 
 
 async def damage(recorded: Recorded) -> dict[str, list[UUID]]:
     """Everything that can be wrong with a database, and where."""
     r = list(recorded.facts)
-    alliances, kept = recorded.mongo["alliances"], recorded.mongo["facts"]
+    alliances, stored_events = recorded.mongo["alliances"], recorded.mongo["facts"]
     await alliances.update_one({"_id": r[0]}, {"$set": {"state": "{"}})
     await alliances.update_one({"_id": r[1]}, {"$set": {"state": '{"sessions": 99}'}})
     await alliances.update_one({"_id": r[2]}, {"$set": {"concern": 7, "level": -1.0}})
     await alliances.update_one({"_id": r[3]}, {"$unset": {"v": ""}, "$set": {"state": "{}"}})
     await alliances.delete_one({"_id": r[4]})
-    await kept.delete_many({"r": r[5]})
-    await kept.delete_one({"_id": recorded.facts[r[6]][7].id})
-    await kept.update_one({"_id": recorded.facts[r[7]][7].id}, {"$set": {"event": b"gone"}})
-    await kept.update_one({"_id": recorded.facts[r[8]][7].id}, {"$set": {"r": r[9]}})
+    await stored_events.delete_many({"r": r[5]})
+    await stored_events.delete_one({"_id": recorded.facts[r[6]][7].id})
+    await stored_events.update_one({"_id": recorded.facts[r[7]][7].id}, {"$set": {"event": b"gone"}})
+    await stored_events.update_one({"_id": recorded.facts[r[8]][7].id}, {"$set": {"r": r[9]}})
     await recorded.mongo["judgements"].delete_many({})
     return {"states": r[:5], "facts": r[5:10]}
 
@@ -186,33 +195,35 @@ async def test_a_damaged_view_is_afterwards_as_it_was_and_what_was_wrong_is_told
     before, versions = await heard.everything(), await heard.versions()
     damaged = await damage(heard)
 
-    found = await heard.command("rebuild")
+    result = await heard.command("rebuild")
 
-    assert found.code == 0, found
+    assert result.code == 0, result
     assert await heard.everything() == before
-    assert (found.counted("states put right"), found.counted("states put back")) == (4, 1)
-    wrong = found.named
-    assert wrong[str(damaged["states"][0])] == "unreadable"
-    assert wrong[str(damaged["states"][2])] == "concern, level"
-    assert found.counted("facts put back") == len(heard.facts[damaged["facts"][0]]) + 2
-    assert found.counted("facts put right") == 1
-    assert found.counted("judgements put back") == len(before["judgements"])
-    now = await heard.versions()
+    assert (result.counted("states put right"), result.counted("states put back")) == (4, 1)
+    reported = result.named
+    assert reported[str(damaged["states"][0])] == "unreadable"
+    assert reported[str(damaged["states"][2])] == "concern, level"
+    assert result.counted("facts put back") == len(heard.facts[damaged["facts"][0]]) + 2
+    assert result.counted("facts put right") == 1
+    assert result.counted("judgements put back") == len(before["judgements"])
+    versions_after = await heard.versions()
     for r, version in versions.items():
-        assert now[r] == version + (r in damaged["states"])
+        assert versions_after[r] == version + (r in damaged["states"])
     for r in damaged["states"]:
-        assert now[r] in [e.version for e in await told(heard.servers, ALLIANCE, r) if isinstance(e, AllianceUpdated)]
+        assert versions_after[r] in [
+            event.version for event in await told(heard.servers, ALLIANCE, r) if isinstance(event, AllianceUpdated)
+        ]
 
 
 async def test_rebuilding_what_is_as_it_ought_to_be_changes_and_tells_nothing(heard: Recorded) -> None:
-    before, versions, news = await heard.everything(), await heard.versions(), await told_in_all(heard)
+    before, versions, published_before = await heard.everything(), await heard.versions(), await told_in_all(heard)
 
-    found = await heard.command("rebuild")
+    result = await heard.command("rebuild")
 
-    assert (found.code, [line for line in found.out.splitlines() if " put " in line or ": " in line]) == (0, [])
+    assert (result.code, [line for line in result.out.splitlines() if " put " in line or ": " in line]) == (0, [])
     assert (await heard.everything(), await heard.versions()) == (before, versions)
-    assert await told_in_all(heard) == news
-    lines = found.err.splitlines()
+    assert await told_in_all(heard) == published_before
+    lines = result.err.splitlines()
     assert lines[0].startswith("rebuild, read: [" + 30 * "." + "] 0 of ")
     assert lines[-1].startswith("rebuild, swap: [" + 30 * "#" + "] ")
 
@@ -223,58 +234,58 @@ async def test_an_empty_database_is_filled_again_and_versions_go_on_from_those_t
     before, versions = await heard.everything(), await heard.versions()
     empty = Recorded(servers, mongodb_uri, heard.facts)
 
-    found = await empty.command("rebuild")
+    result = await empty.command("rebuild")
 
-    assert found.code == 0, found
+    assert result.code == 0, result
     assert await empty.everything() == before
-    now = await empty.versions()
-    assert [r for r in versions if now[r] <= versions[r]] == []
+    versions_after = await empty.versions()
+    assert [r for r in versions if versions_after[r] <= versions[r]] == []
     await empty.mongo.close()
 
 
 async def test_killed_in_the_middle_of_either_stage_it_goes_on_when_it_is_started_again(lost: Recorded) -> None:
     """We hold a share at each stage, so that it comes no further however quick it is, until our lease has ended."""
-    ours = await taking_part(lost)
-    assert await ours.claim("read")
+    other_job = await taking_part(lost)
+    assert await other_job.claim("read")
     running = await lost.start("rebuild")
     await until(lambda: some_are(lost, "swap"), within=120)
     running.kill()
     assert (await ended(running)).code == -signal.SIGKILL
-    assert await ours.claim("swap")
+    assert await other_job.claim("swap")
     running = await lost.start("rebuild")
     await until(lambda: some_are(lost, "done"), within=120)
     running.kill()
     assert (await ended(running)).code == -signal.SIGKILL
     assert await some_are(lost, "swap")
 
-    found = await lost.command("rebuild")
+    result = await lost.command("rebuild")
 
-    assert found.code == 0, found
+    assert result.code == 0, result
     assert await lost.is_the_fold_of(lost.facts)
     assert await lost.mongo["alliances_rebuilt"].find_one() is None
-    assert found.counted("facts read") == sum(map(len, lost.facts.values()))
+    assert result.counted("facts read") == sum(map(len, lost.facts.values()))
     assert (await lost.command("rebuild")).counted("states put right") == 0
 
 
 async def test_several_at_once_share_the_work_and_say_the_same_in_the_end(lost: Recorded) -> None:
-    running: list[Process] = []
+    processes: list[Process] = []
 
     async def each_holds_a_share() -> bool:
         owners = await lost.mongo["rebuild_shares"].distinct("owner")
-        return len(owners) == len(running)
+        return len(owners) == len(processes)
 
     for _ in range(3):
-        running.append(await lost.start("rebuild"))
+        processes.append(await lost.start("rebuild"))
         await until(each_holds_a_share, within=120)
-        running[-1].send_signal(signal.SIGSTOP)  # or it would have done all before the next has begun
-    for process in running:
+        processes[-1].send_signal(signal.SIGSTOP)  # or it would have done all before the next has begun
+    for process in processes:
         process.send_signal(signal.SIGCONT)
-    found = [await ended(process) for process in running]
+    results = [await ended(process) for process in processes]
 
-    assert [one.code for one in found] == [0, 0, 0], found
+    assert [result.code for result in results] == [0, 0, 0], results
     assert await lost.is_the_fold_of(lost.facts)
-    assert {one.counted("states put back") for one in found} == {COUNT}
-    assert {one.counted("facts put back") for one in found} == {sum(map(len, lost.facts.values()))}
+    assert {result.counted("states put back") for result in results} == {COUNT}
+    assert {result.counted("facts put back") for result in results} == {sum(map(len, lost.facts.values()))}
 
 
 async def test_a_rebuild_misses_nothing_that_the_service_takes_in_meanwhile(
@@ -282,56 +293,60 @@ async def test_a_rebuild_misses_nothing_that_the_service_takes_in_meanwhile(
 ) -> None:
     """Of damaged relationships, too: the service writes on a wrong state, and the rebuild sets it right."""
     damaged = await damage(heard)
-    lives = {r: Told(r) for r in [*damaged["states"], *damaged["facts"], *list(heard.facts)[20:40]]}
+    builders = {r: Told(r) for r in [*damaged["states"], *damaged["facts"], *list(heard.facts)[20:40]]}
     service = await heard.serve()
     rebuilding = await heard.start("rebuild")
     week = FIRST_NEW
     while rebuilding.returncode is None:
-        for r, life in lives.items() if week < LAST_NEW else ():
-            new: list[Fact] = [life.held(week), life.felt(week, 3 + week % 7)]
-            heard.facts[r] += new  # the tests after this one find them on the topics
-            await producer.tell(new)
+        for r, builder in builders.items() if week < LAST_NEW else ():
+            new_events: list[Fact] = [builder.held(week), builder.felt(week, 3 + week % 7)]
+            heard.facts[r] += new_events  # the tests after this one find them on the topics
+            await producer.tell(new_events)
         week += 1
         await asyncio.sleep(0)
     assert (await ended(rebuilding)).code == 0
     assert week > FIRST_NEW + 1
 
     await until(lambda: heard.is_the_fold_of(heard.facts), within=120)
-    seen = await heard.command("verify")
+    verify_result = await heard.command("verify")
     service.terminate()
     await ended(service)
 
-    assert (seen.code, seen.out) == (0, f"{COUNT} relationships compared, 0 different\n")
+    assert (verify_result.code, verify_result.out) == (0, f"{COUNT} relationships compared, 0 different\n")
 
 
 async def test_verify_finds_what_is_wrong_and_nothing_else_and_changes_nothing(heard: Recorded) -> None:
     await heard.take_in_everything()
     damaged = await damage(heard)
-    stranger = Kept(uuid4(), read_again([Told().started()], DEFAULT), 1)
-    await heard.mongo["alliances"].insert_one(as_document(stranger))
+    unexpected = Kept(uuid4(), read_again([Told().started()], DEFAULT), 1)
+    await heard.mongo["alliances"].insert_one(as_document(unexpected))
     before = await heard.everything()
 
-    found = await heard.command("verify")
+    result = await heard.command("verify")
 
-    assert found.code == 1
-    wrong = {UUID(relationship): what for relationship, what in found.named.items()}
+    assert result.code == 1
+    reported = {UUID(relationship): differences for relationship, differences in result.named.items()}
     r = damaged["states"]
-    assert wrong[r[0]].startswith("unreadable")
-    assert wrong[r[2]].startswith("concern, level")
-    assert wrong[r[4]].startswith("missing")
-    assert "sessions" in wrong[r[1]].split(", ")
-    lacking, one, otherwise, moved, there = damaged["facts"]
-    assert f"{len(heard.facts[lacking])} facts missing" in wrong[lacking]
-    assert "1 facts missing" in wrong[one]
-    assert "1 facts missing" in wrong[moved]
-    assert "1 facts otherwise" in wrong[otherwise]
-    assert "1 facts not on the topics" in wrong[there]
-    assert wrong[stranger.relationship] == "not on the topics"
-    others = {i: what for i, what in wrong.items() if i not in {*r, *damaged["facts"], stranger.relationship}}
-    assert {what.split(" ", 1)[1] for what in others.values()} == {"judgements missing"}
-    assert f"{len(wrong)} different" in found.out
+    assert reported[r[0]].startswith("unreadable")
+    assert reported[r[2]].startswith("concern, level")
+    assert reported[r[4]].startswith("missing")
+    assert "sessions" in reported[r[1]].split(", ")
+    without_events, without_one_event, with_different_event, with_moved_event, with_unexpected_event = damaged["facts"]
+    assert f"{len(heard.facts[without_events])} facts missing" in reported[without_events]
+    assert "1 facts missing" in reported[without_one_event]
+    assert "1 facts missing" in reported[with_moved_event]
+    assert "1 facts otherwise" in reported[with_different_event]
+    assert "1 facts not on the topics" in reported[with_unexpected_event]
+    assert reported[unexpected.relationship] == "not on the topics"
+    other_differences = {
+        relationship: differences
+        for relationship, differences in reported.items()
+        if relationship not in {*r, *damaged["facts"], unexpected.relationship}
+    }
+    assert {differences.split(" ", 1)[1] for differences in other_differences.values()} == {"judgements missing"}
+    assert f"{len(reported)} different" in result.out
     assert await heard.everything() == before
-    assert "trust" not in found.out
+    assert "trust" not in result.out
 
 
 async def test_a_state_under_another_policy_is_named_and_no_difference_until_it_is_rebuilt(
@@ -340,31 +355,35 @@ async def test_a_state_under_another_policy_is_named_and_no_difference_until_it_
     await heard.take_in_everything()
     (tmp_path / "default.toml").write_text("concern = 0.4\n")
 
-    seen = await heard.command("verify", POLICY_DIR=str(tmp_path))
-    rebuilt = await heard.command("rebuild", POLICY_DIR=str(tmp_path))
-    again = await heard.command("verify", POLICY_DIR=str(tmp_path))
+    verify_result = await heard.command("verify", POLICY_DIR=str(tmp_path))
+    rebuild_result = await heard.command("rebuild", POLICY_DIR=str(tmp_path))
+    second_verify = await heard.command("verify", POLICY_DIR=str(tmp_path))
 
-    assert (seen.code, rebuilt.code, again.code) == (0, 0, 0), (seen, rebuilt, again)
-    assert f"{COUNT} compared but for their state" in seen.out
-    assert rebuilt.counted("states put right") >= COUNT
-    assert "compared but for" not in again.out
+    assert (verify_result.code, rebuild_result.code, second_verify.code) == (0, 0, 0), (
+        verify_result,
+        rebuild_result,
+        second_verify,
+    )
+    assert f"{COUNT} compared but for their state" in verify_result.out
+    assert rebuild_result.counted("states put right") >= COUNT
+    assert "compared but for" not in second_verify.out
 
 
 async def test_a_rebuild_is_not_ended_under_other_policies_than_it_was_begun_under(
     lost: Recorded, tmp_path: Path
 ) -> None:
     (tmp_path / "default.toml").write_text("concern = 0.4\n")
-    ours = await taking_part(lost)
-    share = await ours.claim("read")
-    assert share
+    other_job = await taking_part(lost)
+    task = await other_job.claim("read")
+    assert task
 
-    afresh = await lost.command("rebuild", "--afresh")
-    other = await lost.command("rebuild", POLICY_DIR=str(tmp_path))
+    restart_result = await lost.command("rebuild", "--afresh")
+    other_policy_result = await lost.command("rebuild", POLICY_DIR=str(tmp_path))
 
-    assert (afresh.code, other.code) == (1, 1)
-    assert "somebody is at work" in afresh.err
-    assert "under other policies" in other.err
-    await ours.through(share, "read", Counter())
+    assert (restart_result.code, other_policy_result.code) == (1, 1)
+    assert "somebody is at work" in restart_result.err
+    assert "under other policies" in other_policy_result.err
+    await other_job.through(task, "read", Counter())
     assert (await lost.command("rebuild", "--afresh", POLICY_DIR=str(tmp_path))).code == 0
     assert not await lost.is_the_fold_of(lost.facts)
 
@@ -374,23 +393,23 @@ async def test_a_database_that_goes_away_in_the_middle_ends_it_with_a_line_and_i
 ) -> None:
     ports = free_ports(1)
     with mongod.server(tmp_path, *ports) as server:
-        lost = Recorded(servers, server.address, facts)
-        running = await lost.start("rebuild")
+        empty_alliance = Recorded(servers, server.address, facts)
+        running = await empty_alliance.start("rebuild")
 
         async def under_way() -> bool:
-            return bool((await shares(lost.mongo))["swap"])
+            return bool((await shares(empty_alliance.mongo))["swap"])
 
         await until(under_way, within=120)
-        await lost.mongo.close()
-    stopped = await ended(running)
-    assert stopped.code == 1
-    assert stopped.err.splitlines()[-1].startswith("rebuild: the database does not answer: ")
+        await empty_alliance.mongo.close()
+    stopped_result = await ended(running)
+    assert stopped_result.code == 1
+    assert stopped_result.err.splitlines()[-1].startswith("rebuild: the database does not answer: ")
 
     with mongod.server(tmp_path, *ports) as server:
-        again = Recorded(servers, server.address, facts, lost.database)
-        assert (await again.command("rebuild")).code == 0
-        assert await again.is_the_fold_of(facts)
-        await again.mongo.close()
+        second_run = Recorded(servers, server.address, facts, empty_alliance.database)
+        assert (await second_run.command("rebuild")).code == 0
+        assert await second_run.is_the_fold_of(facts)
+        await second_run.mongo.close()
 
 
 async def test_a_full_disk_ends_it_without_a_word_of_what_was_to_be_written_and_it_can_be_started_again(
@@ -399,21 +418,25 @@ async def test_a_full_disk_ends_it_without_a_word_of_what_was_to_be_written_and_
     server = mongod.server(tmp_path, *free_ports(1))
     server.command = [*server.command, "--setParameter", "enableTestCommands=1"]
     with server:
-        lost = Recorded(servers, server.address, facts)
-        full = {"errorCode": OUT_OF_DISK_SPACE, "failCommands": ["insert"], "namespace": f"{lost.database}.facts"}
+        empty_alliance = Recorded(servers, server.address, facts)
+        fail_point = {
+            "errorCode": OUT_OF_DISK_SPACE,
+            "failCommands": ["insert"],
+            "namespace": f"{empty_alliance.database}.facts",
+        }
         with MongoClient[Document](server.address) as client:
-            client.admin.command({"configureFailPoint": "failCommand", "mode": {"skip": 3}, "data": full})
-            stopped = await lost.command("rebuild")
+            client.admin.command({"configureFailPoint": "failCommand", "mode": {"skip": 3}, "data": fail_point})
+            stopped_result = await empty_alliance.command("rebuild")
             client.admin.command({"configureFailPoint": "failCommand", "mode": "off"})
-        again = await lost.command("rebuild")
-        assert await lost.is_the_fold_of(facts)
-        await lost.mongo.close()
+        second_result = await empty_alliance.command("rebuild")
+        assert await empty_alliance.is_the_fold_of(facts)
+        await empty_alliance.mongo.close()
 
-    assert (stopped.code, stopped.err.splitlines()[-1]) == (
+    assert (stopped_result.code, stopped_result.err.splitlines()[-1]) == (
         1,
         "rebuild: the database does not answer: the disk of MongoDB is full",
     )
-    assert again.code == 0, again
+    assert second_result.code == 0, second_result
 
 
 async def test_a_partition_that_does_not_fit_into_memory_is_read_in_slices(
@@ -422,43 +445,45 @@ async def test_a_partition_that_does_not_fit_into_memory_is_read_in_slices(
     monkeypatch.setattr("shared.rebuild.job.MOST_IN_MEMORY", 100)
     settings = Settings(kafka_bootstrap_servers=lost.servers, mongodb_uri=lost.uri, mongodb_database=lost.database)
 
-    code = await asyncio.to_thread(run, arguments(["rebuild"]), settings)
+    exit_code = await asyncio.to_thread(run, arguments(["rebuild"]), settings)
 
-    assert code == 0
+    assert exit_code == 0
     assert (await shares(lost.mongo))["done"] > 2 * PARTITIONS
     assert await lost.is_the_fold_of(lost.facts)
 
 
 async def test_without_kafka_it_says_so(lost: Recorded) -> None:
-    away = await lost.command("rebuild", KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1")
+    result = await lost.command("rebuild", KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1")
 
-    assert (away.code, away.out) == (1, "")
-    assert away.err.splitlines()[-1].startswith("rebuild: Kafka does not answer: ")
+    assert (result.code, result.out) == (1, "")
+    assert result.err.splitlines()[-1].startswith("rebuild: Kafka does not answer: ")
 
 
 async def test_what_the_service_has_not_taken_in_yet_is_no_difference(heard: Recorded, producer: Producer) -> None:
     await heard.take_in_everything()
-    new = Told()
-    await producer.tell([new.started(), new.held(0)])
+    builder = Told()
+    await producer.tell([builder.started(), builder.held(0)])
 
-    found = await heard.command("verify")
+    result = await heard.command("verify")
 
-    assert found.code == 0, found
-    assert "1 not compared: the service has not taken in all of their facts yet" in found.out
+    assert result.code == 0, result
+    assert "1 not compared: the service has not taken in all of their facts yet" in result.out
 
 
 async def test_of_a_client_who_is_to_be_forgotten_nothing_is_put_back(heard: Recorded, producer: Producer) -> None:
-    erased = Told()
-    life: list[Event] = [erased.started(), erased.held(0), erased.felt(0), erased.held(2)]
-    await producer.tell([*life, erased.erased(1)])
-    await heard.hear(producer, *life)
+    builder = Told()
+    history_events: list[Event] = [builder.started(), builder.held(0), builder.felt(0), builder.held(2)]
+    await producer.tell([*history_events, builder.erased(1)])
+    await heard.hear(producer, *history_events)
 
-    found = await heard.command("rebuild")
+    result = await heard.command("rebuild")
 
-    assert found.code == 0
-    kept = [d["_id"] for d in await heard.mongo["facts"].find({"r": erased.relationship}).to_list(None)]
-    assert kept == [erased.erased(1).id]
-    assert (await heard.store.recall([erased.relationship]))[erased.relationship].alliance.erasure
+    assert result.code == 0
+    stored_ids = [
+        document["_id"] for document in await heard.mongo["facts"].find({"r": builder.relationship}).to_list(None)
+    ]
+    assert stored_ids == [builder.erased(1).id]
+    assert (await heard.store.recall([builder.relationship]))[builder.relationship].alliance.erasure
     assert (await heard.command("rebuild")).counted("states put right") == 0
 
 
@@ -468,10 +493,10 @@ async def told_in_all(recorded: Recorded) -> int:
 
 async def taking_part(lost: Recorded) -> Work:
     """Somebody else in the same rebuild."""
-    work = Work(lost.mongo)
-    async with History(lost.servers, HEARD, KINDS_HEARD) as history:
-        await work.join(Policies().digest, await history.sizes())
-    return work
+    job = Work(lost.mongo)
+    async with History(lost.servers, HEARD, KINDS_HEARD) as topic_reader:
+        await job.join(Policies().digest, await topic_reader.sizes())
+    return job
 
 
 async def some_are(lost: Recorded, stage: str) -> bool:

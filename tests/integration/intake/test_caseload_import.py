@@ -20,13 +20,13 @@ async def test_a_file_starts_its_relationships_and_again_changes_nothing(clinic:
     rows = [clinic.row(n) for n in range(5)]
 
     first = await clinic.sends(file(rows))
-    again = await clinic.sends(file(rows, delimiter=";"))
+    second = await clinic.sends(file(rows, delimiter=";"))
 
     assert first.json() == {"rows": 5, "started": 5, "already_known": 0, "dry_run": False}
-    assert again.json() == {"rows": 5, "started": 0, "already_known": 5, "dry_run": False}
-    started, given = await clinic.told(UUID(rows[3]["relationship_id"]), at_least=2)
+    assert second.json() == {"rows": 5, "started": 0, "already_known": 5, "dry_run": False}
+    started, consent_given = await clinic.told(UUID(rows[3]["relationship_id"]), at_least=2)
     assert isinstance(started, RelationshipStarted)
-    assert isinstance(given, ConsentGiven)
+    assert isinstance(consent_given, ConsentGiven)
     assert (started.clinic_id, started.case_code, started.occurred_at) == (clinic.id, "C-3", STARTED)
     assert len((await clinic.listed())["relationships"]) == 6
 
@@ -36,31 +36,31 @@ async def test_what_came_from_a_file_is_as_if_it_had_been_entered_at_the_desk(cl
     row = clinic.row(1)
     await clinic.sends(file([row]))
 
-    client, relationship = UUID(row["client_id"]), UUID(row["relationship_id"])
-    assert (await clinic.admits(client, case_code="C-1")).status_code == 200
-    assert (await clinic.starts(relationship, client_id=str(client))).status_code == 200
+    client_id, relationship_id = UUID(row["client_id"]), UUID(row["relationship_id"])
+    assert (await clinic.admits(client_id, case_code="C-1")).status_code == 200
+    assert (await clinic.starts(relationship_id, client_id=str(client_id))).status_code == 200
     assert problem(await clinic.admits(uuid4(), case_code="C-1"), 409) == "case-code-taken"
-    clinic.relationship = relationship
+    clinic.relationship = relationship_id
     assert (await clinic.agrees(["loss"], STARTED.replace(month=2))).status_code == 200
-    assert len(await clinic.told(relationship, at_least=3)) == 3
+    assert len(await clinic.told(relationship_id, at_least=3)) == 3
 
 
 async def test_what_was_entered_at_the_desk_is_known_in_a_file(clinic: Clinic) -> None:
     await clinic.works()
     ids = {"relationship_id": str(clinic.relationship), "client_id": str(clinic.client), "case_code": "AB-12"}
 
-    answer = await clinic.sends(file([clinic.row(1, **ids)]))
+    response = await clinic.sends(file([clinic.row(1, **ids)]))
 
-    assert answer.json() == {"rows": 1, "started": 0, "already_known": 1, "dry_run": False}
+    assert response.json() == {"rows": 1, "started": 0, "already_known": 1, "dry_run": False}
 
 
 async def test_a_dry_run_says_what_would_be_and_changes_nothing(clinic: Clinic) -> None:
     await clinic.works()
     rows = [clinic.row(n) for n in range(3)]
 
-    answer = await clinic.sends(b"\xef\xbb\xbf" + file(rows, delimiter="\t"), dry_run=True)
+    response = await clinic.sends(b"\xef\xbb\xbf" + file(rows, delimiter="\t"), dry_run=True)
 
-    assert answer.json() == {"rows": 3, "started": 3, "already_known": 0, "dry_run": True}
+    assert response.json() == {"rows": 3, "started": 3, "already_known": 0, "dry_run": True}
     assert len((await clinic.listed())["relationships"]) == 1
     assert (await clinic.admits(uuid4(), case_code="C-1")).status_code == 200
 
@@ -76,38 +76,38 @@ async def test_one_bad_row_keeps_the_others_out_and_every_fault_is_named(clinic:
     ]
 
     for dry_run in (True, False):
-        answer = await clinic.sends(file(rows), dry_run=dry_run)
+        response = await clinic.sends(file(rows), dry_run=dry_run)
 
-        assert problem(answer, 422) == "caseload-not-valid"
-        told = answer.json()
-        assert [error["pointer"] for error in told["errors"]] == [
+        assert problem(response, 422) == "caseload-not-valid"
+        body = response.json()
+        assert [error["pointer"] for error in body["errors"]] == [
             "/rows/3/cadence_days",
             "/rows/3/consent",
             "/rows/4/clinician_id",
             "/rows/5/case_code",
             "/rows/6/started_at",
         ]
-        assert told["total"] == 5
+        assert body["total"] == 5
     assert len((await clinic.listed())["relationships"]) == 1
 
 
 async def test_of_many_faults_the_first_hundred_are_listed_and_all_are_counted(clinic: Clinic) -> None:
     await clinic.works()
 
-    answer = await clinic.sends(file([clinic.row(n, consent="?") for n in range(130)]))
+    response = await clinic.sends(file([clinic.row(n, consent="?") for n in range(130)]))
 
-    told = answer.json()
-    assert (len(told["errors"]), told["total"]) == (100, 130)
-    assert "first 100" in told["detail"]
+    body = response.json()
+    assert (len(body["errors"]), body["total"]) == (100, 130)
+    assert "first 100" in body["detail"]
 
 
 async def test_a_file_with_another_delimiter_is_refused_with_those_that_are_taken(clinic: Clinic) -> None:
     await clinic.works()
 
-    answer = await clinic.sends(file([clinic.row(1)], delimiter="/"))
+    response = await clinic.sends(file([clinic.row(1)], delimiter="/"))
 
-    assert [error["pointer"] for error in answer.json()["errors"]] == ["/rows/1"]
-    assert "comma, semicolon or tab" in answer.json()["errors"][0]["detail"]
+    assert [error["pointer"] for error in response.json()["errors"]] == ["/rows/1"]
+    assert "comma, semicolon or tab" in response.json()["errors"][0]["detail"]
 
 
 async def test_only_csv_for_a_known_clinic_is_taken(clinic: Clinic) -> None:
@@ -116,20 +116,20 @@ async def test_only_csv_for_a_known_clinic_is_taken(clinic: Clinic) -> None:
     assert problem(await clinic.sends(content), 404) == "unknown-clinic"
     await clinic.opens()
     path = f"/clinics/{clinic.id}/caseload"
-    answer = await clinic.http.post(path, content=content, headers={"Content-Type": "application/json"})
-    assert problem(answer, 415) == "not-csv"
-    answer = await clinic.sends(b"x" * 4_000_001)
-    assert problem(answer, 413) == "too-large"
+    response = await clinic.http.post(path, content=content, headers={"Content-Type": "application/json"})
+    assert problem(response, 415) == "not-csv"
+    response = await clinic.sends(b"x" * 4_000_001)
+    assert problem(response, 413) == "too-large"
 
 
 async def test_the_same_file_from_two_at_once_is_imported_once(clinic: Clinic) -> None:
     await clinic.works()
     rows = [clinic.row(n) for n in range(50)]
 
-    answers = await asyncio.gather(*(clinic.sends(file(rows)) for _ in range(3)))
+    responses = await asyncio.gather(*(clinic.sends(file(rows)) for _ in range(3)))
 
-    assert {answer.status_code for answer in answers} == {200}
-    assert sorted(answer.json()["started"] for answer in answers) == [0, 0, 50]
+    assert {response.status_code for response in responses} == {200}
+    assert sorted(response.json()["started"] for response in responses) == [0, 0, 50]
     assert len(await clinic.told(UUID(rows[0]["relationship_id"]), at_least=2)) == 2
 
 
@@ -138,21 +138,21 @@ async def test_five_thousand_rows_are_imported_within_the_time_of_a_transaction(
     await clinic.works()
     rows = [clinic.row(n) for n in range(5000)]
     keys = {row["relationship_id"].encode() for row in rows}
-    longest = 0.0
+    longest_response_seconds = 0.0
 
-    began = time.monotonic()
-    importing = asyncio.create_task(clinic.sends(file(rows)))
-    while not importing.done():
-        asked = time.monotonic()
+    started_at = time.monotonic()
+    import_task = asyncio.create_task(clinic.sends(file(rows)))
+    while not import_task.done():
+        requested_at = time.monotonic()
         (await clinic.http.get("/health/live")).raise_for_status()
-        longest = max(longest, time.monotonic() - asked)
-    imported = time.monotonic() - began
+        longest_response_seconds = max(longest_response_seconds, time.monotonic() - requested_at)
+    import_seconds = time.monotonic() - started_at
 
     async def all_told() -> bool:
-        told = await records(clinic.kafka_servers, INTAKE)
-        return len({record.value for record in told if record.key in keys}) == 10_000  # told twice, it is the same
+        body = await records(clinic.kafka_servers, INTAKE)
+        return len({record.value for record in body if record.key in keys}) == 10_000  # told twice, it is the same
 
     await until(all_told, within=60)
-    assert (await importing).json() == {"rows": 5000, "started": 5000, "already_known": 0, "dry_run": False}
-    assert imported < 30
-    assert longest < 2
+    assert (await import_task).json() == {"rows": 5000, "started": 5000, "already_known": 0, "dry_run": False}
+    assert import_seconds < 30
+    assert longest_response_seconds < 2

@@ -82,8 +82,8 @@ async def test_it_serves_until_it_is_told_to_end_and_logs_no_contact(kafka_serve
 async def test_what_is_entered_while_kafka_is_away_is_told_by_the_next_process_even_after_a_crash(
     kafka_servers: str, mongodb_uri: str
 ) -> None:
-    port, nobody = free_ports(2)
-    env = environment(f"127.0.0.1:{nobody}", mongodb_uri, port)
+    port, closed_port = free_ports(2)
+    env = environment(f"127.0.0.1:{closed_port}", mongodb_uri, port)
     async with serving(env) as (process, http):
         clinic = Clinic(http, kafka_servers)
         await clinic.works()

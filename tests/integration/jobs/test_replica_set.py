@@ -46,8 +46,8 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 
 def settings(port: int, **changed: str) -> ReplicaSetSettings:
-    told = {"mongodb_admin_password": "the first", **PASSWORDS, "mongodb_members": f"127.0.0.1:{port}", **changed}
-    return ReplicaSetSettings.model_validate(told)
+    values = {"mongodb_admin_password": "the first", **PASSWORDS, "mongodb_members": f"127.0.0.1:{port}", **changed}
+    return ReplicaSetSettings.model_validate(values)
 
 
 def signed_in(port: int, name: str, password: str) -> MongoClient[dict[str, Any]]:
@@ -84,9 +84,9 @@ async def test_who_has_a_wrong_password_is_told_so_every_time(
 
     try:
         for _ in range(3):  # the driver itself says it the first time only
-            with pytest.raises(StoreUnavailable) as refused, unavailable():
+            with pytest.raises(StoreUnavailable) as raised, unavailable():
                 await mongo["clients"].find_one()
-            assert str(refused.value) == REFUSED
+            assert str(raised.value) == REFUSED
     finally:
         await mongo.close()
 
@@ -100,7 +100,7 @@ def test_data_of_another_administrator_is_one_clear_line(port: int) -> None:
 
 def test_a_server_that_is_away_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("deploy.jobs.replica_set.PATIENCE", 0.2)
-    (nobody,) = free_ports(1)
+    (unused_port,) = free_ports(1)
 
     with pytest.raises(NotDone, match="does not answer"):
-        make(settings(nobody), port=nobody)
+        make(settings(unused_port), port=unused_port)

@@ -33,18 +33,18 @@ def suspected(s: Strained) -> Sequence[Event]:
 
 
 async def inbox(client: httpx2.AsyncClient, s: Strained) -> list[dict[str, Any]]:
-    answer = await client.get(f"/clinicians/{s.clinician}/inbox")
-    assert answer.status_code == 200
-    return cast("list[dict[str, Any]]", answer.json()["alerts"])
+    response = await client.get(f"/clinicians/{s.clinician}/inbox")
+    assert response.status_code == 200
+    return cast("list[dict[str, Any]]", response.json()["alerts"])
 
 
 async def reach(client: httpx2.AsyncClient, s: Strained, hook: Hook | None = None) -> str:
     """Set the clinician's channels; the e-mail address."""
     email = f"{s.clinician}@clinic.example"
     webhook = {"url": hook.url, "secret": SECRET} if hook else None
-    answer = await client.put(f"/clinicians/{s.clinician}/channels", json={"email": email, "webhook": webhook})
-    assert answer.status_code == 200
-    assert SECRET not in answer.text
+    response = await client.put(f"/clinicians/{s.clinician}/channels", json={"email": email, "webhook": webhook})
+    assert response.status_code == 200
+    assert SECRET not in response.text
     return email
 
 
@@ -145,18 +145,18 @@ async def test_mail_waits_for_a_mail_server_that_is_down(serve: Serve, kafka: Pr
 async def test_a_refused_address_is_not_tried_again_and_a_busy_one_is(
     serve: Serve, kafka: Producer, mailbox: Mailbox
 ) -> None:
-    gone, busy = Strained(), Strained()
+    unknown, busy = Strained(), Strained()
     async with serve() as client:
-        gone_email, busy_email = await reach(client, gone), await reach(client, busy)
-        mailbox.refused = {gone_email: "550 no such user", busy_email: "450 try later"}
-        await kafka.tell([*suspected(gone), *suspected(busy)])
+        unknown_email, busy_email = await reach(client, unknown), await reach(client, busy)
+        mailbox.refused = {unknown_email: "550 no such user", busy_email: "450 try later"}
+        await kafka.tell([*suspected(unknown), *suspected(busy)])
         await until(lambda: counted(client, channel="email", outcome="refused"))
         await until(lambda: counted(client, channel="email", outcome="retried"))
         mailbox.refused.pop(busy_email)
         await until(lambda: _true(bool(mailbox.of(busy_email))))
 
-    assert mailbox.tries.count(gone_email) == 1
-    assert mailbox.of(gone_email) == []
+    assert mailbox.tries.count(unknown_email) == 1
+    assert mailbox.of(unknown_email) == []
 
 
 async def test_acknowledging_and_resolving_are_told_once_and_safe_to_repeat(
@@ -168,11 +168,11 @@ async def test_acknowledging_and_resolving_are_told_once_and_safe_to_repeat(
         await until(lambda: shown(client, s, status="open"))
 
         for _ in range(2):
-            answer = await client.post(f"/alerts/{s.alert()}/acknowledgement", json={})
-            assert (answer.status_code, answer.json()["status"]) == (200, "acknowledged")
+            response = await client.post(f"/alerts/{s.alert()}/acknowledgement", json={})
+            assert (response.status_code, response.json()["status"]) == (200, "acknowledged")
         for _ in range(2):
-            answer = await client.post(f"/alerts/{s.alert()}/resolution", json={"useful": True})
-            assert (answer.status_code, answer.json()["status"]) == (200, "resolved")
+            response = await client.post(f"/alerts/{s.alert()}/resolution", json={"useful": True})
+            assert (response.status_code, response.json()["status"]) == (200, "resolved")
         after = await client.post(f"/alerts/{s.alert()}/acknowledgement", json={})
         other = await client.post(f"/alerts/{s.alert()}/resolution", json={"useful": False})
         read = await client.get(f"/alerts/{s.alert()}")
@@ -188,13 +188,13 @@ async def test_acknowledging_and_resolving_are_told_once_and_safe_to_repeat(
 
 
 async def test_what_is_asked_wrongly_is_told_and_changes_nothing(serve: Serve) -> None:
-    anybody = uuid4()
+    unknown_id = uuid4()
     async with serve() as client:
-        unknown = await client.post(f"/alerts/{anybody}/acknowledgement", json={})
-        assert (unknown.status_code, unknown.json()["type"]) == (404, "urn:attune:problem:unknown-alert")
-        assert (await client.get(f"/alerts/{anybody}")).status_code == 404
-        assert (await client.get(f"/clinicians/{anybody}/inbox")).json() == {"alerts": []}
-        for wrong in (
+        response = await client.post(f"/alerts/{unknown_id}/acknowledgement", json={})
+        assert (response.status_code, response.json()["type"]) == (404, "urn:attune:problem:unknown-alert")
+        assert (await client.get(f"/alerts/{unknown_id}")).status_code == 404
+        assert (await client.get(f"/clinicians/{unknown_id}/inbox")).json() == {"alerts": []}
+        for invalid_body in (
             {"email": "nobody"},
             {"email": "a@b.example\nBcc: c@d.example"},
             {"email": "a@b.example,c@d.example"},
@@ -205,20 +205,24 @@ async def test_what_is_asked_wrongly_is_told_and_changes_nothing(serve: Serve) -
             {"webhook": {"url": "http://a.example", "secret": "dG9vIHNob3J0"}},
             {"webhook": {"url": "http://a.example", "secret": "!"}},
         ):
-            answer = await client.put(f"/clinicians/{anybody}/channels", json=wrong)
-            assert answer.status_code == 422
-            assert SECRET not in answer.text
-        assert (await client.post(f"/alerts/{anybody}/resolution", json={"usefull": True})).status_code == 422
+            invalid_response = await client.put(f"/clinicians/{unknown_id}/channels", json=invalid_body)
+            assert invalid_response.status_code == 422
+            assert SECRET not in invalid_response.text
+        assert (await client.post(f"/alerts/{unknown_id}/resolution", json={"usefull": True})).status_code == 422
 
 
 async def test_the_inbox_shows_the_open_and_most_severe_first(serve: Serve, kafka: Producer) -> None:
-    mild, strong, mended = Strained(case_code="MILD-1"), Strained(case_code="STRONG-1"), Strained(case_code="MENDED-1")
-    mild.clinician = mended.clinician = strong.clinician
+    mild, strong, repaired = (
+        Strained(case_code="MILD-1"),
+        Strained(case_code="STRONG-1"),
+        Strained(case_code="MENDED-1"),
+    )
+    mild.clinician = repaired.clinician = strong.clinician
     async with serve() as client:
         await kafka.tell(
             [
-                *(mended.started(), mended.suspected(1, "urgent"), mended.updated(1, 0)),
-                *(mended.repaired(2, "urgent"), mended.updated(2)),
+                *(repaired.started(), repaired.suspected(1, "urgent"), repaired.updated(1, 0)),
+                *(repaired.repaired(2, "urgent"), repaired.updated(2)),
                 *(mild.started(), mild.suspected(1, "watch"), mild.updated(1, 0)),
                 *(strong.started(), strong.suspected(1, "urgent"), strong.updated(1, 0)),
             ]
@@ -259,19 +263,21 @@ async def test_the_page_works_without_javascript(serve: Serve, kafka: Producer) 
         await kafka.tell(suspected(s))
         await until(lambda: shown(client, s, status="open"))
         page = await client.get(f"/inbox/{s.clinician}")
-        act = f"/inbox/{s.clinician}/alerts/{s.alert()}"
-        assert f'action="{act}/acknowledgement"' in page.text
+        action_path = f"/inbox/{s.clinician}/alerts/{s.alert()}"
+        assert f'action="{action_path}/acknowledgement"' in page.text
 
-        elsewhere = await client.post(f"{act}/acknowledgement", headers={"Sec-Fetch-Site": "cross-site"})
-        assert elsewhere.status_code == 403
+        cross_site_response = await client.post(
+            f"{action_path}/acknowledgement", headers={"Sec-Fetch-Site": "cross-site"}
+        )
+        assert cross_site_response.status_code == 403
         await client.post(f"/inbox/{other}/alerts/{s.alert()}/acknowledgement")
         assert await shown(client, s, status="open")
 
-        pressed = await client.post(f"{act}/acknowledgement", headers={"Sec-Fetch-Site": "same-origin"})
-        assert (pressed.status_code, pressed.headers["location"]) == (303, f"/inbox/{s.clinician}")
+        response = await client.post(f"{action_path}/acknowledgement", headers={"Sec-Fetch-Site": "same-origin"})
+        assert (response.status_code, response.headers["location"]) == (303, f"/inbox/{s.clinician}")
         assert await shown(client, s, status="acknowledged")
-        assert (await client.post(f"{act}/resolution/not-useful")).status_code == 303
-        assert (await client.post(f"{act}/resolution/useful")).status_code == 303  # a page that was out of date
+        assert (await client.post(f"{action_path}/resolution/not-useful")).status_code == 303
+        assert (await client.post(f"{action_path}/resolution/useful")).status_code == 303  # a page that was out of date
         assert await shown(client, s, status="resolved", useful=False)
         assert (await client.post(f"/inbox/{s.clinician}/alerts/{other}/acknowledgement")).status_code == 404
         assert [(await client.get(path)).status_code for path in ("/inbox.css", "/inbox.js")] == [200, 200]
@@ -335,8 +341,8 @@ async def shows(client: httpx2.AsyncClient, s: Strained, case_codes: str) -> boo
 
 async def counted(client: httpx2.AsyncClient, channel: str, outcome: str) -> bool:
     series = f'attune_notify_deliveries_total{{channel="{channel}",outcome="{outcome}"}}'
-    shown = (await client.get("/metrics")).text
-    return f"{series} " in shown and f"{series} 0.0" not in shown
+    metrics_text = (await client.get("/metrics")).text
+    return f"{series} " in metrics_text and f"{series} 0.0" not in metrics_text
 
 
 async def holds(client: httpx2.AsyncClient, line: str) -> bool:

@@ -34,10 +34,10 @@ async def says(answers: Sequence[str]) -> AsyncIterator[int]:
     """The port of a mail server that gives these answers and then hangs up."""
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        for place, answer in enumerate(answers):
-            if place:
+        for index, response in enumerate(answers):
+            if index:
                 await reader.readline()
-            writer.write(f"{answer}\r\n".encode())
+            writer.write(f"{response}\r\n".encode())
         line = await reader.readline()
         while answers[-1].startswith("354") and line != b".\r\n":
             line = await reader.readline()

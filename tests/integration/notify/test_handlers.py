@@ -258,7 +258,7 @@ async def test_a_rise_is_told_once_more(service: Service, letterbox: Letterbox) 
         await until(service.all_settled)
 
     assert await service.statuses(s.clinician) == [("urgent", "open")]
-    assert [notice.change for notice in letterbox.sent] == ["raised", "rose"]
+    assert [notification.change for notification in letterbox.sent] == ["raised", "rose"]
     assert [severity for _, severity in sorted(service.raised(), key=lambda r: r[1])] == ["concern", "urgent"]
 
 
@@ -416,8 +416,8 @@ async def test_a_message_that_may_have_arrived_is_sent_a_few_times_at_most(
     await service.hear([s.started(), s.suspected(3), s.updated(3, 0)])
 
     async with service.deliver.running():
-        for lost in range(1, MOST_UNSURE):
-            await until(lambda lost=lost: service.is_put_off(lost))  # type: ignore[misc]
+        for unknown_attempts in range(1, MOST_UNSURE):
+            await until(lambda unknown_attempts=unknown_attempts: service.is_put_off(unknown_attempts))  # type: ignore[misc]
             await service.is_due_now()
         await until(service.all_settled)
 
@@ -426,9 +426,9 @@ async def test_a_message_that_may_have_arrived_is_sent_a_few_times_at_most(
 
 
 async def test_a_try_may_take_as_long_as_a_mail_server() -> None:
-    answers = 10  # greeting, EHLO, STARTTLS, EHLO, a log-in in three steps, MAIL, RCPT, DATA
+    responses = 10  # greeting, EHLO, STARTTLS, EHLO, a log-in in three steps, MAIL, RCPT, DATA
 
-    assert answers * email.ANSWER_SECONDS + email.LAST_ANSWER_SECONDS < SEND_SECONDS
+    assert responses * email.ANSWER_SECONDS + email.LAST_ANSWER_SECONDS < SEND_SECONDS
 
 
 async def test_a_refused_address_is_tried_once_and_the_next_address_hears_of_it(
@@ -452,11 +452,11 @@ async def test_a_batch_is_a_few_round_trips_however_large(service: Service, monk
     calls: list[str] = []
 
     def counted(name: str) -> None:
-        whole = getattr(service.store, name)
+        method = getattr(service.store, name)
 
         async def call(*args: object) -> object:
             calls.append(name)
-            return await whole(*args)
+            return await method(*args)
 
         monkeypatch.setattr(service.store, name, call)
 

@@ -62,9 +62,9 @@ def test_one_renewal_may_fail_and_holders_are_waited_for_longer_than_they_take()
 async def test_what_was_in_the_hands_of_one_who_died_is_sent_by_another_soon(
     mongo: Mongo, letterbox: Letterbox
 ) -> None:
-    died, other = Service(mongo, letterbox), Service(mongo, letterbox)
-    await owes_a_message(died)
-    assert await died.owed.claim(take_over=False) is not None  # and is never heard of again
+    crashed, other = Service(mongo, letterbox), Service(mongo, letterbox)
+    await owes_a_message(crashed)
+    assert await crashed.owed.claim(take_over=False) is not None  # and is never heard of again
 
     async with other.deliver.running():
         await until(other.all_settled, within=10)
@@ -80,8 +80,8 @@ async def test_a_message_may_be_on_its_way_for_longer_than_its_lease(mongo: Mong
 
     async with one.deliver.running(), other.deliver.running():
         await until(lambda: _true(letterbox.tries == 1))
-        until_when = (await one.delivery())["next_at"] + 2 * LEASE / 30
-        await until(lambda: _is_held_beyond(one, until_when))
+        lease_passed_at = (await one.delivery())["next_at"] + 2 * LEASE / 30
+        await until(lambda: _is_held_beyond(one, lease_passed_at))
         letterbox.open.set()
         await until(one.all_settled)
 
@@ -92,13 +92,13 @@ async def test_a_message_may_be_on_its_way_for_longer_than_its_lease(mongo: Mong
 async def test_who_lost_a_message_on_its_way_stops_sending_it_and_notes_nothing(
     mongo: Mongo, letterbox: Letterbox
 ) -> None:
-    slept, other = Service(mongo, letterbox), Service(mongo, letterbox)
+    paused, other = Service(mongo, letterbox), Service(mongo, letterbox)
     letterbox.open.clear()
-    await owes_a_message(slept)
+    await owes_a_message(paused)
 
-    async with slept.deliver.running():
+    async with paused.deliver.running():
         await until(lambda: _true(letterbox.tries == 1))
-        await slept.is_due_now()  # as when it had slept through its lease
+        await paused.is_due_now()  # as when it had slept through its lease
         claimed = await other.owed.claim(take_over=True)
         assert claimed is not None
         assert claimed.attempts == 2
@@ -106,9 +106,9 @@ async def test_who_lost_a_message_on_its_way_stops_sending_it_and_notes_nothing(
         letterbox.open.set()
         await other.owed.settle(claimed, "sent")
 
-    found = await slept.delivery()
+    found = await paused.delivery()
     assert (letterbox.sent, found["outcome"], found["attempts"]) == ([], "sent", 2)
-    assert slept.counted("sent") == 0
+    assert paused.counted("sent") == 0
 
 
 @pytest.mark.usefixtures("quick")
@@ -119,8 +119,8 @@ async def test_when_the_database_was_away_for_longer_than_a_lease_its_holder_com
     monkeypatch.setattr(deliver, "HOLDERS_FIRST_SECONDS", HOLDERS_FIRST_SECONDS)
     monkeypatch.setattr(reaching, "ANSWER_WITHIN_MS", 500)
     with mongod.server(tmp_path, *free_ports(1)) as database:
-        mongo, of_another = (Mongo(database.address, "attune_notify") for _ in range(2))
-        one, other = Service(mongo, letterbox), Service(of_another, letterbox)
+        mongo, other_mongo = (Mongo(database.address, "attune_notify") for _ in range(2))
+        one, other = Service(mongo, letterbox), Service(other_mongo, letterbox)
         letterbox.open.clear()
         await owes_a_message(one)
         async with one.deliver.running():
@@ -128,15 +128,15 @@ async def test_when_the_database_was_away_for_longer_than_a_lease_its_holder_com
             monkeypatch.setattr(deliver, "HOLDERS_FIRST_SECONDS", 0.0)  # as one that began long ago
             async with other.deliver.running():
                 monkeypatch.setattr(deliver, "HOLDERS_FIRST_SECONDS", HOLDERS_FIRST_SECONDS)
-                held_until = (await one.delivery())["next_at"]
+                leased_until = (await one.delivery())["next_at"]
                 database.kill()
-                await until(lambda: _true(datetime.now(UTC) > held_until + 2 * LEASE / 30))
+                await until(lambda: _true(datetime.now(UTC) > leased_until + 2 * LEASE / 30))
                 await asyncio.to_thread(database.start)
                 await until(lambda: _is_held_beyond(one, datetime.now(UTC)))
                 letterbox.open.set()
                 await until(one.all_settled)
         await mongo.close()
-        await of_another.close()
+        await other_mongo.close()
 
     assert (len(letterbox.sent), letterbox.tries) == (1, 1)
 
@@ -148,18 +148,18 @@ async def test_two_whose_clocks_are_an_hour_apart_tell_everything_once_and_at_on
 ) -> None:
     clinician = uuid4()
     relationships = [Strained(clinician=clinician) for _ in range(20)]
-    right, wrong = Service(mongo, letterbox), Service(mongo, letterbox, ahead)
-    await wrong.deliver.reach(clinician, EMAIL)
+    exact, skewed = Service(mongo, letterbox), Service(mongo, letterbox, ahead)
+    await skewed.deliver.reach(clinician, EMAIL)
     letterbox.open.clear()
     batch = [e for s in relationships for e in (s.started(), s.suspected(3), s.updated(3, 0))]
 
-    async with right.deliver.running(), wrong.deliver.running():
-        await wrong.hear(batch)
+    async with exact.deliver.running(), skewed.deliver.running():
+        await skewed.hear(batch)
         await until(lambda: _true(letterbox.tries == 8))  # as many as both may have in hand
         latest = max(d["next_at"] for d in await mongo["deliveries"].find({}).to_list(None))
-        await until(lambda: _is_held_beyond(right, latest + 2 * LEASE / 30))
+        await until(lambda: _is_held_beyond(exact, latest + 2 * LEASE / 30))
         letterbox.open.set()
-        await until(right.all_settled)
+        await until(exact.all_settled)
 
     assert sorted(n.alert_id for n in letterbox.sent) == sorted(s.alert() for s in relationships)
     assert letterbox.tries == 20
@@ -171,15 +171,15 @@ async def test_two_whose_clocks_are_an_hour_apart_tell_everything_once_and_at_on
 async def test_a_wrong_clock_does_not_change_how_long_a_message_is_put_off(
     mongo: Mongo, letterbox: Letterbox, ahead: timedelta
 ) -> None:
-    wrong = Service(mongo, letterbox, ahead, first_wait=timedelta(minutes=5))
+    skewed = Service(mongo, letterbox, ahead, first_wait=timedelta(minutes=5))
     letterbox.refusals = [NotDelivered("SMTP 451")]
-    await owes_a_message(wrong)
+    await owes_a_message(skewed)
 
-    async with wrong.deliver.running():
-        await until(lambda: _true(wrong.counted("retried") == 1))
-        await until(lambda: _is_put_off(wrong))
+    async with skewed.deliver.running():
+        await until(lambda: _true(skewed.counted("retried") == 1))
+        await until(lambda: _is_put_off(skewed))
 
-    wait = (await wrong.delivery())["next_at"] - datetime.now(UTC)
+    wait = (await skewed.delivery())["next_at"] - datetime.now(UTC)
     assert timedelta(minutes=4) < wait <= timedelta(minutes=5)
 
 
@@ -190,11 +190,11 @@ async def test_what_comes_to_be_needed_while_it_is_let_go_is_sent_all_the_same(
     await service.deliver.reach(s.clinician, EMAIL)
     await service.hear([s.started(), s.suspected(3), s.updated(3, 0)])
     await service.deliver.reach(s.clinician, Channels())  # nobody needs a message now
-    let_go = service.owed.drop
+    cancel = service.owed.drop
 
     async def needed_again_meanwhile(claimed: Claimed) -> None:
         await service.deliver.reach(s.clinician, EMAIL)
-        await let_go(claimed)
+        await cancel(claimed)
 
     monkeypatch.setattr(service.owed, "drop", needed_again_meanwhile)
     async with service.deliver.running():
@@ -216,14 +216,14 @@ async def test_looking_for_what_is_due_reads_nothing_else(mongo: Mongo, letterbo
     await mongo.database.command({"profile": 0})
 
     assert (first is not None, second) == (True, None)
-    looks = await mongo["system.profile"].find({"command.findAndModify": "deliveries"}).to_list(None)
-    assert len(looks) == 2
-    assert all(look["docsExamined"] <= 11 for look in looks)
+    claims = await mongo["system.profile"].find({"command.findAndModify": "deliveries"}).to_list(None)
+    assert len(claims) == 2
+    assert all(claim["docsExamined"] <= 11 for claim in claims)
 
 
 async def _is_held_beyond(service: Service, moment: datetime) -> bool:
-    held = await service.mongo["deliveries"].find({"held": True}).to_list(None)
-    return bool(held) and any(d["next_at"] > moment for d in held)
+    leased = await service.mongo["deliveries"].find({"held": True}).to_list(None)
+    return bool(leased) and any(d["next_at"] > moment for d in leased)
 
 
 async def _is_put_off(service: Service) -> bool:

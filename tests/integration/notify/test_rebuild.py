@@ -40,15 +40,15 @@ def strained(row: int) -> Strained:
 def history(row: int) -> list[Event]:
     """Open, risen, repaired, retracted, and of somebody who is to be forgotten, in turns."""
     s = strained(row)
-    course: list[list[Event]] = [
+    courses: list[list[Event]] = [
         [],
         [s.changed(4, "urgent"), s.updated(4, 0)],
         [s.repaired(4), s.updated(4)],
         [s.updated(4)],
         [s.erased()] if row < 10 else [s.suspected(4, "watch", episode=1), s.updated(4, 1)],
     ]
-    first: list[Event] = [s.started(), s.scheduled(2), s.suspected(3), s.updated(3, 0)]
-    return [*first, *course[row % len(course)], s.cancelled(2)]
+    first_events: list[Event] = [s.started(), s.scheduled(2), s.suspected(3), s.updated(3, 0)]
+    return [*first_events, *courses[row % len(courses)], s.cancelled(2)]
 
 
 def registered(number: int) -> ClinicianRegistered:
@@ -98,7 +98,7 @@ class Notified:
 
 @pytest.fixture
 async def notified(settings: Settings, kafka: Producer, mailbox: Mailbox) -> AsyncIterator[Notified]:
-    notified = Notified(settings)
+    prepared_service = Notified(settings)
     async with served(create_app(settings)) as client:
         for number in range(1, 6):
             channels = {"email": f"{number}@clinic.example"}
@@ -106,16 +106,16 @@ async def notified(settings: Settings, kafka: Producer, mailbox: Mailbox) -> Asy
         await kafka.tell([event for row in range(COUNT) for event in history(row)])
         await kafka.tell([registered(number) for number in range(1, 6)])
         await kafka.send([Message(ALLIANCE.name, str(strained(0).relationship).encode(), b"not json")])
-        await notified.until_taken_in()
+        await prepared_service.until_taken_in()
         for row in (0, 5, 10):
             assert (await client.post(f"/alerts/{strained(row).alert()}/acknowledgement", json={})).is_success
         for row in (5, 6):
-            answer = await client.post(f"/alerts/{strained(row).alert()}/resolution", json={"useful": True})
-            assert answer.is_success
-        await until(lambda: _nothing_due(notified), within=120)
-        await until(lambda: _nothing_owed(notified), within=120)
-    yield notified
-    await notified.mongo.close()
+            response = await client.post(f"/alerts/{strained(row).alert()}/resolution", json={"useful": True})
+            assert response.is_success
+        await until(lambda: _nothing_due(prepared_service), within=120)
+        await until(lambda: _nothing_owed(prepared_service), within=120)
+    yield prepared_service
+    await prepared_service.mongo.close()
 
 
 async def _nothing_due(notified: Notified) -> bool:
@@ -142,57 +142,57 @@ async def damage(notified: Notified) -> None:
 async def test_a_damaged_view_is_afterwards_as_it_was_and_nobody_is_told_twice(
     notified: Notified, mailbox: Mailbox
 ) -> None:
-    before, kept, mails = await notified.view(), await notified.kept(), len(mailbox.taken)
-    assert (len(before["relationships"]), mails > COUNT / 4) == (COUNT, True)
+    before, undeducible, mail_count = await notified.view(), await notified.kept(), len(mailbox.taken)
+    assert (len(before["relationships"]), mail_count > COUNT / 4) == (COUNT, True)
     await damage(notified)
-    seen = await notified.command("verify")
+    verify_result = await notified.command("verify")
 
-    found = await notified.command("rebuild")
+    result = await notified.command("rebuild")
 
-    assert found.code == 0, found
+    assert result.code == 0, result
     assert await notified.view() == before
-    assert found.counted("relationships put right") == 7
-    assert found.counted("clinicians put right") == 1
-    for row, what in ((0, "missing"), (1, "open_episode_id"), (2, "unreadable")):
-        assert found.named[str(strained(row).relationship)].startswith(what)
-    assert found.named[str(strained(5).relationship)] == f"alert {strained(5).alert()} missing"
-    assert seen.code == 1
-    assert {r for r, what in seen.named.items() if what != "clinician"} == found.named.keys()
-    assert seen.named[str(UUID(int=1))] == "clinician"
+    assert result.counted("relationships put right") == 7
+    assert result.counted("clinicians put right") == 1
+    for row, differing in ((0, "missing"), (1, "open_episode_id"), (2, "unreadable")):
+        assert result.named[str(strained(row).relationship)].startswith(differing)
+    assert result.named[str(strained(5).relationship)] == f"alert {strained(5).alert()} missing"
+    assert verify_result.code == 1
+    assert {r for r, differing in verify_result.named.items() if differing != "clinician"} == result.named.keys()
+    assert verify_result.named[str(UUID(int=1))] == "clinician"
 
-    again = await notified.command("verify")
-    assert (again.code, again.named) == (0, {}), again
+    second_result = await notified.command("verify")
+    assert (second_result.code, second_result.named) == (0, {}), second_result
     async with served(create_app(notified.settings)):
         await until(lambda: _nothing_due(notified))
-    assert len(mailbox.taken) == mails
-    assert [d["_id"] for d in await notified.kept()] == [d["_id"] for d in kept]
+    assert len(mailbox.taken) == mail_count
+    assert [d["_id"] for d in await notified.kept()] == [d["_id"] for d in undeducible]
 
 
 async def test_a_lost_view_comes_back_with_what_clinicians_did_and_tells_nobody_again(
     notified: Notified, mailbox: Mailbox
 ) -> None:
-    before, mails = await notified.view(), len(mailbox.taken)
+    before, mail_count = await notified.view(), len(mailbox.taken)
     for name in ("relationships", "alerts", "clinicians"):
         await notified.mongo[name].drop()
 
-    found = await notified.command("rebuild")
+    result = await notified.command("rebuild")
 
-    assert found.code == 0, found
+    assert result.code == 0, result
     assert await notified.view() == before
     async with served(create_app(notified.settings)):
         await until(lambda: _nothing_due(notified))
-    assert len(mailbox.taken) == mails
+    assert len(mailbox.taken) == mail_count
 
 
 async def test_an_alert_that_was_never_raised_is_told_after_a_rebuild(notified: Notified, mailbox: Mailbox) -> None:
-    mails = len(mailbox.taken)
-    lost = strained(1).alert()
-    await notified.mongo["alerts"].delete_one({"_id": lost})
-    await notified.mongo["deliveries"].delete_many({"alert_id": lost})
+    mail_count = len(mailbox.taken)
+    missing_alert = strained(1).alert()
+    await notified.mongo["alerts"].delete_one({"_id": missing_alert})
+    await notified.mongo["deliveries"].delete_many({"alert_id": missing_alert})
 
     assert (await notified.command("rebuild")).code == 0
     async with served(create_app(notified.settings)):
-        await until(lambda: _is(len(mailbox.taken) == mails + 1))
+        await until(lambda: _is(len(mailbox.taken) == mail_count + 1))
 
 
 async def test_rebuilding_what_is_as_it_ought_to_be_changes_nothing(notified: Notified) -> None:
@@ -202,9 +202,9 @@ async def test_rebuilding_what_is_as_it_ought_to_be_changes_nothing(notified: No
 
     before = await everything()
 
-    found = await notified.command("rebuild")
+    result = await notified.command("rebuild")
 
-    assert (found.code, found.named) == (0, {})
+    assert (result.code, result.named) == (0, {})
     assert await everything() == before
 
 
@@ -213,41 +213,41 @@ async def test_killed_in_the_middle_it_goes_on_and_several_at_once_share_the_wor
     before = await notified.view()
     for name in ("relationships", "alerts"):
         await notified.mongo[name].drop()
-    async with History(notified.settings.kafka_bootstrap_servers, READ, KINDS_READ) as history:
-        sizes = await history.sizes()
-    ours = Work(notified.mongo)
-    await ours.join(UNDER, sizes)
-    assert await ours.claim("read")
+    async with History(notified.settings.kafka_bootstrap_servers, READ, KINDS_READ) as reader:
+        sizes = await reader.sizes()
+    own_job = Work(notified.mongo)
+    await own_job.join(UNDER, sizes)
+    assert await own_job.claim("read")
 
     first = await notified.start("rebuild")
     await until(lambda: _at(notified, read=1, swap=PARTITIONS - 1), within=120)
     first.kill()
     assert (await ended(first)).code == -signal.SIGKILL
-    assert await ours.claim("swap")
+    assert await own_job.claim("swap")
     second = await notified.start("rebuild")
     await until(lambda: _at(notified, swap=1, done=PARTITIONS - 1), within=120)
     second.kill()
     await ended(second)
-    both = [await notified.start("rebuild") for _ in range(2)]
-    found = [await ended(process) for process in both]
+    processes = [await notified.start("rebuild") for _ in range(2)]
+    results = [await ended(process) for process in processes]
 
-    assert [one.code for one in found] == [0, 0], found
+    assert [each.code for each in results] == [0, 0], results
     assert await notified.view() == before
 
 
 async def test_verify_finds_what_the_topics_do_not_know(notified: Notified) -> None:
-    unknown = Strained(NOW)
+    unknown_relationship = Strained(NOW)
     await notified.mongo["relationships"].insert_one(
-        {"_id": unknown.relationship, "relationship_id": unknown.relationship, "v": 1}
+        {"_id": unknown_relationship.relationship, "relationship_id": unknown_relationship.relationship, "v": 1}
     )
     await notified.mongo["alerts"].insert_one({"_id": uuid4(), "relationship_id": strained(3).relationship, "v": 1})
 
-    found = await notified.command("verify")
+    result = await notified.command("verify")
 
-    assert found.code == 1
-    assert found.named[str(unknown.relationship)] == "not on the topics"
-    assert found.named[str(strained(3).relationship)].endswith("not on the topics")
-    assert len(found.named) == 2
+    assert result.code == 1
+    assert result.named[str(unknown_relationship.relationship)] == "not on the topics"
+    assert result.named[str(strained(3).relationship)].endswith("not on the topics")
+    assert len(result.named) == 2
 
 
 async def test_a_rebuild_misses_nothing_that_the_service_hears_meanwhile(notified: Notified, kafka: Producer) -> None:
@@ -263,14 +263,14 @@ async def test_a_rebuild_misses_nothing_that_the_service_hears_meanwhile(notifie
         await asyncio.sleep(0)
     assert (await ended(rebuilding)).code == 0
     assert version > 11
-    seen = await notified.command("verify")
+    verify_result = await notified.command("verify")
     service.terminate()
     await ended(service)
 
-    assert (seen.code, seen.out) == (0, f"{COUNT} relationships compared, 0 different\n")
-    now = {d["_id"]: d for d in (await notified.view())["alerts"]}
-    assert now[strained(6).alert()]["said"]["version"] == min(version, 40) - 1
-    assert now[strained(6).alert()]["resolved"] is not None
+    assert (verify_result.code, verify_result.out) == (0, f"{COUNT} relationships compared, 0 different\n")
+    alert_by_id = {d["_id"]: d for d in (await notified.view())["alerts"]}
+    assert alert_by_id[strained(6).alert()]["said"]["version"] == min(version, 40) - 1
+    assert alert_by_id[strained(6).alert()]["resolved"] is not None
 
 
 async def _at(notified: Notified, **stages: int) -> bool:

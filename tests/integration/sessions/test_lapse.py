@@ -30,26 +30,26 @@ pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
 async def test_silence_is_told_once_and_a_late_answer_is_still_taken(clinic: Clinic, kafka_servers: str) -> None:
     await clinic.begins()
-    held = await clinic.held(hours_ago=24 * 10)
+    completed = await clinic.held(hours_ago=24 * 10)
 
     async def lapsed() -> bool:
-        return await clinic.status(held.session, "client") == "lapsed"
+        return await clinic.status(completed.session, "client") == "lapsed"
 
     await until(lapsed)
-    late = await clinic.answer(held.session, "client", ago(), ratings={"trust": 4})
-    assert late.json()["feedback"]["client"]["status"] == "answered"
+    response = await clinic.answer(completed.session, "client", ago(), ratings={"trust": 4})
+    assert response.json()["feedback"]["client"]["status"] == "answered"
 
     async def all_told() -> bool:
         return len(await told(kafka_servers, FEEDBACK, clinic.relationship)) >= 5
 
     await until(all_told)
     feedback = await told(kafka_servers, FEEDBACK, clinic.relationship)
-    silences = [e for e in feedback if isinstance(e, FeedbackLapsed)]
-    assert {e.rater: e.occurred_at for e in silences} == dict.fromkeys(
-        ("client", "clinician"), held.ended_at + timedelta(hours=72)
+    lapsed_events = [event for event in feedback if isinstance(event, FeedbackLapsed)]
+    assert {event.rater: event.occurred_at for event in lapsed_events} == dict.fromkeys(
+        ("client", "clinician"), completed.ended_at + timedelta(hours=72)
     )
-    assert len(silences) == 2
-    assert any(isinstance(e, FeedbackSubmitted) and e.rater == "client" for e in feedback)
+    assert len(lapsed_events) == 2
+    assert any(isinstance(event, FeedbackSubmitted) and event.rater == "client" for event in feedback)
 
 
 class Process:
@@ -74,39 +74,43 @@ class Process:
         )
 
 
-def overdue(relationship: UUID, due_hours_ago: float = 24 * 26) -> Session:
+def overdue(relationship_id: UUID, due_hours_ago: float = 24 * 26) -> Session:
     """A session whose two answers have been due for so long, or will be when it is negative."""
-    us = Relationship(relationship_id=relationship, started_at=ago(10_000), consent=True)
-    began, entered = ago(due_hours_ago + 73), ago(due_hours_ago + 49)
-    session, _ = schedule(None, uuid4(), us, began, 50, entered)
-    asking = Asking({"client": uuid4().hex, "clinician": uuid4().hex}, timedelta(hours=72), timedelta(0))
-    return complete(session, us, Completed(ended_at=began + timedelta(hours=1), minutes=50), entered, asking)[0]
+    relationship = Relationship(relationship_id=relationship_id, started_at=ago(10_000), consent=True)
+    starts_at, entered_at = ago(due_hours_ago + 73), ago(due_hours_ago + 49)
+    session, _ = schedule(None, uuid4(), relationship, starts_at, 50, entered_at)
+    options = Asking({"client": uuid4().hex, "clinician": uuid4().hex}, timedelta(hours=72), timedelta(0))
+    return complete(
+        session, relationship, Completed(ended_at=starts_at + timedelta(hours=1), minutes=50), entered_at, options
+    )[0]
 
 
 @pytest.mark.parametrize("driver", ["motor", "pymongo"])
 async def test_many_due_at_once_are_told_once_each_though_two_processes_look(
     mongodb_uri: str, kafka_servers: str, driver: Literal["motor", "pymongo"]
 ) -> None:
-    database, relationship, many = f"test_{uuid4().hex}", uuid4(), 1200
-    one, two = (Process(kafka_servers, mongodb_uri, database, driver) for _ in range(2))
-    await one.store.prepare()
-    sessions = [overdue(relationship) for _ in range(many)]
-    await one.mongo[SESSIONS].insert_many([{"_id": s.session_id, "v": 1, **s.model_dump()} for s in sessions])
+    database, relationship_id, session_count = f"test_{uuid4().hex}", uuid4(), 1200
+    first, second = (Process(kafka_servers, mongodb_uri, database, driver) for _ in range(2))
+    await first.store.prepare()
+    sessions = [overdue(relationship_id) for _ in range(session_count)]
+    await first.mongo[SESSIONS].insert_many([{"_id": s.session_id, "v": 1, **s.model_dump()} for s in sessions])
 
-    async with one.kafka.running(), one.outbox.running(), two.kafka.running(), two.outbox.running():
-        await asyncio.gather(one.desk.lapse_due(), two.desk.lapse_due())
+    async with first.kafka.running(), first.outbox.running(), second.kafka.running(), second.outbox.running():
+        await asyncio.gather(first.desk.lapse_due(), second.desk.lapse_due())
 
         async def nothing_owed() -> bool:
-            return await one.mongo[SESSIONS].count_documents({"owed.0": {"$exists": True}}) == 0
+            return await first.mongo[SESSIONS].count_documents({"owed.0": {"$exists": True}}) == 0
 
         await until(nothing_owed)
 
-    silences = [e for e in await told(kafka_servers, FEEDBACK, relationship) if isinstance(e, FeedbackLapsed)]
-    assert Counter((e.session_id, e.rater) for e in silences) == Counter(
+    lapsed_events = [
+        event for event in await told(kafka_servers, FEEDBACK, relationship_id) if isinstance(event, FeedbackLapsed)
+    ]
+    assert Counter((event.session_id, event.rater) for event in lapsed_events) == Counter(
         (s.session_id, rater) for s in sessions for rater in ("client", "clinician")
     )
-    assert not await one.store.due(ago())
-    for process in (one, two):
+    assert not await first.store.due(ago())
+    for process in (first, second):
         await process.mongo.close()
 
 
@@ -114,15 +118,15 @@ async def test_many_due_at_once_are_told_once_each_though_two_processes_look(
 async def test_a_process_whose_clock_is_wrong_lapses_nothing_early_and_nothing_late(
     mongodb_uri: str, kafka_servers: str, hours_ahead: int
 ) -> None:
-    wrong = Process(kafka_servers, mongodb_uri, f"test_{uuid4().hex}", hours_ahead=hours_ahead)
-    over, open_still = overdue(uuid4(), due_hours_ago=0.5), overdue(uuid4(), due_hours_ago=-0.5)
-    await wrong.mongo[SESSIONS].insert_many(
-        [{"_id": s.session_id, "v": 1, **s.model_dump()} for s in (over, open_still)]
+    process = Process(kafka_servers, mongodb_uri, f"test_{uuid4().hex}", hours_ahead=hours_ahead)
+    over, not_due = overdue(uuid4(), due_hours_ago=0.5), overdue(uuid4(), due_hours_ago=-0.5)
+    await process.mongo[SESSIONS].insert_many(
+        [{"_id": s.session_id, "v": 1, **s.model_dump()} for s in (over, not_due)]
     )
 
-    await wrong.desk.lapse_due()
+    await process.desk.lapse_due()
 
-    found = {s.session_id: await wrong.store.sessions.get(s.session_id) for s in (over, open_still)}
-    statuses = {i: {r.status for r in s.feedback.values()} for i, s in found.items() if s is not None}
-    assert statuses == {over.session_id: {"lapsed"}, open_still.session_id: {"awaiting"}}
-    await wrong.mongo.close()
+    sessions = {s.session_id: await process.store.sessions.get(s.session_id) for s in (over, not_due)}
+    statuses = {i: {r.status for r in s.feedback.values()} for i, s in sessions.items() if s is not None}
+    assert statuses == {over.session_id: {"lapsed"}, not_due.session_id: {"awaiting"}}
+    await process.mongo.close()

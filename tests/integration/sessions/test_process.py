@@ -36,12 +36,12 @@ async def test_it_serves_until_it_is_asked_to_end_and_then_ends_by_itself(kafka_
                     return False
 
             await until(ready)
-            described = (await client.get("/openapi.json")).json()
-            assert "/sessions/{session_id}/completion" in described["paths"]
+            openapi = (await client.get("/openapi.json")).json()
+            assert "/sessions/{session_id}/completion" in openapi["paths"]
             assert "attune_sessions_overdue_seconds" in (await client.get("/metrics")).text
         process.send_signal(signal.SIGTERM)
-        printed, _ = await asyncio.wait_for(process.communicate(), 15)
-        assert b"Finished server process" in printed
+        output, _ = await asyncio.wait_for(process.communicate(), 15)
+        assert b"Finished server process" in output
         assert process.returncode in (0, -signal.SIGTERM)  # uvicorn cleans up, then lets the signal have its way
     finally:
         if process.returncode is None:

@@ -21,60 +21,64 @@ pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
 
 async def test_a_batch_is_learned_in_any_order_and_again(mongodb_uri: str, kafka_servers: str) -> None:
-    ours = [Told() for _ in range(40)]
+    relationships = [Told() for _ in range(40)]
     events: list[Event] = []
-    for one in ours:
-        given = ConsentGiven(id=uuid4(), occurred_at=one.at(0), relationship_id=one.relationship)
-        withdrawn = ConsentWithdrawn(id=uuid4(), occurred_at=one.at(1), relationship_id=one.relationship)
-        events += [one.ended(30), withdrawn, given, one.started()]
+    for relationship in relationships:
+        consent_given = ConsentGiven(
+            id=uuid4(), occurred_at=relationship.at(0), relationship_id=relationship.relationship
+        )
+        consent_withdrawn = ConsentWithdrawn(
+            id=uuid4(), occurred_at=relationship.at(1), relationship_id=relationship.relationship
+        )
+        events += [relationship.ended(30), consent_withdrawn, consent_given, relationship.started()]
     process = Process(kafka_servers, mongodb_uri, f"test_{uuid4().hex}")
 
     await hear(events[:90], process.store)
     await hear([*reversed(events), *events[:5]], process.store)
 
-    known = await process.store.relationships([one.relationship for one in ours])
-    assert known == {
-        one.relationship: Relationship(
-            relationship_id=one.relationship,
-            started_at=one.started().occurred_at,
+    loaded = await process.store.relationships([relationship.relationship for relationship in relationships])
+    assert loaded == {
+        relationship.relationship: Relationship(
+            relationship_id=relationship.relationship,
+            started_at=relationship.started().occurred_at,
             case_code="AB-12",
-            ended_at=one.at(30),
+            ended_at=relationship.at(30),
             consent=False,
-            consent_at=one.at(1),
+            consent_at=relationship.at(1),
         )
-        for one in ours
+        for relationship in relationships
     }
     await process.mongo.close()
 
 
 async def test_what_two_learn_at_once_is_all_kept(mongodb_uri: str, kafka_servers: str) -> None:
     """Somebody else writes between our reading and our writing: it is decided anew."""
-    told, process = Told(), Process(kafka_servers, mongodb_uri, f"test_{uuid4().hex}")
-    given = ConsentGiven(id=uuid4(), occurred_at=told.at(0), relationship_id=told.relationship)
-    came_between = False
+    builder, process = Told(), Process(kafka_servers, mongodb_uri, f"test_{uuid4().hex}")
+    consent_given = ConsentGiven(id=uuid4(), occurred_at=builder.at(0), relationship_id=builder.relationship)
+    has_interfered = False
 
     async def others() -> None:
-        other = Process(kafka_servers, mongodb_uri, process.mongo.database.name)
-        await hear([given], other.store)
-        await other.mongo.close()
+        other_process = Process(kafka_servers, mongodb_uri, process.mongo.database.name)
+        await hear([consent_given], other_process.store)
+        await other_process.mongo.close()
 
-    found = process.store._found
+    load_documents = process.store._found
 
     async def found_just_before_the_others_wrote(ids: list[UUID]) -> object:
-        nonlocal came_between
-        known = await found(ids)
-        if not came_between:
-            came_between = True
+        nonlocal has_interfered
+        documents = await load_documents(ids)
+        if not has_interfered:
+            has_interfered = True
             await others()
-        return known
+        return documents
 
     process.store._found = found_just_before_the_others_wrote  # type: ignore[assignment, method-assign]
-    await hear([told.started()], process.store)
+    await hear([builder.started()], process.store)
 
-    known = await process.store.relationship(told.relationship)
-    assert known is not None
-    assert known.consent
-    assert known.started_at is not None
+    relationship = await process.store.relationship(builder.relationship)
+    assert relationship is not None
+    assert relationship.consent
+    assert relationship.started_at is not None
     await process.mongo.close()
 
 
@@ -93,12 +97,12 @@ async def test_what_nobody_can_read_is_set_aside_byte_for_byte_and_the_rest_goes
 ) -> None:
     key = str(clinic.relationship).encode()
     headers = [("sent-by", b"a test \xff")]
-    unknown = encode(Told().started()).replace(b"clinic.relationship.started.v1", b"clinic.relationship.dreamt.v1")
+    unknown_type = encode(Told().started()).replace(b"clinic.relationship.started.v1", b"clinic.relationship.dreamt.v1")
 
     await clinic.kafka.send(
         [
             Message(INTAKE.name, key, poison, headers),
-            Message(INTAKE.name, key, unknown, []),
+            Message(INTAKE.name, key, unknown_type, []),
             Message(INTAKE.name, key, encode(clinic.told.started()), []),
         ]
     )
@@ -107,14 +111,20 @@ async def test_what_nobody_can_read_is_set_aside_byte_for_byte_and_the_rest_goes
         return (await clinic.schedule(uuid4(), ago(-1))).status_code == 200
 
     await until(known)
-    (sent,) = [r for r in await records(kafka_servers, INTAKE) if r.key == key and r.value == poison]
+    (record,) = [
+        candidate
+        for candidate in await records(kafka_servers, INTAKE)
+        if candidate.key == key and candidate.value == poison
+    ]
 
     async def set_aside() -> bool:
-        return any(r.key == key for r in await records(kafka_servers, dead_letters("sessions")))
+        return any(candidate.key == key for candidate in await records(kafka_servers, dead_letters("sessions")))
 
     await until(set_aside)
-    (letter,) = [r for r in await records(kafka_servers, dead_letters("sessions")) if r.key == key]
-    assert letter.value == poison
-    causes = dict(letter.headers)
-    assert causes[ORIGIN] == f"{INTAKE.name}/{sent.partition}/{sent.offset}".encode()
-    assert causes[ERROR]
+    (dead_letter,) = [
+        candidate for candidate in await records(kafka_servers, dead_letters("sessions")) if candidate.key == key
+    ]
+    assert dead_letter.value == poison
+    headers_of_dead_letter = dict(dead_letter.headers)
+    assert headers_of_dead_letter[ORIGIN] == f"{INTAKE.name}/{record.partition}/{record.offset}".encode()
+    assert headers_of_dead_letter[ERROR]

@@ -95,12 +95,12 @@ async def test_a_header_that_is_no_text_harms_nobody(room: Room) -> None:
 
 
 async def test_a_cancellation_that_nobody_asked_for_does_not_end_the_consumer(room: Room) -> None:
-    events, strayed = sessions(3), False
+    events, has_cancelled = sessions(3), False
 
     async def strays_once(batch: Sequence[Event]) -> None:
-        nonlocal strayed
-        if not strayed:
-            strayed = True
+        nonlocal has_cancelled
+        if not has_cancelled:
+            has_cancelled = True
             raise asyncio.CancelledError
         await room.take(batch)
 
@@ -118,30 +118,30 @@ async def test_the_unreadable_last_of_a_batch_is_set_aside_and_the_rest_is_taken
     async with room.consumer(room.take).running():
         await until(lambda: room.has_taken(*events))
 
-    (letter,) = await records(room.servers, dead_letters(room.group))
-    headers = dict(letter.headers)
-    assert (letter.key, letter.value) == (b"one key", b"poison")
+    (dead_letter,) = await records(room.servers, dead_letters(room.group))
+    headers = dict(dead_letter.headers)
+    assert (dead_letter.key, dead_letter.value) == (b"one key", b"poison")
     assert headers[ERROR] == b"message: is not JSON"
     assert headers[ORIGIN].decode().endswith("/5")
 
 
 async def test_a_message_as_large_as_kafka_takes_holds_nobody_up(room: Room) -> None:
     """With our headers its letter would be larger than Kafka takes; its bytes stay at the origin."""
-    large = AIOKafkaProducer(bootstrap_servers=room.servers, compression_type="gzip", max_request_size=4_000_000)
-    await large.start()
-    await large.send_and_wait(room.topic.name, b"x" * 3_000_000, key=b"large")
-    await large.send_and_wait(room.topic.name, b"y" * 1_048_400, key=b"nearly as large")
-    await large.stop()
+    producer = AIOKafkaProducer(bootstrap_servers=room.servers, compression_type="gzip", max_request_size=4_000_000)
+    await producer.start()
+    await producer.send_and_wait(room.topic.name, b"x" * 3_000_000, key=b"large")
+    await producer.send_and_wait(room.topic.name, b"y" * 1_048_400, key=b"nearly as large")
+    await producer.stop()
     events = sessions(1)
     await room.put(*map(encode, events))
 
     async with room.consumer(room.take).running():
         await until(lambda: room.has_taken(*events))
 
-    letters = await records(room.servers, dead_letters(room.group))
-    assert {letter.key: letter.value for letter in letters} == {b"large": None, b"nearly as large": None}
-    for letter in letters:
-        assert "SHA-256" in dict(letter.headers)[LEFT_OUT].decode()
+    dead_letter_records = await records(room.servers, dead_letters(room.group))
+    assert {record.key: record.value for record in dead_letter_records} == {b"large": None, b"nearly as large": None}
+    for record in dead_letter_records:
+        assert "SHA-256" in dict(record.headers)[LEFT_OUT].decode()
 
 
 async def test_readiness_knows_that_kafka_is_away_and_back(tmp_path: Path) -> None:
@@ -150,20 +150,20 @@ async def test_readiness_knows_that_kafka_is_away_and_back(tmp_path: Path) -> No
         create_topics(broker.address, 1)
         producer = Producer(broker.address, "test")
         await producer.start()
-        here = Room(broker.address, producer, SESSIONS, "alliance")
+        harness = Room(broker.address, producer, SESSIONS, "alliance")
         first, second = sessions(2)
-        client = here.consumer(here.take)
+        client = harness.consumer(harness.take)
         async with client.running():
             await until(lambda: _is_ready(client))
-            await here.put(encode(first))
-            await until(lambda: here.has_taken(first))
+            await harness.put(encode(first))
+            await until(lambda: harness.has_taken(first))
             broker.kill()
             await until(lambda: _is_not_ready(client))
             assert client.alive()
             await asyncio.to_thread(broker.start)
             await until(lambda: _is_ready(client), within=60)
-            await here.put(encode(second))
-            await until(lambda: here.has_taken(first, second))
+            await harness.put(encode(second))
+            await until(lambda: harness.has_taken(first, second))
         await producer.stop()
 
 
@@ -174,24 +174,24 @@ async def test_when_nothing_can_be_read_consuming_stops_and_liveness_says_so(roo
     async with client.running():
         await until(lambda: _is_dead(client))
 
-    letters = await records(room.servers, dead_letters(room.group))
-    assert len(letters) <= UNREADABLE_IN_A_ROW
+    dead_letter_records = await records(room.servers, dead_letters(room.group))
+    assert len(dead_letter_records) <= UNREADABLE_IN_A_ROW
 
 
 async def test_who_leaves_finishes_and_commits_what_is_in_hand(room: Room) -> None:
     """Asked to end in the middle of a batch: the batch is finished, and the next one to come does not begin it."""
     events = sessions(4)
-    begun, may_finish = asyncio.Event(), asyncio.Event()
+    has_started, may_finish = asyncio.Event(), asyncio.Event()
 
     async def slowly(batch: Sequence[Event]) -> None:
-        begun.set()
+        has_started.set()
         await may_finish.wait()
         await room.take(batch)
 
     await room.put(*map(encode, events))
     async with AsyncExitStack() as first:
         await first.enter_async_context(room.consumer(slowly).running())
-        await begun.wait()
+        await has_started.wait()
         asyncio.get_running_loop().call_later(0.3, may_finish.set)  # while it is already leaving
     assert room.taken == [event.id for event in events]
 
@@ -205,17 +205,17 @@ async def test_who_leaves_finishes_and_commits_what_is_in_hand(room: Room) -> No
 async def test_a_partition_changes_hands_only_when_its_batch_is_done(room: Room) -> None:
     """A second member joins in the middle of a batch: it hears nothing of that batch, since it was committed first."""
     events = sessions(4)
-    begun, may_finish = asyncio.Event(), asyncio.Event()
+    has_started, may_finish = asyncio.Event(), asyncio.Event()
 
     async def slowly(batch: Sequence[Event]) -> None:
-        begun.set()
+        has_started.set()
         await may_finish.wait()
         await room.take(batch)
 
     await room.put(*map(encode, events))
     async with AsyncExitStack() as members:
         await members.enter_async_context(room.consumer(slowly).running())
-        await begun.wait()
+        await has_started.wait()
         second = room.consumer(room.take)
         await members.enter_async_context(second.running())
         asyncio.get_running_loop().call_later(4, may_finish.set)  # after a heartbeat: the first one knows of the second
@@ -229,16 +229,16 @@ async def test_without_topics_it_waits_and_takes_part_once_they_are_there(kafka_
     topic = Topic(f"test.{group}", "test")
     producer = Producer(kafka_servers, "test")
     await producer.start()
-    room = Room(kafka_servers, producer, topic, group)
-    client = room.consumer(room.take)
+    harness = Room(kafka_servers, producer, topic, group)
+    client = harness.consumer(harness.take)
     async with client.running():
         assert client.alive()
         assert not client.ready()
         await create_test_topics(kafka_servers, topic, dead_letters(group), partitions=1)
         await until(lambda: _is_ready(client))
         (event,) = sessions(1)
-        await room.put(encode(event))
-        await until(lambda: room.has_taken(event))
+        await harness.put(encode(event))
+        await until(lambda: harness.has_taken(event))
     await producer.stop()
 
 
@@ -269,12 +269,12 @@ async def test_who_blocks_the_whole_process_for_longer_than_the_session_goes_on_
     """As a process that sleeps, or whose machine does: the group went on without it, and it comes back by itself."""
     monkeypatch.setattr(consumer, "SESSION_TIMEOUT_MS", SHORTEST_SESSION_MS)
     monkeypatch.setattr(consumer, "HEARTBEAT_MS", 1_000)
-    events, slept = sessions(4), False
+    events, has_blocked = sessions(4), False
 
     async def sleeps_once(batch: Sequence[Event]) -> None:
-        nonlocal slept
-        if not slept:
-            slept = True
+        nonlocal has_blocked
+        if not has_blocked:
+            has_blocked = True
             time.sleep(SHORTEST_SESSION_MS / 1000 + 2)  # noqa: ASYNC251 - blocking is what this is about
         await room.take(batch)
 
@@ -291,10 +291,10 @@ async def test_a_batch_that_hangs_for_far_too_long_turns_liveness_red(
     room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(consumer, "MOST_BETWEEN_POLLS_MS", 2_000)
-    hangs, events = asyncio.Event(), sessions(1)
+    may_finish, events = asyncio.Event(), sessions(1)
 
     async def hangs_for_good(_: Sequence[Event]) -> None:
-        await hangs.wait()
+        await may_finish.wait()
 
     client = room.consumer(hangs_for_good)
     async with client.running():
@@ -302,7 +302,7 @@ async def test_a_batch_that_hangs_for_far_too_long_turns_liveness_red(
         assert client.alive()
         await room.put(encode(events[0]))
         await until(lambda: _is_dead(client))
-        hangs.set()
+        may_finish.set()
 
 
 async def test_a_batch_that_waits_for_the_database_leaves_liveness_green(
@@ -311,10 +311,10 @@ async def test_a_batch_that_waits_for_the_database_leaves_liveness_green(
     """However long it is away: only what hangs without a word is dead. An idle consumer lives as well."""
     monkeypatch.setattr(consumer, "MOST_BETWEEN_POLLS_MS", 2_000)
     monkeypatch.setattr(consumer, "backoff", partial(backoff, 0.2))
-    until_then, (event,) = time.monotonic() + 5, sessions(1)
+    back_at, (event,) = time.monotonic() + 5, sessions(1)
 
     async def is_away(batch: Sequence[Event]) -> None:
-        if time.monotonic() < until_then:
+        if time.monotonic() < back_at:
             raise StoreUnavailable("away")
         await room.take(batch)
 
@@ -337,29 +337,29 @@ async def test_what_cannot_be_committed_is_an_error_and_comes_again(
     """Whoever takes longer than the group waits loses its partitions to another member, and says so."""
     monkeypatch.setattr(consumer, "MOST_BETWEEN_POLLS_MS", 2_000)
     monkeypatch.setattr(consumer, "HEARTBEAT_MS", 500)
-    events, begun, may_finish = sessions(3), asyncio.Event(), asyncio.Event()
+    events, has_started, may_finish = sessions(3), asyncio.Event(), asyncio.Event()
 
     async def takes_too_long(batch: Sequence[Event]) -> None:
-        begun.set()
+        has_started.set()
         await may_finish.wait()
         await room.take(batch)
 
     await room.put(*map(encode, events))
     async with AsyncExitStack() as members:
-        late = room.consumer(takes_too_long)
-        counted = room.registry
-        await members.enter_async_context(late.running())
-        await begun.wait()
+        slow_member = room.consumer(takes_too_long)
+        slow_registry = room.registry
+        await members.enter_async_context(slow_member.running())
+        await has_started.wait()
         await members.enter_async_context(room.consumer(room.take).running())
         await until(lambda: room.has_taken(*events))
         may_finish.set()
 
         async def failed_to_commit() -> bool:
             labels = {"error": "CommitFailedError"}
-            return (counted.get_sample_value("attune_batch_retries_total", labels) or 0) >= 1
+            return (slow_registry.get_sample_value("attune_batch_retries_total", labels) or 0) >= 1
 
         await until(failed_to_commit)
-        await until(lambda: _is(late.alive() and late.ready()))
+        await until(lambda: _is(slow_member.alive() and slow_member.ready()))
         later = [sessions(1)[0] for _ in range(4)]
         await room.producer.send(
             [Message(room.topic.name, None, encode(event), partition=n % 2) for n, event in enumerate(later)]
@@ -371,34 +371,34 @@ async def test_who_is_not_done_in_time_is_ended_and_its_batch_comes_again(
     room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(consumer, "DRAIN_SECONDS", 1.0)
-    events, begun = sessions(3), asyncio.Event()
+    events, has_started = sessions(3), asyncio.Event()
 
     async def never_ends(_: Sequence[Event]) -> None:
-        begun.set()
+        has_started.set()
         await asyncio.Event().wait()
 
     await room.put(*map(encode, events))
     async with asyncio.timeout(20):
         async with room.consumer(never_ends).running():
-            await begun.wait()
+            await has_started.wait()
     async with room.consumer(room.take).running():
         await until(lambda: room.has_taken(*events))
 
 
 async def test_tries_do_not_storm(room: Room) -> None:
     """Also not when the batch was given back and is tried from the beginning."""
-    tries, began = 0, 0.0
+    tries, started_at = 0, 0.0
 
     async def is_away(_: Sequence[Event]) -> None:
-        nonlocal tries, began
-        tries, began = tries + 1, began or time.monotonic()
+        nonlocal tries, started_at
+        tries, started_at = tries + 1, started_at or time.monotonic()
         raise StoreUnavailable("away")
 
     await room.put(encode(sessions(1)[0]))
-    with pytest.MonkeyPatch.context() as quick:
-        quick.setattr(consumer, "TRIES_SECONDS", 0.5)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(consumer, "TRIES_SECONDS", 0.5)
         async with room.consumer(is_away).running():
-            await until(lambda: _is(began and time.monotonic() > began + 3))
+            await until(lambda: _is(started_at and time.monotonic() > started_at + 3))
     assert 4 < tries < 60
 
 
@@ -419,16 +419,16 @@ async def test_a_batch_is_no_larger_than_asked_for_and_in_order(room: Room) -> N
 
 async def test_events_of_one_key_are_told_in_order_on_one_partition(room: Room) -> None:
     keys = [f"key {n}".encode() for n in range(20)]
-    told = [(key, f"{n}".encode()) for n in range(30) for key in keys]
+    sent = [(key, f"{n}".encode()) for n in range(30) for key in keys]
 
-    await room.producer.send([Message(room.topic.name, key, value) for key, value in told])
+    await room.producer.send([Message(room.topic.name, key, value) for key, value in sent])
 
-    found = await records(room.servers, room.topic)
+    all_records = await records(room.servers, room.topic)
     for key in keys:
-        own = [record for record in found if record.key == key]
-        assert len({record.partition for record in own}) == 1
-        assert [record.value for record in own] == [value for k, value in told if k == key]
-    assert {record.partition for record in found} == {0, 1}, "keys are spread"
+        key_records = [record for record in all_records if record.key == key]
+        assert len({record.partition for record in key_records}) == 1
+        assert [record.value for record in key_records] == [value for k, value in sent if k == key]
+    assert {record.partition for record in all_records} == {0, 1}, "keys are spread"
 
 
 async def test_more_members_than_partitions_wait_their_turn_and_take_over(room: Room) -> None:
@@ -485,38 +485,38 @@ async def test_whatever_a_sender_compresses_with_can_be_read(room: Room, codec: 
 
 async def test_what_the_library_itself_cannot_read_stops_consuming_and_loses_nothing_else(room: Room) -> None:
     """A header whose name is no UTF-8: the record cannot be had at all, so that nobody could set it aside."""
-    before, beside, behind = sessions(3), sessions(4), sessions(2)
-    in_hand, go_on = asyncio.Event(), asyncio.Event()
+    before, on_other_partition, after = sessions(3), sessions(4), sessions(2)
+    has_started, may_finish = asyncio.Event(), asyncio.Event()
 
     async def take_slowly(events: Sequence[Event]) -> None:
-        in_hand.set()
-        await go_on.wait()
+        has_started.set()
+        await may_finish.wait()
         await room.take(events)
 
-    await _put(room, 0, *beside[:1])
+    await _put(room, 0, *on_other_partition[:1])
     client = room.consumer(take_slowly, batch_size=100)
-    with capture_logs() as said:
+    with capture_logs() as log_entries:
         async with client.running():
-            await in_hand.wait()
+            await has_started.wait()
             # aiokafka has the next of partition 0 in hand when it comes upon the record
-            await _put(room, 0, *beside[1:])
+            await _put(room, 0, *on_other_partition[1:])
             await until(lambda: _is_fetched(client, room, 0))
             await _put(room, 1, *before)
             await plant_unreadable(room.servers, room.topic.name, 1)
-            await _put(room, 1, *behind)
+            await _put(room, 1, *after)
             await until(lambda: _is_fetched(client, room, 1))
-            go_on.set()
+            may_finish.set()
             await until(lambda: _is_dead(client))
 
-    assert await room.has_taken(*beside, *before)
-    assert not await room.has_taken(behind[0])
-    assert [line["reason"] for line in said if line["event"] == "consuming stopped"] == [
+    assert await room.has_taken(*on_other_partition, *before)
+    assert not await room.has_taken(after[0])
+    assert [line["reason"] for line in log_entries if line["event"] == "consuming stopped"] == [
         f"the client cannot read the record at {room.topic.name}/1/3"
     ]
 
     await _move(room, 1, to=4)
     async with room.consumer(room.take).running():
-        await until(lambda: room.has_taken(*behind))
+        await until(lambda: room.has_taken(*after))
     assert len(room.taken) == len(set(room.taken)) == 9
 
 
@@ -554,11 +554,11 @@ async def _is_fetched(client: Kafka, room: Room, partition: int) -> bool:
 
 async def _move(room: Room, partition: int, to: int) -> None:
     """As `kafka-consumer-groups --reset-offsets` does, while the group has no member."""
-    place = TopicPartition(room.topic.name, partition)
+    topic_partition = TopicPartition(room.topic.name, partition)
     admin = AIOKafkaConsumer(bootstrap_servers=room.servers, group_id=room.group, enable_auto_commit=False)
     async with admin:
-        admin.assign([place])
-        await admin.commit({place: to})
+        admin.assign([topic_partition])
+        await admin.commit({topic_partition: to})
 
 
 async def _is(value: object) -> bool:

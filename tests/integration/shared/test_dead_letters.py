@@ -60,11 +60,11 @@ def ask(room: Room, capsys: pytest.CaptureFixture[str]) -> Ask:
     """Runs `dead-letters` with the letters of the room."""
 
     async def ask(*given: str, servers: str = room.servers) -> Ended:
-        asked = arguments("test", commands.offer, given=["dead-letters", *given])
+        args = arguments("test", commands.offer, given=["dead-letters", *given])
         capsys.readouterr()  # what was said before is not the command's
-        code: int = await asyncio.to_thread(commands.run, asked, servers, room.group)
-        said = capsys.readouterr()
-        return Ended(code, said.out, said.err)
+        code: int = await asyncio.to_thread(commands.run, args, servers, room.group)
+        captured = capsys.readouterr()
+        return Ended(code, captured.out, captured.err)
 
     return ask
 
@@ -99,19 +99,19 @@ async def test_where_nothing_was_set_aside_the_list_says_so(ask: Ask) -> None:
 async def test_the_list_says_of_each_where_it_came_from_why_and_since_when_the_latest_last(
     room: Room, ask: Ask
 ) -> None:
-    wrong = encode(sessions(1)[0]).replace(b'"minutes":', b'"hours":')
-    await room.put(b"{not json", wrong)
+    invalid = encode(sessions(1)[0]).replace(b'"minutes":', b'"hours":')
+    await room.put(b"{not json", invalid)
     await are_set_aside(room, 2)
     await room.put(b"\x1b[31mred")
     await are_set_aside(room, 3)
-    where = await partition_of(room)
+    partition = await partition_of(room)
 
     listed = await ask()
 
     lines = listed.out.splitlines()
     assert [line.split()[:2] for line in lines[:1]] == [["AGE", "CAUSE"]]
     assert [line.split()[2] for line in lines[1:4]] == ["not_json", "schema", "not_json"]
-    assert [origin(room, offset, where) in line for offset, line in enumerate(lines[1:4])] == [True] * 3
+    assert [origin(room, offset, partition) in line for offset, line in enumerate(lines[1:4])] == [True] * 3
     assert lines[4] == "3 dead letters: 2 not_json, 1 schema"
     first, second, third = (await ask("list", "--json")).letters
     assert (first["cause"], first["why"], first["bytes"]) == ("not_json", "message: is not JSON", 9)
@@ -125,11 +125,11 @@ async def test_a_letter_is_shown_to_the_byte_and_harmlessly(room: Room, ask: Ask
     await room.put("\x1b]0;grüß\\gott\n\0".encode() + b"\xff", headers=[("trace", b"\xfe"), ("nothing", None)])
     await are_set_aside(room, 1)
 
-    shown = await ask("show", origin(room, 0, await partition_of(room)))
+    result = await ask("show", origin(room, 0, await partition_of(room)))
 
-    assert shown.code == 0
-    assert "may hold what people said" in shown.err
-    *_, key, trace, nothing, size, message = shown.out.splitlines()
+    assert result.code == 0
+    assert "may hold what people said" in result.err
+    *_, key, trace, nothing, size, message = result.out.splitlines()
     assert key.split() == ["key", "one", "key"]
     assert trace.split() == ["header", "trace:", r"\xfe"]
     assert nothing.split() == ["header", "nothing:", "none"]
@@ -147,48 +147,51 @@ async def test_what_is_redriven_once_its_cause_is_fixed_is_taken_and_open_no_mor
 
     redriven = await ask("redrive", "--all")
 
-    where = origin(room, 0, await partition_of(room))
-    assert redriven == Ended(0, f"redriven {where}\n1 done\n", "")
+    origin_text = origin(room, 0, await partition_of(room))
+    assert redriven == Ended(0, f"redriven {origin_text}\n1 done\n", "")
     async with room.consumer(room.take).running():
         await until(lambda: room.has_taken(event))
         await until(lambda: _are_open(room))
     assert (await ask()).out == "no dead letters\n"
-    (letter,) = (await ask("list", "--all", "--json")).letters
-    assert (letter["origin"], letter["settled"]) == (where, "redriven")
-    first, again = await records(room.servers, room.topic)
-    assert (again.key, again.value, again.partition) == (first.key, first.value, first.partition)
-    assert again.headers == (*first.headers, (REDRIVEN_FROM, where.encode()))
+    (dead_letter,) = (await ask("list", "--all", "--json")).letters
+    assert (dead_letter["origin"], dead_letter["settled"]) == (origin_text, "redriven")
+    original, copy = await records(room.servers, room.topic)
+    assert (copy.key, copy.value, copy.partition) == (original.key, original.value, original.partition)
+    assert copy.headers == (*original.headers, (REDRIVEN_FROM, origin_text.encode()))
 
 
 async def test_what_was_redriven_is_redriven_again_only_when_that_is_asked_for(room: Room, ask: Ask) -> None:
     await room.put(b"poison")
     await are_set_aside(room, 1)
-    where = origin(room, 0, await partition_of(room))
-    await ask("redrive", where)
+    origin_text = origin(room, 0, await partition_of(room))
+    await ask("redrive", origin_text)
 
-    repeated = await ask("redrive", where)
+    repeated = await ask("redrive", origin_text)
     assert repeated.code == 0
-    assert repeated.out.startswith(f"{where} is settled: redriven at ")
+    assert repeated.out.startswith(f"{origin_text} is settled: redriven at ")
     assert repeated.out.endswith("\nnothing to do\n")
     assert await ask("redrive", "--all") == Ended(0, "nothing to do\n", "")
     assert len(await records(room.servers, room.topic)) == 2
 
-    assert (await ask("redrive", "--again", where)).out == f"redriven {where}\n1 done\n"
+    assert (await ask("redrive", "--again", origin_text)).out == f"redriven {origin_text}\n1 done\n"
     assert len(await records(room.servers, room.topic)) == 3
 
 
 async def test_what_still_cannot_be_read_comes_back_and_names_where_it_lay_first(room: Room, ask: Ask) -> None:
     await room.put(b"poison")
     await are_set_aside(room, 1)
-    where = await partition_of(room)
+    partition = await partition_of(room)
 
     for offset in (0, 1):
-        assert (await ask("redrive", origin(room, offset, where))).code == 0
+        assert (await ask("redrive", origin(room, offset, partition))).code == 0
         await are_set_aside(room, offset + 2)
-        (still,) = (await ask("list", "--json")).letters
-        assert (still["origin"], still["back_from"]) == (origin(room, offset + 1, where), origin(room, 0, where))
+        (open_dead_letter,) = (await ask("list", "--json")).letters
+        assert (open_dead_letter["origin"], open_dead_letter["back_from"]) == (
+            origin(room, offset + 1, partition),
+            origin(room, 0, partition),
+        )
 
-    assert f"(back from {origin(room, 0, where)})" in (await ask()).out
+    assert f"(back from {origin(room, 0, partition)})" in (await ask()).out
 
 
 async def test_who_dies_between_sending_and_noting_it_leaves_a_letter_that_is_redriven_again(
@@ -202,8 +205,8 @@ async def test_who_dies_between_sending_and_noting_it_leaves_a_letter_that_is_re
     def dies(*_: object) -> Message:
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as dying:
-        dying.setattr(topic, "settled", dies)
+    with monkeypatch.context() as patch:
+        patch.setattr(topic, "settled", dies)
         assert (await ask("redrive", "--all")).code == 130
     assert len((await ask("list", "--json")).letters) == 1
     assert (await ask("redrive", "--all")).code == 0
@@ -219,26 +222,30 @@ async def test_who_dies_between_sending_and_noting_it_leaves_a_letter_that_is_re
 async def test_what_nobody_wants_is_closed_and_open_no_more(room: Room, ask: Ask) -> None:
     await room.put(b"a stranger's", b"{}")
     await are_set_aside(room, 2)
-    where = await partition_of(room)
+    partition = await partition_of(room)
 
-    assert await ask("close", origin(room, 0, where)) == Ended(0, f"closed {origin(room, 0, where)}\n1 done\n", "")
+    assert await ask("close", origin(room, 0, partition)) == Ended(
+        0, f"closed {origin(room, 0, partition)}\n1 done\n", ""
+    )
 
-    (still,) = (await ask("list", "--json")).letters
-    assert still["origin"] == origin(room, 1, where)
+    (open_dead_letter,) = (await ask("list", "--json")).letters
+    assert open_dead_letter["origin"] == origin(room, 1, partition)
     assert "closed 0 s ago" in (await ask("list", "--all")).out
     assert len(await records(room.servers, room.topic)) == 2, "nothing was sent"
-    assert (await ask("redrive", "--again", origin(room, 0, where))).code == 0, "one may think better of it"
+    assert (await ask("redrive", "--again", origin(room, 0, partition))).code == 0, "one may think better of it"
 
 
 async def test_of_all_those_of_one_cause_can_be_redriven(room: Room, ask: Ask) -> None:
     await room.put(b"{not json", b"{}", b"[]")
     await are_set_aside(room, 3)
-    where = await partition_of(room)
+    partition = await partition_of(room)
 
     redriven = await ask("redrive", "--all", "--cause", "no_event")
 
-    assert redriven.out.splitlines() == [f"redriven {origin(room, offset, where)}" for offset in (1, 2)] + ["2 done"]
-    assert [letter["cause"] for letter in (await ask("list", "--json")).letters] == ["not_json"]
+    assert redriven.out.splitlines() == [f"redriven {origin(room, offset, partition)}" for offset in (1, 2)] + [
+        "2 done"
+    ]
+    assert [dead_letter["cause"] for dead_letter in (await ask("list", "--json")).letters] == ["not_json"]
 
 
 async def test_what_was_too_large_for_its_letter_is_fetched_from_where_it_lies(room: Room, ask: Ask) -> None:
@@ -248,16 +255,16 @@ async def test_what_was_too_large_for_its_letter_is_fetched_from_where_it_lies(r
     ) as large:
         await large.send_and_wait(room.topic.name, value, key=b"large", headers=headers)
     await are_set_aside(room, 1)
-    where = origin(room, 0, await partition_of(room))
+    origin_text = origin(room, 0, await partition_of(room))
 
     (listed,) = (await ask("list", "--json")).letters
-    assert (listed["origin"], listed["cause"]) == (where, "too_large")
+    assert (listed["origin"], listed["cause"]) == (origin_text, "too_large")
     assert listed["bytes"] > len(value)
-    assert (await ask("show", where)).out.endswith(value.decode() + "\n")
-    assert (await ask("redrive", where)).out == f"redriven {where}\n1 done\n"
+    assert (await ask("show", origin_text)).out.endswith(value.decode() + "\n")
+    assert (await ask("redrive", origin_text)).out == f"redriven {origin_text}\n1 done\n"
 
-    first, again = await records(room.servers, room.topic)
-    assert (again.key, again.value, again.headers[:2]) == (b"large", value, first.headers)
+    original, copy = await records(room.servers, room.topic)
+    assert (copy.key, copy.value, copy.headers[:2]) == (b"large", value, original.headers)
 
 
 async def test_what_was_too_large_and_lies_there_no_more_is_said_and_the_rest_goes_on(room: Room, ask: Ask) -> None:
@@ -265,17 +272,17 @@ async def test_what_was_too_large_and_lies_there_no_more_is_said_and_the_rest_go
         await large.send_and_wait(room.topic.name, b"x" * 1_000_000, key=b"one key")
     await room.put(b"poison")
     await are_set_aside(room, 2)
-    where = await partition_of(room)
+    partition = await partition_of(room)
     admin = AIOKafkaAdminClient(bootstrap_servers=room.servers)
     await admin.start()
-    await admin.delete_records({TopicPartition(room.topic.name, where): RecordsToDelete(before_offset=1)})
+    await admin.delete_records({TopicPartition(room.topic.name, partition): RecordsToDelete(before_offset=1)})
     await admin.close()
 
     redriven = await ask("redrive", "--all")
 
-    assert (redriven.code, redriven.out) == (1, f"redriven {origin(room, 1, where)}\n1 done\n")
+    assert (redriven.code, redriven.out) == (1, f"redriven {origin(room, 1, partition)}\n1 done\n")
     assert redriven.err == (
-        f"dead-letters: {origin(room, 0, where)} does not lie there any more, and was too large for its letter\n"
+        f"dead-letters: {origin(room, 0, partition)} does not lie there any more, and was too large for its letter\n"
     )
 
 
@@ -296,12 +303,12 @@ async def test_a_message_without_key_and_value_holds_nobody_up(room: Room, ask: 
 
 
 async def test_what_is_no_letter_of_ours_does_no_harm(room: Room, ask: Ask) -> None:
-    letters = dead_letters(room.group).name
+    topic_name = dead_letters(room.group).name
     await room.producer.send(
         [
-            Message(letters, None, b""),
-            Message(letters, b"key", b"value", [("attune-origin", b"nowhere"), ("attune-set-aside-at", b"never")]),
-            Message(letters, b"\xff", b"value", [("attune-settled", b"redriven"), ("attune-settled-at", b"never")]),
+            Message(topic_name, None, b""),
+            Message(topic_name, b"key", b"value", [("attune-origin", b"nowhere"), ("attune-set-aside-at", b"never")]),
+            Message(topic_name, b"\xff", b"value", [("attune-settled", b"redriven"), ("attune-settled-at", b"never")]),
         ]
     )
     await room.put(b"poison")
@@ -321,9 +328,9 @@ async def test_what_is_no_letter_of_ours_does_no_harm(room: Room, ask: Ask) -> N
     ],
 )
 async def test_what_is_asked_wrongly_is_refused(ask: Ask, given: list[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as raised:
         await ask(*given)
-    assert ended.value.code == 2
+    assert raised.value.code == 2
 
 
 async def test_an_origin_from_which_nothing_was_set_aside_is_said_and_nothing_is_sent(room: Room, ask: Ask) -> None:
@@ -331,26 +338,26 @@ async def test_an_origin_from_which_nothing_was_set_aside_is_said_and_nothing_is
     await are_set_aside(room, 1)
     known = origin(room, 0, await partition_of(room))
 
-    for given in (["show", "clinic.x/0/1"], ["redrive", known, "clinic.x/0/1"]):
-        assert await ask(*given) == Ended(1, "", f"dead-letters: {room.group} set nothing aside from clinic.x/0/1\n")
+    for argv in (["show", "clinic.x/0/1"], ["redrive", known, "clinic.x/0/1"]):
+        assert await ask(*argv) == Ended(1, "", f"dead-letters: {room.group} set nothing aside from clinic.x/0/1\n")
     assert len(await records(room.servers, room.topic)) == 1
 
 
 @pytest.mark.parametrize("given", [["list"], ["show", "clinic.x/0/1"], ["redrive", "--all"]])
 async def test_when_kafka_does_not_answer_one_line_says_so(ask: Ask, given: list[str]) -> None:
-    ended = await ask(*given, servers="127.0.0.1:1")
+    result = await ask(*given, servers="127.0.0.1:1")
 
-    assert (ended.code, ended.out) == (1, "")
-    assert ended.err.startswith("dead-letters: Kafka at 127.0.0.1:1: ")
-    assert ended.err.count("\n") == 1
+    assert (result.code, result.out) == (1, "")
+    assert result.err.startswith("dead-letters: Kafka at 127.0.0.1:1: ")
+    assert result.err.count("\n") == 1
 
 
 async def test_without_its_topic_one_line_says_what_to_do(
     kafka_servers: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked = arguments("test", commands.offer, given=["dead-letters"])
+    args = arguments("test", commands.offer, given=["dead-letters"])
 
-    assert await asyncio.to_thread(commands.run, asked, kafka_servers, "nobody") == 1
+    assert await asyncio.to_thread(commands.run, args, kafka_servers, "nobody") == 1
 
     assert "create it: python -m deploy.jobs.topics" in capsys.readouterr().err
 
@@ -369,32 +376,32 @@ async def test_metrics_say_what_was_set_aside_and_how_much_of_it_is_open(room: R
 
 
 async def test_every_command_in_the_runbook_does_what_it_says(room: Room, ask: Ask) -> None:
-    said = RUNBOOK.read_text(encoding="utf-8")
-    offered = re.findall(r"python -m services\.\w+ dead-letters(.*)$", said, re.MULTILINE)
-    assert len(offered) >= 5
+    runbook = RUNBOOK.read_text(encoding="utf-8")
+    commands_in_runbook = re.findall(r"python -m services\.\w+ dead-letters(.*)$", runbook, re.MULTILINE)
+    assert len(commands_in_runbook) >= 5
     await room.put(b"{}")
     await are_set_aside(room, 1)
-    where = origin(room, 0, await partition_of(room))
+    origin_text = origin(room, 0, await partition_of(room))
 
-    for given in offered:
-        assert (await ask(*shlex.split(given.replace("ORIGIN", where)))).code == 0
-    assert all(f"`{cause}`" in said for cause in get_args(Cause))
+    for arguments_text in commands_in_runbook:
+        assert (await ask(*shlex.split(arguments_text.replace("ORIGIN", origin_text)))).code == 0
+    assert all(f"`{cause}`" in runbook for cause in get_args(Cause))
 
 
 @pytest.mark.parametrize("service", HEARD_BY)
 async def test_every_service_that_hears_offers_it(service: str, kafka_servers: str) -> None:
-    ended = await _process(service, kafka_servers, "dead-letters", "list", "--json")
+    result = await _process(service, kafka_servers, "dead-letters", "list", "--json")
 
-    assert (ended.code, ended.err) == (0, "")
-    assert isinstance(ended.letters, list)
+    assert (result.code, result.err) == (0, "")
+    assert isinstance(result.letters, list)
 
 
 @pytest.mark.parametrize("service", [*HEARD_BY, "intake"])
 async def test_a_command_that_there_is_not_is_refused(service: str) -> None:
-    ended = await _process(service, "127.0.0.1:1", "dead-leters")
+    result = await _process(service, "127.0.0.1:1", "dead-leters")
 
-    assert (ended.code, ended.out) == (2, "")
-    assert "invalid choice: 'dead-leters'" in ended.err
+    assert (result.code, result.out) == (2, "")
+    assert "invalid choice: 'dead-leters'" in result.err
 
 
 async def _process(service: str, servers: str, *given: str) -> Ended:
@@ -419,5 +426,5 @@ def _counted(room: Room, cause: str) -> float | None:
 async def _are_open(room: Room, **by_cause: int) -> bool:
     """As the latest consumer's metrics have it."""
     causes = get_args(Cause)
-    found = {c: room.registry.get_sample_value("attune_dead_letters_open", {"cause": c}) for c in causes}
-    return found == {c: by_cause.get(c, 0) for c in found}
+    counts = {c: room.registry.get_sample_value("attune_dead_letters_open", {"cause": c}) for c in causes}
+    return counts == {c: by_cause.get(c, 0) for c in counts}

@@ -67,36 +67,36 @@ def counted(number: int, *events: Event) -> Decide[Count]:
 
 
 async def test_of_many_who_change_a_document_at_once_none_is_lost(desk: Desk) -> None:
-    which = uuid4()
+    document_id = uuid4()
 
-    await asyncio.gather(*(desk.counts.change(which, counted(n)) for n in range(12)))
+    await asyncio.gather(*(desk.counts.change(document_id, counted(n)) for n in range(12)))
 
-    count = await desk.counts.get(which)
+    count = await desk.counts.get(document_id)
     assert count is not None
     assert sorted(count.by) == list(range(12))
 
 
 async def test_a_change_made_before_writes_nothing_and_owes_nothing(desk: Desk) -> None:
-    which, event = uuid4(), Told().held(0)
+    document_id, event = uuid4(), Told().held(0)
 
-    await desk.counts.change(which, counted(1, event))
-    before = await desk.counts.collection.find_one({"_id": which})
-    await desk.counts.change(which, counted(1, event))
+    await desk.counts.change(document_id, counted(1, event))
+    before = await desk.counts.collection.find_one({"_id": document_id})
+    await desk.counts.change(document_id, counted(1, event))
 
-    assert await desk.counts.collection.find_one({"_id": which}) == before
+    assert await desk.counts.collection.find_one({"_id": document_id}) == before
     assert before is not None
-    assert [debt["id"] for debt in before["owed"]] == [event.id]
+    assert [entry["id"] for entry in before["owed"]] == [event.id]
 
 
 async def test_what_is_refused_changes_nothing(desk: Desk) -> None:
-    which = uuid4()
+    document_id = uuid4()
 
     def refuse(_: Count | None) -> tuple[Count, Sequence[Event]]:
         raise Refused("no", "not today")
 
     with pytest.raises(Refused, match="not today"):
-        await desk.counts.change(which, refuse)
-    assert await desk.counts.get(which) is None
+        await desk.counts.change(document_id, refuse)
+    assert await desk.counts.get(document_id) is None
 
 
 async def test_several_documents_change_together_or_not_at_all(desk: Desk) -> None:
@@ -116,12 +116,12 @@ async def test_several_documents_change_together_or_not_at_all(desk: Desk) -> No
 
 async def test_what_is_owed_is_published_at_once_and_owed_no_more(desk: Desk, kafka_servers: str) -> None:
     relationship = Told()
-    which, events = uuid4(), [relationship.held(0), relationship.held(1)]
+    document_id, events = uuid4(), [relationship.held(0), relationship.held(1)]
 
     async with desk.kafka.running(), desk.outbox.running():
-        await desk.counts.change(which, counted(1, *events))
+        await desk.counts.change(document_id, counted(1, *events))
         # sooner than what a crash leaves owed would be found
-        await until(lambda: _owes_nothing(desk, which), within=0.9 * LEFT_OWED_AFTER.total_seconds())
+        await until(lambda: _owes_nothing(desk, document_id), within=0.9 * LEFT_OWED_AFTER.total_seconds())
 
     assert await told(kafka_servers, SESSIONS, relationship.relationship) == events
 
@@ -130,28 +130,28 @@ async def test_what_is_owed_is_published_at_once_and_owed_no_more(desk: Desk, ka
 async def test_what_a_crash_left_owed_is_found_and_published(desk: Desk, kafka_servers: str, wrong: timedelta) -> None:
     """The process died between the write and the publishing, and its clock may have been wrong; the next one starts."""
     relationship = Told()
-    which, event = uuid4(), relationship.held(0)
-    long_ago = now() - 2 * LEFT_OWED_AFTER + wrong
-    await desk.counts.collection.insert_one({"_id": which, "v": 1, "by": [1], "owed": owed([event], long_ago)})
+    document_id, event = uuid4(), relationship.held(0)
+    enqueued_at = now() - 2 * LEFT_OWED_AFTER + wrong
+    await desk.counts.collection.insert_one({"_id": document_id, "v": 1, "by": [1], "owed": owed([event], enqueued_at)})
 
     async with desk.kafka.running(), desk.outbox.running():
-        await until(lambda: _owes_nothing(desk, which))
+        await until(lambda: _owes_nothing(desk, document_id))
 
     assert await told(kafka_servers, SESSIONS, relationship.relationship) == [event]
-    assert await desk.counts.get(which) == Count(by=(1,))
+    assert await desk.counts.get(document_id) == Count(by=(1,))
 
 
 async def test_a_write_is_durable_while_kafka_is_away_and_published_when_it_is_back(
     desk: Desk, kafka_servers: str
 ) -> None:
     relationship = Told()
-    which, event = uuid4(), relationship.held(0)
+    document_id, event = uuid4(), relationship.held(0)
 
     async with desk.outbox.running():
-        await desk.counts.change(which, counted(1, event))
-        assert not await _owes_nothing(desk, which)
+        await desk.counts.change(document_id, counted(1, event))
+        assert not await _owes_nothing(desk, document_id)
         async with desk.kafka.running():
-            await until(lambda: _owes_nothing(desk, which))
+            await until(lambda: _owes_nothing(desk, document_id))
 
     assert await told(kafka_servers, SESSIONS, relationship.relationship) == [event]
 

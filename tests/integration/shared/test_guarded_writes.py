@@ -21,54 +21,60 @@ async def counts(request: pytest.FixtureRequest, mongodb_uri: str) -> AsyncItera
 async def count(counts: Collection, number: int, which: set[UUID]) -> None:
     """Add `number` to each where it is not there yet; where somebody else came between, read it again."""
     while which:
-        found = {d["_id"]: d for d in await counts.find({"_id": {"$in": list(which)}}).to_list(None)}
-        read = {i: found.get(i, {"v": 0, "by": []}) for i in which}
-        writes = [Guarded(i, d["v"], {"by": [*d["by"], number]}) for i, d in read.items() if number not in d["by"]]
+        stored = {
+            document["_id"]: document for document in await counts.find({"_id": {"$in": list(which)}}).to_list(None)
+        }
+        current = {document_id: stored.get(document_id, {"v": 0, "by": []}) for document_id in which}
+        writes = [
+            Guarded(document_id, document["v"], {"by": [*document["by"], number]})
+            for document_id, document in current.items()
+            if number not in document["by"]
+        ]
         which = await write_guarded(counts, writes)
 
 
 async def test_of_many_who_write_the_same_documents_at_once_none_is_lost(counts: Collection) -> None:
-    which = {uuid4() for _ in range(20)}
+    ids = {uuid4() for _ in range(20)}
 
-    await asyncio.gather(*(count(counts, number, which) for number in range(6)))
+    await asyncio.gather(*(count(counts, number, ids) for number in range(6)))
 
     assert [sorted(d["by"]) for d in await counts.find({}).to_list(None)] == [list(range(6))] * 20
 
 
 async def test_what_was_changed_or_deleted_meanwhile_is_named_and_stays_so(counts: Collection) -> None:
-    new, there, changed, deleted, known = (uuid4() for _ in range(5))
-    await write_guarded(counts, [Guarded(i, 0, {"by": "first"}) for i in (there, changed, deleted, known)])
+    new, unchanged, changed, deleted, existing = (uuid4() for _ in range(5))
+    await write_guarded(counts, [Guarded(i, 0, {"by": "first"}) for i in (unchanged, changed, deleted, existing)])
     await write_guarded(counts, [Guarded(changed, 1, {"by": "somebody else"})])
     await counts.delete_one({"_id": deleted})
 
-    lost = await write_guarded(
+    conflicts = await write_guarded(
         counts,
         [
-            *(Guarded(new, 0, {"by": "us"}), Guarded(there, 1, {"by": "us"})),
-            *(Guarded(changed, 1, {"by": "us"}), Guarded(deleted, 1, {"by": "us"}), Guarded(known, 0, {"by": "us"})),
+            *(Guarded(new, 0, {"by": "us"}), Guarded(unchanged, 1, {"by": "us"})),
+            *(Guarded(changed, 1, {"by": "us"}), Guarded(deleted, 1, {"by": "us"}), Guarded(existing, 0, {"by": "us"})),
         ],
     )
 
-    assert lost == {changed, deleted, known}
+    assert conflicts == {changed, deleted, existing}
     assert {d["_id"]: d["by"] for d in await counts.find({}).to_list(None)} == {
         new: "us",
-        there: "us",
+        unchanged: "us",
         changed: "somebody else",
-        known: "first",
+        existing: "first",
     }
 
 
 async def test_what_a_document_owes_is_added_in_the_same_write(counts: Collection) -> None:
-    which = uuid4()
+    document_id = uuid4()
 
-    await write_guarded(counts, [Guarded(which, 0, {}, [{"id": 1}])])
-    await write_guarded(counts, [Guarded(which, 1, {})])
-    await write_guarded(counts, [Guarded(which, 2, {}, [{"id": 2}, {"id": 3}])])
-    await write_guarded(counts, [Guarded(which, 1, {}, [{"id": 4}])])
+    await write_guarded(counts, [Guarded(document_id, 0, {}, [{"id": 1}])])
+    await write_guarded(counts, [Guarded(document_id, 1, {})])
+    await write_guarded(counts, [Guarded(document_id, 2, {}, [{"id": 2}, {"id": 3}])])
+    await write_guarded(counts, [Guarded(document_id, 1, {}, [{"id": 4}])])
 
-    found = await counts.find_one({"_id": which})
-    assert found is not None
-    assert [debt["id"] for debt in found["owed"]] == [1, 2, 3]
+    document = await counts.find_one({"_id": document_id})
+    assert document is not None
+    assert [entry["id"] for entry in document["owed"]] == [1, 2, 3]
 
 
 async def test_nothing_to_write_is_no_round_trip(counts: Collection) -> None:

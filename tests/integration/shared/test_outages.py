@@ -55,7 +55,7 @@ class Teller:
     async def tell(self) -> None:
         relationships = [Told() for _ in range(5)]
         while True:
-            events = [told.held(0).model_copy(update={"id": uuid4()}) for told in relationships]
+            events = [relationship.held(0).model_copy(update={"id": uuid4()}) for relationship in relationships]
             await asyncio.gather(*(self._until_acknowledged(event) for event in events))
 
     async def _until_acknowledged(self, event: Event) -> None:
@@ -76,37 +76,37 @@ async def test_nothing_told_is_lost_or_out_of_order_when_kafka_is_away_for_longe
 ) -> None:
     """It is not there at the beginning, comes, and goes in the middle of both telling and hearing."""
     monkeypatch.setattr(producer, "REQUEST_TIMEOUT_MS", 3_000)
-    heard: defaultdict[UUID, list[UUID]] = defaultdict(list)
+    handled: defaultdict[UUID, list[UUID]] = defaultdict(list)
 
     async def take(events: Sequence[Event]) -> None:
         for event in events:
-            if event.id not in heard[event.key]:
-                heard[event.key].append(event.id)
+            if event.id not in handled[event.key]:
+                handled[event.key].append(event.id)
 
-    room = Room(broker.address, Producer(broker.address, "test"), SESSIONS, "alliance")
-    client = room.consumer(take, batch_size=100)
-    teller = Teller(client)
+    harness = Room(broker.address, Producer(broker.address, "test"), SESSIONS, "alliance")
+    client = harness.consumer(take, batch_size=100)
+    publisher = Teller(client)
     async with client.running():
         assert (client.alive(), client.ready()) == (True, False)
         await asyncio.to_thread(broker.start)
         create_topics(broker.address, 3)
         await until(lambda: _is(client.ready()), within=SLOW)
-        telling = asyncio.create_task(teller.tell())
-        await until(lambda: _is(sum(map(len, heard.values())) > 50), within=SLOW)
+        publish_task = asyncio.create_task(publisher.tell())
+        await until(lambda: _is(sum(map(len, handled.values())) > 50), within=SLOW)
         await asyncio.to_thread(broker.kill if how == "killed" else broker.stop)
-        await until(lambda: _is(teller.failures >= 5), within=SLOW)
+        await until(lambda: _is(publisher.failures >= 5), within=SLOW)
         assert client.alive()
         await asyncio.to_thread(broker.start)
-        so_far = teller.count()
-        await until(lambda: _is(teller.count() > so_far + 50), within=SLOW)
-        telling.cancel()
+        so_far = publisher.count()
+        await until(lambda: _is(publisher.count() > so_far + 50), within=SLOW)
+        publish_task.cancel()
         await until(
-            lambda: _is(all(set(ids) <= set(heard[key]) for key, ids in teller.acknowledged.items())), within=SLOW
+            lambda: _is(all(set(ids) <= set(handled[key]) for key, ids in publisher.acknowledged.items())), within=SLOW
         )
         assert client.alive()
 
-    for key, ids in teller.acknowledged.items():
-        assert heard[key][: len(ids)] == ids
+    for key, ids in publisher.acknowledged.items():
+        assert handled[key][: len(ids)] == ids
 
 
 @dataclass(frozen=True)
@@ -132,10 +132,10 @@ class Running:
 
     async def ends(self) -> float:
         """Ask it to; the seconds that it took."""
-        asked = time.monotonic()
+        asked_at = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
         await self.process.wait()
-        return time.monotonic() - asked
+        return time.monotonic() - asked_at
 
 
 @asynccontextmanager
@@ -161,34 +161,34 @@ async def test_a_service_whose_kafka_is_away_says_so_in_a_few_lines_and_ends_whe
     await asyncio.to_thread(broker.start)
     create_topics(broker.address, 3)
     settings = {"KAFKA_BOOTSTRAP_SERVERS": broker.address, "MONGODB_URI": mongodb_uri}
-    async with service("notify", tmp_path / "log", **settings) as running:
-        await until(lambda: running.answers("/health/ready", 200), within=SLOW)
-        before = len(running.lines())
+    async with service("notify", tmp_path / "log", **settings) as process:
+        await until(lambda: process.answers("/health/ready", 200), within=SLOW)
+        before = len(process.lines())
         await asyncio.to_thread(broker.stop)
-        await until(lambda: running.said("Kafka does not answer"), within=SLOW)
-        a_while = time.monotonic() + 8
-        await until(lambda: _is(time.monotonic() > a_while))
-        assert await running.answers("/health/live", 200)
-        said = running.lines()[before:]
-        assert len(said) < 30, said[:30]
-        assert await running.ends() < 20
-    assert running.process.returncode == 0
+        await until(lambda: process.said("Kafka does not answer"), within=SLOW)
+        deadline = time.monotonic() + 8
+        await until(lambda: _is(time.monotonic() > deadline))
+        assert await process.answers("/health/live", 200)
+        log_lines = process.lines()[before:]
+        assert len(log_lines) < 30, log_lines[:30]
+        assert await process.ends() < 20
+    assert process.process.returncode == 0
 
 
 async def test_a_service_whose_database_is_away_ends_when_asked_to_and_its_batch_waits(
     kafka_servers: str, tmp_path: Path
 ) -> None:
     """Within the time that containers are given for it; it says that it is alive until then."""
-    teller = Producer(kafka_servers, "test")
-    await teller.start()
-    await teller.tell([Told().held(0)])
-    await teller.stop()
+    sender = Producer(kafka_servers, "test")
+    await sender.start()
+    await sender.tell([Told().held(0)])
+    await sender.stop()
     settings = {"KAFKA_BOOTSTRAP_SERVERS": kafka_servers, "MONGODB_URI": "mongodb://127.0.0.1:1"}
-    async with service("alliance", tmp_path / "log", **settings) as running:
-        await until(lambda: running.said("batch failed, trying again"), within=SLOW)
-        assert await running.answers("/health/live", 200)
-        assert await running.ends() < 30
-    assert running.process.returncode == 0
+    async with service("alliance", tmp_path / "log", **settings) as process:
+        await until(lambda: process.said("batch failed, trying again"), within=SLOW)
+        assert await process.answers("/health/live", 200)
+        assert await process.ends() < 30
+    assert process.process.returncode == 0
 
 
 async def _is(value: object) -> bool:

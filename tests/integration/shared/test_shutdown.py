@@ -19,15 +19,15 @@ async def nothing(_app: FastAPI) -> AsyncIterator[None]:
 
 
 async def test_a_request_that_is_cut_short_may_be_sent_again() -> None:
-    app, begun = application("Slow", "", 1000, nothing, CollectorRegistry()), asyncio.Event()
+    app, request_started = application("Slow", "", 1000, nothing, CollectorRegistry()), asyncio.Event()
 
     @app.put("/slow")
     async def slow() -> None:
-        begun.set()
+        request_started.set()
         await asyncio.Event().wait()
 
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, timeout_graceful_shutdown=1))
-    serving = asyncio.create_task(server.serve())
+    serve_task = asyncio.create_task(server.serve())
 
     async def started() -> bool:
         return server.started
@@ -35,13 +35,13 @@ async def test_a_request_that_is_cut_short_may_be_sent_again() -> None:
     await until(started)
     port = server.servers[0].sockets[0].getsockname()[1]
     async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
-        asking = asyncio.create_task(client.put("/slow"))
-        await begun.wait()
+        request_task = asyncio.create_task(client.put("/slow"))
+        await request_started.wait()
         server.should_exit = True
-        answer = await asking
-    await serving
-    assert answer.status_code == 503
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.headers["retry-after"]
-    assert answer.json()["type"] == "urn:attune:problem:unavailable"
-    assert "send the same request again" in answer.json()["detail"]
+        response = await request_task
+    await serve_task
+    assert response.status_code == 503
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.headers["retry-after"]
+    assert response.json()["type"] == "urn:attune:problem:unavailable"
+    assert "send the same request again" in response.json()["detail"]

@@ -21,12 +21,12 @@ async def test_a_record_that_the_client_cannot_read_is_left_out_and_nothing_else
     await put(1, *events[3:6])
     await plant_unreadable(room.servers, room.topic.name, 1)
     await put(0, *events[6:])
-    positions: Positions = {}
+    offsets: Positions = {}
 
-    async with History(room.servers, [room.topic], (SessionCompleted,)) as history:
-        found = [r.event.id async for some in history.read(Slice(1), positions) for r in some]
-        found += [r.event.id async for some in history.read(Slice(0), {}) for r in some]
-        again = [r async for some in history.read(Slice(1), positions) for r in some]
+    async with History(room.servers, [room.topic], (SessionCompleted,)) as reader:
+        found = [recorded.event.id async for batch in reader.read(Slice(1), offsets) for recorded in batch]
+        found += [recorded.event.id async for batch in reader.read(Slice(0), {}) for recorded in batch]
+        again = [recorded async for batch in reader.read(Slice(1), offsets) for recorded in batch]
 
     assert found == [event.id for event in events]
-    assert (positions, again) == ({room.topic.name: 9}, [])
+    assert (offsets, again) == ({room.topic.name: 9}, [])

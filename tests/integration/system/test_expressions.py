@@ -25,23 +25,23 @@ async def test_every_expression_asks_for_what_is_really_shown(kafka_servers: str
         )
         apps[service] = import_module(f"services.{service}.app").create_app(settings)
 
-    shown: defaultdict[str, set[str]] = defaultdict(set)
-    async with AsyncExitStack() as running:
+    labels_by_metric: defaultdict[str, set[str]] = defaultdict(set)
+    async with AsyncExitStack() as exit_stack:
         for app in apps.values():
-            client = await running.enter_async_context(served(app))
-            exposed = (await client.get("/metrics")).text
-            may_have = {metric.name: set(metric.labels) for metric in declared(app.state.registry)}
-            for family in text_string_to_metric_families(exposed):
-                own = may_have.get(family.name, may_have.get(f"{family.name}_total", set()))
+            client = await exit_stack.enter_async_context(served(app))
+            exposition = (await client.get("/metrics")).text
+            declared_labels = {metric.name: set(metric.labels) for metric in declared(app.state.registry)}
+            for family in text_string_to_metric_families(exposition):
+                labels = declared_labels.get(family.name, declared_labels.get(f"{family.name}_total", set()))
                 for name in _series(family.name, family.type):
-                    shown[name] |= own | ({"le"} if name.endswith("_bucket") else set())
+                    labels_by_metric[name] |= labels | ({"le"} if name.endswith("_bucket") else set())
                 for sample in family.samples:
-                    shown[sample.name] |= set(sample.labels)
+                    labels_by_metric[sample.name] |= set(sample.labels)
 
-    everything = recorded(shown)
-    wrong = [what for asked in (*rules(), *panels()) for what in amiss(asked, everything)]
+    available = recorded(labels_by_metric)
+    problems = [problem for expression in (*rules(), *panels()) for problem in amiss(expression, available)]
 
-    assert wrong == []
+    assert problems == []
 
 
 def _series(family: str, kind: str) -> list[str]:

@@ -28,49 +28,49 @@ OVERHEAD = 3.0
 
 
 def main() -> None:
-    asked = argparse.ArgumentParser(prog="python -m tests.system.chaos", description=__doc__)
-    asked.add_argument("--seed", type=int, default=None, help="repeat the run with this seed; else one is drawn")
-    asked.add_argument("--short", action="store_true", help="the cruellest faults only, in about three minutes")
-    asked.add_argument("--minutes", type=float, default=MINUTES, help="how long the long form takes")
-    asked.add_argument("--keep", action="store_true", help="keep data and logs also when everything holds")
-    asked.add_argument("--record", action="store_true", help="write what became of it into docs/reliability.md")
-    asked.add_argument(
+    parser = argparse.ArgumentParser(prog="python -m tests.system.chaos", description=__doc__)
+    parser.add_argument("--seed", type=int, default=None, help="repeat the run with this seed; else one is drawn")
+    parser.add_argument("--short", action="store_true", help="the cruellest faults only, in about three minutes")
+    parser.add_argument("--minutes", type=float, default=MINUTES, help="how long the long form takes")
+    parser.add_argument("--keep", action="store_true", help="keep data and logs also when everything holds")
+    parser.add_argument("--record", action="store_true", help="write what became of it into docs/reliability.md")
+    parser.add_argument(
         "--defects",
         nargs="*",
         metavar="NAME",
         help=f"take each of these guarantees out in turn, or every one: {', '.join(defects.names())}",
     )
-    options = asked.parse_args()
+    args = parser.parse_args()
     end_on_sigterm()
-    if options.defects is None:
-        sys.exit(1 if one(options).failed else 0)
-    sys.exit(each_defect(options, options.defects or defects.names()))
+    if args.defects is None:
+        sys.exit(1 if one(args).failed else 0)
+    sys.exit(each_defect(args, args.defects or defects.names()))
 
 
-def each_defect(options: argparse.Namespace, names: Sequence[str]) -> int:
+def each_defect(args: argparse.Namespace, names: Sequence[str]) -> int:
     """One short run with each defect, which the judge must notice; how many went unnoticed."""
-    unnoticed = 0
+    undetected = 0
     for name in names:
         say(f"--- {name}")
-        broken = [check.what for check in one(options, name).all if not check.holds]
-        unnoticed += not broken
-        say(f"--- {name}: {'caught by ' + '; '.join(broken) if broken else 'NOT NOTICED'}")
-        if options.record:
-            reliability_report.record_defect(name, broken)
-    say(f"{len(names) - unnoticed} caught, {unnoticed} not noticed")
-    return unnoticed
+        failed_checks = [check.what for check in one(args, name).all if not check.holds]
+        undetected += not failed_checks
+        say(f"--- {name}: {'caught by ' + '; '.join(failed_checks) if failed_checks else 'NOT NOTICED'}")
+        if args.record:
+            reliability_report.record_defect(name, failed_checks)
+    say(f"{len(names) - undetected} caught, {undetected} not noticed")
+    return undetected
 
 
-def one(options: argparse.Namespace, defect: str | None = None) -> Checks:
+def one(args: argparse.Namespace, defect: str | None = None) -> Checks:
     """One run on fresh data; what held."""
-    seed = random.randrange(10**6) if options.seed is None else options.seed
-    begun, data, checks = time.monotonic(), Path(tempfile.mkdtemp(prefix="attune-chaos-")), Checks(say)
+    seed = random.randrange(10**6) if args.seed is None else args.seed
+    started_at, data, checks = time.monotonic(), Path(tempfile.mkdtemp(prefix="attune-chaos-")), Checks(say)
     say(f"seed {seed}; SEED={seed} repeats this run")
     try:
-        home = defects.with_defect(defect, data / "code") if defect else HOME
-        rig = Rig(data, home)
-        seconds = 60 * (options.minutes - OVERHEAD)
-        run = Run(rig, seed, seconds, options.short or defect is not None, say, checks)
+        code_root = defects.with_defect(defect, data / "code") if defect else HOME
+        rig = Rig(data, code_root)
+        seconds = 60 * (args.minutes - OVERHEAD)
+        run = Run(rig, seed, seconds, args.short or defect is not None, say, checks)
         with rig.running(say):
             try:
                 asyncio.run(run.whole())
@@ -78,18 +78,18 @@ def one(options: argparse.Namespace, defect: str | None = None) -> Checks:
                 raise
             except Exception:  # whatever it is, what held until then and the logs are worth seeing
                 checks.none("the run comes to its end", traceback.format_exc().splitlines()[-SHOWN:])
-        summary = reliability_report.summary(run, time.monotonic() - begun, datetime.now(UTC))
+        summary = reliability_report.summary(run, time.monotonic() - started_at, datetime.now(UTC))
         (data / "summary.json").write_text(json.dumps(summary, indent=2))
         say(reliability_report.told(summary))
-        if options.record and not defect:
+        if args.record and not defect:
             reliability_report.record_run(summary)
     except CannotRun as error:
         checks.holds("everything starts", False)
         say(str(error))
-    say(f"{checks.passed} passed, {checks.failed} failed, in {time.monotonic() - begun:.0f} s; seed {seed}")
+    say(f"{checks.passed} passed, {checks.failed} failed, in {time.monotonic() - started_at:.0f} s; seed {seed}")
     if checks.failed and not defect:
         show_logs(data)
-    if not options.keep and (defect or not checks.failed):
+    if not args.keep and (defect or not checks.failed):
         shutil.rmtree(data, ignore_errors=True)
     return checks
 

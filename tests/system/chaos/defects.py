@@ -20,7 +20,7 @@ def with_defect(name: str, home: Path) -> Path:
     for folder in CODE:
         shutil.copytree(HOME / folder, home / folder, ignore=shutil.ignore_patterns("__pycache__"))
     patch = PATCHES / f"{name}.patch"
-    done = subprocess.run(["git", "apply", str(patch)], cwd=home, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise CannotRun(f"the defect {name} does not fit the code any more; make {patch.name} anew:\n{done.stderr}")
+    result = subprocess.run(["git", "apply", str(patch)], cwd=home, capture_output=True, text=True, check=False)
+    if result.returncode:
+        raise CannotRun(f"the defect {name} does not fit the code any more; make {patch.name} anew:\n{result.stderr}")
     return home

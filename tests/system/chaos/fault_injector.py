@@ -55,14 +55,14 @@ class Faults:
     def _one_of(self, service: str) -> Process:
         return self._random.choice(self._rig.of(service))
 
-    async def _lasts(self, least: float, most: float) -> None:
-        await asyncio.sleep(self._random.uniform(least, most))
+    async def _lasts(self, min_seconds: float, most: float) -> None:
+        await asyncio.sleep(self._random.uniform(min_seconds, most))
 
     async def _one_is_killed(self, planned: Planned) -> bool:
-        one = self._one_of(planned.target)
-        await one.kill()
+        process = self._one_of(planned.target)
+        await process.kill()
         await self._lasts(0, 3)
-        await self._rig.start(one)
+        await self._rig.start(process)
         return True
 
     async def _all_are_killed(self, planned: Planned) -> bool:
@@ -70,107 +70,107 @@ class Faults:
         return True
 
     async def _restart_all(self, service: str) -> None:
-        for one in self._rig.of(service):
-            await one.kill()
+        for process in self._rig.of(service):
+            await process.kill()
         await self._lasts(4, 6)
-        for one in self._rig.of(service):
-            await self._rig.start(one)
+        for process in self._rig.of(service):
+            await self._rig.start(process)
 
     async def _one_is_ended(self, planned: Planned) -> bool:
-        one = self._one_of(planned.target)
-        await one.end()
-        await self._rig.start(one)
+        process = self._one_of(planned.target)
+        await process.end()
+        await self._rig.start(process)
         return True
 
     async def _one_stands_still(self, planned: Planned) -> bool:
-        one = self._one_of(planned.target)
-        one.send(signal.SIGSTOP)
+        process = self._one_of(planned.target)
+        process.send(signal.SIGSTOP)
         await self._lasts(*ZOMBIE)
-        one.send(signal.SIGCONT)
+        process.send(signal.SIGCONT)
         return True
 
     async def _the_clock_is_wrong(self, planned: Planned) -> bool:
-        one = self._one_of(planned.target)
-        await one.end()
-        await self._rig.start(one, self._random.choice((-3600, 3600)))
+        process = self._one_of(planned.target)
+        await process.end()
+        await self._rig.start(process, self._random.choice((-3600, 3600)))
         await self._lasts(12, 16)
-        await one.end()
-        await self._rig.start(one)
+        await process.end()
+        await self._rig.start(process)
         return True
 
     async def _one_joins_and_leaves(self, planned: Planned) -> bool:
-        one = next(process for process in self._rig.spare if process.service == planned.target)
-        await self._rig.start(one)
+        spare = next(candidate for candidate in self._rig.spare if candidate.service == planned.target)
+        await self._rig.start(spare)
         await self._lasts(8, 12)
-        await one.end()
+        await spare.end()
         return True
 
     async def _dies_at_a_point(self, planned: Planned) -> bool:
         processes = self._rig.of(planned.target)
-        for one in processes:
-            one.arm(planned.point, signal.SIGKILL)
+        for process in processes:
+            process.arm(planned.point, signal.SIGKILL)
         return await self._start_those_that_died(processes)
 
     async def _dies_with_a_backlog(self, planned: Planned) -> bool:
         """While nobody takes what comes, it piles up; whoever begins on it dies with much in hand."""
         processes = self._rig.of(planned.target)
-        for one in processes:
-            await one.kill()
+        for process in processes:
+            await process.kill()
         await self._lasts(4, 6)
-        for one in processes:
-            one.arm(planned.point, signal.SIGKILL)
-            await self._rig.start(one)
+        for process in processes:
+            process.arm(planned.point, signal.SIGKILL)
+            await self._rig.start(process)
         return await self._start_those_that_died(processes)
 
     async def hold_up(self, planned: Planned) -> None:
         """Let nobody take what comes last."""
-        for one in self._rig.of(planned.target):
-            await one.kill()
+        for process in self._rig.of(planned.target):
+            await process.kill()
 
     async def _dies_at_each_step(self, planned: Planned) -> bool:
         """What was held up is begun anew and anew, and gets one step further each time."""
-        processes, died = self._rig.of(planned.target), True
+        processes, all_killed = self._rig.of(planned.target), True
         for point in LAST_STEPS:
-            for one in processes:
-                one.arm(point, signal.SIGKILL)
-                await self._rig.start(one)
-            died &= await until(partial(_one_has_ended, processes), HIT_WITHIN)
-            for one in processes:
-                one.disarm()
-                await one.kill()
-        for one in processes:
-            await self._rig.start(one)
-        return died
+            for process in processes:
+                process.arm(point, signal.SIGKILL)
+                await self._rig.start(process)
+            all_killed &= await until(partial(_one_has_ended, processes), HIT_WITHIN)
+            for process in processes:
+                process.disarm()
+                await process.kill()
+        for process in processes:
+            await self._rig.start(process)
+        return all_killed
 
     async def _start_those_that_died(self, processes: Sequence[Process]) -> bool:
         await until(partial(_one_has_ended, processes), HIT_WITHIN)
-        hit = [one for one in processes if not one.disarm()]
-        for one in hit:
-            await until(partial(_has_ended, one), HIT_WITHIN)
-            await self._rig.start(one)
-        return bool(hit)
+        killed = [process for process in processes if not process.disarm()]
+        for process in killed:
+            await until(partial(_has_ended, process), HIT_WITHIN)
+            await self._rig.start(process)
+        return bool(killed)
 
     async def _stands_still_at_a_point(self, planned: Planned) -> bool:
         """With a backlog in hand it stands still until others have taken it over; then it goes on, unaware."""
         processes = self._rig.of(planned.target)
-        for one in processes:
-            await one.kill()
+        for process in processes:
+            await process.kill()
         await self._lasts(4, 6)
-        zombie, *others = self._random.sample(processes, len(processes))
-        zombie.arm(planned.point, signal.SIGSTOP)
-        await self._rig.start(zombie)
+        paused, *others = self._random.sample(processes, len(processes))
+        paused.arm(planned.point, signal.SIGSTOP)
+        await self._rig.start(paused)
 
         async def stands_still() -> bool:
-            return zombie.stands_still
+            return paused.stands_still
 
         await until(stands_still, HIT_WITHIN)
-        stood = not zombie.disarm()
-        for one in others:
-            await self._rig.start(one)
-        if stood:
+        was_paused = not paused.disarm()
+        for process in others:
+            await self._rig.start(process)
+        if was_paused:
             await self._lasts(*ZOMBIE)
-        zombie.send(signal.SIGCONT)
-        return stood
+        paused.send(signal.SIGCONT)
+        return was_paused
 
     async def _store_goes(self, planned: Planned) -> bool:
         store = self._rig.stores.kafka if planned.target == "kafka" else self._rig.stores.mongodb
@@ -179,14 +179,14 @@ class Faults:
         await asyncio.to_thread(store.start)
         return True
 
-    async def _both_are_killed(self, _planned: Planned) -> bool:
+    async def _both_are_killed(self, _fault: Planned) -> bool:
         stores = (self._rig.stores.kafka, self._rig.stores.mongodb)
         await asyncio.gather(*(asyncio.to_thread(store.kill) for store in stores))
         await self._lasts(2, 5)
         await asyncio.gather(*(asyncio.to_thread(store.start) for store in stores))
         return True
 
-    async def _the_disk_is_full(self, _planned: Planned) -> bool:
+    async def _the_disk_is_full(self, _fault: Planned) -> bool:
         """MongoDB ends when it cannot write its journal; it is started again once there is room."""
         if self._rig.stores.disk is None:
             return False
@@ -204,8 +204,8 @@ class Faults:
         return True
 
     async def _connections(self, planned: Planned) -> bool:
-        store, how = planned.target, planned.kind.rsplit(" ", 1)[1]
-        self._rig.stores.order(store, f"slow {self._random.uniform(0.02, 0.2):.3f}" if how == "slow" else how)
+        store, mode = planned.target, planned.kind.rsplit(" ", 1)[1]
+        self._rig.stores.order(store, f"slow {self._random.uniform(0.02, 0.2):.3f}" if mode == "slow" else mode)
         await self._lasts(5, 15)
         self._rig.stores.order(store, "open")
         return True
@@ -216,14 +216,14 @@ class Faults:
         await asyncio.to_thread(self._rig.receivers[planned.target].take_up)
         return True
 
-    async def _poison(self, _planned: Planned) -> bool:
+    async def _poison(self, _fault: Planned) -> bool:
         await self._injections.poison()
         return True
 
-    async def _copies(self, _planned: Planned) -> bool:
+    async def _copies(self, _fault: Planned) -> bool:
         return bool(await self._injections.copies(self._random))
 
-    async def _out_of_order(self, _planned: Planned) -> bool:
+    async def _out_of_order(self, _fault: Planned) -> bool:
         await self._injections.out_of_order(self._random)
         return True
 

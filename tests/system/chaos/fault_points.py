@@ -63,40 +63,42 @@ POINTS: Mapping[str, Mapping[str, Point]] = {
 """By service, by what people call them."""
 
 
-def install(service: str, armed: Path) -> None:
+def install(service: str, trigger_file: Path) -> None:
     """Wrap what makes up the points of `service`; `armed` is the file they look for."""
     for name, point in POINTS[service].items():
         owner_name, _, method = point.method.partition(".")
         owner = getattr(import_module(point.module), owner_name)
-        setattr(owner, method, _hit(getattr(owner, method), point.when, name, armed))
+        setattr(owner, method, _hit(getattr(owner, method), point.when, name, trigger_file))
 
 
-def arm(armed: Path, name: str, how: signal.Signals) -> None:
+def arm(trigger_file: Path, name: str, how: signal.Signals) -> None:
     """Let the process that looks for `armed` hit itself at the point of this name, once."""
-    whole = armed.with_suffix(".new")
-    whole.write_text(f"{name}\n{how.name}")
-    whole.rename(armed)
+    temporary_file = trigger_file.with_suffix(".new")
+    temporary_file.write_text(f"{name}\n{how.name}")
+    temporary_file.rename(trigger_file)
 
 
-def _hit(method: Callable[..., Awaitable[Any]], when: str, name: str, armed: Path) -> Callable[..., Awaitable[Any]]:
+def _hit(
+    method: Callable[..., Awaitable[Any]], when: str, name: str, trigger_file: Path
+) -> Callable[..., Awaitable[Any]]:
     @wraps(method)
     async def step(*args: Any, **kwargs: Any) -> Any:
         if when == "before":
-            _look(armed, name)
-        done = await method(*args, **kwargs)
+            _look(trigger_file, name)
+        result = await method(*args, **kwargs)
         if when == "after":
-            _look(armed, name)
-        return done
+            _look(trigger_file, name)
+        return result
 
     return step
 
 
-def _look(armed: Path, name: str) -> None:
+def _look(trigger_file: Path, name: str) -> None:
     try:
-        at, how = armed.read_text().splitlines()
+        armed_name, signal_name = trigger_file.read_text().splitlines()
     except FileNotFoundError:
         return
-    if at == name:
+    if armed_name == name:
         with suppress(FileNotFoundError):  # disarmed just now
-            armed.unlink()
-            os.kill(os.getpid(), signal.Signals[how])
+            trigger_file.unlink()
+            os.kill(os.getpid(), signal.Signals[signal_name])

@@ -33,10 +33,10 @@ def network(relationships: int) -> Parameters:
 class Load:
     """Tells of one relationship after the other until it is told to stop; what was begun is told to its end."""
 
-    def __init__(self, clinics: Clinics, world: World, webhooks: str, seed: int) -> None:
+    def __init__(self, clinics: Clinics, world: World, webhook_base_url: str, seed: int) -> None:
         self._clinics = clinics
         self._world = world
-        self._webhooks = webhooks
+        self._webhooks = webhook_base_url
         self._random = Random(seed)
         self._over = False
         self.told: list[Course] = []
@@ -50,31 +50,31 @@ class Load:
         zones = {clinic.id: clinic.time_zone for clinic in self._world.clinics}
         for clinic in self._world.clinics:
             await self._clinics.open_clinic(clinic)
-        async with asyncio.TaskGroup() as all_of_them:
+        async with asyncio.TaskGroup() as task_group:
             for clinician in self._world.clinicians:
                 zone = zones[clinician.clinic_id]
-                all_of_them.create_task(self._clinics.employ(clinician, zone, self._webhooks))
+                task_group.create_task(self._clinics.employ(clinician, zone, self._webhooks))
 
     async def run(self) -> None:
         """Work at all desks until there is nothing more to begin."""
-        waiting = iter(self._world.courses)
-        async with asyncio.TaskGroup() as all_of_them:
-            desks = [all_of_them.create_task(self._desk(waiting)) for _ in range(DESKS)]
-            all_of_them.create_task(self._react(desks))
+        courses = iter(self._world.courses)
+        async with asyncio.TaskGroup() as task_group:
+            workers = [task_group.create_task(self._desk(courses)) for _ in range(DESKS)]
+            task_group.create_task(self._react(workers))
 
-    async def _desk(self, waiting: Iterator[Course]) -> None:
-        for course in waiting:
+    async def _desk(self, courses: Iterator[Course]) -> None:
+        for course in courses:
             if self._over:
                 return
             self.told.append(course)
             await self._clinics.live_through(course)
 
-    async def _react(self, desks: list[asyncio.Task[None]]) -> None:
+    async def _react(self, workers: list[asyncio.Task[None]]) -> None:
         """Clinicians look into their inboxes, take an alert on, and are done with it."""
-        while not all(desk.done() for desk in desks):
+        while not all(worker.done() for worker in workers):
             clinician = self._random.choice(self._world.clinicians)
             try:
                 await self._clinics.react(clinician.id)
-            except NotTaken as refusal:
-                self._clinics.ledger.refused.append(str(refusal))
+            except NotTaken as error:
+                self._clinics.ledger.refused.append(str(error))
             await asyncio.sleep(REACT_EVERY)

@@ -49,33 +49,36 @@ class Proxy:
             writer.close()
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection("127.0.0.1", self._target)
+        target_reader, target_writer = await asyncio.open_connection("127.0.0.1", self._target)
         try:
-            ways = [asyncio.create_task(self._pump(reader, back)), asyncio.create_task(self._pump(there, writer))]
+            pumps = [
+                asyncio.create_task(self._pump(reader, target_writer)),
+                asyncio.create_task(self._pump(target_reader, writer)),
+            ]
             try:
-                await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                for way in ways:
-                    way.cancel()
-                await asyncio.gather(*ways, return_exceptions=True)
+                for pump in pumps:
+                    pump.cancel()
+                await asyncio.gather(*pumps, return_exceptions=True)
         finally:
-            back.close()
+            target_writer.close()
 
     async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-        while piece := await source.read(PIECE):
+        while chunk := await source.read(PIECE):
             await self._passing.wait()
             if self._delay:
                 await asyncio.sleep(self._delay)
-            sink.write(piece)
+            sink.write(chunk)
             await sink.drain()
 
 
 async def main(port: int, target: int) -> None:
-    proxy, loop, orders = Proxy(target), asyncio.get_running_loop(), asyncio.StreamReader()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), sys.stdin)
+    proxy, loop, commands = Proxy(target), asyncio.get_running_loop(), asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
     async with await asyncio.start_server(proxy.take, "127.0.0.1", port):
-        while order := await orders.readline():  # its end is ours: whoever started us is gone
-            proxy.become(order.decode())
+        while command := await commands.readline():  # its end is ours: whoever started us is gone
+            proxy.become(command.decode())
 
 
 if __name__ == "__main__":

@@ -30,9 +30,9 @@ OWED: Mapping[str, Sequence[str]] = {
 class Recovery:
     """Looks at the rig from outside, past the proxies."""
 
-    def __init__(self, rig: Rig, topics: Topics) -> None:
+    def __init__(self, rig: Rig, kafka_inspector: Topics) -> None:
         self._rig = rig
-        self._topics = topics
+        self._topics = kafka_inspector
         self._http = httpx2.AsyncClient(timeout=5)
         self._mongo = AsyncMongoClient[dict[str, Any]](rig.stores.mongodb.address, serverSelectionTimeoutMS=2_000)
 
@@ -42,47 +42,47 @@ class Recovery:
 
     async def within(self, seconds: float) -> float | None:
         """Seconds until all are ready and have taken what lay on the topics at the beginning; none if they do not."""
-        begun, ends = time.monotonic(), None
-        while (took := time.monotonic() - begun) < seconds:
+        started_at, end_offsets = time.monotonic(), None
+        while (elapsed_seconds := time.monotonic() - started_at) < seconds:
             with suppress(KafkaError, OSError):
-                ends = ends or await self._topics.ends()
-                if await self._all_ready() and not await self._behind(ends):
-                    return took
+                end_offsets = end_offsets or await self._topics.ends()
+                if await self._all_ready() and not await self._behind(end_offsets):
+                    return elapsed_seconds
             await asyncio.sleep(LOOK_EVERY)
         return None
 
     async def rest(self, seconds: float) -> bool:
         """Whether it comes to this: no consumer behind, nothing owed to anybody, nothing moving any more."""
-        give_up = time.monotonic() + seconds
-        while time.monotonic() < give_up:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
             received = (self._rig.mails, self._rig.hooks)
-            if await still(self._topics, received, give_up - time.monotonic()) and not await self._owed():
+            if await still(self._topics, received, deadline - time.monotonic()) and not await self._owed():
                 return True
         return False
 
     async def _all_ready(self) -> bool:
-        answers = [self._http.get(f"{process.url}/health/ready") for process in self._rig.processes]
+        responses = [self._http.get(f"{process.url}/health/ready") for process in self._rig.processes]
         try:
-            return all(answer.status_code == 200 for answer in await asyncio.gather(*answers))
+            return all(response.status_code == 200 for response in await asyncio.gather(*responses))
         except httpx2.TransportError:
             return False
 
-    async def _behind(self, ends: Mapping[TopicPartition, int]) -> bool:
-        return any((await self._topics.lag(ends)).values())
+    async def _behind(self, end_offsets: Mapping[TopicPartition, int]) -> bool:
+        return any((await self._topics.lag(end_offsets)).values())
 
     async def _owed(self) -> int:
         try:
-            owed = [
+            outbox_counts = [
                 await self._mongo[database][name].count_documents({"owed.0": {"$exists": True}})
                 for database, names in OWED.items()
                 for name in names
             ]
             deliveries = self._mongo["attune_notify"]["deliveries"]
-            lapsed = {"next_lapse_at": {"$lt": datetime.now(UTC) - LAPSES_WITHIN}}
+            overdue_lapses = {"next_lapse_at": {"$lt": datetime.now(UTC) - LAPSES_WITHIN}}
             return (
-                sum(owed)
+                sum(outbox_counts)
                 + await deliveries.count_documents({"next_at": {"$exists": True}})
-                + await self._mongo["attune_sessions"]["sessions"].count_documents(lapsed)
+                + await self._mongo["attune_sessions"]["sessions"].count_documents(overdue_lapses)
             )
         except PyMongoError:
             return 1

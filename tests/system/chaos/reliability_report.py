@@ -23,7 +23,7 @@ Summary = Mapping[str, Any]
 
 def summary(run: "Run", seconds: float, at: datetime) -> Summary:
     """The figures of one run."""
-    recovered = [fault.recovered for fault in run.faults if fault.recovered is not None]
+    recovery_seconds = [fault.recovered for fault in run.faults if fault.recovered is not None]
     return {
         "seed": run.seed,
         "at": at.isoformat(timespec="seconds"),
@@ -37,8 +37,8 @@ def summary(run: "Run", seconds: float, at: datetime) -> Summary:
         "webhooks": len(run.rig.hooks),
         "faults": dict(sorted(Counter(f"{fault.target}: {fault.kind}" for fault in run.faults).items())),
         "points": len({(fault.kind, fault.target, fault.point) for fault in run.faults if fault.point}),
-        "longest recovery": max(recovered, default=0.0),
-        "median recovery": sorted(recovered)[len(recovered) // 2] if recovered else 0.0,
+        "longest recovery": max(recovery_seconds, default=0.0),
+        "median recovery": sorted(recovery_seconds)[len(recovery_seconds) // 2] if recovery_seconds else 0.0,
         "timeline": [
             {
                 "fault": str(fault),
@@ -48,7 +48,7 @@ def summary(run: "Run", seconds: float, at: datetime) -> Summary:
             }
             for fault in run.faults
         ],
-        "checks": [{"what": c.what, "holds": c.holds, "numbers": c.numbers} for c in run.checks.all],
+        "checks": [{"what": check.what, "holds": check.holds, "numbers": check.numbers} for check in run.checks.all],
     }
 
 
@@ -72,13 +72,13 @@ def record_run(summary: Summary) -> None:
         _write_page()
 
 
-def record_defect(name: str, broken: Sequence[str]) -> None:
+def record_defect(name: str, failed_checks: Sequence[str]) -> None:
     """Keep by what a defect was caught, and write the page again."""
     KEPT.mkdir(exist_ok=True)
     with alone(CACHE / "reliability.lock"):
-        known = json.loads(DEFECTS.read_text()) if DEFECTS.exists() else {}
-        known[name] = list(broken)
-        DEFECTS.write_text(json.dumps(dict(sorted(known.items())), indent=1) + "\n")
+        results = json.loads(DEFECTS.read_text()) if DEFECTS.exists() else {}
+        results[name] = list(failed_checks)
+        DEFECTS.write_text(json.dumps(dict(sorted(results.items())), indent=1) + "\n")
         _write_page()
 
 
@@ -109,13 +109,19 @@ def page(runs: Sequence[Summary], defects: Mapping[str, Sequence[str]]) -> str:
         "",
         "| fault | " + " | ".join(f"seed {run['seed']}" for run in runs) + " |",
         "|---|" + "---|" * len(runs),
-        *(_row(kind, [run["faults"].get(kind, 0) for run in runs]) for kind in _all(run["faults"] for run in runs)),
+        *(
+            _row(fault_kind, [run["faults"].get(fault_kind, 0) for run in runs])
+            for fault_kind in _all(run["faults"] for run in runs)
+        ),
         "",
         "## What held",
         "",
         "| invariant | " + " | ".join(f"seed {run['seed']}" for run in runs) + " |",
         "|---|" + "---|" * len(runs),
-        *(_row(what, [_verdict(run, what) for run in runs]) for what in _all(_invariants(run) for run in runs)),
+        *(
+            _row(check_name, [_verdict(run, check_name) for run in runs])
+            for check_name in _all(_invariants(run) for run in runs)
+        ),
         "",
         "## What the judge notices",
         "",
@@ -124,7 +130,10 @@ def page(runs: Sequence[Summary], defects: Mapping[str, Sequence[str]]) -> str:
         "",
         "| taken out | noticed by |",
         "|---|---|",
-        *(_row(name.replace("-", " "), ["; ".join(broken) or "**nothing**"]) for name, broken in defects.items()),
+        *(
+            _row(name.replace("-", " "), ["; ".join(failed_checks) or "**nothing**"])
+            for name, failed_checks in defects.items()
+        ),
         "",
     ]
     return "\n".join(lines)
@@ -142,8 +151,8 @@ def _figures(runs: Sequence[Summary]) -> list[str]:
 
 
 def _passed(run: Summary) -> str:
-    held = sum(check["holds"] for check in run["checks"])
-    return f"{held} passed, {len(run['checks']) - held} failed"
+    passed_count = sum(check["holds"] for check in run["checks"])
+    return f"{passed_count} passed, {len(run['checks']) - passed_count} failed"
 
 
 def _invariants(run: Summary) -> list[str]:
@@ -159,7 +168,7 @@ def _verdict(run: Summary, what: str) -> str:
 
 def _all(names: Any) -> list[str]:
     """Each once, in the order in which they first come."""
-    return list(dict.fromkeys(name for some in names for name in some))
+    return list(dict.fromkeys(name for group in names for name in group))
 
 
 def _row(name: str, cells: Sequence[Any]) -> str:

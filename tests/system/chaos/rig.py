@@ -96,28 +96,30 @@ class Rig:
     @contextmanager
     def running(self, say: Say) -> Iterator[None]:
         """Start it all; end it all afterwards."""
-        mail, hook, *ports = free_ports(2 + len(SERVICES) * (EACH + 1))
-        self.webhooks = f"http://127.0.0.1:{hook}"
+        smtp_port, webhook_port, *ports = free_ports(2 + len(SERVICES) * (EACH + 1))
+        self.webhooks = f"http://127.0.0.1:{webhook_port}"
         self.receivers = {
-            "mail": Receiver(lambda: mail_server(mail, self.mails)),
-            "webhook": Receiver(lambda: web_server(hook, self.hooks)),
+            "mail": Receiver(lambda: mail_server(smtp_port, self.mails)),
+            "webhook": Receiver(lambda: web_server(webhook_port, self.hooks)),
         }
-        with ExitStack() as ends:
-            self.stores = ends.enter_context(stores(self._data, say))
+        with ExitStack() as exit_stack:
+            self.stores = exit_stack.enter_context(stores(self._data, say))
             self._settings = {
                 **self.stores.settings,
                 "SMTP_HOST": "127.0.0.1",
-                "SMTP_PORT": str(mail),
+                "SMTP_PORT": str(smtp_port),
                 "DELIVERY_RETRY_SECONDS": "2",
             }
             for receiver in self.receivers.values():
-                ends.callback(receiver.take_down)
+                exit_stack.callback(receiver.take_down)
                 receiver.take_up()
-            planned = [(name, number + 1) for number in range(EACH + 1) for name in SERVICES]
-            everybody = [self._process(*who, port) for who, port in zip(planned, ports, strict=True)]
-            self.processes, self.spare = everybody[: EACH * len(SERVICES)], everybody[EACH * len(SERVICES) :]
-            for process in everybody:
-                ends.callback(process.server.kill)
+            process_names = [(name, number + 1) for number in range(EACH + 1) for name in SERVICES]
+            all_processes = [
+                self._process(*process_name, port) for process_name, port in zip(process_names, ports, strict=True)
+            ]
+            self.processes, self.spare = all_processes[: EACH * len(SERVICES)], all_processes[EACH * len(SERVICES) :]
+            for process in all_processes:
+                exit_stack.callback(process.server.kill)
             for process in self.processes:
                 process.server.start()
             yield
@@ -131,19 +133,21 @@ class Rig:
         """Where each process of each service is."""
         return {name: [process.url for process in self.of(name)] for name in SERVICES}
 
-    async def start(self, process: Process, clock_is_off_by: float = 0) -> None:
+    async def start(self, process: Process, clock_offset_seconds: float = 0) -> None:
         """Start it, with a clock that is wrong by so many seconds. It is ready some time later."""
         server, folder = process.server, process.server.data
-        process.server.command = self._server(process.service, folder, server.port, clock_is_off_by).command
+        process.server.command = self._server(process.service, folder, server.port, clock_offset_seconds).command
         await asyncio.to_thread(server.start)
 
     def _process(self, name: str, number: int, port: int) -> Process:
         folder = self._data / f"{name}-{number}"
         return Process(name, self._server(name, folder, port), folder / "armed")
 
-    def _server(self, name: str, folder: Path, port: int, clock_is_off_by: float = 0) -> LocalServer:
-        more = {"ARMED_BY": str(folder / "armed"), "CLOCK_IS_OFF_BY": str(clock_is_off_by)}
-        run = ("tests.system.chaos.service", name)
-        server = service(name, folder, port, {**self._settings, **more}, module=run, home=self._home, say=silent)
+    def _server(self, name: str, folder: Path, port: int, clock_offset_seconds: float = 0) -> LocalServer:
+        chaos_settings = {"ARMED_BY": str(folder / "armed"), "CLOCK_IS_OFF_BY": str(clock_offset_seconds)}
+        module = ("tests.system.chaos.service", name)
+        server = service(
+            name, folder, port, {**self._settings, **chaos_settings}, module=module, home=self._home, say=silent
+        )
         server.answers = lambda: True  # how long it takes to be ready is measured, not waited for
         return server

@@ -47,24 +47,24 @@ class Run:
     async def whole(self) -> Evidence:
         """All of it; the evidence that was judged."""
         world = World(self.seed, self.since, network(400 if self.short else 6_000))
-        injections = Injections(self.rig.stores.kafka.address, self.seed, world.clinicians)
+        injector = Injections(self.rig.stores.kafka.address, self.seed, world.clinicians)
         async with (
-            Clinics(self.rig.urls, self.ledger, PATIENCE) as clinics,
-            Topics(self.rig.stores.kafka.address) as topics,
+            Clinics(self.rig.urls, self.ledger, PATIENCE) as clinic_systems,
+            Topics(self.rig.stores.kafka.address) as kafka_inspector,
         ):
-            recovery = Recovery(self.rig, topics)
+            recovery = Recovery(self.rig, kafka_inspector)
             try:
-                await self._live(Load(clinics, world, self.rig.webhooks, self.seed), injections, recovery)
+                await self._live(Load(clinic_systems, world, self.rig.webhooks, self.seed), injector, recovery)
                 self.checks.none("every request that is right is taken in the end", self.ledger.refused, self._sent())
-                rests = await recovery.rest(RESTS_WITHIN)
-                self.checks.holds("everything comes to rest: no consumer behind, nothing owed", rests)
+                is_idle = await recovery.rest(RESTS_WITHIN)
+                self.checks.holds("everything comes to rest: no consumer behind, nothing owed", is_idle)
             finally:
                 await recovery.close()
         evidence = Evidence(
             since=self.since,
             taken=self.ledger.taken,
-            injected=injections.told,
-            planted=injections.planted,
+            injected=injector.told,
+            planted=injector.planted,
             faults=self.faults,
             clinicians={clinician.id: clinician for clinician in world.clinicians},
             mails=self.rig.mails,
@@ -76,43 +76,45 @@ class Run:
         await judge(evidence, self.checks)
         return evidence
 
-    async def _live(self, load: Load, injections: Injections, recovery: Recovery) -> None:
+    async def _live(self, load: Load, injector: Injections, recovery: Recovery) -> None:
         await load.prepare()
         if await recovery.within(RECOVERS_WITHIN) is None:
             raise RuntimeError("the system was never ready, before anything was done to it")
-        faults = Faults(self.rig, injections, Random(self.seed))
-        async with asyncio.TaskGroup() as both:
-            telling = both.create_task(load.run())
-            await self._hurt(faults, recovery)
-            await faults.hold_up(schedule.LAST)
+        fault_injector = Faults(self.rig, injector, Random(self.seed))
+        async with asyncio.TaskGroup() as task_group:
+            load_task = task_group.create_task(load.run())
+            await self._hurt(fault_injector, recovery)
+            await fault_injector.hold_up(schedule.LAST)
             load.stop()
-            await telling
-        await self._round([schedule.LAST], faults, recovery)
+            await load_task
+        await self._round([schedule.LAST], fault_injector, recovery)
 
     async def _hurt(self, faults: Faults, recovery: Recovery) -> None:
-        give_up = time.monotonic() + self.seconds
+        deadline = time.monotonic() + self.seconds
         rounds: Iterator[Sequence[Planned]] = schedule.short(self.seed) if self.short else schedule.long(self.seed)
-        for planned in rounds:
-            if time.monotonic() > give_up:
+        for fault_round in rounds:
+            if time.monotonic() > deadline:
                 break
-            await self._round(planned, faults, recovery)
+            await self._round(fault_round, faults, recovery)
 
     async def _round(self, planned: Sequence[Planned], faults: Faults, recovery: Recovery) -> None:
         """Do them together, and wait until the system is well again."""
-        done = await asyncio.gather(*(self._one(each, faults) for each in planned))
-        took = await recovery.within(RECOVERS_WITHIN)
-        self.faults += [replace(fault, recovered=took) for fault in done if fault is not None]
-        self.say(f"{self._clock()} {'never well again' if took is None else f'well again after {took:.1f} s'}")
-        if took is None:
+        injected_faults = await asyncio.gather(*(self._one(planned_fault, faults) for planned_fault in planned))
+        recovery_seconds = await recovery.within(RECOVERS_WITHIN)
+        self.faults += [replace(fault, recovered=recovery_seconds) for fault in injected_faults if fault is not None]
+        self.say(
+            f"{self._clock()} {'never well again' if recovery_seconds is None else f'well again after {recovery_seconds:.1f} s'}"
+        )
+        if recovery_seconds is None:
             self.checks.none("the system recovers by itself", planned)
 
     async def _one(self, planned: Planned, faults: Faults) -> Fault | None:
-        begun = datetime.now(UTC)
-        came_about = await faults.do(planned)
-        fault = Fault(planned.kind, planned.target, begun, datetime.now(UTC), None, planned.point)
-        lasted = f"{(fault.ended - fault.begun).total_seconds():.0f} s" if came_about else "did not come about"
-        self.say(f"{self._clock()} {fault} ({lasted})")
-        return fault if came_about else None
+        started_at = datetime.now(UTC)
+        has_occurred = await faults.do(planned)
+        fault = Fault(planned.kind, planned.target, started_at, datetime.now(UTC), None, planned.point)
+        duration = f"{(fault.ended - fault.begun).total_seconds():.0f} s" if has_occurred else "did not come about"
+        self.say(f"{self._clock()} {fault} ({duration})")
+        return fault if has_occurred else None
 
     def _clock(self) -> str:
         return f"{(datetime.now(UTC) - self.since).total_seconds():7.1f} s"

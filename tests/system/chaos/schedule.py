@@ -35,9 +35,9 @@ def faults() -> list[Planned]:
     found += [Planned("stands still at a point", name, point) for name in CONSUMERS for point in _of_a_batch(name)]
     found += [Planned(kind, store) for kind in ("is killed", "is ended") for store in STORES]
     found += [Planned("both are killed", "kafka and mongodb"), Planned("the disk is full", "mongodb")]
-    found += [Planned(f"connections are {how}", store) for how in ("slow", "silent", "cut") for store in STORES]
+    found += [Planned(f"connections are {mode}", store) for mode in ("slow", "silent", "cut") for store in STORES]
     found += [Planned("is away", receiver) for receiver in ("mail", "webhook")]
-    found += [Planned(what, "topics") for what in ("poison", "copies", "out of order")]
+    found += [Planned(topic_fault, "topics") for topic_fault in ("poison", "copies", "out of order")]
     return found
 
 
@@ -45,16 +45,18 @@ def long(seed: int) -> Iterator[Sequence[Planned]]:
     """Rounds without end: all faults in a new order each time, one to three together."""
     random = Random(seed)
     while True:
-        left = random.sample(everything := faults(), len(everything))
-        while left:
-            together = [left.pop()]
+        remaining = random.sample(every_fault := faults(), len(every_fault))
+        while remaining:
+            fault_round = [remaining.pop()]
             for _ in range(random.randrange(AT_ONCE)):
-                hit = {part for planned in together for part in planned.target.split(" and ")}
-                other = next((p for p in left if not hit & set(p.target.split(" and "))), None)
-                if other is not None:
-                    left.remove(other)
-                    together.append(other)
-            yield together
+                targets = {part for fault in fault_round for part in fault.target.split(" and ")}
+                next_fault = next(
+                    (candidate for candidate in remaining if not targets & set(candidate.target.split(" and "))), None
+                )
+                if next_fault is not None:
+                    remaining.remove(next_fault)
+                    fault_round.append(next_fault)
+            yield fault_round
 
 
 def short(seed: int) -> Iterator[Sequence[Planned]]:

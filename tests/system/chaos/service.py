@@ -16,12 +16,12 @@ from tests.system.chaos import fault_points
 def main() -> None:
     name = sys.argv[1]
     sys.argv = [f"services.{name}"]
-    off, right = timedelta(seconds=float(os.environ.get("CLOCK_IS_OFF_BY", "0"))), clock.now
+    clock_offset, real_now = timedelta(seconds=float(os.environ.get("CLOCK_IS_OFF_BY", "0"))), clock.now
 
     def wrong_now() -> datetime:
-        return right() + off
+        return real_now() + clock_offset
 
-    if off:
+    if clock_offset:
         clock.now = wrong_now  # before anything else takes it by name
     fault_points.install(name, Path(os.environ["ARMED_BY"]))
     import_module(f"services.{name}.__main__").main()

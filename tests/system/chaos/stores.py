@@ -52,25 +52,31 @@ class Stores:
 @contextmanager
 def stores(data: Path, say: Say) -> Iterator[Stores]:
     """Start them with their topics; kill them afterwards."""
-    broker, controller, aside, kafka_at, database, mongodb_at = free_ports(6)
-    with ExitStack() as ends:
-        disk = ends.enter_context(_small_disk(data / "disk", say))
+    broker_port, controller_port, proxied_port, kafka_proxy_port, database_port, mongodb_proxy_port = free_ports(6)
+    with ExitStack() as exit_stack:
+        disk = exit_stack.enter_context(_small_disk(data / "disk", say))
         servers = (
-            kafka.server(data / "kafka", broker, controller, aside=kafka.Aside(aside, kafka_at), say=silent),
-            mongod.server(disk or data / "mongodb", database, say=silent),
+            kafka.server(
+                data / "kafka",
+                broker_port,
+                controller_port,
+                aside=kafka.Aside(proxied_port, kafka_proxy_port),
+                say=silent,
+            ),
+            mongod.server(disk or data / "mongodb", database_port, say=silent),
         )
         for server in servers:
-            ends.callback(server.kill)
+            exit_stack.callback(server.kill)
             server.start()
         create_topics(servers[0].address, PARTITIONS)
         proxies = {
-            "kafka": ends.enter_context(_proxy(kafka_at, aside)),
-            "mongodb": ends.enter_context(_proxy(mongodb_at, database)),
+            "kafka": exit_stack.enter_context(_proxy(kafka_proxy_port, proxied_port)),
+            "mongodb": exit_stack.enter_context(_proxy(mongodb_proxy_port, database_port)),
         }
         settings = {
-            "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{kafka_at}",
+            "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{kafka_proxy_port}",
             # The replica set would tell drivers where MongoDB really is, past the proxy.
-            "MONGODB_URI": f"mongodb://127.0.0.1:{mongodb_at}/?directConnection=true",
+            "MONGODB_URI": f"mongodb://127.0.0.1:{mongodb_proxy_port}/?directConnection=true",
         }
         yield Stores(*servers, proxies, settings, disk)
 

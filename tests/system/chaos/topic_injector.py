@@ -42,9 +42,9 @@ class Injections:
 
     async def poison(self) -> None:
         """Messages that nobody can read."""
-        planted = poison.poisons(datetime.now(UTC))
-        await poison.plant(self._servers, planted)
-        self.planted += planted
+        messages = poison.poisons(datetime.now(UTC))
+        await poison.plant(self._servers, messages)
+        self.planted += messages
 
     async def copies(self, random: Random) -> int:
         """Old messages once more, byte for byte, behind all that came since; how many."""
@@ -53,10 +53,10 @@ class Injections:
             for topic in SUBJECTS:
                 partition = TopicPartition(topic.name, random.randrange(PARTITIONS))
                 consumer.assign([partition])
-                end = (await consumer.end_offsets([partition]))[partition]
-                if not end:
+                end_offset = (await consumer.end_offsets([partition]))[partition]
+                if not end_offset:
                     continue
-                consumer.seek(partition, random.randrange(max(1, end - COPIES)))
+                consumer.seek(partition, random.randrange(max(1, end_offset - COPIES)))
                 batch = await consumer.getmany(partition, timeout_ms=5_000, max_records=COPIES)
                 records += [record for record in batch.get(partition, ()) if not _is_poison(record)]
         async with AIOKafkaProducer(bootstrap_servers=self._servers, acks="all") as producer:
@@ -67,20 +67,20 @@ class Injections:
 
     async def out_of_order(self, random: Random) -> None:
         """Whole relationships whose facts come in any order."""
-        facts = [fact for number in range(RELATIONSHIPS) for fact in self._relationship(number, random)]
-        random.shuffle(facts)
+        events = [event for number in range(RELATIONSHIPS) for event in self._relationship(number, random)]
+        random.shuffle(events)
         async with AIOKafkaProducer(bootstrap_servers=self._servers, acks="all") as producer:
-            for fact in facts:
-                await producer.send(fact.TOPIC.name, key=str(fact.key).encode(), value=encode(fact))
+            for event in events:
+                await producer.send(event.TOPIC.name, key=str(event.key).encode(), value=encode(event))
             await producer.flush()
-        self.told += facts
+        self.told += events
 
     def _relationship(self, number: int, random: Random) -> list[Event]:
         """Weeks of an even relationship that is over long ago, with corrections."""
         relationship = uuid5(NAMESPACE, f"{self._seed} {len(self.told)} {number}")
         clinician = random.choice(self._clinicians)
         started = datetime.now(UTC).replace(microsecond=0) - timedelta(weeks=30)
-        facts: list[Event] = [
+        events: list[Event] = [
             RelationshipStarted(
                 id=uuid5(relationship, "started"),
                 occurred_at=started,
@@ -95,15 +95,15 @@ class Injections:
             ConsentGiven(id=uuid5(relationship, "consent"), occurred_at=started, relationship_id=relationship),
         ]
         for week in range(1, SESSIONS + 1):
-            facts += _week(relationship, started + timedelta(weeks=week), random)
-        return facts
+            events += _week(relationship, started + timedelta(weeks=week), random)
+        return events
 
 
 def _week(relationship: UUID, at: datetime, random: Random) -> list[Event]:
     session = uuid5(relationship, at.isoformat())
     elements: Sequence[Element] = get_args(Element)
-    said = {"relationship_id": relationship, "session_id": session, "rater": "client"}
-    facts: list[Event] = [
+    common_fields = {"relationship_id": relationship, "session_id": session, "rater": "client"}
+    events: list[Event] = [
         SessionCompleted(
             id=uuid5(session, "completed"),
             occurred_at=at,
@@ -116,20 +116,20 @@ def _week(relationship: UUID, at: datetime, random: Random) -> list[Event]:
             id=uuid5(session, "submitted"),
             occurred_at=at + timedelta(hours=1),
             ratings={element: random.choice((7, 8, 9)) for element in elements},
-            **said,
+            **common_fields,
         ),
     ]
     if random.random() < 0.2:
-        facts.append(
+        events.append(
             FeedbackAmended(
                 id=uuid5(session, "amended"),
                 occurred_at=at + timedelta(hours=2),
                 amends=uuid5(session, "submitted"),
                 ratings=dict.fromkeys(elements, 8),
-                **said,
+                **common_fields,
             )
         )
-    return facts
+    return events
 
 
 def _is_poison(record: ConsumerRecord) -> bool:

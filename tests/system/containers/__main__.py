@@ -32,32 +32,32 @@ IMAGES = (*SERVICES, "jobs", "clinic")
 
 def main() -> None:
     end_on_sigterm()
-    begun, checks = time.monotonic(), Checks(say)
+    started_at, checks = time.monotonic(), Checks(say)
     folder = Path(tempfile.mkdtemp(prefix="attune-compose-test-"))
-    mail_port, hook_port = free_ports(2)
+    smtp_port, webhook_port = free_ports(2)
     settings = {
         "GATEWAY_PORT": str(GATEWAY_PORT),
         "PUBLIC_URL": f"https://{HOST}:{GATEWAY_PORT}",
-        "SMTP_PORT": str(mail_port),
+        "SMTP_PORT": str(smtp_port),
         "COMPOSE_PROJECT_NAME": "attune-test",
     }
     compose = Compose(folder, settings)
     try:
         require_docker()
-        standing_in = stand_ins.provide(say)
+        stand_in_labels = stand_ins.provide(say)
         compose.copy_here()
         compose.down("--volumes")  # what a killed run left
         build(compose, checks)
         misfortunes(compose, checks)
-        whole(compose, checks, mail_port, hook_port)
+        whole(compose, checks, smtp_port, webhook_port)
         say("\nwhat this run could not prove, because a stand-in stood in:")
-        for image, what in standing_in.items():
-            say(f"  {image}: it was {what}")
+        for image, label in stand_in_labels.items():
+            say(f"  {image}: it was {label}")
     except CannotRun as error:
         say(str(error))
         checks.holds("the test can run here", False)
-    except Failed as failed:
-        checks.holds(f"the test comes to its end: {failed}", False)
+    except Failed as docker_error:
+        checks.holds(f"the test comes to its end: {docker_error}", False)
         if (folder / "docker-compose.yml").exists():
             show_logs(compose)
     except KeyboardInterrupt:
@@ -66,26 +66,26 @@ def main() -> None:
         if shutil.which("docker") and (folder / "docker-compose.yml").exists():
             end(compose)
         shutil.rmtree(folder)
-    say(f"{checks.passed} passed, {checks.failed} failed, in {time.monotonic() - begun:.0f} s")
+    say(f"{checks.passed} passed, {checks.failed} failed, in {time.monotonic() - started_at:.0f} s")
     sys.exit(1 if checks.failed else 0)
 
 
 def build(compose: Compose, checks: Checks) -> None:
     """Build all images, look at their sizes, and build one once more."""
-    begun = time.monotonic()
+    started_at = time.monotonic()
     compose.run("--profile", "demo", "build")
-    say(f"built in {time.monotonic() - begun:.0f} s")
+    say(f"built in {time.monotonic() - started_at:.0f} s")
     base = next(image for image, stage in stand_ins.upstream().items() if stage == "python")
     sizes = {name: size(f"attune-{name}") - size(base) for name in IMAGES}
     checks.none(
         f"every image is less than {ABOVE_THE_BASE_MB} MB above its base",
-        [f"{name}: {mb:.0f} MB" for name, mb in sizes.items() if mb >= ABOVE_THE_BASE_MB],
-        ", ".join(f"{name} {mb:.0f} MB" for name, mb in sizes.items()),
+        [f"{name}: {size_mb:.0f} MB" for name, size_mb in sizes.items() if size_mb >= ABOVE_THE_BASE_MB],
+        ", ".join(f"{name} {size_mb:.0f} MB" for name, size_mb in sizes.items()),
     )
-    first = contents("attune-notify")
-    again = ("--target", "service", "--build-arg", "SERVICE=notify", "--tag", "attune-test-again")
-    docker("build", "--quiet", "--no-cache", *again, str(compose.folder))
-    checks.holds("built again, an image has the same files, byte for byte", contents("attune-test-again") == first)
+    first_hash = contents("attune-notify")
+    build_arguments = ("--target", "service", "--build-arg", "SERVICE=notify", "--tag", "attune-test-again")
+    docker("build", "--quiet", "--no-cache", *build_arguments, str(compose.folder))
+    checks.holds("built again, an image has the same files, byte for byte", contents("attune-test-again") == first_hash)
     docker("rmi", "attune-test-again")
 
 
@@ -101,36 +101,38 @@ def contents(image: str) -> str:
     )
 
 
-def whole(compose: Compose, checks: Checks, mail_port: int, hook_port: int) -> None:
+def whole(compose: Compose, checks: Checks, smtp_port: int, webhook_port: int) -> None:
     """Bring it up on fresh volumes, and judge it in all that may happen to it."""
     password = secrets(compose)
     os.environ["SSL_CERT_FILE"] = str(compose.folder / "secrets/tls_certificate")
     urls = {name: f"https://staff:{password}@{HOST}:{GATEWAY_PORT}/{name}" for name in SERVICES}
-    bridge = docker("network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}")
-    mails, hooks = list[Mail](), list[Hook]()
+    bridge_address = docker("network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}")
+    received_emails, received_webhooks = list[Mail](), list[Hook]()
 
     def known(name: str) -> str | None:
         return "127.0.0.1" if name == HOST else compose.address(name) if name == "kafka" else None
 
-    with ExitStack() as ends:
-        ends.enter_context(mail_server(mail_port, mails, bridge))
-        ends.enter_context(web_server(hook_port, hooks, bridge))
-        ends.enter_context(resolved(known))
-        took = compose.up()
-        checks.holds("everything comes up healthy on fresh volumes", True, f"in {took:.0f} s")
-        judge = Judge(compose, checks, urls, mails, hooks, f"http://host.docker.internal:{hook_port}")
-        asyncio.run(judge.whole())
+    with ExitStack() as exit_stack:
+        exit_stack.enter_context(mail_server(smtp_port, received_emails, bridge_address))
+        exit_stack.enter_context(web_server(webhook_port, received_webhooks, bridge_address))
+        exit_stack.enter_context(resolved(known))
+        startup_seconds = compose.up()
+        checks.holds("everything comes up healthy on fresh volumes", True, f"in {startup_seconds:.0f} s")
+        checker = Judge(
+            compose, checks, urls, received_emails, received_webhooks, f"http://host.docker.internal:{webhook_port}"
+        )
+        asyncio.run(checker.whole())
 
 
 def secrets(compose: Compose) -> str:
     """Make all of them anew; the password of the clinic's staff."""
     shutil.rmtree(compose.folder / "secrets", ignore_errors=True)
-    made = subprocess.run(
+    output = subprocess.run(
         ["sh", compose.folder / "deploy/secrets.sh", HOST], capture_output=True, text=True, check=True
     ).stdout
-    found = re.search(r"with the password (\S+)", made)
-    assert found
-    return found[1]
+    match = re.search(r"with the password (\S+)", output)
+    assert match
+    return match[1]
 
 
 def say(line: str) -> None:
@@ -145,8 +147,8 @@ def show_logs(compose: Compose) -> None:
 def end(compose: Compose) -> None:
     try:
         compose.down("--volumes")
-    except Failed as failed:
-        say(f"what was started could not be removed: {failed}")
+    except Failed as error:
+        say(f"what was started could not be removed: {error}")
 
 
 if __name__ == "__main__":

@@ -16,22 +16,31 @@ WITHIN = 150.0  # seconds; Prometheus tells what fires once a minute
 OURS = "./secrets/alertmanager"
 
 
-async def called(compose: Compose, checks: Checks, mails: Sequence[Mail], hooks: Sequence[Hook], webhooks: str) -> None:
+async def called(
+    compose: Compose, checks: Checks, mails: Sequence[Mail], hooks: Sequence[Hook], webhook_base_url: str
+) -> None:
     """Fill them in, call everybody, and see that each was told of its own."""
     section = (HOME / "docs/install.md").read_text(encoding="utf-8").partition("\n## Who is called\n")[2]
-    copied, as_told, filled_in, tried = (block.partition("\n```")[0] for block in section.split("```")[1:8:2])
-    receivers = yaml.safe_load(as_told.removeprefix("yaml\n"))["receivers"]
-    compose.typed(copied.removeprefix("sh\n"))
+    copy_command, receivers_example, reload_command, trial_command = (
+        block.partition("\n```")[0] for block in section.split("```")[1:8:2]
+    )
+    receivers = yaml.safe_load(receivers_example.removeprefix("yaml\n"))["receivers"]
+    compose.typed(copy_command.removeprefix("sh\n"))
     _write(compose, receivers)
-    compose.typed(filled_in.removeprefix("sh\n"), ALERTMANAGER_DIR=OURS)
-    _write(compose, [_here(receiver, compose.settings["SMTP_PORT"], webhooks) for receiver in receivers])
-    compose.typed(filled_in.removeprefix("sh\n"), ALERTMANAGER_DIR=OURS)
-    compose.typed(tried.removeprefix("sh\n"), ALERTMANAGER_DIR=OURS)
+    compose.typed(reload_command.removeprefix("sh\n"), ALERTMANAGER_DIR=OURS)
+    _write(compose, [_here(receiver, compose.settings["SMTP_PORT"], webhook_base_url) for receiver in receivers])
+    compose.typed(reload_command.removeprefix("sh\n"), ALERTMANAGER_DIR=OURS)
+    compose.typed(trial_command.removeprefix("sh\n"), ALERTMANAGER_DIR=OURS)
 
     async def told() -> bool:
-        by_webhook = {(hook.path, alert) for hook in hooks for alert in _alerts(hook)}
-        by_mail = {to for mail in mails for to in mail.to if "Only a trial: look" in mail.text}
-        return by_mail == {"ops@clinic.example"} and {("/call", "Trial"), ("/heartbeat", "Watchdog")} <= by_webhook
+        webhook_alerts = {(webhook.path, alert) for webhook in hooks for alert in _alerts(webhook)}
+        email_recipients = {
+            recipient for email in mails for recipient in email.to if "Only a trial: look" in email.text
+        }
+        return (
+            email_recipients == {"ops@clinic.example"}
+            and {("/call", "Trial"), ("/heartbeat", "Watchdog")} <= webhook_alerts
+        )
 
     checks.holds("receivers that were filled in are called, and the watchdog beats", await until(told, WITHIN))
 
@@ -41,15 +50,15 @@ def _write(compose: Compose, receivers: Sequence[Any]) -> None:
     file.write_text(file.read_text().partition("\nreceivers:")[0] + "\n" + yaml.safe_dump({"receivers": receivers}))
 
 
-def _here(receiver: dict[str, Any], mail_port: str, webhooks: str) -> dict[str, Any]:
+def _here(receiver: dict[str, Any], smtp_port: str, webhook_base_url: str) -> dict[str, Any]:
     """The same one, with the servers of this test in place of theirs."""
-    for mail in receiver.get("email_configs", []):
-        del mail["auth_username"], mail["auth_password_file"]
-        mail.update(smarthost=f"host.docker.internal:{mail_port}", require_tls=False)
-    for hook in receiver.get("webhook_configs", []):
-        hook["url"] = f"{webhooks}/{receiver['name']}"
+    for email_config in receiver.get("email_configs", []):
+        del email_config["auth_username"], email_config["auth_password_file"]
+        email_config.update(smarthost=f"host.docker.internal:{smtp_port}", require_tls=False)
+    for webhook_config in receiver.get("webhook_configs", []):
+        webhook_config["url"] = f"{webhook_base_url}/{receiver['name']}"
     return receiver
 
 
-def _alerts(hook: Hook) -> list[str]:
-    return [alert["labels"]["alertname"] for alert in json.loads(hook.body).get("alerts", [])]
+def _alerts(webhook: Hook) -> list[str]:
+    return [alert["labels"]["alertname"] for alert in json.loads(webhook.body).get("alerts", [])]

@@ -36,16 +36,16 @@ class Judge:
         urls: Mapping[str, str],
         mails: Sequence[Mail],
         hooks: Sequence[Hook],
-        webhooks: str,
+        webhook_base_url: str,
     ) -> None:
         self._compose = compose
         self._checks = checks
         self._urls = urls
         self._mails = mails
         self._hooks = hooks
-        self._webhooks = webhooks
+        self._webhooks = webhook_base_url
         attune = Stack(KAFKA, "", urls, servers=(), services=(), seconds=0.0)
-        self._smoke = Run(attune, SEED, checks, mails, hooks, webhooks)
+        self._smoke = Run(attune, SEED, checks, mails, hooks, webhook_base_url)
         self._seen: Mapping[str, str] = {}
         self._names: Sequence[str] = ()
 
@@ -69,17 +69,17 @@ class Judge:
     def _look(self, when: str) -> None:
         """At every container: what it may, and how much memory it uses."""
         names = self._compose.running()
-        amiss = [f"{name}: {what}" for name in names for what in too_free(self._compose, name)]
+        problems = [f"{name}: {problem}" for name in names for problem in too_free(self._compose, name)]
         self._checks.none(
             "every container is nobody, writes to no root file system and has no capability",
-            amiss,
+            problems,
             f"{len(names)} containers",
         )
-        used = docker(
+        memory_stats = docker(
             "stats", "--no-stream", "--format", "{{.Name}} {{.MemUsage}}", *map(self._compose.container, names)
         )
         print(f"memory, {when}:")
-        for line in used.splitlines():
+        for line in memory_stats.splitlines():
             name, memory = line.split(" ", 1)
             print(f"  {name.removeprefix(self._compose.project + '-').removesuffix('-1'):14} {memory}")
 
@@ -93,14 +93,14 @@ class Judge:
             command = ["bash", "-eu", "-c", block.partition("```")[0]]  # a terminal has no pipefail
             return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=180)
 
-        done = await asyncio.to_thread(paste)
-        said = (done.stdout + done.stderr).strip().splitlines()
-        self._checks.none("the README's first relationship leads to an alert", said[-5:] if done.returncode else [])
+        result = await asyncio.to_thread(paste)
+        output = (result.stdout + result.stderr).strip().splitlines()
+        self._checks.none("the README's first relationship leads to an alert", output[-5:] if result.returncode else [])
 
     async def _what_is_seen(self) -> Mapping[str, str]:
-        who = [clinician.id for clinician in self._smoke.clinicians] if self._smoke.ledger.started else []
-        async with Clinics(self._processes, self._smoke.ledger) as clinics:
-            return await all_that_is_seen(clinics, who)
+        clinician_ids = [clinician.id for clinician in self._smoke.clinicians] if self._smoke.ledger.started else []
+        async with Clinics(self._processes, self._smoke.ledger) as clinic_systems:
+            return await all_that_is_seen(clinic_systems, clinician_ids)
 
     @property
     def _processes(self) -> Mapping[str, Sequence[str]]:
@@ -109,36 +109,36 @@ class Judge:
     async def _crashes(self) -> None:
         """The main process of each container is killed, one after the other; Docker starts it again."""
         for name in self._names:
-            before = self._compose.inspect(name)["RestartCount"]
+            restart_count = self._compose.inspect(name)["RestartCount"]
 
-            def restarted(name: str = name, before: int = before) -> bool:
+            def restarted(name: str = name, before: int = restart_count) -> bool:
                 return int(self._compose.inspect(name)["RestartCount"]) > before
 
             self._compose.crash(name)
             await self._survived(f"{name} crashes and comes back by itself", restarted)
 
     async def _at_once(self) -> None:
-        for what, names in {"all four services are": SERVICES, "everything is": self._names}.items():
+        for description, names in {"all four services are": SERVICES, "everything is": self._names}.items():
             await asyncio.to_thread(docker, "kill", *map(self._compose.container, names))
             await asyncio.to_thread(self._compose.up)
-            await self._survived(f"{what} killed at once, and brought up")
+            await self._survived(f"{description} killed at once, and brought up")
 
     async def _planned(self) -> None:
         await asyncio.to_thread(self._compose.run, "restart")
         await self._survived("docker compose restart")
         await asyncio.to_thread(self._compose.down)
-        took = await asyncio.to_thread(self._compose.up)
-        print(f"up again on volumes with data in {took:.0f} s")
+        startup_seconds = await asyncio.to_thread(self._compose.up)
+        print(f"up again on volumes with data in {startup_seconds:.0f} s")
         await self._survived("docker compose down, and up on the same volumes")
 
     async def _backup(self) -> None:
         """Everything is lost but what was saved."""
-        saved = self._compose.folder / "saved"
-        await self._sh("backup.sh", saved)
+        backup_folder = self._compose.folder / "saved"
+        await self._sh("backup.sh", backup_folder)
         await self._survived("a backup, after which everything runs again")
         await asyncio.to_thread(self._compose.down, "--volumes")
         shutil.rmtree(self._compose.folder / "secrets")
-        await self._sh("restore.sh", saved)
+        await self._sh("restore.sh", backup_folder)
         await asyncio.to_thread(self._compose.up)
         await self._survived("all volumes and secrets are lost, and restored from the backup")
 
@@ -171,15 +171,15 @@ class Judge:
         """Three brokers and three members, from the beginning; then one of each is lost."""
         await asyncio.to_thread(self._compose.down, "--volumes")
         self._compose.files = ("docker-compose.yml", "docker-compose.production.yml")
-        took = await asyncio.to_thread(self._compose.up)
+        startup_seconds = await asyncio.to_thread(self._compose.up)
         self._names, self._seen = self._compose.running(), {}
-        print(f"docker-compose.production.yml is up in {took:.0f} s: {', '.join(self._names)}")
+        print(f"docker-compose.production.yml is up in {startup_seconds:.0f} s: {', '.join(self._names)}")
         self._look("with docker-compose.production.yml")
         self._smoke.ledger.started.clear()
         await self._survived("three brokers and three members")
-        lost = ("kafka-2", "mongo")  # the primary
-        await asyncio.to_thread(docker, "kill", *map(self._compose.container, lost))
-        self._names = [name for name in self._names if name not in lost]
+        killed = ("kafka-2", "mongo")  # the primary
+        await asyncio.to_thread(docker, "kill", *map(self._compose.container, killed))
+        self._names = [name for name in self._names if name not in killed]
         await self._survived("a broker and MongoDB's primary are lost, and nobody repairs it")
 
     def _last(self, name: str) -> str:
@@ -187,22 +187,24 @@ class Judge:
 
     async def _survived(self, what: str, first: Callable[[], bool] = lambda: True) -> None:
         """Everything is well again by itself, all that was seen is seen, and what is told now leads to an alert."""
-        begun = time.monotonic()
-        back = await until(lambda: asyncio.to_thread(self._well, first), BACK_WITHIN)
-        after = time.monotonic() - begun
+        started_at = time.monotonic()
+        has_recovered = await until(lambda: asyncio.to_thread(self._well, first), BACK_WITHIN)
+        recovery_seconds = time.monotonic() - started_at
         try:
-            seen = await self._what_is_seen()
-            async with Clinics(self._processes, type(self._smoke.ledger)()) as clinics:
-                new = await told_now(clinics)
+            visible = await self._what_is_seen()
+            async with Clinics(self._processes, type(self._smoke.ledger)()) as clinic_systems:
+                alert_seconds = await told_now(clinic_systems)
         except (NotTaken, TimeoutError) as error:
             self._checks.none(what, [str(error)])
             return
-        lost = [path for path, shown in self._seen.items() if seen.get(path) != shown]
-        amiss = lost if back else [*lost, f"not well again after {after:.0f} s"]
+        changed_paths = [path for path, content in self._seen.items() if visible.get(path) != content]
+        problems = (
+            changed_paths if has_recovered else [*changed_paths, f"not well again after {recovery_seconds:.0f} s"]
+        )
         self._checks.none(
             what,
-            amiss,
-            f"well after {after:.1f} s, {len(seen)} views as before, somebody new's alert after {new:.1f} s",
+            problems,
+            f"well after {recovery_seconds:.1f} s, {len(visible)} views as before, somebody new's alert after {alert_seconds:.1f} s",
         )
 
     def _well(self, first: Callable[[], bool]) -> bool:
@@ -210,5 +212,5 @@ class Judge:
 
     def _ready(self) -> bool:
         """Every service says so; asked in its own container, by its own Python."""
-        ask = "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/health/ready', timeout=5)"
-        return all(self._compose.does(name, "python", "-c", ask) for name in SERVICES)
+        probe_code = "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/health/ready', timeout=5)"
+        return all(self._compose.does(name, "python", "-c", probe_code) for name in SERVICES)

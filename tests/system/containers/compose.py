@@ -39,22 +39,24 @@ class Compose:
         for part in FOLDERS:
             shutil.copytree(HOME / part, self.folder / part, ignore=shutil.ignore_patterns("__pycache__"))
 
-    def run(self, *command: str, **changed: str) -> str:
+    def run(self, *command: str, **environment_overrides: str) -> str:
         """`docker compose ...`; what it prints. Raises Failed."""
-        named = [word for file in self.files for word in ("-f", str(self.folder / file))]
-        told = {**self._environment, **changed}
-        return docker("compose", "-p", self.project, *named, *command, environment=told, timeout=UP_SECONDS)
+        file_arguments = [word for file in self.files for word in ("-f", str(self.folder / file))]
+        environment = {**self._environment, **environment_overrides}
+        return docker(
+            "compose", "-p", self.project, *file_arguments, *command, environment=environment, timeout=UP_SECONDS
+        )
 
-    def up(self, *what: str, **changed: str) -> float:
+    def up(self, *what: str, **environment_overrides: str) -> float:
         """Start, and wait until everything is healthy; how many seconds that took. Raises Failed."""
-        begun = time.monotonic()
-        self.run("up", "--detach", "--wait", *what, **changed)
-        return time.monotonic() - begun
+        started_at = time.monotonic()
+        self.run("up", "--detach", "--wait", *what, **environment_overrides)
+        return time.monotonic() - started_at
 
     def down(self, *more: str) -> None:
         """Remove its containers, whichever files they came from."""
-        everything = Compose(self.folder, self.settings, self.project, (*PARTS[-2:],))
-        everything.run("--profile", "demo", "--profile", "mail", "down", "--timeout", "60", *more)
+        full_project = Compose(self.folder, self.settings, self.project, (*PARTS[-2:],))
+        full_project.run("--profile", "demo", "--profile", "mail", "down", "--timeout", "60", *more)
 
     def container(self, name: str) -> str:
         """The name that Docker knows it by."""
@@ -74,8 +76,8 @@ class Compose:
 
     def inspect(self, name: str) -> dict[str, Any]:
         """All that Docker knows about it."""
-        (found,) = json.loads(docker("inspect", self.container(name)))
-        return dict(found)
+        (details,) = json.loads(docker("inspect", self.container(name)))
+        return dict(details)
 
     def healthy(self, name: str) -> bool:
         try:
@@ -98,35 +100,35 @@ class Compose:
 
     def does(self, name: str, *command: str) -> bool:
         """Whether a command in the container ends well."""
-        done = subprocess.run(["docker", "exec", self.container(name), *command], capture_output=True, check=False)
-        return done.returncode == 0
+        result = subprocess.run(["docker", "exec", self.container(name), *command], capture_output=True, check=False)
+        return result.returncode == 0
 
     def script(self, name: str, *arguments: str) -> str:
         """Run one of the operator's scripts in deploy/. Raises Failed."""
         command = ["sh", str(self.folder / "deploy" / name), *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=self._environment)
-        if done.returncode:
-            raise Failed(f"{name}: {(done.stdout + done.stderr).strip()[-1000:]}")
-        return done.stdout
+        result = subprocess.run(command, capture_output=True, text=True, check=False, env=self._environment)
+        if result.returncode:
+            raise Failed(f"{name}: {(result.stdout + result.stderr).strip()[-1000:]}")
+        return result.stdout
 
-    def typed(self, commands: str, **changed: str) -> str:
+    def typed(self, commands: str, **environment_overrides: str) -> str:
         """What an operator types in its folder; what that prints. Raises Failed at the first that fails."""
-        done = subprocess.run(
+        result = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", commands],
             cwd=self.folder,
-            env={**self._environment, **changed},
+            env={**self._environment, **environment_overrides},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             check=False,
         )
-        if done.returncode:
-            raise Failed(f"{commands.strip()}: {(done.stdout + done.stderr).strip()[-1000:]}")
-        return done.stdout
+        if result.returncode:
+            raise Failed(f"{commands.strip()}: {(result.stdout + result.stderr).strip()[-1000:]}")
+        return result.stdout
 
     def log(self, name: str) -> str:
-        done = subprocess.run(["docker", "logs", self.container(name)], capture_output=True, text=True, check=False)
-        return done.stdout + done.stderr
+        result = subprocess.run(["docker", "logs", self.container(name)], capture_output=True, text=True, check=False)
+        return result.stdout + result.stderr
 
     @property
     def _label(self) -> str:

@@ -8,16 +8,16 @@ from tests.system.containers.docker import docker
 
 def too_free(compose: Compose, name: str) -> list[str]:
     """What a container may that it should not."""
-    host = compose.inspect(name)["HostConfig"]
-    found = [
-        what
-        for what, so in {
-            "its root file system is not read-only": not host["ReadonlyRootfs"],
-            "no limit of memory": not host["Memory"],
-            "no limit of processes": not host["PidsLimit"],
-            "privileged": host["Privileged"],
+    host_config = compose.inspect(name)["HostConfig"]
+    problems = [
+        problem
+        for problem, is_true in {
+            "its root file system is not read-only": not host_config["ReadonlyRootfs"],
+            "no limit of memory": not host_config["Memory"],
+            "no limit of processes": not host_config["PidsLimit"],
+            "privileged": host_config["Privileged"],
         }.items()
-        if so
+        if is_true
     ]
     for pid in docker("top", compose.container(name), "-eo", "pid").split()[1:]:
         try:
@@ -27,9 +27,9 @@ def too_free(compose: Compose, name: str) -> list[str]:
         except FileNotFoundError:
             continue  # a healthcheck that has ended
         if "0" in status["Uid"].split():
-            found.append(f"{status['Name']} runs as root")
-        if any(int(status[f"Cap{kind}"], 16) for kind in ("Eff", "Prm", "Bnd", "Amb")):
-            found.append(f"{status['Name']} has capabilities: {status['CapBnd']}")
+            problems.append(f"{status['Name']} runs as root")
+        if any(int(status[f"Cap{capability_set}"], 16) for capability_set in ("Eff", "Prm", "Bnd", "Amb")):
+            problems.append(f"{status['Name']} has capabilities: {status['CapBnd']}")
         if status["NoNewPrivs"] != "1":
-            found.append(f"{status['Name']} may gain privileges")
-    return found
+            problems.append(f"{status['Name']} may gain privileges")
+    return problems

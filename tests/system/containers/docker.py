@@ -18,14 +18,14 @@ class Failed(Exception):
 def docker(*command: str, environment: Mapping[str, str] | None = None, timeout: float | None = None) -> str:
     """What it prints. Raises Failed."""
     try:
-        done = subprocess.run(
+        result = subprocess.run(
             ["docker", *command], capture_output=True, text=True, check=False, env=environment, timeout=timeout
         )
     except subprocess.TimeoutExpired:
         raise Failed(f"docker {' '.join(command[:6])}: not done in {timeout:.0f} s") from None
-    if done.returncode:
-        raise Failed(f"docker {' '.join(command[:6])}: {(done.stdout + done.stderr).strip()[-3000:]}")
-    return done.stdout.strip()
+    if result.returncode:
+        raise Failed(f"docker {' '.join(command[:6])}: {(result.stdout + result.stderr).strip()[-3000:]}")
+    return result.stdout.strip()
 
 
 def require_docker() -> None:
@@ -34,8 +34,8 @@ def require_docker() -> None:
         raise CannotRun("There is no Docker here. On Debian: apt-get install docker.io; then start dockerd.")
     try:
         docker("info", "--format", "{{.ServerVersion}}")
-    except Failed as failed:
-        raise CannotRun(f"The Docker engine does not answer; start dockerd. {failed}") from None
+    except Failed as error:
+        raise CannotRun(f"The Docker engine does not answer; start dockerd. {error}") from None
     try:
         docker("compose", "version")
     except Failed:

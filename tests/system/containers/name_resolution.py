@@ -9,14 +9,14 @@ from typing import Any
 @contextmanager
 def resolved(known: Callable[[str], str | None]) -> Iterator[None]:
     """Ask `known` for the address of a name first, and then whom one asks otherwise."""
-    asked: Any = socket.getaddrinfo
+    original: Any = socket.getaddrinfo
 
-    def ask(host: Any, *more: Any, **named: Any) -> Any:
+    def ask(host: Any, *more: Any, **kwargs: Any) -> Any:
         name = host.decode() if isinstance(host, bytes) else host
-        return asked((known(name) if name else None) or host, *more, **named)
+        return original((known(name) if name else None) or host, *more, **kwargs)
 
     socket.getaddrinfo = ask
     try:
         yield
     finally:
-        socket.getaddrinfo = asked
+        socket.getaddrinfo = original

@@ -21,18 +21,18 @@ SAYS_WHERE = re.compile(r"the client cannot read the record at ([\w.]+)/(\d+)/(\
 Well = Callable[[], Awaitable[bool]]
 
 
-async def operated(compose: Compose, checks: Checks, well: Well) -> None:
+async def operated(compose: Compose, checks: Checks, is_recovered: Well) -> None:
     """All that can be typed as it stands; what is restarted is waited for."""
-    wrong, done = [], 0
+    problems, command_count = [], 0
     for runbook, command in commands():
-        done += 1
+        command_count += 1
         try:
             compose.typed(_about_a_letter(compose, command))
-        except Failed as failed:
-            wrong.append(f"{runbook}: {failed}")
+        except Failed as error:
+            problems.append(f"{runbook}: {error}")
         if "restart" in command:
-            await until(well, WITHIN)
-    checks.none("every command of every runbook works in the containers", wrong, f"{done} commands")
+            await until(is_recovered, WITHIN)
+    checks.none("every command of every runbook works in the containers", problems, f"{command_count} commands")
 
 
 def _about_a_letter(compose: Compose, command: str) -> str:

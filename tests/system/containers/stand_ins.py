@@ -47,10 +47,10 @@ def provide(say: Say) -> Mapping[str, str]:
             _context(Path(folder), say)
             for image, stage in missing.items():
                 docker("build", "--quiet", "--target", stage, "--tag", image, folder)
-    found = {
+    labels = {
         image: docker("inspect", "--format", f'{{{{index .Config.Labels "{LABEL}"}}}}', image) for image in upstream()
     }
-    return {image: label for image, label in found.items() if label}
+    return {image: label for image, label in labels.items() if label}
 
 
 def _debian(say: Say) -> None:
@@ -60,11 +60,11 @@ def _debian(say: Say) -> None:
         raise CannotRun("Stand-ins need root and debootstrap: apt-get install debootstrap. Or: docker compose pull.")
     say("debootstrap makes a Debian for the stand-ins to stand on: half a minute")
     with TemporaryDirectory(prefix="attune-debian-") as folder:
-        done = subprocess.run(
+        result = subprocess.run(
             ["debootstrap", "--variant=minbase", "bookworm", folder], capture_output=True, text=True, check=False
         )
-        if done.returncode:
-            raise CannotRun(f"debootstrap failed: {done.stdout[-500:]} {done.stderr[-500:]}")
+        if result.returncode:
+            raise CannotRun(f"debootstrap failed: {result.stdout[-500:]} {result.stderr[-500:]}")
         tar = subprocess.Popen(["tar", "-C", folder, "-c", "."], stdout=subprocess.PIPE)
         subprocess.run(["docker", "import", "-", DEBIAN], stdin=tar.stdout, stdout=subprocess.DEVNULL, check=True)
         tar.wait()

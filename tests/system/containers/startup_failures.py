@@ -57,14 +57,14 @@ def misfortunes(compose: Compose, checks: Checks) -> None:
 
 def _secrets(compose: Compose, checks: Checks) -> None:
     secret = compose.folder / "secrets/grafana_admin_password"
-    kept = secret.read_text()
+    original = secret.read_text()
     secret.unlink()
-    said = _refused(compose)
-    _said(checks, "a missing secret", said, str(secret))
+    output = _refused(compose)
+    _said(checks, "a missing secret", output, str(secret))
     secret.write_text("change-me")
     _refused(compose)
     _said(checks, "an example secret", compose.log("secrets"), "secrets: grafana_admin_password is an example")
-    secret.write_text(kept)
+    secret.write_text(original)
 
 
 def _port(compose: Compose, checks: Checks) -> None:
@@ -95,13 +95,13 @@ def _mongodb(compose: Compose, checks: Checks) -> None:
 def _wrong(compose: Compose, secret: str, name: str) -> Iterator[None]:
     """A container that was started with another password."""
     file = compose.folder / "secrets" / secret
-    kept = file.read_text()
+    original = file.read_text()
     file.write_text("another-password-altogether")
     compose.run("up", "--detach", "--no-deps", "--force-recreate", name)
     try:
         yield
     finally:
-        file.write_text(kept)
+        file.write_text(original)
 
 
 def _data_of_another_kafka(compose: Compose, checks: Checks) -> None:
@@ -113,18 +113,22 @@ def _data_of_another_kafka(compose: Compose, checks: Checks) -> None:
 
 def _data_of_another_mongodb(compose: Compose, checks: Checks) -> None:
     """Its data say that a MongoDB 4.4 made them, which today's do not take over."""
-    name, older = "attune-test-older", {"_id": "featureCompatibilityVersion", "version": "4.4"}
-    compose.run("run", "--detach", "--no-deps", "--name", name, "mongo", "mongod", "--bind_ip_all")
+    container_name, older_version = "attune-test-older", {"_id": "featureCompatibilityVersion", "version": "4.4"}
+    compose.run("run", "--detach", "--no-deps", "--name", container_name, "mongo", "mongod", "--bind_ip_all")
     try:
-        (network,) = json.loads(docker("inspect", "--format", "{{json .NetworkSettings.Networks}}", name)).values()
+        (network,) = json.loads(
+            docker("inspect", "--format", "{{json .NetworkSettings.Networks}}", container_name)
+        ).values()
         with MongoClient[dict[str, Any]](network["IPAddress"], serverSelectionTimeoutMS=60_000) as client:
-            client.admin["older"].insert_one(older)
-            made = next(client.admin.list_collections(filter={"name": "older"}))["info"]["uuid"]
-            instead = {"renameCollection": "admin.older", "to": "admin.system.version"}
-            client.admin.command("applyOps", [{"op": "c", "ns": "admin.$cmd", "ui": made, "o": instead}])
-        docker("stop", "--time", "60", name)
+            client.admin["older"].insert_one(older_version)
+            collection_id = next(client.admin.list_collections(filter={"name": "older"}))["info"]["uuid"]
+            rename_command = {"renameCollection": "admin.older", "to": "admin.system.version"}
+            client.admin.command(
+                "applyOps", [{"op": "c", "ns": "admin.$cmd", "ui": collection_id, "o": rename_command}]
+            )
+        docker("stop", "--time", "60", container_name)
     finally:
-        docker("rm", "--force", name)
+        docker("rm", "--force", container_name)
     compose.run("up", "--detach", "--no-deps", "mongo")
     _logged(compose, checks, "MongoDB with data of an earlier version", "mongo", "Wrong mongod version")
 
@@ -132,9 +136,11 @@ def _data_of_another_mongodb(compose: Compose, checks: Checks) -> None:
 def _little_memory(checks: Checks) -> None:
     docker("run", "--detach", "--name", "attune-test-small", "--memory", "24m", "attune-intake", *_waits())
     try:
-        ended = docker("wait", "attune-test-small")
-        killed = docker("inspect", "--format", "{{.State.OOMKilled}}", "attune-test-small")
-        checks.holds("too little memory: exit code 137, OOMKilled", (ended, killed) == ("137", "true"), ended)
+        exit_code = docker("wait", "attune-test-small")
+        is_oom_killed = docker("inspect", "--format", "{{.State.OOMKilled}}", "attune-test-small")
+        checks.holds(
+            "too little memory: exit code 137, OOMKilled", (exit_code, is_oom_killed) == ("137", "true"), exit_code
+        )
     finally:
         docker("rm", "--force", "attune-test-small")
 
@@ -145,58 +151,78 @@ def _waits() -> tuple[str, ...]:
 
 def _full_disk_under_kafka(compose: Compose, checks: Checks) -> None:
     """The disk is full to the last byte when topics are to be made."""
-    small = compose.folder / "small.yml"
-    small.write_text(SMALL_DISK)
-    files, compose.files = compose.files, (*compose.files, small.name)
+    override_file = compose.folder / "small.yml"
+    override_file.write_text(SMALL_DISK)
+    original_files, compose.files = compose.files, (*compose.files, override_file.name)
     compose.up("kafka")
     with suppress(Failed):  # there is no more room, which is what is wanted
         compose.run("exec", "kafka", "sh", "-c", "cat /dev/zero >/var/lib/kafka/data/rest")
     compose.run("up", "--detach", "--no-deps", "topics")
     _logged(compose, checks, "a full disk under Kafka", "kafka", "No space left on device")
-    compose.files = files
+    compose.files = original_files
     compose.down("--volumes")
 
 
 def _full_disk_under_mongodb(checks: Checks) -> None:
     """The disk is full to the last byte, and MongoDB is asked to write."""
-    name, image = "attune-test-full", "mongo:8.0.21"
-    room = ("--tmpfs", "/tmp", "--tmpfs", "/data/db:size=400m,uid=999")
-    docker("run", "--detach", "--name", name, "--user", "999:999", *room, image, "mongod", "--bind_ip_all")
+    container_name, image = "attune-test-full", "mongo:8.0.21"
+    disk_options = ("--tmpfs", "/tmp", "--tmpfs", "/data/db:size=400m,uid=999")
+    docker(
+        "run",
+        "--detach",
+        "--name",
+        container_name,
+        "--user",
+        "999:999",
+        *disk_options,
+        image,
+        "mongod",
+        "--bind_ip_all",
+    )
     try:
-        where = docker("inspect", "--format", "{{.NetworkSettings.IPAddress}}", name)
-        with MongoClient[dict[str, Any]](where, serverSelectionTimeoutMS=60_000) as client:
+        address = docker("inspect", "--format", "{{.NetworkSettings.IPAddress}}", container_name)
+        with MongoClient[dict[str, Any]](address, serverSelectionTimeoutMS=60_000) as client:
             client.admin.command("ping")
             with suppress(Failed):  # it stops because there is no more room, which is what is wanted
-                docker("exec", name, "sh", "-c", "cat /dev/zero >/data/db/rest")
-            said = ""
+                docker("exec", container_name, "sh", "-c", "cat /dev/zero >/data/db/rest")
+            error_text = ""
             try:
                 for _ in range(60):
                     client["test"]["blobs"].insert_one({"of": "bytes", "more": os.urandom(1_000_000)})
             except PyMongoError as error:
-                said = str(error)
-        ended = docker("wait", name)
-        log = docker("logs", name)
-        _said(checks, f"a full disk under MongoDB (it ends with {ended})", f"{said}\n{log}", "No space left on device")
+                error_text = str(error)
+        exit_code = docker("wait", container_name)
+        log = docker("logs", container_name)
+        _said(
+            checks,
+            f"a full disk under MongoDB (it ends with {exit_code})",
+            f"{error_text}\n{log}",
+            "No space left on device",
+        )
     finally:
-        docker("rm", "--force", "--volumes", name)
+        docker("rm", "--force", "--volumes", container_name)
 
 
 def _refused(compose: Compose, *what: str) -> str:
     """What `docker compose up` says when it does not come up."""
     try:
         compose.up(*what)
-    except Failed as failed:
-        return str(failed)
+    except Failed as error:
+        return str(error)
     return "it came up"
 
 
 def _logged(compose: Compose, checks: Checks, what: str, name: str, line: str) -> None:
-    give_up = time.monotonic() + SAYS_SO_WITHIN
-    while line not in compose.log(name) and time.monotonic() < give_up:
+    deadline = time.monotonic() + SAYS_SO_WITHIN
+    while line not in compose.log(name) and time.monotonic() < deadline:
         time.sleep(1)  # a log tells nobody that it has grown
     _said(checks, what, compose.log(name), line)
 
 
 def _said(checks: Checks, what: str, said: str, line: str) -> None:
-    found = [each for each in said.splitlines() if line in each]
-    checks.none(f"{what} is one clear line", [] if found else said.splitlines()[-5:], found[0][-200:] if found else "")
+    matching_lines = [output_line for output_line in said.splitlines() if line in output_line]
+    checks.none(
+        f"{what} is one clear line",
+        [] if matching_lines else said.splitlines()[-5:],
+        matching_lines[0][-200:] if matching_lines else "",
+    )

@@ -17,19 +17,19 @@ WITHIN = 60.0  # seconds
 
 async def all_that_is_seen(clinics: Clinics, clinicians: Iterable[UUID]) -> dict[str, str]:
     """Every inbox, and the score and the trajectory of every relationship that was told of, as they are shown."""
-    seen = dict[str, str]()
+    visible = dict[str, str]()
     for clinician in sorted(clinicians):
         path = f"/clinicians/{clinician}/inbox"
-        seen[path] = json.dumps(await clinics.get("notify", path), sort_keys=True)
+        visible[path] = json.dumps(await clinics.get("notify", path), sort_keys=True)
     for relationship in sorted(clinics.ledger.started):
         for path in (f"/relationships/{relationship}", f"/relationships/{relationship}/trajectory"):
-            seen[path] = json.dumps(await clinics.get("alliance", path), sort_keys=True)
-    return seen
+            visible[path] = json.dumps(await clinics.get("alliance", path), sort_keys=True)
+    return visible
 
 
 async def told_now(clinics: Clinics) -> float:
     """Seconds from the first word about somebody new to the alert in the inbox. Raises TimeoutError, NotTaken."""
-    begun, now = time.monotonic(), datetime.now(UTC)
+    started_at, now = time.monotonic(), datetime.now(UTC)
     clinic = Clinic(uuid4(), "Elm Street", "Europe/Berlin")
     course = probes(clinic, now)[1][1]  # one who says outright that there was a tension
     clinician = Clinician(uuid4(), clinic.id, "new", None, webhook=False)
@@ -52,4 +52,4 @@ async def told_now(clinics: Clinics) -> float:
 
     if not await until(shown, WITHIN):
         raise TimeoutError(f"no alert about {course.id} within {WITHIN:.0f} s")
-    return time.monotonic() - begun
+    return time.monotonic() - started_at

@@ -41,9 +41,9 @@ class Seen:
 
 def main() -> None:
     end_on_sigterm()
-    if absent := missing():
-        sys.exit(f"operate: needs Debian's packages {' and '.join(absent)}: apt-get install {' '.join(absent)}")
-    begun, data = time.monotonic(), Path(tempfile.mkdtemp(prefix="attune-operate-"))
+    if packages := missing():
+        sys.exit(f"operate: needs Debian's packages {' and '.join(packages)}: apt-get install {' '.join(packages)}")
+    started_at, data = time.monotonic(), Path(tempfile.mkdtemp(prefix="attune-operate-"))
     checks = Checks(say)
     try:
         proven_alone(say)
@@ -53,7 +53,7 @@ def main() -> None:
     except KeyboardInterrupt:
         shutil.rmtree(data)
         sys.exit("stopped; there is nothing to judge")
-    say(f"{checks.passed} passed, {checks.failed} failed, in {time.monotonic() - begun:.0f} s")
+    say(f"{checks.passed} passed, {checks.failed} failed, in {time.monotonic() - started_at:.0f} s")
     if checks.failed:
         say(f"logs: {data}/*/log, {data}/*/*/log")
     else:
@@ -63,69 +63,88 @@ def main() -> None:
 
 def operate(data: Path, checks: Checks) -> None:
     """All of it on a running Attune. Raises CannotRun."""
-    mail_port, *ports = free_ports(1 + len(SERVICES))
-    settings = {**SETTINGS, "SMTP_PORT": str(mail_port)}
-    with ExitStack() as ends:
-        attune = ends.enter_context(stack(data, dict(zip(SERVICES, ports, strict=True)), settings, say=say))
-        watch = ends.enter_context(watching(data / "watch", attune, say))
-        people = ends.enter_context(Clinicians(attune, mail_port))
+    smtp_port, *ports = free_ports(1 + len(SERVICES))
+    settings = {**SETTINGS, "SMTP_PORT": str(smtp_port)}
+    with ExitStack() as exit_stack:
+        attune = exit_stack.enter_context(stack(data, dict(zip(SERVICES, ports, strict=True)), settings, say=say))
+        monitoring = exit_stack.enter_context(watching(data / "watch", attune, say))
+        clinicians = exit_stack.enter_context(Clinicians(attune, smtp_port))
         say(f"everything runs and is watched; rules are {accelerated.FASTER} times faster, thresholds as they are")
-        people.begin()
-        people.give_answers(8)
-        everybody = until(lambda: len(watch.ask("up == 1")) == len(SERVICES) + 1, QUIET_WITHIN)
-        checks.holds("everybody is asked, and answers", everybody is not None)
-        until(lambda: watch.ask('attune_notify_alerts_waiting{status="open"} > 0'), QUIET_WITHIN)
-        people.react()
-        quiet = until(lambda: watch.firing() == {"Watchdog"}, QUIET_WITHIN)
-        checks.holds("with nothing broken nobody is called", quiet is not None, ", ".join(sorted(watch.firing())))
-        beats = until(lambda: {n.receiver for n in watch.notices() if n.alert == "Watchdog"} == {"heartbeat"}, 10)
-        checks.holds("the watchdog arrives where it is waited for", beats is not None)
-        until(lambda: not list(empty_panels(watch)), QUIET_WITHIN)
-        checks.none("every panel of every dashboard shows something", list(empty_panels(watch)))
-        seen = break_everything(watch, breakages(attune, people))
-        judge(watch, seen, checks)
-        operator = runbooks.Operator(attune, watch)
+        clinicians.begin()
+        clinicians.give_answers(8)
+        all_up_after = until(lambda: len(monitoring.ask("up == 1")) == len(SERVICES) + 1, QUIET_WITHIN)
+        checks.holds("everybody is asked, and answers", all_up_after is not None)
+        until(lambda: monitoring.ask('attune_notify_alerts_waiting{status="open"} > 0'), QUIET_WITHIN)
+        clinicians.react()
+        quiet_after = until(lambda: monitoring.firing() == {"Watchdog"}, QUIET_WITHIN)
+        checks.holds(
+            "with nothing broken nobody is called", quiet_after is not None, ", ".join(sorted(monitoring.firing()))
+        )
+        heartbeat_after = until(
+            lambda: (
+                {notification.receiver for notification in monitoring.notices() if notification.alert == "Watchdog"}
+                == {"heartbeat"}
+            ),
+            10,
+        )
+        checks.holds("the watchdog arrives where it is waited for", heartbeat_after is not None)
+        until(lambda: not list(empty_panels(monitoring)), QUIET_WITHIN)
+        checks.none("every panel of every dashboard shows something", list(empty_panels(monitoring)))
+        results = break_everything(monitoring, breakages(attune, clinicians))
+        judge(monitoring, results, checks)
+        operator = runbooks.Operator(attune, monitoring)
         follow(operator, checks)
 
 
-def break_everything(watch: Watch, all_of_them: Sequence[Breakage]) -> list[Seen]:
+def break_everything(monitoring: Watch, outages: Sequence[Breakage]) -> list[Seen]:
     """One after the other; but what is unreadable is noticed slowly, and disturbs nobody meanwhile."""
-    slow, *others = all_of_them
-    with ThreadPoolExecutor(1) as beside:
-        first = beside.submit(see, watch, slow)
-        seen = [see(watch, breakage) for breakage in others[:-2]]
-        seen.insert(0, first.result())
-    return [*seen, *(see(watch, breakage) for breakage in others[-2:])]
+    slow, *others = outages
+    with ThreadPoolExecutor(1) as executor:
+        slow_result = executor.submit(see, monitoring, slow)
+        results = [see(monitoring, outage) for outage in others[:-2]]
+        results.insert(0, slow_result.result())
+    return [*results, *(see(monitoring, outage) for outage in others[-2:])]
 
 
-def see(watch: Watch, breakage: Breakage) -> Seen:
+def see(monitoring: Watch, outage: Breakage) -> Seen:
     """Break it, wait until somebody is called, and mend it."""
-    begun = time.time()
-    breakage.do()
+    started_at = time.time()
+    outage.do()
     try:
-        fired = until(lambda: _arrived(watch, breakage.alert, firing=True, since=begun) is not None, FIRES_WITHIN)
+        fired_after = until(
+            lambda: _arrived(monitoring, outage.alert, firing=True, since=started_at) is not None, FIRES_WITHIN
+        )
     finally:
-        breakage.mend()
-    if fired is not None:
-        fired = (_arrived(watch, breakage.alert, firing=True, since=begun) or begun) - begun
-        say(f"       {breakage.what}: {breakage.alert} after {fired:.0f} s")
-    return Seen(breakage, fired, time.time())
+        outage.mend()
+    if fired_after is not None:
+        fired_after = (_arrived(monitoring, outage.alert, firing=True, since=started_at) or started_at) - started_at
+        say(f"       {outage.what}: {outage.alert} after {fired_after:.0f} s")
+    return Seen(outage, fired_after, time.time())
 
 
-def judge(watch: Watch, seen: Sequence[Seen], checks: Checks) -> None:
+def judge(monitoring: Watch, seen: Sequence[Seen], checks: Checks) -> None:
     """Each called somebody, and each is over."""
-    for one in seen:
-        name, since = one.breakage.alert, one.mended_at
-        left = max(1.0, since + RESOLVES_WITHIN - time.time())
-        over = until(lambda n=name, s=since: _arrived(watch, n, firing=False, since=s) is not None, left)
-        ended = _arrived(watch, name, firing=False, since=since)
-        held = one.fired is not None and over is not None and ended is not None
-        figures = f"after {one.fired or 0:.0f} s, over {(ended or since) - since:.0f} s after it was mended"
-        checks.holds(f"{one.breakage.what}: {name} fires and resolves", held, figures if held else "")
-    others = {notice.alert for notice in watch.notices()} - {one.breakage.alert for one in seen} - {"Watchdog"}
-    say(f"       beside these came: {', '.join(sorted(others)) or 'nothing'}")
-    quiet = until(lambda: watch.firing() <= {"Watchdog", *shortened_for_long()}, QUIET_WITHIN)
-    checks.holds("in the end nobody is called any more", quiet is not None, ", ".join(sorted(watch.firing())))
+    for result in seen:
+        name, since = result.breakage.alert, result.mended_at
+        remaining_seconds = max(1.0, since + RESOLVES_WITHIN - time.time())
+        resolved_after = until(
+            lambda alert=name, start=since: _arrived(monitoring, alert, firing=False, since=start) is not None,
+            remaining_seconds,
+        )
+        resolved_at = _arrived(monitoring, name, firing=False, since=since)
+        is_complete = result.fired is not None and resolved_after is not None and resolved_at is not None
+        figures = f"after {result.fired or 0:.0f} s, over {(resolved_at or since) - since:.0f} s after it was mended"
+        checks.holds(f"{result.breakage.what}: {name} fires and resolves", is_complete, figures if is_complete else "")
+    other_alerts = (
+        {notification.alert for notification in monitoring.notices()}
+        - {result.breakage.alert for result in seen}
+        - {"Watchdog"}
+    )
+    say(f"       beside these came: {', '.join(sorted(other_alerts)) or 'nothing'}")
+    quiet_after = until(lambda: monitoring.firing() <= {"Watchdog", *shortened_for_long()}, QUIET_WITHIN)
+    checks.holds(
+        "in the end nobody is called any more", quiet_after is not None, ", ".join(sorted(monitoring.firing()))
+    )
 
 
 def shortened_for_long() -> set[str]:
@@ -135,32 +154,36 @@ def shortened_for_long() -> set[str]:
 
 def follow(operator: runbooks.Operator, checks: Checks) -> None:
     """Do what the runbooks say."""
-    wrong, done = [], 0
+    problems, command_count = [], 0
     for runbook, command in runbooks.commands():
-        done += 1
+        command_count += 1
         try:
             operator.run(command)
         except (CannotRun, KeyError) as error:
-            wrong.append(f"{runbook}: {command}: {error}")
-    checks.none("every command of every runbook works", wrong, f"{done} commands")
+            problems.append(f"{runbook}: {command}: {error}")
+    checks.none("every command of every runbook works", problems, f"{command_count} commands")
 
 
-def empty_panels(watch: Watch) -> Iterator[str]:
+def empty_panels(monitoring: Watch) -> Iterator[str]:
     """Expressions of dashboards that show nothing, though everything has happened."""
     for file in sorted(DASHBOARDS.glob("*.json")):
         for panel in json.loads(file.read_text(encoding="utf-8"))["panels"]:
             for target in panel["targets"]:
                 expression = target["expr"]
-                if not watch.ask(expression) and not any(
+                if not monitoring.ask(expression) and not any(
                     part in expression for part in (*ONLY_AFTER_ERRORS, NOTHING_FIRES)
                 ):
                     yield f"{file.name}: {panel['title']}: {expression}"
 
 
-def _arrived(watch: Watch, alert: str, *, firing: bool, since: float) -> float | None:
+def _arrived(monitoring: Watch, alert: str, *, firing: bool, since: float) -> float | None:
     """When somebody was first told of it."""
-    found = (n.at for n in watch.notices() if (n.alert, n.firing) == (alert, firing) and n.at >= since)
-    return next(found, None)
+    times = (
+        notification.at
+        for notification in monitoring.notices()
+        if (notification.alert, notification.firing) == (alert, firing) and notification.at >= since
+    )
+    return next(times, None)
 
 
 def say(line: str) -> None:

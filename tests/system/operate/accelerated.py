@@ -34,8 +34,8 @@ def rules(to: Path) -> list[Path]:
 
 
 def _faster(rule: Mapping[str, Any]) -> dict[str, Any]:
-    more = {"for": _shorter(rule["for"])} if "for" in rule else {}
-    return {**rule, **more, "expr": shortened(rule["expr"])}
+    duration = {"for": _shorter(rule["for"])} if "for" in rule else {}
+    return {**rule, **duration, "expr": shortened(rule["expr"])}
 
 
 def shortened(expression: str) -> str:
@@ -62,12 +62,12 @@ def prometheus(to: Path, targets: Mapping[str, str], alertmanager: str) -> Path:
     return to
 
 
-def alertmanager(to: Path, hook: str) -> Path:
+def alertmanager(to: Path, webhook_base_url: str) -> Path:
     """Write the routing: the real one, at once, and with every receiver at `hook` under its name."""
     config = yaml.safe_load(ALERTMANAGER.read_text(encoding="utf-8"))
     for route in (config["route"], *config["route"]["routes"]):
         route.update(group_wait="0s", group_interval="1s", repeat_interval="1h")
     for receiver in config["receivers"]:
-        receiver["webhook_configs"] = [{"url": f"{hook}/{receiver['name']}", "send_resolved": True}]
+        receiver["webhook_configs"] = [{"url": f"{webhook_base_url}/{receiver['name']}", "send_resolved": True}]
     to.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
     return to

@@ -69,30 +69,36 @@ def panels() -> Iterator[Asked]:
                 yield Asked(f"{file.name}: {panel['title']}", target["expr"])
 
 
-def amiss(asked: Asked, shown: Mapping[str, set[str]]) -> list[str]:
+def amiss(expression: Asked, labels_by_metric: Mapping[str, set[str]]) -> list[str]:
     """What an expression asks for that nobody shows; `shown` has each metric's labels, as its series are named."""
-    wrong, known = [], set[str]()
-    for name, labels in asked.metrics.items():
-        if name not in shown:
-            wrong.append(f"{asked.where}: nobody shows {name}")
+    problems, known_labels = [], set[str]()
+    for name, labels in expression.metrics.items():
+        if name not in labels_by_metric:
+            problems.append(f"{expression.where}: nobody shows {name}")
             continue
-        known |= shown[name]
-        wrong += [f"{asked.where}: {name} has no label {label}" for label in sorted(labels - shown[name] - OF_TARGETS)]
-    if asked.metrics:
-        wrong += [f"{asked.where}: no label {label}" for label in sorted(asked.grouped_by - known - OF_TARGETS)]
-    return wrong
+        known_labels |= labels_by_metric[name]
+        problems += [
+            f"{expression.where}: {name} has no label {label}"
+            for label in sorted(labels - labels_by_metric[name] - OF_TARGETS)
+        ]
+    if expression.metrics:
+        problems += [
+            f"{expression.where}: no label {label}"
+            for label in sorted(expression.grouped_by - known_labels - OF_TARGETS)
+        ]
+    return problems
 
 
-def recorded(shown: Mapping[str, set[str]]) -> dict[str, set[str]]:
+def recorded(labels_by_metric: Mapping[str, set[str]]) -> dict[str, set[str]]:
     """With what the rules record beside what is shown: each keeps the labels that it is grouped by."""
-    names = {asked.record: asked.grouped_by - {"le"} for asked in rules() if asked.record}
-    return {**OF_PROMETHEUS, **shown, **names}
+    recorded_labels = {expression.record: expression.grouped_by - {"le"} for expression in rules() if expression.record}
+    return {**OF_PROMETHEUS, **labels_by_metric, **recorded_labels}
 
 
-def rests_on(asked: Asked) -> set[str]:
+def rests_on(expression: Asked) -> set[str]:
     """The metrics that an expression rests on in the end, through whatever is recorded."""
     by_name = {rule.record: rule for rule in rules() if rule.record}
     found = set[str]()
-    for name in asked.metrics:
-        found |= rests_on(by_name[name]) if name in by_name and name != asked.record else {name}
+    for name in expression.metrics:
+        found |= rests_on(by_name[name]) if name in by_name and name != expression.record else {name}
     return found

@@ -27,10 +27,10 @@ LOOK_EVERY = 0.2
 
 def missing() -> list[str]:
     """Debian's packages that are wanted and not installed."""
-    absent = {package for program, package in NEEDED.items() if shutil.which(program) is None}
+    packages = {package for program, package in NEEDED.items() if shutil.which(program) is None}
     if _alertmanager() is None:
-        absent.add("prometheus-alertmanager")
-    return sorted(absent)
+        packages.add("prometheus-alertmanager")
+    return sorted(packages)
 
 
 def _alertmanager() -> str | None:
@@ -59,59 +59,66 @@ class Watch:
 
     def ask(self, expression: str) -> list[Any]:
         """What an expression gives now. Raises CannotRun when Prometheus cannot make sense of it."""
-        query = urllib.parse.urlencode({"query": expression})
-        url = f"http://{self.prometheus.address}/api/v1/query?{query}"
+        parameters = urllib.parse.urlencode({"query": expression})
+        url = f"http://{self.prometheus.address}/api/v1/query?{parameters}"
         try:
-            with urllib.request.urlopen(url, timeout=10) as answer:
-                found: list[Any] = json.load(answer)["data"]["result"]
-        except urllib.error.HTTPError as refused:
-            raise CannotRun(f"{expression}: {refused.read().decode()}") from refused
-        return found
+            with urllib.request.urlopen(url, timeout=10) as response:
+                results: list[Any] = json.load(response)["data"]["result"]
+        except urllib.error.HTTPError as error:
+            raise CannotRun(f"{expression}: {error.read().decode()}") from error
+        return results
 
     def notices(self) -> list[Notice]:
         """All that arrived, in the order in which it did."""
         return [
             Notice(
-                hook.path.strip("/"),
+                webhook.path.strip("/"),
                 alert["labels"]["alertname"],
                 alert["labels"],
                 alert["status"] == "firing",
-                hook.at.timestamp(),
+                webhook.at.timestamp(),
             )
-            for hook in list(self.hooks)
-            for alert in json.loads(hook.body)["alerts"]
+            for webhook in list(self.hooks)
+            for alert in json.loads(webhook.body)["alerts"]
         ]
 
     def firing(self) -> set[str]:
         """The alerts that fire now, as Prometheus says."""
-        return {one["metric"]["alertname"] for one in self.ask('ALERTS{alertstate="firing"}')}
+        return {sample["metric"]["alertname"] for sample in self.ask('ALERTS{alertstate="firing"}')}
 
 
 @contextmanager
 def watching(data: Path, attune: Stack, say: Say) -> Iterator[Watch]:
     """Watch a stack, on a faster clock. Raises CannotRun."""
-    prometheus_port, alertmanager_port, hook_port, lag_port = free_ports(4)
-    hooks: list[Hook] = []
+    prometheus_port, alertmanager_port, webhook_port, lag_port = free_ports(4)
+    received_webhooks: list[Hook] = []
     data.mkdir()
     accelerated.rules(data / "rules")
     addresses = {name: url.removeprefix("http://") for name, url in attune.urls.items()}
     targets = {**addresses, "lag": f"127.0.0.1:{lag_port}"}
-    asking = accelerated.prometheus(data / "prometheus.yml", targets, f"127.0.0.1:{alertmanager_port}")
-    routing = accelerated.alertmanager(data / "alertmanager.yml", f"http://127.0.0.1:{hook_port}")
-    with ExitStack() as ends:
-        ends.enter_context(web_server(hook_port, hooks))
-        lag = ends.enter_context(_lag(data / "lag", lag_port, attune.kafka, say))
-        alertmanager = ends.enter_context(
-            _server("Alertmanager", data / "alertmanager", alertmanager_port, _alertmanager() or "", routing, say)
+    prometheus_config = accelerated.prometheus(data / "prometheus.yml", targets, f"127.0.0.1:{alertmanager_port}")
+    alertmanager_config = accelerated.alertmanager(data / "alertmanager.yml", f"http://127.0.0.1:{webhook_port}")
+    with ExitStack() as exit_stack:
+        exit_stack.enter_context(web_server(webhook_port, received_webhooks))
+        lag = exit_stack.enter_context(_lag(data / "lag", lag_port, attune.kafka, say))
+        alertmanager = exit_stack.enter_context(
+            _server(
+                "Alertmanager",
+                data / "alertmanager",
+                alertmanager_port,
+                _alertmanager() or "",
+                alertmanager_config,
+                say,
+            )
         )
-        prometheus = ends.enter_context(
-            _server("Prometheus", data / "prometheus", prometheus_port, "prometheus", asking, say)
+        prometheus = exit_stack.enter_context(
+            _server("Prometheus", data / "prometheus", prometheus_port, "prometheus", prometheus_config, say)
         )
-        yield Watch(prometheus, alertmanager, lag, hooks)
+        yield Watch(prometheus, alertmanager, lag, received_webhooks)
 
 
 def _server(name: str, data: Path, port: int, program: str, config: Path, say: Say) -> LocalServer:
-    own = {
+    extra_options = {
         # An alert that began before Alertmanager was found is told again after this; else after a minute.
         "Prometheus": ("--rules.alert.resend-delay=3s", "--storage.tsdb.path", data / "db"),
         "Alertmanager": ("--cluster.listen-address=", "--storage.path", data / "db"),
@@ -119,7 +126,7 @@ def _server(name: str, data: Path, port: int, program: str, config: Path, say: S
     return LocalServer(
         name=name,
         address=f"127.0.0.1:{port}",
-        command=[program, f"--config.file={config}", f"--web.listen-address=127.0.0.1:{port}", *own],
+        command=[program, f"--config.file={config}", f"--web.listen-address=127.0.0.1:{port}", *extra_options],
         data=data,
         port=port,
         answers=partial(_answers, f"http://127.0.0.1:{port}/-/ready"),
@@ -148,8 +155,8 @@ def _lag(data: Path, port: int, kafka: str, say: Say) -> LocalServer:
 
 
 def _answers(url: str) -> bool:
-    with urllib.request.urlopen(url, timeout=5) as answer:
-        return bool(answer.status == 200)
+    with urllib.request.urlopen(url, timeout=5) as response:
+        return bool(response.status == 200)
 
 
 def proven_alone(say: Say) -> None:
@@ -162,18 +169,18 @@ def proven_alone(say: Say) -> None:
         ["amtool", "check-config", str(accelerated.ALERTMANAGER)],
         ["promtool", "test", "rules", *map(str, tests)],
     ):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        what = " ".join(map(str, command[:3]))
-        if done.returncode:
-            raise CannotRun(f"{what}:\n{done.stdout}{done.stderr}")
-        say(f"ok     {what} ({len(command) - 3 or 1} files)")
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        command_name = " ".join(map(str, command[:3]))
+        if result.returncode:
+            raise CannotRun(f"{command_name}:\n{result.stdout}{result.stderr}")
+        say(f"ok     {command_name} ({len(command) - 3 or 1} files)")
 
 
 def until(condition: Any, within: float) -> float | None:
     """Seconds until it held; none when it did not come to hold."""
-    begun = time.monotonic()
+    started_at = time.monotonic()
     while not condition():
-        if time.monotonic() - begun > within:
+        if time.monotonic() - started_at > within:
             return None
         time.sleep(LOOK_EVERY)  # what is looked at (a rule, a webhook, a process) tells nobody when it changes
-    return time.monotonic() - begun
+    return time.monotonic() - started_at

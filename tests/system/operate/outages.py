@@ -36,17 +36,20 @@ class Breakage:
 class Clinicians:
     """People at work: they give answers that must raise alerts, and are told of them by e-mail."""
 
-    def __init__(self, attune: Stack, mail_port: int) -> None:
+    def __init__(self, attune: Stack, smtp_port: int) -> None:
         self._attune = attune
-        self._mail_port = mail_port
+        self._mail_port = smtp_port
         self._mail = ExitStack()
         self.mails: list[Mail] = []
         clinic = Clinic(uuid4(), "Elm Street", "Europe/Berlin")
         clinicians, courses = probes.probes(clinic, datetime.now(UTC))
-        known = [course for course in courses if len(course.sessions) > 1]  # so well that a fall stands out
+        with_baseline = [course for course in courses if len(course.sessions) > 1]  # so well that a fall stands out
         self._clinic = clinic
-        self._clinicians = [replace(c, email=f"{c.name}@example.org") for c in clinicians]
-        self._prepared = known[:24]
+        self._clinicians = [
+            replace(simulated_clinician, email=f"{simulated_clinician.name}@example.org")
+            for simulated_clinician in clinicians
+        ]
+        self._prepared = with_baseline[:24]
         self._waiting = list(self._prepared)
 
     def begin(self) -> None:
@@ -55,30 +58,32 @@ class Clinicians:
         asyncio.run(self._begin())
 
     async def _begin(self) -> None:
-        async with Clinics(self._attune.processes, Ledger()) as clinics:
-            await clinics.open_clinic(self._clinic)
+        async with Clinics(self._attune.processes, Ledger()) as clinic_systems:
+            await clinic_systems.open_clinic(self._clinic)
             for clinician in self._clinicians:
-                await clinics.employ(clinician, self._clinic.time_zone, "")
-            await asyncio.gather(*(probes.prepare(clinics, course) for course in self._prepared))
+                await clinic_systems.employ(clinician, self._clinic.time_zone, "")
+            await asyncio.gather(*(probes.prepare(clinic_systems, course) for course in self._prepared))
 
     def give_answers(self, count: int) -> None:
         """So many clients, of whom nobody would have thought it, say that all is wrong."""
-        given, self._waiting = self._waiting[:count], self._waiting[count:]
-        asyncio.run(self._give(given))
+        courses, self._waiting = self._waiting[:count], self._waiting[count:]
+        asyncio.run(self._give(courses))
 
     async def _give(self, courses: list[Course]) -> None:
-        async with Clinics(self._attune.processes, Ledger()) as clinics:
-            said = Said(datetime.now(UTC), dict.fromkeys(ELEMENTS, 1), tension="yes", talked_about="not")
-            await asyncio.gather(*(clinics.answer(course.sessions[-1].id, "client", said) for course in courses))
+        async with Clinics(self._attune.processes, Ledger()) as clinic_systems:
+            answer = Said(datetime.now(UTC), dict.fromkeys(ELEMENTS, 1), tension="yes", talked_about="not")
+            await asyncio.gather(
+                *(clinic_systems.answer(course.sessions[-1].id, "client", answer) for course in courses)
+            )
 
     def react(self) -> None:
         """Clinicians take on what stands in their inboxes, and are done with it."""
         asyncio.run(self._react())
 
     async def _react(self) -> None:
-        async with Clinics(self._attune.processes, Ledger()) as clinics:
+        async with Clinics(self._attune.processes, Ledger()) as clinic_systems:
             for clinician in 2 * self._clinicians:
-                await clinics.react(clinician.id)
+                await clinic_systems.react(clinician.id)
 
     def mail_goes_away(self) -> None:
         self._mail.close()
@@ -93,7 +98,7 @@ class Clinicians:
         self._mail.close()
 
 
-def breakages(attune: Stack, people: Clinicians) -> list[Breakage]:
+def breakages(attune: Stack, clinicians: Clinicians) -> list[Breakage]:
     """All of them, in the order in which they are seen."""
     alliance = _of(attune, "alliance")
     mongodb = next(server for server in attune.servers if server.name == "MongoDB")
@@ -101,15 +106,15 @@ def breakages(attune: Stack, people: Clinicians) -> list[Breakage]:
 
     def consumer_stops() -> None:
         _signal(alliance, signal.SIGSTOP)
-        people.give_answers(4)
+        clinicians.give_answers(4)
 
     def mail_goes() -> None:
-        people.mail_goes_away()
-        people.give_answers(4)
+        clinicians.mail_goes_away()
+        clinicians.give_answers(4)
 
     return [
         Breakage("messages that nobody can read", "DeadLetters", lambda: _poison(attune), lambda: _close(attune)),
-        Breakage("the mail server is down", "DeliveriesFail", mail_goes, people.mail_comes_back),
+        Breakage("the mail server is down", "DeliveriesFail", mail_goes, clinicians.mail_comes_back),
         Breakage(
             "a consumer stands still", "ConsumerStopped", consumer_stops, lambda: _signal(alliance, signal.SIGCONT)
         ),
@@ -123,14 +128,14 @@ def _of(attune: Stack, name: str) -> LocalServer:
     return next(service for service in attune.services if service.name == name)
 
 
-def _signal(service: LocalServer, which: signal.Signals) -> None:
+def _signal(service: LocalServer, signal_to_send: signal.Signals) -> None:
     assert service.process
-    os.kill(service.process.pid, which)
+    os.kill(service.process.pid, signal_to_send)
 
 
 def _poison(attune: Stack) -> None:
-    planted = [p for p in poison.poisons(datetime.now(UTC)) if p.name in UNREADABLE]
-    asyncio.run(poison.plant(attune.kafka, planted))
+    messages = [message for message in poison.poisons(datetime.now(UTC)) if message.name in UNREADABLE]
+    asyncio.run(poison.plant(attune.kafka, messages))
 
 
 def _close(attune: Stack) -> None:

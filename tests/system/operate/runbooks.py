@@ -23,35 +23,37 @@ LIST = "docker compose exec {} python -m services.{} dead-letters list --all --j
 
 def commands() -> Iterator[tuple[str, str]]:
     """Each command of each runbook, with the runbook's name; the same one is run once."""
-    seen = set()
+    yielded = set()
     for file in sorted(RUNBOOKS.glob("*.md")):
         for block in FENCE.findall(file.read_text(encoding="utf-8")):
             for command in block.replace("\\\n", " ").splitlines():
-                if command.strip() and command not in seen:
-                    seen.add(command)
+                if command.strip() and command not in yielded:
+                    yielded.add(command)
                     yield file.name, command
 
 
 class Operator:
     """Somebody at three in the morning, with a shell."""
 
-    def __init__(self, attune: Stack, watch: Watch) -> None:
+    def __init__(self, attune: Stack, monitoring: Watch) -> None:
         self._attune = attune
-        self._watch = watch
+        self._watch = monitoring
         self._servers: dict[str, LocalServer] = {
             **{service.name: service for service in attune.services},
-            "kafka": next(s for s in attune.servers if s.name == "Kafka"),
-            "mongo": next(s for s in attune.servers if s.name == "MongoDB"),
-            "prometheus": watch.prometheus,
-            "alertmanager": watch.alertmanager,
-            "lag": watch.lag,
+            "kafka": next(store for store in attune.servers if store.name == "Kafka"),
+            "mongo": next(store for store in attune.servers if store.name == "MongoDB"),
+            "prometheus": monitoring.prometheus,
+            "alertmanager": monitoring.alertmanager,
+            "lag": monitoring.lag,
         }
 
     def run(self, command: str) -> str:
         """What it prints. Raises CannotRun when it fails, or is none that anybody here can run."""
         match [self._origin(word, command) for word in shlex.split(command)]:
             case ["docker", "compose", "ps", *_]:
-                return "\n".join(f"{s.name} {'ended' if s.has_ended else 'runs'}" for s in self._servers.values())
+                return "\n".join(
+                    f"{server.name} {'ended' if server.has_ended else 'runs'}" for server in self._servers.values()
+                )
             case ["docker", "compose", "logs", "--since", _, name]:
                 return self._servers[name].log.read_text(errors="replace")[-2000:]
             case ["docker", "compose", "restart", name]:
@@ -71,8 +73,8 @@ class Operator:
         if word != "ORIGIN":
             return word
         service = shlex.split(command)[3]
-        letters = json.loads(self.run(LIST.format(service, service)))
-        return str(letters[0]["origin"])
+        dead_letters = json.loads(self.run(LIST.format(service, service)))
+        return str(dead_letters[0]["origin"])
 
     def _inside(self, name: str) -> list[str]:
         return ["env", *self._environment(name)] if name in PUBLISHED else []
@@ -81,12 +83,12 @@ class Operator:
         return [str(part) for part in self._servers[name].command if "=" in str(part) and str(part)[0].isupper()]
 
     def _run(self, program: list[str]) -> str:
-        done = subprocess.run(
+        result = subprocess.run(
             [self._here(part) for part in program], capture_output=True, text=True, timeout=60, check=False
         )
-        if done.returncode:
-            raise CannotRun(f"{shlex.join(program)} ended with {done.returncode}: {done.stdout}{done.stderr}")
-        return done.stdout
+        if result.returncode:
+            raise CannotRun(f"{shlex.join(program)} ended with {result.returncode}: {result.stdout}{result.stderr}")
+        return result.stdout
 
     def _here(self, word: str) -> str:
         """Where things are here, and not where compose publishes them."""

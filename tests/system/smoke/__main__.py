@@ -24,58 +24,69 @@ ENDS_WITHIN = 10.0  # seconds; container engines kill after as many
 
 
 def main() -> None:
-    asked = argparse.ArgumentParser(prog="python -m tests.system.smoke", description=__doc__)
-    asked.add_argument("--seed", type=int, default=1, help="another world")
-    asked.add_argument("--keep", action="store_true", help="keep data and logs also when everything holds")
-    options = asked.parse_args()
+    parser = argparse.ArgumentParser(prog="python -m tests.system.smoke", description=__doc__)
+    parser.add_argument("--seed", type=int, default=1, help="another world")
+    parser.add_argument("--keep", action="store_true", help="keep data and logs also when everything holds")
+    args = parser.parse_args()
     end_on_sigterm()
-    begun, data = time.monotonic(), Path(tempfile.mkdtemp(prefix="attune-smoke-"))
+    started_at, data = time.monotonic(), Path(tempfile.mkdtemp(prefix="attune-smoke-"))
     checks = Checks(say)
     try:
-        judge(data, options.seed, checks)
+        judge(data, args.seed, checks)
     except CannotRun as error:
         checks.holds("everything starts", False)
         say(str(error))
     except KeyboardInterrupt:
         shutil.rmtree(data)
         sys.exit("stopped; there is nothing to judge")
-    say(f"{checks.passed} passed, {checks.failed} failed, in {time.monotonic() - begun:.0f} s")
+    say(f"{checks.passed} passed, {checks.failed} failed, in {time.monotonic() - started_at:.0f} s")
     if checks.failed:
         show_logs(data)
-    elif not options.keep:
+    elif not args.keep:
         shutil.rmtree(data)
     sys.exit(1 if checks.failed else 0)
 
 
 def judge(data: Path, seed: int, checks: Checks) -> None:
     """The whole of it. Raises CannotRun."""
-    mail_port, hook_port, *ports = free_ports(2 + len(SERVICES))
-    mails, hooks = list[Mail](), list[Hook]()
-    settings = {"SMTP_HOST": "127.0.0.1", "SMTP_PORT": str(mail_port)}
-    with ExitStack() as ends:
-        ends.enter_context(mail_server(mail_port, mails))
-        ends.enter_context(web_server(hook_port, hooks))
-        attune = ends.enter_context(stack(data, dict(zip(SERVICES, ports, strict=True)), settings, say=say))
+    smtp_port, webhook_port, *ports = free_ports(2 + len(SERVICES))
+    received_emails, received_webhooks = list[Mail](), list[Hook]()
+    settings = {"SMTP_HOST": "127.0.0.1", "SMTP_PORT": str(smtp_port)}
+    with ExitStack() as exit_stack:
+        exit_stack.enter_context(mail_server(smtp_port, received_emails))
+        exit_stack.enter_context(web_server(webhook_port, received_webhooks))
+        attune = exit_stack.enter_context(stack(data, dict(zip(SERVICES, ports, strict=True)), settings, say=say))
         checks.holds("everything starts, and all services are ready", True, f"in {attune.seconds:.1f} s")
         try:
-            asyncio.run(Run(attune, seed, checks, mails, hooks, f"http://127.0.0.1:{hook_port}").whole())
+            asyncio.run(
+                Run(
+                    attune, seed, checks, received_emails, received_webhooks, f"http://127.0.0.1:{webhook_port}"
+                ).whole()
+            )
         except (CannotRun, KeyboardInterrupt):
             raise
         except Exception:  # whatever it is, what held until then and the logs are worth seeing
             checks.none("the test comes to its end", traceback.format_exc().splitlines()[-SHOWN:])
-        say("memory: " + ", ".join(f"{s.name} {memory(s):.0f} MB" for s in (*attune.servers, *attune.services)))
-        checks.none("SIGTERM ends every service cleanly", [wrong for s in attune.services if (wrong := ended(s))])
+        say(
+            "memory: "
+            + ", ".join(f"{server.name} {memory(server):.0f} MB" for server in (*attune.servers, *attune.services))
+        )
+        checks.none(
+            "SIGTERM ends every service cleanly", [problem for server in attune.services if (problem := ended(server))]
+        )
 
 
 def ended(service: LocalServer) -> str:
     """End a service; what there is to complain of, if anything."""
-    process, begun = service.process, time.monotonic()
+    process, started_at = service.process, time.monotonic()
     service.stop()
-    took, code = time.monotonic() - begun, process.returncode if process else None
-    finished = "Finished server process" in service.log.read_text()[-2000:]
-    if code == 0 and finished and took < ENDS_WITHIN:
+    elapsed_seconds, exit_code = time.monotonic() - started_at, process.returncode if process else None
+    is_finished = "Finished server process" in service.log.read_text()[-2000:]
+    if exit_code == 0 and is_finished and elapsed_seconds < ENDS_WITHIN:
         return ""
-    return f"{service.name}: exit code {code} after {took:.1f} s, {'' if finished else 'not '}finished"
+    return (
+        f"{service.name}: exit code {exit_code} after {elapsed_seconds:.1f} s, {'' if is_finished else 'not '}finished"
+    )
 
 
 if __name__ == "__main__":

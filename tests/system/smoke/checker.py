@@ -34,26 +34,26 @@ class Alert:
     last_sign_at: datetime
 
     @classmethod
-    def of(cls, clinician: UUID, shown: Mapping[str, Any]) -> "Alert":
+    def of(cls, clinician: UUID, content: Mapping[str, Any]) -> "Alert":
         return cls(
-            id=shown["alert_id"],
+            id=content["alert_id"],
             clinician=clinician,
-            relationship=UUID(shown["relationship_id"]),
-            episode=shown["episode_id"],
-            severity=shown["severity"],
-            status=shown["status"],
-            first_sign_at=datetime.fromisoformat(shown["first_sign_at"]),
-            last_sign_at=datetime.fromisoformat(shown["last_sign_at"]),
+            relationship=UUID(content["relationship_id"]),
+            episode=content["episode_id"],
+            severity=content["severity"],
+            status=content["status"],
+            first_sign_at=datetime.fromisoformat(content["first_sign_at"]),
+            last_sign_at=datetime.fromisoformat(content["last_sign_at"]),
         )
 
 
 async def inboxes(clinics: Clinics, clinicians: Iterable[UUID]) -> list[Alert]:
     """Every alert in every inbox."""
-    found = []
+    alerts = []
     for clinician in clinicians:
         inbox = await clinics.get("notify", f"/clinicians/{clinician}/inbox")
-        found += [Alert.of(clinician, alert) for alert in inbox["alerts"]]
-    return found
+        alerts += [Alert.of(clinician, alert) for alert in inbox["alerts"]]
+    return alerts
 
 
 async def not_in_a_score(clinics: Clinics, ledger: Ledger, since: datetime, now: datetime) -> list[str]:
@@ -62,22 +62,26 @@ async def not_in_a_score(clinics: Clinics, ledger: Ledger, since: datetime, now:
     Forms whose time ran out between `since` and `now` may be noted as unanswered or not.
     """
     wrong = await asyncio.gather(*(_difference(clinics, ledger, r, since, now) for r in ledger.started))
-    return [f"{relationship}: {what}" for relationship, what in zip(ledger.started, wrong, strict=True) if what]
+    return [
+        f"{relationship}: {difference}"
+        for relationship, difference in zip(ledger.started, wrong, strict=True)
+        if difference
+    ]
 
 
 async def _difference(clinics: Clinics, ledger: Ledger, relationship: UUID, since: datetime, now: datetime) -> str:
     alliance = await clinics.get("alliance", f"/relationships/{relationship}")
     points = (await clinics.get("alliance", f"/relationships/{relationship}/trajectory"))["points"]
-    said, due = ledger.said.get(relationship, {}), ledger.silent.get(relationship, {}).values()
-    counted = Counted(
+    scores, due_times = ledger.said.get(relationship, {}), ledger.silent.get(relationship, {}).values()
+    expected = Counted(
         held=len(ledger.held.get(relationship, ())),
         missed=len(ledger.missed.get(relationship, ())),
         cancelled=len(ledger.cancelled.get(relationship, ())),
-        said=said,
-        rated=Counter(rater for _, rater in said),
-        unanswered=range(sum(at < since for at in due), sum(at < now for at in due) + 1),
+        said=scores,
+        rated=Counter(rater for _, rater in scores),
+        unanswered=range(sum(due_at < since for due_at in due_times), sum(due_at < now for due_at in due_times) + 1),
     )
-    return differences(alliance, points, counted)
+    return differences(alliance, points, expected)
 
 
 @dataclass(frozen=True)
@@ -95,34 +99,39 @@ class Counted:
     """As many forms as may have stayed unanswered."""
 
 
-def differences(alliance: Mapping[str, Any], points: Sequence[Mapping[str, Any]], counted: Counted) -> str:
+def differences(alliance: Mapping[str, Any], points: Sequence[Mapping[str, Any]], expected: Counted) -> str:
     """Where an alliance, as people are shown it, rests on anything else; empty when it does not."""
-    said = {
+    shown_scores = {
         (UUID(point["session_id"]), point["what"].removesuffix("_rating")): point["rating"]
         for point in points
         if point["rating"] is not None
     }
     counts = Counter(point["what"] for point in points)
-    least, most = counted.unanswered[0], counted.unanswered[-1]
+    min_unanswered, max_unanswered = expected.unanswered[0], expected.unanswered[-1]
     compared = {
-        "held": (alliance["sessions"], counted.held),
-        "missed": (alliance["missed"], counted.missed),
-        "cancelled": (counts["cancelled"], counted.cancelled),
-        "client's answers": (alliance["client_ratings"], counted.rated.get("client", 0)),
-        "clinician's answers": (alliance["clinician_ratings"], counted.rated.get("clinician", 0)),
-        "answers": (counts["client_rating"] + counts["clinician_rating"], len(counted.said)),
-        "other answers": (sum(abs(said.get(key, -1) - score) > SAME for key, score in counted.said.items()), 0),
-        "no score": (alliance["level"] is None, not counted.rated.get("client")),
-        "unanswered": (alliance["unanswered"], min(max(alliance["unanswered"], least), most)),
+        "held": (alliance["sessions"], expected.held),
+        "missed": (alliance["missed"], expected.missed),
+        "cancelled": (counts["cancelled"], expected.cancelled),
+        "client's answers": (alliance["client_ratings"], expected.rated.get("client", 0)),
+        "clinician's answers": (alliance["clinician_ratings"], expected.rated.get("clinician", 0)),
+        "answers": (counts["client_rating"] + counts["clinician_rating"], len(expected.said)),
+        "other answers": (
+            sum(abs(shown_scores.get(key, -1) - score) > SAME for key, score in expected.said.items()),
+            0,
+        ),
+        "no score": (alliance["level"] is None, not expected.rated.get("client")),
+        "unanswered": (alliance["unanswered"], min(max(alliance["unanswered"], min_unanswered), max_unanswered)),
     }
     return ", ".join(
-        f"{what} {is_so}, not {told_so}" for what, (is_so, told_so) in compared.items() if is_so != told_so
+        f"{field_name} {actual}, not {expected_value}"
+        for field_name, (actual, expected_value) in compared.items()
+        if actual != expected_value
     )
 
 
-async def unanswered(clinics: Clinics, network: Iterable[Clinic]) -> int:
+async def unanswered(clinics: Clinics, network_clinics: Iterable[Clinic]) -> int:
     """How many forms alliance knows to have stayed unanswered."""
-    views = [await clinics.get("alliance", f"/clinics/{clinic.id}/relationships") for clinic in network]
+    views = [await clinics.get("alliance", f"/clinics/{clinic.id}/relationships") for clinic in network_clinics]
     return sum(relationship["unanswered"] for view in views for relationship in view["relationships"])
 
 
@@ -143,39 +152,41 @@ def without_alert(ruptured: Iterable[Course], alerts: Sequence[Alert]) -> list[s
 
 def _tells_of(alert: Alert, course: Course) -> bool:
     assert course.rupture
-    begins = min(s.starts_at for s in course.sessions if course.rupture.covers(s.number)) - timedelta(days=1)
+    starts_at = min(
+        session.starts_at for session in course.sessions if course.rupture.covers(session.number)
+    ) - timedelta(days=1)
     return (
         (alert.relationship, alert.clinician) == (course.id, course.clinician_id)
-        and alert.last_sign_at >= begins
+        and alert.last_sign_at >= starts_at
         and alert.first_sign_at <= last_word_on(course, course.rupture)
     )
 
 
 def in_a_wrong_inbox(alerts: Iterable[Alert], courses: Iterable[Course]) -> list[Alert]:
     """Alerts that somebody else's clinician sees."""
-    whose = {course.id: course.clinician_id for course in courses}
-    return [alert for alert in alerts if whose.get(alert.relationship) != alert.clinician]
+    clinician_by_relationship = {course.id: course.clinician_id for course in courses}
+    return [alert for alert in alerts if clinician_by_relationship.get(alert.relationship) != alert.clinician]
 
 
 def open_twice(alerts: Iterable[Alert]) -> list[str]:
     """Relationships with more than one alert that is not settled; one episode at a time is open."""
-    still_open = Counter(alert.relationship for alert in alerts if alert.status in ("open", "acknowledged"))
-    return [f"{relationship}: {count} alerts" for relationship, count in still_open.items() if count > 1]
+    open_counts = Counter(alert.relationship for alert in alerts if alert.status in ("open", "acknowledged"))
+    return [f"{relationship}: {count} alerts" for relationship, count in open_counts.items() if count > 1]
 
 
 def dead_letters_amiss(consumer: str, planted: Sequence[Poison], letters: Sequence[ConsumerRecord]) -> list[str]:
     """Where the dead letters of `consumer` are not exactly those planted, byte for byte, with origin and cause."""
     expected = Counter((poison.key, poison.value) for poison in planted if consumer in poison.set_aside_by)
-    found = Counter((letter.key, letter.value) for letter in letters)
-    amiss = [f"missing: {key!r}" for key, _ in (expected - found).elements()]
+    actual = Counter((dead_letter.key, dead_letter.value) for dead_letter in letters)
+    amiss = [f"missing: {key!r}" for key, _ in (expected - actual).elements()]
     amiss += [
-        f"not planted, or again: {key!r} {(value or b'')[:100]!r}" for key, value in (found - expected).elements()
+        f"not planted, or again: {key!r} {(value or b'')[:100]!r}" for key, value in (actual - expected).elements()
     ]
     by_key = {poison.key: poison for poison in planted}
-    for letter in letters:
-        headers = dict(letter.headers)
-        poison = by_key.get(letter.key)
+    for dead_letter in letters:
+        headers = dict(dead_letter.headers)
+        poison = by_key.get(dead_letter.key)
         origin = headers.get(ORIGIN, b"").decode()
         if not headers.get(ERROR) or (poison and not origin.startswith(f"{poison.topic.name}/")):
-            amiss.append(f"without cause or origin: {letter.key!r} {headers}")
+            amiss.append(f"without cause or origin: {dead_letter.key!r} {headers}")
     return amiss

@@ -46,35 +46,42 @@ class Known:
 
 async def prepare(clinics: Clinics, courses: list[Course], now: datetime) -> Known:
     """Find, or make, what the wrong requests are about."""
-    going_on = next(c for c in courses if c.ended is None and any(s.client for s in c.sessions))
-    answered = next(s for s in going_on.sessions if s.client)
-    planned = uuid5(going_on.id, "planned")
-    tomorrow = {"relationship_id": str(going_on.id), "starts_at": _told(now + timedelta(days=1)), "minutes": 50}
-    await clinics.ask("PUT", "sessions", f"/sessions/{planned}", tomorrow)
-    again = {"ended_at": _told(answered.ended_at), "minutes": answered.minutes}
+    ongoing_course = next(
+        course for course in courses if course.ended is None and any(session.client for session in course.sessions)
+    )
+    answered_session = next(session for session in ongoing_course.sessions if session.client)
+    planned_session_id = uuid5(ongoing_course.id, "planned")
+    appointment = {
+        "relationship_id": str(ongoing_course.id),
+        "starts_at": _told(now + timedelta(days=1)),
+        "minutes": 50,
+    }
+    await clinics.ask("PUT", "sessions", f"/sessions/{planned_session_id}", appointment)
+    completion = {"ended_at": _told(answered_session.ended_at), "minutes": answered_session.minutes}
     first, second = [
-        (await clinics.ask("POST", "sessions", f"/sessions/{answered.id}/completion", again)).json() for _ in range(2)
+        (await clinics.ask("POST", "sessions", f"/sessions/{answered_session.id}/completion", completion)).json()
+        for _ in range(2)
     ]
     return Known(
-        going_on=going_on,
-        ended=next(c for c in courses if c.ended is not None),
-        answered=answered,
-        planned=planned,
+        going_on=ongoing_course,
+        ended=next(course for course in courses if course.ended is not None),
+        answered=answered_session,
+        planned=planned_session_id,
         used_link="/f/" + second["client_form"]["url"].rsplit("/", 1)[1],
         replaced_link="/f/" + first["client_form"]["url"].rsplit("/", 1)[1],
         now=now,
     )
 
 
-async def answered_otherwise(clinics: Clinics, wrongs: list[Wrong]) -> list[str]:
+async def answered_otherwise(clinics: Clinics, requests: list[Wrong]) -> list[str]:
     """Send every one; what is to be said of those that were not refused as they should be."""
-    found = []
-    for wrong in wrongs:
-        answer = await clinics.try_once(wrong.method, wrong.service, wrong.path, **wrong.what)
-        kind = answer.headers.get("content-type", "").split(";")[0]
-        if (answer.status_code, kind) != (wrong.status, wrong.kind) or wrong.says not in answer.text:
-            found.append(f"{wrong.name}: {answer.status_code} {kind} {answer.text[:300]}")
-    return found
+    differences = []
+    for request in requests:
+        response = await clinics.try_once(request.method, request.service, request.path, **request.what)
+        content_type = response.headers.get("content-type", "").split(";")[0]
+        if (response.status_code, content_type) != (request.status, request.kind) or request.says not in response.text:
+            differences.append(f"{request.name}: {response.status_code} {content_type} {response.text[:300]}")
+    return differences
 
 
 def wrongs(known: Known) -> list[Wrong]:
@@ -84,8 +91,8 @@ def wrongs(known: Known) -> list[Wrong]:
 
 def _at_intake(known: Known) -> Iterator[Wrong]:
     course = known.going_on
-    new = f"/relationships/{uuid5(course.id, 'wrong')}"
-    good = {
+    path = f"/relationships/{uuid5(course.id, 'wrong')}"
+    valid_body = {
         "clinic_id": str(course.clinic_id),
         "clinician_id": str(course.clinician_id),
         "client_id": str(course.client_id),
@@ -96,14 +103,14 @@ def _at_intake(known: Known) -> Iterator[Wrong]:
     }
 
     def put(name: str, status: int, says: str, **change: Any) -> Wrong:
-        return Wrong(name, status, says, "PUT", "intake", new, {"json": {**good, **change}})
+        return Wrong(name, status, says, "PUT", "intake", path, {"json": {**valid_body, **change}})
 
-    json = {"content": b"{not json", "headers": {"content-type": "application/json"}}
-    yield Wrong("not JSON", 422, "JSON", "PUT", "intake", new, json)
+    malformed = {"content": b"{not json", "headers": {"content-type": "application/json"}}
+    yield Wrong("not JSON", 422, "JSON", "PUT", "intake", path, malformed)
     yield put("a misspelt field", 422, "/body/cadence_dayz", cadence_dayz=7)
     yield put("a time without a zone", 422, "/body/started_at", started_at="2026-01-05T09:00:00")
-    ahead = _told(known.now + timedelta(minutes=10))
-    yield put("a start by a clock that is ten minutes ahead", 409, "and now is", started_at=ahead)
+    ten_minutes_ahead = _told(known.now + timedelta(minutes=10))
+    yield put("a start by a clock that is ten minutes ahead", 409, "and now is", started_at=ten_minutes_ahead)
     yield put("an aim in words", 422, "/body/aims", aims=["to be happy"])
     yield put("an unknown clinic", 404, str(NOBODY), clinic_id=str(NOBODY))
     yield put("an unknown clinician", 404, str(NOBODY), clinician_id=str(NOBODY))
@@ -115,13 +122,13 @@ def _at_intake(known: Known) -> Iterator[Wrong]:
 
 
 def _at_sessions(known: Known) -> Iterator[Wrong]:
-    new, held = f"/sessions/{uuid5(known.going_on.id, 'wrong')}", f"/sessions/{known.answered.id}"
-    good = {"relationship_id": str(known.going_on.id), "starts_at": _told(known.now), "minutes": 50}
+    new_path, held_path = f"/sessions/{uuid5(known.going_on.id, 'wrong')}", f"/sessions/{known.answered.id}"
+    valid_body = {"relationship_id": str(known.going_on.id), "starts_at": _told(known.now), "minutes": 50}
     other_end = {"ended_at": _told(known.answered.ended_at), "minutes": 49}
     in_two_days = {"ended_at": _told(known.now + timedelta(days=2)), "minutes": 50}
 
     def put(name: str, status: int, says: str, **change: Any) -> Wrong:
-        return Wrong(name, status, says, "PUT", "sessions", new, {"json": {**good, **change}})
+        return Wrong(name, status, says, "PUT", "sessions", new_path, {"json": {**valid_body, **change}})
 
     def post(name: str, status: int, says: str, path: str, body: dict[str, Any]) -> Wrong:
         return Wrong(name, status, says, "POST", "sessions", path, {"json": body})
@@ -130,21 +137,21 @@ def _at_sessions(known: Known) -> Iterator[Wrong]:
     yield put("a relationship that ended", 409, "relationship-ended", relationship_id=str(known.ended.id))
     yield put("a session before the start", 409, "before-the-start", starts_at="2001-01-05T09:00:00Z")
     yield put("a session without a zone", 422, "/body/starts_at", starts_at="2026-01-05T09:00:00")
-    yield Wrong("a body too large", 413, "", "PUT", "sessions", new, {"json": {"minutes": TOO_LARGE}})
+    yield Wrong("a body too large", 413, "", "PUT", "sessions", new_path, {"json": {"minutes": TOO_LARGE}})
     yield put("a session of no length", 422, "/body/minutes", minutes=0)
-    yield post("held twice, otherwise", 409, "session-already-completed", f"{held}/completion", other_end)
-    yield post("held and missed", 409, "session-already-completed", f"{held}/missed", {})
+    yield post("held twice, otherwise", 409, "session-already-completed", f"{held_path}/completion", other_end)
+    yield post("held and missed", 409, "session-already-completed", f"{held_path}/missed", {})
     yield post("held in the future", 409, "in-the-future", f"/sessions/{known.planned}/completion", in_two_days)
     yield post("an unknown session", 404, "unknown-session", f"/sessions/{NOBODY}/missed", {})
 
 
 def _answers(known: Known) -> Iterator[Wrong]:
     ended_at = known.answered.ended_at
-    said = {"given_at": _told(known.now), "ratings": {"trust": 1}}
+    valid_body = {"given_at": _told(known.now), "ratings": {"trust": 1}}
 
     def put(name: str, status: int, says: str, session: UUID = known.answered.id, **change: Any) -> Wrong:
-        where = f"/sessions/{session}/feedback/client"
-        return Wrong(name, status, says, "PUT", "sessions", where, {"json": {**said, **change}})
+        path = f"/sessions/{session}/feedback/client"
+        return Wrong(name, status, says, "PUT", "sessions", path, {"json": {**valid_body, **change}})
 
     yield put("an answer to a session never held", 409, "session-not-held", session=known.planned)
     yield put("another answer, given earlier", 409, "older-than", given_at=_told(ended_at + timedelta(seconds=1)))

@@ -23,15 +23,19 @@ def probes(clinic: Clinic, until: datetime) -> tuple[list[Clinician], list[Cours
     In one half the client's ratings fall far, in the other the client says outright that there was a tension.
     """
     clinicians = [
-        Clinician(uuid5(NAMESPACE, f"clinician {i}"), clinic.id, f"probe-{i}", None, webhook=False) for i in range(6)
+        Clinician(uuid5(NAMESPACE, f"clinician {index}"), clinic.id, f"probe-{index}", None, webhook=False)
+        for index in range(6)
     ]
-    return clinicians, [_probe(clinicians[i % len(clinicians)], i, until) for i in range(PROBES)]
+    return clinicians, [_probe(clinicians[index % len(clinicians)], index, until) for index in range(PROBES)]
 
 
 def _probe(clinician: Clinician, index: int, until: datetime) -> Course:
     relationship = uuid5(NAMESPACE, f"relationship {index}")
-    falls = index % 2 == 0
-    starts = [until - timedelta(weeks=k, hours=3) for k in reversed(range(KNOWN + 1 if falls else 1))]
+    has_rating_drop = index % 2 == 0
+    starts = [
+        until - timedelta(weeks=weeks_ago, hours=3)
+        for weeks_ago in reversed(range(KNOWN + 1 if has_rating_drop else 1))
+    ]
     sessions = [
         Session(uuid5(relationship, str(number)), number, start, client=_well(start + timedelta(hours=2)))
         for number, start in enumerate(starts)
@@ -62,51 +66,53 @@ def last_answer(course: Course, now: datetime) -> Said:
 
 async def prepare(clinics: Clinics, course: Course) -> None:
     """All but the last answer."""
-    *well, last = course.sessions
-    await clinics.live_through(replace(course, sessions=(*well, replace(last, client=None))))
+    *earlier, last = course.sessions
+    await clinics.live_through(replace(course, sessions=(*earlier, replace(last, client=None))))
 
 
 async def measure(clinics: Clinics, courses: Sequence[Course], now: datetime) -> tuple[list[float], list[str]]:
     """Seconds from each last answer's 2xx until an open inbox shows its alert; and what never came."""
-    shown = {course.id: asyncio.Future[float]() for course in courses}
+    shown_at = {course.id: asyncio.Future[float]() for course in courses}
     inboxes = {course.clinician_id: asyncio.Event() for course in courses}
-    watching = [asyncio.create_task(_watch(clinics, clinician, shown, opened)) for clinician, opened in inboxes.items()]
+    watchers = [
+        asyncio.create_task(_watch(clinics, clinician, shown_at, is_open)) for clinician, is_open in inboxes.items()
+    ]
     async with asyncio.timeout(WITHIN):
-        await asyncio.gather(*(opened.wait() for opened in inboxes.values()))
-    room = asyncio.Semaphore(AT_ONCE)
+        await asyncio.gather(*(is_open.wait() for is_open in inboxes.values()))
+    semaphore = asyncio.Semaphore(AT_ONCE)
 
     async def one(course: Course) -> float | None:
-        async with room:
-            acknowledged = await _answer(clinics, course, last_answer(course, now))
+        async with semaphore:
+            acknowledged_at = await _answer(clinics, course, last_answer(course, now))
             try:
-                return max(0.0, await asyncio.wait_for(shown[course.id], WITHIN) - acknowledged)
+                return max(0.0, await asyncio.wait_for(shown_at[course.id], WITHIN) - acknowledged_at)
             except TimeoutError:
                 return None
 
-    took = await asyncio.gather(*map(one, courses))
-    for task in watching:
+    latencies = await asyncio.gather(*map(one, courses))
+    for task in watchers:
         task.cancel()
-    await asyncio.gather(*watching, return_exceptions=True)
-    lost = [f"{c.id} of {c.clinician_id}" for c, seconds in zip(courses, took, strict=True) if seconds is None]
-    return sorted(seconds for seconds in took if seconds is not None), lost
+    await asyncio.gather(*watchers, return_exceptions=True)
+    missing = [f"{c.id} of {c.clinician_id}" for c, seconds in zip(courses, latencies, strict=True) if seconds is None]
+    return sorted(seconds for seconds in latencies if seconds is not None), missing
 
 
 async def _watch(
-    clinics: Clinics, clinician: UUID, shown: Mapping[UUID, asyncio.Future[float]], opened: asyncio.Event
+    clinics: Clinics, clinician: UUID, shown_at: Mapping[UUID, asyncio.Future[float]], is_open: asyncio.Event
 ) -> None:
     """Keep an inbox open, and note when each relationship first shows in it."""
     async for inbox in clinics.listen("notify", f"/clinicians/{clinician}/inbox/stream"):
         for alert in inbox["alerts"]:
-            if not (first := shown[UUID(alert["relationship_id"])]).done():
-                first.set_result(time.perf_counter())
-        opened.set()
+            if not (first_shown := shown_at[UUID(alert["relationship_id"])]).done():
+                first_shown.set_result(time.perf_counter())
+        is_open.set()
 
 
 async def _answer(clinics: Clinics, course: Course, said: Said) -> float:
     """Give the last answer; the moment at which it was acknowledged."""
     session = course.sessions[-1].id
     await clinics.answer(session, "client", said)
-    acknowledged = time.perf_counter()
+    acknowledged_at = time.perf_counter()
     clinics.ledger.said.setdefault(course.id, {})[session, "client"] = said.score
     clinics.ledger.silent[course.id].pop(session)
-    return acknowledged
+    return acknowledged_at

@@ -36,18 +36,18 @@ class Checks:
     def failed(self) -> int:
         return len(self.all) - self.passed
 
-    def none(self, what: str, wrong: Collection[Any], numbers: str = "") -> None:
+    def none(self, what: str, problems: Collection[Any], numbers: str = "") -> None:
         """It holds when nothing is `wrong`."""
-        self.holds(what, not wrong, numbers)
-        for example in list(wrong)[:SHOWN]:
+        self.holds(what, not problems, numbers)
+        for example in list(problems)[:SHOWN]:
             self._say(f"         {example}")
-        if len(wrong) > SHOWN:
-            self._say(f"         and {len(wrong) - SHOWN} more")
+        if len(problems) > SHOWN:
+            self._say(f"         and {len(problems) - SHOWN} more")
 
-    def holds(self, what: str, so: bool, numbers: str = "") -> None:
+    def holds(self, what: str, condition: bool, numbers: str = "") -> None:
         """It holds when it is `so`."""
-        self.all.append(Check(what, so, numbers))
-        verdict = self._coloured("ok    ", 32) if so else self._coloured("FAILED", 31)
+        self.all.append(Check(what, condition, numbers))
+        verdict = self._coloured("ok    ", 32) if condition else self._coloured("FAILED", 31)
         self._say(f"{verdict} {what}{f' ({numbers})' if numbers else ''}")
 
     def _coloured(self, word: str, colour: int) -> str:

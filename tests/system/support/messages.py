@@ -36,9 +36,9 @@ def received(mails: Iterable[Mail], hooks: Iterable[Hook], alerts: Iterable[Aler
         for alert in alerts
         for change in CHANGES
     }
-    found = [deliveries.get(_delivery(mail), Message("email", "of no alert", "")) for mail in mails]
-    bodies = [json.loads(hook.body) for hook in hooks]
-    return found + [Message("webhook", body["alert_id"], body["type"].removeprefix("alert.")) for body in bodies]
+    messages = [deliveries.get(_delivery(email), Message("email", "of no alert", "")) for email in mails]
+    bodies = [json.loads(webhook.body) for webhook in hooks]
+    return messages + [Message("webhook", body["alert_id"], body["type"].removeprefix("alert.")) for body in bodies]
 
 
 def amiss(
@@ -49,66 +49,76 @@ def amiss(
     Owed is one for each alert that is open, of concern or urgent, and whose last sign is fresh. One that was taken
     back so quickly that nobody was told is no fault, nor is a second message when it rose.
     """
-    said = Counter(messages)
-    found = [f"came {count} times: {message}" for message, count in said.items() if count > 1]
+    message_counts = Counter(messages)
+    differences = [f"came {count} times: {message}" for message, count in message_counts.items() if count > 1]
     by_id = {alert.id: alert for alert in alerts}
-    for message in said:
+    for message in message_counts:
         alert = by_id.get(message.alert)
         if alert is None or alert.severity == "watch" or now - alert.last_sign_at > FRESH:
-            found.append(f"not owed: {message} about {alert}")
+            differences.append(f"not owed: {message} about {alert}")
         elif message.channel not in channels_of(clinicians[alert.clinician]):
-            found.append(f"not asked for: {message}")
+            differences.append(f"not asked for: {message}")
     for alert in by_id.values():
-        owed = alert.status == "open" and alert.severity != "watch" and now - alert.last_sign_at < FRESH
-        found += [
+        is_required = alert.status == "open" and alert.severity != "watch" and now - alert.last_sign_at < FRESH
+        differences += [
             f"did not come by {channel}: {alert}"
-            for channel in (channels_of(clinicians[alert.clinician]) if owed else ())
-            if not any(Message(channel, alert.id, change) in said for change in CHANGES)
+            for channel in (channels_of(clinicians[alert.clinician]) if is_required else ())
+            if not any(Message(channel, alert.id, change) in message_counts for change in CHANGES)
         ]
-    return found
+    return differences
 
 
 def channels_of(clinician: Clinician) -> set[str]:
     """How a clinician wants to be told."""
-    return {name for name, has in (("email", clinician.email), ("webhook", clinician.webhook)) if has}
+    return {
+        channel
+        for channel, is_configured in (("email", clinician.email), ("webhook", clinician.webhook))
+        if is_configured
+    }
 
 
 def to_the_wrong_one(
     mails: Iterable[Mail], hooks: Iterable[Hook], alerts: Sequence[Alert], clinicians: Mapping[UUID, Clinician]
 ) -> list[str]:
     """Messages that reached somebody else than the clinician of their alert, and webhooks that nobody signed."""
-    by_mail = {uuid5(UUID(alert.id), f"{change}:email"): alert.clinician for alert in alerts for change in CHANGES}
-    wrong = [f"mail to {mail.to}" for mail in mails if not _is_to(mail, by_mail, clinicians)]
-    whose = {alert.id: alert.clinician for alert in alerts}
-    for hook in hooks:
-        clinician = UUID(hook.path.rsplit("/", 1)[1])
-        if whose.get(json.loads(hook.body)["alert_id"]) != clinician or not _is_signed(hook, clinician):
-            wrong.append(f"webhook to {hook.path}")
-    return wrong
+    clinician_by_delivery = {
+        uuid5(UUID(alert.id), f"{change}:email"): alert.clinician for alert in alerts for change in CHANGES
+    }
+    differences = [f"mail to {email.to}" for email in mails if not _is_to(email, clinician_by_delivery, clinicians)]
+    clinician_by_alert = {alert.id: alert.clinician for alert in alerts}
+    for webhook in hooks:
+        clinician = UUID(webhook.path.rsplit("/", 1)[1])
+        if clinician_by_alert.get(json.loads(webhook.body)["alert_id"]) != clinician or not _is_signed(
+            webhook, clinician
+        ):
+            differences.append(f"webhook to {webhook.path}")
+    return differences
 
 
-def _is_to(mail: Mail, by_mail: Mapping[UUID, UUID], clinicians: Mapping[UUID, Clinician]) -> bool:
-    clinician = by_mail.get(_delivery(mail))
-    return clinician is not None and mail.to == (clinicians[clinician].email,)
+def _is_to(email: Mail, clinician_by_delivery: Mapping[UUID, UUID], clinicians: Mapping[UUID, Clinician]) -> bool:
+    clinician = clinician_by_delivery.get(_delivery(email))
+    return clinician is not None and email.to == (clinicians[clinician].email,)
 
 
-def _is_signed(hook: Hook, clinician: UUID) -> bool:
+def _is_signed(webhook: Hook, clinician: UUID) -> bool:
     """As its receiver would have found when it came; the library looks at the clock, and so only knows now."""
-    headers = hook.headers
+    headers = webhook.headers
     try:
         signed_at = datetime.fromtimestamp(int(headers["webhook-timestamp"]), UTC)
-        signature = Webhook(secret(clinician)).sign(headers["webhook-id"], signed_at, hook.body.decode())
+        signature = Webhook(secret(clinician)).sign(headers["webhook-id"], signed_at, webhook.body.decode())
     except (KeyError, ValueError):
         return False
-    return headers.get("webhook-signature") == signature and abs(hook.at - signed_at) < SIGNED_WITHIN
+    return headers.get("webhook-signature") == signature and abs(webhook.at - signed_at) < SIGNED_WITHIN
 
 
-def telling(mails: Iterable[Mail], hooks: Iterable[Hook], secrets: Collection[str]) -> list[str]:
+def telling(mails: Iterable[Mail], hooks: Iterable[Hook], case_codes: Collection[str]) -> list[str]:
     """Messages that hold a case code or a name, or no link."""
-    texts = [mail.text for mail in mails] + [f"{hook.headers} {hook.body.decode()}" for hook in hooks]
-    return [text for text in texts if any(word in text for word in secrets) or not re.search("https?://", text)]
+    texts = [email.text for email in mails] + [f"{webhook.headers} {webhook.body.decode()}" for webhook in hooks]
+    return [
+        text for text in texts if any(case_code in text for case_code in case_codes) or not re.search("https?://", text)
+    ]
 
 
-def _delivery(mail: Mail) -> UUID:
+def _delivery(email: Mail) -> UUID:
     """The id of the message, the same at every try."""
-    return UUID(str(mail.message["Message-ID"]).strip("<>").partition("@")[0])
+    return UUID(str(email.message["Message-ID"]).strip("<>").partition("@")[0])

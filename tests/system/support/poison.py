@@ -33,22 +33,22 @@ class Poison:
 
 def poisons(now: datetime) -> Sequence[Poison]:
     """All that is planted."""
-    all_three, two = ("sessions", "alliance", "notify"), ("alliance", "notify")
-    ends_tomorrow = now + timedelta(days=3)
-    no_zone = now.replace(tzinfo=None).isoformat()
+    all_consumers, alliance_and_notify = ("sessions", "alliance", "notify"), ("alliance", "notify")
+    future = now + timedelta(days=3)
+    naive_time = now.replace(tzinfo=None).isoformat()
     return (
-        Poison("not JSON", INTAKE, b"{not json", all_three),
+        Poison("not JSON", INTAKE, b"{not json", all_consumers),
         Poison("not UTF-8", FEEDBACK, b"\xff\xfe\x00rating", ("alliance",)),
-        Poison("nothing", SESSIONS, None, two),
-        Poison("no event", SESSIONS, b'{"hello": "world"}', two),
+        Poison("nothing", SESSIONS, None, alliance_and_notify),
+        Poison("no event", SESSIONS, b'{"hello": "world"}', alliance_and_notify),
         Poison("a list", ALLIANCE, b"[1, 2, 3]", ("notify",)),
         Poison("another CloudEvents version", FEEDBACK, _feedback(now, specversion="0.3"), ("alliance",)),
-        Poison("wrong schema", INTAKE, _event("clinic.relationship.started.v1", now, {"aims": "many"}), all_three),
+        Poison("wrong schema", INTAKE, _event("clinic.relationship.started.v1", now, {"aims": "many"}), all_consumers),
         Poison("rating out of range", FEEDBACK, _feedback(now, data={"ratings": {"trust": 11}}), ("alliance",)),
         Poison("unknown element", FEEDBACK, _feedback(now, data={"ratings": {"charm": 5}}), ("alliance",)),
         Poison("contradicts itself", FEEDBACK, _feedback(now, data={"talked_about": "yes"}), ("alliance",)),
-        Poison("from the future", FEEDBACK, _feedback(ends_tomorrow), ("alliance",)),
-        Poison("time without a zone", FEEDBACK, _feedback(now, time=no_zone), ("alliance",)),
+        Poison("from the future", FEEDBACK, _feedback(future), ("alliance",)),
+        Poison("time without a zone", FEEDBACK, _feedback(now, time=naive_time), ("alliance",)),
         Poison("too large", FEEDBACK, _feedback(now, data={"more": "x" * TOO_LARGE}), ("alliance",)),
         # Not wrong, only not known yet: skipped and counted.
         Poison("unknown type", SESSIONS, _event("clinic.session.dreamt.v1", now, {"of": "sheep"}), ()),
@@ -59,9 +59,9 @@ def poisons(now: datetime) -> Sequence[Poison]:
 async def plant(servers: str, planted: Sequence[Poison]) -> None:
     """Put them on their topics, past every service."""
     async with AIOKafkaProducer(bootstrap_servers=servers, acks="all") as producer:
-        for poison in planted:
+        for message in planted:
             headers = [("planted", b"\xff not UTF-8")]
-            await producer.send_and_wait(poison.topic.name, key=poison.key, value=poison.value, headers=headers)
+            await producer.send_and_wait(message.topic.name, key=message.key, value=message.value, headers=headers)
 
 
 async def plant_unreadable(servers: str, topic: str, partition: int) -> None:
@@ -79,12 +79,12 @@ async def plant_unreadable(servers: str, topic: str, partition: int) -> None:
 
 
 def _feedback(at: datetime, data: Mapping[str, Any] | None = None, **envelope: Any) -> bytes:
-    said = {"rater": "client", "ratings": RATINGS, "session_id": str(uuid5(NAMESPACE, "session")), **(data or {})}
-    return _event("clinic.feedback.submitted.v1", at, said, **envelope)
+    content = {"rater": "client", "ratings": RATINGS, "session_id": str(uuid5(NAMESPACE, "session")), **(data or {})}
+    return _event("clinic.feedback.submitted.v1", at, content, **envelope)
 
 
 def _event(kind: str, at: datetime, data: Mapping[str, Any], **envelope: Any) -> bytes:
-    whole = {
+    cloud_event = {
         "specversion": "1.0",
         "id": str(uuid5(NAMESPACE, f"{kind} {data} {at}")),
         "source": "/somebody/else",
@@ -94,4 +94,4 @@ def _event(kind: str, at: datetime, data: Mapping[str, Any], **envelope: Any) ->
         "data": data,
         **envelope,
     }
-    return json.dumps(whole).encode()
+    return json.dumps(cloud_event).encode()

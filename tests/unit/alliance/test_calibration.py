@@ -20,9 +20,9 @@ HISTORY = ruptured(next(place for place in load().places if place.name == "ordin
 
 
 def test_the_fit_is_the_one_that_the_evaluation_proves() -> None:
-    courses = [course(facts_of(HISTORY.seen, row), 24) for row in range(len(HISTORY))]
+    samples = [course(facts_of(HISTORY.seen, row), 24) for row in range(len(HISTORY))]
 
-    fitted, expected = fit(courses, DEFAULT.prior), twin.fit(HISTORY)
+    fitted, expected = fit(samples, DEFAULT.prior), twin.fit(HISTORY)
 
     assert fitted.version == DEFAULT.prior.version + 1
     for part, figures in asdict(expected).items():
@@ -30,11 +30,11 @@ def test_the_fit_is_the_one_that_the_evaluation_proves() -> None:
 
 
 def steady(week_ratings: list[float], rater: str = "client") -> list[Fact]:
-    told = Told()
-    facts: list[Fact] = [told.started(), told.consent(-0.5, given=True)]
+    builder = Told()
+    events: list[Fact] = [builder.started(), builder.consent(-0.5, given=True)]
     for week, rating in enumerate(week_ratings):
-        facts += [told.held(week), told.felt(week, rating, rater)]  # type: ignore[arg-type]
-    return facts
+        events += [builder.held(week), builder.felt(week, rating, rater)]  # type: ignore[arg-type]
+    return events
 
 
 def test_too_few_relationships_fit_nothing() -> None:
@@ -52,7 +52,7 @@ def test_ratings_that_never_vary_fit_nothing() -> None:
 
 
 def test_what_the_history_says_nothing_of_stays_as_it_was() -> None:
-    fitted = fit([course(steady([9, 8, 9, 8 - n % 3]), 24) for n in range(40)], DEFAULT.prior)
+    fitted = fit([course(steady([9, 8, 9, 8 - index % 3]), 24) for index in range(40)], DEFAULT.prior)
 
     assert fitted.clinician == DEFAULT.prior.clinician
     assert fitted.client != DEFAULT.prior.client
@@ -65,28 +65,36 @@ def test_relationships_that_are_all_alike_still_give_a_policy_that_can_be_used()
 
 
 def test_nothing_is_learned_from_what_was_said_without_consent() -> None:
-    told = Told()
-    facts: list[Fact] = [told.started(), told.held(0), told.felt(0), told.consent(0.5, given=True), told.felt(1)]
-    facts += [told.consent(1.5, given=False), told.felt(2), told.lapsed(3)]
+    builder = Told()
+    events: list[Fact] = [
+        builder.started(),
+        builder.held(0),
+        builder.felt(0),
+        builder.consent(0.5, given=True),
+        builder.felt(1),
+    ]
+    events += [builder.consent(1.5, given=False), builder.felt(2), builder.lapsed(3)]
 
-    said = course(facts, 24)
+    sample = course(events, 24)
 
-    assert (said.client, said.silent) == ([90.0], set())
+    assert (sample.client, sample.silent) == ([90.0], set())
 
 
 def test_an_answer_counts_once_and_as_it_was_amended() -> None:
-    told = Told()
-    again = told.felt(0, 3).model_copy(update={"id": told.relationship, "occurred_at": told.at(0) + timedelta(days=1)})
-    facts: list[Fact] = [told.consent(-1, given=True), told.felt(0, 9), told.amended(0, 7), again]
+    builder = Told()
+    duplicate = builder.felt(0, 3).model_copy(
+        update={"id": builder.relationship, "occurred_at": builder.at(0) + timedelta(days=1)}
+    )
+    events: list[Fact] = [builder.consent(-1, given=True), builder.felt(0, 9), builder.amended(0, 7), duplicate]
 
-    assert course(facts, 24).client == [70.0]
+    assert course(events, 24).client == [70.0]
 
 
 def test_who_cancels_late_stays_away_and_who_cancels_in_time_does_not() -> None:
-    told = Told()
-    said = course([told.held(0), told.missed(1), told.cancelled(2, 3), told.cancelled(3, 48)], 24)
+    builder = Told()
+    sample = course([builder.held(0), builder.missed(1), builder.cancelled(2, 3), builder.cancelled(3, 48)], 24)
 
-    assert (len(said.away), len(said.appointments)) == (2, 3)
+    assert (len(sample.away), len(sample.appointments)) == (2, 3)
 
 
 CURVES = st.dictionaries(st.floats(0.06, 0.99), st.integers(0, 500), min_size=1, max_size=12)
@@ -113,14 +121,14 @@ def test_no_more_are_urgent_than_wished(peaks: list[float], wished: float) -> No
 
 
 def test_between_what_was_tried_it_is_interpolated() -> None:
-    found = suggest({0.2: 100, 0.5: 40, 0.8: 20}, 30)
+    suggestion = suggest({0.2: 100, 0.5: 40, 0.8: 20}, 30)
 
-    assert found.reached
-    assert found.threshold == pytest.approx(2 / 3, abs=1e-3)  # half-way between even odds and four to one
+    assert suggestion.reached
+    assert suggestion.threshold == pytest.approx(2 / 3, abs=1e-3)  # half-way between even odds and four to one
 
 
 @pytest.mark.parametrize(("wished", "threshold"), [(200, 0.2), (10, 0.8)])
 def test_what_no_threshold_reaches_is_said(wished: float, threshold: float) -> None:
-    found = suggest({0.2: 100, 0.5: 40, 0.8: 20}, wished)
+    suggestion = suggest({0.2: 100, 0.5: 40, 0.8: 20}, wished)
 
-    assert (found.threshold, found.reached) == (threshold, False)
+    assert (suggestion.threshold, suggestion.reached) == (threshold, False)

@@ -31,9 +31,9 @@ class Clinic:
         pass
 
     async def hears(self, *ratings: float) -> UUID:
-        facts: list[Fact] = [TOLD.started(), TOLD.consent(-0.5, given=True)]
-        facts += [f for week, rating in enumerate(ratings) for f in (TOLD.held(week), TOLD.felt(week, rating))]
-        await self.hear(facts)
+        events: list[Fact] = [TOLD.started(), TOLD.consent(-0.5, given=True)]
+        events += [event for week, rating in enumerate(ratings) for event in (TOLD.held(week), TOLD.felt(week, rating))]
+        await self.hear(events)
         alliance = self.store.kept[TOLD.relationship].alliance
         episode = alliance.open or alliance.closed
         assert episode
@@ -58,75 +58,75 @@ def resolved(episode: UUID, useful: bool | None = True) -> AlertResolved:
 
 @pytest.mark.parametrize(("useful", "label"), [(True, "yes"), (False, "no"), (None, "unsaid")])
 async def test_it_is_counted_for_the_detectors_behind_the_episode(useful: bool | None, label: str) -> None:
-    clinic = Clinic()
-    episode = await clinic.hears(9, 9, 9, 2)
+    harness = Clinic()
+    episode = await harness.hears(9, 9, 9, 2)
 
-    await clinic.judge([resolved(episode, useful)])
+    await harness.judge([resolved(episode, useful)])
 
-    assert clinic.counted("sudden_drop", label) == 1
-    (kept,) = await clinic.store.judgements([TOLD.relationship])
-    assert (kept.useful, kept.policy) == (useful, DEFAULT.digest)
+    assert harness.counted("sudden_drop", label) == 1
+    (disposition,) = await harness.store.judgements([TOLD.relationship])
+    assert (disposition.useful, disposition.policy) == (useful, DEFAULT.digest)
 
 
 async def test_told_again_it_is_kept_and_counted_once() -> None:
-    clinic = Clinic()
-    episode = await clinic.hears(9, 9, 9, 2)
+    harness = Clinic()
+    episode = await harness.hears(9, 9, 9, 2)
 
-    await clinic.judge([resolved(episode), resolved(episode)])
-    await clinic.judge([resolved(episode)])
+    await harness.judge([resolved(episode), resolved(episode)])
+    await harness.judge([resolved(episode)])
 
-    assert clinic.counted("sudden_drop", "yes") == 1
+    assert harness.counted("sudden_drop", "yes") == 1
 
 
 async def test_an_episode_that_the_state_no_longer_holds_is_looked_for_in_the_history() -> None:
-    clinic = Clinic()
-    first = await clinic.hears(9, 9, 9, 9, 2, 9, 9)
-    assert await clinic.hears(9, 9, 9, 9, 2, 9, 9, 9, 9, 9, 2, 9, 9) != first
+    harness = Clinic()
+    first = await harness.hears(9, 9, 9, 9, 2, 9, 9)
+    assert await harness.hears(9, 9, 9, 9, 2, 9, 9, 9, 9, 9, 2, 9, 9) != first
 
-    await clinic.judge([resolved(first)])
+    await harness.judge([resolved(first)])
 
-    assert clinic.counted("sudden_drop", "yes") == 1
+    assert harness.counted("sudden_drop", "yes") == 1
 
 
 async def test_of_an_episode_that_nothing_is_known_of_the_judgement_is_kept() -> None:
-    clinic = Clinic()
+    harness = Clinic()
 
-    await clinic.judge([resolved(UUID(int=3))])
+    await harness.judge([resolved(UUID(int=3))])
 
-    assert clinic.counted("unknown", "yes") == 1
-    assert len(await clinic.store.judgements([TOLD.relationship])) == 1
+    assert harness.counted("unknown", "yes") == 1
+    assert len(await harness.store.judgements([TOLD.relationship])) == 1
 
 
 async def test_it_moves_no_score() -> None:
-    clinic = Clinic()
-    episode = await clinic.hears(9, 9, 9, 2)
-    before = dict(clinic.store.kept)
+    harness = Clinic()
+    episode = await harness.hears(9, 9, 9, 2)
+    before = dict(harness.store.kept)
 
-    await clinic.judge([resolved(episode)])
+    await harness.judge([resolved(episode)])
 
-    assert clinic.store.kept == before
+    assert harness.store.kept == before
 
 
 async def test_of_a_client_who_is_forgotten_no_judgement_is_kept() -> None:
-    clinic = Clinic()
-    episode = await clinic.hears(9, 9, 9, 2)
-    await clinic.judge([resolved(episode)])
+    harness = Clinic()
+    episode = await harness.hears(9, 9, 9, 2)
+    await harness.judge([resolved(episode)])
     erasure: list[Event] = [TOLD.erased(5)]
 
-    await clinic.hear(erasure)
-    assert await clinic.store.judgements([TOLD.relationship]) == []
-    await clinic.judge([resolved(episode)])
+    await harness.hear(erasure)
+    assert await harness.store.judgements([TOLD.relationship]) == []
+    await harness.judge([resolved(episode)])
 
-    assert await clinic.store.judgements([TOLD.relationship]) == []
+    assert await harness.store.judgements([TOLD.relationship]) == []
 
 
 async def test_an_alert_counts_for_each_of_its_detectors_by_policy() -> None:
-    clinic = Clinic()
-    episode = await clinic.hears(9, 9, 9, 2)
-    await clinic.judge([resolved(episode), resolved(UUID(int=4), None)])
+    harness = Clinic()
+    episode = await harness.hears(9, 9, 9, 2)
+    await harness.judge([resolved(episode), resolved(UUID(int=4), None)])
 
-    counted = precision(await clinic.store.judgements([TOLD.relationship]))
+    precisions = precision(await harness.store.judgements([TOLD.relationship]))
 
-    assert Precision("unknown", "unknown", 0, 0, 1) in counted
-    assert [each.share for each in counted if each.detector == "sudden_drop"] == [1.0]
-    assert [each.share for each in counted if each.detector == "unknown"] == [None]
+    assert Precision("unknown", "unknown", 0, 0, 1) in precisions
+    assert [each.share for each in precisions if each.detector == "sudden_drop"] == [1.0]
+    assert [each.share for each in precisions if each.detector == "unknown"] == [None]

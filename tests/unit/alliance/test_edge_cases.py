@@ -20,7 +20,11 @@ TOLD = Told()
 
 
 def rated(*ratings: float, first: int = 0) -> list[Fact]:
-    return [f for week, rating in enumerate(ratings, start=first) for f in (TOLD.held(week), TOLD.felt(week, rating))]
+    return [
+        event
+        for week, rating in enumerate(ratings, start=first)
+        for event in (TOLD.held(week), TOLD.felt(week, rating))
+    ]
 
 
 def after(facts: Iterable[Fact]) -> Alliance:
@@ -45,7 +49,7 @@ def test_after_one_session_there_is_a_level_and_no_sign() -> None:
 
 
 def test_with_the_clinicians_ratings_only_there_is_no_level_but_signs_can_be_seen() -> None:
-    alliance = after(f for week in range(8) for f in (TOLD.held(week), TOLD.felt(week, 8.5, "clinician")))
+    alliance = after(event for week in range(8) for event in (TOLD.held(week), TOLD.felt(week, 8.5, "clinician")))
     told = summary(alliance, DEFAULT)
 
     assert (told.level, told.low, told.difference, told.trust.information) == (None, None, None, "none")
@@ -99,8 +103,8 @@ def test_two_thousand_sessions_make_no_large_state() -> None:
 
 def test_another_instrument_half_way_goes_on_with_the_same_baseline() -> None:
     """Totals are read within their range; what remains of a difference between two instruments is taken as a change."""
-    alike = after([*rated(*[9.0] * 6), *(f for w in range(6, 12) for f in measured(w, "srs", 36))])
-    lower = after([*rated(*[9.0] * 6), *(f for w in range(6, 12) for f in measured(w, "wai-12", 60))])
+    alike = after([*rated(*[9.0] * 6), *(event for week in range(6, 12) for event in measured(week, "srs", 36))])
+    lower = after([*rated(*[9.0] * 6), *(event for week in range(6, 12) for event in measured(week, "wai-12", 60))])
 
     assert (alike.client.ratings, alike.open) == (12, None)
     assert alike.levels["trust"] == 90  # as it was when it was last asked
@@ -115,18 +119,18 @@ def test_an_unknown_instrument_counts_as_an_answer_and_nothing_else() -> None:
 
 
 def test_after_a_transfer_there_is_a_new_baseline() -> None:
-    old = after(rated(*[9.5] * 10))
-    new = Told(beginning=TOLD.at(11))
-    facts: list[Fact] = [
-        new.started().model_copy(update={"predecessor_id": TOLD.relationship}),
-        new.consent(-0.5, given=True),
-        *(f for week in range(3) for f in (new.held(week), new.felt(week, 6.5))),
+    old_alliance = after(rated(*[9.5] * 10))
+    new_builder = Told(beginning=TOLD.at(11))
+    events: list[Fact] = [
+        new_builder.started().model_copy(update={"predecessor_id": TOLD.relationship}),
+        new_builder.consent(-0.5, given=True),
+        *(event for week in range(3) for event in (new_builder.held(week), new_builder.felt(week, 6.5))),
     ]
-    alliance = fold(facts, DEFAULT)
+    alliance = fold(events, DEFAULT)
 
     assert alliance.predecessor_id == TOLD.relationship
     assert (alliance.open, alliance.client.mean) == (None, 65)
-    assert old.client.mean == 95
+    assert old_alliance.client.mean == 95
 
 
 def test_an_answer_without_a_session_is_taken_as_it_is() -> None:

@@ -17,9 +17,9 @@ TOLD = Told(UUID("6f1de7f1-3f0c-4a39-9d39-7a6a9a4f7a10"))
 def week(number: int) -> st.SearchStrategy[list[Fact]]:
     """What may become of one week: held and rated, held and silent, missed, called off, amended."""
     rating = st.integers(0, 10).map(float)
-    told = st.sampled_from([("none", None), ("a_little", "yes"), ("yes", "not")])
+    tensions = st.sampled_from([("none", None), ("a_little", "yes"), ("yes", "not")])
     rated = st.builds(
-        lambda r, t: [TOLD.held(number), TOLD.felt(number, r, tension=t[0], talked_about=t[1])], rating, told
+        lambda r, t: [TOLD.held(number), TOLD.felt(number, r, tension=t[0], talked_about=t[1])], rating, tensions
     )
     both = st.builds(
         lambda a, b: [TOLD.held(number), TOLD.felt(number, a), TOLD.felt(number, b, "clinician")], rating, rating
@@ -30,37 +30,39 @@ def week(number: int) -> st.SearchStrategy[list[Fact]]:
         rating,
         st.sampled_from([0.5, 1.0, 9.0, 30.0]),
     )
-    silent = st.sampled_from([50, 20]).map(lambda minutes: [TOLD.held(number, minutes), TOLD.lapsed(number)])
-    late = st.builds(lambda r: [TOLD.held(number), TOLD.lapsed(number), TOLD.felt(number, r)], rating)
-    away = st.sampled_from([[TOLD.missed(number)], [TOLD.cancelled(number, 3)], [TOLD.cancelled(number, 90)]])
-    named = st.sampled_from(["srs", "ors", "unheard-of"])
-    instrument = st.builds(lambda n, t: [TOLD.held(number), TOLD.measured(number, n, t)], named, st.integers(0, 50))
-    fares = st.builds(
+    lapsed = st.sampled_from([50, 20]).map(lambda minutes: [TOLD.held(number, minutes), TOLD.lapsed(number)])
+    late_answer = st.builds(lambda r: [TOLD.held(number), TOLD.lapsed(number), TOLD.felt(number, r)], rating)
+    absent = st.sampled_from([[TOLD.missed(number)], [TOLD.cancelled(number, 3)], [TOLD.cancelled(number, 90)]])
+    instrument_names = st.sampled_from(["srs", "ors", "unheard-of"])
+    instrument = st.builds(
+        lambda n, t: [TOLD.held(number), TOLD.measured(number, n, t)], instrument_names, st.integers(0, 50)
+    )
+    with_outcome = st.builds(
         lambda r, t: [TOLD.held(number), TOLD.faring(TOLD.felt(number, r), t)], rating, st.integers(0, 50)
     )
     disagree = st.builds(
         lambda a, b, t: [TOLD.felt(number, b, "clinician", t[0], t[1]), TOLD.held(number), TOLD.felt(number, a)],
         rating,
         rating,
-        told,
+        tensions,
     )
-    return st.one_of(rated, rated, both, amended, silent, late, away, instrument, fares, disagree)
+    return st.one_of(rated, rated, both, amended, lapsed, late_answer, absent, instrument, with_outcome, disagree)
 
 
 @st.composite
 def histories(draw: st.DrawFn) -> list[Fact]:
-    facts: list[Fact] = [TOLD.started(), TOLD.consent(-0.5, given=True)]
+    events: list[Fact] = [TOLD.started(), TOLD.consent(-0.5, given=True)]
     weeks = draw(st.integers(0, 12))
     for number in range(weeks):
-        facts += draw(week(number))
+        events += draw(week(number))
     if draw(st.booleans()):
-        facts.append(TOLD.consent(draw(st.integers(0, 12)) + 0.3, given=False))
-        facts.append(TOLD.consent(draw(st.integers(0, 12)) + 0.6, given=True))
+        events.append(TOLD.consent(draw(st.integers(0, 12)) + 0.3, given=False))
+        events.append(TOLD.consent(draw(st.integers(0, 12)) + 0.6, given=True))
     if draw(st.booleans()):
-        facts.append(TOLD.ended(draw(st.integers(0, 14)) + 0.5))
+        events.append(TOLD.ended(draw(st.integers(0, 14)) + 0.5))
     if draw(st.integers(0, 9)) == 0:
-        facts.append(TOLD.erased(draw(st.integers(0, 14)) + 0.7))
-    return facts
+        events.append(TOLD.erased(draw(st.integers(0, 14)) + 0.7))
+    return events
 
 
 @given(facts=histories(), data=st.data())
@@ -70,9 +72,9 @@ def test_the_order_of_arrival_does_not_matter(facts: list[Fact], data: st.DataOb
 
 @given(facts=histories(), data=st.data())
 def test_a_fact_that_comes_again_changes_nothing(facts: list[Fact], data: st.DataObject) -> None:
-    again = data.draw(st.lists(st.sampled_from(facts)))
+    duplicates = data.draw(st.lists(st.sampled_from(facts)))
 
-    assert fold([*facts, *again], DEFAULT) == fold(facts, DEFAULT)
+    assert fold([*facts, *duplicates], DEFAULT) == fold(facts, DEFAULT)
 
 
 @given(facts=histories(), data=st.data())
@@ -80,17 +82,17 @@ def test_taking_in_what_is_newer_is_the_same_as_reading_everything_again(
     facts: list[Fact], data: st.DataObject
 ) -> None:
     """The fast path against the full refold, for every way of cutting a history into batches."""
-    arriving = data.draw(st.permutations(facts))
-    known: list[Fact] = []
+    remaining = data.draw(st.permutations(facts))
+    seen: list[Fact] = []
     alliance = Alliance()
-    while arriving:
-        size = data.draw(st.integers(1, len(arriving)))
-        batch, arriving = arriving[:size], arriving[size:]
-        known += batch
-        if all(alliance.precedes(fact) for fact in batch):
+    while remaining:
+        size = data.draw(st.integers(1, len(remaining)))
+        batch, remaining = remaining[:size], remaining[size:]
+        seen += batch
+        if all(alliance.precedes(event) for event in batch):
             alliance = read_on(alliance, batch, DEFAULT).alliance
         else:
-            alliance = fold(known, DEFAULT)
+            alliance = fold(seen, DEFAULT)
 
     assert alliance == fold(facts, DEFAULT)
 
@@ -98,10 +100,10 @@ def test_taking_in_what_is_newer_is_the_same_as_reading_everything_again(
 @given(facts=histories())
 def test_one_fact_after_the_other_is_the_same_as_all_at_once(facts: list[Fact]) -> None:
     alliance = Alliance()
-    known: list[Fact] = []
-    for fact in in_order(facts):
-        known.append(fact)
-        alliance = evolve(alliance, fact, DEFAULT) if alliance.precedes(fact) else fold(known, DEFAULT)
+    seen: list[Fact] = []
+    for event in in_order(facts):
+        seen.append(event)
+        alliance = evolve(alliance, event, DEFAULT) if alliance.precedes(event) else fold(seen, DEFAULT)
 
     assert alliance == fold(facts, DEFAULT)
 
@@ -112,6 +114,6 @@ def test_no_facts_give_an_empty_alliance() -> None:
 
 def test_an_episode_that_begins_and_ends_within_one_batch_is_told() -> None:
     ratings = [9, 9, 9, 9, 9, 2, 9, 9, 9, 9, 2, 9, 9]
-    facts = [TOLD.consent(-0.5, given=True), *(TOLD.felt(week, rating) for week, rating in enumerate(ratings))]
+    events = [TOLD.consent(-0.5, given=True), *(TOLD.felt(week, rating) for week, rating in enumerate(ratings))]
 
-    assert len(read_again(facts, DEFAULT).repaired) == 2
+    assert len(read_again(events, DEFAULT).repaired) == 2

@@ -28,9 +28,9 @@ class World:
         await self._store.keep([Kept(told.relationship).followed_by(read_again(facts, DEFAULT))])
 
     async def get(self, path: str) -> Any:
-        answer = await self._http.get(path)
-        assert answer.status_code == 200, answer.text
-        return answer.json()
+        response = await self._http.get(path)
+        assert response.status_code == 200, response.text
+        return response.json()
 
 
 @pytest.fixture
@@ -44,15 +44,15 @@ async def world() -> AsyncIterator[World]:
 
 def life(told: Told, ratings: Sequence[float], before: Told | None = None) -> list[Fact]:
     started = told.started().model_copy(update={"predecessor_id": before.relationship if before else None})
-    weeks = [fact for week, rating in enumerate(ratings) for fact in (told.held(week), told.felt(week, rating))]
+    weeks = [event for week, rating in enumerate(ratings) for event in (told.held(week), told.felt(week, rating))]
     return [started, told.consent(-0.5, given=True), *weeks]
 
 
 async def test_a_relationship_is_answered_with_all_that_is_told_of_it(world: World) -> None:
-    told = Told()
-    await world.tell(told, *life(told, [*[9.0] * 8, 4]))
+    builder = Told()
+    await world.tell(builder, *life(builder, [*[9.0] * 8, 4]))
 
-    view = await world.get(f"/relationships/{told.relationship}")
+    view = await world.get(f"/relationships/{builder.relationship}")
 
     assert (view["standing"], view["trend"]["direction"], view["trust"]["information"]) == (
         "concern",
@@ -82,22 +82,24 @@ async def test_after_a_transfer_the_history_before_is_shown_when_asked_for(world
 
 
 async def test_transfers_that_lead_in_a_circle_or_to_nowhere_are_followed_once(world: World) -> None:
-    one, other, lost = Told(), Told(), Told()
+    one, other, orphan = Told(), Told(), Told()
     await world.tell(one, *life(one, [9], before=other))
     await world.tell(other, *life(other, [9], before=one))
-    await world.tell(lost, *life(lost, [9], before=Told()))
+    await world.tell(orphan, *life(orphan, [9], before=Told()))
 
     circle = await world.get(f"/relationships/{one.relationship}/trajectory?with_predecessors=true")
-    nowhere = await world.get(f"/relationships/{lost.relationship}/trajectory?with_predecessors=true")
+    nowhere = await world.get(f"/relationships/{orphan.relationship}/trajectory?with_predecessors=true")
 
     assert [p["relationship_id"] for p in circle["predecessors"]] == [str(other.relationship)]
     assert nowhere["predecessors"] == []
 
 
 async def test_a_trajectory_shows_how_the_client_fares_beside_the_rating(world: World) -> None:
-    told = Told()
-    await world.tell(told, told.consent(-0.5, given=True), told.held(0), told.faring(told.felt(0, 9), 20))
+    builder = Told()
+    await world.tell(
+        builder, builder.consent(-0.5, given=True), builder.held(0), builder.faring(builder.felt(0, 9), 20)
+    )
 
-    (point,) = (await world.get(f"/relationships/{told.relationship}/trajectory"))["points"]
+    (point,) = (await world.get(f"/relationships/{builder.relationship}/trajectory"))["points"]
 
     assert (point["rating"], point["outcome"]) == (90, 50)

@@ -64,16 +64,16 @@ def done(work: Coroutine[Any, Any, None]) -> None:
 def test_which_policy_counts_follows_from_what_is_known_and_not_from_what_came_first(
     facts: list[Fact], data: st.DataObject
 ) -> None:
-    hearing = Hearing()
-    arriving = data.draw(st.permutations(facts))
-    while arriving:
-        size = data.draw(st.integers(1, len(arriving)))
-        batch, arriving = arriving[:size], arriving[size:]
-        hearing.hear(batch, POLICIES)
+    harness = Hearing()
+    remaining = data.draw(st.permutations(facts))
+    while remaining:
+        size = data.draw(st.integers(1, len(remaining)))
+        batch, remaining = remaining[:size], remaining[size:]
+        harness.hear(batch, POLICIES)
 
-    kept = hearing.store.kept[TOLD.relationship]
-    assert kept.alliance == fold(facts, POLICIES.of(clinic_of(facts)))
-    assert hearing.policy_told == POLICIES.of(kept.alliance.clinic_id).digest
+    state = harness.store.kept[TOLD.relationship]
+    assert state.alliance == fold(facts, POLICIES.of(clinic_of(facts)))
+    assert harness.policy_told == POLICIES.of(state.alliance.clinic_id).digest
 
 
 @settings(max_examples=40)
@@ -81,53 +81,53 @@ def test_which_policy_counts_follows_from_what_is_known_and_not_from_what_came_f
 def test_after_a_policy_was_changed_what_is_touched_is_read_as_if_it_had_always_been_so(
     facts: list[Fact], data: st.DataObject
 ) -> None:
-    hearing = Hearing()
-    before = data.draw(st.integers(0, len(facts) - 1))
-    hearing.hear(facts[:before], Policies())
-    hearing.hear(facts[before:], POLICIES)
+    harness = Hearing()
+    split = data.draw(st.integers(0, len(facts) - 1))
+    harness.hear(facts[:split], Policies())
+    harness.hear(facts[split:], POLICIES)
 
-    assert hearing.store.kept[TOLD.relationship].alliance == fold(facts, WATCHFUL)
+    assert harness.store.kept[TOLD.relationship].alliance == fold(facts, WATCHFUL)
 
 
 def test_a_clinic_that_becomes_known_later_brings_its_policy() -> None:
-    hearing = Hearing()
-    facts: list[Fact] = [TOLD.consent(-1, given=True), *(TOLD.felt(week, 9) for week in range(4)), TOLD.felt(4, 7)]
+    harness = Hearing()
+    events: list[Fact] = [TOLD.consent(-1, given=True), *(TOLD.felt(week, 9) for week in range(4)), TOLD.felt(4, 7)]
 
-    hearing.hear(facts, POLICIES)
-    without = hearing.policy_told
-    hearing.hear([TOLD.started()], POLICIES)
+    harness.hear(events, POLICIES)
+    policy_before = harness.policy_told
+    harness.hear([TOLD.started()], POLICIES)
 
-    assert (without, hearing.policy_told) == (DEFAULT.digest, WATCHFUL.digest)
-    assert hearing.store.kept[TOLD.relationship].alliance == fold([*facts, TOLD.started()], WATCHFUL)
+    assert (policy_before, harness.policy_told) == (DEFAULT.digest, WATCHFUL.digest)
+    assert harness.store.kept[TOLD.relationship].alliance == fold([*events, TOLD.started()], WATCHFUL)
 
 
 def test_a_clinic_that_is_told_as_the_newest_fact_still_counts_for_what_was_before() -> None:
-    hearing, late = Hearing(), TOLD.started().model_copy(update={"occurred_at": TOLD.at(9)})
-    facts: list[Fact] = [TOLD.consent(-1, given=True), *(TOLD.felt(week, 9) for week in range(4)), TOLD.felt(4, 7)]
+    harness, late_start = Hearing(), TOLD.started().model_copy(update={"occurred_at": TOLD.at(9)})
+    events: list[Fact] = [TOLD.consent(-1, given=True), *(TOLD.felt(week, 9) for week in range(4)), TOLD.felt(4, 7)]
 
-    hearing.hear(facts, POLICIES)
-    hearing.hear([late], POLICIES)
+    harness.hear(events, POLICIES)
+    harness.hear([late_start], POLICIES)
 
-    assert fold([*facts, late], WATCHFUL) != fold([*facts, late], DEFAULT)
-    assert hearing.store.kept[TOLD.relationship].alliance == fold([*facts, late], WATCHFUL)
+    assert fold([*events, late_start], WATCHFUL) != fold([*events, late_start], DEFAULT)
+    assert harness.store.kept[TOLD.relationship].alliance == fold([*events, late_start], WATCHFUL)
 
 
 def test_what_is_read_under_the_policy_that_counts_is_not_read_again() -> None:
-    hearing = Hearing()
-    hearing.hear([TOLD.started(), TOLD.consent(-0.5, given=True)], POLICIES)
+    harness = Hearing()
+    harness.hear([TOLD.started(), TOLD.consent(-0.5, given=True)], POLICIES)
     for week in range(5):
-        hearing.hear([TOLD.held(week), TOLD.felt(week)], POLICIES)
-    assert hearing.refolds == 0
+        harness.hear([TOLD.held(week), TOLD.felt(week)], POLICIES)
+    assert harness.refolds == 0
 
-    hearing.hear([TOLD.felt(5)], Policies())
-    hearing.hear([TOLD.felt(6)], Policies())
+    harness.hear([TOLD.felt(5)], Policies())
+    harness.hear([TOLD.felt(6)], Policies())
 
-    assert hearing.refolds == 1
+    assert harness.refolds == 1
 
 
 def test_a_clinic_whose_policy_is_that_of_all_others_costs_no_second_reading() -> None:
-    hearing, other = Hearing(), Told(UUID(int=7))
-    hearing.hear([other.consent(-9, given=True)], POLICIES)
-    hearing.hear([other.started(), other.felt(0)], POLICIES)
+    harness, builder = Hearing(), Told(UUID(int=7))
+    harness.hear([builder.consent(-9, given=True)], POLICIES)
+    harness.hear([builder.started(), builder.felt(0)], POLICIES)
 
-    assert hearing.refolds == 0
+    assert harness.refolds == 0

@@ -24,11 +24,13 @@ def policies() -> st.SearchStrategy[Policy]:
         prior = DEFAULT.prior.model_dump()
         prior["client"]["mean"], prior["silence"]["happened"] = mean, often
         concern, urgent = sorted(beliefs)
-        changed = {"concern": concern, "urgent": urgent, "element_points": points, "repair_ratings": ratings}
-        return Policy.model_validate({"prior": prior, **changed})
+        changes = {"concern": concern, "urgent": urgent, "element_points": points, "repair_ratings": ratings}
+        return Policy.model_validate({"prior": prior, **changes})
 
-    often = st.floats(1e-9, 1000)
-    return st.builds(made, st.tuples(BELIEFS, BELIEFS), often, st.integers(1, 20), st.floats(0, 100), often)
+    positive_numbers = st.floats(1e-9, 1000)
+    return st.builds(
+        made, st.tuples(BELIEFS, BELIEFS), positive_numbers, st.integers(1, 20), st.floats(0, 100), positive_numbers
+    )
 
 
 def test_the_file_that_is_shipped_is_the_policy_in_force_where_there_is_no_other() -> None:
@@ -96,11 +98,11 @@ PRIOR = "[prior.client]\nmean = 88.5\nvaries = 10.5\nspread = 6.2\n"
 def test_a_wrong_file_is_refused_with_the_line_that_is_wrong(file: Path, text: str, wrong: str) -> None:
     file.write_text(text)
 
-    with pytest.raises(WrongPolicy) as refused:
+    with pytest.raises(WrongPolicy) as error:
         policy_in(file)
 
-    assert str(refused.value).startswith(f"{file}: {wrong}")
-    assert "\n" not in str(refused.value)
+    assert str(error.value).startswith(f"{file}: {wrong}")
+    assert "\n" not in str(error.value)
 
 
 def test_a_file_that_is_no_text_is_refused(file: Path) -> None:
@@ -120,10 +122,10 @@ def test_every_clinic_has_its_own_policy_or_that_of_all_others(tmp_path: Path) -
     (tmp_path / "default.toml").write_text("concern = 0.6\n")
     (tmp_path / f"{CLINIC}.toml~").write_text("left over by an editor")
 
-    found = policies_in(tmp_path)
+    loaded = policies_in(tmp_path)
 
-    assert found.of(CLINIC) == Policy(concern=0.7)
-    assert found.of(UUID(int=1)) == found.of(None) == Policy(concern=0.6)
+    assert loaded.of(CLINIC) == Policy(concern=0.7)
+    assert loaded.of(UUID(int=1)) == loaded.of(None) == Policy(concern=0.6)
 
 
 def test_without_a_folder_the_shipped_policy_is_everybodys(tmp_path: Path) -> None:

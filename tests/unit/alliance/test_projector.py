@@ -38,14 +38,14 @@ class SteppedStore(AllianceStore):
     """The store in memory, with a step before and after each call."""
 
     async def remember(self, facts: Sequence[Fact]) -> None:
-        for fact in facts:  # unordered inserts: each is atomic on its own
+        for event in facts:  # unordered inserts: each is atomic on its own
             await Step()
-            await super().remember([fact])
+            await super().remember([event])
 
     async def recall(self, relationships: Collection[UUID]) -> Mapping[UUID, Kept]:
-        kept = await super().recall(relationships)
+        loaded = await super().recall(relationships)
         await Step()
-        return kept
+        return loaded
 
     async def history(self, relationships: Collection[UUID]) -> Mapping[UUID, list[Fact]]:
         histories = await super().history(relationships)
@@ -53,19 +53,19 @@ class SteppedStore(AllianceStore):
         return histories
 
     async def keep(self, changed: Sequence[Kept]) -> set[UUID]:
-        lost: set[UUID] = set()
-        for new in changed:
-            lost |= await super().keep([new])
+        conflicts: set[UUID] = set()
+        for state in changed:
+            conflicts |= await super().keep([state])
             await Step()
-        return lost
+        return conflicts
 
 
 class Unguarded(SteppedStore):
     """Defect: writes over whatever somebody else wrote meanwhile."""
 
     async def keep(self, changed: Sequence[Kept]) -> set[UUID]:
-        for new in changed:
-            self.kept[new.relationship] = new
+        for state in changed:
+            self.kept[state.relationship] = state
             await Step()
         return set()
 
@@ -74,15 +74,17 @@ class NeverRefolds(Hear):
     """Defect: takes a late fact for the newest."""
 
     async def _took_in(self, kept: Mapping[UUID, Kept], waiting: Mapping[UUID, Sequence[Fact]]) -> list[Kept]:
-        return [kept[r].followed_by(read_on(kept[r].alliance, new, DEFAULT)) for r, new in waiting.items()]
+        return [
+            kept[r].followed_by(read_on(kept[r].alliance, new_events, DEFAULT)) for r, new_events in waiting.items()
+        ]
 
 
 class TellsChangesOnly(Hear):
     """Defect: says nothing of a state that did not change, as if it had surely been told before."""
 
     async def _took_in(self, kept: Mapping[UUID, Kept], waiting: Mapping[UUID, Sequence[Fact]]) -> list[Kept]:
-        new = await super()._took_in(kept, waiting)
-        return [n for n in new if n.alliance != kept[n.relationship].alliance]
+        states = await super()._took_in(kept, waiting)
+        return [state for state in states if state.alliance != kept[state.relationship].alliance]
 
 
 class World:
@@ -96,44 +98,46 @@ class World:
         self.repaired: set[UUID] = set()
         self.committed = [0, 0]
         self.topics: list[list[Fact]] = [[], []]
-        self.relationships = [Told(UUID(int=seed * 2 + n + 1)) for n in range(2)]
+        self.relationships = [Told(UUID(int=seed * 2 + number + 1)) for number in range(2)]
         self.hear = hear
         self._fill()
 
     def _fill(self) -> None:
-        for told in self.relationships:
+        for builder in self.relationships:
             for week in range(self.random.randint(1, 6)):
-                facts: list[Fact] = [
-                    told.consent(week - 0.5, given=True),
-                    told.held(week),
-                    told.felt(week, self.random.choice([9, 9, 9, 2])),
+                events: list[Fact] = [
+                    builder.consent(week - 0.5, given=True),
+                    builder.held(week),
+                    builder.felt(week, self.random.choice([9, 9, 9, 2])),
                 ]
                 if self.random.random() < 0.3:
-                    facts.append(told.amended(week, 8))
-                for fact in facts:
+                    events.append(builder.amended(week, 8))
+                for event in events:
                     topic = self.random.choice(self.topics)
-                    topic.insert(self.random.randint(max(0, len(topic) - 3), len(topic)), fact)
+                    topic.insert(self.random.randint(max(0, len(topic) - 3), len(topic)), event)
                     if self.random.random() < 0.2:
-                        topic.append(fact)
+                        topic.append(event)
 
     async def _tell(self, events: Sequence[Event]) -> None:
         await Step()
         for event in events:
             if isinstance(event, AllianceUpdated):
-                known = self.told.get(event.relationship_id)
-                if known is None or known.version <= event.version:
+                previous = self.told.get(event.relationship_id)
+                if previous is None or previous.version <= event.version:
                     self.told[event.relationship_id] = event
                 await Step()
             if isinstance(event, RuptureRepaired):
                 self.repaired.add(event.episode_id)
 
     async def _consume(self, topic: int, position: int) -> None:
-        hear = self.hear(self.store, self._tell, Policies(), Metrics(CollectorRegistry()))  # each remembers its own
+        projector = self.hear(
+            self.store, self._tell, Policies(), Metrics(CollectorRegistry())
+        )  # each remembers its own
         while batch := self.topics[topic][position : position + self.random.randint(1, 4)]:
             position += len(batch)
             if self.commit_first:
                 self._commit(topic, position)
-            await hear(batch)
+            await projector(batch)
             self._commit(topic, position)
             await Step()
 
@@ -141,53 +145,60 @@ class World:
         self.committed[topic] = max(self.committed[topic], position)
 
     def run(self) -> None:
-        alive: list[tuple[int, Coroutine[Any, Any, None]]] = []
+        consumers: list[tuple[int, Coroutine[Any, Any, None]]] = []
 
         def start(topic: int) -> None:
-            alive.append((topic, self._consume(topic, self.committed[topic])))
+            consumers.append((topic, self._consume(topic, self.committed[topic])))
 
         for topic in (0, 1):
             start(topic)
         for _ in range(200):
-            if not alive:
+            if not consumers:
                 break
-            topic, consumer = alive[place := self.random.randrange(len(alive))]
-            luck = self.random.random()
-            if luck < 0.06:  # kill -9; somebody takes over
-                alive.pop(place)[1].close()
+            topic, consumer = consumers[index := self.random.randrange(len(consumers))]
+            roll = self.random.random()
+            if roll < 0.06:  # kill -9; somebody takes over
+                consumers.pop(index)[1].close()
                 start(topic)
                 continue
-            if luck < 0.10:  # handed over while the old one still runs
+            if roll < 0.10:  # handed over while the old one still runs
                 start(topic)
             if not _step(consumer):
-                alive.pop(place)
+                consumers.pop(index)
         for topic in (0, 1):  # quiet at last: everything is heard to its end
-            last = self._consume(topic, self.committed[topic])
-            while _step(last):
+            final_consumer = self._consume(topic, self.committed[topic])
+            while _step(final_consumer):
                 pass
-        while alive:  # those who slept wake up last
-            place = self.random.randrange(len(alive))
-            if not _step(alive[place][1]):
-                alive.pop(place)
+        while consumers:  # those who slept wake up last
+            index = self.random.randrange(len(consumers))
+            if not _step(consumers[index][1]):
+                consumers.pop(index)
 
     def wrong(self) -> list[str]:
         """What is not as it must be."""
-        found = []
-        for told in self.relationships:
-            facts = {f.id: f for topic in self.topics for f in topic if f.relationship_id == told.relationship}
-            read = read_again(facts.values(), DEFAULT)
-            truth = read.alliance
-            if not {episode.id for episode in read.repaired} <= self.repaired:
-                found.append("repair never told")
-            kept = self.store.kept.get(told.relationship, Kept(told.relationship))
-            if kept.alliance != truth:
-                found.append("wrong state")
-            *_, due = what_follows(told.relationship, read, max(kept.version, 1), DEFAULT)
-            last = self.told.get(told.relationship)
+        violations = []
+        for builder in self.relationships:
+            events = {
+                event.id: event
+                for topic in self.topics
+                for event in topic
+                if event.relationship_id == builder.relationship
+            }
+            result = read_again(events.values(), DEFAULT)
+            expected = result.alliance
+            if not {episode.id for episode in result.repaired} <= self.repaired:
+                violations.append("repair never told")
+            state = self.store.kept.get(builder.relationship, Kept(builder.relationship))
+            if state.alliance != expected:
+                violations.append("wrong state")
+            *_, expected_update = what_follows(builder.relationship, result, max(state.version, 1), DEFAULT)
+            last_update = self.told.get(builder.relationship)
             unversioned = {"id", "version"}
-            if last is None or last.model_dump(exclude=unversioned) != due.model_dump(exclude=unversioned):
-                found.append("never told")
-        return found
+            if last_update is None or last_update.model_dump(exclude=unversioned) != expected_update.model_dump(
+                exclude=unversioned
+            ):
+                violations.append("never told")
+        return violations
 
 
 def _step(consumer: Coroutine[Any, Any, None]) -> bool:
@@ -201,9 +212,9 @@ def _step(consumer: Coroutine[Any, Any, None]) -> bool:
 
 def test_whatever_dies_and_overlaps_each_state_is_right_and_told() -> None:
     for seed in range(RUNS):
-        world = World(seed, SteppedStore())
-        world.run()
-        assert world.wrong() == [], f"seed {seed}"
+        simulation = World(seed, SteppedStore())
+        simulation.run()
+        assert simulation.wrong() == [], f"seed {seed}"
 
 
 @pytest.mark.parametrize(
@@ -219,8 +230,8 @@ def test_each_part_of_the_protocol_is_needed(defect: str, store: type[SteppedSto
     """Leave one out, and some run goes wrong: so the test above can fail."""
 
     def goes_wrong(seed: int) -> bool:
-        world = World(seed, store(), **options)
-        world.run()
-        return bool(world.wrong())
+        simulation = World(seed, store(), **options)
+        simulation.run()
+        return bool(simulation.wrong())
 
     assert any(goes_wrong(seed) for seed in range(RUNS)), defect

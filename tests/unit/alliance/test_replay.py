@@ -17,29 +17,31 @@ STRICT = Policy(concern=0.98, urgent=0.99)
 
 
 def falls(*ratings: float) -> list[Fact]:
-    facts: list[Fact] = [TOLD.started(), TOLD.consent(-0.5, given=True)]
-    return facts + [fact for week, rating in enumerate(ratings) for fact in (TOLD.held(week), TOLD.felt(week, rating))]
+    events: list[Fact] = [TOLD.started(), TOLD.consent(-0.5, given=True)]
+    return events + [
+        event for week, rating in enumerate(ratings) for event in (TOLD.held(week), TOLD.felt(week, rating))
+    ]
 
 
 def test_an_episode_is_raised_when_it_comes_to_be_of_concern_and_lasts_until_it_is_repaired() -> None:
-    facts = falls(9, 9, 9, 9, 2, 9, 9, 9)
+    events = falls(9, 9, 9, 9, 2, 9, 9, 9)
 
-    (raised,) = replay(facts, DEFAULT)
+    (episode,) = replay(events, DEFAULT)
 
-    assert (raised.at, raised.until) == (TOLD.felt(4).occurred_at, TOLD.felt(6).occurred_at)
-    assert (raised.severity, raised.interrupts) == ("concern", True)
-    assert raised.clinician == TOLD.started().clinician_id
-    assert "sudden_drop" in raised.detectors
+    assert (episode.at, episode.until) == (TOLD.felt(4).occurred_at, TOLD.felt(6).occurred_at)
+    assert (episode.severity, episode.interrupts) == ("concern", True)
+    assert episode.clinician == TOLD.started().clinician_id
+    assert "sudden_drop" in episode.detectors
 
 
 def test_one_that_is_not_repaired_is_open_for_good() -> None:
-    assert [raised.until for raised in replay(falls(9, 9, 9, 2), DEFAULT)] == [NEVER]
+    assert [episode.until for episode in replay(falls(9, 9, 9, 2), DEFAULT)] == [NEVER]
 
 
 @given(facts=histories())
 def test_the_severity_follows_from_the_peak(facts: list[Fact]) -> None:
-    for raised in replay(facts, DEFAULT):
-        assert raised.severity == DEFAULT.severity(raised.peak)
+    for episode in replay(facts, DEFAULT):
+        assert episode.severity == DEFAULT.severity(episode.peak)
 
 
 def test_nothing_known_raises_nothing() -> None:
@@ -49,19 +51,21 @@ def test_nothing_known_raises_nothing() -> None:
 
 @given(facts=histories())
 def test_a_replay_ends_with_the_episodes_that_the_fold_ends_with(facts: list[Fact]) -> None:
-    raised = {one.episode: one for one in replay(facts, DEFAULT)}
-    read = read_again(facts, DEFAULT)
+    replayed = {replayed_episode.episode: replayed_episode for replayed_episode in replay(facts, DEFAULT)}
+    result = read_again(facts, DEFAULT)
 
-    assert {episode.id for episode in read.repaired} <= raised.keys()
-    is_open = {one.episode for one in raised.values() if one.until == NEVER}
-    assert is_open == ({read.alliance.open.id} if read.alliance.open else set())
+    assert {episode.id for episode in result.repaired} <= replayed.keys()
+    open_ids = {replayed_episode.episode for replayed_episode in replayed.values() if replayed_episode.until == NEVER}
+    assert open_ids == ({result.alliance.open.id} if result.alliance.open else set())
 
 
 @given(facts=histories())
 def test_the_same_policy_changes_nothing(facts: list[Fact]) -> None:
-    raised = replay(facts, DEFAULT)
+    episodes = replay(facts, DEFAULT)
 
-    assert [(change.old, change.new) for change in compare(raised, raised)] == [(one, one) for one in raised]
+    assert [(change.old, change.new) for change in compare(episodes, episodes)] == [
+        (episode, episode) for episode in episodes
+    ]
 
 
 @given(facts=histories(), concern=st.floats(0.1, 0.9))
@@ -69,7 +73,7 @@ def test_what_is_raised_less_what_is_not_any_more_is_the_difference(facts: list[
     old, new = replay(facts, DEFAULT), replay(facts, Policy(concern=concern, urgent=0.95))
     kinds = [change.kind for change in compare(old, new)]
 
-    before, after = sum(one.interrupts for one in old), sum(one.interrupts for one in new)
+    before, after = sum(episode.interrupts for episode in old), sum(episode.interrupts for episode in new)
     assert after - before == kinds.count("raised") - kinds.count("no longer raised")
 
 
@@ -80,12 +84,12 @@ SPANS = st.lists(st.integers(1, 50), unique=True, max_size=12).map(sorted)
 def test_every_episode_is_told_once_and_both_ways_round_alike(old: list[int], new: list[int]) -> None:
     left, right = spans(old), spans(new)
 
-    there = [(change.old, change.new) for change in compare(left, right)]
-    back = [(change.new, change.old) for change in compare(right, left)]
+    forward = [(change.old, change.new) for change in compare(left, right)]
+    backward = [(change.new, change.old) for change in compare(right, left)]
 
-    assert [one for one, _ in there if one] == left
-    assert [one for _, one in there if one] == right
-    assert set(there) == set(back)
+    assert [episode for episode, _ in forward if episode] == left
+    assert [episode for _, episode in forward if episode] == right
+    assert set(forward) == set(backward)
 
 
 def spans(bounds: list[int]) -> list[Raised]:
@@ -107,8 +111,8 @@ def spans(bounds: list[int]) -> list[Raised]:
 
 
 def test_an_earlier_sign_of_the_same_rupture_is_the_same_rupture() -> None:
-    facts = falls(9, 9, 9, 9, 6, 2, 2)
-    old, new = replay(facts, STRICT), replay(facts, Policy(concern=0.2))
+    events = falls(9, 9, 9, 9, 6, 2, 2)
+    old, new = replay(events, STRICT), replay(events, Policy(concern=0.2))
 
     assert old
     assert new[0].at < old[0].at
@@ -116,16 +120,16 @@ def test_an_earlier_sign_of_the_same_rupture_is_the_same_rupture() -> None:
 
 
 def test_a_higher_threshold_raises_less() -> None:
-    facts = falls(9, 9, 9, 9, 2, 9, 9, 9)
-    kinds = [change.kind for change in compare(replay(facts, DEFAULT), replay(facts, STRICT))]
+    events = falls(9, 9, 9, 9, 2, 9, 9, 9)
+    kinds = [change.kind for change in compare(replay(events, DEFAULT), replay(events, STRICT))]
 
     assert kinds == ["no longer raised"]
 
 
 def test_a_week_is_one_in_which_there_was_an_appointment() -> None:
-    told = Told(UUID(int=5))
-    facts: list[Fact] = [told.started(), told.held(0), told.felt(0), told.missed(1), told.felt(2)]
+    builder = Told(UUID(int=5))
+    events: list[Fact] = [builder.started(), builder.held(0), builder.felt(0), builder.missed(1), builder.felt(2)]
 
-    assert {week for _, week in weeks(facts)} == {"2026-W02", "2026-W03"}
-    assert {clinician for clinician, _ in weeks(facts)} == {told.started().clinician_id}
+    assert {week for _, week in weeks(events)} == {"2026-W02", "2026-W03"}
+    assert {clinician for clinician, _ in weeks(events)} == {builder.started().clinician_id}
     assert week_of(BEGINNING - timedelta(days=8)) == "2025-W52"

@@ -16,7 +16,9 @@ TOLD = Told()
 def rated(*ratings: float, first: int = 0) -> list[Fact]:
     """One held and rated session a week."""
     return [
-        fact for week, rating in enumerate(ratings, start=first) for fact in (TOLD.held(week), TOLD.felt(week, rating))
+        event
+        for week, rating in enumerate(ratings, start=first)
+        for event in (TOLD.held(week), TOLD.felt(week, rating))
     ]
 
 
@@ -88,7 +90,7 @@ def test_sessions_cut_short_are_a_sign_beside_a_missed_one_unless_they_often_are
 
 
 def test_silence_is_a_sign_only_where_answers_were_usual() -> None:
-    quiet = [fact for week in range(8) for fact in (TOLD.held(week), TOLD.lapsed(week))]
+    quiet = [event for week in range(8) for event in (TOLD.held(week), TOLD.lapsed(week))]
 
     assert signs(quiet) == set()
     assert signs([*rated(9, 9, 9, 9, 9), TOLD.missed(5), TOLD.held(6), TOLD.lapsed(6), TOLD.missed(7)]) == {
@@ -97,7 +99,9 @@ def test_silence_is_a_sign_only_where_answers_were_usual() -> None:
 
 
 def test_client_and_clinician_who_come_to_see_it_differently_are_apart() -> None:
-    agreed = [fact for w in range(4) for fact in (TOLD.held(w), TOLD.felt(w, 8), TOLD.felt(w, 8, "clinician"))]
+    agreed = [
+        event for week in range(4) for event in (TOLD.held(week), TOLD.felt(week, 8), TOLD.felt(week, 8, "clinician"))
+    ]
 
     assert "apart" in signs([*agreed, TOLD.held(4), TOLD.felt(4, 5, "clinician"), TOLD.felt(4, 8.5)])
 
@@ -120,13 +124,13 @@ def test_a_rupture_does_not_become_what_is_usual() -> None:
 
 
 def test_two_ratings_within_the_own_range_repair_an_episode() -> None:
-    broken = [*rated(*[9.0] * 8), *rated(5, first=8)]
+    ruptured = [*rated(*[9.0] * 8), *rated(5, first=8)]
 
-    alliance = after([*broken, *rated(9, 9, first=9)])
+    alliance = after([*ruptured, *rated(9, 9, first=9)])
 
     assert alliance.open is None
     assert alliance.closed is not None
-    assert alliance.closed.id == opened(broken).id
+    assert alliance.closed.id == opened(ruptured).id
 
 
 def test_coming_back_repairs_what_only_absence_spoke_for() -> None:
@@ -136,13 +140,13 @@ def test_coming_back_repairs_what_only_absence_spoke_for() -> None:
 
 
 def test_an_amended_answer_retracts_what_it_had_caused() -> None:
-    slip = [*rated(*[9.0] * 8), TOLD.held(8), TOLD.felt(8, 1)]
+    mistake = [*rated(*[9.0] * 8), TOLD.held(8), TOLD.felt(8, 1)]
 
-    alliance = after([*slip, TOLD.amended(8, 9)])
+    alliance = after([*mistake, TOLD.amended(8, 9)])
 
     assert alliance.open is None
     assert alliance.retracted is not None
-    assert (alliance.retracted.episode.id, alliance.retracted.reason) == (opened(slip).id, "amended")
+    assert (alliance.retracted.episode.id, alliance.retracted.reason) == (opened(mistake).id, "amended")
 
 
 def test_a_repaired_episode_is_not_retracted_by_an_amendment_elsewhere() -> None:
@@ -156,10 +160,10 @@ def test_a_repaired_episode_is_not_retracted_by_an_amendment_elsewhere() -> None
 
 @pytest.mark.parametrize("reason", ["ended", "consent_withdrawn"])
 def test_the_end_and_withdrawn_consent_close_what_is_open(reason: str) -> None:
-    broken = [*rated(*[9.0] * 8), *rated(5, first=8)]
+    ruptured = [*rated(*[9.0] * 8), *rated(5, first=8)]
     last = TOLD.ended(8.5) if reason == "ended" else TOLD.consent(8.5, given=False)
 
-    alliance = after([*broken, last, TOLD.felt(9, 1)])
+    alliance = after([*ruptured, last, TOLD.felt(9, 1)])
 
     assert alliance.open is None
     assert alliance.retracted is not None
@@ -167,9 +171,9 @@ def test_the_end_and_withdrawn_consent_close_what_is_open(reason: str) -> None:
 
 
 def test_what_is_said_without_consent_is_not_scored() -> None:
-    facts = [*rated(9, 9), TOLD.consent(1.5, given=False), *rated(1, first=2)]
+    events = [*rated(9, 9), TOLD.consent(1.5, given=False), *rated(1, first=2)]
 
-    assert after(facts).client.ratings == 2
+    assert after(events).client.ratings == 2
 
 
 def test_an_unknown_instrument_gives_no_rating_and_no_error() -> None:
@@ -190,9 +194,9 @@ def test_an_answer_given_twice_counts_once() -> None:
 
 def test_a_late_answer_takes_the_place_of_silence() -> None:
     """The answer was given in time and entered late: the lapse that was told meanwhile says nothing."""
-    told_in_time = after([*rated(9, 9, 9, 9), TOLD.held(4), TOLD.felt(4, 9), TOLD.lapsed(4)])
+    alliance = after([*rated(9, 9, 9, 9), TOLD.held(4), TOLD.felt(4, 9), TOLD.lapsed(4)])
 
-    assert told_in_time.lapsed == 0
+    assert alliance.lapsed == 0
 
 
 def test_of_an_erased_client_nothing_is_left_whenever_it_is_told() -> None:

@@ -17,14 +17,18 @@ BEGUN: tuple[Fact, ...] = (TOLD.started(), TOLD.consent(-0.5, given=True))
 
 
 def rated(*ratings: float, first: int = 0) -> list[Fact]:
-    return [f for week, rating in enumerate(ratings, start=first) for f in (TOLD.held(week), TOLD.felt(week, rating))]
+    return [
+        event
+        for week, rating in enumerate(ratings, start=first)
+        for event in (TOLD.held(week), TOLD.felt(week, rating))
+    ]
 
 
 def both(*pairs: tuple[float, float]) -> list[Fact]:
     return [
-        fact
+        event
         for week, (client, clinician) in enumerate(pairs)
-        for fact in (TOLD.held(week), TOLD.felt(week, client), TOLD.felt(week, clinician, "clinician"))
+        for event in (TOLD.held(week), TOLD.felt(week, client), TOLD.felt(week, clinician, "clinician"))
     ]
 
 
@@ -40,7 +44,7 @@ def test_a_direction_is_told_only_when_it_is_sure() -> None:
     few, flat, down, up = rated(9, 8, 7), rated(9, 8, 9, 8, 9, 8), rated(9, 9, 8, 7, 6, 5), rated(4, 5, 6, 7, 8, 9)
 
     assert told_of(few).trend is None
-    directions = [trend.direction for facts in (flat, down, up) if (trend := told_of(facts).trend)]
+    directions = [trend.direction for events in (flat, down, up) if (trend := told_of(events).trend)]
     assert directions == ["steady", "falling", "rising"]
 
 
@@ -98,13 +102,15 @@ def test_ratings_that_never_vary_are_shown_to_say_little() -> None:
 
 def test_how_the_client_fares_is_shown_and_never_mixed_in() -> None:
     plain = rated(9, 8, 9, 8)
-    faring = [TOLD.faring(f, 10) if f.type == "clinic.feedback.submitted.v1" else f for f in plain]
+    with_outcome = [
+        TOLD.faring(event, 10) if event.type == "clinic.feedback.submitted.v1" else event for event in plain
+    ]
 
-    without, with_it = told_of(plain), told_of(faring)
+    plain_summary, outcome_summary = told_of(plain), told_of(with_outcome)
 
-    assert with_it.outcome is not None
-    assert (with_it.outcome.level, with_it.outcome.ratings) == (25, 4)
-    assert with_it.model_copy(update={"outcome": None}) == without
+    assert outcome_summary.outcome is not None
+    assert (outcome_summary.outcome.level, outcome_summary.outcome.ratings) == (25, 4)
+    assert outcome_summary.model_copy(update={"outcome": None}) == plain_summary
 
 
 @pytest.mark.parametrize(("name", "total"), [("unheard-of", 10), ("ors", 41), ("srs", 10)])
@@ -119,32 +125,32 @@ def test_an_outcome_is_no_rating_of_the_alliance() -> None:
 
 
 def test_it_is_told_since_when_it_has_been_so() -> None:
-    broken = [*rated(*[9.0] * 8), *rated(5, first=8)]
-    repaired = [*broken, *rated(9, 9, first=9)]
+    ruptured = [*rated(*[9.0] * 8), *rated(5, first=8)]
+    repaired = [*ruptured, *rated(9, 9, first=9)]
 
     assert told_of([]).standing == "unknown"
     assert [(s.standing, s.since) for s in (told_of(rated(9, 9)), told_of(repaired))] == [
         ("calm", TOLD.felt(0).occurred_at),
         ("calm", TOLD.felt(10).occurred_at),
     ]
-    assert (told_of(broken).standing, told_of(broken).since) == ("concern", TOLD.felt(8).occurred_at)
-    assert told_of([*broken, TOLD.ended(20)]).standing == "ended"
+    assert (told_of(ruptured).standing, told_of(ruptured).since) == ("concern", TOLD.felt(8).occurred_at)
+    assert told_of([*ruptured, TOLD.ended(20)]).standing == "ended"
     assert told_of([*rated(9), TOLD.consent(2.5, given=False)]).standing == "unwatched"
 
 
 def test_an_explanation_names_the_session_and_what_is_usual_here() -> None:
-    said = explained([*rated(*[9.0] * 8), TOLD.held(8), TOLD.felt(8, 9, trust=3)])
+    explanation = explained([*rated(*[9.0] * 8), TOLD.held(8), TOLD.felt(8, 9, trust=3)])
 
-    assert said == (
+    assert explanation == (
         "Shows signs of rupture. Trust fell to 30 after session 9 (usually 85 to 95 here), while the rest stayed at 90."
     )
 
 
 def test_an_explanation_says_of_silence_which_session_it_was_about() -> None:
-    said = explained([*rated(*[9.0] * 8), *rated(4, first=8), TOLD.held(9), TOLD.lapsed(9)])
+    explanation = explained([*rated(*[9.0] * 8), *rated(4, first=8), TOLD.held(9), TOLD.lapsed(9)])
 
-    assert "fell to 40 after session 9" in said
-    assert "No feedback came for session 10." in said
+    assert "fell to 40 after session 9" in explanation
+    assert "No feedback came for session 10." in explanation
 
 
 def test_an_explanation_says_when_it_is_getting_better() -> None:
@@ -165,5 +171,5 @@ def test_what_the_other_said_of_a_tension_is_told_with_it(other: Tension | None)
     )
 
     assert alliance.open is not None
-    of_client = [sign.numbers for sign in alliance.open.evidence if sign.numbers.get("by_client") == 1]
-    assert [numbers.get("other") for numbers in of_client] == [{"none": 0, "yes": 1, None: None}[other]]
+    client_numbers = [sign.numbers for sign in alliance.open.evidence if sign.numbers.get("by_client") == 1]
+    assert [numbers.get("other") for numbers in client_numbers] == [{"none": 0, "yes": 1, None: None}[other]]

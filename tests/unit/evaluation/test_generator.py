@@ -15,26 +15,26 @@ ORDINAL = next(place for place in load().places if place.name == "ordinal").repo
 
 
 def test_the_same_seed_gives_the_same_relationships() -> None:
-    one, other = ruptured(ORDINAL, 50, 16, seed=7), ruptured(ORDINAL, 50, 16, seed=7)
+    first, second = ruptured(ORDINAL, 50, 16, seed=7), ruptured(ORDINAL, 50, 16, seed=7)
 
     for field in fields(Seen):
-        np.testing.assert_array_equal(getattr(one.seen, field.name), getattr(other.seen, field.name))
+        np.testing.assert_array_equal(getattr(first.seen, field.name), getattr(second.seen, field.name))
 
 
 def test_ratings_are_whole_answers_within_the_scale() -> None:
-    given = stable(ORDINAL, 200, 16, seed=1).seen.elements
-    given = given[~np.isnan(given)]
+    ratings = stable(ORDINAL, 200, 16, seed=1).seen.elements
+    ratings = ratings[~np.isnan(ratings)]
 
-    assert given.min() >= 0
-    assert given.max() == 100
-    assert (given % 10 == 0).all()
+    assert ratings.min() >= 0
+    assert ratings.max() == 100
+    assert (ratings % 10 == 0).all()
 
 
 def test_a_third_of_sessions_is_rated_below_the_cut_off() -> None:
     """A quarter is in the manuals; the field study's range of levels gives 26 to 55%."""
-    total = stable(ORDINAL, 2000, 16, seed=2).seen.total
+    totals = stable(ORDINAL, 2000, 16, seed=2).seen.total
 
-    assert 0.28 < (total[~np.isnan(total)] < 90).mean() < 0.42
+    assert 0.28 < (totals[~np.isnan(totals)] < 90).mean() < 0.42
 
 
 def test_three_quarters_of_the_variance_lies_between_relationships() -> None:
@@ -45,34 +45,38 @@ def test_three_quarters_of_the_variance_lies_between_relationships() -> None:
 
 
 def test_ratings_fall_in_a_rupture_that_all_elements_take_part_in() -> None:
-    history = ruptured(ORDINAL, 2000, 16, seed=4)
-    steps = history.truth.kind == KINDS.index("step")
-    off = (history.seen.total - history.truth.expected)[steps]
+    relationships = ruptured(ORDINAL, 2000, 16, seed=4)
+    is_step = relationships.truth.kind == KINDS.index("step")
+    deviation = (relationships.seen.total - relationships.truth.expected)[is_step]
 
-    assert np.nanmean(off[history.truth.inside[steps]]) < -6 < np.nanmean(off[~history.truth.inside[steps]])
+    assert (
+        np.nanmean(deviation[relationships.truth.inside[is_step]])
+        < -6
+        < np.nanmean(deviation[~relationships.truth.inside[is_step]])
+    )
 
 
 def test_withdrawal_shows_in_absence_and_silence_and_not_in_the_ratings() -> None:
-    history = ruptured(ORDINAL, 4000, 16, seed=5)
-    of_kind = history.truth.kind == KINDS.index("withdrawal")
-    inside, became = history.truth.inside[of_kind], history.seen.appointment[of_kind]
-    off = (history.seen.total - history.truth.expected)[of_kind][inside]
+    relationships = ruptured(ORDINAL, 4000, 16, seed=5)
+    is_withdrawal = relationships.truth.kind == KINDS.index("withdrawal")
+    in_rupture, appointment = relationships.truth.inside[is_withdrawal], relationships.seen.appointment[is_withdrawal]
+    deviation = (relationships.seen.total - relationships.truth.expected)[is_withdrawal][in_rupture]
 
-    assert abs(np.nanmean(off)) < 1
-    assert (became[inside] == AWAY).mean() > 2 * (became[~inside] == AWAY).mean()
+    assert abs(np.nanmean(deviation)) < 1
+    assert (appointment[in_rupture] == AWAY).mean() > 2 * (appointment[~in_rupture] == AWAY).mean()
 
 
 def test_nothing_is_heard_after_the_end() -> None:
-    seen = ruptured(ORDINAL, 500, 16, seed=6).seen
+    observations = ruptured(ORDINAL, 500, 16, seed=6).seen
 
-    assert (seen.appointment == OVER).any()
-    assert np.isnan(seen.total[seen.appointment != HELD]).all()
-    assert np.isnan(seen.clinician[seen.appointment != HELD]).all()
+    assert (observations.appointment == OVER).any()
+    assert np.isnan(observations.total[observations.appointment != HELD]).all()
+    assert np.isnan(observations.clinician[observations.appointment != HELD]).all()
 
 
 def test_a_misspelt_setting_is_refused(tmp_path: Path) -> None:
-    wrong = tmp_path / "worlds.toml"
-    wrong.write_text(SHIPPED.read_text().replace("loading = 0.8 ", "lodaing = 0.8 "))
+    path = tmp_path / "worlds.toml"
+    path.write_text(SHIPPED.read_text().replace("loading = 0.8 ", "lodaing = 0.8 "))
 
     with pytest.raises(ValidationError, match="lodaing"):
-        load(wrong)
+        load(path)

@@ -17,9 +17,9 @@ NAN = np.nan
 
 
 def test_an_alarm_begins_where_it_did_not_stand_before() -> None:
-    said = np.array([[0.0, 2.0, 2.0, NAN, 2.0, 0.0, 2.0]])
+    scores = np.array([[0.0, 2.0, 2.0, NAN, 2.0, 0.0, 2.0]])
 
-    assert begins(said, 1.0).tolist() == [[False, True, False, False, False, False, True]]
+    assert begins(scores, 1.0).tolist() == [[False, True, False, False, False, False, True]]
 
 
 def test_no_more_than_the_budget_is_ever_alarmed() -> None:
@@ -30,31 +30,34 @@ def test_no_more_than_the_budget_is_ever_alarmed() -> None:
 
 
 def test_false_onsets_keep_within_their_budget() -> None:
-    said = np.random.default_rng(1).normal(size=(500, 16))
+    scores = np.random.default_rng(1).normal(size=(500, 16))
 
-    assert begins(said, threshold_by_onsets(said, 0.015)).mean() <= 0.015
+    assert begins(scores, threshold_by_onsets(scores, 0.015)).mean() <= 0.015
 
 
 def test_an_alarm_that_stands_since_before_the_rupture_has_not_found_it() -> None:
-    one = RUPTURED.only(RUPTURED.truth.onset == 6).only(np.array([0]))
-    early, late = np.full((1, 16), 0.0), np.full((1, 16), 0.0)
-    early[0, 4:] = 2
-    late[0, 7:] = 2
+    relationship = RUPTURED.only(RUPTURED.truth.onset == 6).only(np.array([0]))
+    early_scores, late_scores = np.full((1, 16), 0.0), np.full((1, 16), 0.0)
+    early_scores[0, 4:] = 2
+    late_scores[0, 7:] = 2
 
-    assert not detected(window(early, one, 2), 1.0)[0]
-    assert detected(window(late, one, 2), 1.0)[0]
-    assert not detected(window(late, one, 0), 1.0)[0]
+    assert not detected(window(early_scores, relationship, 2), 1.0)[0]
+    assert detected(window(late_scores, relationship, 2), 1.0)[0]
+    assert not detected(window(late_scores, relationship, 0), 1.0)[0]
 
 
 def test_no_method_looks_ahead() -> None:
     """What is said of a session does not change when later ones are not known yet."""
-    shorter = RUPTURED.only(np.arange(60))
-    cut = 9
-    for part in ("elements", "total", "clinician", "told", "told_by_clinician"):
-        getattr(shorter.seen, part)[:, cut:] = NAN
+    truncated = RUPTURED.only(np.arange(60))
+    known_sessions = 9
+    for field in ("elements", "total", "clinician", "told", "told_by_clinician"):
+        getattr(truncated.seen, field)[:, known_sessions:] = NAN
     for name, method in METHODS.items():
-        whole, known = method(RUPTURED, PRIOR)[:60, :cut], method(shorter, PRIOR)[:, :cut]
-        np.testing.assert_allclose(known, whole, rtol=1e-9, err_msg=name)
+        scores_of_all, scores_of_truncated = (
+            method(RUPTURED, PRIOR)[:60, :known_sessions],
+            method(truncated, PRIOR)[:, :known_sessions],
+        )
+        np.testing.assert_allclose(scores_of_truncated, scores_of_all, rtol=1e-9, err_msg=name)
 
 
 def test_no_method_alarms_at_the_first_rating_but_a_fixed_cut_off_and_the_oracle() -> None:
@@ -65,12 +68,12 @@ def test_no_method_alarms_at_the_first_rating_but_a_fixed_cut_off_and_the_oracle
 
 def test_page_hinkley_is_the_one_of_river() -> None:
     limit = 8.0
-    said = page_hinkley(STABLE, PRIOR)
+    scores = page_hinkley(STABLE, PRIOR)
     for row in range(50):
-        known = ~np.isnan(STABLE.seen.total[row])
-        river = PageHinkley(min_instances=2, delta=POINTS_ALLOWED, threshold=limit, alpha=1.0, mode="down")
-        for rating, ours in zip(STABLE.seen.total[row][known], said[row][known], strict=True):
-            river.update(rating)
-            assert river.drift_detected == (ours > limit)
-            if river.drift_detected:
+        given = ~np.isnan(STABLE.seen.total[row])
+        detector = PageHinkley(min_instances=2, delta=POINTS_ALLOWED, threshold=limit, alpha=1.0, mode="down")
+        for rating, score in zip(STABLE.seen.total[row][given], scores[row][given], strict=True):
+            detector.update(rating)
+            assert detector.drift_detected == (score > limit)
+            if detector.drift_detected:
                 break  # river begins anew

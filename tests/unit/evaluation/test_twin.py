@@ -22,22 +22,27 @@ NOTHING_OPENS |= {"low_level": 0, "withdrawal": 1e9}
 
 def quiet(count: int) -> Relationships:
     """Relationships in which nobody tells of a tension: that would open an episode, and hold the baseline."""
-    history = ruptured(ORDINAL, count, 16, seed=9)
-    seen = history.seen
-    none = {name: np.where(np.isnan(getattr(seen, name)), np.nan, 0.0) for name in ("told", "told_by_clinician")}
-    return replace(history, seen=replace(seen, clinician_first=np.zeros_like(seen.clinician_first), **none))
+    relationships = ruptured(ORDINAL, count, 16, seed=9)
+    observations = relationships.seen
+    overrides = {
+        name: np.where(np.isnan(getattr(observations, name)), np.nan, 0.0) for name in ("told", "told_by_clinician")
+    }
+    return replace(
+        relationships,
+        seen=replace(observations, clinician_first=np.zeros_like(observations.clinician_first), **overrides),
+    )
 
 
 def believed(history: Relationships, row: int, policy: Policy) -> dict[int, float]:
     """The highest log-odds at which the service would look, by week."""
     highest: dict[int, float] = {}
-    start = None
-    for fact, _, after in states(facts_of(history.seen, row), policy):
-        if not hasattr(fact, "session_id") or not after.watched:
+    first_session_at = None
+    for event, _, after in states(facts_of(history.seen, row), policy):
+        if not hasattr(event, "session_id") or not after.watched:
             continue
-        start = start or fact.occurred_at
-        week = (fact.occurred_at - start).days // 7
-        session = next(s for s in after.recent if s.session_id == fact.session_id)
+        first_session_at = first_session_at or event.occurred_at
+        week = (event.occurred_at - first_session_at).days // 7
+        session = next(candidate for candidate in after.recent if candidate.session_id == event.session_id)
         if session.outcome == "cancelled" or (session.outcome == "held" and not session.heard_of_client):
             continue
         highest[week] = max(highest.get(week, -99.0), probability.log_odds(after.belief))
@@ -45,14 +50,14 @@ def believed(history: Relationships, row: int, policy: Policy) -> dict[int, floa
 
 
 def test_the_service_believes_what_the_evaluation_believes() -> None:
-    history = quiet(150)
-    prior = fit(history)
+    relationships = quiet(150)
+    prior = fit(relationships)
     policy = Policy.model_validate({"prior": asdict(prior), **NOTHING_OPENS})
-    twin = DIRECT(history, prior)
-    compared = 0
-    for row in range(len(history)):
-        for week, log_odds in believed(history, row, policy).items():
-            if week and not np.isnan(twin[row, week]):
-                assert log_odds == pytest.approx(twin[row, week], abs=1e-9), (row, week)
-                compared += 1
-    assert compared > 1500
+    expected = DIRECT(relationships, prior)
+    compared_count = 0
+    for row in range(len(relationships)):
+        for week, log_odds in believed(relationships, row, policy).items():
+            if week and not np.isnan(expected[row, week]):
+                assert log_odds == pytest.approx(expected[row, week], abs=1e-9), (row, week)
+                compared_count += 1
+    assert compared_count > 1500

@@ -24,13 +24,13 @@ def but(**cells: str) -> list[str]:
 
 
 def rows(content: bytes) -> list[Row]:
-    found, wrong = read(content, BERLIN)
-    assert wrong == []
-    return found
+    parsed_rows, errors = read(content, BERLIN)
+    assert errors == []
+    return parsed_rows
 
 
 def wrong(content: bytes) -> list[tuple[int, str | None]]:
-    return [(one.row, one.column) for one in read(content, BERLIN)[1]]
+    return [(error.row, error.column) for error in read(content, BERLIN)[1]]
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
@@ -81,11 +81,11 @@ def test_empty_rows_count_as_a_spreadsheet_shows_them() -> None:
     ],
 )
 def test_a_wrong_cell_is_named_with_what_belongs_there(column: str, cell: str) -> None:
-    _, found = read(file(GOOD, but(**{column: cell})), BERLIN)
+    _, errors = read(file(GOOD, but(**{column: cell})), BERLIN)
 
-    assert [(one.row, one.column) for one in found] == [(3, column)]
-    assert COLUMNS[column] in found[0].detail
-    assert "Anna" not in found[0].detail
+    assert [(error.row, error.column) for error in errors] == [(3, column)]
+    assert COLUMNS[column] in errors[0].detail
+    assert "Anna" not in errors[0].detail
 
 
 def test_every_wrong_cell_is_named() -> None:
@@ -97,10 +97,10 @@ def test_a_short_row_lacks_cells_and_a_long_one_has_too_many() -> None:
 
 
 def test_another_delimiter_is_told_with_those_that_are_taken() -> None:
-    _, (one,) = read(file(GOOD, delimiter="/"), BERLIN)
+    _, (error,) = read(file(GOOD, delimiter="/"), BERLIN)
 
-    assert (one.row, one.column) == (1, None)
-    assert "comma, semicolon or tab" in one.detail
+    assert (error.row, error.column) == (1, None)
+    assert "comma, semicolon or tab" in error.detail
 
 
 def test_missing_doubled_and_unknown_columns_are_named() -> None:
@@ -120,9 +120,9 @@ def test_a_file_that_is_not_utf_8_is_told_in_which_row() -> None:
 
 
 def test_what_follows_an_open_quote_is_not_guessed_at() -> None:
-    _, (one,) = read(file(GOOD, but(aims='"relief'), GOOD), BERLIN)
+    _, (error,) = read(file(GOOD, but(aims='"relief'), GOOD), BERLIN)
 
-    assert (one.row, one.column) == (3, None)
+    assert (error.row, error.column) == (3, None)
 
 
 def test_a_row_more_than_may_be_is_named_and_the_rest_not_read() -> None:
@@ -135,15 +135,15 @@ def test_a_row_more_than_may_be_is_named_and_the_rest_not_read() -> None:
 @example(b'"')
 @given(st.binary(max_size=300) | st.text(max_size=300).map(str.encode))
 def test_whatever_is_sent_gives_rows_or_reasons(content: bytes) -> None:
-    found, reasons = read(content, BERLIN)
+    parsed_rows, errors = read(content, BERLIN)
 
-    assert found == []
-    assert all(isinstance(reason, Wrong) for reason in reasons)
-    assert reasons
+    assert parsed_rows == []
+    assert all(isinstance(error, Wrong) for error in errors)
+    assert errors
 
 
 @given(st.lists(st.sampled_from([*GOOD, "", '"', "\n", "é", "1" * 200]), max_size=12))
 def test_whatever_stands_in_a_row_gives_a_row_or_reasons(cells: list[str]) -> None:
-    found, reasons = read(file(cells), BERLIN)
+    parsed_rows, errors = read(file(cells), BERLIN)
 
-    assert found or reasons or not any(cell.strip() for cell in cells)
+    assert parsed_rows or errors or not any(cell.strip() for cell in cells)

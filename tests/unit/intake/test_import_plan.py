@@ -12,7 +12,7 @@ from tests.support.intake_builders import ANNA, CLINIC, DAY, NOW, STARTED, clini
 
 
 def row(number: int, **others: Any) -> Row:
-    given = {
+    defaults = {
         "number": number,
         "relationship_id": uuid4(),
         "clinician_id": ANNA.clinician_id,
@@ -23,7 +23,7 @@ def row(number: int, **others: Any) -> Row:
         "cadence_days": 7,
         "consent": "no",
     }
-    return Row.model_validate({**given, **others})
+    return Row.model_validate({**defaults, **others})
 
 
 def planned(*rows: Row, known: Known | None = None) -> Plan:
@@ -32,12 +32,14 @@ def planned(*rows: Row, known: Known | None = None) -> Plan:
 
 def afterwards(done: Plan) -> Known:
     """What is known once a plan was written."""
-    relationships: dict[UUID, Relationship] = {which: r for which, (r, _) in done.relationships.items()}
+    relationships: dict[UUID, Relationship] = {
+        relationship_id: r for relationship_id, (r, _) in done.relationships.items()
+    }
     return Known({ANNA.clinician_id: ANNA}, done.clients, done.codes, relationships)
 
 
 def wrong(done: Plan) -> list[tuple[int, str | None]]:
-    return [(one.row, one.column) for one in done.wrong]
+    return [(error.row, error.column) for error in done.wrong]
 
 
 def test_a_new_row_enters_the_client_and_starts_the_relationship() -> None:
@@ -50,15 +52,15 @@ def test_a_new_row_enters_the_client_and_starts_the_relationship() -> None:
 def test_the_same_file_again_adds_nothing() -> None:
     rows = [row(2), row(3)]
 
-    again = planned(*rows, known=afterwards(planned(*rows)))
+    second_plan = planned(*rows, known=afterwards(planned(*rows)))
 
-    assert again == Plan()
+    assert second_plan == Plan()
 
 
 def test_a_client_may_stand_in_several_rows_under_the_same_code() -> None:
-    client = uuid4()
+    client_id = uuid4()
 
-    done = planned(row(2, client_id=client, case_code="ME-1"), row(3, client_id=client, case_code="ME-1"))
+    done = planned(row(2, client_id=client_id, case_code="ME-1"), row(3, client_id=client_id, case_code="ME-1"))
 
     assert (done.wrong, len(done.clients), len(done.relationships)) == ([], 1, 2)
 
@@ -78,24 +80,24 @@ def test_what_contradicts_a_row_above_is_wrong() -> None:
 
 
 def test_what_contradicts_what_is_known_is_wrong() -> None:
-    first, elsewhere = row(2), clinician(clinic_id=uuid4())
-    stranger = Client(client_id=uuid4(), clinic_id=uuid4(), case_code="AB-9")
-    known = afterwards(planned(first))
-    known = Known(
-        {**known.clinicians, elsewhere.clinician_id: elsewhere},
-        {**known.clients, stranger.client_id: stranger},
-        known.codes,
-        known.relationships,
+    first, other_clinician = row(2), clinician(clinic_id=uuid4())
+    other_client = Client(client_id=uuid4(), clinic_id=uuid4(), case_code="AB-9")
+    existing = afterwards(planned(first))
+    existing = Known(
+        {**existing.clinicians, other_clinician.clinician_id: other_clinician},
+        {**existing.clients, other_client.client_id: other_client},
+        existing.codes,
+        existing.relationships,
     )
 
     done = planned(
         Row.model_validate({**first.model_dump(), "aims": "loss", "started_at": STARTED.isoformat(), "consent": "no"}),
         row(3, clinician_id=uuid4()),
-        row(4, clinician_id=elsewhere.clinician_id),
-        row(5, client_id=stranger.client_id, case_code="AB-9"),
+        row(4, clinician_id=other_clinician.clinician_id),
+        row(5, client_id=other_client.client_id, case_code="AB-9"),
         row(6, case_code=first.case_code),
         row(7, started_at=(NOW + DAY).isoformat()),
-        known=known,
+        known=existing,
     )
 
     assert wrong(done) == [
@@ -109,9 +111,11 @@ def test_what_contradicts_what_is_known_is_wrong() -> None:
 
 
 def test_a_code_is_free_at_one_clinic_though_another_uses_it() -> None:
-    elsewhere = uuid4()
-    taken = TakenCode(clinic_id=elsewhere, case_code="AB-2", client_id=uuid4())
+    other_clinic_id = uuid4()
+    assignment = TakenCode(clinic_id=other_clinic_id, case_code="AB-2", client_id=uuid4())
 
-    done = planned(row(2), known=Known({ANNA.clinician_id: ANNA}, codes={TakenCode.id_of(elsewhere, "AB-2"): taken}))
+    done = planned(
+        row(2), known=Known({ANNA.clinician_id: ANNA}, codes={TakenCode.id_of(other_clinic_id, "AB-2"): assignment})
+    )
 
     assert done.wrong == []

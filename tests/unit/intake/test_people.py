@@ -25,8 +25,8 @@ def test_a_new_contact_is_kept_and_not_told() -> None:
 
 
 def test_changes_are_told_one_after_the_other_also_within_one_millisecond() -> None:
-    there, (first,) = register(ANNA, ANNA.model_copy(update={"time_zone": "Europe/Paris"}))
-    _, (second,) = register(there, ANNA)
+    updated, (first,) = register(ANNA, ANNA.model_copy(update={"time_zone": "Europe/Paris"}))
+    _, (second,) = register(updated, ANNA)
 
     assert isinstance(second, ClinicianUpdated)
     assert ANNA.told_at < first.occurred_at < second.occurred_at
@@ -36,16 +36,16 @@ def test_changes_are_told_one_after_the_other_also_within_one_millisecond() -> N
 
 def test_a_client_keeps_clinic_and_case_code() -> None:
     assert admit(CLIENT, CLIENT) == (CLIENT, ())
-    for change in ({"case_code": "ZZ-99"}, {"clinic_id": uuid4()}):
+    for update in ({"case_code": "ZZ-99"}, {"clinic_id": uuid4()}):
         with pytest.raises(Refused):
-            admit(CLIENT, CLIENT.model_copy(update=change))
+            admit(CLIENT, CLIENT.model_copy(update=update))
 
 
 def test_a_case_code_stands_for_one_client_of_a_clinic() -> None:
-    code = TakenCode(**CLIENT.model_dump())
-    other = Client(client_id=uuid4(), clinic_id=CLINIC, case_code=CLIENT.case_code)
+    assignment = TakenCode(**CLIENT.model_dump())
+    other_client = Client(client_id=uuid4(), clinic_id=CLINIC, case_code=CLIENT.case_code)
 
-    assert take_code(code, code) == (code, ())
+    assert take_code(assignment, assignment) == (assignment, ())
     with pytest.raises(Refused, match="another client"):
-        take_code(code, TakenCode(**other.model_dump()))
+        take_code(assignment, TakenCode(**other_client.model_dump()))
     assert TakenCode.id_of(CLINIC, "AB-12") != TakenCode.id_of(uuid4(), "AB-12")

@@ -72,10 +72,10 @@ def test_a_start_told_again_is_known_whatever_happened_since() -> None:
 
 
 def test_a_start_told_otherwise_is_refused_and_says_what_differs() -> None:
-    with pytest.raises(Refused, match="another cadence_days, consent") as refused:
+    with pytest.raises(Refused, match="another cadence_days, consent") as rejected:
         begun(before=relationship(), cadence_days=14, consent=False)
 
-    assert refused.value.kind == "started-otherwise"
+    assert rejected.value.kind == "started-otherwise"
 
 
 @pytest.mark.parametrize(
@@ -90,10 +90,10 @@ def test_a_start_told_otherwise_is_refused_and_says_what_differs() -> None:
     ],
 )
 def test_a_start_that_cannot_be_is_refused(kind: str, refused: Callable[[], Decided]) -> None:
-    with pytest.raises(Refused) as error:
+    with pytest.raises(Refused) as rejected:
         refused()
 
-    assert error.value.kind == kind
+    assert rejected.value.kind == kind
 
 
 def test_a_clock_that_is_a_little_ahead_is_no_future() -> None:
@@ -134,22 +134,22 @@ def test_aims_agreed_again_on_another_day_are_told_again() -> None:
 def test_a_transfer_takes_aims_cadence_and_consent_along() -> None:
     old = agree(relationship(), Agreement(aims=("loss",), agreed_at=STARTED + DAY), NOW)[0]
     old = hear_client(old, withdrawn(2), NOW)[0]
-    successor, at = uuid4(), STARTED + 30 * DAY
+    successor_id, at = uuid4(), STARTED + 30 * DAY
 
-    old, (over,) = hand_over(old, successor, BEN, at, NOW)
+    old, (over,) = hand_over(old, successor_id, BEN, at, NOW)
     new, events = follow(None, old, BEN)
 
     assert isinstance(over, RelationshipEnded)
-    assert (over.reason, over.successor_id, over.occurred_at) == ("transferred", successor, at)
+    assert (over.reason, over.successor_id, over.occurred_at) == ("transferred", successor_id, at)
     (started,) = events  # no consent, so none is told
     assert isinstance(started, RelationshipStarted)
     assert (started.predecessor_id, started.clinician_id) == (RELATIONSHIP, BEN.clinician_id)
     assert (started.aims, started.case_code, started.occurred_at) == (("loss",), "AB-12", at)
-    assert hand_over(old, successor, BEN, at, NOW) == (old, ())
+    assert hand_over(old, successor_id, BEN, at, NOW) == (old, ())
     assert follow(new, old, BEN) == (new, ())
     assert begun(
         before=new,
-        relationship_id=successor,
+        relationship_id=successor_id,
         who=BEN,
         clinician_id=BEN.clinician_id,
         started_at=at,
@@ -187,25 +187,25 @@ END_AT = STARTED + 40 * DAY
     ],
 )
 def test_what_contradicts_what_is_so_is_refused(kind: str, before: Relationship, change: Change) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(Refused) as rejected:
         change(before)
 
-    assert refused.value.kind == kind
+    assert rejected.value.kind == kind
 
 
 def test_who_asks_about_a_relationship_that_passed_on_is_told_where_to() -> None:
-    successor = uuid4()
-    old = hand_over(relationship(), successor, BEN, END_AT, NOW)[0]
+    successor_id = uuid4()
+    old = hand_over(relationship(), successor_id, BEN, END_AT, NOW)[0]
 
-    with pytest.raises(Refused, match=str(successor)):
+    with pytest.raises(Refused, match=str(successor_id)):
         agree(old, Agreement(aims=("loss",), agreed_at=NOW), NOW)
 
 
 def test_what_was_noted_before_the_end_may_be_sent_again_after_it() -> None:
-    word, agreement = withdrawn(3), Agreement(aims=("loss",), agreed_at=STARTED + DAY)
-    before = agree(hear_client(relationship(), word, NOW)[0], agreement, NOW)[0]
+    consent_change, agreement = withdrawn(3), Agreement(aims=("loss",), agreed_at=STARTED + DAY)
+    before = agree(hear_client(relationship(), consent_change, NOW)[0], agreement, NOW)[0]
     after = end(before, End(reason="completed", at=END_AT), NOW)[0]
 
-    assert hear_client(after, word, NOW) == (after, ())
+    assert hear_client(after, consent_change, NOW) == (after, ())
     assert agree(after, agreement, NOW) == (after, ())
     assert after.start.clinic_id == CLINIC

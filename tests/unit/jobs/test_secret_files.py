@@ -16,11 +16,11 @@ pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="secrets
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A work tree with secrets as deploy/secrets.sh makes them."""
-    tree = tmp_path_factory.mktemp("tree")
-    (tree / "deploy").mkdir()
-    shutil.copy(HOME / "deploy/secrets.sh", tree / "deploy")
-    make(tree)
-    return tree
+    work_tree = tmp_path_factory.mktemp("tree")
+    (work_tree / "deploy").mkdir()
+    shutil.copy(HOME / "deploy/secrets.sh", work_tree / "deploy")
+    make(work_tree)
+    return work_tree
 
 
 @pytest.fixture
@@ -31,8 +31,8 @@ def made(tree: Path, tmp_path: Path) -> Path:
 
 
 def make(tree: Path) -> str:
-    done = subprocess.run(["sh", tree / "deploy/secrets.sh"], capture_output=True, text=True, check=True)
-    return done.stdout
+    result = subprocess.run(["sh", tree / "deploy/secrets.sh"], capture_output=True, text=True, check=True)
+    return result.stdout
 
 
 def test_what_is_made_is_as_it_should_be(made: Path) -> None:
@@ -54,12 +54,12 @@ def test_what_is_there_stays_as_it_is(made: Path) -> None:
 @pytest.mark.parametrize("name", OURS)
 def test_a_missing_or_empty_one_is_named(made: Path, name: str) -> None:
     (made / name).write_text("")
-    (said,) = amiss(made)
-    assert said.startswith(f"{name} is empty")
+    (problem,) = amiss(made)
+    assert problem.startswith(f"{name} is empty")
 
     (made / name).unlink()
-    (said,) = amiss(made)
-    assert said.startswith(f"{name} cannot be read: No such file")
+    (problem,) = amiss(made)
+    assert problem.startswith(f"{name} cannot be read: No such file")
 
 
 @pytest.mark.parametrize("name", PASSWORDS)
@@ -67,10 +67,10 @@ def test_a_missing_or_empty_one_is_named(made: Path, name: str) -> None:
 def test_an_example_or_a_short_one_is_named_and_not_told(made: Path, name: str, secret: str) -> None:
     (made / name).write_text(secret)
 
-    (said,) = amiss(made)
+    (problem,) = amiss(made)
 
-    assert said.startswith(name)
-    assert secret not in said
+    assert problem.startswith(name)
+    assert secret not in problem
 
 
 def test_a_certificate_and_a_key_that_do_not_belong_together_are_named(made: Path) -> None:
@@ -79,17 +79,17 @@ def test_a_certificate_and_a_key_that_do_not_belong_together_are_named(made: Pat
     make(other)
     shutil.copy(other / "secrets/tls_key", made)
 
-    (said,) = amiss(made)
+    (problem,) = amiss(made)
 
-    assert said.startswith("tls_certificate and tls_key are no pair")
+    assert problem.startswith("tls_certificate and tls_key are no pair")
 
 
 def test_a_user_of_the_gateway_without_a_hash_is_named(made: Path) -> None:
     (made / "gateway_users").write_text("staff\n")
 
-    (said,) = amiss(made)
+    (problem,) = amiss(made)
 
-    assert said.startswith("gateway_users")
+    assert problem.startswith("gateway_users")
 
 
 def test_no_password_for_the_mail_server_is_no_fault(made: Path) -> None:

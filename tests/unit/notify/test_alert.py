@@ -23,14 +23,14 @@ SEVERITIES: tuple[Severity, ...] = ("watch", "concern", "urgent")
 
 def told(*batches: Sequence[RelationshipEvent]) -> dict[UUID, Alert]:
     """The alerts after these batches, as the service comes to them."""
-    about = Relationship(relationship_id=batches[0][0].relationship_id)
+    relationship = Relationship(relationship_id=batches[0][0].relationship_id)
     alerts: dict[UUID, Alert] = {}
     for batch in batches:
-        about = reduce(relationships.evolve, (e for e in batch if isinstance(e, Fact)), about)
-        ruptures = [e for e in batch if isinstance(e, RuptureEvent)]
-        named = {Strained.alert_of(e) for e in ruptures}
-        read = {i: alert for i, alert in alerts.items() if alert.unsettled or i in named}
-        alerts |= follow(read, ruptures, about)
+        relationship = reduce(relationships.evolve, (e for e in batch if isinstance(e, Fact)), relationship)
+        rupture_events = [e for e in batch if isinstance(e, RuptureEvent)]
+        named_ids = {Strained.alert_of(e) for e in rupture_events}
+        loaded = {i: alert for i, alert in alerts.items() if alert.unsettled or i in named_ids}
+        alerts |= follow(loaded, rupture_events, relationship)
     return alerts
 
 
@@ -45,13 +45,13 @@ def histories(draw: st.DrawFn) -> list[RelationshipEvent]:
     s = Strained(NOW, relationship=UUID(int=1), clinician=UUID(int=2))
     events: list[RelationshipEvent] = [s.started(), s.scheduled(3), s.cancelled(3), s.scheduled(5, session=1)]
     for version in range(1, draw(st.integers(2, 6))):
-        numbers = draw(st.permutations(range(3)))
+        episode_numbers = draw(st.permutations(range(3)))
         severities = st.sampled_from(SEVERITIES)
         if draw(st.booleans()):
-            events.append(s.retracted(version, draw(severities), numbers[0]))
+            events.append(s.retracted(version, draw(severities), episode_numbers[0]))
         if draw(st.booleans()):
-            events.append(s.repaired(version, draw(severities), numbers[1]))
-        still_open = numbers[2] if draw(st.booleans()) else None
+            events.append(s.repaired(version, draw(severities), episode_numbers[1]))
+        still_open = episode_numbers[2] if draw(st.booleans()) else None
         if still_open is not None:
             events.append(draw(st.sampled_from([s.suspected, s.changed]))(version, draw(severities), still_open))
         events.append(s.updated(version, still_open))
@@ -63,8 +63,8 @@ def histories(draw: st.DrawFn) -> list[RelationshipEvent]:
 def test_any_order_and_any_repetition_give_the_same_alerts(
     history: list[RelationshipEvent], data: st.DataObject
 ) -> None:
-    again = data.draw(st.lists(st.sampled_from(history), max_size=5))
-    shuffled = data.draw(st.permutations([*history, *again]))
+    repeated = data.draw(st.lists(st.sampled_from(history), max_size=5))
+    shuffled = data.draw(st.permutations([*history, *repeated]))
     cuts = data.draw(st.lists(st.integers(1, 4), max_size=len(shuffled)))
     batches = []
     while shuffled:
@@ -97,14 +97,14 @@ def test_a_lower_version_changes_nothing() -> None:
 
 def test_an_alert_that_the_alliance_no_longer_names_is_retracted() -> None:
     s = Strained(NOW)
-    before = [s.started(), s.suspected(3), s.updated(3, 0)]
+    events = [s.started(), s.suspected(3), s.updated(3, 0)]
 
-    assert one(before).status == "open"
-    assert one(before, [s.updated(2)]).status == "open"
+    assert one(events).status == "open"
+    assert one(events, [s.updated(2)]).status == "open"
     assert one([s.started(), s.suspected(3), s.updated(3)]).status == "retracted"
-    assert one(before, [s.updated(4)]).status == "retracted"
-    assert one(before, [s.updated(4, episode=1)]).status == "retracted"
-    assert one(before, [s.updated(4)], [s.changed(5), s.updated(5, 0)]).status == "open"
+    assert one(events, [s.updated(4)]).status == "retracted"
+    assert one(events, [s.updated(4, episode=1)]).status == "retracted"
+    assert one(events, [s.updated(4)], [s.changed(5), s.updated(5, 0)]).status == "open"
 
 
 def test_a_repaired_alert_stays_repaired_when_nothing_is_open() -> None:
@@ -117,19 +117,19 @@ def test_what_is_told_before_the_relationship_is_known_waits_for_it() -> None:
     s = Strained(NOW)
 
     waiting = one([s.suspected(3), s.updated(3, 0)])
-    known = one([s.suspected(3), s.updated(3, 0)], [s.started()])
+    complete = one([s.suspected(3), s.updated(3, 0)], [s.started()])
 
     assert raised(waiting) == []
-    assert known.clinician_id == s.clinician
-    assert [event.severity for _, event in raised(known)] == ["concern"]
+    assert complete.clinician_id == s.clinician
+    assert [event.severity for _, event in raised(complete)] == ["concern"]
 
 
 def test_an_alert_is_told_of_under_the_same_id_each_time() -> None:
     s = Strained(NOW)
 
-    first, again = one([s.started(), s.suspected(3)]), one([s.suspected(3)], [s.changed(4), s.started()])
+    first, repeated = one([s.started(), s.suspected(3)]), one([s.suspected(3)], [s.changed(4), s.started()])
 
-    assert raised(first) == raised(again)
+    assert raised(first) == raised(repeated)
 
 
 def test_a_rise_is_told_and_a_fall_is_not() -> None:
@@ -148,28 +148,28 @@ def test_acknowledging_twice_is_acknowledging_once() -> None:
     s = Strained(NOW)
     alert = one([s.started(), s.suspected(3)])
 
-    seen, told_first = acknowledge(alert, NOW)
-    again, told_again = acknowledge(seen, NOW + timedelta(hours=1))
+    acknowledged, first_events = acknowledge(alert, NOW)
+    repeated, repeated_events = acknowledge(acknowledged, NOW + timedelta(hours=1))
 
-    assert [type(event) for event in told_first] == [AlertAcknowledged]
-    assert (again, list(told_again)) == (seen, [])
-    assert seen.status == "acknowledged"
+    assert [type(event) for event in first_events] == [AlertAcknowledged]
+    assert (repeated, list(repeated_events)) == (acknowledged, [])
+    assert acknowledged.status == "acknowledged"
 
 
 def test_what_rises_after_it_was_taken_on_or_resolved_is_open_again() -> None:
     s = Strained(NOW)
     alert = one([s.started(), s.suspected(3)])
-    about = Relationship(relationship_id=s.relationship, clinician_id=s.clinician)
+    relationship = Relationship(relationship_id=s.relationship, clinician_id=s.clinician)
 
-    for settled, _ in (acknowledge(alert, NOW), resolve(alert, True, NOW)):
-        (same,) = follow({alert.id: settled}, [s.changed(4)], about).values()
-        (risen,) = follow({alert.id: settled}, [s.changed(4, "urgent")], about).values()
+    for handled, _ in (acknowledge(alert, NOW), resolve(alert, True, NOW)):
+        (same,) = follow({alert.id: handled}, [s.changed(4)], relationship).values()
+        (escalated,) = follow({alert.id: handled}, [s.changed(4, "urgent")], relationship).values()
 
-        assert same.status == settled.status
+        assert same.status == handled.status
         assert change_to_tell(same) is None
-        assert risen.status == "open"
-        assert change_to_tell(risen) == "rose"
-        (event,) = acknowledge(risen, NOW)[1]
+        assert escalated.status == "open"
+        assert change_to_tell(escalated) == "rose"
+        (event,) = acknowledge(escalated, NOW)[1]
         assert event.id != acknowledge(alert, NOW)[1][0].id
 
 
@@ -177,15 +177,15 @@ def test_resolving_again_with_the_same_word_changes_nothing_and_with_another_is_
     s = Strained(NOW)
     alert = one([s.started(), s.suspected(3)])
 
-    done, events = resolve(alert, True, NOW)
+    resolved, events = resolve(alert, True, NOW)
 
-    assert done.status == "resolved"
+    assert resolved.status == "resolved"
     assert [(type(event), event.useful) for event in events if isinstance(event, AlertResolved)] == [
         (AlertResolved, True)
     ]
-    assert resolve(done, True, NOW) == (done, ())
+    assert resolve(resolved, True, NOW) == (resolved, ())
     with pytest.raises(Refused, match="useful=true"):
-        resolve(done, False, NOW)
+        resolve(resolved, False, NOW)
 
 
 def test_what_was_repaired_can_still_be_called_useful_but_not_be_taken_on() -> None:
@@ -200,6 +200,6 @@ def test_an_erased_client_is_forgotten_for_good() -> None:
     s = Strained(NOW)
     events: list[Fact] = [s.started(), s.scheduled(2), s.erased(), s.started(), s.updated(4, 0)]
 
-    about = reduce(relationships.evolve, events, Relationship(relationship_id=s.relationship))
+    relationship = reduce(relationships.evolve, events, Relationship(relationship_id=s.relationship))
 
-    assert about == Relationship(relationship_id=s.relationship, erased=True)
+    assert relationship == Relationship(relationship_id=s.relationship, erased=True)

@@ -15,10 +15,10 @@ from tests.unit.notify.test_alert import NOW, histories
 
 
 def seen(*batches: Sequence[RelationshipEvent]) -> View:
-    view = View(Relationship(relationship_id=batches[0][0].relationship_id))
+    projection = View(Relationship(relationship_id=batches[0][0].relationship_id))
     for batch in batches:
-        view = take_in(view, batch)
-    return view
+        projection = take_in(projection, batch)
+    return projection
 
 
 @given(history=histories(), data=st.data())
@@ -31,11 +31,20 @@ def test_all_at_once_gives_what_one_after_the_other_does(history: list[Relations
 def test_what_a_clinician_did_is_read_back_from_what_was_told_of_it() -> None:
     s = Strained(NOW)
     alert = seen([s.started(), s.suspected(3), s.updated(3, 0)]).alerts[s.alert()]
-    acknowledged, told = acknowledge(alert, NOW)
-    risen = seen([s.started(), s.suspected(3), s.changed(4, "urgent"), s.updated(4, 0)]).alerts[s.alert()]
-    resolved, told_later = resolve(risen.model_copy(update={"acknowledged": acknowledged.acknowledged}), True, NOW)
+    acknowledged, acknowledged_events = acknowledge(alert, NOW)
+    escalated = seen([s.started(), s.suspected(3), s.changed(4, "urgent"), s.updated(4, 0)]).alerts[s.alert()]
+    resolved, resolved_events = resolve(
+        escalated.model_copy(update={"acknowledged": acknowledged.acknowledged}), True, NOW
+    )
 
-    events = [s.started(), s.suspected(3), s.changed(4, "urgent"), s.updated(4, 0), *told, *told_later]
+    events = [
+        s.started(),
+        s.suspected(3),
+        s.changed(4, "urgent"),
+        s.updated(4, 0),
+        *acknowledged_events,
+        *resolved_events,
+    ]
     rebuilt = seen([e for e in events if isinstance(e, RelationshipEvent)]).alerts[s.alert()]
 
     assert rebuilt == resolved
@@ -46,26 +55,26 @@ def test_what_a_clinician_did_is_read_back_from_what_was_told_of_it() -> None:
 def test_what_a_clinician_did_and_was_not_told_yet_stays() -> None:
     s = Strained(NOW)
     rebuilt = seen([s.started(), s.suspected(3), s.updated(3, 0)]).alerts[s.alert()]
-    there, _ = acknowledge(rebuilt, NOW)
+    stored, _ = acknowledge(rebuilt, NOW)
 
-    assert with_acts_of(rebuilt, there) == there
-    assert with_acts_of(there, rebuilt) == there
+    assert with_acts_of(rebuilt, stored) == stored
+    assert with_acts_of(stored, rebuilt) == stored
 
 
 def test_of_the_same_severity_what_was_told_is_so_and_of_others_what_was_done_last() -> None:
     s = Strained(NOW)
     rebuilt = seen([s.started(), s.suspected(3), s.updated(3, 0)]).alerts[s.alert()]
-    told = rebuilt.model_copy(update={"resolved": Act(at=NOW, severity="concern", useful=True)})
+    published = rebuilt.model_copy(update={"resolved": Act(at=NOW, severity="concern", useful=True)})
     altered = rebuilt.model_copy(update={"resolved": Act(at=NOW + timedelta(days=1), severity="concern")})
     later = rebuilt.model_copy(update={"resolved": Act(at=NOW + timedelta(days=1), severity="urgent")})
 
-    assert with_acts_of(told, altered) == told
-    assert with_acts_of(told, later) == later
+    assert with_acts_of(published, altered) == published
+    assert with_acts_of(published, later) == later
 
 
 def test_of_an_erased_client_only_that_is_left() -> None:
     s = Strained(NOW)
 
-    view = seen([s.started(), s.suspected(3)], [s.erased()], [s.changed(4)])
+    projection = seen([s.started(), s.suspected(3)], [s.erased()], [s.changed(4)])
 
-    assert view == View(Relationship(relationship_id=s.relationship, erased=True))
+    assert projection == View(Relationship(relationship_id=s.relationship, erased=True))

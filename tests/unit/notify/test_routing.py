@@ -23,9 +23,9 @@ BOTH = Channels(email="someone@clinic.example", webhook=Webhook(url="https://cli
 
 
 def alert(s: Strained, *events: RuptureEvent) -> Alert:
-    about = Relationship(relationship_id=s.relationship, clinician_id=s.clinician)
-    (found,) = follow({}, events, about).values()
-    return found
+    relationship = Relationship(relationship_id=s.relationship, clinician_id=s.clinician)
+    (created,) = follow({}, events, relationship).values()
+    return created
 
 
 def test_concern_and_urgent_are_told_and_watch_is_not() -> None:
@@ -40,12 +40,12 @@ def test_concern_and_urgent_are_told_and_watch_is_not() -> None:
 
 def test_what_is_settled_or_taken_on_is_not_told() -> None:
     s = Strained(NOW)
-    stands = alert(s, s.suspected(1))
+    open_alert = alert(s, s.suspected(1))
 
     assert change_to_tell(alert(s, s.suspected(1), s.repaired(2))) is None
     assert change_to_tell(alert(s, s.suspected(1), s.retracted(2))) is None
-    assert change_to_tell(acknowledge(stands, NOW)[0]) is None
-    assert change_to_tell(resolve(stands, None, NOW)[0]) is None
+    assert change_to_tell(acknowledge(open_alert, NOW)[0]) is None
+    assert change_to_tell(resolve(open_alert, None, NOW)[0]) is None
 
 
 def test_history_is_not_told_until_a_newer_sign_comes() -> None:
@@ -58,65 +58,73 @@ def test_history_is_not_told_until_a_newer_sign_comes() -> None:
 
 def test_each_change_is_owed_once_for_each_channel() -> None:
     s = Strained(NOW)
-    stands = alert(s, s.suspected(1))
+    open_alert = alert(s, s.suspected(1))
 
-    owed = deliveries(stands, {s.clinician: BOTH})
+    planned = deliveries(open_alert, {s.clinician: BOTH})
 
-    assert {d.id for d in owed} == {uuid5(s.alert(), "raised:email"), uuid5(s.alert(), "raised:webhook")}
-    assert deliveries(hear(stands, s.changed(2)), {s.clinician: BOTH}) == owed
-    assert deliveries(stands, {}) == []
-    assert {d.change for d in deliveries(hear(stands, s.changed(2, "urgent")), {s.clinician: BOTH})} == {"rose"}
+    assert {d.id for d in planned} == {uuid5(s.alert(), "raised:email"), uuid5(s.alert(), "raised:webhook")}
+    assert deliveries(hear(open_alert, s.changed(2)), {s.clinician: BOTH}) == planned
+    assert deliveries(open_alert, {}) == []
+    assert {d.change for d in deliveries(hear(open_alert, s.changed(2, "urgent")), {s.clinician: BOTH})} == {"rose"}
 
 
 def test_tries_come_further_and_further_apart_up_to_an_hour() -> None:
-    first = timedelta(seconds=30)
+    first_wait = timedelta(seconds=30)
 
-    assert [wait_after(n, first).total_seconds() for n in (1, 2, 3)] == [30, 60, 120]
-    assert wait_after(10_000, first) == timedelta(hours=1)
+    assert [wait_after(n, first_wait).total_seconds() for n in (1, 2, 3)] == [30, 60, 120]
+    assert wait_after(10_000, first_wait) == timedelta(hours=1)
 
 
 def test_the_next_session_is_the_soonest_that_lies_ahead_and_was_not_called_off() -> None:
     s = Strained(NOW)
-    told: list[Fact] = [s.scheduled(9, 1), s.scheduled(2, 2), s.scheduled(-1, 3), s.scheduled(1, 4), s.cancelled(1, 4)]
+    events: list[Fact] = [
+        s.scheduled(9, 1),
+        s.scheduled(2, 2),
+        s.scheduled(-1, 3),
+        s.scheduled(1, 4),
+        s.cancelled(1, 4),
+    ]
 
-    about = reduce(relationships.evolve, told, Relationship(relationship_id=s.relationship))
+    relationship = reduce(relationships.evolve, events, Relationship(relationship_id=s.relationship))
 
-    assert about.next_session_at(NOW) == NOW + timedelta(days=2)
-    assert about.next_session_at(NOW + timedelta(days=3)) == NOW + timedelta(days=9)
-    assert relationships.evolve(about, s.ended()).next_session_at(NOW) is None
+    assert relationship.next_session_at(NOW) == NOW + timedelta(days=2)
+    assert relationship.next_session_at(NOW + timedelta(days=3)) == NOW + timedelta(days=9)
+    assert relationships.evolve(relationship, s.ended()).next_session_at(NOW) is None
 
 
 @settings(deadline=None)
 @given(data=st.data())
 def test_appointments_come_out_the_same_in_any_order(data: st.DataObject) -> None:
     s = Strained(NOW, relationship=UUID(int=1))
-    told: list[Fact] = [
+    events: list[Fact] = [
         s.scheduled(1, 0, told_hours_ago=9),
         s.scheduled(4, 0, told_hours_ago=5),  # moved
         s.scheduled(2, 1, told_hours_ago=8),
         s.cancelled(2, 1, told_hours_ago=3),
         s.scheduled(6, 2, told_hours_ago=7),
     ]
-    again = data.draw(st.lists(st.sampled_from(told), max_size=4))
+    repeated = data.draw(st.lists(st.sampled_from(events), max_size=4))
 
-    about = reduce(
-        relationships.evolve, data.draw(st.permutations([*told, *again])), Relationship(relationship_id=s.relationship)
+    relationship = reduce(
+        relationships.evolve,
+        data.draw(st.permutations([*events, *repeated])),
+        Relationship(relationship_id=s.relationship),
     )
 
-    assert about.next_session_at(NOW) == NOW + timedelta(days=4)
+    assert relationship.next_session_at(NOW) == NOW + timedelta(days=4)
 
 
 def test_a_relationship_stays_small_however_many_appointments_it_has() -> None:
     s = Strained(NOW)
 
-    about = reduce(
+    relationship = reduce(
         relationships.evolve,
         (s.scheduled(day, session=day) for day in range(1, 400)),
         Relationship(relationship_id=s.relationship),
     )
 
-    assert len(about.appointments) == relationships.MOST_APPOINTMENTS
-    assert about.next_session_at(NOW) == NOW + timedelta(days=1)
+    assert len(relationship.appointments) == relationships.MOST_APPOINTMENTS
+    assert relationship.next_session_at(NOW) == NOW + timedelta(days=1)
 
 
 def test_a_message_says_where_to_look_and_nothing_about_whom() -> None:
@@ -128,10 +136,10 @@ def test_a_message_says_where_to_look_and_nothing_about_whom() -> None:
 
 
 def test_a_password_is_never_sent_in_the_clear() -> None:
-    given = {"kafka_bootstrap_servers": "k:9092", "mongodb_uri": "mongodb://m", "smtp_username": "attune"}
+    values = {"kafka_bootstrap_servers": "k:9092", "mongodb_uri": "mongodb://m", "smtp_username": "attune"}
 
     with pytest.raises(ValidationError, match="in the clear"):
-        Settings.model_validate({**given, "smtp_password": "secret"})
+        Settings.model_validate({**values, "smtp_password": "secret"})
     with pytest.raises(ValidationError, match="together"):
-        Settings.model_validate(given)
-    assert Settings.model_validate({**given, "smtp_password": "secret", "smtp_tls": "tls"}).smtp_port == 25
+        Settings.model_validate(values)
+    assert Settings.model_validate({**values, "smtp_password": "secret", "smtp_tls": "tls"}).smtp_port == 25

@@ -22,7 +22,7 @@ def test_a_service_that_died_is_shown_with_its_log(tmp_path: Path) -> None:
 
     with subprocess.Popen([sys.executable, "-c", ""]) as alliance.process:
         pass
-    shown = display.rows("", Ledger(), Figures(), [], [], attune.ended)
+    rows = display.rows("", Ledger(), Figures(), [], [], attune.ended)
 
-    assert shown["FAILED"] == f"alliance has ended; its log: {tmp_path}/alliance/log"
-    assert shown["FAILED"] in display.line(shown)
+    assert rows["FAILED"] == f"alliance has ended; its log: {tmp_path}/alliance/log"
+    assert rows["FAILED"] in display.line(rows)

@@ -45,10 +45,14 @@ def test_nothing_happens_before_its_time_or_after_today(seed: int) -> None:
     for course in courses(seed):
         for session in course.sessions:
             assert course.started_at <= session.starts_at < session.ended_at < TODAY
-            for said in (session.client, session.clinician):
-                if said is not None and said.at is not None:
-                    assert session.ended_at < said.at <= TODAY
-                    assert said.corrected is None or said.corrected.at is None or said.at < said.corrected.at <= TODAY
+            for answer in (session.client, session.clinician):
+                if answer is not None and answer.at is not None:
+                    assert session.ended_at < answer.at <= TODAY
+                    assert (
+                        answer.corrected is None
+                        or answer.corrected.at is None
+                        or answer.at < answer.corrected.at <= TODAY
+                    )
         assert all(one.starts_at < next_one.starts_at for one, next_one in pairwise(course.sessions))
         if course.ended:
             assert course.sessions[-1].ended_at < course.ended[0] < TODAY
@@ -57,9 +61,12 @@ def test_nothing_happens_before_its_time_or_after_today(seed: int) -> None:
 @settings(max_examples=4, deadline=None)
 @given(seed=seeds)
 def test_every_id_and_every_case_code_is_one_of_a_kind(seed: int) -> None:
-    everybody = courses(seed)
-    ids = [*(c.id for c in everybody), *(session.id for c in everybody for session in c.sessions)]
-    codes = {c.client_id: c.case_code for c in everybody}
+    all_courses = courses(seed)
+    ids = [
+        *(course.id for course in all_courses),
+        *(session.id for course in all_courses for session in course.sessions),
+    ]
+    codes = {course.client_id: course.case_code for course in all_courses}
 
     assert len(set(ids)) == len(ids)
     assert len(set(codes.values())) == len(codes)
@@ -72,9 +79,9 @@ def test_ratings_are_whole_numbers_from_zero_to_ten(seed: int) -> None:
         rating
         for course in courses(seed)
         for session in course.sessions
-        for said in (session.client, session.clinician)
-        if said is not None
-        for rating in said.ratings.values()
+        for answer in (session.client, session.clinician)
+        if answer is not None
+        for rating in answer.ratings.values()
     ]
 
     assert set(given_ratings) <= set(range(11))
@@ -86,34 +93,43 @@ def test_nothing_that_takes_a_word_back_is_recent() -> None:
         for session in course.sessions:
             if session.starts_at > TODAY - SETTLED:
                 assert not session.entered_late
-                assert not any(said and said.corrected for said in (session.client, session.clinician))
+                assert not any(answer and answer.corrected for answer in (session.client, session.clinician))
 
 
 def test_a_network_has_everything_that_there_is_to_see() -> None:
-    everybody = [course for seed in range(5) for course in courses(seed)]
-    sessions = [session for course in everybody for session in course.sessions]
-    answers = [said for session in sessions for said in (session.client, session.clinician) if said]
+    all_courses = [course for seed in range(5) for course in courses(seed)]
+    sessions = [session for course in all_courses for session in course.sessions]
+    answers = [answer for session in sessions for answer in (session.client, session.clinician) if answer]
 
-    assert {c.rupture.kind for c in everybody if c.rupture} == {"dip", "step", "slide", "element", "withdrawal", "told"}
-    assert {severe(course) for course in everybody} == {None, "told directly", "stayed away twice", "fell far"}
-    assert {c.ended[1] for c in everybody if c.ended} >= {"completed", "transferred", "stopped_by_client"}
+    assert {c.rupture.kind for c in all_courses if c.rupture} == {
+        "dip",
+        "step",
+        "slide",
+        "element",
+        "withdrawal",
+        "told",
+    }
+    assert {severe(course) for course in all_courses} == {None, "told directly", "stayed away twice", "fell far"}
+    assert {c.ended[1] for c in all_courses if c.ended} >= {"completed", "transferred", "stopped_by_client"}
     assert {session.outcome for session in sessions} == {"held", "missed", "cancelled"}
     assert {session.cancelled_by for session in sessions} == {None, "client", "clinician", "clinic"}
     assert any(session.entered_late for session in sessions)
-    assert any(said.corrected for said in answers)
-    assert any(said.at is None for said in answers)
-    assert any(said.srs is not None for said in answers)
+    assert any(answer.corrected for answer in answers)
+    assert any(answer.at is None for answer in answers)
+    assert any(answer.srs is not None for answer in answers)
     assert any(s.client and s.client.at and s.client.at > s.ended_at + timedelta(hours=72) for s in sessions)
 
 
 def test_about_as_many_ruptures_are_planted_as_asked_for() -> None:
-    everybody = [c for c in World(3, TODAY, Parameters()).courses if len(c.sessions) >= 4]
+    all_courses = [course for course in World(3, TODAY, Parameters()).courses if len(course.sessions) >= 4]
 
-    assert 0.15 < sum(c.rupture is not None for c in everybody) / len(everybody) < 0.35
+    assert 0.15 < sum(course.rupture is not None for course in all_courses) / len(all_courses) < 0.35
 
 
 def test_clients_rate_near_the_top_and_most_of_the_variance_is_between_them() -> None:
-    by_course = [[said.score for _, said in c.told_of()] for c in World(4, TODAY, Parameters(ruptured=0)).courses]
+    by_course = [
+        [answer.score for _, answer in course.told_of()] for course in World(4, TODAY, Parameters(ruptured=0)).courses
+    ]
     means = [sum(scores) / len(scores) for scores in by_course if len(scores) >= 5]
     within = [
         sum((score - sum(scores) / len(scores)) ** 2 for score in scores) / (len(scores) - 1)
@@ -129,12 +145,12 @@ def test_clients_rate_near_the_top_and_most_of_the_variance_is_between_them() ->
 
 def test_after_today_every_relationship_that_goes_on_has_its_turn() -> None:
     world = World(5, TODAY, NETWORK)
-    rounds = len(world.going_on)
+    courses_per_round = len(world.going_on)
 
-    turns = Counter(world.next_session(count, TODAY)[0].id for count in range(2 * rounds))
+    turns = Counter(world.next_session(index, TODAY)[0].id for index in range(2 * courses_per_round))
 
     assert set(turns.values()) == {2}
-    assert len(turns) == rounds
+    assert len(turns) == courses_per_round
     assert world.next_session(7, TODAY) == World(5, TODAY, NETWORK).next_session(7, TODAY)
 
 
@@ -143,12 +159,12 @@ def test_sessions_after_today_are_new_and_have_just_ended() -> None:
     later = TODAY + timedelta(days=3)
     known = {session.id for course in courses(5) for session in course.sessions}
 
-    happened = [world.next_session(count, later)[1] for count in range(3 * len(world.going_on))]
+    new_sessions = [world.next_session(index, later)[1] for index in range(3 * len(world.going_on))]
 
-    assert len({session.id for session in happened} | known) == len(happened) + len(known)
-    assert all(later - timedelta(minutes=2) < session.ended_at < later for session in happened)
-    answered = [s for s in happened for said in (s.client, s.clinician) if said and said.at]
-    assert all(s.client is None or s.client.at is None or s.client.at >= s.ended_at for s in answered)
+    assert len({session.id for session in new_sessions} | known) == len(new_sessions) + len(known)
+    assert all(later - timedelta(minutes=2) < session.ended_at < later for session in new_sessions)
+    answered_sessions = [s for s in new_sessions for answer in (s.client, s.clinician) if answer and answer.at]
+    assert all(s.client is None or s.client.at is None or s.client.at >= s.ended_at for s in answered_sessions)
 
 
 def course_of(scores: list[int | None], rupture: Rupture, spread: float = 0.5) -> Course:
@@ -162,12 +178,12 @@ def course_of(scores: list[int | None], rupture: Rupture, spread: float = 0.5) -
         )
         for number, score in enumerate(scores)
     )
-    nobody = UUID(int=0)
+    unused_id = UUID(int=0)
     return Course(
-        id=nobody,
-        clinic_id=nobody,
-        clinician_id=nobody,
-        client_id=nobody,
+        id=unused_id,
+        clinic_id=unused_id,
+        clinician_id=unused_id,
+        client_id=unused_id,
         case_code="A1",
         started_at=TODAY - timedelta(weeks=30),
         aims=("coping",),
@@ -197,20 +213,23 @@ def test_a_fall_may_be_missed_when_it_is_shallow_early_or_hardly_told_of() -> No
 
 def test_what_is_told_outright_is_severe_from_the_first_session_on() -> None:
     course = course_of([9], Rupture("told", first=0, last=0, fall=0))
-    told = Said(TODAY, dict.fromkeys(ELEMENTS, 9), tension="yes", talked_about="not")
-    talked = replace(told, talked_about="yes")
+    reported = Said(TODAY, dict.fromkeys(ELEMENTS, 9), tension="yes", talked_about="not")
+    talked_about = replace(reported, talked_about="yes")
 
-    assert severe(replace(course, sessions=(replace(course.sessions[0], clinician=told),))) == "told directly"
-    assert severe(replace(course, sessions=(replace(course.sessions[0], clinician=talked),))) is None
+    assert severe(replace(course, sessions=(replace(course.sessions[0], clinician=reported),))) == "told directly"
+    assert severe(replace(course, sessions=(replace(course.sessions[0], clinician=talked_about),))) is None
 
 
 def test_staying_away_is_severe_the_second_time_in_a_row() -> None:
     rupture = Rupture("withdrawal", first=0, last=2, fall=0)
     course = course_of([None, None, None], rupture)
-    away = [replace(session, outcome="missed") for session in course.sessions]
+    missed_sessions = [replace(session, outcome="missed") for session in course.sessions]
 
-    assert severe(replace(course, sessions=(away[0], away[1], course.sessions[2]))) == "stayed away twice"
-    assert severe(replace(course, sessions=(away[0], course.sessions[1], away[2]))) is None
+    assert (
+        severe(replace(course, sessions=(missed_sessions[0], missed_sessions[1], course.sessions[2])))
+        == "stayed away twice"
+    )
+    assert severe(replace(course, sessions=(missed_sessions[0], course.sessions[1], missed_sessions[2]))) is None
 
 
 def test_a_slide_deepens_and_an_unrepaired_rupture_stays() -> None:

@@ -19,9 +19,9 @@ from shared.events import Answer
 
 
 def test_each_statement_may_be_left_out_but_not_all() -> None:
-    entered = FormData({"trust": "10", "fit": "0", "respect": "", "tension": "a_little", "talked_about": "partly"})
+    form_data = FormData({"trust": "10", "fit": "0", "respect": "", "tension": "a_little", "talked_about": "partly"})
 
-    assert read(entered) == Answer(ratings={"trust": 10, "fit": 0}, tension="a_little", talked_about="partly")
+    assert read(form_data) == Answer(ratings={"trust": 10, "fit": 0}, tension="a_little", talked_about="partly")
     with pytest.raises(Incomplete, match="at least one"):
         read(FormData({"tension": "yes", "respect": ""}))
 
@@ -73,10 +73,10 @@ class Away(Desk):
 
 
 async def test_while_the_records_are_away_people_are_told_to_send_it_again() -> None:
-    nothing: Any = None
-    desk = Away(nothing, SessionMetrics(CollectorRegistry()), timedelta(0), timedelta(0), nothing, nothing)
+    unused: Any = None
+    service = Away(unused, SessionMetrics(CollectorRegistry()), timedelta(0), timedelta(0), unused, unused)
     app = FastAPI()
-    app.include_router(routes(desk, "http://127.0.0.1", "call somebody"))
+    app.include_router(routes(service, "http://127.0.0.1", "call somebody"))
 
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test") as client:
         pages = [

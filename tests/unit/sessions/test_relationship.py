@@ -71,9 +71,9 @@ def known(events: list[Event]) -> Relationship:
 
 @given(told=HISTORIES, data=st.data())
 def test_the_order_of_arrival_and_repetition_do_not_matter(told: list[Event], data: st.DataObject) -> None:
-    again = data.draw(st.lists(st.sampled_from(told), max_size=4)) if told else []
+    duplicates = data.draw(st.lists(st.sampled_from(told), max_size=4)) if told else []
 
-    assert known(data.draw(st.permutations(told + again))) == known(told)
+    assert known(data.draw(st.permutations(told + duplicates))) == known(told)
 
 
 def test_the_newest_word_on_consent_counts() -> None:
@@ -88,6 +88,6 @@ def test_without_a_word_on_consent_there_is_none() -> None:
 
 
 def test_of_a_client_who_was_erased_only_that_is_known() -> None:
-    left = known([erased(1), started(), later(ConsentGiven, 2), ended(3)])
+    relationship = known([erased(1), started(), later(ConsentGiven, 2), ended(3)])
 
-    assert left == Relationship(relationship_id=RELATIONSHIP, erased_at=MONDAY + timedelta(hours=1))
+    assert relationship == Relationship(relationship_id=RELATIONSHIP, erased_at=MONDAY + timedelta(hours=1))

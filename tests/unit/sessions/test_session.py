@@ -46,10 +46,10 @@ def test_the_same_appointment_again_is_no_news() -> None:
 
 def test_a_moved_appointment_is_told_anew_and_later_than_before() -> None:
     us = relationship()
-    imported, (first,) = schedule(None, uuid4(), us, TEN, 50, ELEVEN)
+    scheduled, (first,) = schedule(None, uuid4(), us, TEN, 50, ELEVEN)
     assert first.occurred_at == TEN, "entered afterwards, it was still made before it began"
 
-    moved, (second,) = schedule(imported, imported.session_id, us, TEN - DAY, 50, ELEVEN)
+    moved, (second,) = schedule(scheduled, scheduled.session_id, us, TEN - DAY, 50, ELEVEN)
 
     assert moved.starts_at == TEN - DAY
     assert second.id != first.id
@@ -65,9 +65,9 @@ def test_no_appointment_lies_after_the_end_of_the_relationship() -> None:
     us = relationship(ended_at=TEN)
 
     assert schedule(None, uuid4(), us, TEN, 50, TEN)
-    with pytest.raises(Refused, match="ended at") as refused:
+    with pytest.raises(Refused, match="ended at") as rejected:
         schedule(None, uuid4(), us, TEN + timedelta(seconds=1), 50, TEN)
-    assert refused.value.kind == "relationship-ended"
+    assert rejected.value.kind == "relationship-ended"
 
 
 def test_no_appointment_lies_before_the_start_of_the_relationship() -> None:
@@ -75,9 +75,9 @@ def test_no_appointment_lies_before_the_start_of_the_relationship() -> None:
     assert us.started_at is not None
 
     assert schedule(None, uuid4(), us, us.started_at - CLOCKS_APART, 50, TEN)
-    with pytest.raises(Refused, match="started at") as refused:
+    with pytest.raises(Refused, match="started at") as rejected:
         schedule(None, uuid4(), us, us.started_at - CLOCKS_APART - timedelta(seconds=1), 50, TEN)
-    assert refused.value.kind == "before-the-start"
+    assert rejected.value.kind == "before-the-start"
     with pytest.raises(Refused, match="started at"):
         schedule(planned(us), planned(us).session_id, us, us.started_at - DAY, 50, TEN)
 
@@ -85,9 +85,9 @@ def test_no_appointment_lies_before_the_start_of_the_relationship() -> None:
 def test_an_appointment_that_was_taken_before_is_taken_again() -> None:
     us = relationship()
     before = planned(us)
-    later = us.model_copy(update={"started_at": TEN + DAY})
+    relationship_started_later = us.model_copy(update={"started_at": TEN + DAY})
 
-    assert schedule(before, before.session_id, later, TEN, 50, TEN) == (before, ())
+    assert schedule(before, before.session_id, relationship_started_later, TEN, 50, TEN) == (before, ())
 
 
 def test_a_session_stays_with_its_relationship() -> None:
@@ -105,7 +105,11 @@ def test_both_are_asked_after_a_session() -> None:
     completed, *requested = events
     assert isinstance(completed, SessionCompleted)
     assert (completed.occurred_at, completed.minutes, completed.planned_minutes) == (HELD.ended_at, 50, 50)
-    assert [(r.rater, r.due_at, r.occurred_at) for r in requested if isinstance(r, FeedbackRequested)] == [
+    assert [
+        (request.rater, request.due_at, request.occurred_at)
+        for request in requested
+        if isinstance(request, FeedbackRequested)
+    ] == [
         ("client", HELD.ended_at + WINDOW, HELD.ended_at),
         ("clinician", HELD.ended_at + WINDOW, HELD.ended_at),
     ]
@@ -124,9 +128,9 @@ def test_a_client_who_did_not_agree_is_not_asked() -> None:
 
 def test_asked_again_only_the_links_are_new() -> None:
     us = relationship()
-    again = Asking(link_hashes={"client": "c2", "clinician": "t2"}, window=WINDOW, grace=timedelta(0))
+    new_options = Asking(link_hashes={"client": "c2", "clinician": "t2"}, window=WINDOW, grace=timedelta(0))
 
-    session, events = complete(held(us), us, HELD, ELEVEN, again)
+    session, events = complete(held(us), us, HELD, ELEVEN, new_options)
 
     assert events == ()
     assert session.rater_of("c2") == "client"
@@ -169,13 +173,13 @@ def test_a_missed_session_would_have_begun() -> None:
     [(timedelta(hours=36), 36.0), (timedelta(0), 0.0), (timedelta(hours=-2), 0.0), (timedelta(days=800), 8760.0)],
 )
 def test_a_cancelled_session_says_how_long_before(before: timedelta, hours: float) -> None:
-    how = Cancelled(by="client", cancelled_at=TEN - before)
+    cancellation = Cancelled(by="client", cancelled_at=TEN - before)
 
-    session, (cancelled,) = cancel(planned(relationship()), how, TEN + DAY)
+    session, (cancelled,) = cancel(planned(relationship()), cancellation, TEN + DAY)
 
     assert isinstance(cancelled, SessionCancelled)
     assert (cancelled.occurred_at, cancelled.notice_hours, cancelled.by) == (TEN - before, hours, "client")
-    assert cancel(session, how, TEN + DAY) == (session, ())
+    assert cancel(session, cancellation, TEN + DAY) == (session, ())
 
 
 def test_appointments_are_called_off_after_the_relationship_ended() -> None:
@@ -190,16 +194,16 @@ def test_appointments_are_called_off_after_the_relationship_ended() -> None:
 def test_one_thing_only_became_of_a_session() -> None:
     us = relationship()
     completed, missed = held(us), miss(planned(us), us, ELEVEN)[0]
-    called_off = cancel(planned(us), Cancelled(by="client", cancelled_at=TEN), ELEVEN)[0]
-    otherwise = Completed(ended_at=HELD.ended_at, minutes=30)
+    cancelled = cancel(planned(us), Cancelled(by="client", cancelled_at=TEN), ELEVEN)[0]
+    other_completion = Completed(ended_at=HELD.ended_at, minutes=30)
 
-    for session, kind in [(completed, "completed"), (missed, "missed"), (called_off, "cancelled")]:
-        with pytest.raises(Refused) as refused:
-            complete(session, us, otherwise, ELEVEN, LINKS)
-        assert refused.value.kind == f"session-already-{kind}"
+    for session, status in [(completed, "completed"), (missed, "missed"), (cancelled, "cancelled")]:
+        with pytest.raises(Refused) as rejected:
+            complete(session, us, other_completion, ELEVEN, LINKS)
+        assert rejected.value.kind == f"session-already-{status}"
         with pytest.raises(Refused, match="id of its own"):
             schedule(session, session.session_id, us, TEN + DAY, 50, ELEVEN)
-    for session in (completed, called_off):
+    for session in (completed, cancelled):
         with pytest.raises(Refused):
             miss(session, us, ELEVEN)
     for session in (completed, missed):
@@ -209,16 +213,16 @@ def test_one_thing_only_became_of_a_session() -> None:
 
 def test_what_has_not_begun_cannot_be_over() -> None:
     us = relationship()
-    session, early = planned(us), TEN - timedelta(minutes=6)
+    session, before_start = planned(us), TEN - timedelta(minutes=6)
 
     with pytest.raises(Refused, match="starts_at lies in the future"):
-        complete(session, us, HELD, early, LINKS)
+        complete(session, us, HELD, before_start, LINKS)
     with pytest.raises(Refused, match="starts_at lies in the future"):
-        miss(session, us, early)
+        miss(session, us, before_start)
     with pytest.raises(Refused, match="ended_at lies in the future"):
         complete(session, us, HELD, TEN, LINKS)
     with pytest.raises(Refused, match="cancelled_at lies in the future"):
-        cancel(session, Cancelled(by="client", cancelled_at=TEN), early)
+        cancel(session, Cancelled(by="client", cancelled_at=TEN), before_start)
 
 
 def test_a_session_ends_after_it_began() -> None:

@@ -19,6 +19,6 @@ def test_the_clock_is_as_fine_as_the_database_keeps_it() -> None:
 def test_a_clock_that_is_a_little_ahead_is_not_held_against_its_owner() -> None:
     refuse_the_future("at", NOON + CLOCKS_APART, NOON)
 
-    with pytest.raises(Refused, match="at lies in the future") as refused:
+    with pytest.raises(Refused, match="at lies in the future") as raised:
         refuse_the_future("at", NOON + CLOCKS_APART + timedelta(milliseconds=1), NOON)
-    assert refused.value.kind == "in-the-future"
+    assert raised.value.kind == "in-the-future"

@@ -25,11 +25,11 @@ def test_every_element_has_an_opening_of_its_own(element: str) -> None:
 
 
 def test_withdrawal_and_confrontation_need_different_ones() -> None:
-    away = CATALOGUE.offered([sign("withdrawal")])
-    told = CATALOGUE.offered([sign("told_directly", numbers={"by_client": 1})])
+    for_withdrawal = CATALOGUE.offered([sign("withdrawal")])
+    for_confrontation = CATALOGUE.offered([sign("told_directly", numbers={"by_client": 1})])
 
-    assert (len(away), len(told)) == (2, 2)
-    assert not set(away) & set(told)
+    assert (len(for_withdrawal), len(for_confrontation)) == (2, 2)
+    assert not set(for_withdrawal) & set(for_confrontation)
 
 
 def test_what_the_clinician_noticed_is_not_put_into_the_mouth_of_the_client() -> None:
@@ -39,9 +39,9 @@ def test_what_the_clinician_noticed_is_not_put_into_the_mouth_of_the_client() ->
 
 
 def test_the_strongest_sign_comes_first_and_another_kind_second() -> None:
-    offered = CATALOGUE.offered([sign("withdrawal", 1), sign("sudden_drop", 2)])
+    suggestions = CATALOGUE.offered([sign("withdrawal", 1), sign("sudden_drop", 2)])
 
-    assert offered == [CATALOGUE.offered([sign("sudden_drop")])[0], CATALOGUE.offered([sign("withdrawal")])[0]]
+    assert suggestions == [CATALOGUE.offered([sign("sudden_drop")])[0], CATALOGUE.offered([sign("withdrawal")])[0]]
 
 
 def test_a_sign_newer_than_the_catalogue_gets_an_open_question() -> None:
@@ -74,10 +74,10 @@ def test_a_wrong_opening_is_refused_with_what_is_wrong(change: dict[str, Any], c
 
 @pytest.mark.parametrize("missing", sorted({(o.kind, o.element, o.teller) for o in CATALOGUE.opening}, key=str))
 def test_no_sign_may_be_left_without_one(missing: tuple[str, str | None, str | None]) -> None:
-    left = [o for o in CATALOGUE.opening if o.fits != missing]
+    openings = [o for o in CATALOGUE.opening if o.fits != missing]
 
     with pytest.raises(ValidationError, match="there is no opening for"):
-        Catalogue(version=1, opening=tuple(left))
+        Catalogue(version=1, opening=tuple(openings))
 
 
 def test_a_file_that_is_no_toml_is_refused_with_the_line(tmp_path: Path) -> None:

@@ -18,37 +18,42 @@ class Fetched:
         return set(self._waiting)
 
     async def getmany(self, *places: TopicPartition, timeout_ms: int, max_records: int) -> dict[TopicPartition, Any]:
-        found = {}
-        for place in self._waiting:
-            if (not places or place in places) and (count := min(max_records, self._waiting[place])):
-                found[place] = [place] * count
-                self._waiting[place] -= count
+        records = {}
+        for topic_partition in self._waiting:
+            if (not places or topic_partition in places) and (
+                count := min(max_records, self._waiting[topic_partition])
+            ):
+                records[topic_partition] = [topic_partition] * count
+                self._waiting[topic_partition] -= count
                 max_records -= count
-        return found
+        return records
 
 
 def polled(polls: Polls, max_records: int) -> dict[str, int]:
-    found = asyncio.run(polls.poll(20, max_records))
-    return {f"{place.topic}{place.partition}": len(records) for place, records in found.items()}
+    records_by_partition = asyncio.run(polls.poll(20, max_records))
+    return {
+        f"{topic_partition.topic}{topic_partition.partition}": len(records)
+        for topic_partition, records in records_by_partition.items()
+    }
 
 
 def test_what_lies_on_the_same_number_of_several_topics_comes_together() -> None:
-    polls = Polls(Fetched(sessions0=3, sessions1=3, sessions2=3, feedback2=3, feedback1=3, feedback0=3))
+    poller = Polls(Fetched(sessions0=3, sessions1=3, sessions2=3, feedback2=3, feedback1=3, feedback0=3))
 
-    assert polled(polls, 6) == {"sessions0": 3, "feedback0": 3}
-    assert polled(polls, 6) == {"sessions1": 3, "feedback1": 3}
-    assert polled(polls, 6) == {"sessions2": 3, "feedback2": 3}
-    assert polled(polls, 6) == {}
+    assert polled(poller, 6) == {"sessions0": 3, "feedback0": 3}
+    assert polled(poller, 6) == {"sessions1": 3, "feedback1": 3}
+    assert polled(poller, 6) == {"sessions2": 3, "feedback2": 3}
+    assert polled(poller, 6) == {}
 
 
 def test_a_number_with_more_than_fits_keeps_no_other_waiting() -> None:
-    polls = Polls(Fetched(sessions0=100, feedback0=100, sessions1=2))
+    poller = Polls(Fetched(sessions0=100, feedback0=100, sessions1=2))
 
-    assert polled(polls, 10) == {"sessions0": 10}
-    assert polled(polls, 10) == {"sessions1": 2, "sessions0": 8}
+    assert polled(poller, 10) == {"sessions0": 10}
+    assert polled(poller, 10) == {"sessions1": 2, "sessions0": 8}
 
 
 def test_a_batch_is_filled_from_several_numbers() -> None:
-    polls = Polls(Fetched(sessions0=1, sessions1=1, feedback0=1, sessions2=5))
+    poller = Polls(Fetched(sessions0=1, sessions1=1, feedback0=1, sessions2=5))
 
-    assert polled(polls, 10) == {"sessions0": 1, "feedback0": 1, "sessions1": 1, "sessions2": 5}
+    assert polled(poller, 10) == {"sessions0": 1, "feedback0": 1, "sessions1": 1, "sessions2": 5}

@@ -40,13 +40,13 @@ def test_a_wrong_one_is_one_clear_line_and_exit_code_2(
 ) -> None:
     monkeypatch.setenv(name, value)
 
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as raised:
         load(Settings)
 
-    said = capsys.readouterr().err
-    assert ended.value.code == 2
-    assert said.startswith(f"settings: {name}: ")
-    assert said.count("\n") == 1
+    output = capsys.readouterr().err
+    assert raised.value.code == 2
+    assert output.startswith(f"settings: {name}: ")
+    assert output.count("\n") == 1
 
 
 def test_a_missing_one_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

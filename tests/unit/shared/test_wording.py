@@ -32,16 +32,16 @@ def test_there_are_words_for_every_detector() -> None:
 
 @pytest.mark.parametrize("detector", [*DETECTORS, "dreamt_of"])
 def test_every_detector_has_a_sentence_even_without_numbers(detector: str) -> None:
-    said = sentence(Evidence(detector=detector, strength=1, occurred_at=BEGINNING))
+    text = sentence(Evidence(detector=detector, strength=1, occurred_at=BEGINNING))
 
-    assert said.endswith(".")
-    assert "detected" not in said
+    assert text.endswith(".")
+    assert "detected" not in text
 
 
 def test_every_known_detector_has_a_sentence_of_its_own() -> None:
-    said = {sentence(Evidence(detector=name, strength=1, occurred_at=BEGINNING)) for name in [*DETECTORS, "newer"]}
+    texts = {sentence(Evidence(detector=name, strength=1, occurred_at=BEGINNING)) for name in [*DETECTORS, "newer"]}
 
-    assert len(said) == len(DETECTORS) + 1
+    assert len(texts) == len(DETECTORS) + 1
 
 
 def test_an_explanation_says_what_fell_when_and_against_what() -> None:
@@ -62,9 +62,9 @@ def test_what_was_told_before_there_were_bands_is_still_said() -> None:
 
 
 def test_a_rating_within_the_band_has_not_fallen_out_of_it() -> None:
-    said = sentence(sign("sudden_drop", 9, rating=79, **USUALLY))
+    text = sentence(sign("sudden_drop", 9, rating=79, **USUALLY))
 
-    assert said == "The client's rating was at the lower end, at 79 after session 9 (usually 78 to 90 here)."
+    assert text == "The client's rating was at the lower end, at 79 after session 9 (usually 78 to 90 here)."
 
 
 def test_a_drop_and_a_slide_of_the_same_rating_are_one_message() -> None:
@@ -114,6 +114,6 @@ def test_no_more_is_said_than_is_read() -> None:
 def test_absence_is_counted_in_words() -> None:
     numbers = {"missed": 1.0, "cancelled_late": 2.0, "silent": 1.0}
 
-    said = sentence(Evidence(detector="withdrawal", strength=1, occurred_at=BEGINNING, numbers=numbers))
+    text = sentence(Evidence(detector="withdrawal", strength=1, occurred_at=BEGINNING, numbers=numbers))
 
-    assert said == "Lately 1 session was missed and 2 were called off late; no feedback came for the last session."
+    assert text == "Lately 1 session was missed and 2 were called off late; no feedback came for the last session."

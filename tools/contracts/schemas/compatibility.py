@@ -34,11 +34,11 @@ def breaks(old: Schema, new: Schema) -> list[str]:
 def _spelt_out(schema: Any, root: Schema) -> Any:
     """The schema with every reference replaced by what it refers to."""
     match schema:
-        case {"$ref": str(reference), **beside}:
-            found = root
+        case {"$ref": str(reference), **siblings}:
+            target = root
             for name in reference.removeprefix("#/").split("/"):
-                found = found[name]
-            return {**_spelt_out(found, root), **beside}
+                target = target[name]
+            return {**_spelt_out(target, root), **siblings}
         case dict():
             return {name: _spelt_out(value, root) for name, value in schema.items() if name != "$defs"}
         case list():
@@ -63,43 +63,45 @@ def _alternatives(schema: Schema | bool) -> dict[str, Schema]:
         return {"anything": {}} if schema else {}
     if "anyOf" not in schema:
         return {str(schema.get("type", "anything")): schema}
-    beside = {name: value for name, value in schema.items() if name != "anyOf"}
-    found: dict[str, Schema] = {}
+    siblings = {name: value for name, value in schema.items() if name != "anyOf"}
+    alternatives: dict[str, Schema] = {}
     for option in schema["anyOf"]:
         for name, alternative in _alternatives(option).items():
-            again = sum(other.split(" #")[0] == name for other in found)
-            found[f"{name} #{again + 1}" if again else name] = {**alternative, **beside}
-    return found
+            duplicates = sum(existing.split(" #")[0] == name for existing in alternatives)
+            alternatives[f"{name} #{duplicates + 1}" if duplicates else name] = {**alternative, **siblings}
+    return alternatives
 
 
 def _compare_one(old: Schema, new: Schema, at: str) -> Iterator[str]:
-    where = at or "event"
-    yield from _compare_values(old, new, where)
+    location = at or "event"
+    yield from _compare_values(old, new, location)
     yield from _compare_fields(old, new, at)
     for keyword in sorted(_WITHIN & (old.keys() | new.keys())):
-        yield from _compare(old.get(keyword, True), new.get(keyword, True), f"{where} {_PART[keyword]}")
+        yield from _compare(old.get(keyword, True), new.get(keyword, True), f"{location} {_PART[keyword]}")
     for keyword in sorted((_LOWER | _UPPER) & (old.keys() | new.keys())):
-        yield from _compare_bounds(keyword, old.get(keyword), new.get(keyword), where)
-    judged = {"enum", "const", "properties", "required", "default", "type"} | _WITHIN | _LOWER | _UPPER | _SAYS_NOTHING
-    for keyword in sorted((old.keys() | new.keys()) - judged):
+        yield from _compare_bounds(keyword, old.get(keyword), new.get(keyword), location)
+    compared_keywords = (
+        {"enum", "const", "properties", "required", "default", "type"} | _WITHIN | _LOWER | _UPPER | _SAYS_NOTHING
+    )
+    for keyword in sorted((old.keys() | new.keys()) - compared_keywords):
         if old.get(keyword) != new.get(keyword):
-            yield f"{where}: {keyword} changed from {old.get(keyword)} to {new.get(keyword)}"
+            yield f"{location}: {keyword} changed from {old.get(keyword)} to {new.get(keyword)}"
 
 
 _PART = {"items": "items", "additionalProperties": "values", "propertyNames": "names"}
 
 
-def _compare_values(old: Schema, new: Schema, where: str) -> Iterator[str]:
+def _compare_values(old: Schema, new: Schema, location: str) -> Iterator[str]:
     before, after = _values(old), _values(new)
     if before is None and after is not None:
-        yield f"{where}: is now one of {', '.join(after)}; {_STORED}"
+        yield f"{location}: is now one of {', '.join(after)}; {_STORED}"
     elif before is not None and after is None:
-        yield f"{where}: is no longer one of {', '.join(before)}; {_READERS}"
+        yield f"{location}: is no longer one of {', '.join(before)}; {_READERS}"
     elif before is not None and after is not None:
         for value in (value for value in before if value not in after):
-            yield f"{where}: can no longer be {value}; {_STORED}"
+            yield f"{location}: can no longer be {value}; {_STORED}"
         for value in (value for value in after if value not in before):
-            yield f"{where}: can now be {value}; {_READERS}"
+            yield f"{location}: can now be {value}; {_READERS}"
 
 
 def _values(schema: Schema) -> list[str] | None:
@@ -110,41 +112,41 @@ def _values(schema: Schema) -> list[str] | None:
 
 def _compare_fields(old: Schema, new: Schema, at: str) -> Iterator[str]:
     before, after = old.get("properties", {}), new.get("properties", {})
-    must_before, must_after = set(old.get("required", ())), set(new.get("required", ()))
+    required_before, required_after = set(old.get("required", ())), set(new.get("required", ()))
     for name in sorted(before.keys() | after.keys()):
-        where = f"{at}.{name}".removeprefix(".")
+        location = f"{at}.{name}".removeprefix(".")
         if name not in after:
-            yield f"{where}: was removed; readers may rely on it"
+            yield f"{location}: was removed; readers may rely on it"
         elif name not in before:
-            if name in must_after:
-                yield f"{where}: is new and required; {_STORED}: give it a default"
-            yield from _compare_new(after[name], old.get("additionalProperties", True), where)
+            if name in required_after:
+                yield f"{location}: is new and required; {_STORED}: give it a default"
+            yield from _compare_new(after[name], old.get("additionalProperties", True), location)
         else:
-            if name in must_before - must_after:
-                yield f"{where}: is no longer required; readers rely on it"
-            if name in must_after - must_before:
-                yield f"{where}: is now required; {_STORED}"
-            if name not in must_before | must_after and _default(before[name]) != _default(after[name]):
-                yield f"{where}: has another default, so events stored without it would now say something else"
-            yield from _compare(before[name], after[name], where)
+            if name in required_before - required_after:
+                yield f"{location}: is no longer required; readers rely on it"
+            if name in required_after - required_before:
+                yield f"{location}: is now required; {_STORED}"
+            if name not in required_before | required_after and _default(before[name]) != _default(after[name]):
+                yield f"{location}: has another default, so events stored without it would now say something else"
+            yield from _compare(before[name], after[name], location)
 
 
-def _compare_new(new: Schema, others: Schema | bool, where: str) -> Iterator[str]:
+def _compare_new(new: Schema, additional_properties: Schema | bool, location: str) -> Iterator[str]:
     """A field may be added where readers ignore what they do not know."""
-    if others is not True:
-        yield from _compare(others, new, where)
+    if additional_properties is not True:
+        yield from _compare(additional_properties, new, location)
 
 
 def _default(schema: Schema) -> Any:
     return ("default", schema["default"]) if "default" in schema else None
 
 
-def _compare_bounds(keyword: str, old: float | None, new: float | None, where: str) -> Iterator[str]:
+def _compare_bounds(keyword: str, old: float | None, new: float | None, location: str) -> Iterator[str]:
     if old == new:
         return
-    changed = f"{where}: {keyword} changed from {_bound(old)} to {_bound(new)}"
-    looser = new is None or (old is not None and ((new < old) == (keyword in _LOWER)))
-    yield f"{changed}; {_READERS if looser else _STORED}"
+    change = f"{location}: {keyword} changed from {_bound(old)} to {_bound(new)}"
+    is_looser = new is None or (old is not None and ((new < old) == (keyword in _LOWER)))
+    yield f"{change}; {_READERS if is_looser else _STORED}"
 
 
 def _bound(value: float | None) -> str:

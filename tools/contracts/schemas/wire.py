@@ -29,7 +29,7 @@ def wire_schema(kind: type[Event]) -> Schema:
     """The JSON Schema (2020-12) of every event of `kind` that is or ever was on its topic."""
     model = kind.model_json_schema(schema_generator=_Untitled)
     fields: Schema = model["properties"]
-    enveloped = {"id", "occurred_at", "type", kind.KEY}
+    envelope_fields = {"id", "occurred_at", "type", kind.KEY}
     envelope = {
         "specversion": _always("1.0"),
         "id": {**fields["id"], "description": "The same whenever the same thing is told again: read it once."},
@@ -40,8 +40,8 @@ def wire_schema(kind: type[Event]) -> Schema:
         "datacontenttype": _always("application/json"),
         "data": {
             "type": "object",
-            "properties": {name: field for name, field in fields.items() if name not in enveloped},
-            "required": [name for name in model["required"] if name not in enveloped],
+            "properties": {name: field for name, field in fields.items() if name not in envelope_fields},
+            "required": [name for name in model["required"] if name not in envelope_fields],
         },
     }
     return {

@@ -49,31 +49,31 @@ def main() -> None:
 def run(first_port: int) -> None:
     """Start, live until Ctrl-C, and end everything that was started. Raises CannotRun."""
     ports = dict(zip(SERVICES, range(first_port, first_port + len(SERVICES)), strict=True))
-    mail_port, hook_port = free_ports(2)
-    mails, hooks = list[Mail](), list[Hook]()
+    smtp_port, webhook_port = free_ports(2)
+    received_emails, received_webhooks = list[Mail](), list[Hook]()
     DATA.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as ends:
-        ends.enter_context(mail_server(mail_port, mails))
-        ends.enter_context(web_server(hook_port, hooks))
-        smtp = {"SMTP_HOST": "127.0.0.1", "SMTP_PORT": str(mail_port)}
+    with ExitStack() as exit_stack:
+        exit_stack.enter_context(mail_server(smtp_port, received_emails))
+        exit_stack.enter_context(web_server(webhook_port, received_webhooks))
+        smtp = {"SMTP_HOST": "127.0.0.1", "SMTP_PORT": str(smtp_port)}
         try:
-            attune = ends.enter_context(stack(DATA, ports, smtp, say=console.print))
+            attune = exit_stack.enter_context(stack(DATA, ports, smtp, say=console.print))
         except CannotRun as error:
             if any(str(port) in str(error) for port in ports.values()):
                 raise CannotRun(f"{error}\nChoose others: DEMO_PORT=9001 make demo") from None
             raise
         console.print(f"Everything runs, after {attune.seconds:.0f} s.")
-        asyncio.run(Demo(attune, mails, hooks, f"http://127.0.0.1:{hook_port}").live())
+        asyncio.run(Demo(attune, received_emails, received_webhooks, f"http://127.0.0.1:{webhook_port}").live())
 
 
 class Demo:
     """The clinic network: its history as fast as it can be told, then one session after the other."""
 
-    def __init__(self, attune: Stack, mails: list[Mail], hooks: list[Hook], webhooks: str) -> None:
+    def __init__(self, attune: Stack, mails: list[Mail], hooks: list[Hook], webhook_base_url: str) -> None:
         self._attune = attune
         self._mails = mails
         self._hooks = hooks
-        self._webhooks = webhooks
+        self._webhooks = webhook_base_url
         self._file = DATA / "world.json"
         self._state = State.of(self._file, SEED, datetime.now(UTC))
         self._world = World(self._state.seed, self._state.until, Parameters())
@@ -84,16 +84,16 @@ class Demo:
         """Until it is cancelled."""
         try:
             async with (
-                Clinics(self._attune.processes, self._ledger) as clinics,
-                Clinics(self._attune.processes, Ledger()) as looking,
-                Topics(self._attune.kafka) as topics,
-                asyncio.TaskGroup() as together,
+                Clinics(self._attune.processes, self._ledger) as clinic_systems,
+                Clinics(self._attune.processes, Ledger()) as observer,
+                Topics(self._attune.kafka) as kafka_inspector,
+                asyncio.TaskGroup() as task_group,
             ):
-                together.create_task(self._look(looking, topics))
-                together.create_task(self._show())
-                together.create_task(self._happen(clinics))
-        except* (NotTaken, KafkaError) as failed:
-            raise CannotRun(f"A part of Attune has failed: {failed.exceptions[0]}\nThe logs: {DATA}/*/log") from failed
+                task_group.create_task(self._look(observer, kafka_inspector))
+                task_group.create_task(self._show())
+                task_group.create_task(self._happen(clinic_systems))
+        except* (NotTaken, KafkaError) as errors:
+            raise CannotRun(f"A part of Attune has failed: {errors.exceptions[0]}\nThe logs: {DATA}/*/log") from errors
         finally:
             self._state.keep(self._file)
 
@@ -103,10 +103,10 @@ class Demo:
             await clinics.open_clinic(clinic)
         for clinician in self._world.clinicians:
             await clinics.employ(clinician, zones[clinician.clinic_id], self._webhooks)
-        async with asyncio.TaskGroup() as all_of_them:
+        async with asyncio.TaskGroup() as task_group:
             for course in self._world.courses:
                 if course.id not in self._state.told:
-                    all_of_them.create_task(self._tell(clinics, course))
+                    task_group.create_task(self._tell(clinics, course))
         while True:
             course, session = self._world.next_session(self._state.sessions_since, datetime.now(UTC))
             self._state.sessions_since += 1  # kept first: told half, then killed, it would be another one next time
@@ -115,8 +115,8 @@ class Demo:
                 await clinics.hold(course.id, session)
                 if self._state.sessions_since % REACTS_EVERY == 0:
                     await clinics.react(course.clinician_id)
-            except NotTaken as refusal:
-                self._ledger.refused.append(str(refusal))
+            except NotTaken as error:
+                self._ledger.refused.append(str(error))
             await asyncio.sleep(PACE)
 
     async def _tell(self, clinics: Clinics, course: Course) -> None:
@@ -124,9 +124,9 @@ class Demo:
         self._state.told.add(course.id)
         self._state.keep(self._file)
 
-    async def _look(self, clinics: Clinics, topics: Topics) -> Never:
+    async def _look(self, clinics: Clinics, kafka_inspector: Topics) -> Never:
         while True:
-            await self._figures.look(clinics, self._world, topics)
+            await self._figures.look(clinics, self._world, kafka_inspector)
             await asyncio.sleep(LOOK_EVERY)
 
     async def _show(self) -> Never:
@@ -140,9 +140,9 @@ class Demo:
                 await asyncio.sleep(DRAW_EVERY)
 
     def _rows(self) -> dict[str, str]:
-        told, all_of_them = len(self._state.told), len(self._world.courses)
-        network = f"telling of its last six months: {told} of {all_of_them} relationships"
-        if told == all_of_them:
+        submitted, total = len(self._state.told), len(self._world.courses)
+        network = f"telling of its last six months: {submitted} of {total} relationships"
+        if submitted == total:
             network = f"living on: {self._state.sessions_since} sessions since its history was told"
         return display.rows(network, self._ledger, self._figures, self._mails, self._hooks, self._attune.ended)
 

@@ -24,7 +24,7 @@ def rows(
 ) -> dict[str, str]:
     """Everything, in words and numbers."""
     severities = ", ".join(f"{figures.open[severity]} {severity}" for severity in ("urgent", "concern", "watch"))
-    shown = {
+    display_rows = {
         "network": told,
         "relationships": f"{figures.relationships}",
         "sent this time": f"{ledger.sessions} sessions, {ledger.answers} answers",
@@ -36,21 +36,21 @@ def rows(
         "not yet taken": ", ".join(f"{service} {lag}" for service, lag in figures.lag.items()),
     }
     if ledger.refused:
-        shown["refused"] = f"{len(ledger.refused)}, the last: {ledger.refused[-1][:200]}"
+        display_rows["refused"] = f"{len(ledger.refused)}, the last: {ledger.refused[-1][:200]}"
     if ended:
-        shown["FAILED"] = ", ".join(f"{server.name} has ended; its log: {server.log}" for server in ended)
-    return shown
+        display_rows["FAILED"] = ", ".join(f"{server.name} has ended; its log: {server.log}" for server in ended)
+    return display_rows
 
 
 def addresses(urls: Mapping[str, str], figures: Figures, data: Path) -> dict[str, str]:
     """What to open."""
-    found = {}
+    links = {}
     if figures.worst_off:
-        found["an inbox"] = f"{urls['notify']}/inbox/{figures.worst_off}"
+        links["an inbox"] = f"{urls['notify']}/inbox/{figures.worst_off}"
     for service, url in urls.items():
-        found[service] = f"{url}/docs   {url}/metrics"
-    found["logs"] = f"{data}/*/log"
-    return found
+        links[service] = f"{url}/docs   {url}/metrics"
+    links["logs"] = f"{data}/*/log"
+    return links
 
 
 def picture(rows: Mapping[str, str], addresses: Mapping[str, str]) -> RenderableType:

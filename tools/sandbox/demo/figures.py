@@ -33,12 +33,12 @@ class Figures:
 
     _seen_at: float = 0
 
-    async def look(self, clinics: Clinics, world: World, topics: Topics) -> None:
+    async def look(self, clinics: Clinics, world: World, kafka_inspector: Topics) -> None:
         """Look at all of it again."""
         await self._alliances(clinics, world)
         await self._inboxes(clinics, world)
         await self._pace(clinics)
-        self.lag = await topics.lag(await topics.ends())
+        self.lag = await kafka_inspector.lag(await kafka_inspector.ends())
 
     async def _alliances(self, clinics: Clinics, world: World) -> None:
         views = [
@@ -57,8 +57,8 @@ class Figures:
             for clinician in world.clinicians
         }
         self.alerts = Counter(alert["status"] for alerts in inboxes.values() for alert in alerts)
-        waiting = {clinician: sum(a["status"] == "open" for a in alerts) for clinician, alerts in inboxes.items()}
-        self.worst_off = max(waiting, key=waiting.__getitem__)
+        open_counts = {clinician: sum(a["status"] == "open" for a in alerts) for clinician, alerts in inboxes.items()}
+        self.worst_off = max(open_counts, key=open_counts.__getitem__)
 
     async def _pace(self, clinics: Clinics) -> None:
         events = metric((await clinics.ask("GET", "alliance", "/metrics")).text, "attune_messages_total")

@@ -28,6 +28,6 @@ class State(BaseModel):
 
     def keep(self, file: Path) -> None:
         """Write it whole, or not at all."""
-        beside = file.with_suffix(".new")
-        beside.write_text(self.model_dump_json())
-        beside.replace(file)
+        temporary_file = file.with_suffix(".new")
+        temporary_file.write_text(self.model_dump_json())
+        temporary_file.replace(file)

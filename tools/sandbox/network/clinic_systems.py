@@ -34,11 +34,11 @@ class NotTaken(Exception):
 class Clinics:
     """All clinics of the network. Each relationship is told of in order, many relationships at once."""
 
-    def __init__(self, urls: Mapping[str, Sequence[str]], ledger: Ledger, patience: float = PATIENCE) -> None:
+    def __init__(self, urls: Mapping[str, Sequence[str]], ledger: Ledger, timeout_seconds: float = PATIENCE) -> None:
         """Of each service there may be several processes: every request, and every further try, asks the next."""
         self.ledger = ledger
         self._urls = urls
-        self._patience = patience
+        self._patience = timeout_seconds
         self._turn = count()
         self._desks = asyncio.Semaphore(AT_ONCE)
         self._ends = AsyncExitStack()
@@ -67,8 +67,8 @@ class Clinics:
 
     async def listen(self, service: str, path: str) -> AsyncIterator[Any]:
         """What a service sends as it happens (server-sent events)."""
-        async with self._http.stream("GET", self._urls[service][0] + path, timeout=None) as answer:
-            async for line in answer.aiter_lines():
+        async with self._http.stream("GET", self._urls[service][0] + path, timeout=None) as response:
+            async for line in response.aiter_lines():
                 if line.startswith("data:"):
                     yield json.loads(line.removeprefix("data:"))
 
@@ -76,15 +76,17 @@ class Clinics:
         body = {"name": clinic.name, "time_zone": clinic.time_zone, "crisis_contact": "the on-call desk"}
         await self.ask("PUT", "intake", f"/clinics/{clinic.id}", body)
 
-    async def employ(self, clinician: Clinician, time_zone: str, webhooks: str) -> None:
+    async def employ(self, clinician: Clinician, time_zone: str, webhook_base_url: str) -> None:
         """Register a clinician, and how they want to be told."""
-        who = f"/clinicians/{clinician.id}"
+        path = f"/clinicians/{clinician.id}"
         contact = clinician.email or f"{clinician.name}@example.org"
         await self.ask(
-            "PUT", "intake", who, {"clinic_id": str(clinician.clinic_id), "contact": contact, "time_zone": time_zone}
+            "PUT", "intake", path, {"clinic_id": str(clinician.clinic_id), "contact": contact, "time_zone": time_zone}
         )
-        hook = {"url": f"{webhooks}/{clinician.id}", "secret": secret(clinician.id)} if clinician.webhook else None
-        await self.ask("PUT", "notify", f"{who}/channels", {"email": clinician.email, "webhook": hook})
+        webhook = (
+            {"url": f"{webhook_base_url}/{clinician.id}", "secret": secret(clinician.id)} if clinician.webhook else None
+        )
+        await self.ask("PUT", "notify", f"{path}/channels", {"email": clinician.email, "webhook": webhook})
 
     async def live_through(self, course: Course) -> None:
         """Tell of a relationship from its start until today, and of those that followed it."""
@@ -92,8 +94,8 @@ class Clinics:
             try:
                 await self.begin(course)
                 await self.go_on(course)
-            except NotTaken as refusal:
-                self.ledger.refused.append(str(refusal))
+            except NotTaken as error:
+                self.ledger.refused.append(str(error))
 
     async def begin(self, course: Course) -> None:
         client = {"clinic_id": str(course.clinic_id), "case_code": course.case_code}
@@ -116,44 +118,47 @@ class Clinics:
 
     async def go_on(self, course: Course) -> None:
         """Tell of the sessions, in the order in which they reach the clinic's system, and of the end."""
-        held_back: list[Session] = []
+        delayed_sessions: list[Session] = []
         for session in course.sessions:
             if session.entered_late:
-                held_back.append(session)
+                delayed_sessions.append(session)
                 continue
             await self.hold(course.id, session)
-            while held_back:
-                await self.hold(course.id, held_back.pop())
-        for session in held_back:
+            while delayed_sessions:
+                await self.hold(course.id, delayed_sessions.pop())
+        for session in delayed_sessions:
             await self.hold(course.id, session)
         if course.successor is not None and course.ended is not None:
-            to = {"clinician_id": str(course.successor.clinician_id), "relationship_id": str(course.successor.id)}
-            body = {**to, "at": course.ended[0].isoformat()}
+            successor_fields = {
+                "clinician_id": str(course.successor.clinician_id),
+                "relationship_id": str(course.successor.id),
+            }
+            body = {**successor_fields, "at": course.ended[0].isoformat()}
             await self.ask("POST", "intake", f"/relationships/{course.id}/transfer", body)
             self.ledger.started.add(course.successor.id)
             await self.go_on(course.successor)
         elif course.ended is not None:
-            at, reason = course.ended
-            body = {"reason": reason, "at": at.isoformat()}
+            ended_at, reason = course.ended
+            body = {"reason": reason, "at": ended_at.isoformat()}
             await self.ask("POST", "intake", f"/relationships/{course.id}/end", body)
 
     async def hold(self, relationship: UUID, session: Session) -> None:
         """Tell of one session: the appointment, what became of it, and what the two said."""
-        at = f"/sessions/{session.id}"
+        path = f"/sessions/{session.id}"
         appointment = {
             "relationship_id": str(relationship),
             "starts_at": session.starts_at.isoformat(),
             "minutes": session.minutes,
         }
-        await self.ask("PUT", "sessions", at, appointment)
+        await self.ask("PUT", "sessions", path, appointment)
         match session.outcome:
             case "missed":
-                await self.ask("POST", "sessions", f"{at}/missed", {})
+                await self.ask("POST", "sessions", f"{path}/missed", {})
                 self.ledger.missed.setdefault(relationship, set()).add(session.id)
             case "cancelled":
                 assert session.cancelled_at
                 body = {"by": session.cancelled_by, "cancelled_at": session.cancelled_at.isoformat()}
-                await self.ask("POST", "sessions", f"{at}/cancellation", body)
+                await self.ask("POST", "sessions", f"{path}/cancellation", body)
                 self.ledger.cancelled.setdefault(relationship, set()).add(session.id)
             case "held":
                 await self._held(relationship, session)
@@ -171,8 +176,8 @@ class Clinics:
                 await self.answer_by_link(forms[f"{rater}_form"]["url"], said)
             else:
                 await self.answer(session.id, rater, said)
-            kept = self.ledger.said.setdefault(relationship, {})
-            kept[session.id, rater] = said.in_the_end.score
+            scores = self.ledger.said.setdefault(relationship, {})
+            scores[session.id, rater] = said.in_the_end.score
 
     @staticmethod
     def _answers(session: Session) -> tuple[tuple[Rater, Said | None], ...]:
@@ -180,60 +185,62 @@ class Clinics:
 
     async def answer(self, session: UUID, rater: Rater, said: Said) -> None:
         """Enter an answer that was given on paper, and its correction."""
-        where = f"/sessions/{session}/feedback/{rater}"
+        path = f"/sessions/{session}/feedback/{rater}"
         try:
-            await self.ask("PUT", "sessions", where, _on_paper(said))
-        except NotTaken as refusal:
+            await self.ask("PUT", "sessions", path, _on_paper(said))
+        except NotTaken as error:
             # Told before, and corrected since: this clinic's system was stopped and tells its day again.
-            if said.corrected is None or "older-than-what-is-known" not in str(refusal):
+            if said.corrected is None or "older-than-what-is-known" not in str(error):
                 raise
         if said.corrected is not None:
-            await self.ask("PUT", "sessions", where, _on_paper(said.corrected))
+            await self.ask("PUT", "sessions", path, _on_paper(said.corrected))
 
     async def react(self, clinician: UUID) -> None:
         """A clinician looks into the inbox, and is done with what was taken on, or else takes on the first alert."""
         alerts = (await self.get("notify", f"/clinicians/{clinician}/inbox"))["alerts"]
-        if taken_on := [alert["alert_id"] for alert in alerts if alert["status"] == "acknowledged"]:
-            await self.ask("POST", "notify", f"/alerts/{taken_on[0]}/resolution", {"useful": True})
-        elif waiting := [alert["alert_id"] for alert in alerts if alert["status"] == "open"]:
-            await self.ask("POST", "notify", f"/alerts/{waiting[0]}/acknowledgement", {})
+        if acknowledged_ids := [alert["alert_id"] for alert in alerts if alert["status"] == "acknowledged"]:
+            await self.ask("POST", "notify", f"/alerts/{acknowledged_ids[0]}/resolution", {"useful": True})
+        elif open_ids := [alert["alert_id"] for alert in alerts if alert["status"] == "open"]:
+            await self.ask("POST", "notify", f"/alerts/{open_ids[0]}/acknowledgement", {})
 
     async def answer_by_link(self, url: str, said: Said) -> None:
         """Open the form in a browser, and send it."""
-        own = (url.removeprefix(base) for base in self._urls["sessions"] if url.startswith(f"{base}/"))
-        path = next(own, url)  # behind a gateway it leads there
+        local_paths = (url.removeprefix(base) for base in self._urls["sessions"] if url.startswith(f"{base}/"))
+        path = next(local_paths, url)  # behind a gateway it leads there
         await self._until_taken("GET", "sessions", path)
-        entered = {name: str(rating) for name, rating in said.ratings.items()}
-        asked = {"tension": said.tension or "", "talked_about": said.talked_about or ""}
-        await self._until_taken("POST", "sessions", path, data={**entered, **asked})
+        ratings = {name: str(rating) for name, rating in said.ratings.items()}
+        questions = {"tension": said.tension or "", "talked_about": said.talked_about or ""}
+        await self._until_taken("POST", "sessions", path, data={**ratings, **questions})
 
     async def _until_taken(self, method: str, service: str, path: str, **what: Any) -> httpx2.Response:
-        give_up = time.monotonic() + self._patience
-        for wait in backoff(longest=1.0):
-            base = self._urls[service][next(self._turn) % len(self._urls[service])]
-            url = path if path.startswith("https://") else base + path
+        deadline = time.monotonic() + self._patience
+        for wait_seconds in backoff(longest=1.0):
+            base_url = self._urls[service][next(self._turn) % len(self._urls[service])]
+            url = path if path.startswith("https://") else base_url + path
             try:
-                answer = await self._http.request(method, url, **what)
+                response = await self._http.request(method, url, **what)
             except httpx2.TransportError as error:
                 problem = f"{type(error).__name__}: {error}"
             else:
-                if answer.status_code < 400:
-                    self._note(method, service, path, what.get("json") or what.get("data"), answer)
-                    return answer
-                problem = f"{answer.status_code}: {answer.text[:500]}"
-                if answer.status_code != 503 and not any(kind in problem for kind in LATER):
+                if response.status_code < 400:
+                    self._note(method, service, path, what.get("json") or what.get("data"), response)
+                    return response
+                problem = f"{response.status_code}: {response.text[:500]}"
+                if response.status_code != 503 and not any(problem_code in problem for problem_code in LATER):
                     raise NotTaken(f"{method} {url}: {problem}")
-            if time.monotonic() > give_up:
+            if time.monotonic() > deadline:
                 raise NotTaken(f"{method} {url}, for {self._patience:.0f} s: {problem}")
             self.ledger.sent["tried again"] += 1
-            await asyncio.sleep(wait)
+            await asyncio.sleep(wait_seconds)
         raise AssertionError("backoff never ends")
 
     def _note(self, method: str, service: str, path: str, body: Any, answer: httpx2.Response) -> None:
         self.ledger.sent["done"] += 1
         if method != "GET":
-            said = answer.json() if answer.headers.get("content-type", "").startswith("application/json") else None
-            self.ledger.taken.append(Taken(method, service, path, body or {}, said, datetime.now(UTC)))
+            response_body = (
+                answer.json() if answer.headers.get("content-type", "").startswith("application/json") else None
+            )
+            self.ledger.taken.append(Taken(method, service, path, body or {}, response_body, datetime.now(UTC)))
 
 
 def secret(clinician: UUID) -> str:
@@ -243,13 +250,13 @@ def secret(clinician: UUID) -> str:
 
 def _on_paper(said: Said) -> dict[str, Any]:
     assert said.at
-    answer: dict[str, Any] = {"given_at": said.at.isoformat()}
+    body: dict[str, Any] = {"given_at": said.at.isoformat()}
     if said.srs is None:
-        answer["ratings"] = dict(said.ratings)
+        body["ratings"] = dict(said.ratings)
     else:
-        answer["instrument"] = {"name": "srs", "total": said.srs}
+        body["instrument"] = {"name": "srs", "total": said.srs}
     if said.tension is not None:
-        answer["tension"] = said.tension
+        body["tension"] = said.tension
     if said.talked_about is not None:
-        answer["talked_about"] = said.talked_about
-    return answer
+        body["talked_about"] = said.talked_about
+    return body

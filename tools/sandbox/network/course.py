@@ -141,19 +141,23 @@ def severe(course: Course) -> str | None:
     rupture = course.rupture
     if rupture is None:
         return None
-    felt = [session for session in course.sessions if rupture.covers(session.number)]
-    if any(_told_outright(said) for session in felt for said in (session.client, session.clinician)):
+    ruptured_sessions = [session for session in course.sessions if rupture.covers(session.number)]
+    if any(_told_outright(answer) for session in ruptured_sessions for answer in (session.client, session.clinician)):
         return "told directly"
-    outcomes = [session.outcome for session in felt]
+    outcomes = [session.outcome for session in ruptured_sessions]
     if ("missed", "missed") in pairwise(outcomes):
         return "stayed away twice"
-    before = [said.score for session, said in course.told_of() if session.number < rupture.first]
-    if len(before) < KNOWN_ANSWERS or not course.varies or len(rupture.elements) < len(ELEMENTS):
+    baseline_scores = [answer.score for session, answer in course.told_of() if session.number < rupture.first]
+    if len(baseline_scores) < KNOWN_ANSWERS or not course.varies or len(rupture.elements) < len(ELEMENTS):
         return None
-    usual = sum(before) / len(before)
-    enough = 10 * max(DEEP_SPREADS * course.spread, DEEP_POINTS)
-    fallen = [said for session, said in course.told_of() if session in felt and usual - said.score >= enough]
-    return "fell far" if len(fallen) >= DEEP_ANSWERS else None
+    baseline = sum(baseline_scores) / len(baseline_scores)
+    min_drop = 10 * max(DEEP_SPREADS * course.spread, DEEP_POINTS)
+    deep_answers = [
+        answer
+        for session, answer in course.told_of()
+        if session in ruptured_sessions and baseline - answer.score >= min_drop
+    ]
+    return "fell far" if len(deep_answers) >= DEEP_ANSWERS else None
 
 
 def _told_outright(said: Said | None) -> bool:
@@ -162,5 +166,5 @@ def _told_outright(said: Said | None) -> bool:
 
 def last_word_on(course: Course, rupture: Rupture) -> datetime:
     """Until when signs of the rupture may show: what is told of its last session can come late."""
-    felt = [session.ended_at for session in course.sessions if rupture.covers(session.number)]
-    return max(felt) + 2 * WINDOW
+    session_ends = [session.ended_at for session in course.sessions if rupture.covers(session.number)]
+    return max(session_ends) + 2 * WINDOW

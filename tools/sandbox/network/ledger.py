@@ -45,7 +45,11 @@ class Ledger:
 
     @property
     def sessions(self) -> int:
-        return sum(len(ids) for kept in (self.held, self.missed, self.cancelled) for ids in kept.values())
+        return sum(
+            len(ids)
+            for sessions_by_relationship in (self.held, self.missed, self.cancelled)
+            for ids in sessions_by_relationship.values()
+        )
 
     @property
     def answers(self) -> int:

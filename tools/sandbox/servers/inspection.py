@@ -16,27 +16,27 @@ LOOK_EVERY = 0.25
 def memory(server: LocalServer) -> float:
     """Megabytes of memory that its process holds now."""
     status = Path(f"/proc/{server.process.pid}/status").read_text() if server.process else ""
-    found = re.search(r"VmRSS:\s+(\d+) kB", status)
-    return int(found[1]) / 1024 if found else 0.0
+    match = re.search(r"VmRSS:\s+(\d+) kB", status)
+    return int(match[1]) / 1024 if match else 0.0
 
 
-def metric(exposed: str, name: str) -> float:
+def metric(exposition: str, name: str) -> float:
     """The sum of a metric over its labels, in what a service shows at `/metrics`."""
-    return sum(float(value) for value in re.findall(rf"^{name}(?:\{{.*\}})? (\S+)$", exposed, re.MULTILINE))
+    return sum(float(value) for value in re.findall(rf"^{name}(?:\{{.*\}})? (\S+)$", exposition, re.MULTILINE))
 
 
-async def still(topics: Topics, received: Sequence[Sequence[object]], within: float) -> bool:
+async def still(kafka_inspector: Topics, received: Sequence[Sequence[object]], within: float) -> bool:
     """Wait until no consumer is behind and nothing has moved for a while; false when that does not come about."""
-    give_up = time.monotonic() + within
-    seen: object = None
-    since = time.monotonic()
-    while time.monotonic() < give_up:
-        ends = await topics.ends()
-        lag = sum((await topics.lag(ends)).values())
-        now = (ends, [len(messages) for messages in received])
-        if lag or now != seen:
-            seen, since = now, time.monotonic()
-        elif time.monotonic() - since >= QUIET:
+    deadline = time.monotonic() + within
+    previous: object = None
+    unchanged_since = time.monotonic()
+    while time.monotonic() < deadline:
+        end_offsets = await kafka_inspector.ends()
+        lag = sum((await kafka_inspector.lag(end_offsets)).values())
+        current = (end_offsets, [len(messages) for messages in received])
+        if lag or current != previous:
+            previous, unchanged_since = current, time.monotonic()
+        elif time.monotonic() - unchanged_since >= QUIET:
             return True
         await asyncio.sleep(LOOK_EVERY)
     return False
@@ -44,9 +44,9 @@ async def still(topics: Topics, received: Sequence[Sequence[object]], within: fl
 
 async def until(condition: Callable[[], Awaitable[bool]], within: float) -> bool:
     """Wait until it holds; false when it does not."""
-    give_up = time.monotonic() + within
+    deadline = time.monotonic() + within
     while not await condition():
-        if time.monotonic() > give_up:
+        if time.monotonic() > deadline:
             return False
         await asyncio.sleep(LOOK_EVERY)
     return True

@@ -68,15 +68,15 @@ def _configured(data: Path, settings: str, java: list[str]) -> Path:
 
 
 def _properties(log: Path, port: int, controller_port: int, aside: Aside | None) -> str:
-    listens, says = {"PLAINTEXT": port}, {"PLAINTEXT": port}
+    listener_ports, advertised_ports = {"PLAINTEXT": port}, {"PLAINTEXT": port}
     if aside:
-        listens["ASIDE"], says["ASIDE"] = aside.port, aside.reached_at
+        listener_ports["ASIDE"], advertised_ports["ASIDE"] = aside.port, aside.reached_at
     return f"""\
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller_port}
-listeners={_listeners({**listens, "CONTROLLER": controller_port})}
-advertised.listeners={_listeners(says)}
+listeners={_listeners({**listener_ports, "CONTROLLER": controller_port})}
+advertised.listeners={_listeners(advertised_ports)}
 inter.broker.listener.name=PLAINTEXT
 controller.listener.names=CONTROLLER
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,ASIDE:PLAINTEXT,CONTROLLER:PLAINTEXT
@@ -115,8 +115,8 @@ def _java() -> str:
 
 def _java_version(java: str) -> int:
     """The 17 of 17.0.15, and the 1 of 1.8; 0 when it does not say."""
-    said = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
-    version = re.search(r'version "(\d+)', said)
+    output = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
+    version = re.search(r'version "(\d+)', output)
     return int(version[1]) if version else 0
 
 
@@ -148,16 +148,16 @@ def _fetched() -> Path:
     folder.mkdir(parents=True)
     for jar in _resolved(STAGING):
         jar.rename(folder / jar.name)
-    if wrong := _hashes(folder) ^ set(HASHES.read_text().splitlines()):
-        raise CannotRun(f"missing, or not as expected: {', '.join(sorted(wrong))}")
+    if differing_hashes := _hashes(folder) ^ set(HASHES.read_text().splitlines()):
+        raise CannotRun(f"missing, or not as expected: {', '.join(sorted(differing_hashes))}")
     return folder
 
 
-def _resolved(room: Path) -> list[Path]:
+def _resolved(work_folder: Path) -> list[Path]:
     from jgo.env import EnvironmentBuilder
     from jgo.maven import MavenContext
 
-    builder = EnvironmentBuilder(context=MavenContext(repo_cache=room / "maven"), cache_dir=room / "jgo")
+    builder = EnvironmentBuilder(context=MavenContext(repo_cache=work_folder / "maven"), cache_dir=work_folder / "jgo")
     return sorted(Path(builder.from_endpoint(JARS).path).rglob("*.jar"))
 
 
@@ -166,9 +166,9 @@ def _hashes(folder: Path) -> set[str]:
 
 
 def _run(command: list[str]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise CannotRun(f"Kafka could not prepare its data:\n{done.stdout}{done.stderr}")
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode:
+        raise CannotRun(f"Kafka could not prepare its data:\n{result.stdout}{result.stderr}")
 
 
 def _knows_itself(port: int) -> bool:
@@ -177,5 +177,5 @@ def _knows_itself(port: int) -> bool:
     with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
         connection.settimeout(5)
         connection.sendall(struct.pack(">i", len(request)) + request)
-        answer = connection.recv(12)  # its length, the request's number, how many brokers
-    return len(answer) == 12 and struct.unpack(">iii", answer)[2] == 1
+        response = connection.recv(12)  # its length, the request's number, how many brokers
+    return len(response) == 12 and struct.unpack(">iii", response)[2] == 1

@@ -55,34 +55,47 @@ class Topics:
 
     async def ends(self) -> dict[TopicPartition, int]:
         """How many messages lie on each partition of every topic."""
-        ends = await self._reader.end_offsets([p for topic in ALL for p in await self._partitions(topic)])
-        return cast("dict[TopicPartition, int]", ends)
+        offsets = await self._reader.end_offsets(
+            [topic_partition for topic in ALL for topic_partition in await self._partitions(topic)]
+        )
+        return cast("dict[TopicPartition, int]", offsets)
 
-    async def lag(self, ends: Mapping[TopicPartition, int]) -> dict[str, int]:
+    async def lag(self, end_offsets: Mapping[TopicPartition, int]) -> dict[str, int]:
         """How many messages each consumer has not taken and committed yet."""
-        return {group: await self._lag(group, ends) for group in HEARD_BY}
+        return {group: await self._lag(group, end_offsets) for group in HEARD_BY}
 
-    async def _lag(self, group: str, ends: Mapping[TopicPartition, int]) -> int:
+    async def _lag(self, group: str, end_offsets: Mapping[TopicPartition, int]) -> int:
         committed = await self._admin.list_consumer_group_offsets(group)
-        heard = {topic.name for topic in HEARD_BY[group]}
-        taken = {partition: max(0, kept.offset) for partition, kept in committed.items()}
-        return sum(max(0, end - taken.get(p, 0)) for p, end in ends.items() if p.topic in heard)
+        topic_names = {topic.name for topic in HEARD_BY[group]}
+        committed_offsets = {
+            partition: max(0, offset_metadata.offset) for partition, offset_metadata in committed.items()
+        }
+        return sum(
+            max(0, end_offset - committed_offsets.get(topic_partition, 0))
+            for topic_partition, end_offset in end_offsets.items()
+            if topic_partition.topic in topic_names
+        )
 
     async def records(self, topic: Topic) -> list[ConsumerRecord]:
         """All that lies on `topic` now."""
         partitions = await self._partitions(topic)
-        ends = await self._reader.end_offsets(partitions)
+        end_offsets = await self._reader.end_offsets(partitions)
         self._reader.assign(partitions)
         await self._reader.seek_to_beginning(*partitions)
         found: list[ConsumerRecord] = []
-        while any([await self._reader.position(p) < end for p, end in ends.items()]):
+        while any(
+            [
+                await self._reader.position(topic_partition) < end_offset
+                for topic_partition, end_offset in end_offsets.items()
+            ]
+        ):
             for batch in (await self._reader.getmany(timeout_ms=1000)).values():
                 found += batch
         self._reader.unsubscribe()
         return found
 
     async def _partitions(self, topic: Topic) -> list[TopicPartition]:
-        if not (known := self._reader.partitions_for_topic(topic.name)):
+        if not (partition_ids := self._reader.partitions_for_topic(topic.name)):
             await self._reader._client.force_metadata_update()
-            known = self._reader.partitions_for_topic(topic.name)
-        return [TopicPartition(topic.name, p) for p in known or ()]
+            partition_ids = self._reader.partitions_for_topic(topic.name)
+        return [TopicPartition(topic.name, partition) for partition in partition_ids or ()]

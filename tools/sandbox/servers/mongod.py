@@ -65,8 +65,8 @@ def binary() -> Path:
     return binary
 
 
-def _remedy(complaint: str) -> str:
-    return next((remedy for library, remedy in REMEDIES.items() if library in complaint), complaint.strip())
+def _remedy(loader_error: str) -> str:
+    return next((remedy for library, remedy in REMEDIES.items() if library in loader_error), loader_error.strip())
 
 
 def _is_primary(port: int) -> bool:

@@ -161,8 +161,8 @@ class LocalServer:
 def alone(lock: Path) -> Iterator[None]:
     """Wait for whoever else is inside, in any process; a lock whose holder died is free."""
     lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
@@ -179,21 +179,21 @@ def require_linux_x86_64() -> None:
 def _claimed(data: Path) -> TextIOWrapper:
     """Take the data for this process; it is given back on closing, and when we die."""
     data.mkdir(parents=True, exist_ok=True)
-    claim = (data / "claim").open("a+")
+    lock_file = (data / "claim").open("a+")
     try:
-        fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        claim.seek(0)
-        owner = claim.read()
-        claim.close()
+        lock_file.seek(0)
+        owner = lock_file.read()
+        lock_file.close()
         raise CannotRun(
             f"Somebody else is already running on {data}: process {owner}. "
             f"End it first, with Ctrl-C where it runs or with `kill {owner}`, and start again."
         ) from None
-    claim.truncate(0)
-    claim.write(str(os.getpid()))
-    claim.flush()
-    return claim
+    lock_file.truncate(0)
+    lock_file.write(str(os.getpid()))
+    lock_file.flush()
+    return lock_file
 
 
 def _command_of(pid: int) -> bytes:

@@ -20,5 +20,5 @@ def show_logs(data: Path) -> None:
     if "CI" in os.environ or not sys.stdout.isatty():
         for log in sorted(data.glob("*/log")):
             lines = log.read_text(errors="replace").splitlines()
-            told = [line[:400] for line in lines if not any(well in line for well in ALL_IS_WELL)]
-            say("\n".join([f"--- the last complaints in {log}", *told[-LAST_LINES:]]))
+            complaints = [line[:400] for line in lines if not any(marker in line for marker in ALL_IS_WELL)]
+            say("\n".join([f"--- the last complaints in {log}", *complaints[-LAST_LINES:]]))

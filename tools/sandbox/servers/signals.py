@@ -6,5 +6,5 @@ import signal
 def end_on_sigterm() -> None:
     """Take SIGTERM, and the terminal's going away, as Ctrl-C."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell without job control has it ignored
-    for told in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(told, lambda *_: signal.raise_signal(signal.SIGINT))
+    for stop_signal in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(stop_signal, lambda *_: signal.raise_signal(signal.SIGINT))

@@ -55,19 +55,19 @@ def stack(data: Path, ports: Mapping[str, int], more: Mapping[str, str], *, say:
 
     A Kafka or a MongoDB that the environment names is used in place of one of our own. Raises CannotRun.
     """
-    begun = time.monotonic()
+    started_at = time.monotonic()
     servers: list[LocalServer] = []
     services: list[LocalServer] = []
     try:
-        kafka_at, mongodb_at = _stores(data, servers, say)
+        bootstrap_servers, mongodb_uri = _stores(data, servers, say)
         _together(LocalServer.start, servers)
-        kafka_at, mongodb_at = kafka_at or servers[0].address, mongodb_at or servers[-1].address
-        create_topics(kafka_at, PARTITIONS)
-        settings = {"KAFKA_BOOTSTRAP_SERVERS": kafka_at, "MONGODB_URI": mongodb_at, **more}
+        bootstrap_servers, mongodb_uri = bootstrap_servers or servers[0].address, mongodb_uri or servers[-1].address
+        create_topics(bootstrap_servers, PARTITIONS)
+        settings = {"KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers, "MONGODB_URI": mongodb_uri, **more}
         services += [service(name, data / name, ports[name], settings, say=say) for name in SERVICES]
         _together(LocalServer.start, services)
-        urls = {name: f"http://{service.address}" for name, service in zip(SERVICES, services, strict=True)}
-        yield Stack(kafka_at, mongodb_at, urls, servers, services, time.monotonic() - begun)
+        urls = {name: f"http://{process.address}" for name, process in zip(SERVICES, services, strict=True)}
+        yield Stack(bootstrap_servers, mongodb_uri, urls, servers, services, time.monotonic() - started_at)
     finally:
         _together(LocalServer.stop, services)
         _together(LocalServer.stop, servers)
@@ -75,13 +75,13 @@ def stack(data: Path, ports: Mapping[str, int], more: Mapping[str, str], *, say:
 
 def _stores(data: Path, servers: list[LocalServer], say: Say) -> tuple[str | None, str | None]:
     """Those of the environment; what it does not name is added to `servers`."""
-    kafka_at, mongodb_at = os.environ.get("KAFKA_BOOTSTRAP_SERVERS"), os.environ.get("MONGODB_URI")
-    broker, controller, database = free_ports(3)
-    if kafka_at is None:
-        servers.append(kafka.server(data / "kafka", broker, controller, say=say))
-    if mongodb_at is None:
-        servers.append(mongod.server(data / "mongodb", database, say=say))
-    return kafka_at, mongodb_at
+    bootstrap_servers, mongodb_uri = os.environ.get("KAFKA_BOOTSTRAP_SERVERS"), os.environ.get("MONGODB_URI")
+    broker_port, controller_port, database_port = free_ports(3)
+    if bootstrap_servers is None:
+        servers.append(kafka.server(data / "kafka", broker_port, controller_port, say=say))
+    if mongodb_uri is None:
+        servers.append(mongod.server(data / "mongodb", database_port, say=say))
+    return bootstrap_servers, mongodb_uri
 
 
 def service(
@@ -106,11 +106,11 @@ def service(
     }
     # By its data a left-over process is known; without -P the code of the working directory would come first.
     python = (sys.executable, "-P", "-X", f"data={data.resolve()}")
-    run = module or (f"services.{name}",)
+    module_arguments = module or (f"services.{name}",)
     return LocalServer(
         name=data.name,
         address=address,
-        command=["env", *(f"{key}={value}" for key, value in environment.items()), *python, "-m", *run],
+        command=["env", *(f"{key}={value}" for key, value in environment.items()), *python, "-m", *module_arguments],
         data=data.resolve(),
         port=port,
         answers=partial(_is_ready, f"http://{address}/health/ready"),
@@ -119,19 +119,19 @@ def service(
 
 
 def _is_ready(url: str) -> bool:
-    with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - our own address
-        return bool(answer.status == 200)
+    with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310 - our own address
+        return bool(response.status == 200)
 
 
-def _together(do: Callable[[LocalServer], None], servers: Sequence[LocalServer]) -> None:
+def _together(action: Callable[[LocalServer], None], servers: Sequence[LocalServer]) -> None:
     """Do it to all at once; where one fails, or we are told to stop, the others are ended."""
     if not servers:
         return
     with ThreadPoolExecutor(len(servers)) as pool:
-        doing = [pool.submit(do, server) for server in servers]
+        futures = [pool.submit(action, server) for server in servers]
         try:
-            for done in doing:
-                done.result()
+            for future in futures:
+                future.result()
         except BaseException:
             for server in servers:
                 server.kill()

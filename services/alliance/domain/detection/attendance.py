@@ -22,69 +22,69 @@ RELIABLE = 0.6  # of the forms asked for were answered: only then silence says s
 Attendance: TypeAlias = SessionCompleted | SessionMissed | SessionCancelled
 
 
-def attend(alliance: Alliance, fact: Attendance, policy: Policy) -> Alliance:
+def attend(alliance: Alliance, event: Attendance, policy: Policy) -> Alliance:
     """What became of an appointment. Told once more, it changes nothing."""
-    known = find(alliance.recent, fact.session_id)
-    if known is not None and known.outcome is not None:
+    session = find(alliance.recent, event.session_id)
+    if session is not None and session.outcome is not None:
         return alliance
-    match fact:
+    match event:
         case SessionCompleted():
-            return _held(alliance, fact, policy)
+            return _held(alliance, event, policy)
         case SessionMissed():
-            return _stayed_away(alliance, fact, "missed", MISSED, policy)
-        case SessionCancelled(by="client") if fact.notice_hours < policy.late_hours:
-            return _stayed_away(alliance, fact, "cancelled_late", CANCELLED_LATE, policy)
+            return _stayed_away(alliance, event, "missed", MISSED, policy)
+        case SessionCancelled(by="client") if event.notice_hours < policy.late_hours:
+            return _stayed_away(alliance, event, "cancelled_late", CANCELLED_LATE, policy)
         case SessionCancelled():  # in time, or not by the client: no sign, and no session
-            return remember(alliance, fact, outcome="cancelled")
+            return remember(alliance, event, outcome="cancelled")
 
 
-def _held(alliance: Alliance, fact: SessionCompleted, policy: Policy) -> Alliance:
-    before = begun(alliance, fact)
-    short = fact.minutes < CUT_SHORT * fact.planned_minutes
-    left_early = short and alliance.shortened <= OFTEN_SHORT * alliance.sessions
+def _held(alliance: Alliance, event: SessionCompleted, policy: Policy) -> Alliance:
+    before = begun(alliance, event)
+    is_cut_short = event.minutes < CUT_SHORT * event.planned_minutes
+    is_unusually_short = is_cut_short and alliance.shortened <= OFTEN_SHORT * alliance.sessions
     after = replace(
-        remember(before, fact, outcome="held"),
+        remember(before, event, outcome="held"),
         sessions=alliance.sessions + 1,
-        shortened=alliance.shortened + short,
-        withdrawal=alliance.withdrawal * FADES + SHORTENED if left_early else alliance.withdrawal * COMES_BACK,
+        shortened=alliance.shortened + is_cut_short,
+        withdrawal=alliance.withdrawal * FADES + SHORTENED if is_unusually_short else alliance.withdrawal * COMES_BACK,
     )
     after = moved(after, _absence(alliance, False, policy.prior.absence))
-    if left_early:
-        return look(Reading(fact, before, after, policy), BEHAVIOUR)
-    came_back = after.open is not None and episodes.stayed_away_only(after.open)
-    return episodes.calmer(after, fact.occurred_at, policy) if came_back else after
+    if is_unusually_short:
+        return look(Reading(event, before, after, policy), BEHAVIOUR)
+    has_returned = after.open is not None and episodes.stayed_away_only(after.open)
+    return episodes.calmer(after, event.occurred_at, policy) if has_returned else after
 
 
 def _stayed_away(
-    alliance: Alliance, fact: SessionMissed | SessionCancelled, outcome: Outcome, weight: float, policy: Policy
+    alliance: Alliance, event: SessionMissed | SessionCancelled, outcome: Outcome, weight: float, policy: Policy
 ) -> Alliance:
-    before = begun(alliance, fact)
+    before = begun(alliance, event)
     after = replace(
-        remember(before, fact, outcome=outcome),
+        remember(before, event, outcome=outcome),
         missed=alliance.missed + (outcome == "missed"),
         away=alliance.away + 1,
         withdrawal=alliance.withdrawal * FADES + weight,
     )
     after = moved(after, _absence(alliance, True, policy.prior.absence))
-    return look(Reading(fact, before, after, policy), BEHAVIOUR)
+    return look(Reading(event, before, after, policy), BEHAVIOUR)
 
 
-def silence(alliance: Alliance, fact: FeedbackLapsed, policy: Policy) -> Alliance:
+def silence(alliance: Alliance, event: FeedbackLapsed, policy: Policy) -> Alliance:
     """An answer that did not come in time. A clinician's is no sign, and neither is one that came after all."""
-    session = find(alliance.recent, fact.session_id)
-    if fact.rater == "clinician" or not alliance.watched or (session and session.heard_of_client):
+    session = find(alliance.recent, event.session_id)
+    if event.rater == "clinician" or not alliance.watched or (session and session.heard_of_client):
         return alliance
-    before = begun(alliance, fact)
-    asked = alliance.answered + alliance.lapsed
-    reliable = asked >= 3 and alliance.answered >= RELIABLE * asked
+    before = begun(alliance, event)
+    feedback_asked = alliance.answered + alliance.lapsed
+    responds_reliably = feedback_asked >= 3 and alliance.answered >= RELIABLE * feedback_asked
     after = replace(
-        remember(before, fact, lapsed=True),
+        remember(before, event, lapsed=True),
         lapsed=alliance.lapsed + 1,
-        withdrawal=alliance.withdrawal * FADES + SILENT if reliable else alliance.withdrawal,
+        withdrawal=alliance.withdrawal * FADES + SILENT if responds_reliably else alliance.withdrawal,
     )
-    after = moved(after, probability.missed(True, alliance.lapsed, asked, policy.prior.silence))
-    return look(Reading(fact, before, after, policy), BEHAVIOUR)
+    after = moved(after, probability.missed(True, alliance.lapsed, feedback_asked, policy.prior.silence))
+    return look(Reading(event, before, after, policy), BEHAVIOUR)
 
 
-def _absence(alliance: Alliance, away: bool, habit: Habit) -> float:
-    return probability.missed(away, alliance.away, alliance.away + alliance.sessions, habit)
+def _absence(alliance: Alliance, away: bool, prior: Habit) -> float:
+    return probability.missed(away, alliance.away, alliance.away + alliance.sessions, prior)

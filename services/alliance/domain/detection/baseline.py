@@ -60,19 +60,19 @@ def expect(series: Series, usual: Usual, at: datetime | None = None) -> Expectat
 def expect_beside(beside: Beside, usual: Usual, level: float) -> dict[Element, Expectation]:
     """The same of how far each element will lie above the others, where the whole is at `level`."""
     spread = _spread(usual, level, beside.forms, beside.scatter, COARSE)
-    return {e: _expected(usual, own.count, own.total, spread, 0.0) for e, own in beside.elements.items()}
+    return {element: _expected(usual, gap.count, gap.total, spread, 0.0) for element, gap in beside.elements.items()}
 
 
 def level(series: Series, usual: Usual) -> float:
     """What is usual here, shrunk towards the clinic's as if every relationship had its spread."""
-    doubt = (usual.spread / usual.varies) ** 2
-    return (usual.mean * doubt + series.total) / (doubt + series.usual)
+    prior_weight = (usual.spread / usual.varies) ** 2
+    return (usual.mean * prior_weight + series.total) / (prior_weight + series.usual)
 
 
 def take(series: Series, rating: float, expected: Expectation, at: datetime) -> Series:
     """The series with one more rating, its baseline as it was: `settle` moves that."""
-    falling = series.falling + 1 if expected.surprise(rating) < -BELOW else 0
-    return replace(note(series, rating, at), falling=falling)
+    streak = series.falling + 1 if expected.surprise(rating) < -BELOW else 0
+    return replace(note(series, rating, at), falling=streak)
 
 
 def note(series: Series, rating: float, at: datetime) -> Series:
@@ -96,51 +96,55 @@ def rolled(before: float | None, now: float) -> float:
 def pair(pairs: Pairs, client: float, clinician: float) -> Pairs:
     """With what the two said of one more session (Welford's sums, so that no history is needed)."""
     count = pairs.count + 1
-    of_client, of_clinician = client - pairs.client, clinician - pairs.clinician
-    mean_client, mean_clinician = pairs.client + of_client / count, pairs.clinician + of_clinician / count
+    client_deviation, clinician_deviation = client - pairs.client, clinician - pairs.clinician
+    client_mean, clinician_mean = pairs.client + client_deviation / count, pairs.clinician + clinician_deviation / count
     return Pairs(
         count=count,
         rolling=rolled(pairs.rolling if pairs.count else None, client - clinician),
-        client=mean_client,
-        clinician=mean_clinician,
-        client_scatter=pairs.client_scatter + of_client * (client - mean_client),
-        clinician_scatter=pairs.clinician_scatter + of_clinician * (clinician - mean_clinician),
-        together=pairs.together + of_client * (clinician - mean_clinician),
+        client=client_mean,
+        clinician=clinician_mean,
+        client_scatter=pairs.client_scatter + client_deviation * (client - client_mean),
+        clinician_scatter=pairs.clinician_scatter + clinician_deviation * (clinician - clinician_mean),
+        together=pairs.together + client_deviation * (clinician - clinician_mean),
     )
 
 
 def settle(series: Series, rating: float, expected: Expectation) -> Series:
     """Let `rating` into the baseline; done only outside episodes, for a baseline that follows a rupture misses it."""
-    counted = _counted(rating, series.usual, expected)
-    moved = (counted - series.mean) ** 2 * series.usual / (series.usual + 1) if series.mean is not None else 0.0
-    return replace(series, usual=series.usual + 1, total=series.total + counted, scatter=series.scatter + moved)
+    clipped = _counted(rating, series.usual, expected)
+    squared_deviation = (
+        (clipped - series.mean) ** 2 * series.usual / (series.usual + 1) if series.mean is not None else 0.0
+    )
+    return replace(
+        series, usual=series.usual + 1, total=series.total + clipped, scatter=series.scatter + squared_deviation
+    )
 
 
 def settle_beside(beside: Beside, apart: dict[Element, float], expected: dict[Element, Expectation]) -> Beside:
     """The same of the elements of one answer, which share a spread."""
-    elements = dict(beside.elements)
-    moved = 0.0
-    for element, distance in apart.items():
-        own = elements[element]
-        counted = _counted(distance, own.count, expected[element])
-        moved += (counted - own.usual) ** 2 * own.count / (own.count + 1)
-        elements[element] = replace(own, count=own.count + 1, total=own.total + counted)
-    return Beside(elements, beside.forms + 1, beside.scatter + moved / len(apart))
+    gaps = dict(beside.elements)
+    squared_deviations = 0.0
+    for element, relative_rating in apart.items():
+        gap = gaps[element]
+        clipped = _counted(relative_rating, gap.count, expected[element])
+        squared_deviations += (clipped - gap.usual) ** 2 * gap.count / (gap.count + 1)
+        gaps[element] = replace(gap, count=gap.count + 1, total=gap.total + clipped)
+    return Beside(gaps, beside.forms + 1, beside.scatter + squared_deviations / len(apart))
 
 
 def _spread(usual: Usual, level: float, ratings: int, scatter: float, floor: float = 0.0) -> float:
     """From session to session: the clinic's at this level, then more and more the own one."""
-    at_level = max(usual.at_top + usual.widening * (100 - level), floor, NARROWEST * usual.spread)
-    return sqrt((OWN * at_level**2 + scatter) / (OWN + max(ratings - 1, 0)))
+    clinic_spread = max(usual.at_top + usual.widening * (100 - level), floor, NARROWEST * usual.spread)
+    return sqrt((OWN * clinic_spread**2 + scatter) / (OWN + max(ratings - 1, 0)))
 
 
-def _expected(usual: Usual, count: int, total: float, spread: float, wandered: float) -> Expectation:
+def _expected(usual: Usual, count: int, total: float, spread: float, drift_variance: float) -> Expectation:
     """Nobody is expected to rate higher than they have: an always-low client has not fallen."""
-    certainty = 1 / usual.varies**2 + count / spread**2
-    mean = (usual.mean / usual.varies**2 + total / spread**2) / certainty
+    precision = 1 / usual.varies**2 + count / spread**2
+    mean = (usual.mean / usual.varies**2 + total / spread**2) / precision
     mean = min(mean, total / count) if count else mean
-    predictive = sqrt(spread**2 + 1 / certainty + wandered)
-    return Expectation(mean, predictive, spread / predictive)
+    predictive_spread = sqrt(spread**2 + 1 / precision + drift_variance)
+    return Expectation(mean, predictive_spread, spread / predictive_spread)
 
 
 def _wandered(series: Series, at: datetime | None) -> float:
@@ -153,5 +157,5 @@ def _wandered(series: Series, at: datetime | None) -> float:
 def _counted(rating: float, ratings: int, expected: Expectation) -> float:
     if ratings < FIRM:
         return rating
-    reach = REACH * expected.spread
-    return min(max(rating, expected.mean - reach), expected.mean + reach)
+    max_shift = REACH * expected.spread
+    return min(max(rating, expected.mean - max_shift), expected.mean + max_shift)

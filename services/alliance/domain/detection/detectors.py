@@ -72,85 +72,88 @@ UNUSUAL = 3.0  # predictive spreads that a sign has to lie off to stand alone, b
 Detector: TypeAlias = Callable[[Reading], Iterator[Evidence]]
 
 
-def sudden_drop(reading: Reading) -> Iterator[Evidence]:
+def sudden_drop(observation: Reading) -> Iterator[Evidence]:
     """A rating below what this relationship leads to expect."""
-    if reading.rating is not None and reading.expected is not None and reading.whole > 0:
-        yield reading.evidence(
+    if observation.rating is not None and observation.expected is not None and observation.whole > 0:
+        yield observation.evidence(
             "sudden_drop",
-            reading.share(reading.whole),
-            rating=reading.rating,
-            **_usual(reading.expected),
+            observation.share(observation.whole),
+            rating=observation.rating,
+            **_usual(observation.expected),
         )
 
 
-def sustained_slide(reading: Reading) -> Iterator[Evidence]:
+def sustained_slide(observation: Reading) -> Iterator[Evidence]:
     """Several ratings in a row below what was expected; none of them may be alarming."""
-    if reading.rating is None or reading.expected is None or reading.after.client.falling < IN_A_ROW:
+    if observation.rating is None or observation.expected is None or observation.after.client.falling < IN_A_ROW:
         return
-    carried = log_odds(reading.before.belief) - log_odds(BEGINS)
-    if carried > 0:
-        yield reading.evidence(
+    accumulated_weight = log_odds(observation.before.belief) - log_odds(BEGINS)
+    if accumulated_weight > 0:
+        yield observation.evidence(
             "sustained_slide",
-            reading.share(carried),
-            rating=reading.rating,
-            ratings=reading.after.client.falling,
-            **_usual(reading.expected),
+            observation.share(accumulated_weight),
+            rating=observation.rating,
+            ratings=observation.after.client.falling,
+            **_usual(observation.expected),
         )
 
 
-def clinician_drop(reading: Reading) -> Iterator[Evidence]:
+def clinician_drop(observation: Reading) -> Iterator[Evidence]:
     """A clinician's rating below what this relationship leads to expect of it."""
-    if reading.rating is not None and reading.expected is not None and reading.whole > 0:
-        yield reading.evidence(
-            "clinician_drop", reading.share(reading.whole), rating=reading.rating, **_usual(reading.expected)
+    if observation.rating is not None and observation.expected is not None and observation.whole > 0:
+        yield observation.evidence(
+            "clinician_drop",
+            observation.share(observation.whole),
+            rating=observation.rating,
+            **_usual(observation.expected),
         )
 
 
-def low_level(reading: Reading) -> Iterator[Evidence]:
+def low_level(observation: Reading) -> Iterator[Evidence]:
     """A rolling score that came to be low for anybody; that it stays so is no new sign."""
-    before, after, low = reading.before.client, reading.after.client, reading.policy.low_level
+    before, after, low = observation.before.client, observation.after.client, observation.policy.low_level
     if after.ratings < 3 or after.rolling is None or after.rolling >= low:
         return
     if before.ratings >= 3 and before.rolling is not None and before.rolling < low:
         return
     level = after.rolling
     strength = (100 - level) / (100 - low)
-    yield reading.evidence("low_level", strength, level=level, threshold=low)
+    yield observation.evidence("low_level", strength, level=level, threshold=low)
 
 
-def element_drop(reading: Reading) -> Iterator[Evidence]:
+def element_drop(observation: Reading) -> Iterator[Evidence]:
     """One element falls away from the others, against how it usually stands to them."""
-    falls = {
-        element: reading.before.beside.elements[element].usual - apart
-        for element, apart in reading.apart.items()
-        if element in reading.before.beside.elements and reading.before.beside.elements[element].count >= 2
+    drops = {
+        element: observation.before.beside.elements[element].usual - relative_rating
+        for element, relative_rating in observation.apart.items()
+        if element in observation.before.beside.elements and observation.before.beside.elements[element].count >= 2
     }
-    if not falls or not isinstance(reading.fact, FeedbackSubmitted):
+    if not drops or not isinstance(observation.fact, FeedbackSubmitted):
         return
-    furthest = max(falls, key=falls.__getitem__)
-    weighs = reading.share((reading.few or 0.0) + log(FEW))
-    for element, fall in falls.items():
-        expected_apart = reading.expected_apart[element]
-        unusual = -expected_apart.surprise(reading.apart[element]) / UNUSUAL
-        strength = min(fall / reading.policy.element_points, unusual)
-        if strength >= 1 or (element == furthest and weighs > 0):
-            numbers = _beside_the_rest(reading, reading.fact.ratings, element)
-            yield reading.evidence("element_drop", max(strength, weighs), element, **numbers)
+    largest_drop_element = max(drops, key=drops.__getitem__)
+    weighted_strength = observation.share((observation.few or 0.0) + log(FEW))
+    for element, drop in drops.items():
+        expected = observation.expected_apart[element]
+        surprise_strength = -expected.surprise(observation.apart[element]) / UNUSUAL
+        strength = min(drop / observation.policy.element_points, surprise_strength)
+        if strength >= 1 or (element == largest_drop_element and weighted_strength > 0):
+            numbers = _beside_the_rest(observation, observation.fact.ratings, element)
+            yield observation.evidence("element_drop", max(strength, weighted_strength), element, **numbers)
 
 
-def _beside_the_rest(reading: Reading, ratings: dict[Element, float], element: Element) -> dict[str, float]:
+def _beside_the_rest(observation: Reading, ratings: dict[Element, float], element: Element) -> dict[str, float]:
     """The numbers of an element that fell: what is usual of it, and where the rest stayed if it did.
 
     An element is the whole plus `share` of how far it lies above the others, and so is what is expected of it.
     """
-    rating, beside = 10 * ratings[element], reading.expected_apart[element]
+    rating, expected_relative = 10 * ratings[element], observation.expected_apart[element]
     numbers = {"rating": rating}
-    if reading.expected is not None:
-        share = (len(ratings) - 1) / len(ratings)
-        spread = hypot(reading.expected.spread, share * beside.spread)
-        numbers |= _usual(Expectation(reading.expected.mean + share * beside.mean, spread, 1.0))
-        if (rest := rating - reading.apart[element]) >= reading.expected.low:
-            numbers["rest"] = rest
+    if observation.expected is not None:
+        others_ratio = (len(ratings) - 1) / len(ratings)
+        spread = hypot(observation.expected.spread, others_ratio * expected_relative.spread)
+        numbers |= _usual(Expectation(observation.expected.mean + others_ratio * expected_relative.mean, spread, 1.0))
+        if (others_mean := rating - observation.apart[element]) >= observation.expected.low:
+            numbers["rest"] = others_mean
     return numbers
 
 
@@ -159,70 +162,78 @@ def _usual(expected: Expectation) -> dict[str, float]:
     return {"expected": min(100.0, max(0.0, expected.mean)), "low": expected.low, "high": expected.high}
 
 
-def told_directly(reading: Reading) -> Iterator[Evidence]:
+def told_directly(observation: Reading) -> Iterator[Evidence]:
     """Somebody said that there was a tension; it weighs more when it was not talked about."""
-    fact = reading.fact
-    if not isinstance(fact, FeedbackSubmitted) or fact.tension in (None, "none"):
+    event = observation.fact
+    if not isinstance(event, FeedbackSubmitted) or event.tension in (None, "none"):
         return
-    told = {"a_little": 1, "yes": 2}[fact.tension]
-    talked = {"not": 0, "partly": 1, "yes": 2, None: 1}[fact.talked_about]
-    by_client = 1 if fact.rater == "client" else 0
-    yield reading.evidence(
+    tension_rank = {"a_little": 1, "yes": 2}[event.tension]
+    talked_about_rank = {"not": 0, "partly": 1, "yes": 2, None: 1}[event.talked_about]
+    by_client = 1 if event.rater == "client" else 0
+    yield observation.evidence(
         "told_directly",
-        _TOLD[told, talked],
-        tension=told,
-        talked_about=talked,
+        _TOLD[tension_rank, talked_about_rank],
+        tension=tension_rank,
+        talked_about=talked_about_rank,
         by_client=by_client,
-        **_what_the_other_said(reading),
+        **_what_the_other_said(observation),
     )
 
 
-def _what_the_other_said(reading: Reading) -> dict[str, float]:
+def _what_the_other_said(observation: Reading) -> dict[str, float]:
     """1 where the other told of a tension too, 0 where the other said that there was none."""
-    fact = reading.fact
-    session = find(reading.after.recent, fact.session_id)
-    if session is None or not isinstance(fact, FeedbackSubmitted):
+    event = observation.fact
+    session = find(observation.after.recent, event.session_id)
+    if session is None or not isinstance(event, FeedbackSubmitted):
         return {}
-    other = "clinician" if fact.rater == "client" else "client"
-    if other in session.told:
+    other_rater = "clinician" if event.rater == "client" else "client"
+    if other_rater in session.told:
         return {"other": 1}
-    return {"other": 0} if other in session.denied else {}
+    return {"other": 0} if other_rater in session.denied else {}
 
 
 _TOLD = {(2, 0): 1.5, (2, 1): 1.2, (2, 2): 1.0, (1, 0): 1.1, (1, 1): 0.8, (1, 2): 0.5}
 """Strength by how much tension there was, and how far it was talked about."""
 
 
-def withdrawal(reading: Reading) -> Iterator[Evidence]:
+def withdrawal(observation: Reading) -> Iterator[Evidence]:
     """Sessions missed, called off late or cut short, and answers no longer given, beyond what is usual here."""
-    strength = reading.after.withdrawal / reading.policy.withdrawal
-    if reading.after.withdrawal <= reading.before.withdrawal:
+    strength = observation.after.withdrawal / observation.policy.withdrawal
+    if observation.after.withdrawal <= observation.before.withdrawal:
         return
-    lately = reading.after.recent
-    yield reading.evidence(
+    recent_sessions = observation.after.recent
+    yield observation.evidence(
         "withdrawal",
         strength,
-        missed=sum(s.outcome == "missed" for s in lately),
-        cancelled_late=sum(s.outcome == "cancelled_late" for s in lately),
-        cut_short=1 if isinstance(reading.fact, SessionCompleted) else 0,
-        silent=1 if isinstance(reading.fact, FeedbackLapsed) else 0,
+        missed=sum(session.outcome == "missed" for session in recent_sessions),
+        cancelled_late=sum(session.outcome == "cancelled_late" for session in recent_sessions),
+        cut_short=1 if isinstance(observation.fact, SessionCompleted) else 0,
+        silent=1 if isinstance(observation.fact, FeedbackLapsed) else 0,
     )
 
 
-def apart(reading: Reading) -> Iterator[Evidence]:
+def apart(observation: Reading) -> Iterator[Evidence]:
     """Client and clinician saw the same session differently, against how they usually do."""
-    if not isinstance(reading.fact, FeedbackSubmitted) or reading.before.between.count < 3:
+    if not isinstance(observation.fact, FeedbackSubmitted) or observation.before.between.count < 3:
         return
-    session = find(reading.after.recent, reading.fact.session_id)
+    session = find(observation.after.recent, observation.fact.session_id)
     if session is None or session.client is None or session.clinician is None:
         return
-    moved = abs(session.client - session.clinician - reading.before.between.usual)
-    prior = reading.policy.prior
-    client, clinician = expect(reading.before.client, prior.client), expect(reading.before.clinician, prior.clinician)
-    strength = min(moved / reading.policy.apart_points, moved / (UNUSUAL * hypot(client.spread, clinician.spread)))
+    shift = abs(session.client - session.clinician - observation.before.between.usual)
+    prior = observation.policy.prior
+    client_expected, clinician_expected = (
+        expect(observation.before.client, prior.client),
+        expect(observation.before.clinician, prior.clinician),
+    )
+    strength = min(
+        shift / observation.policy.apart_points,
+        shift / (UNUSUAL * hypot(client_expected.spread, clinician_expected.spread)),
+    )
     if strength >= 1:
-        usual = reading.before.between.usual
-        yield reading.evidence("apart", strength, client=session.client, clinician=session.clinician, usual=usual)
+        usual_gap = observation.before.between.usual
+        yield observation.evidence(
+            "apart", strength, client=session.client, clinician=session.clinician, usual=usual_gap
+        )
 
 
 CLIENT: tuple[Detector, ...] = (sudden_drop, sustained_slide, low_level, element_drop, told_directly, apart)
@@ -236,10 +247,10 @@ STAND_ALONE = frozenset({"low_level", "element_drop", "told_directly", "withdraw
 """Signs that are worth watching from strength 1 on, whatever the belief."""
 
 
-def beside_the_others(fact: FeedbackSubmitted, element: Element) -> float:
+def beside_the_others(event: FeedbackSubmitted, element: Element) -> float:
     """How far an element lies above the mean of the others, in points."""
-    others = [rating for name, rating in fact.ratings.items() if name != element]
-    return 10 * (fact.ratings[element] - sum(others) / len(others))
+    other_ratings = [rating for name, rating in event.ratings.items() if name != element]
+    return 10 * (event.ratings[element] - sum(other_ratings) / len(other_ratings))
 
 
 def find(sessions: tuple[Session, ...], session_id: object) -> Session | None:

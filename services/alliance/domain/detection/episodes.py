@@ -13,29 +13,29 @@ from shared.events import Element, Evidence, FeedbackSubmitted, Severity
 _WEIGHT: dict[Severity, int] = {"watch": 0, "concern": 1, "urgent": 2}
 
 
-def with_signs(alliance: Alliance, fact: Witnessed, signs: Sequence[Evidence], policy: Policy) -> Alliance:
+def with_signs(alliance: Alliance, event: Witnessed, signs: Sequence[Evidence], policy: Policy) -> Alliance:
     """Open an episode at its first sign, or add the signs to the one that is open."""
     episode = alliance.open
     if episode is None:
-        opened = Episode(
-            id=fact.follow("rupture"),
-            first_sign_at=fact.occurred_at,
-            last_sign_at=fact.occurred_at,
+        new_episode = Episode(
+            id=event.follow("rupture"),
+            first_sign_at=event.occurred_at,
+            last_sign_at=event.occurred_at,
             severity=policy.severity(alliance.belief),
             evidence=strongest(signs),
-            recorded_at=_recorded(fact),
+            recorded_at=_recorded(event),
         )
-        return replace(alliance, open=opened)
-    changed = replace(
+        return replace(alliance, open=new_episode)
+    updated = replace(
         episode,
-        last_sign_at=fact.occurred_at,
+        last_sign_at=event.occurred_at,
         severity=max(episode.severity, policy.severity(alliance.belief), key=_WEIGHT.__getitem__),
         evidence=strongest([*episode.evidence, *signs]),
         changes=episode.changes + 1,
         calm=0,
-        recorded_at=_recorded(fact),
+        recorded_at=_recorded(event),
     )
-    return replace(alliance, open=changed)
+    return replace(alliance, open=updated)
 
 
 def calmer(alliance: Alliance, at: datetime, policy: Policy) -> Alliance:
@@ -43,18 +43,18 @@ def calmer(alliance: Alliance, at: datetime, policy: Policy) -> Alliance:
     episode = alliance.open
     if episode is None:
         return alliance
-    calm = replace(episode, calm=episode.calm + 1)
-    if calm.calm < policy.repair_ratings:
-        return replace(alliance, open=calm)
-    over = replace(
+    updated = replace(episode, calm=episode.calm + 1)
+    if updated.calm < policy.repair_ratings:
+        return replace(alliance, open=updated)
+    repaired = replace(
         alliance,
         open=None,
-        closed=replace(calm, closed_at=at),
+        closed=replace(updated, closed_at=at),
         withdrawal=0.0,
         signs=(),
         client=replace(alliance.client, falling=0),
     )
-    return replace(over, belief=0.0) if of_concern(episode) else over
+    return replace(repaired, belief=0.0) if of_concern(episode) else repaired
 
 
 def of_concern(episode: Episode | None) -> bool:
@@ -74,21 +74,21 @@ def unsettled(alliance: Alliance) -> Alliance:
 
 def retract(alliance: Alliance, at: datetime, reason: Literal["ended", "consent_withdrawn"]) -> Alliance:
     """Close the open episode: there is no relationship left to repair, or nobody may look any more."""
-    calm = replace(alliance, belief=0.0, signs=())
+    reset = replace(alliance, belief=0.0, signs=())
     if alliance.open is None:
-        return calm
-    return replace(calm, open=None, retracted=Retraction(alliance.open, at, reason))
+        return reset
+    return replace(reset, open=None, retracted=Retraction(alliance.open, at, reason))
 
 
-def _recorded(fact: Witnessed) -> datetime | None:
-    return fact.recorded_at if isinstance(fact, FeedbackSubmitted) else None
+def _recorded(event: Witnessed) -> datetime | None:
+    return event.recorded_at if isinstance(event, FeedbackSubmitted) else None
 
 
 def strongest(signs: Iterable[Evidence]) -> tuple[Evidence, ...]:
     """Of each detector, element and teller the strongest sign, the later one where two are alike."""
-    kept: dict[tuple[str, Element | None, float | None], Evidence] = {}
+    strongest_by_key: dict[tuple[str, Element | None, float | None], Evidence] = {}
     for sign in signs:
-        kind = (sign.detector, sign.element, sign.numbers.get("by_client"))
-        if kind not in kept or sign.strength >= kept[kind].strength:
-            kept[kind] = sign
-    return tuple(kept.values())
+        key = (sign.detector, sign.element, sign.numbers.get("by_client"))
+        if key not in strongest_by_key or sign.strength >= strongest_by_key[key].strength:
+            strongest_by_key[key] = sign
+    return tuple(strongest_by_key.values())

@@ -43,14 +43,14 @@ def log_odds(belief: float) -> float:
 
 def fell(rating: float, expected: Expectation) -> float:
     """The weight of a rating: for a fall by `DEPTH` spreads, less where little was known."""
-    fall = DEPTH * expected.sureness
-    return min(LIMIT, max(-LIMIT, -fall * expected.surprise(rating) - fall**2 / 2))
+    drop_spreads = DEPTH * expected.sureness
+    return min(LIMIT, max(-LIMIT, -drop_spreads * expected.surprise(rating) - drop_spreads**2 / 2))
 
 
 def one_of(weights: Iterable[float]) -> float:
     """The weight for the idea that some single element fell away from the others."""
-    each = [exp(weight) for weight in weights]
-    return log(sum(each) / len(each))
+    ratios = [exp(weight) for weight in weights]
+    return log(sum(ratios) / len(ratios))
 
 
 def clients(whole: float, few: float | None) -> float:
@@ -63,13 +63,15 @@ def clinicians(whole: float) -> float:
     return log(1 - SEES + SEES * exp(whole))
 
 
-def missed(happened: bool, times: int, asked: int, habit: Habit) -> float:
+def missed(happened: bool, times: int, asked_before: int, prior: Habit) -> float:
     """The weight of a form or a session that was missed, or was not, where it was `times` of `asked` before."""
-    if not asked:
+    if not asked_before:
         return 0.0
-    usual = min(OFTEN, max(RARELY, (habit.happened + times) / (habit.happened + habit.not_happened + asked)))
-    rupture = min(OFTEN, LIKELIER * usual)
-    return log(rupture / usual) if happened else log((1 - rupture) / (1 - usual))
+    usual_rate = min(
+        OFTEN, max(RARELY, (prior.happened + times) / (prior.happened + prior.not_happened + asked_before))
+    )
+    rupture_rate = min(OFTEN, LIKELIER * usual_rate)
+    return log(rupture_rate / usual_rate) if happened else log((1 - rupture_rate) / (1 - usual_rate))
 
 
 def told(tension: Tension | None, talked_about: TalkedAbout | None) -> float:

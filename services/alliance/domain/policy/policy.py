@@ -119,5 +119,5 @@ class Policies:
     @property
     def digest(self) -> str:
         """Names all of them together."""
-        own = sorted((str(clinic), policy.digest) for clinic, policy in self.own.items())
-        return sha256(repr((self.others.digest, own)).encode()).hexdigest()[:12]
+        clinic_digests = sorted((str(clinic), policy.digest) for clinic, policy in self.own.items())
+        return sha256(repr((self.others.digest, clinic_digests)).encode()).hexdigest()[:12]

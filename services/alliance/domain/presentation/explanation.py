@@ -29,5 +29,5 @@ def _calm(alliance: Alliance, policy: Policy) -> str:
     if level is None:
         return "No rating by the client yet. No signs of rupture."
     expected = expect(alliance.client, policy.prior.client)
-    now = f"Now at {level:.0f}, usually {expected.low:.0f} to {expected.high:.0f} here. No signs of rupture."
-    return f"{now} {LITTLE}" if summary(alliance, policy).trust.information == "little" else now
+    sentence = f"Now at {level:.0f}, usually {expected.low:.0f} to {expected.high:.0f} here. No signs of rupture."
+    return f"{sentence} {LITTLE}" if summary(alliance, policy).trust.information == "little" else sentence

@@ -133,11 +133,11 @@ def _trend(client: Series, expected: Expectation | None) -> Trend | None:
     count = len(client.lately)
     if expected is None or count < ENOUGH:
         return None
-    middle = (count - 1) / 2
-    width = sum((place - middle) ** 2 for place in range(count))
-    slope = sum((place - middle) * rating for place, rating in enumerate(client.lately)) / width
-    unsure = BAND * expected.sureness * expected.spread / sqrt(width)
-    low, high = slope - unsure, slope + unsure
+    mean_index = (count - 1) / 2
+    index_squared_deviations = sum((index - mean_index) ** 2 for index in range(count))
+    slope = sum((index - mean_index) * rating for index, rating in enumerate(client.lately)) / index_squared_deviations
+    margin = BAND * expected.sureness * expected.spread / sqrt(index_squared_deviations)
+    low, high = slope - margin, slope + margin
     direction: Direction = "rising" if low > 0 else "falling" if high < 0 else "steady"
     return Trend(direction=direction, slope=slope, low=low, high=high, ratings=count)
 
@@ -146,30 +146,32 @@ def _difference(alliance: Alliance) -> Difference | None:
     pairs = alliance.pairs
     if not pairs.count:
         return None
-    usual = alliance.between.usual if alliance.between.count else None
-    return Difference(sessions=pairs.count, now=pairs.rolling, usual=usual, together=_moves_together(pairs))
+    usual_difference = alliance.between.usual if alliance.between.count else None
+    return Difference(sessions=pairs.count, now=pairs.rolling, usual=usual_difference, together=_moves_together(pairs))
 
 
 def _moves_together(pairs: Pairs) -> float | None:
-    both = sqrt(pairs.client_scatter * pairs.clinician_scatter)
-    if pairs.count < ALIKE or both < 1e-6:  # rounding leaves a little where nothing varies
+    deviation_product = sqrt(pairs.client_scatter * pairs.clinician_scatter)
+    if pairs.count < ALIKE or deviation_product < 1e-6:  # rounding leaves a little where nothing varies
         return None
-    return min(1.0, max(-1.0, pairs.together / both))
+    return min(1.0, max(-1.0, pairs.together / deviation_product))
 
 
 def _engagement(alliance: Alliance) -> Engagement:
-    due = [s for s in alliance.recent if s.outcome in ("held", "missed", "cancelled_late")]
-    asked = [s for s in alliance.recent if s.heard_of_client]
+    counted_sessions = [
+        session for session in alliance.recent if session.outcome in ("held", "missed", "cancelled_late")
+    ]
+    asked_sessions = [session for session in alliance.recent if session.heard_of_client]
     return Engagement(
         attendance=_share(alliance.sessions, alliance.sessions + alliance.away),
-        attendance_lately=_share(sum(s.outcome == "held" for s in due), len(due)),
+        attendance_lately=_share(sum(session.outcome == "held" for session in counted_sessions), len(counted_sessions)),
         response=_share(alliance.answered, alliance.answered + alliance.lapsed - alliance.late),
-        response_lately=_share(sum("client" in s.answered for s in asked), len(asked)),
+        response_lately=_share(sum("client" in session.answered for session in asked_sessions), len(asked_sessions)),
     )
 
 
-def _share(some: int, of: int) -> Share | None:
-    return some / of if of else None
+def _share(part: int, whole: int) -> Share | None:
+    return part / whole if whole else None
 
 
 def _trust(client: Series, expected: Expectation | None) -> Trust:

@@ -32,27 +32,27 @@ class Point(BaseModel):
     """How the client fares, where that was said with it."""
 
 
-def point(fact: Fact, before: Alliance, policy: Policy) -> Point | None:
+def point(event: Fact, before: Alliance, policy: Policy) -> Point | None:
     """What `fact` adds to the picture; none when it adds nothing."""
-    match fact:
+    match event:
         case FeedbackSubmitted():
-            of_client, prior = fact.rater == "client", policy.prior
-            series, usual = (before.client, prior.client) if of_client else (before.clinician, prior.clinician)
-            expected = expect(series, usual, fact.occurred_at)
+            is_client, prior = event.rater == "client", policy.prior
+            series, rating_prior = (before.client, prior.client) if is_client else (before.clinician, prior.clinician)
+            expected = expect(series, rating_prior, event.occurred_at)
             return Point(
-                at=fact.occurred_at,
-                what="client_rating" if of_client else "clinician_rating",
-                session_id=fact.session_id,
-                rating=rating_of(fact),
+                at=event.occurred_at,
+                what="client_rating" if is_client else "clinician_rating",
+                session_id=event.session_id,
+                rating=rating_of(event),
                 low=expected.low,
                 high=expected.high,
-                outcome=outcome_of(fact),
+                outcome=outcome_of(event),
             )
         case SessionMissed():
-            return Point(at=fact.occurred_at, what="missed", session_id=fact.session_id)
+            return Point(at=event.occurred_at, what="missed", session_id=event.session_id)
         case SessionCancelled():
-            return Point(at=fact.occurred_at, what="cancelled", session_id=fact.session_id)
+            return Point(at=event.occurred_at, what="cancelled", session_id=event.session_id)
         case FeedbackLapsed(rater="client"):
-            return Point(at=fact.occurred_at, what="unanswered", session_id=fact.session_id)
+            return Point(at=event.occurred_at, what="unanswered", session_id=event.session_id)
         case _:
             return None

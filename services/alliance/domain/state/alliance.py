@@ -178,9 +178,9 @@ class Alliance:
     """The last one that was repaired."""
     retracted: Retraction | None = None
 
-    def precedes(self, fact: Fact) -> bool:
+    def precedes(self, event: Fact) -> bool:
         """Whether `fact` happened after everything known, so that it can be taken in without reading back.
 
         An amended answer reaches back to where it was first given.
         """
-        return not isinstance(fact, FeedbackAmended) and (self.last is None or self.last < happened(fact))
+        return not isinstance(event, FeedbackAmended) and (self.last is None or self.last < happened(event))

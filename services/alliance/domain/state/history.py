@@ -57,29 +57,31 @@ _RANK = {kind: rank for rank, kind in enumerate(FACTS)}
 Happened: TypeAlias = tuple[datetime, int, UUID]
 
 
-def happened(fact: Fact) -> Happened:
+def happened(event: Fact) -> Happened:
     """Where a fact stands in the order of the world; no two facts stand in the same place."""
-    return fact.occurred_at, _RANK[type(fact)], fact.id
+    return event.occurred_at, _RANK[type(event)], event.id
 
 
 def in_order(facts: Iterable[Fact]) -> list[Fact]:
     """Each fact once, in the order in which they happened."""
-    return sorted({fact.id: fact for fact in facts}.values(), key=happened)
+    return sorted({event.id: event for event in facts}.values(), key=happened)
 
 
 def as_amended(ordered: Sequence[Fact]) -> list[Fact]:
     """The facts with every answer as it was last amended, standing where it was first given."""
-    amended = {fact.amends: fact for fact in ordered if isinstance(fact, FeedbackAmended)}
+    amendments = {event.amends: event for event in ordered if isinstance(event, FeedbackAmended)}
     return [
-        _corrected(fact, amended[fact.id]) if isinstance(fact, FeedbackSubmitted) and fact.id in amended else fact
-        for fact in ordered
-        if not isinstance(fact, FeedbackAmended)
+        _corrected(event, amendments[event.id])
+        if isinstance(event, FeedbackSubmitted) and event.id in amendments
+        else event
+        for event in ordered
+        if not isinstance(event, FeedbackAmended)
     ]
 
 
 def _corrected(first: FeedbackSubmitted, last: FeedbackAmended) -> FeedbackSubmitted:
-    answer = {"ratings", "instrument", "tension", "talked_about", "outcome", "recorded_at"}
-    return first.model_copy(update={name: getattr(last, name) for name in answer})
+    amended_fields = {"ratings", "instrument", "tension", "talked_about", "outcome", "recorded_at"}
+    return first.model_copy(update={name: getattr(last, name) for name in amended_fields})
 
 
 def clinic_of(facts: Iterable[Fact], known: UUID | None = None) -> UUID | None:
@@ -95,4 +97,4 @@ def clinician_of(facts: Iterable[Fact]) -> UUID | None:
 
 
 def _start(facts: Iterable[Fact]) -> RelationshipStarted | None:
-    return max((fact for fact in facts if isinstance(fact, RelationshipStarted)), key=happened, default=None)
+    return max((event for event in facts if isinstance(event, RelationshipStarted)), key=happened, default=None)

@@ -59,50 +59,51 @@ class Course:
 
 def course(facts: Iterable[Fact], late_hours: float) -> Course:
     """What a history says; a client who cancels later than `late_hours` before a session stays away."""
-    said, watched, answered = Course(), False, set[tuple[UUID, str]]()
-    for fact in as_amended(in_order(facts)):
-        match fact:
+    sample, has_consent, answered = Course(), False, set[tuple[UUID, str]]()
+    for event in as_amended(in_order(facts)):
+        match event:
             case ConsentGiven() | ConsentWithdrawn():
-                watched = isinstance(fact, ConsentGiven)
+                has_consent = isinstance(event, ConsentGiven)
             case SessionCompleted():
-                said.appointments.add(fact.session_id)
+                sample.appointments.add(event.session_id)
             case SessionMissed():
-                said.appointments.add(fact.session_id)
-                said.away.add(fact.session_id)
-            case SessionCancelled(by="client") if fact.notice_hours < late_hours:
-                said.appointments.add(fact.session_id)
-                said.away.add(fact.session_id)
-            case FeedbackLapsed(rater="client") if watched and (fact.session_id, "client") not in answered:
-                said.silent.add(fact.session_id)
-                said.asked.add(fact.session_id)
-            case FeedbackSubmitted() if watched and (fact.session_id, fact.rater) not in answered:
-                answered.add((fact.session_id, fact.rater))
-                _listen(said, fact)
+                sample.appointments.add(event.session_id)
+                sample.away.add(event.session_id)
+            case SessionCancelled(by="client") if event.notice_hours < late_hours:
+                sample.appointments.add(event.session_id)
+                sample.away.add(event.session_id)
+            case FeedbackLapsed(rater="client") if has_consent and (event.session_id, "client") not in answered:
+                sample.silent.add(event.session_id)
+                sample.asked.add(event.session_id)
+            case FeedbackSubmitted() if has_consent and (event.session_id, event.rater) not in answered:
+                answered.add((event.session_id, event.rater))
+                _listen(sample, event)
             case _:
                 pass
-    return said
+    return sample
 
 
-def fit(courses: Sequence[Course], before: Prior) -> Prior:
+def fit(samples: Sequence[Course], before: Prior) -> Prior:
     """The prior of a clinic with this history; what the history says too little of stays as it was before.
 
     Raises TooLittle where that is so of the clients' ratings.
     """
-    enough = sum(len(c.client) >= ENOUGH for c in courses)
-    if enough < FEWEST:
+    usable = sum(len(sample.client) >= ENOUGH for sample in samples)
+    if usable < FEWEST:
         raise TooLittle(
-            f"{enough} relationships have {ENOUGH} ratings by the client or more, and it takes {FEWEST} to fit a prior"
+            f"{usable} relationships have {ENOUGH} ratings by the client or more, and it takes {FEWEST} to fit a prior"
         )
-    client = _usual([_alone(c.client) for c in courses], [c.client for c in courses])
+    client = _usual([_alone(sample.client) for sample in samples], [sample.client for sample in samples])
     if client is None:
         raise TooLittle("the clients' ratings never vary, so that nothing can be told of how much they usually do")
     return Prior(
         version=before.version + 1,
         client=client,
-        clinician=_usual([_alone(c.clinician) for c in courses], [c.clinician for c in courses]) or before.clinician,
-        element=_usual([c.elements for c in courses], [c.level for c in courses]) or before.element,
-        silence=_habit([(len(c.silent), len(c.asked)) for c in courses]) or before.silence,
-        absence=_habit([(len(c.away), len(c.appointments)) for c in courses]) or before.absence,
+        clinician=_usual([_alone(sample.clinician) for sample in samples], [sample.clinician for sample in samples])
+        or before.clinician,
+        element=_usual([sample.elements for sample in samples], [sample.level for sample in samples]) or before.element,
+        silence=_habit([(len(sample.silent), len(sample.asked)) for sample in samples]) or before.silence,
+        absence=_habit([(len(sample.away), len(sample.appointments)) for sample in samples]) or before.absence,
     )
 
 
@@ -120,46 +121,46 @@ def suggest(alerts: Mapping[float, int], wished: float) -> Suggestion:
     More is never suggested where fewer are wished, though a history may raise more at a higher threshold by chance.
     """
     thresholds = sorted(alerts)
-    most: dict[float, float] = {}
+    max_alerts: dict[float, float] = {}
     for threshold in reversed(thresholds):
-        above = [most[t] for t in thresholds if t in most]
-        most[threshold] = max([float(alerts[threshold]), *above])
-    if most[thresholds[0]] <= wished:
-        return Suggestion(thresholds[0], most[thresholds[0]] == wished)
+        higher = [max_alerts[other] for other in thresholds if other in max_alerts]
+        max_alerts[threshold] = max([float(alerts[threshold]), *higher])
+    if max_alerts[thresholds[0]] <= wished:
+        return Suggestion(thresholds[0], max_alerts[thresholds[0]] == wished)
     for low, high in pairwise(thresholds):
-        if most[high] <= wished:
-            share = (most[low] - wished) / (most[low] - most[high])
-            return Suggestion(_between(low, high, share), True)
+        if max_alerts[high] <= wished:
+            fraction = (max_alerts[low] - wished) / (max_alerts[low] - max_alerts[high])
+            return Suggestion(_between(low, high, fraction), True)
     return Suggestion(thresholds[-1], False)
 
 
 def urgent_from(peaks: Iterable[float], wished: float, concern: float) -> float:
     """The lowest threshold, not below `concern`, that no more than `wished` alerts with these peaks of belief reach."""
-    highest = sorted(peaks, reverse=True)
-    if int(wished) >= len(highest):
+    descending_peaks = sorted(peaks, reverse=True)
+    if int(wished) >= len(descending_peaks):
         return concern
-    above = ceil((highest[int(wished)] + 1e-9) * 1e4) / 1e4
+    above = ceil((descending_peaks[int(wished)] + 1e-9) * 1e4) / 1e4
     return min(max(HIGHEST, concern), max(concern, above))
 
 
-def _between(low: float, high: float, share: float) -> float:
+def _between(low: float, high: float, fraction: float) -> float:
     """So far from `low` to `high` as log-odds."""
-    odds = log(low / (1 - low)) * (1 - share) + log(high / (1 - high)) * share
-    return min(high, max(low, round(1 / (1 + exp(-odds)), 3)))
+    log_odds = log(low / (1 - low)) * (1 - fraction) + log(high / (1 - high)) * fraction
+    return min(high, max(low, round(1 / (1 + exp(-log_odds)), 3)))
 
 
-def _listen(said: Course, fact: FeedbackSubmitted) -> None:
-    rating = rating_of(fact)
-    if fact.rater == "clinician":
+def _listen(said: Course, event: FeedbackSubmitted) -> None:
+    rating = rating_of(event)
+    if event.rater == "clinician":
         if rating is not None:
             said.clinician.append(rating)
         return
-    said.asked.add(fact.session_id)
+    said.asked.add(event.session_id)
     if rating is None:
         return
     said.client.append(rating)
-    if len(fact.ratings) == len(ELEMENTS):
-        said.elements.append([beside_the_others(fact, element) for element in ELEMENTS])
+    if len(event.ratings) == len(ELEMENTS):
+        said.elements.append([beside_the_others(event, element) for element in ELEMENTS])
         said.level.append(rating)
 
 
@@ -170,24 +171,24 @@ def _alone(ratings: Sequence[float]) -> list[list[float]]:
 def _usual(rated: Sequence[Sequence[Sequence[float]]], levels: Sequence[Sequence[float]]) -> Usual | None:
     """Of each relationship its ratings, one or more at once that share a spread; none where too little is known."""
     means: list[float] = []
-    within: list[float] = []
-    chance: list[float] = []
-    below: list[float] = []
+    variances_within: list[float] = []
+    sampling_variances: list[float] = []
+    distances_from_top: list[float] = []
     for ratings, level in zip(rated, levels, strict=True):
         if (count := len(ratings)) < ENOUGH:
             continue
-        each = list(zip(*ratings, strict=True))
-        means += [fmean(one) for one in each]
-        within.append(fmean(pvariance(one) for one in each) * count / (count - 1))
-        chance.append(within[-1] / count)
-        below.append(100 - fmean(level))
-    if len(within) < FEWEST or not any(within):
+        columns = list(zip(*ratings, strict=True))
+        means += [fmean(column) for column in columns]
+        variances_within.append(fmean(pvariance(column) for column in columns) * count / (count - 1))
+        sampling_variances.append(variances_within[-1] / count)
+        distances_from_top.append(100 - fmean(level))
+    if len(variances_within) < FEWEST or not any(variances_within):
         return None
-    at_top, widening = _line(below, [sqrt(variance) for variance in within])
+    at_top, widening = _line(distances_from_top, [sqrt(variance) for variance in variances_within])
     return Usual(
         mean=_plain(fmean(means)),
-        varies=_plain(sqrt(max(pvariance(means) - fmean(chance), 1.0))),
-        spread=_plain(max(sqrt(fmean(within)), 0.1)),
+        varies=_plain(sqrt(max(pvariance(means) - fmean(sampling_variances), 1.0))),
+        spread=_plain(max(sqrt(fmean(variances_within)), 0.1)),
         at_top=_plain(at_top),
         widening=_plain(max(0.0, widening)),
     )
@@ -195,25 +196,28 @@ def _usual(rated: Sequence[Sequence[Sequence[float]]], levels: Sequence[Sequence
 
 def _line(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
     """Where the line of least squares begins, and how it rises."""
-    middle, height = fmean(x), fmean(y)
-    width = sum((a - middle) ** 2 for a in x)
-    if width < 1e-9:
-        return height, 0.0
-    slope = sum((a - middle) * (b - height) for a, b in zip(x, y, strict=True)) / width
-    return height - slope * middle, slope
+    x_mean, y_mean = fmean(x), fmean(y)
+    x_squared_deviations = sum((x_value - x_mean) ** 2 for x_value in x)
+    if x_squared_deviations < 1e-9:
+        return y_mean, 0.0
+    slope = (
+        sum((x_value - x_mean) * (y_value - y_mean) for x_value, y_value in zip(x, y, strict=True))
+        / x_squared_deviations
+    )
+    return y_mean - slope * x_mean, slope
 
 
-def _habit(counted: Iterable[tuple[int, int]]) -> Habit | None:
+def _habit(counts: Iterable[tuple[int, int]]) -> Habit | None:
     """A beta distribution with the mean and the variance between relationships that were observed."""
-    known = [(happened, asked) for happened, asked in counted if asked >= ENOUGH]
-    if len(known) < FEWEST:
+    usable = [(missed, asked) for missed, asked in counts if asked >= ENOUGH]
+    if len(usable) < FEWEST:
         return None
-    shares = [happened / asked for happened, asked in known]
-    mean = min(max(fmean(shares), 0.01), 0.9)
-    chance = fmean(mean * (1 - mean) / asked for _, asked in known)
-    between = max(pvariance(shares) - chance, 1e-4)
-    weight = min(max(mean * (1 - mean) / between - 1, 2.0), 50.0)
-    return Habit(happened=_plain(mean * weight), not_happened=_plain((1 - mean) * weight))
+    rates = [missed / asked for missed, asked in usable]
+    mean = min(max(fmean(rates), 0.01), 0.9)
+    sampling_variance = fmean(mean * (1 - mean) / asked for _, asked in usable)
+    variance_between = max(pvariance(rates) - sampling_variance, 1e-4)
+    pseudo_count = min(max(mean * (1 - mean) / variance_between - 1, 2.0), 50.0)
+    return Habit(happened=_plain(mean * pseudo_count), not_happened=_plain((1 - mean) * pseudo_count))
 
 
 def _plain(number: float) -> float:

@@ -42,8 +42,8 @@ class Precision:
 
     @property
     def share(self) -> float | None:
-        said = self.useful + self.not_useful
-        return self.useful / said if said else None
+        stated = self.useful + self.not_useful
+        return self.useful / stated if stated else None
 
 
 def judged(event: AlertResolved, episode: Episode | None, policy: str) -> Judgement:
@@ -65,8 +65,15 @@ def detectors_of(episode: Episode) -> tuple[str, ...]:
 
 def remembered(alliance: Alliance, episode_id: UUID) -> Episode | None:
     """The episode, if it is among those that the state still holds."""
-    retracted = alliance.retracted.episode if alliance.retracted else None
-    return next((e for e in (alliance.open, alliance.closed, retracted) if e and e.id == episode_id), None)
+    retracted_episode = alliance.retracted.episode if alliance.retracted else None
+    return next(
+        (
+            episode
+            for episode in (alliance.open, alliance.closed, retracted_episode)
+            if episode and episode.id == episode_id
+        ),
+        None,
+    )
 
 
 def read_back(facts: Sequence[Fact], episode_id: UUID, policy: Policy) -> Episode | None:
@@ -77,11 +84,11 @@ def read_back(facts: Sequence[Fact], episode_id: UUID, policy: Policy) -> Episod
     return found
 
 
-def precision(judgements: Iterable[Judgement]) -> list[Precision]:
+def precision(dispositions: Iterable[Judgement]) -> list[Precision]:
     """By policy and detector; an alert counts for each detector that took part in it."""
     counts: dict[tuple[str, str], list[int]] = {}
-    for judgement in judgements:
-        for detector in judgement.detectors or (UNKNOWN,):
-            count = counts.setdefault((judgement.policy or UNKNOWN, detector), [0, 0, 0])
-            count[2 if judgement.useful is None else 0 if judgement.useful else 1] += 1
+    for disposition in dispositions:
+        for detector in disposition.detectors or (UNKNOWN,):
+            count = counts.setdefault((disposition.policy or UNKNOWN, detector), [0, 0, 0])
+            count[2 if disposition.useful is None else 0 if disposition.useful else 1] += 1
     return [Precision(policy, detector, *count) for (policy, detector), count in sorted(counts.items())]

@@ -84,13 +84,13 @@ class Change:
     @property
     def shown(self) -> Raised:
         """As the policy sees it that sees it, the new one where both do."""
-        raised = self.new or self.old
-        assert raised is not None  # noqa: S101 - one of the two always does
-        return raised
+        episode = self.new or self.old
+        assert episode is not None  # noqa: S101 - one of the two always does
+        return episode
 
 
-def _weight(raised: Raised | None) -> int:
-    return 0 if raised is None else 2 if raised.interrupts else 1
+def _weight(episode: Raised | None) -> int:
+    return 0 if episode is None else 2 if episode.interrupts else 1
 
 
 def week_of(at: datetime) -> str:
@@ -101,30 +101,30 @@ def week_of(at: datetime) -> str:
 
 def replay(facts: Iterable[Fact], policy: Policy) -> list[Raised]:
     """Every episode there would have been under `policy`, in the order of their first signs."""
-    began: dict[UUID, datetime] = {}
-    ended: dict[UUID, datetime] = {}
+    raised_at: dict[UUID, datetime] = {}
+    ended_at: dict[UUID, datetime] = {}
     episodes: dict[UUID, Episode] = {}
-    peaks: defaultdict[UUID, float] = defaultdict(float)
-    known = list(facts)
-    for fact, before, last in states(known, policy):
-        if before.open is not None and (last.open is None or last.open.id != before.open.id):
-            ended[before.open.id] = fact.occurred_at
-        if last.open is not None:
-            episodes[last.open.id] = last.open
-            if last.open.last_sign_at == fact.occurred_at:
-                peaks[last.open.id] = max(peaks[last.open.id], last.belief)
-            if last.open.severity != "watch":
-                began.setdefault(last.open.id, fact.occurred_at)
+    peak_probabilities: defaultdict[UUID, float] = defaultdict(float)
+    history = list(facts)
+    for event, before, after in states(history, policy):
+        if before.open is not None and (after.open is None or after.open.id != before.open.id):
+            ended_at[before.open.id] = event.occurred_at
+        if after.open is not None:
+            episodes[after.open.id] = after.open
+            if after.open.last_sign_at == event.occurred_at:
+                peak_probabilities[after.open.id] = max(peak_probabilities[after.open.id], after.belief)
+            if after.open.severity != "watch":
+                raised_at.setdefault(after.open.id, event.occurred_at)
     return [
         Raised(
-            known[0].relationship_id,
-            clinician_of(known),
+            history[0].relationship_id,
+            clinician_of(history),
             episode.id,
-            began.get(episode.id, episode.first_sign_at),
+            raised_at.get(episode.id, episode.first_sign_at),
             episode.first_sign_at,
-            ended.get(episode.id, NEVER),
+            ended_at.get(episode.id, NEVER),
             episode.severity,
-            peaks[episode.id],
+            peak_probabilities[episode.id],
             detectors_of(episode),
         )
         for episode in episodes.values()
@@ -134,7 +134,7 @@ def replay(facts: Iterable[Fact], policy: Policy) -> list[Raised]:
 def weeks(facts: Sequence[Fact]) -> set[Week]:
     """The weeks in which the clinician had an appointment in this relationship."""
     clinician = clinician_of(facts)
-    return {(clinician, week_of(f.occurred_at)) for f in facts if isinstance(f, _APPOINTMENTS)}
+    return {(clinician, week_of(event.occurred_at)) for event in facts if isinstance(event, _APPOINTMENTS)}
 
 
 def compare(old: Sequence[Raised], new: Sequence[Raised]) -> list[Change]:
@@ -149,7 +149,7 @@ def compare(old: Sequence[Raised], new: Sequence[Raised]) -> list[Change]:
             changes.append(Change(left.pop(0), None))
         else:
             changes.append(Change(None, right.pop(0)))
-    return [*changes, *(Change(one, None) for one in left), *(Change(None, one) for one in right)]
+    return [*changes, *(Change(episode, None) for episode in left), *(Change(None, episode) for episode in right)]
 
 
 _APPOINTMENTS: tuple[type[Witnessed], ...] = (SessionCompleted, SessionMissed, SessionCancelled)

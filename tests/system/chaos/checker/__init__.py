@@ -36,78 +36,107 @@ Standing: TypeAlias = Mapping[UUID, alerts.Expected]
 
 async def judge(evidence: Evidence, checks: Checks) -> None:
     """Judge a system at rest: a line for each thing that must hold."""
-    apart = acknowledged.clocks_apart(evidence.faults)
-    reading = acknowledged.read(evidence.taken, evidence.since, apart)
-    weigh(evidence, reading, await look(evidence, reading.bonds), apart, checks)
+    clock_skew = acknowledged.clocks_apart(evidence.faults)
+    history = acknowledged.read(evidence.taken, evidence.since, clock_skew)
+    weigh(evidence, history, await look(evidence, history.bonds), clock_skew, checks)
 
 
-def weigh(evidence: Evidence, reading: Reading, seen: Seen, apart: timedelta, checks: Checks) -> None:
+def weigh(evidence: Evidence, history: Reading, seen: Seen, apart: timedelta, checks: Checks) -> None:
     """What was told against what was seen."""
-    checks.none("every consumer has taken everything", [f"{who}: {n}" for who, n in seen.record.behind.items() if n])
+    checks.none(
+        "every consumer has taken everything",
+        [f"{consumer_name}: {lag}" for consumer_name, lag in seen.record.behind.items() if lag],
+    )
     checks.none("every service is ready", seen.not_ready)
-    _facts(evidence, reading, seen, apart, checks)
-    read, standing = states.refolded(seen.record), alerts.expected(seen.record)
-    _states(evidence, reading, seen, read, checks)
-    _alerts(standing, seen, read, checks)
-    _messages(evidence, reading, standing, seen, apart, checks)
+    _facts(evidence, history, seen, apart, checks)
+    fold_results, expected_alerts = states.refolded(seen.record), alerts.expected(seen.record)
+    _states(evidence, history, seen, fold_results, checks)
+    _alerts(expected_alerts, seen, fold_results, checks)
+    _messages(evidence, history, expected_alerts, seen, apart, checks)
     _owed(evidence, seen, apart, checks)
     for consumer in HEARD_BY:
-        wrong, copies = dead_letters.amiss(consumer, seen.record, evidence.planted)
-        count = f"{len(seen.record.letters.get(consumer, ()))} letters, {copies} of them copies"
-        checks.none(f"the dead letters of {consumer} are the poison", wrong, count)
+        differences, duplicates = dead_letters.amiss(consumer, seen.record, evidence.planted)
+        count = f"{len(seen.record.letters.get(consumer, ()))} letters, {duplicates} of them copies"
+        checks.none(f"the dead letters of {consumer} are the poison", differences, count)
 
 
-def _facts(evidence: Evidence, reading: Reading, seen: Seen, apart: timedelta, checks: Checks) -> None:
-    record, injected = seen.record, evidence.injected
-    found = source_events.compare(reading, injected, record)
-    silent = source_events.silences(reading, injected, record, Deadlines(evidence.faults, apart, seen.now))
-    done = source_events.acts(reading, record)
-    copies = ", ".join(f"{count} copies on {topic}" for topic, count in sorted(record.copies.items()))
-    count = f"{len(reading.told)} told, {len({event.id for event in injected})} injected"
-    checks.none("every acknowledged fact lies on its topic", found.missing, count)
-    checks.none("no acknowledged fact lies there under two ids", [*found.twice, *silent.twice], copies)
-    checks.none("nothing lies there that nobody told", [*record.unreadable, *found.nobodys, *silent.nobodys])
-    checks.none("every form whose time ran out was told of", silent.missing)
-    wrong = [*done.missing, *done.twice, *done.nobodys]
-    checks.none("what clinicians did about alerts lies on their topic, once", wrong, f"{len(reading.acts)} acts")
-    checks.none("no event, and no version of a state, was told with two contents", record.contradictions)
+def _facts(evidence: Evidence, history: Reading, seen: Seen, apart: timedelta, checks: Checks) -> None:
+    contents, injected_events = seen.record, evidence.injected
+    event_differences = source_events.compare(history, injected_events, contents)
+    lapse_differences = source_events.silences(
+        history, injected_events, contents, Deadlines(evidence.faults, apart, seen.now)
+    )
+    disposition_differences = source_events.acts(history, contents)
+    duplicates = ", ".join(f"{count} copies on {topic}" for topic, count in sorted(contents.copies.items()))
+    count = f"{len(history.told)} told, {len({event.id for event in injected_events})} injected"
+    checks.none("every acknowledged fact lies on its topic", event_differences.missing, count)
+    checks.none(
+        "no acknowledged fact lies there under two ids",
+        [*event_differences.twice, *lapse_differences.twice],
+        duplicates,
+    )
+    checks.none(
+        "nothing lies there that nobody told",
+        [*contents.unreadable, *event_differences.nobodys, *lapse_differences.nobodys],
+    )
+    checks.none("every form whose time ran out was told of", lapse_differences.missing)
+    differences = [*disposition_differences.missing, *disposition_differences.twice, *disposition_differences.nobodys]
+    checks.none("what clinicians did about alerts lies on their topic, once", differences, f"{len(history.acts)} acts")
+    checks.none("no event, and no version of a state, was told with two contents", contents.contradictions)
 
 
-def _states(evidence: Evidence, reading: Reading, seen: Seen, read: Refolded, checks: Checks) -> None:
-    record, kept = seen.record, states.states(seen)
-    histories = counts.histories(reading, evidence.injected, record)
-    facts_kept, told_of = f"{len(seen.documents('alliance', 'facts'))} facts", f"{record.events[ALLIANCE.name]} events"
-    checks.none("alliance keeps every fact once, and no other", states.not_remembered(record, seen), facts_kept)
-    checks.none("every state equals the refold", states.not_as_refolded(kept, read), f"{len(kept)} states")
-    checks.none("every score rests on what was told", counts.amiss(histories, seen), f"{len(histories)} relationships")
-    checks.none("every state was told, and no other", states.not_told(kept, read, record), told_of)
+def _states(evidence: Evidence, history: Reading, seen: Seen, read: Refolded, checks: Checks) -> None:
+    contents, stored = seen.record, states.states(seen)
+    expected_counts = counts.histories(history, evidence.injected, contents)
+    stored_events, published_events = (
+        f"{len(seen.documents('alliance', 'facts'))} facts",
+        f"{contents.events[ALLIANCE.name]} events",
+    )
+    checks.none("alliance keeps every fact once, and no other", states.not_remembered(contents, seen), stored_events)
+    checks.none("every state equals the refold", states.not_as_refolded(stored, read), f"{len(stored)} states")
+    checks.none(
+        "every score rests on what was told",
+        counts.amiss(expected_counts, seen),
+        f"{len(expected_counts)} relationships",
+    )
+    checks.none("every state was told, and no other", states.not_told(stored, read, contents), published_events)
 
 
 def _alerts(standing: Standing, seen: Seen, read: Refolded, checks: Checks) -> None:
-    count, shown = f"{len(standing)} alerts", f"{len(seen.inboxes)} inboxes"
-    checks.none("every episode has one alert, which stands as it does", alerts.not_as_refolded(standing, read), count)
+    alert_count, inbox_count = f"{len(standing)} alerts", f"{len(seen.inboxes)} inboxes"
+    checks.none(
+        "every episode has one alert, which stands as it does", alerts.not_as_refolded(standing, read), alert_count
+    )
     checks.none("notify keeps exactly these alerts", alerts.not_kept(standing, seen))
     checks.none("no relationship has two open alerts", alerts.open_twice(standing.values()))
-    checks.none("every inbox shows its alerts, and no other", alerts.not_shown(standing, seen), shown)
-    told_of = f"{seen.record.events[ALERTS.name]} events"
-    checks.none("every alert was told once at each severity", alerts.not_raised(standing, seen.record), told_of)
+    checks.none("every inbox shows its alerts, and no other", alerts.not_shown(standing, seen), inbox_count)
+    event_count = f"{seen.record.events[ALERTS.name]} events"
+    checks.none("every alert was told once at each severity", alerts.not_raised(standing, seen.record), event_count)
 
 
 def _messages(
-    evidence: Evidence, reading: Reading, standing: Standing, seen: Seen, apart: timedelta, checks: Checks
+    evidence: Evidence, history: Reading, standing: Standing, seen: Seen, apart: timedelta, checks: Checks
 ) -> None:
-    came = messages.delivered(standing, evidence, seen, apart)
-    mails, hooks, shown = evidence.mails, evidence.hooks, messages.as_shown(standing.values())
-    count = f"{len(mails)} e-mails, {len(hooks)} webhooks; {came.copies} came again, {came.waiting} are put off"
-    checks.none("every alert was delivered once on each channel, as owed", came.wrong, count)
-    wrong = to_the_wrong_one(mails, hooks, shown, evidence.clinicians)
-    checks.none("every message reached its clinician, and webhooks are signed", wrong)
-    secrets = set(reading.case_codes.values())
-    checks.none("no message says about whom it is", telling(mails, hooks, secrets), f"{len(secrets)} case codes")
+    result = messages.delivered(standing, evidence, seen, apart)
+    received_emails, received_webhooks, inbox_alerts = (
+        evidence.mails,
+        evidence.hooks,
+        messages.as_shown(standing.values()),
+    )
+    count = f"{len(received_emails)} e-mails, {len(received_webhooks)} webhooks; {result.copies} came again, {result.waiting} are put off"
+    checks.none("every alert was delivered once on each channel, as owed", result.wrong, count)
+    differences = to_the_wrong_one(received_emails, received_webhooks, inbox_alerts, evidence.clinicians)
+    checks.none("every message reached its clinician, and webhooks are signed", differences)
+    case_codes = set(history.case_codes.values())
+    checks.none(
+        "no message says about whom it is",
+        telling(received_emails, received_webhooks, case_codes),
+        f"{len(case_codes)} case codes",
+    )
 
 
 def _owed(evidence: Evidence, seen: Seen, apart: timedelta, checks: Checks) -> None:
-    injected = {event.id for event in evidence.injected}
+    injected_ids = {event.id for event in evidence.injected}
     checks.none("nothing is owed any more", outbox.still_owed(seen))
-    checks.none("no event lies on Kafka without its state", outbox.without_state(seen, injected))
+    checks.none("no event lies on Kafka without its state", outbox.without_state(seen, injected_ids))
     checks.none("each service knows of the others what was told", projections.amiss(seen, apart))

@@ -84,8 +84,8 @@ class Bond:
 
     def agrees_at(self, moment: datetime) -> bool:
         """By the last word until then."""
-        said = [given for at, given in self.words if at <= moment]
-        return bool(said) and said[-1]
+        consents = [given for at, given in self.words if at <= moment]
+        return bool(consents) and consents[-1]
 
 
 @dataclass
@@ -146,166 +146,195 @@ class Reading:
 
     @staticmethod
     def _fact(kind: type[Event], *, between: tuple[datetime, datetime] | None = None, **said: Any) -> Told:
-        fact = kind.model_validate({"id": OPEN, "occurred_at": between[0] if between else said["occurred_at"], **said})
-        earliest, latest = between or (fact.occurred_at, fact.occurred_at)
-        return Told(fact, earliest, latest)
+        event = kind.model_validate({"id": OPEN, "occurred_at": between[0] if between else said["occurred_at"], **said})
+        earliest, latest = between or (event.occurred_at, event.occurred_at)
+        return Told(event, earliest, latest)
 
     # Intake
 
     def registered(self, clinician: str, taken: Taken) -> None:
-        which, said = UUID(clinician), (taken.body["clinic_id"], taken.body["time_zone"])
-        if said != self._clinicians.get(which):
-            kind = ClinicianUpdated if which in self._clinicians else ClinicianRegistered
-            told_at = (self._begun, taken.at + self._apart)
-            self._keep(kind, between=told_at, clinician_id=which, clinic_id=said[0], time_zone=said[1])
-            self._clinicians[which] = said
+        clinician_id, registration = UUID(clinician), (taken.body["clinic_id"], taken.body["time_zone"])
+        if registration != self._clinicians.get(clinician_id):
+            event_type = ClinicianUpdated if clinician_id in self._clinicians else ClinicianRegistered
+            recorded_between = (self._begun, taken.at + self._apart)
+            self._keep(
+                event_type,
+                between=recorded_between,
+                clinician_id=clinician_id,
+                clinic_id=registration[0],
+                time_zone=registration[1],
+            )
+            self._clinicians[clinician_id] = registration
 
     def admitted(self, client: str, taken: Taken) -> None:
         self.case_codes[UUID(client)] = taken.body["case_code"]
 
     def began(self, relationship: str, taken: Taken) -> None:
         body = taken.body
-        start = {name: body[name] for name in ("clinic_id", "clinician_id", "client_id", "cadence_days")}
-        start["case_code"] = self.case_codes[UUID(body["client_id"])]
-        self._begin(UUID(relationship), start, _moment(body["started_at"]), tuple(body["aims"]), body["consent"])
+        start_fields = {name: body[name] for name in ("clinic_id", "clinician_id", "client_id", "cadence_days")}
+        start_fields["case_code"] = self.case_codes[UUID(body["client_id"])]
+        self._begin(UUID(relationship), start_fields, _moment(body["started_at"]), tuple(body["aims"]), body["consent"])
 
-    def _begin(self, which: UUID, start: Mapping[str, Any], at: datetime, aims: tuple[str, ...], consent: bool) -> None:
-        if which in self.bonds:
+    def _begin(
+        self, relationship_id: UUID, start: Mapping[str, Any], at: datetime, aims: tuple[str, ...], consent: bool
+    ) -> None:
+        if relationship_id in self.bonds:
             return
-        self.bonds[which] = Bond(start, [(at, aims)])
-        self._keep(RelationshipStarted, occurred_at=at, relationship_id=which, aims=aims, **start)
+        self.bonds[relationship_id] = Bond(start, [(at, aims)])
+        self._keep(RelationshipStarted, occurred_at=at, relationship_id=relationship_id, aims=aims, **start)
         if consent:
-            self._word(which, at, given=True)
+            self._word(relationship_id, at, given=True)
 
     def agreed(self, relationship: str, taken: Taken) -> None:
-        which, said = UUID(relationship), (_moment(taken.body["agreed_at"]), tuple(taken.body["aims"]))
-        if said not in self.bonds[which].agreements:
-            self.bonds[which].agreements.append(said)
-            self._keep(RelationshipAimsUpdated, occurred_at=said[0], relationship_id=which, aims=said[1])
+        relationship_id, agreement = UUID(relationship), (_moment(taken.body["agreed_at"]), tuple(taken.body["aims"]))
+        if agreement not in self.bonds[relationship_id].agreements:
+            self.bonds[relationship_id].agreements.append(agreement)
+            self._keep(
+                RelationshipAimsUpdated, occurred_at=agreement[0], relationship_id=relationship_id, aims=agreement[1]
+            )
 
     def heard_client(self, relationship: str, taken: Taken) -> None:
-        which, at, given = UUID(relationship), _moment(taken.body["at"]), taken.body["given"]
-        if self.bonds[which].agrees_at(at) != given:
-            self._word(which, at, given=given)
+        relationship_id, changed_at, given = UUID(relationship), _moment(taken.body["at"]), taken.body["given"]
+        if self.bonds[relationship_id].agrees_at(changed_at) != given:
+            self._word(relationship_id, changed_at, given=given)
 
-    def _word(self, which: UUID, at: datetime, *, given: bool) -> None:
-        self.bonds[which].words.append((at, given))
-        self._keep(ConsentGiven if given else ConsentWithdrawn, occurred_at=at, relationship_id=which)
+    def _word(self, relationship_id: UUID, at: datetime, *, given: bool) -> None:
+        self.bonds[relationship_id].words.append((at, given))
+        self._keep(ConsentGiven if given else ConsentWithdrawn, occurred_at=at, relationship_id=relationship_id)
 
     def ended(self, relationship: str, taken: Taken) -> None:
         self._end(UUID(relationship), occurred_at=_moment(taken.body["at"]), reason=taken.body["reason"])
 
     def transferred(self, relationship: str, taken: Taken) -> None:
-        old, new, at = UUID(relationship), UUID(taken.body["relationship_id"]), _moment(taken.body["at"])
-        self._end(old, occurred_at=at, reason="transferred", successor_id=new)
-        bond = self.bonds[old]
-        start = {**bond.start, "clinician_id": taken.body["clinician_id"], "predecessor_id": old}
-        consent = bool(bond.words) and bond.words[-1][1]
-        self._begin(new, start, at, bond.agreements[-1][1], consent)
+        old_id, new_id, transferred_at = (
+            UUID(relationship),
+            UUID(taken.body["relationship_id"]),
+            _moment(taken.body["at"]),
+        )
+        self._end(old_id, occurred_at=transferred_at, reason="transferred", successor_id=new_id)
+        predecessor = self.bonds[old_id]
+        start_fields = {**predecessor.start, "clinician_id": taken.body["clinician_id"], "predecessor_id": old_id}
+        consent = bool(predecessor.words) and predecessor.words[-1][1]
+        self._begin(new_id, start_fields, transferred_at, predecessor.agreements[-1][1], consent)
 
-    def _end(self, which: UUID, **how: Any) -> None:
-        if not self.bonds[which].over:
-            self.bonds[which].over = True
-            self._keep(RelationshipEnded, relationship_id=which, **how)
+    def _end(self, relationship_id: UUID, **how: Any) -> None:
+        if not self.bonds[relationship_id].over:
+            self.bonds[relationship_id].over = True
+            self._keep(RelationshipEnded, relationship_id=relationship_id, **how)
 
     # Sessions
 
     def scheduled(self, session: str, taken: Taken) -> None:
-        which, body = UUID(session), taken.body
-        starts_at, minutes, relationship = _moment(body["starts_at"]), body["minutes"], UUID(body["relationship_id"])
-        before, latest = self.sittings.get(which), taken.at + self._apart
+        session_id, body = UUID(session), taken.body
+        starts_at, minutes, relationship_id = _moment(body["starts_at"]), body["minutes"], UUID(body["relationship_id"])
+        previous, latest = self.sittings.get(session_id), taken.at + self._apart
         between = (min(self._begun, starts_at), min(latest, starts_at))
-        if before is None:
-            self.sittings[which] = Sitting(relationship, starts_at, minutes, taken.at, between)
-        elif (before.starts_at, before.minutes) == (starts_at, minutes):
+        if previous is None:
+            self.sittings[session_id] = Sitting(relationship_id, starts_at, minutes, taken.at, between)
+        elif (previous.starts_at, previous.minutes) == (starts_at, minutes):
             return
         else:  # told later than the appointment before, however early the new one lies
             between = (
-                max(between[0], before.scheduled[0] + A_MOMENT),
-                max(between[1], before.scheduled[1] + A_MOMENT),
+                max(between[0], previous.scheduled[0] + A_MOMENT),
+                max(between[1], previous.scheduled[1] + A_MOMENT),
             )
-            before.starts_at, before.minutes, before.scheduled = starts_at, minutes, between
+            previous.starts_at, previous.minutes, previous.scheduled = starts_at, minutes, between
         self._keep(
             SessionScheduled,
             between=between,
-            relationship_id=relationship,
-            session_id=which,
+            relationship_id=relationship_id,
+            session_id=session_id,
             starts_at=starts_at,
             minutes=minutes,
         )
 
     def completed(self, session: str, taken: Taken) -> None:
-        which = UUID(session)
-        sitting, ended_at = self.sittings[which], _moment(taken.body["ended_at"])
-        about: dict[str, Any] = {"relationship_id": sitting.relationship_id, "session_id": which}
-        about["occurred_at"] = ended_at
+        session_id = UUID(session)
+        acknowledged_session, ended_at = self.sittings[session_id], _moment(taken.body["ended_at"])
+        common_fields: dict[str, Any] = {
+            "relationship_id": acknowledged_session.relationship_id,
+            "session_id": session_id,
+        }
+        common_fields["occurred_at"] = ended_at
         forms = {rater: taken.answer[f"{rater}_form"] for rater in RATERS}
-        self._links |= {form["url"].rsplit("/", 1)[1]: (which, rater) for rater, form in forms.items() if form}
-        sitting.due_at = ended_at + WINDOW
-        if not sitting.outcome:
-            sitting.outcome, sitting.completed = "completed", taken.at
-            self._keep(SessionCompleted, minutes=taken.body["minutes"], planned_minutes=sitting.minutes, **about)
+        self._links |= {form["url"].rsplit("/", 1)[1]: (session_id, rater) for rater, form in forms.items() if form}
+        acknowledged_session.due_at = ended_at + WINDOW
+        if not acknowledged_session.outcome:
+            acknowledged_session.outcome, acknowledged_session.completed = "completed", taken.at
+            self._keep(
+                SessionCompleted,
+                minutes=taken.body["minutes"],
+                planned_minutes=acknowledged_session.minutes,
+                **common_fields,
+            )
         for rater in RATERS:
-            if forms[rater] and rater not in sitting.asked:
-                sitting.asked.add(rater)
-                self._keep(FeedbackRequested, rater=rater, due_at=sitting.due_at, **about)
+            if forms[rater] and rater not in acknowledged_session.asked:
+                acknowledged_session.asked.add(rater)
+                self._keep(FeedbackRequested, rater=rater, due_at=acknowledged_session.due_at, **common_fields)
             elif rater == "client" and not forms[rater]:
-                self.perhaps.append(self._fact(FeedbackRequested, rater=rater, due_at=sitting.due_at, **about))
+                self.perhaps.append(
+                    self._fact(FeedbackRequested, rater=rater, due_at=acknowledged_session.due_at, **common_fields)
+                )
 
-    def missed(self, session: str, _taken: Taken) -> None:
-        which, sitting = UUID(session), self.sittings[UUID(session)]
-        if not sitting.outcome:
-            sitting.outcome = "missed"
-            about: dict[str, Any] = {"relationship_id": sitting.relationship_id, "session_id": which}
-            self._keep(SessionMissed, occurred_at=sitting.starts_at, **about)
+    def missed(self, session: str, _request: Taken) -> None:
+        session_id, acknowledged_session = UUID(session), self.sittings[UUID(session)]
+        if not acknowledged_session.outcome:
+            acknowledged_session.outcome = "missed"
+            common_fields: dict[str, Any] = {
+                "relationship_id": acknowledged_session.relationship_id,
+                "session_id": session_id,
+            }
+            self._keep(SessionMissed, occurred_at=acknowledged_session.starts_at, **common_fields)
 
     def cancelled(self, session: str, taken: Taken) -> None:
-        which, sitting = UUID(session), self.sittings[UUID(session)]
-        if sitting.outcome:
+        session_id, acknowledged_session = UUID(session), self.sittings[UUID(session)]
+        if acknowledged_session.outcome:
             return
-        sitting.outcome, at = "cancelled", _moment(taken.body["cancelled_at"])
-        notice = min(max(0.0, (sitting.starts_at - at) / AN_HOUR), LONGEST_NOTICE)
+        acknowledged_session.outcome, cancelled_at = "cancelled", _moment(taken.body["cancelled_at"])
+        notice_hours = min(max(0.0, (acknowledged_session.starts_at - cancelled_at) / AN_HOUR), LONGEST_NOTICE)
         self._keep(
             SessionCancelled,
-            occurred_at=at,
-            relationship_id=sitting.relationship_id,
-            session_id=which,
+            occurred_at=cancelled_at,
+            relationship_id=acknowledged_session.relationship_id,
+            session_id=session_id,
             by=taken.body["by"],
-            notice_hours=notice,
+            notice_hours=notice_hours,
         )
 
     # Feedback
 
     def entered(self, session: str, rater: str, taken: Taken) -> None:
-        at = _moment(taken.body["given_at"])
-        said = {name: value for name, value in taken.body.items() if name != "given_at"}
-        self._answered(UUID(session), cast("Rater", rater), Answer.model_validate(said), (at, at), taken.at)
+        given_at = _moment(taken.body["given_at"])
+        fields = {name: value for name, value in taken.body.items() if name != "given_at"}
+        self._answered(
+            UUID(session), cast("Rater", rater), Answer.model_validate(fields), (given_at, given_at), taken.at
+        )
 
     def filled_in(self, token: str, taken: Taken) -> None:
         session, rater = self._links[token]
-        said = {name: value for name, value in taken.body.items() if value != ""}
-        ratings = {name: int(said[name]) for name in ELEMENTS if name in said}
-        asked = {name: said.get(name) for name in ("tension", "talked_about")}
+        fields = {name: value for name, value in taken.body.items() if value != ""}
+        ratings = {name: int(fields[name]) for name in ELEMENTS if name in fields}
+        questions = {name: fields.get(name) for name in ("tension", "talked_about")}
         ended_at = cast("datetime", self.sittings[session].due_at) - WINDOW
         between = (max(self._begun, ended_at), max(taken.at + self._apart, ended_at))
-        answer = Answer.model_validate({"ratings": ratings, **asked})
+        answer = Answer.model_validate({"ratings": ratings, **questions})
         if rater not in self.sittings[session].answers:  # a link is used once, and corrects nothing
             self._answered(session, rater, answer, between, taken.at)
 
     def _answered(
-        self, session: UUID, rater: Rater, answer: Answer, between: tuple[datetime, datetime], taken_at: datetime
+        self, session: UUID, rater: Rater, answer: Answer, between: tuple[datetime, datetime], acknowledged_at: datetime
     ) -> None:
-        sitting = self.sittings[session]
-        before = sitting.answers.get(rater)
-        if answer == before:
+        acknowledged_session = self.sittings[session]
+        previous = acknowledged_session.answers.get(rater)
+        if answer == previous:
             return
-        sitting.answers[rater] = answer
-        sitting.answered.setdefault(rater, taken_at)
-        about = {"relationship_id": sitting.relationship_id, "session_id": session, "rater": rater}
-        if before is None:
-            self._keep(FeedbackSubmitted, between=between, **about, **answer.model_dump())
+        acknowledged_session.answers[rater] = answer
+        acknowledged_session.answered.setdefault(rater, acknowledged_at)
+        common_fields = {"relationship_id": acknowledged_session.relationship_id, "session_id": session, "rater": rater}
+        if previous is None:
+            self._keep(FeedbackSubmitted, between=between, **common_fields, **answer.model_dump())
         else:
-            self._keep(FeedbackAmended, between=between, amends=OPEN, **about, **answer.model_dump())
+            self._keep(FeedbackAmended, between=between, amends=OPEN, **common_fields, **answer.model_dump())
 
     # Alerts
 
@@ -316,8 +345,8 @@ class Reading:
         self._act("resolved", alert, taken)
 
     def _act(self, what: str, alert: str, taken: Taken) -> None:
-        shown = taken.answer
-        self.acts.append(Act(UUID(alert), what, shown["status"], shown["severity"], taken.body.get("useful")))
+        alert_view = taken.answer
+        self.acts.append(Act(UUID(alert), what, alert_view["status"], alert_view["severity"], taken.body.get("useful")))
 
     def nothing(self, *_: Any) -> None:
         """What is said of clinics and channels lies on no topic."""
@@ -347,16 +376,16 @@ REQUESTS: Sequence[tuple[str, str, str, Callable[..., None]]] = (
 
 def read(taken: Iterable[Taken], since: datetime, apart: timedelta) -> Reading:
     """Read all of it. Raises ValueError at a request that this reader does not know."""
-    reading = Reading(since, apart)
+    history = Reading(since, apart)
     for request in taken:
         if request.method != "GET":
-            _take(reading, request)
-    return reading
+            _take(history, request)
+    return history
 
 
-def _take(reading: Reading, request: Taken) -> None:
-    for service, method, pattern, note in REQUESTS:
-        if (service, method) == (request.service, request.method) and (found := re.fullmatch(pattern, request.path)):
-            note(reading, *found.groups(), request)
+def _take(history: Reading, request: Taken) -> None:
+    for service, method, pattern, apply in REQUESTS:
+        if (service, method) == (request.service, request.method) and (match := re.fullmatch(pattern, request.path)):
+            apply(history, *match.groups(), request)
             return
     raise ValueError(f"the judge does not know what {request.method} {request.service}{request.path} says")

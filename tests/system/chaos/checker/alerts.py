@@ -48,24 +48,30 @@ def expected(record: Record) -> dict[UUID, Expected]:
     by_episode = defaultdict[UUID, list[RuptureEvent]](list)
     for event in record.ruptures.values():
         by_episode[event.episode_id].append(event)
-    last, whose, acts = last_words(record.ruptures.values()), _whose(record), _acts(record)
+    latest_by_episode, clinician_ids, disposition_ranks = (
+        last_words(record.ruptures.values()),
+        _whose(record),
+        _acts(record),
+    )
     found = {}
-    for episode, told in by_episode.items():
-        which, word = uuid5(episode, "alert"), last[episode]
-        found[which] = Expected(
-            id=which,
-            clinician=whose.get(word.relationship_id),
-            last=word,
-            told=sorted(told, key=lambda event: event.version),
-            status=_status(word, record.updates.get(word.relationship_id), acts.get(which, {})),
-            rises=_rises(told),
+    for episode, rupture_events in by_episode.items():
+        alert_id, latest = uuid5(episode, "alert"), latest_by_episode[episode]
+        found[alert_id] = Expected(
+            id=alert_id,
+            clinician=clinician_ids.get(latest.relationship_id),
+            last=latest,
+            told=sorted(rupture_events, key=lambda event: event.version),
+            status=_status(latest, record.updates.get(latest.relationship_id), disposition_ranks.get(alert_id, {})),
+            rises=_rises(rupture_events),
         )
     return found
 
 
 def _whose(record: Record) -> dict[UUID, UUID]:
-    started = (fact for fact in record.facts.values() if isinstance(fact, RelationshipStarted))
-    return {fact.relationship_id: fact.clinician_id for fact in started}
+    started = (
+        started_event for started_event in record.facts.values() if isinstance(started_event, RelationshipStarted)
+    )
+    return {started_event.relationship_id: started_event.clinician_id for started_event in started}
 
 
 def _acts(record: Record) -> dict[UUID, dict[str, int]]:
@@ -73,60 +79,64 @@ def _acts(record: Record) -> dict[UUID, dict[str, int]]:
     found = defaultdict[UUID, dict[str, int]](dict)
     for event in record.alerts.values():
         if isinstance(event, AlertAcknowledged | AlertResolved):
-            what = "acknowledged" if isinstance(event, AlertAcknowledged) else "resolved"
-            for severity, weight in WEIGHT.items():
-                if event.id == uuid5(event.alert_id, f"{what}:{severity}"):
-                    acts = found[event.alert_id]
-                    acts[what] = max(weight, acts.get(what, -1))
+            action = "acknowledged" if isinstance(event, AlertAcknowledged) else "resolved"
+            for severity, rank in WEIGHT.items():
+                if event.id == uuid5(event.alert_id, f"{action}:{severity}"):
+                    ranks = found[event.alert_id]
+                    ranks[action] = max(rank, ranks.get(action, -1))
     return found
 
 
-def _status(word: RuptureEvent, update: AllianceUpdated | None, acts: Mapping[str, int]) -> str:
-    weight = WEIGHT[word.severity]
-    if acts.get("resolved", -1) >= weight:
+def _status(latest: RuptureEvent, update: AllianceUpdated | None, disposition_ranks: Mapping[str, int]) -> str:
+    rank = WEIGHT[latest.severity]
+    if disposition_ranks.get("resolved", -1) >= rank:
         return "resolved"
-    if isinstance(word, RuptureRepaired):
+    if isinstance(latest, RuptureRepaired):
         return "repaired"
-    gone = update is not None and update.version >= word.version and update.open_episode_id != word.episode_id
-    if isinstance(word, RuptureRetracted) or gone:
+    is_closed = update is not None and update.version >= latest.version and update.open_episode_id != latest.episode_id
+    if isinstance(latest, RuptureRetracted) or is_closed:
         return "retracted"
-    return "acknowledged" if acts.get("acknowledged", -1) >= weight else "open"
+    return "acknowledged" if disposition_ranks.get("acknowledged", -1) >= rank else "open"
 
 
 def _rises(told: Iterable[RuptureEvent]) -> dict[Severity, RuptureEvent]:
-    rises: dict[Severity, RuptureEvent] = {}
-    highest = -1
+    escalations: dict[Severity, RuptureEvent] = {}
+    highest_rank = -1
     for event in sorted(told, key=lambda event: event.version):
-        if WEIGHT[event.severity] > highest:
-            highest = WEIGHT[event.severity]
-            rises[event.severity] = event
-    return rises
+        if WEIGHT[event.severity] > highest_rank:
+            highest_rank = WEIGHT[event.severity]
+            escalations[event.severity] = event
+    return escalations
 
 
 def not_as_refolded(alerts: Mapping[UUID, Expected], read: Mapping[UUID, Read]) -> list[str]:
     """Episodes of the refold whose alert stands otherwise, and alerts that stand for an episode that is not open."""
-    wrong, still_open = [], set[UUID]()
-    for each in read.values():
-        standing: list[tuple[UUID, tuple[str, ...]]] = [(e.id, ("repaired", "resolved")) for e in each.repaired]
-        if each.alliance.open is not None:
-            still_open.add(uuid5(each.alliance.open.id, "alert"))
-            standing.append((each.alliance.open.id, ("open", "acknowledged", "resolved")))
-        for episode, allowed in standing:
-            alert = alerts.get(uuid5(episode, "alert"))
+    differences, open_alert_ids = [], set[UUID]()
+    for result in read.values():
+        expected_statuses: list[tuple[UUID, tuple[str, ...]]] = [
+            (episode.id, ("repaired", "resolved")) for episode in result.repaired
+        ]
+        if result.alliance.open is not None:
+            open_alert_ids.add(uuid5(result.alliance.open.id, "alert"))
+            expected_statuses.append((result.alliance.open.id, ("open", "acknowledged", "resolved")))
+        for episode_id, allowed in expected_statuses:
+            alert = alerts.get(uuid5(episode_id, "alert"))
             if alert is None or alert.status not in allowed:
-                wrong.append(f"episode {episode}: {alert.status if alert else 'has no alert'}, not {allowed[0]}")
-    unsettled = {alert.id for alert in alerts.values() if alert.status in UNSETTLED}
-    return wrong + [f"alert {which}: stands for no open episode" for which in unsettled - still_open]
+                differences.append(
+                    f"episode {episode_id}: {alert.status if alert else 'has no alert'}, not {allowed[0]}"
+                )
+    active = {alert.id for alert in alerts.values() if alert.status in UNSETTLED}
+    return differences + [f"alert {alert_id}: stands for no open episode" for alert_id in active - open_alert_ids]
 
 
 def not_kept(alerts: Mapping[UUID, Expected], seen: Seen) -> list[str]:
     """Alerts that notify does not have, or has otherwise, and those it has for nothing."""
     documents = seen.documents("notify", "alerts")
-    wrong = [f"{which}: is not there" for which in alerts.keys() - documents.keys()]
-    wrong += [f"{which}: is there for no episode" for which in documents.keys() - alerts.keys()]
-    for which in alerts.keys() & documents.keys():
-        alert, document = alerts[which], documents[which]
-        kept = {
+    differences = [f"{alert_id}: is not there" for alert_id in alerts.keys() - documents.keys()]
+    differences += [f"{alert_id}: is there for no episode" for alert_id in documents.keys() - alerts.keys()]
+    for alert_id in alerts.keys() & documents.keys():
+        alert, document = alerts[alert_id], documents[alert_id]
+        fields = {
             "episode": (document["episode_id"], alert.last.episode_id),
             "relationship": (document["relationship_id"], alert.last.relationship_id),
             "clinician": (document["clinician_id"], alert.clinician),
@@ -135,14 +145,18 @@ def not_kept(alerts: Mapping[UUID, Expected], seen: Seen) -> list[str]:
             "version": (document["said"]["version"], alert.last.version),
             "last sign": (document["said"]["last_sign_at"], alert.last.last_sign_at),
         }
-        wrong += [f"{which}: {what} {is_so}, not {told}" for what, (is_so, told) in kept.items() if is_so != told]
-    return wrong
+        differences += [
+            f"{alert_id}: {field_name} {actual}, not {expected_value}"
+            for field_name, (actual, expected_value) in fields.items()
+            if actual != expected_value
+        ]
+    return differences
 
 
 def open_twice(alerts: Iterable[Expected]) -> list[str]:
     """Relationships with more than one alert that is not settled."""
-    still_open = Counter(alert.last.relationship_id for alert in alerts if alert.status in UNSETTLED)
-    return [f"{relationship}: {count} alerts" for relationship, count in still_open.items() if count > 1]
+    open_counts = Counter(alert.last.relationship_id for alert in alerts if alert.status in UNSETTLED)
+    return [f"{relationship}: {count} alerts" for relationship, count in open_counts.items() if count > 1]
 
 
 def not_shown(alerts: Mapping[UUID, Expected], seen: Seen) -> list[str]:
@@ -150,23 +164,25 @@ def not_shown(alerts: Mapping[UUID, Expected], seen: Seen) -> list[str]:
     by_clinician = defaultdict[UUID | None, list[Expected]](list)
     for alert in alerts.values():
         by_clinician[alert.clinician].append(alert)
-    wrong = []
+    differences = []
     for clinician, inbox in seen.inboxes.items():
         if inbox is None:
-            wrong.append(f"{clinician}: has no inbox")
+            differences.append(f"{clinician}: has no inbox")
             continue
-        due = sorted(by_clinician[clinician], key=_pressing)[:MOST_SHOWN]
-        told = [(str(a.id), a.status, a.last.severity) for a in due]
-        shown = [(a["alert_id"], a["status"], a["severity"]) for a in inbox["alerts"]]
-        if shown != told:
-            differ = set(shown) ^ set(told)
-            wrong.append(f"{clinician}: {sorted(i for i, _, _ in differ)[:3] if differ else 'in another order'}")
-    return wrong
+        expected_order = sorted(by_clinician[clinician], key=_pressing)[:MOST_SHOWN]
+        expected_rows = [(str(a.id), a.status, a.last.severity) for a in expected_order]
+        shown_rows = [(a["alert_id"], a["status"], a["severity"]) for a in inbox["alerts"]]
+        if shown_rows != expected_rows:
+            differing = set(shown_rows) ^ set(expected_rows)
+            differences.append(
+                f"{clinician}: {sorted(i for i, _, _ in differing)[:3] if differing else 'in another order'}"
+            )
+    return differences
 
 
 def _pressing(alert: Expected) -> tuple[int, float, bytes]:
-    settled = {"open": 0, "acknowledged": 1}.get(alert.status, 2)
-    return 10 * settled - WEIGHT[alert.last.severity], -alert.last.last_sign_at.timestamp(), alert.id.bytes
+    status_rank = {"open": 0, "acknowledged": 1}.get(alert.status, 2)
+    return 10 * status_rank - WEIGHT[alert.last.severity], -alert.last.last_sign_at.timestamp(), alert.id.bytes
 
 
 def not_raised(alerts: Mapping[UUID, Expected], record: Record) -> list[str]:
@@ -175,24 +191,26 @@ def not_raised(alerts: Mapping[UUID, Expected], record: Record) -> list[str]:
     Where versions were told in another order than they were written, a severity may have been told that the last
     word no longer counts as a rise.
     """
-    told = {event.id: event for event in record.alerts.values() if isinstance(event, AlertRaised)}
-    wrong = []
+    raised_events = {event.id: event for event in record.alerts.values() if isinstance(event, AlertRaised)}
+    differences = []
     for alert in alerts.values():
         if alert.clinician is None:
             continue
         for severity in alert.rises:
-            event = told.get(uuid5(alert.id, f"raised:{severity}"))
+            event = raised_events.get(uuid5(alert.id, f"raised:{severity}"))
             if event is None or not _says(event, alert, severity):
-                wrong.append(f"{alert.id}: not told, or otherwise, that it rose to {severity}")
-    for event in told.values():
-        known = alerts.get(event.alert_id)
-        severities = {said.severity for said in known.told} if known else set()
+                differences.append(f"{alert.id}: not told, or otherwise, that it rose to {severity}")
+    for event in raised_events.values():
+        alert_of_event = alerts.get(event.alert_id)
+        severities = {rupture_event.severity for rupture_event in alert_of_event.told} if alert_of_event else set()
         if event.severity not in severities or event.id != uuid5(event.alert_id, f"raised:{event.severity}"):
-            wrong.append(f"{event.alert_id}: told for nothing that it rose to {event.severity}")
-    return wrong
+            differences.append(f"{event.alert_id}: told for nothing that it rose to {event.severity}")
+    return differences
 
 
 def _says(event: AlertRaised, alert: Expected, severity: Severity) -> bool:
-    said = (event.alert_id, event.episode_id, event.relationship_id, event.clinician_id, event.severity)
-    so = (alert.id, alert.last.episode_id, alert.last.relationship_id, alert.clinician, severity)
-    return said == so and event.occurred_at in {e.last_sign_at for e in alert.told if e.severity == severity}
+    actual = (event.alert_id, event.episode_id, event.relationship_id, event.clinician_id, event.severity)
+    expected_values = (alert.id, alert.last.episode_id, alert.last.relationship_id, alert.clinician, severity)
+    return actual == expected_values and event.occurred_at in {
+        rupture_event.last_sign_at for rupture_event in alert.told if rupture_event.severity == severity
+    }

@@ -41,43 +41,44 @@ class History:
     last: dict[Form, tuple[datetime, Answer]] = field(default_factory=dict)
     lapsed: dict[UUID, datetime] = field(default_factory=dict)
 
-    def note(self, fact: Event) -> None:
+    def note(self, event: Event) -> None:
         """Take a fact in; those of one form come in the order of their times."""
-        match fact:
+        match event:
             case SessionCompleted():
-                self.held.add(fact.session_id)
+                self.held.add(event.session_id)
             case SessionMissed():
-                self.missed.add(fact.session_id)
+                self.missed.add(event.session_id)
             case SessionCancelled():
-                self.cancelled.add(fact.session_id)
+                self.cancelled.add(event.session_id)
             case ConsentGiven() | ConsentWithdrawn():
-                self.words.append((fact.occurred_at, isinstance(fact, ConsentWithdrawn)))
+                self.words.append((event.occurred_at, isinstance(event, ConsentWithdrawn)))
             case FeedbackSubmitted():
-                self.first[fact.session_id, fact.rater] = fact
-                self.last[fact.session_id, fact.rater] = (fact.occurred_at, fact)
+                self.first[event.session_id, event.rater] = event
+                self.last[event.session_id, event.rater] = (event.occurred_at, event)
             case FeedbackAmended():
-                self.last[fact.session_id, fact.rater] = (fact.occurred_at, fact)
+                self.last[event.session_id, event.rater] = (event.occurred_at, event)
             case FeedbackLapsed(rater="client"):
-                self.lapsed[fact.session_id] = fact.occurred_at
+                self.lapsed[event.session_id] = event.occurred_at
 
     def watched_at(self, moment: datetime) -> bool:
         """Whether the client agreed by then: nothing is scored otherwise."""
-        said = [withdrawn for at, withdrawn in sorted(self.words) if at <= moment]
-        return bool(said) and not said[-1]
+        withdrawals = [withdrawn for at, withdrawn in sorted(self.words) if at <= moment]
+        return bool(withdrawals) and not withdrawals[-1]
 
     def counted(self) -> Counted:
         scores = {form: score(self.last[form][1]) for form in self.first}
-        watched = [form for form, first in self.first.items() if self.watched_at(first.occurred_at)]
-        silent = sum(
-            self.watched_at(at) and not self._heard_before(session, at, watched) for session, at in self.lapsed.items()
+        counted_forms = [form for form, first in self.first.items() if self.watched_at(first.occurred_at)]
+        unanswered_count = sum(
+            self.watched_at(lapsed_at) and not self._heard_before(session, lapsed_at, counted_forms)
+            for session, lapsed_at in self.lapsed.items()
         )
         return Counted(
             held=len(self.held),
             missed=len(self.missed),
             cancelled=len(self.cancelled),
             said=scores,
-            rated=Counter(rater for _, rater in watched),
-            unanswered=range(silent, silent + 1),
+            rated=Counter(rater for _, rater in counted_forms),
+            unanswered=range(unanswered_count, unanswered_count + 1),
         )
 
     def _heard_before(self, session: UUID, lapsed: datetime, watched: Iterable[Form]) -> bool:
@@ -94,33 +95,39 @@ def score(answer: Answer) -> float:
     return 100 * (answer.instrument.total - instrument.lowest) / (instrument.highest - instrument.lowest)
 
 
-def histories(reading: Reading, injected: Iterable[Event], record: Record) -> dict[UUID, History]:
+def histories(history: Reading, injected: Iterable[Event], record: Record) -> dict[UUID, History]:
     """Of every relationship that was told of.
 
     Two things are the server's word, and read off the topics: when a form was filled in, and that its time ran out.
     """
-    filled_in = {(f.session_id, f.rater): f for f in record.facts.values() if isinstance(f, FeedbackSubmitted)}
-    lapsed = [fact for fact in record.facts.values() if isinstance(fact, FeedbackLapsed)]
-    found = defaultdict[UUID, History](History)
-    facts: list[Event] = [*injected, *lapsed]
-    for told in reading.told:
-        fact = told.fact
-        if isinstance(fact, FeedbackSubmitted) and (there := filled_in.get((fact.session_id, fact.rater))):
-            fact = fact.model_copy(update={"occurred_at": there.occurred_at})
-        facts.append(fact)
-    for fact in sorted(facts, key=lambda fact: fact.occurred_at):
-        if fact.KEY == "relationship_id":
-            found[fact.key].note(fact)
-    return dict(found)
+    submitted_by_form = {
+        (submitted_event.session_id, submitted_event.rater): submitted_event
+        for submitted_event in record.facts.values()
+        if isinstance(submitted_event, FeedbackSubmitted)
+    }
+    lapsed_events = [event for event in record.facts.values() if isinstance(event, FeedbackLapsed)]
+    counts = defaultdict[UUID, History](History)
+    events: list[Event] = [*injected, *lapsed_events]
+    for expected in history.told:
+        event = expected.fact
+        if isinstance(event, FeedbackSubmitted) and (
+            submitted := submitted_by_form.get((event.session_id, event.rater))
+        ):
+            event = event.model_copy(update={"occurred_at": submitted.occurred_at})
+        events.append(event)
+    for event in sorted(events, key=lambda event: event.occurred_at):
+        if event.KEY == "relationship_id":
+            counts[event.key].note(event)
+    return dict(counts)
 
 
 def amiss(told: dict[UUID, History], seen: Seen) -> list[str]:
     """Relationships whose alliance, as people are shown it, does not rest on exactly what was told."""
-    wrong = []
-    for relationship, history in told.items():
+    problems = []
+    for relationship, expected in told.items():
         alliance, trajectory = seen.alliances.get(relationship), seen.trajectories.get(relationship)
         if alliance is None or trajectory is None:
-            wrong.append(f"{relationship}: is not known")
-        elif what := differences(alliance, trajectory["points"], history.counted()):
-            wrong.append(f"{relationship}: {what}")
-    return wrong
+            problems.append(f"{relationship}: is not known")
+        elif difference := differences(alliance, trajectory["points"], expected.counted()):
+            problems.append(f"{relationship}: {difference}")
+    return problems

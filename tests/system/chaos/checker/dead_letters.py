@@ -14,18 +14,22 @@ def amiss(consumer: str, record: Record, planted: Sequence[Poison]) -> tuple[lis
 
     What was set aside twice from one place is the same letter.
     """
-    letters = record.letters.get(consumer, [])
-    wrong = [f"planted and on no topic: {p.name}" for p in planted if p not in record.poison.values()]
+    dead_letter_records = record.letters.get(consumer, [])
+    differences = [
+        f"planted and on no topic: {poison_message.name}"
+        for poison_message in planted
+        if poison_message not in record.poison.values()
+    ]
     by_origin: dict[str, ConsumerRecord] = {}
-    for letter in letters:
-        headers = dict(letter.headers)
+    for dead_letter in dead_letter_records:
+        headers = dict(dead_letter.headers)
         origin = headers.get(ORIGIN, b"").decode()
         poison = record.poison.get(origin)
         if poison is None or consumer not in poison.set_aside_by:
-            wrong.append(f"set aside without need: {origin or letter.key}")
-        elif (letter.key, letter.value) != (poison.key, poison.value) or not headers.get(ERROR):
-            wrong.append(f"set aside otherwise than it lies, or without a cause: {origin}")
-        by_origin[origin] = letter
-    due = {origin for origin, poison in record.poison.items() if consumer in poison.set_aside_by}
-    wrong += [f"not set aside: {origin}" for origin in due - by_origin.keys()]
-    return wrong, len(letters) - len(by_origin)
+            differences.append(f"set aside without need: {origin or dead_letter.key}")
+        elif (dead_letter.key, dead_letter.value) != (poison.key, poison.value) or not headers.get(ERROR):
+            differences.append(f"set aside otherwise than it lies, or without a cause: {origin}")
+        by_origin[origin] = dead_letter
+    expected_origins = {origin for origin, poison in record.poison.items() if consumer in poison.set_aside_by}
+    differences += [f"not set aside: {origin}" for origin in expected_origins - by_origin.keys()]
+    return differences, len(dead_letter_records) - len(by_origin)

@@ -51,31 +51,33 @@ def as_shown(alerts: Iterable[Expected]) -> list[Alert]:
 
 def delivered(alerts: Mapping[UUID, Expected], evidence: Evidence, seen: Seen, apart: timedelta) -> Delivered:
     """What came, against what was owed. `apart`: how far the clocks of the services may have been wrong."""
-    found, arrivals = Delivered(), _arrivals(alerts, evidence)
+    comparison, arrivals = Delivered(), _arrivals(alerts, evidence)
     deliveries = seen.documents("notify", "deliveries")
     for message, times in arrivals.items():
-        found.wrong += _not_owed(message, alerts, evidence, apart)
-        found.copies += len(times) - 1
-        found.wrong += _unexplained(message, times, evidence.faults)
-    waiting = {i: d for i, d in deliveries.items() if "next_at" in d}
-    found.waiting = len(waiting)
-    found.wrong += [w for i, d in waiting.items() for w in _wrongly_waiting(i, d, evidence.faults, seen.now)]
-    for which, document in deliveries.items():
-        found.wrong += _not_as_noted(which, document, arrivals)
+        comparison.wrong += _not_owed(message, alerts, evidence, apart)
+        comparison.copies += len(times) - 1
+        comparison.wrong += _unexplained(message, times, evidence.faults)
+    pending = {i: d for i, d in deliveries.items() if "next_at" in d}
+    comparison.waiting = len(pending)
+    comparison.wrong += [
+        difference for i, d in pending.items() for difference in _wrongly_waiting(i, d, evidence.faults, seen.now)
+    ]
+    for delivery_id, document in deliveries.items():
+        comparison.wrong += _not_as_noted(delivery_id, document, arrivals)
     for message in _must_come(alerts, evidence.clinicians, seen.now - FRESH + apart):
-        if message not in arrivals and _id(message) not in waiting:
-            found.wrong.append(f"did not come: {message}")
-    return found
+        if message not in arrivals and _id(message) not in pending:
+            comparison.wrong.append(f"did not come: {message}")
+    return comparison
 
 
 def _arrivals(alerts: Mapping[UUID, Expected], evidence: Evidence) -> dict[Message, list[datetime]]:
     """When each message came, each time."""
-    came = received(evidence.mails, evidence.hooks, as_shown(alerts.values()))
-    found = defaultdict[Message, list[datetime]](list)
-    times = [*(mail.at for mail in evidence.mails), *(hook.at for hook in evidence.hooks)]
-    for message, at in zip(came, times, strict=True):
-        found[message].append(at)
-    return dict(found)
+    messages = received(evidence.mails, evidence.hooks, as_shown(alerts.values()))
+    arrivals = defaultdict[Message, list[datetime]](list)
+    times = [*(email.at for email in evidence.mails), *(webhook.at for webhook in evidence.hooks)]
+    for message, arrived_at in zip(messages, times, strict=True):
+        arrivals[message].append(arrived_at)
+    return dict(arrivals)
 
 
 def _must_come(
@@ -87,8 +89,8 @@ def _must_come(
             continue
         change = "rose" if alert.last.severity == "urgent" and "concern" in alert.rises else "raised"
         clinician = clinicians.get(alert.clinician) if alert.clinician else None
-        for name in channels_of(clinician) if clinician else ():
-            yield Message(name, str(alert.id), change)
+        for channel in channels_of(clinician) if clinician else ():
+            yield Message(channel, str(alert.id), change)
 
 
 def _not_owed(message: Message, alerts: Mapping[UUID, Expected], evidence: Evidence, apart: timedelta) -> Iterable[str]:
@@ -97,10 +99,17 @@ def _not_owed(message: Message, alerts: Mapping[UUID, Expected], evidence: Evide
     if alert is None:
         yield f"about nothing: {message}"
         return
-    fresh = {e.severity for e in alert.told if e.last_sign_at + FRESH + apart >= evidence.since}
-    ever = {e.severity for e in alert.told}
-    owed = {"raised": fresh & {"concern", "urgent"}, "rose": fresh & {"urgent"} if "concern" in ever else set()}
-    if not owed[message.change]:
+    recent_severities = {
+        rupture_event.severity
+        for rupture_event in alert.told
+        if rupture_event.last_sign_at + FRESH + apart >= evidence.since
+    }
+    all_severities = {rupture_event.severity for rupture_event in alert.told}
+    expected_severities = {
+        "raised": recent_severities & {"concern", "urgent"},
+        "rose": recent_severities & {"urgent"} if "concern" in all_severities else set(),
+    }
+    if not expected_severities[message.change]:
         yield f"not owed: {message}"
     clinician = evidence.clinicians.get(alert.clinician) if alert.clinician else None
     if clinician is None or message.channel not in channels_of(clinician):
@@ -123,16 +132,16 @@ def _may_explain(fault: Fault) -> bool:
     return any(part in fault.target for part in EXPLAINS_A_COPY)
 
 
-def _wrongly_waiting(which: UUID, document: Document, faults: Iterable[Fault], now: datetime) -> Iterable[str]:
+def _wrongly_waiting(delivery_id: UUID, document: Document, faults: Iterable[Fault], now: datetime) -> Iterable[str]:
     """What nobody took though it was due, what waits for too long, and what nothing put off."""
-    put_off = any(_may_explain(fault) for fault in faults)
-    if not put_off or not now - CLAIMED_WITHIN < document["next_at"] < now + LONGEST_WAIT:
-        yield f"still to be delivered: {which}, at {document['next_at'].isoformat()}"
+    has_explaining_fault = any(_may_explain(fault) for fault in faults)
+    if not has_explaining_fault or not now - CLAIMED_WITHIN < document["next_at"] < now + LONGEST_WAIT:
+        yield f"still to be delivered: {delivery_id}, at {document['next_at'].isoformat()}"
 
 
-def _not_as_noted(which: UUID, document: Document, arrivals: Mapping[Message, object]) -> Iterable[str]:
+def _not_as_noted(delivery_id: UUID, document: Document, arrivals: Mapping[Message, object]) -> Iterable[str]:
     message = Message(document["channel"], str(document["alert_id"]), document["change"])
-    if _id(message) != which:
+    if _id(message) != delivery_id:
         yield f"under another id: {message}"
     outcome = document.get("outcome")
     if outcome == "sent" and message not in arrivals:

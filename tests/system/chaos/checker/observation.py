@@ -44,44 +44,51 @@ class Seen:
 
 async def look(evidence: Evidence, relationships: Collection[UUID]) -> Seen:
     """Look everywhere; `relationships` are those that somebody was told of."""
-    async with Topics(evidence.kafka) as topics:
-        found = await topic_contents.read(topics, evidence.planted)
-    known = {fact.relationship_id for fact in found.facts.values() if isinstance(fact, RelationshipEvent)}
+    async with Topics(evidence.kafka) as kafka_inspector:
+        contents = await topic_contents.read(kafka_inspector, evidence.planted)
+    known_ids = {event.relationship_id for event in contents.facts.values() if isinstance(event, RelationshipEvent)}
     async with httpx2.AsyncClient(timeout=30) as http:
 
         async def ask(service: str, path: str) -> Any:
-            answer = await http.get(evidence.urls[service] + path)
-            return answer.json() if answer.status_code == 200 else None
+            response = await http.get(evidence.urls[service] + path)
+            return response.json() if response.status_code == 200 else None
 
-        everybody = {*relationships, *known}
+        relationship_ids = {*relationships, *known_ids}
         return Seen(
             now=datetime.now(UTC),
-            record=found,
+            record=contents,
             kept=await _kept(evidence.mongodb),
-            alliances=await _of_each(everybody, lambda r: ask("alliance", f"/relationships/{r}")),
-            trajectories=await _of_each(everybody, lambda r: ask("alliance", f"/relationships/{r}/trajectory")),
-            inboxes=await _of_each(evidence.clinicians, lambda c: ask("notify", f"/clinicians/{c}/inbox")),
+            alliances=await _of_each(
+                relationship_ids, lambda relationship_id: ask("alliance", f"/relationships/{relationship_id}")
+            ),
+            trajectories=await _of_each(
+                relationship_ids,
+                lambda relationship_id: ask("alliance", f"/relationships/{relationship_id}/trajectory"),
+            ),
+            inboxes=await _of_each(
+                evidence.clinicians, lambda clinician_id: ask("notify", f"/clinicians/{clinician_id}/inbox")
+            ),
             not_ready=[name for name in evidence.urls if await ask(name, "/health/ready") is None],
         )
 
 
-async def _of_each(keys: Collection[Key], ask: Callable[[Key], Awaitable[Any]]) -> dict[Key, Any]:
-    desks = asyncio.Semaphore(AT_ONCE)
+async def _of_each(keys: Collection[Key], fetch: Callable[[Key], Awaitable[Any]]) -> dict[Key, Any]:
+    semaphore = asyncio.Semaphore(AT_ONCE)
 
     async def one(key: Key) -> Any:
-        async with desks:
-            return await ask(key)
+        async with semaphore:
+            return await fetch(key)
 
     return dict(zip(keys, await asyncio.gather(*map(one, keys)), strict=True))
 
 
 async def _kept(uri: str) -> dict[str, dict[str, dict[Any, Document]]]:
-    kept: dict[str, dict[str, dict[Any, Document]]] = {}
+    databases: dict[str, dict[str, dict[Any, Document]]] = {}
     async with AsyncMongoClient[dict[str, Any]](uri, uuidRepresentation="standard", tz_aware=True) as mongo:
         for service in SERVICES:
             database = mongo[f"attune_{service}"]
-            kept[service] = {
+            databases[service] = {
                 name: {document["_id"]: document async for document in database[name].find()}
                 for name in await database.list_collection_names()
             }
-    return kept
+    return databases

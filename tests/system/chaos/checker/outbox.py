@@ -37,20 +37,24 @@ from tests.system.chaos.checker.observation import Document, Seen
 def still_owed(seen: Seen) -> list[str]:
     """Documents that owe an event to the topics."""
     return [
-        f"{service}.{collection} {which} owes {[str(debt['id']) for debt in document['owed']]}"
+        f"{service}.{collection} {document_id} owes {[str(entry['id']) for entry in document['owed']]}"
         for service, collections in seen.kept.items()
         for collection, documents in collections.items()
-        for which, document in documents.items()
+        for document_id, document in documents.items()
         if document.get("owed")
     ]
 
 
 def without_state(seen: Seen, injected: set[UUID]) -> list[str]:
     """Events of a service that its own documents do not bear out."""
-    last = _last_of_each(seen, injected)
-    events: list[Event] = [fact for fact in seen.record.facts.values() if fact.id not in injected]
+    latest_by_subject = _last_of_each(seen, injected)
+    events: list[Event] = [event for event in seen.record.facts.values() if event.id not in injected]
     events += seen.record.alerts.values()
-    return [f"{e.kind()} {e.id} of {e.key}" for e in events if not _borne_out(e, seen, last.get(_subject(e)) == e.id)]
+    return [
+        f"{candidate.kind()} {candidate.id} of {candidate.key}"
+        for candidate in events
+        if not _borne_out(candidate, seen, latest_by_subject.get(_subject(candidate)) == candidate.id)
+    ]
 
 
 def _subject(event: Event) -> object:
@@ -71,11 +75,11 @@ def _subject(event: Event) -> object:
 
 
 def _last_of_each(seen: Seen, injected: set[UUID]) -> dict[object, UUID]:
-    last: dict[object, UUID] = {}
-    for fact in sorted(seen.record.facts.values(), key=_when):
-        if fact.id not in injected:
-            last[_subject(fact)] = fact.id
-    return last
+    latest: dict[object, UUID] = {}
+    for event in sorted(seen.record.facts.values(), key=_when):
+        if event.id not in injected:
+            latest[_subject(event)] = event.id
+    return latest
 
 
 def _when(event: Event) -> tuple[datetime, bool]:
@@ -101,16 +105,16 @@ def _of_session(event: Event, document: Document, last: bool) -> bool:
     outcome, feedback = document["outcome"] or {"what": ""}, document["feedback"]
     match event:
         case SessionScheduled():
-            so = (document["starts_at"], document["minutes"], document["scheduled_at"])
-            return not last or so == (event.starts_at, event.minutes, event.occurred_at)
+            stored = (document["starts_at"], document["minutes"], document["scheduled_at"])
+            return not last or stored == (event.starts_at, event.minutes, event.occurred_at)
         case SessionCompleted():
-            held = (outcome["what"], outcome.get("ended_at"), outcome.get("minutes"))
-            return held == ("completed", event.occurred_at, event.minutes)
+            completion = (outcome["what"], outcome.get("ended_at"), outcome.get("minutes"))
+            return completion == ("completed", event.occurred_at, event.minutes)
         case SessionMissed():
             return bool(outcome["what"] == "missed")
         case SessionCancelled():
-            how = (outcome["what"], outcome.get("cancelled_at"), outcome.get("by"))
-            return how == ("cancelled", event.occurred_at, event.by)
+            cancellation = (outcome["what"], outcome.get("cancelled_at"), outcome.get("by"))
+            return cancellation == ("cancelled", event.occurred_at, event.by)
         case FeedbackRequested():
             return event.rater in feedback
         case FeedbackSubmitted() | FeedbackAmended():
@@ -132,10 +136,13 @@ def _of_relationship(event: Event, document: Document) -> bool:
             start = document["start"]
             return (start["started_at"], start["clinician_id"]) == (event.occurred_at, event.clinician_id)
         case RelationshipAimsUpdated():
-            return any(_pair(a, "agreed_at", "aims") == (event.occurred_at, event.aims) for a in document["agreements"])
+            return any(
+                _pair(agreement, "agreed_at", "aims") == (event.occurred_at, event.aims)
+                for agreement in document["agreements"]
+            )
         case ConsentGiven() | ConsentWithdrawn():
-            word = (event.occurred_at, isinstance(event, ConsentGiven))
-            return any(_pair(c, "at", "given") == word for c in document["consents"])
+            consent = (event.occurred_at, isinstance(event, ConsentGiven))
+            return any(_pair(stored_consent, "at", "given") == consent for stored_consent in document["consents"])
         case RelationshipEnded():
             end = document["end"]
             return end is not None and (end["at"], end["reason"]) == (event.occurred_at, event.reason)
@@ -143,7 +150,7 @@ def _of_relationship(event: Event, document: Document) -> bool:
 
 
 def _pair(document: Mapping[str, Any], *names: str) -> tuple[Any, ...]:
-    return tuple(tuple(v) if isinstance(v := document[name], list) else v for name in names)
+    return tuple(tuple(value) if isinstance(value := document[name], list) else value for name in names)
 
 
 def _of_alert(event: AlertEvent, document: Document) -> bool:

@@ -24,40 +24,47 @@ HEARD_BY_SESSIONS = (RelationshipStarted, RelationshipEnded, ConsentGiven, Conse
 def amiss(seen: Seen, apart: timedelta) -> list[str]:
     """What sessions and notify know of relationships, against what the topics say of them."""
     by_relationship = defaultdict[UUID, list[Event]](list)
-    for fact in seen.record.facts.values():
-        if isinstance(fact, RelationshipEvent):
-            by_relationship[fact.relationship_id].append(fact)
-    ahead = seen.now + apart
-    wrong = []
-    for relationship, facts in by_relationship.items():
-        facts.sort(key=_when)
+    for event in seen.record.facts.values():
+        if isinstance(event, RelationshipEvent):
+            by_relationship[event.relationship_id].append(event)
+    future_from = seen.now + apart
+    differences = []
+    for relationship, events in by_relationship.items():
+        events.sort(key=_when)
         sessions = seen.documents("sessions", "relationships").get(relationship)
         notify = seen.documents("notify", "relationships").get(relationship)
-        wrong += [f"sessions of {relationship}: {what}" for what in _sessions_differ(facts, sessions)]
-        wrong += [f"notify of {relationship}: {what}" for what in _notify_differ(facts, notify, seen, ahead)]
-    return wrong
+        differences += [
+            f"sessions of {relationship}: {difference}" for difference in _sessions_differ(events, sessions)
+        ]
+        differences += [
+            f"notify of {relationship}: {difference}"
+            for difference in _notify_differ(events, notify, seen, future_from)
+        ]
+    return differences
 
 
-def _when(fact: Event) -> tuple[datetime, bool]:
+def _when(event: Event) -> tuple[datetime, bool]:
     """Of two words at the same moment, the one that protects the client counts, and so does being called off."""
-    return fact.occurred_at, isinstance(fact, ConsentWithdrawn | SessionCancelled)
+    return event.occurred_at, isinstance(event, ConsentWithdrawn | SessionCancelled)
 
 
 def _sessions_differ(facts: list[Event], known: Document | None) -> Iterator[str]:
-    heard = [
-        f for f in facts if isinstance(f, RelationshipStarted | RelationshipEnded | ConsentGiven | ConsentWithdrawn)
+    consumed = [
+        event
+        for event in facts
+        if isinstance(event, RelationshipStarted | RelationshipEnded | ConsentGiven | ConsentWithdrawn)
     ]
-    if not heard:
+    if not consumed:
         return
     if known is None:
         yield "is not known"
         return
-    words = [fact for fact in heard if isinstance(fact, ConsentGiven | ConsentWithdrawn)]
+    consents = [consent for consent in consumed if isinstance(consent, ConsentGiven | ConsentWithdrawn)]
     yield from _differ(
         known,
-        started_at=next((f.occurred_at for f in heard if isinstance(f, RelationshipStarted)), None),
-        ended_at=next((f.occurred_at for f in heard if isinstance(f, RelationshipEnded)), None),
-        consent=bool(words) and isinstance(words[-1], ConsentGiven),
+        started_at=next((event.occurred_at for event in consumed if isinstance(event, RelationshipStarted)), None),
+        ended_at=next((event.occurred_at for event in consumed if isinstance(event, RelationshipEnded)), None),
+        consent=bool(consents) and isinstance(consents[-1], ConsentGiven),
     )
 
 
@@ -68,25 +75,31 @@ def _notify_differ(facts: list[Event], known: Document | None, seen: Seen, ahead
         return
     yield from _differ(
         known,
-        clinician_id=next((f.clinician_id for f in facts if isinstance(f, RelationshipStarted)), None),
-        ended_at=next((f.occurred_at for f in facts if isinstance(f, RelationshipEnded)), None),
+        clinician_id=next((event.clinician_id for event in facts if isinstance(event, RelationshipStarted)), None),
+        ended_at=next((event.occurred_at for event in facts if isinstance(event, RelationshipEnded)), None),
         alliance_version=update.version if update else 0,
         open_episode_id=update.open_episode_id if update else None,
     )
-    kept = {a["session_id"]: a["starts_at"] for a in known["appointments"] if not a["called_off"]}
-    if {s: at for s, at in kept.items() if at > ahead} != _appointments(facts, ahead):
+    stored_appointments = {
+        appointment["session_id"]: appointment["starts_at"]
+        for appointment in known["appointments"]
+        if not appointment["called_off"]
+    }
+    if {
+        session_id: starts_at for session_id, starts_at in stored_appointments.items() if starts_at > ahead
+    } != _appointments(facts, ahead):
         yield "appointments"
 
 
 def _appointments(facts: list[Event], ahead: datetime) -> dict[UUID, datetime]:
     """Those that lie ahead, as they were told last."""
-    found: dict[UUID, datetime] = {}
-    for fact in facts:
-        if isinstance(fact, SessionScheduled):
-            found[fact.session_id] = fact.starts_at
-        elif isinstance(fact, SessionCancelled):
-            found.pop(fact.session_id, None)
-    return {session: starts_at for session, starts_at in found.items() if starts_at > ahead}
+    appointments: dict[UUID, datetime] = {}
+    for event in facts:
+        if isinstance(event, SessionScheduled):
+            appointments[event.session_id] = event.starts_at
+        elif isinstance(event, SessionCancelled):
+            appointments.pop(event.session_id, None)
+    return {session: starts_at for session, starts_at in appointments.items() if starts_at > ahead}
 
 
 def _differ(known: Document, **told: Any) -> Iterator[str]:

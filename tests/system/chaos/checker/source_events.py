@@ -36,55 +36,61 @@ class Compared:
     """There, and nobody said so."""
 
 
-def compare(reading: Reading, injected: Iterable[Event], record: Record) -> Compared:
+def compare(history: Reading, injected: Iterable[Event], record: Record) -> Compared:
     """What was told against what lies there; silence, which nobody tells, aside."""
-    wrong, by_id = Compared(), {event.id: event for event in injected}
-    wrong.missing += [_name(e) for e in by_id.values() if record.facts.get(e.id) != e]
-    wanted, may, there = _by_content(reading.told), _by_content(reading.perhaps), defaultdict[str, list[Event]](list)
-    for fact in record.facts.values():
-        if fact.id not in by_id and not isinstance(fact, FeedbackLapsed):
-            there[_content(fact)].append(fact)
-            wrong.missing += _amends_something_else(fact, record)
-    for content, told in wanted.items():
-        _compare_alike(wrong, told, may.get(content, []), there.pop(content, []))
-    for content, found in there.items():
-        extra = found[len(may.get(content, ())) :]
-        wrong.nobodys += map(_name, extra)
-    return wrong
+    differences, by_id = Compared(), {event.id: event for event in injected}
+    differences.missing += [_name(e) for e in by_id.values() if record.facts.get(e.id) != e]
+    expected_by_content, possible_by_content, actual_by_content = (
+        _by_content(history.told),
+        _by_content(history.perhaps),
+        defaultdict[str, list[Event]](list),
+    )
+    for actual_event in record.facts.values():
+        if actual_event.id not in by_id and not isinstance(actual_event, FeedbackLapsed):
+            actual_by_content[_content(actual_event)].append(actual_event)
+            differences.missing += _amends_something_else(actual_event, record)
+    for content, expected in expected_by_content.items():
+        _compare_alike(differences, expected, possible_by_content.get(content, []), actual_by_content.pop(content, []))
+    for content, actual in actual_by_content.items():
+        extra = actual[len(possible_by_content.get(content, ())) :]
+        differences.nobodys += map(_name, extra)
+    return differences
 
 
-def _compare_alike(wrong: Compared, told: Sequence[Told], may: Sequence[Told], found: Sequence[Event]) -> None:
+def _compare_alike(
+    differences: Compared, told: Sequence[Told], possible: Sequence[Told], actual: Sequence[Event]
+) -> None:
     """All that say the same of the same: as many as were told, each in its time."""
-    wrong.missing += [_name(one.fact) for one in told[len(found) :]]
-    wrong.twice += [_name(fact) for fact in found[len(told) + len(may) :]]
-    in_time = sorted(told, key=lambda one: one.earliest)
-    for one, fact in zip(in_time, sorted(found, key=lambda fact: fact.occurred_at), strict=False):
-        if not one.earliest <= fact.occurred_at <= one.latest:
-            wrong.missing.append(f"{_name(fact)}, at {fact.occurred_at.isoformat()}")
+    differences.missing += [_name(expected_event.fact) for expected_event in told[len(actual) :]]
+    differences.twice += [_name(event) for event in actual[len(told) + len(possible) :]]
+    by_earliest = sorted(told, key=lambda expected_event: expected_event.earliest)
+    for expected_event, event in zip(by_earliest, sorted(actual, key=lambda event: event.occurred_at), strict=False):
+        if not expected_event.earliest <= event.occurred_at <= expected_event.latest:
+            differences.missing.append(f"{_name(event)}, at {event.occurred_at.isoformat()}")
 
 
 def _by_content(told: Iterable[Told]) -> dict[str, list[Told]]:
-    found = defaultdict[str, list[Told]](list)
-    for one in told:
-        found[_content(one.fact)].append(one)
-    return found
+    by_content = defaultdict[str, list[Told]](list)
+    for expected_event in told:
+        by_content[_content(expected_event.fact)].append(expected_event)
+    return by_content
 
 
-def _content(fact: Event) -> str:
-    return fact.model_dump_json(exclude=CHOSEN)
+def _content(event: Event) -> str:
+    return event.model_dump_json(exclude=CHOSEN)
 
 
-def _amends_something_else(fact: Event, record: Record) -> Iterator[str]:
-    if isinstance(fact, FeedbackAmended):
-        first = record.facts.get(fact.amends)
-        about = (fact.session_id, fact.rater)
-        if not isinstance(first, FeedbackSubmitted) or (first.session_id, first.rater) != about:
-            yield f"{_name(fact)}, which corrects {fact.amends}"
+def _amends_something_else(event: Event, record: Record) -> Iterator[str]:
+    if isinstance(event, FeedbackAmended):
+        amended = record.facts.get(event.amends)
+        form_key = (event.session_id, event.rater)
+        if not isinstance(amended, FeedbackSubmitted) or (amended.session_id, amended.rater) != form_key:
+            yield f"{_name(event)}, which corrects {event.amends}"
 
 
-def _name(fact: Event) -> str:
-    about = f" of session {fact.session_id}" if hasattr(fact, "session_id") else ""
-    return f"{fact.kind()}{about} of {fact.key}"
+def _name(event: Event) -> str:
+    subject = f" of session {event.session_id}" if hasattr(event, "session_id") else ""
+    return f"{event.kind()}{subject} of {event.key}"
 
 
 # Silence
@@ -98,77 +104,89 @@ class Deadlines:
     apart: timedelta
     now: datetime
 
-    def must_be_told(self, sitting: Sitting) -> bool:
+    def must_be_told(self, session: Sitting) -> bool:
         """Of a form that nobody has answered until `now`."""
-        assert sitting.due_at
-        assert sitting.completed
-        return max(sitting.due_at, self._waited_for(sitting)) + NOTICED_WITHIN < self.now
+        assert session.due_at
+        assert session.completed
+        return max(session.due_at, self._waited_for(session)) + NOTICED_WITHIN < self.now
 
-    def may_be_told(self, sitting: Sitting, answered: datetime | None) -> bool:
+    def may_be_told(self, session: Sitting, answered: datetime | None) -> bool:
         """Of a form that was answered then, or not at all."""
-        assert sitting.due_at
-        until = (answered or self.now) + self.apart
-        return max(sitting.due_at, sitting.entered + GRACE - A_LITTLE) <= until
+        assert session.due_at
+        latest = (answered or self.now) + self.apart
+        return max(session.due_at, session.entered + GRACE - A_LITTLE) <= latest
 
-    def _waited_for(self, sitting: Sitting) -> datetime:
+    def _waited_for(self, session: Sitting) -> datetime:
         """Until when whoever took the session waited: by a wrong clock, if it may have been one with a wrong clock."""
-        assert sitting.completed
-        taken, sent = sitting.completed, sitting.completed - SENT_BEFORE
-        wrong = any("clock" in f.kind and f.begun <= taken and f.ended >= sent for f in self.faults)
-        return taken + GRACE + (AN_HOUR if wrong else timedelta())
+        assert session.completed
+        acknowledged_at, earliest_sent_at = session.completed, session.completed - SENT_BEFORE
+        clock_was_wrong = any(
+            "clock" in f.kind and f.begun <= acknowledged_at and f.ended >= earliest_sent_at for f in self.faults
+        )
+        return acknowledged_at + GRACE + (AN_HOUR if clock_was_wrong else timedelta())
 
 
-def silences(reading: Reading, injected: Iterable[Event], record: Record, deadlines: Deadlines) -> Compared:
+def silences(history: Reading, injected: Iterable[Event], record: Record, deadlines: Deadlines) -> Compared:
     """Forms whose time ran out, against what was told of them."""
-    wrong, known = Compared(), {event.id for event in injected}
-    told = defaultdict[tuple[UUID, str], list[FeedbackLapsed]](list)
-    for fact in record.facts.values():
-        if isinstance(fact, FeedbackLapsed) and fact.id not in known:
-            told[fact.session_id, fact.rater].append(fact)
-    for session, sitting in reading.sittings.items():
-        for rater in RATERS if sitting.due_at else ():
-            found, answered = told.pop((session, rater), []), sitting.answered.get(rater)
-            wrong.twice += map(_name, found[1:])
-            may = deadlines.may_be_told(sitting, answered)
-            wrong.nobodys += [_name(f) for f in found[:1] if not may or not _is_of(f, sitting)]
-            withdrew = rater == "client" and reading.bonds[sitting.relationship_id].withdrew
-            due = rater in sitting.asked and answered is None and not withdrew and deadlines.must_be_told(sitting)
-            if due and not found:
-                wrong.missing.append(f"{FeedbackLapsed.kind()} by the {rater} of session {session}")
-    wrong.nobodys += [_name(fact) for found in told.values() for fact in found]
-    return wrong
+    differences, injected_ids = Compared(), {injected_event.id for injected_event in injected}
+    lapses_by_form = defaultdict[tuple[UUID, str], list[FeedbackLapsed]](list)
+    for event in record.facts.values():
+        if isinstance(event, FeedbackLapsed) and event.id not in injected_ids:
+            lapses_by_form[event.session_id, event.rater].append(event)
+    for session_id, session in history.sittings.items():
+        for rater in RATERS if session.due_at else ():
+            lapses, answered_at = lapses_by_form.pop((session_id, rater), []), session.answered.get(rater)
+            differences.twice += map(_name, lapses[1:])
+            may_have_lapsed = deadlines.may_be_told(session, answered_at)
+            differences.nobodys += [
+                _name(lapse) for lapse in lapses[:1] if not may_have_lapsed or not _is_of(lapse, session)
+            ]
+            withdrew = rater == "client" and history.bonds[session.relationship_id].withdrew
+            is_due = rater in session.asked and answered_at is None and not withdrew and deadlines.must_be_told(session)
+            if is_due and not lapses:
+                differences.missing.append(f"{FeedbackLapsed.kind()} by the {rater} of session {session_id}")
+    differences.nobodys += [_name(event) for lapses in lapses_by_form.values() for event in lapses]
+    return differences
 
 
-def _is_of(fact: FeedbackEvent, sitting: Sitting) -> bool:
-    return (fact.relationship_id, fact.occurred_at) == (sitting.relationship_id, sitting.due_at)
+def _is_of(event: FeedbackEvent, session: Sitting) -> bool:
+    return (event.relationship_id, event.occurred_at) == (session.relationship_id, session.due_at)
 
 
 # What clinicians did
 
 
-def acts(reading: Reading, record: Record) -> Compared:
+def acts(history: Reading, record: Record) -> Compared:
     """What clinicians were told that they did about alerts, against what lies there of it."""
-    wrong = Compared()
-    done = {e.id: e for e in record.alerts.values() if isinstance(e, AlertAcknowledged | AlertResolved)}
-    wrong.missing += [f"{act.alert_id} {act.what}" for act in reading.acts if act.done and not _lies_there(act, done)]
-    asked = {(act.alert_id, act.what) for act in reading.acts}
-    for event in done.values():
-        if (event.alert_id, _what(event)) not in asked:
-            wrong.nobodys.append(f"{event.alert_id} {_what(event)}")
+    differences = Compared()
+    events_by_id = {
+        candidate.id: candidate
+        for candidate in record.alerts.values()
+        if isinstance(candidate, AlertAcknowledged | AlertResolved)
+    }
+    differences.missing += [
+        f"{disposition.alert_id} {disposition.what}"
+        for disposition in history.acts
+        if disposition.done and not _lies_there(disposition, events_by_id)
+    ]
+    requested = {(disposition.alert_id, disposition.what) for disposition in history.acts}
+    for event in events_by_id.values():
+        if (event.alert_id, _what(event)) not in requested:
+            differences.nobodys.append(f"{event.alert_id} {_what(event)}")
         if event.id not in {uuid5(event.alert_id, f"{_what(event)}:{severity}") for severity in WEIGHT}:
-            wrong.twice.append(f"{event.alert_id} {_what(event)}")
-    return wrong
+            differences.twice.append(f"{event.alert_id} {_what(event)}")
+    return differences
 
 
-def _lies_there(act: Act, done: dict[UUID, AlertAcknowledged | AlertResolved]) -> bool:
+def _lies_there(disposition: Act, done: dict[UUID, AlertAcknowledged | AlertResolved]) -> bool:
     """Under the id of the severity at which it was done: the one that was shown, or a higher one before."""
-    severities = [severity for severity, weight in WEIGHT.items() if weight >= WEIGHT[act.severity]]
-    found = [done.get(uuid5(act.alert_id, f"{act.what}:{severity}")) for severity in severities]
+    severities = [severity for severity, rank in WEIGHT.items() if rank >= WEIGHT[disposition.severity]]
+    candidates = [done.get(uuid5(disposition.alert_id, f"{disposition.what}:{severity}")) for severity in severities]
     return any(
         event is not None
-        and (event.alert_id, _what(event)) == (act.alert_id, act.what)
-        and (not isinstance(event, AlertResolved) or event.useful == act.useful)
-        for event in found
+        and (event.alert_id, _what(event)) == (disposition.alert_id, disposition.what)
+        and (not isinstance(event, AlertResolved) or event.useful == disposition.useful)
+        for event in candidates
     )
 
 

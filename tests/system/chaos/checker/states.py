@@ -39,39 +39,53 @@ def states(seen: Seen) -> dict[UUID, State]:
 
 def refolded(record: Record) -> dict[UUID, Read]:
     """Every relationship, read from its facts on the topics."""
-    facts = defaultdict[UUID, list[Fact]](list)
-    for fact in record.facts.values():
-        if isinstance(fact, FACTS):
-            facts[fact.relationship_id].append(cast("Fact", fact))
-    return {relationship: read_again(told, DEFAULT) for relationship, told in facts.items()}
+    events_by_relationship = defaultdict[UUID, list[Fact]](list)
+    for event in record.facts.values():
+        if isinstance(event, FACTS):
+            events_by_relationship[event.relationship_id].append(cast("Fact", event))
+    return {relationship: read_again(events, DEFAULT) for relationship, events in events_by_relationship.items()}
 
 
 def not_remembered(record: Record, seen: Seen) -> list[str]:
     """Facts that are in alliance's database and not on the topics, or the other way round; the same of judgements."""
-    told = {fact.id: encode(fact) for fact in record.facts.values() if isinstance(fact, FACTS)}
+    published = {
+        source_event.id: encode(source_event)
+        for source_event in record.facts.values()
+        if isinstance(source_event, FACTS)
+    }
     documents = seen.documents("alliance", "facts")
-    wrong = [f"not kept: {fact}" for fact in told.keys() - documents.keys()]
-    wrong += [f"on no topic: {fact}" for fact in documents.keys() - told.keys()]
-    for which in told.keys() & documents.keys():
-        fact = cast("Fact", record.facts[which])
-        if (documents[which]["event"], documents[which]["r"]) != (told[which], fact.relationship_id):
-            wrong.append(f"kept otherwise: {which}")
-    resolved = {event.id: event.useful for event in record.alerts.values() if isinstance(event, AlertResolved)}
-    judged = {which: document["useful"] for which, document in seen.documents("alliance", "judgements").items()}
-    wrong += [f"judgement not kept, or on no topic: {i}" for i, _ in set(resolved.items()) ^ set(judged.items())]
-    return wrong
+    differences = [f"not kept: {source_event}" for source_event in published.keys() - documents.keys()]
+    differences += [f"on no topic: {source_event}" for source_event in documents.keys() - published.keys()]
+    for event_id in published.keys() & documents.keys():
+        source_event = cast("Fact", record.facts[event_id])
+        if (documents[event_id]["event"], documents[event_id]["r"]) != (
+            published[event_id],
+            source_event.relationship_id,
+        ):
+            differences.append(f"kept otherwise: {event_id}")
+    published_dispositions = {
+        event.id: event.useful for event in record.alerts.values() if isinstance(event, AlertResolved)
+    }
+    stored_dispositions = {
+        event_id: document["useful"] for event_id, document in seen.documents("alliance", "judgements").items()
+    }
+    differences += [
+        f"judgement not kept, or on no topic: {i}"
+        for i, _ in set(published_dispositions.items()) ^ set(stored_dispositions.items())
+    ]
+    return differences
 
 
 def not_as_refolded(kept: Mapping[UUID, State], read: Mapping[UUID, Read]) -> list[str]:
     """Relationships whose state is not what all their facts give."""
-    wrong = [f"{relationship}: has no state" for relationship in read.keys() - kept.keys()]
-    wrong += [f"{relationship}: has a state and no facts" for relationship in kept.keys() - read.keys()]
-    wrong += [
+    differences = [f"{relationship}: has no state" for relationship in read.keys() - kept.keys()]
+    differences += [f"{relationship}: has a state and no facts" for relationship in kept.keys() - read.keys()]
+    differences += [
         f"{relationship}: version {kept[relationship].version} is not what its facts give"
         for relationship in kept.keys() & read.keys()
         if kept[relationship].alliance != _as_kept(read[relationship].alliance)
     ]
-    return wrong
+    return differences
 
 
 def _as_kept(alliance: Alliance) -> Alliance:
@@ -80,40 +94,44 @@ def _as_kept(alliance: Alliance) -> Alliance:
 
 def not_told(kept: Mapping[UUID, State], read: Mapping[UUID, Read], record: Record) -> list[str]:
     """What follows from a state and was not told, and what was told of states that there are not."""
-    last, highest = last_words(record.ruptures.values()), defaultdict[UUID, int](int)
+    latest_by_episode, highest_versions = last_words(record.ruptures.values()), defaultdict[UUID, int](int)
     for event in (*record.updates.values(), *record.ruptures.values()):
-        highest[event.relationship_id] = max(highest[event.relationship_id], event.version)
-    wrong = [f"{r}: told, and has no state" for r in highest.keys() - kept.keys()]
-    wrong += [f"{r}: told version {highest[r]} of {s.version}" for r, s in kept.items() if highest[r] > s.version]
+        highest_versions[event.relationship_id] = max(highest_versions[event.relationship_id], event.version)
+    differences = [f"{r}: told, and has no state" for r in highest_versions.keys() - kept.keys()]
+    differences += [
+        f"{r}: told version {highest_versions[r]} of {s.version}"
+        for r, s in kept.items()
+        if highest_versions[r] > s.version
+    ]
     for relationship, state in kept.items():
         if relationship in read:
-            follows = what_follows(relationship, read[relationship], state.version, DEFAULT)
-            wrong += [
+            derived_events = what_follows(relationship, read[relationship], state.version, DEFAULT)
+            differences += [
                 f"{relationship}: {event.kind()} of version {state.version} was not told, or is not the last word"
-                for event in follows
-                if not _was_told(event, record, last)
+                for event in derived_events
+                if not _was_told(event, record, latest_by_episode)
             ]
-    return wrong
+    return differences
 
 
 def _was_told(event: Event, record: Record, last: Mapping[UUID, RuptureEvent]) -> bool:
     if not isinstance(event, RuptureEvent):
         return record.updates.get(event.key) == event
-    word = last.get(event.episode_id)
+    latest = last.get(event.episode_id)
     # What is over is told once; its relationship has gone on to other versions since.
-    over = isinstance(event, RuptureRepaired | RuptureRetracted)
-    return word is not None and type(word) is type(event) and _says(word, over) == _says(event, over)
+    is_closing = isinstance(event, RuptureRepaired | RuptureRetracted)
+    return latest is not None and type(latest) is type(event) and _says(latest, is_closing) == _says(event, is_closing)
 
 
 def _says(event: RuptureEvent, over: bool) -> dict[str, Any]:
     return event.model_dump(exclude={"id", "version"} if over else None)
 
 
-def last_words(ruptures: Iterable[RuptureEvent]) -> dict[UUID, RuptureEvent]:
+def last_words(rupture_events: Iterable[RuptureEvent]) -> dict[UUID, RuptureEvent]:
     """Of each episode, what was said of it at the highest version."""
-    last: dict[UUID, RuptureEvent] = {}
-    for event in ruptures:
-        before = last.get(event.episode_id)
-        if before is None or before.version < event.version:
-            last[event.episode_id] = event
-    return last
+    latest: dict[UUID, RuptureEvent] = {}
+    for event in rupture_events:
+        previous = latest.get(event.episode_id)
+        if previous is None or previous.version < event.version:
+            latest[event.episode_id] = event
+    return latest

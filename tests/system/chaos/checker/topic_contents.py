@@ -47,14 +47,14 @@ class Record:
     """How many messages each consumer has not taken."""
 
 
-async def read(topics: Topics, planted: Sequence[Poison]) -> Record:
+async def read(kafka_inspector: Topics, planted: Sequence[Poison]) -> Record:
     """Read all topics from their beginning."""
-    record = Record()
+    contents = Record()
     for topic in SUBJECTS:
-        note(record, topic, await topics.records(topic), planted)
-    record.letters = {consumer: await topics.records(dead_letters(consumer)) for consumer in HEARD_BY}
-    record.behind = await topics.lag(await topics.ends())
-    return record
+        note(contents, topic, await kafka_inspector.records(topic), planted)
+    contents.letters = {consumer: await kafka_inspector.records(dead_letters(consumer)) for consumer in HEARD_BY}
+    contents.behind = await kafka_inspector.lag(await kafka_inspector.ends())
+    return contents
 
 
 def origin(record: ConsumerRecord) -> str:
@@ -64,35 +64,35 @@ def origin(record: ConsumerRecord) -> str:
 
 def note(record: Record, topic: Topic, records: Iterable[ConsumerRecord], planted: Sequence[Poison]) -> None:
     """Take what lies on `topic` into the record."""
-    poison = {(p.key, p.value): p for p in planted if p.topic == topic}
-    contents: dict[object, bytes] = {}
-    for each in records:
-        if found := poison.get((each.key, each.value)):
-            record.poison[origin(each)] = found
-        elif isinstance(event := _read(each, topic), str):
-            record.unreadable.append(f"{origin(each)}: {event}")
+    poison_by_content = {(p.key, p.value): p for p in planted if p.topic == topic}
+    content_by_key: dict[object, bytes] = {}
+    for message in records:
+        if poison_message := poison_by_content.get((message.key, message.value)):
+            record.poison[origin(message)] = poison_message
+        elif isinstance(event := _read(message, topic), str):
+            record.unreadable.append(f"{origin(message)}: {event}")
         else:
-            _note(record, topic, event, contents)
+            _note(record, topic, event, content_by_key)
 
 
-def _read(each: ConsumerRecord, topic: Topic) -> Event | str:
+def _read(record: ConsumerRecord, topic: Topic) -> Event | str:
     """The event, or what is wrong with it."""
     try:
-        event = decode(each.value, _KINDS)
+        event = decode(record.value, _KINDS)
     except Unreadable as error:
         return str(error)
-    if event is None or topic != event.TOPIC or each.key != str(event.key).encode():
+    if event is None or topic != event.TOPIC or record.key != str(event.key).encode():
         return "of a kind, or under a key, that does not belong there"
     return event
 
 
-def _note(record: Record, topic: Topic, event: Event, contents: dict[object, bytes]) -> None:
-    content, known = _content(event), event.id in contents
-    record.copies[topic.name] += known
-    record.events[topic.name] += not known
-    if any(contents.setdefault(of, content) != content for of in _told_once(event)):
+def _note(record: Record, topic: Topic, event: Event, content_by_key: dict[object, bytes]) -> None:
+    content, is_duplicate = _content(event), event.id in content_by_key
+    record.copies[topic.name] += is_duplicate
+    record.events[topic.name] += not is_duplicate
+    if any(content_by_key.setdefault(key, content) != content for key in _told_once(event)):
         record.contradictions.add(f"{event.kind()} {event.id} of {event.key}")
-    if not known:
+    if not is_duplicate:
         _keep(record, topic, event)
 
 
@@ -105,8 +105,8 @@ def _told_once(event: Event) -> Iterator[object]:
 
 def _content(event: Event) -> bytes:
     # A severity that is told of late may have come with an earlier sign than was thought.
-    left_out = {"occurred_at"} if isinstance(event, AlertRaised) else set[str]()
-    return sha256(event.model_dump_json(exclude=left_out).encode()).digest()
+    excluded = {"occurred_at"} if isinstance(event, AlertRaised) else set[str]()
+    return sha256(event.model_dump_json(exclude=excluded).encode()).digest()
 
 
 def _keep(record: Record, topic: Topic, event: Event) -> None:
@@ -117,6 +117,6 @@ def _keep(record: Record, topic: Topic, event: Event) -> None:
     elif topic == ALLIANCE and isinstance(event, RuptureEvent):
         record.ruptures[event.id] = event
     elif isinstance(event, AllianceUpdated):
-        before = record.updates.get(event.relationship_id)
-        if before is None or before.version < event.version:
+        previous = record.updates.get(event.relationship_id)
+        if previous is None or previous.version < event.version:
             record.updates[event.relationship_id] = event

@@ -78,13 +78,13 @@ def ratings(value: int) -> dict[str, int]:
 
 def requests() -> list[Taken]:
     """What clients asked, and were answered."""
-    who = {"clinic_id": str(OURS), "clinician_id": str(OURS), "client_id": str(CLIENT)}
-    start = {**who, "started_at": at(0).isoformat(), "aims": ["coping"], "cadence_days": 7, "consent": True}
+    ids = {"clinic_id": str(OURS), "clinician_id": str(OURS), "client_id": str(CLIENT)}
+    body = {**ids, "started_at": at(0).isoformat(), "aims": ["coping"], "cadence_days": 7, "consent": True}
     found: list[Request] = [
         ("PUT", "intake", f"/clinics/{OURS}", {"name": "Linden", "time_zone": "Europe/Berlin"}, {}),
         ("PUT", "intake", f"/clinicians/{OURS}", {"clinic_id": str(OURS), "time_zone": "Europe/Berlin"}, {}),
         ("PUT", "intake", f"/clients/{CLIENT}", {"clinic_id": str(OURS), "case_code": "AB-1234"}, {}),
-        ("PUT", "intake", f"/relationships/{RELATIONSHIP}", start, {}),
+        ("PUT", "intake", f"/relationships/{RELATIONSHIP}", body, {}),
         *(request for week in range(1, WEEKS + 1) for request in _week(week)),
         ("POST", "notify", f"/alerts/{OF_LONG_AGO}/acknowledgement", {}, {"status": "repaired", "severity": "urgent"}),
     ]
@@ -92,42 +92,52 @@ def requests() -> list[Taken]:
 
 
 def _week(week: int) -> list[Request]:
-    where, starts_at = f"/sessions/{session(week)}", at(week)
+    path, starts_at = f"/sessions/{session(week)}", at(week)
     appointment = {"relationship_id": str(RELATIONSHIP), "starts_at": starts_at.isoformat(), "minutes": 50}
-    found: list[Request] = [("PUT", "sessions", where, appointment, {})]
+    found: list[Request] = [("PUT", "sessions", path, appointment, {})]
     if week == MISSED:
-        return [*found, ("POST", "sessions", f"{where}/missed", {}, {})]
+        return [*found, ("POST", "sessions", f"{path}/missed", {}, {})]
     if week == CANCELLED:
         cancelled_at = (starts_at - timedelta(days=3)).isoformat()
         body = {"by": "clinic", "cancelled_at": cancelled_at}
-        return [*found, ("POST", "sessions", f"{where}/cancellation", body, {})]
+        return [*found, ("POST", "sessions", f"{path}/cancellation", body, {})]
     ended_at = starts_at + timedelta(minutes=50)
     forms = {f"{rater}_form": {"url": f"http://here/f/{rater}{week}"} for rater in ("client", "clinician")}
     completion = {"ended_at": ended_at.isoformat(), "minutes": 50}
-    found += [("POST", "sessions", f"{where}/completion", completion, forms)] * 2  # the client had to ask again
-    paper = {"given_at": (ended_at + timedelta(hours=1)).isoformat(), "ratings": ratings(9), "tension": "none"}
-    found.append(("PUT", "sessions", f"{where}/feedback/clinician", paper, {}))
+    found += [("POST", "sessions", f"{path}/completion", completion, forms)] * 2  # the client had to ask again
+    paper_answer = {"given_at": (ended_at + timedelta(hours=1)).isoformat(), "ratings": ratings(9), "tension": "none"}
+    found.append(("PUT", "sessions", f"{path}/feedback/clinician", paper_answer, {}))
     if week == LAST:
-        form = {**{name: str(rating) for name, rating in ratings(1).items()}, "tension": "yes", "talked_about": "not"}
-        found.append(("POST", "sessions", f"/f/client{week}", form, None))
+        form_fields = {
+            **{name: str(rating) for name, rating in ratings(1).items()},
+            "tension": "yes",
+            "talked_about": "not",
+        }
+        found.append(("POST", "sessions", f"/f/client{week}", form_fields, None))
     elif week != SILENT:
-        found.append(("PUT", "sessions", f"{where}/feedback/client", paper, {}))
+        found.append(("PUT", "sessions", f"{path}/feedback/client", paper_answer, {}))
     if week == AMENDED:
-        later = (ended_at + timedelta(hours=20)).isoformat()
+        given_at = (ended_at + timedelta(hours=20)).isoformat()
         found.append(
-            ("PUT", "sessions", f"{where}/feedback/client", {**paper, "given_at": later, "ratings": ratings(8)}, {})
+            (
+                "PUT",
+                "sessions",
+                f"{path}/feedback/client",
+                {**paper_answer, "given_at": given_at, "ratings": ratings(8)},
+                {},
+            )
         )
     return found
 
 
-def fault(kind: str, target: str, begun: datetime, lasted: timedelta = timedelta(seconds=20)) -> Fault:
-    return Fault(kind=kind, target=target, point="", begun=begun, ended=begun + lasted, recovered=1.0)
+def fault(kind: str, target: str, begun: datetime, duration: timedelta = timedelta(seconds=20)) -> Fault:
+    return Fault(kind=kind, target=target, point="", begun=begun, ended=begun + duration, recovered=1.0)
 
 
 def injected() -> list[Event]:
     """Put on the topics past every service."""
-    other = Told(UUID(int=5), beginning=at(0))
-    return [other.started(), other.consent(0, given=True), other.held(1), other.felt(1)]
+    builder = Told(UUID(int=5), beginning=at(0))
+    return [builder.started(), builder.consent(0, given=True), builder.held(1), builder.felt(1)]
 
 
 @dataclass
@@ -151,11 +161,11 @@ class Story:
 
     def put(self, topic: Topic, key: bytes | None, value: bytes | None, **headers: bytes) -> ConsumerRecord:
         """Lay a message on a topic."""
-        there = self.records.setdefault(topic.name, [])
-        lies = {"topic": topic.name, "partition": 0, "offset": len(there)}
-        named = [(name.replace("_", "-"), content) for name, content in headers.items()]
-        there.append(cast("ConsumerRecord", SimpleNamespace(key=key, value=value, headers=named, **lies)))
-        return there[-1]
+        records = self.records.setdefault(topic.name, [])
+        position = {"topic": topic.name, "partition": 0, "offset": len(records)}
+        header_list = [(name.replace("_", "-"), content) for name, content in headers.items()]
+        records.append(cast("ConsumerRecord", SimpleNamespace(key=key, value=value, headers=header_list, **position)))
+        return records[-1]
 
     def tell(self, *events: Event) -> None:
         for event in events:
@@ -163,29 +173,37 @@ class Story:
 
     def take_back(self, event: Event) -> None:
         """As if it had never been told."""
-        there = self.records[event.TOPIC.name]
-        there[:] = [record for record in there if record.value != encode(event)]
+        records = self.records[event.TOPIC.name]
+        records[:] = [record for record in records if record.value != encode(event)]
 
-    def instead(self, event: Event, **changed: Any) -> None:
+    def instead(self, event: Event, **changes: Any) -> None:
         """Tell it otherwise than it is."""
         self.take_back(event)
-        self.tell(event.model_copy(update=changed))
+        self.tell(event.model_copy(update=changes))
 
     def record(self) -> Record:
-        found = Record(behind=self.behind)
+        contents = Record(behind=self.behind)
         for topic in SUBJECTS:
-            note(found, topic, self.records.get(topic.name, ()), self.planted)
-        found.letters = {c: self.records.get(dead_letters(c).name, []) for c in ("sessions", "alliance", "notify")}
-        return found
+            note(contents, topic, self.records.get(topic.name, ()), self.planted)
+        contents.letters = {
+            consumer: self.records.get(dead_letters(consumer).name, [])
+            for consumer in ("sessions", "alliance", "notify")
+        }
+        return contents
 
-    def one(self, kind: type[Event], so: Callable[[Any], bool] = lambda _: True) -> Any:
+    def one(self, kind: type[Event], condition: Callable[[Any], bool] = lambda _: True) -> Any:
         """The event of this kind on the topics; the first of those that are `so`."""
-        record = self.record()
-        events = (*record.facts.values(), *record.updates.values(), *record.ruptures.values(), *record.alerts.values())
-        return next(event for event in events if isinstance(event, kind) and so(event))
+        contents = self.record()
+        events = (
+            *contents.facts.values(),
+            *contents.updates.values(),
+            *contents.ruptures.values(),
+            *contents.alerts.values(),
+        )
+        return next(event for event in events if isinstance(event, kind) and condition(event))
 
-    def document(self, service: str, collection: str, which: UUID) -> Document:
-        return self.kept[service][collection][which]
+    def document(self, service: str, collection: str, document_id: UUID) -> Document:
+        return self.kept[service][collection][document_id]
 
     def amiss(self) -> list[str]:
         """What the judge finds wrong."""
@@ -202,81 +220,91 @@ class Story:
             mongodb="",
             urls={},
         )
-        seen = Seen(NOW, self.record(), self.kept, self.alliances, self.trajectories, self.inboxes, self.not_ready)
-        checks, apart = Checks(lambda _: None), acknowledged.clocks_apart(self.faults)
-        weigh(evidence, acknowledged.read(self.taken, SINCE, apart), seen, apart, checks)
+        observed = Seen(NOW, self.record(), self.kept, self.alliances, self.trajectories, self.inboxes, self.not_ready)
+        checks, clock_skew = Checks(lambda _: None), acknowledged.clocks_apart(self.faults)
+        weigh(evidence, acknowledged.read(self.taken, SINCE, clock_skew), observed, clock_skew, checks)
         return [check.what for check in checks.all if not check.holds]
 
 
 def well() -> Story:
     """The story in which all is well."""
-    story = Story()
-    _tell_facts(story)
-    _fold(story)
-    _alert(story)
-    _keep_at_intake(story)
-    _keep_sessions(story)
-    _poison(story)
-    return story
+    run = Story()
+    _tell_facts(run)
+    _fold(run)
+    _alert(run)
+    _keep_at_intake(run)
+    _keep_sessions(run)
+    _poison(run)
+    return run
 
 
-def _tell_facts(story: Story) -> None:
+def _tell_facts(run: Story) -> None:
     """Under ids of their own, at the times that are right."""
-    reading = acknowledged.read(story.taken, SINCE, acknowledged.A_LITTLE)
-    first: dict[object, UUID] = {}
-    for number, each in enumerate(reading.told):
-        changed: Document = {"id": uuid5(OURS, f"fact {number}"), "occurred_at": each.latest}
-        if isinstance(each.fact, FeedbackSubmitted):
-            first[each.fact.session_id, each.fact.rater] = changed["id"]
-        if isinstance(each.fact, FeedbackAmended):
-            changed["amends"] = first[each.fact.session_id, each.fact.rater]
-        story.tell(each.fact.model_copy(update=changed))
+    history = acknowledged.read(run.taken, SINCE, acknowledged.A_LITTLE)
+    submitted_ids: dict[object, UUID] = {}
+    for number, expected in enumerate(history.told):
+        changes: Document = {"id": uuid5(OURS, f"fact {number}"), "occurred_at": expected.latest}
+        if isinstance(expected.fact, FeedbackSubmitted):
+            submitted_ids[expected.fact.session_id, expected.fact.rater] = changes["id"]
+        if isinstance(expected.fact, FeedbackAmended):
+            changes["amends"] = submitted_ids[expected.fact.session_id, expected.fact.rater]
+        run.tell(expected.fact.model_copy(update=changes))
     due_at = at(SILENT) + timedelta(minutes=50, hours=72)
-    about = {"relationship_id": RELATIONSHIP, "session_id": session(SILENT), "rater": "client"}
-    story.tell(FeedbackLapsed.model_validate({"id": uuid5(OURS, "lapsed"), "occurred_at": due_at, **about}))
-    story.tell(*story.injected, *story.injected[:1])
+    common_fields = {"relationship_id": RELATIONSHIP, "session_id": session(SILENT), "rater": "client"}
+    run.tell(FeedbackLapsed.model_validate({"id": uuid5(OURS, "lapsed"), "occurred_at": due_at, **common_fields}))
+    run.tell(*run.injected, *run.injected[:1])
 
 
-def _fold(story: Story) -> None:
-    record = story.record()
-    facts = [cast("Fact", fact) for fact in record.facts.values() if isinstance(fact, FACTS)]
-    kept = story.kept["alliance"] = {
-        "facts": {f.id: {"_id": f.id, "r": f.relationship_id, "event": encode(f)} for f in facts},
+def _fold(run: Story) -> None:
+    contents = run.record()
+    events = [cast("Fact", event) for event in contents.facts.values() if isinstance(event, FACTS)]
+    database = run.kept["alliance"] = {
+        "facts": {
+            stored_event.id: {"_id": stored_event.id, "r": stored_event.relationship_id, "event": encode(stored_event)}
+            for stored_event in events
+        },
         "alliances": {},
     }
-    for relationship, read in refolded(record).items():
-        state = Kept(relationship, read, VERSION)
-        kept["alliances"][relationship] = as_document(state)
-        story.tell(*what_follows(relationship, read, VERSION, DEFAULT))
-        story.alliances[relationship] = RelationshipView.of(state, DEFAULT).model_dump(mode="json")
-        own = [fact for fact in facts if fact.relationship_id == relationship]
-        points = (point(fact, before, DEFAULT) for fact, before, _ in states(own, DEFAULT))
-        shown = [p.model_dump(mode="json") for p in points if p is not None]
-        story.trajectories[relationship] = {"points": shown}
+    for relationship, result in refolded(contents).items():
+        state = Kept(relationship, result, VERSION)
+        database["alliances"][relationship] = as_document(state)
+        run.tell(*what_follows(relationship, result, VERSION, DEFAULT))
+        run.alliances[relationship] = RelationshipView.of(state, DEFAULT).model_dump(mode="json")
+        relationship_events = [event for event in events if event.relationship_id == relationship]
+        points = (point(event, previous, DEFAULT) for event, previous, _ in states(relationship_events, DEFAULT))
+        shown_points = [
+            trajectory_point.model_dump(mode="json") for trajectory_point in points if trajectory_point is not None
+        ]
+        run.trajectories[relationship] = {"points": shown_points}
 
 
-def _alert(story: Story) -> None:
+def _alert(run: Story) -> None:
     """In notify: the one that is open, and what it sent."""
-    said = story.one(RuptureEvent)
-    which = uuid5(said.episode_id, "alert")
-    about = {"alert_id": which, "episode_id": said.episode_id, "relationship_id": RELATIONSHIP, "clinician_id": OURS}
-    raised = {
-        "id": uuid5(which, f"raised:{said.severity}"),
-        "occurred_at": said.last_sign_at,
-        "severity": said.severity,
+    rupture = run.one(RuptureEvent)
+    alert_id = uuid5(rupture.episode_id, "alert")
+    common_fields = {
+        "alert_id": alert_id,
+        "episode_id": rupture.episode_id,
+        "relationship_id": RELATIONSHIP,
+        "clinician_id": OURS,
     }
-    story.tell(AlertRaised.model_validate({**raised, **about}))
+    raised_fields = {
+        "id": uuid5(alert_id, f"raised:{rupture.severity}"),
+        "occurred_at": rupture.last_sign_at,
+        "severity": rupture.severity,
+    }
+    run.tell(AlertRaised.model_validate({**raised_fields, **common_fields}))
     alert = {
-        **{name: value for name, value in about.items() if name != "alert_id"},
-        "said": said.model_dump(include={"version", "severity", "first_sign_at", "last_sign_at"}),
+        **{name: value for name, value in common_fields.items() if name != "alert_id"},
+        "said": rupture.model_dump(include={"version", "severity", "first_sign_at", "last_sign_at"}),
         "status": "open",
-        "steps": {said.severity: {}},
+        "steps": {rupture.severity: {}},
         "acknowledged": None,
         "resolved": None,
     }
     deliveries = {
-        uuid5(which, f"raised:{channel}"): {
-            "alert_id": which,
+        uuid5(alert_id, f"raised:{channel}"): {
+            "alert_id": alert_id,
             "channel": channel,
             "change": "raised",
             "outcome": "sent",
@@ -284,31 +312,31 @@ def _alert(story: Story) -> None:
         for channel in ("email", "webhook")
     }
     relationships: dict[Any, Document] = {}
-    for relationship, read in refolded(story.record()).items():
-        open_episode = read.alliance.open.id if read.alliance.open else None
+    for relationship, result in refolded(run.record()).items():
+        open_episode = result.alliance.open.id if result.alliance.open else None
         relationships[relationship] = {
-            "clinician_id": read.alliance.clinician_id,
+            "clinician_id": result.alliance.clinician_id,
             "ended_at": None,
             "alliance_version": VERSION,
             "open_episode_id": open_episode,
             "appointments": [],
         }
-    story.kept["notify"] = {"alerts": {which: alert}, "deliveries": deliveries, "relationships": relationships}
-    shown = {"alert_id": str(which), "status": "open", "severity": said.severity}
-    story.inboxes[OURS] = {"alerts": [shown]}
-    story.mails.append(mail(which))
-    story.hooks.append(hook(which))
+    run.kept["notify"] = {"alerts": {alert_id: alert}, "deliveries": deliveries, "relationships": relationships}
+    inbox_alert = {"alert_id": str(alert_id), "status": "open", "severity": rupture.severity}
+    run.inboxes[OURS] = {"alerts": [inbox_alert]}
+    run.mails.append(mail(alert_id))
+    run.hooks.append(hook(alert_id))
 
 
-def mail(alert: UUID, to: str = "ours@example.org", when: datetime = NOW) -> Mail:
+def mail(alert_id: UUID, to: str = "ours@example.org", when: datetime = NOW) -> Mail:
     message = EmailMessage()
-    message["Message-ID"] = f"<{uuid5(alert, 'raised:email')}@localhost>"
+    message["Message-ID"] = f"<{uuid5(alert_id, 'raised:email')}@localhost>"
     message.set_content("http://here/inbox")
     return Mail((to,), message, when)
 
 
-def hook(alert: UUID, when: datetime = NOW) -> Hook:
-    body = f'{{"type": "alert.raised", "alert_id": "{alert}", "url": "http://here/inbox"}}'
+def hook(alert_id: UUID, when: datetime = NOW) -> Hook:
+    body = f'{{"type": "alert.raised", "alert_id": "{alert_id}", "url": "http://here/inbox"}}'
     headers = {
         "webhook-id": "1",
         "webhook-timestamp": str(int(when.timestamp())),
@@ -317,56 +345,66 @@ def hook(alert: UUID, when: datetime = NOW) -> Hook:
     return Hook(f"/{OURS}", headers, body.encode(), when)
 
 
-def _keep_at_intake(story: Story) -> None:
-    record, start = story.record(), {"started_at": at(0), "clinician_id": OURS}
-    consents = [f for f in record.facts.values() if isinstance(f, ConsentGiven | ConsentWithdrawn)]
-    words = [{"at": f.occurred_at, "given": True} for f in consents if f.relationship_id == RELATIONSHIP]
-    relationship = {"start": start, "agreements": [{"agreed_at": at(0), "aims": ["coping"]}], "consents": words}
-    registered = story.one(Event, lambda event: event.KEY == "clinician_id")
-    story.kept["intake"] = {
+def _keep_at_intake(run: Story) -> None:
+    contents, start_fields = run.record(), {"started_at": at(0), "clinician_id": OURS}
+    consents = [consent for consent in contents.facts.values() if isinstance(consent, ConsentGiven | ConsentWithdrawn)]
+    stored_consents = [
+        {"at": consent.occurred_at, "given": True} for consent in consents if consent.relationship_id == RELATIONSHIP
+    ]
+    relationship = {
+        "start": start_fields,
+        "agreements": [{"agreed_at": at(0), "aims": ["coping"]}],
+        "consents": stored_consents,
+    }
+    registered = run.one(Event, lambda event: event.KEY == "clinician_id")
+    run.kept["intake"] = {
         "relationships": {RELATIONSHIP: {**relationship, "end": None}},
         "clinicians": {OURS: {"told_at": registered.occurred_at}},
     }
 
 
-def _keep_sessions(story: Story) -> None:
-    reading, record = acknowledged.read(story.taken, SINCE, acknowledged.A_LITTLE), story.record()
-    made = {f.session_id: f for f in record.facts.values() if isinstance(f, SessionScheduled)}
+def _keep_sessions(run: Story) -> None:
+    history, contents = acknowledged.read(run.taken, SINCE, acknowledged.A_LITTLE), run.record()
+    scheduled_by_session = {
+        event.session_id: event for event in contents.facts.values() if isinstance(event, SessionScheduled)
+    }
     sessions: dict[Any, Document] = {}
-    for which, sitting in reading.sittings.items():
+    for document_id, acknowledged_session in history.sittings.items():
         feedback: Document = {
             rater: {
-                "status": "answered" if rater in sitting.answers else "lapsed",
-                "answer": sitting.answers[rater].model_dump() if rater in sitting.answers else None,
+                "status": "answered" if rater in acknowledged_session.answers else "lapsed",
+                "answer": acknowledged_session.answers[rater].model_dump()
+                if rater in acknowledged_session.answers
+                else None,
             }
-            for rater in sitting.asked
+            for rater in acknowledged_session.asked
         }
-        outcome: Document = {"what": sitting.outcome, "minutes": 50}
-        if sitting.due_at:
-            outcome["ended_at"] = sitting.starts_at + timedelta(minutes=50)
+        outcome: Document = {"what": acknowledged_session.outcome, "minutes": 50}
+        if acknowledged_session.due_at:
+            outcome["ended_at"] = acknowledged_session.starts_at + timedelta(minutes=50)
         else:
-            outcome |= {"by": "clinic", "cancelled_at": sitting.starts_at - timedelta(days=3)}
-        sessions[which] = {
-            "starts_at": sitting.starts_at,
+            outcome |= {"by": "clinic", "cancelled_at": acknowledged_session.starts_at - timedelta(days=3)}
+        sessions[document_id] = {
+            "starts_at": acknowledged_session.starts_at,
             "minutes": 50,
-            "scheduled_at": made[which].occurred_at,
+            "scheduled_at": scheduled_by_session[document_id].occurred_at,
             "outcome": outcome,
             "feedback": feedback,
         }
-    known = {
-        relationship: {"started_at": read.alliance.started_at, "ended_at": None, "consent": True}
-        for relationship, read in refolded(record).items()
+    stored_relationships = {
+        relationship: {"started_at": result.alliance.started_at, "ended_at": None, "consent": True}
+        for relationship, result in refolded(contents).items()
     }
-    story.kept["sessions"] = {"sessions": sessions, "relationships": known}
+    run.kept["sessions"] = {"sessions": sessions, "relationships": stored_relationships}
 
 
-def _poison(story: Story) -> None:
-    for each in story.planted:
-        lies = topics.origin(story.put(each.topic, each.key, each.value))
-        for consumer in each.set_aside_by:
-            set_aside(story, consumer, each, lies)
+def _poison(run: Story) -> None:
+    for poison_message in run.planted:
+        origin = topics.origin(run.put(poison_message.topic, poison_message.key, poison_message.value))
+        for consumer in poison_message.set_aside_by:
+            set_aside(run, consumer, poison_message, origin)
 
 
-def set_aside(story: Story, consumer: str, poison: Poison, origin: str) -> None:
+def set_aside(run: Story, consumer: str, poison_message: Poison, origin: str) -> None:
     headers = {"attune_error": b"message: is not JSON", "attune_origin": origin.encode()}
-    story.put(dead_letters(consumer), poison.key, poison.value, **headers)
+    run.put(dead_letters(consumer), poison_message.key, poison_message.value, **headers)

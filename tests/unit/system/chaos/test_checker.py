@@ -107,8 +107,8 @@ def test_a_fact_under_two_ids_is_found() -> None:
 
 
 def of_nobody(story: Story) -> None:
-    missed = {"id": OURS, "relationship_id": RELATIONSHIP, "session_id": OURS, "occurred_at": at(2)}
-    story.tell(SessionMissed.model_validate(missed))
+    fields = {"id": OURS, "relationship_id": RELATIONSHIP, "session_id": OURS, "occurred_at": at(2)}
+    story.tell(SessionMissed.model_validate(fields))
 
 
 def no_event(story: Story) -> None:
@@ -133,15 +133,15 @@ def test_what_nobody_told_is_found(spoil: Spoil) -> None:
 
 
 def test_silence_that_was_not_told_is_found() -> None:
-    assert SILENCE in spoilt(lambda story: story.take_back(story.one(FeedbackLapsed)))
+    assert SILENCE in spoilt(lambda run: run.take_back(run.one(FeedbackLapsed)))
 
 
 def test_silence_is_due_later_where_a_wrong_clock_may_have_taken_the_session() -> None:
-    story = well()
-    story.take_back(story.one(FeedbackLapsed))
-    story.faults.append(fault("the clock is wrong", "sessions", SINCE))
+    run = well()
+    run.take_back(run.one(FeedbackLapsed))
+    run.faults.append(fault("the clock is wrong", "sessions", SINCE))
 
-    assert SILENCE not in story.amiss()
+    assert SILENCE not in run.amiss()
 
 
 def test_one_id_with_two_contents_is_found() -> None:
@@ -204,19 +204,19 @@ def test_a_state_that_is_not_the_refold_is_found(spoil: Spoil) -> None:
     "shown", [{"sessions": 7}, {"missed": 2}, {"client_ratings": 8}, {"clinician_ratings": 7}, {"unanswered": 0}]
 )
 def test_a_count_that_is_not_what_was_told_is_found(shown: dict[str, int]) -> None:
-    assert spoilt(lambda story: story.alliances[RELATIONSHIP].update(shown)) == [SCORES]
+    assert spoilt(lambda run: run.alliances[RELATIONSHIP].update(shown)) == [SCORES]
 
 
 def test_a_score_that_is_not_what_was_said_last_is_found() -> None:
     def otherwise(story: Story) -> None:
         points = story.trajectories[RELATIONSHIP]["points"]
-        next(p for p in points if p["rating"] == 80)["rating"] = 90
+        next(point for point in points if point["rating"] == 80)["rating"] = 90
 
     assert spoilt(otherwise) == [SCORES]
 
 
 def test_a_relationship_that_alliance_does_not_know_is_found() -> None:
-    assert spoilt(lambda story: story.alliances.update({RELATIONSHIP: None})) == [SCORES]
+    assert spoilt(lambda run: run.alliances.update({RELATIONSHIP: None})) == [SCORES]
 
 
 def written_and_not_told(story: Story) -> None:
@@ -242,8 +242,8 @@ def test_a_state_that_was_not_told_as_it_is_is_found(spoil: Spoil) -> None:
 
 def test_an_episode_that_was_said_to_be_over_last_is_not_told_as_it_is() -> None:
     def over(story: Story) -> None:
-        said = story.one(RuptureSuspected).model_dump(exclude={"id", "type"})
-        story.tell(RuptureRepaired.model_validate({**said, "id": OURS, "version": said["version"] + 1}))
+        fields = story.one(RuptureSuspected).model_dump(exclude={"id", "type"})
+        story.tell(RuptureRepaired.model_validate({**fields, "id": OURS, "version": fields["version"] + 1}))
 
     assert {STATES_TOLD, STANDS} <= set(spoilt(over))
 
@@ -252,8 +252,8 @@ def test_an_episode_that_was_said_to_be_over_last_is_not_told_as_it_is() -> None
 
 
 def alert_of(story: Story) -> UUID:
-    (which,) = story.kept["notify"]["alerts"]
-    return UUID(str(which))
+    (alert_id,) = story.kept["notify"]["alerts"]
+    return UUID(str(alert_id))
 
 
 def never_raised(story: Story) -> None:
@@ -284,7 +284,7 @@ def test_notify_must_keep_one_alert_for_each_episode_as_it_stands(spoil: Spoil) 
 def test_an_alert_for_an_episode_that_is_not_there_is_found() -> None:
     def another(story: Story) -> None:
         story.tell(story.one(RuptureSuspected).model_copy(update={"id": OURS, "episode_id": OURS}))
-        update = story.one(AllianceUpdated, lambda u: u.relationship_id == RELATIONSHIP)
+        update = story.one(AllianceUpdated, lambda candidate: candidate.relationship_id == RELATIONSHIP)
         story.instead(update, open_episode_id=OURS)
 
     assert STANDS in spoilt(another)
@@ -292,15 +292,15 @@ def test_an_alert_for_an_episode_that_is_not_there_is_found() -> None:
 
 def test_two_open_alerts_of_one_relationship_are_found() -> None:
     def another(story: Story) -> None:
-        said = story.one(RuptureSuspected)
-        story.tell(said.model_copy(update={"id": OURS, "episode_id": OURS, "version": said.version + 1}))
+        suspected = story.one(RuptureSuspected)
+        story.tell(suspected.model_copy(update={"id": OURS, "episode_id": OURS, "version": suspected.version + 1}))
 
     assert OPEN_TWICE in spoilt(another)
 
 
 @pytest.mark.parametrize("shown", [{"status": "acknowledged"}, {"severity": "watch"}, {"alert_id": str(OURS)}])
 def test_an_inbox_that_shows_something_else_is_found(shown: dict[str, str]) -> None:
-    assert spoilt(lambda story: story.inboxes[OURS]["alerts"][0].update(shown)) == [SHOWN]
+    assert spoilt(lambda run: run.inboxes[OURS]["alerts"][0].update(shown)) == [SHOWN]
 
 
 def raised_in_silence(story: Story) -> None:
@@ -329,25 +329,27 @@ def test_an_alert_that_was_not_told_once_is_found(spoil: Spoil) -> None:
 
 def act(story: Story, what: str, told: str = "") -> None:
     """A clinician was told of it, and it lies on the topic."""
-    which, said = alert_of(story), story.one(AlertRaised)
-    about = said.model_dump(exclude={"type", "severity"}) | {"id": uuid5(which, f"{what}:{said.severity}")}
-    answer = {"status": what, "severity": said.severity}
+    alert_id, raised = alert_of(story), story.one(AlertRaised)
+    common_fields = raised.model_dump(exclude={"type", "severity"}) | {
+        "id": uuid5(alert_id, f"{what}:{raised.severity}")
+    }
+    response = {"status": what, "severity": raised.severity}
     paths = {"acknowledged": "acknowledgement", "resolved": "resolution"}
     body = {"useful": True} if what == "resolved" else {}
-    taken = story.taken[-1]
-    story.taken.append(replace(taken, path=f"/alerts/{which}/{paths[what]}", body=body, answer=answer))
+    last_request = story.taken[-1]
+    story.taken.append(replace(last_request, path=f"/alerts/{alert_id}/{paths[what]}", body=body, answer=response))
     if what == "resolved":
-        story.tell(AlertResolved.model_validate({**about, "useful": True}))
-        story.kept["alliance"].setdefault("judgements", {})[about["id"]] = {"useful": True}
+        story.tell(AlertResolved.model_validate({**common_fields, "useful": True}))
+        story.kept["alliance"].setdefault("judgements", {})[common_fields["id"]] = {"useful": True}
     else:
-        story.tell(AlertAcknowledged.model_validate(about))
-    story.document("notify", "alerts", which).update({"status": what, what: {}})
+        story.tell(AlertAcknowledged.model_validate(common_fields))
+    story.document("notify", "alerts", alert_id).update({"status": what, what: {}})
     story.inboxes[OURS]["alerts"][0]["status"] = what
 
 
 @pytest.mark.parametrize("what", ["acknowledged", "resolved"])
 def test_what_a_clinician_did_counts_for_the_alert(what: str) -> None:
-    assert spoilt(lambda story: act(story, what)) == []
+    assert spoilt(lambda run: act(run, what)) == []
 
 
 def done_and_not_told(story: Story) -> None:
@@ -436,12 +438,12 @@ def test_a_message_that_was_owed_comes_once_and_no_other(spoil: Spoil) -> None:
     ],
 )
 def test_a_second_copy_needs_a_fault_between_the_two(target: str, begun: float, explained: bool) -> None:
-    story = well()
-    story.mails.append(mail(alert_of(story), when=NOW + timedelta(seconds=60)))
-    hit = NOW + timedelta(seconds=begun)
-    story.faults.append(fault("is killed", target, hit))
+    run = well()
+    run.mails.append(mail(alert_of(run), when=NOW + timedelta(seconds=60)))
+    fault_started_at = NOW + timedelta(seconds=begun)
+    run.faults.append(fault("is killed", target, fault_started_at))
 
-    assert (DELIVERED not in story.amiss()) is explained
+    assert (DELIVERED not in run.amiss()) is explained
 
 
 def to_somebody_else(story: Story) -> None:
@@ -458,7 +460,7 @@ def test_a_message_must_reach_its_clinician_and_be_signed(spoil: Spoil) -> None:
 
 
 def test_a_message_that_says_about_whom_it_is_is_found() -> None:
-    assert spoilt(lambda story: story.mails[0].message.set_content("http://here/AB-1234")) == [SECRET]
+    assert spoilt(lambda run: run.mails[0].message.set_content("http://here/AB-1234")) == [SECRET]
 
 
 # Debts
@@ -524,8 +526,8 @@ def notify_never_heard_of_the_last_version(story: Story) -> None:
 
 
 def notify_has_an_appointment_of_its_own(story: Story) -> None:
-    invented = {"session_id": OURS, "starts_at": NOW + timedelta(days=1), "called_off": False}
-    story.document("notify", "relationships", RELATIONSHIP)["appointments"].append(invented)
+    appointment = {"session_id": OURS, "starts_at": NOW + timedelta(days=1), "called_off": False}
+    story.document("notify", "relationships", RELATIONSHIP)["appointments"].append(appointment)
 
 
 @pytest.mark.parametrize(
@@ -553,8 +555,8 @@ def not_byte_for_byte(story: Story) -> None:
 
 
 def without_cause(story: Story) -> None:
-    letter = story.records[dead_letters("alliance").name][0]
-    letter.headers = [(name, value) for name, value in letter.headers if name == "attune-origin"]
+    dead_letter = story.records[dead_letters("alliance").name][0]
+    dead_letter.headers = [(name, value) for name, value in dead_letter.headers if name == "attune-origin"]
 
 
 def set_aside_without_need(story: Story) -> None:
@@ -562,7 +564,7 @@ def set_aside_without_need(story: Story) -> None:
 
 
 def poison_lost(story: Story) -> None:
-    story.records[INTAKE.name] = [r for r in story.records[INTAKE.name] if r.value != b"{not json"]
+    story.records[INTAKE.name] = [record for record in story.records[INTAKE.name] if record.value != b"{not json"]
 
 
 @pytest.mark.parametrize(
@@ -574,8 +576,8 @@ def test_dead_letters_must_be_exactly_the_poison(spoil: Spoil) -> None:
 
 def test_what_is_set_aside_twice_is_the_same_letter() -> None:
     def again(story: Story) -> None:
-        letters = story.records[dead_letters("alliance").name]
-        letters.append(letters[0])
+        dead_letter_records = story.records[dead_letters("alliance").name]
+        dead_letter_records.append(dead_letter_records[0])
 
     assert spoilt(again) == []
 
@@ -584,12 +586,12 @@ def test_what_is_set_aside_twice_is_the_same_letter() -> None:
 
 
 def test_a_consumer_that_is_behind_and_a_service_that_is_not_ready_are_found() -> None:
-    assert spoilt(lambda story: story.behind.update(alliance=3)) == ["every consumer has taken everything"]
-    assert spoilt(lambda story: story.not_ready.append("notify")) == ["every service is ready"]
+    assert spoilt(lambda run: run.behind.update(alliance=3)) == ["every consumer has taken everything"]
+    assert spoilt(lambda run: run.not_ready.append("notify")) == ["every service is ready"]
 
 
 def spoilt(spoil: Spoil) -> list[str]:
     """What the judge finds wrong once `spoil` has made something so."""
-    story = well()
-    spoil(story)
-    return story.amiss()
+    run = well()
+    spoil(run)
+    return run.amiss()

@@ -10,8 +10,8 @@ from tools.sandbox.servers.stack import service
 
 @pytest.mark.parametrize("name", defects.names())
 def test_each_defect_fits_the_code_as_it_is(name: str, tmp_path: Path) -> None:
-    changed = defects.with_defect(name, tmp_path)
-    assert (changed / "services").is_dir()
+    code_root = defects.with_defect(name, tmp_path)
+    assert (code_root / "services").is_dir()
 
 
 def test_there_is_a_defect_for_each_guarantee() -> None:
@@ -27,6 +27,6 @@ def test_a_process_runs_the_code_of_its_home_wherever_it_is_started(tmp_path: Pa
     (module / "__main__.py").write_text("print(__file__)")
     server = service("intake", tmp_path / "data", 8001, {}, home=tmp_path)
 
-    ran = subprocess.run(server.command, cwd=HOME, capture_output=True, text=True, check=True)
+    result = subprocess.run(server.command, cwd=HOME, capture_output=True, text=True, check=True)
 
-    assert Path(ran.stdout.strip()) == module / "__main__.py"
+    assert Path(result.stdout.strip()) == module / "__main__.py"

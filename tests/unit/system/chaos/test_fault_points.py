@@ -22,29 +22,29 @@ class Steps:
 
 @pytest.fixture
 def hits() -> Iterator[list[int]]:
-    came: list[int] = []
-    before = signal.signal(signal.SIGUSR1, lambda number, _: came.append(number))
-    yield came
-    signal.signal(signal.SIGUSR1, before)
+    numbers: list[int] = []
+    previous_handler = signal.signal(signal.SIGUSR1, lambda number, _: numbers.append(number))
+    yield numbers
+    signal.signal(signal.SIGUSR1, previous_handler)
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
 async def test_an_armed_point_hits_once(when: str, hits: list[int], tmp_path: Path) -> None:
-    armed = tmp_path / "armed"
-    step = fault_points._hit(Steps.step, when, "here", armed)
+    trigger_file = tmp_path / "armed"
+    step = fault_points._hit(Steps.step, when, "here", trigger_file)
     steps = Steps()
-    fault_points.arm(armed, "elsewhere", signal.SIGUSR1)
+    fault_points.arm(trigger_file, "elsewhere", signal.SIGUSR1)
     assert await step(steps) == "done"
     assert hits == []
-    fault_points.arm(armed, "here", signal.SIGUSR1)
+    fault_points.arm(trigger_file, "here", signal.SIGUSR1)
     assert await step(steps) == "done"
     assert await step(steps) == "done"
     assert hits == [signal.SIGUSR1]
-    assert not armed.exists()
+    assert not trigger_file.exists()
 
 
 def test_every_point_names_a_method_that_is_there() -> None:
-    for of_service in POINTS.values():
-        for point in of_service.values():
+    for service_points in POINTS.values():
+        for point in service_points.values():
             owner, _, method = point.method.partition(".")
             assert callable(getattr(getattr(import_module(point.module), owner), method)), point

@@ -83,9 +83,9 @@ async def test_what_was_acknowledged_and_is_in_the_score_is_right() -> None:
 async def test_what_is_missing_or_too_much_or_otherwise_is_found(
     alliance: dict[str, Any], points: list[dict[str, Any]]
 ) -> None:
-    (wrong,) = await found({**RIGHT, **alliance}, points, acknowledged())
+    (difference,) = await found({**RIGHT, **alliance}, points, acknowledged())
 
-    assert str(RELATIONSHIP) in wrong
+    assert str(RELATIONSHIP) in difference
 
 
 async def test_a_form_that_nobody_answered_counts_once_its_time_is_over() -> None:
@@ -133,11 +133,11 @@ def ruptured() -> Course:
 
 
 def test_a_rupture_needs_an_alert_of_its_own_time_in_its_own_inbox() -> None:
-    old = replace(ALERT, first_sign_at=NOW - timedelta(days=60), last_sign_at=NOW - timedelta(days=50))
+    old_alert = replace(ALERT, first_sign_at=NOW - timedelta(days=60), last_sign_at=NOW - timedelta(days=50))
 
     assert checker.without_alert([ruptured()], [ALERT]) == []
     assert checker.without_alert([ruptured()], [])
-    assert checker.without_alert([ruptured()], [old])
+    assert checker.without_alert([ruptured()], [old_alert])
     assert checker.without_alert([ruptured()], [replace(ALERT, clinician=THEIRS)])
     assert checker.without_alert([ruptured()], [replace(ALERT, relationship=THEIRS)])
 
@@ -174,19 +174,19 @@ def letter(key: bytes, value: bytes | None, topic: str, error: bytes = b"message
 
 
 def test_dead_letters_are_exactly_those_planted() -> None:
-    right = letters()
-    first = right[0]
+    expected = letters()
+    first = expected[0]
     changed = letter(first.key, b"changed", "clinic.intake")
     without_cause = letter(first.key, first.value, "clinic.intake", error=b"")
-    from_elsewhere = letter(first.key, first.value, "clinic.feedback")
+    wrong_origin = letter(first.key, first.value, "clinic.feedback")
 
-    assert checker.dead_letters_amiss("sessions", PLANTED, right) == []
-    assert checker.dead_letters_amiss("sessions", PLANTED, right[1:])
-    assert checker.dead_letters_amiss("sessions", PLANTED, [*right, first])
-    assert checker.dead_letters_amiss("sessions", PLANTED, [changed, *right[1:]])
-    assert checker.dead_letters_amiss("sessions", PLANTED, [without_cause, *right[1:]])
-    assert checker.dead_letters_amiss("sessions", PLANTED, [from_elsewhere, *right[1:]])
-    assert checker.dead_letters_amiss("alliance", PLANTED, right)
+    assert checker.dead_letters_amiss("sessions", PLANTED, expected) == []
+    assert checker.dead_letters_amiss("sessions", PLANTED, expected[1:])
+    assert checker.dead_letters_amiss("sessions", PLANTED, [*expected, first])
+    assert checker.dead_letters_amiss("sessions", PLANTED, [changed, *expected[1:]])
+    assert checker.dead_letters_amiss("sessions", PLANTED, [without_cause, *expected[1:]])
+    assert checker.dead_letters_amiss("sessions", PLANTED, [wrong_origin, *expected[1:]])
+    assert checker.dead_letters_amiss("alliance", PLANTED, expected)
 
 
 # Messages
@@ -231,10 +231,10 @@ def test_the_same_message_twice_is_found_but_a_rise_may_be_told() -> None:
 
 
 def test_a_message_about_history_or_for_a_mere_watch_or_about_nothing_is_found() -> None:
-    old = replace(ALERT, last_sign_at=NOW - timedelta(days=8))
+    old_alert = replace(ALERT, last_sign_at=NOW - timedelta(days=8))
 
-    assert amiss([], [], old) == []
-    assert amiss([mail()], [], old)
+    assert amiss([], [], old_alert) == []
+    assert amiss([mail()], [], old_alert)
     assert amiss([mail()], [], replace(ALERT, severity="watch"))
     assert amiss([mail()], [])
     assert amiss([mail()], [hook()], replace(ALERT, clinician=THEIRS))
