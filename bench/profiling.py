@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from html import escape
 from pathlib import Path
 
-STAGES = {
+STAGE_MARKS = {
     # The first that is found anywhere in a stack is what it was doing.
     "metrics": ("prometheus_client/", "kafka/metrics.py", "alliance/metrics.py"),
     "what follows": ("domain/news.py",),
@@ -23,49 +23,49 @@ STAGES = {
     "aiokafka, the rest": ("aiokafka/",),
     "faststream": ("faststream/", "fast_depends/"),
 }
-REST = "the event loop and the rest"
-IDLE = re.compile(
+OTHER_STAGE = "the event loop and the rest"
+IDLE_FRAME = re.compile(
     r"(\w+\.)?(PeriodicExecutor\._run|receive_data|recv_into|Queue\.get|Condition\.wait|_worker|select"
     r"|WorkerThread\.run) ?\("
 )
-WIDTH, ROW = 1_200, 16  # of the picture, in pixels
-NARROWEST = 0.002  # of the width; below that nobody sees anything
+WIDTH_PIXELS, ROW_PIXELS = 1_200, 16  # of the picture, in pixels
+MIN_SHARE = 0.002  # of the width; below that nobody sees anything
 
 Stacks = Mapping[tuple[str, ...], int]
 
 
-def stacks(path: Path) -> Stacks:
+def parse_stacks(path: Path) -> Stacks:
     """What py-spy saw, without line numbers, waiting and importing."""
     samples: Counter[tuple[str, ...]] = Counter()
     for line in path.read_text().splitlines():
         stack, _, sample_count = line.rpartition(" ")
         frames = tuple(re.sub(r":\d+\)", ")", frame) for frame in stack.split(";"))
-        if not IDLE.match(frames[-1]) and "importlib" not in stack:
+        if not IDLE_FRAME.match(frames[-1]) and "importlib" not in stack:
             samples[frames] += int(sample_count)
     return samples
 
 
-def shares(seen: Stacks) -> dict[str, float]:
+def stage_shares(stacks: Stacks) -> dict[str, float]:
     """Of each stage, the largest first."""
     by_stage: Counter[str] = Counter()
-    for stack, sample_count in seen.items():
+    for stack, sample_count in stacks.items():
         by_stage[_stage(";".join(stack))] += sample_count
     total = by_stage.total()
     return {stage: sample_count / total for stage, sample_count in by_stage.most_common()}
 
 
 def _stage(stack: str) -> str:
-    return next((stage for stage, marks in STAGES.items() if any(mark in stack for mark in marks)), REST)
+    return next((stage for stage, marks in STAGE_MARKS.items() if any(mark in stack for mark in marks)), OTHER_STAGE)
 
 
-def draw(seen: Stacks, path: Path) -> None:
+def draw_flame_graph(stacks: Stacks, path: Path) -> None:
     """A flame graph: what calls stands below what it calls, as wide as its share of the time."""
-    boxes = list(_boxes(seen, 0.0, 0, sum(seen.values())))
-    height = ROW * (2 + max(depth for _, _, depth, _ in boxes))
+    boxes = list(_boxes(stacks, 0.0, 0, sum(stacks.values())))
+    height = ROW_PIXELS * (2 + max(depth for _, _, depth, _ in boxes))
     style = 'font-family="monospace" font-size="10"'
-    svg = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" {style}>']
+    svg = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH_PIXELS} {height}" {style}>']
     for name, left, depth, width in boxes:
-        x, y, width_pixels = WIDTH * left, height - ROW * (depth + 1), WIDTH * width
+        x, y, width_pixels = WIDTH_PIXELS * left, height - ROW_PIXELS * (depth + 1), WIDTH_PIXELS * width
         hue = 20 + sum(name.encode()) % 40
         label = escape(name.partition(" (")[0][: int(width_pixels / 6.2)]) if width_pixels > 25 else ""
         svg.append(
@@ -76,16 +76,16 @@ def draw(seen: Stacks, path: Path) -> None:
     path.write_text("\n".join([*svg, "</svg>\n"]))
 
 
-def _boxes(seen: Stacks, left: float, depth: int, whole: int) -> Iterator[tuple[str, float, int, float]]:
+def _boxes(stacks: Stacks, left: float, depth: int, total: int) -> Iterator[tuple[str, float, int, float]]:
     """Name, left edge, depth and width of each, the last three as shares."""
     calls_by_name: dict[str, Counter[tuple[str, ...]]] = {}
-    for (name, *rest), sample_count in seen.items():
+    for (name, *rest), sample_count in stacks.items():
         calls_by_name.setdefault(name, Counter())[tuple(rest)] += sample_count
     for name, calls in sorted(calls_by_name.items()):
-        width = calls.total() / whole
-        if width >= NARROWEST:
+        width = calls.total() / total
+        if width >= MIN_SHARE:
             yield name, left, depth, width
             yield from _boxes(
-                {rest: sample_count for rest, sample_count in calls.items() if rest}, left, depth + 1, whole
+                {rest: sample_count for rest, sample_count in calls.items() if rest}, left, depth + 1, total
             )
         left += width

@@ -4,16 +4,16 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bench.runner import HOME, Contestant
-from tools.sandbox.servers.process import CACHE, CannotRun, alone
+from bench.runner import REPOSITORY, Implementation
+from tools.sandbox.servers.process import CACHE_FOLDER, RunError, exclusive_lock
 
-LOCK = HOME / "deploy" / "lock" / "bench.txt"
-VENV = CACHE / "bench"
+LOCK = REPOSITORY / "deploy" / "lock" / "bench.txt"
+VENV = CACHE_FOLDER / "bench"
 OURS, PLAIN, NAIVE, PER_MESSAGE = "ours", "plain loop", "naive loop", "faststream, per message"
 QUIX, FAUST, BYTEWAX = "quixstreams", "faust-streaming", "bytewax"
-SLOW = (NAIVE, PER_MESSAGE)  # get less time
+SLOW_IMPLEMENTATIONS = (NAIVE, PER_MESSAGE)  # get less time
 
-CANNOT = {
+LIMITATIONS = {
     OURS: "",
     PLAIN: "Knows no other writer, no failure, no unreadable message; nobody sees what it does.",
     NAIVE: "As the plain loop, and three round trips for each event.",
@@ -27,47 +27,49 @@ CANNOT = {
 }
 
 
-def contestants(names: tuple[str, ...]) -> dict[str, Contestant]:
+def load_implementations(names: tuple[str, ...]) -> dict[str, Implementation]:
     """Those of these names, ready to run. Raises CannotRun."""
-    implementations = [_contestant(name) for name in names]
+    implementations = [_implementation(name) for name in names]
     return {implementation.name: implementation for implementation in implementations}
 
 
-def _contestant(name: str) -> Contestant:
+def _implementation(name: str) -> Implementation:
     match name:
         case "ours":
-            return Contestant(name, [sys.executable, "-m", "services.alliance"], {"LOG_LEVEL": "warning"})
+            return Implementation(name, [sys.executable, "-m", "services.alliance"], {"LOG_LEVEL": "warning"})
         case "plain loop":
-            return _module(name, "plain")
+            return _module_implementation(name, "plain")
         case "naive loop":
-            return _module(name, "naive")
+            return _module_implementation(name, "naive")
         case "faststream, per message":
-            return _module(name, "per_message")
+            return _module_implementation(name, "per_message")
         case "quixstreams":
-            return _module(name, "with_quixstreams", str(_python()), commits=False)
+            return _module_implementation(name, "with_quixstreams", str(_venv_python()), commits=False)
         case "faust-streaming":
-            return _module(name, "with_faust", str(_python()), commits=False)
+            return _module_implementation(name, "with_faust", str(_venv_python()), commits=False)
         case _:
-            return _module(name, "with_bytewax", str(_python()), commits=False)
+            return _module_implementation(name, "with_bytewax", str(_venv_python()), commits=False)
 
 
-def _module(name: str, module: str, python: str = sys.executable, *, commits: bool = True) -> Contestant:
-    return Contestant(name, [python, "-m", f"bench.implementations.{module}"], commits=commits)
+def _module_implementation(
+    name: str, module: str, python: str = sys.executable, *, commits: bool = True
+) -> Implementation:
+    return Implementation(name, [python, "-m", f"bench.implementations.{module}"], commits_batches=commits)
 
 
-def _python() -> Path:
-    return installed("python")
+def _venv_python() -> Path:
+    return installed_program("python")
 
 
-def installed(program: str) -> Path:
+def installed_program(program: str) -> Path:
     """A program of the environment of the others, which is made where it is not there. Raises CannotRun."""
     ready_marker = VENV / ".ready"
-    with alone(CACHE / "bench.lock"):
+    with exclusive_lock(CACHE_FOLDER / "bench.lock"):
         if not ready_marker.exists() or ready_marker.stat().st_mtime < LOCK.stat().st_mtime:
             print("installing the frameworks to compare with (once)", flush=True)
             pip = [str(VENV / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
             for command in ([sys.executable, "-m", "venv", str(VENV)], [*pip, "--require-hashes", "-r", str(LOCK)]):
                 if subprocess.run(command, check=False).returncode:
-                    raise CannotRun(f"the frameworks to compare with could not be installed: {' '.join(command)}")
+                    raise RunError(f"the frameworks to compare with could not be installed: {' '.join(command)}")
             ready_marker.touch()
     return VENV / "bin" / program

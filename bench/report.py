@@ -8,56 +8,60 @@ from statistics import median
 import matplotlib as mpl
 from matplotlib import pyplot as plt
 
-from bench.benchmarks import PICTURES, Figures
-from bench.registry import BYTEWAX, CANNOT, FAUST, NAIVE, OURS, PER_MESSAGE, PLAIN, QUIX
-from bench.runner import HOME
+from bench.benchmarks import PICTURES_DIR, Figures
+from bench.registry import BYTEWAX, FAUST, LIMITATIONS, NAIVE, OURS, PER_MESSAGE, PLAIN, QUIX
+from bench.runner import REPOSITORY
 
-PAGE = HOME / "docs" / "performance.md"
-RESULTS = PICTURES / "measured.json"
-BEFORE = json.loads(Path(__file__).with_name("before_tuning.json").read_text())
+REPORT = REPOSITORY / "docs" / "performance.md"
+RESULTS = PICTURES_DIR / "measured.json"
+BEFORE_TUNING = json.loads(Path(__file__).with_name("before_tuning.json").read_text())
 
 DAILY_SESSIONS, CLINICS = 2_000_000, 10_000
-FACTS_OF_A_SESSION = 2.5  # as in the network that is simulated: held or not, and the forms that were given back
-SHARE_OF_BUSIEST_HOUR = 0.15  # of a day's facts; clinics are open for ten hours
-FULL = 0.5  # of what a process can, at most, so that one may fail
-PARTITIONS_OF_A_PROCESS = 6  # so that processes can be doubled twice, and shares stay even
+EVENTS_PER_SESSION = 2.5  # as in the network that is simulated: held or not, and the forms that were given back
+BUSIEST_HOUR_SHARE = 0.15  # of a day's facts; clinics are open for ten hours
+MAX_UTILIZATION = 0.5  # of what a process can, at most, so that one may fail
+PARTITIONS_PER_PROCESS = 6  # so that processes can be doubled twice, and shares stay even
 
 mpl.use("svg")
 mpl.rcParams.update({"svg.hashsalt": "attune", "svg.fonttype": "none", "font.size": 9, "axes.spines.top": False})
 mpl.rcParams.update({"axes.spines.right": False, "figure.constrained_layout.use": True})
 
 
-def against(figures: Figures, other: str) -> float:
+def speed_ratio(figures: Figures, implementation: str) -> float:
     """How many times as fast we are: the median over the rounds that both ran."""
     runs = figures["laps"]
     return median(
-        float(our_run["rate"] / their_run["rate"]) for our_run, their_run in zip(runs[OURS], runs[other], strict=False)
+        float(our_run["rate"] / their_run["rate"])
+        for our_run, their_run in zip(runs[OURS], runs[implementation], strict=False)
     )
 
 
-def write() -> None:
+def write_report() -> None:
     """Of all parts that were measured so far; what is missing is said."""
     results: Figures = json.loads(RESULTS.read_text())
     sections: dict[str, Callable[[Figures, Figures], str]] = {
-        "side by side": _side_by_side,
-        "profile": _profile,
-        "rebuild": _rebuild,
-        "growth": _growth,
-        "history": _history,
-        "processes": _processes,
-        "latency": _latency,
+        "side by side": _comparison_section,
+        "profile": _profile_section,
+        "rebuild": _rebuild_section,
+        "growth": _growth_section,
+        "history": _history_section,
+        "processes": _processes_section,
+        "latency": _latency_section,
     }
-    texts = [render(results[name], results) if name in results else _missing(name) for name, render in sections.items()]
+    texts = [
+        render(results[name], results) if name in results else _not_measured_section(name)
+        for name, render in sections.items()
+    ]
     if "side by side" in results:
-        _plot(results)
-    PAGE.write_text("\n\n".join([_head(results), *texts, _arithmetic(results)]).strip() + "\n")
+        _plot_comparison(results)
+    REPORT.write_text("\n\n".join([_introduction(results), *texts, _capacity_section(results)]).strip() + "\n")
 
 
-def _missing(name: str) -> str:
+def _not_measured_section(name: str) -> str:
     return f'## Not measured: {name}\n\n`python -m bench "{name}"` measures it and writes it here.'
 
 
-def _head(kept: Figures) -> str:
+def _introduction(results: Figures) -> str:
     return f"""\
 <!-- Written by `python -m bench`; not by hand. -->
 # How fast it is, what the guarantees cost, and where the limit is
@@ -70,15 +74,15 @@ for each event is steadier than events per second. What each lever bought is in 
 
 ## What had to be reached
 
-{_table(("bar", "measured", "reached"), [(criterion, value, _yes(is_met)) for criterion, value, is_met in _bars(kept)])}"""
+{_markdown_table(("bar", "measured", "reached"), [(criterion, value, _met_text(is_met)) for criterion, value, is_met in _criteria(results)])}"""
 
 
-def _yes(is_met: bool | None) -> str:
+def _met_text(is_met: bool | None) -> str:
     return "not measured" if is_met is None else "yes" if is_met else "**no**"
 
 
-def _bars(kept: Figures) -> list[tuple[str, str, bool | None]]:
-    comparison = kept.get("side by side")
+def _criteria(results: Figures) -> list[tuple[str, str, bool | None]]:
+    comparison = results.get("side by side")
     criteria: list[tuple[str, str, bool | None]] = []
     for implementation, min_ratio in (
         (PLAIN, 1.2),
@@ -91,12 +95,14 @@ def _bars(kept: Figures) -> list[tuple[str, str, bool | None]]:
         criterion = (
             f"{min_ratio:g} times as fast as {implementation}" if min_ratio != 1 else f"faster than {implementation}"
         )
-        ratio = against(comparison, implementation) if comparison and implementation in comparison["laps"] else None
+        ratio = speed_ratio(comparison, implementation) if comparison and implementation in comparison["laps"] else None
         criteria.append(
             (criterion, "" if ratio is None else f"{ratio:.2f} times", None if ratio is None else ratio >= min_ratio)
         )
     for case, condition in (("right", "where the facts are kept"), ("nothing", "of an empty database")):
-        ratio_to_live = kept["rebuild"][case]["rate"] / kept["rebuild"]["live"]["rate"] if "rebuild" in kept else None
+        ratio_to_live = (
+            results["rebuild"][case]["rate"] / results["rebuild"]["live"]["rate"] if "rebuild" in results else None
+        )
         is_met = None if ratio_to_live is None else ratio_to_live >= 3
         criteria.append(
             (
@@ -105,8 +111,8 @@ def _bars(kept: Figures) -> list[tuple[str, str, bool | None]]:
                 is_met,
             )
         )
-    if "growth" in kept:
-        costs = {int(n): _cost(figures) for n, figures in kept["growth"].items() if n.isdigit()}
+    if "growth" in results:
+        costs = {int(n): _microseconds_per_event(figures) for n, figures in results["growth"].items() if n.isdigit()}
         largest, (first, second, *_) = max(costs), sorted(costs)
         spread, spread_from_second = (
             max(costs[n] for n in costs if n >= min_ratio) / costs[min_ratio] - 1 for min_ratio in (first, second)
@@ -117,21 +123,23 @@ def _bars(kept: Figures) -> list[tuple[str, str, bool | None]]:
     else:
         criteria.append(("an event costs at most 20% more among 1,000,000 relationships", "", None))
     criterion = "at half of the capacity 99 of 100 alerts are in the inbox within a second"
-    if "latency" in kept:
-        p99_ms = next(step["p99"] for step in kept["latency"]["steps"] if step["share"] == 0.5)
+    if "latency" in results:
+        p99_ms = next(step["p99"] for step in results["latency"]["steps"] if step["share"] == 0.5)
         criteria.append((criterion, f"{p99_ms:,.0f} ms", p99_ms < 1_000))
     else:
         criteria.append((criterion, "", None))
     return criteria
 
 
-def _side_by_side(figures: Figures, _results: Figures) -> str:
+def _comparison_section(figures: Figures, _results: Figures) -> str:
     rows = []
     for name, runs in figures["laps"].items():
         rates = sorted(run["rate"] for run in runs)
         spread = f"{rates[0]:,.0f} to {rates[-1]:,.0f}" if len(rates) > 1 else ""
         medians = [f"{median(run[measure] for run in runs):,.0f}" for measure in ("own", "mongodb", "kafka", "memory")]
-        rows.append((name, str(len(rates)), f"{median(rates):,.0f}", spread, f"{against(figures, name):.2f}", *medians))
+        rows.append(
+            (name, str(len(rates)), f"{median(rates):,.0f}", spread, f"{speed_ratio(figures, name):.2f}", *medians)
+        )
     header = (
         "who",
         "laps",
@@ -144,7 +152,9 @@ def _side_by_side(figures: Figures, _results: Figures) -> str:
         "MiB",
     )
     limitations = "\n".join(
-        f"- **{name}**: {limitation}" for name, limitation in CANNOT.items() if limitation and name in figures["laps"]
+        f"- **{name}**: {limitation}"
+        for name, limitation in LIMITATIONS.items()
+        if limitation and name in figures["laps"]
     )
     failed = "".join(f"\n- **{name}** was left out: {reason}." for name, reason in figures["failed"].items())
     rounds = len(figures["laps"][OURS])
@@ -155,7 +165,7 @@ def _side_by_side(figures: Figures, _results: Figures) -> str:
 taken or its seconds are over, and slow ones get fewer seconds. {rounds} rounds in alternating order; the ratio is the
 median of those of each round. Measured on {figures["on"]}.
 
-{_table(header, rows)}
+{_markdown_table(header, rows)}
 
 ![Events per second](performance/side-by-side.svg)
 
@@ -168,14 +178,16 @@ that know no batch commit behind their work are followed by the facts that they 
 else with them: that is in their favour."""
 
 
-def _profile(figures: Figures, kept: Figures) -> str:
-    microseconds_now, microseconds_before = figures["lap"]["own"], BEFORE["own"]
-    stages = sorted({*figures["shares"], *BEFORE["shares"]}, key=lambda stage: -figures["shares"].get(stage, 0.0))
+def _profile_section(figures: Figures, results: Figures) -> str:
+    microseconds_now, microseconds_before = figures["lap"]["own"], BEFORE_TUNING["own"]
+    stages = sorted(
+        {*figures["shares"], *BEFORE_TUNING["shares"]}, key=lambda stage: -figures["shares"].get(stage, 0.0)
+    )
     rows = [
         (
             stage,
-            f"{100 * BEFORE['shares'].get(stage, 0.0):.1f}%",
-            f"{microseconds_before * BEFORE['shares'].get(stage, 0.0):.0f}",
+            f"{100 * BEFORE_TUNING['shares'].get(stage, 0.0):.1f}%",
+            f"{microseconds_before * BEFORE_TUNING['shares'].get(stage, 0.0):.0f}",
             f"{100 * figures['shares'].get(stage, 0.0):.1f}%",
             f"{microseconds_now * figures['shares'].get(stage, 0.0):.0f}",
         )
@@ -187,17 +199,17 @@ def _profile(figures: Figures, kept: Figures) -> str:
 
 {figures["samples"]:,} samples of our process at work (py-spy, {figures["lap"]["events"]:,} events), before and after the
 levers; waiting is left out, a batch's costs are spread over its events. Before was another day with other load
-(`bench/before_tuning.json`): compare the shares. {_why(figures, kept)}
+(`bench/before_tuning.json`): compare the shares. {_explain_missed_criterion(figures, results)}
 
-{_table(("stage", "before", "µs", "after", "µs"), rows)}
+{_markdown_table(("stage", "before", "µs", "after", "µs"), rows)}
 
 ![Flame graph](performance/flame.svg)"""
 
 
-def _why(figures: Figures, kept: Figures) -> str:
+def _explain_missed_criterion(figures: Figures, results: Figures) -> str:
     """What the profile says of a bar that is missed."""
-    comparison = kept.get("side by side")
-    if not comparison or against(comparison, PLAIN) >= 1.2:
+    comparison = results.get("side by side")
+    if not comparison or speed_ratio(comparison, PLAIN) >= 1.2:
         return ""
     shared_stages = ("fold", "what follows", "state from JSON", "state to JSON", "decode and validate", "encode")
     share = sum(figures["shares"].get(stage, 0.0) for stage in shared_stages)
@@ -209,7 +221,7 @@ def _why(figures: Figures, kept: Figures) -> str:
     )
 
 
-def _rebuild(figures: Figures, _results: Figures) -> str:
+def _rebuild_section(figures: Figures, _results: Figures) -> str:
     live = figures["live"]["rate"]
     rows = [("live, one process", f"{live:,.0f}", "1.00")] + [
         (label, f"{figures[name]['rate']:,.0f}", f"{figures[name]['rate'] / live:.2f}")
@@ -227,12 +239,12 @@ def _rebuild(figures: Figures, _results: Figures) -> str:
 `python -m services.alliance rebuild`, whose start is counted. Of an empty database every fact has to be written
 anew, which is what live does; where the facts are kept they are read, compared and folded.
 
-{_table(("", "events/s", "of live"), rows)}
+{_markdown_table(("", "events/s", "of live"), rows)}
 
 At that speed one process reads a history of 100 million facts again in {hours:.1f} hours; processes share it."""
 
 
-def _growth(figures: Figures, _results: Figures) -> str:
+def _growth_section(figures: Figures, _results: Figures) -> str:
     figures_by_count = {int(n): row for n, row in figures.items() if n.isdigit()}
     first = min(figures_by_count)
     rows = [
@@ -242,7 +254,7 @@ def _growth(figures: Figures, _results: Figures) -> str:
             f"{row['told']:,}",
             f"{row['rate']:,.0f}",
             *(f"{row[measure]:,.0f}" for measure in ("own", "mongodb", "kafka")),
-            f"{_cost(row) / _cost(figures_by_count[first]):.2f}",
+            f"{_microseconds_per_event(row) / _microseconds_per_event(figures_by_count[first]):.2f}",
         )
         for n, row in sorted(figures_by_count.items())
     ]
@@ -265,14 +277,14 @@ their cost. The fewest are told of eight weeks instead of one, or there would be
 many facts of each, which is read, written and told once for all of them. So the step after the first says little of
 size.
 
-{_table(header, rows)}"""
+{_markdown_table(header, rows)}"""
 
 
-def _cost(figures: Figures) -> float:
+def _microseconds_per_event(figures: Figures) -> float:
     return float(figures["own"] + figures["mongodb"] + figures["kafka"])
 
 
-def _history(figures: Figures, _results: Figures) -> str:
+def _history_section(figures: Figures, _results: Figures) -> str:
     first = figures["costs"][0]
     rows = [
         (
@@ -290,10 +302,10 @@ def _history(figures: Figures, _results: Figures) -> str:
 What it costs to fold one more fact, and what is read and written for it. A fact that comes late has the whole history
 read again, which grows with its length.
 
-{_table(("sessions", "µs per fact", "of the first", "state, bytes", "of the first"), rows)}"""
+{_markdown_table(("sessions", "µs per fact", "of the first", "state, bytes", "of the first"), rows)}"""
 
 
-def _processes(figures: Figures, _results: Figures) -> str:
+def _processes_section(figures: Figures, _results: Figures) -> str:
     figures_by_count = {int(n): each for n, each in figures.items() if n.isdigit()}
     rows = [
         (
@@ -311,10 +323,10 @@ They share the partitions and nothing else. On two cores that also carry Kafka a
 share: a second process fills what one leaves idle while it waits, and what an event costs shows whether they are in
 each other's way.
 
-{_table(("processes", "events/s", "of one", "own µs", "MongoDB µs"), rows)}"""
+{_markdown_table(("processes", "events/s", "of one", "own µs", "MongoDB µs"), rows)}"""
 
 
-def _latency(figures: Figures, _results: Figures) -> str:
+def _latency_section(figures: Figures, _results: Figures) -> str:
     names = ("p50", "p99", "p99.9", "max")
     rows = [
         (
@@ -341,7 +353,7 @@ relationship with good sessions behind it, and one answer in {figures["one_in"]}
 a second ({figures["taken"]:,.0f} were taken). At each load answers come for {figures["seconds"]:g} seconds at random
 moments, whether those before them are taken or not. Measured on {figures["on"]}.
 
-{_table(header, rows)}
+{_markdown_table(header, rows)}
 
 Where there are fewer than a thousand alerts, p99.9 says little more than the longest. Nothing is polled: the grain is
 how late our own event loop is, and it sent 99 of 100 answers within {send_delay_p99_ms:.0f} ms of their moment. Everything shares
@@ -349,24 +361,24 @@ two cores, Kafka, MongoDB and who makes the load included, and with what others 
 column). Opening a form before it is sent would cost another request and was left out."""
 
 
-def _arithmetic(kept: Figures) -> str:
-    if "side by side" not in kept:
+def _capacity_section(results: Figures) -> str:
+    if "side by side" not in results:
         return ""
-    runs = kept["side by side"]["laps"][OURS]
+    runs = results["side by side"]["laps"][OURS]
     own, mongodb, kafka = (median(run[measure] for run in runs) for measure in ("own", "mongodb", "kafka"))
     bytes_per_document = runs[-1]["bytes"]
-    daily_events, weekly_sessions = DAILY_SESSIONS * FACTS_OF_A_SESSION, 5 * DAILY_SESSIONS
-    peak = daily_events * SHARE_OF_BUSIEST_HOUR / 3_600
+    daily_events, weekly_sessions = DAILY_SESSIONS * EVENTS_PER_SESSION, 5 * DAILY_SESSIONS
+    peak = daily_events * BUSIEST_HOUR_SHARE / 3_600
     cores = {name: peak * us / 1e6 for name, us in (("alliance", own), ("MongoDB", mongodb), ("Kafka", kafka))}
-    processes = max(2, -(-int(100 * cores["alliance"] / FULL) // 100))
+    processes = max(2, -(-int(100 * cores["alliance"] / MAX_UTILIZATION) // 100))
     return f"""\
 ## {CLINICS:,} clinics and {DAILY_SESSIONS / 1e6:g} million sessions a day
 
-{DAILY_SESSIONS / 1e6:g} million sessions are {daily_events / 1e6:g} million facts a day at {FACTS_OF_A_SESSION:g} each, and
-{peak:,.0f} a second in the busiest hour, if that has {100 * SHARE_OF_BUSIEST_HOUR:.0f}% of the day. From the medians
+{DAILY_SESSIONS / 1e6:g} million sessions are {daily_events / 1e6:g} million facts a day at {EVENTS_PER_SESSION:g} each, and
+{peak:,.0f} a second in the busiest hour, if that has {100 * BUSIEST_HOUR_SHARE:.0f}% of the day. From the medians
 above that is {cores["alliance"]:.2f} cores of alliance, {cores["MongoDB"]:.2f} of MongoDB and {cores["Kafka"]:.2f} of
-Kafka. So **{processes} processes of alliance**, filled to {100 * FULL:.0f}% at most so that any may fail,
-**{processes * PARTITIONS_OF_A_PROCESS} partitions** of each topic, so that processes can be doubled twice with even
+Kafka. So **{processes} processes of alliance**, filled to {100 * MAX_UTILIZATION:.0f}% at most so that any may fail,
+**{processes * PARTITIONS_PER_PROCESS} partitions** of each topic, so that processes can be doubled twice with even
 shares, **3 brokers** and **one shard, a replica set of three**: for their durability, not for their speed; their
 secondaries repeat each write. Partitions are chosen for good, since they fix the order of a relationship's facts.
 
@@ -382,8 +394,8 @@ process takes all of it; a single relationship never comes near to it, but a cli
 makes its neighbours on the partition wait."""
 
 
-def _plot(kept: Figures) -> None:
-    runs = kept["side by side"]["laps"]
+def _plot_comparison(results: Figures) -> None:
+    runs = results["side by side"]["laps"]
     figure, axis = plt.subplots(figsize=(7, 3))
     for row, name in enumerate(reversed(runs)):
         rates = sorted(run["rate"] for run in runs[name])
@@ -391,10 +403,10 @@ def _plot(kept: Figures) -> None:
         axis.plot([rates[0], rates[-1]], [row, row], color="#222222", linewidth=1.2)
     axis.set_yticks(range(len(runs)), list(reversed(runs)))
     axis.set_xlabel("events per second, median and spread")
-    figure.savefig(PICTURES / "side-by-side.svg", metadata={"Date": None})
+    figure.savefig(PICTURES_DIR / "side-by-side.svg", metadata={"Date": None})
     plt.close(figure)
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def _markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.workload import Network, prepare
+from bench.workload import Network, create_workload
 from tools.sandbox.servers import kafka, mongod
 from tools.sandbox.servers.kafka_inspector import create_topics
 from tools.sandbox.servers.ports import free_ports
@@ -19,52 +19,52 @@ class Servers:
 
     kafka: LocalServer
     mongodb: LocalServer
-    facts: int
+    event_count: int
 
 
-class Stage:
+class Testbed:
     """Servers on data that was prepared once and is copied for every lap."""
 
     def __init__(self, work_dir: Path, network: Network, partitions: int, cache_gb: float) -> None:
-        self._template, self._lap = work_dir / "template", work_dir / "lap"
+        self._template_dir, self._run_dir = work_dir / "template", work_dir / "lap"
         self._network = network
         self._partitions = partitions
         self._cache_gb = cache_gb
         self._ports = free_ports(3)
-        self.facts = 0
+        self.event_count = 0
 
     async def prepare(self) -> None:
         """Make the data that every lap begins with."""
-        with self._running(self._template) as (broker, database):
+        with self._run_servers(self._template_dir) as (broker, database):
             create_topics(broker.address, self._partitions)
-            self.facts = await prepare(self._network, broker.address, database.address)
+            self.event_count = await create_workload(self._network, broker.address, database.address)
 
     @contextmanager
-    def lap(self) -> Iterator[Servers]:
+    def start_servers(self) -> Iterator[Servers]:
         """Both servers on a fresh copy of the data, which is gone afterwards."""
-        shutil.rmtree(self._lap, ignore_errors=True)
-        shutil.copytree(self._template, self._lap)
+        shutil.rmtree(self._run_dir, ignore_errors=True)
+        shutil.copytree(self._template_dir, self._run_dir)
         try:
-            with self._running(self._lap) as (broker, database):
-                yield Servers(broker, database, self.facts)
+            with self._run_servers(self._run_dir) as (broker, database):
+                yield Servers(broker, database, self.event_count)
         finally:
-            shutil.rmtree(self._lap, ignore_errors=True)
+            shutil.rmtree(self._run_dir, ignore_errors=True)
 
-    def forget(self) -> None:
+    def remove_template(self) -> None:
         """Make room."""
-        shutil.rmtree(self._template, ignore_errors=True)
+        shutil.rmtree(self._template_dir, ignore_errors=True)
 
     @contextmanager
-    def _running(self, data: Path) -> Iterator[tuple[LocalServer, LocalServer]]:
+    def _run_servers(self, data: Path) -> Iterator[tuple[LocalServer, LocalServer]]:
         broker, controller, database = self._ports
         with ExitStack() as exit_stack:
             yield (
-                exit_stack.enter_context(kafka.server(data / "kafka", broker, controller, say=_nothing)),
+                exit_stack.enter_context(kafka.kafka_server(data / "kafka", broker, controller, report=_discard)),
                 exit_stack.enter_context(
-                    mongod.server(data / "mongodb", database, cache_gb=self._cache_gb, say=_nothing)
+                    mongod.mongodb_server(data / "mongodb", database, cache_gb=self._cache_gb, report=_discard)
                 ),
             )
 
 
-def _nothing(_text: str) -> None:
+def _discard(_text: str) -> None:
     """A lap is told of by its figures."""

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 from evaluation import report, tables
-from evaluation.criteria import judge
-from evaluation.settings import SHIPPED, load
-from evaluation.trial import World, run_world, with_foreign_prior
+from evaluation.criteria import evaluate_criteria
+from evaluation.settings import DEFAULT_PATH, load_settings
+from evaluation.trial import WorldResult, foreign_prior_losses, run_world
 
 REPORT = Path("docs/evaluation.md")
 
@@ -22,24 +22,29 @@ def main() -> int:
         action="store_true",
         help="fewer relationships: missed is what the interval rules out, and nothing is written",
     )
-    parser.add_argument("--worlds", type=Path, default=SHIPPED, help="the settings")
+    parser.add_argument("--worlds", type=Path, default=DEFAULT_PATH, help="the settings")
     parser.add_argument("--report", type=Path, default=REPORT, help="where the report is written")
     args = parser.parse_args()
-    evaluation = load(args.worlds)
+    evaluation = load_settings(args.worlds)
     run = evaluation.run
     count = run.relationships_short if args.short else run.relationships
-    results: list[World] = []
-    for world in evaluation.places:
-        print(f"{len(results) + 1} of {len(evaluation.places)}: {world.title}", file=sys.stderr, flush=True)
+    results: list[WorldResult] = []
+    for world in evaluation.worlds:
+        print(f"{len(results) + 1} of {len(evaluation.worlds)}: {world.title}", file=sys.stderr, flush=True)
         results.append(run_world(world, run, count))
-    counting_results = [result for result in results if result.place.counts]
-    criteria = judge(results, with_foreign_prior(counting_results, run), strictly=not args.short)
-    print(tables.methods(results, run), tables.by_world(results), tables.bars(criteria, evaluation.missed), sep="\n\n")
-    if not args.short:
-        report.write(results, criteria, evaluation, count, args.report)
-    undeclared = tables.undeclared(criteria, evaluation)
+    counting_results = [result for result in results if result.world.counts_for_criteria]
+    criteria = evaluate_criteria(results, foreign_prior_losses(counting_results, run), is_strict=not args.short)
     print(
-        *[f"missed, and not declared: {criterion.says}" for criterion in undeclared],
+        tables.methods_table(results, run),
+        tables.worlds_table(results),
+        tables.criteria_table(criteria, evaluation.declared_misses),
+        sep="\n\n",
+    )
+    if not args.short:
+        report.write_report(results, criteria, evaluation, count, args.report)
+    undeclared = tables.undeclared_misses(criteria, evaluation)
+    print(
+        *[f"missed, and not declared: {criterion.statement}" for criterion in undeclared],
         sep="\n",
         end="\n" if undeclared else "",
     )

@@ -9,113 +9,117 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evaluation.relationships import Numbers
-from evaluation.trial import ALL, CHARTS, DIRECT, ORACLE, OWN_MEAN, PRODUCTS, TOTAL, World
+from evaluation.relationships import FloatArray
+from evaluation.trial import ALL, CHART_METHODS, DIRECT, ORACLE, OWN_MEAN, PRODUCT_METHODS, TOTAL, WorldResult
 
-Share = Callable[[str, bool], Numbers]
+DetectedShare = Callable[[str, bool], FloatArray]
 """The share of ruptures a method finds: of V, step and slide, or of all kinds; several at once for resamples."""
 
 
 @dataclass(frozen=True, slots=True)
-class Bar:
+class CriterionResult:
     """One thing that has to be so."""
 
     key: str
-    says: str
+    statement: str
     value: float
     low: float
     high: float
-    reached: bool
-    percent: bool = False
+    is_met: bool
+    is_percentage: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
+class Criterion:
     key: str
-    says: str
-    value: Callable[[Share], Numbers]
-    at_least: float
-    low_above: float = -np.inf
-    percent: bool = True
+    statement: str
+    value: Callable[[DetectedShare], FloatArray]
+    min_value: float
+    min_lower_bound: float = -np.inf
+    is_percentage: bool = True
 
 
-WANTED = (
-    _Wanted(
+CRITERIA = (
+    Criterion(
         "limit_total",
         "The total alone finds at least 70% of what the oracle finds",
         lambda s: s(TOTAL, True) / s(ORACLE, True),
         0.70,
     ),
-    _Wanted(
+    Criterion(
         "limit_all",
         "All signals find at least 75% of what the oracle finds (80% is the ambition)",
         lambda s: s(ALL, True) / s(ORACLE, True),
         0.75,
     ),
-    _Wanted(
+    Criterion(
         "limit_direct",
         "With the direct question more is found than by the oracle of ratings alone",
         lambda s: s(DIRECT, True) / s(ORACLE, True),
         1.0,
     ),
-    _Wanted(
+    Criterion(
         "total_against_rules",
         "The total alone finds at least 15% more than the best of today's rules and of the charts on the own spread",
-        lambda s: s(TOTAL, True) / _best(s) - 1,
+        lambda s: s(TOTAL, True) / _best_rule_share(s) - 1,
         0.15,
     ),
-    _Wanted(
+    Criterion(
         "total_against_own_mean",
         "The total alone is not more than 3 points below the own mean in points",
         lambda s: s(TOTAL, True) - s(OWN_MEAN, True),
         -0.03,
-        percent=False,
+        is_percentage=False,
     ),
-    _Wanted(
+    Criterion(
         "all_against_rules",
         "All signals find at least 30% more than the best of today's rules and of the charts",
-        lambda s: s(ALL, True) / _best(s) - 1,
+        lambda s: s(ALL, True) / _best_rule_share(s) - 1,
         0.30,
     ),
-    _Wanted(
+    Criterion(
         "all_against_own_mean",
         "All signals find at least 5% more than the own mean in points",
         lambda s: s(ALL, True) / s(OWN_MEAN, True) - 1,
         0.05,
     ),
-    _Wanted(
+    Criterion(
         "all_against_total",
         "All signals find at least 4 points more than the total alone over all kinds, 2 at the least",
         lambda s: s(ALL, False) - s(TOTAL, False),
         0.04,
-        low_above=0.02,
-        percent=False,
+        min_lower_bound=0.02,
+        is_percentage=False,
     ),
-    _Wanted(
+    Criterion(
         "all_against_total_whole",
         "All signals find no less than the total alone of V, step and slide",
         lambda s: s(ALL, True) - s(TOTAL, True),
         0.0,
-        percent=False,
+        is_percentage=False,
     ),
 )
-BUDGET_KEPT = (0.16, 0.24)
-FOREIGN_PRIOR = {TOTAL: 0.03, ALL: 0.05}
+FALSE_ALARM_SHARE_RANGE = (0.16, 0.24)
+MAX_FOREIGN_PRIOR_LOSS = {TOTAL: 0.03, ALL: 0.05}
 
 
-def judge(results: list[World], foreign_prior_losses: dict[str, float], strictly: bool) -> list[Bar]:
+def evaluate_criteria(
+    results: list[WorldResult], foreign_prior_losses: dict[str, float], is_strict: bool
+) -> list[CriterionResult]:
     """Every bar, over the worlds that count; not `strictly`, only what the interval rules out is missed."""
-    counting_results = [result for result in results if result.place.counts]
-    criterion_results = [_judged(criterion, counting_results, strictly) for criterion in WANTED]
+    counting_results = [result for result in results if result.world.counts_for_criteria]
+    criterion_results = [_evaluate(criterion, counting_results, is_strict) for criterion in CRITERIA]
     for method in (TOTAL, ALL, DIRECT):
-        share = float(np.mean([result.found[method].false_share for result in counting_results]))
+        share = float(np.mean([result.methods[method].false_alarm_share for result in counting_results]))
         statement = f"Of unseen stable relationships 16 to 24% are falsely alarmed: {method}"
-        is_met = BUDGET_KEPT[0] <= share <= BUDGET_KEPT[1]
-        criterion_results.append(Bar(f"budget: {method}", statement, share, share, share, is_met, percent=True))
-    for method, max_loss in FOREIGN_PRIOR.items():
+        is_met = FALSE_ALARM_SHARE_RANGE[0] <= share <= FALSE_ALARM_SHARE_RANGE[1]
+        criterion_results.append(
+            CriterionResult(f"budget: {method}", statement, share, share, share, is_met, is_percentage=True)
+        )
+    for method, max_loss in MAX_FOREIGN_PRIOR_LOSS.items():
         statement = f"With a prior from another world at most {100 * max_loss:.0f} points are lost: {method}"
         criterion_results.append(
-            Bar(
+            CriterionResult(
                 f"foreign prior: {method}",
                 statement,
                 foreign_prior_losses[method],
@@ -127,27 +131,33 @@ def judge(results: list[World], foreign_prior_losses: dict[str, float], strictly
     return criterion_results
 
 
-def averaged(results: list[World], name: str, whole: bool) -> tuple[float, Numbers]:
+def average_share(results: list[WorldResult], method: str, only_total_visible: bool) -> tuple[float, FloatArray]:
     """The share that a method finds, and the same in every resample."""
-    bootstraps = [(result.boot_whole if whole else result.boot_all)[name] for result in results]
-    return float(np.mean([result.share(name, whole) for result in results])), np.mean(bootstraps, axis=0)
+    bootstraps = [
+        (result.bootstrap_total_visible if only_total_visible else result.bootstrap_all)[method] for result in results
+    ]
+    return float(np.mean([result.detected_share(method, only_total_visible) for result in results])), np.mean(
+        bootstraps, axis=0
+    )
 
 
-def interval(bootstrap: Numbers) -> tuple[float, float]:
+def confidence_interval(bootstrap: FloatArray) -> tuple[float, float]:
     low, high = np.quantile(bootstrap, [0.025, 0.975])
     return float(low), float(high)
 
 
-def _judged(criterion: _Wanted, results: list[World], strictly: bool) -> Bar:
+def _evaluate(criterion: Criterion, results: list[WorldResult], is_strict: bool) -> CriterionResult:
     value = float(
-        criterion.value(lambda method, only_total_visible: np.array(averaged(results, method, only_total_visible)[0]))
+        criterion.value(
+            lambda method, only_total_visible: np.array(average_share(results, method, only_total_visible)[0])
+        )
     )
-    low, high = interval(
-        criterion.value(lambda method, only_total_visible: averaged(results, method, only_total_visible)[1])
+    low, high = confidence_interval(
+        criterion.value(lambda method, only_total_visible: average_share(results, method, only_total_visible)[1])
     )
-    is_met = (value if strictly else high) >= criterion.at_least and low > criterion.low_above
-    return Bar(criterion.key, criterion.says, value, low, high, is_met, criterion.percent)
+    is_met = (value if is_strict else high) >= criterion.min_value and low > criterion.min_lower_bound
+    return CriterionResult(criterion.key, criterion.statement, value, low, high, is_met, criterion.is_percentage)
 
 
-def _best(share: Share) -> Numbers:
-    return np.max([share(method, True) for method in (*PRODUCTS, *CHARTS)], axis=0)
+def _best_rule_share(share: DetectedShare) -> FloatArray:
+    return np.max([share(method, True) for method in (*PRODUCT_METHODS, *CHART_METHODS)], axis=0)

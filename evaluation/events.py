@@ -6,8 +6,8 @@ from uuid import NAMESPACE_OID, UUID, uuid5
 
 import numpy as np
 
-from evaluation.relationships import AWAY, EXCUSED, HELD, Numbers, Seen
-from services.alliance.domain.state.history import Fact
+from evaluation.relationships import ABSENT, EXCUSED, HELD, FloatArray, Observations
+from services.alliance.domain.state.history import HistoryEvent
 from shared.events import (
     ConsentGiven,
     Element,
@@ -21,53 +21,57 @@ from shared.events import (
 )
 
 ELEMENTS: tuple[Element, ...] = get_args(Element)
-BEGINNING = datetime(2026, 1, 5, 10, tzinfo=UTC)
-EARLY, LATER, LAPSES = timedelta(hours=1), timedelta(hours=2), timedelta(days=3)
+FIRST_SESSION_AT = datetime(2026, 1, 5, 10, tzinfo=UTC)
+FIRST_ANSWER_DELAY, SECOND_ANSWER_DELAY, LAPSE_DELAY = timedelta(hours=1), timedelta(hours=2), timedelta(days=3)
 
 
-def facts_of(seen: Seen, row: int, relationship: UUID | None = None) -> list[Fact]:
+def events_of(observations: Observations, row: int, relationship_id: UUID | None = None) -> list[HistoryEvent]:
     """Everything that was seen of one relationship, in the order in which it happened."""
-    relationship = relationship or uuid5(NAMESPACE_OID, f"simulated {row}")
-    events: list[Fact] = [
+    relationship_id = relationship_id or uuid5(NAMESPACE_OID, f"simulated {row}")
+    events: list[HistoryEvent] = [
         RelationshipStarted(
-            id=uuid5(relationship, "started"),
-            occurred_at=BEGINNING - timedelta(days=3),
-            relationship_id=relationship,
+            id=uuid5(relationship_id, "started"),
+            occurred_at=FIRST_SESSION_AT - timedelta(days=3),
+            relationship_id=relationship_id,
             clinic_id=uuid5(NAMESPACE_OID, "clinic"),
             clinician_id=uuid5(NAMESPACE_OID, "clinician"),
-            client_id=uuid5(relationship, "client"),
+            client_id=uuid5(relationship_id, "client"),
             case_code="SIM",
             aims=("coping",),
             cadence_days=7,
         ),
         ConsentGiven(
-            id=uuid5(relationship, "consent"),
-            occurred_at=BEGINNING - timedelta(days=2),
-            relationship_id=relationship,
+            id=uuid5(relationship_id, "consent"),
+            occurred_at=FIRST_SESSION_AT - timedelta(days=2),
+            relationship_id=relationship_id,
         ),
     ]
-    for week in range(seen.total.shape[1]):
-        events += _week(_Week(relationship, week), seen, row)
+    for week in range(observations.total.shape[1]):
+        events += _appointment_events(_Appointment(relationship_id, week), observations, row)
     return events
 
 
-class _Week:
+class _Appointment:
     """The names and the times of one appointment."""
 
-    def __init__(self, relationship: UUID, week: int) -> None:
-        self.relationship = relationship
-        self.session = uuid5(relationship, f"session {week}")
-        self.at = BEGINNING + timedelta(weeks=week)
+    def __init__(self, relationship_id: UUID, week: int) -> None:
+        self.relationship_id = relationship_id
+        self.session_id = uuid5(relationship_id, f"session {week}")
+        self.starts_at = FIRST_SESSION_AT + timedelta(weeks=week)
 
 
-def _week(appointment: _Week, seen: Seen, row: int) -> list[Fact]:
-    week = (appointment.at - BEGINNING).days // 7
-    relationship_id, session_id, outcome = appointment.relationship, appointment.session, seen.appointment[row, week]
-    if outcome == AWAY:
+def _appointment_events(appointment: _Appointment, observations: Observations, row: int) -> list[HistoryEvent]:
+    week = (appointment.starts_at - FIRST_SESSION_AT).days // 7
+    relationship_id, session_id, outcome = (
+        appointment.relationship_id,
+        appointment.session_id,
+        observations.appointment[row, week],
+    )
+    if outcome == ABSENT:
         return [
             SessionMissed(
                 id=uuid5(session_id, "missed"),
-                occurred_at=appointment.at,
+                occurred_at=appointment.starts_at,
                 relationship_id=relationship_id,
                 session_id=session_id,
             )
@@ -76,7 +80,7 @@ def _week(appointment: _Week, seen: Seen, row: int) -> list[Fact]:
         return [
             SessionCancelled(
                 id=uuid5(session_id, "cancelled"),
-                occurred_at=appointment.at - timedelta(hours=96),
+                occurred_at=appointment.starts_at - timedelta(hours=96),
                 relationship_id=relationship_id,
                 session_id=session_id,
                 by="client",
@@ -87,50 +91,57 @@ def _week(appointment: _Week, seen: Seen, row: int) -> list[Fact]:
         return []
     completed = SessionCompleted(
         id=uuid5(session_id, "completed"),
-        occurred_at=appointment.at,
+        occurred_at=appointment.starts_at,
         relationship_id=relationship_id,
         session_id=session_id,
         minutes=50,
         planned_minutes=50,
     )
-    clinician_answers_first = bool(seen.clinician_first[row, week])
-    client_event = _client(
-        appointment, seen.elements[row, week], seen.told[row, week], LATER if clinician_answers_first else EARLY
+    clinician_answers_first = bool(observations.clinician_first[row, week])
+    client_event = _client_event(
+        appointment,
+        observations.elements[row, week],
+        observations.tension_reported[row, week],
+        SECOND_ANSWER_DELAY if clinician_answers_first else FIRST_ANSWER_DELAY,
     )
-    clinician = seen.clinician[row, week]
+    clinician = observations.clinician_total[row, week]
     if np.isnan(clinician):
         return [completed, client_event]
     ratings = np.full(len(ELEMENTS), clinician)
-    clinician_event = _answer(
+    clinician_event = _feedback_submitted(
         appointment,
         "clinician",
         ratings,
-        seen.told_by_clinician[row, week],
-        EARLY if clinician_answers_first else LATER,
+        observations.tension_reported_by_clinician[row, week],
+        FIRST_ANSWER_DELAY if clinician_answers_first else SECOND_ANSWER_DELAY,
     )
     return [completed, *sorted([client_event, clinician_event], key=lambda event: event.occurred_at)]
 
 
-def _client(appointment: _Week, ratings: Numbers, told: float, after: timedelta) -> FeedbackSubmitted | FeedbackLapsed:
+def _client_event(
+    appointment: _Appointment, ratings: FloatArray, tension_reported: float, delay: timedelta
+) -> FeedbackSubmitted | FeedbackLapsed:
     if not np.isnan(ratings).any():
-        return _answer(appointment, "client", ratings, told, after)
+        return _feedback_submitted(appointment, "client", ratings, tension_reported, delay)
     return FeedbackLapsed(
-        id=uuid5(appointment.session, "lapsed client"),
-        occurred_at=appointment.at + LAPSES,
-        relationship_id=appointment.relationship,
-        session_id=appointment.session,
+        id=uuid5(appointment.session_id, "lapsed client"),
+        occurred_at=appointment.starts_at + LAPSE_DELAY,
+        relationship_id=appointment.relationship_id,
+        session_id=appointment.session_id,
         rater="client",
     )
 
 
-def _answer(appointment: _Week, rater: Rater, ratings: Numbers, told: float, after: timedelta) -> FeedbackSubmitted:
+def _feedback_submitted(
+    appointment: _Appointment, rater: Rater, ratings: FloatArray, tension_reported: float, delay: timedelta
+) -> FeedbackSubmitted:
     return FeedbackSubmitted(
-        id=uuid5(appointment.session, f"feedback {rater}"),
-        occurred_at=appointment.at + after,
-        relationship_id=appointment.relationship,
-        session_id=appointment.session,
+        id=uuid5(appointment.session_id, f"feedback {rater}"),
+        occurred_at=appointment.starts_at + delay,
+        relationship_id=appointment.relationship_id,
+        session_id=appointment.session_id,
         rater=rater,
         ratings={element: float(rating) / 10 for element, rating in zip(ELEMENTS, ratings, strict=True)},
-        tension="yes" if told == 1 else "none",
-        talked_about="partly" if told == 1 else None,
+        tension="yes" if tension_reported == 1 else "none",
+        talked_about="partly" if tension_reported == 1 else None,
     )

@@ -9,82 +9,84 @@ from dataclasses import dataclass
 import numpy as np
 
 from evaluation.relationships import (
-    AWAY,
+    ABSENT,
+    ENDED,
     EXCUSED,
     HELD,
     LOOKALIKES,
-    OVER,
-    Counts,
-    Flags,
-    Numbers,
+    BoolArray,
+    FloatArray,
+    GroundTruth,
+    IntArray,
+    Observations,
     Relationships,
-    Seen,
-    Truth,
 )
-from evaluation.settings import KINDS, Kind, World
+from evaluation.settings import KINDS, RuptureKind, WorldSettings
 
 ELEMENTS = 8
-TWINS = 40  # stable ones of each relationship, from which the oracle knows its level and spread
+TWIN_COUNT = 40  # stable ones of each relationship, from which the oracle knows its level and spread
 WITHDRAWAL, DIVERGENCE = KINDS.index("withdrawal"), KINDS.index("divergence")
 
 
-def stable(world: World, count: int, sessions: int, seed: int) -> Relationships:
+def generate_stable(world: WorldSettings, count: int, sessions: int, seed: int) -> Relationships:
     """Relationships without any rupture, some of which look alarming; all are followed for all sessions."""
     rng = np.random.default_rng([seed, 0])
-    clients = Clients.drawn(world, count, rng)
-    return _seen(world, clients, Course.calm(count, sessions), rng)
+    clients = Clients.sample(world, count, rng)
+    return _observe(world, clients, Course.without_rupture(count, sessions), rng)
 
 
-def ruptured(world: World, count: int, sessions: int, seed: int) -> Relationships:
+def generate_ruptured(world: WorldSettings, count: int, sessions: int, seed: int) -> Relationships:
     """Relationships with one rupture each, followed at least until it begins."""
     rng = np.random.default_rng([seed, 1])
-    clients = Clients.drawn(world, count, rng, ordinary=True)
-    return _seen(world, clients, Course.drawn(world, count, sessions, rng), rng)
+    clients = Clients.sample(world, count, rng, without_lookalikes=True)
+    return _observe(world, clients, Course.sample(world, count, sessions, rng), rng)
 
 
 @dataclass(frozen=True, slots=True)
 class Clients:
     """What each client is like."""
 
-    world: World
-    level: Numbers
-    spread: Numbers
-    trend: Numbers
-    offsets: Numbers
-    straight: Flags
-    lookalike: Counts
+    world: WorldSettings
+    level: FloatArray
+    spread: FloatArray
+    trend: FloatArray
+    element_offsets: FloatArray
+    is_straight_liner: BoolArray
+    lookalike: IntArray
 
     @classmethod
-    def drawn(cls, world: World, count: int, rng: np.random.Generator, ordinary: bool = False) -> "Clients":
+    def sample(
+        cls, world: WorldSettings, count: int, rng: np.random.Generator, without_lookalikes: bool = False
+    ) -> "Clients":
         lookalikes = world.lookalikes
         shares = np.array([lookalikes.always_low, lookalikes.noisy, lookalikes.bad_day, lookalikes.holiday])
-        lookalike = rng.choice(len(LOOKALIKES), count, p=[1 - shares.sum(), *shares]) * (not ordinary)
+        lookalike = rng.choice(len(LOOKALIKES), count, p=[1 - shares.sum(), *shares]) * (not without_lookalikes)
         level = rng.normal(world.level, world.level_varies, count)
-        level -= np.where(lookalike == 1, rng.uniform(*lookalikes.low_by, count), 0)
+        level -= np.where(lookalike == 1, rng.uniform(*lookalikes.low_by_points, count), 0)
         spread = world.spread * np.exp(rng.normal(0, world.spread_varies, count))
-        spread *= np.where(lookalike == 2, lookalikes.noisier, 1)
+        spread *= np.where(lookalike == 2, lookalikes.noise_factor, 1)
         element_offsets = rng.normal(0, world.element_varies, (count, ELEMENTS))
         return cls(
             world,
             level,
             spread,
             trend=rng.normal(world.trend, world.trend_varies, count),
-            offsets=element_offsets - element_offsets.mean(axis=1, keepdims=True),
-            straight=rng.random(count) < world.straight_liners,
+            element_offsets=element_offsets - element_offsets.mean(axis=1, keepdims=True),
+            is_straight_liner=rng.random(count) < world.straight_liner_share,
             lookalike=lookalike,
         )
 
-    def moods(self, sessions: int, rng: np.random.Generator) -> Numbers:
+    def sample_moods(self, sessions: int, rng: np.random.Generator) -> FloatArray:
         """How each session was, in spreads, with the bad days that are no rupture."""
         count, autocorrelation = len(self.level), self.world.autocorrelation
-        moods = standard(self.world.tails, (count, sessions), rng)
+        moods = unit_noise(self.world.noise_degrees_of_freedom, (count, sessions), rng)
         for t in range(1, sessions):
             moods[:, t] = autocorrelation * moods[:, t - 1] + np.sqrt(1 - autocorrelation**2) * moods[:, t]
-        is_bad_day = rng.random((count, sessions)) < self.world.bad_days
+        is_bad_day = rng.random((count, sessions)) < self.world.bad_day_rate
         is_bad_day[np.arange(count), rng.integers(1, sessions, count)] |= self.lookalike == 3
         return moods - is_bad_day * rng.uniform(*self.world.bad_day_depth, (count, sessions))
 
-    def answers(self, moods: Numbers, fall: Numbers | float, rng: np.random.Generator) -> Numbers:
+    def sample_ratings(self, moods: FloatArray, drop: FloatArray | float, rng: np.random.Generator) -> FloatArray:
         """Each element as it would be rated: in whole numbers, as far as the scale goes."""
         element_noise_ratio = np.sqrt(
             1 / self.world.loading**2 - 1
@@ -95,16 +97,18 @@ class Clients:
         trend = self.trend[:, None] * np.arange(moods.shape[1])
         totals = self.level[:, None] + trend + common_spread[:, None] * moods
         element_noise = (element_noise_ratio * common_spread)[:, None, None] * rng.normal(size=(*moods.shape, ELEMENTS))
-        ratings = totals[..., None] + self.offsets[:, None, :] + element_noise - fall
-        ratings = np.where(self.straight[:, None, None], ratings.mean(axis=2, keepdims=True), ratings)
-        if self.world.ceiling:
+        ratings = totals[..., None] + self.element_offsets[:, None, :] + element_noise - drop
+        ratings = np.where(self.is_straight_liner[:, None, None], ratings.mean(axis=2, keepdims=True), ratings)
+        if self.world.has_ceiling:
             ratings = np.clip(ratings, 0, 100)
-        return np.round(ratings, -1) if self.world.rounding else ratings
+        return np.round(ratings, -1) if self.world.is_rounded else ratings
 
-    def usual(self, sessions: int, rng: np.random.Generator) -> tuple[Numbers, Numbers]:
+    def expected_course(self, sessions: int, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
         """The course and spread of each relationship without a rupture, as its stable twins show it."""
         centred_sessions = np.arange(sessions) - (sessions - 1) / 2
-        twins = np.stack([self.answers(self.moods(sessions, rng), 0.0, rng).mean(axis=2) for _ in range(TWINS)])
+        twins = np.stack(
+            [self.sample_ratings(self.sample_moods(sessions, rng), 0.0, rng).mean(axis=2) for _ in range(TWIN_COUNT)]
+        )
         mean, slope = (
             twins.mean(axis=(0, 2)),
             (twins * centred_sessions).mean(axis=(0, 2)) / (centred_sessions**2).mean(),
@@ -117,21 +121,21 @@ class Clients:
 class Course:
     """When a rupture began, how it went on, and when the relationship ended."""
 
-    onset: Counts
-    end: Counts
-    kind: Counts
-    depth: Numbers
-    path: Numbers
-    hit: Flags
-    last: Counts
+    onset_session: IntArray
+    end_session: IntArray
+    kind: IntArray
+    depth: FloatArray
+    severity_path: FloatArray
+    affected_elements: BoolArray
+    appointment_count: IntArray
 
     @property
-    def inside(self) -> Flags:
-        sessions = np.arange(self.path.shape[1])
-        return np.asarray((sessions >= self.onset[:, None]) & (sessions < self.end[:, None]))
+    def in_rupture(self) -> BoolArray:
+        sessions = np.arange(self.severity_path.shape[1])
+        return np.asarray((sessions >= self.onset_session[:, None]) & (sessions < self.end_session[:, None]))
 
     @classmethod
-    def calm(cls, count: int, sessions: int) -> "Course":
+    def without_rupture(cls, count: int, sessions: int) -> "Course":
         beyond_last = np.full(count, sessions)
         no_severity, all_elements = np.zeros((count, sessions)), np.ones((count, ELEMENTS), bool)
         return cls(
@@ -139,20 +143,23 @@ class Course:
         )
 
     @classmethod
-    def drawn(cls, world: World, count: int, sessions: int, rng: np.random.Generator) -> "Course":
+    def sample(cls, world: WorldSettings, count: int, sessions: int, rng: np.random.Generator) -> "Course":
         rupture_settings = world.ruptures
         shares = np.array([rupture_settings.kinds[kind] for kind in KINDS])
         kind = rng.choice(len(KINDS), count, p=shares / shares.sum())
-        onset_session = rng.integers(rupture_settings.onset[0] - 1, rupture_settings.onset[1], count)
+        onset_session = rng.integers(rupture_settings.onset_session[0] - 1, rupture_settings.onset_session[1], count)
         sessions_since_onset = np.arange(sessions) - onset_session[:, None]
-        severity_path = _paths(world, kind, sessions_since_onset, rng)
+        severity_path = _sample_severity_paths(world, kind, sessions_since_onset, rng)
         end_session = sessions - np.argmax((severity_path > 0)[:, ::-1], axis=1)
         element_ranks = rng.random((count, ELEMENTS)).argsort(axis=1).argsort(axis=1)
         affected_elements = (
-            element_ranks < rng.integers(rupture_settings.hit[0], rupture_settings.hit[1] + 1, count)[:, None]
+            element_ranks
+            < rng.integers(rupture_settings.affected_elements[0], rupture_settings.affected_elements[1] + 1, count)[
+                :, None
+            ]
         )
         affected_elements |= (kind != KINDS.index("elements"))[:, None]
-        appointment_count = _last(world, sessions_since_onset, end_session, rng)
+        appointment_count = _sample_appointment_counts(world, sessions_since_onset, end_session, rng)
         return cls(
             onset_session,
             np.minimum(end_session, appointment_count),
@@ -164,103 +171,148 @@ class Course:
         )
 
 
-def _paths(world: World, kind: Counts, since: Counts, rng: np.random.Generator) -> Numbers:
+def _sample_severity_paths(
+    world: WorldSettings, kind: IntArray, sessions_since_onset: IntArray, rng: np.random.Generator
+) -> FloatArray:
     """How much of its depth each rupture has, this many sessions after its onset."""
-    rupture_settings, count, sessions = world.ruptures, len(since), len(since[0])
+    rupture_settings, count, sessions = world.ruptures, len(sessions_since_onset), len(sessions_since_onset[0])
     v_duration = rng.integers(rupture_settings.v_sessions[0], rupture_settings.v_sessions[1] + 1, count)[:, None]
     slide_duration = rng.integers(rupture_settings.slide_sessions[0], rupture_settings.slide_sessions[1] + 1, count)[
         :, None
     ]
-    repair_delay = rng.integers(rupture_settings.lasts[0], rupture_settings.lasts[1] + 1, count)
-    duration = np.where(rng.random(count) < rupture_settings.repaired, repair_delay, sessions)[:, None]
-    v = np.clip(1 - since / v_duration, 0, 1)
-    step = 1.0 * (since < duration)
-    slide = np.clip((since + 1) / slide_duration, 0, 1) * (since < slide_duration + duration)
+    repair_delay = rng.integers(
+        rupture_settings.repair_after_sessions[0], rupture_settings.repair_after_sessions[1] + 1, count
+    )
+    duration = np.where(rng.random(count) < rupture_settings.repair_share, repair_delay, sessions)[:, None]
+    v = np.clip(1 - sessions_since_onset / v_duration, 0, 1)
+    step = 1.0 * (sessions_since_onset < duration)
+    slide = np.clip((sessions_since_onset + 1) / slide_duration, 0, 1) * (
+        sessions_since_onset < slide_duration + duration
+    )
     v_or_step = np.where((rng.random(count) < 0.5)[:, None], v, step)
-    shapes: dict[Kind, Numbers] = {"v": v, "step": step, "slide": slide, "elements": v_or_step}
-    severity_path: Numbers = np.choose(kind[:, None], [shapes.get(k, step) for k in KINDS]) * (since >= 0)
+    shapes: dict[RuptureKind, FloatArray] = {"v": v, "step": step, "slide": slide, "elements": v_or_step}
+    severity_path: FloatArray = np.choose(kind[:, None], [shapes.get(k, step) for k in KINDS]) * (
+        sessions_since_onset >= 0
+    )
     return severity_path
 
 
-def _last(world: World, since: Counts, end: Counts, rng: np.random.Generator) -> Counts:
+def _sample_appointment_counts(
+    world: WorldSettings, sessions_since_onset: IntArray, end_session: IntArray, rng: np.random.Generator
+) -> IntArray:
     """After how many appointments each relationship is over; an unrepaired rupture makes that likelier."""
-    sessions = np.arange(since.shape[1])
-    hazard = world.dropout * np.where(sessions < 4, world.dropout_early, 1.0)
-    hazard = np.where((since >= 0) & (sessions < end[:, None]), world.dropout_in_rupture * hazard, hazard)
-    drops_out = (rng.random(since.shape) < hazard) & (since >= 0)
-    return np.where(drops_out.any(axis=1), drops_out.argmax(axis=1) + 1, since.shape[1])
+    sessions = np.arange(sessions_since_onset.shape[1])
+    hazard = world.dropout_rate * np.where(sessions < 4, world.dropout_factor_early, 1.0)
+    hazard = np.where(
+        (sessions_since_onset >= 0) & (sessions < end_session[:, None]),
+        world.dropout_factor_in_rupture * hazard,
+        hazard,
+    )
+    drops_out = (rng.random(sessions_since_onset.shape) < hazard) & (sessions_since_onset >= 0)
+    return np.where(drops_out.any(axis=1), drops_out.argmax(axis=1) + 1, sessions_since_onset.shape[1])
 
 
-def _seen(world: World, clients: Clients, course: Course, rng: np.random.Generator) -> Relationships:
-    moods = clients.moods(course.path.shape[1], rng)
-    expected, spread = clients.usual(course.path.shape[1], rng)
-    appointment = _appointments(world, clients, course, rng)
-    missing_rates = (world.missing, world.missing_alike, world.missing_in_rupture, world.missing_in_withdrawal)
-    answered = (appointment == HELD) & ~_now_and_then(*missing_rates, course, rng)
-    elements = clients.answers(moods, _fall(world, clients, course), rng)
+def _observe(world: WorldSettings, clients: Clients, course: Course, rng: np.random.Generator) -> Relationships:
+    moods = clients.sample_moods(course.severity_path.shape[1], rng)
+    expected, spread = clients.expected_course(course.severity_path.shape[1], rng)
+    appointment = _sample_appointments(world, clients, course, rng)
+    missing_rates = (
+        world.missing_rate,
+        world.missing_concentration,
+        world.missing_factor_in_rupture,
+        world.missing_factor_in_withdrawal,
+    )
+    answered = (appointment == HELD) & ~_sample_occurrences(*missing_rates, course, rng)
+    elements = clients.sample_ratings(moods, _rating_drop(world, clients, course), rng)
     elements[~answered] = np.nan
-    is_aware = rng.random(len(clients.level)) < world.clinician_sees
-    clinician_answered = (appointment == HELD) & (rng.random(moods.shape) >= world.clinician_missing)
-    observations = Seen(
+    is_aware = rng.random(len(clients.level)) < world.clinician_awareness
+    clinician_answered = (appointment == HELD) & (rng.random(moods.shape) >= world.clinician_missing_rate)
+    observations = Observations(
         elements,
         elements.mean(axis=2),
-        np.where(clinician_answered, _clinician(world, clients, course, moods, is_aware, rng), np.nan),
-        np.where(answered, _told(world, course.inside, world.told, rng), np.nan),
+        np.where(clinician_answered, _sample_clinician_totals(world, clients, course, moods, is_aware, rng), np.nan),
+        np.where(answered, _sample_tension_reports(world, course.in_rupture, world.tension_report_rate, rng), np.nan),
         np.where(
-            clinician_answered, _told(world, course.inside & is_aware[:, None], world.told_by_clinician, rng), np.nan
+            clinician_answered,
+            _sample_tension_reports(
+                world, course.in_rupture & is_aware[:, None], world.clinician_tension_report_rate, rng
+            ),
+            np.nan,
         ),
-        rng.random(moods.shape) < world.clinician_first,
+        rng.random(moods.shape) < world.clinician_first_share,
         appointment,
     )
-    course_fields = (course.onset, course.end, course.kind, course.depth, course.path, course.hit, course.last)
-    return Relationships(observations, Truth(*course_fields, clients.lookalike, expected, spread))
+    course_fields = (
+        course.onset_session,
+        course.end_session,
+        course.kind,
+        course.depth,
+        course.severity_path,
+        course.affected_elements,
+        course.appointment_count,
+    )
+    return Relationships(observations, GroundTruth(*course_fields, clients.lookalike, expected, spread))
 
 
-def _fall(world: World, clients: Clients, course: Course) -> Numbers:
+def _rating_drop(world: WorldSettings, clients: Clients, course: Course) -> FloatArray:
     """By how many points each element lies lower than it would."""
-    share = np.select([course.kind == WITHDRAWAL, course.kind == DIVERGENCE], [0.0, world.ruptures.diverging], 1.0)
+    share = np.select(
+        [course.kind == WITHDRAWAL, course.kind == DIVERGENCE], [0.0, world.ruptures.divergence_share], 1.0
+    )
     drop_at_full_severity = share * course.depth * (clients.spread if world.ruptures.in_own_spreads else world.spread)
-    drop: Numbers = (drop_at_full_severity[:, None] * course.path)[..., None] * course.hit[:, None, :]
+    drop: FloatArray = (drop_at_full_severity[:, None] * course.severity_path)[..., None] * course.affected_elements[
+        :, None, :
+    ]
     return drop
 
 
-def _appointments(world: World, clients: Clients, course: Course, rng: np.random.Generator) -> Counts:
-    count, sessions = len(course.path), len(course.path[0])
+def _sample_appointments(world: WorldSettings, clients: Clients, course: Course, rng: np.random.Generator) -> IntArray:
+    count, sessions = len(course.severity_path), len(course.severity_path[0])
     sessions_so_far, lookalikes = np.arange(sessions), world.lookalikes
-    is_absent = _now_and_then(
-        world.away, world.away_alike, world.away_in_rupture, world.away_in_withdrawal, course, rng
+    is_absent = _sample_occurrences(
+        world.absence_rate,
+        world.absence_concentration,
+        world.absence_factor_in_rupture,
+        world.absence_factor_in_withdrawal,
+        course,
+        rng,
     )
     holiday_start = rng.integers(2, sessions - lookalikes.holiday_sessions[1], count)[:, None]
     holiday_end = (
         holiday_start + rng.integers(lookalikes.holiday_sessions[0], lookalikes.holiday_sessions[1] + 1, count)[:, None]
     )
-    is_excused = rng.random((count, sessions)) < world.excused
+    is_excused = rng.random((count, sessions)) < world.excused_rate
     is_excused |= (
         (sessions_so_far >= holiday_start) & (sessions_so_far < holiday_end) & (clients.lookalike == 4)[:, None]
     )
-    outcome = np.where(is_excused, EXCUSED, np.where(is_absent, AWAY, HELD))
+    outcome = np.where(is_excused, EXCUSED, np.where(is_absent, ABSENT, HELD))
     outcome[:, 0] = HELD
-    return np.where(sessions_so_far >= course.last[:, None], OVER, outcome)
+    return np.where(sessions_so_far >= course.appointment_count[:, None], ENDED, outcome)
 
 
-def _now_and_then(
-    usual: float,
+def _sample_occurrences(
+    rate: float,
     concentration: float,
     rupture_factor: float,
     withdrawal_factor: float,
     course: Course,
     rng: np.random.Generator,
-) -> Flags:
+) -> BoolArray:
     """What happens now and then, with each client's own habit, and more often in a rupture."""
-    client_rate = rng.beta(usual * concentration, (1 - usual) * concentration, len(course.kind))[:, None]
+    client_rate = rng.beta(rate * concentration, (1 - rate) * concentration, len(course.kind))[:, None]
     factor = np.where((course.kind == WITHDRAWAL)[:, None], withdrawal_factor, rupture_factor)
-    probability = np.where(course.inside, np.minimum(0.9, factor * client_rate), client_rate)
-    return np.asarray(rng.random(course.path.shape) < probability)
+    probability = np.where(course.in_rupture, np.minimum(0.9, factor * client_rate), client_rate)
+    return np.asarray(rng.random(course.severity_path.shape) < probability)
 
 
-def _clinician(
-    world: World, clients: Clients, course: Course, moods: Numbers, is_aware: Flags, rng: np.random.Generator
-) -> Numbers:
+def _sample_clinician_totals(
+    world: WorldSettings,
+    clients: Clients,
+    course: Course,
+    moods: FloatArray,
+    is_aware: BoolArray,
+    rng: np.random.Generator,
+) -> FloatArray:
     """The clinician's total: a level of its own, and those ruptures that the clinician sees."""
     count, level_correlation, session_correlation = (
         len(is_aware),
@@ -273,22 +325,28 @@ def _clinician(
     level = world.clinician_level + world.clinician_level_varies * standardized_level
     spread = world.clinician_spread * np.exp(rng.normal(0, world.spread_varies, count))
     depth_share = np.where(
-        course.kind == DIVERGENCE, -world.ruptures.diverging, is_aware * rng.uniform(*world.clinician_share, count)
+        course.kind == DIVERGENCE,
+        -world.ruptures.divergence_share,
+        is_aware * rng.uniform(*world.clinician_depth_share, count),
     )
-    noise = session_correlation * moods + np.sqrt(1 - session_correlation**2) * standard(world.tails, moods.shape, rng)
-    ratings = level[:, None] + spread[:, None] * (noise - (depth_share * course.depth)[:, None] * course.path)
-    if world.ceiling:
+    noise = session_correlation * moods + np.sqrt(1 - session_correlation**2) * unit_noise(
+        world.noise_degrees_of_freedom, moods.shape, rng
+    )
+    ratings = level[:, None] + spread[:, None] * (noise - (depth_share * course.depth)[:, None] * course.severity_path)
+    if world.has_ceiling:
         ratings = np.clip(ratings, 0, 100)
     rounding_step = 10 / ELEMENTS  # the mean of eight whole answers
-    return np.round(ratings / rounding_step) * rounding_step if world.rounding else ratings
+    return np.round(ratings / rounding_step) * rounding_step if world.is_rounded else ratings
 
 
-def _told(world: World, in_rupture: Flags, sensitivity: float, rng: np.random.Generator) -> Numbers:
+def _sample_tension_reports(
+    world: WorldSettings, in_rupture: BoolArray, sensitivity: float, rng: np.random.Generator
+) -> FloatArray:
     """Whether somebody who was asked says that there was a tension."""
-    return 1.0 * (rng.random(in_rupture.shape) < np.where(in_rupture, sensitivity, world.told_falsely))
+    return 1.0 * (rng.random(in_rupture.shape) < np.where(in_rupture, sensitivity, world.false_tension_report_rate))
 
 
-def standard(degrees_of_freedom: int, shape: tuple[int, ...], rng: np.random.Generator) -> Numbers:
+def unit_noise(degrees_of_freedom: int, shape: tuple[int, ...], rng: np.random.Generator) -> FloatArray:
     """Noise of spread one."""
     if not degrees_of_freedom:
         return rng.normal(size=shape)

@@ -9,65 +9,68 @@ from dataclasses import dataclass
 import numpy as np
 from river.drift import ADWIN
 
-from evaluation.prior import Prior, Usual
-from evaluation.relationships import Counts, Flags, Numbers, Relationships
+from evaluation.prior import Prior, RatingPrior
+from evaluation.relationships import BoolArray, FloatArray, IntArray, Relationships
 
-PAST = 3  # ratings before a chart on the own spread says anything
-FLOOR = 1.25  # points: an own spread below one answer of eight would make any change infinitely surprising
-HALF = 0.5  # weight of the newest in an EWMA: a V lasts one to three sessions
-ALLOWANCE = 0.5  # spreads, of a CUSUM: quickest for shifts of one spread
-POINTS_ALLOWED = 2.5  # points, of Page-Hinkley
-CONFIDENCES = (0.9, 0.6, 0.4, 0.25, 0.15, 0.08, 0.04, 0.02, 0.01, 0.002)  # of ADWIN, from bold to its default
-HAZARD = 0.03  # of a change point, a session
-NEW = 3  # sessions since a change that count as a new one
-SHIFTS = (1.0, 2.0, 3.0, 4.0)  # spreads, of the oracle
-BEGINS, STAYS = 0.03, 0.6  # of the oracle: the best of those tried, for it shall be hard to come near
-TEN_OF_A_HUNDRED, A_QUARTER, SIGNIFICANT = 10.0, 0.25, 2.78  # Tang and DeRubeis 1999: loss, of the former, t
+MIN_PAST_RATINGS = 3  # ratings before a chart on the own spread says anything
+MIN_SPREAD_POINTS = 1.25  # points: an own spread below one answer of eight would make any change infinitely surprising
+EWMA_WEIGHT = 0.5  # weight of the newest in an EWMA: a V lasts one to three sessions
+CUSUM_ALLOWANCE_SPREADS = 0.5  # spreads, of a CUSUM: quickest for shifts of one spread
+PAGE_HINKLEY_DELTA_POINTS = 2.5  # points, of Page-Hinkley
+ADWIN_DELTAS = (0.9, 0.6, 0.4, 0.25, 0.15, 0.08, 0.04, 0.02, 0.01, 0.002)  # of ADWIN, from bold to its default
+CHANGE_POINT_HAZARD = 0.03  # of a change point, a session
+MAX_NEW_RUN_RATINGS = 3  # sessions since a change that count as a new one
+ORACLE_SHIFTS_SPREADS = (1.0, 2.0, 3.0, 4.0)  # spreads, of the oracle
+ORACLE_START_PROBABILITY, ORACLE_CONTINUATION_PROBABILITY = (
+    0.03,
+    0.6,
+)  # of the oracle: the best of those tried, for it shall be hard to come near
+MIN_LOSS_POINTS, MIN_LOSS_SHARE, MIN_LOSS_T = 10.0, 0.25, 2.78  # Tang and DeRubeis 1999: loss, of the former, t
 
 
-def below_cut_off(history: Relationships, _: Prior) -> Numbers:
+def below_cut_off(relationships: Relationships, _: Prior) -> FloatArray:
     """Today's products: a session rated below 36 of 40."""
-    return 100 - history.seen.total
+    return 100 - relationships.observations.total
 
 
-def drop_since_last(history: Relationships, _: Prior) -> Numbers:
+def drop_since_last(relationships: Relationships, _: Prior) -> FloatArray:
     """Today's products: a point of 40 lower than last time."""
-    last = _before(history.seen.total)
-    return last - history.seen.total
+    last = _previous_rating(relationships.observations.total)
+    return last - relationships.observations.total
 
 
-def own_mean_in_points(history: Relationships, _: Prior) -> Numbers:
+def own_mean_in_points(relationships: Relationships, _: Prior) -> FloatArray:
     """The simplest decent rule: an EWMA of the distance from the own mean, without any spread."""
-    return _ewma(_own(history.seen.total, 1)[0] - history.seen.total)
+    return _ewma(_own_mean_and_spread(relationships.observations.total, 1)[0] - relationships.observations.total)
 
 
-def shewhart(history: Relationships, _: Prior) -> Numbers:
+def shewhart(relationships: Relationships, _: Prior) -> FloatArray:
     """The distance from the own mean in own spreads."""
-    return _own_surprise(history.seen.total)
+    return _own_drop_in_spreads(relationships.observations.total)
 
 
-def ewma_chart(history: Relationships, _: Prior) -> Numbers:
-    return _ewma(_own_surprise(history.seen.total))
+def ewma_chart(relationships: Relationships, _: Prior) -> FloatArray:
+    return _ewma(_own_drop_in_spreads(relationships.observations.total))
 
 
-def cusum_chart(history: Relationships, _: Prior) -> Numbers:
-    return _cusum(_own_surprise(history.seen.total), ALLOWANCE)
+def cusum_chart(relationships: Relationships, _: Prior) -> FloatArray:
+    return _cusum(_own_drop_in_spreads(relationships.observations.total), CUSUM_ALLOWANCE_SPREADS)
 
 
-def sudden_loss(history: Relationships, _: Prior) -> Numbers:
+def sudden_loss(relationships: Relationships, _: Prior) -> FloatArray:
     """Tang and DeRubeis, as far as can be said at once: large, a quarter of the former, and beyond the noise.
 
     The means before and after are of up to three ratings; the weakest of the three criteria counts.
     """
-    total = history.seen.total
+    total = relationships.observations.total
     scores = np.full(total.shape, np.nan)
     for row, ratings in enumerate(total):
         is_given = np.flatnonzero(~np.isnan(ratings))
-        scores[row, is_given] = [_loss(ratings[is_given[: position + 1]]) for position in range(len(is_given))]
+        scores[row, is_given] = [_largest_loss(ratings[is_given[: position + 1]]) for position in range(len(is_given))]
     return scores
 
 
-def _loss(ratings: Numbers) -> float:
+def _largest_loss(ratings: FloatArray) -> float:
     """The largest loss that ends in the last one, two or three ratings."""
     losses = [0.0]
     for ratings_after in (1, 2, 3):
@@ -77,21 +80,21 @@ def _loss(ratings: Numbers) -> float:
         recent = ratings[-ratings_after:]
         loss = float(before.mean() - recent.mean())
         residuals = np.concatenate([before - before.mean(), recent - recent.mean()])
-        pooled_spread = max(float(np.sqrt((residuals**2).sum() / max(1, len(residuals) - 2))), FLOOR)
+        pooled_spread = max(float(np.sqrt((residuals**2).sum() / max(1, len(residuals) - 2))), MIN_SPREAD_POINTS)
         t_statistic = loss / (pooled_spread * np.sqrt(1 / len(before) + 1 / ratings_after))
         losses.append(
             min(
-                loss / TEN_OF_A_HUNDRED,
-                loss / max(A_QUARTER * ratings[-ratings_after - 1], 1.0),
-                t_statistic / SIGNIFICANT,
+                loss / MIN_LOSS_POINTS,
+                loss / max(MIN_LOSS_SHARE * ratings[-ratings_after - 1], 1.0),
+                t_statistic / MIN_LOSS_T,
             )
         )
     return max(losses)
 
 
-def page_hinkley(history: Relationships, _: Prior) -> Numbers:
+def page_hinkley(relationships: Relationships, _: Prior) -> FloatArray:
     """Page-Hinkley as river has it, downward, from the second rating on: how far it stands above its threshold of 0."""
-    total = history.seen.total
+    total = relationships.observations.total
     count, running_mean = np.zeros(len(total)), np.zeros(len(total))
     cumulative_sum, highest = np.zeros(len(total)), np.full(len(total), -np.inf)
     scores = np.full(total.shape, np.nan)
@@ -100,21 +103,23 @@ def page_hinkley(history: Relationships, _: Prior) -> Numbers:
         rating = np.where(is_given, total[:, t], 0)
         count += is_given
         running_mean = np.where(is_given, running_mean + (rating - running_mean) / np.maximum(count, 1), running_mean)
-        cumulative_sum = np.where(is_given, cumulative_sum + rating - running_mean + POINTS_ALLOWED, cumulative_sum)
+        cumulative_sum = np.where(
+            is_given, cumulative_sum + rating - running_mean + PAGE_HINKLEY_DELTA_POINTS, cumulative_sum
+        )
         highest = np.where(is_given, np.maximum(highest, cumulative_sum), highest)
         has_score = is_given & (count >= 2)
         scores[has_score, t] = (highest - cumulative_sum)[has_score]
     return scores
 
 
-def adwin(history: Relationships, _: Prior) -> Numbers:
+def adwin(relationships: Relationships, _: Prior) -> FloatArray:
     """ADWIN from river, looking at every rating: with how much confidence it sees a fall."""
-    return np.array([_adwin(ratings) for ratings in history.seen.total])
+    return np.array([_adwin(ratings) for ratings in relationships.observations.total])
 
 
-def _adwin(ratings: Numbers) -> Numbers:
+def _adwin(ratings: FloatArray) -> FloatArray:
     scores = np.where(np.isnan(ratings), np.nan, 0.0)
-    for rank, delta in enumerate(CONFIDENCES, start=1):
+    for rank, delta in enumerate(ADWIN_DELTAS, start=1):
         detector = ADWIN(delta=delta, clock=1, min_window_length=1, grace_period=2)
         for t, rating in enumerate(ratings):
             if np.isnan(rating):
@@ -126,77 +131,91 @@ def _adwin(ratings: Numbers) -> Numbers:
     return scores
 
 
-def change_point(history: Relationships, prior: Prior) -> Numbers:
+def change_point(relationships: Relationships, prior: Prior) -> FloatArray:
     """A Bayesian online change point (Adams and MacKay 2007): that a lower level began in the last three ratings."""
-    total = history.seen.total
-    run_lengths = _Runs.begun(*total.shape)
+    total = relationships.observations.total
+    run_lengths = _RunLengths.start(*total.shape)
     scores = np.full(total.shape, np.nan)
     for t in range(total.shape[1]):
         is_given = ~np.isnan(total[:, t])
         if is_given.any():
-            run_lengths.take(np.where(is_given, total[:, t], 0), is_given, prior.client)
+            run_lengths.update(np.where(is_given, total[:, t], 0), is_given, prior.client)
             has_score = is_given & (run_lengths.ratings > 1)
-            scores[has_score, t] = run_lengths.newly_lower()[has_score]
+            scores[has_score, t] = run_lengths.probability_of_new_low()[has_score]
     return scores
 
 
 @dataclass
-class _Runs:
+class _RunLengths:
     """How likely it is that the present level has lasted for 0, 1, 2… ratings, and what they add up to."""
 
-    chance: Numbers
-    total: Numbers
-    ratings: Counts
+    probability: FloatArray
+    total: FloatArray
+    ratings: IntArray
 
     @classmethod
-    def begun(cls, count: int, longest: int) -> "_Runs":
-        probability = np.zeros((count, longest + 1))
+    def start(cls, count: int, max_length: int) -> "_RunLengths":
+        probability = np.zeros((count, max_length + 1))
         probability[:, 0] = 1
         return cls(probability, np.zeros_like(probability), np.zeros(count, int))
 
-    def take(self, rating: Numbers, given: Flags, usual: Usual) -> None:
-        noise, prior_variance, lengths = usual.spread**2, usual.varies**2, np.arange(self.chance.shape[1])
+    def update(self, rating: FloatArray, is_given: BoolArray, prior: RatingPrior) -> None:
+        noise, prior_variance, lengths = prior.spread**2, prior.varies**2, np.arange(self.probability.shape[1])
         precision = 1 / prior_variance + lengths / noise
-        mean, variance = (usual.mean / prior_variance + self.total / noise) / precision, noise + 1 / precision
+        mean, variance = (prior.mean / prior_variance + self.total / noise) / precision, noise + 1 / precision
         likelihood = np.exp(-((rating[:, None] - mean) ** 2) / (2 * variance)) / np.sqrt(variance)
-        lengthened = _later(self.chance * likelihood * (1 - HAZARD))
-        lengthened[:, 1] += np.where(self.ratings > 0, HAZARD * self.chance.sum(axis=1) * likelihood[:, 0], 0)
+        lengthened = _shift_length(self.probability * likelihood * (1 - CHANGE_POINT_HAZARD))
+        lengthened[:, 1] += np.where(
+            self.ratings > 0, CHANGE_POINT_HAZARD * self.probability.sum(axis=1) * likelihood[:, 0], 0
+        )
         lengthened /= np.maximum(lengthened.sum(axis=1, keepdims=True), 1e-300)
-        self.chance = np.where(given[:, None], lengthened, self.chance)
-        self.total = np.where(given[:, None], _later(self.total + rating[:, None]), self.total)
-        self.ratings = self.ratings + given
+        self.probability = np.where(is_given[:, None], lengthened, self.probability)
+        self.total = np.where(is_given[:, None], _shift_length(self.total + rating[:, None]), self.total)
+        self.ratings = self.ratings + is_given
 
-    def newly_lower(self) -> Numbers:
+    def probability_of_new_low(self) -> FloatArray:
         """That the present level began lately, and lies below what was before."""
-        lengths, ratings = np.arange(self.chance.shape[1]), self.ratings[:, None]
+        lengths, ratings = np.arange(self.probability.shape[1]), self.ratings[:, None]
         total_of_all = np.take_along_axis(self.total, ratings, axis=1)
         mean_before = (total_of_all - self.total) / np.maximum(ratings - lengths, 1)
         is_lower = self.total / np.maximum(lengths, 1) < mean_before
-        return (self.chance * ((lengths >= 1) & (lengths <= NEW) & (lengths < ratings) & is_lower)).sum(axis=1)
+        return (
+            self.probability * ((lengths >= 1) & (lengths <= MAX_NEW_RUN_RATINGS) & (lengths < ratings) & is_lower)
+        ).sum(axis=1)
 
 
-def _later(by_length: Numbers) -> Numbers:
+def _shift_length(by_length: FloatArray) -> FloatArray:
     """What was so of each length, of a length longer by one."""
     return np.concatenate([np.zeros((len(by_length), 1)), by_length[:, :-1]], axis=1)
 
 
-def oracle(history: Relationships, _: Prior) -> Numbers:
+def oracle(relationships: Relationships, _: Prior) -> FloatArray:
     """The limit of ratings alone: it knows each relationship's true course and spread, and how ruptures begin.
 
     A Bayes filter over the true standardised distances.
     """
-    truth = history.truth
-    surprise = (history.seen.total - truth.expected) / np.maximum(truth.spread, 0.5)[:, None]
-    stable_probability, rupture_probabilities = np.ones(len(surprise)), np.zeros((len(surprise), len(SHIFTS)))
+    truth = relationships.truth
+    surprise = (relationships.observations.total - truth.expected_total) / np.maximum(truth.total_spread, 0.5)[:, None]
+    stable_probability, rupture_probabilities = (
+        np.ones(len(surprise)),
+        np.zeros((len(surprise), len(ORACLE_SHIFTS_SPREADS))),
+    )
     scores = np.full(surprise.shape, np.nan)
     for t in range(surprise.shape[1]):
         is_given = ~np.isnan(surprise[:, t])
         surprise_now = np.where(is_given, surprise[:, t], 0)[:, None]
-        likelihood_ratio = np.exp(np.clip(_fits(surprise_now + np.array(SHIFTS)) - _fits(surprise_now), -30, 30))
+        likelihood_ratio = np.exp(
+            np.clip(_log_density(surprise_now + np.array(ORACLE_SHIFTS_SPREADS)) - _log_density(surprise_now), -30, 30)
+        )
         rupture_probabilities = (
-            BEGINS / len(SHIFTS) * stable_probability[:, None] + STAYS * rupture_probabilities
+            ORACLE_START_PROBABILITY / len(ORACLE_SHIFTS_SPREADS) * stable_probability[:, None]
+            + ORACLE_CONTINUATION_PROBABILITY * rupture_probabilities
         ) * np.where(is_given[:, None], likelihood_ratio, 1)
-        stable_probability = 1 - BEGINS - (STAYS - BEGINS) * (1 - stable_probability)
+        stable_probability = (
+            1
+            - ORACLE_START_PROBABILITY
+            - (ORACLE_CONTINUATION_PROBABILITY - ORACLE_START_PROBABILITY) * (1 - stable_probability)
+        )
         total_probability = stable_probability + rupture_probabilities.sum(axis=1)
         stable_probability, rupture_probabilities = (
             stable_probability / total_probability,
@@ -206,11 +225,11 @@ def oracle(history: Relationships, _: Prior) -> Numbers:
     return scores
 
 
-def _fits(distance: Numbers) -> Numbers:
+def _log_density(distance: FloatArray) -> FloatArray:
     return -(np.clip(distance, -8, 8) ** 2) / 2
 
 
-def _own(ratings: Numbers, min_ratings: int) -> tuple[Numbers, Numbers]:
+def _own_mean_and_spread(ratings: FloatArray, min_ratings: int) -> tuple[FloatArray, FloatArray]:
     """The mean and spread of all earlier ratings, once there are `past` of them."""
     is_given = ~np.isnan(ratings)
     count = np.cumsum(is_given, axis=1) - is_given
@@ -221,12 +240,12 @@ def _own(ratings: Numbers, min_ratings: int) -> tuple[Numbers, Numbers]:
     return np.where(count >= min_ratings, mean, np.nan), np.sqrt(variance)
 
 
-def _own_surprise(ratings: Numbers) -> Numbers:
-    mean, spread = _own(ratings, PAST)
-    return (mean - ratings) / np.maximum(spread, FLOOR)
+def _own_drop_in_spreads(ratings: FloatArray) -> FloatArray:
+    mean, spread = _own_mean_and_spread(ratings, MIN_PAST_RATINGS)
+    return (mean - ratings) / np.maximum(spread, MIN_SPREAD_POINTS)
 
 
-def _accumulated(surprise: Numbers, step: Callable[[Numbers, Numbers], Numbers]) -> Numbers:
+def _accumulate(surprise: FloatArray, step: Callable[[FloatArray, FloatArray], FloatArray]) -> FloatArray:
     level = np.zeros(len(surprise))
     scores = np.full(surprise.shape, np.nan)
     for t in range(surprise.shape[1]):
@@ -236,15 +255,15 @@ def _accumulated(surprise: Numbers, step: Callable[[Numbers, Numbers], Numbers])
     return scores
 
 
-def _ewma(surprise: Numbers) -> Numbers:
-    return _accumulated(surprise, lambda level, new: level + HALF * (new - level))
+def _ewma(surprise: FloatArray) -> FloatArray:
+    return _accumulate(surprise, lambda level, new: level + EWMA_WEIGHT * (new - level))
 
 
-def _cusum(surprise: Numbers, allowance: float) -> Numbers:
-    return _accumulated(surprise, lambda level, new: np.maximum(0, level + new - allowance))
+def _cusum(surprise: FloatArray, allowance: float) -> FloatArray:
+    return _accumulate(surprise, lambda level, new: np.maximum(0, level + new - allowance))
 
 
-def _before(ratings: Numbers) -> Numbers:
+def _previous_rating(ratings: FloatArray) -> FloatArray:
     """The last rating before each."""
     last = np.full(ratings.shape, np.nan)
     for t in range(1, ratings.shape[1]):

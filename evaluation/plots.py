@@ -7,13 +7,13 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib import pyplot as plt
 
-from evaluation.criteria import averaged, interval
-from evaluation.measures import detected, threshold
+from evaluation.criteria import average_share, confidence_interval
+from evaluation.measures import is_detected, threshold_for_budget
 from evaluation.settings import KINDS
-from evaluation.tables import SHOWN
-from evaluation.trial import METHODS, World
+from evaluation.tables import SHOWN_METHODS
+from evaluation.trial import METHODS, WorldResult
 
-COLOURS = dict(zip(SHOWN, ("#777777", "#b8860b", "#4c78a8", "#2a9d6f", "#b0406f"), strict=True))
+COLOURS = dict(zip(SHOWN_METHODS, ("#777777", "#b8860b", "#4c78a8", "#2a9d6f", "#b0406f"), strict=True))
 BUDGETS = np.arange(0.02, 0.42, 0.02)
 
 mpl.use("svg")
@@ -21,53 +21,59 @@ mpl.rcParams.update({"svg.hashsalt": "attune", "svg.fonttype": "none", "font.siz
 mpl.rcParams.update({"axes.spines.right": False, "figure.constrained_layout.use": True})
 
 
-def keep(figure: Any, path: Path) -> None:
+def save_figure(figure: Any, path: Path) -> None:
     figure.savefig(path, metadata={"Date": None})
     plt.close(figure)
 
 
-def by_method(results: list[World], path: Path) -> None:
+def plot_by_method(results: list[WorldResult], path: Path) -> None:
     """What each method finds of V, step and slide, with its interval."""
     figure, axis = plt.subplots(figsize=(7, 4))
     names_from_below = list(METHODS)[::-1]
     for row, name in enumerate(names_from_below):
-        value, bootstrap = averaged(results, name, whole=True)
-        low, high = interval(bootstrap)
+        value, bootstrap = average_share(results, name, only_total_visible=True)
+        low, high = confidence_interval(bootstrap)
         axis.barh(row, 100 * value, color=COLOURS.get(name, "#c9c9c9"))
         axis.plot([100 * low, 100 * high], [row, row], color="#222222", linewidth=1.2)
     axis.set_yticks(range(len(METHODS)), names_from_below)
     axis.set_xlabel("V, step and slide found within two sessions, %, at 20% of stable relationships falsely alarmed")
-    keep(figure, path)
+    save_figure(figure, path)
 
 
-def by_budget(results: list[World], path: Path) -> None:
+def plot_by_budget(results: list[WorldResult], path: Path) -> None:
     """What is found when more or fewer false alarms are accepted."""
     figure, axis = plt.subplots(figsize=(7, 4))
-    for name in SHOWN:
-        shares = [np.mean([_share(result, name, budget) for result in results]) for budget in BUDGETS]
+    for name in SHOWN_METHODS:
+        shares = [np.mean([_detected_share(result, name, budget) for result in results]) for budget in BUDGETS]
         axis.plot(100 * BUDGETS, 100 * np.array(shares), color=COLOURS[name], label=name)
     axis.set_xlabel("stable relationships with any false alarm in sixteen sessions, %")
     axis.set_ylabel("V, step and slide found within two sessions, %")
     axis.set_ylim(0)
     axis.legend(frameon=False)
-    keep(figure, path)
+    save_figure(figure, path)
 
 
-def _share(result: World, name: str, budget: float) -> float:
-    method_result = result.found[name]
-    return float(detected(method_result.windows, threshold(method_result.peaks, budget))[result.whole].mean())
+def _detected_share(result: WorldResult, method: str, budget: float) -> float:
+    method_result = result.methods[method]
+    return float(
+        is_detected(method_result.windowed_scores, threshold_for_budget(method_result.tuning_peaks, budget))[
+            result.is_total_visible
+        ].mean()
+    )
 
 
-def by_kind(results: list[World], path: Path) -> None:
+def plot_by_kind(results: list[WorldResult], path: Path) -> None:
     """What is found of each kind of rupture."""
     figure, axis = plt.subplots(figsize=(7, 3.6))
-    width = 0.8 / len(SHOWN)
-    for method_index, name in enumerate(SHOWN):
+    width = 0.8 / len(SHOWN_METHODS)
+    for method_index, name in enumerate(SHOWN_METHODS):
         for kind in range(len(KINDS)):
-            shares = [result.found[name].hits[result.sets.ruptured.truth.kind == kind].mean() for result in results]
+            shares = [
+                result.methods[name].detected[result.samples.ruptured.truth.kind == kind].mean() for result in results
+            ]
             x_position, share = kind + (method_index - 2) * width, 100 * float(np.mean(shares))
             axis.bar(x_position, share, width, color=COLOURS[name], label=name if kind == 0 else None)
     axis.set_xticks(range(len(KINDS)), KINDS)
     axis.set_ylabel("found within two sessions, %")
     axis.legend(frameon=False)
-    keep(figure, path)
+    save_figure(figure, path)

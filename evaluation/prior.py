@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evaluation.relationships import AWAY, HELD, Numbers, Relationships
+from evaluation.relationships import ABSENT, HELD, FloatArray, Relationships
 
-ENOUGH = 4  # ratings or appointments from which on a relationship says something about the others
+MIN_OBSERVATIONS = 4  # ratings or appointments from which on a relationship says something about the others
 
 
 @dataclass(frozen=True, slots=True)
-class Usual:
+class RatingPrior:
     """One rater's ratings in this clinic, in points."""
 
     mean: float
@@ -28,7 +28,7 @@ class Usual:
 
 
 @dataclass(frozen=True, slots=True)
-class Habit:
+class RatePrior:
     """How often something happens: what a relationship is expected to have seen before it began."""
 
     happened: float
@@ -37,37 +37,41 @@ class Habit:
 
 @dataclass(frozen=True, slots=True)
 class Prior:
-    client: Usual
-    clinician: Usual
-    element: Usual
+    client: RatingPrior
+    clinician: RatingPrior
+    element: RatingPrior
     """How an element lies beside the others."""
-    silence: Habit
-    absence: Habit
+    silence: RatePrior
+    absence: RatePrior
 
 
-def fit(history: Relationships) -> Prior:
+def fit_prior(relationships: Relationships) -> Prior:
     """The prior of a clinic with this history."""
-    observations = history.seen
-    held, absent, answered = observations.appointment == HELD, observations.appointment == AWAY, observations.answered
+    observations = relationships.observations
+    held, absent, answered = observations.appointment == HELD, observations.appointment == ABSENT, observations.answered
     return Prior(
-        _usual(observations.total[..., None], observations.total),
-        _usual(observations.clinician[..., None], observations.clinician),
-        _usual(beside_the_others(observations.elements), observations.total),
-        _habit((held & ~answered).sum(axis=1), held.sum(axis=1)),
-        _habit(absent.sum(axis=1), (held | absent).sum(axis=1)),
+        _fit_rating_prior(observations.total[..., None], observations.total),
+        _fit_rating_prior(observations.clinician_total[..., None], observations.clinician_total),
+        _fit_rating_prior(element_gap(observations.elements), observations.total),
+        _fit_rate_prior((held & ~answered).sum(axis=1), held.sum(axis=1)),
+        _fit_rate_prior(absent.sum(axis=1), (held | absent).sum(axis=1)),
     )
 
 
-def beside_the_others(elements: Numbers) -> Numbers:
+def element_gap(elements: FloatArray) -> FloatArray:
     """How far each element lies above the mean of the others."""
     count = elements.shape[-1]
     return (elements - elements.mean(axis=-1, keepdims=True)) * count / (count - 1)
 
 
-def _usual(ratings: Numbers, level: Numbers) -> Usual:
+def _fit_rating_prior(ratings: FloatArray, level: FloatArray) -> RatingPrior:
     """The last axis holds what is rated at once: one total, or eight elements that share a spread."""
     count = (~np.isnan(level)).sum(axis=1)
-    ratings, level, count = ratings[count >= ENOUGH], level[count >= ENOUGH], count[count >= ENOUGH]
+    ratings, level, count = (
+        ratings[count >= MIN_OBSERVATIONS],
+        level[count >= MIN_OBSERVATIONS],
+        count[count >= MIN_OBSERVATIONS],
+    )
     means = np.nanmean(ratings, axis=1)
     variances_within = np.nanvar(ratings, axis=1).mean(axis=1) * count / (count - 1)
     distances_from_top = 100 - np.nanmean(level, axis=1)
@@ -75,7 +79,7 @@ def _usual(ratings: Numbers, level: Numbers) -> Usual:
         np.stack([np.ones(len(distances_from_top)), distances_from_top], axis=1), np.sqrt(variances_within), rcond=None
     )[0]
     variance_between = means.var() - (variances_within / count).mean()
-    return Usual(
+    return RatingPrior(
         mean=float(means.mean()),
         varies=float(np.sqrt(max(variance_between, 1.0))),
         spread=float(np.sqrt(variances_within.mean())),
@@ -84,11 +88,11 @@ def _usual(ratings: Numbers, level: Numbers) -> Usual:
     )
 
 
-def _habit(happened: Numbers, opportunities: Numbers) -> Habit:
+def _fit_rate_prior(occurrences: FloatArray, opportunities: FloatArray) -> RatePrior:
     """A beta distribution with the mean and the variance between relationships that were observed."""
-    share = happened[opportunities >= ENOUGH] / opportunities[opportunities >= ENOUGH]
+    share = occurrences[opportunities >= MIN_OBSERVATIONS] / opportunities[opportunities >= MIN_OBSERVATIONS]
     mean = min(max(float(share.mean()), 0.01), 0.9)
-    sampling_variance = (mean * (1 - mean) / opportunities[opportunities >= ENOUGH]).mean()
+    sampling_variance = (mean * (1 - mean) / opportunities[opportunities >= MIN_OBSERVATIONS]).mean()
     variance_between = max(float(share.var() - sampling_variance), 1e-4)
     weight = min(max(mean * (1 - mean) / variance_between - 1, 2.0), 50.0)
-    return Habit(mean * weight, (1 - mean) * weight)
+    return RatePrior(mean * weight, (1 - mean) * weight)

@@ -10,96 +10,98 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-Numbers: TypeAlias = NDArray[np.floating[Any]]
-Counts: TypeAlias = NDArray[np.signedinteger[Any]]
-Flags: TypeAlias = NDArray[np.bool_]
+FloatArray: TypeAlias = NDArray[np.floating[Any]]
+IntArray: TypeAlias = NDArray[np.signedinteger[Any]]
+BoolArray: TypeAlias = NDArray[np.bool_]
 
-HELD, AWAY, EXCUSED, OVER = 0, 1, 2, 3  # what became of an appointment
+HELD, ABSENT, EXCUSED, ENDED = 0, 1, 2, 3  # what became of an appointment
 LOOKALIKES = ("ordinary", "always low", "noisy", "one bad day", "a holiday")
 
 
 @dataclass(frozen=True, slots=True)
-class Truth:
+class GroundTruth:
     """What really went on."""
 
-    onset: Counts
+    onset_session: IntArray
     """The first appointment of the rupture, from 0; beyond the last where there is none."""
-    end: Counts
+    end_session: IntArray
     """The first appointment after it."""
-    kind: Counts
+    kind: IntArray
     """Place in KINDS; -1 where there is no rupture."""
-    depth: Numbers
+    depth: FloatArray
     """In spreads of the relationship, or of its world."""
-    path: Numbers
+    severity_path: FloatArray
     """How much of the depth is there at each appointment, 0 to 1."""
-    hit: Flags
+    affected_elements: BoolArray
     """Which elements."""
-    last: Counts
+    appointment_count: IntArray
     """How many appointments there were before they stopped."""
-    lookalike: Counts
+    lookalike: IntArray
     """Place in LOOKALIKES."""
-    expected: Numbers
+    expected_total: FloatArray
     """What the total would have been on average without any rupture: known to the oracle only."""
-    spread: Numbers
+    total_spread: FloatArray
     """Of the total as observed without any rupture, around `expected`: known to the oracle only."""
 
     @property
-    def inside(self) -> Flags:
+    def in_rupture(self) -> BoolArray:
         """Which appointments lie in a rupture."""
-        sessions = np.arange(self.path.shape[1])
-        return np.asarray((sessions >= self.onset[:, None]) & (sessions < self.end[:, None]))
+        sessions = np.arange(self.severity_path.shape[1])
+        return np.asarray((sessions >= self.onset_session[:, None]) & (sessions < self.end_session[:, None]))
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Observations:
     """What could be seen."""
 
-    elements: Numbers
-    total: Numbers
-    clinician: Numbers
-    told: Numbers
+    elements: FloatArray
+    total: FloatArray
+    clinician_total: FloatArray
+    tension_reported: FloatArray
     """1 where the client said that there was a tension, 0 that there was none."""
-    told_by_clinician: Numbers
-    clinician_first: Flags
+    tension_reported_by_clinician: FloatArray
+    clinician_first: BoolArray
     """Whose form came first."""
-    appointment: Counts
+    appointment: IntArray
     """HELD, AWAY, EXCUSED, or OVER after the end of the relationship."""
 
     @property
-    def answered(self) -> Flags:
+    def answered(self) -> BoolArray:
         """Where the client gave the form back."""
         return ~np.isnan(self.total)
 
 
 @dataclass(frozen=True, slots=True)
 class Relationships:
-    seen: Seen
-    truth: Truth
+    observations: Observations
+    truth: GroundTruth
 
     def __len__(self) -> int:
-        return len(self.truth.onset)
+        return len(self.truth.onset_session)
 
-    def only(self, index: Flags | Counts) -> "Relationships":
+    def select(self, index: BoolArray | IntArray) -> "Relationships":
         """Some of them."""
         return Relationships(
-            Seen(**{field.name: getattr(self.seen, field.name)[index] for field in fields(Seen)}),
-            Truth(**{field.name: getattr(self.truth, field.name)[index] for field in fields(Truth)}),
+            Observations(
+                **{field.name: getattr(self.observations, field.name)[index] for field in fields(Observations)}
+            ),
+            GroundTruth(**{field.name: getattr(self.truth, field.name)[index] for field in fields(GroundTruth)}),
         )
 
 
-def together(first: Relationships, other: Relationships) -> Relationships:
+def concatenate(first: Relationships, second: Relationships) -> Relationships:
     """Both, one after the other."""
     return Relationships(
-        Seen(
+        Observations(
             **{
-                field.name: np.concatenate([getattr(part.seen, field.name) for part in (first, other)])
-                for field in fields(Seen)
+                field.name: np.concatenate([getattr(part.observations, field.name) for part in (first, second)])
+                for field in fields(Observations)
             }
         ),
-        Truth(
+        GroundTruth(
             **{
-                field.name: np.concatenate([getattr(part.truth, field.name) for part in (first, other)])
-                for field in fields(Truth)
+                field.name: np.concatenate([getattr(part.truth, field.name) for part in (first, second)])
+                for field in fields(GroundTruth)
             }
         ),
     )

@@ -4,33 +4,43 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from evaluation import plots, tables, trajectories
-from evaluation.criteria import Bar, averaged
-from evaluation.settings import Evaluation
+from evaluation.criteria import CriterionResult, average_share
+from evaluation.settings import EvaluationSettings
 from evaluation.tables import percent
-from evaluation.trial import ALL, DIRECT, ORACLE, OWN_MEAN, TOTAL, World
+from evaluation.trial import ALL, DIRECT, ORACLE, OWN_MEAN, TOTAL, WorldResult
 
-PICTURES = "evaluation"  # beside the report
+PICTURES_DIR = "evaluation"  # beside the report
 
 
-def write(results: list[World], criteria: Sequence[Bar], evaluation: Evaluation, count: int, path: Path) -> None:
+def write_report(
+    results: list[WorldResult],
+    criteria: Sequence[CriterionResult],
+    evaluation: EvaluationSettings,
+    count: int,
+    path: Path,
+) -> None:
     """Write the report to `path` and its pictures beside it."""
-    pictures = path.parent / PICTURES
+    pictures = path.parent / PICTURES_DIR
     pictures.mkdir(parents=True, exist_ok=True)
-    counting_results = [result for result in results if result.place.counts]
-    plots.by_method(counting_results, pictures / "methods.svg")
-    plots.by_budget(counting_results, pictures / "budgets.svg")
-    plots.by_kind(counting_results, pictures / "kinds.svg")
-    ordinal = next(result for result in results if result.place.name == "ordinal")
-    trajectories.draw(ordinal.sets.ruptured, pictures / "trajectories.svg")
-    path.write_text(_text(results, counting_results, criteria, evaluation, count), encoding="utf-8")
+    counting_results = [result for result in results if result.world.counts_for_criteria]
+    plots.plot_by_method(counting_results, pictures / "methods.svg")
+    plots.plot_by_budget(counting_results, pictures / "budgets.svg")
+    plots.plot_by_kind(counting_results, pictures / "kinds.svg")
+    ordinal = next(result for result in results if result.world.name == "ordinal")
+    trajectories.plot_trajectories(ordinal.samples.ruptured, pictures / "trajectories.svg")
+    path.write_text(_render(results, counting_results, criteria, evaluation, count), encoding="utf-8")
 
 
-def _text(
-    results: list[World], counting_results: list[World], criteria: Sequence[Bar], evaluation: Evaluation, count: int
+def _render(
+    results: list[WorldResult],
+    counting_results: list[WorldResult],
+    criteria: Sequence[CriterionResult],
+    evaluation: EvaluationSettings,
+    count: int,
 ) -> str:
     run = evaluation.run
     percent_found = {
-        method: percent(averaged(counting_results, method, whole=True)[0])
+        method: percent(average_share(counting_results, method, only_total_visible=True)[0])
         for method in (ORACLE, OWN_MEAN, TOTAL, ALL, DIRECT)
     }
     return f"""<!-- Written by `python -m evaluation`; not by hand. -->
@@ -51,20 +61,20 @@ Averages over {len(counting_results)} worlds with {count} relationships for each
 and prior was made from other relationships, in a world with other settings; the truth is the latent process. In
 brackets or after "interval": nineteen of twenty bootstrap resamples, the threshold's own uncertainty included.
 
-{tables.bars(criteria, evaluation.missed)}
+{tables.criteria_table(criteria, evaluation.declared_misses)}
 
 ## What each method finds and costs
 
-At {percent(run.budget)} of stable relationships with any false alarm in {run.sessions} sessions; an alarm counts only
+At {percent(run.false_alarm_budget)} of stable relationships with any false alarm in {run.sessions} sessions; an alarm counts only
 where it begins. *V, step, slide* within two sessions after the onset; *precision* and *alerts a week* for a caseload
-of {run.caseload} in which {percent(run.base_rate)} have one rupture; the last column at {run.onset_budget} false onsets
+of {run.caseload} in which {percent(run.rupture_base_rate)} have one rupture; the last column at {run.false_onset_budget_percent} false onsets
 per 100 stable sessions, V, step and slide within two sessions.
 
-{tables.methods(results, run)}
+{tables.methods_table(results, run)}
 
-![Share found by method]({PICTURES}/methods.svg)
+![Share found by method]({PICTURES_DIR}/methods.svg)
 
-![Share found by budget]({PICTURES}/budgets.svg)
+![Share found by budget]({PICTURES_DIR}/budgets.svg)
 
 ## World by world
 
@@ -72,19 +82,19 @@ V, step and slide found within two sessions, in brackets the share of unseen sta
 percent. The first {len(counting_results)} count for the bars. Where neither silence nor the clinician says anything, listening
 to them costs: that is the last world.
 
-{tables.by_world(results)}
+{tables.worlds_table(results)}
 
 The threshold on our belief that there is a rupture, as it came out:
 
-{tables.thresholds(results)}
+{tables.thresholds_table(results)}
 
 ## By kind, depth, onset, missing forms and level
 
 Found within two sessions, of all kinds where nothing else is said, over the worlds that count.
 
-{tables.by_trait(results)}
+{tables.traits_table(results)}
 
-![Share found by kind]({PICTURES}/kinds.svg)
+![Share found by kind]({PICTURES_DIR}/kinds.svg)
 
 ## One relationship of each kind
 
@@ -92,20 +102,20 @@ As the service sees it: the client's ratings and the band in which four of five 
 not given back (dashes) and sessions missed (triangles); shaded from the true onset to the true end, and below each
 picture what was told, darker lines for more concern, dotted ones for repair.
 
-![One relationship of each kind]({PICTURES}/trajectories.svg)
+![One relationship of each kind]({PICTURES_DIR}/trajectories.svg)
 
 ## Assumptions
 
 - A rupture is told of in two of five sessions by the client, and by the clinician in four of five of those that the
   clinician sees, which are half; one answer in twenty tells of a tension where there is no rupture.
 - A form is twice as likely to be missing, and a session to be missed, in a rupture.
-- Ruptures are {evaluation.places[0].reported.ruptures.depth[0]} to {evaluation.places[0].reported.ruptures.depth[1]}
+- Ruptures are {evaluation.worlds[0].reported.ruptures.depth[0]} to {evaluation.worlds[0].reported.ruptures.depth[1]}
   spreads deep, uniformly. Every other value, with its source where there is one, is in `evaluation/worlds.toml`.
-- A stable relationship is followed for all sessions; {percent(sum(_looks(evaluation)))} of them look alarming: always
+- A stable relationship is followed for all sessions; {percent(sum(_lookalike_shares(evaluation)))} of them look alarming: always
   low, noisy, with one bad day, or with a holiday.
 """
 
 
-def _looks(evaluation: Evaluation) -> list[float]:
-    lookalikes = evaluation.places[0].reported.lookalikes
+def _lookalike_shares(evaluation: EvaluationSettings) -> list[float]:
+    lookalikes = evaluation.worlds[0].reported.lookalikes
     return [lookalikes.always_low, lookalikes.noisy, lookalikes.bad_day, lookalikes.holiday]

@@ -6,45 +6,45 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-Kind = Literal["v", "step", "slide", "elements", "withdrawal", "divergence"]
-KINDS: tuple[Kind, ...] = ("v", "step", "slide", "elements", "withdrawal", "divergence")
-WHOLE_KINDS = tuple(KINDS.index(kind) for kind in ("v", "step", "slide"))
+RuptureKind = Literal["v", "step", "slide", "elements", "withdrawal", "divergence"]
+KINDS: tuple[RuptureKind, ...] = ("v", "step", "slide", "elements", "withdrawal", "divergence")
+TOTAL_VISIBLE_KINDS = tuple(KINDS.index(kind) for kind in ("v", "step", "slide"))
 """Places of those that the total of the ratings shows undiluted."""
 Range = tuple[float, float]
 
 
-class Settings(BaseModel):
+class FrozenSettings(BaseModel):
     """Read once, changed never."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Ruptures(Settings):
-    kinds: dict[Kind, float]
+class RuptureSettings(FrozenSettings):
+    kinds: dict[RuptureKind, float]
     depth: Range
     in_own_spreads: bool
-    onset: tuple[int, int]
+    onset_session: tuple[int, int]
     v_sessions: tuple[int, int]
     slide_sessions: tuple[int, int]
-    hit: tuple[int, int]
-    lasts: tuple[int, int]
-    repaired: float
-    diverging: float
+    affected_elements: tuple[int, int]
+    repair_after_sessions: tuple[int, int]
+    repair_share: float
+    divergence_share: float
 
 
-class Lookalikes(Settings):
+class LookalikeSettings(FrozenSettings):
     """Stable relationships that look alarming."""
 
     always_low: float
     noisy: float
     bad_day: float
     holiday: float
-    low_by: Range
-    noisier: float
+    low_by_points: Range
+    noise_factor: float
     holiday_sessions: tuple[int, int]
 
 
-class World(Settings):
+class WorldSettings(FrozenSettings):
     level: float
     level_varies: float
     spread: float
@@ -54,87 +54,91 @@ class World(Settings):
     autocorrelation: float
     trend: float
     trend_varies: float
-    tails: int
-    ceiling: bool
-    rounding: bool
-    straight_liners: float
-    bad_days: float
+    noise_degrees_of_freedom: int
+    has_ceiling: bool
+    is_rounded: bool
+    straight_liner_share: float
+    bad_day_rate: float
     bad_day_depth: Range
-    missing: float
-    missing_alike: float
-    missing_in_rupture: float
-    missing_in_withdrawal: float
-    away: float
-    away_alike: float
-    away_in_rupture: float
-    away_in_withdrawal: float
-    excused: float
-    dropout: float
-    dropout_early: float
-    dropout_in_rupture: float
+    missing_rate: float
+    missing_concentration: float
+    missing_factor_in_rupture: float
+    missing_factor_in_withdrawal: float
+    absence_rate: float
+    absence_concentration: float
+    absence_factor_in_rupture: float
+    absence_factor_in_withdrawal: float
+    excused_rate: float
+    dropout_rate: float
+    dropout_factor_early: float
+    dropout_factor_in_rupture: float
     clinician_level: float
     clinician_level_varies: float
     clinician_correlation: float
     clinician_spread: float
     clinician_session_correlation: float
-    clinician_missing: float
-    clinician_sees: float
-    clinician_share: Range
-    clinician_first: float
-    told: float
-    told_by_clinician: float
-    told_falsely: float
-    ruptures: Ruptures
-    lookalikes: Lookalikes
+    clinician_missing_rate: float
+    clinician_awareness: float
+    clinician_depth_share: Range
+    clinician_first_share: float
+    tension_report_rate: float
+    clinician_tension_report_rate: float
+    false_tension_report_rate: float
+    ruptures: RuptureSettings
+    lookalikes: LookalikeSettings
 
 
-class Run(Settings):
+class RunSettings(FrozenSettings):
     sessions: int
     relationships: int
     relationships_short: int
-    bootstraps: int
+    bootstrap_resamples: int
     seed: int
-    budget: float
-    onset_budget: float
-    base_rate: float
+    false_alarm_budget: float
+    false_onset_budget_percent: float
+    rupture_base_rate: float
     caseload: int
 
 
-class Place(Settings):
+class SimulatedWorld(FrozenSettings):
     """One world as it is reported on, and as it was when thresholds and priors were made."""
 
     name: str
     title: str
-    counts: bool
+    counts_for_criteria: bool
     """Whether it counts for the bars; the others are shown only."""
-    reported: World
-    tuned: World
+    reported: WorldSettings
+    tuned: WorldSettings
 
 
-class Evaluation(Settings):
-    run: Run
-    places: tuple[Place, ...]
-    missed: dict[str, str]
+class EvaluationSettings(FrozenSettings):
+    run: RunSettings
+    worlds: tuple[SimulatedWorld, ...]
+    declared_misses: dict[str, str]
     """Bars that are not reached, each with its reason."""
 
 
-SHIPPED = Path(__file__).with_name("worlds.toml")
+DEFAULT_PATH = Path(__file__).with_name("worlds.toml")
 
 
-def load(path: Path = SHIPPED) -> Evaluation:
+def load_settings(path: Path = DEFAULT_PATH) -> EvaluationSettings:
     """All worlds; a world that is told wrongly is an error."""
     document = tomllib.loads(path.read_text(encoding="utf-8"))
-    worlds = tuple(_place(name, world_table, document["world"]) for name, world_table in document["worlds"].items())
-    return Evaluation(run=Run(**document["run"]), places=worlds, missed=document.get("missed", {}))
+    worlds = tuple(
+        _parse_world(name, world_table, document["world"]) for name, world_table in document["worlds"].items()
+    )
+    return EvaluationSettings(
+        run=RunSettings(**document["run"]), worlds=worlds, declared_misses=document.get("missed", {})
+    )
 
 
-def _place(name: str, told: dict[str, Any], defaults: dict[str, Any]) -> Place:
-    ruptures = defaults["ruptures"] | told.get("ruptures", {})
-    reported = defaults | told["change"] | {"ruptures": ruptures}
-    return Place(
+def _parse_world(name: str, world_table: dict[str, Any], defaults: dict[str, Any]) -> SimulatedWorld:
+    ruptures = defaults["ruptures"] | world_table.get("ruptures", {})
+    reported = defaults | world_table["change"] | {"ruptures": ruptures}
+    return SimulatedWorld(
         name=name,
-        title=told["title"],
-        counts=told["counts"],
-        reported=World(**reported),
-        tuned=World(**reported | told["tuning"]),
+        title=world_table["title"],
+        counts_for_criteria=world_table["counts"],
+        reported=WorldSettings(**reported),
+        tuned=WorldSettings(**reported | world_table["tuning"]),
     )

@@ -4,140 +4,146 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from evaluation.criteria import Bar, averaged, interval
-from evaluation.relationships import Flags
-from evaluation.settings import KINDS, Evaluation, Run
-from evaluation.trial import ALL, DIRECT, METHODS, ORACLE, OWN_MEAN, TOTAL, Found, World
+from evaluation.criteria import CriterionResult, average_share, confidence_interval
+from evaluation.relationships import BoolArray
+from evaluation.settings import KINDS, EvaluationSettings, RunSettings
+from evaluation.trial import ALL, DIRECT, METHODS, ORACLE, OWN_MEAN, TOTAL, MethodResult, WorldResult
 
-SHOWN = (ORACLE, OWN_MEAN, TOTAL, ALL, DIRECT)
+SHOWN_METHODS = (ORACLE, OWN_MEAN, TOTAL, ALL, DIRECT)
 """The methods that are told apart further."""
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def bars(criteria: Sequence[Bar], declared_misses: dict[str, str]) -> str:
+def criteria_table(criteria: Sequence[CriterionResult], declared_misses: dict[str, str]) -> str:
     """Every bar with its value, its interval and whether it is reached."""
-    return table(["bar", "value", "interval", "reached"], [_bar(criterion, declared_misses) for criterion in criteria])
+    return markdown_table(
+        ["bar", "value", "interval", "reached"], [_criterion_row(criterion, declared_misses) for criterion in criteria]
+    )
 
 
-def _bar(criterion: Bar, declared_misses: dict[str, str]) -> list[str]:
-    format_value = (lambda v: f"{100 * v:.0f}%") if criterion.percent else (lambda v: f"{100 * v:+.1f} points")
+def _criterion_row(criterion: CriterionResult, declared_misses: dict[str, str]) -> list[str]:
+    format_value = (lambda v: f"{100 * v:.0f}%") if criterion.is_percentage else (lambda v: f"{100 * v:+.1f} points")
     interval_text = (
         f"{format_value(criterion.low)} to {format_value(criterion.high)}" if criterion.low < criterion.high else ""
     )
-    met_text = "yes" if criterion.reached else "no: " + declared_misses.get(criterion.key, "**not declared**")
-    return [criterion.says, format_value(criterion.value), interval_text, met_text]
+    met_text = "yes" if criterion.is_met else "no: " + declared_misses.get(criterion.key, "**not declared**")
+    return [criterion.statement, format_value(criterion.value), interval_text, met_text]
 
 
-def methods(results: Sequence[World], run: Run) -> str:
+def methods_table(results: Sequence[WorldResult], run: RunSettings) -> str:
     """What each method finds and costs, averaged over the worlds that count."""
-    counting_results = [result for result in results if result.place.counts]
+    counting_results = [result for result in results if result.world.counts_for_criteria]
     header = ["method", "V, step, slide", "all kinds", "at once", "within 1", "within 2", "within 3", "before drop-out"]
     header += ["median delay", "falsely alarmed", "precision", "alerts a week", "at 1.5 false onsets"]
-    return table(header, [_method(name, counting_results, run) for name in METHODS])
+    return markdown_table(header, [_method_row(name, counting_results, run) for name in METHODS])
 
 
-def _method(name: str, results: list[World], run: Run) -> list[str]:
-    method_results = [result.found[name] for result in results]
-    share, bootstrap = averaged(results, name, whole=True)
-    low, high = interval(bootstrap)
+def _method_row(name: str, results: list[WorldResult], run: RunSettings) -> list[str]:
+    method_results = [result.methods[name] for result in results]
+    share, bootstrap = average_share(results, name, only_total_visible=True)
+    low, high = confidence_interval(bootstrap)
     shares_by_delay = [
-        float(np.mean([method_result.within[delay_limit].mean() for method_result in method_results]))
+        float(np.mean([method_result.detected_within[delay_limit].mean() for method_result in method_results]))
         for delay_limit in range(4)
     ]
     before_drop_out = np.mean([_before_drop_out(result, name) for result in results])
-    delays = np.concatenate([method_result.delay for method_result in method_results])
+    delays = np.concatenate([method_result.delay_sessions for method_result in method_results])
     by_onsets = np.mean(
         [
-            method_result.by_onsets[result.whole].mean()
+            method_result.detected_at_onset_budget[result.is_total_visible].mean()
             for method_result, result in zip(method_results, results, strict=True)
         ]
     )
     return [
         name,
         f"{percent(share)} ({100 * low:.0f}–{100 * high:.0f})",
-        percent(averaged(results, name, whole=False)[0]),
+        percent(average_share(results, name, only_total_visible=False)[0]),
         *[percent(delay_share) for delay_share in shares_by_delay],
         percent(float(before_drop_out)),
         f"{np.median(delays[np.isfinite(delays)]):.0f}",
-        percent(float(np.mean([method_result.false_share for method_result in method_results]))),
+        percent(float(np.mean([method_result.false_alarm_share for method_result in method_results]))),
         percent(float(np.mean([precision(method_result, run) for method_result in method_results]))),
-        f"{np.mean([alerts_a_week(method_result, run) for method_result in method_results]):.2f}",
+        f"{np.mean([alerts_per_week(method_result, run) for method_result in method_results]):.2f}",
         percent(float(by_onsets)),
     ]
 
 
-def _before_drop_out(result: World, name: str) -> float:
+def _before_drop_out(result: WorldResult, name: str) -> float:
     """Of relationships that ended early after their onset, those in which an alarm had begun before."""
-    truth = result.sets.ruptured.truth
-    dropped_out = truth.last < result.sets.ruptured.seen.total.shape[1]
-    return float(np.isfinite(result.found[name].delay[dropped_out]).mean())
+    truth = result.samples.ruptured.truth
+    dropped_out = truth.appointment_count < result.samples.ruptured.observations.total.shape[1]
+    return float(np.isfinite(result.methods[name].delay_sessions[dropped_out]).mean())
 
 
-def precision(method_result: Found, run: Run) -> float:
+def precision(method_result: MethodResult, run: RunSettings) -> float:
     """How many alarms are about a rupture, when this many relationships have one in sixteen sessions."""
-    true_alarms = run.base_rate * np.isfinite(method_result.delay).mean()
+    true_alarms = run.rupture_base_rate * np.isfinite(method_result.delay_sessions).mean()
     false_alarms = (
-        run.base_rate * method_result.early_onsets + (1 - run.base_rate) * method_result.false_onsets * run.sessions
+        run.rupture_base_rate * method_result.early_onsets_per_relationship
+        + (1 - run.rupture_base_rate) * method_result.false_onsets_per_session * run.sessions
     )
     return float(true_alarms / max(true_alarms + false_alarms, 1e-9))
 
 
-def alerts_a_week(method_result: Found, run: Run) -> float:
+def alerts_per_week(method_result: MethodResult, run: RunSettings) -> float:
     """For a clinician with a full caseload and a session a week with each client."""
-    return run.caseload * (run.base_rate * method_result.all_onsets + (1 - run.base_rate) * method_result.false_onsets)
+    return run.caseload * (
+        run.rupture_base_rate * method_result.onsets_per_session
+        + (1 - run.rupture_base_rate) * method_result.false_onsets_per_session
+    )
 
 
-def by_world(results: Sequence[World]) -> str:
+def worlds_table(results: Sequence[WorldResult]) -> str:
     """V, step and slide found within two sessions, and in brackets the stable ones falsely alarmed."""
     rows = [
         [
             name,
             *[
-                f"{percent(other_result.share(name))} ({100 * other_result.found[name].false_share:.0f})"
+                f"{percent(other_result.detected_share(name))} ({100 * other_result.methods[name].false_alarm_share:.0f})"
                 for other_result in results
             ],
         ]
         for name in METHODS
     ]
-    return table(["method", *[result.place.title for result in results]], rows)
+    return markdown_table(["method", *[result.world.title for result in results]], rows)
 
 
-def by_trait(results: Sequence[World]) -> str:
+def traits_table(results: Sequence[WorldResult]) -> str:
     """Found within two sessions by what the rupture and the relationship were like."""
-    counting_results = [result for result in results if result.place.counts]
-    header = ["ruptures", "how many", *SHOWN]
+    counting_results = [result for result in results if result.world.counts_for_criteria]
+    header = ["ruptures", "how many", *SHOWN_METHODS]
     rows = []
-    for label, groups in _traits(counting_results):
+    for label, groups in _trait_groups(counting_results):
         size = sum(int(group.sum()) for group in groups)
         hits = [
             np.concatenate(
                 [
-                    other_result.found[method].hits[members]
+                    other_result.methods[method].detected[members]
                     for other_result, members in zip(counting_results, groups, strict=True)
                 ]
             )
-            for method in SHOWN
+            for method in SHOWN_METHODS
         ]
         rows.append([label, str(size), *[percent(float(hit.mean())) if size else "" for hit in hits]])
-    return table(header, rows)
+    return markdown_table(header, rows)
 
 
-def _traits(results: list[World]) -> list[tuple[str, list[Flags]]]:
-    truths = [result.sets.ruptured.truth for result in results]
-    missing_shares = [_missing(result) for result in results]
-    mean_levels = [truth.expected.mean(axis=1) for truth in truths]
-    groups: list[tuple[str, list[Flags]]] = [
+def _trait_groups(results: list[WorldResult]) -> list[tuple[str, list[BoolArray]]]:
+    truths = [result.samples.ruptured.truth for result in results]
+    missing_shares = [_missing_share(result) for result in results]
+    mean_levels = [truth.expected_total.mean(axis=1) for truth in truths]
+    groups: list[tuple[str, list[BoolArray]]] = [
         (kind, [truth.kind == kind_index for truth in truths]) for kind_index, kind in enumerate(KINDS)
     ]
     groups += [
         (
             f"{label}, V, step or slide",
             [
-                other_result.whole & (truth.depth >= low) & (truth.depth < high)
+                other_result.is_total_visible & (truth.depth >= low) & (truth.depth < high)
                 for other_result, truth in zip(results, truths, strict=True)
             ],
         )
@@ -148,7 +154,10 @@ def _traits(results: list[World]) -> list[tuple[str, list[Flags]]]:
         )
     ]
     groups += [
-        (f"onset in sessions {label}", [(truth.onset + 1 >= low) & (truth.onset + 1 <= high) for truth in truths])
+        (
+            f"onset in sessions {label}",
+            [(truth.onset_session + 1 >= low) & (truth.onset_session + 1 <= high) for truth in truths],
+        )
         for label, low, high in (("1 to 3", 1, 3), ("4 to 8", 4, 8), ("9 and later", 9, 99))
     ]
     groups += [
@@ -162,25 +171,27 @@ def _traits(results: list[World]) -> list[tuple[str, list[Flags]]]:
     return groups
 
 
-def _missing(result: World) -> np.ndarray:
-    observations = result.sets.ruptured.seen
+def _missing_share(result: WorldResult) -> np.ndarray:
+    observations = result.samples.ruptured.observations
     held = observations.appointment == 0
     return (held & ~observations.answered).sum(axis=1) / held.sum(axis=1)
 
 
-def thresholds(results: Sequence[World]) -> str:
+def thresholds_table(results: Sequence[WorldResult]) -> str:
     """Our thresholds, as the belief that there is a rupture."""
     rows = [
-        [name, *[f"{1 / (1 + np.exp(-result.found[name].level)):.2f}" for result in results]]
+        [name, *[f"{1 / (1 + np.exp(-result.methods[name].threshold)):.2f}" for result in results]]
         for name in (TOTAL, ALL, DIRECT)
     ]
-    return table(["method", *[result.place.title for result in results]], rows)
+    return markdown_table(["method", *[result.world.title for result in results]], rows)
 
 
 def percent(share: float) -> str:
     return f"{100 * share:.0f}%"
 
 
-def undeclared(criteria: Sequence[Bar], evaluation: Evaluation) -> list[Bar]:
+def undeclared_misses(criteria: Sequence[CriterionResult], evaluation: EvaluationSettings) -> list[CriterionResult]:
     """Bars that are missed without a reason in the settings."""
-    return [criterion for criterion in criteria if not criterion.reached and criterion.key not in evaluation.missed]
+    return [
+        criterion for criterion in criteria if not criterion.is_met and criterion.key not in evaluation.declared_misses
+    ]

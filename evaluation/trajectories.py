@@ -7,59 +7,66 @@ from typing import Any
 import numpy as np
 from matplotlib import pyplot as plt
 
-from evaluation.events import BEGINNING, facts_of
-from evaluation.plots import keep
+from evaluation.events import FIRST_SESSION_AT, events_of
+from evaluation.plots import save_figure
 from evaluation.relationships import Relationships
 from evaluation.settings import KINDS
-from services.alliance.domain.fold import states
-from services.alliance.domain.policy.policy import DEFAULT
-from services.alliance.domain.presentation.trajectory import Point, point
+from services.alliance.domain.fold import fold_steps
+from services.alliance.domain.policy.policy import DEFAULT_POLICY
+from services.alliance.domain.presentation.trajectory import Point, point_for
 from shared.clinical.wording import sentence
 
-MOSTLY = 0.7  # of the forms were given back
-WIDTH, MOST = 125, 8  # letters of a line, and lines below a picture
-SEVERITY = {"watch": "#e0b0c4", "concern": "#b0406f", "urgent": "#600030"}
+MIN_ANSWERED_SHARE = 0.7  # of the forms were given back
+LINE_WIDTH_CHARACTERS, MAX_CAPTION_LINES = 125, 8  # letters of a line, and lines below a picture
+SEVERITY_COLOURS = {"watch": "#e0b0c4", "concern": "#b0406f", "urgent": "#600030"}
 
 
-def draw(ruptured: Relationships, path: Path) -> None:
+def plot_trajectories(ruptured: Relationships, path: Path) -> None:
     """A picture of the first relationship of each kind that has a deep rupture in its middle, and mostly answers."""
     figure, axes = plt.subplots(len(KINDS), 1, figsize=(8, 3 * len(KINDS)))
     for kind, axis in enumerate(axes):
-        _draw(ruptured, _typical(ruptured, kind), axis, KINDS[kind])
-    keep(figure, path)
+        _plot_relationship(ruptured, _typical_row(ruptured, kind), axis, KINDS[kind])
+    save_figure(figure, path)
 
 
-def _typical(ruptured: Relationships, kind: int) -> int:
-    truth, answered = ruptured.truth, ruptured.seen.answered.mean(axis=1)
-    is_deep_and_central = (truth.onset >= 5) & (truth.onset <= 9) & (truth.depth > 2.5) & (truth.last > truth.onset + 3)
-    return int(np.flatnonzero((truth.kind == kind) & is_deep_and_central & (answered >= MOSTLY))[0])
+def _typical_row(ruptured: Relationships, kind: int) -> int:
+    truth, answered = ruptured.truth, ruptured.observations.answered.mean(axis=1)
+    is_deep_and_central = (
+        (truth.onset_session >= 5)
+        & (truth.onset_session <= 9)
+        & (truth.depth > 2.5)
+        & (truth.appointment_count > truth.onset_session + 3)
+    )
+    return int(np.flatnonzero((truth.kind == kind) & is_deep_and_central & (answered >= MIN_ANSWERED_SHARE))[0])
 
 
-def _draw(ruptured: Relationships, row: int, axis: Any, title: str) -> None:
+def _plot_relationship(ruptured: Relationships, row: int, axis: Any, title: str) -> None:
     truth = ruptured.truth
     points: list[Point] = []
     caption: list[str] = []
-    for event, before, after in states(facts_of(ruptured.seen, row), DEFAULT):
-        new_point = point(event, before, DEFAULT)
+    for event, before, after in fold_steps(events_of(ruptured.observations, row), DEFAULT_POLICY):
+        new_point = point_for(event, before, DEFAULT_POLICY)
         points += [new_point] if new_point else []
-        week = (event.occurred_at - BEGINNING).days // 7
-        if after.open and (not before.open or after.open.severity != before.open.severity):
-            signs = " ".join(sentence(sign) for sign in after.open.evidence)
-            caption += wrap(f"week {week}, {after.open.severity}: {signs}", WIDTH)
-            axis.axvline(week, color=SEVERITY[after.open.severity], linewidth=1.5)
-        if before.open and not after.open:
+        week = (event.occurred_at - FIRST_SESSION_AT).days // 7
+        if after.open_episode and (
+            not before.open_episode or after.open_episode.severity != before.open_episode.severity
+        ):
+            signs = " ".join(sentence(sign) for sign in after.open_episode.evidence)
+            caption += wrap(f"week {week}, {after.open_episode.severity}: {signs}", LINE_WIDTH_CHARACTERS)
+            axis.axvline(week, color=SEVERITY_COLOURS[after.open_episode.severity], linewidth=1.5)
+        if before.open_episode and not after.open_episode:
             caption.append(f"week {week}: repaired")
             axis.axvline(week, color="#2a9d6f", linewidth=1.5, linestyle=":")
-    axis.axvspan(truth.onset[row] - 0.5, truth.end[row] - 0.5, color="#f3e3ea")
-    _points(axis, points)
+    axis.axvspan(truth.onset_session[row] - 0.5, truth.end_session[row] - 0.5, color="#f3e3ea")
+    _plot_points(axis, points)
     axis.set_title(title, loc="left", fontweight="bold")
-    axis.set_xlim(-0.5, ruptured.seen.total.shape[1] - 0.5)
-    axis.set_xlabel("\n".join(caption[:MOST]) or "nothing was told", loc="left", fontsize=7.5)
+    axis.set_xlim(-0.5, ruptured.observations.total.shape[1] - 0.5)
+    axis.set_xlabel("\n".join(caption[:MAX_CAPTION_LINES]) or "nothing was told", loc="left", fontsize=7.5)
 
 
-def _points(axis: Any, points: list[Point]) -> None:
+def _plot_points(axis: Any, points: list[Point]) -> None:
     client_points = [trajectory_point for trajectory_point in points if trajectory_point.what == "client_rating"]
-    weeks = [_week(trajectory_point) for trajectory_point in client_points]
+    weeks = [_week_of(trajectory_point) for trajectory_point in client_points]
     axis.fill_between(
         weeks,
         [trajectory_point.low for trajectory_point in client_points],
@@ -77,7 +84,7 @@ def _points(axis: Any, points: list[Point]) -> None:
     )
     clinician_points = [trajectory_point for trajectory_point in points if trajectory_point.what == "clinician_rating"]
     axis.plot(
-        [_week(trajectory_point) for trajectory_point in clinician_points],
+        [_week_of(trajectory_point) for trajectory_point in clinician_points],
         [trajectory_point.rating for trajectory_point in clinician_points],
         "x",
         color="#999999",
@@ -86,8 +93,8 @@ def _points(axis: Any, points: list[Point]) -> None:
     for trajectory_point in points:
         if trajectory_point.what in ("missed", "unanswered"):
             marker = "v" if trajectory_point.what == "missed" else "_"
-            axis.plot(_week(trajectory_point), 0.04, marker, color="#b0406f", transform=axis.get_xaxis_transform())
+            axis.plot(_week_of(trajectory_point), 0.04, marker, color="#b0406f", transform=axis.get_xaxis_transform())
 
 
-def _week(trajectory_point: Point) -> int:
-    return (trajectory_point.at - BEGINNING).days // 7
+def _week_of(trajectory_point: Point) -> int:
+    return (trajectory_point.at - FIRST_SESSION_AT).days // 7

@@ -6,13 +6,21 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from evaluation import attune_model, generator, other_methods
-from evaluation.measures import Method, begins, detected, peak, threshold, threshold_by_onsets, window
-from evaluation.prior import Prior, fit
-from evaluation.relationships import Counts, Flags, Numbers, Relationships, together
-from evaluation.settings import WHOLE_KINDS, Place, Run
+from evaluation.measures import (
+    Method,
+    alarm_onsets,
+    is_detected,
+    peak_scores,
+    threshold_for_budget,
+    threshold_for_onset_rate,
+    window_scores,
+)
+from evaluation.prior import Prior, fit_prior
+from evaluation.relationships import BoolArray, FloatArray, IntArray, Relationships, concatenate
+from evaluation.settings import TOTAL_VISIBLE_KINDS, RunSettings, SimulatedWorld
 
-WITHIN = 2  # sessions after the onset: what "found" means where nothing else is said
-LATEST = 3
+DETECTION_LIMIT_SESSIONS = 2  # sessions after the onset: what "found" means where nothing else is said
+MAX_DELAY_SESSIONS = 3
 
 METHODS: Mapping[str, Method] = {
     "oracle": other_methods.oracle,
@@ -32,159 +40,168 @@ METHODS: Mapping[str, Method] = {
 }
 ORACLE, OWN_MEAN = "oracle", "own mean in points"
 TOTAL, ALL, DIRECT = "ours, total alone", "ours, all signals", "ours, with the question"
-PRODUCTS = ("cut-off", "drop since last")
-CHARTS = ("Shewhart, own spread", "EWMA, own spread", "CUSUM, own spread")
+PRODUCT_METHODS = ("cut-off", "drop since last")
+CHART_METHODS = ("Shewhart, own spread", "EWMA, own spread", "CUSUM, own spread")
 
 
 @dataclass(frozen=True, slots=True)
-class Sets:
+class Samples:
     """Relationships of one world: some to make thresholds and the prior from, others to report on."""
 
-    tuning: Relationships
-    history: Relationships
+    stable_for_tuning: Relationships
+    for_prior: Relationships
     """What the prior is made from: nobody has marked the ruptures in it."""
     stable: Relationships
     ruptured: Relationships
 
     @classmethod
-    def of(cls, world: Place, run: Run, count: int) -> "Sets":
+    def generate(cls, world: SimulatedWorld, run: RunSettings, count: int) -> "Samples":
         seed = [*world.name.encode(), run.seed]
         tuning_seed, reported_seed = (int(np.random.default_rng([*seed, part]).integers(2**31)) for part in (0, 1))
-        tuning = generator.stable(world.tuned, count, run.sessions, tuning_seed)
-        ruptured_for_prior = generator.ruptured(
-            world.tuned, int(count * run.base_rate / (1 - run.base_rate)), run.sessions, tuning_seed
+        tuning = generator.generate_stable(world.tuned, count, run.sessions, tuning_seed)
+        ruptured_for_prior = generator.generate_ruptured(
+            world.tuned, int(count * run.rupture_base_rate / (1 - run.rupture_base_rate)), run.sessions, tuning_seed
         )
         return cls(
             tuning,
-            together(tuning, ruptured_for_prior),
-            generator.stable(world.reported, count, run.sessions, reported_seed),
-            generator.ruptured(world.reported, count, run.sessions, reported_seed),
+            concatenate(tuning, ruptured_for_prior),
+            generator.generate_stable(world.reported, count, run.sessions, reported_seed),
+            generator.generate_ruptured(world.reported, count, run.sessions, reported_seed),
         )
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class MethodResult:
     """What one method found in one world."""
 
-    peaks: Numbers
+    tuning_peaks: FloatArray
     """The highest that was said of each stable relationship of the tuning set: they make the threshold."""
-    level: float
+    threshold: float
     """The threshold at the budget of alarmed relationships."""
-    windows: Numbers
-    hits: Flags
+    windowed_scores: FloatArray
+    detected: BoolArray
     """Which ruptures were found within two sessions."""
-    within: tuple[Flags, ...]
+    detected_within: tuple[BoolArray, ...]
     """The same within 0, 1, 2 and 3."""
-    by_onsets: Flags
+    detected_at_onset_budget: BoolArray
     """Within two sessions, at the budget of false onsets."""
-    false_share: float
+    false_alarm_share: float
     """Of unseen stable relationships, ever alarmed."""
-    false_onsets: float
+    false_onsets_per_session: float
     """Per stable session."""
-    early_onsets: float
+    early_onsets_per_relationship: float
     """False ones per ruptured relationship, before its rupture."""
-    all_onsets: float
+    onsets_per_session: float
     """Per session of a ruptured relationship."""
-    delay: Numbers
+    delay_sessions: FloatArray
     """Sessions from the onset to the alarm, as long as the rupture lasted; infinite where there was none."""
 
-    def resampled(self, tuned: Counts, told: Counts, kinds: Flags, budget: float) -> float:
+    def resample_share(
+        self, tuning_rows: IntArray, reported_rows: IntArray, is_counted: BoolArray, budget: float
+    ) -> float:
         """The share found of other relationships that might have been drawn, the threshold made from others too."""
-        return float(detected(self.windows, threshold(self.peaks[tuned], budget))[told][kinds[told]].mean())
+        return float(
+            is_detected(self.windowed_scores, threshold_for_budget(self.tuning_peaks[tuning_rows], budget))[
+                reported_rows
+            ][is_counted[reported_rows]].mean()
+        )
 
 
-def found(method: Method, samples: Sets, prior: Prior, run: Run) -> Found:
+def evaluate_method(method: Method, samples: Samples, prior: Prior, run: RunSettings) -> MethodResult:
     tuning_scores, stable_scores, ruptured_scores = (
-        method(sample, prior) for sample in (samples.tuning, samples.stable, samples.ruptured)
+        method(sample, prior) for sample in (samples.stable_for_tuning, samples.stable, samples.ruptured)
     )
-    tuning_peaks = peak(tuning_scores)
-    level = threshold(tuning_peaks, run.budget)
-    onset_threshold = threshold_by_onsets(tuning_scores, run.onset_budget / 100)
-    windowed_scores = window(ruptured_scores, samples.ruptured, WITHIN)
-    alarms, sessions = begins(ruptured_scores, level), np.arange(run.sessions)
+    tuning_peaks = peak_scores(tuning_scores)
+    threshold = threshold_for_budget(tuning_peaks, run.false_alarm_budget)
+    onset_threshold = threshold_for_onset_rate(tuning_scores, run.false_onset_budget_percent / 100)
+    windowed_scores = window_scores(ruptured_scores, samples.ruptured, DETECTION_LIMIT_SESSIONS)
+    alarms, sessions = alarm_onsets(ruptured_scores, threshold), np.arange(run.sessions)
     truth = samples.ruptured.truth
-    alarms_in_rupture = alarms & truth.inside
-    delay_sessions = np.where(alarms_in_rupture.any(axis=1), alarms_in_rupture.argmax(axis=1) - truth.onset, np.inf)
-    is_observed = sessions < truth.last[:, None]
-    return Found(
+    alarms_in_rupture = alarms & truth.in_rupture
+    delay_sessions = np.where(
+        alarms_in_rupture.any(axis=1), alarms_in_rupture.argmax(axis=1) - truth.onset_session, np.inf
+    )
+    is_observed = sessions < truth.appointment_count[:, None]
+    return MethodResult(
         tuning_peaks,
-        level,
+        threshold,
         windowed_scores,
-        detected(windowed_scores, level),
+        is_detected(windowed_scores, threshold),
         tuple(
-            detected(window(ruptured_scores, samples.ruptured, delay_limit), level) for delay_limit in range(LATEST + 1)
+            is_detected(window_scores(ruptured_scores, samples.ruptured, delay_limit), threshold)
+            for delay_limit in range(MAX_DELAY_SESSIONS + 1)
         ),
-        detected(windowed_scores, onset_threshold),
-        float((peak(stable_scores) >= level).mean()),
-        float(begins(stable_scores, level).mean()),
-        float((alarms & (sessions < truth.onset[:, None])).sum(axis=1).mean()),
+        is_detected(windowed_scores, onset_threshold),
+        float((peak_scores(stable_scores) >= threshold).mean()),
+        float(alarm_onsets(stable_scores, threshold).mean()),
+        float((alarms & (sessions < truth.onset_session[:, None])).sum(axis=1).mean()),
         float(alarms.sum() / is_observed.sum()),
         delay_sessions,
     )
 
 
 @dataclass(frozen=True)
-class World:
+class WorldResult:
     """What every method found in one world, and the bootstrap of it."""
 
-    place: Place
-    sets: Sets
+    world: SimulatedWorld
+    samples: Samples
     prior: Prior
-    found: dict[str, Found]
-    whole: Flags
+    methods: dict[str, MethodResult]
+    is_total_visible: BoolArray
     """Which ruptures are V, step or slide."""
-    boot_whole: dict[str, Numbers] = field(default_factory=dict)
-    boot_all: dict[str, Numbers] = field(default_factory=dict)
+    bootstrap_total_visible: dict[str, FloatArray] = field(default_factory=dict)
+    bootstrap_all: dict[str, FloatArray] = field(default_factory=dict)
 
-    def share(self, method: str, whole: bool = True) -> float:
-        hits = self.found[method].hits
-        return float((hits[self.whole] if whole else hits).mean())
+    def detected_share(self, method: str, only_total_visible: bool = True) -> float:
+        detected = self.methods[method].detected
+        return float((detected[self.is_total_visible] if only_total_visible else detected).mean())
 
 
-def run_world(world: Place, run: Run, count: int) -> World:
+def run_world(world: SimulatedWorld, run: RunSettings, count: int) -> WorldResult:
     """Every method on the same relationships, with bootstrap resamples that are the same for all."""
-    samples = Sets.of(world, run, count)
-    prior = fit(samples.history)
-    is_total_visible = np.isin(samples.ruptured.truth.kind, WHOLE_KINDS)
-    result = World(
+    samples = Samples.generate(world, run, count)
+    prior = fit_prior(samples.for_prior)
+    is_total_visible = np.isin(samples.ruptured.truth.kind, TOTAL_VISIBLE_KINDS)
+    result = WorldResult(
         world,
         samples,
         prior,
-        {method_name: found(method, samples, prior, run) for method_name, method in METHODS.items()},
+        {method_name: evaluate_method(method, samples, prior, run) for method_name, method in METHODS.items()},
         is_total_visible,
     )
     all_rows = np.ones(count, bool)
     resamples = list(_resamples(count, run))
-    for name, method_result in result.found.items():
-        result.boot_whole[name] = np.array(
+    for name, method_result in result.methods.items():
+        result.bootstrap_total_visible[name] = np.array(
             [
-                method_result.resampled(tuning_rows, reported_rows, is_total_visible, run.budget)
+                method_result.resample_share(tuning_rows, reported_rows, is_total_visible, run.false_alarm_budget)
                 for tuning_rows, reported_rows in resamples
             ]
         )
-        result.boot_all[name] = np.array(
+        result.bootstrap_all[name] = np.array(
             [
-                method_result.resampled(tuning_rows, reported_rows, all_rows, run.budget)
+                method_result.resample_share(tuning_rows, reported_rows, all_rows, run.false_alarm_budget)
                 for tuning_rows, reported_rows in resamples
             ]
         )
     return result
 
 
-def _resamples(count: int, run: Run) -> Iterator[tuple[Counts, Counts]]:
+def _resamples(count: int, run: RunSettings) -> Iterator[tuple[IntArray, IntArray]]:
     rng = np.random.default_rng(run.seed)
-    for _ in range(run.bootstraps):
+    for _ in range(run.bootstrap_resamples):
         yield rng.integers(0, count, count), rng.integers(0, count, count)
 
 
-def with_foreign_prior(results: list[World], run: Run) -> dict[str, float]:
+def foreign_prior_losses(results: list[WorldResult], run: RunSettings) -> dict[str, float]:
     """How much of the ruptures found is lost when each world has to do with the next one's prior."""
     mean_losses = {}
     for name in (TOTAL, ALL):
         method = METHODS[name]
         losses = []
         for index, result in enumerate(results):
-            foreign_result = found(method, result.sets, results[(index + 1) % len(results)].prior, run)
-            losses.append(result.share(name) - foreign_result.hits[result.whole].mean())
+            foreign_result = evaluate_method(method, result.samples, results[(index + 1) % len(results)].prior, run)
+            losses.append(result.detected_share(name) - foreign_result.detected[result.is_total_visible].mean())
         mean_losses[name] = float(np.mean(losses))
     return mean_losses

@@ -22,33 +22,33 @@ class BrokerUnavailable(Transient):
     """Kafka did not acknowledge. Whether the events arrived is not known; sending them again is safe."""
 
 
-Cause = Literal["empty", "too_large", "not_json", "no_event", "schema", "future"]
+DecodeErrorCause = Literal["empty", "too_large", "not_json", "no_event", "schema", "future"]
 """Why a message cannot be read, in a word: nothing in it, more than any event has, not JSON, JSON that is no CloudEvent
 of ours, an event that is not as its schema says, one that has yet to happen."""
 
 
-class Unreadable(Permanent):
+class DecodeError(Permanent):
     """Nobody will ever be able to read this message. Its text says where and why, never what was in it."""
 
-    def __init__(self, cause: Cause, reason: str) -> None:
+    def __init__(self, cause: DecodeErrorCause, reason: str) -> None:
         super().__init__(reason)
         self.cause = cause
 
 
-class DeploymentBroken(Exception):
+class ConsumerMisconfigured(Exception):
     """Everything that arrives is unreadable: not the messages are wrong but the deployment. Consuming stops."""
 
 
-class Refused(Permanent):
+class Rejected(Permanent):
     """What was asked for contradicts what is so; nothing was changed.
 
     `kind` is a short name for programs (`relationship-ended`); the text says what was wrong and what to do.
     """
 
-    def __init__(self, kind: str, detail: str) -> None:
+    def __init__(self, code: str, detail: str) -> None:
         super().__init__(detail)
-        self.kind = kind
+        self.code = code
 
 
-class Unknown(Refused):
+class NotFound(Rejected):
     """What was asked about is not known here."""

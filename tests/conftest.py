@@ -21,7 +21,7 @@ def kafka_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if configured := os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
         yield configured
         return
-    with kafka.server(tmp_path_factory.mktemp("kafka"), *free_ports(2)) as server:
+    with kafka.kafka_server(tmp_path_factory.mktemp("kafka"), *free_ports(2)) as server:
         yield server.address
 
 
@@ -31,5 +31,5 @@ def mongodb_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if configured := os.environ.get("MONGODB_URI"):
         yield configured
         return
-    with mongod.server(tmp_path_factory.mktemp("mongodb"), *free_ports(1)) as server:
+    with mongod.mongodb_server(tmp_path_factory.mktemp("mongodb"), *free_ports(1)) as server:
         yield server.address

@@ -7,26 +7,28 @@ from dataclasses import dataclass
 from typing import Any, cast
 from uuid import UUID
 
-from services.alliance.domain.derived_events import what_follows
-from services.alliance.domain.fold import read_again, read_on
-from services.alliance.domain.policy.policy import DEFAULT
-from services.alliance.domain.state.history import FACTS, Fact
-from services.alliance.store.mongo import Kept
-from shared.events import by_name
+from services.alliance.domain.derived_events import derive_events
+from services.alliance.domain.fold import fold_forward, refold
+from services.alliance.domain.policy.policy import DEFAULT_POLICY
+from services.alliance.domain.state.history import HISTORY_EVENTS, HistoryEvent
+from services.alliance.store.mongo import Versioned
+from shared.events import by_type
 from shared.events.cloudevents import decode, encode
 from shared.events.topics import ALERTS, FEEDBACK, INTAKE, SESSIONS
 
-KAFKA, MONGODB, DATABASE = (os.environ.get(n, "") for n in ("KAFKA_BOOTSTRAP_SERVERS", "MONGODB_URI", "DATABASE"))
+BOOTSTRAP_SERVERS, MONGODB_URI, DATABASE = (
+    os.environ.get(n, "") for n in ("KAFKA_BOOTSTRAP_SERVERS", "MONGODB_URI", "DATABASE")
+)
 GROUP = "alliance"
 TOPICS = tuple(topic.name for topic in (INTAKE, SESSIONS, FEEDBACK, ALERTS))
-KINDS = by_name(FACTS)
-BATCH = 2_000
+EVENT_TYPES = by_type(HISTORY_EVENTS)
+BATCH_SIZE = 2_000
 
 Document = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class News:
+class Message:
     """One message that follows."""
 
     topic: str
@@ -34,35 +36,39 @@ class News:
     value: bytes
 
 
-def read(messages: Iterable[bytes | None]) -> list[Fact]:
+def decode_events(messages: Iterable[bytes | None]) -> list[HistoryEvent]:
     """The facts in these messages."""
-    return [cast("Fact", event) for event in (decode(message, KINDS) for message in messages) if event is not None]
+    return [
+        cast("HistoryEvent", event)
+        for event in (decode(message, EVENT_TYPES) for message in messages)
+        if event is not None
+    ]
 
 
-def by_relationship(facts: Iterable[Fact]) -> dict[UUID, list[Fact]]:
-    grouped: defaultdict[UUID, list[Fact]] = defaultdict(list)
-    for event in facts:
+def group_by_relationship(events: Iterable[HistoryEvent]) -> dict[UUID, list[HistoryEvent]]:
+    grouped: defaultdict[UUID, list[HistoryEvent]] = defaultdict(list)
+    for event in events:
         grouped[event.relationship_id].append(event)
     return grouped
 
 
-def fact_document(event: Fact) -> Document:
+def event_document(event: HistoryEvent) -> Document:
     return {"_id": event.id, "r": event.relationship_id, "event": encode(event)}
 
 
-def is_late(kept: Kept, new: Sequence[Fact]) -> bool:
+def has_late_events(state: Versioned, new_events: Sequence[HistoryEvent]) -> bool:
     """Whether the whole history has to be read again."""
-    return not all(kept.alliance.precedes(event) for event in new)
+    return not all(state.alliance.precedes(event) for event in new_events)
 
 
-def took_in(kept: Kept, new: Sequence[Fact]) -> Kept:
-    return kept.followed_by(read_on(kept.alliance, new, DEFAULT))
+def fold_new_events(state: Versioned, new_events: Sequence[HistoryEvent]) -> Versioned:
+    return state.advance(fold_forward(state.alliance, new_events, DEFAULT_POLICY))
 
 
-def read_anew(kept: Kept, history: Iterable[Document]) -> Kept:
-    return kept.followed_by(read_again(read(document["event"] for document in history), DEFAULT))
+def refold_history(state: Versioned, history: Iterable[Document]) -> Versioned:
+    return state.advance(refold(decode_events(document["event"] for document in history), DEFAULT_POLICY))
 
 
-def news_of(kept: Kept) -> list[News]:
-    events = what_follows(kept.relationship, kept.read, kept.version, DEFAULT)
-    return [News(event.TOPIC.name, str(event.key).encode(), encode(event)) for event in events]
+def derived_messages(state: Versioned) -> list[Message]:
+    events = derive_events(state.relationship, state.result, state.version, DEFAULT_POLICY)
+    return [Message(event.TOPIC.name, str(event.key).encode(), encode(event)) for event in events]

@@ -5,30 +5,30 @@ from faststream import AckPolicy, FastStream
 from faststream.kafka import KafkaBroker, KafkaMessage
 
 from bench.implementations import common
-from bench.implementations.plain_loop import Plain
+from bench.implementations.plain_loop import PlainLoop
 
 
-async def _as_it_came(message: KafkaMessage) -> bytes:
+async def _decode_raw(message: KafkaMessage) -> bytes:
     return message.body
 
 
-async def forever() -> None:
-    loop = Plain()
+async def serve() -> None:
+    loop = PlainLoop()
     await loop.producer.start()
-    broker = KafkaBroker(common.KAFKA, logger=None)
+    broker = KafkaBroker(common.BOOTSTRAP_SERVERS, logger=None)
 
     @broker.subscriber(
         *common.TOPICS,
         group_id=common.GROUP,
         auto_offset_reset="earliest",
         ack_policy=AckPolicy.NACK_ON_ERROR,
-        decoder=_as_it_came,
+        decoder=_decode_raw,
     )
-    async def take(message: bytes) -> None:
-        await loop.take([message])
+    async def handle_message(message: bytes) -> None:
+        await loop.handle_batch([message])
 
     await FastStream(broker, logger=None).run()
 
 
 if __name__ == "__main__":
-    uvloop.run(forever())
+    uvloop.run(serve())

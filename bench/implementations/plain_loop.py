@@ -15,24 +15,24 @@ from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import ReplaceOne, WriteConcern
 
 from bench.implementations import common
-from services.alliance.store.mongo import Kept, as_document, as_kept
+from services.alliance.store.mongo import Versioned, from_document, to_document
 
 
-class Plain:
+class PlainLoop:
     """One process of it."""
 
     def __init__(self) -> None:
-        client: Any = AsyncIOMotorClient(common.MONGODB, uuidRepresentation="standard", tz_aware=True)
+        client: Any = AsyncIOMotorClient(common.MONGODB_URI, uuidRepresentation="standard", tz_aware=True)
         database = client.get_database(common.DATABASE, write_concern=WriteConcern(w="majority", j=True))
-        self.facts, self.alliances = database["facts"], database["alliances"]
+        self.events, self.alliances = database["facts"], database["alliances"]
         self.producer = AIOKafkaProducer(
-            bootstrap_servers=common.KAFKA, acks="all", linger_ms=5, max_batch_size=128 * 1024
+            bootstrap_servers=common.BOOTSTRAP_SERVERS, acks="all", linger_ms=5, max_batch_size=128 * 1024
         )
 
     async def run(self, batch_size: int) -> None:
         consumer = AIOKafkaConsumer(
             *common.TOPICS,
-            bootstrap_servers=common.KAFKA,
+            bootstrap_servers=common.BOOTSTRAP_SERVERS,
             group_id=common.GROUP,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
@@ -42,51 +42,53 @@ class Plain:
         while True:
             batch = await consumer.getmany(timeout_ms=200, max_records=batch_size)
             if messages := [record.value for records in batch.values() for record in records]:
-                await self.take(messages)
+                await self.handle_batch(messages)
                 await consumer.commit()
 
-    async def take(self, messages: list[bytes]) -> None:
-        events = common.read(messages)
-        await self.facts.insert_many([common.fact_document(event) for event in events], ordered=False)
-        events_by_relationship = common.by_relationship(events)
-        states = await self.recall(events_by_relationship)
+    async def handle_batch(self, messages: list[bytes]) -> None:
+        events = common.decode_events(messages)
+        await self.events.insert_many([common.event_document(event) for event in events], ordered=False)
+        events_by_relationship = common.group_by_relationship(events)
+        states = await self.load(events_by_relationship)
         late_relationships = [
-            r for r, new_events in events_by_relationship.items() if common.is_late(states[r], new_events)
+            r for r, new_events in events_by_relationship.items() if common.has_late_events(states[r], new_events)
         ]
-        histories = await self.history(late_relationships) if late_relationships else {}
+        histories = await self.load_histories(late_relationships) if late_relationships else {}
         changed = [
-            common.read_anew(states[r], histories[r]) if r in histories else common.took_in(states[r], new_events)
+            common.refold_history(states[r], histories[r])
+            if r in histories
+            else common.fold_new_events(states[r], new_events)
             for r, new_events in events_by_relationship.items()
         ]
         writes = [
-            ReplaceOne({"_id": new_events.relationship}, as_document(new_events), upsert=True) for new_events in changed
+            ReplaceOne({"_id": new_events.relationship}, to_document(new_events), upsert=True) for new_events in changed
         ]
         await self.alliances.bulk_write(writes, ordered=False)
         sends = [
             await self.producer.send(message.topic, message.value, key=message.key)
             for new_events in changed
-            for message in common.news_of(new_events)
+            for message in common.derived_messages(new_events)
         ]
         await asyncio.gather(*sends)
 
-    async def recall(self, relationships: Collection[UUID]) -> Mapping[UUID, Kept]:
+    async def load(self, relationships: Collection[UUID]) -> Mapping[UUID, Versioned]:
         documents = await self.alliances.find({"_id": {"$in": list(relationships)}}).to_list(None)
-        states = {document["_id"]: as_kept(document) for document in documents}
-        return {r: states.get(r) or Kept(r) for r in relationships}
+        states = {document["_id"]: from_document(document) for document in documents}
+        return {r: states.get(r) or Versioned(r) for r in relationships}
 
-    async def history(self, relationships: Collection[UUID]) -> Mapping[UUID, list[common.Document]]:
+    async def load_histories(self, relationships: Collection[UUID]) -> Mapping[UUID, list[common.Document]]:
         histories: defaultdict[UUID, list[common.Document]] = defaultdict(list)
-        for document in await self.facts.find({"r": {"$in": list(relationships)}}).to_list(None):
+        for document in await self.events.find({"r": {"$in": list(relationships)}}).to_list(None):
             histories[document["r"]].append(document)
         return histories
 
 
 def main(batch_size: int) -> None:
-    async def forever() -> None:
-        await Plain().run(batch_size)
+    async def serve() -> None:
+        await PlainLoop().run(batch_size)
 
-    uvloop.run(forever())
+    uvloop.run(serve())
 
 
 if __name__ == "__main__":
-    main(common.BATCH)
+    main(common.BATCH_SIZE)

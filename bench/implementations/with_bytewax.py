@@ -6,25 +6,27 @@ from bytewax.dataflow import Dataflow
 from bytewax.run import cli_main
 
 from bench.implementations import common
-from bench.implementations.blocking import Blocking
+from bench.implementations.blocking import BlockingLoop
 
 
 def main() -> None:
-    loop = Blocking()
+    loop = BlockingLoop()
 
-    def take(messages: list[object]) -> list[object]:
+    def handle_batch(messages: list[object]) -> list[object]:
         payloads = [message.value for message in messages]  # type: ignore[attr-defined]
-        batches = [payloads[start : start + common.BATCH] for start in range(0, len(payloads), common.BATCH)]
+        batches = [payloads[start : start + common.BATCH_SIZE] for start in range(0, len(payloads), common.BATCH_SIZE)]
         return [
             KafkaSinkMessage(derived_message.key, derived_message.value, derived_message.topic)
             for batch in batches
-            for derived_message in loop.take(batch)
+            for derived_message in loop.handle_batch(batch)
         ]
 
     flow = Dataflow("same")
-    consumed = op.input("hear", flow, KafkaSource([common.KAFKA], common.TOPICS, batch_size=common.BATCH))
-    derived = op.flat_map_batch("take", consumed, take)
-    op.output("tell", derived, KafkaSink([common.KAFKA], None))
+    consumed = op.input(
+        "hear", flow, KafkaSource([common.BOOTSTRAP_SERVERS], common.TOPICS, batch_size=common.BATCH_SIZE)
+    )
+    derived = op.flat_map_batch("take", consumed, handle_batch)
+    op.output("tell", derived, KafkaSink([common.BOOTSTRAP_SERVERS], None))
     cli_main(flow)
 
 

@@ -7,41 +7,41 @@ from quixstreams import Application
 from quixstreams.sinks import BaseSink
 
 from bench.implementations import common
-from bench.implementations.blocking import Blocking, Teller
+from bench.implementations.blocking import BlockingLoop, BlockingPublisher
 
 
-class Sink(BaseSink):
+class BatchSink(BaseSink):
     """Collects until the checkpoint."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._work, self._teller = Blocking(), Teller()
-        self._collected: list[bytes] = []
+        self._loop, self._publisher = BlockingLoop(), BlockingPublisher()
+        self._batch: list[bytes] = []
 
     def add(self, value: Any, *_metadata: Any, **_options: Any) -> None:
-        self._collected.append(value)
+        self._batch.append(value)
 
     def flush(self) -> None:
-        if self._collected:
-            self._teller.tell(self._work.take(self._collected))
-            self._collected = []
+        if self._batch:
+            self._publisher.publish(self._loop.handle_batch(self._batch))
+            self._batch = []
 
     def on_paused(self) -> None:
-        self._collected = []
+        self._batch = []
 
 
 def main() -> None:
     app = Application(
-        broker_address=common.KAFKA,
+        broker_address=common.BOOTSTRAP_SERVERS,
         consumer_group=common.GROUP,
         auto_offset_reset="earliest",
-        commit_every=common.BATCH,
+        commit_every=common.BATCH_SIZE,
         commit_interval=1.0,
         auto_create_topics=False,
         state_dir=tempfile.mkdtemp(),
         loglevel="ERROR",
     )
-    sink = Sink()
+    sink = BatchSink()
     for name in common.TOPICS:
         app.dataframe(app.topic(name, key_deserializer="bytes", value_deserializer="bytes")).sink(sink)
     app.run()

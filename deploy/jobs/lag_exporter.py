@@ -22,22 +22,22 @@ from pydantic import Field
 from pydantic_settings import BaseSettings
 
 from shared.errors import BrokerUnavailable
-from shared.events.topics import HEARD_BY, Topic, dead_letters
-from shared.http.app import application
-from shared.http.health import answer_health
+from shared.events.topics import CONSUMED_TOPICS, Topic, dead_letter_topic
+from shared.http.app import create_base_app
+from shared.http.health import add_health_routes
 from shared.http.server import serve
-from shared.runtime.background import background, until_done
-from shared.runtime.logs import configure
+from shared.runtime.background import retry_until_done, run_in_background
+from shared.runtime.logs import configure_logging
 from shared.runtime.metrics import process_registry
-from shared.runtime.settings import BootstrapServers, load
+from shared.runtime.settings import BootstrapServers, load_settings
 
-HeardBy = Mapping[str, tuple[Topic, ...]]
+ConsumedTopics = Mapping[str, tuple[Topic, ...]]
 
-FORGOTTEN_AFTER = 30.0
+MAX_MEASUREMENT_AGE_SECONDS = 30.0
 """Seconds after which what was measured says nothing any more, and is no longer shown."""
-ANSWER_WITHIN_MS = 5_000
+FETCH_TIMEOUT_MS = 5_000
 """Milliseconds for a broker to hand out one message."""
-FETCH_BYTES = 16 * 1024
+MAX_FETCH_BYTES = 16 * 1024
 """Only the first message is looked at."""
 
 
@@ -53,57 +53,61 @@ class LagSettings(BaseSettings):
 
 
 @dataclass(frozen=True)
-class Behind:
+class PartitionLag:
     """How far one group is behind on one partition."""
 
     messages: int
-    oldest: float | None
+    oldest_timestamp: float | None
     """When the oldest of them was told, in seconds since 1970; none when there is none."""
 
 
 @dataclass(frozen=True)
-class Measured:
+class LagMeasurement:
     """What Kafka said, at one moment."""
 
-    at: float
-    ends: Mapping[TopicPartition, int] = field(default_factory=dict)
-    behind: Mapping[tuple[str, TopicPartition], Behind] = field(default_factory=dict)
+    measured_at: float
+    end_offsets: Mapping[TopicPartition, int] = field(default_factory=dict)
+    lags: Mapping[tuple[str, TopicPartition], PartitionLag] = field(default_factory=dict)
     members: Mapping[str, int] = field(default_factory=dict)
 
 
-class Lag(Collector):
+class LagCollector(Collector):
     """Shows what was measured last; nothing when that is too long ago, so that nobody takes it for the present."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._last = Measured(at=0.0)
+        self._latest = LagMeasurement(measured_at=0.0)
         registry.register(self)
 
-    def measured(self, last: Measured) -> None:
-        self._last = last
+    def update(self, latest: LagMeasurement) -> None:
+        self._latest = latest
 
-    def fresh(self) -> bool:
+    def is_fresh(self) -> bool:
         """Whether Kafka was asked lately, and answered."""
-        return time.time() - self._last.at < FORGOTTEN_AFTER
+        return time.time() - self._latest.measured_at < MAX_MEASUREMENT_AGE_SECONDS
 
     def describe(self) -> Iterable[Metric]:
         return self._families()
 
     def collect(self) -> Iterable[Metric]:
         messages, seconds, members, appended = families = self._families()
-        if not self.fresh():
+        if not self.is_fresh():
             return families
-        now, latest = time.time(), self._last
-        for (group, partition), lag in latest.behind.items():
+        now, latest = time.time(), self._latest
+        for (group, partition), lag in latest.lags.items():
             labels = [group, partition.topic, str(partition.partition)]
             messages.add_metric(labels, lag.messages)
-            seconds.add_metric(labels, max(0.0, now - lag.oldest) if lag.oldest is not None else 0.0)
+            seconds.add_metric(
+                labels, max(0.0, now - lag.oldest_timestamp) if lag.oldest_timestamp is not None else 0.0
+            )
         for group, count in latest.members.items():
             members.add_metric([group], count)
-        for topic in {partition.topic for partition in latest.ends}:
+        for topic in {partition.topic for partition in latest.end_offsets}:
             appended.add_metric(
                 [topic],
                 sum(
-                    end_offset for topic_partition, end_offset in latest.ends.items() if topic_partition.topic == topic
+                    end_offset
+                    for topic_partition, end_offset in latest.end_offsets.items()
+                    if topic_partition.topic == topic
                 ),
             )
         return families
@@ -128,19 +132,23 @@ class Lag(Collector):
         )
 
 
-class Meter:
+class LagMonitor:
     """Asks Kafka. What lies at an offset never changes, so it is asked for once."""
 
-    def __init__(self, admin: AIOKafkaAdminClient, reader: AIOKafkaConsumer, consumed_topics: HeardBy) -> None:
+    def __init__(self, admin: AIOKafkaAdminClient, reader: AIOKafkaConsumer, consumed_topics: ConsumedTopics) -> None:
         self._admin = admin
         self._reader = reader
-        self._heard_by = consumed_topics
-        self._told: dict[tuple[TopicPartition, int], float] = {}
+        self._consumed_topics = consumed_topics
+        self._timestamps: dict[tuple[TopicPartition, int], float] = {}
 
-    async def measure(self) -> Measured:
+    async def measure(self) -> LagMeasurement:
         """Where everybody stands now. Raises KafkaError."""
         measured_at = time.time()
-        names = {topic.name for group, consumed in self._heard_by.items() for topic in (*consumed, dead_letters(group))}
+        names = {
+            topic.name
+            for group, consumed in self._consumed_topics.items()
+            for topic in (*consumed, dead_letter_topic(group))
+        }
         topics = await self._admin.describe_topics(sorted(names))
         topic_partitions = [
             TopicPartition(description["topic"], p["partition"])
@@ -149,7 +157,7 @@ class Meter:
         ]
         beginning_offsets = await self._reader.beginning_offsets(topic_partitions)
         next_offsets: dict[tuple[str, TopicPartition], int] = {}
-        for group, consumed in self._heard_by.items():
+        for group, consumed in self._consumed_topics.items():
             names = {topic.name for topic in consumed}
             committed = await self._admin.list_consumer_group_offsets(group)
             for topic_partition in (
@@ -158,7 +166,7 @@ class Meter:
                 offset = committed[topic_partition].offset if topic_partition in committed else -1
                 next_offsets[group, topic_partition] = offset if offset >= 0 else beginning_offsets[topic_partition]
         end_offsets = await self._reader.end_offsets(topic_partitions)  # last, so that nobody seems to be ahead
-        timestamps = await self._when_told(
+        timestamps = await self._fetch_timestamps(
             {
                 (topic_partition, measured_at)
                 for (_, topic_partition), measured_at in next_offsets.items()
@@ -166,17 +174,21 @@ class Meter:
             }
         )
         lags = {
-            (group, topic_partition): Behind(
+            (group, topic_partition): PartitionLag(
                 max(0, end_offsets[topic_partition] - measured_at), timestamps.get((topic_partition, measured_at))
             )
             for (group, topic_partition), measured_at in next_offsets.items()
         }
-        return Measured(measured_at, end_offsets, lags, await self._members())
+        return LagMeasurement(measured_at, end_offsets, lags, await self._count_members())
 
-    async def _when_told(self, positions: set[tuple[TopicPartition, int]]) -> dict[tuple[TopicPartition, int], float]:
+    async def _fetch_timestamps(
+        self, positions: set[tuple[TopicPartition, int]]
+    ) -> dict[tuple[TopicPartition, int], float]:
         """When the message at each place was told."""
-        self._told = {position: timestamp for position, timestamp in self._told.items() if position in positions}
-        missing = positions - self._told.keys()
+        self._timestamps = {
+            position: timestamp for position, timestamp in self._timestamps.items() if position in positions
+        }
+        missing = positions - self._timestamps.keys()
         while missing:
             offsets = dict(missing)  # one offset of each partition at a time
             self._reader.assign(list(offsets))
@@ -184,19 +196,19 @@ class Meter:
                 self._reader.seek(partition, offset)
             for partition, offset in offsets.items():
                 try:
-                    records = await self._reader.getmany(partition, timeout_ms=ANSWER_WITHIN_MS, max_records=1)
+                    records = await self._reader.getmany(partition, timeout_ms=FETCH_TIMEOUT_MS, max_records=1)
                 except UnicodeDecodeError:  # nobody can read it; it ages from when it was first in somebody's way
-                    self._told[partition, offset] = time.time()
+                    self._timestamps[partition, offset] = time.time()
                     continue
                 if not records.get(partition):
                     raise BrokerUnavailable(f"{partition.topic}/{partition.partition}: nothing came from {offset}")
-                self._told[partition, offset] = records[partition][0].timestamp / 1000
-            missing = positions - self._told.keys()
-        return self._told
+                self._timestamps[partition, offset] = records[partition][0].timestamp / 1000
+            missing = positions - self._timestamps.keys()
+        return self._timestamps
 
-    async def _members(self) -> dict[str, int]:
+    async def _count_members(self) -> dict[str, int]:
         counts = {}
-        for group in self._heard_by:  # one by one: aiokafka 0.14 misreads an answer about several
+        for group in self._consumed_topics:  # one by one: aiokafka 0.14 misreads an answer about several
             (answer,) = await self._admin.describe_consumer_groups([group])
             (described,) = answer.to_object()["groups"]
             counts[group] = len(described["members"])
@@ -206,38 +218,38 @@ class Meter:
 def create_app(settings: LagSettings) -> FastAPI:
     """The process, wired; nothing is opened before it is served."""
     registry = process_registry()
-    collector = Lag(registry)
+    collector = LagCollector(registry)
 
-    async def keep_measuring() -> None:
-        async with meter(settings.kafka_bootstrap_servers) as monitor:
+    async def measure_periodically() -> None:
+        async with lag_monitor(settings.kafka_bootstrap_servers) as monitor:
             while True:
-                collector.measured(await monitor.measure())
+                collector.update(await monitor.measure())
                 await asyncio.sleep(settings.lag_check_seconds)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        async with background(until_done("ask how far consumers are", keep_measuring)):
+        async with run_in_background(retry_until_done("ask how far consumers are", measure_periodically)):
             yield
 
-    app = application("Attune lag", __doc__ or "", 1_000, lifespan, registry)
-    answer_health(app, alive=lambda: True, ready={"kafka": collector.fresh}, registry=registry)
+    app = create_base_app("Attune lag", __doc__ or "", 1_000, lifespan, registry)
+    add_health_routes(app, liveness=lambda: True, readiness={"kafka": collector.is_fresh}, registry=registry)
     return app
 
 
 @asynccontextmanager
-async def meter(servers: str, consumed_topics: HeardBy = HEARD_BY) -> AsyncIterator[Meter]:
+async def lag_monitor(servers: str, consumed_topics: ConsumedTopics = CONSUMED_TOPICS) -> AsyncIterator[LagMonitor]:
     """One that is connected. Raises BrokerUnavailable, also for what goes wrong inside."""
     admin = AIOKafkaAdminClient(bootstrap_servers=servers)
     reader = AIOKafkaConsumer(
         bootstrap_servers=servers,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
-        max_partition_fetch_bytes=FETCH_BYTES,
+        max_partition_fetch_bytes=MAX_FETCH_BYTES,
     )
     try:
         await admin.start()
         await reader.start()
-        yield Meter(admin, reader, consumed_topics)
+        yield LagMonitor(admin, reader, consumed_topics)
     except (KafkaError, OSError) as error:
         raise BrokerUnavailable(f"{type(error).__name__}: {error}") from error
     finally:
@@ -246,8 +258,8 @@ async def meter(servers: str, consumed_topics: HeardBy = HEARD_BY) -> AsyncItera
 
 
 def main() -> None:
-    settings = load(LagSettings)
-    configure("lag", settings.log_level)
+    settings = load_settings(LagSettings)
+    configure_logging("lag", settings.log_level)
     serve(create_app(settings), settings)
 
 

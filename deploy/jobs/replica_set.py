@@ -14,11 +14,11 @@ from pydantic_settings import BaseSettings
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
-from shared.runtime.settings import BootstrapServers, load
+from shared.runtime.settings import BootstrapServers, load_settings
 
-ADMINISTRATOR = "attune"
-PATIENCE = 60.0  # seconds in which a server answers, and members find each other and elect one
-NO_LEAVE, NO_SUCH_USER_OR_PASSWORD, NO_SUCH_USER, ALREADY_INITIALIZED = 13, 18, 11, 23  # MongoDB's error codes
+ADMIN_USERNAME = "attune"
+PRIMARY_TIMEOUT_SECONDS = 60.0  # seconds in which a server answers, and members find each other and elect one
+UNAUTHORIZED, AUTHENTICATION_FAILED, USER_NOT_FOUND, ALREADY_INITIALIZED = 13, 18, 11, 23  # MongoDB's error codes
 
 Client = MongoClient[dict[str, Any]]
 
@@ -35,7 +35,7 @@ class ReplicaSetSettings(BaseSettings):
     notify_mongodb_password: SecretStr = Field(min_length=1)
 
     @property
-    def services(self) -> Mapping[str, str]:
+    def service_passwords(self) -> Mapping[str, str]:
         """The password of each service."""
         return {
             "intake": self.intake_mongodb_password.get_secret_value(),
@@ -45,101 +45,101 @@ class ReplicaSetSettings(BaseSettings):
         }
 
 
-class NotDone(Exception):
+class ReplicaSetError(Exception):
     """The message says what was in the way, and what a person can do about it."""
 
 
-def make(settings: ReplicaSetSettings, host: str = "127.0.0.1", port: int = 27017) -> None:
+def set_up_replica_set(settings: ReplicaSetSettings, host: str = "127.0.0.1", port: int = 27017) -> None:
     """Make what is missing, and set the services' passwords as they are now. Raises NotDone; safe to repeat."""
     members, password = settings.mongodb_members.split(","), settings.mongodb_admin_password.get_secret_value()
-    timeout_ms = int(PATIENCE * 1000)
+    timeout_ms = int(PRIMARY_TIMEOUT_SECONDS * 1000)
     try:
         with Client(host, port, directConnection=True, serverSelectionTimeoutMS=timeout_ms) as anonymous:
             anonymous.admin.command("ping")
-            with Client(host, port, directConnection=True, username=ADMINISTRATOR, password=password) as admin:
-                if not _lets_in(admin):
-                    _begin(anonymous, members, password)
-                _join(admin, members)
-                for name, service_password in settings.services.items():
-                    _user(admin, name, service_password, {"role": "readWrite", "db": f"attune_{name}"})
+            with Client(host, port, directConnection=True, username=ADMIN_USERNAME, password=password) as admin:
+                if not _can_sign_in(admin):
+                    _initiate(anonymous, members, password)
+                _add_members(admin, members)
+                for name, service_password in settings.service_passwords.items():
+                    _create_or_update_user(admin, name, service_password, {"role": "readWrite", "db": f"attune_{name}"})
     except OperationFailure as error:
-        raise NotDone(f"MongoDB refuses: {(error.details or {}).get('errmsg', error)}") from None
+        raise ReplicaSetError(f"MongoDB refuses: {(error.details or {}).get('errmsg', error)}") from None
     except PyMongoError as error:
-        raise NotDone(f"MongoDB at {host}:{port} does not answer: {str(error)[:300]}") from None
+        raise ReplicaSetError(f"MongoDB at {host}:{port} does not answer: {str(error)[:300]}") from None
 
 
-def _lets_in(admin: Client) -> bool:
+def _can_sign_in(admin: Client) -> bool:
     try:
         admin.admin.command("replSetGetConfig")
     except OperationFailure as error:
-        if error.code == NO_SUCH_USER_OR_PASSWORD:
+        if error.code == AUTHENTICATION_FAILED:
             return False
         raise
     return True
 
 
-def _begin(anonymous: Client, members: list[str], password: str) -> None:
+def _initiate(anonymous: Client, members: list[str], password: str) -> None:
     """What MongoDB allows anybody on its own loopback, as long as there is no user."""
-    config = {"_id": "rs0", "members": [_member(member_id, member) for member_id, member in enumerate(members)]}
+    config = {"_id": "rs0", "members": [_member_config(member_id, member) for member_id, member in enumerate(members)]}
     try:
         anonymous.admin.command("replSetInitiate", config)
     except OperationFailure as error:
-        if error.code not in (ALREADY_INITIALIZED, NO_LEAVE):
+        if error.code not in (ALREADY_INITIALIZED, UNAUTHORIZED):
             raise
-    _until_primary(anonymous)
+    _wait_until_primary(anonymous)
     try:
-        _user(anonymous, ADMINISTRATOR, password, {"role": "root", "db": "admin"})
+        _create_or_update_user(anonymous, ADMIN_USERNAME, password, {"role": "root", "db": "admin"})
     except OperationFailure as error:
-        if error.code != NO_LEAVE:
+        if error.code != UNAUTHORIZED:
             raise
-        raise NotDone(
+        raise ReplicaSetError(
             "MongoDB refuses the password of its administrator: this data was made with another "
             "mongodb_admin_password; put that one back"
         ) from None
 
 
-def _join(admin: Client, members: list[str]) -> None:
+def _add_members(admin: Client, members: list[str]) -> None:
     """Let the members that are new join, one by one, as MongoDB wants it."""
-    _until_primary(admin)
+    _wait_until_primary(admin)
     for member in members:
         config = admin.admin.command("replSetGetConfig")["config"]
         if member not in {existing["host"] for existing in config["members"]}:
-            config["members"].append(_member(1 + max(existing["_id"] for existing in config["members"]), member))
+            config["members"].append(_member_config(1 + max(existing["_id"] for existing in config["members"]), member))
             config["version"] += 1
             admin.admin.command("replSetReconfig", config)
 
 
-def _member(number: int, host: str) -> dict[str, Any]:
-    return {"_id": number, "host": host, "priority": 1 if number else 2}
+def _member_config(member_id: int, host: str) -> dict[str, Any]:
+    return {"_id": member_id, "host": host, "priority": 1 if member_id else 2}
 
 
-def _until_primary(client: Client) -> None:
-    deadline = time.monotonic() + PATIENCE
+def _wait_until_primary(client: Client) -> None:
+    deadline = time.monotonic() + PRIMARY_TIMEOUT_SECONDS
     while not (hello := client.admin.command("hello"))["isWritablePrimary"]:
         if time.monotonic() > deadline:
-            raise NotDone(
-                f"no primary beside us after {PATIENCE:.0f} s; MongoDB knows as members {hello.get('hosts', 'nobody')} "
+            raise ReplicaSetError(
+                f"no primary beside us after {PRIMARY_TIMEOUT_SECONDS:.0f} s; MongoDB knows as members {hello.get('hosts', 'nobody')} "
                 f"and says {hello.get('info', 'nothing more')}; do they all run, and under these names?"
             )
         time.sleep(0.5)  # a server tells nobody that it was elected: it has to be asked again
 
 
-def _user(client: Client, name: str, password: str, role: Mapping[str, str]) -> None:
+def _create_or_update_user(client: Client, name: str, password: str, role: Mapping[str, str]) -> None:
     try:
         client.admin.command("updateUser", name, pwd=password, roles=[role])
     except OperationFailure as error:
-        if error.code not in (NO_SUCH_USER, NO_LEAVE):  # before the first user only making one is allowed
+        if error.code not in (USER_NOT_FOUND, UNAUTHORIZED):  # before the first user only making one is allowed
             raise
         client.admin.command("createUser", name, pwd=password, roles=[role])
 
 
 def main() -> None:
-    settings = load(ReplicaSetSettings)
+    settings = load_settings(ReplicaSetSettings)
     try:
-        make(settings)
-    except NotDone as error:
+        set_up_replica_set(settings)
+    except ReplicaSetError as error:
         sys.exit(f"replica set: {error}")
-    print(f"replica set: {settings.mongodb_members}; a user for each of {', '.join(settings.services)}")
+    print(f"replica set: {settings.mongodb_members}; a user for each of {', '.join(settings.service_passwords)}")
 
 
 if __name__ == "__main__":

@@ -15,35 +15,35 @@ PASSWORDS = (
     "notify_mongodb_password",
     "grafana_admin_password",
 )
-OURS = (*PASSWORDS, "mongodb_keyfile", "gateway_users", "tls_certificate", "tls_key")
-SOMEBODY_ELSES = ("smtp_password",)  # empty where the mail server asks for none
-SHORTEST = 16  # characters; what deploy/secrets.sh makes has 48
-EXAMPLES = ("change-me", "changeme", "example", "password", "secret", "attune", "admin")
-MAKE = "sh deploy/secrets.sh makes those that are missing"
+REQUIRED_SECRETS = (*PASSWORDS, "mongodb_keyfile", "gateway_users", "tls_certificate", "tls_key")
+OPTIONAL_SECRETS = ("smtp_password",)  # empty where the mail server asks for none
+MIN_PASSWORD_LENGTH = 16  # characters; what deploy/secrets.sh makes has 48
+EXAMPLE_PREFIXES = ("change-me", "changeme", "example", "password", "secret", "attune", "admin")
+REMEDY = "sh deploy/secrets.sh makes those that are missing"
 
 
-def amiss(folder: Path) -> Iterator[str]:
+def find_problems(folder: Path) -> Iterator[str]:
     """What is wrong with the secrets in `folder`, one line for each; never what is in them."""
     secrets = dict[str, str]()
-    for name in (*OURS, *SOMEBODY_ELSES):
+    for name in (*REQUIRED_SECRETS, *OPTIONAL_SECRETS):
         try:
             secrets[name] = (folder / name).read_text().strip()
         except (OSError, UnicodeDecodeError) as error:
-            yield f"{name} cannot be read: {getattr(error, 'strerror', None) or 'it is no text'}; {MAKE}"
+            yield f"{name} cannot be read: {getattr(error, 'strerror', None) or 'it is no text'}; {REMEDY}"
     for name, secret in secrets.items():
-        if not secret and name in OURS:
-            yield f"{name} is empty; remove it, and {MAKE}"
-        elif any(secret.lower().startswith(example) for example in EXAMPLES):
-            yield f"{name} is an example, which everybody knows; remove it, and {MAKE}"
-        elif name in PASSWORDS and 0 < len(secret) < SHORTEST:
-            yield f"{name} has {len(secret)} characters; {SHORTEST} are the least"
+        if not secret and name in REQUIRED_SECRETS:
+            yield f"{name} is empty; remove it, and {REMEDY}"
+        elif any(secret.lower().startswith(example) for example in EXAMPLE_PREFIXES):
+            yield f"{name} is an example, which everybody knows; remove it, and {REMEDY}"
+        elif name in PASSWORDS and 0 < len(secret) < MIN_PASSWORD_LENGTH:
+            yield f"{name} has {len(secret)} characters; {MIN_PASSWORD_LENGTH} are the least"
     if any(":" not in user for user in secrets.get("gateway_users", "").splitlines()):
         yield "gateway_users has a line that is not name:hash, as `openssl passwd -apr1` makes the hash"
     if secrets.get("tls_certificate") and secrets.get("tls_key"):
-        yield from _pair(folder / "tls_certificate", folder / "tls_key")
+        yield from _check_certificate(folder / "tls_certificate", folder / "tls_key")
 
 
-def _pair(certificate: Path, key: Path) -> Iterator[str]:
+def _check_certificate(certificate: Path, key: Path) -> Iterator[str]:
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
     except ssl.SSLError as error:
@@ -51,10 +51,10 @@ def _pair(certificate: Path, key: Path) -> Iterator[str]:
 
 
 def main() -> None:
-    problems = list(amiss(shared.runtime.settings.SECRETS))
+    problems = list(find_problems(shared.runtime.settings.SECRETS_DIR))
     if problems:
         sys.exit("\n".join(f"secrets: {line}" for line in problems))
-    print(f"secrets: all {len(OURS + SOMEBODY_ELSES)} are as they should be")
+    print(f"secrets: all {len(REQUIRED_SECRETS + OPTIONAL_SECRETS)} are as they should be")
 
 
 if __name__ == "__main__":

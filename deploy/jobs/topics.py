@@ -10,12 +10,12 @@ from pydantic import Field
 from pydantic_settings import BaseSettings
 
 from shared.errors import BrokerUnavailable
-from shared.events.topics import ALL
-from shared.kafka.admin import missing
+from shared.events.topics import ALL_TOPICS
+from shared.kafka.admin import missing_topics
 from shared.runtime.backoff import backoff
-from shared.runtime.settings import BootstrapServers, load
+from shared.runtime.settings import BootstrapServers, load_settings
 
-PATIENCE = 60.0
+CREATE_TIMEOUT_SECONDS = 60.0
 """Seconds in which a broker that has just begun takes part in its cluster."""
 
 
@@ -29,12 +29,14 @@ class TopicSettings(BaseSettings):
     kafka_min_insync_replicas: int = Field(default=1, ge=1, le=9)
 
 
-async def create_in_time(settings: TopicSettings, timeout_seconds: float = PATIENCE) -> list[str]:
+async def create_topics_with_retry(
+    settings: TopicSettings, timeout_seconds: float = CREATE_TIMEOUT_SECONDS
+) -> list[str]:
     """As `create`, tried again for so many seconds. Raises BrokerUnavailable."""
     deadline = time.monotonic() + timeout_seconds
-    for delay in backoff(longest=2.0):
+    for delay in backoff(max_delay_seconds=2.0):
         try:
-            return await create(settings)
+            return await create_topics(settings)
         except BrokerUnavailable:
             if time.monotonic() > deadline:
                 raise
@@ -42,13 +44,13 @@ async def create_in_time(settings: TopicSettings, timeout_seconds: float = PATIE
     raise AssertionError("backoff never ends")
 
 
-async def create(settings: TopicSettings) -> list[str]:
+async def create_topics(settings: TopicSettings) -> list[str]:
     """Create what is missing, and say what was. Raises BrokerUnavailable."""
-    names = await missing(settings.kafka_bootstrap_servers, ALL)
+    names = await missing_topics(settings.kafka_bootstrap_servers, ALL_TOPICS)
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers)
     try:
         await admin.start()
-        response = await admin.create_topics([_new(name, settings) for name in names])
+        response = await admin.create_topics([_new_topic(name, settings) for name in names])
         for name, code, *_ in response.topic_errors:
             if code and for_code(code) is not TopicAlreadyExistsError:
                 raise BrokerUnavailable(f"could not create {name}: {for_code(code).__name__}")
@@ -59,7 +61,7 @@ async def create(settings: TopicSettings) -> list[str]:
         await admin.close()
 
 
-def _new(name: str, settings: TopicSettings) -> NewTopic:
+def _new_topic(name: str, settings: TopicSettings) -> NewTopic:
     return NewTopic(
         name,
         num_partitions=settings.kafka_partitions,
@@ -73,9 +75,9 @@ def _new(name: str, settings: TopicSettings) -> NewTopic:
 
 
 def main() -> None:
-    settings = load(TopicSettings)
+    settings = load_settings(TopicSettings)
     try:
-        created = asyncio.run(create_in_time(settings))
+        created = asyncio.run(create_topics_with_retry(settings))
     except BrokerUnavailable as error:
         sys.exit(f"topics: Kafka at {settings.kafka_bootstrap_servers} does not answer: {error}")
     print(f"topics: created {', '.join(created)}" if created else "topics: all there")

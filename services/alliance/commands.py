@@ -15,28 +15,28 @@ from pathlib import Path
 from uuid import UUID
 
 from services.alliance.domain.policy.policy import Policies
-from services.alliance.domain.tuning.calibration import TooLittle
-from services.alliance.policies.backtest import backtest
-from services.alliance.policies.backtest_report import markdown, summary, table
-from services.alliance.policies.calibrate import Calibrated, calibrate
-from services.alliance.policies.files import as_toml, policies_in, policy_in
-from services.alliance.rebuild.rebuild import HEARD, KINDS_HEARD, Alliances
-from services.alliance.rebuild.staging import Shadow
-from services.alliance.rebuild.verify import Verify
+from services.alliance.domain.tuning.calibration import InsufficientHistory
+from services.alliance.policies.backtest import run_backtest
+from services.alliance.policies.backtest_report import render_csv, render_markdown, render_summary
+from services.alliance.policies.calibrate import Calibration, calibrate_policy
+from services.alliance.policies.files import load_policies, load_policy, to_toml
+from services.alliance.rebuild.rebuild import CONSUMED_EVENTS, CONSUMED_TOPICS, AllianceRebuilder
+from services.alliance.rebuild.staging import Staging
+from services.alliance.rebuild.verify import Verifier
 from services.alliance.settings import Settings
 from services.alliance.store.mongo import MongoStore
 from shared.kafka.dead_letters import commands as dead_letters
 from shared.kafka.producer import Producer
-from shared.kafka.topic_reader import History
+from shared.kafka.topic_reader import TopicReader
 from shared.mongo.client import Mongo
-from shared.rebuild.job import Work, rebuild
+from shared.rebuild.job import RebuildJob, rebuild
 from shared.runtime import terminal
 from shared.runtime.clock import now
-from shared.runtime.terminal import NotPossible, failed, progress, say
+from shared.runtime.terminal import CommandError, report, report_error, show_progress
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class CommandContext:
     """What a command works with."""
 
     settings: Settings
@@ -48,11 +48,11 @@ class Given:
         return MongoStore(self.mongo)
 
 
-Command = Callable[[argparse.Namespace, Given], Awaitable[int]]
+Command = Callable[[argparse.Namespace, CommandContext], Awaitable[int]]
 """Says what it found, and gives the exit code."""
 
 
-def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
+def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """What was asked for; where it is wrong, argparse says so and ends with 2."""
     parser = argparse.ArgumentParser(prog="python -m services.alliance")
     subparsers = parser.add_subparsers(
@@ -73,7 +73,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
         "calibrate", help="fit the prior to a clinic's history, and suggest thresholds for a number of alerts"
     )
     calibrate_parser.add_argument("--clinic", type=UUID, required=True)
-    calibrate_parser.add_argument("--alerts-per-clinician-week", type=_positive, required=True, metavar="NUMBER")
+    calibrate_parser.add_argument("--alerts-per-clinician-week", type=_positive_number, required=True, metavar="NUMBER")
     calibrate_parser.add_argument("--write", type=Path, help="write the policy into this new file as well")
     calibrate_parser.set_defaults(run=_calibrate)
     rebuild_parser = subparsers.add_parser(
@@ -87,20 +87,20 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
         "verify", help="compare the view with the topics while the service runs, and print what differs"
     )
     verify_parser.set_defaults(run=_verify)
-    dead_letters.offer(subparsers)
-    return parser.parse_args(given)
+    dead_letters.add_command(subparsers)
+    return parser.parse_args(argv)
 
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
     """Do what was asked for, and say how it ended. Raises WrongPolicy before anything is opened."""
-    policies = policies_in(settings.policy_dir)
+    policies = load_policies(settings.policy_dir)
     if "policy" in args:
-        args.new = policy_in(args.policy)
+        args.new = load_policy(args.policy)
     for file in (getattr(args, name, None) for name in ("csv", "markdown", "write")):
         if file is not None and not file.parent.is_dir():
-            return failed(args.command, f"there is no folder {file.parent} to write {file.name} into", 2)
+            return report_error(args.command, f"there is no folder {file.parent} to write {file.name} into", 2)
     if getattr(args, "write", None) and args.write.exists():
-        return failed(args.command, f"{args.write} is there already; nothing is written over it", 2)
+        return report_error(args.command, f"{args.write} is there already; nothing is written over it", 2)
     return terminal.run(args.command, _with_database(args, settings, policies))
 
 
@@ -108,30 +108,34 @@ async def _with_database(args: argparse.Namespace, settings: Settings, policies:
     mongo = Mongo(settings.mongodb_uri, settings.mongodb_database, settings.mongodb_driver)
     command: Command = args.run
     try:
-        return await command(args, Given(settings, policies, mongo))
-    except TooLittle as error:
-        raise NotPossible(f"too little history: {error}") from None
+        return await command(args, CommandContext(settings, policies, mongo))
+    except InsufficientHistory as error:
+        raise CommandError(f"too little history: {error}") from None
     finally:
         await mongo.close()
 
 
-async def _backtest(args: argparse.Namespace, given: Given) -> int:
-    result = await backtest(given.store, given.policies, args.new, args.clinic, partial(progress, "backtest"))
+async def _backtest(args: argparse.Namespace, context: CommandContext) -> int:
+    result = await run_backtest(
+        context.store, context.policies, args.new, args.clinic, partial(show_progress, "backtest")
+    )
     if not result.weeks:
-        raise TooLittle("no appointment is recorded" + (f" in clinic {args.clinic}" if args.clinic else ""))
+        raise InsufficientHistory("no appointment is recorded" + (f" in clinic {args.clinic}" if args.clinic else ""))
     if args.csv is not None:
-        args.csv.write_text(table(result), encoding="utf-8")
-    report_text = markdown(result, args.policy.name)
+        args.csv.write_text(render_csv(result), encoding="utf-8")
+    report_text = render_markdown(result, args.policy.name)
     if args.markdown is not None:
         args.markdown.write_text(report_text, encoding="utf-8")
-    sys.stdout.write(report_text if args.markdown is None else summary(result))
+    sys.stdout.write(report_text if args.markdown is None else render_summary(result))
     return 0
 
 
-async def _calibrate(args: argparse.Namespace, given: Given) -> int:
-    policy, target_rate = given.policies.of(args.clinic), args.alerts_per_clinician_week
-    result = await calibrate(given.store, policy, args.clinic, target_rate, partial(progress, "calibrate"))
-    text = as_toml(result.policy, _heading(args.clinic, target_rate, result))
+async def _calibrate(args: argparse.Namespace, context: CommandContext) -> int:
+    policy, target_rate = context.policies.policy_for(args.clinic), args.alerts_per_clinician_week
+    result = await calibrate_policy(
+        context.store, policy, args.clinic, target_rate, partial(show_progress, "calibrate")
+    )
+    text = to_toml(result.policy, _policy_heading(args.clinic, target_rate, result))
     if args.write is not None:
         with args.write.open("x", encoding="utf-8") as file:
             file.write(text)
@@ -139,21 +143,23 @@ async def _calibrate(args: argparse.Namespace, given: Given) -> int:
     return 0
 
 
-async def _rebuild(args: argparse.Namespace, given: Given) -> int:
-    servers, staging, job = given.settings.kafka_bootstrap_servers, Shadow(given.mongo), Work(given.mongo)
+async def _rebuild(args: argparse.Namespace, context: CommandContext) -> int:
+    servers, staging, job = context.settings.kafka_bootstrap_servers, Staging(context.mongo), RebuildJob(context.mongo)
     producer = Producer(servers, "attune-alliance")
     if args.afresh:
-        await job.give_up()
-        await staging.forget_all()
-    async with History(servers, HEARD, KINDS_HEARD) as topic_reader:
+        await job.abandon()
+        await staging.clear()
+    async with TopicReader(servers, CONSUMED_TOPICS, CONSUMED_EVENTS) as topic_reader:
         await producer.start()
         try:
-            await given.store.prepare()
-            await staging.prepare()
-            await job.join(given.policies.digest, _anything(await topic_reader.sizes(), servers))
-            rebuilder = Alliances(servers, given.store, staging, producer.tell, given.policies, topic_reader, say)
+            await context.store.create_indexes()
+            await staging.create_indexes()
+            await job.join(context.policies.digest, _require_messages(await topic_reader.message_counts(), servers))
+            rebuilder = AllianceRebuilder(
+                servers, context.store, staging, producer.publish, context.policies, topic_reader, report
+            )
             counts = await rebuild(
-                rebuilder, job, lambda stage, done, total: progress(f"rebuild, {stage}", done, total, "messages")
+                rebuilder, job, lambda stage, done, total: show_progress(f"rebuild, {stage}", done, total, "messages")
             )
         finally:
             await producer.stop()
@@ -161,42 +167,42 @@ async def _rebuild(args: argparse.Namespace, given: Given) -> int:
     return 0
 
 
-async def _verify(_args: argparse.Namespace, given: Given) -> int:
-    servers, staging = given.settings.kafka_bootstrap_servers, Shadow(given.mongo)
-    async with History(servers, HEARD, KINDS_HEARD) as topic_reader:
-        _anything(await topic_reader.sizes(), servers)
-        verifier = Verify(servers, "alliance", given.store, staging, given.policies, topic_reader, say)
-        result = await verifier(partial(progress, "verify", what="messages"))
+async def _verify(_args: argparse.Namespace, context: CommandContext) -> int:
+    servers, staging = context.settings.kafka_bootstrap_servers, Staging(context.mongo)
+    async with TopicReader(servers, CONSUMED_TOPICS, CONSUMED_EVENTS) as topic_reader:
+        _require_messages(await topic_reader.message_counts(), servers)
+        verifier = Verifier(servers, "alliance", context.store, staging, context.policies, topic_reader, report)
+        result = await verifier(partial(show_progress, "verify", unit="messages"))
     sys.stdout.write(f"{result.compared} relationships compared, {result.different} different\n")
-    if result.on_its_way:
-        sys.stdout.write(f"{result.on_its_way} not compared: the service has not taken in all of their facts yet\n")
-    if result.other_policy:
+    if result.not_caught_up:
+        sys.stdout.write(f"{result.not_caught_up} not compared: the service has not taken in all of their facts yet\n")
+    if result.under_other_policy:
         sys.stdout.write(
-            f"{len(result.other_policy)} compared but for their state: it was read under another policy than the one "
+            f"{len(result.under_other_policy)} compared but for their state: it was read under another policy than the one "
             "in force\n"
         )
     return 1 if result.different else 0
 
 
-def _anything(message_counts: Sequence[int], servers: str) -> Sequence[int]:
+def _require_messages(message_counts: Sequence[int], servers: str) -> Sequence[int]:
     if not sum(message_counts):
-        raise NotPossible(f"nothing lies on the topics of {servers}; is that the right Kafka?")
+        raise CommandError(f"nothing lies on the topics of {servers}; is that the right Kafka?")
     return message_counts
 
 
-def _heading(clinic: UUID, wished: float, result: Calibrated) -> list[str]:
-    warning = [] if result.reached else ["No threshold comes nearer to what was wished."]
+def _policy_heading(clinic: UUID, target_rate: float, result: Calibration) -> list[str]:
+    warning = [] if result.is_target_reached else ["No threshold comes nearer to what was wished."]
     return [
         f"The policy of clinic {clinic}, calibrated on {now():%Y-%m-%d} to its own history:",
         f"{result.relationships} relationships, {result.weeks} weeks of clinicians with an appointment.",
-        f"Wished: {wished:g} alerts per clinician and week. On this history it would have raised {result.alerts},",
-        f"{result.urgent} of them urgent: {result.rate:.3f} per clinician and week.",
+        f"Wished: {target_rate:g} alerts per clinician and week. On this history it would have raised {result.alerts},",
+        f"{result.urgent_alerts} of them urgent: {result.alerts_per_week:.3f} per clinician and week.",
         *warning,
     ]
 
 
-def _positive(told: str) -> float:
-    number = float(told)
+def _positive_number(text: str) -> float:
+    number = float(text)
     if not (isfinite(number) and number > 0):
         raise argparse.ArgumentTypeError("must be more than 0")
     return number

@@ -7,12 +7,12 @@ from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from services.alliance.domain.state.history import ANSWERS, FACTS, Fact
-from services.alliance.domain.tuning.dispositions import Judgement, precision
+from services.alliance.domain.state.history import FEEDBACK_EVENTS, HISTORY_EVENTS, HistoryEvent
+from services.alliance.domain.tuning.dispositions import Disposition, measure_precision
 from shared.events import Severity
 from shared.runtime.clock import now
 
-READ_AGAIN = timedelta(days=1)
+MAX_LIVE_AGE = timedelta(days=1)
 """What was recorded longer ago is history that is read again, or was late with alarms enough already."""
 
 
@@ -21,10 +21,10 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry, clock: Callable[[], datetime] = now) -> None:
         self._clock = clock
-        self._folded = Counter(
+        self._events = Counter(
             "attune_alliance_facts", "Facts taken in, delivered again or not.", ["type"], registry=registry
         )
-        self._refolded = Counter(
+        self._refolds = Counter(
             "attune_alliance_refolds",
             "Relationships whose whole history was read again, because a fact was late, amended or came again, "
             "or because it had been read under another policy.",
@@ -35,51 +35,55 @@ class Metrics:
             "States that another process wrote first; they were read again and written over.",
             registry=registry,
         )
-        self._judged = Counter(
+        self._dispositions = Counter(
             "attune_alliance_judged_alerts",
             "Alerts that clinicians were done with, and whether they said that they were worth the interruption; "
             "each counts for every detector that took part in it.",
             ["detector", "useful"],
             registry=registry,
         )
-        self._scored = Histogram(
+        self._scoring_duration = Histogram(
             "attune_alliance_scored_seconds",
             "Time from an answer's acknowledgement to its sender until a score that rests on it was told; "
             "answers of more than a day ago, which are read again, are left out.",
             buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600),
             registry=registry,
         )
-        self._episodes = Gauge(
+        self._open_episodes = Gauge(
             "attune_alliance_open_episodes",
             "Relationships that show signs of rupture now, by severity; every process says the same.",
             ["severity"],
             registry=registry,
         )
-        for event_type in FACTS:
-            self._folded.labels(event_type.kind())
+        for event_type in HISTORY_EVENTS:
+            self._events.labels(event_type.event_type())
 
-    def folded(self, facts: Sequence[Fact]) -> None:
-        for event_type, count in Tally(event.type for event in facts).items():
-            self._folded.labels(event_type).inc(count)
+    def count_events(self, events: Sequence[HistoryEvent]) -> None:
+        for event_type, count in Tally(event.type for event in events).items():
+            self._events.labels(event_type).inc(count)
         scored_at = self._clock()
-        for event in facts:
-            if isinstance(event, ANSWERS) and event.recorded_at is not None:
+        for event in events:
+            if isinstance(event, FEEDBACK_EVENTS) and event.recorded_at is not None:
                 duration = scored_at - event.recorded_at
-                if duration < READ_AGAIN:
-                    self._scored.observe(max(0.0, duration.total_seconds()))
+                if duration < MAX_LIVE_AGE:
+                    self._scoring_duration.observe(max(0.0, duration.total_seconds()))
 
-    def open_episodes(self, by_severity: Mapping[Severity, int]) -> None:
+    def set_open_episodes(self, by_severity: Mapping[Severity, int]) -> None:
         for severity in get_args(Severity):
-            self._episodes.labels(severity).set(by_severity.get(severity, 0))
+            self._open_episodes.labels(severity).set(by_severity.get(severity, 0))
 
-    def refolded(self, relationships: int) -> None:
-        self._refolded.inc(relationships)
+    def count_refolds(self, relationships: int) -> None:
+        self._refolds.inc(relationships)
 
-    def conflicts(self, relationships: int) -> None:
+    def count_conflicts(self, relationships: int) -> None:
         self._conflicts.inc(relationships)
 
-    def judged(self, dispositions: Sequence[Judgement]) -> None:
-        for each in precision(dispositions):
-            for useful, count in (("yes", each.useful), ("no", each.not_useful), ("unsaid", each.unsaid)):
+    def count_dispositions(self, dispositions: Sequence[Disposition]) -> None:
+        for precision in measure_precision(dispositions):
+            for useful, count in (
+                ("yes", precision.useful),
+                ("no", precision.not_useful),
+                ("unsaid", precision.not_stated),
+            ):
                 if count:
-                    self._judged.labels(each.detector, useful).inc(count)
+                    self._dispositions.labels(precision.detector, useful).inc(count)

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from services.alliance.domain.state.history import FACTS
-from services.alliance.handlers.dispositions import Judge
-from services.alliance.handlers.projector import Hear
+from services.alliance.domain.state.history import HISTORY_EVENTS
+from services.alliance.handlers.dispositions import DispositionRecorder
+from services.alliance.handlers.projector import AllianceProjector
 from shared.events import (
     AlertResolved,
     AllianceUpdated,
@@ -17,8 +17,8 @@ from shared.events import (
 from shared.events.topics import ALERTS, FEEDBACK, INTAKE, SESSIONS
 from shared.kafka import Kafka
 
-HEARS: tuple[type[Event], ...] = (*FACTS, AlertResolved)
-TELLS: tuple[type[Event], ...] = (
+CONSUMED_EVENTS: tuple[type[Event], ...] = (*HISTORY_EVENTS, AlertResolved)
+PUBLISHED_EVENTS: tuple[type[Event], ...] = (
     AllianceUpdated,
     RuptureSuspected,
     RuptureChanged,
@@ -27,14 +27,14 @@ TELLS: tuple[type[Event], ...] = (
 )
 
 
-def subscribe(kafka: Kafka, projector: Hear, disposition_recorder: Judge) -> None:
+def subscribe(kafka: Kafka, projector: AllianceProjector, disposition_recorder: DispositionRecorder) -> None:
     """Facts are read into alliances; what clinicians say of alerts is kept beside them."""
 
-    async def take(events: Sequence[Event]) -> None:
+    async def handle_batch(events: Sequence[Event]) -> None:
         resolved = [event for event in events if isinstance(event, AlertResolved)]
         if history_events := [event for event in events if not isinstance(event, AlertResolved)]:
             await projector(history_events)
         if resolved:
             await disposition_recorder(resolved)
 
-    kafka.hear(INTAKE, SESSIONS, FEEDBACK, ALERTS, kinds=HEARS, batch=take)
+    kafka.subscribe(INTAKE, SESSIONS, FEEDBACK, ALERTS, event_types=CONSUMED_EVENTS, handler=handle_batch)

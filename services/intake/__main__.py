@@ -3,15 +3,15 @@
 from services.intake.app import create_app
 from services.intake.settings import Settings
 from shared.http.server import serve
-from shared.runtime.commands import arguments
-from shared.runtime.logs import configure
-from shared.runtime.settings import load
+from shared.runtime.commands import parse_arguments
+from shared.runtime.logs import configure_logging
+from shared.runtime.settings import load_settings
 
 
 def main() -> None:
-    arguments("intake")
-    settings = load(Settings)
-    configure("intake", settings.log_level)
+    parse_arguments("intake")
+    settings = load_settings(Settings)
+    configure_logging("intake", settings.log_level)
     serve(create_app(settings), settings)
 
 

@@ -7,16 +7,16 @@ from fastapi import FastAPI
 
 from services.intake.http.api import routes
 from services.intake.metrics import IntakeMetrics
-from services.intake.service import Desk
+from services.intake.service import IntakeService
 from services.intake.settings import Settings
 from services.intake.store.mongo import CLINICIANS, RELATIONSHIPS, Store
-from shared.http.app import application
-from shared.http.health import answer_health
+from shared.http.app import create_base_app
+from shared.http.health import add_health_routes
 from shared.kafka import Kafka
 from shared.kafka.metrics import KafkaMetrics
 from shared.mongo.client import Mongo, MongoMetrics
 from shared.outbox.relay import Outbox
-from shared.runtime.background import background, until_done
+from shared.runtime.background import retry_until_done, run_in_background
 from shared.runtime.clock import now
 from shared.runtime.metrics import process_registry
 
@@ -28,15 +28,24 @@ def create_app(settings: Settings) -> FastAPI:
     kafka = Kafka(settings.kafka_bootstrap_servers, "intake", KafkaMetrics(registry), now, settings.kafka_batch_size)
     outbox = Outbox(kafka, [mongo[CLINICIANS], mongo[RELATIONSHIPS]], registry, now)
     store = Store(mongo, outbox, now)
-    service = Desk(store, IntakeMetrics(registry), now)
+    service = IntakeService(store, IntakeMetrics(registry), now)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        async with background(until_done("create indexes", store.prepare)), kafka.running(), outbox.running():
+        async with (
+            run_in_background(retry_until_done("create indexes", store.create_indexes)),
+            kafka.run(),
+            outbox.run(),
+        ):
             yield
         await mongo.close()
 
-    app = application("Attune intake", __doc__ or "", settings.http_body_limit, lifespan, registry)
-    answer_health(app, alive=kafka.alive, ready={"mongodb": mongo.answers, "kafka": kafka.ready}, registry=registry)
+    app = create_base_app("Attune intake", __doc__ or "", settings.http_body_limit, lifespan, registry)
+    add_health_routes(
+        app,
+        liveness=kafka.is_alive,
+        readiness={"mongodb": mongo.is_available, "kafka": kafka.is_ready},
+        registry=registry,
+    )
     app.include_router(routes(service))
     return app

@@ -5,9 +5,9 @@ from typing import Literal, get_args
 
 from prometheus_client import CollectorRegistry, Counter
 
-from shared.events import KINDS, Event
+from shared.events import EVENT_TYPES, Event
 
-Outcome = Literal["imported", "tried", "refused"]
+ImportOutcome = Literal["imported", "tried", "refused"]
 
 
 class IntakeMetrics:
@@ -26,14 +26,14 @@ class IntakeMetrics:
             ["outcome"],
             registry=registry,
         )
-        for event_type in (event_type for event_type in KINDS if event_type.TOPIC.publisher == "intake"):
-            self._events.labels(event_type.kind())
-        for outcome in get_args(Outcome):
+        for event_type in (event_type for event_type in EVENT_TYPES if event_type.TOPIC.publisher == "intake"):
+            self._events.labels(event_type.event_type())
+        for outcome in get_args(ImportOutcome):
             self._imports.labels(outcome)
 
-    def happened(self, events: Iterable[Event]) -> None:
+    def count_events(self, events: Iterable[Event]) -> None:
         for event in events:
-            self._events.labels(event.kind()).inc()
+            self._events.labels(event.event_type()).inc()
 
-    def took_file(self, outcome: Outcome) -> None:
+    def count_import(self, outcome: ImportOutcome) -> None:
         self._imports.labels(outcome).inc()

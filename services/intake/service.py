@@ -12,39 +12,47 @@ import structlog
 from pydantic import BaseModel
 
 from services.intake.domain import caseload_csv, import_plan, people, relationships
-from services.intake.domain.caseload_csv import Wrong
-from services.intake.domain.people import Client, Clinic, Clinician, TakenCode
-from services.intake.domain.relationships import Agreement, Consent, Decided, End, OwnEndReason, Relationship, Start
+from services.intake.domain.caseload_csv import RowError
+from services.intake.domain.people import CaseCodeAssignment, Client, Clinic, Clinician
+from services.intake.domain.relationships import (
+    AimsAgreement,
+    Consent,
+    Decision,
+    End,
+    NonTransferEndReason,
+    Relationship,
+    Start,
+)
 from services.intake.metrics import IntakeMetrics
 from services.intake.store.mongo import Store
-from shared.errors import Refused, Unknown
-from shared.events import Aim, CaseCode, Event, Moment, TimeZone
-from shared.outbox.documents import ChangedMeanwhile, Documents
+from shared.errors import NotFound, Rejected
+from shared.events import Aim, CaseCode, Event, TimeZone, UtcDatetime
+from shared.outbox.documents import Documents, VersionConflict
 
 log = structlog.get_logger()
 
-Kind = TypeVar("Kind", bound=BaseModel)
+DocumentT = TypeVar("DocumentT", bound=BaseModel)
 
 
-class FileRefused(Refused):
+class CaseloadRejected(Rejected):
     """Something is wrong in a caseload file; nothing of it was written."""
 
-    def __init__(self, errors: Sequence[Wrong]) -> None:
+    def __init__(self, errors: Sequence[RowError]) -> None:
         super().__init__("caseload-not-valid", f"{len(errors)} things are wrong")
-        self.wrong = sorted(errors, key=lambda error: error.row)
+        self.errors = sorted(errors, key=lambda error: error.row)
 
 
 @dataclass(frozen=True)
-class Imported:
+class ImportResult:
     """What became of a caseload file, or would become of it when it was only tried."""
 
-    rows: int
-    started: int
-    already_known: int
+    row_count: int
+    started_count: int
+    already_known_count: int
 
 
 @dataclass(frozen=True)
-class Desk:
+class IntakeService:
     """Everything that can be done at intake. All of it is safe to repeat."""
 
     store: Store
@@ -52,64 +60,66 @@ class Desk:
     clock: Callable[[], datetime]
     """To the millisecond."""
 
-    async def find(self, relationship_id: UUID) -> Relationship:
+    async def get_relationship(self, relationship_id: UUID) -> Relationship:
         """The relationship. Raises Unknown and StoreUnavailable, as everything here does."""
-        return _known(relationship_id, await self.store.relationships.get(relationship_id))
+        return _require_relationship(relationship_id, await self.store.relationships.get(relationship_id))
 
-    async def caseload(self, clinic_id: UUID, after: UUID | None, most: int) -> list[Relationship]:
+    async def list_relationships(self, clinic_id: UUID, after: UUID | None, limit: int) -> list[Relationship]:
         """A clinic's relationships in the order of their ids, those behind `after`."""
-        await self._there("clinic", self.store.clinics, clinic_id)
-        return await self.store.of_clinic(clinic_id, after, most)
+        await self._require("clinic", self.store.clinics, clinic_id)
+        return await self.store.list_relationships(clinic_id, after, limit)
 
-    async def open_clinic(self, clinic: Clinic) -> Clinic:
+    async def save_clinic(self, clinic: Clinic) -> Clinic:
         """Note what a clinic is called, when its days begin, and whom its clients turn to in a crisis."""
         return await self.store.clinics.change(clinic.clinic_id, lambda _: (clinic, ()))
 
-    async def register(self, clinician_id: UUID, clinic_id: UUID, contact: str, time_zone: TimeZone) -> Clinician:
+    async def register_clinician(
+        self, clinician_id: UUID, clinic_id: UUID, contact: str, time_zone: TimeZone
+    ) -> Clinician:
         """Note who works at a clinic."""
-        await self._there("clinic", self.store.clinics, clinic_id)
+        await self._require("clinic", self.store.clinics, clinic_id)
         requested = Clinician(
             clinician_id=clinician_id, clinic_id=clinic_id, contact=contact, time_zone=time_zone, told_at=self.clock()
         )
         new_events: list[Event] = []
 
         def decide(before: Clinician | None) -> tuple[Clinician, Sequence[Event]]:
-            clinician, new_events[:] = people.register(before, requested)
+            clinician, new_events[:] = people.register_clinician(before, requested)
             return clinician, new_events
 
         clinician = await self.store.clinicians.change(clinician_id, decide)
-        self.metrics.happened(new_events)
+        self.metrics.count_events(new_events)
         return clinician
 
-    async def admit(self, client_id: UUID, clinic_id: UUID, case_code: CaseCode) -> Client:
+    async def add_client(self, client_id: UUID, clinic_id: UUID, case_code: CaseCode) -> Client:
         """Note who comes to a clinic. Raises Refused."""
-        await self._there("clinic", self.store.clinics, clinic_id)
+        await self._require("clinic", self.store.clinics, clinic_id)
         requested = Client(client_id=client_id, clinic_id=clinic_id, case_code=case_code)
-        case_code_assignment = TakenCode(client_id=client_id, clinic_id=clinic_id, case_code=case_code)
-        return await self.store.admit(
+        case_code_assignment = CaseCodeAssignment(client_id=client_id, clinic_id=clinic_id, case_code=case_code)
+        return await self.store.add_client(
             client_id,
-            lambda before: people.admit(before, requested),
-            TakenCode.id_of(clinic_id, case_code),
-            lambda before: people.take_code(before, case_code_assignment),
+            lambda before: people.add_client(before, requested),
+            CaseCodeAssignment.document_id(clinic_id, case_code),
+            lambda before: people.assign_case_code(before, case_code_assignment),
         )
 
-    async def begin(
+    async def start_relationship(
         self,
         relationship_id: UUID,
         *,
         clinic_id: UUID,
         clinician_id: UUID,
         client_id: UUID,
-        started_at: Moment,
+        started_at: UtcDatetime,
         aims: tuple[Aim, ...],
         cadence_days: int,
         consent: bool,
     ) -> Relationship:
         """Begin a relationship. Raises Refused."""
         _, clinician, client = await asyncio.gather(
-            self._there("clinic", self.store.clinics, clinic_id),
-            self._there("clinician", self.store.clinicians, clinician_id),
-            self._there("client", self.store.clients, client_id),
+            self._require("clinic", self.store.clinics, clinic_id),
+            self._require("clinician", self.store.clinicians, clinician_id),
+            self._require("client", self.store.clients, client_id),
         )
         start = Start(
             clinic_id=clinic_id,
@@ -122,103 +132,114 @@ class Desk:
             consent=consent,
         )
         now = self.clock()
-        return await self._change(
-            relationship_id, lambda before: relationships.begin(before, relationship_id, start, clinician, client, now)
+        return await self._change_relationship(
+            relationship_id,
+            lambda before: relationships.start_relationship(before, relationship_id, start, clinician, client, now),
         )
 
-    async def agree(self, relationship_id: UUID, agreement: Agreement) -> Relationship:
+    async def update_aims(self, relationship_id: UUID, agreement: AimsAgreement) -> Relationship:
         """Note that the two agreed anew on what the therapy is for. Raises Refused."""
         now = self.clock()
-        return await self._change(
-            relationship_id, lambda before: relationships.agree(_known(relationship_id, before), agreement, now)
+        return await self._change_relationship(
+            relationship_id,
+            lambda before: relationships.update_aims(_require_relationship(relationship_id, before), agreement, now),
         )
 
-    async def hear_client(self, relationship_id: UUID, consent_change: Consent) -> Relationship:
+    async def change_consent(self, relationship_id: UUID, consent_change: Consent) -> Relationship:
         """Note that the client agrees to be asked about the sessions, or no longer does. Raises Refused."""
         now = self.clock()
-        return await self._change(
+        return await self._change_relationship(
             relationship_id,
-            lambda before: relationships.hear_client(_known(relationship_id, before), consent_change, now),
+            lambda before: relationships.change_consent(
+                _require_relationship(relationship_id, before), consent_change, now
+            ),
         )
 
-    async def end(self, relationship_id: UUID, reason: OwnEndReason, at: Moment) -> Relationship:
+    async def end_relationship(
+        self, relationship_id: UUID, reason: NonTransferEndReason, at: UtcDatetime
+    ) -> Relationship:
         """Note that the two no longer work together. Raises Refused."""
         now, ending = self.clock(), End(reason=reason, at=at)
-        return await self._change(
-            relationship_id, lambda before: relationships.end(_known(relationship_id, before), ending, now)
+        return await self._change_relationship(
+            relationship_id,
+            lambda before: relationships.end_relationship(_require_relationship(relationship_id, before), ending, now),
         )
 
-    async def transfer(
-        self, relationship_id: UUID, successor_id: UUID, clinician_id: UUID, at: Moment
+    async def transfer_relationship(
+        self, relationship_id: UUID, successor_id: UUID, clinician_id: UUID, at: UtcDatetime
     ) -> tuple[Relationship, Relationship]:
         """End a relationship and begin the client's next one, or neither. Raises Refused."""
-        successor_clinician = await self._there("clinician", self.store.clinicians, clinician_id)
+        successor_clinician = await self._require("clinician", self.store.clinicians, clinician_id)
         now = self.clock()
         ended: list[Relationship] = []
         new_events: list[Event] = []
 
-        def leave(before: Relationship | None) -> Decided:
-            old, events = relationships.hand_over(
-                _known(relationship_id, before), successor_id, successor_clinician, at, now
+        def decide_end(before: Relationship | None) -> Decision:
+            old, events = relationships.end_for_transfer(
+                _require_relationship(relationship_id, before), successor_id, successor_clinician, at, now
             )
             ended[:], new_events[:] = [old], events
             return old, events
 
-        def follow(before: Relationship | None) -> Decided:
-            new, events = relationships.follow(before, ended[0], successor_clinician)
+        def decide_start(before: Relationship | None) -> Decision:
+            new, events = relationships.start_successor(before, ended[0], successor_clinician)
             new_events.extend(events)
             return new, events
 
-        transferred = await self.store.hand_over(relationship_id, leave, successor_id, follow)
-        self.metrics.happened(new_events)
+        transferred = await self.store.transfer_relationship(relationship_id, decide_end, successor_id, decide_start)
+        self.metrics.count_events(new_events)
         return transferred
 
-    async def import_caseload(self, clinic_id: UUID, content: bytes, *, dry_run: bool) -> Imported:
+    async def import_caseload(self, clinic_id: UUID, content: bytes, *, dry_run: bool) -> ImportResult:
         """Begin every relationship of a file that is not known yet, or none of them. Raises FileRefused."""
-        clinic = await self._there("clinic", self.store.clinics, clinic_id)
-        rows, errors = await asyncio.to_thread(caseload_csv.read, content, ZoneInfo(clinic.time_zone))
+        clinic = await self._require("clinic", self.store.clinics, clinic_id)
+        rows, errors = await asyncio.to_thread(caseload_csv.parse_caseload, content, ZoneInfo(clinic.time_zone))
         while True:
-            existing = await self.store.known(clinic_id, rows)
-            plan = await asyncio.to_thread(import_plan.plan, clinic_id, rows, existing, self.clock())
-            if errors or plan.wrong:
-                self.metrics.took_file("refused")
-                raise FileRefused([*errors, *plan.wrong])
+            existing = await self.store.load_existing(clinic_id, rows)
+            plan = await asyncio.to_thread(import_plan.plan_import, clinic_id, rows, existing, self.clock())
+            if errors or plan.errors:
+                self.metrics.count_import("refused")
+                raise CaseloadRejected([*errors, *plan.errors])
             if not dry_run:
                 try:
-                    await self.store.add(plan)
-                except ChangedMeanwhile:
+                    await self.store.insert_plan(plan)
+                except VersionConflict:
                     continue  # somebody else added some of it: decide anew
-                self.metrics.happened(plan.events)
+                self.metrics.count_events(plan.events)
             break
-        self.metrics.took_file("tried" if dry_run else "imported")
+        self.metrics.count_import("tried" if dry_run else "imported")
         started_count = len(plan.relationships)
         log.info("caseload read", clinic_id=str(clinic_id), rows=len(rows), started=started_count, dry_run=dry_run)
-        return Imported(rows=len(rows), started=started_count, already_known=len(rows) - started_count)
+        return ImportResult(
+            row_count=len(rows), started_count=started_count, already_known_count=len(rows) - started_count
+        )
 
-    async def _change(self, relationship_id: UUID, decide: Callable[[Relationship | None], Decided]) -> Relationship:
+    async def _change_relationship(
+        self, relationship_id: UUID, decide: Callable[[Relationship | None], Decision]
+    ) -> Relationship:
         new_events: list[Event] = []
 
-        def decide_and_note(before: Relationship | None) -> Decided:
+        def decide_and_collect(before: Relationship | None) -> Decision:
             after, new_events[:] = decide(before)
             return after, new_events
 
-        after = await self.store.relationships.change(relationship_id, decide_and_note)
-        self.metrics.happened(new_events)
+        after = await self.store.relationships.change(relationship_id, decide_and_collect)
+        self.metrics.count_events(new_events)
         return after
 
-    async def _there(self, what: str, documents: Documents[Kind], document_id: UUID) -> Kind:
+    async def _require(self, resource: str, documents: Documents[DocumentT], document_id: UUID) -> DocumentT:
         found = await documents.get(document_id)
         if found is None:
-            raise Unknown(
-                f"unknown-{what}",
-                f"{what.capitalize()} {document_id} is not known here; check the id, or enter it first: PUT /{what}s/{document_id}",
+            raise NotFound(
+                f"unknown-{resource}",
+                f"{resource.capitalize()} {document_id} is not known here; check the id, or enter it first: PUT /{resource}s/{document_id}",
             )
         return found
 
 
-def _known(relationship_id: UUID, found: Relationship | None) -> Relationship:
+def _require_relationship(relationship_id: UUID, found: Relationship | None) -> Relationship:
     if found is None:
-        raise Unknown(
+        raise NotFound(
             "unknown-relationship",
             f"Relationship {relationship_id} is not known here. Check the id, or start it first: "
             f"PUT /relationships/{relationship_id}.",

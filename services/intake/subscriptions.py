@@ -11,8 +11,8 @@ from shared.events import (
     RelationshipStarted,
 )
 
-HEARS: tuple[type[Event], ...] = ()
-TELLS: tuple[type[Event], ...] = (
+CONSUMED_EVENTS: tuple[type[Event], ...] = ()
+PUBLISHED_EVENTS: tuple[type[Event], ...] = (
     ClinicianRegistered,
     ClinicianUpdated,
     RelationshipStarted,

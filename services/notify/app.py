@@ -8,29 +8,29 @@ from fastapi import FastAPI
 from httpx2 import AsyncClient
 
 from services.notify import subscriptions
-from services.notify.channels.email import Email
-from services.notify.channels.webhook import Webhook
-from services.notify.delivery import Deliver
-from services.notify.handlers import Alerting
+from services.notify.channels.email import EmailChannel
+from services.notify.channels.webhook import WebhookChannel
+from services.notify.delivery import DeliveryWorker
+from services.notify.handlers import AlertProjector
 from services.notify.http import routes
-from services.notify.http.inbox_updates import Live
+from services.notify.http.inbox_updates import InboxUpdates
 from services.notify.metrics import Metrics
-from services.notify.service import Inbox
+from services.notify.service import InboxService
 from services.notify.settings import Settings
-from services.notify.store import ALERTS, Deliveries, Store
-from shared.http.app import application
-from shared.http.health import answer_health
+from services.notify.store import ALERTS, DeliveryStore, Store
+from shared.http.app import create_base_app
+from shared.http.health import add_health_routes
 from shared.kafka import Kafka
 from shared.kafka.metrics import KafkaMetrics
 from shared.mongo.client import Mongo, MongoMetrics
 from shared.outbox.relay import Outbox
-from shared.runtime.background import background, every, until_done
+from shared.runtime.background import repeat_every, retry_until_done, run_in_background
 from shared.runtime.clock import now
 from shared.runtime.metrics import process_registry
 
-ANSWER_SECONDS = 10.0
+WEBHOOK_TIMEOUT_SECONDS = 10.0
 """How long a webhook may take to connect, and for each part of its answer."""
-COUNT_EVERY = 15.0
+COUNT_INTERVAL_SECONDS = 15.0
 """Seconds; as often as the numbers are usually looked at."""
 
 
@@ -41,45 +41,51 @@ def create_app(settings: Settings) -> FastAPI:
     mongo = Mongo(settings.mongodb_uri, settings.mongodb_database, settings.mongodb_driver, MongoMetrics(registry))
     kafka = Kafka(settings.kafka_bootstrap_servers, "notify", KafkaMetrics(registry), now, settings.kafka_batch_size)
     outbox = Outbox(kafka, [mongo[ALERTS]], registry, now)
-    store, delivery_store = Store(mongo, outbox, now), Deliveries(mongo)
-    http_client = AsyncClient(timeout=ANSWER_SECONDS, follow_redirects=False)
-    delivery_worker = Deliver(
+    store, delivery_store = Store(mongo, outbox, now), DeliveryStore(mongo)
+    http_client = AsyncClient(timeout=WEBHOOK_TIMEOUT_SECONDS, follow_redirects=False)
+    delivery_worker = DeliveryWorker(
         store,
         delivery_store,
-        {"email": Email(settings), "webhook": Webhook(http_client)},
+        {"email": EmailChannel(settings), "webhook": WebhookChannel(http_client)},
         metrics,
         now,
-        inbox_of=lambda clinician_id: f"{settings.public_url.rstrip('/')}/inbox/{clinician_id}",
-        fresh_within=timedelta(days=settings.notify_within_days),
-        first_wait=timedelta(seconds=settings.delivery_retry_seconds),
+        inbox_url=lambda clinician_id: f"{settings.public_url.rstrip('/')}/inbox/{clinician_id}",
+        max_sign_age=timedelta(days=settings.notify_within_days),
+        first_retry_wait=timedelta(seconds=settings.delivery_retry_seconds),
         give_up_after=timedelta(days=settings.delivery_give_up_days),
-        parallel=settings.delivery_parallel,
+        concurrency=settings.delivery_parallel,
     )
-    subscriptions.subscribe(kafka, Alerting(store, delivery_worker, kafka.tell, metrics))
-    inbox_updates = Live(mongo, metrics)
+    subscriptions.subscribe(kafka, AlertProjector(store, delivery_worker, kafka.publish, metrics))
+    inbox_updates = InboxUpdates(mongo, metrics)
 
-    async def count() -> None:
-        metrics.waiting(await store.waiting(), now())
-        metrics.owed(*await delivery_store.due(), now())
+    async def count_backlog() -> None:
+        metrics.set_active_alerts(await store.count_active_alerts(), now())
+        metrics.set_due_deliveries(*await delivery_store.count_due(), now())
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         index_tasks = (
-            until_done("create indexes", create_indexes) for create_indexes in (store.prepare, delivery_store.prepare)
+            retry_until_done("create indexes", create_indexes)
+            for create_indexes in (store.create_indexes, delivery_store.create_indexes)
         )
-        count_task = every(COUNT_EVERY, "count what waits", count)
+        count_task = repeat_every(COUNT_INTERVAL_SECONDS, "count what waits", count_backlog)
         async with (
             http_client,
-            background(*index_tasks, count_task),
-            delivery_worker.running(),
-            kafka.running(),
-            outbox.running(),
-            inbox_updates.running(),
+            run_in_background(*index_tasks, count_task),
+            delivery_worker.run(),
+            kafka.run(),
+            outbox.run(),
+            inbox_updates.run(),
         ):
             yield
         await mongo.close()
 
-    app = application("Attune notify", __doc__ or "", settings.http_body_limit, lifespan, registry)
-    answer_health(app, alive=kafka.alive, ready={"mongodb": mongo.answers, "kafka": kafka.ready}, registry=registry)
-    app.include_router(routes(Inbox(store, now, metrics), delivery_worker, inbox_updates, store))
+    app = create_base_app("Attune notify", __doc__ or "", settings.http_body_limit, lifespan, registry)
+    add_health_routes(
+        app,
+        liveness=kafka.is_alive,
+        readiness={"mongodb": mongo.is_available, "kafka": kafka.is_ready},
+        registry=registry,
+    )
+    app.include_router(routes(InboxService(store, now, metrics), delivery_worker, inbox_updates, store))
     return app

@@ -11,34 +11,34 @@ from functools import partial
 
 from prometheus_client import CollectorRegistry
 
-from services.notify.delivery import Deliver
+from services.notify.delivery import DeliveryWorker
 from services.notify.metrics import Metrics
-from services.notify.rebuild.rebuild import KINDS_READ, READ, Views
-from services.notify.rebuild.staging import Shadow
-from services.notify.rebuild.verify import Verify
+from services.notify.rebuild.rebuild import REBUILD_EVENTS, REBUILD_TOPICS, NotifyRebuilder
+from services.notify.rebuild.staging import Staging
+from services.notify.rebuild.verify import Verifier
 from services.notify.settings import Settings
-from services.notify.store import ALERTS, Deliveries, Store
+from services.notify.store import ALERTS, DeliveryStore, Store
 from shared.kafka import Kafka
 from shared.kafka.metrics import KafkaMetrics
 from shared.kafka.producer import Producer
-from shared.kafka.topic_reader import History
+from shared.kafka.topic_reader import TopicReader
 from shared.mongo.client import Mongo
 from shared.outbox.relay import Outbox
-from shared.rebuild.job import Work, rebuild
+from shared.rebuild.job import RebuildJob, rebuild
 from shared.runtime import terminal
 from shared.runtime.clock import now
-from shared.runtime.commands import Commands
-from shared.runtime.terminal import NotPossible, progress, say
+from shared.runtime.commands import Subparsers
+from shared.runtime.terminal import CommandError, report, show_progress
 
-NAMES = ("rebuild", "verify")
-UNDER = "no policy"
+COMMANDS = ("rebuild", "verify")
+NO_POLICY = "no policy"
 """The view of notify depends on none."""
 
 Command = Callable[[argparse.Namespace, Settings, Mongo], Awaitable[int]]
 """Says what it found, and gives the exit code."""
 
 
-def offer(subparsers: Commands) -> None:
+def add_commands(subparsers: Subparsers) -> None:
     """Let them be asked for."""
     rebuild_parser = subparsers.add_parser(
         "rebuild",
@@ -55,10 +55,10 @@ def offer(subparsers: Commands) -> None:
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
     """Do what was asked for, and say how it ended."""
-    return terminal.run(args.command, _with_database(args, settings))
+    return terminal.run(args.command, _run_with_database(args, settings))
 
 
-async def _with_database(args: argparse.Namespace, settings: Settings) -> int:
+async def _run_with_database(args: argparse.Namespace, settings: Settings) -> int:
     mongo = Mongo(settings.mongodb_uri, settings.mongodb_database, settings.mongodb_driver)
     command: Command = args.run
     try:
@@ -68,65 +68,65 @@ async def _with_database(args: argparse.Namespace, settings: Settings) -> int:
 
 
 async def _rebuild(args: argparse.Namespace, settings: Settings, mongo: Mongo) -> int:
-    servers, staging, job = settings.kafka_bootstrap_servers, Shadow(mongo), Work(mongo)
-    store, planner = _alerting(settings, mongo)
+    servers, staging, job = settings.kafka_bootstrap_servers, Staging(mongo), RebuildJob(mongo)
+    store, planner = _create_planner(settings, mongo)
     producer = Producer(servers, "attune-notify")
     if args.afresh:
-        await job.give_up()
-        await staging.forget_all()
-    async with History(servers, READ, KINDS_READ) as reader:
+        await job.abandon()
+        await staging.clear()
+    async with TopicReader(servers, REBUILD_TOPICS, REBUILD_EVENTS) as reader:
         await producer.start()
         try:
-            await store.prepare()
-            await staging.prepare()
-            await job.join(UNDER, _anything(await reader.sizes(), servers))
-            rebuilder = Views(store, staging, planner, producer.tell, reader, say)
+            await store.create_indexes()
+            await staging.create_indexes()
+            await job.join(NO_POLICY, _require_messages(await reader.message_counts(), servers))
+            rebuilder = NotifyRebuilder(store, staging, planner, producer.publish, reader, report)
             counts = await rebuild(
                 rebuilder,
                 job,
-                lambda phase, processed, total: progress(f"rebuild, {phase}", processed, total, "messages"),
+                lambda phase, processed, total: show_progress(f"rebuild, {phase}", processed, total, "messages"),
             )
         finally:
             await producer.stop()
     for label, count in sorted(counts.items()):
-        say(f"{count} {label}")
+        report(f"{count} {label}")
     return 0
 
 
-def _alerting(settings: Settings, mongo: Mongo) -> tuple[Store, Deliver]:
+def _create_planner(settings: Settings, mongo: Mongo) -> tuple[Store, DeliveryWorker]:
     """To keep alerts and to owe messages about them; it is the service that publishes and sends."""
     registry = CollectorRegistry()
     kafka = Kafka(settings.kafka_bootstrap_servers, "notify", KafkaMetrics(registry), now)
     store = Store(mongo, Outbox(kafka, [mongo[ALERTS]], registry, now), now)
-    planner = Deliver(
+    planner = DeliveryWorker(
         store,
-        Deliveries(mongo),
+        DeliveryStore(mongo),
         {},
         Metrics(registry),
         now,
-        inbox_of=str,
-        fresh_within=timedelta(days=settings.notify_within_days),
-        first_wait=timedelta(seconds=settings.delivery_retry_seconds),
+        inbox_url=str,
+        max_sign_age=timedelta(days=settings.notify_within_days),
+        first_retry_wait=timedelta(seconds=settings.delivery_retry_seconds),
         give_up_after=timedelta(days=settings.delivery_give_up_days),
-        parallel=settings.delivery_parallel,
+        concurrency=settings.delivery_parallel,
     )
     return store, planner
 
 
 async def _verify(_args: argparse.Namespace, settings: Settings, mongo: Mongo) -> int:
     servers = settings.kafka_bootstrap_servers
-    async with History(servers, READ, KINDS_READ) as reader:
-        _anything(await reader.sizes(), servers)
-        result = await Verify(servers, "notify", Shadow(mongo), reader, say)(
-            partial(progress, "verify", what="messages")
+    async with TopicReader(servers, REBUILD_TOPICS, REBUILD_EVENTS) as reader:
+        _require_messages(await reader.message_counts(), servers)
+        result = await Verifier(servers, "notify", Staging(mongo), reader, report)(
+            partial(show_progress, "verify", unit="messages")
         )
-    say(f"{result.compared} relationships compared, {result.different} different")
-    if result.on_its_way:
-        say(f"{result.on_its_way} not compared: the service has not taken in yet all that was told of them")
+    report(f"{result.compared} relationships compared, {result.different} different")
+    if result.not_caught_up:
+        report(f"{result.not_caught_up} not compared: the service has not taken in yet all that was told of them")
     return 1 if result.different else 0
 
 
-def _anything(sizes: Sequence[int], servers: str) -> Sequence[int]:
+def _require_messages(sizes: Sequence[int], servers: str) -> Sequence[int]:
     if not sum(sizes):
-        raise NotPossible(f"nothing lies on the topics of {servers}; is that the right Kafka?")
+        raise CommandError(f"nothing lies on the topics of {servers}; is that the right Kafka?")
     return sizes

@@ -10,38 +10,38 @@ from uuid import UUID
 
 import structlog
 
-from services.notify.channels import AddressRefused, AnswerLost, Notice, Outlets
+from services.notify.channels import AddressRejected, ChannelsByName, DeliveryUnknown, Notification
 from services.notify.domain.alert import Alert
 from services.notify.domain.routing import (
-    MOST_UNSURE,
-    WAIT_WHEN_UNSURE,
-    Channels,
+    MAX_UNKNOWN_ATTEMPTS,
+    UNKNOWN_OUTCOME_WAIT,
+    ChannelAddresses,
     Delivery,
-    change_to_tell,
-    deliveries,
-    is_fresh,
-    wait_after,
+    is_recent,
+    notifiable_change,
+    plan_deliveries,
+    retry_wait,
 )
-from services.notify.metrics import Metrics, Outcome
-from services.notify.store import Claimed, Deliveries, Store
+from services.notify.metrics import DeliveryOutcome, Metrics
+from services.notify.store import ClaimedDelivery, DeliveryStore, Store
 from shared.errors import StoreUnavailable, Transient
-from shared.runtime.background import background, until_done
+from shared.runtime.background import retry_until_done, run_in_background
 
 log = structlog.get_logger()
 
-SEND_SECONDS = 240.0
+SEND_TIMEOUT_SECONDS = 240.0
 """How long one try may take: more than a mail server for all its answers."""
-RENEW_EVERY = 10.0
+RENEW_INTERVAL_SECONDS = 10.0
 """Seconds between two renewals while a message is on its way: one that fails leaves time for another."""
-HOLDERS_FIRST_SECONDS = 20.0
+TAKEOVER_DELAY_SECONDS = 20.0
 """How long to leave others' messages alone after the database was away: their holders could not renew them either."""
-LOOK_EVERY = 5.0
+DUE_CHECK_INTERVAL_SECONDS = 5.0
 """Seconds between two looks for what is due again, or was left by a process that died."""
-FINISH_SECONDS = 10.0
+SHUTDOWN_TIMEOUT_SECONDS = 10.0
 """How long what is on its way may take to finish when the service ends."""
 
 
-class Deliver:
+class DeliveryWorker:
     """Delivers messages, a few at once.
 
     A change is told once per channel. Two exceptions cannot be avoided by any sender. A process that ends, or for
@@ -54,160 +54,169 @@ class Deliver:
     def __init__(
         self,
         store: Store,
-        delivery_store: Deliveries,
-        channels: Outlets,
+        delivery_store: DeliveryStore,
+        channels: ChannelsByName,
         metrics: Metrics,
         clock: Callable[[], datetime],
         *,
-        inbox_of: Callable[[UUID], str],
-        fresh_within: timedelta,
-        first_wait: timedelta,
+        inbox_url: Callable[[UUID], str],
+        max_sign_age: timedelta,
+        first_retry_wait: timedelta,
         give_up_after: timedelta,
-        parallel: int,
+        concurrency: int,
     ) -> None:
         self._store = store
-        self._owed = delivery_store
-        self._outlets = channels
+        self._delivery_store = delivery_store
+        self._channels = channels
         self._metrics = metrics
         self._clock = clock
-        self._inbox_of = inbox_of
-        self._fresh_within = fresh_within
-        self._first_wait = first_wait
+        self._inbox_url = inbox_url
+        self._max_sign_age = max_sign_age
+        self._first_retry_wait = first_retry_wait
         self._give_up_after = give_up_after
-        self._parallel = parallel
-        self._news = asyncio.Event()
-        self._in_hand: set[asyncio.Task[None]] = set()
-        self._holders_first_until = 0.0
+        self._concurrency = concurrency
+        self._wake_up = asyncio.Event()
+        self._active_tasks: set[asyncio.Task[None]] = set()
+        self._takeover_allowed_after = 0.0
 
-    async def owe(self, alerts: Sequence[Alert]) -> None:
+    async def plan(self, alerts: Sequence[Alert]) -> None:
         """Have told what needs to be told of `alerts` as they stand. Safe to repeat."""
         now = self._clock()
-        notifiable = [a for a in alerts if change_to_tell(a) and is_fresh(a, now, self._fresh_within)]
+        notifiable = [a for a in alerts if notifiable_change(a) and is_recent(a, now, self._max_sign_age)]
         if not notifiable:
             return
-        addresses = await self._store.channels({a.clinician_id for a in notifiable if a.clinician_id is not None})
-        planned = [delivery for alert in notifiable for delivery in deliveries(alert, addresses)]
-        await self._owed.owe(planned, now)
-        self._news.set()
+        addresses = await self._store.load_channels({a.clinician_id for a in notifiable if a.clinician_id is not None})
+        planned = [delivery for alert in notifiable for delivery in plan_deliveries(alert, addresses)]
+        await self._delivery_store.add(planned, now)
+        self._wake_up.set()
 
-    async def reach(self, clinician_id: UUID, addresses: Channels) -> None:
+    async def update_channels(self, clinician_id: UUID, addresses: ChannelAddresses) -> None:
         """Reach the clinician there from now on, also with what could not be said before. Safe to repeat."""
-        await self._store.keep_channels(clinician_id, addresses)
+        await self._store.save_channels(clinician_id, addresses)
         now = self._clock()
-        since = now - self._fresh_within
-        await self._owed.try_again(clinician_id, since, now)
+        since = now - self._max_sign_age
+        await self._delivery_store.reopen_failed(clinician_id, since, now)
         # Only now: an alert that is written after this look finds the channels itself.
-        await self.owe(await self._store.unsettled(since, clinician_id))
-        self._news.set()
+        await self.plan(await self._store.list_active_alerts(since, clinician_id))
+        self._wake_up.set()
 
-    async def catch_up(self) -> None:
+    async def plan_missing(self) -> None:
         """Owe whatever a crash between two steps left unowed. Safe to repeat."""
-        await self.owe(await self._store.unsettled(self._clock() - self._fresh_within))
+        await self.plan(await self._store.list_active_alerts(self._clock() - self._max_sign_age))
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
+    async def run(self) -> AsyncIterator[None]:
         """Delivering what is due. At the end, what is on its way may finish."""
-        self._let_holders_go_first()  # the database may have been away until just now
-        planning = until_done("owe what a crash left unowed", self.catch_up)
-        async with background(planning, *(self._work() for _ in range(self._parallel))):
+        self._delay_takeover()  # the database may have been away until just now
+        planning = retry_until_done("owe what a crash left unowed", self.plan_missing)
+        async with run_in_background(planning, *(self._work_loop() for _ in range(self._concurrency))):
             yield
-        if self._in_hand:
-            _, unfinished = await asyncio.wait(self._in_hand, timeout=FINISH_SECONDS)
+        if self._active_tasks:
+            _, unfinished = await asyncio.wait(self._active_tasks, timeout=SHUTDOWN_TIMEOUT_SECONDS)
             for task in unfinished:
                 task.cancel()
             await asyncio.gather(*unfinished, return_exceptions=True)
 
-    async def _work(self) -> None:
+    async def _work_loop(self) -> None:
         while True:
-            self._news.clear()
-            await until_done("deliver messages", self._deliver_what_is_due)
+            self._wake_up.clear()
+            await retry_until_done("deliver messages", self._deliver_due)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), LOOK_EVERY)
+                await asyncio.wait_for(self._wake_up.wait(), DUE_CHECK_INTERVAL_SECONDS)
 
-    async def _deliver_what_is_due(self) -> None:
+    async def _deliver_due(self) -> None:
         while (claimed := await self._claim()) is not None:
             task = asyncio.create_task(self._deliver(claimed))
-            self._in_hand.add(task)
-            task.add_done_callback(self._in_hand.discard)
+            self._active_tasks.add(task)
+            task.add_done_callback(self._active_tasks.discard)
             await asyncio.shield(task)  # we may be ended meanwhile; a message on its way is not cut off
 
-    async def _claim(self) -> Claimed | None:
+    async def _claim(self) -> ClaimedDelivery | None:
         try:
-            return await self._owed.claim(take_over=time.monotonic() > self._holders_first_until)
+            return await self._delivery_store.claim(include_expired=time.monotonic() > self._takeover_allowed_after)
         except StoreUnavailable:
-            self._let_holders_go_first()
+            self._delay_takeover()
             raise
 
-    def _let_holders_go_first(self) -> None:
-        self._holders_first_until = time.monotonic() + HOLDERS_FIRST_SECONDS
+    def _delay_takeover(self) -> None:
+        self._takeover_allowed_after = time.monotonic() + TAKEOVER_DELAY_SECONDS
 
-    async def _deliver(self, claimed: Claimed) -> None:
+    async def _deliver(self, claimed: ClaimedDelivery) -> None:
         started = time.perf_counter()
-        outcome = await self._try_while_ours(claimed)
+        outcome = await self._attempt_under_lease(claimed)
         if outcome is None:
             return
-        self._metrics.tried(claimed.delivery.channel, outcome, time.perf_counter() - started)
-        unknown_attempts = claimed.unsure + (outcome == "unsure")
+        self._metrics.count_attempt(claimed.delivery.channel, outcome, time.perf_counter() - started)
+        unknown_attempts = claimed.unknown_attempts + (outcome == "unsure")
         match outcome:
             case "retried":
-                wait = wait_after(claimed.attempts, self._first_wait)
-                record_outcome = partial(self._owed.put_off, claimed, wait, unknown_attempts)
-            case "unsure" if unknown_attempts < MOST_UNSURE:
-                record_outcome = partial(self._owed.put_off, claimed, WAIT_WHEN_UNSURE, unknown_attempts)
+                wait = retry_wait(claimed.attempts, self._first_retry_wait)
+                record_outcome = partial(self._delivery_store.schedule_retry, claimed, wait, unknown_attempts)
+            case "unsure" if unknown_attempts < MAX_UNKNOWN_ATTEMPTS:
+                record_outcome = partial(
+                    self._delivery_store.schedule_retry, claimed, UNKNOWN_OUTCOME_WAIT, unknown_attempts
+                )
             case "not_needed":
-                record_outcome = partial(self._drop, claimed)
+                record_outcome = partial(self._cancel, claimed)
             case _:
-                record_outcome = partial(self._owed.settle, claimed, outcome)
-        await until_done("note what became of a message", record_outcome)
+                record_outcome = partial(self._delivery_store.complete, claimed, outcome)
+        await retry_until_done("note what became of a message", record_outcome)
         if outcome == "sent":
-            wait_seconds = (self._clock() - claimed.owed_since).total_seconds()
-            self._metrics.waited(claimed.delivery.channel, wait_seconds)
+            wait_seconds = (self._clock() - claimed.planned_at).total_seconds()
+            self._metrics.observe_wait(claimed.delivery.channel, wait_seconds)
 
-    async def _drop(self, claimed: Claimed) -> None:
+    async def _cancel(self, claimed: ClaimedDelivery) -> None:
         """Let it go, unless it has come to be needed meanwhile; until it was gone, it could not be owed anew."""
-        await self._owed.drop(claimed)
-        await self.owe(list((await self._store.alerts([claimed.delivery.alert_id])).values()))
+        await self._delivery_store.cancel(claimed)
+        await self.plan(list((await self._store.load_alerts([claimed.delivery.alert_id])).values()))
 
-    async def _try_while_ours(self, claimed: Claimed) -> Outcome | None:
+    async def _attempt_under_lease(self, claimed: ClaimedDelivery) -> DeliveryOutcome | None:
         """What became of one try; none when the message came to be another's, who tries now."""
         try:
-            async with asyncio.timeout(None) as lease_scope, background(self._hold(claimed, lease_scope)):
-                return await self._try(claimed)
+            async with asyncio.timeout(None) as lease_scope, run_in_background(self._renew_lease(claimed, lease_scope)):
+                return await self._attempt(claimed)
         except TimeoutError:
             log.warning("somebody else took over a message on its way", delivery_id=str(claimed.delivery.id))
             return None
 
-    async def _hold(self, claimed: Claimed, lease_scope: asyncio.Timeout) -> None:
+    async def _renew_lease(self, claimed: ClaimedDelivery, lease_scope: asyncio.Timeout) -> None:
         """Keep holding the message; when it is no longer ours, end what goes on under `ours`."""
 
         async def renew() -> None:
-            if not await self._owed.renew(claimed):
+            if not await self._delivery_store.renew(claimed):
                 lease_scope.reschedule(asyncio.get_running_loop().time())
 
         while True:
-            await asyncio.sleep(RENEW_EVERY)
-            await until_done("hold a message on its way", renew)
+            await asyncio.sleep(RENEW_INTERVAL_SECONDS)
+            await retry_until_done("hold a message on its way", renew)
 
-    async def _try(self, claimed: Claimed) -> Outcome:
+    async def _attempt(self, claimed: ClaimedDelivery) -> DeliveryOutcome:
         delivery = claimed.delivery
         log_context = {"delivery_id": str(delivery.id), "alert_id": str(delivery.alert_id), "channel": delivery.channel}
         try:
-            alert, addresses = await self._as_things_stand(delivery)
-            if alert is None or change_to_tell(alert) != delivery.change or delivery.channel not in addresses.names():
+            alert, addresses = await self._load_current(delivery)
+            if (
+                alert is None
+                or notifiable_change(alert) != delivery.change
+                or delivery.channel not in addresses.names()
+            ):
                 return "not_needed"
-            async with asyncio.timeout(SEND_SECONDS):
-                await self._outlets[delivery.channel].send(self._notice(claimed, alert), addresses)
-        except AddressRefused as error:
+            async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
+                await self._channels[delivery.channel].send(self._notification(claimed, alert), addresses)
+        except AddressRejected as error:
             log.warning("an address is refused for good", **log_context, reason=str(error))
             return "refused"
-        except AnswerLost as error:
+        except DeliveryUnknown as error:
             log.warning(
-                "nobody knows whether a message arrived", **log_context, reason=str(error), times=claimed.unsure + 1
+                "nobody knows whether a message arrived",
+                **log_context,
+                reason=str(error),
+                times=claimed.unknown_attempts + 1,
             )
             return "unsure"
         except Exception as error:
             reason = f"{type(error).__name__}: {error}" if isinstance(error, Transient) else type(error).__name__
-            if self._clock() - claimed.owed_since > self._give_up_after:
+            if self._clock() - claimed.planned_at > self._give_up_after:
                 log.error("a message could not be delivered and is given up", **log_context, reason=reason)
                 return "failed"
             is_expected = isinstance(error, Transient | TimeoutError)  # a bug needs its place
@@ -215,18 +224,18 @@ class Deliver:
             return "retried"
         return "sent"
 
-    async def _as_things_stand(self, delivery: Delivery) -> tuple[Alert | None, Channels]:
-        alerts = await self._store.alerts([delivery.alert_id])
-        addresses = await self._store.channels([delivery.clinician_id])
-        return alerts.get(delivery.alert_id), addresses.get(delivery.clinician_id, Channels())
+    async def _load_current(self, delivery: Delivery) -> tuple[Alert | None, ChannelAddresses]:
+        alerts = await self._store.load_alerts([delivery.alert_id])
+        addresses = await self._store.load_channels([delivery.clinician_id])
+        return alerts.get(delivery.alert_id), addresses.get(delivery.clinician_id, ChannelAddresses())
 
-    def _notice(self, claimed: Claimed, alert: Alert) -> Notice:
+    def _notification(self, claimed: ClaimedDelivery, alert: Alert) -> Notification:
         delivery = claimed.delivery
-        return Notice(
+        return Notification(
             delivery_id=delivery.id,
-            at=claimed.at,
+            sent_at=claimed.claimed_at,
             alert_id=delivery.alert_id,
             change=delivery.change,
             severity=alert.severity,
-            url=self._inbox_of(delivery.clinician_id),
+            url=self._inbox_url(delivery.clinician_id),
         )

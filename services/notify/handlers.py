@@ -5,12 +5,12 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import reduce
 from uuid import UUID
 
-from services.notify.delivery import Deliver
+from services.notify.delivery import DeliveryWorker
 from services.notify.domain import relationship as relationships
-from services.notify.domain.alert import Alert, alert_id, follow, raised
-from services.notify.domain.relationship import Fact, Relationship
+from services.notify.domain.alert import Alert, alert_id, fold_alerts, raised_events
+from services.notify.domain.relationship import HistoryEvent, Relationship
 from services.notify.metrics import Metrics
-from services.notify.store import Kept, Store
+from services.notify.store import Store, Versioned
 from shared.events import (
     ClinicianRegistered,
     ClinicianUpdated,
@@ -20,17 +20,17 @@ from shared.events import (
     RuptureEvent,
 )
 
-Tell = Callable[[Sequence[Event]], Awaitable[None]]
-About = dict[UUID, list[RelationshipEvent]]
+Publish = Callable[[Sequence[Event]], Awaitable[None]]
+EventsByRelationship = dict[UUID, list[RelationshipEvent]]
 
 
-class Alerting:
+class AlertProjector:
     """Raises alerts, and keeps them true."""
 
-    def __init__(self, store: Store, planner: Deliver, publish: Tell, metrics: Metrics) -> None:
+    def __init__(self, store: Store, planner: DeliveryWorker, publish: Publish, metrics: Metrics) -> None:
         self._store = store
-        self._deliver = planner
-        self._tell = publish
+        self._planner = planner
+        self._publish = publish
         self._metrics = metrics
 
     async def __call__(self, events: Sequence[Event]) -> None:
@@ -39,52 +39,58 @@ class Alerting:
         Safe to repeat, in any order and any grouping: the same events give the same alerts. What is owed follows
         from the alerts as they stand, also when nothing changed, because the try before may have died in between.
         """
-        await self._store.know(e for e in events if isinstance(e, ClinicianRegistered | ClinicianUpdated))
-        events_by_relationship = _by_relationship(events)
-        relationship_by_id = await self._take_in(events_by_relationship)
-        await self._forget(relationship_by_id)
-        alerts = await self._follow(events_by_relationship, relationship_by_id)
-        await self._deliver.owe(alerts)
-        await self._tell(
-            [event for alert in alerts for event in _news(alert, events_by_relationship[alert.relationship_id])]
+        await self._store.save_clinicians(e for e in events if isinstance(e, ClinicianRegistered | ClinicianUpdated))
+        events_by_relationship = _group_by_relationship(events)
+        relationship_by_id = await self._update_relationships(events_by_relationship)
+        await self._erase_alerts(relationship_by_id)
+        alerts = await self._update_alerts(events_by_relationship, relationship_by_id)
+        await self._planner.plan(alerts)
+        await self._publish(
+            [
+                event
+                for alert in alerts
+                for event in _derive_events(alert, events_by_relationship[alert.relationship_id])
+            ]
         )
 
-    async def _take_in(self, events_by_relationship: About) -> dict[UUID, Relationship]:
+    async def _update_relationships(self, events_by_relationship: EventsByRelationship) -> dict[UUID, Relationship]:
         """What is known of each relationship, with what is new."""
         relationship_by_id: dict[UUID, Relationship] = {}
         pending = events_by_relationship
         while pending:
-            loaded = await self._store.relationships(pending)
-            evolved = {r: _evolved(loaded[r].is_now, events) for r, events in pending.items()}
-            changed = [Kept(r, evolved[r], loaded[r].version) for r in evolved if evolved[r] != loaded[r].is_now]
-            conflicts = await self._store.keep_relationships(changed)
-            self._metrics.conflicts(len(conflicts))
+            loaded = await self._store.load_relationships(pending)
+            evolved = {r: _evolve_relationship(loaded[r].value, events) for r, events in pending.items()}
+            changed = [Versioned(r, evolved[r], loaded[r].version) for r in evolved if evolved[r] != loaded[r].value]
+            conflicts = await self._store.save_relationships(changed)
+            self._metrics.count_conflicts(len(conflicts))
             relationship_by_id |= {r: evolved[r] for r in evolved if r not in conflicts}
             pending = {r: pending[r] for r in conflicts}
         return relationship_by_id
 
-    async def _forget(self, known: Mapping[UUID, Relationship]) -> None:
-        if erased := [r for r, relationship in known.items() if relationship.erased]:
-            await self._store.forget_alerts_of(erased)
+    async def _erase_alerts(self, relationship_by_id: Mapping[UUID, Relationship]) -> None:
+        if erased := [r for r, relationship in relationship_by_id.items() if relationship.erased]:
+            await self._store.erase_alerts(erased)
 
-    async def _follow(self, events_by_relationship: About, known: Mapping[UUID, Relationship]) -> list[Alert]:
+    async def _update_alerts(
+        self, events_by_relationship: EventsByRelationship, relationship_by_id: Mapping[UUID, Relationship]
+    ) -> list[Alert]:
         """The alerts that these relationships touch, as they stand now."""
         current_alerts: list[Alert] = []
-        pending = {r: events for r, events in events_by_relationship.items() if not known[r].erased}
+        pending = {r: events for r, events in events_by_relationship.items() if not relationship_by_id[r].erased}
         while pending:
             episodes = {
                 alert_id(e.episode_id) for events in pending.values() for e in events if isinstance(e, RuptureEvent)
             }
-            loaded = {k.id: k for k in await self._store.alerts_of(episodes, pending)}
-            evolved = _standing({i: k.is_now for i, k in loaded.items()}, pending, known)
+            loaded = {k.id: k for k in await self._store.load_versioned_alerts(episodes, pending)}
+            evolved = _evolve_alerts({i: k.value for i, k in loaded.items()}, pending, relationship_by_id)
             changed = [
-                Kept(i, alert, loaded[i].version if i in loaded else 0)
+                Versioned(i, alert, loaded[i].version if i in loaded else 0)
                 for i, alert in evolved.items()
-                if i not in loaded or alert != loaded[i].is_now
+                if i not in loaded or alert != loaded[i].value
             ]
-            conflicts = await self._store.keep_alerts(changed)
-            self._metrics.conflicts(len(conflicts))
-            self._count([k.is_now for k in changed if k.id not in conflicts], loaded)
+            conflicts = await self._store.save_alerts(changed)
+            self._metrics.count_conflicts(len(conflicts))
+            self._record_metrics([k.value for k in changed if k.id not in conflicts], loaded)
             conflicting_relationships = {evolved[i].relationship_id for i in conflicts}
             current_alerts += [
                 alert for alert in evolved.values() if alert.relationship_id not in conflicting_relationships
@@ -92,16 +98,16 @@ class Alerting:
             pending = {r: pending[r] for r in conflicting_relationships}
         return current_alerts
 
-    def _count(self, written: Iterable[Alert], before: Mapping[UUID, Kept[Alert]]) -> None:
+    def _record_metrics(self, written: Iterable[Alert], loaded: Mapping[UUID, Versioned[Alert]]) -> None:
         for alert in written:
-            counted_escalations = len(before[alert.id].is_now.rises) if alert.id in before else 0
-            for severity, step in alert.rises[counted_escalations:]:
-                self._metrics.raised(severity, step.recorded_at)
-            if alert.id in before and before[alert.id].is_now.unsettled:
-                self._metrics.settled(alert.severity, alert.status)
+            counted_escalations = len(loaded[alert.id].value.escalations) if alert.id in loaded else 0
+            for severity, step in alert.escalations[counted_escalations:]:
+                self._metrics.count_raised(severity, step.recorded_at)
+            if alert.id in loaded and loaded[alert.id].value.unsettled:
+                self._metrics.count_closed(alert.severity, alert.status)
 
 
-def _by_relationship(events: Sequence[Event]) -> About:
+def _group_by_relationship(events: Sequence[Event]) -> EventsByRelationship:
     grouped: defaultdict[UUID, list[RelationshipEvent]] = defaultdict(list)
     for event in events:
         if isinstance(event, RelationshipEvent):
@@ -109,16 +115,18 @@ def _by_relationship(events: Sequence[Event]) -> About:
     return dict(grouped)
 
 
-def _evolved(relationship: Relationship, events: Iterable[RelationshipEvent]) -> Relationship:
-    return reduce(relationships.evolve, (e for e in events if isinstance(e, Fact)), relationship)
+def _evolve_relationship(relationship: Relationship, events: Iterable[RelationshipEvent]) -> Relationship:
+    return reduce(relationships.evolve, (e for e in events if isinstance(e, HistoryEvent)), relationship)
 
 
-def _standing(
-    kept: Mapping[UUID, Alert], events_by_relationship: About, known: Mapping[UUID, Relationship]
+def _evolve_alerts(
+    loaded_alerts: Mapping[UUID, Alert],
+    events_by_relationship: EventsByRelationship,
+    relationship_by_id: Mapping[UUID, Relationship],
 ) -> dict[UUID, Alert]:
     """The alerts by their ids, with what was told. An episode is of one relationship; another is not believed."""
     loaded_by_relationship: defaultdict[UUID, dict[UUID, Alert]] = defaultdict(dict)
-    for i, alert in kept.items():
+    for i, alert in loaded_alerts.items():
         loaded_by_relationship[alert.relationship_id][i] = alert
     evolved: dict[UUID, Alert] = {}
     for r, events in events_by_relationship.items():
@@ -126,14 +134,14 @@ def _standing(
         accepted_events = [
             e
             for e in rupture_events
-            if alert_id(e.episode_id) in loaded_by_relationship[r] or alert_id(e.episode_id) not in kept
+            if alert_id(e.episode_id) in loaded_by_relationship[r] or alert_id(e.episode_id) not in loaded_alerts
         ]
-        evolved |= follow(loaded_by_relationship[r], accepted_events, known[r])
+        evolved |= fold_alerts(loaded_by_relationship[r], accepted_events, relationship_by_id[r])
     return evolved
 
 
-def _news(alert: Alert, events: Sequence[RelationshipEvent]) -> list[Event]:
+def _derive_events(alert: Alert, events: Sequence[RelationshipEvent]) -> list[Event]:
     """What others are told of the alert: what these events brought about, be it now or at a try before."""
     versions = {e.version for e in events if isinstance(e, RuptureEvent) and e.episode_id == alert.episode_id}
     is_newly_known = any(isinstance(e, RelationshipStarted) for e in events)
-    return [event for version, event in raised(alert) if is_newly_known or version in versions]
+    return [event for version, event in raised_events(alert) if is_newly_known or version in versions]

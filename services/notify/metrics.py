@@ -11,12 +11,12 @@ from services.notify.domain.routing import ChannelName
 from shared.events import Severity
 from shared.runtime.clock import now
 
-Outcome = Literal["sent", "refused", "failed", "retried", "unsure", "not_needed"]
-Settled = Literal["useful", "not_useful", "unsaid", "repaired", "retracted"]
+DeliveryOutcome = Literal["sent", "refused", "failed", "retried", "unsure", "not_needed"]
+CloseOutcome = Literal["useful", "not_useful", "unsaid", "repaired", "retracted"]
 
-READ_AGAIN = timedelta(days=1)
+MAX_LIVE_AGE = timedelta(days=1)
 """What was recorded longer ago is history that is read again, or was late with alarms enough already."""
-HOUR = 3600.0
+HOUR_SECONDS = 3600.0
 
 
 class Metrics:
@@ -30,35 +30,45 @@ class Metrics:
             ["severity"],
             registry=registry,
         )
-        self._raised_after = Histogram(
+        self._alert_latency_seconds = Histogram(
             "attune_notify_raised_seconds",
             "Time from an answer's acknowledgement to its sender until the alert that follows from it stood in the "
             "inbox; alerts that follow from silence are left out, and those from answers of more than a day ago.",
             ["severity"],
-            buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, HOUR),
+            buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, HOUR_SECONDS),
             registry=registry,
         )
-        self._acknowledged_after = Histogram(
+        self._acknowledgement_seconds = Histogram(
             "attune_notify_acknowledged_seconds",
             "Time from the sign that brought an alert to its severity until the clinician took it on.",
             ["severity"],
-            buckets=(300, 900, HOUR, 4 * HOUR, 8 * HOUR, 24 * HOUR, 48 * HOUR, 96 * HOUR, 168 * HOUR),
+            buckets=(
+                300,
+                900,
+                HOUR_SECONDS,
+                4 * HOUR_SECONDS,
+                8 * HOUR_SECONDS,
+                24 * HOUR_SECONDS,
+                48 * HOUR_SECONDS,
+                96 * HOUR_SECONDS,
+                168 * HOUR_SECONDS,
+            ),
             registry=registry,
         )
-        self._settled = Counter(
+        self._closed = Counter(
             "attune_notify_alerts_settled",
             "Alerts that are over: resolved by the clinician as useful, not_useful or unsaid, or repaired or retracted "
             "by what the two said since.",
             ["severity", "outcome"],
             registry=registry,
         )
-        self._waiting = Gauge(
+        self._active_alerts = Gauge(
             "attune_notify_alerts_waiting",
             "Alerts that are open, or acknowledged and not resolved; every process says the same.",
             ["severity", "status"],
             registry=registry,
         )
-        self._oldest_waiting = Gauge(
+        self._oldest_active_seconds = Gauge(
             "attune_notify_alerts_oldest_seconds",
             "How long ago the oldest of these showed its last sign; 0 when there is none.",
             ["severity", "status"],
@@ -77,84 +87,86 @@ class Metrics:
             ["channel", "outcome"],
             registry=registry,
         )
-        self._seconds = Histogram(
+        self._attempt_seconds = Histogram(
             "attune_notify_delivery_seconds",
             "Time that one try to deliver a message took.",
             ["channel"],
             buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 90, 240),
             registry=registry,
         )
-        self._waited = Histogram(
+        self._delivery_wait_seconds = Histogram(
             "attune_notify_delivery_wait_seconds",
             "Time from a message's being owed to its acceptance by the receiver.",
             ["channel"],
-            buckets=(0.1, 0.5, 1, 5, 15, 60, 300, 1800, HOUR, 4 * HOUR, 24 * HOUR),
+            buckets=(0.1, 0.5, 1, 5, 15, 60, 300, 1800, HOUR_SECONDS, 4 * HOUR_SECONDS, 24 * HOUR_SECONDS),
             registry=registry,
         )
-        self._due = Gauge(
+        self._deliveries_due = Gauge(
             "attune_notify_deliveries_due",
             "Messages that are still to be delivered; every process says the same.",
             registry=registry,
         )
-        self._oldest_due = Gauge(
+        self._oldest_due_seconds = Gauge(
             "attune_notify_deliveries_oldest_seconds",
             "How long the oldest of them has been owed; 0 when there is none.",
             registry=registry,
         )
-        self.readers = Gauge("attune_notify_inbox_streams", "Inboxes that are open and live.", registry=registry)
-        self._from_nothing()
+        self.open_streams = Gauge("attune_notify_inbox_streams", "Inboxes that are open and live.", registry=registry)
+        self._init_series()
 
-    def _from_nothing(self) -> None:
+    def _init_series(self) -> None:
         """Every series is there from the start on, so that the first of its kind is seen as a rise."""
         for severity in get_args(Severity):
             self._raised.labels(severity)
-            self._raised_after.labels(severity)
-            self._acknowledged_after.labels(severity)
-            for close_outcome in get_args(Settled):
-                self._settled.labels(severity, close_outcome)
+            self._alert_latency_seconds.labels(severity)
+            self._acknowledgement_seconds.labels(severity)
+            for close_outcome in get_args(CloseOutcome):
+                self._closed.labels(severity, close_outcome)
         for channel in get_args(ChannelName):
-            self._seconds.labels(channel)
-            self._waited.labels(channel)
-            for outcome in get_args(Outcome):
+            self._attempt_seconds.labels(channel)
+            self._delivery_wait_seconds.labels(channel)
+            for outcome in get_args(DeliveryOutcome):
                 self._deliveries.labels(channel, outcome)
 
-    def raised(self, severity: Severity, recorded_at: datetime | None) -> None:
+    def count_raised(self, severity: Severity, recorded_at: datetime | None) -> None:
         self._raised.labels(severity).inc()
-        if recorded_at is not None and (latency := self._clock() - recorded_at) < READ_AGAIN:
-            self._raised_after.labels(severity).observe(max(0.0, latency.total_seconds()))
+        if recorded_at is not None and (latency := self._clock() - recorded_at) < MAX_LIVE_AGE:
+            self._alert_latency_seconds.labels(severity).observe(max(0.0, latency.total_seconds()))
 
-    def acknowledged(self, severity: Severity, after: timedelta) -> None:
-        self._acknowledged_after.labels(severity).observe(max(0.0, after.total_seconds()))
+    def observe_acknowledgement(self, severity: Severity, latency: timedelta) -> None:
+        self._acknowledgement_seconds.labels(severity).observe(max(0.0, latency.total_seconds()))
 
-    def settled(self, severity: Severity, status: Status) -> None:
+    def count_closed(self, severity: Severity, status: Status) -> None:
         """By what the two said since; other than settled, a status is not counted."""
         if status in ("repaired", "retracted"):
-            self._settled.labels(severity, status).inc()
+            self._closed.labels(severity, status).inc()
 
-    def resolved(self, severity: Severity, useful: bool | None) -> None:
-        outcome: Settled = "unsaid" if useful is None else "useful" if useful else "not_useful"
-        self._settled.labels(severity, outcome).inc()
+    def count_resolved(self, severity: Severity, useful: bool | None) -> None:
+        outcome: CloseOutcome = "unsaid" if useful is None else "useful" if useful else "not_useful"
+        self._closed.labels(severity, outcome).inc()
 
-    def waiting(self, counts: Mapping[tuple[Severity, Status], tuple[int, datetime | None]], at: datetime) -> None:
+    def set_active_alerts(
+        self, counts: Mapping[tuple[Severity, Status], tuple[int, datetime | None]], measured_at: datetime
+    ) -> None:
         for (severity, status), (count, since) in counts.items():
-            self._waiting.labels(severity, status).set(count)
-            self._oldest_waiting.labels(severity, status).set(_age(since, at))
+            self._active_alerts.labels(severity, status).set(count)
+            self._oldest_active_seconds.labels(severity, status).set(_age_seconds(since, measured_at))
 
-    def owed(self, count: int, since: datetime | None, at: datetime) -> None:
-        self._due.set(count)
-        self._oldest_due.set(_age(since, at))
+    def set_due_deliveries(self, count: int, since: datetime | None, measured_at: datetime) -> None:
+        self._deliveries_due.set(count)
+        self._oldest_due_seconds.set(_age_seconds(since, measured_at))
 
-    def conflicts(self, count: int) -> None:
+    def count_conflicts(self, count: int) -> None:
         self._conflicts.inc(count)
 
-    def tried(self, channel: ChannelName, outcome: Outcome, seconds: float) -> None:
+    def count_attempt(self, channel: ChannelName, outcome: DeliveryOutcome, seconds: float) -> None:
         self._deliveries.labels(channel, outcome).inc()
         if outcome != "not_needed":
-            self._seconds.labels(channel).observe(seconds)
+            self._attempt_seconds.labels(channel).observe(seconds)
 
-    def waited(self, channel: ChannelName, seconds: float) -> None:
-        self._waited.labels(channel).observe(max(0.0, seconds))
+    def observe_wait(self, channel: ChannelName, seconds: float) -> None:
+        self._delivery_wait_seconds.labels(channel).observe(max(0.0, seconds))
 
 
-def _age(since: datetime | None, at: datetime) -> float:
-    return 0.0 if since is None else max(0.0, (at - since).total_seconds())
+def _age_seconds(since: datetime | None, measured_at: datetime) -> float:
+    return 0.0 if since is None else max(0.0, (measured_at - since).total_seconds())

@@ -13,11 +13,11 @@ from services.notify.domain.relationship import Relationship
 from services.notify.metrics import Metrics
 from services.notify.store import Store
 from shared.clinical.openings import CATALOGUE
-from shared.clinical.wording import why
-from shared.errors import Unknown
+from shared.clinical.wording import describe_evidence
+from shared.errors import NotFound
 from shared.events import CaseCode, Event, Severity
 
-MOST = 200
+MAX_INBOX_ALERTS = 200
 """The most alerts in one inbox; those left out are settled, and old or mild."""
 
 
@@ -50,15 +50,15 @@ class InboxView(BaseModel):
 
     alerts: list[InboxAlert]
 
-    def same_as(self, other: "InboxView | None") -> bool:
+    def is_same_as(self, other: "InboxView | None") -> bool:
         """Whether a reader sees no difference."""
-        return other is not None and self._seen() == other._seen()
+        return other is not None and self._visible_fields() == other._visible_fields()
 
-    def _seen(self) -> list[dict[str, object]]:
+    def _visible_fields(self) -> list[dict[str, object]]:
         return [alert.model_dump(exclude={"version"}) for alert in self.alerts]
 
 
-class Inbox:
+class InboxService:
     """The inbox of every clinician. Every method may raise StoreUnavailable; the writes are safe to repeat."""
 
     def __init__(self, store: Store, clock: Callable[[], datetime], metrics: Metrics) -> None:
@@ -66,63 +66,69 @@ class Inbox:
         self._clock = clock
         self._metrics = metrics
 
-    async def of(self, clinician_id: UUID) -> InboxView:
+    async def get_inbox(self, clinician_id: UUID) -> InboxView:
         """The clinician's alerts as they stand."""
-        return InboxView(alerts=await self._seen(await self._store.inbox(clinician_id, MOST)))
+        return InboxView(
+            alerts=await self._visible_alerts(await self._store.list_inbox_alerts(clinician_id, MAX_INBOX_ALERTS))
+        )
 
-    async def alert(self, alert_id: UUID) -> InboxAlert:
+    async def get_alert(self, alert_id: UUID) -> InboxAlert:
         """One alert. Raises Unknown."""
-        found = await self._store.alerts([alert_id])
-        return await self._one(alert_id, found.get(alert_id))
+        found = await self._store.load_alerts([alert_id])
+        return await self._require_visible(alert_id, found.get(alert_id))
 
     async def acknowledge(self, alert_id: UUID) -> InboxAlert:
         """The clinician takes it on. Raises Unknown."""
-        return await self._change(alert_id, partial(alerts.acknowledge, at=self._clock()))
+        return await self._change_alert(alert_id, partial(alerts.acknowledge, at=self._clock()))
 
     async def resolve(self, alert_id: UUID, useful: bool | None) -> InboxAlert:
         """The clinician is done with it. Raises Unknown, and Refused when it was resolved with another word."""
-        return await self._change(alert_id, partial(alerts.resolve, useful=useful, at=self._clock()))
+        return await self._change_alert(alert_id, partial(alerts.resolve, useful=useful, at=self._clock()))
 
-    async def _change(self, alert_id: UUID, command: Callable[[Alert], tuple[Alert, Sequence[Event]]]) -> InboxAlert:
+    async def _change_alert(
+        self, alert_id: UUID, command: Callable[[Alert], tuple[Alert, Sequence[Event]]]
+    ) -> InboxAlert:
         before: list[Alert] = []
 
         def decide(alert: Alert | None) -> tuple[Alert, Sequence[Event]]:
             if alert is None or alert.clinician_id is None:
-                raise _unknown(alert_id)
+                raise _not_found(alert_id)
             before[:] = [alert]
             return command(alert)
 
         after = await self._store.change_alert(alert_id, decide)
-        self._count(before[0], after)
-        return await self._one(alert_id, after)
+        self._record_metrics(before[0], after)
+        return await self._require_visible(alert_id, after)
 
-    def _count(self, before: Alert, after: Alert) -> None:
+    def _record_metrics(self, before: Alert, after: Alert) -> None:
         """Once, however often it is sent: only what changed is counted."""
         if before.status == "open" and after.status in ("acknowledged", "resolved"):
-            self._metrics.acknowledged(after.severity, self._clock() - after.rises[-1][1].at)
+            self._metrics.observe_acknowledgement(after.severity, self._clock() - after.escalations[-1][1].at)
         if before.status != "resolved" and after.status == "resolved" and after.resolved is not None:
-            self._metrics.resolved(after.severity, after.resolved.useful)
+            self._metrics.count_resolved(after.severity, after.resolved.useful)
 
-    async def _one(self, alert_id: UUID, alert: Alert | None) -> InboxAlert:
-        visible = await self._seen([alert]) if alert is not None else []
+    async def _require_visible(self, alert_id: UUID, alert: Alert | None) -> InboxAlert:
+        visible = await self._visible_alerts([alert]) if alert is not None else []
         if not visible:
-            raise _unknown(alert_id)
+            raise _not_found(alert_id)
         return visible[0]
 
-    async def _seen(self, stored_alerts: Sequence[Alert]) -> list[InboxAlert]:
+    async def _visible_alerts(self, stored_alerts: Sequence[Alert]) -> list[InboxAlert]:
         """The alerts with what is known of their relationships; without those of erased clients."""
         relationships = (
-            await self._store.relationships({alert.relationship_id for alert in stored_alerts}) if stored_alerts else {}
+            await self._store.load_relationships({alert.relationship_id for alert in stored_alerts})
+            if stored_alerts
+            else {}
         )
         now = self._clock()
         return [
-            _view(alert, alert.clinician_id, relationships[alert.relationship_id].is_now, now)
+            _to_inbox_alert(alert, alert.clinician_id, relationships[alert.relationship_id].value, now)
             for alert in stored_alerts
-            if alert.clinician_id is not None and not relationships[alert.relationship_id].is_now.erased
+            if alert.clinician_id is not None and not relationships[alert.relationship_id].value.erased
         ]
 
 
-def _view(alert: Alert, clinician_id: UUID, relationship: Relationship, now: datetime) -> InboxAlert:
+def _to_inbox_alert(alert: Alert, clinician_id: UUID, relationship: Relationship, now: datetime) -> InboxAlert:
     return InboxAlert(
         alert_id=alert.id,
         episode_id=alert.episode_id,
@@ -134,13 +140,13 @@ def _view(alert: Alert, clinician_id: UUID, relationship: Relationship, now: dat
         first_sign_at=alert.said.first_sign_at,
         last_sign_at=alert.said.last_sign_at,
         raised_at=alert.raised_at,
-        why=why(alert.said.evidence),
-        openings=CATALOGUE.offered(alert.said.evidence),
+        why=describe_evidence(alert.said.evidence),
+        openings=CATALOGUE.suggest(alert.said.evidence),
         next_session_at=relationship.next_session_at(now),
         useful=alert.resolved.useful if alert.resolved and alert.status == "resolved" else None,
         version=alert.said.version,
     )
 
 
-def _unknown(alert_id: UUID) -> Unknown:
-    return Unknown("unknown-alert", f"nothing is known of alert {alert_id}; it may be on its way")
+def _not_found(alert_id: UUID) -> NotFound:
+    return NotFound("unknown-alert", f"nothing is known of alert {alert_id}; it may be on its way")

@@ -7,7 +7,7 @@ from pydantic_settings import SettingsConfigDict
 
 from shared.runtime.settings import ServiceSettings
 
-ADDRESS = r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+$"
+EMAIL_ADDRESS_PATTERN = r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+$"
 """An e-mail address, one and plain: no list, no name, nothing that could slip into another header."""
 
 
@@ -24,7 +24,7 @@ class Settings(ServiceSettings):
     """What showed its last sign longer ago stands in the inbox, but nobody is sent a message."""
     smtp_host: str = Field(default="127.0.0.1", min_length=1)
     smtp_port: int = Field(default=25, ge=1, le=65_535)
-    smtp_from: str = Field(default="attune@localhost", pattern=ADDRESS)
+    smtp_from: str = Field(default="attune@localhost", pattern=EMAIL_ADDRESS_PATTERN)
     smtp_tls: Literal["none", "starttls", "tls"] = "none"
     smtp_username: str | None = None
     smtp_password: SecretStr | None = None
@@ -36,7 +36,7 @@ class Settings(ServiceSettings):
     """The most messages on their way at once."""
 
     @model_validator(mode="after")
-    def _name_and_password_together(self) -> Self:
+    def _require_complete_login(self) -> Self:
         if (self.smtp_username is None) != (self.smtp_password is None):
             raise ValueError("SMTP_USERNAME and SMTP_PASSWORD are given together, or not at all")
         if self.smtp_username is not None and self.smtp_tls == "none":

@@ -1,6 +1,6 @@
 """Which topics the notify service hears, and what it tells."""
 
-from services.notify.handlers import Alerting
+from services.notify.handlers import AlertProjector
 from shared.events import (
     AlertAcknowledged,
     AlertRaised,
@@ -22,7 +22,7 @@ from shared.events import (
 from shared.events.topics import ALLIANCE, INTAKE, SESSIONS
 from shared.kafka import Kafka
 
-HEARS: tuple[type[Event], ...] = (
+CONSUMED_EVENTS: tuple[type[Event], ...] = (
     ClinicianRegistered,
     ClinicianUpdated,
     RelationshipStarted,
@@ -36,9 +36,9 @@ HEARS: tuple[type[Event], ...] = (
     RuptureRepaired,
     RuptureRetracted,
 )
-TELLS: tuple[type[Event], ...] = (AlertRaised, AlertAcknowledged, AlertResolved)
+PUBLISHED_EVENTS: tuple[type[Event], ...] = (AlertRaised, AlertAcknowledged, AlertResolved)
 
 
-def subscribe(kafka: Kafka, projector: Alerting) -> None:
+def subscribe(kafka: Kafka, projector: AlertProjector) -> None:
     """Say what we do about each topic."""
-    kafka.hear(INTAKE, SESSIONS, ALLIANCE, kinds=HEARS, batch=projector)
+    kafka.subscribe(INTAKE, SESSIONS, ALLIANCE, event_types=CONSUMED_EVENTS, handler=projector)

@@ -6,17 +6,17 @@ from services.sessions.app import create_app
 from services.sessions.settings import Settings
 from shared.http.server import serve
 from shared.kafka.dead_letters import commands as dead_letters
-from shared.runtime.commands import arguments
-from shared.runtime.logs import configure
-from shared.runtime.settings import load
+from shared.runtime.commands import parse_arguments
+from shared.runtime.logs import configure_logging
+from shared.runtime.settings import load_settings
 
 
 def main() -> int:
-    args = arguments("sessions", dead_letters.offer)
-    settings = load(Settings)
-    if args.command == dead_letters.NAME:
+    args = parse_arguments("sessions", dead_letters.add_command)
+    settings = load_settings(Settings)
+    if args.command == dead_letters.COMMAND_NAME:
         return dead_letters.run(args, settings.kafka_bootstrap_servers, "sessions")
-    configure("sessions", settings.log_level)
+    configure_logging("sessions", settings.log_level)
     serve(create_app(settings), settings)
     return 0
 

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from shared.events import (
-    KINDS,
+    EVENT_TYPES,
     Event,
     FeedbackAmended,
     FeedbackLapsed,
@@ -18,7 +18,7 @@ from shared.events import (
 
 Page = Literal["form", "incomplete", "thanks", "unknown-link", "link-used", "link-expired", "no-consent", "unavailable"]
 
-BECAME: dict[type[Event], Literal["asked", "answered", "amended", "lapsed"]] = {
+FEEDBACK_OUTCOMES: dict[type[Event], Literal["asked", "answered", "amended", "lapsed"]] = {
     FeedbackRequested: "asked",
     FeedbackSubmitted: "answered",
     FeedbackAmended: "amended",
@@ -26,7 +26,7 @@ BECAME: dict[type[Event], Literal["asked", "answered", "amended", "lapsed"]] = {
 }
 
 
-class SessionMetrics:
+class SessionsMetrics:
     """Sessions, feedback and forms, in numbers."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -48,21 +48,21 @@ class SessionMetrics:
             "How long ago the oldest unanswered request should have lapsed; high when the timer cannot keep up.",
             registry=registry,
         )
-        for event_type in (event_type for event_type in KINDS if event_type.TOPIC.publisher == "sessions"):
-            self._events.labels(event_type.kind())
+        for event_type in (event_type for event_type in EVENT_TYPES if event_type.TOPIC.publisher == "sessions"):
+            self._events.labels(event_type.event_type())
         for rater in get_args(Rater):
-            for outcome in BECAME.values():
+            for outcome in FEEDBACK_OUTCOMES.values():
                 self._feedback.labels(rater, outcome)
 
-    def happened(self, events: Iterable[Event]) -> None:
+    def count_events(self, events: Iterable[Event]) -> None:
         for event in events:
-            self._events.labels(event.kind()).inc()
+            self._events.labels(event.event_type()).inc()
             match event:
                 case FeedbackRequested() | FeedbackSubmitted() | FeedbackAmended() | FeedbackLapsed():
-                    self._feedback.labels(event.rater, BECAME[type(event)]).inc()
+                    self._feedback.labels(event.rater, FEEDBACK_OUTCOMES[type(event)]).inc()
 
-    def showed(self, page: Page) -> None:
+    def count_page(self, page: Page) -> None:
         self._pages.labels(page).inc()
 
-    def oldest_due(self, oldest_lapse_at: datetime | None, now: datetime) -> None:
+    def set_overdue(self, oldest_lapse_at: datetime | None, now: datetime) -> None:
         self._overdue.set(0 if oldest_lapse_at is None else (now - oldest_lapse_at).total_seconds())

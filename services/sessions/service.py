@@ -11,11 +11,11 @@ import structlog
 
 from services.sessions.domain import feedback, session
 from services.sessions.domain.relationship import Relationship
-from services.sessions.domain.session import Asking, Cancelled, Completed, Decided, Session
-from services.sessions.metrics import SessionMetrics
-from services.sessions.store.mongo import AT_ONCE, Store
-from shared.errors import Refused, Unknown
-from shared.events import Answer, Event, Moment, Rater
+from services.sessions.domain.session import Cancelled, Completed, Decision, RequestOptions, Session
+from services.sessions.metrics import SessionsMetrics
+from services.sessions.store.mongo import LAPSE_BATCH_SIZE, Store
+from shared.errors import NotFound, Rejected
+from shared.events import Answer, Event, Rater, UtcDatetime
 
 log = structlog.get_logger()
 
@@ -23,11 +23,11 @@ RATERS: tuple[Rater, ...] = ("client", "clinician")
 
 
 @dataclass(frozen=True)
-class Link:
+class FormLink:
     """A way to the form, for one of the two, that works until it is used or expires."""
 
     token: str
-    expires_at: Moment
+    expires_at: UtcDatetime
 
 
 @dataclass(frozen=True)
@@ -40,171 +40,178 @@ class OpenForm:
 
 
 @dataclass(frozen=True)
-class Desk:
+class SessionsService:
     """Everything that can be done about a session. All of it is safe to repeat."""
 
     store: Store
-    metrics: SessionMetrics
-    window: timedelta
-    grace: timedelta
+    metrics: SessionsMetrics
+    response_window: timedelta
+    lapse_grace: timedelta
     clock: Callable[[], datetime]
     """To the millisecond."""
-    draw_token: Callable[[], str]
+    generate_token: Callable[[], str]
 
-    async def find(self, session_id: UUID) -> Session:
+    async def get_session(self, session_id: UUID) -> Session:
         """The session. Raises Unknown and StoreUnavailable, as everything here does."""
         found = await self.store.sessions.get(session_id)
         if found is None:
-            raise _unknown_session(session_id)
+            raise _session_not_found(session_id)
         return found
 
-    async def schedule(self, session_id: UUID, relationship_id: UUID, starts_at: Moment, minutes: int) -> Session:
+    async def schedule(self, session_id: UUID, relationship_id: UUID, starts_at: UtcDatetime, minutes: int) -> Session:
         """Make the appointment, or move it. Raises Refused."""
-        relationship = await self._relationship(relationship_id)
+        relationship = await self._require_relationship(relationship_id)
         now = self.clock()
 
-        def decide(before: Session | None) -> Decided:
+        def decide(before: Session | None) -> Decision:
             return session.schedule(before, session_id, relationship, starts_at, minutes, now)
 
-        after = await self._change(session_id, decide)
+        after = await self._change_session(session_id, decide)
         # The client may have been erased between our first look and the write.
         if (
-            current_relationship := await self.store.relationship(relationship_id)
+            current_relationship := await self.store.find_relationship(relationship_id)
         ) is None or current_relationship.erased_at is not None:
-            await self.store.forget([relationship_id])
+            await self.store.erase_sessions([relationship_id])
         return after
 
-    async def complete(self, session_id: UUID, ended_at: Moment, minutes: int) -> dict[Rater, Link]:
+    async def complete(self, session_id: UUID, ended_at: UtcDatetime, minutes: int) -> dict[Rater, FormLink]:
         """Note that the session was held; the links to the forms, new ones each time. Raises Refused."""
-        relationship = await self._relationship_of(session_id)
-        now, tokens = self.clock(), {rater: self.draw_token() for rater in RATERS}
-        options = Asking({rater: hash_of(token) for rater, token in tokens.items()}, self.window, self.grace)
+        relationship = await self._require_relationship_of(session_id)
+        now, tokens = self.clock(), {rater: self.generate_token() for rater in RATERS}
+        options = RequestOptions(
+            {rater: hash_token(token) for rater, token in tokens.items()}, self.response_window, self.lapse_grace
+        )
         completion = Completed(ended_at=ended_at, minutes=minutes)
-        after = await self._change_known(
-            session_id, partial(session.complete, relationship=relationship, held=completion, now=now, asking=options)
+        after = await self._change_existing_session(
+            session_id,
+            partial(session.complete, relationship=relationship, completion=completion, now=now, options=options),
         )
         return {
-            rater: Link(tokens[rater], request.expires_at)
+            rater: FormLink(tokens[rater], request.expires_at)
             for rater, request in after.feedback.items()
             if request.token_hash == options.link_hashes[rater] and request.expires_at is not None
         }
 
-    async def miss(self, session_id: UUID) -> Session:
+    async def mark_missed(self, session_id: UUID) -> Session:
         """Note that the client did not come. Raises Refused."""
-        relationship = await self._relationship_of(session_id)
-        return await self._change_known(session_id, partial(session.miss, relationship=relationship, now=self.clock()))
+        relationship = await self._require_relationship_of(session_id)
+        return await self._change_existing_session(
+            session_id, partial(session.mark_missed, relationship=relationship, now=self.clock())
+        )
 
-    async def cancel(self, session_id: UUID, how: Cancelled) -> Session:
+    async def cancel(self, session_id: UUID, cancellation: Cancelled) -> Session:
         """Note that the session was called off. Raises Refused."""
-        return await self._change_known(session_id, partial(session.cancel, how=how, now=self.clock()))
+        return await self._change_existing_session(
+            session_id, partial(session.cancel, cancellation=cancellation, now=self.clock())
+        )
 
-    async def take(self, session_id: UUID, rater: Rater, answer: Answer, given_at: Moment) -> Session:
+    async def record_answer(self, session_id: UUID, rater: Rater, answer: Answer, given_at: UtcDatetime) -> Session:
         """Take an answer, or a correction, from a clinic system. Raises Refused."""
-        relationship = await self._relationship_of(session_id)
-        return await self._change_known(
+        relationship = await self._require_relationship_of(session_id)
+        return await self._change_existing_session(
             session_id,
             partial(
-                feedback.take,
+                feedback.record_answer,
                 relationship=relationship,
                 rater=rater,
                 answer=answer,
                 given_at=given_at,
                 now=self.clock(),
-                window=self.window,
+                response_window=self.response_window,
             ),
         )
 
     async def open_form(self, token: str) -> OpenForm:
         """The form behind a link; nothing is changed by looking. Raises Refused."""
-        form_session, relationship = await self._behind_link(token)
-        rater = feedback.open_link(form_session, relationship, hash_of(token), self.clock())
+        form_session, relationship = await self._load_by_link(token)
+        rater = feedback.open_form(form_session, relationship, hash_token(token), self.clock())
         return OpenForm(rater, form_session, relationship.case_code)
 
     async def answer_form(self, token: str, answer: Answer) -> None:
         """Take the answer given on a form, which uses up its link. Raises Refused."""
-        form_session, relationship = await self._behind_link(token)
-        await self._change_known(
+        form_session, relationship = await self._load_by_link(token)
+        await self._change_existing_session(
             form_session.session_id,
             partial(
-                feedback.answer_link,
+                feedback.answer_form,
                 relationship=relationship,
-                link_hash=hash_of(token),
+                link_hash=hash_token(token),
                 answer=answer,
                 now=self.clock(),
             ),
         )
 
-    async def lapse_due(self) -> None:
+    async def lapse_overdue_requests(self) -> None:
         """Let go of all that nobody answered in time. Several of us may do so at once: each is told once."""
         while True:
-            now = await self.store.time()
-            due = await self.store.due(now)
-            self.metrics.oldest_due(due[0]["next_lapse_at"] if due else None, now)
+            now = await self.store.server_time()
+            due = await self.store.find_overdue(now)
+            self.metrics.set_overdue(due[0]["next_lapse_at"] if due else None, now)
             if not due:
                 return
-            relationships = await self.store.relationships({document["relationship_id"] for document in due})
+            relationships = await self.store.load_relationships({document["relationship_id"] for document in due})
 
             def decide(
                 before: Session, now: datetime = now, known: dict[UUID, Relationship] = relationships
-            ) -> Decided:
+            ) -> Decision:
                 return feedback.lapse(before, known.get(before.relationship_id), now)
 
-            events = await self.store.settle(due, decide)
-            self.metrics.happened(events)
+            events = await self.store.save_decisions(due, decide)
+            self.metrics.count_events(events)
             if events:  # none when another process took them first
                 log.info("feedback lapsed", requests=len(events))
-            if len(due) < AT_ONCE:
+            if len(due) < LAPSE_BATCH_SIZE:
                 return
 
-    async def _relationship(self, relationship_id: UUID) -> Relationship:
-        relationship = await self.store.relationship(relationship_id)
+    async def _require_relationship(self, relationship_id: UUID) -> Relationship:
+        relationship = await self.store.find_relationship(relationship_id)
         if relationship is not None and relationship.erased_at is not None:
-            raise Refused("client-erased", f"The client of relationship {relationship_id} was erased.")
+            raise Rejected("client-erased", f"The client of relationship {relationship_id} was erased.")
         if relationship is None or relationship.started_at is None:
-            raise Unknown(
+            raise NotFound(
                 "unknown-relationship",
                 f"Relationship {relationship_id} is not known here. If it was started just now, the news may still be "
                 "on its way: send the same request again in a few seconds. Otherwise check the id.",
             )
         return relationship
 
-    async def _relationship_of(self, session_id: UUID) -> Relationship:
-        return await self._relationship((await self.find(session_id)).relationship_id)
+    async def _require_relationship_of(self, session_id: UUID) -> Relationship:
+        return await self._require_relationship((await self.get_session(session_id)).relationship_id)
 
-    async def _behind_link(self, token: str) -> tuple[Session, Relationship]:
-        form_session = await self.store.behind_link(hash_of(token))
+    async def _load_by_link(self, token: str) -> tuple[Session, Relationship]:
+        form_session = await self.store.find_by_link(hash_token(token))
         if form_session is None:
-            raise Unknown("unknown-link", "This link is not one of ours, or was replaced by a newer one.")
-        return form_session, await self._relationship(form_session.relationship_id)
+            raise NotFound("unknown-link", "This link is not one of ours, or was replaced by a newer one.")
+        return form_session, await self._require_relationship(form_session.relationship_id)
 
-    async def _change_known(self, session_id: UUID, decide: Callable[[Session], Decided]) -> Session:
-        def decide_on_known(before: Session | None) -> Decided:
+    async def _change_existing_session(self, session_id: UUID, decide: Callable[[Session], Decision]) -> Session:
+        def decide_on_existing(before: Session | None) -> Decision:
             if before is None:
-                raise _unknown_session(session_id)
+                raise _session_not_found(session_id)
             return decide(before)
 
-        return await self._change(session_id, decide_on_known)
+        return await self._change_session(session_id, decide_on_existing)
 
-    async def _change(self, session_id: UUID, decide: Callable[[Session | None], Decided]) -> Session:
+    async def _change_session(self, session_id: UUID, decide: Callable[[Session | None], Decision]) -> Session:
         new_events: list[Event] = []
 
-        def decide_and_note(before: Session | None) -> Decided:
+        def decide_and_collect(before: Session | None) -> Decision:
             after, events = decide(before)
             new_events[:] = events
             return after, events
 
-        after = await self.store.sessions.change(session_id, decide_and_note)
-        self.metrics.happened(new_events)
+        after = await self.store.sessions.change(session_id, decide_and_collect)
+        self.metrics.count_events(new_events)
         return after
 
 
-def hash_of(token: str) -> str:
+def hash_token(token: str) -> str:
     """What is kept of a token: enough to know it again, not enough to use it."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def _unknown_session(session_id: UUID) -> Unknown:
-    return Unknown(
+def _session_not_found(session_id: UUID) -> NotFound:
+    return NotFound(
         "unknown-session",
         f"Session {session_id} is not known here. Make the appointment first: PUT /sessions/{session_id}.",
     )

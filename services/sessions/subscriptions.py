@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from services.sessions.handlers import hear
+from services.sessions.handlers import handle_batch
 from services.sessions.store.mongo import Store
 from shared.events import (
     ClientErased,
@@ -23,14 +23,14 @@ from shared.events import (
 )
 from shared.kafka import Kafka
 
-HEARS: tuple[type[Event], ...] = (
+CONSUMED_EVENTS: tuple[type[Event], ...] = (
     RelationshipStarted,
     RelationshipEnded,
     ConsentGiven,
     ConsentWithdrawn,
     ClientErased,
 )
-TELLS: tuple[type[Event], ...] = (
+PUBLISHED_EVENTS: tuple[type[Event], ...] = (
     SessionScheduled,
     SessionCompleted,
     SessionMissed,
@@ -44,4 +44,4 @@ TELLS: tuple[type[Event], ...] = (
 
 def subscribe(kafka: Kafka, store: Store) -> None:
     """Say what we do about each topic."""
-    kafka.hear(topics.INTAKE, kinds=HEARS, batch=partial(hear, store=store))
+    kafka.subscribe(topics.INTAKE, event_types=CONSUMED_EVENTS, handler=partial(handle_batch, store=store))

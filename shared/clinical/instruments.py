@@ -9,7 +9,7 @@ Only their names, ranges and cut-offs are here; their item texts are copyrighted
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["alliance", "outcome"]
+InstrumentKind = Literal["alliance", "outcome"]
 
 
 @dataclass(frozen=True)
@@ -17,19 +17,19 @@ class Instrument:
     """A questionnaire whose total is higher when the alliance is stronger, or the client better off."""
 
     name: str
-    lowest: float
-    highest: float
+    min_total: float
+    max_total: float
     cut_off: float | None = None
     """Totals below it are usually taken as a reason to talk about it."""
-    kind: Kind = "alliance"
+    kind: InstrumentKind = "alliance"
 
     def score(self, total: float) -> float:
         """The total as a score from 0 to 100."""
-        return 100 * (total - self.lowest) / (self.highest - self.lowest)
+        return 100 * (total - self.min_total) / (self.max_total - self.min_total)
 
-    def holds(self, total: float) -> bool:
+    def contains(self, total: float) -> bool:
         """Whether the total lies in the instrument's range."""
-        return self.lowest <= total <= self.highest
+        return self.min_total <= total <= self.max_total
 
 
 INSTRUMENTS = {
@@ -45,9 +45,9 @@ INSTRUMENTS = {
 }
 
 
-def score(kind: Kind, name: str, total: float) -> float | None:
+def score(kind: InstrumentKind, name: str, total: float) -> float | None:
     """The total as a score from 0 to 100; none when no instrument of this kind has the name, or can have the total."""
     instrument = INSTRUMENTS.get(name)
-    if instrument is None or instrument.kind != kind or not instrument.holds(total):
+    if instrument is None or instrument.kind != kind or not instrument.contains(total):
         return None
     return instrument.score(total)

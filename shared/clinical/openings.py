@@ -8,10 +8,10 @@ from typing import Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from shared.clinical.wording import KINDS, strongest_first
+from shared.clinical.wording import KNOWN_DETECTORS, sort_by_strength
 from shared.events import Element, Evidence, Rater
 
-MOST = 2  # offered at a time: one to take, and one to choose instead
+MAX_SUGGESTIONS = 2  # offered at a time: one to take, and one to choose instead
 
 _ANY = "any"
 
@@ -21,26 +21,28 @@ class Opening(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: str
+    detector: str
     element: Element | None = None
-    teller: Rater | None = None
-    says: str = Field(min_length=20, max_length=160)
+    reporter: Rater | None = None
+    text: str = Field(min_length=20, max_length=160)
     source: str = Field(min_length=10)
 
     @model_validator(mode="after")
-    def _can_be_offered(self) -> Self:
-        if self.kind not in KINDS | {_ANY}:
-            raise ValueError(f"no sign is called {self.kind}; there are {', '.join(sorted(KINDS))} and {_ANY}")
-        if (self.element is not None) != (self.kind == "element_drop"):
+    def _require_known_sign(self) -> Self:
+        if self.detector not in KNOWN_DETECTORS | {_ANY}:
+            raise ValueError(
+                f"no sign is called {self.detector}; there are {', '.join(sorted(KNOWN_DETECTORS))} and {_ANY}"
+            )
+        if (self.element is not None) != (self.detector == "element_drop"):
             raise ValueError("an element goes with the kind element_drop, and with no other")
-        if (self.teller is not None) != (self.kind == "told_directly"):
+        if (self.reporter is not None) != (self.detector == "told_directly"):
             raise ValueError("a teller goes with the kind told_directly, and with no other")
         return self
 
     @property
-    def fits(self) -> tuple[str, Element | None, Rater | None]:
+    def sign_key(self) -> tuple[str, Element | None, Rater | None]:
         """The signs that it is for."""
-        return self.kind, self.element, self.teller
+        return self.detector, self.element, self.reporter
 
 
 class Catalogue(BaseModel):
@@ -52,31 +54,31 @@ class Catalogue(BaseModel):
     opening: tuple[Opening, ...]
 
     @model_validator(mode="after")
-    def _leaves_no_sign_out(self) -> Self:
-        if missing := set(_signs()) - {opening.fits for opening in self.opening}:
+    def _require_every_sign(self) -> Self:
+        if missing := set(_all_sign_keys()) - {opening.sign_key for opening in self.opening}:
             raise ValueError(f"there is no opening for {sorted(missing, key=str)}")
-        if duplicates := [text for text, count in Counter(o.says for o in self.opening).items() if count > 1]:
+        if duplicates := [text for text, count in Counter(o.text for o in self.opening).items() if count > 1]:
             raise ValueError(f"is there twice: {duplicates}")
         return self
 
-    def offered(self, evidence: Iterable[Evidence]) -> list[str]:
+    def suggest(self, evidence: Iterable[Evidence]) -> list[str]:
         """One or two ways to begin: for the strongest sign first, then for another kind of sign if there is one."""
-        sign_keys = list(dict.fromkeys(_fits(sign) for sign in strongest_first(evidence)))
+        sign_keys = list(dict.fromkeys(_sign_key(sign) for sign in sort_by_strength(evidence)))
         matching = [
-            [o.says for o in self.opening if o.fits == sign_key] for sign_key in [*sign_keys, (_ANY, None, None)]
+            [o.text for o in self.opening if o.sign_key == sign_key] for sign_key in [*sign_keys, (_ANY, None, None)]
         ]
         ranked = sorted(((rank, text) for texts in matching for rank, text in enumerate(texts)), key=lambda r: r[0])
         suggestions = [text for _, text in ranked if text not in matching[-1]] or matching[-1]
-        return suggestions[:MOST]
+        return suggestions[:MAX_SUGGESTIONS]
 
 
-def load(path: Path) -> Catalogue:
+def load_catalogue(path: Path) -> Catalogue:
     """The catalogue in a file. Raises ValueError with what is wrong in it."""
     return Catalogue.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
 
 
-def _signs() -> Iterator[tuple[str, Element | None, Rater | None]]:
-    for detector in (*KINDS - {"element_drop", "told_directly"}, _ANY):
+def _all_sign_keys() -> Iterator[tuple[str, Element | None, Rater | None]]:
+    for detector in (*KNOWN_DETECTORS - {"element_drop", "told_directly"}, _ANY):
         yield detector, None, None
     for element in get_args(Element):
         yield "element_drop", element, None
@@ -84,12 +86,12 @@ def _signs() -> Iterator[tuple[str, Element | None, Rater | None]]:
         yield "told_directly", None, reporter
 
 
-def _fits(sign: Evidence) -> tuple[str, Element | None, Rater | None]:
+def _sign_key(sign: Evidence) -> tuple[str, Element | None, Rater | None]:
     """What an opening has to be for, to fit this sign."""
     if sign.detector == "told_directly":
         return sign.detector, None, "clinician" if sign.numbers.get("by_client") == 0 else "client"
     return sign.detector, sign.element, None
 
 
-CATALOGUE = load(Path(__file__).with_name("openings.toml"))
+CATALOGUE = load_catalogue(Path(__file__).with_name("openings.toml"))
 """The one that comes with the program."""

@@ -42,7 +42,6 @@ from shared.events.model import (
     Element,
     Event,
     Information,
-    Moment,
     Rater,
     Rating,
     RelationshipEvent,
@@ -51,6 +50,7 @@ from shared.events.model import (
     Standing,
     TalkedAbout,
     Tension,
+    UtcDatetime,
 )
 from shared.events.sessions import (
     SessionCancelled,
@@ -59,7 +59,7 @@ from shared.events.sessions import (
     SessionScheduled,
 )
 
-KINDS: tuple[type[Event], ...] = (
+EVENT_TYPES: tuple[type[Event], ...] = (
     ClinicianRegistered,
     ClinicianUpdated,
     RelationshipStarted,
@@ -88,7 +88,7 @@ KINDS: tuple[type[Event], ...] = (
 """Every kind of event there is."""
 
 __all__ = [
-    "KINDS",
+    "EVENT_TYPES",
     "Aim",
     "AlertAcknowledged",
     "AlertRaised",
@@ -113,7 +113,6 @@ __all__ = [
     "FeedbackSubmitted",
     "Information",
     "InstrumentTotal",
-    "Moment",
     "Rater",
     "Rating",
     "RelationshipAimsUpdated",
@@ -135,10 +134,11 @@ __all__ = [
     "TalkedAbout",
     "Tension",
     "TimeZone",
-    "by_name",
+    "UtcDatetime",
+    "by_type",
 ]
 
 
-def by_name(kinds: tuple[type[Event], ...]) -> dict[str, type[Event]]:
+def by_type(event_types: tuple[type[Event], ...]) -> dict[str, type[Event]]:
     """The kinds by their CloudEvents type."""
-    return {event_type.kind(): event_type for event_type in kinds}
+    return {event_type.event_type(): event_type for event_type in event_types}

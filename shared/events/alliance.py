@@ -10,16 +10,16 @@ from shared.events.model import (
     Direction,
     Element,
     Information,
-    Moment,
     RelationshipEvent,
     Score,
     Severity,
     Standing,
+    UtcDatetime,
 )
 from shared.events.topics import ALLIANCE, Topic
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Ratio = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
 class Evidence(BaseModel):
@@ -31,7 +31,7 @@ class Evidence(BaseModel):
     strength: float = Field(ge=0, allow_inf_nan=False)
     """How far beyond its threshold, as a ratio; 1 is just at it."""
     session_id: UUID | None = None
-    occurred_at: Moment
+    occurred_at: UtcDatetime
     element: Element | None = None
     numbers: dict[Code, Number] = Field(default_factory=dict)
 
@@ -65,15 +65,15 @@ class AllianceUpdated(AllianceEvent):
     policy: Code
     """The hash of the thresholds in force."""
     standing: Standing | None = None
-    since: Moment | None = None
+    since: UtcDatetime | None = None
     """Since when it has stood so."""
     trend: Direction | None = None
     """Where the last ratings have been going; none while too little is known."""
     difference: Number | None = None
     """The client's rating less the clinician's, exponentially weighted; none before both have rated a session."""
-    attendance: Share | None = None
+    attendance: Ratio | None = None
     """Of the sessions that the client did not call off in time, those held."""
-    response: Share | None = None
+    response: Ratio | None = None
     """Of the forms that the client was asked for, those answered."""
     information: Information | None = None
     """How much the client's ratings can tell."""
@@ -86,12 +86,12 @@ class RuptureEvent(AllianceEvent):
 
     episode_id: UUID
     """Follows from the first sign, so that an alert is raised once."""
-    first_sign_at: Moment
-    last_sign_at: Moment
+    first_sign_at: UtcDatetime
+    last_sign_at: UtcDatetime
     severity: Severity
     evidence: tuple[Evidence, ...] = Field(min_length=1)
     policy: Code
-    recorded_at: Moment | None = None
+    recorded_at: UtcDatetime | None = None
     """When the last sign was recorded, where it was an answer; it was given then, or before."""
 
 

@@ -2,15 +2,15 @@
 
 from datetime import datetime, timedelta
 
-from shared.errors import Refused
+from shared.errors import Rejected
 
-CLOCKS_APART = timedelta(minutes=5)
+CLOCK_SKEW_TOLERANCE = timedelta(minutes=5)
 """How far a sender's clock may be ahead of ours before what it reports counts as not having happened yet."""
 
 
-def refuse_the_future(field: str, moment: datetime, now: datetime) -> None:
+def reject_future(field: str, moment: datetime, now: datetime) -> None:
     """Raises Refused for what is said to have happened and cannot have."""
-    if moment > now + CLOCKS_APART:
-        raise Refused(
+    if moment > now + CLOCK_SKEW_TOLERANCE:
+        raise Rejected(
             "in-the-future", f"{field} lies in the future: it is {moment.isoformat()}, and now is {now.isoformat()}."
         )

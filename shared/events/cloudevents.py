@@ -5,19 +5,19 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import from_json, to_json
 
-from shared.errors import Unreadable
+from shared.errors import DecodeError
 from shared.events.model import Event
 
 CONTENT_TYPE = "application/cloudevents+json"
-LARGEST = 64 * 1024
+MAX_EVENT_BYTES = 64 * 1024
 """Bytes; more than any event of ours has. What is larger is unreadable."""
 
-_ENVELOPE = ("specversion", "id", "type", "time", "partitionkey", "data")
+_REQUIRED_ATTRIBUTES = ("specversion", "id", "type", "time", "partitionkey", "data")
 
 
-def source(kind: type[Event]) -> str:
+def source(event_type: type[Event]) -> str:
     """Who tells events of this kind, as a CloudEvents source."""
-    return f"/attune/{kind.TOPIC.publisher}"
+    return f"/attune/{event_type.TOPIC.publisher}"
 
 
 def encode(event: Event) -> bytes:
@@ -29,7 +29,7 @@ def encode(event: Event) -> bytes:
             "specversion": "1.0",
             "id": event.id,
             "source": source(event_type),
-            "type": event_type.kind(),
+            "type": event_type.event_type(),
             "time": event.occurred_at,
             "partitionkey": event.key,
             "datacontenttype": "application/json",
@@ -38,17 +38,17 @@ def encode(event: Event) -> bytes:
     )
 
 
-def decode(message: bytes | None, kinds: dict[str, type[Event]]) -> Event | None:
+def decode(message: bytes | None, event_types: dict[str, type[Event]]) -> Event | None:
     """The event in a message; none when its type is not among `kinds`, which is no error.
 
     Raises Unreadable, with the cause, the place and the reason and never the content.
     """
     if message is None:
-        raise Unreadable("empty", "message: is empty")
-    if len(message) > LARGEST:
-        raise Unreadable("too_large", f"message: is larger than {LARGEST} bytes")
-    envelope = _envelope(message)
-    event_type = kinds.get(envelope["type"])
+        raise DecodeError("empty", "message: is empty")
+    if len(message) > MAX_EVENT_BYTES:
+        raise DecodeError("too_large", f"message: is larger than {MAX_EVENT_BYTES} bytes")
+    envelope = _parse_envelope(message)
+    event_type = event_types.get(envelope["type"])
     if event_type is None:
         return None
     try:
@@ -62,28 +62,28 @@ def decode(message: bytes | None, kinds: dict[str, type[Event]]) -> Event | None
             }
         )
     except ValidationError as error:
-        raise Unreadable("schema", _reasons(error)) from None
+        raise DecodeError("schema", _describe_errors(error)) from None
 
 
-def _envelope(message: bytes) -> dict[str, Any]:
+def _parse_envelope(message: bytes) -> dict[str, Any]:
     try:
         envelope = from_json(message)
     except ValueError:
-        raise Unreadable("not_json", "message: is not JSON") from None
+        raise DecodeError("not_json", "message: is not JSON") from None
     if not isinstance(envelope, dict):
-        raise Unreadable("no_event", "message: is not a JSON object")
-    if missing := [name for name in _ENVELOPE if name not in envelope]:
-        raise Unreadable("no_event", f"{', '.join(missing)}: missing, so this is no CloudEvent of ours")
+        raise DecodeError("no_event", "message: is not a JSON object")
+    if missing := [name for name in _REQUIRED_ATTRIBUTES if name not in envelope]:
+        raise DecodeError("no_event", f"{', '.join(missing)}: missing, so this is no CloudEvent of ours")
     if envelope["specversion"] != "1.0":
-        raise Unreadable("no_event", "specversion: is not 1.0")
+        raise DecodeError("no_event", "specversion: is not 1.0")
     if not isinstance(envelope["type"], str):
-        raise Unreadable("no_event", "type: is not a string")
+        raise DecodeError("no_event", "type: is not a string")
     if not isinstance(envelope["data"], dict):
-        raise Unreadable("no_event", "data: is not a JSON object")
+        raise DecodeError("no_event", "data: is not a JSON object")
     return envelope
 
 
-def _reasons(error: ValidationError) -> str:
+def _describe_errors(error: ValidationError) -> str:
     """Where and why, without the values: those are somebody's answers. Only fields are named, for keys may be too."""
     errors = error.errors(include_input=False, include_url=False, include_context=False)
     return "; ".join(f"{e['loc'][0] if e['loc'] else 'data'}: {e['msg']}" for e in errors)

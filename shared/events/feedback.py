@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from shared.events.model import Code, Element, Moment, Rater, Rating, RelationshipEvent, TalkedAbout, Tension
+from shared.events.model import Code, Element, Rater, Rating, RelationshipEvent, TalkedAbout, Tension, UtcDatetime
 from shared.events.topics import FEEDBACK, Topic
 
 
@@ -33,7 +33,7 @@ class Answer(BaseModel):
     """How the client fares, by a questionnaire about the outcome; kept apart from how the two work together."""
 
     @model_validator(mode="after")
-    def _does_not_contradict_itself(self) -> Self:
+    def _require_consistency(self) -> Self:
         if not self.ratings and self.instrument is None:
             raise ValueError("holds neither a rating nor an instrument's total")
         if self.talked_about is not None and self.tension not in ("a_little", "yes"):
@@ -54,14 +54,14 @@ class FeedbackRequested(FeedbackEvent):
     """One of the two was asked how the session felt."""
 
     type: Literal["clinic.feedback.requested.v1"] = "clinic.feedback.requested.v1"
-    due_at: Moment
+    due_at: UtcDatetime
 
 
 class FeedbackSubmitted(FeedbackEvent, Answer):
     """One of the two said how the session felt."""
 
     type: Literal["clinic.feedback.submitted.v1"] = "clinic.feedback.submitted.v1"
-    recorded_at: Moment | None = None
+    recorded_at: UtcDatetime | None = None
     """When its sender was told that it is kept; `occurred_at` is when it was said, which may be hours before."""
 
 
@@ -71,7 +71,7 @@ class FeedbackAmended(FeedbackEvent, Answer):
     type: Literal["clinic.feedback.amended.v1"] = "clinic.feedback.amended.v1"
     amends: UUID
     """The id of the `FeedbackSubmitted` that is corrected."""
-    recorded_at: Moment | None = None
+    recorded_at: UtcDatetime | None = None
     """When its sender was told that it is kept."""
 
 

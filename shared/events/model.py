@@ -12,21 +12,23 @@ FIRST_YEAR, LAST_YEAR = 1900, 2200
 """What lies outside is a mistyped year, and would overflow where times are added."""
 
 
-def _written_as_a_moment(value: object) -> object:
+def _require_datetime_text(value: object) -> object:
     """A number is no moment: 20261110 would be read as seconds, and be a day in 1970."""
     if isinstance(value, datetime) or (isinstance(value, str) and not value.replace(".", "").lstrip("+-").isdecimal()):
         return value
     raise ValueError("is no date and time with its zone, such as 2026-01-31T09:00:00+01:00")
 
 
-def _to_the_millisecond(moment: datetime) -> datetime:
+def _truncate_to_milliseconds(moment: datetime) -> datetime:
     if not FIRST_YEAR < moment.year < LAST_YEAR:
         raise ValueError(f"lies outside the years {FIRST_YEAR} to {LAST_YEAR}")
     moment = moment.astimezone(UTC)
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
-Moment = Annotated[AwareDatetime, BeforeValidator(_written_as_a_moment), AfterValidator(_to_the_millisecond)]
+UtcDatetime = Annotated[
+    AwareDatetime, BeforeValidator(_require_datetime_text), AfterValidator(_truncate_to_milliseconds)
+]
 """A time with its zone, kept in UTC and to the millisecond: as fine as MongoDB keeps it."""
 
 Rating = Annotated[float, Field(strict=True, ge=0, le=10, allow_inf_nan=False)]
@@ -66,7 +68,7 @@ class Event(BaseModel):
     """The field whose value keys the event: events of one key are told in order."""
 
     id: UUID
-    occurred_at: Moment
+    occurred_at: UtcDatetime
 
     @property
     def key(self) -> UUID:
@@ -75,12 +77,12 @@ class Event(BaseModel):
         return key
 
     @classmethod
-    def kind(cls) -> str:
+    def event_type(cls) -> str:
         """The CloudEvents type, for instance `clinic.session.completed.v1`."""
         event_type: str = cls.model_fields["type"].default
         return event_type
 
-    def follow(self, name: str) -> UUID:
+    def derive_id(self, name: str) -> UUID:
         """The id of what follows from this event: done twice, it is the same."""
         return uuid5(self.id, name)
 

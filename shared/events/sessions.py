@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from shared.events.model import Count, Moment, RelationshipEvent
+from shared.events.model import Count, RelationshipEvent, UtcDatetime
 from shared.events.topics import SESSIONS, Topic
 
 
@@ -21,7 +21,7 @@ class SessionScheduled(SessionEvent):
     """The two have an appointment, or it was moved to another time."""
 
     type: Literal["clinic.session.scheduled.v1"] = "clinic.session.scheduled.v1"
-    starts_at: Moment
+    starts_at: UtcDatetime
     minutes: Count = Field(ge=5, le=480)
 
 

@@ -18,9 +18,9 @@ FEEDBACK = Topic("clinic.feedback", "sessions")
 ALLIANCE = Topic("clinic.alliance", "alliance")
 ALERTS = Topic("clinic.alerts", "notify")
 
-SUBJECTS = (INTAKE, SESSIONS, FEEDBACK, ALLIANCE, ALERTS)
+EVENT_TOPICS = (INTAKE, SESSIONS, FEEDBACK, ALLIANCE, ALERTS)
 
-HEARD_BY: Mapping[str, tuple[Topic, ...]] = {
+CONSUMED_TOPICS: Mapping[str, tuple[Topic, ...]] = {
     "sessions": (INTAKE,),
     "alliance": (INTAKE, SESSIONS, FEEDBACK, ALERTS),
     "notify": (INTAKE, SESSIONS, ALLIANCE),
@@ -28,9 +28,9 @@ HEARD_BY: Mapping[str, tuple[Topic, ...]] = {
 """Who hears what: the consumer groups, which bear their services' names. A test holds it to what they do."""
 
 
-def dead_letters(consumer: str) -> Topic:
+def dead_letter_topic(consumer: str) -> Topic:
     """Where `consumer` sets aside what it will never be able to read."""
     return Topic(f"clinic.{consumer}.dead-letters", consumer)
 
 
-ALL = (*SUBJECTS, *(dead_letters(consumer) for consumer in HEARD_BY))
+ALL_TOPICS = (*EVENT_TOPICS, *(dead_letter_topic(consumer) for consumer in CONSUMED_TOPICS))

@@ -10,11 +10,11 @@ from starlette.datastructures import Headers
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from shared.http.metrics import CountRequests, HttpMetrics
-from shared.http.problems import RESPONSES, answer_with_problems, ending, too_large
+from shared.http.metrics import HttpMetrics, HttpMetricsMiddleware
+from shared.http.problems import RESPONSES, add_problem_handlers, shutdown_response, too_large_response
 
 
-def application(
+def create_base_app(
     title: str,
     description: str,
     body_limit: int,
@@ -27,16 +27,16 @@ def application(
     """
     app = FastAPI(title=title, description=description, version="1", lifespan=lifespan, responses=RESPONSES)
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=body_limit)
-    app.add_middleware(_RefuseWhatSaysItIsTooLarge, body_limit=body_limit)
-    app.add_middleware(_AnswerWhoIsCutShort)
-    app.add_middleware(CountRequests, metrics=HttpMetrics(registry))
-    app.add_middleware(_AnswerHeadAsGet)
-    answer_with_problems(app)
+    app.add_middleware(BodyLimitMiddleware, body_limit=body_limit)
+    app.add_middleware(ShutdownMiddleware)
+    app.add_middleware(HttpMetricsMiddleware, metrics=HttpMetrics(registry))
+    app.add_middleware(HeadMiddleware)
+    add_problem_handlers(app)
     app.state.registry = registry
     return app
 
 
-class _RefuseWhatSaysItIsTooLarge:
+class BodyLimitMiddleware:
     """Starlette's own limit answers a body whose announced length is too large with plain text; we explain."""
 
     def __init__(self, app: ASGIApp, body_limit: int) -> None:
@@ -46,12 +46,12 @@ class _RefuseWhatSaysItIsTooLarge:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         content_length = Headers(scope=scope).get("content-length", "") if scope["type"] == "http" else ""
         if content_length.isdecimal() and int(content_length) > self._body_limit:
-            await too_large(self._body_limit)(scope, receive, send)
+            await too_large_response(self._body_limit)(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
 
-class _AnswerWhoIsCutShort:
+class ShutdownMiddleware:
     """Answers a request that takes longer than a service that ends can wait: it may be sent again, to another."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -60,20 +60,20 @@ class _AnswerWhoIsCutShort:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         has_started = False
 
-        async def noting(message: Message) -> None:
+        async def send_and_note(message: Message) -> None:
             nonlocal has_started
             has_started = True
             await send(message)
 
         try:
-            await self._app(scope, receive, noting)
+            await self._app(scope, receive, send_and_note)
         except asyncio.CancelledError:
             if scope["type"] != "http" or has_started:
                 raise
-            await ending()(scope, receive, send)
+            await shutdown_response()(scope, receive, send)
 
 
-class _AnswerHeadAsGet:
+class HeadMiddleware:
     """Answers HEAD, which link checkers and previews send, as GET without the body; our GETs change nothing."""
 
     def __init__(self, app: ASGIApp) -> None:

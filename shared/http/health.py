@@ -10,8 +10,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 Check = Callable[[], bool | Awaitable[bool]]
 
 
-def answer_health(
-    app: FastAPI, *, alive: Callable[[], bool], ready: Mapping[str, Check], registry: CollectorRegistry
+def add_health_routes(
+    app: FastAPI, *, liveness: Callable[[], bool], readiness: Mapping[str, Check], registry: CollectorRegistry
 ) -> None:
     """Add `/health/live`, `/health/ready` and `/metrics`.
 
@@ -21,14 +21,14 @@ def answer_health(
     @app.get("/health/live", tags=["operations"], responses={503: {"description": "Not alive."}})
     async def live() -> JSONResponse:
         """Whether a restart would help."""
-        return JSONResponse({"alive": alive()}, 200 if alive() else 503)
+        return JSONResponse({"alive": liveness()}, 200 if liveness() else 503)
 
     @app.get(
         "/health/ready", tags=["operations"], responses={503: {"description": "Not ready; what is false says why."}}
     )
     async def is_ready() -> JSONResponse:
         """Whether everything it needs is there."""
-        outcomes = {name: await _outcome(check) for name, check in ready.items()}
+        outcomes = {name: await _run_check(check) for name, check in readiness.items()}
         return JSONResponse(outcomes, 200 if all(outcomes.values()) else 503)
 
     @app.get("/metrics", tags=["operations"], response_class=PlainTextResponse)
@@ -37,6 +37,6 @@ def answer_health(
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
 
-async def _outcome(check: Check) -> bool:
+async def _run_check(check: Check) -> bool:
     outcome = check()
     return await outcome if isawaitable(outcome) else outcome

@@ -7,7 +7,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 METHODS = frozenset({"GET", "PUT", "POST", "DELETE", "PATCH", "OPTIONS"})
 """Anybody may invent one; each would be a time series for good."""
-OTHER = "other"
+OTHER_LABEL = "other"
 """A method that is none of those, and a path that no route has."""
 
 
@@ -29,12 +29,12 @@ class HttpMetrics:
             registry=registry,
         )
 
-    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
+    def observe_response(self, method: str, route: str, status: int, seconds: float) -> None:
         self._requests.labels(method, route, str(status)).inc()
         self._seconds.labels(method, route).observe(seconds)
 
 
-class CountRequests:
+class HttpMetricsMiddleware:
     """Counts requests by route, and takes the time until the answer begins; a stream's end says nothing."""
 
     def __init__(self, app: ASGIApp, metrics: HttpMetrics) -> None:
@@ -47,27 +47,29 @@ class CountRequests:
             return
         started_at, is_observed = time.perf_counter(), False
 
-        def count(status: int) -> None:
+        def observe(status: int) -> None:
             nonlocal is_observed
             if not is_observed:
                 is_observed = True
-                self._metrics.answered(_method(scope), _route(scope), status, time.perf_counter() - started_at)
+                self._metrics.observe_response(
+                    _method_label(scope), _route_label(scope), status, time.perf_counter() - started_at
+                )
 
-        async def send_and_count(message: Message) -> None:
+        async def send_and_observe(message: Message) -> None:
             if message["type"] == "http.response.start":
-                count(message["status"])
+                observe(message["status"])
             await send(message)
 
         try:
-            await self._app(scope, receive, send_and_count)
+            await self._app(scope, receive, send_and_observe)
         except Exception:
-            count(500)  # the answer is given further outside
+            observe(500)  # the answer is given further outside
             raise
 
 
-def _method(scope: Scope) -> str:
-    return scope["method"] if scope["method"] in METHODS else OTHER
+def _method_label(scope: Scope) -> str:
+    return scope["method"] if scope["method"] in METHODS else OTHER_LABEL
 
 
-def _route(scope: Scope) -> str:
-    return str(getattr(scope.get("route"), "path", OTHER))
+def _route_label(scope: Scope) -> str:
+    return str(getattr(scope.get("route"), "path", OTHER_LABEL))

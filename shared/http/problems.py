@@ -10,14 +10,14 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from shared.errors import Refused, Transient, Unknown
+from shared.errors import NotFound, Rejected, Transient
 
 log = structlog.get_logger()
 
 MEDIA_TYPE = "application/problem+json"
 
 
-class Wrong(BaseModel):
+class FieldError(BaseModel):
     """One thing that was wrong with a request."""
 
     pointer: str
@@ -33,16 +33,16 @@ class ProblemDetails(BaseModel):
     title: str
     status: int
     detail: str
-    errors: list[Wrong] = []
+    errors: list[FieldError] = []
 
 
 class Problem(Exception):
     """Answers a request with problem details. `kind` is a short name, for instance `unknown-relationship`."""
 
-    def __init__(self, status: int, kind: str, title: str, detail: str, errors: Sequence[Wrong] = ()) -> None:
-        super().__init__(f"{kind}: {detail}")
+    def __init__(self, status: int, code: str, title: str, detail: str, errors: Sequence[FieldError] = ()) -> None:
+        super().__init__(f"{code}: {detail}")
         self.details = ProblemDetails(
-            type=f"urn:attune:problem:{kind}", title=title, status=status, detail=detail, errors=list(errors)
+            type=f"urn:attune:problem:{code}", title=title, status=status, detail=detail, errors=list(errors)
         )
 
 
@@ -52,21 +52,21 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 
 
-def answer_with_problems(app: FastAPI) -> None:
+def add_problem_handlers(app: FastAPI) -> None:
     """Have every error of `app` answered with problem details, and described so."""
-    for error_class, handler in _ANSWERS.items():
+    for error_class, handler in _HANDLERS.items():
         app.add_exception_handler(error_class, handler)
     generate_openapi = app.openapi
-    app.openapi = lambda: _described_as_problems(generate_openapi())  # type: ignore[method-assign]
+    app.openapi = lambda: _describe_errors_as_problems(generate_openapi())  # type: ignore[method-assign]
 
 
-async def _problem(_request: Request, error: Problem) -> JSONResponse:
-    return _answer(error.details)
+async def _handle_problem(_request: Request, error: Problem) -> JSONResponse:
+    return _problem_response(error.details)
 
 
-async def _invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
-    field_errors = [Wrong(pointer="/" + "/".join(map(str, e["loc"])), detail=e["msg"]) for e in error.errors()]
-    return _answer(
+async def _handle_invalid_request(_request: Request, error: RequestValidationError) -> JSONResponse:
+    field_errors = [FieldError(pointer="/" + "/".join(map(str, e["loc"])), detail=e["msg"]) for e in error.errors()]
+    return _problem_response(
         ProblemDetails(
             type="urn:attune:problem:invalid-request",
             title="The request is not valid",
@@ -77,26 +77,26 @@ async def _invalid(_request: Request, error: RequestValidationError) -> JSONResp
     )
 
 
-async def _refused(_request: Request, error: Refused) -> JSONResponse:
-    status, title = (404, "Not known here") if isinstance(error, Unknown) else (409, "Not possible as things are")
-    return _answer(
-        ProblemDetails(type=f"urn:attune:problem:{error.kind}", title=title, status=status, detail=str(error))
+async def _handle_rejected(_request: Request, error: Rejected) -> JSONResponse:
+    status, title = (404, "Not known here") if isinstance(error, NotFound) else (409, "Not possible as things are")
+    return _problem_response(
+        ProblemDetails(type=f"urn:attune:problem:{error.code}", title=title, status=status, detail=str(error))
     )
 
 
-async def _http(_request: Request, error: HTTPException) -> JSONResponse:
+async def _handle_http_exception(_request: Request, error: HTTPException) -> JSONResponse:
     text = str(error.detail)
     details = ProblemDetails(type="about:blank", title=text, status=error.status_code, detail=text)
-    return _answer(details, dict(error.headers or {}))
+    return _problem_response(details, dict(error.headers or {}))
 
 
-async def _unavailable(_request: Request, error: Transient) -> JSONResponse:
+async def _handle_transient(_request: Request, error: Transient) -> JSONResponse:
     log.warning("could not answer", reason=str(error))
-    return _later("Something we depend on does not answer.")
+    return _unavailable_response("Something we depend on does not answer.")
 
 
-async def _unforeseen(_request: Request, _error: Exception) -> JSONResponse:
-    return _answer(  # the server logs the error with its place
+async def _handle_unexpected(_request: Request, _error: Exception) -> JSONResponse:
+    return _problem_response(  # the server logs the error with its place
         ProblemDetails(
             type="urn:attune:problem:unforeseen",
             title="This is our mistake",
@@ -106,36 +106,36 @@ async def _unforeseen(_request: Request, _error: Exception) -> JSONResponse:
     )
 
 
-_ANSWERS: dict[type[Exception], Any] = {
-    Problem: _problem,
-    RequestValidationError: _invalid,
-    Refused: _refused,
-    HTTPException: _http,
-    Transient: _unavailable,
-    Exception: _unforeseen,
+_HANDLERS: dict[type[Exception], Any] = {
+    Problem: _handle_problem,
+    RequestValidationError: _handle_invalid_request,
+    Rejected: _handle_rejected,
+    HTTPException: _handle_http_exception,
+    Transient: _handle_transient,
+    Exception: _handle_unexpected,
 }
 
 
-def ending() -> JSONResponse:
+def shutdown_response() -> JSONResponse:
     """The answer to a request that is cut short because the service ends."""
-    return _later("This process ends before it is done.")
+    return _unavailable_response("This process ends before it is done.")
 
 
-def _later(why: str) -> JSONResponse:
-    return _answer(
+def _unavailable_response(reason: str) -> JSONResponse:
+    return _problem_response(
         ProblemDetails(
             type="urn:attune:problem:unavailable",
             title="Not possible just now",
             status=503,
-            detail=f"{why} Nothing is lost; send the same request again.",
+            detail=f"{reason} Nothing is lost; send the same request again.",
         ),
         {"Retry-After": "2"},
     )
 
 
-def too_large(limit: int) -> JSONResponse:
+def too_large_response(limit: int) -> JSONResponse:
     """The answer to a body of more than `limit` bytes."""
-    return _answer(
+    return _problem_response(
         ProblemDetails(
             type="urn:attune:problem:too-large",
             title="Too large",
@@ -145,20 +145,20 @@ def too_large(limit: int) -> JSONResponse:
     )
 
 
-def _described_as_problems(document: dict[str, Any]) -> dict[str, Any]:
+def _describe_errors_as_problems(document: dict[str, Any]) -> dict[str, Any]:
     """FastAPI describes every answer by the media type of a route's good one."""
     for path in document["paths"].values():
         for operation in path.values():
             for response in operation["responses"].values():
                 if any(
-                    media_type.get("schema") == _OF_A_PROBLEM for media_type in response.get("content", {}).values()
+                    media_type.get("schema") == _PROBLEM_SCHEMA for media_type in response.get("content", {}).values()
                 ):
-                    response["content"] = {MEDIA_TYPE: {"schema": _OF_A_PROBLEM}}
+                    response["content"] = {MEDIA_TYPE: {"schema": _PROBLEM_SCHEMA}}
     return document
 
 
-_OF_A_PROBLEM = {"$ref": f"#/components/schemas/{ProblemDetails.__name__}"}
+_PROBLEM_SCHEMA = {"$ref": f"#/components/schemas/{ProblemDetails.__name__}"}
 
 
-def _answer(details: ProblemDetails, headers: dict[str, str] | None = None) -> JSONResponse:
+def _problem_response(details: ProblemDetails, headers: dict[str, str] | None = None) -> JSONResponse:
     return JSONResponse(details.model_dump(), details.status, headers, media_type=MEDIA_TYPE)

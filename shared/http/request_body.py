@@ -3,7 +3,7 @@
 from pydantic import BaseModel, ConfigDict
 
 
-class Body(BaseModel):
+class RequestBody(BaseModel):
     """A request's body; a field that we do not know is refused, for it is likely a misspelt one."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -8,13 +8,13 @@ from typing import Protocol
 import uvicorn
 from fastapi import FastAPI
 
-from shared.runtime.garbage_collection import collect_rarely
+from shared.runtime.garbage_collection import tune_garbage_collector
 
-DRAIN_SECONDS = 5
+DRAIN_TIMEOUT_SECONDS = 5
 """How long requests in hand may take after SIGTERM; open event streams are cut then."""
 
 
-class Address(Protocol):
+class ListenSettings(Protocol):
     """Where to listen."""
 
     @property
@@ -24,7 +24,7 @@ class Address(Protocol):
     def http_port(self) -> int: ...
 
 
-def serve(app: FastAPI, settings: Address) -> None:
+def serve(app: FastAPI, settings: ListenSettings) -> None:
     """Serve `app` until SIGTERM or SIGINT, then finish what is in hand."""
     try:
         server_socket = socket.create_server((settings.http_host, settings.http_port), backlog=2048)
@@ -36,12 +36,12 @@ def serve(app: FastAPI, settings: Address) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=DRAIN_SECONDS,
+        timeout_graceful_shutdown=DRAIN_TIMEOUT_SECONDS,
     )
     for signal_number in (
         signal.SIGTERM,
         signal.SIGINT,
     ):  # uvicorn raises it once more when all is done: that is no failure
         signal.signal(signal_number, lambda *_: None)
-    collect_rarely()
+    tune_garbage_collector()
     uvicorn.Server(config).run(sockets=[server_socket])

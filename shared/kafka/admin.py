@@ -9,7 +9,7 @@ from shared.errors import BrokerUnavailable
 from shared.events.topics import Topic
 
 
-async def missing(servers: str, topics: Sequence[Topic]) -> list[str]:
+async def missing_topics(servers: str, topics: Sequence[Topic]) -> list[str]:
     """Those of `topics` that do not exist. Raises BrokerUnavailable."""
     admin = AIOKafkaAdminClient(bootstrap_servers=servers)
     try:

@@ -8,19 +8,19 @@ import structlog
 
 from shared.errors import BrokerUnavailable
 from shared.events import Event
-from shared.events.topics import SUBJECTS, Topic, dead_letters
-from shared.kafka.admin import missing
-from shared.kafka.consumer import Batch, Consumer
-from shared.kafka.dead_letters.topic import OpenLetters
+from shared.events.topics import EVENT_TOPICS, Topic, dead_letter_topic
+from shared.kafka.admin import missing_topics
+from shared.kafka.consumer import BatchHandler, Consumer
+from shared.kafka.dead_letters.topic import OpenDeadLetters
 from shared.kafka.metrics import KafkaMetrics
 from shared.kafka.producer import Producer
-from shared.runtime.background import background, every, until_done
+from shared.runtime.background import repeat_every, retry_until_done, run_in_background
 
 log = structlog.get_logger()
 
-ASK_EVERY = 5.0
+CONNECTION_CHECK_INTERVAL_SECONDS = 5.0
 """Seconds after which readiness knows that Kafka is away, or back."""
-COUNT_EVERY = 60.0
+DEAD_LETTER_COUNT_INTERVAL_SECONDS = 60.0
 """Seconds between two counts of the dead letters that are open."""
 
 
@@ -37,74 +37,76 @@ class Kafka:
         self._batch_size = batch_size
         self._producer = Producer(servers, f"attune-{service}")
         self._consumer: Consumer | None = None
-        self._open_letters: OpenLetters | None = None
-        self._needs = [topic for topic in SUBJECTS if topic.publisher == service]
-        self._in_touch = False
+        self._open_dead_letters: OpenDeadLetters | None = None
+        self._required_topics = [topic for topic in EVENT_TOPICS if topic.publisher == service]
+        self._is_connected = False
 
-    def hear(self, *topics: Topic, kinds: tuple[type[Event], ...], batch: Batch) -> None:
+    def subscribe(self, *topics: Topic, event_types: tuple[type[Event], ...], handler: BatchHandler) -> None:
         """From the start on, give `batch` what is told of `kinds` on `topics`; it must be safe to repeat."""
-        self._needs += [*topics, dead_letters(self._service)]
-        self._metrics.may_set_aside(topic.name for topic in topics)
-        self._open_letters = OpenLetters(self._servers, self._service)
+        self._required_topics += [*topics, dead_letter_topic(self._service)]
+        self._metrics.init_dead_letters(topic.name for topic in topics)
+        self._open_dead_letters = OpenDeadLetters(self._servers, self._service)
         self._consumer = Consumer(
             self._servers,
             self._service,
             topics,
-            kinds,
-            batch,
+            event_types,
+            handler,
             self._producer,
             self._metrics,
             self._clock,
             self._batch_size,
         )
 
-    async def tell(self, events: Sequence[Event]) -> None:
+    async def publish(self, events: Sequence[Event]) -> None:
         """Publish and wait for the acknowledgement. Raises BrokerUnavailable; safe to repeat."""
-        await self._producer.tell(events)
+        await self._producer.publish(events)
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
+    async def run(self) -> AsyncIterator[None]:
         """Connected, or trying to be: a service whose broker is away still answers its users."""
         try:
-            async with background(self._keep_in_touch()):
+            async with run_in_background(self._monitor_connection()):
                 yield
         finally:
-            if self._open_letters is not None:
-                await self._open_letters.stop()
+            if self._open_dead_letters is not None:
+                await self._open_dead_letters.stop()
             if self._consumer is not None:
                 await self._consumer.stop()
             await self._producer.stop()
 
-    def alive(self) -> bool:
+    def is_alive(self) -> bool:
         """False when the consumer has ended or is stuck, and only a restart can help."""
-        return self._consumer is None or self._consumer.alive()
+        return self._consumer is None or self._consumer.is_alive()
 
-    def ready(self) -> bool:
+    def is_ready(self) -> bool:
         """Whether Kafka answers, its topics exist, and we are a member of the group."""
-        return self._in_touch and (self._consumer is None or self._consumer.assigned())
+        return self._is_connected and (self._consumer is None or self._consumer.is_assigned())
 
-    async def _keep_in_touch(self) -> None:
-        await until_done("connect to Kafka", self._try_to_connect)
+    async def _monitor_connection(self) -> None:
+        await retry_until_done("connect to Kafka", self._connect)
         log.info("connected to Kafka")
-        self._in_touch = True
-        async with background(every(COUNT_EVERY, "count open dead letters", self._count_open_letters)):
-            await every(ASK_EVERY, "ask whether Kafka answers", self._ask)
+        self._is_connected = True
+        async with run_in_background(
+            repeat_every(DEAD_LETTER_COUNT_INTERVAL_SECONDS, "count open dead letters", self._count_open_dead_letters)
+        ):
+            await repeat_every(CONNECTION_CHECK_INTERVAL_SECONDS, "ask whether Kafka answers", self._check_connection)
 
-    async def _ask(self) -> None:
-        was_connected, self._in_touch = self._in_touch, await self._producer.reaches()
-        self._metrics.connected.set(self._in_touch)
-        if self._consumer is not None and not self._in_touch:
-            self._consumer.excuse()
-        if was_connected and not self._in_touch:
+    async def _check_connection(self) -> None:
+        was_connected, self._is_connected = self._is_connected, await self._producer.is_reachable()
+        self._metrics.connected.set(self._is_connected)
+        if self._consumer is not None and not self._is_connected:
+            self._consumer.reset_poll_deadline()
+        if was_connected and not self._is_connected:
             log.warning("Kafka does not answer")
 
-    async def _count_open_letters(self) -> None:
-        if self._open_letters is not None and self._in_touch:
-            self._metrics.open_letters(await self._open_letters.by_cause())
+    async def _count_open_dead_letters(self) -> None:
+        if self._open_dead_letters is not None and self._is_connected:
+            self._metrics.set_open_dead_letters(await self._open_dead_letters.count_by_cause())
 
-    async def _try_to_connect(self) -> None:
-        if absent := await missing(self._servers, self._needs):
-            raise BrokerUnavailable(f"topics missing: {', '.join(absent)}; create them: python -m deploy.jobs.topics")
+    async def _connect(self) -> None:
+        if missing := await missing_topics(self._servers, self._required_topics):
+            raise BrokerUnavailable(f"topics missing: {', '.join(missing)}; create them: python -m deploy.jobs.topics")
         await self._producer.start()
         if self._consumer is not None:
             await self._consumer.start()

@@ -19,34 +19,34 @@ from aiokafka.errors import KafkaError
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker, KafkaMessage
 
-from shared.errors import BrokerUnavailable, DeploymentBroken, Transient, Unreadable
-from shared.events import Event, by_name
+from shared.errors import BrokerUnavailable, ConsumerMisconfigured, DecodeError, Transient
+from shared.events import Event, by_type
 from shared.events.cloudevents import decode
 from shared.events.topics import Topic
 from shared.kafka.dead_letters.record import DeadLetter, to_message
 from shared.kafka.metrics import KafkaMetrics
-from shared.kafka.poller import CannotBeHad, Polls
+from shared.kafka.poller import SteppedPoller, UnreadableRecord
 from shared.kafka.producer import Producer
 from shared.runtime.backoff import backoff
 
 log = structlog.get_logger()
 
-Batch = Callable[[Sequence[Event]], Awaitable[None]]
+BatchHandler = Callable[[Sequence[Event]], Awaitable[None]]
 
-POLL_WAIT_MS = 20
+POLL_TIMEOUT_MS = 20
 """Milliseconds the poll loop rests when nothing came: half of it is the latency that it adds."""
 SESSION_TIMEOUT_MS = 15_000
-HEARTBEAT_MS = 3_000
+HEARTBEAT_INTERVAL_MS = 3_000
 # A partition changes hands only after the batch in hand is done: tries < drain < rebalance time-out < grace period.
-TRIES_SECONDS = 20.0
-DRAIN_SECONDS = 25.0
+RETRY_TIMEOUT_SECONDS = 20.0
+DRAIN_TIMEOUT_SECONDS = 25.0
 REBALANCE_TIMEOUT_MS = 30_000
-MOST_BETWEEN_POLLS_MS = 300_000
+MAX_POLL_INTERVAL_MS = 300_000
 """Who does not poll for longer has the group carry on without it, and is not alive: nothing takes a batch so long."""
 
-AHEAD = timedelta(days=1)
+FUTURE_TOLERANCE = timedelta(days=1)
 """How far ahead of our clock an event may have occurred; beyond that its sender's clock is wrong."""
-UNREADABLE_IN_A_ROW = 200
+MAX_CONSECUTIVE_DECODE_ERRORS = 200
 """As many messages without one that can be read mean that the deployment is broken, not the messages."""
 
 
@@ -58,8 +58,8 @@ class Consumer:
         servers: str,
         group: str,
         topics: Sequence[Topic],
-        kinds: tuple[type[Event], ...],
-        batch: Batch,
+        event_types: tuple[type[Event], ...],
+        handler: BatchHandler,
         producer: Producer,
         metrics: KafkaMetrics,
         clock: Callable[[], datetime],
@@ -68,8 +68,8 @@ class Consumer:
         self._servers = servers
         self._group = group
         self._topics = topics
-        self._kinds = by_name(kinds)
-        self._batch = batch
+        self._event_types = by_type(event_types)
+        self._handler = handler
         self._producer = producer
         self._metrics = metrics
         self._clock = clock
@@ -77,11 +77,11 @@ class Consumer:
         self._idle = asyncio.Event()
         self._idle.set()
         self._stopping = asyncio.Event()
-        self._last_turn = time.monotonic()
-        self._unreadable_in_a_row = 0
+        self._last_poll_at = time.monotonic()
+        self._consecutive_decode_errors = 0
         self._broker: KafkaBroker | None = None
         self._subscriber: Any = None
-        self._ending: asyncio.Task[None] | None = None
+        self._stop_task: asyncio.Task[None] | None = None
         """Stopping by itself, because the deployment is broken."""
 
     async def start(self) -> None:
@@ -92,7 +92,7 @@ class Consumer:
             consumer_only=True,
             ack_policy=AckPolicy.NACK_ON_ERROR,
             allow_auto_create_topics=False,
-            graceful_timeout=DRAIN_SECONDS,
+            graceful_timeout=DRAIN_TIMEOUT_SECONDS,
             logger=None,
         )
         self._subscriber = broker.subscriber(
@@ -100,18 +100,18 @@ class Consumer:
             group_id=self._group,
             batch=True,
             max_records=self._batch_size,
-            batch_timeout_ms=POLL_WAIT_MS,
+            batch_timeout_ms=POLL_TIMEOUT_MS,
             auto_offset_reset="earliest",
-            parser=_parse_unharmed,
-            decoder=_leave_undecoded,
-            listener=_DrainBeforeRevoke(self._idle),
+            parser=_parse_batch,
+            decoder=_skip_decoding,
+            listener=_DrainingRebalanceListener(self._idle),
             partition_assignment_strategy=[RangePartitionAssignor],
             session_timeout_ms=SESSION_TIMEOUT_MS,
-            heartbeat_interval_ms=HEARTBEAT_MS,
+            heartbeat_interval_ms=HEARTBEAT_INTERVAL_MS,
             rebalance_timeout_ms=REBALANCE_TIMEOUT_MS,
-            max_poll_interval_ms=MOST_BETWEEN_POLLS_MS,
+            max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
         )
-        self._subscriber(self._handle)
+        self._subscriber(self._on_message)
         try:
             await broker.start()
         except BaseException as error:
@@ -120,60 +120,60 @@ class Consumer:
                 raise BrokerUnavailable(str(error)) from error
             raise
         self._broker = broker
-        self._watch_polls(self._subscriber.consumer)
-        self.excuse()
+        self._install_poller(self._subscriber.consumer)
+        self.reset_poll_deadline()
 
     async def stop(self) -> None:
         """Finish the batch in hand, commit, and leave the group."""
         self._stopping.set()
-        if self._ending is not None:
-            await self._ending
+        if self._stop_task is not None:
+            await self._stop_task
         elif self._broker is not None:
             await self._broker.stop()
 
-    def alive(self) -> bool:
+    def is_alive(self) -> bool:
         """Whether messages are still being taken: a consumer that ended or is stuck looks healthy from outside."""
         return self._broker is None or bool(
-            self._ending is None
+            self._stop_task is None
             and self._subscriber.running
             and self._subscriber.consumer
             and not all(task.done() for task in self._subscriber.tasks)
-            and time.monotonic() - self._last_turn < MOST_BETWEEN_POLLS_MS / 1000
+            and time.monotonic() - self._last_poll_at < MAX_POLL_INTERVAL_MS / 1000
         )
 
-    def excuse(self) -> None:
+    def reset_poll_deadline(self) -> None:
         """Standing still is no fault of ours just now, for Kafka is away."""
-        self._last_turn = time.monotonic()
+        self._last_poll_at = time.monotonic()
 
-    def assigned(self) -> bool:
+    def is_assigned(self) -> bool:
         """Whether the group has given us our share; it may be none when there are more of us than partitions."""
         consumer = self._subscriber.consumer if self._subscriber else None
         # aiokafka says nowhere else whether the group has settled
         return consumer is not None and not consumer._coordinator._rejoin_needed_fut.done()
 
-    def _watch_polls(self, consumer: Any) -> None:
+    def _install_poller(self, consumer: Any) -> None:
         """Hear of every poll. aiokafka's own watch over them is off for good once one of them failed."""
-        poller = Polls(consumer)
+        poller = SteppedPoller(consumer)
 
-        async def watched(*, timeout_ms: int, max_records: int) -> Any:
+        async def poll(*, timeout_ms: int, max_records: int) -> Any:
             try:
                 records = await poller.poll(timeout_ms, max_records)
             except KafkaError as error:  # faststream waits a few seconds, and polls again
                 log.warning("could not poll", error=f"{type(error).__name__}: {error}")
                 raise
-            except CannotBeHad as error:
-                self._give_up(error)
+            except UnreadableRecord as error:
+                self._stop_consuming(error)
                 return {}
-            if self.assigned():
-                self._last_turn = time.monotonic()
+            if self.is_assigned():
+                self._last_poll_at = time.monotonic()
             return records
 
-        consumer.getmany = watched
+        consumer.getmany = poll
 
-    async def _handle(self, message: KafkaMessage) -> None:
+    async def _on_message(self, message: KafkaMessage) -> None:
         self._idle.clear()
         try:
-            await self._take(message.raw_message)
+            await self._handle_batch(message.raw_message)
             await self._commit(message)
         except asyncio.CancelledError as cancelled:
             task = asyncio.current_task()
@@ -181,8 +181,8 @@ class Consumer:
                 raise
             # One that nobody asked for would end the consumer without a word.
             raise RuntimeError("stray cancellation while handling a batch") from cancelled
-        except DeploymentBroken as error:
-            self._give_up(error)
+        except ConsumerMisconfigured as error:
+            self._stop_consuming(error)
             raise
         finally:
             self._idle.set()
@@ -192,64 +192,64 @@ class Consumer:
         try:
             await message.ack()
         except KafkaError as error:
-            self._metrics.tried_again(type(error).__name__)
+            self._metrics.count_retry(type(error).__name__)
             log.warning("a batch that was done could not be committed and comes again", error=str(error))
             raise
 
-    def _give_up(self, error: DeploymentBroken | CannotBeHad) -> None:
+    def _stop_consuming(self, error: ConsumerMisconfigured | UnreadableRecord) -> None:
         """Leave the group, with the batch uncommitted; from a task of its own, for the loop cannot end itself."""
-        if self._ending is None and self._broker is not None:
+        if self._stop_task is None and self._broker is not None:
             log.critical("consuming stopped", reason=str(error))
-            self._ending = asyncio.create_task(self._broker.stop())
+            self._stop_task = asyncio.create_task(self._broker.stop())
 
-    async def _take(self, records: Sequence[ConsumerRecord]) -> None:
+    async def _handle_batch(self, records: Sequence[ConsumerRecord]) -> None:
         started_at = time.perf_counter()
-        events, dead_letters = self._read(records)
-        consecutive_errors = 0 if events else self._unreadable_in_a_row + len(dead_letters)
-        if consecutive_errors > UNREADABLE_IN_A_ROW:
-            raise DeploymentBroken(
+        events, dead_letters = self._decode(records)
+        consecutive_errors = 0 if events else self._consecutive_decode_errors + len(dead_letters)
+        if consecutive_errors > MAX_CONSECUTIVE_DECODE_ERRORS:
+            raise ConsumerMisconfigured(
                 f"{consecutive_errors} messages in a row are unreadable, the last at {dead_letters[-1].origin}: {dead_letters[-1].error}"
             )
         if events:
-            await self._until_done(lambda: self._batch(events))
+            await self._retry(lambda: self._handler(events))
         if dead_letters:
-            await self._until_done(lambda: self._set_aside(dead_letters))
-        self._unreadable_in_a_row = consecutive_errors  # only now: a batch that comes again is counted once
-        self._metrics.took(len(records), time.perf_counter() - started_at)
+            await self._retry(lambda: self._dead_letter(dead_letters))
+        self._consecutive_decode_errors = consecutive_errors  # only now: a batch that comes again is counted once
+        self._metrics.observe_batch(len(records), time.perf_counter() - started_at)
 
-    def _read(self, records: Sequence[ConsumerRecord]) -> tuple[list[Event], list[DeadLetter]]:
+    def _decode(self, records: Sequence[ConsumerRecord]) -> tuple[list[Event], list[DeadLetter]]:
         events: list[Event] = []
         dead_letters: list[DeadLetter] = []
-        latest_allowed = self._clock() + AHEAD
+        latest_allowed = self._clock() + FUTURE_TOLERANCE
         for record in records:
             try:
-                event = decode(record.value, self._kinds)
+                event = decode(record.value, self._event_types)
                 if event is None:
-                    self._metrics.skipped(record.topic)
+                    self._metrics.count_skipped(record.topic)
                 elif event.occurred_at > latest_allowed:
-                    raise Unreadable("future", "time: lies in the future")
+                    raise DecodeError("future", "time: lies in the future")
                 else:
                     events.append(event)
-            except Unreadable as error:
+            except DecodeError as error:
                 dead_letters.append(DeadLetter(record, error))
         return events, dead_letters
 
-    async def _set_aside(self, letters: Sequence[DeadLetter]) -> None:
+    async def _dead_letter(self, dead_letters: Sequence[DeadLetter]) -> None:
         now = self._clock()
-        await self._producer.send([to_message(dead_letter, self._group, now) for dead_letter in letters])
-        for dead_letter in letters:
-            self._metrics.set_aside(dead_letter.record.topic, dead_letter.error.cause)
+        await self._producer.send([to_message(dead_letter, self._group, now) for dead_letter in dead_letters])
+        for dead_letter in dead_letters:
+            self._metrics.count_dead_letter(dead_letter.record.topic, dead_letter.error.cause)
             log.error("set aside", origin=str(dead_letter.origin), error=str(dead_letter.error))
 
-    async def _until_done(self, work: Callable[[], Awaitable[None]]) -> None:
+    async def _retry(self, work: Callable[[], Awaitable[None]]) -> None:
         """Try until it is done; after a while give the batch back, so that the group knows we are alive."""
-        deadline = time.monotonic() + TRIES_SECONDS
+        deadline = time.monotonic() + RETRY_TIMEOUT_SECONDS
         for delay in backoff():
             try:
                 return await work()
             except Exception as error:
-                self._last_turn = time.monotonic()
-                self._metrics.tried_again(type(error).__name__)
+                self._last_poll_at = time.monotonic()
+                self._metrics.count_retry(type(error).__name__)
                 log.warning(
                     "batch failed, trying again",
                     error=f"{type(error).__name__}: {error}",
@@ -262,7 +262,7 @@ class Consumer:
         return None
 
 
-class _DrainBeforeRevoke(ConsumerRebalanceListener):  # type: ignore[misc]
+class _DrainingRebalanceListener(ConsumerRebalanceListener):  # type: ignore[misc]
     """Holds a rebalance until the batch in hand is committed, so that nobody else begins it meanwhile."""
 
     def __init__(self, idle: asyncio.Event) -> None:
@@ -270,7 +270,7 @@ class _DrainBeforeRevoke(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
         try:
-            await asyncio.wait_for(self._idle.wait(), DRAIN_SECONDS)
+            await asyncio.wait_for(self._idle.wait(), DRAIN_TIMEOUT_SECONDS)
         except TimeoutError:
             log.warning("gave partitions up with a batch in hand", partitions=len(revoked))
 
@@ -278,18 +278,18 @@ class _DrainBeforeRevoke(ConsumerRebalanceListener):  # type: ignore[misc]
         log.info("partitions assigned", partitions=sorted(f"{p.topic}/{p.partition}" for p in assigned))
 
 
-async def _parse_unharmed(records: Sequence[ConsumerRecord], parse: Any) -> Any:
+async def _parse_batch(records: Sequence[ConsumerRecord], parse: Any) -> Any:
     """A header that is not UTF-8, or has no value, would make faststream drop the whole batch."""
-    message = await parse(tuple(map(_with_readable_headers, records)))
+    message = await parse(tuple(map(_with_utf8_headers, records)))
     message.raw_message = tuple(records)  # as they came: what is set aside is set aside to the byte
     return message
 
 
-def _with_readable_headers(record: ConsumerRecord) -> ConsumerRecord:
+def _with_utf8_headers(record: ConsumerRecord) -> ConsumerRecord:
     headers = tuple((name, (value or b"").decode("utf-8", "replace").encode()) for name, value in record.headers)
     return record if headers == tuple(record.headers) else dataclasses.replace(record, headers=headers)
 
 
-async def _leave_undecoded(message: KafkaMessage) -> Any:
+async def _skip_decoding(message: KafkaMessage) -> Any:
     """Decoded one by one in the handler, so that one bad message does not fail its batch."""
     return message.body

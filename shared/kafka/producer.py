@@ -13,9 +13,9 @@ from shared.events.cloudevents import CONTENT_TYPE, encode
 
 LINGER_MS = 5
 """Milliseconds a batch waits for company; costs less latency than a round trip of its own for each event."""
-BATCH_BYTES = 128 * 1024
+MAX_BATCH_BYTES = 128 * 1024
 REQUEST_TIMEOUT_MS = 15_000
-LARGEST_BYTES = 100_000_000
+MAX_REQUEST_BYTES = 100_000_000
 """Uncompressed; what Kafka takes is said by its own settings."""
 
 
@@ -37,11 +37,13 @@ class Message:
 class Producer:
     """Tells Kafka, and says whether Kafka heard."""
 
-    def __init__(self, servers: str, client_id: str, *, large: bool = False) -> None:
+    def __init__(self, servers: str, client_id: str, *, allow_large: bool = False) -> None:
         """`large` also sends what fits into a message of Kafka's only when it is compressed."""
         self._servers = servers
         self._client_id = client_id
-        self._for_large = {"compression_type": "gzip", "max_request_size": LARGEST_BYTES} if large else {}
+        self._large_message_options = (
+            {"compression_type": "gzip", "max_request_size": MAX_REQUEST_BYTES} if allow_large else {}
+        )
         self._producer: AIOKafkaProducer | None = None
 
     async def start(self) -> None:
@@ -56,9 +58,9 @@ class Producer:
             # expired batches leave a gap in its sequence numbers; our consumers are idempotent instead.
             enable_idempotence=False,
             linger_ms=LINGER_MS,
-            max_batch_size=BATCH_BYTES,
+            max_batch_size=MAX_BATCH_BYTES,
             request_timeout_ms=REQUEST_TIMEOUT_MS,
-            **self._for_large,
+            **self._large_message_options,
         )
         try:
             await producer.start()
@@ -75,13 +77,13 @@ class Producer:
             await self._producer.stop()
             self._producer = None
 
-    async def reaches(self) -> bool:
+    async def is_reachable(self) -> bool:
         """Whether a broker answers now."""
         return self._producer is not None and bool(await self._producer.client.force_metadata_update())
 
-    async def tell(self, events: Sequence[Event]) -> None:
+    async def publish(self, events: Sequence[Event]) -> None:
         """Publish `events`, in order within a key; safe to repeat. Raises BrokerUnavailable: some may have arrived."""
-        await self.send([_message(event) for event in events])
+        await self.send([_to_message(event) for event in events])
 
     async def send(self, messages: Sequence[Message]) -> None:
         """Put messages on their topics and wait until every one is acknowledged. Raises BrokerUnavailable."""
@@ -105,7 +107,7 @@ class Producer:
             raise BrokerUnavailable(f"{type(error).__name__}: {error}") from error
 
 
-def _message(event: Event) -> Message:
+def _to_message(event: Event) -> Message:
     return Message(
         topic=event.TOPIC.name,
         key=str(event.key).encode(),

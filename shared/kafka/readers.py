@@ -5,7 +5,7 @@ import asyncio
 from aiokafka import AIOKafkaConsumer
 
 
-async def stop(reader: AIOKafkaConsumer) -> None:
+async def stop_reader(reader: AIOKafkaConsumer) -> None:
     """Disconnect."""
     try:
         await reader.stop()

@@ -17,50 +17,50 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError
 
-from shared.errors import BrokerUnavailable, Unreadable
-from shared.events import Event, by_name
+from shared.errors import BrokerUnavailable, DecodeError
+from shared.events import Event, by_type
 from shared.events.cloudevents import decode
 from shared.events.topics import Topic
-from shared.kafka.consumer import AHEAD
-from shared.kafka.readers import stop
+from shared.kafka.consumer import FUTURE_TOLERANCE
+from shared.kafka.readers import stop_reader
 
-WAIT_MS = 1_000
-LOOK_EVERY = 0.5
+POLL_TIMEOUT_MS = 1_000
+CATCH_UP_CHECK_INTERVAL_SECONDS = 0.5
 """Seconds between two looks at how far a group has come."""
-AT_ONCE = 2_000
+DECODE_BATCH_SIZE = 2_000
 """The most messages that are decoded before others get a turn."""
 
-Fetched = dict[TopicPartition, list[ConsumerRecord]]
-Positions = dict[str, int]
+RecordsByPartition = dict[TopicPartition, list[ConsumerRecord]]
+Offsets = dict[str, int]
 """How far each topic was read: the next offset. What is missing was not read at all."""
 
 
 @dataclass(frozen=True, slots=True)
-class Slice:
+class PartitionSlice:
     """A part of one partition number, small enough to be held in memory: some of its keys, with all their messages."""
 
     partition: int
-    number: int = 0
-    of: int = 1
+    index: int = 0
+    count: int = 1
 
-    def holds(self, key: bytes | None) -> bool:
-        return self.of == 1 or crc32(key or b"") % self.of == self.number
+    def contains(self, key: bytes | None) -> bool:
+        return self.count == 1 or crc32(key or b"") % self.count == self.index
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
+class RecordedEvent:
     """What was told, and the bytes in which it was."""
 
     event: Event
     message: bytes
 
 
-class History:
+class TopicReader:
     """Everything that was ever told on some topics. Every method raises BrokerUnavailable."""
 
-    def __init__(self, servers: str, topics: Sequence[Topic], kinds: tuple[type[Event], ...]) -> None:
+    def __init__(self, servers: str, topics: Sequence[Topic], event_types: tuple[type[Event], ...]) -> None:
         self._topics = [topic.name for topic in topics]
-        self._kinds = by_name(kinds)
+        self._event_types = by_type(event_types)
         self._servers = servers
         self._consumer: AIOKafkaConsumer | None = None
         self._partitions: list[TopicPartition] = []
@@ -69,43 +69,43 @@ class History:
         # A fetch that has come to the end of one topic holds up the next for so long: there is nothing to wait for.
         consumer = AIOKafkaConsumer(bootstrap_servers=self._servers, enable_auto_commit=False, fetch_max_wait_ms=20)
         try:
-            with _unavailable():
+            with _translate_errors():
                 await consumer.start()
                 await consumer._client.force_metadata_update()  # of itself aiokafka asks only about assigned topics
-            self._partitions = _partitions(consumer, self._topics)
+            self._partitions = _list_partitions(consumer, self._topics)
         except BaseException:
-            await stop(consumer)
+            await stop_reader(consumer)
             raise
         self._consumer = consumer
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self, error_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if self._consumer is not None:
-            await stop(self._consumer)
+            await stop_reader(self._consumer)
 
-    async def sizes(self) -> list[int]:
+    async def message_counts(self) -> list[int]:
         """How many messages lie on each partition number, all topics together."""
-        beginning_offsets, end_offsets = await self._extent(self._partitions)
+        beginning_offsets, end_offsets = await self._offset_ranges(self._partitions)
         counts = [0] * (1 + max(topic_partition.partition for topic_partition in end_offsets))
         for topic_partition, end in end_offsets.items():
             counts[topic_partition.partition] += end - beginning_offsets[topic_partition]
         return counts
 
-    async def ends(self, partition: int) -> Positions:
+    async def end_offsets(self, partition: int) -> Offsets:
         """Where the next message of each topic will lie."""
-        with _unavailable():
-            offsets = await self._reader.end_offsets(self._of(partition))
+        with _translate_errors():
+            offsets = await self._connected_consumer.end_offsets(self._partitions_with_number(partition))
         return {topic_partition.topic: end for topic_partition, end in offsets.items()}
 
-    async def read(self, partition_slice: Slice, offsets: Positions) -> AsyncIterator[list[Recorded]]:
+    async def read(self, partition_slice: PartitionSlice, offsets: Offsets) -> AsyncIterator[list[RecordedEvent]]:
         """What lies behind `positions` and before the ends as they are now; `positions` move on to there.
 
         What a consumer sets aside or skips is left out here as well.
         """
-        partitions = self._of(partition_slice.partition)
-        beginning_offsets, end_offsets = await self._extent(partitions)
+        partitions = self._partitions_with_number(partition_slice.partition)
+        beginning_offsets, end_offsets = await self._offset_ranges(partitions)
         next_offsets = {
             topic_partition: offsets.get(topic_partition.topic, beginning_offsets[topic_partition])
             for topic_partition in partitions
@@ -115,11 +115,11 @@ class History:
             for topic_partition in partitions
             if next_offsets[topic_partition] < end_offsets[topic_partition]
         }
-        self._reader.assign(list(unfinished))
+        self._connected_consumer.assign(list(unfinished))
         for topic_partition in unfinished:
-            self._reader.seek(topic_partition, next_offsets[topic_partition])
+            self._connected_consumer.seek(topic_partition, next_offsets[topic_partition])
         while unfinished:
-            with _unavailable():
+            with _translate_errors():
                 fetched = await self._fetch(unfinished, next_offsets)
                 records = [
                     record
@@ -130,7 +130,7 @@ class History:
                 finished = {
                     topic_partition
                     for topic_partition in unfinished
-                    if await self._reader.position(topic_partition) >= end_offsets[topic_partition]
+                    if await self._connected_consumer.position(topic_partition) >= end_offsets[topic_partition]
                 }
             next_offsets.update(
                 {
@@ -138,12 +138,14 @@ class History:
                     for topic_partition, partition_records in fetched.items()
                 }
             )
-            self._reader.pause(*finished)  # what is told from now on is not fetched meanwhile
+            self._connected_consumer.pause(*finished)  # what is told from now on is not fetched meanwhile
             unfinished -= finished
-            for start in range(0, len(records), AT_ONCE):
+            for start in range(0, len(records), DECODE_BATCH_SIZE):
                 yield list(
-                    self._readable(
-                        record for record in records[start : start + AT_ONCE] if partition_slice.holds(record.key)
+                    self._decode_records(
+                        record
+                        for record in records[start : start + DECODE_BATCH_SIZE]
+                        if partition_slice.contains(record.key)
                     )
                 )
                 await asyncio.sleep(0)
@@ -154,57 +156,65 @@ class History:
             }
         )
 
-    async def _fetch(self, partitions: Collection[TopicPartition], at: dict[TopicPartition, int]) -> Fetched:
+    async def _fetch(
+        self, partitions: Collection[TopicPartition], next_offsets: dict[TopicPartition, int]
+    ) -> RecordsByPartition:
         """What comes next; `at` moves on behind a record that the client cannot read, as its consumers had to."""
         try:
-            fetched: Fetched = await self._reader.getmany(*partitions, timeout_ms=WAIT_MS)
+            fetched: RecordsByPartition = await self._connected_consumer.getmany(
+                *partitions, timeout_ms=POLL_TIMEOUT_MS
+            )
         except UnicodeDecodeError:  # a header's name: aiokafka drops what it has in hand of all partitions
             for topic_partition in partitions:
-                self._reader.seek(topic_partition, at[topic_partition])
+                self._connected_consumer.seek(topic_partition, next_offsets[topic_partition])
         else:
             return fetched
         fetched = {}
         for topic_partition in partitions:
             try:
-                fetched |= await self._reader.getmany(topic_partition, timeout_ms=WAIT_MS, max_records=1)
+                fetched |= await self._connected_consumer.getmany(
+                    topic_partition, timeout_ms=POLL_TIMEOUT_MS, max_records=1
+                )
             except UnicodeDecodeError:
-                at[topic_partition] = await self._reader.position(topic_partition) + 1
-                self._reader.seek(topic_partition, at[topic_partition])
+                next_offsets[topic_partition] = await self._connected_consumer.position(topic_partition) + 1
+                self._connected_consumer.seek(topic_partition, next_offsets[topic_partition])
         return fetched
 
-    def _readable(self, records: Iterable[ConsumerRecord]) -> Iterator[Recorded]:
+    def _decode_records(self, records: Iterable[ConsumerRecord]) -> Iterator[RecordedEvent]:
         for record in records:
-            with suppress(Unreadable):
-                event = decode(record.value, self._kinds)
+            with suppress(DecodeError):
+                event = decode(record.value, self._event_types)
                 # As a consumer would have it that hears it at once.
                 if (
                     event is not None
-                    and event.occurred_at.timestamp() <= record.timestamp / 1000 + AHEAD.total_seconds()
+                    and event.occurred_at.timestamp() <= record.timestamp / 1000 + FUTURE_TOLERANCE.total_seconds()
                 ):
-                    yield Recorded(event, record.value)
+                    yield RecordedEvent(event, record.value)
 
     @property
-    def _reader(self) -> AIOKafkaConsumer:
+    def _connected_consumer(self) -> AIOKafkaConsumer:
         if self._consumer is None:
             raise BrokerUnavailable("not connected to Kafka yet")
         return self._consumer
 
-    def _of(self, number: int) -> list[TopicPartition]:
+    def _partitions_with_number(self, number: int) -> list[TopicPartition]:
         return [topic_partition for topic_partition in self._partitions if topic_partition.partition == number]
 
-    async def _extent(self, partitions: Sequence[TopicPartition]) -> tuple[dict[TopicPartition, int], ...]:
-        with _unavailable():
-            return await self._reader.beginning_offsets(partitions), await self._reader.end_offsets(partitions)
+    async def _offset_ranges(self, partitions: Sequence[TopicPartition]) -> tuple[dict[TopicPartition, int], ...]:
+        with _translate_errors():
+            return await self._connected_consumer.beginning_offsets(
+                partitions
+            ), await self._connected_consumer.end_offsets(partitions)
 
 
-async def has_taken_in(servers: str, group: str, partition: int, offsets: Positions) -> bool:
+async def has_caught_up(servers: str, group: str, partition: int, offsets: Offsets) -> bool:
     """Whether the consumers of `group` are done with everything before `positions`. Raises BrokerUnavailable."""
     admin = AIOKafkaAdminClient(bootstrap_servers=servers)
     try:
-        with _unavailable():
+        with _translate_errors():
             await admin.start()
             committed_offsets = await admin.list_consumer_group_offsets(group)
-    except _NobodyYet:
+    except _NoGroupsYet:
         committed_offsets = {}
     finally:
         await admin.close()
@@ -216,17 +226,19 @@ async def has_taken_in(servers: str, group: str, partition: int, offsets: Positi
     return all(committed.get(topic, 0) >= end for topic, end in offsets.items())
 
 
-async def until_taken_in(servers: str, group: str, partition: int, offsets: Positions, within: float) -> bool:
+async def wait_until_caught_up(
+    servers: str, group: str, partition: int, offsets: Offsets, timeout_seconds: float
+) -> bool:
     """Wait for it, at most so many seconds; whether it came true. Raises BrokerUnavailable."""
-    deadline = time.monotonic() + within
-    while not await has_taken_in(servers, group, partition, offsets):
+    deadline = time.monotonic() + timeout_seconds
+    while not await has_caught_up(servers, group, partition, offsets):
         if time.monotonic() > deadline:
             return False
-        await asyncio.sleep(LOOK_EVERY)
+        await asyncio.sleep(CATCH_UP_CHECK_INTERVAL_SECONDS)
     return True
 
 
-def _partitions(consumer: AIOKafkaConsumer, topics: Sequence[str]) -> list[TopicPartition]:
+def _list_partitions(consumer: AIOKafkaConsumer, topics: Sequence[str]) -> list[TopicPartition]:
     numbers_by_topic = {topic: consumer.partitions_for_topic(topic) for topic in topics}
     if missing := sorted(topic for topic, partitions in numbers_by_topic.items() if not partitions):
         raise BrokerUnavailable(f"topics missing: {', '.join(missing)}")
@@ -237,15 +249,15 @@ def _partitions(consumer: AIOKafkaConsumer, topics: Sequence[str]) -> list[Topic
     ]
 
 
-class _NobodyYet(BrokerUnavailable):
+class _NoGroupsYet(BrokerUnavailable):
     """Kafka keeps nothing of groups yet: it is as if this one had done nothing."""
 
 
 @contextmanager
-def _unavailable() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     try:
         yield
     except GroupCoordinatorNotAvailableError as error:
-        raise _NobodyYet(str(error)) from error
+        raise _NoGroupsYet(str(error)) from error
     except (KafkaError, OSError) as error:
         raise BrokerUnavailable(f"{type(error).__name__}: {error}") from error

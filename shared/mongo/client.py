@@ -44,16 +44,18 @@ from shared.errors import StoreUnavailable
 
 Document = dict[str, Any]
 Collection = AsyncCollection[Document]
-Session = AsyncClientSession
+MongoSession = AsyncClientSession
 Result = TypeVar("Result")
 
-ANSWER_WITHIN_MS = 5_000
+ANSWER_TIMEOUT_MS = 5_000
 """Milliseconds after which a silent database counts as away."""
-DURABLE = WriteConcern(w="majority", j=True)
+MAJORITY_JOURNALED = WriteConcern(w="majority", j=True)
 """A write that was acknowledged survives the loss of any one member; a transaction does not ask the database's."""
-DUPLICATE_KEY, NOT_LET_IN, WRITE_CONFLICT = 11_000, 18, 112  # MongoDB's error codes
+DUPLICATE_KEY, AUTHENTICATION_FAILED, WRITE_CONFLICT = 11_000, 18, 112  # MongoDB's error codes
 OUT_OF_DISK_SPACE = 14_031
-REFUSED = "MongoDB refuses our name and password: look at MONGODB_USERNAME and the secret mongodb_password"
+AUTHENTICATION_FAILED_MESSAGE = (
+    "MongoDB refuses our name and password: look at MONGODB_USERNAME and the secret mongodb_password"
+)
 
 
 class MongoMetrics(CommandListener, TopologyListener):
@@ -113,16 +115,16 @@ class Mongo:
             uri,
             uuidRepresentation="standard",
             tz_aware=True,
-            serverSelectionTimeoutMS=ANSWER_WITHIN_MS,
-            connectTimeoutMS=ANSWER_WITHIN_MS,
-            socketTimeoutMS=4 * ANSWER_WITHIN_MS,
+            serverSelectionTimeoutMS=ANSWER_TIMEOUT_MS,
+            connectTimeoutMS=ANSWER_TIMEOUT_MS,
+            socketTimeoutMS=4 * ANSWER_TIMEOUT_MS,
             event_listeners=[metrics] if metrics else [],
         )
         self.database = cast(
             "AsyncDatabase[Document]",
             self._client.get_database(
                 database,
-                write_concern=DURABLE,
+                write_concern=MAJORITY_JOURNALED,
                 read_concern=ReadConcern("majority"),
                 read_preference=ReadPreference.PRIMARY,
             ),
@@ -131,7 +133,7 @@ class Mongo:
     def __getitem__(self, collection: str) -> Collection:
         return self.database[collection]
 
-    async def answers(self) -> bool:
+    async def is_available(self) -> bool:
         """Whether the database can be written to now."""
         try:
             hello = await self._client.admin.command("hello")
@@ -139,27 +141,27 @@ class Mongo:
             return False
         return bool(hello.get("isWritablePrimary"))
 
-    async def transaction(self, work: Callable[[Session], Awaitable[Result]]) -> Result:
+    async def run_transaction(self, work: Callable[[MongoSession], Awaitable[Result]]) -> Result:
         """Do all of `work`'s writes or none; it may be called again. Raises StoreUnavailable."""
         opening_session = self._client.start_session()
-        with unavailable():
+        with translate_errors():
             async with await opening_session if self._driver == "motor" else opening_session as session:
-                return cast("Result", await session.with_transaction(work, write_concern=DURABLE))
+                return cast("Result", await session.with_transaction(work, write_concern=MAJORITY_JOURNALED))
 
-    async def attempt(self, work: Callable[[Session], Awaitable[Result]]) -> Result:
+    async def try_transaction(self, work: Callable[[MongoSession], Awaitable[Result]]) -> Result:
         """Do all of `work`'s writes or none, once. Raises Conflict, or StoreUnavailable: then it may be done or not."""
         opening_session = self._client.start_session()
-        with unavailable(), _conflicts():
+        with translate_errors(), _translate_conflicts():
             async with await opening_session if self._driver == "motor" else opening_session as session:
-                beginning: Any = session.start_transaction(write_concern=DURABLE)
-                async with beginning if self._driver == "motor" else await beginning:
+                transaction: Any = session.start_transaction(write_concern=MAJORITY_JOURNALED)
+                async with transaction if self._driver == "motor" else await transaction:
                     return await work(session)
 
     @asynccontextmanager
     async def watch(self, collection: str, pipeline: Sequence[Document] = ()) -> AsyncIterator[Any]:
         """What changes in `collection`, as it changes. Raises StoreUnavailable."""
         opening_stream: Any = self[collection].watch(list(pipeline), full_document="updateLookup")
-        with unavailable():
+        with translate_errors():
             async with opening_stream if self._driver == "motor" else await opening_stream as changes:
                 yield changes
 
@@ -169,40 +171,40 @@ class Mongo:
             await closing
 
 
-async def time_of(database: AsyncDatabase[Document]) -> datetime:
+async def server_time(database: AsyncDatabase[Document]) -> datetime:
     """What time it is by the database's clock, which all processes share. Raises StoreUnavailable."""
-    with unavailable():
+    with translate_errors():
         hello = await database.command("hello")
     local_time: datetime = hello["localTime"]
     return local_time.replace(tzinfo=UTC)  # a command's answer comes without the time zone
 
 
-class Conflict(Exception):
+class WriteConflict(Exception):
     """Somebody else is writing the same documents now; nothing was written."""
 
 
 @contextmanager
-def _conflicts() -> Iterator[None]:
+def _translate_conflicts() -> Iterator[None]:
     try:
         yield
     except BulkWriteError as error:
-        if other_than_duplicates(error):
+        if has_errors_besides_duplicates(error):
             raise
-        raise Conflict from error
+        raise WriteConflict from error
     except OperationFailure as error:
         if error.code == WRITE_CONFLICT:
-            raise Conflict from error
+            raise WriteConflict from error
         raise
 
 
 @contextmanager
-def unavailable() -> Iterator[None]:
+def translate_errors() -> Iterator[None]:
     """Turns the driver's ways of saying that the database is away into the one that we know."""
     try:
         yield
     except ServerSelectionTimeoutError as error:
         if "Authentication failed" in str(error):  # after the first refusal the driver looks for another server
-            raise StoreUnavailable(REFUSED) from error
+            raise StoreUnavailable(AUTHENTICATION_FAILED_MESSAGE) from error
         raise StoreUnavailable(
             "no primary was found; does MongoDB run, is it a replica set, and has it been made? "
             f"{str(error).partition(', Timeout:')[0][:300]}"
@@ -210,10 +212,10 @@ def unavailable() -> Iterator[None]:
     except (AutoReconnect, ConnectionFailure, ExecutionTimeout, WTimeoutError, WriteConcernError) as error:
         raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
     except PyMongoError as error:
-        if isinstance(error, OperationFailure) and OUT_OF_DISK_SPACE in _codes(error):
+        if isinstance(error, OperationFailure) and OUT_OF_DISK_SPACE in _error_codes(error):
             raise StoreUnavailable("the disk of MongoDB is full") from None  # its text holds what was to be written
-        if isinstance(error, OperationFailure) and error.code == NOT_LET_IN:
-            raise StoreUnavailable(REFUSED) from error
+        if isinstance(error, OperationFailure) and error.code == AUTHENTICATION_FAILED:
+            raise StoreUnavailable(AUTHENTICATION_FAILED_MESSAGE) from error
         if error.has_error_label("TransientTransactionError") or error.has_error_label("RetryableWriteError"):
             raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
         raise
@@ -224,34 +226,34 @@ async def insert_new(collection: Collection, documents: Sequence[Document]) -> N
     if not documents:
         return
     try:
-        with unavailable():
+        with translate_errors():
             await collection.insert_many(documents, ordered=False)
     except BulkWriteError as error:
-        if other_than_duplicates(error):
+        if has_errors_besides_duplicates(error):
             raise
 
 
 @dataclass(frozen=True, slots=True)
-class Guarded:
+class GuardedWrite:
     """What a document becomes, provided that it still is as it was read."""
 
     id: UUID
     version: int
     """`v` as it was read; 0 where there was no document."""
     fields: Document
-    owed: Sequence[Document] = ()
+    outbox_entries: Sequence[Document] = ()
     """The events that follow, as the outbox keeps them."""
 
-    def update(self, write_id: UUID) -> UpdateOne:
+    def to_update(self, write_id: UUID) -> UpdateOne:
         """Over the version that was read only: what was deleted meanwhile is not made again."""
         change: Document = {"$set": {**self.fields, "written": write_id}, "$inc": {"v": 1}}
-        if self.owed:
-            change["$push"] = {"owed": {"$each": list(self.owed)}}
+        if self.outbox_entries:
+            change["$push"] = {"owed": {"$each": list(self.outbox_entries)}}
         expected = {"_id": self.id, "v": self.version or {"$exists": False}}
         return UpdateOne(expected, change, upsert=not self.version)
 
 
-async def write_guarded(collection: Collection, writes: Sequence[Guarded]) -> set[UUID]:
+async def write_guarded(collection: Collection, writes: Sequence[GuardedWrite]) -> set[UUID]:
     """Make each write whole or not at all; the ids of those that somebody else changed or deleted first.
 
     One round trip, and a second one when something was lost. In that case, what somebody else wrote over right
@@ -261,25 +263,25 @@ async def write_guarded(collection: Collection, writes: Sequence[Guarded]) -> se
         return set()
     write_id = uuid4()  # the database says how many it wrote, not which
     try:
-        with unavailable():
-            result = await collection.bulk_write([write.update(write_id) for write in writes], ordered=False)
+        with translate_errors():
+            result = await collection.bulk_write([write.to_update(write_id) for write in writes], ordered=False)
         if result.matched_count + result.upserted_count == len(writes):
             return set()
     except BulkWriteError as error:
-        if other_than_duplicates(error):
+        if has_errors_besides_duplicates(error):
             raise
     ids = {write.id for write in writes}
-    with unavailable():
+    with translate_errors():
         written = await collection.find({"_id": {"$in": list(ids)}, "written": write_id}, {"_id": 1}).to_list(None)
     return ids - {document["_id"] for document in written}
 
 
-def _codes(error: OperationFailure) -> set[int | None]:
+def _error_codes(error: OperationFailure) -> set[int | None]:
     details = error.details or {}
     return {error.code, *(write["code"] for write in details.get("writeErrors", ()))}
 
 
-def other_than_duplicates(error: BulkWriteError) -> bool:
+def has_errors_besides_duplicates(error: BulkWriteError) -> bool:
     """Whether a bulk write failed for more than documents that were there already."""
     details = error.details or {}
     error_codes = {write["code"] for write in details.get("writeErrors", ())}

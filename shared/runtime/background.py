@@ -13,7 +13,7 @@ from shared.runtime.backoff import backoff
 log = structlog.get_logger()
 
 
-async def until_done(what: str, work: Callable[[], Awaitable[None]]) -> None:
+async def retry_until_done(task: str, work: Callable[[], Awaitable[None]]) -> None:
     """Try `work` until it is done. It must be safe to repeat."""
     for delay in backoff():
         try:
@@ -21,7 +21,7 @@ async def until_done(what: str, work: Callable[[], Awaitable[None]]) -> None:
         except Exception as error:
             log.warning(
                 "trying again",
-                what=what,
+                what=task,
                 error=f"{type(error).__name__}: {error}",
                 exc_info=not isinstance(error, Transient),  # one of ours says enough; a bug needs its place
             )
@@ -29,15 +29,15 @@ async def until_done(what: str, work: Callable[[], Awaitable[None]]) -> None:
     return None
 
 
-async def every(seconds: float, what: str, work: Callable[[], Awaitable[None]]) -> Never:
+async def repeat_every(seconds: float, task: str, work: Callable[[], Awaitable[None]]) -> Never:
     """Do `work` now and again after each pause of `seconds`."""
     while True:
-        await until_done(what, work)
+        await retry_until_done(task, work)
         await asyncio.sleep(seconds)
 
 
 @asynccontextmanager
-async def background(*coroutines: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+async def run_in_background(*coroutines: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     """Run `works` beside what is inside, and end them with it."""
     tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
     try:

@@ -3,15 +3,15 @@
 import random
 from collections.abc import Iterator
 
-FIRST = 0.1
+INITIAL_DELAY_SECONDS = 0.1
 """Seconds."""
-LONGEST = 5.0
+MAX_DELAY_SECONDS = 5.0
 """Seconds; what was away is noticed to be back within this."""
 
 
-def backoff(longest: float = LONGEST) -> Iterator[float]:
+def backoff(max_delay_seconds: float = MAX_DELAY_SECONDS) -> Iterator[float]:
     """Seconds to wait before each next try: doubling up to `longest`, each shortened by a random part."""
-    delay_seconds = FIRST
+    delay_seconds = INITIAL_DELAY_SECONDS
     while True:
         yield delay_seconds * random.uniform(0.5, 1.0)  # noqa: S311 - spreads the load, protects nothing
-        delay_seconds = min(longest, delay_seconds * 2)
+        delay_seconds = min(max_delay_seconds, delay_seconds * 2)

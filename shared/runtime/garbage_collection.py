@@ -3,7 +3,7 @@
 import gc
 
 
-def collect_rarely() -> None:
+def tune_garbage_collector() -> None:
     """Look less often, and never at what is there already.
 
     A service keeps millions of small objects that live long (states, and before them its modules) and frees nearly

@@ -6,13 +6,13 @@ import sys
 import structlog
 
 
-def configure(service: str, level: str) -> None:
+def configure_logging(service: str, level: str) -> None:
     """Send our own log and that of the libraries to standard output, in the same shape."""
     shared_processors: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _named(service),
+        _add_service_name(service),
     ]
     structlog.configure(
         processors=[*shared_processors, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -44,8 +44,10 @@ def configure(service: str, level: str) -> None:
         )  # its lines hold links, and links are secrets
 
 
-def _named(service: str) -> structlog.typing.Processor:
-    def add(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+def _add_service_name(service: str) -> structlog.typing.Processor:
+    def add_service_name(
+        _logger: object, _method: str, event: structlog.typing.EventDict
+    ) -> structlog.typing.EventDict:
         return {"service": service, **event}
 
-    return add
+    return add_service_name

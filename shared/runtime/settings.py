@@ -14,13 +14,13 @@ from pymongo.uri_parser import parse_uri
 BootstrapServers = Annotated[str, Field(pattern=r"^[^\s:,]+:\d{1,5}(,[^\s:,]+:\d{1,5})*$")]
 """Where Kafka is: host:port, several separated by commas."""
 
-SECRETS = Path("/run/secrets")
+SECRETS_DIR = Path("/run/secrets")
 """Where container engines put secrets: each a file, named as its setting, and out of `docker inspect`."""
 
 UNPROTECTED = "anyone-who-reaches-this-port-can-read-and-write-everything"
 
 
-def _can_be_parsed(uri: str) -> str:
+def _require_valid_uri(uri: str) -> str:
     try:
         if not uri.startswith("mongodb+srv://"):  # that one asks the name server, which may be away
             parse_uri(uri)
@@ -37,7 +37,7 @@ class ServiceSettings(BaseSettings):
     kafka_bootstrap_servers: BootstrapServers
     kafka_batch_size: int = Field(default=4000, ge=1, le=10_000)
     """The most messages taken at once."""
-    mongodb_uri: Annotated[str, AfterValidator(_can_be_parsed)] = Field(repr=False)
+    mongodb_uri: Annotated[str, AfterValidator(_require_valid_uri)] = Field(repr=False)
     """With the name and the password below, where they are given."""
     mongodb_username: str = ""
     mongodb_password: SecretStr = SecretStr("")
@@ -53,20 +53,20 @@ class ServiceSettings(BaseSettings):
 
     @model_validator(mode="before")
     @classmethod
-    def _sign_in(cls, told: dict[str, Any]) -> dict[str, Any]:
-        told = {key: value for key, value in told.items() if value != "" or not key.endswith("_password")}
-        name, password = (str(told.get(f"mongodb_{part}") or "") for part in ("username", "password"))
+    def _add_credentials(cls, values: dict[str, Any]) -> dict[str, Any]:
+        values = {key: value for key, value in values.items() if value != "" or not key.endswith("_password")}
+        name, password = (str(values.get(f"mongodb_{part}") or "") for part in ("username", "password"))
         if bool(name) != bool(password):
             raise ValueError("MONGODB_USERNAME and MONGODB_PASSWORD are given together, or not at all")
-        scheme, separator, rest = str(told.get("mongodb_uri", "")).partition("://")
+        scheme, separator, rest = str(values.get("mongodb_uri", "")).partition("://")
         if not name or not separator:
-            return told
+            return values
         if "@" in rest:
             raise ValueError("MONGODB_URI names a user already; leave out MONGODB_USERNAME and MONGODB_PASSWORD")
-        return {**told, "mongodb_uri": f"{scheme}://{quote_plus(name)}:{quote_plus(password)}@{rest}"}
+        return {**values, "mongodb_uri": f"{scheme}://{quote_plus(name)}:{quote_plus(password)}@{rest}"}
 
     @model_validator(mode="after")
-    def _listen_only_here(self) -> Self:
+    def _require_loopback(self) -> Self:
         if not _is_loopback(self.http_host) and self.unprotected != UNPROTECTED:
             raise ValueError(
                 f"HTTP_HOST is {self.http_host}, which others can reach, and there is no log-in yet; "
@@ -85,13 +85,13 @@ def _is_loopback(host: str) -> bool:
 Settings = TypeVar("Settings", bound=BaseSettings)
 
 
-def load(kind: type[Settings]) -> Settings:
+def load_settings(settings_class: type[Settings]) -> Settings:
     """The settings from the environment, and from files of secrets where there are any.
 
     Where they are wrong: one line that says what, and exit code 2.
     """
     try:
-        return kind(_secrets_dir=SECRETS if SECRETS.is_dir() else None)
+        return settings_class(_secrets_dir=SECRETS_DIR if SECRETS_DIR.is_dir() else None)
     except ValidationError as error:
         errors = error.errors(include_input=False, include_url=False)
         problems = "; ".join(": ".join([*(str(part).upper() for part in e["loc"]), e["msg"]]) for e in errors)

@@ -48,7 +48,7 @@ def _at(day: int, hour: int = 10, milliseconds: int = 0) -> datetime:
 RELATIONSHIP, CLINIC, CLINICIAN, SESSION = (_id(name) for name in ("relationship", "clinic", "clinician", "session"))
 EPISODE, ALERT = _id("episode"), _id("alert")
 
-_BARE_SIGN = Evidence(detector="withdrawal", strength=1, occurred_at=_at(20))
+_MINIMAL_SIGN = Evidence(detector="withdrawal", strength=1, occurred_at=_at(20))
 _FULL_SIGN = Evidence(
     detector="element_drop",
     strength=2.25,
@@ -219,7 +219,7 @@ EXAMPLES: tuple[Event, ...] = (
     ),
     *(
         kind(
-            id=_id(kind.kind()),
+            id=_id(kind.event_type()),
             occurred_at=_at(20),
             relationship_id=RELATIONSHIP,
             version=13,
@@ -227,7 +227,7 @@ EXAMPLES: tuple[Event, ...] = (
             first_sign_at=_at(13),
             last_sign_at=_at(20),
             severity=severity,
-            evidence=(_FULL_SIGN, _BARE_SIGN),
+            evidence=(_FULL_SIGN, _MINIMAL_SIGN),
             policy="3f2a",
         )
         for kind, severity in ((RuptureSuspected, "watch"), (RuptureChanged, "urgent"), (RuptureRepaired, "concern"))
@@ -242,7 +242,7 @@ EXAMPLES: tuple[Event, ...] = (
             first_sign_at=_at(13),
             last_sign_at=_at(13),
             severity="concern",
-            evidence=(_BARE_SIGN,),
+            evidence=(_MINIMAL_SIGN,),
             policy="3f2a",
             reason=reason,
         )

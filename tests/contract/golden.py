@@ -7,30 +7,30 @@ import json
 from pathlib import Path
 from typing import Any
 
-from shared.events import KINDS
+from shared.events import EVENT_TYPES
 from shared.events.cloudevents import encode
 from tests.contract.examples import EXAMPLES
 
-GOLDEN = Path(__file__).with_name("golden")
+GOLDEN_DIR = Path(__file__).with_name("golden")
 
 
-def path(kind: str) -> Path:
+def golden_path(event_type: str) -> Path:
     """Where the stored events of a kind are."""
-    return GOLDEN / f"{kind}.json"
+    return GOLDEN_DIR / f"{event_type}.json"
 
 
-def stored(kind: str) -> list[dict[str, Any]]:
+def stored_events(event_type: str) -> list[dict[str, Any]]:
     """The stored events of a kind."""
-    events: list[dict[str, Any]] = json.loads(path(kind).read_text(encoding="utf-8"))
+    events: list[dict[str, Any]] = json.loads(golden_path(event_type).read_text(encoding="utf-8"))
     return events
 
 
 def main() -> None:
-    GOLDEN.mkdir(exist_ok=True)
-    for event_type in (event_type for event_type in KINDS if not path(event_type.kind()).exists()):
+    GOLDEN_DIR.mkdir(exist_ok=True)
+    for event_type in (event_type for event_type in EVENT_TYPES if not golden_path(event_type.event_type()).exists()):
         lines = (encode(event).decode() for event in EXAMPLES if type(event) is event_type)
-        path(event_type.kind()).write_text("[\n" + ",\n".join(lines) + "\n]\n", encoding="utf-8")
-        print(f"wrote {path(event_type.kind()).name}")  # noqa: T201 - a command
+        golden_path(event_type.event_type()).write_text("[\n" + ",\n".join(lines) + "\n]\n", encoding="utf-8")
+        print(f"wrote {golden_path(event_type.event_type()).name}")  # noqa: T201 - a command
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 JOBS = "jobs"
 
 
-class Absent(MetaPathFinder):
+class BlockingFinder(MetaPathFinder):
     """Modules that are not there, though they are."""
 
     def __init__(self, names: set[str]) -> None:
@@ -35,33 +35,33 @@ class Absent(MetaPathFinder):
         return None
 
 
-def locked(image: str) -> set[str]:
+def locked_distributions(image: str) -> set[str]:
     """The distributions that the lock of an image names."""
     lock = (ROOT / "deploy" / "lock" / f"{image}.txt").read_text(encoding="utf-8")
-    return {_normal(name) for name in re.findall(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==", lock, re.MULTILINE)}
+    return {_normalize(name) for name in re.findall(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==", lock, re.MULTILINE)}
 
 
-def absent(image: str) -> set[str]:
+def absent_modules(image: str) -> set[str]:
     """The modules that an image does not have."""
-    installed = locked(image)
+    installed = locked_distributions(image)
     packages = {
         module
         for module, names in packages_distributions().items()
-        if not installed & {_normal(name) for name in names}
+        if not installed & {_normalize(name) for name in names}
     }
     other_services = {f"services.{other}" for other in SERVICES if other != image}
     return packages | {"tests", "tools"} | other_services | ({"services"} if image == JOBS else {"deploy"})
 
 
-def _normal(name: str) -> str:
+def _normalize(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def main(image: str) -> None:
-    without = absent(image)
-    for name in [name for name in sys.modules if without & {name, name.partition(".")[0]} and name != "__main__"]:
+    absent = absent_modules(image)
+    for name in [name for name in sys.modules if absent & {name, name.partition(".")[0]} and name != "__main__"]:
         del sys.modules[name]
-    sys.meta_path.insert(0, Absent(without))
+    sys.meta_path.insert(0, BlockingFinder(absent))
 
     package = import_module("deploy.jobs" if image == JOBS else f"services.{image}")
     for module in walk_packages(package.__path__, f"{package.__name__}."):

@@ -9,25 +9,27 @@ from typing import Any, cast
 import pytest
 from faststream.specification.asyncapi.v3_0_0.schema import ApplicationSchema
 
-from shared.events import KINDS, ClientErased, Event
-from shared.events.topics import ALL, SUBJECTS, Topic
+from shared.events import EVENT_TYPES, ClientErased, Event
+from shared.events.topics import ALL_TOPICS, EVENT_TOPICS, Topic
 from shared.kafka import Kafka
 from tools.contracts.asyncapi import asyncapi
-from tools.contracts.documents import COMMAND, DOCS, SERVICES, committed, role, written
+from tools.contracts.documents import DOCS, REGENERATE_COMMAND, SERVICES, read_committed, serialize, service_events
 
-ROLES = {service: role(service) for service in SERVICES}
-DOCUMENT = asyncapi(ROLES)
-NOT_TOLD_YET: set[type[Event]] = {ClientErased}  # services heed it already; intake cannot erase a client yet
+EVENTS_OF_SERVICES = {service: service_events(service) for service in SERVICES}
+DOCUMENT = asyncapi(EVENTS_OF_SERVICES)
+NOT_PUBLISHED_YET: set[type[Event]] = {ClientErased}  # services heed it already; intake cannot erase a client yet
 
 
 def test_the_document_is_what_the_code_does() -> None:
-    assert committed("asyncapi.json") == written(DOCUMENT), f"docs/asyncapi.json is out of date; run: {COMMAND}"
+    assert read_committed("asyncapi.json") == serialize(DOCUMENT), (
+        f"docs/asyncapi.json is out of date; run: {REGENERATE_COMMAND}"
+    )
 
 
 def test_the_document_has_the_shape_of_asyncapi_3() -> None:
     read = ApplicationSchema.model_validate(DOCUMENT)
 
-    assert set(read.channels) == {topic.name for topic in ALL}
+    assert set(read.channels) == {topic.name for topic in ALL_TOPICS}
     assert all(operation.action in ("send", "receive") for operation in read.operations.values())
 
 
@@ -53,39 +55,43 @@ def references(part: Any) -> Iterator[str]:
             yield from references(value)
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=[kind.kind() for kind in KINDS])
-def test_every_event_is_told_by_the_one_service_that_its_topic_belongs_to(kind: type[Event]) -> None:
-    publishers = [service for service, service_events in ROLES.items() if kind in service_events.tells]
+@pytest.mark.parametrize("event_type", EVENT_TYPES, ids=[kind.event_type() for kind in EVENT_TYPES])
+def test_every_event_is_told_by_the_one_service_that_its_topic_belongs_to(event_type: type[Event]) -> None:
+    publishers = [
+        service for service, service_events in EVENTS_OF_SERVICES.items() if event_type in service_events.published
+    ]
 
-    assert publishers == ([] if kind in NOT_TOLD_YET else [kind.TOPIC.publisher])
+    assert publishers == ([] if event_type in NOT_PUBLISHED_YET else [event_type.TOPIC.publisher])
 
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_service_hears_only_what_somebody_tells(service: str) -> None:
-    published = {event_type for service_events in ROLES.values() for event_type in service_events.tells}
+    published = {
+        event_type for service_events in EVENTS_OF_SERVICES.values() for event_type in service_events.published
+    }
 
-    assert set(ROLES[service].hears) <= published | NOT_TOLD_YET
+    assert set(EVENTS_OF_SERVICES[service].consumed) <= published | NOT_PUBLISHED_YET
 
 
-class Heard:
+class SubscriptionRecorder:
     """A Kafka that only remembers what it was asked to hear."""
 
     def __init__(self) -> None:
         self.topics: tuple[Topic, ...] = ()
-        self.kinds: tuple[type[Event], ...] = ()
+        self.event_types: tuple[type[Event], ...] = ()
 
-    def hear(self, *topics: Topic, kinds: tuple[type[Event], ...], batch: Any) -> None:
-        self.topics, self.kinds = topics, kinds
+    def subscribe(self, *topics: Topic, event_types: tuple[type[Event], ...], handler: Any) -> None:
+        self.topics, self.event_types = topics, event_types
 
 
-@pytest.mark.parametrize("service", [service for service in SERVICES if ROLES[service].hears])
+@pytest.mark.parametrize("service", [service for service in SERVICES if EVENTS_OF_SERVICES[service].consumed])
 def test_a_service_subscribes_to_what_it_says_it_hears(service: str) -> None:
     subscribe = import_module(f"services.{service}.subscriptions").subscribe
-    kafka = Heard()
+    kafka = SubscriptionRecorder()
 
     subscribe(cast(Kafka, kafka), *[None] * (len(inspect.signature(subscribe).parameters) - 1))
 
-    assert set(kafka.kinds) == set(ROLES[service].hears)
+    assert set(kafka.event_types) == set(EVENTS_OF_SERVICES[service].consumed)
     assert set(kafka.topics) == {
-        topic for topic in SUBJECTS if topic in {event_type.TOPIC for event_type in kafka.kinds}
+        topic for topic in EVENT_TOPICS if topic in {event_type.TOPIC for event_type in kafka.event_types}
     }

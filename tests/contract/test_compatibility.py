@@ -8,144 +8,176 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from shared.events import FeedbackSubmitted
-from tools.contracts.schemas import Schema, breaks, wire_schema
+from tools.contracts.schemas import Schema, breaking_changes, wire_schema
 
 
-def fact(required: tuple[str, ...] = ("minutes",), **fields: Any) -> Schema:
-    return {"type": "object", "properties": {"minutes": {"type": "integer", **fields.pop("minutes", {})}, **fields}} | {
-        "required": list(required)
-    }
+def event_schema(required: tuple[str, ...] = ("minutes",), **field_schemas: Any) -> Schema:
+    return {
+        "type": "object",
+        "properties": {"minutes": {"type": "integer", **field_schemas.pop("minutes", {})}, **field_schemas},
+    } | {"required": list(required)}
 
 
-def either(*options: Schema) -> Schema:
+def any_of(*options: Schema) -> Schema:
     return {"anyOf": list(options)}
 
 
 TEXT, NUMBER, INTEGER, NULL = ({"type": name} for name in ("string", "number", "integer", "null"))
 
-HARMLESS = {
-    "an optional field is added": (fact(), fact(note={**TEXT, "default": ""})),
+COMPATIBLE_CHANGES = {
+    "an optional field is added": (event_schema(), event_schema(note={**TEXT, "default": ""})),
     "things are said better": (
-        fact(minutes={"description": "How long."}),
-        fact(minutes={"description": "How long it took.", "title": "Minutes", "examples": [50]}),
+        event_schema(minutes={"description": "How long."}),
+        event_schema(minutes={"description": "How long it took.", "title": "Minutes", "examples": [50]}),
     ),
     "choices are listed in another order": (
-        fact(by={"type": "string", "enum": ["client", "clinic"]}),
-        fact(by={"type": "string", "enum": ["clinic", "client"]}),
+        event_schema(by={"type": "string", "enum": ["client", "clinic"]}),
+        event_schema(by={"type": "string", "enum": ["clinic", "client"]}),
     ),
-    "types are listed in another order": (fact(level=either(NUMBER, NULL)), fact(level=either(NULL, NUMBER))),
+    "types are listed in another order": (
+        event_schema(level=any_of(NUMBER, NULL)),
+        event_schema(level=any_of(NULL, NUMBER)),
+    ),
     "a part is described where it is used": (
-        {"$ref": "#/$defs/Sign", "$defs": {"Sign": fact()}},
-        fact(),
+        {"$ref": "#/$defs/Sign", "$defs": {"Sign": event_schema()}},
+        event_schema(),
     ),
     "an optional field is added to a part": (
-        fact(sign={"$ref": "#/$defs/Sign"}) | {"$defs": {"Sign": fact()}},
-        fact(sign={"$ref": "#/$defs/Sign"}) | {"$defs": {"Sign": fact(note=TEXT)}},
+        event_schema(sign={"$ref": "#/$defs/Sign"}) | {"$defs": {"Sign": event_schema()}},
+        event_schema(sign={"$ref": "#/$defs/Sign"}) | {"$defs": {"Sign": event_schema(note=TEXT)}},
     ),
 }
 
-HARMFUL = {
-    "a field is removed": (fact(note=TEXT), fact(), "note: was removed"),
-    "a field is renamed": (fact(note=TEXT), fact(remark=TEXT), "note: was removed"),
-    "a required field is added": (fact(), fact(("minutes", "note"), note=TEXT), "note: is new and required"),
-    "a field need not be there any more": (fact(), fact(()), "minutes: is no longer required"),
-    "a field must be there from now on": (fact(()), fact(), "minutes: is now required"),
-    "a type changes": (fact(note=TEXT), fact(note=NUMBER), "note: can now be number"),
-    "a whole number becomes any": (fact(), fact(minutes=NUMBER), "minutes: can now be number"),
-    "a value may be null": (fact(note=TEXT), fact(note=either(TEXT, NULL)), "note: can now be null"),
-    "a value may not be null any more": (fact(note=either(TEXT, NULL)), fact(note=TEXT), "note: can no longer be null"),
+BREAKING_CHANGES = {
+    "a field is removed": (event_schema(note=TEXT), event_schema(), "note: was removed"),
+    "a field is renamed": (event_schema(note=TEXT), event_schema(remark=TEXT), "note: was removed"),
+    "a required field is added": (
+        event_schema(),
+        event_schema(("minutes", "note"), note=TEXT),
+        "note: is new and required",
+    ),
+    "a field need not be there any more": (event_schema(), event_schema(()), "minutes: is no longer required"),
+    "a field must be there from now on": (event_schema(()), event_schema(), "minutes: is now required"),
+    "a type changes": (event_schema(note=TEXT), event_schema(note=NUMBER), "note: can now be number"),
+    "a whole number becomes any": (event_schema(), event_schema(minutes=NUMBER), "minutes: can now be number"),
+    "a value may be null": (event_schema(note=TEXT), event_schema(note=any_of(TEXT, NULL)), "note: can now be null"),
+    "a value may not be null any more": (
+        event_schema(note=any_of(TEXT, NULL)),
+        event_schema(note=TEXT),
+        "note: can no longer be null",
+    ),
     "a choice is added": (
-        fact(by={**TEXT, "enum": ["client"]}),
-        fact(by={**TEXT, "enum": ["client", "clinic"]}),
+        event_schema(by={**TEXT, "enum": ["client"]}),
+        event_schema(by={**TEXT, "enum": ["client", "clinic"]}),
         "by: can now be 'clinic'",
     ),
     "a choice is taken away": (
-        fact(by={**TEXT, "enum": ["client", "clinic"]}),
-        fact(by={**TEXT, "enum": ["client"]}),
+        event_schema(by={**TEXT, "enum": ["client", "clinic"]}),
+        event_schema(by={**TEXT, "enum": ["client"]}),
         "by: can no longer be 'clinic'",
     ),
     "a single choice changes": (
-        fact(by={**TEXT, "const": "client"}),
-        fact(by={**TEXT, "const": "clinic"}),
+        event_schema(by={**TEXT, "const": "client"}),
+        event_schema(by={**TEXT, "const": "clinic"}),
         "by: can now be 'clinic'",
     ),
-    "choices are lifted": (fact(by={**TEXT, "enum": ["client"]}), fact(by=TEXT), "by: is no longer one of 'client'"),
-    "choices are laid down": (fact(by=TEXT), fact(by={**TEXT, "enum": ["client"]}), "by: is now one of 'client'"),
+    "choices are lifted": (
+        event_schema(by={**TEXT, "enum": ["client"]}),
+        event_schema(by=TEXT),
+        "by: is no longer one of 'client'",
+    ),
+    "choices are laid down": (
+        event_schema(by=TEXT),
+        event_schema(by={**TEXT, "enum": ["client"]}),
+        "by: is now one of 'client'",
+    ),
     "more is let through below": (
-        fact(minutes={"minimum": 5}),
-        fact(minutes={"minimum": 1}),
+        event_schema(minutes={"minimum": 5}),
+        event_schema(minutes={"minimum": 1}),
         "minutes: minimum changed from 5 to 1; who reads",
     ),
     "less is let through below": (
-        fact(minutes={"minimum": 1}),
-        fact(minutes={"minimum": 5}),
+        event_schema(minutes={"minimum": 1}),
+        event_schema(minutes={"minimum": 5}),
         "minutes: minimum changed from 1 to 5; events already stored",
     ),
     "more is let through above": (
-        fact(minutes={"maximum": 480}),
-        fact(),
+        event_schema(minutes={"maximum": 480}),
+        event_schema(),
         "minutes: maximum changed from 480 to none; who reads",
     ),
     "less is let through above": (
-        fact(),
-        fact(minutes={"maximum": 480}),
+        event_schema(),
+        event_schema(minutes={"maximum": 480}),
         "minutes: maximum changed from none to 480; events already stored",
     ),
-    "a pattern changes": (fact(note={**TEXT, "pattern": "a"}), fact(note={**TEXT, "pattern": "b"}), "note: pattern"),
-    "a format changes": (fact(note={**TEXT, "format": "uuid"}), fact(note=TEXT), "note: format"),
+    "a pattern changes": (
+        event_schema(note={**TEXT, "pattern": "a"}),
+        event_schema(note={**TEXT, "pattern": "b"}),
+        "note: pattern",
+    ),
+    "a format changes": (event_schema(note={**TEXT, "format": "uuid"}), event_schema(note=TEXT), "note: format"),
     "a default changes": (
-        fact(note={**TEXT, "default": "a"}),
-        fact(note={**TEXT, "default": "b"}),
+        event_schema(note={**TEXT, "default": "a"}),
+        event_schema(note={**TEXT, "default": "b"}),
         "note: has another",
     ),
-    "a default comes": (fact(note=TEXT), fact(note={**TEXT, "default": "b"}), "note: has another default"),
+    "a default comes": (
+        event_schema(note=TEXT),
+        event_schema(note={**TEXT, "default": "b"}),
+        "note: has another default",
+    ),
     "what is in a list changes": (
-        fact(aims={"type": "array", "items": TEXT}),
-        fact(aims={"type": "array", "items": NUMBER}),
+        event_schema(aims={"type": "array", "items": TEXT}),
+        event_schema(aims={"type": "array", "items": NUMBER}),
         "aims items: can now be number",
     ),
     "a list may be empty": (
-        fact(aims={"type": "array", "items": TEXT, "minItems": 1}),
-        fact(aims={"type": "array", "items": TEXT}),
+        event_schema(aims={"type": "array", "items": TEXT, "minItems": 1}),
+        event_schema(aims={"type": "array", "items": TEXT}),
         "aims: minItems changed from 1 to none; who reads",
     ),
     "the values of a map change": (
-        fact(ratings={"type": "object", "additionalProperties": {**NUMBER, "maximum": 10}}),
-        fact(ratings={"type": "object", "additionalProperties": {**NUMBER, "maximum": 100}}),
+        event_schema(ratings={"type": "object", "additionalProperties": {**NUMBER, "maximum": 10}}),
+        event_schema(ratings={"type": "object", "additionalProperties": {**NUMBER, "maximum": 100}}),
         "ratings values: maximum changed from 10 to 100",
     ),
     "the names of a map change": (
-        fact(ratings={"type": "object", "propertyNames": {"enum": ["trust"]}}),
-        fact(ratings={"type": "object", "propertyNames": {"enum": ["trust", "fit"]}}),
+        event_schema(ratings={"type": "object", "propertyNames": {"enum": ["trust"]}}),
+        event_schema(ratings={"type": "object", "propertyNames": {"enum": ["trust", "fit"]}}),
         "ratings names: can now be 'fit'",
     ),
-    "unknown fields are refused": (fact(), fact() | {"additionalProperties": False}, "can no longer be anything"),
+    "unknown fields are refused": (
+        event_schema(),
+        event_schema() | {"additionalProperties": False},
+        "can no longer be anything",
+    ),
     "a field is added for readers who refuse what they do not know": (
-        fact() | {"additionalProperties": False},
-        fact(note=TEXT) | {"additionalProperties": False},
+        event_schema() | {"additionalProperties": False},
+        event_schema(note=TEXT) | {"additionalProperties": False},
         "note: can now be string",
     ),
     "a part changes where it is used": (
-        fact(sign={"$ref": "#/$defs/Sign"}) | {"$defs": {"Sign": fact()}},
-        fact(sign={"$ref": "#/$defs/Sign"}) | {"$defs": {"Sign": fact(())}},
+        event_schema(sign={"$ref": "#/$defs/Sign"}) | {"$defs": {"Sign": event_schema()}},
+        event_schema(sign={"$ref": "#/$defs/Sign"}) | {"$defs": {"Sign": event_schema(())}},
         "sign.minutes: is no longer required",
     ),
     "something changes that we do not know how to judge": (
-        fact(minutes={"multipleOf": 5}),
-        fact(minutes={"multipleOf": 1}),
+        event_schema(minutes={"multipleOf": 5}),
+        event_schema(minutes={"multipleOf": 1}),
         "minutes: multipleOf changed",
     ),
 }
 
 
-@pytest.mark.parametrize(("old", "new"), HARMLESS.values(), ids=HARMLESS.keys())
+@pytest.mark.parametrize(("old", "new"), COMPATIBLE_CHANGES.values(), ids=COMPATIBLE_CHANGES.keys())
 def test_it_is_let_through_when(old: Schema, new: Schema) -> None:
-    assert breaks(old, new) == []
+    assert breaking_changes(old, new) == []
 
 
-@pytest.mark.parametrize(("old", "new", "reason"), HARMFUL.values(), ids=HARMFUL.keys())
+@pytest.mark.parametrize(("old", "new", "reason"), BREAKING_CHANGES.values(), ids=BREAKING_CHANGES.keys())
 def test_it_is_refused_when(old: Schema, new: Schema, reason: str) -> None:
-    assert any(reason in found for found in breaks(old, new)), breaks(old, new)
+    assert any(reason in found for found in breaking_changes(old, new)), breaking_changes(old, new)
 
 
 def test_a_change_of_an_event_is_told_by_the_place_of_the_field() -> None:
@@ -154,7 +186,7 @@ def test_a_change_of_an_event_is_told_by_the_place_of_the_field() -> None:
 
         rater: str  # type: ignore[assignment]
 
-    assert breaks(wire_schema(FeedbackSubmitted), wire_schema(Changed)) == [
+    assert breaking_changes(wire_schema(FeedbackSubmitted), wire_schema(Changed)) == [
         "data.rater: is no longer one of 'client', 'clinician'; who reads by the old contract does not expect it"
     ]
 
@@ -166,7 +198,7 @@ values = st.one_of(
     st.builds(lambda high: {**NUMBER, "maximum": high}, st.integers(0, 2)),
     st.builds(lambda choices: {**TEXT, "enum": sorted(choices)}, st.sets(st.sampled_from("xyz"), min_size=1)),
 )
-fields = values | st.builds(lambda one, other: either(one, other), values, values)
+fields = values | st.builds(lambda one, other: any_of(one, other), values, values)
 lists = st.builds(lambda items, least: {"type": "array", "items": items, "minItems": least}, fields, st.integers(0, 1))
 maps = st.builds(lambda of: {"type": "object", "additionalProperties": of}, fields)
 schemas = st.builds(
@@ -211,8 +243,8 @@ def instances(schema: Schema) -> st.SearchStrategy[Any]:
 @given(data=st.data())
 def test_what_is_let_through_lets_the_old_read_the_new_and_the_new_read_the_old(data: st.DataObject) -> None:
     old = data.draw(schemas)
-    new = data.draw(st.one_of(changed(old), schemas))
-    assume(not breaks(old, new))
+    new = data.draw(st.one_of(altered_schema(old), schemas))
+    assume(not breaking_changes(old, new))
     added = new["properties"].keys() - old["properties"].keys()
 
     stored, published = data.draw(instances(old)), data.draw(instances(new))
@@ -221,7 +253,7 @@ def test_what_is_let_through_lets_the_old_read_the_new_and_the_new_read_the_old(
     assert Draft202012Validator(old).is_valid(published)
 
 
-def changed(schema: Schema) -> st.SearchStrategy[Schema]:
+def altered_schema(schema: Schema) -> st.SearchStrategy[Schema]:
     """The schema with one of its fields replaced, added, or required or not."""
     return st.builds(
         lambda name, field, is_required: {
@@ -241,4 +273,4 @@ def changed(schema: Schema) -> st.SearchStrategy[Schema]:
 
 @given(schema=schemas)
 def test_what_stays_as_it_is_breaks_nobody(schema: Schema) -> None:
-    assert breaks(schema, schema) == []
+    assert breaking_changes(schema, schema) == []

@@ -11,21 +11,21 @@ from pydantic_settings import BaseSettings
 
 from deploy.jobs.lag_exporter import LagSettings
 from deploy.jobs.replica_set import ReplicaSetSettings
-from deploy.jobs.secret_files import OURS, SOMEBODY_ELSES
+from deploy.jobs.secret_files import OPTIONAL_SECRETS, REQUIRED_SECRETS
 from deploy.jobs.topics import TopicSettings
-from shared.http.server import DRAIN_SECONDS as HTTP_DRAIN_SECONDS
-from shared.kafka.consumer import DRAIN_SECONDS as KAFKA_DRAIN_SECONDS
+from shared.http.server import DRAIN_TIMEOUT_SECONDS as HTTP_DRAIN_SECONDS
+from shared.kafka.consumer import DRAIN_TIMEOUT_SECONDS as KAFKA_DRAIN_SECONDS
 from shared.runtime.settings import UNPROTECTED
 from tests.contract.image_imports import ROOT
-from tests.system.containers.stand_ins import upstream
+from tests.system.containers.stand_ins import stages_by_image
 from tools.contracts.documents import SERVICES
 from tools.sandbox.servers.kafka import VERSION
 
-Part = dict[str, Any]
+JsonObject = dict[str, Any]
 
 VARIABLE = re.compile(r"\$\{(?P<name>[A-Z_]+):-(?P<default>[^}]*)\}")
 
-OTHERWISE_HERE = {
+DIFFERENT_IN_COMPOSE = {
     *("kafka_bootstrap_servers", "mongodb_uri", "mongodb_username"),  # the containers beside it
     *("http_host", "http_port", "unprotected"),  # reached from outside its container, and published on loopback only
     "public_url",  # the gateway's
@@ -33,10 +33,10 @@ OTHERWISE_HERE = {
     "policy_dir",  # a volume
 }
 
-COMPOSE: Part = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
-CONTAINERS: dict[str, Part] = COMPOSE["services"]
+COMPOSE: JsonObject = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
+CONTAINERS: dict[str, JsonObject] = COMPOSE["services"]
 JOBS = ("secrets", "topics", "replica-set")
-OURS_TO_BUILD = (*SERVICES, *JOBS, "lag", "clinic")
+BUILT_CONTAINERS = (*SERVICES, *JOBS, "lag", "clinic")
 
 every_service = pytest.mark.parametrize("service", SERVICES)
 every_container = pytest.mark.parametrize("name", CONTAINERS)
@@ -47,12 +47,12 @@ class Loader(yaml.SafeLoader):  # type: ignore[misc]
 
 
 Loader.add_constructor("!override", lambda loader, node: loader.construct_sequence(node))
-PRODUCTION: Part = yaml.load((ROOT / "docker-compose.production.yml").read_text(encoding="utf-8"), Loader)
+PRODUCTION: JsonObject = yaml.load((ROOT / "docker-compose.production.yml").read_text(encoding="utf-8"), Loader)
 
 
 def environment(container: str) -> dict[str, str]:
     """What a container finds in its environment when nobody set anything."""
-    configured: Part = CONTAINERS[container].get("environment", {})
+    configured: JsonObject = CONTAINERS[container].get("environment", {})
     return {name: VARIABLE.sub(r"\g<default>", str(value)) for name, value in configured.items() if value is not None}
 
 
@@ -76,11 +76,11 @@ def variables() -> Iterator[tuple[str, str | None]]:
 
 def defaults(settings: type[BaseSettings]) -> dict[str, object]:
     """What holds when nobody set anything, of the settings that are the same with compose and without."""
-    return {name: field.default for name, field in settings.model_fields.items() if name not in OTHERWISE_HERE}
+    return {name: field.default for name, field in settings.model_fields.items() if name not in DIFFERENT_IN_COMPOSE}
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch, service: str) -> type[BaseSettings]:
+def service_settings(monkeypatch: pytest.MonkeyPatch, service: str) -> type[BaseSettings]:
     """The settings of a service, in an environment such as compose gives it."""
     for name, value in environment(service).items():
         monkeypatch.setenv(name, value)
@@ -90,11 +90,11 @@ def told(monkeypatch: pytest.MonkeyPatch, service: str) -> type[BaseSettings]:
 
 @every_service
 def test_a_service_starts_with_the_settings_it_is_given(
-    service: str, told: type[BaseSettings], monkeypatch: pytest.MonkeyPatch
+    service: str, service_settings: type[BaseSettings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MONGODB_PASSWORD", "as in the file")
 
-    settings = told().model_dump()
+    settings = service_settings().model_dump()
 
     assert settings["http_host"] == "0.0.0.0"
     assert settings["mongodb_uri"].startswith(f"mongodb://{service}:as+in+the+file@mongo:27017/")
@@ -111,13 +111,13 @@ def test_a_service_knows_every_setting_it_is_given_and_is_given_every_setting_it
 
 @every_service
 def test_a_setting_that_nobody_made_is_the_same_with_compose_and_without(
-    service: str, told: type[BaseSettings], monkeypatch: pytest.MonkeyPatch
+    service: str, service_settings: type[BaseSettings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("MONGODB_USERNAME")
 
-    settings = told()
+    settings = service_settings()
 
-    assert {name: getattr(settings, name) for name in defaults(told)} == defaults(told)
+    assert {name: getattr(settings, name) for name in defaults(service_settings)} == defaults(service_settings)
 
 
 @every_service
@@ -149,16 +149,20 @@ def test_the_replica_set_job_is_given_every_setting_it_knows() -> None:
 
 
 def test_every_secret_is_looked_at_before_anything_uses_it() -> None:
-    assert set(COMPOSE["secrets"]) == set(secrets("secrets")) == {*OURS, *SOMEBODY_ELSES}
+    assert set(COMPOSE["secrets"]) == set(secrets("secrets")) == {*REQUIRED_SECRETS, *OPTIONAL_SECRETS}
     for name, container in CONTAINERS.items():
         if container.get("secrets") and name != "secrets":
-            assert first_of(name) == "secrets", name
+            assert first_dependency(name) == "secrets", name
 
 
-def first_of(name: str) -> str:
+def first_dependency(name: str) -> str:
     """What must have ended well before anything else of what a container waits for."""
     dependencies = CONTAINERS[name].get("depends_on", {})
-    return name if not dependencies else first_of("secrets" if "secrets" in dependencies else next(iter(dependencies)))
+    return (
+        name
+        if not dependencies
+        else first_dependency("secrets" if "secrets" in dependencies else next(iter(dependencies)))
+    )
 
 
 @every_container
@@ -190,13 +194,13 @@ def test_a_container_that_fell_comes_back_and_a_job_ends(name: str) -> None:
     assert CONTAINERS[name]["restart"] == ("no" if name in JOBS else "unless-stopped")
 
 
-@pytest.mark.parametrize("name", OURS_TO_BUILD)
+@pytest.mark.parametrize("name", BUILT_CONTAINERS)
 def test_a_container_of_ours_is_nobody(name: str) -> None:
     assert CONTAINERS[name]["user"] == "10001:10001"
     assert CONTAINERS[name]["tmpfs"] == ["/tmp"]
 
 
-@pytest.mark.parametrize("name", [name for name in CONTAINERS if name not in OURS_TO_BUILD])
+@pytest.mark.parametrize("name", [name for name in CONTAINERS if name not in BUILT_CONTAINERS])
 def test_what_others_made_says_whether_it_is_well(name: str) -> None:
     check = CONTAINERS[name]["healthcheck"]["test"]
 
@@ -245,7 +249,7 @@ def test_every_image_is_pinned(name: str) -> None:
 def test_every_image_of_others_has_a_stand_in_to_be_proven_with() -> None:
     others = {c["image"] for c in CONTAINERS.values() if not c["image"].startswith("attune-")}
 
-    assert others < set(upstream())
+    assert others < set(stages_by_image())
 
 
 def test_kafka_is_the_one_that_the_tests_run_against() -> None:
@@ -269,7 +273,7 @@ def test_prometheus_scrapes_every_service_and_what_measures_the_lag() -> None:
 
 
 def test_in_production_every_fact_is_kept_three_times() -> None:
-    parts: dict[str, Part] = PRODUCTION["services"]
+    parts: dict[str, JsonObject] = PRODUCTION["services"]
     brokers, members = ["kafka", "kafka-2", "kafka-3"], ["mongo", "mongo-2", "mongo-3"]
 
     assert set(brokers) | set(members) <= set(parts)

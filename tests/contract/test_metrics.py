@@ -4,27 +4,29 @@ import re
 
 import pytest
 
-from tools.contracts.documents import COMMAND, committed, documents, registries
-from tools.contracts.metrics import Shown, shown
+from tools.contracts.documents import REGENERATE_COMMAND, create_registries, documents, read_committed
+from tools.contracts.metrics import MetricDescription, describe_metrics
 
-BOUNDED = {
+BOUNDED_LABELS = {
     *("cause", "channel", "command", "detector", "error", "group", "how", "method", "outcome", "page", "partition"),
     *("rater", "route", "severity", "status", "topic", "type", "useful", "version"),
 }
 """Labels with as many values as the code, or a deployment, has; each would have to be argued for."""
 
-METRICS = sorted({metric for registry in registries().values() for metric in shown(registry)})
-OURS = [metric for metric in METRICS if metric.name.startswith("attune_")]
+METRICS = sorted({metric for registry in create_registries().values() for metric in describe_metrics(registry)})
+ATTUNE_METRICS = [metric for metric in METRICS if metric.name.startswith("attune_")]
 
-every_metric = pytest.mark.parametrize("metric", OURS, ids=[metric.name for metric in OURS])
+every_metric = pytest.mark.parametrize("metric", ATTUNE_METRICS, ids=[metric.name for metric in ATTUNE_METRICS])
 
 
 def test_the_catalogue_is_what_the_code_shows() -> None:
-    assert committed("metrics.md") == documents()["metrics.md"], f"docs/metrics.md is out of date; run: {COMMAND}"
+    assert read_committed("metrics.md") == documents()["metrics.md"], (
+        f"docs/metrics.md is out of date; run: {REGENERATE_COMMAND}"
+    )
 
 
 @every_metric
-def test_a_name_says_its_kind_and_its_unit(metric: Shown) -> None:
+def test_a_name_says_its_kind_and_its_unit(metric: MetricDescription) -> None:
     assert re.fullmatch(r"attune(_[a-z]+)+", metric.name)
     assert metric.name.endswith("_total") == (metric.kind == "counter")
     assert not re.search(r"_(ms|millis|minutes|hours|kb|count|sum|bucket)$", metric.name)
@@ -33,13 +35,13 @@ def test_a_name_says_its_kind_and_its_unit(metric: Shown) -> None:
 
 
 @every_metric
-def test_a_metric_says_in_a_sentence_what_it_is(metric: Shown) -> None:
-    assert re.fullmatch(r"[1A-Z].{10,}\.", metric.meaning, re.DOTALL)
+def test_a_metric_says_in_a_sentence_what_it_is(metric: MetricDescription) -> None:
+    assert re.fullmatch(r"[1A-Z].{10,}\.", metric.help_text, re.DOTALL)
 
 
 @every_metric
-def test_a_label_has_few_values_and_none_is_about_anybody(metric: Shown) -> None:
-    assert set(metric.labels) <= BOUNDED
+def test_a_label_has_few_values_and_none_is_about_anybody(metric: MetricDescription) -> None:
+    assert set(metric.labels) <= BOUNDED_LABELS
 
 
 def test_everything_that_we_show_bears_our_name_or_the_librarys() -> None:

@@ -8,11 +8,11 @@ import pytest
 
 from shared.http.problems import MEDIA_TYPE
 from tools.contracts import documents as contracts
-from tools.contracts.documents import COMMAND, SERVICES, committed, written
+from tools.contracts.documents import REGENERATE_COMMAND, SERVICES, read_committed, serialize
 
 Operation = dict[str, Any]
 
-openapi = cache(contracts.openapi)
+openapi = cache(contracts.openapi_document)
 every_service = pytest.mark.parametrize("service", SERVICES)
 
 
@@ -27,7 +27,7 @@ def operations(service: str) -> Iterator[tuple[str, Operation]]:
 def test_the_document_is_what_the_service_does(service: str) -> None:
     path = f"openapi/{service}.json"
 
-    assert committed(path) == written(openapi(service)), f"docs/{path} is out of date; run: {COMMAND}"
+    assert read_committed(path) == serialize(openapi(service)), f"docs/{path} is out of date; run: {REGENERATE_COMMAND}"
 
 
 @every_service

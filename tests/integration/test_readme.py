@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from tools.sandbox.servers.ports import free_ports
-from tools.sandbox.servers.stack import SERVICES, stack
+from tools.sandbox.servers.stack import SERVICES, run_stack
 
 README = Path(__file__).parents[2] / "README.md"
 
 
-def walk() -> str:
+def walkthrough() -> str:
     """The shell block under the heading about a first relationship."""
     (block,) = re.findall(
         r"^## A first relationship\n.*?^```sh\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL
@@ -28,11 +28,11 @@ def test_a_first_relationship_leads_to_an_alert_in_the_inbox(
 ) -> None:
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", kafka_servers)
     monkeypatch.setenv("MONGODB_URI", mongodb_uri)
-    ports, block = dict(zip(SERVICES, free_ports(len(SERVICES)), strict=True)), walk()
+    ports, block = dict(zip(SERVICES, free_ports(len(SERVICES)), strict=True)), walkthrough()
     for port, name in enumerate(SERVICES, start=8001):
         block = block.replace(f"127.0.0.1:{port}", f"127.0.0.1:{ports[name]}")
 
-    with stack(tmp_path, ports, {}):
+    with run_stack(tmp_path, ports, {}):
         result = subprocess.run(
             ["bash", "-eu", "-c", block],  # a terminal has no pipefail
             capture_output=True,

@@ -24,30 +24,30 @@ from shared.events import (
 )
 
 ELEMENTS: tuple[Element, ...] = get_args(Element)
-BEGINNING = datetime(2026, 1, 5, 10, tzinfo=UTC)
+FIRST_SESSION_AT = datetime(2026, 1, 5, 10, tzinfo=UTC)
 
 
-class Told:
+class RelationshipBuilder:
     """What is told of one relationship with a session a week; its ids follow from the relationship's."""
 
-    def __init__(self, relationship: UUID | None = None, beginning: datetime = BEGINNING) -> None:
-        self.relationship = relationship or uuid4()
-        self.beginning = beginning
+    def __init__(self, relationship_id: UUID | None = None, first_session_at: datetime = FIRST_SESSION_AT) -> None:
+        self.relationship_id = relationship_id or uuid4()
+        self.first_session_at = first_session_at
 
-    def session(self, week: int) -> UUID:
-        return uuid5(self.relationship, f"session {week}")
+    def session_id(self, week: int) -> UUID:
+        return uuid5(self.relationship_id, f"session {week}")
 
     def at(self, week: float) -> datetime:
-        return self.beginning + timedelta(weeks=week)
+        return self.first_session_at + timedelta(weeks=week)
 
     def started(self) -> RelationshipStarted:
         return RelationshipStarted(
-            id=uuid5(self.relationship, "started"),
-            occurred_at=self.beginning - timedelta(days=3),
-            relationship_id=self.relationship,
-            clinic_id=uuid5(self.relationship, "clinic"),
-            clinician_id=uuid5(self.relationship, "clinician"),
-            client_id=uuid5(self.relationship, "client"),
+            id=uuid5(self.relationship_id, "started"),
+            occurred_at=self.first_session_at - timedelta(days=3),
+            relationship_id=self.relationship_id,
+            clinic_id=uuid5(self.relationship_id, "clinic"),
+            clinician_id=uuid5(self.relationship_id, "clinician"),
+            client_id=uuid5(self.relationship_id, "client"),
             case_code="AB-12",
             aims=("coping",),
             cadence_days=7,
@@ -55,55 +55,57 @@ class Told:
 
     def ended(self, week: float) -> RelationshipEnded:
         return RelationshipEnded(
-            id=uuid5(self.relationship, "ended"),
+            id=uuid5(self.relationship_id, "ended"),
             occurred_at=self.at(week),
-            relationship_id=self.relationship,
+            relationship_id=self.relationship_id,
             reason="completed",
         )
 
     def erased(self, week: float) -> ClientErased:
         return ClientErased(
-            id=uuid5(self.relationship, "erased"),
+            id=uuid5(self.relationship_id, "erased"),
             occurred_at=self.at(week),
-            relationship_id=self.relationship,
-            client_id=uuid5(self.relationship, "client"),
+            relationship_id=self.relationship_id,
+            client_id=uuid5(self.relationship_id, "client"),
         )
 
-    def consent(self, week: float, given: bool) -> ConsentGiven | ConsentWithdrawn:
+    def consent_changed(self, week: float, given: bool) -> ConsentGiven | ConsentWithdrawn:
         event_type = ConsentGiven if given else ConsentWithdrawn
         return event_type(
-            id=uuid5(self.relationship, f"consent {week}"), occurred_at=self.at(week), relationship_id=self.relationship
+            id=uuid5(self.relationship_id, f"consent {week}"),
+            occurred_at=self.at(week),
+            relationship_id=self.relationship_id,
         )
 
-    def held(self, week: int, minutes: int = 50) -> SessionCompleted:
+    def completed(self, week: int, minutes: int = 50) -> SessionCompleted:
         return SessionCompleted(
-            id=uuid5(self.session(week), "completed"),
+            id=uuid5(self.session_id(week), "completed"),
             occurred_at=self.at(week),
-            relationship_id=self.relationship,
-            session_id=self.session(week),
+            relationship_id=self.relationship_id,
+            session_id=self.session_id(week),
             minutes=minutes,
             planned_minutes=50,
         )
 
     def missed(self, week: int) -> SessionMissed:
         return SessionMissed(
-            id=uuid5(self.session(week), "missed"),
+            id=uuid5(self.session_id(week), "missed"),
             occurred_at=self.at(week),
-            relationship_id=self.relationship,
-            session_id=self.session(week),
+            relationship_id=self.relationship_id,
+            session_id=self.session_id(week),
         )
 
     def cancelled(self, week: int, notice_hours: float = 3) -> SessionCancelled:
         return SessionCancelled(
-            id=uuid5(self.session(week), "cancelled"),
+            id=uuid5(self.session_id(week), "cancelled"),
             occurred_at=self.at(week) - timedelta(hours=notice_hours),
-            relationship_id=self.relationship,
-            session_id=self.session(week),
+            relationship_id=self.relationship_id,
+            session_id=self.session_id(week),
             by="client",
             notice_hours=notice_hours,
         )
 
-    def felt(
+    def feedback(
         self,
         week: int,
         rating: float = 9,
@@ -113,37 +115,37 @@ class Told:
         **elements: float,
     ) -> FeedbackSubmitted:
         return FeedbackSubmitted(
-            id=uuid5(self.session(week), f"feedback {rater}"),
+            id=uuid5(self.session_id(week), f"feedback {rater}"),
             occurred_at=self.at(week) + timedelta(hours=2 if rater == "client" else 1),
-            relationship_id=self.relationship,
-            session_id=self.session(week),
+            relationship_id=self.relationship_id,
+            session_id=self.session_id(week),
             rater=rater,
             ratings={**dict.fromkeys(ELEMENTS, rating), **elements},
             tension=tension,
             talked_about=talked_about,
         )
 
-    def measured(self, week: int, name: str, total: float) -> FeedbackSubmitted:
+    def instrument_total(self, week: int, name: str, total: float) -> FeedbackSubmitted:
         return FeedbackSubmitted(
-            id=uuid5(self.session(week), "feedback client"),
+            id=uuid5(self.session_id(week), "feedback client"),
             occurred_at=self.at(week) + timedelta(hours=2),
-            relationship_id=self.relationship,
-            session_id=self.session(week),
+            relationship_id=self.relationship_id,
+            session_id=self.session_id(week),
             rater="client",
             instrument=InstrumentTotal(name=name, total=total),
         )
 
-    def faring(self, feedback: FeedbackSubmitted, total: float, name: str = "ors") -> FeedbackSubmitted:
+    def with_outcome(self, feedback: FeedbackSubmitted, total: float, name: str = "ors") -> FeedbackSubmitted:
         """The same answer, with how the client fares."""
         return feedback.model_copy(update={"outcome": InstrumentTotal(name=name, total=total)})
 
     def amended(self, week: int, rating: float, days_later: float = 1, rater: Rater = "client") -> FeedbackAmended:
-        original = self.felt(week, rater=rater)
+        original = self.feedback(week, rater=rater)
         return FeedbackAmended(
             id=uuid5(original.id, f"amended {days_later}"),
             occurred_at=original.occurred_at + timedelta(days=days_later),
-            relationship_id=self.relationship,
-            session_id=self.session(week),
+            relationship_id=self.relationship_id,
+            session_id=self.session_id(week),
             rater=rater,
             ratings=dict.fromkeys(ELEMENTS, rating),
             tension="none",
@@ -152,9 +154,9 @@ class Told:
 
     def lapsed(self, week: int) -> FeedbackLapsed:
         return FeedbackLapsed(
-            id=uuid5(self.session(week), "lapsed client"),
+            id=uuid5(self.session_id(week), "lapsed client"),
             occurred_at=self.at(week) + timedelta(days=3),
-            relationship_id=self.relationship,
-            session_id=self.session(week),
+            relationship_id=self.relationship_id,
+            session_id=self.session_id(week),
             rater="client",
         )

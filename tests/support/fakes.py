@@ -3,77 +3,89 @@
 from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID
 
-from services.alliance.domain.state.history import Fact
-from services.alliance.domain.tuning.dispositions import Judgement
-from services.alliance.store.mongo import Kept
+from services.alliance.domain.state.history import HistoryEvent
+from services.alliance.domain.tuning.dispositions import Disposition
+from services.alliance.store.mongo import Versioned
 
 
-class AllianceStore:
+class InMemoryAllianceStore:
     """Remembers in memory."""
 
     def __init__(self) -> None:
-        self.facts: dict[UUID, Fact] = {}
-        self.kept: dict[UUID, Kept] = {}
-        self.judged: dict[UUID, Judgement] = {}
+        self.events: dict[UUID, HistoryEvent] = {}
+        self.states: dict[UUID, Versioned] = {}
+        self.recorded_dispositions: dict[UUID, Disposition] = {}
 
-    async def remember(self, facts: Sequence[Fact]) -> None:
-        for event in facts:
-            self.facts.setdefault(event.id, event)
+    async def append(self, events: Sequence[HistoryEvent]) -> None:
+        for event in events:
+            self.events.setdefault(event.id, event)
 
-    async def recall(self, relationships: Collection[UUID]) -> Mapping[UUID, Kept]:
-        return {relationship: self.kept.get(relationship) or Kept(relationship) for relationship in relationships}
-
-    async def history(self, relationships: Collection[UUID]) -> Mapping[UUID, list[Fact]]:
+    async def load(self, relationships: Collection[UUID]) -> Mapping[UUID, Versioned]:
         return {
-            relationship: [event for event in self.facts.values() if event.relationship_id == relationship]
+            relationship: self.states.get(relationship) or Versioned(relationship) for relationship in relationships
+        }
+
+    async def history(self, relationships: Collection[UUID]) -> Mapping[UUID, list[HistoryEvent]]:
+        return {
+            relationship: [event for event in self.events.values() if event.relationship_id == relationship]
             for relationship in relationships
         }
 
-    async def keep(self, states: Sequence[Kept]) -> set[UUID]:
+    async def save(self, states: Sequence[Versioned]) -> set[UUID]:
         conflicts = {state.relationship for state in states if self._version(state.relationship) != state.version - 1}
-        self.kept.update({state.relationship: state for state in states if state.relationship not in conflicts})
+        self.states.update({state.relationship: state for state in states if state.relationship not in conflicts})
         return conflicts
 
-    async def forget(self, erasures: Mapping[UUID, UUID]) -> None:
+    async def erase(self, erasures: Mapping[UUID, UUID]) -> None:
         final_event_ids = erasures.values()
-        self.facts = {
+        self.events = {
             event_id: event
-            for event_id, event in self.facts.items()
+            for event_id, event in self.events.items()
             if event.relationship_id not in erasures or event_id in final_event_ids
         }
-        self.judged = {
+        self.recorded_dispositions = {
             event_id: disposition
-            for event_id, disposition in self.judged.items()
+            for event_id, disposition in self.recorded_dispositions.items()
             if disposition.relationship not in erasures
         }
 
-    async def caseload(self, by: str, whose: UUID, most: int) -> list[Kept]:
-        attribute = {"clinic": "clinic_id", "clinician": "clinician_id"}[by]
-        return [state for state in self.kept.values() if getattr(state.alliance, attribute) == whose][:most]
+    async def caseload(self, owner_type: str, owner_id: UUID, limit: int) -> list[Versioned]:
+        attribute = {"clinic": "clinic_id", "clinician": "clinician_id"}[owner_type]
+        return [state for state in self.states.values() if getattr(state.alliance, attribute) == owner_id][:limit]
 
-    async def judge(self, dispositions: Sequence[Judgement]) -> list[Judgement]:
-        new = list({candidate.id: candidate for candidate in dispositions if candidate.id not in self.judged}.values())
-        self.judged.update({disposition.id: disposition for disposition in new})
+    async def record_dispositions(self, dispositions: Sequence[Disposition]) -> list[Disposition]:
+        new = list(
+            {
+                candidate.id: candidate for candidate in dispositions if candidate.id not in self.recorded_dispositions
+            }.values()
+        )
+        self.recorded_dispositions.update({disposition.id: disposition for disposition in new})
         return new
 
-    async def judgements(self, relationships: Collection[UUID]) -> list[Judgement]:
-        return [disposition for disposition in self.judged.values() if disposition.relationship in relationships]
-
-    async def count(self, clinic: UUID | None) -> int:
-        return len(self._theirs(clinic))
-
-    async def page(self, clinic: UUID | None, after: UUID | None, most: int) -> list[UUID]:
-        return [relationship for relationship in sorted(self._theirs(clinic)) if after is None or relationship > after][
-            :most
+    async def dispositions(self, relationships: Collection[UUID]) -> list[Disposition]:
+        return [
+            disposition
+            for disposition in self.recorded_dispositions.values()
+            if disposition.relationship in relationships
         ]
 
-    def _theirs(self, clinic: UUID | None) -> list[UUID]:
+    async def count(self, clinic: UUID | None) -> int:
+        return len(self._list_clinic_relationships(clinic))
+
+    async def page(self, clinic: UUID | None, after: UUID | None, limit: int) -> list[UUID]:
         return [
             relationship
-            for relationship, state in self.kept.items()
+            for relationship in sorted(self._list_clinic_relationships(clinic))
+            if after is None or relationship > after
+        ][:limit]
+
+    def _list_clinic_relationships(self, clinic: UUID | None) -> list[UUID]:
+        return [
+            relationship
+            for relationship, state in self.states.items()
             if clinic is None or state.alliance.clinic_id == clinic
         ]
 
     def _version(self, relationship: UUID) -> int:
-        state = self.kept.get(relationship)
+        state = self.states.get(relationship)
         return state.version if state else 0

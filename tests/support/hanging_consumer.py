@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from shared.events import Event
 from shared.events.topics import Topic
 from shared.kafka.producer import Producer
-from tests.support.harness import Room
+from tests.support.harness import ConsumerHarness
 
 
 async def main(servers: str, topic: str, group: str) -> None:
@@ -16,8 +16,8 @@ async def main(servers: str, topic: str, group: str) -> None:
         sys.stdout.flush()
         await asyncio.Event().wait()
 
-    harness = Room(servers, Producer(servers, "test"), Topic(topic, "test"), group)
-    async with harness.consumer(hang).running():
+    harness = ConsumerHarness(servers, Producer(servers, "test"), Topic(topic, "test"), group)
+    async with harness.consumer(hang).run():
         await asyncio.Event().wait()
 
 

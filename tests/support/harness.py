@@ -11,46 +11,46 @@ from prometheus_client import CollectorRegistry
 from shared.events import Event, SessionCompleted
 from shared.events.topics import Topic
 from shared.kafka import Kafka
-from shared.kafka.admin import missing
+from shared.kafka.admin import missing_topics
 from shared.kafka.metrics import KafkaMetrics
 from shared.kafka.producer import Header, Message, Producer
 from shared.runtime.clock import now
-from tests.support.builders import Told
-from tests.support.serving import until
+from tests.support.builders import RelationshipBuilder
+from tests.support.serving import wait_until
 
 
 @dataclass
-class Room:
+class ConsumerHarness:
     """A topic of its own with two partitions, and a consumer group of its own."""
 
     servers: str
     producer: Producer
     topic: Topic
     group: str
-    taken: list[UUID] = field(default_factory=list)
+    handled_ids: list[UUID] = field(default_factory=list)
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     """Of the latest consumer."""
 
     def consumer(
         self,
-        batch: Callable[[Sequence[Event]], object],
+        handler: Callable[[Sequence[Event]], object],
         batch_size: int = 10,
         clock: Callable[[], datetime] = now,
     ) -> Kafka:
         self.registry = CollectorRegistry()
         client = Kafka(self.servers, self.group, KafkaMetrics(self.registry), clock, batch_size)
-        client.hear(self.topic, kinds=(SessionCompleted,), batch=batch)  # type: ignore[arg-type]
+        client.subscribe(self.topic, event_types=(SessionCompleted,), handler=handler)  # type: ignore[arg-type]
         return client
 
-    async def take(self, events: Sequence[Event]) -> None:
-        self.taken += [event.id for event in events]
+    async def handle_batch(self, events: Sequence[Event]) -> None:
+        self.handled_ids += [event.id for event in events]
 
-    async def put(self, *values: bytes, headers: Sequence[Header] = ()) -> None:
+    async def produce(self, *values: bytes, headers: Sequence[Header] = ()) -> None:
         """All of it on one partition, in this order."""
         await self.producer.send([Message(self.topic.name, b"one key", value, headers) for value in values])
 
-    async def has_taken(self, *events: Event) -> bool:
-        return {event.id for event in events} <= set(self.taken)
+    async def has_handled(self, *events: Event) -> bool:
+        return {event.id for event in events} <= set(self.handled_ids)
 
 
 async def create_test_topics(servers: str, *topics: Topic, partitions: int) -> None:
@@ -60,12 +60,12 @@ async def create_test_topics(servers: str, *topics: Topic, partitions: int) -> N
     await admin.create_topics([NewTopic(topic.name, partitions, 1) for topic in topics])
     await admin.close()
 
-    async def are_there() -> bool:  # a broker answers before it has heard of them itself
-        return not await missing(servers, topics)
+    async def exist() -> bool:  # a broker answers before it has heard of them itself
+        return not await missing_topics(servers, topics)
 
-    await until(are_there)
+    await wait_until(exist)
 
 
-def sessions(count: int) -> list[SessionCompleted]:
-    relationship = Told()
-    return [relationship.held(week) for week in range(count)]
+def completed_sessions(count: int) -> list[SessionCompleted]:
+    relationship = RelationshipBuilder()
+    return [relationship.completed(week) for week in range(count)]

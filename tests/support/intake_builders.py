@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from services.intake.domain.people import Client, Clinician
-from services.intake.domain.relationships import Decided, Relationship, Start, begin
+from services.intake.domain.relationships import Decision, Relationship, Start, start_relationship
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 STARTED = datetime(2026, 1, 5, 10, tzinfo=UTC)
@@ -14,17 +14,17 @@ CLINIC = uuid4()
 RELATIONSHIP = uuid4()
 
 
-def clinician(**overrides: Any) -> Clinician:
+def make_clinician(**overrides: Any) -> Clinician:
     defaults = {"clinician_id": uuid4(), "clinic_id": CLINIC, "contact": "a@example.org", "time_zone": "Europe/Berlin"}
     return Clinician(**{"told_at": NOW, **defaults, **overrides})
 
 
-ANNA = clinician()
-BEN = clinician()
+ANNA = make_clinician()
+BEN = make_clinician()
 CLIENT = Client(client_id=uuid4(), clinic_id=CLINIC, case_code="AB-12")
 
 
-def start(**overrides: Any) -> Start:
+def make_start(**overrides: Any) -> Start:
     defaults = {
         "clinic_id": CLINIC,
         "clinician_id": ANNA.clinician_id,
@@ -38,15 +38,15 @@ def start(**overrides: Any) -> Start:
     return Start(**{**defaults, **overrides})
 
 
-def begun(
+def decide_start(
     before: Relationship | None = None,
     relationship_id: UUID = RELATIONSHIP,
-    who: Clinician = ANNA,
+    clinician: Clinician = ANNA,
     client: Client = CLIENT,
     **overrides: Any,
-) -> Decided:
-    return begin(before, relationship_id, start(**overrides), who, client, NOW)
+) -> Decision:
+    return start_relationship(before, relationship_id, make_start(**overrides), clinician, client, NOW)
 
 
-def relationship(**overrides: Any) -> Relationship:
-    return begun(**overrides)[0]
+def make_relationship(**overrides: Any) -> Relationship:
+    return decide_start(**overrides)[0]

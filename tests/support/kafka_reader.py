@@ -6,12 +6,12 @@ from uuid import UUID
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
 
-from shared.events import KINDS, Event, by_name
+from shared.events import EVENT_TYPES, Event, by_type
 from shared.events.cloudevents import decode
 from shared.events.topics import Topic
 
 
-async def records(servers: str, topic: Topic) -> list[ConsumerRecord]:
+async def read_records(servers: str, topic: Topic) -> list[ConsumerRecord]:
     """Everything that is on `topic` now."""
     consumer = AIOKafkaConsumer(topic.name, bootstrap_servers=servers, auto_offset_reset="earliest")
     await consumer.start()
@@ -27,9 +27,9 @@ async def records(servers: str, topic: Topic) -> list[ConsumerRecord]:
             await consumer.stop()
 
 
-async def told(servers: str, topic: Topic, key: UUID) -> list[Event]:
+async def read_events(servers: str, topic: Topic, key: UUID) -> list[Event]:
     """The events about `key` on `topic`, in order."""
-    event_types = by_name(KINDS)
-    key_records = [candidate for candidate in await records(servers, topic) if candidate.key == str(key).encode()]
+    event_types = by_type(EVENT_TYPES)
+    key_records = [candidate for candidate in await read_records(servers, topic) if candidate.key == str(key).encode()]
     events = [decode(record.value, event_types) for record in key_records]
     return [event for event in events if event is not None]

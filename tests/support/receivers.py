@@ -11,38 +11,38 @@ import uvicorn
 from aiosmtpd.controller import Controller
 from fastapi import FastAPI, Request, Response
 
-from tests.support.serving import until
+from tests.support.serving import wait_until
 
 
 class Mailbox:
     """What an SMTP server took; it refuses the addresses it is told to, and may look at a message for long."""
 
     def __init__(self) -> None:
-        self.taken: list[EmailMessage] = []
-        self.refused: dict[str, str] = {}
-        self.tries: list[str] = []
-        self.looks_for = 0.0
+        self.received: list[EmailMessage] = []
+        self.rejections: dict[str, str] = {}
+        self.attempts: list[str] = []
+        self.data_delay_seconds = 0.0
         """Seconds from its having a message to its answer."""
 
-    def of(self, address: str) -> list[EmailMessage]:
-        return [message for message in self.taken if message["To"] == address]
+    def received_by(self, address: str) -> list[EmailMessage]:
+        return [message for message in self.received if message["To"] == address]
 
     async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
         self, _server: object, _session: object, envelope: Any, address: str, _options: object
     ) -> str:
-        self.tries.append(address)
-        if address in self.refused:
-            return self.refused[address]
+        self.attempts.append(address)
+        if address in self.rejections:
+            return self.rejections[address]
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
     async def handle_DATA(self, _server: object, _session: object, envelope: Any) -> str:  # noqa: N802
-        self.taken.append(message_from_bytes(envelope.content, policy=policy.default))
-        await asyncio.sleep(self.looks_for)
+        self.received.append(message_from_bytes(envelope.content, policy=policy.default))
+        await asyncio.sleep(self.data_delay_seconds)
         return "250 OK"
 
     @contextmanager
-    def listening(self, port: int) -> Iterator[None]:
+    def run(self, port: int) -> Iterator[None]:
         server = Controller(self, hostname="127.0.0.1", port=port)
         server.start()
         try:
@@ -51,26 +51,29 @@ class Mailbox:
             server.stop()
 
 
-class Hook:
+class WebhookReceiver:
     """What an HTTP receiver was sent; it answers with the statuses it is told to, then with 204."""
 
     def __init__(self) -> None:
-        self.taken: list[tuple[dict[str, str], bytes]] = []
-        self.answers: list[int] = []
+        self.received: list[tuple[dict[str, str], bytes]] = []
+        self.response_statuses: list[int] = []
         self.url = ""
 
     @asynccontextmanager
-    async def listening(self) -> AsyncIterator[None]:
+    async def run(self) -> AsyncIterator[None]:
         app = FastAPI()
 
         @app.post("/hook")
         async def hook(request: Request) -> Response:
-            self.taken.append((dict(request.headers), await request.body()))
-            return Response(status_code=self.answers.pop(0) if self.answers else 204, headers={"Location": "/hook"})
+            self.received.append((dict(request.headers), await request.body()))
+            return Response(
+                status_code=self.response_statuses.pop(0) if self.response_statuses else 204,
+                headers={"Location": "/hook"},
+            )
 
         server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, access_log=False))
         server_task = asyncio.create_task(server.serve())
-        await until(lambda: _has_started(server))
+        await wait_until(lambda: _has_started(server))
         self.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/hook"
         try:
             yield

@@ -19,42 +19,42 @@ from shared.events import (
     Severity,
 )
 
-DROP = {"rating": 54.0, "expected": 86.0, "low": 74.0}
+DROP_NUMBERS = {"rating": 54.0, "expected": 86.0, "low": 74.0}
 
 
-class Strained:
+class RuptureBuilder:
     """One relationship; its first episode is 0. Told twice, an event is the same."""
 
     def __init__(
         self,
         now: datetime | None = None,
-        clinician: UUID | None = None,
+        clinician_id: UUID | None = None,
         case_code: str = "AB-12",
-        relationship: UUID | None = None,
+        relationship_id: UUID | None = None,
     ) -> None:
-        self.relationship = relationship or uuid4()
-        self.clinician = clinician or uuid4()
+        self.relationship_id = relationship_id or uuid4()
+        self.clinician_id = clinician_id or uuid4()
         self.case_code = case_code
         self.now = (now or datetime.now(UTC)).replace(microsecond=0)
 
-    def episode(self, number: int = 0) -> UUID:
-        return uuid5(self.relationship, f"episode {number}")
+    def episode_id(self, number: int = 0) -> UUID:
+        return uuid5(self.relationship_id, f"episode {number}")
 
-    def alert(self, number: int = 0) -> UUID:
-        return uuid5(self.episode(number), "alert")
+    def alert_id(self, number: int = 0) -> UUID:
+        return uuid5(self.episode_id(number), "alert")
 
     @staticmethod
-    def alert_of(event: RuptureEvent) -> UUID:
+    def alert_id_of(event: RuptureEvent) -> UUID:
         return uuid5(event.episode_id, "alert")
 
     def started(self) -> RelationshipStarted:
         return RelationshipStarted(
-            id=uuid5(self.relationship, "started"),
+            id=uuid5(self.relationship_id, "started"),
             occurred_at=self.now - timedelta(days=90),
-            relationship_id=self.relationship,
-            clinic_id=uuid5(self.relationship, "clinic"),
-            clinician_id=self.clinician,
-            client_id=uuid5(self.relationship, "client"),
+            relationship_id=self.relationship_id,
+            clinic_id=uuid5(self.relationship_id, "clinic"),
+            clinician_id=self.clinician_id,
+            client_id=uuid5(self.relationship_id, "client"),
             case_code=self.case_code,
             aims=("coping",),
             cadence_days=7,
@@ -62,92 +62,100 @@ class Strained:
 
     def ended(self) -> RelationshipEnded:
         return RelationshipEnded(
-            id=uuid5(self.relationship, "ended"),
+            id=uuid5(self.relationship_id, "ended"),
             occurred_at=self.now,
-            relationship_id=self.relationship,
+            relationship_id=self.relationship_id,
             reason="completed",
         )
 
     def erased(self) -> ClientErased:
         return ClientErased(
-            id=uuid5(self.relationship, "erased"),
+            id=uuid5(self.relationship_id, "erased"),
             occurred_at=self.now,
-            relationship_id=self.relationship,
-            client_id=uuid5(self.relationship, "client"),
+            relationship_id=self.relationship_id,
+            client_id=uuid5(self.relationship_id, "client"),
         )
 
-    def scheduled(self, in_days: float, session: int = 0, told_hours_ago: float = 1) -> SessionScheduled:
+    def scheduled(self, in_days: float, session: int = 0, hours_ago: float = 1) -> SessionScheduled:
         return SessionScheduled(
-            id=uuid5(self.relationship, f"scheduled {session} {in_days} {told_hours_ago}"),
-            occurred_at=self.now - timedelta(hours=told_hours_ago),
-            relationship_id=self.relationship,
-            session_id=uuid5(self.relationship, f"session {session}"),
+            id=uuid5(self.relationship_id, f"scheduled {session} {in_days} {hours_ago}"),
+            occurred_at=self.now - timedelta(hours=hours_ago),
+            relationship_id=self.relationship_id,
+            session_id=uuid5(self.relationship_id, f"session {session}"),
             starts_at=self.now + timedelta(days=in_days),
             minutes=50,
         )
 
-    def cancelled(self, in_days: float, session: int = 0, told_hours_ago: float = 0.5) -> SessionCancelled:
+    def cancelled(self, in_days: float, session: int = 0, hours_ago: float = 0.5) -> SessionCancelled:
         return SessionCancelled(
-            id=uuid5(self.relationship, f"cancelled {session}"),
-            occurred_at=self.now - timedelta(hours=told_hours_ago),
-            relationship_id=self.relationship,
-            session_id=uuid5(self.relationship, f"session {session}"),
+            id=uuid5(self.relationship_id, f"cancelled {session}"),
+            occurred_at=self.now - timedelta(hours=hours_ago),
+            relationship_id=self.relationship_id,
+            session_id=uuid5(self.relationship_id, f"session {session}"),
             by="client",
-            notice_hours=max(0.0, 24 * in_days + told_hours_ago),
+            notice_hours=max(0.0, 24 * in_days + hours_ago),
         )
 
     def suspected(
         self, version: int, severity: Severity = "concern", episode: int = 0, days_ago: float = 1
     ) -> RuptureEvent:
-        return self._about(RuptureSuspected, version, severity, episode, days_ago)
+        return self._rupture_event(RuptureSuspected, version, severity, episode, days_ago)
 
     def changed(
         self, version: int, severity: Severity = "concern", episode: int = 0, days_ago: float = 0.5
     ) -> RuptureEvent:
-        return self._about(RuptureChanged, version, severity, episode, days_ago)
+        return self._rupture_event(RuptureChanged, version, severity, episode, days_ago)
 
     def repaired(
         self, version: int, severity: Severity = "concern", episode: int = 0, days_ago: float = 0.2
     ) -> RuptureEvent:
-        return self._about(RuptureRepaired, version, severity, episode, days_ago)
+        return self._rupture_event(RuptureRepaired, version, severity, episode, days_ago)
 
     def retracted(
         self, version: int, severity: Severity = "concern", episode: int = 0, days_ago: float = 0.2
     ) -> RuptureEvent:
-        return self._about(RuptureRetracted, version, severity, episode, days_ago, reason="amended")
+        return self._rupture_event(RuptureRetracted, version, severity, episode, days_ago, reason="amended")
 
     def updated(self, version: int, episode: int | None = None) -> AllianceUpdated:
         """The alliance at `version`, with that episode open, or none."""
         return AllianceUpdated(
-            id=uuid5(self.relationship, f"alliance {version}"),
+            id=uuid5(self.relationship_id, f"alliance {version}"),
             occurred_at=self.now,
-            relationship_id=self.relationship,
+            relationship_id=self.relationship_id,
             version=version,
             level=60,
             low=55,
             high=80,
             sessions=8,
             ratings=8,
-            open_episode_id=None if episode is None else self.episode(episode),
+            open_episode_id=None if episode is None else self.episode_id(episode),
             policy="test",
         )
 
-    def _about(
-        self, kind: type[RuptureEvent], version: int, severity: Severity, episode: int, days_ago: float, **more: object
+    def _rupture_event(
+        self,
+        event_class: type[RuptureEvent],
+        version: int,
+        severity: Severity,
+        episode: int,
+        days_ago: float,
+        **extra: object,
     ) -> RuptureEvent:
         last_sign_at = self.now - timedelta(days=days_ago)
-        return kind.model_validate(
+        return event_class.model_validate(
             {
-                "id": uuid5(self.relationship, f"{kind.kind()} {episode} {version}"),
+                "id": uuid5(self.relationship_id, f"{event_class.event_type()} {episode} {version}"),
                 "occurred_at": last_sign_at,
-                "relationship_id": self.relationship,
+                "relationship_id": self.relationship_id,
                 "version": version,
-                "episode_id": self.episode(episode),
+                "episode_id": self.episode_id(episode),
                 "first_sign_at": self.now - timedelta(days=max(2.0, days_ago)),
                 "last_sign_at": last_sign_at,
                 "severity": severity,
-                "evidence": (Evidence(detector="sudden_drop", strength=1.4, occurred_at=last_sign_at, numbers=DROP),),
+                "evidence": (
+                    Evidence(detector="sudden_drop", strength=1.4, occurred_at=last_sign_at, numbers=DROP_NUMBERS),
+                ),
                 "policy": "test",
-                **more,
+                **extra,
             }
         )

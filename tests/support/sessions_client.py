@@ -14,13 +14,13 @@ from services.sessions.app import create_app
 from services.sessions.settings import Settings
 from shared.events import ConsentGiven, Event
 from shared.kafka.producer import Producer
-from tests.support.builders import Told
-from tests.support.serving import served, until
+from tests.support.builders import RelationshipBuilder
+from tests.support.serving import run_app, wait_until
 
 HOUR = timedelta(hours=1)
 
 
-def settings(kafka_servers: str, mongodb_uri: str, **overrides: Any) -> Settings:
+def make_settings(kafka_servers: str, mongodb_uri: str, **overrides: Any) -> Settings:
     defaults = {"mongodb_database": f"test_{uuid4().hex}", "lapse_check_seconds": 0.05, "lapse_grace_seconds": 0}
     return Settings(kafka_bootstrap_servers=kafka_servers, mongodb_uri=mongodb_uri, **{**defaults, **overrides})
 
@@ -32,78 +32,78 @@ def ago(hours: float = 0) -> datetime:
 
 
 @dataclass
-class Clinic:
+class SessionsClient:
     """One relationship at a service, and short words for the requests about it."""
 
     http: httpx2.AsyncClient
-    kafka: Producer
+    producer: Producer
     database: str
-    told: Told = field(default_factory=lambda: Told(beginning=ago(24 * 300)))
+    builder: RelationshipBuilder = field(default_factory=lambda: RelationshipBuilder(first_session_at=ago(24 * 300)))
 
     @property
-    def relationship(self) -> UUID:
-        return self.told.relationship
+    def relationship_id(self) -> UUID:
+        return self.builder.relationship_id
 
-    async def tell(self, *events: Event) -> None:
-        await self.kafka.tell(events)
+    async def publish(self, *events: Event) -> None:
+        await self.producer.publish(events)
 
-    async def begins(self, consent: bool = True) -> None:
+    async def start_relationship(self, consent: bool = True) -> None:
         """The relationship starts, and the service has heard of it and of the consent."""
-        consent_given = ConsentGiven(id=uuid4(), occurred_at=ago(24 * 300), relationship_id=self.relationship)
-        await self.tell(*([consent_given] if consent else []), self.told.started())
-        await until(self._is_known)
+        consent_given = ConsentGiven(id=uuid4(), occurred_at=ago(24 * 300), relationship_id=self.relationship_id)
+        await self.publish(*([consent_given] if consent else []), self.builder.started())
+        await wait_until(self._is_known)
 
     async def _is_known(self) -> bool:
         return (await self.schedule(uuid4(), ago(-48))).status_code == 200
 
-    async def schedule(self, session: UUID, starts_at: datetime, minutes: int = 50) -> httpx2.Response:
-        body = {"relationship_id": str(self.relationship), "starts_at": starts_at.isoformat(), "minutes": minutes}
-        return await self.http.put(f"/sessions/{session}", json=body)
+    async def schedule(self, session_id: UUID, starts_at: datetime, minutes: int = 50) -> httpx2.Response:
+        body = {"relationship_id": str(self.relationship_id), "starts_at": starts_at.isoformat(), "minutes": minutes}
+        return await self.http.put(f"/sessions/{session_id}", json=body)
 
-    async def complete(self, session: UUID, ended_at: datetime, minutes: int = 50) -> httpx2.Response:
+    async def complete(self, session_id: UUID, ended_at: datetime, minutes: int = 50) -> httpx2.Response:
         body = {"ended_at": ended_at.isoformat(), "minutes": minutes}
-        return await self.http.post(f"/sessions/{session}/completion", json=body)
+        return await self.http.post(f"/sessions/{session_id}/completion", json=body)
 
-    async def held(self, hours_ago: float = 1.0) -> "Held":
+    async def create_completed_session(self, hours_ago: float = 1.0) -> "CompletedSession":
         """A session that was held, with the links that were given out for it."""
         session_id, ended_at = uuid4(), ago(hours_ago)
         (await self.schedule(session_id, ended_at - HOUR)).raise_for_status()
         forms = (await self.complete(session_id, ended_at)).raise_for_status().json()
-        return Held(session_id, ended_at, forms)
+        return CompletedSession(session_id, ended_at, forms)
 
-    async def answer(
-        self, session: UUID, rater: Literal["client", "clinician"], given_at: datetime, **answer: Any
+    async def submit_answer(
+        self, session_id: UUID, rater: Literal["client", "clinician"], given_at: datetime, **answer: Any
     ) -> httpx2.Response:
         body = {"given_at": given_at.isoformat(), **answer}
-        return await self.http.put(f"/sessions/{session}/feedback/{rater}", json=body)
+        return await self.http.put(f"/sessions/{session_id}/feedback/{rater}", json=body)
 
-    async def status(self, session: UUID, rater: Literal["client", "clinician"]) -> str | None:
-        body = (await self.http.get(f"/sessions/{session}")).raise_for_status().json()
+    async def feedback_status(self, session_id: UUID, rater: Literal["client", "clinician"]) -> str | None:
+        body = (await self.http.get(f"/sessions/{session_id}")).raise_for_status().json()
         status: str | None = body["feedback"].get(rater, {}).get("status")
         return status
 
 
 @dataclass(frozen=True)
-class Held:
+class CompletedSession:
     """A session that was held."""
 
-    session: UUID
+    session_id: UUID
     ended_at: datetime
     forms: dict[str, Any]
 
-    def path(self, rater: Literal["client", "clinician"]) -> str:
+    def form_path(self, rater: Literal["client", "clinician"]) -> str:
         """The path of the form, as the browser asks for it."""
         url: str = self.forms[f"{rater}_form"]["url"]
         return url.removeprefix("http://127.0.0.1:8002")
 
 
 @asynccontextmanager
-async def open_clinic(chosen: Settings) -> AsyncIterator[Clinic]:
+async def serve_clinic(settings: Settings) -> AsyncIterator[SessionsClient]:
     """A service with settings of our choice, and one clinic at it."""
-    producer = Producer(chosen.kafka_bootstrap_servers, f"test-{os.getpid()}")
+    producer = Producer(settings.kafka_bootstrap_servers, f"test-{os.getpid()}")
     await producer.start()
     try:
-        async with served(create_app(chosen)) as http:
-            yield Clinic(http, producer, chosen.mongodb_database)
+        async with run_app(create_app(settings)) as http:
+            yield SessionsClient(http, producer, settings.mongodb_database)
     finally:
         await producer.stop()

@@ -3,15 +3,15 @@
 from pathlib import Path
 
 from tools.contracts import documents
-from tools.contracts.dashboards import dashboards
+from tools.contracts.dashboards import build_dashboards
 
 DASHBOARDS = Path(__file__).parents[2] / "deploy" / "grafana" / "dashboards"
 
 
 def main() -> None:
     documents.write()
-    for name, dashboard in dashboards().items():
-        file, text = DASHBOARDS / name, documents.written(dashboard)
+    for name, dashboard in build_dashboards().items():
+        file, text = DASHBOARDS / name, documents.serialize(dashboard)
         if not file.exists() or file.read_text(encoding="utf-8") != text:
             file.write_text(text, encoding="utf-8")
             print(f"wrote {name}")

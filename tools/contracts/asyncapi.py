@@ -8,40 +8,48 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from shared.errors import Cause
+from shared.errors import DecodeErrorCause
 from shared.events import Event
 from shared.events.cloudevents import CONTENT_TYPE
-from shared.events.topics import SUBJECTS, Topic, dead_letters
-from shared.kafka.dead_letters.record import CAUSE, ERROR, ORIGIN, SET_ASIDE_AT, SETTLED, SETTLED_AT, How
+from shared.events.topics import EVENT_TOPICS, Topic, dead_letter_topic
+from shared.kafka.dead_letters.record import (
+    CAUSE_HEADER,
+    DEAD_LETTERED_AT_HEADER,
+    ERROR_HEADER,
+    ORIGIN_HEADER,
+    RESOLUTION_HEADER,
+    RESOLVED_AT_HEADER,
+    ResolutionAction,
+)
 
-Part = dict[str, Any]
+JsonObject = dict[str, Any]
 
 DEAD_LETTER = "dead-letter"
-DEAD_LETTER_SETTLED = "dead-letter-settled"
+DEAD_LETTER_RESOLVED = "dead-letter-settled"
 
 _KEY = {"type": "string", "format": "uuid", "description": "What the event is about; its events are told in order."}
 
 
 @dataclass(frozen=True)
-class Role:
+class ServiceEvents:
     """What one service hears and tells."""
 
     purpose: str
-    hears: tuple[type[Event], ...]
-    tells: tuple[type[Event], ...]
+    consumed: tuple[type[Event], ...]
+    published: tuple[type[Event], ...]
 
 
-def asyncapi(roles: Mapping[str, Role]) -> Part:
+def asyncapi(services: Mapping[str, ServiceEvents]) -> JsonObject:
     """The document; the payloads are the schemas beside it, in `schemas/`."""
     event_types = sorted(
         {
             event_type
-            for service_events in roles.values()
-            for event_type in (*service_events.hears, *service_events.tells)
+            for service_events in services.values()
+            for event_type in (*service_events.consumed, *service_events.published)
         },
-        key=_name,
+        key=_type_name,
     )
-    consumers = [name for name, service_events in roles.items() if service_events.hears]
+    consumers = [name for name, service_events in services.items() if service_events.consumed]
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -54,60 +62,66 @@ def asyncapi(roles: Mapping[str, Role]) -> Part:
         "channels": {
             **{
                 topic.name: _channel(topic, [candidate for candidate in event_types if topic == candidate.TOPIC])
-                for topic in SUBJECTS
+                for topic in EVENT_TOPICS
             },
-            **{dead_letters(name).name: _set_aside(name) for name in consumers},
+            **{dead_letter_topic(name).name: _dead_letter_channel(name) for name in consumers},
         },
         "operations": {
             key: operation
-            for name, service_events in roles.items()
+            for name, service_events in services.items()
             for key, operation in _operations(name, service_events)
         },
         "components": {
             "messages": {
-                **{_name(event_type): _message(event_type) for event_type in event_types},
-                DEAD_LETTER: _dead_letter(),
-                DEAD_LETTER_SETTLED: _settled(),
+                **{_type_name(event_type): _message(event_type) for event_type in event_types},
+                DEAD_LETTER: _dead_letter_message(),
+                DEAD_LETTER_RESOLVED: _dead_letter_resolved_message(),
             }
         },
     }
 
 
-def _channel(topic: Topic, kinds: Iterable[type[Event]]) -> Part:
+def _channel(topic: Topic, event_types: Iterable[type[Event]]) -> JsonObject:
     return {
         "address": topic.name,
         "description": f"Told by {topic.publisher} only.",
-        "messages": {_name(event_type): _ref("components", "messages", _name(event_type)) for event_type in kinds},
+        "messages": {
+            _type_name(event_type): _ref("components", "messages", _type_name(event_type)) for event_type in event_types
+        },
     }
 
 
-def _set_aside(consumer: str) -> Part:
+def _dead_letter_channel(consumer: str) -> JsonObject:
     return {
-        "address": dead_letters(consumer).name,
+        "address": dead_letter_topic(consumer).name,
         "description": f"What {consumer} will never be able to read, for a person to look at.",
-        "messages": {name: _ref("components", "messages", name) for name in (DEAD_LETTER, DEAD_LETTER_SETTLED)},
+        "messages": {name: _ref("components", "messages", name) for name in (DEAD_LETTER, DEAD_LETTER_RESOLVED)},
     }
 
 
-def _operations(service: str, service_events: Role) -> Iterable[tuple[str, Part]]:
+def _operations(service: str, service_events: ServiceEvents) -> Iterable[tuple[str, JsonObject]]:
     for action, verb, event_types in (
-        ("receive", "hears", service_events.hears),
-        ("send", "tells", service_events.tells),
+        ("receive", "hears", service_events.consumed),
+        ("send", "tells", service_events.published),
     ):
-        for topic in SUBJECTS:
-            if on_topic := sorted((event_type for event_type in event_types if topic == event_type.TOPIC), key=_name):
-                names = [_name(event_type) for event_type in on_topic]
+        for topic in EVENT_TOPICS:
+            if on_topic := sorted(
+                (event_type for event_type in event_types if topic == event_type.TOPIC), key=_type_name
+            ):
+                names = [_type_name(event_type) for event_type in on_topic]
                 yield f"{service}-{verb}-{topic.name}", _operation(service, service_events, action, topic, names)
-    if service_events.hears:
-        own_topic = dead_letters(service)
+    if service_events.consumed:
+        own_topic = dead_letter_topic(service)
         yield (
             f"{service}-tells-{own_topic.name}",
-            _operation(service, service_events, "send", own_topic, [DEAD_LETTER, DEAD_LETTER_SETTLED]),
+            _operation(service, service_events, "send", own_topic, [DEAD_LETTER, DEAD_LETTER_RESOLVED]),
         )
 
 
-def _operation(service: str, service_events: Role, action: str, topic: Topic, messages: list[str]) -> Part:
-    operation: Part = {
+def _operation(
+    service: str, service_events: ServiceEvents, action: str, topic: Topic, messages: list[str]
+) -> JsonObject:
+    operation: JsonObject = {
         "action": action,
         "channel": _ref("channels", topic.name),
         "summary": service_events.purpose,
@@ -119,18 +133,18 @@ def _operation(service: str, service_events: Role, action: str, topic: Topic, me
     return operation
 
 
-def _message(kind: type[Event]) -> Part:
+def _message(event_type: type[Event]) -> JsonObject:
     return {
-        "name": _name(kind),
-        "title": kind.__name__,
-        "summary": kind.__doc__,
+        "name": _type_name(event_type),
+        "title": event_type.__name__,
+        "summary": event_type.__doc__,
         "contentType": CONTENT_TYPE,
-        "payload": {"$ref": f"schemas/{_name(kind)}.json"},
+        "payload": {"$ref": f"schemas/{_type_name(event_type)}.json"},
         "bindings": {"kafka": {"key": _KEY}},
     }
 
 
-def _dead_letter() -> Part:
+def _dead_letter_message() -> JsonObject:
     return {
         "name": DEAD_LETTER,
         "title": "DeadLetter",
@@ -139,42 +153,49 @@ def _dead_letter() -> Part:
         "headers": {
             "type": "object",
             "properties": {
-                CAUSE: {"type": "string", "enum": list(get_args(Cause)), "description": "Why, in a word."},
-                ERROR: {"type": "string", "description": "Where and why, never what was in it."},
-                ORIGIN: {"type": "string", "description": "topic/partition/offset; set aside twice, it is the same."},
-                SET_ASIDE_AT: {"type": "string", "format": "date-time"},
+                CAUSE_HEADER: {
+                    "type": "string",
+                    "enum": list(get_args(DecodeErrorCause)),
+                    "description": "Why, in a word.",
+                },
+                ERROR_HEADER: {"type": "string", "description": "Where and why, never what was in it."},
+                ORIGIN_HEADER: {
+                    "type": "string",
+                    "description": "topic/partition/offset; set aside twice, it is the same.",
+                },
+                DEAD_LETTERED_AT_HEADER: {"type": "string", "format": "date-time"},
             },
-            "required": [CAUSE, ERROR, ORIGIN, SET_ASIDE_AT],
+            "required": [CAUSE_HEADER, ERROR_HEADER, ORIGIN_HEADER, DEAD_LETTERED_AT_HEADER],
         },
         "payload": {"description": "Whatever bytes came."},
     }
 
 
-def _settled() -> Part:
+def _dead_letter_resolved_message() -> JsonObject:
     return {
-        "name": DEAD_LETTER_SETTLED,
+        "name": DEAD_LETTER_RESOLVED,
         "title": "DeadLetterSettled",
         "summary": "What became of a dead letter; the key is its origin.",
         "contentType": "application/octet-stream",
         "headers": {
             "type": "object",
             "properties": {
-                SETTLED: {
+                RESOLUTION_HEADER: {
                     "type": "string",
-                    "enum": list(get_args(How)),
+                    "enum": list(get_args(ResolutionAction)),
                     "description": "Its message was sent back to where it came from, or nobody wants it.",
                 },
-                SETTLED_AT: {"type": "string", "format": "date-time"},
+                RESOLVED_AT_HEADER: {"type": "string", "format": "date-time"},
             },
-            "required": [SETTLED, SETTLED_AT],
+            "required": [RESOLUTION_HEADER, RESOLVED_AT_HEADER],
         },
         "payload": {"description": "None."},
     }
 
 
-def _name(kind: type[Event]) -> str:
-    return kind.kind()
+def _type_name(event_type: type[Event]) -> str:
+    return event_type.event_type()
 
 
-def _ref(*path: str) -> Part:
+def _ref(*path: str) -> JsonObject:
     return {"$ref": "#/" + "/".join(path)}

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 Unit = Literal["short", "s", "percentunit", "ops", "reqps", "bytes", "none"]
 
-WIDE, HIGH = 24, 8
+GRID_COLUMNS, PANEL_ROWS = 24, 8
 """Grafana's grid is 24 columns; a row of panels is eight of its lines."""
 
 
@@ -18,17 +18,17 @@ class Panel:
     expressions: dict[str, str]
     """By the legend of what each gives."""
     unit: Unit = "short"
-    kind: Literal["timeseries", "stat", "bargauge"] = "timeseries"
+    visualization: Literal["timeseries", "stat", "bargauge"] = "timeseries"
     width: int = 8
-    says: str = ""
-    red_from: float | None = None
+    description: str = ""
+    red_threshold: float | None = None
 
 
 def _p99(metric: str, by: str, selector: str = "") -> str:
     return f"histogram_quantile(0.99, sum by ({by}le) (rate({metric}_bucket{selector}[5m])))"
 
 
-OPS = (
+OPERATIONS_PANELS = (
     Panel(
         "What fires now",
         {"{{alertname}} {{service}}{{group}}": 'ALERTS{alertstate="firing", alertname!="Watchdog"}'},
@@ -43,8 +43,8 @@ OPS = (
         "How old is what a consumer has not taken?",
         {"{{group}} from {{topic}}": "group_topic:attune_consumer_lag_seconds:max"},
         "s",
-        says="Asked of Kafka; also of a dead consumer.",
-        red_from=60,
+        description="Asked of Kafka; also of a dead consumer.",
+        red_threshold=60,
     ),
     Panel("How much is it?", {"{{group}} from {{topic}}": "group_topic:attune_consumer_lag_messages:sum"}),
     Panel("How many share the work?", {"{{group}}": "attune_consumer_members"}),
@@ -66,7 +66,7 @@ OPS = (
     Panel(
         "What was set aside and waits for a person",
         {"{{service}} {{cause}}": "max by (service, cause) (attune_dead_letters_open)"},
-        red_from=1,
+        red_threshold=1,
     ),
     Panel(
         "What is acknowledged and not told yet",
@@ -82,15 +82,15 @@ OPS = (
             "p99": _p99("attune_alliance_scored_seconds", ""),
         },
         "s",
-        says="Promised: 99.9 % within 10 s.",
-        red_from=10,
+        description="Promised: 99.9 % within 10 s.",
+        red_threshold=10,
     ),
     Panel(
         "From an answer's 2xx to its alert in the inbox",
         {"{{severity}} p99": _p99("attune_notify_raised_seconds", "severity, ")},
         "s",
-        says="Promised: 99 % of urgent ones within 5 s.",
-        red_from=5,
+        description="Promised: 99 % of urgent ones within 5 s.",
+        red_threshold=5,
     ),
     Panel(
         "What of the promises is broken",
@@ -114,16 +114,24 @@ OPS = (
         "What share is our error?",
         {"{{service}}": "service:attune_http_errors:ratio_rate5m"},
         "percentunit",
-        red_from=0.05,
+        red_threshold=0.05,
     ),
-    Panel("How long does it take?", {"{{service}} p99": "service:attune_http_request_seconds:p99_5m"}, "s", red_from=1),
+    Panel(
+        "How long does it take?",
+        {"{{service}} p99": "service:attune_http_request_seconds:p99_5m"},
+        "s",
+        red_threshold=1,
+    ),
     Panel(
         "What we ask of MongoDB",
         {"{{service}} {{command}}": "sum by (service, command) (rate(attune_mongodb_command_seconds_count[5m]))"},
         "ops",
     ),
     Panel(
-        "How long does it take?", {"{{service}} p99": "service:attune_mongodb_command_seconds:p99_5m"}, "s", red_from=1
+        "How long does it take?",
+        {"{{service}} p99": "service:attune_mongodb_command_seconds:p99_5m"},
+        "s",
+        red_threshold=1,
     ),
     Panel(
         "What does it refuse?",
@@ -144,29 +152,29 @@ OPS = (
     ),
 )
 
-CLINIC_LEAD = (
+CLINIC_LEAD_PANELS = (
     Panel(
         "Relationships that show signs of rupture",
         {"{{severity}}": "max by (severity) (attune_alliance_open_episodes)"},
-        kind="stat",
-        says="Now, in all clinics together. Whose they are stands in the inboxes, and nowhere here.",
+        visualization="stat",
+        description="Now, in all clinics together. Whose they are stands in the inboxes, and nowhere here.",
     ),
     Panel(
         "Alerts that wait for somebody",
         {"{{severity}}": 'max by (severity) (attune_notify_alerts_waiting{status="open"})'},
-        kind="stat",
+        visualization="stat",
     ),
     Panel(
         "Alerts that somebody has taken on",
         {"{{severity}}": 'max by (severity) (attune_notify_alerts_waiting{status="acknowledged"})'},
-        kind="stat",
+        visualization="stat",
     ),
     Panel(
         "For how long has the oldest waited?",
         {"{{severity}}": 'max by (severity) (attune_notify_alerts_oldest_seconds{status="open"})'},
         "s",
         "bargauge",
-        red_from=86_400,
+        red_threshold=86_400,
     ),
     Panel(
         "How soon is an alert taken on? (half of them)",
@@ -180,7 +188,7 @@ CLINIC_LEAD = (
     Panel(
         "How do alerts end? (a week)",
         {"{{outcome}}": "sum by (outcome) (increase(attune_notify_alerts_settled_total[7d]))"},
-        kind="bargauge",
+        visualization="bargauge",
     ),
     Panel(
         "Were they worth the interruption? (a week)",
@@ -194,7 +202,7 @@ CLINIC_LEAD = (
     Panel(
         "Which signs were worth it? (a month)",
         {"{{detector}} {{useful}}": "sum by (detector, useful) (increase(attune_alliance_judged_alerts_total[30d]))"},
-        kind="bargauge",
+        visualization="bargauge",
     ),
     Panel(
         "How many answer when they are asked? (a week)",
@@ -216,18 +224,18 @@ CLINIC_LEAD = (
             '(increase(attune_notify_deliveries_total{outcome!="not_needed"}[1d]))'
         },
     ),
-    Panel("Messages that still wait", {"messages": "max(attune_notify_deliveries_due)"}, kind="stat"),
-    Panel("Inboxes that are open now", {"inboxes": "sum(attune_notify_inbox_streams)"}, kind="stat"),
+    Panel("Messages that still wait", {"messages": "max(attune_notify_deliveries_due)"}, visualization="stat"),
+    Panel("Inboxes that are open now", {"inboxes": "sum(attune_notify_inbox_streams)"}, visualization="stat"),
 )
 
 
-def dashboard(uid: str, title: str, description: str, panels: Sequence[Panel]) -> dict[str, Any]:
+def build_dashboard(uid: str, title: str, description: str, panels: Sequence[Panel]) -> dict[str, Any]:
     """One dashboard as Grafana keeps it."""
     placed_panels, x, y = [], 0, 0
     for number, panel in enumerate(panels, start=1):
-        if x + panel.width > WIDE:
-            x, y = 0, y + HIGH
-        placed_panels.append(_panel(number, panel, {"x": x, "y": y, "w": panel.width, "h": HIGH}))
+        if x + panel.width > GRID_COLUMNS:
+            x, y = 0, y + PANEL_ROWS
+        placed_panels.append(_build_panel(number, panel, {"x": x, "y": y, "w": panel.width, "h": PANEL_ROWS}))
         x += panel.width
     return {
         "uid": uid,
@@ -243,34 +251,36 @@ def dashboard(uid: str, title: str, description: str, panels: Sequence[Panel]) -
     }
 
 
-def dashboards() -> dict[str, Any]:
+def build_dashboards() -> dict[str, Any]:
     """Both, by the file that they are kept in."""
-    operations = dashboard(
-        "attune-ops", "Attune: operations", "Does everything that is told get through, and how soon?", OPS
+    operations = build_dashboard(
+        "attune-ops", "Attune: operations", "Does everything that is told get through, and how soon?", OPERATIONS_PANELS
     )
-    clinic_lead = dashboard(
-        "attune-clinic", "Attune: clinics", "Are signs of rupture seen, and does somebody act?", CLINIC_LEAD
+    clinic_lead = build_dashboard(
+        "attune-clinic", "Attune: clinics", "Are signs of rupture seen, and does somebody act?", CLINIC_LEAD_PANELS
     )
     clinic_lead["time"]["from"] = "now-30d"
     return {"ops.json": operations, "clinic-lead.json": clinic_lead}
 
 
-def _panel(number: int, panel: Panel, grid_position: dict[str, int]) -> dict[str, Any]:
+def _build_panel(number: int, panel: Panel, grid_position: dict[str, int]) -> dict[str, Any]:
     threshold_steps: list[dict[str, Any]] = [{"color": "green", "value": None}]
-    if panel.red_from is not None:
-        threshold_steps.append({"color": "red", "value": panel.red_from})
+    if panel.red_threshold is not None:
+        threshold_steps.append({"color": "red", "value": panel.red_threshold})
     return {
         "id": number,
-        "type": panel.kind,
+        "type": panel.visualization,
         "title": panel.title,
-        "description": panel.says,
+        "description": panel.description,
         "gridPos": grid_position,
         "datasource": {"type": "prometheus", "uid": "prometheus"},
         "fieldConfig": {
             "defaults": {"unit": panel.unit, "min": 0, "thresholds": {"mode": "absolute", "steps": threshold_steps}},
             "overrides": [],
         },
-        "options": {"legend": {"showLegend": True, "placement": "bottom"}} if panel.kind == "timeseries" else {},
+        "options": {"legend": {"showLegend": True, "placement": "bottom"}}
+        if panel.visualization == "timeseries"
+        else {},
         "targets": [
             {"refId": chr(ord("A") + index), "expr": expression, "legendFormat": legend}
             for index, (legend, expression) in enumerate(panel.expressions.items())

@@ -12,94 +12,98 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from deploy.jobs import lag_exporter as lag
-from shared.events import KINDS
-from tools.contracts.asyncapi import Role, asyncapi
-from tools.contracts.metrics import catalogue
-from tools.contracts.schemas import breaks, wire_schema
+from shared.events import EVENT_TYPES
+from tools.contracts.asyncapi import ServiceEvents, asyncapi
+from tools.contracts.metrics import render_catalogue
+from tools.contracts.schemas import breaking_changes, wire_schema
 
 DOCS = Path(__file__).parents[2] / "docs"
 SERVICES = ("intake", "sessions", "alliance", "notify")
-COMMAND = "make contracts"
+REGENERATE_COMMAND = "make contracts"
 
-_NOWHERE = {"kafka_bootstrap_servers": "kafka.invalid:9092", "mongodb_uri": "mongodb://mongo.invalid"}
+_UNREACHABLE_SETTINGS = {"kafka_bootstrap_servers": "kafka.invalid:9092", "mongodb_uri": "mongodb://mongo.invalid"}
 """A service is described without being run."""
 
 
 def documents() -> dict[str, Any]:
     """Every document as the code has it now, by its path under docs/."""
     return {
-        **{schema_path(event_type.kind()): wire_schema(event_type) for event_type in KINDS},
-        "asyncapi.json": asyncapi({service: role(service) for service in SERVICES}),
-        **{f"openapi/{service}.json": openapi(service) for service in SERVICES},
-        "metrics.md": catalogue(registries()),
+        **{schema_path(event_type.event_type()): wire_schema(event_type) for event_type in EVENT_TYPES},
+        "asyncapi.json": asyncapi({service: service_events(service) for service in SERVICES}),
+        **{f"openapi/{service}.json": openapi_document(service) for service in SERVICES},
+        "metrics.md": render_catalogue(create_registries()),
     }
 
 
-def schema_path(kind: str) -> str:
+def schema_path(type_name: str) -> str:
     """Where the schema of a kind of event is, under docs/."""
-    return f"schemas/{kind}.json"
+    return f"schemas/{type_name}.json"
 
 
-def role(service: str) -> Role:
+def service_events(service: str) -> ServiceEvents:
     """What a service hears and tells, as it says itself."""
     messages = import_module(f"services.{service}.subscriptions")
     purpose = import_module(f"services.{service}").__doc__ or ""
-    return Role(purpose, getattr(messages, "HEARS", ()), messages.TELLS)
+    return ServiceEvents(purpose, getattr(messages, "CONSUMED_EVENTS", ()), messages.PUBLISHED_EVENTS)
 
 
-def openapi(service: str) -> Any:
+def openapi_document(service: str) -> Any:
     """What a service answers, as its application says itself."""
-    return application(service).openapi()
+    return create_application(service).openapi()
 
 
-def application(service: str) -> Any:
+def create_application(service: str) -> Any:
     """A service, wired and not started."""
     settings = import_module(f"services.{service}.settings").Settings
-    return import_module(f"services.{service}.app").create_app(settings(**_NOWHERE))
+    return import_module(f"services.{service}.app").create_app(settings(**_UNREACHABLE_SETTINGS))
 
 
-def registries() -> dict[str, CollectorRegistry]:
+def create_registries() -> dict[str, CollectorRegistry]:
     """What each process shows of itself."""
-    apps = {service: application(service) for service in SERVICES}
-    settings = lag.LagSettings(kafka_bootstrap_servers=_NOWHERE["kafka_bootstrap_servers"])
+    apps = {service: create_application(service) for service in SERVICES}
+    settings = lag.LagSettings(kafka_bootstrap_servers=_UNREACHABLE_SETTINGS["kafka_bootstrap_servers"])
     return {name: app.state.registry for name, app in {**apps, "lag": lag.create_app(settings)}.items()}
 
 
-def written(document: Any) -> str:
+def serialize(document: Any) -> str:
     """A document as it is in the repository: the same for the same content."""
     if isinstance(document, str):
         return document
     return json.dumps(document, indent=2, ensure_ascii=False, sort_keys=False) + "\n"
 
 
-def committed(path: str) -> str | None:
+def read_committed(path: str) -> str | None:
     """A document as it is in the repository; none when it is not there."""
     file = DOCS / path
     return file.read_text(encoding="utf-8") if file.exists() else None
 
 
-def broken(path: str, document: Any) -> list[str]:
+def find_incompatibilities(path: str, document: Any) -> list[str]:
     """Why writing `document` would break those who rely on what is at `path`."""
-    old = committed(path)
-    return breaks(json.loads(old), document) if old and path.startswith("schemas/") else []
+    old = read_committed(path)
+    return breaking_changes(json.loads(old), document) if old and path.startswith("schemas/") else []
 
 
-def gone() -> list[str]:
+def removed_event_schemas() -> list[str]:
     """Schemas of events that the code no longer knows, though they are kept for good."""
     existing = {file.relative_to(DOCS).as_posix() for file in (DOCS / "schemas").glob("*.json")}
-    return sorted(existing - {schema_path(event_type.kind()) for event_type in KINDS})
+    return sorted(existing - {schema_path(event_type.event_type()) for event_type in EVENT_TYPES})
 
 
 def write() -> None:
     """Write what changed. Exits, with nothing written, where that would break a consumer."""
     found = documents()
-    reasons = [f"{path}: {reason}" for path, document in found.items() for reason in broken(path, document)]
-    reasons += [f"{path}: the code no longer knows these events, but they are kept for good" for path in gone()]
+    reasons = [
+        f"{path}: {reason}" for path, document in found.items() for reason in find_incompatibilities(path, document)
+    ]
+    reasons += [
+        f"{path}: the code no longer knows these events, but they are kept for good" for path in removed_event_schemas()
+    ]
     if reasons:
         sys.exit("\n".join([*reasons, "nothing was written: a new meaning is a new version (.v2) beside the old one"]))
     for path, document in found.items():
-        if committed(path) != written(document):
+        if read_committed(path) != serialize(document):
             file = DOCS / path
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(written(document), encoding="utf-8")
+            file.write_text(serialize(document), encoding="utf-8")
             print(f"wrote docs/{path}")

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from uuid import UUID, uuid5
 
-from services.alliance.domain.fold import Read
+from services.alliance.domain.fold import FoldResult
 from services.alliance.domain.policy.policy import Policy
-from services.alliance.domain.presentation.summary import summary
+from services.alliance.domain.presentation.summary import summarize
 from services.alliance.domain.state.alliance import Alliance, Episode
-from services.alliance.domain.state.history import Happened
+from services.alliance.domain.state.history import SortKey
 from shared.events import (
     AllianceUpdated,
     Event,
@@ -19,18 +19,18 @@ from shared.events import (
 )
 
 
-def what_follows(relationship: UUID, read: Read, version: int, policy: Policy) -> Iterator[Event]:
+def derive_events(relationship: UUID, result: FoldResult, version: int, policy: Policy) -> Iterator[Event]:
     """The episodes first, then the alliance: who has heard both at one version knows all there is at that version.
 
     An episode that is over is told by whoever read its end. Should they die before they told, the facts they read
     are delivered again, and that reads the history again, with every end in it.
     """
-    alliance = read.alliance
-    if alliance.last is None:
+    alliance = result.alliance
+    if alliance.last_event_key is None:
         return
-    if read.retracted is not None:
-        retraction = read.retracted
-        yield _about(
+    if result.last_retraction is not None:
+        retraction = result.last_retraction
+        yield _rupture_event(
             RuptureRetracted,
             retraction.episode,
             relationship,
@@ -39,46 +39,55 @@ def what_follows(relationship: UUID, read: Read, version: int, policy: Policy) -
             occurred_at=retraction.at,
             reason=retraction.reason,
         )
-    for episode in read.repaired:
-        yield _about(RuptureRepaired, episode, relationship, version, policy, occurred_at=episode.closed_at)
-    if alliance.open is not None:
-        event_type = RuptureChanged if alliance.open.changes else RuptureSuspected
-        yield _about(event_type, alliance.open, relationship, version, policy, occurred_at=alliance.open.last_sign_at)
-    yield _updated(relationship, alliance, alliance.last, version, policy)
+    for episode in result.repaired_episodes:
+        yield _rupture_event(RuptureRepaired, episode, relationship, version, policy, occurred_at=episode.closed_at)
+    if alliance.open_episode is not None:
+        event_type = RuptureChanged if alliance.open_episode.change_count else RuptureSuspected
+        yield _rupture_event(
+            event_type,
+            alliance.open_episode,
+            relationship,
+            version,
+            policy,
+            occurred_at=alliance.open_episode.last_sign_at,
+        )
+    yield _alliance_updated(relationship, alliance, alliance.last_event_key, version, policy)
 
 
-def _updated(relationship: UUID, alliance: Alliance, last: Happened, version: int, policy: Policy) -> AllianceUpdated:
-    current = summary(alliance, policy)
+def _alliance_updated(
+    relationship: UUID, alliance: Alliance, last_event_key: SortKey, version: int, policy: Policy
+) -> AllianceUpdated:
+    current = summarize(alliance, policy)
     return AllianceUpdated(
-        id=_id(relationship, "alliance", version),
-        occurred_at=last[0],
+        id=_derive_id(relationship, "alliance", version),
+        occurred_at=last_event_key[0],
         relationship_id=relationship,
         version=version,
-        level=_rounded(current.level),
-        low=_rounded(current.low),
-        high=_rounded(current.high),
-        elements={element: round(level, 1) for element, level in alliance.levels.items()},
+        level=_round(current.level),
+        low=_round(current.low),
+        high=_round(current.high),
+        elements={element: round(level, 1) for element, level in alliance.element_scores.items()},
         sessions=alliance.sessions,
         ratings=alliance.client.ratings,
-        open_episode_id=alliance.open.id if alliance.open else None,
+        open_episode_id=alliance.open_episode.id if alliance.open_episode else None,
         policy=policy.digest,
         standing=current.standing,
         since=current.since,
         trend=current.trend.direction if current.trend else None,
-        difference=_rounded(current.difference.now) if current.difference else None,
-        attendance=_rounded(current.engagement.attendance, 3),
-        response=_rounded(current.engagement.response, 3),
+        difference=_round(current.difference.now) if current.difference else None,
+        attendance=_round(current.engagement.attendance, 3),
+        response=_round(current.engagement.response, 3),
         information=current.trust.information,
-        outcome=_rounded(current.outcome.level) if current.outcome else None,
+        outcome=_round(current.outcome.level) if current.outcome else None,
     )
 
 
-def _about(
-    kind: type[RuptureEvent], episode: Episode, relationship: UUID, version: int, policy: Policy, **more: object
+def _rupture_event(
+    event_type: type[RuptureEvent], episode: Episode, relationship: UUID, version: int, policy: Policy, **fields: object
 ) -> RuptureEvent:
-    return kind.model_validate(
+    return event_type.model_validate(
         {
-            "id": _id(relationship, f"{kind.kind()}:{episode.id}", version),
+            "id": _derive_id(relationship, f"{event_type.event_type()}:{episode.id}", version),
             "relationship_id": relationship,
             "version": version,
             "episode_id": episode.id,
@@ -88,14 +97,14 @@ def _about(
             "evidence": episode.evidence,
             "policy": policy.digest,
             "recorded_at": episode.recorded_at,
-            **more,
+            **fields,
         }
     )
 
 
-def _id(relationship: UUID, what: str, version: int) -> UUID:
-    return uuid5(relationship, f"{what}:{version}")
+def _derive_id(relationship: UUID, name: str, version: int) -> UUID:
+    return uuid5(relationship, f"{name}:{version}")
 
 
-def _rounded(number: float | None, digits: int = 1) -> float | None:
+def _round(number: float | None, digits: int = 1) -> float | None:
     return None if number is None else round(number, digits)

@@ -11,12 +11,12 @@ from typing import assert_never
 from uuid import UUID
 
 from services.alliance.domain.detection import episodes
-from services.alliance.domain.detection.attendance import attend, silence
-from services.alliance.domain.detection.feedback import answer
+from services.alliance.domain.detection.attendance import apply_attendance, apply_lapse
+from services.alliance.domain.detection.feedback import apply_feedback
 from services.alliance.domain.policy.policy import Policy
 from services.alliance.domain.state.alliance import Alliance, Episode, Retraction
 from services.alliance.domain.state.fast_replace import replace
-from services.alliance.domain.state.history import Fact, as_amended, happened, in_order
+from services.alliance.domain.state.history import HistoryEvent, apply_amendments, sort_events, sort_key
 from shared.events import (
     ClientErased,
     ConsentGiven,
@@ -32,64 +32,66 @@ from shared.events import (
     SessionMissed,
 )
 
-AMENDMENTS = 8  # the latest ones that are looked into for what they retracted, so that a refold stays linear
+MAX_AMENDMENTS_CHECKED = (
+    8  # the latest ones that are looked into for what they retracted, so that a refold stays linear
+)
 
 
-def fold(facts: Iterable[Fact], policy: Policy) -> Alliance:
+def fold(events: Iterable[HistoryEvent], policy: Policy) -> Alliance:
     """Read all that is known, in the order in which it happened."""
-    return read_again(facts, policy).alliance
+    return refold(events, policy).alliance
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
+class FoldResult:
     """An alliance, and what is told besides of the way to it."""
 
     alliance: Alliance
-    repaired: tuple[Episode, ...] = field(default=(), compare=False)
+    repaired_episodes: tuple[Episode, ...] = field(default=(), compare=False)
     """The episodes that were repaired while reading; the alliance itself remembers only the last one."""
-    retracted: Retraction | None = field(default=None, compare=False)
+    last_retraction: Retraction | None = field(default=None, compare=False)
     """The last one that was retracted while reading."""
-    policy: str = ""
+    policy_digest: str = ""
     """Names the thresholds under which all of it was read."""
 
 
-def read_again(facts: Iterable[Fact], policy: Policy) -> Read:
+def refold(events: Iterable[HistoryEvent], policy: Policy) -> FoldResult:
     """Read all that is known from the beginning."""
-    sorted_events = in_order(facts)
-    if erased := _erased(sorted_events):
-        return Read(erased, policy=policy.digest)
-    alliance, seen_episodes = _through(Alliance(), as_amended(sorted_events), policy)
+    sorted_events = sort_events(events)
+    if erased := _erased_alliance(sorted_events):
+        return FoldResult(erased, policy_digest=policy.digest)
+    alliance, seen_episodes = _evolve_all(Alliance(), apply_amendments(sorted_events), policy)
     if sorted_events:
-        alliance = replace(alliance, last=happened(sorted_events[-1]))
-    retraction = _retracted_by_amendment(sorted_events, seen_episodes, policy)
-    if retraction and (alliance.retracted is None or alliance.retracted.at < retraction.at):
-        alliance = replace(alliance, retracted=retraction)
-    return Read(alliance, _repaired(seen_episodes), alliance.retracted, policy.digest)
+        alliance = replace(alliance, last_event_key=sort_key(sorted_events[-1]))
+    retraction = _find_retraction_by_amendment(sorted_events, seen_episodes, policy)
+    if retraction and (alliance.last_retraction is None or alliance.last_retraction.at < retraction.at):
+        alliance = replace(alliance, last_retraction=retraction)
+    return FoldResult(alliance, _repaired_episodes(seen_episodes), alliance.last_retraction, policy.digest)
 
 
-def read_on(alliance: Alliance, newer_events: Iterable[Fact], policy: Policy) -> Read:
+def fold_forward(alliance: Alliance, newer_events: Iterable[HistoryEvent], policy: Policy) -> FoldResult:
     """Take in facts that all happened after everything known: the alliance precedes each of them.
 
     It must have been read under the same policy.
     """
-    after, seen_episodes = _through(alliance, in_order(newer_events), policy)
-    new_retraction = None if after.retracted == alliance.retracted else after.retracted
-    return Read(
+    after, seen_episodes = _evolve_all(alliance, sort_events(newer_events), policy)
+    new_retraction = None if after.last_retraction == alliance.last_retraction else after.last_retraction
+    return FoldResult(
         after,
-        tuple(episode for episode in _repaired(seen_episodes) if episode != alliance.closed),
+        tuple(episode for episode in _repaired_episodes(seen_episodes) if episode != alliance.last_repaired),
         new_retraction,
         policy.digest,
     )
 
 
-def evolve(alliance: Alliance, event: Fact, policy: Policy) -> Alliance:
+def evolve(alliance: Alliance, event: HistoryEvent, policy: Policy) -> Alliance:
     """Take in the fact that happened next. It never refuses: what has happened has happened."""
-    after = replace(alliance, last=happened(event))
-    if alliance.erasure is not None:
+    after = replace(alliance, last_event_key=sort_key(event))
+    if alliance.erasure_id is not None:
         return after
     match event:
         case ClientErased():
-            return Alliance(last=after.last, erasure=event.id)
+            return Alliance(last_event_key=after.last_event_key, erasure_id=event.id)
         case RelationshipStarted():
             return replace(
                 after,
@@ -100,59 +102,65 @@ def evolve(alliance: Alliance, event: Fact, policy: Policy) -> Alliance:
                 started_at=event.occurred_at,
             )
         case RelationshipEnded():
-            return episodes.retract(replace(after, ended_at=event.occurred_at), event.occurred_at, "ended")
+            return episodes.retract_open_episode(replace(after, ended_at=event.occurred_at), event.occurred_at, "ended")
         case ConsentGiven():
-            return replace(after, watched=True)
+            return replace(after, has_consent=True)
         case ConsentWithdrawn():
-            return episodes.retract(replace(after, watched=False), event.occurred_at, "consent_withdrawn")
+            return episodes.retract_open_episode(
+                replace(after, has_consent=False), event.occurred_at, "consent_withdrawn"
+            )
         case RelationshipAimsUpdated() | FeedbackAmended():
             return after  # an amendment is read where its answer was first given (see as_amended)
         case SessionCompleted() | SessionMissed() | SessionCancelled():
-            return attend(after, event, policy)
+            return apply_attendance(after, event, policy)
         case FeedbackLapsed():
-            return silence(after, event, policy)
+            return apply_lapse(after, event, policy)
         case FeedbackSubmitted():
-            return answer(after, event, policy)
+            return apply_feedback(after, event, policy)
         case _:
             assert_never(event)
 
 
-def states(facts: Iterable[Fact], policy: Policy) -> Iterator[tuple[Fact, Alliance, Alliance]]:
+def fold_steps(events: Iterable[HistoryEvent], policy: Policy) -> Iterator[tuple[HistoryEvent, Alliance, Alliance]]:
     """Each fact in the order in which they happened, with the alliance before and after it."""
     before = Alliance()
-    for event in as_amended(in_order(facts)):
+    for event in apply_amendments(sort_events(events)):
         after = evolve(before, event, policy)
         yield event, before, after
         before = after
 
 
-def _through(alliance: Alliance, ordered: Iterable[Fact], policy: Policy) -> tuple[Alliance, dict[UUID, Episode]]:
+def _evolve_all(
+    alliance: Alliance, sorted_events: Iterable[HistoryEvent], policy: Policy
+) -> tuple[Alliance, dict[UUID, Episode]]:
     """The alliance after these facts, and every episode on the way as it was last."""
     seen_episodes: dict[UUID, Episode] = {}
-    for event in ordered:
+    for event in sorted_events:
         alliance = evolve(alliance, event, policy)
-        for episode in (alliance.closed, alliance.open):
+        for episode in (alliance.last_repaired, alliance.open_episode):
             if episode is not None:
                 seen_episodes[episode.id] = episode
     return alliance, seen_episodes
 
 
-def _repaired(seen: dict[UUID, Episode]) -> tuple[Episode, ...]:
-    return tuple(episode for episode in seen.values() if episode.closed_at is not None)
+def _repaired_episodes(seen_episodes: dict[UUID, Episode]) -> tuple[Episode, ...]:
+    return tuple(episode for episode in seen_episodes.values() if episode.closed_at is not None)
 
 
-def _erased(ordered: Sequence[Fact]) -> Alliance | None:
+def _erased_alliance(sorted_events: Sequence[HistoryEvent]) -> Alliance | None:
     """What is left of a relationship whose client is to be forgotten: that it is so, not even what came before."""
-    erasure = next((event for event in ordered if isinstance(event, ClientErased)), None)
-    return Alliance(last=happened(ordered[-1]), erasure=erasure.id) if erasure else None
+    erasure = next((event for event in sorted_events if isinstance(event, ClientErased)), None)
+    return Alliance(last_event_key=sort_key(sorted_events[-1]), erasure_id=erasure.id) if erasure else None
 
 
-def _retracted_by_amendment(ordered: Sequence[Fact], seen: dict[UUID, Episode], policy: Policy) -> Retraction | None:
+def _find_retraction_by_amendment(
+    sorted_events: Sequence[HistoryEvent], seen_episodes: dict[UUID, Episode], policy: Policy
+) -> Retraction | None:
     """The last episode that was there before an amendment and is not any more."""
-    amendment_indexes = [index for index, event in enumerate(ordered) if isinstance(event, FeedbackAmended)]
-    for index in reversed(amendment_indexes[-AMENDMENTS:]):
-        _, episodes_before = _through(Alliance(), as_amended(ordered[:index]), policy)
-        vanished = [episode for episode in episodes_before.values() if episode.id not in seen]
+    amendment_indexes = [index for index, event in enumerate(sorted_events) if isinstance(event, FeedbackAmended)]
+    for index in reversed(amendment_indexes[-MAX_AMENDMENTS_CHECKED:]):
+        _, episodes_before = _evolve_all(Alliance(), apply_amendments(sorted_events[:index]), policy)
+        vanished = [episode for episode in episodes_before.values() if episode.id not in seen_episodes]
         if vanished:
-            return Retraction(vanished[-1], ordered[index].occurred_at, "amended")
+            return Retraction(vanished[-1], sorted_events[index].occurred_at, "amended")
     return None

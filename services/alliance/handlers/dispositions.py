@@ -5,13 +5,13 @@ from uuid import UUID
 
 from services.alliance.domain.policy.policy import Policies
 from services.alliance.domain.state.alliance import Episode
-from services.alliance.domain.tuning.dispositions import judged, read_back, remembered
+from services.alliance.domain.tuning.dispositions import create_disposition, find_current_episode, find_past_episode
 from services.alliance.metrics import Metrics
-from services.alliance.store.mongo import Kept, Store
+from services.alliance.store.mongo import Store, Versioned
 from shared.events import AlertResolved
 
 
-class Judge:
+class DispositionRecorder:
     """Keeps what clinicians say of alerts. No score depends on it."""
 
     def __init__(self, store: Store, policies: Policies, metrics: Metrics) -> None:
@@ -21,25 +21,30 @@ class Judge:
 
     async def __call__(self, resolved: Sequence[AlertResolved]) -> None:
         """Keep each once, with the detectors behind its episode as it stands now. Safe to repeat."""
-        loaded = await self._store.recall({event.relationship_id for event in resolved})
-        accepted = [event for event in resolved if loaded[event.relationship_id].alliance.erasure is None]
-        episodes = await self._episodes(accepted, loaded)
-        recorded = await self._store.judge(
+        loaded = await self._store.load({event.relationship_id for event in resolved})
+        accepted = [event for event in resolved if loaded[event.relationship_id].alliance.erasure_id is None]
+        episodes = await self._find_episodes(accepted, loaded)
+        recorded = await self._store.record_dispositions(
             [
-                judged(event, episodes.get(event.episode_id), loaded[event.relationship_id].read.policy)
+                create_disposition(
+                    event, episodes.get(event.episode_id), loaded[event.relationship_id].result.policy_digest
+                )
                 for event in accepted
             ]
         )
-        self._metrics.judged(recorded)
+        self._metrics.count_dispositions(recorded)
 
-    async def _episodes(self, resolved: Sequence[AlertResolved], kept: Mapping[UUID, Kept]) -> dict[UUID, Episode]:
+    async def _find_episodes(
+        self, resolved: Sequence[AlertResolved], loaded: Mapping[UUID, Versioned]
+    ) -> dict[UUID, Episode]:
         """The episodes that were judged; one that the state no longer holds is looked for in the history."""
         episodes = {
-            event.episode_id: remembered(kept[event.relationship_id].alliance, event.episode_id) for event in resolved
+            event.episode_id: find_current_episode(loaded[event.relationship_id].alliance, event.episode_id)
+            for event in resolved
         }
         missing = [event for event in resolved if episodes[event.episode_id] is None]
         histories = await self._store.history({event.relationship_id for event in missing}) if missing else {}
         for event in missing:
-            policy = self._policies.of(kept[event.relationship_id].alliance.clinic_id)
-            episodes[event.episode_id] = read_back(histories[event.relationship_id], event.episode_id, policy)
+            policy = self._policies.policy_for(loaded[event.relationship_id].alliance.clinic_id)
+            episodes[event.episode_id] = find_past_episode(histories[event.relationship_id], event.episode_id, policy)
         return {episode_id: episode for episode_id, episode in episodes.items() if episode is not None}

@@ -9,35 +9,35 @@ from uuid import UUID
 
 import structlog
 
-from services.alliance.domain.derived_events import what_follows
-from services.alliance.domain.fold import Read, read_again, read_on
+from services.alliance.domain.derived_events import derive_events
+from services.alliance.domain.fold import FoldResult, fold_forward, refold
 from services.alliance.domain.policy.policy import Policies
-from services.alliance.domain.state.history import Fact, clinic_of
+from services.alliance.domain.state.history import HistoryEvent, clinic_of
 from services.alliance.metrics import Metrics
-from services.alliance.store.mongo import Kept, Store
+from services.alliance.store.mongo import Store, Versioned
 from shared.events import Event
 
 log = structlog.get_logger()
 
-Tell = Callable[[Sequence[Event]], Awaitable[None]]
+Publish = Callable[[Sequence[Event]], Awaitable[None]]
 
-TOGETHER = 500
+SAVE_BATCH_SIZE = 500
 """Relationships that are written in one transaction; a larger batch is taken in parts of so many, side by side."""
-LONG = 10_000
+LONG_HISTORY_EVENTS = 10_000
 """Facts of one relationship; more are read again beside everything else, which they would hold up for half a second."""
-LATEST = 20_000
+RECENT_STATES_LIMIT = 20_000
 """States that are remembered: what of a busy hour's relationships is heard of again within it."""
 
 
-class Hear:
+class AllianceProjector:
     """Takes facts into what is known of their relationships."""
 
-    def __init__(self, store: Store, publish: Tell, policies: Policies, metrics: Metrics) -> None:
+    def __init__(self, store: Store, publish: Publish, policies: Policies, metrics: Metrics) -> None:
         self._store = store
-        self._tell = publish
+        self._publish = publish
         self._policies = policies
         self._metrics = metrics
-        self._latest: dict[UUID, Kept] = {}
+        self._recent_states: dict[UUID, Versioned] = {}
         """The states written last, the latest at the end. Somebody else may have written them since."""
 
     async def __call__(self, events: Sequence[Event]) -> None:
@@ -47,43 +47,43 @@ class Hear:
         nothing is written, but what follows is told again, under the same ids: the try before may have died between
         writing and telling.
         """
-        history_events = cast("Sequence[Fact]", events)  # messages.py hears nothing else
-        pending = _by_relationship(history_events)
-        parts = [dict(part) for part in _parts(list(pending.items()))]
+        history_events = cast("Sequence[HistoryEvent]", events)  # messages.py hears nothing else
+        pending = _group_by_relationship(history_events)
+        parts = [dict(part) for part in _split(list(pending.items()))]
         if len(parts) < 2:
             for part in parts:
-                await self._hear(part)
+                await self._handle_part(part)
         else:  # the database writes one part while the next is read
-            outcomes = await asyncio.gather(*map(self._hear, parts), return_exceptions=True)
+            outcomes = await asyncio.gather(*map(self._handle_part, parts), return_exceptions=True)
             if errors := [error for error in outcomes if error is not None]:
                 raise errors[0]
-        self._metrics.folded(history_events)
+        self._metrics.count_events(history_events)
 
-    async def _hear(self, pending: Mapping[UUID, Sequence[Fact]]) -> None:
-        await self._store.remember([event for state in pending.values() for event in state])
+    async def _handle_part(self, pending: Mapping[UUID, Sequence[HistoryEvent]]) -> None:
+        await self._store.append([event for state in pending.values() for event in state])
         while pending:
-            loaded = await self._recall(pending)
-            updated = await self._took_in(loaded, pending)
-            conflicts = await self._store.keep(
+            loaded = await self._load(pending)
+            updated = await self._fold_batch(loaded, pending)
+            conflicts = await self._store.save(
                 [state for state in updated if state.version != loaded[state.relationship].version]
             )
-            self._keep_latest(updated, conflicts)
-            await self._store.forget(
-                {state.relationship: state.alliance.erasure for state in updated if state.alliance.erasure}
+            self._cache_states(updated, conflicts)
+            await self._store.erase(
+                {state.relationship: state.alliance.erasure_id for state in updated if state.alliance.erasure_id}
             )
-            await self._tell(
+            await self._publish(
                 [
                     derived_event
                     for state in updated
                     if state.relationship not in conflicts
-                    for derived_event in self._news(state)
+                    for derived_event in self._derive_events(state)
                 ]
             )
-            self._metrics.conflicts(len(conflicts))
+            self._metrics.count_conflicts(len(conflicts))
             _log_signs(loaded, updated)
             pending = {relationship: pending[relationship] for relationship in conflicts}
 
-    async def _recall(self, pending: Mapping[UUID, Sequence[Fact]]) -> Mapping[UUID, Kept]:
+    async def _load(self, pending: Mapping[UUID, Sequence[HistoryEvent]]) -> Mapping[UUID, Versioned]:
         """Each state as we wrote it last where we can read on from it, else as the database has it.
 
         Reading on always changes a state, so it is written, and the guard finds out where ours was not the last.
@@ -91,68 +91,78 @@ class Hear:
         cached = {
             r: state
             for r, new_events in pending.items()
-            if (state := self._latest.get(r)) and self._can_read_on(state, new_events)
+            if (state := self._recent_states.get(r)) and self._can_fold_forward(state, new_events)
         }
         missing = pending.keys() - cached.keys()
-        return {**cached, **(await self._store.recall(missing) if missing else {})}
+        return {**cached, **(await self._store.load(missing) if missing else {})}
 
-    def _keep_latest(self, read: Sequence[Kept], conflicts: Collection[UUID]) -> None:
-        for state in read:
-            self._latest.pop(state.relationship, None)
+    def _cache_states(self, updated: Sequence[Versioned], conflicts: Collection[UUID]) -> None:
+        for state in updated:
+            self._recent_states.pop(state.relationship, None)
             if state.relationship not in conflicts:
-                self._latest[state.relationship] = state
-        for oldest in list(islice(self._latest, max(0, len(self._latest) - LATEST))):
-            del self._latest[oldest]
+                self._recent_states[state.relationship] = state
+        for oldest in list(islice(self._recent_states, max(0, len(self._recent_states) - RECENT_STATES_LIMIT))):
+            del self._recent_states[oldest]
 
-    async def _took_in(self, kept: Mapping[UUID, Kept], pending: Mapping[UUID, Sequence[Fact]]) -> list[Kept]:
+    async def _fold_batch(
+        self, loaded: Mapping[UUID, Versioned], pending: Mapping[UUID, Sequence[HistoryEvent]]
+    ) -> list[Versioned]:
         """Evolve where that gives what reading the whole history would; otherwise read it again."""
-        late = [r for r, new_events in pending.items() if not self._can_read_on(kept[r], new_events)]
+        late = [r for r, new_events in pending.items() if not self._can_fold_forward(loaded[r], new_events)]
         histories = await self._store.history(late) if late else {}
-        refolded = {r: await self._read_again(history) for r, history in histories.items()}
-        self._metrics.refolded(len(late))
+        refolded = {r: await self._refold(history) for r, history in histories.items()}
+        self._metrics.count_refolds(len(late))
         return [
-            kept[r].followed_by(refolded[r] if r in refolded else self._read_on(kept[r], new_events))
+            loaded[r].advance(refolded[r] if r in refolded else self._fold_forward(loaded[r], new_events))
             for r, new_events in pending.items()
         ]
 
-    def _can_read_on(self, kept: Kept, new: Sequence[Fact]) -> bool:
+    def _can_fold_forward(self, state: Versioned, new_events: Sequence[HistoryEvent]) -> bool:
         """Whether all of `new` is newer than what was read so far, and that was read under the policy that counts.
 
         Which policy counts follows from the clinic, and that may be known only now; or somebody changed the file.
         """
-        policy = self._policies.of(clinic_of(new, kept.alliance.clinic_id))
-        is_same_policy = kept.version == 0 or kept.read.policy == policy.digest
-        return is_same_policy and all(kept.alliance.precedes(event) for event in new)
+        policy = self._policies.policy_for(clinic_of(new_events, state.alliance.clinic_id))
+        is_same_policy = state.version == 0 or state.result.policy_digest == policy.digest
+        return is_same_policy and all(state.alliance.precedes(event) for event in new_events)
 
-    def _read_on(self, kept: Kept, new: Sequence[Fact]) -> Read:
-        return read_on(kept.alliance, new, self._policies.of(clinic_of(new, kept.alliance.clinic_id)))
+    def _fold_forward(self, state: Versioned, new_events: Sequence[HistoryEvent]) -> FoldResult:
+        return fold_forward(
+            state.alliance, new_events, self._policies.policy_for(clinic_of(new_events, state.alliance.clinic_id))
+        )
 
-    async def _read_again(self, history: Sequence[Fact]) -> Read:
-        policy = self._policies.of(clinic_of(history))
-        if len(history) > LONG:  # a million would have the group take us for dead, and whoever is next after us
-            return await asyncio.to_thread(read_again, history, policy)
-        return read_again(history, policy)
+    async def _refold(self, history: Sequence[HistoryEvent]) -> FoldResult:
+        policy = self._policies.policy_for(clinic_of(history))
+        if (
+            len(history) > LONG_HISTORY_EVENTS
+        ):  # a million would have the group take us for dead, and whoever is next after us
+            return await asyncio.to_thread(refold, history, policy)
+        return refold(history, policy)
 
-    def _news(self, kept: Kept) -> Sequence[Event]:
-        policy = self._policies.of(kept.alliance.clinic_id)
-        return list(what_follows(kept.relationship, kept.read, kept.version, policy))
+    def _derive_events(self, state: Versioned) -> Sequence[Event]:
+        policy = self._policies.policy_for(state.alliance.clinic_id)
+        return list(derive_events(state.relationship, state.result, state.version, policy))
 
 
-def _log_signs(kept: Mapping[UUID, Kept], read: Sequence[Kept]) -> None:
+def _log_signs(loaded: Mapping[UUID, Versioned], updated: Sequence[Versioned]) -> None:
     relationships = [
-        state.relationship for state in read if state.alliance.open and not kept[state.relationship].alliance.open
+        state.relationship
+        for state in updated
+        if state.alliance.open_episode and not loaded[state.relationship].alliance.open_episode
     ]
     if relationships:
         log.info("signs of rupture", relationships=[str(relationship) for relationship in relationships])
 
 
-def _parts(pending: Sequence[tuple[UUID, Sequence[Fact]]]) -> Iterator[Sequence[tuple[UUID, Sequence[Fact]]]]:
-    for start in range(0, len(pending), TOGETHER):
-        yield pending[start : start + TOGETHER]
+def _split(
+    pending: Sequence[tuple[UUID, Sequence[HistoryEvent]]],
+) -> Iterator[Sequence[tuple[UUID, Sequence[HistoryEvent]]]]:
+    for start in range(0, len(pending), SAVE_BATCH_SIZE):
+        yield pending[start : start + SAVE_BATCH_SIZE]
 
 
-def _by_relationship(facts: Sequence[Fact]) -> dict[UUID, Sequence[Fact]]:
-    grouped: defaultdict[UUID, list[Fact]] = defaultdict(list)
-    for event in facts:
+def _group_by_relationship(events: Sequence[HistoryEvent]) -> dict[UUID, Sequence[HistoryEvent]]:
+    grouped: defaultdict[UUID, list[HistoryEvent]] = defaultdict(list)
+    for event in events:
         grouped[event.relationship_id].append(event)
     return dict(grouped)

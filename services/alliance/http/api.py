@@ -5,18 +5,18 @@ from uuid import UUID
 
 from fastapi import APIRouter
 
-from services.alliance.domain.fold import states
+from services.alliance.domain.fold import fold_steps
 from services.alliance.domain.policy.policy import Policies, Policy
-from services.alliance.domain.presentation.trajectory import point
-from services.alliance.domain.state.history import Fact, clinic_of
+from services.alliance.domain.presentation.trajectory import point_for
+from services.alliance.domain.state.history import HistoryEvent, clinic_of
 from services.alliance.http.views import Caseload, RelationshipView, Trajectory
 from services.alliance.store.mongo import Store
-from shared.errors import Unknown
+from shared.errors import NotFound
 from shared.events import RelationshipStarted
 
-MOST = 1000
+MAX_CASELOAD_SIZE = 1000
 """The most relationships in one list."""
-PREDECESSORS = 10
+MAX_PREDECESSORS = 10
 """The most transfers that are followed back."""
 
 
@@ -27,19 +27,19 @@ def routes(store: Store, policies: Policies) -> APIRouter:
     @router.get("/relationships/{relationship_id}")
     async def relationship(relationship_id: UUID) -> RelationshipView:
         """The alliance as it is now, and why."""
-        state = (await store.recall([relationship_id]))[relationship_id]
-        if state.alliance.last is None or state.alliance.erasure is not None:
-            raise _unknown(relationship_id)
-        return RelationshipView.of(state, policies.of(state.alliance.clinic_id))
+        state = (await store.load([relationship_id]))[relationship_id]
+        if state.alliance.last_event_key is None or state.alliance.erasure_id is not None:
+            raise _not_found(relationship_id)
+        return RelationshipView.from_versioned(state, policies.policy_for(state.alliance.clinic_id))
 
     @router.get("/relationships/{relationship_id}/trajectory")
     async def trajectory(relationship_id: UUID, with_predecessors: bool = False) -> Trajectory:
         """How it came to be so; after a transfer, how it was with the clinicians before as well."""
-        histories = await _followed_back(relationship_id, 1 + PREDECESSORS if with_predecessors else 1)
+        histories = await _load_with_predecessors(relationship_id, 1 + MAX_PREDECESSORS if with_predecessors else 1)
         if not histories:
-            raise _unknown(relationship_id)
+            raise _not_found(relationship_id)
         this, *predecessors = [
-            _trajectory(r, events, policies.of(clinic_of(events))) for r, events in histories.items()
+            _trajectory(r, events, policies.policy_for(clinic_of(events))) for r, events in histories.items()
         ]
         return this.model_copy(update={"predecessors": predecessors})
 
@@ -53,11 +53,11 @@ def routes(store: Store, policies: Policies) -> APIRouter:
         """A clinician's relationships, those of most concern first."""
         return await _caseload("clinician", clinician_id)
 
-    async def _followed_back(relationship_id: UUID, most: int) -> dict[UUID, Sequence[Fact]]:
+    async def _load_with_predecessors(relationship_id: UUID, limit: int) -> dict[UUID, Sequence[HistoryEvent]]:
         """The facts of a relationship and of those before it, as far as they are known, the latest first."""
-        histories: dict[UUID, Sequence[Fact]] = {}
+        histories: dict[UUID, Sequence[HistoryEvent]] = {}
         current: UUID | None = relationship_id
-        while current is not None and current not in histories and len(histories) < most:
+        while current is not None and current not in histories and len(histories) < limit:
             events = (await store.history([current]))[current]
             if not events:
                 break
@@ -65,19 +65,22 @@ def routes(store: Store, policies: Policies) -> APIRouter:
             current = next((event.predecessor_id for event in events if isinstance(event, RelationshipStarted)), None)
         return histories
 
-    async def _caseload(by: str, whose: UUID) -> Caseload:
-        kept = await store.caseload(by, whose, MOST)
+    async def _caseload(owner_type: str, owner_id: UUID) -> Caseload:
+        states = await store.caseload(owner_type, owner_id, MAX_CASELOAD_SIZE)
         return Caseload(
-            relationships=[RelationshipView.of(state, policies.of(state.alliance.clinic_id)) for state in kept]
+            relationships=[
+                RelationshipView.from_versioned(state, policies.policy_for(state.alliance.clinic_id))
+                for state in states
+            ]
         )
 
     return router
 
 
-def _trajectory(relationship_id: UUID, facts: Sequence[Fact], policy: Policy) -> Trajectory:
-    points = (point(event, before, policy) for event, before, _ in states(facts, policy))
+def _trajectory(relationship_id: UUID, events: Sequence[HistoryEvent], policy: Policy) -> Trajectory:
+    points = (point_for(event, before, policy) for event, before, _ in fold_steps(events, policy))
     return Trajectory(relationship_id=relationship_id, points=[p for p in points if p is not None])
 
 
-def _unknown(relationship_id: UUID) -> Unknown:
-    return Unknown("unknown-relationship", f"nothing is known of relationship {relationship_id}; it may be on its way")
+def _not_found(relationship_id: UUID) -> NotFound:
+    return NotFound("unknown-relationship", f"nothing is known of relationship {relationship_id}; it may be on its way")

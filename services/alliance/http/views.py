@@ -7,12 +7,12 @@ from pydantic import BaseModel
 
 from services.alliance.domain.policy.policy import Policy
 from services.alliance.domain.presentation.explanation import explain
-from services.alliance.domain.presentation.summary import Summary, summary
+from services.alliance.domain.presentation.summary import Summary, summarize
 from services.alliance.domain.presentation.trajectory import Point
 from services.alliance.domain.state.alliance import Episode
-from services.alliance.store.mongo import Kept
+from services.alliance.store.mongo import Versioned
 from shared.clinical.openings import CATALOGUE
-from shared.clinical.wording import why
+from shared.clinical.wording import describe_evidence
 from shared.events import CaseCode, Element, Evidence, Score, Severity
 
 
@@ -31,15 +31,15 @@ class EpisodeView(BaseModel):
     evidence: list[Evidence]
 
     @classmethod
-    def of(cls, episode: Episode) -> "EpisodeView":
+    def from_episode(cls, episode: Episode) -> "EpisodeView":
         return cls(
             episode_id=episode.id,
             severity=episode.severity,
             first_sign_at=episode.first_sign_at,
             last_sign_at=episode.last_sign_at,
             closed_at=episode.closed_at,
-            why=why(episode.evidence),
-            openings=CATALOGUE.offered(episode.evidence),
+            why=describe_evidence(episode.evidence),
+            openings=CATALOGUE.suggest(episode.evidence),
             evidence=list(episode.evidence),
         )
 
@@ -76,28 +76,28 @@ class RelationshipView(Summary):
     """The hash of the thresholds that the facts were read under."""
 
     @classmethod
-    def of(cls, kept: Kept, policy: Policy) -> "RelationshipView":
-        alliance = kept.alliance
+    def from_versioned(cls, versioned: Versioned, policy: Policy) -> "RelationshipView":
+        alliance = versioned.alliance
         return cls(
-            **dict(summary(alliance, policy)),
-            relationship_id=kept.relationship,
+            **dict(summarize(alliance, policy)),
+            relationship_id=versioned.relationship,
             case_code=alliance.case_code,
             clinic_id=alliance.clinic_id,
             clinician_id=alliance.clinician_id,
             predecessor_id=alliance.predecessor_id,
             ended_at=alliance.ended_at,
-            watched=alliance.watched,
-            elements=alliance.levels,
+            watched=alliance.has_consent,
+            elements=alliance.element_scores,
             sessions=alliance.sessions,
             missed=alliance.missed,
             client_ratings=alliance.client.ratings,
             clinician_ratings=alliance.clinician.ratings,
-            unanswered=alliance.lapsed,
-            open_episode=EpisodeView.of(alliance.open) if alliance.open else None,
-            last_repaired=EpisodeView.of(alliance.closed) if alliance.closed else None,
+            unanswered=alliance.feedback_lapsed,
+            open_episode=EpisodeView.from_episode(alliance.open_episode) if alliance.open_episode else None,
+            last_repaired=EpisodeView.from_episode(alliance.last_repaired) if alliance.last_repaired else None,
             explanation=explain(alliance, policy),
-            version=kept.version,
-            policy=kept.read.policy,
+            version=versioned.version,
+            policy=versioned.result.policy_digest,
         )
 
 

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 from io import StringIO
 from uuid import UUID
 
-from services.alliance.domain.tuning.dispositions import precision
-from services.alliance.domain.tuning.replay import Change, Kind, Raised, Week
+from services.alliance.domain.tuning.dispositions import measure_precision
+from services.alliance.domain.tuning.replay import ChangeKind, ClinicianWeek, EpisodeChange, ReplayedEpisode
 from services.alliance.policies.backtest import Backtest
 
-MOVED = "One that would come earlier or later is the same alert, and counts in the week in which it comes."
+TIMING_NOTE = "One that would come earlier or later is the same alert, and counts in the week in which it comes."
 
 COLUMNS = (
     "change",
@@ -27,26 +27,26 @@ COLUMNS = (
 )
 
 
-def summary(backtest: Backtest) -> str:
+def render_summary(backtest: Backtest) -> str:
     """In a few lines: how many alerts there would have been, and how many there were."""
     kinds = Counter(change.kind for change in backtest.changes)
     before, after = kinds["raised as before"], kinds["raised as before"]
     before, after = before + kinds["no longer raised"], after + kinds["raised"]
     weeks = len(backtest.weeks)
-    useful = {True: Counter[Kind](), False: Counter[Kind]()}
-    usefulness = _judged(backtest)
+    useful = {True: Counter[ChangeKind](), False: Counter[ChangeKind]()}
+    usefulness = _usefulness_by_episode(backtest)
     for change in backtest.changes:
-        if (is_useful := _useful(change, usefulness)) is not None:
+        if (is_useful := _usefulness(change, usefulness)) is not None:
             useful[is_useful][change.kind] += 1
     lines = [
         f"{backtest.relationships} relationships, {weeks} weeks of clinicians with an appointment. "
-        f"In force: {', '.join(sorted(backtest.in_force))}; new: {backtest.new.digest}.",
+        f"In force: {', '.join(sorted(backtest.policies_in_force))}; new: {backtest.new_policy.digest}.",
         "",
         "| | in force | new policy | newly | no longer |",
         "|---|---:|---:|---:|---:|",
         f"| alerts | {before} | {after} | {kinds['raised']} | {kinds['no longer raised']} |",
         f"| alerts per clinician and week | {before / weeks:.3f} | {after / weeks:.3f} | | |",
-        f"| only worth watching | {_watched(change.old for change in backtest.changes)} | {_watched(change.new for change in backtest.changes)} "
+        f"| only worth watching | {_count_watched(change.old for change in backtest.changes)} | {_count_watched(change.new for change in backtest.changes)} "
         f"| {kinds['watched']} | {kinds['no longer watched']} |",
     ]
     for is_useful, label in ((True, "useful"), (False, "not useful")):
@@ -58,66 +58,66 @@ def summary(backtest: Backtest) -> str:
     return "\n".join(lines) + "\n"
 
 
-def markdown(backtest: Backtest, name: str) -> str:
+def render_markdown(backtest: Backtest, name: str) -> str:
     """All of it."""
     alerts = [
         change
         for change in backtest.changes
-        if any(episode and episode.interrupts for episode in (change.old, change.new))
+        if any(episode and episode.is_alert for episode in (change.old, change.new))
     ]
     parts = [
         f"# Backtest of {name}",
         "",
-        summary(backtest),
+        render_summary(backtest),
         "## Alerts per clinician and week",
         "",
-        MOVED,
+        TIMING_NOTE,
         "",
-        *_weeks(alerts),
+        *_week_rows(alerts),
         "",
     ]
-    parts += ["## The episodes", "", *_episodes(alerts, _judged(backtest)), ""]
-    parts += ["## What clinicians said of the alerts they had", "", *_precision(backtest), ""]
+    parts += ["## The episodes", "", *_episode_rows(alerts, _usefulness_by_episode(backtest)), ""]
+    parts += ["## What clinicians said of the alerts they had", "", *_precision_rows(backtest), ""]
     return "\n".join(parts)
 
 
-def table(backtest: Backtest) -> str:
+def render_csv(backtest: Backtest) -> str:
     """Each episode in a row, those that are only worth watching too."""
-    usefulness = _judged(backtest)
+    usefulness = _usefulness_by_episode(backtest)
     buffer = StringIO()
     rows = csv.writer(buffer, lineterminator="\n")
     rows.writerow(COLUMNS)
-    for change in sorted(backtest.changes, key=_order):
-        rows.writerow(_row(change, usefulness))
+    for change in sorted(backtest.changes, key=_sort_key):
+        rows.writerow(_csv_row(change, usefulness))
     return buffer.getvalue()
 
 
-def _row(change: Change, usefulness: dict[UUID, bool | None]) -> Iterator[object]:
-    episode, useful = change.shown, _useful(change, usefulness)
+def _csv_row(change: EpisodeChange, usefulness: dict[UUID, bool | None]) -> Iterator[object]:
+    episode, useful = change.latest, _usefulness(change, usefulness)
     yield change.kind
     yield episode.clinician or ""
     yield episode.week[1]
     yield episode.relationship
-    yield episode.episode
+    yield episode.episode_id
     yield change.old.severity if change.old else ""
     yield change.new.severity if change.new else ""
-    yield change.old.at.isoformat() if change.old else ""
-    yield change.new.at.isoformat() if change.new else ""
+    yield change.old.raised_at.isoformat() if change.old else ""
+    yield change.new.raised_at.isoformat() if change.new else ""
     yield " ".join(episode.detectors)
     yield "" if useful is None else "yes" if useful else "no"
 
 
-def _weeks(alerts: Iterable[Change]) -> Iterator[str]:
+def _week_rows(alerts: Iterable[EpisodeChange]) -> Iterator[str]:
     """A row for each week in which either policy raises anything."""
-    episodes_by_week: defaultdict[Week, dict[str, list[Raised]]] = defaultdict(
+    episodes_by_week: defaultdict[ClinicianWeek, dict[str, list[ReplayedEpisode]]] = defaultdict(
         lambda: {"old": [], "new": [], "+": [], "−": []}
     )
     for change in alerts:
-        if change.old is not None and change.old.interrupts:
+        if change.old is not None and change.old.is_alert:
             episodes_by_week[change.old.week]["old"].append(change.old)
             if change.kind == "no longer raised":
                 episodes_by_week[change.old.week]["−"].append(change.old)
-        if change.new is not None and change.new.interrupts:
+        if change.new is not None and change.new.is_alert:
             episodes_by_week[change.new.week]["new"].append(change.new)
             if change.kind == "raised":
                 episodes_by_week[change.new.week]["+"].append(change.new)
@@ -125,22 +125,22 @@ def _weeks(alerts: Iterable[Change]) -> Iterator[str]:
     yield "|---|---|---:|---:|---:|---:|---|---|"
     for (clinician, week), episodes in sorted(episodes_by_week.items(), key=lambda item: (str(item[0][0]), item[0][1])):
         counts = " | ".join(str(len(episodes[column])) for column in ("old", "new", "+", "−"))
-        yield f"| {clinician or 'unknown'} | {week} | {counts} | {_ids(episodes['old'])} | {_ids(episodes['new'])} |"
+        yield f"| {clinician or 'unknown'} | {week} | {counts} | {_short_ids(episodes['old'])} | {_short_ids(episodes['new'])} |"
 
 
-def _episodes(alerts: Iterable[Change], usefulness: dict[UUID, bool | None]) -> Iterator[str]:
+def _episode_rows(alerts: Iterable[EpisodeChange], usefulness: dict[UUID, bool | None]) -> Iterator[str]:
     yield "| change | episode | relationship | in force | new policy | signs | useful |"
     yield "|---|---|---|---|---|---|---|"
-    for change in sorted(alerts, key=_order):
-        episode, useful = change.shown, _useful(change, usefulness)
+    for change in sorted(alerts, key=_sort_key):
+        episode, useful = change.latest, _usefulness(change, usefulness)
         yield (
-            f"| {change.kind} | {episode.episode} | {episode.relationship} | {_when(change.old)} | {_when(change.new)} "
+            f"| {change.kind} | {episode.episode_id} | {episode.relationship} | {_severity_and_date(change.old)} | {_severity_and_date(change.new)} "
             f"| {', '.join(episode.detectors)} | {'' if useful is None else 'yes' if useful else 'no'} |"
         )
 
 
-def _precision(backtest: Backtest) -> Iterator[str]:
-    precisions = precision(backtest.judgements)
+def _precision_rows(backtest: Backtest) -> Iterator[str]:
+    precisions = measure_precision(backtest.dispositions)
     if not precisions:
         yield "Nobody has said of an alert whether it was useful."
         return
@@ -148,34 +148,34 @@ def _precision(backtest: Backtest) -> Iterator[str]:
     yield ""
     yield "| policy | detector | useful | not useful | unsaid | share useful |"
     yield "|---|---|---:|---:|---:|---:|"
-    for each in precisions:
-        useful_ratio = "" if each.share is None else f"{each.share:.0%}"
+    for precision in precisions:
+        useful_ratio = "" if precision.useful_ratio is None else f"{precision.useful_ratio:.0%}"
         yield (
-            f"| {each.policy} | {each.detector} | {each.useful} | {each.not_useful} | {each.unsaid} | {useful_ratio} |"
+            f"| {precision.policy} | {precision.detector} | {precision.useful} | {precision.not_useful} | {precision.not_stated} | {useful_ratio} |"
         )
 
 
-def _judged(backtest: Backtest) -> dict[UUID, bool | None]:
-    return {disposition.episode: disposition.useful for disposition in backtest.judgements}
+def _usefulness_by_episode(backtest: Backtest) -> dict[UUID, bool | None]:
+    return {disposition.episode: disposition.useful for disposition in backtest.dispositions}
 
 
-def _useful(change: Change, usefulness: dict[UUID, bool | None]) -> bool | None:
-    answers = [usefulness.get(episode.episode) for episode in (change.old, change.new) if episode]
+def _usefulness(change: EpisodeChange, usefulness: dict[UUID, bool | None]) -> bool | None:
+    answers = [usefulness.get(episode.episode_id) for episode in (change.old, change.new) if episode]
     return next((useful for useful in answers if useful is not None), None)
 
 
-def _watched(episodes: Iterable[Raised | None]) -> int:
-    return sum(episode is not None and not episode.interrupts for episode in episodes)
+def _count_watched(episodes: Iterable[ReplayedEpisode | None]) -> int:
+    return sum(episode is not None and not episode.is_alert for episode in episodes)
 
 
-def _order(change: Change) -> tuple[str, str, str]:
-    episode = change.shown
-    return str(episode.clinician), episode.at.isoformat(), str(episode.episode)
+def _sort_key(change: EpisodeChange) -> tuple[str, str, str]:
+    episode = change.latest
+    return str(episode.clinician), episode.raised_at.isoformat(), str(episode.episode_id)
 
 
-def _when(episode: Raised | None) -> str:
-    return f"{episode.severity}, {episode.at:%Y-%m-%d}" if episode else ""
+def _severity_and_date(episode: ReplayedEpisode | None) -> str:
+    return f"{episode.severity}, {episode.raised_at:%Y-%m-%d}" if episode else ""
 
 
-def _ids(episodes: Iterable[Raised]) -> str:
-    return ", ".join(str(episode.episode)[:8] for episode in episodes)
+def _short_ids(episodes: Iterable[ReplayedEpisode]) -> str:
+    return ", ".join(str(episode.episode_id)[:8] for episode in episodes)

@@ -5,23 +5,23 @@ from uuid import UUID
 
 from services.alliance.domain.policy.policy import Policy, Prior
 from services.alliance.domain.tuning.calibration import (
-    LEAST_ALERTS,
-    TRIED,
-    URGENT,
-    Course,
-    TooLittle,
-    course,
-    fit,
-    suggest,
-    urgent_from,
+    CANDIDATE_THRESHOLDS,
+    MAX_URGENT_RATIO,
+    MIN_ALERTS,
+    InsufficientHistory,
+    RelationshipSample,
+    collect_sample,
+    fit_prior,
+    suggest_concern_threshold,
+    suggest_urgent_threshold,
 )
-from services.alliance.domain.tuning.replay import Raised, Week, replay, weeks
-from services.alliance.policies.backtest import Progress, histories
+from services.alliance.domain.tuning.replay import ClinicianWeek, ReplayedEpisode, appointment_weeks, replay_episodes
+from services.alliance.policies.backtest import ReportProgress, read_histories
 from services.alliance.store.mongo import Store
 
 
 @dataclass(frozen=True, slots=True)
-class Calibrated:
+class Calibration:
     """A policy that suits a clinic, and what it would have raised on the clinic's history."""
 
     policy: Policy
@@ -29,64 +29,73 @@ class Calibrated:
     weeks: int
     """Of clinicians with an appointment."""
     alerts: int
-    urgent: int
-    reached: bool
+    urgent_alerts: int
+    is_target_reached: bool
     """False where no threshold comes near the wished number."""
 
     @property
-    def rate(self) -> float:
+    def alerts_per_week(self) -> float:
         return self.alerts / self.weeks
 
 
-async def calibrate(store: Store, policy: Policy, clinic: UUID, wished: float, report_progress: Progress) -> Calibrated:
+async def calibrate_policy(
+    store: Store, policy: Policy, clinic: UUID, target_rate: float, report_progress: ReportProgress
+) -> Calibration:
     """The policy of a clinic that raises `wished` alerts per clinician and week, as far as its history can say.
 
     Reads the history three times, so that it need not fit into memory. Raises TooLittle; nothing is written.
     """
-    samples, clinician_weeks = await _read(store, policy, clinic, report_progress)
-    prior = fit(samples, policy.prior)
-    target_alerts = wished * len(clinician_weeks)
-    if target_alerts < LEAST_ALERTS:
-        raise TooLittle(
-            f"{wished:g} alerts per clinician and week are {target_alerts:.1f} in the {len(clinician_weeks)} weeks there are, "
-            f"and it takes {LEAST_ALERTS:.0f} to tell a threshold from chance"
+    samples, clinician_weeks = await _read_samples(store, policy, clinic, report_progress)
+    prior = fit_prior(samples, policy.prior)
+    target_alerts = target_rate * len(clinician_weeks)
+    if target_alerts < MIN_ALERTS:
+        raise InsufficientHistory(
+            f"{target_rate:g} alerts per clinician and week are {target_alerts:.1f} in the {len(clinician_weeks)} weeks there are, "
+            f"and it takes {MIN_ALERTS:.0f} to tell a threshold from chance"
         )
-    alert_counts = dict.fromkeys(TRIED, 0)
-    async for page in histories(store, clinic, report_progress):
+    alert_counts = dict.fromkeys(CANDIDATE_THRESHOLDS, 0)
+    async for page in read_histories(store, clinic, report_progress):
         for events in page.values():
-            for threshold in TRIED:
-                alert_counts[threshold] += len(_alerts(replay(events, _with(policy, prior, threshold, 0.0))))
-    suggestion = suggest(alert_counts, target_alerts)
-    raised_alerts: list[Raised] = []
-    async for page in histories(store, clinic, report_progress):
+            for threshold in CANDIDATE_THRESHOLDS:
+                alert_counts[threshold] += len(
+                    _only_alerts(replay_episodes(events, _with_thresholds(policy, prior, threshold, 0.0)))
+                )
+    suggestion = suggest_concern_threshold(alert_counts, target_alerts)
+    raised_alerts: list[ReplayedEpisode] = []
+    async for page in read_histories(store, clinic, report_progress):
         for events in page.values():
-            raised_alerts += _alerts(replay(events, _with(policy, prior, suggestion.threshold, 0.0)))
-    peaks = [alert.peak for alert in raised_alerts]
-    new_policy = _with(
-        policy, prior, suggestion.threshold, urgent_from(peaks, target_alerts * URGENT, suggestion.threshold)
+            raised_alerts += _only_alerts(
+                replay_episodes(events, _with_thresholds(policy, prior, suggestion.threshold, 0.0))
+            )
+    peaks = [alert.peak_probability for alert in raised_alerts]
+    new_policy = _with_thresholds(
+        policy,
+        prior,
+        suggestion.threshold,
+        suggest_urgent_threshold(peaks, target_alerts * MAX_URGENT_RATIO, suggestion.threshold),
     )
     urgent_alerts = sum(new_policy.severity(peak) == "urgent" for peak in peaks)
-    return Calibrated(
-        new_policy, len(samples), len(clinician_weeks), len(raised_alerts), urgent_alerts, suggestion.reached
+    return Calibration(
+        new_policy, len(samples), len(clinician_weeks), len(raised_alerts), urgent_alerts, suggestion.is_reached
     )
 
 
-async def _read(
-    store: Store, policy: Policy, clinic: UUID, report_progress: Progress
-) -> tuple[list[Course], set[Week]]:
-    samples: list[Course] = []
-    clinician_weeks: set[Week] = set()
-    async for page in histories(store, clinic, report_progress):
+async def _read_samples(
+    store: Store, policy: Policy, clinic: UUID, report_progress: ReportProgress
+) -> tuple[list[RelationshipSample], set[ClinicianWeek]]:
+    samples: list[RelationshipSample] = []
+    clinician_weeks: set[ClinicianWeek] = set()
+    async for page in read_histories(store, clinic, report_progress):
         for events in page.values():
-            samples.append(course(events, policy.late_hours))
-            clinician_weeks |= weeks(events)
+            samples.append(collect_sample(events, policy.late_hours))
+            clinician_weeks |= appointment_weeks(events)
     return samples, clinician_weeks
 
 
-def _alerts(episodes: list[Raised]) -> list[Raised]:
-    return [episode for episode in episodes if episode.interrupts]
+def _only_alerts(episodes: list[ReplayedEpisode]) -> list[ReplayedEpisode]:
+    return [episode for episode in episodes if episode.is_alert]
 
 
-def _with(policy: Policy, prior: Prior, concern: float, urgent: float) -> Policy:
+def _with_thresholds(policy: Policy, prior: Prior, concern: float, urgent: float) -> Policy:
     changes = {"prior": prior.model_dump(), "concern": concern, "urgent": max(concern, urgent)}
     return Policy.model_validate(policy.model_dump() | changes)

@@ -9,60 +9,64 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
-from services.alliance.domain.policy.policy import DEFAULT, Policies, Policy
+from services.alliance.domain.policy.policy import DEFAULT_POLICY, Policies, Policy
 
-SHIPPED = Path(__file__).with_name("default.toml")
+DEFAULT_POLICY_FILE = Path(__file__).with_name("default.toml")
 """Equal to DEFAULT, and the form in which every policy is written."""
 
-_TABLE = re.compile(r"\s*\[\s*([\w.\- ]+?)\s*\]")
-_KEY = re.compile(r"""\s*["']?([\w.\- ]+?)["']?\s*=""")
-_TOML_SAYS = re.compile(r"(.*) \(at line (\d+), column \d+\)")
-_PLAINLY = {"extra_forbidden": "there is no such key", "model_type": "should be a table", "missing": "is missing"}
+_TABLE_PATTERN = re.compile(r"\s*\[\s*([\w.\- ]+?)\s*\]")
+_KEY_PATTERN = re.compile(r"""\s*["']?([\w.\- ]+?)["']?\s*=""")
+_TOML_ERROR_PATTERN = re.compile(r"(.*) \(at line (\d+), column \d+\)")
+_ERROR_MESSAGES = {
+    "extra_forbidden": "there is no such key",
+    "model_type": "should be a table",
+    "missing": "is missing",
+}
 
-Place = tuple[str, ...]
+KeyPath = tuple[str, ...]
 """A key with the tables that it is in."""
 
 
-class WrongPolicy(Exception):
+class InvalidPolicy(Exception):
     """A policy file that cannot be used. Its text is one line: the file, where it is wrong, what and why."""
 
 
-def policies_in(policy_dir: Path | None) -> Policies:
+def load_policies(policy_dir: Path | None) -> Policies:
     """The policy of each clinic, from `<clinic_id>.toml` and `default.toml` in `folder`. Raises WrongPolicy."""
     if policy_dir is None:
         return Policies()
     if not policy_dir.is_dir():
-        raise WrongPolicy(f"{policy_dir}: there is no such folder")
-    default, by_clinic = DEFAULT, {}
+        raise InvalidPolicy(f"{policy_dir}: there is no such folder")
+    default, by_clinic = DEFAULT_POLICY, {}
     for file in sorted(policy_dir.glob("*.toml")):
         if file.stem == "default":
-            default = policy_in(file)
+            default = load_policy(file)
         else:
-            by_clinic[_clinic(file)] = policy_in(file)
+            by_clinic[_clinic_id(file)] = load_policy(file)
     return Policies(default, by_clinic)
 
 
-def policy_in(file: Path) -> Policy:
+def load_policy(file: Path) -> Policy:
     """The policy in `file`; what it leaves out is as shipped. Raises WrongPolicy."""
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise WrongPolicy(f"{file}: cannot be read: {_reason(error)}") from None
+        raise InvalidPolicy(f"{file}: cannot be read: {_read_error_reason(error)}") from None
     try:
         return Policy.model_validate(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
-        match = _TOML_SAYS.fullmatch(str(error))
+        match = _TOML_ERROR_PATTERN.fullmatch(str(error))
         location = f"line {match[2]}: {match[1]}" if match else str(error)
-        raise WrongPolicy(f"{file}: is no TOML: {location}") from None
+        raise InvalidPolicy(f"{file}: is no TOML: {location}") from None
     except ValidationError as error:
-        raise WrongPolicy(f"{file}: {'; '.join(_wrong(text, error))}") from None
+        raise InvalidPolicy(f"{file}: {'; '.join(_describe_errors(text, error))}") from None
 
 
-def as_toml(policy: Policy, heading: Sequence[str]) -> str:
+def to_toml(policy: Policy, heading: Sequence[str]) -> str:
     """A complete policy file that says of each key what it does, under `heading`."""
-    lines = SHIPPED.read_text(encoding="utf-8").splitlines()
+    lines = DEFAULT_POLICY_FILE.read_text(encoding="utf-8").splitlines()
     values = policy.model_dump()
-    for line_index, key_path in _places(lines):
+    for line_index, key_path in _key_paths(lines):
         value: Any = values
         for key in key_path:
             value = value[key]
@@ -72,52 +76,52 @@ def as_toml(policy: Policy, heading: Sequence[str]) -> str:
     return "\n".join([*(f"# {line}".rstrip() for line in heading), "#", *body, ""])
 
 
-def _clinic(file: Path) -> UUID:
+def _clinic_id(file: Path) -> UUID:
     try:
         clinic_id = UUID(file.stem)
     except ValueError:
         clinic_id = None
     if str(clinic_id) != file.stem:
-        raise WrongPolicy(f"{file}: is named neither default.toml nor after a clinic, like {UUID(int=0)}.toml")
+        raise InvalidPolicy(f"{file}: is named neither default.toml nor after a clinic, like {UUID(int=0)}.toml")
     return UUID(file.stem)
 
 
-def _wrong(text: str, error: ValidationError) -> Iterator[str]:
+def _describe_errors(text: str, error: ValidationError) -> Iterator[str]:
     for detail in error.errors(include_url=False):
         key_path, shown_value = tuple(str(part) for part in detail["loc"]), ""
         if not key_path:  # what holds between two keys is told at the one that the file names
-            key_path = ("urgent",) if _line(text, ("urgent",)) else ("concern",)
+            key_path = ("urgent",) if _find_line(text, ("urgent",)) else ("concern",)
         elif not isinstance(detail["input"], dict):
             shown_value = f" = {detail['input']!r}"
-        reason = _PLAINLY.get(detail["type"], detail["msg"].removeprefix("Value error, "))
-        line_number = _line(text, key_path)
+        reason = _ERROR_MESSAGES.get(detail["type"], detail["msg"].removeprefix("Value error, "))
+        line_number = _find_line(text, key_path)
         yield f"{f'line {line_number}: ' if line_number else ''}{'.'.join(key_path)}{shown_value}: {reason}"
 
 
-def _line(text: str, key_path: Place) -> int | None:
+def _find_line(text: str, key_path: KeyPath) -> int | None:
     """The line, from 1 on, that says most of `place`: its key, else the table that lacks it."""
     matches = [
         (len(other_path), -line_index)
-        for line_index, other_path in _places(text.splitlines())
+        for line_index, other_path in _key_paths(text.splitlines())
         if key_path[: len(other_path)] == other_path
     ]
     return 1 - max(matches)[1] if matches else None
 
 
-def _places(lines: Sequence[str]) -> Iterator[tuple[int, Place]]:
+def _key_paths(lines: Sequence[str]) -> Iterator[tuple[int, KeyPath]]:
     """Each line, from 0 on, that opens a table or gives a key."""
-    table: Place = ()
+    table: KeyPath = ()
     for line_index, line in enumerate(lines):
-        if match := _TABLE.match(line):
-            table = _names(match[1])
+        if match := _TABLE_PATTERN.match(line):
+            table = _split_key(match[1])
             yield line_index, table
-        elif match := _KEY.match(line):
-            yield line_index, (*table, *_names(match[1]))
+        elif match := _KEY_PATTERN.match(line):
+            yield line_index, (*table, *_split_key(match[1]))
 
 
-def _names(dotted: str) -> Place:
+def _split_key(dotted: str) -> KeyPath:
     return tuple(part.strip() for part in dotted.split("."))
 
 
-def _reason(error: OSError | UnicodeDecodeError) -> str:
+def _read_error_reason(error: OSError | UnicodeDecodeError) -> str:
     return (error.strerror or str(error)) if isinstance(error, OSError) else "is not UTF-8"

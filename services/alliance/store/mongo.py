@@ -6,75 +6,84 @@ from functools import partial
 from typing import Protocol, cast
 from uuid import UUID
 
-from pydantic import TypeAdapter
 from pymongo import ReplaceOne
 from pymongo.errors import BulkWriteError
 
-from services.alliance.domain.fold import Read
+from services.alliance.domain.fold import FoldResult
 from services.alliance.domain.state.alliance import Alliance
-from services.alliance.domain.state.history import FACTS, Fact
-from services.alliance.domain.tuning.dispositions import Judgement
-from shared.events import Severity, by_name
+from services.alliance.domain.state.history import HISTORY_EVENTS, HistoryEvent
+from services.alliance.domain.tuning.dispositions import Disposition
+from services.alliance.store.stored_names import dump_alliance, load_alliance
+from shared.events import Severity, by_type
 from shared.events.cloudevents import decode, encode
-from shared.mongo.client import Conflict, Document, Mongo, Session, insert_new, other_than_duplicates, unavailable
+from shared.mongo.client import (
+    Document,
+    Mongo,
+    MongoSession,
+    WriteConflict,
+    has_errors_besides_duplicates,
+    insert_new,
+    translate_errors,
+)
 
-_STATE = TypeAdapter(Alliance)
-_KINDS = by_name(FACTS)
-_CONCERN: dict[Severity | None, int] = {None: 0, "watch": 1, "concern": 2, "urgent": 3}
-OVER = -1
+_EVENT_TYPES = by_type(HISTORY_EVENTS)
+_CONCERN_RANK: dict[Severity | None, int] = {None: 0, "watch": 1, "concern": 2, "urgent": 3}
+INACTIVE_CONCERN_RANK = -1
 """Concern for relationships that ended or are not watched: they stand last in a caseload."""
-UNRATED = 101
+UNRATED_LEVEL = 101
 """Level of those without a rating: they stand behind every rated one."""
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class Versioned:
     """The alliance of one relationship as it was read, and how often it has changed."""
 
     relationship: UUID
-    read: Read = field(default_factory=partial(Read, Alliance()))
+    result: FoldResult = field(default_factory=partial(FoldResult, Alliance()))
     version: int = 0
 
     @property
     def alliance(self) -> Alliance:
-        return self.read.alliance
+        return self.result.alliance
 
-    def followed_by(self, read: Read) -> "Kept":
+    def advance(self, result: FoldResult) -> "Versioned":
         """The next version, which can only be written where this one is the last; the same one if nothing changed."""
-        return Kept(self.relationship, read, self.version if self.version and read == self.read else self.version + 1)
+        return Versioned(
+            self.relationship, result, self.version if self.version and result == self.result else self.version + 1
+        )
 
 
 class Store(Protocol):
     """Remembers every relationship. Every method raises StoreUnavailable and is safe to repeat."""
 
-    async def remember(self, facts: Sequence[Fact]) -> None:
+    async def append(self, events: Sequence[HistoryEvent]) -> None:
         """Keep each fact once, however often it comes."""
 
-    async def recall(self, relationships: Collection[UUID]) -> Mapping[UUID, Kept]:
+    async def load(self, relationships: Collection[UUID]) -> Mapping[UUID, Versioned]:
         """The alliance of each as it was last kept; a new one where there is none."""
 
-    async def history(self, relationships: Collection[UUID]) -> Mapping[UUID, list[Fact]]:
+    async def history(self, relationships: Collection[UUID]) -> Mapping[UUID, list[HistoryEvent]]:
         """All that is known of each, in no order."""
 
-    async def keep(self, states: Sequence[Kept]) -> set[UUID]:
+    async def save(self, states: Sequence[Versioned]) -> set[UUID]:
         """Write each whole or not at all; return those somebody else changed first."""
 
-    async def forget(self, erasures: Mapping[UUID, UUID]) -> None:
+    async def erase(self, erasures: Mapping[UUID, UUID]) -> None:
         """Delete all that was heard of these relationships but the fact that says to forget them."""
 
-    async def caseload(self, by: str, whose: UUID, most: int) -> list[Kept]:
+    async def caseload(self, owner_type: str, owner_id: UUID, limit: int) -> list[Versioned]:
         """The relationships of a clinic (`by` = `clinic`) or of a clinician, those of most concern first."""
 
-    async def judge(self, dispositions: Sequence[Judgement]) -> list[Judgement]:
+    async def record_dispositions(self, dispositions: Sequence[Disposition]) -> list[Disposition]:
         """Keep each once, as it came first; return those that were not known."""
 
-    async def judgements(self, relationships: Collection[UUID]) -> list[Judgement]:
+    async def dispositions(self, relationships: Collection[UUID]) -> list[Disposition]:
         """What clinicians said of the alerts of these relationships."""
 
     async def count(self, clinic: UUID | None) -> int:
         """How many relationships the clinic has, or all clinics together."""
 
-    async def page(self, clinic: UUID | None, after: UUID | None, most: int) -> list[UUID]:
+    async def page(self, clinic: UUID | None, after: UUID | None, limit: int) -> list[UUID]:
         """The next of these relationships, by id."""
 
 
@@ -83,63 +92,65 @@ class MongoStore:
 
     def __init__(self, mongo: Mongo) -> None:
         self._mongo = mongo
-        self._facts = mongo["facts"]
+        self._events = mongo["facts"]
         self._alliances = mongo["alliances"]
-        self._judgements = mongo["judgements"]
+        self._dispositions = mongo["judgements"]
 
-    async def prepare(self) -> None:
+    async def create_indexes(self) -> None:
         """Create the indexes."""
-        with unavailable():
-            await self._facts.create_index("r", name="relationship")
-            await self._judgements.create_index("relationship", name="relationship")
+        with translate_errors():
+            await self._events.create_index("r", name="relationship")
+            await self._dispositions.create_index("relationship", name="relationship")
             # Nothing that changes with a fact, such as what a caseload is sorted by: that made every write dearer.
             await self._alliances.create_index("clinic", name="of_clinic")
             await self._alliances.create_index("clinician", name="of_clinician")
 
             # Nearly empty, and touched only where an episode opens or ends.
             await self._alliances.create_index(
-                "concern", name="open", partialFilterExpression={"concern": {"$gt": _CONCERN[None]}}
+                "concern", name="open", partialFilterExpression={"concern": {"$gt": _CONCERN_RANK[None]}}
             )
 
-    async def open_episodes(self) -> dict[Severity, int]:
+    async def count_open_episodes(self) -> dict[Severity, int]:
         """How many relationships show signs of rupture now, by severity."""
-        with unavailable():
+        with translate_errors():
             return {
                 severity: await self._alliances.count_documents({"concern": concern})
-                for severity, concern in _CONCERN.items()
+                for severity, concern in _CONCERN_RANK.items()
                 if severity is not None
             }
 
-    async def remember(self, facts: Sequence[Fact]) -> None:
-        documents = {event.id: {"_id": event.id, "r": event.relationship_id, "event": encode(event)} for event in facts}
-        await insert_new(self._facts, list(documents.values()))
+    async def append(self, events: Sequence[HistoryEvent]) -> None:
+        documents = {
+            event.id: {"_id": event.id, "r": event.relationship_id, "event": encode(event)} for event in events
+        }
+        await insert_new(self._events, list(documents.values()))
 
-    async def recall(self, relationships: Collection[UUID]) -> Mapping[UUID, Kept]:
-        with unavailable():
+    async def load(self, relationships: Collection[UUID]) -> Mapping[UUID, Versioned]:
+        with translate_errors():
             documents = await self._alliances.find({"_id": {"$in": list(relationships)}}).to_list(None)
-        stored = {document["_id"]: as_kept(document) for document in documents}
-        return {r: stored.get(r) or Kept(r) for r in relationships}
+        stored = {document["_id"]: from_document(document) for document in documents}
+        return {r: stored.get(r) or Versioned(r) for r in relationships}
 
-    async def history(self, relationships: Collection[UUID]) -> Mapping[UUID, list[Fact]]:
-        with unavailable():
-            documents = await self._facts.find({"r": {"$in": list(relationships)}}).to_list(None)
-        histories: dict[UUID, list[Fact]] = {r: [] for r in relationships}
+    async def history(self, relationships: Collection[UUID]) -> Mapping[UUID, list[HistoryEvent]]:
+        with translate_errors():
+            documents = await self._events.find({"r": {"$in": list(relationships)}}).to_list(None)
+        histories: dict[UUID, list[HistoryEvent]] = {r: [] for r in relationships}
         for document in documents:
-            histories[document["r"]].append(cast("Fact", decode(document["event"], _KINDS)))
+            histories[document["r"]].append(cast("HistoryEvent", decode(document["event"], _EVENT_TYPES)))
         return histories
 
-    async def keep(self, states: Sequence[Kept]) -> set[UUID]:
+    async def save(self, states: Sequence[Versioned]) -> set[UUID]:
         if not states:
             return set()
         try:
-            return await self._mongo.attempt(partial(self._keep_together, states))
-        except Conflict:
-            return await self._keep_each(states)
+            return await self._mongo.try_transaction(partial(self._save_in_transaction, states))
+        except WriteConflict:
+            return await self._save_one_by_one(states)
 
-    async def _keep_together(self, states: Sequence[Kept], session: Session) -> set[UUID]:
+    async def _save_in_transaction(self, states: Sequence[Versioned], mongo_session: MongoSession) -> set[UUID]:
         """In a transaction, which costs the database a third: it makes sure that what was compared is still so."""
         ids = [state.relationship for state in states]
-        documents = await self._alliances.find({"_id": {"$in": ids}}, {"v": 1}, session=session).to_list(None)
+        documents = await self._alliances.find({"_id": {"$in": ids}}, {"v": 1}, session=mongo_session).to_list(None)
         stored_versions = {document["_id"]: document["v"] for document in documents}
         conflicts = {
             state.relationship
@@ -147,109 +158,113 @@ class MongoStore:
             if stored_versions.get(state.relationship, state.version - 1) != state.version - 1
         }
         writes = [
-            ReplaceOne({"_id": state.relationship}, as_document(state), upsert=True)
+            ReplaceOne({"_id": state.relationship}, to_document(state), upsert=True)
             for state in states
             if state.relationship not in conflicts
         ]
         if writes:
-            await self._alliances.bulk_write(writes, ordered=False, session=session)
+            await self._alliances.bulk_write(writes, ordered=False, session=mongo_session)
         return conflicts
 
-    async def _keep_each(self, states: Sequence[Kept]) -> set[UUID]:
+    async def _save_one_by_one(self, states: Sequence[Versioned]) -> set[UUID]:
         """One by one, where others write the same at the same time."""
         try:
-            with unavailable():
-                await self._alliances.bulk_write([_guarded(state) for state in states], ordered=False)
+            with translate_errors():
+                await self._alliances.bulk_write([_guarded_replace(state) for state in states], ordered=False)
         except BulkWriteError as error:
-            if other_than_duplicates(error):
+            if has_errors_besides_duplicates(error):
                 raise
             return {states[write["index"]].relationship for write in error.details["writeErrors"]}
         return set()
 
-    async def forget(self, erasures: Mapping[UUID, UUID]) -> None:
+    async def erase(self, erasures: Mapping[UUID, UUID]) -> None:
         if erasures:
-            with unavailable():
-                await self._facts.delete_many({"r": {"$in": list(erasures)}, "_id": {"$nin": list(erasures.values())}})
-                await self._judgements.delete_many({"relationship": {"$in": list(erasures)}})
+            with translate_errors():
+                await self._events.delete_many({"r": {"$in": list(erasures)}, "_id": {"$nin": list(erasures.values())}})
+                await self._dispositions.delete_many({"relationship": {"$in": list(erasures)}})
 
-    async def caseload(self, by: str, whose: UUID, most: int) -> list[Kept]:
-        with unavailable():
-            documents = await self._alliances.find({by: whose}).sort([("concern", -1), ("level", 1)]).to_list(most)
-        return [as_kept(document) for document in documents]
+    async def caseload(self, owner_type: str, owner_id: UUID, limit: int) -> list[Versioned]:
+        with translate_errors():
+            documents = (
+                await self._alliances.find({owner_type: owner_id}).sort([("concern", -1), ("level", 1)]).to_list(limit)
+            )
+        return [from_document(document) for document in documents]
 
-    async def judge(self, dispositions: Sequence[Judgement]) -> list[Judgement]:
-        with unavailable():
-            stored = await self._judgements.find(
+    async def record_dispositions(self, dispositions: Sequence[Disposition]) -> list[Disposition]:
+        with translate_errors():
+            stored = await self._dispositions.find(
                 {"_id": {"$in": [disposition.id for disposition in dispositions]}}, {"_id": 1}
             ).to_list(None)
         known_ids = {document["_id"] for document in stored}
         new = list(
             {disposition.id: disposition for disposition in dispositions if disposition.id not in known_ids}.values()
         )
-        await insert_new(self._judgements, [_judgement_document(disposition) for disposition in new])
+        await insert_new(self._dispositions, [_disposition_to_document(disposition) for disposition in new])
         return new
 
-    async def judgements(self, relationships: Collection[UUID]) -> list[Judgement]:
-        with unavailable():
-            documents = await self._judgements.find({"relationship": {"$in": list(relationships)}}).to_list(None)
-        return [_judgement(document) for document in documents]
+    async def dispositions(self, relationships: Collection[UUID]) -> list[Disposition]:
+        with translate_errors():
+            documents = await self._dispositions.find({"relationship": {"$in": list(relationships)}}).to_list(None)
+        return [_disposition_from_document(document) for document in documents]
 
     async def count(self, clinic: UUID | None) -> int:
-        with unavailable():
-            return await self._alliances.count_documents(_theirs(clinic))
+        with translate_errors():
+            return await self._alliances.count_documents(_clinic_filter(clinic))
 
-    async def page(self, clinic: UUID | None, after: UUID | None, most: int) -> list[UUID]:
+    async def page(self, clinic: UUID | None, after: UUID | None, limit: int) -> list[UUID]:
         after_filter = {} if after is None else {"_id": {"$gt": after}}
-        with unavailable():
+        with translate_errors():
             documents = (
-                await self._alliances.find(_theirs(clinic) | after_filter, {"_id": 1})
+                await self._alliances.find(_clinic_filter(clinic) | after_filter, {"_id": 1})
                 .sort("_id", 1)
-                .limit(most)
+                .limit(limit)
                 .to_list(None)
             )
         return [document["_id"] for document in documents]
 
 
-def _theirs(clinic: UUID | None) -> Document:
+def _clinic_filter(clinic: UUID | None) -> Document:
     return {} if clinic is None else {"clinic": clinic}
 
 
-def _guarded(kept: Kept) -> ReplaceOne[Document]:
+def _guarded_replace(state: Versioned) -> ReplaceOne[Document]:
     """Writes only over the version that was read.
 
     Where another version is there, the upsert runs into its `_id` and fails: so each lost write is known.
     """
-    return ReplaceOne({"_id": kept.relationship, "v": kept.version - 1}, as_document(kept), upsert=True)
+    return ReplaceOne({"_id": state.relationship, "v": state.version - 1}, to_document(state), upsert=True)
 
 
-def as_document(kept: Kept) -> Document:
+def to_document(state: Versioned) -> Document:
     """The state in one field, because a small flat document is written four times as fast as a deep one."""
-    alliance = kept.alliance
+    alliance = state.alliance
     return {
-        "_id": kept.relationship,
-        "v": kept.version,
+        "_id": state.relationship,
+        "v": state.version,
         "clinic": alliance.clinic_id,
         "clinician": alliance.clinician_id,
-        "concern": _CONCERN[alliance.open.severity if alliance.open else None] if _goes_on(alliance) else OVER,
-        "level": UNRATED if alliance.client.rolling is None else alliance.client.rolling,
-        "policy": kept.read.policy,
-        "state": _STATE.dump_json(alliance, exclude_defaults=True).decode(),
+        "concern": _CONCERN_RANK[alliance.open_episode.severity if alliance.open_episode else None]
+        if _is_active(alliance)
+        else INACTIVE_CONCERN_RANK,
+        "level": UNRATED_LEVEL if alliance.client.rolling_score is None else alliance.client.rolling_score,
+        "policy": state.result.policy_digest,
+        "state": dump_alliance(alliance).decode(),
     }
 
 
-def as_kept(document: Document) -> Kept:
-    alliance = _STATE.validate_json(document["state"])
-    return Kept(document["_id"], Read(alliance, policy=document.get("policy", "")), document["v"])
+def from_document(document: Document) -> Versioned:
+    alliance = load_alliance(document["state"])
+    return Versioned(document["_id"], FoldResult(alliance, policy_digest=document.get("policy", "")), document["v"])
 
 
-def _goes_on(alliance: Alliance) -> bool:
-    return alliance.ended_at is None and alliance.watched
+def _is_active(alliance: Alliance) -> bool:
+    return alliance.ended_at is None and alliance.has_consent
 
 
-def _judgement_document(disposition: Judgement) -> Document:
+def _disposition_to_document(disposition: Disposition) -> Document:
     return {"_id" if name == "id" else name: value for name, value in asdict(disposition).items()}
 
 
-def _judgement(document: Document) -> Judgement:
+def _disposition_from_document(document: Document) -> Disposition:
     fields = {"id" if name == "_id" else name: value for name, value in document.items()}
-    return Judgement(**fields | {"detectors": tuple(document["detectors"])})
+    return Disposition(**fields | {"detectors": tuple(document["detectors"])})

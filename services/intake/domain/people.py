@@ -10,19 +10,19 @@ from uuid import UUID, uuid5
 
 from pydantic import BaseModel, ConfigDict
 
-from shared.errors import Refused
-from shared.events import CaseCode, ClinicianRegistered, ClinicianUpdated, Event, Moment, TimeZone
+from shared.errors import Rejected
+from shared.events import CaseCode, ClinicianRegistered, ClinicianUpdated, Event, TimeZone, UtcDatetime
 
-A_MOMENT = timedelta(milliseconds=1)
+ONE_MILLISECOND = timedelta(milliseconds=1)
 
 
-class Frozen(BaseModel):
+class StoredModel(BaseModel):
     """Kept in MongoDB, and never changed in place."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class Clinic(Frozen):
+class Clinic(StoredModel):
     """A clinic of the network."""
 
     clinic_id: UUID
@@ -32,7 +32,7 @@ class Clinic(Frozen):
     """Whom a client in a crisis turns to, in the clinic's own words."""
 
 
-class Clinician(Frozen):
+class Clinician(StoredModel):
     """Somebody who works with clients at a clinic."""
 
     clinician_id: UUID
@@ -42,11 +42,11 @@ class Clinician(Frozen):
     time_zone: TimeZone
     updates: int = 0
     """How often what others hear of the clinician has changed."""
-    told_at: Moment
+    told_at: UtcDatetime
     """When others last heard of the clinician."""
 
 
-class Client(Frozen):
+class Client(StoredModel):
     """Somebody who comes to a clinic, known to us by a pseudonym only."""
 
     client_id: UUID
@@ -54,7 +54,7 @@ class Client(Frozen):
     case_code: CaseCode
 
 
-class TakenCode(Frozen):
+class CaseCodeAssignment(StoredModel):
     """A case code that stands for a client at a clinic.
 
     It is a document of its own, with an id that follows from clinic and code, because the uniqueness of ids is all
@@ -66,12 +66,12 @@ class TakenCode(Frozen):
     client_id: UUID
 
     @staticmethod
-    def id_of(clinic_id: UUID, case_code: CaseCode) -> UUID:
+    def document_id(clinic_id: UUID, case_code: CaseCode) -> UUID:
         """The id of the document that says whose the code is."""
         return uuid5(clinic_id, f"case code {case_code}")
 
 
-def register(before: Clinician | None, requested: Clinician) -> tuple[Clinician, Sequence[Event]]:
+def register_clinician(before: Clinician | None, requested: Clinician) -> tuple[Clinician, Sequence[Event]]:
     """Note who the clinician is; others hear of it when what they know of the clinician changes."""
     if before is None:
         return requested, (
@@ -86,7 +86,7 @@ def register(before: Clinician | None, requested: Clinician) -> tuple[Clinician,
     if (requested.clinic_id, requested.time_zone) == (before.clinic_id, before.time_zone):
         return before.model_copy(update={"contact": requested.contact}), ()
     clinician = requested.model_copy(
-        update={"updates": before.updates + 1, "told_at": max(requested.told_at, before.told_at + A_MOMENT)}
+        update={"updates": before.updates + 1, "told_at": max(requested.told_at, before.told_at + ONE_MILLISECOND)}
     )
     return clinician, (
         ClinicianUpdated(
@@ -99,25 +99,27 @@ def register(before: Clinician | None, requested: Clinician) -> tuple[Clinician,
     )
 
 
-def admit(before: Client | None, requested: Client) -> tuple[Client, Sequence[Event]]:
+def add_client(before: Client | None, requested: Client) -> tuple[Client, Sequence[Event]]:
     """Note a client; clinic and case code stay, for they have been told to others."""
     if before is not None and before.clinic_id != requested.clinic_id:
-        raise Refused(
+        raise Rejected(
             "client-of-another-clinic",
             f"Client {requested.client_id} belongs to another clinic; give the client an id of its own at this one.",
         )
     if before is not None and before.case_code != requested.case_code:
-        raise Refused(
+        raise Rejected(
             "other-case-code",
             f"Client {requested.client_id} already has the case code {before.case_code}, and it stays; use that one.",
         )
     return requested, ()
 
 
-def take_code(before: TakenCode | None, requested: TakenCode) -> tuple[TakenCode, Sequence[Event]]:
+def assign_case_code(
+    before: CaseCodeAssignment | None, requested: CaseCodeAssignment
+) -> tuple[CaseCodeAssignment, Sequence[Event]]:
     """Have a case code stand for one client, and for no other client of the clinic."""
     if before is not None and before.client_id != requested.client_id:
-        raise Refused(
+        raise Rejected(
             "case-code-taken",
             f"The case code {requested.case_code} stands for another client of this clinic; choose another one.",
         )

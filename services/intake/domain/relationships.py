@@ -11,8 +11,8 @@ from uuid import UUID, uuid5
 
 from pydantic import AfterValidator, Field
 
-from services.intake.domain.people import Client, Clinician, Frozen
-from shared.errors import Refused
+from services.intake.domain.people import Client, Clinician, StoredModel
+from shared.errors import Rejected
 from shared.events import (
     Aim,
     CaseCode,
@@ -20,68 +20,68 @@ from shared.events import (
     ConsentWithdrawn,
     EndReason,
     Event,
-    Moment,
     RelationshipAimsUpdated,
     RelationshipEnded,
     RelationshipStarted,
+    UtcDatetime,
 )
-from shared.events.clock_skew import refuse_the_future
+from shared.events.clock_skew import reject_future
 
 
-def _each_once(aims: tuple[Aim, ...]) -> tuple[Aim, ...]:
+def _check_unique(aims: tuple[Aim, ...]) -> tuple[Aim, ...]:
     if len(set(aims)) < len(aims):
         raise ValueError("names an aim twice")
     return aims
 
 
-Aims = Annotated[tuple[Aim, ...], Field(min_length=1), AfterValidator(_each_once)]
+Aims = Annotated[tuple[Aim, ...], Field(min_length=1), AfterValidator(_check_unique)]
 CadenceDays = Annotated[int, Field(ge=1, le=365)]
-OwnEndReason = Literal["completed", "stopped_by_client", "stopped_by_clinician", "other"]
+NonTransferEndReason = Literal["completed", "stopped_by_client", "stopped_by_clinician", "other"]
 """Why a relationship ends without another one following."""
 
 
-class Start(Frozen):
+class Start(StoredModel):
     """How a relationship began; it stays as it was told."""
 
     clinic_id: UUID
     clinician_id: UUID
     client_id: UUID
     case_code: CaseCode
-    started_at: Moment
+    started_at: UtcDatetime
     aims: Aims
     cadence_days: CadenceDays
     consent: bool
     predecessor_id: UUID | None = None
 
 
-class Agreement(Frozen):
+class AimsAgreement(StoredModel):
     """What the two agreed that the therapy is for, from a moment on."""
 
     aims: Aims
-    agreed_at: Moment
+    agreed_at: UtcDatetime
 
 
-class Consent(Frozen):
+class Consent(StoredModel):
     """The client's word on being asked about the sessions, from a moment on."""
 
     given: bool
-    at: Moment
+    at: UtcDatetime
 
 
-class End(Frozen):
+class End(StoredModel):
     """Why and when the two stopped working together."""
 
     reason: EndReason
-    at: Moment
+    at: UtcDatetime
     successor_id: UUID | None = None
 
 
-class Relationship(Frozen):
+class Relationship(StoredModel):
     """A therapist and a client who work together."""
 
     relationship_id: UUID
     start: Start
-    agreements: tuple[Agreement, ...] = Field(min_length=1)
+    agreements: tuple[AimsAgreement, ...] = Field(min_length=1)
     """All of them, so that a request that comes again late is known for what it is."""
     consents: tuple[Consent, ...] = ()
     """Every change of the client's word; none as long as there was no consent."""
@@ -97,31 +97,36 @@ class Relationship(Frozen):
         """Whether the client agrees to be asked."""
         return bool(self.consents) and self.consents[-1].given
 
-    def told(self, name: str) -> UUID:
+    def derive_id(self, name: str) -> UUID:
         """The id of the event of this name about this relationship: told twice, it is the same."""
         return uuid5(self.relationship_id, name)
 
 
-Decided = tuple[Relationship, Sequence[Event]]
+Decision = tuple[Relationship, Sequence[Event]]
 
 
-def begin(
-    before: Relationship | None, relationship_id: UUID, start: Start, clinician: Clinician, client: Client, now: Moment
-) -> Decided:
+def start_relationship(
+    before: Relationship | None,
+    relationship_id: UUID,
+    start: Start,
+    clinician: Clinician,
+    client: Client,
+    now: UtcDatetime,
+) -> Decision:
     """Begin a relationship."""
     if before is not None:
-        return _as_it_began(before, start), ()
-    refuse_the_future("started_at", start.started_at, now)
+        return _check_same_start(before, start), ()
+    reject_future("started_at", start.started_at, now)
     if client.clinic_id != start.clinic_id:
-        raise Refused("client-of-another-clinic", f"Client {client.client_id} belongs to another clinic.")
-    _refuse_elsewhere(clinician, start.clinic_id)
+        raise Rejected("client-of-another-clinic", f"Client {client.client_id} belongs to another clinic.")
+    _reject_other_clinic(clinician, start.clinic_id)
     relationship = Relationship(
         relationship_id=relationship_id,
         start=start,
-        agreements=(Agreement(aims=start.aims, agreed_at=start.started_at),),
+        agreements=(AimsAgreement(aims=start.aims, agreed_at=start.started_at),),
     )
     started = RelationshipStarted(
-        id=relationship.told("started"),
+        id=relationship.derive_id("started"),
         relationship_id=relationship_id,
         occurred_at=start.started_at,
         clinic_id=start.clinic_id,
@@ -134,25 +139,25 @@ def begin(
     )
     if not start.consent:
         return relationship, (started,)
-    relationship, consent_given = _with_consent(relationship, Consent(given=True, at=start.started_at))
+    relationship, consent_given = _add_consent_change(relationship, Consent(given=True, at=start.started_at))
     return relationship, (started, consent_given)
 
 
-def agree(relationship: Relationship, agreement: Agreement, now: Moment) -> Decided:
+def update_aims(relationship: Relationship, agreement: AimsAgreement, now: UtcDatetime) -> Decision:
     """Note that the two agreed anew on what the therapy is for."""
     if agreement in relationship.agreements:
         return relationship, ()
-    _refuse_after_the_end(relationship)
-    refuse_the_future("agreed_at", agreement.agreed_at, now)
+    _reject_after_end(relationship)
+    reject_future("agreed_at", agreement.agreed_at, now)
     last = relationship.agreements[-1]
     if agreement.agreed_at <= last.agreed_at:
-        raise Refused(
+        raise Rejected(
             "agreed-since",
             f"The aims were last agreed on at {last.agreed_at.isoformat()}; agreed_at must lie after that.",
         )
     after = relationship.model_copy(update={"agreements": (*relationship.agreements, agreement)})
     updated = RelationshipAimsUpdated(
-        id=after.told(f"aims {len(after.agreements)}"),
+        id=after.derive_id(f"aims {len(after.agreements)}"),
         relationship_id=after.relationship_id,
         occurred_at=agreement.agreed_at,
         aims=agreement.aims,
@@ -160,32 +165,32 @@ def agree(relationship: Relationship, agreement: Agreement, now: Moment) -> Deci
     return after, (updated,)
 
 
-def hear_client(relationship: Relationship, consent_change: Consent, now: Moment) -> Decided:
+def change_consent(relationship: Relationship, consent_change: Consent, now: UtcDatetime) -> Decision:
     """Note that the client agrees to be asked about the sessions, or no longer does."""
-    refuse_the_future("at", consent_change.at, now)
-    _refuse_before_the_start(relationship, consent_change.at)
-    if consent_change in relationship.consents or _was_so(relationship, consent_change):
+    reject_future("at", consent_change.at, now)
+    _reject_before_start(relationship, consent_change.at)
+    if consent_change in relationship.consents or _is_already_known(relationship, consent_change):
         return relationship, ()
-    _refuse_after_the_end(relationship)
+    _reject_after_end(relationship)
     last = relationship.consents[-1] if relationship.consents else None
     if last is not None and consent_change.at <= last.at:
         last_status = "given" if last.given else "withdrawn"
-        raise Refused(
+        raise Rejected(
             "said-since", f"Consent was last {last_status}, at {last.at.isoformat()}; a change must lie after that."
         )
-    after, event = _with_consent(relationship, consent_change)
+    after, event = _add_consent_change(relationship, consent_change)
     return after, (event,)
 
 
-def end(relationship: Relationship, ending: End, now: Moment) -> Decided:
+def end_relationship(relationship: Relationship, ending: End, now: UtcDatetime) -> Decision:
     """Note that the two no longer work together."""
     if relationship.end == ending:
         return relationship, ()
-    _refuse_after_the_end(relationship)
-    refuse_the_future("at", ending.at, now)
-    _refuse_before_the_start(relationship, ending.at)
+    _reject_after_end(relationship)
+    reject_future("at", ending.at, now)
+    _reject_before_start(relationship, ending.at)
     ended = RelationshipEnded(
-        id=relationship.told("ended"),
+        id=relationship.derive_id("ended"),
         relationship_id=relationship.relationship_id,
         occurred_at=ending.at,
         reason=ending.reason,
@@ -194,23 +199,25 @@ def end(relationship: Relationship, ending: End, now: Moment) -> Decided:
     return relationship.model_copy(update={"end": ending}), (ended,)
 
 
-def hand_over(relationship: Relationship, successor_id: UUID, to: Clinician, at: Moment, now: Moment) -> Decided:
+def end_for_transfer(
+    relationship: Relationship, successor_id: UUID, successor_clinician: Clinician, at: UtcDatetime, now: UtcDatetime
+) -> Decision:
     """End a relationship because the client goes on with another clinician; `follow` is the other half."""
     if successor_id == relationship.relationship_id:
-        raise Refused("same-relationship", "The relationship that follows needs an id of its own.")
-    if to.clinician_id == relationship.start.clinician_id:
-        raise Refused("same-clinician", f"The client already works with clinician {to.clinician_id}.")
-    return end(relationship, End(reason="transferred", at=at, successor_id=successor_id), now)
+        raise Rejected("same-relationship", "The relationship that follows needs an id of its own.")
+    if successor_clinician.clinician_id == relationship.start.clinician_id:
+        raise Rejected("same-clinician", f"The client already works with clinician {successor_clinician.clinician_id}.")
+    return end_relationship(relationship, End(reason="transferred", at=at, successor_id=successor_id), now)
 
 
-def follow(before: Relationship | None, ended: Relationship, to: Clinician) -> Decided:
+def start_successor(before: Relationship | None, ended: Relationship, successor_clinician: Clinician) -> Decision:
     """Begin the relationship that follows one that was just handed over: with its aims, cadence and consent."""
     ending = ended.end
     if ending is None or ending.successor_id is None:
         raise ValueError("only what was handed over is followed")
     start = ended.start.model_copy(
         update={
-            "clinician_id": to.clinician_id,
+            "clinician_id": successor_clinician.clinician_id,
             "started_at": ending.at,
             "aims": ended.aims,
             "consent": ended.consent,
@@ -218,21 +225,21 @@ def follow(before: Relationship | None, ended: Relationship, to: Clinician) -> D
         }
     )
     client = Client(client_id=start.client_id, clinic_id=start.clinic_id, case_code=start.case_code)
-    return begin(before, ending.successor_id, start, to, client, now=ending.at)
+    return start_relationship(before, ending.successor_id, start, successor_clinician, client, now=ending.at)
 
 
-def _with_consent(relationship: Relationship, consent_change: Consent) -> tuple[Relationship, Event]:
+def _add_consent_change(relationship: Relationship, consent_change: Consent) -> tuple[Relationship, Event]:
     after = relationship.model_copy(update={"consents": (*relationship.consents, consent_change)})
     event_type = ConsentGiven if consent_change.given else ConsentWithdrawn
     event = event_type(
-        id=after.told(f"consent {len(after.consents)}"),
+        id=after.derive_id(f"consent {len(after.consents)}"),
         relationship_id=after.relationship_id,
         occurred_at=consent_change.at,
     )
     return after, event
 
 
-def _was_so(relationship: Relationship, consent_change: Consent) -> bool:
+def _is_already_known(relationship: Relationship, consent_change: Consent) -> bool:
     """Whether the word says what was known of that moment anyway; of the time after the end nothing is known."""
     if relationship.end is not None and consent_change.at > relationship.end.at:
         return False
@@ -240,7 +247,7 @@ def _was_so(relationship: Relationship, consent_change: Consent) -> bool:
     return consent_change.given == (bool(consent_until_then) and consent_until_then[-1])
 
 
-def _as_it_began(before: Relationship, start: Start) -> Relationship:
+def _check_same_start(before: Relationship, start: Start) -> Relationship:
     """Raises Refused when it is said to have begun otherwise than it did; only a transfer names what went before."""
     compared_fields = set(Start.model_fields) - ({"predecessor_id"} if start.predecessor_id is None else set())
     different_fields = [
@@ -250,22 +257,22 @@ def _as_it_began(before: Relationship, start: Start) -> Relationship:
     ]
     if not different_fields:
         return before
-    raise Refused(
+    raise Rejected(
         "started-otherwise",
         f"Relationship {before.relationship_id} is known with another {', '.join(different_fields)}, and what it started with "
         "stays. For a new relationship choose a new id; new aims, consent and clinicians have requests of their own.",
     )
 
 
-def _refuse_elsewhere(clinician: Clinician, clinic_id: UUID) -> None:
+def _reject_other_clinic(clinician: Clinician, clinic_id: UUID) -> None:
     if clinician.clinic_id != clinic_id:
-        raise Refused(
+        raise Rejected(
             "clinician-of-another-clinic",
             f"Clinician {clinician.clinician_id} works at another clinic; choose a clinician of clinic {clinic_id}.",
         )
 
 
-def _refuse_after_the_end(relationship: Relationship) -> None:
+def _reject_after_end(relationship: Relationship) -> None:
     if relationship.end is None:
         return
     detail = (
@@ -274,10 +281,10 @@ def _refuse_after_the_end(relationship: Relationship) -> None:
     )
     if relationship.end.successor_id is not None:
         detail += f" Relationship {relationship.end.successor_id} followed it; use that one."
-    raise Refused("relationship-ended", detail)
+    raise Rejected("relationship-ended", detail)
 
 
-def _refuse_before_the_start(relationship: Relationship, at: Moment) -> None:
+def _reject_before_start(relationship: Relationship, at: UtcDatetime) -> None:
     started_at = relationship.start.started_at
     if at < started_at:
-        raise Refused("before-the-start", f"at lies before the relationship's start, {started_at.isoformat()}.")
+        raise Rejected("before-the-start", f"at lies before the relationship's start, {started_at.isoformat()}.")

@@ -8,85 +8,92 @@ from zoneinfo import available_timezones
 from fastapi import APIRouter, Query, Request
 from pydantic import AfterValidator, BaseModel, StringConstraints
 
-from services.intake.domain.caseload_csv import Wrong as WrongCell
+from services.intake.domain.caseload_csv import RowError as WrongCell
 from services.intake.domain.people import Clinic
-from services.intake.domain.relationships import Agreement, Aims, CadenceDays, Consent, OwnEndReason, Relationship
-from services.intake.service import Desk, FileRefused
-from shared.events import CaseCode, EndReason, Moment, TimeZone
-from shared.http.problems import Problem, ProblemDetails, Wrong
-from shared.http.request_body import Body
+from services.intake.domain.relationships import (
+    Aims,
+    AimsAgreement,
+    CadenceDays,
+    Consent,
+    NonTransferEndReason,
+    Relationship,
+)
+from services.intake.service import CaseloadRejected, IntakeService
+from shared.events import CaseCode, EndReason, TimeZone, UtcDatetime
+from shared.http.problems import FieldError, Problem, ProblemDetails
+from shared.http.request_body import RequestBody
 
-MOST_SHOWN = 100
+MAX_LISTED_ERRORS = 100
 """As many things wrong in a file are listed; with more, the first ones show what kind of thing it is."""
-MOST_LISTED = 1000
+MAX_PAGE_SIZE = 1000
 CSV = "text/csv"
 
 
 @cache
-def _zones() -> frozenset[str]:
+def _iana_time_zones() -> frozenset[str]:
     return frozenset(available_timezones())
 
 
-def _is_real(zone: str) -> str:
-    if zone not in _zones():
+def _check_time_zone(zone: str) -> str:
+    if zone not in _iana_time_zones():
         raise ValueError("is no time zone of the IANA database; for instance Europe/Berlin")
     return zone
 
 
-RealTimeZone = Annotated[TimeZone, AfterValidator(_is_real)]
-Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
-Contact = Annotated[str, StringConstraints(pattern=r"^[^@\s]{1,64}@[^@\s]+\.[^@\s.]+$", max_length=254)]
+IanaTimeZone = Annotated[TimeZone, AfterValidator(_check_time_zone)]
+ShortText = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+EmailAddress = Annotated[str, StringConstraints(pattern=r"^[^@\s]{1,64}@[^@\s]+\.[^@\s.]+$", max_length=254)]
 
 
-class ClinicBody(Body):
-    name: Words
-    time_zone: RealTimeZone
-    crisis_contact: Words
+class ClinicBody(RequestBody):
+    name: ShortText
+    time_zone: IanaTimeZone
+    crisis_contact: ShortText
     """Whom a client in a crisis turns to."""
 
 
-class ClinicianBody(Body):
+class ClinicianBody(RequestBody):
     clinic_id: UUID
-    contact: Contact
+    contact: EmailAddress
     """An e-mail address; it is kept here and shown nowhere."""
-    time_zone: RealTimeZone
+    time_zone: IanaTimeZone
 
 
-class ClientBody(Body):
+class ClientBody(RequestBody):
     clinic_id: UUID
     case_code: CaseCode
 
 
-class RelationshipBody(Body):
+class RelationshipBody(RequestBody):
     clinic_id: UUID
     clinician_id: UUID
     client_id: UUID
-    started_at: Moment
+    started_at: UtcDatetime
     aims: Aims
     cadence_days: CadenceDays
     consent: bool
 
 
-class AimsBody(Body):
+class AimsBody(RequestBody):
     aims: Aims
-    agreed_at: Moment
+    agreed_at: UtcDatetime
 
 
-class ConsentBody(Body):
+class ConsentBody(RequestBody):
     given: bool
-    at: Moment
+    at: UtcDatetime
 
 
-class EndBody(Body):
-    reason: OwnEndReason
-    at: Moment
+class EndBody(RequestBody):
+    reason: NonTransferEndReason
+    at: UtcDatetime
 
 
-class TransferBody(Body):
+class TransferBody(RequestBody):
     clinician_id: UUID
     relationship_id: UUID
     """The id of the relationship that follows."""
-    at: Moment
+    at: UtcDatetime
 
 
 class ClinicianView(BaseModel):
@@ -113,15 +120,15 @@ class RelationshipView(BaseModel):
     clinician_id: UUID
     client_id: UUID
     case_code: CaseCode
-    started_at: Moment
+    started_at: UtcDatetime
     aims: Aims
-    aims_agreed_at: Moment
+    aims_agreed_at: UtcDatetime
     cadence_days: CadenceDays
     consent: bool
-    consent_changed_at: Moment | None
+    consent_changed_at: UtcDatetime | None
     """None as long as the client has not agreed."""
     predecessor_id: UUID | None
-    ended_at: Moment | None
+    ended_at: UtcDatetime | None
     end_reason: EndReason | None
     successor_id: UUID | None
 
@@ -171,93 +178,95 @@ class ImportView(BaseModel):
     dry_run: bool
 
 
-class CaseloadProblem(ProblemDetails):
+class CaseloadProblemDetails(ProblemDetails):
     """What is wrong in a caseload file."""
 
     total: int
     """How many things are wrong; `errors` holds the first of them."""
 
 
-def routes(desk: Desk) -> APIRouter:
+def routes(service: IntakeService) -> APIRouter:
     """Every route of the service."""
     router = APIRouter()
-    router.include_router(_people(desk))
-    router.include_router(_relationships(desk))
-    router.include_router(_caseload(desk))
+    router.include_router(_people_routes(service))
+    router.include_router(_relationship_routes(service))
+    router.include_router(_caseload_routes(service))
     return router
 
 
-def _people(desk: Desk) -> APIRouter:
+def _people_routes(service: IntakeService) -> APIRouter:
     router = APIRouter(tags=["people"])
 
     @router.put("/clinics/{clinic_id}")
-    async def open_clinic(clinic_id: UUID, body: ClinicBody) -> Clinic:
+    async def save_clinic(clinic_id: UUID, body: ClinicBody) -> Clinic:
         """Enter a clinic under an id that you choose, or change what is known of it."""
-        return await desk.open_clinic(Clinic(clinic_id=clinic_id, **body.model_dump()))
+        return await service.save_clinic(Clinic(clinic_id=clinic_id, **body.model_dump()))
 
     @router.put("/clinicians/{clinician_id}")
-    async def register(clinician_id: UUID, body: ClinicianBody) -> ClinicianView:
+    async def register_clinician(clinician_id: UUID, body: ClinicianBody) -> ClinicianView:
         """Register a clinician under an id that you choose, or change what is known of them."""
-        clinician = await desk.register(clinician_id, body.clinic_id, body.contact, body.time_zone)
+        clinician = await service.register_clinician(clinician_id, body.clinic_id, body.contact, body.time_zone)
         return ClinicianView.model_validate(clinician.model_dump())
 
     @router.put("/clients/{client_id}")
-    async def admit(client_id: UUID, body: ClientBody) -> ClientView:
+    async def add_client(client_id: UUID, body: ClientBody) -> ClientView:
         """Enter a client under an id and a case code that you choose; no other client of the clinic may have it."""
-        client = await desk.admit(client_id, body.clinic_id, body.case_code)
+        client = await service.add_client(client_id, body.clinic_id, body.case_code)
         return ClientView.model_validate(client.model_dump())
 
     return router
 
 
-def _relationships(desk: Desk) -> APIRouter:
+def _relationship_routes(service: IntakeService) -> APIRouter:
     router = APIRouter(prefix="/relationships/{relationship_id}", tags=["relationships"])
 
     @router.get("")
-    async def relationship(relationship_id: UUID) -> RelationshipView:
+    async def get_relationship(relationship_id: UUID) -> RelationshipView:
         """A relationship as it is now."""
-        return RelationshipView.of(await desk.find(relationship_id))
+        return RelationshipView.of(await service.get_relationship(relationship_id))
 
     @router.put("")
-    async def begin(relationship_id: UUID, body: RelationshipBody) -> RelationshipView:
+    async def start_relationship(relationship_id: UUID, body: RelationshipBody) -> RelationshipView:
         """Start a relationship under an id that you choose."""
-        return RelationshipView.of(await desk.begin(relationship_id, **dict(body)))
+        return RelationshipView.of(await service.start_relationship(relationship_id, **dict(body)))
 
     @router.put("/aims")
-    async def agree(relationship_id: UUID, body: AimsBody) -> RelationshipView:
+    async def update_aims(relationship_id: UUID, body: AimsBody) -> RelationshipView:
         """The two agreed anew on what the therapy is for."""
-        return RelationshipView.of(await desk.agree(relationship_id, Agreement(**dict(body))))
+        return RelationshipView.of(await service.update_aims(relationship_id, AimsAgreement(**dict(body))))
 
     @router.put("/consent")
-    async def hear_client(relationship_id: UUID, body: ConsentBody) -> RelationshipView:
+    async def change_consent(relationship_id: UUID, body: ConsentBody) -> RelationshipView:
         """The client agrees to be asked about the sessions, or no longer does."""
-        return RelationshipView.of(await desk.hear_client(relationship_id, Consent(**dict(body))))
+        return RelationshipView.of(await service.change_consent(relationship_id, Consent(**dict(body))))
 
     @router.post("/end")
-    async def end(relationship_id: UUID, body: EndBody) -> RelationshipView:
+    async def end_relationship(relationship_id: UUID, body: EndBody) -> RelationshipView:
         """The two no longer work together, and nobody follows; otherwise transfer."""
-        return RelationshipView.of(await desk.end(relationship_id, body.reason, body.at))
+        return RelationshipView.of(await service.end_relationship(relationship_id, body.reason, body.at))
 
     @router.post("/transfer")
-    async def transfer(relationship_id: UUID, body: TransferBody) -> TransferView:
+    async def transfer_relationship(relationship_id: UUID, body: TransferBody) -> TransferView:
         """The client goes on with another clinician of the clinic, with the same aims, cadence and consent."""
-        ended, started = await desk.transfer(relationship_id, body.relationship_id, body.clinician_id, body.at)
+        ended, started = await service.transfer_relationship(
+            relationship_id, body.relationship_id, body.clinician_id, body.at
+        )
         return TransferView(ended=RelationshipView.of(ended), started=RelationshipView.of(started))
 
     return router
 
 
-def _caseload(desk: Desk) -> APIRouter:
+def _caseload_routes(service: IntakeService) -> APIRouter:
     router = APIRouter(prefix="/clinics/{clinic_id}", tags=["caseload"])
 
     @router.get("/relationships")
-    async def listed(
-        clinic_id: UUID, after: UUID | None = None, most: Annotated[int, Query(ge=1, le=MOST_LISTED)] = MOST_LISTED
+    async def list_relationships(
+        clinic_id: UUID, after: UUID | None = None, most: Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE)] = MAX_PAGE_SIZE
     ) -> CaseloadView:
         """A clinic's relationships, ended ones too."""
-        relationships = await desk.caseload(clinic_id, after, most + 1)
+        relationships = await service.list_relationships(clinic_id, after, most + 1)
         return CaseloadView(
-            relationships=[RelationshipView.of(one) for one in relationships[:most]],
+            relationships=[RelationshipView.of(relationship) for relationship in relationships[:most]],
             next=relationships[most - 1].relationship_id if len(relationships) > most else None,
         )
 
@@ -274,24 +283,31 @@ def _caseload(desk: Desk) -> APIRouter:
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != CSV:
             raise Problem(415, "not-csv", "Not CSV", f"Send the file with the header Content-Type: {CSV}.")
         try:
-            result = await desk.import_caseload(clinic_id, await request.body(), dry_run=dry_run)
-        except FileRefused as error:
-            raise _told_where(error.wrong) from None
-        return ImportView(rows=result.rows, started=result.started, already_known=result.already_known, dry_run=dry_run)
+            result = await service.import_caseload(clinic_id, await request.body(), dry_run=dry_run)
+        except CaseloadRejected as error:
+            raise _caseload_problem(error.errors) from None
+        return ImportView(
+            rows=result.row_count,
+            started=result.started_count,
+            already_known=result.already_known_count,
+            dry_run=dry_run,
+        )
 
     return router
 
 
-def _told_where(wrong: list[WrongCell]) -> Problem:
-    total = len(wrong)
+def _caseload_problem(errors: list[WrongCell]) -> Problem:
+    total = len(errors)
     detail = f"Nothing was imported, for the file has faults ({total}). Correct them, and send it again."
-    if total > MOST_SHOWN:
-        detail += f" The first {MOST_SHOWN} are listed."
-    listed_errors = [Wrong(pointer=_pointer(error), detail=error.detail) for error in wrong[:MOST_SHOWN]]
+    if total > MAX_LISTED_ERRORS:
+        detail += f" The first {MAX_LISTED_ERRORS} are listed."
+    listed_errors = [
+        FieldError(pointer=_json_pointer(error), detail=error.detail) for error in errors[:MAX_LISTED_ERRORS]
+    ]
     problem = Problem(422, "caseload-not-valid", "The caseload is not valid", detail, listed_errors)
-    problem.details = CaseloadProblem(**problem.details.model_dump(), total=total)
+    problem.details = CaseloadProblemDetails(**problem.details.model_dump(), total=total)
     return problem
 
 
-def _pointer(wrong: WrongCell) -> str:
-    return f"/rows/{wrong.row}" if wrong.column is None else f"/rows/{wrong.row}/{wrong.column}"
+def _json_pointer(error: WrongCell) -> str:
+    return f"/rows/{error.row}" if error.column is None else f"/rows/{error.row}/{error.column}"

@@ -9,33 +9,33 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from services.notify.domain.routing import Change, ChannelName, Channels
+from services.notify.domain.routing import AlertChange, ChannelAddresses, ChannelName
 from shared.errors import Permanent, Transient
 from shared.events import Severity
 
 
-class NotDelivered(Transient):
+class DeliveryFailed(Transient):
     """The receiver did not take it; it is tried again. Its text holds codes, never an address."""
 
 
-class AnswerLost(Transient):
+class DeliveryUnknown(Transient):
     """The receiver has all of it and did not say whether it took it. It is tried again late, and seldom."""
 
 
-class AddressRefused(Permanent):
+class AddressRejected(Permanent):
     """The receiver says that this address is wrong for good; it is not tried again."""
 
 
 @dataclass(frozen=True)
-class Notice:
+class Notification:
     """What is told: that there is something to look at, and where; nothing about whom."""
 
     delivery_id: UUID
     """The same at every try, so that a receiver can drop a copy."""
-    at: datetime
+    sent_at: datetime
     """When this try began, by the clock that all share: receivers refuse what is signed at a wrong time."""
     alert_id: UUID
-    change: Change
+    change: AlertChange
     severity: Severity
     url: str
 
@@ -43,8 +43,8 @@ class Notice:
 class Channel(Protocol):
     """One way to reach somebody."""
 
-    async def send(self, notification: Notice, to: Channels) -> None:
+    async def send(self, notification: Notification, addresses: ChannelAddresses) -> None:
         """Return when the receiver took it. Raises NotDelivered, AnswerLost and AddressRefused."""
 
 
-Outlets = Mapping[ChannelName, Channel]
+ChannelsByName = Mapping[ChannelName, Channel]

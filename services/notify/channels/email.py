@@ -16,100 +16,100 @@ from aiosmtplib import (
     SMTPStatus,
 )
 
-from services.notify.channels import AddressRefused, AnswerLost, NotDelivered, Notice
+from services.notify.channels import AddressRejected, DeliveryFailed, DeliveryUnknown, Notification
 from services.notify.domain import wording
-from services.notify.domain.routing import Channels
+from services.notify.domain.routing import ChannelAddresses
 from services.notify.settings import Settings
 
-ANSWER_SECONDS = 10.0
+RESPONSE_TIMEOUT_SECONDS = 10.0
 """How long a mail server may take for each of its answers but the last."""
-LAST_ANSWER_SECONDS = 90.0
+DATA_RESPONSE_TIMEOUT_SECONDS = 90.0
 """How long it may take to look at the message once it has it; many look for spam and viruses only then.
 
 RFC 5321 (4.5.3.2.6) has clients wait ten minutes, for whoever gives up sooner sends a second copy.
 """
 
 
-class Email:
+class EmailChannel:
     """Sends one message, in a connection of its own."""
 
     def __init__(
         self,
         settings: Settings,
-        answer_seconds: float = ANSWER_SECONDS,
-        last_answer_seconds: float = LAST_ANSWER_SECONDS,
+        response_timeout_seconds: float = RESPONSE_TIMEOUT_SECONDS,
+        data_response_timeout_seconds: float = DATA_RESPONSE_TIMEOUT_SECONDS,
     ) -> None:
         self._settings = settings
-        self._answer_seconds = answer_seconds
-        self._last_answer_seconds = last_answer_seconds
+        self._response_timeout_seconds = response_timeout_seconds
+        self._data_response_timeout_seconds = data_response_timeout_seconds
 
-    async def send(self, notification: Notice, to: Channels) -> None:
+    async def send(self, notification: Notification, addresses: ChannelAddresses) -> None:
         """Hand it to the mail server. Raises NotDelivered, AnswerLost and AddressRefused."""
         try:
-            async with self._server() as client:
-                await client.send_message(self._written(notification, to.email or ""))
+            async with self._create_client() as client:
+                await client.send_message(self._compose(notification, addresses.email or ""))
         except SMTPRecipientsRefused as error:
             codes = [refused.code for refused in error.recipients]
             if all(code >= 500 for code in codes):
-                raise AddressRefused(f"SMTP {codes}") from None
-            raise NotDelivered(f"SMTP {codes}") from None
+                raise AddressRejected(f"SMTP {codes}") from None
+            raise DeliveryFailed(f"SMTP {codes}") from None
         except SMTPResponseException as error:  # a refused sender or log-in is ours to repair: tried again until then
-            raise NotDelivered(f"{type(error).__name__} {error.code}") from None
+            raise DeliveryFailed(f"{type(error).__name__} {error.code}") from None
         except (SMTPException, OSError, ValueError) as error:
-            raise NotDelivered(type(error).__name__) from None
+            raise DeliveryFailed(type(error).__name__) from None
 
-    def _server(self) -> "_MailServer":
+    def _create_client(self) -> "_SmtpClient":
         settings = self._settings
-        client = _MailServer(
+        client = _SmtpClient(
             hostname=settings.smtp_host,
             port=settings.smtp_port,
             username=settings.smtp_username,
             password=settings.smtp_password.get_secret_value() if settings.smtp_password else None,
             use_tls=settings.smtp_tls == "tls",
             start_tls=settings.smtp_tls == "starttls",
-            timeout=self._answer_seconds,
+            timeout=self._response_timeout_seconds,
         )
-        client.last_answer_seconds = self._last_answer_seconds
+        client.data_response_timeout_seconds = self._data_response_timeout_seconds
         return client
 
-    def _written(self, notification: Notice, address: str) -> EmailMessage:
+    def _compose(self, notification: Notification, address: str) -> EmailMessage:
         message = EmailMessage()
         message["From"] = self._settings.smtp_from
         message["To"] = address
         message["Subject"] = wording.SUBJECT[notification.change]
-        message["Date"] = format_datetime(notification.at)
+        message["Date"] = format_datetime(notification.sent_at)
         message["Message-ID"] = f"<{notification.delivery_id}@{self._settings.smtp_from.rpartition('@')[2]}>"
         message["Auto-Submitted"] = "auto-generated"  # so that no absence note answers it
-        message.set_content(wording.message(notification.change, notification.url))
+        message.set_content(wording.email_body(notification.change, notification.url))
         return message
 
 
-class _MailServer(SMTP):
+class _SmtpClient(SMTP):
     """Waits longer for the last answer than for the others, and tells that one from the others when it is lost."""
 
-    last_answer_seconds = LAST_ANSWER_SECONDS
+    data_response_timeout_seconds = DATA_RESPONSE_TIMEOUT_SECONDS
 
     async def data(self, message: str | bytes, /, *, timeout: Any = None) -> SMTPResponse:  # noqa: ASYNC109 - its own
         """Hand over the message. Raises AnswerLost when the server had all of it and did not answer."""
         if self.protocol is None:
             raise SMTPServerDisconnected("connection lost")
         self.protocol.write(b"DATA\r\n")
-        _expect(SMTPStatus.start_input, await self.protocol.read_response(self.timeout))
+        _require_status(SMTPStatus.start_input, await self.protocol.read_response(self.timeout))
         content = message.encode("ascii") if isinstance(message, str) else message
         try:
-            self.protocol.write(_AT_THE_START_OF_A_LINE.sub(b"..", content) + b".\r\n")
-            response = await self.protocol.read_response(self.last_answer_seconds)
+            self.protocol.write(_LEADING_DOT.sub(b"..", content) + b".\r\n")
+            response = await self.protocol.read_response(self.data_response_timeout_seconds)
         except (ConnectionError, TimeoutError) as error:
             self.close()
-            raise AnswerLost(type(error).__name__) from None
-        _expect(SMTPStatus.completed, response)
+            raise DeliveryUnknown(type(error).__name__) from None
+        _require_status(SMTPStatus.completed, response)
         return response
 
 
-_AT_THE_START_OF_A_LINE = re.compile(rb"^\.", re.MULTILINE)
+_LEADING_DOT = re.compile(rb"^\.", re.MULTILINE)
 """A full stop, which alone on a line would end the message (RFC 5321, 4.5.2)."""
 
 
-def _expect(status: SMTPStatus, answer: SMTPResponse) -> None:
-    if answer.code != status:
-        raise SMTPDataError(answer.code, answer.message)
+def _require_status(status: SMTPStatus, response: SMTPResponse) -> None:
+    if response.code != status:
+        raise SMTPDataError(response.code, response.message)

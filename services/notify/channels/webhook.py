@@ -10,41 +10,41 @@ from httpx2 import AsyncClient, HTTPError, InvalidURL
 from pydantic_core import to_json
 from standardwebhooks import Webhook as Signature
 
-from services.notify.channels import AddressRefused, NotDelivered, Notice
-from services.notify.domain.routing import Channels
+from services.notify.channels import AddressRejected, DeliveryFailed, Notification
+from services.notify.domain.routing import ChannelAddresses
 
-MAY_WORK_LATER = (408, 425, 429)
-TRY_SECONDS = 30.0
+RETRYABLE_STATUSES = (408, 425, 429)
+REQUEST_TIMEOUT_SECONDS = 30.0
 """How long one try may take, however slowly the receiver answers."""
 
 
-class Webhook:
+class WebhookChannel:
     """Posts one message."""
 
     def __init__(self, client: AsyncClient) -> None:
         self._client = client
 
-    async def send(self, notification: Notice, to: Channels) -> None:
+    async def send(self, notification: Notification, addresses: ChannelAddresses) -> None:
         """Return when the receiver answered with success. Raises NotDelivered and AddressRefused."""
-        if to.webhook is None:
-            raise AddressRefused("no webhook")
-        status = await self._post(to.webhook.url, *self._signed(notification, to.webhook.secret))
-        if status >= 500 or status in MAY_WORK_LATER:
-            raise NotDelivered(f"HTTP {status}")
+        if addresses.webhook is None:
+            raise AddressRejected("no webhook")
+        status = await self._post(addresses.webhook.url, *self._sign(notification, addresses.webhook.secret))
+        if status >= 500 or status in RETRYABLE_STATUSES:
+            raise DeliveryFailed(f"HTTP {status}")
         if not 200 <= status < 300:
-            raise AddressRefused(f"HTTP {status}")
+            raise AddressRejected(f"HTTP {status}")
 
     async def _post(self, url: str, body: str, headers: dict[str, str]) -> int:
         try:
             async with (
-                asyncio.timeout(TRY_SECONDS),
+                asyncio.timeout(REQUEST_TIMEOUT_SECONDS),
                 self._client.stream("POST", url, content=body, headers=headers) as response,
             ):
                 return response.status_code
         except (HTTPError, InvalidURL, TimeoutError) as error:
-            raise NotDelivered(type(error).__name__) from None
+            raise DeliveryFailed(type(error).__name__) from None
 
-    def _signed(self, notification: Notice, secret: str) -> tuple[str, dict[str, str]]:
+    def _sign(self, notification: Notification, secret: str) -> tuple[str, dict[str, str]]:
         body = to_json(
             {
                 "type": f"alert.{notification.change}",
@@ -57,6 +57,6 @@ class Webhook:
         return body, {
             "content-type": "application/json",
             "webhook-id": webhook_id,
-            "webhook-timestamp": str(int(notification.at.timestamp())),
-            "webhook-signature": Signature(secret).sign(webhook_id, notification.at, body),
+            "webhook-timestamp": str(int(notification.sent_at.timestamp())),
+            "webhook-signature": Signature(secret).sign(webhook_id, notification.sent_at, body),
         }

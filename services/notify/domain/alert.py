@@ -14,24 +14,24 @@ from uuid import UUID, uuid5
 from pydantic import BaseModel, ConfigDict, computed_field
 
 from services.notify.domain.relationship import Relationship
-from shared.errors import Refused
+from shared.errors import Rejected
 from shared.events import (
     AlertAcknowledged,
     AlertRaised,
     AlertResolved,
     Event,
     Evidence,
-    Moment,
     RuptureEvent,
     RuptureRepaired,
     RuptureRetracted,
     Severity,
+    UtcDatetime,
 )
 
 Status = Literal["open", "acknowledged", "resolved", "repaired", "retracted"]
 
-WEIGHT: dict[Severity, int] = {"watch": 0, "concern": 1, "urgent": 2}
-PLACE: dict[Status, int] = {"open": 0, "acknowledged": 1, "resolved": 2, "repaired": 2, "retracted": 2}
+SEVERITY_RANK: dict[Severity, int] = {"watch": 0, "concern": 1, "urgent": 2}
+STATUS_RANK: dict[Status, int] = {"open": 0, "acknowledged": 1, "resolved": 2, "repaired": 2, "retracted": 2}
 
 
 def alert_id(episode_id: UUID) -> UUID:
@@ -39,53 +39,53 @@ def alert_id(episode_id: UUID) -> UUID:
     return uuid5(episode_id, "alert")
 
 
-class Part(BaseModel):
+class StoredModel(BaseModel):
     """A part of an alert, or the whole; never changed, only replaced."""
 
     model_config = ConfigDict(frozen=True)
 
 
-class Said(Part):
+class EpisodeState(StoredModel):
     """What alliance said of the episode at one version."""
 
     version: int
     episode: Literal["open", "repaired", "retracted"]
     severity: Severity
-    first_sign_at: Moment
-    last_sign_at: Moment
+    first_sign_at: UtcDatetime
+    last_sign_at: UtcDatetime
     evidence: tuple[Evidence, ...]
 
 
-class Step(Part):
+class SeverityStep(StoredModel):
     """The first version at which a severity was said, and the sign that reached it."""
 
     version: int
-    at: Moment
-    recorded_at: Moment | None = None
+    at: UtcDatetime
+    recorded_at: UtcDatetime | None = None
     """When the sign was recorded, where it was an answer."""
 
 
-class Act(Part):
+class Disposition(StoredModel):
     """What the clinician did, and how severe it was then."""
 
-    at: Moment
+    at: UtcDatetime
     severity: Severity
     useful: bool | None = None
 
 
-class Alert(Part):
+class Alert(StoredModel):
     """One episode in the inbox."""
 
     episode_id: UUID
     relationship_id: UUID
     clinician_id: UUID | None = None
     """None until the relationship is known; the alert waits for it."""
-    said: Said
+    said: EpisodeState
     supported: bool = True
     """False when the alliance, at what was said last or later, no longer names the episode."""
-    steps: dict[Severity, Step]
-    acknowledged: Act | None = None
-    resolved: Act | None = None
+    steps: dict[Severity, SeverityStep]
+    acknowledged: Disposition | None = None
+    resolved: Disposition | None = None
 
     @property
     def id(self) -> UUID:
@@ -98,14 +98,14 @@ class Alert(Part):
     @property
     def raised_at(self) -> datetime:
         """When the sign came that raised it."""
-        return self.rises[0][1].at
+        return self.escalations[0][1].at
 
     @property
-    def rises(self) -> list[tuple[Severity, Step]]:
+    def escalations(self) -> list[tuple[Severity, SeverityStep]]:
         """The severities it reached, each above the one before."""
-        escalations: list[tuple[Severity, Step]] = []
+        escalations: list[tuple[Severity, SeverityStep]] = []
         for severity, step in sorted(self.steps.items(), key=lambda item: item[1].version):
-            if not escalations or WEIGHT[severity] > WEIGHT[escalations[-1][0]]:
+            if not escalations or SEVERITY_RANK[severity] > SEVERITY_RANK[escalations[-1][0]]:
                 escalations.append((severity, step))
         return escalations
 
@@ -131,28 +131,30 @@ class Alert(Part):
     @property
     def place(self) -> int:
         """Where it stands in the inbox: open first, most severe first."""
-        return 10 * PLACE[self.status] - WEIGHT[self.severity]
+        return 10 * STATUS_RANK[self.status] - SEVERITY_RANK[self.severity]
 
 
-def follow(alerts: Mapping[UUID, Alert], told: Iterable[RuptureEvent], relationship: Relationship) -> dict[UUID, Alert]:
+def fold_alerts(
+    alerts: Mapping[UUID, Alert], events: Iterable[RuptureEvent], relationship: Relationship
+) -> dict[UUID, Alert]:
     """The alerts of one relationship, by id, with what was told of its episodes and what is known of it."""
     evolved = dict(alerts)
-    for event in told:
-        evolved[alert_id(event.episode_id)] = hear(evolved.get(alert_id(event.episode_id)), event)
-    return {key: in_light_of(alert, relationship) for key, alert in evolved.items()}
+    for event in events:
+        evolved[alert_id(event.episode_id)] = evolve(evolved.get(alert_id(event.episode_id)), event)
+    return {key: apply_relationship(alert, relationship) for key, alert in evolved.items()}
 
 
-def hear(alert: Alert | None, event: RuptureEvent) -> Alert:
+def evolve(alert: Alert | None, event: RuptureEvent) -> Alert:
     """Take in what alliance said of the episode, new or not."""
-    state = Said(
+    state = EpisodeState(
         version=event.version,
-        episode=_how_it_stands(event),
+        episode=_episode_status(event),
         severity=event.severity,
         first_sign_at=event.first_sign_at,
         last_sign_at=event.last_sign_at,
         evidence=event.evidence,
     )
-    step = Step(version=event.version, at=event.last_sign_at, recorded_at=event.recorded_at)
+    step = SeverityStep(version=event.version, at=event.last_sign_at, recorded_at=event.recorded_at)
     if alert is None:
         return Alert(
             episode_id=event.episode_id,
@@ -167,7 +169,7 @@ def hear(alert: Alert | None, event: RuptureEvent) -> Alert:
     return alert.model_copy(update={"said": state, "supported": True, "steps": steps})
 
 
-def in_light_of(alert: Alert, relationship: Relationship) -> Alert:
+def apply_relationship(alert: Alert, relationship: Relationship) -> Alert:
     """The alert with what is known of its relationship."""
     is_unsupported = (
         alert.said.episode == "open"
@@ -182,7 +184,7 @@ def in_light_of(alert: Alert, relationship: Relationship) -> Alert:
     )
 
 
-def raised(alert: Alert) -> list[tuple[int, AlertRaised]]:
+def raised_events(alert: Alert) -> list[tuple[int, AlertRaised]]:
     """That it stands in an inbox, once for each severity it rose to, with the version that said so."""
     if alert.clinician_id is None:
         return []
@@ -199,7 +201,7 @@ def raised(alert: Alert) -> list[tuple[int, AlertRaised]]:
                 severity=severity,
             ),
         )
-        for severity, step in alert.rises
+        for severity, step in alert.escalations
     ]
 
 
@@ -215,18 +217,21 @@ def acknowledge(alert: Alert, at: datetime) -> tuple[Alert, Sequence[Event]]:
         episode_id=alert.episode_id,
         clinician_id=alert.clinician_id,
     )
-    disposition = Act(at=event.occurred_at, severity=alert.severity)
+    disposition = Disposition(at=event.occurred_at, severity=alert.severity)
     return alert.model_copy(update={"acknowledged": disposition}), (event,)
 
 
 def resolve(alert: Alert, useful: bool | None, at: datetime) -> tuple[Alert, Sequence[Event]]:
     """The clinician is done with it, also when it was repaired or retracted. Raises Refused."""
     if alert.clinician_id is None:
-        raise Refused("alert-without-relationship", f"the relationship of alert {alert.id} is not known yet; try later")
+        raise Rejected(
+            "alert-without-relationship", f"the relationship of alert {alert.id} is not known yet; try later"
+        )
     if alert.resolved is not None and alert.status == "resolved":
         if alert.resolved.useful != useful:
-            raise Refused(
-                "already-resolved", f"alert {alert.id} was resolved before with useful={_json(alert.resolved.useful)}"
+            raise Rejected(
+                "already-resolved",
+                f"alert {alert.id} was resolved before with useful={_to_json(alert.resolved.useful)}",
             )
         return alert, ()
     event = AlertResolved(
@@ -238,11 +243,11 @@ def resolve(alert: Alert, useful: bool | None, at: datetime) -> tuple[Alert, Seq
         clinician_id=alert.clinician_id,
         useful=useful,
     )
-    disposition = Act(at=event.occurred_at, severity=alert.severity, useful=useful)
+    disposition = Disposition(at=event.occurred_at, severity=alert.severity, useful=useful)
     return alert.model_copy(update={"resolved": disposition}), (event,)
 
 
-def _how_it_stands(event: RuptureEvent) -> Literal["open", "repaired", "retracted"]:
+def _episode_status(event: RuptureEvent) -> Literal["open", "repaired", "retracted"]:
     match event:
         case RuptureRepaired():
             return "repaired"
@@ -252,9 +257,9 @@ def _how_it_stands(event: RuptureEvent) -> Literal["open", "repaired", "retracte
             return "open"
 
 
-def _covers(disposition: Act | None, severity: Severity) -> bool:
-    return disposition is not None and WEIGHT[disposition.severity] >= WEIGHT[severity]
+def _covers(disposition: Disposition | None, severity: Severity) -> bool:
+    return disposition is not None and SEVERITY_RANK[disposition.severity] >= SEVERITY_RANK[severity]
 
 
-def _json(useful: bool | None) -> str:
+def _to_json(useful: bool | None) -> str:
     return {True: "true", False: "false", None: "null"}[useful]

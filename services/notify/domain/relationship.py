@@ -14,17 +14,17 @@ from shared.events import (
     AllianceUpdated,
     CaseCode,
     ClientErased,
-    Moment,
     RelationshipEnded,
     RelationshipStarted,
     SessionCancelled,
     SessionScheduled,
+    UtcDatetime,
 )
 
-MOST_APPOINTMENTS = 100
+MAX_APPOINTMENTS = 100
 """The soonest that are kept, so that the document stays small; a session a week for two years."""
 
-Fact: TypeAlias = (
+HistoryEvent: TypeAlias = (
     RelationshipStarted | RelationshipEnded | ClientErased | SessionScheduled | SessionCancelled | AllianceUpdated
 )
 
@@ -35,8 +35,8 @@ class Appointment(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     session_id: UUID
-    starts_at: Moment
-    told_at: Moment
+    starts_at: UtcDatetime
+    told_at: UtcDatetime
     called_off: bool = False
 
 
@@ -49,7 +49,7 @@ class Relationship(BaseModel):
     clinician_id: UUID | None = None
     """None until intake's word has arrived; alerts wait for it."""
     case_code: CaseCode | None = None
-    ended_at: Moment | None = None
+    ended_at: UtcDatetime | None = None
     erased: bool = False
     alliance_version: int = 0
     open_episode_id: UUID | None = None
@@ -63,7 +63,7 @@ class Relationship(BaseModel):
         return min((a.starts_at for a in self.appointments if a.starts_at > now and not a.called_off), default=None)
 
 
-def evolve(relationship: Relationship, event: Fact) -> Relationship:
+def evolve(relationship: Relationship, event: HistoryEvent) -> Relationship:
     """Take in one fact, new or not."""
     if relationship.erased:
         return relationship
@@ -75,11 +75,13 @@ def evolve(relationship: Relationship, event: Fact) -> Relationship:
         case ClientErased():
             return Relationship(relationship_id=relationship.relationship_id, erased=True)
         case SessionScheduled():
-            return _met_at(relationship, event.session_id, event.starts_at, event.occurred_at, called_off=False)
+            return _with_appointment(
+                relationship, event.session_id, event.starts_at, event.occurred_at, cancelled=False
+            )
         case SessionCancelled():
             # Kept until it would have begun: a late word of the appointment must not bring it back.
             starts_at = event.occurred_at + timedelta(hours=event.notice_hours)
-            return _met_at(relationship, event.session_id, starts_at, event.occurred_at, called_off=True)
+            return _with_appointment(relationship, event.session_id, starts_at, event.occurred_at, cancelled=True)
         case AllianceUpdated():
             if event.version <= relationship.alliance_version:
                 return relationship
@@ -88,19 +90,19 @@ def evolve(relationship: Relationship, event: Fact) -> Relationship:
             )
 
 
-def _met_at(
-    relationship: Relationship, session_id: UUID, starts_at: datetime, told_at: datetime, *, called_off: bool
+def _with_appointment(
+    relationship: Relationship, session_id: UUID, starts_at: datetime, updated_at: datetime, *, cancelled: bool
 ) -> Relationship:
-    appointment = Appointment(session_id=session_id, starts_at=starts_at, told_at=told_at, called_off=called_off)
+    appointment = Appointment(session_id=session_id, starts_at=starts_at, told_at=updated_at, called_off=cancelled)
     by_session = {a.session_id: a for a in relationship.appointments}
     existing = by_session.get(session_id)
-    by_session[session_id] = appointment if existing is None else max(existing, appointment, key=_last_told)
+    by_session[session_id] = appointment if existing is None else max(existing, appointment, key=_recency)
     newest_update = max(a.told_at for a in by_session.values())
     upcoming = sorted(
         (a for a in by_session.values() if a.starts_at >= newest_update), key=lambda a: (a.starts_at, a.session_id)
     )
-    return relationship.model_copy(update={"appointments": tuple(upcoming[:MOST_APPOINTMENTS])})
+    return relationship.model_copy(update={"appointments": tuple(upcoming[:MAX_APPOINTMENTS])})
 
 
-def _last_told(appointment: Appointment) -> tuple[datetime, bool, datetime]:
+def _recency(appointment: Appointment) -> tuple[datetime, bool, datetime]:
     return (appointment.told_at, appointment.called_off, appointment.starts_at)

@@ -15,19 +15,19 @@ from pydantic import BaseModel, ConfigDict
 from services.notify.domain.alert import Alert
 
 ChannelName = Literal["email", "webhook"]
-Change = Literal["raised", "rose"]
+AlertChange = Literal["raised", "rose"]
 
-LONGEST_WAIT = timedelta(hours=1)
+MAX_RETRY_WAIT = timedelta(hours=1)
 """Between two tries: who repairs a mail server in the morning has its mail before noon."""
 
 
-WAIT_WHEN_UNSURE = timedelta(hours=1)
+UNKNOWN_OUTCOME_WAIT = timedelta(hours=1)
 """Before a message that may have arrived is sent again: a receiver that is slow now may be quicker then."""
-MOST_UNSURE = 3
+MAX_UNKNOWN_ATTEMPTS = 3
 """As many times may a message have arrived; then it is left at that, for it stands in the inbox as well."""
 
 
-class Webhook(BaseModel):
+class WebhookAddress(BaseModel):
     """Where a clinic's own system is told, and the secret that shows it that we told it."""
 
     model_config = ConfigDict(frozen=True)
@@ -36,13 +36,13 @@ class Webhook(BaseModel):
     secret: str
 
 
-class Channels(BaseModel):
+class ChannelAddresses(BaseModel):
     """Where a clinician is reached. Addresses live here and travel nowhere."""
 
     model_config = ConfigDict(frozen=True)
 
     email: str | None = None
-    webhook: Webhook | None = None
+    webhook: WebhookAddress | None = None
 
     def names(self) -> Iterator[ChannelName]:
         if self.email is not None:
@@ -59,7 +59,7 @@ class Delivery(BaseModel):
     alert_id: UUID
     clinician_id: UUID
     channel: ChannelName
-    change: Change
+    change: AlertChange
 
     @property
     def id(self) -> UUID:
@@ -67,31 +67,31 @@ class Delivery(BaseModel):
         return uuid5(self.alert_id, f"{self.change}:{self.channel}")
 
 
-def change_to_tell(alert: Alert) -> Change | None:
+def notifiable_change(alert: Alert) -> AlertChange | None:
     """What the clinician needs to hear of as the alert stands; none when the inbox is enough."""
     if alert.status != "open" or alert.severity == "watch":
         return None
-    was_concern = any(severity == "concern" for severity, _ in alert.rises)
+    was_concern = any(severity == "concern" for severity, _ in alert.escalations)
     return "rose" if alert.severity == "urgent" and was_concern else "raised"
 
 
-def is_fresh(alert: Alert, now: datetime, within: timedelta) -> bool:
+def is_recent(alert: Alert, now: datetime, max_age: timedelta) -> bool:
     """Whether its last sign is recent: nobody is called about history, an import or a rebuild."""
-    return now - alert.said.last_sign_at <= within
+    return now - alert.said.last_sign_at <= max_age
 
 
-def deliveries(alert: Alert, addresses: Mapping[UUID, Channels]) -> list[Delivery]:
+def plan_deliveries(alert: Alert, addresses: Mapping[UUID, ChannelAddresses]) -> list[Delivery]:
     """What is owed for the alert as it stands, to its clinician by each way there is."""
-    change = change_to_tell(alert)
+    change = notifiable_change(alert)
     if change is None or alert.clinician_id is None:
         return []
     return [
         Delivery(alert_id=alert.id, clinician_id=alert.clinician_id, channel=name, change=change)
-        for name in addresses.get(alert.clinician_id, Channels()).names()
+        for name in addresses.get(alert.clinician_id, ChannelAddresses()).names()
     ]
 
 
-def wait_after(attempts: int, first: timedelta) -> timedelta:
+def retry_wait(attempts: int, first_wait: timedelta) -> timedelta:
     """How long to wait after so many tries in vain: twice as long each time, up to an hour."""
     factor: int = 2 ** min(attempts - 1, 20)
-    return min(LONGEST_WAIT, first * factor)
+    return min(MAX_RETRY_WAIT, first_wait * factor)

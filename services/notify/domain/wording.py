@@ -5,12 +5,12 @@ why; it speaks of the relationship, of "signs of", and never of what the client 
 """
 
 from services.notify.domain.alert import Status
-from services.notify.domain.routing import Change
+from services.notify.domain.routing import AlertChange
 from shared.events import Severity
 
-NO_EMERGENCY = "Attune is not an emergency service, and nobody there reads along."
+EMERGENCY_DISCLAIMER = "Attune is not an emergency service, and nobody there reads along."
 
-SUBJECT: dict[Change, str] = {
+SUBJECT: dict[AlertChange, str] = {
     "raised": "A relationship in your caseload shows signs of strain",
     "rose": "A relationship in your caseload shows more signs of strain",
 }
@@ -30,6 +30,6 @@ STATUS: dict[Status, str] = {
 }
 
 
-def message(change: Change, url: str) -> str:
+def email_body(change: AlertChange, url: str) -> str:
     """The body of an e-mail."""
-    return f"{SUBJECT[change]}.\n\nOpen your inbox: {url}\n\nThis is not an emergency message. {NO_EMERGENCY}\n"
+    return f"{SUBJECT[change]}.\n\nOpen your inbox: {url}\n\nThis is not an emergency message. {EMERGENCY_DISCLAIMER}\n"

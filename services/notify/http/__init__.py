@@ -2,16 +2,16 @@
 
 from fastapi import APIRouter
 
-from services.notify.delivery import Deliver
+from services.notify.delivery import DeliveryWorker
 from services.notify.http import api, pages
-from services.notify.http.inbox_updates import Live
-from services.notify.service import Inbox
+from services.notify.http.inbox_updates import InboxUpdates
+from services.notify.service import InboxService
 from services.notify.store import Store
 
 
-def routes(inbox: Inbox, deliver: Deliver, live: Live, store: Store) -> APIRouter:
+def routes(inbox: InboxService, planner: DeliveryWorker, updates: InboxUpdates, store: Store) -> APIRouter:
     """Every route of the service."""
     router = APIRouter()
-    router.include_router(api.routes(inbox, deliver, live))
+    router.include_router(api.routes(inbox, planner, updates))
     router.include_router(pages.routes(inbox, store))
     return router

@@ -11,18 +11,18 @@ from fastapi import APIRouter
 from fastapi.sse import EventSourceResponse
 from pydantic import AfterValidator, BaseModel, Field, HttpUrl, SecretStr
 
-from services.notify.delivery import Deliver
-from services.notify.domain.routing import Channels, Webhook
-from services.notify.http.inbox_updates import Live
-from services.notify.service import Inbox, InboxAlert, InboxView
-from services.notify.settings import ADDRESS
+from services.notify.delivery import DeliveryWorker
+from services.notify.domain.routing import ChannelAddresses, WebhookAddress
+from services.notify.http.inbox_updates import InboxUpdates
+from services.notify.service import InboxAlert, InboxService, InboxView
+from services.notify.settings import EMAIL_ADDRESS_PATTERN
 from shared.errors import Transient
-from shared.http.request_body import Body
+from shared.http.request_body import RequestBody
 
 log = structlog.get_logger()
 
 
-def _signs_well(secret: SecretStr) -> SecretStr:
+def _validate_secret(secret: SecretStr) -> SecretStr:
     try:
         key = base64.b64decode(secret.get_secret_value().removeprefix("whsec_"), validate=True)
     except (binascii.Error, ValueError):
@@ -32,28 +32,28 @@ def _signs_well(secret: SecretStr) -> SecretStr:
     return secret
 
 
-Address = Annotated[str, Field(max_length=254, pattern=ADDRESS)]
+EmailAddress = Annotated[str, Field(max_length=254, pattern=EMAIL_ADDRESS_PATTERN)]
 """An e-mail address; plain characters only, so that nothing else can be slipped into a header."""
 
 
-class WebhookBody(Body):
+class WebhookBody(RequestBody):
     url: HttpUrl
     """Whoever may set it decides where we send to, inside the clinic's network too."""
-    secret: Annotated[SecretStr, AfterValidator(_signs_well)]
+    secret: Annotated[SecretStr, AfterValidator(_validate_secret)]
     """Shared with the receiver, who checks the signature with it (standardwebhooks.com). It is never shown again."""
 
 
-class ChannelsBody(Body):
+class ChannelsBody(RequestBody):
     """Both are set at once; null or absent means not to use it."""
 
-    email: Address | None = None
+    email: EmailAddress | None = None
     webhook: WebhookBody | None = None
 
-    def channels(self) -> Channels:
+    def addresses(self) -> ChannelAddresses:
         if self.webhook is None:
-            return Channels(email=self.email)
+            return ChannelAddresses(email=self.email)
         secret = self.webhook.secret.get_secret_value()
-        return Channels(email=self.email, webhook=Webhook(url=str(self.webhook.url), secret=secret))
+        return ChannelAddresses(email=self.email, webhook=WebhookAddress(url=str(self.webhook.url), secret=secret))
 
 
 class WebhookView(BaseModel):
@@ -68,55 +68,55 @@ class ChannelsView(BaseModel):
     webhook: WebhookView | None
 
 
-class Nothing(Body):
+class EmptyBody(RequestBody):
     """`{}`: that it happened says it all."""
 
 
-class Resolution(Body):
+class Resolution(RequestBody):
     useful: bool | None = None
     """Whether the alert was worth the interruption."""
 
 
-def routes(inbox: Inbox, deliver: Deliver, live: Live) -> APIRouter:
+def routes(inbox: InboxService, planner: DeliveryWorker, updates: InboxUpdates) -> APIRouter:
     """The JSON API, and the stream that the page listens to."""
     router = APIRouter(tags=["alerts"])
 
     @router.put("/clinicians/{clinician_id}/channels")
-    async def channels(clinician_id: UUID, body: ChannelsBody) -> ChannelsView:
+    async def update_channels(clinician_id: UUID, body: ChannelsBody) -> ChannelsView:
         """Where the clinician is told of alerts when away. What still needs telling is told there at once."""
-        await deliver.reach(clinician_id, body.channels())
+        await planner.update_channels(clinician_id, body.addresses())
         webhook = WebhookView(url=str(body.webhook.url)) if body.webhook else None
         return ChannelsView(clinician_id=clinician_id, email=body.email, webhook=webhook)
 
     @router.get("/clinicians/{clinician_id}/inbox")
-    async def read(clinician_id: UUID) -> InboxView:
+    async def get_inbox(clinician_id: UUID) -> InboxView:
         """The clinician's alerts: open first, most severe first."""
-        return await inbox.of(clinician_id)
+        return await inbox.get_inbox(clinician_id)
 
     @router.get("/clinicians/{clinician_id}/inbox/stream", response_class=EventSourceResponse)
-    async def stream(clinician_id: UUID) -> AsyncIterable[InboxView]:
+    async def stream_inbox(clinician_id: UUID) -> AsyncIterable[InboxView]:
         """The inbox as it is now, and again whenever it changes (server-sent events)."""
-        with live.reading(clinician_id) as changed:
+        with updates.listen(clinician_id) as changed:
             sent: InboxView | None = None
             while True:
                 changed.clear()
                 try:
-                    current = await inbox.of(clinician_id)
+                    current = await inbox.get_inbox(clinician_id)
                 except Transient as error:
                     log.warning("an inbox stream ends; its reader comes again", reason=str(error))
                     return
-                if not current.same_as(sent):
+                if not current.is_same_as(sent):
                     yield current
                     sent = current
                 await changed.wait()
 
     @router.get("/alerts/{alert_id}")
-    async def alert(alert_id: UUID) -> InboxAlert:
+    async def get_alert(alert_id: UUID) -> InboxAlert:
         """One alert."""
-        return await inbox.alert(alert_id)
+        return await inbox.get_alert(alert_id)
 
     @router.post("/alerts/{alert_id}/acknowledgement")
-    async def acknowledge(alert_id: UUID, _: Nothing) -> InboxAlert:
+    async def acknowledge(alert_id: UUID, _: EmptyBody) -> InboxAlert:
         """The clinician has seen it and takes it on; of an alert that is not open any more, nothing changes."""
         return await inbox.acknowledge(alert_id)
 

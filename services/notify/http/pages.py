@@ -15,14 +15,14 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from services.notify.domain import wording
-from services.notify.service import Inbox
+from services.notify.service import InboxService
 from services.notify.store import Store
-from shared.errors import Refused, Transient, Unknown
+from shared.errors import NotFound, Rejected, Transient
 
 log = structlog.get_logger()
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
-HEADERS = {
+PAGE_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; form-action 'self'; "
         "base-uri 'none'; frame-ancestors 'none'"
@@ -33,44 +33,52 @@ HEADERS = {
     "X-Robots-Tag": "noindex",
 }
 
-_PAGE: dict[str, Any] = {"content": {"text/html": {}}}
-UNAVAILABLE: dict[int | str, dict[str, Any]] = {503: {"description": "Just now this does not work.", **_PAGE}}
-PRESSED: dict[int | str, dict[str, Any]] = {
+_HTML_CONTENT: dict[str, Any] = {"content": {"text/html": {}}}
+UNAVAILABLE_RESPONSE: dict[int | str, dict[str, Any]] = {
+    503: {"description": "Just now this does not work.", **_HTML_CONTENT}
+}
+ACTION_RESPONSES: dict[int | str, dict[str, Any]] = {
     303: {"description": "Done, or no longer possible: see the inbox."},
-    403: {"description": "Another site sent this.", **_PAGE},
-    404: {"description": "No such alert.", **_PAGE},
-    **UNAVAILABLE,
+    403: {"description": "Another site sent this.", **_HTML_CONTENT},
+    404: {"description": "No such alert.", **_HTML_CONTENT},
+    **UNAVAILABLE_RESPONSE,
 }
 """People get a page where programs would get problem details."""
 
-FromWhere = Annotated[str | None, Header(alias="Sec-Fetch-Site")]
+FetchSite = Annotated[str | None, Header(alias="Sec-Fetch-Site")]
 """Browsers say with it which site a request comes from."""
 
-Word = Literal["useful", "not-useful"]
-USEFUL: dict[Word, bool] = {"useful": True, "not-useful": False}
+Usefulness = Literal["useful", "not-useful"]
+IS_USEFUL: dict[Usefulness, bool] = {"useful": True, "not-useful": False}
 
 
-def routes(inbox: Inbox, store: Store) -> APIRouter:
+def routes(inbox: InboxService, store: Store) -> APIRouter:
     """The routes for people."""
     router = APIRouter(tags=["inbox"], default_response_class=HTMLResponse)
     pages = _Pages(inbox, store)
     style, script = ((TEMPLATES / name).read_text() for name in ("inbox.css", "inbox.js"))
 
-    @router.get("/inbox/{clinician_id}", responses=UNAVAILABLE)
-    async def read(clinician_id: UUID) -> Response:
+    @router.get("/inbox/{clinician_id}", responses=UNAVAILABLE_RESPONSE)
+    async def show_inbox(clinician_id: UUID) -> Response:
         """The clinician's alerts, as a page."""
-        return await pages.answered(partial(pages.inbox_of, clinician_id))
+        return await pages.render_or_unavailable(partial(pages.render_inbox, clinician_id))
 
-    @router.post("/inbox/{clinician_id}/alerts/{alert_id}/acknowledgement", status_code=303, responses=PRESSED)
-    async def acknowledge(clinician_id: UUID, alert_id: UUID, from_where: FromWhere = None) -> Response:
+    @router.post("/inbox/{clinician_id}/alerts/{alert_id}/acknowledgement", status_code=303, responses=ACTION_RESPONSES)
+    async def acknowledge(clinician_id: UUID, alert_id: UUID, fetch_site: FetchSite = None) -> Response:
         """The button that says: I take this on."""
-        return await pages.answered(partial(pages.done, clinician_id, alert_id, from_where, inbox.acknowledge))
+        return await pages.render_or_unavailable(
+            partial(pages.perform, clinician_id, alert_id, fetch_site, inbox.acknowledge)
+        )
 
-    @router.post("/inbox/{clinician_id}/alerts/{alert_id}/resolution/{word}", status_code=303, responses=PRESSED)
-    async def resolve(clinician_id: UUID, alert_id: UUID, word: Word, from_where: FromWhere = None) -> Response:
+    @router.post(
+        "/inbox/{clinician_id}/alerts/{alert_id}/resolution/{word}", status_code=303, responses=ACTION_RESPONSES
+    )
+    async def resolve(
+        clinician_id: UUID, alert_id: UUID, usefulness: Usefulness, fetch_site: FetchSite = None
+    ) -> Response:
         """The buttons that say: I am done with this, and whether it was useful."""
-        action = partial(inbox.resolve, useful=USEFUL[word])
-        return await pages.answered(partial(pages.done, clinician_id, alert_id, from_where, action))
+        action = partial(inbox.resolve, useful=IS_USEFUL[usefulness])
+        return await pages.render_or_unavailable(partial(pages.perform, clinician_id, alert_id, fetch_site, action))
 
     @router.get("/inbox.css", include_in_schema=False)
     async def css() -> Response:
@@ -86,49 +94,51 @@ def routes(inbox: Inbox, store: Store) -> APIRouter:
 class _Pages:
     """Every page that clinicians see."""
 
-    def __init__(self, inbox: Inbox, store: Store) -> None:
+    def __init__(self, inbox: InboxService, store: Store) -> None:
         self._inbox = inbox
         self._store = store
-        self._templates = _templates()
+        self._templates = _create_environment()
 
-    async def inbox_of(self, clinician_id: UUID) -> Response:
+    async def render_inbox(self, clinician_id: UUID) -> Response:
         """The clinician's alerts, times as on the clock where the clinician lives. Raises StoreUnavailable."""
-        zone = _zone(await self._store.time_zone(clinician_id))
-        view = await self._inbox.of(clinician_id)
-        return self._page("inbox.html", 200, clinician_id=clinician_id, alerts=view.alerts, zone=zone)
+        zone = _parse_zone(await self._store.find_time_zone(clinician_id))
+        view = await self._inbox.get_inbox(clinician_id)
+        return self._render("inbox.html", 200, clinician_id=clinician_id, alerts=view.alerts, zone=zone)
 
-    async def done(
-        self, clinician_id: UUID, alert_id: UUID, from_where: str | None, does: Callable[[UUID], Awaitable[object]]
+    async def perform(
+        self, clinician_id: UUID, alert_id: UUID, fetch_site: str | None, action: Callable[[UUID], Awaitable[object]]
     ) -> Response:
         """Do it, and show the inbox; where it cannot be done any more, the inbox shows how things stand."""
-        if from_where not in (None, "same-origin", "none"):
-            return self._notice(403, "This came from elsewhere", "Please open your inbox and press the button there.")
+        if fetch_site not in (None, "same-origin", "none"):
+            return self._render_notice(
+                403, "This came from elsewhere", "Please open your inbox and press the button there."
+            )
         try:
-            if (await self._inbox.alert(alert_id)).clinician_id == clinician_id:
-                await does(alert_id)
-        except Unknown:
-            return self._notice(404, "This alert is not there", "It may be gone. Please open your inbox again.")
-        except Refused as error:
-            log.info("an inbox was out of date", alert_id=str(alert_id), kind=error.kind)
-        return RedirectResponse(f"/inbox/{clinician_id}", 303, HEADERS)
+            if (await self._inbox.get_alert(alert_id)).clinician_id == clinician_id:
+                await action(alert_id)
+        except NotFound:
+            return self._render_notice(404, "This alert is not there", "It may be gone. Please open your inbox again.")
+        except Rejected as error:
+            log.info("an inbox was out of date", alert_id=str(alert_id), kind=error.code)
+        return RedirectResponse(f"/inbox/{clinician_id}", 303, PAGE_HEADERS)
 
-    async def answered(self, page: Callable[[], Awaitable[Response]]) -> Response:
+    async def render_or_unavailable(self, render: Callable[[], Awaitable[Response]]) -> Response:
         """The page, or one that says to come back."""
         try:
-            return await page()
+            return await render()
         except Transient as error:
             log.warning("could not show an inbox", reason=str(error))
             text = "We cannot reach our records. Nothing is lost; please try again in a minute."
-            return self._notice(503, "Just now this does not work", text)
+            return self._render_notice(503, "Just now this does not work", text)
 
-    def _notice(self, status: int, title: str, text: str) -> Response:
-        return self._page("notice.html", status, title=title, text=text)
+    def _render_notice(self, status: int, title: str, text: str) -> Response:
+        return self._render("notice.html", status, title=title, text=text)
 
-    def _page(self, template: str, status: int, **values: Any) -> Response:
-        return HTMLResponse(self._templates.get_template(template).render(values), status, HEADERS)
+    def _render(self, template: str, status: int, **values: Any) -> Response:
+        return HTMLResponse(self._templates.get_template(template).render(values), status, PAGE_HEADERS)
 
 
-def _templates() -> Environment:
+def _create_environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -137,18 +147,18 @@ def _templates() -> Environment:
         lstrip_blocks=True,
     )
     environment.globals["wording"] = wording
-    environment.filters["when"] = _when
+    environment.filters["when"] = _format_time
     return environment
 
 
-def _when(moment: datetime, zone: tzinfo) -> str:
+def _format_time(moment: datetime, zone: tzinfo) -> str:
     """As in a diary: `Tue 24 Nov 2026, 15:30`; in UTC where the calendar ends."""
     with suppress(OverflowError):
         moment = moment.astimezone(zone)
     return f"{moment:%a %-d %b %Y, %H:%M}"
 
 
-def _zone(name: str | None) -> tzinfo:
+def _parse_zone(name: str | None) -> tzinfo:
     try:
         return ZoneInfo(name) if name else UTC
     except (ZoneInfoNotFoundError, ValueError):

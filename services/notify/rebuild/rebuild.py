@@ -12,22 +12,22 @@ from itertools import islice
 from typing import cast
 from uuid import UUID
 
-from services.notify.delivery import Deliver
-from services.notify.domain.alert import Alert, raised
-from services.notify.domain.projection import View, take_in
+from services.notify.delivery import DeliveryWorker
+from services.notify.domain.alert import Alert, raised_events
+from services.notify.domain.projection import RelationshipProjection, fold_forward
 from services.notify.domain.relationship import Relationship
 from services.notify.rebuild.staging import (
-    Rebuilt,
-    Shadow,
-    There,
-    alert_differs,
-    as_it_ought_to_be,
+    CurrentView,
+    RebuiltState,
+    Staging,
+    alert_differences,
     differences,
-    relationship_differs,
+    expected_alert,
+    relationship_differences,
     version_of,
 )
-from services.notify.store import Kept, Store
-from services.notify.subscriptions import HEARS
+from services.notify.store import Store, Versioned
+from services.notify.subscriptions import CONSUMED_EVENTS
 from shared.events import (
     AlertAcknowledged,
     AlertResolved,
@@ -37,147 +37,161 @@ from shared.events import (
     RelationshipEvent,
 )
 from shared.events.topics import ALERTS, ALLIANCE, INTAKE, SESSIONS
-from shared.kafka.topic_reader import History, Positions, Slice
-from shared.rebuild.job import Counts, Done, Share
+from shared.kafka.topic_reader import Offsets, PartitionSlice, TopicReader
+from shared.rebuild.job import Advance, Counts, RebuildTask
 
-HEARD = (INTAKE, SESSIONS, ALLIANCE)
-READ = (*HEARD, ALERTS)
-KINDS_READ: tuple[type[Event], ...] = (*HEARS, AlertAcknowledged, AlertResolved)
-PAGE = 500
+CONSUMED_TOPICS = (INTAKE, SESSIONS, ALLIANCE)
+REBUILD_TOPICS = (*CONSUMED_TOPICS, ALERTS)
+REBUILD_EVENTS: tuple[type[Event], ...] = (*CONSUMED_EVENTS, AlertAcknowledged, AlertResolved)
+PAGE_SIZE = 500
 """Relationships that are compared with the database at once."""
-SWAPPED_AT_ONCE = 200
+SWAP_BATCH_SIZE = 200
 
 # What is counted, as it is said at the end.
-RELATIONSHIPS, OTHERWISE, CLINICIANS = "relationships read", "relationships put right", "clinicians put right"
+RELATIONSHIPS_READ, RELATIONSHIPS_CORRECTED, CLINICIANS_CORRECTED = (
+    "relationships read",
+    "relationships put right",
+    "clinicians put right",
+)
 
-Clinician = ClinicianRegistered | ClinicianUpdated
-Tell = Callable[[Sequence[Event]], Awaitable[None]]
-Say = Callable[[str], None]
+ClinicianChange = ClinicianRegistered | ClinicianUpdated
+Publish = Callable[[Sequence[Event]], Awaitable[None]]
+Report = Callable[[str], None]
 
 
-class Views:
+class NotifyRebuilder:
     """The view of notify, as it is rebuilt; `say` is told of each part that was not as it ought to be."""
 
     def __init__(
-        self, store: Store, staging: Shadow, planner: Deliver, publish: Tell, history: History, say: Say
+        self,
+        store: Store,
+        staging: Staging,
+        planner: DeliveryWorker,
+        publish: Publish,
+        reader: TopicReader,
+        report: Report,
     ) -> None:
         self._store = store
-        self._shadow = staging
-        self._deliver = planner
-        self._tell = publish
-        self._history = history
-        self._say = say
+        self._staging = staging
+        self._planner = planner
+        self._publish = publish
+        self._reader = reader
+        self._report = report
 
-    async def read(self, task: Share, done: Done) -> Counts:
+    async def stage(self, task: RebuildTask, advance: Advance) -> Counts:
         """Write beside what ought to be otherwise."""
-        offsets: Positions = {}
-        events_by_relationship, clinicians = await everything(self._history, task.slice, offsets)
-        projections = {r: take_in(new(r), events) for r, events in events_by_relationship.items()}
-        counts: Counts = Counter({RELATIONSHIPS: len(projections), CLINICIANS: await self._put_right(clinicians)})
-        for page in pages(projections):
-            current = await self._shadow.there({r: projections[r] for r in page})
-            newer_events, _ = await everything(self._history, task.slice, offsets)
+        offsets: Offsets = {}
+        events_by_relationship, clinicians = await read_topics(self._reader, task.partition_slice, offsets)
+        projections = {r: fold_forward(empty_projection(r), events) for r, events in events_by_relationship.items()}
+        counts: Counts = Counter(
+            {RELATIONSHIPS_READ: len(projections), CLINICIANS_CORRECTED: await self._correct_clinicians(clinicians)}
+        )
+        for page in paginate(projections):
+            current = await self._staging.load_current({r: projections[r] for r in page})
+            newer_events, _ = await read_topics(self._reader, task.partition_slice, offsets)
             projections |= {
-                r: take_in(projections[r], events) for r, events in newer_events.items() if r in projections
+                r: fold_forward(projections[r], events) for r, events in newer_events.items() if r in projections
             }
             differences_by_id = {r: differences(current[r], projections[r]) for r in page}
-            await self._shadow.write_beside(
+            await self._staging.stage(
                 task.id,
                 [
-                    Rebuilt(projections[r], dict(offsets), tuple(differences_by_id[r]))
+                    RebuiltState(projections[r], dict(offsets), tuple(differences_by_id[r]))
                     for r in page
                     if differences_by_id[r]
                 ],
             )
-            done(sum(len(events_by_relationship[r]) for r in page))
+            advance(sum(len(events_by_relationship[r]) for r in page))
         return counts
 
-    async def swap(self, task: Share, done: Done) -> Counts:
+    async def swap(self, task: RebuildTask, advance: Advance) -> Counts:
         """Put in place what was written beside; then see to it that who needs to hear of an alert does."""
         counts: Counts = Counter()
-        while page := await self._shadow.beside(task.id, SWAPPED_AT_ONCE):
-            offsets = _least([state.positions for state in page])
-            alerts = await self._put_in_place(task.slice, offsets, {state.relationship: state.view for state in page})
-            await self._deliver.owe(alerts)
-            await self._tell([event for alert in alerts for _, event in raised(alert)])
-            await self._shadow.forget(state.relationship for state in page)
+        while page := await self._staging.staged(task.id, SWAP_BATCH_SIZE):
+            offsets = _lowest_offsets([state.offsets for state in page])
+            alerts = await self._swap_in(
+                task.partition_slice, offsets, {state.relationship: state.projection for state in page}
+            )
+            await self._planner.plan(alerts)
+            await self._publish([event for alert in alerts for _, event in raised_events(alert)])
+            await self._staging.delete(state.relationship for state in page)
             for state in page:
-                counts[OTHERWISE] += 1
-                self._say(f"{state.relationship}: {', '.join(state.differs)}")
+                counts[RELATIONSHIPS_CORRECTED] += 1
+                self._report(f"{state.relationship}: {', '.join(state.differences)}")
         return counts
 
-    async def _put_in_place(
-        self, topic_slice: Slice, offsets: Positions, projections: Mapping[UUID, View]
+    async def _swap_in(
+        self, topic_slice: PartitionSlice, offsets: Offsets, projections: Mapping[UUID, RelationshipProjection]
     ) -> list[Alert]:
         """Until nobody came between; the alerts as they stand then."""
         current_alerts: list[Alert] = []
         pending = dict(projections)
-        await self._shadow.make_writable(pending)
+        await self._staging.remove_invalid_versions(pending)
         while pending:
-            current = await self._shadow.there(pending)
-            newer_events, _ = await everything(self._history, topic_slice, offsets)
-            pending |= {r: take_in(pending[r], events) for r, events in newer_events.items() if r in pending}
-            conflicts = await self._write(pending, current)
+            current = await self._staging.load_current(pending)
+            newer_events, _ = await read_topics(self._reader, topic_slice, offsets)
+            pending |= {r: fold_forward(pending[r], events) for r, events in newer_events.items() if r in pending}
+            conflicts = await self._save(pending, current)
             for r in pending.keys() - conflicts:
-                current_alerts += [as_it_ought_to_be(alert, current[r]) for alert in pending[r].alerts.values()]
+                current_alerts += [expected_alert(alert, current[r]) for alert in pending[r].alerts.values()]
             pending = {r: pending[r] for r in conflicts}
         return current_alerts
 
-    async def _write(self, projections: Mapping[UUID, View], current: Mapping[UUID, There]) -> set[UUID]:
+    async def _save(
+        self, projections: Mapping[UUID, RelationshipProjection], current: Mapping[UUID, CurrentView]
+    ) -> set[UUID]:
         """Each relationship, then its alerts, over what was read; those that somebody else changed first."""
-        conflicts = await self._store.keep_relationships(
+        conflicts = await self._store.save_relationships(
             [
-                Kept(r, projection.relationship, version_of(current[r].relationship))
+                Versioned(r, projection.relationship, version_of(current[r].relationship))
                 for r, projection in projections.items()
-                if relationship_differs(current[r], projection)
+                if relationship_differences(current[r], projection)
             ]
         )
         alerts = [
-            Kept(alert.id, as_it_ought_to_be(alert, current[r]), version_of(current[r].alerts.get(alert.id)))
+            Versioned(alert.id, expected_alert(alert, current[r]), version_of(current[r].alerts.get(alert.id)))
             for r, projection in projections.items()
             if r not in conflicts
             for alert in projection.alerts.values()
-            if alert_differs(current[r], alert)
+            if alert_differences(current[r], alert)
         ]
-        alert_conflicts = await self._store.keep_alerts(alerts)
-        await self._store.forget_alerts_of(
-            [r for r, projection in projections.items() if projection.relationship.erased]
-        )
-        return conflicts | {versioned.is_now.relationship_id for versioned in alerts if versioned.id in alert_conflicts}
+        alert_conflicts = await self._store.save_alerts(alerts)
+        await self._store.erase_alerts([r for r, projection in projections.items() if projection.relationship.erased])
+        return conflicts | {versioned.value.relationship_id for versioned in alerts if versioned.id in alert_conflicts}
 
-    async def _put_right(self, told: Mapping[UUID, Clinician]) -> int:
-        stored = await self._shadow.clinicians(told)
+    async def _correct_clinicians(self, latest_changes: Mapping[UUID, ClinicianChange]) -> int:
+        stored = await self._staging.load_clinicians(latest_changes)
         count = 0
-        for clinician_id, latest in told.items():
-            if otherwise(latest, stored.get(clinician_id)):
-                await self._shadow.put_right(latest, stored.get(clinician_id))
+        for clinician_id, latest in latest_changes.items():
+            if clinician_differs(latest, stored.get(clinician_id)):
+                await self._staging.correct_clinician(latest, stored.get(clinician_id))
                 count += 1
         return count
 
 
-def new(relationship: UUID) -> View:
+def empty_projection(relationship: UUID) -> RelationshipProjection:
     """Nothing is known yet."""
-    return View(Relationship(relationship_id=relationship))
+    return RelationshipProjection(Relationship(relationship_id=relationship))
 
 
-def otherwise(told: Clinician, stored: Mapping[str, object] | None) -> bool:
+def clinician_differs(latest: ClinicianChange, stored: Mapping[str, object] | None) -> bool:
     """Whether a clinician is kept otherwise than was told last; what was told later is so."""
     if stored is None:
         return True
-    expected = (told.occurred_at, told.time_zone)
+    expected = (latest.occurred_at, latest.time_zone)
     try:
         return (stored.get("told_at"), stored.get("time_zone")) != expected and not stored["told_at"] > expected[0]  # type: ignore[operator]
     except (KeyError, TypeError):
         return True
 
 
-async def everything(
-    history: History, topic_slice: Slice, offsets: Positions
-) -> tuple[dict[UUID, list[RelationshipEvent]], dict[UUID, Clinician]]:
+async def read_topics(
+    reader: TopicReader, topic_slice: PartitionSlice, offsets: Offsets
+) -> tuple[dict[UUID, list[RelationshipEvent]], dict[UUID, ClinicianChange]]:
     """What was told of each relationship, and last of each clinician, behind `positions`."""
     events_by_relationship: dict[UUID, list[RelationshipEvent]] = {}
-    clinicians: dict[UUID, Clinician] = {}
-    async for batch in history.read(topic_slice, offsets):
+    clinicians: dict[UUID, ClinicianChange] = {}
+    async for batch in reader.read(topic_slice, offsets):
         for recorded in batch:
             event = recorded.event
             if isinstance(event, ClinicianRegistered | ClinicianUpdated):
@@ -190,12 +204,12 @@ async def everything(
     return events_by_relationship, clinicians
 
 
-def pages(projections: Mapping[UUID, View]) -> Iterator[list[UUID]]:
+def paginate(projections: Mapping[UUID, RelationshipProjection]) -> Iterator[list[UUID]]:
     """A few hundred at a time."""
     remaining = iter(list(projections))
-    while page := list(islice(remaining, PAGE)):
+    while page := list(islice(remaining, PAGE_SIZE)):
         yield page
 
 
-def _least(offsets: Sequence[Positions]) -> Positions:
+def _lowest_offsets(offsets: Sequence[Offsets]) -> Offsets:
     return {topic: min(each[topic] for each in offsets) for topic in offsets[0]}

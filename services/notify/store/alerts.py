@@ -15,27 +15,34 @@ from pydantic import BaseModel
 from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError
 
-from services.notify.domain.alert import PLACE, WEIGHT, Alert, Status
+from services.notify.domain.alert import SEVERITY_RANK, STATUS_RANK, Alert, Status
 from services.notify.domain.relationship import Relationship
-from services.notify.domain.routing import Channels
+from services.notify.domain.routing import ChannelAddresses
 from shared.events import ClinicianRegistered, ClinicianUpdated, Severity
 from shared.mongo.client import Collection as MongoCollection
-from shared.mongo.client import Document, Guarded, Mongo, other_than_duplicates, unavailable, write_guarded
+from shared.mongo.client import (
+    Document,
+    GuardedWrite,
+    Mongo,
+    has_errors_besides_duplicates,
+    translate_errors,
+    write_guarded,
+)
 from shared.outbox.documents import Decide, Documents
 from shared.outbox.relay import Outbox
 
 ALERTS = "alerts"
-WAITING: tuple[Status, ...] = ("open", "acknowledged")
+ACTIVE_STATUSES: tuple[Status, ...] = ("open", "acknowledged")
 
 T = TypeVar("T", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
-class Kept(Generic[T]):
+class Versioned(Generic[T]):
     """A document as it was read or is to be written, and the version it was read at; 0 when it is new."""
 
     id: UUID
-    is_now: T
+    value: T
     version: int = 0
 
 
@@ -49,9 +56,9 @@ class Store:
         self._channels = mongo["channels"]
         self._documents = Documents(self._alerts, Alert, outbox, clock)
 
-    async def prepare(self) -> None:
+    async def create_indexes(self) -> None:
         """Create the indexes; nothing but speed depends on them."""
-        with unavailable():
+        with translate_errors():
             await self._alerts.create_index("relationship_id", name="relationship")
             await self._alerts.create_index(
                 [("clinician_id", 1), ("place", 1), ("said.last_sign_at", -1)], name="inbox"
@@ -61,48 +68,50 @@ class Store:
                 [("place", 1), ("said.last_sign_at", 1)], name="waiting", partialFilterExpression={"unsettled": True}
             )
 
-    async def waiting(self) -> dict[tuple[Severity, Status], tuple[int, datetime | None]]:
+    async def count_active_alerts(self) -> dict[tuple[Severity, Status], tuple[int, datetime | None]]:
         """How many alerts are open or taken on, and when the oldest of them showed its last sign."""
         counts = {}
-        for severity, rank in WEIGHT.items():
-            for status in WAITING:
-                query = {"unsettled": True, "place": 10 * PLACE[status] - rank}
-                with unavailable():
+        for severity, rank in SEVERITY_RANK.items():
+            for status in ACTIVE_STATUSES:
+                query = {"unsettled": True, "place": 10 * STATUS_RANK[status] - rank}
+                with translate_errors():
                     count = await self._alerts.count_documents(query)
                     oldest = await self._alerts.find(query).sort("said.last_sign_at", 1).limit(1).to_list(1)
                 counts[severity, status] = count, oldest[0]["said"]["last_sign_at"] if oldest else None
         return counts
 
-    async def relationships(self, ids: Collection[UUID]) -> dict[UUID, Kept[Relationship]]:
+    async def load_relationships(self, ids: Collection[UUID]) -> dict[UUID, Versioned[Relationship]]:
         """Each as it was last kept; a new one where there is none."""
-        with unavailable():
+        with translate_errors():
             found = await self._relationships.find({"_id": {"$in": list(ids)}}).to_list(None)
-        stored = {d["_id"]: Kept(d["_id"], Relationship.model_validate(d), d["v"]) for d in found}
-        return {r: stored.get(r) or Kept(r, Relationship(relationship_id=r)) for r in ids}
+        stored = {d["_id"]: Versioned(d["_id"], Relationship.model_validate(d), d["v"]) for d in found}
+        return {r: stored.get(r) or Versioned(r, Relationship(relationship_id=r)) for r in ids}
 
-    async def keep_relationships(self, changed: Sequence[Kept[Relationship]]) -> set[UUID]:
+    async def save_relationships(self, changed: Sequence[Versioned[Relationship]]) -> set[UUID]:
         """Write each whole or not at all; return those that somebody else changed first."""
-        return await _write(self._relationships, changed)
+        return await _save(self._relationships, changed)
 
-    async def alerts_of(self, alert_ids: Iterable[UUID], relationships: Iterable[UUID]) -> list[Kept[Alert]]:
+    async def load_versioned_alerts(
+        self, alert_ids: Iterable[UUID], relationships: Iterable[UUID]
+    ) -> list[Versioned[Alert]]:
         """Those alerts by their own ids, and those of `relationships` that are not settled."""
         active = {"relationship_id": {"$in": list(relationships)}, "unsettled": True}
-        with unavailable():
+        with translate_errors():
             found = await self._alerts.find({"$or": [{"_id": {"$in": list(alert_ids)}}, active]}).to_list(None)
-        return [Kept(d["_id"], Alert.model_validate(d), d["v"]) for d in found]
+        return [Versioned(d["_id"], Alert.model_validate(d), d["v"]) for d in found]
 
-    async def keep_alerts(self, changed: Sequence[Kept[Alert]]) -> set[UUID]:
+    async def save_alerts(self, changed: Sequence[Versioned[Alert]]) -> set[UUID]:
         """Write each whole or not at all; return those that somebody else changed first."""
-        return await _write(self._alerts, changed)
+        return await _save(self._alerts, changed)
 
-    async def forget_alerts_of(self, relationships: Collection[UUID]) -> None:
+    async def erase_alerts(self, relationships: Collection[UUID]) -> None:
         """Delete the alerts of erased clients."""
-        with unavailable():
+        with translate_errors():
             await self._alerts.delete_many({"relationship_id": {"$in": list(relationships)}})
 
-    async def alerts(self, ids: Collection[UUID]) -> dict[UUID, Alert]:
+    async def load_alerts(self, ids: Collection[UUID]) -> dict[UUID, Alert]:
         """Those that exist."""
-        with unavailable():
+        with translate_errors():
             found = await self._alerts.find({"_id": {"$in": list(ids)}}).to_list(None)
         return {d["_id"]: Alert.model_validate(d) for d in found}
 
@@ -110,26 +119,26 @@ class Store:
         """Decide and write, with the events that follow; raises what `decide` raises."""
         return await self._documents.change(alert_id, decide)
 
-    async def inbox(self, clinician_id: UUID, most: int) -> list[Alert]:
+    async def list_inbox_alerts(self, clinician_id: UUID, limit: int) -> list[Alert]:
         """The clinician's alerts: open first, most severe first, then the latest."""
-        with unavailable():
+        with translate_errors():
             found = (
                 await self._alerts.find({"clinician_id": clinician_id})
                 .sort([("place", 1), ("said.last_sign_at", -1), ("_id", 1)])
-                .to_list(most)
+                .to_list(limit)
             )
         return [Alert.model_validate(d) for d in found]
 
-    async def unsettled(self, since: datetime, clinician_id: UUID | None = None) -> list[Alert]:
+    async def list_active_alerts(self, since: datetime, clinician_id: UUID | None = None) -> list[Alert]:
         """The alerts, of one clinician or of all, that may still need to be told and whose last sign is recent."""
         query: Document = {"unsettled": True, "said.last_sign_at": {"$gte": since}}
         if clinician_id is not None:
             query["clinician_id"] = clinician_id
-        with unavailable():
+        with translate_errors():
             found = await self._alerts.find(query).to_list(None)
         return [Alert.model_validate(d) for d in found]
 
-    async def know(self, clinicians: Iterable[ClinicianRegistered | ClinicianUpdated]) -> None:
+    async def save_clinicians(self, clinicians: Iterable[ClinicianRegistered | ClinicianUpdated]) -> None:
         """Keep what was told last of each clinician."""
         latest = {c.clinician_id: c for c in sorted(clinicians, key=lambda c: c.occurred_at)}
         if not latest:
@@ -143,29 +152,29 @@ class Store:
             for c in latest.values()
         ]
         try:
-            with unavailable():
+            with translate_errors():
                 await self._clinicians.bulk_write(writes, ordered=False)
         except BulkWriteError as error:  # who ran into a newer word had nothing newer to say
-            if other_than_duplicates(error):
+            if has_errors_besides_duplicates(error):
                 raise
 
-    async def time_zone(self, clinician_id: UUID) -> str | None:
+    async def find_time_zone(self, clinician_id: UUID) -> str | None:
         """Where the clinician lives, by name; none when intake's word has not arrived."""
-        with unavailable():
+        with translate_errors():
             found = await self._clinicians.find_one({"_id": clinician_id})
         return found["time_zone"] if found else None
 
-    async def channels(self, clinicians: Collection[UUID]) -> Mapping[UUID, Channels]:
+    async def load_channels(self, clinicians: Collection[UUID]) -> Mapping[UUID, ChannelAddresses]:
         """Where each is reached; those who never said so are missing."""
-        with unavailable():
+        with translate_errors():
             found = await self._channels.find({"_id": {"$in": list(clinicians)}}).to_list(None)
-        return {d["_id"]: Channels.model_validate(d) for d in found}
+        return {d["_id"]: ChannelAddresses.model_validate(d) for d in found}
 
-    async def keep_channels(self, clinician_id: UUID, addresses: Channels) -> None:
+    async def save_channels(self, clinician_id: UUID, addresses: ChannelAddresses) -> None:
         """Reach the clinician there from now on."""
-        with unavailable():
+        with translate_errors():
             await self._channels.replace_one({"_id": clinician_id}, addresses.model_dump(), upsert=True)
 
 
-async def _write(collection: MongoCollection, changed: Sequence[Kept[Any]]) -> set[UUID]:
-    return await write_guarded(collection, [Guarded(k.id, k.version, k.is_now.model_dump()) for k in changed])
+async def _save(collection: MongoCollection, changed: Sequence[Versioned[Any]]) -> set[UUID]:
+    return await write_guarded(collection, [GuardedWrite(k.id, k.version, k.value.model_dump()) for k in changed])

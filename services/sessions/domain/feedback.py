@@ -7,72 +7,74 @@ from datetime import timedelta
 from uuid import UUID
 
 from services.sessions.domain.relationship import Relationship
-from services.sessions.domain.session import Completed, Decided, FeedbackRequest, Session
-from shared.errors import Refused, Unknown
-from shared.events import Answer, Event, FeedbackAmended, FeedbackLapsed, FeedbackSubmitted, Moment, Rater
-from shared.events.clock_skew import CLOCKS_APART, refuse_the_future
+from services.sessions.domain.session import Completed, Decision, FeedbackRequest, Session
+from shared.errors import NotFound, Rejected
+from shared.events import Answer, Event, FeedbackAmended, FeedbackLapsed, FeedbackSubmitted, Rater, UtcDatetime
+from shared.events.clock_skew import CLOCK_SKEW_TOLERANCE, reject_future
 
 
-def take(
+def record_answer(
     session: Session,
     relationship: Relationship,
     rater: Rater,
     answer: Answer,
-    given_at: Moment,
-    now: Moment,
-    window: timedelta,
-) -> Decided:
+    given_at: UtcDatetime,
+    now: UtcDatetime,
+    response_window: timedelta,
+) -> Decision:
     """Take an answer that a clinic system sends: the first, or a correction of it; in time or late."""
-    completion = _held(session)
-    _refuse_without_consent(rater, relationship)
-    refuse_the_future("given_at", given_at, now)
-    if given_at < completion.ended_at - CLOCKS_APART:
-        raise Refused(
+    completion = _require_completed(session)
+    _reject_without_consent(rater, relationship)
+    reject_future("given_at", given_at, now)
+    if given_at < completion.ended_at - CLOCK_SKEW_TOLERANCE:
+        raise Rejected(
             "before-the-session",
             f"given_at lies before the session's end, {completion.ended_at.isoformat()}; nobody can have known then.",
         )
-    due_at = completion.ended_at + window
+    due_at = completion.ended_at + response_window
     request = session.feedback.get(rater) or FeedbackRequest(due_at=due_at, lapses_at=due_at)
     if request.answer is None:
         return _submit(session, rater, request, answer, given_at, now)
     if request.answer == answer:
         return session, ()
     if request.given_at is not None and given_at <= request.given_at:
-        raise Refused(
+        raise Rejected(
             "older-than-what-is-known",
             f"The {rater} gave another answer at {request.given_at.isoformat()}; a correction must be given later.",
         )
     return _amend(session, rater, request, answer, given_at, now)
 
 
-def open_link(session: Session, relationship: Relationship, link_hash: str, now: Moment) -> Rater:
+def open_form(session: Session, relationship: Relationship, link_hash: str, now: UtcDatetime) -> Rater:
     """Whose form the link opens. Raises Unknown, and Refused when there is nothing (any more) to answer."""
     rater = session.rater_of(link_hash)
     if rater is None:
-        raise Unknown("unknown-link", "This link is not one of ours, or was replaced by a newer one.")
-    _refuse_without_consent(rater, relationship)
+        raise NotFound("unknown-link", "This link is not one of ours, or was replaced by a newer one.")
+    _reject_without_consent(rater, relationship)
     request = session.feedback[rater]
     if request.answer is not None:
-        raise Refused("link-used", "This form has been answered.")
+        raise Rejected("link-used", "This form has been answered.")
     if request.expires_at is None or now >= request.expires_at:
-        raise Refused("link-expired", "The time for this form is over.")
+        raise Rejected("link-expired", "The time for this form is over.")
     return rater
 
 
-def answer_link(session: Session, relationship: Relationship, link_hash: str, answer: Answer, now: Moment) -> Decided:
+def answer_form(
+    session: Session, relationship: Relationship, link_hash: str, answer: Answer, now: UtcDatetime
+) -> Decision:
     """Take an answer from a form, once; the very same answer again is a bad connection and no error."""
     try:
-        rater = open_link(session, relationship, link_hash, now)
-    except Refused as error:
-        if error.kind == "link-used" and _said_so(session, link_hash, answer):
+        rater = open_form(session, relationship, link_hash, now)
+    except Rejected as error:
+        if error.code == "link-used" and _is_same_answer(session, link_hash, answer):
             return session, ()
         raise
-    given_at = max(now, _held(session).ended_at)  # not before the session's end, whatever the clocks say
+    given_at = max(now, _require_completed(session).ended_at)  # not before the session's end, whatever the clocks say
     request = session.feedback[rater].model_copy(update={"answered_with": link_hash})
     return _submit(session, rater, request, answer, given_at, now)
 
 
-def lapse(session: Session, relationship: Relationship | None, now: Moment) -> Decided:
+def lapse(session: Session, relationship: Relationship | None, now: UtcDatetime) -> Decision:
     """Let go of what nobody answered in time; the silence of a client who does not want to be asked is not told."""
     after, events = session, list[Event]()
     for rater, request in session.feedback.items():
@@ -84,7 +86,7 @@ def lapse(session: Session, relationship: Relationship | None, now: Moment) -> D
         after = after.with_request(rater, request.model_copy(update={"status": "lapsed"}))
         events.append(
             FeedbackLapsed(
-                id=session.told(f"{rater} feedback lapsed"),
+                id=session.derive_id(f"{rater} feedback lapsed"),
                 relationship_id=session.relationship_id,
                 occurred_at=request.due_at,
                 session_id=session.session_id,
@@ -95,10 +97,10 @@ def lapse(session: Session, relationship: Relationship | None, now: Moment) -> D
 
 
 def _submit(
-    session: Session, rater: Rater, request: FeedbackRequest, answer: Answer, given_at: Moment, now: Moment
-) -> Decided:
+    session: Session, rater: Rater, request: FeedbackRequest, answer: Answer, given_at: UtcDatetime, now: UtcDatetime
+) -> Decision:
     submitted = FeedbackSubmitted(
-        id=_submitted(session, rater),
+        id=_submitted_event_id(session, rater),
         relationship_id=session.relationship_id,
         occurred_at=given_at,
         session_id=session.session_id,
@@ -111,16 +113,16 @@ def _submit(
 
 
 def _amend(
-    session: Session, rater: Rater, request: FeedbackRequest, answer: Answer, given_at: Moment, now: Moment
-) -> Decided:
+    session: Session, rater: Rater, request: FeedbackRequest, answer: Answer, given_at: UtcDatetime, now: UtcDatetime
+) -> Decision:
     count = request.amendments + 1
     amended = FeedbackAmended(
-        id=session.told(f"{rater} feedback amended {count}"),
+        id=session.derive_id(f"{rater} feedback amended {count}"),
         relationship_id=session.relationship_id,
         occurred_at=given_at,
         session_id=session.session_id,
         rater=rater,
-        amends=_submitted(session, rater),
+        amends=_submitted_event_id(session, rater),
         recorded_at=now,
         **answer.model_dump(),
     )
@@ -128,26 +130,26 @@ def _amend(
     return session.with_request(rater, corrected), (amended,)
 
 
-def _submitted(session: Session, rater: Rater) -> UUID:
-    return session.told(f"{rater} feedback submitted")
+def _submitted_event_id(session: Session, rater: Rater) -> UUID:
+    return session.derive_id(f"{rater} feedback submitted")
 
 
-def _said_so(session: Session, link_hash: str, answer: Answer) -> bool:
+def _is_same_answer(session: Session, link_hash: str, answer: Answer) -> bool:
     rater = session.rater_of(link_hash)
     return rater is not None and session.feedback[rater].answer == answer
 
 
-def _held(session: Session) -> Completed:
+def _require_completed(session: Session) -> Completed:
     if isinstance(session.outcome, Completed):
         return session.outcome
     status = session.outcome.what if session.outcome else "planned, as far as is known here"
-    raise Refused(
+    raise Rejected(
         "session-not-held",
         f"Session {session.session_id} is {status}; only a session that was held can be answered. "
         "If it was held, send its completion first.",
     )
 
 
-def _refuse_without_consent(rater: Rater, relationship: Relationship) -> None:
+def _reject_without_consent(rater: Rater, relationship: Relationship) -> None:
     if rater == "client" and not relationship.consent:
-        raise Refused("no-consent", "The client has not agreed, or no longer agrees, to be asked about the sessions.")
+        raise Rejected("no-consent", "The client has not agreed, or no longer agrees, to be asked about the sessions.")

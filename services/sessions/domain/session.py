@@ -13,88 +13,88 @@ from uuid import UUID, uuid5
 from pydantic import BaseModel, ConfigDict, Field, computed_field
 
 from services.sessions.domain.relationship import Relationship
-from shared.errors import Refused
+from shared.errors import Rejected
 from shared.events import (
     Answer,
     Event,
     FeedbackRequested,
-    Moment,
     Rater,
     SessionCancelled,
     SessionCompleted,
     SessionMissed,
     SessionScheduled,
+    UtcDatetime,
 )
-from shared.events.clock_skew import CLOCKS_APART, refuse_the_future
+from shared.events.clock_skew import CLOCK_SKEW_TOLERANCE, reject_future
 
-PLANNED_AHEAD = timedelta(days=730)
+MAX_SCHEDULE_AHEAD = timedelta(days=730)
 """Nobody makes an appointment for later than this; it is a mistyped year."""
-LINK_LASTS = timedelta(hours=24)
+MIN_LINK_LIFETIME = timedelta(hours=24)
 """A link works at least this long, so that a session entered late can still be answered."""
-LONGEST_NOTICE = 24 * 365.0
+MAX_NOTICE_HOURS = 24 * 365.0
 """Hours; more notice than a year is told as a year."""
-A_MOMENT = timedelta(milliseconds=1)
+ONE_MILLISECOND = timedelta(milliseconds=1)
 
-By = Literal["client", "clinician", "clinic"]
+CancelledBy = Literal["client", "clinician", "clinic"]
 
 
-class Frozen(BaseModel):
+class StoredModel(BaseModel):
     """Kept in MongoDB, and never changed in place."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class Completed(Frozen):
+class Completed(StoredModel):
     """The session was held."""
 
     what: Literal["completed"] = "completed"
-    ended_at: Moment
+    ended_at: UtcDatetime
     minutes: int
 
 
-class Missed(Frozen):
+class Missed(StoredModel):
     """The client did not come and did not say so."""
 
     what: Literal["missed"] = "missed"
 
 
-class Cancelled(Frozen):
+class Cancelled(StoredModel):
     """The session was called off."""
 
     what: Literal["cancelled"] = "cancelled"
-    by: By
-    cancelled_at: Moment
+    by: CancelledBy
+    cancelled_at: UtcDatetime
 
 
 Outcome = Annotated[Completed | Missed | Cancelled, Field(discriminator="what")]
 
 
-class FeedbackRequest(Frozen):
+class FeedbackRequest(StoredModel):
     """One of the two was asked how the session felt, and what came of it."""
 
     status: Literal["awaiting", "answered", "lapsed", "withdrawn"] = "awaiting"
     """`withdrawn`: the client no longer wants to be asked, so that silence says nothing."""
-    due_at: Moment
-    lapses_at: Moment
+    due_at: UtcDatetime
+    lapses_at: UtcDatetime
     """When silence is told: the due moment, or a little later when the session was entered after it."""
     token_hash: str | None = None
     """SHA-256 of the token in the link that works now."""
-    expires_at: Moment | None = None
+    expires_at: UtcDatetime | None = None
     answered_with: str | None = None
     """The hash of the link that was used, so that the same answer sent again is known for what it is."""
     answer: Answer | None = None
-    given_at: Moment | None = None
+    given_at: UtcDatetime | None = None
     amendments: int = 0
 
 
-class Session(Frozen):
+class Session(StoredModel):
     """One appointment of a therapist and a client, from the day it was made to the last word on it."""
 
     session_id: UUID
     relationship_id: UUID
-    starts_at: Moment
+    starts_at: UtcDatetime
     minutes: int
-    scheduled_at: Moment
+    scheduled_at: UtcDatetime
     moves: int = 0
     outcome: Outcome | None = None
     feedback: dict[Rater, FeedbackRequest] = Field(default_factory=dict)
@@ -116,7 +116,7 @@ class Session(Frozen):
                 return rater
         return None
 
-    def told(self, name: str) -> UUID:
+    def derive_id(self, name: str) -> UUID:
         """The id of the event of this name about this session: told twice, it is the same."""
         return uuid5(self.session_id, name)
 
@@ -126,39 +126,39 @@ class Session(Frozen):
 
 
 @dataclass(frozen=True)
-class Asking:
+class RequestOptions:
     """How the two are asked after a session, decided at the edge."""
 
     link_hashes: Mapping[Rater, str]
-    window: timedelta
+    response_window: timedelta
     """How long after the session an answer is awaited."""
-    grace: timedelta
+    lapse_grace: timedelta
     """How long an answer that is entered right after the session may take, though the window is over."""
 
 
-Decided = tuple[Session, Sequence[Event]]
+Decision = tuple[Session, Sequence[Event]]
 
 
 def schedule(
     before: Session | None,
     session_id: UUID,
     relationship: Relationship,
-    starts_at: Moment,
+    starts_at: UtcDatetime,
     minutes: int,
-    now: Moment,
-) -> Decided:
+    now: UtcDatetime,
+) -> Decision:
     """Make the appointment, or move it."""
     if before is not None:
         if before.relationship_id != relationship.relationship_id:
-            raise Refused("session-of-another-relationship", f"Session {session_id} belongs to another relationship.")
+            raise Rejected("session-of-another-relationship", f"Session {session_id} belongs to another relationship.")
         if (before.starts_at, before.minutes) == (starts_at, minutes):
             return before, ()
         if before.outcome is not None:
-            raise already(before, "cannot be moved any more; give the new appointment an id of its own")
-    if starts_at > now + PLANNED_AHEAD:
-        raise Refused("too-far-ahead", "starts_at lies more than two years ahead; is the year right?")
-    relationship.refuse_before_its_start(starts_at)
-    relationship.refuse_after_its_end(starts_at)
+            raise outcome_conflict(before, "cannot be moved any more; give the new appointment an id of its own")
+    if starts_at > now + MAX_SCHEDULE_AHEAD:
+        raise Rejected("too-far-ahead", "starts_at lies more than two years ahead; is the year right?")
+    relationship.reject_before_start(starts_at)
+    relationship.reject_after_end(starts_at)
     scheduled_at = min(now, starts_at)  # an appointment entered afterwards was made before it began, at the latest
     if before is None:
         session = Session(
@@ -173,12 +173,12 @@ def schedule(
             update={
                 "starts_at": starts_at,
                 "minutes": minutes,
-                "scheduled_at": max(scheduled_at, before.scheduled_at + A_MOMENT),
+                "scheduled_at": max(scheduled_at, before.scheduled_at + ONE_MILLISECOND),
                 "moves": before.moves + 1,
             }
         )
     scheduled = SessionScheduled(
-        id=session.told(f"scheduled {session.moves}"),
+        id=session.derive_id(f"scheduled {session.moves}"),
         relationship_id=session.relationship_id,
         occurred_at=session.scheduled_at,
         session_id=session_id,
@@ -188,57 +188,59 @@ def schedule(
     return session, (scheduled,)
 
 
-def complete(session: Session, relationship: Relationship, held: Completed, now: Moment, asking: Asking) -> Decided:
+def complete(
+    session: Session, relationship: Relationship, completion: Completed, now: UtcDatetime, options: RequestOptions
+) -> Decision:
     """Note that the session was held, and ask the two; asked again, only the links are new."""
-    if session.outcome == held:
-        return _with_new_links(session, relationship, now, asking), ()
+    if session.outcome == completion:
+        return _replace_links(session, relationship, now, options), ()
     if session.outcome is not None:
-        raise already(session)
-    _refuse_before_it_began(session, now)
-    refuse_the_future("ended_at", held.ended_at, now)
-    if held.ended_at < session.starts_at - CLOCKS_APART:
-        raise Refused(
+        raise outcome_conflict(session)
+    _reject_before_start(session, now)
+    reject_future("ended_at", completion.ended_at, now)
+    if completion.ended_at < session.starts_at - CLOCK_SKEW_TOLERANCE:
+        raise Rejected(
             "ended-before-it-began",
             f"ended_at lies before the session's beginning, {session.starts_at.isoformat()}; "
             "if it was held earlier than planned, move it first.",
         )
-    relationship.refuse_after_its_end(session.starts_at)
+    relationship.reject_after_end(session.starts_at)
     raters: tuple[Rater, ...] = ("client", "clinician") if relationship.consent else ("clinician",)
-    due_at = held.ended_at + asking.window
-    request = FeedbackRequest(due_at=due_at, lapses_at=max(due_at, now + asking.grace))
-    after = session.model_copy(update={"outcome": held, "feedback": dict.fromkeys(raters, request)})
+    due_at = completion.ended_at + options.response_window
+    request = FeedbackRequest(due_at=due_at, lapses_at=max(due_at, now + options.lapse_grace))
+    after = session.model_copy(update={"outcome": completion, "feedback": dict.fromkeys(raters, request)})
     completed = SessionCompleted(
-        id=session.told("completed"),
+        id=session.derive_id("completed"),
         relationship_id=session.relationship_id,
-        occurred_at=held.ended_at,
+        occurred_at=completion.ended_at,
         session_id=session.session_id,
-        minutes=held.minutes,
+        minutes=completion.minutes,
         planned_minutes=session.minutes,
     )
     requested = [
         FeedbackRequested(
-            id=session.told(f"{rater} feedback requested"),
+            id=session.derive_id(f"{rater} feedback requested"),
             relationship_id=session.relationship_id,
-            occurred_at=held.ended_at,
+            occurred_at=completion.ended_at,
             session_id=session.session_id,
             rater=rater,
             due_at=due_at,
         )
         for rater in raters
     ]
-    return _with_new_links(after, relationship, now, asking), (completed, *requested)
+    return _replace_links(after, relationship, now, options), (completed, *requested)
 
 
-def miss(session: Session, relationship: Relationship, now: Moment) -> Decided:
+def mark_missed(session: Session, relationship: Relationship, now: UtcDatetime) -> Decision:
     """Note that the client did not come."""
     if session.outcome == Missed():
         return session, ()
     if session.outcome is not None:
-        raise already(session)
-    _refuse_before_it_began(session, now)
-    relationship.refuse_after_its_end(session.starts_at)
+        raise outcome_conflict(session)
+    _reject_before_start(session, now)
+    relationship.reject_after_end(session.starts_at)
     missed = SessionMissed(
-        id=session.told("missed"),
+        id=session.derive_id("missed"),
         relationship_id=session.relationship_id,
         occurred_at=session.starts_at,
         session_id=session.session_id,
@@ -246,26 +248,26 @@ def miss(session: Session, relationship: Relationship, now: Moment) -> Decided:
     return session.model_copy(update={"outcome": Missed()}), (missed,)
 
 
-def cancel(session: Session, how: Cancelled, now: Moment) -> Decided:
+def cancel(session: Session, cancellation: Cancelled, now: UtcDatetime) -> Decision:
     """Note that the session was called off; also after the relationship's end, for that is when it is done."""
-    if session.outcome == how:
+    if session.outcome == cancellation:
         return session, ()
     if session.outcome is not None:
-        raise already(session)
-    refuse_the_future("cancelled_at", how.cancelled_at, now)
-    notice = (session.starts_at - how.cancelled_at) / timedelta(hours=1)
+        raise outcome_conflict(session)
+    reject_future("cancelled_at", cancellation.cancelled_at, now)
+    notice = (session.starts_at - cancellation.cancelled_at) / timedelta(hours=1)
     cancelled = SessionCancelled(
-        id=session.told("cancelled"),
+        id=session.derive_id("cancelled"),
         relationship_id=session.relationship_id,
-        occurred_at=how.cancelled_at,
+        occurred_at=cancellation.cancelled_at,
         session_id=session.session_id,
-        by=how.by,
-        notice_hours=min(max(0.0, notice), LONGEST_NOTICE),
+        by=cancellation.by,
+        notice_hours=min(max(0.0, notice), MAX_NOTICE_HOURS),
     )
-    return session.model_copy(update={"outcome": how}), (cancelled,)
+    return session.model_copy(update={"outcome": cancellation}), (cancelled,)
 
 
-def already(session: Session, consequence: str = "so it cannot have ended otherwise") -> Refused:
+def outcome_conflict(session: Session, consequence: str = "so it cannot have ended otherwise") -> Rejected:
     """What became of the session is known, and the request says otherwise."""
     status = session.outcome.what if session.outcome else "scheduled"
     detail = f"Session {session.session_id} is already noted as {status}, {consequence}."
@@ -273,20 +275,23 @@ def already(session: Session, consequence: str = "so it cannot have ended otherw
         detail += f" It ended at {session.outcome.ended_at.isoformat()} after {session.outcome.minutes} minutes."
     if isinstance(session.outcome, Cancelled):
         detail += f" It was called off by the {session.outcome.by} at {session.outcome.cancelled_at.isoformat()}."
-    return Refused(f"session-already-{status}", detail)
+    return Rejected(f"session-already-{status}", detail)
 
 
-def _refuse_before_it_began(session: Session, now: Moment) -> None:
-    refuse_the_future("the session's starts_at", session.starts_at, now)
+def _reject_before_start(session: Session, now: UtcDatetime) -> None:
+    reject_future("the session's starts_at", session.starts_at, now)
 
 
-def _with_new_links(session: Session, relationship: Relationship, now: Moment, asking: Asking) -> Session:
+def _replace_links(session: Session, relationship: Relationship, now: UtcDatetime, options: RequestOptions) -> Session:
     """Every link is replaced, but for a client who no longer wants to be asked: theirs are gone."""
     feedback: dict[Rater, FeedbackRequest] = {}
     for rater, request in session.feedback.items():
         if rater == "client" and not relationship.consent:
             feedback[rater] = request.model_copy(update={"token_hash": None, "expires_at": None})
         else:
-            link = {"token_hash": asking.link_hashes[rater], "expires_at": max(request.due_at, now + LINK_LASTS)}
+            link = {
+                "token_hash": options.link_hashes[rater],
+                "expires_at": max(request.due_at, now + MIN_LINK_LIFETIME),
+            }
             feedback[rater] = request.model_copy(update=link)
     return session.model_copy(update={"feedback": feedback})

@@ -6,167 +6,169 @@ from uuid import UUID
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from services.sessions.domain.session import By, Cancelled, FeedbackRequest, Session
-from services.sessions.service import Desk, Link
-from shared.clinical.instruments import INSTRUMENTS, Kind
-from shared.events import Answer, InstrumentTotal, Moment, Rater
-from shared.http.request_body import Body
+from services.sessions.domain.session import Cancelled, CancelledBy, FeedbackRequest, Session
+from services.sessions.service import FormLink, SessionsService
+from shared.clinical.instruments import INSTRUMENTS, InstrumentKind
+from shared.events import Answer, InstrumentTotal, Rater, UtcDatetime
+from shared.http.request_body import RequestBody
 
 
-class Appointment(Body):
+class AppointmentBody(RequestBody):
     relationship_id: UUID
-    starts_at: Moment
+    starts_at: UtcDatetime
     minutes: int = Field(ge=5, le=480)
 
 
-class Completion(Body):
-    ended_at: Moment
+class CompletionBody(RequestBody):
+    ended_at: UtcDatetime
     minutes: int = Field(ge=1, le=480)
 
 
-class Nothing(Body):
+class EmptyBody(RequestBody):
     """`{}`: that it happened says it all."""
 
 
-class Cancellation(Body):
-    by: By
-    cancelled_at: Moment
+class CancellationBody(RequestBody):
+    by: CancelledBy
+    cancelled_at: UtcDatetime
 
 
-class KnownTotal(InstrumentTotal):
+class AllianceTotalBody(InstrumentTotal):
     """The total of an instrument about the alliance that we know, within its range."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    KIND: ClassVar[Kind] = "alliance"
+    KIND: ClassVar[InstrumentKind] = "alliance"
 
     @model_validator(mode="after")
-    def _lies_in_its_range(self) -> Self:
+    def _check_instrument_and_range(self) -> Self:
         instruments = {name: instrument for name, instrument in INSTRUMENTS.items() if instrument.kind == self.KIND}
         instrument = instruments.get(self.name)
         if instrument is None:
             raise ValueError(
                 f"no instrument about the {self.KIND} of that name; known are {', '.join(sorted(instruments))}"
             )
-        if not instrument.holds(self.total):
-            raise ValueError(f"the total of {self.name} lies between {instrument.lowest:g} and {instrument.highest:g}")
+        if not instrument.contains(self.total):
+            raise ValueError(
+                f"the total of {self.name} lies between {instrument.min_total:g} and {instrument.max_total:g}"
+            )
         return self
 
 
-class KnownOutcome(KnownTotal):
+class OutcomeTotalBody(AllianceTotalBody):
     """The total of an instrument about the outcome that we know, within its range."""
 
-    KIND: ClassVar[Kind] = "outcome"
+    KIND: ClassVar[InstrumentKind] = "outcome"
 
 
-class GivenAnswer(Answer):
+class AnswerBody(Answer):
     """An answer from a paper form, an import or another questionnaire."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    instrument: KnownTotal | None = None
-    outcome: KnownOutcome | None = None
-    given_at: Moment
+    instrument: AllianceTotalBody | None = None
+    outcome: OutcomeTotalBody | None = None
+    given_at: UtcDatetime
 
-    def answer(self) -> Answer:
+    def to_answer(self) -> Answer:
         return Answer.model_validate(self.model_dump(exclude={"given_at"}))
 
 
-class Form(BaseModel):
+class FormLinkView(BaseModel):
     """The way to a form. The link is a secret between us and who is asked."""
 
     url: str
-    expires_at: Moment
+    expires_at: UtcDatetime
 
 
-class Forms(BaseModel):
+class FormLinksView(BaseModel):
     session_id: UUID
-    client_form: Form | None
+    client_form: FormLinkView | None
     """None when the client has not agreed to be asked."""
-    clinician_form: Form | None
+    clinician_form: FormLinkView | None
 
 
-class Outcome(BaseModel):
+class OutcomeView(BaseModel):
     what: Literal["completed", "missed", "cancelled"]
-    ended_at: Moment | None = None
+    ended_at: UtcDatetime | None = None
     minutes: int | None = None
-    by: By | None = None
-    cancelled_at: Moment | None = None
+    by: CancelledBy | None = None
+    cancelled_at: UtcDatetime | None = None
 
 
-class Feedback(BaseModel):
+class FeedbackView(BaseModel):
     """Whether somebody answered; what they said is not shown here."""
 
     status: Literal["awaiting", "answered", "lapsed", "withdrawn"]
-    due_at: Moment
-    given_at: Moment | None
+    due_at: UtcDatetime
+    given_at: UtcDatetime | None
     amendments: int
 
     @classmethod
-    def of(cls, request: FeedbackRequest) -> "Feedback":
+    def of(cls, request: FeedbackRequest) -> "FeedbackView":
         return cls.model_validate(request.model_dump())
 
 
-class SessionAnswer(BaseModel):
+class SessionView(BaseModel):
     """A session as it is known here."""
 
     session_id: UUID
     relationship_id: UUID
-    starts_at: Moment
+    starts_at: UtcDatetime
     minutes: int
-    outcome: Outcome | None
-    feedback: dict[Rater, Feedback]
+    outcome: OutcomeView | None
+    feedback: dict[Rater, FeedbackView]
 
     @classmethod
-    def of(cls, session: Session) -> "SessionAnswer":
+    def of(cls, session: Session) -> "SessionView":
         return cls.model_validate(session.model_dump())
 
 
-def routes(desk: Desk, public_url: str) -> APIRouter:
+def routes(service: SessionsService, public_url: str) -> APIRouter:
     """The routes for clinic systems."""
     router = APIRouter(prefix="/sessions/{session_id}", tags=["sessions"])
 
     @router.get("")
-    async def session(session_id: UUID) -> SessionAnswer:
+    async def get_session(session_id: UUID) -> SessionView:
         """A session: its appointment, what became of it, and who has answered."""
-        return SessionAnswer.of(await desk.find(session_id))
+        return SessionView.of(await service.get_session(session_id))
 
     @router.put("")
-    async def schedule(session_id: UUID, body: Appointment) -> SessionAnswer:
+    async def schedule_session(session_id: UUID, body: AppointmentBody) -> SessionView:
         """Make the appointment, under an id that you choose, or move it."""
-        return SessionAnswer.of(await desk.schedule(session_id, body.relationship_id, body.starts_at, body.minutes))
+        return SessionView.of(await service.schedule(session_id, body.relationship_id, body.starts_at, body.minutes))
 
     @router.post("/completion")
-    async def complete(session_id: UUID, body: Completion, response: Response) -> Forms:
+    async def complete_session(session_id: UUID, body: CompletionBody, response: Response) -> FormLinksView:
         """The session was held. Gives the links to the forms; asked again, new ones, and the old ones stop working."""
-        links = await desk.complete(session_id, body.ended_at, body.minutes)
+        links = await service.complete(session_id, body.ended_at, body.minutes)
         response.headers["Cache-Control"] = "no-store"
-        return Forms(
+        return FormLinksView(
             session_id=session_id,
-            client_form=_form(public_url, links.get("client")),
-            clinician_form=_form(public_url, links.get("clinician")),
+            client_form=_form_link_view(public_url, links.get("client")),
+            clinician_form=_form_link_view(public_url, links.get("clinician")),
         )
 
     @router.post("/missed")
-    async def miss(session_id: UUID, _body: Nothing | None = None) -> SessionAnswer:
+    async def mark_missed(session_id: UUID, _body: EmptyBody | None = None) -> SessionView:
         """The client did not come and did not say so."""
-        return SessionAnswer.of(await desk.miss(session_id))
+        return SessionView.of(await service.mark_missed(session_id))
 
     @router.post("/cancellation")
-    async def cancel(session_id: UUID, body: Cancellation) -> SessionAnswer:
+    async def cancel_session(session_id: UUID, body: CancellationBody) -> SessionView:
         """The session was called off."""
         cancellation = Cancelled(by=body.by, cancelled_at=body.cancelled_at)
-        return SessionAnswer.of(await desk.cancel(session_id, cancellation))
+        return SessionView.of(await service.cancel(session_id, cancellation))
 
     @router.put("/feedback/{rater}")
-    async def take(session_id: UUID, rater: Rater, body: GivenAnswer) -> SessionAnswer:
+    async def record_answer(session_id: UUID, rater: Rater, body: AnswerBody) -> SessionView:
         """An answer that was given elsewhere; a different one given later corrects it. Taken after the deadline too."""
-        return SessionAnswer.of(await desk.take(session_id, rater, body.answer(), body.given_at))
+        return SessionView.of(await service.record_answer(session_id, rater, body.to_answer(), body.given_at))
 
     return router
 
 
-def _form(public_url: str, link: Link | None) -> Form | None:
+def _form_link_view(public_url: str, link: FormLink | None) -> FormLinkView | None:
     if link is None:
         return None
-    return Form(url=f"{public_url.rstrip('/')}/f/{link.token}", expires_at=link.expires_at)
+    return FormLinkView(url=f"{public_url.rstrip('/')}/f/{link.token}", expires_at=link.expires_at)

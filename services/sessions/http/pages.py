@@ -16,8 +16,8 @@ from starlette.datastructures import FormData
 
 from services.sessions.http import questions
 from services.sessions.metrics import Page
-from services.sessions.service import Desk
-from shared.errors import Refused, Transient
+from services.sessions.service import SessionsService
+from shared.errors import Rejected, Transient
 from shared.events import Answer
 
 log = structlog.get_logger()
@@ -32,7 +32,7 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Robots-Tag": "noindex",
 }
-ENDINGS: dict[str, tuple[int, Page, str, str]] = {
+CLOSED_FORM_PAGES: dict[str, tuple[int, Page, str, str]] = {
     "unknown-link": (
         404,
         "unknown-link",
@@ -62,92 +62,92 @@ ENDINGS: dict[str, tuple[int, Page, str, str]] = {
     ),
 }
 
-AS_PAGES: dict[int | str, dict[str, Any]] = {
+PAGE_RESPONSES: dict[int | str, dict[str, Any]] = {
     404: {"description": "No such link.", "content": {"text/html": {}}},
     410: {"description": "Used, expired, or consent withdrawn.", "content": {"text/html": {}}},
 }
 """People get a page where programs would get problem details."""
 
 
-class Incomplete(Exception):
+class InvalidForm(Exception):
     """The form cannot be taken as it is; the text tells the person why."""
 
 
-def routes(desk: Desk, crisis_text: str) -> APIRouter:
+def routes(service: SessionsService, crisis_text: str) -> APIRouter:
     """The routes for people."""
     router = APIRouter(tags=["forms"])
-    pages = _Pages(desk, crisis_text)
-    style = (TEMPLATES / "form.css").read_text()
+    pages = _FormPages(service, crisis_text)
+    css = (TEMPLATES / "form.css").read_text()
 
-    @router.get("/f/{token}", response_class=HTMLResponse, responses=AS_PAGES)
-    async def form(token: str) -> HTMLResponse:
+    @router.get("/f/{token}", response_class=HTMLResponse, responses=PAGE_RESPONSES)
+    async def show_form(token: str) -> HTMLResponse:
         """The form behind a link; looking at it changes nothing."""
         try:
             return await pages.form(token)
-        except Refused as error:
-            return pages.ending(error)
+        except Rejected as error:
+            return pages.closed_form(error)
         except Transient as error:
             return pages.unavailable(error)
 
-    @router.post("/f/{token}", response_class=HTMLResponse, responses=AS_PAGES)
-    async def answer(token: str, request: Request) -> HTMLResponse:
+    @router.post("/f/{token}", response_class=HTMLResponse, responses=PAGE_RESPONSES)
+    async def submit_form(token: str, request: Request) -> HTMLResponse:
         """The answer, form-encoded: the elements from 0 to 10, `tension` and `talked_about`. Uses the link up."""
         async with request.form() as form_data:
             try:
-                await desk.answer_form(token, read(form_data))
-                return pages.page("thanks", 200, "thanks.html")
-            except Incomplete as invalid:
-                return await pages.form_again(token, form_data, str(invalid))
-            except Refused as error:
-                return pages.ending(error)
+                await service.answer_form(token, parse_answer(form_data))
+                return pages.render("thanks", 200, "thanks.html")
+            except InvalidForm as invalid:
+                return await pages.invalid_form(token, form_data, str(invalid))
+            except Rejected as error:
+                return pages.closed_form(error)
             except Transient as error:
                 return pages.unavailable(error)
 
     @router.get("/form.css", include_in_schema=False)
-    async def css() -> Response:
-        return Response(style, media_type="text/css", headers={"Cache-Control": "public, max-age=3600"})
+    async def stylesheet() -> Response:
+        return Response(css, media_type="text/css", headers={"Cache-Control": "public, max-age=3600"})
 
     return router
 
 
-def read(entered: FormData) -> Answer:
+def parse_answer(form_data: FormData) -> Answer:
     """The answer in what was entered; each element may be left out, but not all. Raises Incomplete."""
-    ratings = {name: _rating(entered, name) for name in questions.ELEMENTS}
+    ratings = {name: _parse_rating(form_data, name) for name in questions.ELEMENTS}
     given_ratings = {name: rating for name, rating in ratings.items() if rating is not None}
     if not given_ratings:
-        raise Incomplete("Please choose a number for at least one of the statements. The others may stay open.")
-    tension = _one_of(entered, "tension", questions.TENSIONS)
-    talked_about = _one_of(entered, "talked_about", questions.TALKS)
+        raise InvalidForm("Please choose a number for at least one of the statements. The others may stay open.")
+    tension = _parse_choice(form_data, "tension", questions.TENSION_CHOICES)
+    talked_about = _parse_choice(form_data, "talked_about", questions.TALKED_ABOUT_CHOICES)
     if talked_about is not None and tension in (None, "none"):
-        raise Incomplete(
+        raise InvalidForm(
             "You said whether you talked about a moment of tension, but not that there was one. "
             "Please say whether there was one, or leave the last question open."
         )
     try:
         return Answer.model_validate({"ratings": given_ratings, "tension": tension, "talked_about": talked_about})
     except ValidationError:
-        raise Incomplete("Something in this form is not as it should be. Please look through it again.") from None
+        raise InvalidForm("Something in this form is not as it should be. Please look through it again.") from None
 
 
-def _rating(entered: FormData, name: str) -> int | None:
-    value = _one_of(entered, name, {str(rating): "" for rating in questions.RATINGS})
+def _parse_rating(form_data: FormData, name: str) -> int | None:
+    value = _parse_choice(form_data, name, {str(rating): "" for rating in questions.RATINGS})
     return None if value is None else int(value)
 
 
-def _one_of(entered: FormData, name: str, choices: Mapping[Any, str]) -> str | None:
-    values = [value for value in entered.getlist(name) if value != ""]
+def _parse_choice(form_data: FormData, name: str, choices: Mapping[Any, str]) -> str | None:
+    values = [value for value in form_data.getlist(name) if value != ""]
     if not values:
         return None
     if len(values) > 1 or values[0] not in choices:
-        raise Incomplete("One of the answers is not among the choices. Please look through the form again.")
+        raise InvalidForm("One of the answers is not among the choices. Please look through the form again.")
     return str(values[0])
 
 
-class _Pages:
+class _FormPages:
     """Every page that people see."""
 
-    def __init__(self, desk: Desk, crisis_text: str) -> None:
-        self._desk = desk
+    def __init__(self, service: SessionsService, crisis_text: str) -> None:
+        self._service = service
         self._crisis_text = crisis_text
         self._templates = Environment(
             loader=FileSystemLoader(TEMPLATES),
@@ -160,37 +160,37 @@ class _Pages:
 
     async def form(self, token: str, entered: Mapping[str, Any] | None = None, message: str = "") -> HTMLResponse:
         """The form, with what was `entered` kept. Raises Refused and StoreUnavailable."""
-        opened = await self._desk.open_form(token)
-        return self.page(
+        form = await self._service.open_form(token)
+        return self.render(
             "incomplete" if message else "form",
             422 if message else 200,
             "form.html",
-            form=opened,
+            form=form,
             entered=entered or {},
             message=message,
             crisis_text=self._crisis_text,
         )
 
-    async def form_again(self, token: str, entered: FormData, message: str) -> HTMLResponse:
+    async def invalid_form(self, token: str, form_data: FormData, message: str) -> HTMLResponse:
         """The form with the reason why it could not be taken, or why it cannot be answered any more."""
         try:
-            return await self.form(token, entered, message)
-        except Refused as error:
-            return self.ending(error)
+            return await self.form(token, form_data, message)
+        except Rejected as error:
+            return self.closed_form(error)
         except Transient as error:
             return self.unavailable(error)
 
-    def ending(self, error: Refused) -> HTMLResponse:
+    def closed_form(self, error: Rejected) -> HTMLResponse:
         """Why there is nothing to answer here."""
         # Other refusals say that the relationship is gone: to whoever holds the link, it leads nowhere any more.
-        code = error.kind if error.kind in ENDINGS else "unknown-link"
-        status, page, title, text = ENDINGS[code]
-        return self.page(page, status, "message.html", title=title, text=text)
+        code = error.code if error.code in CLOSED_FORM_PAGES else "unknown-link"
+        status, page, title, text = CLOSED_FORM_PAGES[code]
+        return self.render(page, status, "message.html", title=title, text=text)
 
     def unavailable(self, error: Transient) -> HTMLResponse:
         """Nothing was lost, and nothing was taken."""
         log.warning("could not answer a person", reason=str(error))
-        return self.page(
+        return self.render(
             "unavailable",
             503,
             "message.html",
@@ -199,8 +199,8 @@ class _Pages:
             "Please go back and send it again in a minute; sending it twice does no harm.",
         )
 
-    def page(self, page: Page, status: int, template: str, **values: Any) -> HTMLResponse:
+    def render(self, page: Page, status: int, template: str, **context: Any) -> HTMLResponse:
         """A page with the headers that protect who reads it."""
-        self._desk.metrics.showed(page)
-        html = self._templates.get_template(template).render(**values)
+        self._service.metrics.count_page(page)
+        html = self._templates.get_template(template).render(**context)
         return HTMLResponse(html, status, HEADERS | ({"Retry-After": "5"} if status == 503 else {}))

@@ -38,7 +38,7 @@ INTRODUCTION: dict[Rater, str] = {
     "clinician": "A low number is as useful as a high one. It takes less than a minute.",
 }
 
-WHO_SEES_IT: dict[Rater, str] = {
+PRIVACY_NOTICE: dict[Rater, str] = {
     "client": (
         "Your therapist sees your answers, and a supervisor at your clinic may see them. Nobody else does. "
         "They are there so that you two can talk about it when something does not feel right."
@@ -49,7 +49,7 @@ WHO_SEES_IT: dict[Rater, str] = {
     ),
 }
 
-TENSION = "Was there a moment of tension or misunderstanding between the two of you in this session?"
-TENSIONS: dict[Tension, str] = {"none": "No", "a_little": "A little", "yes": "Yes"}
-TALKED_ABOUT = "If there was: did you talk about it?"
-TALKS: dict[TalkedAbout, str] = {"not": "No", "partly": "Partly", "yes": "Yes"}
+TENSION_QUESTION = "Was there a moment of tension or misunderstanding between the two of you in this session?"
+TENSION_CHOICES: dict[Tension, str] = {"none": "No", "a_little": "A little", "yes": "Yes"}
+TALKED_ABOUT_QUESTION = "If there was: did you talk about it?"
+TALKED_ABOUT_CHOICES: dict[TalkedAbout, str] = {"not": "No", "partly": "Partly", "yes": "Yes"}

@@ -8,15 +8,15 @@ from datetime import datetime
 from uuid import UUID
 
 from services.sessions.domain.relationship import Relationship
-from services.sessions.domain.session import Decided, Session
+from services.sessions.domain.session import Decision, Session
 from shared.events import Event
-from shared.mongo.client import Document, Guarded, Mongo, time_of, unavailable, write_guarded
+from shared.mongo.client import Document, GuardedWrite, Mongo, server_time, translate_errors, write_guarded
 from shared.outbox.documents import Documents
-from shared.outbox.relay import Outbox, owed
+from shared.outbox.relay import Outbox, outbox_entries
 
 SESSIONS = "sessions"
 RELATIONSHIPS = "relationships"
-AT_ONCE = 500
+LAPSE_BATCH_SIZE = 500
 """The most sessions that the timer takes at a time."""
 
 
@@ -25,34 +25,34 @@ class Store:
 
     def __init__(self, mongo: Mongo, outbox: Outbox, clock: Callable[[], datetime]) -> None:
         self.sessions = Documents(mongo[SESSIONS], Session, outbox, clock)
-        self._relationships = mongo[RELATIONSHIPS]
+        self._relationship_collection = mongo[RELATIONSHIPS]
         self._outbox = outbox
         self._clock = clock
 
-    async def prepare(self) -> None:
+    async def create_indexes(self) -> None:
         """Make what is looked for findable."""
-        with unavailable():
+        with translate_errors():
             await self.sessions.collection.create_index("link_hashes", name="links")
             await self.sessions.collection.create_index("next_lapse_at", name="due")
             await self.sessions.collection.create_index("relationship_id", name="relationship")
 
-    async def behind_link(self, link_hash: str) -> Session | None:
+    async def find_by_link(self, link_hash: str) -> Session | None:
         """The session that a link leads to. Raises StoreUnavailable."""
-        with unavailable():
+        with translate_errors():
             found = await self.sessions.collection.find_one({"link_hashes": link_hash})
-        return None if found is None else self.sessions.read(found)
+        return None if found is None else self.sessions.parse(found)
 
-    async def relationship(self, relationship_id: UUID) -> Relationship | None:
+    async def find_relationship(self, relationship_id: UUID) -> Relationship | None:
         """What is known of a relationship. Raises StoreUnavailable."""
-        with unavailable():
-            found = await self._relationships.find_one({"_id": relationship_id})
+        with translate_errors():
+            found = await self._relationship_collection.find_one({"_id": relationship_id})
         return None if found is None else Relationship.model_validate(found)
 
-    async def relationships(self, ids: Iterable[UUID]) -> dict[UUID, Relationship]:
+    async def load_relationships(self, ids: Iterable[UUID]) -> dict[UUID, Relationship]:
         """What is known of each that is known. Raises StoreUnavailable."""
-        return {document["_id"]: Relationship.model_validate(document) for document in await self._found(ids)}
+        return {document["_id"]: Relationship.model_validate(document) for document in await self._load_documents(ids)}
 
-    async def learn(
+    async def update_relationships(
         self, ids: Iterable[UUID], decide: Callable[[Relationship], Relationship]
     ) -> dict[UUID, Relationship]:
         """Bring what is known of `ids` up to date; `decide` must be safe to repeat. Raises StoreUnavailable.
@@ -62,32 +62,32 @@ class Store:
         updated: dict[UUID, Relationship] = {}
         pending = set(ids)
         while pending:
-            found = {document["_id"]: document for document in await self._found(pending)}
+            found = {document["_id"]: document for document in await self._load_documents(pending)}
             writes = []
             for relationship_id in pending:
                 before = found.get(relationship_id)
-                known = Relationship.model_validate(before or {"relationship_id": relationship_id})
-                updated[relationship_id] = after = decide(known)
-                if after != known or before is None:
-                    writes.append(Guarded(relationship_id, before["v"] if before else 0, after.model_dump()))
-            pending = await write_guarded(self._relationships, writes)
+                relationship = Relationship.model_validate(before or {"relationship_id": relationship_id})
+                updated[relationship_id] = after = decide(relationship)
+                if after != relationship or before is None:
+                    writes.append(GuardedWrite(relationship_id, before["v"] if before else 0, after.model_dump()))
+            pending = await write_guarded(self._relationship_collection, writes)
         return updated
 
-    async def time(self) -> datetime:
+    async def server_time(self) -> datetime:
         """By the database's clock: a process whose own is ahead lets nobody's time run out. Raises StoreUnavailable."""
-        return await time_of(self.sessions.collection.database)
+        return await server_time(self.sessions.collection.database)
 
-    async def due(self, now: datetime) -> list[Document]:
+    async def find_overdue(self, now: datetime) -> list[Document]:
         """Sessions with a request that nobody answered in time, the longest due first. Raises StoreUnavailable."""
-        with unavailable():
+        with translate_errors():
             return (
                 await self.sessions.collection.find({"next_lapse_at": {"$lte": now}})
                 .sort("next_lapse_at", 1)
-                .limit(AT_ONCE)
-                .to_list(AT_ONCE)
+                .limit(LAPSE_BATCH_SIZE)
+                .to_list(LAPSE_BATCH_SIZE)
             )
 
-    async def settle(self, documents: Sequence[Document], decide: Callable[[Session], Decided]) -> list[Event]:
+    async def save_decisions(self, documents: Sequence[Document], decide: Callable[[Session], Decision]) -> list[Event]:
         """Decide on sessions just read and write those that nobody changed meanwhile, in one round trip.
 
         Returns the events that follow; what was left out is found again. Raises StoreUnavailable.
@@ -95,20 +95,20 @@ class Store:
         events: dict[UUID, Sequence[Event]] = {}
         writes = []
         for document in documents:
-            after, events[document["_id"]] = decide(self.sessions.read(document))
-            entries = owed(events[document["_id"]], self._clock())
-            writes.append(Guarded(document["_id"], document["v"], after.model_dump(), entries))
+            after, events[document["_id"]] = decide(self.sessions.parse(document))
+            entries = outbox_entries(events[document["_id"]], self._clock())
+            writes.append(GuardedWrite(document["_id"], document["v"], after.model_dump(), entries))
         conflicts = await write_guarded(self.sessions.collection, writes)
         written = [write for write in writes if write.id not in conflicts]
         for write in written:
-            self._outbox.wrote(SESSIONS, write.id, write.owed)
+            self._outbox.enqueue(SESSIONS, write.id, write.outbox_entries)
         return [event for write in written for event in events[write.id]]
 
-    async def forget(self, ids: Iterable[UUID]) -> None:
+    async def erase_sessions(self, ids: Iterable[UUID]) -> None:
         """Remove every session of the relationships `ids`, with all that was said. Raises StoreUnavailable."""
-        with unavailable():
+        with translate_errors():
             await self.sessions.collection.delete_many({"relationship_id": {"$in": list(ids)}})
 
-    async def _found(self, ids: Iterable[UUID]) -> list[Document]:
-        with unavailable():
-            return await self._relationships.find({"_id": {"$in": list(ids)}}).to_list(None)
+    async def _load_documents(self, ids: Iterable[UUID]) -> list[Document]:
+        with translate_errors():
+            return await self._relationship_collection.find({"_id": {"$in": list(ids)}}).to_list(None)

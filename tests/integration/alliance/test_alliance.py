@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Literal
 from uuid import UUID, uuid4
 
@@ -11,14 +12,14 @@ import pytest
 from services.alliance.app import create_app
 from services.alliance.settings import Settings
 from shared.events import AllianceUpdated, Event, RuptureRetracted, RuptureSuspected
-from shared.events.cloudevents import LARGEST, encode
-from shared.events.topics import ALLIANCE, FEEDBACK, dead_letters
-from shared.kafka.dead_letters.record import ERROR, ORIGIN
+from shared.events.cloudevents import MAX_EVENT_BYTES, encode
+from shared.events.topics import ALLIANCE, FEEDBACK, dead_letter_topic
+from shared.kafka.dead_letters.record import ERROR_HEADER, ORIGIN_HEADER
 from shared.kafka.producer import Message, Producer
 from shared.mongo.client import Mongo
-from tests.support.builders import Told
-from tests.support.kafka_reader import records, told
-from tests.support.serving import served, until
+from tests.support.builders import RelationshipBuilder
+from tests.support.kafka_reader import read_events, read_records
+from tests.support.serving import run_app, wait_until
 
 
 @pytest.fixture
@@ -38,21 +39,21 @@ def settings(kafka_servers: str, mongodb_uri: str, driver: Literal["motor", "pym
     )
 
 
-async def has(client: httpx2.AsyncClient, relationship: UUID, **expected: object) -> bool:
+async def has_fields(client: httpx2.AsyncClient, relationship: UUID, **expected: object) -> bool:
     response = await client.get(f"/relationships/{relationship}")
     body = response.json()
     return response.status_code == 200 and all(body[name] == value for name, value in expected.items())
 
 
-def broken(relationship: Told) -> list[Event]:
+def ruptured_history(builder: RelationshipBuilder) -> list[Event]:
     """Three good sessions, and a fourth that felt very different."""
-    weeks = [event for week in range(3) for event in (relationship.held(week), relationship.felt(week, 9))]
+    weeks = [event for week in range(3) for event in (builder.completed(week), builder.feedback(week, 9))]
     return [
-        relationship.started(),
-        relationship.consent(-0.5, given=True),
+        builder.started(),
+        builder.consent_changed(-0.5, given=True),
         *weeks,
-        relationship.held(3),
-        relationship.felt(3, 2),
+        builder.completed(3),
+        builder.feedback(3, 2),
     ]
 
 
@@ -60,26 +61,26 @@ def broken(relationship: Told) -> list[Event]:
 async def test_a_rupture_is_told_with_its_reasons(
     kafka: Producer, kafka_servers: str, mongodb_uri: str, driver: Literal["motor", "pymongo"]
 ) -> None:
-    builder = Told()
-    async with served(create_app(settings(kafka_servers, mongodb_uri, driver))) as client:
-        await kafka.tell(broken(builder))
-        await until(lambda: has(client, builder.relationship, sessions=4, client_ratings=4))
+    builder = RelationshipBuilder()
+    async with run_app(create_app(settings(kafka_servers, mongodb_uri, driver))) as client:
+        await kafka.publish(ruptured_history(builder))
+        await wait_until(lambda: has_fields(client, builder.relationship_id, sessions=4, client_ratings=4))
 
-        view = (await client.get(f"/relationships/{builder.relationship}")).json()
+        view = (await client.get(f"/relationships/{builder.relationship_id}")).json()
         assert view["open_episode"]["severity"] == "concern"
         assert (
             view["open_episode"]["why"][0] == "The client's rating fell to 20 after session 4 (usually 84 to 96 here)."
         )
         assert "Shows signs of rupture." in view["explanation"]
 
-        points = (await client.get(f"/relationships/{builder.relationship}/trajectory")).json()["points"]
+        points = (await client.get(f"/relationships/{builder.relationship_id}/trajectory")).json()["points"]
         assert [point["rating"] for point in points] == [90, 90, 90, 20]
 
         clinician = view["clinician_id"]
         listed = (await client.get(f"/clinicians/{clinician}/relationships")).json()["relationships"]
-        assert [r["relationship_id"] for r in listed] == [str(builder.relationship)]
+        assert [r["relationship_id"] for r in listed] == [str(builder.relationship_id)]
 
-    published = await told(kafka_servers, ALLIANCE, builder.relationship)
+    published = await read_events(kafka_servers, ALLIANCE, builder.relationship_id)
     assert {type(event) for event in published} >= {AllianceUpdated, RuptureSuspected}
     assert len({event.id for event in published}) == len(published)
 
@@ -87,15 +88,15 @@ async def test_a_rupture_is_told_with_its_reasons(
 async def test_the_same_facts_again_and_in_any_order_give_the_same_alliance(
     kafka: Producer, kafka_servers: str, mongodb_uri: str
 ) -> None:
-    forwards, backwards = Told(), Told()
-    async with served(create_app(settings(kafka_servers, mongodb_uri))) as client:
-        await kafka.tell(broken(forwards))
-        for event in reversed(broken(backwards)):
-            await kafka.tell([event, event])
+    forwards, backwards = RelationshipBuilder(), RelationshipBuilder()
+    async with run_app(create_app(settings(kafka_servers, mongodb_uri))) as client:
+        await kafka.publish(ruptured_history(forwards))
+        for event in reversed(ruptured_history(backwards)):
+            await kafka.publish([event, event])
         for builder in (forwards, backwards):
-            await until(lambda each=builder: has(client, each.relationship, sessions=4, client_ratings=4))  # type: ignore[misc]
+            await wait_until(partial(has_fields, client, builder.relationship_id, sessions=4, client_ratings=4))
 
-        views = [(await client.get(f"/relationships/{each.relationship}")).json() for each in (forwards, backwards)]
+        views = [(await client.get(f"/relationships/{each.relationship_id}")).json() for each in (forwards, backwards)]
         assert views[0]["level"] == views[1]["level"]
         assert views[0]["open_episode"]["why"] == views[1]["open_episode"]["why"]
 
@@ -103,45 +104,46 @@ async def test_the_same_facts_again_and_in_any_order_give_the_same_alliance(
 async def test_an_amended_answer_takes_back_what_it_had_caused(
     kafka: Producer, kafka_servers: str, mongodb_uri: str
 ) -> None:
-    builder = Told()
-    async with served(create_app(settings(kafka_servers, mongodb_uri))) as client:
-        await kafka.tell([*broken(builder), builder.amended(3, 9)])
-        await until(lambda: has(client, builder.relationship, client_ratings=4, open_episode=None))
+    builder = RelationshipBuilder()
+    async with run_app(create_app(settings(kafka_servers, mongodb_uri))) as client:
+        await kafka.publish([*ruptured_history(builder), builder.amended(3, 9)])
+        await wait_until(lambda: has_fields(client, builder.relationship_id, client_ratings=4, open_episode=None))
 
-    async def retracted() -> bool:
+    async def is_retracted() -> bool:
         return any(
-            isinstance(event, RuptureRetracted) for event in await told(kafka_servers, ALLIANCE, builder.relationship)
+            isinstance(event, RuptureRetracted)
+            for event in await read_events(kafka_servers, ALLIANCE, builder.relationship_id)
         )
 
-    await until(retracted)
+    await wait_until(is_retracted)
 
 
 async def test_an_erased_client_is_forgotten_also_by_what_comes_later(
     kafka: Producer, kafka_servers: str, mongodb_uri: str
 ) -> None:
-    builder = Told()
+    builder = RelationshipBuilder()
     service_settings = settings(kafka_servers, mongodb_uri)
     mongo = Mongo(mongodb_uri, service_settings.mongodb_database)
 
-    async def only_the_erasure_is_left() -> bool:
+    async def has_only_erasure() -> bool:
         return [event["_id"] async for event in mongo["facts"].find()] == [builder.erased(4).id]
 
-    async with served(create_app(service_settings)) as client:
-        await kafka.tell([*broken(builder), builder.erased(4)])
-        await until(only_the_erasure_is_left)
-        await kafka.tell([builder.held(5), builder.felt(5)])
-        assert (await client.get(f"/relationships/{builder.relationship}")).status_code == 404
-    await until(only_the_erasure_is_left)
+    async with run_app(create_app(service_settings)) as client:
+        await kafka.publish([*ruptured_history(builder), builder.erased(4)])
+        await wait_until(has_only_erasure)
+        await kafka.publish([builder.completed(5), builder.feedback(5)])
+        assert (await client.get(f"/relationships/{builder.relationship_id}")).status_code == 404
+    await wait_until(has_only_erasure)
     await mongo.close()
 
 
 async def test_what_nobody_can_read_is_set_aside_with_its_origin_and_the_rest_goes_on(
     kafka: Producer, kafka_servers: str, mongodb_uri: str
 ) -> None:
-    builder = Told()
-    key = str(builder.relationship).encode()
-    rating = encode(builder.felt(0, 9))
-    future_event = builder.felt(1).model_copy(update={"occurred_at": datetime.now(UTC) + timedelta(days=365)})
+    builder = RelationshipBuilder()
+    key = str(builder.relationship_id).encode()
+    rating = encode(builder.feedback(0, 9))
+    future_event = builder.feedback(1).model_copy(update={"occurred_at": datetime.now(UTC) + timedelta(days=365)})
     undecodable = {
         b"not json at all": "is not JSON",
         b'{"specversion":"1.0"}': "missing",
@@ -149,42 +151,42 @@ async def test_what_nobody_can_read_is_set_aside_with_its_origin_and_the_rest_go
         rating.replace(b'"time":"2026-01-05T12:00:00Z"', b'"time":"2026-01-05T12:00:00"'): "occurred_at",
         rating.replace(b'"talked_about":null', b'"talked_about":"yes"'): "talked about",
         encode(future_event): "future",
-        b"x" * (LARGEST + 1): "larger",
+        b"x" * (MAX_EVENT_BYTES + 1): "larger",
     }
     unknown_type = rating.replace(b"clinic.feedback.submitted.v1", b"clinic.feedback.dreamt_of.v9")
     odd_headers = [("trace", b"\xff\xfe"), ("empty", b"")]
 
-    async with served(create_app(settings(kafka_servers, mongodb_uri))) as client:
+    async with run_app(create_app(settings(kafka_servers, mongodb_uri))) as client:
         await kafka.send([Message(FEEDBACK.name, key, value) for value in (*undecodable, unknown_type)])
-        await kafka.send([Message(FEEDBACK.name, key, encode(builder.felt(0, 9)), odd_headers)])
-        await kafka.tell([builder.consent(-0.5, given=True), builder.held(0)])
-        await until(lambda: has(client, builder.relationship, sessions=1, client_ratings=1))
+        await kafka.send([Message(FEEDBACK.name, key, encode(builder.feedback(0, 9)), odd_headers)])
+        await kafka.publish([builder.consent_changed(-0.5, given=True), builder.completed(0)])
+        await wait_until(lambda: has_fields(client, builder.relationship_id, sessions=1, client_ratings=1))
 
-    dead_letters_found = [r for r in await records(kafka_servers, dead_letters("alliance")) if r.key == key]
+    dead_letters_found = [r for r in await read_records(kafka_servers, dead_letter_topic("alliance")) if r.key == key]
     assert {dead_letter.value for dead_letter in dead_letters_found} == set(undecodable)
     for dead_letter in dead_letters_found:
         headers = dict(dead_letter.headers)
-        assert undecodable[dead_letter.value] in headers[ERROR].decode()
-        assert headers[ORIGIN].decode().startswith(FEEDBACK.name)
-        assert "99" not in headers[ERROR].decode()
+        assert undecodable[dead_letter.value] in headers[ERROR_HEADER].decode()
+        assert headers[ORIGIN_HEADER].decode().startswith(FEEDBACK.name)
+        assert "99" not in headers[ERROR_HEADER].decode()
 
 
 async def test_facts_told_while_the_service_is_away_are_taken_in_when_it_is_back(
     kafka: Producer, kafka_servers: str, mongodb_uri: str
 ) -> None:
-    builder = Told()
+    builder = RelationshipBuilder()
     service_settings = settings(kafka_servers, mongodb_uri)
-    async with served(create_app(service_settings)) as client:
-        await kafka.tell([builder.consent(-0.5, given=True), builder.held(0), builder.felt(0, 9)])
-        await until(lambda: has(client, builder.relationship, sessions=1))
-    await kafka.tell([builder.held(1), builder.felt(1, 9)])
+    async with run_app(create_app(service_settings)) as client:
+        await kafka.publish([builder.consent_changed(-0.5, given=True), builder.completed(0), builder.feedback(0, 9)])
+        await wait_until(lambda: has_fields(client, builder.relationship_id, sessions=1))
+    await kafka.publish([builder.completed(1), builder.feedback(1, 9)])
 
-    async with served(create_app(service_settings)) as client:
-        await until(lambda: has(client, builder.relationship, sessions=2, client_ratings=2))
+    async with run_app(create_app(service_settings)) as client:
+        await wait_until(lambda: has_fields(client, builder.relationship_id, sessions=2, client_ratings=2))
 
 
 async def test_an_unknown_relationship_is_said_to_be_unknown(kafka_servers: str, mongodb_uri: str) -> None:
-    async with served(create_app(settings(kafka_servers, mongodb_uri))) as client:
+    async with run_app(create_app(settings(kafka_servers, mongodb_uri))) as client:
         response = await client.get(f"/relationships/{uuid4()}")
         malformed = await client.get("/relationships/anna")
 
@@ -194,15 +196,15 @@ async def test_an_unknown_relationship_is_said_to_be_unknown(kafka_servers: str,
 
 
 async def test_numbers_are_shown_to_those_who_operate_it(kafka: Producer, kafka_servers: str, mongodb_uri: str) -> None:
-    builder = Told()
-    async with served(create_app(settings(kafka_servers, mongodb_uri))) as client:
-        await kafka.tell([builder.consent(-0.5, given=True), builder.held(0), builder.felt(0, 9)])
-        await until(lambda: counted(client))
+    builder = RelationshipBuilder()
+    async with run_app(create_app(settings(kafka_servers, mongodb_uri))) as client:
+        await kafka.publish([builder.consent_changed(-0.5, given=True), builder.completed(0), builder.feedback(0, 9)])
+        await wait_until(lambda: has_counted_events(client))
         metrics = (await client.get("/metrics")).text
 
-    assert str(builder.relationship) not in metrics
+    assert str(builder.relationship_id) not in metrics
 
 
-async def counted(client: httpx2.AsyncClient) -> bool:
+async def has_counted_events(client: httpx2.AsyncClient) -> bool:
     metrics_text = (await client.get("/metrics")).text
     return 'attune_alliance_facts_total{type="clinic.session.completed.v1"} 0.0' not in metrics_text

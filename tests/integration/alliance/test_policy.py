@@ -9,14 +9,14 @@ import pytest
 
 from services.alliance.app import create_app
 from services.alliance.domain.fold import fold
-from services.alliance.domain.policy.policy import DEFAULT, Policy
+from services.alliance.domain.policy.policy import DEFAULT_POLICY, Policy
 from services.alliance.settings import Settings
 from shared.events import AlertResolved, AllianceUpdated, Event
 from shared.events.topics import ALLIANCE
 from shared.kafka.producer import Producer
-from tests.support.builders import Told
-from tests.support.kafka_reader import told
-from tests.support.serving import served, until
+from tests.support.builders import RelationshipBuilder
+from tests.support.kafka_reader import read_events
+from tests.support.serving import run_app, wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -46,71 +46,73 @@ async def policy_of(client: httpx2.AsyncClient, relationship: UUID, ratings: int
     return body["policy"] if response.status_code == 200 and body["client_ratings"] == ratings else None
 
 
-def falling(relationship: Told) -> list[Event]:
+def ruptured_history(builder: RelationshipBuilder) -> list[Event]:
     weeks = [
-        event for week in range(4) for event in (relationship.held(week), relationship.felt(week, 9 if week < 3 else 2))
+        event for week in range(4) for event in (builder.completed(week), builder.feedback(week, 9 if week < 3 else 2))
     ]
-    return [relationship.consent(-0.5, given=True), *weeks]
+    return [builder.consent_changed(-0.5, given=True), *weeks]
 
 
 async def test_a_relationship_is_read_under_the_policy_of_its_clinic_as_soon_as_that_is_known(
     kafka: Producer, kafka_servers: str, settings: Settings, tmp_path: Path
 ) -> None:
-    builder = Told()
+    builder = RelationshipBuilder()
     clinic = builder.started().clinic_id
     (tmp_path / f"{clinic}.toml").write_text("concern = 0.98\nurgent = 0.99\n")
     first, second = Policy(concern=0.98, urgent=0.99), Policy(concern=0.5)
 
-    async def read_under(client: httpx2.AsyncClient, policy: Policy, ratings: int) -> bool:
-        return await policy_of(client, builder.relationship, ratings) == policy.digest
+    async def has_policy(client: httpx2.AsyncClient, policy: Policy, ratings: int) -> bool:
+        return await policy_of(client, builder.relationship_id, ratings) == policy.digest
 
-    async with served(create_app(settings)) as client:
-        await kafka.tell(falling(builder))
-        await until(lambda: read_under(client, DEFAULT, 4))
-        await kafka.tell([builder.started()])
-        await until(lambda: read_under(client, first, 4))
-        view = (await client.get(f"/relationships/{builder.relationship}")).json()
+    async with run_app(create_app(settings)) as client:
+        await kafka.publish(ruptured_history(builder))
+        await wait_until(lambda: has_policy(client, DEFAULT_POLICY, 4))
+        await kafka.publish([builder.started()])
+        await wait_until(lambda: has_policy(client, first, 4))
+        view = (await client.get(f"/relationships/{builder.relationship_id}")).json()
         assert view["open_episode"] is None or view["open_episode"]["severity"] == "watch"
 
     (tmp_path / f"{clinic}.toml").write_text("concern = 0.5\n")
-    last_events = [builder.held(4), builder.felt(4, 2)]
-    async with served(create_app(settings)) as client:
-        assert await policy_of(client, builder.relationship, 4) == first.digest  # until it is touched
-        await kafka.tell(last_events)
-        await until(lambda: read_under(client, second, 5))
-        view = (await client.get(f"/relationships/{builder.relationship}")).json()
+    last_events = [builder.completed(4), builder.feedback(4, 2)]
+    async with run_app(create_app(settings)) as client:
+        assert await policy_of(client, builder.relationship_id, 4) == first.digest  # until it is touched
+        await kafka.publish(last_events)
+        await wait_until(lambda: has_policy(client, second, 5))
+        view = (await client.get(f"/relationships/{builder.relationship_id}")).json()
 
-    expected = fold([*falling(builder), builder.started(), *last_events], second)  # type: ignore[list-item]
-    assert expected.open
-    assert view["open_episode"]["episode_id"] == str(expected.open.id)
-    assert view["open_episode"]["severity"] == expected.open.severity
-    published = await told(kafka_servers, ALLIANCE, builder.relationship)
+    expected = fold([*ruptured_history(builder), builder.started(), *last_events], second)  # type: ignore[list-item]
+    assert expected.open_episode
+    assert view["open_episode"]["episode_id"] == str(expected.open_episode.id)
+    assert view["open_episode"]["severity"] == expected.open_episode.severity
+    published = await read_events(kafka_servers, ALLIANCE, builder.relationship_id)
     policies = [event.policy for event in published if isinstance(event, AllianceUpdated)]
-    assert set(policies) == {DEFAULT.digest, first.digest, second.digest}
+    assert set(policies) == {DEFAULT_POLICY.digest, first.digest, second.digest}
     assert policies[-1] == second.digest
 
 
 async def test_what_a_clinician_says_of_an_alert_is_counted_for_the_detectors_behind_it(
     kafka: Producer, settings: Settings
 ) -> None:
-    builder = Told()
-    async with served(create_app(settings)) as client:
-        await kafka.tell([builder.started(), *falling(builder)])
-        await until(lambda: _has_ratings(client, builder.relationship, 4))
-        view = (await client.get(f"/relationships/{builder.relationship}")).json()
+    builder = RelationshipBuilder()
+    async with run_app(create_app(settings)) as client:
+        await kafka.publish([builder.started(), *ruptured_history(builder)])
+        await wait_until(lambda: _has_ratings(client, builder.relationship_id, 4))
+        view = (await client.get(f"/relationships/{builder.relationship_id}")).json()
         episode = UUID(view["open_episode"]["episode_id"])
         resolved = AlertResolved(
             id=uuid5(episode, "resolved"),
             occurred_at=builder.at(5),
-            relationship_id=builder.relationship,
+            relationship_id=builder.relationship_id,
             alert_id=uuid5(episode, "alert"),
             episode_id=episode,
             clinician_id=builder.started().clinician_id,
             useful=False,
         )
-        await kafka.tell([resolved, resolved])
-        await until(lambda: _counts(client, 'attune_alliance_judged_alerts_total{detector="sudden_drop",useful="no"}'))
-        after = (await client.get(f"/relationships/{builder.relationship}")).json()
+        await kafka.publish([resolved, resolved])
+        await wait_until(
+            lambda: _counts(client, 'attune_alliance_judged_alerts_total{detector="sudden_drop",useful="no"}')
+        )
+        after = (await client.get(f"/relationships/{builder.relationship_id}")).json()
 
     assert after == view
 

@@ -7,8 +7,8 @@ import pytest
 import pytest_asyncio
 
 from services.intake.app import create_app
-from tests.support.intake_client import Clinic, settings
-from tests.support.serving import served
+from tests.support.intake_client import IntakeClient, make_settings
+from tests.support.serving import run_app
 
 
 @pytest_asyncio.fixture(params=["motor", "pymongo"], loop_scope="module", scope="module")
@@ -16,11 +16,11 @@ async def service(
     request: pytest.FixtureRequest, kafka_servers: str, mongodb_uri: str
 ) -> AsyncIterator[httpx2.AsyncClient]:
     """The service; use `clinic` for a clinic of your own at it."""
-    async with served(create_app(settings(kafka_servers, mongodb_uri, mongodb_driver=request.param))) as http:
+    async with run_app(create_app(make_settings(kafka_servers, mongodb_uri, mongodb_driver=request.param))) as http:
         yield http
 
 
 @pytest.fixture
-def clinic(service: httpx2.AsyncClient, kafka_servers: str) -> Clinic:
+def clinic(service: httpx2.AsyncClient, kafka_servers: str) -> IntakeClient:
     """A clinic of which the service has not heard yet."""
-    return Clinic(service, kafka_servers)
+    return IntakeClient(service, kafka_servers)

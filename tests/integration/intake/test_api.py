@@ -17,73 +17,75 @@ from shared.events import (
     RelationshipStarted,
 )
 from shared.events.topics import INTAKE
-from tests.support.intake_client import DAY, STARTED, Clinic, problem
-from tests.support.kafka_reader import records
-from tools.sandbox.servers.inspection import metric
+from tests.support.intake_client import DAY, STARTED_AT, IntakeClient, problem_code
+from tests.support.kafka_reader import read_records
+from tools.sandbox.servers.inspection import metric_value
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
 
-async def test_a_clinician_is_told_once_and_again_when_what_others_know_changes(clinic: Clinic) -> None:
-    await clinic.opens()
+async def test_a_clinician_is_told_once_and_again_when_what_others_know_changes(clinic: IntakeClient) -> None:
+    await clinic.save_clinic()
 
     for _ in range(2):
-        assert (await clinic.registers()).status_code == 200
-    await clinic.registers(contact="new@example.org")
+        assert (await clinic.register_clinician()).status_code == 200
+    await clinic.register_clinician(contact="new@example.org")
     for _ in range(2):
-        await clinic.registers(time_zone="Europe/Paris")
+        await clinic.register_clinician(time_zone="Europe/Paris")
 
-    registered, updated = await clinic.told(clinic.clinician, at_least=2)
+    registered, updated = await clinic.wait_for_events(clinic.clinician_id, at_least=2)
     assert isinstance(registered, ClinicianRegistered)
     assert isinstance(updated, ClinicianUpdated)
-    assert (registered.clinic_id, registered.time_zone) == (clinic.id, "Europe/Berlin")
+    assert (registered.clinic_id, registered.time_zone) == (clinic.clinic_id, "Europe/Berlin")
     assert updated.time_zone == "Europe/Paris"
 
 
-async def test_a_relationship_and_its_consent_are_told_under_its_own_key(clinic: Clinic) -> None:
-    await clinic.works()
+async def test_a_relationship_and_its_consent_are_told_under_its_own_key(clinic: IntakeClient) -> None:
+    await clinic.set_up()
 
-    started, consent_given = await clinic.told(clinic.relationship, at_least=2)
+    started, consent_given = await clinic.wait_for_events(clinic.relationship_id, at_least=2)
     assert isinstance(started, RelationshipStarted)
     assert isinstance(consent_given, ConsentGiven)
     assert started.model_dump(exclude={"id", "type"}) == {
-        "relationship_id": clinic.relationship,
-        "occurred_at": STARTED,
-        "clinic_id": clinic.id,
-        "clinician_id": clinic.clinician,
-        "client_id": clinic.client,
+        "relationship_id": clinic.relationship_id,
+        "occurred_at": STARTED_AT,
+        "clinic_id": clinic.clinic_id,
+        "clinician_id": clinic.clinician_id,
+        "client_id": clinic.client_id,
         "case_code": "AB-12",
         "aims": ("relief", "coping"),
         "cadence_days": 7,
         "predecessor_id": None,
     }
-    assert consent_given.occurred_at == STARTED
+    assert consent_given.occurred_at == STARTED_AT
 
 
-async def test_no_name_and_no_contact_leaves_intake(clinic: Clinic) -> None:
-    await clinic.works()
-    await clinic.told(clinic.relationship, at_least=2)
+async def test_no_name_and_no_contact_leaves_intake(clinic: IntakeClient) -> None:
+    await clinic.set_up()
+    await clinic.wait_for_events(clinic.relationship_id, at_least=2)
 
-    published = b"".join(record.value for record in await records(clinic.kafka_servers, INTAKE) if record.value)
-    responses = (await clinic.registers()).text + (await clinic.http.get(f"/relationships/{clinic.relationship}")).text
+    published = b"".join(record.value for record in await read_records(clinic.kafka_servers, INTAKE) if record.value)
+    responses = (await clinic.register_clinician()).text + (
+        await clinic.http.get(f"/relationships/{clinic.relationship_id}")
+    ).text
 
     for secret in ("example.org", "anna", "Clinic by the Lake", "030 112 112"):
         assert secret.encode() not in published
         assert secret not in responses
 
 
-async def test_everything_sent_twice_is_told_once(clinic: Clinic) -> None:
-    await clinic.works()
-    await clinic.works()
+async def test_everything_sent_twice_is_told_once(clinic: IntakeClient) -> None:
+    await clinic.set_up()
+    await clinic.set_up()
     for _ in range(2):
-        assert (await clinic.agrees(["loss"], STARTED + DAY)).status_code == 200
-        assert (await clinic.consents(False, STARTED + 2 * DAY)).status_code == 200
-        assert (await clinic.consents(True, STARTED + 3 * DAY)).status_code == 200
+        assert (await clinic.update_aims(["loss"], STARTED_AT + DAY)).status_code == 200
+        assert (await clinic.change_consent(False, STARTED_AT + 2 * DAY)).status_code == 200
+        assert (await clinic.change_consent(True, STARTED_AT + 3 * DAY)).status_code == 200
     for _ in range(2):
-        assert (await clinic.ends("completed", STARTED + 9 * DAY)).status_code == 200
-    await clinic.works()
+        assert (await clinic.end_relationship("completed", STARTED_AT + 9 * DAY)).status_code == 200
+    await clinic.set_up()
 
-    events = await clinic.told(clinic.relationship, at_least=6)
+    events = await clinic.wait_for_events(clinic.relationship_id, at_least=6)
     assert [type(event) for event in events] == [
         RelationshipStarted,
         ConsentGiven,
@@ -92,104 +94,110 @@ async def test_everything_sent_twice_is_told_once(clinic: Clinic) -> None:
         ConsentGiven,
         RelationshipEnded,
     ]
-    assert [(event.occurred_at - STARTED) // DAY for event in events] == [0, 0, 1, 2, 3, 9]
+    assert [(event.occurred_at - STARTED_AT) // DAY for event in events] == [0, 0, 1, 2, 3, 9]
     assert len({event.id for event in events}) == 6
-    relationship = (await clinic.http.get(f"/relationships/{clinic.relationship}")).json()
+    relationship = (await clinic.http.get(f"/relationships/{clinic.relationship_id}")).json()
     assert (relationship["aims"], relationship["consent"], relationship["end_reason"]) == (["loss"], True, "completed")
 
 
-async def test_a_transfer_ends_one_relationship_and_starts_the_next(clinic: Clinic) -> None:
-    ben_id, successor_id, at = uuid4(), uuid4(), STARTED + 30 * DAY
-    await clinic.works()
-    await clinic.registers(ben_id)
-    await clinic.agrees(["loss"], STARTED + DAY)
+async def test_a_transfer_ends_one_relationship_and_starts_the_next(clinic: IntakeClient) -> None:
+    ben_id, successor_id, at = uuid4(), uuid4(), STARTED_AT + 30 * DAY
+    await clinic.set_up()
+    await clinic.register_clinician(ben_id)
+    await clinic.update_aims(["loss"], STARTED_AT + DAY)
 
     for _ in range(2):
-        response = await clinic.transfers(ben_id, successor_id, at)
+        response = await clinic.transfer_relationship(ben_id, successor_id, at)
         assert response.status_code == 200
     assert (response.json()["ended"]["successor_id"], response.json()["started"]["relationship_id"]) == (
         str(successor_id),
     ) * 2
 
-    *_, ended = await clinic.told(clinic.relationship, at_least=4)
-    started, consent_given = await clinic.told(successor_id, at_least=2)
+    *_, ended = await clinic.wait_for_events(clinic.relationship_id, at_least=4)
+    started, consent_given = await clinic.wait_for_events(successor_id, at_least=2)
     assert isinstance(ended, RelationshipEnded)
     assert (ended.reason, ended.successor_id, ended.occurred_at) == ("transferred", successor_id, at)
     assert isinstance(started, RelationshipStarted)
-    assert (started.predecessor_id, started.clinician_id) == (clinic.relationship, ben_id)
+    assert (started.predecessor_id, started.clinician_id) == (clinic.relationship_id, ben_id)
     assert (started.aims, started.occurred_at) == (("loss",), at)
     assert isinstance(consent_given, ConsentGiven)
-    assert len(await clinic.told(clinic.relationship, at_least=4)) == 4
+    assert len(await clinic.wait_for_events(clinic.relationship_id, at_least=4)) == 4
 
 
-async def test_a_transfer_that_cannot_begin_does_not_end_anything(clinic: Clinic) -> None:
-    other_clinic, other_clinician_id = Clinic(clinic.http, clinic.kafka_servers), uuid4()
-    await clinic.works()
-    await other_clinic.works()
-    await clinic.registers(other_clinician_id, clinic_id=str(other_clinic.id))
-    at = STARTED + DAY
+async def test_a_transfer_that_cannot_begin_does_not_end_anything(clinic: IntakeClient) -> None:
+    other_clinic, other_clinician_id = IntakeClient(clinic.http, clinic.kafka_servers), uuid4()
+    await clinic.set_up()
+    await other_clinic.set_up()
+    await clinic.register_clinician(other_clinician_id, clinic_id=str(other_clinic.clinic_id))
+    at = STARTED_AT + DAY
 
-    assert problem(await clinic.transfers(other_clinician_id, uuid4(), at), 409) == "clinician-of-another-clinic"
-    assert problem(await clinic.transfers(uuid4(), uuid4(), at), 404) == "unknown-clinician"
-    await clinic.registers(other_clinician_id)
     assert (
-        problem(await clinic.transfers(other_clinician_id, other_clinic.relationship, at), 409) == "started-otherwise"
+        problem_code(await clinic.transfer_relationship(other_clinician_id, uuid4(), at), 409)
+        == "clinician-of-another-clinic"
     )
-    assert (await clinic.http.get(f"/relationships/{clinic.relationship}")).json()["ended_at"] is None
+    assert problem_code(await clinic.transfer_relationship(uuid4(), uuid4(), at), 404) == "unknown-clinician"
+    await clinic.register_clinician(other_clinician_id)
+    assert (
+        problem_code(await clinic.transfer_relationship(other_clinician_id, other_clinic.relationship_id, at), 409)
+        == "started-otherwise"
+    )
+    assert (await clinic.http.get(f"/relationships/{clinic.relationship_id}")).json()["ended_at"] is None
 
 
-async def test_an_ended_relationship_refuses_what_comes_after(clinic: Clinic) -> None:
-    ben_id, later = uuid4(), STARTED + 10 * DAY
-    await clinic.works()
-    await clinic.registers(ben_id)
-    await clinic.ends("stopped_by_client", STARTED + 9 * DAY)
+async def test_an_ended_relationship_refuses_what_comes_after(clinic: IntakeClient) -> None:
+    ben_id, later = uuid4(), STARTED_AT + 10 * DAY
+    await clinic.set_up()
+    await clinic.register_clinician(ben_id)
+    await clinic.end_relationship("stopped_by_client", STARTED_AT + 9 * DAY)
 
     for response in (
-        await clinic.agrees(["loss"], later),
-        await clinic.consents(False, later),
-        await clinic.transfers(ben_id, uuid4(), later),
-        await clinic.ends("completed", STARTED + 9 * DAY),
+        await clinic.update_aims(["loss"], later),
+        await clinic.change_consent(False, later),
+        await clinic.transfer_relationship(ben_id, uuid4(), later),
+        await clinic.end_relationship("completed", STARTED_AT + 9 * DAY),
     ):
-        assert problem(response, 409) == "relationship-ended"
+        assert problem_code(response, 409) == "relationship-ended"
 
 
-async def test_a_contradiction_is_refused_and_says_what_is_so(clinic: Clinic) -> None:
-    await clinic.works()
+async def test_a_contradiction_is_refused_and_says_what_is_so(clinic: IntakeClient) -> None:
+    await clinic.set_up()
 
-    assert problem(await clinic.admits(case_code="ZZ-99"), 409) == "other-case-code"
-    assert problem(await clinic.admits(uuid4()), 409) == "case-code-taken"
-    response = await clinic.starts(cadence_days=14)
-    assert problem(response, 409) == "started-otherwise"
+    assert problem_code(await clinic.add_client(case_code="ZZ-99"), 409) == "other-case-code"
+    assert problem_code(await clinic.add_client(uuid4()), 409) == "case-code-taken"
+    response = await clinic.start_relationship(cadence_days=14)
+    assert problem_code(response, 409) == "started-otherwise"
     assert "another cadence_days" in response.json()["detail"]
-    assert problem(await clinic.consents(False, STARTED), 409) == "said-since"
+    assert problem_code(await clinic.change_consent(False, STARTED_AT), 409) == "said-since"
 
 
-async def test_a_clinician_or_client_of_another_clinic_is_refused(clinic: Clinic) -> None:
-    other_clinic = Clinic(clinic.http, clinic.kafka_servers)
-    await clinic.works()
-    await other_clinic.works()
+async def test_a_clinician_or_client_of_another_clinic_is_refused(clinic: IntakeClient) -> None:
+    other_clinic = IntakeClient(clinic.http, clinic.kafka_servers)
+    await clinic.set_up()
+    await other_clinic.set_up()
 
-    overrides = {"clinician_id": str(other_clinic.clinician)}
-    assert problem(await clinic.starts(uuid4(), **overrides), 409) == "clinician-of-another-clinic"
-    overrides = {"client_id": str(other_clinic.client)}
-    assert problem(await clinic.starts(uuid4(), **overrides), 409) == "client-of-another-clinic"
-    assert problem(await clinic.admits(clinic_id=str(other_clinic.id)), 409) == "client-of-another-clinic"
+    overrides = {"clinician_id": str(other_clinic.clinician_id)}
+    assert problem_code(await clinic.start_relationship(uuid4(), **overrides), 409) == "clinician-of-another-clinic"
+    overrides = {"client_id": str(other_clinic.client_id)}
+    assert problem_code(await clinic.start_relationship(uuid4(), **overrides), 409) == "client-of-another-clinic"
+    assert (
+        problem_code(await clinic.add_client(clinic_id=str(other_clinic.clinic_id)), 409) == "client-of-another-clinic"
+    )
 
 
-async def test_what_is_unknown_is_named_with_what_to_do(clinic: Clinic) -> None:
-    assert problem(await clinic.registers(), 404) == "unknown-clinic"
-    assert problem(await clinic.admits(), 404) == "unknown-clinic"
-    await clinic.opens()
-    await clinic.registers()
-    response = await clinic.starts()
-    assert problem(response, 404) == "unknown-client"
-    assert f"PUT /clients/{clinic.client}" in response.json()["detail"]
-    await clinic.admits()
-    assert problem(await clinic.starts(clinician_id=str(uuid4())), 404) == "unknown-clinician"
-    assert problem(await clinic.starts(clinic_id=str(uuid4())), 404) == "unknown-clinic"
-    assert problem(await clinic.agrees(["loss"], STARTED), 404) == "unknown-relationship"
-    assert problem(await clinic.http.get(f"/relationships/{uuid4()}"), 404) == "unknown-relationship"
-    assert problem(await clinic.http.get(f"/clinics/{uuid4()}/relationships"), 404) == "unknown-clinic"
+async def test_what_is_unknown_is_named_with_what_to_do(clinic: IntakeClient) -> None:
+    assert problem_code(await clinic.register_clinician(), 404) == "unknown-clinic"
+    assert problem_code(await clinic.add_client(), 404) == "unknown-clinic"
+    await clinic.save_clinic()
+    await clinic.register_clinician()
+    response = await clinic.start_relationship()
+    assert problem_code(response, 404) == "unknown-client"
+    assert f"PUT /clients/{clinic.client_id}" in response.json()["detail"]
+    await clinic.add_client()
+    assert problem_code(await clinic.start_relationship(clinician_id=str(uuid4())), 404) == "unknown-clinician"
+    assert problem_code(await clinic.start_relationship(clinic_id=str(uuid4())), 404) == "unknown-clinic"
+    assert problem_code(await clinic.update_aims(["loss"], STARTED_AT), 404) == "unknown-relationship"
+    assert problem_code(await clinic.http.get(f"/relationships/{uuid4()}"), 404) == "unknown-relationship"
+    assert problem_code(await clinic.http.get(f"/clinics/{uuid4()}/relationships"), 404) == "unknown-clinic"
 
 
 @pytest.mark.parametrize(
@@ -205,13 +213,13 @@ async def test_what_is_unknown_is_named_with_what_to_do(clinic: Clinic) -> None:
     ],
 )
 async def test_a_relationship_that_is_not_valid_is_refused_where_it_is_not(
-    clinic: Clinic, field: str, value: Any
+    clinic: IntakeClient, field: str, value: Any
 ) -> None:
-    await clinic.works()
+    await clinic.set_up()
 
-    response = await clinic.starts(uuid4(), **{field: value})
+    response = await clinic.start_relationship(uuid4(), **{field: value})
 
-    assert problem(response, 422) == "invalid-request"
+    assert problem_code(response, 422) == "invalid-request"
     assert response.json()["errors"][0]["pointer"].startswith(f"/body/{field}")
     assert "anxious" not in response.text
 
@@ -226,84 +234,86 @@ async def test_a_relationship_that_is_not_valid_is_refused_where_it_is_not(
         ("contact", "a@b"),
     ],
 )
-async def test_a_clinician_that_is_not_valid_is_refused(clinic: Clinic, field: str, value: str) -> None:
-    await clinic.opens()
+async def test_a_clinician_that_is_not_valid_is_refused(clinic: IntakeClient, field: str, value: str) -> None:
+    await clinic.save_clinic()
 
-    response = await clinic.registers(clinic.clinician, **{field: value})
+    response = await clinic.register_clinician(clinic.clinician_id, **{field: value})
 
-    assert problem(response, 422) == "invalid-request"
+    assert problem_code(response, 422) == "invalid-request"
     assert response.json()["errors"][0]["pointer"] == f"/body/{field}"
     assert value not in response.text
 
 
-async def test_only_a_transfer_ends_a_relationship_as_transferred(clinic: Clinic) -> None:
-    await clinic.works()
+async def test_only_a_transfer_ends_a_relationship_as_transferred(clinic: IntakeClient) -> None:
+    await clinic.set_up()
 
-    assert problem(await clinic.ends("transferred", STARTED + DAY), 422) == "invalid-request"
+    assert problem_code(await clinic.end_relationship("transferred", STARTED_AT + DAY), 422) == "invalid-request"
 
 
-async def test_what_is_said_to_have_happened_cannot_lie_in_the_future(clinic: Clinic) -> None:
-    await clinic.works()
+async def test_what_is_said_to_have_happened_cannot_lie_in_the_future(clinic: IntakeClient) -> None:
+    await clinic.set_up()
     tomorrow = datetime.now(UTC) + DAY
 
-    assert problem(await clinic.starts(uuid4(), started_at=tomorrow.isoformat()), 409) == "in-the-future"
-    assert problem(await clinic.ends("completed", tomorrow), 409) == "in-the-future"
-    assert (await clinic.ends("completed", datetime.now(UTC) + timedelta(minutes=1))).status_code == 200
+    assert (
+        problem_code(await clinic.start_relationship(uuid4(), started_at=tomorrow.isoformat()), 409) == "in-the-future"
+    )
+    assert problem_code(await clinic.end_relationship("completed", tomorrow), 409) == "in-the-future"
+    assert (await clinic.end_relationship("completed", datetime.now(UTC) + timedelta(minutes=1))).status_code == 200
 
 
-async def test_of_two_clients_who_get_the_same_code_at_once_one_keeps_it(clinic: Clinic) -> None:
-    await clinic.opens()
+async def test_of_two_clients_who_get_the_same_code_at_once_one_keeps_it(clinic: IntakeClient) -> None:
+    await clinic.save_clinic()
 
-    responses = await asyncio.gather(*(clinic.admits(uuid4(), case_code="SAME-1") for _ in range(8)))
+    responses = await asyncio.gather(*(clinic.add_client(uuid4(), case_code="SAME-1") for _ in range(8)))
 
     assert sorted(response.status_code for response in responses) == [200] + [409] * 7
 
 
-async def test_of_two_transfers_at_once_one_takes_place(clinic: Clinic) -> None:
+async def test_of_two_transfers_at_once_one_takes_place(clinic: IntakeClient) -> None:
     clinician_ids = [uuid4() for _ in range(4)]
-    await clinic.works()
+    await clinic.set_up()
     for clinician_id in clinician_ids:
-        await clinic.registers(clinician_id)
+        await clinic.register_clinician(clinician_id)
 
     responses = await asyncio.gather(
-        *(clinic.transfers(clinician_id, uuid4(), STARTED + DAY) for clinician_id in clinician_ids)
+        *(clinic.transfer_relationship(clinician_id, uuid4(), STARTED_AT + DAY) for clinician_id in clinician_ids)
     )
 
     assert sorted(response.status_code for response in responses) == [200, 409, 409, 409]
-    assert len((await clinic.listed())["relationships"]) == 2
+    assert len((await clinic.list_relationships())["relationships"]) == 2
 
 
-async def test_the_same_start_from_many_at_once_is_one_start(clinic: Clinic) -> None:
-    await clinic.works()
+async def test_the_same_start_from_many_at_once_is_one_start(clinic: IntakeClient) -> None:
+    await clinic.set_up()
     relationship_id = uuid4()
 
-    responses = await asyncio.gather(*(clinic.starts(relationship_id) for _ in range(8)))
+    responses = await asyncio.gather(*(clinic.start_relationship(relationship_id) for _ in range(8)))
 
     assert {response.status_code for response in responses} == {200}
-    assert len(await clinic.told(relationship_id, at_least=2)) == 2
+    assert len(await clinic.wait_for_events(relationship_id, at_least=2)) == 2
 
 
-async def test_a_clinics_relationships_are_listed_page_by_page(clinic: Clinic) -> None:
-    await clinic.works()
+async def test_a_clinics_relationships_are_listed_page_by_page(clinic: IntakeClient) -> None:
+    await clinic.set_up()
     for _ in range(4):
-        await clinic.starts(uuid4())
+        await clinic.start_relationship(uuid4())
 
-    first = await clinic.listed(most=3)
-    second = await clinic.listed(most=3, after=first["next"])
+    first = await clinic.list_relationships(most=3)
+    second = await clinic.list_relationships(most=3, after=first["next"])
 
     relationships = [*first["relationships"], *second["relationships"]]
     assert (len(first["relationships"]), len(relationships), second["next"]) == (3, 5, None)
     assert len({relationship["relationship_id"] for relationship in relationships}) == 5
 
 
-TELLS_OF_STARTS = r'attune_intake_events_total\{type="clinic.relationship.started.v1"\}'
+STARTED_EVENTS_METRIC = r'attune_intake_events_total\{type="clinic.relationship.started.v1"\}'
 
 
-async def test_changes_are_counted(clinic: Clinic) -> None:
-    async def started() -> float:
-        return metric((await clinic.http.get("/metrics")).text, TELLS_OF_STARTS)
+async def test_changes_are_counted(clinic: IntakeClient) -> None:
+    async def started_count() -> float:
+        return metric_value((await clinic.http.get("/metrics")).text, STARTED_EVENTS_METRIC)
 
-    count_before = await started()  # the service answers other tests as well
-    await clinic.works()
+    count_before = await started_count()  # the service answers other tests as well
+    await clinic.set_up()
 
-    assert await started() == count_before + 1
+    assert await started_count() == count_before + 1

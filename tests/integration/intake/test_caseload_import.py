@@ -8,77 +8,77 @@ import pytest
 
 from shared.events import ConsentGiven, RelationshipStarted
 from shared.events.topics import INTAKE
-from tests.support.intake_client import STARTED, Clinic, file, problem
-from tests.support.kafka_reader import records
-from tests.support.serving import until
+from tests.support.intake_client import STARTED_AT, IntakeClient, make_csv, problem_code
+from tests.support.kafka_reader import read_records
+from tests.support.serving import wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
 
-async def test_a_file_starts_its_relationships_and_again_changes_nothing(clinic: Clinic) -> None:
-    await clinic.works()
-    rows = [clinic.row(n) for n in range(5)]
+async def test_a_file_starts_its_relationships_and_again_changes_nothing(clinic: IntakeClient) -> None:
+    await clinic.set_up()
+    rows = [clinic.make_row(n) for n in range(5)]
 
-    first = await clinic.sends(file(rows))
-    second = await clinic.sends(file(rows, delimiter=";"))
+    first = await clinic.import_caseload(make_csv(rows))
+    second = await clinic.import_caseload(make_csv(rows, delimiter=";"))
 
     assert first.json() == {"rows": 5, "started": 5, "already_known": 0, "dry_run": False}
     assert second.json() == {"rows": 5, "started": 0, "already_known": 5, "dry_run": False}
-    started, consent_given = await clinic.told(UUID(rows[3]["relationship_id"]), at_least=2)
+    started, consent_given = await clinic.wait_for_events(UUID(rows[3]["relationship_id"]), at_least=2)
     assert isinstance(started, RelationshipStarted)
     assert isinstance(consent_given, ConsentGiven)
-    assert (started.clinic_id, started.case_code, started.occurred_at) == (clinic.id, "C-3", STARTED)
-    assert len((await clinic.listed())["relationships"]) == 6
+    assert (started.clinic_id, started.case_code, started.occurred_at) == (clinic.clinic_id, "C-3", STARTED_AT)
+    assert len((await clinic.list_relationships())["relationships"]) == 6
 
 
-async def test_what_came_from_a_file_is_as_if_it_had_been_entered_at_the_desk(clinic: Clinic) -> None:
-    await clinic.works()
-    row = clinic.row(1)
-    await clinic.sends(file([row]))
+async def test_what_came_from_a_file_is_as_if_it_had_been_entered_at_the_desk(clinic: IntakeClient) -> None:
+    await clinic.set_up()
+    row = clinic.make_row(1)
+    await clinic.import_caseload(make_csv([row]))
 
     client_id, relationship_id = UUID(row["client_id"]), UUID(row["relationship_id"])
-    assert (await clinic.admits(client_id, case_code="C-1")).status_code == 200
-    assert (await clinic.starts(relationship_id, client_id=str(client_id))).status_code == 200
-    assert problem(await clinic.admits(uuid4(), case_code="C-1"), 409) == "case-code-taken"
-    clinic.relationship = relationship_id
-    assert (await clinic.agrees(["loss"], STARTED.replace(month=2))).status_code == 200
-    assert len(await clinic.told(relationship_id, at_least=3)) == 3
+    assert (await clinic.add_client(client_id, case_code="C-1")).status_code == 200
+    assert (await clinic.start_relationship(relationship_id, client_id=str(client_id))).status_code == 200
+    assert problem_code(await clinic.add_client(uuid4(), case_code="C-1"), 409) == "case-code-taken"
+    clinic.relationship_id = relationship_id
+    assert (await clinic.update_aims(["loss"], STARTED_AT.replace(month=2))).status_code == 200
+    assert len(await clinic.wait_for_events(relationship_id, at_least=3)) == 3
 
 
-async def test_what_was_entered_at_the_desk_is_known_in_a_file(clinic: Clinic) -> None:
-    await clinic.works()
-    ids = {"relationship_id": str(clinic.relationship), "client_id": str(clinic.client), "case_code": "AB-12"}
+async def test_what_was_entered_at_the_desk_is_known_in_a_file(clinic: IntakeClient) -> None:
+    await clinic.set_up()
+    ids = {"relationship_id": str(clinic.relationship_id), "client_id": str(clinic.client_id), "case_code": "AB-12"}
 
-    response = await clinic.sends(file([clinic.row(1, **ids)]))
+    response = await clinic.import_caseload(make_csv([clinic.make_row(1, **ids)]))
 
     assert response.json() == {"rows": 1, "started": 0, "already_known": 1, "dry_run": False}
 
 
-async def test_a_dry_run_says_what_would_be_and_changes_nothing(clinic: Clinic) -> None:
-    await clinic.works()
-    rows = [clinic.row(n) for n in range(3)]
+async def test_a_dry_run_says_what_would_be_and_changes_nothing(clinic: IntakeClient) -> None:
+    await clinic.set_up()
+    rows = [clinic.make_row(n) for n in range(3)]
 
-    response = await clinic.sends(b"\xef\xbb\xbf" + file(rows, delimiter="\t"), dry_run=True)
+    response = await clinic.import_caseload(b"\xef\xbb\xbf" + make_csv(rows, delimiter="\t"), dry_run=True)
 
     assert response.json() == {"rows": 3, "started": 3, "already_known": 0, "dry_run": True}
-    assert len((await clinic.listed())["relationships"]) == 1
-    assert (await clinic.admits(uuid4(), case_code="C-1")).status_code == 200
+    assert len((await clinic.list_relationships())["relationships"]) == 1
+    assert (await clinic.add_client(uuid4(), case_code="C-1")).status_code == 200
 
 
-async def test_one_bad_row_keeps_the_others_out_and_every_fault_is_named(clinic: Clinic) -> None:
-    await clinic.works()
+async def test_one_bad_row_keeps_the_others_out_and_every_fault_is_named(clinic: IntakeClient) -> None:
+    await clinic.set_up()
     rows = [
-        clinic.row(1),
-        clinic.row(2, consent="maybe", cadence_days="0"),
-        clinic.row(3, clinician_id=str(uuid4())),
-        clinic.row(4, case_code="AB-12"),
-        clinic.row(5, started_at="2026-01-05T10:00"),
+        clinic.make_row(1),
+        clinic.make_row(2, consent="maybe", cadence_days="0"),
+        clinic.make_row(3, clinician_id=str(uuid4())),
+        clinic.make_row(4, case_code="AB-12"),
+        clinic.make_row(5, started_at="2026-01-05T10:00"),
     ]
 
     for dry_run in (True, False):
-        response = await clinic.sends(file(rows), dry_run=dry_run)
+        response = await clinic.import_caseload(make_csv(rows), dry_run=dry_run)
 
-        assert problem(response, 422) == "caseload-not-valid"
+        assert problem_code(response, 422) == "caseload-not-valid"
         body = response.json()
         assert [error["pointer"] for error in body["errors"]] == [
             "/rows/3/cadence_days",
@@ -88,71 +88,71 @@ async def test_one_bad_row_keeps_the_others_out_and_every_fault_is_named(clinic:
             "/rows/6/started_at",
         ]
         assert body["total"] == 5
-    assert len((await clinic.listed())["relationships"]) == 1
+    assert len((await clinic.list_relationships())["relationships"]) == 1
 
 
-async def test_of_many_faults_the_first_hundred_are_listed_and_all_are_counted(clinic: Clinic) -> None:
-    await clinic.works()
+async def test_of_many_faults_the_first_hundred_are_listed_and_all_are_counted(clinic: IntakeClient) -> None:
+    await clinic.set_up()
 
-    response = await clinic.sends(file([clinic.row(n, consent="?") for n in range(130)]))
+    response = await clinic.import_caseload(make_csv([clinic.make_row(n, consent="?") for n in range(130)]))
 
     body = response.json()
     assert (len(body["errors"]), body["total"]) == (100, 130)
     assert "first 100" in body["detail"]
 
 
-async def test_a_file_with_another_delimiter_is_refused_with_those_that_are_taken(clinic: Clinic) -> None:
-    await clinic.works()
+async def test_a_file_with_another_delimiter_is_refused_with_those_that_are_taken(clinic: IntakeClient) -> None:
+    await clinic.set_up()
 
-    response = await clinic.sends(file([clinic.row(1)], delimiter="/"))
+    response = await clinic.import_caseload(make_csv([clinic.make_row(1)], delimiter="/"))
 
     assert [error["pointer"] for error in response.json()["errors"]] == ["/rows/1"]
     assert "comma, semicolon or tab" in response.json()["errors"][0]["detail"]
 
 
-async def test_only_csv_for_a_known_clinic_is_taken(clinic: Clinic) -> None:
-    content = file([clinic.row(1)])
+async def test_only_csv_for_a_known_clinic_is_taken(clinic: IntakeClient) -> None:
+    content = make_csv([clinic.make_row(1)])
 
-    assert problem(await clinic.sends(content), 404) == "unknown-clinic"
-    await clinic.opens()
-    path = f"/clinics/{clinic.id}/caseload"
+    assert problem_code(await clinic.import_caseload(content), 404) == "unknown-clinic"
+    await clinic.save_clinic()
+    path = f"/clinics/{clinic.clinic_id}/caseload"
     response = await clinic.http.post(path, content=content, headers={"Content-Type": "application/json"})
-    assert problem(response, 415) == "not-csv"
-    response = await clinic.sends(b"x" * 4_000_001)
-    assert problem(response, 413) == "too-large"
+    assert problem_code(response, 415) == "not-csv"
+    response = await clinic.import_caseload(b"x" * 4_000_001)
+    assert problem_code(response, 413) == "too-large"
 
 
-async def test_the_same_file_from_two_at_once_is_imported_once(clinic: Clinic) -> None:
-    await clinic.works()
-    rows = [clinic.row(n) for n in range(50)]
+async def test_the_same_file_from_two_at_once_is_imported_once(clinic: IntakeClient) -> None:
+    await clinic.set_up()
+    rows = [clinic.make_row(n) for n in range(50)]
 
-    responses = await asyncio.gather(*(clinic.sends(file(rows)) for _ in range(3)))
+    responses = await asyncio.gather(*(clinic.import_caseload(make_csv(rows)) for _ in range(3)))
 
     assert {response.status_code for response in responses} == {200}
     assert sorted(response.json()["started"] for response in responses) == [0, 0, 50]
-    assert len(await clinic.told(UUID(rows[0]["relationship_id"]), at_least=2)) == 2
+    assert len(await clinic.wait_for_events(UUID(rows[0]["relationship_id"]), at_least=2)) == 2
 
 
-async def test_five_thousand_rows_are_imported_within_the_time_of_a_transaction(clinic: Clinic) -> None:
+async def test_five_thousand_rows_are_imported_within_the_time_of_a_transaction(clinic: IntakeClient) -> None:
     """MongoDB ends a transaction after 60 seconds; other requests are answered meanwhile."""
-    await clinic.works()
-    rows = [clinic.row(n) for n in range(5000)]
+    await clinic.set_up()
+    rows = [clinic.make_row(n) for n in range(5000)]
     keys = {row["relationship_id"].encode() for row in rows}
     longest_response_seconds = 0.0
 
     started_at = time.monotonic()
-    import_task = asyncio.create_task(clinic.sends(file(rows)))
+    import_task = asyncio.create_task(clinic.import_caseload(make_csv(rows)))
     while not import_task.done():
         requested_at = time.monotonic()
         (await clinic.http.get("/health/live")).raise_for_status()
         longest_response_seconds = max(longest_response_seconds, time.monotonic() - requested_at)
     import_seconds = time.monotonic() - started_at
 
-    async def all_told() -> bool:
-        body = await records(clinic.kafka_servers, INTAKE)
+    async def all_published() -> bool:
+        body = await read_records(clinic.kafka_servers, INTAKE)
         return len({record.value for record in body if record.key in keys}) == 10_000  # told twice, it is the same
 
-    await until(all_told, within=60)
+    await wait_until(all_published, timeout_seconds=60)
     assert (await import_task).json() == {"rows": 5000, "started": 5000, "already_known": 0, "dry_run": False}
     assert import_seconds < 30
     assert longest_response_seconds < 2

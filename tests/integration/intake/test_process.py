@@ -16,9 +16,9 @@ from pymongo import MongoClient
 from shared.events import ConsentGiven, RelationshipStarted
 from shared.events.topics import INTAKE
 from shared.runtime.settings import UNPROTECTED
-from tests.support.intake_client import Clinic
-from tests.support.kafka_reader import told
-from tests.support.serving import until
+from tests.support.intake_client import IntakeClient
+from tests.support.kafka_reader import read_events
+from tests.support.serving import wait_until
 from tools.sandbox.servers.ports import free_ports
 
 pytestmark = pytest.mark.integration
@@ -34,27 +34,27 @@ def environment(kafka_servers: str, mongodb_uri: str, port: int) -> dict[str, st
     }
 
 
-async def start(env: dict[str, str]) -> Process:
+async def start_process(env: dict[str, str]) -> Process:
     return await asyncio.create_subprocess_exec(
         sys.executable, "-m", "services.intake", env=env, stdout=PIPE, stderr=PIPE
     )
 
 
 @asynccontextmanager
-async def serving(env: dict[str, str]) -> AsyncIterator[tuple[Process, httpx2.AsyncClient]]:
+async def run_process(env: dict[str, str]) -> AsyncIterator[tuple[Process, httpx2.AsyncClient]]:
     """The process, once it answers; killed when the test did not end it."""
-    process = await start(env)
+    process = await start_process(env)
     try:
         async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{env['HTTP_PORT']}") as http:
 
-            async def answers() -> bool:
+            async def is_live() -> bool:
                 assert process.returncode is None, (await process.communicate())[1].decode()
                 try:
                     return (await http.get("/health/live")).status_code == 200
                 except httpx2.ConnectError:
                     return False
 
-            await until(answers)
+            await wait_until(is_live)
             yield process, http
     finally:
         if process.returncode is None:
@@ -64,17 +64,17 @@ async def serving(env: dict[str, str]) -> AsyncIterator[tuple[Process, httpx2.As
 
 async def test_it_serves_until_it_is_told_to_end_and_logs_no_contact(kafka_servers: str, mongodb_uri: str) -> None:
     (port,) = free_ports(1)
-    async with serving(environment(kafka_servers, mongodb_uri, port)) as (process, http):
-        clinic = Clinic(http, kafka_servers)
-        await clinic.works()
-        assert (await clinic.registers(contact="no address")).status_code == 422
-        await clinic.told(clinic.relationship, at_least=2)
+    async with run_process(environment(kafka_servers, mongodb_uri, port)) as (process, http):
+        clinic = IntakeClient(http, kafka_servers)
+        await clinic.set_up()
+        assert (await clinic.register_clinician(contact="no address")).status_code == 422
+        await clinic.wait_for_events(clinic.relationship_id, at_least=2)
 
         process.send_signal(signal.SIGTERM)
         out, err = await asyncio.wait_for(process.communicate(), timeout=20)
 
     assert (process.returncode, err) == (0, b"")
-    assert str(clinic.relationship).encode() in out
+    assert str(clinic.relationship_id).encode() in out
     for secret in (b"example.org", b"no address", b"Clinic by the Lake", b"030 112 112", b"Traceback"):
         assert secret not in out
 
@@ -84,27 +84,27 @@ async def test_what_is_entered_while_kafka_is_away_is_told_by_the_next_process_e
 ) -> None:
     port, closed_port = free_ports(2)
     env = environment(f"127.0.0.1:{closed_port}", mongodb_uri, port)
-    async with serving(env) as (process, http):
-        clinic = Clinic(http, kafka_servers)
-        await clinic.works()
+    async with run_process(env) as (process, http):
+        clinic = IntakeClient(http, kafka_servers)
+        await clinic.set_up()
         assert (await http.get("/health/ready")).json() == {"mongodb": True, "kafka": False}
         process.kill()
         await process.communicate()
-    assert await told(kafka_servers, INTAKE, clinic.relationship) == []
+    assert await read_events(kafka_servers, INTAKE, clinic.relationship_id) == []
 
-    async with serving({**env, "KAFKA_BOOTSTRAP_SERVERS": kafka_servers}):
-        events = await clinic.told(clinic.relationship, at_least=2)
-        await until(lambda: _owes_nothing(env))
+    async with run_process({**env, "KAFKA_BOOTSTRAP_SERVERS": kafka_servers}):
+        events = await clinic.wait_for_events(clinic.relationship_id, at_least=2)
+        await wait_until(lambda: _outbox_is_empty(env))
 
     assert [type(event) for event in events] == [RelationshipStarted, ConsentGiven]
-    assert len(await told(kafka_servers, INTAKE, clinic.clinician)) == 1
+    assert len(await read_events(kafka_servers, INTAKE, clinic.clinician_id)) == 1
 
 
 async def test_without_its_settings_it_says_so_in_one_line_and_ends_with_2(mongodb_uri: str) -> None:
     env = environment("127.0.0.1:1", mongodb_uri, 8001)
     del env["KAFKA_BOOTSTRAP_SERVERS"]
 
-    process = await start(env)
+    process = await start_process(env)
     out, err = await process.communicate()
 
     assert (process.returncode, out) == (2, b"")
@@ -112,14 +112,14 @@ async def test_without_its_settings_it_says_so_in_one_line_and_ends_with_2(mongo
 
 
 async def test_it_does_not_listen_to_others_unless_somebody_says_what_that_gives_up(mongodb_uri: str) -> None:
-    process = await start({**environment("127.0.0.1:1", mongodb_uri, 8001), "HTTP_HOST": "0.0.0.0"})
+    process = await start_process({**environment("127.0.0.1:1", mongodb_uri, 8001), "HTTP_HOST": "0.0.0.0"})
     _, err = await process.communicate()
 
     assert process.returncode == 2
     assert f"UNPROTECTED={UNPROTECTED}" in err.decode()
 
 
-async def _owes_nothing(env: dict[str, str]) -> bool:
+async def _outbox_is_empty(env: dict[str, str]) -> bool:
     with MongoClient[dict[str, object]](env["MONGODB_URI"]) as client:
         database = client[env["MONGODB_DATABASE"]]
         return not any(

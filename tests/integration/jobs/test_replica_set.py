@@ -10,9 +10,9 @@ import pytest
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
-from deploy.jobs.replica_set import NotDone, ReplicaSetSettings, make
+from deploy.jobs.replica_set import ReplicaSetError, ReplicaSetSettings, set_up_replica_set
 from shared.errors import StoreUnavailable
-from shared.mongo.client import REFUSED, Mongo, unavailable
+from shared.mongo.client import AUTHENTICATION_FAILED_MESSAGE, Mongo, translate_errors
 from tools.sandbox.servers import mongod
 from tools.sandbox.servers.ports import free_ports
 from tools.sandbox.servers.process import LocalServer
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.integration
 PASSWORDS = {f"{name}_mongodb_password": f"{name}'s own" for name in ("intake", "sessions", "alliance", "notify")}
 
 
-def answers(port: int) -> bool:
+def is_reachable(port: int) -> bool:
     with MongoClient[dict[str, Any]](port=port, directConnection=True, serverSelectionTimeoutMS=500) as client:
         try:
             client.admin.command("ping")
@@ -39,37 +39,37 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     key.write_text(base64.b64encode(b"only for this test, and for nobody").decode())
     key.chmod(0o400)
     (data / "db").mkdir()
-    command: list[str | Path] = [mongod.binary(), "--replSet", "rs0", "--keyFile", key, "--dbpath", data / "db"]
+    command: list[str | Path] = [mongod.find_binary(), "--replSet", "rs0", "--keyFile", key, "--dbpath", data / "db"]
     more = ["--port", str(port), "--bind_ip", "127.0.0.1", "--nounixsocket", "--wiredTigerCacheSizeGB", "0.25"]
-    with LocalServer("MongoDB", f"127.0.0.1:{port}", [*command, *more], data, port, lambda: answers(port)):
+    with LocalServer("MongoDB", f"127.0.0.1:{port}", [*command, *more], data, port, lambda: is_reachable(port)):
         yield port
 
 
-def settings(port: int, **changed: str) -> ReplicaSetSettings:
-    values = {"mongodb_admin_password": "the first", **PASSWORDS, "mongodb_members": f"127.0.0.1:{port}", **changed}
+def settings(port: int, **overrides: str) -> ReplicaSetSettings:
+    values = {"mongodb_admin_password": "the first", **PASSWORDS, "mongodb_members": f"127.0.0.1:{port}", **overrides}
     return ReplicaSetSettings.model_validate(values)
 
 
-def signed_in(port: int, name: str, password: str) -> MongoClient[dict[str, Any]]:
+def client_as(port: int, name: str, password: str) -> MongoClient[dict[str, Any]]:
     return MongoClient(port=port, username=name, password=password, directConnection=True)
 
 
 def test_a_service_reaches_its_own_database_and_no_other(port: int) -> None:
-    make(settings(port), port=port)
-    make(settings(port), port=port)  # safe to repeat
+    set_up_replica_set(settings(port), port=port)
+    set_up_replica_set(settings(port), port=port)  # safe to repeat
 
-    with signed_in(port, "intake", "intake's own") as intake:
+    with client_as(port, "intake", "intake's own") as intake:
         intake["attune_intake"]["clients"].insert_one({"case_code": "ELM-1"})
-    with signed_in(port, "notify", "notify's own") as notify, pytest.raises(OperationFailure, match="not authorized"):
+    with client_as(port, "notify", "notify's own") as notify, pytest.raises(OperationFailure, match="not authorized"):
         notify["attune_intake"]["clients"].find_one()
 
 
 def test_a_password_that_was_changed_counts_from_the_next_time_on(port: int) -> None:
-    make(settings(port), port=port)
+    set_up_replica_set(settings(port), port=port)
 
-    make(settings(port, sessions_mongodb_password="another"), port=port)
+    set_up_replica_set(settings(port, sessions_mongodb_password="another"), port=port)
 
-    with signed_in(port, "sessions", "another") as sessions:
+    with client_as(port, "sessions", "another") as sessions:
         assert sessions["attune_sessions"]["sessions"].count_documents({}) == 0
 
 
@@ -78,29 +78,29 @@ async def test_who_has_a_wrong_password_is_told_so_every_time(
     port: int, driver: Literal["motor", "pymongo"], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shared.mongo.client.ANSWER_WITHIN_MS", 500)
-    await asyncio.to_thread(make, settings(port), port=port)
+    await asyncio.to_thread(set_up_replica_set, settings(port), port=port)
     uri = f"mongodb://intake:another@127.0.0.1:{port}/?replicaSet=rs0&authSource=admin"
     mongo = Mongo(uri, "attune_intake", driver)
 
     try:
         for _ in range(3):  # the driver itself says it the first time only
-            with pytest.raises(StoreUnavailable) as raised, unavailable():
+            with pytest.raises(StoreUnavailable) as raised, translate_errors():
                 await mongo["clients"].find_one()
-            assert str(raised.value) == REFUSED
+            assert str(raised.value) == AUTHENTICATION_FAILED_MESSAGE
     finally:
         await mongo.close()
 
 
 def test_data_of_another_administrator_is_one_clear_line(port: int) -> None:
-    make(settings(port), port=port)
+    set_up_replica_set(settings(port), port=port)
 
-    with pytest.raises(NotDone, match="made with another mongodb_admin_password; put that one back"):
-        make(settings(port, mongodb_admin_password="the second"), port=port)
+    with pytest.raises(ReplicaSetError, match="made with another mongodb_admin_password; put that one back"):
+        set_up_replica_set(settings(port, mongodb_admin_password="the second"), port=port)
 
 
 def test_a_server_that_is_away_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("deploy.jobs.replica_set.PATIENCE", 0.2)
     (unused_port,) = free_ports(1)
 
-    with pytest.raises(NotDone, match="does not answer"):
-        make(settings(unused_port), port=unused_port)
+    with pytest.raises(ReplicaSetError, match="does not answer"):
+        set_up_replica_set(settings(unused_port), port=unused_port)

@@ -12,15 +12,15 @@ from services.notify import delivery as deliver
 from services.notify.app import create_app
 from services.notify.settings import Settings
 from shared.kafka.producer import Producer
-from tests.support.receivers import Hook, Mailbox
-from tests.support.serving import served
+from tests.support.receivers import Mailbox, WebhookReceiver
+from tests.support.serving import run_app
 from tools.sandbox.servers.ports import free_ports
 
 Serve = Callable[..., AbstractAsyncContextManager[httpx2.AsyncClient]]
 
 
 @pytest.fixture(autouse=True)
-def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+def frequent_due_checks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deliver, "LOOK_EVERY", 0.1)
 
 
@@ -41,14 +41,14 @@ def smtp_port() -> int:
 @pytest.fixture
 def mailbox(smtp_port: int) -> Iterator[Mailbox]:
     mailbox = Mailbox()
-    with mailbox.listening(smtp_port):
+    with mailbox.run(smtp_port):
         yield mailbox
 
 
 @pytest.fixture
-async def hook() -> AsyncIterator[Hook]:
-    hook = Hook()
-    async with hook.listening():
+async def hook() -> AsyncIterator[WebhookReceiver]:
+    hook = WebhookReceiver()
+    async with hook.run():
         yield hook
 
 
@@ -67,7 +67,7 @@ def settings(kafka_servers: str, mongodb_uri: str, smtp_port: int) -> Settings:
 
 @pytest.fixture
 def serve(settings: Settings) -> Serve:
-    def serve(**other: Any) -> AbstractAsyncContextManager[httpx2.AsyncClient]:
-        return served(create_app(settings.model_copy(update=other)))
+    def serve(**overrides: Any) -> AbstractAsyncContextManager[httpx2.AsyncClient]:
+        return run_app(create_app(settings.model_copy(update=overrides)))
 
     return serve

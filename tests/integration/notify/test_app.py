@@ -19,94 +19,94 @@ from shared.events import AlertAcknowledged, AlertRaised, AlertResolved, Event
 from shared.events.topics import ALERTS
 from shared.kafka.producer import Producer
 from tests.integration.notify.conftest import Serve
-from tests.support.kafka_reader import told
-from tests.support.receivers import Hook, Mailbox
-from tests.support.rupture_builder import Strained
-from tests.support.serving import until
+from tests.support.kafka_reader import read_events
+from tests.support.receivers import Mailbox, WebhookReceiver
+from tests.support.rupture_builder import RuptureBuilder
+from tests.support.serving import wait_until
 from tools.sandbox.servers.ports import free_ports
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwDpzxh1uTbZk="
 
 
-def suspected(s: Strained) -> Sequence[Event]:
+def suspected_events(s: RuptureBuilder) -> Sequence[Event]:
     return [s.started(), s.scheduled(2), s.suspected(3), s.updated(3, 0)]
 
 
-async def inbox(client: httpx2.AsyncClient, s: Strained) -> list[dict[str, Any]]:
-    response = await client.get(f"/clinicians/{s.clinician}/inbox")
+async def get_inbox(client: httpx2.AsyncClient, s: RuptureBuilder) -> list[dict[str, Any]]:
+    response = await client.get(f"/clinicians/{s.clinician_id}/inbox")
     assert response.status_code == 200
     return cast("list[dict[str, Any]]", response.json()["alerts"])
 
 
-async def reach(client: httpx2.AsyncClient, s: Strained, hook: Hook | None = None) -> str:
+async def set_channels(client: httpx2.AsyncClient, s: RuptureBuilder, hook: WebhookReceiver | None = None) -> str:
     """Set the clinician's channels; the e-mail address."""
-    email = f"{s.clinician}@clinic.example"
+    email = f"{s.clinician_id}@clinic.example"
     webhook = {"url": hook.url, "secret": SECRET} if hook else None
-    response = await client.put(f"/clinicians/{s.clinician}/channels", json={"email": email, "webhook": webhook})
+    response = await client.put(f"/clinicians/{s.clinician_id}/channels", json={"email": email, "webhook": webhook})
     assert response.status_code == 200
     assert SECRET not in response.text
     return email
 
 
-async def shown(client: httpx2.AsyncClient, s: Strained, **expected: object) -> bool:
-    alerts = await inbox(client, s)
+async def shows_alert(client: httpx2.AsyncClient, s: RuptureBuilder, **expected: object) -> bool:
+    alerts = await get_inbox(client, s)
     return bool(alerts) and all(alerts[0][name] == value for name, value in expected.items())
 
 
-async def knows_next_session(client: httpx2.AsyncClient, s: Strained) -> bool:
-    return all(alert["next_session_at"] is not None for alert in await inbox(client, s))
+async def knows_next_session(client: httpx2.AsyncClient, s: RuptureBuilder) -> bool:
+    return all(alert["next_session_at"] is not None for alert in await get_inbox(client, s))
 
 
 @pytest.mark.parametrize("driver", ["motor", "pymongo"])
 async def test_a_rupture_stands_in_the_inbox_and_is_told_once_by_each_channel(
-    serve: Serve, kafka: Producer, kafka_servers: str, mailbox: Mailbox, hook: Hook, driver: str
+    serve: Serve, kafka: Producer, kafka_servers: str, mailbox: Mailbox, hook: WebhookReceiver, driver: str
 ) -> None:
-    s = Strained()
+    s = RuptureBuilder()
     async with serve(mongodb_driver=driver) as client:
-        email = await reach(client, s, hook)
-        await kafka.tell(suspected(s))
-        await kafka.tell(suspected(s))  # delivered again
-        await until(lambda: _true(bool(mailbox.of(email) and hook.taken)))
-        await kafka.tell([s.changed(4), s.updated(4, 0)])
-        await until(lambda: shown(client, s, version=4))
-        await until(lambda: knows_next_session(client, s))  # told on another topic
-        (alert,) = await inbox(client, s)
+        email = await set_channels(client, s, hook)
+        await kafka.publish(suspected_events(s))
+        await kafka.publish(suspected_events(s))  # delivered again
+        await wait_until(lambda: _is_true(bool(mailbox.received_by(email) and hook.received)))
+        await kafka.publish([s.changed(4), s.updated(4, 0)])
+        await wait_until(lambda: shows_alert(client, s, version=4))
+        await wait_until(lambda: knows_next_session(client, s))  # told on another topic
+        (alert,) = await get_inbox(client, s)
 
-    assert alert["alert_id"] == str(s.alert())
+    assert alert["alert_id"] == str(s.alert_id())
     assert (alert["case_code"], alert["severity"], alert["status"]) == ("AB-12", "concern", "open")
     assert alert["why"] == ["The client's rating fell to 54 (usually around 86 here)."]
-    (mail,), ((_, body),) = mailbox.of(email), hook.taken
+    (mail,), ((_, body),) = mailbox.received_by(email), hook.received
     text = mail.get_content()
     assert mail["Subject"] == "A relationship in your caseload shows signs of strain"
     assert mail["Auto-Submitted"] == "auto-generated"
     assert mail["Message-ID"].endswith("@clinic.example>")
-    assert f"https://attune.example/inbox/{s.clinician}" in text
+    assert f"https://attune.example/inbox/{s.clinician_id}" in text
     assert "not an emergency" in text
     sent = json.loads(body)
     assert sent == {
         "type": "alert.raised",
-        "alert_id": str(s.alert()),
+        "alert_id": str(s.alert_id()),
         "severity": "concern",
-        "url": f"https://attune.example/inbox/{s.clinician}",
+        "url": f"https://attune.example/inbox/{s.clinician_id}",
     }
     assert "AB-12" not in mail.as_string()
     assert not re.search(r"\d", text.replace(sent["url"], ""))
-    assert [type(event) for event in {e.id: e for e in await told(kafka_servers, ALERTS, s.relationship)}.values()] == [
-        AlertRaised
-    ]
+    assert [
+        type(event) for event in {e.id: e for e in await read_events(kafka_servers, ALERTS, s.relationship_id)}.values()
+    ] == [AlertRaised]
 
 
 async def test_a_webhook_is_signed_and_what_was_tampered_with_is_found_out(
-    serve: Serve, kafka: Producer, hook: Hook
+    serve: Serve, kafka: Producer, hook: WebhookReceiver
 ) -> None:
-    s = Strained()
+    s = RuptureBuilder()
     async with serve() as client:
-        hook.answers = [503]
-        await reach(client, s, hook)
-        await kafka.tell(suspected(s))
-        await until(lambda: _true(len(hook.taken) == 2))
+        hook.response_statuses = [503]
+        await set_channels(client, s, hook)
+        await kafka.publish(suspected_events(s))
+        await wait_until(lambda: _is_true(len(hook.received) == 2))
 
-    (first, _), (headers, body) = hook.taken
+    (first, _), (headers, body) = hook.received
     assert Webhook(SECRET).verify(body, headers)["type"] == "alert.raised"
     assert first["webhook-id"] == headers["webhook-id"]
     with pytest.raises(WebhookVerificationError):
@@ -117,73 +117,73 @@ async def test_a_webhook_is_signed_and_what_was_tampered_with_is_found_out(
 
 @pytest.mark.parametrize("status", [301, 404, 410])
 async def test_a_webhook_that_says_no_for_good_is_not_tried_again(
-    serve: Serve, kafka: Producer, hook: Hook, status: int
+    serve: Serve, kafka: Producer, hook: WebhookReceiver, status: int
 ) -> None:
-    s = Strained()
+    s = RuptureBuilder()
     async with serve() as client:
-        hook.answers = [status]
-        await reach(client, s, hook)
-        await kafka.tell(suspected(s))
-        await until(lambda: counted(client, channel="webhook", outcome="refused"))
+        hook.response_statuses = [status]
+        await set_channels(client, s, hook)
+        await kafka.publish(suspected_events(s))
+        await wait_until(lambda: has_counted(client, channel="webhook", outcome="refused"))
 
-    assert len(hook.taken) == 1
+    assert len(hook.received) == 1
 
 
 async def test_mail_waits_for_a_mail_server_that_is_down(serve: Serve, kafka: Producer, settings: Settings) -> None:
-    s, mailbox = Strained(), Mailbox()
+    s, mailbox = RuptureBuilder(), Mailbox()
     async with serve() as client:
-        email = await reach(client, s)
-        await kafka.tell(suspected(s))
-        await until(lambda: counted(client, channel="email", outcome="retried"))
+        email = await set_channels(client, s)
+        await kafka.publish(suspected_events(s))
+        await wait_until(lambda: has_counted(client, channel="email", outcome="retried"))
 
-        with mailbox.listening(settings.smtp_port):
-            await until(lambda: counted(client, channel="email", outcome="sent"))
+        with mailbox.run(settings.smtp_port):
+            await wait_until(lambda: has_counted(client, channel="email", outcome="sent"))
 
-    assert len(mailbox.of(email)) == 1
+    assert len(mailbox.received_by(email)) == 1
 
 
 async def test_a_refused_address_is_not_tried_again_and_a_busy_one_is(
     serve: Serve, kafka: Producer, mailbox: Mailbox
 ) -> None:
-    unknown, busy = Strained(), Strained()
+    unknown, busy = RuptureBuilder(), RuptureBuilder()
     async with serve() as client:
-        unknown_email, busy_email = await reach(client, unknown), await reach(client, busy)
-        mailbox.refused = {unknown_email: "550 no such user", busy_email: "450 try later"}
-        await kafka.tell([*suspected(unknown), *suspected(busy)])
-        await until(lambda: counted(client, channel="email", outcome="refused"))
-        await until(lambda: counted(client, channel="email", outcome="retried"))
-        mailbox.refused.pop(busy_email)
-        await until(lambda: _true(bool(mailbox.of(busy_email))))
+        unknown_email, busy_email = await set_channels(client, unknown), await set_channels(client, busy)
+        mailbox.rejections = {unknown_email: "550 no such user", busy_email: "450 try later"}
+        await kafka.publish([*suspected_events(unknown), *suspected_events(busy)])
+        await wait_until(lambda: has_counted(client, channel="email", outcome="refused"))
+        await wait_until(lambda: has_counted(client, channel="email", outcome="retried"))
+        mailbox.rejections.pop(busy_email)
+        await wait_until(lambda: _is_true(bool(mailbox.received_by(busy_email))))
 
-    assert mailbox.tries.count(unknown_email) == 1
-    assert mailbox.of(unknown_email) == []
+    assert mailbox.attempts.count(unknown_email) == 1
+    assert mailbox.received_by(unknown_email) == []
 
 
 async def test_acknowledging_and_resolving_are_told_once_and_safe_to_repeat(
     serve: Serve, kafka: Producer, kafka_servers: str
 ) -> None:
-    s = Strained()
+    s = RuptureBuilder()
     async with serve() as client:
-        await kafka.tell(suspected(s))
-        await until(lambda: shown(client, s, status="open"))
+        await kafka.publish(suspected_events(s))
+        await wait_until(lambda: shows_alert(client, s, status="open"))
 
         for _ in range(2):
-            response = await client.post(f"/alerts/{s.alert()}/acknowledgement", json={})
+            response = await client.post(f"/alerts/{s.alert_id()}/acknowledgement", json={})
             assert (response.status_code, response.json()["status"]) == (200, "acknowledged")
         for _ in range(2):
-            response = await client.post(f"/alerts/{s.alert()}/resolution", json={"useful": True})
+            response = await client.post(f"/alerts/{s.alert_id()}/resolution", json={"useful": True})
             assert (response.status_code, response.json()["status"]) == (200, "resolved")
-        after = await client.post(f"/alerts/{s.alert()}/acknowledgement", json={})
-        other = await client.post(f"/alerts/{s.alert()}/resolution", json={"useful": False})
-        read = await client.get(f"/alerts/{s.alert()}")
-        await until(lambda: all_told(kafka_servers, s, 3))
-        await kafka.tell([s.changed(4), s.updated(4, 0)])  # what alliance says does not undo it
-        await until(lambda: shown(client, s, version=4, status="resolved"))
+        after = await client.post(f"/alerts/{s.alert_id()}/acknowledgement", json={})
+        other = await client.post(f"/alerts/{s.alert_id()}/resolution", json={"useful": False})
+        read = await client.get(f"/alerts/{s.alert_id()}")
+        await wait_until(lambda: has_published(kafka_servers, s, 3))
+        await kafka.publish([s.changed(4), s.updated(4, 0)])  # what alliance says does not undo it
+        await wait_until(lambda: shows_alert(client, s, version=4, status="resolved"))
 
     assert (after.status_code, after.json()["status"]) == (200, "resolved")
     assert (other.status_code, other.json()["type"]) == (409, "urn:attune:problem:already-resolved")
     assert (read.json()["status"], read.json()["useful"]) == ("resolved", True)
-    events = {e.id: e for e in await told(kafka_servers, ALERTS, s.relationship)}.values()
+    events = {e.id: e for e in await read_events(kafka_servers, ALERTS, s.relationship_id)}.values()
     assert [type(e) for e in events] == [AlertRaised, AlertAcknowledged, AlertResolved]
 
 
@@ -213,13 +213,13 @@ async def test_what_is_asked_wrongly_is_told_and_changes_nothing(serve: Serve) -
 
 async def test_the_inbox_shows_the_open_and_most_severe_first(serve: Serve, kafka: Producer) -> None:
     mild, strong, repaired = (
-        Strained(case_code="MILD-1"),
-        Strained(case_code="STRONG-1"),
-        Strained(case_code="MENDED-1"),
+        RuptureBuilder(case_code="MILD-1"),
+        RuptureBuilder(case_code="STRONG-1"),
+        RuptureBuilder(case_code="MENDED-1"),
     )
-    mild.clinician = repaired.clinician = strong.clinician
+    mild.clinician_id = repaired.clinician_id = strong.clinician_id
     async with serve() as client:
-        await kafka.tell(
+        await kafka.publish(
             [
                 *(repaired.started(), repaired.suspected(1, "urgent"), repaired.updated(1, 0)),
                 *(repaired.repaired(2, "urgent"), repaired.updated(2)),
@@ -227,59 +227,59 @@ async def test_the_inbox_shows_the_open_and_most_severe_first(serve: Serve, kafk
                 *(strong.started(), strong.suspected(1, "urgent"), strong.updated(1, 0)),
             ]
         )
-        await until(lambda: shows(client, strong, "STRONG-1 MILD-1 MENDED-1"))
+        await wait_until(lambda: shows_case_codes(client, strong, "STRONG-1 MILD-1 MENDED-1"))
 
 
 async def test_an_open_inbox_hears_of_changes_that_another_process_wrote(
     serve: Serve, kafka: Producer, kafka_servers: str
 ) -> None:
-    s = Strained()
-    path = f"/clinicians/{s.clinician}/inbox/stream"
+    s = RuptureBuilder()
+    path = f"/clinicians/{s.clinician_id}/inbox/stream"
     async with serve() as reader, serve() as writer, reader.stream("GET", path) as stream:
         assert stream.headers["content-type"].startswith("text/event-stream")
-        inboxes = streamed(stream)
+        inboxes = stream_inboxes(stream)
         assert await anext(inboxes) == []
 
-        await kafka.tell(suspected(s))  # whichever of the two takes it
+        await kafka.publish(suspected_events(s))  # whichever of the two takes it
         assert [a["status"] for a in await anext(inboxes)] == ["open"]
 
-        assert (await writer.post(f"/alerts/{s.alert()}/acknowledgement", json={})).status_code == 200
+        assert (await writer.post(f"/alerts/{s.alert_id()}/acknowledgement", json={})).status_code == 200
         assert [a["status"] for a in await anext(inboxes)] == ["acknowledged"]
 
 
 async def test_asking_for_the_head_of_a_stream_opens_none(serve: Serve) -> None:
-    s = Strained()
+    s = RuptureBuilder()
     async with serve() as client:
         for _ in range(3):
-            head = await client.head(f"/clinicians/{s.clinician}/inbox/stream")
+            head = await client.head(f"/clinicians/{s.clinician_id}/inbox/stream")
             assert (head.status_code, head.content) == (200, b"")
 
-        await until(lambda: holds(client, "attune_notify_inbox_streams 0.0"))
+        await wait_until(lambda: has_metric_line(client, "attune_notify_inbox_streams 0.0"))
 
 
 async def test_the_page_works_without_javascript(serve: Serve, kafka: Producer) -> None:
-    s, other = Strained(), uuid4()
+    s, other = RuptureBuilder(), uuid4()
     async with serve() as client:
-        await kafka.tell(suspected(s))
-        await until(lambda: shown(client, s, status="open"))
-        page = await client.get(f"/inbox/{s.clinician}")
-        action_path = f"/inbox/{s.clinician}/alerts/{s.alert()}"
+        await kafka.publish(suspected_events(s))
+        await wait_until(lambda: shows_alert(client, s, status="open"))
+        page = await client.get(f"/inbox/{s.clinician_id}")
+        action_path = f"/inbox/{s.clinician_id}/alerts/{s.alert_id()}"
         assert f'action="{action_path}/acknowledgement"' in page.text
 
         cross_site_response = await client.post(
             f"{action_path}/acknowledgement", headers={"Sec-Fetch-Site": "cross-site"}
         )
         assert cross_site_response.status_code == 403
-        await client.post(f"/inbox/{other}/alerts/{s.alert()}/acknowledgement")
-        assert await shown(client, s, status="open")
+        await client.post(f"/inbox/{other}/alerts/{s.alert_id()}/acknowledgement")
+        assert await shows_alert(client, s, status="open")
 
         response = await client.post(f"{action_path}/acknowledgement", headers={"Sec-Fetch-Site": "same-origin"})
-        assert (response.status_code, response.headers["location"]) == (303, f"/inbox/{s.clinician}")
-        assert await shown(client, s, status="acknowledged")
+        assert (response.status_code, response.headers["location"]) == (303, f"/inbox/{s.clinician_id}")
+        assert await shows_alert(client, s, status="acknowledged")
         assert (await client.post(f"{action_path}/resolution/not-useful")).status_code == 303
         assert (await client.post(f"{action_path}/resolution/useful")).status_code == 303  # a page that was out of date
-        assert await shown(client, s, status="resolved", useful=False)
-        assert (await client.post(f"/inbox/{s.clinician}/alerts/{other}/acknowledgement")).status_code == 404
+        assert await shows_alert(client, s, status="resolved", useful=False)
+        assert (await client.post(f"/inbox/{s.clinician_id}/alerts/{other}/acknowledgement")).status_code == 404
         assert [(await client.get(path)).status_code for path in ("/inbox.css", "/inbox.js")] == [200, 200]
 
     assert page.headers["content-type"].startswith("text/html")
@@ -293,7 +293,7 @@ async def test_the_page_works_without_javascript(serve: Serve, kafka: Producer) 
 async def test_the_service_ends_within_seconds_though_an_inbox_is_open(
     settings: Settings, kafka: Producer, kafka_servers: str
 ) -> None:
-    s = Strained()
+    s = RuptureBuilder()
     (port,) = free_ports(1)
     environment = {
         "KAFKA_BOOTSTRAP_SERVERS": kafka_servers,
@@ -306,9 +306,9 @@ async def test_the_service_ends_within_seconds_though_an_inbox_is_open(
     )
     try:
         async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
-            await until(lambda: answers(client))
-            async with client.stream("GET", f"/clinicians/{s.clinician}/inbox/stream") as stream:
-                inboxes = streamed(stream)
+            await wait_until(lambda: is_ready(client))
+            async with client.stream("GET", f"/clinicians/{s.clinician_id}/inbox/stream") as stream:
+                inboxes = stream_inboxes(stream)
                 assert await anext(inboxes) == []
 
                 process.send_signal(signal.SIGTERM)
@@ -322,36 +322,36 @@ async def test_the_service_ends_within_seconds_though_an_inbox_is_open(
     assert process.returncode in (0, -signal.SIGTERM)
 
 
-async def answers(client: httpx2.AsyncClient) -> bool:
+async def is_ready(client: httpx2.AsyncClient) -> bool:
     try:
         return (await client.get("/health/ready")).status_code == 200
     except httpx2.TransportError:
         return False
 
 
-async def streamed(stream: httpx2.Response) -> AsyncIterator[list[dict[str, Any]]]:
+async def stream_inboxes(stream: httpx2.Response) -> AsyncIterator[list[dict[str, Any]]]:
     async for line in stream.aiter_lines():
         if line.startswith("data:"):
             yield json.loads(line.removeprefix("data:"))["alerts"]
 
 
-async def shows(client: httpx2.AsyncClient, s: Strained, case_codes: str) -> bool:
-    return " ".join(alert["case_code"] for alert in await inbox(client, s)) == case_codes
+async def shows_case_codes(client: httpx2.AsyncClient, s: RuptureBuilder, case_codes: str) -> bool:
+    return " ".join(alert["case_code"] for alert in await get_inbox(client, s)) == case_codes
 
 
-async def counted(client: httpx2.AsyncClient, channel: str, outcome: str) -> bool:
+async def has_counted(client: httpx2.AsyncClient, channel: str, outcome: str) -> bool:
     series = f'attune_notify_deliveries_total{{channel="{channel}",outcome="{outcome}"}}'
     metrics_text = (await client.get("/metrics")).text
     return f"{series} " in metrics_text and f"{series} 0.0" not in metrics_text
 
 
-async def holds(client: httpx2.AsyncClient, line: str) -> bool:
+async def has_metric_line(client: httpx2.AsyncClient, line: str) -> bool:
     return line in (await client.get("/metrics")).text.splitlines()
 
 
-async def all_told(servers: str, s: Strained, number: int) -> bool:
-    return len({event.id for event in await told(servers, ALERTS, s.relationship)}) == number
+async def has_published(servers: str, s: RuptureBuilder, count: int) -> bool:
+    return len({event.id for event in await read_events(servers, ALERTS, s.relationship_id)}) == count
 
 
-async def _true(value: bool) -> bool:
+async def _is_true(value: bool) -> bool:
     return value

@@ -9,64 +9,64 @@ from uuid import UUID, uuid4
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.notify.channels import AddressRefused, AnswerLost, NotDelivered, Notice, email
-from services.notify.delivery import SEND_SECONDS, Deliver
-from services.notify.domain.routing import MOST_UNSURE, WAIT_WHEN_UNSURE, Channels
-from services.notify.handlers import Alerting
+from services.notify.channels import AddressRejected, DeliveryFailed, DeliveryUnknown, Notification, email
+from services.notify.delivery import SEND_TIMEOUT_SECONDS, DeliveryWorker
+from services.notify.domain.routing import MAX_UNKNOWN_ATTEMPTS, UNKNOWN_OUTCOME_WAIT, ChannelAddresses
+from services.notify.handlers import AlertProjector
 from services.notify.metrics import Metrics
-from services.notify.service import Inbox
-from services.notify.store import ALERTS, Deliveries, Store
-from services.notify.store.deliveries import AT_ONCE
+from services.notify.service import InboxService
+from services.notify.store import ALERTS, DeliveryStore, Store
+from services.notify.store.deliveries import DUE_IMMEDIATELY
 from shared.errors import BrokerUnavailable, StoreUnavailable
 from shared.events import AlertRaised, Event
 from shared.kafka import Kafka
 from shared.kafka.metrics import KafkaMetrics
 from shared.mongo.client import Document, Mongo
 from shared.outbox.relay import Outbox
-from tests.support.rupture_builder import Strained
-from tests.support.serving import until
+from tests.support.rupture_builder import RuptureBuilder
+from tests.support.serving import wait_until
 
-EMAIL = Channels(email="someone@clinic.example")
+EMAIL_ADDRESS = ChannelAddresses(email="someone@clinic.example")
 
 
-class Letterbox:
+class FakeChannel:
     """A channel that keeps what it is sent; what it raises first can be said."""
 
     def __init__(self) -> None:
-        self.sent: list[Notice] = []
-        self.refusals: list[Exception] = []
-        self.tries = 0
-        self.given_up = 0
+        self.sent: list[Notification] = []
+        self.errors: list[Exception] = []
+        self.attempts = 0
+        self.cancelled = 0
         """Tries that their sender ended."""
-        self.open = asyncio.Event()
-        self.open.set()
+        self.is_open = asyncio.Event()
+        self.is_open.set()
 
-    async def send(self, notice: Notice, to: Channels) -> None:
-        self.tries += 1
+    async def send(self, notification: Notification, addresses: ChannelAddresses) -> None:
+        self.attempts += 1
         try:
-            await self.open.wait()
+            await self.is_open.wait()
         except asyncio.CancelledError:
-            self.given_up += 1
+            self.cancelled += 1
             raise
-        if self.refusals:
-            raise self.refusals.pop(0)
-        self.sent.append(notice)
+        if self.errors:
+            raise self.errors.pop(0)
+        self.sent.append(notification)
 
 
-class Service:
+class NotifyHarness:
     """The notify service without Kafka and HTTP; several may share a database, each with a clock of its own."""
 
     def __init__(
         self,
         mongo: Mongo,
-        letterbox: Letterbox,
-        ahead: timedelta = timedelta(0),
-        first_wait: timedelta = timedelta(milliseconds=50),
+        channel: FakeChannel,
+        clock_offset: timedelta = timedelta(0),
+        first_retry_wait: timedelta = timedelta(milliseconds=50),
     ) -> None:
         self.mongo = mongo
-        self.told: list[Event] = []
-        self.fail_to_tell = 0
-        self.ahead = ahead
+        self.published: list[Event] = []
+        self.publish_failures = 0
+        self.clock_offset = clock_offset
         registry = CollectorRegistry()
         self.registry = registry
         metrics = Metrics(registry)
@@ -74,52 +74,54 @@ class Service:
             Kafka("unused:1", "notify", KafkaMetrics(registry), self.clock), [mongo[ALERTS]], registry, self.clock
         )
         self.store = Store(mongo, outbox, self.clock)
-        self.owed = Deliveries(mongo)
-        self.deliver = Deliver(
+        self.delivery_store = DeliveryStore(mongo)
+        self.delivery_worker = DeliveryWorker(
             self.store,
-            self.owed,
-            {"email": letterbox, "webhook": letterbox},
+            self.delivery_store,
+            {"email": channel, "webhook": channel},
             metrics,
             self.clock,
-            inbox_of=lambda clinician: f"https://attune.example/inbox/{clinician}",
-            fresh_within=timedelta(days=7),
-            first_wait=first_wait,
+            inbox_url=lambda clinician: f"https://attune.example/inbox/{clinician}",
+            max_sign_age=timedelta(days=7),
+            first_retry_wait=first_retry_wait,
             give_up_after=timedelta(days=3),
-            parallel=4,
+            concurrency=4,
         )
-        self.inbox = Inbox(self.store, self.clock, metrics)
-        self.hear = Alerting(self.store, self.deliver, self._tell, metrics)
+        self.inbox = InboxService(self.store, self.clock, metrics)
+        self.project = AlertProjector(self.store, self.delivery_worker, self._publish, metrics)
 
     def clock(self) -> datetime:
-        return datetime.now(UTC) + self.ahead
+        return datetime.now(UTC) + self.clock_offset
 
-    async def _tell(self, events: Sequence[Event]) -> None:
-        if self.fail_to_tell:
-            self.fail_to_tell -= 1
+    async def _publish(self, events: Sequence[Event]) -> None:
+        if self.publish_failures:
+            self.publish_failures -= 1
             raise BrokerUnavailable("away")
-        self.told += events
+        self.published += events
 
-    def raised(self) -> set[tuple[UUID, str]]:
-        return {(e.id, e.severity) for e in self.told if isinstance(e, AlertRaised)}
+    def raised_alerts(self) -> set[tuple[UUID, str]]:
+        return {(e.id, e.severity) for e in self.published if isinstance(e, AlertRaised)}
 
-    def counted(self, outcome: str) -> float | None:
+    def delivery_count(self, outcome: str) -> float | None:
         labels = {"channel": "email", "outcome": outcome}
         return self.registry.get_sample_value("attune_notify_deliveries_total", labels)
 
     async def statuses(self, clinician: UUID) -> list[tuple[str, str]]:
-        return [(a.severity, a.status) for a in (await self.inbox.of(clinician)).alerts]
+        return [(a.severity, a.status) for a in (await self.inbox.get_inbox(clinician)).alerts]
 
-    async def all_settled(self) -> bool:
-        return (await self.owed.due())[0] == 0
+    async def is_all_delivered(self) -> bool:
+        return (await self.delivery_store.count_due())[0] == 0
 
-    async def is_due_now(self) -> None:
+    async def make_due(self) -> None:
         """Whatever was put off has waited long enough."""
-        await self.mongo["deliveries"].update_many({"next_at": {"$exists": True}}, {"$set": {"next_at": AT_ONCE}})
+        await self.mongo["deliveries"].update_many(
+            {"next_at": {"$exists": True}}, {"$set": {"next_at": DUE_IMMEDIATELY}}
+        )
 
-    async def is_put_off(self, unsure: int) -> bool:
+    async def is_waiting_for_retry(self, unknown_attempts: int) -> bool:
         """Whether the message waits, after so many tries whose answer was lost."""
         found = await self.delivery()
-        return "held" not in found and found.get("unsure") == unsure
+        return "held" not in found and found.get("unsure") == unknown_attempts
 
     async def delivery(self) -> Document:
         (found,) = await self.mongo["deliveries"].find({}).to_list(2)
@@ -134,324 +136,334 @@ async def mongo(request: pytest.FixtureRequest, mongodb_uri: str) -> AsyncIterat
 
 
 @pytest.fixture
-def letterbox() -> Letterbox:
-    return Letterbox()
+def channel() -> FakeChannel:
+    return FakeChannel()
 
 
 @pytest.fixture
-def service(mongo: Mongo, letterbox: Letterbox) -> Service:
-    return Service(mongo, letterbox)
+def service(mongo: Mongo, channel: FakeChannel) -> NotifyHarness:
+    return NotifyHarness(mongo, channel)
 
 
-async def test_a_batch_delivered_again_raises_nothing_again(service: Service, letterbox: Letterbox) -> None:
-    s = Strained()
+async def test_a_batch_delivered_again_raises_nothing_again(service: NotifyHarness, channel: FakeChannel) -> None:
+    s = RuptureBuilder()
     batch = [s.started(), s.suspected(3), s.updated(3, 0)]
-    await service.deliver.reach(s.clinician, EMAIL)
+    await service.delivery_worker.update_channels(s.clinician_id, EMAIL_ADDRESS)
 
-    async with service.deliver.running():
+    async with service.delivery_worker.run():
         for _ in range(3):
-            await service.hear(batch)
-        await until(service.all_settled)
+            await service.project(batch)
+        await wait_until(service.is_all_delivered)
 
-    assert await service.statuses(s.clinician) == [("concern", "open")]
-    assert len(letterbox.sent) == 1
-    assert len(service.raised()) == 1
+    assert await service.statuses(s.clinician_id) == [("concern", "open")]
+    assert len(channel.sent) == 1
+    assert len(service.raised_alerts()) == 1
     assert service.registry.get_sample_value("attune_notify_alerts_raised_total", {"severity": "concern"}) == 1
 
 
-async def test_what_a_try_before_could_not_tell_is_told_the_next_time(service: Service) -> None:
-    s = Strained()
+async def test_what_a_try_before_could_not_tell_is_told_the_next_time(service: NotifyHarness) -> None:
+    s = RuptureBuilder()
     batch = [s.started(), s.suspected(3), s.updated(3, 0)]
-    service.fail_to_tell = 1
+    service.publish_failures = 1
 
     with pytest.raises(BrokerUnavailable):
-        await service.hear(batch)
-    await service.hear(batch)
+        await service.project(batch)
+    await service.project(batch)
 
-    assert len(service.raised()) == 1
-
-
-async def test_what_later_changes_is_not_told_over_and_over(service: Service) -> None:
-    s = Strained()
-    await service.hear([s.started(), s.suspected(3), s.updated(3, 0)])
-
-    await service.hear([s.changed(4), s.updated(4, 0), s.updated(5, 0)])
-
-    assert len(service.told) == 1
+    assert len(service.raised_alerts()) == 1
 
 
-async def test_an_alert_waits_for_its_relationship(service: Service, letterbox: Letterbox) -> None:
-    s = Strained()
-    await service.deliver.reach(s.clinician, EMAIL)
+async def test_what_later_changes_is_not_told_over_and_over(service: NotifyHarness) -> None:
+    s = RuptureBuilder()
+    await service.project([s.started(), s.suspected(3), s.updated(3, 0)])
 
-    async with service.deliver.running():
-        await service.hear([s.suspected(3), s.updated(3, 0)])
-        assert (service.told, letterbox.sent) == ([], [])
+    await service.project([s.changed(4), s.updated(4, 0), s.updated(5, 0)])
 
-        await service.hear([s.started()])
-        await until(service.all_settled)
-
-    assert await service.statuses(s.clinician) == [("concern", "open")]
-    assert (len(service.told), len(letterbox.sent)) == (1, 1)
+    assert len(service.published) == 1
 
 
-async def test_channels_that_are_set_later_hear_of_what_stands_open(service: Service, letterbox: Letterbox) -> None:
-    s = Strained()
-    await service.hear([s.started(), s.suspected(3), s.updated(3, 0)])
+async def test_an_alert_waits_for_its_relationship(service: NotifyHarness, channel: FakeChannel) -> None:
+    s = RuptureBuilder()
+    await service.delivery_worker.update_channels(s.clinician_id, EMAIL_ADDRESS)
 
-    async with service.deliver.running():
-        await service.deliver.reach(s.clinician, EMAIL)
-        await service.deliver.reach(s.clinician, EMAIL)
-        await until(service.all_settled)
+    async with service.delivery_worker.run():
+        await service.project([s.suspected(3), s.updated(3, 0)])
+        assert (service.published, channel.sent) == ([], [])
 
-    assert len(letterbox.sent) == 1
+        await service.project([s.started()])
+        await wait_until(service.is_all_delivered)
 
-
-async def test_what_a_crash_left_unowed_is_owed_at_the_next_start(service: Service, letterbox: Letterbox) -> None:
-    s = Strained()
-    await service.hear([s.started(), s.suspected(3), s.updated(3, 0)])
-    await service.store.keep_channels(s.clinician, EMAIL)  # and died before it looked for alerts
-
-    async with service.deliver.running():
-        await until(lambda: _true(len(letterbox.sent) == 1))
+    assert await service.statuses(s.clinician_id) == [("concern", "open")]
+    assert (len(service.published), len(channel.sent)) == (1, 1)
 
 
-async def test_watch_is_shown_and_not_told(service: Service, letterbox: Letterbox) -> None:
-    s = Strained()
-    await service.deliver.reach(s.clinician, EMAIL)
+async def test_channels_that_are_set_later_hear_of_what_stands_open(
+    service: NotifyHarness, channel: FakeChannel
+) -> None:
+    s = RuptureBuilder()
+    await service.project([s.started(), s.suspected(3), s.updated(3, 0)])
 
-    await service.hear([s.started(), s.suspected(3, "watch"), s.updated(3, 0)])
+    async with service.delivery_worker.run():
+        await service.delivery_worker.update_channels(s.clinician_id, EMAIL_ADDRESS)
+        await service.delivery_worker.update_channels(s.clinician_id, EMAIL_ADDRESS)
+        await wait_until(service.is_all_delivered)
 
-    assert await service.statuses(s.clinician) == [("watch", "open")]
-    assert (await service.owed.due())[0] == 0
-    assert {severity for _, severity in service.raised()} == {"watch"}
-
-
-async def test_history_is_shown_and_never_told_until_a_newer_sign_comes(service: Service, letterbox: Letterbox) -> None:
-    s = Strained()
-    await service.deliver.reach(s.clinician, EMAIL)
-    await service.hear([s.started(), s.suspected(3, days_ago=30), s.updated(3, 0)])
-    await service.deliver.reach(s.clinician, EMAIL)
-    await service.deliver.catch_up()
-
-    assert await service.statuses(s.clinician) == [("concern", "open")]
-    assert (await service.owed.due())[0] == 0
-
-    async with service.deliver.running():
-        await service.hear([s.changed(4, days_ago=1), s.updated(4, 0)])
-        await until(service.all_settled)
-
-    assert len(letterbox.sent) == 1
+    assert len(channel.sent) == 1
 
 
-async def test_a_rise_is_told_once_more(service: Service, letterbox: Letterbox) -> None:
-    s = Strained()
-    await service.deliver.reach(s.clinician, EMAIL)
+async def test_what_a_crash_left_unowed_is_owed_at_the_next_start(service: NotifyHarness, channel: FakeChannel) -> None:
+    s = RuptureBuilder()
+    await service.project([s.started(), s.suspected(3), s.updated(3, 0)])
+    await service.store.save_channels(s.clinician_id, EMAIL_ADDRESS)  # and died before it looked for alerts
 
-    async with service.deliver.running():
-        await service.hear([s.started(), s.suspected(3), s.updated(3, 0)])
-        await until(service.all_settled)
-        await service.inbox.acknowledge(s.alert())
-        await service.hear([s.changed(4), s.updated(4, 0)])
-        assert await service.statuses(s.clinician) == [("concern", "acknowledged")]
-        await service.hear([s.changed(5, "urgent"), s.updated(5, 0)])
-        await until(service.all_settled)
-
-    assert await service.statuses(s.clinician) == [("urgent", "open")]
-    assert [notification.change for notification in letterbox.sent] == ["raised", "rose"]
-    assert [severity for _, severity in sorted(service.raised(), key=lambda r: r[1])] == ["concern", "urgent"]
+    async with service.delivery_worker.run():
+        await wait_until(lambda: _is_true(len(channel.sent) == 1))
 
 
-async def test_repair_and_retraction_are_shown_in_the_inbox_only(service: Service, letterbox: Letterbox) -> None:
-    a = Strained()
-    b = Strained(clinician=a.clinician)
-    await service.hear([e for s in (a, b) for e in (s.started(), s.suspected(3), s.updated(3, 0))])
+async def test_watch_is_shown_and_not_told(service: NotifyHarness, channel: FakeChannel) -> None:
+    s = RuptureBuilder()
+    await service.delivery_worker.update_channels(s.clinician_id, EMAIL_ADDRESS)
 
-    await service.hear([a.repaired(4), a.updated(4), b.updated(4)])
+    await service.project([s.started(), s.suspected(3, "watch"), s.updated(3, 0)])
 
-    assert sorted(await service.statuses(a.clinician)) == [("concern", "repaired"), ("concern", "retracted")]
-
-
-async def test_a_message_that_nobody_needs_any_more_is_not_sent(service: Service, letterbox: Letterbox) -> None:
-    s = Strained()
-    await service.deliver.reach(s.clinician, EMAIL)
-    await service.hear([s.started(), s.suspected(3), s.updated(3, 0)])
-    assert (await service.owed.due())[0] == 1
-    await service.hear([s.updated(4)])
-
-    async with service.deliver.running():
-        await until(service.all_settled)
-        assert letterbox.sent == []
-
-        await service.hear([s.changed(5), s.updated(5, 0)])  # it does show signs after all
-        await until(service.all_settled)
-
-    assert len(letterbox.sent) == 1
+    assert await service.statuses(s.clinician_id) == [("watch", "open")]
+    assert (await service.delivery_store.count_due())[0] == 0
+    assert {severity for _, severity in service.raised_alerts()} == {"watch"}
 
 
-async def test_several_workers_never_send_the_same_twice(mongo: Mongo, letterbox: Letterbox) -> None:
+async def test_history_is_shown_and_never_told_until_a_newer_sign_comes(
+    service: NotifyHarness, channel: FakeChannel
+) -> None:
+    s = RuptureBuilder()
+    await service.delivery_worker.update_channels(s.clinician_id, EMAIL_ADDRESS)
+    await service.project([s.started(), s.suspected(3, days_ago=30), s.updated(3, 0)])
+    await service.delivery_worker.update_channels(s.clinician_id, EMAIL_ADDRESS)
+    await service.delivery_worker.plan_missing()
+
+    assert await service.statuses(s.clinician_id) == [("concern", "open")]
+    assert (await service.delivery_store.count_due())[0] == 0
+
+    async with service.delivery_worker.run():
+        await service.project([s.changed(4, days_ago=1), s.updated(4, 0)])
+        await wait_until(service.is_all_delivered)
+
+    assert len(channel.sent) == 1
+
+
+async def test_a_rise_is_told_once_more(service: NotifyHarness, channel: FakeChannel) -> None:
+    s = RuptureBuilder()
+    await service.delivery_worker.update_channels(s.clinician_id, EMAIL_ADDRESS)
+
+    async with service.delivery_worker.run():
+        await service.project([s.started(), s.suspected(3), s.updated(3, 0)])
+        await wait_until(service.is_all_delivered)
+        await service.inbox.acknowledge(s.alert_id())
+        await service.project([s.changed(4), s.updated(4, 0)])
+        assert await service.statuses(s.clinician_id) == [("concern", "acknowledged")]
+        await service.project([s.changed(5, "urgent"), s.updated(5, 0)])
+        await wait_until(service.is_all_delivered)
+
+    assert await service.statuses(s.clinician_id) == [("urgent", "open")]
+    assert [notification.change for notification in channel.sent] == ["raised", "rose"]
+    assert [severity for _, severity in sorted(service.raised_alerts(), key=lambda r: r[1])] == ["concern", "urgent"]
+
+
+async def test_repair_and_retraction_are_shown_in_the_inbox_only(service: NotifyHarness, channel: FakeChannel) -> None:
+    a = RuptureBuilder()
+    b = RuptureBuilder(clinician_id=a.clinician_id)
+    await service.project([e for s in (a, b) for e in (s.started(), s.suspected(3), s.updated(3, 0))])
+
+    await service.project([a.repaired(4), a.updated(4), b.updated(4)])
+
+    assert sorted(await service.statuses(a.clinician_id)) == [("concern", "repaired"), ("concern", "retracted")]
+
+
+async def test_a_message_that_nobody_needs_any_more_is_not_sent(service: NotifyHarness, channel: FakeChannel) -> None:
+    s = RuptureBuilder()
+    await service.delivery_worker.update_channels(s.clinician_id, EMAIL_ADDRESS)
+    await service.project([s.started(), s.suspected(3), s.updated(3, 0)])
+    assert (await service.delivery_store.count_due())[0] == 1
+    await service.project([s.updated(4)])
+
+    async with service.delivery_worker.run():
+        await wait_until(service.is_all_delivered)
+        assert channel.sent == []
+
+        await service.project([s.changed(5), s.updated(5, 0)])  # it does show signs after all
+        await wait_until(service.is_all_delivered)
+
+    assert len(channel.sent) == 1
+
+
+async def test_several_workers_never_send_the_same_twice(mongo: Mongo, channel: FakeChannel) -> None:
     clinician = uuid4()
-    relationships = [Strained(clinician=clinician) for _ in range(40)]
-    one, other = Service(mongo, letterbox), Service(mongo, letterbox)
-    await one.deliver.reach(clinician, EMAIL)
+    relationships = [RuptureBuilder(clinician_id=clinician) for _ in range(40)]
+    one, other = NotifyHarness(mongo, channel), NotifyHarness(mongo, channel)
+    await one.delivery_worker.update_channels(clinician, EMAIL_ADDRESS)
     batch = [e for s in relationships for e in (s.started(), s.suspected(3), s.updated(3, 0))]
 
-    async with one.deliver.running(), other.deliver.running():
-        await asyncio.gather(one.hear(batch), other.hear(batch))
-        await until(one.all_settled)
+    async with one.delivery_worker.run(), other.delivery_worker.run():
+        await asyncio.gather(one.project(batch), other.project(batch))
+        await wait_until(one.is_all_delivered)
 
-    assert sorted(n.alert_id for n in letterbox.sent) == sorted(s.alert() for s in relationships)
+    assert sorted(n.alert_id for n in channel.sent) == sorted(s.alert_id() for s in relationships)
 
 
-async def test_two_who_write_the_same_alerts_at_once_come_to_the_same_end(mongo: Mongo, letterbox: Letterbox) -> None:
+async def test_two_who_write_the_same_alerts_at_once_come_to_the_same_end(mongo: Mongo, channel: FakeChannel) -> None:
     clinician = uuid4()
-    relationships = [Strained(clinician=clinician) for _ in range(20)]
-    one, other = Service(mongo, letterbox), Service(mongo, letterbox)
+    relationships = [RuptureBuilder(clinician_id=clinician) for _ in range(20)]
+    one, other = NotifyHarness(mongo, channel), NotifyHarness(mongo, channel)
     first = [e for s in relationships for e in (s.started(), s.suspected(3), s.updated(3, 0))]
     later = [e for s in relationships for e in (s.changed(4, "urgent"), s.updated(4, 0), s.updated(5))]
 
-    await asyncio.gather(one.hear(first), other.hear(later), other.hear(first), one.hear(later))
+    await asyncio.gather(one.project(first), other.project(later), other.project(first), one.project(later))
 
     assert await one.statuses(clinician) == [("urgent", "retracted")] * 20
 
 
-async def test_what_a_clinician_did_and_what_alliance_says_at_once_are_both_kept(service: Service) -> None:
-    relationships = [Strained() for _ in range(10)]
-    await service.hear([e for s in relationships for e in (s.started(), s.suspected(3), s.updated(3, 0))])
+async def test_what_a_clinician_did_and_what_alliance_says_at_once_are_both_kept(service: NotifyHarness) -> None:
+    relationships = [RuptureBuilder() for _ in range(10)]
+    await service.project([e for s in relationships for e in (s.started(), s.suspected(3), s.updated(3, 0))])
 
     await asyncio.gather(
-        service.hear([e for s in relationships for e in (s.changed(4), s.updated(4, 0))]),
-        *(service.inbox.acknowledge(s.alert()) for s in relationships),
+        service.project([e for s in relationships for e in (s.changed(4), s.updated(4, 0))]),
+        *(service.inbox.acknowledge(s.alert_id()) for s in relationships),
     )
 
     for s in relationships:
-        stored = await service.mongo[ALERTS].find_one({"_id": s.alert()})
+        stored = await service.mongo[ALERTS].find_one({"_id": s.alert_id()})
         assert stored is not None
         assert (stored["status"], stored["said"]["version"]) == ("acknowledged", 4)
         assert len(stored["owed"]) == 1
 
 
-async def test_the_alerts_of_an_erased_client_are_gone_for_good(service: Service, letterbox: Letterbox) -> None:
-    s = Strained()
-    await service.deliver.reach(s.clinician, EMAIL)
-    await service.hear([s.started(), s.suspected(3), s.updated(3, 0)])
+async def test_the_alerts_of_an_erased_client_are_gone_for_good(service: NotifyHarness, channel: FakeChannel) -> None:
+    s = RuptureBuilder()
+    await service.delivery_worker.update_channels(s.clinician_id, EMAIL_ADDRESS)
+    await service.project([s.started(), s.suspected(3), s.updated(3, 0)])
 
-    await service.hear([s.erased()])
-    await service.hear([s.started(), s.suspected(3), s.updated(3, 0)])
+    await service.project([s.erased()])
+    await service.project([s.started(), s.suspected(3), s.updated(3, 0)])
 
-    assert await service.statuses(s.clinician) == []
+    assert await service.statuses(s.clinician_id) == []
     assert await service.mongo[ALERTS].count_documents({}) == 0
-    async with service.deliver.running():
-        await until(service.all_settled)
-    assert letterbox.sent == []
+    async with service.delivery_worker.run():
+        await wait_until(service.is_all_delivered)
+    assert channel.sent == []
 
 
-async def test_a_message_that_is_not_taken_is_tried_until_it_is(service: Service, letterbox: Letterbox) -> None:
-    s = Strained()
-    letterbox.refusals = [NotDelivered("SMTP 451"), TimeoutError(), RuntimeError("a bug"), StoreUnavailable("away")]
-    await service.deliver.reach(s.clinician, EMAIL)
-    await service.hear([s.started(), s.suspected(3), s.updated(3, 0)])
+async def test_a_message_that_is_not_taken_is_tried_until_it_is(service: NotifyHarness, channel: FakeChannel) -> None:
+    s = RuptureBuilder()
+    channel.errors = [DeliveryFailed("SMTP 451"), TimeoutError(), RuntimeError("a bug"), StoreUnavailable("away")]
+    await service.delivery_worker.update_channels(s.clinician_id, EMAIL_ADDRESS)
+    await service.project([s.started(), s.suspected(3), s.updated(3, 0)])
 
-    async with service.deliver.running():
-        await until(service.all_settled)
+    async with service.delivery_worker.run():
+        await wait_until(service.is_all_delivered)
 
-    assert (len(letterbox.sent), letterbox.tries) == (1, 5)
-
-
-async def test_a_message_on_its_way_may_finish_when_the_service_ends(service: Service, letterbox: Letterbox) -> None:
-    s = Strained()
-    letterbox.open.clear()
-    await service.deliver.reach(s.clinician, EMAIL)
-    await service.hear([s.started(), s.suspected(3), s.updated(3, 0)])
-
-    async with service.deliver.running():
-        await until(lambda: _true(letterbox.tries == 1))
-        asyncio.get_running_loop().call_later(0.2, letterbox.open.set)
-
-    assert len(letterbox.sent) == 1
-    assert await service.all_settled()
+    assert (len(channel.sent), channel.attempts) == (1, 5)
 
 
-async def test_a_message_that_is_never_taken_is_given_up_and_counted(service: Service, letterbox: Letterbox) -> None:
-    s = Strained()
-    await service.deliver.reach(s.clinician, EMAIL)
-    await service.hear([s.started(), s.suspected(3), s.updated(3, 0)])
-    letterbox.refusals = [NotDelivered("SMTP 451")]
-    service.ahead = timedelta(days=3, minutes=1)
+async def test_a_message_on_its_way_may_finish_when_the_service_ends(
+    service: NotifyHarness, channel: FakeChannel
+) -> None:
+    s = RuptureBuilder()
+    channel.is_open.clear()
+    await service.delivery_worker.update_channels(s.clinician_id, EMAIL_ADDRESS)
+    await service.project([s.started(), s.suspected(3), s.updated(3, 0)])
 
-    async with service.deliver.running():
-        await until(service.all_settled)
+    async with service.delivery_worker.run():
+        await wait_until(lambda: _is_true(channel.attempts == 1))
+        asyncio.get_running_loop().call_later(0.2, channel.is_open.set)
+
+    assert len(channel.sent) == 1
+    assert await service.is_all_delivered()
+
+
+async def test_a_message_that_is_never_taken_is_given_up_and_counted(
+    service: NotifyHarness, channel: FakeChannel
+) -> None:
+    s = RuptureBuilder()
+    await service.delivery_worker.update_channels(s.clinician_id, EMAIL_ADDRESS)
+    await service.project([s.started(), s.suspected(3), s.updated(3, 0)])
+    channel.errors = [DeliveryFailed("SMTP 451")]
+    service.clock_offset = timedelta(days=3, minutes=1)
+
+    async with service.delivery_worker.run():
+        await wait_until(service.is_all_delivered)
 
     assert (await service.delivery())["outcome"] == "failed"
-    assert letterbox.tries == 1
-    assert service.counted("failed") == 1
+    assert channel.attempts == 1
+    assert service.delivery_count("failed") == 1
 
 
 async def test_a_message_that_may_have_arrived_is_sent_again_only_much_later(
-    service: Service, letterbox: Letterbox
+    service: NotifyHarness, channel: FakeChannel
 ) -> None:
-    s = Strained()
-    letterbox.refusals = [AnswerLost("SMTPReadTimeoutError")]
-    await service.deliver.reach(s.clinician, EMAIL)
-    await service.hear([s.started(), s.suspected(3), s.updated(3, 0)])
+    s = RuptureBuilder()
+    channel.errors = [DeliveryUnknown("SMTPReadTimeoutError")]
+    await service.delivery_worker.update_channels(s.clinician_id, EMAIL_ADDRESS)
+    await service.project([s.started(), s.suspected(3), s.updated(3, 0)])
 
-    async with service.deliver.running():
-        await until(lambda: service.is_put_off(1))
+    async with service.delivery_worker.run():
+        await wait_until(lambda: service.is_waiting_for_retry(1))
         waiting = await service.delivery()
-        assert waiting["next_at"] > service.clock() + WAIT_WHEN_UNSURE - timedelta(minutes=1)
-        assert (letterbox.sent, letterbox.tries) == ([], 1)
+        assert waiting["next_at"] > service.clock() + UNKNOWN_OUTCOME_WAIT - timedelta(minutes=1)
+        assert (channel.sent, channel.attempts) == ([], 1)
 
-        await service.is_due_now()
-        await until(service.all_settled)
+        await service.make_due()
+        await wait_until(service.is_all_delivered)
 
-    assert (len(letterbox.sent), letterbox.tries) == (1, 2)
+    assert (len(channel.sent), channel.attempts) == (1, 2)
 
 
 async def test_a_message_that_may_have_arrived_is_sent_a_few_times_at_most(
-    service: Service, letterbox: Letterbox
+    service: NotifyHarness, channel: FakeChannel
 ) -> None:
-    s = Strained()
-    letterbox.refusals = [NotDelivered("SMTP 451"), *[AnswerLost("SMTPReadTimeoutError")] * 5]
-    await service.deliver.reach(s.clinician, EMAIL)
-    await service.hear([s.started(), s.suspected(3), s.updated(3, 0)])
+    s = RuptureBuilder()
+    channel.errors = [DeliveryFailed("SMTP 451"), *[DeliveryUnknown("SMTPReadTimeoutError")] * 5]
+    await service.delivery_worker.update_channels(s.clinician_id, EMAIL_ADDRESS)
+    await service.project([s.started(), s.suspected(3), s.updated(3, 0)])
 
-    async with service.deliver.running():
-        for unknown_attempts in range(1, MOST_UNSURE):
-            await until(lambda unknown_attempts=unknown_attempts: service.is_put_off(unknown_attempts))  # type: ignore[misc]
-            await service.is_due_now()
-        await until(service.all_settled)
+    async with service.delivery_worker.run():
+        for unknown_attempts in range(1, MAX_UNKNOWN_ATTEMPTS):
+            await wait_until(lambda unknown_attempts=unknown_attempts: service.is_waiting_for_retry(unknown_attempts))  # type: ignore[misc]
+            await service.make_due()
+        await wait_until(service.is_all_delivered)
 
     assert (await service.delivery())["outcome"] == "unsure"
-    assert letterbox.tries == MOST_UNSURE + 1
+    assert channel.attempts == MAX_UNKNOWN_ATTEMPTS + 1
 
 
 async def test_a_try_may_take_as_long_as_a_mail_server() -> None:
     responses = 10  # greeting, EHLO, STARTTLS, EHLO, a log-in in three steps, MAIL, RCPT, DATA
 
-    assert responses * email.ANSWER_SECONDS + email.LAST_ANSWER_SECONDS < SEND_SECONDS
+    assert responses * email.RESPONSE_TIMEOUT_SECONDS + email.DATA_RESPONSE_TIMEOUT_SECONDS < SEND_TIMEOUT_SECONDS
 
 
 async def test_a_refused_address_is_tried_once_and_the_next_address_hears_of_it(
-    service: Service, letterbox: Letterbox
+    service: NotifyHarness, channel: FakeChannel
 ) -> None:
-    s = Strained()
-    letterbox.refusals = [AddressRefused("SMTP 550")]
-    await service.deliver.reach(s.clinician, EMAIL)
-    await service.hear([s.started(), s.suspected(3), s.updated(3, 0)])
+    s = RuptureBuilder()
+    channel.errors = [AddressRejected("SMTP 550")]
+    await service.delivery_worker.update_channels(s.clinician_id, EMAIL_ADDRESS)
+    await service.project([s.started(), s.suspected(3), s.updated(3, 0)])
 
-    async with service.deliver.running():
-        await until(service.all_settled)
-        assert (letterbox.sent, letterbox.tries) == ([], 1)
+    async with service.delivery_worker.run():
+        await wait_until(service.is_all_delivered)
+        assert (channel.sent, channel.attempts) == ([], 1)
 
-        await service.deliver.reach(s.clinician, Channels(email="another@clinic.example"))
-        await until(lambda: _true(len(letterbox.sent) == 1))
+        await service.delivery_worker.update_channels(s.clinician_id, ChannelAddresses(email="another@clinic.example"))
+        await wait_until(lambda: _is_true(len(channel.sent) == 1))
 
 
-async def test_a_batch_is_a_few_round_trips_however_large(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_batch_is_a_few_round_trips_however_large(
+    service: NotifyHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Counted at the store: what it offers takes a batch at a time."""
     calls: list[str] = []
 
-    def counted(name: str) -> None:
+    def count_calls(name: str) -> None:
         method = getattr(service.store, name)
 
         async def call(*args: object) -> object:
@@ -461,13 +473,13 @@ async def test_a_batch_is_a_few_round_trips_however_large(service: Service, monk
         monkeypatch.setattr(service.store, name, call)
 
     for name in ("relationships", "keep_relationships", "alerts_of", "keep_alerts", "channels", "know"):
-        counted(name)
-    relationships = [Strained() for _ in range(300)]
+        count_calls(name)
+    relationships = [RuptureBuilder() for _ in range(300)]
 
-    await service.hear([e for s in relationships for e in (s.started(), s.suspected(3), s.updated(3, 0))])
+    await service.project([e for s in relationships for e in (s.started(), s.suspected(3), s.updated(3, 0))])
 
     assert len(calls) == 6
 
 
-async def _true(value: bool) -> bool:
+async def _is_true(value: bool) -> bool:
     return value

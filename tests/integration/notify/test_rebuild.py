@@ -12,34 +12,40 @@ from uuid import UUID, uuid4, uuid5
 import pytest
 
 from services.notify.app import create_app
-from services.notify.commands import UNDER
-from services.notify.rebuild.rebuild import HEARD, KINDS_READ, READ
+from services.notify.commands import NO_POLICY
+from services.notify.rebuild.rebuild import CONSUMED_TOPICS, REBUILD_EVENTS, REBUILD_TOPICS
 from services.notify.settings import Settings
-from services.notify.subscriptions import HEARS
+from services.notify.subscriptions import CONSUMED_EVENTS
 from shared.events import ClinicianRegistered, Event
 from shared.events.topics import ALLIANCE
 from shared.kafka.producer import Message, Producer
-from shared.kafka.topic_reader import History
+from shared.kafka.topic_reader import TopicReader
 from shared.mongo.client import Document, Mongo
-from shared.rebuild.job import Work
+from shared.rebuild.job import RebuildJob
 from tests.support.receivers import Mailbox
-from tests.support.rupture_builder import Strained
-from tests.support.service_process import PARTITIONS, Place, ended, kafka_of_our_own, shares
-from tests.support.serving import served, until
+from tests.support.rupture_builder import RuptureBuilder
+from tests.support.service_process import (
+    PARTITIONS,
+    ServiceRunner,
+    count_tasks_by_phase,
+    dedicated_kafka,
+    wait_for_exit,
+)
+from tests.support.serving import run_app, wait_until
 
 pytestmark = pytest.mark.integration
 
-COUNT = 60
+RELATIONSHIP_COUNT = 60
 NOW = datetime.now(UTC)
 
 
-def strained(row: int) -> Strained:
-    return Strained(NOW, UUID(int=row % 5 + 1), relationship=uuid5(UUID(int=9), f"strained {row}"))
+def create_builder(row: int) -> RuptureBuilder:
+    return RuptureBuilder(NOW, UUID(int=row % 5 + 1), relationship_id=uuid5(UUID(int=9), f"strained {row}"))
 
 
-def history(row: int) -> list[Event]:
+def relationship_events(row: int) -> list[Event]:
     """Open, risen, repaired, retracted, and of somebody who is to be forgotten, in turns."""
-    s = strained(row)
+    s = create_builder(row)
     courses: list[list[Event]] = [
         [],
         [s.changed(4, "urgent"), s.updated(4, 0)],
@@ -51,7 +57,7 @@ def history(row: int) -> list[Event]:
     return [*first_events, *courses[row % len(courses)], s.cancelled(2)]
 
 
-def registered(number: int) -> ClinicianRegistered:
+def clinician_registered(number: int) -> ClinicianRegistered:
     return ClinicianRegistered(
         id=UUID(int=number),
         occurred_at=NOW,
@@ -64,19 +70,21 @@ def registered(number: int) -> ClinicianRegistered:
 @pytest.fixture(scope="session")
 def kafka_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Kafka of our own."""
-    with kafka_of_our_own(tmp_path_factory.mktemp("kafka")) as servers:
+    with dedicated_kafka(tmp_path_factory.mktemp("kafka")) as servers:
         yield servers
 
 
-class Notified:
+class PreparedService:
     """A service that has heard everything, and told by e-mail what was to be told; clinicians have done their part."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.mongo = Mongo(settings.mongodb_uri, settings.mongodb_database)
-        place = Place("notify", settings.kafka_bootstrap_servers, settings.mongodb_uri, settings.mongodb_database)
-        self.start, self.command, self.serve = place.start, place.command, place.serve
-        self.until_taken_in = partial(place.until_taken_in, *HEARD, kinds=HEARS)
+        place = ServiceRunner(
+            "notify", settings.kafka_bootstrap_servers, settings.mongodb_uri, settings.mongodb_database
+        )
+        self.start, self.command, self.serve = place.start, place.run_command, place.serve
+        self.wait_until_caught_up = partial(place.wait_until_caught_up, *CONSUMED_TOPICS, event_types=CONSUMED_EVENTS)
 
     async def view(self) -> dict[str, list[Document]]:
         """What is in the view; without the versions, which count writes, and the marks of who wrote."""
@@ -88,7 +96,7 @@ class Notified:
             for name in ("relationships", "alerts", "clinicians")
         }
 
-    async def kept(self) -> list[Document]:
+    async def undeducible_documents(self) -> list[Document]:
         """What no topic knows."""
         return [
             *await self.mongo["deliveries"].find().sort("_id", 1).to_list(None),
@@ -97,185 +105,204 @@ class Notified:
 
 
 @pytest.fixture
-async def notified(settings: Settings, kafka: Producer, mailbox: Mailbox) -> AsyncIterator[Notified]:
-    prepared_service = Notified(settings)
-    async with served(create_app(settings)) as client:
+async def notified(settings: Settings, kafka: Producer, mailbox: Mailbox) -> AsyncIterator[PreparedService]:
+    prepared_service = PreparedService(settings)
+    async with run_app(create_app(settings)) as client:
         for number in range(1, 6):
             channels = {"email": f"{number}@clinic.example"}
             assert (await client.put(f"/clinicians/{UUID(int=number)}/channels", json=channels)).is_success
-        await kafka.tell([event for row in range(COUNT) for event in history(row)])
-        await kafka.tell([registered(number) for number in range(1, 6)])
-        await kafka.send([Message(ALLIANCE.name, str(strained(0).relationship).encode(), b"not json")])
-        await prepared_service.until_taken_in()
+        await kafka.publish([event for row in range(RELATIONSHIP_COUNT) for event in relationship_events(row)])
+        await kafka.publish([clinician_registered(number) for number in range(1, 6)])
+        await kafka.send([Message(ALLIANCE.name, str(create_builder(0).relationship_id).encode(), b"not json")])
+        await prepared_service.wait_until_caught_up()
         for row in (0, 5, 10):
-            assert (await client.post(f"/alerts/{strained(row).alert()}/acknowledgement", json={})).is_success
+            assert (await client.post(f"/alerts/{create_builder(row).alert_id()}/acknowledgement", json={})).is_success
         for row in (5, 6):
-            response = await client.post(f"/alerts/{strained(row).alert()}/resolution", json={"useful": True})
+            response = await client.post(f"/alerts/{create_builder(row).alert_id()}/resolution", json={"useful": True})
             assert response.is_success
-        await until(lambda: _nothing_due(prepared_service), within=120)
-        await until(lambda: _nothing_owed(prepared_service), within=120)
+        await wait_until(lambda: _is_nothing_due(prepared_service), timeout_seconds=120)
+        await wait_until(lambda: _is_outbox_empty(prepared_service), timeout_seconds=120)
     yield prepared_service
     await prepared_service.mongo.close()
 
 
-async def _nothing_due(notified: Notified) -> bool:
-    return not await notified.mongo["deliveries"].count_documents({"next_at": {"$exists": True}})
+async def _is_nothing_due(prepared_service: PreparedService) -> bool:
+    return not await prepared_service.mongo["deliveries"].count_documents({"next_at": {"$exists": True}})
 
 
-async def _nothing_owed(notified: Notified) -> bool:
-    return not await notified.mongo["alerts"].count_documents({"owed.0": {"$exists": True}})
+async def _is_outbox_empty(prepared_service: PreparedService) -> bool:
+    return not await prepared_service.mongo["alerts"].count_documents({"owed.0": {"$exists": True}})
 
 
-async def damage(notified: Notified) -> None:
+async def damage(prepared_service: PreparedService) -> None:
     """Everything that can be wrong with the view."""
-    relationships, alerts = notified.mongo["relationships"], notified.mongo["alerts"]
-    await relationships.delete_one({"_id": strained(0).relationship})
-    await relationships.update_one({"_id": strained(1).relationship}, {"$set": {"open_episode_id": uuid4()}})
-    await relationships.update_one({"_id": strained(2).relationship}, {"$set": {"appointments": 7}})
-    await alerts.delete_one({"_id": strained(5).alert()})  # acknowledged and resolved
-    await alerts.update_one({"_id": strained(6).alert()}, {"$set": {"resolved": None, "status": "open", "place": -2}})
-    await alerts.update_one({"_id": strained(7).alert()}, {"$set": {"said.severity": "watch"}, "$unset": {"v": ""}})
-    await alerts.update_one({"_id": strained(11).alert()}, {"$set": {"said": "nothing", "v": "two"}})
-    await notified.mongo["clinicians"].update_one({"_id": UUID(int=1)}, {"$set": {"time_zone": "Moon/Crater"}})
+    relationships, alerts = prepared_service.mongo["relationships"], prepared_service.mongo["alerts"]
+    await relationships.delete_one({"_id": create_builder(0).relationship_id})
+    await relationships.update_one({"_id": create_builder(1).relationship_id}, {"$set": {"open_episode_id": uuid4()}})
+    await relationships.update_one({"_id": create_builder(2).relationship_id}, {"$set": {"appointments": 7}})
+    await alerts.delete_one({"_id": create_builder(5).alert_id()})  # acknowledged and resolved
+    await alerts.update_one(
+        {"_id": create_builder(6).alert_id()}, {"$set": {"resolved": None, "status": "open", "place": -2}}
+    )
+    await alerts.update_one(
+        {"_id": create_builder(7).alert_id()}, {"$set": {"said.severity": "watch"}, "$unset": {"v": ""}}
+    )
+    await alerts.update_one({"_id": create_builder(11).alert_id()}, {"$set": {"said": "nothing", "v": "two"}})
+    await prepared_service.mongo["clinicians"].update_one({"_id": UUID(int=1)}, {"$set": {"time_zone": "Moon/Crater"}})
 
 
 async def test_a_damaged_view_is_afterwards_as_it_was_and_nobody_is_told_twice(
-    notified: Notified, mailbox: Mailbox
+    notified: PreparedService, mailbox: Mailbox
 ) -> None:
-    before, undeducible, mail_count = await notified.view(), await notified.kept(), len(mailbox.taken)
-    assert (len(before["relationships"]), mail_count > COUNT / 4) == (COUNT, True)
+    before, undeducible, mail_count = (
+        await notified.view(),
+        await notified.undeducible_documents(),
+        len(mailbox.received),
+    )
+    assert (len(before["relationships"]), mail_count > RELATIONSHIP_COUNT / 4) == (RELATIONSHIP_COUNT, True)
     await damage(notified)
     verify_result = await notified.command("verify")
 
     result = await notified.command("rebuild")
 
-    assert result.code == 0, result
+    assert result.exit_code == 0, result
     assert await notified.view() == before
-    assert result.counted("relationships put right") == 7
-    assert result.counted("clinicians put right") == 1
+    assert result.count_of("relationships put right") == 7
+    assert result.count_of("clinicians put right") == 1
     for row, differing in ((0, "missing"), (1, "open_episode_id"), (2, "unreadable")):
-        assert result.named[str(strained(row).relationship)].startswith(differing)
-    assert result.named[str(strained(5).relationship)] == f"alert {strained(5).alert()} missing"
-    assert verify_result.code == 1
-    assert {r for r, differing in verify_result.named.items() if differing != "clinician"} == result.named.keys()
-    assert verify_result.named[str(UUID(int=1))] == "clinician"
+        assert result.differences[str(create_builder(row).relationship_id)].startswith(differing)
+    assert result.differences[str(create_builder(5).relationship_id)] == f"alert {create_builder(5).alert_id()} missing"
+    assert verify_result.exit_code == 1
+    assert {
+        r for r, differing in verify_result.differences.items() if differing != "clinician"
+    } == result.differences.keys()
+    assert verify_result.differences[str(UUID(int=1))] == "clinician"
 
     second_result = await notified.command("verify")
-    assert (second_result.code, second_result.named) == (0, {}), second_result
-    async with served(create_app(notified.settings)):
-        await until(lambda: _nothing_due(notified))
-    assert len(mailbox.taken) == mail_count
-    assert [d["_id"] for d in await notified.kept()] == [d["_id"] for d in undeducible]
+    assert (second_result.exit_code, second_result.differences) == (0, {}), second_result
+    async with run_app(create_app(notified.settings)):
+        await wait_until(lambda: _is_nothing_due(notified))
+    assert len(mailbox.received) == mail_count
+    assert [d["_id"] for d in await notified.undeducible_documents()] == [d["_id"] for d in undeducible]
 
 
 async def test_a_lost_view_comes_back_with_what_clinicians_did_and_tells_nobody_again(
-    notified: Notified, mailbox: Mailbox
+    notified: PreparedService, mailbox: Mailbox
 ) -> None:
-    before, mail_count = await notified.view(), len(mailbox.taken)
+    before, mail_count = await notified.view(), len(mailbox.received)
     for name in ("relationships", "alerts", "clinicians"):
         await notified.mongo[name].drop()
 
     result = await notified.command("rebuild")
 
-    assert result.code == 0, result
+    assert result.exit_code == 0, result
     assert await notified.view() == before
-    async with served(create_app(notified.settings)):
-        await until(lambda: _nothing_due(notified))
-    assert len(mailbox.taken) == mail_count
+    async with run_app(create_app(notified.settings)):
+        await wait_until(lambda: _is_nothing_due(notified))
+    assert len(mailbox.received) == mail_count
 
 
-async def test_an_alert_that_was_never_raised_is_told_after_a_rebuild(notified: Notified, mailbox: Mailbox) -> None:
-    mail_count = len(mailbox.taken)
-    missing_alert = strained(1).alert()
+async def test_an_alert_that_was_never_raised_is_told_after_a_rebuild(
+    notified: PreparedService, mailbox: Mailbox
+) -> None:
+    mail_count = len(mailbox.received)
+    missing_alert = create_builder(1).alert_id()
     await notified.mongo["alerts"].delete_one({"_id": missing_alert})
     await notified.mongo["deliveries"].delete_many({"alert_id": missing_alert})
 
-    assert (await notified.command("rebuild")).code == 0
-    async with served(create_app(notified.settings)):
-        await until(lambda: _is(len(mailbox.taken) == mail_count + 1))
+    assert (await notified.command("rebuild")).exit_code == 0
+    async with run_app(create_app(notified.settings)):
+        await wait_until(lambda: _is_true(len(mailbox.received) == mail_count + 1))
 
 
-async def test_rebuilding_what_is_as_it_ought_to_be_changes_nothing(notified: Notified) -> None:
-    async def everything() -> Any:
+async def test_rebuilding_what_is_as_it_ought_to_be_changes_nothing(notified: PreparedService) -> None:
+    async def all_documents() -> Any:
         names = ("relationships", "alerts", "clinicians", "deliveries")
         return [await notified.mongo[name].find().sort("_id", 1).to_list(None) for name in names]
 
-    before = await everything()
+    before = await all_documents()
 
     result = await notified.command("rebuild")
 
-    assert (result.code, result.named) == (0, {})
-    assert await everything() == before
+    assert (result.exit_code, result.differences) == (0, {})
+    assert await all_documents() == before
 
 
-async def test_killed_in_the_middle_it_goes_on_and_several_at_once_share_the_work(notified: Notified) -> None:
+async def test_killed_in_the_middle_it_goes_on_and_several_at_once_share_the_work(notified: PreparedService) -> None:
     """We hold a share, so that the others come no further; ours is taken over when our lease has ended."""
     before = await notified.view()
     for name in ("relationships", "alerts"):
         await notified.mongo[name].drop()
-    async with History(notified.settings.kafka_bootstrap_servers, READ, KINDS_READ) as reader:
-        sizes = await reader.sizes()
-    own_job = Work(notified.mongo)
-    await own_job.join(UNDER, sizes)
+    async with TopicReader(notified.settings.kafka_bootstrap_servers, REBUILD_TOPICS, REBUILD_EVENTS) as reader:
+        sizes = await reader.message_counts()
+    own_job = RebuildJob(notified.mongo)
+    await own_job.join(NO_POLICY, sizes)
     assert await own_job.claim("read")
 
     first = await notified.start("rebuild")
-    await until(lambda: _at(notified, read=1, swap=PARTITIONS - 1), within=120)
+    await wait_until(lambda: _are_shares_at(notified, read=1, swap=PARTITIONS - 1), timeout_seconds=120)
     first.kill()
-    assert (await ended(first)).code == -signal.SIGKILL
+    assert (await wait_for_exit(first)).exit_code == -signal.SIGKILL
     assert await own_job.claim("swap")
     second = await notified.start("rebuild")
-    await until(lambda: _at(notified, swap=1, done=PARTITIONS - 1), within=120)
+    await wait_until(lambda: _are_shares_at(notified, swap=1, done=PARTITIONS - 1), timeout_seconds=120)
     second.kill()
-    await ended(second)
+    await wait_for_exit(second)
     processes = [await notified.start("rebuild") for _ in range(2)]
-    results = [await ended(process) for process in processes]
+    results = [await wait_for_exit(process) for process in processes]
 
-    assert [each.code for each in results] == [0, 0], results
+    assert [each.exit_code for each in results] == [0, 0], results
     assert await notified.view() == before
 
 
-async def test_verify_finds_what_the_topics_do_not_know(notified: Notified) -> None:
-    unknown_relationship = Strained(NOW)
+async def test_verify_finds_what_the_topics_do_not_know(notified: PreparedService) -> None:
+    unknown_relationship = RuptureBuilder(NOW)
     await notified.mongo["relationships"].insert_one(
-        {"_id": unknown_relationship.relationship, "relationship_id": unknown_relationship.relationship, "v": 1}
+        {"_id": unknown_relationship.relationship_id, "relationship_id": unknown_relationship.relationship_id, "v": 1}
     )
-    await notified.mongo["alerts"].insert_one({"_id": uuid4(), "relationship_id": strained(3).relationship, "v": 1})
+    await notified.mongo["alerts"].insert_one(
+        {"_id": uuid4(), "relationship_id": create_builder(3).relationship_id, "v": 1}
+    )
 
     result = await notified.command("verify")
 
-    assert result.code == 1
-    assert result.named[str(unknown_relationship.relationship)] == "not on the topics"
-    assert result.named[str(strained(3).relationship)].endswith("not on the topics")
-    assert len(result.named) == 2
+    assert result.exit_code == 1
+    assert result.differences[str(unknown_relationship.relationship_id)] == "not on the topics"
+    assert result.differences[str(create_builder(3).relationship_id)].endswith("not on the topics")
+    assert len(result.differences) == 2
 
 
-async def test_a_rebuild_misses_nothing_that_the_service_hears_meanwhile(notified: Notified, kafka: Producer) -> None:
+async def test_a_rebuild_misses_nothing_that_the_service_hears_meanwhile(
+    notified: PreparedService, kafka: Producer
+) -> None:
     await damage(notified)
     service = await notified.serve(SMTP_PORT=str(notified.settings.smtp_port), SMTP_FROM="attune@clinic.example")
     rebuilding = await notified.start("rebuild")
     version = 10
     while rebuilding.returncode is None:
         for row in range(5, 40) if version < 40 else ():
-            s = strained(row)
-            await kafka.tell([s.changed(version, "urgent"), s.updated(version, 0)])
+            s = create_builder(row)
+            await kafka.publish([s.changed(version, "urgent"), s.updated(version, 0)])
         version += 1
         await asyncio.sleep(0)
-    assert (await ended(rebuilding)).code == 0
+    assert (await wait_for_exit(rebuilding)).exit_code == 0
     assert version > 11
     verify_result = await notified.command("verify")
     service.terminate()
-    await ended(service)
+    await wait_for_exit(service)
 
-    assert (verify_result.code, verify_result.out) == (0, f"{COUNT} relationships compared, 0 different\n")
+    assert (verify_result.exit_code, verify_result.stdout) == (
+        0,
+        f"{RELATIONSHIP_COUNT} relationships compared, 0 different\n",
+    )
     alert_by_id = {d["_id"]: d for d in (await notified.view())["alerts"]}
-    assert alert_by_id[strained(6).alert()]["said"]["version"] == min(version, 40) - 1
-    assert alert_by_id[strained(6).alert()]["resolved"] is not None
+    assert alert_by_id[create_builder(6).alert_id()]["said"]["version"] == min(version, 40) - 1
+    assert alert_by_id[create_builder(6).alert_id()]["resolved"] is not None
 
 
-async def _at(notified: Notified, **stages: int) -> bool:
-    return await shares(notified.mongo) == Counter(stages)
+async def _are_shares_at(prepared_service: PreparedService, **stages: int) -> bool:
+    return await count_tasks_by_phase(prepared_service.mongo) == Counter(stages)
 
 
-async def _is(value: bool) -> bool:
+async def _is_true(value: bool) -> bool:
     return value

@@ -18,7 +18,7 @@ from pymongo import MongoClient
 
 from tools.sandbox.servers import kafka, mongod, process
 from tools.sandbox.servers.ports import free_ports
-from tools.sandbox.servers.process import CannotRun, LocalServer
+from tools.sandbox.servers.process import LocalServer, RunError
 
 pytestmark = pytest.mark.integration
 
@@ -26,9 +26,9 @@ pytestmark = pytest.mark.integration
 async def test_what_is_told_to_kafka_can_be_heard(kafka_servers: str) -> None:
     topic = await new_topic(kafka_servers)
 
-    await tell(kafka_servers, topic, b"a session took place")
+    await produce(kafka_servers, topic, b"a session took place")
 
-    assert await hear(kafka_servers, topic) == b"a session took place"
+    assert await consume(kafka_servers, topic) == b"a session took place"
 
 
 def test_a_transaction_in_mongodb_is_kept_whole_or_not_at_all(mongodb_uri: str) -> None:
@@ -46,55 +46,55 @@ def test_a_transaction_in_mongodb_is_kept_whole_or_not_at_all(mongodb_uri: str) 
 
 
 async def test_kafka_keeps_what_it_was_told_when_it_is_killed(tmp_path: Path) -> None:
-    with kafka.server(tmp_path, *free_ports(2)) as server:
+    with kafka.kafka_server(tmp_path, *free_ports(2)) as server:
         topic = await new_topic(server.address)
-        await tell(server.address, topic, b"before the power cut")
+        await produce(server.address, topic, b"before the power cut")
 
         server.kill()
         server.start()
 
-        assert await hear(server.address, topic) == b"before the power cut"
+        assert await consume(server.address, topic) == b"before the power cut"
 
 
 def test_mongodb_keeps_what_it_was_told_when_it_is_killed(tmp_path: Path) -> None:
-    with mongod.server(tmp_path, *free_ports(1)) as server:
-        remember(server, "before the power cut")
+    with mongod.mongodb_server(tmp_path, *free_ports(1)) as server:
+        write_note(server, "before the power cut")
 
         server.kill()
         server.start()
 
-        assert remembered(server) == ["before the power cut"]
+        assert read_notes(server) == ["before the power cut"]
 
 
 def test_a_cluster_id_may_begin_with_a_hyphen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One in sixty-four does, and would be taken for an option."""
     monkeypatch.setattr(kafka, "_cluster_id", lambda: "-" + "A" * 21)
 
-    with kafka.server(tmp_path, *free_ports(2)):
+    with kafka.kafka_server(tmp_path, *free_ports(2)):
         pass
 
 
 async def test_the_data_goes_on_at_another_port(tmp_path: Path) -> None:
-    with kafka.server(tmp_path / "kafka", *free_ports(2)) as old_kafka:
+    with kafka.kafka_server(tmp_path / "kafka", *free_ports(2)) as old_kafka:
         topic = await new_topic(old_kafka.address)
-        await tell(old_kafka.address, topic, b"at the old port")
-    with mongod.server(tmp_path / "mongodb", *free_ports(1)) as old_mongod:
-        remember(old_mongod, "at the old port")
+        await produce(old_kafka.address, topic, b"at the old port")
+    with mongod.mongodb_server(tmp_path / "mongodb", *free_ports(1)) as old_mongod:
+        write_note(old_mongod, "at the old port")
 
-    with kafka.server(tmp_path / "kafka", *free_ports(2)) as new_kafka:
-        assert await hear(new_kafka.address, topic) == b"at the old port"
-    with mongod.server(tmp_path / "mongodb", *free_ports(1)) as new_mongod:
-        assert remembered(new_mongod) == ["at the old port"]
+    with kafka.kafka_server(tmp_path / "kafka", *free_ports(2)) as new_kafka:
+        assert await consume(new_kafka.address, topic) == b"at the old port"
+    with mongod.mongodb_server(tmp_path / "mongodb", *free_ports(1)) as new_mongod:
+        assert read_notes(new_mongod) == ["at the old port"]
 
 
 def test_a_server_that_ends_at_its_start_says_why(tmp_path: Path) -> None:
-    with pytest.raises(CannotRun, match=r"(?s)ended at its start \(3\).*no room on the disk"):
-        pretence(tmp_path, "print('no room on the disk'); sys.exit(3)").start()
+    with pytest.raises(RunError, match=r"(?s)ended at its start \(3\).*no room on the disk"):
+        fake_server(tmp_path, "print('no room on the disk'); sys.exit(3)").start()
 
 
 def test_a_server_that_ignores_the_request_to_stop_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "STOP_SECONDS", 0.2)
-    server = pretence(tmp_path, f"signal.signal(signal.SIGTERM, signal.SIG_IGN)\n{LISTEN}")
+    server = fake_server(tmp_path, f"signal.signal(signal.SIGTERM, signal.SIG_IGN)\n{LISTEN}")
     server.start()
     running = server.process
 
@@ -105,21 +105,21 @@ def test_a_server_that_ignores_the_request_to_stop_is_killed(tmp_path: Path, mon
 
 
 def test_a_taken_port_is_named(tmp_path: Path) -> None:
-    server = pretence(tmp_path, LISTEN)
+    server = fake_server(tmp_path, LISTEN)
 
-    with socket.create_server(("127.0.0.1", server.port)), pytest.raises(CannotRun, match=f"port {server.port}"):
+    with socket.create_server(("127.0.0.1", server.port)), pytest.raises(RunError, match=f"port {server.port}"):
         server.start()
 
 
 def test_two_owners_never_share_data(tmp_path: Path) -> None:
     what_to_do = rf"Somebody else is already running on .*: process {os.getpid()}\..* with `kill {os.getpid()}`"
     for _ in range(2):
-        with pretence(tmp_path, LISTEN), pytest.raises(CannotRun, match=what_to_do):
-            pretence(tmp_path, LISTEN).start()
+        with fake_server(tmp_path, LISTEN), pytest.raises(RunError, match=what_to_do):
+            fake_server(tmp_path, LISTEN).start()
 
 
 def test_what_a_killed_owner_left_running_is_stopped_at_the_next_start(tmp_path: Path) -> None:
-    server = pretence(tmp_path, LISTEN)
+    server = fake_server(tmp_path, LISTEN)
     with subprocess.Popen(server.command, stdout=subprocess.PIPE) as left_over:
         assert left_over.stdout is not None
         assert left_over.stdout.readline() == b"listening\n"
@@ -130,12 +130,12 @@ def test_what_a_killed_owner_left_running_is_stopped_at_the_next_start(tmp_path:
 
 
 def test_a_server_that_died_can_be_started_again(tmp_path: Path) -> None:
-    with pretence(tmp_path, LISTEN) as server:
+    with fake_server(tmp_path, LISTEN) as server:
         assert server.process is not None
-        assert not server.has_ended
+        assert not server.has_exited
         server.process.kill()
         server.process.wait()
-        assert server.has_ended
+        assert server.has_exited
 
         server.start()
 
@@ -158,17 +158,17 @@ def test_a_mongod_that_lacks_a_library_says_what_to_install(
     broken.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
 
-    with pytest.raises(CannotRun, match=remedy):
-        mongod.server(tmp_path, *free_ports(1))
+    with pytest.raises(RunError, match=remedy):
+        mongod.mongodb_server(tmp_path, *free_ports(1))
 
 
 def test_another_machine_hears_what_to_do_instead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platform.machine", lambda: "arm64")
 
-    with pytest.raises(CannotRun, match=r"docker compose up.*KAFKA_BOOTSTRAP_SERVERS and MONGODB_URI"):
-        kafka.server(tmp_path, *free_ports(2))
-    with pytest.raises(CannotRun, match=r"docker compose up.*KAFKA_BOOTSTRAP_SERVERS and MONGODB_URI"):
-        mongod.server(tmp_path, *free_ports(1))
+    with pytest.raises(RunError, match=r"docker compose up.*KAFKA_BOOTSTRAP_SERVERS and MONGODB_URI"):
+        kafka.kafka_server(tmp_path, *free_ports(2))
+    with pytest.raises(RunError, match=r"docker compose up.*KAFKA_BOOTSTRAP_SERVERS and MONGODB_URI"):
+        mongod.mongodb_server(tmp_path, *free_ports(1))
 
 
 # A server that is quick to start: what LocalServer does is the same for every one.
@@ -178,7 +178,7 @@ print('listening', flush=True)
 signal.pause()"""
 
 
-def pretence(data: Path, code: str) -> LocalServer:
+def fake_server(data: Path, code: str) -> LocalServer:
     (port,) = free_ports(1)
     return LocalServer(
         name="Pretence",
@@ -186,7 +186,7 @@ def pretence(data: Path, code: str) -> LocalServer:
         command=[sys.executable, "-c", f"import signal, socket, sys\n{code}", str(port), data],
         data=data,
         port=port,
-        answers=partial(_listens, port),
+        is_ready=partial(_listens, port),
     )
 
 
@@ -204,12 +204,12 @@ async def new_topic(servers: str) -> str:
     return name
 
 
-async def tell(servers: str, topic: str, what: bytes) -> None:
+async def produce(servers: str, topic: str, value: bytes) -> None:
     async with AIOKafkaProducer(bootstrap_servers=servers, acks="all") as producer:
-        await producer.send_and_wait(topic, what)
+        await producer.send_and_wait(topic, value)
 
 
-async def hear(servers: str, topic: str) -> bytes | None:
+async def consume(servers: str, topic: str) -> bytes | None:
     """The first record of the topic, heard as a member of a new group."""
     async with AIOKafkaConsumer(
         topic, bootstrap_servers=servers, group_id=topic, auto_offset_reset="earliest"
@@ -219,11 +219,11 @@ async def hear(servers: str, topic: str) -> bytes | None:
         return cast("bytes | None", record.value)
 
 
-def remember(server: LocalServer, what: str) -> None:
+def write_note(server: LocalServer, text: str) -> None:
     with MongoClient[dict[str, Any]](server.address, w="majority") as client:
-        client["test"]["notes"].insert_one({"_id": what})
+        client["test"]["notes"].insert_one({"_id": text})
 
 
-def remembered(server: LocalServer) -> list[str]:
+def read_notes(server: LocalServer) -> list[str]:
     with MongoClient[dict[str, Any]](server.address) as client:
         return [note["_id"] for note in client["test"]["notes"].find()]

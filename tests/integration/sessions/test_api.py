@@ -19,22 +19,22 @@ from shared.events import (
     SessionScheduled,
 )
 from shared.events.topics import FEEDBACK, SESSIONS
-from tests.support.kafka_reader import told
-from tests.support.serving import until
-from tests.support.sessions_client import Clinic, ago
+from tests.support.kafka_reader import read_events
+from tests.support.serving import wait_until
+from tests.support.sessions_client import SessionsClient, ago
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
-GOOD = {"ratings": {"trust": 8, "fit": 7}, "tension": "none"}
+VALID_ANSWER = {"ratings": {"trust": 8, "fit": 7}, "tension": "none"}
 
 
-def problem(answer: httpx2.Response) -> tuple[int, str]:
-    assert answer.headers["content-type"] == "application/problem+json", answer.text
-    return answer.status_code, answer.json()["type"].removeprefix("urn:attune:problem:")
+def problem_of(response: httpx2.Response) -> tuple[int, str]:
+    assert response.headers["content-type"] == "application/problem+json", response.text
+    return response.status_code, response.json()["type"].removeprefix("urn:attune:problem:")
 
 
-async def test_every_request_sent_twice_is_the_same_as_once(clinic: Clinic, kafka_servers: str) -> None:
-    await clinic.begins()
+async def test_every_request_sent_twice_is_the_same_as_once(clinic: SessionsClient, kafka_servers: str) -> None:
+    await clinic.start_relationship()
     missed, cancelled, completed = uuid4(), uuid4(), uuid4()
     starts_at, cancelled_at, ended_at = ago(3), ago(30).isoformat(), ago(2)
 
@@ -45,16 +45,16 @@ async def test_every_request_sent_twice_is_the_same_as_once(clinic: Clinic, kafk
         body = {"by": "client", "cancelled_at": cancelled_at}
         assert (await clinic.http.post(f"/sessions/{cancelled}/cancellation", json=body)).status_code == 200
         assert (await clinic.complete(completed, ended_at)).status_code == 200
-        assert (await clinic.answer(completed, "client", ended_at, **GOOD)).status_code == 200
+        assert (await clinic.submit_answer(completed, "client", ended_at, **VALID_ANSWER)).status_code == 200
 
-    async def all_told() -> bool:
-        return len(await told(kafka_servers, FEEDBACK, clinic.relationship)) >= 3
+    async def all_published() -> bool:
+        return len(await read_events(kafka_servers, FEEDBACK, clinic.relationship_id)) >= 3
 
-    await until(all_told)
+    await wait_until(all_published)
     session_ids = {missed, cancelled, completed}
     events = [
         event
-        for event in await told(kafka_servers, SESSIONS, clinic.relationship)
+        for event in await read_events(kafka_servers, SESSIONS, clinic.relationship_id)
         if getattr(event, "session_id", 0) in session_ids
     ]
     assert Counter(type(event) for event in events) == {
@@ -65,116 +65,127 @@ async def test_every_request_sent_twice_is_the_same_as_once(clinic: Clinic, kafk
     }
     (cancellation,) = [event for event in events if isinstance(event, SessionCancelled)]
     assert cancellation.notice_hours == pytest.approx(27, abs=0.1)
-    feedback = await told(kafka_servers, FEEDBACK, clinic.relationship)
+    feedback = await read_events(kafka_servers, FEEDBACK, clinic.relationship_id)
     assert [type(event) for event in feedback] == [FeedbackRequested, FeedbackRequested, FeedbackSubmitted]
 
 
-async def test_a_corrected_answer_names_what_it_corrects(clinic: Clinic, kafka_servers: str) -> None:
-    await clinic.begins()
-    completed = await clinic.held()
-    await clinic.answer(completed.session, "client", ago(0.5), **GOOD)
+async def test_a_corrected_answer_names_what_it_corrects(clinic: SessionsClient, kafka_servers: str) -> None:
+    await clinic.start_relationship()
+    completed = await clinic.create_completed_session()
+    await clinic.submit_answer(completed.session_id, "client", ago(0.5), **VALID_ANSWER)
 
-    corrected = await clinic.answer(completed.session, "client", ago(0.4), ratings={"trust": 2})
-    older = await clinic.answer(completed.session, "client", ago(0.45), ratings={"trust": 5})
+    corrected = await clinic.submit_answer(completed.session_id, "client", ago(0.4), ratings={"trust": 2})
+    older = await clinic.submit_answer(completed.session_id, "client", ago(0.45), ratings={"trust": 5})
 
     assert corrected.json()["feedback"]["client"]["amendments"] == 1
-    assert problem(older) == (409, "older-than-what-is-known")
+    assert problem_of(older) == (409, "older-than-what-is-known")
 
-    async def amended() -> bool:
+    async def is_amended() -> bool:
         return any(
-            isinstance(event, FeedbackAmended) for event in await told(kafka_servers, FEEDBACK, clinic.relationship)
+            isinstance(event, FeedbackAmended)
+            for event in await read_events(kafka_servers, FEEDBACK, clinic.relationship_id)
         )
 
-    await until(amended)
-    feedback = await told(kafka_servers, FEEDBACK, clinic.relationship)
+    await wait_until(is_amended)
+    feedback = await read_events(kafka_servers, FEEDBACK, clinic.relationship_id)
     (first,) = [event for event in feedback if isinstance(event, FeedbackSubmitted)]
     (second,) = [event for event in feedback if isinstance(event, FeedbackAmended)]
     assert second.amends == first.id
     assert second.ratings == {"trust": 2}
 
 
-async def test_a_client_who_did_not_agree_is_not_asked(clinic: Clinic) -> None:
-    await clinic.begins(consent=False)
+async def test_a_client_who_did_not_agree_is_not_asked(clinic: SessionsClient) -> None:
+    await clinic.start_relationship(consent=False)
 
-    completed = await clinic.held()
+    completed = await clinic.create_completed_session()
 
     assert completed.forms["client_form"] is None
     assert completed.forms["clinician_form"] is not None
-    assert problem(await clinic.answer(completed.session, "client", ago(), **GOOD)) == (409, "no-consent")
+    assert problem_of(await clinic.submit_answer(completed.session_id, "client", ago(), **VALID_ANSWER)) == (
+        409,
+        "no-consent",
+    )
 
 
-async def test_completing_again_gives_fresh_links_and_the_old_ones_stop_working(clinic: Clinic) -> None:
-    await clinic.begins()
-    completed = await clinic.held()
+async def test_completing_again_gives_fresh_links_and_the_old_ones_stop_working(clinic: SessionsClient) -> None:
+    await clinic.start_relationship()
+    completed = await clinic.create_completed_session()
 
-    links = (await clinic.complete(completed.session, completed.ended_at)).json()
+    links = (await clinic.complete(completed.session_id, completed.ended_at)).json()
 
     assert links["client_form"]["url"] != completed.forms["client_form"]["url"]
-    assert (await clinic.http.get(completed.path("client"))).status_code == 404
+    assert (await clinic.http.get(completed.form_path("client"))).status_code == 404
     new_path = links["client_form"]["url"].removeprefix("http://127.0.0.1:8002")
     assert (await clinic.http.get(new_path)).status_code == 200
 
 
-async def test_an_unknown_relationship_may_still_be_on_its_way(clinic: Clinic) -> None:
+async def test_an_unknown_relationship_may_still_be_on_its_way(clinic: SessionsClient) -> None:
     response = await clinic.schedule(uuid4(), ago())
 
-    assert problem(response) == (404, "unknown-relationship")
+    assert problem_of(response) == (404, "unknown-relationship")
     assert "on their way" in response.json()["detail"] or "on its way" in response.json()["detail"]
 
 
-async def test_no_session_lies_after_the_end_of_its_relationship(clinic: Clinic) -> None:
-    await clinic.begins()
-    await clinic.tell(clinic.told.ended(42))  # 294 of 300 days have passed
+async def test_no_session_lies_after_the_end_of_its_relationship(clinic: SessionsClient) -> None:
+    await clinic.start_relationship()
+    await clinic.publish(clinic.builder.ended(42))  # 294 of 300 days have passed
 
-    async def refused() -> bool:
+    async def is_rejected() -> bool:
         return (await clinic.schedule(uuid4(), ago())).status_code == 409
 
-    await until(refused)
-    assert problem(await clinic.schedule(uuid4(), ago())) == (409, "relationship-ended")
-    assert (await clinic.schedule(uuid4(), clinic.told.at(41))).status_code == 200, "entered late, it was held before"
+    await wait_until(is_rejected)
+    assert problem_of(await clinic.schedule(uuid4(), ago())) == (409, "relationship-ended")
+    assert (await clinic.schedule(uuid4(), clinic.builder.at(41))).status_code == 200, (
+        "entered late, it was held before"
+    )
 
 
-async def test_an_unknown_session_is_to_be_put_first(clinic: Clinic) -> None:
+async def test_an_unknown_session_is_to_be_put_first(clinic: SessionsClient) -> None:
     session_id = uuid4()
 
     for response in (
         await clinic.complete(session_id, ago()),
         await clinic.http.post(f"/sessions/{session_id}/missed", json={}),
         await clinic.http.get(f"/sessions/{session_id}"),
-        await clinic.answer(session_id, "client", ago(), **GOOD),
+        await clinic.submit_answer(session_id, "client", ago(), **VALID_ANSWER),
     ):
-        assert problem(response) == (404, "unknown-session")
+        assert problem_of(response) == (404, "unknown-session")
         assert f"PUT /sessions/{session_id}" in response.json()["detail"]
 
 
-async def test_one_thing_only_became_of_a_session(clinic: Clinic) -> None:
-    await clinic.begins()
-    completed = await clinic.held()
+async def test_one_thing_only_became_of_a_session(clinic: SessionsClient) -> None:
+    await clinic.start_relationship()
+    completed = await clinic.create_completed_session()
 
-    missed = await clinic.http.post(f"/sessions/{completed.session}/missed")
-    other_completion = await clinic.complete(completed.session, completed.ended_at, minutes=20)
-    moved = await clinic.schedule(completed.session, ago(-5))
+    missed = await clinic.http.post(f"/sessions/{completed.session_id}/missed")
+    other_completion = await clinic.complete(completed.session_id, completed.ended_at, minutes=20)
+    moved = await clinic.schedule(completed.session_id, ago(-5))
 
-    assert {problem(response) for response in (missed, other_completion, moved)} == {(409, "session-already-completed")}
+    assert {problem_of(response) for response in (missed, other_completion, moved)} == {
+        (409, "session-already-completed")
+    }
 
 
-async def test_a_session_that_was_not_held_cannot_be_answered(clinic: Clinic) -> None:
-    await clinic.begins()
+async def test_a_session_that_was_not_held_cannot_be_answered(clinic: SessionsClient) -> None:
+    await clinic.start_relationship()
     scheduled, missed = uuid4(), uuid4()
     for session_id in (scheduled, missed):
         await clinic.schedule(session_id, ago(1))
     await clinic.http.post(f"/sessions/{missed}/missed", json={})
 
     for session_id in (scheduled, missed):
-        assert problem(await clinic.answer(session_id, "client", ago(), **GOOD)) == (409, "session-not-held")
+        assert problem_of(await clinic.submit_answer(session_id, "client", ago(), **VALID_ANSWER)) == (
+            409,
+            "session-not-held",
+        )
 
 
-async def test_what_has_not_happened_yet_cannot_be_reported(clinic: Clinic) -> None:
-    await clinic.begins()
+async def test_what_has_not_happened_yet_cannot_be_reported(clinic: SessionsClient) -> None:
+    await clinic.start_relationship()
     future_session_id, started_session_id = uuid4(), uuid4()
     await clinic.schedule(future_session_id, ago(-1))
     await clinic.schedule(started_session_id, ago(1))
-    completed = await clinic.held()
+    completed = await clinic.create_completed_session()
 
     for response in (
         await clinic.complete(future_session_id, ago(-2)),
@@ -183,30 +194,35 @@ async def test_what_has_not_happened_yet_cannot_be_reported(clinic: Clinic) -> N
         await clinic.http.post(
             f"/sessions/{future_session_id}/cancellation", json={"by": "clinic", "cancelled_at": ago(-0.5).isoformat()}
         ),
-        await clinic.answer(completed.session, "client", ago(-0.5), **GOOD),
+        await clinic.submit_answer(completed.session_id, "client", ago(-0.5), **VALID_ANSWER),
     ):
-        assert problem(response) == (409, "in-the-future")
-    assert problem(await clinic.answer(completed.session, "client", ago(2), **GOOD)) == (409, "before-the-session")
-    assert problem(await clinic.schedule(uuid4(), ago(-24 * 800))) == (409, "too-far-ahead")
-    assert problem(await clinic.schedule(uuid4(), ago(24 * 304))) == (409, "before-the-start")
+        assert problem_of(response) == (409, "in-the-future")
+    assert problem_of(await clinic.submit_answer(completed.session_id, "client", ago(2), **VALID_ANSWER)) == (
+        409,
+        "before-the-session",
+    )
+    assert problem_of(await clinic.schedule(uuid4(), ago(-24 * 800))) == (409, "too-far-ahead")
+    assert problem_of(await clinic.schedule(uuid4(), ago(24 * 304))) == (409, "before-the-start")
 
 
 @pytest.mark.parametrize("year", [1, 1899, 2201, 9999])
-async def test_a_year_that_nobody_can_mean_is_refused_wherever_a_time_is_given(clinic: Clinic, year: int) -> None:
-    await clinic.begins()
-    completed = await clinic.held()
+async def test_a_year_that_nobody_can_mean_is_refused_wherever_a_time_is_given(
+    clinic: SessionsClient, year: int
+) -> None:
+    await clinic.start_relationship()
+    completed = await clinic.create_completed_session()
     moment = datetime(year, 6, 1, tzinfo=UTC)
 
     for response in (
         await clinic.schedule(uuid4(), moment),
-        await clinic.complete(completed.session, moment),
-        await clinic.answer(completed.session, "client", moment, **GOOD),
+        await clinic.complete(completed.session_id, moment),
+        await clinic.submit_answer(completed.session_id, "client", moment, **VALID_ANSWER),
     ):
         assert response.status_code == 422
 
 
 @pytest.mark.parametrize(
-    ("wrong", "where"),
+    ("fields", "pointer"),
     [
         ({"ratings": {"trust": 11}}, "/body/ratings/trust"),
         ({"ratings": {"trust": -1}}, "/body/ratings/trust"),
@@ -226,13 +242,15 @@ async def test_a_year_that_nobody_can_mean_is_refused_wherever_a_time_is_given(c
         ({"ratings": {"trust": 5}, "given_at": "0001-01-01T00:00:00+14:00"}, "/body/given_at"),
     ],
 )
-async def test_an_answer_that_cannot_be_right_is_told_where(clinic: Clinic, wrong: dict[str, Any], where: str) -> None:
-    body = {"given_at": ago().isoformat(), **wrong}
+async def test_an_answer_that_cannot_be_right_is_told_where(
+    clinic: SessionsClient, fields: dict[str, Any], pointer: str
+) -> None:
+    body = {"given_at": ago().isoformat(), **fields}
 
     response = await clinic.http.put(f"/sessions/{uuid4()}/feedback/client", json=body)
 
-    assert problem(response) == (422, "invalid-request")
-    assert [event["pointer"] for event in response.json()["errors"] if event["pointer"].startswith(where)], (
+    assert problem_of(response) == (422, "invalid-request")
+    assert [event["pointer"] for event in response.json()["errors"] if event["pointer"].startswith(pointer)], (
         response.text
     )
 
@@ -248,33 +266,33 @@ async def test_an_answer_that_cannot_be_right_is_told_where(clinic: Clinic, wron
         ("cancellation", {"by": "client", "cancelled_at": "2026-03-02T10:00:00"}),
     ],
 )
-async def test_a_body_that_cannot_be_right_is_refused(clinic: Clinic, path: str, body: dict[str, Any]) -> None:
+async def test_a_body_that_cannot_be_right_is_refused(clinic: SessionsClient, path: str, body: dict[str, Any]) -> None:
     response = await clinic.http.post(f"/sessions/{uuid4()}/{path}", json=body)
 
-    assert problem(response) == (422, "invalid-request")
+    assert problem_of(response) == (422, "invalid-request")
 
 
 @pytest.mark.parametrize("minutes", [4, 481])
-async def test_an_appointment_has_a_length_that_can_be(clinic: Clinic, minutes: int) -> None:
-    assert problem(await clinic.schedule(uuid4(), ago(), minutes)) == (422, "invalid-request")
+async def test_an_appointment_has_a_length_that_can_be(clinic: SessionsClient, minutes: int) -> None:
+    assert problem_of(await clinic.schedule(uuid4(), ago(), minutes)) == (422, "invalid-request")
 
 
-async def test_a_body_that_is_too_large_is_refused(clinic: Clinic) -> None:
+async def test_a_body_that_is_too_large_is_refused(clinic: SessionsClient) -> None:
     response = await clinic.http.put(f"/sessions/{uuid4()}", json={"relationship_id": "x" * 3000})
 
-    assert problem(response) == (413, "too-large")
+    assert problem_of(response) == (413, "too-large")
 
 
-async def test_a_client_who_withdraws_is_not_asked_any_more(clinic: Clinic) -> None:
-    await clinic.begins()
-    completed = await clinic.held()
-    await clinic.tell(ConsentWithdrawn(id=uuid4(), occurred_at=ago(), relationship_id=clinic.relationship))
+async def test_a_client_who_withdraws_is_not_asked_any_more(clinic: SessionsClient) -> None:
+    await clinic.start_relationship()
+    completed = await clinic.create_completed_session()
+    await clinic.publish(ConsentWithdrawn(id=uuid4(), occurred_at=ago(), relationship_id=clinic.relationship_id))
 
-    async def closed() -> bool:
-        return (await clinic.http.get(completed.path("client"))).status_code == 410
+    async def form_is_closed() -> bool:
+        return (await clinic.http.get(completed.form_path("client"))).status_code == 410
 
-    await until(closed)
-    assert (await clinic.http.post(completed.path("client"), data={"trust": "3"})).status_code == 410
-    links = (await clinic.complete(completed.session, completed.ended_at)).json()
+    await wait_until(form_is_closed)
+    assert (await clinic.http.post(completed.form_path("client"), data={"trust": "3"})).status_code == 410
+    links = (await clinic.complete(completed.session_id, completed.ended_at)).json()
     assert links["client_form"] is None
     assert links["clinician_form"] is not None

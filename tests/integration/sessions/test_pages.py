@@ -8,34 +8,36 @@ from pymongo import AsyncMongoClient
 
 from shared.events import ClientErased, FeedbackSubmitted
 from shared.events.topics import FEEDBACK
-from tests.support.kafka_reader import told
-from tests.support.serving import until
-from tests.support.sessions_client import Clinic, ago
+from tests.support.kafka_reader import read_events
+from tests.support.serving import wait_until
+from tests.support.sessions_client import SessionsClient, ago
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
 
-async def test_looking_at_a_link_changes_nothing(clinic: Clinic) -> None:
-    await clinic.begins()
-    completed = await clinic.held()
+async def test_looking_at_a_link_changes_nothing(clinic: SessionsClient) -> None:
+    await clinic.start_relationship()
+    completed = await clinic.create_completed_session()
 
-    pages = [await clinic.http.get(completed.path("client")) for _ in range(3)]
+    pages = [await clinic.http.get(completed.form_path("client")) for _ in range(3)]
 
     assert {page.status_code for page in pages} == {200}
     assert pages[0].text == pages[2].text
-    assert await clinic.status(completed.session, "client") == "awaiting"
+    assert await clinic.feedback_status(completed.session_id, "client") == "awaiting"
 
 
-async def test_a_preview_that_only_asks_for_the_head_of_a_form_gets_it_and_changes_nothing(clinic: Clinic) -> None:
-    await clinic.begins()
-    completed = await clinic.held()
-    get_response = await clinic.http.get(completed.path("client"))
+async def test_a_preview_that_only_asks_for_the_head_of_a_form_gets_it_and_changes_nothing(
+    clinic: SessionsClient,
+) -> None:
+    await clinic.start_relationship()
+    completed = await clinic.create_completed_session()
+    get_response = await clinic.http.get(completed.form_path("client"))
 
-    heads = [await clinic.http.head(completed.path("client")) for _ in range(2)]
+    heads = [await clinic.http.head(completed.form_path("client")) for _ in range(2)]
     live, forged = await clinic.http.head("/health/live"), await clinic.http.head("/f/forged")
     unknown_path, post_only = (
         await clinic.http.head("/nowhere"),
-        await clinic.http.head(f"/sessions/{completed.session}/missed"),
+        await clinic.http.head(f"/sessions/{completed.session_id}/missed"),
     )
 
     assert [head.status_code for head in (*heads, live, forged, unknown_path, post_only)] == [
@@ -49,15 +51,15 @@ async def test_a_preview_that_only_asks_for_the_head_of_a_form_gets_it_and_chang
     assert all(head.content == b"" for head in (*heads, live, forged, unknown_path, post_only))
     assert heads[0].headers["content-length"] == get_response.headers["content-length"]
     assert heads[0].headers["content-security-policy"] == get_response.headers["content-security-policy"]
-    assert await clinic.status(completed.session, "client") == "awaiting"
-    assert (await clinic.http.get(completed.path("client"))).text == get_response.text
+    assert await clinic.feedback_status(completed.session_id, "client") == "awaiting"
+    assert (await clinic.http.get(completed.form_path("client"))).text == get_response.text
 
 
-async def test_the_form_protects_who_reads_it(clinic: Clinic) -> None:
-    await clinic.begins()
-    completed = await clinic.held()
+async def test_the_form_protects_who_reads_it(clinic: SessionsClient) -> None:
+    await clinic.start_relationship()
+    completed = await clinic.create_completed_session()
 
-    for page in (await clinic.http.get(completed.path("client")), await clinic.http.get("/f/forged")):
+    for page in (await clinic.http.get(completed.form_path("client")), await clinic.http.get("/f/forged")):
         assert page.headers["content-security-policy"].startswith("default-src 'none'; style-src 'self'")
         assert page.headers["referrer-policy"] == "no-referrer"
         assert page.headers["cache-control"] == "no-store"
@@ -66,11 +68,11 @@ async def test_the_form_protects_who_reads_it(clinic: Clinic) -> None:
     assert style.headers["content-type"].startswith("text/css")
 
 
-async def test_each_of_the_two_gets_their_own_form(clinic: Clinic) -> None:
-    await clinic.begins()
-    completed = await clinic.held()
+async def test_each_of_the_two_gets_their_own_form(clinic: SessionsClient) -> None:
+    await clinic.start_relationship()
+    completed = await clinic.create_completed_session()
 
-    client, clinician = [(await clinic.http.get(completed.path(rater))).text for rater in ("client", "clinician")]
+    client, clinician = [(await clinic.http.get(completed.form_path(rater))).text for rater in ("client", "clinician")]
 
     assert "I felt safe to open up." in client
     assert "not an emergency line" in client
@@ -84,11 +86,14 @@ async def test_each_of_the_two_gets_their_own_form(clinic: Clinic) -> None:
 
 
 async def test_an_answer_uses_the_link_up_and_the_same_answer_again_is_thanked_for(
-    clinic: Clinic, kafka_servers: str
+    clinic: SessionsClient, kafka_servers: str
 ) -> None:
-    await clinic.begins()
-    completed = await clinic.held()
-    path, form_data = completed.path("client"), {"trust": "9", "respect": "", "tension": "yes", "talked_about": "not"}
+    await clinic.start_relationship()
+    completed = await clinic.create_completed_session()
+    path, form_data = (
+        completed.form_path("client"),
+        {"trust": "9", "respect": "", "tension": "yes", "talked_about": "not"},
+    )
 
     first, again = [await clinic.http.post(path, data=form_data) for _ in range(2)]
     different_answer = await clinic.http.post(path, data={"trust": "1"})
@@ -104,103 +109,104 @@ async def test_an_answer_uses_the_link_up_and_the_same_answer_again_is_thanked_f
     assert first.text == again.text
     assert "answered already" in different_answer.text
 
-    async def heard() -> bool:
+    async def is_published() -> bool:
         return any(
-            isinstance(event, FeedbackSubmitted) for event in await told(kafka_servers, FEEDBACK, clinic.relationship)
+            isinstance(event, FeedbackSubmitted)
+            for event in await read_events(kafka_servers, FEEDBACK, clinic.relationship_id)
         )
 
-    await until(heard)
+    await wait_until(is_published)
     submitted = [
         event
-        for event in await told(kafka_servers, FEEDBACK, clinic.relationship)
+        for event in await read_events(kafka_servers, FEEDBACK, clinic.relationship_id)
         if isinstance(event, FeedbackSubmitted)
     ]
     assert [(event.ratings, event.tension, event.talked_about) for event in submitted] == [({"trust": 9}, "yes", "not")]
 
 
-async def test_of_two_answers_sent_at_once_one_is_taken(clinic: Clinic) -> None:
-    await clinic.begins()
-    completed = await clinic.held()
+async def test_of_two_answers_sent_at_once_one_is_taken(clinic: SessionsClient) -> None:
+    await clinic.start_relationship()
+    completed = await clinic.create_completed_session()
 
     pages = await asyncio.gather(
-        *(clinic.http.post(completed.path("client"), data={"trust": str(rating)}) for rating in (2, 9))
+        *(clinic.http.post(completed.form_path("client"), data={"trust": str(rating)}) for rating in (2, 9))
     )
 
     assert sorted(page.status_code for page in pages) == [200, 410]
 
 
-async def test_a_form_without_any_rating_comes_back_with_what_was_entered(clinic: Clinic) -> None:
-    await clinic.begins()
-    completed = await clinic.held()
+async def test_a_form_without_any_rating_comes_back_with_what_was_entered(clinic: SessionsClient) -> None:
+    await clinic.start_relationship()
+    completed = await clinic.create_completed_session()
 
-    page = await clinic.http.post(completed.path("client"), data={"tension": "a_little"})
+    page = await clinic.http.post(completed.form_path("client"), data={"tension": "a_little"})
 
     assert page.status_code == 422
     assert "at least one of the statements" in page.text
     assert 'value="a_little" id="tension-a_little" checked' in page.text
-    assert await clinic.status(completed.session, "client") == "awaiting"
+    assert await clinic.feedback_status(completed.session_id, "client") == "awaiting"
 
 
-async def test_what_is_entered_by_force_is_not_shown_as_markup(clinic: Clinic) -> None:
-    await clinic.begins()
-    completed = await clinic.held()
+async def test_what_is_entered_by_force_is_not_shown_as_markup(clinic: SessionsClient) -> None:
+    await clinic.start_relationship()
+    completed = await clinic.create_completed_session()
 
-    page = await clinic.http.post(completed.path("client"), data={"trust": '"><script>alert(1)</script>'})
+    page = await clinic.http.post(completed.form_path("client"), data={"trust": '"><script>alert(1)</script>'})
 
     assert page.status_code == 422
     assert "<script" not in page.text
 
 
 @pytest.mark.parametrize("token", ["forged", "A" * 43, "%00"])
-async def test_a_forged_link_leads_nowhere(clinic: Clinic, token: str) -> None:
+async def test_a_forged_link_leads_nowhere(clinic: SessionsClient, token: str) -> None:
     assert (await clinic.http.get(f"/f/{token}")).status_code == 404
     assert (await clinic.http.post(f"/f/{token}", data={"trust": "3"})).status_code == 404
 
 
-async def test_a_form_answered_on_paper_is_answered(clinic: Clinic) -> None:
-    await clinic.begins()
-    completed = await clinic.held()
-    await clinic.answer(completed.session, "client", ago(), ratings={"trust": 4})
+async def test_a_form_answered_on_paper_is_answered(clinic: SessionsClient) -> None:
+    await clinic.start_relationship()
+    completed = await clinic.create_completed_session()
+    await clinic.submit_answer(completed.session_id, "client", ago(), ratings={"trust": 4})
 
-    assert (await clinic.http.get(completed.path("client"))).status_code == 410
-    assert (await clinic.http.post(completed.path("client"), data={"trust": "4"})).status_code == 200
-    assert (await clinic.http.post(completed.path("client"), data={"trust": "5"})).status_code == 410
-
-
-async def test_a_session_entered_late_can_still_be_answered(clinic: Clinic) -> None:
-    await clinic.begins()
-    completed = await clinic.held(hours_ago=24 * 20)
-
-    assert (await clinic.http.post(completed.path("client"), data={"trust": "4"})).status_code == 200
+    assert (await clinic.http.get(completed.form_path("client"))).status_code == 410
+    assert (await clinic.http.post(completed.form_path("client"), data={"trust": "4"})).status_code == 200
+    assert (await clinic.http.post(completed.form_path("client"), data={"trust": "5"})).status_code == 410
 
 
-async def test_an_expired_link_says_so(clinic: Clinic, mongodb_uri: str) -> None:
+async def test_a_session_entered_late_can_still_be_answered(clinic: SessionsClient) -> None:
+    await clinic.start_relationship()
+    completed = await clinic.create_completed_session(hours_ago=24 * 20)
+
+    assert (await clinic.http.post(completed.form_path("client"), data={"trust": "4"})).status_code == 200
+
+
+async def test_an_expired_link_says_so(clinic: SessionsClient, mongodb_uri: str) -> None:
     """The test moves the moment, for links last at least a day."""
-    await clinic.begins()
-    completed = await clinic.held()
+    await clinic.start_relationship()
+    completed = await clinic.create_completed_session()
     async with AsyncMongoClient[dict[str, object]](mongodb_uri, uuidRepresentation="standard") as mongo:
         sessions = mongo[clinic.database]["sessions"]
-        await sessions.update_one({"_id": completed.session}, {"$set": {"feedback.client.expires_at": ago(0.01)}})
+        await sessions.update_one({"_id": completed.session_id}, {"$set": {"feedback.client.expires_at": ago(0.01)}})
 
-    get_response = await clinic.http.get(completed.path("client"))
-    post_response = await clinic.http.post(completed.path("client"), data={"trust": "4"})
+    get_response = await clinic.http.get(completed.form_path("client"))
+    post_response = await clinic.http.post(completed.form_path("client"), data={"trust": "4"})
 
     assert (get_response.status_code, post_response.status_code) == (410, 410)
     assert "time for this form is over" in get_response.text
-    assert (await clinic.http.get(completed.path("clinician"))).status_code == 200
+    assert (await clinic.http.get(completed.form_path("clinician"))).status_code == 200
 
 
-async def test_of_an_erased_client_nothing_is_left(clinic: Clinic) -> None:
-    await clinic.begins()
-    completed = await clinic.held()
-    await clinic.tell(
-        ClientErased(id=uuid4(), occurred_at=ago(), relationship_id=clinic.relationship, client_id=uuid4())
+async def test_of_an_erased_client_nothing_is_left(clinic: SessionsClient) -> None:
+    await clinic.start_relationship()
+    completed = await clinic.create_completed_session()
+    await clinic.publish(
+        ClientErased(id=uuid4(), occurred_at=ago(), relationship_id=clinic.relationship_id, client_id=uuid4())
     )
 
-    async def gone() -> bool:
-        return (await clinic.http.get(f"/sessions/{completed.session}")).status_code == 404
+    async def is_erased() -> bool:
+        return (await clinic.http.get(f"/sessions/{completed.session_id}")).status_code == 404
 
-    await until(gone)
-    assert (await clinic.http.get(completed.path("client"))).status_code == 404
+    await wait_until(is_erased)
+    assert (await clinic.http.get(completed.form_path("client"))).status_code == 404
     rejected = await clinic.schedule(uuid4(), ago())
     assert (rejected.status_code, rejected.json()["type"]) == (409, "urn:attune:problem:client-erased")

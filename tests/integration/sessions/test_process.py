@@ -9,7 +9,7 @@ from uuid import uuid4
 import httpx2
 import pytest
 
-from tests.support.serving import until
+from tests.support.serving import wait_until
 from tools.sandbox.servers.ports import free_ports
 
 pytestmark = pytest.mark.integration
@@ -29,13 +29,13 @@ async def test_it_serves_until_it_is_asked_to_end_and_then_ends_by_itself(kafka_
     try:
         async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
 
-            async def ready() -> bool:
+            async def is_ready() -> bool:
                 try:
                     return (await client.get("/health/ready")).status_code == 200
                 except httpx2.ConnectError:
                     return False
 
-            await until(ready)
+            await wait_until(is_ready)
             openapi = (await client.get("/openapi.json")).json()
             assert "/sessions/{session_id}/completion" in openapi["paths"]
             assert "attune_sessions_overdue_seconds" in (await client.get("/metrics")).text

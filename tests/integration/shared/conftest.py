@@ -5,17 +5,17 @@ from uuid import uuid4
 
 import pytest
 
-from shared.events.topics import Topic, dead_letters
+from shared.events.topics import Topic, dead_letter_topic
 from shared.kafka.producer import Producer
-from tests.support.harness import Room, create_test_topics
+from tests.support.harness import ConsumerHarness, create_test_topics
 
 
 @pytest.fixture
-async def room(kafka_servers: str) -> AsyncIterator[Room]:
+async def harness(kafka_servers: str) -> AsyncIterator[ConsumerHarness]:
     group = f"test-{uuid4().hex}"
     topic = Topic(f"test.{group}", "test")
-    await create_test_topics(kafka_servers, topic, dead_letters(group), partitions=2)
+    await create_test_topics(kafka_servers, topic, dead_letter_topic(group), partitions=2)
     producer = Producer(kafka_servers, "test")
     await producer.start()
-    yield Room(kafka_servers, producer, topic, group)
+    yield ConsumerHarness(kafka_servers, producer, topic, group)
     await producer.stop()

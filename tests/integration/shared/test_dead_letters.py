@@ -17,103 +17,103 @@ import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
-from shared.errors import Cause
+from shared.errors import DecodeErrorCause
 from shared.events.cloudevents import encode
-from shared.events.topics import HEARD_BY, dead_letters
+from shared.events.topics import CONSUMED_TOPICS, dead_letter_topic
 from shared.kafka import client
 from shared.kafka.dead_letters import commands, topic
-from shared.kafka.dead_letters.record import REDRIVEN_FROM
+from shared.kafka.dead_letters.record import REDRIVEN_FROM_HEADER
 from shared.kafka.producer import Message
-from shared.runtime.commands import arguments
-from tests.support.harness import Room, sessions
-from tests.support.kafka_reader import records
-from tests.support.serving import until
+from shared.runtime.commands import parse_arguments
+from tests.support.harness import ConsumerHarness, completed_sessions
+from tests.support.kafka_reader import read_records
+from tests.support.serving import wait_until
 
 RUNBOOK = Path(__file__).parents[3] / "docs" / "runbooks" / "dead-letters.md"
-LONG_BEFORE = timedelta(days=3650)
+TEN_YEARS = timedelta(days=3650)
 
 
 @dataclass(frozen=True)
-class Ended:
+class CommandResult:
     """How a command ended, and what it said."""
 
-    code: int
-    out: str
-    err: str
+    exit_code: int
+    stdout: str
+    stderr: str
 
     @property
-    def letters(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = json.loads(self.out)
+    def dead_letters(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = json.loads(self.stdout)
         return found
 
 
-Ask = Callable[..., Coroutine[Any, Any, Ended]]
+RunCommand = Callable[..., Coroutine[Any, Any, CommandResult]]
 
 
 @pytest.fixture(autouse=True)
-def counts_often(monkeypatch: pytest.MonkeyPatch) -> None:
+def count_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "COUNT_EVERY", 0.2)
 
 
 @pytest.fixture
-def ask(room: Room, capsys: pytest.CaptureFixture[str]) -> Ask:
+def run_command(harness: ConsumerHarness, capsys: pytest.CaptureFixture[str]) -> RunCommand:
     """Runs `dead-letters` with the letters of the room."""
 
-    async def ask(*given: str, servers: str = room.servers) -> Ended:
-        args = arguments("test", commands.offer, given=["dead-letters", *given])
+    async def run_command(*argv: str, servers: str = harness.servers) -> CommandResult:
+        args = parse_arguments("test", commands.add_command, argv=["dead-letters", *argv])
         capsys.readouterr()  # what was said before is not the command's
-        code: int = await asyncio.to_thread(commands.run, args, servers, room.group)
+        code: int = await asyncio.to_thread(commands.run, args, servers, harness.group)
         captured = capsys.readouterr()
-        return Ended(code, captured.out, captured.err)
+        return CommandResult(code, captured.out, captured.err)
 
-    return ask
+    return run_command
 
 
-async def are_set_aside(room: Room, count: int) -> None:
+async def wait_until_dead_lettered(harness: ConsumerHarness, count: int) -> None:
     """Let the consumer of the room set aside until it has set aside so many."""
 
-    async def done() -> bool:
-        return len(await topic.letters_of(room.servers, room.group)) == count
+    async def has_dead_letters() -> bool:
+        return len(await topic.dead_letters_of(harness.servers, harness.group)) == count
 
-    async with room.consumer(room.take).running():
-        await until(done)
-
-
-def origin(room: Room, offset: int, partition: int) -> str:
-    return f"{room.topic.name}/{partition}/{offset}"
+    async with harness.consumer(harness.handle_batch).run():
+        await wait_until(has_dead_letters)
 
 
-async def partition_of(room: Room) -> int:
+def origin_of(harness: ConsumerHarness, offset: int, partition: int) -> str:
+    return f"{harness.topic.name}/{partition}/{offset}"
+
+
+async def partition_of(harness: ConsumerHarness) -> int:
     """Where everything that was put in the room lies."""
-    found: set[int] = {record.partition for record in await records(room.servers, room.topic)}
+    found: set[int] = {record.partition for record in await read_records(harness.servers, harness.topic)}
     (partition,) = found
     return partition
 
 
-async def test_where_nothing_was_set_aside_the_list_says_so(ask: Ask) -> None:
-    assert await ask() == Ended(0, "no dead letters\n", "")
-    assert await ask("list", "--json") == Ended(0, "[]\n", "")
-    assert await ask("redrive", "--all") == Ended(0, "nothing to do\n", "")
+async def test_where_nothing_was_set_aside_the_list_says_so(run_command: RunCommand) -> None:
+    assert await run_command() == CommandResult(0, "no dead letters\n", "")
+    assert await run_command("list", "--json") == CommandResult(0, "[]\n", "")
+    assert await run_command("redrive", "--all") == CommandResult(0, "nothing to do\n", "")
 
 
 async def test_the_list_says_of_each_where_it_came_from_why_and_since_when_the_latest_last(
-    room: Room, ask: Ask
+    harness: ConsumerHarness, run_command: RunCommand
 ) -> None:
-    invalid = encode(sessions(1)[0]).replace(b'"minutes":', b'"hours":')
-    await room.put(b"{not json", invalid)
-    await are_set_aside(room, 2)
-    await room.put(b"\x1b[31mred")
-    await are_set_aside(room, 3)
-    partition = await partition_of(room)
+    invalid = encode(completed_sessions(1)[0]).replace(b'"minutes":', b'"hours":')
+    await harness.produce(b"{not json", invalid)
+    await wait_until_dead_lettered(harness, 2)
+    await harness.produce(b"\x1b[31mred")
+    await wait_until_dead_lettered(harness, 3)
+    partition = await partition_of(harness)
 
-    listed = await ask()
+    listed = await run_command()
 
-    lines = listed.out.splitlines()
+    lines = listed.stdout.splitlines()
     assert [line.split()[:2] for line in lines[:1]] == [["AGE", "CAUSE"]]
     assert [line.split()[2] for line in lines[1:4]] == ["not_json", "schema", "not_json"]
-    assert [origin(room, offset, partition) in line for offset, line in enumerate(lines[1:4])] == [True] * 3
+    assert [origin_of(harness, offset, partition) in line for offset, line in enumerate(lines[1:4])] == [True] * 3
     assert lines[4] == "3 dead letters: 2 not_json, 1 schema"
-    first, second, third = (await ask("list", "--json")).letters
+    first, second, third = (await run_command("list", "--json")).dead_letters
     assert (first["cause"], first["why"], first["bytes"]) == ("not_json", "message: is not JSON", 9)
     assert (second["cause"], second["why"]) == ("schema", "minutes: Field required")
     assert first["set_aside_at"] <= second["set_aside_at"] < third["set_aside_at"]
@@ -121,15 +121,15 @@ async def test_the_list_says_of_each_where_it_came_from_why_and_since_when_the_l
     assert (third["settled"], third["back_from"]) == (None, None)
 
 
-async def test_a_letter_is_shown_to_the_byte_and_harmlessly(room: Room, ask: Ask) -> None:
-    await room.put("\x1b]0;grüß\\gott\n\0".encode() + b"\xff", headers=[("trace", b"\xfe"), ("nothing", None)])
-    await are_set_aside(room, 1)
+async def test_a_letter_is_shown_to_the_byte_and_harmlessly(harness: ConsumerHarness, run_command: RunCommand) -> None:
+    await harness.produce("\x1b]0;grüß\\gott\n\0".encode() + b"\xff", headers=[("trace", b"\xfe"), ("nothing", None)])
+    await wait_until_dead_lettered(harness, 1)
 
-    result = await ask("show", origin(room, 0, await partition_of(room)))
+    result = await run_command("show", origin_of(harness, 0, await partition_of(harness)))
 
-    assert result.code == 0
-    assert "may hold what people said" in result.err
-    *_, key, trace, nothing, size, message = result.out.splitlines()
+    assert result.exit_code == 0
+    assert "may hold what people said" in result.stderr
+    *_, key, trace, nothing, size, message = result.stdout.splitlines()
     assert key.split() == ["key", "one", "key"]
     assert trace.split() == ["header", "trace:", r"\xfe"]
     assert nothing.split() == ["header", "nothing:", "none"]
@@ -137,188 +137,204 @@ async def test_a_letter_is_shown_to_the_byte_and_harmlessly(room: Room, ask: Ask
     assert message == r"\x1b]0;grüß\\gott\n\x00\xff"
 
 
-async def test_what_is_redriven_once_its_cause_is_fixed_is_taken_and_open_no_more(room: Room, ask: Ask) -> None:
+async def test_what_is_redriven_once_its_cause_is_fixed_is_taken_and_open_no_more(
+    harness: ConsumerHarness, run_command: RunCommand
+) -> None:
     """Here the clock of the consumer was wrong, so that what it heard had yet to happen."""
-    (event,) = sessions(1)
-    await room.put(encode(event), headers=[("trace", b"\xff\xfe"), ("nothing", None)])
-    async with room.consumer(room.take, clock=lambda: event.occurred_at - LONG_BEFORE).running():
-        await until(lambda: _are_open(room, future=1))
-    assert room.taken == []
+    (event,) = completed_sessions(1)
+    await harness.produce(encode(event), headers=[("trace", b"\xff\xfe"), ("nothing", None)])
+    async with harness.consumer(harness.handle_batch, clock=lambda: event.occurred_at - TEN_YEARS).run():
+        await wait_until(lambda: _has_open_dead_letters(harness, future=1))
+    assert harness.handled_ids == []
 
-    redriven = await ask("redrive", "--all")
+    redriven = await run_command("redrive", "--all")
 
-    origin_text = origin(room, 0, await partition_of(room))
-    assert redriven == Ended(0, f"redriven {origin_text}\n1 done\n", "")
-    async with room.consumer(room.take).running():
-        await until(lambda: room.has_taken(event))
-        await until(lambda: _are_open(room))
-    assert (await ask()).out == "no dead letters\n"
-    (dead_letter,) = (await ask("list", "--all", "--json")).letters
+    origin_text = origin_of(harness, 0, await partition_of(harness))
+    assert redriven == CommandResult(0, f"redriven {origin_text}\n1 done\n", "")
+    async with harness.consumer(harness.handle_batch).run():
+        await wait_until(lambda: harness.has_handled(event))
+        await wait_until(lambda: _has_open_dead_letters(harness))
+    assert (await run_command()).stdout == "no dead letters\n"
+    (dead_letter,) = (await run_command("list", "--all", "--json")).dead_letters
     assert (dead_letter["origin"], dead_letter["settled"]) == (origin_text, "redriven")
-    original, copy = await records(room.servers, room.topic)
+    original, copy = await read_records(harness.servers, harness.topic)
     assert (copy.key, copy.value, copy.partition) == (original.key, original.value, original.partition)
-    assert copy.headers == (*original.headers, (REDRIVEN_FROM, origin_text.encode()))
+    assert copy.headers == (*original.headers, (REDRIVEN_FROM_HEADER, origin_text.encode()))
 
 
-async def test_what_was_redriven_is_redriven_again_only_when_that_is_asked_for(room: Room, ask: Ask) -> None:
-    await room.put(b"poison")
-    await are_set_aside(room, 1)
-    origin_text = origin(room, 0, await partition_of(room))
-    await ask("redrive", origin_text)
+async def test_what_was_redriven_is_redriven_again_only_when_that_is_asked_for(
+    harness: ConsumerHarness, run_command: RunCommand
+) -> None:
+    await harness.produce(b"poison")
+    await wait_until_dead_lettered(harness, 1)
+    origin_text = origin_of(harness, 0, await partition_of(harness))
+    await run_command("redrive", origin_text)
 
-    repeated = await ask("redrive", origin_text)
-    assert repeated.code == 0
-    assert repeated.out.startswith(f"{origin_text} is settled: redriven at ")
-    assert repeated.out.endswith("\nnothing to do\n")
-    assert await ask("redrive", "--all") == Ended(0, "nothing to do\n", "")
-    assert len(await records(room.servers, room.topic)) == 2
+    repeated = await run_command("redrive", origin_text)
+    assert repeated.exit_code == 0
+    assert repeated.stdout.startswith(f"{origin_text} is settled: redriven at ")
+    assert repeated.stdout.endswith("\nnothing to do\n")
+    assert await run_command("redrive", "--all") == CommandResult(0, "nothing to do\n", "")
+    assert len(await read_records(harness.servers, harness.topic)) == 2
 
-    assert (await ask("redrive", "--again", origin_text)).out == f"redriven {origin_text}\n1 done\n"
-    assert len(await records(room.servers, room.topic)) == 3
+    assert (await run_command("redrive", "--again", origin_text)).stdout == f"redriven {origin_text}\n1 done\n"
+    assert len(await read_records(harness.servers, harness.topic)) == 3
 
 
-async def test_what_still_cannot_be_read_comes_back_and_names_where_it_lay_first(room: Room, ask: Ask) -> None:
-    await room.put(b"poison")
-    await are_set_aside(room, 1)
-    partition = await partition_of(room)
+async def test_what_still_cannot_be_read_comes_back_and_names_where_it_lay_first(
+    harness: ConsumerHarness, run_command: RunCommand
+) -> None:
+    await harness.produce(b"poison")
+    await wait_until_dead_lettered(harness, 1)
+    partition = await partition_of(harness)
 
     for offset in (0, 1):
-        assert (await ask("redrive", origin(room, offset, partition))).code == 0
-        await are_set_aside(room, offset + 2)
-        (open_dead_letter,) = (await ask("list", "--json")).letters
+        assert (await run_command("redrive", origin_of(harness, offset, partition))).exit_code == 0
+        await wait_until_dead_lettered(harness, offset + 2)
+        (open_dead_letter,) = (await run_command("list", "--json")).dead_letters
         assert (open_dead_letter["origin"], open_dead_letter["back_from"]) == (
-            origin(room, offset + 1, partition),
-            origin(room, 0, partition),
+            origin_of(harness, offset + 1, partition),
+            origin_of(harness, 0, partition),
         )
 
-    assert f"(back from {origin(room, 0, partition)})" in (await ask()).out
+    assert f"(back from {origin_of(harness, 0, partition)})" in (await run_command()).stdout
 
 
 async def test_who_dies_between_sending_and_noting_it_leaves_a_letter_that_is_redriven_again(
-    room: Room, ask: Ask, monkeypatch: pytest.MonkeyPatch
+    harness: ConsumerHarness, run_command: RunCommand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (event,) = sessions(1)
-    await room.put(encode(event))
-    async with room.consumer(room.take, clock=lambda: event.occurred_at - LONG_BEFORE).running():
-        await until(lambda: _are_open(room, future=1))
+    (event,) = completed_sessions(1)
+    await harness.produce(encode(event))
+    async with harness.consumer(harness.handle_batch, clock=lambda: event.occurred_at - TEN_YEARS).run():
+        await wait_until(lambda: _has_open_dead_letters(harness, future=1))
 
-    def dies(*_: object) -> Message:
+    def interrupt(*_: object) -> Message:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(topic, "settled", dies)
-        assert (await ask("redrive", "--all")).code == 130
-    assert len((await ask("list", "--json")).letters) == 1
-    assert (await ask("redrive", "--all")).code == 0
+        patch.setattr(topic, "settled", interrupt)
+        assert (await run_command("redrive", "--all")).exit_code == 130
+    assert len((await run_command("list", "--json")).dead_letters) == 1
+    assert (await run_command("redrive", "--all")).exit_code == 0
 
-    later = sessions(1)
-    await room.put(encode(later[0]))
-    async with room.consumer(room.take).running():
-        await until(lambda: room.has_taken(event, *later))
-    assert set(room.taken) == {event.id, later[0].id}, "told twice under one id, which every consumer takes once"
-    assert (await ask()).out == "no dead letters\n"
+    later = completed_sessions(1)
+    await harness.produce(encode(later[0]))
+    async with harness.consumer(harness.handle_batch).run():
+        await wait_until(lambda: harness.has_handled(event, *later))
+    assert set(harness.handled_ids) == {event.id, later[0].id}, (
+        "told twice under one id, which every consumer takes once"
+    )
+    assert (await run_command()).stdout == "no dead letters\n"
 
 
-async def test_what_nobody_wants_is_closed_and_open_no_more(room: Room, ask: Ask) -> None:
-    await room.put(b"a stranger's", b"{}")
-    await are_set_aside(room, 2)
-    partition = await partition_of(room)
+async def test_what_nobody_wants_is_closed_and_open_no_more(harness: ConsumerHarness, run_command: RunCommand) -> None:
+    await harness.produce(b"a stranger's", b"{}")
+    await wait_until_dead_lettered(harness, 2)
+    partition = await partition_of(harness)
 
-    assert await ask("close", origin(room, 0, partition)) == Ended(
-        0, f"closed {origin(room, 0, partition)}\n1 done\n", ""
+    assert await run_command("close", origin_of(harness, 0, partition)) == CommandResult(
+        0, f"closed {origin_of(harness, 0, partition)}\n1 done\n", ""
     )
 
-    (open_dead_letter,) = (await ask("list", "--json")).letters
-    assert open_dead_letter["origin"] == origin(room, 1, partition)
-    assert "closed 0 s ago" in (await ask("list", "--all")).out
-    assert len(await records(room.servers, room.topic)) == 2, "nothing was sent"
-    assert (await ask("redrive", "--again", origin(room, 0, partition))).code == 0, "one may think better of it"
+    (open_dead_letter,) = (await run_command("list", "--json")).dead_letters
+    assert open_dead_letter["origin"] == origin_of(harness, 1, partition)
+    assert "closed 0 s ago" in (await run_command("list", "--all")).stdout
+    assert len(await read_records(harness.servers, harness.topic)) == 2, "nothing was sent"
+    assert (await run_command("redrive", "--again", origin_of(harness, 0, partition))).exit_code == 0, (
+        "one may think better of it"
+    )
 
 
-async def test_of_all_those_of_one_cause_can_be_redriven(room: Room, ask: Ask) -> None:
-    await room.put(b"{not json", b"{}", b"[]")
-    await are_set_aside(room, 3)
-    partition = await partition_of(room)
+async def test_of_all_those_of_one_cause_can_be_redriven(harness: ConsumerHarness, run_command: RunCommand) -> None:
+    await harness.produce(b"{not json", b"{}", b"[]")
+    await wait_until_dead_lettered(harness, 3)
+    partition = await partition_of(harness)
 
-    redriven = await ask("redrive", "--all", "--cause", "no_event")
+    redriven = await run_command("redrive", "--all", "--cause", "no_event")
 
-    assert redriven.out.splitlines() == [f"redriven {origin(room, offset, partition)}" for offset in (1, 2)] + [
-        "2 done"
-    ]
-    assert [dead_letter["cause"] for dead_letter in (await ask("list", "--json")).letters] == ["not_json"]
+    assert redriven.stdout.splitlines() == [
+        f"redriven {origin_of(harness, offset, partition)}" for offset in (1, 2)
+    ] + ["2 done"]
+    assert [dead_letter["cause"] for dead_letter in (await run_command("list", "--json")).dead_letters] == ["not_json"]
 
 
-async def test_what_was_too_large_for_its_letter_is_fetched_from_where_it_lies(room: Room, ask: Ask) -> None:
+async def test_what_was_too_large_for_its_letter_is_fetched_from_where_it_lies(
+    harness: ConsumerHarness, run_command: RunCommand
+) -> None:
     value, headers = b"x" * 3_000_000, [("trace", b"\xff"), ("nothing", None)]
     async with AIOKafkaProducer(
-        bootstrap_servers=room.servers, compression_type="gzip", max_request_size=4_000_000
+        bootstrap_servers=harness.servers, compression_type="gzip", max_request_size=4_000_000
     ) as large:
-        await large.send_and_wait(room.topic.name, value, key=b"large", headers=headers)
-    await are_set_aside(room, 1)
-    origin_text = origin(room, 0, await partition_of(room))
+        await large.send_and_wait(harness.topic.name, value, key=b"large", headers=headers)
+    await wait_until_dead_lettered(harness, 1)
+    origin_text = origin_of(harness, 0, await partition_of(harness))
 
-    (listed,) = (await ask("list", "--json")).letters
+    (listed,) = (await run_command("list", "--json")).dead_letters
     assert (listed["origin"], listed["cause"]) == (origin_text, "too_large")
     assert listed["bytes"] > len(value)
-    assert (await ask("show", origin_text)).out.endswith(value.decode() + "\n")
-    assert (await ask("redrive", origin_text)).out == f"redriven {origin_text}\n1 done\n"
+    assert (await run_command("show", origin_text)).stdout.endswith(value.decode() + "\n")
+    assert (await run_command("redrive", origin_text)).stdout == f"redriven {origin_text}\n1 done\n"
 
-    original, copy = await records(room.servers, room.topic)
+    original, copy = await read_records(harness.servers, harness.topic)
     assert (copy.key, copy.value, copy.headers[:2]) == (b"large", value, original.headers)
 
 
-async def test_what_was_too_large_and_lies_there_no_more_is_said_and_the_rest_goes_on(room: Room, ask: Ask) -> None:
-    async with AIOKafkaProducer(bootstrap_servers=room.servers, compression_type="gzip") as large:
-        await large.send_and_wait(room.topic.name, b"x" * 1_000_000, key=b"one key")
-    await room.put(b"poison")
-    await are_set_aside(room, 2)
-    partition = await partition_of(room)
-    admin = AIOKafkaAdminClient(bootstrap_servers=room.servers)
+async def test_what_was_too_large_and_lies_there_no_more_is_said_and_the_rest_goes_on(
+    harness: ConsumerHarness, run_command: RunCommand
+) -> None:
+    async with AIOKafkaProducer(bootstrap_servers=harness.servers, compression_type="gzip") as large:
+        await large.send_and_wait(harness.topic.name, b"x" * 1_000_000, key=b"one key")
+    await harness.produce(b"poison")
+    await wait_until_dead_lettered(harness, 2)
+    partition = await partition_of(harness)
+    admin = AIOKafkaAdminClient(bootstrap_servers=harness.servers)
     await admin.start()
-    await admin.delete_records({TopicPartition(room.topic.name, partition): RecordsToDelete(before_offset=1)})
+    await admin.delete_records({TopicPartition(harness.topic.name, partition): RecordsToDelete(before_offset=1)})
     await admin.close()
 
-    redriven = await ask("redrive", "--all")
+    redriven = await run_command("redrive", "--all")
 
-    assert (redriven.code, redriven.out) == (1, f"redriven {origin(room, 1, partition)}\n1 done\n")
-    assert redriven.err == (
-        f"dead-letters: {origin(room, 0, partition)} does not lie there any more, and was too large for its letter\n"
+    assert (redriven.exit_code, redriven.stdout) == (1, f"redriven {origin_of(harness, 1, partition)}\n1 done\n")
+    assert redriven.stderr == (
+        f"dead-letters: {origin_of(harness, 0, partition)} does not lie there any more, and was too large for its letter\n"
     )
 
 
-async def test_a_message_without_key_and_value_holds_nobody_up(room: Room, ask: Ask) -> None:
+async def test_a_message_without_key_and_value_holds_nobody_up(
+    harness: ConsumerHarness, run_command: RunCommand
+) -> None:
     """aiokafka refuses to send one, so its letter has to have something in it."""
-    (event,) = sessions(1)
-    async with AIOKafkaProducer(bootstrap_servers=room.servers) as producer:
+    (event,) = completed_sessions(1)
+    async with AIOKafkaProducer(bootstrap_servers=harness.servers) as producer:
         batch = producer.create_batch()
         batch.append(key=None, value=None, timestamp=None)
-        await producer.send_batch(batch, room.topic.name, partition=0)
-    await room.producer.send([Message(room.topic.name, None, b"x" * 1_000_000, partition=0)])
-    await room.producer.send([Message(room.topic.name, None, encode(event), partition=0)])
-    async with room.consumer(room.take).running():
-        await until(lambda: room.has_taken(event))
-        await until(lambda: _are_open(room, empty=1, too_large=1))
+        await producer.send_batch(batch, harness.topic.name, partition=0)
+    await harness.producer.send([Message(harness.topic.name, None, b"x" * 1_000_000, partition=0)])
+    await harness.producer.send([Message(harness.topic.name, None, encode(event), partition=0)])
+    async with harness.consumer(harness.handle_batch).run():
+        await wait_until(lambda: harness.has_handled(event))
+        await wait_until(lambda: _has_open_dead_letters(harness, empty=1, too_large=1))
 
-    assert (await ask("redrive", "--all")).code == 0
+    assert (await run_command("redrive", "--all")).exit_code == 0
 
 
-async def test_what_is_no_letter_of_ours_does_no_harm(room: Room, ask: Ask) -> None:
-    topic_name = dead_letters(room.group).name
-    await room.producer.send(
+async def test_what_is_no_letter_of_ours_does_no_harm(harness: ConsumerHarness, run_command: RunCommand) -> None:
+    topic_name = dead_letter_topic(harness.group).name
+    await harness.producer.send(
         [
             Message(topic_name, None, b""),
             Message(topic_name, b"key", b"value", [("attune-origin", b"nowhere"), ("attune-set-aside-at", b"never")]),
             Message(topic_name, b"\xff", b"value", [("attune-settled", b"redriven"), ("attune-settled-at", b"never")]),
         ]
     )
-    await room.put(b"poison")
-    await are_set_aside(room, 1)
+    await harness.produce(b"poison")
+    await wait_until_dead_lettered(harness, 1)
 
-    assert len((await ask("list", "--json")).letters) == 1
+    assert len((await run_command("list", "--json")).dead_letters) == 1
 
 
 @pytest.mark.parametrize(
-    "given",
+    "argv",
     [
         ["show", "clinic.feedback"],
         ["show", "clinic.feedback/0/last"],
@@ -327,104 +343,120 @@ async def test_what_is_no_letter_of_ours_does_no_harm(room: Room, ask: Ask) -> N
         ["redrive", "--cause", "schema", "clinic.feedback/0/1"],
     ],
 )
-async def test_what_is_asked_wrongly_is_refused(ask: Ask, given: list[str]) -> None:
+async def test_what_is_asked_wrongly_is_refused(run_command: RunCommand, argv: list[str]) -> None:
     with pytest.raises(SystemExit) as raised:
-        await ask(*given)
+        await run_command(*argv)
     assert raised.value.code == 2
 
 
-async def test_an_origin_from_which_nothing_was_set_aside_is_said_and_nothing_is_sent(room: Room, ask: Ask) -> None:
-    await room.put(b"poison")
-    await are_set_aside(room, 1)
-    known = origin(room, 0, await partition_of(room))
+async def test_an_origin_from_which_nothing_was_set_aside_is_said_and_nothing_is_sent(
+    harness: ConsumerHarness, run_command: RunCommand
+) -> None:
+    await harness.produce(b"poison")
+    await wait_until_dead_lettered(harness, 1)
+    known = origin_of(harness, 0, await partition_of(harness))
 
     for argv in (["show", "clinic.x/0/1"], ["redrive", known, "clinic.x/0/1"]):
-        assert await ask(*argv) == Ended(1, "", f"dead-letters: {room.group} set nothing aside from clinic.x/0/1\n")
-    assert len(await records(room.servers, room.topic)) == 1
+        assert await run_command(*argv) == CommandResult(
+            1, "", f"dead-letters: {harness.group} set nothing aside from clinic.x/0/1\n"
+        )
+    assert len(await read_records(harness.servers, harness.topic)) == 1
 
 
-@pytest.mark.parametrize("given", [["list"], ["show", "clinic.x/0/1"], ["redrive", "--all"]])
-async def test_when_kafka_does_not_answer_one_line_says_so(ask: Ask, given: list[str]) -> None:
-    result = await ask(*given, servers="127.0.0.1:1")
+@pytest.mark.parametrize("argv", [["list"], ["show", "clinic.x/0/1"], ["redrive", "--all"]])
+async def test_when_kafka_does_not_answer_one_line_says_so(run_command: RunCommand, argv: list[str]) -> None:
+    result = await run_command(*argv, servers="127.0.0.1:1")
 
-    assert (result.code, result.out) == (1, "")
-    assert result.err.startswith("dead-letters: Kafka at 127.0.0.1:1: ")
-    assert result.err.count("\n") == 1
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("dead-letters: Kafka at 127.0.0.1:1: ")
+    assert result.stderr.count("\n") == 1
 
 
 async def test_without_its_topic_one_line_says_what_to_do(
     kafka_servers: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    args = arguments("test", commands.offer, given=["dead-letters"])
+    args = parse_arguments("test", commands.add_command, argv=["dead-letters"])
 
     assert await asyncio.to_thread(commands.run, args, kafka_servers, "nobody") == 1
 
     assert "create it: python -m deploy.jobs.topics" in capsys.readouterr().err
 
 
-async def test_metrics_say_what_was_set_aside_and_how_much_of_it_is_open(room: Room, ask: Ask) -> None:
-    await room.put(b"{not json", b"{}")
+async def test_metrics_say_what_was_set_aside_and_how_much_of_it_is_open(
+    harness: ConsumerHarness, run_command: RunCommand
+) -> None:
+    await harness.produce(b"{not json", b"{}")
 
-    async with room.consumer(room.take).running():
-        assert _counted(room, "no_event") == 0, "from the start on, so that the first one is seen as a rise"
-        await until(lambda: _are_open(room, not_json=1, no_event=1))
-        assert (_counted(room, "not_json"), _counted(room, "no_event"), _counted(room, "schema")) == (1, 1, 0)
-    await ask("redrive", origin(room, 0, await partition_of(room)))
-    async with room.consumer(room.take).running():  # another process, which counts from the beginning
-        await until(lambda: _are_open(room, not_json=1, no_event=1))  # it is back, and cannot be read still
-        assert (_counted(room, "not_json"), _counted(room, "no_event")) == (1, 0)
+    async with harness.consumer(harness.handle_batch).run():
+        assert _dead_letter_count(harness, "no_event") == 0, (
+            "from the start on, so that the first one is seen as a rise"
+        )
+        await wait_until(lambda: _has_open_dead_letters(harness, not_json=1, no_event=1))
+        assert (
+            _dead_letter_count(harness, "not_json"),
+            _dead_letter_count(harness, "no_event"),
+            _dead_letter_count(harness, "schema"),
+        ) == (1, 1, 0)
+    await run_command("redrive", origin_of(harness, 0, await partition_of(harness)))
+    async with harness.consumer(harness.handle_batch).run():  # another process, which counts from the beginning
+        await wait_until(
+            lambda: _has_open_dead_letters(harness, not_json=1, no_event=1)
+        )  # it is back, and cannot be read still
+        assert (_dead_letter_count(harness, "not_json"), _dead_letter_count(harness, "no_event")) == (1, 0)
 
 
-async def test_every_command_in_the_runbook_does_what_it_says(room: Room, ask: Ask) -> None:
+async def test_every_command_in_the_runbook_does_what_it_says(
+    harness: ConsumerHarness, run_command: RunCommand
+) -> None:
     runbook = RUNBOOK.read_text(encoding="utf-8")
     commands_in_runbook = re.findall(r"python -m services\.\w+ dead-letters(.*)$", runbook, re.MULTILINE)
     assert len(commands_in_runbook) >= 5
-    await room.put(b"{}")
-    await are_set_aside(room, 1)
-    origin_text = origin(room, 0, await partition_of(room))
+    await harness.produce(b"{}")
+    await wait_until_dead_lettered(harness, 1)
+    origin_text = origin_of(harness, 0, await partition_of(harness))
 
     for arguments_text in commands_in_runbook:
-        assert (await ask(*shlex.split(arguments_text.replace("ORIGIN", origin_text)))).code == 0
-    assert all(f"`{cause}`" in runbook for cause in get_args(Cause))
+        assert (await run_command(*shlex.split(arguments_text.replace("ORIGIN", origin_text)))).exit_code == 0
+    assert all(f"`{cause}`" in runbook for cause in get_args(DecodeErrorCause))
 
 
-@pytest.mark.parametrize("service", HEARD_BY)
+@pytest.mark.parametrize("service", CONSUMED_TOPICS)
 async def test_every_service_that_hears_offers_it(service: str, kafka_servers: str) -> None:
-    result = await _process(service, kafka_servers, "dead-letters", "list", "--json")
+    result = await _run_process(service, kafka_servers, "dead-letters", "list", "--json")
 
-    assert (result.code, result.err) == (0, "")
-    assert isinstance(result.letters, list)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert isinstance(result.dead_letters, list)
 
 
-@pytest.mark.parametrize("service", [*HEARD_BY, "intake"])
+@pytest.mark.parametrize("service", [*CONSUMED_TOPICS, "intake"])
 async def test_a_command_that_there_is_not_is_refused(service: str) -> None:
-    result = await _process(service, "127.0.0.1:1", "dead-leters")
+    result = await _run_process(service, "127.0.0.1:1", "dead-leters")
 
-    assert (result.code, result.out) == (2, "")
-    assert "invalid choice: 'dead-leters'" in result.err
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "invalid choice: 'dead-leters'" in result.stderr
 
 
-async def _process(service: str, servers: str, *given: str) -> Ended:
+async def _run_process(service: str, servers: str, *argv: str) -> CommandResult:
     environment = {
         "PATH": os.environ["PATH"],
         "KAFKA_BOOTSTRAP_SERVERS": servers,
         "MONGODB_URI": "mongodb://127.0.0.1:1",  # nobody: it is not needed
     }
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", f"services.{service}", *given, env=environment, stdout=PIPE, stderr=PIPE
+        sys.executable, "-m", f"services.{service}", *argv, env=environment, stdout=PIPE, stderr=PIPE
     )
     out, err = await process.communicate()
     assert process.returncode is not None
-    return Ended(process.returncode, out.decode(), err.decode())
+    return CommandResult(process.returncode, out.decode(), err.decode())
 
 
-def _counted(room: Room, cause: str) -> float | None:
-    labels = {"topic": room.topic.name, "cause": cause}
-    return room.registry.get_sample_value("attune_dead_letters_total", labels)
+def _dead_letter_count(harness: ConsumerHarness, cause: str) -> float | None:
+    labels = {"topic": harness.topic.name, "cause": cause}
+    return harness.registry.get_sample_value("attune_dead_letters_total", labels)
 
 
-async def _are_open(room: Room, **by_cause: int) -> bool:
+async def _has_open_dead_letters(harness: ConsumerHarness, **by_cause: int) -> bool:
     """As the latest consumer's metrics have it."""
-    causes = get_args(Cause)
-    counts = {c: room.registry.get_sample_value("attune_dead_letters_open", {"cause": c}) for c in causes}
+    causes = get_args(DecodeErrorCause)
+    counts = {c: harness.registry.get_sample_value("attune_dead_letters_open", {"cause": c}) for c in causes}
     return counts == {c: by_cause.get(c, 0) for c in counts}

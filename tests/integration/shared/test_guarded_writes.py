@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from shared.mongo.client import Collection, Guarded, Mongo, write_guarded
+from shared.mongo.client import Collection, GuardedWrite, Mongo, write_guarded
 
 
 @pytest.fixture(params=["motor", "pymongo"])
@@ -18,40 +18,44 @@ async def counts(request: pytest.FixtureRequest, mongodb_uri: str) -> AsyncItera
     await mongo.close()
 
 
-async def count(counts: Collection, number: int, which: set[UUID]) -> None:
+async def add_number(counts: Collection, number: int, ids: set[UUID]) -> None:
     """Add `number` to each where it is not there yet; where somebody else came between, read it again."""
-    while which:
+    while ids:
         stored = {
-            document["_id"]: document for document in await counts.find({"_id": {"$in": list(which)}}).to_list(None)
+            document["_id"]: document for document in await counts.find({"_id": {"$in": list(ids)}}).to_list(None)
         }
-        current = {document_id: stored.get(document_id, {"v": 0, "by": []}) for document_id in which}
+        current = {document_id: stored.get(document_id, {"v": 0, "by": []}) for document_id in ids}
         writes = [
-            Guarded(document_id, document["v"], {"by": [*document["by"], number]})
+            GuardedWrite(document_id, document["v"], {"by": [*document["by"], number]})
             for document_id, document in current.items()
             if number not in document["by"]
         ]
-        which = await write_guarded(counts, writes)
+        ids = await write_guarded(counts, writes)
 
 
 async def test_of_many_who_write_the_same_documents_at_once_none_is_lost(counts: Collection) -> None:
     ids = {uuid4() for _ in range(20)}
 
-    await asyncio.gather(*(count(counts, number, ids) for number in range(6)))
+    await asyncio.gather(*(add_number(counts, number, ids) for number in range(6)))
 
     assert [sorted(d["by"]) for d in await counts.find({}).to_list(None)] == [list(range(6))] * 20
 
 
 async def test_what_was_changed_or_deleted_meanwhile_is_named_and_stays_so(counts: Collection) -> None:
     new, unchanged, changed, deleted, existing = (uuid4() for _ in range(5))
-    await write_guarded(counts, [Guarded(i, 0, {"by": "first"}) for i in (unchanged, changed, deleted, existing)])
-    await write_guarded(counts, [Guarded(changed, 1, {"by": "somebody else"})])
+    await write_guarded(counts, [GuardedWrite(i, 0, {"by": "first"}) for i in (unchanged, changed, deleted, existing)])
+    await write_guarded(counts, [GuardedWrite(changed, 1, {"by": "somebody else"})])
     await counts.delete_one({"_id": deleted})
 
     conflicts = await write_guarded(
         counts,
         [
-            *(Guarded(new, 0, {"by": "us"}), Guarded(unchanged, 1, {"by": "us"})),
-            *(Guarded(changed, 1, {"by": "us"}), Guarded(deleted, 1, {"by": "us"}), Guarded(existing, 0, {"by": "us"})),
+            *(GuardedWrite(new, 0, {"by": "us"}), GuardedWrite(unchanged, 1, {"by": "us"})),
+            *(
+                GuardedWrite(changed, 1, {"by": "us"}),
+                GuardedWrite(deleted, 1, {"by": "us"}),
+                GuardedWrite(existing, 0, {"by": "us"}),
+            ),
         ],
     )
 
@@ -67,10 +71,10 @@ async def test_what_was_changed_or_deleted_meanwhile_is_named_and_stays_so(count
 async def test_what_a_document_owes_is_added_in_the_same_write(counts: Collection) -> None:
     document_id = uuid4()
 
-    await write_guarded(counts, [Guarded(document_id, 0, {}, [{"id": 1}])])
-    await write_guarded(counts, [Guarded(document_id, 1, {})])
-    await write_guarded(counts, [Guarded(document_id, 2, {}, [{"id": 2}, {"id": 3}])])
-    await write_guarded(counts, [Guarded(document_id, 1, {}, [{"id": 4}])])
+    await write_guarded(counts, [GuardedWrite(document_id, 0, {}, [{"id": 1}])])
+    await write_guarded(counts, [GuardedWrite(document_id, 1, {})])
+    await write_guarded(counts, [GuardedWrite(document_id, 2, {}, [{"id": 2}, {"id": 3}])])
+    await write_guarded(counts, [GuardedWrite(document_id, 1, {}, [{"id": 4}])])
 
     document = await counts.find_one({"_id": document_id})
     assert document is not None

@@ -21,27 +21,27 @@ from shared.events import Event
 from shared.events.topics import SESSIONS
 from shared.kafka import Kafka, producer
 from shared.kafka.producer import Producer
-from tests.support.builders import Told
-from tests.support.harness import Room
-from tests.support.serving import until
+from tests.support.builders import RelationshipBuilder
+from tests.support.harness import ConsumerHarness
+from tests.support.serving import wait_until
 from tools.sandbox.servers import kafka
 from tools.sandbox.servers.kafka_inspector import create_topics
 from tools.sandbox.servers.ports import free_ports
 from tools.sandbox.servers.process import LocalServer
 
-SLOW = 90.0
+BROKER_START_TIMEOUT_SECONDS = 90.0
 """Seconds that a broker may take to come back on a busy machine."""
 
 
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[LocalServer]:
     """One that may be killed; it is not started yet."""
-    server = kafka.server(tmp_path / "kafka", *free_ports(2))
+    server = kafka.kafka_server(tmp_path / "kafka", *free_ports(2))
     yield server
     server.stop()
 
 
-class Teller:
+class RetryingPublisher:
     """Tells of a few relationships, one event after the other in each, and again what was not acknowledged."""
 
     def __init__(self, client: Kafka) -> None:
@@ -52,16 +52,16 @@ class Teller:
     def count(self) -> int:
         return sum(map(len, self.acknowledged.values()))
 
-    async def tell(self) -> None:
-        relationships = [Told() for _ in range(5)]
+    async def run(self) -> None:
+        relationships = [RelationshipBuilder() for _ in range(5)]
         while True:
-            events = [relationship.held(0).model_copy(update={"id": uuid4()}) for relationship in relationships]
-            await asyncio.gather(*(self._until_acknowledged(event) for event in events))
+            events = [relationship.completed(0).model_copy(update={"id": uuid4()}) for relationship in relationships]
+            await asyncio.gather(*(self._publish_until_acknowledged(event) for event in events))
 
-    async def _until_acknowledged(self, event: Event) -> None:
+    async def _publish_until_acknowledged(self, event: Event) -> None:
         while True:
             try:
-                await self._client.tell([event])
+                await self._client.publish([event])
             except BrokerUnavailable:
                 self.failures += 1
                 await asyncio.sleep(0.1)
@@ -78,59 +78,64 @@ async def test_nothing_told_is_lost_or_out_of_order_when_kafka_is_away_for_longe
     monkeypatch.setattr(producer, "REQUEST_TIMEOUT_MS", 3_000)
     handled: defaultdict[UUID, list[UUID]] = defaultdict(list)
 
-    async def take(events: Sequence[Event]) -> None:
+    async def handle_batch(events: Sequence[Event]) -> None:
         for event in events:
             if event.id not in handled[event.key]:
                 handled[event.key].append(event.id)
 
-    harness = Room(broker.address, Producer(broker.address, "test"), SESSIONS, "alliance")
-    client = harness.consumer(take, batch_size=100)
-    publisher = Teller(client)
-    async with client.running():
-        assert (client.alive(), client.ready()) == (True, False)
+    harness = ConsumerHarness(broker.address, Producer(broker.address, "test"), SESSIONS, "alliance")
+    client = harness.consumer(handle_batch, batch_size=100)
+    publisher = RetryingPublisher(client)
+    async with client.run():
+        assert (client.is_alive(), client.is_ready()) == (True, False)
         await asyncio.to_thread(broker.start)
         create_topics(broker.address, 3)
-        await until(lambda: _is(client.ready()), within=SLOW)
-        publish_task = asyncio.create_task(publisher.tell())
-        await until(lambda: _is(sum(map(len, handled.values())) > 50), within=SLOW)
+        await wait_until(lambda: _is_true(client.is_ready()), timeout_seconds=BROKER_START_TIMEOUT_SECONDS)
+        publish_task = asyncio.create_task(publisher.run())
+        await wait_until(
+            lambda: _is_true(sum(map(len, handled.values())) > 50), timeout_seconds=BROKER_START_TIMEOUT_SECONDS
+        )
         await asyncio.to_thread(broker.kill if how == "killed" else broker.stop)
-        await until(lambda: _is(publisher.failures >= 5), within=SLOW)
-        assert client.alive()
+        await wait_until(lambda: _is_true(publisher.failures >= 5), timeout_seconds=BROKER_START_TIMEOUT_SECONDS)
+        assert client.is_alive()
         await asyncio.to_thread(broker.start)
         so_far = publisher.count()
-        await until(lambda: _is(publisher.count() > so_far + 50), within=SLOW)
-        publish_task.cancel()
-        await until(
-            lambda: _is(all(set(ids) <= set(handled[key]) for key, ids in publisher.acknowledged.items())), within=SLOW
+        await wait_until(
+            lambda: _is_true(publisher.count() > so_far + 50), timeout_seconds=BROKER_START_TIMEOUT_SECONDS
         )
-        assert client.alive()
+        publish_task.cancel()
+        await wait_until(
+            lambda: _is_true(all(set(ids) <= set(handled[key]) for key, ids in publisher.acknowledged.items())),
+            timeout_seconds=BROKER_START_TIMEOUT_SECONDS,
+        )
+        assert client.is_alive()
 
     for key, ids in publisher.acknowledged.items():
         assert handled[key][: len(ids)] == ids
 
 
 @dataclass(frozen=True)
-class Running:
+class ServiceProcess:
     """A service as a process of its own."""
 
     process: asyncio.subprocess.Process
     http: httpx2.AsyncClient
     log: Path
 
-    def lines(self) -> list[str]:
+    def log_lines(self) -> list[str]:
         return self.log.read_text(encoding="utf-8").splitlines()
 
-    async def said(self, text: str) -> bool:
+    async def has_logged(self, text: str) -> bool:
         assert self.process.returncode is None
-        return any(text in line for line in self.lines())
+        return any(text in line for line in self.log_lines())
 
-    async def answers(self, path: str, status: int) -> bool:
+    async def responds(self, path: str, status: int) -> bool:
         try:
             return (await self.http.get(path)).status_code == status
         except httpx2.ConnectError:
             return False
 
-    async def ends(self) -> float:
+    async def stop(self) -> float:
         """Ask it to; the seconds that it took."""
         asked_at = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
@@ -139,7 +144,7 @@ class Running:
 
 
 @asynccontextmanager
-async def service(name: str, log: Path, **settings: str) -> AsyncIterator[Running]:
+async def run_service(name: str, log: Path, **settings: str) -> AsyncIterator[ServiceProcess]:
     (port,) = free_ports(1)
     environment = os.environ | settings | {"HTTP_PORT": str(port), "MONGODB_DATABASE": f"test_{uuid4().hex}"}
     with log.open("wb") as out:
@@ -148,7 +153,7 @@ async def service(name: str, log: Path, **settings: str) -> AsyncIterator[Runnin
         )
     try:
         async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as http:
-            yield Running(process, http, log)
+            yield ServiceProcess(process, http, log)
     finally:
         if process.returncode is None:
             process.kill()
@@ -161,17 +166,19 @@ async def test_a_service_whose_kafka_is_away_says_so_in_a_few_lines_and_ends_whe
     await asyncio.to_thread(broker.start)
     create_topics(broker.address, 3)
     settings = {"KAFKA_BOOTSTRAP_SERVERS": broker.address, "MONGODB_URI": mongodb_uri}
-    async with service("notify", tmp_path / "log", **settings) as process:
-        await until(lambda: process.answers("/health/ready", 200), within=SLOW)
-        before = len(process.lines())
+    async with run_service("notify", tmp_path / "log", **settings) as process:
+        await wait_until(lambda: process.responds("/health/ready", 200), timeout_seconds=BROKER_START_TIMEOUT_SECONDS)
+        before = len(process.log_lines())
         await asyncio.to_thread(broker.stop)
-        await until(lambda: process.said("Kafka does not answer"), within=SLOW)
+        await wait_until(
+            lambda: process.has_logged("Kafka does not answer"), timeout_seconds=BROKER_START_TIMEOUT_SECONDS
+        )
         deadline = time.monotonic() + 8
-        await until(lambda: _is(time.monotonic() > deadline))
-        assert await process.answers("/health/live", 200)
-        log_lines = process.lines()[before:]
+        await wait_until(lambda: _is_true(time.monotonic() > deadline))
+        assert await process.responds("/health/live", 200)
+        log_lines = process.log_lines()[before:]
         assert len(log_lines) < 30, log_lines[:30]
-        assert await process.ends() < 20
+        assert await process.stop() < 20
     assert process.process.returncode == 0
 
 
@@ -181,15 +188,17 @@ async def test_a_service_whose_database_is_away_ends_when_asked_to_and_its_batch
     """Within the time that containers are given for it; it says that it is alive until then."""
     sender = Producer(kafka_servers, "test")
     await sender.start()
-    await sender.tell([Told().held(0)])
+    await sender.publish([RelationshipBuilder().completed(0)])
     await sender.stop()
     settings = {"KAFKA_BOOTSTRAP_SERVERS": kafka_servers, "MONGODB_URI": "mongodb://127.0.0.1:1"}
-    async with service("alliance", tmp_path / "log", **settings) as process:
-        await until(lambda: process.said("batch failed, trying again"), within=SLOW)
-        assert await process.answers("/health/live", 200)
-        assert await process.ends() < 30
+    async with run_service("alliance", tmp_path / "log", **settings) as process:
+        await wait_until(
+            lambda: process.has_logged("batch failed, trying again"), timeout_seconds=BROKER_START_TIMEOUT_SECONDS
+        )
+        assert await process.responds("/health/live", 200)
+        assert await process.stop() < 30
     assert process.process.returncode == 0
 
 
-async def _is(value: object) -> bool:
+async def _is_true(value: object) -> bool:
     return bool(value)

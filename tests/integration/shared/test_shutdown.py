@@ -9,17 +9,17 @@ import uvicorn
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
-from shared.http.app import application
-from tests.support.serving import until
+from shared.http.app import create_base_app
+from tests.support.serving import wait_until
 
 
 @asynccontextmanager
-async def nothing(_app: FastAPI) -> AsyncIterator[None]:
+async def empty_lifespan(_app: FastAPI) -> AsyncIterator[None]:
     yield
 
 
 async def test_a_request_that_is_cut_short_may_be_sent_again() -> None:
-    app, request_started = application("Slow", "", 1000, nothing, CollectorRegistry()), asyncio.Event()
+    app, request_started = create_base_app("Slow", "", 1000, empty_lifespan, CollectorRegistry()), asyncio.Event()
 
     @app.put("/slow")
     async def slow() -> None:
@@ -29,10 +29,10 @@ async def test_a_request_that_is_cut_short_may_be_sent_again() -> None:
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, timeout_graceful_shutdown=1))
     serve_task = asyncio.create_task(server.serve())
 
-    async def started() -> bool:
+    async def is_started() -> bool:
         return server.started
 
-    await until(started)
+    await wait_until(is_started)
     port = server.servers[0].sockets[0].getsockname()[1]
     async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
         request_task = asyncio.create_task(client.put("/slow"))

@@ -9,10 +9,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.jobs.lag_exporter import LagSettings
 from deploy.jobs.lag_exporter import create_app as create_lag
-from tests.support.serving import served
-from tests.system.operate.expressions import amiss, panels, recorded, rules
+from tests.support.serving import run_app
+from tests.system.operate.expressions import add_recorded_metrics, find_problems, panel_expressions, rule_expressions
 from tools.contracts.documents import SERVICES
-from tools.contracts.metrics import shown as declared
+from tools.contracts.metrics import describe_metrics as describe_metrics
 from tools.sandbox.servers.kafka_inspector import create_topics
 
 
@@ -28,25 +28,29 @@ async def test_every_expression_asks_for_what_is_really_shown(kafka_servers: str
     labels_by_metric: defaultdict[str, set[str]] = defaultdict(set)
     async with AsyncExitStack() as exit_stack:
         for app in apps.values():
-            client = await exit_stack.enter_async_context(served(app))
+            client = await exit_stack.enter_async_context(run_app(app))
             exposition = (await client.get("/metrics")).text
-            declared_labels = {metric.name: set(metric.labels) for metric in declared(app.state.registry)}
+            declared_labels = {metric.name: set(metric.labels) for metric in describe_metrics(app.state.registry)}
             for family in text_string_to_metric_families(exposition):
                 labels = declared_labels.get(family.name, declared_labels.get(f"{family.name}_total", set()))
-                for name in _series(family.name, family.type):
+                for name in _series_names(family.name, family.type):
                     labels_by_metric[name] |= labels | ({"le"} if name.endswith("_bucket") else set())
                 for sample in family.samples:
                     labels_by_metric[sample.name] |= set(sample.labels)
 
-    available = recorded(labels_by_metric)
-    problems = [problem for expression in (*rules(), *panels()) for problem in amiss(expression, available)]
+    available = add_recorded_metrics(labels_by_metric)
+    problems = [
+        problem
+        for expression in (*rule_expressions(), *panel_expressions())
+        for problem in find_problems(expression, available)
+    ]
 
     assert problems == []
 
 
-def _series(family: str, kind: str) -> list[str]:
+def _series_names(family: str, metric_type: str) -> list[str]:
     """The names of a family's series, also of one that has none yet."""
-    match kind:
+    match metric_type:
         case "counter":
             return [f"{family}_total"]
         case "histogram":

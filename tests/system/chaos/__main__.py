@@ -15,15 +15,15 @@ from pathlib import Path
 
 from tests.system.chaos import defects, reliability_report
 from tests.system.chaos.rig import Rig
-from tests.system.chaos.run import Run
-from tests.system.support.checks import SHOWN, Checks
-from tools.sandbox.servers.process import HOME, CannotRun
-from tools.sandbox.servers.reporting import say, show_logs
-from tools.sandbox.servers.signals import end_on_sigterm
+from tests.system.chaos.run import ChaosRun
+from tests.system.support.checks import MAX_EXAMPLES, Checks
+from tools.sandbox.servers.process import PROJECT_ROOT, RunError
+from tools.sandbox.servers.reporting import report, show_logs
+from tools.sandbox.servers.signals import interrupt_on_sigterm
 
-MINUTES = 30.0
+RUN_MINUTES = 30.0
 """Of the long form: starting, load and faults, coming to rest and judging together."""
-OVERHEAD = 3.0
+OVERHEAD_MINUTES = 3.0
 """Minutes of those that are for starting, resting and judging."""
 
 
@@ -31,62 +31,62 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.system.chaos", description=__doc__)
     parser.add_argument("--seed", type=int, default=None, help="repeat the run with this seed; else one is drawn")
     parser.add_argument("--short", action="store_true", help="the cruellest faults only, in about three minutes")
-    parser.add_argument("--minutes", type=float, default=MINUTES, help="how long the long form takes")
+    parser.add_argument("--minutes", type=float, default=RUN_MINUTES, help="how long the long form takes")
     parser.add_argument("--keep", action="store_true", help="keep data and logs also when everything holds")
     parser.add_argument("--record", action="store_true", help="write what became of it into docs/reliability.md")
     parser.add_argument(
         "--defects",
         nargs="*",
         metavar="NAME",
-        help=f"take each of these guarantees out in turn, or every one: {', '.join(defects.names())}",
+        help=f"take each of these guarantees out in turn, or every one: {', '.join(defects.defect_names())}",
     )
     args = parser.parse_args()
-    end_on_sigterm()
+    interrupt_on_sigterm()
     if args.defects is None:
-        sys.exit(1 if one(args).failed else 0)
-    sys.exit(each_defect(args, args.defects or defects.names()))
+        sys.exit(1 if run_once(args).failed else 0)
+    sys.exit(run_each_defect(args, args.defects or defects.defect_names()))
 
 
-def each_defect(args: argparse.Namespace, names: Sequence[str]) -> int:
+def run_each_defect(args: argparse.Namespace, defect_names: Sequence[str]) -> int:
     """One short run with each defect, which the judge must notice; how many went unnoticed."""
     undetected = 0
-    for name in names:
-        say(f"--- {name}")
-        failed_checks = [check.what for check in one(args, name).all if not check.holds]
+    for name in defect_names:
+        report(f"--- {name}")
+        failed_checks = [check.name for check in run_once(args, name).results if not check.is_passed]
         undetected += not failed_checks
-        say(f"--- {name}: {'caught by ' + '; '.join(failed_checks) if failed_checks else 'NOT NOTICED'}")
+        report(f"--- {name}: {'caught by ' + '; '.join(failed_checks) if failed_checks else 'NOT NOTICED'}")
         if args.record:
             reliability_report.record_defect(name, failed_checks)
-    say(f"{len(names) - undetected} caught, {undetected} not noticed")
+    report(f"{len(defect_names) - undetected} caught, {undetected} not noticed")
     return undetected
 
 
-def one(args: argparse.Namespace, defect: str | None = None) -> Checks:
+def run_once(args: argparse.Namespace, defect: str | None = None) -> Checks:
     """One run on fresh data; what held."""
     seed = random.randrange(10**6) if args.seed is None else args.seed
-    started_at, data, checks = time.monotonic(), Path(tempfile.mkdtemp(prefix="attune-chaos-")), Checks(say)
-    say(f"seed {seed}; SEED={seed} repeats this run")
+    started_at, data, checks = time.monotonic(), Path(tempfile.mkdtemp(prefix="attune-chaos-")), Checks(report)
+    report(f"seed {seed}; SEED={seed} repeats this run")
     try:
-        code_root = defects.with_defect(defect, data / "code") if defect else HOME
+        code_root = defects.copy_with_defect(defect, data / "code") if defect else PROJECT_ROOT
         rig = Rig(data, code_root)
-        seconds = 60 * (args.minutes - OVERHEAD)
-        run = Run(rig, seed, seconds, args.short or defect is not None, say, checks)
-        with rig.running(say):
+        seconds = 60 * (args.minutes - OVERHEAD_MINUTES)
+        run = ChaosRun(rig, seed, seconds, args.short or defect is not None, report, checks)
+        with rig.run(report):
             try:
-                asyncio.run(run.whole())
-            except (CannotRun, KeyboardInterrupt):
+                asyncio.run(run.execute())
+            except (RunError, KeyboardInterrupt):
                 raise
             except Exception:  # whatever it is, what held until then and the logs are worth seeing
-                checks.none("the run comes to its end", traceback.format_exc().splitlines()[-SHOWN:])
-        summary = reliability_report.summary(run, time.monotonic() - started_at, datetime.now(UTC))
+                checks.expect_none("the run comes to its end", traceback.format_exc().splitlines()[-MAX_EXAMPLES:])
+        summary = reliability_report.summarize(run, time.monotonic() - started_at, datetime.now(UTC))
         (data / "summary.json").write_text(json.dumps(summary, indent=2))
-        say(reliability_report.told(summary))
+        report(reliability_report.format_summary(summary))
         if args.record and not defect:
             reliability_report.record_run(summary)
-    except CannotRun as error:
-        checks.holds("everything starts", False)
-        say(str(error))
-    say(f"{checks.passed} passed, {checks.failed} failed, in {time.monotonic() - started_at:.0f} s; seed {seed}")
+    except RunError as error:
+        checks.expect("everything starts", False)
+        report(str(error))
+    report(f"{checks.passed} passed, {checks.failed} failed, in {time.monotonic() - started_at:.0f} s; seed {seed}")
     if checks.failed and not defect:
         show_logs(data)
     if not args.keep and (defect or not checks.failed):

@@ -6,10 +6,10 @@ from datetime import datetime
 from uuid import UUID
 
 from shared.events import Event
-from tests.system.support.poison import Poison
+from tests.system.support.poison import PoisonMessage
 from tools.sandbox.network.course import Clinician
-from tools.sandbox.network.ledger import Taken
-from tools.sandbox.network.receivers import Hook, Mail
+from tools.sandbox.network.ledger import AcknowledgedRequest
+from tools.sandbox.network.receivers import ReceivedEmail, ReceivedWebhook
 
 
 @dataclass(frozen=True)
@@ -18,32 +18,32 @@ class Fault:
 
     kind: str
     target: str
-    begun: datetime
-    ended: datetime
-    recovered: float | None
+    started_at: datetime
+    ended_at: datetime
+    recovery_seconds: float | None
     """Seconds from its end until every service was ready and every consumer had caught up; none if never."""
-    point: str = ""
+    fault_point: str = ""
     """The moment in a batch or a write, where it was hit exactly."""
 
     def __str__(self) -> str:
-        return f"{self.target} {self.kind}" + (f": {self.point}" if self.point else "")
+        return f"{self.target} {self.kind}" + (f": {self.fault_point}" if self.fault_point else "")
 
 
 @dataclass(frozen=True)
 class Evidence:
     """All that the judge needs. The stack still runs, and is at rest."""
 
-    since: datetime
-    taken: Sequence[Taken]
-    injected: Sequence[Event]
+    started_at: datetime
+    requests: Sequence[AcknowledgedRequest]
+    injected_events: Sequence[Event]
     """Facts that were put on their topics past every service; they count as told."""
-    planted: Sequence[Poison]
+    poison: Sequence[PoisonMessage]
     faults: Sequence[Fault]
     clinicians: Mapping[UUID, Clinician]
-    mails: Sequence[Mail]
-    hooks: Sequence[Hook]
-    kafka: str
-    mongodb: str
+    received_emails: Sequence[ReceivedEmail]
+    received_webhooks: Sequence[ReceivedWebhook]
+    bootstrap_servers: str
+    mongodb_uri: str
     """A URI; each service keeps its database under `attune_<service>`."""
     urls: Mapping[str, str]
     """One process of each service."""

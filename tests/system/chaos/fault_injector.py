@@ -8,133 +8,133 @@ from random import Random
 
 from tests.system.chaos import topic_injector
 from tests.system.chaos.rig import Process, Rig
-from tests.system.chaos.schedule import LAST_STEPS, Planned
-from tools.sandbox.servers.inspection import until
+from tests.system.chaos.schedule import FINAL_FAULT_POINTS, PlannedFault
+from tools.sandbox.servers.inspection import wait_until
 
-ZOMBIE = (17.0, 21.0)
+PAUSE_SECONDS = (17.0, 21.0)
 """Seconds a process stands still: longer than the session time-out of 15, so that others take over meanwhile."""
-HIT_WITHIN = 60.0
+FAULT_POINT_TIMEOUT_SECONDS = 60.0
 """Seconds in which a process should come by an armed point; with little to do it may not."""
 
 
-class Faults:
+class FaultInjector:
     """Does what is planned."""
 
-    def __init__(self, rig: Rig, injections: topic_injector.Injections, random: Random) -> None:
+    def __init__(self, rig: Rig, injections: topic_injector.TopicInjector, random: Random) -> None:
         self._rig = rig
         self._injections = injections
         self._random = random
-        self._kinds: Mapping[str, Callable[[Planned], Awaitable[bool]]] = {
-            "one is killed": self._one_is_killed,
-            "all are killed": self._all_are_killed,
-            "one is ended": self._one_is_ended,
-            "one stands still": self._one_stands_still,
-            "the clock is wrong": self._the_clock_is_wrong,
-            "one joins and leaves": self._one_joins_and_leaves,
-            "dies at a point": self._dies_at_a_point,
-            "dies with a backlog": self._dies_with_a_backlog,
-            "stands still at a point": self._stands_still_at_a_point,
-            "dies at each step with the last of it": self._dies_at_each_step,
-            "is killed": self._store_goes,
-            "is ended": self._store_goes,
-            "both are killed": self._both_are_killed,
-            "the disk is full": self._the_disk_is_full,
-            "connections are slow": self._connections,
-            "connections are silent": self._connections,
-            "connections are cut": self._connections,
-            "is away": self._receiver_is_away,
-            "poison": self._poison,
-            "copies": self._copies,
-            "out of order": self._out_of_order,
+        self._actions: Mapping[str, Callable[[PlannedFault], Awaitable[bool]]] = {
+            "one is killed": self._kill_one,
+            "all are killed": self._kill_all,
+            "one is ended": self._stop_one,
+            "one stands still": self._pause_one,
+            "the clock is wrong": self._shift_clock,
+            "one joins and leaves": self._join_and_leave,
+            "dies at a point": self._kill_at_fault_point,
+            "dies with a backlog": self._kill_with_backlog,
+            "stands still at a point": self._pause_at_fault_point,
+            "dies at each step with the last of it": self._kill_at_each_step,
+            "is killed": self._restart_store,
+            "is ended": self._restart_store,
+            "both are killed": self._kill_both_stores,
+            "the disk is full": self._fill_disk,
+            "connections are slow": self._disturb_connections,
+            "connections are silent": self._disturb_connections,
+            "connections are cut": self._disturb_connections,
+            "is away": self._stop_receiver,
+            "poison": self._publish_poison,
+            "copies": self._publish_duplicates,
+            "out of order": self._publish_out_of_order,
         }
 
-    async def do(self, planned: Planned) -> bool:
+    async def inject(self, fault: PlannedFault) -> bool:
         """Do it and undo it; whether it came about."""
-        return await self._kinds[planned.kind](planned)
+        return await self._actions[fault.kind](fault)
 
-    def _one_of(self, service: str) -> Process:
-        return self._random.choice(self._rig.of(service))
+    def _random_process(self, service: str) -> Process:
+        return self._random.choice(self._rig.processes_of(service))
 
-    async def _lasts(self, min_seconds: float, most: float) -> None:
-        await asyncio.sleep(self._random.uniform(min_seconds, most))
+    async def _wait_random(self, min_seconds: float, max_seconds: float) -> None:
+        await asyncio.sleep(self._random.uniform(min_seconds, max_seconds))
 
-    async def _one_is_killed(self, planned: Planned) -> bool:
-        process = self._one_of(planned.target)
+    async def _kill_one(self, fault: PlannedFault) -> bool:
+        process = self._random_process(fault.target)
         await process.kill()
-        await self._lasts(0, 3)
+        await self._wait_random(0, 3)
         await self._rig.start(process)
         return True
 
-    async def _all_are_killed(self, planned: Planned) -> bool:
-        await self._restart_all(planned.target)
+    async def _kill_all(self, fault: PlannedFault) -> bool:
+        await self._kill_and_restart_all(fault.target)
         return True
 
-    async def _restart_all(self, service: str) -> None:
-        for process in self._rig.of(service):
+    async def _kill_and_restart_all(self, service: str) -> None:
+        for process in self._rig.processes_of(service):
             await process.kill()
-        await self._lasts(4, 6)
-        for process in self._rig.of(service):
+        await self._wait_random(4, 6)
+        for process in self._rig.processes_of(service):
             await self._rig.start(process)
 
-    async def _one_is_ended(self, planned: Planned) -> bool:
-        process = self._one_of(planned.target)
-        await process.end()
+    async def _stop_one(self, fault: PlannedFault) -> bool:
+        process = self._random_process(fault.target)
+        await process.stop()
         await self._rig.start(process)
         return True
 
-    async def _one_stands_still(self, planned: Planned) -> bool:
-        process = self._one_of(planned.target)
-        process.send(signal.SIGSTOP)
-        await self._lasts(*ZOMBIE)
-        process.send(signal.SIGCONT)
+    async def _pause_one(self, fault: PlannedFault) -> bool:
+        process = self._random_process(fault.target)
+        process.send_signal(signal.SIGSTOP)
+        await self._wait_random(*PAUSE_SECONDS)
+        process.send_signal(signal.SIGCONT)
         return True
 
-    async def _the_clock_is_wrong(self, planned: Planned) -> bool:
-        process = self._one_of(planned.target)
-        await process.end()
+    async def _shift_clock(self, fault: PlannedFault) -> bool:
+        process = self._random_process(fault.target)
+        await process.stop()
         await self._rig.start(process, self._random.choice((-3600, 3600)))
-        await self._lasts(12, 16)
-        await process.end()
+        await self._wait_random(12, 16)
+        await process.stop()
         await self._rig.start(process)
         return True
 
-    async def _one_joins_and_leaves(self, planned: Planned) -> bool:
-        spare = next(candidate for candidate in self._rig.spare if candidate.service == planned.target)
+    async def _join_and_leave(self, fault: PlannedFault) -> bool:
+        spare = next(candidate for candidate in self._rig.spare_processes if candidate.service == fault.target)
         await self._rig.start(spare)
-        await self._lasts(8, 12)
-        await spare.end()
+        await self._wait_random(8, 12)
+        await spare.stop()
         return True
 
-    async def _dies_at_a_point(self, planned: Planned) -> bool:
-        processes = self._rig.of(planned.target)
+    async def _kill_at_fault_point(self, fault: PlannedFault) -> bool:
+        processes = self._rig.processes_of(fault.target)
         for process in processes:
-            process.arm(planned.point, signal.SIGKILL)
-        return await self._start_those_that_died(processes)
+            process.arm(fault.fault_point, signal.SIGKILL)
+        return await self._restart_killed(processes)
 
-    async def _dies_with_a_backlog(self, planned: Planned) -> bool:
+    async def _kill_with_backlog(self, fault: PlannedFault) -> bool:
         """While nobody takes what comes, it piles up; whoever begins on it dies with much in hand."""
-        processes = self._rig.of(planned.target)
+        processes = self._rig.processes_of(fault.target)
         for process in processes:
             await process.kill()
-        await self._lasts(4, 6)
+        await self._wait_random(4, 6)
         for process in processes:
-            process.arm(planned.point, signal.SIGKILL)
+            process.arm(fault.fault_point, signal.SIGKILL)
             await self._rig.start(process)
-        return await self._start_those_that_died(processes)
+        return await self._restart_killed(processes)
 
-    async def hold_up(self, planned: Planned) -> None:
+    async def stop_service(self, fault: PlannedFault) -> None:
         """Let nobody take what comes last."""
-        for process in self._rig.of(planned.target):
+        for process in self._rig.processes_of(fault.target):
             await process.kill()
 
-    async def _dies_at_each_step(self, planned: Planned) -> bool:
+    async def _kill_at_each_step(self, fault: PlannedFault) -> bool:
         """What was held up is begun anew and anew, and gets one step further each time."""
-        processes, all_killed = self._rig.of(planned.target), True
-        for point in LAST_STEPS:
+        processes, all_killed = self._rig.processes_of(fault.target), True
+        for point in FINAL_FAULT_POINTS:
             for process in processes:
                 process.arm(point, signal.SIGKILL)
                 await self._rig.start(process)
-            all_killed &= await until(partial(_one_has_ended, processes), HIT_WITHIN)
+            all_killed &= await wait_until(partial(_any_has_exited, processes), FAULT_POINT_TIMEOUT_SECONDS)
             for process in processes:
                 process.disarm()
                 await process.kill()
@@ -142,95 +142,97 @@ class Faults:
             await self._rig.start(process)
         return all_killed
 
-    async def _start_those_that_died(self, processes: Sequence[Process]) -> bool:
-        await until(partial(_one_has_ended, processes), HIT_WITHIN)
+    async def _restart_killed(self, processes: Sequence[Process]) -> bool:
+        await wait_until(partial(_any_has_exited, processes), FAULT_POINT_TIMEOUT_SECONDS)
         killed = [process for process in processes if not process.disarm()]
         for process in killed:
-            await until(partial(_has_ended, process), HIT_WITHIN)
+            await wait_until(partial(_has_exited, process), FAULT_POINT_TIMEOUT_SECONDS)
             await self._rig.start(process)
         return bool(killed)
 
-    async def _stands_still_at_a_point(self, planned: Planned) -> bool:
+    async def _pause_at_fault_point(self, fault: PlannedFault) -> bool:
         """With a backlog in hand it stands still until others have taken it over; then it goes on, unaware."""
-        processes = self._rig.of(planned.target)
+        processes = self._rig.processes_of(fault.target)
         for process in processes:
             await process.kill()
-        await self._lasts(4, 6)
+        await self._wait_random(4, 6)
         paused, *others = self._random.sample(processes, len(processes))
-        paused.arm(planned.point, signal.SIGSTOP)
+        paused.arm(fault.fault_point, signal.SIGSTOP)
         await self._rig.start(paused)
 
-        async def stands_still() -> bool:
-            return paused.stands_still
+        async def is_paused() -> bool:
+            return paused.is_paused
 
-        await until(stands_still, HIT_WITHIN)
+        await wait_until(is_paused, FAULT_POINT_TIMEOUT_SECONDS)
         was_paused = not paused.disarm()
         for process in others:
             await self._rig.start(process)
         if was_paused:
-            await self._lasts(*ZOMBIE)
-        paused.send(signal.SIGCONT)
+            await self._wait_random(*PAUSE_SECONDS)
+        paused.send_signal(signal.SIGCONT)
         return was_paused
 
-    async def _store_goes(self, planned: Planned) -> bool:
-        store = self._rig.stores.kafka if planned.target == "kafka" else self._rig.stores.mongodb
-        await asyncio.to_thread(store.kill if planned.kind == "is killed" else store.stop)
-        await self._lasts(1, 8)
+    async def _restart_store(self, fault: PlannedFault) -> bool:
+        store = self._rig.stores.kafka if fault.target == "kafka" else self._rig.stores.mongodb
+        await asyncio.to_thread(store.kill if fault.kind == "is killed" else store.stop)
+        await self._wait_random(1, 8)
         await asyncio.to_thread(store.start)
         return True
 
-    async def _both_are_killed(self, _fault: Planned) -> bool:
+    async def _kill_both_stores(self, _fault: PlannedFault) -> bool:
         stores = (self._rig.stores.kafka, self._rig.stores.mongodb)
         await asyncio.gather(*(asyncio.to_thread(store.kill) for store in stores))
-        await self._lasts(2, 5)
+        await self._wait_random(2, 5)
         await asyncio.gather(*(asyncio.to_thread(store.start) for store in stores))
         return True
 
-    async def _the_disk_is_full(self, _fault: Planned) -> bool:
+    async def _fill_disk(self, _fault: PlannedFault) -> bool:
         """MongoDB ends when it cannot write its journal; it is started again once there is room."""
         if self._rig.stores.disk is None:
             return False
         database = self._rig.stores.mongodb
         await asyncio.to_thread(self._rig.stores.fill_disk)
 
-        async def ended() -> bool:
-            return database.has_ended
+        async def has_exited() -> bool:
+            return database.has_exited
 
-        await until(ended, HIT_WITHIN)
+        await wait_until(has_exited, FAULT_POINT_TIMEOUT_SECONDS)
         self._rig.stores.empty_disk()
-        if not database.has_ended:
+        if not database.has_exited:
             return False
         await asyncio.to_thread(database.start)
         return True
 
-    async def _connections(self, planned: Planned) -> bool:
-        store, mode = planned.target, planned.kind.rsplit(" ", 1)[1]
-        self._rig.stores.order(store, f"slow {self._random.uniform(0.02, 0.2):.3f}" if mode == "slow" else mode)
-        await self._lasts(5, 15)
-        self._rig.stores.order(store, "open")
+    async def _disturb_connections(self, fault: PlannedFault) -> bool:
+        store, mode = fault.target, fault.kind.rsplit(" ", 1)[1]
+        self._rig.stores.set_proxy_mode(
+            store, f"slow {self._random.uniform(0.02, 0.2):.3f}" if mode == "slow" else mode
+        )
+        await self._wait_random(5, 15)
+        self._rig.stores.set_proxy_mode(store, "open")
         return True
 
-    async def _receiver_is_away(self, planned: Planned) -> bool:
-        await asyncio.to_thread(self._rig.receivers[planned.target].take_down)
-        await self._lasts(5, 15)
-        await asyncio.to_thread(self._rig.receivers[planned.target].take_up)
+    async def _stop_receiver(self, fault: PlannedFault) -> bool:
+        await asyncio.to_thread(self._rig.receivers[fault.target].stop)
+        await self._wait_random(5, 15)
+        await asyncio.to_thread(self._rig.receivers[fault.target].start)
         return True
 
-    async def _poison(self, _fault: Planned) -> bool:
-        await self._injections.poison()
+    async def _publish_poison(self, _fault: PlannedFault) -> bool:
+        await self._injections.publish_poison()
         return True
 
-    async def _copies(self, _fault: Planned) -> bool:
-        return bool(await self._injections.copies(self._random))
+    async def _publish_duplicates(self, _fault: PlannedFault) -> bool:
+        return bool(await self._injections.publish_duplicates(self._random))
 
-    async def _out_of_order(self, _fault: Planned) -> bool:
-        await self._injections.out_of_order(self._random)
+    async def _publish_out_of_order(self, _fault: PlannedFault) -> bool:
+        await self._injections.publish_out_of_order(self._random)
         return True
 
 
-async def _has_ended(process: Process) -> bool:
-    return process.server.has_ended
+async def _has_exited(process: Process) -> bool:
+    return process.server.has_exited
 
 
-async def _one_has_ended(processes: Sequence[Process]) -> bool:
-    return any(process.server.has_ended for process in processes)
+async def _any_has_exited(processes: Sequence[Process]) -> bool:
+    return any(process.server.has_exited for process in processes)

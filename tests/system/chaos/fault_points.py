@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 
 @dataclass(frozen=True)
-class Point:
+class FaultPoint:
     """Just before, or just after, a method of a class."""
 
     when: Literal["before", "after"]
@@ -25,39 +25,39 @@ class Point:
     """The class and its method, with a dot between."""
 
 
-WRITTEN = Point("after", "shared.outbox.documents", "Documents.change_once")
-TELLING = Point("before", "shared.kafka.client", "Kafka.tell")
-TOLD = Point("after", "shared.kafka.client", "Kafka.tell")
-COMMITTING = Point("after", "shared.kafka.consumer", "Consumer._take")
-COMMITTED = Point("after", "shared.kafka.consumer", "Consumer._handle")
+AFTER_WRITE = FaultPoint("after", "shared.outbox.documents", "Documents.change_once")
+BEFORE_PUBLISH = FaultPoint("before", "shared.kafka.client", "Kafka.publish")
+AFTER_PUBLISH = FaultPoint("after", "shared.kafka.client", "Kafka.publish")
+BEFORE_COMMIT = FaultPoint("after", "shared.kafka.consumer", "Consumer._handle_batch")
+AFTER_COMMIT = FaultPoint("after", "shared.kafka.consumer", "Consumer._on_message")
 
-POINTS: Mapping[str, Mapping[str, Point]] = {
-    "intake": {"after the write": WRITTEN, "before telling": TELLING, "after telling": TOLD},
+FAULT_POINTS: Mapping[str, Mapping[str, FaultPoint]] = {
+    "intake": {"after the write": AFTER_WRITE, "before publishing": BEFORE_PUBLISH, "after publishing": AFTER_PUBLISH},
     "sessions": {
-        "after the write": WRITTEN,
-        "before telling": TELLING,
-        "after telling": TOLD,
-        "after learning": Point("after", "services.sessions.store.mongo", "Store.learn"),
-        "before the commit": COMMITTING,
-        "after the commit": COMMITTED,
+        "after the write": AFTER_WRITE,
+        "before publishing": BEFORE_PUBLISH,
+        "after publishing": AFTER_PUBLISH,
+        "after the relationships": FaultPoint("after", "services.sessions.store.mongo", "Store.update_relationships"),
+        "before the commit": BEFORE_COMMIT,
+        "after the commit": AFTER_COMMIT,
     },
     "alliance": {
-        "after the facts": Point("after", "services.alliance.store.mongo", "MongoStore.remember"),
-        "after reading": Point("after", "services.alliance.store.mongo", "MongoStore.recall"),
-        "after the states": Point("after", "services.alliance.store.mongo", "MongoStore.keep"),
-        "after telling": TOLD,
-        "before the commit": COMMITTING,
-        "after the commit": COMMITTED,
+        "after the events": FaultPoint("after", "services.alliance.store.mongo", "MongoStore.append"),
+        "after loading": FaultPoint("after", "services.alliance.store.mongo", "MongoStore.load"),
+        "after the states": FaultPoint("after", "services.alliance.store.mongo", "MongoStore.save"),
+        "after publishing": AFTER_PUBLISH,
+        "before the commit": BEFORE_COMMIT,
+        "after the commit": AFTER_COMMIT,
     },
     "notify": {
-        "after the relationships": Point("after", "services.notify.store", "Store.keep_relationships"),
-        "after the alerts": Point("after", "services.notify.store", "Store.keep_alerts"),
-        "after owing": Point("after", "services.notify.store", "Deliveries.owe"),
-        "before telling": TELLING,
-        "before the commit": COMMITTING,
-        "after the commit": COMMITTED,
-        "after an e-mail": Point("after", "services.notify.channels.email", "Email.send"),
-        "after a webhook": Point("after", "services.notify.channels.webhook", "Webhook.send"),
+        "after the relationships": FaultPoint("after", "services.notify.store", "Store.save_relationships"),
+        "after the alerts": FaultPoint("after", "services.notify.store", "Store.save_alerts"),
+        "after planning deliveries": FaultPoint("after", "services.notify.store", "DeliveryStore.add"),
+        "before publishing": BEFORE_PUBLISH,
+        "before the commit": BEFORE_COMMIT,
+        "after the commit": AFTER_COMMIT,
+        "after an e-mail": FaultPoint("after", "services.notify.channels.email", "EmailChannel.send"),
+        "after a webhook": FaultPoint("after", "services.notify.channels.webhook", "WebhookChannel.send"),
     },
 }
 """By service, by what people call them."""
@@ -65,35 +65,35 @@ POINTS: Mapping[str, Mapping[str, Point]] = {
 
 def install(service: str, trigger_file: Path) -> None:
     """Wrap what makes up the points of `service`; `armed` is the file they look for."""
-    for name, point in POINTS[service].items():
+    for name, point in FAULT_POINTS[service].items():
         owner_name, _, method = point.method.partition(".")
         owner = getattr(import_module(point.module), owner_name)
-        setattr(owner, method, _hit(getattr(owner, method), point.when, name, trigger_file))
+        setattr(owner, method, _wrap(getattr(owner, method), point.when, name, trigger_file))
 
 
-def arm(trigger_file: Path, name: str, how: signal.Signals) -> None:
+def arm(trigger_file: Path, name: str, signal_to_send: signal.Signals) -> None:
     """Let the process that looks for `armed` hit itself at the point of this name, once."""
     temporary_file = trigger_file.with_suffix(".new")
-    temporary_file.write_text(f"{name}\n{how.name}")
+    temporary_file.write_text(f"{name}\n{signal_to_send.name}")
     temporary_file.rename(trigger_file)
 
 
-def _hit(
+def _wrap(
     method: Callable[..., Awaitable[Any]], when: str, name: str, trigger_file: Path
 ) -> Callable[..., Awaitable[Any]]:
     @wraps(method)
     async def step(*args: Any, **kwargs: Any) -> Any:
         if when == "before":
-            _look(trigger_file, name)
+            _trigger(trigger_file, name)
         result = await method(*args, **kwargs)
         if when == "after":
-            _look(trigger_file, name)
+            _trigger(trigger_file, name)
         return result
 
     return step
 
 
-def _look(trigger_file: Path, name: str) -> None:
+def _trigger(trigger_file: Path, name: str) -> None:
     try:
         armed_name, signal_name = trigger_file.read_text().splitlines()
     except FileNotFoundError:

@@ -8,7 +8,7 @@ import asyncio
 import sys
 from contextlib import suppress
 
-PIECE = 64 * 1024
+CHUNK_BYTES = 64 * 1024
 
 
 class Proxy:
@@ -16,39 +16,39 @@ class Proxy:
 
     def __init__(self, target: int) -> None:
         self._target = target
-        self._delay = 0.0
-        self._cut = False
-        self._passing = asyncio.Event()
-        self._passing.set()
+        self._delay_seconds = 0.0
+        self._is_cut = False
+        self._is_open = asyncio.Event()
+        self._is_open.set()
         self._connections: set[asyncio.Task[None]] = set()
 
-    def become(self, order: str) -> None:
+    def set_mode(self, command: str) -> None:
         """Follow an order from now on, for the connections that are open as well."""
-        mode, _, seconds = order.strip().partition(" ")
-        self._delay = float(seconds) if mode == "slow" else 0.0
-        self._cut = mode == "cut"
+        mode, _, seconds = command.strip().partition(" ")
+        self._delay_seconds = float(seconds) if mode == "slow" else 0.0
+        self._is_cut = mode == "cut"
         if mode == "silent":
-            self._passing.clear()
+            self._is_open.clear()
         else:
-            self._passing.set()
-        if self._cut:
+            self._is_open.set()
+        if self._is_cut:
             for connection in self._connections:
                 connection.cancel()
 
-    async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def handle_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Pass one connection on until either side ends it."""
         task = asyncio.current_task()
         assert task
         self._connections.add(task)
         try:
             with suppress(OSError, asyncio.CancelledError):
-                if not self._cut:
-                    await self._pass_on(reader, writer)
+                if not self._is_cut:
+                    await self._forward(reader, writer)
         finally:
             self._connections.discard(task)
             writer.close()
 
-    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         target_reader, target_writer = await asyncio.open_connection("127.0.0.1", self._target)
         try:
             pumps = [
@@ -65,10 +65,10 @@ class Proxy:
             target_writer.close()
 
     async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-        while chunk := await source.read(PIECE):
-            await self._passing.wait()
-            if self._delay:
-                await asyncio.sleep(self._delay)
+        while chunk := await source.read(CHUNK_BYTES):
+            await self._is_open.wait()
+            if self._delay_seconds:
+                await asyncio.sleep(self._delay_seconds)
             sink.write(chunk)
             await sink.drain()
 
@@ -76,9 +76,9 @@ class Proxy:
 async def main(port: int, target: int) -> None:
     proxy, loop, commands = Proxy(target), asyncio.get_running_loop(), asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
-    async with await asyncio.start_server(proxy.take, "127.0.0.1", port):
+    async with await asyncio.start_server(proxy.handle_connection, "127.0.0.1", port):
         while command := await commands.readline():  # its end is ours: whoever started us is gone
-            proxy.become(command.decode())
+            proxy.set_mode(command.decode())
 
 
 if __name__ == "__main__":

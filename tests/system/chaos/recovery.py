@@ -14,25 +14,25 @@ from pymongo import AsyncMongoClient
 from pymongo.errors import PyMongoError
 
 from tests.system.chaos.rig import Rig
-from tools.sandbox.servers.inspection import still
-from tools.sandbox.servers.kafka_inspector import Topics
+from tools.sandbox.servers.inspection import wait_until_idle
+from tools.sandbox.servers.kafka_inspector import KafkaInspector
 
-LOOK_EVERY = 0.5
-LAPSES_WITHIN = timedelta(seconds=20)
+POLL_INTERVAL_SECONDS = 0.5
+LAPSE_TIMEOUT = timedelta(seconds=20)
 """After its deadline a form is known to have stayed unanswered within this; the service's own grace is ten."""
-OWED: Mapping[str, Sequence[str]] = {
+OUTBOX_COLLECTIONS: Mapping[str, Sequence[str]] = {
     "attune_intake": ("clinics", "clinicians", "clients", "relationships"),
     "attune_sessions": ("sessions",),
     "attune_notify": ("alerts",),
 }
 
 
-class Recovery:
+class RecoveryMonitor:
     """Looks at the rig from outside, past the proxies."""
 
-    def __init__(self, rig: Rig, kafka_inspector: Topics) -> None:
+    def __init__(self, rig: Rig, kafka_inspector: KafkaInspector) -> None:
         self._rig = rig
-        self._topics = kafka_inspector
+        self._kafka_inspector = kafka_inspector
         self._http = httpx2.AsyncClient(timeout=5)
         self._mongo = AsyncMongoClient[dict[str, Any]](rig.stores.mongodb.address, serverSelectionTimeoutMS=2_000)
 
@@ -40,45 +40,48 @@ class Recovery:
         await self._http.aclose()
         await self._mongo.close()
 
-    async def within(self, seconds: float) -> float | None:
+    async def wait_until_recovered(self, timeout_seconds: float) -> float | None:
         """Seconds until all are ready and have taken what lay on the topics at the beginning; none if they do not."""
         started_at, end_offsets = time.monotonic(), None
-        while (elapsed_seconds := time.monotonic() - started_at) < seconds:
+        while (elapsed_seconds := time.monotonic() - started_at) < timeout_seconds:
             with suppress(KafkaError, OSError):
-                end_offsets = end_offsets or await self._topics.ends()
-                if await self._all_ready() and not await self._behind(end_offsets):
+                end_offsets = end_offsets or await self._kafka_inspector.end_offsets()
+                if await self._are_all_ready() and not await self._is_behind(end_offsets):
                     return elapsed_seconds
-            await asyncio.sleep(LOOK_EVERY)
+            await asyncio.sleep(POLL_INTERVAL_SECONDS)
         return None
 
-    async def rest(self, seconds: float) -> bool:
+    async def wait_until_idle(self, timeout_seconds: float) -> bool:
         """Whether it comes to this: no consumer behind, nothing owed to anybody, nothing moving any more."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + timeout_seconds
         while time.monotonic() < deadline:
-            received = (self._rig.mails, self._rig.hooks)
-            if await still(self._topics, received, deadline - time.monotonic()) and not await self._owed():
+            received = (self._rig.received_emails, self._rig.received_webhooks)
+            if (
+                await wait_until_idle(self._kafka_inspector, received, deadline - time.monotonic())
+                and not await self._count_pending()
+            ):
                 return True
         return False
 
-    async def _all_ready(self) -> bool:
+    async def _are_all_ready(self) -> bool:
         responses = [self._http.get(f"{process.url}/health/ready") for process in self._rig.processes]
         try:
             return all(response.status_code == 200 for response in await asyncio.gather(*responses))
         except httpx2.TransportError:
             return False
 
-    async def _behind(self, end_offsets: Mapping[TopicPartition, int]) -> bool:
-        return any((await self._topics.lag(end_offsets)).values())
+    async def _is_behind(self, end_offsets: Mapping[TopicPartition, int]) -> bool:
+        return any((await self._kafka_inspector.lag(end_offsets)).values())
 
-    async def _owed(self) -> int:
+    async def _count_pending(self) -> int:
         try:
             outbox_counts = [
                 await self._mongo[database][name].count_documents({"owed.0": {"$exists": True}})
-                for database, names in OWED.items()
+                for database, names in OUTBOX_COLLECTIONS.items()
                 for name in names
             ]
             deliveries = self._mongo["attune_notify"]["deliveries"]
-            overdue_lapses = {"next_lapse_at": {"$lt": datetime.now(UTC) - LAPSES_WITHIN}}
+            overdue_lapses = {"next_lapse_at": {"$lt": datetime.now(UTC) - LAPSE_TIMEOUT}}
             return (
                 sum(outbox_counts)
                 + await deliveries.count_documents({"next_at": {"$exists": True}})

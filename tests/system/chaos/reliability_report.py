@@ -6,53 +6,65 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from tools.sandbox.servers.process import CACHE, HOME, alone
+from tools.sandbox.servers.process import CACHE_FOLDER, PROJECT_ROOT, exclusive_lock
 
 if TYPE_CHECKING:
-    from tests.system.chaos.run import Run
+    from tests.system.chaos.run import ChaosRun
 
-KEPT = HOME / "docs" / "reliability"
-PAGE = HOME / "docs" / "reliability.md"
-DEFECTS = KEPT / "defects.json"
+RESULTS_FOLDER = PROJECT_ROOT / "docs" / "reliability"
+REPORT_FILE = PROJECT_ROOT / "docs" / "reliability.md"
+DEFECTS_FILE = RESULTS_FOLDER / "defects.json"
 
-FIGURES = ("at", "minutes", "requests", "tries in vain", "relationships", "sessions", "answers", "e-mails", "webhooks")
+PLAIN_FIGURES = (
+    "at",
+    "minutes",
+    "requests",
+    "tries in vain",
+    "relationships",
+    "sessions",
+    "answers",
+    "e-mails",
+    "webhooks",
+)
 """Those of a run that are shown as they are."""
 
 Summary = Mapping[str, Any]
 
 
-def summary(run: "Run", seconds: float, at: datetime) -> Summary:
+def summarize(run: "ChaosRun", seconds: float, finished_at: datetime) -> Summary:
     """The figures of one run."""
-    recovery_seconds = [fault.recovered for fault in run.faults if fault.recovered is not None]
+    recovery_seconds = [fault.recovery_seconds for fault in run.faults if fault.recovery_seconds is not None]
     return {
         "seed": run.seed,
-        "at": at.isoformat(timespec="seconds"),
+        "at": finished_at.isoformat(timespec="seconds"),
         "minutes": round(seconds / 60, 1),
-        "requests": run.ledger.sent["done"],
-        "tries in vain": run.ledger.sent["tried again"],
-        "relationships": len(run.ledger.started),
-        "sessions": run.ledger.sessions,
-        "answers": run.ledger.answers,
-        "e-mails": len(run.rig.mails),
-        "webhooks": len(run.rig.hooks),
+        "requests": run.ledger.request_counts["done"],
+        "tries in vain": run.ledger.request_counts["tried again"],
+        "relationships": len(run.ledger.started_relationships),
+        "sessions": run.ledger.session_count,
+        "answers": run.ledger.answer_count,
+        "e-mails": len(run.rig.received_emails),
+        "webhooks": len(run.rig.received_webhooks),
         "faults": dict(sorted(Counter(f"{fault.target}: {fault.kind}" for fault in run.faults).items())),
-        "points": len({(fault.kind, fault.target, fault.point) for fault in run.faults if fault.point}),
+        "points": len({(fault.kind, fault.target, fault.fault_point) for fault in run.faults if fault.fault_point}),
         "longest recovery": max(recovery_seconds, default=0.0),
         "median recovery": sorted(recovery_seconds)[len(recovery_seconds) // 2] if recovery_seconds else 0.0,
         "timeline": [
             {
                 "fault": str(fault),
-                "from": (fault.begun - run.since).total_seconds(),
-                "to": (fault.ended - run.since).total_seconds(),
-                "recovered": fault.recovered,
+                "from": (fault.started_at - run.started_at).total_seconds(),
+                "to": (fault.ended_at - run.started_at).total_seconds(),
+                "recovered": fault.recovery_seconds,
             }
             for fault in run.faults
         ],
-        "checks": [{"what": check.what, "holds": check.holds, "numbers": check.numbers} for check in run.checks.all],
+        "checks": [
+            {"what": check.name, "holds": check.is_passed, "numbers": check.details} for check in run.checks.results
+        ],
     }
 
 
-def told(summary: Summary) -> str:
+def format_summary(summary: Summary) -> str:
     """The figures in a few lines."""
     faults = summary["faults"]
     return (
@@ -66,29 +78,29 @@ def told(summary: Summary) -> str:
 
 def record_run(summary: Summary) -> None:
     """Keep a run, and write the page again."""
-    KEPT.mkdir(exist_ok=True)
-    with alone(CACHE / "reliability.lock"):
-        (KEPT / f"seed-{summary['seed']}.json").write_text(json.dumps(summary, indent=1) + "\n")
-        _write_page()
+    RESULTS_FOLDER.mkdir(exist_ok=True)
+    with exclusive_lock(CACHE_FOLDER / "reliability.lock"):
+        (RESULTS_FOLDER / f"seed-{summary['seed']}.json").write_text(json.dumps(summary, indent=1) + "\n")
+        _write_report()
 
 
 def record_defect(name: str, failed_checks: Sequence[str]) -> None:
     """Keep by what a defect was caught, and write the page again."""
-    KEPT.mkdir(exist_ok=True)
-    with alone(CACHE / "reliability.lock"):
-        results = json.loads(DEFECTS.read_text()) if DEFECTS.exists() else {}
+    RESULTS_FOLDER.mkdir(exist_ok=True)
+    with exclusive_lock(CACHE_FOLDER / "reliability.lock"):
+        results = json.loads(DEFECTS_FILE.read_text()) if DEFECTS_FILE.exists() else {}
         results[name] = list(failed_checks)
-        DEFECTS.write_text(json.dumps(dict(sorted(results.items())), indent=1) + "\n")
-        _write_page()
+        DEFECTS_FILE.write_text(json.dumps(dict(sorted(results.items())), indent=1) + "\n")
+        _write_report()
 
 
-def _write_page() -> None:
-    runs = [json.loads(file.read_text()) for file in sorted(KEPT.glob("seed-*.json"))]
-    defects = json.loads(DEFECTS.read_text()) if DEFECTS.exists() else {}
-    PAGE.write_text(page(runs, defects))
+def _write_report() -> None:
+    runs = [json.loads(file.read_text()) for file in sorted(RESULTS_FOLDER.glob("seed-*.json"))]
+    defects = json.loads(DEFECTS_FILE.read_text()) if DEFECTS_FILE.exists() else {}
+    REPORT_FILE.write_text(render_report(runs, defects))
 
 
-def page(runs: Sequence[Summary], defects: Mapping[str, Sequence[str]]) -> str:
+def render_report(runs: Sequence[Summary], defects: Mapping[str, Sequence[str]]) -> str:
     """docs/reliability.md."""
     lines = [
         "# Nothing lost, nothing twice",
@@ -103,7 +115,7 @@ def page(runs: Sequence[Summary], defects: Mapping[str, Sequence[str]]) -> str:
         "",
         "| | " + " | ".join(f"seed {run['seed']}" for run in runs) + " |",
         "|---|" + "---|" * len(runs),
-        *_figures(runs),
+        *_figure_rows(runs),
         "",
         "## Faults",
         "",
@@ -111,7 +123,7 @@ def page(runs: Sequence[Summary], defects: Mapping[str, Sequence[str]]) -> str:
         "|---|" + "---|" * len(runs),
         *(
             _row(fault_kind, [run["faults"].get(fault_kind, 0) for run in runs])
-            for fault_kind in _all(run["faults"] for run in runs)
+            for fault_kind in _unique(run["faults"] for run in runs)
         ),
         "",
         "## What held",
@@ -120,7 +132,7 @@ def page(runs: Sequence[Summary], defects: Mapping[str, Sequence[str]]) -> str:
         "|---|" + "---|" * len(runs),
         *(
             _row(check_name, [_verdict(run, check_name) for run in runs])
-            for check_name in _all(_invariants(run) for run in runs)
+            for check_name in _unique(_check_names(run) for run in runs)
         ),
         "",
         "## What the judge notices",
@@ -139,34 +151,34 @@ def page(runs: Sequence[Summary], defects: Mapping[str, Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
-def _figures(runs: Sequence[Summary]) -> list[str]:
+def _figure_rows(runs: Sequence[Summary]) -> list[str]:
     return [
-        *(_row(name, [run[name] for run in runs]) for name in FIGURES),
+        *(_row(name, [run[name] for run in runs]) for name in PLAIN_FIGURES),
         _row("faults", [sum(run["faults"].values()) for run in runs]),
         _row("exact points hit", [run["points"] for run in runs]),
         _row("longest time to recover, s", [f"{run['longest recovery']:.1f}" for run in runs]),
         _row("median time to recover, s", [f"{run['median recovery']:.1f}" for run in runs]),
-        _row("passed, failed", [_passed(run) for run in runs]),
+        _row("passed, failed", [_format_counts(run) for run in runs]),
     ]
 
 
-def _passed(run: Summary) -> str:
+def _format_counts(run: Summary) -> str:
     passed_count = sum(check["holds"] for check in run["checks"])
     return f"{passed_count} passed, {len(run['checks']) - passed_count} failed"
 
 
-def _invariants(run: Summary) -> list[str]:
+def _check_names(run: Summary) -> list[str]:
     return [check["what"] for check in run["checks"]]
 
 
-def _verdict(run: Summary, what: str) -> str:
+def _verdict(run: Summary, check_name: str) -> str:
     for check in run["checks"]:
-        if check["what"] == what:
+        if check["what"] == check_name:
             return f"{'held' if check['holds'] else '**FAILED**'}{': ' + check['numbers'] if check['numbers'] else ''}"
     return ""
 
 
-def _all(names: Any) -> list[str]:
+def _unique(names: Any) -> list[str]:
     """Each once, in the order in which they first come."""
     return list(dict.fromkeys(name for group in names for name in group))
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.system.chaos import fault_points
-from tests.system.chaos.stores import Stores, silent, stores
-from tools.sandbox.network.receivers import Hook, Mail, mail_server, web_server
+from tests.system.chaos.stores import Stores, discard_output, run_stores
+from tools.sandbox.network.receivers import ReceivedEmail, ReceivedWebhook, run_smtp_server, run_webhook_server
 from tools.sandbox.servers.ports import free_ports
-from tools.sandbox.servers.process import LocalServer, Say
-from tools.sandbox.servers.stack import SERVICES, service
+from tools.sandbox.servers.process import LocalServer, Report
+from tools.sandbox.servers.stack import SERVICES, service_process
 
-EACH = 2  # processes of a service
+PROCESSES_PER_SERVICE = 2  # processes of a service
 
 
 @dataclass
@@ -23,7 +23,7 @@ class Process:
 
     service: str
     server: LocalServer
-    armed: Path
+    trigger_file: Path
     """The file that its points look for."""
 
     @property
@@ -31,7 +31,7 @@ class Process:
         return f"http://{self.server.address}"
 
     @property
-    def stands_still(self) -> bool:
+    def is_paused(self) -> bool:
         """Whether it does nothing since a SIGSTOP."""
         if self.server.process is None:
             return False
@@ -40,20 +40,20 @@ class Process:
         except OSError:
             return False
 
-    def send(self, how: signal.Signals) -> None:
+    def send_signal(self, signal_to_send: signal.Signals) -> None:
         """Send it a signal; one that has ended does not mind."""
         if self.server.process is not None:
             with suppress(ProcessLookupError):
-                self.server.process.send_signal(how)
+                self.server.process.send_signal(signal_to_send)
 
-    def arm(self, point: str, how: signal.Signals) -> None:
+    def arm(self, fault_point: str, signal_to_send: signal.Signals) -> None:
         """Let it send itself a signal when it next comes by that point."""
-        fault_points.arm(self.armed, point, how)
+        fault_points.arm(self.trigger_file, fault_point, signal_to_send)
 
     def disarm(self) -> bool:
         """Whether it had not come by until now. One that had is hit, now or in a moment."""
         try:
-            self.armed.unlink()
+            self.trigger_file.unlink()
         except FileNotFoundError:
             return False
         return True
@@ -61,7 +61,7 @@ class Process:
     async def kill(self) -> None:
         await asyncio.to_thread(self.server.kill)
 
-    async def end(self) -> None:
+    async def stop(self) -> None:
         await asyncio.to_thread(self.server.stop)
 
 
@@ -70,84 +70,94 @@ class Receiver:
     """Where messages arrive, unless it is away."""
 
     serve: Callable[[], AbstractContextManager[None]]
-    _serving: ExitStack = field(default_factory=ExitStack)
+    _exit_stack: ExitStack = field(default_factory=ExitStack)
 
-    def take_up(self) -> None:
-        self._serving.enter_context(self.serve())
+    def start(self) -> None:
+        self._exit_stack.enter_context(self.serve())
 
-    def take_down(self) -> None:
-        self._serving.close()
+    def stop(self) -> None:
+        self._exit_stack.close()
 
 
 class Rig:
     """Everything that runs. What blocks runs beside the event loop."""
 
-    def __init__(self, data: Path, home: Path) -> None:
+    def __init__(self, data: Path, code_root: Path) -> None:
         """On fresh `data`, with the code of the services that lies at `home`."""
         self._data = data
-        self._home = home
-        self.mails: list[Mail] = []
-        self.hooks: list[Hook] = []
+        self._code_root = code_root
+        self.received_emails: list[ReceivedEmail] = []
+        self.received_webhooks: list[ReceivedWebhook] = []
         self.processes: list[Process] = []
-        self.spare: list[Process] = []
+        self.spare_processes: list[Process] = []
         """One more of each service, that may join and leave."""
         self.stores: Stores
 
     @contextmanager
-    def running(self, say: Say) -> Iterator[None]:
+    def run(self, report: Report) -> Iterator[None]:
         """Start it all; end it all afterwards."""
-        smtp_port, webhook_port, *ports = free_ports(2 + len(SERVICES) * (EACH + 1))
-        self.webhooks = f"http://127.0.0.1:{webhook_port}"
+        smtp_port, webhook_port, *ports = free_ports(2 + len(SERVICES) * (PROCESSES_PER_SERVICE + 1))
+        self.webhook_base_url = f"http://127.0.0.1:{webhook_port}"
         self.receivers = {
-            "mail": Receiver(lambda: mail_server(smtp_port, self.mails)),
-            "webhook": Receiver(lambda: web_server(webhook_port, self.hooks)),
+            "mail": Receiver(lambda: run_smtp_server(smtp_port, self.received_emails)),
+            "webhook": Receiver(lambda: run_webhook_server(webhook_port, self.received_webhooks)),
         }
         with ExitStack() as exit_stack:
-            self.stores = exit_stack.enter_context(stores(self._data, say))
-            self._settings = {
+            self.stores = exit_stack.enter_context(run_stores(self._data, report))
+            self._service_settings = {
                 **self.stores.settings,
                 "SMTP_HOST": "127.0.0.1",
                 "SMTP_PORT": str(smtp_port),
                 "DELIVERY_RETRY_SECONDS": "2",
             }
             for receiver in self.receivers.values():
-                exit_stack.callback(receiver.take_down)
-                receiver.take_up()
-            process_names = [(name, number + 1) for number in range(EACH + 1) for name in SERVICES]
+                exit_stack.callback(receiver.stop)
+                receiver.start()
+            process_names = [(name, number + 1) for number in range(PROCESSES_PER_SERVICE + 1) for name in SERVICES]
             all_processes = [
-                self._process(*process_name, port) for process_name, port in zip(process_names, ports, strict=True)
+                self._create_process(*process_name, port)
+                for process_name, port in zip(process_names, ports, strict=True)
             ]
-            self.processes, self.spare = all_processes[: EACH * len(SERVICES)], all_processes[EACH * len(SERVICES) :]
+            self.processes, self.spare_processes = (
+                all_processes[: PROCESSES_PER_SERVICE * len(SERVICES)],
+                all_processes[PROCESSES_PER_SERVICE * len(SERVICES) :],
+            )
             for process in all_processes:
                 exit_stack.callback(process.server.kill)
             for process in self.processes:
                 process.server.start()
             yield
 
-    def of(self, name: str) -> list[Process]:
+    def processes_of(self, name: str) -> list[Process]:
         """The processes of a service."""
         return [process for process in self.processes if process.service == name]
 
     @property
     def urls(self) -> dict[str, Sequence[str]]:
         """Where each process of each service is."""
-        return {name: [process.url for process in self.of(name)] for name in SERVICES}
+        return {name: [process.url for process in self.processes_of(name)] for name in SERVICES}
 
     async def start(self, process: Process, clock_offset_seconds: float = 0) -> None:
         """Start it, with a clock that is wrong by so many seconds. It is ready some time later."""
         server, folder = process.server, process.server.data
-        process.server.command = self._server(process.service, folder, server.port, clock_offset_seconds).command
+        process.server.command = self._create_server(process.service, folder, server.port, clock_offset_seconds).command
         await asyncio.to_thread(server.start)
 
-    def _process(self, name: str, number: int, port: int) -> Process:
+    def _create_process(self, name: str, number: int, port: int) -> Process:
         folder = self._data / f"{name}-{number}"
-        return Process(name, self._server(name, folder, port), folder / "armed")
+        return Process(name, self._create_server(name, folder, port), folder / "armed")
 
-    def _server(self, name: str, folder: Path, port: int, clock_offset_seconds: float = 0) -> LocalServer:
+    def _create_server(self, name: str, folder: Path, port: int, clock_offset_seconds: float = 0) -> LocalServer:
         chaos_settings = {"ARMED_BY": str(folder / "armed"), "CLOCK_IS_OFF_BY": str(clock_offset_seconds)}
         module = ("tests.system.chaos.service", name)
-        server = service(
-            name, folder, port, {**self._settings, **chaos_settings}, module=module, home=self._home, say=silent
+        server = service_process(
+            name,
+            folder,
+            port,
+            {**self._service_settings, **chaos_settings},
+            module=module,
+            code_root=self._code_root,
+            report=discard_output,
         )
-        server.answers = lambda: True  # how long it takes to be ready is measured, not waited for
+        server.is_ready = lambda: True  # how long it takes to be ready is measured, not waited for
         return server

@@ -8,116 +8,138 @@ from datetime import UTC, datetime
 from random import Random
 
 from tests.system.chaos import schedule
-from tests.system.chaos.checker import judge
+from tests.system.chaos.checker import check_system
 from tests.system.chaos.evidence import Evidence, Fault
-from tests.system.chaos.fault_injector import Faults
-from tests.system.chaos.load_generator import Load, network
-from tests.system.chaos.recovery import Recovery
+from tests.system.chaos.fault_injector import FaultInjector
+from tests.system.chaos.load_generator import LoadGenerator, load_parameters
+from tests.system.chaos.recovery import RecoveryMonitor
 from tests.system.chaos.rig import Rig
-from tests.system.chaos.schedule import Planned
-from tests.system.chaos.topic_injector import Injections
+from tests.system.chaos.schedule import PlannedFault
+from tests.system.chaos.topic_injector import TopicInjector
 from tests.system.support.checks import Checks
-from tools.sandbox.network.clinic_systems import Clinics
+from tools.sandbox.network.clinic_systems import ClinicSystems
 from tools.sandbox.network.ledger import Ledger
 from tools.sandbox.network.world import World
-from tools.sandbox.servers.kafka_inspector import Topics
-from tools.sandbox.servers.process import Say
+from tools.sandbox.servers.kafka_inspector import KafkaInspector
+from tools.sandbox.servers.process import Report
 
-PATIENCE = 240.0
+REQUEST_TIMEOUT_SECONDS = 240.0
 """Seconds for which clients try again: longer than any fault and its recovery."""
-RECOVERS_WITHIN = 150.0
-RESTS_WITHIN = 240.0
+RECOVERY_TIMEOUT_SECONDS = 150.0
+IDLE_TIMEOUT_SECONDS = 240.0
 
 
 @dataclass
-class Run:
+class ChaosRun:
     """What is asked for, and what became of it."""
 
     rig: Rig
     seed: int
-    seconds: float
+    load_seconds: float
     """For which load and faults go on; in the short form the faults that are planned decide."""
-    short: bool
-    say: Say
+    is_short: bool
+    report: Report
     checks: Checks
     ledger: Ledger = field(default_factory=Ledger)
     faults: list[Fault] = field(default_factory=list)
-    since: datetime = field(default_factory=lambda: datetime.now(UTC))
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
-    async def whole(self) -> Evidence:
+    async def execute(self) -> Evidence:
         """All of it; the evidence that was judged."""
-        world = World(self.seed, self.since, network(400 if self.short else 6_000))
-        injector = Injections(self.rig.stores.kafka.address, self.seed, world.clinicians)
+        world = World(self.seed, self.started_at, load_parameters(400 if self.is_short else 6_000))
+        injector = TopicInjector(self.rig.stores.kafka.address, self.seed, world.clinicians)
         async with (
-            Clinics(self.rig.urls, self.ledger, PATIENCE) as clinic_systems,
-            Topics(self.rig.stores.kafka.address) as kafka_inspector,
+            ClinicSystems(self.rig.urls, self.ledger, REQUEST_TIMEOUT_SECONDS) as clinic_systems,
+            KafkaInspector(self.rig.stores.kafka.address) as kafka_inspector,
         ):
-            recovery = Recovery(self.rig, kafka_inspector)
+            recovery = RecoveryMonitor(self.rig, kafka_inspector)
             try:
-                await self._live(Load(clinic_systems, world, self.rig.webhooks, self.seed), injector, recovery)
-                self.checks.none("every request that is right is taken in the end", self.ledger.refused, self._sent())
-                is_idle = await recovery.rest(RESTS_WITHIN)
-                self.checks.holds("everything comes to rest: no consumer behind, nothing owed", is_idle)
+                await self._run_load_and_faults(
+                    LoadGenerator(clinic_systems, world, self.rig.webhook_base_url, self.seed), injector, recovery
+                )
+                self.checks.expect_none(
+                    "every request that is right is taken in the end",
+                    self.ledger.failed_requests,
+                    self._request_counts(),
+                )
+                is_idle = await recovery.wait_until_idle(IDLE_TIMEOUT_SECONDS)
+                self.checks.expect("everything comes to rest: no consumer behind, nothing owed", is_idle)
             finally:
                 await recovery.close()
         evidence = Evidence(
-            since=self.since,
-            taken=self.ledger.taken,
-            injected=injector.told,
-            planted=injector.planted,
+            started_at=self.started_at,
+            requests=self.ledger.requests,
+            injected_events=injector.injected_events,
+            poison=injector.poison_messages,
             faults=self.faults,
             clinicians={clinician.id: clinician for clinician in world.clinicians},
-            mails=self.rig.mails,
-            hooks=self.rig.hooks,
-            kafka=self.rig.stores.kafka.address,
-            mongodb=self.rig.stores.mongodb.address,
+            received_emails=self.rig.received_emails,
+            received_webhooks=self.rig.received_webhooks,
+            bootstrap_servers=self.rig.stores.kafka.address,
+            mongodb_uri=self.rig.stores.mongodb.address,
             urls={name: urls[0] for name, urls in self.rig.urls.items()},
         )
-        await judge(evidence, self.checks)
+        await check_system(evidence, self.checks)
         return evidence
 
-    async def _live(self, load: Load, injector: Injections, recovery: Recovery) -> None:
+    async def _run_load_and_faults(
+        self, load: LoadGenerator, injector: TopicInjector, recovery: RecoveryMonitor
+    ) -> None:
         await load.prepare()
-        if await recovery.within(RECOVERS_WITHIN) is None:
+        if await recovery.wait_until_recovered(RECOVERY_TIMEOUT_SECONDS) is None:
             raise RuntimeError("the system was never ready, before anything was done to it")
-        fault_injector = Faults(self.rig, injector, Random(self.seed))
+        fault_injector = FaultInjector(self.rig, injector, Random(self.seed))
         async with asyncio.TaskGroup() as task_group:
             load_task = task_group.create_task(load.run())
-            await self._hurt(fault_injector, recovery)
-            await fault_injector.hold_up(schedule.LAST)
+            await self._run_faults(fault_injector, recovery)
+            await fault_injector.stop_service(schedule.FINAL_FAULT)
             load.stop()
             await load_task
-        await self._round([schedule.LAST], fault_injector, recovery)
+        await self._run_round([schedule.FINAL_FAULT], fault_injector, recovery)
 
-    async def _hurt(self, faults: Faults, recovery: Recovery) -> None:
-        deadline = time.monotonic() + self.seconds
-        rounds: Iterator[Sequence[Planned]] = schedule.short(self.seed) if self.short else schedule.long(self.seed)
+    async def _run_faults(self, fault_injector: FaultInjector, recovery: RecoveryMonitor) -> None:
+        deadline = time.monotonic() + self.load_seconds
+        rounds: Iterator[Sequence[PlannedFault]] = (
+            schedule.short_schedule(self.seed) if self.is_short else schedule.long_schedule(self.seed)
+        )
         for fault_round in rounds:
             if time.monotonic() > deadline:
                 break
-            await self._round(fault_round, faults, recovery)
+            await self._run_round(fault_round, fault_injector, recovery)
 
-    async def _round(self, planned: Sequence[Planned], faults: Faults, recovery: Recovery) -> None:
+    async def _run_round(
+        self, fault_round: Sequence[PlannedFault], fault_injector: FaultInjector, recovery: RecoveryMonitor
+    ) -> None:
         """Do them together, and wait until the system is well again."""
-        injected_faults = await asyncio.gather(*(self._one(planned_fault, faults) for planned_fault in planned))
-        recovery_seconds = await recovery.within(RECOVERS_WITHIN)
-        self.faults += [replace(fault, recovered=recovery_seconds) for fault in injected_faults if fault is not None]
-        self.say(
-            f"{self._clock()} {'never well again' if recovery_seconds is None else f'well again after {recovery_seconds:.1f} s'}"
+        injected_faults = await asyncio.gather(
+            *(self._inject(planned_fault, fault_injector) for planned_fault in fault_round)
+        )
+        recovery_seconds = await recovery.wait_until_recovered(RECOVERY_TIMEOUT_SECONDS)
+        self.faults += [
+            replace(fault, recovery_seconds=recovery_seconds) for fault in injected_faults if fault is not None
+        ]
+        self.report(
+            f"{self._elapsed()} {'never well again' if recovery_seconds is None else f'well again after {recovery_seconds:.1f} s'}"
         )
         if recovery_seconds is None:
-            self.checks.none("the system recovers by itself", planned)
+            self.checks.expect_none("the system recovers by itself", fault_round)
 
-    async def _one(self, planned: Planned, faults: Faults) -> Fault | None:
+    async def _inject(self, planned_fault: PlannedFault, fault_injector: FaultInjector) -> Fault | None:
         started_at = datetime.now(UTC)
-        has_occurred = await faults.do(planned)
-        fault = Fault(planned.kind, planned.target, started_at, datetime.now(UTC), None, planned.point)
-        duration = f"{(fault.ended - fault.begun).total_seconds():.0f} s" if has_occurred else "did not come about"
-        self.say(f"{self._clock()} {fault} ({duration})")
+        has_occurred = await fault_injector.inject(planned_fault)
+        fault = Fault(
+            planned_fault.kind, planned_fault.target, started_at, datetime.now(UTC), None, planned_fault.fault_point
+        )
+        duration = (
+            f"{(fault.ended_at - fault.started_at).total_seconds():.0f} s" if has_occurred else "did not come about"
+        )
+        self.report(f"{self._elapsed()} {fault} ({duration})")
         return fault if has_occurred else None
 
-    def _clock(self) -> str:
-        return f"{(datetime.now(UTC) - self.since).total_seconds():7.1f} s"
+    def _elapsed(self) -> str:
+        return f"{(datetime.now(UTC) - self.started_at).total_seconds():7.1f} s"
 
-    def _sent(self) -> str:
-        return f"{self.ledger.sent['done']} requests, {self.ledger.sent['tried again']} tries in vain"
+    def _request_counts(self) -> str:
+        return (
+            f"{self.ledger.request_counts['done']} requests, {self.ledger.request_counts['tried again']} tries in vain"
+        )

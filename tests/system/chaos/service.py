@@ -18,11 +18,11 @@ def main() -> None:
     sys.argv = [f"services.{name}"]
     clock_offset, real_now = timedelta(seconds=float(os.environ.get("CLOCK_IS_OFF_BY", "0"))), clock.now
 
-    def wrong_now() -> datetime:
+    def shifted_now() -> datetime:
         return real_now() + clock_offset
 
     if clock_offset:
-        clock.now = wrong_now  # before anything else takes it by name
+        clock.now = shifted_now  # before anything else takes it by name
     fault_points.install(name, Path(os.environ["ARMED_BY"]))
     import_module(f"services.{name}.__main__").main()
 

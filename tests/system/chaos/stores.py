@@ -12,8 +12,8 @@ from pathlib import Path
 from tools.sandbox.servers import kafka, mongod
 from tools.sandbox.servers.kafka_inspector import create_topics
 from tools.sandbox.servers.ports import free_ports
-from tools.sandbox.servers.process import HOME, LocalServer, Say
-from tools.sandbox.servers.stack import PARTITIONS
+from tools.sandbox.servers.process import PROJECT_ROOT, LocalServer, Report
+from tools.sandbox.servers.stack import PARTITION_COUNT
 
 DISK_MB = 1500  # room for MongoDB's journal and half an hour of facts, and soon filled
 
@@ -30,11 +30,11 @@ class Stores:
     disk: Path | None
     """The small disk that MongoDB writes on, where one could be made."""
 
-    def order(self, store: str, what: str) -> None:
+    def set_proxy_mode(self, store: str, command: str) -> None:
         """Have the connections to a store pass as in `tests.system.chaos.proxy`."""
         pipe = self.proxies[store].stdin
         assert pipe
-        pipe.write(f"{what}\n".encode())
+        pipe.write(f"{command}\n".encode())
         pipe.flush()
 
     def fill_disk(self) -> None:
@@ -50,28 +50,28 @@ class Stores:
 
 
 @contextmanager
-def stores(data: Path, say: Say) -> Iterator[Stores]:
+def run_stores(data: Path, report: Report) -> Iterator[Stores]:
     """Start them with their topics; kill them afterwards."""
     broker_port, controller_port, proxied_port, kafka_proxy_port, database_port, mongodb_proxy_port = free_ports(6)
     with ExitStack() as exit_stack:
-        disk = exit_stack.enter_context(_small_disk(data / "disk", say))
+        disk = exit_stack.enter_context(_mount_small_disk(data / "disk", report))
         servers = (
-            kafka.server(
+            kafka.kafka_server(
                 data / "kafka",
                 broker_port,
                 controller_port,
-                aside=kafka.Aside(proxied_port, kafka_proxy_port),
-                say=silent,
+                proxied=kafka.ProxiedListener(proxied_port, kafka_proxy_port),
+                report=discard_output,
             ),
-            mongod.server(disk or data / "mongodb", database_port, say=silent),
+            mongod.mongodb_server(disk or data / "mongodb", database_port, report=discard_output),
         )
         for server in servers:
             exit_stack.callback(server.kill)
             server.start()
-        create_topics(servers[0].address, PARTITIONS)
+        create_topics(servers[0].address, PARTITION_COUNT)
         proxies = {
-            "kafka": exit_stack.enter_context(_proxy(kafka_proxy_port, proxied_port)),
-            "mongodb": exit_stack.enter_context(_proxy(mongodb_proxy_port, database_port)),
+            "kafka": exit_stack.enter_context(_run_proxy(kafka_proxy_port, proxied_port)),
+            "mongodb": exit_stack.enter_context(_run_proxy(mongodb_proxy_port, database_port)),
         }
         settings = {
             "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{kafka_proxy_port}",
@@ -82,12 +82,12 @@ def stores(data: Path, say: Say) -> Iterator[Stores]:
 
 
 @contextmanager
-def _small_disk(disk: Path, say: Say) -> Iterator[Path | None]:
+def _mount_small_disk(disk: Path, report: Report) -> Iterator[Path | None]:
     """A small disk in memory, where this machine lets us mount one."""
     disk.mkdir(parents=True)
     mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m", "tmpfs", str(disk)]
     if subprocess.run(mount, capture_output=True, check=False).returncode:
-        say("no small disk can be mounted here, so no disk is filled up")
+        report("no small disk can be mounted here, so no disk is filled up")
         yield None
         return
     try:
@@ -97,9 +97,9 @@ def _small_disk(disk: Path, say: Say) -> Iterator[Path | None]:
 
 
 @contextmanager
-def _proxy(port: int, target: int) -> "Iterator[subprocess.Popen[bytes]]":
+def _run_proxy(port: int, target: int) -> "Iterator[subprocess.Popen[bytes]]":
     command = [sys.executable, "-m", "tests.system.chaos.proxy", str(port), str(target)]
-    proxy = subprocess.Popen(command, stdin=subprocess.PIPE, cwd=HOME, process_group=0)
+    proxy = subprocess.Popen(command, stdin=subprocess.PIPE, cwd=PROJECT_ROOT, process_group=0)
     try:
         yield proxy
     finally:
@@ -107,5 +107,5 @@ def _proxy(port: int, target: int) -> "Iterator[subprocess.Popen[bytes]]":
         proxy.wait()
 
 
-def silent(_line: str) -> None:
+def discard_output(_line: str) -> None:
     """What starts and stops is the timeline's to tell."""

@@ -12,27 +12,27 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from tests.system.containers import stand_ins
-from tests.system.containers.checker import Judge
-from tests.system.containers.compose import Compose
-from tests.system.containers.docker import Failed, docker, require_docker
-from tests.system.containers.name_resolution import resolved
-from tests.system.containers.startup_failures import misfortunes
+from tests.system.containers.checker import ComposeChecker
+from tests.system.containers.compose import ComposeProject
+from tests.system.containers.docker import DockerError, docker, require_docker
+from tests.system.containers.name_resolution import resolve_names
+from tests.system.containers.startup_failures import check_startup_failures
 from tests.system.support.checks import Checks
-from tools.sandbox.network.receivers import Hook, Mail, mail_server, web_server
+from tools.sandbox.network.receivers import ReceivedEmail, ReceivedWebhook, run_smtp_server, run_webhook_server
 from tools.sandbox.servers.ports import free_ports
-from tools.sandbox.servers.process import CannotRun
-from tools.sandbox.servers.signals import end_on_sigterm
+from tools.sandbox.servers.process import RunError
+from tools.sandbox.servers.signals import interrupt_on_sigterm
 from tools.sandbox.servers.stack import SERVICES
 
 GATEWAY_PORT = 8443  # the gateway listens there inside as well, so that the simulated clinic can open its links
 HOST = "attune.localhost"
-ABOVE_THE_BASE_MB = 120
+MAX_IMAGE_OVERHEAD_MB = 120
 IMAGES = (*SERVICES, "jobs", "clinic")
 
 
 def main() -> None:
-    end_on_sigterm()
-    started_at, checks = time.monotonic(), Checks(say)
+    interrupt_on_sigterm()
+    started_at, checks = time.monotonic(), Checks(report)
     folder = Path(tempfile.mkdtemp(prefix="attune-compose-test-"))
     smtp_port, webhook_port = free_ports(2)
     settings = {
@@ -41,59 +41,61 @@ def main() -> None:
         "SMTP_PORT": str(smtp_port),
         "COMPOSE_PROJECT_NAME": "attune-test",
     }
-    compose = Compose(folder, settings)
+    compose = ComposeProject(folder, settings)
     try:
         require_docker()
-        stand_in_labels = stand_ins.provide(say)
-        compose.copy_here()
+        stand_in_labels = stand_ins.provide_images(report)
+        compose.copy_files()
         compose.down("--volumes")  # what a killed run left
-        build(compose, checks)
-        misfortunes(compose, checks)
-        whole(compose, checks, smtp_port, webhook_port)
-        say("\nwhat this run could not prove, because a stand-in stood in:")
+        build_images(compose, checks)
+        check_startup_failures(compose, checks)
+        run_checks(compose, checks, smtp_port, webhook_port)
+        report("\nwhat this run could not prove, because a stand-in stood in:")
         for image, label in stand_in_labels.items():
-            say(f"  {image}: it was {label}")
-    except CannotRun as error:
-        say(str(error))
-        checks.holds("the test can run here", False)
-    except Failed as docker_error:
-        checks.holds(f"the test comes to its end: {docker_error}", False)
+            report(f"  {image}: it was {label}")
+    except RunError as error:
+        report(str(error))
+        checks.expect("the test can run here", False)
+    except DockerError as docker_error:
+        checks.expect(f"the test comes to its end: {docker_error}", False)
         if (folder / "docker-compose.yml").exists():
             show_logs(compose)
     except KeyboardInterrupt:
         sys.exit("stopped; there is nothing to judge")
     finally:
         if shutil.which("docker") and (folder / "docker-compose.yml").exists():
-            end(compose)
+            clean_up(compose)
         shutil.rmtree(folder)
-    say(f"{checks.passed} passed, {checks.failed} failed, in {time.monotonic() - started_at:.0f} s")
+    report(f"{checks.passed} passed, {checks.failed} failed, in {time.monotonic() - started_at:.0f} s")
     sys.exit(1 if checks.failed else 0)
 
 
-def build(compose: Compose, checks: Checks) -> None:
+def build_images(compose: ComposeProject, checks: Checks) -> None:
     """Build all images, look at their sizes, and build one once more."""
     started_at = time.monotonic()
     compose.run("--profile", "demo", "build")
-    say(f"built in {time.monotonic() - started_at:.0f} s")
-    base = next(image for image, stage in stand_ins.upstream().items() if stage == "python")
-    sizes = {name: size(f"attune-{name}") - size(base) for name in IMAGES}
-    checks.none(
-        f"every image is less than {ABOVE_THE_BASE_MB} MB above its base",
-        [f"{name}: {size_mb:.0f} MB" for name, size_mb in sizes.items() if size_mb >= ABOVE_THE_BASE_MB],
+    report(f"built in {time.monotonic() - started_at:.0f} s")
+    base = next(image for image, stage in stand_ins.stages_by_image().items() if stage == "python")
+    sizes = {name: image_size_mb(f"attune-{name}") - image_size_mb(base) for name in IMAGES}
+    checks.expect_none(
+        f"every image is less than {MAX_IMAGE_OVERHEAD_MB} MB above its base",
+        [f"{name}: {size_mb:.0f} MB" for name, size_mb in sizes.items() if size_mb >= MAX_IMAGE_OVERHEAD_MB],
         ", ".join(f"{name} {size_mb:.0f} MB" for name, size_mb in sizes.items()),
     )
-    first_hash = contents("attune-notify")
+    first_hash = hash_contents("attune-notify")
     build_arguments = ("--target", "service", "--build-arg", "SERVICE=notify", "--tag", "attune-test-again")
     docker("build", "--quiet", "--no-cache", *build_arguments, str(compose.folder))
-    checks.holds("built again, an image has the same files, byte for byte", contents("attune-test-again") == first_hash)
+    checks.expect(
+        "built again, an image has the same files, byte for byte", hash_contents("attune-test-again") == first_hash
+    )
     docker("rmi", "attune-test-again")
 
 
-def size(image: str) -> float:
+def image_size_mb(image: str) -> float:
     return int(docker("image", "inspect", "--format", "{{.Size}}", image)) / 1e6
 
 
-def contents(image: str) -> str:
+def hash_contents(image: str) -> str:
     """A hash of every file that is not the base's."""
     return docker(
         *("run", "--rm", "--user", "0", "--network", "none", image),
@@ -101,30 +103,30 @@ def contents(image: str) -> str:
     )
 
 
-def whole(compose: Compose, checks: Checks, smtp_port: int, webhook_port: int) -> None:
+def run_checks(compose: ComposeProject, checks: Checks, smtp_port: int, webhook_port: int) -> None:
     """Bring it up on fresh volumes, and judge it in all that may happen to it."""
-    password = secrets(compose)
+    password = create_secrets(compose)
     os.environ["SSL_CERT_FILE"] = str(compose.folder / "secrets/tls_certificate")
     urls = {name: f"https://staff:{password}@{HOST}:{GATEWAY_PORT}/{name}" for name in SERVICES}
     bridge_address = docker("network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}")
-    received_emails, received_webhooks = list[Mail](), list[Hook]()
+    received_emails, received_webhooks = list[ReceivedEmail](), list[ReceivedWebhook]()
 
-    def known(name: str) -> str | None:
+    def address_of(name: str) -> str | None:
         return "127.0.0.1" if name == HOST else compose.address(name) if name == "kafka" else None
 
     with ExitStack() as exit_stack:
-        exit_stack.enter_context(mail_server(smtp_port, received_emails, bridge_address))
-        exit_stack.enter_context(web_server(webhook_port, received_webhooks, bridge_address))
-        exit_stack.enter_context(resolved(known))
+        exit_stack.enter_context(run_smtp_server(smtp_port, received_emails, bridge_address))
+        exit_stack.enter_context(run_webhook_server(webhook_port, received_webhooks, bridge_address))
+        exit_stack.enter_context(resolve_names(address_of))
         startup_seconds = compose.up()
-        checks.holds("everything comes up healthy on fresh volumes", True, f"in {startup_seconds:.0f} s")
-        checker = Judge(
+        checks.expect("everything comes up healthy on fresh volumes", True, f"in {startup_seconds:.0f} s")
+        checker = ComposeChecker(
             compose, checks, urls, received_emails, received_webhooks, f"http://host.docker.internal:{webhook_port}"
         )
-        asyncio.run(checker.whole())
+        asyncio.run(checker.run())
 
 
-def secrets(compose: Compose) -> str:
+def create_secrets(compose: ComposeProject) -> str:
     """Make all of them anew; the password of the clinic's staff."""
     shutil.rmtree(compose.folder / "secrets", ignore_errors=True)
     output = subprocess.run(
@@ -135,20 +137,20 @@ def secrets(compose: Compose) -> str:
     return match[1]
 
 
-def say(line: str) -> None:
+def report(line: str) -> None:
     print(line, flush=True)
 
 
-def show_logs(compose: Compose) -> None:
-    for name in compose.created():
-        say(f"--- {name}\n" + "\n".join(line[:300] for line in compose.log(name).splitlines()[-8:]))
+def show_logs(compose: ComposeProject) -> None:
+    for name in compose.created_services():
+        report(f"--- {name}\n" + "\n".join(line[:300] for line in compose.logs(name).splitlines()[-8:]))
 
 
-def end(compose: Compose) -> None:
+def clean_up(compose: ComposeProject) -> None:
     try:
         compose.down("--volumes")
-    except Failed as error:
-        say(f"what was started could not be removed: {error}")
+    except DockerError as error:
+        report(f"what was started could not be removed: {error}")
 
 
 if __name__ == "__main__":

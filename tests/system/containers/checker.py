@@ -8,209 +8,221 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from tests.system.containers.alert_receivers import called
-from tests.system.containers.compose import Compose
-from tests.system.containers.confinement import too_free
-from tests.system.containers.docker import HOME, docker
-from tests.system.containers.runbook_checks import operated, passed_over
-from tests.system.containers.visible_state import all_that_is_seen, told_now
-from tests.system.smoke.run import Run
+from tests.system.containers.alert_receivers import check_alert_receivers
+from tests.system.containers.compose import ComposeProject
+from tests.system.containers.confinement import find_excess_privileges
+from tests.system.containers.docker import PROJECT_ROOT, docker
+from tests.system.containers.runbook_checks import check_runbooks, check_skipping_record
+from tests.system.containers.visible_state import measure_alert_seconds, read_visible_state
+from tests.system.smoke.run import SmokeRun
 from tests.system.support.checks import Checks
-from tools.sandbox.network.clinic_systems import Clinics, NotTaken
-from tools.sandbox.network.receivers import Hook, Mail
-from tools.sandbox.servers.inspection import until
-from tools.sandbox.servers.stack import SERVICES, Stack
+from tools.sandbox.network.clinic_systems import ClinicSystems, RequestFailed
+from tools.sandbox.network.receivers import ReceivedEmail, ReceivedWebhook
+from tools.sandbox.servers.inspection import wait_until
+from tools.sandbox.servers.stack import SERVICES, RunningStack
 
-KAFKA = "kafka:9092"
+BOOTSTRAP_SERVERS = "kafka:9092"
 SEED = 1
-BACK_WITHIN = 300.0  # seconds
+RECOVERY_TIMEOUT_SECONDS = 300.0  # seconds
 
 
-class Judge:
+class ComposeChecker:
     """Everything that is done to one project that is up, and what must hold afterwards."""
 
     def __init__(
         self,
-        compose: Compose,
+        compose: ComposeProject,
         checks: Checks,
         urls: Mapping[str, str],
-        mails: Sequence[Mail],
-        hooks: Sequence[Hook],
+        received_emails: Sequence[ReceivedEmail],
+        received_webhooks: Sequence[ReceivedWebhook],
         webhook_base_url: str,
     ) -> None:
         self._compose = compose
         self._checks = checks
         self._urls = urls
-        self._mails = mails
-        self._hooks = hooks
-        self._webhooks = webhook_base_url
-        attune = Stack(KAFKA, "", urls, servers=(), services=(), seconds=0.0)
-        self._smoke = Run(attune, SEED, checks, mails, hooks, webhook_base_url)
-        self._seen: Mapping[str, str] = {}
-        self._names: Sequence[str] = ()
+        self._received_emails = received_emails
+        self._received_webhooks = received_webhooks
+        self._webhook_base_url = webhook_base_url
+        attune = RunningStack(BOOTSTRAP_SERVERS, "", urls, servers=(), services=(), startup_seconds=0.0)
+        self._smoke_run = SmokeRun(attune, SEED, checks, received_emails, received_webhooks, webhook_base_url)
+        self._visible_state: Mapping[str, str] = {}
+        self._service_names: Sequence[str] = ()
 
-    async def whole(self) -> None:
+    async def run(self) -> None:
         """All of it."""
-        self._names = self._compose.running()
-        self._look("nobody has used it yet")
-        await self._smoke.whole()
-        self._look("after the smoke test")
-        await self._first_relationship()
-        self._seen = await self._what_is_seen()
-        await self._crashes()
-        await self._at_once()
-        await self._planned()
-        await self._backup()
-        await called(self._compose, self._checks, self._mails, self._hooks, self._webhooks)
-        await self._runbooks()
-        await self._profiles()
-        await self._production()
+        self._service_names = self._compose.running_services()
+        self._check_confinement("nobody has used it yet")
+        await self._smoke_run.execute()
+        self._check_confinement("after the smoke test")
+        await self._check_first_relationship()
+        self._visible_state = await self._read_visible_state()
+        await self._crash_each_container()
+        await self._kill_many_at_once()
+        await self._restart_and_recreate()
+        await self._backup_and_restore()
+        await check_alert_receivers(
+            self._compose, self._checks, self._received_emails, self._received_webhooks, self._webhook_base_url
+        )
+        await self._follow_runbooks()
+        await self._check_profiles()
+        await self._check_production()
 
-    def _look(self, when: str) -> None:
+    def _check_confinement(self, moment: str) -> None:
         """At every container: what it may, and how much memory it uses."""
-        names = self._compose.running()
-        problems = [f"{name}: {problem}" for name in names for problem in too_free(self._compose, name)]
-        self._checks.none(
+        names = self._compose.running_services()
+        problems = [f"{name}: {problem}" for name in names for problem in find_excess_privileges(self._compose, name)]
+        self._checks.expect_none(
             "every container is nobody, writes to no root file system and has no capability",
             problems,
             f"{len(names)} containers",
         )
         memory_stats = docker(
-            "stats", "--no-stream", "--format", "{{.Name}} {{.MemUsage}}", *map(self._compose.container, names)
+            "stats", "--no-stream", "--format", "{{.Name}} {{.MemUsage}}", *map(self._compose.container_name, names)
         )
-        print(f"memory, {when}:")
+        print(f"memory, {moment}:")
         for line in memory_stats.splitlines():
             name, memory = line.split(" ", 1)
             print(f"  {name.removeprefix(self._compose.project + '-').removesuffix('-1'):14} {memory}")
 
-    async def _first_relationship(self) -> None:
+    async def _check_first_relationship(self) -> None:
         """What README.md says to paste, pasted on the server itself."""
         folder = self._compose.folder
-        block = (HOME / "README.md").read_text().partition("## A first relationship")[2].partition("```sh\n")[2]
+        block = (PROJECT_ROOT / "README.md").read_text().partition("## A first relationship")[2].partition("```sh\n")[2]
         environment = {**os.environ, "CURL_CA_BUNDLE": str(folder / "secrets/tls_certificate")}
 
-        def paste() -> subprocess.CompletedProcess[str]:
+        def run_block() -> subprocess.CompletedProcess[str]:
             command = ["bash", "-eu", "-c", block.partition("```")[0]]  # a terminal has no pipefail
             return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=180)
 
-        result = await asyncio.to_thread(paste)
+        result = await asyncio.to_thread(run_block)
         output = (result.stdout + result.stderr).strip().splitlines()
-        self._checks.none("the README's first relationship leads to an alert", output[-5:] if result.returncode else [])
+        self._checks.expect_none(
+            "the README's first relationship leads to an alert", output[-5:] if result.returncode else []
+        )
 
-    async def _what_is_seen(self) -> Mapping[str, str]:
-        clinician_ids = [clinician.id for clinician in self._smoke.clinicians] if self._smoke.ledger.started else []
-        async with Clinics(self._processes, self._smoke.ledger) as clinic_systems:
-            return await all_that_is_seen(clinic_systems, clinician_ids)
+    async def _read_visible_state(self) -> Mapping[str, str]:
+        clinician_ids = (
+            [clinician.id for clinician in self._smoke_run.clinicians]
+            if self._smoke_run.ledger.started_relationships
+            else []
+        )
+        async with ClinicSystems(self._process_urls, self._smoke_run.ledger) as clinic_systems:
+            return await read_visible_state(clinic_systems, clinician_ids)
 
     @property
-    def _processes(self) -> Mapping[str, Sequence[str]]:
+    def _process_urls(self) -> Mapping[str, Sequence[str]]:
         return {name: (url,) for name, url in self._urls.items()}
 
-    async def _crashes(self) -> None:
+    async def _crash_each_container(self) -> None:
         """The main process of each container is killed, one after the other; Docker starts it again."""
-        for name in self._names:
+        for name in self._service_names:
             restart_count = self._compose.inspect(name)["RestartCount"]
 
-            def restarted(name: str = name, before: int = restart_count) -> bool:
-                return int(self._compose.inspect(name)["RestartCount"]) > before
+            def has_restarted(name: str = name, count_before: int = restart_count) -> bool:
+                return int(self._compose.inspect(name)["RestartCount"]) > count_before
 
-            self._compose.crash(name)
-            await self._survived(f"{name} crashes and comes back by itself", restarted)
+            self._compose.kill_main_process(name)
+            await self._check_recovery(f"{name} crashes and comes back by itself", has_restarted)
 
-    async def _at_once(self) -> None:
-        for description, names in {"all four services are": SERVICES, "everything is": self._names}.items():
-            await asyncio.to_thread(docker, "kill", *map(self._compose.container, names))
+    async def _kill_many_at_once(self) -> None:
+        for description, names in {"all four services are": SERVICES, "everything is": self._service_names}.items():
+            await asyncio.to_thread(docker, "kill", *map(self._compose.container_name, names))
             await asyncio.to_thread(self._compose.up)
-            await self._survived(f"{description} killed at once, and brought up")
+            await self._check_recovery(f"{description} killed at once, and brought up")
 
-    async def _planned(self) -> None:
+    async def _restart_and_recreate(self) -> None:
         await asyncio.to_thread(self._compose.run, "restart")
-        await self._survived("docker compose restart")
+        await self._check_recovery("docker compose restart")
         await asyncio.to_thread(self._compose.down)
         startup_seconds = await asyncio.to_thread(self._compose.up)
         print(f"up again on volumes with data in {startup_seconds:.0f} s")
-        await self._survived("docker compose down, and up on the same volumes")
+        await self._check_recovery("docker compose down, and up on the same volumes")
 
-    async def _backup(self) -> None:
+    async def _backup_and_restore(self) -> None:
         """Everything is lost but what was saved."""
         backup_folder = self._compose.folder / "saved"
-        await self._sh("backup.sh", backup_folder)
-        await self._survived("a backup, after which everything runs again")
+        await self._run_script("backup.sh", backup_folder)
+        await self._check_recovery("a backup, after which everything runs again")
         await asyncio.to_thread(self._compose.down, "--volumes")
         shutil.rmtree(self._compose.folder / "secrets")
-        await self._sh("restore.sh", backup_folder)
+        await self._run_script("restore.sh", backup_folder)
         await asyncio.to_thread(self._compose.up)
-        await self._survived("all volumes and secrets are lost, and restored from the backup")
+        await self._check_recovery("all volumes and secrets are lost, and restored from the backup")
 
-    async def _sh(self, script: str, folder: Path) -> None:
-        await asyncio.to_thread(self._compose.script, script, str(folder))
+    async def _run_script(self, script: str, folder: Path) -> None:
+        await asyncio.to_thread(self._compose.run_script, script, str(folder))
 
-    async def _runbooks(self) -> None:
-        async def well() -> bool:
-            return await asyncio.to_thread(self._well, lambda: True)
+    async def _follow_runbooks(self) -> None:
+        async def is_recovered() -> bool:
+            return await asyncio.to_thread(self._is_recovered, lambda: True)
 
-        await operated(self._compose, self._checks, well)
-        await self._survived("the runbooks")
-        await passed_over(self._compose, self._checks, KAFKA)
-        await self._survived("a record that nobody can read, passed over as its runbook says")
+        await check_runbooks(self._compose, self._checks, is_recovered)
+        await self._check_recovery("the runbooks")
+        await check_skipping_record(self._compose, self._checks, BOOTSTRAP_SERVERS)
+        await self._check_recovery("a record that nobody can read, passed over as its runbook says")
 
-    async def _profiles(self) -> None:
+    async def _check_profiles(self) -> None:
         """The simulated clinic tells its history through the gateway's own links; the mail catcher is up."""
         await asyncio.to_thread(self._compose.run, "--profile", "demo", "--profile", "mail", "up", "-d", "--wait")
 
-        async def lives() -> bool:
-            return "relationships" in self._compose.log("clinic")
+        async def is_active() -> bool:
+            return "relationships" in self._compose.logs("clinic")
 
-        self._checks.holds(
-            "the simulated clinic uses it (profile demo)", await until(lives, 120.0), self._last("clinic")
+        self._checks.expect(
+            "the simulated clinic uses it (profile demo)",
+            await wait_until(is_active, 120.0),
+            self._last_log_line("clinic"),
         )
-        self._checks.holds("the mail catcher is up (profile mail)", self._compose.healthy("mail"))
-        self._look("with the simulated clinic")
+        self._checks.expect("the mail catcher is up (profile mail)", self._compose.is_healthy("mail"))
+        self._check_confinement("with the simulated clinic")
 
-    async def _production(self) -> None:
+    async def _check_production(self) -> None:
         """Three brokers and three members, from the beginning; then one of each is lost."""
         await asyncio.to_thread(self._compose.down, "--volumes")
         self._compose.files = ("docker-compose.yml", "docker-compose.production.yml")
         startup_seconds = await asyncio.to_thread(self._compose.up)
-        self._names, self._seen = self._compose.running(), {}
-        print(f"docker-compose.production.yml is up in {startup_seconds:.0f} s: {', '.join(self._names)}")
-        self._look("with docker-compose.production.yml")
-        self._smoke.ledger.started.clear()
-        await self._survived("three brokers and three members")
+        self._service_names, self._visible_state = self._compose.running_services(), {}
+        print(f"docker-compose.production.yml is up in {startup_seconds:.0f} s: {', '.join(self._service_names)}")
+        self._check_confinement("with docker-compose.production.yml")
+        self._smoke_run.ledger.started_relationships.clear()
+        await self._check_recovery("three brokers and three members")
         killed = ("kafka-2", "mongo")  # the primary
-        await asyncio.to_thread(docker, "kill", *map(self._compose.container, killed))
-        self._names = [name for name in self._names if name not in killed]
-        await self._survived("a broker and MongoDB's primary are lost, and nobody repairs it")
+        await asyncio.to_thread(docker, "kill", *map(self._compose.container_name, killed))
+        self._service_names = [name for name in self._service_names if name not in killed]
+        await self._check_recovery("a broker and MongoDB's primary are lost, and nobody repairs it")
 
-    def _last(self, name: str) -> str:
-        return (self._compose.log(name).strip().splitlines() or [""])[-1][:120]
+    def _last_log_line(self, name: str) -> str:
+        return (self._compose.logs(name).strip().splitlines() or [""])[-1][:120]
 
-    async def _survived(self, what: str, first: Callable[[], bool] = lambda: True) -> None:
+    async def _check_recovery(self, check_name: str, precondition: Callable[[], bool] = lambda: True) -> None:
         """Everything is well again by itself, all that was seen is seen, and what is told now leads to an alert."""
         started_at = time.monotonic()
-        has_recovered = await until(lambda: asyncio.to_thread(self._well, first), BACK_WITHIN)
+        has_recovered = await wait_until(
+            lambda: asyncio.to_thread(self._is_recovered, precondition), RECOVERY_TIMEOUT_SECONDS
+        )
         recovery_seconds = time.monotonic() - started_at
         try:
-            visible = await self._what_is_seen()
-            async with Clinics(self._processes, type(self._smoke.ledger)()) as clinic_systems:
-                alert_seconds = await told_now(clinic_systems)
-        except (NotTaken, TimeoutError) as error:
-            self._checks.none(what, [str(error)])
+            visible = await self._read_visible_state()
+            async with ClinicSystems(self._process_urls, type(self._smoke_run.ledger)()) as clinic_systems:
+                alert_seconds = await measure_alert_seconds(clinic_systems)
+        except (RequestFailed, TimeoutError) as error:
+            self._checks.expect_none(check_name, [str(error)])
             return
-        changed_paths = [path for path, content in self._seen.items() if visible.get(path) != content]
+        changed_paths = [path for path, content in self._visible_state.items() if visible.get(path) != content]
         problems = (
             changed_paths if has_recovered else [*changed_paths, f"not well again after {recovery_seconds:.0f} s"]
         )
-        self._checks.none(
-            what,
+        self._checks.expect_none(
+            check_name,
             problems,
             f"well after {recovery_seconds:.1f} s, {len(visible)} views as before, somebody new's alert after {alert_seconds:.1f} s",
         )
 
-    def _well(self, first: Callable[[], bool]) -> bool:
-        return first() and all(map(self._compose.healthy, self._names)) and self._ready()
+    def _is_recovered(self, precondition: Callable[[], bool]) -> bool:
+        return precondition() and all(map(self._compose.is_healthy, self._service_names)) and self._are_services_ready()
 
-    def _ready(self) -> bool:
+    def _are_services_ready(self) -> bool:
         """Every service says so; asked in its own container, by its own Python."""
         probe_code = "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/health/ready', timeout=5)"
-        return all(self._compose.does(name, "python", "-c", probe_code) for name in SERVICES)
+        return all(self._compose.command_succeeds(name, "python", "-c", probe_code) for name in SERVICES)

@@ -11,16 +11,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.system.containers.docker import HOME, Failed, docker
+from tests.system.containers.docker import PROJECT_ROOT, DockerError, docker
 
-PARTS = (".dockerignore", ".env.example", "Dockerfile", "docker-compose.yml", "docker-compose.production.yml")
-FOLDERS = ("deploy", "services", "shared", "tools")
-JOBS = ("secrets", "topics", "replica-set")
-UP_SECONDS = 600  # on two busy cores; a laptop that is idle needs one
+PROJECT_FILES = (".dockerignore", ".env.example", "Dockerfile", "docker-compose.yml", "docker-compose.production.yml")
+PROJECT_FOLDERS = ("deploy", "services", "shared", "tools")
+JOB_SERVICES = ("secrets", "topics", "replica-set")
+COMMAND_TIMEOUT_SECONDS = 600  # on two busy cores; a laptop that is idle needs one
 
 
 @dataclass
-class Compose:
+class ComposeProject:
     """Its folder holds the project's files, its secrets and its .env."""
 
     folder: Path
@@ -32,57 +32,63 @@ class Compose:
     def __post_init__(self) -> None:
         self._environment = {**os.environ, **self.settings}
 
-    def copy_here(self) -> None:
+    def copy_files(self) -> None:
         """What a fresh clone has of what containers are made of."""
-        for part in PARTS:
-            shutil.copy(HOME / part, self.folder)
-        for part in FOLDERS:
-            shutil.copytree(HOME / part, self.folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+        for part in PROJECT_FILES:
+            shutil.copy(PROJECT_ROOT / part, self.folder)
+        for part in PROJECT_FOLDERS:
+            shutil.copytree(PROJECT_ROOT / part, self.folder / part, ignore=shutil.ignore_patterns("__pycache__"))
 
     def run(self, *command: str, **environment_overrides: str) -> str:
         """`docker compose ...`; what it prints. Raises Failed."""
         file_arguments = [word for file in self.files for word in ("-f", str(self.folder / file))]
         environment = {**self._environment, **environment_overrides}
         return docker(
-            "compose", "-p", self.project, *file_arguments, *command, environment=environment, timeout=UP_SECONDS
+            "compose",
+            "-p",
+            self.project,
+            *file_arguments,
+            *command,
+            environment=environment,
+            timeout=COMMAND_TIMEOUT_SECONDS,
         )
 
-    def up(self, *what: str, **environment_overrides: str) -> float:
+    def up(self, *services: str, **environment_overrides: str) -> float:
         """Start, and wait until everything is healthy; how many seconds that took. Raises Failed."""
         started_at = time.monotonic()
-        self.run("up", "--detach", "--wait", *what, **environment_overrides)
+        self.run("up", "--detach", "--wait", *services, **environment_overrides)
         return time.monotonic() - started_at
 
-    def down(self, *more: str) -> None:
+    def down(self, *options: str) -> None:
         """Remove its containers, whichever files they came from."""
-        full_project = Compose(self.folder, self.settings, self.project, (*PARTS[-2:],))
-        full_project.run("--profile", "demo", "--profile", "mail", "down", "--timeout", "60", *more)
+        full_project = ComposeProject(self.folder, self.settings, self.project, (*PROJECT_FILES[-2:],))
+        full_project.run("--profile", "demo", "--profile", "mail", "down", "--timeout", "60", *options)
 
-    def container(self, name: str) -> str:
+    def container_name(self, name: str) -> str:
         """The name that Docker knows it by."""
         return f"{self.project}-{name}-1"
 
-    def running(self) -> list[str]:
+    def running_services(self) -> list[str]:
         """The services of the compose file of which a container runs now."""
-        return self._listed()
+        return self._list_services()
 
-    def created(self) -> list[str]:
+    def created_services(self) -> list[str]:
         """Those, and the ones that have ended."""
-        return self._listed("--all")
+        return self._list_services("--all")
 
-    def _listed(self, *more: str) -> list[str]:
+    def _list_services(self, *options: str) -> list[str]:
         name = '{{.Label "com.docker.compose.service"}}'
-        return sorted(docker("ps", *more, "--filter", self._label, "--format", name).split())
+        return sorted(docker("ps", *options, "--filter", self._label, "--format", name).split())
 
     def inspect(self, name: str) -> dict[str, Any]:
         """All that Docker knows about it."""
-        (details,) = json.loads(docker("inspect", self.container(name)))
+        (details,) = json.loads(docker("inspect", self.container_name(name)))
         return dict(details)
 
-    def healthy(self, name: str) -> bool:
+    def is_healthy(self, name: str) -> bool:
         try:
             state = self.inspect(name)["State"]
-        except Failed:
+        except DockerError:
             return False
         return bool(state["Running"] and state.get("Health", {}).get("Status", "healthy") == "healthy")
 
@@ -90,28 +96,30 @@ class Compose:
         """Where it is reached from this machine."""
         try:
             networks = self.inspect(name)["NetworkSettings"]["Networks"]
-        except Failed:
+        except DockerError:
             return None
         return next((network["IPAddress"] for network in networks.values() if network["IPAddress"]), None)
 
-    def crash(self, name: str) -> None:
+    def kill_main_process(self, name: str) -> None:
         """Let its main process die as in a crash; nobody told Docker, so Docker starts it again."""
         os.kill(self.inspect(name)["State"]["Pid"], signal.SIGKILL)
 
-    def does(self, name: str, *command: str) -> bool:
+    def command_succeeds(self, name: str, *command: str) -> bool:
         """Whether a command in the container ends well."""
-        result = subprocess.run(["docker", "exec", self.container(name), *command], capture_output=True, check=False)
+        result = subprocess.run(
+            ["docker", "exec", self.container_name(name), *command], capture_output=True, check=False
+        )
         return result.returncode == 0
 
-    def script(self, name: str, *arguments: str) -> str:
+    def run_script(self, name: str, *arguments: str) -> str:
         """Run one of the operator's scripts in deploy/. Raises Failed."""
         command = ["sh", str(self.folder / "deploy" / name), *arguments]
         result = subprocess.run(command, capture_output=True, text=True, check=False, env=self._environment)
         if result.returncode:
-            raise Failed(f"{name}: {(result.stdout + result.stderr).strip()[-1000:]}")
+            raise DockerError(f"{name}: {(result.stdout + result.stderr).strip()[-1000:]}")
         return result.stdout
 
-    def typed(self, commands: str, **environment_overrides: str) -> str:
+    def run_shell(self, commands: str, **environment_overrides: str) -> str:
         """What an operator types in its folder; what that prints. Raises Failed at the first that fails."""
         result = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", commands],
@@ -123,11 +131,13 @@ class Compose:
             check=False,
         )
         if result.returncode:
-            raise Failed(f"{commands.strip()}: {(result.stdout + result.stderr).strip()[-1000:]}")
+            raise DockerError(f"{commands.strip()}: {(result.stdout + result.stderr).strip()[-1000:]}")
         return result.stdout
 
-    def log(self, name: str) -> str:
-        result = subprocess.run(["docker", "logs", self.container(name)], capture_output=True, text=True, check=False)
+    def logs(self, name: str) -> str:
+        result = subprocess.run(
+            ["docker", "logs", self.container_name(name)], capture_output=True, text=True, check=False
+        )
         return result.stdout + result.stderr
 
     @property

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from tests.system.containers.compose import Compose
+from tests.system.containers.compose import ComposeProject
 from tests.system.containers.docker import docker
 
 
-def too_free(compose: Compose, name: str) -> list[str]:
+def find_excess_privileges(compose: ComposeProject, name: str) -> list[str]:
     """What a container may that it should not."""
     host_config = compose.inspect(name)["HostConfig"]
     problems = [
@@ -19,7 +19,7 @@ def too_free(compose: Compose, name: str) -> list[str]:
         }.items()
         if is_true
     ]
-    for pid in docker("top", compose.container(name), "-eo", "pid").split()[1:]:
+    for pid in docker("top", compose.container_name(name), "-eo", "pid").split()[1:]:
         try:
             status = dict(
                 line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line

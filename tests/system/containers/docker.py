@@ -5,13 +5,13 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from tools.sandbox.servers.process import CannotRun
+from tools.sandbox.servers.process import RunError
 
-HOME = Path(__file__).parents[3]
-COMPOSE = "github.com/docker/compose/v2"
+PROJECT_ROOT = Path(__file__).parents[3]
+COMPOSE_MODULE = "github.com/docker/compose/v2"
 
 
-class Failed(Exception):
+class DockerError(Exception):
     """A command of Docker's ended with an error; the message is what it said."""
 
 
@@ -22,25 +22,25 @@ def docker(*command: str, environment: Mapping[str, str] | None = None, timeout:
             ["docker", *command], capture_output=True, text=True, check=False, env=environment, timeout=timeout
         )
     except subprocess.TimeoutExpired:
-        raise Failed(f"docker {' '.join(command[:6])}: not done in {timeout:.0f} s") from None
+        raise DockerError(f"docker {' '.join(command[:6])}: not done in {timeout:.0f} s") from None
     if result.returncode:
-        raise Failed(f"docker {' '.join(command[:6])}: {(result.stdout + result.stderr).strip()[-3000:]}")
+        raise DockerError(f"docker {' '.join(command[:6])}: {(result.stdout + result.stderr).strip()[-3000:]}")
     return result.stdout.strip()
 
 
 def require_docker() -> None:
     """Raise CannotRun, with what is to be done, where there is no engine or no compose."""
     if not shutil.which("docker"):
-        raise CannotRun("There is no Docker here. On Debian: apt-get install docker.io; then start dockerd.")
+        raise RunError("There is no Docker here. On Debian: apt-get install docker.io; then start dockerd.")
     try:
         docker("info", "--format", "{{.ServerVersion}}")
-    except Failed as error:
-        raise CannotRun(f"The Docker engine does not answer; start dockerd. {error}") from None
+    except DockerError as error:
+        raise RunError(f"The Docker engine does not answer; start dockerd. {error}") from None
     try:
         docker("compose", "version")
-    except Failed:
-        raise CannotRun(
+    except DockerError:
+        raise RunError(
             "`docker compose` is missing. Install Docker's compose plugin; where only Go's modules are reached, build "
-            f"it: `go mod download -json {COMPOSE}@v2.40.3`, copy the folder that it names, there "
+            f"it: `go mod download -json {COMPOSE_MODULE}@v2.40.3`, copy the folder that it names, there "
             "`go build -o ~/.docker/cli-plugins/docker-compose ./cmd`."
         ) from None

@@ -7,15 +7,15 @@ from typing import Any
 
 
 @contextmanager
-def resolved(known: Callable[[str], str | None]) -> Iterator[None]:
+def resolve_names(address_of: Callable[[str], str | None]) -> Iterator[None]:
     """Ask `known` for the address of a name first, and then whom one asks otherwise."""
     original: Any = socket.getaddrinfo
 
-    def ask(host: Any, *more: Any, **kwargs: Any) -> Any:
+    def resolve(host: Any, *args: Any, **kwargs: Any) -> Any:
         name = host.decode() if isinstance(host, bytes) else host
-        return original((known(name) if name else None) or host, *more, **kwargs)
+        return original((address_of(name) if name else None) or host, *args, **kwargs)
 
-    socket.getaddrinfo = ask
+    socket.getaddrinfo = resolve
     try:
         yield
     finally:

@@ -11,13 +11,13 @@ from typing import Any
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
-from tests.system.containers.compose import Compose
-from tests.system.containers.docker import Failed, docker
+from tests.system.containers.compose import ComposeProject
+from tests.system.containers.docker import DockerError, docker
 from tests.system.support.checks import Checks
 
-SAYS_SO_WITHIN = 90.0  # seconds
+LOG_TIMEOUT_SECONDS = 90.0  # seconds
 # With a Kafka of another version: the metadata version after its own.
-AS_THE_NEXT_KAFKA = """
+FORMAT_WITH_NEXT_VERSION = """
 cat >/tmp/next.properties <<END
 node.id=1
 process.roles=broker,controller
@@ -30,7 +30,7 @@ END
 /opt/kafka/bin/kafka-storage.sh format --cluster-id "$CLUSTER_ID" --config /tmp/next.properties \\
     --release-version 4.4-IV0
 """
-SMALL_DISK = """
+SMALL_DISK_OVERRIDE = """
 services:
   kafka:
     volumes: !override []
@@ -38,80 +38,88 @@ services:
 """
 
 
-def misfortunes(compose: Compose, checks: Checks) -> None:
+def check_startup_failures(compose: ComposeProject, checks: Checks) -> None:
     """Each on fresh volumes; nothing of it stays."""
-    compose.script("secrets.sh")
-    _secrets(compose, checks)
-    _port(compose, checks)
-    _kafka(compose, checks)
-    _mongodb(compose, checks)
+    compose.run_script("secrets.sh")
+    _check_secrets(compose, checks)
+    _check_port_in_use(compose, checks)
+    _check_other_cluster_id(compose, checks)
+    _check_mongodb_setup(compose, checks)
     compose.down("--volumes")
-    _data_of_another_kafka(compose, checks)
-    _data_of_another_mongodb(compose, checks)
+    _check_newer_kafka_data(compose, checks)
+    _check_older_mongodb_data(compose, checks)
     compose.down("--volumes")
-    _little_memory(checks)
-    _full_disk_under_kafka(compose, checks)
-    _full_disk_under_mongodb(checks)
+    _check_little_memory(checks)
+    _check_full_kafka_disk(compose, checks)
+    _check_full_mongodb_disk(checks)
     compose.down("--volumes")
 
 
-def _secrets(compose: Compose, checks: Checks) -> None:
+def _check_secrets(compose: ComposeProject, checks: Checks) -> None:
     secret = compose.folder / "secrets/grafana_admin_password"
     original = secret.read_text()
     secret.unlink()
-    output = _refused(compose)
-    _said(checks, "a missing secret", output, str(secret))
+    output = _startup_error(compose)
+    _check_clear_line(checks, "a missing secret", output, str(secret))
     secret.write_text("change-me")
-    _refused(compose)
-    _said(checks, "an example secret", compose.log("secrets"), "secrets: grafana_admin_password is an example")
+    _startup_error(compose)
+    _check_clear_line(
+        checks, "an example secret", compose.logs("secrets"), "secrets: grafana_admin_password is an example"
+    )
     secret.write_text(original)
 
 
-def _port(compose: Compose, checks: Checks) -> None:
+def _check_port_in_use(compose: ComposeProject, checks: Checks) -> None:
     with socket.create_server(("0.0.0.0", int(compose.settings["GATEWAY_PORT"]))):
-        _said(checks, "a port in use", _refused(compose, "gateway"), "address already in use")
+        _check_clear_line(checks, "a port in use", _startup_error(compose, "gateway"), "address already in use")
 
 
-def _kafka(compose: Compose, checks: Checks) -> None:
+def _check_other_cluster_id(compose: ComposeProject, checks: Checks) -> None:
     compose.up("kafka")
     compose.run("up", "--detach", "kafka", KAFKA_CLUSTER_ID="b3RoZXJjbHVzdGVyMDAwMQ")
-    _logged(compose, checks, "Kafka with another cluster's data", "kafka", "Invalid cluster.id in")
+    _check_log_line(compose, checks, "Kafka with another cluster's data", "kafka", "Invalid cluster.id in")
 
 
-def _mongodb(compose: Compose, checks: Checks) -> None:
+def _check_mongodb_setup(compose: ComposeProject, checks: Checks) -> None:
     compose.up("mongo")
     compose.run("up", "--detach", "--no-deps", "intake")
-    _logged(compose, checks, "a replica set that nobody made", "intake", "is it a replica set, and has it been made?")
+    _check_log_line(
+        compose, checks, "a replica set that nobody made", "intake", "is it a replica set, and has it been made?"
+    )
     compose.run("up", "replica-set")
-    with _wrong(compose, "intake_mongodb_password", "intake"):
-        _logged(compose, checks, "a wrong password of a service", "intake", "MongoDB refuses our name and password")
-    with _wrong(compose, "mongodb_admin_password", "replica-set"):
-        _logged(
+    with _wrong_password(compose, "intake_mongodb_password", "intake"):
+        _check_log_line(
+            compose, checks, "a wrong password of a service", "intake", "MongoDB refuses our name and password"
+        )
+    with _wrong_password(compose, "mongodb_admin_password", "replica-set"):
+        _check_log_line(
             compose, checks, "a wrong password of the administrator", "replica-set", "another mongodb_admin_password"
         )
 
 
 @contextmanager
-def _wrong(compose: Compose, secret: str, name: str) -> Iterator[None]:
+def _wrong_password(compose: ComposeProject, secret: str, service: str) -> Iterator[None]:
     """A container that was started with another password."""
     file = compose.folder / "secrets" / secret
     original = file.read_text()
     file.write_text("another-password-altogether")
-    compose.run("up", "--detach", "--no-deps", "--force-recreate", name)
+    compose.run("up", "--detach", "--no-deps", "--force-recreate", service)
     try:
         yield
     finally:
         file.write_text(original)
 
 
-def _data_of_another_kafka(compose: Compose, checks: Checks) -> None:
+def _check_newer_kafka_data(compose: ComposeProject, checks: Checks) -> None:
     """Its metadata are of the version after ours, which Kafka can write already and does not read unless told to."""
-    compose.run("run", "--rm", "--no-deps", "kafka", "sh", "-euc", AS_THE_NEXT_KAFKA)
+    compose.run("run", "--rm", "--no-deps", "kafka", "sh", "-euc", FORMAT_WITH_NEXT_VERSION)
     compose.run("up", "--detach", "--no-deps", "kafka")
-    _logged(compose, checks, "Kafka with data of a later version", "kafka", "this controller only supports versions")
+    _check_log_line(
+        compose, checks, "Kafka with data of a later version", "kafka", "this controller only supports versions"
+    )
 
 
-def _data_of_another_mongodb(compose: Compose, checks: Checks) -> None:
+def _check_older_mongodb_data(compose: ComposeProject, checks: Checks) -> None:
     """Its data say that a MongoDB 4.4 made them, which today's do not take over."""
     container_name, older_version = "attune-test-older", {"_id": "featureCompatibilityVersion", "version": "4.4"}
     compose.run("run", "--detach", "--no-deps", "--name", container_name, "mongo", "mongod", "--bind_ip_all")
@@ -130,40 +138,40 @@ def _data_of_another_mongodb(compose: Compose, checks: Checks) -> None:
     finally:
         docker("rm", "--force", container_name)
     compose.run("up", "--detach", "--no-deps", "mongo")
-    _logged(compose, checks, "MongoDB with data of an earlier version", "mongo", "Wrong mongod version")
+    _check_log_line(compose, checks, "MongoDB with data of an earlier version", "mongo", "Wrong mongod version")
 
 
-def _little_memory(checks: Checks) -> None:
-    docker("run", "--detach", "--name", "attune-test-small", "--memory", "24m", "attune-intake", *_waits())
+def _check_little_memory(checks: Checks) -> None:
+    docker("run", "--detach", "--name", "attune-test-small", "--memory", "24m", "attune-intake", *_import_command())
     try:
         exit_code = docker("wait", "attune-test-small")
         is_oom_killed = docker("inspect", "--format", "{{.State.OOMKilled}}", "attune-test-small")
-        checks.holds(
+        checks.expect(
             "too little memory: exit code 137, OOMKilled", (exit_code, is_oom_killed) == ("137", "true"), exit_code
         )
     finally:
         docker("rm", "--force", "attune-test-small")
 
 
-def _waits() -> tuple[str, ...]:
+def _import_command() -> tuple[str, ...]:
     return ("python", "-c", "import services.intake.app")
 
 
-def _full_disk_under_kafka(compose: Compose, checks: Checks) -> None:
+def _check_full_kafka_disk(compose: ComposeProject, checks: Checks) -> None:
     """The disk is full to the last byte when topics are to be made."""
     override_file = compose.folder / "small.yml"
-    override_file.write_text(SMALL_DISK)
+    override_file.write_text(SMALL_DISK_OVERRIDE)
     original_files, compose.files = compose.files, (*compose.files, override_file.name)
     compose.up("kafka")
-    with suppress(Failed):  # there is no more room, which is what is wanted
+    with suppress(DockerError):  # there is no more room, which is what is wanted
         compose.run("exec", "kafka", "sh", "-c", "cat /dev/zero >/var/lib/kafka/data/rest")
     compose.run("up", "--detach", "--no-deps", "topics")
-    _logged(compose, checks, "a full disk under Kafka", "kafka", "No space left on device")
+    _check_log_line(compose, checks, "a full disk under Kafka", "kafka", "No space left on device")
     compose.files = original_files
     compose.down("--volumes")
 
 
-def _full_disk_under_mongodb(checks: Checks) -> None:
+def _check_full_mongodb_disk(checks: Checks) -> None:
     """The disk is full to the last byte, and MongoDB is asked to write."""
     container_name, image = "attune-test-full", "mongo:8.0.21"
     disk_options = ("--tmpfs", "/tmp", "--tmpfs", "/data/db:size=400m,uid=999")
@@ -183,7 +191,7 @@ def _full_disk_under_mongodb(checks: Checks) -> None:
         address = docker("inspect", "--format", "{{.NetworkSettings.IPAddress}}", container_name)
         with MongoClient[dict[str, Any]](address, serverSelectionTimeoutMS=60_000) as client:
             client.admin.command("ping")
-            with suppress(Failed):  # it stops because there is no more room, which is what is wanted
+            with suppress(DockerError):  # it stops because there is no more room, which is what is wanted
                 docker("exec", container_name, "sh", "-c", "cat /dev/zero >/data/db/rest")
             error_text = ""
             try:
@@ -193,7 +201,7 @@ def _full_disk_under_mongodb(checks: Checks) -> None:
                 error_text = str(error)
         exit_code = docker("wait", container_name)
         log = docker("logs", container_name)
-        _said(
+        _check_clear_line(
             checks,
             f"a full disk under MongoDB (it ends with {exit_code})",
             f"{error_text}\n{log}",
@@ -203,26 +211,26 @@ def _full_disk_under_mongodb(checks: Checks) -> None:
         docker("rm", "--force", "--volumes", container_name)
 
 
-def _refused(compose: Compose, *what: str) -> str:
+def _startup_error(compose: ComposeProject, *services: str) -> str:
     """What `docker compose up` says when it does not come up."""
     try:
-        compose.up(*what)
-    except Failed as error:
+        compose.up(*services)
+    except DockerError as error:
         return str(error)
     return "it came up"
 
 
-def _logged(compose: Compose, checks: Checks, what: str, name: str, line: str) -> None:
-    deadline = time.monotonic() + SAYS_SO_WITHIN
-    while line not in compose.log(name) and time.monotonic() < deadline:
+def _check_log_line(compose: ComposeProject, checks: Checks, check_name: str, service: str, line: str) -> None:
+    deadline = time.monotonic() + LOG_TIMEOUT_SECONDS
+    while line not in compose.logs(service) and time.monotonic() < deadline:
         time.sleep(1)  # a log tells nobody that it has grown
-    _said(checks, what, compose.log(name), line)
+    _check_clear_line(checks, check_name, compose.logs(service), line)
 
 
-def _said(checks: Checks, what: str, said: str, line: str) -> None:
-    matching_lines = [output_line for output_line in said.splitlines() if line in output_line]
-    checks.none(
-        f"{what} is one clear line",
-        [] if matching_lines else said.splitlines()[-5:],
+def _check_clear_line(checks: Checks, check_name: str, output: str, line: str) -> None:
+    matching_lines = [output_line for output_line in output.splitlines() if line in output_line]
+    checks.expect_none(
+        f"{check_name} is one clear line",
+        [] if matching_lines else output.splitlines()[-5:],
         matching_lines[0][-200:] if matching_lines else "",
     )

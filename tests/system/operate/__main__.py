@@ -12,181 +12,194 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.system.operate import accelerated, runbooks
-from tests.system.operate.monitoring import Watch, missing, proven_alone, until, watching
-from tests.system.operate.outages import Breakage, Clinicians, breakages
+from tests.system.operate.monitoring import Monitoring, check_rules, missing_packages, run_monitoring, wait_until
+from tests.system.operate.outages import ClinicianSimulator, Outage, create_outages
 from tests.system.support.checks import Checks
 from tools.sandbox.servers.ports import free_ports
-from tools.sandbox.servers.process import HOME, CannotRun
-from tools.sandbox.servers.signals import end_on_sigterm
-from tools.sandbox.servers.stack import SERVICES, stack
+from tools.sandbox.servers.process import PROJECT_ROOT, RunError
+from tools.sandbox.servers.signals import interrupt_on_sigterm
+from tools.sandbox.servers.stack import SERVICES, run_stack
 
-FIRES_WITHIN = RESOLVES_WITHIN = 150.0
+FIRE_TIMEOUT_SECONDS = RESOLVE_TIMEOUT_SECONDS = 150.0
 """Seconds; letters are counted once a minute, and a machine may be busy."""
-QUIET_WITHIN = 90.0
-SETTINGS = {"DELIVERY_RETRY_SECONDS": "1", "SMTP_HOST": "127.0.0.1"}
-DASHBOARDS = HOME / "deploy" / "grafana" / "dashboards"
-ONLY_AFTER_ERRORS = ("attune_mongodb_command_errors_total", "attune_batch_retries_total")
+QUIET_TIMEOUT_SECONDS = 90.0
+SERVICE_SETTINGS = {"DELIVERY_RETRY_SECONDS": "1", "SMTP_HOST": "127.0.0.1"}
+DASHBOARDS_FOLDER = PROJECT_ROOT / "deploy" / "grafana" / "dashboards"
+ERROR_ONLY_METRICS = ("attune_mongodb_command_errors_total", "attune_batch_retries_total")
 """What dashboards ask of things that need not have happened."""
-NOTHING_FIRES = 'alertname!="Watchdog"'
+FIRING_ALERTS_SELECTOR = 'alertname!="Watchdog"'
 
 
 @dataclass(frozen=True)
-class Seen:
+class OutageResult:
     """One thing that was broken, and what came of it, in seconds."""
 
-    breakage: Breakage
-    fired: float | None
-    mended_at: float
+    outage: Outage
+    fired_after_seconds: float | None
+    restored_at: float
 
 
 def main() -> None:
-    end_on_sigterm()
-    if packages := missing():
+    interrupt_on_sigterm()
+    if packages := missing_packages():
         sys.exit(f"operate: needs Debian's packages {' and '.join(packages)}: apt-get install {' '.join(packages)}")
     started_at, data = time.monotonic(), Path(tempfile.mkdtemp(prefix="attune-operate-"))
-    checks = Checks(say)
+    checks = Checks(report)
     try:
-        proven_alone(say)
-        operate(data, checks)
-    except CannotRun as error:
-        checks.holds(str(error), False)
+        check_rules(report)
+        run_checks(data, checks)
+    except RunError as error:
+        checks.expect(str(error), False)
     except KeyboardInterrupt:
         shutil.rmtree(data)
         sys.exit("stopped; there is nothing to judge")
-    say(f"{checks.passed} passed, {checks.failed} failed, in {time.monotonic() - started_at:.0f} s")
+    report(f"{checks.passed} passed, {checks.failed} failed, in {time.monotonic() - started_at:.0f} s")
     if checks.failed:
-        say(f"logs: {data}/*/log, {data}/*/*/log")
+        report(f"logs: {data}/*/log, {data}/*/*/log")
     else:
         shutil.rmtree(data)
     sys.exit(1 if checks.failed else 0)
 
 
-def operate(data: Path, checks: Checks) -> None:
+def run_checks(data: Path, checks: Checks) -> None:
     """All of it on a running Attune. Raises CannotRun."""
     smtp_port, *ports = free_ports(1 + len(SERVICES))
-    settings = {**SETTINGS, "SMTP_PORT": str(smtp_port)}
+    settings = {**SERVICE_SETTINGS, "SMTP_PORT": str(smtp_port)}
     with ExitStack() as exit_stack:
-        attune = exit_stack.enter_context(stack(data, dict(zip(SERVICES, ports, strict=True)), settings, say=say))
-        monitoring = exit_stack.enter_context(watching(data / "watch", attune, say))
-        clinicians = exit_stack.enter_context(Clinicians(attune, smtp_port))
-        say(f"everything runs and is watched; rules are {accelerated.FASTER} times faster, thresholds as they are")
-        clinicians.begin()
-        clinicians.give_answers(8)
-        all_up_after = until(lambda: len(monitoring.ask("up == 1")) == len(SERVICES) + 1, QUIET_WITHIN)
-        checks.holds("everybody is asked, and answers", all_up_after is not None)
-        until(lambda: monitoring.ask('attune_notify_alerts_waiting{status="open"} > 0'), QUIET_WITHIN)
-        clinicians.react()
-        quiet_after = until(lambda: monitoring.firing() == {"Watchdog"}, QUIET_WITHIN)
-        checks.holds(
-            "with nothing broken nobody is called", quiet_after is not None, ", ".join(sorted(monitoring.firing()))
+        attune = exit_stack.enter_context(
+            run_stack(data, dict(zip(SERVICES, ports, strict=True)), settings, report=report)
         )
-        heartbeat_after = until(
+        monitoring = exit_stack.enter_context(run_monitoring(data / "watch", attune, report))
+        clinicians = exit_stack.enter_context(ClinicianSimulator(attune, smtp_port))
+        report(f"everything runs and is watched; rules are {accelerated.SPEEDUP} times faster, thresholds as they are")
+        clinicians.prepare()
+        clinicians.submit_answers(8)
+        all_up_after = wait_until(lambda: len(monitoring.query("up == 1")) == len(SERVICES) + 1, QUIET_TIMEOUT_SECONDS)
+        checks.expect("everybody is asked, and answers", all_up_after is not None)
+        wait_until(lambda: monitoring.query('attune_notify_alerts_waiting{status="open"} > 0'), QUIET_TIMEOUT_SECONDS)
+        clinicians.handle_alerts()
+        quiet_after = wait_until(lambda: monitoring.firing_alerts() == {"Watchdog"}, QUIET_TIMEOUT_SECONDS)
+        checks.expect(
+            "with nothing broken nobody is called",
+            quiet_after is not None,
+            ", ".join(sorted(monitoring.firing_alerts())),
+        )
+        heartbeat_after = wait_until(
             lambda: (
-                {notification.receiver for notification in monitoring.notices() if notification.alert == "Watchdog"}
+                {
+                    notification.receiver
+                    for notification in monitoring.notifications()
+                    if notification.alert == "Watchdog"
+                }
                 == {"heartbeat"}
             ),
             10,
         )
-        checks.holds("the watchdog arrives where it is waited for", heartbeat_after is not None)
-        until(lambda: not list(empty_panels(monitoring)), QUIET_WITHIN)
-        checks.none("every panel of every dashboard shows something", list(empty_panels(monitoring)))
-        results = break_everything(monitoring, breakages(attune, clinicians))
-        judge(monitoring, results, checks)
-        operator = runbooks.Operator(attune, monitoring)
-        follow(operator, checks)
+        checks.expect("the watchdog arrives where it is waited for", heartbeat_after is not None)
+        wait_until(lambda: not list(find_empty_panels(monitoring)), QUIET_TIMEOUT_SECONDS)
+        checks.expect_none("every panel of every dashboard shows something", list(find_empty_panels(monitoring)))
+        results = run_outages(monitoring, create_outages(attune, clinicians))
+        check_results(monitoring, results, checks)
+        operator = runbooks.OperatorShell(attune, monitoring)
+        check_runbooks(operator, checks)
 
 
-def break_everything(monitoring: Watch, outages: Sequence[Breakage]) -> list[Seen]:
+def run_outages(monitoring: Monitoring, outages: Sequence[Outage]) -> list[OutageResult]:
     """One after the other; but what is unreadable is noticed slowly, and disturbs nobody meanwhile."""
     slow, *others = outages
     with ThreadPoolExecutor(1) as executor:
-        slow_result = executor.submit(see, monitoring, slow)
-        results = [see(monitoring, outage) for outage in others[:-2]]
+        slow_result = executor.submit(run_outage, monitoring, slow)
+        results = [run_outage(monitoring, outage) for outage in others[:-2]]
         results.insert(0, slow_result.result())
-    return [*results, *(see(monitoring, outage) for outage in others[-2:])]
+    return [*results, *(run_outage(monitoring, outage) for outage in others[-2:])]
 
 
-def see(monitoring: Watch, outage: Breakage) -> Seen:
+def run_outage(monitoring: Monitoring, outage: Outage) -> OutageResult:
     """Break it, wait until somebody is called, and mend it."""
     started_at = time.time()
-    outage.do()
+    outage.cause()
     try:
-        fired_after = until(
-            lambda: _arrived(monitoring, outage.alert, firing=True, since=started_at) is not None, FIRES_WITHIN
+        fired_after = wait_until(
+            lambda: _notified_at(monitoring, outage.alert, firing=True, since=started_at) is not None,
+            FIRE_TIMEOUT_SECONDS,
         )
     finally:
-        outage.mend()
+        outage.restore()
     if fired_after is not None:
-        fired_after = (_arrived(monitoring, outage.alert, firing=True, since=started_at) or started_at) - started_at
-        say(f"       {outage.what}: {outage.alert} after {fired_after:.0f} s")
-    return Seen(outage, fired_after, time.time())
+        fired_after = (_notified_at(monitoring, outage.alert, firing=True, since=started_at) or started_at) - started_at
+        report(f"       {outage.description}: {outage.alert} after {fired_after:.0f} s")
+    return OutageResult(outage, fired_after, time.time())
 
 
-def judge(monitoring: Watch, seen: Sequence[Seen], checks: Checks) -> None:
+def check_results(monitoring: Monitoring, results: Sequence[OutageResult], checks: Checks) -> None:
     """Each called somebody, and each is over."""
-    for result in seen:
-        name, since = result.breakage.alert, result.mended_at
-        remaining_seconds = max(1.0, since + RESOLVES_WITHIN - time.time())
-        resolved_after = until(
-            lambda alert=name, start=since: _arrived(monitoring, alert, firing=False, since=start) is not None,
+    for result in results:
+        name, since = result.outage.alert, result.restored_at
+        remaining_seconds = max(1.0, since + RESOLVE_TIMEOUT_SECONDS - time.time())
+        resolved_after = wait_until(
+            lambda alert=name, start=since: _notified_at(monitoring, alert, firing=False, since=start) is not None,
             remaining_seconds,
         )
-        resolved_at = _arrived(monitoring, name, firing=False, since=since)
-        is_complete = result.fired is not None and resolved_after is not None and resolved_at is not None
-        figures = f"after {result.fired or 0:.0f} s, over {(resolved_at or since) - since:.0f} s after it was mended"
-        checks.holds(f"{result.breakage.what}: {name} fires and resolves", is_complete, figures if is_complete else "")
+        resolved_at = _notified_at(monitoring, name, firing=False, since=since)
+        is_complete = result.fired_after_seconds is not None and resolved_after is not None and resolved_at is not None
+        figures = f"after {result.fired_after_seconds or 0:.0f} s, over {(resolved_at or since) - since:.0f} s after it was mended"
+        checks.expect(
+            f"{result.outage.description}: {name} fires and resolves", is_complete, figures if is_complete else ""
+        )
     other_alerts = (
-        {notification.alert for notification in monitoring.notices()}
-        - {result.breakage.alert for result in seen}
+        {notification.alert for notification in monitoring.notifications()}
+        - {result.outage.alert for result in results}
         - {"Watchdog"}
     )
-    say(f"       beside these came: {', '.join(sorted(other_alerts)) or 'nothing'}")
-    quiet_after = until(lambda: monitoring.firing() <= {"Watchdog", *shortened_for_long()}, QUIET_WITHIN)
-    checks.holds(
-        "in the end nobody is called any more", quiet_after is not None, ", ".join(sorted(monitoring.firing()))
+    report(f"       beside these came: {', '.join(sorted(other_alerts)) or 'nothing'}")
+    quiet_after = wait_until(
+        lambda: monitoring.firing_alerts() <= {"Watchdog", *long_window_alerts()}, QUIET_TIMEOUT_SECONDS
+    )
+    checks.expect(
+        "in the end nobody is called any more", quiet_after is not None, ", ".join(sorted(monitoring.firing_alerts()))
     )
 
 
-def shortened_for_long() -> set[str]:
+def long_window_alerts() -> set[str]:
     """Objectives look back over up to three days, which is hours here."""
     return {"FeedbackScoredLate", "UrgentAlertsLate"}
 
 
-def follow(operator: runbooks.Operator, checks: Checks) -> None:
+def check_runbooks(operator: runbooks.OperatorShell, checks: Checks) -> None:
     """Do what the runbooks say."""
     problems, command_count = [], 0
-    for runbook, command in runbooks.commands():
+    for runbook, command in runbooks.read_commands():
         command_count += 1
         try:
             operator.run(command)
-        except (CannotRun, KeyError) as error:
+        except (RunError, KeyError) as error:
             problems.append(f"{runbook}: {command}: {error}")
-    checks.none("every command of every runbook works", problems, f"{command_count} commands")
+    checks.expect_none("every command of every runbook works", problems, f"{command_count} commands")
 
 
-def empty_panels(monitoring: Watch) -> Iterator[str]:
+def find_empty_panels(monitoring: Monitoring) -> Iterator[str]:
     """Expressions of dashboards that show nothing, though everything has happened."""
-    for file in sorted(DASHBOARDS.glob("*.json")):
+    for file in sorted(DASHBOARDS_FOLDER.glob("*.json")):
         for panel in json.loads(file.read_text(encoding="utf-8"))["panels"]:
             for target in panel["targets"]:
                 expression = target["expr"]
-                if not monitoring.ask(expression) and not any(
-                    part in expression for part in (*ONLY_AFTER_ERRORS, NOTHING_FIRES)
+                if not monitoring.query(expression) and not any(
+                    part in expression for part in (*ERROR_ONLY_METRICS, FIRING_ALERTS_SELECTOR)
                 ):
                     yield f"{file.name}: {panel['title']}: {expression}"
 
 
-def _arrived(monitoring: Watch, alert: str, *, firing: bool, since: float) -> float | None:
+def _notified_at(monitoring: Monitoring, alert: str, *, firing: bool, since: float) -> float | None:
     """When somebody was first told of it."""
     times = (
-        notification.at
-        for notification in monitoring.notices()
-        if (notification.alert, notification.firing) == (alert, firing) and notification.at >= since
+        notification.received_at
+        for notification in monitoring.notifications()
+        if (notification.alert, notification.is_firing) == (alert, firing) and notification.received_at >= since
     )
     return next(times, None)
 
 
-def say(line: str) -> None:
+def report(line: str) -> None:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 

@@ -8,17 +8,17 @@ from typing import Any
 
 import yaml
 
-from tools.sandbox.servers.process import HOME
+from tools.sandbox.servers.process import PROJECT_ROOT
 
-RULES = HOME / "deploy" / "prometheus" / "rules"
-DASHBOARDS = HOME / "deploy" / "grafana" / "dashboards"
+RULES_FOLDER = PROJECT_ROOT / "deploy" / "prometheus" / "rules"
+DASHBOARDS_FOLDER = PROJECT_ROOT / "deploy" / "grafana" / "dashboards"
 
-OF_PROMETHEUS = {
+PROMETHEUS_METRICS = {
     "up": {"job"},
     "ALERTS": {"alertname", "alertstate", "group"},
 }
 """What Prometheus itself knows of those that it asks, and of its rules."""
-OF_TARGETS = {"service", "instance", "job"}
+TARGET_LABELS = {"service", "instance", "job"}
 """Labels that every series is given by whoever scrapes it."""
 
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
@@ -28,77 +28,79 @@ _GROUPING = re.compile(r"\b(?:by|without|on|ignoring|group_left|group_right)\s*\
 
 
 @dataclass(frozen=True)
-class Asked:
+class Expression:
     """One expression, and where it stands."""
 
-    where: str
-    expression: str
+    location: str
+    promql: str
     alert: str = ""
     record: str = ""
-    more: Mapping[str, Any] = field(default_factory=dict)
+    rule: Mapping[str, Any] = field(default_factory=dict)
     """The rule as it is written."""
 
     @property
     def metrics(self) -> dict[str, set[str]]:
         """What it asks for, each with the labels that it is told apart by."""
         found: dict[str, set[str]] = {}
-        for name, matchers in _SELECTOR.findall(_STRING.sub('""', self.expression)):
+        for name, matchers in _SELECTOR.findall(_STRING.sub('""', self.promql)):
             found.setdefault(name, set()).update(_MATCHER.findall(matchers))
         return found
 
     @property
     def grouped_by(self) -> set[str]:
         """The labels that it keeps, or joins by."""
-        groups = _GROUPING.findall(_STRING.sub('""', self.expression))
+        groups = _GROUPING.findall(_STRING.sub('""', self.promql))
         return {label.strip() for group in groups for label in group.split(",") if label.strip()}
 
 
-def rules() -> Iterator[Asked]:
+def rule_expressions() -> Iterator[Expression]:
     """Every rule."""
-    for file in sorted(RULES.glob("*.yml")):
+    for file in sorted(RULES_FOLDER.glob("*.yml")):
         for group in yaml.safe_load(file.read_text(encoding="utf-8"))["groups"]:
             for rule in group["rules"]:
-                yield Asked(file.name, rule["expr"], rule.get("alert", ""), rule.get("record", ""), rule)
+                yield Expression(file.name, rule["expr"], rule.get("alert", ""), rule.get("record", ""), rule)
 
 
-def panels() -> Iterator[Asked]:
+def panel_expressions() -> Iterator[Expression]:
     """Every expression of every dashboard."""
-    for file in sorted(DASHBOARDS.glob("*.json")):
+    for file in sorted(DASHBOARDS_FOLDER.glob("*.json")):
         for panel in json.loads(file.read_text(encoding="utf-8"))["panels"]:
             for target in panel["targets"]:
-                yield Asked(f"{file.name}: {panel['title']}", target["expr"])
+                yield Expression(f"{file.name}: {panel['title']}", target["expr"])
 
 
-def amiss(expression: Asked, labels_by_metric: Mapping[str, set[str]]) -> list[str]:
+def find_problems(expression: Expression, labels_by_metric: Mapping[str, set[str]]) -> list[str]:
     """What an expression asks for that nobody shows; `shown` has each metric's labels, as its series are named."""
     problems, known_labels = [], set[str]()
     for name, labels in expression.metrics.items():
         if name not in labels_by_metric:
-            problems.append(f"{expression.where}: nobody shows {name}")
+            problems.append(f"{expression.location}: nobody shows {name}")
             continue
         known_labels |= labels_by_metric[name]
         problems += [
-            f"{expression.where}: {name} has no label {label}"
-            for label in sorted(labels - labels_by_metric[name] - OF_TARGETS)
+            f"{expression.location}: {name} has no label {label}"
+            for label in sorted(labels - labels_by_metric[name] - TARGET_LABELS)
         ]
     if expression.metrics:
         problems += [
-            f"{expression.where}: no label {label}"
-            for label in sorted(expression.grouped_by - known_labels - OF_TARGETS)
+            f"{expression.location}: no label {label}"
+            for label in sorted(expression.grouped_by - known_labels - TARGET_LABELS)
         ]
     return problems
 
 
-def recorded(labels_by_metric: Mapping[str, set[str]]) -> dict[str, set[str]]:
+def add_recorded_metrics(labels_by_metric: Mapping[str, set[str]]) -> dict[str, set[str]]:
     """With what the rules record beside what is shown: each keeps the labels that it is grouped by."""
-    recorded_labels = {expression.record: expression.grouped_by - {"le"} for expression in rules() if expression.record}
-    return {**OF_PROMETHEUS, **labels_by_metric, **recorded_labels}
+    recorded_labels = {
+        expression.record: expression.grouped_by - {"le"} for expression in rule_expressions() if expression.record
+    }
+    return {**PROMETHEUS_METRICS, **labels_by_metric, **recorded_labels}
 
 
-def rests_on(expression: Asked) -> set[str]:
+def underlying_metrics(expression: Expression) -> set[str]:
     """The metrics that an expression rests on in the end, through whatever is recorded."""
-    by_name = {rule.record: rule for rule in rules() if rule.record}
-    found = set[str]()
+    by_name = {rule.record: rule for rule in rule_expressions() if rule.record}
+    metrics = set[str]()
     for name in expression.metrics:
-        found |= rests_on(by_name[name]) if name in by_name and name != expression.record else {name}
-    return found
+        metrics |= underlying_metrics(by_name[name]) if name in by_name and name != expression.record else {name}
+    return metrics

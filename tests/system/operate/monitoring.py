@@ -15,49 +15,49 @@ from pathlib import Path
 from typing import Any
 
 from tests.system.operate import accelerated
-from tools.sandbox.network.receivers import Hook, web_server
+from tools.sandbox.network.receivers import ReceivedWebhook, run_webhook_server
 from tools.sandbox.servers.ports import free_ports
-from tools.sandbox.servers.process import HOME, CannotRun, LocalServer, Say
-from tools.sandbox.servers.stack import Stack
+from tools.sandbox.servers.process import PROJECT_ROOT, LocalServer, Report, RunError
+from tools.sandbox.servers.stack import RunningStack
 
-NEEDED = {"prometheus": "prometheus", "promtool": "prometheus", "amtool": "prometheus-alertmanager"}
+REQUIRED_PROGRAMS = {"prometheus": "prometheus", "promtool": "prometheus", "amtool": "prometheus-alertmanager"}
 """What is called, and Debian's package that has it."""
-LOOK_EVERY = 0.2
+POLL_INTERVAL_SECONDS = 0.2
 
 
-def missing() -> list[str]:
+def missing_packages() -> list[str]:
     """Debian's packages that are wanted and not installed."""
-    packages = {package for program, package in NEEDED.items() if shutil.which(program) is None}
-    if _alertmanager() is None:
+    packages = {package for program, package in REQUIRED_PROGRAMS.items() if shutil.which(program) is None}
+    if _find_alertmanager() is None:
         packages.add("prometheus-alertmanager")
     return sorted(packages)
 
 
-def _alertmanager() -> str | None:
+def _find_alertmanager() -> str | None:
     return shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
 
 
 @dataclass(frozen=True)
-class Notice:
+class AlertNotification:
     """What arrived at a receiver about one alert."""
 
     receiver: str
     alert: str
     labels: Mapping[str, str]
-    firing: bool
-    at: float
+    is_firing: bool
+    received_at: float
 
 
 @dataclass(frozen=True)
-class Watch:
+class Monitoring:
     """Those who watch."""
 
     prometheus: LocalServer
     alertmanager: LocalServer
     lag: LocalServer
-    hooks: Sequence[Hook]
+    received_webhooks: Sequence[ReceivedWebhook]
 
-    def ask(self, expression: str) -> list[Any]:
+    def query(self, expression: str) -> list[Any]:
         """What an expression gives now. Raises CannotRun when Prometheus cannot make sense of it."""
         parameters = urllib.parse.urlencode({"query": expression})
         url = f"http://{self.prometheus.address}/api/v1/query?{parameters}"
@@ -65,59 +65,65 @@ class Watch:
             with urllib.request.urlopen(url, timeout=10) as response:
                 results: list[Any] = json.load(response)["data"]["result"]
         except urllib.error.HTTPError as error:
-            raise CannotRun(f"{expression}: {error.read().decode()}") from error
+            raise RunError(f"{expression}: {error.read().decode()}") from error
         return results
 
-    def notices(self) -> list[Notice]:
+    def notifications(self) -> list[AlertNotification]:
         """All that arrived, in the order in which it did."""
         return [
-            Notice(
+            AlertNotification(
                 webhook.path.strip("/"),
                 alert["labels"]["alertname"],
                 alert["labels"],
                 alert["status"] == "firing",
-                webhook.at.timestamp(),
+                webhook.received_at.timestamp(),
             )
-            for webhook in list(self.hooks)
+            for webhook in list(self.received_webhooks)
             for alert in json.loads(webhook.body)["alerts"]
         ]
 
-    def firing(self) -> set[str]:
+    def firing_alerts(self) -> set[str]:
         """The alerts that fire now, as Prometheus says."""
-        return {sample["metric"]["alertname"] for sample in self.ask('ALERTS{alertstate="firing"}')}
+        return {sample["metric"]["alertname"] for sample in self.query('ALERTS{alertstate="firing"}')}
 
 
 @contextmanager
-def watching(data: Path, attune: Stack, say: Say) -> Iterator[Watch]:
+def run_monitoring(data: Path, attune: RunningStack, report: Report) -> Iterator[Monitoring]:
     """Watch a stack, on a faster clock. Raises CannotRun."""
     prometheus_port, alertmanager_port, webhook_port, lag_port = free_ports(4)
-    received_webhooks: list[Hook] = []
+    received_webhooks: list[ReceivedWebhook] = []
     data.mkdir()
-    accelerated.rules(data / "rules")
+    accelerated.write_rules(data / "rules")
     addresses = {name: url.removeprefix("http://") for name, url in attune.urls.items()}
     targets = {**addresses, "lag": f"127.0.0.1:{lag_port}"}
-    prometheus_config = accelerated.prometheus(data / "prometheus.yml", targets, f"127.0.0.1:{alertmanager_port}")
-    alertmanager_config = accelerated.alertmanager(data / "alertmanager.yml", f"http://127.0.0.1:{webhook_port}")
+    prometheus_config = accelerated.write_prometheus_config(
+        data / "prometheus.yml", targets, f"127.0.0.1:{alertmanager_port}"
+    )
+    alertmanager_config = accelerated.write_alertmanager_config(
+        data / "alertmanager.yml", f"http://127.0.0.1:{webhook_port}"
+    )
     with ExitStack() as exit_stack:
-        exit_stack.enter_context(web_server(webhook_port, received_webhooks))
-        lag = exit_stack.enter_context(_lag(data / "lag", lag_port, attune.kafka, say))
+        exit_stack.enter_context(run_webhook_server(webhook_port, received_webhooks))
+        lag = exit_stack.enter_context(_lag_exporter(data / "lag", lag_port, attune.bootstrap_servers, report))
         alertmanager = exit_stack.enter_context(
-            _server(
+            _monitoring_server(
                 "Alertmanager",
                 data / "alertmanager",
                 alertmanager_port,
-                _alertmanager() or "",
+                _find_alertmanager() or "",
                 alertmanager_config,
-                say,
+                report,
             )
         )
         prometheus = exit_stack.enter_context(
-            _server("Prometheus", data / "prometheus", prometheus_port, "prometheus", prometheus_config, say)
+            _monitoring_server(
+                "Prometheus", data / "prometheus", prometheus_port, "prometheus", prometheus_config, report
+            )
         )
-        yield Watch(prometheus, alertmanager, lag, received_webhooks)
+        yield Monitoring(prometheus, alertmanager, lag, received_webhooks)
 
 
-def _server(name: str, data: Path, port: int, program: str, config: Path, say: Say) -> LocalServer:
+def _monitoring_server(name: str, data: Path, port: int, program: str, config: Path, report: Report) -> LocalServer:
     extra_options = {
         # An alert that began before Alertmanager was found is told again after this; else after a minute.
         "Prometheus": ("--rules.alert.resend-delay=3s", "--storage.tsdb.path", data / "db"),
@@ -129,13 +135,18 @@ def _server(name: str, data: Path, port: int, program: str, config: Path, say: S
         command=[program, f"--config.file={config}", f"--web.listen-address=127.0.0.1:{port}", *extra_options],
         data=data,
         port=port,
-        answers=partial(_answers, f"http://127.0.0.1:{port}/-/ready"),
-        say=say,
+        is_ready=partial(_is_ready, f"http://127.0.0.1:{port}/-/ready"),
+        report=report,
     )
 
 
-def _lag(data: Path, port: int, kafka: str, say: Say) -> LocalServer:
-    environment = {"KAFKA_BOOTSTRAP_SERVERS": kafka, "HTTP_PORT": port, "LAG_CHECK_SECONDS": 1, "PYTHONPATH": HOME}
+def _lag_exporter(data: Path, port: int, bootstrap_servers: str, report: Report) -> LocalServer:
+    environment = {
+        "KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers,
+        "HTTP_PORT": port,
+        "LAG_CHECK_SECONDS": 1,
+        "PYTHONPATH": PROJECT_ROOT,
+    }
     python = (sys.executable, "-X", f"data={data}")
     return LocalServer(
         name="lag",
@@ -149,38 +160,40 @@ def _lag(data: Path, port: int, kafka: str, say: Say) -> LocalServer:
         ],
         data=data,
         port=port,
-        answers=partial(_answers, f"http://127.0.0.1:{port}/health/ready"),
-        say=say,
+        is_ready=partial(_is_ready, f"http://127.0.0.1:{port}/health/ready"),
+        report=report,
     )
 
 
-def _answers(url: str) -> bool:
+def _is_ready(url: str) -> bool:
     with urllib.request.urlopen(url, timeout=5) as response:
         return bool(response.status == 200)
 
 
-def proven_alone(say: Say) -> None:
+def check_rules(report: Report) -> None:
     """The rules, their tests and the routing, by Prometheus's own tools. Raises CannotRun."""
-    rules = sorted((accelerated.PROMETHEUS / "rules").glob("*.yml"))
-    tests = sorted((accelerated.PROMETHEUS / "tests").glob("*.yml"))
+    rules = sorted((accelerated.PROMETHEUS_FOLDER / "rules").glob("*.yml"))
+    tests = sorted((accelerated.PROMETHEUS_FOLDER / "tests").glob("*.yml"))
     for command in (
-        ["promtool", "check", "config", "--syntax-only", str(accelerated.PROMETHEUS / "prometheus.yml")],
+        ["promtool", "check", "config", "--syntax-only", str(accelerated.PROMETHEUS_FOLDER / "prometheus.yml")],
         ["promtool", "check", "rules", *map(str, rules)],
-        ["amtool", "check-config", str(accelerated.ALERTMANAGER)],
+        ["amtool", "check-config", str(accelerated.ALERTMANAGER_FILE)],
         ["promtool", "test", "rules", *map(str, tests)],
     ):
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         command_name = " ".join(map(str, command[:3]))
         if result.returncode:
-            raise CannotRun(f"{command_name}:\n{result.stdout}{result.stderr}")
-        say(f"ok     {command_name} ({len(command) - 3 or 1} files)")
+            raise RunError(f"{command_name}:\n{result.stdout}{result.stderr}")
+        report(f"ok     {command_name} ({len(command) - 3 or 1} files)")
 
 
-def until(condition: Any, within: float) -> float | None:
+def wait_until(condition: Any, timeout_seconds: float) -> float | None:
     """Seconds until it held; none when it did not come to hold."""
     started_at = time.monotonic()
     while not condition():
-        if time.monotonic() - started_at > within:
+        if time.monotonic() - started_at > timeout_seconds:
             return None
-        time.sleep(LOOK_EVERY)  # what is looked at (a rule, a webhook, a process) tells nobody when it changes
+        time.sleep(
+            POLL_INTERVAL_SECONDS
+        )  # what is looked at (a rule, a webhook, a process) tells nobody when it changes
     return time.monotonic() - started_at

@@ -12,134 +12,139 @@ from uuid import uuid4
 
 from tests.system.smoke import probes
 from tests.system.support import poison
-from tools.sandbox.network.clinic_systems import Clinics
-from tools.sandbox.network.course import ELEMENTS, Clinic, Course, Said
+from tools.sandbox.network.clinic_systems import ClinicSystems
+from tools.sandbox.network.course import ELEMENTS, Clinic, Course, SimulatedAnswer
 from tools.sandbox.network.ledger import Ledger
-from tools.sandbox.network.receivers import Mail, mail_server
+from tools.sandbox.network.receivers import ReceivedEmail, run_smtp_server
 from tools.sandbox.servers.process import LocalServer
-from tools.sandbox.servers.stack import Stack
+from tools.sandbox.servers.stack import RunningStack
 
-UNREADABLE = ("rating out of range", "not JSON")
+POISON_NAMES = ("rating out of range", "not JSON")
 """Of the smoke test's poisons: one of two causes, so that a person sees which is whose."""
 
 
 @dataclass(frozen=True)
-class Breakage:
+class Outage:
     """Something that goes wrong, and the alert that says so."""
 
-    what: str
+    description: str
     alert: str
-    do: Callable[[], None]
-    mend: Callable[[], None]
+    cause: Callable[[], None]
+    restore: Callable[[], None]
 
 
-class Clinicians:
+class ClinicianSimulator:
     """People at work: they give answers that must raise alerts, and are told of them by e-mail."""
 
-    def __init__(self, attune: Stack, smtp_port: int) -> None:
+    def __init__(self, attune: RunningStack, smtp_port: int) -> None:
         self._attune = attune
-        self._mail_port = smtp_port
-        self._mail = ExitStack()
-        self.mails: list[Mail] = []
+        self._smtp_port = smtp_port
+        self._mail_server = ExitStack()
+        self.received_emails: list[ReceivedEmail] = []
         clinic = Clinic(uuid4(), "Elm Street", "Europe/Berlin")
-        clinicians, courses = probes.probes(clinic, datetime.now(UTC))
+        clinicians, courses = probes.create_probes(clinic, datetime.now(UTC))
         with_baseline = [course for course in courses if len(course.sessions) > 1]  # so well that a fall stands out
         self._clinic = clinic
         self._clinicians = [
             replace(simulated_clinician, email=f"{simulated_clinician.name}@example.org")
             for simulated_clinician in clinicians
         ]
-        self._prepared = with_baseline[:24]
-        self._waiting = list(self._prepared)
+        self._prepared_courses = with_baseline[:24]
+        self._unanswered_courses = list(self._prepared_courses)
 
-    def begin(self) -> None:
+    def prepare(self) -> None:
         """Everything up to the answers that must be noticed."""
-        self.mail_comes_back()
-        asyncio.run(self._begin())
+        self.start_mail_server()
+        asyncio.run(self._prepare())
 
-    async def _begin(self) -> None:
-        async with Clinics(self._attune.processes, Ledger()) as clinic_systems:
-            await clinic_systems.open_clinic(self._clinic)
+    async def _prepare(self) -> None:
+        async with ClinicSystems(self._attune.process_urls, Ledger()) as clinic_systems:
+            await clinic_systems.register_clinic(self._clinic)
             for clinician in self._clinicians:
-                await clinic_systems.employ(clinician, self._clinic.time_zone, "")
-            await asyncio.gather(*(probes.prepare(clinic_systems, course) for course in self._prepared))
+                await clinic_systems.register_clinician(clinician, self._clinic.time_zone, "")
+            await asyncio.gather(*(probes.submit_baseline(clinic_systems, course) for course in self._prepared_courses))
 
-    def give_answers(self, count: int) -> None:
+    def submit_answers(self, count: int) -> None:
         """So many clients, of whom nobody would have thought it, say that all is wrong."""
-        courses, self._waiting = self._waiting[:count], self._waiting[count:]
-        asyncio.run(self._give(courses))
+        courses, self._unanswered_courses = self._unanswered_courses[:count], self._unanswered_courses[count:]
+        asyncio.run(self._submit_answers(courses))
 
-    async def _give(self, courses: list[Course]) -> None:
-        async with Clinics(self._attune.processes, Ledger()) as clinic_systems:
-            answer = Said(datetime.now(UTC), dict.fromkeys(ELEMENTS, 1), tension="yes", talked_about="not")
+    async def _submit_answers(self, courses: list[Course]) -> None:
+        async with ClinicSystems(self._attune.process_urls, Ledger()) as clinic_systems:
+            answer = SimulatedAnswer(datetime.now(UTC), dict.fromkeys(ELEMENTS, 1), tension="yes", talked_about="not")
             await asyncio.gather(
-                *(clinic_systems.answer(course.sessions[-1].id, "client", answer) for course in courses)
+                *(clinic_systems.submit_paper_answer(course.sessions[-1].id, "client", answer) for course in courses)
             )
 
-    def react(self) -> None:
+    def handle_alerts(self) -> None:
         """Clinicians take on what stands in their inboxes, and are done with it."""
-        asyncio.run(self._react())
+        asyncio.run(self._handle_alerts())
 
-    async def _react(self) -> None:
-        async with Clinics(self._attune.processes, Ledger()) as clinic_systems:
+    async def _handle_alerts(self) -> None:
+        async with ClinicSystems(self._attune.process_urls, Ledger()) as clinic_systems:
             for clinician in 2 * self._clinicians:
-                await clinic_systems.react(clinician.id)
+                await clinic_systems.handle_next_alert(clinician.id)
 
-    def mail_goes_away(self) -> None:
-        self._mail.close()
+    def stop_mail_server(self) -> None:
+        self._mail_server.close()
 
-    def mail_comes_back(self) -> None:
-        self._mail.enter_context(mail_server(self._mail_port, self.mails))
+    def start_mail_server(self) -> None:
+        self._mail_server.enter_context(run_smtp_server(self._smtp_port, self.received_emails))
 
-    def __enter__(self) -> "Clinicians":
+    def __enter__(self) -> "ClinicianSimulator":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._mail.close()
+        self._mail_server.close()
 
 
-def breakages(attune: Stack, clinicians: Clinicians) -> list[Breakage]:
+def create_outages(attune: RunningStack, clinicians: ClinicianSimulator) -> list[Outage]:
     """All of them, in the order in which they are seen."""
-    alliance = _of(attune, "alliance")
+    alliance = _service(attune, "alliance")
     mongodb = next(server for server in attune.servers if server.name == "MongoDB")
     kafka = next(server for server in attune.servers if server.name == "Kafka")
 
-    def consumer_stops() -> None:
-        _signal(alliance, signal.SIGSTOP)
-        clinicians.give_answers(4)
+    def pause_consumer() -> None:
+        _send_signal(alliance, signal.SIGSTOP)
+        clinicians.submit_answers(4)
 
-    def mail_goes() -> None:
-        clinicians.mail_goes_away()
-        clinicians.give_answers(4)
+    def stop_mail() -> None:
+        clinicians.stop_mail_server()
+        clinicians.submit_answers(4)
 
     return [
-        Breakage("messages that nobody can read", "DeadLetters", lambda: _poison(attune), lambda: _close(attune)),
-        Breakage("the mail server is down", "DeliveriesFail", mail_goes, clinicians.mail_comes_back),
-        Breakage(
-            "a consumer stands still", "ConsumerStopped", consumer_stops, lambda: _signal(alliance, signal.SIGCONT)
+        Outage(
+            "messages that nobody can read",
+            "DeadLetters",
+            lambda: _publish_poison(attune),
+            lambda: _discard_dead_letters(attune),
         ),
-        Breakage("MongoDB is down", "MongoUnreachable", mongodb.kill, mongodb.start),
-        Breakage("Kafka is down", "KafkaUnreachable", kafka.kill, kafka.start),
-        Breakage("a service is down", "ServiceDown", _of(attune, "intake").kill, _of(attune, "intake").start),
+        Outage("the mail server is down", "DeliveriesFail", stop_mail, clinicians.start_mail_server),
+        Outage(
+            "a consumer stands still", "ConsumerStopped", pause_consumer, lambda: _send_signal(alliance, signal.SIGCONT)
+        ),
+        Outage("MongoDB is down", "MongoUnreachable", mongodb.kill, mongodb.start),
+        Outage("Kafka is down", "KafkaUnreachable", kafka.kill, kafka.start),
+        Outage("a service is down", "ServiceDown", _service(attune, "intake").kill, _service(attune, "intake").start),
     ]
 
 
-def _of(attune: Stack, name: str) -> LocalServer:
+def _service(attune: RunningStack, name: str) -> LocalServer:
     return next(service for service in attune.services if service.name == name)
 
 
-def _signal(service: LocalServer, signal_to_send: signal.Signals) -> None:
+def _send_signal(service: LocalServer, signal_to_send: signal.Signals) -> None:
     assert service.process
     os.kill(service.process.pid, signal_to_send)
 
 
-def _poison(attune: Stack) -> None:
-    messages = [message for message in poison.poisons(datetime.now(UTC)) if message.name in UNREADABLE]
-    asyncio.run(poison.plant(attune.kafka, messages))
+def _publish_poison(attune: RunningStack) -> None:
+    messages = [message for message in poison.create_poison_messages(datetime.now(UTC)) if message.name in POISON_NAMES]
+    asyncio.run(poison.publish_poison(attune.bootstrap_servers, messages))
 
 
-def _close(attune: Stack) -> None:
+def _discard_dead_letters(attune: RunningStack) -> None:
     """As its runbook says: nobody wants these."""
     for service in ("alliance", "sessions", "notify"):
-        command = [*_of(attune, service).command, "dead-letters", "close", "--all"]
+        command = [*_service(attune, service).command, "dead-letters", "close", "--all"]
         subprocess.run(command, check=True, capture_output=True)

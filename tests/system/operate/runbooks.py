@@ -10,34 +10,34 @@ import shlex
 import subprocess
 from collections.abc import Iterator
 
-from tests.system.operate.monitoring import Watch
-from tools.sandbox.servers.process import HOME, CannotRun, LocalServer
-from tools.sandbox.servers.stack import Stack
+from tests.system.operate.monitoring import Monitoring
+from tools.sandbox.servers.process import PROJECT_ROOT, LocalServer, RunError
+from tools.sandbox.servers.stack import RunningStack
 
-RUNBOOKS = HOME / "docs" / "runbooks"
-PUBLISHED = {"intake": 8001, "sessions": 8002, "alliance": 8003, "notify": 8004}
+RUNBOOKS_FOLDER = PROJECT_ROOT / "docs" / "runbooks"
+HOST_PORTS = {"intake": 8001, "sessions": 8002, "alliance": 8003, "notify": 8004}
 """Ports on the host, as docker-compose.yml publishes them."""
-FENCE = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-LIST = "docker compose exec {} python -m services.{} dead-letters list --all --json"
+SHELL_BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LIST_COMMAND = "docker compose exec {} python -m services.{} dead-letters list --all --json"
 
 
-def commands() -> Iterator[tuple[str, str]]:
+def read_commands() -> Iterator[tuple[str, str]]:
     """Each command of each runbook, with the runbook's name; the same one is run once."""
     yielded = set()
-    for file in sorted(RUNBOOKS.glob("*.md")):
-        for block in FENCE.findall(file.read_text(encoding="utf-8")):
+    for file in sorted(RUNBOOKS_FOLDER.glob("*.md")):
+        for block in SHELL_BLOCK.findall(file.read_text(encoding="utf-8")):
             for command in block.replace("\\\n", " ").splitlines():
                 if command.strip() and command not in yielded:
                     yielded.add(command)
                     yield file.name, command
 
 
-class Operator:
+class OperatorShell:
     """Somebody at three in the morning, with a shell."""
 
-    def __init__(self, attune: Stack, monitoring: Watch) -> None:
+    def __init__(self, attune: RunningStack, monitoring: Monitoring) -> None:
         self._attune = attune
-        self._watch = monitoring
+        self._monitoring = monitoring
         self._servers: dict[str, LocalServer] = {
             **{service.name: service for service in attune.services},
             "kafka": next(store for store in attune.servers if store.name == "Kafka"),
@@ -49,52 +49,52 @@ class Operator:
 
     def run(self, command: str) -> str:
         """What it prints. Raises CannotRun when it fails, or is none that anybody here can run."""
-        match [self._origin(word, command) for word in shlex.split(command)]:
+        match [self._substitute_origin(word, command) for word in shlex.split(command)]:
             case ["docker", "compose", "ps", *_]:
                 return "\n".join(
-                    f"{server.name} {'ended' if server.has_ended else 'runs'}" for server in self._servers.values()
+                    f"{server.name} {'ended' if server.has_exited else 'runs'}" for server in self._servers.values()
                 )
             case ["docker", "compose", "logs", "--since", _, name]:
-                return self._servers[name].log.read_text(errors="replace")[-2000:]
+                return self._servers[name].log_file.read_text(errors="replace")[-2000:]
             case ["docker", "compose", "restart", name]:
                 self._servers[name].stop()
                 self._servers[name].start()
                 return "restarted"
             case ["docker", "compose", "run", "--rm", "topics"]:
-                return self._run(["env", *self._environment("intake"), "python", "-m", "deploy.jobs.topics"])
+                return self._run_program(["env", *self._environment_of("intake"), "python", "-m", "deploy.jobs.topics"])
             case ["docker", "compose", "exec", name, *program]:
-                return self._run([*self._inside(name), *program])
+                return self._run_program([*self._environment_prefix(name), *program])
             case ["curl" | "df", *_] as program:
-                return self._run(program)
-        raise CannotRun(f"nobody here can run: {command}")
+                return self._run_program(program)
+        raise RunError(f"nobody here can run: {command}")
 
-    def _origin(self, word: str, command: str) -> str:
+    def _substitute_origin(self, word: str, command: str) -> str:
         """For ORIGIN, which a runbook has in place of a letter that the list shows: the first of them."""
         if word != "ORIGIN":
             return word
         service = shlex.split(command)[3]
-        dead_letters = json.loads(self.run(LIST.format(service, service)))
+        dead_letters = json.loads(self.run(LIST_COMMAND.format(service, service)))
         return str(dead_letters[0]["origin"])
 
-    def _inside(self, name: str) -> list[str]:
-        return ["env", *self._environment(name)] if name in PUBLISHED else []
+    def _environment_prefix(self, name: str) -> list[str]:
+        return ["env", *self._environment_of(name)] if name in HOST_PORTS else []
 
-    def _environment(self, name: str) -> list[str]:
+    def _environment_of(self, name: str) -> list[str]:
         return [str(part) for part in self._servers[name].command if "=" in str(part) and str(part)[0].isupper()]
 
-    def _run(self, program: list[str]) -> str:
+    def _run_program(self, program: list[str]) -> str:
         result = subprocess.run(
-            [self._here(part) for part in program], capture_output=True, text=True, timeout=60, check=False
+            [self._to_local(part) for part in program], capture_output=True, text=True, timeout=60, check=False
         )
         if result.returncode:
-            raise CannotRun(f"{shlex.join(program)} ended with {result.returncode}: {result.stdout}{result.stderr}")
+            raise RunError(f"{shlex.join(program)} ended with {result.returncode}: {result.stdout}{result.stderr}")
         return result.stdout
 
-    def _here(self, word: str) -> str:
+    def _to_local(self, word: str) -> str:
         """Where things are here, and not where compose publishes them."""
         if word == "python":
             return next(str(part) for part in self._servers["intake"].command if str(part).endswith("python"))
-        word = word.replace("127.0.0.1:9090", self._watch.prometheus.address)
-        for name, port in PUBLISHED.items():
+        word = word.replace("127.0.0.1:9090", self._monitoring.prometheus.address)
+        for name, port in HOST_PORTS.items():
             word = word.replace(f"127.0.0.1:{port}", self._servers[name].address)
         return word

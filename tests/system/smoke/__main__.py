@@ -10,17 +10,17 @@ import traceback
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.system.smoke.run import Run
-from tests.system.support.checks import SHOWN, Checks
-from tools.sandbox.network.receivers import Hook, Mail, mail_server, web_server
-from tools.sandbox.servers.inspection import memory
+from tests.system.smoke.run import SmokeRun
+from tests.system.support.checks import MAX_EXAMPLES, Checks
+from tools.sandbox.network.receivers import ReceivedEmail, ReceivedWebhook, run_smtp_server, run_webhook_server
+from tools.sandbox.servers.inspection import memory_mb
 from tools.sandbox.servers.ports import free_ports
-from tools.sandbox.servers.process import CannotRun, LocalServer
-from tools.sandbox.servers.reporting import say, show_logs
-from tools.sandbox.servers.signals import end_on_sigterm
-from tools.sandbox.servers.stack import SERVICES, stack
+from tools.sandbox.servers.process import LocalServer, RunError
+from tools.sandbox.servers.reporting import report, show_logs
+from tools.sandbox.servers.signals import interrupt_on_sigterm
+from tools.sandbox.servers.stack import SERVICES, run_stack
 
-ENDS_WITHIN = 10.0  # seconds; container engines kill after as many
+SHUTDOWN_LIMIT_SECONDS = 10.0  # seconds; container engines kill after as many
 
 
 def main() -> None:
@@ -28,18 +28,18 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1, help="another world")
     parser.add_argument("--keep", action="store_true", help="keep data and logs also when everything holds")
     args = parser.parse_args()
-    end_on_sigterm()
+    interrupt_on_sigterm()
     started_at, data = time.monotonic(), Path(tempfile.mkdtemp(prefix="attune-smoke-"))
-    checks = Checks(say)
+    checks = Checks(report)
     try:
-        judge(data, args.seed, checks)
-    except CannotRun as error:
-        checks.holds("everything starts", False)
-        say(str(error))
+        run_smoke_test(data, args.seed, checks)
+    except RunError as error:
+        checks.expect("everything starts", False)
+        report(str(error))
     except KeyboardInterrupt:
         shutil.rmtree(data)
         sys.exit("stopped; there is nothing to judge")
-    say(f"{checks.passed} passed, {checks.failed} failed, in {time.monotonic() - started_at:.0f} s")
+    report(f"{checks.passed} passed, {checks.failed} failed, in {time.monotonic() - started_at:.0f} s")
     if checks.failed:
         show_logs(data)
     elif not args.keep:
@@ -47,42 +47,45 @@ def main() -> None:
     sys.exit(1 if checks.failed else 0)
 
 
-def judge(data: Path, seed: int, checks: Checks) -> None:
+def run_smoke_test(data: Path, seed: int, checks: Checks) -> None:
     """The whole of it. Raises CannotRun."""
     smtp_port, webhook_port, *ports = free_ports(2 + len(SERVICES))
-    received_emails, received_webhooks = list[Mail](), list[Hook]()
+    received_emails, received_webhooks = list[ReceivedEmail](), list[ReceivedWebhook]()
     settings = {"SMTP_HOST": "127.0.0.1", "SMTP_PORT": str(smtp_port)}
     with ExitStack() as exit_stack:
-        exit_stack.enter_context(mail_server(smtp_port, received_emails))
-        exit_stack.enter_context(web_server(webhook_port, received_webhooks))
-        attune = exit_stack.enter_context(stack(data, dict(zip(SERVICES, ports, strict=True)), settings, say=say))
-        checks.holds("everything starts, and all services are ready", True, f"in {attune.seconds:.1f} s")
+        exit_stack.enter_context(run_smtp_server(smtp_port, received_emails))
+        exit_stack.enter_context(run_webhook_server(webhook_port, received_webhooks))
+        attune = exit_stack.enter_context(
+            run_stack(data, dict(zip(SERVICES, ports, strict=True)), settings, report=report)
+        )
+        checks.expect("everything starts, and all services are ready", True, f"in {attune.startup_seconds:.1f} s")
         try:
             asyncio.run(
-                Run(
+                SmokeRun(
                     attune, seed, checks, received_emails, received_webhooks, f"http://127.0.0.1:{webhook_port}"
-                ).whole()
+                ).execute()
             )
-        except (CannotRun, KeyboardInterrupt):
+        except (RunError, KeyboardInterrupt):
             raise
         except Exception:  # whatever it is, what held until then and the logs are worth seeing
-            checks.none("the test comes to its end", traceback.format_exc().splitlines()[-SHOWN:])
-        say(
+            checks.expect_none("the test comes to its end", traceback.format_exc().splitlines()[-MAX_EXAMPLES:])
+        report(
             "memory: "
-            + ", ".join(f"{server.name} {memory(server):.0f} MB" for server in (*attune.servers, *attune.services))
+            + ", ".join(f"{server.name} {memory_mb(server):.0f} MB" for server in (*attune.servers, *attune.services))
         )
-        checks.none(
-            "SIGTERM ends every service cleanly", [problem for server in attune.services if (problem := ended(server))]
+        checks.expect_none(
+            "SIGTERM ends every service cleanly",
+            [problem for server in attune.services if (problem := stop_and_check(server))],
         )
 
 
-def ended(service: LocalServer) -> str:
+def stop_and_check(service: LocalServer) -> str:
     """End a service; what there is to complain of, if anything."""
     process, started_at = service.process, time.monotonic()
     service.stop()
     elapsed_seconds, exit_code = time.monotonic() - started_at, process.returncode if process else None
-    is_finished = "Finished server process" in service.log.read_text()[-2000:]
-    if exit_code == 0 and is_finished and elapsed_seconds < ENDS_WITHIN:
+    is_finished = "Finished server process" in service.log_file.read_text()[-2000:]
+    if exit_code == 0 and is_finished and elapsed_seconds < SHUTDOWN_LIMIT_SECONDS:
         return ""
     return (
         f"{service.name}: exit code {exit_code} after {elapsed_seconds:.1f} s, {'' if is_finished else 'not '}finished"

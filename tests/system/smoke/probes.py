@@ -7,37 +7,39 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID, uuid5
 
-from tools.sandbox.network.clinic_systems import Clinics
-from tools.sandbox.network.course import ELEMENTS, Clinic, Clinician, Course, Said, Session
+from tools.sandbox.network.clinic_systems import ClinicSystems
+from tools.sandbox.network.course import ELEMENTS, Clinic, Clinician, Course, Session, SimulatedAnswer
 
-PROBES = 120
-AT_ONCE = 4  # measured at so many at a time: a busy morning, not a stampede
-KNOWN = 3  # sessions that went well, before a fall that must stand out
-WITHIN = 30.0  # seconds; what has not come by then does not come
+PROBE_COUNT = 120
+MAX_CONCURRENT_PROBES = 4  # measured at so many at a time: a busy morning, not a stampede
+BASELINE_SESSIONS = 3  # sessions that went well, before a fall that must stand out
+ALERT_TIMEOUT_SECONDS = 30.0  # seconds; what has not come by then does not come
 NAMESPACE = UUID("b0a0a0ce-7c26-4f3c-8a56-0a8f5d4e9b77")
 
 
-def probes(clinic: Clinic, until: datetime) -> tuple[list[Clinician], list[Course]]:
+def create_probes(clinic: Clinic, until: datetime) -> tuple[list[Clinician], list[Course]]:
     """Relationships that are well but for the last answer, with clinicians of their own.
 
     In one half the client's ratings fall far, in the other the client says outright that there was a tension.
     """
     clinicians = [
-        Clinician(uuid5(NAMESPACE, f"clinician {index}"), clinic.id, f"probe-{index}", None, webhook=False)
+        Clinician(uuid5(NAMESPACE, f"clinician {index}"), clinic.id, f"probe-{index}", None, has_webhook=False)
         for index in range(6)
     ]
-    return clinicians, [_probe(clinicians[index % len(clinicians)], index, until) for index in range(PROBES)]
+    return clinicians, [
+        _create_probe(clinicians[index % len(clinicians)], index, until) for index in range(PROBE_COUNT)
+    ]
 
 
-def _probe(clinician: Clinician, index: int, until: datetime) -> Course:
+def _create_probe(clinician: Clinician, index: int, until: datetime) -> Course:
     relationship = uuid5(NAMESPACE, f"relationship {index}")
     has_rating_drop = index % 2 == 0
     starts = [
         until - timedelta(weeks=weeks_ago, hours=3)
-        for weeks_ago in reversed(range(KNOWN + 1 if has_rating_drop else 1))
+        for weeks_ago in reversed(range(BASELINE_SESSIONS + 1 if has_rating_drop else 1))
     ]
     sessions = [
-        Session(uuid5(relationship, str(number)), number, start, client=_well(start + timedelta(hours=2)))
+        Session(uuid5(relationship, str(number)), number, start, client=_good_answer(start + timedelta(hours=2)))
         for number, start in enumerate(starts)
     ]
     return Course(
@@ -53,43 +55,46 @@ def _probe(clinician: Clinician, index: int, until: datetime) -> Course:
     )
 
 
-def _well(at: datetime) -> Said:
-    return Said(at, dict.fromkeys(ELEMENTS, 9), tension="none")
+def _good_answer(at: datetime) -> SimulatedAnswer:
+    return SimulatedAnswer(at, dict.fromkeys(ELEMENTS, 9), tension="none")
 
 
-def last_answer(course: Course, now: datetime) -> Said:
+def final_answer(course: Course, now: datetime) -> SimulatedAnswer:
     """What must be noticed."""
     if len(course.sessions) > 1:
-        return Said(now, dict.fromkeys(ELEMENTS, 2))
-    return Said(now, dict.fromkeys(ELEMENTS, 8), tension="yes", talked_about="not")
+        return SimulatedAnswer(now, dict.fromkeys(ELEMENTS, 2))
+    return SimulatedAnswer(now, dict.fromkeys(ELEMENTS, 8), tension="yes", talked_about="not")
 
 
-async def prepare(clinics: Clinics, course: Course) -> None:
+async def submit_baseline(clinic_systems: ClinicSystems, course: Course) -> None:
     """All but the last answer."""
     *earlier, last = course.sessions
-    await clinics.live_through(replace(course, sessions=(*earlier, replace(last, client=None))))
+    await clinic_systems.submit_course(replace(course, sessions=(*earlier, replace(last, client=None))))
 
 
-async def measure(clinics: Clinics, courses: Sequence[Course], now: datetime) -> tuple[list[float], list[str]]:
+async def measure_latency(
+    clinic_systems: ClinicSystems, courses: Sequence[Course], now: datetime
+) -> tuple[list[float], list[str]]:
     """Seconds from each last answer's 2xx until an open inbox shows its alert; and what never came."""
     shown_at = {course.id: asyncio.Future[float]() for course in courses}
     inboxes = {course.clinician_id: asyncio.Event() for course in courses}
     watchers = [
-        asyncio.create_task(_watch(clinics, clinician, shown_at, is_open)) for clinician, is_open in inboxes.items()
+        asyncio.create_task(_watch_inbox(clinic_systems, clinician, shown_at, is_open))
+        for clinician, is_open in inboxes.items()
     ]
-    async with asyncio.timeout(WITHIN):
+    async with asyncio.timeout(ALERT_TIMEOUT_SECONDS):
         await asyncio.gather(*(is_open.wait() for is_open in inboxes.values()))
-    semaphore = asyncio.Semaphore(AT_ONCE)
+    semaphore = asyncio.Semaphore(MAX_CONCURRENT_PROBES)
 
-    async def one(course: Course) -> float | None:
+    async def measure_one(course: Course) -> float | None:
         async with semaphore:
-            acknowledged_at = await _answer(clinics, course, last_answer(course, now))
+            acknowledged_at = await _submit_final_answer(clinic_systems, course, final_answer(course, now))
             try:
-                return max(0.0, await asyncio.wait_for(shown_at[course.id], WITHIN) - acknowledged_at)
+                return max(0.0, await asyncio.wait_for(shown_at[course.id], ALERT_TIMEOUT_SECONDS) - acknowledged_at)
             except TimeoutError:
                 return None
 
-    latencies = await asyncio.gather(*map(one, courses))
+    latencies = await asyncio.gather(*map(measure_one, courses))
     for task in watchers:
         task.cancel()
     await asyncio.gather(*watchers, return_exceptions=True)
@@ -97,22 +102,25 @@ async def measure(clinics: Clinics, courses: Sequence[Course], now: datetime) ->
     return sorted(seconds for seconds in latencies if seconds is not None), missing
 
 
-async def _watch(
-    clinics: Clinics, clinician: UUID, shown_at: Mapping[UUID, asyncio.Future[float]], is_open: asyncio.Event
+async def _watch_inbox(
+    clinic_systems: ClinicSystems,
+    clinician: UUID,
+    shown_at: Mapping[UUID, asyncio.Future[float]],
+    is_open: asyncio.Event,
 ) -> None:
     """Keep an inbox open, and note when each relationship first shows in it."""
-    async for inbox in clinics.listen("notify", f"/clinicians/{clinician}/inbox/stream"):
+    async for inbox in clinic_systems.stream_events("notify", f"/clinicians/{clinician}/inbox/stream"):
         for alert in inbox["alerts"]:
             if not (first_shown := shown_at[UUID(alert["relationship_id"])]).done():
                 first_shown.set_result(time.perf_counter())
         is_open.set()
 
 
-async def _answer(clinics: Clinics, course: Course, said: Said) -> float:
+async def _submit_final_answer(clinic_systems: ClinicSystems, course: Course, answer: SimulatedAnswer) -> float:
     """Give the last answer; the moment at which it was acknowledged."""
     session = course.sessions[-1].id
-    await clinics.answer(session, "client", said)
+    await clinic_systems.submit_paper_answer(session, "client", answer)
     acknowledged_at = time.perf_counter()
-    clinics.ledger.said.setdefault(course.id, {})[session, "client"] = said.score
-    clinics.ledger.silent[course.id].pop(session)
+    clinic_systems.ledger.scores.setdefault(course.id, {})[session, "client"] = answer.score
+    clinic_systems.ledger.unanswered_until[course.id].pop(session)
     return acknowledged_at

@@ -6,171 +6,190 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from statistics import median, quantiles
 
-from shared.events.topics import dead_letters
+from shared.events.topics import dead_letter_topic
 from tests.system.smoke import checker, invalid_requests, probes
 from tests.system.support import messages, poison
 from tests.system.support.checks import Checks
-from tools.sandbox.network.clinic_systems import Clinics
+from tools.sandbox.network.clinic_systems import ClinicSystems
 from tools.sandbox.network.course import Clinician, Course
 from tools.sandbox.network.ledger import Ledger
 from tools.sandbox.network.parameters import Parameters
-from tools.sandbox.network.receivers import Hook, Mail
+from tools.sandbox.network.receivers import ReceivedEmail, ReceivedWebhook
 from tools.sandbox.network.world import World
-from tools.sandbox.servers.inspection import metric, still, until
-from tools.sandbox.servers.kafka_inspector import HEARD_BY, Topics
-from tools.sandbox.servers.process import CannotRun
-from tools.sandbox.servers.stack import Stack
+from tools.sandbox.servers.inspection import metric_value, wait_until, wait_until_idle
+from tools.sandbox.servers.kafka_inspector import CONSUMED_TOPICS, KafkaInspector
+from tools.sandbox.servers.process import RunError
+from tools.sandbox.servers.stack import RunningStack
 
 NETWORK = Parameters(
     clinics=2,
-    clinicians=4,
+    clinicians_per_clinic=4,
     relationships=65,
     started_weeks_ago=(8, 26),
-    sessions_median=20,
-    ruptured=0.85,  # far more than in life, and later, so that there is something to find
-    onset=7,
-    deep=0.9,
-    unanswered=0.1,
+    median_sessions=20,
+    rupture_probability=0.85,  # far more than in life, and later, so that there is something to find
+    min_sessions_before_rupture=7,
+    deep_rupture_share=0.9,
+    unanswered_share=0.1,
 )
-WITHIN = 60.0  # seconds; what has not come by then does not come
+IDLE_TIMEOUT_SECONDS = 60.0  # seconds; what has not come by then does not come
 
 
-class Run:
+class SmokeRun:
     """Tell, misuse, wait, measure, judge."""
 
     def __init__(
         self,
-        attune: Stack,
+        attune: RunningStack,
         seed: int,
         checks: Checks,
-        mails: Sequence[Mail],
-        hooks: Sequence[Hook],
+        received_emails: Sequence[ReceivedEmail],
+        received_webhooks: Sequence[ReceivedWebhook],
         webhook_base_url: str,
     ) -> None:
         self._attune = attune
         self._checks = checks
-        self._mails = mails
-        self._hooks = hooks
-        self._webhooks = webhook_base_url
+        self._received_emails = received_emails
+        self._received_webhooks = received_webhooks
+        self._webhook_base_url = webhook_base_url
         self.ledger = Ledger()
-        self._since = datetime.now(UTC)
-        self._world = World(seed, self._since, NETWORK)
-        self._probing, self._probes = probes.probes(self._world.clinics[0], self._since)
+        self._started_at = datetime.now(UTC)
+        self._world = World(seed, self._started_at, NETWORK)
+        self._probe_clinicians, self._probe_courses = probes.create_probes(self._world.clinics[0], self._started_at)
 
-    async def whole(self) -> None:
+    async def execute(self) -> None:
         """All of it."""
         async with (
-            Clinics(self._attune.processes, self.ledger) as clinic_systems,
-            Topics(self._attune.kafka) as kafka_inspector,
+            ClinicSystems(self._attune.process_urls, self.ledger) as clinic_systems,
+            KafkaInspector(self._attune.bootstrap_servers) as kafka_inspector,
         ):
-            if any((await kafka_inspector.ends()).values()):
-                raise CannotRun("The smoke test needs a Kafka of its own; this one holds messages already.")
-            await self._tell(clinic_systems, kafka_inspector)
-            await self._misuse(clinic_systems)
-            await self._measure(clinic_systems)
-            self._checks.holds(
-                "everything comes to rest, no consumer behind", await self._rest(clinic_systems, kafka_inspector)
+            if any((await kafka_inspector.end_offsets()).values()):
+                raise RunError("The smoke test needs a Kafka of its own; this one holds messages already.")
+            await self._submit_history(clinic_systems, kafka_inspector)
+            await self._send_invalid_requests(clinic_systems)
+            await self._measure_latency(clinic_systems)
+            self._checks.expect(
+                "everything comes to rest, no consumer behind",
+                await self._wait_until_idle(clinic_systems, kafka_inspector),
             )
-            await self._judge(clinic_systems, kafka_inspector)
+            await self._check(clinic_systems, kafka_inspector)
 
     @property
     def clinicians(self) -> list[Clinician]:
-        return [*self._world.clinicians, *self._probing]
+        return [*self._world.clinicians, *self._probe_clinicians]
 
     @property
-    def _courses(self) -> list[Course]:
+    def _all_courses(self) -> list[Course]:
         return [course for first in self._world.courses for course in first.with_successors()]
 
-    async def _tell(self, clinics: Clinics, kafka_inspector: Topics) -> None:
+    async def _submit_history(self, clinic_systems: ClinicSystems, kafka_inspector: KafkaInspector) -> None:
         """The months of the network; poison comes in between."""
         started_at = time.monotonic()
         zones = {clinic.id: clinic.time_zone for clinic in self._world.clinics}
         for clinic in self._world.clinics:
-            await clinics.open_clinic(clinic)
+            await clinic_systems.register_clinic(clinic)
         async with asyncio.TaskGroup() as task_group:
             for clinician in self.clinicians:
-                task_group.create_task(clinics.employ(clinician, zones[clinician.clinic_id], self._webhooks))
-        self._planted = poison.poisons(self._since)
+                task_group.create_task(
+                    clinic_systems.register_clinician(clinician, zones[clinician.clinic_id], self._webhook_base_url)
+                )
+        self._poison_messages = poison.create_poison_messages(self._started_at)
         async with asyncio.TaskGroup() as task_group:
             for course in self._world.courses:
-                task_group.create_task(clinics.live_through(course))
-            for course in self._probes:
-                task_group.create_task(probes.prepare(clinics, course))
-            task_group.create_task(poison.plant(self._attune.kafka, self._planted))
+                task_group.create_task(clinic_systems.submit_course(course))
+            for course in self._probe_courses:
+                task_group.create_task(probes.submit_baseline(clinic_systems, course))
+            task_group.create_task(poison.publish_poison(self._attune.bootstrap_servers, self._poison_messages))
         elapsed_seconds = time.monotonic() - started_at
         ledger = self.ledger
         print(
-            f"told of {len(ledger.started)} relationships, {ledger.sessions} sessions, {ledger.answers} answers "
-            f"in {elapsed_seconds:.0f} s ({ledger.sent['done'] / elapsed_seconds:.0f} requests/s, {ledger.sent['tried again']} tried again)"
+            f"told of {len(ledger.started_relationships)} relationships, {ledger.session_count} sessions, {ledger.answer_count} answers "
+            f"in {elapsed_seconds:.0f} s ({ledger.request_counts['done'] / elapsed_seconds:.0f} requests/s, {ledger.request_counts['tried again']} tried again)"
         )
-        is_idle = await still(kafka_inspector, (), WITHIN)
-        consumed_events = metric((await clinics.ask("GET", "alliance", "/metrics")).text, "attune_messages_total")
+        is_idle = await wait_until_idle(kafka_inspector, (), IDLE_TIMEOUT_SECONDS)
+        consumed_events = metric_value(
+            (await clinic_systems.request("GET", "alliance", "/metrics")).text, "attune_messages_total"
+        )
         rate = f"{consumed_events:.0f} events, {consumed_events / elapsed_seconds:.0f} a second"
         print(f"alliance took {rate}{'' if is_idle else ', and is behind'}")
-        self._checks.none("every request that is right is taken", ledger.refused, f"{ledger.sent['done']} requests")
+        self._checks.expect_none(
+            "every request that is right is taken", ledger.failed_requests, f"{ledger.request_counts['done']} requests"
+        )
 
-    async def _misuse(self, clinics: Clinics) -> None:
-        requests = invalid_requests.wrongs(await invalid_requests.prepare(clinics, self._courses, datetime.now(UTC)))
-        differences = await invalid_requests.answered_otherwise(clinics, requests)
-        self._checks.none("wrong requests are refused, with the reason", differences, f"{len(requests)} requests")
+    async def _send_invalid_requests(self, clinic_systems: ClinicSystems) -> None:
+        requests = invalid_requests.invalid_requests(
+            await invalid_requests.prepare_data(clinic_systems, self._all_courses, datetime.now(UTC))
+        )
+        differences = await invalid_requests.unexpected_responses(clinic_systems, requests)
+        self._checks.expect_none(
+            "wrong requests are refused, with the reason", differences, f"{len(requests)} requests"
+        )
 
-    async def _measure(self, clinics: Clinics) -> None:
-        latencies, missing = await probes.measure(clinics, self._probes, datetime.now(UTC))
+    async def _measure_latency(self, clinic_systems: ClinicSystems) -> None:
+        latencies, missing = await probes.measure_latency(clinic_systems, self._probe_courses, datetime.now(UTC))
         figures = (
             f"median {1000 * median(latencies):.0f} ms, p99 {1000 * quantiles(latencies, n=100)[98]:.0f} ms"
             if latencies
             else ""
         )
-        self._checks.none("what is told now shows in the inbox", missing, f"{len(latencies)} answers: {figures}")
+        self._checks.expect_none("what is told now shows in the inbox", missing, f"{len(latencies)} answers: {figures}")
 
-    async def _rest(self, clinics: Clinics, kafka_inspector: Topics) -> bool:
+    async def _wait_until_idle(self, clinic_systems: ClinicSystems, kafka_inspector: KafkaInspector) -> bool:
         """Silence is told some seconds after its session was entered; then nothing moves any more."""
         due_count = sum(
-            due_at < self._since for due_times in self.ledger.silent.values() for due_at in due_times.values()
+            due_at < self._started_at
+            for due_times in self.ledger.unanswered_until.values()
+            for due_at in due_times.values()
         )
 
-        async def silence_is_told() -> bool:
-            return await checker.unanswered(clinics, self._world.clinics) >= due_count
+        async def are_lapses_counted() -> bool:
+            return await checker.count_unanswered(clinic_systems, self._world.clinics) >= due_count
 
-        await until(silence_is_told, WITHIN)  # if it is not, the judge will say about whom
-        return await still(kafka_inspector, (self._mails, self._hooks), WITHIN)
+        await wait_until(are_lapses_counted, IDLE_TIMEOUT_SECONDS)  # if it is not, the judge will say about whom
+        return await wait_until_idle(
+            kafka_inspector, (self._received_emails, self._received_webhooks), IDLE_TIMEOUT_SECONDS
+        )
 
-    async def _judge(self, clinics: Clinics, kafka_inspector: Topics) -> None:
+    async def _check(self, clinic_systems: ClinicSystems, kafka_inspector: KafkaInspector) -> None:
         checks, ledger = self._checks, self.ledger
-        differences = await checker.not_in_a_score(clinics, ledger, self._since, datetime.now(UTC))
-        checks.none(
+        differences = await checker.score_differences(clinic_systems, ledger, self._started_at, datetime.now(UTC))
+        checks.expect_none(
             "every session and every answer is in a score",
             differences,
-            f"{ledger.sessions} sessions, {ledger.answers} answers, {len(ledger.started)} relationships",
+            f"{ledger.session_count} sessions, {ledger.answer_count} answers, {len(ledger.started_relationships)} relationships",
         )
-        alerts = await checker.inboxes(clinics, [clinician.id for clinician in self.clinicians])
-        severe, faint = checker.planted(self._courses)
-        detected_count = len(faint) - len(checker.without_alert(faint, alerts))
-        checks.none(
+        alerts = await checker.read_inbox_alerts(clinic_systems, [clinician.id for clinician in self.clinicians])
+        severe, faint = checker.split_by_severity(self._all_courses)
+        detected_count = len(faint) - len(checker.missing_alerts(faint, alerts))
+        checks.expect_none(
             "every severe rupture has an alert in the right inbox",
-            checker.without_alert(severe, alerts),
+            checker.missing_alerts(severe, alerts),
             f"{len(severe)} severe; of {len(faint)} fainter ones {detected_count}; {len(alerts)} alerts",
         )
-        checks.none("no alert is in a wrong inbox", checker.in_a_wrong_inbox(alerts, [*self._courses, *self._probes]))
-        checks.none("no relationship has two open alerts", checker.open_twice(alerts))
-        for consumer in HEARD_BY:
-            dead_letter_records = await kafka_inspector.records(dead_letters(consumer))
-            differences = checker.dead_letters_amiss(consumer, self._planted, dead_letter_records)
-            checks.none(
+        checks.expect_none(
+            "no alert is in a wrong inbox", checker.misrouted_alerts(alerts, [*self._all_courses, *self._probe_courses])
+        )
+        checks.expect_none("no relationship has two open alerts", checker.multiple_open_alerts(alerts))
+        for consumer in CONSUMED_TOPICS:
+            dead_letter_records = await kafka_inspector.read_records(dead_letter_topic(consumer))
+            differences = checker.dead_letter_differences(consumer, self._poison_messages, dead_letter_records)
+            checks.expect_none(
                 f"the dead letters of {consumer} are those planted", differences, f"{len(dead_letter_records)} letters"
             )
-        self._judge_messages(alerts)
+        self._check_messages(alerts)
 
-    def _judge_messages(self, alerts: list[checker.Alert]) -> None:
+    def _check_messages(self, alerts: list[checker.InboxAlert]) -> None:
         checks, clinicians = self._checks, {clinician.id: clinician for clinician in self.clinicians}
-        received = messages.received(self._mails, self._hooks, alerts)
-        checks.none(
+        received = messages.parse_messages(self._received_emails, self._received_webhooks, alerts)
+        checks.expect_none(
             "clinicians were sent what they were owed, once, and nothing of old",
-            messages.amiss(received, alerts, clinicians, datetime.now(UTC)),
-            f"{len(self._mails)} e-mails, {len(self._hooks)} webhooks",
+            messages.message_differences(received, alerts, clinicians, datetime.now(UTC)),
+            f"{len(self._received_emails)} e-mails, {len(self._received_webhooks)} webhooks",
         )
-        misdelivered = messages.to_the_wrong_one(self._mails, self._hooks, alerts, clinicians)
-        checks.none("every message reached its clinician, and webhooks are signed", misdelivered)
-        case_codes = {course.case_code for course in (*self._courses, *self._probes)}
-        identifying = messages.telling(self._mails, self._hooks, case_codes)
-        checks.none("no message says about whom it is", identifying, f"{len(case_codes)} case codes looked for")
+        misdelivered = messages.misdelivered_messages(
+            self._received_emails, self._received_webhooks, alerts, clinicians
+        )
+        checks.expect_none("every message reached its clinician, and webhooks are signed", misdelivered)
+        case_codes = {course.case_code for course in (*self._all_courses, *self._probe_courses)}
+        identifying = messages.identifying_messages(self._received_emails, self._received_webhooks, case_codes)
+        checks.expect_none("no message says about whom it is", identifying, f"{len(case_codes)} case codes looked for")

@@ -6,49 +6,49 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
-SHOWN = 5  # examples of what is wrong; the rest is in the data and the logs
+MAX_EXAMPLES = 5  # examples of what is wrong; the rest is in the data and the logs
 
-Print = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Check:
     """One thing that must hold, and whether it did."""
 
-    what: str
-    holds: bool
-    numbers: str
+    name: str
+    is_passed: bool
+    details: str
 
 
 class Checks:
     """What held and what did not."""
 
-    def __init__(self, say: Print) -> None:
-        self._say = say
-        self._colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-        self.all: list[Check] = []
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._uses_colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        self.results: list[Check] = []
 
     @property
     def passed(self) -> int:
-        return sum(check.holds for check in self.all)
+        return sum(check.is_passed for check in self.results)
 
     @property
     def failed(self) -> int:
-        return len(self.all) - self.passed
+        return len(self.results) - self.passed
 
-    def none(self, what: str, problems: Collection[Any], numbers: str = "") -> None:
+    def expect_none(self, name: str, problems: Collection[Any], details: str = "") -> None:
         """It holds when nothing is `wrong`."""
-        self.holds(what, not problems, numbers)
-        for example in list(problems)[:SHOWN]:
-            self._say(f"         {example}")
-        if len(problems) > SHOWN:
-            self._say(f"         and {len(problems) - SHOWN} more")
+        self.expect(name, not problems, details)
+        for example in list(problems)[:MAX_EXAMPLES]:
+            self._report(f"         {example}")
+        if len(problems) > MAX_EXAMPLES:
+            self._report(f"         and {len(problems) - MAX_EXAMPLES} more")
 
-    def holds(self, what: str, condition: bool, numbers: str = "") -> None:
+    def expect(self, name: str, condition: bool, details: str = "") -> None:
         """It holds when it is `so`."""
-        self.all.append(Check(what, condition, numbers))
-        verdict = self._coloured("ok    ", 32) if condition else self._coloured("FAILED", 31)
-        self._say(f"{verdict} {what}{f' ({numbers})' if numbers else ''}")
+        self.results.append(Check(name, condition, details))
+        verdict = self._colourize("ok    ", 32) if condition else self._colourize("FAILED", 31)
+        self._report(f"{verdict} {name}{f' ({details})' if details else ''}")
 
-    def _coloured(self, word: str, colour: int) -> str:
-        return f"\x1b[{colour}m{word}\x1b[0m" if self._colour else word
+    def _colourize(self, word: str, colour: int) -> str:
+        return f"\x1b[{colour}m{word}\x1b[0m" if self._uses_colour else word

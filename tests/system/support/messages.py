@@ -10,14 +10,14 @@ from uuid import UUID, uuid5
 
 from standardwebhooks import Webhook
 
-from tests.system.smoke.checker import Alert
-from tools.sandbox.network.clinic_systems import secret
+from tests.system.smoke.checker import InboxAlert
+from tools.sandbox.network.clinic_systems import webhook_secret
 from tools.sandbox.network.course import Clinician
-from tools.sandbox.network.receivers import Hook, Mail
+from tools.sandbox.network.receivers import ReceivedEmail, ReceivedWebhook
 
-FRESH = timedelta(days=7)  # older signs are history; the default of the notify service
+MAX_SIGN_AGE = timedelta(days=7)  # older signs are history; the default of the notify service
 CHANGES = ("raised", "rose")
-SIGNED_WITHIN = timedelta(minutes=5)  # receivers refuse what was signed longer ago (standardwebhooks.com)
+MAX_SIGNATURE_AGE = timedelta(minutes=5)  # receivers refuse what was signed longer ago (standardwebhooks.com)
 
 
 @dataclass(frozen=True, order=True)
@@ -29,20 +29,22 @@ class Message:
     change: str
 
 
-def received(mails: Iterable[Mail], hooks: Iterable[Hook], alerts: Iterable[Alert]) -> list[Message]:
+def parse_messages(
+    received_emails: Iterable[ReceivedEmail], received_webhooks: Iterable[ReceivedWebhook], alerts: Iterable[InboxAlert]
+) -> list[Message]:
     """Every message that arrived; what belongs to no alert has none."""
     deliveries = {
         uuid5(UUID(alert.id), f"{change}:email"): Message("email", alert.id, change)
         for alert in alerts
         for change in CHANGES
     }
-    messages = [deliveries.get(_delivery(email), Message("email", "of no alert", "")) for email in mails]
-    bodies = [json.loads(webhook.body) for webhook in hooks]
+    messages = [deliveries.get(_delivery_id(email), Message("email", "of no alert", "")) for email in received_emails]
+    bodies = [json.loads(webhook.body) for webhook in received_webhooks]
     return messages + [Message("webhook", body["alert_id"], body["type"].removeprefix("alert.")) for body in bodies]
 
 
-def amiss(
-    messages: Sequence[Message], alerts: Iterable[Alert], clinicians: Mapping[UUID, Clinician], now: datetime
+def message_differences(
+    messages: Sequence[Message], alerts: Iterable[InboxAlert], clinicians: Mapping[UUID, Clinician], now: datetime
 ) -> list[str]:
     """Messages that were owed and did not come, and those that came and were not owed, or came again.
 
@@ -54,15 +56,15 @@ def amiss(
     by_id = {alert.id: alert for alert in alerts}
     for message in message_counts:
         alert = by_id.get(message.alert)
-        if alert is None or alert.severity == "watch" or now - alert.last_sign_at > FRESH:
+        if alert is None or alert.severity == "watch" or now - alert.last_sign_at > MAX_SIGN_AGE:
             differences.append(f"not owed: {message} about {alert}")
-        elif message.channel not in channels_of(clinicians[alert.clinician]):
+        elif message.channel not in channels_of(clinicians[alert.clinician_id]):
             differences.append(f"not asked for: {message}")
     for alert in by_id.values():
-        is_required = alert.status == "open" and alert.severity != "watch" and now - alert.last_sign_at < FRESH
+        is_required = alert.status == "open" and alert.severity != "watch" and now - alert.last_sign_at < MAX_SIGN_AGE
         differences += [
             f"did not come by {channel}: {alert}"
-            for channel in (channels_of(clinicians[alert.clinician]) if is_required else ())
+            for channel in (channels_of(clinicians[alert.clinician_id]) if is_required else ())
             if not any(Message(channel, alert.id, change) in message_counts for change in CHANGES)
         ]
     return differences
@@ -72,21 +74,28 @@ def channels_of(clinician: Clinician) -> set[str]:
     """How a clinician wants to be told."""
     return {
         channel
-        for channel, is_configured in (("email", clinician.email), ("webhook", clinician.webhook))
+        for channel, is_configured in (("email", clinician.email), ("webhook", clinician.has_webhook))
         if is_configured
     }
 
 
-def to_the_wrong_one(
-    mails: Iterable[Mail], hooks: Iterable[Hook], alerts: Sequence[Alert], clinicians: Mapping[UUID, Clinician]
+def misdelivered_messages(
+    received_emails: Iterable[ReceivedEmail],
+    received_webhooks: Iterable[ReceivedWebhook],
+    alerts: Sequence[InboxAlert],
+    clinicians: Mapping[UUID, Clinician],
 ) -> list[str]:
     """Messages that reached somebody else than the clinician of their alert, and webhooks that nobody signed."""
     clinician_by_delivery = {
-        uuid5(UUID(alert.id), f"{change}:email"): alert.clinician for alert in alerts for change in CHANGES
+        uuid5(UUID(alert.id), f"{change}:email"): alert.clinician_id for alert in alerts for change in CHANGES
     }
-    differences = [f"mail to {email.to}" for email in mails if not _is_to(email, clinician_by_delivery, clinicians)]
-    clinician_by_alert = {alert.id: alert.clinician for alert in alerts}
-    for webhook in hooks:
+    differences = [
+        f"mail to {email.recipients}"
+        for email in received_emails
+        if not _is_to_clinician(email, clinician_by_delivery, clinicians)
+    ]
+    clinician_by_alert = {alert.id: alert.clinician_id for alert in alerts}
+    for webhook in received_webhooks:
         clinician = UUID(webhook.path.rsplit("/", 1)[1])
         if clinician_by_alert.get(json.loads(webhook.body)["alert_id"]) != clinician or not _is_signed(
             webhook, clinician
@@ -95,30 +104,36 @@ def to_the_wrong_one(
     return differences
 
 
-def _is_to(email: Mail, clinician_by_delivery: Mapping[UUID, UUID], clinicians: Mapping[UUID, Clinician]) -> bool:
-    clinician = clinician_by_delivery.get(_delivery(email))
-    return clinician is not None and email.to == (clinicians[clinician].email,)
+def _is_to_clinician(
+    email: ReceivedEmail, clinician_by_delivery: Mapping[UUID, UUID], clinicians: Mapping[UUID, Clinician]
+) -> bool:
+    clinician = clinician_by_delivery.get(_delivery_id(email))
+    return clinician is not None and email.recipients == (clinicians[clinician].email,)
 
 
-def _is_signed(webhook: Hook, clinician: UUID) -> bool:
+def _is_signed(webhook: ReceivedWebhook, clinician: UUID) -> bool:
     """As its receiver would have found when it came; the library looks at the clock, and so only knows now."""
     headers = webhook.headers
     try:
         signed_at = datetime.fromtimestamp(int(headers["webhook-timestamp"]), UTC)
-        signature = Webhook(secret(clinician)).sign(headers["webhook-id"], signed_at, webhook.body.decode())
+        signature = Webhook(webhook_secret(clinician)).sign(headers["webhook-id"], signed_at, webhook.body.decode())
     except (KeyError, ValueError):
         return False
-    return headers.get("webhook-signature") == signature and abs(webhook.at - signed_at) < SIGNED_WITHIN
+    return headers.get("webhook-signature") == signature and abs(webhook.received_at - signed_at) < MAX_SIGNATURE_AGE
 
 
-def telling(mails: Iterable[Mail], hooks: Iterable[Hook], case_codes: Collection[str]) -> list[str]:
+def identifying_messages(
+    received_emails: Iterable[ReceivedEmail], received_webhooks: Iterable[ReceivedWebhook], case_codes: Collection[str]
+) -> list[str]:
     """Messages that hold a case code or a name, or no link."""
-    texts = [email.text for email in mails] + [f"{webhook.headers} {webhook.body.decode()}" for webhook in hooks]
+    texts = [email.text for email in received_emails] + [
+        f"{webhook.headers} {webhook.body.decode()}" for webhook in received_webhooks
+    ]
     return [
         text for text in texts if any(case_code in text for case_code in case_codes) or not re.search("https?://", text)
     ]
 
 
-def _delivery(email: Mail) -> UUID:
+def _delivery_id(email: ReceivedEmail) -> UUID:
     """The id of the message, the same at every try."""
     return UUID(str(email.message["Message-ID"]).strip("<>").partition("@")[0])

@@ -13,68 +13,70 @@ from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from shared.events.topics import ALLIANCE, FEEDBACK, INTAKE, SESSIONS, Topic
 
 NAMESPACE = UUID("0d6f6f58-5a0c-4a8e-a1f3-0f8f5b4c2d11")
-TOO_LARGE = 70_000  # bytes; events may have 65,536
+TOO_LARGE_BYTES = 70_000  # bytes; events may have 65,536
 RATINGS = {"trust": 8, "fit": 7}
 
 
 @dataclass(frozen=True)
-class Poison:
+class PoisonMessage:
     """One message, and the consumers that must set it aside; none where it is merely not for anybody."""
 
     name: str
     topic: Topic
     value: bytes | None
-    set_aside_by: tuple[str, ...]
+    dead_lettered_by: tuple[str, ...]
 
     @property
     def key(self) -> bytes:
         return f"poison {self.name}".encode()
 
 
-def poisons(now: datetime) -> Sequence[Poison]:
+def create_poison_messages(now: datetime) -> Sequence[PoisonMessage]:
     """All that is planted."""
     all_consumers, alliance_and_notify = ("sessions", "alliance", "notify"), ("alliance", "notify")
     future = now + timedelta(days=3)
     naive_time = now.replace(tzinfo=None).isoformat()
     return (
-        Poison("not JSON", INTAKE, b"{not json", all_consumers),
-        Poison("not UTF-8", FEEDBACK, b"\xff\xfe\x00rating", ("alliance",)),
-        Poison("nothing", SESSIONS, None, alliance_and_notify),
-        Poison("no event", SESSIONS, b'{"hello": "world"}', alliance_and_notify),
-        Poison("a list", ALLIANCE, b"[1, 2, 3]", ("notify",)),
-        Poison("another CloudEvents version", FEEDBACK, _feedback(now, specversion="0.3"), ("alliance",)),
-        Poison("wrong schema", INTAKE, _event("clinic.relationship.started.v1", now, {"aims": "many"}), all_consumers),
-        Poison("rating out of range", FEEDBACK, _feedback(now, data={"ratings": {"trust": 11}}), ("alliance",)),
-        Poison("unknown element", FEEDBACK, _feedback(now, data={"ratings": {"charm": 5}}), ("alliance",)),
-        Poison("contradicts itself", FEEDBACK, _feedback(now, data={"talked_about": "yes"}), ("alliance",)),
-        Poison("from the future", FEEDBACK, _feedback(future), ("alliance",)),
-        Poison("time without a zone", FEEDBACK, _feedback(now, time=naive_time), ("alliance",)),
-        Poison("too large", FEEDBACK, _feedback(now, data={"more": "x" * TOO_LARGE}), ("alliance",)),
+        PoisonMessage("not JSON", INTAKE, b"{not json", all_consumers),
+        PoisonMessage("not UTF-8", FEEDBACK, b"\xff\xfe\x00rating", ("alliance",)),
+        PoisonMessage("nothing", SESSIONS, None, alliance_and_notify),
+        PoisonMessage("no event", SESSIONS, b'{"hello": "world"}', alliance_and_notify),
+        PoisonMessage("a list", ALLIANCE, b"[1, 2, 3]", ("notify",)),
+        PoisonMessage("another CloudEvents version", FEEDBACK, _feedback(now, specversion="0.3"), ("alliance",)),
+        PoisonMessage(
+            "wrong schema", INTAKE, _event("clinic.relationship.started.v1", now, {"aims": "many"}), all_consumers
+        ),
+        PoisonMessage("rating out of range", FEEDBACK, _feedback(now, data={"ratings": {"trust": 11}}), ("alliance",)),
+        PoisonMessage("unknown element", FEEDBACK, _feedback(now, data={"ratings": {"charm": 5}}), ("alliance",)),
+        PoisonMessage("contradicts itself", FEEDBACK, _feedback(now, data={"talked_about": "yes"}), ("alliance",)),
+        PoisonMessage("from the future", FEEDBACK, _feedback(future), ("alliance",)),
+        PoisonMessage("time without a zone", FEEDBACK, _feedback(now, time=naive_time), ("alliance",)),
+        PoisonMessage("too large", FEEDBACK, _feedback(now, data={"more": "x" * TOO_LARGE_BYTES}), ("alliance",)),
         # Not wrong, only not known yet: skipped and counted.
-        Poison("unknown type", SESSIONS, _event("clinic.session.dreamt.v1", now, {"of": "sheep"}), ()),
-        Poison("new version", FEEDBACK, _event("clinic.feedback.submitted.v9", now, {"mood": "blue"}), ()),
+        PoisonMessage("unknown type", SESSIONS, _event("clinic.session.dreamt.v1", now, {"of": "sheep"}), ()),
+        PoisonMessage("new version", FEEDBACK, _event("clinic.feedback.submitted.v9", now, {"mood": "blue"}), ()),
     )
 
 
-async def plant(servers: str, planted: Sequence[Poison]) -> None:
+async def publish_poison(bootstrap_servers: str, messages: Sequence[PoisonMessage]) -> None:
     """Put them on their topics, past every service."""
-    async with AIOKafkaProducer(bootstrap_servers=servers, acks="all") as producer:
-        for message in planted:
+    async with AIOKafkaProducer(bootstrap_servers=bootstrap_servers, acks="all") as producer:
+        for message in messages:
             headers = [("planted", b"\xff not UTF-8")]
             await producer.send_and_wait(message.topic.name, key=message.key, value=message.value, headers=headers)
 
 
-async def plant_unreadable(servers: str, topic: str, partition: int) -> None:
+async def publish_undecodable_record(bootstrap_servers: str, topic: str, partition: int) -> None:
     """Put there a record with a header whose name is no UTF-8, which the consumers' client cannot read at all."""
 
-    class NoText(str):
+    class InvalidUtf8(str):
         def encode(self, *_: object) -> bytes:
             return b"\xff\xfe"
 
-    async with AIOKafkaProducer(bootstrap_servers=servers, acks="all") as producer:
+    async with AIOKafkaProducer(bootstrap_servers=bootstrap_servers, acks="all") as producer:
         batch = producer.create_batch()
         batch._builder = _DefaultRecordBatchBuilderPy(2, 0, 0, -1, -1, 0, 16_384)  # the compiled one takes only str
-        batch.append(key=b"a key", value=b"value", timestamp=None, headers=[(NoText("name"), b"value")])
+        batch.append(key=b"a key", value=b"value", timestamp=None, headers=[(InvalidUtf8("name"), b"value")])
         await (await producer.send_batch(batch, topic, partition=partition))
 
 
@@ -83,12 +85,12 @@ def _feedback(at: datetime, data: Mapping[str, Any] | None = None, **envelope: A
     return _event("clinic.feedback.submitted.v1", at, content, **envelope)
 
 
-def _event(kind: str, at: datetime, data: Mapping[str, Any], **envelope: Any) -> bytes:
+def _event(event_type: str, at: datetime, data: Mapping[str, Any], **envelope: Any) -> bytes:
     cloud_event = {
         "specversion": "1.0",
-        "id": str(uuid5(NAMESPACE, f"{kind} {data} {at}")),
+        "id": str(uuid5(NAMESPACE, f"{event_type} {data} {at}")),
         "source": "/somebody/else",
-        "type": kind,
+        "type": event_type,
         "time": at.isoformat(),
         "partitionkey": str(uuid5(NAMESPACE, "relationship")),
         "data": data,

@@ -7,25 +7,25 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 
-from services.alliance.domain.fold import read_again
-from services.alliance.domain.policy.policy import DEFAULT, Policies
-from services.alliance.domain.state.history import Fact
+from services.alliance.domain.fold import refold
+from services.alliance.domain.policy.policy import DEFAULT_POLICY, Policies
+from services.alliance.domain.state.history import HistoryEvent
 from services.alliance.http.api import routes
-from services.alliance.store.mongo import Kept
-from tests.support.builders import Told
-from tests.support.fakes import AllianceStore
+from services.alliance.store.mongo import Versioned
+from tests.support.builders import RelationshipBuilder
+from tests.support.fakes import InMemoryAllianceStore
 
 
-class World:
+class ApiHarness:
     """A store, and what is answered out of it."""
 
-    def __init__(self, http: httpx2.AsyncClient, store: AllianceStore) -> None:
+    def __init__(self, http: httpx2.AsyncClient, store: InMemoryAllianceStore) -> None:
         self._http = http
         self._store = store
 
-    async def tell(self, told: Told, *facts: Fact) -> None:
-        await self._store.remember(facts)
-        await self._store.keep([Kept(told.relationship).followed_by(read_again(facts, DEFAULT))])
+    async def record(self, builder: RelationshipBuilder, *events: HistoryEvent) -> None:
+        await self._store.append(events)
+        await self._store.save([Versioned(builder.relationship_id).advance(refold(events, DEFAULT_POLICY))])
 
     async def get(self, path: str) -> Any:
         response = await self._http.get(path)
@@ -34,25 +34,33 @@ class World:
 
 
 @pytest.fixture
-async def world() -> AsyncIterator[World]:
-    store = AllianceStore()
+async def api() -> AsyncIterator[ApiHarness]:
+    store = InMemoryAllianceStore()
     app = FastAPI()
     app.include_router(routes(store, Policies()))
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://alliance") as http:
-        yield World(http, store)
+        yield ApiHarness(http, store)
 
 
-def life(told: Told, ratings: Sequence[float], before: Told | None = None) -> list[Fact]:
-    started = told.started().model_copy(update={"predecessor_id": before.relationship if before else None})
-    weeks = [event for week, rating in enumerate(ratings) for event in (told.held(week), told.felt(week, rating))]
-    return [started, told.consent(-0.5, given=True), *weeks]
+def history_events(
+    builder: RelationshipBuilder, ratings: Sequence[float], predecessor: RelationshipBuilder | None = None
+) -> list[HistoryEvent]:
+    started = builder.started().model_copy(
+        update={"predecessor_id": predecessor.relationship_id if predecessor else None}
+    )
+    weeks = [
+        event
+        for week, rating in enumerate(ratings)
+        for event in (builder.completed(week), builder.feedback(week, rating))
+    ]
+    return [started, builder.consent_changed(-0.5, given=True), *weeks]
 
 
-async def test_a_relationship_is_answered_with_all_that_is_told_of_it(world: World) -> None:
-    builder = Told()
-    await world.tell(builder, *life(builder, [*[9.0] * 8, 4]))
+async def test_a_relationship_is_answered_with_all_that_is_told_of_it(api: ApiHarness) -> None:
+    builder = RelationshipBuilder()
+    await api.record(builder, *history_events(builder, [*[9.0] * 8, 4]))
 
-    view = await world.get(f"/relationships/{builder.relationship}")
+    view = await api.get(f"/relationships/{builder.relationship_id}")
 
     assert (view["standing"], view["trend"]["direction"], view["trust"]["information"]) == (
         "concern",
@@ -64,42 +72,45 @@ async def test_a_relationship_is_answered_with_all_that_is_told_of_it(world: Wor
     assert 1 <= len(view["open_episode"]["openings"]) <= 2
 
 
-async def test_after_a_transfer_the_history_before_is_shown_when_asked_for(world: World) -> None:
-    first, second, third = Told(), Told(), Told()
-    await world.tell(first, *life(first, [9, 9]))
-    await world.tell(second, *life(second, [8], before=first))
-    await world.tell(third, *life(third, [7, 7, 7], before=second))
+async def test_after_a_transfer_the_history_before_is_shown_when_asked_for(api: ApiHarness) -> None:
+    first, second, third = RelationshipBuilder(), RelationshipBuilder(), RelationshipBuilder()
+    await api.record(first, *history_events(first, [9, 9]))
+    await api.record(second, *history_events(second, [8], predecessor=first))
+    await api.record(third, *history_events(third, [7, 7, 7], predecessor=second))
 
-    alone = await world.get(f"/relationships/{third.relationship}/trajectory")
-    whole = await world.get(f"/relationships/{third.relationship}/trajectory?with_predecessors=true")
+    alone = await api.get(f"/relationships/{third.relationship_id}/trajectory")
+    whole = await api.get(f"/relationships/{third.relationship_id}/trajectory?with_predecessors=true")
 
     assert (len(alone["points"]), alone["predecessors"]) == (3, [])
     assert whole["points"] == alone["points"]
     assert [(p["relationship_id"], len(p["points"])) for p in whole["predecessors"]] == [
-        (str(second.relationship), 1),
-        (str(first.relationship), 2),
+        (str(second.relationship_id), 1),
+        (str(first.relationship_id), 2),
     ]
 
 
-async def test_transfers_that_lead_in_a_circle_or_to_nowhere_are_followed_once(world: World) -> None:
-    one, other, orphan = Told(), Told(), Told()
-    await world.tell(one, *life(one, [9], before=other))
-    await world.tell(other, *life(other, [9], before=one))
-    await world.tell(orphan, *life(orphan, [9], before=Told()))
+async def test_transfers_that_lead_in_a_circle_or_to_nowhere_are_followed_once(api: ApiHarness) -> None:
+    one, other, orphan = RelationshipBuilder(), RelationshipBuilder(), RelationshipBuilder()
+    await api.record(one, *history_events(one, [9], predecessor=other))
+    await api.record(other, *history_events(other, [9], predecessor=one))
+    await api.record(orphan, *history_events(orphan, [9], predecessor=RelationshipBuilder()))
 
-    circle = await world.get(f"/relationships/{one.relationship}/trajectory?with_predecessors=true")
-    nowhere = await world.get(f"/relationships/{orphan.relationship}/trajectory?with_predecessors=true")
+    circle = await api.get(f"/relationships/{one.relationship_id}/trajectory?with_predecessors=true")
+    nowhere = await api.get(f"/relationships/{orphan.relationship_id}/trajectory?with_predecessors=true")
 
-    assert [p["relationship_id"] for p in circle["predecessors"]] == [str(other.relationship)]
+    assert [p["relationship_id"] for p in circle["predecessors"]] == [str(other.relationship_id)]
     assert nowhere["predecessors"] == []
 
 
-async def test_a_trajectory_shows_how_the_client_fares_beside_the_rating(world: World) -> None:
-    builder = Told()
-    await world.tell(
-        builder, builder.consent(-0.5, given=True), builder.held(0), builder.faring(builder.felt(0, 9), 20)
+async def test_a_trajectory_shows_how_the_client_fares_beside_the_rating(api: ApiHarness) -> None:
+    builder = RelationshipBuilder()
+    await api.record(
+        builder,
+        builder.consent_changed(-0.5, given=True),
+        builder.completed(0),
+        builder.with_outcome(builder.feedback(0, 9), 20),
     )
 
-    (point,) = (await world.get(f"/relationships/{builder.relationship}/trajectory"))["points"]
+    (point,) = (await api.get(f"/relationships/{builder.relationship_id}/trajectory"))["points"]
 
     assert (point["rating"], point["outcome"]) == (90, 50)

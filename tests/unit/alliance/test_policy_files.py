@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.alliance.domain.policy.policy import DEFAULT, Policies, Policy
-from services.alliance.policies.files import SHIPPED, WrongPolicy, as_toml, policies_in, policy_in
+from services.alliance.domain.policy.policy import DEFAULT_POLICY, Policies, Policy
+from services.alliance.policies.files import DEFAULT_POLICY_FILE, InvalidPolicy, load_policies, load_policy, to_toml
 
 CLINIC = UUID("5a3c1c7e-6d1c-4f55-8a5b-0d5a7d9a1c11")
-BELIEFS = st.floats(0.06, 0.999)
+PROBABILITIES = st.floats(0.06, 0.999)
 
 
 @pytest.fixture
@@ -20,26 +20,33 @@ def file(tmp_path: Path) -> Path:
 
 
 def policies() -> st.SearchStrategy[Policy]:
-    def made(beliefs: tuple[float, float], points: float, ratings: int, mean: float, often: float) -> Policy:
-        prior = DEFAULT.prior.model_dump()
-        prior["client"]["mean"], prior["silence"]["happened"] = mean, often
-        concern, urgent = sorted(beliefs)
+    def build(
+        probabilities: tuple[float, float], points: float, ratings: int, mean: float, pseudo_count: float
+    ) -> Policy:
+        prior = DEFAULT_POLICY.prior.model_dump()
+        prior["client"]["mean"], prior["silence"]["happened"] = mean, pseudo_count
+        concern, urgent = sorted(probabilities)
         changes = {"concern": concern, "urgent": urgent, "element_points": points, "repair_ratings": ratings}
         return Policy.model_validate({"prior": prior, **changes})
 
     positive_numbers = st.floats(1e-9, 1000)
     return st.builds(
-        made, st.tuples(BELIEFS, BELIEFS), positive_numbers, st.integers(1, 20), st.floats(0, 100), positive_numbers
+        build,
+        st.tuples(PROBABILITIES, PROBABILITIES),
+        positive_numbers,
+        st.integers(1, 20),
+        st.floats(0, 100),
+        positive_numbers,
     )
 
 
 def test_the_file_that_is_shipped_is_the_policy_in_force_where_there_is_no_other() -> None:
-    assert policy_in(SHIPPED) == DEFAULT
+    assert load_policy(DEFAULT_POLICY_FILE) == DEFAULT_POLICY
 
 
 def test_the_file_that_is_shipped_explains_every_key() -> None:
     explained = False
-    for line in SHIPPED.read_text(encoding="utf-8").splitlines():
+    for line in DEFAULT_POLICY_FILE.read_text(encoding="utf-8").splitlines():
         if line.startswith("#"):
             explained = True
         elif not line:
@@ -51,24 +58,24 @@ def test_the_file_that_is_shipped_explains_every_key() -> None:
 @given(policy=policies())
 def test_a_policy_that_was_written_is_read_as_it_was(policy: Policy, tmp_path_factory: pytest.TempPathFactory) -> None:
     file = tmp_path_factory.mktemp("policy") / "policy.toml"
-    file.write_text(as_toml(policy, ["Why it is so."]), encoding="utf-8")
+    file.write_text(to_toml(policy, ["Why it is so."]), encoding="utf-8")
 
-    assert policy_in(file) == policy
-    assert policy_in(file).digest == policy.digest
+    assert load_policy(file) == policy
+    assert load_policy(file).digest == policy.digest
 
 
 def test_what_a_file_leaves_out_is_as_shipped(file: Path) -> None:
     file.write_text("concern = 0.7\n")
 
-    assert policy_in(file) == Policy(concern=0.7)
-    assert policy_in(file).digest != DEFAULT.digest
+    assert load_policy(file) == Policy(concern=0.7)
+    assert load_policy(file).digest != DEFAULT_POLICY.digest
 
 
 PRIOR = "[prior.client]\nmean = 88.5\nvaries = 10.5\nspread = 6.2\n"
 
 
 @pytest.mark.parametrize(
-    ("text", "wrong"),
+    ("text", "expected_error"),
     [
         ("# ours\nconsern = 0.4\n", "line 2: consern = 0.4: there is no such key"),
         ("[prior.clients]\nmean = 1.0\n", "line 1: prior.clients: there is no such key"),
@@ -95,26 +102,26 @@ PRIOR = "[prior.client]\nmean = 88.5\nvaries = 10.5\nspread = 6.2\n"
         ("prior.absence = {happened = 0, not_happened = 3}", "line 1: prior.absence.happened = 0: Input should be"),
     ],
 )
-def test_a_wrong_file_is_refused_with_the_line_that_is_wrong(file: Path, text: str, wrong: str) -> None:
+def test_a_wrong_file_is_refused_with_the_line_that_is_wrong(file: Path, text: str, expected_error: str) -> None:
     file.write_text(text)
 
-    with pytest.raises(WrongPolicy) as error:
-        policy_in(file)
+    with pytest.raises(InvalidPolicy) as error:
+        load_policy(file)
 
-    assert str(error.value).startswith(f"{file}: {wrong}")
+    assert str(error.value).startswith(f"{file}: {expected_error}")
     assert "\n" not in str(error.value)
 
 
 def test_a_file_that_is_no_text_is_refused(file: Path) -> None:
     file.write_bytes(b"concern = 0.5 # \xff\n")
 
-    with pytest.raises(WrongPolicy, match="cannot be read: is not UTF-8"):
-        policy_in(file)
+    with pytest.raises(InvalidPolicy, match="cannot be read: is not UTF-8"):
+        load_policy(file)
 
 
 def test_a_file_that_is_not_there_is_refused(file: Path) -> None:
-    with pytest.raises(WrongPolicy, match="cannot be read: No such file or directory"):
-        policy_in(file)
+    with pytest.raises(InvalidPolicy, match="cannot be read: No such file or directory"):
+        load_policy(file)
 
 
 def test_every_clinic_has_its_own_policy_or_that_of_all_others(tmp_path: Path) -> None:
@@ -122,25 +129,25 @@ def test_every_clinic_has_its_own_policy_or_that_of_all_others(tmp_path: Path) -
     (tmp_path / "default.toml").write_text("concern = 0.6\n")
     (tmp_path / f"{CLINIC}.toml~").write_text("left over by an editor")
 
-    loaded = policies_in(tmp_path)
+    loaded = load_policies(tmp_path)
 
-    assert loaded.of(CLINIC) == Policy(concern=0.7)
-    assert loaded.of(UUID(int=1)) == loaded.of(None) == Policy(concern=0.6)
+    assert loaded.policy_for(CLINIC) == Policy(concern=0.7)
+    assert loaded.policy_for(UUID(int=1)) == loaded.policy_for(None) == Policy(concern=0.6)
 
 
 def test_without_a_folder_the_shipped_policy_is_everybodys(tmp_path: Path) -> None:
-    assert policies_in(None) == policies_in(tmp_path) == Policies()
-    assert Policies().of(CLINIC) == DEFAULT
+    assert load_policies(None) == load_policies(tmp_path) == Policies()
+    assert Policies().policy_for(CLINIC) == DEFAULT_POLICY
 
 
 @pytest.mark.parametrize("name", ["our-clinic", str(CLINIC).upper(), CLINIC.hex])
 def test_a_file_that_is_named_after_no_clinic_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / f"{name}.toml").write_text("concern = 0.7\n")
 
-    with pytest.raises(WrongPolicy, match=r"is named neither default\.toml nor after a clinic"):
-        policies_in(tmp_path)
+    with pytest.raises(InvalidPolicy, match=r"is named neither default\.toml nor after a clinic"):
+        load_policies(tmp_path)
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(WrongPolicy, match="there is no such folder"):
-        policies_in(tmp_path / "policies")
+    with pytest.raises(InvalidPolicy, match="there is no such folder"):
+        load_policies(tmp_path / "policies")

@@ -13,102 +13,113 @@ from uuid import UUID
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.alliance.domain.derived_events import what_follows
-from services.alliance.domain.fold import read_again, read_on
-from services.alliance.domain.policy.policy import DEFAULT, Policies
-from services.alliance.domain.state.history import Fact
-from services.alliance.handlers.projector import Hear
+from services.alliance.domain.derived_events import derive_events
+from services.alliance.domain.fold import fold_forward, refold
+from services.alliance.domain.policy.policy import DEFAULT_POLICY, Policies
+from services.alliance.domain.state.history import HistoryEvent
+from services.alliance.handlers.projector import AllianceProjector
 from services.alliance.metrics import Metrics
-from services.alliance.store.mongo import Kept
+from services.alliance.store.mongo import Versioned
 from shared.events import AllianceUpdated, Event, RuptureRepaired
-from tests.support.builders import Told
-from tests.support.fakes import AllianceStore
+from tests.support.builders import RelationshipBuilder
+from tests.support.fakes import InMemoryAllianceStore
 
 RUNS = 150
 
 
-class Step:
+class SchedulingPoint:
     """Where another consumer may come between, or the process may die."""
 
     def __await__(self) -> Generator[None, None, None]:
         yield
 
 
-class SteppedStore(AllianceStore):
+class SteppedStore(InMemoryAllianceStore):
     """The store in memory, with a step before and after each call."""
 
-    async def remember(self, facts: Sequence[Fact]) -> None:
-        for event in facts:  # unordered inserts: each is atomic on its own
-            await Step()
-            await super().remember([event])
+    async def append(self, events: Sequence[HistoryEvent]) -> None:
+        for event in events:  # unordered inserts: each is atomic on its own
+            await SchedulingPoint()
+            await super().append([event])
 
-    async def recall(self, relationships: Collection[UUID]) -> Mapping[UUID, Kept]:
-        loaded = await super().recall(relationships)
-        await Step()
+    async def load(self, relationships: Collection[UUID]) -> Mapping[UUID, Versioned]:
+        loaded = await super().load(relationships)
+        await SchedulingPoint()
         return loaded
 
-    async def history(self, relationships: Collection[UUID]) -> Mapping[UUID, list[Fact]]:
+    async def history(self, relationships: Collection[UUID]) -> Mapping[UUID, list[HistoryEvent]]:
         histories = await super().history(relationships)
-        await Step()
+        await SchedulingPoint()
         return histories
 
-    async def keep(self, changed: Sequence[Kept]) -> set[UUID]:
+    async def save(self, states: Sequence[Versioned]) -> set[UUID]:
         conflicts: set[UUID] = set()
-        for state in changed:
-            conflicts |= await super().keep([state])
-            await Step()
+        for state in states:
+            conflicts |= await super().save([state])
+            await SchedulingPoint()
         return conflicts
 
 
-class Unguarded(SteppedStore):
+class UnguardedStore(SteppedStore):
     """Defect: writes over whatever somebody else wrote meanwhile."""
 
-    async def keep(self, changed: Sequence[Kept]) -> set[UUID]:
-        for state in changed:
-            self.kept[state.relationship] = state
-            await Step()
+    async def save(self, states: Sequence[Versioned]) -> set[UUID]:
+        for state in states:
+            self.states[state.relationship] = state
+            await SchedulingPoint()
         return set()
 
 
-class NeverRefolds(Hear):
+class NeverRefoldingProjector(AllianceProjector):
     """Defect: takes a late fact for the newest."""
 
-    async def _took_in(self, kept: Mapping[UUID, Kept], waiting: Mapping[UUID, Sequence[Fact]]) -> list[Kept]:
+    async def _fold_batch(
+        self, loaded: Mapping[UUID, Versioned], pending: Mapping[UUID, Sequence[HistoryEvent]]
+    ) -> list[Versioned]:
         return [
-            kept[r].followed_by(read_on(kept[r].alliance, new_events, DEFAULT)) for r, new_events in waiting.items()
+            loaded[r].advance(fold_forward(loaded[r].alliance, new_events, DEFAULT_POLICY))
+            for r, new_events in pending.items()
         ]
 
 
-class TellsChangesOnly(Hear):
+class ChangesOnlyProjector(AllianceProjector):
     """Defect: says nothing of a state that did not change, as if it had surely been told before."""
 
-    async def _took_in(self, kept: Mapping[UUID, Kept], waiting: Mapping[UUID, Sequence[Fact]]) -> list[Kept]:
-        states = await super()._took_in(kept, waiting)
-        return [state for state in states if state.alliance != kept[state.relationship].alliance]
+    async def _fold_batch(
+        self, loaded: Mapping[UUID, Versioned], pending: Mapping[UUID, Sequence[HistoryEvent]]
+    ) -> list[Versioned]:
+        states = await super()._fold_batch(loaded, pending)
+        return [state for state in states if state.alliance != loaded[state.relationship].alliance]
 
 
-class World:
+class Simulation:
     """Two topics of the same relationships, and whoever hears them."""
 
-    def __init__(self, seed: int, store: SteppedStore, hear: type[Hear] = Hear, commit_first: bool = False) -> None:
+    def __init__(
+        self,
+        seed: int,
+        store: SteppedStore,
+        projector_type: type[AllianceProjector] = AllianceProjector,
+        commit_first: bool = False,
+    ) -> None:
         self.random = random.Random(seed)
         self.store = store
         self.commit_first = commit_first
-        self.told: dict[UUID, AllianceUpdated] = {}
-        self.repaired: set[UUID] = set()
-        self.committed = [0, 0]
-        self.topics: list[list[Fact]] = [[], []]
-        self.relationships = [Told(UUID(int=seed * 2 + number + 1)) for number in range(2)]
-        self.hear = hear
-        self._fill()
+        self.published: dict[UUID, AllianceUpdated] = {}
+        self.repaired_episode_ids: set[UUID] = set()
+        self.committed_offsets = [0, 0]
+        self.topics: list[list[HistoryEvent]] = [[], []]
+        self.builders = [RelationshipBuilder(UUID(int=seed * 2 + number + 1)) for number in range(2)]
+        self.projector_type = projector_type
+        self._fill_topics()
 
-    def _fill(self) -> None:
-        for builder in self.relationships:
+    def _fill_topics(self) -> None:
+        for builder in self.builders:
             for week in range(self.random.randint(1, 6)):
-                events: list[Fact] = [
-                    builder.consent(week - 0.5, given=True),
-                    builder.held(week),
-                    builder.felt(week, self.random.choice([9, 9, 9, 2])),
+                events: list[HistoryEvent] = [
+                    builder.consent_changed(week - 0.5, given=True),
+                    builder.completed(week),
+                    builder.feedback(week, self.random.choice([9, 9, 9, 2])),
                 ]
                 if self.random.random() < 0.3:
                     events.append(builder.amended(week, 8))
@@ -118,37 +129,37 @@ class World:
                     if self.random.random() < 0.2:
                         topic.append(event)
 
-    async def _tell(self, events: Sequence[Event]) -> None:
-        await Step()
+    async def _publish(self, events: Sequence[Event]) -> None:
+        await SchedulingPoint()
         for event in events:
             if isinstance(event, AllianceUpdated):
-                previous = self.told.get(event.relationship_id)
+                previous = self.published.get(event.relationship_id)
                 if previous is None or previous.version <= event.version:
-                    self.told[event.relationship_id] = event
-                await Step()
+                    self.published[event.relationship_id] = event
+                await SchedulingPoint()
             if isinstance(event, RuptureRepaired):
-                self.repaired.add(event.episode_id)
+                self.repaired_episode_ids.add(event.episode_id)
 
-    async def _consume(self, topic: int, position: int) -> None:
-        projector = self.hear(
-            self.store, self._tell, Policies(), Metrics(CollectorRegistry())
+    async def _consume(self, topic: int, offset: int) -> None:
+        projector = self.projector_type(
+            self.store, self._publish, Policies(), Metrics(CollectorRegistry())
         )  # each remembers its own
-        while batch := self.topics[topic][position : position + self.random.randint(1, 4)]:
-            position += len(batch)
+        while batch := self.topics[topic][offset : offset + self.random.randint(1, 4)]:
+            offset += len(batch)
             if self.commit_first:
-                self._commit(topic, position)
+                self._commit(topic, offset)
             await projector(batch)
-            self._commit(topic, position)
-            await Step()
+            self._commit(topic, offset)
+            await SchedulingPoint()
 
-    def _commit(self, topic: int, position: int) -> None:
-        self.committed[topic] = max(self.committed[topic], position)
+    def _commit(self, topic: int, offset: int) -> None:
+        self.committed_offsets[topic] = max(self.committed_offsets[topic], offset)
 
     def run(self) -> None:
         consumers: list[tuple[int, Coroutine[Any, Any, None]]] = []
 
         def start(topic: int) -> None:
-            consumers.append((topic, self._consume(topic, self.committed[topic])))
+            consumers.append((topic, self._consume(topic, self.committed_offsets[topic])))
 
         for topic in (0, 1):
             start(topic)
@@ -163,36 +174,36 @@ class World:
                 continue
             if roll < 0.10:  # handed over while the old one still runs
                 start(topic)
-            if not _step(consumer):
+            if not _advance(consumer):
                 consumers.pop(index)
         for topic in (0, 1):  # quiet at last: everything is heard to its end
-            final_consumer = self._consume(topic, self.committed[topic])
-            while _step(final_consumer):
+            final_consumer = self._consume(topic, self.committed_offsets[topic])
+            while _advance(final_consumer):
                 pass
         while consumers:  # those who slept wake up last
             index = self.random.randrange(len(consumers))
-            if not _step(consumers[index][1]):
+            if not _advance(consumers[index][1]):
                 consumers.pop(index)
 
-    def wrong(self) -> list[str]:
+    def find_violations(self) -> list[str]:
         """What is not as it must be."""
         violations = []
-        for builder in self.relationships:
+        for builder in self.builders:
             events = {
                 event.id: event
                 for topic in self.topics
                 for event in topic
-                if event.relationship_id == builder.relationship
+                if event.relationship_id == builder.relationship_id
             }
-            result = read_again(events.values(), DEFAULT)
+            result = refold(events.values(), DEFAULT_POLICY)
             expected = result.alliance
-            if not {episode.id for episode in result.repaired} <= self.repaired:
+            if not {episode.id for episode in result.repaired_episodes} <= self.repaired_episode_ids:
                 violations.append("repair never told")
-            state = self.store.kept.get(builder.relationship, Kept(builder.relationship))
+            state = self.store.states.get(builder.relationship_id, Versioned(builder.relationship_id))
             if state.alliance != expected:
                 violations.append("wrong state")
-            *_, expected_update = what_follows(builder.relationship, result, max(state.version, 1), DEFAULT)
-            last_update = self.told.get(builder.relationship)
+            *_, expected_update = derive_events(builder.relationship_id, result, max(state.version, 1), DEFAULT_POLICY)
+            last_update = self.published.get(builder.relationship_id)
             unversioned = {"id", "version"}
             if last_update is None or last_update.model_dump(exclude=unversioned) != expected_update.model_dump(
                 exclude=unversioned
@@ -201,7 +212,7 @@ class World:
         return violations
 
 
-def _step(consumer: Coroutine[Any, Any, None]) -> bool:
+def _advance(consumer: Coroutine[Any, Any, None]) -> bool:
     """Let it go on until its next step; whether there is one."""
     try:
         consumer.send(None)
@@ -212,26 +223,26 @@ def _step(consumer: Coroutine[Any, Any, None]) -> bool:
 
 def test_whatever_dies_and_overlaps_each_state_is_right_and_told() -> None:
     for seed in range(RUNS):
-        simulation = World(seed, SteppedStore())
+        simulation = Simulation(seed, SteppedStore())
         simulation.run()
-        assert simulation.wrong() == [], f"seed {seed}"
+        assert simulation.find_violations() == [], f"seed {seed}"
 
 
 @pytest.mark.parametrize(
     ("defect", "store", "options"),
     [
-        ("no version guard", Unguarded, {}),
-        ("nothing told where nothing changed", SteppedStore, {"hear": TellsChangesOnly}),
+        ("no version guard", UnguardedStore, {}),
+        ("nothing told where nothing changed", SteppedStore, {"hear": ChangesOnlyProjector}),
         ("offsets committed first", SteppedStore, {"commit_first": True}),
-        ("late facts not folded anew", SteppedStore, {"hear": NeverRefolds}),
+        ("late facts not folded anew", SteppedStore, {"hear": NeverRefoldingProjector}),
     ],
 )
 def test_each_part_of_the_protocol_is_needed(defect: str, store: type[SteppedStore], options: dict[str, Any]) -> None:
     """Leave one out, and some run goes wrong: so the test above can fail."""
 
-    def goes_wrong(seed: int) -> bool:
-        simulation = World(seed, store(), **options)
+    def violates(seed: int) -> bool:
+        simulation = Simulation(seed, store(), **options)
         simulation.run()
-        return bool(simulation.wrong())
+        return bool(simulation.find_violations())
 
-    assert any(goes_wrong(seed) for seed in range(RUNS)), defect
+    assert any(violates(seed) for seed in range(RUNS)), defect

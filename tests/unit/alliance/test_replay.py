@@ -6,102 +6,115 @@ from uuid import UUID, uuid5
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.alliance.domain.fold import read_again
-from services.alliance.domain.policy.policy import DEFAULT, Policy
-from services.alliance.domain.state.history import Fact
-from services.alliance.domain.tuning.replay import NEVER, Raised, compare, replay, week_of, weeks
-from tests.support.builders import BEGINNING, Told
-from tests.unit.alliance.test_fold import TOLD, histories
+from services.alliance.domain.fold import refold
+from services.alliance.domain.policy.policy import DEFAULT_POLICY, Policy
+from services.alliance.domain.state.history import HistoryEvent
+from services.alliance.domain.tuning.replay import (
+    NEVER,
+    ReplayedEpisode,
+    appointment_weeks,
+    compare_episodes,
+    iso_week,
+    replay_episodes,
+)
+from tests.support.builders import FIRST_SESSION_AT, RelationshipBuilder
+from tests.unit.alliance.test_fold import BUILDER, histories
 
-STRICT = Policy(concern=0.98, urgent=0.99)
+STRICT_POLICY = Policy(concern=0.98, urgent=0.99)
 
 
-def falls(*ratings: float) -> list[Fact]:
-    events: list[Fact] = [TOLD.started(), TOLD.consent(-0.5, given=True)]
+def rated_history(*ratings: float) -> list[HistoryEvent]:
+    events: list[HistoryEvent] = [BUILDER.started(), BUILDER.consent_changed(-0.5, given=True)]
     return events + [
-        event for week, rating in enumerate(ratings) for event in (TOLD.held(week), TOLD.felt(week, rating))
+        event
+        for week, rating in enumerate(ratings)
+        for event in (BUILDER.completed(week), BUILDER.feedback(week, rating))
     ]
 
 
 def test_an_episode_is_raised_when_it_comes_to_be_of_concern_and_lasts_until_it_is_repaired() -> None:
-    events = falls(9, 9, 9, 9, 2, 9, 9, 9)
+    events = rated_history(9, 9, 9, 9, 2, 9, 9, 9)
 
-    (episode,) = replay(events, DEFAULT)
+    (episode,) = replay_episodes(events, DEFAULT_POLICY)
 
-    assert (episode.at, episode.until) == (TOLD.felt(4).occurred_at, TOLD.felt(6).occurred_at)
-    assert (episode.severity, episode.interrupts) == ("concern", True)
-    assert episode.clinician == TOLD.started().clinician_id
+    assert (episode.raised_at, episode.ended_at) == (BUILDER.feedback(4).occurred_at, BUILDER.feedback(6).occurred_at)
+    assert (episode.severity, episode.is_alert) == ("concern", True)
+    assert episode.clinician == BUILDER.started().clinician_id
     assert "sudden_drop" in episode.detectors
 
 
 def test_one_that_is_not_repaired_is_open_for_good() -> None:
-    assert [episode.until for episode in replay(falls(9, 9, 9, 2), DEFAULT)] == [NEVER]
+    assert [episode.ended_at for episode in replay_episodes(rated_history(9, 9, 9, 2), DEFAULT_POLICY)] == [NEVER]
 
 
-@given(facts=histories())
-def test_the_severity_follows_from_the_peak(facts: list[Fact]) -> None:
-    for episode in replay(facts, DEFAULT):
-        assert episode.severity == DEFAULT.severity(episode.peak)
+@given(events=histories())
+def test_the_severity_follows_from_the_peak(events: list[HistoryEvent]) -> None:
+    for episode in replay_episodes(events, DEFAULT_POLICY):
+        assert episode.severity == DEFAULT_POLICY.severity(episode.peak_probability)
 
 
 def test_nothing_known_raises_nothing() -> None:
-    assert replay([], DEFAULT) == []
-    assert weeks([]) == set()
+    assert replay_episodes([], DEFAULT_POLICY) == []
+    assert appointment_weeks([]) == set()
 
 
-@given(facts=histories())
-def test_a_replay_ends_with_the_episodes_that_the_fold_ends_with(facts: list[Fact]) -> None:
-    replayed = {replayed_episode.episode: replayed_episode for replayed_episode in replay(facts, DEFAULT)}
-    result = read_again(facts, DEFAULT)
+@given(events=histories())
+def test_a_replay_ends_with_the_episodes_that_the_fold_ends_with(events: list[HistoryEvent]) -> None:
+    replayed = {
+        replayed_episode.episode_id: replayed_episode for replayed_episode in replay_episodes(events, DEFAULT_POLICY)
+    }
+    result = refold(events, DEFAULT_POLICY)
 
-    assert {episode.id for episode in result.repaired} <= replayed.keys()
-    open_ids = {replayed_episode.episode for replayed_episode in replayed.values() if replayed_episode.until == NEVER}
-    assert open_ids == ({result.alliance.open.id} if result.alliance.open else set())
+    assert {episode.id for episode in result.repaired_episodes} <= replayed.keys()
+    open_ids = {
+        replayed_episode.episode_id for replayed_episode in replayed.values() if replayed_episode.ended_at == NEVER
+    }
+    assert open_ids == ({result.alliance.open_episode.id} if result.alliance.open_episode else set())
 
 
-@given(facts=histories())
-def test_the_same_policy_changes_nothing(facts: list[Fact]) -> None:
-    episodes = replay(facts, DEFAULT)
+@given(events=histories())
+def test_the_same_policy_changes_nothing(events: list[HistoryEvent]) -> None:
+    episodes = replay_episodes(events, DEFAULT_POLICY)
 
-    assert [(change.old, change.new) for change in compare(episodes, episodes)] == [
+    assert [(change.old, change.new) for change in compare_episodes(episodes, episodes)] == [
         (episode, episode) for episode in episodes
     ]
 
 
-@given(facts=histories(), concern=st.floats(0.1, 0.9))
-def test_what_is_raised_less_what_is_not_any_more_is_the_difference(facts: list[Fact], concern: float) -> None:
-    old, new = replay(facts, DEFAULT), replay(facts, Policy(concern=concern, urgent=0.95))
-    kinds = [change.kind for change in compare(old, new)]
+@given(events=histories(), concern=st.floats(0.1, 0.9))
+def test_what_is_raised_less_what_is_not_any_more_is_the_difference(events: list[HistoryEvent], concern: float) -> None:
+    old, new = replay_episodes(events, DEFAULT_POLICY), replay_episodes(events, Policy(concern=concern, urgent=0.95))
+    kinds = [change.kind for change in compare_episodes(old, new)]
 
-    before, after = sum(episode.interrupts for episode in old), sum(episode.interrupts for episode in new)
+    before, after = sum(episode.is_alert for episode in old), sum(episode.is_alert for episode in new)
     assert after - before == kinds.count("raised") - kinds.count("no longer raised")
 
 
-SPANS = st.lists(st.integers(1, 50), unique=True, max_size=12).map(sorted)
+SORTED_BOUNDS = st.lists(st.integers(1, 50), unique=True, max_size=12).map(sorted)
 
 
-@given(old=SPANS, new=SPANS)
+@given(old=SORTED_BOUNDS, new=SORTED_BOUNDS)
 def test_every_episode_is_told_once_and_both_ways_round_alike(old: list[int], new: list[int]) -> None:
-    left, right = spans(old), spans(new)
+    left, right = consecutive_episodes(old), consecutive_episodes(new)
 
-    forward = [(change.old, change.new) for change in compare(left, right)]
-    backward = [(change.new, change.old) for change in compare(right, left)]
+    forward = [(change.old, change.new) for change in compare_episodes(left, right)]
+    backward = [(change.new, change.old) for change in compare_episodes(right, left)]
 
     assert [episode for episode, _ in forward if episode] == left
     assert [episode for _, episode in forward if episode] == right
     assert set(forward) == set(backward)
 
 
-def spans(bounds: list[int]) -> list[Raised]:
+def consecutive_episodes(bounds: list[int]) -> list[ReplayedEpisode]:
     """Episodes that follow each other, from each first bound to the next."""
     return [
-        Raised(
-            TOLD.relationship,
+        ReplayedEpisode(
+            BUILDER.relationship_id,
             None,
-            uuid5(TOLD.relationship, f"{since} to {until}"),
-            BEGINNING + timedelta(days=since),
-            BEGINNING + timedelta(days=since),
-            BEGINNING + timedelta(days=until),
+            uuid5(BUILDER.relationship_id, f"{since} to {until}"),
+            FIRST_SESSION_AT + timedelta(days=since),
+            FIRST_SESSION_AT + timedelta(days=since),
+            FIRST_SESSION_AT + timedelta(days=until),
             "concern",
             0.6,
             (),
@@ -111,25 +124,34 @@ def spans(bounds: list[int]) -> list[Raised]:
 
 
 def test_an_earlier_sign_of_the_same_rupture_is_the_same_rupture() -> None:
-    events = falls(9, 9, 9, 9, 6, 2, 2)
-    old, new = replay(events, STRICT), replay(events, Policy(concern=0.2))
+    events = rated_history(9, 9, 9, 9, 6, 2, 2)
+    old, new = replay_episodes(events, STRICT_POLICY), replay_episodes(events, Policy(concern=0.2))
 
     assert old
-    assert new[0].at < old[0].at
-    assert [change.kind for change in compare(old, new)] == ["raised as before"]
+    assert new[0].raised_at < old[0].raised_at
+    assert [change.kind for change in compare_episodes(old, new)] == ["raised as before"]
 
 
 def test_a_higher_threshold_raises_less() -> None:
-    events = falls(9, 9, 9, 9, 2, 9, 9, 9)
-    kinds = [change.kind for change in compare(replay(events, DEFAULT), replay(events, STRICT))]
+    events = rated_history(9, 9, 9, 9, 2, 9, 9, 9)
+    kinds = [
+        change.kind
+        for change in compare_episodes(replay_episodes(events, DEFAULT_POLICY), replay_episodes(events, STRICT_POLICY))
+    ]
 
     assert kinds == ["no longer raised"]
 
 
 def test_a_week_is_one_in_which_there_was_an_appointment() -> None:
-    builder = Told(UUID(int=5))
-    events: list[Fact] = [builder.started(), builder.held(0), builder.felt(0), builder.missed(1), builder.felt(2)]
+    builder = RelationshipBuilder(UUID(int=5))
+    events: list[HistoryEvent] = [
+        builder.started(),
+        builder.completed(0),
+        builder.feedback(0),
+        builder.missed(1),
+        builder.feedback(2),
+    ]
 
-    assert {week for _, week in weeks(events)} == {"2026-W02", "2026-W03"}
-    assert {clinician for clinician, _ in weeks(events)} == {builder.started().clinician_id}
-    assert week_of(BEGINNING - timedelta(days=8)) == "2025-W52"
+    assert {week for _, week in appointment_weeks(events)} == {"2026-W02", "2026-W03"}
+    assert {clinician for clinician, _ in appointment_weeks(events)} == {builder.started().clinician_id}
+    assert iso_week(FIRST_SESSION_AT - timedelta(days=8)) == "2025-W52"

@@ -7,22 +7,22 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from evaluation.generator import ruptured, stable
-from evaluation.relationships import AWAY, HELD, OVER, Seen
-from evaluation.settings import KINDS, SHIPPED, load
+from evaluation.generator import generate_ruptured, generate_stable
+from evaluation.relationships import ABSENT, ENDED, HELD, Observations
+from evaluation.settings import DEFAULT_PATH, KINDS, load_settings
 
-ORDINAL = next(place for place in load().places if place.name == "ordinal").reported
+ORDINAL_WORLD = next(place for place in load_settings().worlds if place.name == "ordinal").reported
 
 
 def test_the_same_seed_gives_the_same_relationships() -> None:
-    first, second = ruptured(ORDINAL, 50, 16, seed=7), ruptured(ORDINAL, 50, 16, seed=7)
+    first, second = generate_ruptured(ORDINAL_WORLD, 50, 16, seed=7), generate_ruptured(ORDINAL_WORLD, 50, 16, seed=7)
 
-    for field in fields(Seen):
-        np.testing.assert_array_equal(getattr(first.seen, field.name), getattr(second.seen, field.name))
+    for field in fields(Observations):
+        np.testing.assert_array_equal(getattr(first.observations, field.name), getattr(second.observations, field.name))
 
 
 def test_ratings_are_whole_answers_within_the_scale() -> None:
-    ratings = stable(ORDINAL, 200, 16, seed=1).seen.elements
+    ratings = generate_stable(ORDINAL_WORLD, 200, 16, seed=1).observations.elements
     ratings = ratings[~np.isnan(ratings)]
 
     assert ratings.min() >= 0
@@ -32,51 +32,54 @@ def test_ratings_are_whole_answers_within_the_scale() -> None:
 
 def test_a_third_of_sessions_is_rated_below_the_cut_off() -> None:
     """A quarter is in the manuals; the field study's range of levels gives 26 to 55%."""
-    totals = stable(ORDINAL, 2000, 16, seed=2).seen.total
+    totals = generate_stable(ORDINAL_WORLD, 2000, 16, seed=2).observations.total
 
     assert 0.28 < (totals[~np.isnan(totals)] < 90).mean() < 0.42
 
 
 def test_three_quarters_of_the_variance_lies_between_relationships() -> None:
-    truth = stable(ORDINAL, 2000, 16, seed=3).truth
-    between, within = truth.expected.mean(axis=1).var(), (truth.spread**2).mean()
+    truth = generate_stable(ORDINAL_WORLD, 2000, 16, seed=3).truth
+    between, within = truth.expected_total.mean(axis=1).var(), (truth.total_spread**2).mean()
 
     assert 0.70 < between / (between + within) < 0.85
 
 
 def test_ratings_fall_in_a_rupture_that_all_elements_take_part_in() -> None:
-    relationships = ruptured(ORDINAL, 2000, 16, seed=4)
+    relationships = generate_ruptured(ORDINAL_WORLD, 2000, 16, seed=4)
     is_step = relationships.truth.kind == KINDS.index("step")
-    deviation = (relationships.seen.total - relationships.truth.expected)[is_step]
+    deviation = (relationships.observations.total - relationships.truth.expected_total)[is_step]
 
     assert (
-        np.nanmean(deviation[relationships.truth.inside[is_step]])
+        np.nanmean(deviation[relationships.truth.in_rupture[is_step]])
         < -6
-        < np.nanmean(deviation[~relationships.truth.inside[is_step]])
+        < np.nanmean(deviation[~relationships.truth.in_rupture[is_step]])
     )
 
 
 def test_withdrawal_shows_in_absence_and_silence_and_not_in_the_ratings() -> None:
-    relationships = ruptured(ORDINAL, 4000, 16, seed=5)
+    relationships = generate_ruptured(ORDINAL_WORLD, 4000, 16, seed=5)
     is_withdrawal = relationships.truth.kind == KINDS.index("withdrawal")
-    in_rupture, appointment = relationships.truth.inside[is_withdrawal], relationships.seen.appointment[is_withdrawal]
-    deviation = (relationships.seen.total - relationships.truth.expected)[is_withdrawal][in_rupture]
+    in_rupture, appointment = (
+        relationships.truth.in_rupture[is_withdrawal],
+        relationships.observations.appointment[is_withdrawal],
+    )
+    deviation = (relationships.observations.total - relationships.truth.expected_total)[is_withdrawal][in_rupture]
 
     assert abs(np.nanmean(deviation)) < 1
-    assert (appointment[in_rupture] == AWAY).mean() > 2 * (appointment[~in_rupture] == AWAY).mean()
+    assert (appointment[in_rupture] == ABSENT).mean() > 2 * (appointment[~in_rupture] == ABSENT).mean()
 
 
 def test_nothing_is_heard_after_the_end() -> None:
-    observations = ruptured(ORDINAL, 500, 16, seed=6).seen
+    observations = generate_ruptured(ORDINAL_WORLD, 500, 16, seed=6).observations
 
-    assert (observations.appointment == OVER).any()
+    assert (observations.appointment == ENDED).any()
     assert np.isnan(observations.total[observations.appointment != HELD]).all()
-    assert np.isnan(observations.clinician[observations.appointment != HELD]).all()
+    assert np.isnan(observations.clinician_total[observations.appointment != HELD]).all()
 
 
 def test_a_misspelt_setting_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "worlds.toml"
-    path.write_text(SHIPPED.read_text().replace("loading = 0.8 ", "lodaing = 0.8 "))
+    path.write_text(DEFAULT_PATH.read_text().replace("loading = 0.8 ", "lodaing = 0.8 "))
 
     with pytest.raises(ValidationError, match="lodaing"):
-        load(path)
+        load_settings(path)

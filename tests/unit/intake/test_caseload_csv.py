@@ -8,35 +8,35 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from services.intake.domain.caseload_csv import COLUMNS, MOST_ROWS, Row, Wrong, read
+from services.intake.domain.caseload_csv import COLUMNS, MAX_ROWS, Row, RowError, parse_caseload
 
 BERLIN = ZoneInfo("Europe/Berlin")
 IDS = [str(uuid4()) for _ in range(3)]
-GOOD = [*IDS, "AB-12", "2026-01-05T10:00:00+01:00", "relief|coping", "7", "yes"]
+VALID_CELLS = [*IDS, "AB-12", "2026-01-05T10:00:00+01:00", "relief|coping", "7", "yes"]
 
 
-def file(*rows: list[str], header: list[str] | None = None, delimiter: str = ",") -> bytes:
+def make_csv(*rows: list[str], header: list[str] | None = None, delimiter: str = ",") -> bytes:
     return "\r\n".join(delimiter.join(row) for row in [header or list(COLUMNS), *rows]).encode()
 
 
-def but(**cells: str) -> list[str]:
-    return [cells.get(name, cell) for name, cell in zip(COLUMNS, GOOD, strict=True)]
+def cells_with(**cells: str) -> list[str]:
+    return [cells.get(name, cell) for name, cell in zip(COLUMNS, VALID_CELLS, strict=True)]
 
 
-def rows(content: bytes) -> list[Row]:
-    parsed_rows, errors = read(content, BERLIN)
+def valid_rows(content: bytes) -> list[Row]:
+    parsed_rows, errors = parse_caseload(content, BERLIN)
     assert errors == []
     return parsed_rows
 
 
-def wrong(content: bytes) -> list[tuple[int, str | None]]:
-    return [(error.row, error.column) for error in read(content, BERLIN)[1]]
+def error_cells(content: bytes) -> list[tuple[int, str | None]]:
+    return [(error.row, error.column) for error in parse_caseload(content, BERLIN)[1]]
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
-@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
-def test_what_spreadsheets_save_is_read(delimiter: str, mark: bytes) -> None:
-    (row,) = rows(mark + file(GOOD, delimiter=delimiter))
+@pytest.mark.parametrize("byte_order_mark", [b"", b"\xef\xbb\xbf"])
+def test_what_spreadsheets_save_is_read(delimiter: str, byte_order_mark: bytes) -> None:
+    (row,) = valid_rows(byte_order_mark + make_csv(VALID_CELLS, delimiter=delimiter))
 
     assert (row.number, str(row.relationship_id), row.case_code) == (2, IDS[0], "AB-12")
     assert row.started_at == datetime(2026, 1, 5, 9, tzinfo=UTC)
@@ -44,7 +44,7 @@ def test_what_spreadsheets_save_is_read(delimiter: str, mark: bytes) -> None:
 
 
 def test_a_date_alone_is_the_beginning_of_that_day_at_the_clinic() -> None:
-    (row,) = rows(file(but(started_at="2026-07-01")))
+    (row,) = valid_rows(make_csv(cells_with(started_at="2026-07-01")))
 
     assert row.started_at == datetime(2026, 6, 30, 22, tzinfo=UTC)
 
@@ -52,13 +52,15 @@ def test_a_date_alone_is_the_beginning_of_that_day_at_the_clinic() -> None:
 def test_columns_may_stand_in_any_order_and_in_quotes() -> None:
     header = [f'"{name.upper()}"' for name in reversed(COLUMNS)]
 
-    assert rows(file([f'" {cell} "' for cell in reversed(GOOD)], header=header)) == rows(file(GOOD))
+    assert valid_rows(make_csv([f'" {cell} "' for cell in reversed(VALID_CELLS)], header=header)) == valid_rows(
+        make_csv(VALID_CELLS)
+    )
 
 
 def test_empty_rows_count_as_a_spreadsheet_shows_them() -> None:
-    content = file([], GOOD, [""] * 8, but(consent="perhaps"))
+    content = make_csv([], VALID_CELLS, [""] * 8, cells_with(consent="perhaps"))
 
-    assert wrong(content) == [(5, "consent")]
+    assert error_cells(content) == [(5, "consent")]
 
 
 @pytest.mark.parametrize(
@@ -81,7 +83,7 @@ def test_empty_rows_count_as_a_spreadsheet_shows_them() -> None:
     ],
 )
 def test_a_wrong_cell_is_named_with_what_belongs_there(column: str, cell: str) -> None:
-    _, errors = read(file(GOOD, but(**{column: cell})), BERLIN)
+    _, errors = parse_caseload(make_csv(VALID_CELLS, cells_with(**{column: cell})), BERLIN)
 
     assert [(error.row, error.column) for error in errors] == [(3, column)]
     assert COLUMNS[column] in errors[0].detail
@@ -89,15 +91,19 @@ def test_a_wrong_cell_is_named_with_what_belongs_there(column: str, cell: str) -
 
 
 def test_every_wrong_cell_is_named() -> None:
-    assert wrong(file(["x"] * 8)) == [(2, name) for name in COLUMNS]
+    assert error_cells(make_csv(["x"] * 8)) == [(2, name) for name in COLUMNS]
 
 
 def test_a_short_row_lacks_cells_and_a_long_one_has_too_many() -> None:
-    assert wrong(file(GOOD[:6], [*GOOD, "more"], [*GOOD, ""])) == [(2, "cadence_days"), (2, "consent"), (3, None)]
+    assert error_cells(make_csv(VALID_CELLS[:6], [*VALID_CELLS, "more"], [*VALID_CELLS, ""])) == [
+        (2, "cadence_days"),
+        (2, "consent"),
+        (3, None),
+    ]
 
 
 def test_another_delimiter_is_told_with_those_that_are_taken() -> None:
-    _, (error,) = read(file(GOOD, delimiter="/"), BERLIN)
+    _, (error,) = parse_caseload(make_csv(VALID_CELLS, delimiter="/"), BERLIN)
 
     assert (error.row, error.column) == (1, None)
     assert "comma, semicolon or tab" in error.detail
@@ -106,44 +112,49 @@ def test_another_delimiter_is_told_with_those_that_are_taken() -> None:
 def test_missing_doubled_and_unknown_columns_are_named() -> None:
     header = [*list(COLUMNS)[:6], "aims", "name"]
 
-    assert wrong(file(GOOD, header=header)) == [(1, "cadence_days"), (1, "consent"), (1, "aims"), (1, None)]
+    assert error_cells(make_csv(VALID_CELLS, header=header)) == [
+        (1, "cadence_days"),
+        (1, "consent"),
+        (1, "aims"),
+        (1, None),
+    ]
 
 
 def test_an_empty_file_lacks_its_header_and_a_header_alone_is_an_empty_caseload() -> None:
-    assert wrong(b"") == [(1, None)]
-    assert rows(file()) == []
+    assert error_cells(b"") == [(1, None)]
+    assert valid_rows(make_csv()) == []
 
 
 def test_a_file_that_is_not_utf_8_is_told_in_which_row() -> None:
-    assert wrong(file(GOOD) + b"\r\n\xe4") == [(3, None)]
-    assert wrong("relationship_id".encode("utf-16")) == [(1, None)]
+    assert error_cells(make_csv(VALID_CELLS) + b"\r\n\xe4") == [(3, None)]
+    assert error_cells("relationship_id".encode("utf-16")) == [(1, None)]
 
 
 def test_what_follows_an_open_quote_is_not_guessed_at() -> None:
-    _, (error,) = read(file(GOOD, but(aims='"relief'), GOOD), BERLIN)
+    _, (error,) = parse_caseload(make_csv(VALID_CELLS, cells_with(aims='"relief'), VALID_CELLS), BERLIN)
 
     assert (error.row, error.column) == (3, None)
 
 
 def test_a_row_more_than_may_be_is_named_and_the_rest_not_read() -> None:
-    content = file(*([GOOD] * (MOST_ROWS + 7)))
+    content = make_csv(*([VALID_CELLS] * (MAX_ROWS + 7)))
 
-    assert wrong(content) == [(MOST_ROWS + 2, None)]
-    assert wrong(file(*([GOOD] * MOST_ROWS))) == []
+    assert error_cells(content) == [(MAX_ROWS + 2, None)]
+    assert error_cells(make_csv(*([VALID_CELLS] * MAX_ROWS))) == []
 
 
 @example(b'"')
 @given(st.binary(max_size=300) | st.text(max_size=300).map(str.encode))
 def test_whatever_is_sent_gives_rows_or_reasons(content: bytes) -> None:
-    parsed_rows, errors = read(content, BERLIN)
+    parsed_rows, errors = parse_caseload(content, BERLIN)
 
     assert parsed_rows == []
-    assert all(isinstance(error, Wrong) for error in errors)
+    assert all(isinstance(error, RowError) for error in errors)
     assert errors
 
 
-@given(st.lists(st.sampled_from([*GOOD, "", '"', "\n", "é", "1" * 200]), max_size=12))
+@given(st.lists(st.sampled_from([*VALID_CELLS, "", '"', "\n", "é", "1" * 200]), max_size=12))
 def test_whatever_stands_in_a_row_gives_a_row_or_reasons(cells: list[str]) -> None:
-    parsed_rows, errors = read(file(cells), BERLIN)
+    parsed_rows, errors = parse_caseload(make_csv(cells), BERLIN)
 
     assert parsed_rows or errors or not any(cell.strip() for cell in cells)

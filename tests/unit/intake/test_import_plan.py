@@ -4,14 +4,14 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from services.intake.domain.caseload_csv import Row
-from services.intake.domain.import_plan import Known, Plan, plan
-from services.intake.domain.people import Client, TakenCode
+from services.intake.domain.import_plan import ExistingRecords, ImportPlan, plan_import
+from services.intake.domain.people import CaseCodeAssignment, Client
 from services.intake.domain.relationships import Relationship
 from shared.events import ConsentGiven, RelationshipStarted
-from tests.support.intake_builders import ANNA, CLINIC, DAY, NOW, STARTED, clinician
+from tests.support.intake_builders import ANNA, CLINIC, DAY, NOW, STARTED, make_clinician
 
 
-def row(number: int, **others: Any) -> Row:
+def make_row(number: int, **overrides: Any) -> Row:
     defaults = {
         "number": number,
         "relationship_id": uuid4(),
@@ -23,84 +23,86 @@ def row(number: int, **others: Any) -> Row:
         "cadence_days": 7,
         "consent": "no",
     }
-    return Row.model_validate({**defaults, **others})
+    return Row.model_validate({**defaults, **overrides})
 
 
-def planned(*rows: Row, known: Known | None = None) -> Plan:
-    return plan(CLINIC, rows, known or Known(clinicians={ANNA.clinician_id: ANNA}), NOW)
+def make_plan(*rows: Row, existing: ExistingRecords | None = None) -> ImportPlan:
+    return plan_import(CLINIC, rows, existing or ExistingRecords(clinicians={ANNA.clinician_id: ANNA}), NOW)
 
 
-def afterwards(done: Plan) -> Known:
+def records_after(plan: ImportPlan) -> ExistingRecords:
     """What is known once a plan was written."""
     relationships: dict[UUID, Relationship] = {
-        relationship_id: r for relationship_id, (r, _) in done.relationships.items()
+        relationship_id: r for relationship_id, (r, _) in plan.relationships.items()
     }
-    return Known({ANNA.clinician_id: ANNA}, done.clients, done.codes, relationships)
+    return ExistingRecords({ANNA.clinician_id: ANNA}, plan.clients, plan.case_codes, relationships)
 
 
-def wrong(done: Plan) -> list[tuple[int, str | None]]:
-    return [(error.row, error.column) for error in done.wrong]
+def error_cells(plan: ImportPlan) -> list[tuple[int, str | None]]:
+    return [(error.row, error.column) for error in plan.errors]
 
 
 def test_a_new_row_enters_the_client_and_starts_the_relationship() -> None:
-    done = planned(row(2, consent="yes"), row(3))
+    plan = make_plan(make_row(2, consent="yes"), make_row(3))
 
-    assert [type(event) for event in done.events] == [RelationshipStarted, ConsentGiven, RelationshipStarted]
-    assert (len(done.clients), len(done.codes), len(done.relationships)) == (2, 2, 2)
+    assert [type(event) for event in plan.events] == [RelationshipStarted, ConsentGiven, RelationshipStarted]
+    assert (len(plan.clients), len(plan.case_codes), len(plan.relationships)) == (2, 2, 2)
 
 
 def test_the_same_file_again_adds_nothing() -> None:
-    rows = [row(2), row(3)]
+    rows = [make_row(2), make_row(3)]
 
-    second_plan = planned(*rows, known=afterwards(planned(*rows)))
+    second_plan = make_plan(*rows, existing=records_after(make_plan(*rows)))
 
-    assert second_plan == Plan()
+    assert second_plan == ImportPlan()
 
 
 def test_a_client_may_stand_in_several_rows_under_the_same_code() -> None:
     client_id = uuid4()
 
-    done = planned(row(2, client_id=client_id, case_code="ME-1"), row(3, client_id=client_id, case_code="ME-1"))
+    plan = make_plan(
+        make_row(2, client_id=client_id, case_code="ME-1"), make_row(3, client_id=client_id, case_code="ME-1")
+    )
 
-    assert (done.wrong, len(done.clients), len(done.relationships)) == ([], 1, 2)
+    assert (plan.errors, len(plan.clients), len(plan.relationships)) == ([], 1, 2)
 
 
 def test_what_contradicts_a_row_above_is_wrong() -> None:
-    first = row(2)
+    first = make_row(2)
 
-    done = planned(
+    plan = make_plan(
         first,
-        row(3, relationship_id=first.relationship_id),
-        row(4, client_id=first.client_id),
-        row(5, case_code=first.case_code),
+        make_row(3, relationship_id=first.relationship_id),
+        make_row(4, client_id=first.client_id),
+        make_row(5, case_code=first.case_code),
     )
 
-    assert wrong(done) == [(3, "relationship_id"), (4, "case_code"), (5, "case_code")]
-    assert "row 2" in done.wrong[0].detail
+    assert error_cells(plan) == [(3, "relationship_id"), (4, "case_code"), (5, "case_code")]
+    assert "row 2" in plan.errors[0].detail
 
 
 def test_what_contradicts_what_is_known_is_wrong() -> None:
-    first, other_clinician = row(2), clinician(clinic_id=uuid4())
+    first, other_clinician = make_row(2), make_clinician(clinic_id=uuid4())
     other_client = Client(client_id=uuid4(), clinic_id=uuid4(), case_code="AB-9")
-    existing = afterwards(planned(first))
-    existing = Known(
+    existing = records_after(make_plan(first))
+    existing = ExistingRecords(
         {**existing.clinicians, other_clinician.clinician_id: other_clinician},
         {**existing.clients, other_client.client_id: other_client},
-        existing.codes,
+        existing.case_codes,
         existing.relationships,
     )
 
-    done = planned(
+    plan = make_plan(
         Row.model_validate({**first.model_dump(), "aims": "loss", "started_at": STARTED.isoformat(), "consent": "no"}),
-        row(3, clinician_id=uuid4()),
-        row(4, clinician_id=other_clinician.clinician_id),
-        row(5, client_id=other_client.client_id, case_code="AB-9"),
-        row(6, case_code=first.case_code),
-        row(7, started_at=(NOW + DAY).isoformat()),
-        known=existing,
+        make_row(3, clinician_id=uuid4()),
+        make_row(4, clinician_id=other_clinician.clinician_id),
+        make_row(5, client_id=other_client.client_id, case_code="AB-9"),
+        make_row(6, case_code=first.case_code),
+        make_row(7, started_at=(NOW + DAY).isoformat()),
+        existing=existing,
     )
 
-    assert wrong(done) == [
+    assert error_cells(plan) == [
         (2, "relationship_id"),
         (3, "clinician_id"),
         (4, "clinician_id"),
@@ -112,10 +114,13 @@ def test_what_contradicts_what_is_known_is_wrong() -> None:
 
 def test_a_code_is_free_at_one_clinic_though_another_uses_it() -> None:
     other_clinic_id = uuid4()
-    assignment = TakenCode(clinic_id=other_clinic_id, case_code="AB-2", client_id=uuid4())
+    assignment = CaseCodeAssignment(clinic_id=other_clinic_id, case_code="AB-2", client_id=uuid4())
 
-    done = planned(
-        row(2), known=Known({ANNA.clinician_id: ANNA}, codes={TakenCode.id_of(other_clinic_id, "AB-2"): assignment})
+    plan = make_plan(
+        make_row(2),
+        existing=ExistingRecords(
+            {ANNA.clinician_id: ANNA}, case_codes={CaseCodeAssignment.document_id(other_clinic_id, "AB-2"): assignment}
+        ),
     )
 
-    assert done.wrong == []
+    assert plan.errors == []

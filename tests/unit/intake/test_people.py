@@ -5,28 +5,28 @@ from uuid import uuid4
 
 import pytest
 
-from services.intake.domain.people import Client, TakenCode, admit, register, take_code
-from shared.errors import Refused
+from services.intake.domain.people import CaseCodeAssignment, Client, add_client, assign_case_code, register_clinician
+from shared.errors import Rejected
 from shared.events import ClinicianRegistered, ClinicianUpdated
 from tests.support.intake_builders import ANNA, CLIENT, CLINIC, NOW
 
 
 def test_others_hear_of_a_clinician_but_not_how_to_reach_them() -> None:
-    _, (event,) = register(None, ANNA)
+    _, (event,) = register_clinician(None, ANNA)
 
     assert isinstance(event, ClinicianRegistered)
     assert "example.org" not in event.model_dump_json()
 
 
 def test_a_new_contact_is_kept_and_not_told() -> None:
-    after, events = register(ANNA, ANNA.model_copy(update={"contact": "new@example.org", "told_at": NOW}))
+    after, events = register_clinician(ANNA, ANNA.model_copy(update={"contact": "new@example.org", "told_at": NOW}))
 
     assert (after.contact, events) == ("new@example.org", ())
 
 
 def test_changes_are_told_one_after_the_other_also_within_one_millisecond() -> None:
-    updated, (first,) = register(ANNA, ANNA.model_copy(update={"time_zone": "Europe/Paris"}))
-    _, (second,) = register(updated, ANNA)
+    updated, (first,) = register_clinician(ANNA, ANNA.model_copy(update={"time_zone": "Europe/Paris"}))
+    _, (second,) = register_clinician(updated, ANNA)
 
     assert isinstance(second, ClinicianUpdated)
     assert ANNA.told_at < first.occurred_at < second.occurred_at
@@ -35,17 +35,17 @@ def test_changes_are_told_one_after_the_other_also_within_one_millisecond() -> N
 
 
 def test_a_client_keeps_clinic_and_case_code() -> None:
-    assert admit(CLIENT, CLIENT) == (CLIENT, ())
+    assert add_client(CLIENT, CLIENT) == (CLIENT, ())
     for update in ({"case_code": "ZZ-99"}, {"clinic_id": uuid4()}):
-        with pytest.raises(Refused):
-            admit(CLIENT, CLIENT.model_copy(update=update))
+        with pytest.raises(Rejected):
+            add_client(CLIENT, CLIENT.model_copy(update=update))
 
 
 def test_a_case_code_stands_for_one_client_of_a_clinic() -> None:
-    assignment = TakenCode(**CLIENT.model_dump())
+    assignment = CaseCodeAssignment(**CLIENT.model_dump())
     other_client = Client(client_id=uuid4(), clinic_id=CLINIC, case_code=CLIENT.case_code)
 
-    assert take_code(assignment, assignment) == (assignment, ())
-    with pytest.raises(Refused, match="another client"):
-        take_code(assignment, TakenCode(**other_client.model_dump()))
-    assert TakenCode.id_of(CLINIC, "AB-12") != TakenCode.id_of(uuid4(), "AB-12")
+    assert assign_case_code(assignment, assignment) == (assignment, ())
+    with pytest.raises(Rejected, match="another client"):
+        assign_case_code(assignment, CaseCodeAssignment(**other_client.model_dump()))
+    assert CaseCodeAssignment.document_id(CLINIC, "AB-12") != CaseCodeAssignment.document_id(uuid4(), "AB-12")

@@ -10,39 +10,39 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.notify.domain import relationship as relationships
-from services.notify.domain.alert import Alert, acknowledge, follow, raised, resolve
-from services.notify.domain.relationship import Fact, Relationship
-from services.notify.domain.routing import change_to_tell
-from shared.errors import Refused
+from services.notify.domain.alert import Alert, acknowledge, fold_alerts, raised_events, resolve
+from services.notify.domain.relationship import HistoryEvent, Relationship
+from services.notify.domain.routing import notifiable_change
+from shared.errors import Rejected
 from shared.events import AlertAcknowledged, AlertResolved, RelationshipEvent, RuptureEvent, Severity
-from tests.support.rupture_builder import Strained
+from tests.support.rupture_builder import RuptureBuilder
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 SEVERITIES: tuple[Severity, ...] = ("watch", "concern", "urgent")
 
 
-def told(*batches: Sequence[RelationshipEvent]) -> dict[UUID, Alert]:
+def alerts_after(*batches: Sequence[RelationshipEvent]) -> dict[UUID, Alert]:
     """The alerts after these batches, as the service comes to them."""
     relationship = Relationship(relationship_id=batches[0][0].relationship_id)
     alerts: dict[UUID, Alert] = {}
     for batch in batches:
-        relationship = reduce(relationships.evolve, (e for e in batch if isinstance(e, Fact)), relationship)
+        relationship = reduce(relationships.evolve, (e for e in batch if isinstance(e, HistoryEvent)), relationship)
         rupture_events = [e for e in batch if isinstance(e, RuptureEvent)]
-        named_ids = {Strained.alert_of(e) for e in rupture_events}
+        named_ids = {RuptureBuilder.alert_id_of(e) for e in rupture_events}
         loaded = {i: alert for i, alert in alerts.items() if alert.unsettled or i in named_ids}
-        alerts |= follow(loaded, rupture_events, relationship)
+        alerts |= fold_alerts(loaded, rupture_events, relationship)
     return alerts
 
 
-def one(*batches: Sequence[RelationshipEvent]) -> Alert:
-    (alert,) = told(*batches).values()
+def only_alert_after(*batches: Sequence[RelationshipEvent]) -> Alert:
+    (alert,) = alerts_after(*batches).values()
     return alert
 
 
 @st.composite
 def histories(draw: st.DrawFn) -> list[RelationshipEvent]:
     """What alliance tells of a relationship at each version: the last closed episodes, the open one, then itself."""
-    s = Strained(NOW, relationship=UUID(int=1), clinician=UUID(int=2))
+    s = RuptureBuilder(NOW, relationship_id=UUID(int=1), clinician_id=UUID(int=2))
     events: list[RelationshipEvent] = [s.started(), s.scheduled(3), s.cancelled(3), s.scheduled(5, session=1)]
     for version in range(1, draw(st.integers(2, 6))):
         episode_numbers = draw(st.permutations(range(3)))
@@ -72,72 +72,80 @@ def test_any_order_and_any_repetition_give_the_same_alerts(
         batches.append(shuffled[:size])
         shuffled = shuffled[size:]
 
-    assert told(*batches) == told(history)
+    assert alerts_after(*batches) == alerts_after(history)
 
 
 def test_an_episode_raises_one_alert_however_often_it_is_told() -> None:
-    s = Strained(NOW)
+    s = RuptureBuilder(NOW)
 
-    assert told([s.suspected(3), s.suspected(3)], [s.suspected(3), s.changed(4)]).keys() == {s.alert()}
+    assert alerts_after([s.suspected(3), s.suspected(3)], [s.suspected(3), s.changed(4)]).keys() == {s.alert_id()}
 
 
 def test_an_episode_whose_first_word_was_missed_is_raised_by_the_next() -> None:
-    s = Strained(NOW)
+    s = RuptureBuilder(NOW)
 
-    assert one([s.started(), s.changed(4), s.updated(4, 0)]).status == "open"
+    assert only_alert_after([s.started(), s.changed(4), s.updated(4, 0)]).status == "open"
 
 
 def test_a_lower_version_changes_nothing() -> None:
-    s = Strained(NOW)
+    s = RuptureBuilder(NOW)
 
-    late = one([s.changed(5, "urgent")], [s.suspected(3, "watch")])
+    late = only_alert_after([s.changed(5, "urgent")], [s.suspected(3, "watch")])
 
     assert (late.severity, late.said.version) == ("urgent", 5)
 
 
 def test_an_alert_that_the_alliance_no_longer_names_is_retracted() -> None:
-    s = Strained(NOW)
+    s = RuptureBuilder(NOW)
     events = [s.started(), s.suspected(3), s.updated(3, 0)]
 
-    assert one(events).status == "open"
-    assert one(events, [s.updated(2)]).status == "open"
-    assert one([s.started(), s.suspected(3), s.updated(3)]).status == "retracted"
-    assert one(events, [s.updated(4)]).status == "retracted"
-    assert one(events, [s.updated(4, episode=1)]).status == "retracted"
-    assert one(events, [s.updated(4)], [s.changed(5), s.updated(5, 0)]).status == "open"
+    assert only_alert_after(events).status == "open"
+    assert only_alert_after(events, [s.updated(2)]).status == "open"
+    assert only_alert_after([s.started(), s.suspected(3), s.updated(3)]).status == "retracted"
+    assert only_alert_after(events, [s.updated(4)]).status == "retracted"
+    assert only_alert_after(events, [s.updated(4, episode=1)]).status == "retracted"
+    assert only_alert_after(events, [s.updated(4)], [s.changed(5), s.updated(5, 0)]).status == "open"
 
 
 def test_a_repaired_alert_stays_repaired_when_nothing_is_open() -> None:
-    s = Strained(NOW)
+    s = RuptureBuilder(NOW)
 
-    assert one([s.started(), s.suspected(3), s.updated(3, 0)], [s.repaired(4), s.updated(4)]).status == "repaired"
+    assert (
+        only_alert_after([s.started(), s.suspected(3), s.updated(3, 0)], [s.repaired(4), s.updated(4)]).status
+        == "repaired"
+    )
 
 
 def test_what_is_told_before_the_relationship_is_known_waits_for_it() -> None:
-    s = Strained(NOW)
+    s = RuptureBuilder(NOW)
 
-    waiting = one([s.suspected(3), s.updated(3, 0)])
-    complete = one([s.suspected(3), s.updated(3, 0)], [s.started()])
+    waiting = only_alert_after([s.suspected(3), s.updated(3, 0)])
+    complete = only_alert_after([s.suspected(3), s.updated(3, 0)], [s.started()])
 
-    assert raised(waiting) == []
-    assert complete.clinician_id == s.clinician
-    assert [event.severity for _, event in raised(complete)] == ["concern"]
+    assert raised_events(waiting) == []
+    assert complete.clinician_id == s.clinician_id
+    assert [event.severity for _, event in raised_events(complete)] == ["concern"]
 
 
 def test_an_alert_is_told_of_under_the_same_id_each_time() -> None:
-    s = Strained(NOW)
+    s = RuptureBuilder(NOW)
 
-    first, repeated = one([s.started(), s.suspected(3)]), one([s.suspected(3)], [s.changed(4), s.started()])
+    first, repeated = (
+        only_alert_after([s.started(), s.suspected(3)]),
+        only_alert_after([s.suspected(3)], [s.changed(4), s.started()]),
+    )
 
-    assert raised(first) == raised(repeated)
+    assert raised_events(first) == raised_events(repeated)
 
 
 def test_a_rise_is_told_and_a_fall_is_not() -> None:
-    s = Strained(NOW)
+    s = RuptureBuilder(NOW)
 
-    alert = one([s.started(), s.suspected(1, "watch"), s.changed(2), s.changed(3, "watch"), s.changed(4, "urgent")])
+    alert = only_alert_after(
+        [s.started(), s.suspected(1, "watch"), s.changed(2), s.changed(3, "watch"), s.changed(4, "urgent")]
+    )
 
-    assert [(version, event.severity) for version, event in raised(alert)] == [
+    assert [(version, event.severity) for version, event in raised_events(alert)] == [
         (1, "watch"),
         (2, "concern"),
         (4, "urgent"),
@@ -145,8 +153,8 @@ def test_a_rise_is_told_and_a_fall_is_not() -> None:
 
 
 def test_acknowledging_twice_is_acknowledging_once() -> None:
-    s = Strained(NOW)
-    alert = one([s.started(), s.suspected(3)])
+    s = RuptureBuilder(NOW)
+    alert = only_alert_after([s.started(), s.suspected(3)])
 
     acknowledged, first_events = acknowledge(alert, NOW)
     repeated, repeated_events = acknowledge(acknowledged, NOW + timedelta(hours=1))
@@ -157,25 +165,25 @@ def test_acknowledging_twice_is_acknowledging_once() -> None:
 
 
 def test_what_rises_after_it_was_taken_on_or_resolved_is_open_again() -> None:
-    s = Strained(NOW)
-    alert = one([s.started(), s.suspected(3)])
-    relationship = Relationship(relationship_id=s.relationship, clinician_id=s.clinician)
+    s = RuptureBuilder(NOW)
+    alert = only_alert_after([s.started(), s.suspected(3)])
+    relationship = Relationship(relationship_id=s.relationship_id, clinician_id=s.clinician_id)
 
     for handled, _ in (acknowledge(alert, NOW), resolve(alert, True, NOW)):
-        (same,) = follow({alert.id: handled}, [s.changed(4)], relationship).values()
-        (escalated,) = follow({alert.id: handled}, [s.changed(4, "urgent")], relationship).values()
+        (same,) = fold_alerts({alert.id: handled}, [s.changed(4)], relationship).values()
+        (escalated,) = fold_alerts({alert.id: handled}, [s.changed(4, "urgent")], relationship).values()
 
         assert same.status == handled.status
-        assert change_to_tell(same) is None
+        assert notifiable_change(same) is None
         assert escalated.status == "open"
-        assert change_to_tell(escalated) == "rose"
+        assert notifiable_change(escalated) == "rose"
         (event,) = acknowledge(escalated, NOW)[1]
         assert event.id != acknowledge(alert, NOW)[1][0].id
 
 
 def test_resolving_again_with_the_same_word_changes_nothing_and_with_another_is_refused() -> None:
-    s = Strained(NOW)
-    alert = one([s.started(), s.suspected(3)])
+    s = RuptureBuilder(NOW)
+    alert = only_alert_after([s.started(), s.suspected(3)])
 
     resolved, events = resolve(alert, True, NOW)
 
@@ -184,22 +192,22 @@ def test_resolving_again_with_the_same_word_changes_nothing_and_with_another_is_
         (AlertResolved, True)
     ]
     assert resolve(resolved, True, NOW) == (resolved, ())
-    with pytest.raises(Refused, match="useful=true"):
+    with pytest.raises(Rejected, match="useful=true"):
         resolve(resolved, False, NOW)
 
 
 def test_what_was_repaired_can_still_be_called_useful_but_not_be_taken_on() -> None:
-    s = Strained(NOW)
-    alert = one([s.started(), s.suspected(3), s.repaired(4), s.updated(4)])
+    s = RuptureBuilder(NOW)
+    alert = only_alert_after([s.started(), s.suspected(3), s.repaired(4), s.updated(4)])
 
     assert acknowledge(alert, NOW) == (alert, ())
     assert resolve(alert, True, NOW)[0].status == "resolved"
 
 
 def test_an_erased_client_is_forgotten_for_good() -> None:
-    s = Strained(NOW)
-    events: list[Fact] = [s.started(), s.scheduled(2), s.erased(), s.started(), s.updated(4, 0)]
+    s = RuptureBuilder(NOW)
+    events: list[HistoryEvent] = [s.started(), s.scheduled(2), s.erased(), s.started(), s.updated(4, 0)]
 
-    relationship = reduce(relationships.evolve, events, Relationship(relationship_id=s.relationship))
+    relationship = reduce(relationships.evolve, events, Relationship(relationship_id=s.relationship_id))
 
-    assert relationship == Relationship(relationship_id=s.relationship, erased=True)
+    assert relationship == Relationship(relationship_id=s.relationship_id, erased=True)

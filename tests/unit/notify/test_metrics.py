@@ -9,15 +9,15 @@ from services.notify.metrics import Metrics
 NOW = datetime(2026, 11, 2, 9, tzinfo=UTC)
 
 
-def metrics() -> tuple[Metrics, CollectorRegistry]:
+def create_metrics() -> tuple[Metrics, CollectorRegistry]:
     registry = CollectorRegistry()
     return Metrics(registry, lambda: NOW), registry
 
 
 def test_an_alert_is_timed_from_the_answer_that_it_follows_from() -> None:
-    counted, registry = metrics()
+    metrics, registry = create_metrics()
 
-    counted.raised("urgent", NOW - timedelta(seconds=2))
+    metrics.count_raised("urgent", NOW - timedelta(seconds=2))
 
     urgent = {"severity": "urgent"}
     assert registry.get_sample_value("attune_notify_alerts_raised_total", urgent) == 1
@@ -26,23 +26,23 @@ def test_an_alert_is_timed_from_the_answer_that_it_follows_from() -> None:
 
 
 def test_silence_and_history_are_counted_and_not_timed() -> None:
-    counted, registry = metrics()
+    metrics, registry = create_metrics()
 
-    counted.raised("urgent", None)
-    counted.raised("urgent", NOW - timedelta(days=2))
+    metrics.count_raised("urgent", None)
+    metrics.count_raised("urgent", NOW - timedelta(days=2))
 
     assert registry.get_sample_value("attune_notify_alerts_raised_total", {"severity": "urgent"}) == 2
     assert registry.get_sample_value("attune_notify_raised_seconds_count", {"severity": "urgent"}) == 0
 
 
 def test_what_waits_is_shown_with_the_age_of_the_oldest() -> None:
-    counted, registry = metrics()
+    metrics, registry = create_metrics()
 
-    counted.waiting({("urgent", "open"): (2, NOW - timedelta(hours=1)), ("watch", "open"): (0, None)}, NOW)
+    metrics.set_active_alerts({("urgent", "open"): (2, NOW - timedelta(hours=1)), ("watch", "open"): (0, None)}, NOW)
 
-    def shown(name: str, severity: str) -> float | None:
+    def sample(name: str, severity: str) -> float | None:
         return registry.get_sample_value(name, {"severity": severity, "status": "open"})
 
-    assert shown("attune_notify_alerts_waiting", "urgent") == 2
-    assert shown("attune_notify_alerts_oldest_seconds", "urgent") == 3600
-    assert shown("attune_notify_alerts_oldest_seconds", "watch") == 0
+    assert sample("attune_notify_alerts_waiting", "urgent") == 2
+    assert sample("attune_notify_alerts_oldest_seconds", "urgent") == 3600
+    assert sample("attune_notify_alerts_oldest_seconds", "watch") == 0

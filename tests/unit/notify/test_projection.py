@@ -6,18 +6,18 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.notify.domain.alert import Act, acknowledge, resolve
-from services.notify.domain.projection import View, take_in, with_acts_of
+from services.notify.domain.alert import Disposition, acknowledge, resolve
+from services.notify.domain.projection import RelationshipProjection, fold_forward, with_dispositions_of
 from services.notify.domain.relationship import Relationship
 from shared.events import RelationshipEvent
-from tests.support.rupture_builder import Strained
+from tests.support.rupture_builder import RuptureBuilder
 from tests.unit.notify.test_alert import NOW, histories
 
 
-def seen(*batches: Sequence[RelationshipEvent]) -> View:
-    projection = View(Relationship(relationship_id=batches[0][0].relationship_id))
+def project(*batches: Sequence[RelationshipEvent]) -> RelationshipProjection:
+    projection = RelationshipProjection(Relationship(relationship_id=batches[0][0].relationship_id))
     for batch in batches:
-        projection = take_in(projection, batch)
+        projection = fold_forward(projection, batch)
     return projection
 
 
@@ -25,14 +25,14 @@ def seen(*batches: Sequence[RelationshipEvent]) -> View:
 def test_all_at_once_gives_what_one_after_the_other_does(history: list[RelationshipEvent], data: st.DataObject) -> None:
     shuffled = data.draw(st.permutations(history))
 
-    assert seen(history) == seen(*([event] for event in shuffled))
+    assert project(history) == project(*([event] for event in shuffled))
 
 
 def test_what_a_clinician_did_is_read_back_from_what_was_told_of_it() -> None:
-    s = Strained(NOW)
-    alert = seen([s.started(), s.suspected(3), s.updated(3, 0)]).alerts[s.alert()]
+    s = RuptureBuilder(NOW)
+    alert = project([s.started(), s.suspected(3), s.updated(3, 0)]).alerts[s.alert_id()]
     acknowledged, acknowledged_events = acknowledge(alert, NOW)
-    escalated = seen([s.started(), s.suspected(3), s.changed(4, "urgent"), s.updated(4, 0)]).alerts[s.alert()]
+    escalated = project([s.started(), s.suspected(3), s.changed(4, "urgent"), s.updated(4, 0)]).alerts[s.alert_id()]
     resolved, resolved_events = resolve(
         escalated.model_copy(update={"acknowledged": acknowledged.acknowledged}), True, NOW
     )
@@ -45,36 +45,36 @@ def test_what_a_clinician_did_is_read_back_from_what_was_told_of_it() -> None:
         *acknowledged_events,
         *resolved_events,
     ]
-    rebuilt = seen([e for e in events if isinstance(e, RelationshipEvent)]).alerts[s.alert()]
+    rebuilt = project([e for e in events if isinstance(e, RelationshipEvent)]).alerts[s.alert_id()]
 
     assert rebuilt == resolved
-    assert rebuilt.acknowledged == Act(at=NOW, severity="concern")
+    assert rebuilt.acknowledged == Disposition(at=NOW, severity="concern")
     assert rebuilt.status == "resolved"
 
 
 def test_what_a_clinician_did_and_was_not_told_yet_stays() -> None:
-    s = Strained(NOW)
-    rebuilt = seen([s.started(), s.suspected(3), s.updated(3, 0)]).alerts[s.alert()]
+    s = RuptureBuilder(NOW)
+    rebuilt = project([s.started(), s.suspected(3), s.updated(3, 0)]).alerts[s.alert_id()]
     stored, _ = acknowledge(rebuilt, NOW)
 
-    assert with_acts_of(rebuilt, stored) == stored
-    assert with_acts_of(stored, rebuilt) == stored
+    assert with_dispositions_of(rebuilt, stored) == stored
+    assert with_dispositions_of(stored, rebuilt) == stored
 
 
 def test_of_the_same_severity_what_was_told_is_so_and_of_others_what_was_done_last() -> None:
-    s = Strained(NOW)
-    rebuilt = seen([s.started(), s.suspected(3), s.updated(3, 0)]).alerts[s.alert()]
-    published = rebuilt.model_copy(update={"resolved": Act(at=NOW, severity="concern", useful=True)})
-    altered = rebuilt.model_copy(update={"resolved": Act(at=NOW + timedelta(days=1), severity="concern")})
-    later = rebuilt.model_copy(update={"resolved": Act(at=NOW + timedelta(days=1), severity="urgent")})
+    s = RuptureBuilder(NOW)
+    rebuilt = project([s.started(), s.suspected(3), s.updated(3, 0)]).alerts[s.alert_id()]
+    published = rebuilt.model_copy(update={"resolved": Disposition(at=NOW, severity="concern", useful=True)})
+    altered = rebuilt.model_copy(update={"resolved": Disposition(at=NOW + timedelta(days=1), severity="concern")})
+    later = rebuilt.model_copy(update={"resolved": Disposition(at=NOW + timedelta(days=1), severity="urgent")})
 
-    assert with_acts_of(published, altered) == published
-    assert with_acts_of(published, later) == later
+    assert with_dispositions_of(published, altered) == published
+    assert with_dispositions_of(published, later) == later
 
 
 def test_of_an_erased_client_only_that_is_left() -> None:
-    s = Strained(NOW)
+    s = RuptureBuilder(NOW)
 
-    projection = seen([s.started(), s.suspected(3)], [s.erased()], [s.changed(4)])
+    projection = project([s.started(), s.suspected(3)], [s.erased()], [s.changed(4)])
 
-    assert projection == View(Relationship(relationship_id=s.relationship, erased=True))
+    assert projection == RelationshipProjection(Relationship(relationship_id=s.relationship_id, erased=True))

@@ -11,73 +11,84 @@ from pydantic import ValidationError
 
 from services.notify.domain import relationship as relationships
 from services.notify.domain import wording
-from services.notify.domain.alert import Alert, acknowledge, follow, hear, resolve
-from services.notify.domain.relationship import Fact, Relationship
-from services.notify.domain.routing import Channels, Webhook, change_to_tell, deliveries, is_fresh, wait_after
+from services.notify.domain.alert import Alert, acknowledge, evolve, fold_alerts, resolve
+from services.notify.domain.relationship import HistoryEvent, Relationship
+from services.notify.domain.routing import (
+    ChannelAddresses,
+    WebhookAddress,
+    is_recent,
+    notifiable_change,
+    plan_deliveries,
+    retry_wait,
+)
 from services.notify.settings import Settings
 from shared.events import RuptureEvent
-from tests.support.rupture_builder import Strained
+from tests.support.rupture_builder import RuptureBuilder
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
-BOTH = Channels(email="someone@clinic.example", webhook=Webhook(url="https://clinic.example/hook", secret="c2VjcmV0"))
+BOTH_ADDRESSES = ChannelAddresses(
+    email="someone@clinic.example", webhook=WebhookAddress(url="https://clinic.example/hook", secret="c2VjcmV0")
+)
 
 
-def alert(s: Strained, *events: RuptureEvent) -> Alert:
-    relationship = Relationship(relationship_id=s.relationship, clinician_id=s.clinician)
-    (created,) = follow({}, events, relationship).values()
+def create_alert(s: RuptureBuilder, *events: RuptureEvent) -> Alert:
+    relationship = Relationship(relationship_id=s.relationship_id, clinician_id=s.clinician_id)
+    (created,) = fold_alerts({}, events, relationship).values()
     return created
 
 
 def test_concern_and_urgent_are_told_and_watch_is_not() -> None:
-    s = Strained(NOW)
+    s = RuptureBuilder(NOW)
 
-    assert change_to_tell(alert(s, s.suspected(1, "watch"))) is None
-    assert change_to_tell(alert(s, s.suspected(1, "concern"))) == "raised"
-    assert change_to_tell(alert(s, s.suspected(1, "urgent"))) == "raised"
-    assert change_to_tell(alert(s, s.suspected(1, "watch"), s.changed(2, "urgent"))) == "raised"
-    assert change_to_tell(alert(s, s.suspected(1, "concern"), s.changed(2, "urgent"))) == "rose"
+    assert notifiable_change(create_alert(s, s.suspected(1, "watch"))) is None
+    assert notifiable_change(create_alert(s, s.suspected(1, "concern"))) == "raised"
+    assert notifiable_change(create_alert(s, s.suspected(1, "urgent"))) == "raised"
+    assert notifiable_change(create_alert(s, s.suspected(1, "watch"), s.changed(2, "urgent"))) == "raised"
+    assert notifiable_change(create_alert(s, s.suspected(1, "concern"), s.changed(2, "urgent"))) == "rose"
 
 
 def test_what_is_settled_or_taken_on_is_not_told() -> None:
-    s = Strained(NOW)
-    open_alert = alert(s, s.suspected(1))
+    s = RuptureBuilder(NOW)
+    open_alert = create_alert(s, s.suspected(1))
 
-    assert change_to_tell(alert(s, s.suspected(1), s.repaired(2))) is None
-    assert change_to_tell(alert(s, s.suspected(1), s.retracted(2))) is None
-    assert change_to_tell(acknowledge(open_alert, NOW)[0]) is None
-    assert change_to_tell(resolve(open_alert, None, NOW)[0]) is None
+    assert notifiable_change(create_alert(s, s.suspected(1), s.repaired(2))) is None
+    assert notifiable_change(create_alert(s, s.suspected(1), s.retracted(2))) is None
+    assert notifiable_change(acknowledge(open_alert, NOW)[0]) is None
+    assert notifiable_change(resolve(open_alert, None, NOW)[0]) is None
 
 
 def test_history_is_not_told_until_a_newer_sign_comes() -> None:
-    s = Strained(NOW)
+    s = RuptureBuilder(NOW)
     week = timedelta(days=7)
 
-    assert not is_fresh(alert(s, s.suspected(1, days_ago=8)), NOW, week)
-    assert is_fresh(alert(s, s.suspected(1, days_ago=8), s.changed(2, days_ago=1)), NOW, week)
+    assert not is_recent(create_alert(s, s.suspected(1, days_ago=8)), NOW, week)
+    assert is_recent(create_alert(s, s.suspected(1, days_ago=8), s.changed(2, days_ago=1)), NOW, week)
 
 
 def test_each_change_is_owed_once_for_each_channel() -> None:
-    s = Strained(NOW)
-    open_alert = alert(s, s.suspected(1))
+    s = RuptureBuilder(NOW)
+    open_alert = create_alert(s, s.suspected(1))
 
-    planned = deliveries(open_alert, {s.clinician: BOTH})
+    planned = plan_deliveries(open_alert, {s.clinician_id: BOTH_ADDRESSES})
 
-    assert {d.id for d in planned} == {uuid5(s.alert(), "raised:email"), uuid5(s.alert(), "raised:webhook")}
-    assert deliveries(hear(open_alert, s.changed(2)), {s.clinician: BOTH}) == planned
-    assert deliveries(open_alert, {}) == []
-    assert {d.change for d in deliveries(hear(open_alert, s.changed(2, "urgent")), {s.clinician: BOTH})} == {"rose"}
+    assert {d.id for d in planned} == {uuid5(s.alert_id(), "raised:email"), uuid5(s.alert_id(), "raised:webhook")}
+    assert plan_deliveries(evolve(open_alert, s.changed(2)), {s.clinician_id: BOTH_ADDRESSES}) == planned
+    assert plan_deliveries(open_alert, {}) == []
+    assert {
+        d.change for d in plan_deliveries(evolve(open_alert, s.changed(2, "urgent")), {s.clinician_id: BOTH_ADDRESSES})
+    } == {"rose"}
 
 
 def test_tries_come_further_and_further_apart_up_to_an_hour() -> None:
     first_wait = timedelta(seconds=30)
 
-    assert [wait_after(n, first_wait).total_seconds() for n in (1, 2, 3)] == [30, 60, 120]
-    assert wait_after(10_000, first_wait) == timedelta(hours=1)
+    assert [retry_wait(n, first_wait).total_seconds() for n in (1, 2, 3)] == [30, 60, 120]
+    assert retry_wait(10_000, first_wait) == timedelta(hours=1)
 
 
 def test_the_next_session_is_the_soonest_that_lies_ahead_and_was_not_called_off() -> None:
-    s = Strained(NOW)
-    events: list[Fact] = [
+    s = RuptureBuilder(NOW)
+    events: list[HistoryEvent] = [
         s.scheduled(9, 1),
         s.scheduled(2, 2),
         s.scheduled(-1, 3),
@@ -85,7 +96,7 @@ def test_the_next_session_is_the_soonest_that_lies_ahead_and_was_not_called_off(
         s.cancelled(1, 4),
     ]
 
-    relationship = reduce(relationships.evolve, events, Relationship(relationship_id=s.relationship))
+    relationship = reduce(relationships.evolve, events, Relationship(relationship_id=s.relationship_id))
 
     assert relationship.next_session_at(NOW) == NOW + timedelta(days=2)
     assert relationship.next_session_at(NOW + timedelta(days=3)) == NOW + timedelta(days=9)
@@ -95,40 +106,40 @@ def test_the_next_session_is_the_soonest_that_lies_ahead_and_was_not_called_off(
 @settings(deadline=None)
 @given(data=st.data())
 def test_appointments_come_out_the_same_in_any_order(data: st.DataObject) -> None:
-    s = Strained(NOW, relationship=UUID(int=1))
-    events: list[Fact] = [
-        s.scheduled(1, 0, told_hours_ago=9),
-        s.scheduled(4, 0, told_hours_ago=5),  # moved
-        s.scheduled(2, 1, told_hours_ago=8),
-        s.cancelled(2, 1, told_hours_ago=3),
-        s.scheduled(6, 2, told_hours_ago=7),
+    s = RuptureBuilder(NOW, relationship_id=UUID(int=1))
+    events: list[HistoryEvent] = [
+        s.scheduled(1, 0, hours_ago=9),
+        s.scheduled(4, 0, hours_ago=5),  # moved
+        s.scheduled(2, 1, hours_ago=8),
+        s.cancelled(2, 1, hours_ago=3),
+        s.scheduled(6, 2, hours_ago=7),
     ]
     repeated = data.draw(st.lists(st.sampled_from(events), max_size=4))
 
     relationship = reduce(
         relationships.evolve,
         data.draw(st.permutations([*events, *repeated])),
-        Relationship(relationship_id=s.relationship),
+        Relationship(relationship_id=s.relationship_id),
     )
 
     assert relationship.next_session_at(NOW) == NOW + timedelta(days=4)
 
 
 def test_a_relationship_stays_small_however_many_appointments_it_has() -> None:
-    s = Strained(NOW)
+    s = RuptureBuilder(NOW)
 
     relationship = reduce(
         relationships.evolve,
         (s.scheduled(day, session=day) for day in range(1, 400)),
-        Relationship(relationship_id=s.relationship),
+        Relationship(relationship_id=s.relationship_id),
     )
 
-    assert len(relationship.appointments) == relationships.MOST_APPOINTMENTS
+    assert len(relationship.appointments) == relationships.MAX_APPOINTMENTS
     assert relationship.next_session_at(NOW) == NOW + timedelta(days=1)
 
 
 def test_a_message_says_where_to_look_and_nothing_about_whom() -> None:
-    text = wording.message("raised", "https://attune.example/inbox/1")
+    text = wording.email_body("raised", "https://attune.example/inbox/1")
 
     assert "shows signs of strain" in text
     assert "https://attune.example/inbox/1" in text

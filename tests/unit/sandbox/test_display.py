@@ -8,21 +8,21 @@ from tools.sandbox.demo import display
 from tools.sandbox.demo.figures import Figures
 from tools.sandbox.network.ledger import Ledger
 from tools.sandbox.servers.process import LocalServer
-from tools.sandbox.servers.stack import Stack
+from tools.sandbox.servers.stack import RunningStack
 
 
-def server(name: str, data: Path) -> LocalServer:
+def create_server(name: str, data: Path) -> LocalServer:
     return LocalServer(name, "127.0.0.1:1", [], data / name, 1, lambda: True)
 
 
 def test_a_service_that_died_is_shown_with_its_log(tmp_path: Path) -> None:
-    alliance, notify = server("alliance", tmp_path), server("notify", tmp_path)
-    attune = Stack("", "", {}, [], [alliance, notify], 0)
-    assert "FAILED" not in display.rows("", Ledger(), Figures(), [], [], attune.ended)
+    alliance, notify = create_server("alliance", tmp_path), create_server("notify", tmp_path)
+    attune = RunningStack("", "", {}, [], [alliance, notify], 0)
+    assert "FAILED" not in display.build_rows("", Ledger(), Figures(), [], [], attune.failed_servers)
 
     with subprocess.Popen([sys.executable, "-c", ""]) as alliance.process:
         pass
-    rows = display.rows("", Ledger(), Figures(), [], [], attune.ended)
+    rows = display.build_rows("", Ledger(), Figures(), [], [], attune.failed_servers)
 
     assert rows["FAILED"] == f"alliance has ended; its log: {tmp_path}/alliance/log"
-    assert rows["FAILED"] in display.line(rows)
+    assert rows["FAILED"] in display.render_line(rows)

@@ -9,18 +9,18 @@ from uuid import UUID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tools.sandbox.network.course import ELEMENTS, Course, Rupture, Said, Session, severe
+from tools.sandbox.network.course import ELEMENTS, Course, Rupture, Session, SimulatedAnswer, severe_reason
 from tools.sandbox.network.parameters import Parameters
-from tools.sandbox.network.world import SETTLED, World
+from tools.sandbox.network.world import MIN_CORRECTION_AGE, World
 
 TODAY = datetime(2026, 11, 24, 12, tzinfo=UTC)
-NETWORK = Parameters(relationships=40, ruptured=0.6, transferred=0.5)
+PARAMETERS = Parameters(relationships=40, rupture_probability=0.6, transfer_share=0.5)
 
 seeds = st.integers(min_value=0, max_value=10_000)
 
 
 def courses(seed: int) -> list[Course]:
-    return [course for first in World(seed, TODAY, NETWORK).courses for course in first.with_successors()]
+    return [course for first in World(seed, TODAY, PARAMETERS).courses for course in first.with_successors()]
 
 
 @settings(max_examples=4, deadline=None)
@@ -34,9 +34,9 @@ def test_the_same_seed_is_the_same_world(seed: int) -> None:
 @given(seed=seeds)
 def test_a_day_later_everything_is_a_day_later(seed: int) -> None:
     """So that a world which held what a test needs holds it tomorrow as well."""
-    tomorrow = World(seed, TODAY + timedelta(days=1), NETWORK).courses
+    tomorrow = World(seed, TODAY + timedelta(days=1), PARAMETERS).courses
 
-    assert [c.rupture for c in tomorrow] == [c.rupture for c in World(seed, TODAY, NETWORK).courses]
+    assert [c.rupture for c in tomorrow] == [c.rupture for c in World(seed, TODAY, PARAMETERS).courses]
 
 
 @settings(max_examples=4, deadline=None)
@@ -46,16 +46,16 @@ def test_nothing_happens_before_its_time_or_after_today(seed: int) -> None:
         for session in course.sessions:
             assert course.started_at <= session.starts_at < session.ended_at < TODAY
             for answer in (session.client, session.clinician):
-                if answer is not None and answer.at is not None:
-                    assert session.ended_at < answer.at <= TODAY
+                if answer is not None and answer.given_at is not None:
+                    assert session.ended_at < answer.given_at <= TODAY
                     assert (
-                        answer.corrected is None
-                        or answer.corrected.at is None
-                        or answer.at < answer.corrected.at <= TODAY
+                        answer.correction is None
+                        or answer.correction.given_at is None
+                        or answer.given_at < answer.correction.given_at <= TODAY
                     )
         assert all(one.starts_at < next_one.starts_at for one, next_one in pairwise(course.sessions))
-        if course.ended:
-            assert course.sessions[-1].ended_at < course.ended[0] < TODAY
+        if course.ending:
+            assert course.sessions[-1].ended_at < course.ending[0] < TODAY
 
 
 @settings(max_examples=4, deadline=None)
@@ -89,11 +89,11 @@ def test_ratings_are_whole_numbers_from_zero_to_ten(seed: int) -> None:
 
 def test_nothing_that_takes_a_word_back_is_recent() -> None:
     for course in courses(1):
-        assert course.ended is None or course.ended[0] < TODAY - SETTLED + timedelta(days=3)
+        assert course.ending is None or course.ending[0] < TODAY - MIN_CORRECTION_AGE + timedelta(days=3)
         for session in course.sessions:
-            if session.starts_at > TODAY - SETTLED:
-                assert not session.entered_late
-                assert not any(answer and answer.corrected for answer in (session.client, session.clinician))
+            if session.starts_at > TODAY - MIN_CORRECTION_AGE:
+                assert not session.is_entered_late
+                assert not any(answer and answer.correction for answer in (session.client, session.clinician))
 
 
 def test_a_network_has_everything_that_there_is_to_see() -> None:
@@ -109,15 +109,17 @@ def test_a_network_has_everything_that_there_is_to_see() -> None:
         "withdrawal",
         "told",
     }
-    assert {severe(course) for course in all_courses} == {None, "told directly", "stayed away twice", "fell far"}
-    assert {c.ended[1] for c in all_courses if c.ended} >= {"completed", "transferred", "stopped_by_client"}
+    assert {severe_reason(course) for course in all_courses} == {None, "told directly", "stayed away twice", "fell far"}
+    assert {c.ending[1] for c in all_courses if c.ending} >= {"completed", "transferred", "stopped_by_client"}
     assert {session.outcome for session in sessions} == {"held", "missed", "cancelled"}
     assert {session.cancelled_by for session in sessions} == {None, "client", "clinician", "clinic"}
-    assert any(session.entered_late for session in sessions)
-    assert any(answer.corrected for answer in answers)
-    assert any(answer.at is None for answer in answers)
-    assert any(answer.srs is not None for answer in answers)
-    assert any(s.client and s.client.at and s.client.at > s.ended_at + timedelta(hours=72) for s in sessions)
+    assert any(session.is_entered_late for session in sessions)
+    assert any(answer.correction for answer in answers)
+    assert any(answer.given_at is None for answer in answers)
+    assert any(answer.srs_total is not None for answer in answers)
+    assert any(
+        s.client and s.client.given_at and s.client.given_at > s.ended_at + timedelta(hours=72) for s in sessions
+    )
 
 
 def test_about_as_many_ruptures_are_planted_as_asked_for() -> None:
@@ -128,7 +130,8 @@ def test_about_as_many_ruptures_are_planted_as_asked_for() -> None:
 
 def test_clients_rate_near_the_top_and_most_of_the_variance_is_between_them() -> None:
     by_course = [
-        [answer.score for _, answer in course.told_of()] for course in World(4, TODAY, Parameters(ruptured=0)).courses
+        [answer.score for _, answer in course.client_answers()]
+        for course in World(4, TODAY, Parameters(rupture_probability=0)).courses
     ]
     means = [sum(scores) / len(scores) for scores in by_course if len(scores) >= 5]
     within = [
@@ -144,37 +147,39 @@ def test_clients_rate_near_the_top_and_most_of_the_variance_is_between_them() ->
 
 
 def test_after_today_every_relationship_that_goes_on_has_its_turn() -> None:
-    world = World(5, TODAY, NETWORK)
-    courses_per_round = len(world.going_on)
+    world = World(5, TODAY, PARAMETERS)
+    courses_per_round = len(world.ongoing_courses)
 
     turns = Counter(world.next_session(index, TODAY)[0].id for index in range(2 * courses_per_round))
 
     assert set(turns.values()) == {2}
     assert len(turns) == courses_per_round
-    assert world.next_session(7, TODAY) == World(5, TODAY, NETWORK).next_session(7, TODAY)
+    assert world.next_session(7, TODAY) == World(5, TODAY, PARAMETERS).next_session(7, TODAY)
 
 
 def test_sessions_after_today_are_new_and_have_just_ended() -> None:
-    world = World(5, TODAY, NETWORK)
+    world = World(5, TODAY, PARAMETERS)
     later = TODAY + timedelta(days=3)
     known = {session.id for course in courses(5) for session in course.sessions}
 
-    new_sessions = [world.next_session(index, later)[1] for index in range(3 * len(world.going_on))]
+    new_sessions = [world.next_session(index, later)[1] for index in range(3 * len(world.ongoing_courses))]
 
     assert len({session.id for session in new_sessions} | known) == len(new_sessions) + len(known)
     assert all(later - timedelta(minutes=2) < session.ended_at < later for session in new_sessions)
-    answered_sessions = [s for s in new_sessions for answer in (s.client, s.clinician) if answer and answer.at]
-    assert all(s.client is None or s.client.at is None or s.client.at >= s.ended_at for s in answered_sessions)
+    answered_sessions = [s for s in new_sessions for answer in (s.client, s.clinician) if answer and answer.given_at]
+    assert all(
+        s.client is None or s.client.given_at is None or s.client.given_at >= s.ended_at for s in answered_sessions
+    )
 
 
-def course_of(scores: list[int | None], rupture: Rupture, spread: float = 0.5) -> Course:
+def create_course(scores: list[int | None], rupture: Rupture, spread: float = 0.5) -> Course:
     """A session a week, rated so by the client in every element; none is a form that was not given."""
     sessions = tuple(
         Session(
             UUID(int=number),
             number,
             TODAY - timedelta(weeks=len(scores) - number),
-            client=None if score is None else Said(TODAY, dict.fromkeys(ELEMENTS, score)),
+            client=None if score is None else SimulatedAnswer(TODAY, dict.fromkeys(ELEMENTS, score)),
         )
         for number, score in enumerate(scores)
     )
@@ -194,47 +199,49 @@ def course_of(scores: list[int | None], rupture: Rupture, spread: float = 0.5) -
     )
 
 
-WELL: list[int | None] = [9] * 6
-DIP = Rupture("dip", first=6, last=7, fall=4)
+GOOD_SCORES: list[int | None] = [9] * 6
+DIP = Rupture("dip", first_session=6, last_session=7, drop_points=4)
 
 
 def test_a_fall_is_severe_when_it_is_deep_known_and_told_of_twice() -> None:
-    assert severe(course_of([*WELL, 5, 5], DIP)) == "fell far"
+    assert severe_reason(create_course([*GOOD_SCORES, 5, 5], DIP)) == "fell far"
 
 
 def test_a_fall_may_be_missed_when_it_is_shallow_early_or_hardly_told_of() -> None:
-    assert severe(course_of([*WELL, 7, 7], DIP)) is None
-    assert severe(course_of([*WELL, 5, 5], DIP, spread=2.0)) is None
-    assert severe(course_of([*WELL, 5, None], DIP)) is None
-    assert severe(course_of([*WELL[:5], None, 5, 5], DIP)) is None
-    assert severe(replace(course_of([*WELL, 5, 5], DIP), varies=False)) is None
-    assert severe(replace(course_of([*WELL, 5, 5], DIP), rupture=None)) is None
+    assert severe_reason(create_course([*GOOD_SCORES, 7, 7], DIP)) is None
+    assert severe_reason(create_course([*GOOD_SCORES, 5, 5], DIP, spread=2.0)) is None
+    assert severe_reason(create_course([*GOOD_SCORES, 5, None], DIP)) is None
+    assert severe_reason(create_course([*GOOD_SCORES[:5], None, 5, 5], DIP)) is None
+    assert severe_reason(replace(create_course([*GOOD_SCORES, 5, 5], DIP), has_varied_ratings=False)) is None
+    assert severe_reason(replace(create_course([*GOOD_SCORES, 5, 5], DIP), rupture=None)) is None
 
 
 def test_what_is_told_outright_is_severe_from_the_first_session_on() -> None:
-    course = course_of([9], Rupture("told", first=0, last=0, fall=0))
-    reported = Said(TODAY, dict.fromkeys(ELEMENTS, 9), tension="yes", talked_about="not")
+    course = create_course([9], Rupture("told", first_session=0, last_session=0, drop_points=0))
+    reported = SimulatedAnswer(TODAY, dict.fromkeys(ELEMENTS, 9), tension="yes", talked_about="not")
     talked_about = replace(reported, talked_about="yes")
 
-    assert severe(replace(course, sessions=(replace(course.sessions[0], clinician=reported),))) == "told directly"
-    assert severe(replace(course, sessions=(replace(course.sessions[0], clinician=talked_about),))) is None
+    assert (
+        severe_reason(replace(course, sessions=(replace(course.sessions[0], clinician=reported),))) == "told directly"
+    )
+    assert severe_reason(replace(course, sessions=(replace(course.sessions[0], clinician=talked_about),))) is None
 
 
 def test_staying_away_is_severe_the_second_time_in_a_row() -> None:
-    rupture = Rupture("withdrawal", first=0, last=2, fall=0)
-    course = course_of([None, None, None], rupture)
+    rupture = Rupture("withdrawal", first_session=0, last_session=2, drop_points=0)
+    course = create_course([None, None, None], rupture)
     missed_sessions = [replace(session, outcome="missed") for session in course.sessions]
 
     assert (
-        severe(replace(course, sessions=(missed_sessions[0], missed_sessions[1], course.sessions[2])))
+        severe_reason(replace(course, sessions=(missed_sessions[0], missed_sessions[1], course.sessions[2])))
         == "stayed away twice"
     )
-    assert severe(replace(course, sessions=(missed_sessions[0], course.sessions[1], missed_sessions[2]))) is None
+    assert severe_reason(replace(course, sessions=(missed_sessions[0], course.sessions[1], missed_sessions[2]))) is None
 
 
 def test_a_slide_deepens_and_an_unrepaired_rupture_stays() -> None:
-    slide = Rupture("slide", first=2, last=5, fall=4, repaired=False)
-    dip = Rupture("dip", first=2, last=3, fall=4)
+    slide = Rupture("slide", first_session=2, last_session=5, drop_points=4, is_repaired=False)
+    dip = Rupture("dip", first_session=2, last_session=3, drop_points=4)
 
-    assert [slide.depth(number) for number in range(8)] == [0, 0, 1, 2, 3, 4, 4, 4]
-    assert [dip.depth(number) for number in range(5)] == [0, 0, 4, 4, 0]
+    assert [slide.drop_at(number) for number in range(8)] == [0, 0, 1, 2, 3, 4, 4, 4]
+    assert [dip.drop_at(number) for number in range(5)] == [0, 0, 4, 4, 0]

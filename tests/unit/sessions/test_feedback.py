@@ -4,149 +4,194 @@ from datetime import timedelta
 
 import pytest
 
-from services.sessions.domain.feedback import answer_link, lapse, open_link, take
-from services.sessions.domain.session import Asking, Cancelled, cancel, complete
-from shared.errors import Refused, Unknown
+from services.sessions.domain.feedback import answer_form, lapse, open_form, record_answer
+from services.sessions.domain.session import Cancelled, RequestOptions, cancel, complete
+from shared.errors import NotFound, Rejected
 from shared.events import Answer, FeedbackAmended, FeedbackLapsed, FeedbackSubmitted, InstrumentTotal
-from tests.support.sessions_builders import ELEVEN, HELD, LINKS, WINDOW, felt, held, planned, relationship
+from tests.support.sessions_builders import (
+    COMPLETION,
+    NOW,
+    REQUEST_OPTIONS,
+    WINDOW,
+    completed_session,
+    make_answer,
+    make_relationship,
+    scheduled_session,
+)
 
-US = relationship()
-DUE = HELD.ended_at + WINDOW
+RELATIONSHIP = make_relationship()
+DUE_AT = COMPLETION.ended_at + WINDOW
 MINUTE = timedelta(minutes=1)
 
 
 def test_an_answer_is_told_once() -> None:
-    session, (submitted,) = take(held(US), US, "client", felt(8), ELEVEN, ELEVEN, WINDOW)
+    session, (submitted,) = record_answer(
+        completed_session(RELATIONSHIP), RELATIONSHIP, "client", make_answer(8), NOW, NOW, WINDOW
+    )
 
     assert isinstance(submitted, FeedbackSubmitted)
-    assert (submitted.occurred_at, submitted.rater, submitted.ratings) == (ELEVEN, "client", {"trust": 8})
-    assert take(session, US, "client", felt(8), ELEVEN, ELEVEN, WINDOW) == (session, ())
+    assert (submitted.occurred_at, submitted.rater, submitted.ratings) == (NOW, "client", {"trust": 8})
+    assert record_answer(session, RELATIONSHIP, "client", make_answer(8), NOW, NOW, WINDOW) == (session, ())
 
 
 def test_a_different_answer_given_later_corrects_the_first() -> None:
-    first, (submitted,) = take(held(US), US, "client", felt(8), ELEVEN, ELEVEN, WINDOW)
+    first, (submitted,) = record_answer(
+        completed_session(RELATIONSHIP), RELATIONSHIP, "client", make_answer(8), NOW, NOW, WINDOW
+    )
 
-    second, (amended,) = take(first, US, "client", felt(3), ELEVEN + MINUTE, ELEVEN + MINUTE, WINDOW)
-    third, (amended_again,) = take(second, US, "client", felt(4), ELEVEN + 2 * MINUTE, ELEVEN + 2 * MINUTE, WINDOW)
+    second, (amended,) = record_answer(
+        first, RELATIONSHIP, "client", make_answer(3), NOW + MINUTE, NOW + MINUTE, WINDOW
+    )
+    third, (amended_again,) = record_answer(
+        second, RELATIONSHIP, "client", make_answer(4), NOW + 2 * MINUTE, NOW + 2 * MINUTE, WINDOW
+    )
 
     assert isinstance(amended, FeedbackAmended)
     assert amended.amends == submitted.id
     assert len({submitted.id, amended.id, amended_again.id}) == 3
-    with pytest.raises(Refused, match="must be given later") as rejected:
-        take(third, US, "client", felt(9), ELEVEN, ELEVEN + 3 * MINUTE, WINDOW)
-    assert rejected.value.kind == "older-than-what-is-known"
+    with pytest.raises(Rejected, match="must be given later") as rejected:
+        record_answer(third, RELATIONSHIP, "client", make_answer(9), NOW, NOW + 3 * MINUTE, WINDOW)
+    assert rejected.value.code == "older-than-what-is-known"
 
 
 def test_the_total_of_an_instrument_is_an_answer() -> None:
     total = Answer(instrument=InstrumentTotal(name="srs", total=31))
 
-    _, (submitted,) = take(held(US), US, "client", total, ELEVEN, ELEVEN, WINDOW)
+    _, (submitted,) = record_answer(completed_session(RELATIONSHIP), RELATIONSHIP, "client", total, NOW, NOW, WINDOW)
 
     assert isinstance(submitted, FeedbackSubmitted)
     assert submitted.instrument == total.instrument
 
 
 def test_only_a_session_that_was_held_can_be_answered() -> None:
-    scheduled = planned(US)
-    cancelled = cancel(scheduled, Cancelled(by="client", cancelled_at=ELEVEN), ELEVEN)[0]
+    scheduled = scheduled_session(RELATIONSHIP)
+    cancelled = cancel(scheduled, Cancelled(by="client", cancelled_at=NOW), NOW)[0]
 
     for session in (scheduled, cancelled):
-        with pytest.raises(Refused) as rejected:
-            take(session, US, "client", felt(), ELEVEN, ELEVEN, WINDOW)
-        assert rejected.value.kind == "session-not-held"
+        with pytest.raises(Rejected) as rejected:
+            record_answer(session, RELATIONSHIP, "client", make_answer(), NOW, NOW, WINDOW)
+        assert rejected.value.code == "session-not-held"
 
 
 def test_an_answer_lies_between_the_session_and_now() -> None:
-    with pytest.raises(Refused, match="before the session's end"):
-        take(held(US), US, "client", felt(), HELD.ended_at - 6 * MINUTE, ELEVEN, WINDOW)
-    with pytest.raises(Refused, match="lies in the future"):
-        take(held(US), US, "client", felt(), ELEVEN + 6 * MINUTE, ELEVEN, WINDOW)
-    assert take(held(US), US, "client", felt(), HELD.ended_at - 4 * MINUTE, ELEVEN, WINDOW)[1]
+    with pytest.raises(Rejected, match="before the session's end"):
+        record_answer(
+            completed_session(RELATIONSHIP),
+            RELATIONSHIP,
+            "client",
+            make_answer(),
+            COMPLETION.ended_at - 6 * MINUTE,
+            NOW,
+            WINDOW,
+        )
+    with pytest.raises(Rejected, match="lies in the future"):
+        record_answer(
+            completed_session(RELATIONSHIP), RELATIONSHIP, "client", make_answer(), NOW + 6 * MINUTE, NOW, WINDOW
+        )
+    assert record_answer(
+        completed_session(RELATIONSHIP),
+        RELATIONSHIP,
+        "client",
+        make_answer(),
+        COMPLETION.ended_at - 4 * MINUTE,
+        NOW,
+        WINDOW,
+    )[1]
 
 
 def test_what_a_client_who_did_not_agree_said_is_not_taken() -> None:
-    without_consent = relationship(consent=False)
+    without_consent = make_relationship(consent=False)
 
-    with pytest.raises(Refused, match="not agreed"):
-        take(held(without_consent), without_consent, "client", felt(), ELEVEN, ELEVEN, WINDOW)
-    assert take(held(without_consent), without_consent, "clinician", felt(), ELEVEN, ELEVEN, WINDOW)[1]
+    with pytest.raises(Rejected, match="not agreed"):
+        record_answer(completed_session(without_consent), without_consent, "client", make_answer(), NOW, NOW, WINDOW)
+    assert record_answer(
+        completed_session(without_consent), without_consent, "clinician", make_answer(), NOW, NOW, WINDOW
+    )[1]
 
 
 def test_a_form_is_answered_once_and_the_same_answer_again_is_a_bad_connection() -> None:
-    session, (submitted,) = answer_link(held(US), US, "c1", felt(8), ELEVEN)
+    session, (submitted,) = answer_form(completed_session(RELATIONSHIP), RELATIONSHIP, "c1", make_answer(8), NOW)
 
-    assert submitted.occurred_at == ELEVEN
-    assert answer_link(session, US, "c1", felt(8), DUE + MINUTE) == (session, ())
-    with pytest.raises(Refused) as rejected:
-        answer_link(session, US, "c1", felt(2), ELEVEN)
-    assert rejected.value.kind == "link-used"
-    with pytest.raises(Refused):
-        open_link(session, US, "c1", ELEVEN)
-    assert open_link(session, US, "t1", ELEVEN) == "clinician", "the other one's form is still open"
+    assert submitted.occurred_at == NOW
+    assert answer_form(session, RELATIONSHIP, "c1", make_answer(8), DUE_AT + MINUTE) == (session, ())
+    with pytest.raises(Rejected) as rejected:
+        answer_form(session, RELATIONSHIP, "c1", make_answer(2), NOW)
+    assert rejected.value.code == "link-used"
+    with pytest.raises(Rejected):
+        open_form(session, RELATIONSHIP, "c1", NOW)
+    assert open_form(session, RELATIONSHIP, "t1", NOW) == "clinician", "the other one's form is still open"
 
 
 def test_the_same_answer_again_is_known_though_a_newer_link_was_given_out() -> None:
-    answered, _ = answer_link(held(US), US, "c1", felt(8), ELEVEN)
-    new_options = Asking(link_hashes={"client": "c2", "clinician": "t2"}, window=WINDOW, grace=timedelta(0))
-    session, _ = complete(answered, US, HELD, ELEVEN, new_options)
+    answered, _ = answer_form(completed_session(RELATIONSHIP), RELATIONSHIP, "c1", make_answer(8), NOW)
+    new_options = RequestOptions(
+        link_hashes={"client": "c2", "clinician": "t2"}, response_window=WINDOW, lapse_grace=timedelta(0)
+    )
+    session, _ = complete(answered, RELATIONSHIP, COMPLETION, NOW, new_options)
 
-    assert answer_link(session, US, "c1", felt(8), ELEVEN) == (session, ())
-    with pytest.raises(Refused) as rejected:
-        open_link(session, US, "c2", ELEVEN)
-    assert rejected.value.kind == "link-used"
+    assert answer_form(session, RELATIONSHIP, "c1", make_answer(8), NOW) == (session, ())
+    with pytest.raises(Rejected) as rejected:
+        open_form(session, RELATIONSHIP, "c2", NOW)
+    assert rejected.value.code == "link-used"
 
 
 def test_an_answer_is_never_told_before_the_session_ended() -> None:
-    _, (submitted,) = answer_link(held(US), US, "c1", felt(), HELD.ended_at - MINUTE)
+    _, (submitted,) = answer_form(
+        completed_session(RELATIONSHIP), RELATIONSHIP, "c1", make_answer(), COMPLETION.ended_at - MINUTE
+    )
 
-    assert submitted.occurred_at == HELD.ended_at
+    assert submitted.occurred_at == COMPLETION.ended_at
 
 
 def test_a_link_expires_and_a_forged_one_never_works() -> None:
-    with pytest.raises(Refused) as rejected:
-        answer_link(held(US), US, "c1", felt(), DUE)
-    assert rejected.value.kind == "link-expired"
-    with pytest.raises(Unknown):
-        open_link(held(US), US, "forged", ELEVEN)
+    with pytest.raises(Rejected) as rejected:
+        answer_form(completed_session(RELATIONSHIP), RELATIONSHIP, "c1", make_answer(), DUE_AT)
+    assert rejected.value.code == "link-expired"
+    with pytest.raises(NotFound):
+        open_form(completed_session(RELATIONSHIP), RELATIONSHIP, "forged", NOW)
 
 
 def test_a_client_who_withdrew_is_not_asked_any_more() -> None:
-    withdrawn = US.model_copy(update={"consent": False})
+    relationship = RELATIONSHIP.model_copy(update={"consent": False})
 
-    with pytest.raises(Refused) as rejected:
-        open_link(held(US), withdrawn, "c1", ELEVEN)
-    assert rejected.value.kind == "no-consent"
-    session, events = lapse(held(US), withdrawn, DUE)
+    with pytest.raises(Rejected) as rejected:
+        open_form(completed_session(RELATIONSHIP), relationship, "c1", NOW)
+    assert rejected.value.code == "no-consent"
+    session, events = lapse(completed_session(RELATIONSHIP), relationship, DUE_AT)
     assert [event.rater for event in events if isinstance(event, FeedbackLapsed)] == ["clinician"]
     assert session.feedback["client"].status == "withdrawn"
     assert session.next_lapse_at is None
 
 
 def test_silence_is_told_once_stamped_with_the_moment_that_passed() -> None:
-    answered = take(held(US), US, "client", felt(), ELEVEN, ELEVEN, WINDOW)[0]
+    answered = record_answer(completed_session(RELATIONSHIP), RELATIONSHIP, "client", make_answer(), NOW, NOW, WINDOW)[
+        0
+    ]
 
-    session, (lapsed,) = lapse(answered, US, DUE + timedelta(days=4))
+    session, (lapsed,) = lapse(answered, RELATIONSHIP, DUE_AT + timedelta(days=4))
 
     assert isinstance(lapsed, FeedbackLapsed)
-    assert (lapsed.rater, lapsed.occurred_at) == ("clinician", DUE)
-    assert lapse(session, US, DUE + timedelta(days=5)) == (session, [])
-    assert lapse(answered, US, DUE - MINUTE) == (answered, [])
+    assert (lapsed.rater, lapsed.occurred_at) == ("clinician", DUE_AT)
+    assert lapse(session, RELATIONSHIP, DUE_AT + timedelta(days=5)) == (session, [])
+    assert lapse(answered, RELATIONSHIP, DUE_AT - MINUTE) == (answered, [])
 
 
 def test_a_late_answer_is_welcome() -> None:
-    session, _ = lapse(held(US), US, DUE)
+    session, _ = lapse(completed_session(RELATIONSHIP), RELATIONSHIP, DUE_AT)
 
-    answered, (submitted,) = take(session, US, "client", felt(), DUE + MINUTE, DUE + MINUTE, WINDOW)
+    answered, (submitted,) = record_answer(
+        session, RELATIONSHIP, "client", make_answer(), DUE_AT + MINUTE, DUE_AT + MINUTE, WINDOW
+    )
 
     assert isinstance(submitted, FeedbackSubmitted)
     assert answered.feedback["client"].status == "answered"
 
 
 def test_a_session_entered_late_leaves_time_for_the_answer_that_is_entered_with_it() -> None:
-    entered_at, grace = DUE + timedelta(days=30), timedelta(seconds=10)
-    options = Asking(LINKS.link_hashes, WINDOW, grace)
+    entered_at, grace = DUE_AT + timedelta(days=30), timedelta(seconds=10)
+    options = RequestOptions(REQUEST_OPTIONS.link_hashes, WINDOW, grace)
 
-    session, _ = complete(planned(US), US, HELD, entered_at, options)
+    session, _ = complete(scheduled_session(RELATIONSHIP), RELATIONSHIP, COMPLETION, entered_at, options)
 
     assert session.next_lapse_at == entered_at + grace
-    assert lapse(session, US, entered_at + grace)[1][0].occurred_at == DUE
+    assert lapse(session, RELATIONSHIP, entered_at + grace)[1][0].occurred_at == DUE_AT

@@ -10,9 +10,9 @@ from prometheus_client import CollectorRegistry
 from starlette.datastructures import FormData
 
 from services.sessions.http import questions, routes
-from services.sessions.http.pages import Incomplete, read
-from services.sessions.metrics import SessionMetrics
-from services.sessions.service import Desk, OpenForm
+from services.sessions.http.pages import InvalidForm, parse_answer
+from services.sessions.metrics import SessionsMetrics
+from services.sessions.service import OpenForm, SessionsService
 from services.sessions.settings import Settings
 from shared.errors import StoreUnavailable
 from shared.events import Answer
@@ -21,13 +21,13 @@ from shared.events import Answer
 def test_each_statement_may_be_left_out_but_not_all() -> None:
     form_data = FormData({"trust": "10", "fit": "0", "respect": "", "tension": "a_little", "talked_about": "partly"})
 
-    assert read(form_data) == Answer(ratings={"trust": 10, "fit": 0}, tension="a_little", talked_about="partly")
-    with pytest.raises(Incomplete, match="at least one"):
-        read(FormData({"tension": "yes", "respect": ""}))
+    assert parse_answer(form_data) == Answer(ratings={"trust": 10, "fit": 0}, tension="a_little", talked_about="partly")
+    with pytest.raises(InvalidForm, match="at least one"):
+        parse_answer(FormData({"tension": "yes", "respect": ""}))
 
 
 @pytest.mark.parametrize(
-    "entered",
+    "fields",
     [
         [("trust", "11")],
         [("trust", "-1")],
@@ -37,15 +37,15 @@ def test_each_statement_may_be_left_out_but_not_all() -> None:
         [("trust", "3"), ("tension", "perhaps")],
     ],
 )
-def test_what_no_form_of_ours_offers_is_not_taken(entered: list[tuple[str, str]]) -> None:
-    with pytest.raises(Incomplete, match="not among the choices"):
-        read(FormData([*entered]))
+def test_what_no_form_of_ours_offers_is_not_taken(fields: list[tuple[str, str]]) -> None:
+    with pytest.raises(InvalidForm, match="not among the choices"):
+        parse_answer(FormData([*fields]))
 
 
 def test_what_was_talked_about_was_there() -> None:
     for tension in ("", "none"):
-        with pytest.raises(Incomplete, match="not that there was one"):
-            read(FormData({"trust": "5", "tension": tension, "talked_about": "yes"}))
+        with pytest.raises(InvalidForm, match="not that there was one"):
+            parse_answer(FormData({"trust": "5", "tension": tension, "talked_about": "yes"}))
 
 
 def test_both_are_asked_about_the_same() -> None:
@@ -62,7 +62,7 @@ def test_settings_hold_what_a_clinic_needs_without_being_told() -> None:
     )
 
 
-class Away(Desk):
+class UnavailableService(SessionsService):
     """A desk whose records cannot be reached."""
 
     async def open_form(self, token: str) -> OpenForm:
@@ -74,7 +74,9 @@ class Away(Desk):
 
 async def test_while_the_records_are_away_people_are_told_to_send_it_again() -> None:
     unused: Any = None
-    service = Away(unused, SessionMetrics(CollectorRegistry()), timedelta(0), timedelta(0), unused, unused)
+    service = UnavailableService(
+        unused, SessionsMetrics(CollectorRegistry()), timedelta(0), timedelta(0), unused, unused
+    )
     app = FastAPI()
     app.include_router(routes(service, "http://127.0.0.1", "call somebody"))
 

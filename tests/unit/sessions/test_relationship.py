@@ -7,7 +7,7 @@ from uuid import UUID, uuid5
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.sessions.domain.relationship import Relationship, learn
+from services.sessions.domain.relationship import Relationship, evolve
 from shared.events import (
     ClientErased,
     ConsentGiven,
@@ -18,13 +18,13 @@ from shared.events import (
 )
 
 RELATIONSHIP = UUID(int=7)
-MONDAY = datetime(2026, 3, 2, tzinfo=UTC)
+STARTED_AT = datetime(2026, 3, 2, tzinfo=UTC)
 
 
 def started() -> Event:
     return RelationshipStarted(
         id=uuid5(RELATIONSHIP, "started"),
-        occurred_at=MONDAY,
+        occurred_at=STARTED_AT,
         relationship_id=RELATIONSHIP,
         clinic_id=UUID(int=1),
         clinician_id=UUID(int=2),
@@ -35,29 +35,29 @@ def started() -> Event:
     )
 
 
-def later(kind: type[ConsentGiven | ConsentWithdrawn], hours: int) -> Event:
-    return kind(
-        id=uuid5(RELATIONSHIP, f"{kind} {hours}"),
-        occurred_at=MONDAY + timedelta(hours=hours),
+def consent_event(event_type: type[ConsentGiven | ConsentWithdrawn], hours: int) -> Event:
+    return event_type(
+        id=uuid5(RELATIONSHIP, f"{event_type} {hours}"),
+        occurred_at=STARTED_AT + timedelta(hours=hours),
         relationship_id=RELATIONSHIP,
     )
 
 
 def ended(hours: int) -> Event:
-    at = MONDAY + timedelta(hours=hours)
+    at = STARTED_AT + timedelta(hours=hours)
     return RelationshipEnded(id=uuid5(RELATIONSHIP, "e"), occurred_at=at, relationship_id=RELATIONSHIP, reason="other")
 
 
 def erased(hours: int) -> Event:
-    at, client = MONDAY + timedelta(hours=hours), UUID(int=3)
+    at, client = STARTED_AT + timedelta(hours=hours), UUID(int=3)
     return ClientErased(id=uuid5(RELATIONSHIP, "x"), occurred_at=at, relationship_id=RELATIONSHIP, client_id=client)
 
 
 HOURS = st.integers(0, 3)
-HISTORIES = st.lists(
+EVENT_LISTS = st.lists(
     st.one_of(
         st.builds(started),
-        st.builds(later, st.sampled_from([ConsentGiven, ConsentWithdrawn]), HOURS),
+        st.builds(consent_event, st.sampled_from([ConsentGiven, ConsentWithdrawn]), HOURS),
         st.builds(ended, HOURS),
         st.builds(erased, HOURS),
     ),
@@ -65,29 +65,29 @@ HISTORIES = st.lists(
 )
 
 
-def known(events: list[Event]) -> Relationship:
-    return reduce(learn, events, Relationship(relationship_id=RELATIONSHIP))
+def fold(events: list[Event]) -> Relationship:
+    return reduce(evolve, events, Relationship(relationship_id=RELATIONSHIP))
 
 
-@given(told=HISTORIES, data=st.data())
-def test_the_order_of_arrival_and_repetition_do_not_matter(told: list[Event], data: st.DataObject) -> None:
-    duplicates = data.draw(st.lists(st.sampled_from(told), max_size=4)) if told else []
+@given(events=EVENT_LISTS, data=st.data())
+def test_the_order_of_arrival_and_repetition_do_not_matter(events: list[Event], data: st.DataObject) -> None:
+    duplicates = data.draw(st.lists(st.sampled_from(events), max_size=4)) if events else []
 
-    assert known(data.draw(st.permutations(told + duplicates))) == known(told)
+    assert fold(data.draw(st.permutations(events + duplicates))) == fold(events)
 
 
 def test_the_newest_word_on_consent_counts() -> None:
-    given_first, withdrawn_later = later(ConsentGiven, 1), later(ConsentWithdrawn, 2)
+    given_first, withdrawn_later = consent_event(ConsentGiven, 1), consent_event(ConsentWithdrawn, 2)
 
-    assert not known([started(), withdrawn_later, given_first]).consent
-    assert known([started(), withdrawn_later, later(ConsentGiven, 3)]).consent
+    assert not fold([started(), withdrawn_later, given_first]).consent
+    assert fold([started(), withdrawn_later, consent_event(ConsentGiven, 3)]).consent
 
 
 def test_without_a_word_on_consent_there_is_none() -> None:
-    assert not known([started()]).consent
+    assert not fold([started()]).consent
 
 
 def test_of_a_client_who_was_erased_only_that_is_known() -> None:
-    relationship = known([erased(1), started(), later(ConsentGiven, 2), ended(3)])
+    relationship = fold([erased(1), started(), consent_event(ConsentGiven, 2), ended(3)])
 
-    assert relationship == Relationship(relationship_id=RELATIONSHIP, erased_at=MONDAY + timedelta(hours=1))
+    assert relationship == Relationship(relationship_id=RELATIONSHIP, erased_at=STARTED_AT + timedelta(hours=1))

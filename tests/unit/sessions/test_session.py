@@ -5,8 +5,16 @@ from uuid import uuid4
 
 import pytest
 
-from services.sessions.domain.session import Asking, Cancelled, Completed, cancel, complete, miss, schedule
-from shared.errors import Refused
+from services.sessions.domain.session import (
+    Cancelled,
+    Completed,
+    RequestOptions,
+    cancel,
+    complete,
+    mark_missed,
+    schedule,
+)
+from shared.errors import Rejected
 from shared.events import (
     FeedbackRequested,
     SessionCancelled,
@@ -14,123 +22,148 @@ from shared.events import (
     SessionMissed,
     SessionScheduled,
 )
-from shared.events.clock_skew import CLOCKS_APART
-from tests.support.sessions_builders import ELEVEN, HELD, LINKS, TEN, WINDOW, held, planned, relationship
+from shared.events.clock_skew import CLOCK_SKEW_TOLERANCE
+from tests.support.sessions_builders import (
+    COMPLETION,
+    NOW,
+    REQUEST_OPTIONS,
+    STARTS_AT,
+    WINDOW,
+    completed_session,
+    make_relationship,
+    scheduled_session,
+)
 
 DAY = timedelta(days=1)
 
 
 def test_an_appointment_is_told_with_its_time() -> None:
-    us = relationship()
+    relationship = make_relationship()
 
-    session, events = schedule(None, uuid4(), us, TEN, 50, TEN - DAY)
+    session, events = schedule(None, uuid4(), relationship, STARTS_AT, 50, STARTS_AT - DAY)
 
     assert events == (
         SessionScheduled(
             id=events[0].id,
-            occurred_at=TEN - DAY,
-            relationship_id=us.relationship_id,
+            occurred_at=STARTS_AT - DAY,
+            relationship_id=relationship.relationship_id,
             session_id=session.session_id,
-            starts_at=TEN,
+            starts_at=STARTS_AT,
             minutes=50,
         ),
     )
 
 
 def test_the_same_appointment_again_is_no_news() -> None:
-    us = relationship()
-    before = planned(us)
+    relationship = make_relationship()
+    before = scheduled_session(relationship)
 
-    assert schedule(before, before.session_id, us, TEN, 50, TEN) == (before, ())
+    assert schedule(before, before.session_id, relationship, STARTS_AT, 50, STARTS_AT) == (before, ())
 
 
 def test_a_moved_appointment_is_told_anew_and_later_than_before() -> None:
-    us = relationship()
-    scheduled, (first,) = schedule(None, uuid4(), us, TEN, 50, ELEVEN)
-    assert first.occurred_at == TEN, "entered afterwards, it was still made before it began"
+    relationship = make_relationship()
+    scheduled, (first,) = schedule(None, uuid4(), relationship, STARTS_AT, 50, NOW)
+    assert first.occurred_at == STARTS_AT, "entered afterwards, it was still made before it began"
 
-    moved, (second,) = schedule(scheduled, scheduled.session_id, us, TEN - DAY, 50, ELEVEN)
+    moved, (second,) = schedule(scheduled, scheduled.session_id, relationship, STARTS_AT - DAY, 50, NOW)
 
-    assert moved.starts_at == TEN - DAY
+    assert moved.starts_at == STARTS_AT - DAY
     assert second.id != first.id
     assert second.occurred_at > first.occurred_at
 
 
 def test_an_appointment_more_than_two_years_ahead_is_a_mistyped_year() -> None:
-    with pytest.raises(Refused, match="is the year right"):
-        schedule(None, uuid4(), relationship(), TEN + 800 * DAY, 50, TEN)
+    with pytest.raises(Rejected, match="is the year right"):
+        schedule(None, uuid4(), make_relationship(), STARTS_AT + 800 * DAY, 50, STARTS_AT)
 
 
 def test_no_appointment_lies_after_the_end_of_the_relationship() -> None:
-    us = relationship(ended_at=TEN)
+    relationship = make_relationship(ended_at=STARTS_AT)
 
-    assert schedule(None, uuid4(), us, TEN, 50, TEN)
-    with pytest.raises(Refused, match="ended at") as rejected:
-        schedule(None, uuid4(), us, TEN + timedelta(seconds=1), 50, TEN)
-    assert rejected.value.kind == "relationship-ended"
+    assert schedule(None, uuid4(), relationship, STARTS_AT, 50, STARTS_AT)
+    with pytest.raises(Rejected, match="ended at") as rejected:
+        schedule(None, uuid4(), relationship, STARTS_AT + timedelta(seconds=1), 50, STARTS_AT)
+    assert rejected.value.code == "relationship-ended"
 
 
 def test_no_appointment_lies_before_the_start_of_the_relationship() -> None:
-    us = relationship()
-    assert us.started_at is not None
+    relationship = make_relationship()
+    assert relationship.started_at is not None
 
-    assert schedule(None, uuid4(), us, us.started_at - CLOCKS_APART, 50, TEN)
-    with pytest.raises(Refused, match="started at") as rejected:
-        schedule(None, uuid4(), us, us.started_at - CLOCKS_APART - timedelta(seconds=1), 50, TEN)
-    assert rejected.value.kind == "before-the-start"
-    with pytest.raises(Refused, match="started at"):
-        schedule(planned(us), planned(us).session_id, us, us.started_at - DAY, 50, TEN)
+    assert schedule(None, uuid4(), relationship, relationship.started_at - CLOCK_SKEW_TOLERANCE, 50, STARTS_AT)
+    with pytest.raises(Rejected, match="started at") as rejected:
+        schedule(
+            None,
+            uuid4(),
+            relationship,
+            relationship.started_at - CLOCK_SKEW_TOLERANCE - timedelta(seconds=1),
+            50,
+            STARTS_AT,
+        )
+    assert rejected.value.code == "before-the-start"
+    with pytest.raises(Rejected, match="started at"):
+        schedule(
+            scheduled_session(relationship),
+            scheduled_session(relationship).session_id,
+            relationship,
+            relationship.started_at - DAY,
+            50,
+            STARTS_AT,
+        )
 
 
 def test_an_appointment_that_was_taken_before_is_taken_again() -> None:
-    us = relationship()
-    before = planned(us)
-    relationship_started_later = us.model_copy(update={"started_at": TEN + DAY})
+    relationship = make_relationship()
+    before = scheduled_session(relationship)
+    relationship_started_later = relationship.model_copy(update={"started_at": STARTS_AT + DAY})
 
-    assert schedule(before, before.session_id, relationship_started_later, TEN, 50, TEN) == (before, ())
+    assert schedule(before, before.session_id, relationship_started_later, STARTS_AT, 50, STARTS_AT) == (before, ())
 
 
 def test_a_session_stays_with_its_relationship() -> None:
-    before = planned(relationship())
+    before = scheduled_session(make_relationship())
 
-    with pytest.raises(Refused, match="another relationship"):
-        schedule(before, before.session_id, relationship(), TEN, 50, TEN)
+    with pytest.raises(Rejected, match="another relationship"):
+        schedule(before, before.session_id, make_relationship(), STARTS_AT, 50, STARTS_AT)
 
 
 def test_both_are_asked_after_a_session() -> None:
-    us = relationship()
+    relationship = make_relationship()
 
-    session, events = complete(planned(us), us, HELD, ELEVEN, LINKS)
+    session, events = complete(scheduled_session(relationship), relationship, COMPLETION, NOW, REQUEST_OPTIONS)
 
     completed, *requested = events
     assert isinstance(completed, SessionCompleted)
-    assert (completed.occurred_at, completed.minutes, completed.planned_minutes) == (HELD.ended_at, 50, 50)
+    assert (completed.occurred_at, completed.minutes, completed.planned_minutes) == (COMPLETION.ended_at, 50, 50)
     assert [
         (request.rater, request.due_at, request.occurred_at)
         for request in requested
         if isinstance(request, FeedbackRequested)
     ] == [
-        ("client", HELD.ended_at + WINDOW, HELD.ended_at),
-        ("clinician", HELD.ended_at + WINDOW, HELD.ended_at),
+        ("client", COMPLETION.ended_at + WINDOW, COMPLETION.ended_at),
+        ("clinician", COMPLETION.ended_at + WINDOW, COMPLETION.ended_at),
     ]
     assert session.rater_of("c1") == "client"
     assert session.rater_of("t1") == "clinician"
 
 
 def test_a_client_who_did_not_agree_is_not_asked() -> None:
-    us = relationship(consent=False)
+    relationship = make_relationship(consent=False)
 
-    session, events = complete(planned(us), us, HELD, ELEVEN, LINKS)
+    session, events = complete(scheduled_session(relationship), relationship, COMPLETION, NOW, REQUEST_OPTIONS)
 
-    assert [event.kind() for event in events] == [SessionCompleted.kind(), FeedbackRequested.kind()]
+    assert [event.event_type() for event in events] == [SessionCompleted.event_type(), FeedbackRequested.event_type()]
     assert session.rater_of("c1") is None
 
 
 def test_asked_again_only_the_links_are_new() -> None:
-    us = relationship()
-    new_options = Asking(link_hashes={"client": "c2", "clinician": "t2"}, window=WINDOW, grace=timedelta(0))
+    relationship = make_relationship()
+    new_options = RequestOptions(
+        link_hashes={"client": "c2", "clinician": "t2"}, response_window=WINDOW, lapse_grace=timedelta(0)
+    )
 
-    session, events = complete(held(us), us, HELD, ELEVEN, new_options)
+    session, events = complete(completed_session(relationship), relationship, COMPLETION, NOW, new_options)
 
     assert events == ()
     assert session.rater_of("c2") == "client"
@@ -138,10 +171,10 @@ def test_asked_again_only_the_links_are_new() -> None:
 
 
 def test_who_no_longer_agrees_gets_no_new_link_and_the_old_one_stops_working() -> None:
-    us = relationship()
-    before = held(us)
+    relationship = make_relationship()
+    before = completed_session(relationship)
 
-    session, _ = complete(before, us.model_copy(update={"consent": False}), HELD, ELEVEN, LINKS)
+    session, _ = complete(before, relationship.model_copy(update={"consent": False}), COMPLETION, NOW, REQUEST_OPTIONS)
 
     assert session.rater_of("c1") is None
     assert session.rater_of("t1") == "clinician"
@@ -149,23 +182,23 @@ def test_who_no_longer_agrees_gets_no_new_link_and_the_old_one_stops_working() -
 
 @pytest.mark.parametrize("days", [0, 30])
 def test_a_link_lasts_for_the_window_and_at_least_a_day_when_entered_late(days: int) -> None:
-    us, entered_at = relationship(), ELEVEN + days * DAY
+    relationship, entered_at = make_relationship(), NOW + days * DAY
 
-    session, _ = complete(planned(us), us, HELD, entered_at, LINKS)
+    session, _ = complete(scheduled_session(relationship), relationship, COMPLETION, entered_at, REQUEST_OPTIONS)
 
     request = session.feedback["client"]
-    assert request.due_at == HELD.ended_at + WINDOW
+    assert request.due_at == COMPLETION.ended_at + WINDOW
     assert request.expires_at == (entered_at + DAY if days else request.due_at)
 
 
 def test_a_missed_session_would_have_begun() -> None:
-    us = relationship()
+    relationship = make_relationship()
 
-    session, (missed,) = miss(planned(us), us, ELEVEN)
+    session, (missed,) = mark_missed(scheduled_session(relationship), relationship, NOW)
 
     assert isinstance(missed, SessionMissed)
-    assert missed.occurred_at == TEN
-    assert miss(session, us, ELEVEN) == (session, ())
+    assert missed.occurred_at == STARTS_AT
+    assert mark_missed(session, relationship, NOW) == (session, ())
 
 
 @pytest.mark.parametrize(
@@ -173,60 +206,69 @@ def test_a_missed_session_would_have_begun() -> None:
     [(timedelta(hours=36), 36.0), (timedelta(0), 0.0), (timedelta(hours=-2), 0.0), (timedelta(days=800), 8760.0)],
 )
 def test_a_cancelled_session_says_how_long_before(before: timedelta, hours: float) -> None:
-    cancellation = Cancelled(by="client", cancelled_at=TEN - before)
+    cancellation = Cancelled(by="client", cancelled_at=STARTS_AT - before)
 
-    session, (cancelled,) = cancel(planned(relationship()), cancellation, TEN + DAY)
+    session, (cancelled,) = cancel(scheduled_session(make_relationship()), cancellation, STARTS_AT + DAY)
 
     assert isinstance(cancelled, SessionCancelled)
-    assert (cancelled.occurred_at, cancelled.notice_hours, cancelled.by) == (TEN - before, hours, "client")
-    assert cancel(session, cancellation, TEN + DAY) == (session, ())
+    assert (cancelled.occurred_at, cancelled.notice_hours, cancelled.by) == (STARTS_AT - before, hours, "client")
+    assert cancel(session, cancellation, STARTS_AT + DAY) == (session, ())
 
 
 def test_appointments_are_called_off_after_the_relationship_ended() -> None:
-    us = relationship()
-    session = planned(us)
+    relationship = make_relationship()
+    session = scheduled_session(relationship)
 
-    assert cancel(session, Cancelled(by="clinic", cancelled_at=TEN - DAY), TEN)[1]
-    with pytest.raises(Refused, match="ended at"):
-        miss(session, us.model_copy(update={"ended_at": TEN - DAY}), ELEVEN)
+    assert cancel(session, Cancelled(by="clinic", cancelled_at=STARTS_AT - DAY), STARTS_AT)[1]
+    with pytest.raises(Rejected, match="ended at"):
+        mark_missed(session, relationship.model_copy(update={"ended_at": STARTS_AT - DAY}), NOW)
 
 
 def test_one_thing_only_became_of_a_session() -> None:
-    us = relationship()
-    completed, missed = held(us), miss(planned(us), us, ELEVEN)[0]
-    cancelled = cancel(planned(us), Cancelled(by="client", cancelled_at=TEN), ELEVEN)[0]
-    other_completion = Completed(ended_at=HELD.ended_at, minutes=30)
+    relationship = make_relationship()
+    completed, missed = (
+        completed_session(relationship),
+        mark_missed(scheduled_session(relationship), relationship, NOW)[0],
+    )
+    cancelled = cancel(scheduled_session(relationship), Cancelled(by="client", cancelled_at=STARTS_AT), NOW)[0]
+    other_completion = Completed(ended_at=COMPLETION.ended_at, minutes=30)
 
     for session, status in [(completed, "completed"), (missed, "missed"), (cancelled, "cancelled")]:
-        with pytest.raises(Refused) as rejected:
-            complete(session, us, other_completion, ELEVEN, LINKS)
-        assert rejected.value.kind == f"session-already-{status}"
-        with pytest.raises(Refused, match="id of its own"):
-            schedule(session, session.session_id, us, TEN + DAY, 50, ELEVEN)
+        with pytest.raises(Rejected) as rejected:
+            complete(session, relationship, other_completion, NOW, REQUEST_OPTIONS)
+        assert rejected.value.code == f"session-already-{status}"
+        with pytest.raises(Rejected, match="id of its own"):
+            schedule(session, session.session_id, relationship, STARTS_AT + DAY, 50, NOW)
     for session in (completed, cancelled):
-        with pytest.raises(Refused):
-            miss(session, us, ELEVEN)
+        with pytest.raises(Rejected):
+            mark_missed(session, relationship, NOW)
     for session in (completed, missed):
-        with pytest.raises(Refused):
-            cancel(session, Cancelled(by="client", cancelled_at=TEN), ELEVEN)
+        with pytest.raises(Rejected):
+            cancel(session, Cancelled(by="client", cancelled_at=STARTS_AT), NOW)
 
 
 def test_what_has_not_begun_cannot_be_over() -> None:
-    us = relationship()
-    session, before_start = planned(us), TEN - timedelta(minutes=6)
+    relationship = make_relationship()
+    session, before_start = scheduled_session(relationship), STARTS_AT - timedelta(minutes=6)
 
-    with pytest.raises(Refused, match="starts_at lies in the future"):
-        complete(session, us, HELD, before_start, LINKS)
-    with pytest.raises(Refused, match="starts_at lies in the future"):
-        miss(session, us, before_start)
-    with pytest.raises(Refused, match="ended_at lies in the future"):
-        complete(session, us, HELD, TEN, LINKS)
-    with pytest.raises(Refused, match="cancelled_at lies in the future"):
-        cancel(session, Cancelled(by="client", cancelled_at=TEN), before_start)
+    with pytest.raises(Rejected, match="starts_at lies in the future"):
+        complete(session, relationship, COMPLETION, before_start, REQUEST_OPTIONS)
+    with pytest.raises(Rejected, match="starts_at lies in the future"):
+        mark_missed(session, relationship, before_start)
+    with pytest.raises(Rejected, match="ended_at lies in the future"):
+        complete(session, relationship, COMPLETION, STARTS_AT, REQUEST_OPTIONS)
+    with pytest.raises(Rejected, match="cancelled_at lies in the future"):
+        cancel(session, Cancelled(by="client", cancelled_at=STARTS_AT), before_start)
 
 
 def test_a_session_ends_after_it_began() -> None:
-    us = relationship()
+    relationship = make_relationship()
 
-    with pytest.raises(Refused, match="move it first"):
-        complete(planned(us), us, Completed(ended_at=TEN - DAY, minutes=50), ELEVEN, LINKS)
+    with pytest.raises(Rejected, match="move it first"):
+        complete(
+            scheduled_session(relationship),
+            relationship,
+            Completed(ended_at=STARTS_AT - DAY, minutes=50),
+            NOW,
+            REQUEST_OPTIONS,
+        )

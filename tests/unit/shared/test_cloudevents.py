@@ -7,52 +7,59 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.errors import Unreadable
-from shared.events import KINDS, Event, FeedbackSubmitted, by_name
-from shared.events.cloudevents import LARGEST, decode, encode
-from tests.support.builders import Told
+from shared.errors import DecodeError
+from shared.events import EVENT_TYPES, Event, FeedbackSubmitted, by_type
+from shared.events.cloudevents import MAX_EVENT_BYTES, decode, encode
+from tests.support.builders import RelationshipBuilder
 
-KNOWN = by_name(KINDS)
+EVENT_TYPES_BY_NAME = by_type(EVENT_TYPES)
 
 
 @given(rating=st.floats(0, 10), tension=st.sampled_from(["none", "a_little", "yes", None]))
 def test_an_answer_comes_back_as_it_was_given(rating: float, tension: Any) -> None:
-    event = Told().felt(3, rating, tension=tension)
+    event = RelationshipBuilder().feedback(3, rating, tension=tension)
 
-    assert decode(encode(event), KNOWN) == event
+    assert decode(encode(event), EVENT_TYPES_BY_NAME) == event
 
 
 @pytest.mark.parametrize(
     "event",
-    [Told().started(), Told().held(1), Told().missed(2), Told().cancelled(3), Told().lapsed(4), Told().amended(5, 7)],
+    [
+        RelationshipBuilder().started(),
+        RelationshipBuilder().completed(1),
+        RelationshipBuilder().missed(2),
+        RelationshipBuilder().cancelled(3),
+        RelationshipBuilder().lapsed(4),
+        RelationshipBuilder().amended(5, 7),
+    ],
     ids=lambda event: type(event).__name__,
 )
 def test_an_event_is_a_cloudevent_keyed_by_what_it_is_about(event: Event) -> None:
     wire = json.loads(encode(event))
 
     assert wire["specversion"] == "1.0"
-    assert wire["type"] == event.kind()
+    assert wire["type"] == event.event_type()
     assert wire["id"] == str(event.id)
     assert wire["partitionkey"] == str(event.key)
-    assert decode(encode(event), KNOWN) == event
+    assert decode(encode(event), EVENT_TYPES_BY_NAME) == event
 
 
 def test_every_kind_of_event_has_a_name_of_its_own() -> None:
-    assert len(KNOWN) == len(KINDS)
-    assert all(name.startswith("clinic.") and name.endswith(".v1") for name in KNOWN)
+    assert len(EVENT_TYPES_BY_NAME) == len(EVENT_TYPES)
+    assert all(name.startswith("clinic.") and name.endswith(".v1") for name in EVENT_TYPES_BY_NAME)
 
 
 def test_an_unknown_type_is_no_error() -> None:
-    assert decode(_changed(type="clinic.weather.changed.v1"), KNOWN) is None
+    assert decode(_altered_message(type="clinic.weather.changed.v1"), EVENT_TYPES_BY_NAME) is None
 
 
 def test_a_field_that_a_newer_sender_added_is_no_error() -> None:
-    event = Told().felt(0)
+    event = RelationshipBuilder().feedback(0)
     wire = json.loads(encode(event))
     wire["data"]["mood"] = "new"
     wire["traceparent"] = "00-1"
 
-    assert decode(json.dumps(wire).encode(), KNOWN) == event
+    assert decode(json.dumps(wire).encode(), EVENT_TYPES_BY_NAME) == event
 
 
 @pytest.mark.parametrize(
@@ -62,12 +69,12 @@ def test_a_field_that_a_newer_sender_added_is_no_error() -> None:
         (b"\x00\xff", "message: is not JSON"),
         (b"7", "message: is not a JSON object"),
         (b"{}", "missing"),
-        (b" " * (LARGEST + 1), f"message: is larger than {LARGEST} bytes"),
+        (b" " * (MAX_EVENT_BYTES + 1), f"message: is larger than {MAX_EVENT_BYTES} bytes"),
     ],
 )
 def test_what_is_no_event_is_unreadable(message: bytes | None, reason: str) -> None:
-    with pytest.raises(Unreadable, match=reason):
-        decode(message, KNOWN)
+    with pytest.raises(DecodeError, match=reason):
+        decode(message, EVENT_TYPES_BY_NAME)
 
 
 @pytest.mark.parametrize(
@@ -89,27 +96,27 @@ def test_what_is_no_event_is_unreadable(message: bytes | None, reason: str) -> N
     ],
 )
 def test_a_wrong_event_says_where_and_why_but_not_what(changes: dict[str, Any], reason: str) -> None:
-    with pytest.raises(Unreadable, match=reason) as raised:
-        decode(_changed(**changes), KNOWN)
+    with pytest.raises(DecodeError, match=reason) as raised:
+        decode(_altered_message(**changes), EVENT_TYPES_BY_NAME)
     assert "Anna" not in str(raised.value)
 
 
 def test_ids_of_what_follows_are_the_same_every_time() -> None:
-    event = Told().felt(0)
+    event = RelationshipBuilder().feedback(0)
 
-    assert event.follow("rupture") == event.model_copy().follow("rupture")
-    assert event.follow("rupture") != event.follow("repair")
+    assert event.derive_id("rupture") == event.model_copy().derive_id("rupture")
+    assert event.derive_id("rupture") != event.derive_id("repair")
 
 
 def test_an_answer_that_contradicts_itself_is_refused() -> None:
     with pytest.raises(ValueError, match="not that there was one"):
-        FeedbackSubmitted.model_validate({**Told().felt(0).model_dump(), "talked_about": "yes"})
+        FeedbackSubmitted.model_validate({**RelationshipBuilder().feedback(0).model_dump(), "talked_about": "yes"})
     with pytest.raises(ValueError, match="neither a rating nor"):
-        FeedbackSubmitted.model_validate({**Told().felt(0).model_dump(), "ratings": {}})
+        FeedbackSubmitted.model_validate({**RelationshipBuilder().feedback(0).model_dump(), "ratings": {}})
 
 
-def _changed(**changes: Any) -> bytes:
-    wire = json.loads(encode(Told().felt(0)))
+def _altered_message(**changes: Any) -> bytes:
+    wire = json.loads(encode(RelationshipBuilder().feedback(0)))
     if "data" in changes and isinstance(changes["data"], dict):
         changes["data"] = {**wire["data"], **changes["data"]}
     return json.dumps({**wire, **changes}).encode()

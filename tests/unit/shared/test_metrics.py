@@ -10,23 +10,23 @@ import httpx2
 from fastapi import APIRouter, FastAPI
 from prometheus_client import CollectorRegistry
 
-from shared.http.app import application
+from shared.http.app import create_base_app
 from shared.runtime.metrics import VERSION, process_registry
 
 
 @asynccontextmanager
-async def nothing(_app: FastAPI) -> AsyncIterator[None]:
+async def empty_lifespan(_app: FastAPI) -> AsyncIterator[None]:
     yield
 
 
-def counted() -> tuple[FastAPI, CollectorRegistry]:
+def app_with_route() -> tuple[FastAPI, CollectorRegistry]:
     """An application with one route, below a router's prefix, that fails for the client nobody may name."""
     registry = CollectorRegistry()
-    app = application("test", "", 100, nothing, registry)
+    app = create_base_app("test", "", 100, empty_lifespan, registry)
     router = APIRouter(prefix="/clients/{client_id}")
 
     @router.put("/word")
-    async def say(client_id: UUID) -> None:
+    async def put_word(client_id: UUID) -> None:
         if client_id.int == 0:
             raise RuntimeError("a mistake of ours")
 
@@ -34,7 +34,7 @@ def counted() -> tuple[FastAPI, CollectorRegistry]:
     return app, registry
 
 
-def requests(registry: CollectorRegistry) -> dict[tuple[str, str, str], float]:
+def request_counts(registry: CollectorRegistry) -> dict[tuple[str, str, str], float]:
     return {
         (s.labels["method"], s.labels["route"], s.labels["status"]): s.value
         for metric in registry.collect()
@@ -44,7 +44,7 @@ def requests(registry: CollectorRegistry) -> dict[tuple[str, str, str], float]:
 
 
 async def test_a_request_is_counted_by_its_route_and_never_by_its_path() -> None:
-    app, registry = counted()
+    app, registry = app_with_route()
     async with httpx2.AsyncClient(
         transport=httpx2.ASGITransport(app, raise_app_exceptions=False), base_url="http://test"
     ) as client:
@@ -55,7 +55,7 @@ async def test_a_request_is_counted_by_its_route_and_never_by_its_path() -> None
         await client.put(f"/clients/{UUID(int=1)}/word", content=b"x" * 101)
 
     route = "/clients/{client_id}/word"
-    assert requests(registry) == {
+    assert request_counts(registry) == {
         ("PUT", route, "500"): 1,
         ("PUT", route, "200"): 2,
         ("PUT", route, "422"): 1,
@@ -66,7 +66,7 @@ async def test_a_request_is_counted_by_its_route_and_never_by_its_path() -> None
 
 
 async def test_an_answer_is_timed_until_it_begins() -> None:
-    app, registry = counted()
+    app, registry = app_with_route()
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test") as client:
         await client.put(f"/clients/{UUID(int=1)}/word")
 

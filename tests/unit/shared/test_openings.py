@@ -6,27 +6,27 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from shared.clinical.openings import CATALOGUE, Catalogue, load
+from shared.clinical.openings import CATALOGUE, Catalogue, load_catalogue
 from shared.events import Evidence
-from tests.support.builders import BEGINNING, ELEMENTS
+from tests.support.builders import ELEMENTS, FIRST_SESSION_AT
 
-FILE = CATALOGUE.model_dump()
+CATALOGUE_DATA = CATALOGUE.model_dump()
 
 
-def sign(detector: str, strength: float = 1, **more: Any) -> Evidence:
-    return Evidence(detector=detector, strength=strength, occurred_at=BEGINNING, **more)
+def sign(detector: str, strength: float = 1, **fields: Any) -> Evidence:
+    return Evidence(detector=detector, strength=strength, occurred_at=FIRST_SESSION_AT, **fields)
 
 
 @pytest.mark.parametrize("element", ELEMENTS)
 def test_every_element_has_an_opening_of_its_own(element: str) -> None:
-    others = {e: CATALOGUE.offered([sign("element_drop", element=e)]) for e in ELEMENTS if e != element}
+    others = {e: CATALOGUE.suggest([sign("element_drop", element=e)]) for e in ELEMENTS if e != element}
 
-    assert CATALOGUE.offered([sign("element_drop", element=element)]) not in others.values()
+    assert CATALOGUE.suggest([sign("element_drop", element=element)]) not in others.values()
 
 
 def test_withdrawal_and_confrontation_need_different_ones() -> None:
-    for_withdrawal = CATALOGUE.offered([sign("withdrawal")])
-    for_confrontation = CATALOGUE.offered([sign("told_directly", numbers={"by_client": 1})])
+    for_withdrawal = CATALOGUE.suggest([sign("withdrawal")])
+    for_confrontation = CATALOGUE.suggest([sign("told_directly", numbers={"by_client": 1})])
 
     assert (len(for_withdrawal), len(for_confrontation)) == (2, 2)
     assert not set(for_withdrawal) & set(for_confrontation)
@@ -35,24 +35,24 @@ def test_withdrawal_and_confrontation_need_different_ones() -> None:
 def test_what_the_clinician_noticed_is_not_put_into_the_mouth_of_the_client() -> None:
     by_client, by_clinician = ([sign("told_directly", numbers={"by_client": who})] for who in (1, 0))
 
-    assert not set(CATALOGUE.offered(by_client)) & set(CATALOGUE.offered(by_clinician))
+    assert not set(CATALOGUE.suggest(by_client)) & set(CATALOGUE.suggest(by_clinician))
 
 
 def test_the_strongest_sign_comes_first_and_another_kind_second() -> None:
-    suggestions = CATALOGUE.offered([sign("withdrawal", 1), sign("sudden_drop", 2)])
+    suggestions = CATALOGUE.suggest([sign("withdrawal", 1), sign("sudden_drop", 2)])
 
-    assert suggestions == [CATALOGUE.offered([sign("sudden_drop")])[0], CATALOGUE.offered([sign("withdrawal")])[0]]
+    assert suggestions == [CATALOGUE.suggest([sign("sudden_drop")])[0], CATALOGUE.suggest([sign("withdrawal")])[0]]
 
 
 def test_a_sign_newer_than_the_catalogue_gets_an_open_question() -> None:
-    assert len(CATALOGUE.offered([sign("dreamt_of")])) == 2
+    assert len(CATALOGUE.suggest([sign("dreamt_of")])) == 2
     assert (
-        CATALOGUE.offered([sign("dreamt_of"), sign("withdrawal", 0.5)])[0] == CATALOGUE.offered([sign("withdrawal")])[0]
+        CATALOGUE.suggest([sign("dreamt_of"), sign("withdrawal", 0.5)])[0] == CATALOGUE.suggest([sign("withdrawal")])[0]
     )
 
 
 @pytest.mark.parametrize(
-    ("change", "complaint"),
+    ("change", "message"),
     [
         ({"kind": "dreamt_of"}, "no sign is called dreamt_of"),
         ({"kind": "withdrawal", "element": "trust"}, "an element goes with"),
@@ -65,16 +65,16 @@ def test_a_sign_newer_than_the_catalogue_gets_an_open_question() -> None:
         ({}, "is there twice"),
     ],
 )
-def test_a_wrong_opening_is_refused_with_what_is_wrong(change: dict[str, Any], complaint: str) -> None:
-    openings = [*FILE["opening"], {**FILE["opening"][-1], **change}]
+def test_a_wrong_opening_is_refused_with_what_is_wrong(change: dict[str, Any], message: str) -> None:
+    openings = [*CATALOGUE_DATA["opening"], {**CATALOGUE_DATA["opening"][-1], **change}]
 
-    with pytest.raises(ValidationError, match=complaint):
+    with pytest.raises(ValidationError, match=message):
         Catalogue.model_validate({"version": 1, "opening": openings})
 
 
-@pytest.mark.parametrize("missing", sorted({(o.kind, o.element, o.teller) for o in CATALOGUE.opening}, key=str))
+@pytest.mark.parametrize("missing", sorted({(o.detector, o.element, o.reporter) for o in CATALOGUE.opening}, key=str))
 def test_no_sign_may_be_left_without_one(missing: tuple[str, str | None, str | None]) -> None:
-    openings = [o for o in CATALOGUE.opening if o.fits != missing]
+    openings = [o for o in CATALOGUE.opening if o.sign_key != missing]
 
     with pytest.raises(ValidationError, match="there is no opening for"):
         Catalogue(version=1, opening=tuple(openings))
@@ -85,4 +85,4 @@ def test_a_file_that_is_no_toml_is_refused_with_the_line(tmp_path: Path) -> None
     file.write_text("version = 1\n[[opening]\n")
 
     with pytest.raises(ValueError, match="line 2"):
-        load(file)
+        load_catalogue(file)

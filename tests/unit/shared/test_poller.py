@@ -5,32 +5,34 @@ from typing import Any
 
 from aiokafka import TopicPartition
 
-from shared.kafka.poller import Polls
+from shared.kafka.poller import SteppedPoller
 
 
-class Fetched:
+class FakeConsumer:
     """A consumer that has so many records of each partition in hand, and gives them in the order of arrival."""
 
     def __init__(self, **counts: int) -> None:
-        self._waiting = {TopicPartition(name[:-1], int(name[-1])): count for name, count in counts.items()}
+        self._buffered = {TopicPartition(name[:-1], int(name[-1])): count for name, count in counts.items()}
 
     def assignment(self) -> set[TopicPartition]:
-        return set(self._waiting)
+        return set(self._buffered)
 
-    async def getmany(self, *places: TopicPartition, timeout_ms: int, max_records: int) -> dict[TopicPartition, Any]:
+    async def getmany(
+        self, *topic_partitions: TopicPartition, timeout_ms: int, max_records: int
+    ) -> dict[TopicPartition, Any]:
         records = {}
-        for topic_partition in self._waiting:
-            if (not places or topic_partition in places) and (
-                count := min(max_records, self._waiting[topic_partition])
+        for topic_partition in self._buffered:
+            if (not topic_partitions or topic_partition in topic_partitions) and (
+                count := min(max_records, self._buffered[topic_partition])
             ):
                 records[topic_partition] = [topic_partition] * count
-                self._waiting[topic_partition] -= count
+                self._buffered[topic_partition] -= count
                 max_records -= count
         return records
 
 
-def polled(polls: Polls, max_records: int) -> dict[str, int]:
-    records_by_partition = asyncio.run(polls.poll(20, max_records))
+def poll_counts(poller: SteppedPoller, max_records: int) -> dict[str, int]:
+    records_by_partition = asyncio.run(poller.poll(20, max_records))
     return {
         f"{topic_partition.topic}{topic_partition.partition}": len(records)
         for topic_partition, records in records_by_partition.items()
@@ -38,22 +40,22 @@ def polled(polls: Polls, max_records: int) -> dict[str, int]:
 
 
 def test_what_lies_on_the_same_number_of_several_topics_comes_together() -> None:
-    poller = Polls(Fetched(sessions0=3, sessions1=3, sessions2=3, feedback2=3, feedback1=3, feedback0=3))
+    poller = SteppedPoller(FakeConsumer(sessions0=3, sessions1=3, sessions2=3, feedback2=3, feedback1=3, feedback0=3))
 
-    assert polled(poller, 6) == {"sessions0": 3, "feedback0": 3}
-    assert polled(poller, 6) == {"sessions1": 3, "feedback1": 3}
-    assert polled(poller, 6) == {"sessions2": 3, "feedback2": 3}
-    assert polled(poller, 6) == {}
+    assert poll_counts(poller, 6) == {"sessions0": 3, "feedback0": 3}
+    assert poll_counts(poller, 6) == {"sessions1": 3, "feedback1": 3}
+    assert poll_counts(poller, 6) == {"sessions2": 3, "feedback2": 3}
+    assert poll_counts(poller, 6) == {}
 
 
 def test_a_number_with_more_than_fits_keeps_no_other_waiting() -> None:
-    poller = Polls(Fetched(sessions0=100, feedback0=100, sessions1=2))
+    poller = SteppedPoller(FakeConsumer(sessions0=100, feedback0=100, sessions1=2))
 
-    assert polled(poller, 10) == {"sessions0": 10}
-    assert polled(poller, 10) == {"sessions1": 2, "sessions0": 8}
+    assert poll_counts(poller, 10) == {"sessions0": 10}
+    assert poll_counts(poller, 10) == {"sessions1": 2, "sessions0": 8}
 
 
 def test_a_batch_is_filled_from_several_numbers() -> None:
-    poller = Polls(Fetched(sessions0=1, sessions1=1, feedback0=1, sessions2=5))
+    poller = SteppedPoller(FakeConsumer(sessions0=1, sessions1=1, feedback0=1, sessions2=5))
 
-    assert polled(poller, 10) == {"sessions0": 1, "feedback0": 1, "sessions1": 1, "sessions2": 5}
+    assert poll_counts(poller, 10) == {"sessions0": 1, "feedback0": 1, "sessions1": 1, "sessions2": 5}

@@ -6,21 +6,21 @@ import pytest
 
 from services.alliance.settings import Settings
 from services.notify.settings import Settings as NotifySettings
-from shared.runtime.settings import UNPROTECTED, load
+from shared.runtime.settings import UNPROTECTED, load_settings
 
-GOOD = {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9092", "MONGODB_URI": "mongodb://127.0.0.1"}
+VALID_ENVIRONMENT = {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9092", "MONGODB_URI": "mongodb://127.0.0.1"}
 
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_HOST", "HTTP_PORT", "UNPROTECTED", "MONGODB_USERNAME", "MONGODB_PASSWORD"):
         monkeypatch.delenv(name, raising=False)
-    for name, value in GOOD.items():
+    for name, value in VALID_ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
 
 
 def test_good_settings_are_read_from_the_environment() -> None:
-    assert load(Settings).http_port == 8003
+    assert load_settings(Settings).http_port == 8003
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_a_wrong_one_is_one_clear_line_and_exit_code_2(
     monkeypatch.setenv(name, value)
 
     with pytest.raises(SystemExit) as raised:
-        load(Settings)
+        load_settings(Settings)
 
     output = capsys.readouterr().err
     assert raised.value.code == 2
@@ -53,7 +53,7 @@ def test_a_missing_one_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     monkeypatch.delenv("MONGODB_URI")
 
     with pytest.raises(SystemExit):
-        load(Settings)
+        load_settings(Settings)
 
     assert "MONGODB_URI: Field required" in capsys.readouterr().err
 
@@ -63,41 +63,41 @@ def test_others_are_let_in_only_by_who_says_what_that_gives_up(
 ) -> None:
     monkeypatch.setenv("HTTP_HOST", "0.0.0.0")
     with pytest.raises(SystemExit):
-        load(Settings)
+        load_settings(Settings)
     assert UNPROTECTED in capsys.readouterr().err
 
     monkeypatch.setenv("UNPROTECTED", UNPROTECTED)
-    assert load(Settings).http_host == "0.0.0.0"
+    assert load_settings(Settings).http_host == "0.0.0.0"
 
 
 @pytest.fixture
-def secrets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+def secrets_dir(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setattr("shared.runtime.settings.SECRETS", tmp_path)
     return tmp_path
 
 
-def test_a_password_is_read_from_its_file_and_shown_nowhere(monkeypatch: pytest.MonkeyPatch, secrets: Path) -> None:
-    (secrets / "mongodb_password").write_text("p@ss/word\n")
+def test_a_password_is_read_from_its_file_and_shown_nowhere(monkeypatch: pytest.MonkeyPatch, secrets_dir: Path) -> None:
+    (secrets_dir / "mongodb_password").write_text("p@ss/word\n")
     monkeypatch.setenv("MONGODB_USERNAME", "intake")
 
-    settings = load(Settings)
+    settings = load_settings(Settings)
 
     assert settings.mongodb_uri == "mongodb://intake:p%40ss%2Fword@127.0.0.1"
     assert "ss/word" not in repr(settings)
     assert "%40" not in repr(settings)
 
 
-def test_an_empty_file_is_no_password(secrets: Path) -> None:
-    (secrets / "mongodb_password").write_text("\n")
+def test_an_empty_file_is_no_password(secrets_dir: Path) -> None:
+    (secrets_dir / "mongodb_password").write_text("\n")
 
-    (secrets / "smtp_password").write_text("")
+    (secrets_dir / "smtp_password").write_text("")
 
-    assert load(NotifySettings).mongodb_uri == GOOD["MONGODB_URI"]
-    assert load(NotifySettings).smtp_password is None
+    assert load_settings(NotifySettings).mongodb_uri == VALID_ENVIRONMENT["MONGODB_URI"]
+    assert load_settings(NotifySettings).smtp_password is None
 
 
 @pytest.mark.parametrize(
-    ("told", "said"),
+    ("variables", "message"),
     [
         ({"MONGODB_USERNAME": "intake"}, "together"),
         ({"MONGODB_PASSWORD": "secret"}, "together"),
@@ -108,12 +108,12 @@ def test_an_empty_file_is_no_password(secrets: Path) -> None:
     ],
 )
 def test_half_a_sign_in_or_two_are_refused(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], told: dict[str, str], said: str
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], variables: dict[str, str], message: str
 ) -> None:
-    for name, value in told.items():
+    for name, value in variables.items():
         monkeypatch.setenv(name, value)
 
     with pytest.raises(SystemExit):
-        load(Settings)
+        load_settings(Settings)
 
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err

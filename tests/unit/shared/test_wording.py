@@ -4,13 +4,13 @@ from uuid import UUID, uuid5
 
 import pytest
 
-from services.alliance.domain.detection.detectors import BEHAVIOUR, CLIENT, CLINICIAN
-from shared.clinical.wording import KINDS, sentence, why
+from services.alliance.domain.detection.detectors import BEHAVIOUR_DETECTORS, CLIENT_DETECTORS, CLINICIAN_DETECTORS
+from shared.clinical.wording import KNOWN_DETECTORS, describe_evidence, sentence
 from shared.events import Element, Evidence
-from tests.support.builders import BEGINNING
+from tests.support.builders import FIRST_SESSION_AT
 
-DETECTORS = sorted({detector.__name__ for detector in (*CLIENT, *CLINICIAN, *BEHAVIOUR)})
-USUALLY = {"expected": 84.0, "low": 78.0, "high": 90.0}
+DETECTORS = sorted({detector.__name__ for detector in (*CLIENT_DETECTORS, *CLINICIAN_DETECTORS, *BEHAVIOUR_DETECTORS)})
+USUAL_RANGE = {"expected": 84.0, "low": 78.0, "high": 90.0}
 
 
 def sign(
@@ -20,34 +20,36 @@ def sign(
         detector=detector,
         strength=strength,
         session_id=uuid5(UUID(int=0), str(session)),
-        occurred_at=BEGINNING,
+        occurred_at=FIRST_SESSION_AT,
         element=element,
         numbers={**numbers, "session": session},
     )
 
 
 def test_there_are_words_for_every_detector() -> None:
-    assert set(DETECTORS) == KINDS
+    assert set(DETECTORS) == KNOWN_DETECTORS
 
 
 @pytest.mark.parametrize("detector", [*DETECTORS, "dreamt_of"])
 def test_every_detector_has_a_sentence_even_without_numbers(detector: str) -> None:
-    text = sentence(Evidence(detector=detector, strength=1, occurred_at=BEGINNING))
+    text = sentence(Evidence(detector=detector, strength=1, occurred_at=FIRST_SESSION_AT))
 
     assert text.endswith(".")
     assert "detected" not in text
 
 
 def test_every_known_detector_has_a_sentence_of_its_own() -> None:
-    texts = {sentence(Evidence(detector=name, strength=1, occurred_at=BEGINNING)) for name in [*DETECTORS, "newer"]}
+    texts = {
+        sentence(Evidence(detector=name, strength=1, occurred_at=FIRST_SESSION_AT)) for name in [*DETECTORS, "newer"]
+    }
 
     assert len(texts) == len(DETECTORS) + 1
 
 
 def test_an_explanation_says_what_fell_when_and_against_what() -> None:
-    signs = [sign("withdrawal", 10, silent=1), sign("element_drop", 9, 2, "trust", rating=52, **USUALLY)]
+    signs = [sign("withdrawal", 10, silent=1), sign("element_drop", 9, 2, "trust", rating=52, **USUAL_RANGE)]
 
-    assert why(signs) == [
+    assert describe_evidence(signs) == [
         "Trust fell to 52 after session 9 (usually 78 to 90 here).",
         "No feedback came for session 10.",
     ]
@@ -55,37 +57,42 @@ def test_an_explanation_says_what_fell_when_and_against_what() -> None:
 
 def test_what_was_told_before_there_were_bands_is_still_said() -> None:
     old = Evidence(
-        detector="sudden_drop", strength=1, occurred_at=BEGINNING, numbers={"rating": 54.0, "expected": 86.0}
+        detector="sudden_drop", strength=1, occurred_at=FIRST_SESSION_AT, numbers={"rating": 54.0, "expected": 86.0}
     )
 
     assert sentence(old) == "The client's rating fell to 54 (usually around 86 here)."
 
 
 def test_a_rating_within_the_band_has_not_fallen_out_of_it() -> None:
-    text = sentence(sign("sudden_drop", 9, rating=79, **USUALLY))
+    text = sentence(sign("sudden_drop", 9, rating=79, **USUAL_RANGE))
 
     assert text == "The client's rating was at the lower end, at 79 after session 9 (usually 78 to 90 here)."
 
 
 def test_a_drop_and_a_slide_of_the_same_rating_are_one_message() -> None:
-    numbers = {"rating": 70.0, **USUALLY}
+    numbers = {"rating": 70.0, **USUAL_RANGE}
 
-    assert why([sign("sudden_drop", 9, 2, **numbers), sign("sustained_slide", 9, ratings=4, **numbers)]) == [
-        "The client's ratings have been slipping over 4 answers, to 70 after session 9 (usually 78 to 90 here)."
-    ]
-    assert len(why([sign("sudden_drop", 7, 2, **numbers), sign("sustained_slide", 9, ratings=4, **numbers)])) == 2
+    assert describe_evidence(
+        [sign("sudden_drop", 9, 2, **numbers), sign("sustained_slide", 9, ratings=4, **numbers)]
+    ) == ["The client's ratings have been slipping over 4 answers, to 70 after session 9 (usually 78 to 90 here)."]
+    assert (
+        len(describe_evidence([sign("sudden_drop", 7, 2, **numbers), sign("sustained_slide", 9, ratings=4, **numbers)]))
+        == 2
+    )
 
 
 def test_a_whole_that_fell_only_because_one_element_did_is_not_told_twice() -> None:
-    trust = sign("element_drop", 9, 2, "trust", rating=40, rest=84, **USUALLY)
+    trust = sign("element_drop", 9, 2, "trust", rating=40, rest=84, **USUAL_RANGE)
 
-    assert why([sign("sudden_drop", 9, rating=78, **USUALLY), trust]) == [sentence(trust)]
+    assert describe_evidence([sign("sudden_drop", 9, rating=78, **USUAL_RANGE), trust]) == [sentence(trust)]
 
 
 def test_several_elements_that_fell_in_one_session_are_one_message() -> None:
     signs = [sign("element_drop", 9, 2, "trust", rating=52), sign("element_drop", 9, 1, "fit", rating=60)]
 
-    assert why(signs) == ["Trust to 52 and the way of working to 60: these fell furthest after session 9."]
+    assert describe_evidence(signs) == [
+        "Trust to 52 and the way of working to 60: these fell furthest after session 9."
+    ]
 
 
 def test_who_told_of_a_tension_that_the_other_did_not_are_different_messages() -> None:
@@ -101,19 +108,19 @@ def test_who_told_of_a_tension_that_the_other_did_not_are_different_messages() -
 def test_a_tension_that_both_told_of_is_one_message() -> None:
     both = [sign("told_directly", 4, tension=2, talked_about=0, by_client=who) for who in (1, 0)]
 
-    assert why(both) == ["Both told of tension between the two in session 4; it was not talked about."]
+    assert describe_evidence(both) == ["Both told of tension between the two in session 4; it was not talked about."]
 
 
 def test_no_more_is_said_than_is_read() -> None:
-    signs = [sign("sudden_drop", session, session, rating=50, **USUALLY) for session in range(1, 9)]
+    signs = [sign("sudden_drop", session, session, rating=50, **USUAL_RANGE) for session in range(1, 9)]
 
-    assert len(why(signs)) == 3
-    assert "after session 8" in why(signs)[0]
+    assert len(describe_evidence(signs)) == 3
+    assert "after session 8" in describe_evidence(signs)[0]
 
 
 def test_absence_is_counted_in_words() -> None:
     numbers = {"missed": 1.0, "cancelled_late": 2.0, "silent": 1.0}
 
-    text = sentence(Evidence(detector="withdrawal", strength=1, occurred_at=BEGINNING, numbers=numbers))
+    text = sentence(Evidence(detector="withdrawal", strength=1, occurred_at=FIRST_SESSION_AT, numbers=numbers))
 
     assert text == "Lately 1 session was missed and 2 were called off late; no feedback came for the last session."

@@ -11,50 +11,50 @@ from typing import Any
 
 Schema = dict[str, Any]
 
-_SAYS_NOTHING = {"$schema", "$defs", "title", "description", "examples", "deprecated"}
+_ANNOTATION_KEYWORDS = {"$schema", "$defs", "title", "description", "examples", "deprecated"}
 """Keywords that no event can contradict."""
 
-_LOWER = {"minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties"}
-_UPPER = {"maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties"}
-_WITHIN = {"items", "additionalProperties", "propertyNames"}
+_LOWER_BOUND_KEYWORDS = {"minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties"}
+_UPPER_BOUND_KEYWORDS = {"maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties"}
+_SUBSCHEMA_KEYWORDS = {"items", "additionalProperties", "propertyNames"}
 """Keywords whose value is a schema of its own."""
 
-_STORED = "events already stored may not fit"
-_READERS = "who reads by the old contract does not expect it"
+_BREAKS_STORED_EVENTS = "events already stored may not fit"
+_BREAKS_READERS = "who reads by the old contract does not expect it"
 
 
-def breaks(old: Schema, new: Schema) -> list[str]:
+def breaking_changes(old: Schema, new: Schema) -> list[str]:
     """Why `new` would break the readers of `old` or the events stored under it; empty when it would not.
 
     Cautious: what it does not know how to judge counts as a break.
     """
-    return list(dict.fromkeys(_compare(_spelt_out(old, old), _spelt_out(new, new), "")))
+    return list(dict.fromkeys(_compare(_resolve_references(old, old), _resolve_references(new, new), "")))
 
 
-def _spelt_out(schema: Any, root: Schema) -> Any:
+def _resolve_references(schema: Any, root: Schema) -> Any:
     """The schema with every reference replaced by what it refers to."""
     match schema:
         case {"$ref": str(reference), **siblings}:
             target = root
             for name in reference.removeprefix("#/").split("/"):
                 target = target[name]
-            return {**_spelt_out(target, root), **siblings}
+            return {**_resolve_references(target, root), **siblings}
         case dict():
-            return {name: _spelt_out(value, root) for name, value in schema.items() if name != "$defs"}
+            return {name: _resolve_references(value, root) for name, value in schema.items() if name != "$defs"}
         case list():
-            return [_spelt_out(value, root) for value in schema]
+            return [_resolve_references(value, root) for value in schema]
         case _:
             return schema
 
 
-def _compare(old: Schema | bool, new: Schema | bool, at: str) -> Iterator[str]:
+def _compare(old: Schema | bool, new: Schema | bool, path: str) -> Iterator[str]:
     before, after = _alternatives(old), _alternatives(new)
     for name in before.keys() - after.keys():
-        yield f"{at or 'event'}: can no longer be {name}; {_STORED}"
+        yield f"{path or 'event'}: can no longer be {name}; {_BREAKS_STORED_EVENTS}"
     for name in after.keys() - before.keys():
-        yield f"{at or 'event'}: can now be {name}; {_READERS}"
+        yield f"{path or 'event'}: can now be {name}; {_BREAKS_READERS}"
     for name in sorted(before.keys() & after.keys()):
-        yield from _compare_one(before[name], after[name], at)
+        yield from _compare_one(before[name], after[name], path)
 
 
 def _alternatives(schema: Schema | bool) -> dict[str, Schema]:
@@ -72,82 +72,86 @@ def _alternatives(schema: Schema | bool) -> dict[str, Schema]:
     return alternatives
 
 
-def _compare_one(old: Schema, new: Schema, at: str) -> Iterator[str]:
-    location = at or "event"
+def _compare_one(old: Schema, new: Schema, path: str) -> Iterator[str]:
+    location = path or "event"
     yield from _compare_values(old, new, location)
-    yield from _compare_fields(old, new, at)
-    for keyword in sorted(_WITHIN & (old.keys() | new.keys())):
-        yield from _compare(old.get(keyword, True), new.get(keyword, True), f"{location} {_PART[keyword]}")
-    for keyword in sorted((_LOWER | _UPPER) & (old.keys() | new.keys())):
+    yield from _compare_fields(old, new, path)
+    for keyword in sorted(_SUBSCHEMA_KEYWORDS & (old.keys() | new.keys())):
+        yield from _compare(old.get(keyword, True), new.get(keyword, True), f"{location} {_SUBSCHEMA_NAMES[keyword]}")
+    for keyword in sorted((_LOWER_BOUND_KEYWORDS | _UPPER_BOUND_KEYWORDS) & (old.keys() | new.keys())):
         yield from _compare_bounds(keyword, old.get(keyword), new.get(keyword), location)
     compared_keywords = (
-        {"enum", "const", "properties", "required", "default", "type"} | _WITHIN | _LOWER | _UPPER | _SAYS_NOTHING
+        {"enum", "const", "properties", "required", "default", "type"}
+        | _SUBSCHEMA_KEYWORDS
+        | _LOWER_BOUND_KEYWORDS
+        | _UPPER_BOUND_KEYWORDS
+        | _ANNOTATION_KEYWORDS
     )
     for keyword in sorted((old.keys() | new.keys()) - compared_keywords):
         if old.get(keyword) != new.get(keyword):
             yield f"{location}: {keyword} changed from {old.get(keyword)} to {new.get(keyword)}"
 
 
-_PART = {"items": "items", "additionalProperties": "values", "propertyNames": "names"}
+_SUBSCHEMA_NAMES = {"items": "items", "additionalProperties": "values", "propertyNames": "names"}
 
 
 def _compare_values(old: Schema, new: Schema, location: str) -> Iterator[str]:
-    before, after = _values(old), _values(new)
+    before, after = _allowed_values(old), _allowed_values(new)
     if before is None and after is not None:
-        yield f"{location}: is now one of {', '.join(after)}; {_STORED}"
+        yield f"{location}: is now one of {', '.join(after)}; {_BREAKS_STORED_EVENTS}"
     elif before is not None and after is None:
-        yield f"{location}: is no longer one of {', '.join(before)}; {_READERS}"
+        yield f"{location}: is no longer one of {', '.join(before)}; {_BREAKS_READERS}"
     elif before is not None and after is not None:
         for value in (value for value in before if value not in after):
-            yield f"{location}: can no longer be {value}; {_STORED}"
+            yield f"{location}: can no longer be {value}; {_BREAKS_STORED_EVENTS}"
         for value in (value for value in after if value not in before):
-            yield f"{location}: can now be {value}; {_READERS}"
+            yield f"{location}: can now be {value}; {_BREAKS_READERS}"
 
 
-def _values(schema: Schema) -> list[str] | None:
+def _allowed_values(schema: Schema) -> list[str] | None:
     if "const" in schema:
         return [repr(schema["const"])]
     return [repr(value) for value in schema["enum"]] if "enum" in schema else None
 
 
-def _compare_fields(old: Schema, new: Schema, at: str) -> Iterator[str]:
+def _compare_fields(old: Schema, new: Schema, path: str) -> Iterator[str]:
     before, after = old.get("properties", {}), new.get("properties", {})
     required_before, required_after = set(old.get("required", ())), set(new.get("required", ()))
     for name in sorted(before.keys() | after.keys()):
-        location = f"{at}.{name}".removeprefix(".")
+        location = f"{path}.{name}".removeprefix(".")
         if name not in after:
             yield f"{location}: was removed; readers may rely on it"
         elif name not in before:
             if name in required_after:
-                yield f"{location}: is new and required; {_STORED}: give it a default"
-            yield from _compare_new(after[name], old.get("additionalProperties", True), location)
+                yield f"{location}: is new and required; {_BREAKS_STORED_EVENTS}: give it a default"
+            yield from _compare_added_field(after[name], old.get("additionalProperties", True), location)
         else:
             if name in required_before - required_after:
                 yield f"{location}: is no longer required; readers rely on it"
             if name in required_after - required_before:
-                yield f"{location}: is now required; {_STORED}"
-            if name not in required_before | required_after and _default(before[name]) != _default(after[name]):
+                yield f"{location}: is now required; {_BREAKS_STORED_EVENTS}"
+            if name not in required_before | required_after and _default_of(before[name]) != _default_of(after[name]):
                 yield f"{location}: has another default, so events stored without it would now say something else"
             yield from _compare(before[name], after[name], location)
 
 
-def _compare_new(new: Schema, additional_properties: Schema | bool, location: str) -> Iterator[str]:
+def _compare_added_field(new: Schema, additional_properties: Schema | bool, location: str) -> Iterator[str]:
     """A field may be added where readers ignore what they do not know."""
     if additional_properties is not True:
         yield from _compare(additional_properties, new, location)
 
 
-def _default(schema: Schema) -> Any:
+def _default_of(schema: Schema) -> Any:
     return ("default", schema["default"]) if "default" in schema else None
 
 
 def _compare_bounds(keyword: str, old: float | None, new: float | None, location: str) -> Iterator[str]:
     if old == new:
         return
-    change = f"{location}: {keyword} changed from {_bound(old)} to {_bound(new)}"
-    is_looser = new is None or (old is not None and ((new < old) == (keyword in _LOWER)))
-    yield f"{change}; {_READERS if is_looser else _STORED}"
+    change = f"{location}: {keyword} changed from {_format_bound(old)} to {_format_bound(new)}"
+    is_looser = new is None or (old is not None and ((new < old) == (keyword in _LOWER_BOUND_KEYWORDS)))
+    yield f"{change}; {_BREAKS_READERS if is_looser else _BREAKS_STORED_EVENTS}"
 
 
-def _bound(value: float | None) -> str:
+def _format_bound(value: float | None) -> str:
     return "none" if value is None else f"{value:g}"

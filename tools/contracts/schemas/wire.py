@@ -15,29 +15,32 @@ from shared.events.cloudevents import source
 
 Schema = dict[str, Any]
 
-DIALECT = "https://json-schema.org/draft/2020-12/schema"
+JSON_SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
-class _Untitled(GenerateJsonSchema):
+class _UntitledJsonSchema(GenerateJsonSchema):
     """Without the titles that only repeat the names of fields."""
 
     def field_title_should_be_set(self, schema: CoreSchema | FieldInfo | Any) -> bool:
         return False
 
 
-def wire_schema(kind: type[Event]) -> Schema:
+def wire_schema(event_type: type[Event]) -> Schema:
     """The JSON Schema (2020-12) of every event of `kind` that is or ever was on its topic."""
-    model = kind.model_json_schema(schema_generator=_Untitled)
+    model = event_type.model_json_schema(schema_generator=_UntitledJsonSchema)
     fields: Schema = model["properties"]
-    envelope_fields = {"id", "occurred_at", "type", kind.KEY}
+    envelope_fields = {"id", "occurred_at", "type", event_type.KEY}
     envelope = {
-        "specversion": _always("1.0"),
+        "specversion": _constant("1.0"),
         "id": {**fields["id"], "description": "The same whenever the same thing is told again: read it once."},
-        "source": _always(source(kind)),
-        "type": _always(kind.kind()),
+        "source": _constant(source(event_type)),
+        "type": _constant(event_type.event_type()),
         "time": {**fields["occurred_at"], "description": "When it happened in the world; in UTC, to the millisecond."},
-        "partitionkey": {**fields[kind.KEY], "description": f"The {kind.KEY}; also the key of the Kafka message."},
-        "datacontenttype": _always("application/json"),
+        "partitionkey": {
+            **fields[event_type.KEY],
+            "description": f"The {event_type.KEY}; also the key of the Kafka message.",
+        },
+        "datacontenttype": _constant("application/json"),
         "data": {
             "type": "object",
             "properties": {name: field for name, field in fields.items() if name not in envelope_fields},
@@ -45,8 +48,8 @@ def wire_schema(kind: type[Event]) -> Schema:
         },
     }
     return {
-        "$schema": DIALECT,
-        "title": kind.kind(),
+        "$schema": JSON_SCHEMA_DIALECT,
+        "title": event_type.event_type(),
         "description": model["description"],
         "type": "object",
         "properties": envelope,
@@ -55,5 +58,5 @@ def wire_schema(kind: type[Event]) -> Schema:
     }
 
 
-def _always(value: str) -> Schema:
+def _constant(value: str) -> Schema:
     return {"type": "string", "const": value}

@@ -13,141 +13,156 @@ from rich.live import Live
 
 from tools.sandbox.demo import display
 from tools.sandbox.demo.figures import Figures
-from tools.sandbox.demo.state import State
-from tools.sandbox.network.clinic_systems import Clinics, NotTaken
+from tools.sandbox.demo.state import DemoState
+from tools.sandbox.network.clinic_systems import ClinicSystems, RequestFailed
 from tools.sandbox.network.course import Course
 from tools.sandbox.network.ledger import Ledger
 from tools.sandbox.network.parameters import Parameters
-from tools.sandbox.network.receivers import Hook, Mail, mail_server, web_server
+from tools.sandbox.network.receivers import ReceivedEmail, ReceivedWebhook, run_smtp_server, run_webhook_server
 from tools.sandbox.network.world import World
-from tools.sandbox.servers.kafka_inspector import Topics
+from tools.sandbox.servers.kafka_inspector import KafkaInspector
 from tools.sandbox.servers.ports import free_ports
-from tools.sandbox.servers.process import HOME, CannotRun
-from tools.sandbox.servers.signals import end_on_sigterm
-from tools.sandbox.servers.stack import SERVICES, Stack, stack
+from tools.sandbox.servers.process import PROJECT_ROOT, RunError
+from tools.sandbox.servers.signals import interrupt_on_sigterm
+from tools.sandbox.servers.stack import SERVICES, RunningStack, run_stack
 
-DATA = HOME / ".attune" / "demo"
+DATA_FOLDER = PROJECT_ROOT / ".attune" / "demo"
 SEED = 2026  # everybody sees the same network
 FIRST_PORT = 8001  # of the services; DEMO_PORT chooses another
-PACE = 0.4  # seconds from one session to the next, once history is told
-LOOK_EVERY, LINE_EVERY, DRAW_EVERY = 4.0, 5.0, 0.5  # seconds
-REACTS_EVERY = 10  # sessions; so often a clinician does something about an alert
+SESSION_INTERVAL_SECONDS = 0.4  # seconds from one session to the next, once history is told
+REFRESH_INTERVAL_SECONDS, LINE_INTERVAL_SECONDS, DRAW_INTERVAL_SECONDS = 4.0, 5.0, 0.5  # seconds
+SESSIONS_PER_REACTION = 10  # sessions; so often a clinician does something about an alert
 
 console = Console(highlight=False)
 
 
 def main() -> None:
-    end_on_sigterm()
+    interrupt_on_sigterm()
     try:
-        run(int(os.environ.get("DEMO_PORT", FIRST_PORT)))
-    except CannotRun as error:
+        run_demo(int(os.environ.get("DEMO_PORT", FIRST_PORT)))
+    except RunError as error:
         sys.exit(str(error))
     except KeyboardInterrupt:
         console.print("Stopped. `make demo` goes on from here; `make clean` forgets.")
 
 
-def run(first_port: int) -> None:
+def run_demo(first_port: int) -> None:
     """Start, live until Ctrl-C, and end everything that was started. Raises CannotRun."""
     ports = dict(zip(SERVICES, range(first_port, first_port + len(SERVICES)), strict=True))
     smtp_port, webhook_port = free_ports(2)
-    received_emails, received_webhooks = list[Mail](), list[Hook]()
-    DATA.mkdir(parents=True, exist_ok=True)
+    received_emails, received_webhooks = list[ReceivedEmail](), list[ReceivedWebhook]()
+    DATA_FOLDER.mkdir(parents=True, exist_ok=True)
     with ExitStack() as exit_stack:
-        exit_stack.enter_context(mail_server(smtp_port, received_emails))
-        exit_stack.enter_context(web_server(webhook_port, received_webhooks))
+        exit_stack.enter_context(run_smtp_server(smtp_port, received_emails))
+        exit_stack.enter_context(run_webhook_server(webhook_port, received_webhooks))
         smtp = {"SMTP_HOST": "127.0.0.1", "SMTP_PORT": str(smtp_port)}
         try:
-            attune = exit_stack.enter_context(stack(DATA, ports, smtp, say=console.print))
-        except CannotRun as error:
+            attune = exit_stack.enter_context(run_stack(DATA_FOLDER, ports, smtp, report=console.print))
+        except RunError as error:
             if any(str(port) in str(error) for port in ports.values()):
-                raise CannotRun(f"{error}\nChoose others: DEMO_PORT=9001 make demo") from None
+                raise RunError(f"{error}\nChoose others: DEMO_PORT=9001 make demo") from None
             raise
-        console.print(f"Everything runs, after {attune.seconds:.0f} s.")
-        asyncio.run(Demo(attune, received_emails, received_webhooks, f"http://127.0.0.1:{webhook_port}").live())
+        console.print(f"Everything runs, after {attune.startup_seconds:.0f} s.")
+        asyncio.run(Demo(attune, received_emails, received_webhooks, f"http://127.0.0.1:{webhook_port}").run())
 
 
 class Demo:
     """The clinic network: its history as fast as it can be told, then one session after the other."""
 
-    def __init__(self, attune: Stack, mails: list[Mail], hooks: list[Hook], webhook_base_url: str) -> None:
+    def __init__(
+        self,
+        attune: RunningStack,
+        received_emails: list[ReceivedEmail],
+        received_webhooks: list[ReceivedWebhook],
+        webhook_base_url: str,
+    ) -> None:
         self._attune = attune
-        self._mails = mails
-        self._hooks = hooks
-        self._webhooks = webhook_base_url
-        self._file = DATA / "world.json"
-        self._state = State.of(self._file, SEED, datetime.now(UTC))
+        self._received_emails = received_emails
+        self._received_webhooks = received_webhooks
+        self._webhook_base_url = webhook_base_url
+        self._state_file = DATA_FOLDER / "world.json"
+        self._state = DemoState.load_or_create(self._state_file, SEED, datetime.now(UTC))
         self._world = World(self._state.seed, self._state.until, Parameters())
         self._ledger = Ledger()
         self._figures = Figures()
 
-    async def live(self) -> None:
+    async def run(self) -> None:
         """Until it is cancelled."""
         try:
             async with (
-                Clinics(self._attune.processes, self._ledger) as clinic_systems,
-                Clinics(self._attune.processes, Ledger()) as observer,
-                Topics(self._attune.kafka) as kafka_inspector,
+                ClinicSystems(self._attune.process_urls, self._ledger) as clinic_systems,
+                ClinicSystems(self._attune.process_urls, Ledger()) as observer,
+                KafkaInspector(self._attune.bootstrap_servers) as kafka_inspector,
                 asyncio.TaskGroup() as task_group,
             ):
-                task_group.create_task(self._look(observer, kafka_inspector))
-                task_group.create_task(self._show())
-                task_group.create_task(self._happen(clinic_systems))
-        except* (NotTaken, KafkaError) as errors:
-            raise CannotRun(f"A part of Attune has failed: {errors.exceptions[0]}\nThe logs: {DATA}/*/log") from errors
+                task_group.create_task(self._refresh_figures(observer, kafka_inspector))
+                task_group.create_task(self._display())
+                task_group.create_task(self._simulate(clinic_systems))
+        except* (RequestFailed, KafkaError) as errors:
+            raise RunError(
+                f"A part of Attune has failed: {errors.exceptions[0]}\nThe logs: {DATA_FOLDER}/*/log"
+            ) from errors
         finally:
-            self._state.keep(self._file)
+            self._state.save(self._state_file)
 
-    async def _happen(self, clinics: Clinics) -> Never:
+    async def _simulate(self, clinic_systems: ClinicSystems) -> Never:
         zones = {clinic.id: clinic.time_zone for clinic in self._world.clinics}
         for clinic in self._world.clinics:
-            await clinics.open_clinic(clinic)
+            await clinic_systems.register_clinic(clinic)
         for clinician in self._world.clinicians:
-            await clinics.employ(clinician, zones[clinician.clinic_id], self._webhooks)
+            await clinic_systems.register_clinician(clinician, zones[clinician.clinic_id], self._webhook_base_url)
         async with asyncio.TaskGroup() as task_group:
             for course in self._world.courses:
                 if course.id not in self._state.told:
-                    task_group.create_task(self._tell(clinics, course))
+                    task_group.create_task(self._submit_course(clinic_systems, course))
         while True:
             course, session = self._world.next_session(self._state.sessions_since, datetime.now(UTC))
             self._state.sessions_since += 1  # kept first: told half, then killed, it would be another one next time
-            self._state.keep(self._file)
+            self._state.save(self._state_file)
             try:
-                await clinics.hold(course.id, session)
-                if self._state.sessions_since % REACTS_EVERY == 0:
-                    await clinics.react(course.clinician_id)
-            except NotTaken as error:
-                self._ledger.refused.append(str(error))
-            await asyncio.sleep(PACE)
+                await clinic_systems.submit_session(course.id, session)
+                if self._state.sessions_since % SESSIONS_PER_REACTION == 0:
+                    await clinic_systems.handle_next_alert(course.clinician_id)
+            except RequestFailed as error:
+                self._ledger.failed_requests.append(str(error))
+            await asyncio.sleep(SESSION_INTERVAL_SECONDS)
 
-    async def _tell(self, clinics: Clinics, course: Course) -> None:
-        await clinics.live_through(course)
+    async def _submit_course(self, clinic_systems: ClinicSystems, course: Course) -> None:
+        await clinic_systems.submit_course(course)
         self._state.told.add(course.id)
-        self._state.keep(self._file)
+        self._state.save(self._state_file)
 
-    async def _look(self, clinics: Clinics, kafka_inspector: Topics) -> Never:
+    async def _refresh_figures(self, clinic_systems: ClinicSystems, kafka_inspector: KafkaInspector) -> Never:
         while True:
-            await self._figures.look(clinics, self._world, kafka_inspector)
-            await asyncio.sleep(LOOK_EVERY)
+            await self._figures.refresh(clinic_systems, self._world, kafka_inspector)
+            await asyncio.sleep(REFRESH_INTERVAL_SECONDS)
 
-    async def _show(self) -> Never:
+    async def _display(self) -> Never:
         if not console.is_terminal:
             while True:
-                console.print(display.line(self._rows()), soft_wrap=True)
-                await asyncio.sleep(LINE_EVERY)
+                console.print(display.render_line(self._display_rows()), soft_wrap=True)
+                await asyncio.sleep(LINE_INTERVAL_SECONDS)
         with Live(console=console, auto_refresh=False) as screen:
             while True:
-                screen.update(display.picture(self._rows(), self._addresses()), refresh=True)
-                await asyncio.sleep(DRAW_EVERY)
+                screen.update(display.render_table(self._display_rows(), self._addresses()), refresh=True)
+                await asyncio.sleep(DRAW_INTERVAL_SECONDS)
 
-    def _rows(self) -> dict[str, str]:
+    def _display_rows(self) -> dict[str, str]:
         submitted, total = len(self._state.told), len(self._world.courses)
         network = f"telling of its last six months: {submitted} of {total} relationships"
         if submitted == total:
             network = f"living on: {self._state.sessions_since} sessions since its history was told"
-        return display.rows(network, self._ledger, self._figures, self._mails, self._hooks, self._attune.ended)
+        return display.build_rows(
+            network,
+            self._ledger,
+            self._figures,
+            self._received_emails,
+            self._received_webhooks,
+            self._attune.failed_servers,
+        )
 
     def _addresses(self) -> dict[str, str]:
-        return display.addresses(self._attune.urls, self._figures, DATA)
+        return display.build_addresses(self._attune.urls, self._figures, DATA_FOLDER)
 
 
 if __name__ == "__main__":

@@ -14,46 +14,50 @@ from tools.sandbox.servers.process import LocalServer
 STATUSES = ("open", "acknowledged", "resolved", "repaired", "retracted")
 
 
-def rows(
-    told: str,
+def build_rows(
+    network: str,
     ledger: Ledger,
     figures: Figures,
-    mails: Sequence[object],
-    hooks: Sequence[object],
-    ended: Sequence[LocalServer],
+    received_emails: Sequence[object],
+    received_webhooks: Sequence[object],
+    failed_servers: Sequence[LocalServer],
 ) -> dict[str, str]:
     """Everything, in words and numbers."""
-    severities = ", ".join(f"{figures.open[severity]} {severity}" for severity in ("urgent", "concern", "watch"))
+    severities = ", ".join(
+        f"{figures.open_episodes[severity]} {severity}" for severity in ("urgent", "concern", "watch")
+    )
     display_rows = {
-        "network": told,
+        "network": network,
         "relationships": f"{figures.relationships}",
-        "sent this time": f"{ledger.sessions} sessions, {ledger.answers} answers",
-        "scores": f"{figures.scores}",
-        "signs of rupture": f"{figures.open.total()} open ({severities}), {figures.repaired} repaired",
-        "alerts": ", ".join(f"{figures.alerts[status]} {status}" for status in STATUSES),
-        "delivered": f"{len(mails)} e-mails, {len(hooks)} webhooks",
-        "alliance": f"{figures.rate:.0f} events/s, {figures.events:.0f} since the start",
+        "sent this time": f"{ledger.session_count} sessions, {ledger.answer_count} answers",
+        "scores": f"{figures.scored_relationships}",
+        "signs of rupture": f"{figures.open_episodes.total()} open ({severities}), {figures.repaired_relationships} repaired",
+        "alerts": ", ".join(f"{figures.alerts_by_status[status]} {status}" for status in STATUSES),
+        "delivered": f"{len(received_emails)} e-mails, {len(received_webhooks)} webhooks",
+        "alliance": f"{figures.events_per_second:.0f} events/s, {figures.consumed_events:.0f} since the start",
         "not yet taken": ", ".join(f"{service} {lag}" for service, lag in figures.lag.items()),
     }
-    if ledger.refused:
-        display_rows["refused"] = f"{len(ledger.refused)}, the last: {ledger.refused[-1][:200]}"
-    if ended:
-        display_rows["FAILED"] = ", ".join(f"{server.name} has ended; its log: {server.log}" for server in ended)
+    if ledger.failed_requests:
+        display_rows["refused"] = f"{len(ledger.failed_requests)}, the last: {ledger.failed_requests[-1][:200]}"
+    if failed_servers:
+        display_rows["FAILED"] = ", ".join(
+            f"{server.name} has ended; its log: {server.log_file}" for server in failed_servers
+        )
     return display_rows
 
 
-def addresses(urls: Mapping[str, str], figures: Figures, data: Path) -> dict[str, str]:
+def build_addresses(urls: Mapping[str, str], figures: Figures, data: Path) -> dict[str, str]:
     """What to open."""
     links = {}
-    if figures.worst_off:
-        links["an inbox"] = f"{urls['notify']}/inbox/{figures.worst_off}"
+    if figures.busiest_clinician:
+        links["an inbox"] = f"{urls['notify']}/inbox/{figures.busiest_clinician}"
     for service, url in urls.items():
         links[service] = f"{url}/docs   {url}/metrics"
     links["logs"] = f"{data}/*/log"
     return links
 
 
-def picture(rows: Mapping[str, str], addresses: Mapping[str, str]) -> RenderableType:
+def render_table(rows: Mapping[str, str], addresses: Mapping[str, str]) -> RenderableType:
     """For a terminal."""
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="bold cyan", no_wrap=True)
@@ -66,6 +70,6 @@ def picture(rows: Mapping[str, str], addresses: Mapping[str, str]) -> Renderable
     return Group(Text(), table, Text("\nCtrl-C stops everything and keeps the data; make clean forgets.", style="dim"))
 
 
-def line(rows: Mapping[str, str]) -> str:
+def render_line(rows: Mapping[str, str]) -> str:
     """For a file, or whoever reads along."""
     return " | ".join(f"{name}: {value}" for name, value in rows.items())

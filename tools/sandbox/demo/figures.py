@@ -5,10 +5,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from tools.sandbox.network.clinic_systems import Clinics
+from tools.sandbox.network.clinic_systems import ClinicSystems
 from tools.sandbox.network.world import World
-from tools.sandbox.servers.inspection import metric
-from tools.sandbox.servers.kafka_inspector import Topics
+from tools.sandbox.servers.inspection import metric_value
+from tools.sandbox.servers.kafka_inspector import KafkaInspector
 
 
 @dataclass
@@ -16,53 +16,55 @@ class Figures:
     """The last look at everything."""
 
     relationships: int = 0
-    scores: int = 0
-    open: Counter[str] = field(default_factory=Counter)
+    scored_relationships: int = 0
+    open_episodes: Counter[str] = field(default_factory=Counter)
     """Open episodes by severity."""
-    repaired: int = 0
+    repaired_relationships: int = 0
     """Relationships whose last episode was repaired."""
-    events: float = 0
+    consumed_events: float = 0
     """Taken by alliance since it was started."""
-    rate: float = 0
+    events_per_second: float = 0
     """Events a second."""
-    alerts: Counter[str] = field(default_factory=Counter)
+    alerts_by_status: Counter[str] = field(default_factory=Counter)
     """By status, in all inboxes."""
     lag: dict[str, int] = field(default_factory=dict)
-    worst_off: UUID | None = None
+    busiest_clinician: UUID | None = None
     """The clinician with the most open alerts."""
 
-    _seen_at: float = 0
+    _refreshed_at: float = 0
 
-    async def look(self, clinics: Clinics, world: World, kafka_inspector: Topics) -> None:
+    async def refresh(self, clinic_systems: ClinicSystems, world: World, kafka_inspector: KafkaInspector) -> None:
         """Look at all of it again."""
-        await self._alliances(clinics, world)
-        await self._inboxes(clinics, world)
-        await self._pace(clinics)
-        self.lag = await kafka_inspector.lag(await kafka_inspector.ends())
+        await self._refresh_alliances(clinic_systems, world)
+        await self._refresh_inboxes(clinic_systems, world)
+        await self._refresh_throughput(clinic_systems)
+        self.lag = await kafka_inspector.lag(await kafka_inspector.end_offsets())
 
-    async def _alliances(self, clinics: Clinics, world: World) -> None:
+    async def _refresh_alliances(self, clinic_systems: ClinicSystems, world: World) -> None:
         views = [
             view
             for clinic in world.clinics
-            for view in (await clinics.get("alliance", f"/clinics/{clinic.id}/relationships"))["relationships"]
+            for view in (await clinic_systems.get("alliance", f"/clinics/{clinic.id}/relationships"))["relationships"]
         ]
         self.relationships = len(views)
-        self.scores = sum(view["level"] is not None for view in views)
-        self.open = Counter(view["open_episode"]["severity"] for view in views if view["open_episode"])
-        self.repaired = sum(view["last_repaired"] is not None for view in views)
+        self.scored_relationships = sum(view["level"] is not None for view in views)
+        self.open_episodes = Counter(view["open_episode"]["severity"] for view in views if view["open_episode"])
+        self.repaired_relationships = sum(view["last_repaired"] is not None for view in views)
 
-    async def _inboxes(self, clinics: Clinics, world: World) -> None:
+    async def _refresh_inboxes(self, clinic_systems: ClinicSystems, world: World) -> None:
         inboxes = {
-            clinician.id: (await clinics.get("notify", f"/clinicians/{clinician.id}/inbox"))["alerts"]
+            clinician.id: (await clinic_systems.get("notify", f"/clinicians/{clinician.id}/inbox"))["alerts"]
             for clinician in world.clinicians
         }
-        self.alerts = Counter(alert["status"] for alerts in inboxes.values() for alert in alerts)
+        self.alerts_by_status = Counter(alert["status"] for alerts in inboxes.values() for alert in alerts)
         open_counts = {clinician: sum(a["status"] == "open" for a in alerts) for clinician, alerts in inboxes.items()}
-        self.worst_off = max(open_counts, key=open_counts.__getitem__)
+        self.busiest_clinician = max(open_counts, key=open_counts.__getitem__)
 
-    async def _pace(self, clinics: Clinics) -> None:
-        events = metric((await clinics.ask("GET", "alliance", "/metrics")).text, "attune_messages_total")
+    async def _refresh_throughput(self, clinic_systems: ClinicSystems) -> None:
+        events = metric_value(
+            (await clinic_systems.request("GET", "alliance", "/metrics")).text, "attune_messages_total"
+        )
         now = time.monotonic()
-        if self._seen_at:
-            self.rate = max(0.0, events - self.events) / (now - self._seen_at)
-        self.events, self._seen_at = events, now
+        if self._refreshed_at:
+            self.events_per_second = max(0.0, events - self.consumed_events) / (now - self._refreshed_at)
+        self.consumed_events, self._refreshed_at = events, now

@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 
 
-class State(BaseModel):
+class DemoState(BaseModel):
     """The world, and what Attune has been told of it."""
 
     model_config = ConfigDict(validate_assignment=True)
@@ -22,11 +22,11 @@ class State(BaseModel):
     """How many sessions have happened since."""
 
     @classmethod
-    def of(cls, file: Path, seed: int, now: datetime) -> Self:
+    def load_or_create(cls, file: Path, seed: int, now: datetime) -> Self:
         """As it was kept; a new one where there is none."""
         return cls.model_validate_json(file.read_bytes()) if file.exists() else cls(seed=seed, until=now)
 
-    def keep(self, file: Path) -> None:
+    def save(self, file: Path) -> None:
         """Write it whole, or not at all."""
         temporary_file = file.with_suffix(".new")
         temporary_file.write_text(self.model_dump_json())

@@ -11,10 +11,10 @@ from shared.clinical.instruments import INSTRUMENTS
 from shared.events import Aim, Element, EndReason, TalkedAbout, Tension
 
 ELEMENTS: tuple[Element, ...] = get_args(Element)
-WINDOW = timedelta(hours=72)  # an answer is awaited for so long; the default of the sessions service
+FEEDBACK_WINDOW = timedelta(hours=72)  # an answer is awaited for so long; the default of the sessions service
 
-By = Literal["client", "clinician", "clinic"]
-Kind = Literal["dip", "step", "slide", "element", "withdrawal", "told"]
+CancelledBy = Literal["client", "clinician", "clinic"]
+RuptureKind = Literal["dip", "step", "slide", "element", "withdrawal", "told"]
 
 
 @dataclass(frozen=True)
@@ -30,53 +30,55 @@ class Clinician:
     clinic_id: UUID
     name: str
     email: str | None
-    webhook: bool
+    has_webhook: bool
 
 
 @dataclass(frozen=True)
 class Rupture:
     """What was planted: from which session to which, and how far the ratings fell."""
 
-    kind: Kind
-    first: int
-    last: int
-    fall: float
+    kind: RuptureKind
+    first_session: int
+    last_session: int
+    drop_points: float
     elements: tuple[Element, ...] = ELEMENTS
-    repaired: bool = True
+    is_repaired: bool = True
 
     def covers(self, number: int) -> bool:
         """Whether it is felt in the session of this number."""
-        return self.first <= number and (number <= self.last or not self.repaired)
+        return self.first_session <= number and (number <= self.last_session or not self.is_repaired)
 
-    def depth(self, number: int) -> float:
+    def drop_at(self, number: int) -> float:
         """How many points it takes from the ratings of its elements in the session of this number."""
         if not self.covers(number):
             return 0.0
         if self.kind == "slide":
-            return self.fall * min(1.0, (number - self.first + 1) / (self.last - self.first + 1))
-        return self.fall
+            return self.drop_points * min(
+                1.0, (number - self.first_session + 1) / (self.last_session - self.first_session + 1)
+            )
+        return self.drop_points
 
 
 @dataclass(frozen=True)
-class Said:
+class SimulatedAnswer:
     """One answer. Without a time it is given through the link, when that is opened."""
 
-    at: datetime | None
+    given_at: datetime | None
     ratings: Mapping[Element, int] = field(default_factory=dict)
-    srs: int | None = None
+    srs_total: int | None = None
     tension: Tension | None = None
     talked_about: TalkedAbout | None = None
-    corrected: "Said | None" = None
+    correction: "SimulatedAnswer | None" = None
 
     @property
-    def in_the_end(self) -> "Said":
-        return self.corrected or self
+    def final(self) -> "SimulatedAnswer":
+        return self.correction or self
 
     @property
     def score(self) -> float:
         """From 0 to 100."""
-        if self.srs is not None:
-            return INSTRUMENTS["srs"].score(self.srs)
+        if self.srs_total is not None:
+            return INSTRUMENTS["srs"].score(self.srs_total)
         return 10 * sum(self.ratings.values()) / len(self.ratings)
 
 
@@ -87,11 +89,11 @@ class Session:
     starts_at: datetime
     minutes: int = 50
     outcome: Literal["held", "missed", "cancelled"] = "held"
-    cancelled_by: By | None = None
+    cancelled_by: CancelledBy | None = None
     cancelled_at: datetime | None = None
-    client: Said | None = None
-    clinician: Said | None = None
-    entered_late: bool = False
+    client: SimulatedAnswer | None = None
+    clinician: SimulatedAnswer | None = None
+    is_entered_late: bool = False
     """It reaches the clinic's system only after the next one."""
 
     @property
@@ -114,9 +116,9 @@ class Course:
     sessions: tuple[Session, ...]
     spread: float = 0.55
     rupture: Rupture | None = None
-    varies: bool = True
+    has_varied_ratings: bool = True
     """False for a client who gives the same number whatever happens."""
-    ended: tuple[datetime, EndReason] | None = None
+    ending: tuple[datetime, EndReason] | None = None
     successor: "Course | None" = None
     """With the next clinician, after a transfer."""
 
@@ -125,15 +127,15 @@ class Course:
         if self.successor:
             yield from self.successor.with_successors()
 
-    def told_of(self) -> list[tuple[Session, Said]]:
+    def client_answers(self) -> list[tuple[Session, SimulatedAnswer]]:
         """The client's answers, in the order of the sessions."""
-        return [(session, session.client.in_the_end) for session in self.sessions if session.client]
+        return [(session, session.client.final) for session in self.sessions if session.client]
 
 
-DEEP_SPREADS, DEEP_POINTS, DEEP_ANSWERS, KNOWN_ANSWERS = 3.0, 2.5, 2, 6
+MIN_DEEP_SPREADS, MIN_DEEP_POINTS, MIN_DEEP_ANSWERS, MIN_BASELINE_ANSWERS = 3.0, 2.5, 2, 6
 
 
-def severe(course: Course) -> str | None:
+def severe_reason(course: Course) -> str | None:
     """Why the planted rupture cannot be missed; none where it may be.
 
     Read from what was planted and what was told of it, never from what was noticed.
@@ -142,29 +144,37 @@ def severe(course: Course) -> str | None:
     if rupture is None:
         return None
     ruptured_sessions = [session for session in course.sessions if rupture.covers(session.number)]
-    if any(_told_outright(answer) for session in ruptured_sessions for answer in (session.client, session.clinician)):
+    if any(
+        _is_direct_report(answer) for session in ruptured_sessions for answer in (session.client, session.clinician)
+    ):
         return "told directly"
     outcomes = [session.outcome for session in ruptured_sessions]
     if ("missed", "missed") in pairwise(outcomes):
         return "stayed away twice"
-    baseline_scores = [answer.score for session, answer in course.told_of() if session.number < rupture.first]
-    if len(baseline_scores) < KNOWN_ANSWERS or not course.varies or len(rupture.elements) < len(ELEMENTS):
+    baseline_scores = [
+        answer.score for session, answer in course.client_answers() if session.number < rupture.first_session
+    ]
+    if (
+        len(baseline_scores) < MIN_BASELINE_ANSWERS
+        or not course.has_varied_ratings
+        or len(rupture.elements) < len(ELEMENTS)
+    ):
         return None
     baseline = sum(baseline_scores) / len(baseline_scores)
-    min_drop = 10 * max(DEEP_SPREADS * course.spread, DEEP_POINTS)
+    min_drop = 10 * max(MIN_DEEP_SPREADS * course.spread, MIN_DEEP_POINTS)
     deep_answers = [
         answer
-        for session, answer in course.told_of()
+        for session, answer in course.client_answers()
         if session in ruptured_sessions and baseline - answer.score >= min_drop
     ]
-    return "fell far" if len(deep_answers) >= DEEP_ANSWERS else None
+    return "fell far" if len(deep_answers) >= MIN_DEEP_ANSWERS else None
 
 
-def _told_outright(said: Said | None) -> bool:
-    return said is not None and (said.in_the_end.tension, said.in_the_end.talked_about) == ("yes", "not")
+def _is_direct_report(answer: SimulatedAnswer | None) -> bool:
+    return answer is not None and (answer.final.tension, answer.final.talked_about) == ("yes", "not")
 
 
-def last_word_on(course: Course, rupture: Rupture) -> datetime:
+def latest_possible_sign(course: Course, rupture: Rupture) -> datetime:
     """Until when signs of the rupture may show: what is told of its last session can come late."""
     session_ends = [session.ended_at for session in course.sessions if rupture.covers(session.number)]
-    return max(session_ends) + 2 * WINDOW
+    return max(session_ends) + 2 * FEEDBACK_WINDOW

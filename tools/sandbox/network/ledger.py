@@ -11,7 +11,7 @@ from shared.events import Rater
 
 
 @dataclass(frozen=True)
-class Taken:
+class AcknowledgedRequest:
     """A request that was answered with a 2xx."""
 
     method: str
@@ -19,38 +19,38 @@ class Taken:
     path: str
     body: Mapping[str, Any]
     """What was sent, as JSON or as the fields of a form."""
-    answer: Any
+    response: Any
     """What came back, where it was JSON."""
-    at: datetime
+    acknowledged_at: datetime
 
 
 @dataclass
 class Ledger:
     """By relationship, then by session."""
 
-    started: set[UUID] = field(default_factory=set)
-    held: dict[UUID, set[UUID]] = field(default_factory=dict)
-    missed: dict[UUID, set[UUID]] = field(default_factory=dict)
-    cancelled: dict[UUID, set[UUID]] = field(default_factory=dict)
-    said: dict[UUID, dict[tuple[UUID, Rater], float]] = field(default_factory=dict)
+    started_relationships: set[UUID] = field(default_factory=set)
+    held_sessions: dict[UUID, set[UUID]] = field(default_factory=dict)
+    missed_sessions: dict[UUID, set[UUID]] = field(default_factory=dict)
+    cancelled_sessions: dict[UUID, set[UUID]] = field(default_factory=dict)
+    scores: dict[UUID, dict[tuple[UUID, Rater], float]] = field(default_factory=dict)
     """The score of each answer, as it was last corrected."""
-    silent: dict[UUID, dict[UUID, datetime]] = field(default_factory=dict)
+    unanswered_until: dict[UUID, dict[UUID, datetime]] = field(default_factory=dict)
     """Sessions whose client did not answer, and until when an answer was awaited."""
-    taken: list[Taken] = field(default_factory=list)
+    requests: list[AcknowledgedRequest] = field(default_factory=list)
     """Every request that changes something, in the order of the answers."""
-    sent: Counter[str] = field(default_factory=Counter)
+    request_counts: Counter[str] = field(default_factory=Counter)
     """Requests by what became of them: done, tried again."""
-    refused: list[str] = field(default_factory=list)
+    failed_requests: list[str] = field(default_factory=list)
     """What should have been taken and was not; the rest of that relationship was not told of."""
 
     @property
-    def sessions(self) -> int:
+    def session_count(self) -> int:
         return sum(
             len(ids)
-            for sessions_by_relationship in (self.held, self.missed, self.cancelled)
+            for sessions_by_relationship in (self.held_sessions, self.missed_sessions, self.cancelled_sessions)
             for ids in sessions_by_relationship.values()
         )
 
     @property
-    def answers(self) -> int:
-        return sum(map(len, self.said.values()))
+    def answer_count(self) -> int:
+        return sum(map(len, self.scores.values()))

@@ -16,10 +16,10 @@ from aiosmtpd.smtp import Session as Connection
 
 
 @dataclass(frozen=True)
-class Mail:
-    to: tuple[str, ...]
+class ReceivedEmail:
+    recipients: tuple[str, ...]
     message: EmailMessage
-    at: datetime
+    received_at: datetime
     """When it arrived."""
 
     @property
@@ -29,17 +29,17 @@ class Mail:
 
 
 @dataclass(frozen=True)
-class Hook:
+class ReceivedWebhook:
     path: str
     headers: dict[str, str]
     body: bytes
-    at: datetime
+    received_at: datetime
 
 
 @contextmanager
-def mail_server(port: int, received: list[Mail], host: str = "127.0.0.1") -> Iterator[None]:
+def run_smtp_server(port: int, received: list[ReceivedEmail], host: str = "127.0.0.1") -> Iterator[None]:
     """An SMTP server that keeps every e-mail in `received`."""
-    controller = Controller(_Inbox(received), hostname=host, port=port)
+    controller = Controller(_SmtpHandler(received), hostname=host, port=port)
     controller.start()
     try:
         yield
@@ -48,23 +48,23 @@ def mail_server(port: int, received: list[Mail], host: str = "127.0.0.1") -> Ite
 
 
 @contextmanager
-def web_server(port: int, received: list[Hook], host: str = "127.0.0.1") -> Iterator[None]:
+def run_webhook_server(port: int, received: list[ReceivedWebhook], host: str = "127.0.0.1") -> Iterator[None]:
     """A web server that keeps every request in `received` and answers that it is well."""
 
-    class Receive(BaseHTTPRequestHandler):
+    class WebhookHandler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             headers = {name.lower(): value for name, value in self.headers.items()}
-            received.append(Hook(self.path, headers, body, datetime.now(UTC)))
+            received.append(ReceivedWebhook(self.path, headers, body, datetime.now(UTC)))
             self.send_response(204)
             self.end_headers()
 
         def log_message(self, *_line: object) -> None:
             """Say nothing: what came is counted elsewhere."""
 
-    server = ThreadingHTTPServer((host, port), Receive)
+    server = ThreadingHTTPServer((host, port), WebhookHandler)
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)
     thread.start()
     try:
@@ -75,12 +75,12 @@ def web_server(port: int, received: list[Hook], host: str = "127.0.0.1") -> Iter
         thread.join()
 
 
-class _Inbox:
-    def __init__(self, received: list[Mail]) -> None:
+class _SmtpHandler:
+    def __init__(self, received: list[ReceivedEmail]) -> None:
         self._received = received
 
     async def handle_DATA(self, _server: SMTP, _connection: Connection, envelope: Envelope) -> str:  # noqa: N802
         content = cast("Any", envelope.content)
         message = message_from_bytes(content, policy=policy.default)
-        self._received.append(Mail(tuple(envelope.rcpt_tos), message, datetime.now(UTC)))
+        self._received.append(ReceivedEmail(tuple(envelope.rcpt_tos), message, datetime.now(UTC)))
         return "250 kept"

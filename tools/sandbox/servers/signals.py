@@ -3,7 +3,7 @@
 import signal
 
 
-def end_on_sigterm() -> None:
+def interrupt_on_sigterm() -> None:
     """Take SIGTERM, and the terminal's going away, as Ctrl-C."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell without job control has it ignored
     for stop_signal in (signal.SIGTERM, signal.SIGHUP):

@@ -14,43 +14,45 @@ from pathlib import Path
 from tools.sandbox.servers import kafka, mongod
 from tools.sandbox.servers.kafka_inspector import create_topics
 from tools.sandbox.servers.ports import free_ports
-from tools.sandbox.servers.process import HOME, LocalServer, Say
+from tools.sandbox.servers.process import PROJECT_ROOT, LocalServer, Report
 
 SERVICES = ("intake", "sessions", "alliance", "notify")
-PARTITIONS = 4  # enough for one process of each service, and quick to make
+PARTITION_COUNT = 4  # enough for one process of each service, and quick to make
 
 
 @dataclass(frozen=True)
-class Stack:
+class RunningStack:
     """Everything that runs, and where."""
 
-    kafka: str
-    mongodb: str
+    bootstrap_servers: str
+    mongodb_uri: str
     urls: Mapping[str, str]
     """Of each service."""
     servers: Sequence[LocalServer]
     """Kafka and MongoDB, unless they are somebody else's."""
     services: Sequence[LocalServer]
-    seconds: float
+    startup_seconds: float
     """How long it took to start."""
 
     @property
-    def processes(self) -> Mapping[str, Sequence[str]]:
+    def process_urls(self) -> Mapping[str, Sequence[str]]:
         """Where each process of each service is."""
         return {name: (url,) for name, url in self.urls.items()}
 
     @property
-    def ended(self) -> list[LocalServer]:
+    def failed_servers(self) -> list[LocalServer]:
         """What ended though nobody asked it to."""
-        return [server for server in (*self.servers, *self.services) if server.has_ended]
+        return [server for server in (*self.servers, *self.services) if server.has_exited]
 
     @property
-    def logs(self) -> list[Path]:
-        return [server.log for server in (*self.servers, *self.services)]
+    def log_files(self) -> list[Path]:
+        return [server.log_file for server in (*self.servers, *self.services)]
 
 
 @contextmanager
-def stack(data: Path, ports: Mapping[str, int], more: Mapping[str, str], *, say: Say = print) -> Iterator[Stack]:
+def run_stack(
+    data: Path, ports: Mapping[str, int], extra_settings: Mapping[str, str], *, report: Report = print
+) -> Iterator[RunningStack]:
     """Start everything on `data`, the services at `ports` and with `more` settings; end it all afterwards.
 
     A Kafka or a MongoDB that the environment names is used in place of one of our own. Raises CannotRun.
@@ -59,40 +61,40 @@ def stack(data: Path, ports: Mapping[str, int], more: Mapping[str, str], *, say:
     servers: list[LocalServer] = []
     services: list[LocalServer] = []
     try:
-        bootstrap_servers, mongodb_uri = _stores(data, servers, say)
-        _together(LocalServer.start, servers)
+        bootstrap_servers, mongodb_uri = _find_or_add_stores(data, servers, report)
+        _run_concurrently(LocalServer.start, servers)
         bootstrap_servers, mongodb_uri = bootstrap_servers or servers[0].address, mongodb_uri or servers[-1].address
-        create_topics(bootstrap_servers, PARTITIONS)
-        settings = {"KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers, "MONGODB_URI": mongodb_uri, **more}
-        services += [service(name, data / name, ports[name], settings, say=say) for name in SERVICES]
-        _together(LocalServer.start, services)
+        create_topics(bootstrap_servers, PARTITION_COUNT)
+        settings = {"KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers, "MONGODB_URI": mongodb_uri, **extra_settings}
+        services += [service_process(name, data / name, ports[name], settings, report=report) for name in SERVICES]
+        _run_concurrently(LocalServer.start, services)
         urls = {name: f"http://{process.address}" for name, process in zip(SERVICES, services, strict=True)}
-        yield Stack(bootstrap_servers, mongodb_uri, urls, servers, services, time.monotonic() - started_at)
+        yield RunningStack(bootstrap_servers, mongodb_uri, urls, servers, services, time.monotonic() - started_at)
     finally:
-        _together(LocalServer.stop, services)
-        _together(LocalServer.stop, servers)
+        _run_concurrently(LocalServer.stop, services)
+        _run_concurrently(LocalServer.stop, servers)
 
 
-def _stores(data: Path, servers: list[LocalServer], say: Say) -> tuple[str | None, str | None]:
+def _find_or_add_stores(data: Path, servers: list[LocalServer], report: Report) -> tuple[str | None, str | None]:
     """Those of the environment; what it does not name is added to `servers`."""
     bootstrap_servers, mongodb_uri = os.environ.get("KAFKA_BOOTSTRAP_SERVERS"), os.environ.get("MONGODB_URI")
     broker_port, controller_port, database_port = free_ports(3)
     if bootstrap_servers is None:
-        servers.append(kafka.server(data / "kafka", broker_port, controller_port, say=say))
+        servers.append(kafka.kafka_server(data / "kafka", broker_port, controller_port, report=report))
     if mongodb_uri is None:
-        servers.append(mongod.server(data / "mongodb", database_port, say=say))
+        servers.append(mongod.mongodb_server(data / "mongodb", database_port, report=report))
     return bootstrap_servers, mongodb_uri
 
 
-def service(
+def service_process(
     name: str,
     data: Path,
     port: int,
     settings: Mapping[str, str],
     *,
     module: Sequence[str] | None = None,
-    home: Path = HOME,
-    say: Say = print,
+    code_root: Path = PROJECT_ROOT,
+    report: Report = print,
 ) -> LocalServer:
     """One process of a service, kept under its folder's name; with the code at `home`, or by another `module`."""
     address = f"127.0.0.1:{port}"
@@ -101,7 +103,7 @@ def service(
         "HTTP_PORT": str(port),
         "MONGODB_DATABASE": f"attune_{name}",
         "PUBLIC_URL": f"http://{address}",
-        "PYTHONPATH": str(home),
+        "PYTHONPATH": str(code_root),
         **settings,
     }
     # By its data a left-over process is known; without -P the code of the working directory would come first.
@@ -113,8 +115,8 @@ def service(
         command=["env", *(f"{key}={value}" for key, value in environment.items()), *python, "-m", *module_arguments],
         data=data.resolve(),
         port=port,
-        answers=partial(_is_ready, f"http://{address}/health/ready"),
-        say=say,
+        is_ready=partial(_is_ready, f"http://{address}/health/ready"),
+        report=report,
     )
 
 
@@ -123,7 +125,7 @@ def _is_ready(url: str) -> bool:
         return bool(response.status == 200)
 
 
-def _together(action: Callable[[LocalServer], None], servers: Sequence[LocalServer]) -> None:
+def _run_concurrently(action: Callable[[LocalServer], None], servers: Sequence[LocalServer]) -> None:
     """Do it to all at once; where one fails, or we are told to stop, the others are ended."""
     if not servers:
         return

@@ -11,22 +11,27 @@ from dataclasses import dataclass
 from datetime import datetime
 from math import sqrt
 
-from services.alliance.domain.policy.policy import Usual
-from services.alliance.domain.state.alliance import Beside, Pairs, Series
+from services.alliance.domain.policy.policy import RatingPrior
+from services.alliance.domain.state.alliance import ElementGaps, PairedRatings, Series
 from services.alliance.domain.state.fast_replace import replace
 from shared.events import Element
 
-LATELY = 6  # ratings that a trend is read from: about as long as the slowest slide (Gumz 2012)
-ROLLING_WEIGHT = 0.4  # of the newest rating: half of the rolling score are the last one or two sessions
-OWN = 3.0  # ratings' worth of trust in the clinic's spread before the own one (evaluation: 2 to 4 are alike)
-NARROWEST = 0.35  # of the clinic's usual spread, whatever the level
-COARSE = 5.7  # points: an element rated in whole numbers cannot be steadier beside the others
-REACH = 2.0  # spreads; a rating further off moves the baseline no more than one so far off
-FIRM = 2  # ratings that are taken as they are: an always-low client would never be reached otherwise
-BAND = 1.2816  # spreads on either side that hold four of five ratings
-BELOW = 0.5  # spreads from which on a rating lies below what was expected
-SETTLED_DAYS, WANDERS = 28, 0.3  # a gap longer than this adds so many points² of doubt for each further day
-FORGOTTEN = 100.0  # points²: no gap makes more doubtful than this
+RECENT_RATINGS_LIMIT = 6  # ratings that a trend is read from: about as long as the slowest slide (Gumz 2012)
+NEWEST_RATING_WEIGHT = 0.4  # of the newest rating: half of the rolling score are the last one or two sessions
+CLINIC_SPREAD_WEIGHT_RATINGS = (
+    3.0  # ratings' worth of trust in the clinic's spread before the own one (evaluation: 2 to 4 are alike)
+)
+MIN_SPREAD_RATIO = 0.35  # of the clinic's usual spread, whatever the level
+MIN_ELEMENT_SPREAD_POINTS = 5.7  # points: an element rated in whole numbers cannot be steadier beside the others
+MAX_BASELINE_SHIFT_SPREADS = 2.0  # spreads; a rating further off moves the baseline no more than one so far off
+UNCLIPPED_RATINGS = 2  # ratings that are taken as they are: an always-low client would never be reached otherwise
+BAND_SPREADS = 1.2816  # spreads on either side that hold four of five ratings
+BELOW_EXPECTED_SPREADS = 0.5  # spreads from which on a rating lies below what was expected
+DRIFT_AFTER_DAYS, DRIFT_VARIANCE_PER_DAY = (
+    28,
+    0.3,
+)  # a gap longer than this adds so many points² of doubt for each further day
+MAX_DRIFT_VARIANCE = 100.0  # points²: no gap makes more doubtful than this
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,122 +45,142 @@ class Expectation:
 
     @property
     def low(self) -> float:
-        return min(100.0, max(0.0, self.mean - BAND * self.spread))
+        return min(100.0, max(0.0, self.mean - BAND_SPREADS * self.spread))
 
     @property
     def high(self) -> float:
-        return min(100.0, max(0.0, self.mean + BAND * self.spread))
+        return min(100.0, max(0.0, self.mean + BAND_SPREADS * self.spread))
 
     def surprise(self, rating: float) -> float:
         """How many spreads `rating` lies above what was expected; negative below."""
         return (rating - self.mean) / self.spread
 
 
-def expect(series: Series, usual: Usual, at: datetime | None = None) -> Expectation:
+def expect_rating(series: Series, prior: RatingPrior, at: datetime | None = None) -> Expectation:
     """The predictive distribution of the next rating, given `at`."""
-    spread = _spread(usual, level(series, usual), series.usual, series.scatter)
-    return _expected(usual, series.usual, series.total, spread, _wandered(series, at))
+    spread = _spread(prior, baseline_level(series, prior), series.baseline_count, series.squared_deviations)
+    return _predict(prior, series.baseline_count, series.baseline_total, spread, _drift_variance(series, at))
 
 
-def expect_beside(beside: Beside, usual: Usual, level: float) -> dict[Element, Expectation]:
+def expect_relative(element_gaps: ElementGaps, prior: RatingPrior, level: float) -> dict[Element, Expectation]:
     """The same of how far each element will lie above the others, where the whole is at `level`."""
-    spread = _spread(usual, level, beside.forms, beside.scatter, COARSE)
-    return {element: _expected(usual, gap.count, gap.total, spread, 0.0) for element, gap in beside.elements.items()}
+    spread = _spread(prior, level, element_gaps.forms, element_gaps.squared_deviations, MIN_ELEMENT_SPREAD_POINTS)
+    return {
+        element: _predict(prior, gap.count, gap.total, spread, 0.0) for element, gap in element_gaps.elements.items()
+    }
 
 
-def level(series: Series, usual: Usual) -> float:
+def baseline_level(series: Series, prior: RatingPrior) -> float:
     """What is usual here, shrunk towards the clinic's as if every relationship had its spread."""
-    prior_weight = (usual.spread / usual.varies) ** 2
-    return (usual.mean * prior_weight + series.total) / (prior_weight + series.usual)
+    prior_weight = (prior.spread / prior.varies) ** 2
+    return (prior.mean * prior_weight + series.baseline_total) / (prior_weight + series.baseline_count)
 
 
-def take(series: Series, rating: float, expected: Expectation, at: datetime) -> Series:
+def append_expected_rating(series: Series, rating: float, expected: Expectation, at: datetime) -> Series:
     """The series with one more rating, its baseline as it was: `settle` moves that."""
-    streak = series.falling + 1 if expected.surprise(rating) < -BELOW else 0
-    return replace(note(series, rating, at), falling=streak)
+    streak = series.below_expected_streak + 1 if expected.surprise(rating) < -BELOW_EXPECTED_SPREADS else 0
+    return replace(append_rating(series, rating, at), below_expected_streak=streak)
 
 
-def note(series: Series, rating: float, at: datetime) -> Series:
+def append_rating(series: Series, rating: float, at: datetime) -> Series:
     """The series with one more rating, of which nothing was expected."""
     return replace(
         series,
         ratings=series.ratings + 1,
-        rolling=rolled(series.rolling, rating),
+        rolling_score=update_rolling_score(series.rolling_score, rating),
         last=rating,
         last_at=at,
-        unvaried=series.unvaried + 1 if series.last == rating else 0,
-        lately=(*series.lately, rating)[-LATELY:],
+        constant_streak=series.constant_streak + 1 if series.last == rating else 0,
+        recent_ratings=(*series.recent_ratings, rating)[-RECENT_RATINGS_LIMIT:],
     )
 
 
-def rolled(before: float | None, now: float) -> float:
+def update_rolling_score(previous: float | None, value: float) -> float:
     """The exponentially weighted mean with one more value."""
-    return now if before is None else before + ROLLING_WEIGHT * (now - before)
+    return value if previous is None else previous + NEWEST_RATING_WEIGHT * (value - previous)
 
 
-def pair(pairs: Pairs, client: float, clinician: float) -> Pairs:
+def append_pair(pairs: PairedRatings, client: float, clinician: float) -> PairedRatings:
     """With what the two said of one more session (Welford's sums, so that no history is needed)."""
     count = pairs.count + 1
-    client_deviation, clinician_deviation = client - pairs.client, clinician - pairs.clinician
-    client_mean, clinician_mean = pairs.client + client_deviation / count, pairs.clinician + clinician_deviation / count
-    return Pairs(
+    client_deviation, clinician_deviation = client - pairs.client_mean, clinician - pairs.clinician_mean
+    client_mean, clinician_mean = (
+        pairs.client_mean + client_deviation / count,
+        pairs.clinician_mean + clinician_deviation / count,
+    )
+    return PairedRatings(
         count=count,
-        rolling=rolled(pairs.rolling if pairs.count else None, client - clinician),
-        client=client_mean,
-        clinician=clinician_mean,
-        client_scatter=pairs.client_scatter + client_deviation * (client - client_mean),
-        clinician_scatter=pairs.clinician_scatter + clinician_deviation * (clinician - clinician_mean),
-        together=pairs.together + client_deviation * (clinician - clinician_mean),
+        rolling_difference=update_rolling_score(pairs.rolling_difference if pairs.count else None, client - clinician),
+        client_mean=client_mean,
+        clinician_mean=clinician_mean,
+        client_squared_deviations=pairs.client_squared_deviations + client_deviation * (client - client_mean),
+        clinician_squared_deviations=pairs.clinician_squared_deviations
+        + clinician_deviation * (clinician - clinician_mean),
+        deviation_products=pairs.deviation_products + client_deviation * (clinician - clinician_mean),
     )
 
 
-def settle(series: Series, rating: float, expected: Expectation) -> Series:
+def update_baseline(series: Series, rating: float, expected: Expectation) -> Series:
     """Let `rating` into the baseline; done only outside episodes, for a baseline that follows a rupture misses it."""
-    clipped = _counted(rating, series.usual, expected)
+    clipped = _clip(rating, series.baseline_count, expected)
     squared_deviation = (
-        (clipped - series.mean) ** 2 * series.usual / (series.usual + 1) if series.mean is not None else 0.0
+        (clipped - series.baseline_mean) ** 2 * series.baseline_count / (series.baseline_count + 1)
+        if series.baseline_mean is not None
+        else 0.0
     )
     return replace(
-        series, usual=series.usual + 1, total=series.total + clipped, scatter=series.scatter + squared_deviation
+        series,
+        baseline_count=series.baseline_count + 1,
+        baseline_total=series.baseline_total + clipped,
+        squared_deviations=series.squared_deviations + squared_deviation,
     )
 
 
-def settle_beside(beside: Beside, apart: dict[Element, float], expected: dict[Element, Expectation]) -> Beside:
+def update_element_gaps(
+    element_gaps: ElementGaps, relative_ratings: dict[Element, float], expected: dict[Element, Expectation]
+) -> ElementGaps:
     """The same of the elements of one answer, which share a spread."""
-    gaps = dict(beside.elements)
+    gaps = dict(element_gaps.elements)
     squared_deviations = 0.0
-    for element, relative_rating in apart.items():
+    for element, relative_rating in relative_ratings.items():
         gap = gaps[element]
-        clipped = _counted(relative_rating, gap.count, expected[element])
-        squared_deviations += (clipped - gap.usual) ** 2 * gap.count / (gap.count + 1)
+        clipped = _clip(relative_rating, gap.count, expected[element])
+        squared_deviations += (clipped - gap.mean) ** 2 * gap.count / (gap.count + 1)
         gaps[element] = replace(gap, count=gap.count + 1, total=gap.total + clipped)
-    return Beside(gaps, beside.forms + 1, beside.scatter + squared_deviations / len(apart))
+    return ElementGaps(
+        gaps, element_gaps.forms + 1, element_gaps.squared_deviations + squared_deviations / len(relative_ratings)
+    )
 
 
-def _spread(usual: Usual, level: float, ratings: int, scatter: float, floor: float = 0.0) -> float:
+def _spread(
+    prior: RatingPrior, level: float, ratings: int, squared_deviations: float, min_spread: float = 0.0
+) -> float:
     """From session to session: the clinic's at this level, then more and more the own one."""
-    clinic_spread = max(usual.at_top + usual.widening * (100 - level), floor, NARROWEST * usual.spread)
-    return sqrt((OWN * clinic_spread**2 + scatter) / (OWN + max(ratings - 1, 0)))
+    clinic_spread = max(prior.at_top + prior.widening * (100 - level), min_spread, MIN_SPREAD_RATIO * prior.spread)
+    return sqrt(
+        (CLINIC_SPREAD_WEIGHT_RATINGS * clinic_spread**2 + squared_deviations)
+        / (CLINIC_SPREAD_WEIGHT_RATINGS + max(ratings - 1, 0))
+    )
 
 
-def _expected(usual: Usual, count: int, total: float, spread: float, drift_variance: float) -> Expectation:
+def _predict(prior: RatingPrior, count: int, total: float, spread: float, drift_variance: float) -> Expectation:
     """Nobody is expected to rate higher than they have: an always-low client has not fallen."""
-    precision = 1 / usual.varies**2 + count / spread**2
-    mean = (usual.mean / usual.varies**2 + total / spread**2) / precision
+    precision = 1 / prior.varies**2 + count / spread**2
+    mean = (prior.mean / prior.varies**2 + total / spread**2) / precision
     mean = min(mean, total / count) if count else mean
     predictive_spread = sqrt(spread**2 + 1 / precision + drift_variance)
     return Expectation(mean, predictive_spread, spread / predictive_spread)
 
 
-def _wandered(series: Series, at: datetime | None) -> float:
+def _drift_variance(series: Series, at: datetime | None) -> float:
     """How much more doubtful the baseline is after a long gap, in points²."""
     if at is None or series.last_at is None:
         return 0.0
-    return min(FORGOTTEN, WANDERS * max(0, (at - series.last_at).days - SETTLED_DAYS))
+    return min(MAX_DRIFT_VARIANCE, DRIFT_VARIANCE_PER_DAY * max(0, (at - series.last_at).days - DRIFT_AFTER_DAYS))
 
 
-def _counted(rating: float, ratings: int, expected: Expectation) -> float:
-    if ratings < FIRM:
+def _clip(rating: float, ratings: int, expected: Expectation) -> float:
+    if ratings < UNCLIPPED_RATINGS:
         return rating
-    max_shift = REACH * expected.spread
+    max_shift = MAX_BASELINE_SHIFT_SPREADS * expected.spread
     return min(max(rating, expected.mean - max_shift), expected.mean + max_shift)

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from math import hypot, log
 from typing import TypeAlias
 
-from services.alliance.domain.detection.baseline import Expectation, expect
-from services.alliance.domain.detection.probability import BEGINS, FEW, log_odds
+from services.alliance.domain.detection.baseline import Expectation, expect_rating
+from services.alliance.domain.detection.probability import RUPTURE_START_PROBABILITY, SINGLE_ELEMENT_WEIGHT, log_odds
 from services.alliance.domain.policy.policy import Policy
 from services.alliance.domain.state.alliance import Alliance, Session
 from shared.events import (
@@ -25,235 +25,244 @@ from shared.events import (
     SessionMissed,
 )
 
-Witnessed: TypeAlias = FeedbackSubmitted | FeedbackLapsed | SessionMissed | SessionCancelled | SessionCompleted
+ObservedEvent: TypeAlias = FeedbackSubmitted | FeedbackLapsed | SessionMissed | SessionCancelled | SessionCompleted
 
 
 @dataclass(frozen=True)
-class Reading:
+class Observation:
     """One fact, read against the alliance `before` it; `after` has taken it in, its episodes aside."""
 
-    fact: Witnessed
+    event: ObservedEvent
     before: Alliance
     after: Alliance
     policy: Policy
     rating: float | None = None
     """0 to 100; none where the fact is no answer, or holds none that can be read."""
     expected: Expectation | None = None
-    whole: float = 0.0
+    rating_weight: float = 0.0
     """What the rating as a whole weighs (see `belief`)."""
-    few: float | None = None
+    element_weight: float | None = None
     """What the idea weighs that a single element fell."""
-    apart: dict[Element, float] = field(default_factory=dict)
+    relative_ratings: dict[Element, float] = field(default_factory=dict)
     """How far each element lies above the others, in points."""
-    expected_apart: dict[Element, Expectation] = field(default_factory=dict)
+    expected_relative: dict[Element, Expectation] = field(default_factory=dict)
 
-    def share(self, weight: float) -> float:
+    def strength_of(self, weight: float) -> float:
         """The strength of a sign of this weight."""
-        return weight / (log_odds(self.policy.concern) - log_odds(BEGINS))
+        return weight / (log_odds(self.policy.concern) - log_odds(RUPTURE_START_PROBABILITY))
 
-    def evidence(self, detector: str, strength: float, element: Element | None = None, /, **numbers: float) -> Evidence:
+    def create_evidence(
+        self, detector: str, strength: float, element: Element | None = None, /, **numbers: float
+    ) -> Evidence:
         """A sign with its numbers; `session` is which of the held sessions it is about, where that is known."""
-        session = find(self.after.recent, self.fact.session_id)
+        session = find_session(self.after.recent_sessions, self.event.session_id)
         if session is not None and session.number:
             numbers["session"] = session.number
         return Evidence(
             detector=detector,
             strength=round(strength, 3),
-            session_id=self.fact.session_id,
-            occurred_at=self.fact.occurred_at,
+            session_id=self.event.session_id,
+            occurred_at=self.event.occurred_at,
             element=element,
             numbers={name: round(number, 1) for name, number in numbers.items()},
         )
 
 
-IN_A_ROW = 3  # ratings below what was expected that make a slide
-UNUSUAL = 3.0  # predictive spreads that a sign has to lie off to stand alone, besides its points
+MIN_SLIDE_RATINGS = 3  # ratings below what was expected that make a slide
+MIN_STANDALONE_SPREADS = 3.0  # predictive spreads that a sign has to lie off to stand alone, besides its points
 
-Detector: TypeAlias = Callable[[Reading], Iterator[Evidence]]
+Detector: TypeAlias = Callable[[Observation], Iterator[Evidence]]
 
 
-def sudden_drop(observation: Reading) -> Iterator[Evidence]:
+def sudden_drop(observation: Observation) -> Iterator[Evidence]:
     """A rating below what this relationship leads to expect."""
-    if observation.rating is not None and observation.expected is not None and observation.whole > 0:
-        yield observation.evidence(
+    if observation.rating is not None and observation.expected is not None and observation.rating_weight > 0:
+        yield observation.create_evidence(
             "sudden_drop",
-            observation.share(observation.whole),
+            observation.strength_of(observation.rating_weight),
             rating=observation.rating,
-            **_usual(observation.expected),
+            **_expected_numbers(observation.expected),
         )
 
 
-def sustained_slide(observation: Reading) -> Iterator[Evidence]:
+def sustained_slide(observation: Observation) -> Iterator[Evidence]:
     """Several ratings in a row below what was expected; none of them may be alarming."""
-    if observation.rating is None or observation.expected is None or observation.after.client.falling < IN_A_ROW:
+    if (
+        observation.rating is None
+        or observation.expected is None
+        or observation.after.client.below_expected_streak < MIN_SLIDE_RATINGS
+    ):
         return
-    accumulated_weight = log_odds(observation.before.belief) - log_odds(BEGINS)
+    accumulated_weight = log_odds(observation.before.rupture_probability) - log_odds(RUPTURE_START_PROBABILITY)
     if accumulated_weight > 0:
-        yield observation.evidence(
+        yield observation.create_evidence(
             "sustained_slide",
-            observation.share(accumulated_weight),
+            observation.strength_of(accumulated_weight),
             rating=observation.rating,
-            ratings=observation.after.client.falling,
-            **_usual(observation.expected),
+            ratings=observation.after.client.below_expected_streak,
+            **_expected_numbers(observation.expected),
         )
 
 
-def clinician_drop(observation: Reading) -> Iterator[Evidence]:
+def clinician_drop(observation: Observation) -> Iterator[Evidence]:
     """A clinician's rating below what this relationship leads to expect of it."""
-    if observation.rating is not None and observation.expected is not None and observation.whole > 0:
-        yield observation.evidence(
+    if observation.rating is not None and observation.expected is not None and observation.rating_weight > 0:
+        yield observation.create_evidence(
             "clinician_drop",
-            observation.share(observation.whole),
+            observation.strength_of(observation.rating_weight),
             rating=observation.rating,
-            **_usual(observation.expected),
+            **_expected_numbers(observation.expected),
         )
 
 
-def low_level(observation: Reading) -> Iterator[Evidence]:
+def low_level(observation: Observation) -> Iterator[Evidence]:
     """A rolling score that came to be low for anybody; that it stays so is no new sign."""
     before, after, low = observation.before.client, observation.after.client, observation.policy.low_level
-    if after.ratings < 3 or after.rolling is None or after.rolling >= low:
+    if after.ratings < 3 or after.rolling_score is None or after.rolling_score >= low:
         return
-    if before.ratings >= 3 and before.rolling is not None and before.rolling < low:
+    if before.ratings >= 3 and before.rolling_score is not None and before.rolling_score < low:
         return
-    level = after.rolling
+    level = after.rolling_score
     strength = (100 - level) / (100 - low)
-    yield observation.evidence("low_level", strength, level=level, threshold=low)
+    yield observation.create_evidence("low_level", strength, level=level, threshold=low)
 
 
-def element_drop(observation: Reading) -> Iterator[Evidence]:
+def element_drop(observation: Observation) -> Iterator[Evidence]:
     """One element falls away from the others, against how it usually stands to them."""
     drops = {
-        element: observation.before.beside.elements[element].usual - relative_rating
-        for element, relative_rating in observation.apart.items()
-        if element in observation.before.beside.elements and observation.before.beside.elements[element].count >= 2
+        element: observation.before.element_gaps.elements[element].mean - relative_rating
+        for element, relative_rating in observation.relative_ratings.items()
+        if element in observation.before.element_gaps.elements
+        and observation.before.element_gaps.elements[element].count >= 2
     }
-    if not drops or not isinstance(observation.fact, FeedbackSubmitted):
+    if not drops or not isinstance(observation.event, FeedbackSubmitted):
         return
     largest_drop_element = max(drops, key=drops.__getitem__)
-    weighted_strength = observation.share((observation.few or 0.0) + log(FEW))
+    weighted_strength = observation.strength_of((observation.element_weight or 0.0) + log(SINGLE_ELEMENT_WEIGHT))
     for element, drop in drops.items():
-        expected = observation.expected_apart[element]
-        surprise_strength = -expected.surprise(observation.apart[element]) / UNUSUAL
+        expected = observation.expected_relative[element]
+        surprise_strength = -expected.surprise(observation.relative_ratings[element]) / MIN_STANDALONE_SPREADS
         strength = min(drop / observation.policy.element_points, surprise_strength)
         if strength >= 1 or (element == largest_drop_element and weighted_strength > 0):
-            numbers = _beside_the_rest(observation, observation.fact.ratings, element)
-            yield observation.evidence("element_drop", max(strength, weighted_strength), element, **numbers)
+            numbers = _element_numbers(observation, observation.event.ratings, element)
+            yield observation.create_evidence("element_drop", max(strength, weighted_strength), element, **numbers)
 
 
-def _beside_the_rest(observation: Reading, ratings: dict[Element, float], element: Element) -> dict[str, float]:
+def _element_numbers(observation: Observation, ratings: dict[Element, float], element: Element) -> dict[str, float]:
     """The numbers of an element that fell: what is usual of it, and where the rest stayed if it did.
 
     An element is the whole plus `share` of how far it lies above the others, and so is what is expected of it.
     """
-    rating, expected_relative = 10 * ratings[element], observation.expected_apart[element]
+    rating, expected_relative = 10 * ratings[element], observation.expected_relative[element]
     numbers = {"rating": rating}
     if observation.expected is not None:
         others_ratio = (len(ratings) - 1) / len(ratings)
         spread = hypot(observation.expected.spread, others_ratio * expected_relative.spread)
-        numbers |= _usual(Expectation(observation.expected.mean + others_ratio * expected_relative.mean, spread, 1.0))
-        if (others_mean := rating - observation.apart[element]) >= observation.expected.low:
+        numbers |= _expected_numbers(
+            Expectation(observation.expected.mean + others_ratio * expected_relative.mean, spread, 1.0)
+        )
+        if (others_mean := rating - observation.relative_ratings[element]) >= observation.expected.low:
             numbers["rest"] = others_mean
     return numbers
 
 
-def _usual(expected: Expectation) -> dict[str, float]:
+def _expected_numbers(expected: Expectation) -> dict[str, float]:
     """What was expected, and its band, within the scale."""
     return {"expected": min(100.0, max(0.0, expected.mean)), "low": expected.low, "high": expected.high}
 
 
-def told_directly(observation: Reading) -> Iterator[Evidence]:
+def told_directly(observation: Observation) -> Iterator[Evidence]:
     """Somebody said that there was a tension; it weighs more when it was not talked about."""
-    event = observation.fact
+    event = observation.event
     if not isinstance(event, FeedbackSubmitted) or event.tension in (None, "none"):
         return
     tension_rank = {"a_little": 1, "yes": 2}[event.tension]
     talked_about_rank = {"not": 0, "partly": 1, "yes": 2, None: 1}[event.talked_about]
     by_client = 1 if event.rater == "client" else 0
-    yield observation.evidence(
+    yield observation.create_evidence(
         "told_directly",
-        _TOLD[tension_rank, talked_about_rank],
+        _TENSION_STRENGTHS[tension_rank, talked_about_rank],
         tension=tension_rank,
         talked_about=talked_about_rank,
         by_client=by_client,
-        **_what_the_other_said(observation),
+        **_other_rater_numbers(observation),
     )
 
 
-def _what_the_other_said(observation: Reading) -> dict[str, float]:
+def _other_rater_numbers(observation: Observation) -> dict[str, float]:
     """1 where the other told of a tension too, 0 where the other said that there was none."""
-    event = observation.fact
-    session = find(observation.after.recent, event.session_id)
+    event = observation.event
+    session = find_session(observation.after.recent_sessions, event.session_id)
     if session is None or not isinstance(event, FeedbackSubmitted):
         return {}
     other_rater = "clinician" if event.rater == "client" else "client"
-    if other_rater in session.told:
+    if other_rater in session.tension_reported_by:
         return {"other": 1}
-    return {"other": 0} if other_rater in session.denied else {}
+    return {"other": 0} if other_rater in session.tension_denied_by else {}
 
 
-_TOLD = {(2, 0): 1.5, (2, 1): 1.2, (2, 2): 1.0, (1, 0): 1.1, (1, 1): 0.8, (1, 2): 0.5}
+_TENSION_STRENGTHS = {(2, 0): 1.5, (2, 1): 1.2, (2, 2): 1.0, (1, 0): 1.1, (1, 1): 0.8, (1, 2): 0.5}
 """Strength by how much tension there was, and how far it was talked about."""
 
 
-def withdrawal(observation: Reading) -> Iterator[Evidence]:
+def withdrawal(observation: Observation) -> Iterator[Evidence]:
     """Sessions missed, called off late or cut short, and answers no longer given, beyond what is usual here."""
     strength = observation.after.withdrawal / observation.policy.withdrawal
     if observation.after.withdrawal <= observation.before.withdrawal:
         return
-    recent_sessions = observation.after.recent
-    yield observation.evidence(
+    recent_sessions = observation.after.recent_sessions
+    yield observation.create_evidence(
         "withdrawal",
         strength,
-        missed=sum(session.outcome == "missed" for session in recent_sessions),
-        cancelled_late=sum(session.outcome == "cancelled_late" for session in recent_sessions),
-        cut_short=1 if isinstance(observation.fact, SessionCompleted) else 0,
-        silent=1 if isinstance(observation.fact, FeedbackLapsed) else 0,
+        missed=sum(session.attendance == "missed" for session in recent_sessions),
+        cancelled_late=sum(session.attendance == "cancelled_late" for session in recent_sessions),
+        cut_short=1 if isinstance(observation.event, SessionCompleted) else 0,
+        silent=1 if isinstance(observation.event, FeedbackLapsed) else 0,
     )
 
 
-def apart(observation: Reading) -> Iterator[Evidence]:
+def apart(observation: Observation) -> Iterator[Evidence]:
     """Client and clinician saw the same session differently, against how they usually do."""
-    if not isinstance(observation.fact, FeedbackSubmitted) or observation.before.between.count < 3:
+    if not isinstance(observation.event, FeedbackSubmitted) or observation.before.rater_gap.count < 3:
         return
-    session = find(observation.after.recent, observation.fact.session_id)
-    if session is None or session.client is None or session.clinician is None:
+    session = find_session(observation.after.recent_sessions, observation.event.session_id)
+    if session is None or session.client_rating is None or session.clinician_rating is None:
         return
-    shift = abs(session.client - session.clinician - observation.before.between.usual)
+    shift = abs(session.client_rating - session.clinician_rating - observation.before.rater_gap.mean)
     prior = observation.policy.prior
     client_expected, clinician_expected = (
-        expect(observation.before.client, prior.client),
-        expect(observation.before.clinician, prior.clinician),
+        expect_rating(observation.before.client, prior.client),
+        expect_rating(observation.before.clinician, prior.clinician),
     )
     strength = min(
         shift / observation.policy.apart_points,
-        shift / (UNUSUAL * hypot(client_expected.spread, clinician_expected.spread)),
+        shift / (MIN_STANDALONE_SPREADS * hypot(client_expected.spread, clinician_expected.spread)),
     )
     if strength >= 1:
-        usual_gap = observation.before.between.usual
-        yield observation.evidence(
-            "apart", strength, client=session.client, clinician=session.clinician, usual=usual_gap
+        usual_gap = observation.before.rater_gap.mean
+        yield observation.create_evidence(
+            "apart", strength, client=session.client_rating, clinician=session.clinician_rating, usual=usual_gap
         )
 
 
-CLIENT: tuple[Detector, ...] = (sudden_drop, sustained_slide, low_level, element_drop, told_directly, apart)
+CLIENT_DETECTORS: tuple[Detector, ...] = (sudden_drop, sustained_slide, low_level, element_drop, told_directly, apart)
 """What is looked for in a client's answer."""
-CLINICIAN: tuple[Detector, ...] = (clinician_drop, told_directly, apart)
-UNRATED: tuple[Detector, ...] = (told_directly,)
+CLINICIAN_DETECTORS: tuple[Detector, ...] = (clinician_drop, told_directly, apart)
+UNRATED_DETECTORS: tuple[Detector, ...] = (told_directly,)
 """What is looked for in an answer whose instrument we do not know."""
-BEHAVIOUR: tuple[Detector, ...] = (withdrawal,)
+BEHAVIOUR_DETECTORS: tuple[Detector, ...] = (withdrawal,)
 """What is looked for in what happens around the ratings."""
-STAND_ALONE = frozenset({"low_level", "element_drop", "told_directly", "withdrawal", "apart"})
+STANDALONE_DETECTORS = frozenset({"low_level", "element_drop", "told_directly", "withdrawal", "apart"})
 """Signs that are worth watching from strength 1 on, whatever the belief."""
 
 
-def beside_the_others(event: FeedbackSubmitted, element: Element) -> float:
+def relative_to_others(event: FeedbackSubmitted, element: Element) -> float:
     """How far an element lies above the mean of the others, in points."""
     other_ratings = [rating for name, rating in event.ratings.items() if name != element]
     return 10 * (event.ratings[element] - sum(other_ratings) / len(other_ratings))
 
 
-def find(sessions: tuple[Session, ...], session_id: object) -> Session | None:
+def find_session(sessions: tuple[Session, ...], session_id: object) -> Session | None:
     """The session among the latest ones, if it still is."""
     for session in reversed(sessions):  # the newest is meant nearly always
         if session.session_id == session_id:

@@ -4,87 +4,91 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Literal
 
-from services.alliance.domain.detection.detectors import Witnessed
+from services.alliance.domain.detection.detectors import ObservedEvent
 from services.alliance.domain.policy.policy import Policy
 from services.alliance.domain.state.alliance import Alliance, Episode, Retraction
 from services.alliance.domain.state.fast_replace import replace
 from shared.events import Element, Evidence, FeedbackSubmitted, Severity
 
-_WEIGHT: dict[Severity, int] = {"watch": 0, "concern": 1, "urgent": 2}
+_SEVERITY_RANK: dict[Severity, int] = {"watch": 0, "concern": 1, "urgent": 2}
 
 
-def with_signs(alliance: Alliance, event: Witnessed, signs: Sequence[Evidence], policy: Policy) -> Alliance:
+def add_signs(alliance: Alliance, event: ObservedEvent, signs: Sequence[Evidence], policy: Policy) -> Alliance:
     """Open an episode at its first sign, or add the signs to the one that is open."""
-    episode = alliance.open
+    episode = alliance.open_episode
     if episode is None:
         new_episode = Episode(
-            id=event.follow("rupture"),
+            id=event.derive_id("rupture"),
             first_sign_at=event.occurred_at,
             last_sign_at=event.occurred_at,
-            severity=policy.severity(alliance.belief),
-            evidence=strongest(signs),
-            recorded_at=_recorded(event),
+            severity=policy.severity(alliance.rupture_probability),
+            evidence=strongest_signs(signs),
+            recorded_at=_recorded_at(event),
         )
-        return replace(alliance, open=new_episode)
+        return replace(alliance, open_episode=new_episode)
     updated = replace(
         episode,
         last_sign_at=event.occurred_at,
-        severity=max(episode.severity, policy.severity(alliance.belief), key=_WEIGHT.__getitem__),
-        evidence=strongest([*episode.evidence, *signs]),
-        changes=episode.changes + 1,
-        calm=0,
-        recorded_at=_recorded(event),
+        severity=max(episode.severity, policy.severity(alliance.rupture_probability), key=_SEVERITY_RANK.__getitem__),
+        evidence=strongest_signs([*episode.evidence, *signs]),
+        change_count=episode.change_count + 1,
+        calm_ratings=0,
+        recorded_at=_recorded_at(event),
     )
-    return replace(alliance, open=updated)
+    return replace(alliance, open_episode=updated)
 
 
-def calmer(alliance: Alliance, at: datetime, policy: Policy) -> Alliance:
+def record_calm_rating(alliance: Alliance, at: datetime, policy: Policy) -> Alliance:
     """One more rating within the relationship's own range; enough of them repair the episode."""
-    episode = alliance.open
+    episode = alliance.open_episode
     if episode is None:
         return alliance
-    updated = replace(episode, calm=episode.calm + 1)
-    if updated.calm < policy.repair_ratings:
-        return replace(alliance, open=updated)
+    updated = replace(episode, calm_ratings=episode.calm_ratings + 1)
+    if updated.calm_ratings < policy.repair_ratings:
+        return replace(alliance, open_episode=updated)
     repaired = replace(
         alliance,
-        open=None,
-        closed=replace(updated, closed_at=at),
+        open_episode=None,
+        last_repaired=replace(updated, closed_at=at),
         withdrawal=0.0,
         signs=(),
-        client=replace(alliance.client, falling=0),
+        client=replace(alliance.client, below_expected_streak=0),
     )
-    return replace(repaired, belief=0.0) if of_concern(episode) else repaired
+    return replace(repaired, rupture_probability=0.0) if is_of_concern(episode) else repaired
 
 
-def of_concern(episode: Episode | None) -> bool:
+def is_of_concern(episode: Episode | None) -> bool:
     """Whether it is more than something to watch: only then the baseline waits until it is repaired."""
     return episode is not None and episode.severity != "watch"
 
 
-def stayed_away_only(episode: Episode) -> bool:
+def is_withdrawal_only(episode: Episode) -> bool:
     """Whether nothing but absence speaks for it, so that coming back is what repairs it."""
     return all(sign.detector == "withdrawal" for sign in episode.evidence)
 
 
-def unsettled(alliance: Alliance) -> Alliance:
+def reset_calm_ratings(alliance: Alliance) -> Alliance:
     """A rating that is no new sign, but not within the own range either."""
-    return alliance if alliance.open is None else replace(alliance, open=replace(alliance.open, calm=0))
+    return (
+        alliance
+        if alliance.open_episode is None
+        else replace(alliance, open_episode=replace(alliance.open_episode, calm_ratings=0))
+    )
 
 
-def retract(alliance: Alliance, at: datetime, reason: Literal["ended", "consent_withdrawn"]) -> Alliance:
+def retract_open_episode(alliance: Alliance, at: datetime, reason: Literal["ended", "consent_withdrawn"]) -> Alliance:
     """Close the open episode: there is no relationship left to repair, or nobody may look any more."""
-    reset = replace(alliance, belief=0.0, signs=())
-    if alliance.open is None:
+    reset = replace(alliance, rupture_probability=0.0, signs=())
+    if alliance.open_episode is None:
         return reset
-    return replace(reset, open=None, retracted=Retraction(alliance.open, at, reason))
+    return replace(reset, open_episode=None, last_retraction=Retraction(alliance.open_episode, at, reason))
 
 
-def _recorded(event: Witnessed) -> datetime | None:
+def _recorded_at(event: ObservedEvent) -> datetime | None:
     return event.recorded_at if isinstance(event, FeedbackSubmitted) else None
 
 
-def strongest(signs: Iterable[Evidence]) -> tuple[Evidence, ...]:
+def strongest_signs(signs: Iterable[Evidence]) -> tuple[Evidence, ...]:
     """Of each detector, element and teller the strongest sign, the later one where two are alike."""
     strongest_by_key: dict[tuple[str, Element | None, float | None], Evidence] = {}
     for sign in signs:

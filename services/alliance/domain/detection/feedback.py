@@ -3,46 +3,53 @@
 from services.alliance.domain.detection import episodes, probability
 from services.alliance.domain.detection.baseline import (
     Expectation,
-    expect,
-    expect_beside,
-    level,
-    note,
-    pair,
-    rolled,
-    settle,
-    settle_beside,
-    take,
+    append_expected_rating,
+    append_pair,
+    append_rating,
+    baseline_level,
+    expect_rating,
+    expect_relative,
+    update_baseline,
+    update_element_gaps,
+    update_rolling_score,
 )
 from services.alliance.domain.detection.detectors import (
-    CLIENT,
-    CLINICIAN,
-    UNRATED,
-    Reading,
-    Witnessed,
-    beside_the_others,
-    find,
+    CLIENT_DETECTORS,
+    CLINICIAN_DETECTORS,
+    UNRATED_DETECTORS,
+    Observation,
+    ObservedEvent,
+    find_session,
+    relative_to_others,
 )
-from services.alliance.domain.detection.session_updates import begun, look, moved, remember
+from services.alliance.domain.detection.session_updates import (
+    detect_signs,
+    record_session,
+    start_session,
+    update_probability,
+)
 from services.alliance.domain.policy.policy import Policy
-from services.alliance.domain.state.alliance import Alliance, Apartness
+from services.alliance.domain.state.alliance import Alliance, RatingGap
 from services.alliance.domain.state.fast_replace import replace
 from shared.clinical.instruments import score
 from shared.events import Element, FeedbackSubmitted
 
-SEVERAL = 3  # elements in one answer, below which none can be said to stand apart from the others
+MIN_RELATIVE_ELEMENTS = 3  # elements in one answer, below which none can be said to stand apart from the others
 
 
-def answer(alliance: Alliance, event: FeedbackSubmitted, policy: Policy) -> Alliance:
+def apply_feedback(alliance: Alliance, event: FeedbackSubmitted, policy: Policy) -> Alliance:
     """Take in how a session felt to one of the two, once, and only with the client's consent."""
-    session = find(alliance.recent, event.session_id)
-    if not alliance.watched or (session is not None and event.rater in session.answered):
+    session = find_session(alliance.recent_sessions, event.session_id)
+    if not alliance.has_consent or (session is not None and event.rater in session.answered_by):
         return alliance
-    before = begun(alliance, event)
-    if before.heard_since is None:
-        before = replace(before, heard_since=event.occurred_at)
+    before = start_session(alliance, event)
+    if before.first_feedback_at is None:
+        before = replace(before, first_feedback_at=event.occurred_at)
     is_client = event.rater == "client"
-    after = _client(before, event, policy) if is_client else _clinician(before, event, policy)
-    return _paired(_fares(after, event) if is_client else after, event)
+    after = (
+        _apply_client_feedback(before, event, policy) if is_client else _apply_clinician_feedback(before, event, policy)
+    )
+    return _update_paired_ratings(_record_outcome(after, event) if is_client else after, event)
 
 
 def rating_of(event: FeedbackSubmitted) -> float | None:
@@ -52,130 +59,153 @@ def rating_of(event: FeedbackSubmitted) -> float | None:
     return score("alliance", event.instrument.name, event.instrument.total) if event.instrument else None
 
 
-def outcome_of(event: FeedbackSubmitted) -> float | None:
+def client_outcome(event: FeedbackSubmitted) -> float | None:
     """How the client fares by the client's own word, from 0 to 100; none where it was not said, or cannot be read."""
     if event.outcome is None or event.rater != "client":
         return None
     return score("outcome", event.outcome.name, event.outcome.total)
 
 
-def _client(alliance: Alliance, event: FeedbackSubmitted, policy: Policy) -> Alliance:
-    session = find(alliance.recent, event.session_id)
-    rating, expected = rating_of(event), expect(alliance.client, policy.prior.client, event.occurred_at)
-    is_late = session is not None and session.lapsed
+def _apply_client_feedback(alliance: Alliance, event: FeedbackSubmitted, policy: Policy) -> Alliance:
+    session = find_session(alliance.recent_sessions, event.session_id)
+    rating, expected = rating_of(event), expect_rating(alliance.client, policy.prior.client, event.occurred_at)
+    is_late = session is not None and session.has_lapsed
     after = replace(
-        remember(alliance, event, client=rating), answered=alliance.answered + 1, late=alliance.late + is_late
+        record_session(alliance, event, client_rating=rating),
+        feedback_received=alliance.feedback_received + 1,
+        feedback_late=alliance.feedback_late + is_late,
     )
-    after = moved(after, probability.told(event.tension, event.talked_about))
+    after = update_probability(after, probability.tension_weight(event.tension, event.talked_about))
     if not is_late:
-        feedback_asked = alliance.answered + alliance.lapsed
-        after = moved(after, probability.missed(False, alliance.lapsed, feedback_asked, policy.prior.silence))
-    if rating is None:
-        return look(Reading(event, alliance, after, policy), UNRATED)
-    observation = _weighed(Reading(event, alliance, after, policy, rating, expected))
-    after = replace(
-        moved(after, probability.clients(observation.whole, observation.few)),
-        client=take(alliance.client, rating, expected, event.occurred_at),
-        levels=_levels(alliance, event),
-    )
-    after = look(replace(observation, after=after), CLIENT)
-    if not episodes.of_concern(after.open):
-        after = _settled(after, observation, rating, expected)
-    if after.open is None or after.open.last_sign_at == event.occurred_at or episodes.stayed_away_only(after.open):
-        return after
-    return episodes.calmer(after, event.occurred_at, policy) if rating >= expected.low else episodes.unsettled(after)
-
-
-def _clinician(alliance: Alliance, event: FeedbackSubmitted, policy: Policy) -> Alliance:
-    rating, expected = rating_of(event), expect(alliance.clinician, policy.prior.clinician, event.occurred_at)
-    after = moved(remember(alliance, event, clinician=rating), probability.told(event.tension, event.talked_about))
-    observation = Reading(event, alliance, after, policy, rating, expected)
-    if rating is not None:
-        if alliance.clinician.usual:
-            observation = replace(observation, whole=probability.clinicians(probability.fell(rating, expected)))
-        series = take(alliance.clinician, rating, expected, event.occurred_at)
-        is_baseline_frozen = episodes.of_concern(alliance.open)
-        after = replace(
-            moved(after, observation.whole),
-            clinician=series if is_baseline_frozen else settle(series, rating, expected),
+        feedback_asked = alliance.feedback_received + alliance.feedback_lapsed
+        after = update_probability(
+            after, probability.missed_weight(False, alliance.feedback_lapsed, feedback_asked, policy.prior.silence)
         )
-    after = look(replace(observation, after=after), CLINICIAN)
-    return after if episodes.of_concern(after.open) else _with_difference(after, event)
+    if rating is None:
+        return detect_signs(Observation(event, alliance, after, policy), UNRATED_DETECTORS)
+    observation = _weigh_rating(Observation(event, alliance, after, policy, rating, expected))
+    after = replace(
+        update_probability(after, probability.client_weight(observation.rating_weight, observation.element_weight)),
+        client=append_expected_rating(alliance.client, rating, expected, event.occurred_at),
+        element_scores=_element_scores(alliance, event),
+    )
+    after = detect_signs(replace(observation, after=after), CLIENT_DETECTORS)
+    if not episodes.is_of_concern(after.open_episode):
+        after = _update_baselines(after, observation, rating, expected)
+    if (
+        after.open_episode is None
+        or after.open_episode.last_sign_at == event.occurred_at
+        or episodes.is_withdrawal_only(after.open_episode)
+    ):
+        return after
+    return (
+        episodes.record_calm_rating(after, event.occurred_at, policy)
+        if rating >= expected.low
+        else episodes.reset_calm_ratings(after)
+    )
 
 
-def _weighed(observation: Reading) -> Reading:
+def _apply_clinician_feedback(alliance: Alliance, event: FeedbackSubmitted, policy: Policy) -> Alliance:
+    rating, expected = rating_of(event), expect_rating(alliance.clinician, policy.prior.clinician, event.occurred_at)
+    after = update_probability(
+        record_session(alliance, event, clinician_rating=rating),
+        probability.tension_weight(event.tension, event.talked_about),
+    )
+    observation = Observation(event, alliance, after, policy, rating, expected)
+    if rating is not None:
+        if alliance.clinician.baseline_count:
+            observation = replace(
+                observation, rating_weight=probability.clinician_weight(probability.rating_weight(rating, expected))
+            )
+        series = append_expected_rating(alliance.clinician, rating, expected, event.occurred_at)
+        is_baseline_frozen = episodes.is_of_concern(alliance.open_episode)
+        after = replace(
+            update_probability(after, observation.rating_weight),
+            clinician=series if is_baseline_frozen else update_baseline(series, rating, expected),
+        )
+    after = detect_signs(replace(observation, after=after), CLINICIAN_DETECTORS)
+    return after if episodes.is_of_concern(after.open_episode) else _update_rater_gap(after, event)
+
+
+def _weigh_rating(observation: Observation) -> Observation:
     """What the client's rating weighs as a whole, and what each element weighs beside the others."""
-    event, before, prior = observation.fact, observation.before, observation.policy.prior
+    event, before, prior = observation.event, observation.before, observation.policy.prior
     if observation.rating is None or observation.expected is None or not isinstance(event, FeedbackSubmitted):
         return observation
-    rating_weight = probability.fell(observation.rating, observation.expected) if before.client.usual else 0.0
+    rating_weight = (
+        probability.rating_weight(observation.rating, observation.expected) if before.client.baseline_count else 0.0
+    )
     relative_ratings = (
-        {element: beside_the_others(event, element) for element in sorted(event.ratings)}
-        if len(event.ratings) >= SEVERAL
+        {element: relative_to_others(event, element) for element in sorted(event.ratings)}
+        if len(event.ratings) >= MIN_RELATIVE_ELEMENTS
         else {}
     )
     element_gaps = replace(
-        before.beside,
-        elements={element: before.beside.elements.get(element, Apartness()) for element in relative_ratings},
+        before.element_gaps,
+        elements={element: before.element_gaps.elements.get(element, RatingGap()) for element in relative_ratings},
     )
-    baseline = level(before.client, prior.client)
-    expected = expect_beside(element_gaps, prior.element, baseline)
+    baseline = baseline_level(before.client, prior.client)
+    expected = expect_relative(element_gaps, prior.element, baseline)
     element_weights = [
-        probability.fell(relative_ratings[element], expected[element])
+        probability.rating_weight(relative_ratings[element], expected[element])
         for element in relative_ratings
         if element_gaps.elements[element].count
     ]
     return replace(
         observation,
-        whole=rating_weight,
-        few=probability.one_of(element_weights) if element_weights else None,
-        apart=relative_ratings,
-        expected_apart=expected,
+        rating_weight=rating_weight,
+        element_weight=probability.single_element_weight(element_weights) if element_weights else None,
+        relative_ratings=relative_ratings,
+        expected_relative=expected,
     )
 
 
-def _settled(alliance: Alliance, observation: Reading, rating: float, expected: Expectation) -> Alliance:
+def _update_baselines(alliance: Alliance, observation: Observation, rating: float, expected: Expectation) -> Alliance:
     """Outside an episode what was said becomes part of what is usual."""
-    element_gaps = alliance.beside
-    if observation.apart:
+    element_gaps = alliance.element_gaps
+    if observation.relative_ratings:
         gaps = element_gaps.elements | {
-            element: element_gaps.elements.get(element, Apartness()) for element in observation.apart
+            element: element_gaps.elements.get(element, RatingGap()) for element in observation.relative_ratings
         }
-        element_gaps = settle_beside(
-            replace(element_gaps, elements=gaps), observation.apart, observation.expected_apart
+        element_gaps = update_element_gaps(
+            replace(element_gaps, elements=gaps), observation.relative_ratings, observation.expected_relative
         )
-    after = replace(alliance, client=settle(alliance.client, rating, expected), beside=element_gaps)
-    return _with_difference(after, observation.fact)
+    after = replace(alliance, client=update_baseline(alliance.client, rating, expected), element_gaps=element_gaps)
+    return _update_rater_gap(after, observation.event)
 
 
-def _with_difference(alliance: Alliance, event: Witnessed) -> Alliance:
+def _update_rater_gap(alliance: Alliance, event: ObservedEvent) -> Alliance:
     """Once both have answered about a session, their difference becomes part of what is usual."""
-    session = find(alliance.recent, event.session_id)
-    if session is None or session.client is None or session.clinician is None:
+    session = find_session(alliance.recent_sessions, event.session_id)
+    if session is None or session.client_rating is None or session.clinician_rating is None:
         return alliance
-    gap = alliance.between
-    difference = session.client - session.clinician
-    return replace(alliance, between=Apartness(gap.count + 1, gap.total + difference))
+    gap = alliance.rater_gap
+    difference = session.client_rating - session.clinician_rating
+    return replace(alliance, rater_gap=RatingGap(gap.count + 1, gap.total + difference))
 
 
-def _paired(alliance: Alliance, event: FeedbackSubmitted) -> Alliance:
+def _update_paired_ratings(alliance: Alliance, event: FeedbackSubmitted) -> Alliance:
     """Once both have answered about a session, episode or not, it tells how far they are apart."""
-    session = find(alliance.recent, event.session_id)
-    if session is None or session.client is None or session.clinician is None:
+    session = find_session(alliance.recent_sessions, event.session_id)
+    if session is None or session.client_rating is None or session.clinician_rating is None:
         return alliance
-    return replace(alliance, pairs=pair(alliance.pairs, session.client, session.clinician))
-
-
-def _fares(alliance: Alliance, event: FeedbackSubmitted) -> Alliance:
-    """How the client fares has a series of its own."""
-    outcome = outcome_of(event)
-    return (
-        alliance if outcome is None else replace(alliance, outcome=note(alliance.outcome, outcome, event.occurred_at))
+    return replace(
+        alliance, paired_ratings=append_pair(alliance.paired_ratings, session.client_rating, session.clinician_rating)
     )
 
 
-def _levels(alliance: Alliance, event: FeedbackSubmitted) -> dict[Element, float]:
-    scores = dict(alliance.levels)
+def _record_outcome(alliance: Alliance, event: FeedbackSubmitted) -> Alliance:
+    """How the client fares has a series of its own."""
+    outcome = client_outcome(event)
+    return (
+        alliance
+        if outcome is None
+        else replace(alliance, outcome=append_rating(alliance.outcome, outcome, event.occurred_at))
+    )
+
+
+def _element_scores(alliance: Alliance, event: FeedbackSubmitted) -> dict[Element, float]:
+    scores = dict(alliance.element_scores)
     for element, rating in event.ratings.items():
-        scores[element] = rolled(scores.get(element), 10 * rating)
+        scores[element] = update_rolling_score(scores.get(element), 10 * rating)
     return scores

@@ -3,80 +3,97 @@
 from collections.abc import Sequence
 
 from services.alliance.domain.detection import episodes, probability
-from services.alliance.domain.detection.detectors import STAND_ALONE, Detector, Reading, Witnessed, find
-from services.alliance.domain.state.alliance import Alliance, Outcome, Session
+from services.alliance.domain.detection.detectors import (
+    STANDALONE_DETECTORS,
+    Detector,
+    Observation,
+    ObservedEvent,
+    find_session,
+)
+from services.alliance.domain.state.alliance import Alliance, Attendance, Session
 from services.alliance.domain.state.fast_replace import replace
 from shared.events import Evidence, FeedbackSubmitted
 
-LATEST = 4  # appointments kept whole: enough for the form of the last but one to come in
-WORTH_TELLING = 0.2  # of what makes an episode of concern; a weaker sign is only told where there is no other
-FORGOTTEN = 0.06  # belief below which the signs that led to it are forgotten
+RECENT_SESSIONS_LIMIT = 4  # appointments kept whole: enough for the form of the last but one to come in
+MIN_SIGN_STRENGTH = 0.2  # of what makes an episode of concern; a weaker sign is only told where there is no other
+MIN_PROBABILITY_TO_KEEP_SIGNS = 0.06  # belief below which the signs that led to it are forgotten
 
 
-def remember(
+def record_session(
     alliance: Alliance,
-    event: Witnessed,
-    outcome: Outcome | None = None,
-    client: float | None = None,
-    clinician: float | None = None,
-    lapsed: bool = False,
+    event: ObservedEvent,
+    attendance: Attendance | None = None,
+    client_rating: float | None = None,
+    clinician_rating: float | None = None,
+    has_lapsed: bool = False,
 ) -> Alliance:
     """Keep what became of an appointment, or what was said of it, among the latest."""
-    previous = find(alliance.recent, event.session_id) or Session(event.session_id, event.occurred_at)
+    previous = find_session(alliance.recent_sessions, event.session_id) or Session(event.session_id, event.occurred_at)
     session = replace(
-        _said(previous, event) if isinstance(event, FeedbackSubmitted) else previous,
-        number=alliance.sessions + 1 if outcome == "held" else previous.number,
-        outcome=outcome or previous.outcome,
-        client=previous.client if client is None else client,
-        clinician=previous.clinician if clinician is None else clinician,
-        lapsed=previous.lapsed or lapsed,
+        _record_answer(previous, event) if isinstance(event, FeedbackSubmitted) else previous,
+        number=alliance.sessions + 1 if attendance == "held" else previous.number,
+        attendance=attendance or previous.attendance,
+        client_rating=previous.client_rating if client_rating is None else client_rating,
+        clinician_rating=previous.clinician_rating if clinician_rating is None else clinician_rating,
+        has_lapsed=previous.has_lapsed or has_lapsed,
     )
-    others = tuple(other for other in alliance.recent if other is not previous)
-    return replace(alliance, recent=(*others, session)[-LATEST:])
+    others = tuple(other for other in alliance.recent_sessions if other is not previous)
+    return replace(alliance, recent_sessions=(*others, session)[-RECENT_SESSIONS_LIMIT:])
 
 
-def begun(alliance: Alliance, event: Witnessed) -> Alliance:
+def start_session(alliance: Alliance, event: ObservedEvent) -> Alliance:
     """With the belief as it is before anything is known of this session, once for each session."""
-    if not alliance.watched or find(alliance.recent, event.session_id) is not None:
+    if not alliance.has_consent or find_session(alliance.recent_sessions, event.session_id) is not None:
         return alliance
-    decayed = probability.faded(alliance.belief)
-    return replace(alliance, belief=decayed, signs=alliance.signs if decayed >= FORGOTTEN else ())
+    decayed = probability.decay(alliance.rupture_probability)
+    return replace(
+        alliance, rupture_probability=decayed, signs=alliance.signs if decayed >= MIN_PROBABILITY_TO_KEEP_SIGNS else ()
+    )
 
 
-def moved(alliance: Alliance, weight: float) -> Alliance:
+def update_probability(alliance: Alliance, weight: float) -> Alliance:
     """With the belief moved by a sign of this weight, if it may be watched."""
-    return replace(alliance, belief=probability.moved(alliance.belief, weight)) if alliance.watched else alliance
+    return (
+        replace(alliance, rupture_probability=probability.update(alliance.rupture_probability, weight))
+        if alliance.has_consent
+        else alliance
+    )
 
 
-def look(observation: Reading, detectors: Sequence[Detector]) -> Alliance:
+def detect_signs(observation: Observation, detectors: Sequence[Detector]) -> Alliance:
     """The alliance with the signs that `detectors` find, if it may be watched at all.
 
     A clinician's answer waits for the client's: the two are judged together, unless a sign stands alone.
     """
     after = observation.after
-    if not after.watched or after.ended_at is not None:
+    if not after.has_consent or after.ended_at is not None:
         return after
     detected = [sign for detector in detectors for sign in detector(observation)]
-    signs = [sign for sign in detected if sign.strength >= WORTH_TELLING]
-    session = find(after.recent, observation.fact.session_id)
-    waits_for_client = session is not None and session.outcome == "held" and not session.heard_of_client
-    is_of_concern = after.belief >= observation.policy.concern and not waits_for_client
-    if is_of_concern or any(sign.strength >= 1 and sign.detector in STAND_ALONE for sign in signs):
+    signs = [sign for sign in detected if sign.strength >= MIN_SIGN_STRENGTH]
+    session = find_session(after.recent_sessions, observation.event.session_id)
+    waits_for_client = session is not None and session.attendance == "held" and not session.is_client_feedback_known
+    is_of_concern = after.rupture_probability >= observation.policy.concern and not waits_for_client
+    if is_of_concern or any(sign.strength >= 1 and sign.detector in STANDALONE_DETECTORS for sign in signs):
         reported = [*after.signs, *signs] or sorted(detected, key=_strength)[-1:]
-        if reported and (signs or after.open is None):
-            return episodes.with_signs(replace(after, signs=()), observation.fact, reported, observation.policy)
+        if reported and (signs or after.open_episode is None):
+            return episodes.add_signs(replace(after, signs=()), observation.event, reported, observation.policy)
         return after
-    return after if after.open else replace(after, signs=episodes.strongest([*after.signs, *signs]))
+    return after if after.open_episode else replace(after, signs=episodes.strongest_signs([*after.signs, *signs]))
 
 
-def _said(session: Session, event: FeedbackSubmitted) -> Session:
+def _record_answer(session: Session, event: FeedbackSubmitted) -> Session:
     """With who has answered, and whether they told of a tension."""
-    reported_by, denied_by = session.told, session.denied
+    reported_by, denied_by = session.tension_reported_by, session.tension_denied_by
     if event.tension == "none":
         denied_by = (*denied_by, event.rater)
     elif event.tension is not None:
         reported_by = (*reported_by, event.rater)
-    return replace(session, answered=(*session.answered, event.rater), told=reported_by, denied=denied_by)
+    return replace(
+        session,
+        answered_by=(*session.answered_by, event.rater),
+        tension_reported_by=reported_by,
+        tension_denied_by=denied_by,
+    )
 
 
 def _strength(sign: Evidence) -> float:

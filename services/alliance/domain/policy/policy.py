@@ -16,15 +16,15 @@ from shared.events import Severity
 
 Points = Annotated[float, Field(ge=-100, le=100)]
 Spread = Annotated[float, Field(gt=0, le=100)]
-Belief = Annotated[float, Field(gt=0.05, lt=1)]
-Often = Annotated[float, Field(gt=0, le=1000)]
+Probability = Annotated[float, Field(gt=0.05, lt=1)]
+PseudoCount = Annotated[float, Field(gt=0, le=1000)]
 
 
-class _Given(BaseModel):
+class _PolicyModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
-class Usual(_Given):
+class RatingPrior(_PolicyModel):
     """One rater's ratings in this clinic, in points of 0 to 100."""
 
     mean: Points
@@ -38,14 +38,14 @@ class Usual(_Given):
     """Per point below 100."""
 
 
-class Habit(_Given):
+class RatePrior(_PolicyModel):
     """How often something happens: what a relationship is expected to have seen before it began."""
 
-    happened: Often
-    not_happened: Often
+    happened: PseudoCount
+    not_happened: PseudoCount
 
 
-class Prior(_Given):
+class Prior(_PolicyModel):
     """What is known of a relationship before its first rating; refitted only on purpose, by `calibrate`.
 
     Most clients rate near the top, and about three quarters of the variance lies between relationships
@@ -53,22 +53,22 @@ class Prior(_Given):
     """
 
     version: int = Field(1, ge=1)
-    client: Usual = Usual(mean=88.5, varies=10.5, spread=6.2, at_top=3.6, widening=0.15)
-    clinician: Usual = Usual(mean=87.5, varies=7.5, spread=6.3, at_top=3.8, widening=0.15)
-    element: Usual = Usual(mean=0.0, varies=3.1, spread=4.8, at_top=3.3, widening=0.075)
+    client: RatingPrior = RatingPrior(mean=88.5, varies=10.5, spread=6.2, at_top=3.6, widening=0.15)
+    clinician: RatingPrior = RatingPrior(mean=87.5, varies=7.5, spread=6.3, at_top=3.8, widening=0.15)
+    element: RatingPrior = RatingPrior(mean=0.0, varies=3.1, spread=4.8, at_top=3.3, widening=0.075)
     """How an element lies beside the others."""
-    silence: Habit = Habit(happened=1.0, not_happened=5.0)
-    absence: Habit = Habit(happened=1.0, not_happened=12.0)
+    silence: RatePrior = RatePrior(happened=1.0, not_happened=5.0)
+    absence: RatePrior = RatePrior(happened=1.0, not_happened=12.0)
 
 
-class Policy(_Given):
+class Policy(_PolicyModel):
     """What counts as a sign of rupture. Scores and their differences are in points of 0 to 100."""
 
     prior: Prior = Prior()
 
-    concern: Belief = 0.55
+    concern: Probability = 0.55
     """An episode is of concern from this belief on: one stable relationship in five is, once in sixteen sessions."""
-    urgent: Belief = 0.90
+    urgent: Probability = 0.90
     """…and urgent from this one on: one in twenty."""
     low_level: float = Field(60.0, ge=0, lt=100)
     """A rolling score that comes to lie below this is worth watching, however usual it is."""
@@ -84,16 +84,16 @@ class Policy(_Given):
     """An episode is repaired after this many ratings in a row within the relationship's own range."""
 
     @model_validator(mode="after")
-    def _urgent_is_more(self) -> Self:
+    def _validate_urgent(self) -> Self:
         if self.urgent < self.concern:
             raise ValueError(f"urgent ({self.urgent}) must not be less than concern ({self.concern})")
         return self
 
-    def severity(self, belief: float) -> Severity:
+    def severity(self, probability: float) -> Severity:
         """How much a sign matters where there is this belief that there is a rupture."""
-        if belief >= self.urgent:
+        if probability >= self.urgent:
             return "urgent"
-        return "concern" if belief >= self.concern else "watch"
+        return "concern" if probability >= self.concern else "watch"
 
     @cached_property
     def digest(self) -> str:
@@ -101,23 +101,23 @@ class Policy(_Given):
         return sha256(self.model_dump_json().encode()).hexdigest()[:12]
 
 
-DEFAULT = Policy()
+DEFAULT_POLICY = Policy()
 
 
 @dataclass(frozen=True, slots=True)
 class Policies:
     """The policy of each clinic."""
 
-    others: Policy = DEFAULT
+    default: Policy = DEFAULT_POLICY
     """That of every clinic without one of its own, and of relationships whose clinic is not known yet."""
-    own: Mapping[UUID, Policy] = field(default_factory=dict)
+    by_clinic: Mapping[UUID, Policy] = field(default_factory=dict)
 
-    def of(self, clinic_id: UUID | None) -> Policy:
+    def policy_for(self, clinic_id: UUID | None) -> Policy:
         """What counts in this clinic."""
-        return self.others if clinic_id is None else self.own.get(clinic_id, self.others)
+        return self.default if clinic_id is None else self.by_clinic.get(clinic_id, self.default)
 
     @property
     def digest(self) -> str:
         """Names all of them together."""
-        clinic_digests = sorted((str(clinic), policy.digest) for clinic, policy in self.own.items())
-        return sha256(repr((self.others.digest, clinic_digests)).encode()).hexdigest()[:12]
+        clinic_digests = sorted((str(clinic), policy.digest) for clinic, policy in self.by_clinic.items())
+        return sha256(repr((self.default.digest, clinic_digests)).encode()).hexdigest()[:12]

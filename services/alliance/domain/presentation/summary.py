@@ -9,23 +9,23 @@ from typing import TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.alliance.domain.detection.baseline import BAND, LATELY, Expectation, expect
+from services.alliance.domain.detection.baseline import BAND_SPREADS, RECENT_RATINGS_LIMIT, Expectation, expect_rating
 from services.alliance.domain.policy.policy import Policy
-from services.alliance.domain.state.alliance import Alliance, Pairs, Series
+from services.alliance.domain.state.alliance import Alliance, PairedRatings, Series
 from shared.events import Direction, Information, Score, Standing
 
-Share: TypeAlias = float
+Ratio: TypeAlias = float
 
-ENOUGH = 4  # ratings, below which no direction is told
-UNVARIED = 5  # as many ratings in a row that equal the one before say little
-ALIKE = 6  # sessions that both have rated, below which nothing is said of whether they move together
+MIN_TREND_RATINGS = 4  # ratings, below which no direction is told
+MIN_CONSTANT_STREAK = 5  # as many ratings in a row that equal the one before say little
+MIN_PAIRED_SESSIONS = 6  # sessions that both have rated, below which nothing is said of whether they move together
 
 
-class _Told(BaseModel):
+class _SummaryModel(BaseModel):
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
 
-class Trend(_Told):
+class Trend(_SummaryModel):
     """Where the client's ratings have been going over the last ones, at most six."""
 
     direction: Direction
@@ -38,7 +38,7 @@ class Trend(_Told):
     ratings: int
 
 
-class Difference(_Told):
+class RatingDifference(_SummaryModel):
     """The client's rating less the clinician's, over the sessions that both have rated."""
 
     sessions: int
@@ -50,28 +50,28 @@ class Difference(_Told):
     """Whether they rise and fall together, as a correlation; none before six sessions, or where one never varies."""
 
 
-class Engagement(_Told):
+class Engagement(_SummaryModel):
     """Coming, and answering, as a share of 0 to 1: in all, and among the last four appointments."""
 
-    attendance: Share | None
-    attendance_lately: Share | None
+    attendance: Ratio | None
+    attendance_lately: Ratio | None
     """Of the sessions that the client did not call off in time."""
-    response: Share | None
-    response_lately: Share | None
+    response: Ratio | None
+    response_lately: Ratio | None
     """Of the client's forms whose outcome is known, those answered at all, late ones too."""
 
 
-class Trust(_Told):
+class Trust(_SummaryModel):
     """How far the client's ratings can be relied on."""
 
     information: Information
     why: str | None
     """What makes them say less than they could."""
-    sureness: Share | None
+    sureness: Ratio | None
     """How much of the band is real change from session to session; the rest is that little is known yet."""
 
 
-class Outcome(_Told):
+class Outcome(_SummaryModel):
     """How the client fares, by a questionnaire about the outcome: shown beside the alliance, never part of it."""
 
     level: Score
@@ -81,7 +81,7 @@ class Outcome(_Told):
     ratings: int
 
 
-class Summary(_Told):
+class Summary(_SummaryModel):
     """An alliance in a few numbers."""
 
     standing: Standing
@@ -91,21 +91,21 @@ class Summary(_Told):
     low: Score | None
     high: Score | None
     trend: Trend | None
-    difference: Difference | None
+    difference: RatingDifference | None
     engagement: Engagement
     trust: Trust
     outcome: Outcome | None
 
 
-def summary(alliance: Alliance, policy: Policy) -> Summary:
+def summarize(alliance: Alliance, policy: Policy) -> Summary:
     """All of it, from the state alone."""
     client = alliance.client
-    expected = expect(client, policy.prior.client) if client.ratings else None
+    expected = expect_rating(client, policy.prior.client) if client.ratings else None
     standing, since = _standing(alliance)
     return Summary(
         standing=standing,
         since=since,
-        level=client.rolling,
+        level=client.rolling_score,
         low=expected.low if expected else None,
         high=expected.high if expected else None,
         trend=_trend(client, expected),
@@ -117,60 +117,69 @@ def summary(alliance: Alliance, policy: Policy) -> Summary:
 
 
 def _standing(alliance: Alliance) -> tuple[Standing, datetime | None]:
-    if alliance.open is not None:
-        return alliance.open.severity, alliance.open.first_sign_at
+    if alliance.open_episode is not None:
+        return alliance.open_episode.severity, alliance.open_episode.first_sign_at
     if alliance.ended_at is not None:
         return "ended", alliance.ended_at
-    if not alliance.watched:
+    if not alliance.has_consent:
         return "unwatched", None
-    if alliance.heard_since is None:
+    if alliance.first_feedback_at is None:
         return "unknown", None
-    return "calm", alliance.closed.closed_at if alliance.closed else alliance.heard_since
+    return "calm", alliance.last_repaired.closed_at if alliance.last_repaired else alliance.first_feedback_at
 
 
 def _trend(client: Series, expected: Expectation | None) -> Trend | None:
     """The least-squares line through the last ratings, as unsure as ratings here vary from session to session."""
-    count = len(client.lately)
-    if expected is None or count < ENOUGH:
+    count = len(client.recent_ratings)
+    if expected is None or count < MIN_TREND_RATINGS:
         return None
     mean_index = (count - 1) / 2
     index_squared_deviations = sum((index - mean_index) ** 2 for index in range(count))
-    slope = sum((index - mean_index) * rating for index, rating in enumerate(client.lately)) / index_squared_deviations
-    margin = BAND * expected.sureness * expected.spread / sqrt(index_squared_deviations)
+    slope = (
+        sum((index - mean_index) * rating for index, rating in enumerate(client.recent_ratings))
+        / index_squared_deviations
+    )
+    margin = BAND_SPREADS * expected.sureness * expected.spread / sqrt(index_squared_deviations)
     low, high = slope - margin, slope + margin
     direction: Direction = "rising" if low > 0 else "falling" if high < 0 else "steady"
     return Trend(direction=direction, slope=slope, low=low, high=high, ratings=count)
 
 
-def _difference(alliance: Alliance) -> Difference | None:
-    pairs = alliance.pairs
+def _difference(alliance: Alliance) -> RatingDifference | None:
+    pairs = alliance.paired_ratings
     if not pairs.count:
         return None
-    usual_difference = alliance.between.usual if alliance.between.count else None
-    return Difference(sessions=pairs.count, now=pairs.rolling, usual=usual_difference, together=_moves_together(pairs))
+    usual_difference = alliance.rater_gap.mean if alliance.rater_gap.count else None
+    return RatingDifference(
+        sessions=pairs.count, now=pairs.rolling_difference, usual=usual_difference, together=_correlation(pairs)
+    )
 
 
-def _moves_together(pairs: Pairs) -> float | None:
-    deviation_product = sqrt(pairs.client_scatter * pairs.clinician_scatter)
-    if pairs.count < ALIKE or deviation_product < 1e-6:  # rounding leaves a little where nothing varies
+def _correlation(pairs: PairedRatings) -> float | None:
+    deviation_product = sqrt(pairs.client_squared_deviations * pairs.clinician_squared_deviations)
+    if pairs.count < MIN_PAIRED_SESSIONS or deviation_product < 1e-6:  # rounding leaves a little where nothing varies
         return None
-    return min(1.0, max(-1.0, pairs.together / deviation_product))
+    return min(1.0, max(-1.0, pairs.deviation_products / deviation_product))
 
 
 def _engagement(alliance: Alliance) -> Engagement:
     counted_sessions = [
-        session for session in alliance.recent if session.outcome in ("held", "missed", "cancelled_late")
+        session for session in alliance.recent_sessions if session.attendance in ("held", "missed", "cancelled_late")
     ]
-    asked_sessions = [session for session in alliance.recent if session.heard_of_client]
+    asked_sessions = [session for session in alliance.recent_sessions if session.is_client_feedback_known]
     return Engagement(
-        attendance=_share(alliance.sessions, alliance.sessions + alliance.away),
-        attendance_lately=_share(sum(session.outcome == "held" for session in counted_sessions), len(counted_sessions)),
-        response=_share(alliance.answered, alliance.answered + alliance.lapsed - alliance.late),
-        response_lately=_share(sum("client" in session.answered for session in asked_sessions), len(asked_sessions)),
+        attendance=_ratio(alliance.sessions, alliance.sessions + alliance.absences),
+        attendance_lately=_ratio(
+            sum(session.attendance == "held" for session in counted_sessions), len(counted_sessions)
+        ),
+        response=_ratio(
+            alliance.feedback_received, alliance.feedback_received + alliance.feedback_lapsed - alliance.feedback_late
+        ),
+        response_lately=_ratio(sum("client" in session.answered_by for session in asked_sessions), len(asked_sessions)),
     )
 
 
-def _share(part: int, whole: int) -> Share | None:
+def _ratio(part: int, whole: int) -> Ratio | None:
     return part / whole if whole else None
 
 
@@ -183,17 +192,17 @@ def _trust(client: Series, expected: Expectation | None) -> Trust:
 
 
 def _information(client: Series) -> tuple[Information, str | None]:
-    if client.unvaried >= UNVARIED:
+    if client.constant_streak >= MIN_CONSTANT_STREAK:
         at_top = ", always the highest there is" if client.last == 100 else ""
-        return "little", f"The last {client.unvaried + 1} ratings were all the same{at_top}."
-    if client.ratings < ENOUGH:
+        return "little", f"The last {client.constant_streak + 1} ratings were all the same{at_top}."
+    if client.ratings < MIN_TREND_RATINGS:
         return "some", "There are few ratings yet, so what is usual in this clinic still counts for much."
-    if len(client.lately) == LATELY and min(client.lately) >= 99:
+    if len(client.recent_ratings) == RECENT_RATINGS_LIMIT and min(client.recent_ratings) >= 99:
         return "some", "The ratings are at the top of the scale, where they can hardly show a change for the better."
     return "good", None
 
 
 def _outcome(series: Series) -> Outcome | None:
-    if series.rolling is None or series.last is None or series.last_at is None:
+    if series.rolling_score is None or series.last is None or series.last_at is None:
         return None
-    return Outcome(level=series.rolling, last=series.last, last_at=series.last_at, ratings=series.ratings)
+    return Outcome(level=series.rolling_score, last=series.last, last_at=series.last_at, ratings=series.ratings)

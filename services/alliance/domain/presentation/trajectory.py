@@ -6,14 +6,14 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
-from services.alliance.domain.detection.baseline import expect
-from services.alliance.domain.detection.feedback import outcome_of, rating_of
+from services.alliance.domain.detection.baseline import expect_rating
+from services.alliance.domain.detection.feedback import client_outcome, rating_of
 from services.alliance.domain.policy.policy import Policy
 from services.alliance.domain.state.alliance import Alliance
-from services.alliance.domain.state.history import Fact
+from services.alliance.domain.state.history import HistoryEvent
 from shared.events import FeedbackLapsed, FeedbackSubmitted, Score, SessionCancelled, SessionMissed
 
-What = Literal["client_rating", "clinician_rating", "missed", "cancelled", "unanswered"]
+PointKind = Literal["client_rating", "clinician_rating", "missed", "cancelled", "unanswered"]
 
 
 class Point(BaseModel):
@@ -22,7 +22,7 @@ class Point(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     at: datetime
-    what: What
+    what: PointKind
     session_id: UUID
     rating: Score | None = None
     low: Score | None = None
@@ -32,13 +32,13 @@ class Point(BaseModel):
     """How the client fares, where that was said with it."""
 
 
-def point(event: Fact, before: Alliance, policy: Policy) -> Point | None:
+def point_for(event: HistoryEvent, before: Alliance, policy: Policy) -> Point | None:
     """What `fact` adds to the picture; none when it adds nothing."""
     match event:
         case FeedbackSubmitted():
             is_client, prior = event.rater == "client", policy.prior
             series, rating_prior = (before.client, prior.client) if is_client else (before.clinician, prior.clinician)
-            expected = expect(series, rating_prior, event.occurred_at)
+            expected = expect_rating(series, rating_prior, event.occurred_at)
             return Point(
                 at=event.occurred_at,
                 what="client_rating" if is_client else "clinician_rating",
@@ -46,7 +46,7 @@ def point(event: Fact, before: Alliance, policy: Policy) -> Point | None:
                 rating=rating_of(event),
                 low=expected.low,
                 high=expected.high,
-                outcome=outcome_of(event),
+                outcome=client_outcome(event),
             )
         case SessionMissed():
             return Point(at=event.occurred_at, what="missed", session_id=event.session_id)

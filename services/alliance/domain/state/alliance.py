@@ -5,10 +5,10 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from services.alliance.domain.state.history import Fact, Happened, happened
+from services.alliance.domain.state.history import HistoryEvent, SortKey, sort_key
 from shared.events import Element, Evidence, FeedbackAmended, Severity
 
-Outcome = Literal["held", "missed", "cancelled_late", "cancelled"]
+Attendance = Literal["held", "missed", "cancelled_late", "cancelled"]
 
 
 @dataclass(frozen=True)
@@ -17,64 +17,64 @@ class Series:
 
     ratings: int = 0
     """All ratings, those inside an episode too."""
-    usual: int = 0
+    baseline_count: int = 0
     """How many ratings the baseline rests on: those outside episodes."""
-    total: float = 0.0
+    baseline_total: float = 0.0
     """Their sum."""
-    rolling: float | None = None
+    rolling_score: float | None = None
     """The exponentially weighted mean, 0 to 100."""
-    scatter: float = 0.0
+    squared_deviations: float = 0.0
     """The sum of the squared distances from their mean."""
     last: float | None = None
     last_at: datetime | None = None
-    falling: int = 0
+    below_expected_streak: int = 0
     """How many ratings in a row lay below what was expected."""
-    unvaried: int = 0
+    constant_streak: int = 0
     """How many ratings in a row were the same as the last."""
-    lately: tuple[float, ...] = ()
+    recent_ratings: tuple[float, ...] = ()
     """The latest ratings, the newest last: as many as a trend is read from."""
 
     @property
-    def mean(self) -> float | None:
+    def baseline_mean(self) -> float | None:
         """What is usual here, not shrunk towards anything; none before there is a baseline."""
-        return self.total / self.usual if self.usual else None
+        return self.baseline_total / self.baseline_count if self.baseline_count else None
 
 
 @dataclass(frozen=True)
-class Apartness:
+class RatingGap:
     """How an element usually stands to the others, or one person's rating to the other's."""
 
     count: int = 0
     total: float = 0.0
 
     @property
-    def usual(self) -> float:
+    def mean(self) -> float:
         return self.total / self.count if self.count else 0.0
 
 
 @dataclass(frozen=True)
-class Pairs:
+class PairedRatings:
     """What the two said of the same sessions: how far apart they are lately, and whether they move together."""
 
     count: int = 0
-    rolling: float = 0.0
+    rolling_difference: float = 0.0
     """The client's rating less the clinician's, exponentially weighted."""
-    client: float = 0.0
-    clinician: float = 0.0
+    client_mean: float = 0.0
+    clinician_mean: float = 0.0
     """The mean of each, over the sessions that both have rated."""
-    client_scatter: float = 0.0
-    clinician_scatter: float = 0.0
-    together: float = 0.0
+    client_squared_deviations: float = 0.0
+    clinician_squared_deviations: float = 0.0
+    deviation_products: float = 0.0
     """The sums of the squared distances from these means, and of their products."""
 
 
 @dataclass(frozen=True)
-class Beside:
+class ElementGaps:
     """How the elements usually stand to each other, and how steadily."""
 
-    elements: dict[Element, Apartness] = field(default_factory=dict)
+    elements: dict[Element, RatingGap] = field(default_factory=dict)
     forms: int = 0
-    scatter: float = 0.0
+    squared_deviations: float = 0.0
     """The sum, over forms, of the mean squared distance of the elements from what is usual."""
 
 
@@ -86,22 +86,22 @@ class Session:
     at: datetime
     number: int = 0
     """Which of the held sessions it is, from 1 on; 0 while it is not known to be held."""
-    outcome: Outcome | None = None
+    attendance: Attendance | None = None
     """None while only an answer about it is known."""
-    client: float | None = None
-    clinician: float | None = None
-    answered: tuple[str, ...] = ()
+    client_rating: float | None = None
+    clinician_rating: float | None = None
+    answered_by: tuple[str, ...] = ()
     """Who has answered; an answer that comes twice counts once."""
-    told: tuple[str, ...] = ()
-    denied: tuple[str, ...] = ()
+    tension_reported_by: tuple[str, ...] = ()
+    tension_denied_by: tuple[str, ...] = ()
     """Who said that there was a tension, and who that there was none."""
-    lapsed: bool = False
+    has_lapsed: bool = False
     """Whether the client's answer did not come in time."""
 
     @property
-    def heard_of_client(self) -> bool:
+    def is_client_feedback_known(self) -> bool:
         """Whether it is known what the client says, or that the client says nothing."""
-        return self.lapsed or "client" in self.answered
+        return self.has_lapsed or "client" in self.answered_by
 
 
 @dataclass(frozen=True)
@@ -113,8 +113,8 @@ class Episode:
     last_sign_at: datetime
     severity: Severity
     evidence: tuple[Evidence, ...]
-    changes: int = 0
-    calm: int = 0
+    change_count: int = 0
+    calm_ratings: int = 0
     """Ratings in a row that lay within the relationship's own range."""
     closed_at: datetime | None = None
     recorded_at: datetime | None = None
@@ -134,31 +134,31 @@ class Retraction:
 class Alliance:
     """The alliance as a fold of the facts up to `last`."""
 
-    last: Happened | None = None
+    last_event_key: SortKey | None = None
     clinic_id: UUID | None = None
     clinician_id: UUID | None = None
     case_code: str | None = None
     predecessor_id: UUID | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
-    erasure: UUID | None = None
+    erasure_id: UUID | None = None
     """The id of the fact that the client is to be forgotten; nothing else is known then, whenever it is told."""
-    watched: bool = False
+    has_consent: bool = False
     """Whether the client's consent is in force; nothing is scored and nothing looked for without it."""
     sessions: int = 0
-    shortened: int = 0
+    sessions_cut_short: int = 0
     """Sessions that were cut short."""
     missed: int = 0
-    away: int = 0
+    absences: int = 0
     """Appointments missed or called off late."""
-    lapsed: int = 0
-    answered: int = 0
-    late: int = 0
+    feedback_lapsed: int = 0
+    feedback_received: int = 0
+    feedback_late: int = 0
     """Of the answers, those that came after they had lapsed."""
-    heard_since: datetime | None = None
+    first_feedback_at: datetime | None = None
     """When anybody first said how a session felt."""
     withdrawal: float = 0.0
-    belief: float = 0.0
+    rupture_probability: float = 0.0
     """That there is a rupture, 0 to 1, after the session that happened last."""
     signs: tuple[Evidence, ...] = ()
     """Signs of the last sessions that did not make an episode, and will be part of it if one opens."""
@@ -166,21 +166,23 @@ class Alliance:
     clinician: Series = Series()
     outcome: Series = Series()
     """How the client fares: shown, and never part of what is said of the alliance."""
-    beside: Beside = field(default_factory=Beside)
-    levels: dict[Element, float] = field(default_factory=dict)
+    element_gaps: ElementGaps = field(default_factory=ElementGaps)
+    element_scores: dict[Element, float] = field(default_factory=dict)
     """Each element's rolling score, 0 to 100."""
-    between: Apartness = Apartness()
+    rater_gap: RatingGap = RatingGap()
     """The client's rating less the clinician's, outside episodes of concern."""
-    pairs: Pairs = Pairs()
-    recent: tuple[Session, ...] = ()
-    open: Episode | None = None
-    closed: Episode | None = None
+    paired_ratings: PairedRatings = PairedRatings()
+    recent_sessions: tuple[Session, ...] = ()
+    open_episode: Episode | None = None
+    last_repaired: Episode | None = None
     """The last one that was repaired."""
-    retracted: Retraction | None = None
+    last_retraction: Retraction | None = None
 
-    def precedes(self, event: Fact) -> bool:
+    def precedes(self, event: HistoryEvent) -> bool:
         """Whether `fact` happened after everything known, so that it can be taken in without reading back.
 
         An amended answer reaches back to where it was first given.
         """
-        return not isinstance(event, FeedbackAmended) and (self.last is None or self.last < happened(event))
+        return not isinstance(event, FeedbackAmended) and (
+            self.last_event_key is None or self.last_event_key < sort_key(event)
+        )

@@ -21,7 +21,7 @@ from shared.events import (
     SessionMissed,
 )
 
-Fact: TypeAlias = (
+HistoryEvent: TypeAlias = (
     RelationshipStarted
     | ConsentGiven
     | ConsentWithdrawn
@@ -36,7 +36,7 @@ Fact: TypeAlias = (
     | ClientErased
 )
 
-FACTS: tuple[type[RelationshipEvent], ...] = (
+HISTORY_EVENTS: tuple[type[RelationshipEvent], ...] = (
     # In this order where several happened at the same moment: one is asked about a session after it was held.
     RelationshipStarted,
     ConsentGiven,
@@ -51,50 +51,50 @@ FACTS: tuple[type[RelationshipEvent], ...] = (
     RelationshipEnded,
     ClientErased,
 )
-ANSWERS = (FeedbackSubmitted, FeedbackAmended)
-_RANK = {kind: rank for rank, kind in enumerate(FACTS)}
+FEEDBACK_EVENTS = (FeedbackSubmitted, FeedbackAmended)
+_RANK = {kind: rank for rank, kind in enumerate(HISTORY_EVENTS)}
 
-Happened: TypeAlias = tuple[datetime, int, UUID]
+SortKey: TypeAlias = tuple[datetime, int, UUID]
 
 
-def happened(event: Fact) -> Happened:
+def sort_key(event: HistoryEvent) -> SortKey:
     """Where a fact stands in the order of the world; no two facts stand in the same place."""
     return event.occurred_at, _RANK[type(event)], event.id
 
 
-def in_order(facts: Iterable[Fact]) -> list[Fact]:
+def sort_events(events: Iterable[HistoryEvent]) -> list[HistoryEvent]:
     """Each fact once, in the order in which they happened."""
-    return sorted({event.id: event for event in facts}.values(), key=happened)
+    return sorted({event.id: event for event in events}.values(), key=sort_key)
 
 
-def as_amended(ordered: Sequence[Fact]) -> list[Fact]:
+def apply_amendments(sorted_events: Sequence[HistoryEvent]) -> list[HistoryEvent]:
     """The facts with every answer as it was last amended, standing where it was first given."""
-    amendments = {event.amends: event for event in ordered if isinstance(event, FeedbackAmended)}
+    amendments = {event.amends: event for event in sorted_events if isinstance(event, FeedbackAmended)}
     return [
-        _corrected(event, amendments[event.id])
+        _amend(event, amendments[event.id])
         if isinstance(event, FeedbackSubmitted) and event.id in amendments
         else event
-        for event in ordered
+        for event in sorted_events
         if not isinstance(event, FeedbackAmended)
     ]
 
 
-def _corrected(first: FeedbackSubmitted, last: FeedbackAmended) -> FeedbackSubmitted:
+def _amend(original: FeedbackSubmitted, amendment: FeedbackAmended) -> FeedbackSubmitted:
     amended_fields = {"ratings", "instrument", "tension", "talked_about", "outcome", "recorded_at"}
-    return first.model_copy(update={name: getattr(last, name) for name in amended_fields})
+    return original.model_copy(update={name: getattr(amendment, name) for name in amended_fields})
 
 
-def clinic_of(facts: Iterable[Fact], known: UUID | None = None) -> UUID | None:
+def clinic_of(events: Iterable[HistoryEvent], default: UUID | None = None) -> UUID | None:
     """The clinic of the relationship that `facts` are about; `known` where they do not say it."""
-    started = _start(facts)
-    return started.clinic_id if started else known
+    started = _find_start(events)
+    return started.clinic_id if started else default
 
 
-def clinician_of(facts: Iterable[Fact]) -> UUID | None:
+def clinician_of(events: Iterable[HistoryEvent]) -> UUID | None:
     """The clinician of the relationship that `facts` are about."""
-    started = _start(facts)
+    started = _find_start(events)
     return started.clinician_id if started else None
 
 
-def _start(facts: Iterable[Fact]) -> RelationshipStarted | None:
-    return max((event for event in facts if isinstance(event, RelationshipStarted)), key=happened, default=None)
+def _find_start(events: Iterable[HistoryEvent]) -> RelationshipStarted | None:
+    return max((event for event in events if isinstance(event, RelationshipStarted)), key=sort_key, default=None)

@@ -11,10 +11,10 @@ from statistics import fmean, pvariance
 from typing import get_args
 from uuid import UUID
 
-from services.alliance.domain.detection.detectors import beside_the_others
+from services.alliance.domain.detection.detectors import relative_to_others
 from services.alliance.domain.detection.feedback import rating_of
-from services.alliance.domain.policy.policy import Habit, Prior, Usual
-from services.alliance.domain.state.history import Fact, as_amended, in_order
+from services.alliance.domain.policy.policy import Prior, RatePrior, RatingPrior
+from services.alliance.domain.state.history import HistoryEvent, apply_amendments, sort_events
 from shared.events import (
     ConsentGiven,
     ConsentWithdrawn,
@@ -27,40 +27,42 @@ from shared.events import (
 )
 
 ELEMENTS: tuple[Element, ...] = get_args(Element)
-ENOUGH = 4  # ratings or appointments from which on a relationship says something about the others
-FEWEST = 30  # relationships that say something, below which nothing is fitted: five figures are read from them
-LEAST_ALERTS = 5.0  # wished for in the whole history, below which no threshold can be told from chance
-URGENT = 0.25  # of the alerts wished for may be urgent: of false alarms, the default policy makes as many so
-HIGHEST = 0.9999  # threshold: with five decimals nobody can read it any more
-TRIED = (0.06, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
+MIN_OBSERVATIONS = 4  # ratings or appointments from which on a relationship says something about the others
+MIN_RELATIONSHIPS = (
+    30  # relationships that say something, below which nothing is fitted: five figures are read from them
+)
+MIN_ALERTS = 5.0  # wished for in the whole history, below which no threshold can be told from chance
+MAX_URGENT_RATIO = 0.25  # of the alerts wished for may be urgent: of false alarms, the default policy makes as many so
+MAX_THRESHOLD = 0.9999  # threshold: with five decimals nobody can read it any more
+CANDIDATE_THRESHOLDS = (0.06, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
 """Beliefs at which a history is replayed; between them it is interpolated."""
 
 
-class TooLittle(Exception):
+class InsufficientHistory(Exception):
     """The history does not say enough; its text says what is missing."""
 
 
 @dataclass
-class Course:
+class RelationshipSample:
     """What one relationship says of its clinic, consent given: every rating, and what was missed of what was asked."""
 
-    client: list[float] = field(default_factory=list)
-    clinician: list[float] = field(default_factory=list)
-    elements: list[list[float]] = field(default_factory=list)
+    client_ratings: list[float] = field(default_factory=list)
+    clinician_ratings: list[float] = field(default_factory=list)
+    relative_ratings: list[list[float]] = field(default_factory=list)
     """How far each lies above the mean of the others, of every form that holds all."""
-    level: list[float] = field(default_factory=list)
+    form_ratings: list[float] = field(default_factory=list)
     """The total of each of these forms."""
-    silent: set[UUID] = field(default_factory=set)
+    lapsed_sessions: set[UUID] = field(default_factory=set)
     """Sessions whose form did not come in time."""
-    asked: set[UUID] = field(default_factory=set)
-    away: set[UUID] = field(default_factory=set)
+    asked_sessions: set[UUID] = field(default_factory=set)
+    missed_appointments: set[UUID] = field(default_factory=set)
     appointments: set[UUID] = field(default_factory=set)
 
 
-def course(facts: Iterable[Fact], late_hours: float) -> Course:
+def collect_sample(events: Iterable[HistoryEvent], late_hours: float) -> RelationshipSample:
     """What a history says; a client who cancels later than `late_hours` before a session stays away."""
-    sample, has_consent, answered = Course(), False, set[tuple[UUID, str]]()
-    for event in as_amended(in_order(facts)):
+    sample, has_consent, answered = RelationshipSample(), False, set[tuple[UUID, str]]()
+    for event in apply_amendments(sort_events(events)):
         match event:
             case ConsentGiven() | ConsentWithdrawn():
                 has_consent = isinstance(event, ConsentGiven)
@@ -68,54 +70,66 @@ def course(facts: Iterable[Fact], late_hours: float) -> Course:
                 sample.appointments.add(event.session_id)
             case SessionMissed():
                 sample.appointments.add(event.session_id)
-                sample.away.add(event.session_id)
+                sample.missed_appointments.add(event.session_id)
             case SessionCancelled(by="client") if event.notice_hours < late_hours:
                 sample.appointments.add(event.session_id)
-                sample.away.add(event.session_id)
+                sample.missed_appointments.add(event.session_id)
             case FeedbackLapsed(rater="client") if has_consent and (event.session_id, "client") not in answered:
-                sample.silent.add(event.session_id)
-                sample.asked.add(event.session_id)
+                sample.lapsed_sessions.add(event.session_id)
+                sample.asked_sessions.add(event.session_id)
             case FeedbackSubmitted() if has_consent and (event.session_id, event.rater) not in answered:
                 answered.add((event.session_id, event.rater))
-                _listen(sample, event)
+                _add_feedback(sample, event)
             case _:
                 pass
     return sample
 
 
-def fit(samples: Sequence[Course], before: Prior) -> Prior:
+def fit_prior(samples: Sequence[RelationshipSample], previous: Prior) -> Prior:
     """The prior of a clinic with this history; what the history says too little of stays as it was before.
 
     Raises TooLittle where that is so of the clients' ratings.
     """
-    usable = sum(len(sample.client) >= ENOUGH for sample in samples)
-    if usable < FEWEST:
-        raise TooLittle(
-            f"{usable} relationships have {ENOUGH} ratings by the client or more, and it takes {FEWEST} to fit a prior"
+    usable = sum(len(sample.client_ratings) >= MIN_OBSERVATIONS for sample in samples)
+    if usable < MIN_RELATIONSHIPS:
+        raise InsufficientHistory(
+            f"{usable} relationships have {MIN_OBSERVATIONS} ratings by the client or more, and it takes {MIN_RELATIONSHIPS} to fit a prior"
         )
-    client = _usual([_alone(sample.client) for sample in samples], [sample.client for sample in samples])
+    client = _fit_rating_prior(
+        [_as_single_ratings(sample.client_ratings) for sample in samples], [sample.client_ratings for sample in samples]
+    )
     if client is None:
-        raise TooLittle("the clients' ratings never vary, so that nothing can be told of how much they usually do")
+        raise InsufficientHistory(
+            "the clients' ratings never vary, so that nothing can be told of how much they usually do"
+        )
     return Prior(
-        version=before.version + 1,
+        version=previous.version + 1,
         client=client,
-        clinician=_usual([_alone(sample.clinician) for sample in samples], [sample.clinician for sample in samples])
-        or before.clinician,
-        element=_usual([sample.elements for sample in samples], [sample.level for sample in samples]) or before.element,
-        silence=_habit([(len(sample.silent), len(sample.asked)) for sample in samples]) or before.silence,
-        absence=_habit([(len(sample.away), len(sample.appointments)) for sample in samples]) or before.absence,
+        clinician=_fit_rating_prior(
+            [_as_single_ratings(sample.clinician_ratings) for sample in samples],
+            [sample.clinician_ratings for sample in samples],
+        )
+        or previous.clinician,
+        element=_fit_rating_prior(
+            [sample.relative_ratings for sample in samples], [sample.form_ratings for sample in samples]
+        )
+        or previous.element,
+        silence=_fit_rate_prior([(len(sample.lapsed_sessions), len(sample.asked_sessions)) for sample in samples])
+        or previous.silence,
+        absence=_fit_rate_prior([(len(sample.missed_appointments), len(sample.appointments)) for sample in samples])
+        or previous.absence,
     )
 
 
 @dataclass(frozen=True, slots=True)
-class Suggestion:
+class ThresholdSuggestion:
     """A threshold, and whether the wished number lies within what was tried."""
 
     threshold: float
-    reached: bool
+    is_reached: bool
 
 
-def suggest(alerts: Mapping[float, int], wished: float) -> Suggestion:
+def suggest_concern_threshold(alerts: Mapping[float, int], target_alerts: float) -> ThresholdSuggestion:
     """The lowest threshold that raises no more than `wished`, from how many `alerts` each one raised.
 
     More is never suggested where fewer are wished, though a history may raise more at a higher threshold by chance.
@@ -125,76 +139,78 @@ def suggest(alerts: Mapping[float, int], wished: float) -> Suggestion:
     for threshold in reversed(thresholds):
         higher = [max_alerts[other] for other in thresholds if other in max_alerts]
         max_alerts[threshold] = max([float(alerts[threshold]), *higher])
-    if max_alerts[thresholds[0]] <= wished:
-        return Suggestion(thresholds[0], max_alerts[thresholds[0]] == wished)
+    if max_alerts[thresholds[0]] <= target_alerts:
+        return ThresholdSuggestion(thresholds[0], max_alerts[thresholds[0]] == target_alerts)
     for low, high in pairwise(thresholds):
-        if max_alerts[high] <= wished:
-            fraction = (max_alerts[low] - wished) / (max_alerts[low] - max_alerts[high])
-            return Suggestion(_between(low, high, fraction), True)
-    return Suggestion(thresholds[-1], False)
+        if max_alerts[high] <= target_alerts:
+            fraction = (max_alerts[low] - target_alerts) / (max_alerts[low] - max_alerts[high])
+            return ThresholdSuggestion(_interpolate_log_odds(low, high, fraction), True)
+    return ThresholdSuggestion(thresholds[-1], False)
 
 
-def urgent_from(peaks: Iterable[float], wished: float, concern: float) -> float:
+def suggest_urgent_threshold(peaks: Iterable[float], target_alerts: float, concern: float) -> float:
     """The lowest threshold, not below `concern`, that no more than `wished` alerts with these peaks of belief reach."""
     descending_peaks = sorted(peaks, reverse=True)
-    if int(wished) >= len(descending_peaks):
+    if int(target_alerts) >= len(descending_peaks):
         return concern
-    above = ceil((descending_peaks[int(wished)] + 1e-9) * 1e4) / 1e4
-    return min(max(HIGHEST, concern), max(concern, above))
+    above = ceil((descending_peaks[int(target_alerts)] + 1e-9) * 1e4) / 1e4
+    return min(max(MAX_THRESHOLD, concern), max(concern, above))
 
 
-def _between(low: float, high: float, fraction: float) -> float:
+def _interpolate_log_odds(low: float, high: float, fraction: float) -> float:
     """So far from `low` to `high` as log-odds."""
     log_odds = log(low / (1 - low)) * (1 - fraction) + log(high / (1 - high)) * fraction
     return min(high, max(low, round(1 / (1 + exp(-log_odds)), 3)))
 
 
-def _listen(said: Course, event: FeedbackSubmitted) -> None:
+def _add_feedback(sample: RelationshipSample, event: FeedbackSubmitted) -> None:
     rating = rating_of(event)
     if event.rater == "clinician":
         if rating is not None:
-            said.clinician.append(rating)
+            sample.clinician_ratings.append(rating)
         return
-    said.asked.add(event.session_id)
+    sample.asked_sessions.add(event.session_id)
     if rating is None:
         return
-    said.client.append(rating)
+    sample.client_ratings.append(rating)
     if len(event.ratings) == len(ELEMENTS):
-        said.elements.append([beside_the_others(event, element) for element in ELEMENTS])
-        said.level.append(rating)
+        sample.relative_ratings.append([relative_to_others(event, element) for element in ELEMENTS])
+        sample.form_ratings.append(rating)
 
 
-def _alone(ratings: Sequence[float]) -> list[list[float]]:
+def _as_single_ratings(ratings: Sequence[float]) -> list[list[float]]:
     return [[rating] for rating in ratings]
 
 
-def _usual(rated: Sequence[Sequence[Sequence[float]]], levels: Sequence[Sequence[float]]) -> Usual | None:
+def _fit_rating_prior(
+    ratings_by_relationship: Sequence[Sequence[Sequence[float]]], levels_by_relationship: Sequence[Sequence[float]]
+) -> RatingPrior | None:
     """Of each relationship its ratings, one or more at once that share a spread; none where too little is known."""
     means: list[float] = []
     variances_within: list[float] = []
     sampling_variances: list[float] = []
     distances_from_top: list[float] = []
-    for ratings, level in zip(rated, levels, strict=True):
-        if (count := len(ratings)) < ENOUGH:
+    for ratings, level in zip(ratings_by_relationship, levels_by_relationship, strict=True):
+        if (count := len(ratings)) < MIN_OBSERVATIONS:
             continue
         columns = list(zip(*ratings, strict=True))
         means += [fmean(column) for column in columns]
         variances_within.append(fmean(pvariance(column) for column in columns) * count / (count - 1))
         sampling_variances.append(variances_within[-1] / count)
         distances_from_top.append(100 - fmean(level))
-    if len(variances_within) < FEWEST or not any(variances_within):
+    if len(variances_within) < MIN_RELATIONSHIPS or not any(variances_within):
         return None
-    at_top, widening = _line(distances_from_top, [sqrt(variance) for variance in variances_within])
-    return Usual(
-        mean=_plain(fmean(means)),
-        varies=_plain(sqrt(max(pvariance(means) - fmean(sampling_variances), 1.0))),
-        spread=_plain(max(sqrt(fmean(variances_within)), 0.1)),
-        at_top=_plain(at_top),
-        widening=_plain(max(0.0, widening)),
+    at_top, widening = _fit_line(distances_from_top, [sqrt(variance) for variance in variances_within])
+    return RatingPrior(
+        mean=_round(fmean(means)),
+        varies=_round(sqrt(max(pvariance(means) - fmean(sampling_variances), 1.0))),
+        spread=_round(max(sqrt(fmean(variances_within)), 0.1)),
+        at_top=_round(at_top),
+        widening=_round(max(0.0, widening)),
     )
 
 
-def _line(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
+def _fit_line(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
     """Where the line of least squares begins, and how it rises."""
     x_mean, y_mean = fmean(x), fmean(y)
     x_squared_deviations = sum((x_value - x_mean) ** 2 for x_value in x)
@@ -207,19 +223,19 @@ def _line(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
     return y_mean - slope * x_mean, slope
 
 
-def _habit(counts: Iterable[tuple[int, int]]) -> Habit | None:
+def _fit_rate_prior(counts: Iterable[tuple[int, int]]) -> RatePrior | None:
     """A beta distribution with the mean and the variance between relationships that were observed."""
-    usable = [(missed, asked) for missed, asked in counts if asked >= ENOUGH]
-    if len(usable) < FEWEST:
+    usable = [(missed, asked) for missed, asked in counts if asked >= MIN_OBSERVATIONS]
+    if len(usable) < MIN_RELATIONSHIPS:
         return None
     rates = [missed / asked for missed, asked in usable]
     mean = min(max(fmean(rates), 0.01), 0.9)
     sampling_variance = fmean(mean * (1 - mean) / asked for _, asked in usable)
     variance_between = max(pvariance(rates) - sampling_variance, 1e-4)
     pseudo_count = min(max(mean * (1 - mean) / variance_between - 1, 2.0), 50.0)
-    return Habit(happened=_plain(mean * pseudo_count), not_happened=_plain((1 - mean) * pseudo_count))
+    return RatePrior(happened=_round(mean * pseudo_count), not_happened=_round((1 - mean) * pseudo_count))
 
 
-def _plain(number: float) -> float:
+def _round(number: float) -> float:
     """As it is written into a file, so that what was tried is what was written."""
     return round(number, 4) + 0.0  # which makes -0 a 0

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from services.alliance.domain.fold import states
+from services.alliance.domain.fold import fold_steps
 from services.alliance.domain.policy.policy import Policy
 from services.alliance.domain.state.alliance import Alliance, Episode
-from services.alliance.domain.state.history import Fact
+from services.alliance.domain.state.history import HistoryEvent
 from shared.events import AlertResolved
 
 UNKNOWN = "unknown"
@@ -16,7 +16,7 @@ UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class Disposition:
     """What was said of one alert, and what had raised it as far as that was known then."""
 
     id: UUID
@@ -38,17 +38,17 @@ class Precision:
     detector: str
     useful: int
     not_useful: int
-    unsaid: int
+    not_stated: int
 
     @property
-    def share(self) -> float | None:
+    def useful_ratio(self) -> float | None:
         stated = self.useful + self.not_useful
         return self.useful / stated if stated else None
 
 
-def judged(event: AlertResolved, episode: Episode | None, policy: str) -> Judgement:
+def create_disposition(event: AlertResolved, episode: Episode | None, policy: str) -> Disposition:
     """What the clinician said, with the detectors behind the episode."""
-    return Judgement(
+    return Disposition(
         event.id,
         event.relationship_id,
         event.episode_id,
@@ -63,28 +63,28 @@ def detectors_of(episode: Episode) -> tuple[str, ...]:
     return tuple(sorted({sign.detector for sign in episode.evidence}))
 
 
-def remembered(alliance: Alliance, episode_id: UUID) -> Episode | None:
+def find_current_episode(alliance: Alliance, episode_id: UUID) -> Episode | None:
     """The episode, if it is among those that the state still holds."""
-    retracted_episode = alliance.retracted.episode if alliance.retracted else None
+    retracted_episode = alliance.last_retraction.episode if alliance.last_retraction else None
     return next(
         (
             episode
-            for episode in (alliance.open, alliance.closed, retracted_episode)
+            for episode in (alliance.open_episode, alliance.last_repaired, retracted_episode)
             if episode and episode.id == episode_id
         ),
         None,
     )
 
 
-def read_back(facts: Sequence[Fact], episode_id: UUID, policy: Policy) -> Episode | None:
+def find_past_episode(events: Sequence[HistoryEvent], episode_id: UUID, policy: Policy) -> Episode | None:
     """The episode as it was last, wherever in the history it lies."""
     found = None
-    for _, _, after in states(facts, policy):
-        found = remembered(after, episode_id) or found
+    for _, _, after in fold_steps(events, policy):
+        found = find_current_episode(after, episode_id) or found
     return found
 
 
-def precision(dispositions: Iterable[Judgement]) -> list[Precision]:
+def measure_precision(dispositions: Iterable[Disposition]) -> list[Precision]:
     """By policy and detector; an alert counts for each detector that took part in it."""
     counts: dict[tuple[str, str], list[int]] = {}
     for disposition in dispositions:

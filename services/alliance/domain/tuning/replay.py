@@ -11,51 +11,51 @@ from datetime import UTC, datetime
 from typing import Literal, TypeAlias
 from uuid import UUID
 
-from services.alliance.domain.detection.detectors import Witnessed
-from services.alliance.domain.fold import states
+from services.alliance.domain.detection.detectors import ObservedEvent
+from services.alliance.domain.fold import fold_steps
 from services.alliance.domain.policy.policy import Policy
 from services.alliance.domain.state.alliance import Episode
-from services.alliance.domain.state.history import Fact, clinician_of
+from services.alliance.domain.state.history import HistoryEvent, clinician_of
 from services.alliance.domain.tuning.dispositions import detectors_of
 from shared.events import SessionCancelled, SessionCompleted, SessionMissed, Severity
 
 NEVER = datetime.max.replace(tzinfo=UTC)
 
-Week: TypeAlias = tuple[UUID | None, str]
+ClinicianWeek: TypeAlias = tuple[UUID | None, str]
 """A clinician, and a week in which there was an appointment."""
 
 
 @dataclass(frozen=True, slots=True)
-class Raised:
+class ReplayedEpisode:
     """An episode as it was in the end."""
 
     relationship: UUID
     clinician: UUID | None
-    episode: UUID
-    at: datetime
+    episode_id: UUID
+    raised_at: datetime
     """When it came to be of concern; of one that never did, its first sign."""
-    since: datetime
-    until: datetime
+    first_sign_at: datetime
+    ended_at: datetime
     """When it was repaired or retracted; NEVER while it is open."""
     severity: Severity
-    peak: float
+    peak_probability: float
     """The highest belief in it at one of its signs: what its severity follows from."""
     detectors: tuple[str, ...]
 
     @property
-    def interrupts(self) -> bool:
+    def is_alert(self) -> bool:
         """Whether somebody is messaged; what is only worth watching stands in the inbox."""
         return self.severity != "watch"
 
     @property
-    def week(self) -> Week:
-        return self.clinician, week_of(self.at)
+    def week(self) -> ClinicianWeek:
+        return self.clinician, iso_week(self.raised_at)
 
 
-Kind = Literal[
+ChangeKind = Literal[
     "raised", "no longer raised", "raised as before", "watched", "no longer watched", "watched as before", "nothing"
 ]
-_KIND: dict[tuple[int, int], Kind] = {
+_CHANGE_KINDS: dict[tuple[int, int], ChangeKind] = {
     (0, 0): "nothing",
     (0, 1): "watched",
     (0, 2): "raised",
@@ -70,53 +70,57 @@ _KIND: dict[tuple[int, int], Kind] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class EpisodeChange:
     """One rupture as two policies see it."""
 
-    old: Raised | None
-    new: Raised | None
+    old: ReplayedEpisode | None
+    new: ReplayedEpisode | None
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> ChangeKind:
         """What becomes of it under the new policy."""
-        return _KIND[_weight(self.old), _weight(self.new)]
+        return _CHANGE_KINDS[_alert_rank(self.old), _alert_rank(self.new)]
 
     @property
-    def shown(self) -> Raised:
+    def latest(self) -> ReplayedEpisode:
         """As the policy sees it that sees it, the new one where both do."""
         episode = self.new or self.old
         assert episode is not None  # noqa: S101 - one of the two always does
         return episode
 
 
-def _weight(episode: Raised | None) -> int:
-    return 0 if episode is None else 2 if episode.interrupts else 1
+def _alert_rank(episode: ReplayedEpisode | None) -> int:
+    return 0 if episode is None else 2 if episode.is_alert else 1
 
 
-def week_of(at: datetime) -> str:
+def iso_week(at: datetime) -> str:
     """The week by ISO 8601, in UTC."""
     year, week, _ = at.isocalendar()
     return f"{year}-W{week:02}"
 
 
-def replay(facts: Iterable[Fact], policy: Policy) -> list[Raised]:
+def replay_episodes(events: Iterable[HistoryEvent], policy: Policy) -> list[ReplayedEpisode]:
     """Every episode there would have been under `policy`, in the order of their first signs."""
     raised_at: dict[UUID, datetime] = {}
     ended_at: dict[UUID, datetime] = {}
     episodes: dict[UUID, Episode] = {}
     peak_probabilities: defaultdict[UUID, float] = defaultdict(float)
-    history = list(facts)
-    for event, before, after in states(history, policy):
-        if before.open is not None and (after.open is None or after.open.id != before.open.id):
-            ended_at[before.open.id] = event.occurred_at
-        if after.open is not None:
-            episodes[after.open.id] = after.open
-            if after.open.last_sign_at == event.occurred_at:
-                peak_probabilities[after.open.id] = max(peak_probabilities[after.open.id], after.belief)
-            if after.open.severity != "watch":
-                raised_at.setdefault(after.open.id, event.occurred_at)
+    history = list(events)
+    for event, before, after in fold_steps(history, policy):
+        if before.open_episode is not None and (
+            after.open_episode is None or after.open_episode.id != before.open_episode.id
+        ):
+            ended_at[before.open_episode.id] = event.occurred_at
+        if after.open_episode is not None:
+            episodes[after.open_episode.id] = after.open_episode
+            if after.open_episode.last_sign_at == event.occurred_at:
+                peak_probabilities[after.open_episode.id] = max(
+                    peak_probabilities[after.open_episode.id], after.rupture_probability
+                )
+            if after.open_episode.severity != "watch":
+                raised_at.setdefault(after.open_episode.id, event.occurred_at)
     return [
-        Raised(
+        ReplayedEpisode(
             history[0].relationship_id,
             clinician_of(history),
             episode.id,
@@ -131,25 +135,29 @@ def replay(facts: Iterable[Fact], policy: Policy) -> list[Raised]:
     ]
 
 
-def weeks(facts: Sequence[Fact]) -> set[Week]:
+def appointment_weeks(events: Sequence[HistoryEvent]) -> set[ClinicianWeek]:
     """The weeks in which the clinician had an appointment in this relationship."""
-    clinician = clinician_of(facts)
-    return {(clinician, week_of(event.occurred_at)) for event in facts if isinstance(event, _APPOINTMENTS)}
+    clinician = clinician_of(events)
+    return {(clinician, iso_week(event.occurred_at)) for event in events if isinstance(event, _APPOINTMENT_EVENTS)}
 
 
-def compare(old: Sequence[Raised], new: Sequence[Raised]) -> list[Change]:
+def compare_episodes(old: Sequence[ReplayedEpisode], new: Sequence[ReplayedEpisode]) -> list[EpisodeChange]:
     """What two policies raised in one relationship, each once, and together what overlaps in time."""
-    changes: list[Change] = []
+    changes: list[EpisodeChange] = []
     left, right = list(old), list(new)
     while left and right:
         first, second = left[0], right[0]
-        if first.since <= second.until and second.since <= first.until:
-            changes.append(Change(left.pop(0), right.pop(0)))
-        elif first.since < second.since:
-            changes.append(Change(left.pop(0), None))
+        if first.first_sign_at <= second.ended_at and second.first_sign_at <= first.ended_at:
+            changes.append(EpisodeChange(left.pop(0), right.pop(0)))
+        elif first.first_sign_at < second.first_sign_at:
+            changes.append(EpisodeChange(left.pop(0), None))
         else:
-            changes.append(Change(None, right.pop(0)))
-    return [*changes, *(Change(episode, None) for episode in left), *(Change(None, episode) for episode in right)]
+            changes.append(EpisodeChange(None, right.pop(0)))
+    return [
+        *changes,
+        *(EpisodeChange(episode, None) for episode in left),
+        *(EpisodeChange(None, episode) for episode in right),
+    ]
 
 
-_APPOINTMENTS: tuple[type[Witnessed], ...] = (SessionCompleted, SessionMissed, SessionCancelled)
+_APPOINTMENT_EVENTS: tuple[type[ObservedEvent], ...] = (SessionCompleted, SessionMissed, SessionCancelled)

@@ -25,7 +25,6 @@ from shared.events import (
     FeedbackAmended,
     FeedbackRequested,
     FeedbackSubmitted,
-    Moment,
     Rater,
     RelationshipAimsUpdated,
     RelationshipEnded,
@@ -35,129 +34,136 @@ from shared.events import (
     SessionMissed,
     SessionScheduled,
     Severity,
+    UtcDatetime,
 )
 from tests.system.chaos.evidence import Fault
-from tools.sandbox.network.course import WINDOW
-from tools.sandbox.network.ledger import Taken
+from tools.sandbox.network.course import FEEDBACK_WINDOW
+from tools.sandbox.network.ledger import AcknowledgedRequest
 
-OPEN = UUID(int=0)
+ANY_ID = UUID(int=0)
 """An id that is Attune's to choose."""
-A_MOMENT = timedelta(milliseconds=1)
-A_LITTLE = timedelta(seconds=5)
+ONE_MILLISECOND = timedelta(milliseconds=1)
+CLOCK_TOLERANCE = timedelta(seconds=5)
 """How far apart our look at the clock and Attune's may be, on one machine."""
-AN_HOUR = timedelta(hours=1)
-LONGEST_NOTICE = 24 * 365.0
+ONE_HOUR = timedelta(hours=1)
+MAX_NOTICE_HOURS = 24 * 365.0
 ELEMENTS: tuple[Element, ...] = get_args(Element)
 RATERS: tuple[Rater, ...] = get_args(Rater)
 
-_moment: Callable[[Any], datetime] = TypeAdapter[datetime](Moment).validate_python
+_parse_datetime: Callable[[Any], datetime] = TypeAdapter[datetime](UtcDatetime).validate_python
 
 
-def clocks_apart(faults: Iterable[Fault]) -> timedelta:
+def max_clock_skew(faults: Iterable[Fault]) -> timedelta:
     """How far the clock of a service may have been from ours."""
-    return AN_HOUR + A_LITTLE if any("clock" in fault.kind for fault in faults) else A_LITTLE
+    return ONE_HOUR + CLOCK_TOLERANCE if any("clock" in fault.kind for fault in faults) else CLOCK_TOLERANCE
 
 
 @dataclass(frozen=True)
-class Told:
+class ExpectedEvent:
     """A fact to be kept, which occurred between `earliest` and `latest`."""
 
-    fact: Event
+    event: Event
     """Under the id OPEN."""
     earliest: datetime
     latest: datetime
 
 
 @dataclass
-class Bond:
+class AcknowledgedRelationship:
     """A relationship as clients spoke of it."""
 
-    start: Mapping[str, Any]
-    agreements: list[tuple[datetime, tuple[str, ...]]]
-    words: list[tuple[datetime, bool]] = field(default_factory=list)
+    start_fields: Mapping[str, Any]
+    aims_history: list[tuple[datetime, tuple[str, ...]]]
+    consent_changes: list[tuple[datetime, bool]] = field(default_factory=list)
     """Whether the client agrees to be asked, from when on."""
-    over: bool = False
+    has_ended: bool = False
 
     @property
-    def withdrew(self) -> bool:
-        return any(not given for _, given in self.words)
+    def has_withdrawn_consent(self) -> bool:
+        return any(not given for _, given in self.consent_changes)
 
-    def agrees_at(self, moment: datetime) -> bool:
+    def has_consent_at(self, moment: datetime) -> bool:
         """By the last word until then."""
-        consents = [given for at, given in self.words if at <= moment]
+        consents = [given for at, given in self.consent_changes if at <= moment]
         return bool(consents) and consents[-1]
 
 
 @dataclass
-class Sitting:
+class AcknowledgedSession:
     """A session as clients spoke of it."""
 
     relationship_id: UUID
     starts_at: datetime
     minutes: int
-    entered: datetime
+    acknowledged_at: datetime
     """When its appointment was first acknowledged."""
-    scheduled: tuple[datetime, datetime]
+    scheduled_between: tuple[datetime, datetime]
     """Between which moments the appointment was made that counts."""
     outcome: str = ""
     due_at: datetime | None = None
-    completed: datetime | None = None
+    completion_acknowledged_at: datetime | None = None
     """When its completion was first acknowledged."""
-    asked: set[Rater] = field(default_factory=set)
+    requested_raters: set[Rater] = field(default_factory=set)
     answers: dict[Rater, Answer] = field(default_factory=dict)
-    answered: dict[Rater, datetime] = field(default_factory=dict)
+    answer_acknowledged_at: dict[Rater, datetime] = field(default_factory=dict)
     """When the first answer was acknowledged."""
 
 
 @dataclass(frozen=True)
-class Act:
+class Disposition:
     """What a clinician asked to do about an alert, and how it stood then."""
 
     alert_id: UUID
-    what: str
+    action: str
     status: str
     severity: Severity
     useful: bool | None = None
 
     @property
-    def done(self) -> bool:
+    def is_applied(self) -> bool:
         """Whether it was done, now or at a try before; else it was if at all, and more has happened since."""
-        return self.status == self.what
+        return self.status == self.action
 
 
-class Reading:
+class AcknowledgedHistory:
     """All that clients were told, as far as it was read."""
 
-    def __init__(self, since: datetime, apart: timedelta) -> None:
-        self.told: list[Told] = []
-        self.perhaps: list[Told] = []
+    def __init__(self, started_at: datetime, clock_skew: timedelta) -> None:
+        self.expected_events: list[ExpectedEvent] = []
+        self.possible_events: list[ExpectedEvent] = []
         """What may be there or not: it depends on whose news came first."""
-        self.bonds: dict[UUID, Bond] = {}
-        self.sittings: dict[UUID, Sitting] = {}
-        self.acts: list[Act] = []
+        self.relationships: dict[UUID, AcknowledgedRelationship] = {}
+        self.sessions: dict[UUID, AcknowledgedSession] = {}
+        self.dispositions: list[Disposition] = []
         self.case_codes: dict[UUID, str] = {}
         self._clinicians: dict[UUID, tuple[str, str]] = {}
-        self._links: dict[str, tuple[UUID, Rater]] = {}
-        self._begun = since - apart
-        self._apart = apart
+        self._form_links: dict[str, tuple[UUID, Rater]] = {}
+        self._earliest = started_at - clock_skew
+        self._clock_skew = clock_skew
 
-    def _keep(self, kind: type[Event], *, between: tuple[datetime, datetime] | None = None, **said: Any) -> None:
-        self.told.append(self._fact(kind, between=between, **said))
+    def _expect(
+        self, event_type: type[Event], *, between: tuple[datetime, datetime] | None = None, **fields: Any
+    ) -> None:
+        self.expected_events.append(self._expected_event(event_type, between=between, **fields))
 
     @staticmethod
-    def _fact(kind: type[Event], *, between: tuple[datetime, datetime] | None = None, **said: Any) -> Told:
-        event = kind.model_validate({"id": OPEN, "occurred_at": between[0] if between else said["occurred_at"], **said})
+    def _expected_event(
+        event_type: type[Event], *, between: tuple[datetime, datetime] | None = None, **fields: Any
+    ) -> ExpectedEvent:
+        event = event_type.model_validate(
+            {"id": ANY_ID, "occurred_at": between[0] if between else fields["occurred_at"], **fields}
+        )
         earliest, latest = between or (event.occurred_at, event.occurred_at)
-        return Told(event, earliest, latest)
+        return ExpectedEvent(event, earliest, latest)
 
     # Intake
 
-    def registered(self, clinician: str, taken: Taken) -> None:
-        clinician_id, registration = UUID(clinician), (taken.body["clinic_id"], taken.body["time_zone"])
+    def register_clinician(self, clinician: str, request: AcknowledgedRequest) -> None:
+        clinician_id, registration = UUID(clinician), (request.body["clinic_id"], request.body["time_zone"])
         if registration != self._clinicians.get(clinician_id):
             event_type = ClinicianUpdated if clinician_id in self._clinicians else ClinicianRegistered
-            recorded_between = (self._begun, taken.at + self._apart)
-            self._keep(
+            recorded_between = (self._earliest, request.acknowledged_at + self._clock_skew)
+            self._expect(
                 event_type,
                 between=recorded_between,
                 clinician_id=clinician_id,
@@ -166,80 +172,110 @@ class Reading:
             )
             self._clinicians[clinician_id] = registration
 
-    def admitted(self, client: str, taken: Taken) -> None:
-        self.case_codes[UUID(client)] = taken.body["case_code"]
+    def add_client(self, client: str, request: AcknowledgedRequest) -> None:
+        self.case_codes[UUID(client)] = request.body["case_code"]
 
-    def began(self, relationship: str, taken: Taken) -> None:
-        body = taken.body
+    def start_relationship(self, relationship: str, request: AcknowledgedRequest) -> None:
+        body = request.body
         start_fields = {name: body[name] for name in ("clinic_id", "clinician_id", "client_id", "cadence_days")}
         start_fields["case_code"] = self.case_codes[UUID(body["client_id"])]
-        self._begin(UUID(relationship), start_fields, _moment(body["started_at"]), tuple(body["aims"]), body["consent"])
+        self._start_relationship(
+            UUID(relationship), start_fields, _parse_datetime(body["started_at"]), tuple(body["aims"]), body["consent"]
+        )
 
-    def _begin(
-        self, relationship_id: UUID, start: Mapping[str, Any], at: datetime, aims: tuple[str, ...], consent: bool
+    def _start_relationship(
+        self,
+        relationship_id: UUID,
+        start_fields: Mapping[str, Any],
+        started_at: datetime,
+        aims: tuple[str, ...],
+        consent: bool,
     ) -> None:
-        if relationship_id in self.bonds:
+        if relationship_id in self.relationships:
             return
-        self.bonds[relationship_id] = Bond(start, [(at, aims)])
-        self._keep(RelationshipStarted, occurred_at=at, relationship_id=relationship_id, aims=aims, **start)
+        self.relationships[relationship_id] = AcknowledgedRelationship(start_fields, [(started_at, aims)])
+        self._expect(
+            RelationshipStarted, occurred_at=started_at, relationship_id=relationship_id, aims=aims, **start_fields
+        )
         if consent:
-            self._word(relationship_id, at, given=True)
+            self._change_consent(relationship_id, started_at, given=True)
 
-    def agreed(self, relationship: str, taken: Taken) -> None:
-        relationship_id, agreement = UUID(relationship), (_moment(taken.body["agreed_at"]), tuple(taken.body["aims"]))
-        if agreement not in self.bonds[relationship_id].agreements:
-            self.bonds[relationship_id].agreements.append(agreement)
-            self._keep(
+    def update_aims(self, relationship: str, request: AcknowledgedRequest) -> None:
+        relationship_id, agreement = (
+            UUID(relationship),
+            (_parse_datetime(request.body["agreed_at"]), tuple(request.body["aims"])),
+        )
+        if agreement not in self.relationships[relationship_id].aims_history:
+            self.relationships[relationship_id].aims_history.append(agreement)
+            self._expect(
                 RelationshipAimsUpdated, occurred_at=agreement[0], relationship_id=relationship_id, aims=agreement[1]
             )
 
-    def heard_client(self, relationship: str, taken: Taken) -> None:
-        relationship_id, changed_at, given = UUID(relationship), _moment(taken.body["at"]), taken.body["given"]
-        if self.bonds[relationship_id].agrees_at(changed_at) != given:
-            self._word(relationship_id, changed_at, given=given)
+    def change_consent(self, relationship: str, request: AcknowledgedRequest) -> None:
+        relationship_id, changed_at, given = (
+            UUID(relationship),
+            _parse_datetime(request.body["at"]),
+            request.body["given"],
+        )
+        if self.relationships[relationship_id].has_consent_at(changed_at) != given:
+            self._change_consent(relationship_id, changed_at, given=given)
 
-    def _word(self, relationship_id: UUID, at: datetime, *, given: bool) -> None:
-        self.bonds[relationship_id].words.append((at, given))
-        self._keep(ConsentGiven if given else ConsentWithdrawn, occurred_at=at, relationship_id=relationship_id)
+    def _change_consent(self, relationship_id: UUID, changed_at: datetime, *, given: bool) -> None:
+        self.relationships[relationship_id].consent_changes.append((changed_at, given))
+        self._expect(
+            ConsentGiven if given else ConsentWithdrawn, occurred_at=changed_at, relationship_id=relationship_id
+        )
 
-    def ended(self, relationship: str, taken: Taken) -> None:
-        self._end(UUID(relationship), occurred_at=_moment(taken.body["at"]), reason=taken.body["reason"])
+    def end_relationship(self, relationship: str, request: AcknowledgedRequest) -> None:
+        self._end_relationship(
+            UUID(relationship), occurred_at=_parse_datetime(request.body["at"]), reason=request.body["reason"]
+        )
 
-    def transferred(self, relationship: str, taken: Taken) -> None:
+    def transfer_relationship(self, relationship: str, request: AcknowledgedRequest) -> None:
         old_id, new_id, transferred_at = (
             UUID(relationship),
-            UUID(taken.body["relationship_id"]),
-            _moment(taken.body["at"]),
+            UUID(request.body["relationship_id"]),
+            _parse_datetime(request.body["at"]),
         )
-        self._end(old_id, occurred_at=transferred_at, reason="transferred", successor_id=new_id)
-        predecessor = self.bonds[old_id]
-        start_fields = {**predecessor.start, "clinician_id": taken.body["clinician_id"], "predecessor_id": old_id}
-        consent = bool(predecessor.words) and predecessor.words[-1][1]
-        self._begin(new_id, start_fields, transferred_at, predecessor.agreements[-1][1], consent)
+        self._end_relationship(old_id, occurred_at=transferred_at, reason="transferred", successor_id=new_id)
+        predecessor = self.relationships[old_id]
+        start_fields = {
+            **predecessor.start_fields,
+            "clinician_id": request.body["clinician_id"],
+            "predecessor_id": old_id,
+        }
+        consent = bool(predecessor.consent_changes) and predecessor.consent_changes[-1][1]
+        self._start_relationship(new_id, start_fields, transferred_at, predecessor.aims_history[-1][1], consent)
 
-    def _end(self, relationship_id: UUID, **how: Any) -> None:
-        if not self.bonds[relationship_id].over:
-            self.bonds[relationship_id].over = True
-            self._keep(RelationshipEnded, relationship_id=relationship_id, **how)
+    def _end_relationship(self, relationship_id: UUID, **fields: Any) -> None:
+        if not self.relationships[relationship_id].has_ended:
+            self.relationships[relationship_id].has_ended = True
+            self._expect(RelationshipEnded, relationship_id=relationship_id, **fields)
 
     # Sessions
 
-    def scheduled(self, session: str, taken: Taken) -> None:
-        session_id, body = UUID(session), taken.body
-        starts_at, minutes, relationship_id = _moment(body["starts_at"]), body["minutes"], UUID(body["relationship_id"])
-        previous, latest = self.sittings.get(session_id), taken.at + self._apart
-        between = (min(self._begun, starts_at), min(latest, starts_at))
+    def schedule_session(self, session: str, request: AcknowledgedRequest) -> None:
+        session_id, body = UUID(session), request.body
+        starts_at, minutes, relationship_id = (
+            _parse_datetime(body["starts_at"]),
+            body["minutes"],
+            UUID(body["relationship_id"]),
+        )
+        previous, latest = self.sessions.get(session_id), request.acknowledged_at + self._clock_skew
+        between = (min(self._earliest, starts_at), min(latest, starts_at))
         if previous is None:
-            self.sittings[session_id] = Sitting(relationship_id, starts_at, minutes, taken.at, between)
+            self.sessions[session_id] = AcknowledgedSession(
+                relationship_id, starts_at, minutes, request.acknowledged_at, between
+            )
         elif (previous.starts_at, previous.minutes) == (starts_at, minutes):
             return
         else:  # told later than the appointment before, however early the new one lies
             between = (
-                max(between[0], previous.scheduled[0] + A_MOMENT),
-                max(between[1], previous.scheduled[1] + A_MOMENT),
+                max(between[0], previous.scheduled_between[0] + ONE_MILLISECOND),
+                max(between[1], previous.scheduled_between[1] + ONE_MILLISECOND),
             )
-            previous.starts_at, previous.minutes, previous.scheduled = starts_at, minutes, between
-        self._keep(
+            previous.starts_at, previous.minutes, previous.scheduled_between = starts_at, minutes, between
+        self._expect(
             SessionScheduled,
             between=between,
             relationship_id=relationship_id,
@@ -248,143 +284,158 @@ class Reading:
             minutes=minutes,
         )
 
-    def completed(self, session: str, taken: Taken) -> None:
+    def complete_session(self, session: str, request: AcknowledgedRequest) -> None:
         session_id = UUID(session)
-        acknowledged_session, ended_at = self.sittings[session_id], _moment(taken.body["ended_at"])
+        acknowledged_session, ended_at = self.sessions[session_id], _parse_datetime(request.body["ended_at"])
         common_fields: dict[str, Any] = {
             "relationship_id": acknowledged_session.relationship_id,
             "session_id": session_id,
         }
         common_fields["occurred_at"] = ended_at
-        forms = {rater: taken.answer[f"{rater}_form"] for rater in RATERS}
-        self._links |= {form["url"].rsplit("/", 1)[1]: (session_id, rater) for rater, form in forms.items() if form}
-        acknowledged_session.due_at = ended_at + WINDOW
+        forms = {rater: request.response[f"{rater}_form"] for rater in RATERS}
+        self._form_links |= {
+            form["url"].rsplit("/", 1)[1]: (session_id, rater) for rater, form in forms.items() if form
+        }
+        acknowledged_session.due_at = ended_at + FEEDBACK_WINDOW
         if not acknowledged_session.outcome:
-            acknowledged_session.outcome, acknowledged_session.completed = "completed", taken.at
-            self._keep(
+            acknowledged_session.outcome, acknowledged_session.completion_acknowledged_at = (
+                "completed",
+                request.acknowledged_at,
+            )
+            self._expect(
                 SessionCompleted,
-                minutes=taken.body["minutes"],
+                minutes=request.body["minutes"],
                 planned_minutes=acknowledged_session.minutes,
                 **common_fields,
             )
         for rater in RATERS:
-            if forms[rater] and rater not in acknowledged_session.asked:
-                acknowledged_session.asked.add(rater)
-                self._keep(FeedbackRequested, rater=rater, due_at=acknowledged_session.due_at, **common_fields)
+            if forms[rater] and rater not in acknowledged_session.requested_raters:
+                acknowledged_session.requested_raters.add(rater)
+                self._expect(FeedbackRequested, rater=rater, due_at=acknowledged_session.due_at, **common_fields)
             elif rater == "client" and not forms[rater]:
-                self.perhaps.append(
-                    self._fact(FeedbackRequested, rater=rater, due_at=acknowledged_session.due_at, **common_fields)
+                self.possible_events.append(
+                    self._expected_event(
+                        FeedbackRequested, rater=rater, due_at=acknowledged_session.due_at, **common_fields
+                    )
                 )
 
-    def missed(self, session: str, _request: Taken) -> None:
-        session_id, acknowledged_session = UUID(session), self.sittings[UUID(session)]
+    def mark_missed(self, session: str, _request: AcknowledgedRequest) -> None:
+        session_id, acknowledged_session = UUID(session), self.sessions[UUID(session)]
         if not acknowledged_session.outcome:
             acknowledged_session.outcome = "missed"
             common_fields: dict[str, Any] = {
                 "relationship_id": acknowledged_session.relationship_id,
                 "session_id": session_id,
             }
-            self._keep(SessionMissed, occurred_at=acknowledged_session.starts_at, **common_fields)
+            self._expect(SessionMissed, occurred_at=acknowledged_session.starts_at, **common_fields)
 
-    def cancelled(self, session: str, taken: Taken) -> None:
-        session_id, acknowledged_session = UUID(session), self.sittings[UUID(session)]
+    def cancel_session(self, session: str, request: AcknowledgedRequest) -> None:
+        session_id, acknowledged_session = UUID(session), self.sessions[UUID(session)]
         if acknowledged_session.outcome:
             return
-        acknowledged_session.outcome, cancelled_at = "cancelled", _moment(taken.body["cancelled_at"])
-        notice_hours = min(max(0.0, (acknowledged_session.starts_at - cancelled_at) / AN_HOUR), LONGEST_NOTICE)
-        self._keep(
+        acknowledged_session.outcome, cancelled_at = "cancelled", _parse_datetime(request.body["cancelled_at"])
+        notice_hours = min(max(0.0, (acknowledged_session.starts_at - cancelled_at) / ONE_HOUR), MAX_NOTICE_HOURS)
+        self._expect(
             SessionCancelled,
             occurred_at=cancelled_at,
             relationship_id=acknowledged_session.relationship_id,
             session_id=session_id,
-            by=taken.body["by"],
+            by=request.body["by"],
             notice_hours=notice_hours,
         )
 
     # Feedback
 
-    def entered(self, session: str, rater: str, taken: Taken) -> None:
-        given_at = _moment(taken.body["given_at"])
-        fields = {name: value for name, value in taken.body.items() if name != "given_at"}
-        self._answered(
-            UUID(session), cast("Rater", rater), Answer.model_validate(fields), (given_at, given_at), taken.at
+    def record_answer(self, session: str, rater: str, request: AcknowledgedRequest) -> None:
+        given_at = _parse_datetime(request.body["given_at"])
+        fields = {name: value for name, value in request.body.items() if name != "given_at"}
+        self._apply_answer(
+            UUID(session),
+            cast("Rater", rater),
+            Answer.model_validate(fields),
+            (given_at, given_at),
+            request.acknowledged_at,
         )
 
-    def filled_in(self, token: str, taken: Taken) -> None:
-        session, rater = self._links[token]
-        fields = {name: value for name, value in taken.body.items() if value != ""}
+    def answer_form(self, token: str, request: AcknowledgedRequest) -> None:
+        session, rater = self._form_links[token]
+        fields = {name: value for name, value in request.body.items() if value != ""}
         ratings = {name: int(fields[name]) for name in ELEMENTS if name in fields}
         questions = {name: fields.get(name) for name in ("tension", "talked_about")}
-        ended_at = cast("datetime", self.sittings[session].due_at) - WINDOW
-        between = (max(self._begun, ended_at), max(taken.at + self._apart, ended_at))
+        ended_at = cast("datetime", self.sessions[session].due_at) - FEEDBACK_WINDOW
+        between = (max(self._earliest, ended_at), max(request.acknowledged_at + self._clock_skew, ended_at))
         answer = Answer.model_validate({"ratings": ratings, **questions})
-        if rater not in self.sittings[session].answers:  # a link is used once, and corrects nothing
-            self._answered(session, rater, answer, between, taken.at)
+        if rater not in self.sessions[session].answers:  # a link is used once, and corrects nothing
+            self._apply_answer(session, rater, answer, between, request.acknowledged_at)
 
-    def _answered(
+    def _apply_answer(
         self, session: UUID, rater: Rater, answer: Answer, between: tuple[datetime, datetime], acknowledged_at: datetime
     ) -> None:
-        acknowledged_session = self.sittings[session]
+        acknowledged_session = self.sessions[session]
         previous = acknowledged_session.answers.get(rater)
         if answer == previous:
             return
         acknowledged_session.answers[rater] = answer
-        acknowledged_session.answered.setdefault(rater, acknowledged_at)
+        acknowledged_session.answer_acknowledged_at.setdefault(rater, acknowledged_at)
         common_fields = {"relationship_id": acknowledged_session.relationship_id, "session_id": session, "rater": rater}
         if previous is None:
-            self._keep(FeedbackSubmitted, between=between, **common_fields, **answer.model_dump())
+            self._expect(FeedbackSubmitted, between=between, **common_fields, **answer.model_dump())
         else:
-            self._keep(FeedbackAmended, between=between, amends=OPEN, **common_fields, **answer.model_dump())
+            self._expect(FeedbackAmended, between=between, amends=ANY_ID, **common_fields, **answer.model_dump())
 
     # Alerts
 
-    def acknowledged(self, alert: str, taken: Taken) -> None:
-        self._act("acknowledged", alert, taken)
+    def acknowledge_alert(self, alert: str, request: AcknowledgedRequest) -> None:
+        self._add_disposition("acknowledged", alert, request)
 
-    def resolved(self, alert: str, taken: Taken) -> None:
-        self._act("resolved", alert, taken)
+    def resolve_alert(self, alert: str, request: AcknowledgedRequest) -> None:
+        self._add_disposition("resolved", alert, request)
 
-    def _act(self, what: str, alert: str, taken: Taken) -> None:
-        alert_view = taken.answer
-        self.acts.append(Act(UUID(alert), what, alert_view["status"], alert_view["severity"], taken.body.get("useful")))
+    def _add_disposition(self, action: str, alert: str, request: AcknowledgedRequest) -> None:
+        alert_view = request.response
+        self.dispositions.append(
+            Disposition(UUID(alert), action, alert_view["status"], alert_view["severity"], request.body.get("useful"))
+        )
 
-    def nothing(self, *_: Any) -> None:
+    def ignore(self, *_: Any) -> None:
         """What is said of clinics and channels lies on no topic."""
 
 
 _ID = r"([0-9a-f-]{36})"
-REQUESTS: Sequence[tuple[str, str, str, Callable[..., None]]] = (
-    ("intake", "PUT", f"/clinics/{_ID}", Reading.nothing),
-    ("intake", "PUT", f"/clinicians/{_ID}", Reading.registered),
-    ("intake", "PUT", f"/clients/{_ID}", Reading.admitted),
-    ("intake", "PUT", f"/relationships/{_ID}", Reading.began),
-    ("intake", "PUT", f"/relationships/{_ID}/aims", Reading.agreed),
-    ("intake", "PUT", f"/relationships/{_ID}/consent", Reading.heard_client),
-    ("intake", "POST", f"/relationships/{_ID}/end", Reading.ended),
-    ("intake", "POST", f"/relationships/{_ID}/transfer", Reading.transferred),
-    ("sessions", "PUT", f"/sessions/{_ID}", Reading.scheduled),
-    ("sessions", "POST", f"/sessions/{_ID}/completion", Reading.completed),
-    ("sessions", "POST", f"/sessions/{_ID}/missed", Reading.missed),
-    ("sessions", "POST", f"/sessions/{_ID}/cancellation", Reading.cancelled),
-    ("sessions", "PUT", f"/sessions/{_ID}/feedback/(client|clinician)", Reading.entered),
-    ("sessions", "POST", r"/f/([\w-]+)", Reading.filled_in),
-    ("notify", "PUT", f"/clinicians/{_ID}/channels", Reading.nothing),
-    ("notify", "POST", f"/alerts/{_ID}/acknowledgement", Reading.acknowledged),
-    ("notify", "POST", f"/alerts/{_ID}/resolution", Reading.resolved),
+REQUEST_HANDLERS: Sequence[tuple[str, str, str, Callable[..., None]]] = (
+    ("intake", "PUT", f"/clinics/{_ID}", AcknowledgedHistory.ignore),
+    ("intake", "PUT", f"/clinicians/{_ID}", AcknowledgedHistory.register_clinician),
+    ("intake", "PUT", f"/clients/{_ID}", AcknowledgedHistory.add_client),
+    ("intake", "PUT", f"/relationships/{_ID}", AcknowledgedHistory.start_relationship),
+    ("intake", "PUT", f"/relationships/{_ID}/aims", AcknowledgedHistory.update_aims),
+    ("intake", "PUT", f"/relationships/{_ID}/consent", AcknowledgedHistory.change_consent),
+    ("intake", "POST", f"/relationships/{_ID}/end", AcknowledgedHistory.end_relationship),
+    ("intake", "POST", f"/relationships/{_ID}/transfer", AcknowledgedHistory.transfer_relationship),
+    ("sessions", "PUT", f"/sessions/{_ID}", AcknowledgedHistory.schedule_session),
+    ("sessions", "POST", f"/sessions/{_ID}/completion", AcknowledgedHistory.complete_session),
+    ("sessions", "POST", f"/sessions/{_ID}/missed", AcknowledgedHistory.mark_missed),
+    ("sessions", "POST", f"/sessions/{_ID}/cancellation", AcknowledgedHistory.cancel_session),
+    ("sessions", "PUT", f"/sessions/{_ID}/feedback/(client|clinician)", AcknowledgedHistory.record_answer),
+    ("sessions", "POST", r"/f/([\w-]+)", AcknowledgedHistory.answer_form),
+    ("notify", "PUT", f"/clinicians/{_ID}/channels", AcknowledgedHistory.ignore),
+    ("notify", "POST", f"/alerts/{_ID}/acknowledgement", AcknowledgedHistory.acknowledge_alert),
+    ("notify", "POST", f"/alerts/{_ID}/resolution", AcknowledgedHistory.resolve_alert),
 )
 
 
-def read(taken: Iterable[Taken], since: datetime, apart: timedelta) -> Reading:
+def read_requests(
+    requests: Iterable[AcknowledgedRequest], started_at: datetime, clock_skew: timedelta
+) -> AcknowledgedHistory:
     """Read all of it. Raises ValueError at a request that this reader does not know."""
-    history = Reading(since, apart)
-    for request in taken:
+    history = AcknowledgedHistory(started_at, clock_skew)
+    for request in requests:
         if request.method != "GET":
-            _take(history, request)
+            _apply_request(history, request)
     return history
 
 
-def _take(history: Reading, request: Taken) -> None:
-    for service, method, pattern, apply in REQUESTS:
+def _apply_request(history: AcknowledgedHistory, request: AcknowledgedRequest) -> None:
+    for service, method, pattern, apply in REQUEST_HANDLERS:
         if (service, method) == (request.service, request.method) and (match := re.fullmatch(pattern, request.path)):
             apply(history, *match.groups(), request)
             return

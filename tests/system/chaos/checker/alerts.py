@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID, uuid5
 
-from services.alliance.domain.fold import Read
+from services.alliance.domain.fold import FoldResult
 from shared.events import (
     AlertAcknowledged,
     AlertRaised,
@@ -17,70 +17,74 @@ from shared.events import (
     RuptureRetracted,
     Severity,
 )
-from tests.system.chaos.checker.observation import Seen
-from tests.system.chaos.checker.source_events import WEIGHT
-from tests.system.chaos.checker.states import last_words
-from tests.system.chaos.checker.topic_contents import Record
+from tests.system.chaos.checker.observation import ObservedState
+from tests.system.chaos.checker.source_events import SEVERITY_RANK
+from tests.system.chaos.checker.states import latest_rupture_events
+from tests.system.chaos.checker.topic_contents import TopicContents
 
-UNSETTLED = ("open", "acknowledged")
-MOST_SHOWN = 200
+ACTIVE_STATUSES = ("open", "acknowledged")
+MAX_INBOX_ALERTS = 200
 """The most alerts in one inbox."""
 
 
 @dataclass(frozen=True)
-class Expected:
+class ExpectedAlert:
     """An alert that there must be."""
 
     id: UUID
-    clinician: UUID | None
+    clinician_id: UUID | None
     """None while nobody told whose relationship it is."""
-    last: RuptureEvent
+    latest: RuptureEvent
     """What alliance said of its episode last."""
-    told: Sequence[RuptureEvent]
+    rupture_events: Sequence[RuptureEvent]
     """All that alliance said of it, by version."""
     status: str
-    rises: Mapping[Severity, RuptureEvent] = field(default_factory=dict)
+    escalations: Mapping[Severity, RuptureEvent] = field(default_factory=dict)
     """Each severity that it rose to, and what was said then."""
 
 
-def expected(record: Record) -> dict[UUID, Expected]:
+def expected_alerts(contents: TopicContents) -> dict[UUID, ExpectedAlert]:
     """One alert for each episode that was ever told of."""
     by_episode = defaultdict[UUID, list[RuptureEvent]](list)
-    for event in record.ruptures.values():
+    for event in contents.rupture_events.values():
         by_episode[event.episode_id].append(event)
     latest_by_episode, clinician_ids, disposition_ranks = (
-        last_words(record.ruptures.values()),
-        _whose(record),
-        _acts(record),
+        latest_rupture_events(contents.rupture_events.values()),
+        _clinician_by_relationship(contents),
+        _disposition_ranks(contents),
     )
     found = {}
     for episode, rupture_events in by_episode.items():
         alert_id, latest = uuid5(episode, "alert"), latest_by_episode[episode]
-        found[alert_id] = Expected(
+        found[alert_id] = ExpectedAlert(
             id=alert_id,
-            clinician=clinician_ids.get(latest.relationship_id),
-            last=latest,
-            told=sorted(rupture_events, key=lambda event: event.version),
-            status=_status(latest, record.updates.get(latest.relationship_id), disposition_ranks.get(alert_id, {})),
-            rises=_rises(rupture_events),
+            clinician_id=clinician_ids.get(latest.relationship_id),
+            latest=latest,
+            rupture_events=sorted(rupture_events, key=lambda event: event.version),
+            status=_status(
+                latest, contents.alliance_updates.get(latest.relationship_id), disposition_ranks.get(alert_id, {})
+            ),
+            escalations=_escalations(rupture_events),
         )
     return found
 
 
-def _whose(record: Record) -> dict[UUID, UUID]:
+def _clinician_by_relationship(contents: TopicContents) -> dict[UUID, UUID]:
     started = (
-        started_event for started_event in record.facts.values() if isinstance(started_event, RelationshipStarted)
+        started_event
+        for started_event in contents.source_events.values()
+        if isinstance(started_event, RelationshipStarted)
     )
     return {started_event.relationship_id: started_event.clinician_id for started_event in started}
 
 
-def _acts(record: Record) -> dict[UUID, dict[str, int]]:
+def _disposition_ranks(contents: TopicContents) -> dict[UUID, dict[str, int]]:
     """How severe each alert was, at most, when a clinician did something about it; ids tell."""
     found = defaultdict[UUID, dict[str, int]](dict)
-    for event in record.alerts.values():
+    for event in contents.alert_events.values():
         if isinstance(event, AlertAcknowledged | AlertResolved):
             action = "acknowledged" if isinstance(event, AlertAcknowledged) else "resolved"
-            for severity, rank in WEIGHT.items():
+            for severity, rank in SEVERITY_RANK.items():
                 if event.id == uuid5(event.alert_id, f"{action}:{severity}"):
                     ranks = found[event.alert_id]
                     ranks[action] = max(rank, ranks.get(action, -1))
@@ -88,7 +92,7 @@ def _acts(record: Record) -> dict[UUID, dict[str, int]]:
 
 
 def _status(latest: RuptureEvent, update: AllianceUpdated | None, disposition_ranks: Mapping[str, int]) -> str:
-    rank = WEIGHT[latest.severity]
+    rank = SEVERITY_RANK[latest.severity]
     if disposition_ranks.get("resolved", -1) >= rank:
         return "resolved"
     if isinstance(latest, RuptureRepaired):
@@ -99,51 +103,51 @@ def _status(latest: RuptureEvent, update: AllianceUpdated | None, disposition_ra
     return "acknowledged" if disposition_ranks.get("acknowledged", -1) >= rank else "open"
 
 
-def _rises(told: Iterable[RuptureEvent]) -> dict[Severity, RuptureEvent]:
+def _escalations(rupture_events: Iterable[RuptureEvent]) -> dict[Severity, RuptureEvent]:
     escalations: dict[Severity, RuptureEvent] = {}
     highest_rank = -1
-    for event in sorted(told, key=lambda event: event.version):
-        if WEIGHT[event.severity] > highest_rank:
-            highest_rank = WEIGHT[event.severity]
+    for event in sorted(rupture_events, key=lambda event: event.version):
+        if SEVERITY_RANK[event.severity] > highest_rank:
+            highest_rank = SEVERITY_RANK[event.severity]
             escalations[event.severity] = event
     return escalations
 
 
-def not_as_refolded(alerts: Mapping[UUID, Expected], read: Mapping[UUID, Read]) -> list[str]:
+def episode_differences(alerts: Mapping[UUID, ExpectedAlert], fold_results: Mapping[UUID, FoldResult]) -> list[str]:
     """Episodes of the refold whose alert stands otherwise, and alerts that stand for an episode that is not open."""
     differences, open_alert_ids = [], set[UUID]()
-    for result in read.values():
+    for result in fold_results.values():
         expected_statuses: list[tuple[UUID, tuple[str, ...]]] = [
-            (episode.id, ("repaired", "resolved")) for episode in result.repaired
+            (episode.id, ("repaired", "resolved")) for episode in result.repaired_episodes
         ]
-        if result.alliance.open is not None:
-            open_alert_ids.add(uuid5(result.alliance.open.id, "alert"))
-            expected_statuses.append((result.alliance.open.id, ("open", "acknowledged", "resolved")))
+        if result.alliance.open_episode is not None:
+            open_alert_ids.add(uuid5(result.alliance.open_episode.id, "alert"))
+            expected_statuses.append((result.alliance.open_episode.id, ("open", "acknowledged", "resolved")))
         for episode_id, allowed in expected_statuses:
             alert = alerts.get(uuid5(episode_id, "alert"))
             if alert is None or alert.status not in allowed:
                 differences.append(
                     f"episode {episode_id}: {alert.status if alert else 'has no alert'}, not {allowed[0]}"
                 )
-    active = {alert.id for alert in alerts.values() if alert.status in UNSETTLED}
+    active = {alert.id for alert in alerts.values() if alert.status in ACTIVE_STATUSES}
     return differences + [f"alert {alert_id}: stands for no open episode" for alert_id in active - open_alert_ids]
 
 
-def not_kept(alerts: Mapping[UUID, Expected], seen: Seen) -> list[str]:
+def stored_differences(alerts: Mapping[UUID, ExpectedAlert], observed: ObservedState) -> list[str]:
     """Alerts that notify does not have, or has otherwise, and those it has for nothing."""
-    documents = seen.documents("notify", "alerts")
+    documents = observed.documents("notify", "alerts")
     differences = [f"{alert_id}: is not there" for alert_id in alerts.keys() - documents.keys()]
     differences += [f"{alert_id}: is there for no episode" for alert_id in documents.keys() - alerts.keys()]
     for alert_id in alerts.keys() & documents.keys():
         alert, document = alerts[alert_id], documents[alert_id]
         fields = {
-            "episode": (document["episode_id"], alert.last.episode_id),
-            "relationship": (document["relationship_id"], alert.last.relationship_id),
-            "clinician": (document["clinician_id"], alert.clinician),
+            "episode": (document["episode_id"], alert.latest.episode_id),
+            "relationship": (document["relationship_id"], alert.latest.relationship_id),
+            "clinician": (document["clinician_id"], alert.clinician_id),
             "status": (document["status"], alert.status),
-            "severity": (document["said"]["severity"], alert.last.severity),
-            "version": (document["said"]["version"], alert.last.version),
-            "last sign": (document["said"]["last_sign_at"], alert.last.last_sign_at),
+            "severity": (document["said"]["severity"], alert.latest.severity),
+            "version": (document["said"]["version"], alert.latest.version),
+            "last sign": (document["said"]["last_sign_at"], alert.latest.last_sign_at),
         }
         differences += [
             f"{alert_id}: {field_name} {actual}, not {expected_value}"
@@ -153,24 +157,24 @@ def not_kept(alerts: Mapping[UUID, Expected], seen: Seen) -> list[str]:
     return differences
 
 
-def open_twice(alerts: Iterable[Expected]) -> list[str]:
+def multiple_open_alerts(alerts: Iterable[ExpectedAlert]) -> list[str]:
     """Relationships with more than one alert that is not settled."""
-    open_counts = Counter(alert.last.relationship_id for alert in alerts if alert.status in UNSETTLED)
+    open_counts = Counter(alert.latest.relationship_id for alert in alerts if alert.status in ACTIVE_STATUSES)
     return [f"{relationship}: {count} alerts" for relationship, count in open_counts.items() if count > 1]
 
 
-def not_shown(alerts: Mapping[UUID, Expected], seen: Seen) -> list[str]:
+def inbox_differences(alerts: Mapping[UUID, ExpectedAlert], observed: ObservedState) -> list[str]:
     """Inboxes that do not show exactly the alerts of their clinician, the most pressing ones where there are many."""
-    by_clinician = defaultdict[UUID | None, list[Expected]](list)
+    by_clinician = defaultdict[UUID | None, list[ExpectedAlert]](list)
     for alert in alerts.values():
-        by_clinician[alert.clinician].append(alert)
+        by_clinician[alert.clinician_id].append(alert)
     differences = []
-    for clinician, inbox in seen.inboxes.items():
+    for clinician, inbox in observed.inboxes.items():
         if inbox is None:
             differences.append(f"{clinician}: has no inbox")
             continue
-        expected_order = sorted(by_clinician[clinician], key=_pressing)[:MOST_SHOWN]
-        expected_rows = [(str(a.id), a.status, a.last.severity) for a in expected_order]
+        expected_order = sorted(by_clinician[clinician], key=_inbox_order)[:MAX_INBOX_ALERTS]
+        expected_rows = [(str(a.id), a.status, a.latest.severity) for a in expected_order]
         shown_rows = [(a["alert_id"], a["status"], a["severity"]) for a in inbox["alerts"]]
         if shown_rows != expected_rows:
             differing = set(shown_rows) ^ set(expected_rows)
@@ -180,37 +184,43 @@ def not_shown(alerts: Mapping[UUID, Expected], seen: Seen) -> list[str]:
     return differences
 
 
-def _pressing(alert: Expected) -> tuple[int, float, bytes]:
+def _inbox_order(alert: ExpectedAlert) -> tuple[int, float, bytes]:
     status_rank = {"open": 0, "acknowledged": 1}.get(alert.status, 2)
-    return 10 * status_rank - WEIGHT[alert.last.severity], -alert.last.last_sign_at.timestamp(), alert.id.bytes
+    return (
+        10 * status_rank - SEVERITY_RANK[alert.latest.severity],
+        -alert.latest.last_sign_at.timestamp(),
+        alert.id.bytes,
+    )
 
 
-def not_raised(alerts: Mapping[UUID, Expected], record: Record) -> list[str]:
+def raised_event_differences(alerts: Mapping[UUID, ExpectedAlert], contents: TopicContents) -> list[str]:
     """Alerts of which it was not told that they stand in an inbox, and those told of that do not.
 
     Where versions were told in another order than they were written, a severity may have been told that the last
     word no longer counts as a rise.
     """
-    raised_events = {event.id: event for event in record.alerts.values() if isinstance(event, AlertRaised)}
+    raised_events = {event.id: event for event in contents.alert_events.values() if isinstance(event, AlertRaised)}
     differences = []
     for alert in alerts.values():
-        if alert.clinician is None:
+        if alert.clinician_id is None:
             continue
-        for severity in alert.rises:
+        for severity in alert.escalations:
             event = raised_events.get(uuid5(alert.id, f"raised:{severity}"))
-            if event is None or not _says(event, alert, severity):
+            if event is None or not _matches(event, alert, severity):
                 differences.append(f"{alert.id}: not told, or otherwise, that it rose to {severity}")
     for event in raised_events.values():
         alert_of_event = alerts.get(event.alert_id)
-        severities = {rupture_event.severity for rupture_event in alert_of_event.told} if alert_of_event else set()
+        severities = (
+            {rupture_event.severity for rupture_event in alert_of_event.rupture_events} if alert_of_event else set()
+        )
         if event.severity not in severities or event.id != uuid5(event.alert_id, f"raised:{event.severity}"):
             differences.append(f"{event.alert_id}: told for nothing that it rose to {event.severity}")
     return differences
 
 
-def _says(event: AlertRaised, alert: Expected, severity: Severity) -> bool:
+def _matches(event: AlertRaised, alert: ExpectedAlert, severity: Severity) -> bool:
     actual = (event.alert_id, event.episode_id, event.relationship_id, event.clinician_id, event.severity)
-    expected_values = (alert.id, alert.last.episode_id, alert.last.relationship_id, alert.clinician, severity)
+    expected_values = (alert.id, alert.latest.episode_id, alert.latest.relationship_id, alert.clinician_id, severity)
     return actual == expected_values and event.occurred_at in {
-        rupture_event.last_sign_at for rupture_event in alert.told if rupture_event.severity == severity
+        rupture_event.last_sign_at for rupture_event in alert.rupture_events if rupture_event.severity == severity
     }

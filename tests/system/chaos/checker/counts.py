@@ -20,28 +20,28 @@ from shared.events import (
     SessionCompleted,
     SessionMissed,
 )
-from tests.system.chaos.checker.acknowledged import Reading
-from tests.system.chaos.checker.observation import Seen
-from tests.system.chaos.checker.topic_contents import Record
-from tests.system.smoke.checker import Counted, differences
+from tests.system.chaos.checker.acknowledged import AcknowledgedHistory
+from tests.system.chaos.checker.observation import ObservedState
+from tests.system.chaos.checker.topic_contents import TopicContents
+from tests.system.smoke.checker import ExpectedCounts, describe_differences
 
-Form = tuple[UUID, Rater]
+FormKey = tuple[UUID, Rater]
 
 
 @dataclass
-class History:
+class RelationshipCounts:
     """What was told of one relationship."""
 
     held: set[UUID] = field(default_factory=set)
     missed: set[UUID] = field(default_factory=set)
     cancelled: set[UUID] = field(default_factory=set)
-    words: list[tuple[datetime, bool]] = field(default_factory=list)
+    consent_changes: list[tuple[datetime, bool]] = field(default_factory=list)
     """When the client agreed, and when no longer; withdrawn is True, so that it counts of two words at once."""
-    first: dict[Form, FeedbackSubmitted] = field(default_factory=dict)
-    last: dict[Form, tuple[datetime, Answer]] = field(default_factory=dict)
-    lapsed: dict[UUID, datetime] = field(default_factory=dict)
+    first_answers: dict[FormKey, FeedbackSubmitted] = field(default_factory=dict)
+    latest_answers: dict[FormKey, tuple[datetime, Answer]] = field(default_factory=dict)
+    lapses: dict[UUID, datetime] = field(default_factory=dict)
 
-    def note(self, event: Event) -> None:
+    def add(self, event: Event) -> None:
         """Take a fact in; those of one form come in the order of their times."""
         match event:
             case SessionCompleted():
@@ -51,39 +51,39 @@ class History:
             case SessionCancelled():
                 self.cancelled.add(event.session_id)
             case ConsentGiven() | ConsentWithdrawn():
-                self.words.append((event.occurred_at, isinstance(event, ConsentWithdrawn)))
+                self.consent_changes.append((event.occurred_at, isinstance(event, ConsentWithdrawn)))
             case FeedbackSubmitted():
-                self.first[event.session_id, event.rater] = event
-                self.last[event.session_id, event.rater] = (event.occurred_at, event)
+                self.first_answers[event.session_id, event.rater] = event
+                self.latest_answers[event.session_id, event.rater] = (event.occurred_at, event)
             case FeedbackAmended():
-                self.last[event.session_id, event.rater] = (event.occurred_at, event)
+                self.latest_answers[event.session_id, event.rater] = (event.occurred_at, event)
             case FeedbackLapsed(rater="client"):
-                self.lapsed[event.session_id] = event.occurred_at
+                self.lapses[event.session_id] = event.occurred_at
 
-    def watched_at(self, moment: datetime) -> bool:
+    def has_consent_at(self, moment: datetime) -> bool:
         """Whether the client agreed by then: nothing is scored otherwise."""
-        withdrawals = [withdrawn for at, withdrawn in sorted(self.words) if at <= moment]
+        withdrawals = [withdrawn for at, withdrawn in sorted(self.consent_changes) if at <= moment]
         return bool(withdrawals) and not withdrawals[-1]
 
-    def counted(self) -> Counted:
-        scores = {form: score(self.last[form][1]) for form in self.first}
-        counted_forms = [form for form, first in self.first.items() if self.watched_at(first.occurred_at)]
+    def expected_counts(self) -> ExpectedCounts:
+        scores = {form: score(self.latest_answers[form][1]) for form in self.first_answers}
+        counted_forms = [form for form, first in self.first_answers.items() if self.has_consent_at(first.occurred_at)]
         unanswered_count = sum(
-            self.watched_at(lapsed_at) and not self._heard_before(session, lapsed_at, counted_forms)
-            for session, lapsed_at in self.lapsed.items()
+            self.has_consent_at(lapsed_at) and not self._is_answered_before(session, lapsed_at, counted_forms)
+            for session, lapsed_at in self.lapses.items()
         )
-        return Counted(
+        return ExpectedCounts(
             held=len(self.held),
             missed=len(self.missed),
             cancelled=len(self.cancelled),
-            said=scores,
-            rated=Counter(rater for _, rater in counted_forms),
-            unanswered=range(unanswered_count, unanswered_count + 1),
+            scores=scores,
+            counted_answers=Counter(rater for _, rater in counted_forms),
+            unanswered_range=range(unanswered_count, unanswered_count + 1),
         )
 
-    def _heard_before(self, session: UUID, lapsed: datetime, watched: Iterable[Form]) -> bool:
-        form: Form = (session, "client")
-        return form in watched and self.first[form].occurred_at <= lapsed
+    def _is_answered_before(self, session: UUID, lapsed_at: datetime, counted_forms: Iterable[FormKey]) -> bool:
+        form: FormKey = (session, "client")
+        return form in counted_forms and self.first_answers[form].occurred_at <= lapsed_at
 
 
 def score(answer: Answer) -> float:
@@ -92,24 +92,26 @@ def score(answer: Answer) -> float:
         return 10 * sum(answer.ratings.values()) / len(answer.ratings)
     assert answer.instrument
     instrument = INSTRUMENTS[answer.instrument.name]
-    return 100 * (answer.instrument.total - instrument.lowest) / (instrument.highest - instrument.lowest)
+    return 100 * (answer.instrument.total - instrument.min_total) / (instrument.max_total - instrument.min_total)
 
 
-def histories(history: Reading, injected: Iterable[Event], record: Record) -> dict[UUID, History]:
+def counts_by_relationship(
+    history: AcknowledgedHistory, injected_events: Iterable[Event], contents: TopicContents
+) -> dict[UUID, RelationshipCounts]:
     """Of every relationship that was told of.
 
     Two things are the server's word, and read off the topics: when a form was filled in, and that its time ran out.
     """
     submitted_by_form = {
         (submitted_event.session_id, submitted_event.rater): submitted_event
-        for submitted_event in record.facts.values()
+        for submitted_event in contents.source_events.values()
         if isinstance(submitted_event, FeedbackSubmitted)
     }
-    lapsed_events = [event for event in record.facts.values() if isinstance(event, FeedbackLapsed)]
-    counts = defaultdict[UUID, History](History)
-    events: list[Event] = [*injected, *lapsed_events]
-    for expected in history.told:
-        event = expected.fact
+    lapsed_events = [event for event in contents.source_events.values() if isinstance(event, FeedbackLapsed)]
+    counts = defaultdict[UUID, RelationshipCounts](RelationshipCounts)
+    events: list[Event] = [*injected_events, *lapsed_events]
+    for expected in history.expected_events:
+        event = expected.event
         if isinstance(event, FeedbackSubmitted) and (
             submitted := submitted_by_form.get((event.session_id, event.rater))
         ):
@@ -117,17 +119,17 @@ def histories(history: Reading, injected: Iterable[Event], record: Record) -> di
         events.append(event)
     for event in sorted(events, key=lambda event: event.occurred_at):
         if event.KEY == "relationship_id":
-            counts[event.key].note(event)
+            counts[event.key].add(event)
     return dict(counts)
 
 
-def amiss(told: dict[UUID, History], seen: Seen) -> list[str]:
+def score_differences(counts: dict[UUID, RelationshipCounts], observed: ObservedState) -> list[str]:
     """Relationships whose alliance, as people are shown it, does not rest on exactly what was told."""
     problems = []
-    for relationship, expected in told.items():
-        alliance, trajectory = seen.alliances.get(relationship), seen.trajectories.get(relationship)
+    for relationship, expected in counts.items():
+        alliance, trajectory = observed.alliances.get(relationship), observed.trajectories.get(relationship)
         if alliance is None or trajectory is None:
             problems.append(f"{relationship}: is not known")
-        elif difference := differences(alliance, trajectory["points"], expected.counted()):
+        elif difference := describe_differences(alliance, trajectory["points"], expected.expected_counts()):
             problems.append(f"{relationship}: {difference}")
     return problems

@@ -4,32 +4,36 @@ from collections.abc import Sequence
 
 from aiokafka import ConsumerRecord
 
-from shared.kafka.dead_letters.record import ERROR, ORIGIN
-from tests.system.chaos.checker.topic_contents import Record
-from tests.system.support.poison import Poison
+from shared.kafka.dead_letters.record import ERROR_HEADER, ORIGIN_HEADER
+from tests.system.chaos.checker.topic_contents import TopicContents
+from tests.system.support.poison import PoisonMessage
 
 
-def amiss(consumer: str, record: Record, planted: Sequence[Poison]) -> tuple[list[str], int]:
+def dead_letter_differences(
+    consumer: str, contents: TopicContents, poison_messages: Sequence[PoisonMessage]
+) -> tuple[list[str], int]:
     """What is wrong with the dead letters of `consumer`; and how many say again what another says.
 
     What was set aside twice from one place is the same letter.
     """
-    dead_letter_records = record.letters.get(consumer, [])
+    dead_letter_records = contents.dead_letters.get(consumer, [])
     differences = [
         f"planted and on no topic: {poison_message.name}"
-        for poison_message in planted
-        if poison_message not in record.poison.values()
+        for poison_message in poison_messages
+        if poison_message not in contents.poison_by_origin.values()
     ]
     by_origin: dict[str, ConsumerRecord] = {}
     for dead_letter in dead_letter_records:
         headers = dict(dead_letter.headers)
-        origin = headers.get(ORIGIN, b"").decode()
-        poison = record.poison.get(origin)
-        if poison is None or consumer not in poison.set_aside_by:
+        origin = headers.get(ORIGIN_HEADER, b"").decode()
+        poison = contents.poison_by_origin.get(origin)
+        if poison is None or consumer not in poison.dead_lettered_by:
             differences.append(f"set aside without need: {origin or dead_letter.key}")
-        elif (dead_letter.key, dead_letter.value) != (poison.key, poison.value) or not headers.get(ERROR):
+        elif (dead_letter.key, dead_letter.value) != (poison.key, poison.value) or not headers.get(ERROR_HEADER):
             differences.append(f"set aside otherwise than it lies, or without a cause: {origin}")
         by_origin[origin] = dead_letter
-    expected_origins = {origin for origin, poison in record.poison.items() if consumer in poison.set_aside_by}
+    expected_origins = {
+        origin for origin, poison in contents.poison_by_origin.items() if consumer in poison.dead_lettered_by
+    }
     differences += [f"not set aside: {origin}" for origin in expected_origins - by_origin.keys()]
     return differences, len(dead_letter_records) - len(by_origin)

@@ -12,77 +12,79 @@ from pymongo import AsyncMongoClient
 
 from shared.events import RelationshipEvent
 from tests.system.chaos.checker import topic_contents
-from tests.system.chaos.checker.topic_contents import Record
+from tests.system.chaos.checker.topic_contents import TopicContents
 from tests.system.chaos.evidence import Evidence
-from tools.sandbox.servers.kafka_inspector import Topics
+from tools.sandbox.servers.kafka_inspector import KafkaInspector
 from tools.sandbox.servers.stack import SERVICES
 
-AT_ONCE = 16  # questions to one service
+MAX_CONCURRENT_REQUESTS = 16  # questions to one service
 
 Document = Mapping[str, Any]
 Key = TypeVar("Key")
 
 
 @dataclass(frozen=True)
-class Seen:
+class ObservedState:
     """As it was found at `now`."""
 
-    now: datetime
-    record: Record
-    kept: Mapping[str, Mapping[str, Mapping[Any, Document]]] = field(default_factory=dict)
+    observed_at: datetime
+    topic_contents: TopicContents
+    databases: Mapping[str, Mapping[str, Mapping[Any, Document]]] = field(default_factory=dict)
     """Of each service, each collection's documents by their ids."""
     alliances: Mapping[UUID, Any] = field(default_factory=dict)
     """What alliance answers about each relationship; none where it knows of none."""
     trajectories: Mapping[UUID, Any] = field(default_factory=dict)
     inboxes: Mapping[UUID, Any] = field(default_factory=dict)
-    not_ready: list[str] = field(default_factory=list)
+    unready_services: list[str] = field(default_factory=list)
 
     def documents(self, service: str, collection: str) -> Mapping[Any, Document]:
         """All documents of a collection by their ids; none where it does not exist."""
-        return self.kept.get(service, {}).get(collection, {})
+        return self.databases.get(service, {}).get(collection, {})
 
 
-async def look(evidence: Evidence, relationships: Collection[UUID]) -> Seen:
+async def observe(evidence: Evidence, relationships: Collection[UUID]) -> ObservedState:
     """Look everywhere; `relationships` are those that somebody was told of."""
-    async with Topics(evidence.kafka) as kafka_inspector:
-        contents = await topic_contents.read(kafka_inspector, evidence.planted)
-    known_ids = {event.relationship_id for event in contents.facts.values() if isinstance(event, RelationshipEvent)}
+    async with KafkaInspector(evidence.bootstrap_servers) as kafka_inspector:
+        contents = await topic_contents.read_topics(kafka_inspector, evidence.poison)
+    known_ids = {
+        event.relationship_id for event in contents.source_events.values() if isinstance(event, RelationshipEvent)
+    }
     async with httpx2.AsyncClient(timeout=30) as http:
 
-        async def ask(service: str, path: str) -> Any:
+        async def fetch(service: str, path: str) -> Any:
             response = await http.get(evidence.urls[service] + path)
             return response.json() if response.status_code == 200 else None
 
         relationship_ids = {*relationships, *known_ids}
-        return Seen(
-            now=datetime.now(UTC),
-            record=contents,
-            kept=await _kept(evidence.mongodb),
-            alliances=await _of_each(
-                relationship_ids, lambda relationship_id: ask("alliance", f"/relationships/{relationship_id}")
+        return ObservedState(
+            observed_at=datetime.now(UTC),
+            topic_contents=contents,
+            databases=await _read_databases(evidence.mongodb_uri),
+            alliances=await _fetch_each(
+                relationship_ids, lambda relationship_id: fetch("alliance", f"/relationships/{relationship_id}")
             ),
-            trajectories=await _of_each(
+            trajectories=await _fetch_each(
                 relationship_ids,
-                lambda relationship_id: ask("alliance", f"/relationships/{relationship_id}/trajectory"),
+                lambda relationship_id: fetch("alliance", f"/relationships/{relationship_id}/trajectory"),
             ),
-            inboxes=await _of_each(
-                evidence.clinicians, lambda clinician_id: ask("notify", f"/clinicians/{clinician_id}/inbox")
+            inboxes=await _fetch_each(
+                evidence.clinicians, lambda clinician_id: fetch("notify", f"/clinicians/{clinician_id}/inbox")
             ),
-            not_ready=[name for name in evidence.urls if await ask(name, "/health/ready") is None],
+            unready_services=[name for name in evidence.urls if await fetch(name, "/health/ready") is None],
         )
 
 
-async def _of_each(keys: Collection[Key], fetch: Callable[[Key], Awaitable[Any]]) -> dict[Key, Any]:
-    semaphore = asyncio.Semaphore(AT_ONCE)
+async def _fetch_each(keys: Collection[Key], fetch: Callable[[Key], Awaitable[Any]]) -> dict[Key, Any]:
+    semaphore = asyncio.Semaphore(MAX_CONCURRENT_REQUESTS)
 
-    async def one(key: Key) -> Any:
+    async def fetch_one(key: Key) -> Any:
         async with semaphore:
             return await fetch(key)
 
-    return dict(zip(keys, await asyncio.gather(*map(one, keys)), strict=True))
+    return dict(zip(keys, await asyncio.gather(*map(fetch_one, keys)), strict=True))
 
 
-async def _kept(uri: str) -> dict[str, dict[str, dict[Any, Document]]]:
+async def _read_databases(uri: str) -> dict[str, dict[str, dict[Any, Document]]]:
     databases: dict[str, dict[str, dict[Any, Document]]] = {}
     async with AsyncMongoClient[dict[str, Any]](uri, uuidRepresentation="standard", tz_aware=True) as mongo:
         for service in SERVICES:

@@ -16,91 +16,93 @@ from shared.events import (
     SessionCancelled,
     SessionScheduled,
 )
-from tests.system.chaos.checker.observation import Document, Seen
+from tests.system.chaos.checker.observation import Document, ObservedState
 
-HEARD_BY_SESSIONS = (RelationshipStarted, RelationshipEnded, ConsentGiven, ConsentWithdrawn)
+CONSUMED_BY_SESSIONS = (RelationshipStarted, RelationshipEnded, ConsentGiven, ConsentWithdrawn)
 
 
-def amiss(seen: Seen, apart: timedelta) -> list[str]:
+def projection_differences(observed: ObservedState, clock_skew: timedelta) -> list[str]:
     """What sessions and notify know of relationships, against what the topics say of them."""
     by_relationship = defaultdict[UUID, list[Event]](list)
-    for event in seen.record.facts.values():
+    for event in observed.topic_contents.source_events.values():
         if isinstance(event, RelationshipEvent):
             by_relationship[event.relationship_id].append(event)
-    future_from = seen.now + apart
+    future_from = observed.observed_at + clock_skew
     differences = []
     for relationship, events in by_relationship.items():
-        events.sort(key=_when)
-        sessions = seen.documents("sessions", "relationships").get(relationship)
-        notify = seen.documents("notify", "relationships").get(relationship)
+        events.sort(key=_order_key)
+        sessions = observed.documents("sessions", "relationships").get(relationship)
+        notify = observed.documents("notify", "relationships").get(relationship)
         differences += [
-            f"sessions of {relationship}: {difference}" for difference in _sessions_differ(events, sessions)
+            f"sessions of {relationship}: {difference}" for difference in _sessions_differences(events, sessions)
         ]
         differences += [
             f"notify of {relationship}: {difference}"
-            for difference in _notify_differ(events, notify, seen, future_from)
+            for difference in _notify_differences(events, notify, observed, future_from)
         ]
     return differences
 
 
-def _when(event: Event) -> tuple[datetime, bool]:
+def _order_key(event: Event) -> tuple[datetime, bool]:
     """Of two words at the same moment, the one that protects the client counts, and so does being called off."""
     return event.occurred_at, isinstance(event, ConsentWithdrawn | SessionCancelled)
 
 
-def _sessions_differ(facts: list[Event], known: Document | None) -> Iterator[str]:
+def _sessions_differences(events: list[Event], stored: Document | None) -> Iterator[str]:
     consumed = [
         event
-        for event in facts
+        for event in events
         if isinstance(event, RelationshipStarted | RelationshipEnded | ConsentGiven | ConsentWithdrawn)
     ]
     if not consumed:
         return
-    if known is None:
+    if stored is None:
         yield "is not known"
         return
     consents = [consent for consent in consumed if isinstance(consent, ConsentGiven | ConsentWithdrawn)]
-    yield from _differ(
-        known,
+    yield from _field_differences(
+        stored,
         started_at=next((event.occurred_at for event in consumed if isinstance(event, RelationshipStarted)), None),
         ended_at=next((event.occurred_at for event in consumed if isinstance(event, RelationshipEnded)), None),
         consent=bool(consents) and isinstance(consents[-1], ConsentGiven),
     )
 
 
-def _notify_differ(facts: list[Event], known: Document | None, seen: Seen, ahead: datetime) -> Iterator[str]:
-    update = seen.record.updates.get(facts[0].key)
-    if known is None:
+def _notify_differences(
+    events: list[Event], stored: Document | None, observed: ObservedState, future_from: datetime
+) -> Iterator[str]:
+    update = observed.topic_contents.alliance_updates.get(events[0].key)
+    if stored is None:
         yield "is not known"
         return
-    yield from _differ(
-        known,
-        clinician_id=next((event.clinician_id for event in facts if isinstance(event, RelationshipStarted)), None),
-        ended_at=next((event.occurred_at for event in facts if isinstance(event, RelationshipEnded)), None),
+    yield from _field_differences(
+        stored,
+        clinician_id=next((event.clinician_id for event in events if isinstance(event, RelationshipStarted)), None),
+        ended_at=next((event.occurred_at for event in events if isinstance(event, RelationshipEnded)), None),
         alliance_version=update.version if update else 0,
         open_episode_id=update.open_episode_id if update else None,
     )
     stored_appointments = {
         appointment["session_id"]: appointment["starts_at"]
-        for appointment in known["appointments"]
+        for appointment in stored["appointments"]
         if not appointment["called_off"]
     }
     if {
-        session_id: starts_at for session_id, starts_at in stored_appointments.items() if starts_at > ahead
-    } != _appointments(facts, ahead):
+        session_id: starts_at for session_id, starts_at in stored_appointments.items() if starts_at > future_from
+    } != _future_appointments(events, future_from):
         yield "appointments"
 
 
-def _appointments(facts: list[Event], ahead: datetime) -> dict[UUID, datetime]:
+def _future_appointments(events: list[Event], future_from: datetime) -> dict[UUID, datetime]:
     """Those that lie ahead, as they were told last."""
     appointments: dict[UUID, datetime] = {}
-    for event in facts:
+    for event in events:
         if isinstance(event, SessionScheduled):
             appointments[event.session_id] = event.starts_at
         elif isinstance(event, SessionCancelled):
             appointments.pop(event.session_id, None)
-    return {session: starts_at for session, starts_at in appointments.items() if starts_at > ahead}
+    return {session: starts_at for session, starts_at in appointments.items() if starts_at > future_from}
 
 
-def _differ(known: Document, **told: Any) -> Iterator[str]:
-    yield from (f"{name} {known[name]}, not {value}" for name, value in told.items() if known[name] != value)
+def _field_differences(stored: Document, **expected: Any) -> Iterator[str]:
+    yield from (f"{name} {stored[name]}, not {value}" for name, value in expected.items() if stored[name] != value)

@@ -8,52 +8,54 @@ from uuid import UUID
 
 from aiokafka import ConsumerRecord
 
-from shared.errors import Unreadable
-from shared.events import KINDS, AlertRaised, AllianceUpdated, Event, RuptureEvent, by_name
+from shared.errors import DecodeError
+from shared.events import EVENT_TYPES, AlertRaised, AllianceUpdated, Event, RuptureEvent, by_type
 from shared.events.alerts import AlertEvent
 from shared.events.cloudevents import decode
-from shared.events.topics import ALERTS, ALLIANCE, FEEDBACK, INTAKE, SESSIONS, SUBJECTS, Topic, dead_letters
-from tests.system.support.poison import Poison
-from tools.sandbox.servers.kafka_inspector import HEARD_BY, Topics
+from shared.events.topics import ALERTS, ALLIANCE, EVENT_TOPICS, FEEDBACK, INTAKE, SESSIONS, Topic, dead_letter_topic
+from tests.system.support.poison import PoisonMessage
+from tools.sandbox.servers.kafka_inspector import CONSUMED_TOPICS, KafkaInspector
 
-OF_PEOPLE = (INTAKE, SESSIONS, FEEDBACK)
+SOURCE_TOPICS = (INTAKE, SESSIONS, FEEDBACK)
 """The topics of what people told; what follows from it is on the others."""
-_KINDS = by_name(KINDS)
+_EVENT_TYPES = by_type(EVENT_TYPES)
 
 
 @dataclass
-class Record:
+class TopicContents:
     """Each event once; how often it was told is counted."""
 
-    facts: dict[UUID, Event] = field(default_factory=dict)
+    source_events: dict[UUID, Event] = field(default_factory=dict)
     """What people told."""
-    updates: dict[UUID, AllianceUpdated] = field(default_factory=dict)
+    alliance_updates: dict[UUID, AllianceUpdated] = field(default_factory=dict)
     """The highest version of each relationship."""
-    ruptures: dict[UUID, RuptureEvent] = field(default_factory=dict)
-    alerts: dict[UUID, AlertEvent] = field(default_factory=dict)
-    copies: Counter[str] = field(default_factory=Counter)
+    rupture_events: dict[UUID, RuptureEvent] = field(default_factory=dict)
+    alert_events: dict[UUID, AlertEvent] = field(default_factory=dict)
+    duplicate_counts: Counter[str] = field(default_factory=Counter)
     """By topic, how often something was told that had been told before."""
-    events: Counter[str] = field(default_factory=Counter)
+    event_counts: Counter[str] = field(default_factory=Counter)
     """By topic, how many there are, each counted once."""
     contradictions: set[str] = field(default_factory=set)
     """One id, or one version of a relationship, and two contents."""
-    unreadable: list[str] = field(default_factory=list)
+    undecodable: list[str] = field(default_factory=list)
     """Where something lies that is no event and was not planted."""
-    poison: dict[str, Poison] = field(default_factory=dict)
+    poison_by_origin: dict[str, PoisonMessage] = field(default_factory=dict)
     """What was planted, by where it lies."""
-    letters: dict[str, list[ConsumerRecord]] = field(default_factory=dict)
+    dead_letters: dict[str, list[ConsumerRecord]] = field(default_factory=dict)
     """The dead letters of each consumer."""
-    behind: dict[str, int] = field(default_factory=dict)
+    lag: dict[str, int] = field(default_factory=dict)
     """How many messages each consumer has not taken."""
 
 
-async def read(kafka_inspector: Topics, planted: Sequence[Poison]) -> Record:
+async def read_topics(kafka_inspector: KafkaInspector, poison_messages: Sequence[PoisonMessage]) -> TopicContents:
     """Read all topics from their beginning."""
-    contents = Record()
-    for topic in SUBJECTS:
-        note(contents, topic, await kafka_inspector.records(topic), planted)
-    contents.letters = {consumer: await kafka_inspector.records(dead_letters(consumer)) for consumer in HEARD_BY}
-    contents.behind = await kafka_inspector.lag(await kafka_inspector.ends())
+    contents = TopicContents()
+    for topic in EVENT_TOPICS:
+        add_records(contents, topic, await kafka_inspector.read_records(topic), poison_messages)
+    contents.dead_letters = {
+        consumer: await kafka_inspector.read_records(dead_letter_topic(consumer)) for consumer in CONSUMED_TOPICS
+    }
+    contents.lag = await kafka_inspector.lag(await kafka_inspector.end_offsets())
     return contents
 
 
@@ -62,61 +64,63 @@ def origin(record: ConsumerRecord) -> str:
     return f"{record.topic}/{record.partition}/{record.offset}"
 
 
-def note(record: Record, topic: Topic, records: Iterable[ConsumerRecord], planted: Sequence[Poison]) -> None:
+def add_records(
+    contents: TopicContents, topic: Topic, records: Iterable[ConsumerRecord], poison_messages: Sequence[PoisonMessage]
+) -> None:
     """Take what lies on `topic` into the record."""
-    poison_by_content = {(p.key, p.value): p for p in planted if p.topic == topic}
+    poison_by_content = {(p.key, p.value): p for p in poison_messages if p.topic == topic}
     content_by_key: dict[object, bytes] = {}
     for message in records:
         if poison_message := poison_by_content.get((message.key, message.value)):
-            record.poison[origin(message)] = poison_message
-        elif isinstance(event := _read(message, topic), str):
-            record.unreadable.append(f"{origin(message)}: {event}")
+            contents.poison_by_origin[origin(message)] = poison_message
+        elif isinstance(event := _decode_event(message, topic), str):
+            contents.undecodable.append(f"{origin(message)}: {event}")
         else:
-            _note(record, topic, event, content_by_key)
+            _add_event(contents, topic, event, content_by_key)
 
 
-def _read(record: ConsumerRecord, topic: Topic) -> Event | str:
+def _decode_event(record: ConsumerRecord, topic: Topic) -> Event | str:
     """The event, or what is wrong with it."""
     try:
-        event = decode(record.value, _KINDS)
-    except Unreadable as error:
+        event = decode(record.value, _EVENT_TYPES)
+    except DecodeError as error:
         return str(error)
     if event is None or topic != event.TOPIC or record.key != str(event.key).encode():
         return "of a kind, or under a key, that does not belong there"
     return event
 
 
-def _note(record: Record, topic: Topic, event: Event, content_by_key: dict[object, bytes]) -> None:
-    content, is_duplicate = _content(event), event.id in content_by_key
-    record.copies[topic.name] += is_duplicate
-    record.events[topic.name] += not is_duplicate
-    if any(content_by_key.setdefault(key, content) != content for key in _told_once(event)):
-        record.contradictions.add(f"{event.kind()} {event.id} of {event.key}")
+def _add_event(contents: TopicContents, topic: Topic, event: Event, content_by_key: dict[object, bytes]) -> None:
+    content, is_duplicate = _content_hash(event), event.id in content_by_key
+    contents.duplicate_counts[topic.name] += is_duplicate
+    contents.event_counts[topic.name] += not is_duplicate
+    if any(content_by_key.setdefault(key, content) != content for key in _unique_keys(event)):
+        contents.contradictions.add(f"{event.event_type()} {event.id} of {event.key}")
     if not is_duplicate:
-        _keep(record, topic, event)
+        _store_event(contents, topic, event)
 
 
-def _told_once(event: Event) -> Iterator[object]:
+def _unique_keys(event: Event) -> Iterator[object]:
     """What one event only may tell of."""
     yield event.id
     if isinstance(event, AllianceUpdated):
         yield event.relationship_id, event.version
 
 
-def _content(event: Event) -> bytes:
+def _content_hash(event: Event) -> bytes:
     # A severity that is told of late may have come with an earlier sign than was thought.
     excluded = {"occurred_at"} if isinstance(event, AlertRaised) else set[str]()
     return sha256(event.model_dump_json(exclude=excluded).encode()).digest()
 
 
-def _keep(record: Record, topic: Topic, event: Event) -> None:
-    if topic in OF_PEOPLE:
-        record.facts[event.id] = event
+def _store_event(contents: TopicContents, topic: Topic, event: Event) -> None:
+    if topic in SOURCE_TOPICS:
+        contents.source_events[event.id] = event
     elif topic == ALERTS and isinstance(event, AlertEvent):
-        record.alerts[event.id] = event
+        contents.alert_events[event.id] = event
     elif topic == ALLIANCE and isinstance(event, RuptureEvent):
-        record.ruptures[event.id] = event
+        contents.rupture_events[event.id] = event
     elif isinstance(event, AllianceUpdated):
-        previous = record.updates.get(event.relationship_id)
+        previous = contents.alliance_updates.get(event.relationship_id)
         if previous is None or previous.version < event.version:
-            record.updates[event.relationship_id] = event
+            contents.alliance_updates[event.relationship_id] = event

@@ -14,7 +14,7 @@ for file in sorted(Path("/etc/grafana").rglob("*.json")):
 assert Path("/run/secrets/grafana_admin_password").read_text().strip()
 
 
-class Answer(BaseHTTPRequestHandler):
+class HealthHandler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.send_response(200)
         self.end_headers()
@@ -25,4 +25,4 @@ class Answer(BaseHTTPRequestHandler):
         pass
 
 
-HTTPServer(("", 3000), Answer).serve_forever()
+HTTPServer(("", 3000), HealthHandler).serve_forever()

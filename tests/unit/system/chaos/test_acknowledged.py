@@ -23,176 +23,243 @@ from shared.events import (
     SessionScheduled,
 )
 from tests.system.chaos.checker import acknowledged
-from tests.system.chaos.checker.acknowledged import Reading
-from tools.sandbox.network.ledger import Taken
+from tests.system.chaos.checker.acknowledged import AcknowledgedHistory
+from tools.sandbox.network.ledger import AcknowledgedRequest
 
-SINCE = datetime(2026, 11, 24, 12, tzinfo=UTC)
-CLINIC, CLINICIAN, OTHER, CLIENT, RELATIONSHIP, NEXT, SESSION = (UUID(int=number) for number in range(1, 8))
+STARTED_AT = datetime(2026, 11, 24, 12, tzinfo=UTC)
+CLINIC, CLINICIAN, OTHER_CLINICIAN, CLIENT, RELATIONSHIP, NEXT_RELATIONSHIP, SESSION = (
+    UUID(int=number) for number in range(1, 8)
+)
 
 Request = tuple[str, str, str, dict[str, Any], Any]
 
 
-def at(days: float) -> datetime:
-    return SINCE + timedelta(days=days)
+def days_after_start(days: float) -> datetime:
+    return STARTED_AT + timedelta(days=days)
 
 
-def read(*requests: Request) -> Reading:
+def read_history(*requests: Request) -> AcknowledgedHistory:
     """Each request a second after the one before."""
-    writes = [Taken(*request, SINCE + timedelta(seconds=number)) for number, request in enumerate(requests)]
-    return acknowledged.read(writes, SINCE, acknowledged.A_LITTLE)
+    writes = [
+        AcknowledgedRequest(*request, STARTED_AT + timedelta(seconds=number)) for number, request in enumerate(requests)
+    ]
+    return acknowledged.read_requests(writes, STARTED_AT, acknowledged.CLOCK_TOLERANCE)
 
 
-def facts(reading: Reading, kind: type[Event]) -> list[Any]:
-    return [expected.fact for expected in reading.told if isinstance(expected.fact, kind)]
+def events_of_type(history: AcknowledgedHistory, event_type: type[Event]) -> list[Any]:
+    return [expected.event for expected in history.expected_events if isinstance(expected.event, event_type)]
 
 
-def intake(what: str, method: str = "PUT", /, **body: Any) -> Request:
-    return method, "intake", what, body, {}
+def intake_request(path: str, method: str = "PUT", /, **body: Any) -> Request:
+    return method, "intake", path, body, {}
 
 
-def desk(what: str, method: str = "POST", /, answer: Any = None, **body: Any) -> Request:
-    return method, "sessions", f"/sessions/{SESSION}{what}", body, answer
+def sessions_request(path: str, method: str = "POST", /, response: Any = None, **body: Any) -> Request:
+    return method, "sessions", f"/sessions/{SESSION}{path}", body, response
 
 
-def began() -> list[Request]:
+def start_requests() -> list[Request]:
     ids = {"clinic_id": str(CLINIC), "clinician_id": str(CLINICIAN), "client_id": str(CLIENT), "cadence_days": 7}
     return [
-        intake(f"/clients/{CLIENT}", clinic_id=str(CLINIC), case_code="AB-12"),
-        intake(
+        intake_request(f"/clients/{CLIENT}", clinic_id=str(CLINIC), case_code="AB-12"),
+        intake_request(
             f"/relationships/{RELATIONSHIP}",
             **ids,
-            started_at=at(-30).isoformat(),
+            started_at=days_after_start(-30).isoformat(),
             aims=["coping"],
             consent=True,
         ),
     ]
 
 
-def planned(days: float, minutes: int = 50) -> Request:
-    body = {"relationship_id": str(RELATIONSHIP), "starts_at": at(days).isoformat(), "minutes": minutes}
-    return desk("", "PUT", **body)
+def schedule_request(days: float, minutes: int = 50) -> Request:
+    body = {"relationship_id": str(RELATIONSHIP), "starts_at": days_after_start(days).isoformat(), "minutes": minutes}
+    return sessions_request("", "PUT", **body)
 
 
-def held(days: float, *, client: str | None = "one") -> Request:
+def completion_request(days: float, *, client: str | None = "one") -> Request:
     form = {"url": f"http://here/f/{client}"} if client else None
     response = {"client_form": form, "clinician_form": {"url": "http://here/f/clinician"}}
-    return desk("/completion", answer=response, ended_at=at(days).isoformat(), minutes=50)
+    return sessions_request("/completion", response=response, ended_at=days_after_start(days).isoformat(), minutes=50)
 
 
-def on_paper(days: float, trust: int) -> Request:
-    return desk("/feedback/client", "PUT", given_at=at(days).isoformat(), ratings={"trust": trust})
+def paper_answer_request(days: float, trust: int) -> Request:
+    return sessions_request(
+        "/feedback/client", "PUT", given_at=days_after_start(days).isoformat(), ratings={"trust": trust}
+    )
 
 
 def test_a_clinician_is_told_of_once_and_again_when_something_changes() -> None:
-    def lives(where: str) -> Request:
-        return intake(f"/clinicians/{CLINICIAN}", clinic_id=str(CLINIC), time_zone=where, contact="a@b.org")
+    def register(time_zone: str) -> Request:
+        return intake_request(f"/clinicians/{CLINICIAN}", clinic_id=str(CLINIC), time_zone=time_zone, contact="a@b.org")
 
-    history = read(lives("Europe/Berlin"), lives("Europe/Berlin"), lives("Asia/Tokyo"))
+    history = read_history(register("Europe/Berlin"), register("Europe/Berlin"), register("Asia/Tokyo"))
 
-    assert len(facts(history, ClinicianRegistered)) == 1
-    assert [event.time_zone for event in facts(history, ClinicianUpdated)] == ["Asia/Tokyo"]
+    assert len(events_of_type(history, ClinicianRegistered)) == 1
+    assert [event.time_zone for event in events_of_type(history, ClinicianUpdated)] == ["Asia/Tokyo"]
 
 
 def test_a_start_brings_consent_and_the_same_request_again_brings_nothing() -> None:
-    history = read(*began(), *began())
+    history = read_history(*start_requests(), *start_requests())
 
-    (started,) = facts(history, RelationshipStarted)
-    assert (started.case_code, started.occurred_at) == ("AB-12", at(-30))
-    assert len(facts(history, ConsentGiven)) == 1
+    (started,) = events_of_type(history, RelationshipStarted)
+    assert (started.case_code, started.occurred_at) == ("AB-12", days_after_start(-30))
+    assert len(events_of_type(history, ConsentGiven)) == 1
 
 
 def test_a_word_of_the_client_is_told_when_it_changes_something() -> None:
-    def said(days: float, given: bool) -> Request:
-        return intake(f"/relationships/{RELATIONSHIP}/consent", given=given, at=at(days).isoformat())
+    def change_consent(days: float, given: bool) -> Request:
+        return intake_request(
+            f"/relationships/{RELATIONSHIP}/consent", given=given, at=days_after_start(days).isoformat()
+        )
 
-    history = read(*began(), said(-20, True), said(-10, False), said(-10, False), said(-5, True))
+    history = read_history(
+        *start_requests(),
+        change_consent(-20, True),
+        change_consent(-10, False),
+        change_consent(-10, False),
+        change_consent(-5, True),
+    )
 
-    assert [event.occurred_at for event in facts(history, ConsentWithdrawn)] == [at(-10)]
-    assert [event.occurred_at for event in facts(history, ConsentGiven)] == [at(-30), at(-5)]
+    assert [event.occurred_at for event in events_of_type(history, ConsentWithdrawn)] == [days_after_start(-10)]
+    assert [event.occurred_at for event in events_of_type(history, ConsentGiven)] == [
+        days_after_start(-30),
+        days_after_start(-5),
+    ]
 
 
 def test_aims_that_stand_already_are_not_told_again() -> None:
-    def agreed(days: float, aim: str) -> Request:
-        return intake(f"/relationships/{RELATIONSHIP}/aims", aims=[aim], agreed_at=at(days).isoformat())
+    def update_aims(days: float, aim: str) -> Request:
+        return intake_request(
+            f"/relationships/{RELATIONSHIP}/aims", aims=[aim], agreed_at=days_after_start(days).isoformat()
+        )
 
-    history = read(*began(), agreed(-30, "coping"), agreed(-9, "loss"), agreed(-9, "loss"))
+    history = read_history(
+        *start_requests(), update_aims(-30, "coping"), update_aims(-9, "loss"), update_aims(-9, "loss")
+    )
 
-    assert [event.aims for event in facts(history, RelationshipAimsUpdated)] == [("loss",)]
+    assert [event.aims for event in events_of_type(history, RelationshipAimsUpdated)] == [("loss",)]
 
 
 def test_a_transfer_ends_one_relationship_and_starts_the_next_with_all_that_stood() -> None:
-    body = {"clinician_id": str(OTHER), "relationship_id": str(NEXT), "at": at(-1).isoformat()}
-    transfer = intake(f"/relationships/{RELATIONSHIP}/transfer", "POST", **body)
-    aims = intake(f"/relationships/{RELATIONSHIP}/aims", aims=["loss"], agreed_at=at(-9).isoformat())
+    body = {
+        "clinician_id": str(OTHER_CLINICIAN),
+        "relationship_id": str(NEXT_RELATIONSHIP),
+        "at": days_after_start(-1).isoformat(),
+    }
+    transfer = intake_request(f"/relationships/{RELATIONSHIP}/transfer", "POST", **body)
+    aims = intake_request(
+        f"/relationships/{RELATIONSHIP}/aims", aims=["loss"], agreed_at=days_after_start(-9).isoformat()
+    )
 
-    history = read(*began(), aims, transfer, transfer)
+    history = read_history(*start_requests(), aims, transfer, transfer)
 
-    (ended,) = facts(history, RelationshipEnded)
-    _, started = facts(history, RelationshipStarted)
-    assert (ended.reason, ended.successor_id, ended.occurred_at) == ("transferred", NEXT, at(-1))
-    assert (started.clinician_id, started.predecessor_id, started.aims) == (OTHER, RELATIONSHIP, ("loss",))
-    assert (started.case_code, started.occurred_at) == ("AB-12", at(-1))
-    assert [event.relationship_id for event in facts(history, ConsentGiven)] == [RELATIONSHIP, NEXT]
+    (ended,) = events_of_type(history, RelationshipEnded)
+    _, started = events_of_type(history, RelationshipStarted)
+    assert (ended.reason, ended.successor_id, ended.occurred_at) == (
+        "transferred",
+        NEXT_RELATIONSHIP,
+        days_after_start(-1),
+    )
+    assert (started.clinician_id, started.predecessor_id, started.aims) == (OTHER_CLINICIAN, RELATIONSHIP, ("loss",))
+    assert (started.case_code, started.occurred_at) == ("AB-12", days_after_start(-1))
+    assert [event.relationship_id for event in events_of_type(history, ConsentGiven)] == [
+        RELATIONSHIP,
+        NEXT_RELATIONSHIP,
+    ]
 
 
 def test_an_appointment_that_moves_there_and_back_is_told_three_times() -> None:
-    history = read(*began(), planned(1), planned(1), planned(2), planned(1))
+    history = read_history(
+        *start_requests(), schedule_request(1), schedule_request(1), schedule_request(2), schedule_request(1)
+    )
 
-    assert [event.starts_at for event in facts(history, SessionScheduled)] == [at(1), at(2), at(1)]
+    assert [event.starts_at for event in events_of_type(history, SessionScheduled)] == [
+        days_after_start(1),
+        days_after_start(2),
+        days_after_start(1),
+    ]
 
 
 def test_an_appointment_was_made_before_it_began_and_a_move_after_it_was_made() -> None:
-    first, second = read(*began(), planned(-2), planned(-3)).told[-2:]
+    first, second = read_history(*start_requests(), schedule_request(-2), schedule_request(-3)).expected_events[-2:]
 
-    assert first.earliest == first.latest == at(-2)
+    assert first.earliest == first.latest == days_after_start(-2)
     assert second.earliest > first.earliest
 
 
 def test_a_completion_that_was_asked_for_again_is_one_and_who_got_a_form_was_asked() -> None:
-    history = read(*began(), planned(-2, minutes=60), held(-1.9), held(-1.9, client="two"))
+    history = read_history(
+        *start_requests(),
+        schedule_request(-2, minutes=60),
+        completion_request(-1.9),
+        completion_request(-1.9, client="two"),
+    )
 
-    (completed,) = facts(history, SessionCompleted)
+    (completed,) = events_of_type(history, SessionCompleted)
     assert (completed.minutes, completed.planned_minutes) == (50, 60)
-    assert {event.rater for event in facts(history, FeedbackRequested)} == {"client", "clinician"}
-    assert {event.due_at for event in facts(history, FeedbackRequested)} == {at(-1.9 + 3)}
+    assert {event.rater for event in events_of_type(history, FeedbackRequested)} == {"client", "clinician"}
+    assert {event.due_at for event in events_of_type(history, FeedbackRequested)} == {days_after_start(-1.9 + 3)}
 
 
 def test_a_client_without_a_form_may_have_been_asked_or_not() -> None:
-    history = read(*began(), planned(-2), held(-1.9, client=None))
+    history = read_history(*start_requests(), schedule_request(-2), completion_request(-1.9, client=None))
 
-    assert [event.rater for event in facts(history, FeedbackRequested)] == ["clinician"]
-    assert [expected.fact.kind() for expected in history.perhaps] == [FeedbackRequested.kind()]
+    assert [event.rater for event in events_of_type(history, FeedbackRequested)] == ["clinician"]
+    assert [expected.event.event_type() for expected in history.possible_events] == [FeedbackRequested.event_type()]
 
 
 def test_notice_is_counted_from_when_the_session_would_have_begun() -> None:
-    body = {"by": "client", "cancelled_at": at(-2.5).isoformat()}
+    body = {"by": "client", "cancelled_at": days_after_start(-2.5).isoformat()}
 
-    history = read(*began(), planned(-2), desk("/cancellation", **body), desk("/cancellation", **body))
+    history = read_history(
+        *start_requests(),
+        schedule_request(-2),
+        sessions_request("/cancellation", **body),
+        sessions_request("/cancellation", **body),
+    )
 
-    assert [event.notice_hours for event in facts(history, SessionCancelled)] == [12.0]
+    assert [event.notice_hours for event in events_of_type(history, SessionCancelled)] == [12.0]
 
 
 def test_an_answer_on_paper_is_corrected_by_a_later_one_and_not_by_the_same() -> None:
-    paper = [on_paper(-1, 9), on_paper(-1, 9), on_paper(-0.5, 4), on_paper(-0.5, 4)]
+    paper = [
+        paper_answer_request(-1, 9),
+        paper_answer_request(-1, 9),
+        paper_answer_request(-0.5, 4),
+        paper_answer_request(-0.5, 4),
+    ]
 
-    history = read(*began(), planned(-2), held(-1.9), *paper)
+    history = read_history(*start_requests(), schedule_request(-2), completion_request(-1.9), *paper)
 
-    assert [event.ratings for event in facts(history, FeedbackSubmitted)] == [{"trust": 9.0}]
-    assert [event.ratings for event in facts(history, FeedbackAmended)] == [{"trust": 4.0}]
+    assert [event.ratings for event in events_of_type(history, FeedbackSubmitted)] == [{"trust": 9.0}]
+    assert [event.ratings for event in events_of_type(history, FeedbackAmended)] == [{"trust": 4.0}]
 
 
 @pytest.mark.parametrize("link", ["one", "two"])
 def test_an_answer_by_link_was_given_between_the_session_and_our_hearing_of_it(link: str) -> None:
     form: Request = ("POST", "sessions", f"/f/{link}", {"trust": "3", "fit": "", "tension": "none"}, None)
 
-    history = read(*began(), planned(-2), held(-1.9), held(-1.9, client="two"), form, form)
+    history = read_history(
+        *start_requests(),
+        schedule_request(-2),
+        completion_request(-1.9),
+        completion_request(-1.9, client="two"),
+        form,
+        form,
+    )
 
-    (submitted,) = (expected for expected in history.told if isinstance(expected.fact, FeedbackSubmitted))
-    assert isinstance(submitted.fact, FeedbackSubmitted)
-    assert (submitted.fact.ratings, submitted.fact.tension) == ({"trust": 3.0}, "none")
-    assert SINCE - acknowledged.A_LITTLE <= submitted.earliest < submitted.latest <= SINCE + timedelta(minutes=1)
+    (submitted,) = (expected for expected in history.expected_events if isinstance(expected.event, FeedbackSubmitted))
+    assert isinstance(submitted.event, FeedbackSubmitted)
+    assert (submitted.event.ratings, submitted.event.tension) == ({"trust": 3.0}, "none")
+    assert (
+        STARTED_AT - acknowledged.CLOCK_TOLERANCE
+        <= submitted.earliest
+        < submitted.latest
+        <= STARTED_AT + timedelta(minutes=1)
+    )
 
 
 def test_a_request_that_the_judge_does_not_know_is_an_error() -> None:
     with pytest.raises(ValueError, match="/somewhere"):
-        read(intake("/somewhere"))
+        read_history(intake_request("/somewhere"))

@@ -20,414 +20,439 @@ from shared.events import (
     SessionCompleted,
     SessionMissed,
 )
-from shared.events.topics import ALLIANCE, FEEDBACK, INTAKE, dead_letters
+from shared.events.topics import ALLIANCE, FEEDBACK, INTAKE, dead_letter_topic
 from tests.unit.system.chaos.recorded_run import (
-    LAST,
-    MISSED,
+    CLINIC_ID,
+    LAST_WEEK,
+    MISSED_WEEK,
     NOW,
-    OURS,
-    RELATIONSHIP,
-    SILENT,
-    SINCE,
-    Story,
-    at,
-    fault,
-    hook,
-    mail,
-    session,
-    set_aside,
-    well,
+    RELATIONSHIP_ID,
+    STARTED_AT,
+    UNANSWERED_WEEK,
+    RecordedRun,
+    add_dead_letter,
+    create_email,
+    create_fault,
+    create_webhook,
+    healthy_run,
+    session_id,
+    session_time,
 )
 
-Spoil = Callable[[Story], object]
+Corruption = Callable[[RecordedRun], object]
 """Make one thing wrong."""
 
-LIES_THERE = "every acknowledged fact lies on its topic"
-TWO_IDS = "no acknowledged fact lies there under two ids"
-NOBODYS = "nothing lies there that nobody told"
-SILENCE = "every form whose time ran out was told of"
-ACTS = "what clinicians did about alerts lies on their topic, once"
-CONTENTS = "no event, and no version of a state, was told with two contents"
-REMEMBERED = "alliance keeps every fact once, and no other"
-REFOLDED = "every state equals the refold"
-SCORES = "every score rests on what was told"
-STATES_TOLD = "every state was told, and no other"
-STANDS = "every episode has one alert, which stands as it does"
-KEPT = "notify keeps exactly these alerts"
-OPEN_TWICE = "no relationship has two open alerts"
-SHOWN = "every inbox shows its alerts, and no other"
-RAISED = "every alert was told once at each severity"
-DELIVERED = "every alert was delivered once on each channel, as owed"
-REACHED = "every message reached its clinician, and webhooks are signed"
-SECRET = "no message says about whom it is"
-OWED = "nothing is owed any more"
-WITHOUT_STATE = "no event lies on Kafka without its state"
-LEARNED = "each service knows of the others what was told"
-LETTERS = "the dead letters of alliance are the poison"
+ON_TOPIC = "every acknowledged fact lies on its topic"
+NO_DUPLICATES = "no acknowledged fact lies there under two ids"
+NOTHING_UNEXPECTED = "nothing lies there that nobody told"
+LAPSES_PUBLISHED = "every form whose time ran out was told of"
+DISPOSITIONS_PUBLISHED = "what clinicians did about alerts lies on their topic, once"
+NO_CONTRADICTIONS = "no event, and no version of a state, was told with two contents"
+HISTORY_STORED = "alliance keeps every fact once, and no other"
+STATES_EQUAL_REFOLD = "every state equals the refold"
+SCORES_CORRECT = "every score rests on what was told"
+STATES_PUBLISHED = "every state was told, and no other"
+EPISODES_HAVE_ALERTS = "every episode has one alert, which stands as it does"
+ALERTS_STORED = "notify keeps exactly these alerts"
+ONE_OPEN_ALERT = "no relationship has two open alerts"
+INBOXES_CORRECT = "every inbox shows its alerts, and no other"
+ALERTS_RAISED_ONCE = "every alert was told once at each severity"
+DELIVERED_ONCE = "every alert was delivered once on each channel, as owed"
+DELIVERED_TO_CLINICIAN = "every message reached its clinician, and webhooks are signed"
+NO_CASE_CODES = "no message says about whom it is"
+OUTBOX_EMPTY = "nothing is owed any more"
+EVENTS_HAVE_STATE = "no event lies on Kafka without its state"
+PROJECTIONS_CURRENT = "each service knows of the others what was told"
+DEAD_LETTERS_CORRECT = "the dead letters of alliance are the poison"
 
 
 def test_a_run_in_which_all_is_well_passes() -> None:
-    assert well().amiss() == []
+    assert healthy_run().failed_checks() == []
 
 
 # Facts
 
 
-def lost(story: Story) -> None:
-    story.take_back(story.one(SessionMissed))
+def remove_event(run: RecordedRun) -> None:
+    run.remove(run.find_event(SessionMissed))
 
 
-def not_as_said(story: Story) -> None:
-    story.instead(story.one(FeedbackSubmitted), ratings={"trust": 3.0})
+def change_rating(run: RecordedRun) -> None:
+    run.replace_event(run.find_event(FeedbackSubmitted), ratings={"trust": 3.0})
 
 
-def at_another_time(story: Story) -> None:
-    story.instead(story.one(SessionCompleted), occurred_at=at(LAST) + timedelta(days=1))
+def change_time(run: RecordedRun) -> None:
+    run.replace_event(run.find_event(SessionCompleted), occurred_at=session_time(LAST_WEEK) + timedelta(days=1))
 
 
-def corrects_another(story: Story) -> None:
-    story.instead(story.one(FeedbackAmended), amends=story.one(FeedbackSubmitted).id)
+def amend_other_event(run: RecordedRun) -> None:
+    run.replace_event(run.find_event(FeedbackAmended), amends=run.find_event(FeedbackSubmitted).id)
 
 
-def injected_and_lost(story: Story) -> None:
-    for event in story.injected:
-        story.take_back(event)
+def remove_injected_events(run: RecordedRun) -> None:
+    for event in run.injected:
+        run.remove(event)
 
 
-@pytest.mark.parametrize("spoil", [lost, not_as_said, at_another_time, corrects_another, injected_and_lost])
-def test_an_acknowledged_fact_must_lie_there_as_it_was_told(spoil: Spoil) -> None:
-    assert LIES_THERE in spoilt(spoil)
+@pytest.mark.parametrize(
+    "corrupt", [remove_event, change_rating, change_time, amend_other_event, remove_injected_events]
+)
+def test_an_acknowledged_fact_must_lie_there_as_it_was_told(corrupt: Corruption) -> None:
+    assert ON_TOPIC in failed_checks_after(corrupt)
 
 
 def test_a_fact_under_two_ids_is_found() -> None:
-    def again(story: Story) -> None:
-        story.tell(story.one(SessionCompleted).model_copy(update={"id": OURS}))
+    def duplicate(run: RecordedRun) -> None:
+        run.publish(run.find_event(SessionCompleted).model_copy(update={"id": CLINIC_ID}))
 
-    assert TWO_IDS in spoilt(again)
-
-
-def of_nobody(story: Story) -> None:
-    fields = {"id": OURS, "relationship_id": RELATIONSHIP, "session_id": OURS, "occurred_at": at(2)}
-    story.tell(SessionMissed.model_validate(fields))
+    assert NO_DUPLICATES in failed_checks_after(duplicate)
 
 
-def no_event(story: Story) -> None:
-    story.put(INTAKE, b"key", b"{}")
+def add_unknown_session(run: RecordedRun) -> None:
+    fields = {
+        "id": CLINIC_ID,
+        "relationship_id": RELATIONSHIP_ID,
+        "session_id": CLINIC_ID,
+        "occurred_at": session_time(2),
+    }
+    run.publish(SessionMissed.model_validate(fields))
 
 
-def under_another_key(story: Story) -> None:
-    story.records[FEEDBACK.name][0].key = b"another"
+def add_invalid_record(run: RecordedRun) -> None:
+    run.add_record(INTAKE, b"key", b"{}")
 
 
-def silent_who_answered(story: Story) -> None:
-    story.instead(story.one(FeedbackLapsed), session_id=session(LAST))
+def change_key(run: RecordedRun) -> None:
+    run.records[FEEDBACK.name][0].key = b"another"
 
 
-def silent_at_another_time(story: Story) -> None:
-    story.instead(story.one(FeedbackLapsed), occurred_at=NOW)
+def lapse_answered_session(run: RecordedRun) -> None:
+    run.replace_event(run.find_event(FeedbackLapsed), session_id=session_id(LAST_WEEK))
 
 
-@pytest.mark.parametrize("spoil", [of_nobody, no_event, under_another_key, silent_who_answered, silent_at_another_time])
-def test_what_nobody_told_is_found(spoil: Spoil) -> None:
-    assert NOBODYS in spoilt(spoil)
+def change_lapse_time(run: RecordedRun) -> None:
+    run.replace_event(run.find_event(FeedbackLapsed), occurred_at=NOW)
+
+
+@pytest.mark.parametrize(
+    "corrupt", [add_unknown_session, add_invalid_record, change_key, lapse_answered_session, change_lapse_time]
+)
+def test_what_nobody_told_is_found(corrupt: Corruption) -> None:
+    assert NOTHING_UNEXPECTED in failed_checks_after(corrupt)
 
 
 def test_silence_that_was_not_told_is_found() -> None:
-    assert SILENCE in spoilt(lambda run: run.take_back(run.one(FeedbackLapsed)))
+    assert LAPSES_PUBLISHED in failed_checks_after(lambda run: run.remove(run.find_event(FeedbackLapsed)))
 
 
 def test_silence_is_due_later_where_a_wrong_clock_may_have_taken_the_session() -> None:
-    run = well()
-    run.take_back(run.one(FeedbackLapsed))
-    run.faults.append(fault("the clock is wrong", "sessions", SINCE))
+    run = healthy_run()
+    run.remove(run.find_event(FeedbackLapsed))
+    run.faults.append(create_fault("the clock is wrong", "sessions", STARTED_AT))
 
-    assert SILENCE not in run.amiss()
+    assert LAPSES_PUBLISHED not in run.failed_checks()
 
 
 def test_one_id_with_two_contents_is_found() -> None:
-    def otherwise(story: Story) -> None:
-        story.tell(story.one(SessionCompleted).model_copy(update={"minutes": 10}))
+    def change_minutes(run: RecordedRun) -> None:
+        run.publish(run.find_event(SessionCompleted).model_copy(update={"minutes": 10}))
 
-    assert spoilt(otherwise) == [CONTENTS]
+    assert failed_checks_after(change_minutes) == [NO_CONTRADICTIONS]
 
 
 def test_two_contents_of_one_version_are_found() -> None:
-    def otherwise(story: Story) -> None:
-        story.tell(story.one(AllianceUpdated).model_copy(update={"id": OURS, "sessions": 99}))
+    def change_sessions(run: RecordedRun) -> None:
+        run.publish(run.find_event(AllianceUpdated).model_copy(update={"id": CLINIC_ID, "sessions": 99}))
 
-    assert CONTENTS in spoilt(otherwise)
+    assert NO_CONTRADICTIONS in failed_checks_after(change_sessions)
 
 
 def test_a_copy_is_no_fault() -> None:
-    def copied(story: Story) -> None:
-        story.tell(story.one(SessionCompleted), story.one(AllianceUpdated), story.one(AlertRaised))
+    def duplicate(run: RecordedRun) -> None:
+        run.publish(run.find_event(SessionCompleted), run.find_event(AllianceUpdated), run.find_event(AlertRaised))
 
-    assert spoilt(copied) == []
+    assert failed_checks_after(duplicate) == []
 
 
 # States
 
 
-def forgotten(story: Story) -> None:
-    story.kept["alliance"]["facts"].pop(story.one(SessionMissed).id)
+def remove_stored_event(run: RecordedRun) -> None:
+    run.databases["alliance"]["facts"].pop(run.find_event(SessionMissed).id)
 
 
-def invented(story: Story) -> None:
-    story.kept["alliance"]["facts"][OURS] = dict(next(iter(story.kept["alliance"]["facts"].values())))
+def add_stored_event(run: RecordedRun) -> None:
+    run.databases["alliance"]["facts"][CLINIC_ID] = dict(next(iter(run.databases["alliance"]["facts"].values())))
 
 
-def kept_otherwise(story: Story) -> None:
-    first, second, *_ = story.kept["alliance"]["facts"].values()
+def change_stored_event(run: RecordedRun) -> None:
+    first, second, *_ = run.databases["alliance"]["facts"].values()
     first["event"] = second["event"]
 
 
-@pytest.mark.parametrize("spoil", [forgotten, invented, kept_otherwise])
-def test_alliance_must_keep_every_fact_and_no_other(spoil: Spoil) -> None:
-    assert spoilt(spoil) == [REMEMBERED]
+@pytest.mark.parametrize("corrupt", [remove_stored_event, add_stored_event, change_stored_event])
+def test_alliance_must_keep_every_fact_and_no_other(corrupt: Corruption) -> None:
+    assert failed_checks_after(corrupt) == [HISTORY_STORED]
 
 
-def without_late_facts(story: Story) -> None:
-    state = story.document("alliance", "alliances", RELATIONSHIP)
+def change_state(run: RecordedRun) -> None:
+    state = run.document("alliance", "alliances", RELATIONSHIP_ID)
     state["state"] = state["state"].replace('"missed":1', '"missed":0')
 
 
-def without_state(story: Story) -> None:
-    story.kept["alliance"]["alliances"].pop(RELATIONSHIP)
+def remove_state(run: RecordedRun) -> None:
+    run.databases["alliance"]["alliances"].pop(RELATIONSHIP_ID)
 
 
-@pytest.mark.parametrize("spoil", [without_late_facts, without_state])
-def test_a_state_that_is_not_the_refold_is_found(spoil: Spoil) -> None:
-    assert REFOLDED in spoilt(spoil)
+@pytest.mark.parametrize("corrupt", [change_state, remove_state])
+def test_a_state_that_is_not_the_refold_is_found(corrupt: Corruption) -> None:
+    assert STATES_EQUAL_REFOLD in failed_checks_after(corrupt)
 
 
 @pytest.mark.parametrize(
-    "shown", [{"sessions": 7}, {"missed": 2}, {"client_ratings": 8}, {"clinician_ratings": 7}, {"unanswered": 0}]
+    "changes", [{"sessions": 7}, {"missed": 2}, {"client_ratings": 8}, {"clinician_ratings": 7}, {"unanswered": 0}]
 )
-def test_a_count_that_is_not_what_was_told_is_found(shown: dict[str, int]) -> None:
-    assert spoilt(lambda run: run.alliances[RELATIONSHIP].update(shown)) == [SCORES]
+def test_a_count_that_is_not_what_was_told_is_found(changes: dict[str, int]) -> None:
+    assert failed_checks_after(lambda run: run.alliances[RELATIONSHIP_ID].update(changes)) == [SCORES_CORRECT]
 
 
 def test_a_score_that_is_not_what_was_said_last_is_found() -> None:
-    def otherwise(story: Story) -> None:
-        points = story.trajectories[RELATIONSHIP]["points"]
+    def change_rating_shown(run: RecordedRun) -> None:
+        points = run.trajectories[RELATIONSHIP_ID]["points"]
         next(point for point in points if point["rating"] == 80)["rating"] = 90
 
-    assert spoilt(otherwise) == [SCORES]
+    assert failed_checks_after(change_rating_shown) == [SCORES_CORRECT]
 
 
 def test_a_relationship_that_alliance_does_not_know_is_found() -> None:
-    assert spoilt(lambda run: run.alliances.update({RELATIONSHIP: None})) == [SCORES]
+    assert failed_checks_after(lambda run: run.alliances.update({RELATIONSHIP_ID: None})) == [SCORES_CORRECT]
 
 
-def written_and_not_told(story: Story) -> None:
-    story.document("alliance", "alliances", RELATIONSHIP)["v"] += 1
+def increment_version(run: RecordedRun) -> None:
+    run.document("alliance", "alliances", RELATIONSHIP_ID)["v"] += 1
 
 
-def told_and_not_written(story: Story) -> None:
-    story.document("alliance", "alliances", RELATIONSHIP)["v"] -= 1
+def decrement_version(run: RecordedRun) -> None:
+    run.document("alliance", "alliances", RELATIONSHIP_ID)["v"] -= 1
 
 
-def told_otherwise(story: Story) -> None:
-    story.instead(story.one(AllianceUpdated), sessions=1)
+def change_alliance_update(run: RecordedRun) -> None:
+    run.replace_event(run.find_event(AllianceUpdated), sessions=1)
 
 
-def episode_not_told(story: Story) -> None:
-    story.take_back(story.one(RuptureSuspected))
+def remove_rupture_event(run: RecordedRun) -> None:
+    run.remove(run.find_event(RuptureSuspected))
 
 
-@pytest.mark.parametrize("spoil", [written_and_not_told, told_and_not_written, told_otherwise, episode_not_told])
-def test_a_state_that_was_not_told_as_it_is_is_found(spoil: Spoil) -> None:
-    assert STATES_TOLD in spoilt(spoil)
+@pytest.mark.parametrize(
+    "corrupt", [increment_version, decrement_version, change_alliance_update, remove_rupture_event]
+)
+def test_a_state_that_was_not_told_as_it_is_is_found(corrupt: Corruption) -> None:
+    assert STATES_PUBLISHED in failed_checks_after(corrupt)
 
 
 def test_an_episode_that_was_said_to_be_over_last_is_not_told_as_it_is() -> None:
-    def over(story: Story) -> None:
-        fields = story.one(RuptureSuspected).model_dump(exclude={"id", "type"})
-        story.tell(RuptureRepaired.model_validate({**fields, "id": OURS, "version": fields["version"] + 1}))
+    def publish_repair(run: RecordedRun) -> None:
+        fields = run.find_event(RuptureSuspected).model_dump(exclude={"id", "type"})
+        run.publish(RuptureRepaired.model_validate({**fields, "id": CLINIC_ID, "version": fields["version"] + 1}))
 
-    assert {STATES_TOLD, STANDS} <= set(spoilt(over))
+    assert {STATES_PUBLISHED, EPISODES_HAVE_ALERTS} <= set(failed_checks_after(publish_repair))
 
 
 # Alerts
 
 
-def alert_of(story: Story) -> UUID:
-    (alert_id,) = story.kept["notify"]["alerts"]
+def alert_id_of(run: RecordedRun) -> UUID:
+    (alert_id,) = run.databases["notify"]["alerts"]
     return UUID(str(alert_id))
 
 
-def never_raised(story: Story) -> None:
-    story.kept["notify"]["alerts"].clear()
+def remove_alerts(run: RecordedRun) -> None:
+    run.databases["notify"]["alerts"].clear()
 
 
-def for_nothing(story: Story) -> None:
-    story.kept["notify"]["alerts"][OURS] = story.document("notify", "alerts", alert_of(story))
+def add_alert_without_episode(run: RecordedRun) -> None:
+    run.databases["notify"]["alerts"][CLINIC_ID] = run.document("notify", "alerts", alert_id_of(run))
 
 
-def taken_back(story: Story) -> None:
-    story.document("notify", "alerts", alert_of(story))["status"] = "retracted"
+def retract_alert(run: RecordedRun) -> None:
+    run.document("notify", "alerts", alert_id_of(run))["status"] = "retracted"
 
 
-def of_somebody_else(story: Story) -> None:
-    story.document("notify", "alerts", alert_of(story))["clinician_id"] = RELATIONSHIP
+def change_clinician(run: RecordedRun) -> None:
+    run.document("notify", "alerts", alert_id_of(run))["clinician_id"] = RELATIONSHIP_ID
 
 
-def of_an_old_word(story: Story) -> None:
-    story.document("notify", "alerts", alert_of(story))["said"]["version"] -= 1
-
-
-@pytest.mark.parametrize("spoil", [never_raised, for_nothing, taken_back, of_somebody_else, of_an_old_word])
-def test_notify_must_keep_one_alert_for_each_episode_as_it_stands(spoil: Spoil) -> None:
-    assert KEPT in spoilt(spoil)
-
-
-def test_an_alert_for_an_episode_that_is_not_there_is_found() -> None:
-    def another(story: Story) -> None:
-        story.tell(story.one(RuptureSuspected).model_copy(update={"id": OURS, "episode_id": OURS}))
-        update = story.one(AllianceUpdated, lambda candidate: candidate.relationship_id == RELATIONSHIP)
-        story.instead(update, open_episode_id=OURS)
-
-    assert STANDS in spoilt(another)
-
-
-def test_two_open_alerts_of_one_relationship_are_found() -> None:
-    def another(story: Story) -> None:
-        suspected = story.one(RuptureSuspected)
-        story.tell(suspected.model_copy(update={"id": OURS, "episode_id": OURS, "version": suspected.version + 1}))
-
-    assert OPEN_TWICE in spoilt(another)
-
-
-@pytest.mark.parametrize("shown", [{"status": "acknowledged"}, {"severity": "watch"}, {"alert_id": str(OURS)}])
-def test_an_inbox_that_shows_something_else_is_found(shown: dict[str, str]) -> None:
-    assert spoilt(lambda run: run.inboxes[OURS]["alerts"][0].update(shown)) == [SHOWN]
-
-
-def raised_in_silence(story: Story) -> None:
-    story.take_back(story.one(AlertRaised))
-
-
-def raised_by_another_id(story: Story) -> None:
-    story.instead(story.one(AlertRaised), id=OURS)
-
-
-def raised_for_nothing(story: Story) -> None:
-    raised = story.one(AlertRaised)
-    story.tell(raised.model_copy(update={"id": uuid5(raised.alert_id, "raised:watch"), "severity": "watch"}))
-
-
-def raised_for_somebody_else(story: Story) -> None:
-    story.instead(story.one(AlertRaised), clinician_id=RELATIONSHIP)
+def decrement_alert_version(run: RecordedRun) -> None:
+    run.document("notify", "alerts", alert_id_of(run))["said"]["version"] -= 1
 
 
 @pytest.mark.parametrize(
-    "spoil", [raised_in_silence, raised_by_another_id, raised_for_nothing, raised_for_somebody_else]
+    "corrupt", [remove_alerts, add_alert_without_episode, retract_alert, change_clinician, decrement_alert_version]
 )
-def test_an_alert_that_was_not_told_once_is_found(spoil: Spoil) -> None:
-    assert RAISED in spoilt(spoil)
+def test_notify_must_keep_one_alert_for_each_episode_as_it_stands(corrupt: Corruption) -> None:
+    assert ALERTS_STORED in failed_checks_after(corrupt)
 
 
-def act(story: Story, what: str, told: str = "") -> None:
+def test_an_alert_for_an_episode_that_is_not_there_is_found() -> None:
+    def publish_other_episode(run: RecordedRun) -> None:
+        run.publish(run.find_event(RuptureSuspected).model_copy(update={"id": CLINIC_ID, "episode_id": CLINIC_ID}))
+        update = run.find_event(AllianceUpdated, lambda candidate: candidate.relationship_id == RELATIONSHIP_ID)
+        run.replace_event(update, open_episode_id=CLINIC_ID)
+
+    assert EPISODES_HAVE_ALERTS in failed_checks_after(publish_other_episode)
+
+
+def test_two_open_alerts_of_one_relationship_are_found() -> None:
+    def publish_other_episode(run: RecordedRun) -> None:
+        suspected = run.find_event(RuptureSuspected)
+        run.publish(
+            suspected.model_copy(update={"id": CLINIC_ID, "episode_id": CLINIC_ID, "version": suspected.version + 1})
+        )
+
+    assert ONE_OPEN_ALERT in failed_checks_after(publish_other_episode)
+
+
+@pytest.mark.parametrize("changes", [{"status": "acknowledged"}, {"severity": "watch"}, {"alert_id": str(CLINIC_ID)}])
+def test_an_inbox_that_shows_something_else_is_found(changes: dict[str, str]) -> None:
+    assert failed_checks_after(lambda run: run.inboxes[CLINIC_ID]["alerts"][0].update(changes)) == [INBOXES_CORRECT]
+
+
+def remove_raised_event(run: RecordedRun) -> None:
+    run.remove(run.find_event(AlertRaised))
+
+
+def change_raised_event_id(run: RecordedRun) -> None:
+    run.replace_event(run.find_event(AlertRaised), id=CLINIC_ID)
+
+
+def add_raised_event(run: RecordedRun) -> None:
+    raised = run.find_event(AlertRaised)
+    run.publish(raised.model_copy(update={"id": uuid5(raised.alert_id, "raised:watch"), "severity": "watch"}))
+
+
+def change_raised_event_clinician(run: RecordedRun) -> None:
+    run.replace_event(run.find_event(AlertRaised), clinician_id=RELATIONSHIP_ID)
+
+
+@pytest.mark.parametrize(
+    "corrupt", [remove_raised_event, change_raised_event_id, add_raised_event, change_raised_event_clinician]
+)
+def test_an_alert_that_was_not_told_once_is_found(corrupt: Corruption) -> None:
+    assert ALERTS_RAISED_ONCE in failed_checks_after(corrupt)
+
+
+def add_disposition(run: RecordedRun, action: str, unused: str = "") -> None:
     """A clinician was told of it, and it lies on the topic."""
-    alert_id, raised = alert_of(story), story.one(AlertRaised)
+    alert_id, raised = alert_id_of(run), run.find_event(AlertRaised)
     common_fields = raised.model_dump(exclude={"type", "severity"}) | {
-        "id": uuid5(alert_id, f"{what}:{raised.severity}")
+        "id": uuid5(alert_id, f"{action}:{raised.severity}")
     }
-    response = {"status": what, "severity": raised.severity}
+    response = {"status": action, "severity": raised.severity}
     paths = {"acknowledged": "acknowledgement", "resolved": "resolution"}
-    body = {"useful": True} if what == "resolved" else {}
-    last_request = story.taken[-1]
-    story.taken.append(replace(last_request, path=f"/alerts/{alert_id}/{paths[what]}", body=body, answer=response))
-    if what == "resolved":
-        story.tell(AlertResolved.model_validate({**common_fields, "useful": True}))
-        story.kept["alliance"].setdefault("judgements", {})[common_fields["id"]] = {"useful": True}
+    body = {"useful": True} if action == "resolved" else {}
+    last_request = run.requests[-1]
+    run.requests.append(replace(last_request, path=f"/alerts/{alert_id}/{paths[action]}", body=body, response=response))
+    if action == "resolved":
+        run.publish(AlertResolved.model_validate({**common_fields, "useful": True}))
+        run.databases["alliance"].setdefault("judgements", {})[common_fields["id"]] = {"useful": True}
     else:
-        story.tell(AlertAcknowledged.model_validate(common_fields))
-    story.document("notify", "alerts", alert_id).update({"status": what, what: {}})
-    story.inboxes[OURS]["alerts"][0]["status"] = what
+        run.publish(AlertAcknowledged.model_validate(common_fields))
+    run.document("notify", "alerts", alert_id).update({"status": action, action: {}})
+    run.inboxes[CLINIC_ID]["alerts"][0]["status"] = action
 
 
-@pytest.mark.parametrize("what", ["acknowledged", "resolved"])
-def test_what_a_clinician_did_counts_for_the_alert(what: str) -> None:
-    assert spoilt(lambda run: act(run, what)) == []
+@pytest.mark.parametrize("action", ["acknowledged", "resolved"])
+def test_what_a_clinician_did_counts_for_the_alert(action: str) -> None:
+    assert failed_checks_after(lambda run: add_disposition(run, action)) == []
 
 
-def done_and_not_told(story: Story) -> None:
-    act(story, "acknowledged")
-    story.take_back(story.one(AlertAcknowledged))
+def remove_acknowledged_event(run: RecordedRun) -> None:
+    add_disposition(run, "acknowledged")
+    run.remove(run.find_event(AlertAcknowledged))
 
 
-def useful_otherwise(story: Story) -> None:
-    act(story, "resolved")
-    story.instead(story.one(AlertResolved), useful=False)
+def change_usefulness(run: RecordedRun) -> None:
+    add_disposition(run, "resolved")
+    run.replace_event(run.find_event(AlertResolved), useful=False)
 
 
-def done_by_nobody(story: Story) -> None:
-    act(story, "acknowledged")
-    story.taken.pop()
+def remove_request(run: RecordedRun) -> None:
+    add_disposition(run, "acknowledged")
+    run.requests.pop()
 
 
-def done_twice(story: Story) -> None:
-    act(story, "acknowledged")
-    story.tell(story.one(AlertAcknowledged).model_copy(update={"id": OURS}))
+def duplicate_acknowledged_event(run: RecordedRun) -> None:
+    add_disposition(run, "acknowledged")
+    run.publish(run.find_event(AlertAcknowledged).model_copy(update={"id": CLINIC_ID}))
 
 
-@pytest.mark.parametrize("spoil", [done_and_not_told, useful_otherwise, done_by_nobody, done_twice])
-def test_what_a_clinician_did_must_lie_there_once(spoil: Spoil) -> None:
-    assert ACTS in spoilt(spoil)
+@pytest.mark.parametrize(
+    "corrupt", [remove_acknowledged_event, change_usefulness, remove_request, duplicate_acknowledged_event]
+)
+def test_what_a_clinician_did_must_lie_there_once(corrupt: Corruption) -> None:
+    assert DISPOSITIONS_PUBLISHED in failed_checks_after(corrupt)
 
 
 def test_a_judgement_that_alliance_does_not_keep_is_found() -> None:
-    def forgotten(story: Story) -> None:
-        act(story, "resolved")
-        story.kept["alliance"]["judgements"].clear()
+    def remove_dispositions(run: RecordedRun) -> None:
+        add_disposition(run, "resolved")
+        run.databases["alliance"]["judgements"].clear()
 
-    assert spoilt(forgotten) == [REMEMBERED]
+    assert failed_checks_after(remove_dispositions) == [HISTORY_STORED]
 
 
 # Messages
 
 
-def did_not_come(story: Story) -> None:
-    story.mails.clear()
+def remove_email(run: RecordedRun) -> None:
+    run.received_emails.clear()
 
 
-def not_even_noted(story: Story) -> None:
-    story.hooks.clear()
-    story.kept["notify"]["deliveries"].clear()
+def remove_webhook_and_deliveries(run: RecordedRun) -> None:
+    run.received_webhooks.clear()
+    run.databases["notify"]["deliveries"].clear()
 
 
-def about_no_alert(story: Story) -> None:
-    story.mails.append(mail(OURS))
+def add_email_without_alert(run: RecordedRun) -> None:
+    run.received_emails.append(create_email(CLINIC_ID))
 
 
-def given_up(story: Story) -> None:
-    next(iter(story.kept["notify"]["deliveries"].values()))["outcome"] = "failed"
+def fail_delivery(run: RecordedRun) -> None:
+    next(iter(run.databases["notify"]["deliveries"].values()))["outcome"] = "failed"
 
 
-def never_taken_up(story: Story) -> None:
-    next(iter(story.kept["notify"]["deliveries"].values()))["next_at"] = NOW
+def leave_delivery_due(run: RecordedRun) -> None:
+    next(iter(run.databases["notify"]["deliveries"].values()))["next_at"] = NOW
 
 
-def twice_for_no_reason(story: Story) -> None:
-    story.mails.append(mail(alert_of(story)))
+def duplicate_email(run: RecordedRun) -> None:
+    run.received_emails.append(create_email(alert_id_of(run)))
 
 
-def three_times(story: Story) -> None:
-    story.mails += [mail(alert_of(story))] * 2
-    story.faults.append(fault("one is killed", "notify", NOW))
+def triple_email(run: RecordedRun) -> None:
+    run.received_emails += [create_email(alert_id_of(run))] * 2
+    run.faults.append(create_fault("one is killed", "notify", NOW))
 
 
 @pytest.mark.parametrize(
-    "spoil",
-    [did_not_come, not_even_noted, about_no_alert, given_up, never_taken_up, twice_for_no_reason, three_times],
+    "corrupt",
+    [
+        remove_email,
+        remove_webhook_and_deliveries,
+        add_email_without_alert,
+        fail_delivery,
+        leave_delivery_due,
+        duplicate_email,
+        triple_email,
+    ],
 )
-def test_a_message_that_was_owed_comes_once_and_no_other(spoil: Spoil) -> None:
-    assert DELIVERED in spoilt(spoil)
+def test_a_message_that_was_owed_comes_once_and_no_other(corrupt: Corruption) -> None:
+    assert DELIVERED_ONCE in failed_checks_after(corrupt)
 
 
 @pytest.mark.parametrize(
-    ("target", "begun", "explained"),
+    ("target", "offset_seconds", "is_explained"),
     [
         ("notify", 10, True),
         ("kafka and mongodb", 10, True),
@@ -437,161 +462,172 @@ def test_a_message_that_was_owed_comes_once_and_no_other(spoil: Spoil) -> None:
         ("notify", 90, False),
     ],
 )
-def test_a_second_copy_needs_a_fault_between_the_two(target: str, begun: float, explained: bool) -> None:
-    run = well()
-    run.mails.append(mail(alert_of(run), when=NOW + timedelta(seconds=60)))
-    fault_started_at = NOW + timedelta(seconds=begun)
-    run.faults.append(fault("is killed", target, fault_started_at))
+def test_a_second_copy_needs_a_fault_between_the_two(target: str, offset_seconds: float, is_explained: bool) -> None:
+    run = healthy_run()
+    run.received_emails.append(create_email(alert_id_of(run), received_at=NOW + timedelta(seconds=60)))
+    fault_started_at = NOW + timedelta(seconds=offset_seconds)
+    run.faults.append(create_fault("is killed", target, fault_started_at))
 
-    assert (DELIVERED not in run.amiss()) is explained
-
-
-def to_somebody_else(story: Story) -> None:
-    story.mails[0] = mail(alert_of(story), to="theirs@example.org")
+    assert (DELIVERED_ONCE not in run.failed_checks()) is is_explained
 
 
-def signed_long_ago(story: Story) -> None:
-    story.hooks[0] = replace(hook(alert_of(story)), at=NOW + timedelta(hours=1))
+def misdirect_email(run: RecordedRun) -> None:
+    run.received_emails[0] = create_email(alert_id_of(run), recipient="theirs@example.org")
 
 
-@pytest.mark.parametrize("spoil", [to_somebody_else, signed_long_ago])
-def test_a_message_must_reach_its_clinician_and_be_signed(spoil: Spoil) -> None:
-    assert spoilt(spoil) == [REACHED]
+def expire_signature(run: RecordedRun) -> None:
+    run.received_webhooks[0] = replace(create_webhook(alert_id_of(run)), received_at=NOW + timedelta(hours=1))
+
+
+@pytest.mark.parametrize("corrupt", [misdirect_email, expire_signature])
+def test_a_message_must_reach_its_clinician_and_be_signed(corrupt: Corruption) -> None:
+    assert failed_checks_after(corrupt) == [DELIVERED_TO_CLINICIAN]
 
 
 def test_a_message_that_says_about_whom_it_is_is_found() -> None:
-    assert spoilt(lambda run: run.mails[0].message.set_content("http://here/AB-1234")) == [SECRET]
+    assert failed_checks_after(lambda run: run.received_emails[0].message.set_content("http://here/AB-1234")) == [
+        NO_CASE_CODES
+    ]
 
 
 # Debts
 
 
 def test_an_event_that_is_still_owed_is_found() -> None:
-    def owing(story: Story) -> None:
-        story.document("sessions", "sessions", session(MISSED))["owed"] = [{"id": OURS}]
+    def add_outbox_entry(run: RecordedRun) -> None:
+        run.document("sessions", "sessions", session_id(MISSED_WEEK))["owed"] = [{"id": CLINIC_ID}]
 
-    assert spoilt(owing) == [OWED]
-
-
-def never_written(story: Story) -> None:
-    story.kept["sessions"]["sessions"].pop(session(MISSED))
+    assert failed_checks_after(add_outbox_entry) == [OUTBOX_EMPTY]
 
 
-def not_held(story: Story) -> None:
-    story.document("sessions", "sessions", session(LAST))["outcome"] = None
+def remove_session_document(run: RecordedRun) -> None:
+    run.databases["sessions"]["sessions"].pop(session_id(MISSED_WEEK))
 
 
-def not_moved(story: Story) -> None:
-    story.document("sessions", "sessions", session(LAST))["starts_at"] = at(1)
+def remove_outcome(run: RecordedRun) -> None:
+    run.document("sessions", "sessions", session_id(LAST_WEEK))["outcome"] = None
 
 
-def not_answered(story: Story) -> None:
-    story.document("sessions", "sessions", session(LAST))["feedback"]["client"]["status"] = "awaiting"
+def change_start(run: RecordedRun) -> None:
+    run.document("sessions", "sessions", session_id(LAST_WEEK))["starts_at"] = session_time(1)
 
 
-def answered_otherwise(story: Story) -> None:
-    story.document("sessions", "sessions", session(LAST))["feedback"]["client"]["answer"]["ratings"]["fit"] = 9
+def remove_answer(run: RecordedRun) -> None:
+    run.document("sessions", "sessions", session_id(LAST_WEEK))["feedback"]["client"]["status"] = "awaiting"
 
 
-def not_lapsed(story: Story) -> None:
-    story.document("sessions", "sessions", session(SILENT))["feedback"]["client"]["status"] = "awaiting"
+def change_answer(run: RecordedRun) -> None:
+    run.document("sessions", "sessions", session_id(LAST_WEEK))["feedback"]["client"]["answer"]["ratings"]["fit"] = 9
 
 
-def never_started(story: Story) -> None:
-    story.kept["intake"]["relationships"].clear()
+def remove_lapse(run: RecordedRun) -> None:
+    run.document("sessions", "sessions", session_id(UNANSWERED_WEEK))["feedback"]["client"]["status"] = "awaiting"
 
 
-def never_agreed(story: Story) -> None:
-    story.document("intake", "relationships", RELATIONSHIP)["consents"] = []
+def remove_relationships(run: RecordedRun) -> None:
+    run.databases["intake"]["relationships"].clear()
 
 
-@pytest.mark.parametrize(
-    "spoil",
-    [never_written, not_held, not_moved, not_answered, answered_otherwise, not_lapsed, never_started, never_agreed],
-)
-def test_an_event_without_its_state_is_found(spoil: Spoil) -> None:
-    assert spoilt(spoil) == [WITHOUT_STATE]
-
-
-def sessions_never_heard(story: Story) -> None:
-    story.kept["sessions"]["relationships"].pop(RELATIONSHIP)
-
-
-def sessions_think_there_is_no_consent(story: Story) -> None:
-    story.document("sessions", "relationships", RELATIONSHIP)["consent"] = False
-
-
-def notify_never_heard_of_the_last_version(story: Story) -> None:
-    story.document("notify", "relationships", RELATIONSHIP)["alliance_version"] -= 1
-
-
-def notify_has_an_appointment_of_its_own(story: Story) -> None:
-    appointment = {"session_id": OURS, "starts_at": NOW + timedelta(days=1), "called_off": False}
-    story.document("notify", "relationships", RELATIONSHIP)["appointments"].append(appointment)
+def remove_consents(run: RecordedRun) -> None:
+    run.document("intake", "relationships", RELATIONSHIP_ID)["consents"] = []
 
 
 @pytest.mark.parametrize(
-    "spoil",
+    "corrupt",
     [
-        sessions_never_heard,
-        sessions_think_there_is_no_consent,
-        notify_never_heard_of_the_last_version,
-        notify_has_an_appointment_of_its_own,
+        remove_session_document,
+        remove_outcome,
+        change_start,
+        remove_answer,
+        change_answer,
+        remove_lapse,
+        remove_relationships,
+        remove_consents,
     ],
 )
-def test_news_that_a_service_did_not_take_in_is_found(spoil: Spoil) -> None:
-    assert spoilt(spoil) == [LEARNED]
+def test_an_event_without_its_state_is_found(corrupt: Corruption) -> None:
+    assert failed_checks_after(corrupt) == [EVENTS_HAVE_STATE]
+
+
+def remove_session_projection(run: RecordedRun) -> None:
+    run.databases["sessions"]["relationships"].pop(RELATIONSHIP_ID)
+
+
+def change_projected_consent(run: RecordedRun) -> None:
+    run.document("sessions", "relationships", RELATIONSHIP_ID)["consent"] = False
+
+
+def decrement_projected_version(run: RecordedRun) -> None:
+    run.document("notify", "relationships", RELATIONSHIP_ID)["alliance_version"] -= 1
+
+
+def add_projected_appointment(run: RecordedRun) -> None:
+    appointment = {"session_id": CLINIC_ID, "starts_at": NOW + timedelta(days=1), "called_off": False}
+    run.document("notify", "relationships", RELATIONSHIP_ID)["appointments"].append(appointment)
+
+
+@pytest.mark.parametrize(
+    "corrupt",
+    [
+        remove_session_projection,
+        change_projected_consent,
+        decrement_projected_version,
+        add_projected_appointment,
+    ],
+)
+def test_news_that_a_service_did_not_take_in_is_found(corrupt: Corruption) -> None:
+    assert failed_checks_after(corrupt) == [PROJECTIONS_CURRENT]
 
 
 # Dead letters
 
 
-def not_set_aside(story: Story) -> None:
-    story.records[dead_letters("alliance").name].pop()
+def remove_dead_letter(run: RecordedRun) -> None:
+    run.records[dead_letter_topic("alliance").name].pop()
 
 
-def not_byte_for_byte(story: Story) -> None:
-    story.records[dead_letters("alliance").name][0].value = b"{}"
+def change_dead_letter(run: RecordedRun) -> None:
+    run.records[dead_letter_topic("alliance").name][0].value = b"{}"
 
 
-def without_cause(story: Story) -> None:
-    dead_letter = story.records[dead_letters("alliance").name][0]
+def remove_error_header(run: RecordedRun) -> None:
+    dead_letter = run.records[dead_letter_topic("alliance").name][0]
     dead_letter.headers = [(name, value) for name, value in dead_letter.headers if name == "attune-origin"]
 
 
-def set_aside_without_need(story: Story) -> None:
-    set_aside(story, "alliance", story.planted[0], f"{ALLIANCE.name}/0/0")
+def add_needless_dead_letter(run: RecordedRun) -> None:
+    add_dead_letter(run, "alliance", run.poison[0], f"{ALLIANCE.name}/0/0")
 
 
-def poison_lost(story: Story) -> None:
-    story.records[INTAKE.name] = [record for record in story.records[INTAKE.name] if record.value != b"{not json"]
+def remove_poison(run: RecordedRun) -> None:
+    run.records[INTAKE.name] = [record for record in run.records[INTAKE.name] if record.value != b"{not json"]
 
 
 @pytest.mark.parametrize(
-    "spoil", [not_set_aside, not_byte_for_byte, without_cause, set_aside_without_need, poison_lost]
+    "corrupt", [remove_dead_letter, change_dead_letter, remove_error_header, add_needless_dead_letter, remove_poison]
 )
-def test_dead_letters_must_be_exactly_the_poison(spoil: Spoil) -> None:
-    assert LETTERS in spoilt(spoil)
+def test_dead_letters_must_be_exactly_the_poison(corrupt: Corruption) -> None:
+    assert DEAD_LETTERS_CORRECT in failed_checks_after(corrupt)
 
 
 def test_what_is_set_aside_twice_is_the_same_letter() -> None:
-    def again(story: Story) -> None:
-        dead_letter_records = story.records[dead_letters("alliance").name]
+    def duplicate(run: RecordedRun) -> None:
+        dead_letter_records = run.records[dead_letter_topic("alliance").name]
         dead_letter_records.append(dead_letter_records[0])
 
-    assert spoilt(again) == []
+    assert failed_checks_after(duplicate) == []
 
 
 # At rest
 
 
 def test_a_consumer_that_is_behind_and_a_service_that_is_not_ready_are_found() -> None:
-    assert spoilt(lambda run: run.behind.update(alliance=3)) == ["every consumer has taken everything"]
-    assert spoilt(lambda run: run.not_ready.append("notify")) == ["every service is ready"]
+    assert failed_checks_after(lambda run: run.lag.update(alliance=3)) == ["every consumer has taken everything"]
+    assert failed_checks_after(lambda run: run.unready_services.append("notify")) == ["every service is ready"]
 
 
-def spoilt(spoil: Spoil) -> list[str]:
+def failed_checks_after(corrupt: Corruption) -> list[str]:
     """What the judge finds wrong once `spoil` has made something so."""
-    run = well()
-    spoil(run)
-    return run.amiss()
+    run = healthy_run()
+    corrupt(run)
+    return run.failed_checks()

@@ -4,18 +4,18 @@ from pathlib import Path
 import pytest
 
 from tests.system.chaos import defects
-from tools.sandbox.servers.process import HOME
-from tools.sandbox.servers.stack import service
+from tools.sandbox.servers.process import PROJECT_ROOT
+from tools.sandbox.servers.stack import service_process
 
 
-@pytest.mark.parametrize("name", defects.names())
+@pytest.mark.parametrize("name", defects.defect_names())
 def test_each_defect_fits_the_code_as_it_is(name: str, tmp_path: Path) -> None:
-    code_root = defects.with_defect(name, tmp_path)
+    code_root = defects.copy_with_defect(name, tmp_path)
     assert (code_root / "services").is_dir()
 
 
 def test_there_is_a_defect_for_each_guarantee() -> None:
-    assert len(defects.names()) >= 6
+    assert len(defects.defect_names()) >= 6
 
 
 def test_a_process_runs_the_code_of_its_home_wherever_it_is_started(tmp_path: Path) -> None:
@@ -25,8 +25,8 @@ def test_a_process_runs_the_code_of_its_home_wherever_it_is_started(tmp_path: Pa
     for package in (module.parent, module):
         (package / "__init__.py").touch()
     (module / "__main__.py").write_text("print(__file__)")
-    server = service("intake", tmp_path / "data", 8001, {}, home=tmp_path)
+    server = service_process("intake", tmp_path / "data", 8001, {}, code_root=tmp_path)
 
-    result = subprocess.run(server.command, cwd=HOME, capture_output=True, text=True, check=True)
+    result = subprocess.run(server.command, cwd=PROJECT_ROOT, capture_output=True, text=True, check=True)
 
     assert Path(result.stdout.strip()) == module / "__main__.py"

@@ -8,20 +8,20 @@ from pathlib import Path
 import pytest
 
 from tests.system.chaos import fault_points
-from tests.system.chaos.fault_points import POINTS
+from tests.system.chaos.fault_points import FAULT_POINTS
 
 
 class Steps:
     def __init__(self) -> None:
-        self.taken: list[str] = []
+        self.calls: list[str] = []
 
     async def step(self) -> str:
-        self.taken.append("step")
+        self.calls.append("step")
         return "done"
 
 
 @pytest.fixture
-def hits() -> Iterator[list[int]]:
+def received_signals() -> Iterator[list[int]]:
     numbers: list[int] = []
     previous_handler = signal.signal(signal.SIGUSR1, lambda number, _: numbers.append(number))
     yield numbers
@@ -29,22 +29,22 @@ def hits() -> Iterator[list[int]]:
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-async def test_an_armed_point_hits_once(when: str, hits: list[int], tmp_path: Path) -> None:
+async def test_an_armed_point_hits_once(when: str, received_signals: list[int], tmp_path: Path) -> None:
     trigger_file = tmp_path / "armed"
-    step = fault_points._hit(Steps.step, when, "here", trigger_file)
+    step = fault_points._wrap(Steps.step, when, "here", trigger_file)
     steps = Steps()
     fault_points.arm(trigger_file, "elsewhere", signal.SIGUSR1)
     assert await step(steps) == "done"
-    assert hits == []
+    assert received_signals == []
     fault_points.arm(trigger_file, "here", signal.SIGUSR1)
     assert await step(steps) == "done"
     assert await step(steps) == "done"
-    assert hits == [signal.SIGUSR1]
+    assert received_signals == [signal.SIGUSR1]
     assert not trigger_file.exists()
 
 
 def test_every_point_names_a_method_that_is_there() -> None:
-    for service_points in POINTS.values():
+    for service_points in FAULT_POINTS.values():
         for point in service_points.values():
             owner, _, method = point.method.partition(".")
             assert callable(getattr(getattr(import_module(point.module), owner), method)), point

@@ -13,101 +13,105 @@ from aiokafka import ConsumerRecord
 from standardwebhooks import Webhook
 
 from tests.system.smoke import checker
-from tests.system.smoke.checker import Alert
+from tests.system.smoke.checker import InboxAlert
 from tests.system.support import messages
 from tests.system.support.checks import Checks
-from tests.system.support.poison import poisons
-from tools.sandbox.network.clinic_systems import Clinics, secret
-from tools.sandbox.network.course import ELEMENTS, Clinician, Course, Rupture, Said, Session
+from tests.system.support.poison import create_poison_messages
+from tools.sandbox.network.clinic_systems import ClinicSystems, webhook_secret
+from tools.sandbox.network.course import ELEMENTS, Clinician, Course, Rupture, Session, SimulatedAnswer
 from tools.sandbox.network.ledger import Ledger
-from tools.sandbox.network.receivers import Hook, Mail
+from tools.sandbox.network.receivers import ReceivedEmail, ReceivedWebhook
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
-OURS, THEIRS = UUID(int=1), UUID(int=2)
-RELATIONSHIP, SESSION = UUID(int=3), UUID(int=4)
+OWN_CLINICIAN, OTHER_CLINICIAN = UUID(int=1), UUID(int=2)
+RELATIONSHIP_ID, SESSION_ID = UUID(int=3), UUID(int=4)
 
 
 # Scores
 
 
-class Answering(Clinics):
+class FakeClinicSystems(ClinicSystems):
     """Clinics to whom alliance answers so."""
 
     def __init__(self, alliance: Mapping[str, Any], points: list[dict[str, Any]]) -> None:
         super().__init__({}, Ledger())
-        self._alliance = {
-            f"/relationships/{RELATIONSHIP}": alliance,
-            f"/relationships/{RELATIONSHIP}/trajectory": {"points": points},
+        self._responses = {
+            f"/relationships/{RELATIONSHIP_ID}": alliance,
+            f"/relationships/{RELATIONSHIP_ID}/trajectory": {"points": points},
         }
 
     async def get(self, service: str, path: str) -> Any:
         assert service == "alliance"
-        return self._alliance[path]
+        return self._responses[path]
 
 
-SAID = {"what": "client_rating", "session_id": str(SESSION), "rating": 80.0}
-RIGHT = {"sessions": 1, "missed": 0, "client_ratings": 1, "clinician_ratings": 0, "level": 80.0, "unanswered": 0}
+RATING_POINT = {"what": "client_rating", "session_id": str(SESSION_ID), "rating": 80.0}
+CORRECT_VIEW = {"sessions": 1, "missed": 0, "client_ratings": 1, "clinician_ratings": 0, "level": 80.0, "unanswered": 0}
 
 
-def acknowledged() -> Ledger:
+def create_ledger() -> Ledger:
     return Ledger(
-        started={RELATIONSHIP}, held={RELATIONSHIP: {SESSION}}, said={RELATIONSHIP: {(SESSION, "client"): 80.0}}
+        started_relationships={RELATIONSHIP_ID},
+        held_sessions={RELATIONSHIP_ID: {SESSION_ID}},
+        scores={RELATIONSHIP_ID: {(SESSION_ID, "client"): 80.0}},
     )
 
 
-async def found(alliance: Mapping[str, Any], points: list[dict[str, Any]], ledger: Ledger) -> list[str]:
-    return await checker.not_in_a_score(Answering(alliance, points), ledger, NOW, NOW)
+async def find_differences(alliance: Mapping[str, Any], points: list[dict[str, Any]], ledger: Ledger) -> list[str]:
+    return await checker.score_differences(FakeClinicSystems(alliance, points), ledger, NOW, NOW)
 
 
 async def test_what_was_acknowledged_and_is_in_the_score_is_right() -> None:
-    assert await found(RIGHT, [SAID], acknowledged()) == []
+    assert await find_differences(CORRECT_VIEW, [RATING_POINT], create_ledger()) == []
 
 
 @pytest.mark.parametrize(
     ("alliance", "points"),
     [
-        ({"sessions": 0}, [SAID]),
-        ({"sessions": 2}, [SAID]),
-        ({"missed": 1}, [SAID]),
-        ({"client_ratings": 0}, [SAID]),
-        ({"clinician_ratings": 1}, [SAID]),
-        ({"level": None}, [SAID]),
-        ({"unanswered": 1}, [SAID]),
+        ({"sessions": 0}, [RATING_POINT]),
+        ({"sessions": 2}, [RATING_POINT]),
+        ({"missed": 1}, [RATING_POINT]),
+        ({"client_ratings": 0}, [RATING_POINT]),
+        ({"clinician_ratings": 1}, [RATING_POINT]),
+        ({"level": None}, [RATING_POINT]),
+        ({"unanswered": 1}, [RATING_POINT]),
         ({}, []),
-        ({}, [{**SAID, "rating": 79.0}]),
-        ({}, [{**SAID, "session_id": str(UUID(int=9))}]),
-        ({}, [SAID, {**SAID, "what": "clinician_rating"}]),
-        ({}, [SAID, {"what": "cancelled", "session_id": str(UUID(int=9)), "rating": None}]),
+        ({}, [{**RATING_POINT, "rating": 79.0}]),
+        ({}, [{**RATING_POINT, "session_id": str(UUID(int=9))}]),
+        ({}, [RATING_POINT, {**RATING_POINT, "what": "clinician_rating"}]),
+        ({}, [RATING_POINT, {"what": "cancelled", "session_id": str(UUID(int=9)), "rating": None}]),
     ],
 )
 async def test_what_is_missing_or_too_much_or_otherwise_is_found(
     alliance: dict[str, Any], points: list[dict[str, Any]]
 ) -> None:
-    (difference,) = await found({**RIGHT, **alliance}, points, acknowledged())
+    (difference,) = await find_differences({**CORRECT_VIEW, **alliance}, points, create_ledger())
 
-    assert str(RELATIONSHIP) in difference
+    assert str(RELATIONSHIP_ID) in difference
 
 
 async def test_a_form_that_nobody_answered_counts_once_its_time_is_over() -> None:
     ledger = Ledger(
-        started={RELATIONSHIP},
-        held={RELATIONSHIP: {SESSION}},
-        silent={RELATIONSHIP: {SESSION: NOW - timedelta(hours=1), UUID(int=9): NOW + timedelta(hours=1)}},
+        started_relationships={RELATIONSHIP_ID},
+        held_sessions={RELATIONSHIP_ID: {SESSION_ID}},
+        unanswered_until={
+            RELATIONSHIP_ID: {SESSION_ID: NOW - timedelta(hours=1), UUID(int=9): NOW + timedelta(hours=1)}
+        },
     )
-    alliance = {**RIGHT, "client_ratings": 0, "level": None}
+    alliance = {**CORRECT_VIEW, "client_ratings": 0, "level": None}
 
-    assert await found({**alliance, "unanswered": 1}, [], ledger) == []
-    assert len(await found({**alliance, "unanswered": 0}, [], ledger)) == 1
-    assert len(await found({**alliance, "unanswered": 2}, [], ledger)) == 1
+    assert await find_differences({**alliance, "unanswered": 1}, [], ledger) == []
+    assert len(await find_differences({**alliance, "unanswered": 0}, [], ledger)) == 1
+    assert len(await find_differences({**alliance, "unanswered": 2}, [], ledger)) == 1
 
 
 # Alerts
 
-ALERT = Alert(
+ALERT = InboxAlert(
     id=str(UUID(int=5)),
-    clinician=OURS,
-    relationship=RELATIONSHIP,
-    episode=str(UUID(int=6)),
+    clinician_id=OWN_CLINICIAN,
+    relationship_id=RELATIONSHIP_ID,
+    episode_id=str(UUID(int=6)),
     severity="concern",
     status="open",
     first_sign_at=NOW - timedelta(days=2),
@@ -115,14 +119,14 @@ ALERT = Alert(
 )
 
 
-def ruptured() -> Course:
+def ruptured_course() -> Course:
     """With a rupture that began two days ago."""
-    session = Session(SESSION, 0, NOW - timedelta(days=2), client=Said(NOW, dict.fromkeys(ELEMENTS, 9)))
+    session = Session(SESSION_ID, 0, NOW - timedelta(days=2), client=SimulatedAnswer(NOW, dict.fromkeys(ELEMENTS, 9)))
     return Course(
-        id=RELATIONSHIP,
-        clinic_id=OURS,
-        clinician_id=OURS,
-        client_id=OURS,
+        id=RELATIONSHIP_ID,
+        clinic_id=OWN_CLINICIAN,
+        clinician_id=OWN_CLINICIAN,
+        client_id=OWN_CLINICIAN,
         case_code="A1",
         started_at=NOW - timedelta(days=9),
         aims=("coping",),
@@ -135,139 +139,161 @@ def ruptured() -> Course:
 def test_a_rupture_needs_an_alert_of_its_own_time_in_its_own_inbox() -> None:
     old_alert = replace(ALERT, first_sign_at=NOW - timedelta(days=60), last_sign_at=NOW - timedelta(days=50))
 
-    assert checker.without_alert([ruptured()], [ALERT]) == []
-    assert checker.without_alert([ruptured()], [])
-    assert checker.without_alert([ruptured()], [old_alert])
-    assert checker.without_alert([ruptured()], [replace(ALERT, clinician=THEIRS)])
-    assert checker.without_alert([ruptured()], [replace(ALERT, relationship=THEIRS)])
+    assert checker.missing_alerts([ruptured_course()], [ALERT]) == []
+    assert checker.missing_alerts([ruptured_course()], [])
+    assert checker.missing_alerts([ruptured_course()], [old_alert])
+    assert checker.missing_alerts([ruptured_course()], [replace(ALERT, clinician_id=OTHER_CLINICIAN)])
+    assert checker.missing_alerts([ruptured_course()], [replace(ALERT, relationship_id=OTHER_CLINICIAN)])
 
 
 def test_an_alert_in_somebody_elses_inbox_is_found() -> None:
-    assert checker.in_a_wrong_inbox([ALERT], [ruptured()]) == []
-    assert checker.in_a_wrong_inbox([replace(ALERT, clinician=THEIRS)], [ruptured()])
-    assert checker.in_a_wrong_inbox([replace(ALERT, relationship=THEIRS)], [ruptured()])
+    assert checker.misrouted_alerts([ALERT], [ruptured_course()]) == []
+    assert checker.misrouted_alerts([replace(ALERT, clinician_id=OTHER_CLINICIAN)], [ruptured_course()])
+    assert checker.misrouted_alerts([replace(ALERT, relationship_id=OTHER_CLINICIAN)], [ruptured_course()])
 
 
 def test_two_open_alerts_of_one_relationship_are_found() -> None:
-    other = replace(ALERT, id="another", episode="another")
+    other = replace(ALERT, id="another", episode_id="another")
 
-    assert checker.open_twice([ALERT, replace(other, status="repaired"), replace(other, relationship=THEIRS)]) == []
-    assert checker.open_twice([ALERT, other])
-    assert checker.open_twice([ALERT, replace(other, status="acknowledged")])
+    assert (
+        checker.multiple_open_alerts(
+            [ALERT, replace(other, status="repaired"), replace(other, relationship_id=OTHER_CLINICIAN)]
+        )
+        == []
+    )
+    assert checker.multiple_open_alerts([ALERT, other])
+    assert checker.multiple_open_alerts([ALERT, replace(other, status="acknowledged")])
 
 
 # Dead letters
 
-PLANTED = poisons(NOW)
+POISON_MESSAGES = create_poison_messages(NOW)
 
 
-def letters() -> list[ConsumerRecord]:
+def create_dead_letters() -> list[ConsumerRecord]:
     """As sessions should have set them aside."""
     return [
-        letter(poison.key, poison.value, poison.topic.name) for poison in PLANTED if "sessions" in poison.set_aside_by
+        create_dead_letter(poison.key, poison.value, poison.topic.name)
+        for poison in POISON_MESSAGES
+        if "sessions" in poison.dead_lettered_by
     ]
 
 
-def letter(key: bytes, value: bytes | None, topic: str, error: bytes = b"message: is not JSON") -> ConsumerRecord:
+def create_dead_letter(
+    key: bytes, value: bytes | None, topic: str, error: bytes = b"message: is not JSON"
+) -> ConsumerRecord:
     headers = [("planted", b"\xff not UTF-8"), ("attune-error", error), ("attune-origin", f"{topic}/0/1".encode())]
     return cast("ConsumerRecord", SimpleNamespace(key=key, value=value, headers=headers))
 
 
 def test_dead_letters_are_exactly_those_planted() -> None:
-    expected = letters()
+    expected = create_dead_letters()
     first = expected[0]
-    changed = letter(first.key, b"changed", "clinic.intake")
-    without_cause = letter(first.key, first.value, "clinic.intake", error=b"")
-    wrong_origin = letter(first.key, first.value, "clinic.feedback")
+    changed = create_dead_letter(first.key, b"changed", "clinic.intake")
+    without_cause = create_dead_letter(first.key, first.value, "clinic.intake", error=b"")
+    wrong_origin = create_dead_letter(first.key, first.value, "clinic.feedback")
 
-    assert checker.dead_letters_amiss("sessions", PLANTED, expected) == []
-    assert checker.dead_letters_amiss("sessions", PLANTED, expected[1:])
-    assert checker.dead_letters_amiss("sessions", PLANTED, [*expected, first])
-    assert checker.dead_letters_amiss("sessions", PLANTED, [changed, *expected[1:]])
-    assert checker.dead_letters_amiss("sessions", PLANTED, [without_cause, *expected[1:]])
-    assert checker.dead_letters_amiss("sessions", PLANTED, [wrong_origin, *expected[1:]])
-    assert checker.dead_letters_amiss("alliance", PLANTED, expected)
+    assert checker.dead_letter_differences("sessions", POISON_MESSAGES, expected) == []
+    assert checker.dead_letter_differences("sessions", POISON_MESSAGES, expected[1:])
+    assert checker.dead_letter_differences("sessions", POISON_MESSAGES, [*expected, first])
+    assert checker.dead_letter_differences("sessions", POISON_MESSAGES, [changed, *expected[1:]])
+    assert checker.dead_letter_differences("sessions", POISON_MESSAGES, [without_cause, *expected[1:]])
+    assert checker.dead_letter_differences("sessions", POISON_MESSAGES, [wrong_origin, *expected[1:]])
+    assert checker.dead_letter_differences("alliance", POISON_MESSAGES, expected)
 
 
 # Messages
 
 CLINICIANS = {
-    OURS: Clinician(OURS, OURS, "ours", "ours@example.org", webhook=True),
-    THEIRS: Clinician(THEIRS, THEIRS, "theirs", "theirs@example.org", webhook=False),
+    OWN_CLINICIAN: Clinician(OWN_CLINICIAN, OWN_CLINICIAN, "ours", "ours@example.org", has_webhook=True),
+    OTHER_CLINICIAN: Clinician(OTHER_CLINICIAN, OTHER_CLINICIAN, "theirs", "theirs@example.org", has_webhook=False),
 }
 
 
-def mail(change: str = "raised", to: str = "ours@example.org", text: str = "http://here/inbox") -> Mail:
+def create_email(
+    change: str = "raised", recipient: str = "ours@example.org", text: str = "http://here/inbox"
+) -> ReceivedEmail:
     message = EmailMessage()
     message["Message-ID"] = f"<{uuid5(UUID(ALERT.id), f'{change}:email')}@localhost>"
     message.set_content(text)
-    return Mail((to,), message, NOW)
+    return ReceivedEmail((recipient,), message, NOW)
 
 
-def hook(change: str = "raised", whose: UUID = OURS, signed_for: UUID = OURS, late: timedelta = timedelta()) -> Hook:
+def create_webhook(
+    change: str = "raised", receiver: UUID = OWN_CLINICIAN, signer: UUID = OWN_CLINICIAN, delay: timedelta = timedelta()
+) -> ReceivedWebhook:
     body = f'{{"type": "alert.{change}", "alert_id": "{ALERT.id}", "url": "http://here/inbox"}}'
     headers = {
         "webhook-id": "1",
         "webhook-timestamp": str(int(NOW.timestamp())),
-        "webhook-signature": Webhook(secret(signed_for)).sign("1", NOW, body),
+        "webhook-signature": Webhook(webhook_secret(signer)).sign("1", NOW, body),
     }
-    return Hook(f"/{whose}", headers, body.encode(), NOW + late)
+    return ReceivedWebhook(f"/{receiver}", headers, body.encode(), NOW + delay)
 
 
-def amiss(mails: list[Mail], hooks: list[Hook], *alerts: Alert) -> list[str]:
-    return messages.amiss(messages.received(mails, hooks, alerts), alerts, CLINICIANS, NOW)
+def find_message_differences(
+    received_emails: list[ReceivedEmail], received_webhooks: list[ReceivedWebhook], *alerts: InboxAlert
+) -> list[str]:
+    return messages.message_differences(
+        messages.parse_messages(received_emails, received_webhooks, alerts), alerts, CLINICIANS, NOW
+    )
 
 
 def test_one_message_by_each_channel_is_owed_for_a_fresh_concern() -> None:
-    assert amiss([mail()], [hook()], ALERT) == []
-    assert amiss([mail()], [], ALERT)
-    assert amiss([], [hook()], ALERT)
+    assert find_message_differences([create_email()], [create_webhook()], ALERT) == []
+    assert find_message_differences([create_email()], [], ALERT)
+    assert find_message_differences([], [create_webhook()], ALERT)
 
 
 def test_the_same_message_twice_is_found_but_a_rise_may_be_told() -> None:
-    assert amiss([mail(), mail()], [hook()], ALERT)
-    assert amiss([mail()], [hook(), hook()], ALERT)
-    assert amiss([mail(), mail("rose")], [hook()], replace(ALERT, severity="urgent")) == []
+    assert find_message_differences([create_email(), create_email()], [create_webhook()], ALERT)
+    assert find_message_differences([create_email()], [create_webhook(), create_webhook()], ALERT)
+    assert (
+        find_message_differences(
+            [create_email(), create_email("rose")], [create_webhook()], replace(ALERT, severity="urgent")
+        )
+        == []
+    )
 
 
 def test_a_message_about_history_or_for_a_mere_watch_or_about_nothing_is_found() -> None:
     old_alert = replace(ALERT, last_sign_at=NOW - timedelta(days=8))
 
-    assert amiss([], [], old_alert) == []
-    assert amiss([mail()], [], old_alert)
-    assert amiss([mail()], [], replace(ALERT, severity="watch"))
-    assert amiss([mail()], [])
-    assert amiss([mail()], [hook()], replace(ALERT, clinician=THEIRS))
+    assert find_message_differences([], [], old_alert) == []
+    assert find_message_differences([create_email()], [], old_alert)
+    assert find_message_differences([create_email()], [], replace(ALERT, severity="watch"))
+    assert find_message_differences([create_email()], [])
+    assert find_message_differences([create_email()], [create_webhook()], replace(ALERT, clinician_id=OTHER_CLINICIAN))
 
 
 def test_nobody_must_be_told_of_what_is_not_open_any_more() -> None:
-    assert amiss([], [], replace(ALERT, status="retracted")) == []
-    assert amiss([mail()], [], replace(ALERT, status="retracted")) == []
+    assert find_message_differences([], [], replace(ALERT, status="retracted")) == []
+    assert find_message_differences([create_email()], [], replace(ALERT, status="retracted")) == []
 
 
 def test_a_message_to_somebody_else_or_signed_by_somebody_else_is_found() -> None:
-    def wrong(mails: list[Mail], hooks: list[Hook]) -> list[str]:
-        return messages.to_the_wrong_one(mails, hooks, [ALERT], CLINICIANS)
+    def misdelivered(received_emails: list[ReceivedEmail], received_webhooks: list[ReceivedWebhook]) -> list[str]:
+        return messages.misdelivered_messages(received_emails, received_webhooks, [ALERT], CLINICIANS)
 
-    assert wrong([mail()], [hook()]) == []
-    assert wrong([mail(to="theirs@example.org")], [])
-    assert wrong([], [hook(whose=THEIRS)])
-    assert wrong([], [hook(signed_for=THEIRS)])
-    assert wrong([], [hook(late=timedelta(minutes=6))])
+    assert misdelivered([create_email()], [create_webhook()]) == []
+    assert misdelivered([create_email(recipient="theirs@example.org")], [])
+    assert misdelivered([], [create_webhook(receiver=OTHER_CLINICIAN)])
+    assert misdelivered([], [create_webhook(signer=OTHER_CLINICIAN)])
+    assert misdelivered([], [create_webhook(delay=timedelta(minutes=6))])
 
 
 def test_a_message_that_says_about_whom_it_is_or_holds_no_link_is_found() -> None:
-    assert messages.telling([mail()], [hook()], {"A1-0001"}) == []
-    assert messages.telling([mail(text="A1-0001, http://here/inbox")], [], {"A1-0001"})
-    assert messages.telling([mail(text="come")], [], {"A1-0001"})
+    assert messages.identifying_messages([create_email()], [create_webhook()], {"A1-0001"}) == []
+    assert messages.identifying_messages([create_email(text="A1-0001, http://here/inbox")], [], {"A1-0001"})
+    assert messages.identifying_messages([create_email(text="come")], [], {"A1-0001"})
 
 
 def test_every_failure_is_counted_and_shown() -> None:
     lines: list[str] = []
     checks = Checks(lines.append)
 
-    checks.none("all is well", [])
-    checks.none("nothing is lost", ["this", "that"], "2 of 9")
+    checks.expect_none("all is well", [])
+    checks.expect_none("nothing is lost", ["this", "that"], "2 of 9")
 
     assert (checks.passed, checks.failed) == (1, 1)
     assert lines == ["ok     all is well", "FAILED nothing is lost (2 of 9)", "         this", "         that"]
