@@ -13,7 +13,6 @@ from typing import Literal
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -26,6 +25,7 @@ from shared.events.topics import CONSUMED_TOPICS, Topic, dead_letter_topic
 from shared.http.app import create_base_app
 from shared.http.health import add_health_routes
 from shared.http.server import serve
+from shared.kafka.errors import translate_errors
 from shared.runtime.background import retry_until_done, run_in_background
 from shared.runtime.logs import configure_logging
 from shared.runtime.metrics import process_registry
@@ -247,11 +247,10 @@ async def lag_monitor(servers: str, consumed_topics: ConsumedTopics = CONSUMED_T
         max_partition_fetch_bytes=MAX_FETCH_BYTES,
     )
     try:
-        await admin.start()
-        await reader.start()
-        yield LagMonitor(admin, reader, consumed_topics)
-    except (KafkaError, OSError) as error:
-        raise BrokerUnavailable(f"{type(error).__name__}: {error}") from error
+        with translate_errors():
+            await admin.start()
+            await reader.start()
+            yield LagMonitor(admin, reader, consumed_topics)
     finally:
         await reader.stop()
         await admin.close()

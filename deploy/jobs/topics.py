@@ -5,13 +5,14 @@ import sys
 import time
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import TopicAlreadyExistsError, for_code
 from pydantic import Field
 from pydantic_settings import BaseSettings
 
 from shared.errors import BrokerUnavailable
 from shared.events.topics import ALL_TOPICS
 from shared.kafka.admin import missing_topics
+from shared.kafka.errors import translate_errors
 from shared.runtime.backoff import backoff
 from shared.runtime.settings import BootstrapServers, load_settings
 
@@ -49,16 +50,15 @@ async def create_topics(settings: TopicSettings) -> list[str]:
     names = await missing_topics(settings.kafka_bootstrap_servers, ALL_TOPICS)
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers)
     try:
-        await admin.start()
-        response = await admin.create_topics([_new_topic(name, settings) for name in names])
-        for name, code, *_ in response.topic_errors:
-            if code and for_code(code) is not TopicAlreadyExistsError:
-                raise BrokerUnavailable(f"could not create {name}: {for_code(code).__name__}")
-        return names
-    except (KafkaError, OSError) as error:
-        raise BrokerUnavailable(str(error)) from error
+        with translate_errors():
+            await admin.start()
+            response = await admin.create_topics([_new_topic(name, settings) for name in names])
     finally:
         await admin.close()
+    for name, code, *_ in response.topic_errors:
+        if code and for_code(code) is not TopicAlreadyExistsError:
+            raise BrokerUnavailable(f"topic {name} could not be created: {for_code(code).__name__}")
+    return names
 
 
 def _new_topic(name: str, settings: TopicSettings) -> NewTopic:

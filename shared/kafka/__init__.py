@@ -1,6 +1,6 @@
-"""The one way to consume, to publish and to set aside.
+"""Access to Kafka: consuming, publishing and dead-lettering.
 
-What faststream and aiokafka do when things break, and why we use them as we do, is in docs/adr/0003-kafka.md.
+How faststream and aiokafka behave in failures, and why we use them this way, is described in docs/adr/0003-kafka.md.
 """
 
 from shared.kafka.client import Kafka

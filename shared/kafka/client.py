@@ -1,4 +1,4 @@
-"""A service's connection to Kafka: what it hears, what it tells, and whether both work."""
+"""A service's connection to Kafka: what it consumes and publishes, and whether both work."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -10,95 +10,95 @@ from shared.errors import BrokerUnavailable
 from shared.events import Event
 from shared.events.topics import EVENT_TOPICS, Topic, dead_letter_topic
 from shared.kafka.admin import missing_topics
-from shared.kafka.consumer import BatchHandler, Consumer
+from shared.kafka.consumer import BatchHandler, Consumer, Subscription
 from shared.kafka.dead_letters.topic import OpenDeadLetters
 from shared.kafka.metrics import KafkaMetrics
 from shared.kafka.producer import Producer
+from shared.kafka.subscriber import ConsumerTimings
 from shared.runtime.background import repeat_every, retry_until_done, run_in_background
 
 log = structlog.get_logger()
 
 CONNECTION_CHECK_INTERVAL_SECONDS = 5.0
-"""Seconds after which readiness knows that Kafka is away, or back."""
+"""So soon readiness knows that Kafka is away, or back."""
 DEAD_LETTER_COUNT_INTERVAL_SECONDS = 60.0
-"""Seconds between two counts of the dead letters that are open."""
 
 
 class Kafka:
-    """The one way to hear and to tell."""
+    """The one way to consume and to publish."""
 
     def __init__(
-        self, servers: str, service: str, metrics: KafkaMetrics, clock: Callable[[], datetime], batch_size: int = 4000
+        self,
+        servers: str,
+        service: str,
+        metrics: KafkaMetrics,
+        clock: Callable[[], datetime],
+        batch_size: int = 4000,
+        timings: ConsumerTimings | None = None,
     ) -> None:
         self._servers = servers
         self._service = service
         self._metrics = metrics
         self._clock = clock
         self._batch_size = batch_size
+        self._timings = timings or ConsumerTimings()
         self._producer = Producer(servers, f"attune-{service}")
-        self._consumer: Consumer | None = None
+        self.consumer: Consumer | None = None
         self._open_dead_letters: OpenDeadLetters | None = None
         self._required_topics = [topic for topic in EVENT_TOPICS if topic.publisher == service]
         self._is_connected = False
 
     def subscribe(self, *topics: Topic, event_types: tuple[type[Event], ...], handler: BatchHandler) -> None:
-        """From the start on, give `batch` what is told of `kinds` on `topics`; it must be safe to repeat."""
+        """Call `handler`, which must be idempotent, with the events of `event_types` on `topics`. Once per service."""
+        if self.consumer is not None:
+            raise RuntimeError(f"{self._service} has subscribed already: a service is one consumer group")
         self._required_topics += [*topics, dead_letter_topic(self._service)]
         self._metrics.init_dead_letters(topic.name for topic in topics)
         self._open_dead_letters = OpenDeadLetters(self._servers, self._service)
-        self._consumer = Consumer(
-            self._servers,
-            self._service,
-            topics,
-            event_types,
-            handler,
-            self._producer,
-            self._metrics,
-            self._clock,
-            self._batch_size,
-        )
+        subscription = Subscription(self._servers, self._service, topics, event_types, self._batch_size, self._timings)
+        self.consumer = Consumer(subscription, handler, self._producer, self._metrics, self._clock)
 
     async def publish(self, events: Sequence[Event]) -> None:
-        """Publish and wait for the acknowledgement. Raises BrokerUnavailable; safe to repeat."""
+        """Publish and wait for the acknowledgement. Idempotent. Raises BrokerUnavailable."""
         await self._producer.publish(events)
 
     @asynccontextmanager
     async def run(self) -> AsyncIterator[None]:
-        """Connected, or trying to be: a service whose broker is away still answers its users."""
+        """Stay connected, or try to be: a service whose broker is away still answers its users."""
         try:
             async with run_in_background(self._monitor_connection()):
                 yield
         finally:
             if self._open_dead_letters is not None:
                 await self._open_dead_letters.stop()
-            if self._consumer is not None:
-                await self._consumer.stop()
+            if self.consumer is not None:
+                await self.consumer.stop()
             await self._producer.stop()
 
     def is_alive(self) -> bool:
-        """False when the consumer has ended or is stuck, and only a restart can help."""
-        return self._consumer is None or self._consumer.is_alive()
+        """False when the consumer has ended or hangs, and only a restart can help."""
+        return self.consumer is None or self.consumer.is_alive()
 
     def is_ready(self) -> bool:
-        """Whether Kafka answers, its topics exist, and we are a member of the group."""
-        return self._is_connected and (self._consumer is None or self._consumer.is_assigned())
+        """Whether Kafka answers, its topics exist, and this process takes part in the group."""
+        return self._is_connected and (self.consumer is None or self.consumer.is_settled())
 
     async def _monitor_connection(self) -> None:
         await retry_until_done("connect to Kafka", self._connect)
-        log.info("connected to Kafka")
+        log.info("Kafka connected")
         self._is_connected = True
         async with run_in_background(
             repeat_every(DEAD_LETTER_COUNT_INTERVAL_SECONDS, "count open dead letters", self._count_open_dead_letters)
         ):
-            await repeat_every(CONNECTION_CHECK_INTERVAL_SECONDS, "ask whether Kafka answers", self._check_connection)
+            await repeat_every(CONNECTION_CHECK_INTERVAL_SECONDS, "check the Kafka connection", self._check_connection)
 
     async def _check_connection(self) -> None:
         was_connected, self._is_connected = self._is_connected, await self._producer.is_reachable()
         self._metrics.connected.set(self._is_connected)
-        if self._consumer is not None and not self._is_connected:
-            self._consumer.reset_poll_deadline()
+        if self.consumer is not None and not self._is_connected:
+            self.consumer.report_progress()
         if was_connected and not self._is_connected:
-            log.warning("Kafka does not answer")
+            log.warning("Kafka is unavailable")
 
     async def _count_open_dead_letters(self) -> None:
         if self._open_dead_letters is not None and self._is_connected:
@@ -106,7 +106,9 @@ class Kafka:
 
     async def _connect(self) -> None:
         if missing := await missing_topics(self._servers, self._required_topics):
-            raise BrokerUnavailable(f"topics missing: {', '.join(missing)}; create them: python -m deploy.jobs.topics")
+            raise BrokerUnavailable(
+                f"topics do not exist: {', '.join(missing)}; create them with `python -m deploy.jobs.topics`"
+            )
         await self._producer.start()
-        if self._consumer is not None:
-            await self._consumer.start()
+        if self.consumer is not None:
+            await self.consumer.start()

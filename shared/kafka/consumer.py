@@ -1,7 +1,8 @@
-"""Consuming: a batch per poll, committed only when everything that follows from it is done.
+"""A consumer: the batches of some topics, decoded and handled as one member of a consumer group.
 
-A batch whose work fails is tried again, in order, for as long as it takes; a message that nobody can read is
-set aside and the rest goes on; when nothing can be read, consuming stops, because then the deployment is wrong.
+A batch whose handler fails is retried, in order, for as long as it takes. A message that cannot be decoded is
+dead-lettered, and the rest of its batch goes on. When no message can be decoded the consumer stops, because then the
+deployment is broken and not the messages. The loop that polls and commits is in `subscriber.py`.
 """
 
 import asyncio
@@ -9,212 +10,120 @@ import dataclasses
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
-from aiokafka import ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka import ConsumerRecord
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
-from aiokafka.errors import KafkaError
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker, KafkaMessage
 
-from shared.errors import BrokerUnavailable, ConsumerMisconfigured, DecodeError, Transient
+from shared.errors import ConsumerMisconfigured, DecodeError, Transient
 from shared.events import Event, by_type
 from shared.events.cloudevents import decode
 from shared.events.topics import Topic
 from shared.kafka.dead_letters.record import DeadLetter, to_message
+from shared.kafka.errors import translate_errors
 from shared.kafka.metrics import KafkaMetrics
-from shared.kafka.poller import SteppedPoller, UnreadableRecord
 from shared.kafka.producer import Producer
+from shared.kafka.subscriber import CommittingSubscriber, ConsumerTimings, create_subscriber
 from shared.runtime.backoff import backoff
 
 log = structlog.get_logger()
 
 BatchHandler = Callable[[Sequence[Event]], Awaitable[None]]
 
-POLL_TIMEOUT_MS = 20
-"""Milliseconds the poll loop rests when nothing came: half of it is the latency that it adds."""
-SESSION_TIMEOUT_MS = 15_000
-HEARTBEAT_INTERVAL_MS = 3_000
-# A partition changes hands only after the batch in hand is done: tries < drain < rebalance time-out < grace period.
-RETRY_TIMEOUT_SECONDS = 20.0
-DRAIN_TIMEOUT_SECONDS = 25.0
-REBALANCE_TIMEOUT_MS = 30_000
-MAX_POLL_INTERVAL_MS = 300_000
-"""Who does not poll for longer has the group carry on without it, and is not alive: nothing takes a batch so long."""
-
 FUTURE_TOLERANCE = timedelta(days=1)
 """How far ahead of our clock an event may have occurred; beyond that its sender's clock is wrong."""
 MAX_CONSECUTIVE_DECODE_ERRORS = 200
-"""As many messages without one that can be read mean that the deployment is broken, not the messages."""
+"""So many messages in a row, none of which can be decoded, mean that the deployment is broken."""
+
+
+@dataclass(frozen=True)
+class Subscription:
+    """What a consumer group consumes, and how much of it at once."""
+
+    servers: str
+    group: str
+    topics: Sequence[Topic]
+    event_types: tuple[type[Event], ...]
+    """Messages of other types are skipped and counted."""
+    batch_size: int
+    timings: ConsumerTimings = field(default_factory=ConsumerTimings)
 
 
 class Consumer:
-    """Hears topics as one member of the consumer group that bears its service's name."""
+    """One member of a consumer group. `handler` must be idempotent: a batch may be delivered again."""
 
     def __init__(
         self,
-        servers: str,
-        group: str,
-        topics: Sequence[Topic],
-        event_types: tuple[type[Event], ...],
+        subscription: Subscription,
         handler: BatchHandler,
         producer: Producer,
         metrics: KafkaMetrics,
         clock: Callable[[], datetime],
-        batch_size: int,
     ) -> None:
-        self._servers = servers
-        self._group = group
-        self._topics = topics
-        self._event_types = by_type(event_types)
+        self.subscriber: CommittingSubscriber | None = None
+        self._subscription = subscription
+        self._event_types = by_type(subscription.event_types)
         self._handler = handler
         self._producer = producer
         self._metrics = metrics
         self._clock = clock
-        self._batch_size = batch_size
-        self._idle = asyncio.Event()
-        self._idle.set()
-        self._stopping = asyncio.Event()
-        self._last_poll_at = time.monotonic()
-        self._consecutive_decode_errors = 0
         self._broker: KafkaBroker | None = None
-        self._subscriber: Any = None
-        self._stop_task: asyncio.Task[None] | None = None
-        """Stopping by itself, because the deployment is broken."""
+        self._stopping = asyncio.Event()
+        self._consecutive_decode_errors = 0
 
     async def start(self) -> None:
         """Join the group. Raises BrokerUnavailable."""
-        broker = KafkaBroker(
-            self._servers.split(","),  # faststream takes one string for one server
-            client_id=f"attune-{self._group}",
-            consumer_only=True,
-            ack_policy=AckPolicy.NACK_ON_ERROR,
-            allow_auto_create_topics=False,
-            graceful_timeout=DRAIN_TIMEOUT_SECONDS,
-            logger=None,
-        )
-        self._subscriber = broker.subscriber(
-            *(topic.name for topic in self._topics),
-            group_id=self._group,
-            batch=True,
-            max_records=self._batch_size,
-            batch_timeout_ms=POLL_TIMEOUT_MS,
-            auto_offset_reset="earliest",
-            parser=_parse_batch,
-            decoder=_skip_decoding,
-            listener=_DrainingRebalanceListener(self._idle),
-            partition_assignment_strategy=[RangePartitionAssignor],
-            session_timeout_ms=SESSION_TIMEOUT_MS,
-            heartbeat_interval_ms=HEARTBEAT_INTERVAL_MS,
-            rebalance_timeout_ms=REBALANCE_TIMEOUT_MS,
-            max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
-        )
-        self._subscriber(self._on_message)
+        broker, subscriber = create_broker(self._subscription, self._metrics)
+        subscriber(self.handle_message)
         try:
-            await broker.start()
-        except BaseException as error:
+            with translate_errors():
+                await broker.start()
+        except BaseException:
             await broker.stop()
-            if isinstance(error, KafkaError | OSError):
-                raise BrokerUnavailable(str(error)) from error
             raise
-        self._broker = broker
-        self._install_poller(self._subscriber.consumer)
-        self.reset_poll_deadline()
+        self._broker, self.subscriber = broker, subscriber
 
     async def stop(self) -> None:
-        """Finish the batch in hand, commit, and leave the group."""
+        """Finish and commit the current batch, and leave the group."""
         self._stopping.set()
-        if self._stop_task is not None:
-            await self._stop_task
-        elif self._broker is not None:
+        if self._broker is not None:
             await self._broker.stop()
 
     def is_alive(self) -> bool:
-        """Whether messages are still being taken: a consumer that ended or is stuck looks healthy from outside."""
-        return self._broker is None or bool(
-            self._stop_task is None
-            and self._subscriber.running
-            and self._subscriber.consumer
-            and not all(task.done() for task in self._subscriber.tasks)
-            and time.monotonic() - self._last_poll_at < MAX_POLL_INTERVAL_MS / 1000
-        )
+        """False when the loop has ended or hangs, and only a restart can help."""
+        return self.subscriber is None or self.subscriber.is_alive()
 
-    def reset_poll_deadline(self) -> None:
-        """Standing still is no fault of ours just now, for Kafka is away."""
-        self._last_poll_at = time.monotonic()
+    def is_settled(self) -> bool:
+        """Whether this member takes part in the group."""
+        return self.subscriber is not None and self.subscriber.is_settled()
 
-    def is_assigned(self) -> bool:
-        """Whether the group has given us our share; it may be none when there are more of us than partitions."""
-        consumer = self._subscriber.consumer if self._subscriber else None
-        # aiokafka says nowhere else whether the group has settled
-        return consumer is not None and not consumer._coordinator._rejoin_needed_fut.done()
+    def report_progress(self) -> None:
+        """Say that standing still is not this consumer's fault just now."""
+        if self.subscriber is not None:
+            self.subscriber.report_progress()
 
-    def _install_poller(self, consumer: Any) -> None:
-        """Hear of every poll. aiokafka's own watch over them is off for good once one of them failed."""
-        poller = SteppedPoller(consumer)
-
-        async def poll(*, timeout_ms: int, max_records: int) -> Any:
-            try:
-                records = await poller.poll(timeout_ms, max_records)
-            except KafkaError as error:  # faststream waits a few seconds, and polls again
-                log.warning("could not poll", error=f"{type(error).__name__}: {error}")
-                raise
-            except UnreadableRecord as error:
-                self._stop_consuming(error)
-                return {}
-            if self.is_assigned():
-                self._last_poll_at = time.monotonic()
-            return records
-
-        consumer.getmany = poll
-
-    async def _on_message(self, message: KafkaMessage) -> None:
-        self._idle.clear()
-        try:
-            await self._handle_batch(message.raw_message)
-            await self._commit(message)
-        except asyncio.CancelledError as cancelled:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
-            # One that nobody asked for would end the consumer without a word.
-            raise RuntimeError("stray cancellation while handling a batch") from cancelled
-        except ConsumerMisconfigured as error:
-            self._stop_consuming(error)
-            raise
-        finally:
-            self._idle.set()
-
-    async def _commit(self, message: KafkaMessage) -> None:
-        """Here, and not by faststream, which would go on as if a commit that failed had not."""
-        try:
-            await message.ack()
-        except KafkaError as error:
-            self._metrics.count_retry(type(error).__name__)
-            log.warning("a batch that was done could not be committed and comes again", error=str(error))
-            raise
-
-    def _stop_consuming(self, error: ConsumerMisconfigured | UnreadableRecord) -> None:
-        """Leave the group, with the batch uncommitted; from a task of its own, for the loop cannot end itself."""
-        if self._stop_task is None and self._broker is not None:
-            log.critical("consuming stopped", reason=str(error))
-            self._stop_task = asyncio.create_task(self._broker.stop())
-
-    async def _handle_batch(self, records: Sequence[ConsumerRecord]) -> None:
+    async def handle_message(self, message: KafkaMessage) -> None:
+        """Handle one polled batch. Raises what its handler raises, and ConsumerMisconfigured."""
         started_at = time.perf_counter()
+        records = message.raw_message if isinstance(message.raw_message, tuple) else (message.raw_message,)
         events, dead_letters = self._decode(records)
         consecutive_errors = 0 if events else self._consecutive_decode_errors + len(dead_letters)
         if consecutive_errors > MAX_CONSECUTIVE_DECODE_ERRORS:
+            last = dead_letters[-1]
             raise ConsumerMisconfigured(
-                f"{consecutive_errors} messages in a row are unreadable, the last at {dead_letters[-1].origin}: {dead_letters[-1].error}"
+                f"{consecutive_errors} consecutive messages could not be decoded, "
+                f"the last at {last.origin}: {last.error}"
             )
         if events:
             await self._retry(lambda: self._handler(events))
         if dead_letters:
             await self._retry(lambda: self._dead_letter(dead_letters))
-        self._consecutive_decode_errors = consecutive_errors  # only now: a batch that comes again is counted once
+        self._consecutive_decode_errors = consecutive_errors  # only now: a batch that is delivered again counts once
         self._metrics.observe_batch(len(records), time.perf_counter() - started_at)
 
     def _decode(self, records: Sequence[ConsumerRecord]) -> tuple[list[Event], list[DeadLetter]]:
@@ -227,7 +136,7 @@ class Consumer:
                 if event is None:
                     self._metrics.count_skipped(record.topic)
                 elif event.occurred_at > latest_allowed:
-                    raise DecodeError("future", "time: lies in the future")
+                    raise DecodeError("future", "time: is in the future")
                 else:
                     events.append(event)
             except DecodeError as error:
@@ -236,24 +145,26 @@ class Consumer:
 
     async def _dead_letter(self, dead_letters: Sequence[DeadLetter]) -> None:
         now = self._clock()
-        await self._producer.send([to_message(dead_letter, self._group, now) for dead_letter in dead_letters])
+        group = self._subscription.group
+        await self._producer.send([to_message(dead_letter, group, now) for dead_letter in dead_letters])
         for dead_letter in dead_letters:
             self._metrics.count_dead_letter(dead_letter.record.topic, dead_letter.error.cause)
-            log.error("set aside", origin=str(dead_letter.origin), error=str(dead_letter.error))
+            log.error("Message dead-lettered", origin=str(dead_letter.origin), error=str(dead_letter.error))
 
     async def _retry(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Try until it is done; after a while give the batch back, so that the group knows we are alive."""
-        deadline = time.monotonic() + RETRY_TIMEOUT_SECONDS
-        for delay in backoff():
+        """Try until it is done; after a while raise, so that the loop polls and the group sees this member alive."""
+        timings = self._subscription.timings
+        deadline = time.monotonic() + timings.retry_timeout_seconds
+        for delay in backoff(timings.max_retry_delay_seconds):
             try:
                 return await work()
             except Exception as error:
-                self._last_poll_at = time.monotonic()
+                self.report_progress()
                 self._metrics.count_retry(type(error).__name__)
                 log.warning(
-                    "batch failed, trying again",
+                    "Batch failed, retrying",
                     error=f"{type(error).__name__}: {error}",
-                    exc_info=not isinstance(error, Transient),  # one of ours says enough; a bug needs its place
+                    exc_info=not isinstance(error, Transient),  # a transient error says enough, a bug needs its place
                 )
                 if self._stopping.is_set() or time.monotonic() + delay > deadline:
                     raise
@@ -262,26 +173,41 @@ class Consumer:
         return None
 
 
-class _DrainingRebalanceListener(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Holds a rebalance until the batch in hand is committed, so that nobody else begins it meanwhile."""
-
-    def __init__(self, idle: asyncio.Event) -> None:
-        self._idle = idle
-
-    async def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
-        try:
-            await asyncio.wait_for(self._idle.wait(), DRAIN_TIMEOUT_SECONDS)
-        except TimeoutError:
-            log.warning("gave partitions up with a batch in hand", partitions=len(revoked))
-
-    async def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
-        log.info("partitions assigned", partitions=sorted(f"{p.topic}/{p.partition}" for p in assigned))
+def create_broker(subscription: Subscription, metrics: KafkaMetrics) -> tuple[KafkaBroker, CommittingSubscriber]:
+    """A broker and its one subscriber, not started; the subscriber still needs its handler."""
+    timings = subscription.timings
+    broker = KafkaBroker(
+        subscription.servers.split(","),  # faststream takes one string for one server
+        client_id=f"attune-{subscription.group}",
+        consumer_only=True,
+        ack_policy=AckPolicy.MANUAL,  # the loop commits and rewinds
+        allow_auto_create_topics=False,
+        graceful_timeout=timings.drain_timeout_seconds,
+        logger=None,
+    )
+    subscriber = create_subscriber(
+        broker,
+        [topic.name for topic in subscription.topics],
+        timings,
+        metrics,
+        group_id=subscription.group,
+        max_records=subscription.batch_size,
+        auto_offset_reset="earliest",
+        parser=_parse_batch,
+        decoder=_skip_decoding,
+        partition_assignment_strategy=[RangePartitionAssignor],
+        session_timeout_ms=timings.session_timeout_ms,
+        heartbeat_interval_ms=timings.heartbeat_interval_ms,
+        rebalance_timeout_ms=timings.rebalance_timeout_ms,
+        max_poll_interval_ms=timings.max_poll_interval_ms,
+    )
+    return broker, subscriber
 
 
 async def _parse_batch(records: Sequence[ConsumerRecord], parse: Any) -> Any:
     """A header that is not UTF-8, or has no value, would make faststream drop the whole batch."""
     message = await parse(tuple(map(_with_utf8_headers, records)))
-    message.raw_message = tuple(records)  # as they came: what is set aside is set aside to the byte
+    message.raw_message = tuple(records)  # unchanged: a dead letter holds the exact bytes
     return message
 
 
@@ -291,5 +217,5 @@ def _with_utf8_headers(record: ConsumerRecord) -> ConsumerRecord:
 
 
 async def _skip_decoding(message: KafkaMessage) -> Any:
-    """Decoded one by one in the handler, so that one bad message does not fail its batch."""
+    """The handler decodes message by message, so that one that cannot be decoded does not fail its batch."""
     return message.body

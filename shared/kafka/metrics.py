@@ -1,4 +1,4 @@
-"""What is counted of Kafka, the same in every service."""
+"""Kafka metrics, the same in every service."""
 
 from collections.abc import Iterable, Mapping
 from typing import get_args
@@ -9,12 +9,12 @@ from shared.errors import DecodeErrorCause
 
 
 class KafkaMetrics:
-    """Consuming and publishing, in numbers."""
+    """Metrics of consuming and publishing."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._batch_seconds = Histogram(
             "attune_batch_seconds",
-            "Time from a batch's arrival to the moment its offsets may be committed.",
+            "Time to handle a batch, from its arrival until its offsets may be committed.",
             registry=registry,
         )
         self._batch_messages = Histogram(
@@ -23,33 +23,35 @@ class KafkaMetrics:
             buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000),
             registry=registry,
         )
-        self._messages = Counter("attune_messages", "Messages taken from Kafka, readable or not.", registry=registry)
+        self._messages = Counter(
+            "attune_messages", "Messages consumed from Kafka, whether or not they could be decoded.", registry=registry
+        )
         self._skipped = Counter(
             "attune_messages_skipped",
-            "Messages of a type that this service does not hear.",
+            "Messages of a type that this service does not consume.",
             ["topic"],
             registry=registry,
         )
         self._dead_letters = Counter(
             "attune_dead_letters",
-            "Messages set aside because nobody can read them, by the topic they came from and the cause.",
+            "Messages dead-lettered because they cannot be decoded, by the topic they came from and the cause.",
             ["topic", "cause"],
             registry=registry,
         )
         self._open_dead_letters = Gauge(
             "attune_dead_letters_open",
-            "Messages on the service's dead-letter topic that were not sent back yet; every process says the same.",
+            "Dead letters of the service that are neither redriven nor discarded; every process shows the same number.",
             ["cause"],
             registry=registry,
         )
         self._retries = Counter(
             "attune_batch_retries",
-            "Batches that failed and were tried again, by the name of the error.",
+            "Batches that failed and were retried, by the name of the error.",
             ["error"],
             registry=registry,
         )
         self.connected = Gauge(
-            "attune_kafka_connected", "1 while Kafka answers and its topics were found.", registry=registry
+            "attune_kafka_connected", "1 while Kafka answers and the required topics exist.", registry=registry
         )
 
     def observe_batch(self, messages: int, seconds: float) -> None:
@@ -61,7 +63,7 @@ class KafkaMetrics:
         self._skipped.labels(topic).inc()
 
     def init_dead_letters(self, topics: Iterable[str]) -> None:
-        """From the start on, so that the first one is seen as a rise."""
+        """Start all series at 0, so that the first dead letter shows as an increase."""
         for topic in topics:
             for cause in get_args(DecodeErrorCause):
                 self._dead_letters.labels(topic, cause)

@@ -1,8 +1,9 @@
-"""Polling: topics in step, and up to a record that the client cannot read at all.
+"""Polling: topics in step, and past nothing that the client cannot decode.
 
-That is one with a header whose name is no UTF-8. aiokafka notices in the middle of a poll. What it has in hand of other
-partitions by then it drops, with their positions behind it: who polls again, and commits, has lost that without a word.
-So we go back to what is committed, and poll each partition by itself until the record is the next one.
+aiokafka raises UnicodeDecodeError in the middle of a poll when a record has a header whose name is not UTF-8. By then
+it has dropped what it had buffered of other partitions and moved their positions: polling again and committing would
+lose those records silently. So the poller rewinds to the committed offsets and polls each partition by itself, until
+the record is the next one on its partition.
 """
 
 from typing import Any
@@ -12,31 +13,30 @@ from aiokafka.errors import KafkaError
 
 
 class UnreadableRecord(Exception):
-    """The record that is next on a partition cannot be read by the client; its text says where it lies."""
+    """The next record of a partition cannot be decoded by the client; the message names its location."""
 
 
 class SteppedPoller:
-    """The polls of a consumer that commits what it has done before it polls again."""
+    """Polls for a consumer that commits a batch before it polls the next."""
 
     def __init__(self, consumer: Any) -> None:
         self._consumer = consumer
-        self._getmany = consumer.getmany
         self._is_stepping = False
         self._must_rewind = False
         self._record_by_record: set[TopicPartition] = set()
         self._next_number = 0
-        """The partition number that is first in turn."""
+        """The partition number to poll first."""
 
     async def poll(self, timeout_ms: int, max_records: int) -> dict[TopicPartition, Any]:
-        """What came, if anything. Raises KafkaError, and CannotBeHad when all that lies before the record was taken."""
+        """The next records, if any. Raises KafkaError, and UnreadableRecord after all records before it."""
         if self._must_rewind:
             await self._rewind_to_committed()
         if self._is_stepping:
             return await self._poll_one_partition(timeout_ms, max_records)
         try:
             records = await self._poll_buffered(max_records)
-            if not records:  # wait for whatever comes
-                records = await self._getmany(timeout_ms=timeout_ms, max_records=max_records)
+            if not records:
+                records = await self._consumer.getmany(timeout_ms=timeout_ms, max_records=max_records)
         except KafkaError:
             self._must_rewind = True
             raise
@@ -46,10 +46,10 @@ class SteppedPoller:
         return records
 
     async def _poll_buffered(self, max_records: int) -> dict[TopicPartition, Any]:
-        """What is here already, partition number by partition number.
+        """Records that were fetched already, partition number by partition number.
 
-        The same number of every topic holds the same keys: facts that belong together come in one batch, instead of
-        all of one topic before the next, which has each key read and written again for every topic.
+        The same number of every topic holds the same keys, so related events arrive in one batch. aiokafka alone would
+        return all of one topic before the next, and each key would be loaded and saved again for every topic.
         """
         numbers = sorted({topic_partition.partition for topic_partition in self._consumer.assignment()})
         numbers = [n for n in numbers if n >= self._next_number] + [n for n in numbers if n < self._next_number]
@@ -64,7 +64,7 @@ class SteppedPoller:
                 for topic_partition in self._consumer.assignment()
                 if topic_partition.partition == number
             ]
-            records |= await self._getmany(*topic_partitions, timeout_ms=0, max_records=remaining)
+            records |= await self._consumer.getmany(*topic_partitions, timeout_ms=0, max_records=remaining)
         return records
 
     async def _rewind_to_committed(self) -> None:
@@ -75,18 +75,18 @@ class SteppedPoller:
         self._must_rewind = False
 
     async def _poll_one_partition(self, timeout_ms: int, max_records: int) -> dict[TopicPartition, Any]:
-        """Of the first that has something; its position stays where it was when it cannot be read."""
+        """Records of the first partition that has any. No position moves past a record that cannot be decoded."""
         partitions = sorted(self._consumer.assignment())
         for partition in partitions:
             limit = 1 if partition in self._record_by_record else max_records
             try:
-                records: dict[TopicPartition, Any] = await self._getmany(
+                records: dict[TopicPartition, Any] = await self._consumer.getmany(
                     partition, timeout_ms=timeout_ms // len(partitions), max_records=limit
                 )
             except UnicodeDecodeError:
                 if partition in self._record_by_record:
                     location = f"{partition.topic}/{partition.partition}/{await self._consumer.position(partition)}"
-                    raise UnreadableRecord(f"the client cannot read the record at {location}") from None
+                    raise UnreadableRecord(f"record {location} cannot be decoded by the client") from None
                 self._record_by_record.add(partition)
                 continue
             if records:

@@ -1,4 +1,4 @@
-"""Readers that belong to no group: they commit nothing, and read what lies on the topics from where they like."""
+"""Readers outside every consumer group: they commit nothing, and read topics from any offset."""
 
 import asyncio
 
@@ -9,7 +9,7 @@ async def stop_reader(reader: AIOKafkaConsumer) -> None:
     """Disconnect."""
     try:
         await reader.stop()
-    except asyncio.CancelledError:  # one without a group lets its own cancelled task out
+    except asyncio.CancelledError:  # without a group, aiokafka leaks the cancellation of its own task
         task = asyncio.current_task()
         if task is not None and task.cancelling():
             raise

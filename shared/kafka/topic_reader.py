@@ -1,13 +1,13 @@
-"""Reading what lies on the topics, from the first message on and outside every consumer group.
+"""Reading topics from the first message on, outside every consumer group.
 
-All topics have the same number of partitions and the same keys, so whatever is told of one relationship lies on the
-same partition number of each: who reads that number of all topics has read everything about it.
+All topics have the same number of partitions and the same keys. So all events of one relationship are on the same
+partition number of every topic, and reading that number of all topics reads everything about the relationship.
 """
 
 import asyncio
 import time
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -15,29 +15,29 @@ from zlib import crc32
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError
 
 from shared.errors import BrokerUnavailable, DecodeError
 from shared.events import Event, by_type
 from shared.events.cloudevents import decode
 from shared.events.topics import Topic
 from shared.kafka.consumer import FUTURE_TOLERANCE
+from shared.kafka.errors import NoConsumerGroups, translate_errors
 from shared.kafka.readers import stop_reader
 
 POLL_TIMEOUT_MS = 1_000
 CATCH_UP_CHECK_INTERVAL_SECONDS = 0.5
-"""Seconds between two looks at how far a group has come."""
+"""The interval between two checks of the committed offsets of a group."""
 DECODE_BATCH_SIZE = 2_000
-"""The most messages that are decoded before others get a turn."""
+"""The maximum number of messages that are decoded before other tasks get a turn."""
 
 RecordsByPartition = dict[TopicPartition, list[ConsumerRecord]]
 Offsets = dict[str, int]
-"""How far each topic was read: the next offset. What is missing was not read at all."""
+"""The next offset to read, by topic. A topic that is missing was not read at all."""
 
 
 @dataclass(frozen=True, slots=True)
 class PartitionSlice:
-    """A part of one partition number, small enough to be held in memory: some of its keys, with all their messages."""
+    """A part of one partition number, small enough for memory: some of its keys, with all their messages."""
 
     partition: int
     index: int = 0
@@ -49,14 +49,14 @@ class PartitionSlice:
 
 @dataclass(frozen=True, slots=True)
 class RecordedEvent:
-    """What was told, and the bytes in which it was."""
+    """An event on a topic, and its message as published."""
 
     event: Event
     message: bytes
 
 
 class TopicReader:
-    """Everything that was ever told on some topics. Every method raises BrokerUnavailable."""
+    """Reads all events on some topics. Every method raises BrokerUnavailable."""
 
     def __init__(self, servers: str, topics: Sequence[Topic], event_types: tuple[type[Event], ...]) -> None:
         self._topics = [topic.name for topic in topics]
@@ -66,12 +66,12 @@ class TopicReader:
         self._partitions: list[TopicPartition] = []
 
     async def __aenter__(self) -> Self:
-        # A fetch that has come to the end of one topic holds up the next for so long: there is nothing to wait for.
+        # A fetch at the end of one topic delays the next topic by this time, and there is nothing to wait for.
         consumer = AIOKafkaConsumer(bootstrap_servers=self._servers, enable_auto_commit=False, fetch_max_wait_ms=20)
         try:
-            with _translate_errors():
+            with translate_errors():
                 await consumer.start()
-                await consumer._client.force_metadata_update()  # of itself aiokafka asks only about assigned topics
+                await consumer._client.force_metadata_update()  # by default aiokafka only asks about assigned topics
             self._partitions = _list_partitions(consumer, self._topics)
         except BaseException:
             await stop_reader(consumer)
@@ -86,7 +86,7 @@ class TopicReader:
             await stop_reader(self._consumer)
 
     async def message_counts(self) -> list[int]:
-        """How many messages lie on each partition number, all topics together."""
+        """The number of messages on each partition number, all topics together."""
         beginning_offsets, end_offsets = await self._offset_ranges(self._partitions)
         counts = [0] * (1 + max(topic_partition.partition for topic_partition in end_offsets))
         for topic_partition, end in end_offsets.items():
@@ -94,15 +94,15 @@ class TopicReader:
         return counts
 
     async def end_offsets(self, partition: int) -> Offsets:
-        """Where the next message of each topic will lie."""
-        with _translate_errors():
+        """The end offset of each topic on one partition number."""
+        with translate_errors():
             offsets = await self._connected_consumer.end_offsets(self._partitions_with_number(partition))
         return {topic_partition.topic: end for topic_partition, end in offsets.items()}
 
     async def read(self, partition_slice: PartitionSlice, offsets: Offsets) -> AsyncIterator[list[RecordedEvent]]:
-        """What lies behind `positions` and before the ends as they are now; `positions` move on to there.
+        """The events from `offsets` up to the current end offsets; advances `offsets` to there.
 
-        What a consumer sets aside or skips is left out here as well.
+        What a consumer dead-letters or skips is omitted here as well.
         """
         partitions = self._partitions_with_number(partition_slice.partition)
         beginning_offsets, end_offsets = await self._offset_ranges(partitions)
@@ -119,7 +119,7 @@ class TopicReader:
         for topic_partition in unfinished:
             self._connected_consumer.seek(topic_partition, next_offsets[topic_partition])
         while unfinished:
-            with _translate_errors():
+            with translate_errors():
                 fetched = await self._fetch(unfinished, next_offsets)
                 records = [
                     record
@@ -159,12 +159,12 @@ class TopicReader:
     async def _fetch(
         self, partitions: Collection[TopicPartition], next_offsets: dict[TopicPartition, int]
     ) -> RecordsByPartition:
-        """What comes next; `at` moves on behind a record that the client cannot read, as its consumers had to."""
+        """The next records; `next_offsets` skips a record that the client cannot decode, as consumers must."""
         try:
             fetched: RecordsByPartition = await self._connected_consumer.getmany(
                 *partitions, timeout_ms=POLL_TIMEOUT_MS
             )
-        except UnicodeDecodeError:  # a header's name: aiokafka drops what it has in hand of all partitions
+        except UnicodeDecodeError:  # in the name of a header: aiokafka drops fetched records of all partitions
             for topic_partition in partitions:
                 self._connected_consumer.seek(topic_partition, next_offsets[topic_partition])
         else:
@@ -184,7 +184,7 @@ class TopicReader:
         for record in records:
             with suppress(DecodeError):
                 event = decode(record.value, self._event_types)
-                # As a consumer would have it that hears it at once.
+                # An event from the future is omitted, just as a consumer dead-letters it when it arrives.
                 if (
                     event is not None
                     and event.occurred_at.timestamp() <= record.timestamp / 1000 + FUTURE_TOLERANCE.total_seconds()
@@ -201,20 +201,20 @@ class TopicReader:
         return [topic_partition for topic_partition in self._partitions if topic_partition.partition == number]
 
     async def _offset_ranges(self, partitions: Sequence[TopicPartition]) -> tuple[dict[TopicPartition, int], ...]:
-        with _translate_errors():
+        with translate_errors():
             return await self._connected_consumer.beginning_offsets(
                 partitions
             ), await self._connected_consumer.end_offsets(partitions)
 
 
 async def has_caught_up(servers: str, group: str, partition: int, offsets: Offsets) -> bool:
-    """Whether the consumers of `group` are done with everything before `positions`. Raises BrokerUnavailable."""
+    """Whether `group` has committed everything before `offsets`. Raises BrokerUnavailable."""
     admin = AIOKafkaAdminClient(bootstrap_servers=servers)
     try:
-        with _translate_errors():
+        with translate_errors():
             await admin.start()
             committed_offsets = await admin.list_consumer_group_offsets(group)
-    except _NoGroupsYet:
+    except NoConsumerGroups:
         committed_offsets = {}
     finally:
         await admin.close()
@@ -229,7 +229,7 @@ async def has_caught_up(servers: str, group: str, partition: int, offsets: Offse
 async def wait_until_caught_up(
     servers: str, group: str, partition: int, offsets: Offsets, timeout_seconds: float
 ) -> bool:
-    """Wait for it, at most so many seconds; whether it came true. Raises BrokerUnavailable."""
+    """Wait until `group` has caught up; False after the timeout. Raises BrokerUnavailable."""
     deadline = time.monotonic() + timeout_seconds
     while not await has_caught_up(servers, group, partition, offsets):
         if time.monotonic() > deadline:
@@ -241,23 +241,9 @@ async def wait_until_caught_up(
 def _list_partitions(consumer: AIOKafkaConsumer, topics: Sequence[str]) -> list[TopicPartition]:
     numbers_by_topic = {topic: consumer.partitions_for_topic(topic) for topic in topics}
     if missing := sorted(topic for topic, partitions in numbers_by_topic.items() if not partitions):
-        raise BrokerUnavailable(f"topics missing: {', '.join(missing)}")
+        raise BrokerUnavailable(f"topics do not exist: {', '.join(missing)}")
     return [
         TopicPartition(topic, number)
         for topic, partitions in numbers_by_topic.items()
         for number in sorted(partitions or ())
     ]
-
-
-class _NoGroupsYet(BrokerUnavailable):
-    """Kafka keeps nothing of groups yet: it is as if this one had done nothing."""
-
-
-@contextmanager
-def _translate_errors() -> Iterator[None]:
-    try:
-        yield
-    except GroupCoordinatorNotAvailableError as error:
-        raise _NoGroupsYet(str(error)) from error
-    except (KafkaError, OSError) as error:
-        raise BrokerUnavailable(f"{type(error).__name__}: {error}") from error

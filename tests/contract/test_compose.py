@@ -14,7 +14,7 @@ from deploy.jobs.replica_set import ReplicaSetSettings
 from deploy.jobs.secret_files import OPTIONAL_SECRETS, REQUIRED_SECRETS
 from deploy.jobs.topics import TopicSettings
 from shared.http.server import DRAIN_TIMEOUT_SECONDS as HTTP_DRAIN_SECONDS
-from shared.kafka.consumer import DRAIN_TIMEOUT_SECONDS as KAFKA_DRAIN_SECONDS
+from shared.kafka.subscriber import ConsumerTimings
 from shared.runtime.settings import UNPROTECTED
 from tests.contract.image_imports import ROOT
 from tests.system.containers.stand_ins import stages_by_image
@@ -220,7 +220,7 @@ def test_a_service_is_built_as_itself_and_reached_at_its_own_port(service: str) 
 def test_a_service_has_the_time_to_finish_what_is_in_hand(service: str) -> None:
     grace = int(CONTAINERS[service]["stop_grace_period"].removesuffix("s"))
 
-    assert grace > HTTP_DRAIN_SECONDS + KAFKA_DRAIN_SECONDS
+    assert grace > HTTP_DRAIN_SECONDS + ConsumerTimings().drain_timeout_seconds
 
 
 @every_service

@@ -14,6 +14,7 @@ from shared.kafka import Kafka
 from shared.kafka.admin import missing_topics
 from shared.kafka.metrics import KafkaMetrics
 from shared.kafka.producer import Header, Message, Producer
+from shared.kafka.subscriber import ConsumerTimings
 from shared.runtime.clock import now
 from tests.support.builders import RelationshipBuilder
 from tests.support.serving import wait_until
@@ -30,6 +31,7 @@ class ConsumerHarness:
     handled_ids: list[UUID] = field(default_factory=list)
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     """Of the latest consumer."""
+    timings: ConsumerTimings = field(default_factory=ConsumerTimings)
 
     def consumer(
         self,
@@ -38,7 +40,7 @@ class ConsumerHarness:
         clock: Callable[[], datetime] = now,
     ) -> Kafka:
         self.registry = CollectorRegistry()
-        client = Kafka(self.servers, self.group, KafkaMetrics(self.registry), clock, batch_size)
+        client = Kafka(self.servers, self.group, KafkaMetrics(self.registry), clock, batch_size, self.timings)
         client.subscribe(self.topic, event_types=(SessionCompleted,), handler=handler)  # type: ignore[arg-type]
         return client
 

@@ -1,1 +1,1 @@
-"""Dead letters: records that a consumer could not decode, kept byte for byte until somebody resolves them."""
+"""Dead letters: records that a consumer could not decode, stored byte for byte until a person resolves them."""

@@ -1,7 +1,7 @@
-"""`dead-letters`: what a consumer could not read, for a person to look at and to send back once the cause is fixed.
+"""The command `dead-letters`: list, show, redrive and discard the messages that a consumer could not decode.
 
-It ends with 0 when done, with 1 when Kafka or what lies on the topic does not allow it, and with 2 when what it was
-given is wrong. What it finds goes to standard output, what stands in the way to standard error.
+Exit codes: 0 when done, 1 if Kafka is unavailable or a dead letter cannot be resolved, 2 if the arguments are wrong.
+Results go to standard output, errors to standard error.
 """
 
 import argparse
@@ -16,65 +16,63 @@ from datetime import datetime, timedelta
 from aiokafka.errors import MessageSizeTooLargeError
 
 from shared.errors import BrokerUnavailable
-from shared.kafka.dead_letters.record import Origin, StoredDeadLetter
+from shared.kafka.dead_letters.record import Origin, ResolutionAction, StoredDeadLetter
 from shared.kafka.dead_letters.topic import MessageNotFound, dead_letters_of, discard, fetch_complete, redrive
 from shared.kafka.producer import Producer
 from shared.runtime.clock import now
 from shared.runtime.commands import Subparsers
+from shared.runtime.terminal import CommandError, report
 
 COMMAND_NAME = "dead-letters"
-CONFIDENTIALITY_WARNING = "the message may hold what people said: keep it out of tickets, chats and logs"
+CONFIDENTIALITY_WARNING = "the message may contain clinical feedback: keep it out of tickets, chats and logs"
 
 Command = Callable[[argparse.Namespace, str, str], Coroutine[None, None, int]]
-"""Given what was asked, where Kafka is, and whose letters these are; the exit code."""
-
+"""From the arguments, the servers of Kafka and the consumer to the exit code."""
 
 Resolve = Callable[[StoredDeadLetter, Producer], Coroutine[None, None, str]]
-"""Settles one letter, and says so."""
+"""Resolves one dead letter; returns the line to print."""
 
-
-class CommandError(Exception):
-    """What was asked for cannot be done as things stand. Its text says why."""
+_SHOWN_ACTIONS: dict[ResolutionAction, str] = {"redriven": "redriven", "closed": "discarded"}
 
 
 def add_command(subparsers: Subparsers) -> None:
-    """Let it be asked for."""
-    parser = subparsers.add_parser(
-        COMMAND_NAME, help="what could not be read: list it, show it, send it back or close it"
-    )
-    parser.set_defaults(letters=_list, all=False, json=False)
-    subcommands = parser.add_subparsers(metavar="list | show | redrive | close")
-    list_parser = subcommands.add_parser("list", help="those that are open, the latest last; so does no word at all")
-    list_parser.add_argument("--all", action="store_true", help="those that are settled as well")
-    list_parser.add_argument("--json", action="store_true", help="for programs")
-    list_parser.set_defaults(letters=_list)
-    show_parser = subcommands.add_parser("show", help="one, with its message to the byte")
+    """Add `dead-letters` to the commands of a service."""
+    parser = subparsers.add_parser(COMMAND_NAME, help="list, show, redrive or discard dead letters")
+    parser.set_defaults(run_dead_letters=_list, all=False, json=False)
+    subcommands = parser.add_subparsers(metavar="list | show | redrive | discard")
+    list_parser = subcommands.add_parser("list", help="open dead letters, the latest last (the default)")
+    list_parser.add_argument("--all", action="store_true", help="include resolved dead letters")
+    list_parser.add_argument("--json", action="store_true", help="print JSON")
+    list_parser.set_defaults(run_dead_letters=_list)
+    show_parser = subcommands.add_parser("show", help="one dead letter with its original message")
     show_parser.add_argument(
-        "origin", type=_parse_origin, metavar="ORIGIN", help="topic/partition/offset, as the list has it"
+        "origin", type=_parse_origin, metavar="ORIGIN", help="topic/partition/offset, as shown by list"
     )
-    show_parser.set_defaults(letters=_show)
+    show_parser.set_defaults(run_dead_letters=_show)
     redrive_parser = subcommands.add_parser(
-        "redrive", help="send messages back to where they came from, once the cause is fixed"
+        "redrive", help="publish messages to their original topic again, once the cause is fixed"
     )
-    redrive_parser.add_argument("--again", action="store_true", help="also what is settled")
-    redrive_parser.set_defaults(letters=_redrive)
+    redrive_parser.add_argument("--include-resolved", action="store_true", help="include resolved dead letters")
+    redrive_parser.set_defaults(run_dead_letters=_redrive)
     discard_parser = subcommands.add_parser(
-        "close", help="note that nobody wants a message; its letter stays, and is open no more"
+        "discard", help="resolve dead letters without redriving them; the records stay"
     )
-    discard_parser.set_defaults(letters=_discard, again=False)
+    discard_parser.set_defaults(run_dead_letters=_discard, include_resolved=False)
     for resolving_parser in (redrive_parser, discard_parser):
         resolving_parser.add_argument(
             "origins", type=_parse_origin, nargs="*", metavar="ORIGIN", help="topic/partition/offset"
         )
-        resolving_parser.add_argument("--all", action="store_true", help="all that are open")
-        resolving_parser.add_argument("--cause", metavar="TEXT", help="of all, those whose cause or reason holds TEXT")
-        resolving_parser.set_defaults(refuse=resolving_parser.error)
+        resolving_parser.add_argument("--all", action="store_true", help="all open dead letters")
+        resolving_parser.add_argument(
+            "--cause", metavar="TEXT", help="with --all: only those whose cause or reason contains TEXT"
+        )
+        resolving_parser.set_defaults(usage_error=resolving_parser.error)
 
 
 def run(args: argparse.Namespace, servers: str, consumer: str) -> int:
-    """Do what was asked with the letters of `consumer`, and say how it ended."""
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it says at length what we say in a line
-    command: Command = args.letters
+    """Run the command on the dead letters of `consumer`; return the exit code."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # one line of ours replaces hundreds of its lines
+    command: Command = args.run_dead_letters
     try:
         return asyncio.run(command(args, servers, consumer))
     except BrokerUnavailable as error:
@@ -97,15 +95,16 @@ async def _list(args: argparse.Namespace, servers: str, consumer: str) -> int:
 async def _show(args: argparse.Namespace, servers: str, consumer: str) -> int:
     (dead_letter,) = _select_by_origin(await dead_letters_of(servers, consumer), [args.origin], consumer)
     dead_letter = await fetch_complete(servers, dead_letter)
+    age = _format_age(now() - dead_letter.dead_lettered_at)
     lines = [
-        f"origin       {_escape(str(dead_letter.origin))}",
-        f"cause        {_escape(dead_letter.cause)}: {_escape(dead_letter.error)}",
-        f"set aside    {dead_letter.dead_lettered_at.isoformat()} ({_format_age(now() - dead_letter.dead_lettered_at)} ago)",
-        f"settled      {_format_resolution(dead_letter)}",
-        *([f"back from    {_escape(dead_letter.redriven_from)}"] if dead_letter.redriven_from else []),
-        f"key          {_format_bytes(dead_letter.key)}",
-        *(f"header       {_escape(name)}: {_format_bytes(value)}" for name, value in dead_letter.headers),
-        f"message      {dead_letter.size} bytes",
+        f"origin        {_escape(str(dead_letter.origin))}",
+        f"cause         {_escape(dead_letter.cause)}: {_escape(dead_letter.error)}",
+        f"dead-lettered {dead_letter.dead_lettered_at.isoformat()} ({age} ago)",
+        f"resolution    {_format_resolution(dead_letter)}",
+        *([f"redriven from {_escape(dead_letter.redriven_from)}"] if dead_letter.redriven_from else []),
+        f"key           {_format_bytes(dead_letter.key)}",
+        *(f"header        {_escape(name)}: {_format_bytes(value)}" for name, value in dead_letter.headers),
+        f"message       {dead_letter.size} bytes",
         _format_bytes(dead_letter.value),
     ]
     sys.stderr.write(f"{COMMAND_NAME}: {CONFIDENTIALITY_WARNING}\n")
@@ -124,49 +123,51 @@ async def _redrive(args: argparse.Namespace, servers: str, consumer: str) -> int
 async def _discard(args: argparse.Namespace, servers: str, consumer: str) -> int:
     async def discard_one(dead_letter: StoredDeadLetter, producer: Producer) -> str:
         await discard(consumer, dead_letter, producer, now)
-        return f"closed {dead_letter.origin}"
+        return f"discarded {dead_letter.origin}"
 
     return await _resolve(args, servers, consumer, discard_one)
 
 
 async def _resolve(args: argparse.Namespace, servers: str, consumer: str, resolve: Resolve) -> int:
     if bool(args.origins) == args.all:
-        args.refuse("say which: either ORIGIN, one or several, or --all")
+        args.usage_error("give either one or more ORIGINs or --all")
     if args.cause and not args.all:
-        args.refuse("--cause goes with --all")
+        args.usage_error("--cause requires --all")
     dead_letters = await dead_letters_of(servers, consumer)
     chosen = (
         _select_by_cause(dead_letters, args.cause)
         if args.all
         else _select_by_origin(dead_letters, args.origins, consumer)
     )
-    unresolved = [dead_letter for dead_letter in chosen if args.again or dead_letter.resolution is None]
+    unresolved = [dead_letter for dead_letter in chosen if args.include_resolved or dead_letter.resolution is None]
     for dead_letter in chosen:
         if dead_letter not in unresolved and not args.all:
-            _report(f"{dead_letter.origin} is settled: {_format_resolution(dead_letter)}")
+            report(f"{dead_letter.origin} is already resolved: {_format_resolution(dead_letter)}")
     failed = await _resolve_each(unresolved, servers, consumer, resolve) if unresolved else 0
-    _report(f"{len(unresolved) - failed} done" if unresolved else "nothing to do")
+    report(f"{len(unresolved) - failed} resolved" if unresolved else "nothing to do")
     return 1 if failed else 0
 
 
 async def _resolve_each(dead_letters: Sequence[StoredDeadLetter], servers: str, consumer: str, resolve: Resolve) -> int:
-    """In the order in which they were set aside; how many could not be."""
+    """Resolve each, in the order in which they were dead-lettered; return how many failed."""
     producer, failures = Producer(servers, f"attune-{consumer}-{COMMAND_NAME}", allow_large=True), 0
     await producer.start()
     try:
         for done, dead_letter in enumerate(dead_letters):
             try:
-                _report(await resolve(dead_letter, producer))
+                report(await resolve(dead_letter, producer))
             except MessageNotFound as gone:
                 failures += 1
                 _report_error(str(gone))
             except MessageSizeTooLargeError:
                 failures += 1
-                _report_error(f"{dead_letter.origin}: Kafka takes no message as large as this one with its mark")
+                _report_error(
+                    f"{dead_letter.origin}: the message with its redrive header is larger than Kafka accepts"
+                )
             except BrokerUnavailable as error:
                 raise CommandError(
-                    f"{done - failures} of {len(dead_letters)} were done before Kafka at {servers} did not acknowledge "
-                    f"({error}); the same command does the rest"
+                    f"{done - failures} of {len(dead_letters)} dead letters were resolved before Kafka at {servers} "
+                    f"stopped acknowledging ({error}); run the same command again for the rest"
                 ) from error
     finally:
         await producer.stop()
@@ -178,7 +179,7 @@ def _select_by_origin(
 ) -> list[StoredDeadLetter]:
     by_origin = {dead_letter.origin: dead_letter for dead_letter in dead_letters}
     if unknown := [str(origin) for origin in origins if origin not in by_origin]:
-        raise CommandError(f"{consumer} set nothing aside from {', '.join(unknown)}")
+        raise CommandError(f"{consumer} has no dead letter from {', '.join(unknown)}")
     return [by_origin[origin] for origin in dict.fromkeys(origins)]
 
 
@@ -193,18 +194,18 @@ def _select_by_cause(dead_letters: Iterable[StoredDeadLetter], text: str | None)
 def _format_table(dead_letters: Sequence[StoredDeadLetter], moment: datetime) -> str:
     if not dead_letters:
         return "no dead letters\n"
-    rows = [("AGE", "CAUSE", "BYTES", "SETTLED", "ORIGIN", "WHY")]
+    rows = [("AGE", "CAUSE", "BYTES", "RESOLUTION", "ORIGIN", "REASON")]
     rows += [
         (
             _format_age(moment - dead_letter.dead_lettered_at),
             _escape(dead_letter.cause),
             str(dead_letter.size),
-            f"{dead_letter.resolution.action} {_format_age(moment - dead_letter.resolution.resolved_at)} ago"
+            f"{_shown_action(dead_letter)} {_format_age(moment - dead_letter.resolution.resolved_at)} ago"
             if dead_letter.resolution
             else "-",
             _escape(str(dead_letter.origin)),
             _escape(dead_letter.error)
-            + (f" (back from {_escape(dead_letter.redriven_from)})" if dead_letter.redriven_from else ""),
+            + (f" (redriven from {_escape(dead_letter.redriven_from)})" if dead_letter.redriven_from else ""),
         )
         for dead_letter in dead_letters
     ]
@@ -220,13 +221,13 @@ def _format_json(dead_letters: Sequence[StoredDeadLetter], moment: datetime) -> 
         {
             "origin": str(dead_letter.origin),
             "cause": dead_letter.cause,
-            "why": dead_letter.error,
-            "set_aside_at": dead_letter.dead_lettered_at.isoformat(),
+            "reason": dead_letter.error,
+            "dead_lettered_at": dead_letter.dead_lettered_at.isoformat(),
             "age_seconds": round((moment - dead_letter.dead_lettered_at).total_seconds()),
             "bytes": dead_letter.size,
-            "settled": dead_letter.resolution.action if dead_letter.resolution else None,
-            "settled_at": dead_letter.resolution.resolved_at.isoformat() if dead_letter.resolution else None,
-            "back_from": dead_letter.redriven_from,
+            "resolution": _shown_action(dead_letter),
+            "resolved_at": dead_letter.resolution.resolved_at.isoformat() if dead_letter.resolution else None,
+            "redriven_from": dead_letter.redriven_from,
         }
         for dead_letter in dead_letters
     ]
@@ -235,10 +236,14 @@ def _format_json(dead_letters: Sequence[StoredDeadLetter], moment: datetime) -> 
 
 def _format_resolution(dead_letter: StoredDeadLetter) -> str:
     return (
-        f"{dead_letter.resolution.action} at {dead_letter.resolution.resolved_at.isoformat()}"
+        f"{_shown_action(dead_letter)} at {dead_letter.resolution.resolved_at.isoformat()}"
         if dead_letter.resolution
-        else "no"
+        else "open"
     )
+
+
+def _shown_action(dead_letter: StoredDeadLetter) -> str | None:
+    return _SHOWN_ACTIONS[dead_letter.resolution.action] if dead_letter.resolution else None
 
 
 def _format_age(age: timedelta) -> str:
@@ -250,7 +255,7 @@ def _format_age(age: timedelta) -> str:
 
 
 def _format_bytes(value: bytes | None) -> str:
-    """To the byte, and harmless to a terminal: what is no printable text is escaped as Python does it."""
+    """All bytes, harmless to a terminal: what is not printable text is escaped as in Python."""
     return "none" if value is None else _escape(value.decode("utf-8", "surrogateescape"))
 
 
@@ -262,7 +267,7 @@ def _escape(text: str) -> str:
 
 
 def _escape_character(character: str) -> str:
-    if "\udc80" <= character <= "\udcff":  # a byte that is no UTF-8
+    if "\udc80" <= character <= "\udcff":  # a byte that is not UTF-8
         return f"\\x{ord(character) - 0xDC00:02x}"
     return character.encode("unicode_escape").decode()
 
@@ -271,12 +276,7 @@ def _parse_origin(text: str) -> Origin:
     try:
         return Origin.parse(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text} is not topic/partition/offset") from None
-
-
-def _report(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
+        raise argparse.ArgumentTypeError(f"{text} is not of the form topic/partition/offset") from None
 
 
 def _report_error(reason: str) -> int:

@@ -1,8 +1,7 @@
-"""Setting aside: what will never be readable is kept, byte for byte, with where it came from and why.
+"""Dead letters as Kafka records: messages that cannot be decoded, stored byte for byte with their origin and the cause.
 
-A letter is a record on the dead-letter topic of its consumer. When its message was sent back to where it came from, or
-nobody wants it, a second record says so under the same origin: the letter is settled. It stays, as everything on a
-topic does.
+A dead letter is a record on the dead-letter topic of its consumer. When its message is redriven to its original topic,
+or discarded, a second record with the same origin says so: the dead letter is resolved. Both records stay on the topic.
 """
 
 import hashlib
@@ -25,19 +24,20 @@ OMITTED_HEADER = "attune-left-out"
 RESOLVED_AT_HEADER = "attune-settled-at"
 RESOLUTION_HEADER = "attune-settled"
 REDRIVEN_FROM_HEADER = "attune-redriven-from"
-"""On a message that was sent back: where it lay first. When nobody can read it still, its new letter names that."""
+"""On a redriven message: its first origin. If it still cannot be decoded, its new dead letter shows this origin."""
 
 MAX_DEAD_LETTER_BYTES = 900_000
-"""Bytes; with our own headers a little below the megabyte that Kafka takes by default."""
+"""With our own headers, a little less than the megabyte that Kafka accepts by default."""
 
 ResolutionAction = Literal["redriven", "closed"]
+"""The values on Kafka; people see `closed` as "discarded"."""
 
 _DEAD_LETTER_HEADERS = {CAUSE_HEADER, ERROR_HEADER, ORIGIN_HEADER, DEAD_LETTERED_AT_HEADER, OMITTED_HEADER}
 
 
 @dataclass(frozen=True, order=True, slots=True)
 class Origin:
-    """Where a message lies. Set aside twice, it is the same letter."""
+    """The position of a message. It identifies the dead letter, also if the message is dead-lettered twice."""
 
     topic: str
     partition: int
@@ -48,14 +48,14 @@ class Origin:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """From topic/partition/offset. Raises ValueError."""
+        """The origin in a text topic/partition/offset. Raises ValueError."""
         topic, partition, offset = text.split("/")
         return cls(topic, int(partition), int(offset))
 
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """A message that cannot be read, and why."""
+    """A message that cannot be decoded, and why."""
 
     record: ConsumerRecord
     error: DecodeError
@@ -66,10 +66,10 @@ class DeadLetter:
 
 
 def to_message(dead_letter: DeadLetter, consumer: str, now: datetime) -> Message:
-    """The letter as it is put on the dead-letter topic of `consumer`, its own headers kept.
+    """The message for the dead-letter topic of `consumer`, with the original headers.
 
-    What is too large for Kafka to take once more is left out, and its length and hash are said: topics are kept for
-    good, so its bytes still lie at the origin.
+    If it is too large for Kafka to accept again, the content is omitted and replaced by its size and hash. Topics are
+    retained forever, so the content is still at the origin.
     """
     record = dead_letter.record
     dead_letter_headers = [
@@ -89,14 +89,14 @@ def to_message(dead_letter: DeadLetter, consumer: str, now: datetime) -> Message
             topic, record.key, _non_null_value(record.key, record.value), [*original_headers, *dead_letter_headers]
         )
     digest = hashlib.sha256(record.value or b"").hexdigest()
-    omitted = f"{size} bytes; those of the value have the SHA-256 {digest}"
+    omitted = f"{size} bytes; the SHA-256 of the value is {digest}"
     key = record.key if record.key and len(record.key) < MAX_DEAD_LETTER_BYTES // 2 else None
     return Message(topic, key, _non_null_value(key, None), [*dead_letter_headers, (OMITTED_HEADER, omitted.encode())])
 
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """What became of a letter: its message was sent back, or nobody wants it."""
+    """How a dead letter was resolved: its message was redriven or discarded."""
 
     action: ResolutionAction
     resolved_at: datetime
@@ -104,7 +104,7 @@ class Resolution:
 
 @dataclass(frozen=True)
 class StoredDeadLetter:
-    """A message that was set aside, as its letter has it."""
+    """A dead letter as read from its topic."""
 
     origin: Origin
     cause: str
@@ -113,28 +113,28 @@ class StoredDeadLetter:
     key: bytes | None
     value: bytes | None
     headers: Sequence[Header]
-    """Its own, as it came."""
+    """The original headers of the message."""
     omitted: str | None = None
-    """Where it was too large: how large, and its hash. Its key may, and its value and headers do lie at the origin."""
+    """Size and hash of a message that was too large. Value, headers and possibly the key are only at the origin."""
     resolution: Resolution | None = None
     """None while it is open."""
 
     @property
     def size(self) -> int:
-        """In bytes."""
+        """The size of the message in bytes."""
         return int(self.omitted.split()[0]) if self.omitted else len(self.value or b"")
 
     @property
     def redriven_from(self) -> str | None:
-        """Where the message lay first, when it was sent back before and still cannot be read."""
+        """The first origin of the message, if it was redriven before and still cannot be decoded."""
         return next((_decode_text(value) for name, value in self.headers if name == REDRIVEN_FROM_HEADER), None)
 
 
 def parse_dead_letter(record: ConsumerRecord) -> StoredDeadLetter | None:
-    """The letter in a record of a dead-letter topic; none when it is something else."""
+    """The dead letter in a record of a dead-letter topic; None if the record is something else."""
     headers = list(record.headers)
     fields: dict[str, str] = {}
-    while headers and headers[-1][0] in _DEAD_LETTER_HEADERS:  # they were put behind its own
+    while headers and headers[-1][0] in _DEAD_LETTER_HEADERS:  # they were appended to the original headers
         name, value = headers.pop()
         fields.setdefault(name, _decode_text(value))
     try:
@@ -157,13 +157,13 @@ def parse_dead_letter(record: ConsumerRecord) -> StoredDeadLetter | None:
 
 
 def resolution_message(origin: Origin, action: ResolutionAction, consumer: str, now: datetime) -> Message:
-    """That the letter from `origin` is settled: what is put on the dead-letter topic beside it."""
+    """The message for the dead-letter topic that marks the dead letter from `origin` as resolved."""
     headers = [(RESOLUTION_HEADER, action.encode()), (RESOLVED_AT_HEADER, now.isoformat().encode())]
     return Message(dead_letter_topic(consumer).name, str(origin).encode(), None, headers)
 
 
 def parse_resolution(record: ConsumerRecord) -> tuple[Origin, Resolution] | None:
-    """Which letter such a record settles, and how; none when it is something else."""
+    """The origin and the resolution in a record of a dead-letter topic; None if the record is something else."""
     headers = {name: _decode_text(value) for name, value in record.headers}
     try:
         resolved_at, action = datetime.fromisoformat(headers[RESOLVED_AT_HEADER]), headers[RESOLUTION_HEADER]
@@ -175,7 +175,7 @@ def parse_resolution(record: ConsumerRecord) -> tuple[Origin, Resolution] | None
 
 
 def collect_dead_letters(records: Iterable[ConsumerRecord]) -> list[StoredDeadLetter]:
-    """The letters on a dead-letter topic, each once, the latest last; in whatever order its records are read."""
+    """The dead letters in records of a dead-letter topic, each once, the latest last; the order of records is irrelevant."""
     dead_letters: dict[Origin, StoredDeadLetter] = {}
     resolutions: dict[Origin, Resolution] = {}
     for record in records:
@@ -193,14 +193,14 @@ def collect_dead_letters(records: Iterable[ConsumerRecord]) -> list[StoredDeadLe
 
 
 def redrive_message(dead_letter: StoredDeadLetter) -> Message:
-    """The message as it is put back to where it came from: to the byte, with where it lay first."""
+    """The original message, byte for byte, for its original topic, with its first origin in a header."""
     marker = [] if dead_letter.redriven_from else [(REDRIVEN_FROM_HEADER, str(dead_letter.origin).encode())]
     origin = dead_letter.origin
     return Message(origin.topic, dead_letter.key, dead_letter.value, [*dead_letter.headers, *marker], origin.partition)
 
 
 def _non_null_value(key: bytes | None, value: bytes | None) -> bytes | None:
-    """The value; aiokafka sends nothing that has neither key nor value, so an empty one stands for that."""
+    """The value, or an empty one if there is no key either: aiokafka sends no message without both."""
     return b"" if key is None and value is None else value
 
 

@@ -1,14 +1,13 @@
-"""Looking at the dead letters of a consumer, and sending their messages back to where they came from."""
+"""Reading, redriving and discarding the dead letters of a consumer."""
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from aiokafka.errors import KafkaError
 
 from shared.errors import BrokerUnavailable
 from shared.events.topics import dead_letter_topic
@@ -22,6 +21,7 @@ from shared.kafka.dead_letters.record import (
     redrive_message,
     resolution_message,
 )
+from shared.kafka.errors import translate_errors
 from shared.kafka.producer import Producer
 from shared.kafka.readers import stop_reader
 
@@ -31,20 +31,23 @@ STOP_TIMEOUT_SECONDS = 3.0
 
 
 class MessageNotFound(Exception):
-    """The message of a letter does not lie at its origin any more, and was too large for its letter."""
+    """A message no longer exists at its origin, and was too large to be stored in its dead letter."""
 
 
 async def dead_letters_of(servers: str, consumer: str) -> list[StoredDeadLetter]:
-    """Every letter of `consumer`, the latest last. Raises BrokerUnavailable."""
+    """All dead letters of `consumer`, the latest last. Raises BrokerUnavailable."""
     topic = dead_letter_topic(consumer)
     if await missing_topics(servers, [topic]):
-        raise BrokerUnavailable(f"topic missing: {topic.name}; create it: python -m deploy.jobs.topics")
+        raise BrokerUnavailable(f"topic does not exist: {topic.name}; create it with `python -m deploy.jobs.topics`")
     async with _open_reader(servers, topic.name) as reader:
         return collect_dead_letters([record async for record in _read_to_end(reader)])
 
 
 async def fetch_complete(servers: str, dead_letter: StoredDeadLetter) -> StoredDeadLetter:
-    """The letter with its message, also where that was too large for it. Raises Gone and BrokerUnavailable."""
+    """The dead letter with its message, fetched from the origin if it was omitted.
+
+    Raises MessageNotFound and BrokerUnavailable.
+    """
     if dead_letter.omitted is None:
         return dead_letter
     record = await _fetch_record(servers, dead_letter.origin)
@@ -54,10 +57,10 @@ async def fetch_complete(servers: str, dead_letter: StoredDeadLetter) -> StoredD
 async def redrive(
     servers: str, consumer: str, dead_letter: StoredDeadLetter, producer: Producer, clock: Callable[[], datetime]
 ) -> None:
-    """Put the message back to where it came from, then note that. Raises Gone and BrokerUnavailable.
+    """Publish the message to its original topic, then record that. Raises MessageNotFound and BrokerUnavailable.
 
-    Safe to repeat: everybody who hears that topic hears the message once more, and takes it once. Whoever dies in
-    between leaves a letter that is open still.
+    Idempotent: all consumers of that topic receive the message again and ignore an event that they know. After a crash
+    between the two steps, the dead letter is still open.
     """
     await producer.send([redrive_message(await fetch_complete(servers, dead_letter))])
     await producer.send([resolution_message(dead_letter.origin, "redriven", consumer, clock())])
@@ -66,14 +69,14 @@ async def redrive(
 async def discard(
     consumer: str, dead_letter: StoredDeadLetter, producer: Producer, clock: Callable[[], datetime]
 ) -> None:
-    """Note that nobody wants the message; the letter stays. Raises BrokerUnavailable; safe to repeat."""
+    """Resolve the dead letter without redriving it; its record stays. Idempotent. Raises BrokerUnavailable."""
     await producer.send([resolution_message(dead_letter.origin, "closed", consumer, clock())])
 
 
 class OpenDeadLetters:
-    """How many letters of `consumer` are open: reads what is new at each look, and keeps no message.
+    """Counts the open dead letters of `consumer`. Each count reads only new records, and keeps no message in memory.
 
-    A look goes on when whoever asked for it is cancelled: cut off while it connects, it would leave a connection open.
+    A count continues when its caller is cancelled: cancelled while it connects, it would leave a connection open.
     """
 
     def __init__(self, servers: str, consumer: str) -> None:
@@ -85,12 +88,12 @@ class OpenDeadLetters:
         self._count_task: asyncio.Task[Counter[str]] | None = None
 
     async def count_by_cause(self) -> Counter[str]:
-        """As things stand now. Raises BrokerUnavailable."""
+        """The number of open dead letters by cause. Raises BrokerUnavailable."""
         self._count_task = asyncio.create_task(self._count())
         return await asyncio.shield(self._count_task)
 
     async def stop(self) -> None:
-        """Let a look that is under way come to its end, but not for long."""
+        """Wait a short time for a running count, then cancel it."""
         if self._count_task is not None:
             await asyncio.wait({self._count_task}, timeout=STOP_TIMEOUT_SECONDS)
             self._count_task.cancel()
@@ -110,7 +113,7 @@ class OpenDeadLetters:
 
 
 async def _fetch_record(servers: str, origin: Origin) -> ConsumerRecord:
-    """The record that lies there. Raises Gone and BrokerUnavailable."""
+    """The record at `origin`. Raises MessageNotFound and BrokerUnavailable."""
     partition = TopicPartition(origin.topic, origin.partition)
     async with _open_reader(servers) as reader:
         reader.assign([partition])
@@ -119,7 +122,9 @@ async def _fetch_record(servers: str, origin: Origin) -> ConsumerRecord:
     for record in records.get(partition, ()):
         if record.offset == origin.offset:
             return record
-    raise MessageNotFound(f"{origin} does not lie there any more, and was too large for its letter")
+    raise MessageNotFound(
+        f"message {origin} no longer exists at its origin, and was too large to be stored in its dead letter"
+    )
 
 
 async def _read_to_end(reader: AIOKafkaConsumer) -> AsyncIterator[ConsumerRecord]:
@@ -135,21 +140,13 @@ async def _read_to_end(reader: AIOKafkaConsumer) -> AsyncIterator[ConsumerRecord
 
 @asynccontextmanager
 async def _open_reader(servers: str, *topics: str) -> AsyncIterator[AIOKafkaConsumer]:
-    """From the first message on, outside every consumer group."""
+    """A reader from the first message on, outside every consumer group."""
     reader = AIOKafkaConsumer(
         *topics, bootstrap_servers=servers, auto_offset_reset="earliest", enable_auto_commit=False
     )
-    with _translate_errors():
+    with translate_errors():
         try:
             await reader.start()
             yield reader
         finally:
             await stop_reader(reader)
-
-
-@contextmanager
-def _translate_errors() -> Iterator[None]:
-    try:
-        yield
-    except (KafkaError, OSError) as error:
-        raise BrokerUnavailable(f"{type(error).__name__}: {error}") from error

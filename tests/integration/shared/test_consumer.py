@@ -5,7 +5,6 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -18,12 +17,12 @@ from shared.errors import StoreUnavailable
 from shared.events import Event, SessionCompleted
 from shared.events.cloudevents import encode
 from shared.events.topics import SESSIONS, Topic, dead_letter_topic
-from shared.kafka import Kafka, consumer
+from shared.kafka import Kafka
 from shared.kafka.consumer import MAX_CONSECUTIVE_DECODE_ERRORS
 from shared.kafka.dead_letters.record import ERROR_HEADER, OMITTED_HEADER, ORIGIN_HEADER
 from shared.kafka.metrics import KafkaMetrics
 from shared.kafka.producer import Message, Producer
-from shared.runtime.backoff import backoff
+from shared.kafka.subscriber import ConsumerTimings
 from shared.runtime.clock import now
 from tests.support.harness import ConsumerHarness, completed_sessions, create_test_topics
 from tests.support.kafka_reader import read_records
@@ -243,11 +242,10 @@ async def test_without_topics_it_waits_and_takes_part_once_they_are_there(kafka_
 
 
 async def test_a_handler_may_take_longer_than_the_session(
-    harness: ConsumerHarness, monkeypatch: pytest.MonkeyPatch
+    harness: ConsumerHarness,
 ) -> None:
     """Heartbeats go on beside it: the batch is taken once, and committed."""
-    monkeypatch.setattr(consumer, "SESSION_TIMEOUT_MS", MIN_SESSION_TIMEOUT_MS)
-    monkeypatch.setattr(consumer, "HEARTBEAT_MS", 1_000)
+    harness.timings = ConsumerTimings(session_timeout_ms=MIN_SESSION_TIMEOUT_MS, heartbeat_interval_ms=1_000)
     events = completed_sessions(3)
 
     async def handle_slowly(batch: Sequence[Event]) -> None:
@@ -266,11 +264,10 @@ async def test_a_handler_may_take_longer_than_the_session(
 
 
 async def test_who_blocks_the_whole_process_for_longer_than_the_session_goes_on_afterwards(
-    harness: ConsumerHarness, monkeypatch: pytest.MonkeyPatch
+    harness: ConsumerHarness,
 ) -> None:
     """As a process that sleeps, or whose machine does: the group went on without it, and it comes back by itself."""
-    monkeypatch.setattr(consumer, "SESSION_TIMEOUT_MS", MIN_SESSION_TIMEOUT_MS)
-    monkeypatch.setattr(consumer, "HEARTBEAT_MS", 1_000)
+    harness.timings = ConsumerTimings(session_timeout_ms=MIN_SESSION_TIMEOUT_MS, heartbeat_interval_ms=1_000)
     events, has_blocked = completed_sessions(4), False
 
     async def block_once(batch: Sequence[Event]) -> None:
@@ -290,9 +287,9 @@ async def test_who_blocks_the_whole_process_for_longer_than_the_session_goes_on_
 
 
 async def test_a_batch_that_hangs_for_far_too_long_turns_liveness_red(
-    harness: ConsumerHarness, monkeypatch: pytest.MonkeyPatch
+    harness: ConsumerHarness,
 ) -> None:
-    monkeypatch.setattr(consumer, "MOST_BETWEEN_POLLS_MS", 2_000)
+    harness.timings = ConsumerTimings(max_poll_interval_ms=2_000)
     may_finish, events = asyncio.Event(), completed_sessions(1)
 
     async def hang(_: Sequence[Event]) -> None:
@@ -308,11 +305,10 @@ async def test_a_batch_that_hangs_for_far_too_long_turns_liveness_red(
 
 
 async def test_a_batch_that_waits_for_the_database_leaves_liveness_green(
-    harness: ConsumerHarness, monkeypatch: pytest.MonkeyPatch
+    harness: ConsumerHarness,
 ) -> None:
     """However long it is away: only what hangs without a word is dead. An idle consumer lives as well."""
-    monkeypatch.setattr(consumer, "MOST_BETWEEN_POLLS_MS", 2_000)
-    monkeypatch.setattr(consumer, "backoff", partial(backoff, 0.2))
+    harness.timings = ConsumerTimings(max_poll_interval_ms=2_000, max_retry_delay_seconds=0.2)
     back_at, (event,) = time.monotonic() + 5, completed_sessions(1)
 
     async def fail_until_back(batch: Sequence[Event]) -> None:
@@ -334,11 +330,10 @@ async def test_a_batch_that_waits_for_the_database_leaves_liveness_green(
 
 
 async def test_what_cannot_be_committed_is_an_error_and_comes_again(
-    harness: ConsumerHarness, monkeypatch: pytest.MonkeyPatch
+    harness: ConsumerHarness,
 ) -> None:
     """Whoever takes longer than the group waits loses its partitions to another member, and says so."""
-    monkeypatch.setattr(consumer, "MOST_BETWEEN_POLLS_MS", 2_000)
-    monkeypatch.setattr(consumer, "HEARTBEAT_MS", 500)
+    harness.timings = ConsumerTimings(max_poll_interval_ms=2_000, heartbeat_interval_ms=500)
     events, has_started, may_finish = completed_sessions(3), asyncio.Event(), asyncio.Event()
 
     async def handle_too_slowly(batch: Sequence[Event]) -> None:
@@ -370,9 +365,9 @@ async def test_what_cannot_be_committed_is_an_error_and_comes_again(
 
 
 async def test_who_is_not_done_in_time_is_ended_and_its_batch_comes_again(
-    harness: ConsumerHarness, monkeypatch: pytest.MonkeyPatch
+    harness: ConsumerHarness,
 ) -> None:
-    monkeypatch.setattr(consumer, "DRAIN_SECONDS", 1.0)
+    harness.timings = ConsumerTimings(drain_timeout_seconds=1.0)
     events, has_started = completed_sessions(3), asyncio.Event()
 
     async def hang(_: Sequence[Event]) -> None:
@@ -397,10 +392,9 @@ async def test_tries_do_not_storm(harness: ConsumerHarness) -> None:
         raise StoreUnavailable("away")
 
     await harness.produce(encode(completed_sessions(1)[0]))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(consumer, "TRIES_SECONDS", 0.5)
-        async with harness.consumer(fail).run():
-            await wait_until(lambda: _is_true(started_at and time.monotonic() > started_at + 3))
+    harness.timings = ConsumerTimings(retry_timeout_seconds=0.5)
+    async with harness.consumer(fail).run():
+        await wait_until(lambda: _is_true(started_at and time.monotonic() > started_at + 3))
     assert 4 < tries < 60
 
 
@@ -504,18 +498,18 @@ async def test_what_the_library_itself_cannot_read_stops_consuming_and_loses_not
             await has_started.wait()
             # aiokafka has the next of partition 0 in hand when it comes upon the record
             await _produce(harness, 0, *on_other_partition[1:])
-            await wait_until(lambda: _is_fetched(client, harness, 0))
+            await wait_until(lambda: _is_fetched(client, harness, 0, len(on_other_partition)))
             await _produce(harness, 1, *before)
             await publish_undecodable_record(harness.servers, harness.topic.name, 1)
             await _produce(harness, 1, *after)
-            await wait_until(lambda: _is_fetched(client, harness, 1))
+            await wait_until(lambda: _is_fetched(client, harness, 1, len(before) + 1 + len(after)))
             may_finish.set()
             await wait_until(lambda: _is_not_alive(client))
 
     assert await harness.has_handled(*on_other_partition, *before)
     assert not await harness.has_handled(after[0])
-    assert [line["reason"] for line in log_entries if line["event"] == "consuming stopped"] == [
-        f"the client cannot read the record at {harness.topic.name}/1/3"
+    assert [line["reason"] for line in log_entries if line["event"] == "Consumer stopped"] == [
+        f"record {harness.topic.name}/1/3 cannot be decoded by the client"
     ]
 
     await _reset_offset(harness, 1, to=4)
@@ -544,18 +538,25 @@ async def test_what_a_process_that_was_killed_had_in_hand_is_taken_by_the_next(h
         )  # once the session of the killed one has ended
 
 
+def _consumer_of(member: Kafka) -> AIOKafkaConsumer | None:
+    """The client's own consumer, as faststream shows it."""
+    return member.consumer.subscriber.consumer if member.consumer and member.consumer.subscriber else None
+
+
 def _assigned_partitions(member: Kafka) -> set[tuple[str, int]]:
-    subscribed = member._consumer._subscriber if member._consumer else None
-    return set(subscribed.consumer.assignment()) if subscribed and subscribed.consumer else set()
+    consumer = _consumer_of(member)
+    return set(consumer.assignment()) if consumer else set()
 
 
 async def _produce(harness: ConsumerHarness, partition: int, *events: Event) -> None:
     await harness.producer.send([Message(harness.topic.name, b"a key", encode(e), partition=partition) for e in events])
 
 
-async def _is_fetched(client: Kafka, harness: ConsumerHarness, partition: int) -> bool:
-    assert client._consumer
-    return TopicPartition(harness.topic.name, partition) in client._consumer._subscriber.consumer._fetcher._records
+async def _is_fetched(client: Kafka, harness: ConsumerHarness, partition: int, end_offset: int) -> bool:
+    """A response to a fetch says how far its partition reaches: so the client has all before that in its buffer."""
+    consumer = _consumer_of(client)
+    assert consumer
+    return bool((consumer.highwater(TopicPartition(harness.topic.name, partition)) or 0) >= end_offset)
 
 
 async def _reset_offset(harness: ConsumerHarness, partition: int, to: int) -> None:

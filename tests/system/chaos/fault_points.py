@@ -1,7 +1,8 @@
-"""The moments at which a service can be hit exactly: around the steps of a batch, and of a write that owes an event.
+"""Fault points: the exact steps at which a service can be killed or paused, around the steps of a batch or a write.
 
-They lie outside the services: the methods that make up a step are wrapped before the service starts. A process looks
-for a file at each of them; when that names the moment, it takes the file away and sends itself the signal in it.
+They are installed from outside: the methods of a step are wrapped before the service starts. At each fault point the
+process looks for its trigger file. If the file names this fault point, the process deletes the file and sends itself
+the signal that the file contains.
 """
 
 import os
@@ -17,19 +18,19 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class FaultPoint:
-    """Just before, or just after, a method of a class."""
+    """A step just before or just after a method of a class."""
 
     when: Literal["before", "after"]
     module: str
     method: str
-    """The class and its method, with a dot between."""
+    """As `Class.method`."""
 
 
 AFTER_WRITE = FaultPoint("after", "shared.outbox.documents", "Documents.change_once")
 BEFORE_PUBLISH = FaultPoint("before", "shared.kafka.client", "Kafka.publish")
 AFTER_PUBLISH = FaultPoint("after", "shared.kafka.client", "Kafka.publish")
-BEFORE_COMMIT = FaultPoint("after", "shared.kafka.consumer", "Consumer._handle_batch")
-AFTER_COMMIT = FaultPoint("after", "shared.kafka.consumer", "Consumer._on_message")
+BEFORE_COMMIT = FaultPoint("after", "shared.kafka.consumer", "Consumer.handle_message")
+AFTER_COMMIT = FaultPoint("after", "shared.kafka.subscriber", "CommittingSubscriber._commit")
 
 FAULT_POINTS: Mapping[str, Mapping[str, FaultPoint]] = {
     "intake": {"after the write": AFTER_WRITE, "before publishing": BEFORE_PUBLISH, "after publishing": AFTER_PUBLISH},
@@ -37,21 +38,23 @@ FAULT_POINTS: Mapping[str, Mapping[str, FaultPoint]] = {
         "after the write": AFTER_WRITE,
         "before publishing": BEFORE_PUBLISH,
         "after publishing": AFTER_PUBLISH,
-        "after the relationships": FaultPoint("after", "services.sessions.store.mongo", "Store.update_relationships"),
+        "after updating the projection": FaultPoint(
+            "after", "services.sessions.store.mongo", "Store.update_relationships"
+        ),
         "before the commit": BEFORE_COMMIT,
         "after the commit": AFTER_COMMIT,
     },
     "alliance": {
-        "after the events": FaultPoint("after", "services.alliance.store.mongo", "MongoStore.append"),
-        "after loading": FaultPoint("after", "services.alliance.store.mongo", "MongoStore.load"),
-        "after the states": FaultPoint("after", "services.alliance.store.mongo", "MongoStore.save"),
+        "after appending the events": FaultPoint("after", "services.alliance.store.mongo", "MongoStore.append"),
+        "after loading the states": FaultPoint("after", "services.alliance.store.mongo", "MongoStore.load"),
+        "after saving the states": FaultPoint("after", "services.alliance.store.mongo", "MongoStore.save"),
         "after publishing": AFTER_PUBLISH,
         "before the commit": BEFORE_COMMIT,
         "after the commit": AFTER_COMMIT,
     },
     "notify": {
-        "after the relationships": FaultPoint("after", "services.notify.store", "Store.save_relationships"),
-        "after the alerts": FaultPoint("after", "services.notify.store", "Store.save_alerts"),
+        "after saving the relationships": FaultPoint("after", "services.notify.store", "Store.save_relationships"),
+        "after saving the alerts": FaultPoint("after", "services.notify.store", "Store.save_alerts"),
         "after planning deliveries": FaultPoint("after", "services.notify.store", "DeliveryStore.add"),
         "before publishing": BEFORE_PUBLISH,
         "before the commit": BEFORE_COMMIT,
@@ -60,11 +63,11 @@ FAULT_POINTS: Mapping[str, Mapping[str, FaultPoint]] = {
         "after a webhook": FaultPoint("after", "services.notify.channels.webhook", "WebhookChannel.send"),
     },
 }
-"""By service, by what people call them."""
+"""By service and name."""
 
 
 def install(service: str, trigger_file: Path) -> None:
-    """Wrap what makes up the points of `service`; `armed` is the file they look for."""
+    """Install the fault points of `service`; they look for `trigger_file`."""
     for name, point in FAULT_POINTS[service].items():
         owner_name, _, method = point.method.partition(".")
         owner = getattr(import_module(point.module), owner_name)
@@ -72,7 +75,7 @@ def install(service: str, trigger_file: Path) -> None:
 
 
 def arm(trigger_file: Path, name: str, signal_to_send: signal.Signals) -> None:
-    """Let the process that looks for `armed` hit itself at the point of this name, once."""
+    """Make the process that looks for `trigger_file` send itself the signal at the named fault point, once."""
     temporary_file = trigger_file.with_suffix(".new")
     temporary_file.write_text(f"{name}\n{signal_to_send.name}")
     temporary_file.rename(trigger_file)
@@ -99,6 +102,6 @@ def _trigger(trigger_file: Path, name: str) -> None:
     except FileNotFoundError:
         return
     if armed_name == name:
-        with suppress(FileNotFoundError):  # disarmed just now
+        with suppress(FileNotFoundError):  # disarmed meanwhile
             trigger_file.unlink()
             os.kill(os.getpid(), signal.Signals[signal_name])
