@@ -1,0 +1,126 @@
+"""One run: servers, the recording, today's services, rest, and the checker."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx2
+
+from tests.system.support.checks import Checks
+from tests.system.upgrade import backlog, checker
+from tests.system.upgrade.archive import Recording
+from tests.system.upgrade.expectations import Expectations
+from tests.system.upgrade.loader import load, with_webhooks_at
+from tests.system.upgrade.shift import offset_to, shift
+from tools.sandbox.network.receivers import ReceivedEmail, ReceivedWebhook, run_smtp_server, run_webhook_server
+from tools.sandbox.servers import kafka, mongod
+from tools.sandbox.servers.inspection import wait_until_idle
+from tools.sandbox.servers.kafka_inspector import KafkaInspector, create_topics
+from tools.sandbox.servers.ports import free_ports
+from tools.sandbox.servers.process import LocalServer, Report
+from tools.sandbox.servers.stack import SERVICES, service_process
+
+FINISH_TIMEOUT_SECONDS = 100.0
+"""Seconds in which everything that is due comes about, from the start of the services."""
+IDLE_TIMEOUT_SECONDS = 20.0
+CHECK_INTERVAL_SECONDS = 2.0
+
+
+@dataclass
+class Run:
+    """Everything that runs, and what has arrived."""
+
+    recording: Recording
+    data: Path
+    checks: Checks
+    report: Report
+    emails: list[ReceivedEmail] = field(default_factory=list)
+    webhooks: list[ReceivedWebhook] = field(default_factory=list)
+    urls: dict[str, str] = field(default_factory=dict)
+
+    def run(self) -> None:
+        """Start, load, start the services, and check. Raises RunError and NotLoaded."""
+        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # a broker that starts makes it say much
+        broker, controller, database, mail, hook, *ports = free_ports(5 + len(SERVICES))
+        with ExitStack() as exit_stack:
+            exit_stack.enter_context(run_smtp_server(mail, self.emails))
+            exit_stack.enter_context(run_webhook_server(hook, self.webhooks))
+            stores = (
+                kafka.kafka_server(self.data / "kafka", broker, controller, report=self.report),
+                mongod.mongodb_server(self.data / "mongodb", database, report=self.report),
+            )
+            exit_stack.enter_context(_running(stores))
+            self._kafka, self._mongodb = (server.address for server in stores)
+            self._load(f"http://127.0.0.1:{hook}")
+            settings = {
+                "KAFKA_BOOTSTRAP_SERVERS": self._kafka,
+                "MONGODB_URI": self._mongodb,
+                "SMTP_HOST": "127.0.0.1",
+                "SMTP_PORT": str(mail),
+            }
+            services = [
+                service_process(name, self.data / name, port, settings, report=self.report)
+                for name, port in zip(SERVICES, ports, strict=True)
+            ]
+            exit_stack.enter_context(_running(services))
+            self.checks.expect("today's services start on the recorded data", True)
+            self.urls = {server.name: f"http://{server.address}" for server in services}
+            asyncio.run(self._check())
+
+    def _load(self, webhooks: str) -> None:
+        started_at = time.monotonic()
+        partitions = self.recording.manifest.partitions
+        create_topics(self._kafka, partitions)
+        offset = offset_to(self.recording, datetime.now(UTC))
+        self.recording = with_webhooks_at(shift(self.recording, offset), webhooks)
+        asyncio.run(load(self.recording, self._kafka, self._mongodb))
+        self.report(f"loaded in {time.monotonic() - started_at:.1f} s, shifted offset {offset}")
+
+    async def _check(self) -> None:
+        expected = Expectations.model_validate(self.recording.expected)
+        async with KafkaInspector(self._kafka) as kafka_inspector, httpx2.AsyncClient(timeout=30) as http:
+
+            async def fetch(name: str, path: str) -> httpx2.Response:
+                return await http.get(self.urls[name] + path)
+
+            started_at = time.monotonic()
+            await self._until_finished(kafka_inspector, fetch, expected)
+            idle = await wait_until_idle(kafka_inspector, (self.emails, self.webhooks), IDLE_TIMEOUT_SECONDS)
+            elapsed = f"after {time.monotonic() - started_at:.0f} s"
+            self.checks.expect("the system becomes idle: no lag, no movement", idle, elapsed)
+            observation = await backlog.observe(
+                kafka_inspector, self.recording, self.emails, self.webhooks, fetch, expected
+            )
+            await backlog.check(expected, observation, self._kafka, fetch, self.checks)
+        evidence = checker.evidence(self.recording, self.emails, self.webhooks, self._kafka, self._mongodb, self.urls)
+        await checker.check(evidence, expected, self.checks)
+
+    async def _until_finished(
+        self, kafka_inspector: KafkaInspector, fetch: backlog.Fetch, expected: Expectations
+    ) -> None:
+        """Wait until everything that is due has come about, or for so long that it never will."""
+        deadline = time.monotonic() + FINISH_TIMEOUT_SECONDS
+        while time.monotonic() < deadline:
+            observation = await backlog.observe(
+                kafka_inspector, self.recording, self.emails, self.webhooks, fetch, expected
+            )
+            if not backlog.unfinished(expected, observation):
+                return
+            await asyncio.sleep(CHECK_INTERVAL_SECONDS)
+
+
+@contextmanager
+def _running(servers: Sequence[LocalServer]) -> Iterator[None]:
+    """Start them together; stop them together afterwards."""
+    with ThreadPoolExecutor(len(servers)) as pool:
+        try:
+            list(pool.map(LocalServer.start, servers))
+            yield
+        finally:
+            list(pool.map(LocalServer.stop, servers))
