@@ -7,7 +7,7 @@ READY := .venv/.ready
 SERVICES := intake sessions alliance notify
 COMPILE := pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header
 
-.PHONY: help setup check unit test smoke chaos chaos-short chaos-defects evaluate evaluate-short bench bench-short bench-fold test-operate demo compose-test topics contracts lock clean distclean
+.PHONY: help setup check unit test smoke chaos chaos-short chaos-defects evaluate evaluate-short bench bench-short bench-fold test-operate test-upgrade demo compose-test topics contracts lock clean distclean
 
 help: ## Say what can be made here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ chaos-defects: $(READY) ## Take each guarantee out in turn: the judge must notic
 
 test-operate: $(READY) ## Break the running system, and see the right alert come and go on a real Prometheus
 	$(BIN)/python -m tests.system.operate
+
+test-upgrade: $(READY) ## Start on data that an older version recorded, finish its work, and lose nothing
+	$(BIN)/python -m tests.system.upgrade
 
 evaluate: $(READY) ## Prove on simulated relationships what is found, and write docs/evaluation.md
 	$(BIN)/python -m evaluation

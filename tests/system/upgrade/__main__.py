@@ -41,7 +41,7 @@ def run_defects(names: Sequence[str]) -> int:
     unnoticed = []
     for name in names:
         report(f"--- {name}: {DEFECTS[name].__doc__}")
-        broken = [check.name for check in run_once(name).all if not check.is_passed]
+        broken = [check.name for check in run_once(name).results if not check.is_passed]
         report(f"--- {name}: {'noticed by: ' + '; '.join(broken) if broken else 'NOT NOTICED'}")
         if not broken:
             unnoticed.append(name)

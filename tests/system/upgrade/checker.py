@@ -1,4 +1,4 @@
-"""The checker of the chaos test on a loaded recording: from the acknowledged requests it computes the expected state."""
+"""The chaos test's checker, applied to a loaded recording."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -48,7 +48,7 @@ def evidence(
 
 
 async def check(evidence: Evidence, expected: Expectations, checks: Checks) -> None:
-    """Check an idle system as chaos does, which knows of no failed delivery and of no settled dead letter."""
+    """Check an idle system as chaos does, which knows of no failed delivery and of no resolved dead letter."""
     clock_skew = acknowledged.max_clock_skew(evidence.faults)
     history = acknowledged.read_requests(evidence.requests, evidence.started_at, clock_skew)
     observed = await observe(evidence, history.relationships)
@@ -62,7 +62,7 @@ async def check(evidence: Evidence, expected: Expectations, checks: Checks) -> N
 
 
 def _without(observed: ObservedState, failed: set[UUID]) -> ObservedState:
-    """What chaos expects to see: no failed delivery, and no note that a dead letter is settled."""
+    """What chaos expects to see: no failed delivery, and no record that a dead letter is resolved."""
     deliveries = {i: d for i, d in observed.documents(NOTIFY, DELIVERIES).items() if i not in failed}
     databases = {**observed.databases, NOTIFY: {**observed.databases[NOTIFY], DELIVERIES: deliveries}}
     dead_letters = {

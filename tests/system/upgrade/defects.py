@@ -46,7 +46,7 @@ def lose_fact(recording: Recording) -> None:
 
 
 def lose_settlement(recording: Recording) -> None:
-    """A dead letter that was closed is open again."""
+    """A dead letter that was discarded is open again."""
     for records in recording.topics.values():
         for place, record in enumerate(records):
             if any(value == b"closed" for _, value in record.headers):
