@@ -1,1 +1,1 @@
-"""What more than one service needs, once: facts, topics, and the one way to reach Kafka, MongoDB and HTTP."""
+"""What more than one service needs: events, topics, and access to Kafka, MongoDB and HTTP."""

@@ -1,34 +1,34 @@
-"""What can go wrong, named for what is so; each says what happens next.
+"""Errors of two families.
 
-Two families: a *transient* error is tried again, a *permanent* one is set aside and told to its sender.
+A *transient* error is retried. A *permanent* one is dead-lettered, or reported to the sender.
 """
 
 from typing import Literal
 
 
 class Transient(Exception):
-    """It may work later. What failed is tried again, in order, until it does."""
+    """It may succeed later. The work is retried, in order, until it does."""
 
 
 class Permanent(Exception):
-    """It will never work. It is set aside for a person, and the rest goes on."""
+    """It can never succeed. It is dead-lettered or reported to its sender, and the rest goes on."""
 
 
 class StoreUnavailable(Transient):
-    """The database does not answer. Whether the last write happened is not known; repeating it is safe."""
+    """The database does not answer. It is unknown whether the last write happened; repeating it is safe."""
 
 
 class BrokerUnavailable(Transient):
-    """Kafka did not acknowledge. Whether the events arrived is not known; sending them again is safe."""
+    """Kafka did not acknowledge. It is unknown whether the events arrived; publishing them again is safe."""
 
 
 DecodeErrorCause = Literal["empty", "too_large", "not_json", "no_event", "schema", "future"]
-"""Why a message cannot be read, in a word: nothing in it, more than any event has, not JSON, JSON that is no CloudEvent
-of ours, an event that is not as its schema says, one that has yet to happen."""
+"""Why a message cannot be decoded: it is empty, larger than any event, not JSON, JSON but not an Attune CloudEvent,
+not as the schema of its event requires, or an event that occurs in the future."""
 
 
 class DecodeError(Permanent):
-    """Nobody will ever be able to read this message. Its text says where and why, never what was in it."""
+    """This message can never be decoded. The text names the field and the reason, never the content."""
 
     def __init__(self, cause: DecodeErrorCause, reason: str) -> None:
         super().__init__(reason)
@@ -36,13 +36,13 @@ class DecodeError(Permanent):
 
 
 class ConsumerMisconfigured(Exception):
-    """Everything that arrives is unreadable: not the messages are wrong but the deployment. Consuming stops."""
+    """No message that arrives can be decoded: the deployment is wrong, not the messages. The consumer stops."""
 
 
 class Rejected(Permanent):
-    """What was asked for contradicts what is so; nothing was changed.
+    """The request contradicts the current state; nothing was changed.
 
-    `kind` is a short name for programs (`relationship-ended`); the text says what was wrong and what to do.
+    `code` is a short name for programs (`relationship-ended`); the text says what was wrong and what to do.
     """
 
     def __init__(self, code: str, detail: str) -> None:
@@ -51,4 +51,4 @@ class Rejected(Permanent):
 
 
 class NotFound(Rejected):
-    """What was asked about is not known here."""
+    """The request is about something that does not exist here."""

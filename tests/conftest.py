@@ -1,4 +1,4 @@
-"""The real servers that a test may ask for; they start when the first one asks."""
+"""Real Kafka and MongoDB servers for tests; each starts when the first test needs it."""
 
 import os
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from hypothesis import settings
 from tools.sandbox.servers import kafka, mongod
 from tools.sandbox.servers.ports import free_ports
 
-# No deadline: machines are noisy, and how long a thing takes is what benchmarks are for.
+# No deadline: machines are noisy, and measuring time is the purpose of the benchmarks.
 settings.register_profile("here", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if "CI" in os.environ else "here")
@@ -17,7 +17,7 @@ settings.load_profile("ci" if "CI" in os.environ else "here")
 
 @pytest.fixture(scope="session")
 def kafka_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The bootstrap servers of a real Kafka: those of the environment, else our own for this session."""
+    """The bootstrap servers of a real Kafka: from the environment, or else of a server for this session."""
     if configured := os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
         yield configured
         return
@@ -27,7 +27,7 @@ def kafka_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def mongodb_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URI of a real MongoDB with transactions: that of the environment, else our own for this session."""
+    """The URI of a real MongoDB with transactions: from the environment, or else of a server for this session."""
     if configured := os.environ.get("MONGODB_URI"):
         yield configured
         return

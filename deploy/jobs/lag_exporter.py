@@ -1,7 +1,7 @@
-"""How far each consumer is behind, seen from outside: `python -m deploy.jobs.lag_exporter` shows it at `/metrics`.
+"""Consumer lag, measured from outside: `python -m deploy.jobs.lag_exporter` exports it at `/metrics`.
 
-A consumer that is dead, stuck or paused cannot say how far it is behind. This process only asks Kafka: where each
-group stands, where each topic ends, and when the oldest message was told that a group has not done with.
+A consumer that is dead, stuck or paused cannot report its own lag. This process only asks Kafka for the committed
+offsets of each group, the end offsets of each topic, and the timestamp of the oldest message not committed yet.
 """
 
 import asyncio
@@ -34,36 +34,36 @@ from shared.runtime.settings import BootstrapServers, load_settings
 ConsumedTopics = Mapping[str, tuple[Topic, ...]]
 
 MAX_MEASUREMENT_AGE_SECONDS = 30.0
-"""Seconds after which what was measured says nothing any more, and is no longer shown."""
+"""A measurement older than this is no longer exported."""
 FETCH_TIMEOUT_MS = 5_000
-"""Milliseconds for a broker to hand out one message."""
+"""The time for a broker to return one message."""
 MAX_FETCH_BYTES = 16 * 1024
-"""Only the first message is looked at."""
+"""Enough for one message: only the first is used."""
 
 
 class LagSettings(BaseSettings):
-    """Each name is an environment variable in capitals. What is shown is about nobody, so anybody may see it."""
+    """Each name in capitals is an environment variable. The metrics are about nobody, so anybody may read them."""
 
     kafka_bootstrap_servers: BootstrapServers
     http_host: str = "127.0.0.1"
     http_port: int = Field(default=8005, ge=1, le=65_535)
     lag_check_seconds: float = Field(default=5.0, gt=0, le=600)
-    """How often Kafka is asked."""
+    """The interval between two measurements."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 
 @dataclass(frozen=True)
 class PartitionLag:
-    """How far one group is behind on one partition."""
+    """The lag of one group on one partition."""
 
     messages: int
     oldest_timestamp: float | None
-    """When the oldest of them was told, in seconds since 1970; none when there is none."""
+    """When the oldest of them was appended, in seconds since 1970; None if there is none."""
 
 
 @dataclass(frozen=True)
 class LagMeasurement:
-    """What Kafka said, at one moment."""
+    """The offsets, lags and group members at one time."""
 
     measured_at: float
     end_offsets: Mapping[TopicPartition, int] = field(default_factory=dict)
@@ -72,7 +72,7 @@ class LagMeasurement:
 
 
 class LagCollector(Collector):
-    """Shows what was measured last; nothing when that is too long ago, so that nobody takes it for the present."""
+    """Exports the latest measurement; nothing if it is too old to be taken for the present."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._latest = LagMeasurement(measured_at=0.0)
@@ -82,7 +82,7 @@ class LagCollector(Collector):
         self._latest = latest
 
     def is_fresh(self) -> bool:
-        """Whether Kafka was asked lately, and answered."""
+        """Whether the latest measurement is recent."""
         return time.time() - self._latest.measured_at < MAX_MEASUREMENT_AGE_SECONDS
 
     def describe(self) -> Iterable[Metric]:
@@ -116,24 +116,26 @@ class LagCollector(Collector):
         labels = ["group", "topic", "partition"]
         return (
             GaugeMetricFamily(
-                "attune_consumer_lag_messages", "Messages that a consumer group has not done with.", labels=labels
-            ),
-            GaugeMetricFamily(
-                "attune_consumer_lag_seconds",
-                "How long ago the oldest message was told that a consumer group has not done with; 0 when it has none.",
+                "attune_consumer_lag_messages",
+                "Messages that a consumer group has not committed yet.",
                 labels=labels,
             ),
             GaugeMetricFamily(
-                "attune_consumer_members", "Processes that are a member of a consumer group.", labels=["group"]
+                "attune_consumer_lag_seconds",
+                "Age of the oldest message that a consumer group has not committed yet; 0 when there is none.",
+                labels=labels,
             ),
+            GaugeMetricFamily("attune_consumer_members", "Members of a consumer group.", labels=["group"]),
             CounterMetricFamily(
-                "attune_topic_messages", "Messages ever told on a topic, dead letters among them.", labels=["topic"]
+                "attune_topic_messages",
+                "Messages ever appended to a topic, including dead-letter topics.",
+                labels=["topic"],
             ),
         )
 
 
 class LagMonitor:
-    """Asks Kafka. What lies at an offset never changes, so it is asked for once."""
+    """Measures the lag. The message at an offset never changes, so its timestamp is fetched once."""
 
     def __init__(self, admin: AIOKafkaAdminClient, reader: AIOKafkaConsumer, consumed_topics: ConsumedTopics) -> None:
         self._admin = admin
@@ -142,7 +144,7 @@ class LagMonitor:
         self._timestamps: dict[tuple[TopicPartition, int], float] = {}
 
     async def measure(self) -> LagMeasurement:
-        """Where everybody stands now. Raises KafkaError."""
+        """The current lag of all groups. Raises KafkaError."""
         measured_at = time.time()
         names = {
             topic.name
@@ -165,26 +167,26 @@ class LagMonitor:
             ):
                 offset = committed[topic_partition].offset if topic_partition in committed else -1
                 next_offsets[group, topic_partition] = offset if offset >= 0 else beginning_offsets[topic_partition]
-        end_offsets = await self._reader.end_offsets(topic_partitions)  # last, so that nobody seems to be ahead
+        end_offsets = await self._reader.end_offsets(topic_partitions)  # last, so that no group seems to be ahead
         timestamps = await self._fetch_timestamps(
             {
-                (topic_partition, measured_at)
-                for (_, topic_partition), measured_at in next_offsets.items()
-                if measured_at < end_offsets[topic_partition]
+                (topic_partition, offset)
+                for (_, topic_partition), offset in next_offsets.items()
+                if offset < end_offsets[topic_partition]
             }
         )
         lags = {
             (group, topic_partition): PartitionLag(
-                max(0, end_offsets[topic_partition] - measured_at), timestamps.get((topic_partition, measured_at))
+                max(0, end_offsets[topic_partition] - offset), timestamps.get((topic_partition, offset))
             )
-            for (group, topic_partition), measured_at in next_offsets.items()
+            for (group, topic_partition), offset in next_offsets.items()
         }
         return LagMeasurement(measured_at, end_offsets, lags, await self._count_members())
 
     async def _fetch_timestamps(
         self, positions: set[tuple[TopicPartition, int]]
     ) -> dict[tuple[TopicPartition, int], float]:
-        """When the message at each place was told."""
+        """The timestamp of the message at each position."""
         self._timestamps = {
             position: timestamp for position, timestamp in self._timestamps.items() if position in positions
         }
@@ -197,26 +199,28 @@ class LagMonitor:
             for partition, offset in offsets.items():
                 try:
                     records = await self._reader.getmany(partition, timeout_ms=FETCH_TIMEOUT_MS, max_records=1)
-                except UnicodeDecodeError:  # nobody can read it; it ages from when it was first in somebody's way
+                except UnicodeDecodeError:  # it cannot be decoded; its age counts from when it was first seen
                     self._timestamps[partition, offset] = time.time()
                     continue
                 if not records.get(partition):
-                    raise BrokerUnavailable(f"{partition.topic}/{partition.partition}: nothing came from {offset}")
+                    raise BrokerUnavailable(
+                        f"{partition.topic}/{partition.partition}: no record was returned from offset {offset}"
+                    )
                 self._timestamps[partition, offset] = records[partition][0].timestamp / 1000
             missing = positions - self._timestamps.keys()
         return self._timestamps
 
     async def _count_members(self) -> dict[str, int]:
         counts = {}
-        for group in self._consumed_topics:  # one by one: aiokafka 0.14 misreads an answer about several
-            (answer,) = await self._admin.describe_consumer_groups([group])
-            (described,) = answer.to_object()["groups"]
+        for group in self._consumed_topics:  # one by one: aiokafka 0.14 misreads a response about several
+            (response,) = await self._admin.describe_consumer_groups([group])
+            (described,) = response.to_object()["groups"]
             counts[group] = len(described["members"])
         return counts
 
 
 def create_app(settings: LagSettings) -> FastAPI:
-    """The process, wired; nothing is opened before it is served."""
+    """The application; it opens nothing before it is served."""
     registry = process_registry()
     collector = LagCollector(registry)
 
@@ -228,7 +232,7 @@ def create_app(settings: LagSettings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        async with run_in_background(retry_until_done("ask how far consumers are", measure_periodically)):
+        async with run_in_background(retry_until_done("measure consumer lag", measure_periodically)):
             yield
 
     app = create_base_app("Attune lag", __doc__ or "", 1_000, lifespan, registry)
@@ -238,7 +242,7 @@ def create_app(settings: LagSettings) -> FastAPI:
 
 @asynccontextmanager
 async def lag_monitor(servers: str, consumed_topics: ConsumedTopics = CONSUMED_TOPICS) -> AsyncIterator[LagMonitor]:
-    """One that is connected. Raises BrokerUnavailable, also for what goes wrong inside."""
+    """A connected LagMonitor. Raises BrokerUnavailable, also for Kafka errors inside the context."""
     admin = AIOKafkaAdminClient(bootstrap_servers=servers)
     reader = AIOKafkaConsumer(
         bootstrap_servers=servers,

@@ -1,7 +1,7 @@
-"""Makes of MongoDB what the services need: a replica set, and for each a user who reaches its own database only.
+"""Sets up MongoDB for the services: a replica set, and a user for each service with access to its own database only.
 
-A deliberate step, done once or as often as you like (`python -m deploy.jobs.replica_set`). It must reach MongoDB on the
-loopback of its own machine or container: until there is a first user, nobody else is let in.
+A deliberate step that can be repeated (`python -m deploy.jobs.replica_set`). It must connect to MongoDB over the
+loopback interface: until the first user exists, MongoDB accepts no other connection.
 """
 
 import sys
@@ -17,17 +17,17 @@ from pymongo.errors import OperationFailure, PyMongoError
 from shared.runtime.settings import BootstrapServers, load_settings
 
 ADMIN_USERNAME = "attune"
-PRIMARY_TIMEOUT_SECONDS = 60.0  # seconds in which a server answers, and members find each other and elect one
+PRIMARY_TIMEOUT_SECONDS = 60.0  # for a server to answer, and for the members to elect a primary
 UNAUTHORIZED, AUTHENTICATION_FAILED, USER_NOT_FOUND, ALREADY_INITIALIZED = 13, 18, 11, 23  # MongoDB's error codes
 
 Client = MongoClient[dict[str, Any]]
 
 
 class ReplicaSetSettings(BaseSettings):
-    """Who belongs to it. Passwords come from files of secrets."""
+    """The members and the passwords. Passwords come from secret files."""
 
     mongodb_members: BootstrapServers = "mongo:27017"
-    """The first is the one beside us, and is preferred as the primary; those that are new join."""
+    """The first is the local one, and is preferred as the primary. New members are added."""
     mongodb_admin_password: SecretStr = Field(min_length=1)
     intake_mongodb_password: SecretStr = Field(min_length=1)
     sessions_mongodb_password: SecretStr = Field(min_length=1)
@@ -46,11 +46,11 @@ class ReplicaSetSettings(BaseSettings):
 
 
 class ReplicaSetError(Exception):
-    """The message says what was in the way, and what a person can do about it."""
+    """The replica set could not be set up. The message says why, and what a person can do."""
 
 
 def set_up_replica_set(settings: ReplicaSetSettings, host: str = "127.0.0.1", port: int = 27017) -> None:
-    """Make what is missing, and set the services' passwords as they are now. Raises NotDone; safe to repeat."""
+    """Create what is missing, and set the current passwords of the services; idempotent. Raises ReplicaSetError."""
     members, password = settings.mongodb_members.split(","), settings.mongodb_admin_password.get_secret_value()
     timeout_ms = int(PRIMARY_TIMEOUT_SECONDS * 1000)
     try:
@@ -63,9 +63,9 @@ def set_up_replica_set(settings: ReplicaSetSettings, host: str = "127.0.0.1", po
                 for name, service_password in settings.service_passwords.items():
                     _create_or_update_user(admin, name, service_password, {"role": "readWrite", "db": f"attune_{name}"})
     except OperationFailure as error:
-        raise ReplicaSetError(f"MongoDB refuses: {(error.details or {}).get('errmsg', error)}") from None
+        raise ReplicaSetError(f"MongoDB rejected a command: {(error.details or {}).get('errmsg', error)}") from None
     except PyMongoError as error:
-        raise ReplicaSetError(f"MongoDB at {host}:{port} does not answer: {str(error)[:300]}") from None
+        raise ReplicaSetError(f"MongoDB at {host}:{port} is unavailable: {str(error)[:300]}") from None
 
 
 def _can_sign_in(admin: Client) -> bool:
@@ -79,7 +79,7 @@ def _can_sign_in(admin: Client) -> bool:
 
 
 def _initiate(anonymous: Client, members: list[str], password: str) -> None:
-    """What MongoDB allows anybody on its own loopback, as long as there is no user."""
+    """Create the replica set and the administrator; without users, MongoDB allows this on its loopback interface."""
     config = {"_id": "rs0", "members": [_member_config(member_id, member) for member_id, member in enumerate(members)]}
     try:
         anonymous.admin.command("replSetInitiate", config)
@@ -93,13 +93,13 @@ def _initiate(anonymous: Client, members: list[str], password: str) -> None:
         if error.code != UNAUTHORIZED:
             raise
         raise ReplicaSetError(
-            "MongoDB refuses the password of its administrator: this data was made with another "
-            "mongodb_admin_password; put that one back"
+            "MongoDB rejects the administrator's password: its data was created with another "
+            "mongodb_admin_password; restore that one"
         ) from None
 
 
 def _add_members(admin: Client, members: list[str]) -> None:
-    """Let the members that are new join, one by one, as MongoDB wants it."""
+    """Add new members one by one, as MongoDB requires."""
     _wait_until_primary(admin)
     for member in members:
         config = admin.admin.command("replSetGetConfig")["config"]
@@ -118,17 +118,18 @@ def _wait_until_primary(client: Client) -> None:
     while not (hello := client.admin.command("hello"))["isWritablePrimary"]:
         if time.monotonic() > deadline:
             raise ReplicaSetError(
-                f"no primary beside us after {PRIMARY_TIMEOUT_SECONDS:.0f} s; MongoDB knows as members {hello.get('hosts', 'nobody')} "
-                f"and says {hello.get('info', 'nothing more')}; do they all run, and under these names?"
+                f"no primary was elected within {PRIMARY_TIMEOUT_SECONDS:.0f} s; MongoDB lists the members "
+                f"{hello.get('hosts', 'none')} and reports {hello.get('info', 'nothing more')}; "
+                "check that all of them run under these names"
             )
-        time.sleep(0.5)  # a server tells nobody that it was elected: it has to be asked again
+        time.sleep(0.5)  # a server does not announce its election: it must be asked again
 
 
 def _create_or_update_user(client: Client, name: str, password: str, role: Mapping[str, str]) -> None:
     try:
         client.admin.command("updateUser", name, pwd=password, roles=[role])
     except OperationFailure as error:
-        if error.code not in (USER_NOT_FOUND, UNAUTHORIZED):  # before the first user only making one is allowed
+        if error.code not in (USER_NOT_FOUND, UNAUTHORIZED):  # before the first user exists, only createUser is allowed
             raise
         client.admin.command("createUser", name, pwd=password, roles=[role])
 

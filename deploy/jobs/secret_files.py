@@ -1,4 +1,4 @@
-"""Looks at the files of secrets before anything uses them (`python -m deploy.jobs.secret_files`)."""
+"""Checks the secret files before anything uses them (`python -m deploy.jobs.secret_files`)."""
 
 import ssl
 import sys
@@ -16,29 +16,29 @@ PASSWORDS = (
     "grafana_admin_password",
 )
 REQUIRED_SECRETS = (*PASSWORDS, "mongodb_keyfile", "gateway_users", "tls_certificate", "tls_key")
-OPTIONAL_SECRETS = ("smtp_password",)  # empty where the mail server asks for none
-MIN_PASSWORD_LENGTH = 16  # characters; what deploy/secrets.sh makes has 48
+OPTIONAL_SECRETS = ("smtp_password",)  # empty if the mail server requires none
+MIN_PASSWORD_LENGTH = 16  # characters; deploy/secrets.sh creates 48
 EXAMPLE_PREFIXES = ("change-me", "changeme", "example", "password", "secret", "attune", "admin")
-REMEDY = "sh deploy/secrets.sh makes those that are missing"
+REMEDY = "sh deploy/secrets.sh creates the missing ones"
 
 
 def find_problems(folder: Path) -> Iterator[str]:
-    """What is wrong with the secrets in `folder`, one line for each; never what is in them."""
+    """The problems of the secrets in `folder`, one line each; never their content."""
     secrets = dict[str, str]()
     for name in (*REQUIRED_SECRETS, *OPTIONAL_SECRETS):
         try:
             secrets[name] = (folder / name).read_text().strip()
         except (OSError, UnicodeDecodeError) as error:
-            yield f"{name} cannot be read: {getattr(error, 'strerror', None) or 'it is no text'}; {REMEDY}"
+            yield f"{name} cannot be read: {getattr(error, 'strerror', None) or 'it is not text'}; {REMEDY}"
     for name, secret in secrets.items():
         if not secret and name in REQUIRED_SECRETS:
             yield f"{name} is empty; remove it, and {REMEDY}"
         elif any(secret.lower().startswith(example) for example in EXAMPLE_PREFIXES):
-            yield f"{name} is an example, which everybody knows; remove it, and {REMEDY}"
+            yield f"{name} is an example value; remove it, and {REMEDY}"
         elif name in PASSWORDS and 0 < len(secret) < MIN_PASSWORD_LENGTH:
-            yield f"{name} has {len(secret)} characters; {MIN_PASSWORD_LENGTH} are the least"
+            yield f"{name} has {len(secret)} characters; at least {MIN_PASSWORD_LENGTH} are required"
     if any(":" not in user for user in secrets.get("gateway_users", "").splitlines()):
-        yield "gateway_users has a line that is not name:hash, as `openssl passwd -apr1` makes the hash"
+        yield "gateway_users has a line that is not name:hash, with a hash made by `openssl passwd -apr1`"
     if secrets.get("tls_certificate") and secrets.get("tls_key"):
         yield from _check_certificate(folder / "tls_certificate", folder / "tls_key")
 
@@ -47,14 +47,14 @@ def _check_certificate(certificate: Path, key: Path) -> Iterator[str]:
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
     except ssl.SSLError as error:
-        yield f"tls_certificate and tls_key are no pair that can be used: {error.reason or error}"
+        yield f"tls_certificate and tls_key do not form a usable pair: {error.reason or error}"
 
 
 def main() -> None:
     problems = list(find_problems(shared.runtime.settings.SECRETS_DIR))
     if problems:
         sys.exit("\n".join(f"secrets: {line}" for line in problems))
-    print(f"secrets: all {len(REQUIRED_SECRETS + OPTIONAL_SECRETS)} are as they should be")
+    print(f"secrets: all {len(REQUIRED_SECRETS + OPTIONAL_SECRETS)} are valid")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Creates the topics: a deliberate step, done once or as often as you like (`python -m deploy.jobs.topics`)."""
+"""Creates the topics: a deliberate step that can be repeated (`python -m deploy.jobs.topics`)."""
 
 import asyncio
 import sys
@@ -17,15 +17,15 @@ from shared.runtime.backoff import backoff
 from shared.runtime.settings import BootstrapServers, load_settings
 
 CREATE_TIMEOUT_SECONDS = 60.0
-"""Seconds in which a broker that has just begun takes part in its cluster."""
+"""The time for a broker that has just started to join its cluster."""
 
 
 class TopicSettings(BaseSettings):
-    """How the topics are laid out. The partitions of an existing topic are never changed."""
+    """The layout of the topics. The partitions of an existing topic are never changed."""
 
     kafka_bootstrap_servers: BootstrapServers
     kafka_partitions: int = Field(default=12, ge=1, le=1000)
-    """The same for all topics, so that a relationship has the same partition in each; no more members than this."""
+    """The same for all topics, so that a relationship has the same partition in each. Limits the members of a group."""
     kafka_replication: int = Field(default=1, ge=1, le=9)
     kafka_min_insync_replicas: int = Field(default=1, ge=1, le=9)
 
@@ -33,7 +33,7 @@ class TopicSettings(BaseSettings):
 async def create_topics_with_retry(
     settings: TopicSettings, timeout_seconds: float = CREATE_TIMEOUT_SECONDS
 ) -> list[str]:
-    """As `create`, tried again for so many seconds. Raises BrokerUnavailable."""
+    """Like `create_topics`, retried until the timeout. Raises BrokerUnavailable."""
     deadline = time.monotonic() + timeout_seconds
     for delay in backoff(max_delay_seconds=2.0):
         try:
@@ -46,7 +46,7 @@ async def create_topics_with_retry(
 
 
 async def create_topics(settings: TopicSettings) -> list[str]:
-    """Create what is missing, and say what was. Raises BrokerUnavailable."""
+    """Create the missing topics; return their names. Raises BrokerUnavailable."""
     names = await missing_topics(settings.kafka_bootstrap_servers, ALL_TOPICS)
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers)
     try:
@@ -79,8 +79,8 @@ def main() -> None:
     try:
         created = asyncio.run(create_topics_with_retry(settings))
     except BrokerUnavailable as error:
-        sys.exit(f"topics: Kafka at {settings.kafka_bootstrap_servers} does not answer: {error}")
-    print(f"topics: created {', '.join(created)}" if created else "topics: all there")
+        sys.exit(f"topics: Kafka at {settings.kafka_bootstrap_servers} is unavailable: {error}")
+    print(f"topics: created {', '.join(created)}" if created else "topics: all exist")
 
 
 if __name__ == "__main__":

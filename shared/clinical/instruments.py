@@ -1,9 +1,9 @@
-"""Published questionnaires that a clinic with a licence can send totals of.
+"""Published questionnaires. A clinic with a licence can send their totals.
 
-Those of the alliance and those of the outcome are kept apart: how somebody fares says little about how the two work
+Alliance and outcome questionnaires are kept apart: how a client fares says little about how client and clinician work
 together, and neither may be taken for the other.
 
-Only their names, ranges and cut-offs are here; their item texts are copyrighted and are not.
+This module contains only names, ranges and cut-offs. The item texts are copyrighted.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Instrument:
     min_total: float
     max_total: float
     cut_off: float | None = None
-    """Totals below it are usually taken as a reason to talk about it."""
+    """A total below it is usually a reason to talk about it."""
     kind: InstrumentKind = "alliance"
 
     def score(self, total: float) -> float:
@@ -46,7 +46,7 @@ INSTRUMENTS = {
 
 
 def score(kind: InstrumentKind, name: str, total: float) -> float | None:
-    """The total as a score from 0 to 100; none when no instrument of this kind has the name, or can have the total."""
+    """The total as a score from 0 to 100; None if no instrument of this kind has this name, or allows this total."""
     instrument = INSTRUMENTS.get(name)
     if instrument is None or instrument.kind != kind or not instrument.contains(total):
         return None

@@ -1,4 +1,4 @@
-"""Ways to begin a conversation about the signs: a catalogue, `openings.toml`, and which of it fits."""
+"""Suggestions for beginning a conversation about the signs: the catalogue `openings.toml`, and what fits which sign."""
 
 import tomllib
 from collections import Counter
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from shared.clinical.wording import KNOWN_DETECTORS, sort_by_strength
 from shared.events import Element, Evidence, Rater
 
-MAX_SUGGESTIONS = 2  # offered at a time: one to take, and one to choose instead
+MAX_SUGGESTIONS = 2  # offered at a time: one to use, and one alternative
 
 _ANY = "any"
 
@@ -31,22 +31,22 @@ class Opening(BaseModel):
     def _require_known_sign(self) -> Self:
         if self.detector not in KNOWN_DETECTORS | {_ANY}:
             raise ValueError(
-                f"no sign is called {self.detector}; there are {', '.join(sorted(KNOWN_DETECTORS))} and {_ANY}"
+                f"unknown detector {self.detector}; known are {', '.join(sorted(KNOWN_DETECTORS))} and {_ANY}"
             )
         if (self.element is not None) != (self.detector == "element_drop"):
-            raise ValueError("an element goes with the kind element_drop, and with no other")
+            raise ValueError("an element is required for the detector element_drop, and allowed for no other")
         if (self.reporter is not None) != (self.detector == "told_directly"):
-            raise ValueError("a teller goes with the kind told_directly, and with no other")
+            raise ValueError("a reporter is required for the detector told_directly, and allowed for no other")
         return self
 
     @property
     def sign_key(self) -> tuple[str, Element | None, Rater | None]:
-        """The signs that it is for."""
+        """The signs that it fits."""
         return self.detector, self.element, self.reporter
 
 
 class Catalogue(BaseModel):
-    """Every opening, with at least one for each sign."""
+    """All openings, with at least one for each sign."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -56,13 +56,13 @@ class Catalogue(BaseModel):
     @model_validator(mode="after")
     def _require_every_sign(self) -> Self:
         if missing := set(_all_sign_keys()) - {opening.sign_key for opening in self.opening}:
-            raise ValueError(f"there is no opening for {sorted(missing, key=str)}")
+            raise ValueError(f"no opening matches {sorted(missing, key=str)}")
         if duplicates := [text for text, count in Counter(o.text for o in self.opening).items() if count > 1]:
-            raise ValueError(f"is there twice: {duplicates}")
+            raise ValueError(f"duplicate texts: {duplicates}")
         return self
 
     def suggest(self, evidence: Iterable[Evidence]) -> list[str]:
-        """One or two ways to begin: for the strongest sign first, then for another kind of sign if there is one."""
+        """One or two texts: for the strongest sign first, then for another kind of sign if there is one."""
         sign_keys = list(dict.fromkeys(_sign_key(sign) for sign in sort_by_strength(evidence)))
         matching = [
             [o.text for o in self.opening if o.sign_key == sign_key] for sign_key in [*sign_keys, (_ANY, None, None)]
@@ -73,7 +73,7 @@ class Catalogue(BaseModel):
 
 
 def load_catalogue(path: Path) -> Catalogue:
-    """The catalogue in a file. Raises ValueError with what is wrong in it."""
+    """The catalogue in a file. Raises ValueError that says what is wrong."""
     return Catalogue.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
 
 
@@ -87,11 +87,11 @@ def _all_sign_keys() -> Iterator[tuple[str, Element | None, Rater | None]]:
 
 
 def _sign_key(sign: Evidence) -> tuple[str, Element | None, Rater | None]:
-    """What an opening has to be for, to fit this sign."""
+    """The key that an opening must have to fit this sign."""
     if sign.detector == "told_directly":
         return sign.detector, None, "clinician" if sign.numbers.get("by_client") == 0 else "client"
     return sign.detector, sign.element, None
 
 
 CATALOGUE = load_catalogue(Path(__file__).with_name("openings.toml"))
-"""The one that comes with the program."""
+"""The catalogue that comes with the program."""

@@ -1,7 +1,7 @@
 """Evidence in words that a tired clinician reads in ten seconds.
 
-About the relationship, never about what the client lacks; "signs of", never "detected". A number that is not known is
-left out, and the sentence still makes sense.
+The sentences are about the relationship, never about what the client lacks. They say "signs of", never "detected". A
+number that is not known is left out, and the sentence still makes sense.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,13 +18,13 @@ ELEMENT_NAMES: dict[Element, str] = {
     "commitment": "Commitment",
     "fit": "The way of working",
 }
-MAX_SENTENCES = 3  # sentences: more are not read
+MAX_SENTENCES = 3  # more are not read
 
 Numbers = Mapping[str, float]
 
 
 def describe_evidence(evidence: Iterable[Evidence]) -> list[str]:
-    """At most three sentences, the strongest sign first, and one for what several signs say of the same answer."""
+    """At most three sentences, the strongest sign first. Several signs about the same answer share one sentence."""
     sentences: dict[str, None] = {}
     for group in _group_by_subject(_without_redundant_drops(sort_by_strength(evidence))):
         sentences[_describe_group(group)] = None
@@ -32,13 +32,13 @@ def describe_evidence(evidence: Iterable[Evidence]) -> list[str]:
 
 
 def sentence(evidence: Evidence) -> str:
-    """What one sign says; what a newer detector found is said in general words."""
+    """One sentence about one sign; the sign of an unknown, newer detector gets a general one."""
     describe = _SENTENCES.get(evidence.detector)
     return describe(evidence, evidence.numbers) if describe else "Something in how the two work together has changed."
 
 
 def sort_by_strength(evidence: Iterable[Evidence]) -> list[Evidence]:
-    """The signs in the order in which they are told."""
+    """The signs, strongest first."""
     return sorted(evidence, key=lambda sign: sign.strength, reverse=True)
 
 
@@ -47,7 +47,7 @@ _SHARED_SUBJECTS = {"sudden_drop": "rating", "sustained_slide": "rating", "low_l
 
 
 def _without_redundant_drops(signs: Sequence[Evidence]) -> list[Evidence]:
-    """The signs without a fall of the whole that is nothing but the fall of one element."""
+    """The signs without each drop of the whole rating that the drop of one element explains."""
     explained = {sign.session_id for sign in signs if sign.detector == "element_drop" and "rest" in sign.numbers}
     return [
         sign
@@ -57,7 +57,7 @@ def _without_redundant_drops(signs: Sequence[Evidence]) -> list[Evidence]:
 
 
 def _group_by_subject(signs: Iterable[Evidence]) -> list[list[Evidence]]:
-    """The signs that say the same of one session together, in the order of the first of each."""
+    """Groups the signs that are about the same subject and session; groups keep the order of their first sign."""
     groups: dict[tuple[object, ...], list[Evidence]] = {}
     for sign in signs:
         subject = _SHARED_SUBJECTS.get(sign.detector, sign.detector)
@@ -66,7 +66,7 @@ def _group_by_subject(signs: Iterable[Evidence]) -> list[list[Evidence]]:
 
 
 def _describe_group(signs: Sequence[Evidence]) -> str:
-    """One sentence for signs about the same of one session: a slide says more than the drop that it ends in."""
+    """One sentence for signs about the same subject and session: a slide says more than the drop that ends it."""
     first = signs[0]
     if first.detector == "element_drop" and len(signs) > 1:
         return _elements_drop(signs)
@@ -81,7 +81,8 @@ def _sudden_drop(_evidence: Evidence, numbers: Numbers) -> str:
 
 def _sustained_slide(_evidence: Evidence, numbers: Numbers) -> str:
     period = f"over {numbers['ratings']:.0f} answers" if "ratings" in numbers else "over several sessions"
-    return f"The client's ratings have been slipping {period}, to {_score_text(numbers, 'rating')}{_after_session_phrase(numbers)}{_usual_range_phrase(numbers)}."
+    score = _score_text(numbers, "rating") + _after_session_phrase(numbers) + _usual_range_phrase(numbers)
+    return f"The client's ratings have been slipping {period}, to {score}."
 
 
 def _clinician_drop(_evidence: Evidence, numbers: Numbers) -> str:
@@ -90,7 +91,8 @@ def _clinician_drop(_evidence: Evidence, numbers: Numbers) -> str:
 
 def _low_level(_evidence: Evidence, numbers: Numbers) -> str:
     threshold = f"; below {numbers['threshold']:.0f} is low in any relationship" if "threshold" in numbers else ""
-    return f"The rolling score has come down to {_score_text(numbers, 'level')}{_after_session_phrase(numbers)}{threshold}."
+    score = _score_text(numbers, "level") + _after_session_phrase(numbers)
+    return f"The rolling score has come down to {score}{threshold}."
 
 
 def _element_drop(evidence: Evidence, numbers: Numbers) -> str:
@@ -158,14 +160,14 @@ _SENTENCES: dict[str, Callable[[Evidence, Numbers], str]] = {
     "apart": _rating_gap,
 }
 KNOWN_DETECTORS = frozenset(_SENTENCES)
-"""The detectors that we have words for."""
+"""The detectors that have a sentence of their own."""
 
 
 def _fall_phrase(numbers: Numbers) -> str:
     """`fell to 52 after session 9 (usually 78 to 90 here)`; a rating within the band has not fallen out of it."""
     is_within_band = "rating" in numbers and "low" in numbers and round(numbers["rating"]) >= round(numbers["low"])
-    verb = "was at the lower end" if is_within_band else "fell"
-    return f"{verb}{', at' if is_within_band else ' to'} {_score_text(numbers, 'rating')}{_after_session_phrase(numbers)}{_usual_range_phrase(numbers)}"
+    verb = "was at the lower end, at" if is_within_band else "fell to"
+    return f"{verb} {_score_text(numbers, 'rating')}{_after_session_phrase(numbers)}{_usual_range_phrase(numbers)}"
 
 
 def _usual_range_phrase(numbers: Numbers) -> str:

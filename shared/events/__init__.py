@@ -1,7 +1,7 @@
-"""Every fact that travels between the services, in one place.
+"""Every event that travels between the services, in one place.
 
-An event is named in the past tense, small, complete for who hears it, and carries no identity and no free
-text: only ids, numbers, codes and times. New fields have defaults; a new meaning is a new version beside the old.
+An event is named in the past tense, is small and complete for its consumers, and carries no identity and no free text:
+only ids, numbers, codes and times. New fields have defaults. A new meaning is a new version, published next to the old.
 """
 
 from shared.events.alerts import AlertAcknowledged, AlertRaised, AlertResolved
@@ -85,7 +85,7 @@ EVENT_TYPES: tuple[type[Event], ...] = (
     AlertAcknowledged,
     AlertResolved,
 )
-"""Every kind of event there is."""
+"""Every type of event."""
 
 __all__ = [
     "EVENT_TYPES",
@@ -140,5 +140,5 @@ __all__ = [
 
 
 def by_type(event_types: tuple[type[Event], ...]) -> dict[str, type[Event]]:
-    """The kinds by their CloudEvents type."""
+    """The event types by their CloudEvents type."""
     return {event_type.event_type(): event_type for event_type in event_types}

@@ -1,9 +1,12 @@
-"""What notify tells of alerts, and of what was done about them."""
+"""Events that notify publishes: alerts, and what clinicians did about them."""
 
-from typing import ClassVar, Literal
-from uuid import UUID
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+from uuid import UUID, uuid5
 
-from shared.events.model import RelationshipEvent, Severity
+from pydantic import model_validator
+
+from shared.events.model import SEVERITY_RANK, RelationshipEvent, Severity
 from shared.events.topics import ALERTS, Topic
 
 
@@ -18,20 +21,54 @@ class AlertEvent(RelationshipEvent):
 
 
 class AlertRaised(AlertEvent):
-    """An episode stands in the clinician's inbox."""
+    """An alert about an episode is in the clinician's inbox."""
 
     type: Literal["clinic.alert.raised.v1"] = "clinic.alert.raised.v1"
     severity: Severity
 
 
-class AlertAcknowledged(AlertEvent):
-    """The clinician has seen it and takes it on."""
+class DispositionEvent(AlertEvent):
+    """What the clinician decided about an alert."""
+
+    ACTION: ClassVar[Literal["acknowledged", "resolved"]]
+
+    severity: Severity | None = None
+    """The severity of the alert at that moment; older records lack it, and it is filled in from their id."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete_old_record(cls, data: Any) -> Any:
+        """Fill in the severity of a record that does not say it. Its id was derived from the severity."""
+        if not isinstance(data, Mapping) or data.get("severity") is not None:
+            return data
+        candidates = (s for s in SEVERITY_RANK if str(data.get("id")) == _disposition_id(data, cls.ACTION, s))
+        return {**data, "severity": next(candidates, None)}
+
+
+def _disposition_id(data: Mapping[str, Any], action: str, severity: Severity) -> str | None:
+    try:
+        return str(disposition_id(UUID(str(data.get("alert_id"))), action, severity))
+    except ValueError:
+        return None
+
+
+def disposition_id(alert_id: UUID, action: str, severity: Severity) -> UUID:
+    """The id of the event about a disposition: the same one each time the request is repeated."""
+    return uuid5(alert_id, f"{action}:{severity}")
+
+
+class AlertAcknowledged(DispositionEvent):
+    """The clinician has seen the alert and takes it on."""
+
+    ACTION = "acknowledged"
 
     type: Literal["clinic.alert.acknowledged.v1"] = "clinic.alert.acknowledged.v1"
 
 
-class AlertResolved(AlertEvent):
-    """The clinician is done with it, and says whether it was worth the interruption."""
+class AlertResolved(DispositionEvent):
+    """The clinician is done with the alert, and may say whether it was worth the interruption."""
+
+    ACTION = "resolved"
 
     type: Literal["clinic.alert.resolved.v1"] = "clinic.alert.resolved.v1"
     useful: bool | None = None

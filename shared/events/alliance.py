@@ -1,4 +1,4 @@
-"""What alliance tells: the score as it is now, and the signs of rupture in it."""
+"""Events that alliance publishes: the current score, and the signs of rupture in it."""
 
 from typing import Annotated, ClassVar, Literal
 from uuid import UUID
@@ -23,7 +23,7 @@ Ratio = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
 class Evidence(BaseModel):
-    """What one detector saw: its name and the numbers behind it."""
+    """What one detector found: its name and the numbers behind it."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
 
@@ -37,9 +37,9 @@ class Evidence(BaseModel):
 
 
 class AllianceEvent(RelationshipEvent):
-    """Something that follows from all that is known of a relationship.
+    """An event derived from everything known about a relationship.
 
-    It is told again whenever the facts are read again; the highest version is what is so.
+    It is published again whenever the history is refolded; the highest version is current.
     """
 
     TOPIC: ClassVar[Topic] = ALLIANCE
@@ -49,50 +49,50 @@ class AllianceEvent(RelationshipEvent):
 
 
 class AllianceUpdated(AllianceEvent):
-    """The alliance as it is now; it occurred with the last fact that it rests on."""
+    """The current alliance; it occurred with the last event that it is derived from."""
 
     type: Literal["clinic.alliance.updated.v1"] = "clinic.alliance.updated.v1"
     level: Score | None
-    """The rolling score; none before the first rating."""
+    """The rolling score; null before the first rating."""
     low: Score | None
     high: Score | None
-    """Between `low` and `high` lie four of five ratings that the relationship's own past leads to expect."""
+    """Four of five ratings are expected between `low` and `high`, judging by the relationship's own past."""
     elements: dict[Element, Score] = Field(default_factory=dict)
     sessions: int = Field(ge=0)
     ratings: int = Field(ge=0)
     open_episode_id: UUID | None = None
-    """The episode that is open; an open alert about any other one has nothing to rest on any more."""
+    """The open episode, if there is one; an open alert about any other episode is obsolete."""
     policy: Code
     """The hash of the thresholds in force."""
     standing: Standing | None = None
     since: UtcDatetime | None = None
-    """Since when it has stood so."""
+    """Since when the standing has been the same."""
     trend: Direction | None = None
-    """Where the last ratings have been going; none while too little is known."""
+    """The direction of the last ratings; null while too little is known."""
     difference: Number | None = None
-    """The client's rating less the clinician's, exponentially weighted; none before both have rated a session."""
+    """The client's rating less the clinician's, exponentially weighted; null before both have rated a session."""
     attendance: Ratio | None = None
-    """Of the sessions that the client did not call off in time, those held."""
+    """The share of sessions that were held, of those that the client did not cancel in time."""
     response: Ratio | None = None
-    """Of the forms that the client was asked for, those answered."""
+    """The share of feedback forms that the client answered, of those requested."""
     information: Information | None = None
-    """How much the client's ratings can tell."""
+    """How informative the client's ratings are."""
     outcome: Score | None = None
-    """How the client fares, by a questionnaire about the outcome; kept apart from the level."""
+    """How the client fares, by an outcome questionnaire; kept apart from the level."""
 
 
 class RuptureEvent(AllianceEvent):
-    """Something about one episode: signs of a rupture, from the first of them to its repair."""
+    """Something that happened to one episode: signs of a rupture, from the first sign to the repair."""
 
     episode_id: UUID
-    """Follows from the first sign, so that an alert is raised once."""
+    """Derived from the first sign, so that an alert is raised only once."""
     first_sign_at: UtcDatetime
     last_sign_at: UtcDatetime
     severity: Severity
     evidence: tuple[Evidence, ...] = Field(min_length=1)
     policy: Code
     recorded_at: UtcDatetime | None = None
-    """When the last sign was recorded, where it was an answer; it was given then, or before."""
+    """When the last sign was recorded, if it was an answer; the answer was given then, or before."""
 
 
 class RuptureSuspected(RuptureEvent):
@@ -102,7 +102,7 @@ class RuptureSuspected(RuptureEvent):
 
 
 class RuptureChanged(RuptureEvent):
-    """An open episode became more or less severe, or new signs came to it."""
+    """An open episode became more or less severe, or new signs were added to it."""
 
     type: Literal["clinic.rupture.changed.v1"] = "clinic.rupture.changed.v1"
 
@@ -114,7 +114,7 @@ class RuptureRepaired(RuptureEvent):
 
 
 class RuptureRetracted(RuptureEvent):
-    """An amended answer, the end of the relationship or withdrawn consent took away what the episode rested on."""
+    """An amended answer, the end of the relationship or withdrawn consent removed the basis of the episode."""
 
     type: Literal["clinic.rupture.retracted.v1"] = "clinic.rupture.retracted.v1"
     reason: Literal["amended", "ended", "consent_withdrawn"]

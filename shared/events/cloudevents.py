@@ -1,4 +1,4 @@
-"""Events as CloudEvents 1.0, structured JSON: what travels on Kafka and what is owed in MongoDB."""
+"""Events as CloudEvents 1.0 in structured JSON, on Kafka and in the outbox in MongoDB."""
 
 from typing import Any
 
@@ -10,13 +10,13 @@ from shared.events.model import Event
 
 CONTENT_TYPE = "application/cloudevents+json"
 MAX_EVENT_BYTES = 64 * 1024
-"""Bytes; more than any event of ours has. What is larger is unreadable."""
+"""More than any of our events has. A larger message cannot be decoded."""
 
 _REQUIRED_ATTRIBUTES = ("specversion", "id", "type", "time", "partitionkey", "data")
 
 
 def source(event_type: type[Event]) -> str:
-    """Who tells events of this kind, as a CloudEvents source."""
+    """The publisher of this event type, as a CloudEvents source."""
     return f"/attune/{event_type.TOPIC.publisher}"
 
 
@@ -39,9 +39,9 @@ def encode(event: Event) -> bytes:
 
 
 def decode(message: bytes | None, event_types: dict[str, type[Event]]) -> Event | None:
-    """The event in a message; none when its type is not among `kinds`, which is no error.
+    """The event in a message; None if its type is not among `event_types`, which is not an error.
 
-    Raises Unreadable, with the cause, the place and the reason and never the content.
+    Raises DecodeError with the cause, the field and the reason, never the content.
     """
     if message is None:
         raise DecodeError("empty", "message: is empty")
@@ -73,7 +73,7 @@ def _parse_envelope(message: bytes) -> dict[str, Any]:
     if not isinstance(envelope, dict):
         raise DecodeError("no_event", "message: is not a JSON object")
     if missing := [name for name in _REQUIRED_ATTRIBUTES if name not in envelope]:
-        raise DecodeError("no_event", f"{', '.join(missing)}: missing, so this is no CloudEvent of ours")
+        raise DecodeError("no_event", f"{', '.join(missing)}: missing, so this is not an Attune CloudEvent")
     if envelope["specversion"] != "1.0":
         raise DecodeError("no_event", "specversion: is not 1.0")
     if not isinstance(envelope["type"], str):
@@ -84,6 +84,6 @@ def _parse_envelope(message: bytes) -> dict[str, Any]:
 
 
 def _describe_errors(error: ValidationError) -> str:
-    """Where and why, without the values: those are somebody's answers. Only fields are named, for keys may be too."""
+    """Field and reason, never values, which may be answers. Only top-level fields are named: keys may be answers."""
     errors = error.errors(include_input=False, include_url=False, include_context=False)
     return "; ".join(f"{e['loc'][0] if e['loc'] else 'data'}: {e['msg']}" for e in errors)

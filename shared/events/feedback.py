@@ -1,4 +1,4 @@
-"""What sessions tells of feedback: asked for, given, amended, or not given in time."""
+"""Events that sessions publishes about feedback: requested, submitted, amended, or lapsed."""
 
 from typing import ClassVar, Literal, Self
 from uuid import UUID
@@ -10,7 +10,7 @@ from shared.events.topics import FEEDBACK, Topic
 
 
 class InstrumentTotal(BaseModel):
-    """The total of a published questionnaire that the clinic holds a licence for."""
+    """The total of a published questionnaire for which the clinic holds a licence."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
 
@@ -30,14 +30,14 @@ class Answer(BaseModel):
     talked_about: TalkedAbout | None = None
     """Was that moment talked about?"""
     outcome: InstrumentTotal | None = None
-    """How the client fares, by a questionnaire about the outcome; kept apart from how the two work together."""
+    """How the client fares, by an outcome questionnaire; kept apart from how the two work together."""
 
     @model_validator(mode="after")
     def _require_consistency(self) -> Self:
         if not self.ratings and self.instrument is None:
-            raise ValueError("holds neither a rating nor an instrument's total")
+            raise ValueError("contains neither a rating nor the total of an instrument")
         if self.talked_about is not None and self.tension not in ("a_little", "yes"):
-            raise ValueError("says that a tension was talked about, but not that there was one")
+            raise ValueError("reports that a tension was talked about, but not that there was one")
         return self
 
 
@@ -62,20 +62,20 @@ class FeedbackSubmitted(FeedbackEvent, Answer):
 
     type: Literal["clinic.feedback.submitted.v1"] = "clinic.feedback.submitted.v1"
     recorded_at: UtcDatetime | None = None
-    """When its sender was told that it is kept; `occurred_at` is when it was said, which may be hours before."""
+    """When its sender was told that it is stored; `occurred_at` is when it was given, which may be hours before."""
 
 
 class FeedbackAmended(FeedbackEvent, Answer):
-    """One of the two corrected what they had said; it holds the whole answer, not the difference."""
+    """One of the two corrected an answer; the event has the whole new answer, not the difference."""
 
     type: Literal["clinic.feedback.amended.v1"] = "clinic.feedback.amended.v1"
     amends: UUID
     """The id of the `FeedbackSubmitted` that is corrected."""
     recorded_at: UtcDatetime | None = None
-    """When its sender was told that it is kept."""
+    """When its sender was told that it is stored."""
 
 
 class FeedbackLapsed(FeedbackEvent):
-    """One of the two was asked and did not answer in time; it occurred when the time was over."""
+    """One of the two was asked and did not answer in time; it occurred when the time was up."""
 
     type: Literal["clinic.feedback.lapsed.v1"] = "clinic.feedback.lapsed.v1"

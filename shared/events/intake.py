@@ -1,4 +1,4 @@
-"""What intake tells: who works with whom, on what, and what the client agreed to."""
+"""Events that intake publishes: who works with whom, on what, and what the client consented to."""
 
 from typing import Annotated, ClassVar, Literal
 from uuid import UUID
@@ -22,7 +22,7 @@ Aim = Literal[
     "confidence",
     "other",
 ]
-"""What a therapy is for, as a code: the client's own words stay in the room."""
+"""What a therapy is for, as a code: the client's own words stay in the session."""
 
 EndReason = Literal["completed", "stopped_by_client", "stopped_by_clinician", "transferred", "other"]
 
@@ -38,7 +38,7 @@ class ClinicianRegistered(ClinicianEvent):
 
 
 class ClinicianUpdated(ClinicianEvent):
-    """What is known of a clinician changed; it is told whole."""
+    """The record of a clinician changed; the event has the whole record."""
 
     TOPIC: ClassVar[Topic] = INTAKE
 
@@ -48,7 +48,7 @@ class ClinicianUpdated(ClinicianEvent):
 
 
 class RelationshipStarted(RelationshipEvent):
-    """A therapist and a client began to work together."""
+    """A clinician and a client began to work together."""
 
     TOPIC: ClassVar[Topic] = INTAKE
 
@@ -61,11 +61,11 @@ class RelationshipStarted(RelationshipEvent):
     cadence_days: Count = Field(ge=1, le=365)
     """How many days usually lie between two sessions."""
     predecessor_id: UUID | None = None
-    """The client's relationship with the clinician before, after a transfer."""
+    """The client's relationship with the previous clinician, after a transfer."""
 
 
 class RelationshipAimsUpdated(RelationshipEvent):
-    """The two agreed anew on what the therapy is for."""
+    """Clinician and client agreed on new aims of the therapy."""
 
     TOPIC: ClassVar[Topic] = INTAKE
 
@@ -93,7 +93,7 @@ class ConsentGiven(RelationshipEvent):
 
 
 class ConsentWithdrawn(RelationshipEvent):
-    """The client no longer agrees; nobody asks and nothing is scored from then on."""
+    """The client withdrew consent; from then on, no feedback is requested and nothing is scored."""
 
     TOPIC: ClassVar[Topic] = INTAKE
 
@@ -101,7 +101,7 @@ class ConsentWithdrawn(RelationshipEvent):
 
 
 class ClientErased(RelationshipEvent):
-    """The client's data is to be forgotten; told once for each relationship of the client."""
+    """The client's data must be erased; published once for each relationship of the client."""
 
     TOPIC: ClassVar[Topic] = INTAKE
 

@@ -1,5 +1,6 @@
-"""What every event has in common, and the words that events are made of."""
+"""What every event has in common, and the types of its fields."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, ClassVar, Literal
 from uuid import UUID, uuid5
@@ -9,19 +10,19 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, 
 from shared.events.topics import Topic
 
 FIRST_YEAR, LAST_YEAR = 1900, 2200
-"""What lies outside is a mistyped year, and would overflow where times are added."""
+"""A year outside is a typing error, and would overflow where durations are added."""
 
 
 def _require_datetime_text(value: object) -> object:
-    """A number is no moment: 20261110 would be read as seconds, and be a day in 1970."""
+    """Rejects numbers: 20261110 would be read as seconds, and be a day in 1970."""
     if isinstance(value, datetime) or (isinstance(value, str) and not value.replace(".", "").lstrip("+-").isdecimal()):
         return value
-    raise ValueError("is no date and time with its zone, such as 2026-01-31T09:00:00+01:00")
+    raise ValueError("is not a date and time with time zone, such as 2026-01-31T09:00:00+01:00")
 
 
 def _truncate_to_milliseconds(moment: datetime) -> datetime:
     if not FIRST_YEAR < moment.year < LAST_YEAR:
-        raise ValueError(f"lies outside the years {FIRST_YEAR} to {LAST_YEAR}")
+        raise ValueError(f"is outside the years {FIRST_YEAR} to {LAST_YEAR}")
     moment = moment.astimezone(UTC)
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
@@ -29,7 +30,7 @@ def _truncate_to_milliseconds(moment: datetime) -> datetime:
 UtcDatetime = Annotated[
     AwareDatetime, BeforeValidator(_require_datetime_text), AfterValidator(_truncate_to_milliseconds)
 ]
-"""A time with its zone, kept in UTC and to the millisecond: as fine as MongoDB keeps it."""
+"""A time with time zone, converted to UTC and truncated to milliseconds, the precision of MongoDB."""
 
 Rating = Annotated[float, Field(strict=True, ge=0, le=10, allow_inf_nan=False)]
 """How one element felt, from 0 (not at all) to 10 (fully)."""
@@ -41,38 +42,40 @@ CaseCode = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9][A-Z0-9-]{1,15}$"
 """The pseudonym a clinic chose for a client; capitals, digits and hyphens only, so that no name fits by accident."""
 
 Code = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
-"""A word out of a list, never a sentence."""
+"""A word from a list, never a sentence."""
 
 Element = Literal["trust", "respect", "collaboration", "non_judgment", "guidance", "common_aim", "commitment", "fit"]
 Rater = Literal["client", "clinician"]
 Tension = Literal["none", "a_little", "yes"]
 TalkedAbout = Literal["not", "partly", "yes"]
 Count = Annotated[int, Field(strict=True)]
-"""A whole number, written as one: true is no 1."""
+"""A whole number, written as one: `true` is not accepted as 1."""
 
 Severity = Literal["watch", "concern", "urgent"]
+SEVERITY_RANK: Mapping[Severity, int] = {"watch": 0, "concern": 1, "urgent": 2}
+"""The order of severities; the higher rank is the more severe."""
 Standing = Literal["unknown", "unwatched", "calm", "watch", "concern", "urgent", "ended"]
-"""How a relationship stands: not enough known, no consent, no signs, signs of this severity, or over."""
+"""How a relationship stands: not enough known, no consent, no signs, signs of this severity, or ended."""
 Direction = Literal["falling", "steady", "rising"]
 Information = Literal["none", "little", "some", "good"]
-"""How much ratings can tell; those that never vary tell little."""
+"""How informative ratings are; ratings that never vary say little."""
 
 
 class Event(BaseModel):
-    """Something that happened, told once and kept for good."""
+    """Something that happened. It never changes, and is retained forever."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
 
     TOPIC: ClassVar[Topic]
     KEY: ClassVar[str]
-    """The field whose value keys the event: events of one key are told in order."""
+    """The field whose value keys the event: events with the same key are published in order."""
 
     id: UUID
     occurred_at: UtcDatetime
 
     @property
     def key(self) -> UUID:
-        """What the event is about; events about the same are in the same partition."""
+        """What the event is about; events with the same key are in the same partition."""
         key: UUID = getattr(self, self.KEY)
         return key
 
@@ -83,12 +86,12 @@ class Event(BaseModel):
         return event_type
 
     def derive_id(self, name: str) -> UUID:
-        """The id of what follows from this event: done twice, it is the same."""
+        """The id of an event derived from this one; the same each time."""
         return uuid5(self.id, name)
 
 
 class RelationshipEvent(Event):
-    """Something that happened in one relationship between a therapist and a client."""
+    """Something that happened in one relationship between a clinician and a client."""
 
     KEY: ClassVar[str] = "relationship_id"
 

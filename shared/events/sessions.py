@@ -1,4 +1,4 @@
-"""What sessions tells of appointments and what became of them."""
+"""Events that sessions publishes about appointments, and whether they took place."""
 
 from typing import ClassVar, Literal
 from uuid import UUID
@@ -18,7 +18,7 @@ class SessionEvent(RelationshipEvent):
 
 
 class SessionScheduled(SessionEvent):
-    """The two have an appointment, or it was moved to another time."""
+    """An appointment was made, or moved to another time."""
 
     type: Literal["clinic.session.scheduled.v1"] = "clinic.session.scheduled.v1"
     starts_at: UtcDatetime
@@ -34,15 +34,15 @@ class SessionCompleted(SessionEvent):
 
 
 class SessionMissed(SessionEvent):
-    """The client did not come and did not say so; it occurred when the session would have begun."""
+    """The client did not come and did not cancel; it occurred when the session would have begun."""
 
     type: Literal["clinic.session.missed.v1"] = "clinic.session.missed.v1"
 
 
 class SessionCancelled(SessionEvent):
-    """The session was called off; it occurred when it was called off."""
+    """The session was cancelled; it occurred when it was cancelled."""
 
     type: Literal["clinic.session.cancelled.v1"] = "clinic.session.cancelled.v1"
     by: Literal["client", "clinician", "clinic"]
     notice_hours: float = Field(ge=0, le=24 * 365)
-    """How long before its beginning; 0 when at or after it."""
+    """Hours from the cancellation to the planned start; 0 if it was cancelled at the start or later."""

@@ -1,4 +1,4 @@
-"""The topics of the clinic network: kept for good, they are the record from which all else can be rebuilt."""
+"""The topics. They are retained forever: everything else can be rebuilt from them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Topic:
-    """A subject that one service tells of."""
+    """A Kafka topic and its publisher."""
 
     name: str
-    publisher: str  # the one service that writes to it
+    publisher: str  # the only service that writes to it
 
 
 INTAKE = Topic("clinic.intake", "intake")
@@ -25,11 +25,11 @@ CONSUMED_TOPICS: Mapping[str, tuple[Topic, ...]] = {
     "alliance": (INTAKE, SESSIONS, FEEDBACK, ALERTS),
     "notify": (INTAKE, SESSIONS, ALLIANCE),
 }
-"""Who hears what: the consumer groups, which bear their services' names. A test holds it to what they do."""
+"""The topics of each consumer group; a group is named after its service. A test compares this with the services."""
 
 
 def dead_letter_topic(consumer: str) -> Topic:
-    """Where `consumer` sets aside what it will never be able to read."""
+    """The topic for the messages that `consumer` cannot decode."""
     return Topic(f"clinic.{consumer}.dead-letters", consumer)
 
 

@@ -1,1 +1,1 @@
-"""What every service's HTTP has in common: errors, health, metrics, and how it is served."""
+"""What the HTTP interfaces of all services have in common: errors, health, metrics and serving."""

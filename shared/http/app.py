@@ -1,4 +1,4 @@
-"""An HTTP application as all four services have it; each adds its routes."""
+"""The HTTP application that all services start from; each adds its routes."""
 
 import asyncio
 from collections.abc import Callable
@@ -21,9 +21,9 @@ def create_base_app(
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]],
     registry: CollectorRegistry,
 ) -> FastAPI:
-    """An application that answers errors with problem details and refuses bodies of more than `body_limit` bytes.
+    """An application that answers errors with problem details and rejects bodies of more than `body_limit` bytes.
 
-    What it answers is counted in `registry`.
+    Its responses are counted in `registry`.
     """
     app = FastAPI(title=title, description=description, version="1", lifespan=lifespan, responses=RESPONSES)
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=body_limit)
@@ -37,7 +37,7 @@ def create_base_app(
 
 
 class BodyLimitMiddleware:
-    """Starlette's own limit answers a body whose announced length is too large with plain text; we explain."""
+    """Rejects a body with too large a Content-Length with problem details; Starlette answers it with plain text."""
 
     def __init__(self, app: ASGIApp, body_limit: int) -> None:
         self._app = app
@@ -52,7 +52,7 @@ class BodyLimitMiddleware:
 
 
 class ShutdownMiddleware:
-    """Answers a request that takes longer than a service that ends can wait: it may be sent again, to another."""
+    """Answers a request that is still running when the service shuts down: the client may send it again."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -74,7 +74,7 @@ class ShutdownMiddleware:
 
 
 class HeadMiddleware:
-    """Answers HEAD, which link checkers and previews send, as GET without the body; our GETs change nothing."""
+    """Answers HEAD, which link checkers and previews send, like GET without the body; our GETs change nothing."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -83,7 +83,7 @@ class HeadMiddleware:
         async def send_head(message: Message) -> None:
             if message["type"] == "http.response.start":
                 await send(message)
-                await send({"type": "http.response.body", "body": b""})  # the end, also where a stream would begin
+                await send({"type": "http.response.body", "body": b""})  # ends the response, even if it is a stream
 
         if scope["type"] == "http" and scope["method"] == "HEAD":
             await self._app({**scope, "method": "GET"}, receive, send_head)

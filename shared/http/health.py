@@ -1,4 +1,4 @@
-"""Whether the service lives, whether it can do its work now, and its numbers."""
+"""Liveness, readiness and metrics endpoints."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from inspect import isawaitable
@@ -15,25 +15,31 @@ def add_health_routes(
 ) -> None:
     """Add `/health/live`, `/health/ready` and `/metrics`.
 
-    Not alive means that only a restart helps; not ready means to wait: nothing is lost meanwhile.
+    Not alive means that only a restart helps. Not ready means to wait: nothing is lost meanwhile.
     """
 
-    @app.get("/health/live", tags=["operations"], responses={503: {"description": "Not alive."}})
+    @app.get(
+        "/health/live",
+        tags=["operations"],
+        responses={503: {"description": "Not alive: the process must be restarted."}},
+    )
     async def live() -> JSONResponse:
-        """Whether a restart would help."""
+        """Whether the process works; if not, only a restart helps."""
         return JSONResponse({"alive": liveness()}, 200 if liveness() else 503)
 
     @app.get(
-        "/health/ready", tags=["operations"], responses={503: {"description": "Not ready; what is false says why."}}
+        "/health/ready",
+        tags=["operations"],
+        responses={503: {"description": "Not ready: the checks that are false say why."}},
     )
-    async def is_ready() -> JSONResponse:
-        """Whether everything it needs is there."""
+    async def ready() -> JSONResponse:
+        """Whether everything that the service needs is available."""
         outcomes = {name: await _run_check(check) for name, check in readiness.items()}
         return JSONResponse(outcomes, 200 if all(outcomes.values()) else 503)
 
     @app.get("/metrics", tags=["operations"], response_class=PlainTextResponse)
     async def metrics() -> Response:
-        """The numbers, for Prometheus."""
+        """The metrics, for Prometheus."""
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
 

@@ -1,4 +1,4 @@
-"""What is counted of HTTP, the same in every service."""
+"""HTTP metrics, the same in every service."""
 
 import time
 
@@ -6,24 +6,24 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 METHODS = frozenset({"GET", "PUT", "POST", "DELETE", "PATCH", "OPTIONS"})
-"""Anybody may invent one; each would be a time series for good."""
+"""Methods with a label of their own. A client can invent others, and each would create a time series."""
 OTHER_LABEL = "other"
-"""A method that is none of those, and a path that no route has."""
+"""The label of any other method, and of a path without a route."""
 
 
 class HttpMetrics:
-    """Requests by their route, in numbers."""
+    """Metrics of requests by route."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._requests = Counter(
             "attune_http_requests",
-            "Requests answered, by the template of their route and never by their path; `other` is no route of ours.",
+            "Requests answered, by route template and never by path; `other` is any path without a route.",
             ["method", "route", "status"],
             registry=registry,
         )
         self._seconds = Histogram(
             "attune_http_request_seconds",
-            "Time from a request's arrival to the beginning of its answer.",
+            "Time from the arrival of a request to the start of its response.",
             ["method", "route"],
             buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
             registry=registry,
@@ -35,7 +35,7 @@ class HttpMetrics:
 
 
 class HttpMetricsMiddleware:
-    """Counts requests by route, and takes the time until the answer begins; a stream's end says nothing."""
+    """Counts requests by route, and measures the time until the response starts; a stream may last for hours."""
 
     def __init__(self, app: ASGIApp, metrics: HttpMetrics) -> None:
         self._app = app
@@ -63,7 +63,7 @@ class HttpMetricsMiddleware:
         try:
             await self._app(scope, receive, send_and_observe)
         except Exception:
-            observe(500)  # the answer is given further outside
+            observe(500)  # an outer middleware sends the response
             raise
 
 

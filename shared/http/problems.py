@@ -1,4 +1,4 @@
-"""HTTP errors as problem details (RFC 9457): what was wrong, where, and what to do."""
+"""HTTP errors as problem details (RFC 9457): what is wrong, where, and what to do."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,15 +18,15 @@ MEDIA_TYPE = "application/problem+json"
 
 
 class FieldError(BaseModel):
-    """One thing that was wrong with a request."""
+    """One error in a request."""
 
     pointer: str
-    """Where, as a JSON pointer into the request's `body`, `query` or `path`."""
+    """The field, as a JSON pointer into the `body`, `query` or `path` of the request."""
     detail: str
 
 
 class ProblemDetails(BaseModel):
-    """An error, as RFC 9457 has it."""
+    """An error as defined by RFC 9457."""
 
     type: str
     """Identifies the kind of problem; the same for every occurrence."""
@@ -37,7 +37,7 @@ class ProblemDetails(BaseModel):
 
 
 class Problem(Exception):
-    """Answers a request with problem details. `kind` is a short name, for instance `unknown-relationship`."""
+    """Answers a request with problem details. `code` is a short name, such as `unknown-relationship`."""
 
     def __init__(self, status: int, code: str, title: str, detail: str, errors: Sequence[FieldError] = ()) -> None:
         super().__init__(f"{code}: {detail}")
@@ -47,13 +47,13 @@ class Problem(Exception):
 
 
 RESPONSES: dict[int | str, dict[str, Any]] = {
-    "4XX": {"model": ProblemDetails, "description": "The request cannot be done as it is."},
+    "4XX": {"model": ProblemDetails, "description": "The request was rejected."},
     "5XX": {"model": ProblemDetails, "description": "Try again later."},
 }
 
 
 def add_problem_handlers(app: FastAPI) -> None:
-    """Have every error of `app` answered with problem details, and described so."""
+    """Answer every error of `app` with problem details, and describe it so in the OpenAPI document."""
     for error_class, handler in _HANDLERS.items():
         app.add_exception_handler(error_class, handler)
     generate_openapi = app.openapi
@@ -78,7 +78,7 @@ async def _handle_invalid_request(_request: Request, error: RequestValidationErr
 
 
 async def _handle_rejected(_request: Request, error: Rejected) -> JSONResponse:
-    status, title = (404, "Not known here") if isinstance(error, NotFound) else (409, "Not possible as things are")
+    status, title = (404, "Not found") if isinstance(error, NotFound) else (409, "Conflict with the current state")
     return _problem_response(
         ProblemDetails(type=f"urn:attune:problem:{error.code}", title=title, status=status, detail=str(error))
     )
@@ -91,17 +91,17 @@ async def _handle_http_exception(_request: Request, error: HTTPException) -> JSO
 
 
 async def _handle_transient(_request: Request, error: Transient) -> JSONResponse:
-    log.warning("could not answer", reason=str(error))
-    return _unavailable_response("Something we depend on does not answer.")
+    log.warning("Request failed: a dependency is unavailable", reason=str(error))
+    return _unavailable_response("A service that this request depends on is unavailable.")
 
 
 async def _handle_unexpected(_request: Request, _error: Exception) -> JSONResponse:
-    return _problem_response(  # the server logs the error with its place
+    return _problem_response(  # the server logs the error with its traceback
         ProblemDetails(
             type="urn:attune:problem:unforeseen",
-            title="This is our mistake",
+            title="Internal error",
             status=500,
-            detail="Nothing that was answered with 2xx is lost. Please tell whoever operates Attune.",
+            detail="Nothing that was answered with 2xx is lost. Please inform the operator of Attune.",
         )
     )
 
@@ -117,15 +117,15 @@ _HANDLERS: dict[type[Exception], Any] = {
 
 
 def shutdown_response() -> JSONResponse:
-    """The answer to a request that is cut short because the service ends."""
-    return _unavailable_response("This process ends before it is done.")
+    """The response to a request that is cut short because the service shuts down."""
+    return _unavailable_response("The service is shutting down before the request is done.")
 
 
 def _unavailable_response(reason: str) -> JSONResponse:
     return _problem_response(
         ProblemDetails(
             type="urn:attune:problem:unavailable",
-            title="Not possible just now",
+            title="Temporarily unavailable",
             status=503,
             detail=f"{reason} Nothing is lost; send the same request again.",
         ),
@@ -134,19 +134,19 @@ def _unavailable_response(reason: str) -> JSONResponse:
 
 
 def too_large_response(limit: int) -> JSONResponse:
-    """The answer to a body of more than `limit` bytes."""
+    """The response to a body of more than `limit` bytes."""
     return _problem_response(
         ProblemDetails(
             type="urn:attune:problem:too-large",
             title="Too large",
             status=413,
-            detail=f"The body is larger than {limit} bytes, which is the most that is taken.",
+            detail=f"The body is larger than the limit of {limit} bytes.",
         )
     )
 
 
 def _describe_errors_as_problems(document: dict[str, Any]) -> dict[str, Any]:
-    """FastAPI describes every answer by the media type of a route's good one."""
+    """Corrects the media type of errors: FastAPI describes them with the media type of the successful response."""
     for path in document["paths"].values():
         for operation in path.values():
             for response in operation["responses"].values():

@@ -1,9 +1,9 @@
-"""What the body of a request has in common with every other."""
+"""The base class of request bodies."""
 
 from pydantic import BaseModel, ConfigDict
 
 
 class RequestBody(BaseModel):
-    """A request's body; a field that we do not know is refused, for it is likely a misspelt one."""
+    """The body of a request. An unknown field is rejected, because it is probably misspelt."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -1,4 +1,4 @@
-"""Serving HTTP: the socket first, so that a port in use is one clear line."""
+"""Serving HTTP. The socket is opened first, so that a port in use gives one clear line."""
 
 import signal
 import socket
@@ -11,11 +11,11 @@ from fastapi import FastAPI
 from shared.runtime.garbage_collection import tune_garbage_collector
 
 DRAIN_TIMEOUT_SECONDS = 5
-"""How long requests in hand may take after SIGTERM; open event streams are cut then."""
+"""How long running requests may take after SIGTERM; then open event streams are closed."""
 
 
 class ListenSettings(Protocol):
-    """Where to listen."""
+    """The address to listen on."""
 
     @property
     def http_host(self) -> str: ...
@@ -25,7 +25,7 @@ class ListenSettings(Protocol):
 
 
 def serve(app: FastAPI, settings: ListenSettings) -> None:
-    """Serve `app` until SIGTERM or SIGINT, then finish what is in hand."""
+    """Serve `app` until SIGTERM or SIGINT, then finish the running requests."""
     try:
         server_socket = socket.create_server((settings.http_host, settings.http_port), backlog=2048)
     except OSError as error:
@@ -38,10 +38,7 @@ def serve(app: FastAPI, settings: ListenSettings) -> None:
         server_header=False,
         timeout_graceful_shutdown=DRAIN_TIMEOUT_SECONDS,
     )
-    for signal_number in (
-        signal.SIGTERM,
-        signal.SIGINT,
-    ):  # uvicorn raises it once more when all is done: that is no failure
-        signal.signal(signal_number, lambda *_: None)
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signal_number, lambda *_: None)  # uvicorn raises it again after a clean shutdown
     tune_garbage_collector()
     uvicorn.Server(config).run(sockets=[server_socket])

@@ -1,1 +1,1 @@
-"""The one way to reach MongoDB."""
+"""Access to MongoDB."""

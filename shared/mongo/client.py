@@ -1,7 +1,7 @@
-"""Reaching MongoDB: the only place that makes a client, and that knows which driver is in use.
+"""Access to MongoDB: the only module that creates a client, and that knows which driver is in use.
 
-Motor and PyMongo's own asyncio API differ in a few calls; those are made here, once, and everything else keeps
-to what both offer (docs/adr/0004-mongodb-driver.md).
+Motor and PyMongo's own asyncio API differ in a few calls. Only this module makes those calls; all other code uses what
+both drivers offer (docs/adr/0004-mongodb-driver.md).
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
@@ -48,39 +48,39 @@ MongoSession = AsyncClientSession
 Result = TypeVar("Result")
 
 ANSWER_TIMEOUT_MS = 5_000
-"""Milliseconds after which a silent database counts as away."""
+"""After this time without an answer, the database counts as unavailable."""
 MAJORITY_JOURNALED = WriteConcern(w="majority", j=True)
-"""A write that was acknowledged survives the loss of any one member; a transaction does not ask the database's."""
+"""An acknowledged write survives the loss of any one member. Transactions do not inherit it from the database."""
 DUPLICATE_KEY, AUTHENTICATION_FAILED, WRITE_CONFLICT = 11_000, 18, 112  # MongoDB's error codes
 OUT_OF_DISK_SPACE = 14_031
 AUTHENTICATION_FAILED_MESSAGE = (
-    "MongoDB refuses our name and password: look at MONGODB_USERNAME and the secret mongodb_password"
+    "MongoDB rejects the username or password: check MONGODB_USERNAME and the secret mongodb_password"
 )
 
 
 class MongoMetrics(CommandListener, TopologyListener):
-    """Every command to the database, in numbers, and whether there is one to send them to."""
+    """Metrics of all commands to the database, and of the connection to its primary."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._seconds = Histogram(
             "attune_mongodb_command_seconds",
-            "Time that one command to MongoDB took, failed or not; `getMore` also waits for news.",
+            "Duration of one MongoDB command, whether or not it failed; `getMore` also waits for changes.",
             ["command"],
             buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
             registry=registry,
         )
         self._errors = Counter(
             "attune_mongodb_command_errors",
-            "Commands that MongoDB refused, or did not answer; a duplicate or an overtaken write is none.",
+            "Commands that MongoDB rejected or did not answer; duplicate keys and version conflicts do not count.",
             ["command"],
             registry=registry,
         )
         self._connected = Gauge(
-            "attune_mongodb_connected", "1 while the driver knows a member that takes writes.", registry=registry
+            "attune_mongodb_connected", "1 while the driver knows a writable primary.", registry=registry
         )
 
     def started(self, event: CommandStartedEvent) -> None:
-        """Counted when it has ended."""
+        """Nothing to do: a command is counted when it ends."""
 
     def succeeded(self, event: CommandSucceededEvent) -> None:
         self._seconds.labels(event.command_name).observe(event.duration_micros / 1e6)
@@ -90,7 +90,7 @@ class MongoMetrics(CommandListener, TopologyListener):
         self._errors.labels(event.command_name).inc()
 
     def opened(self, event: TopologyOpenedEvent) -> None:
-        """Nobody is known yet."""
+        """Nothing to do: no member is known yet."""
 
     def description_changed(self, event: TopologyDescriptionChangedEvent) -> None:
         self._connected.set(event.new_description.has_writable_server())
@@ -100,7 +100,7 @@ class MongoMetrics(CommandListener, TopologyListener):
 
 
 class Mongo:
-    """One service's own database; no other service reads it. `metrics` hears of every command."""
+    """The database of one service; no other service reads it. Every command is counted in `metrics`."""
 
     def __init__(
         self,
@@ -142,14 +142,17 @@ class Mongo:
         return bool(hello.get("isWritablePrimary"))
 
     async def run_transaction(self, work: Callable[[MongoSession], Awaitable[Result]]) -> Result:
-        """Do all of `work`'s writes or none; it may be called again. Raises StoreUnavailable."""
+        """Do all writes of `work` or none; `work` may be called several times. Raises StoreUnavailable."""
         opening_session = self._client.start_session()
         with translate_errors():
             async with await opening_session if self._driver == "motor" else opening_session as session:
                 return cast("Result", await session.with_transaction(work, write_concern=MAJORITY_JOURNALED))
 
     async def try_transaction(self, work: Callable[[MongoSession], Awaitable[Result]]) -> Result:
-        """Do all of `work`'s writes or none, once. Raises Conflict, or StoreUnavailable: then it may be done or not."""
+        """Do all writes of `work` or none, in one try.
+
+        Raises WriteConflict. Raises StoreUnavailable: then the writes may have been done or not.
+        """
         opening_session = self._client.start_session()
         with translate_errors(), _translate_conflicts():
             async with await opening_session if self._driver == "motor" else opening_session as session:
@@ -159,7 +162,7 @@ class Mongo:
 
     @asynccontextmanager
     async def watch(self, collection: str, pipeline: Sequence[Document] = ()) -> AsyncIterator[Any]:
-        """What changes in `collection`, as it changes. Raises StoreUnavailable."""
+        """A stream of the changes of `collection`. Raises StoreUnavailable."""
         opening_stream: Any = self[collection].watch(list(pipeline), full_document="updateLookup")
         with translate_errors():
             async with opening_stream if self._driver == "motor" else await opening_stream as changes:
@@ -172,15 +175,15 @@ class Mongo:
 
 
 async def server_time(database: AsyncDatabase[Document]) -> datetime:
-    """What time it is by the database's clock, which all processes share. Raises StoreUnavailable."""
+    """The time by the clock of the database, which all processes share. Raises StoreUnavailable."""
     with translate_errors():
         hello = await database.command("hello")
     local_time: datetime = hello["localTime"]
-    return local_time.replace(tzinfo=UTC)  # a command's answer comes without the time zone
+    return local_time.replace(tzinfo=UTC)  # the response of a command has no time zone
 
 
 class WriteConflict(Exception):
-    """Somebody else is writing the same documents now; nothing was written."""
+    """The same documents are being written concurrently; nothing was written."""
 
 
 @contextmanager
@@ -199,21 +202,21 @@ def _translate_conflicts() -> Iterator[None]:
 
 @contextmanager
 def translate_errors() -> Iterator[None]:
-    """Turns the driver's ways of saying that the database is away into the one that we know."""
+    """Raises StoreUnavailable for every error with which a driver says that the database is unavailable."""
     try:
         yield
     except ServerSelectionTimeoutError as error:
-        if "Authentication failed" in str(error):  # after the first refusal the driver looks for another server
+        if "Authentication failed" in str(error):  # after the first rejection the driver looks for another server
             raise StoreUnavailable(AUTHENTICATION_FAILED_MESSAGE) from error
         raise StoreUnavailable(
-            "no primary was found; does MongoDB run, is it a replica set, and has it been made? "
+            "no primary was found; check that MongoDB runs, is a replica set and has been initiated: "
             f"{str(error).partition(', Timeout:')[0][:300]}"
         ) from error
     except (AutoReconnect, ConnectionFailure, ExecutionTimeout, WTimeoutError, WriteConcernError) as error:
         raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
     except PyMongoError as error:
         if isinstance(error, OperationFailure) and OUT_OF_DISK_SPACE in _error_codes(error):
-            raise StoreUnavailable("the disk of MongoDB is full") from None  # its text holds what was to be written
+            raise StoreUnavailable("MongoDB has no disk space left") from None  # its text has the content
         if isinstance(error, OperationFailure) and error.code == AUTHENTICATION_FAILED:
             raise StoreUnavailable(AUTHENTICATION_FAILED_MESSAGE) from error
         if error.has_error_label("TransientTransactionError") or error.has_error_label("RetryableWriteError"):
@@ -222,7 +225,7 @@ def translate_errors() -> Iterator[None]:
 
 
 async def insert_new(collection: Collection, documents: Sequence[Document]) -> None:
-    """Insert each document whose `_id` is not there yet. Raises StoreUnavailable; safe to repeat."""
+    """Insert each document whose `_id` does not exist yet; idempotent. Raises StoreUnavailable."""
     if not documents:
         return
     try:
@@ -235,17 +238,17 @@ async def insert_new(collection: Collection, documents: Sequence[Document]) -> N
 
 @dataclass(frozen=True, slots=True)
 class GuardedWrite:
-    """What a document becomes, provided that it still is as it was read."""
+    """A new version of a document, written only if the stored version is still the one that was read."""
 
     id: UUID
     version: int
-    """`v` as it was read; 0 where there was no document."""
+    """`v` as it was read; 0 if there was no document."""
     fields: Document
     outbox_entries: Sequence[Document] = ()
-    """The events that follow, as the outbox keeps them."""
+    """The derived events, as the outbox stores them."""
 
     def to_update(self, write_id: UUID) -> UpdateOne:
-        """Over the version that was read only: what was deleted meanwhile is not made again."""
+        """The update; it does not recreate a document that was deleted since it was read."""
         change: Document = {"$set": {**self.fields, "written": write_id}, "$inc": {"v": 1}}
         if self.outbox_entries:
             change["$push"] = {"owed": {"$each": list(self.outbox_entries)}}
@@ -254,14 +257,14 @@ class GuardedWrite:
 
 
 async def write_guarded(collection: Collection, writes: Sequence[GuardedWrite]) -> set[UUID]:
-    """Make each write whole or not at all; the ids of those that somebody else changed or deleted first.
+    """Do each write completely or not at all; return the ids of conflicts: documents changed or deleted concurrently.
 
-    One round trip, and a second one when something was lost. In that case, what somebody else wrote over right
-    after us may be named as well, so what is decided anew must be safe to repeat. Raises StoreUnavailable.
+    One round trip, and a second one if there was a conflict. In that case, the ids may include a write that succeeded
+    and was overwritten right afterwards, so retrying must be idempotent. Raises StoreUnavailable.
     """
     if not writes:
         return set()
-    write_id = uuid4()  # the database says how many it wrote, not which
+    write_id = uuid4()  # the database reports how many documents it wrote, not which
     try:
         with translate_errors():
             result = await collection.bulk_write([write.to_update(write_id) for write in writes], ordered=False)
@@ -282,7 +285,7 @@ def _error_codes(error: OperationFailure) -> set[int | None]:
 
 
 def has_errors_besides_duplicates(error: BulkWriteError) -> bool:
-    """Whether a bulk write failed for more than documents that were there already."""
+    """Whether a bulk write failed for another reason than documents that already exist."""
     details = error.details or {}
     error_codes = {write["code"] for write in details.get("writeErrors", ())}
     return bool(error_codes - {DUPLICATE_KEY} or details.get("writeConcernErrors"))

@@ -1,1 +1,1 @@
-"""Documents that are written together with the events that follow, and the relay that publishes those events."""
+"""The outbox: documents that are written together with their events, and the relay that publishes those events."""

@@ -1,11 +1,11 @@
-"""Documents that people change over HTTP: decided upon purely, written whole, with the events that follow.
+"""Documents that people change over HTTP, written together with the events of the change.
 
-A change reads the document, asks a pure function what it becomes and which events follow, and writes both in one
-atomic write, guarded by the version that was read. When somebody else came between, it is decided anew.
+A change loads the document, lets a pure function decide the new document and its events, and stores both in one atomic
+write, guarded by the version that was read. After a version conflict it loads and decides again.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 from uuid import UUID
@@ -17,6 +17,7 @@ from pymongo.errors import DuplicateKeyError
 from shared.errors import StoreUnavailable
 from shared.events import Event
 from shared.mongo.client import Collection, Document, Mongo, MongoSession, translate_errors
+from shared.mongo.stored_names import StoredNames
 from shared.outbox.relay import Outbox, outbox_entries
 
 log = structlog.get_logger()
@@ -24,38 +25,43 @@ log = structlog.get_logger()
 T = TypeVar("T", bound=BaseModel)
 
 Decide = Callable[[T | None], tuple[T, Sequence[Event]]]
-"""From a document, or none where there is none yet, to what it becomes and the events that follow.
+"""From a document, or None if it does not exist yet, to the new document and the events of the change.
 
-It raises Refused when the change contradicts what is so, and returns the document as it was, with no events, when
-the change was made before: that is what makes every HTTP write safe to repeat.
+It raises Rejected if the change contradicts the current state. If the change was made before, it returns the document
+unchanged and no events: this makes every HTTP write idempotent.
 """
 
 
 class VersionConflict(Exception):
-    """Somebody else wrote the document between our reading and our writing it."""
+    """The document was written concurrently, after it was read and before it was written."""
 
 
 @dataclass(frozen=True)
 class Documents(Generic[T]):
-    """One collection of documents of one kind; `_id` is the id that its first writer chose."""
+    """One collection of documents of one model; `_id` is the id that the first writer chose."""
 
     collection: Collection
     model: type[T]
     outbox: Outbox
     clock: Callable[[], datetime]
+    stored_names: StoredNames = field(default_factory=StoredNames)
 
     async def get(self, document_id: UUID) -> T | None:
-        """The document, or none. Raises StoreUnavailable."""
+        """The document, or None. Raises StoreUnavailable."""
         with translate_errors():
             stored = await self.collection.find_one({"_id": document_id})
         return None if stored is None else self.parse(stored)
 
     def parse(self, stored: Document) -> T:
-        """The document in what the database gave."""
-        return self.model.model_validate(stored)
+        """The model of a stored document."""
+        return self.stored_names.from_document(self.model, stored)
+
+    def dump(self, document: T) -> Document:
+        """The fields of the document as they are stored."""
+        return self.stored_names.to_document(document)
 
     async def change(self, document_id: UUID, decide: Decide[T]) -> T:
-        """Decide and write until nobody came between. Raises StoreUnavailable, and what `decide` raises."""
+        """Decide and write, again after each version conflict. Raises StoreUnavailable, and what `decide` raises."""
         while True:
             try:
                 with translate_errors():
@@ -66,19 +72,22 @@ class Documents(Generic[T]):
             return document
 
     def enqueue(self, document_id: UUID, entries: Sequence[Document]) -> None:
-        """Say that a change is durable: what it owes is published."""
+        """Publish the outbox entries of a change that is durable."""
         if entries:
             log.info(
-                "changed", what=self.collection.name, id=str(document_id), owes=[str(entry["id"]) for entry in entries]
+                "Document changed",
+                collection=self.collection.name,
+                id=str(document_id),
+                events=[str(entry["id"]) for entry in entries],
             )
             self.outbox.enqueue(self.collection.name, document_id, entries)
 
     async def change_once(
         self, document_id: UUID, decide: Decide[T], session: MongoSession | None = None
     ) -> tuple[T, list[Document]]:
-        """Decide and write once; the document and what it now owes. Raises ChangedMeanwhile.
+        """Decide and write once; return the document and its new outbox entries. Raises VersionConflict.
 
-        The driver's errors are its own here: in a transaction it begins again where two came into conflict.
+        Errors of the driver are not translated: they tell a transaction to start again after a write conflict.
         """
         stored = await self.collection.find_one({"_id": document_id}, session=session)
         before = None if stored is None else self.parse(stored)
@@ -86,7 +95,7 @@ class Documents(Generic[T]):
         if document == before and not events:
             return document, []
         entries = outbox_entries(events, self.clock())
-        update: dict[str, Any] = {"$set": document.model_dump(), "$inc": {"v": 1}}
+        update: dict[str, Any] = {"$set": self.dump(document), "$inc": {"v": 1}}
         if entries:
             update["$push"] = {"owed": {"$each": entries}}
         expected = {"_id": document_id, "v": stored["v"] if stored else {"$exists": False}}
@@ -100,7 +109,7 @@ class Documents(Generic[T]):
 
 
 async def change_in_transaction(mongo: Mongo, changes: Sequence[tuple[Documents[Any], UUID, Decide[Any]]]) -> list[Any]:
-    """Make all `changes` or none. Raises StoreUnavailable, and what a decision raises."""
+    """Make all `changes` or none. Raises StoreUnavailable, and what a `Decide` raises."""
 
     async def apply_changes(session: MongoSession) -> list[tuple[Any, list[Document]]]:
         return [await documents.change_once(document_id, decide, session) for documents, document_id, decide in changes]
@@ -108,7 +117,7 @@ async def change_in_transaction(mongo: Mongo, changes: Sequence[tuple[Documents[
     try:
         results = await mongo.run_transaction(apply_changes)
     except VersionConflict as error:
-        raise StoreUnavailable("somebody else changed the same documents; send the request again") from error
+        raise StoreUnavailable("the documents were changed concurrently; send the request again") from error
     for (documents, document_id, _), (_, entries) in zip(changes, results, strict=True):
         documents.enqueue(document_id, entries)
     return [document for document, _ in results]

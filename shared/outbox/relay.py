@@ -1,8 +1,8 @@
-"""The embedded outbox: a write that has no Kafka offset to hold back keeps the events it owes in its own document.
+"""The outbox: HTTP writes and timers have no Kafka offset to hold back, so they store their events in the document.
 
-A document is written together with its `owed` events, in one atomic write. They are published at once and then
-taken off the document; what a crash left owed is found at the start and every few seconds. An event may so be
-published twice, under the same id, and never not at all.
+A document and its outbox entries (stored under `owed`) are written in one atomic write. The events are published at
+once, and then the entries are removed. The relay publishes the entries that a crash left pending, at the start and
+every few seconds. Publishing is at-least-once: an event may be published twice, under the same id.
 """
 
 import asyncio
@@ -22,25 +22,25 @@ from shared.mongo.client import Collection, Document, server_time, translate_err
 from shared.runtime.background import repeat_every, retry_until_done, run_in_background
 
 PUBLISH_BATCH_DOCUMENTS = 500
-"""The most documents whose events are published together."""
+"""The maximum number of documents whose events are published together."""
 RELAY_INTERVAL_SECONDS = 5.0
-"""Seconds between two looks for what a crash left owed."""
+"""The interval at which the relay looks for entries that a crash left pending."""
 RELAY_AFTER = timedelta(seconds=10)
-"""What is owed for longer is no longer in somebody's hands."""
+"""The age of a pending entry after which no running process is still publishing it."""
 
 PendingEntries = tuple[str, Any, Sequence[Document]]
-"""A document that owes events: its collection, its `_id`, and what it owes."""
+"""A document with pending entries: its collection, its `_id`, and the entries."""
 
 _EVENT_TYPES = by_type(EVENT_TYPES)
 
 
 def outbox_entries(events: Sequence[Event], now: datetime) -> list[Document]:
-    """What a document holds under `owed` for `events`; add it in the same write as what they follow from."""
+    """The entries that a document stores under `owed` for `events`; add them in the write that causes the events."""
     return [{"id": event.id, "event": encode(event).decode(), "since": now} for event in events]
 
 
 class Outbox:
-    """Publishes what the documents of some collections owe, each in the order in which it came to be owed."""
+    """Publishes the outbox entries of the documents of some collections, in the order in which each was enqueued."""
 
     def __init__(
         self,
@@ -54,35 +54,38 @@ class Outbox:
         self._collections = {collection.name: collection for collection in collections}
         self._queue: asyncio.Queue[PendingEntries] = asyncio.Queue()
         self._published = Counter(
-            "attune_owed_events_published",
-            "Events published that an HTTP write or a timer owed; `found` counts those a crash left behind.",
-            ["how"],
+            "attune_outbox_events_published",
+            "Events published from the outbox of HTTP writes and timers; "
+            "`relay` counts those that a crash left pending.",
+            ["trigger"],
             registry=registry,
         )
-        for trigger in ("at once", "found"):
+        for trigger in ("write", "relay"):
             self._published.labels(trigger)
         self._wait_seconds = Histogram(
-            "attune_owed_wait_seconds",
-            "Time from a write to the moment its event was acknowledged by Kafka.",
+            "attune_outbox_wait_seconds",
+            "Time from a write until Kafka acknowledged its event.",
             buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600, 3600),
             registry=registry,
         )
         self._pending_documents = Gauge(
-            "attune_owed_documents", "Documents whose events are durable and not published yet.", registry=registry
+            "attune_outbox_pending_documents",
+            "Documents with outbox entries that are not published yet.",
+            registry=registry,
         )
         self._oldest_pending_seconds = Gauge(
-            "attune_owed_oldest_seconds",
-            "How long the longest of them has waited; 0 when none does.",
+            "attune_outbox_oldest_pending_seconds",
+            "Age of the oldest pending outbox entry; 0 when there is none.",
             registry=registry,
         )
 
     def enqueue(self, collection: str, document_id: Any, entries: Sequence[Document]) -> None:
-        """Say that a document has just been written with `debts`; they are published right away."""
+        """Publish the `entries` that a document was just written with."""
         self._queue.put_nowait((collection, document_id, entries))
 
     def run(self) -> AbstractAsyncContextManager[None]:
-        """Publishing what is written, and finding what a crash left owed."""
-        counting = repeat_every(RELAY_INTERVAL_SECONDS, "count what is owed", self._count_pending)
+        """Publish enqueued entries, and those that a crash left pending, while the context is open."""
+        counting = repeat_every(RELAY_INTERVAL_SECONDS, "count pending outbox entries", self._count_pending)
         return run_in_background(self._publish_queued(), self._relay(), counting)
 
     async def _publish_queued(self) -> None:
@@ -90,11 +93,11 @@ class Outbox:
             batch = [await self._queue.get()]
             while not self._queue.empty() and len(batch) < PUBLISH_BATCH_DOCUMENTS:
                 batch.append(self._queue.get_nowait())
-            await retry_until_done("publish owed events", partial(self._publish, batch, "at once"))
+            await retry_until_done("publish outbox entries", partial(self._publish, batch, "write"))
 
     async def _relay(self) -> None:
-        await retry_until_done("make owed events findable", self._create_indexes)
-        await repeat_every(RELAY_INTERVAL_SECONDS, "publish events left owed", self._relay_pending)
+        await retry_until_done("create outbox indexes", self._create_indexes)
+        await repeat_every(RELAY_INTERVAL_SECONDS, "relay pending outbox entries", self._relay_pending)
 
     async def _create_indexes(self) -> None:
         for collection in self._collections.values():
@@ -103,14 +106,14 @@ class Outbox:
 
     async def _relay_pending(self) -> None:
         if not self._queue.empty():
-            return  # what waits in our own hands is not left by anybody
+            return  # this process is still publishing its own entries
         for name, collection in self._collections.items():
             while batch := await self._load_overdue(name, collection):
-                await self._publish(batch, "found")
+                await self._publish(batch, "relay")
 
     async def _load_overdue(self, name: str, collection: Collection) -> list[PendingEntries]:
         now = await server_time(collection.database)
-        # What is owed since a time to come was written by a clock that is wrong: it may be published at once.
+        # An entry from the future was written with a wrong clock; it may be published at once.
         overdue, in_the_future = {"$lt": now - RELAY_AFTER}, {"$gt": now + RELAY_AFTER}
         selection = {"$or": [{"owed.since": overdue}, {"owed.since": in_the_future}]}
         with translate_errors():
@@ -123,7 +126,7 @@ class Outbox:
         return [(name, document["_id"], document["owed"]) for document in documents]
 
     async def _count_pending(self) -> None:
-        """Also when Kafka is away and nothing is looked for, because all of it is still in our hands."""
+        """Runs apart from the relay, which pauses as long as this process has entries of its own to publish."""
         now, pending_documents, oldest = self._clock(), 0, self._clock()
         for collection in self._collections.values():
             oldest_first = collection.find({"owed.since": {"$lte": now}}, {"owed.since": 1}).sort("owed.since", 1)

@@ -1,1 +1,1 @@
-"""What every process needs, whatever it does: settings, logs, time, background work, commands."""
+"""What every process needs: settings, logs, clock, background tasks, commands."""

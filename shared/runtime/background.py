@@ -1,4 +1,4 @@
-"""Work beside the requests: tried until it is done, repeated, and ended with the service."""
+"""Background tasks: retried until they are done, repeated, and ended with the service."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
@@ -14,23 +14,23 @@ log = structlog.get_logger()
 
 
 async def retry_until_done(task: str, work: Callable[[], Awaitable[None]]) -> None:
-    """Try `work` until it is done. It must be safe to repeat."""
+    """Retry `work` until it is done. It must be idempotent."""
     for delay in backoff():
         try:
             return await work()
         except Exception as error:
             log.warning(
-                "trying again",
-                what=task,
+                "Task failed, retrying",
+                task=task,
                 error=f"{type(error).__name__}: {error}",
-                exc_info=not isinstance(error, Transient),  # one of ours says enough; a bug needs its place
+                exc_info=not isinstance(error, Transient),  # our own error says enough; a bug needs its traceback
             )
             await asyncio.sleep(delay)
     return None
 
 
 async def repeat_every(seconds: float, task: str, work: Callable[[], Awaitable[None]]) -> Never:
-    """Do `work` now and again after each pause of `seconds`."""
+    """Do `work` now, and again after each pause of `seconds`."""
     while True:
         await retry_until_done(task, work)
         await asyncio.sleep(seconds)
@@ -38,7 +38,7 @@ async def repeat_every(seconds: float, task: str, work: Callable[[], Awaitable[N
 
 @asynccontextmanager
 async def run_in_background(*coroutines: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run `works` beside what is inside, and end them with it."""
+    """Run `coroutines` while the context is open; cancel them when it closes."""
     tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
     try:
         yield

@@ -1,9 +1,9 @@
-"""What time it is: read only at the edges, and handed inwards."""
+"""The clock. It is read only at the edges, and the time is passed inwards."""
 
 from datetime import UTC, datetime
 
 
 def now() -> datetime:
-    """The present moment in UTC, to the millisecond: as fine as MongoDB keeps it."""
+    """The current time in UTC, truncated to milliseconds, the precision of MongoDB."""
     moment = datetime.now(UTC)
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)

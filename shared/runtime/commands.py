@@ -1,4 +1,4 @@
-"""What a service can be asked to do on the command line: to serve, and what it offers beside that."""
+"""The command line of a service: `serve`, and the commands that it adds."""
 
 import argparse
 from collections.abc import Callable, Sequence
@@ -9,10 +9,10 @@ AddCommand = Callable[[Subparsers], None]
 
 
 def parse_arguments(service: str, *add_commands: AddCommand, argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """What was asked of `service`; where it is wrong, argparse says so and ends with 2."""
+    """The arguments given to `service`; if they are wrong, argparse reports it and exits with 2."""
     parser = argparse.ArgumentParser(prog=f"python -m services.{service}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND")
-    subparsers.add_parser("serve", help="serve; so does no command at all")
+    subparsers.add_parser("serve", help="serve (the default)")
     for add_command in add_commands:
         add_command(subparsers)
     return parser.parse_args(argv)

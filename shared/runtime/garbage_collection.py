@@ -1,15 +1,15 @@
-"""How often Python looks for garbage that holds on to itself."""
+"""How often Python collects reference cycles."""
 
 import gc
 
 
 def tune_garbage_collector() -> None:
-    """Look less often, and never at what is there already.
+    """Collect less often, and never what exists already.
 
-    A service keeps millions of small objects that live long (states, and before them its modules) and frees nearly
-    all others by counting references. At Python's own thresholds every batch has it walk through much of what it keeps.
+    A service keeps millions of small, long-lived objects (its modules, then states) and frees nearly all others by
+    reference counting. With Python's default thresholds, the collector walks through much of them in every batch.
     """
     gc.collect()
     gc.freeze()
-    # The last is Python's own: a service that runs for months must find what died old as well.
+    # The last is Python's default: a service that runs for months must also free objects that died old.
     gc.set_threshold(50_000, 20, 10)

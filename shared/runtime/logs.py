@@ -1,4 +1,4 @@
-"""Logs: one JSON object a line, with the ids of what it is about and nothing that anybody said."""
+"""Logs: one JSON object per line, with ids and without clinical content."""
 
 import logging
 import sys
@@ -7,7 +7,7 @@ import structlog
 
 
 def configure_logging(service: str, level: str) -> None:
-    """Send our own log and that of the libraries to standard output, in the same shape."""
+    """Write our own logs and those of the libraries to standard output, in one format."""
     shared_processors: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -34,14 +34,13 @@ def configure_logging(service: str, level: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
-    for noisy_logger in ("aiokafka", "faststream", "pymongo"):  # hundreds of thousands of lines while a broker is away
+    for noisy_logger in ("aiokafka", "faststream", "pymongo"):  # 100,000s of lines while a broker is unavailable
         logging.getLogger(noisy_logger).setLevel(logging.CRITICAL)
-    logging.getLogger("httpx2").setLevel(logging.WARNING)  # its lines hold where webhooks go, and that is a secret
+    logging.getLogger("httpx2").setLevel(logging.WARNING)  # its lines contain webhook URLs, which are secrets
     for library_logger in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(library_logger).handlers = []
-        logging.getLogger(library_logger).propagate = (
-            library_logger != "uvicorn.access"
-        )  # its lines hold links, and links are secrets
+        # The lines of uvicorn.access contain links, which are secrets.
+        logging.getLogger(library_logger).propagate = library_logger != "uvicorn.access"
 
 
 def _add_service_name(service: str) -> structlog.typing.Processor:

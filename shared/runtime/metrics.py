@@ -1,4 +1,4 @@
-"""What every process of ours shows of itself, whatever it does: which build it is, and what it takes."""
+"""Metrics that every process shows: its build and its resource usage."""
 
 from prometheus_client import (
     CollectorRegistry,
@@ -10,16 +10,16 @@ from prometheus_client import (
 )
 
 VERSION = "0.1.0"
-"""As in pyproject.toml, which no image has; a test holds the two together."""
+"""As in pyproject.toml, which no image contains; a test compares the two."""
 
 
 def process_registry() -> CollectorRegistry:
     """The registry of one process. Its metrics begin with `attune_`, `process_` or `python_`."""
-    # When each series began doubles their number, and answers no question of ours.
+    # The creation time of each series would double their number, and nobody needs it.
     disable_created_metrics()  # type: ignore[no-untyped-call]
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     GCCollector(registry=registry)
-    Info("attune_build", "1; its labels say which build runs.", registry=registry).info({"version": VERSION})
+    Info("attune_build", "1; the labels identify the running build.", registry=registry).info({"version": VERSION})
     return registry

@@ -1,4 +1,4 @@
-"""What every service reads from its environment, checked before anything is opened."""
+"""The settings that every service reads from its environment; they are checked before anything is opened."""
 
 import sys
 from ipaddress import ip_address
@@ -12,33 +12,33 @@ from pymongo.errors import PyMongoError
 from pymongo.uri_parser import parse_uri
 
 BootstrapServers = Annotated[str, Field(pattern=r"^[^\s:,]+:\d{1,5}(,[^\s:,]+:\d{1,5})*$")]
-"""Where Kafka is: host:port, several separated by commas."""
+"""The addresses of Kafka: host:port, separated by commas."""
 
 SECRETS_DIR = Path("/run/secrets")
-"""Where container engines put secrets: each a file, named as its setting, and out of `docker inspect`."""
+"""Where container engines put secrets: one file per setting, which `docker inspect` does not show."""
 
 UNPROTECTED = "anyone-who-reaches-this-port-can-read-and-write-everything"
 
 
 def _require_valid_uri(uri: str) -> str:
     try:
-        if not uri.startswith("mongodb+srv://"):  # that one asks the name server, which may be away
+        if not uri.startswith("mongodb+srv://"):  # parsing it asks a name server, which may be unavailable
             parse_uri(uri)
     except (ValueError, PyMongoError) as error:
-        raise ValueError(f"is no MongoDB URI: {error}") from None
+        raise ValueError(f"is not a MongoDB URI: {error}") from None
     return uri
 
 
 class ServiceSettings(BaseSettings):
-    """What all four services need to know. Each name is an environment variable in capitals."""
+    """The settings that all four services have. Each name in capitals is an environment variable."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore")
 
     kafka_bootstrap_servers: BootstrapServers
     kafka_batch_size: int = Field(default=4000, ge=1, le=10_000)
-    """The most messages taken at once."""
+    """The maximum number of messages in a batch."""
     mongodb_uri: Annotated[str, AfterValidator(_require_valid_uri)] = Field(repr=False)
-    """With the name and the password below, where they are given."""
+    """With the username and the password below, if they are given."""
     mongodb_username: str = ""
     mongodb_password: SecretStr = SecretStr("")
     mongodb_database: str = Field(min_length=1)
@@ -48,7 +48,7 @@ class ServiceSettings(BaseSettings):
     http_body_limit: int = Field(default=1_000_000, ge=1_000)
     """Bytes."""
     unprotected: str = ""
-    """Services know no identities yet. To listen beyond this machine, say what that gives up."""
+    """Services have no authentication yet. To listen beyond this machine, set the exact text of UNPROTECTED."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @model_validator(mode="before")
@@ -57,20 +57,20 @@ class ServiceSettings(BaseSettings):
         values = {key: value for key, value in values.items() if value != "" or not key.endswith("_password")}
         name, password = (str(values.get(f"mongodb_{part}") or "") for part in ("username", "password"))
         if bool(name) != bool(password):
-            raise ValueError("MONGODB_USERNAME and MONGODB_PASSWORD are given together, or not at all")
+            raise ValueError("MONGODB_USERNAME and MONGODB_PASSWORD must be set together or not at all")
         scheme, separator, rest = str(values.get("mongodb_uri", "")).partition("://")
         if not name or not separator:
             return values
         if "@" in rest:
-            raise ValueError("MONGODB_URI names a user already; leave out MONGODB_USERNAME and MONGODB_PASSWORD")
+            raise ValueError("MONGODB_URI already contains a user; remove MONGODB_USERNAME and MONGODB_PASSWORD")
         return {**values, "mongodb_uri": f"{scheme}://{quote_plus(name)}:{quote_plus(password)}@{rest}"}
 
     @model_validator(mode="after")
     def _require_loopback(self) -> Self:
         if not _is_loopback(self.http_host) and self.unprotected != UNPROTECTED:
             raise ValueError(
-                f"HTTP_HOST is {self.http_host}, which others can reach, and there is no log-in yet; "
-                f"keep it on 127.0.0.1 or set UNPROTECTED={UNPROTECTED}"
+                f"HTTP_HOST is {self.http_host}, which is reachable from other machines, and there is no "
+                f"authentication yet; keep it on 127.0.0.1 or set UNPROTECTED={UNPROTECTED}"
             )
         return self
 
@@ -86,9 +86,9 @@ Settings = TypeVar("Settings", bound=BaseSettings)
 
 
 def load_settings(settings_class: type[Settings]) -> Settings:
-    """The settings from the environment, and from files of secrets where there are any.
+    """The settings from the environment, and from secret files if there are any.
 
-    Where they are wrong: one line that says what, and exit code 2.
+    If they are wrong: one line that says what is wrong, and exit code 2.
     """
     try:
         return settings_class(_secrets_dir=SECRETS_DIR if SECRETS_DIR.is_dir() else None)

@@ -1,4 +1,4 @@
-"""What operators see of a command that works through much: how far it is, and how it ended."""
+"""What operators see of a long-running command: its progress, its results and its errors."""
 
 import asyncio
 import logging
@@ -12,21 +12,21 @@ PROGRESS_BAR_WIDTH = 30  # of the progress bar
 
 
 class CommandError(Exception):
-    """What was asked for cannot be done as things stand. Its text says why, and what to do."""
+    """The command cannot be done in the current state. The text says why, and what to do."""
 
 
 def run(command: str, coroutine: Coroutine[None, None, int]) -> int:
-    """Do it; its exit code, or 1 where the database, Kafka or what they hold does not allow it."""
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # we say in one line what it says in hundreds
+    """Run a command; return its exit code, or 1 if it fails or a dependency is unavailable."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # one line of ours replaces hundreds of its lines
     tune_garbage_collector()
     try:
         return asyncio.run(coroutine)
     except CommandError as error:
         return report_error(command, str(error), 1)
     except BrokerUnavailable as error:
-        return report_error(command, f"Kafka does not answer: {error}", 1)
+        return report_error(command, f"Kafka is unavailable: {error}", 1)
     except StoreUnavailable as error:
-        return report_error(command, f"the database does not answer: {error}", 1)
+        return report_error(command, f"MongoDB is unavailable: {error}", 1)
     except OSError as error:
         return report_error(command, str(error), 1)
     except KeyboardInterrupt:
@@ -34,13 +34,13 @@ def run(command: str, coroutine: Coroutine[None, None, int]) -> int:
 
 
 def report_error(command: str, reason: str, exit_code: int) -> int:
-    """Say in one line why it ended, and with which exit code."""
+    """Write one line with the reason to standard error; return the exit code."""
     sys.stderr.write(f"{command}: {' '.join(reason.split())}\n")
     return exit_code
 
 
 def show_progress(command: str, done: int, total: int, unit: str = "relationships") -> None:
-    """One line that changes on a terminal; elsewhere a line at the beginning and the end of each reading."""
+    """Show progress: one line that changes on a terminal, elsewhere one line at the start and one at the end."""
     filled = PROGRESS_BAR_WIDTH * done // max(total, 1)
     line = f"{command}: [{'#' * filled}{'.' * (PROGRESS_BAR_WIDTH - filled)}] {done} of {total} {unit}"
     if sys.stderr.isatty():
@@ -51,6 +51,6 @@ def show_progress(command: str, done: int, total: int, unit: str = "relationship
 
 
 def report(line: str) -> None:
-    """Something that was found."""
+    """Write one line of results to standard output."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()

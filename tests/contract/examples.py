@@ -1,4 +1,4 @@
-"""One relationship's life in every kind of event: each with all it can say, and with no more than it must."""
+"""The life of one relationship in all event types, each with all fields and with the required fields only."""
 
 from datetime import UTC, datetime
 from typing import get_args
@@ -218,8 +218,8 @@ EXAMPLES: tuple[Event, ...] = (
         outcome=61.25,
     ),
     *(
-        kind(
-            id=_id(kind.event_type()),
+        event_type(
+            id=_id(event_type.event_type()),
             occurred_at=_at(20),
             relationship_id=RELATIONSHIP,
             version=13,
@@ -230,7 +230,11 @@ EXAMPLES: tuple[Event, ...] = (
             evidence=(_FULL_SIGN, _MINIMAL_SIGN),
             policy="3f2a",
         )
-        for kind, severity in ((RuptureSuspected, "watch"), (RuptureChanged, "urgent"), (RuptureRepaired, "concern"))
+        for event_type, severity in (
+            (RuptureSuspected, "watch"),
+            (RuptureChanged, "urgent"),
+            (RuptureRepaired, "concern"),
+        )
     ),
     *(
         RuptureRetracted(

@@ -1,6 +1,6 @@
-"""Events as they were once stored: whatever becomes of the models, these must stay readable.
+"""Events as they were once stored: however the models change, these must stay readable.
 
-`python -m tests.contract.golden` adds a file for each kind that has none, and never touches one that is there.
+`python -m tests.contract.golden` adds a file for each event type that has none, and never changes an existing file.
 """
 
 import json
@@ -15,12 +15,12 @@ GOLDEN_DIR = Path(__file__).with_name("golden")
 
 
 def golden_path(event_type: str) -> Path:
-    """Where the stored events of a kind are."""
+    """The file with the stored events of a type."""
     return GOLDEN_DIR / f"{event_type}.json"
 
 
 def stored_events(event_type: str) -> list[dict[str, Any]]:
-    """The stored events of a kind."""
+    """The stored events of a type."""
     events: list[dict[str, Any]] = json.loads(golden_path(event_type).read_text(encoding="utf-8"))
     return events
 

@@ -1,7 +1,7 @@
-"""Imports what an image runs with no more than the image has: `python -m tests.contract.image_imports NAME`.
+"""Imports the modules of an image with only what the image contains: `python -m tests.contract.image_imports NAME`.
 
-NAME is a service or `jobs`. Packages that its lock does not name, and folders that its image does not carry, cannot
-be imported.
+NAME is a service or `jobs`. Packages that the lock file does not name, and folders that the image does not contain,
+cannot be imported.
 """
 
 import re
@@ -22,7 +22,7 @@ JOBS = "jobs"
 
 
 class BlockingFinder(MetaPathFinder):
-    """Modules that are not there, though they are."""
+    """Makes modules absent that are installed."""
 
     def __init__(self, names: set[str]) -> None:
         self._names = names
@@ -36,13 +36,13 @@ class BlockingFinder(MetaPathFinder):
 
 
 def locked_distributions(image: str) -> set[str]:
-    """The distributions that the lock of an image names."""
+    """The distributions that the lock file of an image names."""
     lock = (ROOT / "deploy" / "lock" / f"{image}.txt").read_text(encoding="utf-8")
     return {_normalize(name) for name in re.findall(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==", lock, re.MULTILINE)}
 
 
 def absent_modules(image: str) -> set[str]:
-    """The modules that an image does not have."""
+    """The modules that an image does not contain."""
     installed = locked_distributions(image)
     packages = {
         module

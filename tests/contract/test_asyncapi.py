@@ -1,4 +1,4 @@
-"""Who tells and who hears what, and that the services do what the document says."""
+"""The AsyncAPI document is valid, and the services publish and consume what it says."""
 
 import inspect
 import json
@@ -17,23 +17,23 @@ from tools.contracts.documents import DOCS, REGENERATE_COMMAND, SERVICES, read_c
 
 EVENTS_OF_SERVICES = {service: service_events(service) for service in SERVICES}
 DOCUMENT = asyncapi(EVENTS_OF_SERVICES)
-NOT_PUBLISHED_YET: set[type[Event]] = {ClientErased}  # services heed it already; intake cannot erase a client yet
+NOT_PUBLISHED_YET: set[type[Event]] = {ClientErased}  # services handle it already; intake cannot erase a client yet
 
 
-def test_the_document_is_what_the_code_does() -> None:
+def test_the_document_is_up_to_date() -> None:
     assert read_committed("asyncapi.json") == serialize(DOCUMENT), (
         f"docs/asyncapi.json is out of date; run: {REGENERATE_COMMAND}"
     )
 
 
-def test_the_document_has_the_shape_of_asyncapi_3() -> None:
+def test_the_document_is_valid_asyncapi_3() -> None:
     read = ApplicationSchema.model_validate(DOCUMENT)
 
     assert set(read.channels) == {topic.name for topic in ALL_TOPICS}
     assert all(operation.action in ("send", "receive") for operation in read.operations.values())
 
 
-def test_whatever_the_document_refers_to_is_there() -> None:
+def test_every_reference_in_the_document_resolves() -> None:
     for reference in references(DOCUMENT):
         file, _, pointer = reference.partition("#")
         target: Any = json.loads((DOCS / file).read_text(encoding="utf-8")) if file else DOCUMENT
@@ -55,8 +55,8 @@ def references(part: Any) -> Iterator[str]:
             yield from references(value)
 
 
-@pytest.mark.parametrize("event_type", EVENT_TYPES, ids=[kind.event_type() for kind in EVENT_TYPES])
-def test_every_event_is_told_by_the_one_service_that_its_topic_belongs_to(event_type: type[Event]) -> None:
+@pytest.mark.parametrize("event_type", EVENT_TYPES, ids=[event_type.event_type() for event_type in EVENT_TYPES])
+def test_every_event_is_published_only_by_the_service_that_owns_its_topic(event_type: type[Event]) -> None:
     publishers = [
         service for service, service_events in EVENTS_OF_SERVICES.items() if event_type in service_events.published
     ]
@@ -65,7 +65,7 @@ def test_every_event_is_told_by_the_one_service_that_its_topic_belongs_to(event_
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_a_service_hears_only_what_somebody_tells(service: str) -> None:
+def test_a_service_consumes_only_events_that_are_published(service: str) -> None:
     published = {
         event_type for service_events in EVENTS_OF_SERVICES.values() for event_type in service_events.published
     }
@@ -74,7 +74,7 @@ def test_a_service_hears_only_what_somebody_tells(service: str) -> None:
 
 
 class SubscriptionRecorder:
-    """A Kafka that only remembers what it was asked to hear."""
+    """A Kafka that only records its subscription."""
 
     def __init__(self) -> None:
         self.topics: tuple[Topic, ...] = ()
@@ -85,7 +85,7 @@ class SubscriptionRecorder:
 
 
 @pytest.mark.parametrize("service", [service for service in SERVICES if EVENTS_OF_SERVICES[service].consumed])
-def test_a_service_subscribes_to_what_it_says_it_hears(service: str) -> None:
+def test_a_service_subscribes_to_the_events_that_it_declares(service: str) -> None:
     subscribe = import_module(f"services.{service}.subscriptions").subscribe
     kafka = SubscriptionRecorder()
 

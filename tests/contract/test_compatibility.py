@@ -1,4 +1,4 @@
-"""A change of a contract is let through only when it harms neither who reads nor what is stored."""
+"""A change of a contract is compatible only if it breaks neither readers nor stored events."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ TEXT, NUMBER, INTEGER, NULL = ({"type": name} for name in ("string", "number", "
 
 COMPATIBLE_CHANGES = {
     "an optional field is added": (event_schema(), event_schema(note={**TEXT, "default": ""})),
-    "things are said better": (
+    "a description is improved": (
         event_schema(minutes={"description": "How long."}),
         event_schema(minutes={"description": "How long it took.", "title": "Minutes", "examples": [50]}),
     ),
@@ -38,11 +38,11 @@ COMPATIBLE_CHANGES = {
         event_schema(level=any_of(NUMBER, NULL)),
         event_schema(level=any_of(NULL, NUMBER)),
     ),
-    "a part is described where it is used": (
+    "a subschema is inlined": (
         {"$ref": "#/$defs/Sign", "$defs": {"Sign": event_schema()}},
         event_schema(),
     ),
-    "an optional field is added to a part": (
+    "an optional field is added to a subschema": (
         event_schema(sign={"$ref": "#/$defs/Sign"}) | {"$defs": {"Sign": event_schema()}},
         event_schema(sign={"$ref": "#/$defs/Sign"}) | {"$defs": {"Sign": event_schema(note=TEXT)}},
     ),
@@ -56,12 +56,16 @@ BREAKING_CHANGES = {
         event_schema(("minutes", "note"), note=TEXT),
         "note: is new and required",
     ),
-    "a field need not be there any more": (event_schema(), event_schema(()), "minutes: is no longer required"),
-    "a field must be there from now on": (event_schema(()), event_schema(), "minutes: is now required"),
+    "a field becomes optional": (event_schema(), event_schema(()), "minutes: is no longer required"),
+    "a field becomes required": (event_schema(()), event_schema(), "minutes: is now required"),
     "a type changes": (event_schema(note=TEXT), event_schema(note=NUMBER), "note: can now be number"),
-    "a whole number becomes any": (event_schema(), event_schema(minutes=NUMBER), "minutes: can now be number"),
-    "a value may be null": (event_schema(note=TEXT), event_schema(note=any_of(TEXT, NULL)), "note: can now be null"),
-    "a value may not be null any more": (
+    "an integer becomes a number": (event_schema(), event_schema(minutes=NUMBER), "minutes: can now be number"),
+    "a value becomes nullable": (
+        event_schema(note=TEXT),
+        event_schema(note=any_of(TEXT, NULL)),
+        "note: can now be null",
+    ),
+    "a value is no longer nullable": (
         event_schema(note=any_of(TEXT, NULL)),
         event_schema(note=TEXT),
         "note: can no longer be null",
@@ -71,7 +75,7 @@ BREAKING_CHANGES = {
         event_schema(by={**TEXT, "enum": ["client", "clinic"]}),
         "by: can now be 'clinic'",
     ),
-    "a choice is taken away": (
+    "a choice is removed": (
         event_schema(by={**TEXT, "enum": ["client", "clinic"]}),
         event_schema(by={**TEXT, "enum": ["client"]}),
         "by: can no longer be 'clinic'",
@@ -81,32 +85,32 @@ BREAKING_CHANGES = {
         event_schema(by={**TEXT, "const": "clinic"}),
         "by: can now be 'clinic'",
     ),
-    "choices are lifted": (
+    "choices become free text": (
         event_schema(by={**TEXT, "enum": ["client"]}),
         event_schema(by=TEXT),
         "by: is no longer one of 'client'",
     ),
-    "choices are laid down": (
+    "free text becomes choices": (
         event_schema(by=TEXT),
         event_schema(by={**TEXT, "enum": ["client"]}),
         "by: is now one of 'client'",
     ),
-    "more is let through below": (
+    "a minimum is lowered": (
         event_schema(minutes={"minimum": 5}),
         event_schema(minutes={"minimum": 1}),
-        "minutes: minimum changed from 5 to 1; who reads",
+        "minutes: minimum changed from 5 to 1; readers",
     ),
-    "less is let through below": (
+    "a minimum is raised": (
         event_schema(minutes={"minimum": 1}),
         event_schema(minutes={"minimum": 5}),
         "minutes: minimum changed from 1 to 5; events already stored",
     ),
-    "more is let through above": (
+    "a maximum is removed": (
         event_schema(minutes={"maximum": 480}),
         event_schema(),
-        "minutes: maximum changed from 480 to none; who reads",
+        "minutes: maximum changed from 480 to none; readers",
     ),
-    "less is let through above": (
+    "a maximum is added": (
         event_schema(),
         event_schema(minutes={"maximum": 480}),
         "minutes: maximum changed from none to 480; events already stored",
@@ -122,12 +126,12 @@ BREAKING_CHANGES = {
         event_schema(note={**TEXT, "default": "b"}),
         "note: has another",
     ),
-    "a default comes": (
+    "a default is added": (
         event_schema(note=TEXT),
         event_schema(note={**TEXT, "default": "b"}),
         "note: has another default",
     ),
-    "what is in a list changes": (
+    "the items of a list change": (
         event_schema(aims={"type": "array", "items": TEXT}),
         event_schema(aims={"type": "array", "items": NUMBER}),
         "aims items: can now be number",
@@ -135,7 +139,7 @@ BREAKING_CHANGES = {
     "a list may be empty": (
         event_schema(aims={"type": "array", "items": TEXT, "minItems": 1}),
         event_schema(aims={"type": "array", "items": TEXT}),
-        "aims: minItems changed from 1 to none; who reads",
+        "aims: minItems changed from 1 to none; readers",
     ),
     "the values of a map change": (
         event_schema(ratings={"type": "object", "additionalProperties": {**NUMBER, "maximum": 10}}),
@@ -147,22 +151,22 @@ BREAKING_CHANGES = {
         event_schema(ratings={"type": "object", "propertyNames": {"enum": ["trust", "fit"]}}),
         "ratings names: can now be 'fit'",
     ),
-    "unknown fields are refused": (
+    "unknown fields are rejected": (
         event_schema(),
         event_schema() | {"additionalProperties": False},
         "can no longer be anything",
     ),
-    "a field is added for readers who refuse what they do not know": (
+    "a field is added although readers reject unknown fields": (
         event_schema() | {"additionalProperties": False},
         event_schema(note=TEXT) | {"additionalProperties": False},
         "note: can now be string",
     ),
-    "a part changes where it is used": (
+    "a referenced subschema changes": (
         event_schema(sign={"$ref": "#/$defs/Sign"}) | {"$defs": {"Sign": event_schema()}},
         event_schema(sign={"$ref": "#/$defs/Sign"}) | {"$defs": {"Sign": event_schema(())}},
         "sign.minutes: is no longer required",
     ),
-    "something changes that we do not know how to judge": (
+    "an unknown keyword changes": (
         event_schema(minutes={"multipleOf": 5}),
         event_schema(minutes={"multipleOf": 1}),
         "minutes: multipleOf changed",
@@ -171,23 +175,23 @@ BREAKING_CHANGES = {
 
 
 @pytest.mark.parametrize(("old", "new"), COMPATIBLE_CHANGES.values(), ids=COMPATIBLE_CHANGES.keys())
-def test_it_is_let_through_when(old: Schema, new: Schema) -> None:
+def test_a_change_is_compatible_when(old: Schema, new: Schema) -> None:
     assert breaking_changes(old, new) == []
 
 
 @pytest.mark.parametrize(("old", "new", "reason"), BREAKING_CHANGES.values(), ids=BREAKING_CHANGES.keys())
-def test_it_is_refused_when(old: Schema, new: Schema, reason: str) -> None:
+def test_a_change_is_breaking_when(old: Schema, new: Schema, reason: str) -> None:
     assert any(reason in found for found in breaking_changes(old, new)), breaking_changes(old, new)
 
 
-def test_a_change_of_an_event_is_told_by_the_place_of_the_field() -> None:
+def test_a_breaking_change_is_reported_with_the_path_of_the_field() -> None:
     class Changed(FeedbackSubmitted):
-        """Somebody, no matter who, said how the session felt."""
+        """Anybody said how the session felt."""
 
         rater: str  # type: ignore[assignment]
 
     assert breaking_changes(wire_schema(FeedbackSubmitted), wire_schema(Changed)) == [
-        "data.rater: is no longer one of 'client', 'clinician'; who reads by the old contract does not expect it"
+        "data.rater: is no longer one of 'client', 'clinician'; readers of the old contract do not expect it"
     ]
 
 
@@ -213,7 +217,7 @@ schemas = st.builds(
 
 
 def instances(schema: Schema) -> st.SearchStrategy[Any]:
-    """What fits a schema of those above, and says nothing that is not in it."""
+    """Values that match a generated schema and have no other fields."""
     match schema:
         case {"anyOf": list(options)}:
             return st.one_of(*map(instances, options))
@@ -241,7 +245,7 @@ def instances(schema: Schema) -> st.SearchStrategy[Any]:
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 @given(data=st.data())
-def test_what_is_let_through_lets_the_old_read_the_new_and_the_new_read_the_old(data: st.DataObject) -> None:
+def test_after_a_compatible_change_old_and_new_events_are_valid_for_both(data: st.DataObject) -> None:
     old = data.draw(schemas)
     new = data.draw(st.one_of(altered_schema(old), schemas))
     assume(not breaking_changes(old, new))
@@ -272,5 +276,5 @@ def altered_schema(schema: Schema) -> st.SearchStrategy[Schema]:
 
 
 @given(schema=schemas)
-def test_what_stays_as_it_is_breaks_nobody(schema: Schema) -> None:
+def test_an_unchanged_schema_is_compatible(schema: Schema) -> None:
     assert breaking_changes(schema, schema) == []

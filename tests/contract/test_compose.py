@@ -1,4 +1,4 @@
-"""What docker-compose.yml starts is what the services expect, and no more open than it must be."""
+"""docker-compose.yml matches the settings of the services, and exposes no more than necessary."""
 
 import re
 from collections.abc import Iterator
@@ -26,8 +26,12 @@ JsonObject = dict[str, Any]
 VARIABLE = re.compile(r"\$\{(?P<name>[A-Z_]+):-(?P<default>[^}]*)\}")
 
 DIFFERENT_IN_COMPOSE = {
-    *("kafka_bootstrap_servers", "mongodb_uri", "mongodb_username"),  # the containers beside it
-    *("http_host", "http_port", "unprotected"),  # reached from outside its container, and published on loopback only
+    *("kafka_bootstrap_servers", "mongodb_uri", "mongodb_username"),  # other containers
+    *(
+        "http_host",
+        "http_port",
+        "unprotected",
+    ),  # reachable from other containers, and published on the loopback interface only
     "public_url",  # the gateway's
     "smtp_host",  # the machine that runs Docker
     "policy_dir",  # a volume
@@ -43,7 +47,7 @@ every_container = pytest.mark.parametrize("name", CONTAINERS)
 
 
 class Loader(yaml.SafeLoader):  # type: ignore[misc]
-    """Reads the merge instructions of compose as what they stand before."""
+    """Reads a merge tag of compose as the value that it precedes."""
 
 
 Loader.add_constructor("!override", lambda loader, node: loader.construct_sequence(node))
@@ -51,13 +55,13 @@ PRODUCTION: JsonObject = yaml.load((ROOT / "docker-compose.production.yml").read
 
 
 def environment(container: str) -> dict[str, str]:
-    """What a container finds in its environment when nobody set anything."""
+    """The environment of a container if no variable is set."""
     configured: JsonObject = CONTAINERS[container].get("environment", {})
     return {name: VARIABLE.sub(r"\g<default>", str(value)) for name, value in configured.items() if value is not None}
 
 
 def secrets(container: str) -> dict[str, str]:
-    """Which secret a container finds under which name."""
+    """The secrets of a container, by the name of the file."""
     listed = CONTAINERS[container].get("secrets", [])
     return {s: s for s in listed if isinstance(s, str)} | {
         s["target"]: s["source"] for s in listed if isinstance(s, dict)
@@ -75,13 +79,13 @@ def variables() -> Iterator[tuple[str, str | None]]:
 
 
 def defaults(settings: type[BaseSettings]) -> dict[str, object]:
-    """What holds when nobody set anything, of the settings that are the same with compose and without."""
+    """The default settings that are the same with compose and without."""
     return {name: field.default for name, field in settings.model_fields.items() if name not in DIFFERENT_IN_COMPOSE}
 
 
 @pytest.fixture
 def service_settings(monkeypatch: pytest.MonkeyPatch, service: str) -> type[BaseSettings]:
-    """The settings of a service, in an environment such as compose gives it."""
+    """The settings class of a service, in the environment of its container."""
     for name, value in environment(service).items():
         monkeypatch.setenv(name, value)
     settings_class: type[BaseSettings] = import_module(f"services.{service}.settings").Settings
@@ -101,16 +105,16 @@ def test_a_service_starts_with_the_settings_it_is_given(
 
 
 @every_service
-def test_a_service_knows_every_setting_it_is_given_and_is_given_every_setting_it_knows(service: str) -> None:
+def test_compose_sets_exactly_the_settings_of_a_service(service: str) -> None:
     settings = import_module(f"services.{service}.settings").Settings
-    given = {name.lower() for name in CONTAINERS[service]["environment"]}
+    configured = {name.lower() for name in CONTAINERS[service]["environment"]}
 
-    assert given | set(secrets(service)) == set(settings.model_fields)
-    assert not given & set(secrets(service))
+    assert configured | set(secrets(service)) == set(settings.model_fields)
+    assert not configured & set(secrets(service))
 
 
 @every_service
-def test_a_setting_that_nobody_made_is_the_same_with_compose_and_without(
+def test_a_default_is_the_same_with_and_without_compose(
     service: str, service_settings: type[BaseSettings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("MONGODB_USERNAME")
@@ -137,18 +141,18 @@ def test_the_topics_job_starts_with_the_settings_it_is_given(monkeypatch: pytest
     assert TopicSettings().kafka_bootstrap_servers == environment("intake")["KAFKA_BOOTSTRAP_SERVERS"]
 
 
-def test_what_measures_the_lag_is_given_every_setting_it_knows() -> None:
+def test_compose_sets_exactly_the_settings_of_the_lag_exporter() -> None:
     assert {name.lower() for name in environment("lag")} == set(LagSettings.model_fields)
 
 
-def test_the_replica_set_job_is_given_every_setting_it_knows() -> None:
-    given = {name.lower() for name in environment("replica-set")} | set(secrets("replica-set"))
+def test_compose_sets_exactly_the_settings_of_the_replica_set_job() -> None:
+    configured = {name.lower() for name in environment("replica-set")} | set(secrets("replica-set"))
 
-    assert given == set(ReplicaSetSettings.model_fields)
+    assert configured == set(ReplicaSetSettings.model_fields)
     assert environment("replica-set")["MONGODB_MEMBERS"] in environment("intake")["MONGODB_URI"]
 
 
-def test_every_secret_is_looked_at_before_anything_uses_it() -> None:
+def test_every_secret_is_checked_before_anything_uses_it() -> None:
     assert set(COMPOSE["secrets"]) == set(secrets("secrets")) == {*REQUIRED_SECRETS, *OPTIONAL_SECRETS}
     for name, container in CONTAINERS.items():
         if container.get("secrets") and name != "secrets":
@@ -156,7 +160,7 @@ def test_every_secret_is_looked_at_before_anything_uses_it() -> None:
 
 
 def first_dependency(name: str) -> str:
-    """What must have ended well before anything else of what a container waits for."""
+    """The container that must be done first of all dependencies of a container, direct or not."""
     dependencies = CONTAINERS[name].get("depends_on", {})
     return (
         name
@@ -166,17 +170,17 @@ def first_dependency(name: str) -> str:
 
 
 @every_container
-def test_nobody_but_this_machine_is_let_in_but_through_the_gateway(name: str) -> None:
+def test_only_the_gateway_is_reachable_from_other_machines(name: str) -> None:
     for port in CONTAINERS[name].get("ports", []):
         assert port.startswith("127.0.0.1:") or name == "gateway", port
 
 
-def test_what_is_unprotected_can_be_told_from_the_file() -> None:
+def test_unprotected_services_are_marked_in_the_file() -> None:
     assert [name for name in CONTAINERS if UNPROTECTED in environment(name).values()] == list(SERVICES)
 
 
 @every_container
-def test_a_container_can_do_no_more_than_it_must(name: str) -> None:
+def test_a_container_has_no_unnecessary_privileges(name: str) -> None:
     container = CONTAINERS[name]
 
     assert container["cap_drop"] == ["ALL"]
@@ -190,18 +194,18 @@ def test_a_container_can_do_no_more_than_it_must(name: str) -> None:
 
 
 @every_container
-def test_a_container_that_fell_comes_back_and_a_job_ends(name: str) -> None:
+def test_a_failed_container_restarts_and_a_job_ends(name: str) -> None:
     assert CONTAINERS[name]["restart"] == ("no" if name in JOBS else "unless-stopped")
 
 
 @pytest.mark.parametrize("name", BUILT_CONTAINERS)
-def test_a_container_of_ours_is_nobody(name: str) -> None:
+def test_our_containers_run_as_an_unprivileged_user(name: str) -> None:
     assert CONTAINERS[name]["user"] == "10001:10001"
     assert CONTAINERS[name]["tmpfs"] == ["/tmp"]
 
 
 @pytest.mark.parametrize("name", [name for name in CONTAINERS if name not in BUILT_CONTAINERS])
-def test_what_others_made_says_whether_it_is_well(name: str) -> None:
+def test_a_third_party_container_has_a_health_check(name: str) -> None:
     check = CONTAINERS[name]["healthcheck"]["test"]
 
     assert check[0] == "CMD"
@@ -217,14 +221,14 @@ def test_a_service_is_built_as_itself_and_reached_at_its_own_port(service: str) 
 
 
 @every_service
-def test_a_service_has_the_time_to_finish_what_is_in_hand(service: str) -> None:
+def test_a_service_has_time_to_finish_its_requests_and_its_batch(service: str) -> None:
     grace = int(CONTAINERS[service]["stop_grace_period"].removesuffix("s"))
 
     assert grace > HTTP_DRAIN_SECONDS + ConsumerTimings().drain_timeout_seconds
 
 
 @every_service
-def test_a_service_waits_for_what_it_needs(service: str) -> None:
+def test_a_service_starts_after_its_dependencies(service: str) -> None:
     assert CONTAINERS[service]["depends_on"] == {
         "topics": {"condition": "service_completed_successfully"},
         "replica-set": {"condition": "service_completed_successfully"},
@@ -233,7 +237,7 @@ def test_a_service_waits_for_what_it_needs(service: str) -> None:
     assert CONTAINERS["replica-set"]["depends_on"] == {"mongo": {"condition": "service_healthy"}}
 
 
-def test_what_keeps_data_can_neither_reach_out_nor_be_reached() -> None:
+def test_the_data_stores_are_only_on_an_internal_network() -> None:
     assert COMPOSE["networks"]["stores"] == {"internal": True}
     assert CONTAINERS["kafka"]["networks"] == CONTAINERS["mongo"]["networks"] == ["stores"]
     assert "stores" not in [*CONTAINERS["gateway"]["networks"], *CONTAINERS["prometheus"]["networks"]]
@@ -246,17 +250,17 @@ def test_every_image_is_pinned(name: str) -> None:
     assert container["image"].startswith("attune-") or re.search(r":v?\d+\.\d+\.\d+(-alpine)?$", container["image"])
 
 
-def test_every_image_of_others_has_a_stand_in_to_be_proven_with() -> None:
+def test_every_third_party_image_has_a_stand_in_for_tests() -> None:
     others = {c["image"] for c in CONTAINERS.values() if not c["image"].startswith("attune-")}
 
     assert others < set(stages_by_image())
 
 
-def test_kafka_is_the_one_that_the_tests_run_against() -> None:
+def test_the_tests_run_against_the_same_version_of_kafka() -> None:
     assert CONTAINERS["kafka"]["image"] == f"apache/kafka:{VERSION}"
 
 
-def test_the_example_environment_says_what_can_be_set_and_what_it_is_otherwise() -> None:
+def test_the_example_environment_lists_every_variable_with_its_default() -> None:
     example = (ROOT / ".env.example").read_text(encoding="utf-8")
     with_value = dict(re.findall(r"^([A-Z_]+)=(.*)$", example, re.MULTILINE))
     without_value = dict.fromkeys(re.findall(r"^# ([A-Z_]+)=$", example, re.MULTILINE))
@@ -265,14 +269,14 @@ def test_the_example_environment_says_what_can_be_set_and_what_it_is_otherwise()
     assert len(set(variables())) == len(dict(variables())), "one name has two defaults"
 
 
-def test_prometheus_scrapes_every_service_and_what_measures_the_lag() -> None:
+def test_prometheus_scrapes_every_service_and_the_lag_exporter() -> None:
     config = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text(encoding="utf-8"))
     scraped = {target for job in config["scrape_configs"] for s in job["static_configs"] for target in s["targets"]}
 
     assert {f"{service}:8000" for service in (*SERVICES, "lag")} == scraped
 
 
-def test_in_production_every_fact_is_kept_three_times() -> None:
+def test_in_production_all_data_is_stored_three_times() -> None:
     parts: dict[str, JsonObject] = PRODUCTION["services"]
     brokers, members = ["kafka", "kafka-2", "kafka-3"], ["mongo", "mongo-2", "mongo-3"]
 

@@ -1,4 +1,4 @@
-"""`make contracts` writes what changed, and nothing at all when that would break somebody."""
+"""`make contracts` writes what changed, and nothing at all if a change would break a consumer."""
 
 import json
 import shutil
@@ -13,7 +13,7 @@ SCHEMA = "schemas/clinic.session.scheduled.v1.json"
 
 @pytest.fixture
 def docs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The documents as they are in the repository, to be played with."""
+    """A copy of the documents in the repository."""
     docs_copy = tmp_path / "docs"
     for part in ("schemas", "openapi"):
         shutil.copytree(contracts.DOCS / part, docs_copy / part)
@@ -23,10 +23,10 @@ def docs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return docs_copy
 
 
-def test_what_breaks_nobody_is_written(docs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_compatible_change_is_written(docs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = (docs / SCHEMA).read_text()
     schema = json.loads(before)
-    schema["description"] = "What it used to say."
+    schema["description"] = "An old description."
     (docs / SCHEMA).write_text(json.dumps(schema))
     (docs / "asyncapi.json").unlink()
 
@@ -36,7 +36,7 @@ def test_what_breaks_nobody_is_written(docs: Path, capsys: pytest.CaptureFixture
     assert capsys.readouterr().out.splitlines() == [f"wrote docs/{SCHEMA}", "wrote docs/asyncapi.json"]
 
 
-def test_what_would_break_somebody_is_refused_and_nothing_is_written(docs: Path) -> None:
+def test_a_breaking_change_is_rejected_and_nothing_is_written(docs: Path) -> None:
     schema = json.loads((docs / SCHEMA).read_text())
     schema["properties"]["data"]["properties"]["room"] = {"type": "string"}
     (docs / SCHEMA).write_text(json.dumps(schema))
@@ -49,8 +49,8 @@ def test_what_would_break_somebody_is_refused_and_nothing_is_written(docs: Path)
     assert not (docs / "asyncapi.json").exists()
 
 
-def test_events_that_are_kept_may_not_be_forgotten(docs: Path) -> None:
+def test_an_event_type_with_stored_events_cannot_be_removed(docs: Path) -> None:
     (docs / "schemas" / "clinic.session.moved.v1.json").write_text("{}")
 
-    with pytest.raises(SystemExit, match=r"clinic\.session\.moved\.v1\.json: the code no longer knows"):
+    with pytest.raises(SystemExit, match=r"clinic\.session\.moved\.v1\.json: the code no longer has this event type"):
         contracts.write()

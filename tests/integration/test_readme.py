@@ -1,4 +1,4 @@
-"""What README.md says to paste does what it says."""
+"""The commands in README.md work when they are pasted."""
 
 import re
 import shutil
@@ -21,8 +21,8 @@ def walkthrough() -> str:
     return str(block)
 
 
-# The tests promise to need nothing but Python and make; .ci/run sees to it that there is a curl.
-@pytest.mark.skipif(shutil.which("curl") is None, reason="the walk-through is made with curl, which is not here")
+# The tests need nothing but Python and make; .ci/run makes sure that curl is installed.
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the walkthrough needs curl, which is not installed")
 def test_a_first_relationship_leads_to_an_alert_in_the_inbox(
     kafka_servers: str, mongodb_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

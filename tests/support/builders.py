@@ -1,4 +1,4 @@
-"""Facts to begin with: one relationship, told plainly."""
+"""Builds the events of one relationship."""
 
 from datetime import UTC, datetime, timedelta
 from typing import get_args
@@ -28,7 +28,7 @@ FIRST_SESSION_AT = datetime(2026, 1, 5, 10, tzinfo=UTC)
 
 
 class RelationshipBuilder:
-    """What is told of one relationship with a session a week; its ids follow from the relationship's."""
+    """Builds the events of a relationship with one session a week; all ids derive from that of the relationship."""
 
     def __init__(self, relationship_id: UUID | None = None, first_session_at: datetime = FIRST_SESSION_AT) -> None:
         self.relationship_id = relationship_id or uuid4()

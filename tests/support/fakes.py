@@ -1,4 +1,4 @@
-"""Small stand-ins for pure tests; the suite that says what a store is holds them to the same promises."""
+"""In-memory fakes for unit tests. The test suite for stores verifies that they behave like the real stores."""
 
 from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID
@@ -9,7 +9,7 @@ from services.alliance.store.mongo import Versioned
 
 
 class InMemoryAllianceStore:
-    """Remembers in memory."""
+    """The store of alliance, in memory."""
 
     def __init__(self) -> None:
         self.events: dict[UUID, HistoryEvent] = {}

@@ -1,4 +1,4 @@
-"""A consumer in a process of its own that says when it has a batch in hand, and never lets go of it."""
+"""A consumer in a separate process that reports when it has received a batch, and never finishes it."""
 
 import asyncio
 import sys

@@ -1,4 +1,4 @@
-"""A topic to try things on, with a consumer group that nobody else is in."""
+"""A topic and a consumer group for one test."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ from tests.support.serving import wait_until
 
 @dataclass
 class ConsumerHarness:
-    """A topic of its own with two partitions, and a consumer group of its own."""
+    """A topic with two partitions and a consumer group that nobody else uses."""
 
     servers: str
     producer: Producer
@@ -30,7 +30,7 @@ class ConsumerHarness:
     group: str
     handled_ids: list[UUID] = field(default_factory=list)
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
-    """Of the latest consumer."""
+    """The metrics of the latest consumer."""
     timings: ConsumerTimings = field(default_factory=ConsumerTimings)
 
     def consumer(
@@ -48,7 +48,7 @@ class ConsumerHarness:
         self.handled_ids += [event.id for event in events]
 
     async def produce(self, *values: bytes, headers: Sequence[Header] = ()) -> None:
-        """All of it on one partition, in this order."""
+        """Send all values to one partition, in this order."""
         await self.producer.send([Message(self.topic.name, b"one key", value, headers) for value in values])
 
     async def has_handled(self, *events: Event) -> bool:
@@ -56,13 +56,13 @@ class ConsumerHarness:
 
 
 async def create_test_topics(servers: str, *topics: Topic, partitions: int) -> None:
-    """Let them be there for everybody."""
+    """Create topics, and wait until every client can see them."""
     admin = AIOKafkaAdminClient(bootstrap_servers=servers)
     await admin.start()
     await admin.create_topics([NewTopic(topic.name, partitions, 1) for topic in topics])
     await admin.close()
 
-    async def exist() -> bool:  # a broker answers before it has heard of them itself
+    async def exist() -> bool:  # a broker answers before it knows the topics itself
         return not await missing_topics(servers, topics)
 
     await wait_until(exist)

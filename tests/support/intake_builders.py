@@ -1,4 +1,4 @@
-"""People and a relationship to begin with."""
+"""Builds clinicians, clients and relationships of intake."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,7 +16,7 @@ RELATIONSHIP = uuid4()
 
 def make_clinician(**overrides: Any) -> Clinician:
     defaults = {"clinician_id": uuid4(), "clinic_id": CLINIC, "contact": "a@example.org", "time_zone": "Europe/Berlin"}
-    return Clinician(**{"told_at": NOW, **defaults, **overrides})
+    return Clinician(**{"last_event_at": NOW, **defaults, **overrides})
 
 
 ANNA = make_clinician()

@@ -1,4 +1,4 @@
-"""A clinic at the intake service, and short words for what its desk asks over HTTP."""
+"""A client of the intake service for one clinic, with a method for each request."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ def make_settings(kafka_servers: str, mongodb_uri: str, **overrides: Any) -> Set
 
 @dataclass
 class IntakeClient:
-    """A clinic with a clinician, a client and a relationship of its own."""
+    """Sends the requests of one clinic with a clinician, a client and a relationship."""
 
     http: httpx2.AsyncClient
     kafka_servers: str
@@ -65,7 +65,7 @@ class IntakeClient:
         return await self.put(f"/relationships/{relationship_id or self.relationship_id}", **{**body, **overrides})
 
     async def set_up(self) -> None:
-        """The clinic is open, with a clinician, a client and a relationship."""
+        """Create the clinic, the clinician, the client and the relationship."""
         for request in (self.save_clinic, self.register_clinician, self.add_client, self.start_relationship):
             (await request()).raise_for_status()
 
@@ -92,7 +92,7 @@ class IntakeClient:
         )
 
     def make_row(self, number: int, **overrides: Any) -> dict[str, str]:
-        """A relationship of a caseload file."""
+        """A row of a caseload file: one relationship."""
         cells = (uuid4(), self.clinician_id, uuid4(), f"C-{number}", STARTED_AT.isoformat(), "relief|coping", 7, "yes")
         return {**{name: str(cell) for name, cell in zip(COLUMNS, cells, strict=True)}, **overrides}
 
@@ -102,7 +102,7 @@ class IntakeClient:
         return caseload
 
     async def wait_for_events(self, key: UUID, at_least: int) -> list[Event]:
-        """What others have heard of `key`, once it is as much as that."""
+        """The events about `key`, as soon as there are `at_least` so many."""
         events: list[Event] = []
 
         async def has_enough() -> bool:
@@ -118,7 +118,7 @@ def make_csv(rows: Sequence[dict[str, str]], delimiter: str = ",") -> bytes:
 
 
 def problem_code(response: httpx2.Response, status: int) -> str:
-    """The kind of problem that was answered."""
+    """The code of the problem in the response."""
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/problem+json"
     problem_type: str = response.json()["type"]

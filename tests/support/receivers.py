@@ -1,4 +1,4 @@
-"""Where messages arrive: a real SMTP server and a real HTTP receiver."""
+"""Receivers of deliveries: a real SMTP server and a real HTTP server."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -15,14 +15,14 @@ from tests.support.serving import wait_until
 
 
 class Mailbox:
-    """What an SMTP server took; it refuses the addresses it is told to, and may look at a message for long."""
+    """An SMTP server that records messages, rejects chosen addresses, and can delay its response."""
 
     def __init__(self) -> None:
         self.received: list[EmailMessage] = []
         self.rejections: dict[str, str] = {}
         self.attempts: list[str] = []
         self.data_delay_seconds = 0.0
-        """Seconds from its having a message to its answer."""
+        """The time from receiving a message to the response."""
 
     def received_by(self, address: str) -> list[EmailMessage]:
         return [message for message in self.received if message["To"] == address]
@@ -52,7 +52,7 @@ class Mailbox:
 
 
 class WebhookReceiver:
-    """What an HTTP receiver was sent; it answers with the statuses it is told to, then with 204."""
+    """An HTTP server that records requests, and responds with chosen statuses, then with 204."""
 
     def __init__(self) -> None:
         self.received: list[tuple[dict[str, str], bytes]] = []

@@ -1,4 +1,4 @@
-"""What is told of a relationship that shows signs of rupture, to begin with."""
+"""Builds the events of a relationship that shows signs of rupture."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4, uuid5
@@ -23,7 +23,7 @@ DROP_NUMBERS = {"rating": 54.0, "expected": 86.0, "low": 74.0}
 
 
 class RuptureBuilder:
-    """One relationship; its first episode is 0. Told twice, an event is the same."""
+    """Builds the events of one relationship. The first episode is 0. The same arguments give the same event."""
 
     def __init__(
         self,
@@ -117,7 +117,7 @@ class RuptureBuilder:
         return self._rupture_event(RuptureRetracted, version, severity, episode, days_ago, reason="amended")
 
     def updated(self, version: int, episode: int | None = None) -> AllianceUpdated:
-        """The alliance at `version`, with that episode open, or none."""
+        """The alliance at `version`, with this open episode, or none."""
         return AllianceUpdated(
             id=uuid5(self.relationship_id, f"alliance {version}"),
             occurred_at=self.now,

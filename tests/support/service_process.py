@@ -1,4 +1,4 @@
-"""Rebuilds and verifications as their operators meet them: processes on a Kafka of their own."""
+"""Runs the commands of a service as operators do: in processes, on a dedicated Kafka."""
 
 import asyncio
 import os
@@ -23,25 +23,25 @@ PARTITIONS = 12
 
 @dataclass(frozen=True)
 class CommandResult:
-    """How a process ended, and what it said."""
+    """The exit code and the output of a process."""
 
     exit_code: int | None
     stdout: str
     stderr: str
 
     def count_of(self, label: str) -> int:
-        """The number before `what` among the sums at the end; 0 where it is not there."""
+        """The number before `label` in the summary at the end; 0 if there is none."""
         return next((int(line.split()[0]) for line in self.stdout.splitlines() if line.endswith(f" {label}")), 0)
 
     @property
     def differences(self) -> dict[str, str]:
-        """What was said of single relationships."""
+        """The reported differences, by relationship."""
         return dict(line.split(": ", 1) for line in self.stdout.splitlines() if ": " in line)
 
 
 @dataclass(frozen=True)
 class ServiceRunner:
-    """A service, and where it works."""
+    """Starts the processes of one service on given servers."""
 
     service: str
     servers: str
@@ -67,14 +67,14 @@ class ServiceRunner:
         return await self.start(HTTP_PORT=str(free_ports(1)[0]), LOG_LEVEL="error", **settings)
 
     async def consume_everything(self, *topics: Topic, event_types: tuple[type[Event], ...]) -> None:
-        """Let the service commit all there is on these topics."""
+        """Serve until the service has committed everything on these topics."""
         service = await self.serve()
         await self.wait_until_caught_up(*topics, event_types=event_types)
         service.terminate()
         await wait_for_exit(service)
 
     async def wait_until_caught_up(self, *topics: Topic, event_types: tuple[type[Event], ...]) -> None:
-        """Wait until the service has committed all there is on these topics."""
+        """Wait until the service has committed everything on these topics."""
         async with TopicReader(self.servers, topics, event_types) as reader:
             for partition in range(PARTITIONS):
                 end_offsets = await reader.end_offsets(partition)
@@ -89,13 +89,13 @@ async def wait_for_exit(process: Process) -> CommandResult:
 
 
 async def count_tasks_by_phase(mongo: Mongo) -> Counter[str]:
-    """How many shares of the last rebuild are at each stage."""
+    """The number of tasks of the last rebuild, by phase."""
     return Counter(task["stage"] for task in await mongo["rebuild_shares"].find().to_list(None))
 
 
 @contextmanager
 def dedicated_kafka(folder: Path) -> Iterator[str]:
-    """With all topics and nothing on them: a rebuild reads all there is."""
+    """A Kafka with all topics, which are empty: a rebuild reads everything."""
     with kafka.kafka_server(folder, *free_ports(2)) as server:
         create_topics(server.address, PARTITIONS)
         yield server.address

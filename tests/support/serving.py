@@ -1,4 +1,4 @@
-"""A service as its users meet it: served on a real port, on the real Kafka and MongoDB."""
+"""Serves an application as in production: on a real port, with the real Kafka and MongoDB."""
 
 import asyncio
 import time
@@ -14,7 +14,7 @@ from shared.http.server import DRAIN_TIMEOUT_SECONDS
 
 @asynccontextmanager
 async def run_app(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
-    """`app` on a free port, ready; ended cleanly afterwards."""
+    """Serve `app` on a free port; yields when it is ready, and shuts it down cleanly afterwards."""
     server = uvicorn.Server(
         uvicorn.Config(app, port=0, log_config=None, access_log=False, timeout_graceful_shutdown=DRAIN_TIMEOUT_SECONDS)
     )
@@ -31,10 +31,10 @@ async def run_app(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
 
 
 async def wait_until(condition: Callable[[], Awaitable[bool]], timeout_seconds: float = 30.0) -> None:
-    """Wait until `condition` holds; fail when it does not hold `within` so many seconds."""
+    """Wait until `condition` holds; fail after `timeout_seconds`."""
     deadline = time.monotonic() + timeout_seconds
     while not await condition():
-        assert time.monotonic() < deadline, f"did not come true within {timeout_seconds} s"
+        assert time.monotonic() < deadline, f"the condition did not hold within {timeout_seconds} s"
         await asyncio.sleep(0.02)
 
 

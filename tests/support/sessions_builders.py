@@ -1,4 +1,4 @@
-"""A relationship and its sessions to begin with."""
+"""Builds a relationship and its sessions of the sessions service."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
@@ -10,7 +10,7 @@ from shared.events import Answer, Tension
 STARTS_AT = datetime(2026, 3, 2, 10, tzinfo=UTC)
 """When the session begins."""
 NOW = STARTS_AT + timedelta(hours=1)
-"""When it is over and looked at."""
+"""After the end of the session."""
 WINDOW = timedelta(hours=72)
 REQUEST_OPTIONS = RequestOptions(
     link_hashes={"client": "c1", "clinician": "t1"}, response_window=WINDOW, lapse_grace=timedelta(0)

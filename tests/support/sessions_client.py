@@ -1,4 +1,4 @@
-"""A clinic at the sessions service: what it knows of relationships, and what it asks over HTTP."""
+"""A client of the sessions service for one relationship, with a method for each request."""
 
 import os
 from collections.abc import AsyncIterator
@@ -26,14 +26,14 @@ def make_settings(kafka_servers: str, mongodb_uri: str, **overrides: Any) -> Set
 
 
 def ago(hours: float = 0) -> datetime:
-    """So many hours ago, as fine as the service keeps it."""
+    """So many hours ago, in the precision of the service."""
     moment = datetime.now(UTC) - timedelta(hours=hours)
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
 @dataclass
 class SessionsClient:
-    """One relationship at a service, and short words for the requests about it."""
+    """Publishes the events of one relationship, and sends the requests about it."""
 
     http: httpx2.AsyncClient
     producer: Producer
@@ -48,7 +48,7 @@ class SessionsClient:
         await self.producer.publish(events)
 
     async def start_relationship(self, consent: bool = True) -> None:
-        """The relationship starts, and the service has heard of it and of the consent."""
+        """Publish the start and the consent, and wait until the service knows the relationship."""
         consent_given = ConsentGiven(id=uuid4(), occurred_at=ago(24 * 300), relationship_id=self.relationship_id)
         await self.publish(*([consent_given] if consent else []), self.builder.started())
         await wait_until(self._is_known)
@@ -65,7 +65,7 @@ class SessionsClient:
         return await self.http.post(f"/sessions/{session_id}/completion", json=body)
 
     async def create_completed_session(self, hours_ago: float = 1.0) -> "CompletedSession":
-        """A session that was held, with the links that were given out for it."""
+        """Complete a session; the result has the links to its forms."""
         session_id, ended_at = uuid4(), ago(hours_ago)
         (await self.schedule(session_id, ended_at - HOUR)).raise_for_status()
         forms = (await self.complete(session_id, ended_at)).raise_for_status().json()
@@ -85,21 +85,21 @@ class SessionsClient:
 
 @dataclass(frozen=True)
 class CompletedSession:
-    """A session that was held."""
+    """A completed session."""
 
     session_id: UUID
     ended_at: datetime
     forms: dict[str, Any]
 
     def form_path(self, rater: Literal["client", "clinician"]) -> str:
-        """The path of the form, as the browser asks for it."""
+        """The path of the form, as a browser requests it."""
         url: str = self.forms[f"{rater}_form"]["url"]
         return url.removeprefix("http://127.0.0.1:8002")
 
 
 @asynccontextmanager
 async def serve_clinic(settings: Settings) -> AsyncIterator[SessionsClient]:
-    """A service with settings of our choice, and one clinic at it."""
+    """Serve the sessions service with these settings; yields a client for it."""
     producer = Producer(settings.kafka_bootstrap_servers, f"test-{os.getpid()}")
     await producer.start()
     try:

@@ -1,7 +1,7 @@
-"""Who tells and who hears what, as an AsyncAPI 3.0 document made from what the services themselves say.
+"""An AsyncAPI 3.0 document of which service publishes and consumes which events, generated from the services.
 
-faststream's own generator describes a subscriber by the type of its handler's argument; ours take raw batches, so
-that one bad message does not fail its neighbours, and would come out empty.
+The generator of faststream describes a subscriber by the argument type of its handler. Ours take raw batches, so that
+one bad message does not fail the rest, and would be described as empty.
 """
 
 from collections.abc import Iterable, Mapping
@@ -25,14 +25,18 @@ from shared.kafka.dead_letters.record import (
 JsonObject = dict[str, Any]
 
 DEAD_LETTER = "dead-letter"
-DEAD_LETTER_RESOLVED = "dead-letter-settled"
+DEAD_LETTER_RESOLVED = "dead-letter-resolved"
 
-_KEY = {"type": "string", "format": "uuid", "description": "What the event is about; its events are told in order."}
+_KEY = {
+    "type": "string",
+    "format": "uuid",
+    "description": "What the event is about; events with the same key are published in order.",
+}
 
 
 @dataclass(frozen=True)
 class ServiceEvents:
-    """What one service hears and tells."""
+    """The purpose of one service, and the events that it consumes and publishes."""
 
     purpose: str
     consumed: tuple[type[Event], ...]
@@ -40,7 +44,7 @@ class ServiceEvents:
 
 
 def asyncapi(services: Mapping[str, ServiceEvents]) -> JsonObject:
-    """The document; the payloads are the schemas beside it, in `schemas/`."""
+    """The document; its payloads refer to the schemas in `schemas/`."""
     event_types = sorted(
         {
             event_type
@@ -55,8 +59,8 @@ def asyncapi(services: Mapping[str, ServiceEvents]) -> JsonObject:
         "info": {
             "title": "Attune",
             "version": "1",
-            "description": "What the services of Attune tell each other. Every message is a CloudEvent 1.0 in "
-            "structured JSON, is keyed by what it is about, is delivered at least once and kept for good.",
+            "description": "The events that the services of Attune publish. Every message is a CloudEvent 1.0 in "
+            "structured JSON, is keyed by what it is about, is delivered at least once and retained forever.",
         },
         "defaultContentType": CONTENT_TYPE,
         "channels": {
@@ -84,7 +88,7 @@ def asyncapi(services: Mapping[str, ServiceEvents]) -> JsonObject:
 def _channel(topic: Topic, event_types: Iterable[type[Event]]) -> JsonObject:
     return {
         "address": topic.name,
-        "description": f"Told by {topic.publisher} only.",
+        "description": f"Published by {topic.publisher} only.",
         "messages": {
             _type_name(event_type): _ref("components", "messages", _type_name(event_type)) for event_type in event_types
         },
@@ -94,15 +98,15 @@ def _channel(topic: Topic, event_types: Iterable[type[Event]]) -> JsonObject:
 def _dead_letter_channel(consumer: str) -> JsonObject:
     return {
         "address": dead_letter_topic(consumer).name,
-        "description": f"What {consumer} will never be able to read, for a person to look at.",
+        "description": f"Messages that {consumer} cannot decode, for a person to resolve.",
         "messages": {name: _ref("components", "messages", name) for name in (DEAD_LETTER, DEAD_LETTER_RESOLVED)},
     }
 
 
 def _operations(service: str, service_events: ServiceEvents) -> Iterable[tuple[str, JsonObject]]:
     for action, verb, event_types in (
-        ("receive", "hears", service_events.consumed),
-        ("send", "tells", service_events.published),
+        ("receive", "consumes", service_events.consumed),
+        ("send", "publishes", service_events.published),
     ):
         for topic in EVENT_TOPICS:
             if on_topic := sorted(
@@ -113,7 +117,7 @@ def _operations(service: str, service_events: ServiceEvents) -> Iterable[tuple[s
     if service_events.consumed:
         own_topic = dead_letter_topic(service)
         yield (
-            f"{service}-tells-{own_topic.name}",
+            f"{service}-publishes-{own_topic.name}",
             _operation(service, service_events, "send", own_topic, [DEAD_LETTER, DEAD_LETTER_RESOLVED]),
         )
 
@@ -148,7 +152,7 @@ def _dead_letter_message() -> JsonObject:
     return {
         "name": DEAD_LETTER,
         "title": "DeadLetter",
-        "summary": "A message that its consumer will never be able to read, to the byte, with its own key and headers.",
+        "summary": "A message that its consumer cannot decode, byte for byte, with its original key and headers.",
         "contentType": "application/octet-stream",
         "headers": {
             "type": "object",
@@ -156,26 +160,26 @@ def _dead_letter_message() -> JsonObject:
                 CAUSE_HEADER: {
                     "type": "string",
                     "enum": list(get_args(DecodeErrorCause)),
-                    "description": "Why, in a word.",
+                    "description": "Cause of the error.",
                 },
-                ERROR_HEADER: {"type": "string", "description": "Where and why, never what was in it."},
+                ERROR_HEADER: {"type": "string", "description": "Field and reason, never content."},
                 ORIGIN_HEADER: {
                     "type": "string",
-                    "description": "topic/partition/offset; set aside twice, it is the same.",
+                    "description": "topic/partition/offset of the message; the same when it is dead-lettered twice.",
                 },
                 DEAD_LETTERED_AT_HEADER: {"type": "string", "format": "date-time"},
             },
             "required": [CAUSE_HEADER, ERROR_HEADER, ORIGIN_HEADER, DEAD_LETTERED_AT_HEADER],
         },
-        "payload": {"description": "Whatever bytes came."},
+        "payload": {"description": "The original bytes."},
     }
 
 
 def _dead_letter_resolved_message() -> JsonObject:
     return {
         "name": DEAD_LETTER_RESOLVED,
-        "title": "DeadLetterSettled",
-        "summary": "What became of a dead letter; the key is its origin.",
+        "title": "DeadLetterResolved",
+        "summary": "Resolution of a dead letter; the key is its origin.",
         "contentType": "application/octet-stream",
         "headers": {
             "type": "object",
@@ -183,7 +187,7 @@ def _dead_letter_resolved_message() -> JsonObject:
                 RESOLUTION_HEADER: {
                     "type": "string",
                     "enum": list(get_args(ResolutionAction)),
-                    "description": "Its message was sent back to where it came from, or nobody wants it.",
+                    "description": "The message was redriven to its original topic, or discarded.",
                 },
                 RESOLVED_AT_HEADER: {"type": "string", "format": "date-time"},
             },

@@ -1,4 +1,4 @@
-"""The two dashboards as questions, each with the expressions that answer it."""
+"""The two Grafana dashboards: their panels and the PromQL expressions of each panel."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,16 +7,16 @@ from typing import Any, Literal
 Unit = Literal["short", "s", "percentunit", "ops", "reqps", "bytes", "none"]
 
 GRID_COLUMNS, PANEL_ROWS = 24, 8
-"""Grafana's grid is 24 columns; a row of panels is eight of its lines."""
+"""Grafana's grid has 24 columns; a row of panels is eight grid rows high."""
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One question."""
+    """One panel of a dashboard."""
 
     title: str
     expressions: dict[str, str]
-    """By the legend of what each gives."""
+    """PromQL expressions by the legend of their series."""
     unit: Unit = "short"
     visualization: Literal["timeseries", "stat", "bargauge"] = "timeseries"
     width: int = 8
@@ -30,7 +30,7 @@ def _p99(metric: str, by: str, selector: str = "") -> str:
 
 OPERATIONS_PANELS = (
     Panel(
-        "What fires now",
+        "Firing alerts",
         {"{{alertname}} {{service}}{{group}}": 'ALERTS{alertstate="firing", alertname!="Watchdog"}'},
         "none",
         "stat",
@@ -38,20 +38,24 @@ OPERATIONS_PANELS = (
         "Each alert has a runbook in docs/runbooks.",
         1,
     ),
-    Panel("Does everybody answer?", {"{{service}}": 'min by (service) (up{job="attune"})'}, "none", "stat", 12),
+    Panel("Services up", {"{{service}}": 'min by (service) (up{job="attune"})'}, "none", "stat", 12),
     Panel(
-        "How old is what a consumer has not taken?",
+        "Consumer lag (age of the oldest message)",
         {"{{group}} from {{topic}}": "group_topic:attune_consumer_lag_seconds:max"},
         "s",
-        description="Asked of Kafka; also of a dead consumer.",
+        description="Measured from Kafka, so it includes stopped consumers.",
         red_threshold=60,
     ),
-    Panel("How much is it?", {"{{group}} from {{topic}}": "group_topic:attune_consumer_lag_messages:sum"}),
-    Panel("How many share the work?", {"{{group}}": "attune_consumer_members"}),
-    Panel("What is told", {"{{topic}}": "sum by (topic) (rate(attune_topic_messages_total[5m]))"}, "ops"),
-    Panel("What is taken", {"{{service}}": "sum by (service) (rate(attune_messages_total[5m]))"}, "ops"),
+    Panel("Consumer lag (messages)", {"{{group}} from {{topic}}": "group_topic:attune_consumer_lag_messages:sum"}),
+    Panel("Consumer group members", {"{{group}}": "attune_consumer_members"}),
     Panel(
-        "How large are batches, how long do they take?",
+        "Messages published per topic", {"{{topic}}": "sum by (topic) (rate(attune_topic_messages_total[5m]))"}, "ops"
+    ),
+    Panel(
+        "Messages consumed per service", {"{{service}}": "sum by (service) (rate(attune_messages_total[5m]))"}, "ops"
+    ),
+    Panel(
+        "Batch size and p99 duration",
         {
             "{{service}} messages": "sum by (service) (rate(attune_batch_messages_sum[5m])) "
             "/ sum by (service) (rate(attune_batch_messages_count[5m]))",
@@ -59,82 +63,82 @@ OPERATIONS_PANELS = (
         },
     ),
     Panel(
-        "Is a batch tried again?",
+        "Batch retries",
         {"{{service}} {{error}}": "sum by (service, error) (rate(attune_batch_retries_total[5m]))"},
         "ops",
     ),
     Panel(
-        "What was set aside and waits for a person",
+        "Open dead letters",
         {"{{service}} {{cause}}": "max by (service, cause) (attune_dead_letters_open)"},
         red_threshold=1,
     ),
     Panel(
-        "What is acknowledged and not told yet",
+        "Outbox: pending documents and age of the oldest",
         {
-            "{{service}} documents": "max by (service) (attune_owed_documents)",
-            "{{service}} seconds": "max by (service) (attune_owed_oldest_seconds)",
+            "{{service}} documents": "max by (service) (attune_outbox_pending_documents)",
+            "{{service}} seconds": "max by (service) (attune_outbox_oldest_pending_seconds)",
         },
     ),
     Panel(
-        "From an answer's 2xx to its score",
+        "Feedback scoring latency",
         {
-            "p50": "histogram_quantile(0.5, sum by (le) (rate(attune_alliance_scored_seconds_bucket[5m])))",
-            "p99": _p99("attune_alliance_scored_seconds", ""),
+            "p50": "histogram_quantile(0.5, sum by (le) (rate(attune_alliance_scoring_duration_seconds_bucket[5m])))",
+            "p99": _p99("attune_alliance_scoring_duration_seconds", ""),
         },
         "s",
-        description="Promised: 99.9 % within 10 s.",
+        description="Objective: 99.9 % within 10 s.",
         red_threshold=10,
     ),
     Panel(
-        "From an answer's 2xx to its alert in the inbox",
-        {"{{severity}} p99": _p99("attune_notify_raised_seconds", "severity, ")},
+        "Alert latency (feedback to inbox)",
+        {"{{severity}} p99": _p99("attune_notify_alert_latency_seconds", "severity, ")},
         "s",
-        description="Promised: 99 % of urgent ones within 5 s.",
+        description="Objective: 99 % of urgent alerts within 5 s.",
         red_threshold=5,
     ),
     Panel(
-        "What of the promises is broken",
+        "Objectives: share missed",
         {
-            "not scored in 10 s": "attune:feedback_scored_late:ratio_rate1h",
-            "urgent not in 5 s": "attune:urgent_alerts_late:ratio_rate1h",
+            "feedback not scored within 10 s": "attune:feedback_scored_late:ratio_rate1h",
+            "urgent alert not in the inbox within 5 s": "attune:urgent_alerts_late:ratio_rate1h",
         },
         "percentunit",
     ),
     Panel(
-        "What becomes of facts",
+        "Alliance events, refolds and conflicts",
         {
-            "{{type}}": "sum by (type) (rate(attune_alliance_facts_total[5m]))",
-            "read again": "sum(rate(attune_alliance_refolds_total[5m]))",
-            "overtaken": "sum(rate(attune_alliance_conflicts_total[5m]))",
+            "{{type}}": "sum by (type) (rate(attune_alliance_events_total[5m]))",
+            "refolded": "sum(rate(attune_alliance_refolds_total[5m]))",
+            "conflicts": "sum(rate(attune_alliance_conflicts_total[5m]))",
         },
         "ops",
     ),
-    Panel("What is asked of us", {"{{service}}": "service:attune_http_requests:rate5m"}, "reqps"),
+    Panel("HTTP requests", {"{{service}}": "service:attune_http_requests:rate5m"}, "reqps"),
     Panel(
-        "What share is our error?",
+        "HTTP 5xx ratio",
         {"{{service}}": "service:attune_http_errors:ratio_rate5m"},
         "percentunit",
         red_threshold=0.05,
     ),
     Panel(
-        "How long does it take?",
+        "HTTP p99 duration",
         {"{{service}} p99": "service:attune_http_request_seconds:p99_5m"},
         "s",
         red_threshold=1,
     ),
     Panel(
-        "What we ask of MongoDB",
+        "MongoDB commands",
         {"{{service}} {{command}}": "sum by (service, command) (rate(attune_mongodb_command_seconds_count[5m]))"},
         "ops",
     ),
     Panel(
-        "How long does it take?",
+        "MongoDB p99 command duration",
         {"{{service}} p99": "service:attune_mongodb_command_seconds:p99_5m"},
         "s",
         red_threshold=1,
     ),
     Panel(
-        "What does it refuse?",
+        "MongoDB command errors",
         {"{{service}} {{command}}": "sum by (service, command) (rate(attune_mongodb_command_errors_total[5m]))"},
         "ops",
     ),
@@ -143,7 +147,7 @@ OPERATIONS_PANELS = (
     ),
     Panel("Memory", {"{{service}}": 'sum by (service) (process_resident_memory_bytes{job="attune"})'}, "bytes"),
     Panel(
-        "Which build, since when",
+        "Version and uptime",
         {
             "{{service}} {{version}}": 'time() - (process_start_time_seconds{job="attune"} '
             "* on (instance) group_left (version) attune_build_info)"
@@ -154,83 +158,88 @@ OPERATIONS_PANELS = (
 
 CLINIC_LEAD_PANELS = (
     Panel(
-        "Relationships that show signs of rupture",
+        "Relationships with an open episode",
         {"{{severity}}": "max by (severity) (attune_alliance_open_episodes)"},
         visualization="stat",
-        description="Now, in all clinics together. Whose they are stands in the inboxes, and nowhere here.",
+        description="Current total over all clinics. Only the inboxes show whose they are.",
     ),
     Panel(
-        "Alerts that wait for somebody",
-        {"{{severity}}": 'max by (severity) (attune_notify_alerts_waiting{status="open"})'},
+        "Open alerts",
+        {"{{severity}}": 'max by (severity) (attune_notify_active_alerts{status="open"})'},
         visualization="stat",
     ),
     Panel(
-        "Alerts that somebody has taken on",
-        {"{{severity}}": 'max by (severity) (attune_notify_alerts_waiting{status="acknowledged"})'},
+        "Acknowledged alerts",
+        {"{{severity}}": 'max by (severity) (attune_notify_active_alerts{status="acknowledged"})'},
         visualization="stat",
     ),
     Panel(
-        "For how long has the oldest waited?",
-        {"{{severity}}": 'max by (severity) (attune_notify_alerts_oldest_seconds{status="open"})'},
+        "Age of the oldest open alert",
+        {"{{severity}}": 'max by (severity) (attune_notify_oldest_active_alert_seconds{status="open"})'},
         "s",
         "bargauge",
         red_threshold=86_400,
     ),
     Panel(
-        "How soon is an alert taken on? (half of them)",
+        "Time to acknowledge an alert (median)",
         {
             "{{severity}}": "histogram_quantile(0.5, sum by (severity, le) "
-            "(increase(attune_notify_acknowledged_seconds_bucket[7d])))"
+            "(increase(attune_notify_alert_acknowledgement_seconds_bucket[7d])))"
         },
         "s",
     ),
-    Panel("New alerts a week", {"{{severity}}": "sum by (severity) (increase(attune_notify_alerts_raised_total[7d]))"}),
     Panel(
-        "How do alerts end? (a week)",
-        {"{{outcome}}": "sum by (outcome) (increase(attune_notify_alerts_settled_total[7d]))"},
+        "New alerts per week", {"{{severity}}": "sum by (severity) (increase(attune_notify_alerts_raised_total[7d]))"}
+    ),
+    Panel(
+        "Closed alerts by outcome (per week)",
+        {"{{outcome}}": "sum by (outcome) (increase(attune_notify_alerts_closed_total[7d]))"},
         visualization="bargauge",
     ),
     Panel(
-        "Were they worth the interruption? (a week)",
+        "Alerts rated useful (per week)",
         {
-            "useful": 'sum(increase(attune_notify_alerts_settled_total{outcome="useful"}[7d])) '
-            '/ sum(increase(attune_notify_alerts_settled_total{outcome=~"useful|not_useful"}[7d]))'
+            "useful": 'sum(increase(attune_notify_alerts_closed_total{outcome="useful"}[7d])) '
+            '/ sum(increase(attune_notify_alerts_closed_total{outcome=~"useful|not_useful"}[7d]))'
         },
         "percentunit",
         "stat",
     ),
     Panel(
-        "Which signs were worth it? (a month)",
-        {"{{detector}} {{useful}}": "sum by (detector, useful) (increase(attune_alliance_judged_alerts_total[30d]))"},
+        "Usefulness by detector (per month)",
+        {
+            "{{detector}} {{useful}}": "sum by (detector, useful) "
+            "(increase(attune_alliance_alert_dispositions_total[30d]))"
+        },
         visualization="bargauge",
     ),
     Panel(
-        "How many answer when they are asked? (a week)",
+        "Feedback response rate (per week)",
         {"{{rater}}": "rater:attune_sessions_feedback_response:ratio_increase7d"},
         "percentunit",
     ),
     Panel(
-        "Forms a day",
+        "Feedback forms per day",
         {"{{rater}} {{outcome}}": "sum by (rater, outcome) (increase(attune_sessions_feedback_total[1d]))"},
     ),
     Panel(
-        "Sessions a day",
+        "Sessions per day",
         {"{{type}}": 'sum by (type) (increase(attune_sessions_events_total{type=~"clinic.session.*"}[1d]))'},
     ),
     Panel(
-        "Are clinicians told? (a day)",
+        "Deliveries by outcome (per day)",
         {
             "{{channel}} {{outcome}}": "sum by (channel, outcome) "
             '(increase(attune_notify_deliveries_total{outcome!="not_needed"}[1d]))'
         },
     ),
-    Panel("Messages that still wait", {"messages": "max(attune_notify_deliveries_due)"}, visualization="stat"),
-    Panel("Inboxes that are open now", {"inboxes": "sum(attune_notify_inbox_streams)"}, visualization="stat"),
+    Panel("Deliveries due", {"messages": "max(attune_notify_deliveries_due)"}, visualization="stat"),
+    Panel("Open inbox streams", {"inboxes": "sum(attune_notify_inbox_streams)"}, visualization="stat"),
 )
 
 
 def build_dashboard(uid: str, title: str, description: str, panels: Sequence[Panel]) -> dict[str, Any]:
-    """One dashboard as Grafana keeps it."""
+    """The JSON document of one dashboard."""
     placed_panels, x, y = [], 0, 0
     for number, panel in enumerate(panels, start=1):
         if x + panel.width > GRID_COLUMNS:
@@ -252,12 +261,18 @@ def build_dashboard(uid: str, title: str, description: str, panels: Sequence[Pan
 
 
 def build_dashboards() -> dict[str, Any]:
-    """Both, by the file that they are kept in."""
+    """Both dashboards, by file name."""
     operations = build_dashboard(
-        "attune-ops", "Attune: operations", "Does everything that is told get through, and how soon?", OPERATIONS_PANELS
+        "attune-ops",
+        "Attune: operations",
+        "Throughput, latency, errors and lag of the services, Kafka and MongoDB.",
+        OPERATIONS_PANELS,
     )
     clinic_lead = build_dashboard(
-        "attune-clinic", "Attune: clinics", "Are signs of rupture seen, and does somebody act?", CLINIC_LEAD_PANELS
+        "attune-clinic",
+        "Attune: clinics",
+        "Open episodes, alerts, how clinicians handle them, and feedback response.",
+        CLINIC_LEAD_PANELS,
     )
     clinic_lead["time"]["from"] = "now-30d"
     return {"ops.json": operations, "clinic-lead.json": clinic_lead}

@@ -1,4 +1,4 @@
-"""The catalogue of every metric, docs/metrics.md, from the registries of the running code."""
+"""The catalogue of all metrics, docs/metrics.md, generated from the registries of the running code."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,28 +11,28 @@ from prometheus_client.metrics import MetricWrapperBase
 HEADER = """\
 # Metrics
 
-Every number that Attune shows at `/metrics`, by who shows it; made by `make contracts` from the code. No label holds an
-id, and none a person: what is shown may be seen by anybody who operates Attune. A histogram `x` is shown as `x_bucket`,
-`x_sum` and `x_count`. What follows from these numbers, and who is called when, is in `deploy/prometheus/rules/`; how to
-read them, in `deploy/grafana/dashboards/`.
+All metrics that Attune exports at `/metrics`, by process; generated from the code by `make contracts`. No label
+contains an id or refers to a person: anybody who operates Attune may read them. A histogram `x` is exported as
+`x_bucket`, `x_sum` and `x_count`. The alerts based on these metrics are in `deploy/prometheus/rules/`, the dashboards
+in `deploy/grafana/dashboards/`.
 """
 NAME_SUFFIXES = {"counter": "_total", "info": "_info"}
 LIBRARY_PREFIXES = ("process_", "python_")
-"""Shown by the library that all of us use, and explained there."""
+"""Metrics that prometheus_client exports, and documents."""
 
 
 @dataclass(frozen=True, order=True)
 class MetricDescription:
-    """One metric as it is shown."""
+    """One metric as exported."""
 
     name: str
-    kind: str
+    metric_type: str
     labels: tuple[str, ...]
     help_text: str
 
 
 def describe_metrics(registry: CollectorRegistry) -> set[MetricDescription]:
-    """Everything in a registry, also what has no value yet."""
+    """All metrics in a registry, including those without a value yet."""
     return {metric for collector in registry._collector_to_names for metric in _describe_collector(collector)}
 
 
@@ -52,7 +52,7 @@ def _describe(name: str, metric_type: str, labels: Iterable[str], help_text: str
 
 
 def render_catalogue(registries: Mapping[str, CollectorRegistry]) -> str:
-    """The document, by who shows what."""
+    """The catalogue, grouped by the processes that export a metric."""
     processes_by_metric: defaultdict[MetricDescription, list[str]] = defaultdict(list)
     for process, registry in registries.items():
         for metric in describe_metrics(registry):
@@ -68,14 +68,16 @@ def render_catalogue(registries: Mapping[str, CollectorRegistry]) -> str:
 def _section(group: tuple[str, ...], all_processes: tuple[str, ...], metrics: Iterable[MetricDescription]) -> str:
     title = "Every process" if group == all_processes else ", ".join(group)
     rows = [
-        f"| `{metric.name}` | {metric.kind} | {', '.join(f'`{label}`' for label in metric.labels)} | {metric.help_text} |"
+        f"| `{metric.name}` | {metric.metric_type} | {_code_list(metric.labels)} | {metric.help_text} |"
         for metric in sorted(metrics)
         if not metric.name.startswith(LIBRARY_PREFIXES)
     ]
     library_names = sorted(f"`{metric.name}`" for metric in metrics if metric.name.startswith(LIBRARY_PREFIXES))
-    library_note = (
-        f"\nAnd what the library shows of any process: {', '.join(library_names)}.\n" if library_names else ""
-    )
+    library_note = f"\nFrom the Prometheus client library: {', '.join(library_names)}.\n" if library_names else ""
     return "\n".join(
-        [f"## {title}\n", "| metric | type | labels | what it says |", "|---|---|---|---|", *rows, library_note]
+        [f"## {title}\n", "| metric | type | labels | description |", "|---|---|---|---|", *rows, library_note]
     )
+
+
+def _code_list(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)

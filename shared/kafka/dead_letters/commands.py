@@ -161,9 +161,7 @@ async def _resolve_each(dead_letters: Sequence[StoredDeadLetter], servers: str, 
                 _report_error(str(gone))
             except MessageSizeTooLargeError:
                 failures += 1
-                _report_error(
-                    f"{dead_letter.origin}: the message with its redrive header is larger than Kafka accepts"
-                )
+                _report_error(f"{dead_letter.origin}: the message with its redrive header is larger than Kafka accepts")
             except BrokerUnavailable as error:
                 raise CommandError(
                     f"{done - failures} of {len(dead_letters)} dead letters were resolved before Kafka at {servers} "

@@ -175,7 +175,7 @@ def parse_resolution(record: ConsumerRecord) -> tuple[Origin, Resolution] | None
 
 
 def collect_dead_letters(records: Iterable[ConsumerRecord]) -> list[StoredDeadLetter]:
-    """The dead letters in records of a dead-letter topic, each once, the latest last; the order of records is irrelevant."""
+    """The dead letters in records of a dead-letter topic, in any order; each once, the latest last."""
     dead_letters: dict[Origin, StoredDeadLetter] = {}
     resolutions: dict[Origin, Resolution] = {}
     for record in records:

@@ -2,15 +2,14 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import ConsumerRecord, TopicPartition
 
 from shared.errors import BrokerUnavailable
-from shared.events.topics import dead_letter_topic
+from shared.events.topics import Topic, dead_letter_topic
 from shared.kafka.admin import missing_topics
 from shared.kafka.dead_letters.record import (
     Origin,
@@ -21,12 +20,9 @@ from shared.kafka.dead_letters.record import (
     redrive_message,
     resolution_message,
 )
-from shared.kafka.errors import translate_errors
 from shared.kafka.producer import Producer
-from shared.kafka.readers import stop_reader
+from shared.kafka.record_reader import RecordReader
 
-POLL_TIMEOUT_MS = 1_000
-FETCH_TIMEOUT_MS = 10_000
 STOP_TIMEOUT_SECONDS = 3.0
 
 
@@ -39,8 +35,8 @@ async def dead_letters_of(servers: str, consumer: str) -> list[StoredDeadLetter]
     topic = dead_letter_topic(consumer)
     if await missing_topics(servers, [topic]):
         raise BrokerUnavailable(f"topic does not exist: {topic.name}; create it with `python -m deploy.jobs.topics`")
-    async with _open_reader(servers, topic.name) as reader:
-        return collect_dead_letters([record async for record in _read_to_end(reader)])
+    async with RecordReader(servers, [topic]) as reader:
+        return collect_dead_letters(await reader.read_all())
 
 
 async def fetch_complete(servers: str, dead_letter: StoredDeadLetter) -> StoredDeadLetter:
@@ -81,7 +77,7 @@ class OpenDeadLetters:
 
     def __init__(self, servers: str, consumer: str) -> None:
         self._servers = servers
-        self._topic = dead_letter_topic(consumer).name
+        self._topic = dead_letter_topic(consumer)
         self._next_offsets: dict[TopicPartition, int] = {}
         self._causes: dict[Origin, str] = {}
         self._resolved: set[Origin] = set()
@@ -100,53 +96,25 @@ class OpenDeadLetters:
             await asyncio.gather(self._count_task, return_exceptions=True)
 
     async def _count(self) -> Counter[str]:
-        async with _open_reader(self._servers, self._topic) as reader:
-            for partition, offset in self._next_offsets.items():
-                reader.seek(partition, offset)
-            async for record in _read_to_end(reader):
-                if dead_letter := parse_dead_letter(record):
-                    self._causes[dead_letter.origin] = dead_letter.cause
-                elif resolution := parse_resolution(record):
-                    self._resolved.add(resolution[0])
-                self._next_offsets[TopicPartition(record.topic, record.partition)] = record.offset + 1
+        async with RecordReader(self._servers, [self._topic]) as reader:
+            async for records in reader.read(reader.partitions, self._next_offsets):
+                for record in records:
+                    self._count_record(record)
         return Counter(cause for origin, cause in self._causes.items() if origin not in self._resolved)
+
+    def _count_record(self, record: ConsumerRecord) -> None:
+        if dead_letter := parse_dead_letter(record):
+            self._causes[dead_letter.origin] = dead_letter.cause
+        elif resolution := parse_resolution(record):
+            self._resolved.add(resolution[0])
 
 
 async def _fetch_record(servers: str, origin: Origin) -> ConsumerRecord:
     """The record at `origin`. Raises MessageNotFound and BrokerUnavailable."""
-    partition = TopicPartition(origin.topic, origin.partition)
-    async with _open_reader(servers) as reader:
-        reader.assign([partition])
-        reader.seek(partition, origin.offset)
-        records = await reader.getmany(partition, timeout_ms=FETCH_TIMEOUT_MS, max_records=1)
-    for record in records.get(partition, ()):
-        if record.offset == origin.offset:
-            return record
-    raise MessageNotFound(
-        f"message {origin} no longer exists at its origin, and was too large to be stored in its dead letter"
-    )
-
-
-async def _read_to_end(reader: AIOKafkaConsumer) -> AsyncIterator[ConsumerRecord]:
-    end_offsets = await reader.end_offsets(reader.assignment())
-    unfinished = set(end_offsets)
-    while unfinished := {
-        partition for partition in unfinished if await reader.position(partition) < end_offsets[partition]
-    }:
-        for records in (await reader.getmany(*unfinished, timeout_ms=POLL_TIMEOUT_MS)).values():
-            for record in records:
-                yield record
-
-
-@asynccontextmanager
-async def _open_reader(servers: str, *topics: str) -> AsyncIterator[AIOKafkaConsumer]:
-    """A reader from the first message on, outside every consumer group."""
-    reader = AIOKafkaConsumer(
-        *topics, bootstrap_servers=servers, auto_offset_reset="earliest", enable_auto_commit=False
-    )
-    with translate_errors():
-        try:
-            await reader.start()
-            yield reader
-        finally:
-            await stop_reader(reader)
+    async with RecordReader(servers, [Topic(origin.topic, "")]) as reader:
+        record = await reader.read_one(TopicPartition(origin.topic, origin.partition), origin.offset)
+    if record is None:
+        raise MessageNotFound(
+            f"message {origin} no longer exists at its origin, and was too large to be stored in its dead letter"
+        )
+    return record

@@ -1,4 +1,4 @@
-"""How far consumers are behind can be seen without them, and a dead one is seen to fall behind."""
+"""Consumer lag is measured without the consumers, so the lag of a dead one is seen to grow."""
 
 import time
 from collections.abc import Sequence
@@ -10,8 +10,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.jobs.lag_exporter import LagMeasurement, LagSettings, create_app, lag_monitor
-from deploy.jobs.topics import TopicSettings
-from deploy.jobs.topics import create_topics as create_topics
+from deploy.jobs.topics import TopicSettings, create_topics
 from shared.errors import BrokerUnavailable
 from shared.events import Event, SessionCompleted
 from shared.events.cloudevents import encode
@@ -27,7 +26,7 @@ from tests.system.support.poison import publish_undecodable_record
 from tools.contracts.documents import SERVICES, service_events
 
 
-async def test_a_consumer_that_is_gone_falls_behind_in_messages_and_in_time(kafka_servers: str) -> None:
+async def test_the_lag_of_a_stopped_consumer_grows_in_messages_and_in_time(kafka_servers: str) -> None:
     group = f"test-{uuid4().hex}"
     topic = Topic(f"test.{group}", "test")
     await _create_topics(kafka_servers, topic, dead_letter_topic(group))
@@ -51,7 +50,7 @@ async def test_a_consumer_that_is_gone_falls_behind_in_messages_and_in_time(kafk
 
         assert _total_lag(before_joining) == 9
         assert before_joining.members == {group: 0}
-        assert all(started_at - 1 <= relationship <= time.time() for relationship in _oldest_timestamps(before_joining))
+        assert all(started_at - 1 <= timestamp <= time.time() for timestamp in _oldest_timestamps(before_joining))
 
         consumer = Kafka(kafka_servers, group, KafkaMetrics(CollectorRegistry()), now)
         consumer.subscribe(topic, event_types=(SessionCompleted,), handler=handle_batch)
@@ -76,11 +75,11 @@ async def test_a_consumer_that_is_gone_falls_behind_in_messages_and_in_time(kafk
     assert _total_lag(after_leaving) == 4
     assert after_leaving.members == {group: 0}
     assert sorted(_oldest_timestamps(again)) == sorted(_oldest_timestamps(after_leaving)), (
-        "the oldest stays the oldest while nobody takes it"
+        "the oldest message stays the same while nobody consumes it"
     )
 
 
-async def test_what_nobody_can_read_ages_like_anything_else(harness: ConsumerHarness) -> None:
+async def test_a_record_that_cannot_be_decoded_counts_as_lag(harness: ConsumerHarness) -> None:
     await publish_undecodable_record(harness.servers, harness.topic.name, 1)
     await wait_until(partial(_can_measure, harness.servers, harness.group))
 
@@ -92,7 +91,7 @@ async def test_what_nobody_can_read_ages_like_anything_else(harness: ConsumerHar
     assert _oldest_timestamps(first) == _oldest_timestamps(again) != []
 
 
-async def test_what_is_shown_says_who_is_behind_where(kafka_servers: str) -> None:
+async def test_lag_is_exported_by_group_and_topic(kafka_servers: str) -> None:
     await create_topics(TopicSettings(kafka_bootstrap_servers=kafka_servers, kafka_partitions=2))
     app = create_app(LagSettings(kafka_bootstrap_servers=kafka_servers, lag_check_seconds=0.2))
     async with run_app(app) as client:
@@ -104,7 +103,7 @@ async def test_what_is_shown_says_who_is_behind_where(kafka_servers: str) -> Non
     assert dead_letter_topic("notify").name in {s.labels["topic"] for s in families["attune_topic_messages"]}
 
 
-def test_every_consumer_is_watched_on_every_topic_that_it_hears() -> None:
+def test_the_lag_of_every_consumer_is_measured_on_every_topic_it_consumes() -> None:
     consumed_topics = {
         service: {event_type.TOPIC for event_type in service_events(service).consumed} for service in SERVICES
     }
@@ -115,7 +114,7 @@ def test_every_consumer_is_watched_on_every_topic_that_it_hears() -> None:
 
 
 async def _can_measure(servers: str, group: str) -> bool:
-    """A new cluster knows of no groups at first, and says so when it is first asked."""
+    """A new cluster has no groups at first, and the first request about groups fails."""
     try:
         async with lag_monitor(servers, {group: ()}) as monitor:
             await monitor.measure()

@@ -1,4 +1,4 @@
-"""A MongoDB that lets nobody in becomes a replica set with a user for each service."""
+"""A new MongoDB with authentication becomes a replica set with a user for each service."""
 
 import asyncio
 import base64
@@ -33,7 +33,7 @@ def is_reachable(port: int) -> bool:
 
 @pytest.fixture(scope="module")
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """Of a MongoDB as docker-compose.yml starts it: with a key file, and nothing in it."""
+    """The port of an empty MongoDB with a key file, as docker-compose.yml starts it."""
     (port,), data = free_ports(1), tmp_path_factory.mktemp("mongodb")
     key = data / "keyfile"
     key.write_text(base64.b64encode(b"only for this test, and for nobody").decode())
@@ -56,7 +56,7 @@ def client_as(port: int, name: str, password: str) -> MongoClient[dict[str, Any]
 
 def test_a_service_reaches_its_own_database_and_no_other(port: int) -> None:
     set_up_replica_set(settings(port), port=port)
-    set_up_replica_set(settings(port), port=port)  # safe to repeat
+    set_up_replica_set(settings(port), port=port)  # idempotent
 
     with client_as(port, "intake", "intake's own") as intake:
         intake["attune_intake"]["clients"].insert_one({"case_code": "ELM-1"})
@@ -64,7 +64,7 @@ def test_a_service_reaches_its_own_database_and_no_other(port: int) -> None:
         notify["attune_intake"]["clients"].find_one()
 
 
-def test_a_password_that_was_changed_counts_from_the_next_time_on(port: int) -> None:
+def test_a_changed_password_is_valid_after_the_next_run(port: int) -> None:
     set_up_replica_set(settings(port), port=port)
 
     set_up_replica_set(settings(port, sessions_mongodb_password="another"), port=port)
@@ -74,16 +74,16 @@ def test_a_password_that_was_changed_counts_from_the_next_time_on(port: int) -> 
 
 
 @pytest.mark.parametrize("driver", ["motor", "pymongo"])
-async def test_who_has_a_wrong_password_is_told_so_every_time(
+async def test_a_wrong_password_is_reported_every_time(
     port: int, driver: Literal["motor", "pymongo"], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shared.mongo.client.ANSWER_WITHIN_MS", 500)
+    monkeypatch.setattr("shared.mongo.client.ANSWER_TIMEOUT_MS", 500)
     await asyncio.to_thread(set_up_replica_set, settings(port), port=port)
     uri = f"mongodb://intake:another@127.0.0.1:{port}/?replicaSet=rs0&authSource=admin"
     mongo = Mongo(uri, "attune_intake", driver)
 
     try:
-        for _ in range(3):  # the driver itself says it the first time only
+        for _ in range(3):  # the driver itself reports it the first time only
             with pytest.raises(StoreUnavailable) as raised, translate_errors():
                 await mongo["clients"].find_one()
             assert str(raised.value) == AUTHENTICATION_FAILED_MESSAGE
@@ -91,16 +91,16 @@ async def test_who_has_a_wrong_password_is_told_so_every_time(
         await mongo.close()
 
 
-def test_data_of_another_administrator_is_one_clear_line(port: int) -> None:
+def test_data_of_another_administrator_gives_one_clear_line(port: int) -> None:
     set_up_replica_set(settings(port), port=port)
 
-    with pytest.raises(ReplicaSetError, match="made with another mongodb_admin_password; put that one back"):
+    with pytest.raises(ReplicaSetError, match="created with another mongodb_admin_password; restore that one"):
         set_up_replica_set(settings(port, mongodb_admin_password="the second"), port=port)
 
 
-def test_a_server_that_is_away_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deploy.jobs.replica_set.PATIENCE", 0.2)
+def test_an_unavailable_server_gives_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deploy.jobs.replica_set.PRIMARY_TIMEOUT_SECONDS", 0.2)
     (unused_port,) = free_ports(1)
 
-    with pytest.raises(ReplicaSetError, match="does not answer"):
+    with pytest.raises(ReplicaSetError, match="is unavailable"):
         set_up_replica_set(settings(unused_port), port=unused_port)

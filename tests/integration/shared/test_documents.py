@@ -1,4 +1,4 @@
-"""HTTP writes: decided once, written whole with what they owe, and published whatever dies in between."""
+"""HTTP writes are decided once, written atomically with their outbox entries, and published despite crashes."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -35,7 +35,7 @@ class Count(BaseModel):
 
 @dataclass
 class Service:
-    """A service's writing side: documents, and the outbox that publishes what they owe."""
+    """The writing side of a service: documents, and the outbox that publishes their events."""
 
     mongo: Mongo
     kafka: Kafka
@@ -48,14 +48,16 @@ async def service(request: pytest.FixtureRequest, kafka_servers: str, mongodb_ur
     driver: Literal["motor", "pymongo"] = request.param
     mongo = Mongo(mongodb_uri, f"test_{uuid4().hex}", driver)
     registry = CollectorRegistry()
-    kafka = Kafka(kafka_servers, "desk", KafkaMetrics(registry), now)
-    outbox = Outbox(kafka, [mongo["counts"]], registry, lambda: now() - timedelta(hours=1))  # nothing hangs on it
+    kafka = Kafka(kafka_servers, "service", KafkaMetrics(registry), now)
+    outbox = Outbox(
+        kafka, [mongo["counts"]], registry, lambda: now() - timedelta(hours=1)
+    )  # a wrong clock must not matter
     yield Service(mongo, kafka, outbox, Documents(mongo["counts"], Count, outbox, now))
     await mongo.close()
 
 
 def add_number(number: int, *events: Event) -> Decide[Count]:
-    """One more in the count; counted before, nothing changes."""
+    """Adds `number` to the count; if it was added before, nothing changes."""
 
     def decide(count: Count | None) -> tuple[Count, Sequence[Event]]:
         before = count or Count()
@@ -66,7 +68,7 @@ def add_number(number: int, *events: Event) -> Decide[Count]:
     return decide
 
 
-async def test_of_many_who_change_a_document_at_once_none_is_lost(service: Service) -> None:
+async def test_no_concurrent_change_of_a_document_is_lost(service: Service) -> None:
     document_id = uuid4()
 
     await asyncio.gather(*(service.counts.change(document_id, add_number(n)) for n in range(12)))
@@ -76,7 +78,7 @@ async def test_of_many_who_change_a_document_at_once_none_is_lost(service: Servi
     assert sorted(count.by) == list(range(12))
 
 
-async def test_a_change_made_before_writes_nothing_and_owes_nothing(service: Service) -> None:
+async def test_a_repeated_change_writes_nothing_and_adds_no_outbox_entry(service: Service) -> None:
     document_id, event = uuid4(), RelationshipBuilder().completed(0)
 
     await service.counts.change(document_id, add_number(1, event))
@@ -88,7 +90,7 @@ async def test_a_change_made_before_writes_nothing_and_owes_nothing(service: Ser
     assert [entry["id"] for entry in before["owed"]] == [event.id]
 
 
-async def test_what_is_refused_changes_nothing(service: Service) -> None:
+async def test_a_rejected_change_writes_nothing(service: Service) -> None:
     document_id = uuid4()
 
     def reject(_: Count | None) -> tuple[Count, Sequence[Event]]:
@@ -118,13 +120,13 @@ async def test_several_documents_change_together_or_not_at_all(service: Service)
     assert await service.counts.get(second) == Count(by=(2,))
 
 
-async def test_what_is_owed_is_published_at_once_and_owed_no_more(service: Service, kafka_servers: str) -> None:
+async def test_outbox_entries_are_published_at_once_and_removed(service: Service, kafka_servers: str) -> None:
     relationship = RelationshipBuilder()
     document_id, events = uuid4(), [relationship.completed(0), relationship.completed(1)]
 
     async with service.kafka.run(), service.outbox.run():
         await service.counts.change(document_id, add_number(1, *events))
-        # sooner than what a crash leaves owed would be found
+        # sooner than the relay would publish it
         await wait_until(
             lambda: _has_nothing_pending(service, document_id), timeout_seconds=0.9 * RELAY_AFTER.total_seconds()
         )
@@ -133,7 +135,7 @@ async def test_what_is_owed_is_published_at_once_and_owed_no_more(service: Servi
 
 
 @pytest.mark.parametrize("clock_error", [timedelta(0), timedelta(hours=1), timedelta(hours=-1)])
-async def test_what_a_crash_left_owed_is_found_and_published(
+async def test_entries_that_a_crash_left_pending_are_relayed(
     service: Service, kafka_servers: str, clock_error: timedelta
 ) -> None:
     """The process died between the write and the publishing, and its clock may have been wrong; the next one starts."""
@@ -151,7 +153,7 @@ async def test_what_a_crash_left_owed_is_found_and_published(
     assert await service.counts.get(document_id) == Count(by=(1,))
 
 
-async def test_a_write_is_durable_while_kafka_is_away_and_published_when_it_is_back(
+async def test_a_write_is_durable_while_kafka_is_unavailable_and_published_afterwards(
     service: Service, kafka_servers: str
 ) -> None:
     relationship = RelationshipBuilder()

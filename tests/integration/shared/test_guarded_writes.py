@@ -1,4 +1,4 @@
-"""Many documents at once: each written over what was read or not at all, and each that was not is named."""
+"""Guarded writes of many documents: each is written over the version that was read, or reported as a conflict."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -19,7 +19,7 @@ async def counts(request: pytest.FixtureRequest, mongodb_uri: str) -> AsyncItera
 
 
 async def add_number(counts: Collection, number: int, ids: set[UUID]) -> None:
-    """Add `number` to each where it is not there yet; where somebody else came between, read it again."""
+    """Add `number` to each document that does not have it; load again after a conflict."""
     while ids:
         stored = {
             document["_id"]: document for document in await counts.find({"_id": {"$in": list(ids)}}).to_list(None)
@@ -33,7 +33,7 @@ async def add_number(counts: Collection, number: int, ids: set[UUID]) -> None:
         ids = await write_guarded(counts, writes)
 
 
-async def test_of_many_who_write_the_same_documents_at_once_none_is_lost(counts: Collection) -> None:
+async def test_no_concurrent_write_of_the_same_documents_is_lost(counts: Collection) -> None:
     ids = {uuid4() for _ in range(20)}
 
     await asyncio.gather(*(add_number(counts, number, ids) for number in range(6)))
@@ -41,7 +41,7 @@ async def test_of_many_who_write_the_same_documents_at_once_none_is_lost(counts:
     assert [sorted(d["by"]) for d in await counts.find({}).to_list(None)] == [list(range(6))] * 20
 
 
-async def test_what_was_changed_or_deleted_meanwhile_is_named_and_stays_so(counts: Collection) -> None:
+async def test_a_document_changed_or_deleted_concurrently_is_a_conflict_and_stays_as_it_is(counts: Collection) -> None:
     new, unchanged, changed, deleted, existing = (uuid4() for _ in range(5))
     await write_guarded(counts, [GuardedWrite(i, 0, {"by": "first"}) for i in (unchanged, changed, deleted, existing)])
     await write_guarded(counts, [GuardedWrite(changed, 1, {"by": "somebody else"})])
@@ -68,7 +68,7 @@ async def test_what_was_changed_or_deleted_meanwhile_is_named_and_stays_so(count
     }
 
 
-async def test_what_a_document_owes_is_added_in_the_same_write(counts: Collection) -> None:
+async def test_outbox_entries_are_added_in_the_same_write(counts: Collection) -> None:
     document_id = uuid4()
 
     await write_guarded(counts, [GuardedWrite(document_id, 0, {}, [{"id": 1}])])
@@ -81,5 +81,5 @@ async def test_what_a_document_owes_is_added_in_the_same_write(counts: Collectio
     assert [entry["id"] for entry in document["owed"]] == [1, 2, 3]
 
 
-async def test_nothing_to_write_is_no_round_trip(counts: Collection) -> None:
+async def test_writing_nothing_has_no_conflicts(counts: Collection) -> None:
     assert await write_guarded(counts, []) == set()

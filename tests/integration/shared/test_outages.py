@@ -1,4 +1,4 @@
-"""What becomes of what is told and heard while Kafka is away, or the database; and that services end all the same."""
+"""Outages of Kafka and MongoDB: no event is lost or reordered, and services still stop when asked to."""
 
 import asyncio
 import os
@@ -30,19 +30,19 @@ from tools.sandbox.servers.ports import free_ports
 from tools.sandbox.servers.process import LocalServer
 
 BROKER_START_TIMEOUT_SECONDS = 90.0
-"""Seconds that a broker may take to come back on a busy machine."""
+"""The time for a broker to come back on a busy machine."""
 
 
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[LocalServer]:
-    """One that may be killed; it is not started yet."""
+    """A Kafka that a test may kill; it is not started yet."""
     server = kafka.kafka_server(tmp_path / "kafka", *free_ports(2))
     yield server
     server.stop()
 
 
 class RetryingPublisher:
-    """Tells of a few relationships, one event after the other in each, and again what was not acknowledged."""
+    """Publishes events of a few relationships, one by one in each, and retries those not acknowledged."""
 
     def __init__(self, client: Kafka) -> None:
         self._client = client
@@ -70,11 +70,11 @@ class RetryingPublisher:
                 return
 
 
-@pytest.mark.parametrize("how", ["stopped", "killed"])
-async def test_nothing_told_is_lost_or_out_of_order_when_kafka_is_away_for_longer_than_a_request_waits(
-    broker: LocalServer, monkeypatch: pytest.MonkeyPatch, how: Literal["stopped", "killed"]
+@pytest.mark.parametrize("failure", ["stopped", "killed"])
+async def test_no_event_is_lost_or_reordered_by_an_outage_longer_than_the_request_timeout(
+    broker: LocalServer, monkeypatch: pytest.MonkeyPatch, failure: Literal["stopped", "killed"]
 ) -> None:
-    """It is not there at the beginning, comes, and goes in the middle of both telling and hearing."""
+    """Kafka is unavailable at the start, becomes available, and fails during publishing and consuming."""
     monkeypatch.setattr(producer, "REQUEST_TIMEOUT_MS", 3_000)
     handled: defaultdict[UUID, list[UUID]] = defaultdict(list)
 
@@ -95,7 +95,7 @@ async def test_nothing_told_is_lost_or_out_of_order_when_kafka_is_away_for_longe
         await wait_until(
             lambda: _is_true(sum(map(len, handled.values())) > 50), timeout_seconds=BROKER_START_TIMEOUT_SECONDS
         )
-        await asyncio.to_thread(broker.kill if how == "killed" else broker.stop)
+        await asyncio.to_thread(broker.kill if failure == "killed" else broker.stop)
         await wait_until(lambda: _is_true(publisher.failures >= 5), timeout_seconds=BROKER_START_TIMEOUT_SECONDS)
         assert client.is_alive()
         await asyncio.to_thread(broker.start)
@@ -116,7 +116,7 @@ async def test_nothing_told_is_lost_or_out_of_order_when_kafka_is_away_for_longe
 
 @dataclass(frozen=True)
 class ServiceProcess:
-    """A service as a process of its own."""
+    """A service in a separate process."""
 
     process: asyncio.subprocess.Process
     http: httpx2.AsyncClient
@@ -136,7 +136,7 @@ class ServiceProcess:
             return False
 
     async def stop(self) -> float:
-        """Ask it to; the seconds that it took."""
+        """Send SIGTERM; return the seconds until the process ended."""
         asked_at = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
         await self.process.wait()
@@ -160,7 +160,7 @@ async def run_service(name: str, log: Path, **settings: str) -> AsyncIterator[Se
             await process.wait()
 
 
-async def test_a_service_whose_kafka_is_away_says_so_in_a_few_lines_and_ends_when_asked_to(
+async def test_a_service_without_kafka_logs_few_lines_and_stops_on_sigterm(
     broker: LocalServer, mongodb_uri: str, tmp_path: Path
 ) -> None:
     await asyncio.to_thread(broker.start)
@@ -171,7 +171,7 @@ async def test_a_service_whose_kafka_is_away_says_so_in_a_few_lines_and_ends_whe
         before = len(process.log_lines())
         await asyncio.to_thread(broker.stop)
         await wait_until(
-            lambda: process.has_logged("Kafka does not answer"), timeout_seconds=BROKER_START_TIMEOUT_SECONDS
+            lambda: process.has_logged("Kafka is unavailable"), timeout_seconds=BROKER_START_TIMEOUT_SECONDS
         )
         deadline = time.monotonic() + 8
         await wait_until(lambda: _is_true(time.monotonic() > deadline))
@@ -182,10 +182,10 @@ async def test_a_service_whose_kafka_is_away_says_so_in_a_few_lines_and_ends_whe
     assert process.process.returncode == 0
 
 
-async def test_a_service_whose_database_is_away_ends_when_asked_to_and_its_batch_waits(
+async def test_a_service_without_its_database_stops_on_sigterm_while_its_batch_is_retried(
     kafka_servers: str, tmp_path: Path
 ) -> None:
-    """Within the time that containers are given for it; it says that it is alive until then."""
+    """It stops within the grace period of its container, and is alive until then."""
     sender = Producer(kafka_servers, "test")
     await sender.start()
     await sender.publish([RelationshipBuilder().completed(0)])
@@ -193,7 +193,7 @@ async def test_a_service_whose_database_is_away_ends_when_asked_to_and_its_batch
     settings = {"KAFKA_BOOTSTRAP_SERVERS": kafka_servers, "MONGODB_URI": "mongodb://127.0.0.1:1"}
     async with run_service("alliance", tmp_path / "log", **settings) as process:
         await wait_until(
-            lambda: process.has_logged("batch failed, trying again"), timeout_seconds=BROKER_START_TIMEOUT_SECONDS
+            lambda: process.has_logged("Batch failed, retrying"), timeout_seconds=BROKER_START_TIMEOUT_SECONDS
         )
         assert await process.responds("/health/live", 200)
         assert await process.stop() < 30

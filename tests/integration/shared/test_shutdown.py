@@ -1,4 +1,4 @@
-"""What a client hears of a request that is still in hand when a service must end."""
+"""The response to a request that is still running when the service shuts down."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Reading what lies on the topics from the beginning, outside every consumer group."""
+"""Reading topics from the beginning, outside every consumer group."""
 
 from shared.events import SessionCompleted
 from shared.events.cloudevents import encode
@@ -8,8 +8,8 @@ from tests.support.harness import ConsumerHarness, completed_sessions
 from tests.system.support.poison import publish_undecodable_record
 
 
-async def test_a_record_that_the_client_cannot_read_is_left_out_and_nothing_else(harness: ConsumerHarness) -> None:
-    """A header whose name is no UTF-8: aiokafka drops what it has in hand of other partitions as well."""
+async def test_only_a_record_that_the_client_cannot_decode_is_omitted(harness: ConsumerHarness) -> None:
+    """The name of a header is not UTF-8: aiokafka drops fetched records of other partitions as well."""
     events = completed_sessions(12)
 
     async def produce(partition: int, *sessions: SessionCompleted) -> None:

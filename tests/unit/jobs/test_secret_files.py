@@ -1,4 +1,4 @@
-"""A wrong secret is one clear line, before anything uses it."""
+"""An invalid secret gives one clear line before anything uses it."""
 
 import shutil
 import subprocess
@@ -10,12 +10,12 @@ from deploy.jobs.secret_files import PASSWORDS, REQUIRED_SECRETS, find_problems
 
 ROOT = Path(__file__).parents[3]
 
-pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="secrets are made with openssl")
+pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="secrets are created with openssl")
 
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A work tree with secrets as deploy/secrets.sh makes them."""
+    """A work tree with secrets created by deploy/secrets.sh."""
     work_tree = tmp_path_factory.mktemp("tree")
     (work_tree / "deploy").mkdir()
     shutil.copy(ROOT / "deploy/secrets.sh", work_tree / "deploy")
@@ -25,7 +25,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def secrets_dir(tree: Path, tmp_path: Path) -> Path:
-    """A copy of them, for one test."""
+    """A copy of the secrets for one test."""
     shutil.copytree(tree, tmp_path / "tree")
     return tmp_path / "tree/secrets"
 
@@ -35,12 +35,12 @@ def make_secrets(work_tree: Path) -> str:
     return result.stdout
 
 
-def test_what_is_made_is_as_it_should_be(secrets_dir: Path) -> None:
+def test_created_secrets_are_valid(secrets_dir: Path) -> None:
     assert list(find_problems(secrets_dir)) == []
-    assert secrets_dir.stat().st_mode & 0o077 == 0, "others on this machine look into the folder"
+    assert secrets_dir.stat().st_mode & 0o077 == 0, "other users of this machine can read the folder"
 
 
-def test_what_is_there_stays_as_it_is(secrets_dir: Path) -> None:
+def test_existing_secrets_are_not_changed(secrets_dir: Path) -> None:
     before = {file.name: file.read_bytes() for file in secrets_dir.iterdir()}
     (secrets_dir / "notify_mongodb_password").unlink()
 
@@ -52,7 +52,7 @@ def test_what_is_there_stays_as_it_is(secrets_dir: Path) -> None:
 
 
 @pytest.mark.parametrize("name", REQUIRED_SECRETS)
-def test_a_missing_or_empty_one_is_named(secrets_dir: Path, name: str) -> None:
+def test_a_missing_or_empty_secret_is_named(secrets_dir: Path, name: str) -> None:
     (secrets_dir / name).write_text("")
     (problem,) = find_problems(secrets_dir)
     assert problem.startswith(f"{name} is empty")
@@ -64,7 +64,7 @@ def test_a_missing_or_empty_one_is_named(secrets_dir: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", PASSWORDS)
 @pytest.mark.parametrize("secret", ["change-me-please-change-me", "short"])
-def test_an_example_or_a_short_one_is_named_and_not_told(secrets_dir: Path, name: str, secret: str) -> None:
+def test_an_example_or_a_short_password_is_named_without_its_value(secrets_dir: Path, name: str, secret: str) -> None:
     (secrets_dir / name).write_text(secret)
 
     (problem,) = find_problems(secrets_dir)
@@ -81,10 +81,10 @@ def test_a_certificate_and_a_key_that_do_not_belong_together_are_named(secrets_d
 
     (problem,) = find_problems(secrets_dir)
 
-    assert problem.startswith("tls_certificate and tls_key are no pair")
+    assert problem.startswith("tls_certificate and tls_key do not form a usable pair")
 
 
-def test_a_user_of_the_gateway_without_a_hash_is_named(secrets_dir: Path) -> None:
+def test_a_gateway_user_without_a_hash_is_named(secrets_dir: Path) -> None:
     (secrets_dir / "gateway_users").write_text("staff\n")
 
     (problem,) = find_problems(secrets_dir)
@@ -92,5 +92,5 @@ def test_a_user_of_the_gateway_without_a_hash_is_named(secrets_dir: Path) -> Non
     assert problem.startswith("gateway_users")
 
 
-def test_no_password_for_the_mail_server_is_no_fault(secrets_dir: Path) -> None:
+def test_the_password_of_the_mail_server_may_be_empty(secrets_dir: Path) -> None:
     assert (secrets_dir / "smtp_password").read_text() == ""

@@ -1,4 +1,4 @@
-"""What is counted of HTTP, and of the process."""
+"""HTTP and process metrics."""
 
 import tomllib
 from collections.abc import AsyncIterator
@@ -20,13 +20,13 @@ async def empty_lifespan(_app: FastAPI) -> AsyncIterator[None]:
 
 
 def app_with_route() -> tuple[FastAPI, CollectorRegistry]:
-    """An application with one route, below a router's prefix, that fails for the client nobody may name."""
+    """An application with one route below the prefix of a router; it fails for the client with id 0."""
     registry = CollectorRegistry()
     app = create_base_app("test", "", 100, empty_lifespan, registry)
     router = APIRouter(prefix="/clients/{client_id}")
 
-    @router.put("/word")
-    async def put_word(client_id: UUID) -> None:
+    @router.put("/status")
+    async def put_status(client_id: UUID) -> None:
         if client_id.int == 0:
             raise RuntimeError("a mistake of ours")
 
@@ -49,12 +49,12 @@ async def test_a_request_is_counted_by_its_route_and_never_by_its_path() -> None
         transport=httpx2.ASGITransport(app, raise_app_exceptions=False), base_url="http://test"
     ) as client:
         for path in (UUID(int=0), UUID(int=1), UUID(int=2), "not-an-id"):
-            await client.put(f"/clients/{path}/word")
+            await client.put(f"/clients/{path}/status")
         await client.put("/clients/1/secret")
-        await client.request("BREW", f"/clients/{UUID(int=1)}/word")
-        await client.put(f"/clients/{UUID(int=1)}/word", content=b"x" * 101)
+        await client.request("BREW", f"/clients/{UUID(int=1)}/status")
+        await client.put(f"/clients/{UUID(int=1)}/status", content=b"x" * 101)
 
-    route = "/clients/{client_id}/word"
+    route = "/clients/{client_id}/status"
     assert request_counts(registry) == {
         ("PUT", route, "500"): 1,
         ("PUT", route, "200"): 2,
@@ -65,16 +65,16 @@ async def test_a_request_is_counted_by_its_route_and_never_by_its_path() -> None
     }
 
 
-async def test_an_answer_is_timed_until_it_begins() -> None:
+async def test_a_response_is_timed_until_it_starts() -> None:
     app, registry = app_with_route()
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test") as client:
-        await client.put(f"/clients/{UUID(int=1)}/word")
+        await client.put(f"/clients/{UUID(int=1)}/status")
 
-    labels = {"method": "PUT", "route": "/clients/{client_id}/word"}
+    labels = {"method": "PUT", "route": "/clients/{client_id}/status"}
     assert registry.get_sample_value("attune_http_request_seconds_count", labels) == 1
 
 
-def test_the_build_that_runs_is_the_one_that_is_released() -> None:
+def test_the_build_metric_shows_the_version_of_the_project() -> None:
     project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
 
     assert project["version"] == VERSION

@@ -1,4 +1,4 @@
-"""Ways to begin: a reviewed catalogue in which every sign has something that fits it."""
+"""The reviewed catalogue of openings has a fitting text for every sign."""
 
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ def test_every_element_has_an_opening_of_its_own(element: str) -> None:
     assert CATALOGUE.suggest([sign("element_drop", element=element)]) not in others.values()
 
 
-def test_withdrawal_and_confrontation_need_different_ones() -> None:
+def test_withdrawal_and_confrontation_have_different_openings() -> None:
     for_withdrawal = CATALOGUE.suggest([sign("withdrawal")])
     for_confrontation = CATALOGUE.suggest([sign("told_directly", numbers={"by_client": 1})])
 
@@ -32,7 +32,7 @@ def test_withdrawal_and_confrontation_need_different_ones() -> None:
     assert not set(for_withdrawal) & set(for_confrontation)
 
 
-def test_what_the_clinician_noticed_is_not_put_into_the_mouth_of_the_client() -> None:
+def test_a_tension_reported_by_the_clinician_is_not_attributed_to_the_client() -> None:
     by_client, by_clinician = ([sign("told_directly", numbers={"by_client": who})] for who in (1, 0))
 
     assert not set(CATALOGUE.suggest(by_client)) & set(CATALOGUE.suggest(by_clinician))
@@ -54,18 +54,18 @@ def test_a_sign_newer_than_the_catalogue_gets_an_open_question() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"kind": "dreamt_of"}, "no sign is called dreamt_of"),
-        ({"kind": "withdrawal", "element": "trust"}, "an element goes with"),
-        ({"kind": "element_drop"}, "an element goes with"),
-        ({"kind": "told_directly"}, "a teller goes with"),
-        ({"says": "Well?"}, "at least 20 characters"),
-        ({"says": "So " * 60}, "at most 160 characters"),
+        ({"detector": "dreamt_of"}, "unknown detector dreamt_of"),
+        ({"detector": "withdrawal", "element": "trust"}, "an element is required for"),
+        ({"detector": "element_drop"}, "an element is required for"),
+        ({"detector": "told_directly"}, "a reporter is required for"),
+        ({"text": "Well?"}, "at least 20 characters"),
+        ({"text": "So " * 60}, "at most 160 characters"),
         ({"source": ""}, "at least 10 characters"),
-        ({"say": "a misspelt field"}, "not permitted"),
-        ({}, "is there twice"),
+        ({"txt": "a misspelt field"}, "not permitted"),
+        ({}, "duplicate texts"),
     ],
 )
-def test_a_wrong_opening_is_refused_with_what_is_wrong(change: dict[str, Any], message: str) -> None:
+def test_an_invalid_opening_is_rejected_with_the_reason(change: dict[str, Any], message: str) -> None:
     openings = [*CATALOGUE_DATA["opening"], {**CATALOGUE_DATA["opening"][-1], **change}]
 
     with pytest.raises(ValidationError, match=message):
@@ -73,14 +73,14 @@ def test_a_wrong_opening_is_refused_with_what_is_wrong(change: dict[str, Any], m
 
 
 @pytest.mark.parametrize("missing", sorted({(o.detector, o.element, o.reporter) for o in CATALOGUE.opening}, key=str))
-def test_no_sign_may_be_left_without_one(missing: tuple[str, str | None, str | None]) -> None:
+def test_every_sign_must_have_an_opening(missing: tuple[str, str | None, str | None]) -> None:
     openings = [o for o in CATALOGUE.opening if o.sign_key != missing]
 
-    with pytest.raises(ValidationError, match="there is no opening for"):
+    with pytest.raises(ValidationError, match="no opening matches"):
         Catalogue(version=1, opening=tuple(openings))
 
 
-def test_a_file_that_is_no_toml_is_refused_with_the_line(tmp_path: Path) -> None:
+def test_a_file_that_is_not_toml_is_rejected_with_the_line(tmp_path: Path) -> None:
     file = tmp_path / "openings.toml"
     file.write_text("version = 1\n[[opening]\n")
 

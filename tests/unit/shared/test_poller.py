@@ -1,4 +1,4 @@
-"""In which order a poll takes what has been fetched."""
+"""The order in which a poll returns fetched records."""
 
 import asyncio
 from typing import Any
@@ -9,7 +9,7 @@ from shared.kafka.poller import SteppedPoller
 
 
 class FakeConsumer:
-    """A consumer that has so many records of each partition in hand, and gives them in the order of arrival."""
+    """A consumer with so many fetched records per partition, which it returns in the order of arrival."""
 
     def __init__(self, **counts: int) -> None:
         self._buffered = {TopicPartition(name[:-1], int(name[-1])): count for name, count in counts.items()}
@@ -39,7 +39,7 @@ def poll_counts(poller: SteppedPoller, max_records: int) -> dict[str, int]:
     }
 
 
-def test_what_lies_on_the_same_number_of_several_topics_comes_together() -> None:
+def test_records_with_the_same_partition_number_come_together() -> None:
     poller = SteppedPoller(FakeConsumer(sessions0=3, sessions1=3, sessions2=3, feedback2=3, feedback1=3, feedback0=3))
 
     assert poll_counts(poller, 6) == {"sessions0": 3, "feedback0": 3}
@@ -48,14 +48,14 @@ def test_what_lies_on_the_same_number_of_several_topics_comes_together() -> None
     assert poll_counts(poller, 6) == {}
 
 
-def test_a_number_with_more_than_fits_keeps_no_other_waiting() -> None:
+def test_a_partition_with_a_backlog_does_not_delay_the_others() -> None:
     poller = SteppedPoller(FakeConsumer(sessions0=100, feedback0=100, sessions1=2))
 
     assert poll_counts(poller, 10) == {"sessions0": 10}
     assert poll_counts(poller, 10) == {"sessions1": 2, "sessions0": 8}
 
 
-def test_a_batch_is_filled_from_several_numbers() -> None:
+def test_a_batch_is_filled_from_several_partition_numbers() -> None:
     poller = SteppedPoller(FakeConsumer(sessions0=1, sessions1=1, feedback0=1, sessions2=5))
 
     assert poll_counts(poller, 10) == {"sessions0": 1, "feedback0": 1, "sessions1": 1, "sessions2": 5}

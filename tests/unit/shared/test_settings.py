@@ -19,7 +19,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
 
 
-def test_good_settings_are_read_from_the_environment() -> None:
+def test_valid_settings_are_read_from_the_environment() -> None:
     assert load_settings(Settings).http_port == 8003
 
 
@@ -35,7 +35,7 @@ def test_good_settings_are_read_from_the_environment() -> None:
         ("KAFKA_BATCH_SIZE", "0"),
     ],
 )
-def test_a_wrong_one_is_one_clear_line_and_exit_code_2(
+def test_an_invalid_setting_gives_one_clear_line_and_exit_code_2(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, value: str
 ) -> None:
     monkeypatch.setenv(name, value)
@@ -49,7 +49,7 @@ def test_a_wrong_one_is_one_clear_line_and_exit_code_2(
     assert output.count("\n") == 1
 
 
-def test_a_missing_one_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_setting_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.delenv("MONGODB_URI")
 
     with pytest.raises(SystemExit):
@@ -58,7 +58,7 @@ def test_a_missing_one_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     assert "MONGODB_URI: Field required" in capsys.readouterr().err
 
 
-def test_others_are_let_in_only_by_who_says_what_that_gives_up(
+def test_listening_beyond_this_machine_requires_an_explicit_setting(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("HTTP_HOST", "0.0.0.0")
@@ -72,7 +72,7 @@ def test_others_are_let_in_only_by_who_says_what_that_gives_up(
 
 @pytest.fixture
 def secrets_dir(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    monkeypatch.setattr("shared.runtime.settings.SECRETS", tmp_path)
+    monkeypatch.setattr("shared.runtime.settings.SECRETS_DIR", tmp_path)
     return tmp_path
 
 
@@ -87,7 +87,7 @@ def test_a_password_is_read_from_its_file_and_shown_nowhere(monkeypatch: pytest.
     assert "%40" not in repr(settings)
 
 
-def test_an_empty_file_is_no_password(secrets_dir: Path) -> None:
+def test_an_empty_file_counts_as_no_password(secrets_dir: Path) -> None:
     (secrets_dir / "mongodb_password").write_text("\n")
 
     (secrets_dir / "smtp_password").write_text("")
@@ -103,11 +103,11 @@ def test_an_empty_file_is_no_password(secrets_dir: Path) -> None:
         ({"MONGODB_PASSWORD": "secret"}, "together"),
         (
             {"MONGODB_USERNAME": "a", "MONGODB_PASSWORD": "b", "MONGODB_URI": "mongodb://c:d@127.0.0.1"},
-            "names a user already",
+            "already contains a user",
         ),
     ],
 )
-def test_half_a_sign_in_or_two_are_refused(
+def test_incomplete_or_duplicate_credentials_are_rejected(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], variables: dict[str, str], message: str
 ) -> None:
     for name, value in variables.items():

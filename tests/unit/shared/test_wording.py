@@ -1,4 +1,4 @@
-"""Evidence in words: for every detector, and for one that is newer than we are."""
+"""Evidence in words: for every detector, and for one that is newer than this code."""
 
 from uuid import UUID, uuid5
 
@@ -26,7 +26,7 @@ def sign(
     )
 
 
-def test_there_are_words_for_every_detector() -> None:
+def test_every_detector_of_alliance_has_a_sentence_and_no_other() -> None:
     assert set(DETECTORS) == KNOWN_DETECTORS
 
 
@@ -46,7 +46,7 @@ def test_every_known_detector_has_a_sentence_of_its_own() -> None:
     assert len(texts) == len(DETECTORS) + 1
 
 
-def test_an_explanation_says_what_fell_when_and_against_what() -> None:
+def test_an_explanation_states_what_fell_when_and_the_usual_range() -> None:
     signs = [sign("withdrawal", 10, silent=1), sign("element_drop", 9, 2, "trust", rating=52, **USUAL_RANGE)]
 
     assert describe_evidence(signs) == [
@@ -55,7 +55,7 @@ def test_an_explanation_says_what_fell_when_and_against_what() -> None:
     ]
 
 
-def test_what_was_told_before_there_were_bands_is_still_said() -> None:
+def test_evidence_published_before_there_were_bands_has_a_sentence() -> None:
     old = Evidence(
         detector="sudden_drop", strength=1, occurred_at=FIRST_SESSION_AT, numbers={"rating": 54.0, "expected": 86.0}
     )
@@ -63,7 +63,7 @@ def test_what_was_told_before_there_were_bands_is_still_said() -> None:
     assert sentence(old) == "The client's rating fell to 54 (usually around 86 here)."
 
 
-def test_a_rating_within_the_band_has_not_fallen_out_of_it() -> None:
+def test_a_rating_within_the_band_is_not_described_as_a_fall() -> None:
     text = sentence(sign("sudden_drop", 9, rating=79, **USUAL_RANGE))
 
     assert text == "The client's rating was at the lower end, at 79 after session 9 (usually 78 to 90 here)."
@@ -81,7 +81,7 @@ def test_a_drop_and_a_slide_of_the_same_rating_are_one_message() -> None:
     )
 
 
-def test_a_whole_that_fell_only_because_one_element_did_is_not_told_twice() -> None:
+def test_a_drop_of_the_whole_that_one_element_explains_is_omitted() -> None:
     trust = sign("element_drop", 9, 2, "trust", rating=40, rest=84, **USUAL_RANGE)
 
     assert describe_evidence([sign("sudden_drop", 9, rating=78, **USUAL_RANGE), trust]) == [sentence(trust)]
@@ -95,7 +95,7 @@ def test_several_elements_that_fell_in_one_session_are_one_message() -> None:
     ]
 
 
-def test_who_told_of_a_tension_that_the_other_did_not_are_different_messages() -> None:
+def test_a_tension_that_one_side_reported_names_the_reporter() -> None:
     numbers = {"tension": 2.0, "talked_about": 0.0}
 
     by_client = sentence(sign("told_directly", 4, by_client=1, other=0, **numbers))
@@ -105,13 +105,13 @@ def test_who_told_of_a_tension_that_the_other_did_not_are_different_messages() -
     assert "The clinician told of tension between the two in session 4, and the client of none" in by_clinician
 
 
-def test_a_tension_that_both_told_of_is_one_message() -> None:
+def test_a_tension_that_both_reported_is_one_message() -> None:
     both = [sign("told_directly", 4, tension=2, talked_about=0, by_client=who) for who in (1, 0)]
 
     assert describe_evidence(both) == ["Both told of tension between the two in session 4; it was not talked about."]
 
 
-def test_no_more_is_said_than_is_read() -> None:
+def test_an_explanation_has_at_most_three_sentences() -> None:
     signs = [sign("sudden_drop", session, session, rating=50, **USUAL_RANGE) for session in range(1, 9)]
 
     assert len(describe_evidence(signs)) == 3

@@ -1,4 +1,4 @@
-"""The contract of each event, as a JSON Schema of what travels, and whether a change of it would break anybody."""
+"""The contract of each event type as a JSON Schema of its messages, and whether a change of it breaks a consumer."""
 
 from tools.contracts.schemas.compatibility import breaking_changes
 from tools.contracts.schemas.wire import Schema, wire_schema

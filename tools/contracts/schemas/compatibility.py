@@ -1,9 +1,9 @@
 """Whether a contract may change as proposed.
 
-Events are kept for good and services are not upgraded all at once, so a change must hold in both directions:
-what was stored must still be readable (nothing may be narrowed), and who reads by the old contract must
-understand what is told from now on (nothing may be widened). What is left is to add an optional field and to say
-things better. Everything else is a new meaning, hence a new version beside the old.
+Events are retained forever and services are not upgraded all at once, so a change must be compatible in both
+directions. Stored events must stay readable (nothing may be narrowed), and readers of the old contract must understand
+new events (nothing may be widened). Two changes are allowed: to add an optional field, and to improve a description.
+Everything else is a new meaning, and so a new version next to the old one.
 """
 
 from collections.abc import Iterator
@@ -20,13 +20,13 @@ _SUBSCHEMA_KEYWORDS = {"items", "additionalProperties", "propertyNames"}
 """Keywords whose value is a schema of its own."""
 
 _BREAKS_STORED_EVENTS = "events already stored may not fit"
-_BREAKS_READERS = "who reads by the old contract does not expect it"
+_BREAKS_READERS = "readers of the old contract do not expect it"
 
 
 def breaking_changes(old: Schema, new: Schema) -> list[str]:
-    """Why `new` would break the readers of `old` or the events stored under it; empty when it would not.
+    """Why `new` would break the readers of `old` or the events stored under it; empty if it would not.
 
-    Cautious: what it does not know how to judge counts as a break.
+    Any difference that is not known to be compatible counts as breaking.
     """
     return list(dict.fromkeys(_compare(_resolve_references(old, old), _resolve_references(new, new), "")))
 
@@ -58,7 +58,7 @@ def _compare(old: Schema | bool, new: Schema | bool, path: str) -> Iterator[str]
 
 
 def _alternatives(schema: Schema | bool) -> dict[str, Schema]:
-    """What a value may be, by its JSON type; what stands beside the choice belongs to each."""
+    """The alternatives of a value by JSON type; keywords next to `anyOf` apply to each alternative."""
     if isinstance(schema, bool):
         return {"anything": {}} if schema else {}
     if "anyOf" not in schema:
@@ -131,12 +131,12 @@ def _compare_fields(old: Schema, new: Schema, path: str) -> Iterator[str]:
             if name in required_after - required_before:
                 yield f"{location}: is now required; {_BREAKS_STORED_EVENTS}"
             if name not in required_before | required_after and _default_of(before[name]) != _default_of(after[name]):
-                yield f"{location}: has another default, so events stored without it would now say something else"
+                yield f"{location}: has another default, so events stored without it would change their meaning"
             yield from _compare(before[name], after[name], location)
 
 
 def _compare_added_field(new: Schema, additional_properties: Schema | bool, location: str) -> Iterator[str]:
-    """A field may be added where readers ignore what they do not know."""
+    """A field may be added if readers ignore unknown fields."""
     if additional_properties is not True:
         yield from _compare(additional_properties, new, location)
 

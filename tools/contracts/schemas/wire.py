@@ -1,7 +1,7 @@
-"""An event as it travels, described for whoever reads it in any language: the whole CloudEvent, not only its data.
+"""The JSON Schema of an event as published: the whole CloudEvent, for readers in any language.
 
-Optional is what the model has a default for: topics are kept for good, and an event stored before a field was
-added must fit the schema as it is now.
+A field with a default in the model is optional: topics are retained forever, and an event stored before the field was
+added must match the current schema.
 """
 
 from typing import Any
@@ -19,23 +19,23 @@ JSON_SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 class _UntitledJsonSchema(GenerateJsonSchema):
-    """Without the titles that only repeat the names of fields."""
+    """Omits the titles that only repeat the names of fields."""
 
     def field_title_should_be_set(self, schema: CoreSchema | FieldInfo | Any) -> bool:
         return False
 
 
 def wire_schema(event_type: type[Event]) -> Schema:
-    """The JSON Schema (2020-12) of every event of `kind` that is or ever was on its topic."""
+    """The JSON Schema (2020-12) of all events of this type that are or ever were on its topic."""
     model = event_type.model_json_schema(schema_generator=_UntitledJsonSchema)
     fields: Schema = model["properties"]
     envelope_fields = {"id", "occurred_at", "type", event_type.KEY}
     envelope = {
         "specversion": _constant("1.0"),
-        "id": {**fields["id"], "description": "The same whenever the same thing is told again: read it once."},
+        "id": {**fields["id"], "description": "The same whenever the event is published again: deduplicate by it."},
         "source": _constant(source(event_type)),
         "type": _constant(event_type.event_type()),
-        "time": {**fields["occurred_at"], "description": "When it happened in the world; in UTC, to the millisecond."},
+        "time": {**fields["occurred_at"], "description": "When it happened; UTC, millisecond precision."},
         "partitionkey": {
             **fields[event_type.KEY],
             "description": f"The {event_type.KEY}; also the key of the Kafka message.",
