@@ -1,1 +1,1 @@
-"""Four services; none knows another, each can work while the others are down."""
+"""Four services. None imports another, and each works while the others are down."""

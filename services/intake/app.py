@@ -22,7 +22,7 @@ from shared.runtime.metrics import process_registry
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The intake service, wired; nothing is opened before it is served."""
+    """Build the intake service. It connects to MongoDB and Kafka only when it starts to serve."""
     registry = process_registry()
     mongo = Mongo(settings.mongodb_uri, settings.mongodb_database, settings.mongodb_driver, MongoMetrics(registry))
     kafka = Kafka(settings.kafka_bootstrap_servers, "intake", KafkaMetrics(registry), now, settings.kafka_batch_size)

@@ -1,4 +1,4 @@
-"""What is counted of intake."""
+"""The metrics of the intake service."""
 
 from collections.abc import Iterable
 from typing import Literal, get_args
@@ -7,22 +7,22 @@ from prometheus_client import CollectorRegistry, Counter
 
 from shared.events import EVENT_TYPES, Event
 
-ImportOutcome = Literal["imported", "tried", "refused"]
+ImportOutcome = Literal["imported", "dry_run", "rejected"]
 
 
 class IntakeMetrics:
-    """Changes and imports, in numbers."""
+    """Counts changes and caseload imports."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._events = Counter(
             "attune_intake_events",
-            "What changed at intake, by the type of the event that tells it.",
+            "Changes made at intake, by the type of the published event.",
             ["type"],
             registry=registry,
         )
         self._imports = Counter(
             "attune_intake_imports",
-            "Caseload files by what became of them; `tried` was a dry run without errors.",
+            "Caseload files, by outcome; `dry_run` is a dry run without errors.",
             ["outcome"],
             registry=registry,
         )

@@ -1,4 +1,4 @@
-"""Enrolling: who is part of the network, who works with whom, and what became of it."""
+"""The use cases of intake: people, relationships and caseload imports."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -35,16 +35,16 @@ DocumentT = TypeVar("DocumentT", bound=BaseModel)
 
 
 class CaseloadRejected(Rejected):
-    """Something is wrong in a caseload file; nothing of it was written."""
+    """A caseload file has errors. Nothing of it was written."""
 
     def __init__(self, errors: Sequence[RowError]) -> None:
-        super().__init__("caseload-not-valid", f"{len(errors)} things are wrong")
+        super().__init__("caseload-not-valid", f"the file has {len(errors)} errors")
         self.errors = sorted(errors, key=lambda error: error.row)
 
 
 @dataclass(frozen=True)
 class ImportResult:
-    """What became of a caseload file, or would become of it when it was only tried."""
+    """The result of an import. After a dry run, what the import would give."""
 
     row_count: int
     started_count: int
@@ -53,33 +53,36 @@ class ImportResult:
 
 @dataclass(frozen=True)
 class IntakeService:
-    """Everything that can be done at intake. All of it is safe to repeat."""
+    """The use cases of intake. Each is idempotent and raises NotFound and StoreUnavailable."""
 
     store: Store
     metrics: IntakeMetrics
     clock: Callable[[], datetime]
-    """To the millisecond."""
+    """The time, in whole milliseconds."""
 
     async def get_relationship(self, relationship_id: UUID) -> Relationship:
-        """The relationship. Raises Unknown and StoreUnavailable, as everything here does."""
         return _require_relationship(relationship_id, await self.store.relationships.get(relationship_id))
 
     async def list_relationships(self, clinic_id: UUID, after: UUID | None, limit: int) -> list[Relationship]:
-        """A clinic's relationships in the order of their ids, those behind `after`."""
+        """Up to `limit` of a clinic's relationships whose ids are greater than `after`, ordered by id."""
         await self._require("clinic", self.store.clinics, clinic_id)
         return await self.store.list_relationships(clinic_id, after, limit)
 
     async def save_clinic(self, clinic: Clinic) -> Clinic:
-        """Note what a clinic is called, when its days begin, and whom its clients turn to in a crisis."""
+        """Add a clinic, or replace its name, time zone and crisis contact."""
         return await self.store.clinics.change(clinic.clinic_id, lambda _: (clinic, ()))
 
     async def register_clinician(
         self, clinician_id: UUID, clinic_id: UUID, contact: str, time_zone: TimeZone
     ) -> Clinician:
-        """Note who works at a clinic."""
+        """Register a clinician of a clinic, or update one."""
         await self._require("clinic", self.store.clinics, clinic_id)
         requested = Clinician(
-            clinician_id=clinician_id, clinic_id=clinic_id, contact=contact, time_zone=time_zone, told_at=self.clock()
+            clinician_id=clinician_id,
+            clinic_id=clinic_id,
+            contact=contact,
+            time_zone=time_zone,
+            last_event_at=self.clock(),
         )
         new_events: list[Event] = []
 
@@ -92,7 +95,7 @@ class IntakeService:
         return clinician
 
     async def add_client(self, client_id: UUID, clinic_id: UUID, case_code: CaseCode) -> Client:
-        """Note who comes to a clinic. Raises Refused."""
+        """Add a client to a clinic. Raises Rejected."""
         await self._require("clinic", self.store.clinics, clinic_id)
         requested = Client(client_id=client_id, clinic_id=clinic_id, case_code=case_code)
         case_code_assignment = CaseCodeAssignment(client_id=client_id, clinic_id=clinic_id, case_code=case_code)
@@ -115,7 +118,7 @@ class IntakeService:
         cadence_days: int,
         consent: bool,
     ) -> Relationship:
-        """Begin a relationship. Raises Refused."""
+        """Start a relationship. Raises Rejected."""
         _, clinician, client = await asyncio.gather(
             self._require("clinic", self.store.clinics, clinic_id),
             self._require("clinician", self.store.clinicians, clinician_id),
@@ -138,7 +141,7 @@ class IntakeService:
         )
 
     async def update_aims(self, relationship_id: UUID, agreement: AimsAgreement) -> Relationship:
-        """Note that the two agreed anew on what the therapy is for. Raises Refused."""
+        """Record that client and clinician agreed on new aims. Raises Rejected."""
         now = self.clock()
         return await self._change_relationship(
             relationship_id,
@@ -146,7 +149,7 @@ class IntakeService:
         )
 
     async def change_consent(self, relationship_id: UUID, consent_change: Consent) -> Relationship:
-        """Note that the client agrees to be asked about the sessions, or no longer does. Raises Refused."""
+        """Record that the client gives or withdraws consent to be asked about the sessions. Raises Rejected."""
         now = self.clock()
         return await self._change_relationship(
             relationship_id,
@@ -158,7 +161,7 @@ class IntakeService:
     async def end_relationship(
         self, relationship_id: UUID, reason: NonTransferEndReason, at: UtcDatetime
     ) -> Relationship:
-        """Note that the two no longer work together. Raises Refused."""
+        """Record the end of a relationship. Raises Rejected."""
         now, ending = self.clock(), End(reason=reason, at=at)
         return await self._change_relationship(
             relationship_id,
@@ -168,7 +171,7 @@ class IntakeService:
     async def transfer_relationship(
         self, relationship_id: UUID, successor_id: UUID, clinician_id: UUID, at: UtcDatetime
     ) -> tuple[Relationship, Relationship]:
-        """End a relationship and begin the client's next one, or neither. Raises Refused."""
+        """End a relationship and start the client's next one, or do neither. Raises Rejected."""
         successor_clinician = await self._require("clinician", self.store.clinicians, clinician_id)
         now = self.clock()
         ended: list[Relationship] = []
@@ -191,25 +194,31 @@ class IntakeService:
         return transferred
 
     async def import_caseload(self, clinic_id: UUID, content: bytes, *, dry_run: bool) -> ImportResult:
-        """Begin every relationship of a file that is not known yet, or none of them. Raises FileRefused."""
+        """Start every relationship of a file that is not known yet, or none of them. Raises CaseloadRejected."""
         clinic = await self._require("clinic", self.store.clinics, clinic_id)
         rows, errors = await asyncio.to_thread(caseload_csv.parse_caseload, content, ZoneInfo(clinic.time_zone))
         while True:
             existing = await self.store.load_existing(clinic_id, rows)
             plan = await asyncio.to_thread(import_plan.plan_import, clinic_id, rows, existing, self.clock())
             if errors or plan.errors:
-                self.metrics.count_import("refused")
+                self.metrics.count_import("rejected")
                 raise CaseloadRejected([*errors, *plan.errors])
             if not dry_run:
                 try:
                     await self.store.insert_plan(plan)
                 except VersionConflict:
-                    continue  # somebody else added some of it: decide anew
+                    continue  # another request added part of it: plan again
                 self.metrics.count_events(plan.events)
             break
-        self.metrics.count_import("tried" if dry_run else "imported")
+        self.metrics.count_import("dry_run" if dry_run else "imported")
         started_count = len(plan.relationships)
-        log.info("caseload read", clinic_id=str(clinic_id), rows=len(rows), started=started_count, dry_run=dry_run)
+        log.info(
+            "Caseload import finished",
+            clinic_id=str(clinic_id),
+            rows=len(rows),
+            started=started_count,
+            dry_run=dry_run,
+        )
         return ImportResult(
             row_count=len(rows), started_count=started_count, already_known_count=len(rows) - started_count
         )
@@ -232,7 +241,8 @@ class IntakeService:
         if found is None:
             raise NotFound(
                 f"unknown-{resource}",
-                f"{resource.capitalize()} {document_id} is not known here; check the id, or enter it first: PUT /{resource}s/{document_id}",
+                f"{resource.capitalize()} {document_id} is not known here. Check the id, or add it first: "
+                f"PUT /{resource}s/{document_id}.",
             )
         return found
 

@@ -1,4 +1,4 @@
-"""What the intake service reads from its environment."""
+"""The settings that the intake service reads from its environment."""
 
 from pydantic import Field
 
@@ -6,9 +6,9 @@ from shared.runtime.settings import ServiceSettings
 
 
 class Settings(ServiceSettings):
-    """Each name is an environment variable in capitals."""
+    """The environment variable of each setting is its name in capitals."""
 
     http_port: int = Field(default=8001, ge=1, le=65_535)
     mongodb_database: str = Field(default="attune_intake", min_length=1)
     http_body_limit: int = Field(default=4_000_000, ge=1_000)
-    """Bytes; a caseload of 5,000 rows has about a million."""
+    """Bytes. A caseload of 5,000 rows has about a million."""

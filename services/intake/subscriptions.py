@@ -1,4 +1,4 @@
-"""What we tell; intake is where the news begins, so it hears nothing."""
+"""The events that intake publishes. It consumes none, because every relationship starts here."""
 
 from shared.events import (
     ClinicianRegistered,

@@ -1,1 +1,1 @@
-"""Answers: what became of each appointment, and how did it feel to the two who met?"""
+"""Answers: what was the outcome of each appointment, and how did client and clinician rate the session?"""

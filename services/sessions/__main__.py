@@ -1,4 +1,4 @@
-"""The commands of the sessions service: `python -m services.sessions` serves it, `--help` names the others."""
+"""The commands of the sessions service: `python -m services.sessions` serves it, `--help` lists the others."""
 
 import sys
 

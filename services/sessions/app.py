@@ -1,4 +1,4 @@
-"""What became of each appointment, and how it felt to the two who met."""
+"""The outcome of each appointment, and how client and clinician rated the session."""
 
 import secrets
 from collections.abc import AsyncIterator
@@ -24,11 +24,11 @@ from shared.runtime.clock import now
 from shared.runtime.metrics import process_registry
 
 TOKEN_BYTES = 32
-"""256 bits: nobody guesses a link."""
+"""256 bits, so that nobody can guess a link."""
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The sessions service, wired."""
+    """Build the sessions service. It connects to MongoDB and Kafka only when it starts to serve."""
     registry = process_registry()
     mongo = Mongo(settings.mongodb_uri, settings.mongodb_database, settings.mongodb_driver, MongoMetrics(registry))
     kafka = Kafka(settings.kafka_bootstrap_servers, "sessions", KafkaMetrics(registry), now, settings.kafka_batch_size)
@@ -48,7 +48,7 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         index_creation = retry_until_done("create indexes", store.create_indexes)
         lapse_timer = repeat_every(
-            settings.lapse_check_seconds, "lapse what nobody answered", service.lapse_overdue_requests
+            settings.lapse_check_seconds, "lapse overdue feedback requests", service.lapse_overdue_requests
         )
         async with kafka.run(), outbox.run(), run_in_background(index_creation, lapse_timer):
             yield

@@ -10,14 +10,14 @@ from shared.events import ClientErased, Event
 
 
 async def handle_batch(events: Sequence[Event], store: Store) -> None:
-    """Learn of relationships, and forget the sessions of clients who are to be forgotten. Safe to repeat."""
-    by_key = sorted(events, key=lambda event: event.key)
-    told = {key: list(of_key) for key, of_key in groupby(by_key, key=lambda event: event.key)}
+    """Update the relationships, and erase the sessions of erased clients. Idempotent; raises StoreUnavailable."""
+    sorted_events = sorted(events, key=lambda event: event.key)
+    events_by_relationship = {key: list(group) for key, group in groupby(sorted_events, key=lambda event: event.key)}
 
-    def brought_up_to_date(known: Relationship) -> Relationship:
-        return reduce(evolve, told[known.relationship_id], known)
+    def evolve_all(relationship: Relationship) -> Relationship:
+        return reduce(evolve, events_by_relationship[relationship.relationship_id], relationship)
 
-    await store.update_relationships(told.keys(), brought_up_to_date)
-    erased = {event.key for event in events if isinstance(event, ClientErased)}
-    if erased:
-        await store.erase_sessions(erased)
+    await store.update_relationships(events_by_relationship.keys(), evolve_all)
+    erased_ids = {event.key for event in events if isinstance(event, ClientErased)}
+    if erased_ids:
+        await store.erase_sessions(erased_ids)

@@ -1,4 +1,4 @@
-"""What is counted of sessions and feedback."""
+"""The metrics of the sessions service."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -16,10 +16,12 @@ from shared.events import (
     Rater,
 )
 
-Page = Literal["form", "incomplete", "thanks", "unknown-link", "link-used", "link-expired", "no-consent", "unavailable"]
+Page = Literal[
+    "form", "invalid-form", "thanks", "unknown-link", "link-used", "link-expired", "no-consent", "unavailable"
+]
 
-FEEDBACK_OUTCOMES: dict[type[Event], Literal["asked", "answered", "amended", "lapsed"]] = {
-    FeedbackRequested: "asked",
+FEEDBACK_OUTCOMES: dict[type[Event], Literal["requested", "answered", "amended", "lapsed"]] = {
+    FeedbackRequested: "requested",
     FeedbackSubmitted: "answered",
     FeedbackAmended: "amended",
     FeedbackLapsed: "lapsed",
@@ -27,25 +29,26 @@ FEEDBACK_OUTCOMES: dict[type[Event], Literal["asked", "answered", "amended", "la
 
 
 class SessionsMetrics:
-    """Sessions, feedback and forms, in numbers."""
+    """Counts changes, feedback and form pages, and measures how far the timer is behind."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._events = Counter(
             "attune_sessions_events",
-            "What happened to sessions and their feedback, by the type of the event that tells it.",
+            "Changes of sessions and their feedback, by the type of the published event.",
             ["type"],
             registry=registry,
         )
         self._feedback = Counter(
             "attune_sessions_feedback",
-            "Forms asked for, answered (also late), amended, or lapsed without an answer, by who was asked.",
+            "Feedback requested, answered (late answers included), amended, or lapsed without an answer, by rater.",
             ["rater", "outcome"],
             registry=registry,
         )
-        self._pages = Counter("attune_sessions_pages", "Form pages shown, by which.", ["page"], registry=registry)
+        self._pages = Counter("attune_sessions_pages", "Form pages shown, by page.", ["page"], registry=registry)
         self._overdue = Gauge(
             "attune_sessions_overdue_seconds",
-            "How long ago the oldest unanswered request should have lapsed; high when the timer cannot keep up.",
+            "Seconds since the oldest unanswered feedback request should have lapsed; "
+            "high when the timer cannot keep up.",
             registry=registry,
         )
         for event_type in (event_type for event_type in EVENT_TYPES if event_type.TOPIC.publisher == "sessions"):

@@ -1,4 +1,4 @@
-"""Collecting: what became of each session, and how it felt to the two."""
+"""The use cases of sessions: appointments, outcomes and feedback."""
 
 import hashlib
 from collections.abc import Callable
@@ -24,7 +24,7 @@ RATERS: tuple[Rater, ...] = ("client", "clinician")
 
 @dataclass(frozen=True)
 class FormLink:
-    """A way to the form, for one of the two, that works until it is used or expires."""
+    """A link to the form of one rater. It works until it is used, replaced or expires."""
 
     token: str
     expires_at: UtcDatetime
@@ -32,7 +32,7 @@ class FormLink:
 
 @dataclass(frozen=True)
 class OpenForm:
-    """A form that may be answered: whose it is, and about which session."""
+    """A form that can be answered: its rater and its session."""
 
     rater: Rater
     session: Session
@@ -41,25 +41,24 @@ class OpenForm:
 
 @dataclass(frozen=True)
 class SessionsService:
-    """Everything that can be done about a session. All of it is safe to repeat."""
+    """The use cases of sessions. Each is idempotent and raises NotFound and StoreUnavailable."""
 
     store: Store
     metrics: SessionsMetrics
     response_window: timedelta
     lapse_grace: timedelta
     clock: Callable[[], datetime]
-    """To the millisecond."""
+    """The time, in whole milliseconds."""
     generate_token: Callable[[], str]
 
     async def get_session(self, session_id: UUID) -> Session:
-        """The session. Raises Unknown and StoreUnavailable, as everything here does."""
         found = await self.store.sessions.get(session_id)
         if found is None:
             raise _session_not_found(session_id)
         return found
 
     async def schedule(self, session_id: UUID, relationship_id: UUID, starts_at: UtcDatetime, minutes: int) -> Session:
-        """Make the appointment, or move it. Raises Refused."""
+        """Make an appointment, or move it. Raises Rejected."""
         relationship = await self._require_relationship(relationship_id)
         now = self.clock()
 
@@ -67,7 +66,7 @@ class SessionsService:
             return session.schedule(before, session_id, relationship, starts_at, minutes, now)
 
         after = await self._change_session(session_id, decide)
-        # The client may have been erased between our first look and the write.
+        # The client may have been erased between the check and the write.
         if (
             current_relationship := await self.store.find_relationship(relationship_id)
         ) is None or current_relationship.erased_at is not None:
@@ -75,7 +74,7 @@ class SessionsService:
         return after
 
     async def complete(self, session_id: UUID, ended_at: UtcDatetime, minutes: int) -> dict[Rater, FormLink]:
-        """Note that the session was held; the links to the forms, new ones each time. Raises Refused."""
+        """Record that the session was held, and return new links to the forms. Raises Rejected."""
         relationship = await self._require_relationship_of(session_id)
         now, tokens = self.clock(), {rater: self.generate_token() for rater in RATERS}
         options = RequestOptions(
@@ -93,20 +92,20 @@ class SessionsService:
         }
 
     async def mark_missed(self, session_id: UUID) -> Session:
-        """Note that the client did not come. Raises Refused."""
+        """Record that the client did not come. Raises Rejected."""
         relationship = await self._require_relationship_of(session_id)
         return await self._change_existing_session(
             session_id, partial(session.mark_missed, relationship=relationship, now=self.clock())
         )
 
     async def cancel(self, session_id: UUID, cancellation: Cancelled) -> Session:
-        """Note that the session was called off. Raises Refused."""
+        """Record that the session was cancelled. Raises Rejected."""
         return await self._change_existing_session(
             session_id, partial(session.cancel, cancellation=cancellation, now=self.clock())
         )
 
     async def record_answer(self, session_id: UUID, rater: Rater, answer: Answer, given_at: UtcDatetime) -> Session:
-        """Take an answer, or a correction, from a clinic system. Raises Refused."""
+        """Record an answer or a correction from a clinic system. Raises Rejected."""
         relationship = await self._require_relationship_of(session_id)
         return await self._change_existing_session(
             session_id,
@@ -122,13 +121,13 @@ class SessionsService:
         )
 
     async def open_form(self, token: str) -> OpenForm:
-        """The form behind a link; nothing is changed by looking. Raises Refused."""
+        """Return the form of a link, and change nothing. Raises Rejected."""
         form_session, relationship = await self._load_by_link(token)
         rater = feedback.open_form(form_session, relationship, hash_token(token), self.clock())
         return OpenForm(rater, form_session, relationship.case_code)
 
     async def answer_form(self, token: str, answer: Answer) -> None:
-        """Take the answer given on a form, which uses up its link. Raises Refused."""
+        """Record the answer of a form, which uses up its link. Raises Rejected."""
         form_session, relationship = await self._load_by_link(token)
         await self._change_existing_session(
             form_session.session_id,
@@ -142,7 +141,7 @@ class SessionsService:
         )
 
     async def lapse_overdue_requests(self) -> None:
-        """Let go of all that nobody answered in time. Several of us may do so at once: each is told once."""
+        """Lapse all overdue requests. Several processes may do so concurrently; each request lapses once."""
         while True:
             now = await self.store.server_time()
             due = await self.store.find_overdue(now)
@@ -158,8 +157,8 @@ class SessionsService:
 
             events = await self.store.save_decisions(due, decide)
             self.metrics.count_events(events)
-            if events:  # none when another process took them first
-                log.info("feedback lapsed", requests=len(events))
+            if events:  # none if another process was faster
+                log.info("Feedback requests lapsed", requests=len(events))
             if len(due) < LAPSE_BATCH_SIZE:
                 return
 
@@ -170,8 +169,8 @@ class SessionsService:
         if relationship is None or relationship.started_at is None:
             raise NotFound(
                 "unknown-relationship",
-                f"Relationship {relationship_id} is not known here. If it was started just now, the news may still be "
-                "on its way: send the same request again in a few seconds. Otherwise check the id.",
+                f"Relationship {relationship_id} is not known here. If it was started just now, the event may not have "
+                "arrived yet: send the same request again in a few seconds. Otherwise check the id.",
             )
         return relationship
 
@@ -181,7 +180,7 @@ class SessionsService:
     async def _load_by_link(self, token: str) -> tuple[Session, Relationship]:
         form_session = await self.store.find_by_link(hash_token(token))
         if form_session is None:
-            raise NotFound("unknown-link", "This link is not one of ours, or was replaced by a newer one.")
+            raise NotFound("unknown-link", "This link is unknown, or a newer one has replaced it.")
         return form_session, await self._require_relationship(form_session.relationship_id)
 
     async def _change_existing_session(self, session_id: UUID, decide: Callable[[Session], Decision]) -> Session:
@@ -206,7 +205,7 @@ class SessionsService:
 
 
 def hash_token(token: str) -> str:
-    """What is kept of a token: enough to know it again, not enough to use it."""
+    """SHA-256 of the token: enough to recognize a link, but not to restore it."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 

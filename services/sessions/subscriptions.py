@@ -1,4 +1,4 @@
-"""What we hear of relationships, what we do about it, and what we tell."""
+"""The events that sessions consumes and publishes."""
 
 from functools import partial
 
@@ -43,5 +43,5 @@ PUBLISHED_EVENTS: tuple[type[Event], ...] = (
 
 
 def subscribe(kafka: Kafka, store: Store) -> None:
-    """Say what we do about each topic."""
+    """Subscribe the handler to its topic."""
     kafka.subscribe(topics.INTAKE, event_types=CONSUMED_EVENTS, handler=partial(handle_batch, store=store))

@@ -1,1 +1,1 @@
-"""Who works with whom, and what each request makes of it; pure."""
+"""Pure decisions about clinics, people and relationships: no I/O, no clock, no randomness."""

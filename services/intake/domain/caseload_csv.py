@@ -1,4 +1,4 @@
-"""A caseload as a spreadsheet saves it: CSV in, rows out, and for every cell that is wrong its place and the reason.
+"""Parse a caseload file in CSV, as spreadsheets save it: rows, and an error for every invalid cell.
 
 Rows are numbered as the spreadsheet shows them: the header is row 1, and empty rows count.
 """
@@ -21,16 +21,16 @@ COLUMNS = {
     "relationship_id": "a UUID of your choice",
     "clinician_id": "the UUID of a clinician who is registered at this clinic",
     "client_id": "a UUID of your choice",
-    "case_code": "2 to 16 capitals, digits and hyphens, for instance AB-12",
+    "case_code": "2 to 16 capitals, digits and hyphens, for example AB-12",
     "started_at": "a date like 2026-01-31, or a time with its zone like 2026-01-31T10:00:00+01:00",
     "aims": f"one or more of {', '.join(get_args(Aim))}; separated by |, each once",
-    "cadence_days": "how many days usually lie between two sessions, 1 to 365",
+    "cadence_days": "the usual number of days between two sessions, 1 to 365",
     "consent": "yes or no",
 }
-"""The columns, in any order, and what belongs in each."""
+"""The columns, in any order, and the valid content of each."""
 DELIMITERS = ",;\t"
 MAX_ROWS = 5_000
-"""More would hold the database for too long at once; a larger caseload is sent in several files."""
+"""More rows would make the transaction too long. A larger caseload is sent in several files."""
 HEADER_ROW = 1
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -39,18 +39,18 @@ _CONSENT_VALUES = {"yes": True, "no": False}
 
 @dataclass(frozen=True)
 class RowError:
-    """One thing that is wrong in a file."""
+    """One error in a file."""
 
     row: int
     column: str | None
-    """None when it is about the row as a whole."""
+    """None if the error concerns the whole row."""
     detail: str
 
 
 def _parse_datetime(cell: str, info: ValidationInfo) -> Any:
-    """A date alone is the beginning of that day at the clinic."""
-    if not _DATE.match(cell):  # a spreadsheet's serial number would otherwise be read as seconds since 1970
-        raise ValueError("is no date")
+    """A date without a time is the start of that day at the clinic."""
+    if not _DATE.match(cell):  # pydantic would read a spreadsheet's serial number as seconds since 1970
+        raise ValueError("is not a date")
     if _DATE.fullmatch(cell):
         return datetime.fromisoformat(cell).replace(tzinfo=info.context)
     return cell
@@ -84,7 +84,7 @@ class Row(BaseModel):
 
 
 def parse_caseload(content: bytes, zone: tzinfo) -> tuple[list[Row], list[RowError]]:
-    """The rows of a file, and all that is wrong in it; dates without a time are days in `zone`."""
+    """Return the valid rows of a file and all its errors. Dates without a time are days in `zone`."""
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -95,21 +95,21 @@ def parse_caseload(content: bytes, zone: tzinfo) -> tuple[list[Row], list[RowErr
     try:
         _parse_records(rows, errors, _read_records(text), zone)
     except _CsvError as error:
-        errors.append(RowError(error.row, None, f"cannot be read as CSV, nor what follows it: {error}"))
+        errors.append(RowError(error.row, None, f"is not valid CSV, so the rest of the file was not read: {error}"))
     return rows, errors
 
 
 def _parse_records(
     rows: list[Row], errors: list[RowError], records: Iterator[tuple[int, list[str]]], zone: tzinfo
 ) -> None:
-    """Raises _Unreadable; what stands before is read then."""
+    """Append to `rows` and `errors`. Raises _CsvError when it reaches invalid CSV; the rows before it are parsed."""
     column_names = [cell.strip().lower() for cell in next(records, (HEADER_ROW, []))[1]]
     errors += _find_header_errors(column_names)
     if errors:
         return
     for number, cells in records:
         if number - HEADER_ROW > MAX_ROWS:
-            errors.append(RowError(number, None, f"is one too many: at most {MAX_ROWS} rows; split the file"))
+            errors.append(RowError(number, None, f"exceeds the limit of {MAX_ROWS} rows; split the file"))
             return
         if len(cells) > len(column_names) and any(cells[len(column_names) :]):
             errors.append(RowError(number, None, "has more cells than the header has columns"))
@@ -128,7 +128,7 @@ class _CsvError(Exception):
 
 
 def _read_records(text: str) -> Iterator[tuple[int, list[str]]]:
-    """Every row that is not empty, with its number."""
+    """Yield every row that is not empty, with its number."""
     first_line = text.partition("\n")[0]
     delimiter = max(
         DELIMITERS, key=lambda candidate: sum(name in COLUMNS for name in _split_header(first_line, candidate))
@@ -151,13 +151,13 @@ def _split_header(line: str, delimiter: str) -> list[str]:
 def _find_header_errors(names: list[str]) -> list[RowError]:
     missing = [name for name in COLUMNS if name not in names]
     if len(missing) == len(COLUMNS):
-        detail = f"holds none of the columns, which are {', '.join(COLUMNS)}, separated by comma, semicolon or tab"
+        detail = f"has none of the columns {', '.join(COLUMNS)}, separated by comma, semicolon or tab"
         return [RowError(HEADER_ROW, None, detail)]
     errors = [RowError(HEADER_ROW, name, "is missing") for name in missing]
-    errors += [RowError(HEADER_ROW, name, "stands in the header twice") for name in COLUMNS if names.count(name) > 1]
+    errors += [RowError(HEADER_ROW, name, "is in the header twice") for name in COLUMNS if names.count(name) > 1]
     for position, name in enumerate(names, start=1):
         if name not in COLUMNS:
-            errors.append(RowError(HEADER_ROW, None, f"column {position} is none of {', '.join(COLUMNS)}"))
+            errors.append(RowError(HEADER_ROW, None, f"column {position} is not one of {', '.join(COLUMNS)}"))
     return errors
 
 

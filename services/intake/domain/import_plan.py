@@ -1,6 +1,7 @@
-"""What a caseload file would change: rows and what is known give what is to be written, or all that stands against it.
+"""Plan a caseload import: rows and existing records give the documents and events to write, or all errors.
 
-A file only ever adds: a row that is known already changes nothing, and one that contradicts what is known is wrong.
+An import only adds. A row that is already known changes nothing, and a row that contradicts existing records is an
+error.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,12 +25,12 @@ COLUMN_OF_REJECTION = {
     "case-code-taken": "case_code",
     "in-the-future": "started_at",
 }
-"""The cell that each kind of refusal is about."""
+"""The column that each rejection code concerns."""
 
 
 @dataclass(frozen=True)
 class ExistingRecords:
-    """What is known already of those whom a file names."""
+    """The stored records that a file refers to."""
 
     clinicians: Mapping[UUID, Clinician] = field(default_factory=dict)
     clients: Mapping[UUID, Client] = field(default_factory=dict)
@@ -39,7 +40,7 @@ class ExistingRecords:
 
 @dataclass(frozen=True)
 class ImportPlan:
-    """What a file adds, and what is wrong in it; it is written whole, and only when nothing is wrong."""
+    """What a file adds, and its errors. The whole plan is written, and only if there are no errors."""
 
     clients: dict[UUID, Client] = field(default_factory=dict)
     case_codes: dict[UUID, CaseCodeAssignment] = field(default_factory=dict)
@@ -48,19 +49,19 @@ class ImportPlan:
 
     @property
     def events(self) -> list[Event]:
-        """All that follows."""
+        """The events of all relationships that the file adds."""
         return [event for _, events in self.relationships.values() for event in events]
 
 
 def plan_import(clinic_id: UUID, rows: Sequence[Row], existing: ExistingRecords, now: UtcDatetime) -> ImportPlan:
-    """Decide on every row, each as if those above it had been written."""
+    """Decide on every row as if the rows above it were already written."""
     plan = ImportPlan()
     first_row_of: dict[UUID, int] = {}
     for row in rows:
         first_row = first_row_of.setdefault(row.relationship_id, row.number)
         try:
             if first_row != row.number:
-                raise Rejected("row-repeated", f"stands in row {first_row} already")
+                raise Rejected("row-repeated", f"repeats row {first_row}")
             _plan_row(clinic_id, row, existing, plan, now)
         except Rejected as error:
             plan.errors.append(RowError(row.number, COLUMN_OF_REJECTION.get(error.code), str(error)))

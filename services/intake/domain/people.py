@@ -1,7 +1,7 @@
-"""Who is part of the network: clinics, the clinicians who work there, and clients under a pseudonym.
+"""The people of the network: clinics, the clinicians who work there, and clients under a pseudonym.
 
-The decisions here are pure: what is known and a request give what becomes known and the events that follow, or
-raise Refused. Asked again, they change nothing and nothing follows.
+The decisions are pure. Each takes what is known and a request, and returns what is known afterwards and the new
+events, or raises Rejected. A repeated request changes nothing and gives no events.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ ONE_MILLISECOND = timedelta(milliseconds=1)
 
 
 class StoredModel(BaseModel):
-    """Kept in MongoDB, and never changed in place."""
+    """An immutable part of a MongoDB document."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -29,7 +29,7 @@ class Clinic(StoredModel):
     name: str
     time_zone: TimeZone
     crisis_contact: str
-    """Whom a client in a crisis turns to, in the clinic's own words."""
+    """Whom a client contacts in a crisis, in the clinic's own words."""
 
 
 class Clinician(StoredModel):
@@ -38,16 +38,16 @@ class Clinician(StoredModel):
     clinician_id: UUID
     clinic_id: UUID
     contact: str
-    """Stays here: it is in no event and no log."""
+    """Never leaves this service: no event and no log contains it."""
     time_zone: TimeZone
     updates: int = 0
-    """How often what others hear of the clinician has changed."""
-    told_at: UtcDatetime
-    """When others last heard of the clinician."""
+    """The number of ClinicianUpdated events."""
+    last_event_at: UtcDatetime
+    """When the latest event about the clinician occurred."""
 
 
 class Client(StoredModel):
-    """Somebody who comes to a clinic, known to us by a pseudonym only."""
+    """Somebody who comes to a clinic, known only by a pseudonym."""
 
     client_id: UUID
     clinic_id: UUID
@@ -55,10 +55,10 @@ class Client(StoredModel):
 
 
 class CaseCodeAssignment(StoredModel):
-    """A case code that stands for a client at a clinic.
+    """The client for whom a case code of a clinic stands.
 
-    It is a document of its own, with an id that follows from clinic and code, because the uniqueness of ids is all
-    that we rely on: of two who ask for the same code at once, one is refused.
+    It is a document of its own, with an id derived from clinic and code, because only the uniqueness of `_id` is
+    relied on: of two concurrent requests for the same code, one is rejected.
     """
 
     clinic_id: UUID
@@ -67,18 +67,18 @@ class CaseCodeAssignment(StoredModel):
 
     @staticmethod
     def document_id(clinic_id: UUID, case_code: CaseCode) -> UUID:
-        """The id of the document that says whose the code is."""
+        """The id of the document that assigns the code."""
         return uuid5(clinic_id, f"case code {case_code}")
 
 
 def register_clinician(before: Clinician | None, requested: Clinician) -> tuple[Clinician, Sequence[Event]]:
-    """Note who the clinician is; others hear of it when what they know of the clinician changes."""
+    """Register or update a clinician. There is an event only if a field that events contain changes."""
     if before is None:
         return requested, (
             ClinicianRegistered(
                 id=uuid5(requested.clinician_id, "registered"),
                 clinician_id=requested.clinician_id,
-                occurred_at=requested.told_at,
+                occurred_at=requested.last_event_at,
                 clinic_id=requested.clinic_id,
                 time_zone=requested.time_zone,
             ),
@@ -86,13 +86,16 @@ def register_clinician(before: Clinician | None, requested: Clinician) -> tuple[
     if (requested.clinic_id, requested.time_zone) == (before.clinic_id, before.time_zone):
         return before.model_copy(update={"contact": requested.contact}), ()
     clinician = requested.model_copy(
-        update={"updates": before.updates + 1, "told_at": max(requested.told_at, before.told_at + ONE_MILLISECOND)}
+        update={
+            "updates": before.updates + 1,
+            "last_event_at": max(requested.last_event_at, before.last_event_at + ONE_MILLISECOND),
+        }
     )
     return clinician, (
         ClinicianUpdated(
             id=uuid5(requested.clinician_id, f"updated {clinician.updates}"),
             clinician_id=requested.clinician_id,
-            occurred_at=clinician.told_at,
+            occurred_at=clinician.last_event_at,
             clinic_id=requested.clinic_id,
             time_zone=requested.time_zone,
         ),
@@ -100,7 +103,7 @@ def register_clinician(before: Clinician | None, requested: Clinician) -> tuple[
 
 
 def add_client(before: Client | None, requested: Client) -> tuple[Client, Sequence[Event]]:
-    """Note a client; clinic and case code stay, for they have been told to others."""
+    """Add a client. Clinic and case code never change, because published events contain them."""
     if before is not None and before.clinic_id != requested.clinic_id:
         raise Rejected(
             "client-of-another-clinic",
@@ -109,7 +112,7 @@ def add_client(before: Client | None, requested: Client) -> tuple[Client, Sequen
     if before is not None and before.case_code != requested.case_code:
         raise Rejected(
             "other-case-code",
-            f"Client {requested.client_id} already has the case code {before.case_code}, and it stays; use that one.",
+            f"Client {requested.client_id} already has the case code {before.case_code}; use that one.",
         )
     return requested, ()
 
@@ -117,7 +120,7 @@ def add_client(before: Client | None, requested: Client) -> tuple[Client, Sequen
 def assign_case_code(
     before: CaseCodeAssignment | None, requested: CaseCodeAssignment
 ) -> tuple[CaseCodeAssignment, Sequence[Event]]:
-    """Have a case code stand for one client, and for no other client of the clinic."""
+    """Assign a case code to one client. No other client of the clinic may have it."""
     if before is not None and before.client_id != requested.client_id:
         raise Rejected(
             "case-code-taken",

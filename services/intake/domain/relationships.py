@@ -1,8 +1,8 @@
-"""Who works with whom: relationships, from the day they start to the day they end or pass to somebody else.
+"""Who works with whom: relationships, from their start to their end or transfer.
 
-The decisions here are pure: a relationship and a request give the relationship as it becomes and the events that
-follow, or raise Refused. Asked again, they change nothing and nothing follows, also when more has happened since.
-Ids follow from the relationship's own id.
+The decisions are pure. Each takes a relationship and a request, and returns the relationship afterwards and the new
+events, or raises Rejected. A repeated request changes nothing and gives no events, even if more has happened since.
+Event ids are derived from the relationship's id.
 """
 
 from collections.abc import Sequence
@@ -37,11 +37,11 @@ def _check_unique(aims: tuple[Aim, ...]) -> tuple[Aim, ...]:
 Aims = Annotated[tuple[Aim, ...], Field(min_length=1), AfterValidator(_check_unique)]
 CadenceDays = Annotated[int, Field(ge=1, le=365)]
 NonTransferEndReason = Literal["completed", "stopped_by_client", "stopped_by_clinician", "other"]
-"""Why a relationship ends without another one following."""
+"""Why a relationship ends if no other one follows it."""
 
 
 class Start(StoredModel):
-    """How a relationship began; it stays as it was told."""
+    """How a relationship started. It never changes."""
 
     clinic_id: UUID
     clinician_id: UUID
@@ -55,21 +55,21 @@ class Start(StoredModel):
 
 
 class AimsAgreement(StoredModel):
-    """What the two agreed that the therapy is for, from a moment on."""
+    """The aims of the therapy on which client and clinician agreed, valid from `agreed_at`."""
 
     aims: Aims
     agreed_at: UtcDatetime
 
 
 class Consent(StoredModel):
-    """The client's word on being asked about the sessions, from a moment on."""
+    """Whether the client agrees to be asked about the sessions, valid from `at`."""
 
     given: bool
     at: UtcDatetime
 
 
 class End(StoredModel):
-    """Why and when the two stopped working together."""
+    """Why and when a relationship ended."""
 
     reason: EndReason
     at: UtcDatetime
@@ -77,28 +77,28 @@ class End(StoredModel):
 
 
 class Relationship(StoredModel):
-    """A therapist and a client who work together."""
+    """A clinician and a client who work together."""
 
     relationship_id: UUID
     start: Start
     agreements: tuple[AimsAgreement, ...] = Field(min_length=1)
-    """All of them, so that a request that comes again late is known for what it is."""
+    """All of them, so that a repeated request is recognized even if it arrives late."""
     consents: tuple[Consent, ...] = ()
-    """Every change of the client's word; none as long as there was no consent."""
+    """Every change of consent; empty until the client first agrees."""
     end: End | None = None
 
     @property
     def aims(self) -> Aims:
-        """What the therapy is for now."""
+        """The aims agreed on last."""
         return self.agreements[-1].aims
 
     @property
     def consent(self) -> bool:
-        """Whether the client agrees to be asked."""
+        """Whether the client agrees to be asked about the sessions."""
         return bool(self.consents) and self.consents[-1].given
 
     def derive_id(self, name: str) -> UUID:
-        """The id of the event of this name about this relationship: told twice, it is the same."""
+        """The id of an event about this relationship. The same name always gives the same id."""
         return uuid5(self.relationship_id, name)
 
 
@@ -113,7 +113,7 @@ def start_relationship(
     client: Client,
     now: UtcDatetime,
 ) -> Decision:
-    """Begin a relationship."""
+    """Start a relationship."""
     if before is not None:
         return _check_same_start(before, start), ()
     reject_future("started_at", start.started_at, now)
@@ -144,7 +144,7 @@ def start_relationship(
 
 
 def update_aims(relationship: Relationship, agreement: AimsAgreement, now: UtcDatetime) -> Decision:
-    """Note that the two agreed anew on what the therapy is for."""
+    """Record that client and clinician agreed on new aims."""
     if agreement in relationship.agreements:
         return relationship, ()
     _reject_after_end(relationship)
@@ -153,7 +153,7 @@ def update_aims(relationship: Relationship, agreement: AimsAgreement, now: UtcDa
     if agreement.agreed_at <= last.agreed_at:
         raise Rejected(
             "agreed-since",
-            f"The aims were last agreed on at {last.agreed_at.isoformat()}; agreed_at must lie after that.",
+            f"The aims were last agreed on at {last.agreed_at.isoformat()}; agreed_at must be later.",
         )
     after = relationship.model_copy(update={"agreements": (*relationship.agreements, agreement)})
     updated = RelationshipAimsUpdated(
@@ -166,7 +166,7 @@ def update_aims(relationship: Relationship, agreement: AimsAgreement, now: UtcDa
 
 
 def change_consent(relationship: Relationship, consent_change: Consent, now: UtcDatetime) -> Decision:
-    """Note that the client agrees to be asked about the sessions, or no longer does."""
+    """Record that the client gives or withdraws consent to be asked about the sessions."""
     reject_future("at", consent_change.at, now)
     _reject_before_start(relationship, consent_change.at)
     if consent_change in relationship.consents or _is_already_known(relationship, consent_change):
@@ -176,14 +176,14 @@ def change_consent(relationship: Relationship, consent_change: Consent, now: Utc
     if last is not None and consent_change.at <= last.at:
         last_status = "given" if last.given else "withdrawn"
         raise Rejected(
-            "said-since", f"Consent was last {last_status}, at {last.at.isoformat()}; a change must lie after that."
+            "said-since", f"Consent was last {last_status} at {last.at.isoformat()}; a change must be later."
         )
     after, event = _add_consent_change(relationship, consent_change)
     return after, (event,)
 
 
 def end_relationship(relationship: Relationship, ending: End, now: UtcDatetime) -> Decision:
-    """Note that the two no longer work together."""
+    """Record the end of a relationship."""
     if relationship.end == ending:
         return relationship, ()
     _reject_after_end(relationship)
@@ -202,19 +202,19 @@ def end_relationship(relationship: Relationship, ending: End, now: UtcDatetime) 
 def end_for_transfer(
     relationship: Relationship, successor_id: UUID, successor_clinician: Clinician, at: UtcDatetime, now: UtcDatetime
 ) -> Decision:
-    """End a relationship because the client goes on with another clinician; `follow` is the other half."""
+    """End a relationship because the client continues with another clinician; `start_successor` is the other half."""
     if successor_id == relationship.relationship_id:
-        raise Rejected("same-relationship", "The relationship that follows needs an id of its own.")
+        raise Rejected("same-relationship", "The relationship that follows needs its own id.")
     if successor_clinician.clinician_id == relationship.start.clinician_id:
         raise Rejected("same-clinician", f"The client already works with clinician {successor_clinician.clinician_id}.")
     return end_relationship(relationship, End(reason="transferred", at=at, successor_id=successor_id), now)
 
 
 def start_successor(before: Relationship | None, ended: Relationship, successor_clinician: Clinician) -> Decision:
-    """Begin the relationship that follows one that was just handed over: with its aims, cadence and consent."""
+    """Start the relationship that follows a transfer, with the same aims, cadence and consent."""
     ending = ended.end
     if ending is None or ending.successor_id is None:
-        raise ValueError("only what was handed over is followed")
+        raise ValueError("the relationship was not ended by a transfer")
     start = ended.start.model_copy(
         update={
             "clinician_id": successor_clinician.clinician_id,
@@ -240,7 +240,7 @@ def _add_consent_change(relationship: Relationship, consent_change: Consent) -> 
 
 
 def _is_already_known(relationship: Relationship, consent_change: Consent) -> bool:
-    """Whether the word says what was known of that moment anyway; of the time after the end nothing is known."""
+    """Whether this consent was already known for that time. Nothing is known about the time after the end."""
     if relationship.end is not None and consent_change.at > relationship.end.at:
         return False
     consent_until_then = [consent.given for consent in relationship.consents if consent.at <= consent_change.at]
@@ -248,7 +248,10 @@ def _is_already_known(relationship: Relationship, consent_change: Consent) -> bo
 
 
 def _check_same_start(before: Relationship, start: Start) -> Relationship:
-    """Raises Refused when it is said to have begun otherwise than it did; only a transfer names what went before."""
+    """Return `before`, or raise Rejected if `start` differs from its start.
+
+    A start without a predecessor also matches the start of a successor, because only a transfer sets `predecessor_id`.
+    """
     compared_fields = set(Start.model_fields) - ({"predecessor_id"} if start.predecessor_id is None else set())
     different_fields = [
         name
@@ -259,8 +262,9 @@ def _check_same_start(before: Relationship, start: Start) -> Relationship:
         return before
     raise Rejected(
         "started-otherwise",
-        f"Relationship {before.relationship_id} is known with another {', '.join(different_fields)}, and what it started with "
-        "stays. For a new relationship choose a new id; new aims, consent and clinicians have requests of their own.",
+        f"Relationship {before.relationship_id} is known with another {', '.join(different_fields)}, and its start "
+        "cannot change. For a new relationship choose a new id. For new aims, another consent or another clinician "
+        "there are separate requests.",
     )
 
 
@@ -277,7 +281,7 @@ def _reject_after_end(relationship: Relationship) -> None:
         return
     detail = (
         f"Relationship {relationship.relationship_id} ended at {relationship.end.at.isoformat()} "
-        f"({relationship.end.reason}), so this can no longer be noted."
+        f"({relationship.end.reason}), so this can no longer be recorded."
     )
     if relationship.end.successor_id is not None:
         detail += f" Relationship {relationship.end.successor_id} followed it; use that one."
@@ -287,4 +291,4 @@ def _reject_after_end(relationship: Relationship) -> None:
 def _reject_before_start(relationship: Relationship, at: UtcDatetime) -> None:
     started_at = relationship.start.started_at
     if at < started_at:
-        raise Rejected("before-the-start", f"at lies before the relationship's start, {started_at.isoformat()}.")
+        raise Rejected("before-the-start", f"at is before the relationship's start, {started_at.isoformat()}.")

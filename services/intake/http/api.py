@@ -1,4 +1,4 @@
-"""What we answer: the intake desk and clinic systems. Every request is safe to send again."""
+"""The JSON API for the intake desk and clinic systems. Every request is idempotent."""
 
 from functools import cache
 from typing import Annotated
@@ -8,7 +8,7 @@ from zoneinfo import available_timezones
 from fastapi import APIRouter, Query, Request
 from pydantic import AfterValidator, BaseModel, StringConstraints
 
-from services.intake.domain.caseload_csv import RowError as WrongCell
+from services.intake.domain.caseload_csv import RowError
 from services.intake.domain.people import Clinic
 from services.intake.domain.relationships import (
     Aims,
@@ -24,7 +24,7 @@ from shared.http.problems import FieldError, Problem, ProblemDetails
 from shared.http.request_body import RequestBody
 
 MAX_LISTED_ERRORS = 100
-"""As many things wrong in a file are listed; with more, the first ones show what kind of thing it is."""
+"""A file with more errors usually repeats the same few, so the first ones are enough."""
 MAX_PAGE_SIZE = 1000
 CSV = "text/csv"
 
@@ -36,7 +36,7 @@ def _iana_time_zones() -> frozenset[str]:
 
 def _check_time_zone(zone: str) -> str:
     if zone not in _iana_time_zones():
-        raise ValueError("is no time zone of the IANA database; for instance Europe/Berlin")
+        raise ValueError("is not a time zone of the IANA database; for example Europe/Berlin")
     return zone
 
 
@@ -49,13 +49,13 @@ class ClinicBody(RequestBody):
     name: ShortText
     time_zone: IanaTimeZone
     crisis_contact: ShortText
-    """Whom a client in a crisis turns to."""
+    """Whom a client contacts in a crisis."""
 
 
 class ClinicianBody(RequestBody):
     clinic_id: UUID
     contact: EmailAddress
-    """An e-mail address; it is kept here and shown nowhere."""
+    """An e-mail address. It is stored, and no response contains it."""
     time_zone: IanaTimeZone
 
 
@@ -97,7 +97,7 @@ class TransferBody(RequestBody):
 
 
 class ClinicianView(BaseModel):
-    """A clinician as others may know them."""
+    """A clinician, without the contact."""
 
     clinician_id: UUID
     clinic_id: UUID
@@ -126,7 +126,7 @@ class RelationshipView(BaseModel):
     cadence_days: CadenceDays
     consent: bool
     consent_changed_at: UtcDatetime | None
-    """None as long as the client has not agreed."""
+    """None until the client first agrees."""
     predecessor_id: UUID | None
     ended_at: UtcDatetime | None
     end_reason: EndReason | None
@@ -155,7 +155,7 @@ class RelationshipView(BaseModel):
 
 
 class TransferView(BaseModel):
-    """The relationship that ended, and the one that followed it."""
+    """The relationship that ended, and the one that follows it."""
 
     ended: RelationshipView
     started: RelationshipView
@@ -166,11 +166,11 @@ class CaseloadView(BaseModel):
 
     relationships: list[RelationshipView]
     next: UUID | None
-    """There are more: ask again with it as `after`."""
+    """If set, there are more relationships: pass it as `after`."""
 
 
 class ImportView(BaseModel):
-    """What became of a caseload file; after a dry run, what would become of it."""
+    """The result of an import. After a dry run, what the import would give."""
 
     rows: int
     started: int
@@ -179,10 +179,10 @@ class ImportView(BaseModel):
 
 
 class CaseloadProblemDetails(ProblemDetails):
-    """What is wrong in a caseload file."""
+    """The errors in a caseload file."""
 
     total: int
-    """How many things are wrong; `errors` holds the first of them."""
+    """The number of errors. `errors` contains the first of them."""
 
 
 def routes(service: IntakeService) -> APIRouter:
@@ -199,18 +199,18 @@ def _people_routes(service: IntakeService) -> APIRouter:
 
     @router.put("/clinics/{clinic_id}")
     async def save_clinic(clinic_id: UUID, body: ClinicBody) -> Clinic:
-        """Enter a clinic under an id that you choose, or change what is known of it."""
+        """Add a clinic under an id that you choose, or change it."""
         return await service.save_clinic(Clinic(clinic_id=clinic_id, **body.model_dump()))
 
     @router.put("/clinicians/{clinician_id}")
     async def register_clinician(clinician_id: UUID, body: ClinicianBody) -> ClinicianView:
-        """Register a clinician under an id that you choose, or change what is known of them."""
+        """Register a clinician under an id that you choose, or change the clinician."""
         clinician = await service.register_clinician(clinician_id, body.clinic_id, body.contact, body.time_zone)
         return ClinicianView.model_validate(clinician.model_dump())
 
     @router.put("/clients/{client_id}")
     async def add_client(client_id: UUID, body: ClientBody) -> ClientView:
-        """Enter a client under an id and a case code that you choose; no other client of the clinic may have it."""
+        """Add a client under an id and a case code that you choose. No other client of the clinic may have the code."""
         client = await service.add_client(client_id, body.clinic_id, body.case_code)
         return ClientView.model_validate(client.model_dump())
 
@@ -232,22 +232,22 @@ def _relationship_routes(service: IntakeService) -> APIRouter:
 
     @router.put("/aims")
     async def update_aims(relationship_id: UUID, body: AimsBody) -> RelationshipView:
-        """The two agreed anew on what the therapy is for."""
+        """Record that client and clinician agreed on new aims."""
         return RelationshipView.of(await service.update_aims(relationship_id, AimsAgreement(**dict(body))))
 
     @router.put("/consent")
     async def change_consent(relationship_id: UUID, body: ConsentBody) -> RelationshipView:
-        """The client agrees to be asked about the sessions, or no longer does."""
+        """Record that the client gives or withdraws consent to be asked about the sessions."""
         return RelationshipView.of(await service.change_consent(relationship_id, Consent(**dict(body))))
 
     @router.post("/end")
     async def end_relationship(relationship_id: UUID, body: EndBody) -> RelationshipView:
-        """The two no longer work together, and nobody follows; otherwise transfer."""
+        """Record that a relationship ended and no other one follows it. Otherwise, transfer it."""
         return RelationshipView.of(await service.end_relationship(relationship_id, body.reason, body.at))
 
     @router.post("/transfer")
     async def transfer_relationship(relationship_id: UUID, body: TransferBody) -> TransferView:
-        """The client goes on with another clinician of the clinic, with the same aims, cadence and consent."""
+        """Record that the client continues with another clinician of the clinic. Aims, cadence and consent stay."""
         ended, started = await service.transfer_relationship(
             relationship_id, body.relationship_id, body.clinician_id, body.at
         )
@@ -261,13 +261,15 @@ def _caseload_routes(service: IntakeService) -> APIRouter:
 
     @router.get("/relationships")
     async def list_relationships(
-        clinic_id: UUID, after: UUID | None = None, most: Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE)] = MAX_PAGE_SIZE
+        clinic_id: UUID,
+        after: UUID | None = None,
+        limit: Annotated[int, Query(alias="most", ge=1, le=MAX_PAGE_SIZE)] = MAX_PAGE_SIZE,
     ) -> CaseloadView:
-        """A clinic's relationships, ended ones too."""
-        relationships = await service.list_relationships(clinic_id, after, most + 1)
+        """A clinic's relationships, including those that ended."""
+        relationships = await service.list_relationships(clinic_id, after, limit + 1)
         return CaseloadView(
-            relationships=[RelationshipView.of(relationship) for relationship in relationships[:most]],
-            next=relationships[most - 1].relationship_id if len(relationships) > most else None,
+            relationships=[RelationshipView.of(relationship) for relationship in relationships[:limit]],
+            next=relationships[limit - 1].relationship_id if len(relationships) > limit else None,
         )
 
     @router.post(
@@ -275,10 +277,10 @@ def _caseload_routes(service: IntakeService) -> APIRouter:
         openapi_extra={"requestBody": {"required": True, "content": {CSV: {"schema": {"type": "string"}}}}},
     )
     async def import_caseload(clinic_id: UUID, request: Request, dry_run: bool = False) -> ImportView:
-        """Start the relationships of a CSV file that are not known yet: all of them, or none when something is wrong.
+        """Start every relationship of a CSV file that is not known yet, or none if the file has errors.
 
-        UTF-8; comma, semicolon or tab; a header; at most 5,000 rows. Clients that are not known yet are entered.
-        A file that is not valid is answered with 422, the first 100 `errors`, and their `total`.
+        The file is UTF-8, separated by comma, semicolon or tab, and has a header and at most 5,000 rows. Unknown
+        clients are added. An invalid file gives 422 with the first 100 `errors` and their `total`.
         """
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != CSV:
             raise Problem(415, "not-csv", "Not CSV", f"Send the file with the header Content-Type: {CSV}.")
@@ -296,9 +298,9 @@ def _caseload_routes(service: IntakeService) -> APIRouter:
     return router
 
 
-def _caseload_problem(errors: list[WrongCell]) -> Problem:
+def _caseload_problem(errors: list[RowError]) -> Problem:
     total = len(errors)
-    detail = f"Nothing was imported, for the file has faults ({total}). Correct them, and send it again."
+    detail = f"Nothing was imported, because the file has errors ({total}). Correct them and send the file again."
     if total > MAX_LISTED_ERRORS:
         detail += f" The first {MAX_LISTED_ERRORS} are listed."
     listed_errors = [
@@ -309,5 +311,5 @@ def _caseload_problem(errors: list[WrongCell]) -> Problem:
     return problem
 
 
-def _json_pointer(error: WrongCell) -> str:
+def _json_pointer(error: RowError) -> str:
     return f"/rows/{error.row}" if error.column is None else f"/rows/{error.row}/{error.column}"

@@ -1,1 +1,1 @@
-"""What intake must remember."""
+"""The store of the intake service."""

@@ -1,6 +1,6 @@
-"""What intake needs remembered: clinics, who works there, who comes there, and who works with whom.
+"""The store of the intake service in MongoDB: clinics, clinicians, clients and relationships.
 
-Only the uniqueness of `_id` is relied on; every index is there for speed.
+Correctness relies only on the uniqueness of `_id`. Every index is there for speed.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -15,6 +15,7 @@ from services.intake.domain.caseload_csv import Row
 from services.intake.domain.import_plan import ExistingRecords, ImportPlan
 from services.intake.domain.people import CaseCodeAssignment, Client, Clinic, Clinician
 from services.intake.domain.relationships import Relationship
+from services.intake.store.stored_names import STORED_NAMES
 from shared.mongo.client import Document, Mongo, MongoSession, has_errors_besides_duplicates, translate_errors
 from shared.outbox.documents import Decide, Documents, VersionConflict, change_in_transaction
 from shared.outbox.relay import Outbox, outbox_entries
@@ -26,11 +27,11 @@ DocumentT = TypeVar("DocumentT", bound=BaseModel)
 
 
 class Store:
-    """Remembers in MongoDB."""
+    """Keeps the documents of the intake service in MongoDB."""
 
     def __init__(self, mongo: Mongo, outbox: Outbox, clock: Callable[[], datetime]) -> None:
         self.clinics = Documents(mongo["clinics"], Clinic, outbox, clock)
-        self.clinicians = Documents(mongo[CLINICIANS], Clinician, outbox, clock)
+        self.clinicians = Documents(mongo[CLINICIANS], Clinician, outbox, clock, STORED_NAMES)
         self.clients = Documents(mongo["clients"], Client, outbox, clock)
         self.case_codes = Documents(mongo["case_codes"], CaseCodeAssignment, outbox, clock)
         self.relationships = Documents(mongo[RELATIONSHIPS], Relationship, outbox, clock)
@@ -38,7 +39,7 @@ class Store:
         self._clock = clock
 
     async def create_indexes(self) -> None:
-        """Make what is looked for findable."""
+        """Create the indexes. Idempotent. Raises StoreUnavailable."""
         with translate_errors():
             await self.relationships.collection.create_index([("start.clinic_id", 1), ("_id", 1)], name="clinic")
 
@@ -49,7 +50,7 @@ class Store:
         case_code_id: UUID,
         decide_case_code: Decide[CaseCodeAssignment],
     ) -> Client:
-        """Write a client and whose the case code is, or neither. Raises StoreUnavailable, and what they decide."""
+        """Write a client and the case code, or neither. Raises StoreUnavailable and what the decisions raise."""
         client: Client
         client, _ = await change_in_transaction(
             self._mongo, [(self.clients, client_id, decide_client), (self.case_codes, case_code_id, decide_case_code)]
@@ -59,14 +60,20 @@ class Store:
     async def transfer_relationship(
         self, old_id: UUID, decide_end: Decide[Relationship], new_id: UUID, decide_start: Decide[Relationship]
     ) -> tuple[Relationship, Relationship]:
-        """Write the end of one relationship and the start of the next, or neither; `leave` is decided first."""
+        """Write the end of one relationship and the start of the next, or neither.
+
+        `decide_end` is called first. Raises StoreUnavailable and what the decisions raise.
+        """
         old, new = await change_in_transaction(
             self._mongo, [(self.relationships, old_id, decide_end), (self.relationships, new_id, decide_start)]
         )
         return old, new
 
     async def list_relationships(self, clinic_id: UUID, after: UUID | None, limit: int) -> list[Relationship]:
-        """A clinic's relationships in the order of their ids, those behind `after`. Raises StoreUnavailable."""
+        """Up to `limit` of a clinic's relationships whose ids are greater than `after`, ordered by id.
+
+        Raises StoreUnavailable.
+        """
         after_filter = {} if after is None else {"_id": {"$gt": after}}
         with translate_errors():
             documents = (
@@ -78,7 +85,7 @@ class Store:
         return [self.relationships.parse(document) for document in documents]
 
     async def load_existing(self, clinic_id: UUID, rows: Sequence[Row]) -> ExistingRecords:
-        """What is known of those whom `rows` name, in four round trips. Raises StoreUnavailable."""
+        """The stored records that `rows` refer to, read in four round trips. Raises StoreUnavailable."""
         return ExistingRecords(
             clinicians=await _load_by_id(self.clinicians, {row.clinician_id for row in rows}),
             clients=await _load_by_id(self.clients, {row.client_id for row in rows}),
@@ -89,9 +96,9 @@ class Store:
         )
 
     async def insert_plan(self, plan: ImportPlan) -> None:
-        """Write all that is planned or nothing, in one transaction of three round trips.
+        """Write the whole plan or nothing, in one transaction of three round trips.
 
-        Raises ChangedMeanwhile when some of it is there by now, and StoreUnavailable.
+        Raises VersionConflict if a part of it exists by now, and StoreUnavailable.
         """
         now = self._clock()
         entries_by_relationship = {
@@ -126,8 +133,8 @@ class Store:
 
 
 def _new_document(document_id: UUID, document: BaseModel) -> Document:
-    """As `Documents` would write it for the first time."""
-    return {"_id": document_id, **document.model_dump(), "v": 1}
+    """What `Documents` would write for a new document."""
+    return {"_id": document_id, **STORED_NAMES.to_document(document), "v": 1}
 
 
 async def _load_by_id(documents: Documents[DocumentT], ids: Collection[UUID]) -> dict[UUID, DocumentT]:

@@ -1,1 +1,1 @@
-"""What a session is, what may happen to it, and what follows; pure."""
+"""Pure decisions about sessions and feedback: no I/O, no clock, no randomness."""

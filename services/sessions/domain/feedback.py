@@ -1,6 +1,6 @@
-"""How the session felt: said, corrected, or not said in time.
+"""Feedback about a session: answered, amended, or lapsed without an answer.
 
-The same laws as for the session itself: pure, safe to repeat, ids that follow from the session's own.
+As in `session`, the decisions are pure and idempotent, and event ids are derived from the session's id.
 """
 
 from datetime import timedelta
@@ -22,14 +22,14 @@ def record_answer(
     now: UtcDatetime,
     response_window: timedelta,
 ) -> Decision:
-    """Take an answer that a clinic system sends: the first, or a correction of it; in time or late."""
+    """Record an answer from a clinic system: the first one or a correction of it, in time or late."""
     completion = _require_completed(session)
     _reject_without_consent(rater, relationship)
     reject_future("given_at", given_at, now)
     if given_at < completion.ended_at - CLOCK_SKEW_TOLERANCE:
         raise Rejected(
             "before-the-session",
-            f"given_at lies before the session's end, {completion.ended_at.isoformat()}; nobody can have known then.",
+            f"given_at is before the session's end, {completion.ended_at.isoformat()}; an answer is given after it.",
         )
     due_at = completion.ended_at + response_window
     request = session.feedback.get(rater) or FeedbackRequest(due_at=due_at, lapses_at=due_at)
@@ -46,10 +46,10 @@ def record_answer(
 
 
 def open_form(session: Session, relationship: Relationship, link_hash: str, now: UtcDatetime) -> Rater:
-    """Whose form the link opens. Raises Unknown, and Refused when there is nothing (any more) to answer."""
+    """Return whose form the link opens. Raises NotFound, and Rejected if the form cannot be answered."""
     rater = session.rater_of(link_hash)
     if rater is None:
-        raise NotFound("unknown-link", "This link is not one of ours, or was replaced by a newer one.")
+        raise NotFound("unknown-link", "This link is unknown, or a newer one has replaced it.")
     _reject_without_consent(rater, relationship)
     request = session.feedback[rater]
     if request.answer is not None:
@@ -62,20 +62,20 @@ def open_form(session: Session, relationship: Relationship, link_hash: str, now:
 def answer_form(
     session: Session, relationship: Relationship, link_hash: str, answer: Answer, now: UtcDatetime
 ) -> Decision:
-    """Take an answer from a form, once; the very same answer again is a bad connection and no error."""
+    """Record the answer of a form, once. The same answer sent again, as after a lost connection, is no error."""
     try:
         rater = open_form(session, relationship, link_hash, now)
     except Rejected as error:
         if error.code == "link-used" and _is_same_answer(session, link_hash, answer):
             return session, ()
         raise
-    given_at = max(now, _require_completed(session).ended_at)  # not before the session's end, whatever the clocks say
-    request = session.feedback[rater].model_copy(update={"answered_with": link_hash})
+    given_at = max(now, _require_completed(session).ended_at)  # clocks differ, but no answer precedes the end
+    request = session.feedback[rater].model_copy(update={"used_token_hash": link_hash})
     return _submit(session, rater, request, answer, given_at, now)
 
 
 def lapse(session: Session, relationship: Relationship | None, now: UtcDatetime) -> Decision:
-    """Let go of what nobody answered in time; the silence of a client who does not want to be asked is not told."""
+    """Lapse the overdue requests. A client without consent is no longer asked, so their request gives no event."""
     after, events = session, list[Event]()
     for rater, request in session.feedback.items():
         if request.status != "awaiting" or request.lapses_at > now:
@@ -142,10 +142,10 @@ def _is_same_answer(session: Session, link_hash: str, answer: Answer) -> bool:
 def _require_completed(session: Session) -> Completed:
     if isinstance(session.outcome, Completed):
         return session.outcome
-    status = session.outcome.what if session.outcome else "planned, as far as is known here"
+    status = session.outcome.what if session.outcome else "scheduled"
     raise Rejected(
         "session-not-held",
-        f"Session {session.session_id} is {status}; only a session that was held can be answered. "
+        f"Session {session.session_id} is recorded as {status}; only a completed session can be answered. "
         "If it was held, send its completion first.",
     )
 

@@ -1,7 +1,7 @@
-"""What sessions knows of a relationship: a pure fold over what intake tells.
+"""A relationship as the sessions service knows it: a pure fold over intake's events.
 
-Events come in any order and more than once; each field keeps the newest word on it, so that what is known in the
-end depends on what was told and not on how it arrived.
+Events may arrive in any order and more than once. The newest event decides each field, so the result depends only on
+which events occurred, not on how they arrived.
 """
 
 from uuid import UUID
@@ -23,41 +23,41 @@ from shared.events.clock_skew import CLOCK_SKEW_TOLERANCE
 
 
 class Relationship(BaseModel):
-    """A therapist and a client, as far as their sessions are concerned."""
+    """The part of a relationship that sessions need."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     relationship_id: UUID
     started_at: UtcDatetime | None = None
-    """None as long as only later events have arrived."""
+    """None until `RelationshipStarted` has arrived."""
     case_code: CaseCode | None = None
     ended_at: UtcDatetime | None = None
     consent: bool = False
-    """Whether the client agrees to be asked; nobody is asked before that is known."""
+    """Whether the client agrees to be asked about the sessions; false until that is known."""
     consent_at: UtcDatetime | None = None
     erased_at: UtcDatetime | None = None
 
     def reject_before_start(self, moment: UtcDatetime) -> None:
-        """Raises Refused for what lies before the start of the relationship by more than clocks are apart."""
+        """Raise Rejected if `moment` is before the start of the relationship by more than CLOCK_SKEW_TOLERANCE."""
         if self.started_at is not None and moment < self.started_at - CLOCK_SKEW_TOLERANCE:
             raise Rejected(
                 "before-the-start",
-                f"Relationship {self.relationship_id} started at {self.started_at.isoformat()}, and the session lies "
-                "before that. If the client came from another clinician, use the relationship that went before.",
+                f"Relationship {self.relationship_id} started at {self.started_at.isoformat()}, and the session is "
+                "before that. If the client came from another clinician, use the previous relationship.",
             )
 
     def reject_after_end(self, moment: UtcDatetime) -> None:
-        """Raises Refused for what lies after the end of the relationship."""
+        """Raise Rejected if `moment` is after the end of the relationship."""
         if self.ended_at is not None and moment > self.ended_at:
             raise Rejected(
                 "relationship-ended",
-                f"Relationship {self.relationship_id} ended at {self.ended_at.isoformat()}, and the session lies after "
-                "that. If the client went on with another clinician, use the relationship that followed.",
+                f"Relationship {self.relationship_id} ended at {self.ended_at.isoformat()}, and the session is after "
+                "that. If the client continued with another clinician, use the next relationship.",
             )
 
 
 def evolve(relationship: Relationship, event: Event) -> Relationship:
-    """Take in what was told; once erased, a relationship is no more than the fact that it was."""
+    """Apply one event. Of a relationship whose client was erased, only the time of the erasure is known."""
     at = event.occurred_at
     match event:
         case ClientErased():
@@ -73,7 +73,7 @@ def evolve(relationship: Relationship, event: Event) -> Relationship:
         case ConsentGiven() if _is_newer(at, relationship.consent_at):
             return relationship.model_copy(update={"consent": True, "consent_at": at})
         case ConsentWithdrawn() if _is_newer(at, relationship.consent_at) or at == relationship.consent_at:
-            # Of two words at the same moment, the one that protects the client counts.
+            # If both occurred at the same time, withdrawal counts, because it protects the client.
             return relationship.model_copy(update={"consent": False, "consent_at": at})
         case _:
             return relationship

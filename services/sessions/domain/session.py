@@ -1,7 +1,7 @@
-"""A session: its appointment, what became of it, and how the two were asked about it.
+"""A session: its appointment, its outcome, and the feedback requests to client and clinician.
 
-The decisions here are pure: a session and a request give the session as it becomes and the events that follow, or
-raise Refused. Asked again, they change nothing and nothing follows. Ids follow from the session's own id.
+The decisions are pure. Each takes a session and a request, and returns the session afterwards and the new events, or
+raises Rejected. A repeated request changes nothing and gives no events. Event ids are derived from the session's id.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,18 +28,18 @@ from shared.events import (
 from shared.events.clock_skew import CLOCK_SKEW_TOLERANCE, reject_future
 
 MAX_SCHEDULE_AHEAD = timedelta(days=730)
-"""Nobody makes an appointment for later than this; it is a mistyped year."""
+"""An appointment later than this has a mistyped year."""
 MIN_LINK_LIFETIME = timedelta(hours=24)
 """A link works at least this long, so that a session entered late can still be answered."""
 MAX_NOTICE_HOURS = 24 * 365.0
-"""Hours; more notice than a year is told as a year."""
+"""Longer notice is published as one year."""
 ONE_MILLISECOND = timedelta(milliseconds=1)
 
 CancelledBy = Literal["client", "clinician", "clinic"]
 
 
 class StoredModel(BaseModel):
-    """Kept in MongoDB, and never changed in place."""
+    """An immutable part of a MongoDB document."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -59,7 +59,7 @@ class Missed(StoredModel):
 
 
 class Cancelled(StoredModel):
-    """The session was called off."""
+    """The session was cancelled."""
 
     what: Literal["cancelled"] = "cancelled"
     by: CancelledBy
@@ -70,25 +70,25 @@ Outcome = Annotated[Completed | Missed | Cancelled, Field(discriminator="what")]
 
 
 class FeedbackRequest(StoredModel):
-    """One of the two was asked how the session felt, and what came of it."""
+    """A request to one rater for feedback about a session, and its result."""
 
     status: Literal["awaiting", "answered", "lapsed", "withdrawn"] = "awaiting"
-    """`withdrawn`: the client no longer wants to be asked, so that silence says nothing."""
+    """`withdrawn`: the client no longer agrees to be asked, so a missing answer means nothing."""
     due_at: UtcDatetime
     lapses_at: UtcDatetime
-    """When silence is told: the due moment, or a little later when the session was entered after it."""
+    """When the request lapses: `due_at`, or a little later if the session was entered after it."""
     token_hash: str | None = None
-    """SHA-256 of the token in the link that works now."""
+    """SHA-256 of the token in the current link."""
     expires_at: UtcDatetime | None = None
-    answered_with: str | None = None
-    """The hash of the link that was used, so that the same answer sent again is known for what it is."""
+    used_token_hash: str | None = None
+    """SHA-256 of the token in the link that was used, so that the same answer sent again is recognized."""
     answer: Answer | None = None
     given_at: UtcDatetime | None = None
     amendments: int = 0
 
 
 class Session(StoredModel):
-    """One appointment of a therapist and a client, from the day it was made to the last word on it."""
+    """One appointment of a clinician and a client, with its outcome and feedback."""
 
     session_id: UUID
     relationship_id: UUID
@@ -101,39 +101,39 @@ class Session(StoredModel):
 
     @computed_field
     def next_lapse_at(self) -> datetime | None:
-        """When the first request that nobody has answered lapses; the timer looks for it."""
+        """When the first unanswered request lapses. The timer queries it."""
         return min((r.lapses_at for r in self.feedback.values() if r.status == "awaiting"), default=None)
 
     @computed_field
     def link_hashes(self) -> list[str]:
-        """The links that lead to this session."""
-        return [h for r in self.feedback.values() for h in (r.token_hash, r.answered_with) if h is not None]
+        """The token hashes of the links to this session."""
+        return [h for r in self.feedback.values() for h in (r.token_hash, r.used_token_hash) if h is not None]
 
     def rater_of(self, link_hash: str) -> Rater | None:
-        """Whom a link was made for; none when it is no longer, or never was, a link to this session."""
+        """The rater for whom the link was made; None if it is not, or no longer, a link to this session."""
         for rater, request in self.feedback.items():
-            if link_hash in (request.token_hash, request.answered_with):
+            if link_hash in (request.token_hash, request.used_token_hash):
                 return rater
         return None
 
     def derive_id(self, name: str) -> UUID:
-        """The id of the event of this name about this session: told twice, it is the same."""
+        """The id of an event about this session. The same name always gives the same id."""
         return uuid5(self.session_id, name)
 
     def with_request(self, rater: Rater, request: FeedbackRequest) -> "Session":
-        """The session with what is now known of one rater's feedback."""
+        """The session with another request for one rater."""
         return self.model_copy(update={"feedback": {**self.feedback, rater: request}})
 
 
 @dataclass(frozen=True)
 class RequestOptions:
-    """How the two are asked after a session, decided at the edge."""
+    """How client and clinician are asked for feedback after a session."""
 
     link_hashes: Mapping[Rater, str]
     response_window: timedelta
-    """How long after the session an answer is awaited."""
+    """How long after the session an answer is due."""
     lapse_grace: timedelta
-    """How long an answer that is entered right after the session may take, though the window is over."""
+    """How long a session that is entered after its response window waits for its answers."""
 
 
 Decision = tuple[Session, Sequence[Event]]
@@ -147,19 +147,19 @@ def schedule(
     minutes: int,
     now: UtcDatetime,
 ) -> Decision:
-    """Make the appointment, or move it."""
+    """Make an appointment, or move it."""
     if before is not None:
         if before.relationship_id != relationship.relationship_id:
             raise Rejected("session-of-another-relationship", f"Session {session_id} belongs to another relationship.")
         if (before.starts_at, before.minutes) == (starts_at, minutes):
             return before, ()
         if before.outcome is not None:
-            raise outcome_conflict(before, "cannot be moved any more; give the new appointment an id of its own")
+            raise outcome_conflict(before, "so it can no longer be moved; give the new appointment an id of its own")
     if starts_at > now + MAX_SCHEDULE_AHEAD:
-        raise Rejected("too-far-ahead", "starts_at lies more than two years ahead; is the year right?")
+        raise Rejected("too-far-ahead", "starts_at is more than two years ahead; is the year right?")
     relationship.reject_before_start(starts_at)
     relationship.reject_after_end(starts_at)
-    scheduled_at = min(now, starts_at)  # an appointment entered afterwards was made before it began, at the latest
+    scheduled_at = min(now, starts_at)  # an appointment entered late was made before it started
     if before is None:
         session = Session(
             session_id=session_id,
@@ -191,7 +191,7 @@ def schedule(
 def complete(
     session: Session, relationship: Relationship, completion: Completed, now: UtcDatetime, options: RequestOptions
 ) -> Decision:
-    """Note that the session was held, and ask the two; asked again, only the links are new."""
+    """Record that the session was held, and ask for feedback. If repeated, only the links are new."""
     if session.outcome == completion:
         return _replace_links(session, relationship, now, options), ()
     if session.outcome is not None:
@@ -201,7 +201,7 @@ def complete(
     if completion.ended_at < session.starts_at - CLOCK_SKEW_TOLERANCE:
         raise Rejected(
             "ended-before-it-began",
-            f"ended_at lies before the session's beginning, {session.starts_at.isoformat()}; "
+            f"ended_at is before the session's start, {session.starts_at.isoformat()}; "
             "if it was held earlier than planned, move it first.",
         )
     relationship.reject_after_end(session.starts_at)
@@ -232,7 +232,7 @@ def complete(
 
 
 def mark_missed(session: Session, relationship: Relationship, now: UtcDatetime) -> Decision:
-    """Note that the client did not come."""
+    """Record that the client did not come."""
     if session.outcome == Missed():
         return session, ()
     if session.outcome is not None:
@@ -249,7 +249,7 @@ def mark_missed(session: Session, relationship: Relationship, now: UtcDatetime) 
 
 
 def cancel(session: Session, cancellation: Cancelled, now: UtcDatetime) -> Decision:
-    """Note that the session was called off; also after the relationship's end, for that is when it is done."""
+    """Record that the session was cancelled. Allowed after the end of the relationship, when it often happens."""
     if session.outcome == cancellation:
         return session, ()
     if session.outcome is not None:
@@ -267,14 +267,14 @@ def cancel(session: Session, cancellation: Cancelled, now: UtcDatetime) -> Decis
     return session.model_copy(update={"outcome": cancellation}), (cancelled,)
 
 
-def outcome_conflict(session: Session, consequence: str = "so it cannot have ended otherwise") -> Rejected:
-    """What became of the session is known, and the request says otherwise."""
+def outcome_conflict(session: Session, consequence: str = "so it cannot have another outcome") -> Rejected:
+    """The rejection of a request that contradicts the session's outcome."""
     status = session.outcome.what if session.outcome else "scheduled"
-    detail = f"Session {session.session_id} is already noted as {status}, {consequence}."
+    detail = f"Session {session.session_id} is already recorded as {status}, {consequence}."
     if isinstance(session.outcome, Completed):
         detail += f" It ended at {session.outcome.ended_at.isoformat()} after {session.outcome.minutes} minutes."
     if isinstance(session.outcome, Cancelled):
-        detail += f" It was called off by the {session.outcome.by} at {session.outcome.cancelled_at.isoformat()}."
+        detail += f" It was cancelled by the {session.outcome.by} at {session.outcome.cancelled_at.isoformat()}."
     return Rejected(f"session-already-{status}", detail)
 
 
@@ -283,7 +283,7 @@ def _reject_before_start(session: Session, now: UtcDatetime) -> None:
 
 
 def _replace_links(session: Session, relationship: Relationship, now: UtcDatetime, options: RequestOptions) -> Session:
-    """Every link is replaced, but for a client who no longer wants to be asked: theirs are gone."""
+    """Replace every link; without consent, remove the client's link instead."""
     feedback: dict[Rater, FeedbackRequest] = {}
     for rater, request in session.feedback.items():
         if rater == "client" and not relationship.consent:

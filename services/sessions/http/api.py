@@ -1,4 +1,4 @@
-"""What clinic systems tell us, and what they may ask. Every request is safe to send again."""
+"""The JSON API for clinic systems. Every request is idempotent."""
 
 from typing import ClassVar, Literal, Self
 from uuid import UUID
@@ -25,7 +25,7 @@ class CompletionBody(RequestBody):
 
 
 class EmptyBody(RequestBody):
-    """`{}`: that it happened says it all."""
+    """`{}`: the path already says everything."""
 
 
 class CancellationBody(RequestBody):
@@ -34,7 +34,7 @@ class CancellationBody(RequestBody):
 
 
 class AllianceTotalBody(InstrumentTotal):
-    """The total of an instrument about the alliance that we know, within its range."""
+    """The total of a known instrument for the alliance, within its range."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -46,17 +46,17 @@ class AllianceTotalBody(InstrumentTotal):
         instrument = instruments.get(self.name)
         if instrument is None:
             raise ValueError(
-                f"no instrument about the {self.KIND} of that name; known are {', '.join(sorted(instruments))}"
+                f"unknown instrument for the {self.KIND}; the known ones are {', '.join(sorted(instruments))}"
             )
         if not instrument.contains(self.total):
             raise ValueError(
-                f"the total of {self.name} lies between {instrument.min_total:g} and {instrument.max_total:g}"
+                f"the total of {self.name} must be between {instrument.min_total:g} and {instrument.max_total:g}"
             )
         return self
 
 
 class OutcomeTotalBody(AllianceTotalBody):
-    """The total of an instrument about the outcome that we know, within its range."""
+    """The total of a known instrument for the outcome, within its range."""
 
     KIND: ClassVar[InstrumentKind] = "outcome"
 
@@ -75,7 +75,7 @@ class AnswerBody(Answer):
 
 
 class FormLinkView(BaseModel):
-    """The way to a form. The link is a secret between us and who is asked."""
+    """A link to a form. The link is a secret of the person who is asked."""
 
     url: str
     expires_at: UtcDatetime
@@ -84,7 +84,7 @@ class FormLinkView(BaseModel):
 class FormLinksView(BaseModel):
     session_id: UUID
     client_form: FormLinkView | None
-    """None when the client has not agreed to be asked."""
+    """None if the client has not agreed to be asked."""
     clinician_form: FormLinkView | None
 
 
@@ -97,7 +97,7 @@ class OutcomeView(BaseModel):
 
 
 class FeedbackView(BaseModel):
-    """Whether somebody answered; what they said is not shown here."""
+    """The status of one rater's feedback, without the answer."""
 
     status: Literal["awaiting", "answered", "lapsed", "withdrawn"]
     due_at: UtcDatetime
@@ -110,7 +110,7 @@ class FeedbackView(BaseModel):
 
 
 class SessionView(BaseModel):
-    """A session as it is known here."""
+    """A session, its outcome and the status of its feedback."""
 
     session_id: UUID
     relationship_id: UUID
@@ -130,17 +130,17 @@ def routes(service: SessionsService, public_url: str) -> APIRouter:
 
     @router.get("")
     async def get_session(session_id: UUID) -> SessionView:
-        """A session: its appointment, what became of it, and who has answered."""
+        """A session: its appointment, its outcome, and who has answered."""
         return SessionView.of(await service.get_session(session_id))
 
     @router.put("")
     async def schedule_session(session_id: UUID, body: AppointmentBody) -> SessionView:
-        """Make the appointment, under an id that you choose, or move it."""
+        """Make an appointment under an id that you choose, or move it."""
         return SessionView.of(await service.schedule(session_id, body.relationship_id, body.starts_at, body.minutes))
 
     @router.post("/completion")
     async def complete_session(session_id: UUID, body: CompletionBody, response: Response) -> FormLinksView:
-        """The session was held. Gives the links to the forms; asked again, new ones, and the old ones stop working."""
+        """Record that the session was held. Returns links to the forms; each call replaces the links before."""
         links = await service.complete(session_id, body.ended_at, body.minutes)
         response.headers["Cache-Control"] = "no-store"
         return FormLinksView(
@@ -151,18 +151,18 @@ def routes(service: SessionsService, public_url: str) -> APIRouter:
 
     @router.post("/missed")
     async def mark_missed(session_id: UUID, _body: EmptyBody | None = None) -> SessionView:
-        """The client did not come and did not say so."""
+        """Record that the client did not come and did not say so."""
         return SessionView.of(await service.mark_missed(session_id))
 
     @router.post("/cancellation")
     async def cancel_session(session_id: UUID, body: CancellationBody) -> SessionView:
-        """The session was called off."""
+        """Record that the session was cancelled."""
         cancellation = Cancelled(by=body.by, cancelled_at=body.cancelled_at)
         return SessionView.of(await service.cancel(session_id, cancellation))
 
     @router.put("/feedback/{rater}")
     async def record_answer(session_id: UUID, rater: Rater, body: AnswerBody) -> SessionView:
-        """An answer that was given elsewhere; a different one given later corrects it. Taken after the deadline too."""
+        """Record an answer that was given elsewhere, also after the deadline. A different, later answer corrects it."""
         return SessionView.of(await service.record_answer(session_id, rater, body.to_answer(), body.given_at))
 
     return router

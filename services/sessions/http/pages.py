@@ -1,6 +1,6 @@
-"""The form that people answer: on a phone, without an account, without JavaScript.
+"""The form for client and clinician: on a phone, without an account, without JavaScript.
 
-Looking at a link changes nothing, for mail programs and messengers look at every link; sending the form uses it up.
+Opening a link changes nothing, because mail programs and messengers open every link. Sending the form uses it up.
 """
 
 from collections.abc import Mapping
@@ -66,22 +66,22 @@ PAGE_RESPONSES: dict[int | str, dict[str, Any]] = {
     404: {"description": "No such link.", "content": {"text/html": {}}},
     410: {"description": "Used, expired, or consent withdrawn.", "content": {"text/html": {}}},
 }
-"""People get a page where programs would get problem details."""
+"""These routes return pages for people, not problem details."""
 
 
 class InvalidForm(Exception):
-    """The form cannot be taken as it is; the text tells the person why."""
+    """The form cannot be accepted as it was sent. The text explains to the person why."""
 
 
 def routes(service: SessionsService, crisis_text: str) -> APIRouter:
-    """The routes for people."""
+    """The routes of the form."""
     router = APIRouter(tags=["forms"])
     pages = _FormPages(service, crisis_text)
     css = (TEMPLATES / "form.css").read_text()
 
     @router.get("/f/{token}", response_class=HTMLResponse, responses=PAGE_RESPONSES)
     async def show_form(token: str) -> HTMLResponse:
-        """The form behind a link; looking at it changes nothing."""
+        """The form of a link. Opening it changes nothing."""
         try:
             return await pages.form(token)
         except Rejected as error:
@@ -111,7 +111,7 @@ def routes(service: SessionsService, crisis_text: str) -> APIRouter:
 
 
 def parse_answer(form_data: FormData) -> Answer:
-    """The answer in what was entered; each element may be left out, but not all. Raises Incomplete."""
+    """Return the answer in a form. Each element may be left out, but not all. Raises InvalidForm."""
     ratings = {name: _parse_rating(form_data, name) for name in questions.ELEMENTS}
     given_ratings = {name: rating for name, rating in ratings.items() if rating is not None}
     if not given_ratings:
@@ -144,7 +144,7 @@ def _parse_choice(form_data: FormData, name: str, choices: Mapping[Any, str]) ->
 
 
 class _FormPages:
-    """Every page that people see."""
+    """The pages of the form."""
 
     def __init__(self, service: SessionsService, crisis_text: str) -> None:
         self._service = service
@@ -159,10 +159,10 @@ class _FormPages:
         self._templates.globals["questions"] = questions
 
     async def form(self, token: str, entered: Mapping[str, Any] | None = None, message: str = "") -> HTMLResponse:
-        """The form, with what was `entered` kept. Raises Refused and StoreUnavailable."""
+        """The form, filled with what was `entered`. Raises Rejected and StoreUnavailable."""
         form = await self._service.open_form(token)
         return self.render(
-            "incomplete" if message else "form",
+            "invalid-form" if message else "form",
             422 if message else 200,
             "form.html",
             form=form,
@@ -172,7 +172,7 @@ class _FormPages:
         )
 
     async def invalid_form(self, token: str, form_data: FormData, message: str) -> HTMLResponse:
-        """The form with the reason why it could not be taken, or why it cannot be answered any more."""
+        """The form with the reason why it is invalid, or the reason why it can no longer be answered."""
         try:
             return await self.form(token, form_data, message)
         except Rejected as error:
@@ -181,15 +181,15 @@ class _FormPages:
             return self.unavailable(error)
 
     def closed_form(self, error: Rejected) -> HTMLResponse:
-        """Why there is nothing to answer here."""
-        # Other refusals say that the relationship is gone: to whoever holds the link, it leads nowhere any more.
+        """A page that says why the form cannot be answered."""
+        # Every other code means that the relationship is gone, so the link leads nowhere.
         code = error.code if error.code in CLOSED_FORM_PAGES else "unknown-link"
         status, page, title, text = CLOSED_FORM_PAGES[code]
         return self.render(page, status, "message.html", title=title, text=text)
 
     def unavailable(self, error: Transient) -> HTMLResponse:
-        """Nothing was lost, and nothing was taken."""
-        log.warning("could not answer a person", reason=str(error))
+        """A page that asks the person to send the form again."""
+        log.warning("Form page not shown: the store is unavailable", reason=str(error))
         return self.render(
             "unavailable",
             503,
@@ -200,7 +200,7 @@ class _FormPages:
         )
 
     def render(self, page: Page, status: int, template: str, **context: Any) -> HTMLResponse:
-        """A page with the headers that protect who reads it."""
+        """A counted page with the headers that protect its reader."""
         self._service.metrics.count_page(page)
         html = self._templates.get_template(template).render(**context)
         return HTMLResponse(html, status, HEADERS | ({"Retry-After": "5"} if status == 503 else {}))

@@ -1,6 +1,6 @@
-"""What is asked: Attune's own words, the same in substance for both.
+"""The questions of the form, in Attune's own words and with the same substance for both raters.
 
-Published questionnaires are not used here; their texts are copyrighted.
+Published questionnaires are not used, because their texts are copyrighted.
 """
 
 from typing import get_args

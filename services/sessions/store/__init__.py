@@ -1,1 +1,1 @@
-"""What sessions must remember."""
+"""The store of the sessions service."""

@@ -1,6 +1,6 @@
-"""What sessions needs remembered: the sessions themselves, and the relationships it has learned of.
+"""The store of the sessions service in MongoDB: sessions, and what is known of their relationships.
 
-Only the uniqueness of `_id` is relied on; every index is there for speed.
+Correctness relies only on the uniqueness of `_id`. Every index is there for speed.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -9,6 +9,7 @@ from uuid import UUID
 
 from services.sessions.domain.relationship import Relationship
 from services.sessions.domain.session import Decision, Session
+from services.sessions.store.stored_names import STORED_NAMES
 from shared.events import Event
 from shared.mongo.client import Document, GuardedWrite, Mongo, server_time, translate_errors, write_guarded
 from shared.outbox.documents import Documents
@@ -17,47 +18,47 @@ from shared.outbox.relay import Outbox, outbox_entries
 SESSIONS = "sessions"
 RELATIONSHIPS = "relationships"
 LAPSE_BATCH_SIZE = 500
-"""The most sessions that the timer takes at a time."""
+"""The maximum number of sessions that the timer lapses in one round trip."""
 
 
 class Store:
-    """Remembers sessions and relationships in MongoDB."""
+    """Keeps sessions and relationships in MongoDB."""
 
     def __init__(self, mongo: Mongo, outbox: Outbox, clock: Callable[[], datetime]) -> None:
-        self.sessions = Documents(mongo[SESSIONS], Session, outbox, clock)
+        self.sessions = Documents(mongo[SESSIONS], Session, outbox, clock, STORED_NAMES)
         self._relationship_collection = mongo[RELATIONSHIPS]
         self._outbox = outbox
         self._clock = clock
 
     async def create_indexes(self) -> None:
-        """Make what is looked for findable."""
+        """Create the indexes. Idempotent. Raises StoreUnavailable."""
         with translate_errors():
             await self.sessions.collection.create_index("link_hashes", name="links")
             await self.sessions.collection.create_index("next_lapse_at", name="due")
             await self.sessions.collection.create_index("relationship_id", name="relationship")
 
     async def find_by_link(self, link_hash: str) -> Session | None:
-        """The session that a link leads to. Raises StoreUnavailable."""
+        """The session of a link, or None. Raises StoreUnavailable."""
         with translate_errors():
             found = await self.sessions.collection.find_one({"link_hashes": link_hash})
         return None if found is None else self.sessions.parse(found)
 
     async def find_relationship(self, relationship_id: UUID) -> Relationship | None:
-        """What is known of a relationship. Raises StoreUnavailable."""
+        """The relationship, or None. Raises StoreUnavailable."""
         with translate_errors():
             found = await self._relationship_collection.find_one({"_id": relationship_id})
         return None if found is None else Relationship.model_validate(found)
 
     async def load_relationships(self, ids: Iterable[UUID]) -> dict[UUID, Relationship]:
-        """What is known of each that is known. Raises StoreUnavailable."""
+        """The relationships that are known, by id. Raises StoreUnavailable."""
         return {document["_id"]: Relationship.model_validate(document) for document in await self._load_documents(ids)}
 
     async def update_relationships(
         self, ids: Iterable[UUID], decide: Callable[[Relationship], Relationship]
     ) -> dict[UUID, Relationship]:
-        """Bring what is known of `ids` up to date; `decide` must be safe to repeat. Raises StoreUnavailable.
+        """Write what `decide` makes of each relationship, and return them by id. Raises StoreUnavailable.
 
-        Two round trips for all of them; where somebody else came between, it is decided anew.
+        It takes two round trips. After a concurrent write, `decide` is called again, so it must be idempotent.
         """
         updated: dict[UUID, Relationship] = {}
         pending = set(ids)
@@ -74,11 +75,11 @@ class Store:
         return updated
 
     async def server_time(self) -> datetime:
-        """By the database's clock: a process whose own is ahead lets nobody's time run out. Raises StoreUnavailable."""
+        """The database's time, so that a process whose clock is ahead lapses nothing early. Raises StoreUnavailable."""
         return await server_time(self.sessions.collection.database)
 
     async def find_overdue(self, now: datetime) -> list[Document]:
-        """Sessions with a request that nobody answered in time, the longest due first. Raises StoreUnavailable."""
+        """Up to LAPSE_BATCH_SIZE sessions with an overdue request, the oldest first. Raises StoreUnavailable."""
         with translate_errors():
             return (
                 await self.sessions.collection.find({"next_lapse_at": {"$lte": now}})
@@ -88,16 +89,16 @@ class Store:
             )
 
     async def save_decisions(self, documents: Sequence[Document], decide: Callable[[Session], Decision]) -> list[Event]:
-        """Decide on sessions just read and write those that nobody changed meanwhile, in one round trip.
+        """Decide on loaded sessions and write those that did not change concurrently, in one round trip.
 
-        Returns the events that follow; what was left out is found again. Raises StoreUnavailable.
+        Returns the events of the written sessions; the others are found again. Raises StoreUnavailable.
         """
         events: dict[UUID, Sequence[Event]] = {}
         writes = []
         for document in documents:
             after, events[document["_id"]] = decide(self.sessions.parse(document))
             entries = outbox_entries(events[document["_id"]], self._clock())
-            writes.append(GuardedWrite(document["_id"], document["v"], after.model_dump(), entries))
+            writes.append(GuardedWrite(document["_id"], document["v"], self.sessions.dump(after), entries))
         conflicts = await write_guarded(self.sessions.collection, writes)
         written = [write for write in writes if write.id not in conflicts]
         for write in written:
@@ -105,7 +106,7 @@ class Store:
         return [event for write in written for event in events[write.id]]
 
     async def erase_sessions(self, ids: Iterable[UUID]) -> None:
-        """Remove every session of the relationships `ids`, with all that was said. Raises StoreUnavailable."""
+        """Delete every session of the relationships `ids`, with all answers. Raises StoreUnavailable."""
         with translate_errors():
             await self.sessions.collection.delete_many({"relationship_id": {"$in": list(ids)}})
 

@@ -15,12 +15,12 @@ from tests.support.serving import run_app
 async def service(
     request: pytest.FixtureRequest, kafka_servers: str, mongodb_uri: str
 ) -> AsyncIterator[httpx2.AsyncClient]:
-    """The service; use `clinic` for a clinic of your own at it."""
+    """The service. The fixture `clinic` gives each test its own clinic."""
     async with run_app(create_app(make_settings(kafka_servers, mongodb_uri, mongodb_driver=request.param))) as http:
         yield http
 
 
 @pytest.fixture
 def clinic(service: httpx2.AsyncClient, kafka_servers: str) -> IntakeClient:
-    """A clinic of which the service has not heard yet."""
+    """A clinic that the service does not know yet."""
     return IntakeClient(service, kafka_servers)

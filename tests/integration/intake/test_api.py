@@ -1,4 +1,4 @@
-"""What the intake desk enters: kept once, told once, and refused when it contradicts what is so."""
+"""The intake API: a change is stored and published once, and a contradiction is rejected."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -24,7 +24,7 @@ from tools.sandbox.servers.inspection import metric_value
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
 
-async def test_a_clinician_is_told_once_and_again_when_what_others_know_changes(clinic: IntakeClient) -> None:
+async def test_a_clinician_is_published_once_and_again_after_a_change_of_published_fields(clinic: IntakeClient) -> None:
     await clinic.save_clinic()
 
     for _ in range(2):
@@ -40,7 +40,7 @@ async def test_a_clinician_is_told_once_and_again_when_what_others_know_changes(
     assert updated.time_zone == "Europe/Paris"
 
 
-async def test_a_relationship_and_its_consent_are_told_under_its_own_key(clinic: IntakeClient) -> None:
+async def test_a_relationship_and_its_consent_are_published_under_its_key(clinic: IntakeClient) -> None:
     await clinic.set_up()
 
     started, consent_given = await clinic.wait_for_events(clinic.relationship_id, at_least=2)
@@ -74,7 +74,7 @@ async def test_no_name_and_no_contact_leaves_intake(clinic: IntakeClient) -> Non
         assert secret not in responses
 
 
-async def test_everything_sent_twice_is_told_once(clinic: IntakeClient) -> None:
+async def test_everything_sent_twice_is_published_once(clinic: IntakeClient) -> None:
     await clinic.set_up()
     await clinic.set_up()
     for _ in range(2):
@@ -124,7 +124,7 @@ async def test_a_transfer_ends_one_relationship_and_starts_the_next(clinic: Inta
     assert len(await clinic.wait_for_events(clinic.relationship_id, at_least=4)) == 4
 
 
-async def test_a_transfer_that_cannot_begin_does_not_end_anything(clinic: IntakeClient) -> None:
+async def test_a_rejected_transfer_ends_nothing(clinic: IntakeClient) -> None:
     other_clinic, other_clinician_id = IntakeClient(clinic.http, clinic.kafka_servers), uuid4()
     await clinic.set_up()
     await other_clinic.set_up()
@@ -144,7 +144,7 @@ async def test_a_transfer_that_cannot_begin_does_not_end_anything(clinic: Intake
     assert (await clinic.http.get(f"/relationships/{clinic.relationship_id}")).json()["ended_at"] is None
 
 
-async def test_an_ended_relationship_refuses_what_comes_after(clinic: IntakeClient) -> None:
+async def test_an_ended_relationship_rejects_later_changes(clinic: IntakeClient) -> None:
     ben_id, later = uuid4(), STARTED_AT + 10 * DAY
     await clinic.set_up()
     await clinic.register_clinician(ben_id)
@@ -159,7 +159,7 @@ async def test_an_ended_relationship_refuses_what_comes_after(clinic: IntakeClie
         assert problem_code(response, 409) == "relationship-ended"
 
 
-async def test_a_contradiction_is_refused_and_says_what_is_so(clinic: IntakeClient) -> None:
+async def test_a_contradiction_is_rejected_with_its_reason(clinic: IntakeClient) -> None:
     await clinic.set_up()
 
     assert problem_code(await clinic.add_client(case_code="ZZ-99"), 409) == "other-case-code"
@@ -170,7 +170,7 @@ async def test_a_contradiction_is_refused_and_says_what_is_so(clinic: IntakeClie
     assert problem_code(await clinic.change_consent(False, STARTED_AT), 409) == "said-since"
 
 
-async def test_a_clinician_or_client_of_another_clinic_is_refused(clinic: IntakeClient) -> None:
+async def test_a_clinician_or_client_of_another_clinic_is_rejected(clinic: IntakeClient) -> None:
     other_clinic = IntakeClient(clinic.http, clinic.kafka_servers)
     await clinic.set_up()
     await other_clinic.set_up()
@@ -184,7 +184,7 @@ async def test_a_clinician_or_client_of_another_clinic_is_refused(clinic: Intake
     )
 
 
-async def test_what_is_unknown_is_named_with_what_to_do(clinic: IntakeClient) -> None:
+async def test_an_unknown_id_is_rejected_with_what_to_do(clinic: IntakeClient) -> None:
     assert problem_code(await clinic.register_clinician(), 404) == "unknown-clinic"
     assert problem_code(await clinic.add_client(), 404) == "unknown-clinic"
     await clinic.save_clinic()
@@ -212,7 +212,7 @@ async def test_what_is_unknown_is_named_with_what_to_do(clinic: IntakeClient) ->
         ("note", "anxious since March"),
     ],
 )
-async def test_a_relationship_that_is_not_valid_is_refused_where_it_is_not(
+async def test_an_invalid_relationship_is_rejected_with_the_invalid_field(
     clinic: IntakeClient, field: str, value: Any
 ) -> None:
     await clinic.set_up()
@@ -234,7 +234,9 @@ async def test_a_relationship_that_is_not_valid_is_refused_where_it_is_not(
         ("contact", "a@b"),
     ],
 )
-async def test_a_clinician_that_is_not_valid_is_refused(clinic: IntakeClient, field: str, value: str) -> None:
+async def test_an_invalid_clinician_is_rejected_with_the_invalid_field(
+    clinic: IntakeClient, field: str, value: str
+) -> None:
     await clinic.save_clinic()
 
     response = await clinic.register_clinician(clinic.clinician_id, **{field: value})
@@ -250,7 +252,7 @@ async def test_only_a_transfer_ends_a_relationship_as_transferred(clinic: Intake
     assert problem_code(await clinic.end_relationship("transferred", STARTED_AT + DAY), 422) == "invalid-request"
 
 
-async def test_what_is_said_to_have_happened_cannot_lie_in_the_future(clinic: IntakeClient) -> None:
+async def test_a_time_in_the_future_is_rejected(clinic: IntakeClient) -> None:
     await clinic.set_up()
     tomorrow = datetime.now(UTC) + DAY
 
@@ -261,7 +263,7 @@ async def test_what_is_said_to_have_happened_cannot_lie_in_the_future(clinic: In
     assert (await clinic.end_relationship("completed", datetime.now(UTC) + timedelta(minutes=1))).status_code == 200
 
 
-async def test_of_two_clients_who_get_the_same_code_at_once_one_keeps_it(clinic: IntakeClient) -> None:
+async def test_only_one_of_several_concurrent_clients_gets_the_same_case_code(clinic: IntakeClient) -> None:
     await clinic.save_clinic()
 
     responses = await asyncio.gather(*(clinic.add_client(uuid4(), case_code="SAME-1") for _ in range(8)))
@@ -269,7 +271,7 @@ async def test_of_two_clients_who_get_the_same_code_at_once_one_keeps_it(clinic:
     assert sorted(response.status_code for response in responses) == [200] + [409] * 7
 
 
-async def test_of_two_transfers_at_once_one_takes_place(clinic: IntakeClient) -> None:
+async def test_only_one_of_several_concurrent_transfers_succeeds(clinic: IntakeClient) -> None:
     clinician_ids = [uuid4() for _ in range(4)]
     await clinic.set_up()
     for clinician_id in clinician_ids:
@@ -283,7 +285,7 @@ async def test_of_two_transfers_at_once_one_takes_place(clinic: IntakeClient) ->
     assert len((await clinic.list_relationships())["relationships"]) == 2
 
 
-async def test_the_same_start_from_many_at_once_is_one_start(clinic: IntakeClient) -> None:
+async def test_concurrent_identical_starts_are_published_once(clinic: IntakeClient) -> None:
     await clinic.set_up()
     relationship_id = uuid4()
 

@@ -1,4 +1,4 @@
-"""A caseload from a file: all of it or nothing, as often as one likes."""
+"""The import of a caseload file is atomic and idempotent."""
 
 import asyncio
 import time
@@ -15,7 +15,7 @@ from tests.support.serving import wait_until
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
 
-async def test_a_file_starts_its_relationships_and_again_changes_nothing(clinic: IntakeClient) -> None:
+async def test_a_file_starts_its_relationships_and_a_repetition_changes_nothing(clinic: IntakeClient) -> None:
     await clinic.set_up()
     rows = [clinic.make_row(n) for n in range(5)]
 
@@ -31,7 +31,7 @@ async def test_a_file_starts_its_relationships_and_again_changes_nothing(clinic:
     assert len((await clinic.list_relationships())["relationships"]) == 6
 
 
-async def test_what_came_from_a_file_is_as_if_it_had_been_entered_at_the_desk(clinic: IntakeClient) -> None:
+async def test_imported_records_behave_like_those_added_over_the_api(clinic: IntakeClient) -> None:
     await clinic.set_up()
     row = clinic.make_row(1)
     await clinic.import_caseload(make_csv([row]))
@@ -45,7 +45,7 @@ async def test_what_came_from_a_file_is_as_if_it_had_been_entered_at_the_desk(cl
     assert len(await clinic.wait_for_events(relationship_id, at_least=3)) == 3
 
 
-async def test_what_was_entered_at_the_desk_is_known_in_a_file(clinic: IntakeClient) -> None:
+async def test_records_added_over_the_api_are_known_to_an_import(clinic: IntakeClient) -> None:
     await clinic.set_up()
     ids = {"relationship_id": str(clinic.relationship_id), "client_id": str(clinic.client_id), "case_code": "AB-12"}
 
@@ -54,7 +54,7 @@ async def test_what_was_entered_at_the_desk_is_known_in_a_file(clinic: IntakeCli
     assert response.json() == {"rows": 1, "started": 0, "already_known": 1, "dry_run": False}
 
 
-async def test_a_dry_run_says_what_would_be_and_changes_nothing(clinic: IntakeClient) -> None:
+async def test_a_dry_run_returns_the_result_and_changes_nothing(clinic: IntakeClient) -> None:
     await clinic.set_up()
     rows = [clinic.make_row(n) for n in range(3)]
 
@@ -65,7 +65,7 @@ async def test_a_dry_run_says_what_would_be_and_changes_nothing(clinic: IntakeCl
     assert (await clinic.add_client(uuid4(), case_code="C-1")).status_code == 200
 
 
-async def test_one_bad_row_keeps_the_others_out_and_every_fault_is_named(clinic: IntakeClient) -> None:
+async def test_one_invalid_row_rejects_the_whole_file_and_every_error_is_listed(clinic: IntakeClient) -> None:
     await clinic.set_up()
     rows = [
         clinic.make_row(1),
@@ -91,7 +91,7 @@ async def test_one_bad_row_keeps_the_others_out_and_every_fault_is_named(clinic:
     assert len((await clinic.list_relationships())["relationships"]) == 1
 
 
-async def test_of_many_faults_the_first_hundred_are_listed_and_all_are_counted(clinic: IntakeClient) -> None:
+async def test_the_first_hundred_errors_are_listed_and_all_are_counted(clinic: IntakeClient) -> None:
     await clinic.set_up()
 
     response = await clinic.import_caseload(make_csv([clinic.make_row(n, consent="?") for n in range(130)]))
@@ -101,7 +101,7 @@ async def test_of_many_faults_the_first_hundred_are_listed_and_all_are_counted(c
     assert "first 100" in body["detail"]
 
 
-async def test_a_file_with_another_delimiter_is_refused_with_those_that_are_taken(clinic: IntakeClient) -> None:
+async def test_a_file_with_an_unknown_delimiter_is_rejected_with_the_valid_ones(clinic: IntakeClient) -> None:
     await clinic.set_up()
 
     response = await clinic.import_caseload(make_csv([clinic.make_row(1)], delimiter="/"))
@@ -110,7 +110,7 @@ async def test_a_file_with_another_delimiter_is_refused_with_those_that_are_take
     assert "comma, semicolon or tab" in response.json()["errors"][0]["detail"]
 
 
-async def test_only_csv_for_a_known_clinic_is_taken(clinic: IntakeClient) -> None:
+async def test_only_csv_for_a_known_clinic_is_accepted(clinic: IntakeClient) -> None:
     content = make_csv([clinic.make_row(1)])
 
     assert problem_code(await clinic.import_caseload(content), 404) == "unknown-clinic"
@@ -122,7 +122,7 @@ async def test_only_csv_for_a_known_clinic_is_taken(clinic: IntakeClient) -> Non
     assert problem_code(response, 413) == "too-large"
 
 
-async def test_the_same_file_from_two_at_once_is_imported_once(clinic: IntakeClient) -> None:
+async def test_a_file_that_is_sent_concurrently_is_imported_once(clinic: IntakeClient) -> None:
     await clinic.set_up()
     rows = [clinic.make_row(n) for n in range(50)]
 
@@ -133,8 +133,8 @@ async def test_the_same_file_from_two_at_once_is_imported_once(clinic: IntakeCli
     assert len(await clinic.wait_for_events(UUID(rows[0]["relationship_id"]), at_least=2)) == 2
 
 
-async def test_five_thousand_rows_are_imported_within_the_time_of_a_transaction(clinic: IntakeClient) -> None:
-    """MongoDB ends a transaction after 60 seconds; other requests are answered meanwhile."""
+async def test_five_thousand_rows_are_imported_within_the_time_limit_of_a_transaction(clinic: IntakeClient) -> None:
+    """MongoDB aborts a transaction after 60 seconds. The service must answer other requests meanwhile."""
     await clinic.set_up()
     rows = [clinic.make_row(n) for n in range(5000)]
     keys = {row["relationship_id"].encode() for row in rows}
@@ -150,7 +150,7 @@ async def test_five_thousand_rows_are_imported_within_the_time_of_a_transaction(
 
     async def all_published() -> bool:
         body = await read_records(clinic.kafka_servers, INTAKE)
-        return len({record.value for record in body if record.key in keys}) == 10_000  # told twice, it is the same
+        return len({record.value for record in body if record.key in keys}) == 10_000  # duplicates are identical
 
     await wait_until(all_published, timeout_seconds=60)
     assert (await import_task).json() == {"rows": 5000, "started": 5000, "already_known": 0, "dry_run": False}

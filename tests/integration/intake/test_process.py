@@ -1,4 +1,4 @@
-"""The service as operators meet it: a process that starts, answers, dies and ends."""
+"""The service as a process: it starts, serves, recovers from a crash and shuts down."""
 
 import asyncio
 import os
@@ -42,7 +42,7 @@ async def start_process(env: dict[str, str]) -> Process:
 
 @asynccontextmanager
 async def run_process(env: dict[str, str]) -> AsyncIterator[tuple[Process, httpx2.AsyncClient]]:
-    """The process, once it answers; killed when the test did not end it."""
+    """The process, once it is live. It is killed if the test did not end it."""
     process = await start_process(env)
     try:
         async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{env['HTTP_PORT']}") as http:
@@ -62,7 +62,7 @@ async def run_process(env: dict[str, str]) -> AsyncIterator[tuple[Process, httpx
             await process.communicate()
 
 
-async def test_it_serves_until_it_is_told_to_end_and_logs_no_contact(kafka_servers: str, mongodb_uri: str) -> None:
+async def test_the_process_serves_until_sigterm_and_logs_no_contact(kafka_servers: str, mongodb_uri: str) -> None:
     (port,) = free_ports(1)
     async with run_process(environment(kafka_servers, mongodb_uri, port)) as (process, http):
         clinic = IntakeClient(http, kafka_servers)
@@ -79,7 +79,7 @@ async def test_it_serves_until_it_is_told_to_end_and_logs_no_contact(kafka_serve
         assert secret not in out
 
 
-async def test_what_is_entered_while_kafka_is_away_is_told_by_the_next_process_even_after_a_crash(
+async def test_changes_made_while_kafka_is_unavailable_are_published_after_a_crash(
     kafka_servers: str, mongodb_uri: str
 ) -> None:
     port, closed_port = free_ports(2)
@@ -100,7 +100,7 @@ async def test_what_is_entered_while_kafka_is_away_is_told_by_the_next_process_e
     assert len(await read_events(kafka_servers, INTAKE, clinic.clinician_id)) == 1
 
 
-async def test_without_its_settings_it_says_so_in_one_line_and_ends_with_2(mongodb_uri: str) -> None:
+async def test_a_missing_setting_is_reported_in_one_line_with_exit_code_2(mongodb_uri: str) -> None:
     env = environment("127.0.0.1:1", mongodb_uri, 8001)
     del env["KAFKA_BOOTSTRAP_SERVERS"]
 
@@ -111,7 +111,7 @@ async def test_without_its_settings_it_says_so_in_one_line_and_ends_with_2(mongo
     assert err.decode() == "settings: KAFKA_BOOTSTRAP_SERVERS: Field required\n"
 
 
-async def test_it_does_not_listen_to_others_unless_somebody_says_what_that_gives_up(mongodb_uri: str) -> None:
+async def test_the_process_listens_to_other_machines_only_with_an_explicit_opt_in(mongodb_uri: str) -> None:
     process = await start_process({**environment("127.0.0.1:1", mongodb_uri, 8001), "HTTP_HOST": "0.0.0.0"})
     _, err = await process.communicate()
 

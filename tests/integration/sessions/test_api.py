@@ -1,4 +1,4 @@
-"""What a clinic system tells the service, the good and the bad, on the real Kafka and MongoDB."""
+"""Valid and invalid requests of clinic systems, with real Kafka and MongoDB."""
 
 from collections import Counter
 from datetime import UTC, datetime
@@ -33,7 +33,7 @@ def problem_of(response: httpx2.Response) -> tuple[int, str]:
     return response.status_code, response.json()["type"].removeprefix("urn:attune:problem:")
 
 
-async def test_every_request_sent_twice_is_the_same_as_once(clinic: SessionsClient, kafka_servers: str) -> None:
+async def test_every_request_is_idempotent(clinic: SessionsClient, kafka_servers: str) -> None:
     await clinic.start_relationship()
     missed, cancelled, completed = uuid4(), uuid4(), uuid4()
     starts_at, cancelled_at, ended_at = ago(3), ago(30).isoformat(), ago(2)
@@ -69,7 +69,7 @@ async def test_every_request_sent_twice_is_the_same_as_once(clinic: SessionsClie
     assert [type(event) for event in feedback] == [FeedbackRequested, FeedbackRequested, FeedbackSubmitted]
 
 
-async def test_a_corrected_answer_names_what_it_corrects(clinic: SessionsClient, kafka_servers: str) -> None:
+async def test_an_amendment_refers_to_the_answer_that_it_corrects(clinic: SessionsClient, kafka_servers: str) -> None:
     await clinic.start_relationship()
     completed = await clinic.create_completed_session()
     await clinic.submit_answer(completed.session_id, "client", ago(0.5), **VALID_ANSWER)
@@ -94,7 +94,7 @@ async def test_a_corrected_answer_names_what_it_corrects(clinic: SessionsClient,
     assert second.ratings == {"trust": 2}
 
 
-async def test_a_client_who_did_not_agree_is_not_asked(clinic: SessionsClient) -> None:
+async def test_a_client_without_consent_is_not_asked(clinic: SessionsClient) -> None:
     await clinic.start_relationship(consent=False)
 
     completed = await clinic.create_completed_session()
@@ -107,7 +107,7 @@ async def test_a_client_who_did_not_agree_is_not_asked(clinic: SessionsClient) -
     )
 
 
-async def test_completing_again_gives_fresh_links_and_the_old_ones_stop_working(clinic: SessionsClient) -> None:
+async def test_a_repeated_completion_gives_new_links_and_the_old_ones_stop_working(clinic: SessionsClient) -> None:
     await clinic.start_relationship()
     completed = await clinic.create_completed_session()
 
@@ -119,14 +119,14 @@ async def test_completing_again_gives_fresh_links_and_the_old_ones_stop_working(
     assert (await clinic.http.get(new_path)).status_code == 200
 
 
-async def test_an_unknown_relationship_may_still_be_on_its_way(clinic: SessionsClient) -> None:
+async def test_an_unknown_relationship_is_rejected_with_the_advice_to_retry(clinic: SessionsClient) -> None:
     response = await clinic.schedule(uuid4(), ago())
 
     assert problem_of(response) == (404, "unknown-relationship")
-    assert "on their way" in response.json()["detail"] or "on its way" in response.json()["detail"]
+    assert "may not have arrived yet: send the same request again" in response.json()["detail"]
 
 
-async def test_no_session_lies_after_the_end_of_its_relationship(clinic: SessionsClient) -> None:
+async def test_a_session_after_the_end_of_its_relationship_is_rejected(clinic: SessionsClient) -> None:
     await clinic.start_relationship()
     await clinic.publish(clinic.builder.ended(42))  # 294 of 300 days have passed
 
@@ -136,11 +136,11 @@ async def test_no_session_lies_after_the_end_of_its_relationship(clinic: Session
     await wait_until(is_rejected)
     assert problem_of(await clinic.schedule(uuid4(), ago())) == (409, "relationship-ended")
     assert (await clinic.schedule(uuid4(), clinic.builder.at(41))).status_code == 200, (
-        "entered late, it was held before"
+        "a session before the end can still be entered"
     )
 
 
-async def test_an_unknown_session_is_to_be_put_first(clinic: SessionsClient) -> None:
+async def test_an_unknown_session_is_rejected_with_what_to_do(clinic: SessionsClient) -> None:
     session_id = uuid4()
 
     for response in (
@@ -153,7 +153,7 @@ async def test_an_unknown_session_is_to_be_put_first(clinic: SessionsClient) -> 
         assert f"PUT /sessions/{session_id}" in response.json()["detail"]
 
 
-async def test_one_thing_only_became_of_a_session(clinic: SessionsClient) -> None:
+async def test_a_session_has_only_one_outcome(clinic: SessionsClient) -> None:
     await clinic.start_relationship()
     completed = await clinic.create_completed_session()
 
@@ -166,7 +166,7 @@ async def test_one_thing_only_became_of_a_session(clinic: SessionsClient) -> Non
     }
 
 
-async def test_a_session_that_was_not_held_cannot_be_answered(clinic: SessionsClient) -> None:
+async def test_a_session_that_was_not_completed_cannot_be_answered(clinic: SessionsClient) -> None:
     await clinic.start_relationship()
     scheduled, missed = uuid4(), uuid4()
     for session_id in (scheduled, missed):
@@ -180,7 +180,7 @@ async def test_a_session_that_was_not_held_cannot_be_answered(clinic: SessionsCl
         )
 
 
-async def test_what_has_not_happened_yet_cannot_be_reported(clinic: SessionsClient) -> None:
+async def test_an_impossible_time_is_rejected(clinic: SessionsClient) -> None:
     await clinic.start_relationship()
     future_session_id, started_session_id = uuid4(), uuid4()
     await clinic.schedule(future_session_id, ago(-1))
@@ -206,9 +206,7 @@ async def test_what_has_not_happened_yet_cannot_be_reported(clinic: SessionsClie
 
 
 @pytest.mark.parametrize("year", [1, 1899, 2201, 9999])
-async def test_a_year_that_nobody_can_mean_is_refused_wherever_a_time_is_given(
-    clinic: SessionsClient, year: int
-) -> None:
+async def test_an_implausible_year_is_rejected_in_every_time_field(clinic: SessionsClient, year: int) -> None:
     await clinic.start_relationship()
     completed = await clinic.create_completed_session()
     moment = datetime(year, 6, 1, tzinfo=UTC)
@@ -242,7 +240,7 @@ async def test_a_year_that_nobody_can_mean_is_refused_wherever_a_time_is_given(
         ({"ratings": {"trust": 5}, "given_at": "0001-01-01T00:00:00+14:00"}, "/body/given_at"),
     ],
 )
-async def test_an_answer_that_cannot_be_right_is_told_where(
+async def test_an_invalid_answer_is_rejected_with_the_invalid_field(
     clinic: SessionsClient, fields: dict[str, Any], pointer: str
 ) -> None:
     body = {"given_at": ago().isoformat(), **fields}
@@ -266,24 +264,24 @@ async def test_an_answer_that_cannot_be_right_is_told_where(
         ("cancellation", {"by": "client", "cancelled_at": "2026-03-02T10:00:00"}),
     ],
 )
-async def test_a_body_that_cannot_be_right_is_refused(clinic: SessionsClient, path: str, body: dict[str, Any]) -> None:
+async def test_an_invalid_body_is_rejected(clinic: SessionsClient, path: str, body: dict[str, Any]) -> None:
     response = await clinic.http.post(f"/sessions/{uuid4()}/{path}", json=body)
 
     assert problem_of(response) == (422, "invalid-request")
 
 
 @pytest.mark.parametrize("minutes", [4, 481])
-async def test_an_appointment_has_a_length_that_can_be(clinic: SessionsClient, minutes: int) -> None:
+async def test_an_appointment_of_implausible_length_is_rejected(clinic: SessionsClient, minutes: int) -> None:
     assert problem_of(await clinic.schedule(uuid4(), ago(), minutes)) == (422, "invalid-request")
 
 
-async def test_a_body_that_is_too_large_is_refused(clinic: SessionsClient) -> None:
+async def test_a_body_that_is_too_large_is_rejected(clinic: SessionsClient) -> None:
     response = await clinic.http.put(f"/sessions/{uuid4()}", json={"relationship_id": "x" * 3000})
 
     assert problem_of(response) == (413, "too-large")
 
 
-async def test_a_client_who_withdraws_is_not_asked_any_more(clinic: SessionsClient) -> None:
+async def test_a_client_who_withdraws_consent_is_no_longer_asked(clinic: SessionsClient) -> None:
     await clinic.start_relationship()
     completed = await clinic.create_completed_session()
     await clinic.publish(ConsentWithdrawn(id=uuid4(), occurred_at=ago(), relationship_id=clinic.relationship_id))

@@ -1,4 +1,4 @@
-"""A session from its appointment to both answers, at a service of its own."""
+"""A session from its appointment to both answers."""
 
 from datetime import timedelta
 from typing import Any
@@ -69,8 +69,8 @@ def is_about(event: object, session_id: UUID) -> bool:
     return getattr(event, "session_id", None) == session_id
 
 
-async def test_an_answer_in_time_is_not_followed_by_silence(mongodb_uri: str, kafka_servers: str) -> None:
-    """An import enters session and answer one after the other, though the time for the answer is long over."""
+async def test_an_answer_within_the_grace_period_prevents_a_lapse(mongodb_uri: str, kafka_servers: str) -> None:
+    """An import enters a session and then its answers, long after they were due."""
     async with serve_clinic(make_settings(kafka_servers, mongodb_uri, lapse_grace_seconds=30)) as clinic:
         await clinic.start_relationship()
         completed = await clinic.create_completed_session(hours_ago=24 * 30)

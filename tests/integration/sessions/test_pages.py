@@ -1,4 +1,4 @@
-"""The form as people meet it: behind a link that is a secret."""
+"""The form behind its secret link, as client and clinician see it."""
 
 import asyncio
 from uuid import uuid4
@@ -15,7 +15,7 @@ from tests.support.sessions_client import SessionsClient, ago
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
 
-async def test_looking_at_a_link_changes_nothing(clinic: SessionsClient) -> None:
+async def test_opening_a_link_changes_nothing(clinic: SessionsClient) -> None:
     await clinic.start_relationship()
     completed = await clinic.create_completed_session()
 
@@ -26,7 +26,7 @@ async def test_looking_at_a_link_changes_nothing(clinic: SessionsClient) -> None
     assert await clinic.feedback_status(completed.session_id, "client") == "awaiting"
 
 
-async def test_a_preview_that_only_asks_for_the_head_of_a_form_gets_it_and_changes_nothing(
+async def test_a_head_request_is_answered_and_changes_nothing(
     clinic: SessionsClient,
 ) -> None:
     await clinic.start_relationship()
@@ -55,7 +55,7 @@ async def test_a_preview_that_only_asks_for_the_head_of_a_form_gets_it_and_chang
     assert (await clinic.http.get(completed.form_path("client"))).text == get_response.text
 
 
-async def test_the_form_protects_who_reads_it(clinic: SessionsClient) -> None:
+async def test_the_form_has_headers_that_protect_its_reader(clinic: SessionsClient) -> None:
     await clinic.start_relationship()
     completed = await clinic.create_completed_session()
 
@@ -68,7 +68,7 @@ async def test_the_form_protects_who_reads_it(clinic: SessionsClient) -> None:
     assert style.headers["content-type"].startswith("text/css")
 
 
-async def test_each_of_the_two_gets_their_own_form(clinic: SessionsClient) -> None:
+async def test_client_and_clinician_get_different_forms(clinic: SessionsClient) -> None:
     await clinic.start_relationship()
     completed = await clinic.create_completed_session()
 
@@ -85,7 +85,7 @@ async def test_each_of_the_two_gets_their_own_form(clinic: SessionsClient) -> No
         assert "<script" not in page
 
 
-async def test_an_answer_uses_the_link_up_and_the_same_answer_again_is_thanked_for(
+async def test_an_answer_uses_up_the_link_and_the_same_answer_is_accepted_again(
     clinic: SessionsClient, kafka_servers: str
 ) -> None:
     await clinic.start_relationship()
@@ -124,7 +124,7 @@ async def test_an_answer_uses_the_link_up_and_the_same_answer_again_is_thanked_f
     assert [(event.ratings, event.tension, event.talked_about) for event in submitted] == [({"trust": 9}, "yes", "not")]
 
 
-async def test_of_two_answers_sent_at_once_one_is_taken(clinic: SessionsClient) -> None:
+async def test_only_one_of_two_concurrent_answers_is_recorded(clinic: SessionsClient) -> None:
     await clinic.start_relationship()
     completed = await clinic.create_completed_session()
 
@@ -135,7 +135,7 @@ async def test_of_two_answers_sent_at_once_one_is_taken(clinic: SessionsClient) 
     assert sorted(page.status_code for page in pages) == [200, 410]
 
 
-async def test_a_form_without_any_rating_comes_back_with_what_was_entered(clinic: SessionsClient) -> None:
+async def test_a_form_without_any_rating_is_returned_with_the_entered_values(clinic: SessionsClient) -> None:
     await clinic.start_relationship()
     completed = await clinic.create_completed_session()
 
@@ -147,7 +147,7 @@ async def test_a_form_without_any_rating_comes_back_with_what_was_entered(clinic
     assert await clinic.feedback_status(completed.session_id, "client") == "awaiting"
 
 
-async def test_what_is_entered_by_force_is_not_shown_as_markup(clinic: SessionsClient) -> None:
+async def test_entered_markup_is_not_rendered(clinic: SessionsClient) -> None:
     await clinic.start_relationship()
     completed = await clinic.create_completed_session()
 
@@ -158,12 +158,12 @@ async def test_what_is_entered_by_force_is_not_shown_as_markup(clinic: SessionsC
 
 
 @pytest.mark.parametrize("token", ["forged", "A" * 43, "%00"])
-async def test_a_forged_link_leads_nowhere(clinic: SessionsClient, token: str) -> None:
+async def test_a_forged_link_is_not_found(clinic: SessionsClient, token: str) -> None:
     assert (await clinic.http.get(f"/f/{token}")).status_code == 404
     assert (await clinic.http.post(f"/f/{token}", data={"trust": "3"})).status_code == 404
 
 
-async def test_a_form_answered_on_paper_is_answered(clinic: SessionsClient) -> None:
+async def test_a_form_answered_on_paper_cannot_be_answered_again(clinic: SessionsClient) -> None:
     await clinic.start_relationship()
     completed = await clinic.create_completed_session()
     await clinic.submit_answer(completed.session_id, "client", ago(), ratings={"trust": 4})
@@ -180,8 +180,8 @@ async def test_a_session_entered_late_can_still_be_answered(clinic: SessionsClie
     assert (await clinic.http.post(completed.form_path("client"), data={"trust": "4"})).status_code == 200
 
 
-async def test_an_expired_link_says_so(clinic: SessionsClient, mongodb_uri: str) -> None:
-    """The test moves the moment, for links last at least a day."""
+async def test_an_expired_link_shows_a_page_that_says_so(clinic: SessionsClient, mongodb_uri: str) -> None:
+    """The test changes the expiry in the database, because links last at least a day."""
     await clinic.start_relationship()
     completed = await clinic.create_completed_session()
     async with AsyncMongoClient[dict[str, object]](mongodb_uri, uuidRepresentation="standard") as mongo:
@@ -196,7 +196,7 @@ async def test_an_expired_link_says_so(clinic: SessionsClient, mongodb_uri: str)
     assert (await clinic.http.get(completed.form_path("clinician"))).status_code == 200
 
 
-async def test_of_an_erased_client_nothing_is_left(clinic: SessionsClient) -> None:
+async def test_the_sessions_of_an_erased_client_are_deleted(clinic: SessionsClient) -> None:
     await clinic.start_relationship()
     completed = await clinic.create_completed_session()
     await clinic.publish(

@@ -1,4 +1,4 @@
-"""The service as a process of its own."""
+"""The service as a process: it starts, serves and shuts down."""
 
 import asyncio
 import os
@@ -15,7 +15,7 @@ from tools.sandbox.servers.ports import free_ports
 pytestmark = pytest.mark.integration
 
 
-async def test_it_serves_until_it_is_asked_to_end_and_then_ends_by_itself(kafka_servers: str, mongodb_uri: str) -> None:
+async def test_the_process_serves_until_sigterm_and_exits(kafka_servers: str, mongodb_uri: str) -> None:
     (port,) = free_ports(1)
     environment = os.environ | {
         "KAFKA_BOOTSTRAP_SERVERS": kafka_servers,
@@ -42,7 +42,7 @@ async def test_it_serves_until_it_is_asked_to_end_and_then_ends_by_itself(kafka_
         process.send_signal(signal.SIGTERM)
         output, _ = await asyncio.wait_for(process.communicate(), 15)
         assert b"Finished server process" in output
-        assert process.returncode in (0, -signal.SIGTERM)  # uvicorn cleans up, then lets the signal have its way
+        assert process.returncode in (0, -signal.SIGTERM)  # uvicorn shuts down, then raises the signal again
     finally:
         if process.returncode is None:
             process.kill()

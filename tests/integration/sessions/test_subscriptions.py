@@ -1,4 +1,4 @@
-"""What the service hears of relationships: in any order, again, late, and what nobody can read."""
+"""Events about relationships: in any order, repeated, late, concurrent, and impossible to decode."""
 
 from uuid import UUID, uuid4
 
@@ -20,7 +20,7 @@ from tests.support.sessions_client import SessionsClient, ago
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
 
-async def test_a_batch_is_learned_in_any_order_and_again(mongodb_uri: str, kafka_servers: str) -> None:
+async def test_batches_may_arrive_in_any_order_and_repeatedly(mongodb_uri: str, kafka_servers: str) -> None:
     relationships = [RelationshipBuilder() for _ in range(40)]
     events: list[Event] = []
     for relationship in relationships:
@@ -51,8 +51,8 @@ async def test_a_batch_is_learned_in_any_order_and_again(mongodb_uri: str, kafka
     await process.mongo.close()
 
 
-async def test_what_two_learn_at_once_is_all_kept(mongodb_uri: str, kafka_servers: str) -> None:
-    """Somebody else writes between our reading and our writing: it is decided anew."""
+async def test_concurrent_updates_of_a_relationship_are_all_kept(mongodb_uri: str, kafka_servers: str) -> None:
+    """Another process writes between the load and the save, so the update is decided again."""
     builder, process = RelationshipBuilder(), ServiceProcess(kafka_servers, mongodb_uri, f"test_{uuid4().hex}")
     consent_given = ConsentGiven(id=uuid4(), occurred_at=builder.at(0), relationship_id=builder.relationship_id)
     has_interfered = False
@@ -92,7 +92,7 @@ async def test_what_two_learn_at_once_is_all_kept(mongodb_uri: str, kafka_server
         encode(RelationshipBuilder().started()).replace(b"2026-01-02T10:00:00Z", b"0001-01-01T00:00:00+14:00", 1),
     ],
 )
-async def test_what_nobody_can_read_is_set_aside_byte_for_byte_and_the_rest_goes_on(
+async def test_a_message_that_cannot_be_decoded_is_dead_lettered_unchanged_and_the_rest_is_handled(
     clinic: SessionsClient, kafka_servers: str, poison: bytes
 ) -> None:
     key = str(clinic.relationship_id).encode()

@@ -1,4 +1,4 @@
-"""A caseload as a spreadsheet saves it: what is read, and what is said of each cell that is wrong."""
+"""Caseload files in CSV: the rows that are parsed, and the errors of invalid cells."""
 
 from datetime import UTC, datetime
 from uuid import uuid4
@@ -35,7 +35,7 @@ def error_cells(content: bytes) -> list[tuple[int, str | None]]:
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 @pytest.mark.parametrize("byte_order_mark", [b"", b"\xef\xbb\xbf"])
-def test_what_spreadsheets_save_is_read(delimiter: str, byte_order_mark: bytes) -> None:
+def test_files_of_common_spreadsheets_are_parsed(delimiter: str, byte_order_mark: bytes) -> None:
     (row,) = valid_rows(byte_order_mark + make_csv(VALID_CELLS, delimiter=delimiter))
 
     assert (row.number, str(row.relationship_id), row.case_code) == (2, IDS[0], "AB-12")
@@ -43,13 +43,13 @@ def test_what_spreadsheets_save_is_read(delimiter: str, byte_order_mark: bytes) 
     assert (row.aims, row.cadence_days, row.consent) == (("relief", "coping"), 7, True)
 
 
-def test_a_date_alone_is_the_beginning_of_that_day_at_the_clinic() -> None:
+def test_a_date_without_a_time_is_the_start_of_that_day_at_the_clinic() -> None:
     (row,) = valid_rows(make_csv(cells_with(started_at="2026-07-01")))
 
     assert row.started_at == datetime(2026, 6, 30, 22, tzinfo=UTC)
 
 
-def test_columns_may_stand_in_any_order_and_in_quotes() -> None:
+def test_columns_may_be_in_any_order_and_quoted() -> None:
     header = [f'"{name.upper()}"' for name in reversed(COLUMNS)]
 
     assert valid_rows(make_csv([f'" {cell} "' for cell in reversed(VALID_CELLS)], header=header)) == valid_rows(
@@ -57,7 +57,7 @@ def test_columns_may_stand_in_any_order_and_in_quotes() -> None:
     )
 
 
-def test_empty_rows_count_as_a_spreadsheet_shows_them() -> None:
+def test_row_numbers_count_empty_rows_as_a_spreadsheet_does() -> None:
     content = make_csv([], VALID_CELLS, [""] * 8, cells_with(consent="perhaps"))
 
     assert error_cells(content) == [(5, "consent")]
@@ -82,7 +82,7 @@ def test_empty_rows_count_as_a_spreadsheet_shows_them() -> None:
         ("consent", "y"),
     ],
 )
-def test_a_wrong_cell_is_named_with_what_belongs_there(column: str, cell: str) -> None:
+def test_an_invalid_cell_is_reported_with_its_valid_content(column: str, cell: str) -> None:
     _, errors = parse_caseload(make_csv(VALID_CELLS, cells_with(**{column: cell})), BERLIN)
 
     assert [(error.row, error.column) for error in errors] == [(3, column)]
@@ -90,11 +90,11 @@ def test_a_wrong_cell_is_named_with_what_belongs_there(column: str, cell: str) -
     assert "Anna" not in errors[0].detail
 
 
-def test_every_wrong_cell_is_named() -> None:
+def test_every_invalid_cell_is_reported() -> None:
     assert error_cells(make_csv(["x"] * 8)) == [(2, name) for name in COLUMNS]
 
 
-def test_a_short_row_lacks_cells_and_a_long_one_has_too_many() -> None:
+def test_a_row_with_too_few_or_too_many_cells_is_reported() -> None:
     assert error_cells(make_csv(VALID_CELLS[:6], [*VALID_CELLS, "more"], [*VALID_CELLS, ""])) == [
         (2, "cadence_days"),
         (2, "consent"),
@@ -102,14 +102,14 @@ def test_a_short_row_lacks_cells_and_a_long_one_has_too_many() -> None:
     ]
 
 
-def test_another_delimiter_is_told_with_those_that_are_taken() -> None:
+def test_an_unknown_delimiter_is_reported_with_the_valid_ones() -> None:
     _, (error,) = parse_caseload(make_csv(VALID_CELLS, delimiter="/"), BERLIN)
 
     assert (error.row, error.column) == (1, None)
     assert "comma, semicolon or tab" in error.detail
 
 
-def test_missing_doubled_and_unknown_columns_are_named() -> None:
+def test_missing_duplicate_and_unknown_columns_are_reported() -> None:
     header = [*list(COLUMNS)[:6], "aims", "name"]
 
     assert error_cells(make_csv(VALID_CELLS, header=header)) == [
@@ -120,23 +120,23 @@ def test_missing_doubled_and_unknown_columns_are_named() -> None:
     ]
 
 
-def test_an_empty_file_lacks_its_header_and_a_header_alone_is_an_empty_caseload() -> None:
+def test_an_empty_file_is_invalid_and_a_header_alone_is_an_empty_caseload() -> None:
     assert error_cells(b"") == [(1, None)]
     assert valid_rows(make_csv()) == []
 
 
-def test_a_file_that_is_not_utf_8_is_told_in_which_row() -> None:
+def test_text_that_is_not_utf_8_is_reported_with_its_row() -> None:
     assert error_cells(make_csv(VALID_CELLS) + b"\r\n\xe4") == [(3, None)]
     assert error_cells("relationship_id".encode("utf-16")) == [(1, None)]
 
 
-def test_what_follows_an_open_quote_is_not_guessed_at() -> None:
+def test_rows_after_an_unclosed_quote_are_not_parsed() -> None:
     _, (error,) = parse_caseload(make_csv(VALID_CELLS, cells_with(aims='"relief'), VALID_CELLS), BERLIN)
 
     assert (error.row, error.column) == (3, None)
 
 
-def test_a_row_more_than_may_be_is_named_and_the_rest_not_read() -> None:
+def test_the_first_row_over_the_limit_is_reported_and_the_rest_is_not_parsed() -> None:
     content = make_csv(*([VALID_CELLS] * (MAX_ROWS + 7)))
 
     assert error_cells(content) == [(MAX_ROWS + 2, None)]
@@ -145,7 +145,7 @@ def test_a_row_more_than_may_be_is_named_and_the_rest_not_read() -> None:
 
 @example(b'"')
 @given(st.binary(max_size=300) | st.text(max_size=300).map(str.encode))
-def test_whatever_is_sent_gives_rows_or_reasons(content: bytes) -> None:
+def test_any_bytes_give_rows_or_errors(content: bytes) -> None:
     parsed_rows, errors = parse_caseload(content, BERLIN)
 
     assert parsed_rows == []
@@ -154,7 +154,7 @@ def test_whatever_is_sent_gives_rows_or_reasons(content: bytes) -> None:
 
 
 @given(st.lists(st.sampled_from([*VALID_CELLS, "", '"', "\n", "é", "1" * 200]), max_size=12))
-def test_whatever_stands_in_a_row_gives_a_row_or_reasons(cells: list[str]) -> None:
+def test_any_row_gives_a_row_or_errors(cells: list[str]) -> None:
     parsed_rows, errors = parse_caseload(make_csv(cells), BERLIN)
 
     assert parsed_rows or errors or not any(cell.strip() for cell in cells)

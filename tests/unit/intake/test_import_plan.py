@@ -1,4 +1,4 @@
-"""What a caseload file would change, and what stands against it."""
+"""What a caseload import would add, and its errors."""
 
 from typing import Any
 from uuid import UUID, uuid4
@@ -31,7 +31,7 @@ def make_plan(*rows: Row, existing: ExistingRecords | None = None) -> ImportPlan
 
 
 def records_after(plan: ImportPlan) -> ExistingRecords:
-    """What is known once a plan was written."""
+    """The existing records after a plan was written."""
     relationships: dict[UUID, Relationship] = {
         relationship_id: r for relationship_id, (r, _) in plan.relationships.items()
     }
@@ -42,7 +42,7 @@ def error_cells(plan: ImportPlan) -> list[tuple[int, str | None]]:
     return [(error.row, error.column) for error in plan.errors]
 
 
-def test_a_new_row_enters_the_client_and_starts_the_relationship() -> None:
+def test_a_new_row_adds_the_client_and_starts_the_relationship() -> None:
     plan = make_plan(make_row(2, consent="yes"), make_row(3))
 
     assert [type(event) for event in plan.events] == [RelationshipStarted, ConsentGiven, RelationshipStarted]
@@ -57,7 +57,7 @@ def test_the_same_file_again_adds_nothing() -> None:
     assert second_plan == ImportPlan()
 
 
-def test_a_client_may_stand_in_several_rows_under_the_same_code() -> None:
+def test_a_client_may_be_in_several_rows_with_the_same_case_code() -> None:
     client_id = uuid4()
 
     plan = make_plan(
@@ -67,7 +67,7 @@ def test_a_client_may_stand_in_several_rows_under_the_same_code() -> None:
     assert (plan.errors, len(plan.clients), len(plan.relationships)) == ([], 1, 2)
 
 
-def test_what_contradicts_a_row_above_is_wrong() -> None:
+def test_a_row_that_contradicts_a_row_above_is_an_error() -> None:
     first = make_row(2)
 
     plan = make_plan(
@@ -81,7 +81,7 @@ def test_what_contradicts_a_row_above_is_wrong() -> None:
     assert "row 2" in plan.errors[0].detail
 
 
-def test_what_contradicts_what_is_known_is_wrong() -> None:
+def test_a_row_that_contradicts_existing_records_is_an_error() -> None:
     first, other_clinician = make_row(2), make_clinician(clinic_id=uuid4())
     other_client = Client(client_id=uuid4(), clinic_id=uuid4(), case_code="AB-9")
     existing = records_after(make_plan(first))
@@ -112,7 +112,7 @@ def test_what_contradicts_what_is_known_is_wrong() -> None:
     ]
 
 
-def test_a_code_is_free_at_one_clinic_though_another_uses_it() -> None:
+def test_two_clinics_may_use_the_same_case_code() -> None:
     other_clinic_id = uuid4()
     assignment = CaseCodeAssignment(clinic_id=other_clinic_id, case_code="AB-2", client_id=uuid4())
 

@@ -1,4 +1,4 @@
-"""Clinicians and clients: who hears of what, and which pseudonyms are free."""
+"""Clinicians and clients: which events are published, and which case codes are free."""
 
 from datetime import timedelta
 from uuid import uuid4
@@ -11,26 +11,28 @@ from shared.events import ClinicianRegistered, ClinicianUpdated
 from tests.support.intake_builders import ANNA, CLIENT, CLINIC, NOW
 
 
-def test_others_hear_of_a_clinician_but_not_how_to_reach_them() -> None:
+def test_the_event_about_a_clinician_contains_no_contact() -> None:
     _, (event,) = register_clinician(None, ANNA)
 
     assert isinstance(event, ClinicianRegistered)
     assert "example.org" not in event.model_dump_json()
 
 
-def test_a_new_contact_is_kept_and_not_told() -> None:
-    after, events = register_clinician(ANNA, ANNA.model_copy(update={"contact": "new@example.org", "told_at": NOW}))
+def test_a_new_contact_is_stored_and_gives_no_event() -> None:
+    after, events = register_clinician(
+        ANNA, ANNA.model_copy(update={"contact": "new@example.org", "last_event_at": NOW})
+    )
 
     assert (after.contact, events) == ("new@example.org", ())
 
 
-def test_changes_are_told_one_after_the_other_also_within_one_millisecond() -> None:
+def test_two_updates_within_one_millisecond_occur_one_after_the_other() -> None:
     updated, (first,) = register_clinician(ANNA, ANNA.model_copy(update={"time_zone": "Europe/Paris"}))
     _, (second,) = register_clinician(updated, ANNA)
 
     assert isinstance(second, ClinicianUpdated)
-    assert ANNA.told_at < first.occurred_at < second.occurred_at
-    assert first.occurred_at == ANNA.told_at + timedelta(milliseconds=1)
+    assert ANNA.last_event_at < first.occurred_at < second.occurred_at
+    assert first.occurred_at == ANNA.last_event_at + timedelta(milliseconds=1)
     assert first.id != second.id
 
 

@@ -1,4 +1,4 @@
-"""Who works with whom: what is decided, what follows, and what is refused."""
+"""Relationships: the changes that are accepted, their events, and the changes that are rejected."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -50,21 +50,21 @@ def ended_relationship(at_day: int = 40) -> Relationship:
     return end_relationship(make_relationship(), End(reason="completed", at=STARTED + at_day * DAY), NOW)[0]
 
 
-def test_a_start_tells_of_the_relationship_and_of_the_consent() -> None:
+def test_a_start_with_consent_gives_an_event_for_each() -> None:
     _, events = decide_start()
 
     assert [type(event) for event in events] == [RelationshipStarted, ConsentGiven]
     assert {event.occurred_at for event in events} == {STARTED}
 
 
-def test_without_consent_only_the_relationship_is_told() -> None:
+def test_a_start_without_consent_gives_no_consent_event() -> None:
     after, events = decide_start(consent=False)
 
     assert [type(event) for event in events] == [RelationshipStarted]
     assert not after.consent
 
 
-def test_a_start_told_again_is_known_whatever_happened_since() -> None:
+def test_a_repeated_start_changes_nothing_even_after_later_changes() -> None:
     later = update_aims(
         ended_relationship().model_copy(update={"end": None}),
         AimsAgreement(aims=("loss",), agreed_at=STARTED + DAY),
@@ -75,7 +75,7 @@ def test_a_start_told_again_is_known_whatever_happened_since() -> None:
     assert decide_start(before=later) == (later, ())
 
 
-def test_a_start_told_otherwise_is_refused_and_says_what_differs() -> None:
+def test_a_different_start_is_rejected_with_the_fields_that_differ() -> None:
     with pytest.raises(Rejected, match="another cadence_days, consent") as rejected:
         decide_start(before=make_relationship(), cadence_days=14, consent=False)
 
@@ -93,18 +93,18 @@ def test_a_start_told_otherwise_is_refused_and_says_what_differs() -> None:
         ("in-the-future", lambda: decide_start(started_at=NOW + timedelta(minutes=6))),
     ],
 )
-def test_a_start_that_cannot_be_is_refused(code: str, decide: Callable[[], Decision]) -> None:
+def test_an_impossible_start_is_rejected(code: str, decide: Callable[[], Decision]) -> None:
     with pytest.raises(Rejected) as rejected:
         decide()
 
     assert rejected.value.code == code
 
 
-def test_a_clock_that_is_a_little_ahead_is_no_future() -> None:
+def test_a_clock_that_is_slightly_ahead_is_tolerated() -> None:
     assert decide_start(started_at=NOW + timedelta(minutes=4))[1]
 
 
-def test_every_word_of_the_client_has_an_id_of_its_own_that_depends_on_nothing_else() -> None:
+def test_every_consent_change_gives_an_event_with_its_own_reproducible_id() -> None:
     after, (first,) = change_consent(make_relationship(), consent_withdrawn(3), NOW)
     after, (second,) = change_consent(after, consent_given(9), NOW)
 
@@ -113,7 +113,7 @@ def test_every_word_of_the_client_has_an_id_of_its_own_that_depends_on_nothing_e
     assert change_consent(make_relationship(), consent_withdrawn(3), NOW)[1] == (first,)
 
 
-def test_a_word_that_changes_nothing_is_not_told() -> None:
+def test_a_consent_that_changes_nothing_gives_no_event() -> None:
     assert change_consent(make_relationship(), consent_given(5), NOW) == (make_relationship(), ())
     assert change_consent(make_relationship(consent=False), consent_withdrawn(5), NOW) == (
         make_relationship(consent=False),
@@ -121,7 +121,7 @@ def test_a_word_that_changes_nothing_is_not_told() -> None:
     )
 
 
-def test_a_word_that_comes_again_late_is_known_for_what_it_is() -> None:
+def test_a_repeated_consent_change_is_recognized_even_if_it_arrives_late() -> None:
     after = change_consent(make_relationship(), consent_withdrawn(3), NOW)[0]
     after = change_consent(after, consent_given(9), NOW)[0]
 
@@ -129,7 +129,7 @@ def test_a_word_that_comes_again_late_is_known_for_what_it_is() -> None:
     assert change_consent(after, consent_given(1), NOW) == (after, ())
 
 
-def test_aims_agreed_again_on_another_day_are_told_again() -> None:
+def test_the_same_aims_agreed_on_another_day_give_another_event() -> None:
     same_aims = AimsAgreement(aims=("relief", "coping"), agreed_at=STARTED + DAY)
 
     after, events = update_aims(make_relationship(), same_aims, NOW)
@@ -138,7 +138,7 @@ def test_aims_agreed_again_on_another_day_are_told_again() -> None:
     assert update_aims(after, same_aims, NOW) == (after, ())
 
 
-def test_a_transfer_takes_aims_cadence_and_consent_along() -> None:
+def test_a_transfer_keeps_aims_cadence_and_consent() -> None:
     old = update_aims(make_relationship(), AimsAgreement(aims=("loss",), agreed_at=STARTED + DAY), NOW)[0]
     old = change_consent(old, consent_withdrawn(2), NOW)[0]
     successor_id, at = uuid4(), STARTED + 30 * DAY
@@ -148,7 +148,7 @@ def test_a_transfer_takes_aims_cadence_and_consent_along() -> None:
 
     assert isinstance(ended, RelationshipEnded)
     assert (ended.reason, ended.successor_id, ended.occurred_at) == ("transferred", successor_id, at)
-    (started,) = events  # no consent, so none is told
+    (started,) = events  # without consent there is no consent event
     assert isinstance(started, RelationshipStarted)
     assert (started.predecessor_id, started.clinician_id) == (RELATIONSHIP, BEN.clinician_id)
     assert (started.aims, started.case_code, started.occurred_at) == (("loss",), "AB-12", at)
@@ -217,14 +217,16 @@ END_AT = STARTED + 40 * DAY
         ),
     ],
 )
-def test_what_contradicts_what_is_so_is_refused(code: str, before: Relationship, change: DecideChange) -> None:
+def test_a_change_that_contradicts_the_relationship_is_rejected(
+    code: str, before: Relationship, change: DecideChange
+) -> None:
     with pytest.raises(Rejected) as rejected:
         change(before)
 
     assert rejected.value.code == code
 
 
-def test_who_asks_about_a_relationship_that_passed_on_is_told_where_to() -> None:
+def test_a_change_after_a_transfer_is_rejected_with_the_successor() -> None:
     successor_id = uuid4()
     old = end_for_transfer(make_relationship(), successor_id, BEN, END_AT, NOW)[0]
 
@@ -232,7 +234,7 @@ def test_who_asks_about_a_relationship_that_passed_on_is_told_where_to() -> None
         update_aims(old, AimsAgreement(aims=("loss",), agreed_at=NOW), NOW)
 
 
-def test_what_was_noted_before_the_end_may_be_sent_again_after_it() -> None:
+def test_a_change_recorded_before_the_end_may_be_repeated_after_it() -> None:
     consent_change, agreement = consent_withdrawn(3), AimsAgreement(aims=("loss",), agreed_at=STARTED + DAY)
     before = update_aims(change_consent(make_relationship(), consent_change, NOW)[0], agreement, NOW)[0]
     after = end_relationship(before, End(reason="completed", at=END_AT), NOW)[0]

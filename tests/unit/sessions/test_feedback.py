@@ -1,4 +1,4 @@
-"""How a session felt: said once, corrected, said late, or not said."""
+"""Feedback about a session: answered, amended, answered late, or lapsed."""
 
 from datetime import timedelta
 
@@ -24,7 +24,7 @@ DUE_AT = COMPLETION.ended_at + WINDOW
 MINUTE = timedelta(minutes=1)
 
 
-def test_an_answer_is_told_once() -> None:
+def test_a_repeated_answer_gives_one_event() -> None:
     session, (submitted,) = record_answer(
         completed_session(RELATIONSHIP), RELATIONSHIP, "client", make_answer(8), NOW, NOW, WINDOW
     )
@@ -63,7 +63,7 @@ def test_the_total_of_an_instrument_is_an_answer() -> None:
     assert submitted.instrument == total.instrument
 
 
-def test_only_a_session_that_was_held_can_be_answered() -> None:
+def test_only_a_completed_session_can_be_answered() -> None:
     scheduled = scheduled_session(RELATIONSHIP)
     cancelled = cancel(scheduled, Cancelled(by="client", cancelled_at=NOW), NOW)[0]
 
@@ -73,7 +73,7 @@ def test_only_a_session_that_was_held_can_be_answered() -> None:
         assert rejected.value.code == "session-not-held"
 
 
-def test_an_answer_lies_between_the_session_and_now() -> None:
+def test_an_answer_is_given_after_the_session_and_not_in_the_future() -> None:
     with pytest.raises(Rejected, match="before the session's end"):
         record_answer(
             completed_session(RELATIONSHIP),
@@ -84,7 +84,7 @@ def test_an_answer_lies_between_the_session_and_now() -> None:
             NOW,
             WINDOW,
         )
-    with pytest.raises(Rejected, match="lies in the future"):
+    with pytest.raises(Rejected, match="is in the future"):
         record_answer(
             completed_session(RELATIONSHIP), RELATIONSHIP, "client", make_answer(), NOW + 6 * MINUTE, NOW, WINDOW
         )
@@ -99,7 +99,7 @@ def test_an_answer_lies_between_the_session_and_now() -> None:
     )[1]
 
 
-def test_what_a_client_who_did_not_agree_said_is_not_taken() -> None:
+def test_an_answer_of_a_client_without_consent_is_rejected() -> None:
     without_consent = make_relationship(consent=False)
 
     with pytest.raises(Rejected, match="not agreed"):
@@ -109,7 +109,7 @@ def test_what_a_client_who_did_not_agree_said_is_not_taken() -> None:
     )[1]
 
 
-def test_a_form_is_answered_once_and_the_same_answer_again_is_a_bad_connection() -> None:
+def test_a_form_is_answered_once_and_the_same_answer_may_be_sent_again() -> None:
     session, (submitted,) = answer_form(completed_session(RELATIONSHIP), RELATIONSHIP, "c1", make_answer(8), NOW)
 
     assert submitted.occurred_at == NOW
@@ -119,10 +119,10 @@ def test_a_form_is_answered_once_and_the_same_answer_again_is_a_bad_connection()
     assert rejected.value.code == "link-used"
     with pytest.raises(Rejected):
         open_form(session, RELATIONSHIP, "c1", NOW)
-    assert open_form(session, RELATIONSHIP, "t1", NOW) == "clinician", "the other one's form is still open"
+    assert open_form(session, RELATIONSHIP, "t1", NOW) == "clinician", "the clinician's form is still open"
 
 
-def test_the_same_answer_again_is_known_though_a_newer_link_was_given_out() -> None:
+def test_a_repeated_answer_is_recognized_after_a_newer_link_was_issued() -> None:
     answered, _ = answer_form(completed_session(RELATIONSHIP), RELATIONSHIP, "c1", make_answer(8), NOW)
     new_options = RequestOptions(
         link_hashes={"client": "c2", "clinician": "t2"}, response_window=WINDOW, lapse_grace=timedelta(0)
@@ -135,7 +135,7 @@ def test_the_same_answer_again_is_known_though_a_newer_link_was_given_out() -> N
     assert rejected.value.code == "link-used"
 
 
-def test_an_answer_is_never_told_before_the_session_ended() -> None:
+def test_an_answer_never_occurs_before_the_end_of_the_session() -> None:
     _, (submitted,) = answer_form(
         completed_session(RELATIONSHIP), RELATIONSHIP, "c1", make_answer(), COMPLETION.ended_at - MINUTE
     )
@@ -151,7 +151,7 @@ def test_a_link_expires_and_a_forged_one_never_works() -> None:
         open_form(completed_session(RELATIONSHIP), RELATIONSHIP, "forged", NOW)
 
 
-def test_a_client_who_withdrew_is_not_asked_any_more() -> None:
+def test_a_client_who_withdrew_consent_is_no_longer_asked() -> None:
     relationship = RELATIONSHIP.model_copy(update={"consent": False})
 
     with pytest.raises(Rejected) as rejected:
@@ -163,7 +163,7 @@ def test_a_client_who_withdrew_is_not_asked_any_more() -> None:
     assert session.next_lapse_at is None
 
 
-def test_silence_is_told_once_stamped_with_the_moment_that_passed() -> None:
+def test_a_request_lapses_once_at_its_due_time() -> None:
     answered = record_answer(completed_session(RELATIONSHIP), RELATIONSHIP, "client", make_answer(), NOW, NOW, WINDOW)[
         0
     ]
@@ -176,7 +176,7 @@ def test_silence_is_told_once_stamped_with_the_moment_that_passed() -> None:
     assert lapse(answered, RELATIONSHIP, DUE_AT - MINUTE) == (answered, [])
 
 
-def test_a_late_answer_is_welcome() -> None:
+def test_a_late_answer_is_recorded() -> None:
     session, _ = lapse(completed_session(RELATIONSHIP), RELATIONSHIP, DUE_AT)
 
     answered, (submitted,) = record_answer(
@@ -187,7 +187,7 @@ def test_a_late_answer_is_welcome() -> None:
     assert answered.feedback["client"].status == "answered"
 
 
-def test_a_session_entered_late_leaves_time_for_the_answer_that_is_entered_with_it() -> None:
+def test_a_session_entered_late_leaves_time_to_enter_its_answer() -> None:
     entered_at, grace = DUE_AT + timedelta(days=30), timedelta(seconds=10)
     options = RequestOptions(REQUEST_OPTIONS.link_hashes, WINDOW, grace)
 

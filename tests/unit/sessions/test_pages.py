@@ -1,4 +1,4 @@
-"""What people enter on the form, and how it is read."""
+"""The form: how entered values are parsed, and what is shown while the store is unavailable."""
 
 from datetime import timedelta
 from typing import Any
@@ -37,22 +37,22 @@ def test_each_statement_may_be_left_out_but_not_all() -> None:
         [("trust", "3"), ("tension", "perhaps")],
     ],
 )
-def test_what_no_form_of_ours_offers_is_not_taken(fields: list[tuple[str, str]]) -> None:
+def test_a_value_that_the_form_does_not_offer_is_rejected(fields: list[tuple[str, str]]) -> None:
     with pytest.raises(InvalidForm, match="not among the choices"):
         parse_answer(FormData([*fields]))
 
 
-def test_what_was_talked_about_was_there() -> None:
+def test_only_a_tension_that_occurred_can_have_been_talked_about() -> None:
     for tension in ("", "none"):
         with pytest.raises(InvalidForm, match="not that there was one"):
             parse_answer(FormData({"trust": "5", "tension": tension, "talked_about": "yes"}))
 
 
-def test_both_are_asked_about_the_same() -> None:
+def test_both_raters_are_asked_about_the_same_elements() -> None:
     assert set(questions.STATEMENTS["client"]) == set(questions.STATEMENTS["clinician"]) == set(questions.ELEMENTS)
 
 
-def test_settings_hold_what_a_clinic_needs_without_being_told() -> None:
+def test_the_default_settings_suit_a_clinic() -> None:
     settings = Settings(kafka_bootstrap_servers="localhost:9092", mongodb_uri="mongodb://localhost")
 
     assert (settings.http_port, settings.mongodb_database, settings.feedback_window_hours) == (
@@ -63,7 +63,7 @@ def test_settings_hold_what_a_clinic_needs_without_being_told() -> None:
 
 
 class UnavailableService(SessionsService):
-    """A desk whose records cannot be reached."""
+    """A service whose store is unavailable."""
 
     async def open_form(self, token: str) -> OpenForm:
         raise StoreUnavailable("the database is away")
@@ -72,7 +72,7 @@ class UnavailableService(SessionsService):
         raise StoreUnavailable("the database is away")
 
 
-async def test_while_the_records_are_away_people_are_told_to_send_it_again() -> None:
+async def test_while_the_store_is_unavailable_people_are_asked_to_send_the_form_again() -> None:
     unused: Any = None
     service = UnavailableService(
         unused, SessionsMetrics(CollectorRegistry()), timedelta(0), timedelta(0), unused, unused

@@ -1,4 +1,4 @@
-"""What is known of a relationship follows from what was told, however it arrived."""
+"""A relationship depends on the events that occurred, not on how they arrived."""
 
 from datetime import UTC, datetime, timedelta
 from functools import reduce
@@ -76,18 +76,18 @@ def test_the_order_of_arrival_and_repetition_do_not_matter(events: list[Event], 
     assert fold(data.draw(st.permutations(events + duplicates))) == fold(events)
 
 
-def test_the_newest_word_on_consent_counts() -> None:
+def test_the_newest_consent_event_counts() -> None:
     given_first, withdrawn_later = consent_event(ConsentGiven, 1), consent_event(ConsentWithdrawn, 2)
 
     assert not fold([started(), withdrawn_later, given_first]).consent
     assert fold([started(), withdrawn_later, consent_event(ConsentGiven, 3)]).consent
 
 
-def test_without_a_word_on_consent_there_is_none() -> None:
+def test_without_a_consent_event_there_is_no_consent() -> None:
     assert not fold([started()]).consent
 
 
-def test_of_a_client_who_was_erased_only_that_is_known() -> None:
+def test_only_the_erasure_of_an_erased_client_is_known() -> None:
     relationship = fold([erased(1), started(), consent_event(ConsentGiven, 2), ended(3)])
 
     assert relationship == Relationship(relationship_id=RELATIONSHIP, erased_at=STARTED_AT + timedelta(hours=1))

@@ -1,4 +1,4 @@
-"""What may happen to a session, and what follows."""
+"""Sessions: the changes that are accepted, their events, and the changes that are rejected."""
 
 from datetime import timedelta
 from uuid import uuid4
@@ -37,7 +37,7 @@ from tests.support.sessions_builders import (
 DAY = timedelta(days=1)
 
 
-def test_an_appointment_is_told_with_its_time() -> None:
+def test_an_appointment_gives_an_event_with_its_time() -> None:
     relationship = make_relationship()
 
     session, events = schedule(None, uuid4(), relationship, STARTS_AT, 50, STARTS_AT - DAY)
@@ -54,17 +54,17 @@ def test_an_appointment_is_told_with_its_time() -> None:
     )
 
 
-def test_the_same_appointment_again_is_no_news() -> None:
+def test_a_repeated_appointment_gives_no_event() -> None:
     relationship = make_relationship()
     before = scheduled_session(relationship)
 
     assert schedule(before, before.session_id, relationship, STARTS_AT, 50, STARTS_AT) == (before, ())
 
 
-def test_a_moved_appointment_is_told_anew_and_later_than_before() -> None:
+def test_a_moved_appointment_gives_a_later_event() -> None:
     relationship = make_relationship()
     scheduled, (first,) = schedule(None, uuid4(), relationship, STARTS_AT, 50, NOW)
-    assert first.occurred_at == STARTS_AT, "entered afterwards, it was still made before it began"
+    assert first.occurred_at == STARTS_AT, "an appointment that is entered late was made before it started"
 
     moved, (second,) = schedule(scheduled, scheduled.session_id, relationship, STARTS_AT - DAY, 50, NOW)
 
@@ -73,12 +73,12 @@ def test_a_moved_appointment_is_told_anew_and_later_than_before() -> None:
     assert second.occurred_at > first.occurred_at
 
 
-def test_an_appointment_more_than_two_years_ahead_is_a_mistyped_year() -> None:
+def test_an_appointment_more_than_two_years_ahead_is_rejected() -> None:
     with pytest.raises(Rejected, match="is the year right"):
         schedule(None, uuid4(), make_relationship(), STARTS_AT + 800 * DAY, 50, STARTS_AT)
 
 
-def test_no_appointment_lies_after_the_end_of_the_relationship() -> None:
+def test_an_appointment_after_the_end_of_the_relationship_is_rejected() -> None:
     relationship = make_relationship(ended_at=STARTS_AT)
 
     assert schedule(None, uuid4(), relationship, STARTS_AT, 50, STARTS_AT)
@@ -87,7 +87,7 @@ def test_no_appointment_lies_after_the_end_of_the_relationship() -> None:
     assert rejected.value.code == "relationship-ended"
 
 
-def test_no_appointment_lies_before_the_start_of_the_relationship() -> None:
+def test_an_appointment_before_the_start_of_the_relationship_is_rejected() -> None:
     relationship = make_relationship()
     assert relationship.started_at is not None
 
@@ -113,7 +113,7 @@ def test_no_appointment_lies_before_the_start_of_the_relationship() -> None:
         )
 
 
-def test_an_appointment_that_was_taken_before_is_taken_again() -> None:
+def test_a_repeated_appointment_is_accepted_even_if_it_would_now_be_rejected() -> None:
     relationship = make_relationship()
     before = scheduled_session(relationship)
     relationship_started_later = relationship.model_copy(update={"started_at": STARTS_AT + DAY})
@@ -128,7 +128,7 @@ def test_a_session_stays_with_its_relationship() -> None:
         schedule(before, before.session_id, make_relationship(), STARTS_AT, 50, STARTS_AT)
 
 
-def test_both_are_asked_after_a_session() -> None:
+def test_client_and_clinician_are_asked_after_a_session() -> None:
     relationship = make_relationship()
 
     session, events = complete(scheduled_session(relationship), relationship, COMPLETION, NOW, REQUEST_OPTIONS)
@@ -148,7 +148,7 @@ def test_both_are_asked_after_a_session() -> None:
     assert session.rater_of("t1") == "clinician"
 
 
-def test_a_client_who_did_not_agree_is_not_asked() -> None:
+def test_a_client_without_consent_is_not_asked() -> None:
     relationship = make_relationship(consent=False)
 
     session, events = complete(scheduled_session(relationship), relationship, COMPLETION, NOW, REQUEST_OPTIONS)
@@ -157,7 +157,7 @@ def test_a_client_who_did_not_agree_is_not_asked() -> None:
     assert session.rater_of("c1") is None
 
 
-def test_asked_again_only_the_links_are_new() -> None:
+def test_a_repeated_completion_only_replaces_the_links() -> None:
     relationship = make_relationship()
     new_options = RequestOptions(
         link_hashes={"client": "c2", "clinician": "t2"}, response_window=WINDOW, lapse_grace=timedelta(0)
@@ -170,7 +170,7 @@ def test_asked_again_only_the_links_are_new() -> None:
     assert session.rater_of("c1") is None, "the old link stops working"
 
 
-def test_who_no_longer_agrees_gets_no_new_link_and_the_old_one_stops_working() -> None:
+def test_a_client_who_withdrew_consent_gets_no_new_link_and_the_old_one_stops_working() -> None:
     relationship = make_relationship()
     before = completed_session(relationship)
 
@@ -191,7 +191,7 @@ def test_a_link_lasts_for_the_window_and_at_least_a_day_when_entered_late(days: 
     assert request.expires_at == (entered_at + DAY if days else request.due_at)
 
 
-def test_a_missed_session_would_have_begun() -> None:
+def test_a_missed_session_occurred_at_its_scheduled_start() -> None:
     relationship = make_relationship()
 
     session, (missed,) = mark_missed(scheduled_session(relationship), relationship, NOW)
@@ -205,7 +205,7 @@ def test_a_missed_session_would_have_begun() -> None:
     ("before", "hours"),
     [(timedelta(hours=36), 36.0), (timedelta(0), 0.0), (timedelta(hours=-2), 0.0), (timedelta(days=800), 8760.0)],
 )
-def test_a_cancelled_session_says_how_long_before(before: timedelta, hours: float) -> None:
+def test_a_cancellation_is_published_with_its_notice(before: timedelta, hours: float) -> None:
     cancellation = Cancelled(by="client", cancelled_at=STARTS_AT - before)
 
     session, (cancelled,) = cancel(scheduled_session(make_relationship()), cancellation, STARTS_AT + DAY)
@@ -215,7 +215,7 @@ def test_a_cancelled_session_says_how_long_before(before: timedelta, hours: floa
     assert cancel(session, cancellation, STARTS_AT + DAY) == (session, ())
 
 
-def test_appointments_are_called_off_after_the_relationship_ended() -> None:
+def test_an_appointment_can_be_cancelled_after_the_relationship_ended() -> None:
     relationship = make_relationship()
     session = scheduled_session(relationship)
 
@@ -224,7 +224,7 @@ def test_appointments_are_called_off_after_the_relationship_ended() -> None:
         mark_missed(session, relationship.model_copy(update={"ended_at": STARTS_AT - DAY}), NOW)
 
 
-def test_one_thing_only_became_of_a_session() -> None:
+def test_a_session_has_only_one_outcome() -> None:
     relationship = make_relationship()
     completed, missed = (
         completed_session(relationship),
@@ -247,21 +247,21 @@ def test_one_thing_only_became_of_a_session() -> None:
             cancel(session, Cancelled(by="client", cancelled_at=STARTS_AT), NOW)
 
 
-def test_what_has_not_begun_cannot_be_over() -> None:
+def test_an_outcome_in_the_future_is_rejected() -> None:
     relationship = make_relationship()
     session, before_start = scheduled_session(relationship), STARTS_AT - timedelta(minutes=6)
 
-    with pytest.raises(Rejected, match="starts_at lies in the future"):
+    with pytest.raises(Rejected, match="starts_at is in the future"):
         complete(session, relationship, COMPLETION, before_start, REQUEST_OPTIONS)
-    with pytest.raises(Rejected, match="starts_at lies in the future"):
+    with pytest.raises(Rejected, match="starts_at is in the future"):
         mark_missed(session, relationship, before_start)
-    with pytest.raises(Rejected, match="ended_at lies in the future"):
+    with pytest.raises(Rejected, match="ended_at is in the future"):
         complete(session, relationship, COMPLETION, STARTS_AT, REQUEST_OPTIONS)
-    with pytest.raises(Rejected, match="cancelled_at lies in the future"):
+    with pytest.raises(Rejected, match="cancelled_at is in the future"):
         cancel(session, Cancelled(by="client", cancelled_at=STARTS_AT), before_start)
 
 
-def test_a_session_ends_after_it_began() -> None:
+def test_a_session_ends_after_it_starts() -> None:
     relationship = make_relationship()
 
     with pytest.raises(Rejected, match="move it first"):

@@ -1,0 +1,68 @@
+"""Stored documents keep their field names, whatever the code calls the fields."""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from services.sessions.domain.session import Session
+from services.sessions.store.stored_names import STORED_NAMES
+from shared.outbox.documents import Documents
+
+STARTS_AT, ENDED_AT, DUE_AT, ANSWERED_AT = (
+    datetime(2026, 3, 2, 10, tzinfo=UTC),
+    datetime(2026, 3, 2, 10, 50, tzinfo=UTC),
+    datetime(2026, 3, 5, 10, 50, tzinfo=UTC),
+    datetime(2026, 3, 2, 11, tzinfo=UTC),
+)
+STORED_SESSION = {
+    "session_id": UUID(int=1),
+    "relationship_id": UUID(int=2),
+    "starts_at": STARTS_AT,
+    "minutes": 50,
+    "scheduled_at": datetime(2026, 2, 23, 10, tzinfo=UTC),
+    "moves": 0,
+    "outcome": {"what": "completed", "ended_at": ENDED_AT, "minutes": 50},
+    "feedback": {
+        "client": {
+            "status": "answered",
+            "due_at": DUE_AT,
+            "lapses_at": DUE_AT,
+            "token_hash": "c2",
+            "expires_at": DUE_AT,
+            "answered_with": "c1",
+            "answer": {
+                "ratings": {"trust": 8.0},
+                "tension": None,
+                "talked_about": None,
+                "instrument": None,
+                "outcome": None,
+            },
+            "given_at": ANSWERED_AT,
+            "amendments": 0,
+        },
+        "clinician": {
+            "status": "awaiting",
+            "due_at": DUE_AT,
+            "lapses_at": DUE_AT,
+            "token_hash": "t2",
+            "expires_at": DUE_AT,
+            "answered_with": None,
+            "answer": None,
+            "given_at": None,
+            "amendments": 0,
+        },
+    },
+    "next_lapse_at": DUE_AT,
+    "link_hashes": ["c2", "c1", "t2"],
+}
+"""As databases hold it."""
+
+
+def test_a_stored_session_is_loaded_and_written_with_the_same_field_names() -> None:
+    unused: Any = None
+    sessions = Documents(unused, Session, unused, unused, STORED_NAMES)
+
+    session = sessions.parse({"_id": UUID(int=1), "v": 5, **STORED_SESSION})
+
+    assert session.feedback["client"].used_token_hash == "c1"
+    assert sessions.dump(session) == STORED_SESSION
