@@ -1,1 +1,1 @@
-"""Who needs to hear of a relationship, when, and what did they do about it?"""
+"""Which clinicians must be alerted about a relationship, when, and what did they do about it?"""

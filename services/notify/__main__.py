@@ -1,4 +1,4 @@
-"""The commands of the notify service: `python -m services.notify` serves it, `--help` names the others."""
+"""The command line of the notify service: `python -m services.notify` serves it, `--help` lists the other commands."""
 
 import sys
 

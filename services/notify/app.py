@@ -1,4 +1,4 @@
-"""Tells clinicians which relationships show signs of rupture, why, and in time to repair them."""
+"""Alerts clinicians to relationships that show signs of rupture, with the reasons, in time to repair them."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -29,13 +29,13 @@ from shared.runtime.clock import now
 from shared.runtime.metrics import process_registry
 
 WEBHOOK_TIMEOUT_SECONDS = 10.0
-"""How long a webhook may take to connect, and for each part of its answer."""
+"""Limit for connecting to a webhook, and for each part of its response."""
 COUNT_INTERVAL_SECONDS = 15.0
-"""Seconds; as often as the numbers are usually looked at."""
+"""About as often as Prometheus scrapes."""
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The service with everything it needs; nothing is opened before it is served."""
+    """The service with all its parts; no connection is opened before the lifespan starts."""
     registry = process_registry()
     metrics = Metrics(registry)
     mongo = Mongo(settings.mongodb_uri, settings.mongodb_database, settings.mongodb_driver, MongoMetrics(registry))
@@ -68,7 +68,7 @@ def create_app(settings: Settings) -> FastAPI:
             retry_until_done("create indexes", create_indexes)
             for create_indexes in (store.create_indexes, delivery_store.create_indexes)
         )
-        count_task = repeat_every(COUNT_INTERVAL_SECONDS, "count what waits", count_backlog)
+        count_task = repeat_every(COUNT_INTERVAL_SECONDS, "count active alerts and due deliveries", count_backlog)
         async with (
             http_client,
             run_in_background(*index_tasks, count_task),

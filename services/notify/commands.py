@@ -1,7 +1,7 @@
-"""The commands of notify that work on its whole view: what they say, and how they end.
+"""The commands of notify that work on its whole view: `rebuild` and `verify`.
 
-They end with 0 when done, and with 1 when the database or Kafka does not allow it or when `verify` found a difference.
-What they find goes to standard output, how far they are to standard error.
+The exit code is 0 on success, and 1 when the database or Kafka is unavailable or when `verify` found a difference.
+Results go to standard output, progress goes to standard error.
 """
 
 import argparse
@@ -32,29 +32,29 @@ from shared.runtime.terminal import CommandError, report, show_progress
 
 COMMANDS = ("rebuild", "verify")
 NO_POLICY = "no policy"
-"""The view of notify depends on none."""
+"""The view of notify does not depend on a policy."""
 
 Command = Callable[[argparse.Namespace, Settings, Mongo], Awaitable[int]]
-"""Says what it found, and gives the exit code."""
+"""Prints its result and returns the exit code."""
 
 
 def add_commands(subparsers: Subparsers) -> None:
-    """Let them be asked for."""
+    """Add `rebuild` and `verify` to the command line."""
     rebuild_parser = subparsers.add_parser(
         "rebuild",
-        help="make the view again from the topics while the service runs; start it as often as there are cores, and "
-        "again where one was ended. Channels and deliveries stay: nobody is told twice",
+        help="rebuild the view from the topics while the service runs. Start one process per core; restart any that "
+        "stopped. Channels and deliveries are kept, so no message is sent twice",
     )
-    rebuild_parser.add_argument("--afresh", action="store_true", help="give up a rebuild that was begun and not ended")
+    rebuild_parser.add_argument("--restart", action="store_true", help="abandon an unfinished rebuild and start again")
     rebuild_parser.set_defaults(run=_rebuild)
     verify_parser = subparsers.add_parser(
-        "verify", help="compare the view with the topics while the service runs, and print what differs"
+        "verify", help="compare the view with the topics while the service runs, and print the differences"
     )
     verify_parser.set_defaults(run=_verify)
 
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
-    """Do what was asked for, and say how it ended."""
+    """Run the command and return the exit code."""
     return terminal.run(args.command, _run_with_database(args, settings))
 
 
@@ -71,7 +71,7 @@ async def _rebuild(args: argparse.Namespace, settings: Settings, mongo: Mongo) -
     servers, staging, job = settings.kafka_bootstrap_servers, Staging(mongo), RebuildJob(mongo)
     store, planner = _create_planner(settings, mongo)
     producer = Producer(servers, "attune-notify")
-    if args.afresh:
+    if args.restart:
         await job.abandon()
         await staging.clear()
     async with TopicReader(servers, REBUILD_TOPICS, REBUILD_EVENTS) as reader:
@@ -94,7 +94,7 @@ async def _rebuild(args: argparse.Namespace, settings: Settings, mongo: Mongo) -
 
 
 def _create_planner(settings: Settings, mongo: Mongo) -> tuple[Store, DeliveryWorker]:
-    """To keep alerts and to owe messages about them; it is the service that publishes and sends."""
+    """For saving alerts and planning deliveries; the running service publishes and sends."""
     registry = CollectorRegistry()
     kafka = Kafka(settings.kafka_bootstrap_servers, "notify", KafkaMetrics(registry), now)
     store = Store(mongo, Outbox(kafka, [mongo[ALERTS]], registry, now), now)
@@ -122,11 +122,11 @@ async def _verify(_args: argparse.Namespace, settings: Settings, mongo: Mongo) -
         )
     report(f"{result.compared} relationships compared, {result.different} different")
     if result.not_caught_up:
-        report(f"{result.not_caught_up} not compared: the service has not taken in yet all that was told of them")
+        report(f"{result.not_caught_up} not compared: the service has not yet consumed all their events")
     return 1 if result.different else 0
 
 
 def _require_messages(sizes: Sequence[int], servers: str) -> Sequence[int]:
     if not sum(sizes):
-        raise CommandError(f"nothing lies on the topics of {servers}; is that the right Kafka?")
+        raise CommandError(f"the topics of {servers} are empty; is this the right Kafka?")
     return sizes

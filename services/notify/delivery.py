@@ -1,4 +1,4 @@
-"""Getting a message to a clinician: owed by how things stand, tried until it is taken, given up never silently."""
+"""Planning deliveries from the current alerts, and attempting each until it is accepted or given up and logged."""
 
 import asyncio
 import time
@@ -30,25 +30,25 @@ from shared.runtime.background import retry_until_done, run_in_background
 log = structlog.get_logger()
 
 SEND_TIMEOUT_SECONDS = 240.0
-"""How long one try may take: more than a mail server for all its answers."""
+"""Limit for one attempt: more than a mail server needs for all its responses."""
 RENEW_INTERVAL_SECONDS = 10.0
-"""Seconds between two renewals while a message is on its way: one that fails leaves time for another."""
+"""Between two renewals during an attempt: if one fails, there is time for another before the lease ends."""
 TAKEOVER_DELAY_SECONDS = 20.0
-"""How long to leave others' messages alone after the database was away: their holders could not renew them either."""
+"""After a database outage, no expired lease is taken over for this long: its owner could not renew it either."""
 DUE_CHECK_INTERVAL_SECONDS = 5.0
-"""Seconds between two looks for what is due again, or was left by a process that died."""
+"""Between two checks for deliveries that are due again or were left by a crashed process."""
 SHUTDOWN_TIMEOUT_SECONDS = 10.0
-"""How long what is on its way may take to finish when the service ends."""
+"""How long running attempts may take to finish when the service stops."""
 
 
 class DeliveryWorker:
-    """Delivers messages, a few at once.
+    """Plans deliveries and sends them, a few at once.
 
-    A change is told once per channel. Two exceptions cannot be avoided by any sender. A process that ends, or for
-    longer than the lease sleeps or is alone in not reaching the database, between the receiver's acceptance and our
-    note of it, leaves a message that is sent again. And a receiver whose answer is lost once it had the whole message
-    may have taken it or not: it is sent again an hour later, and three times at most. Every copy goes under the same
-    Message-ID or webhook-id, so that receivers can drop it.
+    Each change is sent once per channel, with two exceptions that no sender can avoid. First, a message is sent again
+    if the process stops between the receiver's acceptance and recording it, or if in that time it is paused or cut
+    off from the database for longer than the lease. Second, if the response is lost after the receiver had the whole
+    message, the receiver may or may not have accepted it: the message is sent again an hour later, at most three
+    times in all. Every copy has the same Message-ID or webhook-id, so that receivers can drop duplicates.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class DeliveryWorker:
         self._takeover_allowed_after = 0.0
 
     async def plan(self, alerts: Sequence[Alert]) -> None:
-        """Have told what needs to be told of `alerts` as they stand. Safe to repeat."""
+        """Add the deliveries that the current `alerts` need. Idempotent."""
         now = self._clock()
         notifiable = [a for a in alerts if notifiable_change(a) and is_recent(a, now, self._max_sign_age)]
         if not notifiable:
@@ -91,24 +91,24 @@ class DeliveryWorker:
         self._wake_up.set()
 
     async def update_channels(self, clinician_id: UUID, addresses: ChannelAddresses) -> None:
-        """Reach the clinician there from now on, also with what could not be said before. Safe to repeat."""
+        """Use these addresses from now on, also for messages that could not be delivered before. Idempotent."""
         await self._store.save_channels(clinician_id, addresses)
         now = self._clock()
         since = now - self._max_sign_age
         await self._delivery_store.reopen_failed(clinician_id, since, now)
-        # Only now: an alert that is written after this look finds the channels itself.
+        # Not earlier: an alert that is written after this query is planned with the new addresses anyway.
         await self.plan(await self._store.list_active_alerts(since, clinician_id))
         self._wake_up.set()
 
     async def plan_missing(self) -> None:
-        """Owe whatever a crash between two steps left unowed. Safe to repeat."""
+        """Plan the deliveries that a crash between two steps left unplanned. Idempotent."""
         await self.plan(await self._store.list_active_alerts(self._clock() - self._max_sign_age))
 
     @asynccontextmanager
     async def run(self) -> AsyncIterator[None]:
-        """Delivering what is due. At the end, what is on its way may finish."""
-        self._delay_takeover()  # the database may have been away until just now
-        planning = retry_until_done("owe what a crash left unowed", self.plan_missing)
+        """Deliver what is due until the block ends; running attempts may then finish."""
+        self._delay_takeover()  # the database may have been unavailable until now
+        planning = retry_until_done("plan deliveries missed by a crash", self.plan_missing)
         async with run_in_background(planning, *(self._work_loop() for _ in range(self._concurrency))):
             yield
         if self._active_tasks:
@@ -129,7 +129,7 @@ class DeliveryWorker:
             task = asyncio.create_task(self._deliver(claimed))
             self._active_tasks.add(task)
             task.add_done_callback(self._active_tasks.discard)
-            await asyncio.shield(task)  # we may be ended meanwhile; a message on its way is not cut off
+            await asyncio.shield(task)  # a shutdown does not interrupt a running attempt
 
     async def _claim(self) -> ClaimedDelivery | None:
         try:
@@ -160,27 +160,29 @@ class DeliveryWorker:
                 record_outcome = partial(self._cancel, claimed)
             case _:
                 record_outcome = partial(self._delivery_store.complete, claimed, outcome)
-        await retry_until_done("note what became of a message", record_outcome)
+        await retry_until_done("record a delivery outcome", record_outcome)
         if outcome == "sent":
             wait_seconds = (self._clock() - claimed.planned_at).total_seconds()
             self._metrics.observe_wait(claimed.delivery.channel, wait_seconds)
 
     async def _cancel(self, claimed: ClaimedDelivery) -> None:
-        """Let it go, unless it has come to be needed meanwhile; until it was gone, it could not be owed anew."""
+        """Cancel the delivery, then plan again: it may be needed by now, and could not be added while it existed."""
         await self._delivery_store.cancel(claimed)
         await self.plan(list((await self._store.load_alerts([claimed.delivery.alert_id])).values()))
 
     async def _attempt_under_lease(self, claimed: ClaimedDelivery) -> DeliveryOutcome | None:
-        """What became of one try; none when the message came to be another's, who tries now."""
+        """The outcome of one attempt; None when another worker took the lease over and attempts it now."""
         try:
             async with asyncio.timeout(None) as lease_scope, run_in_background(self._renew_lease(claimed, lease_scope)):
                 return await self._attempt(claimed)
         except TimeoutError:
-            log.warning("somebody else took over a message on its way", delivery_id=str(claimed.delivery.id))
+            log.warning(
+                "delivery lease lost during an attempt: another worker took over", delivery_id=str(claimed.delivery.id)
+            )
             return None
 
     async def _renew_lease(self, claimed: ClaimedDelivery, lease_scope: asyncio.Timeout) -> None:
-        """Keep holding the message; when it is no longer ours, end what goes on under `ours`."""
+        """Renew the lease until it is lost; then end `lease_scope`."""
 
         async def renew() -> None:
             if not await self._delivery_store.renew(claimed):
@@ -188,7 +190,7 @@ class DeliveryWorker:
 
         while True:
             await asyncio.sleep(RENEW_INTERVAL_SECONDS)
-            await retry_until_done("hold a message on its way", renew)
+            await retry_until_done("renew a delivery lease", renew)
 
     async def _attempt(self, claimed: ClaimedDelivery) -> DeliveryOutcome:
         delivery = claimed.delivery
@@ -204,23 +206,23 @@ class DeliveryWorker:
             async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
                 await self._channels[delivery.channel].send(self._notification(claimed, alert), addresses)
         except AddressRejected as error:
-            log.warning("an address is refused for good", **log_context, reason=str(error))
+            log.warning("delivery address rejected permanently by the receiver", **log_context, reason=str(error))
             return "refused"
         except DeliveryUnknown as error:
             log.warning(
-                "nobody knows whether a message arrived",
+                "delivery outcome unknown: the response was lost after the message was sent",
                 **log_context,
                 reason=str(error),
-                times=claimed.unknown_attempts + 1,
+                unknown_attempts=claimed.unknown_attempts + 1,
             )
             return "unsure"
         except Exception as error:
             reason = f"{type(error).__name__}: {error}" if isinstance(error, Transient) else type(error).__name__
             if self._clock() - claimed.planned_at > self._give_up_after:
-                log.error("a message could not be delivered and is given up", **log_context, reason=reason)
+                log.error("delivery failed: giving up", **log_context, reason=reason)
                 return "failed"
-            is_expected = isinstance(error, Transient | TimeoutError)  # a bug needs its place
-            log.warning("a message was not taken, trying again", **log_context, reason=reason, exc_info=not is_expected)
+            is_expected = isinstance(error, Transient | TimeoutError)  # a bug needs its traceback
+            log.warning("delivery attempt failed: retrying", **log_context, reason=reason, exc_info=not is_expected)
             return "retried"
         return "sent"
 

@@ -1,4 +1,4 @@
-"""What we do with a batch of events: a few round trips, however large it is, then what follows is told."""
+"""How a batch of events changes the alerts: a few round trips to the store, whatever its size, then publishing."""
 
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -25,7 +25,7 @@ EventsByRelationship = dict[UUID, list[RelationshipEvent]]
 
 
 class AlertProjector:
-    """Raises alerts, and keeps them true."""
+    """Raises alerts and keeps them up to date."""
 
     def __init__(self, store: Store, planner: DeliveryWorker, publish: Publish, metrics: Metrics) -> None:
         self._store = store
@@ -34,10 +34,11 @@ class AlertProjector:
         self._metrics = metrics
 
     async def __call__(self, events: Sequence[Event]) -> None:
-        """Take `events` in; then see to it that who needs to hear of an alert does.
+        """Fold `events` into their relationships and alerts, plan the deliveries and publish the derived events.
 
-        Safe to repeat, in any order and any grouping: the same events give the same alerts. What is owed follows
-        from the alerts as they stand, also when nothing changed, because the try before may have died in between.
+        Idempotent and independent of order and batching: the same events give the same alerts. Deliveries are
+        planned from the current alerts even when nothing changed, because an earlier attempt may have crashed
+        after saving them.
         """
         await self._store.save_clinicians(e for e in events if isinstance(e, ClinicianRegistered | ClinicianUpdated))
         events_by_relationship = _group_by_relationship(events)
@@ -54,7 +55,7 @@ class AlertProjector:
         )
 
     async def _update_relationships(self, events_by_relationship: EventsByRelationship) -> dict[UUID, Relationship]:
-        """What is known of each relationship, with what is new."""
+        """Fold the events into their relationships and save them; return the current state of each."""
         relationship_by_id: dict[UUID, Relationship] = {}
         pending = events_by_relationship
         while pending:
@@ -74,7 +75,7 @@ class AlertProjector:
     async def _update_alerts(
         self, events_by_relationship: EventsByRelationship, relationship_by_id: Mapping[UUID, Relationship]
     ) -> list[Alert]:
-        """The alerts that these relationships touch, as they stand now."""
+        """Fold the events into the alerts and save them; return the current alerts of these relationships."""
         current_alerts: list[Alert] = []
         pending = {r: events for r, events in events_by_relationship.items() if not relationship_by_id[r].erased}
         while pending:
@@ -103,7 +104,7 @@ class AlertProjector:
             counted_escalations = len(loaded[alert.id].value.escalations) if alert.id in loaded else 0
             for severity, step in alert.escalations[counted_escalations:]:
                 self._metrics.count_raised(severity, step.recorded_at)
-            if alert.id in loaded and loaded[alert.id].value.unsettled:
+            if alert.id in loaded and loaded[alert.id].value.is_active:
                 self._metrics.count_closed(alert.severity, alert.status)
 
 
@@ -124,7 +125,10 @@ def _evolve_alerts(
     events_by_relationship: EventsByRelationship,
     relationship_by_id: Mapping[UUID, Relationship],
 ) -> dict[UUID, Alert]:
-    """The alerts by their ids, with what was told. An episode is of one relationship; another is not believed."""
+    """The alerts by id, after the events.
+
+    An episode belongs to one relationship: events of another relationship that name it are ignored.
+    """
     loaded_by_relationship: defaultdict[UUID, dict[UUID, Alert]] = defaultdict(dict)
     for i, alert in loaded_alerts.items():
         loaded_by_relationship[alert.relationship_id][i] = alert
@@ -141,7 +145,7 @@ def _evolve_alerts(
 
 
 def _derive_events(alert: Alert, events: Sequence[RelationshipEvent]) -> list[Event]:
-    """What others are told of the alert: what these events brought about, be it now or at a try before."""
+    """The events to publish about the alert that result from `events`, now or at an earlier attempt."""
     versions = {e.version for e in events if isinstance(e, RuptureEvent) and e.episode_id == alert.episode_id}
     is_newly_known = any(isinstance(e, RelationshipStarted) for e in events)
     return [event for version, event in raised_events(alert) if is_newly_known or version in versions]

@@ -12,35 +12,35 @@ from shared.events import Severity
 from shared.runtime.clock import now
 
 DeliveryOutcome = Literal["sent", "refused", "failed", "retried", "unsure", "not_needed"]
-CloseOutcome = Literal["useful", "not_useful", "unsaid", "repaired", "retracted"]
+CloseOutcome = Literal["useful", "not_useful", "not_stated", "repaired", "retracted"]
 
 MAX_LIVE_AGE = timedelta(days=1)
-"""What was recorded longer ago is history that is read again, or was late with alarms enough already."""
+"""Older feedback is replayed history, or late feedback that other alerts already cover: it is not timed."""
 HOUR_SECONDS = 3600.0
 
 
 class Metrics:
-    """Alerts and messages, in numbers."""
+    """The metrics of alerts, deliveries and inbox streams."""
 
     def __init__(self, registry: CollectorRegistry, clock: Callable[[], datetime] = now) -> None:
         self._clock = clock
         self._raised = Counter(
             "attune_notify_alerts_raised",
-            "Alerts that came to be of a severity, each counted once for each severity it rose to.",
+            "Alerts raised, counted once for each severity that an alert reached.",
             ["severity"],
             registry=registry,
         )
         self._alert_latency_seconds = Histogram(
-            "attune_notify_raised_seconds",
-            "Time from an answer's acknowledgement to its sender until the alert that follows from it stood in the "
-            "inbox; alerts that follow from silence are left out, and those from answers of more than a day ago.",
+            "attune_notify_alert_latency_seconds",
+            "Time from acknowledging feedback to its sender until the resulting alert was in the inbox. "
+            "Excludes alerts caused by missing feedback and by feedback older than one day.",
             ["severity"],
             buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, HOUR_SECONDS),
             registry=registry,
         )
         self._acknowledgement_seconds = Histogram(
-            "attune_notify_acknowledged_seconds",
-            "Time from the sign that brought an alert to its severity until the clinician took it on.",
+            "attune_notify_alert_acknowledgement_seconds",
+            "Time from the sign that set the severity of an alert until the clinician acknowledged it.",
             ["severity"],
             buckets=(
                 300,
@@ -56,66 +56,66 @@ class Metrics:
             registry=registry,
         )
         self._closed = Counter(
-            "attune_notify_alerts_settled",
-            "Alerts that are over: resolved by the clinician as useful, not_useful or unsaid, or repaired or retracted "
-            "by what the two said since.",
+            "attune_notify_alerts_closed",
+            "Alerts closed: resolved by the clinician as useful, not_useful or not_stated, or closed by a repair or "
+            "retraction of the episode.",
             ["severity", "outcome"],
             registry=registry,
         )
         self._active_alerts = Gauge(
-            "attune_notify_alerts_waiting",
-            "Alerts that are open, or acknowledged and not resolved; every process says the same.",
+            "attune_notify_active_alerts",
+            "Alerts that are open, or acknowledged and not resolved. Every process reports the same value.",
             ["severity", "status"],
             registry=registry,
         )
         self._oldest_active_seconds = Gauge(
-            "attune_notify_alerts_oldest_seconds",
-            "How long ago the oldest of these showed its last sign; 0 when there is none.",
+            "attune_notify_oldest_active_alert_seconds",
+            "Age of the oldest last sign among active alerts; 0 when there is none.",
             ["severity", "status"],
             registry=registry,
         )
         self._conflicts = Counter(
             "attune_notify_conflicts",
-            "Documents that somebody else wrote first; they were read again and written over.",
+            "Documents changed concurrently by another writer; they were loaded and saved again.",
             registry=registry,
         )
         self._deliveries = Counter(
             "attune_notify_deliveries",
-            "Messages by what became of them: refused is an address that is wrong for good, failed is given up, "
-            "retried is one try in vain, unsure is one try whose answer was lost, so that it may have arrived, "
-            "not_needed is what nobody had to hear of any more.",
+            "Deliveries by outcome. sent: accepted. refused: the receiver rejected the address permanently. "
+            "failed: given up. retried: one failed attempt. unsure: the response was lost, so the message may have "
+            "arrived. not_needed: cancelled because the alert no longer needs a message.",
             ["channel", "outcome"],
             registry=registry,
         )
         self._attempt_seconds = Histogram(
-            "attune_notify_delivery_seconds",
-            "Time that one try to deliver a message took.",
+            "attune_notify_delivery_attempt_seconds",
+            "Duration of one delivery attempt.",
             ["channel"],
             buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 90, 240),
             registry=registry,
         )
         self._delivery_wait_seconds = Histogram(
             "attune_notify_delivery_wait_seconds",
-            "Time from a message's being owed to its acceptance by the receiver.",
+            "Time from planning a delivery to its acceptance by the receiver.",
             ["channel"],
             buckets=(0.1, 0.5, 1, 5, 15, 60, 300, 1800, HOUR_SECONDS, 4 * HOUR_SECONDS, 24 * HOUR_SECONDS),
             registry=registry,
         )
         self._deliveries_due = Gauge(
             "attune_notify_deliveries_due",
-            "Messages that are still to be delivered; every process says the same.",
+            "Deliveries not yet completed. Every process reports the same value.",
             registry=registry,
         )
         self._oldest_due_seconds = Gauge(
-            "attune_notify_deliveries_oldest_seconds",
-            "How long the oldest of them has been owed; 0 when there is none.",
+            "attune_notify_oldest_due_delivery_seconds",
+            "Age of the oldest delivery not yet completed; 0 when there is none.",
             registry=registry,
         )
-        self.open_streams = Gauge("attune_notify_inbox_streams", "Inboxes that are open and live.", registry=registry)
+        self.open_streams = Gauge("attune_notify_inbox_streams", "Open inbox event streams.", registry=registry)
         self._init_series()
 
     def _init_series(self) -> None:
-        """Every series is there from the start on, so that the first of its kind is seen as a rise."""
+        """Every series exists from the start, so that the first event of a kind shows as an increase."""
         for severity in get_args(Severity):
             self._raised.labels(severity)
             self._alert_latency_seconds.labels(severity)
@@ -137,12 +137,12 @@ class Metrics:
         self._acknowledgement_seconds.labels(severity).observe(max(0.0, latency.total_seconds()))
 
     def count_closed(self, severity: Severity, status: Status) -> None:
-        """By what the two said since; other than settled, a status is not counted."""
+        """Count an alert closed by its episode; any status but repaired or retracted is not counted."""
         if status in ("repaired", "retracted"):
             self._closed.labels(severity, status).inc()
 
     def count_resolved(self, severity: Severity, useful: bool | None) -> None:
-        outcome: CloseOutcome = "unsaid" if useful is None else "useful" if useful else "not_useful"
+        outcome: CloseOutcome = "not_stated" if useful is None else "useful" if useful else "not_useful"
         self._closed.labels(severity, outcome).inc()
 
     def set_active_alerts(

@@ -1,4 +1,4 @@
-"""What a clinician sees, and does about it."""
+"""The use cases of the inbox: what clinicians see, and what they do about an alert."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -18,7 +18,7 @@ from shared.errors import NotFound
 from shared.events import CaseCode, Event, Severity
 
 MAX_INBOX_ALERTS = 200
-"""The most alerts in one inbox; those left out are settled, and old or mild."""
+"""Maximum number of alerts in one inbox; those omitted are closed, or old or mild."""
 
 
 class InboxAlert(BaseModel):
@@ -37,12 +37,12 @@ class InboxAlert(BaseModel):
     why: list[str]
     """At most three sentences, the strongest sign first."""
     openings: list[str]
-    """One or two ways to begin a conversation about it, out of a catalogue."""
+    """One or two openings for a conversation about it, from a catalogue."""
     next_session_at: datetime | None
     useful: bool | None
     """What the clinician said when resolving it."""
     version: int
-    """Of the relationship, as alliance counts it, when this was last heard of."""
+    """The relationship's version, as alliance counts it, at the latest event of the episode."""
 
 
 class InboxView(BaseModel):
@@ -51,7 +51,7 @@ class InboxView(BaseModel):
     alerts: list[InboxAlert]
 
     def is_same_as(self, other: "InboxView | None") -> bool:
-        """Whether a reader sees no difference."""
+        """Whether a clinician would see no difference."""
         return other is not None and self._visible_fields() == other._visible_fields()
 
     def _visible_fields(self) -> list[dict[str, object]]:
@@ -59,7 +59,7 @@ class InboxView(BaseModel):
 
 
 class InboxService:
-    """The inbox of every clinician. Every method may raise StoreUnavailable; the writes are safe to repeat."""
+    """The inbox of every clinician. Every method is idempotent and may raise StoreUnavailable."""
 
     def __init__(self, store: Store, clock: Callable[[], datetime], metrics: Metrics) -> None:
         self._store = store
@@ -67,22 +67,22 @@ class InboxService:
         self._metrics = metrics
 
     async def get_inbox(self, clinician_id: UUID) -> InboxView:
-        """The clinician's alerts as they stand."""
+        """The clinician's current alerts."""
         return InboxView(
             alerts=await self._visible_alerts(await self._store.list_inbox_alerts(clinician_id, MAX_INBOX_ALERTS))
         )
 
     async def get_alert(self, alert_id: UUID) -> InboxAlert:
-        """One alert. Raises Unknown."""
+        """One alert. Raises NotFound."""
         found = await self._store.load_alerts([alert_id])
         return await self._require_visible(alert_id, found.get(alert_id))
 
     async def acknowledge(self, alert_id: UUID) -> InboxAlert:
-        """The clinician takes it on. Raises Unknown."""
+        """Record that the clinician takes it on. Raises NotFound."""
         return await self._change_alert(alert_id, partial(alerts.acknowledge, at=self._clock()))
 
     async def resolve(self, alert_id: UUID, useful: bool | None) -> InboxAlert:
-        """The clinician is done with it. Raises Unknown, and Refused when it was resolved with another word."""
+        """Record that the clinician is done with it. Raises NotFound, and Rejected when it was resolved differently."""
         return await self._change_alert(alert_id, partial(alerts.resolve, useful=useful, at=self._clock()))
 
     async def _change_alert(
@@ -101,7 +101,7 @@ class InboxService:
         return await self._require_visible(alert_id, after)
 
     def _record_metrics(self, before: Alert, after: Alert) -> None:
-        """Once, however often it is sent: only what changed is counted."""
+        """Count only actual changes, so that a repeated request is counted once."""
         if before.status == "open" and after.status in ("acknowledged", "resolved"):
             self._metrics.observe_acknowledgement(after.severity, self._clock() - after.escalations[-1][1].at)
         if before.status != "resolved" and after.status == "resolved" and after.resolved is not None:
@@ -114,7 +114,7 @@ class InboxService:
         return visible[0]
 
     async def _visible_alerts(self, stored_alerts: Sequence[Alert]) -> list[InboxAlert]:
-        """The alerts with what is known of their relationships; without those of erased clients."""
+        """The alerts with data of their relationships, without those of erased clients."""
         relationships = (
             await self._store.load_relationships({alert.relationship_id for alert in stored_alerts})
             if stored_alerts
@@ -137,16 +137,16 @@ def _to_inbox_alert(alert: Alert, clinician_id: UUID, relationship: Relationship
         case_code=relationship.case_code,
         severity=alert.severity,
         status=alert.status,
-        first_sign_at=alert.said.first_sign_at,
-        last_sign_at=alert.said.last_sign_at,
+        first_sign_at=alert.episode.first_sign_at,
+        last_sign_at=alert.episode.last_sign_at,
         raised_at=alert.raised_at,
-        why=describe_evidence(alert.said.evidence),
-        openings=CATALOGUE.suggest(alert.said.evidence),
+        why=describe_evidence(alert.episode.evidence),
+        openings=CATALOGUE.suggest(alert.episode.evidence),
         next_session_at=relationship.next_session_at(now),
         useful=alert.resolved.useful if alert.resolved and alert.status == "resolved" else None,
-        version=alert.said.version,
+        version=alert.episode.version,
     )
 
 
 def _not_found(alert_id: UUID) -> NotFound:
-    return NotFound("unknown-alert", f"nothing is known of alert {alert_id}; it may be on its way")
+    return NotFound("unknown-alert", f"alert {alert_id} is not known; it may not have arrived yet")

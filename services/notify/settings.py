@@ -1,4 +1,4 @@
-"""What the notify service reads from its environment."""
+"""The settings of the notify service, read from the environment."""
 
 from typing import Literal, Self
 
@@ -8,20 +8,20 @@ from pydantic_settings import SettingsConfigDict
 from shared.runtime.settings import ServiceSettings
 
 EMAIL_ADDRESS_PATTERN = r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+$"
-"""An e-mail address, one and plain: no list, no name, nothing that could slip into another header."""
+"""A single plain e-mail address: no list, no display name, no characters that could inject a header."""
 
 
 class Settings(ServiceSettings):
-    """Each name is an environment variable in capitals."""
+    """Each field is read from the environment variable of the same name in capitals."""
 
-    model_config = SettingsConfigDict(env_ignore_empty=True)  # `SMTP_USERNAME=` in a file of settings means none
+    model_config = SettingsConfigDict(env_ignore_empty=True)  # `SMTP_USERNAME=` in an env file means unset
 
     mongodb_database: str = Field(default="attune_notify", min_length=1)
     http_port: int = Field(default=8004, ge=1, le=65_535)
     public_url: str = Field(default="http://127.0.0.1:8004", pattern=r"^https?://[^\s/]+[^\s]*$")
-    """Where clinicians reach their inbox; it begins every link."""
+    """The base URL of the inbox; every link starts with it."""
     notify_within_days: int = Field(default=7, ge=0, le=365)
-    """What showed its last sign longer ago stands in the inbox, but nobody is sent a message."""
+    """An alert whose last sign is older is shown in the inbox, but no message is sent."""
     smtp_host: str = Field(default="127.0.0.1", min_length=1)
     smtp_port: int = Field(default=25, ge=1, le=65_535)
     smtp_from: str = Field(default="attune@localhost", pattern=EMAIL_ADDRESS_PATTERN)
@@ -29,16 +29,16 @@ class Settings(ServiceSettings):
     smtp_username: str | None = None
     smtp_password: SecretStr | None = None
     delivery_retry_seconds: float = Field(default=30, gt=0, le=3600)
-    """How long to wait after the first try in vain; twice as long after each further one, up to an hour."""
+    """Wait after the first failed attempt; it doubles with each further one, up to an hour."""
     delivery_give_up_days: float = Field(default=3, gt=0, le=30)
-    """A message that could not be delivered for so long is marked as failed, counted and logged."""
+    """A message that could not be delivered for this long is marked as failed, counted and logged."""
     delivery_parallel: int = Field(default=8, ge=1, le=100)
-    """The most messages on their way at once."""
+    """Maximum number of concurrent delivery attempts."""
 
     @model_validator(mode="after")
     def _require_complete_login(self) -> Self:
         if (self.smtp_username is None) != (self.smtp_password is None):
-            raise ValueError("SMTP_USERNAME and SMTP_PASSWORD are given together, or not at all")
+            raise ValueError("SMTP_USERNAME and SMTP_PASSWORD must both be set, or neither")
         if self.smtp_username is not None and self.smtp_tls == "none":
-            raise ValueError("SMTP_PASSWORD would be sent in the clear; set SMTP_TLS to starttls or tls")
+            raise ValueError("SMTP_PASSWORD would be sent unencrypted; set SMTP_TLS to starttls or tls")
         return self

@@ -1,4 +1,4 @@
-"""Which topics the notify service hears, and what it tells."""
+"""Which events the notify service consumes and publishes."""
 
 from services.notify.handlers import AlertProjector
 from shared.events import (
@@ -40,5 +40,5 @@ PUBLISHED_EVENTS: tuple[type[Event], ...] = (AlertRaised, AlertAcknowledged, Ale
 
 
 def subscribe(kafka: Kafka, projector: AlertProjector) -> None:
-    """Say what we do about each topic."""
+    """Subscribe the handler to the topics."""
     kafka.subscribe(INTAKE, SESSIONS, ALLIANCE, event_types=CONSUMED_EVENTS, handler=projector)

@@ -1,6 +1,6 @@
-"""The ways to reach a clinician who is not looking at the inbox.
+"""The channels that reach a clinician who is not looking at the inbox.
 
-A channel says one of four things: the receiver took it, it may take it later, it never will, or nobody knows.
+An attempt has one of four outcomes: accepted, failed (retried later), rejected permanently, or unknown.
 """
 
 from collections.abc import Mapping
@@ -15,25 +15,25 @@ from shared.events import Severity
 
 
 class DeliveryFailed(Transient):
-    """The receiver did not take it; it is tried again. Its text holds codes, never an address."""
+    """The receiver did not accept the message. It is retried. The error text holds codes, never an address."""
 
 
 class DeliveryUnknown(Transient):
-    """The receiver has all of it and did not say whether it took it. It is tried again late, and seldom."""
+    """The receiver had the whole message but its response was lost. It is retried late, and only a few times."""
 
 
 class AddressRejected(Permanent):
-    """The receiver says that this address is wrong for good; it is not tried again."""
+    """The receiver rejected the address permanently. The message is not retried."""
 
 
 @dataclass(frozen=True)
 class Notification:
-    """What is told: that there is something to look at, and where; nothing about whom."""
+    """What is sent: that there is an alert, and where to see it; nothing that identifies the client."""
 
     delivery_id: UUID
-    """The same at every try, so that a receiver can drop a copy."""
+    """The same at every attempt, so that receivers can drop duplicates."""
     sent_at: datetime
-    """When this try began, by the clock that all share: receivers refuse what is signed at a wrong time."""
+    """When this attempt began, by the database's clock: receivers reject a signature with a wrong time."""
     alert_id: UUID
     change: AlertChange
     severity: Severity
@@ -41,10 +41,10 @@ class Notification:
 
 
 class Channel(Protocol):
-    """One way to reach somebody."""
+    """One way to send messages to clinicians."""
 
     async def send(self, notification: Notification, addresses: ChannelAddresses) -> None:
-        """Return when the receiver took it. Raises NotDelivered, AnswerLost and AddressRefused."""
+        """Return when the receiver accepted it. Raises DeliveryFailed, DeliveryUnknown and AddressRejected."""
 
 
 ChannelsByName = Mapping[ChannelName, Channel]

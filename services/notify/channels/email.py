@@ -1,4 +1,4 @@
-"""By e-mail, through the clinic's own mail server."""
+"""Sends notifications by e-mail, through the clinic's own mail server."""
 
 import re
 from email.message import EmailMessage
@@ -22,16 +22,16 @@ from services.notify.domain.routing import ChannelAddresses
 from services.notify.settings import Settings
 
 RESPONSE_TIMEOUT_SECONDS = 10.0
-"""How long a mail server may take for each of its answers but the last."""
+"""Limit for each response of a mail server except the last."""
 DATA_RESPONSE_TIMEOUT_SECONDS = 90.0
-"""How long it may take to look at the message once it has it; many look for spam and viruses only then.
+"""Limit for the last response, after the message; many servers scan for spam and viruses only then.
 
-RFC 5321 (4.5.3.2.6) has clients wait ten minutes, for whoever gives up sooner sends a second copy.
+RFC 5321 (4.5.3.2.6) asks clients to wait ten minutes, because giving up sooner leads to a duplicate.
 """
 
 
 class EmailChannel:
-    """Sends one message, in a connection of its own."""
+    """Sends each message over its own connection."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class EmailChannel:
         self._data_response_timeout_seconds = data_response_timeout_seconds
 
     async def send(self, notification: Notification, addresses: ChannelAddresses) -> None:
-        """Hand it to the mail server. Raises NotDelivered, AnswerLost and AddressRefused."""
+        """Hand it to the mail server. Raises DeliveryFailed, DeliveryUnknown and AddressRejected."""
         try:
             async with self._create_client() as client:
                 await client.send_message(self._compose(notification, addresses.email or ""))
@@ -53,7 +53,7 @@ class EmailChannel:
             if all(code >= 500 for code in codes):
                 raise AddressRejected(f"SMTP {codes}") from None
             raise DeliveryFailed(f"SMTP {codes}") from None
-        except SMTPResponseException as error:  # a refused sender or log-in is ours to repair: tried again until then
+        except SMTPResponseException as error:  # a rejected sender or login is a setting to fix, so it is retried
             raise DeliveryFailed(f"{type(error).__name__} {error.code}") from None
         except (SMTPException, OSError, ValueError) as error:
             raise DeliveryFailed(type(error).__name__) from None
@@ -79,18 +79,18 @@ class EmailChannel:
         message["Subject"] = wording.SUBJECT[notification.change]
         message["Date"] = format_datetime(notification.sent_at)
         message["Message-ID"] = f"<{notification.delivery_id}@{self._settings.smtp_from.rpartition('@')[2]}>"
-        message["Auto-Submitted"] = "auto-generated"  # so that no absence note answers it
+        message["Auto-Submitted"] = "auto-generated"  # suppresses out-of-office replies
         message.set_content(wording.email_body(notification.change, notification.url))
         return message
 
 
 class _SmtpClient(SMTP):
-    """Waits longer for the last answer than for the others, and tells that one from the others when it is lost."""
+    """Waits longer for the last response, and raises DeliveryUnknown when that one is lost."""
 
     data_response_timeout_seconds = DATA_RESPONSE_TIMEOUT_SECONDS
 
     async def data(self, message: str | bytes, /, *, timeout: Any = None) -> SMTPResponse:  # noqa: ASYNC109 - its own
-        """Hand over the message. Raises AnswerLost when the server had all of it and did not answer."""
+        """Send the message. Raises DeliveryUnknown when the server had all of it and did not respond."""
         if self.protocol is None:
             raise SMTPServerDisconnected("connection lost")
         self.protocol.write(b"DATA\r\n")

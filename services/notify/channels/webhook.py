@@ -1,7 +1,7 @@
-"""By webhook, to a clinic's own system, signed as standardwebhooks.com has it.
+"""Sends notifications to a clinic's own system by webhook, signed as standardwebhooks.com specifies.
 
-Whoever may set a clinician's channels decides where we send to, inside the clinic's network too: the operator is
-trusted with that. We follow no redirect and read no answer.
+Anyone who may set a clinician's channels can direct requests to any URL, also inside the clinic's network: the
+operator is trusted with that. Redirects are not followed and response bodies are not read.
 """
 
 import asyncio
@@ -15,19 +15,19 @@ from services.notify.domain.routing import ChannelAddresses
 
 RETRYABLE_STATUSES = (408, 425, 429)
 REQUEST_TIMEOUT_SECONDS = 30.0
-"""How long one try may take, however slowly the receiver answers."""
+"""Limit for one attempt, however slowly the receiver responds."""
 
 
 class WebhookChannel:
-    """Posts one message."""
+    """Sends each message as a POST request."""
 
     def __init__(self, client: AsyncClient) -> None:
         self._client = client
 
     async def send(self, notification: Notification, addresses: ChannelAddresses) -> None:
-        """Return when the receiver answered with success. Raises NotDelivered and AddressRefused."""
+        """Return when the receiver responded with success. Raises DeliveryFailed and AddressRejected."""
         if addresses.webhook is None:
-            raise AddressRejected("no webhook")
+            raise AddressRejected("no webhook address")
         status = await self._post(addresses.webhook.url, *self._sign(notification, addresses.webhook.secret))
         if status >= 500 or status in RETRYABLE_STATUSES:
             raise DeliveryFailed(f"HTTP {status}")

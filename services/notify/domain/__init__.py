@@ -1,1 +1,1 @@
-"""What an alert is, and who hears of it: pure, without a clock of its own."""
+"""What an alert is and which messages it needs: pure functions that read no clock."""

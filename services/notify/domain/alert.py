@@ -1,9 +1,9 @@
-"""An alert: what stands in a clinician's inbox about one episode, and how it follows from what was told.
+"""An alert, an entry in a clinician's inbox about one episode, as a pure function of the events about that episode.
 
-What alliance says of an episode at the highest version is so; lower versions change nothing. An open episode that
-the alliance no longer names at the same or a higher version has nothing to rest on any more. What the clinician
-did counts for the severity at which it was done: what rises afterwards is open again. Told twice, late or in
-another order: the alert comes out the same. Nothing here reads a clock.
+The rupture event with the highest version decides; lower versions change nothing. An open episode that the alliance
+no longer names, at the same or a higher version, is no longer supported. A clinician's disposition counts for the
+severity at which it was made: an alert that escalates afterwards is open again. The order and repetition of events
+do not matter. Nothing here reads a clock.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,29 +27,30 @@ from shared.events import (
     Severity,
     UtcDatetime,
 )
+from shared.events.alerts import disposition_id
+from shared.events.model import SEVERITY_RANK
 
 Status = Literal["open", "acknowledged", "resolved", "repaired", "retracted"]
 
-SEVERITY_RANK: dict[Severity, int] = {"watch": 0, "concern": 1, "urgent": 2}
 STATUS_RANK: dict[Status, int] = {"open": 0, "acknowledged": 1, "resolved": 2, "repaired": 2, "retracted": 2}
 
 
 def alert_id(episode_id: UUID) -> UUID:
-    """One alert for each episode, however often it is told."""
+    """The id of the one alert of an episode."""
     return uuid5(episode_id, "alert")
 
 
 class StoredModel(BaseModel):
-    """A part of an alert, or the whole; never changed, only replaced."""
+    """An alert or a part of one, immutable."""
 
     model_config = ConfigDict(frozen=True)
 
 
 class EpisodeState(StoredModel):
-    """What alliance said of the episode at one version."""
+    """The episode at one version, as alliance published it."""
 
     version: int
-    episode: Literal["open", "repaired", "retracted"]
+    status: Literal["open", "repaired", "retracted"]
     severity: Severity
     first_sign_at: UtcDatetime
     last_sign_at: UtcDatetime
@@ -57,16 +58,16 @@ class EpisodeState(StoredModel):
 
 
 class SeverityStep(StoredModel):
-    """The first version at which a severity was said, and the sign that reached it."""
+    """The first version at which the episode had a severity, and the time of the sign that caused it."""
 
     version: int
     at: UtcDatetime
     recorded_at: UtcDatetime | None = None
-    """When the sign was recorded, where it was an answer."""
+    """When the sign was recorded; None if the sign was not feedback."""
 
 
 class Disposition(StoredModel):
-    """What the clinician did, and how severe it was then."""
+    """When the clinician acknowledged or resolved the alert, and its severity at that time."""
 
     at: UtcDatetime
     severity: Severity
@@ -74,15 +75,15 @@ class Disposition(StoredModel):
 
 
 class Alert(StoredModel):
-    """One episode in the inbox."""
+    """One episode in a clinician's inbox."""
 
     episode_id: UUID
     relationship_id: UUID
     clinician_id: UUID | None = None
     """None until the relationship is known; the alert waits for it."""
-    said: EpisodeState
+    episode: EpisodeState
     supported: bool = True
-    """False when the alliance, at what was said last or later, no longer names the episode."""
+    """False when the alliance, at the version of `episode` or later, no longer names the episode."""
     steps: dict[Severity, SeverityStep]
     acknowledged: Disposition | None = None
     resolved: Disposition | None = None
@@ -93,16 +94,16 @@ class Alert(StoredModel):
 
     @property
     def severity(self) -> Severity:
-        return self.said.severity
+        return self.episode.severity
 
     @property
     def raised_at(self) -> datetime:
-        """When the sign came that raised it."""
+        """The time of the sign that raised it."""
         return self.escalations[0][1].at
 
     @property
     def escalations(self) -> list[tuple[Severity, SeverityStep]]:
-        """The severities it reached, each above the one before."""
+        """The severities that it reached, each higher than the one before."""
         escalations: list[tuple[Severity, SeverityStep]] = []
         for severity, step in sorted(self.steps.items(), key=lambda item: item[1].version):
             if not escalations or SEVERITY_RANK[severity] > SEVERITY_RANK[escalations[-1][0]]:
@@ -112,32 +113,32 @@ class Alert(StoredModel):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def status(self) -> Status:
-        """How it stands. What the clinician resolved stays so; what alliance closed cannot be acknowledged."""
+        """The current status. A resolved alert stays resolved unless it escalates, also when its episode is closed."""
         if _covers(self.resolved, self.severity):
             return "resolved"
-        if self.said.episode != "open":
-            return self.said.episode
+        if self.episode.status != "open":
+            return self.episode.status
         if not self.supported:
             return "retracted"
         return "acknowledged" if _covers(self.acknowledged, self.severity) else "open"
 
     @computed_field  # type: ignore[prop-decorator]
     @property
-    def unsettled(self) -> bool:
-        """Whether something other than word of its own episode may still change it."""
+    def is_active(self) -> bool:
+        """Whether events other than those of its own episode can still change it."""
         return self.clinician_id is None or self.status in ("open", "acknowledged")
 
     @computed_field  # type: ignore[prop-decorator]
     @property
     def place(self) -> int:
-        """Where it stands in the inbox: open first, most severe first."""
+        """Sort key of the inbox: open first, most severe first."""
         return 10 * STATUS_RANK[self.status] - SEVERITY_RANK[self.severity]
 
 
 def fold_alerts(
     alerts: Mapping[UUID, Alert], events: Iterable[RuptureEvent], relationship: Relationship
 ) -> dict[UUID, Alert]:
-    """The alerts of one relationship, by id, with what was told of its episodes and what is known of it."""
+    """The alerts of one relationship, by id, after the rupture events and with the relationship applied."""
     evolved = dict(alerts)
     for event in events:
         evolved[alert_id(event.episode_id)] = evolve(evolved.get(alert_id(event.episode_id)), event)
@@ -145,10 +146,10 @@ def fold_alerts(
 
 
 def evolve(alert: Alert | None, event: RuptureEvent) -> Alert:
-    """Take in what alliance said of the episode, new or not."""
+    """Apply an event about the episode, in any order and any number of times."""
     state = EpisodeState(
         version=event.version,
-        episode=_episode_status(event),
+        status=_episode_status(event),
         severity=event.severity,
         first_sign_at=event.first_sign_at,
         last_sign_at=event.last_sign_at,
@@ -159,21 +160,21 @@ def evolve(alert: Alert | None, event: RuptureEvent) -> Alert:
         return Alert(
             episode_id=event.episode_id,
             relationship_id=event.relationship_id,
-            said=state,
+            episode=state,
             steps={event.severity: step},
         )
     earliest = min(alert.steps.get(event.severity, step), step, key=lambda s: s.version)
     steps = {**alert.steps, event.severity: earliest}
-    if state.version <= alert.said.version:
+    if state.version <= alert.episode.version:
         return alert.model_copy(update={"steps": steps})
-    return alert.model_copy(update={"said": state, "supported": True, "steps": steps})
+    return alert.model_copy(update={"episode": state, "supported": True, "steps": steps})
 
 
 def apply_relationship(alert: Alert, relationship: Relationship) -> Alert:
-    """The alert with what is known of its relationship."""
+    """The alert with its clinician, and retracted if the alliance no longer names its episode."""
     is_unsupported = (
-        alert.said.episode == "open"
-        and relationship.alliance_version >= alert.said.version
+        alert.episode.status == "open"
+        and relationship.alliance_version >= alert.episode.version
         and relationship.open_episode_id != alert.episode_id
     )
     return alert.model_copy(
@@ -185,7 +186,7 @@ def apply_relationship(alert: Alert, relationship: Relationship) -> Alert:
 
 
 def raised_events(alert: Alert) -> list[tuple[int, AlertRaised]]:
-    """That it stands in an inbox, once for each severity it rose to, with the version that said so."""
+    """An event for each severity that the alert reached, with the version at which it did; none without a clinician."""
     if alert.clinician_id is None:
         return []
     return [
@@ -206,41 +207,43 @@ def raised_events(alert: Alert) -> list[tuple[int, AlertRaised]]:
 
 
 def acknowledge(alert: Alert, at: datetime) -> tuple[Alert, Sequence[Event]]:
-    """The clinician takes it on. Where it is not open any more there is nothing to take on, and nothing changes."""
+    """The clinician takes it on. An alert that is not open stays as it is."""
     if alert.status != "open" or alert.clinician_id is None:
         return alert, ()
     event = AlertAcknowledged(
-        id=uuid5(alert.id, f"acknowledged:{alert.severity}"),
+        id=disposition_id(alert.id, "acknowledged", alert.severity),
         occurred_at=at,
         relationship_id=alert.relationship_id,
         alert_id=alert.id,
         episode_id=alert.episode_id,
         clinician_id=alert.clinician_id,
+        severity=alert.severity,
     )
     disposition = Disposition(at=event.occurred_at, severity=alert.severity)
     return alert.model_copy(update={"acknowledged": disposition}), (event,)
 
 
 def resolve(alert: Alert, useful: bool | None, at: datetime) -> tuple[Alert, Sequence[Event]]:
-    """The clinician is done with it, also when it was repaired or retracted. Raises Refused."""
+    """The clinician is done with it, even if it was repaired or retracted. Raises Rejected."""
     if alert.clinician_id is None:
         raise Rejected(
-            "alert-without-relationship", f"the relationship of alert {alert.id} is not known yet; try later"
+            "alert-without-relationship", f"the relationship of alert {alert.id} is not known yet; try again later"
         )
     if alert.resolved is not None and alert.status == "resolved":
         if alert.resolved.useful != useful:
             raise Rejected(
                 "already-resolved",
-                f"alert {alert.id} was resolved before with useful={_to_json(alert.resolved.useful)}",
+                f"alert {alert.id} is already resolved with useful={_to_json(alert.resolved.useful)}",
             )
         return alert, ()
     event = AlertResolved(
-        id=uuid5(alert.id, f"resolved:{alert.severity}"),
+        id=disposition_id(alert.id, "resolved", alert.severity),
         occurred_at=at,
         relationship_id=alert.relationship_id,
         alert_id=alert.id,
         episode_id=alert.episode_id,
         clinician_id=alert.clinician_id,
+        severity=alert.severity,
         useful=useful,
     )
     disposition = Disposition(at=event.occurred_at, severity=alert.severity, useful=useful)

@@ -1,7 +1,7 @@
-"""What alerts need to know of a relationship, as a pure function of what was told of it.
+"""What alerts need to know about a relationship, as a pure function of its events.
 
-In whatever order it is told, and however often: the end is the same. Facts of intake are told once; of what
-alliance tells, the highest version is so; of an appointment, what was told last. Being erased is final.
+The order and repetition of events do not matter. Each event of intake occurs once; of alliance's updates, the highest
+version counts; of the events about an appointment, the latest counts. Erasure is final.
 """
 
 from datetime import datetime, timedelta
@@ -22,7 +22,7 @@ from shared.events import (
 )
 
 MAX_APPOINTMENTS = 100
-"""The soonest that are kept, so that the document stays small; a session a week for two years."""
+"""Only the soonest are stored, so that the document stays small: one session a week for two years."""
 
 HistoryEvent: TypeAlias = (
     RelationshipStarted | RelationshipEnded | ClientErased | SessionScheduled | SessionCancelled | AllianceUpdated
@@ -30,24 +30,24 @@ HistoryEvent: TypeAlias = (
 
 
 class Appointment(BaseModel):
-    """When the two meet, as it was last told."""
+    """The time of a session, by the latest event about it."""
 
     model_config = ConfigDict(frozen=True)
 
     session_id: UUID
     starts_at: UtcDatetime
-    told_at: UtcDatetime
-    called_off: bool = False
+    updated_at: UtcDatetime
+    cancelled: bool = False
 
 
 class Relationship(BaseModel):
-    """One relationship, as far as notify needs it."""
+    """The part of a relationship that notify needs."""
 
     model_config = ConfigDict(frozen=True)
 
     relationship_id: UUID
     clinician_id: UUID | None = None
-    """None until intake's word has arrived; alerts wait for it."""
+    """None until `RelationshipStarted` has arrived; alerts wait for it."""
     case_code: CaseCode | None = None
     ended_at: UtcDatetime | None = None
     erased: bool = False
@@ -57,14 +57,14 @@ class Relationship(BaseModel):
     appointments: tuple[Appointment, ...] = ()
 
     def next_session_at(self, now: datetime) -> datetime | None:
-        """When the two meet next, seen from `now`."""
+        """The start of the first session after `now`; None if there is none or the relationship has ended."""
         if self.ended_at is not None:
             return None
-        return min((a.starts_at for a in self.appointments if a.starts_at > now and not a.called_off), default=None)
+        return min((a.starts_at for a in self.appointments if a.starts_at > now and not a.cancelled), default=None)
 
 
 def evolve(relationship: Relationship, event: HistoryEvent) -> Relationship:
-    """Take in one fact, new or not."""
+    """Apply an event, in any order and any number of times."""
     if relationship.erased:
         return relationship
     match event:
@@ -79,7 +79,7 @@ def evolve(relationship: Relationship, event: HistoryEvent) -> Relationship:
                 relationship, event.session_id, event.starts_at, event.occurred_at, cancelled=False
             )
         case SessionCancelled():
-            # Kept until it would have begun: a late word of the appointment must not bring it back.
+            # Stored until it would have begun: a late event about the appointment must not bring it back.
             starts_at = event.occurred_at + timedelta(hours=event.notice_hours)
             return _with_appointment(relationship, event.session_id, starts_at, event.occurred_at, cancelled=True)
         case AllianceUpdated():
@@ -93,11 +93,11 @@ def evolve(relationship: Relationship, event: HistoryEvent) -> Relationship:
 def _with_appointment(
     relationship: Relationship, session_id: UUID, starts_at: datetime, updated_at: datetime, *, cancelled: bool
 ) -> Relationship:
-    appointment = Appointment(session_id=session_id, starts_at=starts_at, told_at=updated_at, called_off=cancelled)
+    appointment = Appointment(session_id=session_id, starts_at=starts_at, updated_at=updated_at, cancelled=cancelled)
     by_session = {a.session_id: a for a in relationship.appointments}
     existing = by_session.get(session_id)
     by_session[session_id] = appointment if existing is None else max(existing, appointment, key=_recency)
-    newest_update = max(a.told_at for a in by_session.values())
+    newest_update = max(a.updated_at for a in by_session.values())
     upcoming = sorted(
         (a for a in by_session.values() if a.starts_at >= newest_update), key=lambda a: (a.starts_at, a.session_id)
     )
@@ -105,4 +105,4 @@ def _with_appointment(
 
 
 def _recency(appointment: Appointment) -> tuple[datetime, bool, datetime]:
-    return (appointment.told_at, appointment.called_off, appointment.starts_at)
+    return (appointment.updated_at, appointment.cancelled, appointment.starts_at)

@@ -1,8 +1,8 @@
-"""Who hears what, when: derived from how things stand now, never from what just changed.
+"""Which messages an alert needs, derived from its current state and never from what just changed.
 
-So nothing is lost between two steps: whoever asks again gets the same answer, under the same ids. A message goes out
-when an alert comes to be of concern or urgent, and once more when it rises from one to the other. `watch` stands
-in the inbox only, and so does whatever was repaired, retracted, acknowledged or resolved.
+So nothing is lost between two steps: planning again gives the same deliveries under the same ids. A message is sent
+when an alert reaches `concern` or `urgent`, and once more when it escalates from `concern` to `urgent`. Alerts of
+severity `watch`, and those repaired, retracted, acknowledged or resolved, are only shown in the inbox.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,17 +18,15 @@ ChannelName = Literal["email", "webhook"]
 AlertChange = Literal["raised", "rose"]
 
 MAX_RETRY_WAIT = timedelta(hours=1)
-"""Between two tries: who repairs a mail server in the morning has its mail before noon."""
-
-
+"""Between two attempts: a mail server that is repaired in the morning gets its mail before noon."""
 UNKNOWN_OUTCOME_WAIT = timedelta(hours=1)
-"""Before a message that may have arrived is sent again: a receiver that is slow now may be quicker then."""
+"""Before a message that may have arrived is sent again: a slow receiver may have recovered by then."""
 MAX_UNKNOWN_ATTEMPTS = 3
-"""As many times may a message have arrived; then it is left at that, for it stands in the inbox as well."""
+"""After this many attempts with an unknown outcome the message is not sent again; the alert is also in the inbox."""
 
 
 class WebhookAddress(BaseModel):
-    """Where a clinic's own system is told, and the secret that shows it that we told it."""
+    """The URL of a clinic's own system, and the secret that signs the requests to it."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -37,7 +35,7 @@ class WebhookAddress(BaseModel):
 
 
 class ChannelAddresses(BaseModel):
-    """Where a clinician is reached. Addresses live here and travel nowhere."""
+    """The addresses of a clinician. They are never published in events."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -52,7 +50,7 @@ class ChannelAddresses(BaseModel):
 
 
 class Delivery(BaseModel):
-    """That a clinician is told of one change of one alert through one channel."""
+    """One message to a clinician, about one change of one alert, through one channel."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -63,12 +61,12 @@ class Delivery(BaseModel):
 
     @property
     def id(self) -> UUID:
-        """The same however often it is owed; receivers see it, so that they can drop a copy."""
+        """The same each time it is planned; receivers get it and can drop duplicates."""
         return uuid5(self.alert_id, f"{self.change}:{self.channel}")
 
 
 def notifiable_change(alert: Alert) -> AlertChange | None:
-    """What the clinician needs to hear of as the alert stands; none when the inbox is enough."""
+    """The change that the clinician must be sent for the current alert; None when the inbox is enough."""
     if alert.status != "open" or alert.severity == "watch":
         return None
     was_concern = any(severity == "concern" for severity, _ in alert.escalations)
@@ -76,12 +74,12 @@ def notifiable_change(alert: Alert) -> AlertChange | None:
 
 
 def is_recent(alert: Alert, now: datetime, max_age: timedelta) -> bool:
-    """Whether its last sign is recent: nobody is called about history, an import or a rebuild."""
-    return now - alert.said.last_sign_at <= max_age
+    """Whether its last sign is recent: nobody is sent a message about history, an import or a rebuild."""
+    return now - alert.episode.last_sign_at <= max_age
 
 
 def plan_deliveries(alert: Alert, addresses: Mapping[UUID, ChannelAddresses]) -> list[Delivery]:
-    """What is owed for the alert as it stands, to its clinician by each way there is."""
+    """The deliveries that the current alert needs: one for each channel of its clinician."""
     change = notifiable_change(alert)
     if change is None or alert.clinician_id is None:
         return []
@@ -92,6 +90,6 @@ def plan_deliveries(alert: Alert, addresses: Mapping[UUID, ChannelAddresses]) ->
 
 
 def retry_wait(attempts: int, first_wait: timedelta) -> timedelta:
-    """How long to wait after so many tries in vain: twice as long each time, up to an hour."""
+    """The wait after that many failed attempts: it doubles each time, up to an hour."""
     factor: int = 2 ** min(attempts - 1, 20)
     return min(MAX_RETRY_WAIT, first_wait * factor)

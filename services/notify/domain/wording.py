@@ -1,14 +1,14 @@
-"""What is said to clinicians, in words a tired person reads in ten seconds.
+"""The texts that clinicians read, in words that a tired person understands in ten seconds.
 
-Messages hold no name, no case code and no score: they may be read on a locked phone by anybody. The inbox says
-why; it speaks of the relationship, of "signs of", and never of what the client lacks.
+Messages hold no name, no case code and no score: anybody may read them on a locked phone. The inbox gives the
+reasons. It speaks of the relationship and of "signs of", never of a failing of the client.
 """
 
 from services.notify.domain.alert import Status
 from services.notify.domain.routing import AlertChange
 from shared.events import Severity
 
-EMERGENCY_DISCLAIMER = "Attune is not an emergency service, and nobody there reads along."
+EMERGENCY_DISCLAIMER = "Attune is not an emergency service, and nobody monitors it."
 
 SUBJECT: dict[AlertChange, str] = {
     "raised": "A relationship in your caseload shows signs of strain",

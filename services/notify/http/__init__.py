@@ -1,4 +1,4 @@
-"""What we answer: clinic systems with JSON, clinicians with a page."""
+"""The HTTP interface: JSON for clinic systems, an HTML page for clinicians."""
 
 from fastapi import APIRouter
 

@@ -1,4 +1,4 @@
-"""What other systems may ask and tell us. Every request is safe to send again."""
+"""The JSON API for clinic systems, and the event stream for the inbox page. Every request is idempotent."""
 
 import base64
 import binascii
@@ -26,25 +26,25 @@ def _validate_secret(secret: SecretStr) -> SecretStr:
     try:
         key = base64.b64decode(secret.get_secret_value().removeprefix("whsec_"), validate=True)
     except (binascii.Error, ValueError):
-        raise ValueError("is not base64, with or without `whsec_` before it") from None
+        raise ValueError("must be base64, with or without the prefix `whsec_`") from None
     if not 24 <= len(key) <= 64:
-        raise ValueError("has to be 24 to 64 random bytes, in base64")
+        raise ValueError("must be 24 to 64 random bytes, in base64")
     return secret
 
 
 EmailAddress = Annotated[str, Field(max_length=254, pattern=EMAIL_ADDRESS_PATTERN)]
-"""An e-mail address; plain characters only, so that nothing else can be slipped into a header."""
+"""An e-mail address of plain characters only, so that it cannot inject a header."""
 
 
 class WebhookBody(RequestBody):
     url: HttpUrl
-    """Whoever may set it decides where we send to, inside the clinic's network too."""
+    """Requests are sent to this URL, which may also be inside the clinic's network."""
     secret: Annotated[SecretStr, AfterValidator(_validate_secret)]
-    """Shared with the receiver, who checks the signature with it (standardwebhooks.com). It is never shown again."""
+    """Shared with the receiver, which verifies the signature with it (standardwebhooks.com). It is never returned."""
 
 
 class ChannelsBody(RequestBody):
-    """Both are set at once; null or absent means not to use it."""
+    """Sets both channels at once; null or absent means that the channel is not used."""
 
     email: EmailAddress | None = None
     webhook: WebhookBody | None = None
@@ -61,7 +61,7 @@ class WebhookView(BaseModel):
 
 
 class ChannelsView(BaseModel):
-    """Where the clinician is reached from now on."""
+    """The clinician's channels from now on."""
 
     clinician_id: UUID
     email: str | None
@@ -69,7 +69,7 @@ class ChannelsView(BaseModel):
 
 
 class EmptyBody(RequestBody):
-    """`{}`: that it happened says it all."""
+    """`{}`: the request needs no content."""
 
 
 class Resolution(RequestBody):
@@ -78,12 +78,12 @@ class Resolution(RequestBody):
 
 
 def routes(inbox: InboxService, planner: DeliveryWorker, updates: InboxUpdates) -> APIRouter:
-    """The JSON API, and the stream that the page listens to."""
+    """The routes of the JSON API and of the event stream."""
     router = APIRouter(tags=["alerts"])
 
     @router.put("/clinicians/{clinician_id}/channels")
     async def update_channels(clinician_id: UUID, body: ChannelsBody) -> ChannelsView:
-        """Where the clinician is told of alerts when away. What still needs telling is told there at once."""
+        """Set the channels that alerts are sent through. Alerts that still need a message are sent at once."""
         await planner.update_channels(clinician_id, body.addresses())
         webhook = WebhookView(url=str(body.webhook.url)) if body.webhook else None
         return ChannelsView(clinician_id=clinician_id, email=body.email, webhook=webhook)
@@ -103,7 +103,7 @@ def routes(inbox: InboxService, planner: DeliveryWorker, updates: InboxUpdates) 
                 try:
                     current = await inbox.get_inbox(clinician_id)
                 except Transient as error:
-                    log.warning("an inbox stream ends; its reader comes again", reason=str(error))
+                    log.warning("inbox stream closed: store unavailable, the browser reconnects", reason=str(error))
                     return
                 if not current.is_same_as(sent):
                     yield current
@@ -117,12 +117,12 @@ def routes(inbox: InboxService, planner: DeliveryWorker, updates: InboxUpdates) 
 
     @router.post("/alerts/{alert_id}/acknowledgement")
     async def acknowledge(alert_id: UUID, _: EmptyBody) -> InboxAlert:
-        """The clinician has seen it and takes it on; of an alert that is not open any more, nothing changes."""
+        """The clinician has seen it and takes it on. An alert that is no longer open stays as it is."""
         return await inbox.acknowledge(alert_id)
 
     @router.post("/alerts/{alert_id}/resolution")
     async def resolve(alert_id: UUID, body: Resolution) -> InboxAlert:
-        """The clinician is done with it, and may say whether it was worth the interruption."""
+        """The clinician is done with it, and may state whether it was worth the interruption."""
         return await inbox.resolve(alert_id, body.useful)
 
     return router

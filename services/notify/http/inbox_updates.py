@@ -1,7 +1,7 @@
-"""Open inboxes hear at once when an alert changes, whichever process wrote it.
+"""Notifies open inboxes at once when an alert changes, whichever process wrote it.
 
-One change stream for each process, however many read: what changed only wakes the readers whose it is, and each
-reads its own inbox anew. So a slow reader holds nothing up, and many changes at once are one.
+Each process has one change stream, however many inboxes are open. A change only wakes the listeners of its clinician,
+and each of them loads its inbox again. So a slow listener delays nobody, and several changes at once count as one.
 """
 
 import asyncio
@@ -16,11 +16,11 @@ from shared.mongo.client import Mongo
 from shared.runtime.background import repeat_every, run_in_background
 
 REOPEN_DELAY_SECONDS = 0.1
-"""Seconds; a change stream that ends is opened again."""
+"""Before a change stream that ended is opened again."""
 
 
 class InboxUpdates:
-    """Wakes the readers of an inbox when it may have changed."""
+    """Wakes the listeners of an inbox when it may have changed."""
 
     def __init__(self, mongo: Mongo, metrics: Metrics) -> None:
         self._mongo = mongo
@@ -28,8 +28,8 @@ class InboxUpdates:
         self._listeners: defaultdict[UUID, set[asyncio.Event]] = defaultdict(set)
 
     def run(self) -> AbstractAsyncContextManager[None]:
-        """Following the changes, also after the database was away."""
-        return run_in_background(repeat_every(REOPEN_DELAY_SECONDS, "follow the alerts", self._follow_changes))
+        """Follow the changes until the block ends, also after a database outage."""
+        return run_in_background(repeat_every(REOPEN_DELAY_SECONDS, "follow alert changes", self._follow_changes))
 
     @contextmanager
     def listen(self, clinician_id: UUID) -> Iterator[asyncio.Event]:
@@ -48,12 +48,12 @@ class InboxUpdates:
     async def _follow_changes(self) -> None:
         pipeline = [{"$project": {"operationType": 1, "fullDocument.clinician_id": 1}}]
         async with self._mongo.watch(ALERTS, pipeline) as changes:
-            self._wake(None)  # something may have changed while nobody followed
+            self._wake(None)  # something may have changed while no stream was open
             async for change in changes:
                 self._wake((change.get("fullDocument") or {}).get("clinician_id"))
 
     def _wake(self, clinician_id: UUID | None) -> None:
-        """None: whose it was cannot be said, for instance of an alert that was erased."""
+        """Wake the listeners of the clinician, or all of them if the clinician is unknown, as after an erased alert."""
         for listener_clinician_id, listeners in self._listeners.items():
             if clinician_id in (None, listener_clinician_id):
                 for changed in listeners:

@@ -1,4 +1,4 @@
-"""The inbox as a page: rendered here, whole without JavaScript; with it, it renews itself when something changes."""
+"""The inbox as an HTML page. It works without JavaScript; with it, the page updates when something changes."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -35,25 +35,25 @@ PAGE_HEADERS = {
 
 _HTML_CONTENT: dict[str, Any] = {"content": {"text/html": {}}}
 UNAVAILABLE_RESPONSE: dict[int | str, dict[str, Any]] = {
-    503: {"description": "Just now this does not work.", **_HTML_CONTENT}
+    503: {"description": "Temporarily unavailable.", **_HTML_CONTENT}
 }
 ACTION_RESPONSES: dict[int | str, dict[str, Any]] = {
-    303: {"description": "Done, or no longer possible: see the inbox."},
-    403: {"description": "Another site sent this.", **_HTML_CONTENT},
+    303: {"description": "Done, or no longer possible; redirects to the inbox."},
+    403: {"description": "The request came from another site.", **_HTML_CONTENT},
     404: {"description": "No such alert.", **_HTML_CONTENT},
     **UNAVAILABLE_RESPONSE,
 }
-"""People get a page where programs would get problem details."""
+"""Errors are HTML pages here, not problem details."""
 
 FetchSite = Annotated[str | None, Header(alias="Sec-Fetch-Site")]
-"""Browsers say with it which site a request comes from."""
+"""Browsers state in this header which site a request comes from."""
 
 Usefulness = Literal["useful", "not-useful"]
 IS_USEFUL: dict[Usefulness, bool] = {"useful": True, "not-useful": False}
 
 
 def routes(inbox: InboxService, store: Store) -> APIRouter:
-    """The routes for people."""
+    """The routes of the pages."""
     router = APIRouter(tags=["inbox"], default_response_class=HTMLResponse)
     pages = _Pages(inbox, store)
     style, script = ((TEMPLATES / name).read_text() for name in ("inbox.css", "inbox.js"))
@@ -65,18 +65,18 @@ def routes(inbox: InboxService, store: Store) -> APIRouter:
 
     @router.post("/inbox/{clinician_id}/alerts/{alert_id}/acknowledgement", status_code=303, responses=ACTION_RESPONSES)
     async def acknowledge(clinician_id: UUID, alert_id: UUID, fetch_site: FetchSite = None) -> Response:
-        """The button that says: I take this on."""
+        """The button "I take this on"."""
         return await pages.render_or_unavailable(
             partial(pages.perform, clinician_id, alert_id, fetch_site, inbox.acknowledge)
         )
 
     @router.post(
-        "/inbox/{clinician_id}/alerts/{alert_id}/resolution/{word}", status_code=303, responses=ACTION_RESPONSES
+        "/inbox/{clinician_id}/alerts/{alert_id}/resolution/{usefulness}", status_code=303, responses=ACTION_RESPONSES
     )
     async def resolve(
         clinician_id: UUID, alert_id: UUID, usefulness: Usefulness, fetch_site: FetchSite = None
     ) -> Response:
-        """The buttons that say: I am done with this, and whether it was useful."""
+        """The buttons "Done, this was useful" and "Done, not useful"."""
         action = partial(inbox.resolve, useful=IS_USEFUL[usefulness])
         return await pages.render_or_unavailable(partial(pages.perform, clinician_id, alert_id, fetch_site, action))
 
@@ -92,7 +92,7 @@ def routes(inbox: InboxService, store: Store) -> APIRouter:
 
 
 class _Pages:
-    """Every page that clinicians see."""
+    """Renders every page that clinicians see."""
 
     def __init__(self, inbox: InboxService, store: Store) -> None:
         self._inbox = inbox
@@ -100,7 +100,7 @@ class _Pages:
         self._templates = _create_environment()
 
     async def render_inbox(self, clinician_id: UUID) -> Response:
-        """The clinician's alerts, times as on the clock where the clinician lives. Raises StoreUnavailable."""
+        """The clinician's alerts, with times in the clinician's time zone. Raises StoreUnavailable."""
         zone = _parse_zone(await self._store.find_time_zone(clinician_id))
         view = await self._inbox.get_inbox(clinician_id)
         return self._render("inbox.html", 200, clinician_id=clinician_id, alerts=view.alerts, zone=zone)
@@ -108,28 +108,30 @@ class _Pages:
     async def perform(
         self, clinician_id: UUID, alert_id: UUID, fetch_site: str | None, action: Callable[[UUID], Awaitable[object]]
     ) -> Response:
-        """Do it, and show the inbox; where it cannot be done any more, the inbox shows how things stand."""
+        """Perform the action and redirect to the inbox, which shows the current state if the action was rejected."""
         if fetch_site not in (None, "same-origin", "none"):
             return self._render_notice(
-                403, "This came from elsewhere", "Please open your inbox and press the button there."
+                403, "This request came from another site", "Please open your inbox and press the button there."
             )
         try:
             if (await self._inbox.get_alert(alert_id)).clinician_id == clinician_id:
                 await action(alert_id)
         except NotFound:
-            return self._render_notice(404, "This alert is not there", "It may be gone. Please open your inbox again.")
+            return self._render_notice(
+                404, "This alert was not found", "It may have been removed. Please open your inbox again."
+            )
         except Rejected as error:
-            log.info("an inbox was out of date", alert_id=str(alert_id), kind=error.code)
+            log.info("inbox page was out of date: the action was rejected", alert_id=str(alert_id), code=error.code)
         return RedirectResponse(f"/inbox/{clinician_id}", 303, PAGE_HEADERS)
 
     async def render_or_unavailable(self, render: Callable[[], Awaitable[Response]]) -> Response:
-        """The page, or one that says to come back."""
+        """The page, or a 503 page that asks to try again."""
         try:
             return await render()
         except Transient as error:
-            log.warning("could not show an inbox", reason=str(error))
+            log.warning("inbox page not rendered: store unavailable", reason=str(error))
             text = "We cannot reach our records. Nothing is lost; please try again in a minute."
-            return self._render_notice(503, "Just now this does not work", text)
+            return self._render_notice(503, "This page is temporarily unavailable", text)
 
     def _render_notice(self, status: int, title: str, text: str) -> Response:
         return self._render("notice.html", status, title=title, text=text)
@@ -152,7 +154,7 @@ def _create_environment() -> Environment:
 
 
 def _format_time(moment: datetime, zone: tzinfo) -> str:
-    """As in a diary: `Tue 24 Nov 2026, 15:30`; in UTC where the calendar ends."""
+    """As in a diary, `Tue 24 Nov 2026, 15:30`; in UTC if the local time is outside the calendar."""
     with suppress(OverflowError):
         moment = moment.astimezone(zone)
     return f"{moment:%a %-d %b %Y, %H:%M}"

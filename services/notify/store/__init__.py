@@ -1,4 +1,4 @@
-"""What notify needs remembered: what it heard (`alerts.py`), and what it owes (`deliveries.py`)."""
+"""What notify stores in MongoDB: its view of the events (`alerts.py`) and its deliveries (`deliveries.py`)."""
 
 from services.notify.store.alerts import ALERTS, Store, Versioned
 from services.notify.store.deliveries import ClaimedDelivery, DeliveryStore

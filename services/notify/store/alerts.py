@@ -1,8 +1,9 @@
-"""Relationships, alerts, clinicians and their channels, and MongoDB keeping them.
+"""Relationships, alerts, clinicians and their channels in MongoDB.
 
-Every method raises StoreUnavailable and is safe to repeat. Consumers and people write the same alerts: each writes
-only the fields of the alert (`$set`), over the version that it read (`v`), so that nobody undoes the other's work
-and nobody touches the events that a document still owes.
+Every method is idempotent and raises StoreUnavailable. Event handlers and HTTP requests write the same alerts: each
+writes only the fields of the alert (`$set`), guarded by the version at which it was read (`v`). So neither overwrites
+the other's change, and neither touches the outbox entries of a document (`owed`). Queries use the stored field names,
+which differ from those of the code in a few cases (`stored_names.py`).
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -15,10 +16,12 @@ from pydantic import BaseModel
 from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError
 
-from services.notify.domain.alert import SEVERITY_RANK, STATUS_RANK, Alert, Status
+from services.notify.domain.alert import STATUS_RANK, Alert, Status
 from services.notify.domain.relationship import Relationship
 from services.notify.domain.routing import ChannelAddresses
+from services.notify.store.stored_names import STORED_NAMES
 from shared.events import ClinicianRegistered, ClinicianUpdated, Severity
+from shared.events.model import SEVERITY_RANK
 from shared.mongo.client import Collection as MongoCollection
 from shared.mongo.client import (
     Document,
@@ -39,7 +42,7 @@ T = TypeVar("T", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True)
 class Versioned(Generic[T]):
-    """A document as it was read or is to be written, and the version it was read at; 0 when it is new."""
+    """A value with the version at which its document was read; 0 when there is no document yet."""
 
     id: UUID
     value: T
@@ -47,17 +50,17 @@ class Versioned(Generic[T]):
 
 
 class Store:
-    """Remembers what alerts follow from, and the alerts."""
+    """Stores alerts, and what they are derived from."""
 
     def __init__(self, mongo: Mongo, outbox: Outbox, clock: Callable[[], datetime]) -> None:
         self._relationships = mongo["relationships"]
         self._alerts = mongo[ALERTS]
         self._clinicians = mongo["clinicians"]
         self._channels = mongo["channels"]
-        self._documents = Documents(self._alerts, Alert, outbox, clock)
+        self._documents = Documents(self._alerts, Alert, outbox, clock, STORED_NAMES)
 
     async def create_indexes(self) -> None:
-        """Create the indexes; nothing but speed depends on them."""
+        """Create the indexes; only speed depends on them."""
         with translate_errors():
             await self._alerts.create_index("relationship_id", name="relationship")
             await self._alerts.create_index(
@@ -69,7 +72,7 @@ class Store:
             )
 
     async def count_active_alerts(self) -> dict[tuple[Severity, Status], tuple[int, datetime | None]]:
-        """How many alerts are open or taken on, and when the oldest of them showed its last sign."""
+        """How many alerts are open and how many acknowledged, by severity, and the oldest last sign among them."""
         counts = {}
         for severity, rank in SEVERITY_RANK.items():
             for status in ACTIVE_STATUSES:
@@ -81,27 +84,27 @@ class Store:
         return counts
 
     async def load_relationships(self, ids: Collection[UUID]) -> dict[UUID, Versioned[Relationship]]:
-        """Each as it was last kept; a new one where there is none."""
+        """The latest state of each; an empty one at version 0 where there is none."""
         with translate_errors():
             found = await self._relationships.find({"_id": {"$in": list(ids)}}).to_list(None)
-        stored = {d["_id"]: Versioned(d["_id"], Relationship.model_validate(d), d["v"]) for d in found}
+        stored = {d["_id"]: Versioned(d["_id"], STORED_NAMES.from_document(Relationship, d), d["v"]) for d in found}
         return {r: stored.get(r) or Versioned(r, Relationship(relationship_id=r)) for r in ids}
 
     async def save_relationships(self, changed: Sequence[Versioned[Relationship]]) -> set[UUID]:
-        """Write each whole or not at all; return those that somebody else changed first."""
+        """Write each, guarded by its version; return the ids of those that were changed concurrently."""
         return await _save(self._relationships, changed)
 
     async def load_versioned_alerts(
         self, alert_ids: Iterable[UUID], relationships: Iterable[UUID]
     ) -> list[Versioned[Alert]]:
-        """Those alerts by their own ids, and those of `relationships` that are not settled."""
+        """The alerts with these ids, and the active alerts of `relationships`."""
         active = {"relationship_id": {"$in": list(relationships)}, "unsettled": True}
         with translate_errors():
             found = await self._alerts.find({"$or": [{"_id": {"$in": list(alert_ids)}}, active]}).to_list(None)
-        return [Versioned(d["_id"], Alert.model_validate(d), d["v"]) for d in found]
+        return [Versioned(d["_id"], STORED_NAMES.from_document(Alert, d), d["v"]) for d in found]
 
     async def save_alerts(self, changed: Sequence[Versioned[Alert]]) -> set[UUID]:
-        """Write each whole or not at all; return those that somebody else changed first."""
+        """Write each, guarded by its version; return the ids of those that were changed concurrently."""
         return await _save(self._alerts, changed)
 
     async def erase_alerts(self, relationships: Collection[UUID]) -> None:
@@ -110,13 +113,13 @@ class Store:
             await self._alerts.delete_many({"relationship_id": {"$in": list(relationships)}})
 
     async def load_alerts(self, ids: Collection[UUID]) -> dict[UUID, Alert]:
-        """Those that exist."""
+        """The alerts with these ids; those that do not exist are missing."""
         with translate_errors():
             found = await self._alerts.find({"_id": {"$in": list(ids)}}).to_list(None)
-        return {d["_id"]: Alert.model_validate(d) for d in found}
+        return {d["_id"]: STORED_NAMES.from_document(Alert, d) for d in found}
 
     async def change_alert(self, alert_id: UUID, decide: Decide[Alert]) -> Alert:
-        """Decide and write, with the events that follow; raises what `decide` raises."""
+        """Apply `decide`, and write the alert with its new events; raises what `decide` raises."""
         return await self._documents.change(alert_id, decide)
 
     async def list_inbox_alerts(self, clinician_id: UUID, limit: int) -> list[Alert]:
@@ -127,19 +130,19 @@ class Store:
                 .sort([("place", 1), ("said.last_sign_at", -1), ("_id", 1)])
                 .to_list(limit)
             )
-        return [Alert.model_validate(d) for d in found]
+        return [STORED_NAMES.from_document(Alert, d) for d in found]
 
     async def list_active_alerts(self, since: datetime, clinician_id: UUID | None = None) -> list[Alert]:
-        """The alerts, of one clinician or of all, that may still need to be told and whose last sign is recent."""
+        """The active alerts, of one clinician or of all, whose last sign is not before `since`."""
         query: Document = {"unsettled": True, "said.last_sign_at": {"$gte": since}}
         if clinician_id is not None:
             query["clinician_id"] = clinician_id
         with translate_errors():
             found = await self._alerts.find(query).to_list(None)
-        return [Alert.model_validate(d) for d in found]
+        return [STORED_NAMES.from_document(Alert, d) for d in found]
 
     async def save_clinicians(self, clinicians: Iterable[ClinicianRegistered | ClinicianUpdated]) -> None:
-        """Keep what was told last of each clinician."""
+        """Save the latest event of each clinician, unless a later one is stored."""
         latest = {c.clinician_id: c for c in sorted(clinicians, key=lambda c: c.occurred_at)}
         if not latest:
             return
@@ -154,27 +157,29 @@ class Store:
         try:
             with translate_errors():
                 await self._clinicians.bulk_write(writes, ordered=False)
-        except BulkWriteError as error:  # who ran into a newer word had nothing newer to say
+        except BulkWriteError as error:  # a duplicate means that a later event is stored already
             if has_errors_besides_duplicates(error):
                 raise
 
     async def find_time_zone(self, clinician_id: UUID) -> str | None:
-        """Where the clinician lives, by name; none when intake's word has not arrived."""
+        """The name of the clinician's time zone; None while no event of the clinician has arrived."""
         with translate_errors():
             found = await self._clinicians.find_one({"_id": clinician_id})
         return found["time_zone"] if found else None
 
     async def load_channels(self, clinicians: Collection[UUID]) -> Mapping[UUID, ChannelAddresses]:
-        """Where each is reached; those who never said so are missing."""
+        """The addresses of each clinician; those without any are missing."""
         with translate_errors():
             found = await self._channels.find({"_id": {"$in": list(clinicians)}}).to_list(None)
         return {d["_id"]: ChannelAddresses.model_validate(d) for d in found}
 
     async def save_channels(self, clinician_id: UUID, addresses: ChannelAddresses) -> None:
-        """Reach the clinician there from now on."""
+        """Replace the addresses of the clinician."""
         with translate_errors():
             await self._channels.replace_one({"_id": clinician_id}, addresses.model_dump(), upsert=True)
 
 
 async def _save(collection: MongoCollection, changed: Sequence[Versioned[Any]]) -> set[UUID]:
-    return await write_guarded(collection, [GuardedWrite(k.id, k.version, k.value.model_dump()) for k in changed])
+    return await write_guarded(
+        collection, [GuardedWrite(k.id, k.version, STORED_NAMES.to_document(k.value)) for k in changed]
+    )

@@ -1,9 +1,9 @@
-"""The messages that are owed, each under an id that follows from what it is about, and MongoDB keeping them.
+"""Deliveries in MongoDB, each under an id derived from its alert, change and channel.
 
-A document with a `next_at` is still to be delivered. Whoever claims it holds it, and moves `next_at` behind a lease:
-nobody else takes it while the lease is renewed, and somebody does soon after the holder died. What is due is told by
-the database's clock, which all of us share; a process whose own clock is wrong takes nothing early and puts nothing
-off for too long. Every method raises StoreUnavailable.
+A document with a `next_at` is not yet delivered. Claiming it sets `held` and moves `next_at` to the end of a lease:
+no other worker claims it while the lease is renewed, and another one does soon after its owner crashed. The database's
+clock, which all processes share, decides what is due. So a process with a wrong clock neither claims early nor defers
+too long. Every method raises StoreUnavailable.
 """
 
 from collections.abc import Sequence
@@ -19,39 +19,39 @@ from services.notify.metrics import DeliveryOutcome
 from shared.mongo.client import Document, Mongo, insert_new, translate_errors
 
 LEASE_DURATION = timedelta(seconds=30)
-"""How long a message stays with a holder that no longer renews it: no longer than an urgent alert may wait."""
+"""How long a delivery stays claimed without a renewal: no longer than an urgent alert may wait."""
 DUE_IMMEDIATELY = datetime(1970, 1, 1, tzinfo=UTC)
-"""The `next_at` of what nobody has tried yet: earlier than any clock."""
+"""The `next_at` of a delivery that was not attempted yet: earlier than any clock."""
 
 
 @dataclass(frozen=True)
 class ClaimedDelivery:
-    """A message that is ours until the lease ends."""
+    """A delivery that this worker owns until its lease ends."""
 
     delivery: Delivery
     attempts: int
-    """With this try; it tells our claim from any other."""
+    """Including this one; the number identifies the claim."""
     claimed_at: datetime
     """By the database's clock."""
     planned_at: datetime
     unknown_attempts: int = 0
-    """How many tries went before whose answer was lost."""
+    """How many earlier attempts had an unknown outcome."""
 
 
 class DeliveryStore:
-    """Remembers what is owed to whom, and what became of it."""
+    """Stores what must be delivered, and the outcomes."""
 
     def __init__(self, mongo: Mongo) -> None:
         self._deliveries = mongo["deliveries"]
 
     async def create_indexes(self) -> None:
-        """Create the indexes; nothing but speed depends on them."""
+        """Create the indexes; only speed depends on them."""
         with translate_errors():
             await self._deliveries.create_index("next_at", name="due", sparse=True)
             await self._deliveries.create_index("clinician_id", name="clinician")
 
     async def add(self, deliveries: Sequence[Delivery], now: datetime) -> None:
-        """Deliver each once, however often it is owed; safe to repeat."""
+        """Add each delivery once, however often it is planned. Idempotent."""
         await insert_new(
             self._deliveries,
             [
@@ -61,9 +61,9 @@ class DeliveryStore:
         )
 
     async def claim(self, *, include_expired: bool) -> ClaimedDelivery | None:
-        """Hold the message that has been due for longest; none when nothing is due.
+        """Claim the delivery that has been due for longest; None when nothing is due.
 
-        To take over is to claim also what somebody else held and did not renew in time.
+        With `include_expired`, deliveries that another worker claimed and did not renew in time can be claimed too.
         """
         query: Document = {"next_at": {"$gte": DUE_IMMEDIATELY}, "$expr": {"$lte": ["$next_at", "$$NOW"]}}
         if not include_expired:
@@ -84,7 +84,7 @@ class DeliveryStore:
         )
 
     async def renew(self, claimed: ClaimedDelivery) -> bool:
-        """Hold it for another lease; whether it is still ours. Safe to repeat."""
+        """Extend the lease; False when the claim was lost. Idempotent."""
         with translate_errors():
             renewed = await self._deliveries.update_one(
                 {"_id": claimed.delivery.id, "attempts": claimed.attempts, "held": True},
@@ -93,7 +93,7 @@ class DeliveryStore:
         return renewed.matched_count == 1
 
     async def complete(self, claimed: ClaimedDelivery, outcome: DeliveryOutcome) -> None:
-        """It is over; safe to repeat. Whoever lost the lease meanwhile changes nothing."""
+        """Record the final outcome. Idempotent; has no effect when the claim was lost."""
         with translate_errors():
             await self._deliveries.update_one(
                 {"_id": claimed.delivery.id, "attempts": claimed.attempts},
@@ -101,12 +101,12 @@ class DeliveryStore:
             )
 
     async def cancel(self, claimed: ClaimedDelivery) -> None:
-        """Nobody needs to hear of it as things stand; should they change back, it is owed anew. Safe to repeat."""
+        """Delete a delivery that is no longer needed, so that it can be planned again later. Idempotent."""
         with translate_errors():
             await self._deliveries.delete_one({"_id": claimed.delivery.id, "attempts": claimed.attempts})
 
     async def reopen_failed(self, clinician_id: UUID, since: datetime, now: datetime) -> None:
-        """The clinician is reached elsewhere now: what could not be delivered `since` then is due again."""
+        """Make the failed deliveries planned since `since` due again, because the clinician's addresses changed."""
         with translate_errors():
             await self._deliveries.update_many(
                 {"clinician_id": clinician_id, "outcome": {"$in": ["refused", "failed"]}, "since": {"$gte": since}},
@@ -114,7 +114,7 @@ class DeliveryStore:
             )
 
     async def schedule_retry(self, claimed: ClaimedDelivery, wait: timedelta, unknown_attempts: int) -> None:
-        """Try again after `wait`, after so many tries whose answer was lost; safe to repeat."""
+        """Make it due again after `wait`, and record how many attempts had an unknown outcome. Idempotent."""
         with translate_errors():
             await self._deliveries.update_one(
                 {"_id": claimed.delivery.id, "attempts": claimed.attempts, "next_at": {"$exists": True}},
@@ -122,7 +122,7 @@ class DeliveryStore:
             )
 
     async def count_due(self) -> tuple[int, datetime | None]:
-        """How many are still to be delivered, and since when the oldest is owed."""
+        """How many deliveries are not completed, and when the oldest of them was planned."""
         query: Document = {"next_at": {"$exists": True}}
         with translate_errors():
             count = await self._deliveries.count_documents(query)

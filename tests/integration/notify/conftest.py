@@ -1,4 +1,4 @@
-"""A notify service with somewhere to send to."""
+"""A notify service, with a mail server and a webhook receiver."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
@@ -8,7 +8,7 @@ from uuid import uuid4
 import httpx2
 import pytest
 
-from services.notify import delivery as deliver
+from services.notify import delivery
 from services.notify.app import create_app
 from services.notify.settings import Settings
 from shared.kafka.producer import Producer
@@ -21,7 +21,7 @@ Serve = Callable[..., AbstractAsyncContextManager[httpx2.AsyncClient]]
 
 @pytest.fixture(autouse=True)
 def frequent_due_checks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deliver, "LOOK_EVERY", 0.1)
+    monkeypatch.setattr(delivery, "DUE_CHECK_INTERVAL_SECONDS", 0.1)
 
 
 @pytest.fixture

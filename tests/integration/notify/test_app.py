@@ -1,4 +1,4 @@
-"""The notify service from outside: what alliance tells goes in; messages, an inbox and events come out."""
+"""The notify service from outside: events of alliance go in; messages, an inbox and events come out."""
 
 import asyncio
 import json
@@ -39,7 +39,7 @@ async def get_inbox(client: httpx2.AsyncClient, s: RuptureBuilder) -> list[dict[
 
 
 async def set_channels(client: httpx2.AsyncClient, s: RuptureBuilder, hook: WebhookReceiver | None = None) -> str:
-    """Set the clinician's channels; the e-mail address."""
+    """Set the clinician's channels, and return the e-mail address."""
     email = f"{s.clinician_id}@clinic.example"
     webhook = {"url": hook.url, "secret": SECRET} if hook else None
     response = await client.put(f"/clinicians/{s.clinician_id}/channels", json={"email": email, "webhook": webhook})
@@ -58,7 +58,7 @@ async def knows_next_session(client: httpx2.AsyncClient, s: RuptureBuilder) -> b
 
 
 @pytest.mark.parametrize("driver", ["motor", "pymongo"])
-async def test_a_rupture_stands_in_the_inbox_and_is_told_once_by_each_channel(
+async def test_a_rupture_is_shown_in_the_inbox_and_sent_once_through_each_channel(
     serve: Serve, kafka: Producer, kafka_servers: str, mailbox: Mailbox, hook: WebhookReceiver, driver: str
 ) -> None:
     s = RuptureBuilder()
@@ -69,7 +69,7 @@ async def test_a_rupture_stands_in_the_inbox_and_is_told_once_by_each_channel(
         await wait_until(lambda: _is_true(bool(mailbox.received_by(email) and hook.received)))
         await kafka.publish([s.changed(4), s.updated(4, 0)])
         await wait_until(lambda: shows_alert(client, s, version=4))
-        await wait_until(lambda: knows_next_session(client, s))  # told on another topic
+        await wait_until(lambda: knows_next_session(client, s))  # published on another topic
         (alert,) = await get_inbox(client, s)
 
     assert alert["alert_id"] == str(s.alert_id())
@@ -96,7 +96,7 @@ async def test_a_rupture_stands_in_the_inbox_and_is_told_once_by_each_channel(
     ] == [AlertRaised]
 
 
-async def test_a_webhook_is_signed_and_what_was_tampered_with_is_found_out(
+async def test_a_webhook_is_signed_and_tampering_is_detected(
     serve: Serve, kafka: Producer, hook: WebhookReceiver
 ) -> None:
     s = RuptureBuilder()
@@ -116,7 +116,7 @@ async def test_a_webhook_is_signed_and_what_was_tampered_with_is_found_out(
 
 
 @pytest.mark.parametrize("status", [301, 404, 410])
-async def test_a_webhook_that_says_no_for_good_is_not_tried_again(
+async def test_a_webhook_that_rejects_permanently_is_not_retried(
     serve: Serve, kafka: Producer, hook: WebhookReceiver, status: int
 ) -> None:
     s = RuptureBuilder()
@@ -142,7 +142,7 @@ async def test_mail_waits_for_a_mail_server_that_is_down(serve: Serve, kafka: Pr
     assert len(mailbox.received_by(email)) == 1
 
 
-async def test_a_refused_address_is_not_tried_again_and_a_busy_one_is(
+async def test_a_rejected_address_is_not_retried_and_a_busy_one_is(
     serve: Serve, kafka: Producer, mailbox: Mailbox
 ) -> None:
     unknown, busy = RuptureBuilder(), RuptureBuilder()
@@ -159,7 +159,7 @@ async def test_a_refused_address_is_not_tried_again_and_a_busy_one_is(
     assert mailbox.received_by(unknown_email) == []
 
 
-async def test_acknowledging_and_resolving_are_told_once_and_safe_to_repeat(
+async def test_acknowledging_and_resolving_are_published_once_and_idempotent(
     serve: Serve, kafka: Producer, kafka_servers: str
 ) -> None:
     s = RuptureBuilder()
@@ -177,17 +177,20 @@ async def test_acknowledging_and_resolving_are_told_once_and_safe_to_repeat(
         other = await client.post(f"/alerts/{s.alert_id()}/resolution", json={"useful": False})
         read = await client.get(f"/alerts/{s.alert_id()}")
         await wait_until(lambda: has_published(kafka_servers, s, 3))
-        await kafka.publish([s.changed(4), s.updated(4, 0)])  # what alliance says does not undo it
+        await kafka.publish([s.changed(4), s.updated(4, 0)])  # an event of alliance does not undo it
         await wait_until(lambda: shows_alert(client, s, version=4, status="resolved"))
 
     assert (after.status_code, after.json()["status"]) == (200, "resolved")
     assert (other.status_code, other.json()["type"]) == (409, "urn:attune:problem:already-resolved")
     assert (read.json()["status"], read.json()["useful"]) == ("resolved", True)
     events = {e.id: e for e in await read_events(kafka_servers, ALERTS, s.relationship_id)}.values()
-    assert [type(e) for e in events] == [AlertRaised, AlertAcknowledged, AlertResolved]
+    assert [e.event_type() for e in events] == [
+        each.event_type() for each in (AlertRaised, AlertAcknowledged, AlertResolved)
+    ]
+    assert [e.severity for e in events if isinstance(e, AlertAcknowledged | AlertResolved)] == ["concern", "concern"]
 
 
-async def test_what_is_asked_wrongly_is_told_and_changes_nothing(serve: Serve) -> None:
+async def test_an_invalid_request_gets_an_error_and_changes_nothing(serve: Serve) -> None:
     unknown_id = uuid4()
     async with serve() as client:
         response = await client.post(f"/alerts/{unknown_id}/acknowledgement", json={})
@@ -230,7 +233,7 @@ async def test_the_inbox_shows_the_open_and_most_severe_first(serve: Serve, kafk
         await wait_until(lambda: shows_case_codes(client, strong, "STRONG-1 MILD-1 MENDED-1"))
 
 
-async def test_an_open_inbox_hears_of_changes_that_another_process_wrote(
+async def test_an_open_inbox_is_updated_by_changes_of_another_process(
     serve: Serve, kafka: Producer, kafka_servers: str
 ) -> None:
     s = RuptureBuilder()
@@ -240,14 +243,14 @@ async def test_an_open_inbox_hears_of_changes_that_another_process_wrote(
         inboxes = stream_inboxes(stream)
         assert await anext(inboxes) == []
 
-        await kafka.publish(suspected_events(s))  # whichever of the two takes it
+        await kafka.publish(suspected_events(s))  # whichever of the two services handles it
         assert [a["status"] for a in await anext(inboxes)] == ["open"]
 
         assert (await writer.post(f"/alerts/{s.alert_id()}/acknowledgement", json={})).status_code == 200
         assert [a["status"] for a in await anext(inboxes)] == ["acknowledged"]
 
 
-async def test_asking_for_the_head_of_a_stream_opens_none(serve: Serve) -> None:
+async def test_a_head_request_for_a_stream_opens_none(serve: Serve) -> None:
     s = RuptureBuilder()
     async with serve() as client:
         for _ in range(3):
@@ -290,7 +293,7 @@ async def test_the_page_works_without_javascript(serve: Serve, kafka: Producer) 
     assert "detected" not in page.text
 
 
-async def test_the_service_ends_within_seconds_though_an_inbox_is_open(
+async def test_the_service_stops_within_seconds_although_an_inbox_is_open(
     settings: Settings, kafka: Producer, kafka_servers: str
 ) -> None:
     s = RuptureBuilder()

@@ -1,4 +1,4 @@
-"""How a message is handed to a real mail server, and what is said when its answers are late or lost."""
+"""Sending a message to a real mail server, and the outcome when its responses are late or lost."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -33,7 +33,7 @@ def create_channel(
 
 @asynccontextmanager
 async def scripted_mail_server(responses: Sequence[str]) -> AsyncIterator[int]:
-    """The port of a mail server that gives these answers and then hangs up."""
+    """The port of a mail server that sends these responses and then disconnects."""
 
     async def handle_client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for index, response in enumerate(responses):
@@ -49,7 +49,7 @@ async def scripted_mail_server(responses: Sequence[str]) -> AsyncIterator[int]:
         yield server.sockets[0].getsockname()[1]
 
 
-async def test_a_mail_server_may_look_at_a_message_for_longer_than_its_other_answers_take(
+async def test_a_mail_server_may_take_longer_for_the_message_than_for_its_other_responses(
     mailbox: Mailbox, smtp_port: int
 ) -> None:
     mailbox.data_delay_seconds = 0.6
@@ -59,7 +59,7 @@ async def test_a_mail_server_may_look_at_a_message_for_longer_than_its_other_ans
     assert len(mailbox.received) == 1
 
 
-async def test_when_the_last_answer_does_not_come_the_message_may_have_arrived(
+async def test_when_the_last_response_does_not_come_the_message_may_have_arrived(
     mailbox: Mailbox, smtp_port: int
 ) -> None:
     mailbox.data_delay_seconds = 5
@@ -70,14 +70,14 @@ async def test_when_the_last_answer_does_not_come_the_message_may_have_arrived(
     assert len(mailbox.received) == 1
 
 
-async def test_when_a_mail_server_hangs_up_once_it_has_the_message_it_may_have_arrived() -> None:
+async def test_when_a_mail_server_disconnects_after_the_message_it_may_have_arrived() -> None:
     async with scripted_mail_server([*GREETING, "354 go on"]) as port:
         with pytest.raises(DeliveryUnknown):
             await create_channel(port).send(create_notification(), ADDRESSES)
 
 
 @pytest.mark.parametrize("responses", [GREETING[:1], GREETING[:3], GREETING, [*GREETING, "451 later"]])
-async def test_when_a_mail_server_does_not_want_the_message_it_has_not_arrived(responses: list[str]) -> None:
+async def test_when_a_mail_server_rejects_the_message_it_has_not_arrived(responses: list[str]) -> None:
     async with scripted_mail_server(responses) as port:
         with pytest.raises(DeliveryFailed):
             await create_channel(port).send(create_notification(), ADDRESSES)

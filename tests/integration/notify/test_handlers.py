@@ -1,4 +1,4 @@
-"""What becomes of a batch of events on MongoDB with either driver, whatever dies in between."""
+"""Handling batches of events on MongoDB with either driver, with crashes in between."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -30,14 +30,14 @@ EMAIL_ADDRESS = ChannelAddresses(email="someone@clinic.example")
 
 
 class FakeChannel:
-    """A channel that keeps what it is sent; what it raises first can be said."""
+    """A channel that records what it is sent; `errors` are raised first."""
 
     def __init__(self) -> None:
         self.sent: list[Notification] = []
         self.errors: list[Exception] = []
         self.attempts = 0
         self.cancelled = 0
-        """Tries that their sender ended."""
+        """Attempts that their sender cancelled."""
         self.is_open = asyncio.Event()
         self.is_open.set()
 
@@ -54,7 +54,7 @@ class FakeChannel:
 
 
 class NotifyHarness:
-    """The notify service without Kafka and HTTP; several may share a database, each with a clock of its own."""
+    """The notify service without Kafka and HTTP; several can share a database, each with its own clock."""
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class NotifyHarness:
     async def _publish(self, events: Sequence[Event]) -> None:
         if self.publish_failures:
             self.publish_failures -= 1
-            raise BrokerUnavailable("away")
+            raise BrokerUnavailable("Kafka is unavailable")
         self.published += events
 
     def raised_alerts(self) -> set[tuple[UUID, str]]:
@@ -113,13 +113,13 @@ class NotifyHarness:
         return (await self.delivery_store.count_due())[0] == 0
 
     async def make_due(self) -> None:
-        """Whatever was put off has waited long enough."""
+        """Make every unfinished delivery due now."""
         await self.mongo["deliveries"].update_many(
             {"next_at": {"$exists": True}}, {"$set": {"next_at": DUE_IMMEDIATELY}}
         )
 
     async def is_waiting_for_retry(self, unknown_attempts: int) -> bool:
-        """Whether the message waits, after so many tries whose answer was lost."""
+        """Whether the delivery waits after that many attempts with an unknown outcome."""
         found = await self.delivery()
         return "held" not in found and found.get("unsure") == unknown_attempts
 
@@ -145,7 +145,7 @@ def service(mongo: Mongo, channel: FakeChannel) -> NotifyHarness:
     return NotifyHarness(mongo, channel)
 
 
-async def test_a_batch_delivered_again_raises_nothing_again(service: NotifyHarness, channel: FakeChannel) -> None:
+async def test_a_batch_delivered_again_raises_no_new_alerts(service: NotifyHarness, channel: FakeChannel) -> None:
     s = RuptureBuilder()
     batch = [s.started(), s.suspected(3), s.updated(3, 0)]
     await service.delivery_worker.update_channels(s.clinician_id, EMAIL_ADDRESS)
@@ -161,7 +161,7 @@ async def test_a_batch_delivered_again_raises_nothing_again(service: NotifyHarne
     assert service.registry.get_sample_value("attune_notify_alerts_raised_total", {"severity": "concern"}) == 1
 
 
-async def test_what_a_try_before_could_not_tell_is_told_the_next_time(service: NotifyHarness) -> None:
+async def test_events_that_could_not_be_published_are_published_at_the_next_attempt(service: NotifyHarness) -> None:
     s = RuptureBuilder()
     batch = [s.started(), s.suspected(3), s.updated(3, 0)]
     service.publish_failures = 1
@@ -173,7 +173,7 @@ async def test_what_a_try_before_could_not_tell_is_told_the_next_time(service: N
     assert len(service.raised_alerts()) == 1
 
 
-async def test_what_later_changes_is_not_told_over_and_over(service: NotifyHarness) -> None:
+async def test_later_changes_do_not_publish_an_alert_again(service: NotifyHarness) -> None:
     s = RuptureBuilder()
     await service.project([s.started(), s.suspected(3), s.updated(3, 0)])
 
@@ -197,9 +197,7 @@ async def test_an_alert_waits_for_its_relationship(service: NotifyHarness, chann
     assert (len(service.published), len(channel.sent)) == (1, 1)
 
 
-async def test_channels_that_are_set_later_hear_of_what_stands_open(
-    service: NotifyHarness, channel: FakeChannel
-) -> None:
+async def test_channels_that_are_set_later_get_the_open_alerts(service: NotifyHarness, channel: FakeChannel) -> None:
     s = RuptureBuilder()
     await service.project([s.started(), s.suspected(3), s.updated(3, 0)])
 
@@ -211,16 +209,18 @@ async def test_channels_that_are_set_later_hear_of_what_stands_open(
     assert len(channel.sent) == 1
 
 
-async def test_what_a_crash_left_unowed_is_owed_at_the_next_start(service: NotifyHarness, channel: FakeChannel) -> None:
+async def test_deliveries_missed_by_a_crash_are_planned_at_the_next_start(
+    service: NotifyHarness, channel: FakeChannel
+) -> None:
     s = RuptureBuilder()
     await service.project([s.started(), s.suspected(3), s.updated(3, 0)])
-    await service.store.save_channels(s.clinician_id, EMAIL_ADDRESS)  # and died before it looked for alerts
+    await service.store.save_channels(s.clinician_id, EMAIL_ADDRESS)  # and crashed before planning
 
     async with service.delivery_worker.run():
         await wait_until(lambda: _is_true(len(channel.sent) == 1))
 
 
-async def test_watch_is_shown_and_not_told(service: NotifyHarness, channel: FakeChannel) -> None:
+async def test_a_watch_alert_is_shown_and_not_sent(service: NotifyHarness, channel: FakeChannel) -> None:
     s = RuptureBuilder()
     await service.delivery_worker.update_channels(s.clinician_id, EMAIL_ADDRESS)
 
@@ -231,7 +231,7 @@ async def test_watch_is_shown_and_not_told(service: NotifyHarness, channel: Fake
     assert {severity for _, severity in service.raised_alerts()} == {"watch"}
 
 
-async def test_history_is_shown_and_never_told_until_a_newer_sign_comes(
+async def test_an_alert_from_history_is_shown_and_not_sent_until_a_newer_sign_comes(
     service: NotifyHarness, channel: FakeChannel
 ) -> None:
     s = RuptureBuilder()
@@ -250,7 +250,7 @@ async def test_history_is_shown_and_never_told_until_a_newer_sign_comes(
     assert len(channel.sent) == 1
 
 
-async def test_a_rise_is_told_once_more(service: NotifyHarness, channel: FakeChannel) -> None:
+async def test_an_escalation_is_sent_once_more(service: NotifyHarness, channel: FakeChannel) -> None:
     s = RuptureBuilder()
     await service.delivery_worker.update_channels(s.clinician_id, EMAIL_ADDRESS)
 
@@ -278,7 +278,7 @@ async def test_repair_and_retraction_are_shown_in_the_inbox_only(service: Notify
     assert sorted(await service.statuses(a.clinician_id)) == [("concern", "repaired"), ("concern", "retracted")]
 
 
-async def test_a_message_that_nobody_needs_any_more_is_not_sent(service: NotifyHarness, channel: FakeChannel) -> None:
+async def test_a_message_that_is_no_longer_needed_is_not_sent(service: NotifyHarness, channel: FakeChannel) -> None:
     s = RuptureBuilder()
     await service.delivery_worker.update_channels(s.clinician_id, EMAIL_ADDRESS)
     await service.project([s.started(), s.suspected(3), s.updated(3, 0)])
@@ -289,13 +289,13 @@ async def test_a_message_that_nobody_needs_any_more_is_not_sent(service: NotifyH
         await wait_until(service.is_all_delivered)
         assert channel.sent == []
 
-        await service.project([s.changed(5), s.updated(5, 0)])  # it does show signs after all
+        await service.project([s.changed(5), s.updated(5, 0)])  # the episode is open again
         await wait_until(service.is_all_delivered)
 
     assert len(channel.sent) == 1
 
 
-async def test_several_workers_never_send_the_same_twice(mongo: Mongo, channel: FakeChannel) -> None:
+async def test_several_workers_never_send_a_message_twice(mongo: Mongo, channel: FakeChannel) -> None:
     clinician = uuid4()
     relationships = [RuptureBuilder(clinician_id=clinician) for _ in range(40)]
     one, other = NotifyHarness(mongo, channel), NotifyHarness(mongo, channel)
@@ -309,7 +309,7 @@ async def test_several_workers_never_send_the_same_twice(mongo: Mongo, channel: 
     assert sorted(n.alert_id for n in channel.sent) == sorted(s.alert_id() for s in relationships)
 
 
-async def test_two_who_write_the_same_alerts_at_once_come_to_the_same_end(mongo: Mongo, channel: FakeChannel) -> None:
+async def test_concurrent_writers_of_the_same_alerts_converge(mongo: Mongo, channel: FakeChannel) -> None:
     clinician = uuid4()
     relationships = [RuptureBuilder(clinician_id=clinician) for _ in range(20)]
     one, other = NotifyHarness(mongo, channel), NotifyHarness(mongo, channel)
@@ -321,7 +321,7 @@ async def test_two_who_write_the_same_alerts_at_once_come_to_the_same_end(mongo:
     assert await one.statuses(clinician) == [("urgent", "retracted")] * 20
 
 
-async def test_what_a_clinician_did_and_what_alliance_says_at_once_are_both_kept(service: NotifyHarness) -> None:
+async def test_concurrent_changes_by_a_clinician_and_by_alliance_are_both_kept(service: NotifyHarness) -> None:
     relationships = [RuptureBuilder() for _ in range(10)]
     await service.project([e for s in relationships for e in (s.started(), s.suspected(3), s.updated(3, 0))])
 
@@ -337,7 +337,9 @@ async def test_what_a_clinician_did_and_what_alliance_says_at_once_are_both_kept
         assert len(stored["owed"]) == 1
 
 
-async def test_the_alerts_of_an_erased_client_are_gone_for_good(service: NotifyHarness, channel: FakeChannel) -> None:
+async def test_the_alerts_of_an_erased_client_are_deleted_and_stay_deleted(
+    service: NotifyHarness, channel: FakeChannel
+) -> None:
     s = RuptureBuilder()
     await service.delivery_worker.update_channels(s.clinician_id, EMAIL_ADDRESS)
     await service.project([s.started(), s.suspected(3), s.updated(3, 0)])
@@ -352,9 +354,14 @@ async def test_the_alerts_of_an_erased_client_are_gone_for_good(service: NotifyH
     assert channel.sent == []
 
 
-async def test_a_message_that_is_not_taken_is_tried_until_it_is(service: NotifyHarness, channel: FakeChannel) -> None:
+async def test_a_message_is_retried_until_it_is_accepted(service: NotifyHarness, channel: FakeChannel) -> None:
     s = RuptureBuilder()
-    channel.errors = [DeliveryFailed("SMTP 451"), TimeoutError(), RuntimeError("a bug"), StoreUnavailable("away")]
+    channel.errors = [
+        DeliveryFailed("SMTP 451"),
+        TimeoutError(),
+        RuntimeError("a bug"),
+        StoreUnavailable("MongoDB is unavailable"),
+    ]
     await service.delivery_worker.update_channels(s.clinician_id, EMAIL_ADDRESS)
     await service.project([s.started(), s.suspected(3), s.updated(3, 0)])
 
@@ -364,7 +371,7 @@ async def test_a_message_that_is_not_taken_is_tried_until_it_is(service: NotifyH
     assert (len(channel.sent), channel.attempts) == (1, 5)
 
 
-async def test_a_message_on_its_way_may_finish_when_the_service_ends(
+async def test_a_running_attempt_may_finish_when_the_service_stops(
     service: NotifyHarness, channel: FakeChannel
 ) -> None:
     s = RuptureBuilder()
@@ -380,7 +387,7 @@ async def test_a_message_on_its_way_may_finish_when_the_service_ends(
     assert await service.is_all_delivered()
 
 
-async def test_a_message_that_is_never_taken_is_given_up_and_counted(
+async def test_a_message_that_is_never_accepted_is_given_up_and_counted(
     service: NotifyHarness, channel: FakeChannel
 ) -> None:
     s = RuptureBuilder()
@@ -435,13 +442,13 @@ async def test_a_message_that_may_have_arrived_is_sent_a_few_times_at_most(
     assert channel.attempts == MAX_UNKNOWN_ATTEMPTS + 1
 
 
-async def test_a_try_may_take_as_long_as_a_mail_server() -> None:
-    responses = 10  # greeting, EHLO, STARTTLS, EHLO, a log-in in three steps, MAIL, RCPT, DATA
+async def test_an_attempt_may_take_as_long_as_a_mail_server() -> None:
+    responses = 10  # greeting, EHLO, STARTTLS, EHLO, a login in three steps, MAIL, RCPT, DATA
 
     assert responses * email.RESPONSE_TIMEOUT_SECONDS + email.DATA_RESPONSE_TIMEOUT_SECONDS < SEND_TIMEOUT_SECONDS
 
 
-async def test_a_refused_address_is_tried_once_and_the_next_address_hears_of_it(
+async def test_a_rejected_address_is_tried_once_and_a_new_address_gets_the_message(
     service: NotifyHarness, channel: FakeChannel
 ) -> None:
     s = RuptureBuilder()
@@ -457,10 +464,10 @@ async def test_a_refused_address_is_tried_once_and_the_next_address_hears_of_it(
         await wait_until(lambda: _is_true(len(channel.sent) == 1))
 
 
-async def test_a_batch_is_a_few_round_trips_however_large(
+async def test_a_batch_takes_a_few_round_trips_whatever_its_size(
     service: NotifyHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Counted at the store: what it offers takes a batch at a time."""
+    """Counted at the store, whose methods each take a whole batch."""
     calls: list[str] = []
 
     def count_calls(name: str) -> None:
@@ -472,7 +479,14 @@ async def test_a_batch_is_a_few_round_trips_however_large(
 
         monkeypatch.setattr(service.store, name, call)
 
-    for name in ("relationships", "keep_relationships", "alerts_of", "keep_alerts", "channels", "know"):
+    for name in (
+        "load_relationships",
+        "save_relationships",
+        "load_versioned_alerts",
+        "save_alerts",
+        "load_channels",
+        "save_clinicians",
+    ):
         count_calls(name)
     relationships = [RuptureBuilder() for _ in range(300)]
 

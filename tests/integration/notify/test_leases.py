@@ -1,4 +1,4 @@
-"""Who has a message in hand, whatever dies, sleeps, is away or has a wrong clock."""
+"""Which worker owns a delivery when workers crash, pause, lose the database or have a wrong clock."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,13 +9,13 @@ from uuid import uuid4
 
 import pytest
 
-from services.notify import delivery as deliver
+from services.notify import delivery
 from services.notify.channels import DeliveryFailed
 from services.notify.delivery import DUE_CHECK_INTERVAL_SECONDS, RENEW_INTERVAL_SECONDS, TAKEOVER_DELAY_SECONDS
 from services.notify.domain.routing import ChannelAddresses
 from services.notify.store import ClaimedDelivery, deliveries
 from services.notify.store.deliveries import DUE_IMMEDIATELY, LEASE_DURATION
-from shared.mongo import client as reaching
+from shared.mongo import client as mongo_client
 from shared.mongo.client import Mongo
 from tests.integration.notify.test_handlers import EMAIL_ADDRESS, FakeChannel, NotifyHarness
 from tests.support.rupture_builder import RuptureBuilder
@@ -40,11 +40,11 @@ def channel() -> FakeChannel:
 
 @pytest.fixture
 def fast_leases(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leases and looks as they are, thirty times as fast."""
-    monkeypatch.setattr(deliveries, "LEASE", LEASE_DURATION / 30)
-    monkeypatch.setattr(deliver, "RENEW_EVERY", RENEW_INTERVAL_SECONDS / 30)
-    monkeypatch.setattr(deliver, "HOLDERS_FIRST_SECONDS", TAKEOVER_DELAY_SECONDS / 30)
-    monkeypatch.setattr(deliver, "LOOK_EVERY", DUE_CHECK_INTERVAL_SECONDS / 30)
+    """Leases and checks for due deliveries, thirty times as fast."""
+    monkeypatch.setattr(deliveries, "LEASE_DURATION", LEASE_DURATION / 30)
+    monkeypatch.setattr(delivery, "RENEW_INTERVAL_SECONDS", RENEW_INTERVAL_SECONDS / 30)
+    monkeypatch.setattr(delivery, "TAKEOVER_DELAY_SECONDS", TAKEOVER_DELAY_SECONDS / 30)
+    monkeypatch.setattr(delivery, "DUE_CHECK_INTERVAL_SECONDS", DUE_CHECK_INTERVAL_SECONDS / 30)
 
 
 async def plan_message(service: NotifyHarness) -> None:
@@ -53,18 +53,18 @@ async def plan_message(service: NotifyHarness) -> None:
     await service.project([s.started(), s.suspected(3), s.updated(3, 0)])
 
 
-def test_one_renewal_may_fail_and_holders_are_waited_for_longer_than_they_take() -> None:
+def test_one_renewal_may_fail_and_a_takeover_waits_longer_than_a_renewal_takes() -> None:
     assert LEASE_DURATION.total_seconds() >= 3 * RENEW_INTERVAL_SECONDS
-    assert TAKEOVER_DELAY_SECONDS > RENEW_INTERVAL_SECONDS + reaching.ANSWER_TIMEOUT_MS / 1000
+    assert TAKEOVER_DELAY_SECONDS > RENEW_INTERVAL_SECONDS + mongo_client.ANSWER_TIMEOUT_MS / 1000
 
 
-@pytest.mark.usefixtures("quick")
-async def test_what_was_in_the_hands_of_one_who_died_is_sent_by_another_soon(
+@pytest.mark.usefixtures("fast_leases")
+async def test_a_message_claimed_by_a_crashed_worker_is_soon_sent_by_another(
     mongo: Mongo, channel: FakeChannel
 ) -> None:
     crashed, other = NotifyHarness(mongo, channel), NotifyHarness(mongo, channel)
     await plan_message(crashed)
-    assert await crashed.delivery_store.claim(include_expired=False) is not None  # and is never heard of again
+    assert await crashed.delivery_store.claim(include_expired=False) is not None  # and crashes
 
     async with other.delivery_worker.run():
         await wait_until(other.is_all_delivered, timeout_seconds=10)
@@ -72,8 +72,8 @@ async def test_what_was_in_the_hands_of_one_who_died_is_sent_by_another_soon(
     assert len(channel.sent) == 1
 
 
-@pytest.mark.usefixtures("quick")
-async def test_a_message_may_be_on_its_way_for_longer_than_its_lease(mongo: Mongo, channel: FakeChannel) -> None:
+@pytest.mark.usefixtures("fast_leases")
+async def test_an_attempt_may_take_longer_than_its_lease(mongo: Mongo, channel: FakeChannel) -> None:
     one, other = NotifyHarness(mongo, channel), NotifyHarness(mongo, channel)
     channel.is_open.clear()
     await plan_message(one)
@@ -88,8 +88,8 @@ async def test_a_message_may_be_on_its_way_for_longer_than_its_lease(mongo: Mong
     assert (len(channel.sent), channel.attempts) == (1, 1)
 
 
-@pytest.mark.usefixtures("quick")
-async def test_who_lost_a_message_on_its_way_stops_sending_it_and_notes_nothing(
+@pytest.mark.usefixtures("fast_leases")
+async def test_a_worker_that_lost_its_lease_stops_sending_and_records_nothing(
     mongo: Mongo, channel: FakeChannel
 ) -> None:
     paused, other = NotifyHarness(mongo, channel), NotifyHarness(mongo, channel)
@@ -98,7 +98,7 @@ async def test_who_lost_a_message_on_its_way_stops_sending_it_and_notes_nothing(
 
     async with paused.delivery_worker.run():
         await wait_until(lambda: _is_true(channel.attempts == 1))
-        await paused.make_due()  # as when it had slept through its lease
+        await paused.make_due()  # as if it had been paused for longer than its lease
         claimed = await other.delivery_store.claim(include_expired=True)
         assert claimed is not None
         assert claimed.attempts == 2
@@ -111,13 +111,13 @@ async def test_who_lost_a_message_on_its_way_stops_sending_it_and_notes_nothing(
     assert paused.delivery_count("sent") == 0
 
 
-@pytest.mark.usefixtures("quick")
-async def test_when_the_database_was_away_for_longer_than_a_lease_its_holder_comes_first(
+@pytest.mark.usefixtures("fast_leases")
+async def test_after_a_database_outage_longer_than_a_lease_its_owner_comes_first(
     tmp_path: Path, channel: FakeChannel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Killed, not asked to end; the message is on its way all the while."""
-    monkeypatch.setattr(deliver, "HOLDERS_FIRST_SECONDS", TAKEOVER_DELAY_SECONDS)
-    monkeypatch.setattr(reaching, "ANSWER_WITHIN_MS", 500)
+    """The database is killed, and the attempt goes on all the while."""
+    monkeypatch.setattr(delivery, "TAKEOVER_DELAY_SECONDS", TAKEOVER_DELAY_SECONDS)
+    monkeypatch.setattr(mongo_client, "ANSWER_TIMEOUT_MS", 500)
     with mongod.mongodb_server(tmp_path, *free_ports(1)) as database:
         mongo, other_mongo = (Mongo(database.address, "attune_notify") for _ in range(2))
         one, other = NotifyHarness(mongo, channel), NotifyHarness(other_mongo, channel)
@@ -125,9 +125,9 @@ async def test_when_the_database_was_away_for_longer_than_a_lease_its_holder_com
         await plan_message(one)
         async with one.delivery_worker.run():
             await wait_until(lambda: _is_true(channel.attempts == 1))
-            monkeypatch.setattr(deliver, "HOLDERS_FIRST_SECONDS", 0.0)  # as one that began long ago
+            monkeypatch.setattr(delivery, "TAKEOVER_DELAY_SECONDS", 0.0)  # as for a worker that started long ago
             async with other.delivery_worker.run():
-                monkeypatch.setattr(deliver, "HOLDERS_FIRST_SECONDS", TAKEOVER_DELAY_SECONDS)
+                monkeypatch.setattr(delivery, "TAKEOVER_DELAY_SECONDS", TAKEOVER_DELAY_SECONDS)
                 leased_until = (await one.delivery())["next_at"]
                 database.kill()
                 await wait_until(lambda: _is_true(datetime.now(UTC) > leased_until + 2 * LEASE_DURATION / 30))
@@ -142,8 +142,8 @@ async def test_when_the_database_was_away_for_longer_than_a_lease_its_holder_com
 
 
 @pytest.mark.parametrize("clock_offset", [HOUR, -HOUR])
-@pytest.mark.usefixtures("quick")
-async def test_two_whose_clocks_are_an_hour_apart_tell_everything_once_and_at_once(
+@pytest.mark.usefixtures("fast_leases")
+async def test_workers_whose_clocks_differ_by_an_hour_send_everything_once_and_at_once(
     mongo: Mongo, channel: FakeChannel, clock_offset: timedelta
 ) -> None:
     clinician = uuid4()
@@ -155,7 +155,7 @@ async def test_two_whose_clocks_are_an_hour_apart_tell_everything_once_and_at_on
 
     async with exact.delivery_worker.run(), skewed.delivery_worker.run():
         await skewed.project(batch)
-        await wait_until(lambda: _is_true(channel.attempts == 8))  # as many as both may have in hand
+        await wait_until(lambda: _is_true(channel.attempts == 8))  # as many as both may attempt at once
         latest = max(d["next_at"] for d in await mongo["deliveries"].find({}).to_list(None))
         await wait_until(lambda: _is_leased_beyond(exact, latest + 2 * LEASE_DURATION / 30))
         channel.is_open.set()
@@ -164,11 +164,11 @@ async def test_two_whose_clocks_are_an_hour_apart_tell_everything_once_and_at_on
     assert sorted(n.alert_id for n in channel.sent) == sorted(s.alert_id() for s in relationships)
     assert channel.attempts == 20
     now = datetime.now(UTC)
-    assert all(abs(n.sent_at - now) < HOUR / 2 for n in channel.sent), "receivers refuse what is signed at a wrong time"
+    assert all(abs(n.sent_at - now) < HOUR / 2 for n in channel.sent), "receivers reject a signature with a wrong time"
 
 
 @pytest.mark.parametrize("clock_offset", [HOUR, -HOUR])
-async def test_a_wrong_clock_does_not_change_how_long_a_message_is_put_off(
+async def test_a_wrong_clock_does_not_change_the_retry_wait(
     mongo: Mongo, channel: FakeChannel, clock_offset: timedelta
 ) -> None:
     skewed = NotifyHarness(mongo, channel, clock_offset, first_retry_wait=timedelta(minutes=5))
@@ -183,7 +183,7 @@ async def test_a_wrong_clock_does_not_change_how_long_a_message_is_put_off(
     assert timedelta(minutes=4) < wait <= timedelta(minutes=5)
 
 
-async def test_what_comes_to_be_needed_while_it_is_let_go_is_sent_all_the_same(
+async def test_a_message_that_is_needed_again_while_it_is_cancelled_is_sent(
     mongo: Mongo, channel: FakeChannel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service, s = NotifyHarness(mongo, channel), RuptureBuilder()
@@ -196,13 +196,13 @@ async def test_what_comes_to_be_needed_while_it_is_let_go_is_sent_all_the_same(
         await service.delivery_worker.update_channels(s.clinician_id, EMAIL_ADDRESS)
         await cancel(claimed)
 
-    monkeypatch.setattr(service.delivery_store, "drop", cancel_while_replanned)
+    monkeypatch.setattr(service.delivery_store, "cancel", cancel_while_replanned)
     async with service.delivery_worker.run():
         await wait_until(lambda: _is_true(len(channel.sent) == 1), timeout_seconds=10)
 
 
-async def test_looking_for_what_is_due_reads_nothing_else(mongo: Mongo, channel: FakeChannel) -> None:
-    """As the database's own profiler counts it, among thousands that are settled or put off."""
+async def test_the_query_for_due_deliveries_reads_no_other_documents(mongo: Mongo, channel: FakeChannel) -> None:
+    """Counted by the database's own profiler, among thousands of completed and deferred deliveries."""
     service = NotifyHarness(mongo, channel)
     await service.delivery_store.create_indexes()
     await plan_message(service)

@@ -1,4 +1,4 @@
-"""Rebuilding and verifying notify's view as operators do it; nobody is told twice, and what clinicians did stays."""
+"""Rebuilding and verifying notify's view as operators do: no message is sent twice, and dispositions are kept."""
 
 import asyncio
 import signal
@@ -17,7 +17,7 @@ from services.notify.rebuild.rebuild import CONSUMED_TOPICS, REBUILD_EVENTS, REB
 from services.notify.settings import Settings
 from services.notify.subscriptions import CONSUMED_EVENTS
 from shared.events import ClinicianRegistered, Event
-from shared.events.topics import ALLIANCE
+from shared.events.topics import ALLIANCE, INTAKE
 from shared.kafka.producer import Message, Producer
 from shared.kafka.topic_reader import TopicReader
 from shared.mongo.client import Document, Mongo
@@ -44,7 +44,7 @@ def create_builder(row: int) -> RuptureBuilder:
 
 
 def relationship_events(row: int) -> list[Event]:
-    """Open, risen, repaired, retracted, and of somebody who is to be forgotten, in turns."""
+    """In turn: an open, escalated, repaired and retracted episode, and a client who is erased or a second episode."""
     s = create_builder(row)
     courses: list[list[Event]] = [
         [],
@@ -69,25 +69,25 @@ def clinician_registered(number: int) -> ClinicianRegistered:
 
 @pytest.fixture(scope="session")
 def kafka_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A Kafka of our own."""
+    """A Kafka for this module alone."""
     with dedicated_kafka(tmp_path_factory.mktemp("kafka")) as servers:
         yield servers
 
 
 class PreparedService:
-    """A service that has heard everything, and told by e-mail what was to be told; clinicians have done their part."""
+    """A service that has handled all events and sent all messages; clinicians have acknowledged and resolved alerts."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.mongo = Mongo(settings.mongodb_uri, settings.mongodb_database)
-        place = ServiceRunner(
+        runner = ServiceRunner(
             "notify", settings.kafka_bootstrap_servers, settings.mongodb_uri, settings.mongodb_database
         )
-        self.start, self.command, self.serve = place.start, place.run_command, place.serve
-        self.wait_until_caught_up = partial(place.wait_until_caught_up, *CONSUMED_TOPICS, event_types=CONSUMED_EVENTS)
+        self.start, self.command, self.serve = runner.start, runner.run_command, runner.serve
+        self.wait_until_caught_up = partial(runner.wait_until_caught_up, *CONSUMED_TOPICS, event_types=CONSUMED_EVENTS)
 
     async def view(self) -> dict[str, list[Document]]:
-        """What is in the view; without the versions, which count writes, and the marks of who wrote."""
+        """The documents of the view, without versions, write ids and outbox entries."""
         return {
             name: [
                 {key: value for key, value in document.items() if key not in ("v", "written", "owed")}
@@ -96,8 +96,8 @@ class PreparedService:
             for name in ("relationships", "alerts", "clinicians")
         }
 
-    async def undeducible_documents(self) -> list[Document]:
-        """What no topic knows."""
+    async def underivable_documents(self) -> list[Document]:
+        """The documents that cannot be derived from the topics."""
         return [
             *await self.mongo["deliveries"].find().sort("_id", 1).to_list(None),
             *await self.mongo["channels"].find().sort("_id", 1).to_list(None),
@@ -135,7 +135,7 @@ async def _is_outbox_empty(prepared_service: PreparedService) -> bool:
 
 
 async def damage(prepared_service: PreparedService) -> None:
-    """Everything that can be wrong with the view."""
+    """Damage the view in every way that a rebuild can repair."""
     relationships, alerts = prepared_service.mongo["relationships"], prepared_service.mongo["alerts"]
     await relationships.delete_one({"_id": create_builder(0).relationship_id})
     await relationships.update_one({"_id": create_builder(1).relationship_id}, {"$set": {"open_episode_id": uuid4()}})
@@ -151,12 +151,12 @@ async def damage(prepared_service: PreparedService) -> None:
     await prepared_service.mongo["clinicians"].update_one({"_id": UUID(int=1)}, {"$set": {"time_zone": "Moon/Crater"}})
 
 
-async def test_a_damaged_view_is_afterwards_as_it_was_and_nobody_is_told_twice(
+async def test_a_rebuild_restores_a_damaged_view_and_sends_no_message_twice(
     notified: PreparedService, mailbox: Mailbox
 ) -> None:
-    before, undeducible, mail_count = (
+    before, underivable, mail_count = (
         await notified.view(),
-        await notified.undeducible_documents(),
+        await notified.underivable_documents(),
         len(mailbox.received),
     )
     assert (len(before["relationships"]), mail_count > RELATIONSHIP_COUNT / 4) == (RELATIONSHIP_COUNT, True)
@@ -167,8 +167,8 @@ async def test_a_damaged_view_is_afterwards_as_it_was_and_nobody_is_told_twice(
 
     assert result.exit_code == 0, result
     assert await notified.view() == before
-    assert result.count_of("relationships put right") == 7
-    assert result.count_of("clinicians put right") == 1
+    assert result.count_of("relationships corrected") == 7
+    assert result.count_of("clinicians corrected") == 1
     for row, differing in ((0, "missing"), (1, "open_episode_id"), (2, "unreadable")):
         assert result.differences[str(create_builder(row).relationship_id)].startswith(differing)
     assert result.differences[str(create_builder(5).relationship_id)] == f"alert {create_builder(5).alert_id()} missing"
@@ -183,10 +183,10 @@ async def test_a_damaged_view_is_afterwards_as_it_was_and_nobody_is_told_twice(
     async with run_app(create_app(notified.settings)):
         await wait_until(lambda: _is_nothing_due(notified))
     assert len(mailbox.received) == mail_count
-    assert [d["_id"] for d in await notified.undeducible_documents()] == [d["_id"] for d in undeducible]
+    assert [d["_id"] for d in await notified.underivable_documents()] == [d["_id"] for d in underivable]
 
 
-async def test_a_lost_view_comes_back_with_what_clinicians_did_and_tells_nobody_again(
+async def test_a_rebuild_restores_a_lost_view_with_dispositions_and_sends_nothing_again(
     notified: PreparedService, mailbox: Mailbox
 ) -> None:
     before, mail_count = await notified.view(), len(mailbox.received)
@@ -202,7 +202,7 @@ async def test_a_lost_view_comes_back_with_what_clinicians_did_and_tells_nobody_
     assert len(mailbox.received) == mail_count
 
 
-async def test_an_alert_that_was_never_raised_is_told_after_a_rebuild(
+async def test_an_alert_that_was_never_raised_is_sent_after_a_rebuild(
     notified: PreparedService, mailbox: Mailbox
 ) -> None:
     mail_count = len(mailbox.received)
@@ -215,7 +215,7 @@ async def test_an_alert_that_was_never_raised_is_told_after_a_rebuild(
         await wait_until(lambda: _is_true(len(mailbox.received) == mail_count + 1))
 
 
-async def test_rebuilding_what_is_as_it_ought_to_be_changes_nothing(notified: PreparedService) -> None:
+async def test_a_rebuild_of_a_correct_view_changes_nothing(notified: PreparedService) -> None:
     async def all_documents() -> Any:
         names = ("relationships", "alerts", "clinicians", "deliveries")
         return [await notified.mongo[name].find().sort("_id", 1).to_list(None) for name in names]
@@ -228,8 +228,8 @@ async def test_rebuilding_what_is_as_it_ought_to_be_changes_nothing(notified: Pr
     assert await all_documents() == before
 
 
-async def test_killed_in_the_middle_it_goes_on_and_several_at_once_share_the_work(notified: PreparedService) -> None:
-    """We hold a share, so that the others come no further; ours is taken over when our lease has ended."""
+async def test_a_rebuild_continues_after_a_kill_and_several_processes_share_the_work(notified: PreparedService) -> None:
+    """The test claims one task, so that the others must wait; it is taken over when the lease has expired."""
     before = await notified.view()
     for name in ("relationships", "alerts"):
         await notified.mongo[name].drop()
@@ -255,7 +255,7 @@ async def test_killed_in_the_middle_it_goes_on_and_several_at_once_share_the_wor
     assert await notified.view() == before
 
 
-async def test_verify_finds_what_the_topics_do_not_know(notified: PreparedService) -> None:
+async def test_verify_finds_documents_that_are_not_on_the_topics(notified: PreparedService) -> None:
     unknown_relationship = RuptureBuilder(NOW)
     await notified.mongo["relationships"].insert_one(
         {"_id": unknown_relationship.relationship_id, "relationship_id": unknown_relationship.relationship_id, "v": 1}
@@ -272,7 +272,20 @@ async def test_verify_finds_what_the_topics_do_not_know(notified: PreparedServic
     assert len(result.differences) == 2
 
 
-async def test_a_rebuild_misses_nothing_that_the_service_hears_meanwhile(
+async def test_a_wrong_clinician_is_not_compared_rather_than_correct_while_the_service_has_not_caught_up(
+    notified: PreparedService, kafka: Producer
+) -> None:
+    clinician_id = UUID(int=1)
+    await notified.mongo["clinicians"].update_one({"_id": clinician_id}, {"$set": {"time_zone": "Moon/Crater"}})
+    await kafka.send([Message(INTAKE.name, str(clinician_id).encode(), b"not json")])  # nobody consumes it
+
+    result = await notified.command("verify")
+
+    assert result.differences == {}
+    assert "1 not compared: " in result.stdout, result
+
+
+async def test_a_rebuild_misses_no_event_that_the_service_handles_meanwhile(
     notified: PreparedService, kafka: Producer
 ) -> None:
     await damage(notified)

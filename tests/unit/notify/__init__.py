@@ -1,1 +1,1 @@
-"""What an alert is and who hears of it, without any server."""
+"""Unit tests of the notify service: alerts, routing, metrics and pages, without any server."""

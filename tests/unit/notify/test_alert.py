@@ -1,4 +1,4 @@
-"""How alerts follow from what is told."""
+"""Alerts as a function of the events about a relationship."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -22,14 +22,14 @@ SEVERITIES: tuple[Severity, ...] = ("watch", "concern", "urgent")
 
 
 def alerts_after(*batches: Sequence[RelationshipEvent]) -> dict[UUID, Alert]:
-    """The alerts after these batches, as the service comes to them."""
+    """The alerts after these batches, computed as the service does."""
     relationship = Relationship(relationship_id=batches[0][0].relationship_id)
     alerts: dict[UUID, Alert] = {}
     for batch in batches:
         relationship = reduce(relationships.evolve, (e for e in batch if isinstance(e, HistoryEvent)), relationship)
         rupture_events = [e for e in batch if isinstance(e, RuptureEvent)]
         named_ids = {RuptureBuilder.alert_id_of(e) for e in rupture_events}
-        loaded = {i: alert for i, alert in alerts.items() if alert.unsettled or i in named_ids}
+        loaded = {i: alert for i, alert in alerts.items() if alert.is_active or i in named_ids}
         alerts |= fold_alerts(loaded, rupture_events, relationship)
     return alerts
 
@@ -41,7 +41,7 @@ def only_alert_after(*batches: Sequence[RelationshipEvent]) -> Alert:
 
 @st.composite
 def histories(draw: st.DrawFn) -> list[RelationshipEvent]:
-    """What alliance tells of a relationship at each version: the last closed episodes, the open one, then itself."""
+    """What alliance publishes about a relationship at each version: closed episodes, the open one, then the update."""
     s = RuptureBuilder(NOW, relationship_id=UUID(int=1), clinician_id=UUID(int=2))
     events: list[RelationshipEvent] = [s.started(), s.scheduled(3), s.cancelled(3), s.scheduled(5, session=1)]
     for version in range(1, draw(st.integers(2, 6))):
@@ -75,13 +75,13 @@ def test_any_order_and_any_repetition_give_the_same_alerts(
     assert alerts_after(*batches) == alerts_after(history)
 
 
-def test_an_episode_raises_one_alert_however_often_it_is_told() -> None:
+def test_repeated_events_of_an_episode_raise_one_alert() -> None:
     s = RuptureBuilder(NOW)
 
     assert alerts_after([s.suspected(3), s.suspected(3)], [s.suspected(3), s.changed(4)]).keys() == {s.alert_id()}
 
 
-def test_an_episode_whose_first_word_was_missed_is_raised_by_the_next() -> None:
+def test_an_episode_whose_first_event_was_missed_is_raised_by_the_next() -> None:
     s = RuptureBuilder(NOW)
 
     assert only_alert_after([s.started(), s.changed(4), s.updated(4, 0)]).status == "open"
@@ -92,7 +92,7 @@ def test_a_lower_version_changes_nothing() -> None:
 
     late = only_alert_after([s.changed(5, "urgent")], [s.suspected(3, "watch")])
 
-    assert (late.severity, late.said.version) == ("urgent", 5)
+    assert (late.severity, late.episode.version) == ("urgent", 5)
 
 
 def test_an_alert_that_the_alliance_no_longer_names_is_retracted() -> None:
@@ -116,7 +116,7 @@ def test_a_repaired_alert_stays_repaired_when_nothing_is_open() -> None:
     )
 
 
-def test_what_is_told_before_the_relationship_is_known_waits_for_it() -> None:
+def test_an_alert_whose_relationship_is_unknown_waits_for_it() -> None:
     s = RuptureBuilder(NOW)
 
     waiting = only_alert_after([s.suspected(3), s.updated(3, 0)])
@@ -127,7 +127,7 @@ def test_what_is_told_before_the_relationship_is_known_waits_for_it() -> None:
     assert [event.severity for _, event in raised_events(complete)] == ["concern"]
 
 
-def test_an_alert_is_told_of_under_the_same_id_each_time() -> None:
+def test_an_alert_is_published_under_the_same_event_id_each_time() -> None:
     s = RuptureBuilder(NOW)
 
     first, repeated = (
@@ -138,7 +138,7 @@ def test_an_alert_is_told_of_under_the_same_id_each_time() -> None:
     assert raised_events(first) == raised_events(repeated)
 
 
-def test_a_rise_is_told_and_a_fall_is_not() -> None:
+def test_an_escalation_is_published_and_a_lower_severity_is_not() -> None:
     s = RuptureBuilder(NOW)
 
     alert = only_alert_after(
@@ -164,7 +164,7 @@ def test_acknowledging_twice_is_acknowledging_once() -> None:
     assert acknowledged.status == "acknowledged"
 
 
-def test_what_rises_after_it_was_taken_on_or_resolved_is_open_again() -> None:
+def test_an_alert_that_escalates_after_it_was_acknowledged_or_resolved_is_open_again() -> None:
     s = RuptureBuilder(NOW)
     alert = only_alert_after([s.started(), s.suspected(3)])
     relationship = Relationship(relationship_id=s.relationship_id, clinician_id=s.clinician_id)
@@ -181,7 +181,7 @@ def test_what_rises_after_it_was_taken_on_or_resolved_is_open_again() -> None:
         assert event.id != acknowledge(alert, NOW)[1][0].id
 
 
-def test_resolving_again_with_the_same_word_changes_nothing_and_with_another_is_refused() -> None:
+def test_resolving_again_changes_nothing_and_with_another_usefulness_is_rejected() -> None:
     s = RuptureBuilder(NOW)
     alert = only_alert_after([s.started(), s.suspected(3)])
 
@@ -196,7 +196,7 @@ def test_resolving_again_with_the_same_word_changes_nothing_and_with_another_is_
         resolve(resolved, False, NOW)
 
 
-def test_what_was_repaired_can_still_be_called_useful_but_not_be_taken_on() -> None:
+def test_a_repaired_alert_can_be_resolved_as_useful_but_not_acknowledged() -> None:
     s = RuptureBuilder(NOW)
     alert = only_alert_after([s.started(), s.suspected(3), s.repaired(4), s.updated(4)])
 
@@ -204,7 +204,7 @@ def test_what_was_repaired_can_still_be_called_useful_but_not_be_taken_on() -> N
     assert resolve(alert, True, NOW)[0].status == "resolved"
 
 
-def test_an_erased_client_is_forgotten_for_good() -> None:
+def test_the_erasure_of_a_client_is_final() -> None:
     s = RuptureBuilder(NOW)
     events: list[HistoryEvent] = [s.started(), s.scheduled(2), s.erased(), s.started(), s.updated(4, 0)]
 

@@ -1,4 +1,4 @@
-"""The inbox as a page."""
+"""The times on the inbox page."""
 
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
@@ -13,7 +13,7 @@ CALENDAR_LIMITS = [datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo
 ZONES = ["Pacific/Kiritimati", "Pacific/Pago_Pago", "Europe/Berlin"]
 
 
-def test_a_time_is_told_as_in_a_diary_where_the_clinician_lives() -> None:
+def test_a_time_is_shown_as_in_a_diary_in_the_time_zone_of_the_clinician() -> None:
     assert (
         _format_time(datetime(2026, 11, 24, 14, 30, tzinfo=UTC), ZoneInfo("Europe/Berlin")) == "Tue 24 Nov 2026, 15:30"
     )

@@ -1,4 +1,4 @@
-"""What notify's view comes to when everything is heard at once, as a rebuild does."""
+"""Notify's view when all events are folded at once, as a rebuild does."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -22,13 +22,15 @@ def project(*batches: Sequence[RelationshipEvent]) -> RelationshipProjection:
 
 
 @given(history=histories(), data=st.data())
-def test_all_at_once_gives_what_one_after_the_other_does(history: list[RelationshipEvent], data: st.DataObject) -> None:
+def test_folding_all_events_at_once_equals_folding_them_one_by_one(
+    history: list[RelationshipEvent], data: st.DataObject
+) -> None:
     shuffled = data.draw(st.permutations(history))
 
     assert project(history) == project(*([event] for event in shuffled))
 
 
-def test_what_a_clinician_did_is_read_back_from_what_was_told_of_it() -> None:
+def test_dispositions_are_restored_from_their_events() -> None:
     s = RuptureBuilder(NOW)
     alert = project([s.started(), s.suspected(3), s.updated(3, 0)]).alerts[s.alert_id()]
     acknowledged, acknowledged_events = acknowledge(alert, NOW)
@@ -52,7 +54,7 @@ def test_what_a_clinician_did_is_read_back_from_what_was_told_of_it() -> None:
     assert rebuilt.status == "resolved"
 
 
-def test_what_a_clinician_did_and_was_not_told_yet_stays() -> None:
+def test_a_disposition_that_is_not_yet_published_is_kept() -> None:
     s = RuptureBuilder(NOW)
     rebuilt = project([s.started(), s.suspected(3), s.updated(3, 0)]).alerts[s.alert_id()]
     stored, _ = acknowledge(rebuilt, NOW)
@@ -61,7 +63,7 @@ def test_what_a_clinician_did_and_was_not_told_yet_stays() -> None:
     assert with_dispositions_of(stored, rebuilt) == stored
 
 
-def test_of_the_same_severity_what_was_told_is_so_and_of_others_what_was_done_last() -> None:
+def test_a_published_disposition_wins_at_its_severity_and_the_latest_one_otherwise() -> None:
     s = RuptureBuilder(NOW)
     rebuilt = project([s.started(), s.suspected(3), s.updated(3, 0)]).alerts[s.alert_id()]
     published = rebuilt.model_copy(update={"resolved": Disposition(at=NOW, severity="concern", useful=True)})
@@ -72,7 +74,7 @@ def test_of_the_same_severity_what_was_told_is_so_and_of_others_what_was_done_la
     assert with_dispositions_of(published, later) == later
 
 
-def test_of_an_erased_client_only_that_is_left() -> None:
+def test_of_an_erased_client_only_the_erasure_remains() -> None:
     s = RuptureBuilder(NOW)
 
     projection = project([s.started(), s.suspected(3)], [s.erased()], [s.changed(4)])

@@ -1,4 +1,4 @@
-"""Who hears what, when, and in which words."""
+"""Which messages are planned, when, and in which words."""
 
 from datetime import UTC, datetime, timedelta
 from functools import reduce
@@ -37,7 +37,7 @@ def create_alert(s: RuptureBuilder, *events: RuptureEvent) -> Alert:
     return created
 
 
-def test_concern_and_urgent_are_told_and_watch_is_not() -> None:
+def test_concern_and_urgent_need_a_message_and_watch_does_not() -> None:
     s = RuptureBuilder(NOW)
 
     assert notifiable_change(create_alert(s, s.suspected(1, "watch"))) is None
@@ -47,7 +47,7 @@ def test_concern_and_urgent_are_told_and_watch_is_not() -> None:
     assert notifiable_change(create_alert(s, s.suspected(1, "concern"), s.changed(2, "urgent"))) == "rose"
 
 
-def test_what_is_settled_or_taken_on_is_not_told() -> None:
+def test_a_closed_or_acknowledged_alert_needs_no_message() -> None:
     s = RuptureBuilder(NOW)
     open_alert = create_alert(s, s.suspected(1))
 
@@ -57,7 +57,7 @@ def test_what_is_settled_or_taken_on_is_not_told() -> None:
     assert notifiable_change(resolve(open_alert, None, NOW)[0]) is None
 
 
-def test_history_is_not_told_until_a_newer_sign_comes() -> None:
+def test_an_alert_from_history_is_not_recent_until_a_newer_sign_comes() -> None:
     s = RuptureBuilder(NOW)
     week = timedelta(days=7)
 
@@ -65,7 +65,7 @@ def test_history_is_not_told_until_a_newer_sign_comes() -> None:
     assert is_recent(create_alert(s, s.suspected(1, days_ago=8), s.changed(2, days_ago=1)), NOW, week)
 
 
-def test_each_change_is_owed_once_for_each_channel() -> None:
+def test_each_change_is_planned_once_for_each_channel() -> None:
     s = RuptureBuilder(NOW)
     open_alert = create_alert(s, s.suspected(1))
 
@@ -79,14 +79,14 @@ def test_each_change_is_owed_once_for_each_channel() -> None:
     } == {"rose"}
 
 
-def test_tries_come_further_and_further_apart_up_to_an_hour() -> None:
+def test_the_wait_between_attempts_doubles_up_to_an_hour() -> None:
     first_wait = timedelta(seconds=30)
 
     assert [retry_wait(n, first_wait).total_seconds() for n in (1, 2, 3)] == [30, 60, 120]
     assert retry_wait(10_000, first_wait) == timedelta(hours=1)
 
 
-def test_the_next_session_is_the_soonest_that_lies_ahead_and_was_not_called_off() -> None:
+def test_the_next_session_is_the_soonest_future_one_that_was_not_cancelled() -> None:
     s = RuptureBuilder(NOW)
     events: list[HistoryEvent] = [
         s.scheduled(9, 1),
@@ -105,7 +105,7 @@ def test_the_next_session_is_the_soonest_that_lies_ahead_and_was_not_called_off(
 
 @settings(deadline=None)
 @given(data=st.data())
-def test_appointments_come_out_the_same_in_any_order(data: st.DataObject) -> None:
+def test_appointments_are_the_same_in_any_order_of_events(data: st.DataObject) -> None:
     s = RuptureBuilder(NOW, relationship_id=UUID(int=1))
     events: list[HistoryEvent] = [
         s.scheduled(1, 0, hours_ago=9),
@@ -138,7 +138,7 @@ def test_a_relationship_stays_small_however_many_appointments_it_has() -> None:
     assert relationship.next_session_at(NOW) == NOW + timedelta(days=1)
 
 
-def test_a_message_says_where_to_look_and_nothing_about_whom() -> None:
+def test_a_message_links_to_the_inbox_and_identifies_nobody() -> None:
     text = wording.email_body("raised", "https://attune.example/inbox/1")
 
     assert "shows signs of strain" in text
@@ -146,11 +146,11 @@ def test_a_message_says_where_to_look_and_nothing_about_whom() -> None:
     assert "not an emergency message" in text
 
 
-def test_a_password_is_never_sent_in_the_clear() -> None:
+def test_a_password_is_never_sent_unencrypted() -> None:
     values = {"kafka_bootstrap_servers": "k:9092", "mongodb_uri": "mongodb://m", "smtp_username": "attune"}
 
-    with pytest.raises(ValidationError, match="in the clear"):
+    with pytest.raises(ValidationError, match="unencrypted"):
         Settings.model_validate({**values, "smtp_password": "secret"})
-    with pytest.raises(ValidationError, match="together"):
+    with pytest.raises(ValidationError, match="must both be set"):
         Settings.model_validate(values)
     assert Settings.model_validate({**values, "smtp_password": "secret", "smtp_tls": "tls"}).smtp_port == 25

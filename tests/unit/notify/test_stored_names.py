@@ -1,0 +1,96 @@
+"""Alerts and relationships keep the field names under which databases hold them."""
+
+from datetime import UTC, datetime, timedelta
+from functools import reduce
+from uuid import uuid5
+
+from services.notify.domain import relationship as relationships
+from services.notify.domain.alert import Alert, fold_alerts
+from services.notify.domain.relationship import HistoryEvent, Relationship
+from services.notify.store.stored_names import STORED_NAMES
+from shared.mongo.client import Document
+from tests.support.rupture_builder import RuptureBuilder
+
+NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
+
+
+def create_relationship(s: RuptureBuilder) -> Relationship:
+    events: list[HistoryEvent] = [
+        s.started(),
+        s.scheduled(2),
+        s.scheduled(4, session=1),
+        s.cancelled(4, session=1),
+        s.updated(3, 0),
+    ]
+    return reduce(relationships.evolve, events, Relationship(relationship_id=s.relationship_id))
+
+
+def create_alert(s: RuptureBuilder) -> Alert:
+    (alert,) = fold_alerts({}, [s.suspected(3)], create_relationship(s)).values()
+    return alert
+
+
+def stored_relationship(s: RuptureBuilder) -> Document:
+    """The document of that relationship in a database."""
+    return {
+        "relationship_id": s.relationship_id,
+        "clinician_id": s.clinician_id,
+        "case_code": "AB-12",
+        "ended_at": None,
+        "erased": False,
+        "alliance_version": 3,
+        "open_episode_id": s.episode_id(),
+        "appointments": [
+            {
+                "session_id": uuid5(s.relationship_id, "session 0"),
+                "starts_at": NOW + timedelta(days=2),
+                "told_at": NOW - timedelta(hours=1),
+                "called_off": False,
+            },
+            {
+                "session_id": uuid5(s.relationship_id, "session 1"),
+                "starts_at": NOW + timedelta(days=4),
+                "told_at": NOW - timedelta(hours=0.5),
+                "called_off": True,
+            },
+        ],
+    }
+
+
+def stored_alert(s: RuptureBuilder) -> Document:
+    """The document of that alert in a database."""
+    last_sign_at = NOW - timedelta(days=1)
+    return {
+        "episode_id": s.episode_id(),
+        "relationship_id": s.relationship_id,
+        "clinician_id": s.clinician_id,
+        "said": {
+            "version": 3,
+            "episode": "open",
+            "severity": "concern",
+            "first_sign_at": NOW - timedelta(days=2),
+            "last_sign_at": last_sign_at,
+            "evidence": tuple(evidence.model_dump() for evidence in s.suspected(3).evidence),
+        },
+        "supported": True,
+        "steps": {"concern": {"version": 3, "at": last_sign_at, "recorded_at": None}},
+        "acknowledged": None,
+        "resolved": None,
+        "status": "open",
+        "unsettled": True,
+        "place": -1,
+    }
+
+
+def test_a_relationship_is_stored_under_the_names_that_databases_hold() -> None:
+    s = RuptureBuilder(NOW)
+
+    assert STORED_NAMES.to_document(create_relationship(s)) == stored_relationship(s)
+    assert STORED_NAMES.from_document(Relationship, stored_relationship(s)) == create_relationship(s)
+
+
+def test_an_alert_is_stored_under_the_names_that_databases_hold() -> None:
+    s = RuptureBuilder(NOW)
+
+    assert STORED_NAMES.to_document(create_alert(s)) == stored_alert(s)
+    assert STORED_NAMES.from_document(Alert, stored_alert(s)) == create_alert(s)
