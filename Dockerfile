@@ -1,16 +1,16 @@
-# One recipe for all four services: docker build --build-arg SERVICE=intake --target service .
+# One Dockerfile for all four services: docker build --build-arg SERVICE=intake --target service .
 # The jobs (topics, replica set, secrets, the lag exporter): docker build --build-arg SERVICE=jobs --target jobs .
 # The simulated clinic network: docker build --build-arg SERVICE=clinic --target clinic .
 #
-# Built again it has the same files, byte for byte: packages by hash, byte code without time stamps. The base is pinned
-# by tag; whoever runs it in earnest pins the digest as well: BASE=python:...@sha256:... as a build argument.
+# Builds are reproducible, byte for byte: packages are pinned by hash, byte code has no time stamps. The base is pinned by
+# tag; in production pin the digest as well, with the build argument BASE=python:...@sha256:...
 ARG BASE=python:3.11.15-slim-bookworm
 
 FROM ${BASE} AS packages
 ARG SERVICE
 COPY deploy/lock/${SERVICE}.txt /tmp/lock.txt
-# The environment has no pip of its own; what has no wheel is refused, so that nothing needs a compiler.
-# Compiled here: the file system is read-only where it runs.
+# The environment has no pip. Packages without a wheel are rejected, so no compiler is needed.
+# Byte code is compiled here because the file system is read-only at run time.
 RUN python -m venv --without-pip /venv \
  && python -m pip --python /venv/bin/python install --no-cache-dir --disable-pip-version-check \
     --no-compile --only-binary :all: --require-hashes -r /tmp/lock.txt \
@@ -26,7 +26,7 @@ COPY shared shared
 RUN python -m compileall -q --invalidation-mode unchecked-hash shared
 ARG VERSION=0.1.0
 ARG REVISION=unknown
-LABEL org.opencontainers.image.description="Attune watches over the working alliance between therapists and their clients." \
+LABEL org.opencontainers.image.description="Attune monitors the working alliance between therapists and their clients." \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 

@@ -1,13 +1,13 @@
 #!/bin/sh
-# Saves all that cannot be made again into a folder: sh deploy/backup.sh FOLDER
-# Everything stops for as long as that takes, so that what is saved belongs together; then it starts again.
-# What is saved holds people's data and every secret: keep it as you keep those.
+# Saves everything that cannot be regenerated into a folder: sh deploy/backup.sh FOLDER
+# All containers stop during the backup, so that the data is consistent; then they start again.
+# The backup contains people's data and every secret: protect it accordingly.
 set -eu
 umask 077
 folder=$(mkdir -p "${1:?which folder? sh deploy/backup.sh FOLDER}" && cd "$1" && pwd)
 cd "$(dirname "$0")/.."
 project=$(docker compose ps --all --format '{{.Project}}' | head -n 1)
-[ -n "$project" ] || { echo "backup: nothing of Attune is here; run it where docker-compose.yml is" >&2; exit 1; }
+[ -n "$project" ] || { echo "backup: no Attune project found; run it in the folder of docker-compose.yml" >&2; exit 1; }
 
 docker compose stop
 trap 'docker compose up --detach --wait' EXIT

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Puts back what deploy/backup.sh saved, on volumes that do not exist yet: sh deploy/restore.sh FOLDER
+# Restores a backup of deploy/backup.sh into volumes that do not exist yet: sh deploy/restore.sh FOLDER
 # Afterwards: docker compose up --detach --wait
 set -eu
 folder=$(cd "${1:?which folder? sh deploy/restore.sh FOLDER}" && pwd)
@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 umask 077
 if [ ! -d secrets ]; then
     cp -R "$folder/secrets" .
-    # As secrets.sh makes them: the folder keeps people out, and whoever a container runs as can read its files.
+    # Permissions as secrets.sh sets them: the folder keeps other users out, and each container's user can read the files.
     chmod -R go=rX secrets
     chmod 700 secrets
 fi
@@ -21,7 +21,7 @@ for saved in "$folder"/*.tar; do
     volume="${project}_$name"
     run="docker run --rm --interactive --user 0 --network none --volume $volume:/to attune-jobs"
     if [ -n "$($run find /to -mindepth 1 -not -name lost+found -print -quit)" ]; then
-        echo "restore: the volume $volume holds data already; nothing was changed in it" >&2
+        echo "restore: volume $volume already contains data; it was not changed" >&2
         exit 1
     fi
     $run tar -C /to -xf - <"$saved"

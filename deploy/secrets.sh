@@ -1,17 +1,17 @@
 #!/bin/sh
-# Makes the secrets that are missing, as files in ./secrets: sh deploy/secrets.sh [HOST NAME OF THE GATEWAY]
-# What is there already stays as it is. Nothing is printed but the password of the clinic's staff, once, when it is made.
+# Creates the missing secrets as files in ./secrets: sh deploy/secrets.sh [HOST NAME OF THE GATEWAY]
+# Existing secrets are not changed. The only secret that is printed is the staff's password, once, when it is created.
 set -eu
 cd "$(dirname "$0")/.."
 host=${1:-attune.localhost}
 command -v openssl >/dev/null || { echo "secrets: openssl is missing; on Debian: apt-get install openssl" >&2; exit 1; }
 
-# The folder keeps people out. The files must be readable by whoever a container runs as: Docker mounts each by itself.
+# The folder keeps other users out. Each container's user must be able to read the files: Docker mounts each one separately.
 umask 022
 mkdir -p secrets
 chmod 700 secrets
 
-make() { # NAME, what it holds on standard input
+make() { # NAME, content on standard input
     cat >"secrets/$1.new"
     mv "secrets/$1.new" "secrets/$1"
     echo "secrets: made $1"
@@ -22,19 +22,19 @@ for name in mongodb_admin_password intake_mongodb_password sessions_mongodb_pass
     [ -e "secrets/$name" ] || openssl rand -hex 24 | make "$name"
 done
 [ -e secrets/mongodb_keyfile ] || openssl rand -base64 96 | make mongodb_keyfile
-[ -e secrets/smtp_password ] || : | make smtp_password # yours, where the mail server asks for one
+[ -e secrets/smtp_password ] || : | make smtp_password # put yours there if the mail server requires one
 if [ ! -e secrets/gateway_users ]; then
     password=$(openssl rand -hex 12)
     printf 'staff:%s\n' "$(openssl passwd -apr1 "$password")" | make gateway_users
-    echo "secrets: at the gateway the clinic's staff are 'staff' with the password $password"
+    echo "secrets: gateway user 'staff' has the password $password"
 fi
 if [ ! -e secrets/tls_key ] && [ ! -e secrets/tls_certificate ]; then
-    # Browsers will warn of it. Put your own in its place: the whole chain, and its key.
+    # Browsers warn of this certificate. Replace it with your own: the whole chain, and its key.
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 825 -subj "/CN=$host" \
         -addext "subjectAltName=DNS:$host,DNS:attune.localhost,DNS:localhost,IP:127.0.0.1" \
         -keyout secrets/tls_key.new -out secrets/tls_certificate.new 2>/dev/null
     chmod 644 secrets/tls_key.new
     mv secrets/tls_key.new secrets/tls_key
     mv secrets/tls_certificate.new secrets/tls_certificate
-    echo "secrets: made tls_certificate and tls_key for $host, which only you trust"
+    echo "secrets: made a self-signed tls_certificate and tls_key for $host"
 fi
