@@ -5,58 +5,62 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import get_args
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry
 
 from services.alliance.domain.state.history import FEEDBACK_EVENTS, HISTORY_EVENTS, HistoryEvent
 from services.alliance.domain.tuning.dispositions import Disposition, measure_precision
 from shared.events import Severity
 from shared.runtime.clock import now
+from shared.runtime.metric_specs import CounterSpec, GaugeSpec, HistogramSpec
 
 MAX_LIVE_AGE = timedelta(days=1)
-"""What was recorded longer ago is history that is read again, or was late with alarms enough already."""
+"""Feedback recorded longer ago is refolded history, or so late that other alerts report it already."""
+
+
+EVENTS = CounterSpec(
+    "attune_alliance_events",
+    "Events handled, redeliveries included.",
+    {"type": tuple(event_type.event_type() for event_type in HISTORY_EVENTS)},
+)
+REFOLDS = CounterSpec(
+    "attune_alliance_refolds",
+    "Relationships refolded from their whole history, because an event was late, amended or redelivered, "
+    "or because the policy changed.",
+)
+CONFLICTS = CounterSpec(
+    "attune_alliance_conflicts",
+    "Version conflicts: states that another process wrote first. They were loaded again and saved.",
+)
+ALERT_DISPOSITIONS = CounterSpec(
+    "attune_alliance_alert_dispositions",
+    "Alerts that clinicians resolved, by detector and by whether the clinician called the alert useful. "
+    "An alert counts once for each of its detectors.",
+    {"detector": None, "useful": None},
+)
+SCORING_DURATION_SECONDS = HistogramSpec(
+    "attune_alliance_scoring_duration_seconds",
+    "Time from recording feedback until a score based on it was published. "
+    "Feedback recorded more than a day ago is left out.",
+    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600),
+)
+OPEN_EPISODES = GaugeSpec(
+    "attune_alliance_open_episodes",
+    "Relationships with an open episode, by severity. Every process reports the same value.",
+    {"severity": None},
+)
 
 
 class Metrics:
-    """What becomes of facts, in numbers."""
+    """The metrics of the alliance service."""
 
     def __init__(self, registry: CollectorRegistry, clock: Callable[[], datetime] = now) -> None:
         self._clock = clock
-        self._events = Counter(
-            "attune_alliance_facts", "Facts taken in, delivered again or not.", ["type"], registry=registry
-        )
-        self._refolds = Counter(
-            "attune_alliance_refolds",
-            "Relationships whose whole history was read again, because a fact was late, amended or came again, "
-            "or because it had been read under another policy.",
-            registry=registry,
-        )
-        self._conflicts = Counter(
-            "attune_alliance_conflicts",
-            "States that another process wrote first; they were read again and written over.",
-            registry=registry,
-        )
-        self._dispositions = Counter(
-            "attune_alliance_judged_alerts",
-            "Alerts that clinicians were done with, and whether they said that they were worth the interruption; "
-            "each counts for every detector that took part in it.",
-            ["detector", "useful"],
-            registry=registry,
-        )
-        self._scoring_duration = Histogram(
-            "attune_alliance_scored_seconds",
-            "Time from an answer's acknowledgement to its sender until a score that rests on it was told; "
-            "answers of more than a day ago, which are read again, are left out.",
-            buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600),
-            registry=registry,
-        )
-        self._open_episodes = Gauge(
-            "attune_alliance_open_episodes",
-            "Relationships that show signs of rupture now, by severity; every process says the same.",
-            ["severity"],
-            registry=registry,
-        )
-        for event_type in HISTORY_EVENTS:
-            self._events.labels(event_type.event_type())
+        self._events = EVENTS.create(registry)
+        self._refolds = REFOLDS.create(registry)
+        self._conflicts = CONFLICTS.create(registry)
+        self._dispositions = ALERT_DISPOSITIONS.create(registry)
+        self._scoring_duration = SCORING_DURATION_SECONDS.create(registry)
+        self._open_episodes = OPEN_EPISODES.create(registry)
 
     def count_events(self, events: Sequence[HistoryEvent]) -> None:
         for event_type, count in Tally(event.type for event in events).items():
@@ -83,7 +87,7 @@ class Metrics:
             for useful, count in (
                 ("yes", precision.useful),
                 ("no", precision.not_useful),
-                ("unsaid", precision.not_stated),
+                ("not_stated", precision.not_stated),
             ):
                 if count:
                     self._dispositions.labels(precision.detector, useful).inc(count)

@@ -4,17 +4,18 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Literal, get_args
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry
 
 from shared.events import (
-    EVENT_TYPES,
     Event,
     FeedbackAmended,
     FeedbackLapsed,
     FeedbackRequested,
     FeedbackSubmitted,
     Rater,
+    event_types_published_by,
 )
+from shared.runtime.metric_specs import CounterSpec, GaugeSpec
 
 Page = Literal[
     "form", "invalid-form", "thanks", "unknown-link", "link-used", "link-expired", "no-consent", "unavailable"
@@ -28,34 +29,31 @@ FEEDBACK_OUTCOMES: dict[type[Event], Literal["requested", "answered", "amended",
 }
 
 
+EVENTS = CounterSpec(
+    "attune_sessions_events",
+    "Changes of sessions and their feedback, by the type of the published event.",
+    {"type": event_types_published_by("sessions")},
+)
+FEEDBACK = CounterSpec(
+    "attune_sessions_feedback",
+    "Feedback requested, answered (late answers included), amended, or lapsed without an answer, by rater.",
+    {"rater": get_args(Rater), "outcome": tuple(FEEDBACK_OUTCOMES.values())},
+)
+PAGES = CounterSpec("attune_sessions_pages", "Form pages shown, by page.", {"page": None})
+OVERDUE_SECONDS = GaugeSpec(
+    "attune_sessions_overdue_seconds",
+    "Seconds since the oldest unanswered feedback request should have lapsed; high when the timer cannot keep up.",
+)
+
+
 class SessionsMetrics:
     """Counts changes, feedback and form pages, and measures how far the timer is behind."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._events = Counter(
-            "attune_sessions_events",
-            "Changes of sessions and their feedback, by the type of the published event.",
-            ["type"],
-            registry=registry,
-        )
-        self._feedback = Counter(
-            "attune_sessions_feedback",
-            "Feedback requested, answered (late answers included), amended, or lapsed without an answer, by rater.",
-            ["rater", "outcome"],
-            registry=registry,
-        )
-        self._pages = Counter("attune_sessions_pages", "Form pages shown, by page.", ["page"], registry=registry)
-        self._overdue = Gauge(
-            "attune_sessions_overdue_seconds",
-            "Seconds since the oldest unanswered feedback request should have lapsed; "
-            "high when the timer cannot keep up.",
-            registry=registry,
-        )
-        for event_type in (event_type for event_type in EVENT_TYPES if event_type.TOPIC.publisher == "sessions"):
-            self._events.labels(event_type.event_type())
-        for rater in get_args(Rater):
-            for outcome in FEEDBACK_OUTCOMES.values():
-                self._feedback.labels(rater, outcome)
+        self._events = EVENTS.create(registry)
+        self._feedback = FEEDBACK.create(registry)
+        self._pages = PAGES.create(registry)
+        self._overdue = OVERDUE_SECONDS.create(registry)
 
     def count_events(self, events: Iterable[Event]) -> None:
         for event in events:

@@ -136,9 +136,15 @@ __all__ = [
     "TimeZone",
     "UtcDatetime",
     "by_type",
+    "event_types_published_by",
 ]
 
 
 def by_type(event_types: tuple[type[Event], ...]) -> dict[str, type[Event]]:
     """The event types by their CloudEvents type."""
     return {event_type.event_type(): event_type for event_type in event_types}
+
+
+def event_types_published_by(service: str) -> tuple[str, ...]:
+    """The CloudEvents types of the events that a service publishes."""
+    return tuple(e.event_type() for e in EVENT_TYPES if e.TOPIC.publisher == service)

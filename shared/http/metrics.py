@@ -2,8 +2,10 @@
 
 import time
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from shared.runtime.metric_specs import CounterSpec, HistogramSpec
 
 METHODS = frozenset({"GET", "PUT", "POST", "DELETE", "PATCH", "OPTIONS"})
 """Methods with a label of their own. A client can invent others, and each would create a time series."""
@@ -11,23 +13,25 @@ OTHER_LABEL = "other"
 """The label of any other method, and of a path without a route."""
 
 
+HTTP_REQUESTS = CounterSpec(
+    "attune_http_requests",
+    "Requests answered, by route template and never by path; `other` is any path without a route.",
+    {"method": None, "route": None, "status": None},
+)
+HTTP_REQUEST_SECONDS = HistogramSpec(
+    "attune_http_request_seconds",
+    "Time from the arrival of a request to the start of its response.",
+    {"method": None, "route": None},
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+
+
 class HttpMetrics:
     """Metrics of requests by route."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._requests = Counter(
-            "attune_http_requests",
-            "Requests answered, by route template and never by path; `other` is any path without a route.",
-            ["method", "route", "status"],
-            registry=registry,
-        )
-        self._seconds = Histogram(
-            "attune_http_request_seconds",
-            "Time from the arrival of a request to the start of its response.",
-            ["method", "route"],
-            buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
-            registry=registry,
-        )
+        self._requests = HTTP_REQUESTS.create(registry)
+        self._seconds = HTTP_REQUEST_SECONDS.create(registry)
 
     def observe_response(self, method: str, route: str, status: int, seconds: float) -> None:
         self._requests.labels(method, route, str(status)).inc()

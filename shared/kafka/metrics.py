@@ -3,56 +3,51 @@
 from collections.abc import Iterable, Mapping
 from typing import get_args
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry
 
 from shared.errors import DecodeErrorCause
+from shared.runtime.metric_specs import CounterSpec, GaugeSpec, HistogramSpec
+
+BATCH_SECONDS = HistogramSpec(
+    "attune_batch_seconds", "Time to handle a batch, from its arrival until its offsets may be committed."
+)
+BATCH_MESSAGES = HistogramSpec(
+    "attune_batch_messages",
+    "Messages in a batch.",
+    buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000),
+)
+MESSAGES = CounterSpec("attune_messages", "Messages consumed from Kafka, whether or not they could be decoded.")
+MESSAGES_SKIPPED = CounterSpec(
+    "attune_messages_skipped", "Messages of a type that this service does not consume.", {"topic": None}
+)
+DEAD_LETTERS = CounterSpec(
+    "attune_dead_letters",
+    "Messages dead-lettered because they cannot be decoded, by the topic they came from and the cause.",
+    {"topic": None, "cause": None},
+)
+DEAD_LETTERS_OPEN = GaugeSpec(
+    "attune_dead_letters_open",
+    "Dead letters of the service that are neither redriven nor discarded; every process shows the same number.",
+    {"cause": None},
+)
+BATCH_RETRIES = CounterSpec(
+    "attune_batch_retries", "Batches that failed and were retried, by the name of the error.", {"error": None}
+)
+KAFKA_CONNECTED = GaugeSpec("attune_kafka_connected", "1 while Kafka answers and the required topics exist.")
 
 
 class KafkaMetrics:
     """Metrics of consuming and publishing."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._batch_seconds = Histogram(
-            "attune_batch_seconds",
-            "Time to handle a batch, from its arrival until its offsets may be committed.",
-            registry=registry,
-        )
-        self._batch_messages = Histogram(
-            "attune_batch_messages",
-            "Messages in a batch.",
-            buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000),
-            registry=registry,
-        )
-        self._messages = Counter(
-            "attune_messages", "Messages consumed from Kafka, whether or not they could be decoded.", registry=registry
-        )
-        self._skipped = Counter(
-            "attune_messages_skipped",
-            "Messages of a type that this service does not consume.",
-            ["topic"],
-            registry=registry,
-        )
-        self._dead_letters = Counter(
-            "attune_dead_letters",
-            "Messages dead-lettered because they cannot be decoded, by the topic they came from and the cause.",
-            ["topic", "cause"],
-            registry=registry,
-        )
-        self._open_dead_letters = Gauge(
-            "attune_dead_letters_open",
-            "Dead letters of the service that are neither redriven nor discarded; every process shows the same number.",
-            ["cause"],
-            registry=registry,
-        )
-        self._retries = Counter(
-            "attune_batch_retries",
-            "Batches that failed and were retried, by the name of the error.",
-            ["error"],
-            registry=registry,
-        )
-        self.connected = Gauge(
-            "attune_kafka_connected", "1 while Kafka answers and the required topics exist.", registry=registry
-        )
+        self._batch_seconds = BATCH_SECONDS.create(registry)
+        self._batch_messages = BATCH_MESSAGES.create(registry)
+        self._messages = MESSAGES.create(registry)
+        self._skipped = MESSAGES_SKIPPED.create(registry)
+        self._dead_letters = DEAD_LETTERS.create(registry)
+        self._open_dead_letters = DEAD_LETTERS_OPEN.create(registry)
+        self._retries = BATCH_RETRIES.create(registry)
+        self.connected = KAFKA_CONNECTED.create(registry)
 
     def observe_batch(self, messages: int, seconds: float) -> None:
         self._messages.inc(messages)

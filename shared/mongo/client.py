@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar, cast
 from uuid import UUID, uuid4
 
 from motor.motor_asyncio import AsyncIOMotorClient
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry
 from pymongo import AsyncMongoClient, ReadPreference, UpdateOne, WriteConcern
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
@@ -41,6 +41,7 @@ from pymongo.monitoring import (
 from pymongo.read_concern import ReadConcern
 
 from shared.errors import StoreUnavailable
+from shared.runtime.metric_specs import CounterSpec, GaugeSpec, HistogramSpec
 
 Document = dict[str, Any]
 Collection = AsyncCollection[Document]
@@ -58,26 +59,27 @@ AUTHENTICATION_FAILED_MESSAGE = (
 )
 
 
+MONGODB_COMMAND_SECONDS = HistogramSpec(
+    "attune_mongodb_command_seconds",
+    "Duration of one MongoDB command, whether or not it failed; `getMore` also waits for changes.",
+    {"command": None},
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+MONGODB_COMMAND_ERRORS = CounterSpec(
+    "attune_mongodb_command_errors",
+    "Commands that MongoDB rejected or did not answer; duplicate keys and version conflicts do not count.",
+    {"command": None},
+)
+MONGODB_CONNECTED = GaugeSpec("attune_mongodb_connected", "1 while the driver knows a writable primary.")
+
+
 class MongoMetrics(CommandListener, TopologyListener):
     """Metrics of all commands to the database, and of the connection to its primary."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._seconds = Histogram(
-            "attune_mongodb_command_seconds",
-            "Duration of one MongoDB command, whether or not it failed; `getMore` also waits for changes.",
-            ["command"],
-            buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
-            registry=registry,
-        )
-        self._errors = Counter(
-            "attune_mongodb_command_errors",
-            "Commands that MongoDB rejected or did not answer; duplicate keys and version conflicts do not count.",
-            ["command"],
-            registry=registry,
-        )
-        self._connected = Gauge(
-            "attune_mongodb_connected", "1 while the driver knows a writable primary.", registry=registry
-        )
+        self._seconds = MONGODB_COMMAND_SECONDS.create(registry)
+        self._errors = MONGODB_COMMAND_ERRORS.create(registry)
+        self._connected = MONGODB_CONNECTED.create(registry)
 
     def started(self, event: CommandStartedEvent) -> None:
         """Nothing to do: a command is counted when it ends."""

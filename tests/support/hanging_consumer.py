@@ -12,7 +12,7 @@ from tests.support.harness import ConsumerHarness
 
 async def main(servers: str, topic: str, group: str) -> None:
     async def hang(_: Sequence[Event]) -> None:
-        sys.stdout.write("in hand\n")
+        sys.stdout.write("handling\n")
         sys.stdout.flush()
         await asyncio.Event().wait()
 

@@ -1,4 +1,4 @@
-"""What consuming promises when things break, each on a real broker."""
+"""The promises of the consumer when things break, each on a real broker."""
 
 import asyncio
 import sys
@@ -35,7 +35,7 @@ from tools.sandbox.servers.ports import free_ports
 MIN_SESSION_TIMEOUT_MS = 6_000  # Kafka grants none that is shorter
 
 
-async def test_a_batch_that_fails_is_tried_again_in_order_until_it_is_done(harness: ConsumerHarness) -> None:
+async def test_a_failing_batch_is_retried_in_order_until_it_succeeds(harness: ConsumerHarness) -> None:
     events, tries = completed_sessions(6), 0
 
     async def fail_at_first(batch: Sequence[Event]) -> None:
@@ -53,7 +53,7 @@ async def test_a_batch_that_fails_is_tried_again_in_order_until_it_is_done(harne
     assert tries > 3
 
 
-async def test_one_of_several_servers_is_enough_to_begin_with(harness: ConsumerHarness) -> None:
+async def test_one_reachable_bootstrap_server_is_enough_to_start(harness: ConsumerHarness) -> None:
     events = completed_sessions(1)
     harness.servers = f"127.0.0.1:{free_ports(1)[0]},{harness.servers}"
 
@@ -62,7 +62,7 @@ async def test_one_of_several_servers_is_enough_to_begin_with(harness: ConsumerH
         await wait_until(lambda: harness.has_handled(*events))
 
 
-async def test_even_a_bug_loses_nothing(harness: ConsumerHarness) -> None:
+async def test_a_bug_in_a_handler_loses_no_event(harness: ConsumerHarness) -> None:
     events, broken, tries = completed_sessions(3), True, 0
 
     async def fail_while_broken(batch: Sequence[Event]) -> None:
@@ -79,11 +79,11 @@ async def test_even_a_bug_loses_nothing(harness: ConsumerHarness) -> None:
     async with harness.consumer(fail_while_broken).run():
         await wait_until(has_tried_thrice)
     broken = False
-    async with harness.consumer(fail_while_broken).run():  # the bug is mended, the service started again
+    async with harness.consumer(fail_while_broken).run():  # the bug is fixed and the service restarted
         await wait_until(lambda: harness.has_handled(*events))
 
 
-async def test_a_header_that_is_no_text_harms_nobody(harness: ConsumerHarness) -> None:
+async def test_a_header_that_is_not_utf8_does_not_affect_other_messages(harness: ConsumerHarness) -> None:
     events = completed_sessions(3)
     await harness.produce(encode(events[0]))
     await harness.produce(encode(events[1]), headers=[("trace", b"\xff\xfe\xfd")])
@@ -93,7 +93,7 @@ async def test_a_header_that_is_no_text_harms_nobody(harness: ConsumerHarness) -
         await wait_until(lambda: harness.has_handled(*events))
 
 
-async def test_a_cancellation_that_nobody_asked_for_does_not_end_the_consumer(harness: ConsumerHarness) -> None:
+async def test_an_unrequested_cancellation_does_not_stop_the_consumer(harness: ConsumerHarness) -> None:
     events, has_cancelled = completed_sessions(3), False
 
     async def cancel_once(batch: Sequence[Event]) -> None:
@@ -110,7 +110,7 @@ async def test_a_cancellation_that_nobody_asked_for_does_not_end_the_consumer(ha
         assert client.is_alive()
 
 
-async def test_the_unreadable_last_of_a_batch_is_set_aside_and_the_rest_is_taken(harness: ConsumerHarness) -> None:
+async def test_a_message_that_cannot_be_decoded_is_dead_lettered_and_the_rest_is_handled(harness: ConsumerHarness) -> None:
     events = completed_sessions(5)
     await harness.produce(*map(encode, events), b"poison")
 
@@ -124,8 +124,8 @@ async def test_the_unreadable_last_of_a_batch_is_set_aside_and_the_rest_is_taken
     assert headers[ORIGIN_HEADER].decode().endswith("/5")
 
 
-async def test_a_message_as_large_as_kafka_takes_holds_nobody_up(harness: ConsumerHarness) -> None:
-    """With our headers its letter would be larger than Kafka takes; its bytes stay at the origin."""
+async def test_the_largest_message_that_kafka_accepts_blocks_no_other(harness: ConsumerHarness) -> None:
+    """With our headers its dead letter would be larger than Kafka accepts, so the content stays at the origin."""
     producer = AIOKafkaProducer(bootstrap_servers=harness.servers, compression_type="gzip", max_request_size=4_000_000)
     await producer.start()
     await producer.send_and_wait(harness.topic.name, b"x" * 3_000_000, key=b"large")
@@ -143,8 +143,8 @@ async def test_a_message_as_large_as_kafka_takes_holds_nobody_up(harness: Consum
         assert "SHA-256" in dict(record.headers)[OMITTED_HEADER].decode()
 
 
-async def test_readiness_knows_that_kafka_is_away_and_back(tmp_path: Path) -> None:
-    """Killed, not asked to end; nothing that was told before or after is missed."""
+async def test_readiness_follows_kafka_going_away_and_coming_back(tmp_path: Path) -> None:
+    """Kafka is killed, not stopped; no event published before or after is missed."""
     with kafka.kafka_server(tmp_path, *free_ports(2)) as broker:
         create_topics(broker.address, 1)
         producer = Producer(broker.address, "test")
@@ -166,7 +166,7 @@ async def test_readiness_knows_that_kafka_is_away_and_back(tmp_path: Path) -> No
         await producer.stop()
 
 
-async def test_when_nothing_can_be_read_consuming_stops_and_liveness_says_so(harness: ConsumerHarness) -> None:
+async def test_when_no_message_can_be_decoded_the_consumer_stops_and_liveness_is_red(harness: ConsumerHarness) -> None:
     await harness.produce(*[b"poison"] * (MAX_CONSECUTIVE_DECODE_ERRORS + 1))
     client = harness.consumer(harness.handle_batch, batch_size=50)
 
@@ -177,8 +177,8 @@ async def test_when_nothing_can_be_read_consuming_stops_and_liveness_says_so(har
     assert len(dead_letter_records) <= MAX_CONSECUTIVE_DECODE_ERRORS
 
 
-async def test_who_leaves_finishes_and_commits_what_is_in_hand(harness: ConsumerHarness) -> None:
-    """Asked to end in the middle of a batch: the batch is finished, and the next one to come does not begin it."""
+async def test_a_stopping_consumer_finishes_and_commits_its_batch(harness: ConsumerHarness) -> None:
+    """Stopped in the middle of a batch: the batch is finished, and the next member does not receive it."""
     events = completed_sessions(4)
     has_started, may_finish = asyncio.Event(), asyncio.Event()
 
@@ -201,8 +201,8 @@ async def test_who_leaves_finishes_and_commits_what_is_in_hand(harness: Consumer
     assert len(harness.handled_ids) == len(events) + 1
 
 
-async def test_a_partition_changes_hands_only_when_its_batch_is_done(harness: ConsumerHarness) -> None:
-    """A second member joins in the middle of a batch: it hears nothing of that batch, since it was committed first."""
+async def test_a_partition_is_reassigned_only_after_its_batch_is_committed(harness: ConsumerHarness) -> None:
+    """A second member joins in the middle of a batch and does not receive it, because it is committed first."""
     events = completed_sessions(4)
     has_started, may_finish = asyncio.Event(), asyncio.Event()
 
@@ -223,7 +223,7 @@ async def test_a_partition_changes_hands_only_when_its_batch_is_done(harness: Co
     assert sorted(harness.handled_ids) == sorted(event.id for event in events)
 
 
-async def test_without_topics_it_waits_and_takes_part_once_they_are_there(kafka_servers: str) -> None:
+async def test_a_consumer_waits_for_missing_topics_and_joins_once_they_exist(kafka_servers: str) -> None:
     group = f"test-{uuid4().hex}"
     topic = Topic(f"test.{group}", "test")
     producer = Producer(kafka_servers, "test")
@@ -241,10 +241,10 @@ async def test_without_topics_it_waits_and_takes_part_once_they_are_there(kafka_
     await producer.stop()
 
 
-async def test_a_handler_may_take_longer_than_the_session(
+async def test_a_handler_may_take_longer_than_the_session_timeout(
     harness: ConsumerHarness,
 ) -> None:
-    """Heartbeats go on beside it: the batch is taken once, and committed."""
+    """Heartbeats continue meanwhile: the batch is handled once, and committed."""
     harness.timings = ConsumerTimings(session_timeout_ms=MIN_SESSION_TIMEOUT_MS, heartbeat_interval_ms=1_000)
     events = completed_sessions(3)
 
@@ -263,10 +263,10 @@ async def test_a_handler_may_take_longer_than_the_session(
     assert harness.handled_ids == [event.id for event in (*events, *later)]
 
 
-async def test_who_blocks_the_whole_process_for_longer_than_the_session_goes_on_afterwards(
+async def test_a_process_blocked_for_longer_than_the_session_timeout_recovers(
     harness: ConsumerHarness,
 ) -> None:
-    """As a process that sleeps, or whose machine does: the group went on without it, and it comes back by itself."""
+    """As when a machine is suspended: the group goes on without the process, and it rejoins by itself."""
     harness.timings = ConsumerTimings(session_timeout_ms=MIN_SESSION_TIMEOUT_MS, heartbeat_interval_ms=1_000)
     events, has_blocked = completed_sessions(4), False
 
@@ -286,7 +286,7 @@ async def test_who_blocks_the_whole_process_for_longer_than_the_session_goes_on_
         await wait_until(lambda: _is_ready(client))
 
 
-async def test_a_batch_that_hangs_for_far_too_long_turns_liveness_red(
+async def test_a_hanging_batch_turns_liveness_red(
     harness: ConsumerHarness,
 ) -> None:
     harness.timings = ConsumerTimings(max_poll_interval_ms=2_000)
@@ -304,10 +304,10 @@ async def test_a_batch_that_hangs_for_far_too_long_turns_liveness_red(
         may_finish.set()
 
 
-async def test_a_batch_that_waits_for_the_database_leaves_liveness_green(
+async def test_a_batch_that_waits_for_the_database_keeps_liveness_green(
     harness: ConsumerHarness,
 ) -> None:
-    """However long it is away: only what hangs without a word is dead. An idle consumer lives as well."""
+    """However long the database is away, a consumer that retries is alive; so is an idle one."""
     harness.timings = ConsumerTimings(max_poll_interval_ms=2_000, max_retry_delay_seconds=0.2)
     back_at, (event,) = time.monotonic() + 5, completed_sessions(1)
 
@@ -329,10 +329,10 @@ async def test_a_batch_that_waits_for_the_database_leaves_liveness_green(
         await wait_until(lambda: is_alive_and(lambda: time.monotonic() > idle_since + 3))
 
 
-async def test_what_cannot_be_committed_is_an_error_and_comes_again(
+async def test_a_failed_commit_is_counted_and_the_batch_is_delivered_again(
     harness: ConsumerHarness,
 ) -> None:
-    """Whoever takes longer than the group waits loses its partitions to another member, and says so."""
+    """A member that exceeds the poll interval loses its partitions to another one, and logs it."""
     harness.timings = ConsumerTimings(max_poll_interval_ms=2_000, heartbeat_interval_ms=500)
     events, has_started, may_finish = completed_sessions(3), asyncio.Event(), asyncio.Event()
 
@@ -364,7 +364,7 @@ async def test_what_cannot_be_committed_is_an_error_and_comes_again(
         await wait_until(lambda: harness.has_handled(*later))
 
 
-async def test_who_is_not_done_in_time_is_ended_and_its_batch_comes_again(
+async def test_a_batch_that_exceeds_the_drain_timeout_is_cancelled_and_delivered_again(
     harness: ConsumerHarness,
 ) -> None:
     harness.timings = ConsumerTimings(drain_timeout_seconds=1.0)
@@ -382,8 +382,8 @@ async def test_who_is_not_done_in_time_is_ended_and_its_batch_comes_again(
         await wait_until(lambda: harness.has_handled(*events))
 
 
-async def test_tries_do_not_storm(harness: ConsumerHarness) -> None:
-    """Also not when the batch was given back and is tried from the beginning."""
+async def test_retries_are_paced_by_backoff(harness: ConsumerHarness) -> None:
+    """Also after the loop has rewound and polls the same batch again."""
     tries, started_at = 0, 0.0
 
     async def fail(_: Sequence[Event]) -> None:
@@ -398,7 +398,7 @@ async def test_tries_do_not_storm(harness: ConsumerHarness) -> None:
     assert 4 < tries < 60
 
 
-async def test_a_batch_is_no_larger_than_asked_for_and_in_order(harness: ConsumerHarness) -> None:
+async def test_a_batch_is_in_order_and_no_larger_than_the_batch_size(harness: ConsumerHarness) -> None:
     events, sizes = [event for _ in range(10) for event in completed_sessions(5)], []
 
     async def handle_batch(batch: Sequence[Event]) -> None:
@@ -413,7 +413,7 @@ async def test_a_batch_is_no_larger_than_asked_for_and_in_order(harness: Consume
     assert harness.handled_ids == [event.id for event in events]
 
 
-async def test_events_of_one_key_are_told_in_order_on_one_partition(harness: ConsumerHarness) -> None:
+async def test_events_of_one_key_are_published_in_order_on_one_partition(harness: ConsumerHarness) -> None:
     keys = [f"key {n}".encode() for n in range(20)]
     sent = [(key, f"{n}".encode()) for n in range(30) for key in keys]
 
@@ -427,7 +427,7 @@ async def test_events_of_one_key_are_told_in_order_on_one_partition(harness: Con
     assert {record.partition for record in all_records} == {0, 1}, "keys are spread"
 
 
-async def test_more_members_than_partitions_wait_their_turn_and_take_over(harness: ConsumerHarness) -> None:
+async def test_members_beyond_the_partitions_wait_and_take_over(harness: ConsumerHarness) -> None:
     first, second, spare = (harness.consumer(harness.handle_batch) for _ in range(3))
     async with AsyncExitStack() as members:
         for member in (second, spare):
@@ -444,8 +444,8 @@ async def test_more_members_than_partitions_wait_their_turn_and_take_over(harnes
         assert spare.is_alive()
 
 
-async def test_one_member_has_the_same_partitions_of_all_topics(kafka_servers: str) -> None:
-    """So that what is told of one relationship is heard by one member, whatever topic it is told on."""
+async def test_one_member_is_assigned_the_same_partition_numbers_of_all_topics(kafka_servers: str) -> None:
+    """So one member consumes all events of a relationship, whatever their topic."""
     group = f"test-{uuid4().hex}"
     topics = [Topic(f"test.{group}.{n}", "test") for n in range(3)]
     await create_test_topics(kafka_servers, *topics, dead_letter_topic(group), partitions=4)
@@ -469,7 +469,7 @@ async def test_one_member_has_the_same_partitions_of_all_topics(kafka_servers: s
 
 
 @pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
-async def test_whatever_a_sender_compresses_with_can_be_read(harness: ConsumerHarness, codec: str) -> None:
+async def test_every_compression_codec_can_be_read(harness: ConsumerHarness, codec: str) -> None:
     events = completed_sessions(3)
     async with AIOKafkaProducer(bootstrap_servers=harness.servers, compression_type=codec) as producer:
         for event in events:
@@ -479,10 +479,10 @@ async def test_whatever_a_sender_compresses_with_can_be_read(harness: ConsumerHa
         await wait_until(lambda: harness.has_handled(*events))
 
 
-async def test_what_the_library_itself_cannot_read_stops_consuming_and_loses_nothing_else(
+async def test_a_record_that_the_client_cannot_decode_stops_the_consumer_and_loses_no_other(
     harness: ConsumerHarness,
 ) -> None:
-    """A header whose name is no UTF-8: the record cannot be had at all, so that nobody could set it aside."""
+    """A header name that is not UTF-8: the client cannot return the record, so it cannot be dead-lettered."""
     before, on_other_partition, after = completed_sessions(3), completed_sessions(4), completed_sessions(2)
     has_started, may_finish = asyncio.Event(), asyncio.Event()
 
@@ -518,7 +518,7 @@ async def test_what_the_library_itself_cannot_read_stops_consuming_and_loses_not
     assert len(harness.handled_ids) == len(set(harness.handled_ids)) == 9
 
 
-async def test_what_a_process_that_was_killed_had_in_hand_is_taken_by_the_next(harness: ConsumerHarness) -> None:
+async def test_the_batch_of_a_killed_process_is_handled_by_the_next(harness: ConsumerHarness) -> None:
     events = completed_sessions(3)
     await harness.produce(*map(encode, events))
     process = await asyncio.create_subprocess_exec(
@@ -527,7 +527,7 @@ async def test_what_a_process_that_was_killed_had_in_hand_is_taken_by_the_next(h
     )
     assert process.stdout is not None
     try:
-        assert b"in hand" in await asyncio.wait_for(process.stdout.readuntil(b"in hand"), 30)
+        assert b"handling" in await asyncio.wait_for(process.stdout.readuntil(b"handling"), 30)
     finally:
         process.kill()
         await process.wait()
@@ -539,7 +539,7 @@ async def test_what_a_process_that_was_killed_had_in_hand_is_taken_by_the_next(h
 
 
 def _consumer_of(member: Kafka) -> AIOKafkaConsumer | None:
-    """The client's own consumer, as faststream shows it."""
+    """The aiokafka consumer, as faststream exposes it."""
     return member.consumer.subscriber.consumer if member.consumer and member.consumer.subscriber else None
 
 
@@ -553,14 +553,14 @@ async def _produce(harness: ConsumerHarness, partition: int, *events: Event) -> 
 
 
 async def _is_fetched(client: Kafka, harness: ConsumerHarness, partition: int, end_offset: int) -> bool:
-    """A response to a fetch says how far its partition reaches: so the client has all before that in its buffer."""
+    """A fetch response carries the end of its partition, so the client has buffered everything before it."""
     consumer = _consumer_of(client)
     assert consumer
     return bool((consumer.highwater(TopicPartition(harness.topic.name, partition)) or 0) >= end_offset)
 
 
 async def _reset_offset(harness: ConsumerHarness, partition: int, to: int) -> None:
-    """As `kafka-consumer-groups --reset-offsets` does, while the group has no member."""
+    """Commit an offset as `kafka-consumer-groups --reset-offsets` does, while the group has no member."""
     topic_partition = TopicPartition(harness.topic.name, partition)
     admin = AIOKafkaConsumer(bootstrap_servers=harness.servers, group_id=harness.group, enable_auto_commit=False)
     async with admin:
