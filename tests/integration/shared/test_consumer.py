@@ -110,7 +110,9 @@ async def test_an_unrequested_cancellation_does_not_stop_the_consumer(harness: C
         assert client.is_alive()
 
 
-async def test_a_message_that_cannot_be_decoded_is_dead_lettered_and_the_rest_is_handled(harness: ConsumerHarness) -> None:
+async def test_a_message_that_cannot_be_decoded_is_dead_lettered_and_the_rest_is_handled(
+    harness: ConsumerHarness,
+) -> None:
     events = completed_sessions(5)
     await harness.produce(*map(encode, events), b"poison")
 
