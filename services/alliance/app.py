@@ -1,4 +1,4 @@
-"""Keeps a rolling score of each working relationship, and sees signs of rupture in it."""
+"""Keeps a rolling score of each working relationship and detects signs of rupture in it."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,11 +23,11 @@ from shared.runtime.clock import now
 from shared.runtime.metrics import process_registry
 
 COUNT_INTERVAL_SECONDS = 15.0
-"""Seconds; as often as the numbers are usually looked at."""
+"""As often as Prometheus scrapes."""
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The service with everything it needs; nothing is opened before it is served. Raises WrongPolicy."""
+    """The service with all its parts; nothing connects before it is served. Raises InvalidPolicy."""
     policies = load_policies(settings.policy_dir)
     registry = process_registry()
     mongo = Mongo(settings.mongodb_uri, settings.mongodb_database, settings.mongodb_driver, MongoMetrics(registry))

@@ -11,7 +11,7 @@ from shared.runtime.settings import ServiceSettings
 class Settings(ServiceSettings):
     """Each name is an environment variable in capitals."""
 
-    model_config = SettingsConfigDict(env_ignore_empty=True)  # `POLICY_DIR=` in a file of settings means none
+    model_config = SettingsConfigDict(env_ignore_empty=True)  # an empty `POLICY_DIR=` in an environment file means none
 
     mongodb_database: str = Field(default="attune_alliance", min_length=1)
     http_port: int = Field(default=8003, ge=1, le=65_535)

@@ -1,8 +1,8 @@
-"""Which topics the alliance service hears, what it does about each, and what it tells."""
+"""Which topics the alliance service consumes, which handlers get their events, and which events it publishes."""
 
 from collections.abc import Sequence
 
-from services.alliance.domain.state.history import HISTORY_EVENTS
+from services.alliance.domain.state.history import HISTORY_EVENTS, HistoryEvent
 from services.alliance.handlers.dispositions import DispositionRecorder
 from services.alliance.handlers.projector import AllianceProjector
 from shared.events import (
@@ -17,7 +17,7 @@ from shared.events import (
 from shared.events.topics import ALERTS, FEEDBACK, INTAKE, SESSIONS
 from shared.kafka import Kafka
 
-CONSUMED_EVENTS: tuple[type[Event], ...] = (*HISTORY_EVENTS, AlertResolved)
+CONSUMED_EVENTS: tuple[type[HistoryEvent | AlertResolved], ...] = (*HISTORY_EVENTS, AlertResolved)
 PUBLISHED_EVENTS: tuple[type[Event], ...] = (
     AllianceUpdated,
     RuptureSuspected,
@@ -28,9 +28,9 @@ PUBLISHED_EVENTS: tuple[type[Event], ...] = (
 
 
 def subscribe(kafka: Kafka, projector: AllianceProjector, disposition_recorder: DispositionRecorder) -> None:
-    """Facts are read into alliances; what clinicians say of alerts is kept beside them."""
+    """Subscribe the projector to the events of histories, and the disposition recorder to resolved alerts."""
 
-    async def handle_batch(events: Sequence[Event]) -> None:
+    async def handle_batch(events: Sequence[HistoryEvent | AlertResolved]) -> None:
         resolved = [event for event in events if isinstance(event, AlertResolved)]
         if history_events := [event for event in events if not isinstance(event, AlertResolved)]:
             await projector(history_events)

@@ -1,1 +1,1 @@
-"""What things cost: commands that print it, and cheap tests that it does not grow."""
+"""Measurements of cost: commands that print it, and cheap tests that it does not grow."""

@@ -1,7 +1,7 @@
-"""What one more fact costs, after few sessions and after many: `python -m tests.bench.fold`.
+"""The cost of one more event, after few sessions and after many: `python -m tests.bench.fold`.
 
-A live system must not become slower with the length of a therapy, so what counts is the ratio; the microseconds are
-those of this machine.
+A live system must not become slower with the length of a therapy, so the ratio counts; the microseconds are those of
+this machine.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,23 +18,23 @@ from services.alliance.store.stored_names import dump_alliance
 from tests.support.builders import RelationshipBuilder
 
 SESSION_COUNTS = (10, 100, 1_000)
-SESSIONS_AHEAD = 20  # sessions that are taken in at a time
+SESSIONS_AHEAD = 20  # sessions that are folded in one measurement
 REPEATS = 25
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one relationship with so many sessions."""
+    """The cost of one relationship with this many sessions."""
 
     sessions: int
     microseconds_per_event: float
-    """To take in one more fact: the median of the repeats."""
+    """To fold one more event: the median of the repeats."""
     state_bytes: int
-    """Of the state as it is written to the database, in bytes."""
+    """The size of the state in the database."""
 
 
 def relationship_events(builder: RelationshipBuilder, first: int, sessions: int) -> Iterator[HistoryEvent]:
-    """Sessions from `first` on: ups and downs, ruptures, silence and absence, and both have their say."""
+    """Sessions from `first` on, rated by both: ups and downs, ruptures, silence and absence."""
     for week in range(first, first + sessions):
         if week % 17 == 16:
             yield builder.missed(week)
@@ -49,7 +49,7 @@ def relationship_events(builder: RelationshipBuilder, first: int, sessions: int)
 
 
 def state_after(sessions: int, builder: RelationshipBuilder) -> Alliance:
-    """The alliance after so many sessions."""
+    """The alliance after this many sessions."""
     return fold(
         [builder.started(), builder.consent_changed(-0.5, given=True), *relationship_events(builder, 0, sessions)],
         DEFAULT_POLICY,
@@ -57,12 +57,12 @@ def state_after(sessions: int, builder: RelationshipBuilder) -> Alliance:
 
 
 def state_size_bytes(alliance: Alliance) -> int:
-    """Of the state in bytes, as it is kept."""
+    """The size of the state in the database."""
     return len(dump_alliance(alliance))
 
 
 def measure_costs(session_counts: Sequence[int] = SESSION_COUNTS, repeats: int = REPEATS) -> list[Cost]:
-    """One of each length, measured in turns, so that a busy moment of the machine hits all alike."""
+    """The cost at each length, measured in turns, so that a busy moment of the machine affects all of them."""
     builder = RelationshipBuilder(UUID("6f1de7f1-3f0c-4a39-9d39-7a6a9a4f7a10"))
     states = {sessions: state_after(sessions, builder) for sessions in session_counts}
     next_events = {
@@ -78,7 +78,7 @@ def measure_costs(session_counts: Sequence[int] = SESSION_COUNTS, repeats: int =
 
 
 def _microseconds(alliance: Alliance, events: Sequence[HistoryEvent]) -> float:
-    """For one fact, of the time that this thread itself had."""
+    """Per event, in CPU time of this thread."""
     start_ns = thread_time_ns()
     for event in events:
         alliance = evolve(alliance, event, DEFAULT_POLICY)
@@ -88,14 +88,13 @@ def _microseconds(alliance: Alliance, events: Sequence[HistoryEvent]) -> float:
 def main() -> None:
     costs = measure_costs()
     shortest = costs[0]
-    print("| sessions | µs per fact | ratio | state, bytes | ratio |\n|--:|--:|--:|--:|--:|")  # noqa: T201 - a command
+    print("| sessions | µs per event | ratio | state, bytes | ratio |\n|--:|--:|--:|--:|--:|")  # noqa: T201 - a command
     for cost in costs:
-        time_ratio, size_ratio = (
-            cost.microseconds_per_event / shortest.microseconds_per_event,
-            cost.state_bytes / shortest.state_bytes,
-        )
-        row = f"| {cost.sessions:,} | {cost.microseconds_per_event:.0f} | {time_ratio:.2f} | {cost.state_bytes:,} | {size_ratio:.2f} |"
-        print(row)  # noqa: T201
+        time_ratio = cost.microseconds_per_event / shortest.microseconds_per_event
+        size_ratio = cost.state_bytes / shortest.state_bytes
+        time_columns = f"{cost.microseconds_per_event:.0f} | {time_ratio:.2f}"
+        size_columns = f"{cost.state_bytes:,} | {size_ratio:.2f}"
+        print(f"| {cost.sessions:,} | {time_columns} | {size_columns} |")  # noqa: T201
 
 
 if __name__ == "__main__":

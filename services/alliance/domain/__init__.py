@@ -1,1 +1,1 @@
-"""Facts in, alliance out: no I/O, no clock, no randomness."""
+"""Events in, alliance out: no I/O, no clock, no randomness."""

@@ -1,4 +1,4 @@
-"""What others are told of an alliance: everything that is so now, so that whoever missed something catches up."""
+"""The events derived from an alliance. Each carries the current state, so a consumer that missed one catches up."""
 
 from collections.abc import Iterator
 from uuid import UUID, uuid5
@@ -20,10 +20,10 @@ from shared.events import (
 
 
 def derive_events(relationship: UUID, result: FoldResult, version: int, policy: Policy) -> Iterator[Event]:
-    """The episodes first, then the alliance: who has heard both at one version knows all there is at that version.
+    """The episodes first, then the alliance: a consumer that has both at one version knows the whole of that version.
 
-    An episode that is over is told by whoever read its end. Should they die before they told, the facts they read
-    are delivered again, and that reads the history again, with every end in it.
+    The process that folds the end of an episode publishes that end. If it crashes before it publishes, the events are
+    delivered again; they cause a refold, which derives every end in the history.
     """
     alliance = result.alliance
     if alliance.last_event_key is None:

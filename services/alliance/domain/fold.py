@@ -1,8 +1,8 @@
-"""The alliance as a pure function of what is known of a relationship.
+"""The alliance as a pure function of the events known about a relationship.
 
-All that moves the score is called from here. The order in which facts arrive does not matter: they are read in
-the order in which they happened, each once, every answer as it was last amended. Taking in the fact that happened
-next (`evolve`) gives the same, to the bit, as reading everything again (`fold`).
+Everything that changes the score is called from here. The order of arrival does not matter: events are folded in the
+order in which they occurred, each once, and every answer as it was last amended. Applying the event that occurred next
+(`evolve`) gives the same alliance, to the bit, as folding the whole history (`fold`).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -32,31 +32,29 @@ from shared.events import (
     SessionMissed,
 )
 
-MAX_AMENDMENTS_CHECKED = (
-    8  # the latest ones that are looked into for what they retracted, so that a refold stays linear
-)
+MAX_AMENDMENTS_CHECKED = 8  # only the latest are checked for retracted episodes, so that a refold stays linear
 
 
 def fold(events: Iterable[HistoryEvent], policy: Policy) -> Alliance:
-    """Read all that is known, in the order in which it happened."""
+    """Fold all known events, in the order in which they occurred."""
     return refold(events, policy).alliance
 
 
 @dataclass(frozen=True, slots=True)
 class FoldResult:
-    """An alliance, and what is told besides of the way to it."""
+    """An alliance, and the ends of episodes on the way to it, which are published too."""
 
     alliance: Alliance
     repaired_episodes: tuple[Episode, ...] = field(default=(), compare=False)
-    """The episodes that were repaired while reading; the alliance itself remembers only the last one."""
+    """The episodes that were repaired during the fold; the alliance itself holds only the last one."""
     last_retraction: Retraction | None = field(default=None, compare=False)
-    """The last one that was retracted while reading."""
+    """The last episode that was retracted during the fold."""
     policy_digest: str = ""
-    """Names the thresholds under which all of it was read."""
+    """Identifies the policy under which all events were folded."""
 
 
 def refold(events: Iterable[HistoryEvent], policy: Policy) -> FoldResult:
-    """Read all that is known from the beginning."""
+    """Fold the whole history from the beginning."""
     sorted_events = sort_events(events)
     if erased := _erased_alliance(sorted_events):
         return FoldResult(erased, policy_digest=policy.digest)
@@ -70,9 +68,9 @@ def refold(events: Iterable[HistoryEvent], policy: Policy) -> FoldResult:
 
 
 def fold_forward(alliance: Alliance, newer_events: Iterable[HistoryEvent], policy: Policy) -> FoldResult:
-    """Take in facts that all happened after everything known: the alliance precedes each of them.
+    """Fold events that all occurred after everything known: the alliance precedes each of them.
 
-    It must have been read under the same policy.
+    The alliance must have been folded under the same policy.
     """
     after, seen_episodes = _evolve_all(alliance, sort_events(newer_events), policy)
     new_retraction = None if after.last_retraction == alliance.last_retraction else after.last_retraction
@@ -85,7 +83,7 @@ def fold_forward(alliance: Alliance, newer_events: Iterable[HistoryEvent], polic
 
 
 def evolve(alliance: Alliance, event: HistoryEvent, policy: Policy) -> Alliance:
-    """Take in the fact that happened next. It never refuses: what has happened has happened."""
+    """Apply the event that occurred next. It never refuses: events cannot be refused, only commands can."""
     after = replace(alliance, last_event_key=sort_key(event))
     if alliance.erasure_id is not None:
         return after
@@ -110,7 +108,7 @@ def evolve(alliance: Alliance, event: HistoryEvent, policy: Policy) -> Alliance:
                 replace(after, has_consent=False), event.occurred_at, "consent_withdrawn"
             )
         case RelationshipAimsUpdated() | FeedbackAmended():
-            return after  # an amendment is read where its answer was first given (see as_amended)
+            return after  # it takes effect where its answer was first given (see apply_amendments)
         case SessionCompleted() | SessionMissed() | SessionCancelled():
             return apply_attendance(after, event, policy)
         case FeedbackLapsed():
@@ -122,7 +120,7 @@ def evolve(alliance: Alliance, event: HistoryEvent, policy: Policy) -> Alliance:
 
 
 def fold_steps(events: Iterable[HistoryEvent], policy: Policy) -> Iterator[tuple[HistoryEvent, Alliance, Alliance]]:
-    """Each fact in the order in which they happened, with the alliance before and after it."""
+    """Each event in the order in which they occurred, with the alliance before and after it."""
     before = Alliance()
     for event in apply_amendments(sort_events(events)):
         after = evolve(before, event, policy)
@@ -133,7 +131,7 @@ def fold_steps(events: Iterable[HistoryEvent], policy: Policy) -> Iterator[tuple
 def _evolve_all(
     alliance: Alliance, sorted_events: Iterable[HistoryEvent], policy: Policy
 ) -> tuple[Alliance, dict[UUID, Episode]]:
-    """The alliance after these facts, and every episode on the way as it was last."""
+    """The alliance after these events, and the latest state of every episode on the way."""
     seen_episodes: dict[UUID, Episode] = {}
     for event in sorted_events:
         alliance = evolve(alliance, event, policy)
@@ -148,7 +146,7 @@ def _repaired_episodes(seen_episodes: dict[UUID, Episode]) -> tuple[Episode, ...
 
 
 def _erased_alliance(sorted_events: Sequence[HistoryEvent]) -> Alliance | None:
-    """What is left of a relationship whose client is to be forgotten: that it is so, not even what came before."""
+    """What remains of a relationship whose client was erased: only the erasure, not even the events before it."""
     erasure = next((event for event in sorted_events if isinstance(event, ClientErased)), None)
     return Alliance(last_event_key=sort_key(sorted_events[-1]), erasure_id=erasure.id) if erasure else None
 
@@ -156,7 +154,7 @@ def _erased_alliance(sorted_events: Sequence[HistoryEvent]) -> Alliance | None:
 def _find_retraction_by_amendment(
     sorted_events: Sequence[HistoryEvent], seen_episodes: dict[UUID, Episode], policy: Policy
 ) -> Retraction | None:
-    """The last episode that was there before an amendment and is not any more."""
+    """The last episode that existed before an amendment and no longer exists after it."""
     amendment_indexes = [index for index, event in enumerate(sorted_events) if isinstance(event, FeedbackAmended)]
     for index in reversed(amendment_indexes[-MAX_AMENDMENTS_CHECKED:]):
         _, episodes_before = _evolve_all(Alliance(), apply_amendments(sorted_events[:index]), policy)

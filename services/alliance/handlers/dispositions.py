@@ -1,4 +1,4 @@
-"""What we do with what clinicians say of their alerts: it is kept, and counted for the detectors behind them."""
+"""Handles the alerts that clinicians resolved: each is recorded, and counted for the detectors of its episode."""
 
 from collections.abc import Mapping, Sequence
 from uuid import UUID
@@ -12,7 +12,7 @@ from shared.events import AlertResolved
 
 
 class DispositionRecorder:
-    """Keeps what clinicians say of alerts. No score depends on it."""
+    """Records what clinicians decided about alerts. No score depends on it."""
 
     def __init__(self, store: Store, policies: Policies, metrics: Metrics) -> None:
         self._store = store
@@ -20,7 +20,7 @@ class DispositionRecorder:
         self._metrics = metrics
 
     async def __call__(self, resolved: Sequence[AlertResolved]) -> None:
-        """Keep each once, with the detectors behind its episode as it stands now. Safe to repeat."""
+        """Record each once, with the detectors of its episode as it is now. Idempotent."""
         loaded = await self._store.load({event.relationship_id for event in resolved})
         accepted = [event for event in resolved if loaded[event.relationship_id].alliance.erasure_id is None]
         episodes = await self._find_episodes(accepted, loaded)
@@ -37,7 +37,7 @@ class DispositionRecorder:
     async def _find_episodes(
         self, resolved: Sequence[AlertResolved], loaded: Mapping[UUID, Versioned]
     ) -> dict[UUID, Episode]:
-        """The episodes that were judged; one that the state no longer holds is looked for in the history."""
+        """The episodes of the resolved alerts; one that the state no longer holds is searched for in the history."""
         episodes = {
             event.episode_id: find_current_episode(loaded[event.relationship_id].alliance, event.episode_id)
             for event in resolved

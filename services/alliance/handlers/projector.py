@@ -1,10 +1,9 @@
-"""What we do with a batch of facts: three round trips to the database, then what follows is told."""
+"""Handles a batch of events: three round trips to the database, then the derived events are published."""
 
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import cast
 from uuid import UUID
 
 import structlog
@@ -22,15 +21,15 @@ log = structlog.get_logger()
 Publish = Callable[[Sequence[Event]], Awaitable[None]]
 
 SAVE_BATCH_SIZE = 500
-"""Relationships that are written in one transaction; a larger batch is taken in parts of so many, side by side."""
+"""Relationships in one transaction; a larger batch is split into parts of this size, which are handled concurrently."""
 LONG_HISTORY_EVENTS = 10_000
-"""Facts of one relationship; more are read again beside everything else, which they would hold up for half a second."""
+"""Events of one relationship; more are refolded in a thread, or they would block the event loop for half a second."""
 RECENT_STATES_LIMIT = 20_000
-"""States that are remembered: what of a busy hour's relationships is heard of again within it."""
+"""States in the cache: enough for the relationships that get more than one event within a busy hour."""
 
 
 class AllianceProjector:
-    """Takes facts into what is known of their relationships."""
+    """Folds events into the alliances of their relationships and publishes the derived events."""
 
     def __init__(self, store: Store, publish: Publish, policies: Policies, metrics: Metrics) -> None:
         self._store = store
@@ -38,17 +37,16 @@ class AllianceProjector:
         self._policies = policies
         self._metrics = metrics
         self._recent_states: dict[UUID, Versioned] = {}
-        """The states written last, the latest at the end. Somebody else may have written them since."""
+        """The states saved last, the latest at the end. Another process may have saved them since."""
 
-    async def __call__(self, events: Sequence[Event]) -> None:
-        """Take `events` in and tell what follows.
+    async def __call__(self, events: Sequence[HistoryEvent]) -> None:
+        """Fold `events` into the alliances of their relationships and publish the derived events.
 
-        Safe to repeat, in any order and any grouping: the same facts give the same alliances. Where nothing changed
-        nothing is written, but what follows is told again, under the same ids: the try before may have died between
-        writing and telling.
+        Idempotent and independent of order and batching: the same events give the same alliances. A state that did
+        not change is not written, but its derived events are published again under the same ids: the attempt before
+        may have crashed between writing and publishing.
         """
-        history_events = cast("Sequence[HistoryEvent]", events)  # messages.py hears nothing else
-        pending = _group_by_relationship(history_events)
+        pending = _group_by_relationship(events)
         parts = [dict(part) for part in _split(list(pending.items()))]
         if len(parts) < 2:
             for part in parts:
@@ -57,7 +55,7 @@ class AllianceProjector:
             outcomes = await asyncio.gather(*map(self._handle_part, parts), return_exceptions=True)
             if errors := [error for error in outcomes if error is not None]:
                 raise errors[0]
-        self._metrics.count_events(history_events)
+        self._metrics.count_events(events)
 
     async def _handle_part(self, pending: Mapping[UUID, Sequence[HistoryEvent]]) -> None:
         await self._store.append([event for state in pending.values() for event in state])
@@ -84,9 +82,9 @@ class AllianceProjector:
             pending = {relationship: pending[relationship] for relationship in conflicts}
 
     async def _load(self, pending: Mapping[UUID, Sequence[HistoryEvent]]) -> Mapping[UUID, Versioned]:
-        """Each state as we wrote it last where we can read on from it, else as the database has it.
+        """Each state from the cache if it can be folded forward, otherwise from the database.
 
-        Reading on always changes a state, so it is written, and the guard finds out where ours was not the last.
+        Folding forward always changes a state, so it is saved, and the version guard detects a stale cache.
         """
         cached = {
             r: state
@@ -107,7 +105,7 @@ class AllianceProjector:
     async def _fold_batch(
         self, loaded: Mapping[UUID, Versioned], pending: Mapping[UUID, Sequence[HistoryEvent]]
     ) -> list[Versioned]:
-        """Evolve where that gives what reading the whole history would; otherwise read it again."""
+        """Fold each relationship forward if that equals a fold of its whole history; otherwise refold it."""
         late = [r for r, new_events in pending.items() if not self._can_fold_forward(loaded[r], new_events)]
         histories = await self._store.history(late) if late else {}
         refolded = {r: await self._refold(history) for r, history in histories.items()}
@@ -118,9 +116,9 @@ class AllianceProjector:
         ]
 
     def _can_fold_forward(self, state: Versioned, new_events: Sequence[HistoryEvent]) -> bool:
-        """Whether all of `new` is newer than what was read so far, and that was read under the policy that counts.
+        """Whether all `new_events` occurred after the state's events, and the state's policy is the one in force.
 
-        Which policy counts follows from the clinic, and that may be known only now; or somebody changed the file.
+        The policy in force follows from the clinic, which may be known only now; or an operator changed the file.
         """
         policy = self._policies.policy_for(clinic_of(new_events, state.alliance.clinic_id))
         is_same_policy = state.version == 0 or state.result.policy_digest == policy.digest
@@ -133,9 +131,8 @@ class AllianceProjector:
 
     async def _refold(self, history: Sequence[HistoryEvent]) -> FoldResult:
         policy = self._policies.policy_for(clinic_of(history))
-        if (
-            len(history) > LONG_HISTORY_EVENTS
-        ):  # a million would have the group take us for dead, and whoever is next after us
+        # Without the thread, a million events would exceed the poll deadline of this process, and of each one after it.
+        if len(history) > LONG_HISTORY_EVENTS:
             return await asyncio.to_thread(refold, history, policy)
         return refold(history, policy)
 
@@ -151,7 +148,7 @@ def _log_signs(loaded: Mapping[UUID, Versioned], updated: Sequence[Versioned]) -
         if state.alliance.open_episode and not loaded[state.relationship].alliance.open_episode
     ]
     if relationships:
-        log.info("signs of rupture", relationships=[str(relationship) for relationship in relationships])
+        log.info("episodes opened", relationships=[str(relationship) for relationship in relationships])
 
 
 def _split(

@@ -1,4 +1,4 @@
-"""What we answer about alliances: how each is now and why, how it came to be so, and who needs somebody."""
+"""The HTTP API: the current alliance and the reasons for it, its course, and caseloads in order of concern."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -15,18 +15,18 @@ from shared.errors import NotFound
 from shared.events import RelationshipStarted
 
 MAX_CASELOAD_SIZE = 1000
-"""The most relationships in one list."""
+"""Relationships in one list."""
 MAX_PREDECESSORS = 10
-"""The most transfers that are followed back."""
+"""Transfers that are followed back."""
 
 
 def routes(store: Store, policies: Policies) -> APIRouter:
-    """The read API; nothing here changes anything."""
+    """The read API; it changes nothing."""
     router = APIRouter(tags=["alliance"])
 
     @router.get("/relationships/{relationship_id}")
     async def relationship(relationship_id: UUID) -> RelationshipView:
-        """The alliance as it is now, and why."""
+        """The current alliance, and the reasons for it."""
         state = (await store.load([relationship_id]))[relationship_id]
         if state.alliance.last_event_key is None or state.alliance.erasure_id is not None:
             raise _not_found(relationship_id)
@@ -34,7 +34,7 @@ def routes(store: Store, policies: Policies) -> APIRouter:
 
     @router.get("/relationships/{relationship_id}/trajectory")
     async def trajectory(relationship_id: UUID, with_predecessors: bool = False) -> Trajectory:
-        """How it came to be so; after a transfer, how it was with the clinicians before as well."""
+        """The course of the alliance; after a transfer, optionally that with the previous clinicians as well."""
         histories = await _load_with_predecessors(relationship_id, 1 + MAX_PREDECESSORS if with_predecessors else 1)
         if not histories:
             raise _not_found(relationship_id)
@@ -54,7 +54,7 @@ def routes(store: Store, policies: Policies) -> APIRouter:
         return await _caseload("clinician", clinician_id)
 
     async def _load_with_predecessors(relationship_id: UUID, limit: int) -> dict[UUID, Sequence[HistoryEvent]]:
-        """The facts of a relationship and of those before it, as far as they are known, the latest first."""
+        """The events of a relationship and of its known predecessors, the latest relationship first."""
         histories: dict[UUID, Sequence[HistoryEvent]] = {}
         current: UUID | None = relationship_id
         while current is not None and current not in histories and len(histories) < limit:
@@ -83,4 +83,7 @@ def _trajectory(relationship_id: UUID, events: Sequence[HistoryEvent], policy: P
 
 
 def _not_found(relationship_id: UUID) -> NotFound:
-    return NotFound("unknown-relationship", f"nothing is known of relationship {relationship_id}; it may be on its way")
+    return NotFound(
+        "unknown-relationship",
+        f"relationship {relationship_id} was not found; its events may not have arrived yet",
+    )

@@ -1,4 +1,4 @@
-"""How an alliance looks from outside."""
+"""What the HTTP API returns."""
 
 from datetime import datetime
 from uuid import UUID
@@ -17,7 +17,7 @@ from shared.events import CaseCode, Element, Evidence, Score, Severity
 
 
 class EpisodeView(BaseModel):
-    """Signs of a rupture, what speaks for them, and how a conversation about them could begin."""
+    """Signs of a rupture, the evidence, and ways to start a conversation about them."""
 
     episode_id: UUID
     severity: Severity
@@ -27,7 +27,7 @@ class EpisodeView(BaseModel):
     why: list[str]
     """At most three sentences, the strongest sign first."""
     openings: list[str]
-    """One or two ways to begin, out of a reviewed catalogue."""
+    """One or two ways to begin, from a reviewed catalogue."""
     evidence: list[Evidence]
 
     @classmethod
@@ -45,10 +45,10 @@ class EpisodeView(BaseModel):
 
 
 class RelationshipView(Summary):
-    """The alliance of one relationship as it is now.
+    """The current alliance of one relationship.
 
-    `level` is the rolling score, none before the first rating. Between `low` and `high` lie four of five ratings that
-    the relationship's own past leads to expect.
+    `level` is the rolling score; it is null before the first rating. In four of five cases the next rating is expected
+    between `low` and `high`, given the relationship's own past.
     """
 
     relationship_id: UUID
@@ -56,7 +56,7 @@ class RelationshipView(Summary):
     clinic_id: UUID | None
     clinician_id: UUID | None
     predecessor_id: UUID | None
-    """The client's relationship with the clinician before, after a transfer."""
+    """After a transfer, the client's relationship with the previous clinician."""
     ended_at: datetime | None
     watched: bool
     """Whether the client's consent is in force; without it nothing is scored."""
@@ -67,13 +67,13 @@ class RelationshipView(Summary):
     client_ratings: int
     clinician_ratings: int
     unanswered: int
-    """Feedback the client was asked for and did not give in time."""
+    """Forms that the client was asked to fill in and did not answer in time."""
     open_episode: EpisodeView | None
     last_repaired: EpisodeView | None
     explanation: str
     version: int
     policy: str
-    """The hash of the thresholds that the facts were read under."""
+    """The digest of the policy that the alliance was computed under."""
 
     @classmethod
     def from_versioned(cls, versioned: Versioned, policy: Policy) -> "RelationshipView":
@@ -102,12 +102,12 @@ class RelationshipView(Summary):
 
 
 class Trajectory(BaseModel):
-    """How an alliance came to be what it is: a point for each answer and each session that was not held."""
+    """The course of an alliance: a point for each answer and each session that was not held."""
 
     relationship_id: UUID
     points: list[Point]
     predecessors: list["Trajectory"] = []
-    """The client's relationships with the clinicians before, the latest first; each has a baseline of its own."""
+    """The client's relationships with previous clinicians, the latest first; each has a baseline of its own."""
 
 
 class Caseload(BaseModel):

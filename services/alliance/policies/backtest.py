@@ -1,4 +1,4 @@
-"""What another policy would have raised on the recorded history; nothing is written."""
+"""Which alerts another policy would have raised on the recorded history; nothing is written."""
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,19 +18,19 @@ from services.alliance.domain.tuning.replay import (
 from services.alliance.store.mongo import Store
 
 PAGE_SIZE = 50
-"""Relationships read at once: a few thousand facts."""
+"""Relationships that are read at once: a few thousand events."""
 
 ReportProgress = Callable[[int, int], None]
-"""Told how many relationships were read, of how many."""
+"""Called with the number of relationships read so far, and with their total."""
 
 
 @dataclass
 class Backtest:
-    """What two policies make of the same history."""
+    """The result of two policies on the same history."""
 
     new_policy: Policy
     policies_in_force: set[str] = field(default_factory=set)
-    """The policies in force, by their hashes: a clinic may have its own."""
+    """The digests of the policies in force: a clinic may have its own."""
     relationships: int = 0
     weeks: set[ClinicianWeek] = field(default_factory=set)
     changes: list[EpisodeChange] = field(default_factory=list)
@@ -40,7 +40,7 @@ class Backtest:
 async def run_backtest(
     store: Store, policies: Policies, new_policy: Policy, clinic: UUID | None, report_progress: ReportProgress
 ) -> Backtest:
-    """Read every relationship, or those of one clinic, under the policy in force and under the new one."""
+    """Replay every relationship, or those of one clinic, under the policy in force and under the new one."""
     result = Backtest(new_policy)
     async for page in read_histories(store, clinic, report_progress):
         dispositions = await store.dispositions(page)
@@ -61,7 +61,7 @@ async def run_backtest(
 async def read_histories(
     store: Store, clinic: UUID | None, report_progress: ReportProgress
 ) -> AsyncIterator[dict[UUID, Sequence[HistoryEvent]]]:
-    """All that is known of every relationship, a page at a time."""
+    """The history of every relationship, a page at a time."""
     count, read_count = await store.count(clinic), 0
     report_progress(read_count, count)
     after: UUID | None = None
@@ -73,7 +73,7 @@ async def read_histories(
 
 
 def _complete_disposition(disposition: Disposition, episodes: Iterable[ReplayedEpisode], policy: Policy) -> Disposition:
-    """With what raised it, where that was not known yet when it was judged."""
+    """Add what had raised the alert, if that was not known when the disposition was recorded."""
     if disposition.detectors:
         return disposition
     episode = next((candidate for candidate in episodes if candidate.episode_id == disposition.episode), None)

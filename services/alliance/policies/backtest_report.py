@@ -1,4 +1,4 @@
-"""A backtest for people (Markdown) and for spreadsheets (CSV): every number with the episodes behind it."""
+"""A backtest as Markdown for people and as CSV for spreadsheets: every number with the episodes behind it."""
 
 import csv
 from collections import Counter, defaultdict
@@ -10,7 +10,9 @@ from services.alliance.domain.tuning.dispositions import measure_precision
 from services.alliance.domain.tuning.replay import ChangeKind, ClinicianWeek, EpisodeChange, ReplayedEpisode
 from services.alliance.policies.backtest import Backtest
 
-TIMING_NOTE = "One that would come earlier or later is the same alert, and counts in the week in which it comes."
+TIMING_NOTE = (
+    "An alert that would be raised earlier or later counts as the same alert, in the week in which it is raised."
+)
 
 COLUMNS = (
     "change",
@@ -28,10 +30,12 @@ COLUMNS = (
 
 
 def render_summary(backtest: Backtest) -> str:
-    """In a few lines: how many alerts there would have been, and how many there were."""
+    """A few lines: the number of alerts under the policy in force and under the new one."""
     kinds = Counter(change.kind for change in backtest.changes)
     before, after = kinds["raised as before"], kinds["raised as before"]
     before, after = before + kinds["no longer raised"], after + kinds["raised"]
+    watched_before = _count_watched(change.old for change in backtest.changes)
+    watched_after = _count_watched(change.new for change in backtest.changes)
     weeks = len(backtest.weeks)
     useful = {True: Counter[ChangeKind](), False: Counter[ChangeKind]()}
     usefulness = _usefulness_by_episode(backtest)
@@ -39,27 +43,27 @@ def render_summary(backtest: Backtest) -> str:
         if (is_useful := _usefulness(change, usefulness)) is not None:
             useful[is_useful][change.kind] += 1
     lines = [
-        f"{backtest.relationships} relationships, {weeks} weeks of clinicians with an appointment. "
+        f"{backtest.relationships} relationships, {weeks} clinician weeks with an appointment. "
         f"In force: {', '.join(sorted(backtest.policies_in_force))}; new: {backtest.new_policy.digest}.",
         "",
         "| | in force | new policy | newly | no longer |",
         "|---|---:|---:|---:|---:|",
         f"| alerts | {before} | {after} | {kinds['raised']} | {kinds['no longer raised']} |",
         f"| alerts per clinician and week | {before / weeks:.3f} | {after / weeks:.3f} | | |",
-        f"| only worth watching | {_count_watched(change.old for change in backtest.changes)} | {_count_watched(change.new for change in backtest.changes)} "
+        f"| only worth watching | {watched_before} | {watched_after} "
         f"| {kinds['watched']} | {kinds['no longer watched']} |",
     ]
     for is_useful, label in ((True, "useful"), (False, "not useful")):
         if total := sum(useful[is_useful].values()):
             lines += [
                 "",
-                f"Of {total} alerts that clinicians called {label}, {useful[is_useful]['no longer raised']} go.",
+                f"Of {total} alerts that clinicians called {label}, "
+                f"{useful[is_useful]['no longer raised']} would no longer be raised.",
             ]
     return "\n".join(lines) + "\n"
 
 
 def render_markdown(backtest: Backtest, name: str) -> str:
-    """All of it."""
     alerts = [
         change
         for change in backtest.changes
@@ -77,12 +81,12 @@ def render_markdown(backtest: Backtest, name: str) -> str:
         "",
     ]
     parts += ["## The episodes", "", *_episode_rows(alerts, _usefulness_by_episode(backtest)), ""]
-    parts += ["## What clinicians said of the alerts they had", "", *_precision_rows(backtest), ""]
+    parts += ["## How clinicians rated the alerts", "", *_precision_rows(backtest), ""]
     return "\n".join(parts)
 
 
 def render_csv(backtest: Backtest) -> str:
-    """Each episode in a row, those that are only worth watching too."""
+    """One row per episode, including those that are only worth watching."""
     usefulness = _usefulness_by_episode(backtest)
     buffer = StringIO()
     rows = csv.writer(buffer, lineterminator="\n")
@@ -108,7 +112,7 @@ def _csv_row(change: EpisodeChange, usefulness: dict[UUID, bool | None]) -> Iter
 
 
 def _week_rows(alerts: Iterable[EpisodeChange]) -> Iterator[str]:
-    """A row for each week in which either policy raises anything."""
+    """One row for each week in which either policy raises an alert."""
     episodes_by_week: defaultdict[ClinicianWeek, dict[str, list[ReplayedEpisode]]] = defaultdict(
         lambda: {"old": [], "new": [], "+": [], "−": []}
     )
@@ -125,7 +129,8 @@ def _week_rows(alerts: Iterable[EpisodeChange]) -> Iterator[str]:
     yield "|---|---|---:|---:|---:|---:|---|---|"
     for (clinician, week), episodes in sorted(episodes_by_week.items(), key=lambda item: (str(item[0][0]), item[0][1])):
         counts = " | ".join(str(len(episodes[column])) for column in ("old", "new", "+", "−"))
-        yield f"| {clinician or 'unknown'} | {week} | {counts} | {_short_ids(episodes['old'])} | {_short_ids(episodes['new'])} |"
+        ids = f"{_short_ids(episodes['old'])} | {_short_ids(episodes['new'])}"
+        yield f"| {clinician or 'unknown'} | {week} | {counts} | {ids} |"
 
 
 def _episode_rows(alerts: Iterable[EpisodeChange], usefulness: dict[UUID, bool | None]) -> Iterator[str]:
@@ -134,7 +139,8 @@ def _episode_rows(alerts: Iterable[EpisodeChange], usefulness: dict[UUID, bool |
     for change in sorted(alerts, key=_sort_key):
         episode, useful = change.latest, _usefulness(change, usefulness)
         yield (
-            f"| {change.kind} | {episode.episode_id} | {episode.relationship} | {_severity_and_date(change.old)} | {_severity_and_date(change.new)} "
+            f"| {change.kind} | {episode.episode_id} | {episode.relationship} "
+            f"| {_severity_and_date(change.old)} | {_severity_and_date(change.new)} "
             f"| {', '.join(episode.detectors)} | {'' if useful is None else 'yes' if useful else 'no'} |"
         )
 
@@ -142,16 +148,17 @@ def _episode_rows(alerts: Iterable[EpisodeChange], usefulness: dict[UUID, bool |
 def _precision_rows(backtest: Backtest) -> Iterator[str]:
     precisions = measure_precision(backtest.dispositions)
     if not precisions:
-        yield "Nobody has said of an alert whether it was useful."
+        yield "No clinician has rated an alert yet."
         return
-    yield "An alert counts for every detector that took part in it."
+    yield "An alert counts once for each of its detectors."
     yield ""
-    yield "| policy | detector | useful | not useful | unsaid | share useful |"
+    yield "| policy | detector | useful | not useful | not stated | share useful |"
     yield "|---|---|---:|---:|---:|---:|"
     for precision in precisions:
         useful_ratio = "" if precision.useful_ratio is None else f"{precision.useful_ratio:.0%}"
         yield (
-            f"| {precision.policy} | {precision.detector} | {precision.useful} | {precision.not_useful} | {precision.not_stated} | {useful_ratio} |"
+            f"| {precision.policy} | {precision.detector} "
+            f"| {precision.useful} | {precision.not_useful} | {precision.not_stated} | {useful_ratio} |"
         )
 
 

@@ -1,4 +1,4 @@
-"""Refits a clinic's prior to its own history, and suggests thresholds for a wished number of alerts."""
+"""Refits a clinic's prior to its own history, and suggests thresholds for a target number of alerts."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -22,16 +22,16 @@ from services.alliance.store.mongo import Store
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """A policy that suits a clinic, and what it would have raised on the clinic's history."""
+    """A policy for a clinic, and what it would have raised on the clinic's history."""
 
     policy: Policy
     relationships: int
     weeks: int
-    """Of clinicians with an appointment."""
+    """Clinician weeks with an appointment."""
     alerts: int
     urgent_alerts: int
     is_target_reached: bool
-    """False where no threshold comes near the wished number."""
+    """False if no threshold comes close to the target."""
 
     @property
     def alerts_per_week(self) -> float:
@@ -41,17 +41,17 @@ class Calibration:
 async def calibrate_policy(
     store: Store, policy: Policy, clinic: UUID, target_rate: float, report_progress: ReportProgress
 ) -> Calibration:
-    """The policy of a clinic that raises `wished` alerts per clinician and week, as far as its history can say.
+    """The policy that raises `target_rate` alerts per clinician and week on the clinic's history, or comes closest.
 
-    Reads the history three times, so that it need not fit into memory. Raises TooLittle; nothing is written.
+    Reads the history three times, so that it need not fit into memory. Raises InsufficientHistory; writes nothing.
     """
     samples, clinician_weeks = await _read_samples(store, policy, clinic, report_progress)
     prior = fit_prior(samples, policy.prior)
     target_alerts = target_rate * len(clinician_weeks)
     if target_alerts < MIN_ALERTS:
         raise InsufficientHistory(
-            f"{target_rate:g} alerts per clinician and week are {target_alerts:.1f} in the {len(clinician_weeks)} weeks there are, "
-            f"and it takes {MIN_ALERTS:.0f} to tell a threshold from chance"
+            f"{target_rate:g} alerts per clinician and week are {target_alerts:.1f} alerts "
+            f"in {len(clinician_weeks)} recorded weeks; a threshold needs at least {MIN_ALERTS:.0f}"
         )
     alert_counts = dict.fromkeys(CANDIDATE_THRESHOLDS, 0)
     async for page in read_histories(store, clinic, report_progress):

@@ -1,4 +1,4 @@
-"""Policies as files: read and checked whole before anything is opened, and written with every key explained."""
+"""Policies as files: validated completely when they are read, and written with an explanation of every key."""
 
 import re
 import tomllib
@@ -12,31 +12,31 @@ from pydantic import ValidationError
 from services.alliance.domain.policy.policy import DEFAULT_POLICY, Policies, Policy
 
 DEFAULT_POLICY_FILE = Path(__file__).with_name("default.toml")
-"""Equal to DEFAULT, and the form in which every policy is written."""
+"""Equal to DEFAULT_POLICY, and the template for every policy that is written."""
 
 _TABLE_PATTERN = re.compile(r"\s*\[\s*([\w.\- ]+?)\s*\]")
 _KEY_PATTERN = re.compile(r"""\s*["']?([\w.\- ]+?)["']?\s*=""")
 _TOML_ERROR_PATTERN = re.compile(r"(.*) \(at line (\d+), column \d+\)")
 _ERROR_MESSAGES = {
-    "extra_forbidden": "there is no such key",
+    "extra_forbidden": "unknown key",
     "model_type": "should be a table",
     "missing": "is missing",
 }
 
 KeyPath = tuple[str, ...]
-"""A key with the tables that it is in."""
+"""A key, after the tables that contain it."""
 
 
 class InvalidPolicy(Exception):
-    """A policy file that cannot be used. Its text is one line: the file, where it is wrong, what and why."""
+    """A policy file that cannot be used. The message is one line: the file, the place, the value and the reason."""
 
 
 def load_policies(policy_dir: Path | None) -> Policies:
-    """The policy of each clinic, from `<clinic_id>.toml` and `default.toml` in `folder`. Raises WrongPolicy."""
+    """The policy of each clinic, from `<clinic_id>.toml` and `default.toml` in `policy_dir`. Raises InvalidPolicy."""
     if policy_dir is None:
         return Policies()
     if not policy_dir.is_dir():
-        raise InvalidPolicy(f"{policy_dir}: there is no such folder")
+        raise InvalidPolicy(f"{policy_dir}: folder does not exist")
     default, by_clinic = DEFAULT_POLICY, {}
     for file in sorted(policy_dir.glob("*.toml")):
         if file.stem == "default":
@@ -47,7 +47,7 @@ def load_policies(policy_dir: Path | None) -> Policies:
 
 
 def load_policy(file: Path) -> Policy:
-    """The policy in `file`; what it leaves out is as shipped. Raises WrongPolicy."""
+    """The policy in `file`; a missing key has its default value. Raises InvalidPolicy."""
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -57,13 +57,13 @@ def load_policy(file: Path) -> Policy:
     except tomllib.TOMLDecodeError as error:
         match = _TOML_ERROR_PATTERN.fullmatch(str(error))
         location = f"line {match[2]}: {match[1]}" if match else str(error)
-        raise InvalidPolicy(f"{file}: is no TOML: {location}") from None
+        raise InvalidPolicy(f"{file}: invalid TOML: {location}") from None
     except ValidationError as error:
         raise InvalidPolicy(f"{file}: {'; '.join(_describe_errors(text, error))}") from None
 
 
 def to_toml(policy: Policy, heading: Sequence[str]) -> str:
-    """A complete policy file that says of each key what it does, under `heading`."""
+    """A complete policy file that explains every key, under `heading`."""
     lines = DEFAULT_POLICY_FILE.read_text(encoding="utf-8").splitlines()
     values = policy.model_dump()
     for line_index, key_path in _key_paths(lines):
@@ -72,7 +72,8 @@ def to_toml(policy: Policy, heading: Sequence[str]) -> str:
             value = value[key]
         if not isinstance(value, dict):
             lines[line_index] = f"{key_path[-1]} = {value!r}"
-    body = lines[next(line_index for line_index, line in enumerate(lines) if line.startswith("# A belief")) :]
+    marker = "# A rupture probability"  # begins what is not only about the default policy
+    body = lines[next(line_index for line_index, line in enumerate(lines) if line.startswith(marker)) :]
     return "\n".join([*(f"# {line}".rstrip() for line in heading), "#", *body, ""])
 
 
@@ -82,14 +83,14 @@ def _clinic_id(file: Path) -> UUID:
     except ValueError:
         clinic_id = None
     if str(clinic_id) != file.stem:
-        raise InvalidPolicy(f"{file}: is named neither default.toml nor after a clinic, like {UUID(int=0)}.toml")
+        raise InvalidPolicy(f"{file}: file name must be default.toml or <clinic_id>.toml, like {UUID(int=0)}.toml")
     return UUID(file.stem)
 
 
 def _describe_errors(text: str, error: ValidationError) -> Iterator[str]:
     for detail in error.errors(include_url=False):
         key_path, shown_value = tuple(str(part) for part in detail["loc"]), ""
-        if not key_path:  # what holds between two keys is told at the one that the file names
+        if not key_path:  # a rule about two keys is reported at the one that the file contains
             key_path = ("urgent",) if _find_line(text, ("urgent",)) else ("concern",)
         elif not isinstance(detail["input"], dict):
             shown_value = f" = {detail['input']!r}"
@@ -99,7 +100,7 @@ def _describe_errors(text: str, error: ValidationError) -> Iterator[str]:
 
 
 def _find_line(text: str, key_path: KeyPath) -> int | None:
-    """The line, from 1 on, that says most of `place`: its key, else the table that lacks it."""
+    """The line, from 1 on, of the key at `key_path`, or of the table that lacks it."""
     matches = [
         (len(other_path), -line_index)
         for line_index, other_path in _key_paths(text.splitlines())
@@ -109,7 +110,7 @@ def _find_line(text: str, key_path: KeyPath) -> int | None:
 
 
 def _key_paths(lines: Sequence[str]) -> Iterator[tuple[int, KeyPath]]:
-    """Each line, from 0 on, that opens a table or gives a key."""
+    """Each line, from 0 on, that opens a table or sets a key."""
     table: KeyPath = ()
     for line_index, line in enumerate(lines):
         if match := _TABLE_PATTERN.match(line):
@@ -124,4 +125,4 @@ def _split_key(dotted: str) -> KeyPath:
 
 
 def _read_error_reason(error: OSError | UnicodeDecodeError) -> str:
-    return (error.strerror or str(error)) if isinstance(error, OSError) else "is not UTF-8"
+    return (error.strerror or str(error)) if isinstance(error, OSError) else "not valid UTF-8"

@@ -1,4 +1,4 @@
-"""What is fitted to a clinic's history, and which thresholds are suggested."""
+"""Fitting a clinic's prior to its history, and suggesting its thresholds."""
 
 from dataclasses import asdict
 from datetime import timedelta
@@ -27,7 +27,7 @@ HISTORY = generate_ruptured(
 )
 
 
-def test_the_fit_is_the_one_that_the_evaluation_proves() -> None:
+def test_the_fitted_prior_equals_that_of_the_evaluation() -> None:
     samples = [collect_sample(events_of(HISTORY.observations, row), 24) for row in range(len(HISTORY))]
 
     fitted, expected = fit_prior(samples, DEFAULT_POLICY.prior), twin.fit_prior(HISTORY)
@@ -45,23 +45,23 @@ def weekly_feedback(week_ratings: list[float], rater: str = "client") -> list[Hi
     return events
 
 
-def test_too_few_relationships_fit_nothing() -> None:
+def test_too_few_relationships_are_rejected() -> None:
     few = [collect_sample(weekly_feedback([9, 8, 9, 8]), 24) for _ in range(29)]
 
     with pytest.raises(
-        InsufficientHistory, match="29 relationships have 4 ratings by the client or more, and it takes 30"
+        InsufficientHistory, match="29 relationships have at least 4 client ratings; fitting a prior needs 30"
     ):
         fit_prior(few, DEFAULT_POLICY.prior)
     with pytest.raises(InsufficientHistory, match=r"^0 relationships"):
         fit_prior([], DEFAULT_POLICY.prior)
 
 
-def test_ratings_that_never_vary_fit_nothing() -> None:
+def test_ratings_that_never_vary_are_rejected() -> None:
     with pytest.raises(InsufficientHistory, match="never vary"):
         fit_prior([collect_sample(weekly_feedback([10, 10, 10, 10]), 24) for _ in range(40)], DEFAULT_POLICY.prior)
 
 
-def test_what_the_history_says_nothing_of_stays_as_it_was() -> None:
+def test_a_part_of_the_prior_without_data_stays_unchanged() -> None:
     fitted = fit_prior(
         [collect_sample(weekly_feedback([9, 8, 9, 8 - index % 3]), 24) for index in range(40)], DEFAULT_POLICY.prior
     )
@@ -70,13 +70,13 @@ def test_what_the_history_says_nothing_of_stays_as_it_was() -> None:
     assert fitted.client != DEFAULT_POLICY.prior.client
 
 
-def test_relationships_that_are_all_alike_still_give_a_policy_that_can_be_used() -> None:
+def test_identical_relationships_still_give_a_valid_prior() -> None:
     fitted = fit_prior([collect_sample(weekly_feedback([9, 8, 9, 8]), 24) for _ in range(40)], DEFAULT_POLICY.prior)
 
     assert fitted.client == RatingPrior(mean=85.0, varies=1.0, spread=5.7735, at_top=5.7735, widening=0.0)
 
 
-def test_nothing_is_learned_from_what_was_said_without_consent() -> None:
+def test_answers_without_consent_are_not_used() -> None:
     builder = RelationshipBuilder()
     events: list[HistoryEvent] = [
         builder.started(),
@@ -92,7 +92,7 @@ def test_nothing_is_learned_from_what_was_said_without_consent() -> None:
     assert (sample.client_ratings, sample.lapsed_sessions) == ([90.0], set())
 
 
-def test_an_answer_counts_once_and_as_it_was_amended() -> None:
+def test_an_answer_counts_once_as_amended() -> None:
     builder = RelationshipBuilder()
     duplicate = builder.feedback(0, 3).model_copy(
         update={"id": builder.relationship_id, "occurred_at": builder.at(0) + timedelta(days=1)}
@@ -107,7 +107,7 @@ def test_an_answer_counts_once_and_as_it_was_amended() -> None:
     assert collect_sample(events, 24).client_ratings == [70.0]
 
 
-def test_who_cancels_late_stays_away_and_who_cancels_in_time_does_not() -> None:
+def test_a_late_cancellation_counts_as_missed_and_one_in_time_does_not() -> None:
     builder = RelationshipBuilder()
     sample = collect_sample(
         [builder.completed(0), builder.missed(1), builder.cancelled(2, 3), builder.cancelled(3, 48)], 24
@@ -120,7 +120,7 @@ ALERT_COUNTS = st.dictionaries(st.floats(0.06, 0.99), st.integers(0, 500), min_s
 
 
 @given(alerts=ALERT_COUNTS, target_alerts=st.floats(0.1, 600), extra_alerts=st.floats(0, 100))
-def test_who_wishes_for_more_alerts_gets_no_higher_threshold(
+def test_a_higher_target_gives_no_higher_threshold(
     alerts: dict[float, int], target_alerts: float, extra_alerts: float
 ) -> None:
     assert (
@@ -130,27 +130,29 @@ def test_who_wishes_for_more_alerts_gets_no_higher_threshold(
 
 
 @given(alerts=ALERT_COUNTS, target_alerts=st.floats(0.1, 600))
-def test_a_threshold_lies_within_what_was_tried(alerts: dict[float, int], target_alerts: float) -> None:
+def test_a_suggested_threshold_is_within_the_range_that_was_tried(
+    alerts: dict[float, int], target_alerts: float
+) -> None:
     assert min(alerts) <= suggest_concern_threshold(alerts, target_alerts).threshold <= max(alerts)
 
 
 @given(peaks=st.lists(st.floats(0.5, 0.9998), max_size=30), target_alerts=st.floats(0, 40))
-def test_no_more_are_urgent_than_wished(peaks: list[float], target_alerts: float) -> None:
+def test_no_more_alerts_are_urgent_than_the_target(peaks: list[float], target_alerts: float) -> None:
     threshold = suggest_urgent_threshold(peaks, target_alerts, concern=0.5)
 
     assert 0.5 <= threshold < 1
     assert sum(peak >= threshold for peak in peaks) <= target_alerts
 
 
-def test_between_what_was_tried_it_is_interpolated() -> None:
+def test_a_threshold_is_interpolated_between_those_that_were_tried() -> None:
     suggestion = suggest_concern_threshold({0.2: 100, 0.5: 40, 0.8: 20}, 30)
 
     assert suggestion.is_reached
-    assert suggestion.threshold == pytest.approx(2 / 3, abs=1e-3)  # half-way between even odds and four to one
+    assert suggestion.threshold == pytest.approx(2 / 3, abs=1e-3)  # half-way in log-odds
 
 
-@pytest.mark.parametrize(("wished", "threshold"), [(200, 0.2), (10, 0.8)])
-def test_what_no_threshold_reaches_is_said(wished: float, threshold: float) -> None:
-    suggestion = suggest_concern_threshold({0.2: 100, 0.5: 40, 0.8: 20}, wished)
+@pytest.mark.parametrize(("target_alerts", "threshold"), [(200, 0.2), (10, 0.8)])
+def test_a_target_that_no_threshold_reaches_is_reported(target_alerts: float, threshold: float) -> None:
+    suggestion = suggest_concern_threshold({0.2: 100, 0.5: 40, 0.8: 20}, target_alerts)
 
     assert (suggestion.threshold, suggestion.is_reached) == (threshold, False)

@@ -1,4 +1,4 @@
-"""What clinicians say of alerts is kept once, and counted for the detectors behind them."""
+"""Dispositions of alerts are recorded once, and counted for the detectors of their episodes."""
 
 from uuid import UUID, uuid5
 
@@ -19,7 +19,7 @@ BUILDER = RelationshipBuilder(UUID("0d0b6d0e-7e9e-4a52-8a0a-38a4a4a4b001"))
 
 
 class AllianceHarness:
-    """A service that has heard of one relationship with a fall in its fourth session."""
+    """The handlers of one process, with the events of one relationship."""
 
     def __init__(self) -> None:
         self.store, self.registry = InMemoryAllianceStore(), CollectorRegistry()
@@ -45,7 +45,7 @@ class AllianceHarness:
 
     def disposition_count(self, detector: str, useful: str) -> float | None:
         labels = {"detector": detector, "useful": useful}
-        return self.registry.get_sample_value("attune_alliance_judged_alerts_total", labels)
+        return self.registry.get_sample_value("attune_alliance_alert_dispositions_total", labels)
 
 
 def resolved(episode: UUID, useful: bool | None = True) -> AlertResolved:
@@ -60,8 +60,8 @@ def resolved(episode: UUID, useful: bool | None = True) -> AlertResolved:
     )
 
 
-@pytest.mark.parametrize(("useful", "label"), [(True, "yes"), (False, "no"), (None, "unsaid")])
-async def test_it_is_counted_for_the_detectors_behind_the_episode(useful: bool | None, label: str) -> None:
+@pytest.mark.parametrize(("useful", "label"), [(True, "yes"), (False, "no"), (None, "not_stated")])
+async def test_a_disposition_is_counted_for_the_detectors_of_its_episode(useful: bool | None, label: str) -> None:
     harness = AllianceHarness()
     episode = await harness.apply_ratings(9, 9, 9, 2)
 
@@ -72,7 +72,7 @@ async def test_it_is_counted_for_the_detectors_behind_the_episode(useful: bool |
     assert (disposition.useful, disposition.policy) == (useful, DEFAULT_POLICY.digest)
 
 
-async def test_told_again_it_is_kept_and_counted_once() -> None:
+async def test_a_redelivered_disposition_is_recorded_and_counted_once() -> None:
     harness = AllianceHarness()
     episode = await harness.apply_ratings(9, 9, 9, 2)
 
@@ -82,7 +82,7 @@ async def test_told_again_it_is_kept_and_counted_once() -> None:
     assert harness.disposition_count("sudden_drop", "yes") == 1
 
 
-async def test_an_episode_that_the_state_no_longer_holds_is_looked_for_in_the_history() -> None:
+async def test_an_episode_that_the_state_no_longer_holds_is_found_in_the_history() -> None:
     harness = AllianceHarness()
     first = await harness.apply_ratings(9, 9, 9, 9, 2, 9, 9)
     assert await harness.apply_ratings(9, 9, 9, 9, 2, 9, 9, 9, 9, 9, 2, 9, 9) != first
@@ -92,7 +92,7 @@ async def test_an_episode_that_the_state_no_longer_holds_is_looked_for_in_the_hi
     assert harness.disposition_count("sudden_drop", "yes") == 1
 
 
-async def test_of_an_episode_that_nothing_is_known_of_the_judgement_is_kept() -> None:
+async def test_the_disposition_of_an_unknown_episode_is_recorded() -> None:
     harness = AllianceHarness()
 
     await harness.recorder([resolved(UUID(int=3))])
@@ -101,7 +101,7 @@ async def test_of_an_episode_that_nothing_is_known_of_the_judgement_is_kept() ->
     assert len(await harness.store.dispositions([BUILDER.relationship_id])) == 1
 
 
-async def test_it_moves_no_score() -> None:
+async def test_a_disposition_changes_no_score() -> None:
     harness = AllianceHarness()
     episode = await harness.apply_ratings(9, 9, 9, 2)
     before = dict(harness.store.states)
@@ -111,7 +111,7 @@ async def test_it_moves_no_score() -> None:
     assert harness.store.states == before
 
 
-async def test_of_a_client_who_is_forgotten_no_judgement_is_kept() -> None:
+async def test_the_dispositions_of_an_erased_client_are_deleted() -> None:
     harness = AllianceHarness()
     episode = await harness.apply_ratings(9, 9, 9, 2)
     await harness.recorder([resolved(episode)])

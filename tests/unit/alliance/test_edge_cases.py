@@ -1,4 +1,4 @@
-"""Relationships unlike most; docs/scoring.md says what is so in each case."""
+"""Unusual relationships; docs/scoring.md describes the expected result of each case."""
 
 from collections.abc import Iterable
 from datetime import timedelta
@@ -36,7 +36,7 @@ def instrument_session(week: int, name: str, total: float) -> list[HistoryEvent]
 
 
 def test_after_one_session_there_is_a_level_and_no_sign() -> None:
-    """The band is wide, for it rests on the clinic; nothing can be said to have changed."""
+    """The band is wide, because it depends on the clinic's prior; no change can be detected yet."""
     alliance = fold_events(rated_sessions(3))
     summary = summarize(alliance, DEFAULT_POLICY)
 
@@ -48,7 +48,7 @@ def test_after_one_session_there_is_a_level_and_no_sign() -> None:
     assert alliance.open_episode is None
 
 
-def test_with_the_clinicians_ratings_only_there_is_no_level_but_signs_can_be_seen() -> None:
+def test_with_only_the_clinicians_ratings_there_is_no_level_but_signs_are_detected() -> None:
     alliance = fold_events(
         event for week in range(8) for event in (BUILDER.completed(week), BUILDER.feedback(week, 8.5, "clinician"))
     )
@@ -62,7 +62,7 @@ def test_with_the_clinicians_ratings_only_there_is_no_level_but_signs_can_be_see
     assert tense.open_episode is not None
 
 
-def test_with_missed_sessions_only_there_is_withdrawal_and_no_level() -> None:
+def test_with_only_missed_sessions_there_is_withdrawal_and_no_level() -> None:
     alliance = fold_events(BUILDER.missed(week) for week in range(3))
     summary = summarize(alliance, DEFAULT_POLICY)
 
@@ -81,7 +81,7 @@ def test_constant_ratings_are_no_sign_and_no_reassurance(rating: float) -> None:
 
 
 def test_a_relationship_rated_at_0_stays_within_the_scale() -> None:
-    """A level that is low for anybody is worth watching; beyond that, 0 is as usual here as 9 is elsewhere."""
+    """A level that is low by any standard is worth watching; apart from that, 0 is as usual here as 9 is elsewhere."""
     alliance = fold_events(rated_sessions(*[0.0] * 10))
     expected = expect_rating(alliance.client, DEFAULT_POLICY.prior.client)
 
@@ -92,7 +92,7 @@ def test_a_relationship_rated_at_0_stays_within_the_scale() -> None:
     )
 
 
-def test_after_three_years_what_was_usual_is_less_sure() -> None:
+def test_after_three_years_the_baseline_is_less_certain() -> None:
     alliance = fold_events(rated_sessions(*[9.0] * 8))
     soon, late = (
         expect_rating(alliance.client, DEFAULT_POLICY.prior.client, BUILDER.at(weeks)) for weeks in (9, 9 + 156)
@@ -103,15 +103,15 @@ def test_after_three_years_what_was_usual_is_less_sure() -> None:
     assert fold_events([*rated_sessions(*[9.0] * 8), *rated_sessions(7.8, first=8)]).open_episode is not None
 
 
-def test_two_thousand_sessions_make_no_large_state() -> None:
+def test_the_state_stays_small_after_two_thousand_sessions() -> None:
     alliance = state_after(2_000, BUILDER)
 
     assert alliance.sessions > 1_800
     assert state_size_bytes(alliance) < 8_000
 
 
-def test_another_instrument_half_way_goes_on_with_the_same_baseline() -> None:
-    """Totals are read within their range; what remains of a difference between two instruments is taken as a change."""
+def test_the_baseline_continues_when_the_instrument_changes() -> None:
+    """Totals are scaled to their range; any remaining difference between two instruments counts as a change."""
     alike = fold_events(
         [
             *rated_sessions(*[9.0] * 6),
@@ -130,7 +130,7 @@ def test_another_instrument_half_way_goes_on_with_the_same_baseline() -> None:
     assert lower.open_episode is not None or lower.last_repaired is not None
 
 
-def test_an_unknown_instrument_counts_as_an_answer_and_nothing_else() -> None:
+def test_an_answer_by_an_unknown_instrument_counts_as_a_response_only() -> None:
     alliance = fold_events(
         [*rated_sessions(9, 9, 9), *instrument_session(3, "unheard-of", 1), *instrument_session(4, "unheard-of", 1)]
     )
@@ -154,8 +154,8 @@ def test_after_a_transfer_there_is_a_new_baseline() -> None:
     assert old_alliance.client.baseline_mean == 95
 
 
-def test_an_answer_without_a_session_is_taken_as_it_is() -> None:
-    """The news that the session was held may come later, or never."""
+def test_an_answer_without_a_known_session_counts() -> None:
+    """The event that the session was held may arrive later, or never."""
     first = BUILDER.feedback(0, 9)
     alone: list[HistoryEvent] = [
         first,

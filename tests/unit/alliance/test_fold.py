@@ -1,4 +1,4 @@
-"""What an alliance is, whatever the order in which its facts arrive."""
+"""An alliance is the same in whatever order its events arrive."""
 
 from uuid import UUID
 
@@ -15,7 +15,7 @@ BUILDER = RelationshipBuilder(UUID("6f1de7f1-3f0c-4a39-9d39-7a6a9a4f7a10"))
 
 
 def week_events(number: int) -> st.SearchStrategy[list[HistoryEvent]]:
-    """What may become of one week: held and rated, held and silent, missed, called off, amended."""
+    """The possible events of one week: a session held and rated, held and unanswered, missed, cancelled, amended."""
     rating = st.integers(0, 10).map(float)
     tensions = st.sampled_from([("none", None), ("a_little", "yes"), ("yes", "not")])
     rated = st.builds(
@@ -87,16 +87,14 @@ def test_the_order_of_arrival_does_not_matter(events: list[HistoryEvent], data: 
 
 
 @given(events=histories(), data=st.data())
-def test_a_fact_that_comes_again_changes_nothing(events: list[HistoryEvent], data: st.DataObject) -> None:
+def test_a_redelivered_event_changes_nothing(events: list[HistoryEvent], data: st.DataObject) -> None:
     duplicates = data.draw(st.lists(st.sampled_from(events)))
 
     assert fold([*events, *duplicates], DEFAULT_POLICY) == fold(events, DEFAULT_POLICY)
 
 
 @given(events=histories(), data=st.data())
-def test_taking_in_what_is_newer_is_the_same_as_reading_everything_again(
-    events: list[HistoryEvent], data: st.DataObject
-) -> None:
+def test_folding_newer_events_forward_equals_a_refold(events: list[HistoryEvent], data: st.DataObject) -> None:
     """The fast path against the full refold, for every way of cutting a history into batches."""
     remaining = data.draw(st.permutations(events))
     seen: list[HistoryEvent] = []
@@ -114,7 +112,7 @@ def test_taking_in_what_is_newer_is_the_same_as_reading_everything_again(
 
 
 @given(events=histories())
-def test_one_fact_after_the_other_is_the_same_as_all_at_once(events: list[HistoryEvent]) -> None:
+def test_folding_events_one_by_one_equals_folding_them_at_once(events: list[HistoryEvent]) -> None:
     alliance = Alliance()
     seen: list[HistoryEvent] = []
     for event in sort_events(events):
@@ -124,11 +122,11 @@ def test_one_fact_after_the_other_is_the_same_as_all_at_once(events: list[Histor
     assert alliance == fold(events, DEFAULT_POLICY)
 
 
-def test_no_facts_give_an_empty_alliance() -> None:
+def test_no_events_give_an_empty_alliance() -> None:
     assert fold([], DEFAULT_POLICY) == Alliance()
 
 
-def test_an_episode_that_begins_and_ends_within_one_batch_is_told() -> None:
+def test_an_episode_that_opens_and_closes_within_one_batch_is_reported() -> None:
     ratings = [9, 9, 9, 9, 9, 2, 9, 9, 9, 9, 2, 9, 9]
     events = [
         BUILDER.consent_changed(-0.5, given=True),

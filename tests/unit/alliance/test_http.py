@@ -1,4 +1,4 @@
-"""What is answered about alliances."""
+"""The responses of the alliance API."""
 
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -17,7 +17,7 @@ from tests.support.fakes import InMemoryAllianceStore
 
 
 class ApiHarness:
-    """A store, and what is answered out of it."""
+    """The API on a store in memory."""
 
     def __init__(self, http: httpx2.AsyncClient, store: InMemoryAllianceStore) -> None:
         self._http = http
@@ -56,7 +56,7 @@ def history_events(
     return [started, builder.consent_changed(-0.5, given=True), *weeks]
 
 
-async def test_a_relationship_is_answered_with_all_that_is_told_of_it(api: ApiHarness) -> None:
+async def test_a_relationship_is_returned_with_its_summary_and_its_open_episode(api: ApiHarness) -> None:
     builder = RelationshipBuilder()
     await api.record(builder, *history_events(builder, [*[9.0] * 8, 4]))
 
@@ -72,7 +72,7 @@ async def test_a_relationship_is_answered_with_all_that_is_told_of_it(api: ApiHa
     assert 1 <= len(view["open_episode"]["openings"]) <= 2
 
 
-async def test_after_a_transfer_the_history_before_is_shown_when_asked_for(api: ApiHarness) -> None:
+async def test_a_trajectory_includes_predecessors_on_request(api: ApiHarness) -> None:
     first, second, third = RelationshipBuilder(), RelationshipBuilder(), RelationshipBuilder()
     await api.record(first, *history_events(first, [9, 9]))
     await api.record(second, *history_events(second, [8], predecessor=first))
@@ -89,7 +89,7 @@ async def test_after_a_transfer_the_history_before_is_shown_when_asked_for(api: 
     ]
 
 
-async def test_transfers_that_lead_in_a_circle_or_to_nowhere_are_followed_once(api: ApiHarness) -> None:
+async def test_circular_and_dangling_transfers_are_followed_once(api: ApiHarness) -> None:
     one, other, orphan = RelationshipBuilder(), RelationshipBuilder(), RelationshipBuilder()
     await api.record(one, *history_events(one, [9], predecessor=other))
     await api.record(other, *history_events(other, [9], predecessor=one))
@@ -102,7 +102,7 @@ async def test_transfers_that_lead_in_a_circle_or_to_nowhere_are_followed_once(a
     assert nowhere["predecessors"] == []
 
 
-async def test_a_trajectory_shows_how_the_client_fares_beside_the_rating(api: ApiHarness) -> None:
+async def test_a_trajectory_contains_the_outcome_with_the_rating(api: ApiHarness) -> None:
     builder = RelationshipBuilder()
     await api.record(
         builder,

@@ -1,4 +1,4 @@
-"""A relationship is read under the policy of its clinic, whatever was known first, and whoever changed the file."""
+"""A relationship is folded under its clinic's policy, even if the clinic becomes known late or the file changes."""
 
 from collections.abc import Coroutine, Sequence
 from typing import Any
@@ -22,12 +22,12 @@ CLINIC = BUILDER.started().clinic_id
 SENSITIVE_POLICY = Policy(concern=0.1, low_level=95.0, withdrawal=0.5, repair_ratings=4)
 POLICIES = Policies(DEFAULT_POLICY, {CLINIC: SENSITIVE_POLICY})
 
-UNERASED_HISTORIES = histories().filter(lambda facts: not any(isinstance(fact, ClientErased) for fact in facts))
-"""Of a client who is to be forgotten there is nothing left to read under another policy."""
+UNERASED_HISTORIES = histories().filter(lambda events: not any(isinstance(event, ClientErased) for event in events))
+"""An erased client has no events left that another policy could change."""
 
 
 class ProjectorHarness:
-    """One relationship heard by a service that may be started again with other policies."""
+    """One relationship in a service that may be restarted with other policies."""
 
     def __init__(self) -> None:
         self.store = InMemoryAllianceStore()
@@ -51,17 +51,17 @@ class ProjectorHarness:
 
 
 def run_to_completion(coroutine: Coroutine[Any, Any, None]) -> None:
-    """Run to its end what has nothing to wait for."""
+    """Run a coroutine that never waits."""
     try:
         coroutine.send(None)
     except StopIteration:
         return
-    raise AssertionError("it waits for something")
+    raise AssertionError("the coroutine waits for something")
 
 
 @settings(max_examples=40)
 @given(events=UNERASED_HISTORIES, data=st.data())
-def test_which_policy_counts_follows_from_what_is_known_and_not_from_what_came_first(
+def test_the_policy_depends_on_the_known_events_and_not_on_their_order_of_arrival(
     events: list[HistoryEvent], data: st.DataObject
 ) -> None:
     harness = ProjectorHarness()
@@ -78,7 +78,7 @@ def test_which_policy_counts_follows_from_what_is_known_and_not_from_what_came_f
 
 @settings(max_examples=40)
 @given(events=UNERASED_HISTORIES, data=st.data())
-def test_after_a_policy_was_changed_what_is_touched_is_read_as_if_it_had_always_been_so(
+def test_after_a_policy_change_an_updated_relationship_is_folded_entirely_under_the_new_policy(
     events: list[HistoryEvent], data: st.DataObject
 ) -> None:
     harness = ProjectorHarness()
@@ -89,7 +89,7 @@ def test_after_a_policy_was_changed_what_is_touched_is_read_as_if_it_had_always_
     assert harness.store.states[BUILDER.relationship_id].alliance == fold(events, SENSITIVE_POLICY)
 
 
-def test_a_clinic_that_becomes_known_later_brings_its_policy() -> None:
+def test_a_clinic_that_becomes_known_later_applies_its_policy() -> None:
     harness = ProjectorHarness()
     events: list[HistoryEvent] = [
         BUILDER.consent_changed(-1, given=True),
@@ -107,7 +107,7 @@ def test_a_clinic_that_becomes_known_later_brings_its_policy() -> None:
     )
 
 
-def test_a_clinic_that_is_told_as_the_newest_fact_still_counts_for_what_was_before() -> None:
+def test_a_clinic_known_from_the_newest_event_applies_to_earlier_events_too() -> None:
     harness, late_start = ProjectorHarness(), BUILDER.started().model_copy(update={"occurred_at": BUILDER.at(9)})
     events: list[HistoryEvent] = [
         BUILDER.consent_changed(-1, given=True),
@@ -122,7 +122,7 @@ def test_a_clinic_that_is_told_as_the_newest_fact_still_counts_for_what_was_befo
     assert harness.store.states[BUILDER.relationship_id].alliance == fold([*events, late_start], SENSITIVE_POLICY)
 
 
-def test_what_is_read_under_the_policy_that_counts_is_not_read_again() -> None:
+def test_a_state_under_the_policy_in_force_is_not_refolded() -> None:
     harness = ProjectorHarness()
     harness.handle([BUILDER.started(), BUILDER.consent_changed(-0.5, given=True)], POLICIES)
     for week in range(5):
@@ -135,7 +135,7 @@ def test_what_is_read_under_the_policy_that_counts_is_not_read_again() -> None:
     assert harness.refolds == 1
 
 
-def test_a_clinic_whose_policy_is_that_of_all_others_costs_no_second_reading() -> None:
+def test_a_clinic_with_the_default_policy_causes_no_refold() -> None:
     harness, builder = ProjectorHarness(), RelationshipBuilder(UUID(int=7))
     harness.handle([builder.consent_changed(-9, given=True)], POLICIES)
     harness.handle([builder.started(), builder.feedback(0)], POLICIES)

@@ -1,4 +1,4 @@
-"""What a policy file may say, and how a wrong one is refused."""
+"""What a policy file may contain, and how an invalid one is rejected."""
 
 from pathlib import Path
 from uuid import UUID
@@ -40,11 +40,11 @@ def policies() -> st.SearchStrategy[Policy]:
     )
 
 
-def test_the_file_that_is_shipped_is_the_policy_in_force_where_there_is_no_other() -> None:
+def test_the_shipped_file_equals_the_default_policy() -> None:
     assert load_policy(DEFAULT_POLICY_FILE) == DEFAULT_POLICY
 
 
-def test_the_file_that_is_shipped_explains_every_key() -> None:
+def test_the_shipped_file_explains_every_key() -> None:
     explained = False
     for line in DEFAULT_POLICY_FILE.read_text(encoding="utf-8").splitlines():
         if line.startswith("#"):
@@ -56,15 +56,15 @@ def test_the_file_that_is_shipped_explains_every_key() -> None:
 
 
 @given(policy=policies())
-def test_a_policy_that_was_written_is_read_as_it_was(policy: Policy, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_written_policy_is_read_back_unchanged(policy: Policy, tmp_path_factory: pytest.TempPathFactory) -> None:
     file = tmp_path_factory.mktemp("policy") / "policy.toml"
-    file.write_text(to_toml(policy, ["Why it is so."]), encoding="utf-8")
+    file.write_text(to_toml(policy, ["The reason for this policy."]), encoding="utf-8")
 
     assert load_policy(file) == policy
     assert load_policy(file).digest == policy.digest
 
 
-def test_what_a_file_leaves_out_is_as_shipped(file: Path) -> None:
+def test_a_missing_key_has_its_default_value(file: Path) -> None:
     file.write_text("concern = 0.7\n")
 
     assert load_policy(file) == Policy(concern=0.7)
@@ -77,8 +77,8 @@ PRIOR = "[prior.client]\nmean = 88.5\nvaries = 10.5\nspread = 6.2\n"
 @pytest.mark.parametrize(
     ("text", "expected_error"),
     [
-        ("# ours\nconsern = 0.4\n", "line 2: consern = 0.4: there is no such key"),
-        ("[prior.clients]\nmean = 1.0\n", "line 1: prior.clients: there is no such key"),
+        ("# ours\nconsern = 0.4\n", "line 2: consern = 0.4: unknown key"),
+        ("[prior.clients]\nmean = 1.0\n", "line 1: prior.clients: unknown key"),
         ("concern = 1.5\n", "line 1: concern = 1.5: Input should be less than 1"),
         ("concern = 0.05\n", "line 1: concern = 0.05: Input should be greater than 0.05"),
         ("concern = nan\n", "line 1: concern = nan: Input should be a finite number"),
@@ -93,8 +93,8 @@ PRIOR = "[prior.client]\nmean = 88.5\nvaries = 10.5\nspread = 6.2\n"
         ("repair_ratings = 0\n", "line 1: repair_ratings = 0: Input should be greater than or equal to 1"),
         ("concern = 0.8\n\nurgent = 0.7\n", "line 3: urgent: urgent (0.7) must not be less than concern (0.8)"),
         ("concern = 0.95\n", "line 1: concern: urgent (0.9) must not be less than concern (0.95)"),
-        ("concern = 0.5\nconcern 0.6\n", "is no TOML: line 2: Expected '=' after a key in a key/value pair"),
-        ("concern = 0.5\nconcern = 0.6\n", "is no TOML: line 2: Cannot overwrite a value"),
+        ("concern = 0.5\nconcern 0.6\n", "invalid TOML: line 2: Expected '=' after a key in a key/value pair"),
+        ("concern = 0.5\nconcern = 0.6\n", "invalid TOML: line 2: Cannot overwrite a value"),
         ("prior = 3\n", "line 1: prior = 3: should be a table"),
         ("[prior]\nversion = 0\n", "line 2: prior.version = 0: Input should be greater than or equal to 1"),
         (f"{PRIOR}at_top = 3.6\n", "line 1: prior.client.widening: is missing"),
@@ -102,7 +102,7 @@ PRIOR = "[prior.client]\nmean = 88.5\nvaries = 10.5\nspread = 6.2\n"
         ("prior.absence = {happened = 0, not_happened = 3}", "line 1: prior.absence.happened = 0: Input should be"),
     ],
 )
-def test_a_wrong_file_is_refused_with_the_line_that_is_wrong(file: Path, text: str, expected_error: str) -> None:
+def test_an_invalid_file_is_rejected_with_the_line_of_the_error(file: Path, text: str, expected_error: str) -> None:
     file.write_text(text)
 
     with pytest.raises(InvalidPolicy) as error:
@@ -112,19 +112,19 @@ def test_a_wrong_file_is_refused_with_the_line_that_is_wrong(file: Path, text: s
     assert "\n" not in str(error.value)
 
 
-def test_a_file_that_is_no_text_is_refused(file: Path) -> None:
+def test_a_file_that_is_not_text_is_rejected(file: Path) -> None:
     file.write_bytes(b"concern = 0.5 # \xff\n")
 
-    with pytest.raises(InvalidPolicy, match="cannot be read: is not UTF-8"):
+    with pytest.raises(InvalidPolicy, match="cannot be read: not valid UTF-8"):
         load_policy(file)
 
 
-def test_a_file_that_is_not_there_is_refused(file: Path) -> None:
+def test_a_missing_file_is_rejected(file: Path) -> None:
     with pytest.raises(InvalidPolicy, match="cannot be read: No such file or directory"):
         load_policy(file)
 
 
-def test_every_clinic_has_its_own_policy_or_that_of_all_others(tmp_path: Path) -> None:
+def test_every_clinic_has_its_own_policy_or_the_default(tmp_path: Path) -> None:
     (tmp_path / f"{CLINIC}.toml").write_text("concern = 0.7\n")
     (tmp_path / "default.toml").write_text("concern = 0.6\n")
     (tmp_path / f"{CLINIC}.toml~").write_text("left over by an editor")
@@ -135,19 +135,19 @@ def test_every_clinic_has_its_own_policy_or_that_of_all_others(tmp_path: Path) -
     assert loaded.policy_for(UUID(int=1)) == loaded.policy_for(None) == Policy(concern=0.6)
 
 
-def test_without_a_folder_the_shipped_policy_is_everybodys(tmp_path: Path) -> None:
+def test_without_policy_files_every_clinic_has_the_default_policy(tmp_path: Path) -> None:
     assert load_policies(None) == load_policies(tmp_path) == Policies()
     assert Policies().policy_for(CLINIC) == DEFAULT_POLICY
 
 
 @pytest.mark.parametrize("name", ["our-clinic", str(CLINIC).upper(), CLINIC.hex])
-def test_a_file_that_is_named_after_no_clinic_is_refused(tmp_path: Path, name: str) -> None:
+def test_a_file_that_is_not_named_after_a_clinic_is_rejected(tmp_path: Path, name: str) -> None:
     (tmp_path / f"{name}.toml").write_text("concern = 0.7\n")
 
-    with pytest.raises(InvalidPolicy, match=r"is named neither default\.toml nor after a clinic"):
+    with pytest.raises(InvalidPolicy, match=r"file name must be default\.toml or <clinic_id>\.toml"):
         load_policies(tmp_path)
 
 
-def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidPolicy, match="there is no such folder"):
+def test_a_missing_folder_is_rejected(tmp_path: Path) -> None:
+    with pytest.raises(InvalidPolicy, match="folder does not exist"):
         load_policies(tmp_path / "policies")

@@ -1,8 +1,8 @@
-"""The promise of `hear`, with consumers that are killed, that overlap, and that hear everything twice.
+"""The guarantees of AllianceProjector, with consumers that crash, that overlap, and that handle events twice.
 
-Every await of a consumer is a step; a scheduler interleaves the consumers at random, kills them anywhere, and lets
-others begin the same messages while they still run. When all is quiet, each state is the fold of all facts, it has
-been told, and so has every episode that was repaired.
+Every await of a consumer is a step. A scheduler interleaves the consumers at random, kills them anywhere, and starts
+others on the same messages while they still run. In the end each state is the fold of all events and has been
+published, and so has every repaired episode.
 """
 
 import random
@@ -28,14 +28,14 @@ RUNS = 150
 
 
 class SchedulingPoint:
-    """Where another consumer may come between, or the process may die."""
+    """A point at which another consumer may run, or the process may crash."""
 
     def __await__(self) -> Generator[None, None, None]:
         yield
 
 
 class SteppedStore(InMemoryAllianceStore):
-    """The store in memory, with a step before and after each call."""
+    """The store in memory, with a scheduling point in each call."""
 
     async def append(self, events: Sequence[HistoryEvent]) -> None:
         for event in events:  # unordered inserts: each is atomic on its own
@@ -61,7 +61,7 @@ class SteppedStore(InMemoryAllianceStore):
 
 
 class UnguardedStore(SteppedStore):
-    """Defect: writes over whatever somebody else wrote meanwhile."""
+    """Defect: overwrites concurrent changes."""
 
     async def save(self, states: Sequence[Versioned]) -> set[UUID]:
         for state in states:
@@ -71,7 +71,7 @@ class UnguardedStore(SteppedStore):
 
 
 class NeverRefoldingProjector(AllianceProjector):
-    """Defect: takes a late fact for the newest."""
+    """Defect: folds a late event as if it were the newest."""
 
     async def _fold_batch(
         self, loaded: Mapping[UUID, Versioned], pending: Mapping[UUID, Sequence[HistoryEvent]]
@@ -83,7 +83,7 @@ class NeverRefoldingProjector(AllianceProjector):
 
 
 class ChangesOnlyProjector(AllianceProjector):
-    """Defect: says nothing of a state that did not change, as if it had surely been told before."""
+    """Defect: publishes nothing for an unchanged state, as if it had certainly been published before."""
 
     async def _fold_batch(
         self, loaded: Mapping[UUID, Versioned], pending: Mapping[UUID, Sequence[HistoryEvent]]
@@ -93,7 +93,7 @@ class ChangesOnlyProjector(AllianceProjector):
 
 
 class Simulation:
-    """Two topics of the same relationships, and whoever hears them."""
+    """Two topics with events of the same relationships, and their consumers."""
 
     def __init__(
         self,
@@ -141,9 +141,8 @@ class Simulation:
                 self.repaired_episode_ids.add(event.episode_id)
 
     async def _consume(self, topic: int, offset: int) -> None:
-        projector = self.projector_type(
-            self.store, self._publish, Policies(), Metrics(CollectorRegistry())
-        )  # each remembers its own
+        # Each process has a cache of its own.
+        projector = self.projector_type(self.store, self._publish, Policies(), Metrics(CollectorRegistry()))
         while batch := self.topics[topic][offset : offset + self.random.randint(1, 4)]:
             offset += len(batch)
             if self.commit_first:
@@ -168,25 +167,24 @@ class Simulation:
                 break
             topic, consumer = consumers[index := self.random.randrange(len(consumers))]
             roll = self.random.random()
-            if roll < 0.06:  # kill -9; somebody takes over
+            if roll < 0.06:  # kill -9; another consumer takes over
                 consumers.pop(index)[1].close()
                 start(topic)
                 continue
-            if roll < 0.10:  # handed over while the old one still runs
+            if roll < 0.10:  # a rebalance while the old consumer still runs
                 start(topic)
             if not _advance(consumer):
                 consumers.pop(index)
-        for topic in (0, 1):  # quiet at last: everything is heard to its end
+        for topic in (0, 1):  # finally, everything is consumed to the end
             final_consumer = self._consume(topic, self.committed_offsets[topic])
             while _advance(final_consumer):
                 pass
-        while consumers:  # those who slept wake up last
+        while consumers:  # paused consumers resume last
             index = self.random.randrange(len(consumers))
             if not _advance(consumers[index][1]):
                 consumers.pop(index)
 
     def find_violations(self) -> list[str]:
-        """What is not as it must be."""
         violations = []
         for builder in self.builders:
             events = {
@@ -198,7 +196,7 @@ class Simulation:
             result = refold(events.values(), DEFAULT_POLICY)
             expected = result.alliance
             if not {episode.id for episode in result.repaired_episodes} <= self.repaired_episode_ids:
-                violations.append("repair never told")
+                violations.append("repair never published")
             state = self.store.states.get(builder.relationship_id, Versioned(builder.relationship_id))
             if state.alliance != expected:
                 violations.append("wrong state")
@@ -208,12 +206,12 @@ class Simulation:
             if last_update is None or last_update.model_dump(exclude=unversioned) != expected_update.model_dump(
                 exclude=unversioned
             ):
-                violations.append("never told")
+                violations.append("alliance never published")
         return violations
 
 
 def _advance(consumer: Coroutine[Any, Any, None]) -> bool:
-    """Let it go on until its next step; whether there is one."""
+    """Run the consumer to its next step; return whether there is one."""
     try:
         consumer.send(None)
     except StopIteration:
@@ -221,7 +219,7 @@ def _advance(consumer: Coroutine[Any, Any, None]) -> bool:
     return True
 
 
-def test_whatever_dies_and_overlaps_each_state_is_right_and_told() -> None:
+def test_crashing_and_overlapping_consumers_publish_each_correct_state() -> None:
     for seed in range(RUNS):
         simulation = Simulation(seed, SteppedStore())
         simulation.run()
@@ -232,13 +230,13 @@ def test_whatever_dies_and_overlaps_each_state_is_right_and_told() -> None:
     ("defect", "store", "options"),
     [
         ("no version guard", UnguardedStore, {}),
-        ("nothing told where nothing changed", SteppedStore, {"hear": ChangesOnlyProjector}),
+        ("unchanged states not published", SteppedStore, {"projector_type": ChangesOnlyProjector}),
         ("offsets committed first", SteppedStore, {"commit_first": True}),
-        ("late facts not folded anew", SteppedStore, {"hear": NeverRefoldingProjector}),
+        ("late events not refolded", SteppedStore, {"projector_type": NeverRefoldingProjector}),
     ],
 )
 def test_each_part_of_the_protocol_is_needed(defect: str, store: type[SteppedStore], options: dict[str, Any]) -> None:
-    """Leave one out, and some run goes wrong: so the test above can fail."""
+    """Without any one of them some run fails, which proves that the test above can fail."""
 
     def violates(seed: int) -> bool:
         simulation = Simulation(seed, store(), **options)

@@ -1,4 +1,4 @@
-"""What a backtest says of two policies on the same history."""
+"""Replaying a history under two policies, and comparing the episodes."""
 
 from datetime import timedelta
 from uuid import UUID, uuid5
@@ -32,7 +32,7 @@ def rated_history(*ratings: float) -> list[HistoryEvent]:
     ]
 
 
-def test_an_episode_is_raised_when_it_comes_to_be_of_concern_and_lasts_until_it_is_repaired() -> None:
+def test_an_episode_is_raised_when_it_becomes_of_concern_and_ends_when_it_is_repaired() -> None:
     events = rated_history(9, 9, 9, 9, 2, 9, 9, 9)
 
     (episode,) = replay_episodes(events, DEFAULT_POLICY)
@@ -43,23 +43,23 @@ def test_an_episode_is_raised_when_it_comes_to_be_of_concern_and_lasts_until_it_
     assert "sudden_drop" in episode.detectors
 
 
-def test_one_that_is_not_repaired_is_open_for_good() -> None:
+def test_an_episode_that_is_never_repaired_never_ends() -> None:
     assert [episode.ended_at for episode in replay_episodes(rated_history(9, 9, 9, 2), DEFAULT_POLICY)] == [NEVER]
 
 
 @given(events=histories())
-def test_the_severity_follows_from_the_peak(events: list[HistoryEvent]) -> None:
+def test_the_severity_follows_from_the_peak_probability(events: list[HistoryEvent]) -> None:
     for episode in replay_episodes(events, DEFAULT_POLICY):
         assert episode.severity == DEFAULT_POLICY.severity(episode.peak_probability)
 
 
-def test_nothing_known_raises_nothing() -> None:
+def test_an_empty_history_has_no_episodes_and_no_weeks() -> None:
     assert replay_episodes([], DEFAULT_POLICY) == []
     assert appointment_weeks([]) == set()
 
 
 @given(events=histories())
-def test_a_replay_ends_with_the_episodes_that_the_fold_ends_with(events: list[HistoryEvent]) -> None:
+def test_a_replay_ends_with_the_same_episodes_as_the_fold(events: list[HistoryEvent]) -> None:
     replayed = {
         replayed_episode.episode_id: replayed_episode for replayed_episode in replay_episodes(events, DEFAULT_POLICY)
     }
@@ -82,7 +82,7 @@ def test_the_same_policy_changes_nothing(events: list[HistoryEvent]) -> None:
 
 
 @given(events=histories(), concern=st.floats(0.1, 0.9))
-def test_what_is_raised_less_what_is_not_any_more_is_the_difference(events: list[HistoryEvent], concern: float) -> None:
+def test_raised_minus_no_longer_raised_is_the_difference_in_alerts(events: list[HistoryEvent], concern: float) -> None:
     old, new = replay_episodes(events, DEFAULT_POLICY), replay_episodes(events, Policy(concern=concern, urgent=0.95))
     kinds = [change.kind for change in compare_episodes(old, new)]
 
@@ -94,7 +94,7 @@ SORTED_BOUNDS = st.lists(st.integers(1, 50), unique=True, max_size=12).map(sorte
 
 
 @given(old=SORTED_BOUNDS, new=SORTED_BOUNDS)
-def test_every_episode_is_told_once_and_both_ways_round_alike(old: list[int], new: list[int]) -> None:
+def test_a_comparison_contains_every_episode_once_and_is_symmetric(old: list[int], new: list[int]) -> None:
     left, right = consecutive_episodes(old), consecutive_episodes(new)
 
     forward = [(change.old, change.new) for change in compare_episodes(left, right)]
@@ -106,7 +106,7 @@ def test_every_episode_is_told_once_and_both_ways_round_alike(old: list[int], ne
 
 
 def consecutive_episodes(bounds: list[int]) -> list[ReplayedEpisode]:
-    """Episodes that follow each other, from each first bound to the next."""
+    """Consecutive episodes, each from one bound to the next."""
     return [
         ReplayedEpisode(
             BUILDER.relationship_id,
@@ -132,7 +132,7 @@ def test_an_earlier_sign_of_the_same_rupture_is_the_same_rupture() -> None:
     assert [change.kind for change in compare_episodes(old, new)] == ["raised as before"]
 
 
-def test_a_higher_threshold_raises_less() -> None:
+def test_a_higher_threshold_raises_fewer_alerts() -> None:
     events = rated_history(9, 9, 9, 9, 2, 9, 9, 9)
     kinds = [
         change.kind
@@ -142,7 +142,7 @@ def test_a_higher_threshold_raises_less() -> None:
     assert kinds == ["no longer raised"]
 
 
-def test_a_week_is_one_in_which_there_was_an_appointment() -> None:
+def test_only_weeks_with_an_appointment_are_counted() -> None:
     builder = RelationshipBuilder(UUID(int=5))
     events: list[HistoryEvent] = [
         builder.started(),

@@ -1,4 +1,4 @@
-"""Which signs of a rupture are seen, and which ratings are no sign at all."""
+"""Which signs of a rupture are detected, and which ratings are no sign."""
 
 from collections.abc import Iterable
 
@@ -37,14 +37,14 @@ def open_episode(events: Iterable[HistoryEvent]) -> Episode:
     return episode
 
 
-def test_a_relationship_is_measured_against_itself() -> None:
+def test_a_relationship_is_compared_with_its_own_baseline() -> None:
     warm, cool = rated_sessions(*[9.0] * 8), rated_sessions(*[6.5] * 8)
 
     assert "sudden_drop" in detected_signs([*warm, *rated_sessions(6.5, first=8)])
     assert detected_signs([*cool, *rated_sessions(6.5, first=8)]) == set()
 
 
-def test_the_very_first_rating_is_no_sign_however_low() -> None:
+def test_the_first_rating_is_no_sign_however_low() -> None:
     assert detected_signs(rated_sessions(2)) == set()
 
 
@@ -52,11 +52,11 @@ def test_the_second_rating_can_already_be_a_sign() -> None:
     assert detected_signs(rated_sessions(9.5, 5)) == {"sudden_drop"}
 
 
-def test_a_slide_is_seen_though_no_single_rating_is_alarming() -> None:
+def test_a_slide_is_detected_although_no_single_rating_is_alarming() -> None:
     assert "sustained_slide" in detected_signs(rated_sessions(9, 9, 9, 9, 9, 9, 8.5, 8.2, 8, 7.8, 7.6, 7.5))
 
 
-def test_one_element_that_breaks_away_is_named() -> None:
+def test_a_drop_of_a_single_element_is_reported_with_the_element() -> None:
     critical = BUILDER.feedback(6, 9, non_judgment=4)
 
     episode = open_episode([*rated_sessions(*[9.0] * 6), BUILDER.completed(6), critical])
@@ -80,7 +80,7 @@ def test_two_missed_sessions_in_a_row_are_a_sign() -> None:
     assert detected_signs([*rated_sessions(9, 9, 9), BUILDER.missed(3), BUILDER.missed(4)]) == {"withdrawal"}
 
 
-def test_sessions_cut_short_are_a_sign_beside_a_missed_one_unless_they_often_are() -> None:
+def test_shortened_sessions_are_a_sign_together_with_a_missed_one_unless_they_are_usual() -> None:
     cut_short: list[HistoryEvent] = [BUILDER.completed(4, 20), BUILDER.completed(5, 20), BUILDER.missed(6)]
     often: list[HistoryEvent] = [BUILDER.completed(week, 20 if week % 2 else 50) for week in range(-8, 0)]
 
@@ -89,7 +89,7 @@ def test_sessions_cut_short_are_a_sign_beside_a_missed_one_unless_they_often_are
     assert detected_signs([*often, *rated_sessions(9, 9, 9, 9), *cut_short[:2], BUILDER.completed(6, 20)]) == set()
 
 
-def test_silence_is_a_sign_only_where_answers_were_usual() -> None:
+def test_silence_is_a_sign_only_if_answers_were_usual() -> None:
     quiet = [event for week in range(8) for event in (BUILDER.completed(week), BUILDER.lapsed(week))]
 
     assert detected_signs(quiet) == set()
@@ -98,7 +98,7 @@ def test_silence_is_a_sign_only_where_answers_were_usual() -> None:
     ) == {"withdrawal"}
 
 
-def test_client_and_clinician_who_come_to_see_it_differently_are_apart() -> None:
+def test_a_new_difference_between_client_and_clinician_is_a_sign() -> None:
     agreed = [
         event
         for week in range(4)
@@ -115,12 +115,12 @@ def test_ratings_that_never_vary_are_no_sign() -> None:
     assert detected_signs(rated_sessions(*[0.0] * 2)) == set()
 
 
-def test_an_always_low_relationship_is_fine_with_itself() -> None:
+def test_ratings_that_were_always_low_are_no_sign() -> None:
     assert fold_events(rated_sessions(*[5.0] * 12)).open_episode is None
 
 
-def test_a_rupture_does_not_become_what_is_usual() -> None:
-    """Six sessions deep in a rupture the seventh is as surprising as the first was."""
+def test_a_rupture_does_not_become_part_of_the_baseline() -> None:
+    """After six sessions of a rupture the seventh is as surprising as the first."""
     alliance = fold_events(rated_sessions(*[9.0] * 8, *[5.0] * 7))
 
     assert alliance.open_episode is not None
@@ -137,13 +137,13 @@ def test_two_ratings_within_the_own_range_repair_an_episode() -> None:
     assert alliance.last_repaired.id == open_episode(ruptured).id
 
 
-def test_coming_back_repairs_what_only_absence_spoke_for() -> None:
+def test_attending_again_repairs_an_episode_of_absence_only() -> None:
     away = [*rated_sessions(9, 9, 9), BUILDER.missed(3), BUILDER.missed(4)]
 
     assert fold_events([*away, BUILDER.completed(5), BUILDER.lapsed(5), BUILDER.completed(6)]).open_episode is None
 
 
-def test_an_amended_answer_retracts_what_it_had_caused() -> None:
+def test_an_amended_answer_retracts_the_episode_that_it_had_caused() -> None:
     mistake = [*rated_sessions(*[9.0] * 8), BUILDER.completed(8), BUILDER.feedback(8, 1)]
 
     alliance = fold_events([*mistake, BUILDER.amended(8, 9)])
@@ -156,7 +156,7 @@ def test_an_amended_answer_retracts_what_it_had_caused() -> None:
     )
 
 
-def test_a_repaired_episode_is_not_retracted_by_an_amendment_elsewhere() -> None:
+def test_a_repaired_episode_is_not_retracted_by_an_unrelated_amendment() -> None:
     repaired = [*rated_sessions(*[9.0] * 8), *rated_sessions(5, 9, 9, 9, first=8)]
 
     alliance = fold_events([*repaired, BUILDER.amended(2, 8.5, days_later=200)])
@@ -166,7 +166,7 @@ def test_a_repaired_episode_is_not_retracted_by_an_amendment_elsewhere() -> None
 
 
 @pytest.mark.parametrize("reason", ["ended", "consent_withdrawn"])
-def test_the_end_and_withdrawn_consent_close_what_is_open(reason: str) -> None:
+def test_the_end_and_withdrawn_consent_retract_the_open_episode(reason: str) -> None:
     ruptured = [*rated_sessions(*[9.0] * 8), *rated_sessions(5, first=8)]
     last = BUILDER.ended(8.5) if reason == "ended" else BUILDER.consent_changed(8.5, given=False)
 
@@ -177,7 +177,7 @@ def test_the_end_and_withdrawn_consent_close_what_is_open(reason: str) -> None:
     assert alliance.last_retraction.reason == reason
 
 
-def test_what_is_said_without_consent_is_not_scored() -> None:
+def test_answers_without_consent_are_not_scored() -> None:
     events = [*rated_sessions(9, 9), BUILDER.consent_changed(1.5, given=False), *rated_sessions(1, first=2)]
 
     assert fold_events(events).client.ratings == 2
@@ -189,7 +189,7 @@ def test_an_unknown_instrument_gives_no_rating_and_no_error() -> None:
     assert (alliance.client.ratings, alliance.feedback_received) == (0, 1)
 
 
-def test_an_instrument_is_read_within_its_range() -> None:
+def test_an_instrument_total_is_scaled_to_its_range() -> None:
     assert fold_events([BUILDER.completed(0), BUILDER.instrument_total(0, "srs", 36)]).client.rolling_score == 90
 
 
@@ -199,8 +199,8 @@ def test_an_answer_given_twice_counts_once() -> None:
     assert fold_events([BUILDER.completed(0), BUILDER.feedback(0, 9), twice]).client.ratings == 1
 
 
-def test_a_late_answer_takes_the_place_of_silence() -> None:
-    """The answer was given in time and entered late: the lapse that was told meanwhile says nothing."""
+def test_an_answer_replaces_the_lapse_of_the_same_form() -> None:
+    """The answer was given in time and entered late, so the lapse published in between does not count."""
     alliance = fold_events(
         [*rated_sessions(9, 9, 9, 9), BUILDER.completed(4), BUILDER.feedback(4, 9), BUILDER.lapsed(4)]
     )
@@ -208,7 +208,7 @@ def test_a_late_answer_takes_the_place_of_silence() -> None:
     assert alliance.feedback_lapsed == 0
 
 
-def test_of_an_erased_client_nothing_is_left_whenever_it_is_told() -> None:
+def test_nothing_remains_of_an_erased_client_whenever_the_erasure_arrives() -> None:
     alliance = fold_events([*rated_sessions(*[9.0] * 3), BUILDER.erased(1.5), *rated_sessions(2, first=3)])
 
     assert alliance == Alliance(last_event_key=alliance.last_event_key, erasure_id=BUILDER.erased(1.5).id)

@@ -1,4 +1,4 @@
-"""What is told besides the score."""
+"""The summary and the explanation of an alliance."""
 
 from collections.abc import Iterable
 
@@ -44,7 +44,7 @@ def explain_events(events: Iterable[HistoryEvent]) -> str:
     return explain(fold([*START_EVENTS, *events], DEFAULT_POLICY), DEFAULT_POLICY)
 
 
-def test_a_direction_is_told_only_when_it_is_sure() -> None:
+def test_a_trend_has_a_direction_only_if_it_is_certain() -> None:
     few, flat, down, up = (
         rated_sessions(9, 8, 7),
         rated_sessions(9, 8, 9, 8, 9, 8),
@@ -57,14 +57,14 @@ def test_a_direction_is_told_only_when_it_is_sure() -> None:
     assert directions == ["steady", "falling", "rising"]
 
 
-def test_a_direction_is_about_the_last_ratings_only() -> None:
+def test_a_trend_covers_only_the_last_ratings() -> None:
     trend = summarize_events(rated_sessions(2, 3, 4, 5, 6, *[9.0] * 6)).trend
 
     assert trend is not None
     assert (trend.direction, trend.slope, trend.ratings) == ("steady", 0, 6)
 
 
-def test_client_and_clinician_are_compared_over_the_sessions_that_both_have_rated() -> None:
+def test_client_and_clinician_are_compared_over_the_sessions_that_both_rated() -> None:
     assert summarize_events(rated_sessions(9, 9)).difference is None
 
     alike = summarize_events(rated_by_both((9, 8), (8, 7), (9, 8), (7, 6), (8, 7), (9, 8))).difference
@@ -76,14 +76,14 @@ def test_client_and_clinician_are_compared_over_the_sessions_that_both_have_rate
     assert [alike.now, alike.together, opposed.together] == pytest.approx([10, 1, -1])
 
 
-def test_of_two_who_never_vary_it_is_not_said_that_they_move_together() -> None:
+def test_ratings_that_never_vary_have_no_correlation() -> None:
     difference = summarize_events(rated_by_both(*[(9.3, 8.1)] * 12)).difference
 
     assert difference is not None
     assert difference.together is None
 
 
-def test_engagement_is_measured_against_the_own_habit() -> None:
+def test_engagement_is_reported_overall_and_for_the_last_appointments() -> None:
     engagement = summarize_events(
         [*rated_sessions(*[9.0] * 8), BUILDER.completed(8), BUILDER.lapsed(8), BUILDER.missed(9)]
     ).engagement
@@ -92,7 +92,7 @@ def test_engagement_is_measured_against_the_own_habit() -> None:
     assert [engagement.response, engagement.response_lately] == pytest.approx([8 / 9, 2 / 3])
 
 
-def test_a_late_answer_is_an_answer() -> None:
+def test_a_late_answer_counts_as_a_response() -> None:
     late = BUILDER.feedback(1).model_copy(update={"occurred_at": BUILDER.at(1.9)})
 
     assert (
@@ -100,11 +100,11 @@ def test_a_late_answer_is_an_answer() -> None:
     )
 
 
-def test_what_was_called_off_in_time_is_no_absence() -> None:
+def test_a_cancellation_in_time_is_no_absence() -> None:
     assert summarize_events([*rated_sessions(9), BUILDER.cancelled(1, 90)]).engagement.attendance == 1
 
 
-def test_ratings_that_never_vary_are_shown_to_say_little() -> None:
+def test_ratings_that_never_vary_are_reported_as_little_information() -> None:
     constant = rated_sessions(*[10.0] * 8)
 
     assert summarize_events(constant).trust.information == "little"
@@ -113,7 +113,7 @@ def test_ratings_that_never_vary_are_shown_to_say_little() -> None:
     assert summarize_events(rated_sessions(9, 8, 9, 8, 8, 9)).trust.information == "good"
 
 
-def test_how_the_client_fares_is_shown_and_never_mixed_in() -> None:
+def test_the_outcome_is_reported_and_changes_nothing_else() -> None:
     plain = rated_sessions(9, 8, 9, 8)
     with_outcome = [
         BUILDER.with_outcome(event, 10) if event.type == "clinic.feedback.submitted.v1" else event for event in plain
@@ -127,19 +127,19 @@ def test_how_the_client_fares_is_shown_and_never_mixed_in() -> None:
 
 
 @pytest.mark.parametrize(("name", "total"), [("unheard-of", 10), ("ors", 41), ("srs", 10)])
-def test_an_outcome_that_cannot_be_read_is_no_outcome(name: str, total: float) -> None:
+def test_an_outcome_that_cannot_be_read_is_ignored(name: str, total: float) -> None:
     assert (
         summarize_events([BUILDER.completed(0), BUILDER.with_outcome(BUILDER.feedback(0), total, name)]).outcome is None
     )
 
 
-def test_an_outcome_is_no_rating_of_the_alliance() -> None:
+def test_an_outcome_total_is_no_rating_of_the_alliance() -> None:
     alliance = fold([*START_EVENTS, BUILDER.completed(0), BUILDER.instrument_total(0, "ors", 30)], DEFAULT_POLICY)
 
     assert (alliance.client.ratings, alliance.feedback_received) == (0, 1)
 
 
-def test_it_is_told_since_when_it_has_been_so() -> None:
+def test_a_standing_has_the_date_on_which_it_began() -> None:
     ruptured = [*rated_sessions(*[9.0] * 8), *rated_sessions(5, first=8)]
     repaired = [*ruptured, *rated_sessions(9, 9, first=9)]
 
@@ -167,7 +167,7 @@ def test_an_explanation_names_the_session_and_what_is_usual_here() -> None:
     )
 
 
-def test_an_explanation_says_of_silence_which_session_it_was_about() -> None:
+def test_an_explanation_names_the_session_of_an_unanswered_form() -> None:
     explanation = explain_events(
         [*rated_sessions(*[9.0] * 8), *rated_sessions(4, first=8), BUILDER.completed(9), BUILDER.lapsed(9)]
     )
@@ -176,14 +176,14 @@ def test_an_explanation_says_of_silence_which_session_it_was_about() -> None:
     assert "No feedback came for session 10." in explanation
 
 
-def test_an_explanation_says_when_it_is_getting_better() -> None:
+def test_an_explanation_reports_a_recovery() -> None:
     assert "within what is usual here again" in explain_events(
         [*rated_sessions(*[9.0] * 8), *rated_sessions(5, 9, first=8)]
     )
 
 
 @pytest.mark.parametrize("other", ["none", "yes", None])
-def test_what_the_other_said_of_a_tension_is_told_with_it(other: Tension | None) -> None:
+def test_a_reported_tension_includes_the_other_raters_answer(other: Tension | None) -> None:
     alliance = fold(
         [
             *START_EVENTS,

@@ -1,4 +1,4 @@
-"""What it does to an alliance that a session is held or not, and that a form stays unanswered."""
+"""How an alliance changes when a session is held, missed or cancelled, and when a form stays unanswered."""
 
 from typing import TypeAlias
 
@@ -15,20 +15,19 @@ from services.alliance.domain.state.alliance import Alliance, Attendance
 from services.alliance.domain.state.fast_replace import replace
 from shared.events import FeedbackLapsed, SessionCancelled, SessionCompleted, SessionMissed
 
-# How much each kind of withdrawal weighs, and how fast it is forgotten: two missed sessions in a row count.
+# The weight of each kind of withdrawal, and how fast it decays: two missed sessions in a row are a sign.
 MISSED_WEIGHT, CANCELLED_LATE_WEIGHT, LAPSED_WEIGHT, CUT_SHORT_WEIGHT = 1.0, 0.7, 0.6, 0.5
-CUT_SHORT_RATIO = 0.7  # of the planned minutes: a session that ended before then was cut short
-USUAL_CUT_SHORT_RATIO = 0.3  # of the sessions: where as many are cut short, one more says nothing
+CUT_SHORT_RATIO = 0.7  # of the planned minutes: a shorter session was cut short
+USUAL_CUT_SHORT_RATIO = 0.3  # of the sessions: if more than this are cut short, another one is no sign
 WITHDRAWAL_DECAY = 0.7
-RETURN_DECAY = 0.5  # of the withdrawal stays when the next session is held
-MIN_RESPONSE_RATE = 0.6  # of the forms asked for were answered: only then silence says something
-
+RETURN_DECAY = 0.5  # of the withdrawal remains when the next session is held
+MIN_RESPONSE_RATE = 0.6  # of the requested forms: only a client who usually answers can fall silent
 
 AttendanceEvent: TypeAlias = SessionCompleted | SessionMissed | SessionCancelled
 
 
 def apply_attendance(alliance: Alliance, event: AttendanceEvent, policy: Policy) -> Alliance:
-    """What became of an appointment. Told once more, it changes nothing."""
+    """Record whether an appointment was held, missed or cancelled. Only the first event about it counts."""
     session = find_session(alliance.recent_sessions, event.session_id)
     if session is not None and session.attendance is not None:
         return alliance
@@ -77,7 +76,7 @@ def _apply_absence(
 
 
 def apply_lapse(alliance: Alliance, event: FeedbackLapsed, policy: Policy) -> Alliance:
-    """An answer that did not come in time. A clinician's is no sign, and neither is one that came after all."""
+    """Apply an answer that lapsed. A clinician's lapse is no sign, and neither is one whose answer is already known."""
     session = find_session(alliance.recent_sessions, event.session_id)
     if event.rater == "clinician" or not alliance.has_consent or (session and session.is_client_feedback_known):
         return alliance

@@ -1,10 +1,10 @@
-"""What the next rating is expected to be, and how surprising the one that came is.
+"""What the next rating is expected to be, and how surprising the actual rating is.
 
 The baseline is the relationship's own mean, shrunk towards the clinic's (empirical Bayes), so that the second rating
-can already say something. The spread depends on the level, because near the top of the scale there is little room to
+can already be a sign. The spread depends on the level, because near the top of the scale there is little room to
 vary and a small drop means more; with every rating it becomes more the relationship's own.
 
-This module and `belief` are all that has to be exchanged for another model.
+Another model replaces only this module and `probability`.
 """
 
 from dataclasses import dataclass
@@ -16,32 +16,28 @@ from services.alliance.domain.state.alliance import ElementGaps, PairedRatings, 
 from services.alliance.domain.state.fast_replace import replace
 from shared.events import Element
 
-RECENT_RATINGS_LIMIT = 6  # ratings that a trend is read from: about as long as the slowest slide (Gumz 2012)
-NEWEST_RATING_WEIGHT = 0.4  # of the newest rating: half of the rolling score are the last one or two sessions
-CLINIC_SPREAD_WEIGHT_RATINGS = (
-    3.0  # ratings' worth of trust in the clinic's spread before the own one (evaluation: 2 to 4 are alike)
-)
-MIN_SPREAD_RATIO = 0.35  # of the clinic's usual spread, whatever the level
-MIN_ELEMENT_SPREAD_POINTS = 5.7  # points: an element rated in whole numbers cannot be steadier beside the others
-MAX_BASELINE_SHIFT_SPREADS = 2.0  # spreads; a rating further off moves the baseline no more than one so far off
-UNCLIPPED_RATINGS = 2  # ratings that are taken as they are: an always-low client would never be reached otherwise
-BAND_SPREADS = 1.2816  # spreads on either side that hold four of five ratings
-BELOW_EXPECTED_SPREADS = 0.5  # spreads from which on a rating lies below what was expected
-DRIFT_AFTER_DAYS, DRIFT_VARIANCE_PER_DAY = (
-    28,
-    0.3,
-)  # a gap longer than this adds so many points² of doubt for each further day
-MAX_DRIFT_VARIANCE = 100.0  # points²: no gap makes more doubtful than this
+RECENT_RATINGS_LIMIT = 6  # ratings in a trend: about as long as the slowest slide (Gumz 2012)
+NEWEST_RATING_WEIGHT = 0.4  # the last one or two sessions make up half of the rolling score
+CLINIC_SPREAD_WEIGHT_RATINGS = 3.0  # the clinic's spread weighs as much as this many ratings (2 to 4 perform alike)
+MIN_SPREAD_RATIO = 0.35  # of the clinic's usual spread, at any level
+MIN_ELEMENT_SPREAD_POINTS = 5.7  # an element rated in whole numbers cannot be steadier relative to the others
+MAX_BASELINE_SHIFT_SPREADS = 2.0  # a rating further off moves the baseline no more than one at this distance
+UNCLIPPED_RATINGS = 2  # the first ratings count in full, or the baseline would never reach an always-low client
+BAND_SPREADS = 1.2816  # on either side of the mean: this band contains four of five ratings
+BELOW_EXPECTED_SPREADS = 0.5  # a rating this far below the mean is below what was expected
+DRIFT_AFTER_DAYS = 28  # after a longer gap the baseline becomes less certain
+DRIFT_VARIANCE_PER_DAY = 0.3  # points² for each further day
+MAX_DRIFT_VARIANCE = 100.0  # points², however long the gap
 
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """What the relationship's own past leads to expect of the next rating, in points of 0 to 100."""
+    """The next rating as predicted from the relationship's own past, in points of 0 to 100."""
 
     mean: float
     spread: float
     sureness: float
-    """How much of the spread is from session to session, 0 to 1; the rest is that little is known yet."""
+    """How much of the spread is variation from session to session, 0 to 1; the rest is a lack of data."""
 
     @property
     def low(self) -> float:
@@ -52,18 +48,18 @@ class Expectation:
         return min(100.0, max(0.0, self.mean + BAND_SPREADS * self.spread))
 
     def surprise(self, rating: float) -> float:
-        """How many spreads `rating` lies above what was expected; negative below."""
+        """How many spreads `rating` is above the expected mean; negative if it is below."""
         return (rating - self.mean) / self.spread
 
 
 def expect_rating(series: Series, prior: RatingPrior, at: datetime | None = None) -> Expectation:
-    """The predictive distribution of the next rating, given `at`."""
+    """The predictive distribution of a rating given at the time `at`."""
     spread = _spread(prior, baseline_level(series, prior), series.baseline_count, series.squared_deviations)
     return _predict(prior, series.baseline_count, series.baseline_total, spread, _drift_variance(series, at))
 
 
 def expect_relative(element_gaps: ElementGaps, prior: RatingPrior, level: float) -> dict[Element, Expectation]:
-    """The same of how far each element will lie above the others, where the whole is at `level`."""
+    """The predictive distribution of how far each element is above the others, in a relationship at this `level`."""
     spread = _spread(prior, level, element_gaps.forms, element_gaps.squared_deviations, MIN_ELEMENT_SPREAD_POINTS)
     return {
         element: _predict(prior, gap.count, gap.total, spread, 0.0) for element, gap in element_gaps.elements.items()
@@ -71,19 +67,19 @@ def expect_relative(element_gaps: ElementGaps, prior: RatingPrior, level: float)
 
 
 def baseline_level(series: Series, prior: RatingPrior) -> float:
-    """What is usual here, shrunk towards the clinic's as if every relationship had its spread."""
+    """The usual level, shrunk towards the clinic's as if every relationship had the clinic's spread."""
     prior_weight = (prior.spread / prior.varies) ** 2
     return (prior.mean * prior_weight + series.baseline_total) / (prior_weight + series.baseline_count)
 
 
 def append_expected_rating(series: Series, rating: float, expected: Expectation, at: datetime) -> Series:
-    """The series with one more rating, its baseline as it was: `settle` moves that."""
+    """The series with one more rating and an unchanged baseline: `update_baseline` changes that."""
     streak = series.below_expected_streak + 1 if expected.surprise(rating) < -BELOW_EXPECTED_SPREADS else 0
     return replace(append_rating(series, rating, at), below_expected_streak=streak)
 
 
 def append_rating(series: Series, rating: float, at: datetime) -> Series:
-    """The series with one more rating, of which nothing was expected."""
+    """The series with one more rating for which there was no expectation."""
     return replace(
         series,
         ratings=series.ratings + 1,
@@ -101,7 +97,7 @@ def update_rolling_score(previous: float | None, value: float) -> float:
 
 
 def append_pair(pairs: PairedRatings, client: float, clinician: float) -> PairedRatings:
-    """With what the two said of one more session (Welford's sums, so that no history is needed)."""
+    """Add a session that both have rated (Welford's sums, so that no history is needed)."""
     count = pairs.count + 1
     client_deviation, clinician_deviation = client - pairs.client_mean, clinician - pairs.clinician_mean
     client_mean, clinician_mean = (
@@ -121,7 +117,7 @@ def append_pair(pairs: PairedRatings, client: float, clinician: float) -> Paired
 
 
 def update_baseline(series: Series, rating: float, expected: Expectation) -> Series:
-    """Let `rating` into the baseline; done only outside episodes, for a baseline that follows a rupture misses it."""
+    """Add `rating` to the baseline. For use outside episodes only: a baseline that follows a rupture would hide it."""
     clipped = _clip(rating, series.baseline_count, expected)
     squared_deviation = (
         (clipped - series.baseline_mean) ** 2 * series.baseline_count / (series.baseline_count + 1)
@@ -139,7 +135,7 @@ def update_baseline(series: Series, rating: float, expected: Expectation) -> Ser
 def update_element_gaps(
     element_gaps: ElementGaps, relative_ratings: dict[Element, float], expected: dict[Element, Expectation]
 ) -> ElementGaps:
-    """The same of the elements of one answer, which share a spread."""
+    """Add the elements of one answer to their baselines; the elements share one spread."""
     gaps = dict(element_gaps.elements)
     squared_deviations = 0.0
     for element, relative_rating in relative_ratings.items():
@@ -155,7 +151,7 @@ def update_element_gaps(
 def _spread(
     prior: RatingPrior, level: float, ratings: int, squared_deviations: float, min_spread: float = 0.0
 ) -> float:
-    """From session to session: the clinic's at this level, then more and more the own one."""
+    """The spread from session to session: at first the clinic's at this level, then more and more the own one."""
     clinic_spread = max(prior.at_top + prior.widening * (100 - level), min_spread, MIN_SPREAD_RATIO * prior.spread)
     return sqrt(
         (CLINIC_SPREAD_WEIGHT_RATINGS * clinic_spread**2 + squared_deviations)
@@ -164,7 +160,7 @@ def _spread(
 
 
 def _predict(prior: RatingPrior, count: int, total: float, spread: float, drift_variance: float) -> Expectation:
-    """Nobody is expected to rate higher than they have: an always-low client has not fallen."""
+    """The mean never exceeds that of the own ratings: an always-low client has not dropped."""
     precision = 1 / prior.varies**2 + count / spread**2
     mean = (prior.mean / prior.varies**2 + total / spread**2) / precision
     mean = min(mean, total / count) if count else mean
@@ -173,7 +169,7 @@ def _predict(prior: RatingPrior, count: int, total: float, spread: float, drift_
 
 
 def _drift_variance(series: Series, at: datetime | None) -> float:
-    """How much more doubtful the baseline is after a long gap, in points²."""
+    """The uncertainty that a long gap adds to the baseline, in points²."""
     if at is None or series.last_at is None:
         return 0.0
     return min(MAX_DRIFT_VARIANCE, DRIFT_VARIANCE_PER_DAY * max(0, (at - series.last_at).days - DRIFT_AFTER_DAYS))

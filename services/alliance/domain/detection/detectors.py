@@ -1,9 +1,9 @@
-"""What each sign of rupture looks like.
+"""The detectors of signs of rupture.
 
-A detector reads one fact against the alliance as it was before, and gives evidence or none: its name, its
-strength and the numbers behind it. It says "shows signs of", never more. The strength is the ratio to what it takes
-to make an episode: of signs that stand alone, to their own threshold; of the others, to the weight that leads from no
-belief in a rupture to one of concern, to which they add up.
+A detector compares one event with the alliance before it. It yields evidence or none: its name, its strength and the
+numbers behind it. Evidence says "shows signs of", never more. The strength is relative to what opens an episode. For a
+standalone sign that is its own threshold. For the other signs, whose weights add up, it is the weight that raises the
+probability from that of a starting rupture to one of concern.
 """
 
 from collections.abc import Callable, Iterator
@@ -30,19 +30,19 @@ ObservedEvent: TypeAlias = FeedbackSubmitted | FeedbackLapsed | SessionMissed | 
 
 @dataclass(frozen=True)
 class Observation:
-    """One fact, read against the alliance `before` it; `after` has taken it in, its episodes aside."""
+    """One event and the alliance `before` it; `after` includes the event, except for its effect on episodes."""
 
     event: ObservedEvent
     before: Alliance
     after: Alliance
     policy: Policy
     rating: float | None = None
-    """0 to 100; none where the fact is no answer, or holds none that can be read."""
+    """0 to 100; None if the event is not an answer, or has no rating that can be read."""
     expected: Expectation | None = None
     rating_weight: float = 0.0
-    """What the rating as a whole weighs (see `belief`)."""
+    """The weight of the rating as a whole (see `probability`)."""
     element_weight: float | None = None
-    """What the idea weighs that a single element fell."""
+    """The weight of the hypothesis that a single element dropped."""
     relative_ratings: dict[Element, float] = field(default_factory=dict)
     """How far each element lies above the others, in points."""
     expected_relative: dict[Element, Expectation] = field(default_factory=dict)
@@ -54,7 +54,7 @@ class Observation:
     def create_evidence(
         self, detector: str, strength: float, element: Element | None = None, /, **numbers: float
     ) -> Evidence:
-        """A sign with its numbers; `session` is which of the held sessions it is about, where that is known."""
+        """A sign with its numbers; `session` is the number of the held session that it is about, if that is known."""
         session = find_session(self.after.recent_sessions, self.event.session_id)
         if session is not None and session.number:
             numbers["session"] = session.number
@@ -68,14 +68,14 @@ class Observation:
         )
 
 
-MIN_SLIDE_RATINGS = 3  # ratings below what was expected that make a slide
-MIN_STANDALONE_SPREADS = 3.0  # predictive spreads that a sign has to lie off to stand alone, besides its points
+MIN_SLIDE_RATINGS = 3  # consecutive ratings below what was expected that make a slide
+MIN_STANDALONE_SPREADS = 3.0  # predictive spreads that a standalone sign deviates by, in addition to its points
 
 Detector: TypeAlias = Callable[[Observation], Iterator[Evidence]]
 
 
 def sudden_drop(observation: Observation) -> Iterator[Evidence]:
-    """A rating below what this relationship leads to expect."""
+    """A rating below what was expected in this relationship."""
     if observation.rating is not None and observation.expected is not None and observation.rating_weight > 0:
         yield observation.create_evidence(
             "sudden_drop",
@@ -86,7 +86,7 @@ def sudden_drop(observation: Observation) -> Iterator[Evidence]:
 
 
 def sustained_slide(observation: Observation) -> Iterator[Evidence]:
-    """Several ratings in a row below what was expected; none of them may be alarming."""
+    """Several ratings in a row below what was expected, even if none of them is alarming alone."""
     if (
         observation.rating is None
         or observation.expected is None
@@ -105,7 +105,7 @@ def sustained_slide(observation: Observation) -> Iterator[Evidence]:
 
 
 def clinician_drop(observation: Observation) -> Iterator[Evidence]:
-    """A clinician's rating below what this relationship leads to expect of it."""
+    """A clinician's rating below what was expected in this relationship."""
     if observation.rating is not None and observation.expected is not None and observation.rating_weight > 0:
         yield observation.create_evidence(
             "clinician_drop",
@@ -116,7 +116,7 @@ def clinician_drop(observation: Observation) -> Iterator[Evidence]:
 
 
 def low_level(observation: Observation) -> Iterator[Evidence]:
-    """A rolling score that came to be low for anybody; that it stays so is no new sign."""
+    """A rolling score that became low by any standard; that it stays low is no new sign."""
     before, after, low = observation.before.client, observation.after.client, observation.policy.low_level
     if after.ratings < 3 or after.rolling_score is None or after.rolling_score >= low:
         return
@@ -128,7 +128,7 @@ def low_level(observation: Observation) -> Iterator[Evidence]:
 
 
 def element_drop(observation: Observation) -> Iterator[Evidence]:
-    """One element falls away from the others, against how it usually stands to them."""
+    """One element drops relative to the others, compared with its usual difference from them."""
     drops = {
         element: observation.before.element_gaps.elements[element].mean - relative_rating
         for element, relative_rating in observation.relative_ratings.items()
@@ -149,9 +149,10 @@ def element_drop(observation: Observation) -> Iterator[Evidence]:
 
 
 def _element_numbers(observation: Observation, ratings: dict[Element, float], element: Element) -> dict[str, float]:
-    """The numbers of an element that fell: what is usual of it, and where the rest stayed if it did.
+    """The numbers of an element that dropped: what was expected of it, and the others' mean if that did not drop.
 
-    An element is the whole plus `share` of how far it lies above the others, and so is what is expected of it.
+    An element's rating is the overall rating plus `others_ratio` times its difference from the others. The same holds
+    for the expectations.
     """
     rating, expected_relative = 10 * ratings[element], observation.expected_relative[element]
     numbers = {"rating": rating}
@@ -167,12 +168,12 @@ def _element_numbers(observation: Observation, ratings: dict[Element, float], el
 
 
 def _expected_numbers(expected: Expectation) -> dict[str, float]:
-    """What was expected, and its band, within the scale."""
+    """The expected rating and its band, within the scale."""
     return {"expected": min(100.0, max(0.0, expected.mean)), "low": expected.low, "high": expected.high}
 
 
 def told_directly(observation: Observation) -> Iterator[Evidence]:
-    """Somebody said that there was a tension; it weighs more when it was not talked about."""
+    """Client or clinician reported a tension; it weighs more if it was not talked about."""
     event = observation.event
     if not isinstance(event, FeedbackSubmitted) or event.tension in (None, "none"):
         return
@@ -190,7 +191,7 @@ def told_directly(observation: Observation) -> Iterator[Evidence]:
 
 
 def _other_rater_numbers(observation: Observation) -> dict[str, float]:
-    """1 where the other told of a tension too, 0 where the other said that there was none."""
+    """1 if the other rater reported a tension too, 0 if the other rater denied it."""
     event = observation.event
     session = find_session(observation.after.recent_sessions, event.session_id)
     if session is None or not isinstance(event, FeedbackSubmitted):
@@ -202,11 +203,11 @@ def _other_rater_numbers(observation: Observation) -> dict[str, float]:
 
 
 _TENSION_STRENGTHS = {(2, 0): 1.5, (2, 1): 1.2, (2, 2): 1.0, (1, 0): 1.1, (1, 1): 0.8, (1, 2): 0.5}
-"""Strength by how much tension there was, and how far it was talked about."""
+"""Strength by the degree of the tension, and by how far it was talked about."""
 
 
 def withdrawal(observation: Observation) -> Iterator[Evidence]:
-    """Sessions missed, called off late or cut short, and answers no longer given, beyond what is usual here."""
+    """Sessions missed, cancelled late or cut short, and unanswered forms, beyond what is usual in this relationship."""
     strength = observation.after.withdrawal / observation.policy.withdrawal
     if observation.after.withdrawal <= observation.before.withdrawal:
         return
@@ -222,7 +223,7 @@ def withdrawal(observation: Observation) -> Iterator[Evidence]:
 
 
 def apart(observation: Observation) -> Iterator[Evidence]:
-    """Client and clinician saw the same session differently, against how they usually do."""
+    """Client and clinician rated the same session differently, compared with their usual difference."""
     if not isinstance(observation.event, FeedbackSubmitted) or observation.before.rater_gap.count < 3:
         return
     session = find_session(observation.after.recent_sessions, observation.event.session_id)
@@ -246,25 +247,25 @@ def apart(observation: Observation) -> Iterator[Evidence]:
 
 
 CLIENT_DETECTORS: tuple[Detector, ...] = (sudden_drop, sustained_slide, low_level, element_drop, told_directly, apart)
-"""What is looked for in a client's answer."""
+"""Detectors for a client's answer."""
 CLINICIAN_DETECTORS: tuple[Detector, ...] = (clinician_drop, told_directly, apart)
 UNRATED_DETECTORS: tuple[Detector, ...] = (told_directly,)
-"""What is looked for in an answer whose instrument we do not know."""
+"""Detectors for an answer by an unknown instrument."""
 BEHAVIOUR_DETECTORS: tuple[Detector, ...] = (withdrawal,)
-"""What is looked for in what happens around the ratings."""
+"""Detectors for attendance and unanswered forms."""
 STANDALONE_DETECTORS = frozenset({"low_level", "element_drop", "told_directly", "withdrawal", "apart"})
-"""Signs that are worth watching from strength 1 on, whatever the belief."""
+"""Signs that are worth watching from strength 1 on, at any probability of a rupture."""
 
 
 def relative_to_others(event: FeedbackSubmitted, element: Element) -> float:
-    """How far an element lies above the mean of the others, in points."""
+    """How far an element is above the mean of the others, in points."""
     other_ratings = [rating for name, rating in event.ratings.items() if name != element]
     return 10 * (event.ratings[element] - sum(other_ratings) / len(other_ratings))
 
 
 def find_session(sessions: tuple[Session, ...], session_id: object) -> Session | None:
-    """The session among the latest ones, if it still is."""
-    for session in reversed(sessions):  # the newest is meant nearly always
+    """The session, if it is still among the recent ones."""
+    for session in reversed(sessions):  # nearly always the newest
         if session.session_id == session_id:
             return session
     return None

@@ -8,9 +8,8 @@ from services.alliance.domain.detection.detectors import ObservedEvent
 from services.alliance.domain.policy.policy import Policy
 from services.alliance.domain.state.alliance import Alliance, Episode, Retraction
 from services.alliance.domain.state.fast_replace import replace
-from shared.events import Element, Evidence, FeedbackSubmitted, Severity
-
-_SEVERITY_RANK: dict[Severity, int] = {"watch": 0, "concern": 1, "urgent": 2}
+from shared.events import Element, Evidence, FeedbackSubmitted
+from shared.events.model import SEVERITY_RANK
 
 
 def add_signs(alliance: Alliance, event: ObservedEvent, signs: Sequence[Evidence], policy: Policy) -> Alliance:
@@ -29,7 +28,7 @@ def add_signs(alliance: Alliance, event: ObservedEvent, signs: Sequence[Evidence
     updated = replace(
         episode,
         last_sign_at=event.occurred_at,
-        severity=max(episode.severity, policy.severity(alliance.rupture_probability), key=_SEVERITY_RANK.__getitem__),
+        severity=max(episode.severity, policy.severity(alliance.rupture_probability), key=SEVERITY_RANK.__getitem__),
         evidence=strongest_signs([*episode.evidence, *signs]),
         change_count=episode.change_count + 1,
         calm_ratings=0,
@@ -58,17 +57,17 @@ def record_calm_rating(alliance: Alliance, at: datetime, policy: Policy) -> Alli
 
 
 def is_of_concern(episode: Episode | None) -> bool:
-    """Whether it is more than something to watch: only then the baseline waits until it is repaired."""
+    """Whether the episode is more than something to watch; only then is the baseline frozen until the repair."""
     return episode is not None and episode.severity != "watch"
 
 
 def is_withdrawal_only(episode: Episode) -> bool:
-    """Whether nothing but absence speaks for it, so that coming back is what repairs it."""
+    """Whether absence is the only evidence, so that attending again repairs the episode."""
     return all(sign.detector == "withdrawal" for sign in episode.evidence)
 
 
 def reset_calm_ratings(alliance: Alliance) -> Alliance:
-    """A rating that is no new sign, but not within the own range either."""
+    """Apply a rating that is no new sign, but not within the relationship's own range either."""
     return (
         alliance
         if alliance.open_episode is None
@@ -77,7 +76,7 @@ def reset_calm_ratings(alliance: Alliance) -> Alliance:
 
 
 def retract_open_episode(alliance: Alliance, at: datetime, reason: Literal["ended", "consent_withdrawn"]) -> Alliance:
-    """Close the open episode: there is no relationship left to repair, or nobody may look any more."""
+    """Close the open episode, because the relationship ended or the client withdrew consent."""
     reset = replace(alliance, rupture_probability=0.0, signs=())
     if alliance.open_episode is None:
         return reset
@@ -89,7 +88,7 @@ def _recorded_at(event: ObservedEvent) -> datetime | None:
 
 
 def strongest_signs(signs: Iterable[Evidence]) -> tuple[Evidence, ...]:
-    """Of each detector, element and teller the strongest sign, the later one where two are alike."""
+    """The strongest sign of each detector, element and reporter; of two equal ones the later."""
     strongest_by_key: dict[tuple[str, Element | None, float | None], Evidence] = {}
     for sign in signs:
         key = (sign.detector, sign.element, sign.numbers.get("by_client"))

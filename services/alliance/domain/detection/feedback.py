@@ -1,4 +1,4 @@
-"""What it does to an alliance how a session felt, to the client and to the clinician."""
+"""How an alliance changes with an answer by the client or by the clinician."""
 
 from services.alliance.domain.detection import episodes, probability
 from services.alliance.domain.detection.baseline import (
@@ -34,11 +34,11 @@ from services.alliance.domain.state.fast_replace import replace
 from shared.clinical.instruments import score
 from shared.events import Element, FeedbackSubmitted
 
-MIN_RELATIVE_ELEMENTS = 3  # elements in one answer, below which none can be said to stand apart from the others
+MIN_RELATIVE_ELEMENTS = 3  # fewer elements in one answer cannot be compared with each other
 
 
 def apply_feedback(alliance: Alliance, event: FeedbackSubmitted, policy: Policy) -> Alliance:
-    """Take in how a session felt to one of the two, once, and only with the client's consent."""
+    """Apply the answer of one rater about a session, once, and only with the client's consent."""
     session = find_session(alliance.recent_sessions, event.session_id)
     if not alliance.has_consent or (session is not None and event.rater in session.answered_by):
         return alliance
@@ -53,14 +53,14 @@ def apply_feedback(alliance: Alliance, event: FeedbackSubmitted, policy: Policy)
 
 
 def rating_of(event: FeedbackSubmitted) -> float | None:
-    """The answer as a score from 0 to 100; none when it is the total of an instrument that we do not know."""
+    """The answer as a score from 0 to 100; None if it is the total of an unknown instrument."""
     if event.ratings:
         return 10 * sum(event.ratings.values()) / len(event.ratings)
     return score("alliance", event.instrument.name, event.instrument.total) if event.instrument else None
 
 
 def client_outcome(event: FeedbackSubmitted) -> float | None:
-    """How the client fares by the client's own word, from 0 to 100; none where it was not said, or cannot be read."""
+    """How the client fares, as reported by the client, from 0 to 100; None if it is missing or cannot be read."""
     if event.outcome is None or event.rater != "client":
         return None
     return score("outcome", event.outcome.name, event.outcome.total)
@@ -128,7 +128,7 @@ def _apply_clinician_feedback(alliance: Alliance, event: FeedbackSubmitted, poli
 
 
 def _weigh_rating(observation: Observation) -> Observation:
-    """What the client's rating weighs as a whole, and what each element weighs beside the others."""
+    """Add the weight of the client's rating as a whole, and that of its elements relative to each other."""
     event, before, prior = observation.event, observation.before, observation.policy.prior
     if observation.rating is None or observation.expected is None or not isinstance(event, FeedbackSubmitted):
         return observation
@@ -161,7 +161,7 @@ def _weigh_rating(observation: Observation) -> Observation:
 
 
 def _update_baselines(alliance: Alliance, observation: Observation, rating: float, expected: Expectation) -> Alliance:
-    """Outside an episode what was said becomes part of what is usual."""
+    """Add an answer outside an episode to the baselines."""
     element_gaps = alliance.element_gaps
     if observation.relative_ratings:
         gaps = element_gaps.elements | {
@@ -175,7 +175,7 @@ def _update_baselines(alliance: Alliance, observation: Observation, rating: floa
 
 
 def _update_rater_gap(alliance: Alliance, event: ObservedEvent) -> Alliance:
-    """Once both have answered about a session, their difference becomes part of what is usual."""
+    """Once both have rated a session, add their difference to the usual difference."""
     session = find_session(alliance.recent_sessions, event.session_id)
     if session is None or session.client_rating is None or session.clinician_rating is None:
         return alliance
@@ -185,7 +185,7 @@ def _update_rater_gap(alliance: Alliance, event: ObservedEvent) -> Alliance:
 
 
 def _update_paired_ratings(alliance: Alliance, event: FeedbackSubmitted) -> Alliance:
-    """Once both have answered about a session, episode or not, it tells how far they are apart."""
+    """Once both have rated a session, inside an episode or not, add the two ratings to the pairs."""
     session = find_session(alliance.recent_sessions, event.session_id)
     if session is None or session.client_rating is None or session.clinician_rating is None:
         return alliance
@@ -195,7 +195,7 @@ def _update_paired_ratings(alliance: Alliance, event: FeedbackSubmitted) -> Alli
 
 
 def _record_outcome(alliance: Alliance, event: FeedbackSubmitted) -> Alliance:
-    """How the client fares has a series of its own."""
+    """The outcome has a series of its own."""
     outcome = client_outcome(event)
     return (
         alliance

@@ -1,11 +1,11 @@
-"""How strongly what was seen speaks for a rupture.
+"""The probability of a rupture, given everything observed.
 
-Every sign weighs as much as it is likelier in a rupture than without one, as the logarithm of that ratio. The weights
-add up to the belief that there is a rupture, which fades from session to session: several signs that are weak alone
-speak together, and a slide shows though no single rating is alarming. What is as usual speaks against it.
+The weight of a sign is its log likelihood ratio: the logarithm of how much likelier it is in a rupture than without
+one. The weights add up to the probability of a rupture, which decays from session to session. So several weak signs
+count together, and a slide shows although no single rating is alarming. What is as usual counts against a rupture.
 
-The figures are assumptions where no source is named; the evaluation shows that the same ruptures are found within a
-wide range of each.
+Figures without a source are assumptions; the evaluation shows that the same ruptures are found within a wide range of
+each.
 """
 
 from collections.abc import Iterable
@@ -15,31 +15,27 @@ from services.alliance.domain.detection.baseline import Expectation
 from services.alliance.domain.policy.policy import RatePrior
 from shared.events import TalkedAbout, Tension
 
-RUPTURE_START_PROBABILITY, RUPTURE_CONTINUATION_PROBABILITY = (
-    0.03,
-    0.85,
-)  # a session: chance of a rupture where there was none, and of its going on
-RUPTURE_DEPTH_SPREADS = 2.5  # spreads: what a rupture is taken to be (Gumz 2012: one to over four)
-CLINICIAN_AWARENESS = 0.5  # of ruptures, the clinician (field research)
-SINGLE_ELEMENT_WEIGHT = 0.15  # of the weight of a client's answer goes to the idea that a single element fell
+RUPTURE_START_PROBABILITY = 0.03  # per session, if there was no rupture before
+RUPTURE_CONTINUATION_PROBABILITY = 0.85  # per session, that a rupture goes on
+RUPTURE_DEPTH_SPREADS = 2.5  # assumed depth of a rupture (Gumz 2012: one to over four)
+CLINICIAN_AWARENESS = 0.5  # of the ruptures are noticed by the clinician (field research)
+SINGLE_ELEMENT_WEIGHT = 0.15  # of a client's answer goes to the hypothesis that a single element dropped
 MAX_LOG_LIKELIHOOD_RATIO = 5.0  # no single sign weighs more, for or against
-RUPTURE_MISS_FACTOR = 2.0  # times a form is missing or a session missed in a rupture
-MIN_RATE, MAX_RATE = 0.02, 0.9  # habits further out are not believed
-TENSION_REPORT_RATE, FALSE_TENSION_REPORT_RATE = (
-    0.4,
-    0.05,
-)  # how often a tension is told of in a rupture, and without one
+RUPTURE_MISS_FACTOR = 2.0  # in a rupture, forms and sessions are missed this many times as often
+MIN_RATE, MAX_RATE = 0.02, 0.9  # more extreme habits are not credible
+TENSION_REPORT_RATE = 0.4  # how often a tension is reported in a rupture
+FALSE_TENSION_REPORT_RATE = 0.05  # and without one
 TALKED_ABOUT_WEIGHTS: dict[TalkedAbout | None, float] = {"not": 0.5, "partly": 0.0, "yes": -0.5, None: 0.0}
 """A tension that was not talked about weighs more than one that was."""
 
 
 def decay(probability: float) -> float:
-    """The belief as it is before anything is known of the next session."""
+    """The probability before anything is known of the next session."""
     return RUPTURE_START_PROBABILITY * (1 - probability) + RUPTURE_CONTINUATION_PROBABILITY * probability
 
 
 def update(probability: float, weight: float) -> float:
-    """The belief with one more weight."""
+    """The probability after one more weight."""
     return 1 / (1 + exp(-log_odds(probability) - weight))
 
 
@@ -48,7 +44,7 @@ def log_odds(probability: float) -> float:
 
 
 def rating_weight(rating: float, expected: Expectation) -> float:
-    """The weight of a rating: for a fall by `DEPTH` spreads, less where little was known."""
+    """The weight of a rating: for a drop by RUPTURE_DEPTH_SPREADS, and less if there are few data."""
     drop_spreads = RUPTURE_DEPTH_SPREADS * expected.sureness
     return min(
         MAX_LOG_LIKELIHOOD_RATIO,
@@ -57,13 +53,13 @@ def rating_weight(rating: float, expected: Expectation) -> float:
 
 
 def single_element_weight(weights: Iterable[float]) -> float:
-    """The weight for the idea that some single element fell away from the others."""
+    """The weight of the hypothesis that any single element dropped relative to the others."""
     ratios = [exp(weight) for weight in weights]
     return log(sum(ratios) / len(ratios))
 
 
 def client_weight(total_weight: float, element_weight: float | None) -> float:
-    """The weight of a client's answer, whose total weighs `whole` and whose elements weigh `few`."""
+    """The weight of a client's answer, from the weight of its total and that of a single element."""
     return (
         total_weight
         if element_weight is None
@@ -72,12 +68,12 @@ def client_weight(total_weight: float, element_weight: float | None) -> float:
 
 
 def clinician_weight(total_weight: float) -> float:
-    """The weight of a clinician's answer: a clinician sees some of the ruptures only."""
+    """The weight of a clinician's answer: a clinician notices only some of the ruptures."""
     return log(1 - CLINICIAN_AWARENESS + CLINICIAN_AWARENESS * exp(total_weight))
 
 
 def missed_weight(was_missed: bool, missed_before: int, asked_before: int, prior: RatePrior) -> float:
-    """The weight of a form or a session that was missed, or was not, where it was `times` of `asked` before."""
+    """The weight of one form or session, missed or not, after `missed_before` of `asked_before` were missed."""
     if not asked_before:
         return 0.0
     usual_rate = min(

@@ -1,4 +1,4 @@
-"""What every fact about a session does: it is remembered, it moves the belief, and signs are looked for."""
+"""The steps of every event about a session: record it, update the probability of a rupture, detect signs."""
 
 from collections.abc import Sequence
 
@@ -14,9 +14,9 @@ from services.alliance.domain.state.alliance import Alliance, Attendance, Sessio
 from services.alliance.domain.state.fast_replace import replace
 from shared.events import Evidence, FeedbackSubmitted
 
-RECENT_SESSIONS_LIMIT = 4  # appointments kept whole: enough for the form of the last but one to come in
-MIN_SIGN_STRENGTH = 0.2  # of what makes an episode of concern; a weaker sign is only told where there is no other
-MIN_PROBABILITY_TO_KEEP_SIGNS = 0.06  # belief below which the signs that led to it are forgotten
+RECENT_SESSIONS_LIMIT = 4  # enough for the form of the session before last to arrive
+MIN_SIGN_STRENGTH = 0.2  # of what opens an episode of concern; a weaker sign is reported only if there is no other
+MIN_PROBABILITY_TO_KEEP_SIGNS = 0.06  # below this, the signs that led to it are dropped
 
 
 def record_session(
@@ -27,7 +27,7 @@ def record_session(
     clinician_rating: float | None = None,
     has_lapsed: bool = False,
 ) -> Alliance:
-    """Keep what became of an appointment, or what was said of it, among the latest."""
+    """Record an appointment, or an answer about it, among the recent sessions."""
     previous = find_session(alliance.recent_sessions, event.session_id) or Session(event.session_id, event.occurred_at)
     session = replace(
         _record_answer(previous, event) if isinstance(event, FeedbackSubmitted) else previous,
@@ -42,7 +42,7 @@ def record_session(
 
 
 def start_session(alliance: Alliance, event: ObservedEvent) -> Alliance:
-    """With the belief as it is before anything is known of this session, once for each session."""
+    """Let the probability decay, once per session, before anything is known of the session."""
     if not alliance.has_consent or find_session(alliance.recent_sessions, event.session_id) is not None:
         return alliance
     decayed = probability.decay(alliance.rupture_probability)
@@ -52,7 +52,7 @@ def start_session(alliance: Alliance, event: ObservedEvent) -> Alliance:
 
 
 def update_probability(alliance: Alliance, weight: float) -> Alliance:
-    """With the belief moved by a sign of this weight, if it may be watched."""
+    """Update the probability by this weight, if consent is in force."""
     return (
         replace(alliance, rupture_probability=probability.update(alliance.rupture_probability, weight))
         if alliance.has_consent
@@ -61,9 +61,9 @@ def update_probability(alliance: Alliance, weight: float) -> Alliance:
 
 
 def detect_signs(observation: Observation, detectors: Sequence[Detector]) -> Alliance:
-    """The alliance with the signs that `detectors` find, if it may be watched at all.
+    """The alliance with the signs that `detectors` find, while consent is in force and the relationship goes on.
 
-    A clinician's answer waits for the client's: the two are judged together, unless a sign stands alone.
+    A clinician's answer waits for the client's: the two are assessed together, unless a sign stands alone.
     """
     after = observation.after
     if not after.has_consent or after.ended_at is not None:
@@ -82,7 +82,7 @@ def detect_signs(observation: Observation, detectors: Sequence[Detector]) -> All
 
 
 def _record_answer(session: Session, event: FeedbackSubmitted) -> Session:
-    """With who has answered, and whether they told of a tension."""
+    """Record who has answered, and whether they reported a tension."""
     reported_by, denied_by = session.tension_reported_by, session.tension_denied_by
     if event.tension == "none":
         denied_by = (*denied_by, event.rater)

@@ -1,1 +1,1 @@
-"""The thresholds, and what a clinic's history leads to expect."""
+"""The thresholds of a clinic, and the prior that its history suggests."""

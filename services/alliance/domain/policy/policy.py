@@ -1,6 +1,6 @@
-"""The thresholds: from when on a sign counts, and how much; and what the clinic's history leads to expect.
+"""The thresholds of a policy, and its prior: what to expect of a relationship before its first rating.
 
-`services/alliance/policies/default.toml` says of each what it does; the ranges here are those that make sense at all.
+`services/alliance/policies/default.toml` explains every key; the ranges here are the valid ones.
 """
 
 from collections.abc import Mapping
@@ -29,26 +29,26 @@ class RatingPrior(_PolicyModel):
 
     mean: Points
     varies: Spread
-    """Between relationships (standard deviation)."""
+    """Standard deviation between relationships."""
     spread: Spread
-    """Within one, on average."""
+    """Standard deviation within one relationship, on average."""
     at_top: Points
-    """Within one whose level is 100."""
+    """Standard deviation within a relationship at level 100."""
     widening: float = Field(ge=0, le=10)
-    """Per point below 100."""
+    """Increase of the spread for each point below 100."""
 
 
 class RatePrior(_PolicyModel):
-    """How often something happens: what a relationship is expected to have seen before it began."""
+    """How often something happens, as the counts that a new relationship starts with."""
 
     happened: PseudoCount
     not_happened: PseudoCount
 
 
 class Prior(_PolicyModel):
-    """What is known of a relationship before its first rating; refitted only on purpose, by `calibrate`.
+    """What is expected of a relationship before its first rating; only the command `calibrate` refits it.
 
-    Most clients rate near the top, and about three quarters of the variance lies between relationships
+    Most clients rate near the top, and about three quarters of the variance is between relationships
     (Crits-Christoph 2011; Meier and Feeley 2022). The figures are those of the evaluation's ordinal world.
     """
 
@@ -56,7 +56,7 @@ class Prior(_PolicyModel):
     client: RatingPrior = RatingPrior(mean=88.5, varies=10.5, spread=6.2, at_top=3.6, widening=0.15)
     clinician: RatingPrior = RatingPrior(mean=87.5, varies=7.5, spread=6.3, at_top=3.8, widening=0.15)
     element: RatingPrior = RatingPrior(mean=0.0, varies=3.1, spread=4.8, at_top=3.3, widening=0.075)
-    """How an element lies beside the others."""
+    """How far an element is above the mean of the others."""
     silence: RatePrior = RatePrior(happened=1.0, not_happened=5.0)
     absence: RatePrior = RatePrior(happened=1.0, not_happened=12.0)
 
@@ -67,17 +67,17 @@ class Policy(_PolicyModel):
     prior: Prior = Prior()
 
     concern: Probability = 0.55
-    """An episode is of concern from this belief on: one stable relationship in five is, once in sixteen sessions."""
+    """Probability from which an episode is of concern: false in 1 of 5 stable relationships, over sixteen sessions."""
     urgent: Probability = 0.90
-    """…and urgent from this one on: one in twenty."""
+    """Probability from which an episode is urgent: false in 1 of 20."""
     low_level: float = Field(60.0, ge=0, lt=100)
-    """A rolling score that comes to lie below this is worth watching, however usual it is."""
+    """A rolling score that falls below this is worth watching, however usual it is."""
     element_points: float = Field(25.0, gt=0)
-    """An element is worth watching when it falls this much further than the others did…"""
+    """An element is worth watching when it drops this much further than the others."""
     apart_points: float = Field(25.0, gt=0)
-    """…client and clinician when their difference moves this far from their usual one…"""
+    """Client and clinician are worth watching when their difference moves this far from their usual one."""
     withdrawal: float = Field(1.5, gt=0)
-    """…and missed sessions, late cancellations and silence when, weighed, they add up to this."""
+    """Missed sessions, late cancellations and silence are worth watching when their weights add up to this."""
     late_hours: float = Field(24.0, ge=0, le=720)
     """A client who cancels later than this before a session cancels late."""
     repair_ratings: int = Field(2, ge=1, le=20)
@@ -90,14 +90,14 @@ class Policy(_PolicyModel):
         return self
 
     def severity(self, probability: float) -> Severity:
-        """How much a sign matters where there is this belief that there is a rupture."""
+        """The severity of an episode at this probability of a rupture."""
         if probability >= self.urgent:
             return "urgent"
         return "concern" if probability >= self.concern else "watch"
 
     @cached_property
     def digest(self) -> str:
-        """Names these thresholds in every explanation."""
+        """Identifies this policy in events, documents and reports."""
         return sha256(self.model_dump_json().encode()).hexdigest()[:12]
 
 
@@ -109,15 +109,14 @@ class Policies:
     """The policy of each clinic."""
 
     default: Policy = DEFAULT_POLICY
-    """That of every clinic without one of its own, and of relationships whose clinic is not known yet."""
+    """For clinics without a policy of their own, and for relationships whose clinic is not known yet."""
     by_clinic: Mapping[UUID, Policy] = field(default_factory=dict)
 
     def policy_for(self, clinic_id: UUID | None) -> Policy:
-        """What counts in this clinic."""
         return self.default if clinic_id is None else self.by_clinic.get(clinic_id, self.default)
 
     @property
     def digest(self) -> str:
-        """Names all of them together."""
+        """Identifies all of them together."""
         clinic_digests = sorted((str(clinic), policy.digest) for clinic, policy in self.by_clinic.items())
         return sha256(repr((self.default.digest, clinic_digests)).encode()).hexdigest()[:12]

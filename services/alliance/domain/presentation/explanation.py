@@ -10,7 +10,7 @@ LOW_INFORMATION_NOTE = "The ratings hardly vary here, so that calm says little."
 
 
 def explain(alliance: Alliance, policy: Policy) -> str:
-    """What speaks for a rupture; where nothing does, how it is now against how it usually is."""
+    """The evidence of the open episode; without one, the current level compared with the usual one."""
     if alliance.open_episode is not None:
         return " ".join(
             [

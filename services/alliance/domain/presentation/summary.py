@@ -1,6 +1,6 @@
-"""What is told of an alliance besides its score: where it is going, whether the two see it alike, how far to trust it.
+"""A summary of an alliance: its level, its trend, the difference between the raters, and how far to trust the ratings.
 
-Pure functions of the state, in points of 0 to 100 where nothing else is said.
+Pure functions of the state, in points of 0 to 100 unless noted otherwise.
 """
 
 from datetime import datetime
@@ -16,9 +16,9 @@ from shared.events import Direction, Information, Score, Standing
 
 Ratio: TypeAlias = float
 
-MIN_TREND_RATINGS = 4  # ratings, below which no direction is told
-MIN_CONSTANT_STREAK = 5  # as many ratings in a row that equal the one before say little
-MIN_PAIRED_SESSIONS = 6  # sessions that both have rated, below which nothing is said of whether they move together
+MIN_TREND_RATINGS = 4  # with fewer ratings there is no trend
+MIN_CONSTANT_STREAK = 5  # this many ratings in a row that equal the one before carry little information
+MIN_PAIRED_SESSIONS = 6  # with fewer sessions that both have rated there is no correlation
 
 
 class _SummaryModel(BaseModel):
@@ -26,39 +26,39 @@ class _SummaryModel(BaseModel):
 
 
 class Trend(_SummaryModel):
-    """Where the client's ratings have been going over the last ones, at most six."""
+    """The direction of the client's latest ratings, at most six."""
 
     direction: Direction
-    """`steady` where the band of the slope holds 0."""
+    """`steady` if the band of the slope contains 0."""
     slope: float
     """Points per rating."""
     low: float
     high: float
-    """The slope lies between these with four chances in five."""
+    """In four of five cases the slope is between `low` and `high`."""
     ratings: int
 
 
 class RatingDifference(_SummaryModel):
-    """The client's rating less the clinician's, over the sessions that both have rated."""
+    """The client's rating minus the clinician's, over the sessions that both have rated."""
 
     sessions: int
     now: float
-    """Exponentially weighted, as the level is."""
+    """Exponentially weighted, like the level."""
     usual: float | None
-    """The mean outside episodes of concern; none before there is one."""
+    """The mean outside episodes of concern; null before the first such session."""
     together: float | None = Field(ge=-1, le=1)
-    """Whether they rise and fall together, as a correlation; none before six sessions, or where one never varies."""
+    """The correlation of the two ratings; null before six sessions, or if one of them never varies."""
 
 
 class Engagement(_SummaryModel):
-    """Coming, and answering, as a share of 0 to 1: in all, and among the last four appointments."""
+    """Attendance and responses as shares of 0 to 1: overall, and among the last four appointments."""
 
     attendance: Ratio | None
     attendance_lately: Ratio | None
-    """Of the sessions that the client did not call off in time."""
+    """Of the sessions that the client did not cancel in time, the share that was held."""
     response: Ratio | None
     response_lately: Ratio | None
-    """Of the client's forms whose outcome is known, those answered at all, late ones too."""
+    """Of the client's forms that were answered or lapsed, the share that was answered, even late."""
 
 
 class Trust(_SummaryModel):
@@ -66,13 +66,13 @@ class Trust(_SummaryModel):
 
     information: Information
     why: str | None
-    """What makes them say less than they could."""
+    """What limits the information."""
     sureness: Ratio | None
-    """How much of the band is real change from session to session; the rest is that little is known yet."""
+    """How much of the band is real change from session to session; the rest is a lack of data."""
 
 
 class Outcome(_SummaryModel):
-    """How the client fares, by a questionnaire about the outcome: shown beside the alliance, never part of it."""
+    """How the client fares, by an outcome questionnaire: shown with the alliance, never part of it."""
 
     level: Score
     """The rolling score."""
@@ -86,7 +86,7 @@ class Summary(_SummaryModel):
 
     standing: Standing
     since: datetime | None
-    """Since when it has been so: the first sign of what is open, else the last repair, else the first answer."""
+    """When the standing began: at the first sign of the open episode, else the last repair, else the first answer."""
     level: Score | None
     low: Score | None
     high: Score | None
@@ -98,7 +98,6 @@ class Summary(_SummaryModel):
 
 
 def summarize(alliance: Alliance, policy: Policy) -> Summary:
-    """All of it, from the state alone."""
     client = alliance.client
     expected = expect_rating(client, policy.prior.client) if client.ratings else None
     standing, since = _standing(alliance)
@@ -129,7 +128,7 @@ def _standing(alliance: Alliance) -> tuple[Standing, datetime | None]:
 
 
 def _trend(client: Series, expected: Expectation | None) -> Trend | None:
-    """The least-squares line through the last ratings, as unsure as ratings here vary from session to session."""
+    """The least-squares line through the last ratings; its band follows from the variation between sessions."""
     count = len(client.recent_ratings)
     if expected is None or count < MIN_TREND_RATINGS:
         return None
@@ -157,7 +156,7 @@ def _difference(alliance: Alliance) -> RatingDifference | None:
 
 def _correlation(pairs: PairedRatings) -> float | None:
     deviation_product = sqrt(pairs.client_squared_deviations * pairs.clinician_squared_deviations)
-    if pairs.count < MIN_PAIRED_SESSIONS or deviation_product < 1e-6:  # rounding leaves a little where nothing varies
+    if pairs.count < MIN_PAIRED_SESSIONS or deviation_product < 1e-6:  # rounding leaves a little even if nothing varies
         return None
     return min(1.0, max(-1.0, pairs.deviation_products / deviation_product))
 
@@ -184,7 +183,7 @@ def _ratio(part: int, whole: int) -> Ratio | None:
 
 
 def _trust(client: Series, expected: Expectation | None) -> Trust:
-    """Ratings that never vary, or that nothing can be compared with, say little; calm is no reassurance then."""
+    """Ratings that never vary, or that cannot be compared, carry little information; calm is no reassurance then."""
     if expected is None:
         return Trust(information="none", why="The client has not rated a session yet.", sureness=None)
     information, why = _information(client)

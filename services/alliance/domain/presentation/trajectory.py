@@ -1,4 +1,4 @@
-"""How an alliance came to be what it is, as points that a person can follow."""
+"""The course of an alliance, as points that people can follow."""
 
 from datetime import datetime
 from typing import Literal
@@ -17,7 +17,7 @@ PointKind = Literal["client_rating", "clinician_rating", "missed", "cancelled", 
 
 
 class Point(BaseModel):
-    """One answer, or one session or form that did not come about."""
+    """One answer, one session that was not held, or one form that was not answered."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -27,13 +27,13 @@ class Point(BaseModel):
     rating: Score | None = None
     low: Score | None = None
     high: Score | None = None
-    """Between `low` and `high` the rating was expected, with four chances in five."""
+    """In four of five cases the rating was expected between `low` and `high`."""
     outcome: Score | None = None
-    """How the client fares, where that was said with it."""
+    """How the client fares, if the answer reports it."""
 
 
 def point_for(event: HistoryEvent, before: Alliance, policy: Policy) -> Point | None:
-    """What `fact` adds to the picture; none when it adds nothing."""
+    """The point of `event`; None if the event has none."""
     match event:
         case FeedbackSubmitted():
             is_client, prior = event.rater == "client", policy.prior

@@ -1,4 +1,4 @@
-"""What is known of one relationship, small enough to be written whole with every fact."""
+"""The state of one relationship, small enough to be written as a whole with every event."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,36 +13,36 @@ Attendance = Literal["held", "missed", "cancelled_late", "cancelled"]
 
 @dataclass(frozen=True)
 class Series:
-    """One person's ratings over time, as what they are usually like and how they have been lately."""
+    """One person's ratings over time: what is usual, and what was recent."""
 
     ratings: int = 0
-    """All ratings, those inside an episode too."""
+    """All ratings, including those inside an episode."""
     baseline_count: int = 0
-    """How many ratings the baseline rests on: those outside episodes."""
+    """The number of ratings in the baseline: those outside episodes."""
     baseline_total: float = 0.0
     """Their sum."""
     rolling_score: float | None = None
     """The exponentially weighted mean, 0 to 100."""
     squared_deviations: float = 0.0
-    """The sum of the squared distances from their mean."""
+    """The sum of the squared deviations of the baseline's ratings from their mean."""
     last: float | None = None
     last_at: datetime | None = None
     below_expected_streak: int = 0
-    """How many ratings in a row lay below what was expected."""
+    """How many ratings in a row were below what was expected."""
     constant_streak: int = 0
-    """How many ratings in a row were the same as the last."""
+    """How many ratings in a row were the same as the one before."""
     recent_ratings: tuple[float, ...] = ()
-    """The latest ratings, the newest last: as many as a trend is read from."""
+    """The latest ratings, the newest last: as many as a trend needs."""
 
     @property
     def baseline_mean(self) -> float | None:
-        """What is usual here, not shrunk towards anything; none before there is a baseline."""
+        """The usual level, not shrunk towards anything; None before there is a baseline."""
         return self.baseline_total / self.baseline_count if self.baseline_count else None
 
 
 @dataclass(frozen=True)
 class RatingGap:
-    """How an element usually stands to the others, or one person's rating to the other's."""
+    """The usual difference of one element from the others, or of one person's rating from the other's."""
 
     count: int = 0
     total: float = 0.0
@@ -54,53 +54,53 @@ class RatingGap:
 
 @dataclass(frozen=True)
 class PairedRatings:
-    """What the two said of the same sessions: how far apart they are lately, and whether they move together."""
+    """The two ratings of the same sessions: their recent difference, and whether they move together."""
 
     count: int = 0
     rolling_difference: float = 0.0
-    """The client's rating less the clinician's, exponentially weighted."""
+    """The client's rating minus the clinician's, exponentially weighted."""
     client_mean: float = 0.0
     clinician_mean: float = 0.0
     """The mean of each, over the sessions that both have rated."""
     client_squared_deviations: float = 0.0
     clinician_squared_deviations: float = 0.0
     deviation_products: float = 0.0
-    """The sums of the squared distances from these means, and of their products."""
+    """The sums of the squared deviations from these means, and of their products."""
 
 
 @dataclass(frozen=True)
 class ElementGaps:
-    """How the elements usually stand to each other, and how steadily."""
+    """The usual differences of the elements from each other, and how steady these are."""
 
     elements: dict[Element, RatingGap] = field(default_factory=dict)
     forms: int = 0
     squared_deviations: float = 0.0
-    """The sum, over forms, of the mean squared distance of the elements from what is usual."""
+    """The sum, over forms, of the mean squared deviation of the elements from their usual difference."""
 
 
 @dataclass(frozen=True)
 class Session:
-    """One of the latest appointments, and what was said of it."""
+    """One of the latest appointments, and the answers about it."""
 
     session_id: UUID
     at: datetime
     number: int = 0
-    """Which of the held sessions it is, from 1 on; 0 while it is not known to be held."""
+    """Its number among the held sessions, from 1 on; 0 while it is not known to be held."""
     attendance: Attendance | None = None
     """None while only an answer about it is known."""
     client_rating: float | None = None
     clinician_rating: float | None = None
     answered_by: tuple[str, ...] = ()
-    """Who has answered; an answer that comes twice counts once."""
+    """Who has answered; a second answer by the same rater does not count."""
     tension_reported_by: tuple[str, ...] = ()
     tension_denied_by: tuple[str, ...] = ()
-    """Who said that there was a tension, and who that there was none."""
+    """Who reported a tension, and who reported that there was none."""
     has_lapsed: bool = False
-    """Whether the client's answer did not come in time."""
+    """Whether the client's answer did not arrive in time."""
 
     @property
     def is_client_feedback_known(self) -> bool:
-        """Whether it is known what the client says, or that the client says nothing."""
+        """Whether the client has answered, or the client's answer has lapsed."""
         return self.has_lapsed or "client" in self.answered_by
 
 
@@ -115,15 +115,15 @@ class Episode:
     evidence: tuple[Evidence, ...]
     change_count: int = 0
     calm_ratings: int = 0
-    """Ratings in a row that lay within the relationship's own range."""
+    """Ratings in a row within the relationship's own range."""
     closed_at: datetime | None = None
     recorded_at: datetime | None = None
-    """When its last sign was recorded, where that was an answer."""
+    """When its last sign was recorded, if that was an answer."""
 
 
 @dataclass(frozen=True)
 class Retraction:
-    """An episode that has nothing to rest on any more, and why."""
+    """An episode that no longer has a basis, and why."""
 
     episode: Episode
     at: datetime
@@ -132,7 +132,7 @@ class Retraction:
 
 @dataclass(frozen=True)
 class Alliance:
-    """The alliance as a fold of the facts up to `last`."""
+    """The alliance as a fold of the events up to `last_event_key`."""
 
     last_event_key: SortKey | None = None
     clinic_id: UUID | None = None
@@ -142,46 +142,44 @@ class Alliance:
     started_at: datetime | None = None
     ended_at: datetime | None = None
     erasure_id: UUID | None = None
-    """The id of the fact that the client is to be forgotten; nothing else is known then, whenever it is told."""
+    """The id of the event that erased the client; nothing else is known then, whatever arrives before or after."""
     has_consent: bool = False
-    """Whether the client's consent is in force; nothing is scored and nothing looked for without it."""
+    """Whether the client's consent is in force; without it nothing is scored and no sign is detected."""
     sessions: int = 0
     sessions_cut_short: int = 0
-    """Sessions that were cut short."""
     missed: int = 0
     absences: int = 0
-    """Appointments missed or called off late."""
+    """Appointments missed or cancelled late."""
     feedback_lapsed: int = 0
     feedback_received: int = 0
     feedback_late: int = 0
-    """Of the answers, those that came after they had lapsed."""
+    """Answers that arrived after they had lapsed."""
     first_feedback_at: datetime | None = None
-    """When anybody first said how a session felt."""
+    """When client or clinician first answered."""
     withdrawal: float = 0.0
     rupture_probability: float = 0.0
-    """That there is a rupture, 0 to 1, after the session that happened last."""
+    """The probability of a rupture after the latest session, 0 to 1."""
     signs: tuple[Evidence, ...] = ()
-    """Signs of the last sessions that did not make an episode, and will be part of it if one opens."""
+    """Signs of the last sessions that did not open an episode; they become part of one if it opens."""
     client: Series = Series()
     clinician: Series = Series()
     outcome: Series = Series()
-    """How the client fares: shown, and never part of what is said of the alliance."""
+    """How the client fares: shown with the alliance, never part of it."""
     element_gaps: ElementGaps = field(default_factory=ElementGaps)
     element_scores: dict[Element, float] = field(default_factory=dict)
     """Each element's rolling score, 0 to 100."""
     rater_gap: RatingGap = RatingGap()
-    """The client's rating less the clinician's, outside episodes of concern."""
+    """The client's rating minus the clinician's, outside episodes of concern."""
     paired_ratings: PairedRatings = PairedRatings()
     recent_sessions: tuple[Session, ...] = ()
     open_episode: Episode | None = None
     last_repaired: Episode | None = None
-    """The last one that was repaired."""
     last_retraction: Retraction | None = None
 
     def precedes(self, event: HistoryEvent) -> bool:
-        """Whether `fact` happened after everything known, so that it can be taken in without reading back.
+        """Whether `event` occurred after everything known, so that it can be applied without a refold.
 
-        An amended answer reaches back to where it was first given.
+        An amendment takes effect where its answer was first given, so it always needs a refold.
         """
         return not isinstance(event, FeedbackAmended) and (
             self.last_event_key is None or self.last_event_key < sort_key(event)

@@ -1,4 +1,4 @@
-"""What an alliance is made of: the facts that move it, and the order in which they happened."""
+"""The events of a relationship's history, and the order in which they occurred."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -36,8 +36,8 @@ HistoryEvent: TypeAlias = (
     | ClientErased
 )
 
-HISTORY_EVENTS: tuple[type[RelationshipEvent], ...] = (
-    # In this order where several happened at the same moment: one is asked about a session after it was held.
+HISTORY_EVENTS: tuple[type[HistoryEvent], ...] = (
+    # The order of events at the same moment: feedback about a session follows the session.
     RelationshipStarted,
     ConsentGiven,
     ConsentWithdrawn,
@@ -52,23 +52,23 @@ HISTORY_EVENTS: tuple[type[RelationshipEvent], ...] = (
     ClientErased,
 )
 FEEDBACK_EVENTS = (FeedbackSubmitted, FeedbackAmended)
-_RANK = {kind: rank for rank, kind in enumerate(HISTORY_EVENTS)}
+_RANK = {event_type: rank for rank, event_type in enumerate(HISTORY_EVENTS)}
 
 SortKey: TypeAlias = tuple[datetime, int, UUID]
 
 
 def sort_key(event: HistoryEvent) -> SortKey:
-    """Where a fact stands in the order of the world; no two facts stand in the same place."""
+    """The position of an event in the order of occurrence; no two events have the same position."""
     return event.occurred_at, _RANK[type(event)], event.id
 
 
 def sort_events(events: Iterable[HistoryEvent]) -> list[HistoryEvent]:
-    """Each fact once, in the order in which they happened."""
+    """Each event once, in the order in which they occurred."""
     return sorted({event.id: event for event in events}.values(), key=sort_key)
 
 
 def apply_amendments(sorted_events: Sequence[HistoryEvent]) -> list[HistoryEvent]:
-    """The facts with every answer as it was last amended, standing where it was first given."""
+    """The events with every answer as it was last amended, at the position where it was first given."""
     amendments = {event.amends: event for event in sorted_events if isinstance(event, FeedbackAmended)}
     return [
         _amend(event, amendments[event.id])
@@ -85,13 +85,13 @@ def _amend(original: FeedbackSubmitted, amendment: FeedbackAmended) -> FeedbackS
 
 
 def clinic_of(events: Iterable[HistoryEvent], default: UUID | None = None) -> UUID | None:
-    """The clinic of the relationship that `facts` are about; `known` where they do not say it."""
+    """The clinic of the relationship that `events` are about; `default` if they do not contain it."""
     started = _find_start(events)
     return started.clinic_id if started else default
 
 
 def clinician_of(events: Iterable[HistoryEvent]) -> UUID | None:
-    """The clinician of the relationship that `facts` are about."""
+    """The clinician of the relationship that `events` are about."""
     started = _find_start(events)
     return started.clinician_id if started else None
 

@@ -1,6 +1,6 @@
-"""What a clinic's history leads to expect of a relationship nothing is known of yet, and which thresholds suit it.
+"""Fitting a clinic's prior to its history, and suggesting its thresholds.
 
-The prior is fitted by moments, from histories in which nobody has marked the ruptures.
+The prior is fitted by moments, from histories in which the ruptures are not labelled.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,40 +27,38 @@ from shared.events import (
 )
 
 ELEMENTS: tuple[Element, ...] = get_args(Element)
-MIN_OBSERVATIONS = 4  # ratings or appointments from which on a relationship says something about the others
-MIN_RELATIONSHIPS = (
-    30  # relationships that say something, below which nothing is fitted: five figures are read from them
-)
-MIN_ALERTS = 5.0  # wished for in the whole history, below which no threshold can be told from chance
-MAX_URGENT_RATIO = 0.25  # of the alerts wished for may be urgent: of false alarms, the default policy makes as many so
-MAX_THRESHOLD = 0.9999  # threshold: with five decimals nobody can read it any more
+MIN_OBSERVATIONS = 4  # ratings or appointments; a relationship with fewer is not used
+MIN_RELATIONSHIPS = 30  # usable relationships; with fewer nothing is fitted, because five figures depend on them
+MIN_ALERTS = 5.0  # target for the whole history; with fewer a threshold cannot be told from chance
+MAX_URGENT_RATIO = 0.25  # of the target may be urgent: as large a share as the default policy has among false alarms
+MAX_THRESHOLD = 0.9999  # more decimals would be unreadable
 CANDIDATE_THRESHOLDS = (0.06, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
-"""Beliefs at which a history is replayed; between them it is interpolated."""
+"""Thresholds at which a history is replayed; between them it is interpolated."""
 
 
 class InsufficientHistory(Exception):
-    """The history does not say enough; its text says what is missing."""
+    """The history is too small. The message says what is missing."""
 
 
 @dataclass
 class RelationshipSample:
-    """What one relationship says of its clinic, consent given: every rating, and what was missed of what was asked."""
+    """What one relationship contributes: its ratings and lapses under consent, and its appointments."""
 
     client_ratings: list[float] = field(default_factory=list)
     clinician_ratings: list[float] = field(default_factory=list)
     relative_ratings: list[list[float]] = field(default_factory=list)
-    """How far each lies above the mean of the others, of every form that holds all."""
+    """How far each element is above the mean of the others, for every form with all elements."""
     form_ratings: list[float] = field(default_factory=list)
-    """The total of each of these forms."""
+    """The overall rating of each of these forms."""
     lapsed_sessions: set[UUID] = field(default_factory=set)
-    """Sessions whose form did not come in time."""
+    """Sessions whose form did not arrive in time."""
     asked_sessions: set[UUID] = field(default_factory=set)
     missed_appointments: set[UUID] = field(default_factory=set)
     appointments: set[UUID] = field(default_factory=set)
 
 
 def collect_sample(events: Iterable[HistoryEvent], late_hours: float) -> RelationshipSample:
-    """What a history says; a client who cancels later than `late_hours` before a session stays away."""
+    """The sample of one history; a cancellation later than `late_hours` before a session counts as missed."""
     sample, has_consent, answered = RelationshipSample(), False, set[tuple[UUID, str]]()
     for event in apply_amendments(sort_events(events)):
         match event:
@@ -86,22 +84,21 @@ def collect_sample(events: Iterable[HistoryEvent], late_hours: float) -> Relatio
 
 
 def fit_prior(samples: Sequence[RelationshipSample], previous: Prior) -> Prior:
-    """The prior of a clinic with this history; what the history says too little of stays as it was before.
+    """The prior of a clinic with these samples; a part with too few data stays as in `previous`.
 
-    Raises TooLittle where that is so of the clients' ratings.
+    Raises InsufficientHistory if there are too few client ratings.
     """
     usable = sum(len(sample.client_ratings) >= MIN_OBSERVATIONS for sample in samples)
     if usable < MIN_RELATIONSHIPS:
         raise InsufficientHistory(
-            f"{usable} relationships have {MIN_OBSERVATIONS} ratings by the client or more, and it takes {MIN_RELATIONSHIPS} to fit a prior"
+            f"{usable} relationships have at least {MIN_OBSERVATIONS} client ratings; "
+            f"fitting a prior needs {MIN_RELATIONSHIPS}"
         )
     client = _fit_rating_prior(
         [_as_single_ratings(sample.client_ratings) for sample in samples], [sample.client_ratings for sample in samples]
     )
     if client is None:
-        raise InsufficientHistory(
-            "the clients' ratings never vary, so that nothing can be told of how much they usually do"
-        )
+        raise InsufficientHistory("the clients' ratings never vary, so their usual variation cannot be estimated")
     return Prior(
         version=previous.version + 1,
         client=client,
@@ -123,16 +120,16 @@ def fit_prior(samples: Sequence[RelationshipSample], previous: Prior) -> Prior:
 
 @dataclass(frozen=True, slots=True)
 class ThresholdSuggestion:
-    """A threshold, and whether the wished number lies within what was tried."""
+    """A threshold, and whether the target is within the range that was tried."""
 
     threshold: float
     is_reached: bool
 
 
 def suggest_concern_threshold(alerts: Mapping[float, int], target_alerts: float) -> ThresholdSuggestion:
-    """The lowest threshold that raises no more than `wished`, from how many `alerts` each one raised.
+    """The lowest threshold that raises no more than `target_alerts`, given how many `alerts` each one raised.
 
-    More is never suggested where fewer are wished, though a history may raise more at a higher threshold by chance.
+    A lower target never gives a lower threshold, although a higher threshold may raise more alerts by chance.
     """
     thresholds = sorted(alerts)
     max_alerts: dict[float, float] = {}
@@ -149,7 +146,7 @@ def suggest_concern_threshold(alerts: Mapping[float, int], target_alerts: float)
 
 
 def suggest_urgent_threshold(peaks: Iterable[float], target_alerts: float, concern: float) -> float:
-    """The lowest threshold, not below `concern`, that no more than `wished` alerts with these peaks of belief reach."""
+    """The lowest threshold, not below `concern`, that at most `target_alerts` of these peak probabilities reach."""
     descending_peaks = sorted(peaks, reverse=True)
     if int(target_alerts) >= len(descending_peaks):
         return concern
@@ -158,7 +155,7 @@ def suggest_urgent_threshold(peaks: Iterable[float], target_alerts: float, conce
 
 
 def _interpolate_log_odds(low: float, high: float, fraction: float) -> float:
-    """So far from `low` to `high` as log-odds."""
+    """The point at `fraction` between `low` and `high`, on the scale of log-odds."""
     log_odds = log(low / (1 - low)) * (1 - fraction) + log(high / (1 - high)) * fraction
     return min(high, max(low, round(1 / (1 + exp(-log_odds)), 3)))
 
@@ -185,7 +182,7 @@ def _as_single_ratings(ratings: Sequence[float]) -> list[list[float]]:
 def _fit_rating_prior(
     ratings_by_relationship: Sequence[Sequence[Sequence[float]]], levels_by_relationship: Sequence[Sequence[float]]
 ) -> RatingPrior | None:
-    """Of each relationship its ratings, one or more at once that share a spread; none where too little is known."""
+    """Fit to each relationship's ratings, one or more per form with a common spread; None with too few data."""
     means: list[float] = []
     variances_within: list[float] = []
     sampling_variances: list[float] = []
@@ -211,7 +208,7 @@ def _fit_rating_prior(
 
 
 def _fit_line(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
-    """Where the line of least squares begins, and how it rises."""
+    """The intercept and the slope of the least-squares line."""
     x_mean, y_mean = fmean(x), fmean(y)
     x_squared_deviations = sum((x_value - x_mean) ** 2 for x_value in x)
     if x_squared_deviations < 1e-9:
@@ -224,7 +221,7 @@ def _fit_line(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
 
 
 def _fit_rate_prior(counts: Iterable[tuple[int, int]]) -> RatePrior | None:
-    """A beta distribution with the mean and the variance between relationships that were observed."""
+    """A beta distribution with the observed mean and variance between relationships; None with too few data."""
     usable = [(missed, asked) for missed, asked in counts if asked >= MIN_OBSERVATIONS]
     if len(usable) < MIN_RELATIONSHIPS:
         return None
@@ -237,5 +234,5 @@ def _fit_rate_prior(counts: Iterable[tuple[int, int]]) -> RatePrior | None:
 
 
 def _round(number: float) -> float:
-    """As it is written into a file, so that what was tried is what was written."""
-    return round(number, 4) + 0.0  # which makes -0 a 0
+    """Round as in the policy file, so that the policy that was tried is the one that is written."""
+    return round(number, 4) + 0.0  # turns -0 into 0

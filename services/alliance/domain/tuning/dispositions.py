@@ -1,4 +1,4 @@
-"""What clinicians say of alerts: whether they were worth the interruption. It moves no score; it is counted."""
+"""What clinicians decided about alerts, and whether these were useful. Dispositions are counted and change no score."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,27 +12,27 @@ from services.alliance.domain.state.history import HistoryEvent
 from shared.events import AlertResolved
 
 UNKNOWN = "unknown"
-"""The detector of an episode that nothing is known of, or not yet."""
+"""The detector, or the policy, of an episode that is not known, or not yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Disposition:
-    """What was said of one alert, and what had raised it as far as that was known then."""
+    """A clinician's decision about one alert, and what had raised the alert as far as that was known then."""
 
     id: UUID
-    """Of the event."""
+    """The id of the `AlertResolved` event."""
     relationship: UUID
     episode: UUID
     at: datetime
     useful: bool | None
     detectors: tuple[str, ...] = ()
     policy: str = ""
-    """Names the thresholds in force when it was judged."""
+    """The digest of the policy in force when the alert was resolved."""
 
 
 @dataclass(frozen=True, slots=True)
 class Precision:
-    """How often alerts in which a detector took part were worth the interruption."""
+    """How often the alerts of a detector were useful."""
 
     policy: str
     detector: str
@@ -47,7 +47,7 @@ class Precision:
 
 
 def create_disposition(event: AlertResolved, episode: Episode | None, policy: str) -> Disposition:
-    """What the clinician said, with the detectors behind the episode."""
+    """The clinician's decision, with the detectors of the episode."""
     return Disposition(
         event.id,
         event.relationship_id,
@@ -64,7 +64,7 @@ def detectors_of(episode: Episode) -> tuple[str, ...]:
 
 
 def find_current_episode(alliance: Alliance, episode_id: UUID) -> Episode | None:
-    """The episode, if it is among those that the state still holds."""
+    """The episode, if the state still holds it."""
     retracted_episode = alliance.last_retraction.episode if alliance.last_retraction else None
     return next(
         (
@@ -77,7 +77,7 @@ def find_current_episode(alliance: Alliance, episode_id: UUID) -> Episode | None
 
 
 def find_past_episode(events: Sequence[HistoryEvent], episode_id: UUID, policy: Policy) -> Episode | None:
-    """The episode as it was last, wherever in the history it lies."""
+    """The last state of the episode, wherever in the history it occurred."""
     found = None
     for _, _, after in fold_steps(events, policy):
         found = find_current_episode(after, episode_id) or found
@@ -85,7 +85,7 @@ def find_past_episode(events: Sequence[HistoryEvent], episode_id: UUID, policy: 
 
 
 def measure_precision(dispositions: Iterable[Disposition]) -> list[Precision]:
-    """By policy and detector; an alert counts for each detector that took part in it."""
+    """The precision by policy and detector; an alert counts once for each of its detectors."""
     counts: dict[tuple[str, str], list[int]] = {}
     for disposition in dispositions:
         for detector in disposition.detectors or (UNKNOWN,):

@@ -1,7 +1,7 @@
-"""What a policy would have raised on a recorded history, and how that differs from another policy.
+"""The episodes that a policy would have raised on a recorded history, and how they differ from another policy's.
 
-Answers are read as they were last amended. What counts as the same under two policies is what overlaps in time: a
-lower threshold opens an episode at an earlier sign, and it is the same rupture still.
+Answers are read as they were last amended. Two episodes under two policies are the same if they overlap in time: a
+lower threshold opens an episode at an earlier sign, but it is still the same rupture.
 """
 
 from collections import defaultdict
@@ -27,24 +27,24 @@ ClinicianWeek: TypeAlias = tuple[UUID | None, str]
 
 @dataclass(frozen=True, slots=True)
 class ReplayedEpisode:
-    """An episode as it was in the end."""
+    """The final state of an episode."""
 
     relationship: UUID
     clinician: UUID | None
     episode_id: UUID
     raised_at: datetime
-    """When it came to be of concern; of one that never did, its first sign."""
+    """When it became of concern; if it never did, its first sign."""
     first_sign_at: datetime
     ended_at: datetime
     """When it was repaired or retracted; NEVER while it is open."""
     severity: Severity
     peak_probability: float
-    """The highest belief in it at one of its signs: what its severity follows from."""
+    """The highest probability of a rupture at one of its signs, which determines its severity."""
     detectors: tuple[str, ...]
 
     @property
     def is_alert(self) -> bool:
-        """Whether somebody is messaged; what is only worth watching stands in the inbox."""
+        """Whether the clinician is notified; an episode that is only worth watching just appears in the inbox."""
         return self.severity != "watch"
 
     @property
@@ -66,26 +66,26 @@ _CHANGE_KINDS: dict[tuple[int, int], ChangeKind] = {
     (2, 1): "no longer raised",
     (2, 2): "raised as before",
 }
-"""By what it was and what it would be: 0 not there, 1 to watch, 2 an alert."""
+"""By the old and the new rank: 0 no episode, 1 worth watching, 2 an alert."""
 
 
 @dataclass(frozen=True, slots=True)
 class EpisodeChange:
-    """One rupture as two policies see it."""
+    """One rupture under two policies."""
 
     old: ReplayedEpisode | None
     new: ReplayedEpisode | None
 
     @property
     def kind(self) -> ChangeKind:
-        """What becomes of it under the new policy."""
+        """What changes under the new policy."""
         return _CHANGE_KINDS[_alert_rank(self.old), _alert_rank(self.new)]
 
     @property
     def latest(self) -> ReplayedEpisode:
-        """As the policy sees it that sees it, the new one where both do."""
+        """The episode under the new policy, or under the old one if only that raised it."""
         episode = self.new or self.old
-        assert episode is not None  # noqa: S101 - one of the two always does
+        assert episode is not None  # noqa: S101 - at least one is always set
         return episode
 
 
@@ -100,7 +100,7 @@ def iso_week(at: datetime) -> str:
 
 
 def replay_episodes(events: Iterable[HistoryEvent], policy: Policy) -> list[ReplayedEpisode]:
-    """Every episode there would have been under `policy`, in the order of their first signs."""
+    """Every episode under `policy`, in the order of their first signs."""
     raised_at: dict[UUID, datetime] = {}
     ended_at: dict[UUID, datetime] = {}
     episodes: dict[UUID, Episode] = {}
@@ -142,7 +142,7 @@ def appointment_weeks(events: Sequence[HistoryEvent]) -> set[ClinicianWeek]:
 
 
 def compare_episodes(old: Sequence[ReplayedEpisode], new: Sequence[ReplayedEpisode]) -> list[EpisodeChange]:
-    """What two policies raised in one relationship, each once, and together what overlaps in time."""
+    """The episodes of two policies in one relationship, each once; those that overlap in time are paired."""
     changes: list[EpisodeChange] = []
     left, right = list(old), list(new)
     while left and right:
