@@ -1,1 +1,1 @@
-"""What our guarantees cost, and where the limit is: measured beside others that do the same work."""
+"""What the guarantees of the alliance service cost, measured against other implementations of the same work."""

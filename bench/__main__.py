@@ -1,4 +1,4 @@
-"""`python -m bench`: what our guarantees cost, and where the limit is, written into docs/performance.md."""
+"""`python -m bench`: run the benchmarks and write docs/performance.md."""
 
 import argparse
 import asyncio
@@ -25,7 +25,7 @@ SHORT_SIZE = Size(relationships=8_000, rounds=2, run_seconds=10.0, slow_run_seco
 
 Benchmark = Callable[[Path, Size], Awaitable[Figures]]
 BENCHMARKS: dict[str, Benchmark] = {
-    "side by side": benchmarks.compare,
+    "comparison": benchmarks.compare,
     "profile": benchmarks.profile,
     "rebuild": benchmarks.rebuild,
     "growth": benchmarks.growth,
@@ -37,8 +37,14 @@ BENCHMARKS: dict[str, Benchmark] = {
 
 async def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("part", nargs="*", choices=[*BENCHMARKS, []], help="only these; all where none is named")
-    parser.add_argument("--short", action="store_true", help="ours, the plain and the naive loop; written nowhere")
+    parser.add_argument(
+        "benchmark", nargs="*", choices=[*BENCHMARKS, []], help="run only these benchmarks; all by default"
+    )
+    parser.add_argument(
+        "--short",
+        action="store_true",
+        help="compare ours with the plain and the naive loop only; write no report",
+    )
     parser.add_argument("--relationships", type=int, default=FULL_SIZE.relationships)
     parser.add_argument("--rounds", type=int, default=FULL_SIZE.rounds)
     args = parser.parse_args()
@@ -46,7 +52,7 @@ async def main() -> int:
         return await _run_short()
     size = Size(args.relationships, args.rounds)
     started_at, exit_code = time.monotonic(), 0
-    for name in args.part or BENCHMARKS:
+    for name in args.benchmark or BENCHMARKS:
         try:
             figures = await _run_benchmark(BENCHMARKS[name], name, size)
         except (RunError, BrokerUnavailable) as error:
@@ -55,7 +61,7 @@ async def main() -> int:
         else:
             _save_figures(name, figures)
             write_report()
-    print(f"docs/performance.md is written, after {time.monotonic() - started_at:.0f} s")
+    print(f"docs/performance.md was written after {time.monotonic() - started_at:.0f} s")
     return exit_code
 
 
@@ -66,7 +72,7 @@ async def _run_benchmark(benchmark: Benchmark, name: str, size: Size) -> Figures
 
 
 def _save_figures(name: str, figures: Figures) -> None:
-    """Beside what was measured of the other parts."""
+    """Store the figures of one benchmark; those of the others stay."""
     RESULTS.parent.mkdir(exist_ok=True)
     results: Figures = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     results[name] = {"on": f"{datetime.now(UTC):%Y-%m-%d}", **figures}
@@ -74,7 +80,7 @@ def _save_figures(name: str, figures: Figures) -> None:
 
 
 async def _run_short() -> int:
-    figures = await _run_benchmark(partial(benchmarks.compare, names=(OURS, PLAIN, NAIVE)), "side by side", SHORT_SIZE)
+    figures = await _run_benchmark(partial(benchmarks.compare, names=(OURS, PLAIN, NAIVE)), "comparison", SHORT_SIZE)
     print(f"ratio_to_plain_loop={speed_ratio(figures, PLAIN):.2f}")
     print(f"ratio_to_naive_loop={speed_ratio(figures, NAIVE):.2f}")
     return 0

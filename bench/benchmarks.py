@@ -1,4 +1,4 @@
-"""What is measured, part by part. Each starts its own servers and gives figures that can be kept as JSON."""
+"""The benchmarks. Each starts its own servers and returns figures that can be stored as JSON."""
 
 import asyncio
 import os
@@ -15,36 +15,37 @@ from pymongo import MongoClient
 
 from bench import profiling, registry, runner
 from bench.registry import LIMITATIONS, NAIVE, OURS, PLAIN, SLOW_IMPLEMENTATIONS
-from bench.runner import REPOSITORY, RunResult
+from bench.runner import REPOSITORY, RunResult, StartProfiler
 from bench.testbed import Servers, Testbed
 from bench.workload import DATABASE, Network
 from tests.bench import fold
 from tools.sandbox.servers.process import RunError
 
 PICTURES_DIR = REPOSITORY / "docs" / "performance"
-PROFILE_SAMPLES_PER_SECOND = 200  # of the profile, each second
+PROFILE_SAMPLES_PER_SECOND = 200
 
-REQUIRED_IMPLEMENTATIONS = (OURS, PLAIN, NAIVE)  # must end well
+REQUIRED_IMPLEMENTATIONS = (OURS, PLAIN, NAIVE)  # their failure is an error; others are left out
 
 Figures = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much is measured."""
+    """How much is measured, and for how long."""
 
     relationships: int = 50_000
     rounds: int = 5
     partitions: int = 12
     run_seconds: float = 6.0
-    """Of a lap, at most."""
+    """The longest that a run is measured."""
     slow_run_seconds: float = 3.0
+    """The same for SLOW_IMPLEMENTATIONS."""
     mongodb_cache_gb: float = 1.0
-    """Of memory for MongoDB: all that a lap touches fits in."""
+    """MongoDB's cache; all data that a run touches fits in."""
     growth_relationships: tuple[int, ...] = (1_000, 10_000, 100_000, 1_000_000)
     growth_repeats: int = 3
     active_relationships: int = 10_000
-    """Relationships that are told of while others are only there."""
+    """How many relationships have events in the growth benchmark, at most; the others are only stored."""
     rebuild_relationships: int = 4_000
     process_counts: tuple[int, ...] = (1, 2, 4)
 
@@ -53,46 +54,55 @@ class Size:
 
 
 def figures_of(result: RunResult) -> Figures:
-    """What a lap says, for each event."""
-    microseconds = {name: result.microseconds_per_event(getattr(result, name)) for name in ("own", "mongodb", "kafka")}
+    """A run as figures: `rate` in events per second, `memory` in MiB, CPU time in microseconds per event."""
     return {
         "events": result.events,
         "rate": result.events_per_second,
         "memory": result.peak_memory_bytes / 2**20,
-        **microseconds,
+        "own": result.microseconds_per_event(result.own_cpu_seconds),
+        "mongodb": result.microseconds_per_event(result.mongodb_cpu_seconds),
+        "kafka": result.microseconds_per_event(result.kafka_cpu_seconds),
     }
 
 
-async def _run(testbed: Testbed, work_dir: Path, name: str, size: Size, **options: Any) -> Figures:
-    implementation = registry.load_implementations((name,))[name]
+async def _run(
+    testbed: Testbed,
+    work_dir: Path,
+    name: str,
+    size: Size,
+    process_count: int = 1,
+    start_profiler: StartProfiler | None = None,
+) -> Figures:
+    implementation, log = registry.load_implementations((name,))[name], work_dir / f"{name}.log"
+    max_seconds = size.slow_run_seconds if name in SLOW_IMPLEMENTATIONS else size.run_seconds
     with testbed.start_servers() as servers:
-        limit = size.slow_run_seconds if name in SLOW_IMPLEMENTATIONS else size.run_seconds
-        result = await runner.run(implementation, servers, work_dir / f"{name}.log", limit, **options)
+        result = await runner.run(implementation, servers, log, max_seconds, process_count, start_profiler)
         figures = figures_of(result) | {"bytes": _document_sizes(servers)}
     print(
-        f"  {name:24} {result.events_per_second:7,.0f} events/s of {result.events:,}; us for each: {figures['own']:,.0f} its own, "
-        f"{figures['mongodb']:,.0f} MongoDB, {figures['kafka']:,.0f} Kafka; {figures['memory']:.0f} MiB",
+        f"  {name:24} {result.events:,} events, {result.events_per_second:7,.0f} events/s; "
+        f"us per event: {figures['own']:,.0f} own, {figures['mongodb']:,.0f} MongoDB, {figures['kafka']:,.0f} Kafka; "
+        f"{figures['memory']:.0f} MiB",
         flush=True,
     )
     return figures
 
 
 def _document_sizes(servers: Servers) -> Figures:
-    """Of a state, of a fact as it is kept, and of the indexes for each fact."""
+    """Bytes of an average state, of an average stored event, and of the indexes per event."""
     with MongoClient[dict[str, Any]](servers.mongodb.address) as mongo:
         states, events = (mongo[DATABASE].command("collStats", name) for name in ("alliances", "facts"))
     return {
         "state": states["avgObjSize"],
-        "fact": events["avgObjSize"],
+        "event": events["avgObjSize"],
         "index": events["totalIndexSize"] / events["count"],
     }
 
 
 async def compare(work_dir: Path, size: Size, names: Sequence[str] = tuple(LIMITATIONS)) -> Figures:
-    """Everybody on the same backlog, in turns; who does not begin or ends is left out, and said."""
+    """Run every implementation on the same backlog, in turns; one that fails is left out and reported as failed."""
     testbed = size.make_testbed(work_dir, Network(size.relationships))
     await testbed.prepare()
-    print(f"  {testbed.event_count:,} facts of {size.relationships:,} relationships wait", flush=True)
+    print(f"  {testbed.event_count:,} events of {size.relationships:,} relationships are on the topics", flush=True)
     runs: dict[str, list[Figures]] = {name: [] for name in names}
     failed: dict[str, str] = {}
     for round_number in range(size.rounds):
@@ -109,48 +119,50 @@ async def compare(work_dir: Path, size: Size, names: Sequence[str] = tuple(LIMIT
     completed_runs = {
         name: figures_of_runs for name, figures_of_runs in runs.items() if figures_of_runs and name not in failed
     }
-    return {"relationships": size.relationships, "facts": testbed.event_count, "laps": completed_runs, "failed": failed}
+    return {
+        "relationships": size.relationships,
+        "backlog": testbed.event_count,
+        "runs": completed_runs,
+        "failed": failed,
+    }
 
 
 async def profile(work_dir: Path, size: Size) -> Figures:
-    """What our process does all the time."""
-    profiler, samples_path = registry.installed_program("py-spy"), work_dir / "seen.raw"
+    """Sample what the alliance service does while it handles the backlog, and draw the flame graph."""
+    profiler, samples_path = registry.installed_program("py-spy"), work_dir / "samples.raw"
     testbed = size.make_testbed(work_dir, Network(size.relationships // 4))
     await testbed.prepare()
 
     def start_profiler(pid: int) -> subprocess.Popen[bytes]:
-        command = [
-            str(profiler),
-            "record",
-            "-p",
-            str(pid),
-            "-r",
-            str(PROFILE_SAMPLES_PER_SECOND),
-            "-f",
-            "raw",
-            "-o",
-            str(samples_path),
-            "-d",
-            "300",
-        ]
+        options = {
+            "--pid": pid,
+            "--rate": PROFILE_SAMPLES_PER_SECOND,
+            "--format": "raw",
+            "--output": samples_path,
+            "--duration": 300,
+        }
+        command = [str(profiler), "record", *(str(word) for option in options.items() for word in option)]
         return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
-    figures = await _run(testbed, work_dir, OURS, size, spy=start_profiler)
+    figures = await _run(testbed, work_dir, OURS, size, start_profiler=start_profiler)
     sampled_stacks = profiling.parse_stacks(samples_path)
     PICTURES_DIR.mkdir(exist_ok=True)
     profiling.draw_flame_graph(sampled_stacks, PICTURES_DIR / "flame.svg")
-    return {"lap": figures, "samples": sum(sampled_stacks.values()), "shares": profiling.stage_shares(sampled_stacks)}
+    shares = profiling.stage_shares(sampled_stacks)
+    if unseen := [stage for stage in profiling.STAGE_MARKS if stage not in shares]:
+        print(f"  Stages without samples (rare, or their marks are out of date): {', '.join(unseen)}", flush=True)
+    return {"run": figures, "samples": sum(sampled_stacks.values()), "shares": shares}
 
 
 async def processes(work_dir: Path, size: Size) -> Figures:
-    """One process, two, four, on the same backlog."""
+    """Run one, two and four processes on the same backlog."""
     testbed = size.make_testbed(work_dir, Network(size.relationships // 2))
     await testbed.prepare()
-    return {str(count): await _run(testbed, work_dir, OURS, size, processes=count) for count in size.process_counts}
+    return {str(count): await _run(testbed, work_dir, OURS, size, process_count=count) for count in size.process_counts}
 
 
 async def growth(work_dir: Path, size: Size) -> Figures:
-    """What an event costs among more and more relationships."""
+    """Measure what an event costs with more and more relationships in the database."""
     figures: Figures = {}
     for number in size.growth_relationships:
         active = min(number, size.active_relationships)
@@ -160,11 +172,11 @@ async def growth(work_dir: Path, size: Size) -> Figures:
         testbed = replace(size, mongodb_cache_gb=4.0).make_testbed(work_dir / str(number), network)
         started_at = time.monotonic()
         await testbed.prepare()
-        print(f"  {number:,} relationships made in {time.monotonic() - started_at:.0f} s", flush=True)
+        print(f"  {number:,} relationships created in {time.monotonic() - started_at:.0f} s", flush=True)
         runs = sorted(
             [await _run(testbed, work_dir, OURS, size) for _ in range(size.growth_repeats)], key=_microseconds_per_event
         )
-        figures[str(number)] = {"told": active, "facts": testbed.event_count, **runs[len(runs) // 2]}
+        figures[str(number)] = {"active": active, "backlog": testbed.event_count, **runs[len(runs) // 2]}
         testbed.remove_template()
     return figures
 
@@ -174,34 +186,36 @@ def _microseconds_per_event(figures: Figures) -> float:
 
 
 async def history(_work_dir: Path, _size: Size) -> Figures:
-    """What one more fact costs after a long history."""
+    """Measure what one more event costs after a long history."""
     return {"costs": [asdict(cost) for cost in fold.measure_costs()]}
 
 
 async def rebuild(work_dir: Path, size: Size) -> Figures:
-    """All that was ever told taken in live, then rebuilt: where all is right, from nothing, and by two processes."""
+    """Handle all events live, then rebuild: with a correct database, an empty one, and with two processes."""
     testbed = size.make_testbed(work_dir, Network(size.rebuild_relationships, past_weeks=0, coming_weeks=8))
     await testbed.prepare()
     implementation, log = registry.load_implementations((OURS,))[OURS], work_dir / "rebuild.log"
-    figures: Figures = {"facts": testbed.event_count}
+    figures: Figures = {"backlog": testbed.event_count}
     with testbed.start_servers() as servers:
         result = await runner.run(implementation, servers, log, 300.0)
         figures["live"] = figures_of(result)
-        for name, count, from_empty in (("right", 1, False), ("nothing", 1, True), ("nothing, two processes", 2, True)):
+        for name, count, from_empty in (
+            ("correct database", 1, False),
+            ("empty database", 1, True),
+            ("empty database, two processes", 2, True),
+        ):
             if from_empty:
                 with MongoClient[dict[str, Any]](servers.mongodb.address) as mongo:
                     mongo.drop_database(DATABASE)
             seconds = await asyncio.to_thread(_run_rebuild, servers, count, log)
-            figures[name] = {"seconds": seconds, "rate": testbed.event_count / seconds}
-            print(
-                f"  rebuilt ({name}) at {testbed.event_count / seconds:,.0f} events/s, live {result.events_per_second:,.0f}",
-                flush=True,
-            )
+            rate = testbed.event_count / seconds
+            figures[name] = {"seconds": seconds, "rate": rate}
+            print(f"  rebuild, {name}: {rate:,.0f} events/s; live: {result.events_per_second:,.0f}", flush=True)
     return figures
 
 
 def _run_rebuild(servers: Servers, count: int, log: Path) -> float:
-    """How many seconds it takes, with the start of the command. Raises CannotRun."""
+    """Run `rebuild` in `count` processes and return the seconds it takes, start included. Raises RunError."""
     environment = {
         **os.environ,
         "KAFKA_BOOTSTRAP_SERVERS": servers.kafka.address,
@@ -218,5 +232,5 @@ def _run_rebuild(servers: Servers, count: int, log: Path) -> float:
     if any(exit_codes):
         with suppress(OSError):
             print(log.read_text()[-2_000:])
-        raise RunError(f"the rebuild ended with {exit_codes}")
+        raise RunError(f"The rebuild ended with exit codes {exit_codes}")
     return time.perf_counter() - started_at

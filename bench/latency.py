@@ -1,8 +1,7 @@
-"""How long a clinician waits for an alert: from an answer's 2xx until it stands in an inbox that is open.
+"""How long a clinician waits for an alert: from the 2xx for a client's answer until the alert is in the open inbox.
 
-Everything runs as it ships, on servers of its own, and is used from outside: clients answer forms by their links, and
-clinicians' inboxes are listened to. What lies before that, relationships with some good sessions behind them, is told
-straight on Kafka.
+All services run as they ship, on servers of their own, and are used from outside: clients submit forms by their links,
+and clinicians' inbox streams are open. The past, relationships with some good sessions, is published directly to Kafka.
 """
 
 import asyncio
@@ -33,19 +32,17 @@ from tools.sandbox.servers.ports import free_ports
 from tools.sandbox.servers.process import LocalServer, RunError
 from tools.sandbox.servers.stack import SERVICES, RunningStack, run_stack
 
-PAST_SESSIONS = 3  # good sessions behind each relationship, so that a fall stands out
-ANSWERS_PER_ALERT = 5  # of the answers raises an alert; far more than in life, so that there is something to measure
+PAST_SESSIONS = 3  # good sessions before the measured one, so that a fall raises an alert
+ANSWERS_PER_ALERT = 5  # one answer in so many raises an alert: far more than in practice, to have enough alerts
 GOOD_ANSWER, BAD_ANSWER = ({**dict.fromkeys(ELEMENTS, str(rating)), "tension": "none"} for rating in (9, 2))
 LOAD_SHARES = (0.25, 0.5, 0.8)  # of the capacity
-MAX_CONCURRENT_REQUESTS = 16  # requests in flight while links are made and while the capacity is looked for
-TIMEOUT_SECONDS = 30.0  # seconds; what has not come by then does not come
-KEEPALIVE_SECONDS = (
-    2.0  # seconds; services let go of a connection that was idle for five, while we might be sending on it
-)
-SETTLE_TIMEOUT_SECONDS = 120.0  # seconds, for what was told of the past
+MAX_CONCURRENT_REQUESTS = 16  # while forms are created and while the capacity is measured
+TIMEOUT_SECONDS = 30.0  # for a response, and for the last alert
+KEEPALIVE_SECONDS = 2.0  # less than the five seconds after which a service closes an idle connection
+SETTLE_TIMEOUT_SECONDS = 120.0  # until the services have consumed the past
 CORES = os.cpu_count() or 1
-WHOLE_MACHINE = "everybody"  # who has had processor time on this machine
-TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")  # that make a second
+WHOLE_MACHINE = "whole machine"
+TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 HOUR = timedelta(hours=1)
 
 S = TypeVar("S")
@@ -54,12 +51,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """How much is asked of it."""
+    """How much load is generated."""
 
     capacity_answers: int = 2_000
-    """By which the capacity is found."""
+    """Answers by which the capacity is measured."""
     seconds_per_share: float = 20.0
-    """At each share of it."""
+    """How long each share of the capacity is measured."""
 
 
 FULL_LOAD = Load()
@@ -73,14 +70,13 @@ class Form:
     clinician_id: UUID
     session_id: UUID
     raises_alert: bool
-    """Whether the answer will raise an alert."""
 
     @property
     def relationship_id(self) -> UUID:
         return self.builder.relationship_id
 
     def past_events(self) -> list[Event]:
-        """How the relationship began, and the good sessions."""
+        """The start of the relationship, and the good sessions."""
         weeks, builder = range(PAST_SESSIONS), self.builder
         started = builder.started().model_copy(update={"clinician_id": self.clinician_id})
         sessions = [event for week in weeks for event in (builder.completed(week), builder.feedback(week))]
@@ -88,12 +84,12 @@ class Form:
 
 
 FormWithLink = tuple[Form, str]
-"""A form, and the link by which its client answers it."""
+"""A form, and the link by which its client submits it."""
 
 
 @dataclass(frozen=True, slots=True)
 class AnsweredForm:
-    """What became of one answer; moments are of our own clock that only goes forward."""
+    """When a form was due, sent and acknowledged, in seconds of `time.perf_counter`."""
 
     form: Form
     due_at: float
@@ -102,17 +98,17 @@ class AnsweredForm:
 
 
 async def latency(work_dir: Path, size: Size) -> Figures:
-    """At some shares of the capacity, which is found first. Raises CannotRun, also when an alert never comes."""
+    """Measure the capacity, then the latency at some shares of it. Raises RunError, also if an alert never arrives."""
     return await measure_latency(work_dir, size, FULL_LOAD)
 
 
 async def measure_latency(work_dir: Path, _size: Size, load: Load) -> Figures:
-    """As `latency`, with so much load."""
+    """As `latency`, with this load."""
     async with _run_stack(work_dir) as stack, LoadGenerator(stack) as generator:
         capacity = await generator.measure_capacity(await generator.create_forms(load.capacity_answers))
         print(
-            f"  {capacity['capacity']:.0f} answers/s at most: {capacity['taken']:.0f} taken, "
-            f"{capacity['reflected']:.0f} until their alerts were seen",
+            f"  capacity {capacity['capacity']:.0f} answers/s: {capacity['answer_rate']:.0f} until the last answer, "
+            f"{capacity['alert_rate']:.0f} until the last alert",
             flush=True,
         )
         counts = {share: round(share * capacity["capacity"] * load.seconds_per_share) for share in LOAD_SHARES}
@@ -126,22 +122,22 @@ async def measure_latency(work_dir: Path, _size: Size, load: Load) -> Figures:
             steps.append(step)
             print(
                 f"  at {share:.0%}: {step['rate']:.0f} answers/s, {step['alerts']} alerts after {step['p50']:.0f} ms, "
-                f"p99 {step['p99']:.0f} ms, p99.9 {step['p99.9']:.0f} ms; {step['ours']:.0%} of the machine, "
-                f"others {step['others']:.0%}",
+                f"p99 {step['p99']:.0f} ms, p99.9 {step['p99.9']:.0f} ms; {step['stack_share']:.0%} of the machine, "
+                f"other processes {step['other_share']:.0%}",
                 flush=True,
             )
     return {
         **capacity,
         "seconds": load.seconds_per_share,
-        "at_once": MAX_CONCURRENT_REQUESTS,
-        "one_in": ANSWERS_PER_ALERT,
+        "concurrent_requests": MAX_CONCURRENT_REQUESTS,
+        "answers_per_alert": ANSWERS_PER_ALERT,
         "steps": steps,
     }
 
 
 @asynccontextmanager
 async def _run_stack(work_dir: Path) -> AsyncIterator[RunningStack]:
-    """The whole of Attune; ended afterwards, also when we are told to stop while it starts."""
+    """Run all services and servers; they are stopped afterwards, also if this is cancelled while they start."""
     ports = dict(zip(SERVICES, free_ports(len(SERVICES)), strict=True))
     exit_stack = ExitStack()
     running_stack = run_stack(work_dir, ports, {"LOG_LEVEL": "warning"}, report=_discard)
@@ -154,11 +150,11 @@ async def _run_stack(work_dir: Path) -> AsyncIterator[RunningStack]:
 
 
 def _discard(_text: str) -> None:
-    """It is told of by its figures."""
+    """Prints nothing: the figures are the report."""
 
 
 class LoadGenerator:
-    """Clinics, their clients, and their clinicians before open inboxes."""
+    """Clinics with clients who submit forms, and clinicians with open inboxes."""
 
     def __init__(self, stack: RunningStack) -> None:
         self._stack = stack
@@ -182,26 +178,26 @@ class LoadGenerator:
         await self._exit_stack.aclose()
 
     async def create_forms(self, count: int) -> list[FormWithLink]:
-        """Relationships with a past and an open form each, in any order, and the links to the forms."""
+        """Create relationships with a past and an open form each; the forms with their links, in random order."""
         now = datetime.now(UTC)
         forms = _make_forms(count, now)
         await self._producer.publish([event for form in forms for event in form.past_events()])
         if not await wait_until(self._sessions_has_caught_up, SETTLE_TIMEOUT_SECONDS):
-            raise RunError("the relationships did not become known to sessions")
+            raise RunError("The sessions service did not consume the relationships in time")
 
         async def with_link(form: Form) -> FormWithLink:
             return form, await self._complete_session(form, now)
 
         links = await _run_concurrently(with_link, [forms[i] for i in self._rng.permutation(count)])
         if not await wait_until_idle(self._topics, (), SETTLE_TIMEOUT_SECONDS):
-            raise RunError("what was told of the past did not come to rest")
+            raise RunError("The past events were not fully consumed in time")
         return links
 
     async def _sessions_has_caught_up(self) -> bool:
         return not (await self._topics.lag(await self._topics.end_offsets()))["sessions"]
 
     async def _complete_session(self, form: Form, now: datetime) -> str:
-        """Have a session that was held an hour ago, and the client asked."""
+        """Schedule a session and complete it as of an hour ago; return the link to the client's form."""
         session_url = f"{self._stack.urls['sessions']}/sessions/{form.session_id}"
         starts_at = (now - 2 * HOUR).isoformat()
         body = {"relationship_id": str(form.relationship_id), "starts_at": starts_at, "minutes": 50}
@@ -212,7 +208,7 @@ class LoadGenerator:
         )
 
     async def measure_capacity(self, links: Sequence[FormWithLink]) -> Figures:
-        """Answers a second when everybody answers as soon as somebody else is done, until the last alert is seen."""
+        """Submit all forms as fast as the concurrent requests allow, and measure answers per second."""
         async with self._open_inboxes(links) as inboxes:
             started_at = time.perf_counter()
             answered = await _run_concurrently(
@@ -223,13 +219,13 @@ class LoadGenerator:
         alert_rate = len(links) / (last_alert_at - started_at)
         return {
             "answers": len(links),
-            "taken": answer_rate,
-            "reflected": alert_rate,
+            "answer_rate": answer_rate,
+            "alert_rate": alert_rate,
             "capacity": min(answer_rate, alert_rate),
         }
 
     async def measure_at_rate(self, links: Sequence[FormWithLink], rate: float) -> Figures:
-        """Answer the forms at random moments, so many a second, whether those before are taken or not."""
+        """Submit the forms at random times, `rate` per second, without waiting for those before."""
         intervals = self._rng.exponential(1 / rate, len(links))
         servers = [*self._stack.servers, *self._stack.services]
         async with self._open_inboxes(links) as inboxes:
@@ -257,11 +253,11 @@ class LoadGenerator:
             "rate": len(answered) / (max(answer.acknowledged_at for answer in answered) - started_at),
             "alerts": len(alert_delays),
             **_percentiles(alert_delays),
-            "taken_after": _percentiles([answer.acknowledged_at - answer.sent_at for answer in answered]),
-            "sent_late": _percentiles([answer.sent_at - answer.due_at for answer in answered]),
+            "answer_latency": _percentiles([answer.acknowledged_at - answer.sent_at for answer in answered]),
+            "send_delay": _percentiles([answer.sent_at - answer.due_at for answer in answered]),
             "cores": cores,
-            "ours": stack_cores / CORES,
-            "others": max(0.0, whole_machine - stack_cores) / CORES,
+            "stack_share": stack_cores / CORES,
+            "other_share": max(0.0, whole_machine - stack_cores) / CORES,
         }
 
     async def _answer(self, form_with_link: FormWithLink, due_at: float) -> AnsweredForm:
@@ -273,14 +269,14 @@ class LoadGenerator:
         try:
             response = await self._http.request(method, url, **options)
         except httpx2.TransportError as error:
-            raise RunError(f"a service gave no answer: {type(error).__name__}: {error}") from error
+            raise RunError(f"A service did not respond: {type(error).__name__}: {error}") from error
         if not response.is_success:
-            raise RunError(f"a service answered {response.status_code}: {response.text[:500]}")
+            raise RunError(f"A service responded with {response.status_code}: {response.text[:500]}")
         return response
 
     @asynccontextmanager
     async def _open_inboxes(self, links: Sequence[FormWithLink]) -> AsyncIterator["InboxStreams"]:
-        """The inboxes of all clinicians of these forms, once all of them are open."""
+        """Open the inboxes of all clinicians of these forms; yields them when all are open."""
         inboxes = InboxStreams(self._http, self._stack.urls["notify"], [form for form, _ in links])
         try:
             await inboxes.open()
@@ -290,7 +286,7 @@ class LoadGenerator:
 
 
 class InboxStreams:
-    """Inboxes that stand open, and the moment at which each alert was first seen."""
+    """Open inbox streams, and the time at which each alert first arrived."""
 
     def __init__(self, http: httpx2.AsyncClient, notify_url: str, forms: Sequence[Form]) -> None:
         self._http = http
@@ -305,7 +301,7 @@ class InboxStreams:
             async with asyncio.timeout(TIMEOUT_SECONDS):
                 await asyncio.gather(*(is_open.wait() for is_open in self._opened.values()))
         except TimeoutError:
-            raise RunError(f"not every inbox opened within {TIMEOUT_SECONDS:.0f} s") from None
+            raise RunError(f"Not every inbox stream opened within {TIMEOUT_SECONDS:.0f} s") from None
 
     async def close(self) -> None:
         for task in self._read_tasks:
@@ -313,13 +309,13 @@ class InboxStreams:
         await asyncio.gather(*self._read_tasks, return_exceptions=True)
 
     async def wait_for_alerts(self) -> Mapping[UUID, float]:
-        """When the alert of each relationship was seen, once all were. Raises CannotRun."""
+        """Wait for all alerts; when the alert of each relationship arrived. Raises RunError."""
         _, missing = await asyncio.wait(self._alert_times.values(), timeout=TIMEOUT_SECONDS)
         if missing:
             ended_count = sum(task.done() for task in self._read_tasks)
             raise RunError(
-                f"{len(missing)} of {len(self._alert_times)} alerts did not come within {TIMEOUT_SECONDS:.0f} s of the last answer; "
-                f"{ended_count} of {len(self._read_tasks)} inboxes were closed by notify"
+                f"{len(missing)} of {len(self._alert_times)} alerts did not arrive within {TIMEOUT_SECONDS:.0f} s of "
+                f"the last answer; notify closed {ended_count} of {len(self._read_tasks)} inbox streams"
             )
         return {relationship: alert_time.result() for relationship, alert_time in self._alert_times.items()}
 
@@ -334,13 +330,13 @@ class InboxStreams:
     def _record_alerts(self, inbox: str) -> None:
         seen_at = time.perf_counter()
         for alert in json.loads(inbox)["alerts"]:
-            alert_time = self._alert_times.get(UUID(alert["relationship_id"]))  # others were raised at an earlier share
+            alert_time = self._alert_times.get(UUID(alert["relationship_id"]))  # others are from an earlier share
             if alert_time is not None and not alert_time.done():
                 alert_time.set_result(seen_at)
 
 
 def _make_forms(count: int, now: datetime) -> list[Form]:
-    """Of as many relationships; each clinician has some of them."""
+    """Forms of as many relationships, a caseload for each clinician."""
     first_session_at = now - timedelta(weeks=PAST_SESSIONS + 1)
     clinicians = [uuid4() for _ in range(-(-count // RELATIONSHIPS_PER_CLINICIAN))]
     return [
@@ -355,7 +351,7 @@ def _make_forms(count: int, now: datetime) -> list[Form]:
 
 
 async def _run_concurrently(work: Callable[[S], Awaitable[T]], items: Sequence[S]) -> list[T]:
-    """Do it to all, a few at a time; each of the few goes on as soon as it is done with one."""
+    """Do `work` for all items, MAX_CONCURRENT_REQUESTS at a time; the results are in no particular order."""
     remaining = iter(items)
 
     async def run_worker() -> list[T]:
@@ -366,7 +362,7 @@ async def _run_concurrently(work: Callable[[S], Awaitable[T]], items: Sequence[S
 
 
 async def _gather_results(tasks: Sequence[asyncio.Task[T]]) -> list[T]:
-    """What they give, when all have ended, however; raises what the first that failed raised."""
+    """Wait until all tasks have ended, then return their results or raise the first error."""
     await asyncio.gather(*tasks, return_exceptions=True)
     return [task.result() for task in tasks]
 
@@ -378,7 +374,7 @@ def _percentiles(seconds: Sequence[float]) -> Figures:
 
 
 def _cpu_seconds_by_server(servers: Sequence[LocalServer]) -> dict[str, float]:
-    """Seconds that each server has had so far, we who make the load, and everybody on this machine."""
+    """The CPU time so far of each server, of this load generator, and of the whole machine."""
     by_server = {server.name: _cpu_seconds(server.process.pid) for server in servers if server.process}
     user, nice, system, _idle, _waiting, *interrupts = Path("/proc/stat").read_text().split()[1:8]
     whole_machine = sum(map(int, (user, nice, system, *interrupts))) / TICKS_PER_SECOND

@@ -1,4 +1,4 @@
-"""Everybody who takes part, and where the frameworks that are none of ours are installed."""
+"""The implementations that are compared, and the environment in which the other frameworks are installed."""
 
 import subprocess
 import sys
@@ -11,24 +11,24 @@ LOCK = REPOSITORY / "deploy" / "lock" / "bench.txt"
 VENV = CACHE_FOLDER / "bench"
 OURS, PLAIN, NAIVE, PER_MESSAGE = "ours", "plain loop", "naive loop", "faststream, per message"
 QUIX, FAUST, BYTEWAX = "quixstreams", "faust-streaming", "bytewax"
-SLOW_IMPLEMENTATIONS = (NAIVE, PER_MESSAGE)  # get less time
+SLOW_IMPLEMENTATIONS = (NAIVE, PER_MESSAGE)  # measured for a shorter time
 
 LIMITATIONS = {
     OURS: "",
-    PLAIN: "Knows no other writer, no failure, no unreadable message; nobody sees what it does.",
-    NAIVE: "As the plain loop, and three round trips for each event.",
-    PER_MESSAGE: "As the naive loop; what it cannot read is tried again for good.",
-    QUIX: "No asyncio, so PyMongo. Its own state is a RocksDB of one process, which no API could ask: the state is "
-    "written by a sink of ours at each checkpoint. A failed checkpoint ends the process.",
-    FAUST: "Its own state is a RocksDB as well. Commits on its own clock, not behind the batch; a batch that fails is "
-    "lost: the agent goes on behind it.",
-    BYTEWAX: "Knows no consumer group: partitions are fixed at the start, and where it goes on is kept in files of its "
-    "own, which were off here. What fails ends the process.",
+    PLAIN: "Handles no concurrent writer, no failure and no undecodable message; has no metrics and no logs.",
+    NAIVE: "As the plain loop, with three round trips for each event.",
+    PER_MESSAGE: "As the naive loop. Retries an undecodable message forever.",
+    QUIX: "Has no asyncio, so it uses PyMongo. Its own state store is a RocksDB in the process, which an API could not "
+    "query, so a sink of ours writes the state at each checkpoint. A failed checkpoint ends the process.",
+    FAUST: "Its own state store is a RocksDB as well. Commits on a timer, not after the batch. A failed batch is lost: "
+    "the agent continues after it.",
+    BYTEWAX: "Has no consumer group: partitions are assigned at the start, and offsets are stored in files of its own, "
+    "which were off here. A failure ends the process.",
 }
 
 
 def load_implementations(names: tuple[str, ...]) -> dict[str, Implementation]:
-    """Those of these names, ready to run. Raises CannotRun."""
+    """The implementations with these names, ready to run. Raises RunError if their frameworks cannot be installed."""
     implementations = [_implementation(name) for name in names]
     return {implementation.name: implementation for implementation in implementations}
 
@@ -38,9 +38,9 @@ def _implementation(name: str) -> Implementation:
         case "ours":
             return Implementation(name, [sys.executable, "-m", "services.alliance"], {"LOG_LEVEL": "warning"})
         case "plain loop":
-            return _module_implementation(name, "plain")
+            return _module_implementation(name, "plain_loop")
         case "naive loop":
-            return _module_implementation(name, "naive")
+            return _module_implementation(name, "naive_loop")
         case "faststream, per message":
             return _module_implementation(name, "per_message")
         case "quixstreams":
@@ -62,14 +62,14 @@ def _venv_python() -> Path:
 
 
 def installed_program(program: str) -> Path:
-    """A program of the environment of the others, which is made where it is not there. Raises CannotRun."""
+    """The path of a program in the benchmark environment, which is created if missing. Raises RunError."""
     ready_marker = VENV / ".ready"
     with exclusive_lock(CACHE_FOLDER / "bench.lock"):
         if not ready_marker.exists() or ready_marker.stat().st_mtime < LOCK.stat().st_mtime:
-            print("installing the frameworks to compare with (once)", flush=True)
+            print("Installing the frameworks to compare with (once)", flush=True)
             pip = [str(VENV / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
             for command in ([sys.executable, "-m", "venv", str(VENV)], [*pip, "--require-hashes", "-r", str(LOCK)]):
                 if subprocess.run(command, check=False).returncode:
-                    raise RunError(f"the frameworks to compare with could not be installed: {' '.join(command)}")
+                    raise RunError(f"The frameworks to compare with could not be installed: {' '.join(command)}")
             ready_marker.touch()
     return VENV / "bin" / program

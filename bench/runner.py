@@ -1,4 +1,4 @@
-"""One lap: a contestant takes the backlog alone, watched from outside."""
+"""One run: an implementation handles the backlog alone and is measured from outside."""
 
 import asyncio
 import os
@@ -23,26 +23,26 @@ from tools.sandbox.servers.process import RunError
 
 REPOSITORY = Path(__file__).parents[1]
 CONSUMER_GROUP = "alliance"
-SAMPLE_INTERVAL_SECONDS = 0.1  # seconds between two looks at how far a contestant is
-START_TIMEOUT_SECONDS = 60.0  # seconds; starting does not count
+SAMPLE_INTERVAL_SECONDS = 0.1
+START_TIMEOUT_SECONDS = 60.0  # starting is not measured
 STOP_TIMEOUT_SECONDS = 20.0
-REBALANCE_SECONDS = 5.0  # seconds in which several processes find to their shares
+REBALANCE_SECONDS = 5.0  # in which several processes join the consumer group; not measured
 
 
 @dataclass(frozen=True, slots=True)
 class Implementation:
-    """Somebody who does the work, as a command."""
+    """An implementation of the work, as a command."""
 
     name: str
     command: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
     commits_batches: bool = True
-    """After each batch; how far others are is seen by the facts that they wrote."""
+    """Whether offsets are committed after each batch; if not, the stored events show the progress."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """What was seen of one contestant between its first batch and the last."""
+    """The measurements of one implementation from its first batch to its last."""
 
     implementation: str
     events: int
@@ -50,16 +50,13 @@ class RunResult:
     own_cpu_seconds: float
     mongodb_cpu_seconds: float
     kafka_cpu_seconds: float
-    """Seconds of processor time."""
     peak_memory_bytes: int
-    """Bytes, at most."""
 
     @property
     def events_per_second(self) -> float:
         return self.events / self.seconds
 
     def microseconds_per_event(self, seconds: float) -> float:
-        """For each event."""
         return 1e6 * seconds / self.events
 
 
@@ -73,7 +70,7 @@ class _Sample:
 
 
 StartProfiler = Callable[[int], subprocess.Popen[bytes]]
-"""Begins to look at a process, until it is interrupted."""
+"""Starts to profile the process with this id, until interrupted."""
 
 
 async def run(
@@ -84,7 +81,7 @@ async def run(
     process_count: int = 1,
     start_profiler: StartProfiler | None = None,
 ) -> RunResult:
-    """Let it take the backlog, for at most `limit` seconds. Raises CannotRun when it ends, or does not begin."""
+    """Let it handle the backlog for at most `max_seconds`. Raises RunError if it ends, or does not start in time."""
     admin = AIOKafkaAdminClient(bootstrap_servers=servers.kafka.address)
     await admin.start()
     try:
@@ -111,7 +108,7 @@ async def run(
 def run_processes(
     implementation: Implementation, servers: Servers, log: Path, process_count: int
 ) -> Iterator[list[int]]:
-    """So many processes of it; their ids."""
+    """Run so many processes of the implementation; yields their ids."""
     environment = {
         **os.environ,
         "PYTHONPATH": str(REPOSITORY),
@@ -142,7 +139,7 @@ def run_processes(
 
 
 class _Observer:
-    """Somebody beside the track with a watch."""
+    """Measures the progress and the CPU time of a running implementation."""
 
     def __init__(
         self,
@@ -161,7 +158,7 @@ class _Observer:
         started_at = time.perf_counter()
         while not (first := await self._sample()).handled:
             if first.sampled_at - started_at > START_TIMEOUT_SECONDS:
-                raise RunError(f"{self._implementation.name} did not begin within {START_TIMEOUT_SECONDS:.0f} s")
+                raise RunError(f"{self._implementation.name} did not start within {START_TIMEOUT_SECONDS:.0f} s")
             await asyncio.sleep(SAMPLE_INTERVAL_SECONDS)
         if len(self._process_ids) > 1:
             await asyncio.sleep(REBALANCE_SECONDS)
@@ -196,7 +193,7 @@ class _Observer:
         )
 
     def _cpu_seconds(self, pid: int) -> float:
-        """Seconds of processor time that a process has had. Raises CannotRun when it has ended."""
+        """The CPU time of a process so far. Raises RunError if the process has ended."""
         state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         if state == "Z":
             raise RunError(f"{self._implementation.name} ended")
@@ -204,15 +201,15 @@ class _Observer:
 
 
 async def _count_committed(admin: AIOKafkaAdminClient) -> int:
-    """How many messages are committed."""
+    """How many messages the consumer group has committed."""
     try:
         committed = await admin.list_consumer_group_offsets(CONSUMER_GROUP)
-    except KafkaError:  # nobody has committed anything yet, so there is no such group
+    except KafkaError:  # the group does not exist before the first commit
         return 0
     return sum(partition_offset.offset for partition_offset in committed.values() if partition_offset.offset > 0)
 
 
 def _peak_memory_bytes(pid: int) -> int:
-    """Bytes that a process has had at once, at most."""
+    """The largest resident memory of a process so far."""
     peak = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
     return 1024 * int(peak[1]) if peak else 0

@@ -1,4 +1,4 @@
-"""Where a lap is run: a Kafka and a MongoDB that begin it with the same bytes, whoever runs it."""
+"""Where an implementation runs: a Kafka and a MongoDB that start every run with the same bytes."""
 
 import shutil
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from tools.sandbox.servers.process import LocalServer
 
 @dataclass(frozen=True, slots=True)
 class Servers:
-    """The two servers of a lap, and what waits on the topics."""
+    """The two servers of a run, and the number of events on the topics."""
 
     kafka: LocalServer
     mongodb: LocalServer
@@ -23,10 +23,10 @@ class Servers:
 
 
 class Testbed:
-    """Servers on data that was prepared once and is copied for every lap."""
+    """Servers on data that is prepared once and copied for every run."""
 
     def __init__(self, work_dir: Path, network: Network, partitions: int, cache_gb: float) -> None:
-        self._template_dir, self._run_dir = work_dir / "template", work_dir / "lap"
+        self._template_dir, self._run_dir = work_dir / "template", work_dir / "run"
         self._network = network
         self._partitions = partitions
         self._cache_gb = cache_gb
@@ -34,14 +34,14 @@ class Testbed:
         self.event_count = 0
 
     async def prepare(self) -> None:
-        """Make the data that every lap begins with."""
+        """Create the data that every run starts with."""
         with self._run_servers(self._template_dir) as (broker, database):
             create_topics(broker.address, self._partitions)
             self.event_count = await create_workload(self._network, broker.address, database.address)
 
     @contextmanager
     def start_servers(self) -> Iterator[Servers]:
-        """Both servers on a fresh copy of the data, which is gone afterwards."""
+        """Run both servers on a fresh copy of the data, which is deleted afterwards."""
         shutil.rmtree(self._run_dir, ignore_errors=True)
         shutil.copytree(self._template_dir, self._run_dir)
         try:
@@ -51,7 +51,7 @@ class Testbed:
             shutil.rmtree(self._run_dir, ignore_errors=True)
 
     def remove_template(self) -> None:
-        """Make room."""
+        """Delete the prepared data to free disk space."""
         shutil.rmtree(self._template_dir, ignore_errors=True)
 
     @contextmanager
@@ -67,4 +67,4 @@ class Testbed:
 
 
 def _discard(_text: str) -> None:
-    """A lap is told of by its figures."""
+    """Prints nothing: the figures of a run are its report."""

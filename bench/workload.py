@@ -1,7 +1,7 @@
-"""The work: a clinic network with some weeks behind it, and the facts of the week that comes next.
+"""The workload: a clinic network with some weeks of history, and the events of the following week.
 
-Every relationship has one session in that week, so hardly two facts of one relationship come in the same batch. The
-facts are told in the order in which they happened, as services tell them that are not behind.
+Every relationship has one session in that week, so a batch rarely has two events of the same relationship. The events
+are published in the order in which they occurred, as by services that are not behind.
 """
 
 import asyncio
@@ -30,29 +30,27 @@ from shared.events.cloudevents import encode
 from shared.mongo.client import Mongo
 
 DATABASE = "attune_alliance"
-COURSE_COUNT = 2_000  # courses of therapy, each followed by many relationships: generating more takes long
-MIDDLE_WEEK = 8  # the week of a course from which on it is followed: ruptures have begun by then
-RELATIONSHIPS_PER_NEW, RELATIONSHIPS_PER_AMENDED = (
-    50,
-    100,
-)  # relationships begin in that week; of the clients' answers are corrected
-OPEN_DAYS_PER_WEEK, OPEN_MINUTES_PER_DAY = 5, 600  # of a week, and of a day: when sessions are
-RELATIONSHIPS_PER_CLINICIAN, CLINICIANS_PER_CLINIC = 25, 40  # relationships of a clinician, and clinicians of a clinic
-RELATIONSHIP_BATCH_SIZE = 500  # relationships that are made and written together
-COPY_BATCH_SIZE = 10_000  # and that are copied together
+COURSE_COUNT = 2_000  # simulated courses of therapy, each used by many relationships: generating more takes long
+MIDDLE_WEEK = 8  # the first coming week is this week of a course: ruptures have begun by then
+RELATIONSHIPS_PER_NEW = 50  # one relationship in so many starts in the coming week
+RELATIONSHIPS_PER_AMENDED = 100  # in one of so many, the client amends an answer
+OPEN_DAYS_PER_WEEK, OPEN_MINUTES_PER_DAY = 5, 600  # when sessions take place
+RELATIONSHIPS_PER_CLINICIAN, CLINICIANS_PER_CLINIC = 25, 40
+RELATIONSHIP_BATCH_SIZE = 500  # relationships that are generated and written together
+COPY_BATCH_SIZE = 10_000  # relationships that are copied together
 
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """How large the network is, and how long its relationships have lasted."""
+    """The size of the network, and how long its relationships have lasted."""
 
     relationships: int
     past_weeks: int = 3
-    """Sessions that each has behind it; where none, everything lies on the topics, as a rebuild needs it."""
+    """Past sessions of each relationship; if 0, all events are on the topics, as a rebuild needs them."""
     coming_weeks: int = 1
-    """Sessions that are told of."""
+    """Sessions of each relationship whose events are on the topics."""
     active_relationships: int | None = None
-    """Relationships that are told of, all where None; the others are only there, each a copy of one that is."""
+    """Relationships with events on the topics, all if None; the others are only stored, as copies."""
 
     @property
     def active_count(self) -> int:
@@ -61,17 +59,16 @@ class Network:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One fact of the coming week, as it is told."""
+    """One event of the coming week, as a Kafka message."""
 
     timestamp_ms: int
-    """Milliseconds since 1970."""
     topic: str
     key: bytes
     value: bytes
 
 
 async def create_workload(network: Network, bootstrap_servers: str, mongodb_uri: str) -> int:
-    """Write what is behind to MongoDB and tell of the week that comes; how many facts it has."""
+    """Write the past to MongoDB and publish the events of the coming week; return how many these are."""
     mongo = Mongo(mongodb_uri, DATABASE)
     await MongoStore(mongo).create_indexes()
     await mongo.close()
@@ -95,7 +92,7 @@ def _generate(network: Network, mongodb_uri: str) -> list[Message]:
 
 
 def _copy_relationships(mongodb_uri: str, start: int, end: int) -> None:
-    """Relationships that are only there: the states of others, and one fact of each, under ids of their own."""
+    """Store relationships without coming events: copies of a state and one event each, with ids of their own."""
     with MongoClient[dict[str, Any]](mongodb_uri, uuidRepresentation="standard") as client:
         database = client[DATABASE]
         states = list(database["alliances"].find().limit(RELATIONSHIP_BATCH_SIZE))
@@ -121,7 +118,7 @@ def _clinic_and_clinician(row: int) -> dict[str, UUID]:
 
 
 def _generate_batch(network: Network, mongodb_uri: str, start: int) -> list[Message]:
-    """Make some relationships: what is behind them goes to the database, what is to come is given back."""
+    """Generate some relationships: write their past to the database, return their coming events as messages."""
     event_documents: list[dict[str, object]] = []
     state_documents: list[dict[str, object]] = []
     messages: list[Message] = []
@@ -143,7 +140,7 @@ def _generate_batch(network: Network, mongodb_uri: str, start: int) -> list[Mess
 
 
 def _past_and_coming_events(row: int, network: Network) -> tuple[list[HistoryEvent], list[HistoryEvent]]:
-    """What is behind one relationship, and what is to come."""
+    """The past and the coming events of one relationship."""
     relationship, weeks = uuid5(NAMESPACE_OID, f"relationship {row}"), network.past_weeks
     courses = _courses(weeks, network.coming_weeks)
     events = [_shift_to_session_time(event, row) for event in events_of(courses, row % COURSE_COUNT, relationship)]
@@ -162,7 +159,7 @@ def _past_and_coming_events(row: int, network: Network) -> tuple[list[HistoryEve
 
 
 def _session_time(row: int) -> timedelta:
-    """When in the week a relationship meets: at any minute at which the clinics are open."""
+    """The time of a relationship's session in the week: any minute at which the clinics are open."""
     days, minutes = divmod(row * 7_919 % (OPEN_DAYS_PER_WEEK * OPEN_MINUTES_PER_DAY), OPEN_MINUTES_PER_DAY)
     return timedelta(days=days, minutes=minutes, milliseconds=row % 60_000)
 
@@ -194,7 +191,7 @@ def _amend(first: FeedbackSubmitted) -> FeedbackAmended:
 
 @cache
 def _courses(past_weeks: int, coming_weeks: int) -> Observations:
-    """The weeks behind, and those that come, of every pattern."""
+    """The past and the coming weeks of every simulated course."""
     evaluation = load_settings()
     world = next(candidate.reported for candidate in evaluation.worlds if candidate.name == "ordinal")
     run_settings = evaluation.run

@@ -1,1 +1,1 @@
-"""How many ruptures are seen, how early and at what cost in false alarms, on simulated relationships."""
+"""How many ruptures are detected, how early, and at what cost in false alarms, on simulated relationships."""

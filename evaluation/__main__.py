@@ -1,6 +1,6 @@
-"""`python -m evaluation [--short]`: the proof, printed and written to docs/evaluation.md.
+"""`python -m evaluation [--short]`: evaluate all methods, print the tables and write docs/evaluation.md.
 
-Exits with 1 when a bar is missed that is not declared, with its reason, in the settings.
+Exits with 1 if a criterion is missed and the settings do not declare that, with a reason.
 """
 
 import argparse
@@ -20,10 +20,10 @@ def main() -> int:
     parser.add_argument(
         "--short",
         action="store_true",
-        help="fewer relationships: missed is what the interval rules out, and nothing is written",
+        help="use fewer relationships: a criterion counts as missed only if the interval rules it out; write no report",
     )
-    parser.add_argument("--worlds", type=Path, default=DEFAULT_PATH, help="the settings")
-    parser.add_argument("--report", type=Path, default=REPORT, help="where the report is written")
+    parser.add_argument("--worlds", type=Path, default=DEFAULT_PATH, help="path of the settings")
+    parser.add_argument("--report", type=Path, default=REPORT, help="path of the report")
     args = parser.parse_args()
     evaluation = load_settings(args.worlds)
     run = evaluation.run
@@ -44,7 +44,7 @@ def main() -> int:
         report.write_report(results, criteria, evaluation, count, args.report)
     undeclared = tables.undeclared_misses(criteria, evaluation)
     print(
-        *[f"missed, and not declared: {criterion.statement}" for criterion in undeclared],
+        *[f"Criterion missed and not declared: {criterion.statement}" for criterion in undeclared],
         sep="\n",
         end="\n" if undeclared else "",
     )

@@ -1,7 +1,8 @@
-"""Our model on all relationships at once: the twin of what the service computes fact by fact.
+"""The service's model on all relationships at once: the twin of what the service computes event by event.
 
-Every sign is weighed by how much likelier it is in a rupture than without one, as the logarithm of that ratio; the
-weights of a session add up to the belief that there is a rupture, which fades from session to session.
+The formulas are written a second time, as arrays; their constants are the service's own. The weight of a sign is a log
+likelihood ratio: how much likelier the sign is in a rupture than without one. The weights of a session update the
+probability of a rupture, which decays from session to session.
 """
 
 from dataclasses import dataclass, field
@@ -10,36 +11,36 @@ import numpy as np
 
 from evaluation.prior import Prior, RatePrior, RatingPrior, element_gap
 from evaluation.relationships import ABSENT, EXCUSED, HELD, BoolArray, FloatArray, Relationships
+from services.alliance.domain.detection.baseline import (
+    CLINIC_SPREAD_WEIGHT_RATINGS,
+    DRIFT_AFTER_DAYS,
+    DRIFT_VARIANCE_PER_DAY,
+    MAX_BASELINE_SHIFT_SPREADS,
+    MAX_DRIFT_VARIANCE,
+    MIN_ELEMENT_SPREAD_POINTS,
+    MIN_SPREAD_RATIO,
+    UNCLIPPED_RATINGS,
+)
+from services.alliance.domain.detection.probability import (
+    CLINICIAN_AWARENESS,
+    FALSE_TENSION_REPORT_RATE,
+    MAX_LOG_LIKELIHOOD_RATIO,
+    MAX_RATE,
+    MIN_RATE,
+    RUPTURE_CONTINUATION_PROBABILITY,
+    RUPTURE_DEPTH_SPREADS,
+    RUPTURE_MISS_FACTOR,
+    RUPTURE_START_PROBABILITY,
+    SINGLE_ELEMENT_WEIGHT,
+    TENSION_REPORT_RATE,
+)
 
-RUPTURE_START_PROBABILITY, RUPTURE_CONTINUATION_PROBABILITY = (
-    0.03,
-    0.85,
-)  # a session: chance of a rupture where there was none, and of its going on
-RUPTURE_DEPTH_SPREADS = 2.5  # spreads: what a rupture is taken to be (Gumz 2012: one to over four)
-CLINICIAN_AWARENESS = 0.5  # of ruptures, the clinician (field research)
-SINGLE_ELEMENT_WEIGHT = 0.15  # of the weight of a client's answer goes to the idea that a single element fell
-MAX_LOG_LIKELIHOOD_RATIO = 5.0  # no single sign weighs more, for or against
-RUPTURE_MISS_FACTOR = 2.0  # times a form is missing or a session missed in a rupture
-TENSION_REPORT_RATE, FALSE_TENSION_REPORT_RATE = (
-    0.4,
-    0.05,
-)  # how often a tension is told of in a rupture, and without one
-CLINIC_SPREAD_WEIGHT_RATINGS = 3.0  # ratings' worth of trust in the clinic's spread before the own one
-MAX_BASELINE_SHIFT_SPREADS = 2.0  # spreads; a rating further off moves the baseline no more than one so far off
-UNCLIPPED_RATINGS = 2  # ratings that are taken as they are: an always-low client would never be reached otherwise
-MIN_SPREAD_RATIO = 0.35  # of the clinic's usual spread, whatever the level
-MIN_ELEMENT_SPREAD_POINTS = 5.7  # points: an element rated in whole numbers cannot be steadier beside the others
-DRIFT_AFTER_WEEKS, DRIFT_VARIANCE_PER_WEEK = (
-    4,
-    2.1,
-)  # a gap longer than this adds so many points² of doubt for each further week
-MAX_DRIFT_VARIANCE = 100.0  # points²: no gap makes more doubtful than this
-MIN_RATE, MAX_RATE = 0.02, 0.9  # habits further out are not believed
+DRIFT_AFTER_WEEKS, DRIFT_VARIANCE_PER_WEEK = DRIFT_AFTER_DAYS / 7, DRIFT_VARIANCE_PER_DAY * 7  # points²
 
 
 @dataclass
 class Baseline:
-    """What is usual, of one rater's total or of elements that share a spread, learned rating by rating."""
+    """The baseline of one rater's total, or of elements that share a spread, learned rating by rating."""
 
     prior: RatingPrior
     min_spread: float
@@ -47,7 +48,7 @@ class Baseline:
     total: FloatArray
     squared_deviations: FloatArray
     last_week: FloatArray
-    """When the last rating was; NaN where gaps do not matter, or there was none."""
+    """The week of the last rating; NaN before the first, and where gaps do not matter."""
 
     @classmethod
     def empty(cls, prior: RatingPrior, shape: tuple[int, int], min_spread: float = 0.0) -> "Baseline":
@@ -56,7 +57,7 @@ class Baseline:
         )
 
     def spread(self, level: FloatArray) -> FloatArray:
-        """From rating to rating: the clinic's at this level, then more and more the own one."""
+        """The spread from rating to rating: first the clinic's at this level, then more and more the own one."""
         clinic_spread = self.prior.at_top + self.prior.widening * (100 - level)
         lower_limit = max(self.min_spread, MIN_SPREAD_RATIO * self.prior.spread)
         sum_of_squares = (
@@ -65,12 +66,12 @@ class Baseline:
         return np.sqrt(sum_of_squares / (CLINIC_SPREAD_WEIGHT_RATINGS + np.maximum(self.count - 1, 0)))
 
     def baseline_level(self) -> FloatArray:
-        """The mean so far, shrunk towards the clinic's as if all had its spread."""
+        """The mean so far, shrunk towards the clinic's as if every relationship had the clinic's spread."""
         prior_weight = (self.prior.spread / self.prior.varies) ** 2
         return (self.prior.mean * prior_weight + self.total[:, 0]) / (prior_weight + self.count)
 
     def predict(self, spread: FloatArray, week: int) -> tuple[FloatArray, FloatArray]:
-        """Mean and spread of the next rating, as far as is known; nobody is expected to rate higher than they have."""
+        """Mean and spread of the predicted next rating; the mean is never above the relationship's own mean so far."""
         precision = 1 / self.prior.varies**2 + self.count / spread**2
         mean = (self.prior.mean / self.prior.varies**2 + self.total / spread[:, None] ** 2) / precision[:, None]
         own_mean: FloatArray = self.total / np.maximum(self.count, 1)[:, None]
@@ -80,7 +81,7 @@ class Baseline:
         return mean, np.sqrt(spread**2 + 1 / precision + drift_variance)
 
     def update(self, ratings: FloatArray, is_given: BoolArray, mean: FloatArray, predictive_spread: FloatArray) -> None:
-        """Let the ratings that were given into the baseline."""
+        """Add the ratings that were given to the baseline."""
         max_shift = MAX_BASELINE_SHIFT_SPREADS * predictive_spread[:, None]
         is_clipped = (self.count >= UNCLIPPED_RATINGS)[:, None]
         clipped = np.where(is_clipped, np.clip(ratings, mean - max_shift, mean + max_shift), ratings)
@@ -92,9 +93,9 @@ class Baseline:
 
 
 def surprise_and_sureness(ratings: FloatArray, prior: RatingPrior) -> tuple[FloatArray, FloatArray]:
-    """Each rating's distance from what was expected, in predictive spreads, and how sure that expectation was.
+    """Each rating's distance from the expected one, in predictive spreads, and the sureness of the expectation.
 
-    NaN where there is no rating or no past.
+    NaN where there is no rating or no earlier one.
     """
     baseline = Baseline.empty(prior, (len(ratings), 1))
     surprise, sureness = np.full(ratings.shape, np.nan), np.full(ratings.shape, np.nan)
@@ -112,13 +113,13 @@ def surprise_and_sureness(ratings: FloatArray, prior: RatingPrior) -> tuple[Floa
 
 
 def rating_weight(surprise: FloatArray, sureness: FloatArray, depth_spreads: float) -> FloatArray:
-    """The weight of a rating for a fall by `depth` spreads: less where little was known."""
+    """The weight of a rating for a fall by `depth_spreads`: less where little was known before."""
     drop_spreads = depth_spreads * sureness
     return np.clip(-drop_spreads * surprise - drop_spreads**2 / 2, -MAX_LOG_LIKELIHOOD_RATIO, MAX_LOG_LIKELIHOOD_RATIO)
 
 
 def single_element_weight(elements: FloatArray, totals: FloatArray, prior: Prior) -> FloatArray:
-    """The weight for the idea that some single element fell away from the others."""
+    """The weight for the hypothesis that one element fell and the others did not."""
     total_baseline = Baseline.empty(prior.client, (len(totals), 1))
     element_baseline = Baseline.empty(
         prior.element, (len(totals), elements.shape[2]), min_spread=MIN_ELEMENT_SPREAD_POINTS
@@ -146,7 +147,7 @@ def single_element_weight(elements: FloatArray, totals: FloatArray, prior: Prior
 
 
 def missed_weight(was_missed: BoolArray, asked: BoolArray, prior: RatePrior) -> FloatArray:
-    """The weight of something missed, against the relationship's own habit; of the opposite where it was not."""
+    """The weight of a form or session that was missed, or was not, given the relationship's usual rate."""
     asked_before: FloatArray = np.cumsum(asked, axis=1) - asked
     missed_share = (prior.happened + np.cumsum(was_missed, axis=1) - was_missed) / (
         prior.happened + prior.not_happened + asked_before
@@ -168,7 +169,7 @@ def tension_weight(tension_reported: FloatArray) -> FloatArray:
 
 @dataclass(frozen=True, slots=True)
 class AttuneModel:
-    """Which signals are looked at besides the client's total."""
+    """The model as a `Method`, with the signals it uses besides the client's total."""
 
     use_elements: bool = False
     use_clinician: bool = False
@@ -176,10 +177,10 @@ class AttuneModel:
     use_absence: bool = False
     use_tension_question: bool = False
     foreign_prior: Prior | None = field(default=None)
-    """Another clinic's, where it is not the own one."""
+    """Another clinic's prior, to use instead of the own one."""
 
     def __call__(self, relationships: Relationships, prior: Prior) -> FloatArray:
-        """The belief after each appointment, as log-odds; NaN where nothing was heard that could raise an alarm."""
+        """The log-odds of a rupture after each appointment; NaN where no signal arrived that could raise an alarm."""
         prior = self.foreign_prior or prior
         observations = relationships.observations
         client_weights = self._client_weights(relationships, prior)
@@ -187,15 +188,13 @@ class AttuneModel:
         has_signal = ~np.isnan(observations.total) | (self.use_silence & (observations.appointment == HELD))
         has_signal |= self.use_absence & (observations.appointment == ABSENT)
         has_signal |= self.use_clinician & ~np.isnan(observations.clinician_total)
-        clinician_waits = (
-            observations.clinician_first | ~observations.answered
-        )  # whether the clinician's answer waits for the client's
+        clinician_waits = observations.clinician_first | ~observations.answered
         return _log_odds(
             client_weights, clinician_weights, has_signal, clinician_waits, observations.appointment == EXCUSED
         )
 
     def _client_weights(self, relationships: Relationships, prior: Prior) -> FloatArray:
-        """What the client's answer, silence or absence weighs."""
+        """The weight of the client's answer, silence or absence."""
         observations = relationships.observations
         weight = np.nan_to_num(
             rating_weight(*surprise_and_sureness(observations.total, prior.client), RUPTURE_DEPTH_SPREADS), nan=0.0
@@ -215,7 +214,7 @@ class AttuneModel:
         return weight + tension_weight(observations.tension_reported) if self.use_tension_question else weight
 
     def _clinician_weights(self, relationships: Relationships, prior: Prior) -> FloatArray:
-        """What the clinician's answer weighs, who sees some of the ruptures only."""
+        """The weight of the answer of a clinician, who notices only some of the ruptures."""
         observations = relationships.observations
         weight = np.zeros(observations.total.shape)
         if self.use_clinician:
@@ -237,7 +236,7 @@ def _log_odds(
     clinician_waits: BoolArray,
     is_excused: BoolArray,
 ) -> FloatArray:
-    """The log-odds at which an alarm would be raised: a clinician's answer waits for the client's."""
+    """The highest log-odds of each session: where `clinician_waits`, only those with the clinician's answer count."""
     probability = np.zeros(len(client_weights))
     scores = np.full(client_weights.shape, np.nan)
     for t in range(client_weights.shape[1]):
@@ -251,7 +250,7 @@ def _log_odds(
         highest_log_odds = np.where(
             clinician_waits[:, t], log_odds_after, np.maximum(log_odds_after, log_odds_before + client_weights[:, t])
         )
-        if t > 0:  # the first session alarms nobody
+        if t > 0:  # the first session never raises an alarm
             scores[has_signal[:, t], t] = highest_log_odds[has_signal[:, t]]
         probability = 1 / (1 + np.exp(-log_odds_after))
     return scores

@@ -1,7 +1,7 @@
-"""What has to be reached, and whether it is.
+"""The criteria that the model has to meet, and whether it meets them.
 
-Shares are averages over the worlds that count; intervals hold nineteen of twenty bootstrap resamples, which are the
-same for all methods and include the uncertainty of every threshold.
+Shares are averages over the worlds that count. Intervals hold 95% of the bootstrap resamples; these are the same for
+all methods and include the uncertainty of every threshold.
 """
 
 from collections.abc import Callable
@@ -13,13 +13,12 @@ from evaluation.relationships import FloatArray
 from evaluation.trial import ALL, CHART_METHODS, DIRECT, ORACLE, OWN_MEAN, PRODUCT_METHODS, TOTAL, WorldResult
 
 DetectedShare = Callable[[str, bool], FloatArray]
-"""The share of ruptures a method finds: of V, step and slide, or of all kinds; several at once for resamples."""
+"""The share of ruptures that a method detects: of V, step and slide if True, else of all kinds; an array of resamples
+or a single value."""
 
 
 @dataclass(frozen=True, slots=True)
 class CriterionResult:
-    """One thing that has to be so."""
-
     key: str
     statement: str
     value: float
@@ -54,7 +53,7 @@ CRITERIA = (
     ),
     Criterion(
         "limit_direct",
-        "With the direct question more is found than by the oracle of ratings alone",
+        "With the direct question Attune finds more than the oracle, which knows ratings only",
         lambda s: s(DIRECT, True) / s(ORACLE, True),
         1.0,
     ),
@@ -66,7 +65,7 @@ CRITERIA = (
     ),
     Criterion(
         "total_against_own_mean",
-        "The total alone is not more than 3 points below the own mean in points",
+        "The total alone finds at most 3 points less than the own mean in points",
         lambda s: s(TOTAL, True) - s(OWN_MEAN, True),
         -0.03,
         is_percentage=False,
@@ -85,7 +84,7 @@ CRITERIA = (
     ),
     Criterion(
         "all_against_total",
-        "All signals find at least 4 points more than the total alone over all kinds, 2 at the least",
+        "All signals find at least 4 points more than the total alone over all kinds, with an interval above 2 points",
         lambda s: s(ALL, False) - s(TOTAL, False),
         0.04,
         min_lower_bound=0.02,
@@ -93,7 +92,7 @@ CRITERIA = (
     ),
     Criterion(
         "all_against_total_whole",
-        "All signals find no less than the total alone of V, step and slide",
+        "All signals find no less of V, step and slide than the total alone",
         lambda s: s(ALL, True) - s(TOTAL, True),
         0.0,
         is_percentage=False,
@@ -106,18 +105,21 @@ MAX_FOREIGN_PRIOR_LOSS = {TOTAL: 0.03, ALL: 0.05}
 def evaluate_criteria(
     results: list[WorldResult], foreign_prior_losses: dict[str, float], is_strict: bool
 ) -> list[CriterionResult]:
-    """Every bar, over the worlds that count; not `strictly`, only what the interval rules out is missed."""
+    """Evaluate every criterion over the worlds that count.
+
+    If not `is_strict`, a criterion is missed only if the interval rules it out.
+    """
     counting_results = [result for result in results if result.world.counts_for_criteria]
     criterion_results = [_evaluate(criterion, counting_results, is_strict) for criterion in CRITERIA]
     for method in (TOTAL, ALL, DIRECT):
         share = float(np.mean([result.methods[method].false_alarm_share for result in counting_results]))
-        statement = f"Of unseen stable relationships 16 to 24% are falsely alarmed: {method}"
+        statement = f"16 to 24% of unseen stable relationships have a false alarm: {method}"
         is_met = FALSE_ALARM_SHARE_RANGE[0] <= share <= FALSE_ALARM_SHARE_RANGE[1]
         criterion_results.append(
             CriterionResult(f"budget: {method}", statement, share, share, share, is_met, is_percentage=True)
         )
     for method, max_loss in MAX_FOREIGN_PRIOR_LOSS.items():
-        statement = f"With a prior from another world at most {100 * max_loss:.0f} points are lost: {method}"
+        statement = f"A prior from another world costs at most {100 * max_loss:.0f} points: {method}"
         criterion_results.append(
             CriterionResult(
                 f"foreign prior: {method}",
@@ -132,13 +134,12 @@ def evaluate_criteria(
 
 
 def average_share(results: list[WorldResult], method: str, only_total_visible: bool) -> tuple[float, FloatArray]:
-    """The share that a method finds, and the same in every resample."""
+    """The share that a method detects, and the same in every resample."""
+    share = float(np.mean([result.detected_share(method, only_total_visible) for result in results]))
     bootstraps = [
         (result.bootstrap_total_visible if only_total_visible else result.bootstrap_all)[method] for result in results
     ]
-    return float(np.mean([result.detected_share(method, only_total_visible) for result in results])), np.mean(
-        bootstraps, axis=0
-    )
+    return share, np.mean(bootstraps, axis=0)
 
 
 def confidence_interval(bootstrap: FloatArray) -> tuple[float, float]:

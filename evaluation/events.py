@@ -1,4 +1,4 @@
-"""A simulated relationship as the facts that a clinic would have told of it, a session a week."""
+"""A simulated relationship as the events that a clinic would have published about it, with one session a week."""
 
 from datetime import UTC, datetime, timedelta
 from typing import get_args
@@ -26,7 +26,7 @@ FIRST_ANSWER_DELAY, SECOND_ANSWER_DELAY, LAPSE_DELAY = timedelta(hours=1), timed
 
 
 def events_of(observations: Observations, row: int, relationship_id: UUID | None = None) -> list[HistoryEvent]:
-    """Everything that was seen of one relationship, in the order in which it happened."""
+    """All events of one simulated relationship, in the order in which they occurred."""
     relationship_id = relationship_id or uuid5(NAMESPACE_OID, f"simulated {row}")
     events: list[HistoryEvent] = [
         RelationshipStarted(
@@ -52,7 +52,7 @@ def events_of(observations: Observations, row: int, relationship_id: UUID | None
 
 
 class _Appointment:
-    """The names and the times of one appointment."""
+    """The ids and the time of one appointment."""
 
     def __init__(self, relationship_id: UUID, week: int) -> None:
         self.relationship_id = relationship_id

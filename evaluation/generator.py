@@ -1,7 +1,7 @@
-"""How the simulated relationships come about.
+"""Generates simulated relationships.
 
-The truth is the latent process (when a rupture began and ended, what kind it was, how deep), never a threshold on
-what was observed. The same seed gives the same relationships.
+The ground truth is the latent process: when a rupture began and ended, its kind and its depth. It is never a threshold
+on observations. The same seed gives the same relationships.
 """
 
 from dataclasses import dataclass
@@ -24,19 +24,19 @@ from evaluation.relationships import (
 from evaluation.settings import KINDS, RuptureKind, WorldSettings
 
 ELEMENTS = 8
-TWIN_COUNT = 40  # stable ones of each relationship, from which the oracle knows its level and spread
+TWIN_COUNT = 40  # stable copies of each relationship, from which the oracle knows its level and spread
 WITHDRAWAL, DIVERGENCE = KINDS.index("withdrawal"), KINDS.index("divergence")
 
 
 def generate_stable(world: WorldSettings, count: int, sessions: int, seed: int) -> Relationships:
-    """Relationships without any rupture, some of which look alarming; all are followed for all sessions."""
+    """Generate relationships without a rupture, some of which look alarming; each has all sessions."""
     rng = np.random.default_rng([seed, 0])
     clients = Clients.sample(world, count, rng)
     return _observe(world, clients, Course.without_rupture(count, sessions), rng)
 
 
 def generate_ruptured(world: WorldSettings, count: int, sessions: int, seed: int) -> Relationships:
-    """Relationships with one rupture each, followed at least until it begins."""
+    """Generate relationships with one rupture each; none ends before its rupture begins."""
     rng = np.random.default_rng([seed, 1])
     clients = Clients.sample(world, count, rng, without_lookalikes=True)
     return _observe(world, clients, Course.sample(world, count, sessions, rng), rng)
@@ -44,7 +44,7 @@ def generate_ruptured(world: WorldSettings, count: int, sessions: int, seed: int
 
 @dataclass(frozen=True, slots=True)
 class Clients:
-    """What each client is like."""
+    """The traits of each client."""
 
     world: WorldSettings
     level: FloatArray
@@ -77,7 +77,7 @@ class Clients:
         )
 
     def sample_moods(self, sessions: int, rng: np.random.Generator) -> FloatArray:
-        """How each session was, in spreads, with the bad days that are no rupture."""
+        """The mood of each session, in spreads, with the bad days that are not a rupture."""
         count, autocorrelation = len(self.level), self.world.autocorrelation
         moods = unit_noise(self.world.noise_degrees_of_freedom, (count, sessions), rng)
         for t in range(1, sessions):
@@ -87,13 +87,11 @@ class Clients:
         return moods - is_bad_day * rng.uniform(*self.world.bad_day_depth, (count, sessions))
 
     def sample_ratings(self, moods: FloatArray, drop: FloatArray | float, rng: np.random.Generator) -> FloatArray:
-        """Each element as it would be rated: in whole numbers, as far as the scale goes."""
-        element_noise_ratio = np.sqrt(
-            1 / self.world.loading**2 - 1
-        )  # an element's own noise, in the spread of the common one
-        common_spread = self.spread / np.sqrt(
-            1 + element_noise_ratio**2 / ELEMENTS
-        )  # so that the total has the spread it should
+        """The rating of each element: in whole numbers and within the scale, where the world says so."""
+        # an element's own noise, as a multiple of the common spread
+        element_noise_ratio = np.sqrt(1 / self.world.loading**2 - 1)
+        # reduced, so that the total with its share of element noise has the client's spread
+        common_spread = self.spread / np.sqrt(1 + element_noise_ratio**2 / ELEMENTS)
         trend = self.trend[:, None] * np.arange(moods.shape[1])
         totals = self.level[:, None] + trend + common_spread[:, None] * moods
         element_noise = (element_noise_ratio * common_spread)[:, None, None] * rng.normal(size=(*moods.shape, ELEMENTS))
@@ -104,7 +102,7 @@ class Clients:
         return np.round(ratings, -1) if self.world.is_rounded else ratings
 
     def expected_course(self, sessions: int, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
-        """The course and spread of each relationship without a rupture, as its stable twins show it."""
+        """The expected course and the spread of each relationship without a rupture, from its stable twins."""
         centred_sessions = np.arange(sessions) - (sessions - 1) / 2
         twins = np.stack(
             [self.sample_ratings(self.sample_moods(sessions, rng), 0.0, rng).mean(axis=2) for _ in range(TWIN_COUNT)]
@@ -119,7 +117,7 @@ class Clients:
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """When a rupture began, how it went on, and when the relationship ended."""
+    """When the rupture began, how it developed, and when the relationship ended."""
 
     onset_session: IntArray
     end_session: IntArray
@@ -174,7 +172,7 @@ class Course:
 def _sample_severity_paths(
     world: WorldSettings, kind: IntArray, sessions_since_onset: IntArray, rng: np.random.Generator
 ) -> FloatArray:
-    """How much of its depth each rupture has, this many sessions after its onset."""
+    """The share of its depth that each rupture has, by sessions since its onset."""
     rupture_settings, count, sessions = world.ruptures, len(sessions_since_onset), len(sessions_since_onset[0])
     v_duration = rng.integers(rupture_settings.v_sessions[0], rupture_settings.v_sessions[1] + 1, count)[:, None]
     slide_duration = rng.integers(rupture_settings.slide_sessions[0], rupture_settings.slide_sessions[1] + 1, count)[
@@ -200,7 +198,7 @@ def _sample_severity_paths(
 def _sample_appointment_counts(
     world: WorldSettings, sessions_since_onset: IntArray, end_session: IntArray, rng: np.random.Generator
 ) -> IntArray:
-    """After how many appointments each relationship is over; an unrepaired rupture makes that likelier."""
+    """After how many appointments each relationship ends; an unrepaired rupture makes a drop-out likelier."""
     sessions = np.arange(sessions_since_onset.shape[1])
     hazard = world.dropout_rate * np.where(sessions < 4, world.dropout_factor_early, 1.0)
     hazard = np.where(
@@ -255,7 +253,7 @@ def _observe(world: WorldSettings, clients: Clients, course: Course, rng: np.ran
 
 
 def _rating_drop(world: WorldSettings, clients: Clients, course: Course) -> FloatArray:
-    """By how many points each element lies lower than it would."""
+    """By how many points the rupture lowers each element."""
     share = np.select(
         [course.kind == WITHDRAWAL, course.kind == DIVERGENCE], [0.0, world.ruptures.divergence_share], 1.0
     )
@@ -298,7 +296,7 @@ def _sample_occurrences(
     course: Course,
     rng: np.random.Generator,
 ) -> BoolArray:
-    """What happens now and then, with each client's own habit, and more often in a rupture."""
+    """Where something occurs that each client has an own rate of, and that is more frequent in a rupture."""
     client_rate = rng.beta(rate * concentration, (1 - rate) * concentration, len(course.kind))[:, None]
     factor = np.where((course.kind == WITHDRAWAL)[:, None], withdrawal_factor, rupture_factor)
     probability = np.where(course.in_rupture, np.minimum(0.9, factor * client_rate), client_rate)
@@ -313,7 +311,7 @@ def _sample_clinician_totals(
     is_aware: BoolArray,
     rng: np.random.Generator,
 ) -> FloatArray:
-    """The clinician's total: a level of its own, and those ruptures that the clinician sees."""
+    """The clinician's total: with a level of its own, and lower in those ruptures that the clinician notices."""
     count, level_correlation, session_correlation = (
         len(is_aware),
         world.clinician_correlation,
@@ -342,12 +340,12 @@ def _sample_clinician_totals(
 def _sample_tension_reports(
     world: WorldSettings, in_rupture: BoolArray, sensitivity: float, rng: np.random.Generator
 ) -> FloatArray:
-    """Whether somebody who was asked says that there was a tension."""
+    """Whether each answer to the direct question reports tension: 1 for yes, 0 for no."""
     return 1.0 * (rng.random(in_rupture.shape) < np.where(in_rupture, sensitivity, world.false_tension_report_rate))
 
 
 def unit_noise(degrees_of_freedom: int, shape: tuple[int, ...], rng: np.random.Generator) -> FloatArray:
-    """Noise of spread one."""
+    """Noise with a standard deviation of one: normal if `degrees_of_freedom` is 0, else Student's t."""
     if not degrees_of_freedom:
         return rng.normal(size=shape)
     return np.clip(

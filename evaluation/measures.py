@@ -1,7 +1,7 @@
-"""What a method's figures are: from one statistic per session to detections at a matched budget.
+"""Measures of a method: from one score per session to detected ruptures at an equal budget of false alarms.
 
-A method says one number per session, the higher the more alarming; NaN where it says nothing. An alarm begins where
-the number reaches the threshold and did not the last time: one that stands since before a rupture tells nothing new.
+A method gives one score per session, the higher the more alarming; NaN where it gives none. An alarm begins where the
+score reaches the threshold and the score before did not: an alarm that was on before a rupture has not detected it.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ Method: TypeAlias = Callable[[Relationships, Prior], FloatArray]
 
 
 def carry_forward(scores: FloatArray) -> FloatArray:
-    """What was said last, at every session; minus infinity before anything was."""
+    """The latest score at every session; minus infinity before the first."""
     carried = scores.copy()
     carried[:, 0] = np.where(np.isnan(scores[:, 0]), -np.inf, scores[:, 0])
     for t in range(1, scores.shape[1]):
@@ -25,25 +25,25 @@ def carry_forward(scores: FloatArray) -> FloatArray:
 
 
 def alarm_onsets(scores: FloatArray, threshold: float) -> BoolArray:
-    """Where an alarm begins."""
+    """The sessions in which an alarm begins."""
     is_alarmed = carry_forward(scores) >= threshold
     is_alarmed[:, 1:] &= ~is_alarmed[:, :-1].copy()
     return np.asarray(is_alarmed & ~np.isnan(scores))
 
 
 def peak_scores(scores: FloatArray) -> FloatArray:
-    """The highest that was said of each relationship."""
+    """The highest score of each relationship."""
     return carry_forward(scores).max(axis=1)
 
 
 def threshold_for_budget(peak_scores_of_stable: FloatArray, budget: float) -> float:
-    """The lowest threshold at which no more than `budget` of stable relationships are ever alarmed."""
+    """The lowest threshold at which at most the share `budget` of stable relationships ever has an alarm."""
     descending = np.sort(peak_scores_of_stable)[::-1]
     return float(np.nextafter(descending[int(budget * len(descending))], np.inf))
 
 
 def threshold_for_onset_rate(scores: FloatArray, max_onsets_per_session: float) -> float:
-    """The lowest threshold from which on false alarms begin in no more than `per_session` of stable sessions."""
+    """The lowest threshold at which false alarms begin in at most `max_onsets_per_session` of stable sessions."""
     given_scores = scores[~np.isnan(scores)]
     for candidate in np.quantile(given_scores, np.linspace(0.9, 1, 401)):
         if alarm_onsets(scores, candidate).mean() <= max_onsets_per_session:
@@ -52,7 +52,10 @@ def threshold_for_onset_rate(scores: FloatArray, max_onsets_per_session: float) 
 
 
 def window_scores(scores: FloatArray, relationships: Relationships, max_delay_sessions: int) -> FloatArray:
-    """What was said from the session before the onset on, up to `within` sessions after it; -inf where nothing new."""
+    """The scores from the session before the onset to `max_delay_sessions` after it; NaN where there is no new one.
+
+    The first column is the latest score before the onset, minus infinity if there is none.
+    """
     carried = np.concatenate([np.full((len(scores), 1), -np.inf), carry_forward(scores)], axis=1)
     is_new = np.concatenate([np.zeros((len(scores), 1), bool), ~np.isnan(scores)], axis=1)
     rows = np.arange(len(scores))[:, None]
@@ -65,5 +68,5 @@ def window_scores(scores: FloatArray, relationships: Relationships, max_delay_se
 
 
 def is_detected(windowed: FloatArray, threshold: float) -> BoolArray:
-    """Whether an alarm began in the window; the first column is what was said before."""
+    """Whether an alarm began in the window, given scores as from `window_scores`."""
     return np.asarray(alarm_onsets(windowed, threshold)[:, 1:].any(axis=1))

@@ -1,6 +1,6 @@
-"""What others would use, and what nobody can: the rules of today's products, control charts, and the oracle.
+"""The methods to compare with: the rules of today's products, control charts, and an oracle as the upper bound.
 
-All look at the client's total only, and say one number per session, the higher the more alarming.
+Each uses only the client's total and gives one score per session, the higher the more alarming.
 """
 
 from collections.abc import Callable
@@ -12,35 +12,32 @@ from river.drift import ADWIN
 from evaluation.prior import Prior, RatingPrior
 from evaluation.relationships import BoolArray, FloatArray, IntArray, Relationships
 
-MIN_PAST_RATINGS = 3  # ratings before a chart on the own spread says anything
-MIN_SPREAD_POINTS = 1.25  # points: an own spread below one answer of eight would make any change infinitely surprising
-EWMA_WEIGHT = 0.5  # weight of the newest in an EWMA: a V lasts one to three sessions
-CUSUM_ALLOWANCE_SPREADS = 0.5  # spreads, of a CUSUM: quickest for shifts of one spread
-PAGE_HINKLEY_DELTA_POINTS = 2.5  # points, of Page-Hinkley
-ADWIN_DELTAS = (0.9, 0.6, 0.4, 0.25, 0.15, 0.08, 0.04, 0.02, 0.01, 0.002)  # of ADWIN, from bold to its default
-CHANGE_POINT_HAZARD = 0.03  # of a change point, a session
-MAX_NEW_RUN_RATINGS = 3  # sessions since a change that count as a new one
-ORACLE_SHIFTS_SPREADS = (1.0, 2.0, 3.0, 4.0)  # spreads, of the oracle
-ORACLE_START_PROBABILITY, ORACLE_CONTINUATION_PROBABILITY = (
-    0.03,
-    0.6,
-)  # of the oracle: the best of those tried, for it shall be hard to come near
-MIN_LOSS_POINTS, MIN_LOSS_SHARE, MIN_LOSS_T = 10.0, 0.25, 2.78  # Tang and DeRubeis 1999: loss, of the former, t
+MIN_PAST_RATINGS = 3  # ratings before a chart on the own spread gives a score
+MIN_SPREAD_POINTS = 1.25  # one answer of eight lower by one; with a smaller own spread any change would be an alarm
+EWMA_WEIGHT = 0.5  # of the newest rating: a V lasts one to three sessions
+CUSUM_ALLOWANCE_SPREADS = 0.5  # quickest for shifts of one spread
+PAGE_HINKLEY_DELTA_POINTS = 2.5
+ADWIN_DELTAS = (0.9, 0.6, 0.4, 0.25, 0.15, 0.08, 0.04, 0.02, 0.01, 0.002)  # from bold to river's default
+CHANGE_POINT_HAZARD = 0.03  # probability of a change point, per session
+MAX_NEW_RUN_RATINGS = 3  # ratings since a change within which it counts as new
+ORACLE_SHIFTS_SPREADS = (1.0, 2.0, 3.0, 4.0)  # depths of a rupture that the oracle considers
+ORACLE_START_PROBABILITY, ORACLE_CONTINUATION_PROBABILITY = 0.03, 0.6  # the best of those tried, per session
+MIN_LOSS_POINTS, MIN_LOSS_SHARE, MIN_LOSS_T = 10.0, 0.25, 2.78  # Tang and DeRubeis 1999; share of the rating before
 
 
 def below_cut_off(relationships: Relationships, _: Prior) -> FloatArray:
-    """Today's products: a session rated below 36 of 40."""
+    """The rule of today's products: a session is rated below 36 of 40."""
     return 100 - relationships.observations.total
 
 
 def drop_since_last(relationships: Relationships, _: Prior) -> FloatArray:
-    """Today's products: a point of 40 lower than last time."""
+    """The rule of today's products: a session is rated a point of 40 lower than the last."""
     last = _previous_rating(relationships.observations.total)
     return last - relationships.observations.total
 
 
 def own_mean_in_points(relationships: Relationships, _: Prior) -> FloatArray:
-    """The simplest decent rule: an EWMA of the distance from the own mean, without any spread."""
+    """The simplest reasonable rule: an EWMA of the distance from the own mean, without any spread."""
     return _ewma(_own_mean_and_spread(relationships.observations.total, 1)[0] - relationships.observations.total)
 
 
@@ -58,9 +55,9 @@ def cusum_chart(relationships: Relationships, _: Prior) -> FloatArray:
 
 
 def sudden_loss(relationships: Relationships, _: Prior) -> FloatArray:
-    """Tang and DeRubeis, as far as can be said at once: large, a quarter of the former, and beyond the noise.
+    """The criteria of Tang and DeRubeis that need no later ratings: large, a quarter of the level before, above noise.
 
-    The means before and after are of up to three ratings; the weakest of the three criteria counts.
+    The means before and after are of up to three ratings; the weakest of the three criteria is the score.
     """
     total = relationships.observations.total
     scores = np.full(total.shape, np.nan)
@@ -93,7 +90,7 @@ def _largest_loss(ratings: FloatArray) -> float:
 
 
 def page_hinkley(relationships: Relationships, _: Prior) -> FloatArray:
-    """Page-Hinkley as river has it, downward, from the second rating on: how far it stands above its threshold of 0."""
+    """Page-Hinkley for falls, as river computes it, from the second rating on: the statistic itself as the score."""
     total = relationships.observations.total
     count, running_mean = np.zeros(len(total)), np.zeros(len(total))
     cumulative_sum, highest = np.zeros(len(total)), np.full(len(total), -np.inf)
@@ -113,7 +110,7 @@ def page_hinkley(relationships: Relationships, _: Prior) -> FloatArray:
 
 
 def adwin(relationships: Relationships, _: Prior) -> FloatArray:
-    """ADWIN from river, looking at every rating: with how much confidence it sees a fall."""
+    """ADWIN from river, checked at every rating: the confidence at which it detects a fall."""
     return np.array([_adwin(ratings) for ratings in relationships.observations.total])
 
 
@@ -127,12 +124,17 @@ def _adwin(ratings: FloatArray) -> FloatArray:
             mean_before = detector.estimation
             detector.update(float(rating))
             if detector.drift_detected and detector.estimation < mean_before:
-                scores[t] = rank + 1e-4 * (mean_before - detector.estimation)  # equal ones are told apart by the fall
+                scores[t] = rank + 1e-4 * (
+                    mean_before - detector.estimation
+                )  # of equal ranks the larger fall scores higher
     return scores
 
 
 def change_point(relationships: Relationships, prior: Prior) -> FloatArray:
-    """A Bayesian online change point (Adams and MacKay 2007): that a lower level began in the last three ratings."""
+    """Bayesian online change point detection (Adams and MacKay 2007).
+
+    The score is the probability that a lower level began in the last three ratings.
+    """
     total = relationships.observations.total
     run_lengths = _RunLengths.start(*total.shape)
     scores = np.full(total.shape, np.nan)
@@ -147,7 +149,7 @@ def change_point(relationships: Relationships, prior: Prior) -> FloatArray:
 
 @dataclass
 class _RunLengths:
-    """How likely it is that the present level has lasted for 0, 1, 2… ratings, and what they add up to."""
+    """For each run length 0, 1, 2…: the probability that the present level has lasted so long, and its total."""
 
     probability: FloatArray
     total: FloatArray
@@ -174,7 +176,7 @@ class _RunLengths:
         self.ratings = self.ratings + is_given
 
     def probability_of_new_low(self) -> FloatArray:
-        """That the present level began lately, and lies below what was before."""
+        """The probability that the present level began lately and is lower than the ratings before."""
         lengths, ratings = np.arange(self.probability.shape[1]), self.ratings[:, None]
         total_of_all = np.take_along_axis(self.total, ratings, axis=1)
         mean_before = (total_of_all - self.total) / np.maximum(ratings - lengths, 1)
@@ -185,12 +187,12 @@ class _RunLengths:
 
 
 def _shift_length(by_length: FloatArray) -> FloatArray:
-    """What was so of each length, of a length longer by one."""
+    """Move the value of each run length to the length longer by one."""
     return np.concatenate([np.zeros((len(by_length), 1)), by_length[:, :-1]], axis=1)
 
 
 def oracle(relationships: Relationships, _: Prior) -> FloatArray:
-    """The limit of ratings alone: it knows each relationship's true course and spread, and how ruptures begin.
+    """The upper bound for ratings alone: it knows each relationship's true course and spread, and how ruptures begin.
 
     A Bayes filter over the true standardised distances.
     """
@@ -230,7 +232,7 @@ def _log_density(distance: FloatArray) -> FloatArray:
 
 
 def _own_mean_and_spread(ratings: FloatArray, min_ratings: int) -> tuple[FloatArray, FloatArray]:
-    """The mean and spread of all earlier ratings, once there are `past` of them."""
+    """The mean and spread of all earlier ratings; the mean is NaN until there are `min_ratings` of them."""
     is_given = ~np.isnan(ratings)
     count = np.cumsum(is_given, axis=1) - is_given
     filled = np.where(is_given, ratings, 0)
@@ -264,7 +266,7 @@ def _cusum(surprise: FloatArray, allowance: float) -> FloatArray:
 
 
 def _previous_rating(ratings: FloatArray) -> FloatArray:
-    """The last rating before each."""
+    """The last rating before each session."""
     last = np.full(ratings.shape, np.nan)
     for t in range(1, ratings.shape[1]):
         last[:, t] = np.where(np.isnan(ratings[:, t - 1]), last[:, t - 1], ratings[:, t - 1])

@@ -1,4 +1,4 @@
-"""The figures of a trial as pictures, the same bytes for the same figures."""
+"""The results as pictures. The same results give the same bytes."""
 
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ def save_figure(figure: Any, path: Path) -> None:
 
 
 def plot_by_method(results: list[WorldResult], path: Path) -> None:
-    """What each method finds of V, step and slide, with its interval."""
+    """Plot the share of V, step and slide that each method finds, with its interval."""
     figure, axis = plt.subplots(figsize=(7, 4))
     names_from_below = list(METHODS)[::-1]
     for row, name in enumerate(names_from_below):
@@ -36,12 +36,12 @@ def plot_by_method(results: list[WorldResult], path: Path) -> None:
         axis.barh(row, 100 * value, color=COLOURS.get(name, "#c9c9c9"))
         axis.plot([100 * low, 100 * high], [row, row], color="#222222", linewidth=1.2)
     axis.set_yticks(range(len(METHODS)), names_from_below)
-    axis.set_xlabel("V, step and slide found within two sessions, %, at 20% of stable relationships falsely alarmed")
+    axis.set_xlabel("V, step and slide found within two sessions, %, with a false alarm in 20% of stable relationships")
     save_figure(figure, path)
 
 
 def plot_by_budget(results: list[WorldResult], path: Path) -> None:
-    """What is found when more or fewer false alarms are accepted."""
+    """Plot the share found against the accepted share of false alarms."""
     figure, axis = plt.subplots(figsize=(7, 4))
     for name in SHOWN_METHODS:
         shares = [np.mean([_detected_share(result, name, budget) for result in results]) for budget in BUDGETS]
@@ -63,7 +63,7 @@ def _detected_share(result: WorldResult, method: str, budget: float) -> float:
 
 
 def plot_by_kind(results: list[WorldResult], path: Path) -> None:
-    """What is found of each kind of rupture."""
+    """Plot the share found of each kind of rupture."""
     figure, axis = plt.subplots(figsize=(7, 3.6))
     width = 0.8 / len(SHOWN_METHODS)
     for method_index, name in enumerate(SHOWN_METHODS):

@@ -1,6 +1,6 @@
-"""What a clinic's history leads to expect of a relationship nothing is known of yet.
+"""The prior: what a clinic's history leads to expect of a new relationship.
 
-Fitted by moments from histories in which nobody has marked the ruptures, as a clinic's recalibration would.
+Fitted by moments to histories in which the ruptures are not marked, as in a clinic's recalibration.
 """
 
 from dataclasses import dataclass
@@ -9,27 +9,27 @@ import numpy as np
 
 from evaluation.relationships import ABSENT, HELD, FloatArray, Relationships
 
-MIN_OBSERVATIONS = 4  # ratings or appointments from which on a relationship says something about the others
+MIN_OBSERVATIONS = 4  # ratings or appointments that a relationship needs to be used in the fit
 
 
 @dataclass(frozen=True, slots=True)
 class RatingPrior:
-    """One rater's ratings in this clinic, in points."""
+    """One rater's ratings in this clinic, in points of 0 to 100."""
 
     mean: float
     varies: float
-    """Between relationships."""
+    """Standard deviation of the level between relationships."""
     spread: float
-    """Within one, on average."""
+    """Standard deviation within a relationship, on average."""
     at_top: float
-    """Within one whose level is 100."""
+    """The spread at a level of 100."""
     widening: float
-    """Per point below 100."""
+    """How much the spread grows per point below 100."""
 
 
 @dataclass(frozen=True, slots=True)
 class RatePrior:
-    """How often something happens: what a relationship is expected to have seen before it began."""
+    """How often something happens, as the pseudo-counts of a beta distribution."""
 
     happened: float
     not_happened: float
@@ -40,13 +40,13 @@ class Prior:
     client: RatingPrior
     clinician: RatingPrior
     element: RatingPrior
-    """How an element lies beside the others."""
+    """Of an element's distance from the mean of the other elements."""
     silence: RatePrior
     absence: RatePrior
 
 
 def fit_prior(relationships: Relationships) -> Prior:
-    """The prior of a clinic with this history."""
+    """Fit the prior of a clinic with this history."""
     observations = relationships.observations
     held, absent, answered = observations.appointment == HELD, observations.appointment == ABSENT, observations.answered
     return Prior(
@@ -59,13 +59,13 @@ def fit_prior(relationships: Relationships) -> Prior:
 
 
 def element_gap(elements: FloatArray) -> FloatArray:
-    """How far each element lies above the mean of the others."""
+    """How far each element lies above the mean of the other elements."""
     count = elements.shape[-1]
     return (elements - elements.mean(axis=-1, keepdims=True)) * count / (count - 1)
 
 
 def _fit_rating_prior(ratings: FloatArray, level: FloatArray) -> RatingPrior:
-    """The last axis holds what is rated at once: one total, or eight elements that share a spread."""
+    """Fit one rater's prior; the last axis holds one total, or eight elements that share a spread."""
     count = (~np.isnan(level)).sum(axis=1)
     ratings, level, count = (
         ratings[count >= MIN_OBSERVATIONS],
@@ -89,7 +89,7 @@ def _fit_rating_prior(ratings: FloatArray, level: FloatArray) -> RatingPrior:
 
 
 def _fit_rate_prior(occurrences: FloatArray, opportunities: FloatArray) -> RatePrior:
-    """A beta distribution with the mean and the variance between relationships that were observed."""
+    """Fit a beta distribution to the observed mean and variance between relationships."""
     share = occurrences[opportunities >= MIN_OBSERVATIONS] / opportunities[opportunities >= MIN_OBSERVATIONS]
     mean = min(max(float(share.mean()), 0.01), 0.9)
     sampling_variance = (mean * (1 - mean) / opportunities[opportunities >= MIN_OBSERVATIONS]).mean()

@@ -1,6 +1,6 @@
-"""Simulated relationships: what really went on in each, and what could be seen of it.
+"""Simulated relationships: the ground truth of each, and what a clinic could observe.
 
-All ratings are in points of 0 to 100, missing ones are NaN; the first axis is the relationship, the second the
+All ratings are in points of 0 to 100; missing ones are NaN. The first axis is the relationship, the second the
 appointment.
 """
 
@@ -14,60 +14,56 @@ FloatArray: TypeAlias = NDArray[np.floating[Any]]
 IntArray: TypeAlias = NDArray[np.signedinteger[Any]]
 BoolArray: TypeAlias = NDArray[np.bool_]
 
-HELD, ABSENT, EXCUSED, ENDED = 0, 1, 2, 3  # what became of an appointment
+HELD, ABSENT, EXCUSED, ENDED = 0, 1, 2, 3  # the outcome of an appointment
 LOOKALIKES = ("ordinary", "always low", "noisy", "one bad day", "a holiday")
 
 
 @dataclass(frozen=True, slots=True)
 class GroundTruth:
-    """What really went on."""
-
     onset_session: IntArray
-    """The first appointment of the rupture, from 0; beyond the last where there is none."""
+    """The first appointment of the rupture, counted from 0; the number of appointments where there is no rupture."""
     end_session: IntArray
     """The first appointment after it."""
     kind: IntArray
-    """Place in KINDS; -1 where there is no rupture."""
+    """Index in KINDS; -1 where there is no rupture."""
     depth: FloatArray
-    """In spreads of the relationship, or of its world."""
+    """In spreads, of the relationship or of its world."""
     severity_path: FloatArray
-    """How much of the depth is there at each appointment, 0 to 1."""
+    """The share of the depth at each appointment, 0 to 1."""
     affected_elements: BoolArray
-    """Which elements."""
+    """The elements that the rupture lowers."""
     appointment_count: IntArray
-    """How many appointments there were before they stopped."""
+    """How many appointments there were before the relationship ended."""
     lookalike: IntArray
-    """Place in LOOKALIKES."""
+    """Index in LOOKALIKES."""
     expected_total: FloatArray
-    """What the total would have been on average without any rupture: known to the oracle only."""
+    """The mean of the total at each appointment without any rupture; only the oracle knows it."""
     total_spread: FloatArray
-    """Of the total as observed without any rupture, around `expected`: known to the oracle only."""
+    """The spread of the total around `expected_total` without any rupture; only the oracle knows it."""
 
     @property
     def in_rupture(self) -> BoolArray:
-        """Which appointments lie in a rupture."""
+        """The appointments that are in a rupture."""
         sessions = np.arange(self.severity_path.shape[1])
         return np.asarray((sessions >= self.onset_session[:, None]) & (sessions < self.end_session[:, None]))
 
 
 @dataclass(frozen=True, slots=True)
 class Observations:
-    """What could be seen."""
-
     elements: FloatArray
     total: FloatArray
     clinician_total: FloatArray
     tension_reported: FloatArray
-    """1 where the client said that there was a tension, 0 that there was none."""
+    """1 where the client reported tension, 0 where the client reported none."""
     tension_reported_by_clinician: FloatArray
     clinician_first: BoolArray
-    """Whose form came first."""
+    """Whether the clinician's form arrived before the client's."""
     appointment: IntArray
-    """HELD, AWAY, EXCUSED, or OVER after the end of the relationship."""
+    """HELD, ABSENT, EXCUSED, or ENDED after the end of the relationship."""
 
     @property
     def answered(self) -> BoolArray:
-        """Where the client gave the form back."""
+        """Where the client submitted the form."""
         return ~np.isnan(self.total)
 
 
@@ -80,7 +76,7 @@ class Relationships:
         return len(self.truth.onset_session)
 
     def select(self, index: BoolArray | IntArray) -> "Relationships":
-        """Some of them."""
+        """The relationships at `index`."""
         return Relationships(
             Observations(
                 **{field.name: getattr(self.observations, field.name)[index] for field in fields(Observations)}
@@ -90,7 +86,7 @@ class Relationships:
 
 
 def concatenate(first: Relationships, second: Relationships) -> Relationships:
-    """Both, one after the other."""
+    """The relationships of both, `first` first."""
     return Relationships(
         Observations(
             **{

@@ -1,4 +1,4 @@
-"""The report: what was found, in words, tables and pictures."""
+"""Writes the report: the results in words, tables and pictures."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ from evaluation.settings import EvaluationSettings
 from evaluation.tables import percent
 from evaluation.trial import ALL, DIRECT, ORACLE, OWN_MEAN, TOTAL, WorldResult
 
-PICTURES_DIR = "evaluation"  # beside the report
+PICTURES_DIR = "evaluation"  # in the directory of the report
 
 
 def write_report(
@@ -19,7 +19,7 @@ def write_report(
     count: int,
     path: Path,
 ) -> None:
-    """Write the report to `path` and its pictures beside it."""
+    """Write the report to `path`, and its pictures to a directory next to it."""
     pictures = path.parent / PICTURES_DIR
     pictures.mkdir(parents=True, exist_ok=True)
     counting_results = [result for result in results if result.world.counts_for_criteria]
@@ -39,36 +39,42 @@ def _render(
     count: int,
 ) -> str:
     run = evaluation.run
-    percent_found = {
+    worlds = len(counting_results)
+    budget = percent(run.false_alarm_budget)
+    depth = evaluation.worlds[0].reported.ruptures.depth
+    lookalikes = percent(sum(_lookalike_shares(evaluation)))
+    found = {
         method: percent(average_share(counting_results, method, only_total_visible=True)[0])
         for method in (ORACLE, OWN_MEAN, TOTAL, ALL, DIRECT)
     }
     return f"""<!-- Written by `python -m evaluation`; not by hand. -->
-# How many ruptures are seen, how early, and at what cost
+# How many ruptures Attune finds, how early, and at what cost
 
-**What ratings cannot see.** An oracle that knows a relationship's true course and spread, which nobody can, finds
-{percent_found[ORACLE]} of the ruptures that move all ratings within two sessions, when one stable relationship in five may
-be falsely alarmed in sixteen sessions: a faint rupture is as large as an ordinary bad day, and a form that was not
-given back shows nothing. Attune finds {percent_found[TOTAL]} from the client's total alone, {percent_found[ALL]} with the elements,
-the clinician's side, silence and attendance, and {percent_found[DIRECT]} where both are asked directly. It misses more
-ruptures than it sees, and a withdrawal that leaves the ratings as they were is nearly invisible. It says "shows signs
-of", never "detected"; and nothing here was measured on people: the relationships are simulated, with the sourced
-and assumed parameters of `evaluation/worlds.toml`.
+**The limit of ratings.** An oracle knows a relationship's true course and spread, which no real method can. Within
+two sessions it finds {found[ORACLE]} of the ruptures that lower all ratings, if one stable relationship in five may
+have a false alarm in sixteen sessions. A faint rupture is as small as an ordinary bad day, and a form that was not
+submitted shows nothing. Attune finds {found[TOTAL]} from the client's total alone. It finds {found[ALL]} with the
+elements, the clinician's ratings, missing forms and attendance, and {found[DIRECT]} if client and clinician are also
+asked directly. It misses more ruptures than it finds, and a withdrawal that does not change the ratings is nearly
+invisible. So Attune says "shows signs of", never "detected". Nothing here was measured on people: the relationships are
+simulated, with the sourced and assumed parameters of `evaluation/worlds.toml`.
 
-## What had to be reached
+## Criteria
 
-Averages over {len(counting_results)} worlds with {count} relationships for each of tuning, stable and ruptured. Every threshold
-and prior was made from other relationships, in a world with other settings; the truth is the latent process. In
-brackets or after "interval": nineteen of twenty bootstrap resamples, the threshold's own uncertainty included.
+The values are averages over {worlds} worlds, each with {count} relationships for tuning, {count} stable ones and
+{count} with a rupture. Every threshold and prior was made from other relationships, in a world with other settings. The
+truth is the latent process. Intervals, and the ranges in brackets, hold 95% of the bootstrap resamples and include the
+uncertainty of the threshold.
 
 {tables.criteria_table(criteria, evaluation.declared_misses)}
 
 ## What each method finds and costs
 
-At {percent(run.false_alarm_budget)} of stable relationships with any false alarm in {run.sessions} sessions; an alarm counts only
-where it begins. *V, step, slide* within two sessions after the onset; *precision* and *alerts a week* for a caseload
-of {run.caseload} in which {percent(run.rupture_base_rate)} have one rupture; the last column at {run.false_onset_budget_percent} false onsets
-per 100 stable sessions, V, step and slide within two sessions.
+The thresholds allow false alarms in {budget} of stable relationships in {run.sessions} sessions.
+An alarm counts only where it begins. *V, step, slide* are the ruptures that lower all ratings, found within two
+sessions after the onset. *Precision* and *alerts per week* are for a caseload of {run.caseload} relationships,
+{percent(run.rupture_base_rate)} of them with one rupture. The last column is V, step and slide within two sessions,
+with thresholds that allow {run.false_onset_budget_percent} false onsets per 100 stable sessions.
 
 {tables.methods_table(results, run)}
 
@@ -78,19 +84,19 @@ per 100 stable sessions, V, step and slide within two sessions.
 
 ## World by world
 
-V, step and slide found within two sessions, in brackets the share of unseen stable relationships falsely alarmed, in
-percent. The first {len(counting_results)} count for the bars. Where neither silence nor the clinician says anything, listening
-to them costs: that is the last world.
+V, step and slide found within two sessions; in brackets, the percentage of unseen stable relationships with a false
+alarm. The first {worlds} worlds count for the criteria. In the last world neither missing forms nor the clinician
+carry any information, so using them costs.
 
 {tables.worlds_table(results)}
 
-The threshold on our belief that there is a rupture, as it came out:
+The resulting thresholds on the probability of a rupture:
 
 {tables.thresholds_table(results)}
 
 ## By kind, depth, onset, missing forms and level
 
-Found within two sessions, of all kinds where nothing else is said, over the worlds that count.
+Ruptures found within two sessions over the worlds that count, of all kinds unless the row names some.
 
 {tables.traits_table(results)}
 
@@ -98,21 +104,22 @@ Found within two sessions, of all kinds where nothing else is said, over the wor
 
 ## One relationship of each kind
 
-As the service sees it: the client's ratings and the band in which four of five were expected, the clinician's, forms
-not given back (dashes) and sessions missed (triangles); shaded from the true onset to the true end, and below each
-picture what was told, darker lines for more concern, dotted ones for repair.
+As the service sees it: the client's ratings with the band in which four of five were expected, the clinician's
+ratings, forms not submitted (dashes) and missed sessions (triangles). The time from the true onset to the true end is
+shaded. Vertical lines are alerts, darker for a higher severity, dotted for a repair. Their texts are below each
+picture.
 
 ![One relationship of each kind]({PICTURES_DIR}/trajectories.svg)
 
 ## Assumptions
 
-- A rupture is told of in two of five sessions by the client, and by the clinician in four of five of those that the
-  clinician sees, which are half; one answer in twenty tells of a tension where there is no rupture.
-- A form is twice as likely to be missing, and a session to be missed, in a rupture.
-- Ruptures are {evaluation.worlds[0].reported.ruptures.depth[0]} to {evaluation.worlds[0].reported.ruptures.depth[1]}
-  spreads deep, uniformly. Every other value, with its source where there is one, is in `evaluation/worlds.toml`.
-- A stable relationship is followed for all sessions; {percent(sum(_lookalike_shares(evaluation)))} of them look alarming: always
-  low, noisy, with one bad day, or with a holiday.
+- In a rupture, the client reports tension in two of five sessions. The clinician notices half of the ruptures, and
+  reports tension in four of five sessions of those. Without a rupture, one answer in twenty reports tension.
+- In a rupture, a form is twice as likely to be missing, and a session twice as likely to be missed.
+- Ruptures are {depth[0]} to {depth[1]} spreads deep, uniformly distributed. Every other value, with its source if it
+  has one, is in `evaluation/worlds.toml`.
+- A stable relationship has all sessions. Of the stable relationships, {lookalikes} look alarming: always low, noisy,
+  with one bad day, or with a holiday.
 """
 
 

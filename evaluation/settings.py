@@ -1,4 +1,4 @@
-"""What a simulated clinic is like, read from `worlds.toml`; a key that is missing or misspelt is refused."""
+"""The parameters of the simulated clinics, read from `worlds.toml`. A missing or misspelt key is an error."""
 
 import tomllib
 from pathlib import Path
@@ -9,13 +9,11 @@ from pydantic import BaseModel, ConfigDict
 RuptureKind = Literal["v", "step", "slide", "elements", "withdrawal", "divergence"]
 KINDS: tuple[RuptureKind, ...] = ("v", "step", "slide", "elements", "withdrawal", "divergence")
 TOTAL_VISIBLE_KINDS = tuple(KINDS.index(kind) for kind in ("v", "step", "slide"))
-"""Places of those that the total of the ratings shows undiluted."""
+"""Indexes in KINDS of the ruptures that lower all ratings, so that the total shows them in full."""
 Range = tuple[float, float]
 
 
 class FrozenSettings(BaseModel):
-    """Read once, changed never."""
-
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
@@ -33,7 +31,7 @@ class RuptureSettings(FrozenSettings):
 
 
 class LookalikeSettings(FrozenSettings):
-    """Stable relationships that look alarming."""
+    """Stable relationships that look alarming, as shares of all stable ones."""
 
     always_low: float
     noisy: float
@@ -101,12 +99,12 @@ class RunSettings(FrozenSettings):
 
 
 class SimulatedWorld(FrozenSettings):
-    """One world as it is reported on, and as it was when thresholds and priors were made."""
+    """One world: the settings that results are reported for, and those that thresholds and priors were made with."""
 
     name: str
     title: str
     counts_for_criteria: bool
-    """Whether it counts for the bars; the others are shown only."""
+    """Whether it counts for the criteria; the other worlds are only shown."""
     reported: WorldSettings
     tuned: WorldSettings
 
@@ -115,20 +113,20 @@ class EvaluationSettings(FrozenSettings):
     run: RunSettings
     worlds: tuple[SimulatedWorld, ...]
     declared_misses: dict[str, str]
-    """Bars that are not reached, each with its reason."""
+    """The reason for each criterion that is known to be missed, by its key."""
 
 
 DEFAULT_PATH = Path(__file__).with_name("worlds.toml")
 
 
 def load_settings(path: Path = DEFAULT_PATH) -> EvaluationSettings:
-    """All worlds; a world that is told wrongly is an error."""
+    """Read the settings. Raises pydantic's ValidationError if a key is missing, misspelt or has a wrong type."""
     document = tomllib.loads(path.read_text(encoding="utf-8"))
     worlds = tuple(
         _parse_world(name, world_table, document["world"]) for name, world_table in document["worlds"].items()
     )
     return EvaluationSettings(
-        run=RunSettings(**document["run"]), worlds=worlds, declared_misses=document.get("missed", {})
+        run=RunSettings(**document["run"]), worlds=worlds, declared_misses=document.get("declared_misses", {})
     )
 
 
@@ -138,7 +136,7 @@ def _parse_world(name: str, world_table: dict[str, Any], defaults: dict[str, Any
     return SimulatedWorld(
         name=name,
         title=world_table["title"],
-        counts_for_criteria=world_table["counts"],
+        counts_for_criteria=world_table["counts_for_criteria"],
         reported=WorldSettings(**reported),
         tuned=WorldSettings(**reported | world_table["tuning"]),
     )

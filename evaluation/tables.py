@@ -1,4 +1,4 @@
-"""The figures of a trial as tables in Markdown."""
+"""The results as tables in Markdown."""
 
 from collections.abc import Iterable, Sequence
 
@@ -10,7 +10,7 @@ from evaluation.settings import KINDS, EvaluationSettings, RunSettings
 from evaluation.trial import ALL, DIRECT, METHODS, ORACLE, OWN_MEAN, TOTAL, MethodResult, WorldResult
 
 SHOWN_METHODS = (ORACLE, OWN_MEAN, TOTAL, ALL, DIRECT)
-"""The methods that are told apart further."""
+"""The methods that the detailed tables and pictures show."""
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -19,9 +19,10 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def criteria_table(criteria: Sequence[CriterionResult], declared_misses: dict[str, str]) -> str:
-    """Every bar with its value, its interval and whether it is reached."""
+    """Every criterion with its value, its interval, and whether it is met."""
     return markdown_table(
-        ["bar", "value", "interval", "reached"], [_criterion_row(criterion, declared_misses) for criterion in criteria]
+        ["criterion", "value", "interval", "met"],
+        [_criterion_row(criterion, declared_misses) for criterion in criteria],
     )
 
 
@@ -35,10 +36,10 @@ def _criterion_row(criterion: CriterionResult, declared_misses: dict[str, str]) 
 
 
 def methods_table(results: Sequence[WorldResult], run: RunSettings) -> str:
-    """What each method finds and costs, averaged over the worlds that count."""
+    """What each method finds and what it costs, averaged over the worlds that count."""
     counting_results = [result for result in results if result.world.counts_for_criteria]
     header = ["method", "V, step, slide", "all kinds", "at once", "within 1", "within 2", "within 3", "before drop-out"]
-    header += ["median delay", "falsely alarmed", "precision", "alerts a week", "at 1.5 false onsets"]
+    header += ["median delay", "false alarms", "precision", "alerts per week", "at 1.5 false onsets"]
     return markdown_table(header, [_method_row(name, counting_results, run) for name in METHODS])
 
 
@@ -73,14 +74,14 @@ def _method_row(name: str, results: list[WorldResult], run: RunSettings) -> list
 
 
 def _before_drop_out(result: WorldResult, name: str) -> float:
-    """Of relationships that ended early after their onset, those in which an alarm had begun before."""
+    """The share of the relationships with a drop-out in which an alarm began before it."""
     truth = result.samples.ruptured.truth
     dropped_out = truth.appointment_count < result.samples.ruptured.observations.total.shape[1]
     return float(np.isfinite(result.methods[name].delay_sessions[dropped_out]).mean())
 
 
 def precision(method_result: MethodResult, run: RunSettings) -> float:
-    """How many alarms are about a rupture, when this many relationships have one in sixteen sessions."""
+    """The share of alarms that are about a rupture, at the base rate of `run`."""
     true_alarms = run.rupture_base_rate * np.isfinite(method_result.delay_sessions).mean()
     false_alarms = (
         run.rupture_base_rate * method_result.early_onsets_per_relationship
@@ -90,7 +91,7 @@ def precision(method_result: MethodResult, run: RunSettings) -> float:
 
 
 def alerts_per_week(method_result: MethodResult, run: RunSettings) -> float:
-    """For a clinician with a full caseload and a session a week with each client."""
+    """The alerts of a clinician with a full caseload and one session a week with each client."""
     return run.caseload * (
         run.rupture_base_rate * method_result.onsets_per_session
         + (1 - run.rupture_base_rate) * method_result.false_onsets_per_session
@@ -98,13 +99,13 @@ def alerts_per_week(method_result: MethodResult, run: RunSettings) -> float:
 
 
 def worlds_table(results: Sequence[WorldResult]) -> str:
-    """V, step and slide found within two sessions, and in brackets the stable ones falsely alarmed."""
+    """V, step and slide found within two sessions; in brackets, the stable relationships with a false alarm."""
     rows = [
         [
             name,
             *[
-                f"{percent(other_result.detected_share(name))} ({100 * other_result.methods[name].false_alarm_share:.0f})"
-                for other_result in results
+                f"{percent(result.detected_share(name))} ({100 * result.methods[name].false_alarm_share:.0f})"
+                for result in results
             ],
         ]
         for name in METHODS
@@ -113,7 +114,7 @@ def worlds_table(results: Sequence[WorldResult]) -> str:
 
 
 def traits_table(results: Sequence[WorldResult]) -> str:
-    """Found within two sessions by what the rupture and the relationship were like."""
+    """The ruptures found within two sessions, by traits of the rupture and the relationship."""
     counting_results = [result for result in results if result.world.counts_for_criteria]
     header = ["ruptures", "how many", *SHOWN_METHODS]
     rows = []
@@ -122,8 +123,8 @@ def traits_table(results: Sequence[WorldResult]) -> str:
         hits = [
             np.concatenate(
                 [
-                    other_result.methods[method].detected[members]
-                    for other_result, members in zip(counting_results, groups, strict=True)
+                    result.methods[method].detected[members]
+                    for result, members in zip(counting_results, groups, strict=True)
                 ]
             )
             for method in SHOWN_METHODS
@@ -143,8 +144,8 @@ def _trait_groups(results: list[WorldResult]) -> list[tuple[str, list[BoolArray]
         (
             f"{label}, V, step or slide",
             [
-                other_result.is_total_visible & (truth.depth >= low) & (truth.depth < high)
-                for other_result, truth in zip(results, truths, strict=True)
+                result.is_total_visible & (truth.depth >= low) & (truth.depth < high)
+                for result, truth in zip(results, truths, strict=True)
             ],
         )
         for label, low, high in (
@@ -178,7 +179,7 @@ def _missing_share(result: WorldResult) -> np.ndarray:
 
 
 def thresholds_table(results: Sequence[WorldResult]) -> str:
-    """Our thresholds, as the belief that there is a rupture."""
+    """The thresholds of Attune's methods, as probabilities of a rupture."""
     rows = [
         [name, *[f"{1 / (1 + np.exp(-result.methods[name].threshold)):.2f}" for result in results]]
         for name in (TOTAL, ALL, DIRECT)
@@ -191,7 +192,7 @@ def percent(share: float) -> str:
 
 
 def undeclared_misses(criteria: Sequence[CriterionResult], evaluation: EvaluationSettings) -> list[CriterionResult]:
-    """Bars that are missed without a reason in the settings."""
+    """The criteria that are missed without a reason in the settings."""
     return [
         criterion for criterion in criteria if not criterion.is_met and criterion.key not in evaluation.declared_misses
     ]

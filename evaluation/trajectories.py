@@ -1,4 +1,4 @@
-"""One planted relationship of each kind, as the service itself sees it."""
+"""One simulated relationship of each kind of rupture, as the service sees it."""
 
 from pathlib import Path
 from textwrap import wrap
@@ -16,13 +16,13 @@ from services.alliance.domain.policy.policy import DEFAULT_POLICY
 from services.alliance.domain.presentation.trajectory import Point, point_for
 from shared.clinical.wording import sentence
 
-MIN_ANSWERED_SHARE = 0.7  # of the forms were given back
-LINE_WIDTH_CHARACTERS, MAX_CAPTION_LINES = 125, 8  # letters of a line, and lines below a picture
+MIN_ANSWERED_SHARE = 0.7  # of the forms, so that there is something to see
+LINE_WIDTH_CHARACTERS, MAX_CAPTION_LINES = 125, 8
 SEVERITY_COLOURS = {"watch": "#e0b0c4", "concern": "#b0406f", "urgent": "#600030"}
 
 
 def plot_trajectories(ruptured: Relationships, path: Path) -> None:
-    """A picture of the first relationship of each kind that has a deep rupture in its middle, and mostly answers."""
+    """Plot, for each kind, the first relationship with a deep rupture in the middle and most forms submitted."""
     figure, axes = plt.subplots(len(KINDS), 1, figsize=(8, 3 * len(KINDS)))
     for kind, axis in enumerate(axes):
         _plot_relationship(ruptured, _typical_row(ruptured, kind), axis, KINDS[kind])
@@ -61,7 +61,7 @@ def _plot_relationship(ruptured: Relationships, row: int, axis: Any, title: str)
     _plot_points(axis, points)
     axis.set_title(title, loc="left", fontweight="bold")
     axis.set_xlim(-0.5, ruptured.observations.total.shape[1] - 0.5)
-    axis.set_xlabel("\n".join(caption[:MAX_CAPTION_LINES]) or "nothing was told", loc="left", fontsize=7.5)
+    axis.set_xlabel("\n".join(caption[:MAX_CAPTION_LINES]) or "no alert", loc="left", fontsize=7.5)
 
 
 def _plot_points(axis: Any, points: list[Point]) -> None:

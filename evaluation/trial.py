@@ -1,4 +1,4 @@
-"""One method after the other on the same relationships: tuned where nobody looks, told where it counts."""
+"""Evaluates every method on the same relationships, with thresholds and priors made from other relationships."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ from evaluation.prior import Prior, fit_prior
 from evaluation.relationships import BoolArray, FloatArray, IntArray, Relationships, concatenate
 from evaluation.settings import TOTAL_VISIBLE_KINDS, RunSettings, SimulatedWorld
 
-DETECTION_LIMIT_SESSIONS = 2  # sessions after the onset: what "found" means where nothing else is said
+DETECTION_LIMIT_SESSIONS = 2  # after the onset: what "found" means unless stated otherwise
 MAX_DELAY_SESSIONS = 3
 
 METHODS: Mapping[str, Method] = {
@@ -46,11 +46,11 @@ CHART_METHODS = ("Shewhart, own spread", "EWMA, own spread", "CUSUM, own spread"
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """Relationships of one world: some to make thresholds and the prior from, others to report on."""
+    """Relationships of one world: some for thresholds and the prior, others to report on."""
 
     stable_for_tuning: Relationships
     for_prior: Relationships
-    """What the prior is made from: nobody has marked the ruptures in it."""
+    """The history that the prior is fitted to; its ruptures are not marked."""
     stable: Relationships
     ruptured: Relationships
 
@@ -72,34 +72,34 @@ class Samples:
 
 @dataclass(frozen=True, slots=True)
 class MethodResult:
-    """What one method found in one world."""
+    """The results of one method in one world."""
 
     tuning_peaks: FloatArray
-    """The highest that was said of each stable relationship of the tuning set: they make the threshold."""
+    """The highest score of each stable relationship of the tuning set, from which the threshold is made."""
     threshold: float
-    """The threshold at the budget of alarmed relationships."""
+    """The threshold at the budget of relationships with a false alarm."""
     windowed_scores: FloatArray
     detected: BoolArray
-    """Which ruptures were found within two sessions."""
+    """The ruptures found within two sessions."""
     detected_within: tuple[BoolArray, ...]
-    """The same within 0, 1, 2 and 3."""
+    """The ruptures found within 0, 1, 2 and 3 sessions."""
     detected_at_onset_budget: BoolArray
-    """Within two sessions, at the budget of false onsets."""
+    """The ruptures found within two sessions, at the budget of false onsets."""
     false_alarm_share: float
-    """Of unseen stable relationships, ever alarmed."""
+    """The share of unseen stable relationships that ever have an alarm."""
     false_onsets_per_session: float
-    """Per stable session."""
+    """False alarms that begin, per session of a stable relationship."""
     early_onsets_per_relationship: float
-    """False ones per ruptured relationship, before its rupture."""
+    """False alarms that begin before the rupture, per ruptured relationship."""
     onsets_per_session: float
-    """Per session of a ruptured relationship."""
+    """All alarms that begin, per session of a ruptured relationship."""
     delay_sessions: FloatArray
-    """Sessions from the onset to the alarm, as long as the rupture lasted; infinite where there was none."""
+    """Sessions from the onset to the first alarm in the rupture; infinite where there was none."""
 
     def resample_share(
         self, tuning_rows: IntArray, reported_rows: IntArray, is_counted: BoolArray, budget: float
     ) -> float:
-        """The share found of other relationships that might have been drawn, the threshold made from others too."""
+        """The share found in one bootstrap resample, with the threshold made from resampled tuning relationships."""
         return float(
             is_detected(self.windowed_scores, threshold_for_budget(self.tuning_peaks[tuning_rows], budget))[
                 reported_rows
@@ -142,14 +142,14 @@ def evaluate_method(method: Method, samples: Samples, prior: Prior, run: RunSett
 
 @dataclass(frozen=True)
 class WorldResult:
-    """What every method found in one world, and the bootstrap of it."""
+    """The results of every method in one world, with their bootstrap."""
 
     world: SimulatedWorld
     samples: Samples
     prior: Prior
     methods: dict[str, MethodResult]
     is_total_visible: BoolArray
-    """Which ruptures are V, step or slide."""
+    """The ruptures that are V, step or slide."""
     bootstrap_total_visible: dict[str, FloatArray] = field(default_factory=dict)
     bootstrap_all: dict[str, FloatArray] = field(default_factory=dict)
 
@@ -159,7 +159,7 @@ class WorldResult:
 
 
 def run_world(world: SimulatedWorld, run: RunSettings, count: int) -> WorldResult:
-    """Every method on the same relationships, with bootstrap resamples that are the same for all."""
+    """Evaluate every method on the same relationships and the same bootstrap resamples."""
     samples = Samples.generate(world, run, count)
     prior = fit_prior(samples.for_prior)
     is_total_visible = np.isin(samples.ruptured.truth.kind, TOTAL_VISIBLE_KINDS)
@@ -195,7 +195,7 @@ def _resamples(count: int, run: RunSettings) -> Iterator[tuple[IntArray, IntArra
 
 
 def foreign_prior_losses(results: list[WorldResult], run: RunSettings) -> dict[str, float]:
-    """How much of the ruptures found is lost when each world has to do with the next one's prior."""
+    """The share of ruptures that each method no longer finds if each world uses the next world's prior, on average."""
     mean_losses = {}
     for name in (TOTAL, ALL):
         method = METHODS[name]

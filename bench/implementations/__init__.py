@@ -1,1 +1,1 @@
-"""Whoever does the same work: each is a process of its own that takes the topics until it is stopped."""
+"""The implementations to compare with. Each is a process that consumes the topics until it is stopped."""

@@ -1,4 +1,4 @@
-"""The plain loop's work for frameworks that know no asyncio: PyMongo and Confluent's producer."""
+"""The plain loop for frameworks without asyncio: PyMongo and Confluent's producer."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
@@ -13,7 +13,7 @@ from services.alliance.store.mongo import Versioned, from_document, to_document
 
 
 class BlockingLoop:
-    """Takes messages, and returns what follows when it is written."""
+    """Handles batches of messages."""
 
     def __init__(self) -> None:
         client: MongoClient[dict[str, Any]] = MongoClient(
@@ -23,6 +23,7 @@ class BlockingLoop:
         self.events, self.alliances = database["facts"], database["alliances"]
 
     def handle_batch(self, messages: Iterable[bytes]) -> list[common.Message]:
+        """Store the events and the new states; return the derived events as messages."""
         events = common.decode_events(messages)
         self.events.insert_many([common.event_document(event) for event in events], ordered=False)
         events_by_relationship = common.group_by_relationship(events)
@@ -37,13 +38,9 @@ class BlockingLoop:
             else common.fold_new_events(states[r], new_events)
             for r, new_events in events_by_relationship.items()
         ]
-        writes = [
-            ReplaceOne({"_id": new_events.relationship}, to_document(new_events), upsert=True) for new_events in changed
-        ]
+        writes = [ReplaceOne({"_id": state.relationship}, to_document(state), upsert=True) for state in changed]
         self.alliances.bulk_write(writes, ordered=False)
-        return [
-            messages_of_state for new_events in changed for messages_of_state in common.derived_messages(new_events)
-        ]
+        return [message for state in changed for message in common.derived_messages(state)]
 
     def load(self, relationships: Collection[UUID]) -> Mapping[UUID, Versioned]:
         documents = self.alliances.find({"_id": {"$in": list(relationships)}})
@@ -58,7 +55,7 @@ class BlockingLoop:
 
 
 class BlockingPublisher:
-    """Publishes what follows, and waits until Kafka has it."""
+    """Publishes messages, and waits until Kafka has acknowledged them."""
 
     def __init__(self) -> None:
         self._producer = Producer({"bootstrap.servers": common.BOOTSTRAP_SERVERS, "acks": "all", "linger.ms": 5})

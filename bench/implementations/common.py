@@ -1,10 +1,10 @@
-"""What all contestants do with a fact, taken from our service, so that only the way to it differs."""
+"""What all implementations do with an event: the service's own code, so that only what is around it differs."""
 
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 from services.alliance.domain.derived_events import derive_events
@@ -29,7 +29,7 @@ Document = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message that follows."""
+    """A message to publish, with one derived event."""
 
     topic: str
     key: bytes
@@ -37,12 +37,9 @@ class Message:
 
 
 def decode_events(messages: Iterable[bytes | None]) -> list[HistoryEvent]:
-    """The facts in these messages."""
-    return [
-        cast("HistoryEvent", event)
-        for event in (decode(message, EVENT_TYPES) for message in messages)
-        if event is not None
-    ]
+    """Decode the messages; those of other event types are left out."""
+    events = (decode(message, EVENT_TYPES) for message in messages)
+    return [event for event in events if event is not None]
 
 
 def group_by_relationship(events: Iterable[HistoryEvent]) -> dict[UUID, list[HistoryEvent]]:
@@ -57,7 +54,7 @@ def event_document(event: HistoryEvent) -> Document:
 
 
 def has_late_events(state: Versioned, new_events: Sequence[HistoryEvent]) -> bool:
-    """Whether the whole history has to be read again."""
+    """Whether an event is older than the state, so that the whole history must be folded again."""
     return not all(state.alliance.precedes(event) for event in new_events)
 
 

@@ -1,4 +1,4 @@
-"""The naive loop: the plain one, with one event at a time."""
+"""The naive loop: the plain loop with batches of one event."""
 
 from bench.implementations.plain_loop import main
 

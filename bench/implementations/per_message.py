@@ -1,4 +1,4 @@
-"""faststream's plain subscriber: one message at a time, acknowledged when it is done."""
+"""faststream's default subscriber: one message at a time, acknowledged after it is handled."""
 
 import uvloop
 from faststream import AckPolicy, FastStream

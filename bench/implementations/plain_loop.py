@@ -1,6 +1,6 @@
 """The plain loop: aiokafka and Motor in batches, the same fold, the same writes, and nothing else.
 
-It knows no other writer, no failure and no unreadable message, and nobody can see what it does.
+It handles no concurrent writer, no failure and no undecodable message, and has no metrics and no logs.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from services.alliance.store.mongo import Versioned, from_document, to_document
 
 
 class PlainLoop:
-    """One process of it."""
+    """One process of the plain loop."""
 
     def __init__(self) -> None:
         client: Any = AsyncIOMotorClient(common.MONGODB_URI, uuidRepresentation="standard", tz_aware=True)
@@ -60,14 +60,12 @@ class PlainLoop:
             else common.fold_new_events(states[r], new_events)
             for r, new_events in events_by_relationship.items()
         ]
-        writes = [
-            ReplaceOne({"_id": new_events.relationship}, to_document(new_events), upsert=True) for new_events in changed
-        ]
+        writes = [ReplaceOne({"_id": state.relationship}, to_document(state), upsert=True) for state in changed]
         await self.alliances.bulk_write(writes, ordered=False)
         sends = [
             await self.producer.send(message.topic, message.value, key=message.key)
-            for new_events in changed
-            for message in common.derived_messages(new_events)
+            for state in changed
+            for message in common.derived_messages(state)
         ]
         await asyncio.gather(*sends)
 

@@ -1,4 +1,4 @@
-"""bytewax: a dataflow whose one step takes whatever batch the source gives it."""
+"""bytewax: a dataflow with one step, which handles the batches that the source gives it."""
 
 from bytewax import operators as op
 from bytewax.connectors.kafka import KafkaSink, KafkaSinkMessage, KafkaSource
@@ -21,12 +21,12 @@ def main() -> None:
             for derived_message in loop.handle_batch(batch)
         ]
 
-    flow = Dataflow("same")
+    flow = Dataflow("alliance")
     consumed = op.input(
-        "hear", flow, KafkaSource([common.BOOTSTRAP_SERVERS], common.TOPICS, batch_size=common.BATCH_SIZE)
+        "consume", flow, KafkaSource([common.BOOTSTRAP_SERVERS], common.TOPICS, batch_size=common.BATCH_SIZE)
     )
-    derived = op.flat_map_batch("take", consumed, handle_batch)
-    op.output("tell", derived, KafkaSink([common.BOOTSTRAP_SERVERS], None))
+    derived = op.flat_map_batch("handle", consumed, handle_batch)
+    op.output("publish", derived, KafkaSink([common.BOOTSTRAP_SERVERS], None))
     cli_main(flow)
 
 

@@ -1,4 +1,4 @@
-"""faust-streaming: an agent that takes many events at once."""
+"""faust-streaming: an agent that handles batches of events."""
 
 import sys
 import tempfile

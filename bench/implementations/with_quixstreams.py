@@ -1,4 +1,4 @@
-"""quixstreams: a sink that is written whenever a checkpoint is due."""
+"""quixstreams: a sink that handles its batch at every checkpoint."""
 
 import tempfile
 from typing import Any
@@ -11,7 +11,7 @@ from bench.implementations.blocking import BlockingLoop, BlockingPublisher
 
 
 class BatchSink(BaseSink):
-    """Collects until the checkpoint."""
+    """Collects messages and handles them at the checkpoint."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What the simulated relationships are like, and that they are always the same ones."""
+"""The properties of the simulated relationships."""
 
 from dataclasses import fields
 from pathlib import Path
@@ -11,7 +11,7 @@ from evaluation.generator import generate_ruptured, generate_stable
 from evaluation.relationships import ABSENT, ENDED, HELD, Observations
 from evaluation.settings import DEFAULT_PATH, KINDS, load_settings
 
-ORDINAL_WORLD = next(place for place in load_settings().worlds if place.name == "ordinal").reported
+ORDINAL_WORLD = next(world for world in load_settings().worlds if world.name == "ordinal").reported
 
 
 def test_the_same_seed_gives_the_same_relationships() -> None:
@@ -31,7 +31,7 @@ def test_ratings_are_whole_answers_within_the_scale() -> None:
 
 
 def test_a_third_of_sessions_is_rated_below_the_cut_off() -> None:
-    """A quarter is in the manuals; the field study's range of levels gives 26 to 55%."""
+    """The manuals say a quarter; the range of levels in the field study gives 26 to 55%."""
     totals = generate_stable(ORDINAL_WORLD, 2000, 16, seed=2).observations.total
 
     assert 0.28 < (totals[~np.isnan(totals)] < 90).mean() < 0.42
@@ -44,7 +44,7 @@ def test_three_quarters_of_the_variance_lies_between_relationships() -> None:
     assert 0.70 < between / (between + within) < 0.85
 
 
-def test_ratings_fall_in_a_rupture_that_all_elements_take_part_in() -> None:
+def test_ratings_fall_in_a_rupture_that_affects_all_elements() -> None:
     relationships = generate_ruptured(ORDINAL_WORLD, 2000, 16, seed=4)
     is_step = relationships.truth.kind == KINDS.index("step")
     deviation = (relationships.observations.total - relationships.truth.expected_total)[is_step]
@@ -69,7 +69,7 @@ def test_withdrawal_shows_in_absence_and_silence_and_not_in_the_ratings() -> Non
     assert (appointment[in_rupture] == ABSENT).mean() > 2 * (appointment[~in_rupture] == ABSENT).mean()
 
 
-def test_nothing_is_heard_after_the_end() -> None:
+def test_there_are_no_ratings_after_the_end_of_a_relationship() -> None:
     observations = generate_ruptured(ORDINAL_WORLD, 500, 16, seed=6).observations
 
     assert (observations.appointment == ENDED).any()
@@ -77,7 +77,7 @@ def test_nothing_is_heard_after_the_end() -> None:
     assert np.isnan(observations.clinician_total[observations.appointment != HELD]).all()
 
 
-def test_a_misspelt_setting_is_refused(tmp_path: Path) -> None:
+def test_a_misspelt_setting_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "worlds.toml"
     path.write_text(DEFAULT_PATH.read_text().replace("loading = 0.8 ", "lodaing = 0.8 "))
 

@@ -1,4 +1,4 @@
-"""What counts as an alarm, as a budget kept, and as a rupture found."""
+"""When an alarm begins, how thresholds keep a budget, and when a rupture is found."""
 
 import numpy as np
 from river.drift import PageHinkley
@@ -17,32 +17,32 @@ from evaluation.prior import fit_prior
 from evaluation.settings import load_settings
 from evaluation.trial import METHODS
 
-ORDINAL_WORLD = next(place for place in load_settings().worlds if place.name == "ordinal").reported
+ORDINAL_WORLD = next(world for world in load_settings().worlds if world.name == "ordinal").reported
 STABLE, RUPTURED = generate_stable(ORDINAL_WORLD, 200, 16, seed=1), generate_ruptured(ORDINAL_WORLD, 200, 16, seed=1)
 PRIOR = fit_prior(STABLE)
 NAN = np.nan
 
 
-def test_an_alarm_begins_where_it_did_not_stand_before() -> None:
+def test_an_alarm_begins_only_where_there_was_none_before() -> None:
     scores = np.array([[0.0, 2.0, 2.0, NAN, 2.0, 0.0, 2.0]])
 
     assert alarm_onsets(scores, 1.0).tolist() == [[False, True, False, False, False, False, True]]
 
 
-def test_no_more_than_the_budget_is_ever_alarmed() -> None:
+def test_at_most_the_budgeted_share_of_relationships_has_an_alarm() -> None:
     peaks = np.array([1.0, 2.0, 3.0, 4.0, 4.0, 5.0, 6.0, 7.0, 8.0, 8.0])
 
     assert (peaks >= threshold_for_budget(peaks, 0.2)).mean() <= 0.2
     assert (peaks >= threshold_for_budget(peaks, 0.4)).mean() == 0.4
 
 
-def test_false_onsets_keep_within_their_budget() -> None:
+def test_false_onsets_stay_within_their_budget() -> None:
     scores = np.random.default_rng(1).normal(size=(500, 16))
 
     assert alarm_onsets(scores, threshold_for_onset_rate(scores, 0.015)).mean() <= 0.015
 
 
-def test_an_alarm_that_stands_since_before_the_rupture_has_not_found_it() -> None:
+def test_an_alarm_that_began_before_the_rupture_has_not_found_it() -> None:
     relationship = RUPTURED.select(RUPTURED.truth.onset_session == 6).select(np.array([0]))
     early_scores, late_scores = np.full((1, 16), 0.0), np.full((1, 16), 0.0)
     early_scores[0, 4:] = 2
@@ -54,10 +54,10 @@ def test_an_alarm_that_stands_since_before_the_rupture_has_not_found_it() -> Non
 
 
 def test_no_method_looks_ahead() -> None:
-    """What is said of a session does not change when later ones are not known yet."""
+    """The score of a session does not change when later sessions are unknown."""
     truncated = RUPTURED.select(np.arange(60))
     known_sessions = 9
-    for field in ("elements", "total", "clinician", "told", "told_by_clinician"):
+    for field in ("elements", "total", "clinician_total", "tension_reported", "tension_reported_by_clinician"):
         getattr(truncated.observations, field)[:, known_sessions:] = NAN
     for name, method in METHODS.items():
         scores_of_all, scores_of_truncated = (
@@ -67,7 +67,7 @@ def test_no_method_looks_ahead() -> None:
         np.testing.assert_allclose(scores_of_truncated, scores_of_all, rtol=1e-9, err_msg=name)
 
 
-def test_no_method_alarms_at_the_first_rating_but_a_fixed_cut_off_and_the_oracle() -> None:
+def test_only_the_fixed_cut_off_and_the_oracle_may_raise_an_alarm_at_the_first_rating() -> None:
     alarming = {name for name, method in METHODS.items() if np.isfinite(method(STABLE, PRIOR)[:, 0]).any()}
 
     assert {name for name in alarming if peak_scores(METHODS[name](STABLE, PRIOR)[:, :1]).max() > 0} <= {
@@ -76,7 +76,7 @@ def test_no_method_alarms_at_the_first_rating_but_a_fixed_cut_off_and_the_oracle
     }
 
 
-def test_page_hinkley_is_the_one_of_river() -> None:
+def test_page_hinkley_gives_the_same_alarms_as_river() -> None:
     threshold = 8.0
     scores = page_hinkley(STABLE, PRIOR)
     for row in range(50):
@@ -88,4 +88,4 @@ def test_page_hinkley_is_the_one_of_river() -> None:
             detector.update(rating)
             assert detector.drift_detected == (score > threshold)
             if detector.drift_detected:
-                break  # river begins anew
+                break  # river starts again after an alarm

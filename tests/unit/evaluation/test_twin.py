@@ -15,17 +15,18 @@ from services.alliance.domain.detection import probability
 from services.alliance.domain.fold import fold_steps
 from services.alliance.domain.policy.policy import Policy
 
-ORDINAL_WORLD = next(place for place in load_settings().worlds if place.name == "ordinal").reported
+ORDINAL_WORLD = next(world for world in load_settings().worlds if world.name == "ordinal").reported
 POLICY_WITHOUT_EPISODES = {"concern": 1 - 1e-12, "urgent": 1 - 1e-12, "element_points": 1e9, "apart_points": 1e9}
 POLICY_WITHOUT_EPISODES |= {"low_level": 0, "withdrawal": 1e9}
 
 
 def without_tension_reports(count: int) -> Relationships:
-    """Relationships in which nobody tells of a tension: that would open an episode, and hold the baseline."""
+    """Relationships in which nobody reports tension: a report would open an episode, which freezes the baseline."""
     relationships = generate_ruptured(ORDINAL_WORLD, count, 16, seed=9)
     observations = relationships.observations
     overrides = {
-        name: np.where(np.isnan(getattr(observations, name)), np.nan, 0.0) for name in ("told", "told_by_clinician")
+        name: np.where(np.isnan(getattr(observations, name)), np.nan, 0.0)
+        for name in ("tension_reported", "tension_reported_by_clinician")
     }
     return replace(
         relationships,
@@ -34,7 +35,7 @@ def without_tension_reports(count: int) -> Relationships:
 
 
 def log_odds_by_week(relationships: Relationships, row: int, policy: Policy) -> dict[int, float]:
-    """The highest log-odds at which the service would look, by week."""
+    """The highest log-odds at which the service would raise an alarm, by week."""
     highest: dict[int, float] = {}
     first_session_at = None
     for event, _, after in fold_steps(events_of(relationships.observations, row), policy):
@@ -49,7 +50,7 @@ def log_odds_by_week(relationships: Relationships, row: int, policy: Policy) -> 
     return highest
 
 
-def test_the_service_believes_what_the_evaluation_believes() -> None:
+def test_the_service_and_the_evaluation_compute_the_same_log_odds() -> None:
     relationships = without_tension_reports(150)
     prior = fit_prior(relationships)
     policy = Policy.model_validate({"prior": asdict(prior), **POLICY_WITHOUT_EPISODES})
