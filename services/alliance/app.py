@@ -11,6 +11,7 @@ from services.alliance.handlers.projector import AllianceProjector
 from services.alliance.http.api import routes
 from services.alliance.metrics import Metrics
 from services.alliance.policies.files import load_policies
+from services.alliance.service import AllianceService
 from services.alliance.settings import Settings
 from services.alliance.store.mongo import MongoStore
 from shared.http.app import create_base_app
@@ -56,5 +57,5 @@ def create_app(settings: Settings) -> FastAPI:
         readiness={"mongodb": mongo.is_available, "kafka": kafka.is_ready},
         registry=registry,
     )
-    app.include_router(routes(store, policies))
+    app.include_router(routes(AllianceService(store, policies)))
     return app

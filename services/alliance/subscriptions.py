@@ -33,8 +33,8 @@ def subscribe(kafka: Kafka, projector: AllianceProjector, disposition_recorder: 
     async def handle_batch(events: Sequence[HistoryEvent | AlertResolved]) -> None:
         resolved = [event for event in events if isinstance(event, AlertResolved)]
         if history_events := [event for event in events if not isinstance(event, AlertResolved)]:
-            await projector(history_events)
+            await projector.handle_batch(history_events)
         if resolved:
-            await disposition_recorder(resolved)
+            await disposition_recorder.handle_batch(resolved)
 
     kafka.subscribe(INTAKE, SESSIONS, FEEDBACK, ALERTS, event_types=CONSUMED_EVENTS, handler=handle_batch)

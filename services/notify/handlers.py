@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import reduce
 from uuid import UUID
 
-from services.notify.delivery import DeliveryWorker
+from services.notify.delivery.planner import DeliveryPlanner
 from services.notify.domain import relationship as relationships
 from services.notify.domain.alert import Alert, alert_id, fold_alerts, raised_events
 from services.notify.domain.relationship import HistoryEvent, Relationship
@@ -27,13 +27,13 @@ EventsByRelationship = dict[UUID, list[RelationshipEvent]]
 class AlertProjector:
     """Raises alerts and keeps them up to date."""
 
-    def __init__(self, store: Store, planner: DeliveryWorker, publish: Publish, metrics: Metrics) -> None:
+    def __init__(self, store: Store, planner: DeliveryPlanner, publish: Publish, metrics: Metrics) -> None:
         self._store = store
         self._planner = planner
         self._publish = publish
         self._metrics = metrics
 
-    async def __call__(self, events: Sequence[Event]) -> None:
+    async def handle_batch(self, events: Sequence[Event]) -> None:
         """Fold `events` into their relationships and alerts, plan the deliveries and publish the derived events.
 
         Idempotent and independent of order and batching: the same events give the same alerts. Deliveries are

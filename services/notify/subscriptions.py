@@ -41,4 +41,4 @@ PUBLISHED_EVENTS: tuple[type[Event], ...] = (AlertRaised, AlertAcknowledged, Ale
 
 def subscribe(kafka: Kafka, projector: AlertProjector) -> None:
     """Subscribe the handler to the topics."""
-    kafka.subscribe(INTAKE, SESSIONS, ALLIANCE, event_types=CONSUMED_EVENTS, handler=projector)
+    kafka.subscribe(INTAKE, SESSIONS, ALLIANCE, event_types=CONSUMED_EVENTS, handler=projector.handle_batch)

@@ -19,7 +19,7 @@ class DispositionRecorder:
         self._policies = policies
         self._metrics = metrics
 
-    async def __call__(self, resolved: Sequence[AlertResolved]) -> None:
+    async def handle_batch(self, resolved: Sequence[AlertResolved]) -> None:
         """Record each once, with the detectors of its episode as it is now. Idempotent."""
         loaded = await self._store.load({event.relationship_id for event in resolved})
         accepted = [event for event in resolved if loaded[event.relationship_id].alliance.erasure_id is None]

@@ -39,7 +39,7 @@ class AllianceProjector:
         self._recent_states: dict[UUID, Versioned] = {}
         """The states saved last, the latest at the end. Another process may have saved them since."""
 
-    async def __call__(self, events: Sequence[HistoryEvent]) -> None:
+    async def handle_batch(self, events: Sequence[HistoryEvent]) -> None:
         """Fold `events` into the alliances of their relationships and publish the derived events.
 
         Idempotent and independent of order and batching: the same events give the same alliances. A state that did

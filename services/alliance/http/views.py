@@ -1,15 +1,18 @@
 """What the HTTP API returns."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
 from pydantic import BaseModel
 
+from services.alliance.domain.fold import fold_steps
 from services.alliance.domain.policy.policy import Policy
 from services.alliance.domain.presentation.explanation import explain
 from services.alliance.domain.presentation.summary import Summary, summarize
-from services.alliance.domain.presentation.trajectory import Point
+from services.alliance.domain.presentation.trajectory import Point, point_for
 from services.alliance.domain.state.alliance import Episode
+from services.alliance.domain.state.history import HistoryEvent
 from services.alliance.store.mongo import Versioned
 from shared.clinical.openings import CATALOGUE
 from shared.clinical.wording import describe_evidence
@@ -108,6 +111,11 @@ class Trajectory(BaseModel):
     points: list[Point]
     predecessors: list["Trajectory"] = []
     """The client's relationships with previous clinicians, the latest first; each has a baseline of its own."""
+
+    @classmethod
+    def from_history(cls, relationship_id: UUID, events: Sequence[HistoryEvent], policy: Policy) -> "Trajectory":
+        points = (point_for(event, before, policy) for event, before, _ in fold_steps(events, policy))
+        return cls(relationship_id=relationship_id, points=[point for point in points if point is not None])
 
 
 class Caseload(BaseModel):

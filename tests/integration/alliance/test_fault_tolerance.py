@@ -1,4 +1,4 @@
-"""Bad luck on the hot path: none of its levers may lose a fact or fold one twice."""
+"""Faults on the hot path: none of its optimizations may lose an event or fold one twice."""
 
 import asyncio
 import threading
@@ -15,7 +15,7 @@ from services.alliance.app import create_app
 from services.alliance.domain.fold import FoldResult, fold, refold
 from services.alliance.domain.policy.policy import DEFAULT_POLICY, Policies, Policy
 from services.alliance.domain.state.history import HistoryEvent
-from services.alliance.handlers import projector as hear
+from services.alliance.handlers import projector as projector_module
 from services.alliance.handlers.projector import AllianceProjector
 from services.alliance.metrics import Metrics
 from services.alliance.settings import Settings
@@ -35,11 +35,11 @@ from tools.sandbox.servers.ports import free_ports
 
 pytestmark = pytest.mark.integration
 
-PARTITIONS = 3  # of the test's topics
+PARTITIONS = 3
 
 
-class Process:
-    """One process of the service, as far as a batch is concerned, with a connection of its own."""
+class ServiceProcess:
+    """The part of one service process that handles a batch, with its own database connection."""
 
     def __init__(self, uri: str, database: str, store_type: type[MongoStore] = MongoStore) -> None:
         self.mongo = Mongo(uri, database)
@@ -56,10 +56,13 @@ class Process:
 
 
 @pytest.fixture
-async def two_processes(mongodb_uri: str) -> AsyncIterator[tuple[Process, Process]]:
-    """Two of them on one database, each a member of the group that thinks a partition its own."""
+async def two_processes(mongodb_uri: str) -> AsyncIterator[tuple[ServiceProcess, ServiceProcess]]:
+    """Two processes on one database; each believes that a partition is assigned to it."""
     database = f"test_{uuid4().hex}"
-    first, second = Process(mongodb_uri, database, SlowStore), Process(mongodb_uri, database, RecordingStore)
+    first, second = (
+        ServiceProcess(mongodb_uri, database, SlowStore),
+        ServiceProcess(mongodb_uri, database, RecordingStore),
+    )
     await first.store.create_indexes()
     yield first, second
     await first.mongo.close()
@@ -67,7 +70,7 @@ async def two_processes(mongodb_uri: str) -> AsyncIterator[tuple[Process, Proces
 
 
 class SlowStore(MongoStore):
-    """Rests between writing in a transaction and committing it, where it is told to."""
+    """Can pause between the write and the commit of a transaction."""
 
     def __init__(self, mongo: Mongo) -> None:
         super().__init__(mongo)
@@ -82,7 +85,7 @@ class SlowStore(MongoStore):
 
 
 class RecordingStore(MongoStore):
-    """Notes when it has to write one by one."""
+    """Records when it writes states one by one."""
 
     def __init__(self, mongo: Mongo) -> None:
         super().__init__(mongo)
@@ -97,31 +100,33 @@ def week_events(builder: RelationshipBuilder, number: int) -> list[HistoryEvent]
     return [builder.completed(number), builder.feedback(number, 9 if number != 4 else 2)]
 
 
-async def test_a_state_that_somebody_else_wrote_since_is_read_again(two_processes: tuple[Process, Process]) -> None:
-    """As after a partition went to another process and came back: what we remember of it is stale."""
+async def test_a_stale_cached_state_is_loaded_again(
+    two_processes: tuple[ServiceProcess, ServiceProcess],
+) -> None:
+    """As after a partition moved to another process and back: the cached state is stale."""
     first, second = two_processes
     builders = [RelationshipBuilder() for _ in range(3)]
     handled: list[HistoryEvent] = []
 
-    async def handle_week(process: Process, number: int) -> None:
+    async def handle_week(process: ServiceProcess, number: int) -> None:
         events = [event for builder in builders for event in week_events(builder, number)]
         handled.extend(events)
-        await process.projector(events)
+        await process.projector.handle_batch(events)
 
     await handle_week(first, 0)
     await handle_week(first, 1)
     await handle_week(second, 2)
     assert first.conflicts() == 0
     await handle_week(first, 3)
-    assert first.conflicts() == len(builders)  # what was remembered lost, and nothing else was written
+    assert first.conflicts() == len(builders)  # only the cached states conflicted
     await handle_week(second, 4)
 
     await _assert_states_are_folds(first, builders, handled)
     _assert_one_content_per_version([*first.published, *second.published])
 
 
-async def test_where_a_transaction_conflicts_each_state_is_written_on_its_own(
-    two_processes: tuple[Process, Process],
+async def test_after_a_transaction_conflict_each_state_is_written_separately(
+    two_processes: tuple[ServiceProcess, ServiceProcess],
 ) -> None:
     first, second = two_processes
     builders = [RelationshipBuilder() for _ in range(40)]
@@ -131,9 +136,9 @@ async def test_where_a_transaction_conflicts_each_state_is_written_on_its_own(
     later = [event for builder in builders for event in week_events(builder, 1)]
 
     slow.may_commit.clear()
-    writing = asyncio.create_task(first.projector(earlier))
+    writing = asyncio.create_task(first.projector.handle_batch(earlier))
     await slow.has_written.wait()
-    conflicting = asyncio.create_task(second.projector(later))
+    conflicting = asyncio.create_task(second.projector.handle_batch(later))
     await asyncio.wait_for(recording.saves_one_by_one.wait(), 30)
     slow.may_commit.set()
     await asyncio.gather(writing, conflicting)
@@ -143,10 +148,10 @@ async def test_where_a_transaction_conflicts_each_state_is_written_on_its_own(
     _assert_one_content_per_version([*first.published, *second.published])
 
 
-async def test_a_very_long_history_is_read_again_beside_everything_else(
-    two_processes: tuple[Process, Process], monkeypatch: pytest.MonkeyPatch
+async def test_a_very_long_history_is_refolded_without_blocking_the_event_loop(
+    two_processes: tuple[ServiceProcess, ServiceProcess], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else heartbeats would wait for it too."""
+    """Otherwise heartbeats would wait for it too."""
     builder, loop_went_on = RelationshipBuilder(), threading.Event()
     early, late = week_events(builder, 0), week_events(builder, 1)
 
@@ -154,17 +159,17 @@ async def test_a_very_long_history_is_read_again_beside_everything_else(
         assert loop_went_on.wait(30)
         return refold(history, policy)
 
-    await two_processes[0].projector(late)
-    monkeypatch.setattr(hear, "LONG", 3)
-    monkeypatch.setattr(hear, "read_again", wait_and_refold)
+    await two_processes[0].projector.handle_batch(late)
+    monkeypatch.setattr(projector_module, "LONG_HISTORY_EVENTS", 3)
+    monkeypatch.setattr(projector_module, "refold", wait_and_refold)
     asyncio.get_running_loop().call_later(0.1, loop_went_on.set)
-    await two_processes[0].projector(early)
+    await two_processes[0].projector.handle_batch(early)
 
     await _assert_states_are_folds(two_processes[0], [builder], [*early, *late])
 
 
 async def _assert_states_are_folds(
-    process: Process, builders: Sequence[RelationshipBuilder], handled: Sequence[HistoryEvent]
+    process: ServiceProcess, builders: Sequence[RelationshipBuilder], handled: Sequence[HistoryEvent]
 ) -> None:
     ids = [relationship.relationship_id for relationship in builders]
     loaded = await process.store.load(ids)
@@ -182,7 +187,7 @@ def _assert_one_content_per_version(published: Sequence[Event]) -> None:
 
 
 class LongRelationshipBuilder(RelationshipBuilder):
-    """A relationship that meets every three hours for years, so that it has a history longer than any in the world."""
+    """A relationship with a session every three hours for years: a longer history than any real one."""
 
     def __init__(self) -> None:
         super().__init__(first_session_at=datetime(2015, 1, 5, tzinfo=UTC))
@@ -193,7 +198,7 @@ class LongRelationshipBuilder(RelationshipBuilder):
 
 @pytest.fixture(scope="module")
 def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A broker of its own: so much would keep those busy who hear what other tests tell."""
+    """A dedicated broker: this many messages would slow down the consumers of other tests."""
     with kafka_server(tmp_path_factory.mktemp("kafka"), *free_ports(2)) as server:
         create_topics(server.address, PARTITIONS)
         yield server.address
@@ -217,7 +222,9 @@ def settings(own_kafka: str, mongodb_uri: str) -> Settings:
     )
 
 
-async def test_of_five_thousand_the_last_is_poison(kafka: Producer, settings: Settings) -> None:
+async def test_a_batch_of_five_thousand_messages_is_handled_although_the_last_cannot_be_decoded(
+    kafka: Producer, settings: Settings
+) -> None:
     builders = [RelationshipBuilder() for _ in range(200)]
     events = [event for number in range(13) for builder in builders for event in week_events(builder, number)][:4_999]
     undecodable = f"poison {uuid4()}".encode()
@@ -230,14 +237,14 @@ async def test_of_five_thousand_the_last_is_poison(kafka: Producer, settings: Se
         ]
     )
 
-    process = Process(settings.mongodb_uri, settings.mongodb_database)
+    process = ServiceProcess(settings.mongodb_uri, settings.mongodb_database)
 
     async def are_all_stored() -> bool:
         histories = await process.store.history([builder.relationship_id for builder in builders])
         return sum(map(len, histories.values())) == len(events)
 
     async with run_app(create_app(settings)):
-        await wait_until(are_all_stored, 60)  # and whoever is stopped finishes the batch in hand
+        await wait_until(are_all_stored, 60)  # a consumer that is stopped finishes its current batch
 
     dead_letters_found = [
         record
@@ -250,7 +257,7 @@ async def test_of_five_thousand_the_last_is_poison(kafka: Producer, settings: Se
     await process.mongo.close()
 
 
-async def test_all_facts_of_a_long_history_on_one_partition_and_then_a_late_one(
+async def test_a_late_event_after_a_long_history_on_one_partition_is_folded(
     kafka: Producer, settings: Settings
 ) -> None:
     builder, sessions = LongRelationshipBuilder(), 6_000
@@ -268,7 +275,7 @@ async def test_all_facts_of_a_long_history_on_one_partition_and_then_a_late_one(
         await wait_until(lambda: _has_sessions(client, builder, sessions), 60)
 
     expected = fold([*events, *late], DEFAULT_POLICY)
-    process = Process(settings.mongodb_uri, settings.mongodb_database)
+    process = ServiceProcess(settings.mongodb_uri, settings.mongodb_database)
     loaded = (await process.store.load([builder.relationship_id]))[builder.relationship_id]
     await process.mongo.close()
     assert loaded.alliance == expected
@@ -282,7 +289,7 @@ _DEAD_LETTER_TOPIC = dead_letter_topic("alliance")
 
 
 def _last_version_and_ratings(published: Sequence[Event]) -> tuple[int, int]:
-    """The last version that was told, and how many ratings it rests on."""
+    """The last published version, and the number of its ratings."""
     last = max(
         (update for update in published if isinstance(update, AllianceUpdated)), key=lambda update: update.version
     )

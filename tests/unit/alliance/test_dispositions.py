@@ -11,7 +11,7 @@ from services.alliance.domain.tuning.dispositions import Precision, measure_prec
 from services.alliance.handlers.dispositions import DispositionRecorder
 from services.alliance.handlers.projector import AllianceProjector
 from services.alliance.metrics import Metrics
-from shared.events import AlertResolved, Event
+from shared.events import AlertResolved
 from tests.support.builders import RelationshipBuilder
 from tests.support.fakes import InMemoryAllianceStore
 
@@ -37,7 +37,7 @@ class AllianceHarness:
             for week, rating in enumerate(ratings)
             for event in (BUILDER.completed(week), BUILDER.feedback(week, rating))
         ]
-        await self.projector(events)
+        await self.projector.handle_batch(events)
         alliance = self.store.states[BUILDER.relationship_id].alliance
         episode = alliance.open_episode or alliance.last_repaired
         assert episode
@@ -65,7 +65,7 @@ async def test_a_disposition_is_counted_for_the_detectors_of_its_episode(useful:
     harness = AllianceHarness()
     episode = await harness.apply_ratings(9, 9, 9, 2)
 
-    await harness.recorder([resolved(episode, useful)])
+    await harness.recorder.handle_batch([resolved(episode, useful)])
 
     assert harness.disposition_count("sudden_drop", label) == 1
     (disposition,) = await harness.store.dispositions([BUILDER.relationship_id])
@@ -76,8 +76,8 @@ async def test_a_redelivered_disposition_is_recorded_and_counted_once() -> None:
     harness = AllianceHarness()
     episode = await harness.apply_ratings(9, 9, 9, 2)
 
-    await harness.recorder([resolved(episode), resolved(episode)])
-    await harness.recorder([resolved(episode)])
+    await harness.recorder.handle_batch([resolved(episode), resolved(episode)])
+    await harness.recorder.handle_batch([resolved(episode)])
 
     assert harness.disposition_count("sudden_drop", "yes") == 1
 
@@ -87,7 +87,7 @@ async def test_an_episode_that_the_state_no_longer_holds_is_found_in_the_history
     first = await harness.apply_ratings(9, 9, 9, 9, 2, 9, 9)
     assert await harness.apply_ratings(9, 9, 9, 9, 2, 9, 9, 9, 9, 9, 2, 9, 9) != first
 
-    await harness.recorder([resolved(first)])
+    await harness.recorder.handle_batch([resolved(first)])
 
     assert harness.disposition_count("sudden_drop", "yes") == 1
 
@@ -95,7 +95,7 @@ async def test_an_episode_that_the_state_no_longer_holds_is_found_in_the_history
 async def test_the_disposition_of_an_unknown_episode_is_recorded() -> None:
     harness = AllianceHarness()
 
-    await harness.recorder([resolved(UUID(int=3))])
+    await harness.recorder.handle_batch([resolved(UUID(int=3))])
 
     assert harness.disposition_count("unknown", "yes") == 1
     assert len(await harness.store.dispositions([BUILDER.relationship_id])) == 1
@@ -106,7 +106,7 @@ async def test_a_disposition_changes_no_score() -> None:
     episode = await harness.apply_ratings(9, 9, 9, 2)
     before = dict(harness.store.states)
 
-    await harness.recorder([resolved(episode)])
+    await harness.recorder.handle_batch([resolved(episode)])
 
     assert harness.store.states == before
 
@@ -114,12 +114,11 @@ async def test_a_disposition_changes_no_score() -> None:
 async def test_the_dispositions_of_an_erased_client_are_deleted() -> None:
     harness = AllianceHarness()
     episode = await harness.apply_ratings(9, 9, 9, 2)
-    await harness.recorder([resolved(episode)])
-    erasure: list[Event] = [BUILDER.erased(5)]
+    await harness.recorder.handle_batch([resolved(episode)])
 
-    await harness.projector(erasure)
+    await harness.projector.handle_batch([BUILDER.erased(5)])
     assert await harness.store.dispositions([BUILDER.relationship_id]) == []
-    await harness.recorder([resolved(episode)])
+    await harness.recorder.handle_batch([resolved(episode)])
 
     assert await harness.store.dispositions([BUILDER.relationship_id]) == []
 
@@ -127,7 +126,7 @@ async def test_the_dispositions_of_an_erased_client_are_deleted() -> None:
 async def test_an_alert_counts_for_each_of_its_detectors_by_policy() -> None:
     harness = AllianceHarness()
     episode = await harness.apply_ratings(9, 9, 9, 2)
-    await harness.recorder([resolved(episode), resolved(UUID(int=4), None)])
+    await harness.recorder.handle_batch([resolved(episode), resolved(UUID(int=4), None)])
 
     precisions = measure_precision(await harness.store.dispositions([BUILDER.relationship_id]))
 

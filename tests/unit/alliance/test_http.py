@@ -11,6 +11,7 @@ from services.alliance.domain.fold import refold
 from services.alliance.domain.policy.policy import DEFAULT_POLICY, Policies
 from services.alliance.domain.state.history import HistoryEvent
 from services.alliance.http.api import routes
+from services.alliance.service import AllianceService
 from services.alliance.store.mongo import Versioned
 from tests.support.builders import RelationshipBuilder
 from tests.support.fakes import InMemoryAllianceStore
@@ -37,7 +38,7 @@ class ApiHarness:
 async def api() -> AsyncIterator[ApiHarness]:
     store = InMemoryAllianceStore()
     app = FastAPI()
-    app.include_router(routes(store, Policies()))
+    app.include_router(routes(AllianceService(store, Policies())))
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://alliance") as http:
         yield ApiHarness(http, store)
 

@@ -39,7 +39,7 @@ class ProjectorHarness:
         self.published += events
 
     def handle(self, events: Sequence[HistoryEvent], policies: Policies) -> None:
-        run_to_completion(AllianceProjector(self.store, self._publish, policies, self._metrics)(events))
+        run_to_completion(AllianceProjector(self.store, self._publish, policies, self._metrics).handle_batch(events))
 
     @property
     def refolds(self) -> float:

@@ -147,7 +147,7 @@ class Simulation:
             offset += len(batch)
             if self.commit_first:
                 self._commit(topic, offset)
-            await projector(batch)
+            await projector.handle_batch(batch)
             self._commit(topic, offset)
             await SchedulingPoint()
 
