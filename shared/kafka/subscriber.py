@@ -65,39 +65,40 @@ class CommittingSubscriber(BatchSubscriber):
 
     async def _run_consume_loop(self, consumer: AIOKafkaConsumer) -> None:
         poller = SteppedPoller(consumer)
-        while self.running:
-            try:
-                records = await poller.poll(self.timings.poll_timeout_ms, self.max_records or 1)
-            except ConsumerStoppedError:
-                return
-            except UnreadableRecord as error:
-                await self._give_up(consumer, error)
-                return
-            except KafkaError as error:  # aiokafka reconnects by itself
-                log.warning("Consumer poll failed, retrying", error=f"{type(error).__name__}: {error}")
-                await asyncio.sleep(POLL_RETRY_SECONDS)
-                continue
-
-            if self.rebalances.is_settled:
-                self.report_progress()
-            if not records:
-                continue
-
-            batch = tuple(chain.from_iterable(records.values()))
-            try:
-                with self.lock, self.rebalances.batch_in_progress():  # stop() and a rebalance wait for the batch
-                    await self.process_message(batch)
-                    await self._commit(consumer)
-            except ConsumerMisconfigured as error:
-                await self._give_up(consumer, error)
-                return
-            except asyncio.CancelledError:
-                if _is_cancelled_from_outside():
+        try:
+            while self.running:
+                batch = await self._poll(poller)
+                if not batch:
+                    continue
+                try:
+                    with self.lock, self.rebalances.batch_in_progress():  # stop() and a rebalance wait for the batch
+                        await self.process_message(batch)
+                        await self._commit(consumer)
+                except ConsumerMisconfigured:
                     raise
-                log.exception("Batch handler was cancelled without a request, retrying")
-                _rewind(consumer, batch)
-            except Exception:  # the handler or the commit failed and logged why: the same batch is polled again
-                _rewind(consumer, batch)
+                except asyncio.CancelledError:
+                    if _is_cancelled_from_outside():
+                        raise
+                    log.exception("Batch handler was cancelled without a request, retrying")
+                    _rewind(consumer, batch)
+                except Exception:  # the handler or the commit failed and logged why: the next poll returns the batch
+                    _rewind(consumer, batch)
+        except ConsumerStoppedError:
+            return  # by stop()
+        except (ConsumerMisconfigured, UnreadableRecord) as error:
+            await self._give_up(consumer, error)
+
+    async def _poll(self, poller: SteppedPoller) -> tuple[ConsumerRecord, ...]:
+        """The next batch; empty when there is none yet, or Kafka is away. Raises UnreadableRecord."""
+        try:
+            records = await poller.poll(self.timings.poll_timeout_ms, self.max_records or 1)
+        except KafkaError as error:  # aiokafka reconnects by itself
+            log.warning("Consumer poll failed, retrying", error=f"{type(error).__name__}: {error}")
+            await asyncio.sleep(POLL_RETRY_SECONDS)
+            return ()
+        if self.rebalances.is_settled:
+            self.report_progress()
+        return tuple(chain.from_iterable(records.values()))
 
     async def _commit(self, consumer: AIOKafkaConsumer) -> None:
         try:
