@@ -1,1 +1,1 @@
-"""What engineers use: a sandbox to run Attune in, and the documents that are generated from its code."""
+"""Tools for engineers: a sandbox to run Attune in, and the documents that are generated from its code."""

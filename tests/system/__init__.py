@@ -1,1 +1,1 @@
-"""What proves the running system: started whole, used, misused, broken, operated and upgraded."""
+"""Tests of the whole running system: smoke test, fault injection, containers and operations."""

@@ -1,1 +1,1 @@
-"""Attune on one machine: local servers, a simulated clinic network, and the demo. Nothing here ships."""
+"""Attune on one machine: local servers, a simulated clinic network, and the demo. Services never import it."""

@@ -1,4 +1,4 @@
-"""`python -m tools.sandbox.clinic`: a simulated clinic network that uses the containers beside it."""
+"""`python -m tools.sandbox.clinic`: a simulated clinic network that uses the other containers of the project."""
 
 import asyncio
 import os
@@ -10,7 +10,7 @@ from tools.sandbox.servers.process import RunError
 from tools.sandbox.servers.signals import interrupt_on_sigterm
 from tools.sandbox.servers.stack import SERVICES, RunningStack
 
-WEBHOOK_PORT = 8090  # where its systems take webhooks
+WEBHOOK_PORT = 8090
 
 
 def main() -> None:
@@ -25,7 +25,7 @@ def main() -> None:
     except RunError as error:
         sys.exit(str(error))
     except KeyboardInterrupt:
-        print("Stopped; it goes on from here.")
+        print("Stopped. The next start continues from here.")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The servers that start without Docker are real, and lose nothing when they are killed."""
+"""The servers that run without Docker are real, and lose nothing when they are killed."""
 
 import asyncio
 import os
@@ -23,7 +23,7 @@ from tools.sandbox.servers.process import LocalServer, RunError
 pytestmark = pytest.mark.integration
 
 
-async def test_what_is_told_to_kafka_can_be_heard(kafka_servers: str) -> None:
+async def test_a_message_sent_to_kafka_can_be_consumed(kafka_servers: str) -> None:
     topic = await new_topic(kafka_servers)
 
     await produce(kafka_servers, topic, b"a session took place")
@@ -31,7 +31,7 @@ async def test_what_is_told_to_kafka_can_be_heard(kafka_servers: str) -> None:
     assert await consume(kafka_servers, topic) == b"a session took place"
 
 
-def test_a_transaction_in_mongodb_is_kept_whole_or_not_at_all(mongodb_uri: str) -> None:
+def test_a_transaction_in_mongodb_is_committed_completely_or_not_at_all(mongodb_uri: str) -> None:
     with MongoClient[dict[str, Any]](mongodb_uri) as client:
         notes = client[f"test_{uuid.uuid4().hex}"]["notes"]
         with client.start_session() as session, session.start_transaction():
@@ -45,7 +45,7 @@ def test_a_transaction_in_mongodb_is_kept_whole_or_not_at_all(mongodb_uri: str) 
         client.drop_database(notes.database.name)
 
 
-async def test_kafka_keeps_what_it_was_told_when_it_is_killed(tmp_path: Path) -> None:
+async def test_kafka_keeps_its_messages_when_it_is_killed(tmp_path: Path) -> None:
     with kafka.kafka_server(tmp_path, *free_ports(2)) as server:
         topic = await new_topic(server.address)
         await produce(server.address, topic, b"before the power cut")
@@ -56,7 +56,7 @@ async def test_kafka_keeps_what_it_was_told_when_it_is_killed(tmp_path: Path) ->
         assert await consume(server.address, topic) == b"before the power cut"
 
 
-def test_mongodb_keeps_what_it_was_told_when_it_is_killed(tmp_path: Path) -> None:
+def test_mongodb_keeps_its_documents_when_it_is_killed(tmp_path: Path) -> None:
     with mongod.mongodb_server(tmp_path, *free_ports(1)) as server:
         write_note(server, "before the power cut")
 
@@ -66,15 +66,15 @@ def test_mongodb_keeps_what_it_was_told_when_it_is_killed(tmp_path: Path) -> Non
         assert read_notes(server) == ["before the power cut"]
 
 
-def test_a_cluster_id_may_begin_with_a_hyphen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One in sixty-four does, and would be taken for an option."""
+def test_a_cluster_id_may_start_with_a_hyphen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One in 64 does, and would be parsed as an option."""
     monkeypatch.setattr(kafka, "_cluster_id", lambda: "-" + "A" * 21)
 
     with kafka.kafka_server(tmp_path, *free_ports(2)):
         pass
 
 
-async def test_the_data_goes_on_at_another_port(tmp_path: Path) -> None:
+async def test_the_data_can_be_used_at_another_port(tmp_path: Path) -> None:
     with kafka.kafka_server(tmp_path / "kafka", *free_ports(2)) as old_kafka:
         topic = await new_topic(old_kafka.address)
         await produce(old_kafka.address, topic, b"at the old port")
@@ -87,13 +87,13 @@ async def test_the_data_goes_on_at_another_port(tmp_path: Path) -> None:
         assert read_notes(new_mongod) == ["at the old port"]
 
 
-def test_a_server_that_ends_at_its_start_says_why(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"(?s)ended at its start \(3\).*no room on the disk"):
+def test_a_server_that_exits_during_startup_reports_its_log(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"(?s)exited during startup \(exit code 3\).*no room on the disk"):
         fake_server(tmp_path, "print('no room on the disk'); sys.exit(3)").start()
 
 
-def test_a_server_that_ignores_the_request_to_stop_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "STOP_SECONDS", 0.2)
+def test_a_server_that_ignores_sigterm_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "STOP_TIMEOUT_SECONDS", 0.2)
     server = fake_server(tmp_path, f"signal.signal(signal.SIGTERM, signal.SIG_IGN)\n{LISTEN}")
     server.start()
     running = server.process
@@ -104,21 +104,21 @@ def test_a_server_that_ignores_the_request_to_stop_is_killed(tmp_path: Path, mon
     assert running.returncode == -signal.SIGKILL
 
 
-def test_a_taken_port_is_named(tmp_path: Path) -> None:
+def test_a_port_in_use_is_reported(tmp_path: Path) -> None:
     server = fake_server(tmp_path, LISTEN)
 
     with socket.create_server(("127.0.0.1", server.port)), pytest.raises(RunError, match=f"port {server.port}"):
         server.start()
 
 
-def test_two_owners_never_share_data(tmp_path: Path) -> None:
-    what_to_do = rf"Somebody else is already running on .*: process {os.getpid()}\..* with `kill {os.getpid()}`"
+def test_two_processes_never_share_data(tmp_path: Path) -> None:
+    message = rf"Another process already uses .*: {os.getpid()}\. .* `kill {os.getpid()}`"
     for _ in range(2):
-        with fake_server(tmp_path, LISTEN), pytest.raises(RunError, match=what_to_do):
+        with fake_server(tmp_path, LISTEN), pytest.raises(RunError, match=message):
             fake_server(tmp_path, LISTEN).start()
 
 
-def test_what_a_killed_owner_left_running_is_stopped_at_the_next_start(tmp_path: Path) -> None:
+def test_a_process_that_a_killed_owner_left_running_is_stopped_at_the_next_start(tmp_path: Path) -> None:
     server = fake_server(tmp_path, LISTEN)
     with subprocess.Popen(server.command, stdout=subprocess.PIPE) as left_over:
         assert left_over.stdout is not None
@@ -129,7 +129,7 @@ def test_what_a_killed_owner_left_running_is_stopped_at_the_next_start(tmp_path:
             assert left_over.wait() == -signal.SIGTERM
 
 
-def test_a_server_that_died_can_be_started_again(tmp_path: Path) -> None:
+def test_a_server_that_exited_can_be_started_again(tmp_path: Path) -> None:
     with fake_server(tmp_path, LISTEN) as server:
         assert server.process is not None
         assert not server.has_exited
@@ -143,18 +143,18 @@ def test_a_server_that_died_can_be_started_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("complaint", "remedy"),
+    ("loader_error", "remedy"),
     [
         ("error while loading shared libraries: libcurl.so.4: cannot open", "apt-get install libcurl4"),
         ("error while loading shared libraries: libcrypto.so.3: cannot open", "needs OpenSSL 3"),
         ("no such instruction", "no such instruction"),
     ],
 )
-def test_a_mongod_that_lacks_a_library_says_what_to_install(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, complaint: str, remedy: str
+def test_a_missing_library_of_mongod_is_reported_with_its_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loader_error: str, remedy: str
 ) -> None:
     broken = tmp_path / "mongod"
-    broken.write_text(f"#!/bin/sh\necho '{complaint}' >&2\nexit 127\n")
+    broken.write_text(f"#!/bin/sh\necho '{loader_error}' >&2\nexit 127\n")
     broken.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
 
@@ -162,7 +162,9 @@ def test_a_mongod_that_lacks_a_library_says_what_to_install(
         mongod.mongodb_server(tmp_path, *free_ports(1))
 
 
-def test_another_machine_hears_what_to_do_instead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unsupported_platform_is_reported_with_the_alternatives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("platform.machine", lambda: "arm64")
 
     with pytest.raises(RunError, match=r"docker compose up.*KAFKA_BOOTSTRAP_SERVERS and MONGODB_URI"):
@@ -171,7 +173,7 @@ def test_another_machine_hears_what_to_do_instead(tmp_path: Path, monkeypatch: p
         mongod.mongodb_server(tmp_path, *free_ports(1))
 
 
-# A server that is quick to start: what LocalServer does is the same for every one.
+# A server that starts fast; LocalServer does the same for every server.
 LISTEN = """
 listening = socket.create_server(('127.0.0.1', int(sys.argv[1])))
 print('listening', flush=True)
@@ -181,7 +183,7 @@ signal.pause()"""
 def fake_server(data: Path, code: str) -> LocalServer:
     (port,) = free_ports(1)
     return LocalServer(
-        name="Pretence",
+        name="Fake",
         address=f"127.0.0.1:{port}",
         command=[sys.executable, "-c", f"import signal, socket, sys\n{code}", str(port), data],
         data=data,
@@ -210,7 +212,7 @@ async def produce(servers: str, topic: str, value: bytes) -> None:
 
 
 async def consume(servers: str, topic: str) -> bytes | None:
-    """The first record of the topic, heard as a member of a new group."""
+    """The first record of the topic, consumed as a member of a new group."""
     async with AIOKafkaConsumer(
         topic, bootstrap_servers=servers, group_id=topic, auto_offset_reset="earliest"
     ) as consumer:

@@ -1,4 +1,4 @@
-"""Rules and dashboards ask for nothing but what the running services really show."""
+"""Rules and dashboards use only metrics and labels that the running services export."""
 
 from collections import defaultdict
 from contextlib import AsyncExitStack
@@ -16,7 +16,7 @@ from tools.contracts.metrics import describe_metrics as describe_metrics
 from tools.sandbox.servers.kafka_inspector import create_topics
 
 
-async def test_every_expression_asks_for_what_is_really_shown(kafka_servers: str, mongodb_uri: str) -> None:
+async def test_every_expression_uses_only_exported_metrics_and_labels(kafka_servers: str, mongodb_uri: str) -> None:
     create_topics(kafka_servers, 2)
     apps = {"lag": create_lag(LagSettings(kafka_bootstrap_servers=kafka_servers, lag_check_seconds=0.2))}
     for service in SERVICES:
@@ -49,7 +49,7 @@ async def test_every_expression_asks_for_what_is_really_shown(kafka_servers: str
 
 
 def _series_names(family: str, metric_type: str) -> list[str]:
-    """The names of a family's series, also of one that has none yet."""
+    """The series names of a metric family, even if it has no series yet."""
     match metric_type:
         case "counter":
             return [f"{family}_total"]

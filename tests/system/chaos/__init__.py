@@ -1,1 +1,1 @@
-"""Chaos: the whole system under load while its parts are killed, stopped, cut off and lied to, and then judged."""
+"""Chaos test: inject faults into the whole system under load, then check that no event was lost or duplicated."""

@@ -22,23 +22,23 @@ from tools.sandbox.servers.reporting import report, show_logs
 from tools.sandbox.servers.signals import interrupt_on_sigterm
 
 RUN_MINUTES = 30.0
-"""Of the long form: starting, load and faults, coming to rest and judging together."""
+"""Duration of a full run, including startup and the final checks."""
 OVERHEAD_MINUTES = 3.0
-"""Minutes of those that are for starting, resting and judging."""
+"""The part of a full run that startup, becoming idle and the checks need."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.system.chaos", description=__doc__)
-    parser.add_argument("--seed", type=int, default=None, help="repeat the run with this seed; else one is drawn")
-    parser.add_argument("--short", action="store_true", help="the cruellest faults only, in about three minutes")
-    parser.add_argument("--minutes", type=float, default=RUN_MINUTES, help="how long the long form takes")
-    parser.add_argument("--keep", action="store_true", help="keep data and logs also when everything holds")
-    parser.add_argument("--record", action="store_true", help="write what became of it into docs/reliability.md")
+    parser.add_argument("--seed", type=int, default=None, help="seed of the run; random by default")
+    parser.add_argument("--short", action="store_true", help="run only the hardest faults, in about three minutes")
+    parser.add_argument("--minutes", type=float, default=RUN_MINUTES, help="duration of a full run in minutes")
+    parser.add_argument("--keep", action="store_true", help="keep data and logs even if all checks pass")
+    parser.add_argument("--record", action="store_true", help="write the results into docs/reliability.md")
     parser.add_argument(
         "--defects",
         nargs="*",
         metavar="NAME",
-        help=f"take each of these guarantees out in turn, or every one: {', '.join(defects.defect_names())}",
+        help=f"run once with each of these defects (all by default): {', '.join(defects.defect_names())}",
     )
     args = parser.parse_args()
     interrupt_on_sigterm()
@@ -48,21 +48,21 @@ def main() -> None:
 
 
 def run_each_defect(args: argparse.Namespace, defect_names: Sequence[str]) -> int:
-    """One short run with each defect, which the judge must notice; how many went unnoticed."""
+    """Do one short run with each defect; return how many defects the checker did not detect."""
     undetected = 0
     for name in defect_names:
         report(f"--- {name}")
         failed_checks = [check.name for check in run_once(args, name).results if not check.is_passed]
         undetected += not failed_checks
-        report(f"--- {name}: {'caught by ' + '; '.join(failed_checks) if failed_checks else 'NOT NOTICED'}")
+        report(f"--- {name}: {'detected by ' + '; '.join(failed_checks) if failed_checks else 'NOT DETECTED'}")
         if args.record:
             reliability_report.record_defect(name, failed_checks)
-    report(f"{len(defect_names) - undetected} caught, {undetected} not noticed")
+    report(f"{len(defect_names) - undetected} defects detected, {undetected} not detected")
     return undetected
 
 
 def run_once(args: argparse.Namespace, defect: str | None = None) -> Checks:
-    """One run on fresh data; what held."""
+    """Do one run on fresh data and return its checks."""
     seed = random.randrange(10**6) if args.seed is None else args.seed
     started_at, data, checks = time.monotonic(), Path(tempfile.mkdtemp(prefix="attune-chaos-")), Checks(report)
     report(f"seed {seed}; SEED={seed} repeats this run")
@@ -76,15 +76,15 @@ def run_once(args: argparse.Namespace, defect: str | None = None) -> Checks:
                 asyncio.run(run.execute())
             except (RunError, KeyboardInterrupt):
                 raise
-            except Exception:  # whatever it is, what held until then and the logs are worth seeing
-                checks.expect_none("the run comes to its end", traceback.format_exc().splitlines()[-MAX_EXAMPLES:])
+            except Exception:  # the checks so far and the logs are worth reporting, whatever failed
+                checks.expect_none("the run completes", traceback.format_exc().splitlines()[-MAX_EXAMPLES:])
         summary = reliability_report.summarize(run, time.monotonic() - started_at, datetime.now(UTC))
         (data / "summary.json").write_text(json.dumps(summary, indent=2))
         report(reliability_report.format_summary(summary))
         if args.record and not defect:
             reliability_report.record_run(summary)
     except RunError as error:
-        checks.expect("everything starts", False)
+        checks.expect("all servers start", False)
         report(str(error))
     report(f"{checks.passed} passed, {checks.failed} failed, in {time.monotonic() - started_at:.0f} s; seed {seed}")
     if checks.failed and not defect:

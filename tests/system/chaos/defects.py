@@ -1,4 +1,4 @@
-"""Breaking the services deliberately: each guarantee is taken out of a copy of the code, and the judge must notice."""
+"""Deliberate defects: each patch removes one guarantee from a copy of the code, and the checker must detect it."""
 
 import shutil
 import subprocess
@@ -11,16 +11,16 @@ COPIED_FOLDERS = ("services", "shared", "deploy", "tests", "tools")
 
 
 def defect_names() -> list[str]:
-    """Of all defects."""
+    """The names of all defects, sorted."""
     return sorted(patch.stem for patch in PATCHES.glob("*.patch"))
 
 
 def copy_with_defect(name: str, target: Path) -> Path:
-    """Copy the code to `home` and take the guarantee out. Raises CannotRun where the patch does not fit any more."""
+    """Copy the code to `target` and apply the patch. Raises RunError if the patch does not apply any more."""
     for folder in COPIED_FOLDERS:
         shutil.copytree(PROJECT_ROOT / folder, target / folder, ignore=shutil.ignore_patterns("__pycache__"))
     patch = PATCHES / f"{name}.patch"
     result = subprocess.run(["git", "apply", str(patch)], cwd=target, capture_output=True, text=True, check=False)
     if result.returncode:
-        raise RunError(f"the defect {name} does not fit the code any more; make {patch.name} anew:\n{result.stderr}")
+        raise RunError(f"defect {name}: patch {patch.name} no longer applies; update it:\n{result.stderr}")
     return target

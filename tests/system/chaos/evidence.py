@@ -1,4 +1,4 @@
-"""What a run leaves behind for the judge: what clients were told, what was done to the system, and where to look."""
+"""The evidence that a run leaves for the checker: acknowledged requests, injected faults, and addresses."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,16 +14,16 @@ from tools.sandbox.network.receivers import ReceivedEmail, ReceivedWebhook
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that was done to the system, from its beginning until it was undone."""
+    """A fault that was injected into the system, from its start until it was removed."""
 
     kind: str
     target: str
     started_at: datetime
     ended_at: datetime
     recovery_seconds: float | None
-    """Seconds from its end until every service was ready and every consumer had caught up; none if never."""
+    """Seconds from its end until every service was ready and every consumer had caught up; None if never."""
     fault_point: str = ""
-    """The moment in a batch or a write, where it was hit exactly."""
+    """The exact step of a batch or a write, if the fault was injected at one."""
 
     def __str__(self) -> str:
         return f"{self.target} {self.kind}" + (f": {self.fault_point}" if self.fault_point else "")
@@ -31,12 +31,12 @@ class Fault:
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that the judge needs. The stack still runs, and is at rest."""
+    """All that the checker needs. The stack is still running, and idle."""
 
     started_at: datetime
     requests: Sequence[AcknowledgedRequest]
     injected_events: Sequence[Event]
-    """Facts that were put on their topics past every service; they count as told."""
+    """Events that were published past all services; they count as acknowledged."""
     poison: Sequence[PoisonMessage]
     faults: Sequence[Fault]
     clinicians: Mapping[UUID, Clinician]
@@ -44,6 +44,6 @@ class Evidence:
     received_webhooks: Sequence[ReceivedWebhook]
     bootstrap_servers: str
     mongodb_uri: str
-    """A URI; each service keeps its database under `attune_<service>`."""
+    """The database of each service is `attune_<service>`."""
     urls: Mapping[str, str]
     """One process of each service."""

@@ -1,4 +1,4 @@
-"""Doing each kind of fault to the rig, and undoing it."""
+"""Injects each kind of fault into the rig, and removes it again."""
 
 import asyncio
 import signal
@@ -12,13 +12,13 @@ from tests.system.chaos.schedule import FINAL_FAULT_POINTS, PlannedFault
 from tools.sandbox.servers.inspection import wait_until
 
 PAUSE_SECONDS = (17.0, 21.0)
-"""Seconds a process stands still: longer than the session time-out of 15, so that others take over meanwhile."""
+"""How long a process is paused: longer than the session timeout of 15 s, so that other members take over."""
 FAULT_POINT_TIMEOUT_SECONDS = 60.0
-"""Seconds in which a process should come by an armed point; with little to do it may not."""
+"""How long to wait for a process to reach an armed fault point; with little load it may not."""
 
 
 class FaultInjector:
-    """Does what is planned."""
+    """Injects planned faults."""
 
     def __init__(self, rig: Rig, injections: topic_injector.TopicInjector, random: Random) -> None:
         self._rig = rig
@@ -27,29 +27,29 @@ class FaultInjector:
         self._actions: Mapping[str, Callable[[PlannedFault], Awaitable[bool]]] = {
             "one is killed": self._kill_one,
             "all are killed": self._kill_all,
-            "one is ended": self._stop_one,
-            "one stands still": self._pause_one,
+            "one is stopped": self._stop_one,
+            "one is paused": self._pause_one,
             "the clock is wrong": self._shift_clock,
             "one joins and leaves": self._join_and_leave,
-            "dies at a point": self._kill_at_fault_point,
-            "dies with a backlog": self._kill_with_backlog,
-            "stands still at a point": self._pause_at_fault_point,
-            "dies at each step with the last of it": self._kill_at_each_step,
+            "is killed at a point": self._kill_at_fault_point,
+            "is killed with a backlog": self._kill_with_backlog,
+            "is paused at a point": self._pause_at_fault_point,
+            "is killed at each step of the last batch": self._kill_at_each_step,
             "is killed": self._restart_store,
-            "is ended": self._restart_store,
+            "is stopped": self._restart_store,
             "both are killed": self._kill_both_stores,
             "the disk is full": self._fill_disk,
             "connections are slow": self._disturb_connections,
             "connections are silent": self._disturb_connections,
             "connections are cut": self._disturb_connections,
-            "is away": self._stop_receiver,
+            "is unavailable": self._stop_receiver,
             "poison": self._publish_poison,
-            "copies": self._publish_duplicates,
+            "duplicates": self._publish_duplicates,
             "out of order": self._publish_out_of_order,
         }
 
     async def inject(self, fault: PlannedFault) -> bool:
-        """Do it and undo it; whether it came about."""
+        """Inject the fault and remove it; return whether it occurred."""
         return await self._actions[fault.kind](fault)
 
     def _random_process(self, service: str) -> Process:
@@ -112,7 +112,7 @@ class FaultInjector:
         return await self._restart_killed(processes)
 
     async def _kill_with_backlog(self, fault: PlannedFault) -> bool:
-        """While nobody takes what comes, it piles up; whoever begins on it dies with much in hand."""
+        """Kill all processes so that lag builds up; each is killed again while it handles the large batch."""
         processes = self._rig.processes_of(fault.target)
         for process in processes:
             await process.kill()
@@ -123,12 +123,12 @@ class FaultInjector:
         return await self._restart_killed(processes)
 
     async def stop_service(self, fault: PlannedFault) -> None:
-        """Let nobody take what comes last."""
+        """Kill all processes, so that the last events stay unconsumed."""
         for process in self._rig.processes_of(fault.target):
             await process.kill()
 
     async def _kill_at_each_step(self, fault: PlannedFault) -> bool:
-        """What was held up is begun anew and anew, and gets one step further each time."""
+        """Handle the last batch again and again, and kill each attempt one step later than the one before."""
         processes, all_killed = self._rig.processes_of(fault.target), True
         for point in FINAL_FAULT_POINTS:
             for process in processes:
@@ -151,7 +151,7 @@ class FaultInjector:
         return bool(killed)
 
     async def _pause_at_fault_point(self, fault: PlannedFault) -> bool:
-        """With a backlog in hand it stands still until others have taken it over; then it goes on, unaware."""
+        """Pause a process that has a backlog until other members have taken it over, then let it continue."""
         processes = self._rig.processes_of(fault.target)
         for process in processes:
             await process.kill()
@@ -187,7 +187,7 @@ class FaultInjector:
         return True
 
     async def _fill_disk(self, _fault: PlannedFault) -> bool:
-        """MongoDB ends when it cannot write its journal; it is started again once there is room."""
+        """MongoDB exits when it cannot write its journal; it is started again once there is space."""
         if self._rig.stores.disk is None:
             return False
         database = self._rig.stores.mongodb

@@ -27,8 +27,8 @@ class FaultPoint:
 
 
 AFTER_WRITE = FaultPoint("after", "shared.outbox.documents", "Documents.change_once")
-BEFORE_PUBLISH = FaultPoint("before", "shared.kafka.client", "Kafka.publish")
-AFTER_PUBLISH = FaultPoint("after", "shared.kafka.client", "Kafka.publish")
+BEFORE_PUBLISH = FaultPoint("before", "shared.kafka.client", "Kafka.send")
+AFTER_PUBLISH = FaultPoint("after", "shared.kafka.client", "Kafka.send")
 BEFORE_COMMIT = FaultPoint("after", "shared.kafka.consumer", "Consumer.handle_message")
 AFTER_COMMIT = FaultPoint("after", "shared.kafka.subscriber", "CommittingSubscriber._commit")
 
@@ -39,7 +39,7 @@ FAULT_POINTS: Mapping[str, Mapping[str, FaultPoint]] = {
         "before publishing": BEFORE_PUBLISH,
         "after publishing": AFTER_PUBLISH,
         "after updating the projection": FaultPoint(
-            "after", "services.sessions.store.mongo", "Store.update_relationships"
+            "after", "services.sessions.store.mongo", "MongoStore.update_relationships"
         ),
         "before the commit": BEFORE_COMMIT,
         "after the commit": AFTER_COMMIT,
@@ -53,9 +53,11 @@ FAULT_POINTS: Mapping[str, Mapping[str, FaultPoint]] = {
         "after the commit": AFTER_COMMIT,
     },
     "notify": {
-        "after saving the relationships": FaultPoint("after", "services.notify.store", "Store.save_relationships"),
-        "after saving the alerts": FaultPoint("after", "services.notify.store", "Store.save_alerts"),
-        "after planning deliveries": FaultPoint("after", "services.notify.store", "DeliveryStore.add"),
+        "after saving the relationships": FaultPoint(
+            "after", "services.notify.store.mongo", "MongoStore.save_relationships"
+        ),
+        "after saving the alerts": FaultPoint("after", "services.notify.store.mongo", "MongoStore.save_alerts"),
+        "after planning deliveries": FaultPoint("after", "services.notify.store.mongo", "MongoDeliveryStore.add"),
         "before publishing": BEFORE_PUBLISH,
         "before the commit": BEFORE_COMMIT,
         "after the commit": AFTER_COMMIT,

@@ -1,4 +1,4 @@
-"""The load: what clinics, clients and clinicians do while the system is hurt, drawn from a seed."""
+"""The load: requests of clinics, clients and clinicians while faults are injected, drawn from a seed."""
 
 import asyncio
 from collections.abc import Iterator
@@ -10,13 +10,13 @@ from tools.sandbox.network.parameters import Parameters
 from tools.sandbox.network.world import World
 
 MAX_CONCURRENT_RELATIONSHIPS = 16
-"""Relationships told of at once."""
+"""Relationships that are submitted at the same time."""
 REACTION_INTERVAL_SECONDS = 0.5
-"""Seconds between two looks of somebody into an inbox."""
+"""Time between two inbox visits, over all clinicians."""
 
 
 def load_parameters(relationships: int) -> Parameters:
-    """Many short relationships, and more fresh ruptures than in life, so that there is much to tell clinicians."""
+    """Many short relationships and more recent ruptures than in reality, so that many messages are sent."""
     return Parameters(
         clinics=4,
         clinicians_per_clinic=20,
@@ -31,7 +31,7 @@ def load_parameters(relationships: int) -> Parameters:
 
 
 class LoadGenerator:
-    """Tells of one relationship after the other until it is told to stop; what was begun is told to its end."""
+    """Submits one relationship after the other until it is stopped; started relationships are submitted completely."""
 
     def __init__(self, clinic_systems: ClinicSystems, world: World, webhook_base_url: str, seed: int) -> None:
         self._clinic_systems = clinic_systems
@@ -42,11 +42,11 @@ class LoadGenerator:
         self.started_courses: list[Course] = []
 
     def stop(self) -> None:
-        """Begin no more relationships."""
+        """Start no more relationships."""
         self._is_stopped = True
 
     async def prepare(self) -> None:
-        """Open the clinics and employ the clinicians."""
+        """Register the clinics and the clinicians."""
         zones = {clinic.id: clinic.time_zone for clinic in self._world.clinics}
         for clinic in self._world.clinics:
             await self._clinic_systems.register_clinic(clinic)
@@ -56,7 +56,7 @@ class LoadGenerator:
                 task_group.create_task(self._clinic_systems.register_clinician(clinician, zone, self._webhook_base_url))
 
     async def run(self) -> None:
-        """Work at all desks until there is nothing more to begin."""
+        """Run all workers until no relationship is left to start."""
         courses = iter(self._world.courses)
         async with asyncio.TaskGroup() as task_group:
             workers = [task_group.create_task(self._run_worker(courses)) for _ in range(MAX_CONCURRENT_RELATIONSHIPS)]
@@ -70,7 +70,7 @@ class LoadGenerator:
             await self._clinic_systems.submit_course(course)
 
     async def _handle_alerts(self, workers: list[asyncio.Task[None]]) -> None:
-        """Clinicians look into their inboxes, take an alert on, and are done with it."""
+        """Let clinicians acknowledge and resolve the alerts in their inboxes."""
         while not all(worker.done() for worker in workers):
             clinician = self._random.choice(self._world.clinicians)
             try:

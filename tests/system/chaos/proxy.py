@@ -1,7 +1,7 @@
-"""`python -m tests.system.chaos.proxy FROM TO`: forwards connections between two ports, as standard input says.
+"""`python -m tests.system.chaos.proxy FROM TO`: forward connections between two ports; standard input sets the mode.
 
-`open` passes everything; `slow SECONDS` holds each piece back; `silent` lets nothing through and closes nothing;
-`cut` closes every connection and takes no new one.
+`open` forwards everything; `slow SECONDS` delays each chunk; `silent` forwards nothing and closes nothing;
+`cut` closes every connection and accepts no new one.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ class Proxy:
         self._connections: set[asyncio.Task[None]] = set()
 
     def set_mode(self, command: str) -> None:
-        """Follow an order from now on, for the connections that are open as well."""
+        """Change the mode, for open connections as well."""
         mode, _, seconds = command.strip().partition(" ")
         self._delay_seconds = float(seconds) if mode == "slow" else 0.0
         self._is_cut = mode == "cut"
@@ -36,7 +36,7 @@ class Proxy:
                 connection.cancel()
 
     async def handle_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Pass one connection on until either side ends it."""
+        """Forward one connection until either side closes it."""
         task = asyncio.current_task()
         assert task
         self._connections.add(task)
@@ -77,7 +77,7 @@ async def main(port: int, target: int) -> None:
     proxy, loop, commands = Proxy(target), asyncio.get_running_loop(), asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
     async with await asyncio.start_server(proxy.handle_connection, "127.0.0.1", port):
-        while command := await commands.readline():  # its end is ours: whoever started us is gone
+        while command := await commands.readline():  # end of input: the parent process has exited
             proxy.set_mode(command.decode())
 
 

@@ -1,4 +1,4 @@
-"""Waiting until the system is well again, and until it is at rest."""
+"""Waits until the system has recovered, and until it is idle."""
 
 import asyncio
 import time
@@ -19,7 +19,7 @@ from tools.sandbox.servers.kafka_inspector import KafkaInspector
 
 POLL_INTERVAL_SECONDS = 0.5
 LAPSE_TIMEOUT = timedelta(seconds=20)
-"""After its deadline a form is known to have stayed unanswered within this; the service's own grace is ten."""
+"""How long after its deadline a form may take to lapse; the grace period of the service is 10 s."""
 OUTBOX_COLLECTIONS: Mapping[str, Sequence[str]] = {
     "attune_intake": ("clinics", "clinicians", "clients", "relationships"),
     "attune_sessions": ("sessions",),
@@ -28,7 +28,7 @@ OUTBOX_COLLECTIONS: Mapping[str, Sequence[str]] = {
 
 
 class RecoveryMonitor:
-    """Looks at the rig from outside, past the proxies."""
+    """Observes the rig from outside, without the proxies."""
 
     def __init__(self, rig: Rig, kafka_inspector: KafkaInspector) -> None:
         self._rig = rig
@@ -41,7 +41,7 @@ class RecoveryMonitor:
         await self._mongo.close()
 
     async def wait_until_recovered(self, timeout_seconds: float) -> float | None:
-        """Seconds until all are ready and have taken what lay on the topics at the beginning; none if they do not."""
+        """Seconds until all services are ready and have consumed what was on the topics at the start; None if never."""
         started_at, end_offsets = time.monotonic(), None
         while (elapsed_seconds := time.monotonic() - started_at) < timeout_seconds:
             with suppress(KafkaError, OSError):
@@ -52,7 +52,7 @@ class RecoveryMonitor:
         return None
 
     async def wait_until_idle(self, timeout_seconds: float) -> bool:
-        """Whether it comes to this: no consumer behind, nothing owed to anybody, nothing moving any more."""
+        """Whether the system becomes idle: no lag, no pending outbox entry, delivery or lapse, and no activity."""
         deadline = time.monotonic() + timeout_seconds
         while time.monotonic() < deadline:
             received = (self._rig.received_emails, self._rig.received_webhooks)

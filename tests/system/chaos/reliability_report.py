@@ -1,4 +1,4 @@
-"""What became of a run, as a file that is kept, and all that was kept as docs/reliability.md."""
+"""Records the results of chaos runs as JSON files, and generates docs/reliability.md from all of them."""
 
 import json
 from collections import Counter
@@ -19,27 +19,27 @@ PLAIN_FIGURES = (
     "at",
     "minutes",
     "requests",
-    "tries in vain",
+    "failed attempts",
     "relationships",
     "sessions",
     "answers",
     "e-mails",
     "webhooks",
 )
-"""Those of a run that are shown as they are."""
+"""Figures of a run that are shown unchanged."""
 
 Summary = Mapping[str, Any]
 
 
 def summarize(run: "ChaosRun", seconds: float, finished_at: datetime) -> Summary:
-    """The figures of one run."""
+    """The figures of one run, as they are recorded."""
     recovery_seconds = [fault.recovery_seconds for fault in run.faults if fault.recovery_seconds is not None]
     return {
         "seed": run.seed,
         "at": finished_at.isoformat(timespec="seconds"),
         "minutes": round(seconds / 60, 1),
-        "requests": run.ledger.request_counts["done"],
-        "tries in vain": run.ledger.request_counts["tried again"],
+        "requests": run.ledger.request_counts["accepted"],
+        "failed attempts": run.ledger.request_counts["retried"],
         "relationships": len(run.ledger.started_relationships),
         "sessions": run.ledger.session_count,
         "answers": run.ledger.answer_count,
@@ -68,8 +68,8 @@ def format_summary(summary: Summary) -> str:
     """The figures in a few lines."""
     faults = summary["faults"]
     return (
-        f"{sum(faults.values())} faults of {len(faults)} kinds; {summary['requests']} requests taken, "
-        f"{summary['tries in vain']} tried in vain; {summary['relationships']} relationships, "
+        f"{sum(faults.values())} faults of {len(faults)} kinds; {summary['requests']} requests accepted, "
+        f"{summary['failed attempts']} failed attempts; {summary['relationships']} relationships, "
         f"{summary['sessions']} sessions, {summary['answers']} answers; {summary['e-mails']} e-mails, "
         f"{summary['webhooks']} webhooks; recovered within {summary['longest recovery']:.1f} s "
         f"(median {summary['median recovery']:.1f} s)"
@@ -77,7 +77,7 @@ def format_summary(summary: Summary) -> str:
 
 
 def record_run(summary: Summary) -> None:
-    """Keep a run, and write the page again."""
+    """Record a run and regenerate the report."""
     RESULTS_FOLDER.mkdir(exist_ok=True)
     with exclusive_lock(CACHE_FOLDER / "reliability.lock"):
         (RESULTS_FOLDER / f"seed-{summary['seed']}.json").write_text(json.dumps(summary, indent=1) + "\n")
@@ -85,7 +85,7 @@ def record_run(summary: Summary) -> None:
 
 
 def record_defect(name: str, failed_checks: Sequence[str]) -> None:
-    """Keep by what a defect was caught, and write the page again."""
+    """Record the checks that detected a defect and regenerate the report."""
     RESULTS_FOLDER.mkdir(exist_ok=True)
     with exclusive_lock(CACHE_FOLDER / "reliability.lock"):
         results = json.loads(DEFECTS_FILE.read_text()) if DEFECTS_FILE.exists() else {}
@@ -101,15 +101,15 @@ def _write_report() -> None:
 
 
 def render_report(runs: Sequence[Summary], defects: Mapping[str, Sequence[str]]) -> str:
-    """docs/reliability.md."""
+    """The text of docs/reliability.md."""
     lines = [
-        "# Nothing lost, nothing twice",
+        "# Reliability: nothing lost, nothing duplicated",
         "",
-        "Written by `make chaos` from the runs kept in `docs/reliability/`: a real "
-        "Kafka and MongoDB behind proxies, two processes of each service, real SMTP and webhook receivers, clinics "
-        "that tell of their sessions over the public HTTP APIs, and faults drawn from a seed. At the end a judge that "
-        "knows only what clients were told compares it with what is there. `SEED=… make chaos` repeats a run; its "
-        "timing is the machine's own.",
+        "`make chaos` generates this page from the runs recorded in `docs/reliability/`. Each run starts a real Kafka "
+        "and MongoDB behind proxies, two processes of each service, and real SMTP and webhook receivers. Simulated "
+        "clinics submit their sessions over the public HTTP APIs while faults are injected in an order drawn from a "
+        "seed. At the end a checker that knows only the acknowledged requests compares them with the state of the "
+        "system. `SEED=… make chaos` repeats the faults of a run, but not its exact timing.",
         "",
         "## Runs",
         "",
@@ -126,21 +126,21 @@ def render_report(runs: Sequence[Summary], defects: Mapping[str, Sequence[str]])
             for fault_kind in _unique(run["faults"] for run in runs)
         ),
         "",
-        "## What held",
+        "## Checks",
         "",
-        "| invariant | " + " | ".join(f"seed {run['seed']}" for run in runs) + " |",
+        "| check | " + " | ".join(f"seed {run['seed']}" for run in runs) + " |",
         "|---|" + "---|" * len(runs),
         *(
             _row(check_name, [_verdict(run, check_name) for run in runs])
             for check_name in _unique(_check_names(run) for run in runs)
         ),
         "",
-        "## What the judge notices",
+        "## Deliberate defects",
         "",
-        "Each guarantee is taken out of a copy of the code in turn (`tests/system/chaos/defects/`, "
-        "`make chaos-defects`), and a short run must fail.",
+        "`make chaos-defects` applies each patch in `tests/system/chaos/defects/` to a copy of the code, so that one "
+        "guarantee is missing, and does a short run. The checker must detect every defect.",
         "",
-        "| taken out | noticed by |",
+        "| defect | detected by |",
         "|---|---|",
         *(
             _row(name.replace("-", " "), ["; ".join(failed_checks) or "**nothing**"])
@@ -155,9 +155,9 @@ def _figure_rows(runs: Sequence[Summary]) -> list[str]:
     return [
         *(_row(name, [run[name] for run in runs]) for name in PLAIN_FIGURES),
         _row("faults", [sum(run["faults"].values()) for run in runs]),
-        _row("exact points hit", [run["points"] for run in runs]),
-        _row("longest time to recover, s", [f"{run['longest recovery']:.1f}" for run in runs]),
-        _row("median time to recover, s", [f"{run['median recovery']:.1f}" for run in runs]),
+        _row("different fault points hit", [run["points"] for run in runs]),
+        _row("longest recovery, s", [f"{run['longest recovery']:.1f}" for run in runs]),
+        _row("median recovery, s", [f"{run['median recovery']:.1f}" for run in runs]),
         _row("passed, failed", [_format_counts(run) for run in runs]),
     ]
 
@@ -174,12 +174,13 @@ def _check_names(run: Summary) -> list[str]:
 def _verdict(run: Summary, check_name: str) -> str:
     for check in run["checks"]:
         if check["what"] == check_name:
-            return f"{'held' if check['holds'] else '**FAILED**'}{': ' + check['numbers'] if check['numbers'] else ''}"
+            verdict = "passed" if check["holds"] else "**FAILED**"
+            return f"{verdict}: {check['numbers']}" if check["numbers"] else verdict
     return ""
 
 
 def _unique(names: Any) -> list[str]:
-    """Each once, in the order in which they first come."""
+    """Each name once, in the order of its first occurrence."""
     return list(dict.fromkeys(name for group in names for name in group))
 
 

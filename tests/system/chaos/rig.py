@@ -1,4 +1,4 @@
-"""The system that is hurt: its stores, two processes of each service, and the receivers of its messages."""
+"""The system under test: its stores, two processes of each service, and the receivers of its messages."""
 
 import asyncio
 import signal
@@ -14,7 +14,7 @@ from tools.sandbox.servers.ports import free_ports
 from tools.sandbox.servers.process import LocalServer, Report
 from tools.sandbox.servers.stack import SERVICES, service_process
 
-PROCESSES_PER_SERVICE = 2  # processes of a service
+PROCESSES_PER_SERVICE = 2
 
 
 @dataclass
@@ -24,7 +24,7 @@ class Process:
     service: str
     server: LocalServer
     trigger_file: Path
-    """The file that its points look for."""
+    """The file that its fault points look for."""
 
     @property
     def url(self) -> str:
@@ -32,7 +32,7 @@ class Process:
 
     @property
     def is_paused(self) -> bool:
-        """Whether it does nothing since a SIGSTOP."""
+        """Whether SIGSTOP has paused it."""
         if self.server.process is None:
             return False
         try:
@@ -41,17 +41,17 @@ class Process:
             return False
 
     def send_signal(self, signal_to_send: signal.Signals) -> None:
-        """Send it a signal; one that has ended does not mind."""
+        """Send it a signal, if it is still running."""
         if self.server.process is not None:
             with suppress(ProcessLookupError):
                 self.server.process.send_signal(signal_to_send)
 
     def arm(self, fault_point: str, signal_to_send: signal.Signals) -> None:
-        """Let it send itself a signal when it next comes by that point."""
+        """Make it send itself a signal when it next reaches the fault point."""
         fault_points.arm(self.trigger_file, fault_point, signal_to_send)
 
     def disarm(self) -> bool:
-        """Whether it had not come by until now. One that had is hit, now or in a moment."""
+        """Disarm its fault point. False if it had reached it already: then the signal arrives now or in a moment."""
         try:
             self.trigger_file.unlink()
         except FileNotFoundError:
@@ -67,7 +67,7 @@ class Process:
 
 @dataclass
 class Receiver:
-    """Where messages arrive, unless it is away."""
+    """A server that receives messages while it is started."""
 
     serve: Callable[[], AbstractContextManager[None]]
     _exit_stack: ExitStack = field(default_factory=ExitStack)
@@ -80,22 +80,22 @@ class Receiver:
 
 
 class Rig:
-    """Everything that runs. What blocks runs beside the event loop."""
+    """Everything that runs. Blocking calls run in threads."""
 
     def __init__(self, data: Path, code_root: Path) -> None:
-        """On fresh `data`, with the code of the services that lies at `home`."""
+        """On fresh `data`, with the code of the services in `code_root`."""
         self._data = data
         self._code_root = code_root
         self.received_emails: list[ReceivedEmail] = []
         self.received_webhooks: list[ReceivedWebhook] = []
         self.processes: list[Process] = []
         self.spare_processes: list[Process] = []
-        """One more of each service, that may join and leave."""
+        """One more process of each service, which may join and leave."""
         self.stores: Stores
 
     @contextmanager
     def run(self, report: Report) -> Iterator[None]:
-        """Start it all; end it all afterwards."""
+        """Start everything; stop it afterwards."""
         smtp_port, webhook_port, *ports = free_ports(2 + len(SERVICES) * (PROCESSES_PER_SERVICE + 1))
         self.webhook_base_url = f"http://127.0.0.1:{webhook_port}"
         self.receivers = {
@@ -134,11 +134,11 @@ class Rig:
 
     @property
     def urls(self) -> dict[str, Sequence[str]]:
-        """Where each process of each service is."""
+        """The URLs of the processes of each service."""
         return {name: [process.url for process in self.processes_of(name)] for name in SERVICES}
 
     async def start(self, process: Process, clock_offset_seconds: float = 0) -> None:
-        """Start it, with a clock that is wrong by so many seconds. It is ready some time later."""
+        """Start it, with a clock that is wrong by `clock_offset_seconds`. It becomes ready some time later."""
         server, folder = process.server, process.server.data
         process.server.command = self._create_server(process.service, folder, server.port, clock_offset_seconds).command
         await asyncio.to_thread(server.start)
@@ -148,7 +148,10 @@ class Rig:
         return Process(name, self._create_server(name, folder, port), folder / "armed")
 
     def _create_server(self, name: str, folder: Path, port: int, clock_offset_seconds: float = 0) -> LocalServer:
-        chaos_settings = {"ARMED_BY": str(folder / "armed"), "CLOCK_IS_OFF_BY": str(clock_offset_seconds)}
+        chaos_settings = {
+            "FAULT_POINT_FILE": str(folder / "armed"),
+            "CLOCK_OFFSET_SECONDS": str(clock_offset_seconds),
+        }
         module = ("tests.system.chaos.service", name)
         server = service_process(
             name,
@@ -159,5 +162,5 @@ class Rig:
             code_root=self._code_root,
             report=discard_output,
         )
-        server.is_ready = lambda: True  # how long it takes to be ready is measured, not waited for
+        server.is_ready = lambda: True  # the recovery time is measured, not waited for
         return server

@@ -1,4 +1,4 @@
-"""One run: load and faults together, then quiet, then the judge."""
+"""One run: load and faults together, then wait until the system is idle, then check it."""
 
 import asyncio
 import time
@@ -24,19 +24,19 @@ from tools.sandbox.servers.kafka_inspector import KafkaInspector
 from tools.sandbox.servers.process import Report
 
 REQUEST_TIMEOUT_SECONDS = 240.0
-"""Seconds for which clients try again: longer than any fault and its recovery."""
+"""How long clients retry: longer than any fault and its recovery."""
 RECOVERY_TIMEOUT_SECONDS = 150.0
 IDLE_TIMEOUT_SECONDS = 240.0
 
 
 @dataclass
 class ChaosRun:
-    """What is asked for, and what became of it."""
+    """The parameters of a run and its results."""
 
     rig: Rig
     seed: int
     load_seconds: float
-    """For which load and faults go on; in the short form the faults that are planned decide."""
+    """How long load and faults last; a short run ends with its planned faults."""
     is_short: bool
     report: Report
     checks: Checks
@@ -45,7 +45,7 @@ class ChaosRun:
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     async def execute(self) -> Evidence:
-        """All of it; the evidence that was judged."""
+        """Run it completely and return the evidence that was checked."""
         world = World(self.seed, self.started_at, load_parameters(400 if self.is_short else 6_000))
         injector = TopicInjector(self.rig.stores.kafka.address, self.seed, world.clinicians)
         async with (
@@ -58,12 +58,12 @@ class ChaosRun:
                     LoadGenerator(clinic_systems, world, self.rig.webhook_base_url, self.seed), injector, recovery
                 )
                 self.checks.expect_none(
-                    "every request that is right is taken in the end",
+                    "every valid request is accepted eventually",
                     self.ledger.failed_requests,
                     self._request_counts(),
                 )
                 is_idle = await recovery.wait_until_idle(IDLE_TIMEOUT_SECONDS)
-                self.checks.expect("everything comes to rest: no consumer behind, nothing owed", is_idle)
+                self.checks.expect("the system becomes idle: no lag, empty outboxes", is_idle)
             finally:
                 await recovery.close()
         evidence = Evidence(
@@ -87,7 +87,7 @@ class ChaosRun:
     ) -> None:
         await load.prepare()
         if await recovery.wait_until_recovered(RECOVERY_TIMEOUT_SECONDS) is None:
-            raise RuntimeError("the system was never ready, before anything was done to it")
+            raise RuntimeError("the system did not become ready before the first fault")
         fault_injector = FaultInjector(self.rig, injector, Random(self.seed))
         async with asyncio.TaskGroup() as task_group:
             load_task = task_group.create_task(load.run())
@@ -110,7 +110,7 @@ class ChaosRun:
     async def _run_round(
         self, fault_round: Sequence[PlannedFault], fault_injector: FaultInjector, recovery: RecoveryMonitor
     ) -> None:
-        """Do them together, and wait until the system is well again."""
+        """Inject the faults together, and wait until the system has recovered."""
         injected_faults = await asyncio.gather(
             *(self._inject(planned_fault, fault_injector) for planned_fault in fault_round)
         )
@@ -118,9 +118,8 @@ class ChaosRun:
         self.faults += [
             replace(fault, recovery_seconds=recovery_seconds) for fault in injected_faults if fault is not None
         ]
-        self.report(
-            f"{self._elapsed()} {'never well again' if recovery_seconds is None else f'well again after {recovery_seconds:.1f} s'}"
-        )
+        outcome = "not recovered" if recovery_seconds is None else f"recovered after {recovery_seconds:.1f} s"
+        self.report(f"{self._elapsed()} {outcome}")
         if recovery_seconds is None:
             self.checks.expect_none("the system recovers by itself", fault_round)
 
@@ -130,9 +129,7 @@ class ChaosRun:
         fault = Fault(
             planned_fault.kind, planned_fault.target, started_at, datetime.now(UTC), None, planned_fault.fault_point
         )
-        duration = (
-            f"{(fault.ended_at - fault.started_at).total_seconds():.0f} s" if has_occurred else "did not come about"
-        )
+        duration = f"{(fault.ended_at - fault.started_at).total_seconds():.0f} s" if has_occurred else "did not occur"
         self.report(f"{self._elapsed()} {fault} ({duration})")
         return fault if has_occurred else None
 
@@ -140,6 +137,5 @@ class ChaosRun:
         return f"{(datetime.now(UTC) - self.started_at).total_seconds():7.1f} s"
 
     def _request_counts(self) -> str:
-        return (
-            f"{self.ledger.request_counts['done']} requests, {self.ledger.request_counts['tried again']} tries in vain"
-        )
+        request_counts = self.ledger.request_counts
+        return f"{request_counts['accepted']} requests, {request_counts['retried']} failed attempts"

@@ -1,4 +1,4 @@
-"""Which faults come when: drawn from a seed, so that a run can be repeated."""
+"""The schedule of faults, drawn from a seed so that a run can be repeated."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,43 +10,43 @@ from tools.sandbox.servers.stack import SERVICES
 CONSUMERS = ("sessions", "alliance", "notify")
 STORES = ("kafka", "mongodb")
 SEND_POINTS = ("after an e-mail", "after a webhook")
-MAX_FAULTS_PER_ROUND = 3  # faults of one round, at most; each hits something else
+MAX_FAULTS_PER_ROUND = 3  # each has another target
 
 
 @dataclass(frozen=True)
 class PlannedFault:
-    """A fault that is going to happen."""
+    """A fault that will be injected."""
 
     kind: str
     target: str
     """A service, a store, a receiver or the topics."""
     fault_point: str = ""
-    """The moment in a batch or a write, where it is hit exactly."""
+    """The exact step of a batch or a write, if the fault is injected at one."""
 
 
 def all_faults() -> list[PlannedFault]:
-    """Everything that can be done to the system, once."""
+    """Every possible fault, once."""
     faults = [
-        PlannedFault(kind, name) for kind in ("one is killed", "all are killed", "one is ended") for name in SERVICES
+        PlannedFault(kind, name) for kind in ("one is killed", "all are killed", "one is stopped") for name in SERVICES
     ]
-    faults += [PlannedFault("one stands still", name) for name in SERVICES]
+    faults += [PlannedFault("one is paused", name) for name in SERVICES]
     faults += [PlannedFault("the clock is wrong", name) for name in SERVICES]
     faults += [PlannedFault("one joins and leaves", name) for name in CONSUMERS]
-    faults += [PlannedFault("dies at a point", name, point) for name in SERVICES for point in FAULT_POINTS[name]]
-    faults += [PlannedFault("dies with a backlog", name, point) for name in CONSUMERS for point in _batch_points(name)]
+    faults += [PlannedFault("is killed at a point", name, point) for name in SERVICES for point in FAULT_POINTS[name]]
     faults += [
-        PlannedFault("stands still at a point", name, point) for name in CONSUMERS for point in _batch_points(name)
+        PlannedFault("is killed with a backlog", name, point) for name in CONSUMERS for point in _batch_points(name)
     ]
-    faults += [PlannedFault(kind, store) for kind in ("is killed", "is ended") for store in STORES]
+    faults += [PlannedFault("is paused at a point", name, point) for name in CONSUMERS for point in _batch_points(name)]
+    faults += [PlannedFault(kind, store) for kind in ("is killed", "is stopped") for store in STORES]
     faults += [PlannedFault("both are killed", "kafka and mongodb"), PlannedFault("the disk is full", "mongodb")]
     faults += [PlannedFault(f"connections are {mode}", store) for mode in ("slow", "silent", "cut") for store in STORES]
-    faults += [PlannedFault("is away", receiver) for receiver in ("mail", "webhook")]
-    faults += [PlannedFault(topic_fault, "topics") for topic_fault in ("poison", "copies", "out of order")]
+    faults += [PlannedFault("is unavailable", receiver) for receiver in ("mail", "webhook")]
+    faults += [PlannedFault(topic_fault, "topics") for topic_fault in ("poison", "duplicates", "out of order")]
     return faults
 
 
 def long_schedule(seed: int) -> Iterator[Sequence[PlannedFault]]:
-    """Rounds without end: all faults in a new order each time, one to three together."""
+    """Endless rounds of one to three faults: all faults in random order, then all again in another order."""
     random = Random(seed)
     while True:
         remaining = random.sample(every_fault := all_faults(), len(every_fault))
@@ -64,31 +64,35 @@ def long_schedule(seed: int) -> Iterator[Sequence[PlannedFault]]:
 
 
 def short_schedule(seed: int) -> Iterator[Sequence[PlannedFault]]:
-    """The cruellest few, and what each deliberate defect would do harm at."""
+    """The hardest faults, and those that expose each deliberate defect."""
     random = Random(seed)
     yield (
         PlannedFault("poison", "topics"),
-        PlannedFault("dies at a point", "intake", "before publishing"),
-        PlannedFault("dies at a point", "sessions", random.choice(("before publishing", "after the write"))),
+        PlannedFault("is killed at a point", "intake", "before publishing"),
+        PlannedFault("is killed at a point", "sessions", random.choice(("before publishing", "after the write"))),
         PlannedFault("the clock is wrong", "notify"),
     )
     yield (
-        PlannedFault("copies", "topics"),
-        PlannedFault("stands still at a point", "alliance", "after loading"),
-        PlannedFault("dies at a point", "notify", random.choice(SEND_POINTS)),
-        PlannedFault("dies with a backlog", "sessions", "after the relationships"),
+        PlannedFault("duplicates", "topics"),
+        PlannedFault("is paused at a point", "alliance", "after loading the states"),
+        PlannedFault("is killed at a point", "notify", random.choice(SEND_POINTS)),
+        PlannedFault("is killed with a backlog", "sessions", "after updating the projection"),
     )
     yield (PlannedFault("both are killed", "kafka and mongodb"),)
     yield (
         PlannedFault("out of order", "topics"),
-        PlannedFault("dies with a backlog", "notify", random.choice(("after the alerts", "after planning deliveries"))),
+        PlannedFault(
+            "is killed with a backlog",
+            "notify",
+            random.choice(("after saving the alerts", "after planning deliveries")),
+        ),
         PlannedFault("connections are cut", "mongodb"),
     )
 
 
-FINAL_FAULT = PlannedFault("dies at each step with the last of it", "alliance")
-"""The end of every run. A state that was not told is told with the next fact all the same; after these comes none."""
-FINAL_FAULT_POINTS = ("after the events", "after the states", "after the commit")
+FINAL_FAULT = PlannedFault("is killed at each step of the last batch", "alliance")
+"""The end of every run. An unpublished state would be published with the next event; no event follows these."""
+FINAL_FAULT_POINTS = ("after appending the events", "after saving the states", "after the commit")
 
 
 def _batch_points(name: str) -> list[str]:
@@ -96,4 +100,4 @@ def _batch_points(name: str) -> list[str]:
 
 
 WRITE_POINTS: Mapping[str, Sequence[str]] = {"sessions": ("after the write", "before publishing", "after publishing")}
-"""Points of an HTTP write, not of a batch."""
+"""Fault points of an HTTP write, not of a batch."""

@@ -1,6 +1,6 @@
-"""`python -m tests.system.chaos.service NAME`: a service as it ships, with the points at which it can be hit.
+"""`python -m tests.system.chaos.service NAME`: a service as it ships, with fault points installed.
 
-ARMED_BY names the file that the points look for; CLOCK_IS_OFF_BY gives the seconds by which its clock is wrong.
+FAULT_POINT_FILE is the trigger file of the fault points; CLOCK_OFFSET_SECONDS is added to the service's clock.
 """
 
 import os
@@ -16,14 +16,14 @@ from tests.system.chaos import fault_points
 def main() -> None:
     name = sys.argv[1]
     sys.argv = [f"services.{name}"]
-    clock_offset, real_now = timedelta(seconds=float(os.environ.get("CLOCK_IS_OFF_BY", "0"))), clock.now
+    clock_offset, real_now = timedelta(seconds=float(os.environ.get("CLOCK_OFFSET_SECONDS", "0"))), clock.now
 
     def shifted_now() -> datetime:
         return real_now() + clock_offset
 
     if clock_offset:
-        clock.now = shifted_now  # before anything else takes it by name
-    fault_points.install(name, Path(os.environ["ARMED_BY"]))
+        clock.now = shifted_now  # before any other module imports the function
+    fault_points.install(name, Path(os.environ["FAULT_POINT_FILE"]))
     import_module(f"services.{name}.__main__").main()
 
 

@@ -1,4 +1,4 @@
-"""Kafka and MongoDB, each behind a proxy that can be slow, silent or cut, and MongoDB on a disk that can be full."""
+"""Kafka and MongoDB, each behind a proxy that can be slow, silent or cut, and MongoDB on a disk that can be filled."""
 
 import os
 import shutil
@@ -15,43 +15,43 @@ from tools.sandbox.servers.ports import free_ports
 from tools.sandbox.servers.process import PROJECT_ROOT, LocalServer, Report
 from tools.sandbox.servers.stack import PARTITION_COUNT
 
-DISK_MB = 1500  # room for MongoDB's journal and half an hour of facts, and soon filled
+DISK_MB = 1500  # enough for MongoDB's journal and half an hour of events, and quick to fill
 
 
 @dataclass(frozen=True)
 class Stores:
-    """What the services keep everything in."""
+    """Kafka and MongoDB as the services use them."""
 
     kafka: LocalServer
     mongodb: LocalServer
     proxies: "Mapping[str, subprocess.Popen[bytes]]"
     settings: Mapping[str, str]
-    """That lead the services to the proxies."""
+    """Settings that point the services at the proxies."""
     disk: Path | None
-    """The small disk that MongoDB writes on, where one could be made."""
+    """The small disk of MongoDB; None if it could not be mounted."""
 
     def set_proxy_mode(self, store: str, command: str) -> None:
-        """Have the connections to a store pass as in `tests.system.chaos.proxy`."""
+        """Send a command (see `tests.system.chaos.proxy`) to the proxy of a store."""
         pipe = self.proxies[store].stdin
         assert pipe
         pipe.write(f"{command}\n".encode())
         pipe.flush()
 
     def fill_disk(self) -> None:
-        """Leave no room for MongoDB to write in."""
+        """Fill the disk of MongoDB completely."""
         assert self.disk
         with suppress(OSError), (self.disk / "ballast").open("wb") as ballast:
             os.posix_fallocate(ballast.fileno(), 0, shutil.disk_usage(self.disk).free)
 
     def empty_disk(self) -> None:
-        """Give the room back."""
+        """Free the space again."""
         assert self.disk
         (self.disk / "ballast").unlink()
 
 
 @contextmanager
 def run_stores(data: Path, report: Report) -> Iterator[Stores]:
-    """Start them with their topics; kill them afterwards."""
+    """Start both, with their topics; kill them afterwards."""
     broker_port, controller_port, proxied_port, kafka_proxy_port, database_port, mongodb_proxy_port = free_ports(6)
     with ExitStack() as exit_stack:
         disk = exit_stack.enter_context(_mount_small_disk(data / "disk", report))
@@ -75,7 +75,7 @@ def run_stores(data: Path, report: Report) -> Iterator[Stores]:
         }
         settings = {
             "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{kafka_proxy_port}",
-            # The replica set would tell drivers where MongoDB really is, past the proxy.
+            # Without a direct connection the replica set would send drivers past the proxy.
             "MONGODB_URI": f"mongodb://127.0.0.1:{mongodb_proxy_port}/?directConnection=true",
         }
         yield Stores(*servers, proxies, settings, disk)
@@ -83,11 +83,11 @@ def run_stores(data: Path, report: Report) -> Iterator[Stores]:
 
 @contextmanager
 def _mount_small_disk(disk: Path, report: Report) -> Iterator[Path | None]:
-    """A small disk in memory, where this machine lets us mount one."""
+    """A small in-memory disk; None if this machine does not allow mounting one."""
     disk.mkdir(parents=True)
     mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m", "tmpfs", str(disk)]
     if subprocess.run(mount, capture_output=True, check=False).returncode:
-        report("no small disk can be mounted here, so no disk is filled up")
+        report("cannot mount a small disk here; the full-disk fault is skipped")
         yield None
         return
     try:
@@ -108,4 +108,4 @@ def _run_proxy(port: int, target: int) -> "Iterator[subprocess.Popen[bytes]]":
 
 
 def discard_output(_line: str) -> None:
-    """What starts and stops is the timeline's to tell."""
+    """Ignore a line about starting or stopping: the timeline of the run shows it."""

@@ -1,4 +1,4 @@
-"""What is put on the topics past every service: poison, copies of what lies there, and facts out of order."""
+"""Publishes records past all services: poison messages, duplicates, and events out of order."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -24,14 +24,14 @@ from tests.system.support.poison import PoisonMessage
 from tools.sandbox.network.course import Clinician
 from tools.sandbox.servers.stack import PARTITION_COUNT
 
-MAX_DUPLICATES = 200  # records in a row, of one partition
-SESSIONS_PER_RELATIONSHIP = 8  # of each relationship that is told out of order
-RELATIONSHIP_COUNT = 20
+MAX_DUPLICATES = 200  # consecutive records of one partition
+SESSIONS_PER_RELATIONSHIP = 8
+RELATIONSHIP_COUNT = 20  # relationships whose events are published out of order
 NAMESPACE = UUID("b0c64a6e-3c0a-4b0f-8a0e-6a8d3a1d2f55")
 
 
 class TopicInjector:
-    """Puts it there, and keeps what it put."""
+    """Publishes the records and remembers them."""
 
     def __init__(self, bootstrap_servers: str, seed: int, clinicians: Sequence[Clinician]) -> None:
         self.poison_messages: list[PoisonMessage] = []
@@ -41,13 +41,13 @@ class TopicInjector:
         self._clinicians = clinicians
 
     async def publish_poison(self) -> None:
-        """Messages that nobody can read."""
+        """Publish messages that consumers cannot decode."""
         messages = poison.create_poison_messages(datetime.now(UTC))
         await poison.publish_poison(self._bootstrap_servers, messages)
         self.poison_messages += messages
 
     async def publish_duplicates(self, random: Random) -> int:
-        """Old messages once more, byte for byte, behind all that came since; how many."""
+        """Publish old messages again, byte for byte; return how many."""
         async with AIOKafkaConsumer(bootstrap_servers=self._bootstrap_servers, enable_auto_commit=False) as consumer:
             records: list[ConsumerRecord] = []
             for topic in EVENT_TOPICS:
@@ -66,7 +66,7 @@ class TopicInjector:
         return len(records)
 
     async def publish_out_of_order(self, random: Random) -> None:
-        """Whole relationships whose facts come in any order."""
+        """Publish all events of some relationships in random order."""
         events = [event for number in range(RELATIONSHIP_COUNT) for event in self._relationship_events(number, random)]
         random.shuffle(events)
         async with AIOKafkaProducer(bootstrap_servers=self._bootstrap_servers, acks="all") as producer:
@@ -76,7 +76,7 @@ class TopicInjector:
         self.injected_events += events
 
     def _relationship_events(self, number: int, random: Random) -> list[Event]:
-        """Weeks of an even relationship that is over long ago, with corrections."""
+        """Some weeks of a steady relationship half a year ago, with corrected feedback."""
         relationship = uuid5(NAMESPACE, f"{self._seed} {len(self.injected_events)} {number}")
         clinician = random.choice(self._clinicians)
         started = datetime.now(UTC).replace(microsecond=0) - timedelta(weeks=30)

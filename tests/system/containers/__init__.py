@@ -1,1 +1,1 @@
-"""Attune in containers: the simulated clinic network among them, and the proof that they do what they are for."""
+"""Tests of the containers: build, start, use, outages, backup and restore with docker compose."""

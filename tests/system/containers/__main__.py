@@ -1,4 +1,4 @@
-"""`python -m tests.system.containers`: build everything, bring it up, use it, break it, and judge it from outside."""
+"""`python -m tests.system.containers`: build all images, start them, use them, cause outages, and check the result."""
 
 import asyncio
 import os
@@ -24,7 +24,7 @@ from tools.sandbox.servers.process import RunError
 from tools.sandbox.servers.signals import interrupt_on_sigterm
 from tools.sandbox.servers.stack import SERVICES
 
-GATEWAY_PORT = 8443  # the gateway listens there inside as well, so that the simulated clinic can open its links
+GATEWAY_PORT = 8443  # also the gateway's port in the compose network, so that the simulated clinic can open its links
 HOST = "attune.localhost"
 MAX_IMAGE_OVERHEAD_MB = 120
 IMAGES = (*SERVICES, "jobs", "clinic")
@@ -50,18 +50,18 @@ def main() -> None:
         build_images(compose, checks)
         check_startup_failures(compose, checks)
         run_checks(compose, checks, smtp_port, webhook_port)
-        report("\nwhat this run could not prove, because a stand-in stood in:")
+        report("\nnot proven by this run, because stand-in images were used:")
         for image, label in stand_in_labels.items():
-            report(f"  {image}: it was {label}")
+            report(f"  {image}: {label}")
     except RunError as error:
         report(str(error))
-        checks.expect("the test can run here", False)
+        checks.expect("the prerequisites are met", False)
     except DockerError as docker_error:
-        checks.expect(f"the test comes to its end: {docker_error}", False)
+        checks.expect(f"the test completes: {docker_error}", False)
         if (folder / "docker-compose.yml").exists():
             show_logs(compose)
     except KeyboardInterrupt:
-        sys.exit("stopped; there is nothing to judge")
+        sys.exit("stopped; nothing was checked")
     finally:
         if shutil.which("docker") and (folder / "docker-compose.yml").exists():
             clean_up(compose)
@@ -71,23 +71,21 @@ def main() -> None:
 
 
 def build_images(compose: ComposeProject, checks: Checks) -> None:
-    """Build all images, look at their sizes, and build one once more."""
+    """Build all images, check their sizes, and check that a second build of one is identical."""
     started_at = time.monotonic()
     compose.run("--profile", "demo", "build")
     report(f"built in {time.monotonic() - started_at:.0f} s")
     base = next(image for image, stage in stand_ins.stages_by_image().items() if stage == "python")
     sizes = {name: image_size_mb(f"attune-{name}") - image_size_mb(base) for name in IMAGES}
     checks.expect_none(
-        f"every image is less than {MAX_IMAGE_OVERHEAD_MB} MB above its base",
+        f"every image adds less than {MAX_IMAGE_OVERHEAD_MB} MB to its base",
         [f"{name}: {size_mb:.0f} MB" for name, size_mb in sizes.items() if size_mb >= MAX_IMAGE_OVERHEAD_MB],
         ", ".join(f"{name} {size_mb:.0f} MB" for name, size_mb in sizes.items()),
     )
     first_hash = hash_contents("attune-notify")
     build_arguments = ("--target", "service", "--build-arg", "SERVICE=notify", "--tag", "attune-test-again")
     docker("build", "--quiet", "--no-cache", *build_arguments, str(compose.folder))
-    checks.expect(
-        "built again, an image has the same files, byte for byte", hash_contents("attune-test-again") == first_hash
-    )
+    checks.expect("image builds are reproducible", hash_contents("attune-test-again") == first_hash)
     docker("rmi", "attune-test-again")
 
 
@@ -96,7 +94,7 @@ def image_size_mb(image: str) -> float:
 
 
 def hash_contents(image: str) -> str:
-    """A hash of every file that is not the base's."""
+    """A hash of all files that do not belong to the base image."""
     return docker(
         *("run", "--rm", "--user", "0", "--network", "none", image),
         *("sh", "-c", "find /venv /attune -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum"),
@@ -104,7 +102,7 @@ def hash_contents(image: str) -> str:
 
 
 def run_checks(compose: ComposeProject, checks: Checks, smtp_port: int, webhook_port: int) -> None:
-    """Bring it up on fresh volumes, and judge it in all that may happen to it."""
+    """Start everything on fresh volumes and run all checks."""
     password = create_secrets(compose)
     os.environ["SSL_CERT_FILE"] = str(compose.folder / "secrets/tls_certificate")
     urls = {name: f"https://staff:{password}@{HOST}:{GATEWAY_PORT}/{name}" for name in SERVICES}
@@ -119,7 +117,7 @@ def run_checks(compose: ComposeProject, checks: Checks, smtp_port: int, webhook_
         exit_stack.enter_context(run_webhook_server(webhook_port, received_webhooks, bridge_address))
         exit_stack.enter_context(resolve_names(address_of))
         startup_seconds = compose.up()
-        checks.expect("everything comes up healthy on fresh volumes", True, f"in {startup_seconds:.0f} s")
+        checks.expect("all containers become healthy on fresh volumes", True, f"in {startup_seconds:.0f} s")
         checker = ComposeChecker(
             compose, checks, urls, received_emails, received_webhooks, f"http://host.docker.internal:{webhook_port}"
         )
@@ -127,12 +125,12 @@ def run_checks(compose: ComposeProject, checks: Checks, smtp_port: int, webhook_
 
 
 def create_secrets(compose: ComposeProject) -> str:
-    """Make all of them anew; the password of the clinic's staff."""
+    """Create all secrets again; return the password of the clinic's staff."""
     shutil.rmtree(compose.folder / "secrets", ignore_errors=True)
     output = subprocess.run(
         ["sh", compose.folder / "deploy/secrets.sh", HOST], capture_output=True, text=True, check=True
     ).stdout
-    match = re.search(r"with the password (\S+)", output)
+    match = re.search(r"has the password (\S+)", output)
     assert match
     return match[1]
 
@@ -150,7 +148,7 @@ def clean_up(compose: ComposeProject) -> None:
     try:
         compose.down("--volumes")
     except DockerError as error:
-        report(f"what was started could not be removed: {error}")
+        report(f"clean-up failed: {error}")
 
 
 if __name__ == "__main__":

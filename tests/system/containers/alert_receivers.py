@@ -1,4 +1,4 @@
-"""The receivers of Alertmanager, filled in and tried as docs/install.md says, with its own files and commands."""
+"""Configures the receivers of Alertmanager and tests them, with the files and commands of docs/install.md."""
 
 import json
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from tests.system.support.checks import Checks
 from tools.sandbox.network.receivers import ReceivedEmail, ReceivedWebhook
 from tools.sandbox.servers.inspection import wait_until
 
-NOTIFICATION_TIMEOUT_SECONDS = 150.0  # seconds; Prometheus tells what fires once a minute
+NOTIFICATION_TIMEOUT_SECONDS = 150.0  # Prometheus sends firing alerts to Alertmanager once a minute
 ALERTMANAGER_FOLDER = "./secrets/alertmanager"
 
 
@@ -23,7 +23,7 @@ async def check_alert_receivers(
     received_webhooks: Sequence[ReceivedWebhook],
     webhook_base_url: str,
 ) -> None:
-    """Fill them in, call everybody, and see that each was told of its own."""
+    """Configure the receivers, send a trial alert, and check that each receiver is notified."""
     section = (PROJECT_ROOT / "docs/install.md").read_text(encoding="utf-8").partition("\n## Who is called\n")[2]
     copy_command, receivers_example, reload_command, trial_command = (
         block.partition("\n```")[0] for block in section.split("```")[1:8:2]
@@ -45,15 +45,15 @@ async def check_alert_receivers(
             recipient
             for email in received_emails
             for recipient in email.recipients
-            if "Only a trial: look" in email.text
+            if "Only a trial: ticket" in email.text
         }
         return (
             email_recipients == {"ops@clinic.example"}
-            and {("/call", "Trial"), ("/heartbeat", "Watchdog")} <= webhook_alerts
+            and {("/page", "Trial"), ("/heartbeat", "Watchdog")} <= webhook_alerts
         )
 
     checks.expect(
-        "receivers that were filled in are called, and the watchdog beats",
+        "configured receivers are notified, and the watchdog arrives",
         await wait_until(are_all_notified, NOTIFICATION_TIMEOUT_SECONDS),
     )
 
@@ -64,7 +64,7 @@ def _write_receivers(compose: ComposeProject, receivers: Sequence[Any]) -> None:
 
 
 def _with_local_servers(receiver: dict[str, Any], smtp_port: str, webhook_base_url: str) -> dict[str, Any]:
-    """The same one, with the servers of this test in place of theirs."""
+    """The same receiver, but with the servers of this test."""
     for email_config in receiver.get("email_configs", []):
         del email_config["auth_username"], email_config["auth_password_file"]
         email_config.update(smarthost=f"host.docker.internal:{smtp_port}", require_tls=False)

@@ -1,4 +1,4 @@
-"""The judgement of what runs: used from outside, then broken in every way that an operator will meet."""
+"""Checks a running project from outside: uses it, then causes every kind of outage that an operator may meet."""
 
 import asyncio
 import os
@@ -23,11 +23,11 @@ from tools.sandbox.servers.stack import SERVICES, RunningStack
 
 BOOTSTRAP_SERVERS = "kafka:9092"
 SEED = 1
-RECOVERY_TIMEOUT_SECONDS = 300.0  # seconds
+RECOVERY_TIMEOUT_SECONDS = 300.0
 
 
 class ComposeChecker:
-    """Everything that is done to one project that is up, and what must hold afterwards."""
+    """Everything that is done to one running project, and the checks afterwards."""
 
     def __init__(
         self,
@@ -50,9 +50,9 @@ class ComposeChecker:
         self._service_names: Sequence[str] = ()
 
     async def run(self) -> None:
-        """All of it."""
+        """Run all checks."""
         self._service_names = self._compose.running_services()
-        self._check_confinement("nobody has used it yet")
+        self._check_confinement("before first use")
         await self._smoke_run.execute()
         self._check_confinement("after the smoke test")
         await self._check_first_relationship()
@@ -69,11 +69,11 @@ class ComposeChecker:
         await self._check_production()
 
     def _check_confinement(self, moment: str) -> None:
-        """At every container: what it may, and how much memory it uses."""
+        """Check the privileges of every container, and print its memory use."""
         names = self._compose.running_services()
         problems = [f"{name}: {problem}" for name in names for problem in find_excess_privileges(self._compose, name)]
         self._checks.expect_none(
-            "every container is nobody, writes to no root file system and has no capability",
+            "every container runs without root, capabilities and a writable root file system",
             problems,
             f"{len(names)} containers",
         )
@@ -86,7 +86,7 @@ class ComposeChecker:
             print(f"  {name.removeprefix(self._compose.project + '-').removesuffix('-1'):14} {memory}")
 
     async def _check_first_relationship(self) -> None:
-        """What README.md says to paste, pasted on the server itself."""
+        """Run the commands that README.md shows."""
         folder = self._compose.folder
         block = (PROJECT_ROOT / "README.md").read_text().partition("## A first relationship")[2].partition("```sh\n")[2]
         environment = {**os.environ, "CURL_CA_BUNDLE": str(folder / "secrets/tls_certificate")}
@@ -123,32 +123,33 @@ class ComposeChecker:
                 return int(self._compose.inspect(name)["RestartCount"]) > count_before
 
             self._compose.kill_main_process(name)
-            await self._check_recovery(f"{name} crashes and comes back by itself", has_restarted)
+            await self._check_recovery(f"{name} recovers after a crash", has_restarted)
 
     async def _kill_many_at_once(self) -> None:
-        for description, names in {"all four services are": SERVICES, "everything is": self._service_names}.items():
+        targets = {"killing all four services": SERVICES, "killing all containers": self._service_names}
+        for description, names in targets.items():
             await asyncio.to_thread(docker, "kill", *map(self._compose.container_name, names))
             await asyncio.to_thread(self._compose.up)
-            await self._check_recovery(f"{description} killed at once, and brought up")
+            await self._check_recovery(f"recovery after {description}")
 
     async def _restart_and_recreate(self) -> None:
         await asyncio.to_thread(self._compose.run, "restart")
         await self._check_recovery("docker compose restart")
         await asyncio.to_thread(self._compose.down)
         startup_seconds = await asyncio.to_thread(self._compose.up)
-        print(f"up again on volumes with data in {startup_seconds:.0f} s")
-        await self._check_recovery("docker compose down, and up on the same volumes")
+        print(f"started on existing volumes in {startup_seconds:.0f} s")
+        await self._check_recovery("docker compose down and up on the same volumes")
 
     async def _backup_and_restore(self) -> None:
-        """Everything is lost but what was saved."""
+        """Delete everything but the backup, and restore it."""
         backup_folder = self._compose.folder / "saved"
         await self._run_script("backup.sh", backup_folder)
-        await self._check_recovery("a backup, after which everything runs again")
+        await self._check_recovery("recovery after a backup")
         await asyncio.to_thread(self._compose.down, "--volumes")
         shutil.rmtree(self._compose.folder / "secrets")
         await self._run_script("restore.sh", backup_folder)
         await asyncio.to_thread(self._compose.up)
-        await self._check_recovery("all volumes and secrets are lost, and restored from the backup")
+        await self._check_recovery("restore of all volumes and secrets from the backup")
 
     async def _run_script(self, script: str, folder: Path) -> None:
         await asyncio.to_thread(self._compose.run_script, script, str(folder))
@@ -158,19 +159,19 @@ class ComposeChecker:
             return await asyncio.to_thread(self._is_recovered, lambda: True)
 
         await check_runbooks(self._compose, self._checks, is_recovered)
-        await self._check_recovery("the runbooks")
+        await self._check_recovery("recovery after following the runbooks")
         await check_skipping_record(self._compose, self._checks, BOOTSTRAP_SERVERS)
-        await self._check_recovery("a record that nobody can read, passed over as its runbook says")
+        await self._check_recovery("an undecodable record is skipped as the runbook says")
 
     async def _check_profiles(self) -> None:
-        """The simulated clinic tells its history through the gateway's own links; the mail catcher is up."""
+        """The simulated clinic submits its history through the gateway's links; the mail catcher is up."""
         await asyncio.to_thread(self._compose.run, "--profile", "demo", "--profile", "mail", "up", "-d", "--wait")
 
         async def is_active() -> bool:
             return "relationships" in self._compose.logs("clinic")
 
         self._checks.expect(
-            "the simulated clinic uses it (profile demo)",
+            "the simulated clinic is active (profile demo)",
             await wait_until(is_active, 120.0),
             self._last_log_line("clinic"),
         )
@@ -178,7 +179,7 @@ class ComposeChecker:
         self._check_confinement("with the simulated clinic")
 
     async def _check_production(self) -> None:
-        """Three brokers and three members, from the beginning; then one of each is lost."""
+        """Start three brokers and three members on fresh volumes, then lose one of each."""
         await asyncio.to_thread(self._compose.down, "--volumes")
         self._compose.files = ("docker-compose.yml", "docker-compose.production.yml")
         startup_seconds = await asyncio.to_thread(self._compose.up)
@@ -186,17 +187,17 @@ class ComposeChecker:
         print(f"docker-compose.production.yml is up in {startup_seconds:.0f} s: {', '.join(self._service_names)}")
         self._check_confinement("with docker-compose.production.yml")
         self._smoke_run.ledger.started_relationships.clear()
-        await self._check_recovery("three brokers and three members")
+        await self._check_recovery("three Kafka brokers and three MongoDB members")
         killed = ("kafka-2", "mongo")  # the primary
         await asyncio.to_thread(docker, "kill", *map(self._compose.container_name, killed))
         self._service_names = [name for name in self._service_names if name not in killed]
-        await self._check_recovery("a broker and MongoDB's primary are lost, and nobody repairs it")
+        await self._check_recovery("a Kafka broker and the MongoDB primary are lost and not restored")
 
     def _last_log_line(self, name: str) -> str:
         return (self._compose.logs(name).strip().splitlines() or [""])[-1][:120]
 
     async def _check_recovery(self, check_name: str, precondition: Callable[[], bool] = lambda: True) -> None:
-        """Everything is well again by itself, all that was seen is seen, and what is told now leads to an alert."""
+        """Check that everything recovers by itself, all views are unchanged, and new feedback leads to an alert."""
         started_at = time.monotonic()
         has_recovered = await wait_until(
             lambda: asyncio.to_thread(self._is_recovered, precondition), RECOVERY_TIMEOUT_SECONDS
@@ -210,19 +211,18 @@ class ComposeChecker:
             self._checks.expect_none(check_name, [str(error)])
             return
         changed_paths = [path for path, content in self._visible_state.items() if visible.get(path) != content]
-        problems = (
-            changed_paths if has_recovered else [*changed_paths, f"not well again after {recovery_seconds:.0f} s"]
-        )
+        problems = changed_paths if has_recovered else [*changed_paths, f"not recovered after {recovery_seconds:.0f} s"]
         self._checks.expect_none(
             check_name,
             problems,
-            f"well after {recovery_seconds:.1f} s, {len(visible)} views as before, somebody new's alert after {alert_seconds:.1f} s",
+            f"recovered after {recovery_seconds:.1f} s, {len(visible)} views unchanged, "
+            f"new alert after {alert_seconds:.1f} s",
         )
 
     def _is_recovered(self, precondition: Callable[[], bool]) -> bool:
         return precondition() and all(map(self._compose.is_healthy, self._service_names)) and self._are_services_ready()
 
     def _are_services_ready(self) -> bool:
-        """Every service says so; asked in its own container, by its own Python."""
+        """Whether the readiness check of every service passes, requested inside its container."""
         probe_code = "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/health/ready', timeout=5)"
         return all(self._compose.command_succeeds(name, "python", "-c", probe_code) for name in SERVICES)

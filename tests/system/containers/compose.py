@@ -1,4 +1,4 @@
-"""One project of docker compose, in a folder of its own, as an operator has it."""
+"""One docker compose project in its own folder, as an operator has it."""
 
 import json
 import os
@@ -16,12 +16,12 @@ from tests.system.containers.docker import PROJECT_ROOT, DockerError, docker
 PROJECT_FILES = (".dockerignore", ".env.example", "Dockerfile", "docker-compose.yml", "docker-compose.production.yml")
 PROJECT_FOLDERS = ("deploy", "services", "shared", "tools")
 JOB_SERVICES = ("secrets", "topics", "replica-set")
-COMMAND_TIMEOUT_SECONDS = 600  # on two busy cores; a laptop that is idle needs one
+COMMAND_TIMEOUT_SECONDS = 600  # for two busy cores; an idle laptop needs a minute
 
 
 @dataclass
 class ComposeProject:
-    """Its folder holds the project's files, its secrets and its .env."""
+    """A compose project; its folder contains the project's files and secrets."""
 
     folder: Path
     settings: Mapping[str, str]
@@ -33,14 +33,14 @@ class ComposeProject:
         self._environment = {**os.environ, **self.settings}
 
     def copy_files(self) -> None:
-        """What a fresh clone has of what containers are made of."""
+        """Copy the files of a fresh clone that the containers need."""
         for part in PROJECT_FILES:
             shutil.copy(PROJECT_ROOT / part, self.folder)
         for part in PROJECT_FOLDERS:
             shutil.copytree(PROJECT_ROOT / part, self.folder / part, ignore=shutil.ignore_patterns("__pycache__"))
 
     def run(self, *command: str, **environment_overrides: str) -> str:
-        """`docker compose ...`; what it prints. Raises Failed."""
+        """Run `docker compose ...` and return its output. Raises DockerError."""
         file_arguments = [word for file in self.files for word in ("-f", str(self.folder / file))]
         environment = {**self._environment, **environment_overrides}
         return docker(
@@ -54,26 +54,26 @@ class ComposeProject:
         )
 
     def up(self, *services: str, **environment_overrides: str) -> float:
-        """Start, and wait until everything is healthy; how many seconds that took. Raises Failed."""
+        """Start, and wait until everything is healthy; return the seconds it took. Raises DockerError."""
         started_at = time.monotonic()
         self.run("up", "--detach", "--wait", *services, **environment_overrides)
         return time.monotonic() - started_at
 
     def down(self, *options: str) -> None:
-        """Remove its containers, whichever files they came from."""
+        """Remove its containers, whichever compose files they came from."""
         full_project = ComposeProject(self.folder, self.settings, self.project, (*PROJECT_FILES[-2:],))
         full_project.run("--profile", "demo", "--profile", "mail", "down", "--timeout", "60", *options)
 
     def container_name(self, name: str) -> str:
-        """The name that Docker knows it by."""
+        """The name of the container of a compose service."""
         return f"{self.project}-{name}-1"
 
     def running_services(self) -> list[str]:
-        """The services of the compose file of which a container runs now."""
+        """The compose services with a running container."""
         return self._list_services()
 
     def created_services(self) -> list[str]:
-        """Those, and the ones that have ended."""
+        """The compose services with a container, running or exited."""
         return self._list_services("--all")
 
     def _list_services(self, *options: str) -> list[str]:
@@ -81,7 +81,7 @@ class ComposeProject:
         return sorted(docker("ps", *options, "--filter", self._label, "--format", name).split())
 
     def inspect(self, name: str) -> dict[str, Any]:
-        """All that Docker knows about it."""
+        """The output of `docker inspect`."""
         (details,) = json.loads(docker("inspect", self.container_name(name)))
         return dict(details)
 
@@ -93,7 +93,7 @@ class ComposeProject:
         return bool(state["Running"] and state.get("Health", {}).get("Status", "healthy") == "healthy")
 
     def address(self, name: str) -> str | None:
-        """Where it is reached from this machine."""
+        """Its IP address on the compose network; None if it has no container."""
         try:
             networks = self.inspect(name)["NetworkSettings"]["Networks"]
         except DockerError:
@@ -101,18 +101,18 @@ class ComposeProject:
         return next((network["IPAddress"] for network in networks.values() if network["IPAddress"]), None)
 
     def kill_main_process(self, name: str) -> None:
-        """Let its main process die as in a crash; nobody told Docker, so Docker starts it again."""
+        """Kill its main process as in a crash. Docker restarts it, because it was not stopped through Docker."""
         os.kill(self.inspect(name)["State"]["Pid"], signal.SIGKILL)
 
     def command_succeeds(self, name: str, *command: str) -> bool:
-        """Whether a command in the container ends well."""
+        """Whether a command in the container exits with 0."""
         result = subprocess.run(
             ["docker", "exec", self.container_name(name), *command], capture_output=True, check=False
         )
         return result.returncode == 0
 
     def run_script(self, name: str, *arguments: str) -> str:
-        """Run one of the operator's scripts in deploy/. Raises Failed."""
+        """Run one of the operator's scripts in deploy/. Raises DockerError."""
         command = ["sh", str(self.folder / "deploy" / name), *arguments]
         result = subprocess.run(command, capture_output=True, text=True, check=False, env=self._environment)
         if result.returncode:
@@ -120,7 +120,7 @@ class ComposeProject:
         return result.stdout
 
     def run_shell(self, commands: str, **environment_overrides: str) -> str:
-        """What an operator types in its folder; what that prints. Raises Failed at the first that fails."""
+        """Run shell commands in its folder and return their output. Raises DockerError at the first that fails."""
         result = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", commands],
             cwd=self.folder,

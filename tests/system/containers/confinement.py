@@ -1,4 +1,4 @@
-"""Whether each running container may no more than its work, looked at from outside: at its processes themselves."""
+"""Whether each running container has only the privileges it needs, checked from outside on its processes."""
 
 from pathlib import Path
 
@@ -7,14 +7,14 @@ from tests.system.containers.docker import docker
 
 
 def find_excess_privileges(compose: ComposeProject, name: str) -> list[str]:
-    """What a container may that it should not."""
+    """Privileges that a container has and should not have."""
     host_config = compose.inspect(name)["HostConfig"]
     problems = [
         problem
         for problem, is_true in {
-            "its root file system is not read-only": not host_config["ReadonlyRootfs"],
-            "no limit of memory": not host_config["Memory"],
-            "no limit of processes": not host_config["PidsLimit"],
+            "root file system is writable": not host_config["ReadonlyRootfs"],
+            "no memory limit": not host_config["Memory"],
+            "no pids limit": not host_config["PidsLimit"],
             "privileged": host_config["Privileged"],
         }.items()
         if is_true
@@ -25,7 +25,7 @@ def find_excess_privileges(compose: ComposeProject, name: str) -> list[str]:
                 line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line
             )
         except FileNotFoundError:
-            continue  # a healthcheck that has ended
+            continue  # a health check that has exited
         if "0" in status["Uid"].split():
             problems.append(f"{status['Name']} runs as root")
         if any(int(status[f"Cap{capability_set}"], 16) for capability_set in ("Eff", "Prm", "Bnd", "Amb")):

@@ -1,4 +1,4 @@
-"""The names that containers have for each other and for the gateway, resolved on the machine that runs them."""
+"""Resolves the names of containers and of the gateway on the machine that runs them."""
 
 import socket
 from collections.abc import Callable, Iterator
@@ -8,7 +8,7 @@ from typing import Any
 
 @contextmanager
 def resolve_names(address_of: Callable[[str], str | None]) -> Iterator[None]:
-    """Ask `known` for the address of a name first, and then whom one asks otherwise."""
+    """Resolve names through `address_of` first, and through the system where it returns None."""
     original: Any = socket.getaddrinfo
 
     def resolve(host: Any, *args: Any, **kwargs: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The runbooks, followed in real containers: every command as it is written."""
+"""Runs the commands of the runbooks in real containers, exactly as written."""
 
 import json
 import re
@@ -14,15 +14,15 @@ from tests.system.support.checks import Checks
 from tests.system.support.poison import publish_undecodable_record
 from tools.sandbox.servers.inspection import wait_until
 
-RECOVERY_TIMEOUT_SECONDS = 120.0  # seconds
+RECOVERY_TIMEOUT_SECONDS = 120.0
 CONSUMER, PARTITION = "alliance", 3
-UNDECODABLE_RECORD_LOG = re.compile(r"the client cannot read the record at ([\w.]+)/(\d+)/(\d+)")
+UNDECODABLE_RECORD_LOG = re.compile(r"record ([\w.]+)/(\d+)/(\d+) cannot be decoded by the client")
 
 IsRecovered = Callable[[], Awaitable[bool]]
 
 
 async def check_runbooks(compose: ComposeProject, checks: Checks, is_recovered: IsRecovered) -> None:
-    """All that can be typed as it stands; what is restarted is waited for."""
+    """Run every command that needs no changes; wait for recovery after a restart."""
     problems, command_count = [], 0
     for runbook, command in read_commands():
         command_count += 1
@@ -36,7 +36,7 @@ async def check_runbooks(compose: ComposeProject, checks: Checks, is_recovered: 
 
 
 def _substitute_origin(compose: ComposeProject, command: str) -> str:
-    """For ORIGIN, the first dead letter that the list shows."""
+    """Replace ORIGIN by the origin of the first listed dead letter."""
     if "ORIGIN" not in command:
         return command
     service = shlex.split(command)[3]
@@ -44,14 +44,14 @@ def _substitute_origin(compose: ComposeProject, command: str) -> str:
 
 
 async def check_skipping_record(compose: ComposeProject, checks: Checks, bootstrap_servers: str) -> None:
-    """A record that no client reads stops a service, which says where it lies; its runbook leads past it."""
+    """An undecodable record stops a consumer, which logs its position; the runbook describes how to skip it."""
     await publish_undecodable_record(bootstrap_servers, FEEDBACK.name, PARTITION)
 
     async def is_position_logged() -> bool:
         return UNDECODABLE_RECORD_LOG.search(compose.logs(CONSUMER)) is not None
 
     checks.expect(
-        "a record that nobody can read stops who hears it, and the log says where",
+        "an undecodable record stops its consumer, and the log gives its position",
         await wait_until(is_position_logged, 60.0),
     )
     topic, partition, offset = UNDECODABLE_RECORD_LOG.findall(compose.logs(CONSUMER))[-1]
@@ -60,5 +60,5 @@ async def check_skipping_record(compose: ComposeProject, checks: Checks, bootstr
 
 
 def _template_blocks(runbook: Path) -> list[str]:
-    """What wants something put in its place, and is not run as it stands."""
+    """Shell blocks with placeholders, which cannot run unchanged."""
     return re.findall(r"^```bash\n(.*?)^```$", runbook.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)

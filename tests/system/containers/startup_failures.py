@@ -1,4 +1,4 @@
-"""What an operator may run into at a start, and whether one clear line says so, where it is looked for."""
+"""Startup failures that an operator may meet; each must be reported in one clear line of the log or output."""
 
 import json
 import os
@@ -15,8 +15,8 @@ from tests.system.containers.compose import ComposeProject
 from tests.system.containers.docker import DockerError, docker
 from tests.system.support.checks import Checks
 
-LOG_TIMEOUT_SECONDS = 90.0  # seconds
-# With a Kafka of another version: the metadata version after its own.
+LOG_TIMEOUT_SECONDS = 90.0
+# Formats the data with the next metadata version, as a newer Kafka would.
 FORMAT_WITH_NEXT_VERSION = """
 cat >/tmp/next.properties <<END
 node.id=1
@@ -39,7 +39,7 @@ services:
 
 
 def check_startup_failures(compose: ComposeProject, checks: Checks) -> None:
-    """Each on fresh volumes; nothing of it stays."""
+    """Check each failure on fresh volumes and remove everything afterwards."""
     compose.run_script("secrets.sh")
     _check_secrets(compose, checks)
     _check_port_in_use(compose, checks)
@@ -64,7 +64,7 @@ def _check_secrets(compose: ComposeProject, checks: Checks) -> None:
     secret.write_text("change-me")
     _startup_error(compose)
     _check_clear_line(
-        checks, "an example secret", compose.logs("secrets"), "secrets: grafana_admin_password is an example"
+        checks, "an example secret", compose.logs("secrets"), "secrets: grafana_admin_password is an example value"
     )
     secret.write_text(original)
 
@@ -84,12 +84,16 @@ def _check_mongodb_setup(compose: ComposeProject, checks: Checks) -> None:
     compose.up("mongo")
     compose.run("up", "--detach", "--no-deps", "intake")
     _check_log_line(
-        compose, checks, "a replica set that nobody made", "intake", "is it a replica set, and has it been made?"
+        compose,
+        checks,
+        "a replica set that does not exist",
+        "intake",
+        "check that MongoDB runs, is a replica set and has been initiated",
     )
     compose.run("up", "replica-set")
     with _wrong_password(compose, "intake_mongodb_password", "intake"):
         _check_log_line(
-            compose, checks, "a wrong password of a service", "intake", "MongoDB refuses our name and password"
+            compose, checks, "a wrong password of a service", "intake", "MongoDB rejects the username or password"
         )
     with _wrong_password(compose, "mongodb_admin_password", "replica-set"):
         _check_log_line(
@@ -99,7 +103,7 @@ def _check_mongodb_setup(compose: ComposeProject, checks: Checks) -> None:
 
 @contextmanager
 def _wrong_password(compose: ComposeProject, secret: str, service: str) -> Iterator[None]:
-    """A container that was started with another password."""
+    """Start a container with a wrong password."""
     file = compose.folder / "secrets" / secret
     original = file.read_text()
     file.write_text("another-password-altogether")
@@ -111,7 +115,7 @@ def _wrong_password(compose: ComposeProject, secret: str, service: str) -> Itera
 
 
 def _check_newer_kafka_data(compose: ComposeProject, checks: Checks) -> None:
-    """Its metadata are of the version after ours, which Kafka can write already and does not read unless told to."""
+    """The data has the next metadata version, which this Kafka can write but does not read by default."""
     compose.run("run", "--rm", "--no-deps", "kafka", "sh", "-euc", FORMAT_WITH_NEXT_VERSION)
     compose.run("up", "--detach", "--no-deps", "kafka")
     _check_log_line(
@@ -120,7 +124,7 @@ def _check_newer_kafka_data(compose: ComposeProject, checks: Checks) -> None:
 
 
 def _check_older_mongodb_data(compose: ComposeProject, checks: Checks) -> None:
-    """Its data say that a MongoDB 4.4 made them, which today's do not take over."""
+    """The data is marked as created by MongoDB 4.4, which the current version cannot upgrade."""
     container_name, older_version = "attune-test-older", {"_id": "featureCompatibilityVersion", "version": "4.4"}
     compose.run("run", "--detach", "--no-deps", "--name", container_name, "mongo", "mongod", "--bind_ip_all")
     try:
@@ -158,12 +162,12 @@ def _import_command() -> tuple[str, ...]:
 
 
 def _check_full_kafka_disk(compose: ComposeProject, checks: Checks) -> None:
-    """The disk is full to the last byte when topics are to be made."""
+    """The disk is completely full when the topics are created."""
     override_file = compose.folder / "small.yml"
     override_file.write_text(SMALL_DISK_OVERRIDE)
     original_files, compose.files = compose.files, (*compose.files, override_file.name)
     compose.up("kafka")
-    with suppress(DockerError):  # there is no more room, which is what is wanted
+    with suppress(DockerError):  # fails because the disk is full, as intended
         compose.run("exec", "kafka", "sh", "-c", "cat /dev/zero >/var/lib/kafka/data/rest")
     compose.run("up", "--detach", "--no-deps", "topics")
     _check_log_line(compose, checks, "a full disk under Kafka", "kafka", "No space left on device")
@@ -172,7 +176,7 @@ def _check_full_kafka_disk(compose: ComposeProject, checks: Checks) -> None:
 
 
 def _check_full_mongodb_disk(checks: Checks) -> None:
-    """The disk is full to the last byte, and MongoDB is asked to write."""
+    """MongoDB has to write when the disk is completely full."""
     container_name, image = "attune-test-full", "mongo:8.0.21"
     disk_options = ("--tmpfs", "/tmp", "--tmpfs", "/data/db:size=400m,uid=999")
     docker(
@@ -191,7 +195,7 @@ def _check_full_mongodb_disk(checks: Checks) -> None:
         address = docker("inspect", "--format", "{{.NetworkSettings.IPAddress}}", container_name)
         with MongoClient[dict[str, Any]](address, serverSelectionTimeoutMS=60_000) as client:
             client.admin.command("ping")
-            with suppress(DockerError):  # it stops because there is no more room, which is what is wanted
+            with suppress(DockerError):  # fails because the disk is full, as intended
                 docker("exec", container_name, "sh", "-c", "cat /dev/zero >/data/db/rest")
             error_text = ""
             try:
@@ -203,7 +207,7 @@ def _check_full_mongodb_disk(checks: Checks) -> None:
         log = docker("logs", container_name)
         _check_clear_line(
             checks,
-            f"a full disk under MongoDB (it ends with {exit_code})",
+            f"a full disk under MongoDB (exit code {exit_code})",
             f"{error_text}\n{log}",
             "No space left on device",
         )
@@ -212,25 +216,25 @@ def _check_full_mongodb_disk(checks: Checks) -> None:
 
 
 def _startup_error(compose: ComposeProject, *services: str) -> str:
-    """What `docker compose up` says when it does not come up."""
+    """The error output of a `docker compose up` that fails."""
     try:
         compose.up(*services)
     except DockerError as error:
         return str(error)
-    return "it came up"
+    return "the start succeeded"
 
 
 def _check_log_line(compose: ComposeProject, checks: Checks, check_name: str, service: str, line: str) -> None:
     deadline = time.monotonic() + LOG_TIMEOUT_SECONDS
     while line not in compose.logs(service) and time.monotonic() < deadline:
-        time.sleep(1)  # a log tells nobody that it has grown
+        time.sleep(1)  # there is no notification when a log grows
     _check_clear_line(checks, check_name, compose.logs(service), line)
 
 
 def _check_clear_line(checks: Checks, check_name: str, output: str, line: str) -> None:
     matching_lines = [output_line for output_line in output.splitlines() if line in output_line]
     checks.expect_none(
-        f"{check_name} is one clear line",
+        f"{check_name} is reported in one clear line",
         [] if matching_lines else output.splitlines()[-5:],
         matching_lines[0][-200:] if matching_lines else "",
     )

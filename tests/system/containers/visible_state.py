@@ -1,4 +1,4 @@
-"""What people see, so that it can be compared, and whether what they tell still leads to an alert."""
+"""Reads what people see, so that it can be compared, and measures how long new feedback takes to raise an alert."""
 
 import json
 import time
@@ -12,11 +12,11 @@ from tools.sandbox.network.clinic_systems import ClinicSystems
 from tools.sandbox.network.course import Clinic, Clinician
 from tools.sandbox.servers.inspection import wait_until
 
-ALERT_TIMEOUT_SECONDS = 60.0  # seconds
+ALERT_TIMEOUT_SECONDS = 60.0
 
 
 async def read_visible_state(clinic_systems: ClinicSystems, clinicians: Iterable[UUID]) -> dict[str, str]:
-    """Every inbox, and the score and the trajectory of every relationship that was told of, as they are shown."""
+    """Every inbox, and the score and the trajectory of every acknowledged relationship, as they are shown."""
     visible = dict[str, str]()
     for clinician in sorted(clinicians):
         path = f"/clinicians/{clinician}/inbox"
@@ -28,10 +28,10 @@ async def read_visible_state(clinic_systems: ClinicSystems, clinicians: Iterable
 
 
 async def measure_alert_seconds(clinic_systems: ClinicSystems) -> float:
-    """Seconds from the first word about somebody new to the alert in the inbox. Raises TimeoutError, NotTaken."""
+    """Seconds from the first request about a new relationship to its alert. Raises TimeoutError and RequestFailed."""
     started_at, now = time.monotonic(), datetime.now(UTC)
     clinic = Clinic(uuid4(), "Elm Street", "Europe/Berlin")
-    course = create_probes(clinic, now)[1][1]  # one who says outright that there was a tension
+    course = create_probes(clinic, now)[1][1]  # its client reports a tension directly
     clinician = Clinician(uuid4(), clinic.id, "new", None, has_webhook=False)
     (session,) = course.sessions
     course = replace(
@@ -51,5 +51,5 @@ async def measure_alert_seconds(clinic_systems: ClinicSystems) -> float:
         return bool((await clinic_systems.get("notify", f"/clinicians/{clinician.id}/inbox"))["alerts"])
 
     if not await wait_until(is_alert_visible, ALERT_TIMEOUT_SECONDS):
-        raise TimeoutError(f"no alert about {course.id} within {ALERT_TIMEOUT_SECONDS:.0f} s")
+        raise TimeoutError(f"no alert for relationship {course.id} within {ALERT_TIMEOUT_SECONDS:.0f} s")
     return time.monotonic() - started_at

@@ -1,1 +1,1 @@
-"""Operating, seen for real: a running Attune is watched, broken and mended, and the right alerts come and go."""
+"""Operations test: monitor a running Attune, cause outages, and check that the right alerts fire and resolve."""

@@ -1,4 +1,4 @@
-"""`python -m tests.system.operate`: prove the rules by promtool, then break a running Attune and see who is called."""
+"""`python -m tests.system.operate`: test the rules with promtool, then cause outages and check which alerts fire."""
 
 import json
 import shutil
@@ -21,18 +21,18 @@ from tools.sandbox.servers.signals import interrupt_on_sigterm
 from tools.sandbox.servers.stack import SERVICES, run_stack
 
 FIRE_TIMEOUT_SECONDS = RESOLVE_TIMEOUT_SECONDS = 150.0
-"""Seconds; letters are counted once a minute, and a machine may be busy."""
+"""Dead letters are counted once a minute, and the machine may be busy."""
 QUIET_TIMEOUT_SECONDS = 90.0
 SERVICE_SETTINGS = {"DELIVERY_RETRY_SECONDS": "1", "SMTP_HOST": "127.0.0.1"}
 DASHBOARDS_FOLDER = PROJECT_ROOT / "deploy" / "grafana" / "dashboards"
 ERROR_ONLY_METRICS = ("attune_mongodb_command_errors_total", "attune_batch_retries_total")
-"""What dashboards ask of things that need not have happened."""
+"""Metrics on dashboards that need not have any samples."""
 FIRING_ALERTS_SELECTOR = 'alertname!="Watchdog"'
 
 
 @dataclass(frozen=True)
 class OutageResult:
-    """One thing that was broken, and what came of it, in seconds."""
+    """An outage, when its alert fired, and when it was removed (Unix time)."""
 
     outage: Outage
     fired_after_seconds: float | None
@@ -42,7 +42,7 @@ class OutageResult:
 def main() -> None:
     interrupt_on_sigterm()
     if packages := missing_packages():
-        sys.exit(f"operate: needs Debian's packages {' and '.join(packages)}: apt-get install {' '.join(packages)}")
+        sys.exit(f"operate: missing Debian packages: apt-get install {' '.join(packages)}")
     started_at, data = time.monotonic(), Path(tempfile.mkdtemp(prefix="attune-operate-"))
     checks = Checks(report)
     try:
@@ -52,7 +52,7 @@ def main() -> None:
         checks.expect(str(error), False)
     except KeyboardInterrupt:
         shutil.rmtree(data)
-        sys.exit("stopped; there is nothing to judge")
+        sys.exit("stopped; nothing was checked")
     report(f"{checks.passed} passed, {checks.failed} failed, in {time.monotonic() - started_at:.0f} s")
     if checks.failed:
         report(f"logs: {data}/*/log, {data}/*/*/log")
@@ -62,7 +62,7 @@ def main() -> None:
 
 
 def run_checks(data: Path, checks: Checks) -> None:
-    """All of it on a running Attune. Raises CannotRun."""
+    """Run all checks on a running Attune. Raises RunError."""
     smtp_port, *ports = free_ports(1 + len(SERVICES))
     settings = {**SERVICE_SETTINGS, "SMTP_PORT": str(smtp_port)}
     with ExitStack() as exit_stack:
@@ -71,16 +71,19 @@ def run_checks(data: Path, checks: Checks) -> None:
         )
         monitoring = exit_stack.enter_context(run_monitoring(data / "watch", attune, report))
         clinicians = exit_stack.enter_context(ClinicianSimulator(attune, smtp_port))
-        report(f"everything runs and is watched; rules are {accelerated.SPEEDUP} times faster, thresholds as they are")
+        report(
+            "all services are running and monitored; "
+            f"rules run {accelerated.SPEEDUP} times faster with unchanged thresholds"
+        )
         clinicians.prepare()
         clinicians.submit_answers(8)
         all_up_after = wait_until(lambda: len(monitoring.query("up == 1")) == len(SERVICES) + 1, QUIET_TIMEOUT_SECONDS)
-        checks.expect("everybody is asked, and answers", all_up_after is not None)
-        wait_until(lambda: monitoring.query('attune_notify_alerts_waiting{status="open"} > 0'), QUIET_TIMEOUT_SECONDS)
+        checks.expect("every target is scraped and up", all_up_after is not None)
+        wait_until(lambda: monitoring.query('attune_notify_active_alerts{status="open"} > 0'), QUIET_TIMEOUT_SECONDS)
         clinicians.handle_alerts()
         quiet_after = wait_until(lambda: monitoring.firing_alerts() == {"Watchdog"}, QUIET_TIMEOUT_SECONDS)
         checks.expect(
-            "with nothing broken nobody is called",
+            "no alert fires without a fault",
             quiet_after is not None,
             ", ".join(sorted(monitoring.firing_alerts())),
         )
@@ -95,9 +98,9 @@ def run_checks(data: Path, checks: Checks) -> None:
             ),
             10,
         )
-        checks.expect("the watchdog arrives where it is waited for", heartbeat_after is not None)
+        checks.expect("the watchdog reaches the heartbeat receiver", heartbeat_after is not None)
         wait_until(lambda: not list(find_empty_panels(monitoring)), QUIET_TIMEOUT_SECONDS)
-        checks.expect_none("every panel of every dashboard shows something", list(find_empty_panels(monitoring)))
+        checks.expect_none("every dashboard panel shows data", list(find_empty_panels(monitoring)))
         results = run_outages(monitoring, create_outages(attune, clinicians))
         check_results(monitoring, results, checks)
         operator = runbooks.OperatorShell(attune, monitoring)
@@ -105,7 +108,7 @@ def run_checks(data: Path, checks: Checks) -> None:
 
 
 def run_outages(monitoring: Monitoring, outages: Sequence[Outage]) -> list[OutageResult]:
-    """One after the other; but what is unreadable is noticed slowly, and disturbs nobody meanwhile."""
+    """Cause the outages one after the other, but the first, which is detected slowly, in parallel with the others."""
     slow, *others = outages
     with ThreadPoolExecutor(1) as executor:
         slow_result = executor.submit(run_outage, monitoring, slow)
@@ -115,7 +118,7 @@ def run_outages(monitoring: Monitoring, outages: Sequence[Outage]) -> list[Outag
 
 
 def run_outage(monitoring: Monitoring, outage: Outage) -> OutageResult:
-    """Break it, wait until somebody is called, and mend it."""
+    """Cause an outage, wait until its alert fires, and restore everything."""
     started_at = time.time()
     outage.cause()
     try:
@@ -132,7 +135,7 @@ def run_outage(monitoring: Monitoring, outage: Outage) -> OutageResult:
 
 
 def check_results(monitoring: Monitoring, results: Sequence[OutageResult], checks: Checks) -> None:
-    """Each called somebody, and each is over."""
+    """Check that the alert of every outage fired and resolved."""
     for result in results:
         name, since = result.outage.alert, result.restored_at
         remaining_seconds = max(1.0, since + RESOLVE_TIMEOUT_SECONDS - time.time())
@@ -142,7 +145,10 @@ def check_results(monitoring: Monitoring, results: Sequence[OutageResult], check
         )
         resolved_at = _notified_at(monitoring, name, firing=False, since=since)
         is_complete = result.fired_after_seconds is not None and resolved_after is not None and resolved_at is not None
-        figures = f"after {result.fired_after_seconds or 0:.0f} s, over {(resolved_at or since) - since:.0f} s after it was mended"
+        figures = (
+            f"fired after {result.fired_after_seconds or 0:.0f} s, "
+            f"resolved {(resolved_at or since) - since:.0f} s after the fault was removed"
+        )
         checks.expect(
             f"{result.outage.description}: {name} fires and resolves", is_complete, figures if is_complete else ""
         )
@@ -151,22 +157,20 @@ def check_results(monitoring: Monitoring, results: Sequence[OutageResult], check
         - {result.outage.alert for result in results}
         - {"Watchdog"}
     )
-    report(f"       beside these came: {', '.join(sorted(other_alerts)) or 'nothing'}")
+    report(f"       other alerts: {', '.join(sorted(other_alerts)) or 'none'}")
     quiet_after = wait_until(
         lambda: monitoring.firing_alerts() <= {"Watchdog", *long_window_alerts()}, QUIET_TIMEOUT_SECONDS
     )
-    checks.expect(
-        "in the end nobody is called any more", quiet_after is not None, ", ".join(sorted(monitoring.firing_alerts()))
-    )
+    checks.expect("no alert fires at the end", quiet_after is not None, ", ".join(sorted(monitoring.firing_alerts())))
 
 
 def long_window_alerts() -> set[str]:
-    """Objectives look back over up to three days, which is hours here."""
+    """Alerts on objectives look back up to three days, which is hours even here."""
     return {"FeedbackScoredLate", "UrgentAlertsLate"}
 
 
 def check_runbooks(operator: runbooks.OperatorShell, checks: Checks) -> None:
-    """Do what the runbooks say."""
+    """Run every command of the runbooks."""
     problems, command_count = [], 0
     for runbook, command in runbooks.read_commands():
         command_count += 1
@@ -178,7 +182,7 @@ def check_runbooks(operator: runbooks.OperatorShell, checks: Checks) -> None:
 
 
 def find_empty_panels(monitoring: Monitoring) -> Iterator[str]:
-    """Expressions of dashboards that show nothing, though everything has happened."""
+    """Expressions of dashboards without data, although everything has happened."""
     for file in sorted(DASHBOARDS_FOLDER.glob("*.json")):
         for panel in json.loads(file.read_text(encoding="utf-8"))["panels"]:
             for target in panel["targets"]:
@@ -190,7 +194,7 @@ def find_empty_panels(monitoring: Monitoring) -> Iterator[str]:
 
 
 def _notified_at(monitoring: Monitoring, alert: str, *, firing: bool, since: float) -> float | None:
-    """When somebody was first told of it."""
+    """When the first notification about it arrived."""
     times = (
         notification.received_at
         for notification in monitoring.notifications()

@@ -1,8 +1,7 @@
-"""The real rules and the real routing on a faster clock, so that a test need not wait as long as a person may.
+"""The real rules and routing, accelerated so that a test need not wait for production time ranges.
 
-`for` and every window are FASTER times shorter; everybody is asked every two seconds, in production every 15. What is
-compared with what, thresholds among it, stays as it is. So a window of five minutes is one of 7 scrapes here, and of 20
-in life.
+Every `for` and every window is `SPEEDUP` times shorter, and targets are scraped every 2 s instead of every 15 s.
+Thresholds do not change. A window of five minutes has 7 scrapes here and 20 in production.
 """
 
 import re
@@ -21,7 +20,7 @@ ALERTMANAGER_FILE = Path(__file__).parents[3] / "deploy" / "alertmanager" / "ale
 
 
 def write_rules(folder: Path) -> list[Path]:
-    """Write every file of rules, faster, into the folder `to`."""
+    """Write every rule file, accelerated, into `folder`."""
     folder.mkdir()
     written = []
     for file in sorted((PROMETHEUS_FOLDER / "rules").glob("*.yml")):
@@ -39,22 +38,22 @@ def _accelerate_rule(rule: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def accelerate(expression: str) -> str:
-    """The same over shorter windows."""
+    """The same expression with shorter windows."""
     return WINDOW_PATTERN.sub(lambda window: f"[{_shorten_duration(window[1] + window[2])}]", expression)
 
 
 def _shorten_duration(duration: str) -> str:
-    """Prometheus's own durations, of one unit; never less than three scrapes, which a rate needs."""
+    """Shorten a Prometheus duration of one unit, to no less than the three seconds that a rate needs."""
     return f"{max(3, int(duration[:-1]) * SECONDS_BY_UNIT[duration[-1]] // SPEEDUP)}s"
 
 
 def write_prometheus_config(target: Path, targets: Mapping[str, str], alertmanager: str) -> Path:
-    """Write the configuration: the real one, but faster, and with everybody where they are here."""
+    """Write the real configuration, accelerated and with local addresses."""
     config = yaml.safe_load((PROMETHEUS_FOLDER / "prometheus.yml").read_text(encoding="utf-8"))
     config["global"] = {"scrape_interval": "2s", "scrape_timeout": "2s", "evaluation_interval": "1s"}
     config["alerting"] = {"alertmanagers": [{"static_configs": [{"targets": [alertmanager]}]}]}
     (job,) = config["scrape_configs"]
-    job.pop("relabel_configs")  # they make the label that is given here
+    job.pop("relabel_configs")  # they set the label that is set here
     job["static_configs"] = [
         {"targets": [address], "labels": {"service": service}} for service, address in targets.items()
     ]
@@ -63,7 +62,7 @@ def write_prometheus_config(target: Path, targets: Mapping[str, str], alertmanag
 
 
 def write_alertmanager_config(target: Path, webhook_base_url: str) -> Path:
-    """Write the routing: the real one, at once, and with every receiver at `hook` under its name."""
+    """Write the real routing without waits, with every receiver at `webhook_base_url` under its name."""
     config = yaml.safe_load(ALERTMANAGER_FILE.read_text(encoding="utf-8"))
     for route in (config["route"], *config["route"]["routes"]):
         route.update(group_wait="0s", group_interval="1s", repeat_interval="1h")

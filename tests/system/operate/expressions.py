@@ -1,4 +1,4 @@
-"""What rules and dashboards ask for: the metrics and the labels in their expressions."""
+"""The metrics and labels in the expressions of rules and dashboards."""
 
 import json
 import re
@@ -17,9 +17,9 @@ PROMETHEUS_METRICS = {
     "up": {"job"},
     "ALERTS": {"alertname", "alertstate", "group"},
 }
-"""What Prometheus itself knows of those that it asks, and of its rules."""
+"""Metrics that Prometheus itself provides about its targets and rules."""
 TARGET_LABELS = {"service", "instance", "job"}
-"""Labels that every series is given by whoever scrapes it."""
+"""Labels that Prometheus adds to every series when it scrapes it."""
 
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 _SELECTOR = re.compile(r"((?:\w+:)*(?:attune|process|python)[_:]\w+(?::\w+)*|\bup\b|\bALERTS\b)\s*(?:\{([^}]*)\})?")
@@ -29,18 +29,18 @@ _GROUPING = re.compile(r"\b(?:by|without|on|ignoring|group_left|group_right)\s*\
 
 @dataclass(frozen=True)
 class Expression:
-    """One expression, and where it stands."""
+    """One expression and its location."""
 
     location: str
     promql: str
     alert: str = ""
     record: str = ""
     rule: Mapping[str, Any] = field(default_factory=dict)
-    """The rule as it is written."""
+    """The rule as it is written in its file; empty for a panel."""
 
     @property
     def metrics(self) -> dict[str, set[str]]:
-        """What it asks for, each with the labels that it is told apart by."""
+        """The metrics that it uses, each with the labels that it matches."""
         found: dict[str, set[str]] = {}
         for name, matchers in _SELECTOR.findall(_STRING.sub('""', self.promql)):
             found.setdefault(name, set()).update(_MATCHER.findall(matchers))
@@ -48,13 +48,13 @@ class Expression:
 
     @property
     def grouped_by(self) -> set[str]:
-        """The labels that it keeps, or joins by."""
+        """The labels that it groups or joins by."""
         groups = _GROUPING.findall(_STRING.sub('""', self.promql))
         return {label.strip() for group in groups for label in group.split(",") if label.strip()}
 
 
 def rule_expressions() -> Iterator[Expression]:
-    """Every rule."""
+    """The expressions of all rules."""
     for file in sorted(RULES_FOLDER.glob("*.yml")):
         for group in yaml.safe_load(file.read_text(encoding="utf-8"))["groups"]:
             for rule in group["rules"]:
@@ -62,7 +62,7 @@ def rule_expressions() -> Iterator[Expression]:
 
 
 def panel_expressions() -> Iterator[Expression]:
-    """Every expression of every dashboard."""
+    """The expressions of all dashboards."""
     for file in sorted(DASHBOARDS_FOLDER.glob("*.json")):
         for panel in json.loads(file.read_text(encoding="utf-8"))["panels"]:
             for target in panel["targets"]:
@@ -70,11 +70,11 @@ def panel_expressions() -> Iterator[Expression]:
 
 
 def find_problems(expression: Expression, labels_by_metric: Mapping[str, set[str]]) -> list[str]:
-    """What an expression asks for that nobody shows; `shown` has each metric's labels, as its series are named."""
+    """Metrics and labels in an expression that do not exist. `labels_by_metric` has the labels of every series name."""
     problems, known_labels = [], set[str]()
     for name, labels in expression.metrics.items():
         if name not in labels_by_metric:
-            problems.append(f"{expression.location}: nobody shows {name}")
+            problems.append(f"{expression.location}: metric {name} is not exported")
             continue
         known_labels |= labels_by_metric[name]
         problems += [
@@ -83,14 +83,14 @@ def find_problems(expression: Expression, labels_by_metric: Mapping[str, set[str
         ]
     if expression.metrics:
         problems += [
-            f"{expression.location}: no label {label}"
+            f"{expression.location}: unknown label {label}"
             for label in sorted(expression.grouped_by - known_labels - TARGET_LABELS)
         ]
     return problems
 
 
 def add_recorded_metrics(labels_by_metric: Mapping[str, set[str]]) -> dict[str, set[str]]:
-    """With what the rules record beside what is shown: each keeps the labels that it is grouped by."""
+    """Add the metrics of Prometheus and of the recording rules; a recorded metric has the labels of its grouping."""
     recorded_labels = {
         expression.record: expression.grouped_by - {"le"} for expression in rule_expressions() if expression.record
     }
@@ -98,7 +98,7 @@ def add_recorded_metrics(labels_by_metric: Mapping[str, set[str]]) -> dict[str, 
 
 
 def underlying_metrics(expression: Expression) -> set[str]:
-    """The metrics that an expression rests on in the end, through whatever is recorded."""
+    """The exported metrics that an expression uses, directly or through recording rules."""
     by_name = {rule.record: rule for rule in rule_expressions() if rule.record}
     metrics = set[str]()
     for name in expression.metrics:

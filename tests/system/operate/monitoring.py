@@ -1,4 +1,4 @@
-"""A real Prometheus and a real Alertmanager, and what they say."""
+"""A real Prometheus and a real Alertmanager, their queries and their notifications."""
 
 import json
 import shutil
@@ -21,12 +21,12 @@ from tools.sandbox.servers.process import PROJECT_ROOT, LocalServer, Report, Run
 from tools.sandbox.servers.stack import RunningStack
 
 REQUIRED_PROGRAMS = {"prometheus": "prometheus", "promtool": "prometheus", "amtool": "prometheus-alertmanager"}
-"""What is called, and Debian's package that has it."""
+"""The required programs and the Debian packages that contain them."""
 POLL_INTERVAL_SECONDS = 0.2
 
 
 def missing_packages() -> list[str]:
-    """Debian's packages that are wanted and not installed."""
+    """The required Debian packages that are not installed."""
     packages = {package for program, package in REQUIRED_PROGRAMS.items() if shutil.which(program) is None}
     if _find_alertmanager() is None:
         packages.add("prometheus-alertmanager")
@@ -39,7 +39,7 @@ def _find_alertmanager() -> str | None:
 
 @dataclass(frozen=True)
 class AlertNotification:
-    """What arrived at a receiver about one alert."""
+    """A notification about one alert that arrived at a receiver."""
 
     receiver: str
     alert: str
@@ -50,7 +50,7 @@ class AlertNotification:
 
 @dataclass(frozen=True)
 class Monitoring:
-    """Those who watch."""
+    """The running monitoring servers and the notifications that they sent."""
 
     prometheus: LocalServer
     alertmanager: LocalServer
@@ -58,7 +58,7 @@ class Monitoring:
     received_webhooks: Sequence[ReceivedWebhook]
 
     def query(self, expression: str) -> list[Any]:
-        """What an expression gives now. Raises CannotRun when Prometheus cannot make sense of it."""
+        """The current result of an expression. Raises RunError if Prometheus rejects the expression."""
         parameters = urllib.parse.urlencode({"query": expression})
         url = f"http://{self.prometheus.address}/api/v1/query?{parameters}"
         try:
@@ -69,7 +69,7 @@ class Monitoring:
         return results
 
     def notifications(self) -> list[AlertNotification]:
-        """All that arrived, in the order in which it did."""
+        """All notifications, in the order of arrival."""
         return [
             AlertNotification(
                 webhook.path.strip("/"),
@@ -83,13 +83,13 @@ class Monitoring:
         ]
 
     def firing_alerts(self) -> set[str]:
-        """The alerts that fire now, as Prometheus says."""
+        """The names of the alerts that are firing now, according to Prometheus."""
         return {sample["metric"]["alertname"] for sample in self.query('ALERTS{alertstate="firing"}')}
 
 
 @contextmanager
 def run_monitoring(data: Path, attune: RunningStack, report: Report) -> Iterator[Monitoring]:
-    """Watch a stack, on a faster clock. Raises CannotRun."""
+    """Monitor a stack with accelerated rules. Raises RunError."""
     prometheus_port, alertmanager_port, webhook_port, lag_port = free_ports(4)
     received_webhooks: list[ReceivedWebhook] = []
     data.mkdir()
@@ -125,7 +125,7 @@ def run_monitoring(data: Path, attune: RunningStack, report: Report) -> Iterator
 
 def _monitoring_server(name: str, data: Path, port: int, program: str, config: Path, report: Report) -> LocalServer:
     extra_options = {
-        # An alert that began before Alertmanager was found is told again after this; else after a minute.
+        # An alert that fired before Alertmanager was discovered is sent again after this time; by default a minute.
         "Prometheus": ("--rules.alert.resend-delay=3s", "--storage.tsdb.path", data / "db"),
         "Alertmanager": ("--cluster.listen-address=", "--storage.path", data / "db"),
     }[name]
@@ -171,7 +171,7 @@ def _is_ready(url: str) -> bool:
 
 
 def check_rules(report: Report) -> None:
-    """The rules, their tests and the routing, by Prometheus's own tools. Raises CannotRun."""
+    """Check the rules, their tests and the routing with the tools of Prometheus. Raises RunError."""
     rules = sorted((accelerated.PROMETHEUS_FOLDER / "rules").glob("*.yml"))
     tests = sorted((accelerated.PROMETHEUS_FOLDER / "tests").glob("*.yml"))
     for command in (
@@ -188,12 +188,10 @@ def check_rules(report: Report) -> None:
 
 
 def wait_until(condition: Any, timeout_seconds: float) -> float | None:
-    """Seconds until it held; none when it did not come to hold."""
+    """Seconds until the condition held; None if it did not."""
     started_at = time.monotonic()
     while not condition():
         if time.monotonic() - started_at > timeout_seconds:
             return None
-        time.sleep(
-            POLL_INTERVAL_SECONDS
-        )  # what is looked at (a rule, a webhook, a process) tells nobody when it changes
+        time.sleep(POLL_INTERVAL_SECONDS)  # rules, webhooks and processes do not notify about changes
     return time.monotonic() - started_at

@@ -1,4 +1,4 @@
-"""What is broken, how it is mended, and which alert must say so."""
+"""The outages: how each is caused and removed, and which alert must fire."""
 
 import asyncio
 import os
@@ -20,12 +20,12 @@ from tools.sandbox.servers.process import LocalServer
 from tools.sandbox.servers.stack import RunningStack
 
 POISON_NAMES = ("rating out of range", "not JSON")
-"""Of the smoke test's poisons: one of two causes, so that a person sees which is whose."""
+"""Two poison messages of the smoke test with different causes, so that two values of the label `cause` appear."""
 
 
 @dataclass(frozen=True)
 class Outage:
-    """Something that goes wrong, and the alert that says so."""
+    """An outage, and the alert that must fire."""
 
     description: str
     alert: str
@@ -34,7 +34,7 @@ class Outage:
 
 
 class ClinicianSimulator:
-    """People at work: they give answers that must raise alerts, and are told of them by e-mail."""
+    """Simulated people: clients give answers that raise alerts, and clinicians are notified by e-mail."""
 
     def __init__(self, attune: RunningStack, smtp_port: int) -> None:
         self._attune = attune
@@ -43,7 +43,8 @@ class ClinicianSimulator:
         self.received_emails: list[ReceivedEmail] = []
         clinic = Clinic(uuid4(), "Elm Street", "Europe/Berlin")
         clinicians, courses = probes.create_probes(clinic, datetime.now(UTC))
-        with_baseline = [course for course in courses if len(course.sessions) > 1]  # so well that a fall stands out
+        # Relationships with high ratings, so that a drop stands out.
+        with_baseline = [course for course in courses if len(course.sessions) > 1]
         self._clinic = clinic
         self._clinicians = [
             replace(simulated_clinician, email=f"{simulated_clinician.name}@example.org")
@@ -53,7 +54,7 @@ class ClinicianSimulator:
         self._unanswered_courses = list(self._prepared_courses)
 
     def prepare(self) -> None:
-        """Everything up to the answers that must be noticed."""
+        """Submit everything up to the answers that must raise alerts."""
         self.start_mail_server()
         asyncio.run(self._prepare())
 
@@ -65,7 +66,7 @@ class ClinicianSimulator:
             await asyncio.gather(*(probes.submit_baseline(clinic_systems, course) for course in self._prepared_courses))
 
     def submit_answers(self, count: int) -> None:
-        """So many clients, of whom nobody would have thought it, say that all is wrong."""
+        """Submit very low ratings and a tension for the next `count` relationships."""
         courses, self._unanswered_courses = self._unanswered_courses[:count], self._unanswered_courses[count:]
         asyncio.run(self._submit_answers(courses))
 
@@ -77,7 +78,7 @@ class ClinicianSimulator:
             )
 
     def handle_alerts(self) -> None:
-        """Clinicians take on what stands in their inboxes, and are done with it."""
+        """Let clinicians acknowledge and resolve the alerts in their inboxes."""
         asyncio.run(self._handle_alerts())
 
     async def _handle_alerts(self) -> None:
@@ -99,7 +100,7 @@ class ClinicianSimulator:
 
 
 def create_outages(attune: RunningStack, clinicians: ClinicianSimulator) -> list[Outage]:
-    """All of them, in the order in which they are seen."""
+    """All outages, in the order in which they are caused."""
     alliance = _service(attune, "alliance")
     mongodb = next(server for server in attune.servers if server.name == "MongoDB")
     kafka = next(server for server in attune.servers if server.name == "Kafka")
@@ -114,14 +115,14 @@ def create_outages(attune: RunningStack, clinicians: ClinicianSimulator) -> list
 
     return [
         Outage(
-            "messages that nobody can read",
+            "undecodable messages",
             "DeadLetters",
             lambda: _publish_poison(attune),
             lambda: _discard_dead_letters(attune),
         ),
-        Outage("the mail server is down", "DeliveriesFail", stop_mail, clinicians.start_mail_server),
+        Outage("the mail server is down", "DeliveriesFailing", stop_mail, clinicians.start_mail_server),
         Outage(
-            "a consumer stands still", "ConsumerStopped", pause_consumer, lambda: _send_signal(alliance, signal.SIGCONT)
+            "a consumer is paused", "ConsumerStopped", pause_consumer, lambda: _send_signal(alliance, signal.SIGCONT)
         ),
         Outage("MongoDB is down", "MongoUnreachable", mongodb.kill, mongodb.start),
         Outage("Kafka is down", "KafkaUnreachable", kafka.kill, kafka.start),
@@ -144,7 +145,7 @@ def _publish_poison(attune: RunningStack) -> None:
 
 
 def _discard_dead_letters(attune: RunningStack) -> None:
-    """As its runbook says: nobody wants these."""
+    """Discard all dead letters, as the runbook says."""
     for service in ("alliance", "sessions", "notify"):
-        command = [*_service(attune, service).command, "dead-letters", "close", "--all"]
+        command = [*_service(attune, service).command, "dead-letters", "discard", "--all"]
         subprocess.run(command, check=True, capture_output=True)

@@ -1,7 +1,7 @@
-"""Every command of every runbook, run against the running stack.
+"""Runs every command of every runbook against the running stack.
 
-What begins with `docker compose` is done here to the processes of this machine in place of containers: a
-restart is a restart, a log is a log, a program that is run in a container is run. `make compose-test` runs compose.
+A `docker compose` command is applied to the local processes instead of containers: it restarts a process, shows a log,
+or runs a program with the environment of a service. `make compose-test` runs the same commands with real containers.
 """
 
 import json
@@ -22,7 +22,7 @@ LIST_COMMAND = "docker compose exec {} python -m services.{} dead-letters list -
 
 
 def read_commands() -> Iterator[tuple[str, str]]:
-    """Each command of each runbook, with the runbook's name; the same one is run once."""
+    """Each different command of the runbooks, with the name of the first runbook that contains it."""
     yielded = set()
     for file in sorted(RUNBOOKS_FOLDER.glob("*.md")):
         for block in SHELL_BLOCK.findall(file.read_text(encoding="utf-8")):
@@ -33,7 +33,7 @@ def read_commands() -> Iterator[tuple[str, str]]:
 
 
 class OperatorShell:
-    """Somebody at three in the morning, with a shell."""
+    """Runs the commands that an operator would type into a shell."""
 
     def __init__(self, attune: RunningStack, monitoring: Monitoring) -> None:
         self._attune = attune
@@ -48,11 +48,11 @@ class OperatorShell:
         }
 
     def run(self, command: str) -> str:
-        """What it prints. Raises CannotRun when it fails, or is none that anybody here can run."""
+        """Run a command and return its output. Raises RunError if it fails or is not supported."""
         match [self._substitute_origin(word, command) for word in shlex.split(command)]:
             case ["docker", "compose", "ps", *_]:
                 return "\n".join(
-                    f"{server.name} {'ended' if server.has_exited else 'runs'}" for server in self._servers.values()
+                    f"{server.name} {'exited' if server.has_exited else 'running'}" for server in self._servers.values()
                 )
             case ["docker", "compose", "logs", "--since", _, name]:
                 return self._servers[name].log_file.read_text(errors="replace")[-2000:]
@@ -66,10 +66,10 @@ class OperatorShell:
                 return self._run_program([*self._environment_prefix(name), *program])
             case ["curl" | "df", *_] as program:
                 return self._run_program(program)
-        raise RunError(f"nobody here can run: {command}")
+        raise RunError(f"unsupported command: {command}")
 
     def _substitute_origin(self, word: str, command: str) -> str:
-        """For ORIGIN, which a runbook has in place of a letter that the list shows: the first of them."""
+        """Replace the placeholder ORIGIN by the origin of the first listed dead letter."""
         if word != "ORIGIN":
             return word
         service = shlex.split(command)[3]
@@ -87,11 +87,11 @@ class OperatorShell:
             [self._to_local(part) for part in program], capture_output=True, text=True, timeout=60, check=False
         )
         if result.returncode:
-            raise RunError(f"{shlex.join(program)} ended with {result.returncode}: {result.stdout}{result.stderr}")
+            raise RunError(f"{shlex.join(program)}: exit code {result.returncode}: {result.stdout}{result.stderr}")
         return result.stdout
 
     def _to_local(self, word: str) -> str:
-        """Where things are here, and not where compose publishes them."""
+        """Replace programs and addresses of the compose project by the local ones."""
         if word == "python":
             return next(str(part) for part in self._servers["intake"].command if str(part).endswith("python"))
         word = word.replace("127.0.0.1:9090", self._monitoring.prometheus.address)

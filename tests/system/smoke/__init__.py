@@ -1,1 +1,1 @@
-"""The smoke test: the whole system, started, used, misused and stopped, and then judged from outside."""
+"""Smoke test: start the whole system, use it, send it invalid input, stop it, and check it from outside."""

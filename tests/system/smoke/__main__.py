@@ -1,4 +1,4 @@
-"""`python -m tests.system.smoke`: start everything on fresh data, use it, misuse it, stop it, and check the result."""
+"""`python -m tests.system.smoke`: start everything on fresh data, use it, stop it, and check the result."""
 
 import argparse
 import asyncio
@@ -20,13 +20,13 @@ from tools.sandbox.servers.reporting import report, show_logs
 from tools.sandbox.servers.signals import interrupt_on_sigterm
 from tools.sandbox.servers.stack import SERVICES, run_stack
 
-SHUTDOWN_LIMIT_SECONDS = 10.0  # seconds; container engines kill after as many
+SHUTDOWN_LIMIT_SECONDS = 10.0  # after which container engines kill a process
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.system.smoke", description=__doc__)
-    parser.add_argument("--seed", type=int, default=1, help="another world")
-    parser.add_argument("--keep", action="store_true", help="keep data and logs also when everything holds")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the simulated network")
+    parser.add_argument("--keep", action="store_true", help="keep data and logs even if all checks pass")
     args = parser.parse_args()
     interrupt_on_sigterm()
     started_at, data = time.monotonic(), Path(tempfile.mkdtemp(prefix="attune-smoke-"))
@@ -34,11 +34,11 @@ def main() -> None:
     try:
         run_smoke_test(data, args.seed, checks)
     except RunError as error:
-        checks.expect("everything starts", False)
+        checks.expect("all servers start", False)
         report(str(error))
     except KeyboardInterrupt:
         shutil.rmtree(data)
-        sys.exit("stopped; there is nothing to judge")
+        sys.exit("stopped; nothing was checked")
     report(f"{checks.passed} passed, {checks.failed} failed, in {time.monotonic() - started_at:.0f} s")
     if checks.failed:
         show_logs(data)
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def run_smoke_test(data: Path, seed: int, checks: Checks) -> None:
-    """The whole of it. Raises CannotRun."""
+    """Run the whole test. Raises RunError."""
     smtp_port, webhook_port, *ports = free_ports(2 + len(SERVICES))
     received_emails, received_webhooks = list[ReceivedEmail](), list[ReceivedWebhook]()
     settings = {"SMTP_HOST": "127.0.0.1", "SMTP_PORT": str(smtp_port)}
@@ -58,7 +58,7 @@ def run_smoke_test(data: Path, seed: int, checks: Checks) -> None:
         attune = exit_stack.enter_context(
             run_stack(data, dict(zip(SERVICES, ports, strict=True)), settings, report=report)
         )
-        checks.expect("everything starts, and all services are ready", True, f"in {attune.startup_seconds:.1f} s")
+        checks.expect("all servers start and all services are ready", True, f"in {attune.startup_seconds:.1f} s")
         try:
             asyncio.run(
                 SmokeRun(
@@ -67,20 +67,20 @@ def run_smoke_test(data: Path, seed: int, checks: Checks) -> None:
             )
         except (RunError, KeyboardInterrupt):
             raise
-        except Exception:  # whatever it is, what held until then and the logs are worth seeing
-            checks.expect_none("the test comes to its end", traceback.format_exc().splitlines()[-MAX_EXAMPLES:])
+        except Exception:  # the checks so far and the logs are worth reporting, whatever failed
+            checks.expect_none("the test completes", traceback.format_exc().splitlines()[-MAX_EXAMPLES:])
         report(
             "memory: "
             + ", ".join(f"{server.name} {memory_mb(server):.0f} MB" for server in (*attune.servers, *attune.services))
         )
         checks.expect_none(
-            "SIGTERM ends every service cleanly",
+            "every service shuts down cleanly on SIGTERM",
             [problem for server in attune.services if (problem := stop_and_check(server))],
         )
 
 
 def stop_and_check(service: LocalServer) -> str:
-    """End a service; what there is to complain of, if anything."""
+    """Stop a service; return what was wrong with its shutdown, or an empty string."""
     process, started_at = service.process, time.monotonic()
     service.stop()
     elapsed_seconds, exit_code = time.monotonic() - started_at, process.returncode if process else None

@@ -1,4 +1,4 @@
-"""The judgement, from outside: what people sent against what people, and anybody who reads Kafka, can see."""
+"""The checks from outside: compare what was acknowledged with what the APIs and the topics show."""
 
 import asyncio
 from collections import Counter
@@ -17,7 +17,7 @@ from tools.sandbox.network.clinic_systems import ClinicSystems
 from tools.sandbox.network.course import Clinic, Course, latest_possible_sign, severe_reason
 from tools.sandbox.network.ledger import Ledger
 
-SCORE_TOLERANCE_POINTS = 0.05  # points; scores are shown rounded
+SCORE_TOLERANCE_POINTS = 0.05  # scores are shown rounded
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class InboxAlert:
 
 
 async def read_inbox_alerts(clinic_systems: ClinicSystems, clinicians: Iterable[UUID]) -> list[InboxAlert]:
-    """Every alert in every inbox."""
+    """All alerts in the inboxes of these clinicians."""
     alerts = []
     for clinician in clinicians:
         inbox = await clinic_systems.get("notify", f"/clinicians/{clinician}/inbox")
@@ -59,9 +59,9 @@ async def read_inbox_alerts(clinic_systems: ClinicSystems, clinicians: Iterable[
 async def score_differences(
     clinic_systems: ClinicSystems, ledger: Ledger, started_at: datetime, checked_at: datetime
 ) -> list[str]:
-    """Relationships whose alliance does not rest on exactly what was acknowledged.
+    """Relationships whose alliance is not based on exactly what was acknowledged.
 
-    Forms whose time ran out between `since` and `now` may be noted as unanswered or not.
+    Forms that were due between `started_at` and `checked_at` may count as unanswered or not.
     """
     differences = await asyncio.gather(
         *(_score_difference(clinic_systems, ledger, r, started_at, checked_at) for r in ledger.started_relationships)
@@ -94,23 +94,23 @@ async def _score_difference(
 
 @dataclass(frozen=True)
 class ExpectedCounts:
-    """What an alliance must rest on."""
+    """The counts on which an alliance must be based."""
 
     held: int
     missed: int
     cancelled: int
     scores: Mapping[tuple[UUID, Rater], float]
-    """The score of each answer, as it was last corrected."""
+    """The score of each answer after its last correction."""
     counted_answers: Mapping[Rater, int]
-    """How many of the answers of each may be counted: those the client agreed to."""
+    """How many answers of each rater count: those given while the client consented."""
     unanswered_range: range
-    """As many forms as may have stayed unanswered."""
+    """How many forms may count as unanswered."""
 
 
 def describe_differences(
     alliance: Mapping[str, Any], points: Sequence[Mapping[str, Any]], expected: ExpectedCounts
 ) -> str:
-    """Where an alliance, as people are shown it, rests on anything else; empty when it does not."""
+    """Differences between a displayed alliance and the expected counts; empty if there are none."""
     shown_scores = {
         (UUID(point["session_id"]), point["what"].removesuffix("_rating")): point["rating"]
         for point in points
@@ -143,13 +143,13 @@ def describe_differences(
 
 
 async def count_unanswered(clinic_systems: ClinicSystems, network_clinics: Iterable[Clinic]) -> int:
-    """How many forms alliance knows to have stayed unanswered."""
+    """How many forms alliance counts as unanswered."""
     views = [await clinic_systems.get("alliance", f"/clinics/{clinic.id}/relationships") for clinic in network_clinics]
     return sum(relationship["unanswered"] for view in views for relationship in view["relationships"])
 
 
 def split_by_severity(courses: Iterable[Course]) -> tuple[list[Course], list[Course]]:
-    """Those with a rupture that cannot be missed, and those with a fainter one."""
+    """The courses with a rupture that must be detected, and those with a fainter one."""
     ruptured = [course for course in courses if course.rupture]
     return [course for course in ruptured if severe_reason(course)], [
         course for course in ruptured if not severe_reason(course)
@@ -157,7 +157,7 @@ def split_by_severity(courses: Iterable[Course]) -> tuple[list[Course], list[Cou
 
 
 def missing_alerts(ruptured: Iterable[Course], alerts: Sequence[InboxAlert]) -> list[str]:
-    """Those of whose rupture no alert in the inbox of their clinician tells."""
+    """Courses whose rupture has no alert in the inbox of their clinician."""
     return [
         f"{course.id}, {severe_reason(course)}: {course.rupture}"
         for course in ruptured
@@ -178,13 +178,13 @@ def _matches(alert: InboxAlert, course: Course) -> bool:
 
 
 def misrouted_alerts(alerts: Iterable[InboxAlert], courses: Iterable[Course]) -> list[InboxAlert]:
-    """Alerts that somebody else's clinician sees."""
+    """Alerts in the inbox of another clinician."""
     clinician_by_relationship = {course.id: course.clinician_id for course in courses}
     return [alert for alert in alerts if clinician_by_relationship.get(alert.relationship_id) != alert.clinician_id]
 
 
 def multiple_open_alerts(alerts: Iterable[InboxAlert]) -> list[str]:
-    """Relationships with more than one alert that is not settled; one episode at a time is open."""
+    """Relationships with more than one active alert; only one episode can be open at a time."""
     open_counts = Counter(alert.relationship_id for alert in alerts if alert.status in ("open", "acknowledged"))
     return [f"{relationship}: {count} alerts" for relationship, count in open_counts.items() if count > 1]
 
@@ -192,12 +192,12 @@ def multiple_open_alerts(alerts: Iterable[InboxAlert]) -> list[str]:
 def dead_letter_differences(
     consumer: str, poison_messages: Sequence[PoisonMessage], dead_letter_records: Sequence[ConsumerRecord]
 ) -> list[str]:
-    """Where the dead letters of `consumer` are not exactly those planted, byte for byte, with origin and cause."""
+    """Differences between the dead letters of `consumer` and the poison messages, with their origin and error."""
     expected = Counter((poison.key, poison.value) for poison in poison_messages if consumer in poison.dead_lettered_by)
     actual = Counter((dead_letter.key, dead_letter.value) for dead_letter in dead_letter_records)
     differences = [f"missing: {key!r}" for key, _ in (expected - actual).elements()]
     differences += [
-        f"not planted, or again: {key!r} {(value or b'')[:100]!r}" for key, value in (actual - expected).elements()
+        f"unexpected or duplicate: {key!r} {(value or b'')[:100]!r}" for key, value in (actual - expected).elements()
     ]
     by_key = {poison.key: poison for poison in poison_messages}
     for dead_letter in dead_letter_records:
@@ -205,5 +205,5 @@ def dead_letter_differences(
         poison = by_key.get(dead_letter.key)
         origin = headers.get(ORIGIN_HEADER, b"").decode()
         if not headers.get(ERROR_HEADER) or (poison and not origin.startswith(f"{poison.topic.name}/")):
-            differences.append(f"without cause or origin: {dead_letter.key!r} {headers}")
+            differences.append(f"without error or origin header: {dead_letter.key!r} {headers}")
     return differences

@@ -1,4 +1,4 @@
-"""HTTP requests that are wrong, and how each must be answered; nothing of them may stay."""
+"""Invalid HTTP requests and the response that each must get. None of them may change anything."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ CASELOAD_HEADER = "relationship_id,clinician_id,client_id,case_code,started_at,a
 
 @dataclass(frozen=True)
 class InvalidRequest:
-    """A request that must be refused with `status`; `says` is the part of the answer that tells why."""
+    """A request that must be rejected with `status`; the response must contain `expected_text`, the reason."""
 
     name: str
     status: int
@@ -31,21 +31,21 @@ class InvalidRequest:
 
 @dataclass(frozen=True)
 class ExistingData:
-    """What is so, for requests to contradict."""
+    """Existing data that the requests contradict."""
 
     ongoing_course: Course
     ended_course: Course
     answered_session: Session
-    """One of those that go on; its client has answered."""
+    """A session of the ongoing course, answered by the client."""
     planned_session_id: UUID
-    """The id of a session that has not been held."""
+    """A session that has not been held."""
     used_link: str
     replaced_link: str
     now: datetime
 
 
 async def prepare_data(clinic_systems: ClinicSystems, courses: list[Course], now: datetime) -> ExistingData:
-    """Find, or make, what the wrong requests are about."""
+    """Find or create the data that the invalid requests refer to."""
     ongoing_course = next(
         course for course in courses if course.ending is None and any(session.client for session in course.sessions)
     )
@@ -76,7 +76,7 @@ async def prepare_data(clinic_systems: ClinicSystems, courses: list[Course], now
 
 
 async def unexpected_responses(clinic_systems: ClinicSystems, requests: list[InvalidRequest]) -> list[str]:
-    """Send every one; what is to be said of those that were not refused as they should be."""
+    """Send all requests; return those that were not rejected as expected."""
     differences = []
     for request in requests:
         response = await clinic_systems.request_once(request.method, request.service, request.path, **request.options)
@@ -90,7 +90,7 @@ async def unexpected_responses(clinic_systems: ClinicSystems, requests: list[Inv
 
 
 def invalid_requests(existing: ExistingData) -> list[InvalidRequest]:
-    """Every wrong request."""
+    """All invalid requests."""
     return [
         *_invalid_intake_requests(existing),
         *_invalid_session_requests(existing),
@@ -118,18 +118,18 @@ def _invalid_intake_requests(existing: ExistingData) -> Iterator[InvalidRequest]
 
     malformed = {"content": b"{not json", "headers": {"content-type": "application/json"}}
     yield InvalidRequest("not JSON", 422, "JSON", "PUT", "intake", path, malformed)
-    yield put("a misspelt field", 422, "/body/cadence_dayz", cadence_dayz=7)
-    yield put("a time without a zone", 422, "/body/started_at", started_at="2026-01-05T09:00:00")
+    yield put("a misspelled field", 422, "/body/cadence_dayz", cadence_dayz=7)
+    yield put("a time without a time zone", 422, "/body/started_at", started_at="2026-01-05T09:00:00")
     ten_minutes_ahead = _format_time(existing.now + timedelta(minutes=10))
-    yield put("a start by a clock that is ten minutes ahead", 409, "and now is", started_at=ten_minutes_ahead)
-    yield put("an aim in words", 422, "/body/aims", aims=["to be happy"])
+    yield put("a start ten minutes in the future", 409, "the time is now", started_at=ten_minutes_ahead)
+    yield put("an unknown aim", 422, "/body/aims", aims=["to be happy"])
     yield put("an unknown clinic", 404, str(UNKNOWN_ID), clinic_id=str(UNKNOWN_ID))
     yield put("an unknown clinician", 404, str(UNKNOWN_ID), clinician_id=str(UNKNOWN_ID))
     row = f"{uuid5(course.id, 'row')},{course.clinician_id},{uuid5(course.id, 'c')},A1,yesterday,coping,7,yes\r\n"
     table = {"content": CASELOAD_HEADER + row, "headers": {"content-type": "text/csv"}}
     caseload = f"/clinics/{course.clinic_id}/caseload?dry_run=false"
-    yield InvalidRequest("a caseload with a wrong row", 422, "/rows/2/started_at", "POST", "intake", caseload, table)
-    yield InvalidRequest("no such page", 404, "", "GET", "intake", "/nowhere", {})
+    yield InvalidRequest("a caseload with an invalid row", 422, "/rows/2/started_at", "POST", "intake", caseload, table)
+    yield InvalidRequest("an unknown path", 404, "", "GET", "intake", "/nowhere", {})
 
 
 def _invalid_session_requests(existing: ExistingData) -> Iterator[InvalidRequest]:
@@ -155,16 +155,20 @@ def _invalid_session_requests(existing: ExistingData) -> Iterator[InvalidRequest
 
     yield put("an unknown relationship", 404, "unknown-relationship", relationship_id=str(UNKNOWN_ID))
     yield put("a relationship that ended", 409, "relationship-ended", relationship_id=str(existing.ended_course.id))
-    yield put("a session before the start", 409, "before-the-start", starts_at="2001-01-05T09:00:00Z")
-    yield put("a session without a zone", 422, "/body/starts_at", starts_at="2026-01-05T09:00:00")
+    yield put("a session before the relationship", 409, "before-the-start", starts_at="2001-01-05T09:00:00Z")
+    yield put("a session without a time zone", 422, "/body/starts_at", starts_at="2026-01-05T09:00:00")
     yield InvalidRequest(
         "a body too large", 413, "", "PUT", "sessions", new_path, {"json": {"minutes": OVERSIZED_TEXT}}
     )
-    yield put("a session of no length", 422, "/body/minutes", minutes=0)
-    yield post("held twice, otherwise", 409, "session-already-completed", f"{held_path}/completion", other_end)
-    yield post("held and missed", 409, "session-already-completed", f"{held_path}/missed", {})
+    yield put("a session of zero minutes", 422, "/body/minutes", minutes=0)
+    yield post("a second, different completion", 409, "session-already-completed", f"{held_path}/completion", other_end)
+    yield post("a completed session marked missed", 409, "session-already-completed", f"{held_path}/missed", {})
     yield post(
-        "held in the future", 409, "in-the-future", f"/sessions/{existing.planned_session_id}/completion", in_two_days
+        "a completion in the future",
+        409,
+        "in-the-future",
+        f"/sessions/{existing.planned_session_id}/completion",
+        in_two_days,
     )
     yield post("an unknown session", 404, "unknown-session", f"/sessions/{UNKNOWN_ID}/missed", {})
 
@@ -179,29 +183,30 @@ def _invalid_answers(existing: ExistingData) -> Iterator[InvalidRequest]:
         path = f"/sessions/{session}/feedback/client"
         return InvalidRequest(name, status, expected_text, "PUT", "sessions", path, {"json": {**valid_body, **change}})
 
-    yield put("an answer to a session never held", 409, "session-not-held", session=existing.planned_session_id)
+    yield put("an answer to a session that was not held", 409, "session-not-held", session=existing.planned_session_id)
     yield put(
-        "another answer, given earlier", 409, "older-than", given_at=_format_time(ended_at + timedelta(seconds=1))
+        "a correction given before the answer",
+        409,
+        "older-than",
+        given_at=_format_time(ended_at + timedelta(seconds=1)),
     )
     yield put(
         "an answer before the session", 409, "before-the-session", given_at=_format_time(ended_at - timedelta(days=1))
     )
-    yield put(
-        "an answer from the future", 409, "in-the-future", given_at=_format_time(existing.now + timedelta(days=1))
-    )
+    yield put("an answer in the future", 409, "in-the-future", given_at=_format_time(existing.now + timedelta(days=1)))
     yield put("a rating of eleven", 422, "/body/ratings/trust", ratings={"trust": 11})
     yield put("an unknown element", 422, "/body/ratings", ratings={"charm": 5})
-    yield put("no rating at all", 422, "/body", ratings={})
+    yield put("no rating", 422, "/body", ratings={})
     yield put("an unknown instrument", 422, "/body/instrument", instrument={"name": "horoscope", "total": 3})
     yield put("a total out of range", 422, "/body/instrument", instrument={"name": "srs", "total": 41})
-    yield put("a tension talked about that was none", 422, "/body", tension="none", talked_about="yes")
+    yield put("no tension, but talked about", 422, "/body", tension="none", talked_about="yes")
 
 
 def _invalid_links(existing: ExistingData) -> Iterator[InvalidRequest]:
     form = {"data": {"trust": "1"}}
     yield InvalidRequest("a used link", 410, "answered", "POST", "sessions", existing.used_link, form, PAGE_TYPE)
     yield InvalidRequest(
-        "a used link, looked at", 410, "answered", "GET", "sessions", existing.used_link, {}, PAGE_TYPE
+        "a used link, opened again", 410, "answered", "GET", "sessions", existing.used_link, {}, PAGE_TYPE
     )
     yield InvalidRequest(
         "a replaced link", 404, "does not work", "GET", "sessions", existing.replaced_link, {}, PAGE_TYPE
@@ -211,13 +216,13 @@ def _invalid_links(existing: ExistingData) -> Iterator[InvalidRequest]:
 
 def _other_invalid_requests() -> Iterator[InvalidRequest]:
     yield InvalidRequest("an unknown alliance", 404, "unknown", "GET", "alliance", f"/relationships/{UNKNOWN_ID}", {})
-    yield InvalidRequest("an id that is none", 422, "/path", "GET", "alliance", "/relationships/42", {})
+    yield InvalidRequest("an invalid id", 422, "/path", "GET", "alliance", "/relationships/42", {})
     yield InvalidRequest(
         "an unknown alert", 404, "unknown", "POST", "notify", f"/alerts/{UNKNOWN_ID}/acknowledgement", {"json": {}}
     )
     channels = {"json": {"email": "not an address", "webhook": None}}
     yield InvalidRequest(
-        "no e-mail address", 422, "/body/email", "PUT", "notify", f"/clinicians/{UNKNOWN_ID}/channels", channels
+        "an invalid e-mail address", 422, "/body/email", "PUT", "notify", f"/clinicians/{UNKNOWN_ID}/channels", channels
     )
 
 

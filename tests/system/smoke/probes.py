@@ -1,4 +1,4 @@
-"""How long it takes from the acknowledgement of an answer to the alert in the inbox."""
+"""Measures the time from the acknowledgement of an answer to the alert in the inbox."""
 
 import asyncio
 import time
@@ -11,16 +11,16 @@ from tools.sandbox.network.clinic_systems import ClinicSystems
 from tools.sandbox.network.course import ELEMENTS, Clinic, Clinician, Course, Session, SimulatedAnswer
 
 PROBE_COUNT = 120
-MAX_CONCURRENT_PROBES = 4  # measured at so many at a time: a busy morning, not a stampede
-BASELINE_SESSIONS = 3  # sessions that went well, before a fall that must stand out
-ALERT_TIMEOUT_SECONDS = 30.0  # seconds; what has not come by then does not come
+MAX_CONCURRENT_PROBES = 4  # the load of a busy morning, not of a stress test
+BASELINE_SESSIONS = 3  # sessions with high ratings, so that the drop stands out
+ALERT_TIMEOUT_SECONDS = 30.0  # an alert that takes longer will not appear
 NAMESPACE = UUID("b0a0a0ce-7c26-4f3c-8a56-0a8f5d4e9b77")
 
 
 def create_probes(clinic: Clinic, until: datetime) -> tuple[list[Clinician], list[Course]]:
-    """Relationships that are well but for the last answer, with clinicians of their own.
+    """Relationships that go well until the last answer, with clinicians of their own.
 
-    In one half the client's ratings fall far, in the other the client says outright that there was a tension.
+    In one half the client's ratings drop far; in the other the client reports a tension directly.
     """
     clinicians = [
         Clinician(uuid5(NAMESPACE, f"clinician {index}"), clinic.id, f"probe-{index}", None, has_webhook=False)
@@ -60,14 +60,14 @@ def _good_answer(at: datetime) -> SimulatedAnswer:
 
 
 def final_answer(course: Course, now: datetime) -> SimulatedAnswer:
-    """What must be noticed."""
+    """The last answer, which must raise an alert."""
     if len(course.sessions) > 1:
         return SimulatedAnswer(now, dict.fromkeys(ELEMENTS, 2))
     return SimulatedAnswer(now, dict.fromkeys(ELEMENTS, 8), tension="yes", talked_about="not")
 
 
 async def submit_baseline(clinic_systems: ClinicSystems, course: Course) -> None:
-    """All but the last answer."""
+    """Submit everything except the last answer."""
     *earlier, last = course.sessions
     await clinic_systems.submit_course(replace(course, sessions=(*earlier, replace(last, client=None))))
 
@@ -75,7 +75,7 @@ async def submit_baseline(clinic_systems: ClinicSystems, course: Course) -> None
 async def measure_latency(
     clinic_systems: ClinicSystems, courses: Sequence[Course], now: datetime
 ) -> tuple[list[float], list[str]]:
-    """Seconds from each last answer's 2xx until an open inbox shows its alert; and what never came."""
+    """Seconds from the 2xx of each last answer until an open inbox shows its alert, and the alerts that are missing."""
     shown_at = {course.id: asyncio.Future[float]() for course in courses}
     inboxes = {course.clinician_id: asyncio.Event() for course in courses}
     watchers = [
@@ -108,7 +108,7 @@ async def _watch_inbox(
     shown_at: Mapping[UUID, asyncio.Future[float]],
     is_open: asyncio.Event,
 ) -> None:
-    """Keep an inbox open, and note when each relationship first shows in it."""
+    """Keep an inbox open, and record when each relationship first appears in it."""
     async for inbox in clinic_systems.stream_events("notify", f"/clinicians/{clinician}/inbox/stream"):
         for alert in inbox["alerts"]:
             if not (first_shown := shown_at[UUID(alert["relationship_id"])]).done():
@@ -117,7 +117,7 @@ async def _watch_inbox(
 
 
 async def _submit_final_answer(clinic_systems: ClinicSystems, course: Course, answer: SimulatedAnswer) -> float:
-    """Give the last answer; the moment at which it was acknowledged."""
+    """Submit the last answer; return when it was acknowledged, on the performance counter."""
     session = course.sessions[-1].id
     await clinic_systems.submit_paper_answer(session, "client", answer)
     acknowledged_at = time.perf_counter()

@@ -1,1 +1,1 @@
-"""What several of the system tests need, once."""
+"""What several of the system tests share."""

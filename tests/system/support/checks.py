@@ -1,4 +1,4 @@
-"""One line for each thing that must hold."""
+"""The checks of a system test: each is reported in one line, with examples of what is wrong."""
 
 import os
 import sys
@@ -6,14 +6,14 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
-MAX_EXAMPLES = 5  # examples of what is wrong; the rest is in the data and the logs
+MAX_EXAMPLES = 5  # problems shown per check; the rest is in the data and the logs
 
 Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that must hold, and whether it did."""
+    """The result of one check."""
 
     name: str
     is_passed: bool
@@ -21,7 +21,7 @@ class Check:
 
 
 class Checks:
-    """What held and what did not."""
+    """Collects and reports the results of checks."""
 
     def __init__(self, report: Report) -> None:
         self._report = report
@@ -37,7 +37,7 @@ class Checks:
         return len(self.results) - self.passed
 
     def expect_none(self, name: str, problems: Collection[Any], details: str = "") -> None:
-        """It holds when nothing is `wrong`."""
+        """The check passes if there are no problems."""
         self.expect(name, not problems, details)
         for example in list(problems)[:MAX_EXAMPLES]:
             self._report(f"         {example}")
@@ -45,7 +45,7 @@ class Checks:
             self._report(f"         and {len(problems) - MAX_EXAMPLES} more")
 
     def expect(self, name: str, condition: bool, details: str = "") -> None:
-        """It holds when it is `so`."""
+        """The check passes if the condition is true."""
         self.results.append(Check(name, condition, details))
         verdict = self._colourize("ok    ", 32) if condition else self._colourize("FAILED", 31)
         self._report(f"{verdict} {name}{f' ({details})' if details else ''}")

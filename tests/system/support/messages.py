@@ -1,4 +1,4 @@
-"""What clinicians were sent, against what the inbox says they were owed."""
+"""Compares the messages that clinicians received with the alerts in their inboxes."""
 
 import json
 import re
@@ -15,14 +15,14 @@ from tools.sandbox.network.clinic_systems import webhook_secret
 from tools.sandbox.network.course import Clinician
 from tools.sandbox.network.receivers import ReceivedEmail, ReceivedWebhook
 
-MAX_SIGN_AGE = timedelta(days=7)  # older signs are history; the default of the notify service
+MAX_SIGN_AGE = timedelta(days=7)  # no messages about older signs; the default of the notify service
 CHANGES = ("raised", "rose")
-MAX_SIGNATURE_AGE = timedelta(minutes=5)  # receivers refuse what was signed longer ago (standardwebhooks.com)
+MAX_SIGNATURE_AGE = timedelta(minutes=5)  # receivers reject older signatures (standardwebhooks.com)
 
 
 @dataclass(frozen=True, order=True)
 class Message:
-    """That a clinician was told of one change of one alert in one way."""
+    """One change of one alert, sent on one channel."""
 
     channel: str
     alert: str
@@ -32,7 +32,7 @@ class Message:
 def parse_messages(
     received_emails: Iterable[ReceivedEmail], received_webhooks: Iterable[ReceivedWebhook], alerts: Iterable[InboxAlert]
 ) -> list[Message]:
-    """Every message that arrived; what belongs to no alert has none."""
+    """Every message that arrived; one that belongs to no alert has no change."""
     deliveries = {
         uuid5(UUID(alert.id), f"{change}:email"): Message("email", alert.id, change)
         for alert in alerts
@@ -46,24 +46,24 @@ def parse_messages(
 def message_differences(
     messages: Sequence[Message], alerts: Iterable[InboxAlert], clinicians: Mapping[UUID, Clinician], now: datetime
 ) -> list[str]:
-    """Messages that were owed and did not come, and those that came and were not owed, or came again.
+    """Required messages that did not arrive, and messages that were not required or arrived more than once.
 
-    Owed is one for each alert that is open, of concern or urgent, and whose last sign is fresh. One that was taken
-    back so quickly that nobody was told is no fault, nor is a second message when it rose.
+    A message is required for each open alert that is of concern or urgent and has a recent last sign. An alert that was
+    retracted before its message was sent is not an error, and neither is a second message when an alert rose.
     """
     message_counts = Counter(messages)
-    differences = [f"came {count} times: {message}" for message, count in message_counts.items() if count > 1]
+    differences = [f"received {count} times: {message}" for message, count in message_counts.items() if count > 1]
     by_id = {alert.id: alert for alert in alerts}
     for message in message_counts:
         alert = by_id.get(message.alert)
         if alert is None or alert.severity == "watch" or now - alert.last_sign_at > MAX_SIGN_AGE:
-            differences.append(f"not owed: {message} about {alert}")
+            differences.append(f"not required: {message} about {alert}")
         elif message.channel not in channels_of(clinicians[alert.clinician_id]):
-            differences.append(f"not asked for: {message}")
+            differences.append(f"channel not configured: {message}")
     for alert in by_id.values():
         is_required = alert.status == "open" and alert.severity != "watch" and now - alert.last_sign_at < MAX_SIGN_AGE
         differences += [
-            f"did not come by {channel}: {alert}"
+            f"not received by {channel}: {alert}"
             for channel in (channels_of(clinicians[alert.clinician_id]) if is_required else ())
             if not any(Message(channel, alert.id, change) in message_counts for change in CHANGES)
         ]
@@ -71,7 +71,7 @@ def message_differences(
 
 
 def channels_of(clinician: Clinician) -> set[str]:
-    """How a clinician wants to be told."""
+    """The channels that a clinician has configured."""
     return {
         channel
         for channel, is_configured in (("email", clinician.email), ("webhook", clinician.has_webhook))
@@ -85,7 +85,7 @@ def misdelivered_messages(
     alerts: Sequence[InboxAlert],
     clinicians: Mapping[UUID, Clinician],
 ) -> list[str]:
-    """Messages that reached somebody else than the clinician of their alert, and webhooks that nobody signed."""
+    """Messages that did not reach the clinician of their alert, and webhooks without a valid signature."""
     clinician_by_delivery = {
         uuid5(UUID(alert.id), f"{change}:email"): alert.clinician_id for alert in alerts for change in CHANGES
     }
@@ -112,7 +112,7 @@ def _is_to_clinician(
 
 
 def _is_signed(webhook: ReceivedWebhook, clinician: UUID) -> bool:
-    """As its receiver would have found when it came; the library looks at the clock, and so only knows now."""
+    """Whether the signature was valid on arrival. The library only verifies against the current time."""
     headers = webhook.headers
     try:
         signed_at = datetime.fromtimestamp(int(headers["webhook-timestamp"]), UTC)
@@ -125,7 +125,7 @@ def _is_signed(webhook: ReceivedWebhook, clinician: UUID) -> bool:
 def identifying_messages(
     received_emails: Iterable[ReceivedEmail], received_webhooks: Iterable[ReceivedWebhook], case_codes: Collection[str]
 ) -> list[str]:
-    """Messages that hold a case code or a name, or no link."""
+    """Messages that contain a case code, or no link."""
     texts = [email.text for email in received_emails] + [
         f"{webhook.headers} {webhook.body.decode()}" for webhook in received_webhooks
     ]
@@ -135,5 +135,5 @@ def identifying_messages(
 
 
 def _delivery_id(email: ReceivedEmail) -> UUID:
-    """The id of the message, the same at every try."""
+    """The id of the delivery, the same for every attempt."""
     return UUID(str(email.message["Message-ID"]).strip("<>").partition("@")[0])

@@ -1,4 +1,4 @@
-"""Messages that no service of ours would put on a topic, and who must set each aside."""
+"""Poison messages, which no service of Attune would publish, and the consumers that must dead-letter each."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -13,13 +13,13 @@ from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from shared.events.topics import ALLIANCE, FEEDBACK, INTAKE, SESSIONS, Topic
 
 NAMESPACE = UUID("0d6f6f58-5a0c-4a8e-a1f3-0f8f5b4c2d11")
-TOO_LARGE_BYTES = 70_000  # bytes; events may have 65,536
+TOO_LARGE_BYTES = 70_000  # the limit for an event is 65,536 bytes
 RATINGS = {"trust": 8, "fit": 7}
 
 
 @dataclass(frozen=True)
 class PoisonMessage:
-    """One message, and the consumers that must set it aside; none where it is merely not for anybody."""
+    """A message and the consumers that must dead-letter it; none if they only skip it."""
 
     name: str
     topic: Topic
@@ -32,7 +32,7 @@ class PoisonMessage:
 
 
 def create_poison_messages(now: datetime) -> Sequence[PoisonMessage]:
-    """All that is planted."""
+    """All poison messages."""
     all_consumers, alliance_and_notify = ("sessions", "alliance", "notify"), ("alliance", "notify")
     future = now + timedelta(days=3)
     naive_time = now.replace(tzinfo=None).isoformat()
@@ -52,14 +52,14 @@ def create_poison_messages(now: datetime) -> Sequence[PoisonMessage]:
         PoisonMessage("from the future", FEEDBACK, _feedback(future), ("alliance",)),
         PoisonMessage("time without a zone", FEEDBACK, _feedback(now, time=naive_time), ("alliance",)),
         PoisonMessage("too large", FEEDBACK, _feedback(now, data={"more": "x" * TOO_LARGE_BYTES}), ("alliance",)),
-        # Not wrong, only not known yet: skipped and counted.
+        # Valid but unknown types: skipped and counted.
         PoisonMessage("unknown type", SESSIONS, _event("clinic.session.dreamt.v1", now, {"of": "sheep"}), ()),
         PoisonMessage("new version", FEEDBACK, _event("clinic.feedback.submitted.v9", now, {"mood": "blue"}), ()),
     )
 
 
 async def publish_poison(bootstrap_servers: str, messages: Sequence[PoisonMessage]) -> None:
-    """Put them on their topics, past every service."""
+    """Publish them on their topics, past all services."""
     async with AIOKafkaProducer(bootstrap_servers=bootstrap_servers, acks="all") as producer:
         for message in messages:
             headers = [("planted", b"\xff not UTF-8")]
@@ -67,7 +67,7 @@ async def publish_poison(bootstrap_servers: str, messages: Sequence[PoisonMessag
 
 
 async def publish_undecodable_record(bootstrap_servers: str, topic: str, partition: int) -> None:
-    """Put there a record with a header whose name is no UTF-8, which the consumers' client cannot read at all."""
+    """Publish a record with a header name that is not UTF-8, which the consumers' client cannot decode at all."""
 
     class InvalidUtf8(str):
         def encode(self, *_: object) -> bytes:
@@ -89,7 +89,7 @@ def _event(event_type: str, at: datetime, data: Mapping[str, Any], **envelope: A
     cloud_event = {
         "specversion": "1.0",
         "id": str(uuid5(NAMESPACE, f"{event_type} {data} {at}")),
-        "source": "/somebody/else",
+        "source": "/another/producer",
         "type": event_type,
         "time": at.isoformat(),
         "partitionkey": str(uuid5(NAMESPACE, "relationship")),

@@ -27,7 +27,7 @@ CODEC: CodecOptions[Document] = CodecOptions(uuid_representation=UuidRepresentat
 
 @dataclass(frozen=True)
 class Record:
-    """One Kafka record, to the byte."""
+    """One Kafka record, byte for byte."""
 
     partition: int
     offset: int
@@ -55,9 +55,9 @@ class Manifest:
     ended_at: datetime
     """When the last service was killed."""
     partitions: int
-    """Of every topic."""
+    """The partition count of every topic."""
     webhooks: tuple[str, ...]
-    """What the addresses of all webhooks begin with."""
+    """The base URLs of all webhooks."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,9 @@ class Recording:
     """The committed offsets of each consumer group, by topic and partition."""
     databases: dict[str, dict[str, Collection]]
     rows: dict[str, list[Json]]
-    """The ledger, the messages that arrived, the planted records, the clinicians."""
+    """The ledger, the received messages, the undecodable records, the clinicians."""
     expected: Json
-    """What must become of it once it is loaded (`expectations.py`)."""
+    """The expected result after loading (`expectations.py`)."""
 
 
 def write(recording: Recording, path: Path) -> None:
@@ -155,7 +155,7 @@ def _record(row: Json) -> Record:
 
 
 def as_json(content: bytes | None) -> Json:
-    """Text as it is, so that it compresses well and can be read; what is no UTF-8 as base64."""
+    """UTF-8 as text, so that it compresses well and is readable; other bytes as base64."""
     if content is None:
         return None
     try:
@@ -165,7 +165,7 @@ def as_json(content: bytes | None) -> Json:
 
 
 def as_bytes(content: Json) -> bytes | None:
-    """What `as_json` made of it, as bytes again."""
+    """The inverse of `as_json`."""
     if isinstance(content, dict):
         return base64.b64decode(content["base64"])
     return None if content is None else str(content).encode()

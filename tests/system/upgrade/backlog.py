@@ -1,4 +1,4 @@
-"""The backlog of the recording, which today's code must work off: each check names what it expects."""
+"""The unfinished work in the recording, which the current code must complete; each check names what it expects."""
 
 import json
 from collections import Counter
@@ -19,18 +19,18 @@ from tools.sandbox.network.receivers import ReceivedEmail, ReceivedWebhook
 from tools.sandbox.servers.kafka_inspector import KafkaInspector
 
 Fetch: TypeAlias = Callable[[str, str], Awaitable[httpx2.Response]]
-"""A service, and a path."""
+"""Requests a path of a service."""
 LAPSED = "clinic.feedback.lapsed.v1"
 RAISED = "clinic.alert.raised.v1"
 
 
 @dataclass(frozen=True)
 class Observation:
-    """What can be observation from outside."""
+    """What can be observed from outside."""
 
     published: Mapping[str, Sequence[Json]]
-    """By topic, every event behind what was recorded."""
-    arrived: Counter[UUID]
+    """By topic, every event after the recorded ones."""
+    arrival_counts: Counter[UUID]
     """How often each message has arrived since loading."""
     inboxes: Mapping[UUID, Sequence[Json]] = field(default_factory=dict)
 
@@ -65,7 +65,7 @@ async def observe(
 
 
 def unfinished(expected: Expectations, observation: Observation) -> list[str]:
-    """What has not come about yet, by name."""
+    """What is not done yet."""
     return [
         *_not_published(expected, observation),
         *_not_arrived(expected, observation),
@@ -76,28 +76,29 @@ def unfinished(expected: Expectations, observation: Observation) -> list[str]:
 
 
 async def check(expected: Expectations, observation: Observation, kafka: str, fetch: Fetch, checks: Checks) -> None:
-    """A line for each kind of work that was left over."""
+    """Check each kind of unfinished work."""
     types = ", ".join(sorted({entry.type.removeprefix("clinic.") for entry in expected.outbox}))
     checks.expect_none(
         "every outbox entry is published", _not_published(expected, observation), f"{len(expected.outbox)}: {types}"
     )
     for message in expected.deliveries:
-        times = observation.arrived[message.id]
-        what = f"{message.channel} {message.id} is delivered once"
-        checks.expect_none(what, [] if times == 1 else [f"arrived {times} times"], message.why)
+        times = observation.arrival_counts[message.id]
+        check_name = f"{message.channel} {message.id} is delivered once"
+        checks.expect_none(check_name, [] if times == 1 else [f"arrived {times} times"], message.why)
     lapses = ", ".join(f"{form.rater} of {form.session}" for form in expected.lapses)
-    checks.expect_none("forms past their deadline lapse", _not_lapsed(expected, observation), lapses)
+    checks.expect_none("every overdue feedback request lapses", _not_lapsed(expected, observation), lapses)
     early = [f"{form}" for form in observation.lapsed - set(expected.lapses)]
-    checks.expect_none("no other form lapses", early, f"{len(expected.awaited)} still awaited")
+    checks.expect_none("no other feedback request lapses", early, f"{len(expected.awaited)} still awaited")
     lag = ", ".join(f"{group} {count}" for group, count in expected.lag.items())
     wrong = [*_not_raised(expected, observation), *_not_shown(expected.changed, observation)]
     changed = ", ".join(f"{alert.status} about {alert.relationship}" for alert in expected.changed)
-    checks.expect_none("consumers catch up, and these alerts change", wrong, f"lag: {lag}; alerts: {changed}")
+    checks.expect_none("consumers catch up, and the expected alerts change", wrong, f"lag: {lag}; alerts: {changed}")
     checks.expect_none(
         "every other alert is unchanged", _not_shown(expected.unchanged, observation), _by_status(expected)
     )
     checks.expect_none(
-        "a message that was given up is not sent", [one for one in expected.failed if observation.arrived[one.id]]
+        "no message that was given up is sent",
+        [one for one in expected.failed if observation.arrival_counts[one.id]],
     )
     await _check_dead_letters(expected, kafka, checks)
     await _check_links(expected, fetch, checks)
@@ -108,7 +109,7 @@ def _not_published(expected: Expectations, observation: Observation) -> list[str
 
 
 def _not_arrived(expected: Expectations, observation: Observation) -> list[str]:
-    return [f"{m.channel} {m.id} ({m.why})" for m in expected.deliveries if not observation.arrived[m.id]]
+    return [f"{m.channel} {m.id} ({m.why})" for m in expected.deliveries if not observation.arrival_counts[m.id]]
 
 
 def _not_lapsed(expected: Expectations, observation: Observation) -> list[str]:
@@ -116,10 +117,10 @@ def _not_lapsed(expected: Expectations, observation: Observation) -> list[str]:
 
 
 def _not_raised(expected: Expectations, observation: Observation) -> list[str]:
-    """Alerts that are new are summary of on their topic."""
+    """New alerts whose raised event is not published."""
     raised = {e["partitionkey"] for e in observation.published["clinic.alerts"] if e["type"] == RAISED}
     new = [alert for alert in expected.changed if alert.status == "open"]
-    return [f"no alert was raised about {a.relationship}" for a in new if str(a.relationship) not in raised]
+    return [f"no alert raised for relationship {a.relationship}" for a in new if str(a.relationship) not in raised]
 
 
 def _not_shown(alerts: Iterable[Alert], observation: Observation) -> list[str]:
@@ -154,14 +155,14 @@ async def _check_dead_letters(expected: Expectations, kafka: str, checks: Checks
 
 async def _check_links(expected: Expectations, fetch: Fetch, checks: Checks) -> None:
     statuses = [(link, (await fetch("sessions", f"/f/{link.token}")).status_code) for link in expected.links]
-    wrong = [f"answered with {status}, not {link.status}" for link, status in statuses if status != link.status]
+    wrong = [f"status {status}, not {link.status}" for link, status in statuses if status != link.status]
     counts = Counter(link.status for link in expected.links)
     summary = f"{counts[200]} open a form, {counts[410]} were used"
     checks.expect_none("every form link works as before", wrong, summary)
 
 
 def _event(record: ConsumerRecord) -> Json:
-    """The event in a record; none where it is no event."""
+    """The event in a record; None if it is not an event."""
     try:
         event: Any = json.loads(record.value or b"")
     except ValueError:

@@ -30,7 +30,7 @@ def evidence(
     mongodb: str,
     urls: Mapping[str, str],
 ) -> Evidence:
-    """What the recording says, with what has arrived since it was loaded. No fault explains anything."""
+    """The evidence of the recording and of the messages received since it was loaded. There are no faults."""
     rows = recording.rows
     return Evidence(
         started_at=recording.manifest.began_at,
@@ -48,7 +48,7 @@ def evidence(
 
 
 async def check(evidence: Evidence, expected: Expectations, checks: Checks) -> None:
-    """Check an idle system as chaos does, which knows of no failed delivery and of no resolved dead letter."""
+    """Check an idle system like the chaos test, which does not expect failed deliveries or resolved dead letters."""
     clock_skew = acknowledged.max_clock_skew(evidence.faults)
     history = acknowledged.read_requests(evidence.requests, evidence.started_at, clock_skew)
     observed = await observe(evidence, history.relationships)
@@ -56,13 +56,13 @@ async def check(evidence: Evidence, expected: Expectations, checks: Checks) -> N
     documents = observed.documents(NOTIFY, DELIVERIES)
     outcomes = {which: documents.get(which, {}).get("outcome") for which in failed}
     checks.expect_none(
-        "a delivery that failed stays failed", outcomes.items() ^ failed.items(), ", ".join(failed.values())
+        "every failed delivery stays failed", outcomes.items() ^ failed.items(), ", ".join(failed.values())
     )
     check_observed(evidence, history, _without(observed, set(failed)), clock_skew, checks)
 
 
 def _without(observed: ObservedState, failed: set[UUID]) -> ObservedState:
-    """What chaos expects to see: no failed delivery, and no record that a dead letter is resolved."""
+    """The observed state without failed deliveries and without resolutions of dead letters."""
     deliveries = {i: d for i, d in observed.documents(NOTIFY, DELIVERIES).items() if i not in failed}
     databases = {**observed.databases, NOTIFY: {**observed.databases[NOTIFY], DELIVERIES: deliveries}}
     dead_letters = {

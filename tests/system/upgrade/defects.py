@@ -1,4 +1,4 @@
-"""Damage to a recording, of which the checker must complain: what a bad upgrade would lose."""
+"""Deliberate defects: each removes from a recording what a bad upgrade would lose, and the checker must detect it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -19,13 +19,13 @@ def lose_outbox_entry(recording: Recording) -> None:
 
 
 def lose_alert(recording: Recording) -> None:
-    """One open alert is gone from the inbox."""
+    """One open alert is missing from the inbox."""
     gone = next(alert["alert"] for alert in recording.expected["unchanged"] if alert["status"] == "open")
     _remove(recording.databases["attune_notify"]["alerts"], gone)
 
 
 def lose_lag(recording: Recording) -> None:
-    """Alliance goes on behind the records that it has not consumed."""
+    """Alliance skips the records that it has not consumed."""
     offsets = recording.groups["alliance"]
     for topic in offsets:
         for partition in offsets[topic]:
@@ -33,19 +33,19 @@ def lose_lag(recording: Recording) -> None:
 
 
 def lose_lapse(recording: Recording) -> None:
-    """The time of a form runs out, and nobody looks for it."""
+    """One overdue feedback request never lapses."""
     form = recording.expected["lapses"][0]["session"]
     for document in recording.databases["attune_sessions"]["sessions"].documents:
         if str(document["_id"]) == form:
             document["next_lapse_at"] = None
 
 
-def lose_fact(recording: Recording) -> None:
-    """One event is gone from what alliance keeps."""
+def lose_event(recording: Recording) -> None:
+    """One event is missing from alliance's history."""
     recording.databases["attune_alliance"]["facts"].documents.pop()
 
 
-def lose_settlement(recording: Recording) -> None:
+def lose_resolution(recording: Recording) -> None:
     """A dead letter that was discarded is open again."""
     for records in recording.topics.values():
         for place, record in enumerate(records):
@@ -54,7 +54,7 @@ def lose_settlement(recording: Recording) -> None:
 
 
 def keep_lease(recording: Recording) -> None:
-    """A lease never ends, so that its message is never sent."""
+    """A lease never expires, so its message is never sent."""
     held = [d for d in recording.databases["attune_notify"]["deliveries"].documents if d.get("held")]
     for document in held:
         document["next_at"] = document["next_at"].replace(year=document["next_at"].year + 1)
@@ -62,7 +62,7 @@ def keep_lease(recording: Recording) -> None:
 
 DEFECTS: Mapping[str, Defect] = {
     defect.__name__: defect
-    for defect in (lose_outbox_entry, lose_alert, lose_lag, lose_lapse, lose_fact, lose_settlement, keep_lease)
+    for defect in (lose_outbox_entry, lose_alert, lose_lag, lose_lapse, lose_event, lose_resolution, keep_lease)
 }
 
 

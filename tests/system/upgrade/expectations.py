@@ -1,6 +1,6 @@
-"""What must become of the recording once today's code runs on it, each thing by its name.
+"""The expected state after the current code has run on the recording.
 
-The recorder writes it beside the data. Nothing in it is an identifier of the code: only ids, event types and topics.
+The recorder stored it with the data. It contains no identifiers of the code, only ids, event types and topics.
 """
 
 from typing import Literal, TypeAlias
@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
-Why: TypeAlias = Literal["its lease expires", "its retry is due", "it was not tried yet"]
+DeliveryReason: TypeAlias = Literal["its lease expires", "its retry is due", "it was not tried yet"]
 
 
 class Item(BaseModel):
@@ -18,7 +18,7 @@ class Item(BaseModel):
 
 
 class OutboxEntry(Item):
-    """An event that was acknowledged to a client and not published: it must be published."""
+    """An event that was acknowledged to a client but not published; it must be published."""
 
     service: str
     topic: str
@@ -32,11 +32,11 @@ class Delivery(Item):
     id: UUID
     """Receivers see it as Message-ID or webhook-id."""
     channel: str
-    why: Why
+    why: DeliveryReason
 
 
 class FailedDelivery(Item):
-    """A message that was given up and must not be sent any more."""
+    """A message that was given up; it must not be sent."""
 
     id: UUID
     outcome: str
@@ -50,26 +50,26 @@ class Form(Item):
 
 
 class Link(Item):
-    """The link to a form, and the status with which it must be answered."""
+    """The link to a form, and the expected HTTP status."""
 
     token: str
     status: int
 
 
 class Alert(Item):
-    """An alert as the inbox of its clinician must show it."""
+    """An alert that the inbox of its clinician must show."""
 
     relationship: UUID
     clinician: UUID
     alert: UUID | None = None
-    """None where it is still to be raised."""
+    """None if it is not raised yet."""
     severities: tuple[str, ...]
-    """One of these."""
+    """The allowed severities."""
     status: str
 
 
 class DeadLetter(Item):
-    """A record that nobody could decode, and what a person did about it."""
+    """An undecodable record, and how an operator resolved it."""
 
     consumer: str
     origin: str
@@ -79,21 +79,21 @@ class DeadLetter(Item):
 
 
 class Expectations(Item):
-    """Everything that must be so."""
+    """All expectations."""
 
     outbox: tuple[OutboxEntry, ...]
     deliveries: tuple[Delivery, ...]
     failed: tuple[FailedDelivery, ...]
     lapses: tuple[Form, ...]
-    """Forms that nobody answered: their time runs out soon after loading."""
+    """Unanswered forms that are due soon after loading."""
     awaited: tuple[Form, ...]
     """Forms that may still be answered."""
     links: tuple[Link, ...]
     lag: dict[str, int]
     """Records that each consumer group had not consumed."""
     unchanged: tuple[Alert, ...]
-    """Alerts that stand as they did."""
+    """Alerts that do not change."""
     changed: tuple[Alert, ...]
-    """Alerts that what was left over raises or changes."""
+    """Alerts that the unfinished work raises or changes."""
     dead_letters: tuple[DeadLetter, ...]
-    """Those that there were, and those that the lag holds."""
+    """The recorded ones, and those of undecodable records in the lag."""

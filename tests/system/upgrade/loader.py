@@ -1,4 +1,4 @@
-"""Loads a recording into a Kafka and a MongoDB that are empty."""
+"""Loads a recording into an empty Kafka and an empty MongoDB."""
 
 import asyncio
 from collections.abc import Iterable, Mapping
@@ -13,12 +13,12 @@ from tests.system.upgrade.archive import CODEC, Collection, Document, Record, Re
 from tests.system.upgrade.shift import map_leaves
 
 
-class NotLoaded(Exception):
-    """The recording cannot be loaded as it was. The text says what differs."""
+class LoadError(Exception):
+    """The recording cannot be loaded unchanged. The message says what differs."""
 
 
 def with_webhooks_at(recording: Recording, address: str) -> Recording:
-    """The recording with every webhook leading to `address`, whatever ports were used when it was made."""
+    """The recording with `address` instead of the recorded webhook base URLs."""
 
     def readdress(leaf: Any) -> Any:
         for old in recording.manifest.webhooks if isinstance(leaf, str) else ():
@@ -32,7 +32,7 @@ def with_webhooks_at(recording: Recording, address: str) -> Recording:
 
 
 async def load(recording: Recording, kafka: str, mongodb: str) -> None:
-    """Load everything. The topics exist, and are empty. Raises NotLoaded."""
+    """Load everything. The topics must exist and be empty. Raises LoadError."""
     async with AIOKafkaProducer(bootstrap_servers=kafka, acks="all", enable_idempotence=True) as producer:
         for topic, records in recording.topics.items():
             await _load_topic(producer, topic, records, recording.manifest.partitions)
@@ -48,12 +48,12 @@ async def load(recording: Recording, kafka: str, mongodb: str) -> None:
 async def _load_topic(producer: AIOKafkaProducer, topic: str, records: Iterable[Record], partitions: int) -> None:
     known = await producer.partitions_for(topic)
     if len(known) != partitions:
-        raise NotLoaded(f"{topic} has {len(known)} partitions, and {partitions} were recorded")
+        raise LoadError(f"{topic} has {len(known)} partitions, and {partitions} were recorded")
     sent = [(record, await _send(producer, topic, record)) for record in records]
     for record, acknowledged in sent:
         offset = (await acknowledged).offset
         if offset != record.offset:
-            raise NotLoaded(f"{topic}/{record.partition}/{record.offset} came to lie at offset {offset}")
+            raise LoadError(f"{topic}/{record.partition}/{record.offset} was stored at offset {offset}")
 
 
 async def _send(producer: AIOKafkaProducer, topic: str, record: Record) -> "asyncio.Future[Any]":

@@ -1,4 +1,4 @@
-"""One run: servers, the recording, today's services, rest, and the checker."""
+"""One run: start servers, load the recording, start the current services, wait until idle, and check."""
 
 import asyncio
 import logging
@@ -27,14 +27,14 @@ from tools.sandbox.servers.process import LocalServer, Report
 from tools.sandbox.servers.stack import SERVICES, service_process
 
 FINISH_TIMEOUT_SECONDS = 100.0
-"""Seconds in which everything that is due comes about, from the start of the services."""
+"""How long the services may take to complete all unfinished work."""
 IDLE_TIMEOUT_SECONDS = 20.0
 CHECK_INTERVAL_SECONDS = 2.0
 
 
 @dataclass
-class Run:
-    """Everything that runs, and what has arrived."""
+class UpgradeRun:
+    """The servers of a run, and the messages that it received."""
 
     recording: Recording
     data: Path
@@ -44,9 +44,9 @@ class Run:
     webhooks: list[ReceivedWebhook] = field(default_factory=list)
     urls: dict[str, str] = field(default_factory=dict)
 
-    def run(self) -> None:
-        """Start, load, start the services, and check. Raises RunError and NotLoaded."""
-        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # a broker that starts makes it say much
+    def execute(self) -> None:
+        """Start, load, start the services, and check. Raises RunError and LoadError."""
+        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it logs many warnings while the broker starts
         broker, controller, database, mail, hook, *ports = free_ports(5 + len(SERVICES))
         with ExitStack() as exit_stack:
             exit_stack.enter_context(run_smtp_server(mail, self.emails))
@@ -55,7 +55,7 @@ class Run:
                 kafka.kafka_server(self.data / "kafka", broker, controller, report=self.report),
                 mongod.mongodb_server(self.data / "mongodb", database, report=self.report),
             )
-            exit_stack.enter_context(_running(stores))
+            exit_stack.enter_context(_run_servers(stores))
             self._kafka, self._mongodb = (server.address for server in stores)
             self._load(f"http://127.0.0.1:{hook}")
             settings = {
@@ -68,8 +68,8 @@ class Run:
                 service_process(name, self.data / name, port, settings, report=self.report)
                 for name, port in zip(SERVICES, ports, strict=True)
             ]
-            exit_stack.enter_context(_running(services))
-            self.checks.expect("today's services start on the recorded data", True)
+            exit_stack.enter_context(_run_servers(services))
+            self.checks.expect("the current services start on the recorded data", True)
             self.urls = {server.name: f"http://{server.address}" for server in services}
             asyncio.run(self._check())
 
@@ -80,7 +80,7 @@ class Run:
         offset = offset_to(self.recording, datetime.now(UTC))
         self.recording = with_webhooks_at(shift(self.recording, offset), webhooks)
         asyncio.run(load(self.recording, self._kafka, self._mongodb))
-        self.report(f"loaded in {time.monotonic() - started_at:.1f} s, shifted offset {offset}")
+        self.report(f"loaded in {time.monotonic() - started_at:.1f} s, all times shifted by {offset}")
 
     async def _check(self) -> None:
         expected = Expectations.model_validate(self.recording.expected)
@@ -90,10 +90,10 @@ class Run:
                 return await http.get(self.urls[name] + path)
 
             started_at = time.monotonic()
-            await self._until_finished(kafka_inspector, fetch, expected)
+            await self._wait_until_finished(kafka_inspector, fetch, expected)
             idle = await wait_until_idle(kafka_inspector, (self.emails, self.webhooks), IDLE_TIMEOUT_SECONDS)
             elapsed = f"after {time.monotonic() - started_at:.0f} s"
-            self.checks.expect("the system becomes idle: no lag, no movement", idle, elapsed)
+            self.checks.expect("the system becomes idle, with no lag", idle, elapsed)
             observation = await backlog.observe(
                 kafka_inspector, self.recording, self.emails, self.webhooks, fetch, expected
             )
@@ -101,10 +101,10 @@ class Run:
         evidence = checker.evidence(self.recording, self.emails, self.webhooks, self._kafka, self._mongodb, self.urls)
         await checker.check(evidence, expected, self.checks)
 
-    async def _until_finished(
+    async def _wait_until_finished(
         self, kafka_inspector: KafkaInspector, fetch: backlog.Fetch, expected: Expectations
     ) -> None:
-        """Wait until everything that is due has come about, or for so long that it never will."""
+        """Wait until all unfinished work is done, or until the timeout."""
         deadline = time.monotonic() + FINISH_TIMEOUT_SECONDS
         while time.monotonic() < deadline:
             observation = await backlog.observe(
@@ -116,7 +116,7 @@ class Run:
 
 
 @contextmanager
-def _running(servers: Sequence[LocalServer]) -> Iterator[None]:
+def _run_servers(servers: Sequence[LocalServer]) -> Iterator[None]:
     """Start them together; stop them together afterwards."""
     with ThreadPoolExecutor(len(servers)) as pool:
         try:

@@ -1,10 +1,9 @@
-"""Shifts a recording in time: every time in it, by the same offset, so that the recording ended now.
+"""Shifts a recording in time: every time in it moves by the same offset, so that the recording ended now.
 
-Times are record timestamps, BSON dates, and ISO 8601 text wherever it stands: in events, in headers, in JSON that a
-document holds as text or as bytes, in the ledger. No id depends on a time (ids derive from other ids), no hash covers
-one, and no document counts seconds since 1970; a test looks for exceptions. Two things stay where they are. A date
-before 2000 is none of the recording's: 1970 stands for "at once". And the messages that receivers got are signed
-together with their time, so they are left as they arrived.
+Times are record timestamps, BSON dates, and all ISO 8601 text: in events, in headers, in JSON that a document contains
+as text or bytes, in the ledger. No id depends on a time (ids derive from other ids), no hash covers one, and no
+document counts seconds since 1970; a test looks for exceptions. Two things do not move. Dates before 2000 are not
+times of the recording: 1970 means "immediately". And received messages are signed together with their time.
 
 The offset is a whole number of seconds, because the text of a time must keep its form: services compare bytes.
 """
@@ -29,14 +28,14 @@ Value = TypeVar("Value")
 
 
 def offset_to(recording: Recording, now: datetime) -> timedelta:
-    """By how much to shift the recording so that it ended at `now`, to the second."""
+    """The offset by which the recording must be shifted to end at `now`, in whole seconds."""
     return timedelta(seconds=(now - recording.manifest.ended_at) // timedelta(seconds=1))
 
 
 def shift(recording: Recording, by: timedelta) -> Recording:
-    """The recording, shifted. Raises ValueError where `by` has a fraction of a second."""
+    """The shifted recording. Raises ValueError if `by` has a fraction of a second."""
     if by % timedelta(seconds=1):
-        raise ValueError(f"the offset must be a whole number of seconds, and is {by}")
+        raise ValueError(f"the offset must be a whole number of seconds, not {by}")
 
     def shifted(value: Value) -> Value:
         return cast("Value", map_leaves(value, lambda leaf: _shifted(leaf, by)))
@@ -56,7 +55,7 @@ def shift(recording: Recording, by: timedelta) -> Recording:
 
 
 def map_leaves(value: Any, leaf: Callable[[Any], Any]) -> Any:
-    """The value with every leaf of its dicts and lists changed."""
+    """The value with `leaf` applied to every leaf of its dicts and lists."""
     if isinstance(value, dict):
         return {name: map_leaves(of, leaf) for name, of in value.items()}
     if isinstance(value, list):
@@ -85,6 +84,6 @@ def _shifted(leaf: Any, by: timedelta) -> Any:
 
 
 def _shifted_text(moment: str, by: timedelta) -> str:
-    """To the second; a fraction and a zone stand behind it, and stay as they are."""
+    """Shift a time up to the second; the fraction and the zone after it do not change."""
     at = datetime.fromisoformat(moment).replace(tzinfo=UTC)
     return moment if at < FIRST else (at + by).replace(tzinfo=None).isoformat()

@@ -1,1 +1,1 @@
-"""What holds of the simulated clinic network, and of the judge who looks at what became of it."""
+"""Tests of the simulated clinic network and the demo."""

@@ -1,4 +1,4 @@
-"""The world is a pure function of its seed, and holds what the smoke test and the demo are there to show."""
+"""The world is a pure function of its seed, and contains every case that the smoke test and the demo need."""
 
 from collections import Counter
 from dataclasses import replace
@@ -25,15 +25,15 @@ def courses(seed: int) -> list[Course]:
 
 @settings(max_examples=4, deadline=None)
 @given(seed=seeds)
-def test_the_same_seed_is_the_same_world(seed: int) -> None:
+def test_the_same_seed_gives_the_same_world(seed: int) -> None:
     assert courses(seed) == courses(seed)
     assert courses(seed) != courses(seed + 1)
 
 
 @settings(max_examples=4, deadline=None)
 @given(seed=seeds)
-def test_a_day_later_everything_is_a_day_later(seed: int) -> None:
-    """So that a world which held what a test needs holds it tomorrow as well."""
+def test_a_world_that_ends_a_day_later_has_the_same_ruptures(seed: int) -> None:
+    """A world that contains the cases a test needs contains them tomorrow as well."""
     tomorrow = World(seed, TODAY + timedelta(days=1), PARAMETERS).courses
 
     assert [c.rupture for c in tomorrow] == [c.rupture for c in World(seed, TODAY, PARAMETERS).courses]
@@ -41,7 +41,7 @@ def test_a_day_later_everything_is_a_day_later(seed: int) -> None:
 
 @settings(max_examples=4, deadline=None)
 @given(seed=seeds)
-def test_nothing_happens_before_its_time_or_after_today(seed: int) -> None:
+def test_events_are_in_order_and_none_is_after_today(seed: int) -> None:
     for course in courses(seed):
         for session in course.sessions:
             assert course.started_at <= session.starts_at < session.ended_at < TODAY
@@ -60,7 +60,7 @@ def test_nothing_happens_before_its_time_or_after_today(seed: int) -> None:
 
 @settings(max_examples=4, deadline=None)
 @given(seed=seeds)
-def test_every_id_and_every_case_code_is_one_of_a_kind(seed: int) -> None:
+def test_every_id_and_every_case_code_is_unique(seed: int) -> None:
     all_courses = courses(seed)
     ids = [
         *(course.id for course in all_courses),
@@ -74,7 +74,7 @@ def test_every_id_and_every_case_code_is_one_of_a_kind(seed: int) -> None:
 
 @settings(max_examples=4, deadline=None)
 @given(seed=seeds)
-def test_ratings_are_whole_numbers_from_zero_to_ten(seed: int) -> None:
+def test_ratings_are_integers_from_zero_to_ten(seed: int) -> None:
     given_ratings = [
         rating
         for course in courses(seed)
@@ -87,7 +87,7 @@ def test_ratings_are_whole_numbers_from_zero_to_ten(seed: int) -> None:
     assert set(given_ratings) <= set(range(11))
 
 
-def test_nothing_that_takes_a_word_back_is_recent() -> None:
+def test_corrections_and_late_entries_are_not_recent() -> None:
     for course in courses(1):
         assert course.ending is None or course.ending[0] < TODAY - MIN_CORRECTION_AGE + timedelta(days=3)
         for session in course.sessions:
@@ -96,7 +96,7 @@ def test_nothing_that_takes_a_word_back_is_recent() -> None:
                 assert not any(answer and answer.correction for answer in (session.client, session.clinician))
 
 
-def test_a_network_has_everything_that_there_is_to_see() -> None:
+def test_a_network_contains_every_kind_of_rupture_ending_session_and_answer() -> None:
     all_courses = [course for seed in range(5) for course in courses(seed)]
     sessions = [session for course in all_courses for session in course.sessions]
     answers = [answer for session in sessions for answer in (session.client, session.clinician) if answer]
@@ -107,9 +107,14 @@ def test_a_network_has_everything_that_there_is_to_see() -> None:
         "slide",
         "element",
         "withdrawal",
-        "told",
+        "tension_reported",
     }
-    assert {severe_reason(course) for course in all_courses} == {None, "told directly", "stayed away twice", "fell far"}
+    assert {severe_reason(course) for course in all_courses} == {
+        None,
+        "tension reported",
+        "missed two sessions",
+        "large drop",
+    }
     assert {c.ending[1] for c in all_courses if c.ending} >= {"completed", "transferred", "stopped_by_client"}
     assert {session.outcome for session in sessions} == {"held", "missed", "cancelled"}
     assert {session.cancelled_by for session in sessions} == {None, "client", "clinician", "clinic"}
@@ -122,13 +127,13 @@ def test_a_network_has_everything_that_there_is_to_see() -> None:
     )
 
 
-def test_about_as_many_ruptures_are_planted_as_asked_for() -> None:
+def test_about_as_many_ruptures_are_planted_as_configured() -> None:
     all_courses = [course for course in World(3, TODAY, Parameters()).courses if len(course.sessions) >= 4]
 
     assert 0.15 < sum(course.rupture is not None for course in all_courses) / len(all_courses) < 0.35
 
 
-def test_clients_rate_near_the_top_and_most_of_the_variance_is_between_them() -> None:
+def test_clients_rate_near_the_top_and_most_variance_is_between_clients() -> None:
     by_course = [
         [answer.score for _, answer in course.client_answers()]
         for course in World(4, TODAY, Parameters(rupture_probability=0)).courses
@@ -146,7 +151,7 @@ def test_clients_rate_near_the_top_and_most_of_the_variance_is_between_them() ->
     assert 0.55 < between / (between + sum(within) / len(within)) < 0.9
 
 
-def test_after_today_every_relationship_that_goes_on_has_its_turn() -> None:
+def test_every_ongoing_relationship_gets_one_session_per_round_after_today() -> None:
     world = World(5, TODAY, PARAMETERS)
     courses_per_round = len(world.ongoing_courses)
 
@@ -173,7 +178,7 @@ def test_sessions_after_today_are_new_and_have_just_ended() -> None:
 
 
 def create_course(scores: list[int | None], rupture: Rupture, spread: float = 0.5) -> Course:
-    """A session a week, rated so by the client in every element; none is a form that was not given."""
+    """A course with a session per week; the client gives each score to every element, None is no answer."""
     sessions = tuple(
         Session(
             UUID(int=number),
@@ -203,11 +208,11 @@ GOOD_SCORES: list[int | None] = [9] * 6
 DIP = Rupture("dip", first_session=6, last_session=7, drop_points=4)
 
 
-def test_a_fall_is_severe_when_it_is_deep_known_and_told_of_twice() -> None:
-    assert severe_reason(create_course([*GOOD_SCORES, 5, 5], DIP)) == "fell far"
+def test_a_large_drop_that_is_rated_twice_after_a_baseline_is_severe() -> None:
+    assert severe_reason(create_course([*GOOD_SCORES, 5, 5], DIP)) == "large drop"
 
 
-def test_a_fall_may_be_missed_when_it_is_shallow_early_or_hardly_told_of() -> None:
+def test_a_drop_that_is_shallow_early_or_rated_only_once_may_be_missed() -> None:
     assert severe_reason(create_course([*GOOD_SCORES, 7, 7], DIP)) is None
     assert severe_reason(create_course([*GOOD_SCORES, 5, 5], DIP, spread=2.0)) is None
     assert severe_reason(create_course([*GOOD_SCORES, 5, None], DIP)) is None
@@ -216,30 +221,31 @@ def test_a_fall_may_be_missed_when_it_is_shallow_early_or_hardly_told_of() -> No
     assert severe_reason(replace(create_course([*GOOD_SCORES, 5, 5], DIP), rupture=None)) is None
 
 
-def test_what_is_told_outright_is_severe_from_the_first_session_on() -> None:
-    course = create_course([9], Rupture("told", first_session=0, last_session=0, drop_points=0))
+def test_a_reported_tension_is_severe_from_the_first_session_on() -> None:
+    course = create_course([9], Rupture("tension_reported", first_session=0, last_session=0, drop_points=0))
     reported = SimulatedAnswer(TODAY, dict.fromkeys(ELEMENTS, 9), tension="yes", talked_about="not")
     talked_about = replace(reported, talked_about="yes")
 
     assert (
-        severe_reason(replace(course, sessions=(replace(course.sessions[0], clinician=reported),))) == "told directly"
+        severe_reason(replace(course, sessions=(replace(course.sessions[0], clinician=reported),)))
+        == "tension reported"
     )
     assert severe_reason(replace(course, sessions=(replace(course.sessions[0], clinician=talked_about),))) is None
 
 
-def test_staying_away_is_severe_the_second_time_in_a_row() -> None:
+def test_two_consecutive_missed_sessions_are_severe() -> None:
     rupture = Rupture("withdrawal", first_session=0, last_session=2, drop_points=0)
     course = create_course([None, None, None], rupture)
     missed_sessions = [replace(session, outcome="missed") for session in course.sessions]
 
     assert (
         severe_reason(replace(course, sessions=(missed_sessions[0], missed_sessions[1], course.sessions[2])))
-        == "stayed away twice"
+        == "missed two sessions"
     )
     assert severe_reason(replace(course, sessions=(missed_sessions[0], course.sessions[1], missed_sessions[2]))) is None
 
 
-def test_a_slide_deepens_and_an_unrepaired_rupture_stays() -> None:
+def test_the_drop_of_a_slide_grows_and_an_unrepaired_rupture_persists() -> None:
     slide = Rupture("slide", first_session=2, last_session=5, drop_points=4, is_repaired=False)
     dip = Rupture("dip", first_session=2, last_session=3, drop_points=4)
 

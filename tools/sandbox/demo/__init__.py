@@ -1,1 +1,1 @@
-"""The demo: the whole system with a simulated clinic network, to look at until Ctrl-C."""
+"""The demo: the whole system with a simulated clinic network, running until Ctrl-C."""

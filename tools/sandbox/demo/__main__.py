@@ -1,4 +1,4 @@
-"""`python -m tools.sandbox.demo`: everything runs here, and a simulated clinic network uses it, until Ctrl-C."""
+"""`python -m tools.sandbox.demo`: run the whole system with a simulated clinic network until Ctrl-C."""
 
 import asyncio
 import os
@@ -27,11 +27,11 @@ from tools.sandbox.servers.signals import interrupt_on_sigterm
 from tools.sandbox.servers.stack import SERVICES, RunningStack, run_stack
 
 DATA_FOLDER = PROJECT_ROOT / ".attune" / "demo"
-SEED = 2026  # everybody sees the same network
-FIRST_PORT = 8001  # of the services; DEMO_PORT chooses another
-SESSION_INTERVAL_SECONDS = 0.4  # seconds from one session to the next, once history is told
-REFRESH_INTERVAL_SECONDS, LINE_INTERVAL_SECONDS, DRAW_INTERVAL_SECONDS = 4.0, 5.0, 0.5  # seconds
-SESSIONS_PER_REACTION = 10  # sessions; so often a clinician does something about an alert
+SEED = 2026  # fixed, so that everybody sees the same network
+FIRST_PORT = 8001  # of the services; DEMO_PORT overrides it
+SESSION_INTERVAL_SECONDS = 0.4  # between two sessions, once the history is submitted
+REFRESH_INTERVAL_SECONDS, LINE_INTERVAL_SECONDS, DRAW_INTERVAL_SECONDS = 4.0, 5.0, 0.5
+SESSIONS_PER_REACTION = 10  # after so many sessions a clinician handles an alert
 
 console = Console(highlight=False)
 
@@ -43,11 +43,11 @@ def main() -> None:
     except RunError as error:
         sys.exit(str(error))
     except KeyboardInterrupt:
-        console.print("Stopped. `make demo` goes on from here; `make clean` forgets.")
+        console.print("Stopped. `make demo` continues from here; `make clean` deletes the data.")
 
 
 def run_demo(first_port: int) -> None:
-    """Start, live until Ctrl-C, and end everything that was started. Raises CannotRun."""
+    """Start everything, run until Ctrl-C, and stop everything. Raises RunError."""
     ports = dict(zip(SERVICES, range(first_port, first_port + len(SERVICES)), strict=True))
     smtp_port, webhook_port = free_ports(2)
     received_emails, received_webhooks = list[ReceivedEmail](), list[ReceivedWebhook]()
@@ -60,14 +60,14 @@ def run_demo(first_port: int) -> None:
             attune = exit_stack.enter_context(run_stack(DATA_FOLDER, ports, smtp, report=console.print))
         except RunError as error:
             if any(str(port) in str(error) for port in ports.values()):
-                raise RunError(f"{error}\nChoose others: DEMO_PORT=9001 make demo") from None
+                raise RunError(f"{error}\nUse other ports: DEMO_PORT=9001 make demo") from None
             raise
-        console.print(f"Everything runs, after {attune.startup_seconds:.0f} s.")
+        console.print(f"All services are running after {attune.startup_seconds:.0f} s.")
         asyncio.run(Demo(attune, received_emails, received_webhooks, f"http://127.0.0.1:{webhook_port}").run())
 
 
 class Demo:
-    """The clinic network: its history as fast as it can be told, then one session after the other."""
+    """Simulates the clinic network: submits its history as fast as possible, then one session after the other."""
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class Demo:
         self._figures = Figures()
 
     async def run(self) -> None:
-        """Until it is cancelled."""
+        """Run until cancelled. Raises RunError if a service or Kafka fails."""
         try:
             async with (
                 ClinicSystems(self._attune.process_urls, self._ledger) as clinic_systems,
@@ -99,9 +99,7 @@ class Demo:
                 task_group.create_task(self._display())
                 task_group.create_task(self._simulate(clinic_systems))
         except* (RequestFailed, KafkaError) as errors:
-            raise RunError(
-                f"A part of Attune has failed: {errors.exceptions[0]}\nThe logs: {DATA_FOLDER}/*/log"
-            ) from errors
+            raise RunError(f"A service failed: {errors.exceptions[0]}\nLogs: {DATA_FOLDER}/*/log") from errors
         finally:
             self._state.save(self._state_file)
 
@@ -113,11 +111,11 @@ class Demo:
             await clinic_systems.register_clinician(clinician, zones[clinician.clinic_id], self._webhook_base_url)
         async with asyncio.TaskGroup() as task_group:
             for course in self._world.courses:
-                if course.id not in self._state.told:
+                if course.id not in self._state.submitted:
                     task_group.create_task(self._submit_course(clinic_systems, course))
         while True:
             course, session = self._world.next_session(self._state.sessions_since, datetime.now(UTC))
-            self._state.sessions_since += 1  # kept first: told half, then killed, it would be another one next time
+            self._state.sessions_since += 1  # saved first, so that a restart never submits this number again
             self._state.save(self._state_file)
             try:
                 await clinic_systems.submit_session(course.id, session)
@@ -129,7 +127,7 @@ class Demo:
 
     async def _submit_course(self, clinic_systems: ClinicSystems, course: Course) -> None:
         await clinic_systems.submit_course(course)
-        self._state.told.add(course.id)
+        self._state.submitted.add(course.id)
         self._state.save(self._state_file)
 
     async def _refresh_figures(self, clinic_systems: ClinicSystems, kafka_inspector: KafkaInspector) -> Never:
@@ -148,10 +146,10 @@ class Demo:
                 await asyncio.sleep(DRAW_INTERVAL_SECONDS)
 
     def _display_rows(self) -> dict[str, str]:
-        submitted, total = len(self._state.told), len(self._world.courses)
-        network = f"telling of its last six months: {submitted} of {total} relationships"
+        submitted, total = len(self._state.submitted), len(self._world.courses)
+        network = f"submitting the history: {submitted} of {total} relationships"
         if submitted == total:
-            network = f"living on: {self._state.sessions_since} sessions since its history was told"
+            network = f"running: {self._state.sessions_since} sessions since the history was submitted"
         return display.build_rows(
             network,
             self._ledger,

@@ -1,4 +1,4 @@
-"""What is shown: a table that renews itself on a terminal, and a line now and then elsewhere."""
+"""The output of the demo: a live table on a terminal, and one line at a time elsewhere."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,32 +22,32 @@ def build_rows(
     received_webhooks: Sequence[object],
     failed_servers: Sequence[LocalServer],
 ) -> dict[str, str]:
-    """Everything, in words and numbers."""
+    """The rows of the table: names and values."""
     severities = ", ".join(
         f"{figures.open_episodes[severity]} {severity}" for severity in ("urgent", "concern", "watch")
     )
     display_rows = {
         "network": network,
         "relationships": f"{figures.relationships}",
-        "sent this time": f"{ledger.session_count} sessions, {ledger.answer_count} answers",
+        "sent since start": f"{ledger.session_count} sessions, {ledger.answer_count} answers",
         "scores": f"{figures.scored_relationships}",
-        "signs of rupture": f"{figures.open_episodes.total()} open ({severities}), {figures.repaired_relationships} repaired",
+        "open episodes": (
+            f"{figures.open_episodes.total()} ({severities}), {figures.repaired_relationships} repaired before"
+        ),
         "alerts": ", ".join(f"{figures.alerts_by_status[status]} {status}" for status in STATUSES),
         "delivered": f"{len(received_emails)} e-mails, {len(received_webhooks)} webhooks",
         "alliance": f"{figures.events_per_second:.0f} events/s, {figures.consumed_events:.0f} since the start",
-        "not yet taken": ", ".join(f"{service} {lag}" for service, lag in figures.lag.items()),
+        "lag": ", ".join(f"{service} {lag}" for service, lag in figures.lag.items()),
     }
     if ledger.failed_requests:
-        display_rows["refused"] = f"{len(ledger.failed_requests)}, the last: {ledger.failed_requests[-1][:200]}"
+        display_rows["failed requests"] = f"{len(ledger.failed_requests)}, the last: {ledger.failed_requests[-1][:200]}"
     if failed_servers:
-        display_rows["FAILED"] = ", ".join(
-            f"{server.name} has ended; its log: {server.log_file}" for server in failed_servers
-        )
+        display_rows["FAILED"] = ", ".join(f"{server.name} exited; log: {server.log_file}" for server in failed_servers)
     return display_rows
 
 
 def build_addresses(urls: Mapping[str, str], figures: Figures, data: Path) -> dict[str, str]:
-    """What to open."""
+    """The addresses that a person can open."""
     links = {}
     if figures.busiest_clinician:
         links["an inbox"] = f"{urls['notify']}/inbox/{figures.busiest_clinician}"
@@ -58,7 +58,7 @@ def build_addresses(urls: Mapping[str, str], figures: Figures, data: Path) -> di
 
 
 def render_table(rows: Mapping[str, str], addresses: Mapping[str, str]) -> RenderableType:
-    """For a terminal."""
+    """The rows and addresses as a table for a terminal."""
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="bold cyan", no_wrap=True)
     table.add_column(overflow="fold")
@@ -67,9 +67,10 @@ def render_table(rows: Mapping[str, str], addresses: Mapping[str, str]) -> Rende
     table.add_row("", "")
     for name, value in addresses.items():
         table.add_row(name, Text(value))
-    return Group(Text(), table, Text("\nCtrl-C stops everything and keeps the data; make clean forgets.", style="dim"))
+    hint = "\nCtrl-C stops everything and keeps the data; `make clean` deletes it."
+    return Group(Text(), table, Text(hint, style="dim"))
 
 
 def render_line(rows: Mapping[str, str]) -> str:
-    """For a file, or whoever reads along."""
+    """The rows as one line for a file or a log."""
     return " | ".join(f"{name}: {value}" for name, value in rows.items())

@@ -1,4 +1,4 @@
-"""What can be seen of Attune while it runs, gathered from its public APIs and from Kafka."""
+"""The figures of a running Attune, read from its public APIs and from Kafka."""
 
 import time
 from collections import Counter
@@ -13,20 +13,19 @@ from tools.sandbox.servers.kafka_inspector import KafkaInspector
 
 @dataclass
 class Figures:
-    """The last look at everything."""
+    """The figures of the last refresh."""
 
     relationships: int = 0
     scored_relationships: int = 0
     open_episodes: Counter[str] = field(default_factory=Counter)
-    """Open episodes by severity."""
+    """By severity."""
     repaired_relationships: int = 0
-    """Relationships whose last episode was repaired."""
+    """Relationships with at least one repaired episode."""
     consumed_events: float = 0
-    """Taken by alliance since it was started."""
+    """Events that alliance has consumed since it was started."""
     events_per_second: float = 0
-    """Events a second."""
     alerts_by_status: Counter[str] = field(default_factory=Counter)
-    """By status, in all inboxes."""
+    """Over all inboxes."""
     lag: dict[str, int] = field(default_factory=dict)
     busiest_clinician: UUID | None = None
     """The clinician with the most open alerts."""
@@ -34,7 +33,7 @@ class Figures:
     _refreshed_at: float = 0
 
     async def refresh(self, clinic_systems: ClinicSystems, world: World, kafka_inspector: KafkaInspector) -> None:
-        """Look at all of it again."""
+        """Read all figures again."""
         await self._refresh_alliances(clinic_systems, world)
         await self._refresh_inboxes(clinic_systems, world)
         await self._refresh_throughput(clinic_systems)

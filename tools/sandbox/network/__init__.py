@@ -1,1 +1,1 @@
-"""A clinic network that does not exist: its people, their sessions, and clients that tell Attune of them."""
+"""A simulated clinic network: its people, their sessions, and the clients that submit them to Attune."""

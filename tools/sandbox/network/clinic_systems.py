@@ -1,6 +1,6 @@
-"""The clinics' own systems, and people's browsers: they know nothing but the public HTTP APIs.
+"""The simulated systems of clinics and browsers of people; they use only the public HTTP APIs.
 
-A request that finds a service away, or comes before the news that it builds on, is sent again with the same ids.
+A request is retried with the same ids if a service is unavailable or has not yet received the events it depends on.
 """
 
 import asyncio
@@ -22,10 +22,8 @@ from shared.runtime.backoff import backoff
 from tools.sandbox.network.course import FEEDBACK_WINDOW, Clinic, Clinician, Course, Session, SimulatedAnswer
 from tools.sandbox.network.ledger import AcknowledgedRequest, Ledger
 
-MAX_CONCURRENT_RELATIONSHIPS = (
-    32  # relationships told of, and so requests in flight: as many desks a clinic network may have
-)
-REQUEST_TIMEOUT_SECONDS = 60.0  # seconds in which a service that is away, or news that is on its way, should arrive
+MAX_CONCURRENT_RELATIONSHIPS = 32  # and so requests in flight: the number of desks in a clinic network
+REQUEST_TIMEOUT_SECONDS = 60.0  # how long a request is retried
 RETRYABLE_PROBLEMS = (
     "unknown-relationship",
     "unknown-clinician",
@@ -37,16 +35,16 @@ RETRYABLE_PROBLEMS = (
 
 
 class RequestFailed(Exception):
-    """A service refused what should have been right, or did not answer for a long while."""
+    """A service rejected a valid request, or did not accept it before the timeout."""
 
 
 class ClinicSystems:
-    """All clinics of the network. Each relationship is told of in order, many relationships at once."""
+    """All clinics of the network. Each relationship is submitted in order, many relationships concurrently."""
 
     def __init__(
         self, urls: Mapping[str, Sequence[str]], ledger: Ledger, timeout_seconds: float = REQUEST_TIMEOUT_SECONDS
     ) -> None:
-        """Of each service there may be several processes: every request, and every further try, asks the next."""
+        """`urls` has one or more processes per service; every attempt goes to the next one."""
         self.ledger = ledger
         self._urls = urls
         self._timeout_seconds = timeout_seconds
@@ -67,19 +65,19 @@ class ClinicSystems:
         await self._exit_stack.aclose()
 
     async def get(self, service: str, path: str) -> Any:
-        """What a service answers to a question."""
+        """The JSON of a GET response. Raises RequestFailed."""
         return (await self.request("GET", service, path)).json()
 
     async def request(self, method: str, service: str, path: str, body: Any = None) -> httpx2.Response:
-        """Ask until it is done. Raises NotTaken."""
+        """Send a request, with retries, until it is accepted. Raises RequestFailed."""
         return await self._request_until_accepted(method, service, path, json=body)
 
     async def request_once(self, method: str, service: str, path: str, **options: Any) -> httpx2.Response:
-        """Ask once, whatever the answer."""
+        """Send a request once and return the response, whatever its status."""
         return await self._http.request(method, self._urls[service][0] + path, **options)
 
     async def stream_events(self, service: str, path: str) -> AsyncIterator[Any]:
-        """What a service sends as it happens (server-sent events)."""
+        """The data of server-sent events."""
         async with self._http.stream("GET", self._urls[service][0] + path, timeout=None) as response:
             async for line in response.aiter_lines():
                 if line.startswith("data:"):
@@ -90,7 +88,7 @@ class ClinicSystems:
         await self.request("PUT", "intake", f"/clinics/{clinic.id}", body)
 
     async def register_clinician(self, clinician: Clinician, time_zone: str, webhook_base_url: str) -> None:
-        """Register a clinician, and how they want to be told."""
+        """Register a clinician and their channels."""
         path = f"/clinicians/{clinician.id}"
         contact = clinician.email or f"{clinician.name}@example.org"
         await self.request(
@@ -104,7 +102,7 @@ class ClinicSystems:
         await self.request("PUT", "notify", f"{path}/channels", {"email": clinician.email, "webhook": webhook})
 
     async def submit_course(self, course: Course) -> None:
-        """Tell of a relationship from its start until today, and of those that followed it."""
+        """Submit a relationship from its start until today, and its successors after a transfer."""
         async with self._relationship_slots:
             try:
                 await self.start_relationship(course)
@@ -132,7 +130,7 @@ class ClinicSystems:
         self.ledger.started_relationships.add(course.id)
 
     async def submit_sessions(self, course: Course) -> None:
-        """Tell of the sessions, in the order in which they reach the clinic's system, and of the end."""
+        """Submit the sessions in the order in which they were entered, and the end of the relationship."""
         delayed_sessions: list[Session] = []
         for session in course.sessions:
             if session.is_entered_late:
@@ -158,7 +156,7 @@ class ClinicSystems:
             await self.request("POST", "intake", f"/relationships/{course.id}/end", body)
 
     async def submit_session(self, relationship: UUID, session: Session) -> None:
-        """Tell of one session: the appointment, what became of it, and what the two said."""
+        """Submit one session: the appointment, its outcome, and the answers."""
         path = f"/sessions/{session.id}"
         appointment = {
             "relationship_id": str(relationship),
@@ -201,19 +199,19 @@ class ClinicSystems:
         return ("client", session.client), ("clinician", session.clinician)
 
     async def submit_paper_answer(self, session: UUID, rater: Rater, answer: SimulatedAnswer) -> None:
-        """Enter an answer that was given on paper, and its correction."""
+        """Submit an answer that was given on paper, and its correction."""
         path = f"/sessions/{session}/feedback/{rater}"
         try:
             await self.request("PUT", "sessions", path, _paper_answer_body(answer))
         except RequestFailed as error:
-            # Told before, and corrected since: this clinic's system was stopped and tells its day again.
+            # Submitted and corrected before: the simulation was stopped and submits the answer again.
             if answer.correction is None or "older-than-what-is-known" not in str(error):
                 raise
         if answer.correction is not None:
             await self.request("PUT", "sessions", path, _paper_answer_body(answer.correction))
 
     async def handle_next_alert(self, clinician: UUID) -> None:
-        """A clinician looks into the inbox, and is done with what was taken on, or else takes on the first alert."""
+        """Resolve the first acknowledged alert in the inbox; if there is none, acknowledge the first open one."""
         alerts = (await self.get("notify", f"/clinicians/{clinician}/inbox"))["alerts"]
         if acknowledged_ids := [alert["alert_id"] for alert in alerts if alert["status"] == "acknowledged"]:
             await self.request("POST", "notify", f"/alerts/{acknowledged_ids[0]}/resolution", {"useful": True})
@@ -221,9 +219,9 @@ class ClinicSystems:
             await self.request("POST", "notify", f"/alerts/{open_ids[0]}/acknowledgement", {})
 
     async def answer_form(self, url: str, answer: SimulatedAnswer) -> None:
-        """Open the form in a browser, and send it."""
+        """Open the form like a browser, and submit it."""
         local_paths = (url.removeprefix(base) for base in self._urls["sessions"] if url.startswith(f"{base}/"))
-        path = next(local_paths, url)  # behind a gateway it leads there
+        path = next(local_paths, url)  # behind a gateway the link points at the gateway
         await self._request_until_accepted("GET", "sessions", path)
         ratings = {name: str(rating) for name, rating in answer.ratings.items()}
         questions = {"tension": answer.tension or "", "talked_about": answer.talked_about or ""}
@@ -249,12 +247,12 @@ class ClinicSystems:
                     raise RequestFailed(f"{method} {url}: {problem}")
             if time.monotonic() > deadline:
                 raise RequestFailed(f"{method} {url}, for {self._timeout_seconds:.0f} s: {problem}")
-            self.ledger.request_counts["tried again"] += 1
+            self.ledger.request_counts["retried"] += 1
             await asyncio.sleep(wait_seconds)
         raise AssertionError("backoff never ends")
 
     def _record_request(self, method: str, service: str, path: str, body: Any, response: httpx2.Response) -> None:
-        self.ledger.request_counts["done"] += 1
+        self.ledger.request_counts["accepted"] += 1
         if method != "GET":
             response_body = (
                 response.json() if response.headers.get("content-type", "").startswith("application/json") else None
@@ -265,7 +263,7 @@ class ClinicSystems:
 
 
 def webhook_secret(clinician: UUID) -> str:
-    """The secret that a clinic's system shares with Attune, to know its webhooks by (Standard Webhooks)."""
+    """The secret that a clinic's system shares with Attune to verify webhooks (Standard Webhooks)."""
     return "whsec_" + base64.b64encode(clinician.bytes + clinician.bytes).decode()
 
 

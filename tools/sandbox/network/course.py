@@ -1,4 +1,4 @@
-"""The course of one relationship as it was in the simulated world, and the rupture that was planted in it."""
+"""The simulated course of one relationship, and the rupture that was planted in it (the ground truth)."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,10 +11,10 @@ from shared.clinical.instruments import INSTRUMENTS
 from shared.events import Aim, Element, EndReason, TalkedAbout, Tension
 
 ELEMENTS: tuple[Element, ...] = get_args(Element)
-FEEDBACK_WINDOW = timedelta(hours=72)  # an answer is awaited for so long; the default of the sessions service
+FEEDBACK_WINDOW = timedelta(hours=72)  # the default of the sessions service
 
 CancelledBy = Literal["client", "clinician", "clinic"]
-RuptureKind = Literal["dip", "step", "slide", "element", "withdrawal", "told"]
+RuptureKind = Literal["dip", "step", "slide", "element", "withdrawal", "tension_reported"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Clinician:
 
 @dataclass(frozen=True)
 class Rupture:
-    """What was planted: from which session to which, and how far the ratings fell."""
+    """A planted rupture: its sessions, and how far the ratings drop."""
 
     kind: RuptureKind
     first_session: int
@@ -45,11 +45,11 @@ class Rupture:
     is_repaired: bool = True
 
     def covers(self, number: int) -> bool:
-        """Whether it is felt in the session of this number."""
+        """Whether it affects the session of this number."""
         return self.first_session <= number and (number <= self.last_session or not self.is_repaired)
 
     def drop_at(self, number: int) -> float:
-        """How many points it takes from the ratings of its elements in the session of this number."""
+        """By how many points the ratings of its elements drop in the session of this number."""
         if not self.covers(number):
             return 0.0
         if self.kind == "slide":
@@ -61,7 +61,7 @@ class Rupture:
 
 @dataclass(frozen=True)
 class SimulatedAnswer:
-    """One answer. Without a time it is given through the link, when that is opened."""
+    """One answer. Without `given_at` it is submitted through the form link."""
 
     given_at: datetime | None
     ratings: Mapping[Element, int] = field(default_factory=dict)
@@ -76,7 +76,7 @@ class SimulatedAnswer:
 
     @property
     def score(self) -> float:
-        """From 0 to 100."""
+        """The score, from 0 to 100."""
         if self.srs_total is not None:
             return INSTRUMENTS["srs"].score(self.srs_total)
         return 10 * sum(self.ratings.values()) / len(self.ratings)
@@ -94,7 +94,7 @@ class Session:
     client: SimulatedAnswer | None = None
     clinician: SimulatedAnswer | None = None
     is_entered_late: bool = False
-    """It reaches the clinic's system only after the next one."""
+    """It is entered into the clinic's system only after the next session."""
 
     @property
     def ended_at(self) -> datetime:
@@ -103,7 +103,7 @@ class Session:
 
 @dataclass(frozen=True)
 class Course:
-    """All that happened in one relationship, until today."""
+    """Everything that happened in one relationship until today."""
 
     id: UUID
     clinic_id: UUID
@@ -117,7 +117,7 @@ class Course:
     spread: float = 0.55
     rupture: Rupture | None = None
     has_varied_ratings: bool = True
-    """False for a client who gives the same number whatever happens."""
+    """False for a client who always gives the same rating."""
     ending: tuple[datetime, EndReason] | None = None
     successor: "Course | None" = None
     """With the next clinician, after a transfer."""
@@ -136,9 +136,9 @@ MIN_DEEP_SPREADS, MIN_DEEP_POINTS, MIN_DEEP_ANSWERS, MIN_BASELINE_ANSWERS = 3.0,
 
 
 def severe_reason(course: Course) -> str | None:
-    """Why the planted rupture cannot be missed; none where it may be.
+    """Why the planted rupture must be detected; None if it may be missed.
 
-    Read from what was planted and what was told of it, never from what was noticed.
+    Computed from the planted rupture and the submitted answers, never from what Attune detected.
     """
     rupture = course.rupture
     if rupture is None:
@@ -147,10 +147,10 @@ def severe_reason(course: Course) -> str | None:
     if any(
         _is_direct_report(answer) for session in ruptured_sessions for answer in (session.client, session.clinician)
     ):
-        return "told directly"
+        return "tension reported"
     outcomes = [session.outcome for session in ruptured_sessions]
     if ("missed", "missed") in pairwise(outcomes):
-        return "stayed away twice"
+        return "missed two sessions"
     baseline_scores = [
         answer.score for session, answer in course.client_answers() if session.number < rupture.first_session
     ]
@@ -167,7 +167,7 @@ def severe_reason(course: Course) -> str | None:
         for session, answer in course.client_answers()
         if session in ruptured_sessions and baseline - answer.score >= min_drop
     ]
-    return "fell far" if len(deep_answers) >= MIN_DEEP_ANSWERS else None
+    return "large drop" if len(deep_answers) >= MIN_DEEP_ANSWERS else None
 
 
 def _is_direct_report(answer: SimulatedAnswer | None) -> bool:
@@ -175,6 +175,6 @@ def _is_direct_report(answer: SimulatedAnswer | None) -> bool:
 
 
 def latest_possible_sign(course: Course, rupture: Rupture) -> datetime:
-    """Until when signs of the rupture may show: what is told of its last session can come late."""
+    """The latest time of a sign of the rupture: answers about its last session can be late."""
     session_ends = [session.ended_at for session in course.sessions if rupture.covers(session.number)]
     return max(session_ends) + 2 * FEEDBACK_WINDOW

@@ -1,4 +1,4 @@
-"""What Attune acknowledged with a 2xx: from then on it is Attune's to keep."""
+"""Everything that Attune acknowledged with a 2xx, and therefore must not lose."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -12,36 +12,36 @@ from shared.events import Rater
 
 @dataclass(frozen=True)
 class AcknowledgedRequest:
-    """A request that was answered with a 2xx."""
+    """A request with a 2xx response."""
 
     method: str
     service: str
     path: str
     body: Mapping[str, Any]
-    """What was sent, as JSON or as the fields of a form."""
+    """The JSON or the form fields of the request."""
     response: Any
-    """What came back, where it was JSON."""
+    """The JSON of the response; None if it was not JSON."""
     acknowledged_at: datetime
 
 
 @dataclass
 class Ledger:
-    """By relationship, then by session."""
+    """What was acknowledged, by relationship and session, and how the requests ended."""
 
     started_relationships: set[UUID] = field(default_factory=set)
     held_sessions: dict[UUID, set[UUID]] = field(default_factory=dict)
     missed_sessions: dict[UUID, set[UUID]] = field(default_factory=dict)
     cancelled_sessions: dict[UUID, set[UUID]] = field(default_factory=dict)
     scores: dict[UUID, dict[tuple[UUID, Rater], float]] = field(default_factory=dict)
-    """The score of each answer, as it was last corrected."""
+    """The score of each answer after its last correction."""
     unanswered_until: dict[UUID, dict[UUID, datetime]] = field(default_factory=dict)
-    """Sessions whose client did not answer, and until when an answer was awaited."""
+    """Sessions that the client did not rate, and when the answer was due."""
     requests: list[AcknowledgedRequest] = field(default_factory=list)
-    """Every request that changes something, in the order of the answers."""
+    """All acknowledged writes, in the order of their responses."""
     request_counts: Counter[str] = field(default_factory=Counter)
-    """Requests by what became of them: done, tried again."""
+    """Attempts by outcome: accepted, retried."""
     failed_requests: list[str] = field(default_factory=list)
-    """What should have been taken and was not; the rest of that relationship was not told of."""
+    """Valid requests that failed; the rest of their relationship was not submitted."""
 
     @property
     def session_count(self) -> int:

@@ -1,4 +1,4 @@
-"""Where Attune's messages arrive: a real SMTP server and a real web server, on this machine."""
+"""Receivers of Attune's messages: a real SMTP server and a real web server on this machine."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,11 +20,10 @@ class ReceivedEmail:
     recipients: tuple[str, ...]
     message: EmailMessage
     received_at: datetime
-    """When it arrived."""
 
     @property
     def text(self) -> str:
-        """All that a reader, or somebody who looks over the shoulder of the mail server, could see."""
+        """The whole message with its headers, and the content of its body."""
         return self.message.as_string() + str(self.message.get_body(("plain", "html")) or "")
 
 
@@ -38,7 +37,7 @@ class ReceivedWebhook:
 
 @contextmanager
 def run_smtp_server(port: int, received: list[ReceivedEmail], host: str = "127.0.0.1") -> Iterator[None]:
-    """An SMTP server that keeps every e-mail in `received`."""
+    """An SMTP server that appends every e-mail to `received`."""
     controller = Controller(_SmtpHandler(received), hostname=host, port=port)
     controller.start()
     try:
@@ -49,7 +48,7 @@ def run_smtp_server(port: int, received: list[ReceivedEmail], host: str = "127.0
 
 @contextmanager
 def run_webhook_server(port: int, received: list[ReceivedWebhook], host: str = "127.0.0.1") -> Iterator[None]:
-    """A web server that keeps every request in `received` and answers that it is well."""
+    """A web server that appends every request to `received` and responds with 204."""
 
     class WebhookHandler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -62,7 +61,7 @@ def run_webhook_server(port: int, received: list[ReceivedWebhook], host: str = "
             self.end_headers()
 
         def log_message(self, *_line: object) -> None:
-            """Say nothing: what came is counted elsewhere."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer((host, port), WebhookHandler)
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)
@@ -83,4 +82,4 @@ class _SmtpHandler:
         content = cast("Any", envelope.content)
         message = message_from_bytes(content, policy=policy.default)
         self._received.append(ReceivedEmail(tuple(envelope.rcpt_tos), message, datetime.now(UTC)))
-        return "250 kept"
+        return "250 OK"

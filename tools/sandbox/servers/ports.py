@@ -1,4 +1,4 @@
-"""Ports on which nobody listens yet."""
+"""Finds free ports."""
 
 import random
 import socket
@@ -10,12 +10,12 @@ PORT_RANGE = range(20_000, 32_000)
 
 
 def free_ports(count: int) -> list[int]:
-    """As many different ports, free at this moment."""
+    """`count` different ports that are free at this moment."""
     return [port for port in random.sample(PORT_RANGE, 40 * count) if is_free(port)][:count]
 
 
 def is_free(port: int) -> bool:
-    """Whether a server could listen there."""
+    """Whether a server could listen on the port."""
     with socket.socket() as candidate:
         candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the servers themselves do
         try:

@@ -1,4 +1,4 @@
-"""A server as a child process, on data that outlives it: it can be killed and started again."""
+"""A server as a child process on persistent data: it can be killed and started again."""
 
 import fcntl
 import os
@@ -18,16 +18,16 @@ from typing import Self
 from tools.sandbox.servers.ports import is_free
 
 PROJECT_ROOT = Path(__file__).parents[3]
-CACHE_FOLDER = PROJECT_ROOT / ".cache"  # what was downloaded, once for this work tree
-START_TIMEOUT_SECONDS = 120.0  # a laptop under load needs 20; after this much, something is wrong
-STOP_TIMEOUT_SECONDS = 30.0  # what a clean stop may take before it is forced
+CACHE_FOLDER = PROJECT_ROOT / ".cache"  # downloads, once for this work tree
+START_TIMEOUT_SECONDS = 120.0  # a laptop under load needs 20
+STOP_TIMEOUT_SECONDS = 30.0  # after which a server is killed
 LOG_TAIL_LINES = 20  # enough of a log to show the cause below a Java stack trace
 
 Report = Callable[[str], None]
 
 
 class RunError(Exception):
-    """A server does not run here. The message says why, and what a person can do about it."""
+    """Something cannot run here. The message says why and what a person can do about it."""
 
 
 @dataclass
@@ -38,32 +38,32 @@ class LocalServer:
     """
 
     name: str
-    address: str  # what its clients are given
+    address: str  # for its clients
     command: Sequence[str | Path]
     data: Path
     port: int
-    is_ready: Callable[[], bool]  # a real request; False or OSError mean "not yet"
+    is_ready: Callable[[], bool]  # sends a real request; False or OSError mean "not yet"
     report: Report = print
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
     _data_lock: TextIOWrapper | None = field(default=None, init=False)
 
     @property
     def log_file(self) -> Path:
-        """All that the server ever printed on this data."""
+        """The output of all runs on this data."""
         return self.data / "log"
 
     @property
     def has_exited(self) -> bool:
-        """Whether it ended though nobody asked it to."""
+        """Whether it exited without being stopped."""
         return self.process is not None and self.process.poll() is not None
 
     def start(self) -> None:
-        """Run until it answers. Raises CannotRun, with the end of its log, when it does not.
+        """Start it and wait until it is ready. Raises RunError, with the end of its log, if it does not get ready.
 
-        What a killed owner of this data left running is stopped first.
+        A process that a killed owner of this data left running is stopped first.
         """
         if self.has_exited:
-            self.kill()  # it ended by itself: let go of its data
+            self.kill()  # releases the lock on its data
         self._data_lock = _lock_data(self.data)
         try:
             self._stop_orphan()
@@ -76,11 +76,11 @@ class LocalServer:
             raise
 
     def stop(self) -> None:
-        """Ask it to end, insist after a while, and return when it has."""
+        """Stop it with SIGTERM, or with SIGKILL after a timeout, and wait until it has exited."""
         self._terminate(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it as a power cut would. Its data stays; `start` goes on from there."""
+        """Kill it like a power cut. Its data stays, and `start` continues from there."""
         self._terminate(signal.SIGKILL)
 
     def __enter__(self) -> Self:
@@ -100,7 +100,7 @@ class LocalServer:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                process_group=0,  # Ctrl-C is for the caller, who stops the servers last
+                process_group=0,  # Ctrl-C reaches only the caller, which stops the servers last
             )
         self._pid_file.write_text(str(self.process.pid))
 
@@ -109,10 +109,12 @@ class LocalServer:
         deadline = time.monotonic() + START_TIMEOUT_SECONDS
         while not self._is_answering():
             if self.process.poll() is not None:
-                raise RunError(f"{self.name} ended at its start ({self.process.returncode}).\n{self._log_tail()}")
+                raise RunError(
+                    f"{self.name} exited during startup (exit code {self.process.returncode}).\n{self._log_tail()}"
+                )
             if time.monotonic() > deadline:
-                raise RunError(f"{self.name} gave no answer in {START_TIMEOUT_SECONDS:.0f} s.\n{self._log_tail()}")
-            time.sleep(0.1)  # a server tells nobody when it begins to answer: it has to be asked again
+                raise RunError(f"{self.name} was not ready within {START_TIMEOUT_SECONDS:.0f} s.\n{self._log_tail()}")
+            time.sleep(0.1)  # servers do not notify when they are ready
 
     def _is_answering(self) -> bool:
         try:
@@ -132,21 +134,21 @@ class LocalServer:
             self.process = None
             self._pid_file.unlink(missing_ok=True)
         if self._data_lock:
-            # Given up and not only closed: a child that is being started just now holds it as well until it execs.
+            # Unlocked explicitly: a child that is just being started also holds the open file until it execs.
             fcntl.flock(self._data_lock, fcntl.LOCK_UN)
             self._data_lock.close()
             self._data_lock = None
 
     def _stop_orphan(self) -> None:
-        """Stop what was started on this data by somebody who is gone; we hold the claim, so nobody uses it."""
+        """Stop the process of an earlier owner that is gone. We hold the lock, so nobody else uses the data."""
         if not self._pid_file.exists():
             return
         pid = int(self._pid_file.read_text() or 0)
         deadline = time.monotonic() + STOP_TIMEOUT_SECONDS
         while os.fsencode(self.data) in _command_line(pid):
-            with suppress(ProcessLookupError):  # it went just now
+            with suppress(ProcessLookupError):  # it exited meanwhile
                 os.kill(pid, signal.SIGTERM if time.monotonic() < deadline else signal.SIGKILL)
-            time.sleep(0.2)  # it is no child of ours, so there is nothing to wait for but that it is gone
+            time.sleep(0.2)  # it is not our child process, so we cannot wait for it
 
     @property
     def _pid_file(self) -> Path:
@@ -159,7 +161,7 @@ class LocalServer:
 
 @contextmanager
 def exclusive_lock(lock: Path) -> Iterator[None]:
-    """Wait for whoever else is inside, in any process; a lock whose holder died is free."""
+    """A lock across processes; it is released when its holder dies."""
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -167,17 +169,16 @@ def exclusive_lock(lock: Path) -> Iterator[None]:
 
 
 def require_linux_x86_64() -> None:
-    """Raise CannotRun where the downloaded servers cannot run."""
+    """Raise RunError on a platform on which the bundled servers cannot run."""
     if (sys.platform, platform.machine()) != ("linux", "x86_64"):
         raise RunError(
-            "The servers that Attune starts by itself need Linux on x86_64, and this is "
-            f"{sys.platform} on {platform.machine()}. Start them with `docker compose up`, or have your own, "
-            "and say where they are in KAFKA_BOOTSTRAP_SERVERS and MONGODB_URI."
+            f"The bundled servers need Linux on x86_64; this is {sys.platform} on {platform.machine()}. "
+            "Start them with `docker compose up`, or set KAFKA_BOOTSTRAP_SERVERS and MONGODB_URI to your own servers."
         )
 
 
 def _lock_data(data: Path) -> TextIOWrapper:
-    """Take the data for this process; it is given back on closing, and when we die."""
+    """Lock the data for this process, until the file is closed or the process exits."""
     data.mkdir(parents=True, exist_ok=True)
     lock_file = (data / "claim").open("a+")
     try:
@@ -187,8 +188,7 @@ def _lock_data(data: Path) -> TextIOWrapper:
         owner = lock_file.read()
         lock_file.close()
         raise RunError(
-            f"Somebody else is already running on {data}: process {owner}. "
-            f"End it first, with Ctrl-C where it runs or with `kill {owner}`, and start again."
+            f"Another process already uses {data}: {owner}. Stop it with Ctrl-C or `kill {owner}` and start again."
         ) from None
     lock_file.truncate(0)
     lock_file.write(str(os.getpid()))

@@ -1,4 +1,4 @@
-"""The whole of Attune on this machine: Kafka, MongoDB, the topics, and the four services as processes of their own."""
+"""The whole of Attune on this machine: Kafka, MongoDB, the topics, and one process of each of the four services."""
 
 import os
 import sys
@@ -17,31 +17,31 @@ from tools.sandbox.servers.ports import free_ports
 from tools.sandbox.servers.process import PROJECT_ROOT, LocalServer, Report
 
 SERVICES = ("intake", "sessions", "alliance", "notify")
-PARTITION_COUNT = 4  # enough for one process of each service, and quick to make
+PARTITION_COUNT = 4  # enough for a few processes of each service, and quick to create
 
 
 @dataclass(frozen=True)
 class RunningStack:
-    """Everything that runs, and where."""
+    """The running servers and services, and their addresses."""
 
     bootstrap_servers: str
     mongodb_uri: str
     urls: Mapping[str, str]
-    """Of each service."""
+    """The URL of each service."""
     servers: Sequence[LocalServer]
-    """Kafka and MongoDB, unless they are somebody else's."""
+    """Kafka and MongoDB, if they were started here."""
     services: Sequence[LocalServer]
     startup_seconds: float
-    """How long it took to start."""
+    """How long it took until all services were ready."""
 
     @property
     def process_urls(self) -> Mapping[str, Sequence[str]]:
-        """Where each process of each service is."""
+        """The URLs of the processes of each service."""
         return {name: (url,) for name, url in self.urls.items()}
 
     @property
     def failed_servers(self) -> list[LocalServer]:
-        """What ended though nobody asked it to."""
+        """The servers and services that exited without being stopped."""
         return [server for server in (*self.servers, *self.services) if server.has_exited]
 
     @property
@@ -53,9 +53,9 @@ class RunningStack:
 def run_stack(
     data: Path, ports: Mapping[str, int], extra_settings: Mapping[str, str], *, report: Report = print
 ) -> Iterator[RunningStack]:
-    """Start everything on `data`, the services at `ports` and with `more` settings; end it all afterwards.
+    """Start everything on `data`, with the services on `ports` and with `extra_settings`; stop it afterwards.
 
-    A Kafka or a MongoDB that the environment names is used in place of one of our own. Raises CannotRun.
+    A Kafka or MongoDB that the environment names is used instead of a local one. Raises RunError.
     """
     started_at = time.monotonic()
     servers: list[LocalServer] = []
@@ -76,7 +76,7 @@ def run_stack(
 
 
 def _find_or_add_stores(data: Path, servers: list[LocalServer], report: Report) -> tuple[str | None, str | None]:
-    """Those of the environment; what it does not name is added to `servers`."""
+    """The addresses from the environment; a store that it does not name is added to `servers`."""
     bootstrap_servers, mongodb_uri = os.environ.get("KAFKA_BOOTSTRAP_SERVERS"), os.environ.get("MONGODB_URI")
     broker_port, controller_port, database_port = free_ports(3)
     if bootstrap_servers is None:
@@ -96,7 +96,7 @@ def service_process(
     code_root: Path = PROJECT_ROOT,
     report: Report = print,
 ) -> LocalServer:
-    """One process of a service, kept under its folder's name; with the code at `home`, or by another `module`."""
+    """One process of a service, named after its data folder; it runs `module` with the code in `code_root`."""
     address = f"127.0.0.1:{port}"
     environment = {
         "HTTP_HOST": "127.0.0.1",
@@ -106,7 +106,7 @@ def service_process(
         "PYTHONPATH": str(code_root),
         **settings,
     }
-    # By its data a left-over process is known; without -P the code of the working directory would come first.
+    # The data path identifies an orphaned process. Without -P the code in the working directory would come first.
     python = (sys.executable, "-P", "-X", f"data={data.resolve()}")
     module_arguments = module or (f"services.{name}",)
     return LocalServer(
@@ -126,7 +126,7 @@ def _is_ready(url: str) -> bool:
 
 
 def _run_concurrently(action: Callable[[LocalServer], None], servers: Sequence[LocalServer]) -> None:
-    """Do it to all at once; where one fails, or we are told to stop, the others are ended."""
+    """Run `action` for all servers concurrently; if one fails, or on an interrupt, kill all of them."""
     if not servers:
         return
     with ThreadPoolExecutor(len(servers)) as pool:

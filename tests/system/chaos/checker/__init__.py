@@ -1,7 +1,7 @@
-"""The judgement on a chaos run: from what clients were told it is computed what must be so, and compared with what is.
+"""The checks of a chaos run: compute the expected state from the acknowledged requests and compare it with the system.
 
-It is plain and slow, and shares nothing with the services but the events and, of alliance's domain, the fold and
-what follows from a state: those say what an alliance is, and have proofs of their own.
+The code is plain and slow on purpose. It shares with the services only the events and two functions of alliance's
+domain, the fold and `derive_events`. These define what an alliance is and have tests of their own.
 """
 
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ ExpectedAlerts: TypeAlias = Mapping[UUID, alerts.ExpectedAlert]
 
 
 async def check_system(evidence: Evidence, checks: Checks) -> None:
-    """Judge a system at rest: a line for each thing that must hold."""
+    """Check an idle system, one line per invariant."""
     clock_skew = acknowledged.max_clock_skew(evidence.faults)
     history = acknowledged.read_requests(evidence.requests, evidence.started_at, clock_skew)
     check_observed(evidence, history, await observe(evidence, history.relationships), clock_skew, checks)
@@ -44,9 +44,9 @@ async def check_system(evidence: Evidence, checks: Checks) -> None:
 def check_observed(
     evidence: Evidence, history: AcknowledgedHistory, observed: ObservedState, clock_skew: timedelta, checks: Checks
 ) -> None:
-    """What was told against what was seen."""
+    """Compare the acknowledged history with the observed state."""
     checks.expect_none(
-        "every consumer has taken everything",
+        "no consumer has any lag",
         [f"{consumer_name}: {lag}" for consumer_name, lag in observed.topic_contents.lag.items() if lag],
     )
     checks.expect_none("every service is ready", observed.unready_services)
@@ -63,8 +63,9 @@ def check_observed(
         differences, duplicates = dead_letters.dead_letter_differences(
             consumer, observed.topic_contents, evidence.poison
         )
-        count = f"{len(observed.topic_contents.dead_letters.get(consumer, ()))} letters, {duplicates} of them copies"
-        checks.expect_none(f"the dead letters of {consumer} are the poison", differences, count)
+        total = len(observed.topic_contents.dead_letters.get(consumer, ()))
+        count = f"{total} dead letters, {duplicates} of them duplicates"
+        checks.expect_none(f"the dead letters of {consumer} are exactly the poison messages", differences, count)
 
 
 def _check_source_events(
@@ -76,28 +77,32 @@ def _check_source_events(
         history, injected_events, contents, LapseDeadlines(evidence.faults, clock_skew, observed.observed_at)
     )
     disposition_differences = source_events.compare_dispositions(history, contents)
-    duplicates = ", ".join(f"{count} copies on {topic}" for topic, count in sorted(contents.duplicate_counts.items()))
-    count = f"{len(history.expected_events)} told, {len({event.id for event in injected_events})} injected"
-    checks.expect_none("every acknowledged fact lies on its topic", event_differences.missing, count)
+    duplicates = ", ".join(
+        f"{count} duplicates on {topic}" for topic, count in sorted(contents.duplicate_counts.items())
+    )
+    count = f"{len(history.expected_events)} acknowledged, {len({event.id for event in injected_events})} injected"
+    checks.expect_none("every acknowledged event is on its topic", event_differences.missing, count)
     checks.expect_none(
-        "no acknowledged fact lies there under two ids",
+        "no acknowledged event is on its topic under two ids",
         [*event_differences.duplicates, *lapse_differences.duplicates],
         duplicates,
     )
     checks.expect_none(
-        "nothing lies there that nobody told",
+        "no topic has an event that no client caused",
         [*contents.undecodable, *event_differences.unexpected, *lapse_differences.unexpected],
     )
-    checks.expect_none("every form whose time ran out was told of", lapse_differences.missing)
+    checks.expect_none("every lapsed feedback request is published", lapse_differences.missing)
     differences = [
         *disposition_differences.missing,
         *disposition_differences.duplicates,
         *disposition_differences.unexpected,
     ]
     checks.expect_none(
-        "what clinicians did about alerts lies on their topic, once", differences, f"{len(history.dispositions)} acts"
+        "every acknowledgement and resolution of an alert is published once",
+        differences,
+        f"{len(history.dispositions)} dispositions",
     )
-    checks.expect_none("no event, and no version of a state, was told with two contents", contents.contradictions)
+    checks.expect_none("no event and no state version is published with two contents", contents.contradictions)
 
 
 def _check_states(
@@ -106,11 +111,11 @@ def _check_states(
     contents, stored = observed.topic_contents, states.stored_states(observed)
     expected_counts = counts.counts_by_relationship(history, evidence.injected_events, contents)
     stored_events, published_events = (
-        f"{len(observed.documents('alliance', 'facts'))} facts",
+        f"{len(observed.documents('alliance', 'facts'))} events",
         f"{contents.event_counts[ALLIANCE.name]} events",
     )
     checks.expect_none(
-        "alliance keeps every fact once, and no other",
+        "alliance stores every event of the history once, and no other",
         states.stored_event_differences(contents, observed),
         stored_events,
     )
@@ -118,12 +123,12 @@ def _check_states(
         "every state equals the refold", states.state_differences(stored, fold_results), f"{len(stored)} states"
     )
     checks.expect_none(
-        "every score rests on what was told",
+        "every score is based on the acknowledged feedback",
         counts.score_differences(expected_counts, observed),
         f"{len(expected_counts)} relationships",
     )
     checks.expect_none(
-        "every state was told, and no other",
+        "every state is published, and no other",
         states.published_differences(stored, fold_results, contents),
         published_events,
     )
@@ -134,18 +139,18 @@ def _check_alerts(
 ) -> None:
     alert_count, inbox_count = f"{len(expected_alerts)} alerts", f"{len(observed.inboxes)} inboxes"
     checks.expect_none(
-        "every episode has one alert, which stands as it does",
+        "every episode has one alert with the matching status",
         alerts.episode_differences(expected_alerts, fold_results),
         alert_count,
     )
-    checks.expect_none("notify keeps exactly these alerts", alerts.stored_differences(expected_alerts, observed))
+    checks.expect_none("notify stores exactly these alerts", alerts.stored_differences(expected_alerts, observed))
     checks.expect_none("no relationship has two open alerts", alerts.multiple_open_alerts(expected_alerts.values()))
     checks.expect_none(
-        "every inbox shows its alerts, and no other", alerts.inbox_differences(expected_alerts, observed), inbox_count
+        "every inbox shows exactly its alerts", alerts.inbox_differences(expected_alerts, observed), inbox_count
     )
     event_count = f"{observed.topic_contents.event_counts[ALERTS.name]} events"
     checks.expect_none(
-        "every alert was told once at each severity",
+        "every alert is published once for each severity",
         alerts.raised_event_differences(expected_alerts, observed.topic_contents),
         event_count,
     )
@@ -165,13 +170,16 @@ def _check_messages(
         evidence.received_webhooks,
         messages.to_inbox_alerts(expected_alerts.values()),
     )
-    count = f"{len(received_emails)} e-mails, {len(received_webhooks)} webhooks; {result.duplicates} came again, {result.pending} are put off"
-    checks.expect_none("every alert was delivered once on each channel, as owed", result.differences, count)
+    count = (
+        f"{len(received_emails)} e-mails, {len(received_webhooks)} webhooks; "
+        f"{result.duplicates} duplicates, {result.pending} pending"
+    )
+    checks.expect_none("every alert is delivered once on each required channel", result.differences, count)
     differences = misdelivered_messages(received_emails, received_webhooks, inbox_alerts, evidence.clinicians)
-    checks.expect_none("every message reached its clinician, and webhooks are signed", differences)
+    checks.expect_none("every message reached its clinician and every webhook is signed", differences)
     case_codes = set(history.case_codes.values())
     checks.expect_none(
-        "no message says about whom it is",
+        "no message identifies a client",
         identifying_messages(received_emails, received_webhooks, case_codes),
         f"{len(case_codes)} case codes",
     )
@@ -179,8 +187,10 @@ def _check_messages(
 
 def _check_outbox(evidence: Evidence, observed: ObservedState, clock_skew: timedelta, checks: Checks) -> None:
     injected_ids = {event.id for event in evidence.injected_events}
-    checks.expect_none("nothing is owed any more", outbox.pending_outbox_entries(observed))
-    checks.expect_none("no event lies on Kafka without its state", outbox.events_without_state(observed, injected_ids))
+    checks.expect_none("every outbox is empty", outbox.pending_outbox_entries(observed))
     checks.expect_none(
-        "each service knows of the others what was told", projections.projection_differences(observed, clock_skew)
+        "every published event has its stored state", outbox.events_without_state(observed, injected_ids)
+    )
+    checks.expect_none(
+        "every projection matches the published events", projections.projection_differences(observed, clock_skew)
     )

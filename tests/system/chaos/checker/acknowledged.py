@@ -1,8 +1,7 @@
-"""What clients were told, read plainly: from every 2xx, the facts that Attune has to keep.
+"""The acknowledged history: the events that Attune must have stored, derived from every 2xx response.
 
-Requests are read in the order in which they were answered. A request that was answered twice was one that a client
-sent again; it says the same, and so does nothing. Ids and the times of what happens at the server are Attune's to
-choose: they are left open here.
+Requests are applied in the order of their responses. A request that was acknowledged twice was repeated by its client;
+the repetition changes nothing. Attune chooses the ids, and the times of what happens on the server; both are left open.
 """
 
 import re
@@ -41,10 +40,10 @@ from tools.sandbox.network.course import FEEDBACK_WINDOW
 from tools.sandbox.network.ledger import AcknowledgedRequest
 
 ANY_ID = UUID(int=0)
-"""An id that is Attune's to choose."""
+"""Placeholder for an id that Attune chooses."""
 ONE_MILLISECOND = timedelta(milliseconds=1)
 CLOCK_TOLERANCE = timedelta(seconds=5)
-"""How far apart our look at the clock and Attune's may be, on one machine."""
+"""How much two readings of the clock of one machine, ours and Attune's, may differ."""
 ONE_HOUR = timedelta(hours=1)
 MAX_NOTICE_HOURS = 24 * 365.0
 ELEMENTS: tuple[Element, ...] = get_args(Element)
@@ -54,28 +53,28 @@ _parse_datetime: Callable[[Any], datetime] = TypeAdapter[datetime](UtcDatetime).
 
 
 def max_clock_skew(faults: Iterable[Fault]) -> timedelta:
-    """How far the clock of a service may have been from ours."""
+    """How much the clock of a service may have differed from ours."""
     return ONE_HOUR + CLOCK_TOLERANCE if any("clock" in fault.kind for fault in faults) else CLOCK_TOLERANCE
 
 
 @dataclass(frozen=True)
 class ExpectedEvent:
-    """A fact to be kept, which occurred between `earliest` and `latest`."""
+    """An event that must be stored and that occurred between `earliest` and `latest`."""
 
     event: Event
-    """Under the id OPEN."""
+    """Its id is `ANY_ID`."""
     earliest: datetime
     latest: datetime
 
 
 @dataclass
 class AcknowledgedRelationship:
-    """A relationship as clients spoke of it."""
+    """A relationship according to the acknowledged requests."""
 
     start_fields: Mapping[str, Any]
     aims_history: list[tuple[datetime, tuple[str, ...]]]
     consent_changes: list[tuple[datetime, bool]] = field(default_factory=list)
-    """Whether the client agrees to be asked, from when on."""
+    """When consent changed, and whether it was given."""
     has_ended: bool = False
 
     @property
@@ -83,14 +82,14 @@ class AcknowledgedRelationship:
         return any(not given for _, given in self.consent_changes)
 
     def has_consent_at(self, moment: datetime) -> bool:
-        """By the last word until then."""
+        """Whether the latest change of consent up to `moment` gave it."""
         consents = [given for at, given in self.consent_changes if at <= moment]
         return bool(consents) and consents[-1]
 
 
 @dataclass
 class AcknowledgedSession:
-    """A session as clients spoke of it."""
+    """A session according to the acknowledged requests."""
 
     relationship_id: UUID
     starts_at: datetime
@@ -98,7 +97,7 @@ class AcknowledgedSession:
     acknowledged_at: datetime
     """When its appointment was first acknowledged."""
     scheduled_between: tuple[datetime, datetime]
-    """Between which moments the appointment was made that counts."""
+    """The earliest and the latest time at which the current appointment was made."""
     outcome: str = ""
     due_at: datetime | None = None
     completion_acknowledged_at: datetime | None = None
@@ -111,7 +110,7 @@ class AcknowledgedSession:
 
 @dataclass(frozen=True)
 class Disposition:
-    """What a clinician asked to do about an alert, and how it stood then."""
+    """A clinician's request to acknowledge or resolve an alert, and the alert's status in the response."""
 
     alert_id: UUID
     action: str
@@ -121,17 +120,20 @@ class Disposition:
 
     @property
     def is_applied(self) -> bool:
-        """Whether it was done, now or at a try before; else it was if at all, and more has happened since."""
+        """Whether the alert has the requested status.
+
+        If it has another one, the alert changed again meanwhile, and this request may or may not have had an effect.
+        """
         return self.status == self.action
 
 
 class AcknowledgedHistory:
-    """All that clients were told, as far as it was read."""
+    """Everything that was acknowledged, as far as the requests were read."""
 
     def __init__(self, started_at: datetime, clock_skew: timedelta) -> None:
         self.expected_events: list[ExpectedEvent] = []
         self.possible_events: list[ExpectedEvent] = []
-        """What may be there or not: it depends on whose news came first."""
+        """Events that may exist or not, because that depends on the order in which services received others."""
         self.relationships: dict[UUID, AcknowledgedRelationship] = {}
         self.sessions: dict[UUID, AcknowledgedSession] = {}
         self.dispositions: list[Disposition] = []
@@ -269,7 +271,7 @@ class AcknowledgedHistory:
             )
         elif (previous.starts_at, previous.minutes) == (starts_at, minutes):
             return
-        else:  # told later than the appointment before, however early the new one lies
+        else:  # published later than the previous appointment, however early the new one is
             between = (
                 max(between[0], previous.scheduled_between[0] + ONE_MILLISECOND),
                 max(between[1], previous.scheduled_between[1] + ONE_MILLISECOND),
@@ -398,7 +400,7 @@ class AcknowledgedHistory:
         )
 
     def ignore(self, *_: Any) -> None:
-        """What is said of clinics and channels lies on no topic."""
+        """Clinics and channels are not published."""
 
 
 _ID = r"([0-9a-f-]{36})"
@@ -426,7 +428,7 @@ REQUEST_HANDLERS: Sequence[tuple[str, str, str, Callable[..., None]]] = (
 def read_requests(
     requests: Iterable[AcknowledgedRequest], started_at: datetime, clock_skew: timedelta
 ) -> AcknowledgedHistory:
-    """Read all of it. Raises ValueError at a request that this reader does not know."""
+    """Apply all requests. Raises ValueError for a request without a handler."""
     history = AcknowledgedHistory(started_at, clock_skew)
     for request in requests:
         if request.method != "GET":
@@ -439,4 +441,4 @@ def _apply_request(history: AcknowledgedHistory, request: AcknowledgedRequest) -
         if (service, method) == (request.service, request.method) and (match := re.fullmatch(pattern, request.path)):
             apply(history, *match.groups(), request)
             return
-    raise ValueError(f"the judge does not know what {request.method} {request.service}{request.path} says")
+    raise ValueError(f"the checker has no handler for {request.method} {request.service}{request.path}")

@@ -1,4 +1,4 @@
-"""Which alerts there must be, and how they stand: from what alliance told of episodes, by plain rules of our own."""
+"""The alerts that must exist and their status, computed by plain rules from alliance's rupture events."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,8 +17,8 @@ from shared.events import (
     RuptureRetracted,
     Severity,
 )
+from shared.events.model import SEVERITY_RANK
 from tests.system.chaos.checker.observation import ObservedState
-from tests.system.chaos.checker.source_events import SEVERITY_RANK
 from tests.system.chaos.checker.states import latest_rupture_events
 from tests.system.chaos.checker.topic_contents import TopicContents
 
@@ -29,22 +29,22 @@ MAX_INBOX_ALERTS = 200
 
 @dataclass(frozen=True)
 class ExpectedAlert:
-    """An alert that there must be."""
+    """An alert that must exist."""
 
     id: UUID
     clinician_id: UUID | None
-    """None while nobody told whose relationship it is."""
+    """None while `RelationshipStarted` is missing."""
     latest: RuptureEvent
-    """What alliance said of its episode last."""
+    """The event of its episode with the highest version."""
     rupture_events: Sequence[RuptureEvent]
-    """All that alliance said of it, by version."""
+    """All events of its episode, by version."""
     status: str
     escalations: Mapping[Severity, RuptureEvent] = field(default_factory=dict)
-    """Each severity that it rose to, and what was said then."""
+    """The first event of each severity that the alert rose to."""
 
 
 def expected_alerts(contents: TopicContents) -> dict[UUID, ExpectedAlert]:
-    """One alert for each episode that was ever told of."""
+    """One alert for each episode that was ever published."""
     by_episode = defaultdict[UUID, list[RuptureEvent]](list)
     for event in contents.rupture_events.values():
         by_episode[event.episode_id].append(event)
@@ -79,15 +79,14 @@ def _clinician_by_relationship(contents: TopicContents) -> dict[UUID, UUID]:
 
 
 def _disposition_ranks(contents: TopicContents) -> dict[UUID, dict[str, int]]:
-    """How severe each alert was, at most, when a clinician did something about it; ids tell."""
+    """The highest severity at which each alert was acknowledged or resolved."""
     found = defaultdict[UUID, dict[str, int]](dict)
     for event in contents.alert_events.values():
         if isinstance(event, AlertAcknowledged | AlertResolved):
             action = "acknowledged" if isinstance(event, AlertAcknowledged) else "resolved"
-            for severity, rank in SEVERITY_RANK.items():
-                if event.id == uuid5(event.alert_id, f"{action}:{severity}"):
-                    ranks = found[event.alert_id]
-                    ranks[action] = max(rank, ranks.get(action, -1))
+            if event.severity is not None:
+                ranks = found[event.alert_id]
+                ranks[action] = max(SEVERITY_RANK[event.severity], ranks.get(action, -1))
     return found
 
 
@@ -114,7 +113,7 @@ def _escalations(rupture_events: Iterable[RuptureEvent]) -> dict[Severity, Ruptu
 
 
 def episode_differences(alerts: Mapping[UUID, ExpectedAlert], fold_results: Mapping[UUID, FoldResult]) -> list[str]:
-    """Episodes of the refold whose alert stands otherwise, and alerts that stand for an episode that is not open."""
+    """Episodes of the refold whose alert has another status, and active alerts without an open episode."""
     differences, open_alert_ids = [], set[UUID]()
     for result in fold_results.values():
         expected_statuses: list[tuple[UUID, tuple[str, ...]]] = [
@@ -126,18 +125,16 @@ def episode_differences(alerts: Mapping[UUID, ExpectedAlert], fold_results: Mapp
         for episode_id, allowed in expected_statuses:
             alert = alerts.get(uuid5(episode_id, "alert"))
             if alert is None or alert.status not in allowed:
-                differences.append(
-                    f"episode {episode_id}: {alert.status if alert else 'has no alert'}, not {allowed[0]}"
-                )
+                differences.append(f"episode {episode_id}: {alert.status if alert else 'no alert'}, not {allowed[0]}")
     active = {alert.id for alert in alerts.values() if alert.status in ACTIVE_STATUSES}
-    return differences + [f"alert {alert_id}: stands for no open episode" for alert_id in active - open_alert_ids]
+    return differences + [f"alert {alert_id}: no open episode" for alert_id in active - open_alert_ids]
 
 
 def stored_differences(alerts: Mapping[UUID, ExpectedAlert], observed: ObservedState) -> list[str]:
-    """Alerts that notify does not have, or has otherwise, and those it has for nothing."""
+    """Alerts that notify does not store, stores differently, or stores without an episode."""
     documents = observed.documents("notify", "alerts")
-    differences = [f"{alert_id}: is not there" for alert_id in alerts.keys() - documents.keys()]
-    differences += [f"{alert_id}: is there for no episode" for alert_id in documents.keys() - alerts.keys()]
+    differences = [f"alert {alert_id}: missing" for alert_id in alerts.keys() - documents.keys()]
+    differences += [f"alert {alert_id}: without episode" for alert_id in documents.keys() - alerts.keys()]
     for alert_id in alerts.keys() & documents.keys():
         alert, document = alerts[alert_id], documents[alert_id]
         fields = {
@@ -150,7 +147,7 @@ def stored_differences(alerts: Mapping[UUID, ExpectedAlert], observed: ObservedS
             "last sign": (document["said"]["last_sign_at"], alert.latest.last_sign_at),
         }
         differences += [
-            f"{alert_id}: {field_name} {actual}, not {expected_value}"
+            f"alert {alert_id}: {field_name} {actual}, not {expected_value}"
             for field_name, (actual, expected_value) in fields.items()
             if actual != expected_value
         ]
@@ -158,20 +155,20 @@ def stored_differences(alerts: Mapping[UUID, ExpectedAlert], observed: ObservedS
 
 
 def multiple_open_alerts(alerts: Iterable[ExpectedAlert]) -> list[str]:
-    """Relationships with more than one alert that is not settled."""
+    """Relationships with more than one active alert."""
     open_counts = Counter(alert.latest.relationship_id for alert in alerts if alert.status in ACTIVE_STATUSES)
     return [f"{relationship}: {count} alerts" for relationship, count in open_counts.items() if count > 1]
 
 
 def inbox_differences(alerts: Mapping[UUID, ExpectedAlert], observed: ObservedState) -> list[str]:
-    """Inboxes that do not show exactly the alerts of their clinician, the most pressing ones where there are many."""
+    """Inboxes that do not show exactly the alerts of their clinician, up to the limit and in the right order."""
     by_clinician = defaultdict[UUID | None, list[ExpectedAlert]](list)
     for alert in alerts.values():
         by_clinician[alert.clinician_id].append(alert)
     differences = []
     for clinician, inbox in observed.inboxes.items():
         if inbox is None:
-            differences.append(f"{clinician}: has no inbox")
+            differences.append(f"{clinician}: no inbox")
             continue
         expected_order = sorted(by_clinician[clinician], key=_inbox_order)[:MAX_INBOX_ALERTS]
         expected_rows = [(str(a.id), a.status, a.latest.severity) for a in expected_order]
@@ -179,7 +176,7 @@ def inbox_differences(alerts: Mapping[UUID, ExpectedAlert], observed: ObservedSt
         if shown_rows != expected_rows:
             differing = set(shown_rows) ^ set(expected_rows)
             differences.append(
-                f"{clinician}: {sorted(i for i, _, _ in differing)[:3] if differing else 'in another order'}"
+                f"{clinician}: {sorted(i for i, _, _ in differing)[:3] if differing else 'different order'}"
             )
     return differences
 
@@ -194,10 +191,10 @@ def _inbox_order(alert: ExpectedAlert) -> tuple[int, float, bytes]:
 
 
 def raised_event_differences(alerts: Mapping[UUID, ExpectedAlert], contents: TopicContents) -> list[str]:
-    """Alerts of which it was not told that they stand in an inbox, and those told of that do not.
+    """Alerts without the raised events that they need, and raised events without an alert.
 
-    Where versions were told in another order than they were written, a severity may have been told that the last
-    word no longer counts as a rise.
+    If versions were published in another order than they were written, a raised event may exist for a severity that
+    the latest version no longer counts as a rise.
     """
     raised_events = {event.id: event for event in contents.alert_events.values() if isinstance(event, AlertRaised)}
     differences = []
@@ -207,14 +204,14 @@ def raised_event_differences(alerts: Mapping[UUID, ExpectedAlert], contents: Top
         for severity in alert.escalations:
             event = raised_events.get(uuid5(alert.id, f"raised:{severity}"))
             if event is None or not _matches(event, alert, severity):
-                differences.append(f"{alert.id}: not told, or otherwise, that it rose to {severity}")
+                differences.append(f"{alert.id}: raised event of {severity} missing or different")
     for event in raised_events.values():
         alert_of_event = alerts.get(event.alert_id)
         severities = (
             {rupture_event.severity for rupture_event in alert_of_event.rupture_events} if alert_of_event else set()
         )
         if event.severity not in severities or event.id != uuid5(event.alert_id, f"raised:{event.severity}"):
-            differences.append(f"{event.alert_id}: told for nothing that it rose to {event.severity}")
+            differences.append(f"{event.alert_id}: unexpected raised event of {event.severity}")
     return differences
 
 

@@ -1,4 +1,4 @@
-"""What a relationship's alliance must rest on: counted one by one from what clients were told."""
+"""The counts on which a relationship's alliance must be based, counted from the acknowledged history."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -30,19 +30,19 @@ FormKey = tuple[UUID, Rater]
 
 @dataclass
 class RelationshipCounts:
-    """What was told of one relationship."""
+    """What was acknowledged about one relationship."""
 
     held: set[UUID] = field(default_factory=set)
     missed: set[UUID] = field(default_factory=set)
     cancelled: set[UUID] = field(default_factory=set)
     consent_changes: list[tuple[datetime, bool]] = field(default_factory=list)
-    """When the client agreed, and when no longer; withdrawn is True, so that it counts of two words at once."""
+    """When consent was given (False) or withdrawn (True); sorting puts a withdrawal at the same moment last."""
     first_answers: dict[FormKey, FeedbackSubmitted] = field(default_factory=dict)
     latest_answers: dict[FormKey, tuple[datetime, Answer]] = field(default_factory=dict)
     lapses: dict[UUID, datetime] = field(default_factory=dict)
 
     def add(self, event: Event) -> None:
-        """Take a fact in; those of one form come in the order of their times."""
+        """Count an event. Events of one form must be added in the order in which they occurred."""
         match event:
             case SessionCompleted():
                 self.held.add(event.session_id)
@@ -61,7 +61,7 @@ class RelationshipCounts:
                 self.lapses[event.session_id] = event.occurred_at
 
     def has_consent_at(self, moment: datetime) -> bool:
-        """Whether the client agreed by then: nothing is scored otherwise."""
+        """Whether the client consented at `moment`; without consent nothing is scored."""
         withdrawals = [withdrawn for at, withdrawn in sorted(self.consent_changes) if at <= moment]
         return bool(withdrawals) and not withdrawals[-1]
 
@@ -87,7 +87,7 @@ class RelationshipCounts:
 
 
 def score(answer: Answer) -> float:
-    """From 0 to 100."""
+    """The score of an answer, from 0 to 100."""
     if answer.ratings:
         return 10 * sum(answer.ratings.values()) / len(answer.ratings)
     assert answer.instrument
@@ -98,9 +98,9 @@ def score(answer: Answer) -> float:
 def counts_by_relationship(
     history: AcknowledgedHistory, injected_events: Iterable[Event], contents: TopicContents
 ) -> dict[UUID, RelationshipCounts]:
-    """Of every relationship that was told of.
+    """The counts of every acknowledged relationship.
 
-    Two things are the server's word, and read off the topics: when a form was filled in, and that its time ran out.
+    Two values are chosen by the server and read from the topics: when a form was submitted, and that it lapsed.
     """
     submitted_by_form = {
         (submitted_event.session_id, submitted_event.rater): submitted_event
@@ -124,12 +124,12 @@ def counts_by_relationship(
 
 
 def score_differences(counts: dict[UUID, RelationshipCounts], observed: ObservedState) -> list[str]:
-    """Relationships whose alliance, as people are shown it, does not rest on exactly what was told."""
+    """Relationships whose displayed alliance is not based on exactly what was acknowledged."""
     problems = []
     for relationship, expected in counts.items():
         alliance, trajectory = observed.alliances.get(relationship), observed.trajectories.get(relationship)
         if alliance is None or trajectory is None:
-            problems.append(f"{relationship}: is not known")
+            problems.append(f"{relationship}: unknown")
         elif difference := describe_differences(alliance, trajectory["points"], expected.expected_counts()):
             problems.append(f"{relationship}: {difference}")
     return problems

@@ -1,4 +1,4 @@
-"""Whether clinicians were sent what they were owed, and no more."""
+"""Whether clinicians received exactly the messages that they should have received."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,24 +15,24 @@ from tests.system.support.messages import MAX_SIGN_AGE, Message, channels_of, pa
 from tools.sandbox.network.course import Clinician
 
 DUPLICATE_CAUSES = ("notify", "mongodb", "mail", "webhook")
-"""What was hit by a fault after which a message may come twice: whoever sends it, notes it, or takes it."""
+"""Targets of faults after which a message may arrive twice: its sender, its delivery record or its receiver."""
 CLAIM_TIMEOUT = timedelta(seconds=60)
 MAX_RETRY_WAIT = timedelta(hours=1, minutes=10)
-"""Between two tries, with a lease on top."""
+"""The longest wait between two attempts, plus a lease."""
 
 
 @dataclass
 class DeliveryComparison:
-    """What is wrong with the messages that came, and how many came again for a reason."""
+    """What is wrong with the received messages, and how many of them are explained duplicates."""
 
     differences: list[str] = field(default_factory=list)
     duplicates: int = 0
     pending: int = 0
-    """Not settled yet, because a fault put them off."""
+    """Deliveries that are still scheduled, because a fault delayed them."""
 
 
 def to_inbox_alerts(alerts: Iterable[ExpectedAlert]) -> list[InboxAlert]:
-    """The alerts as the smoke test knows them."""
+    """The alerts in the form that the smoke test uses."""
     return [
         InboxAlert(
             id=str(alert.id),
@@ -52,7 +52,10 @@ def to_inbox_alerts(alerts: Iterable[ExpectedAlert]) -> list[InboxAlert]:
 def compare_deliveries(
     alerts: Mapping[UUID, ExpectedAlert], evidence: Evidence, observed: ObservedState, clock_skew: timedelta
 ) -> DeliveryComparison:
-    """What came, against what was owed. `apart`: how far the clocks of the services may have been wrong."""
+    """Compare the received messages with the required ones.
+
+    `clock_skew` is how much the clocks of the services may have been wrong.
+    """
     comparison, arrivals = DeliveryComparison(), _arrivals(alerts, evidence)
     deliveries = observed.documents("notify", "deliveries")
     for message, times in arrivals.items():
@@ -70,12 +73,12 @@ def compare_deliveries(
         comparison.differences += _stored_outcome_differences(delivery_id, document, arrivals)
     for message in _required_messages(alerts, evidence.clinicians, observed.observed_at - MAX_SIGN_AGE + clock_skew):
         if message not in arrivals and _delivery_id(message) not in pending:
-            comparison.differences.append(f"did not come: {message}")
+            comparison.differences.append(f"not received: {message}")
     return comparison
 
 
 def _arrivals(alerts: Mapping[UUID, ExpectedAlert], evidence: Evidence) -> dict[Message, list[datetime]]:
-    """When each message came, each time."""
+    """All arrival times of each message."""
     messages = parse_messages(evidence.received_emails, evidence.received_webhooks, to_inbox_alerts(alerts.values()))
     arrivals = defaultdict[Message, list[datetime]](list)
     times = [
@@ -103,10 +106,14 @@ def _required_messages(
 def _unexpected(
     message: Message, alerts: Mapping[UUID, ExpectedAlert], evidence: Evidence, clock_skew: timedelta
 ) -> Iterable[str]:
-    """Owed is, at some time of its life, word of an alert of concern with a fresh sign; and that it rose from there."""
+    """Why a message should not exist.
+
+    A message is expected if its alert was of concern or urgent with a recent sign at some time, and, for "rose", if it
+    was of concern before.
+    """
     alert = alerts.get(UUID(message.alert)) if message.change else None
     if alert is None:
-        yield f"about nothing: {message}"
+        yield f"without alert: {message}"
         return
     recent_severities = {
         rupture_event.severity
@@ -119,18 +126,18 @@ def _unexpected(
         "rose": recent_severities & {"urgent"} if "concern" in all_severities else set(),
     }
     if not expected_severities[message.change]:
-        yield f"not owed: {message}"
+        yield f"not required: {message}"
     clinician = evidence.clinicians.get(alert.clinician_id) if alert.clinician_id else None
     if clinician is None or message.channel not in channels_of(clinician):
-        yield f"not asked for: {message}"
+        yield f"channel not configured: {message}"
 
 
 def _unexplained_duplicates(message: Message, times: Sequence[datetime], faults: Iterable[Fault]) -> Iterable[str]:
-    """A message may come once more, after a fault that hit it between its coming and the note of that."""
+    """A message may arrive a second time if a fault hit between its arrival and the recording of it."""
     if len(times) > 2:
-        yield f"came {len(times)} times: {message}"
+        yield f"received {len(times)} times: {message}"
     elif len(times) == 2 and not any(_is_active_between(fault, min(times), max(times)) for fault in faults):
-        yield f"came twice for no reason: {message}"
+        yield f"received twice without a fault: {message}"
 
 
 def _is_active_between(fault: Fault, first: datetime, second: datetime) -> bool:
@@ -144,10 +151,10 @@ def _can_explain_duplicates(fault: Fault) -> bool:
 def _overdue_differences(
     delivery_id: UUID, document: Document, faults: Iterable[Fault], now: datetime
 ) -> Iterable[str]:
-    """What nobody took though it was due, what waits for too long, and what nothing put off."""
+    """Deliveries that are overdue, scheduled too far ahead, or delayed although no fault explains it."""
     has_explaining_fault = any(_can_explain_duplicates(fault) for fault in faults)
     if not has_explaining_fault or not now - CLAIM_TIMEOUT < document["next_at"] < now + MAX_RETRY_WAIT:
-        yield f"still to be delivered: {delivery_id}, at {document['next_at'].isoformat()}"
+        yield f"delivery still due: {delivery_id}, at {document['next_at'].isoformat()}"
 
 
 def _stored_outcome_differences(
@@ -155,10 +162,10 @@ def _stored_outcome_differences(
 ) -> Iterable[str]:
     message = Message(document["channel"], str(document["alert_id"]), document["change"])
     if _delivery_id(message) != delivery_id:
-        yield f"under another id: {message}"
+        yield f"wrong delivery id: {message}"
     outcome = document.get("outcome")
     if outcome == "sent" and message not in arrivals:
-        yield f"noted as sent and did not come: {message}"
+        yield f"recorded as sent but not received: {message}"
     elif outcome not in (None, "sent"):
         yield f"{outcome}: {message}"
 

@@ -1,4 +1,4 @@
-"""Everything that can be seen of Attune at rest: its topics, its databases, and what it answers to people."""
+"""Everything that can be observed of an idle Attune: its topics, its databases and its HTTP responses."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -17,7 +17,7 @@ from tests.system.chaos.evidence import Evidence
 from tools.sandbox.servers.kafka_inspector import KafkaInspector
 from tools.sandbox.servers.stack import SERVICES
 
-MAX_CONCURRENT_REQUESTS = 16  # questions to one service
+MAX_CONCURRENT_REQUESTS = 16
 
 Document = Mapping[str, Any]
 Key = TypeVar("Key")
@@ -25,25 +25,25 @@ Key = TypeVar("Key")
 
 @dataclass(frozen=True)
 class ObservedState:
-    """As it was found at `now`."""
+    """The system as it was at `observed_at`."""
 
     observed_at: datetime
     topic_contents: TopicContents
     databases: Mapping[str, Mapping[str, Mapping[Any, Document]]] = field(default_factory=dict)
-    """Of each service, each collection's documents by their ids."""
+    """The documents of each collection of each service, by id."""
     alliances: Mapping[UUID, Any] = field(default_factory=dict)
-    """What alliance answers about each relationship; none where it knows of none."""
+    """Alliance's view of each relationship; None if alliance does not know it."""
     trajectories: Mapping[UUID, Any] = field(default_factory=dict)
     inboxes: Mapping[UUID, Any] = field(default_factory=dict)
     unready_services: list[str] = field(default_factory=list)
 
     def documents(self, service: str, collection: str) -> Mapping[Any, Document]:
-        """All documents of a collection by their ids; none where it does not exist."""
+        """All documents of a collection, by id; empty if the collection does not exist."""
         return self.databases.get(service, {}).get(collection, {})
 
 
 async def observe(evidence: Evidence, relationships: Collection[UUID]) -> ObservedState:
-    """Look everywhere; `relationships` are those that somebody was told of."""
+    """Read topics, databases and views. `relationships` are the acknowledged ones; those on the topics are added."""
     async with KafkaInspector(evidence.bootstrap_servers) as kafka_inspector:
         contents = await topic_contents.read_topics(kafka_inspector, evidence.poison)
     known_ids = {

@@ -1,4 +1,4 @@
-"""Whether anything is still owed, and whether what was told has its state in the service that told it."""
+"""Whether outboxes are empty, and whether each published event has its state in the service that published it."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -35,9 +35,10 @@ from tests.system.chaos.checker.observation import Document, ObservedState
 
 
 def pending_outbox_entries(observed: ObservedState) -> list[str]:
-    """Documents that owe an event to the topics."""
+    """Documents with outbox entries that are not published yet."""
     return [
-        f"{service}.{collection} {document_id} owes {[str(entry['id']) for entry in document['owed']]}"
+        f"{service}.{collection} {document_id} has pending outbox entries "
+        f"{[str(entry['id']) for entry in document['owed']]}"
         for service, collections in observed.databases.items()
         for collection, documents in collections.items()
         for document_id, document in documents.items()
@@ -46,7 +47,7 @@ def pending_outbox_entries(observed: ObservedState) -> list[str]:
 
 
 def events_without_state(observed: ObservedState, injected_ids: set[UUID]) -> list[str]:
-    """Events of a service that its own documents do not bear out."""
+    """Published events that the documents of their own service do not support."""
     latest_by_subject = _latest_by_subject(observed, injected_ids)
     events: list[Event] = [
         event for event in observed.topic_contents.source_events.values() if event.id not in injected_ids
@@ -60,7 +61,7 @@ def events_without_state(observed: ObservedState, injected_ids: set[UUID]) -> li
 
 
 def _subject(event: Event) -> object:
-    """What only the last of several events tells of: an appointment, an answer, a client's word, aims."""
+    """What several events can be about, of which only the latest counts: an appointment, an answer, consent, aims."""
     match event:
         case SessionScheduled():
             return "appointment", event.session_id
@@ -89,7 +90,7 @@ def _order_key(event: Event) -> tuple[datetime, bool]:
 
 
 def _is_supported(event: Event, observed: ObservedState, is_latest: bool) -> bool:
-    """Whether a document says so; what was said last must be what it says now."""
+    """Whether a document supports the event; the latest event of a subject must match the current values."""
     if isinstance(event, SessionEvent | FeedbackEvent):
         document = observed.documents("sessions", "sessions").get(event.session_id)
         return document is not None and _is_supported_by_session(event, document, is_latest)

@@ -1,4 +1,4 @@
-"""Whether each service has learned of relationships what the others told; nobody asks the others when in doubt."""
+"""Whether the relationship projections of sessions and notify match the published events."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ CONSUMED_BY_SESSIONS = (RelationshipStarted, RelationshipEnded, ConsentGiven, Co
 
 
 def projection_differences(observed: ObservedState, clock_skew: timedelta) -> list[str]:
-    """What sessions and notify know of relationships, against what the topics say of them."""
+    """Differences between the relationships stored in sessions and notify and the events on the topics."""
     by_relationship = defaultdict[UUID, list[Event]](list)
     for event in observed.topic_contents.source_events.values():
         if isinstance(event, RelationshipEvent):
@@ -44,7 +44,7 @@ def projection_differences(observed: ObservedState, clock_skew: timedelta) -> li
 
 
 def _order_key(event: Event) -> tuple[datetime, bool]:
-    """Of two words at the same moment, the one that protects the client counts, and so does being called off."""
+    """Of two events at the same moment, a withdrawal of consent and a cancellation take precedence."""
     return event.occurred_at, isinstance(event, ConsentWithdrawn | SessionCancelled)
 
 
@@ -57,7 +57,7 @@ def _sessions_differences(events: list[Event], stored: Document | None) -> Itera
     if not consumed:
         return
     if stored is None:
-        yield "is not known"
+        yield "unknown"
         return
     consents = [consent for consent in consumed if isinstance(consent, ConsentGiven | ConsentWithdrawn)]
     yield from _field_differences(
@@ -73,7 +73,7 @@ def _notify_differences(
 ) -> Iterator[str]:
     update = observed.topic_contents.alliance_updates.get(events[0].key)
     if stored is None:
-        yield "is not known"
+        yield "unknown"
         return
     yield from _field_differences(
         stored,
@@ -94,7 +94,7 @@ def _notify_differences(
 
 
 def _future_appointments(events: list[Event], future_from: datetime) -> dict[UUID, datetime]:
-    """Those that lie ahead, as they were told last."""
+    """Appointments after `future_from`, according to the latest events."""
     appointments: dict[UUID, datetime] = {}
     for event in events:
         if isinstance(event, SessionScheduled):

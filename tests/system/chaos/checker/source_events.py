@@ -1,4 +1,4 @@
-"""Whether what people were told lies on the topics, and nothing else does."""
+"""Whether exactly the acknowledged events are on the topics of source events."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,6 +9,7 @@ from uuid import UUID, uuid5
 from shared.events import AlertAcknowledged, AlertResolved, Event, FeedbackAmended, FeedbackLapsed, FeedbackSubmitted
 from shared.events.alerts import AlertEvent
 from shared.events.feedback import FeedbackEvent
+from shared.events.model import SEVERITY_RANK
 from tests.system.chaos.checker.acknowledged import (
     CLOCK_TOLERANCE,
     ONE_HOUR,
@@ -24,30 +25,29 @@ from tests.system.chaos.evidence import Fault
 LATE_ENTRY_GRACE = timedelta(seconds=10)
 """How long a session entered after its window waits for the answer that is entered with it; sessions' own default."""
 LAPSE_TOLERANCE = timedelta(seconds=30)
-"""After a deadline, how soon silence is told."""
+"""How soon after its deadline a lapse must be published."""
 MAX_REQUEST_AGE = timedelta(minutes=5)
-"""How long before it was acknowledged a request may have been sent for the first time, and taken without a word."""
+"""How long before its acknowledgement a request may first have been sent and processed without a response."""
 SERVER_CHOSEN_FIELDS = {"id", "amends", "occurred_at", "recorded_at"}
-"""What Attune chose and no client said; when it occurred is compared apart."""
-SEVERITY_RANK = {"watch": 0, "concern": 1, "urgent": 2}
+"""Fields that Attune chose; `occurred_at` is compared separately."""
 
 
 @dataclass
 class Differences:
-    """What is wrong with the facts on the topics; each list is empty when nothing is."""
+    """What is wrong with the events on the topics; all lists are empty if nothing is."""
 
     missing: list[str] = field(default_factory=list)
-    """Acknowledged, and not there, or not with what was said."""
+    """Acknowledged, but not published, or published with other content."""
     duplicates: list[str] = field(default_factory=list)
-    """There under more ids than it was told."""
+    """Published under more ids than acknowledged."""
     unexpected: list[str] = field(default_factory=list)
-    """There, and nobody said so."""
+    """Published, but caused by no client."""
 
 
 def compare_events(
     history: AcknowledgedHistory, injected_events: Iterable[Event], contents: TopicContents
 ) -> Differences:
-    """What was told against what lies there; silence, which nobody tells, aside."""
+    """Compare acknowledged and injected events with the topics. Lapses are not included: no client causes them."""
     differences, by_id = Differences(), {event.id: event for event in injected_events}
     differences.missing += [_describe(e) for e in by_id.values() if contents.source_events.get(e.id) != e]
     expected_by_content, possible_by_content, actual_by_content = (
@@ -75,7 +75,7 @@ def _compare_same_content(
     possible: Sequence[ExpectedEvent],
     actual: Sequence[Event],
 ) -> None:
-    """All that say the same of the same: as many as were told, each in its time."""
+    """Events with equal content: there must be as many as acknowledged, each in its time range."""
     differences.missing += [_describe(expected_event.event) for expected_event in expected[len(actual) :]]
     differences.duplicates += [_describe(event) for event in actual[len(expected) + len(possible) :]]
     by_earliest = sorted(expected, key=lambda expected_event: expected_event.earliest)
@@ -100,7 +100,7 @@ def _amendment_differences(event: Event, contents: TopicContents) -> Iterator[st
         amended = contents.source_events.get(event.amends)
         form_key = (event.session_id, event.rater)
         if not isinstance(amended, FeedbackSubmitted) or (amended.session_id, amended.rater) != form_key:
-            yield f"{_describe(event)}, which corrects {event.amends}"
+            yield f"{_describe(event)}, which amends {event.amends}"
 
 
 def _describe(event: Event) -> str:
@@ -108,31 +108,31 @@ def _describe(event: Event) -> str:
     return f"{event.event_type()}{subject} of {event.key}"
 
 
-# Silence
+# Lapses
 
 
 @dataclass(frozen=True)
 class LapseDeadlines:
-    """By when silence must be told, and from when on it may be, for clocks that may be wrong."""
+    """When a lapse must be published, and when it may be, given that clocks may be wrong."""
 
     faults: Sequence[Fault]
     clock_skew: timedelta
     observed_at: datetime
 
     def must_have_lapsed(self, session: AcknowledgedSession) -> bool:
-        """Of a form that nobody has answered until `now`."""
+        """Whether a form that is unanswered at `observed_at` must have lapsed."""
         assert session.due_at
         assert session.completion_acknowledged_at
         return max(session.due_at, self._latest_grace_end(session)) + LAPSE_TOLERANCE < self.observed_at
 
     def may_have_lapsed(self, session: AcknowledgedSession, answered_at: datetime | None) -> bool:
-        """Of a form that was answered then, or not at all."""
+        """Whether a form that was answered at `answered_at`, or not at all, may have lapsed."""
         assert session.due_at
         latest = (answered_at or self.observed_at) + self.clock_skew
         return max(session.due_at, session.acknowledged_at + LATE_ENTRY_GRACE - CLOCK_TOLERANCE) <= latest
 
     def _latest_grace_end(self, session: AcknowledgedSession) -> datetime:
-        """Until when whoever took the session waited: by a wrong clock, if it may have been one with a wrong clock."""
+        """When the grace period of a late entry ended, on a wrong clock if such a process may have completed it."""
         assert session.completion_acknowledged_at
         acknowledged_at, earliest_sent_at = (
             session.completion_acknowledged_at,
@@ -148,7 +148,7 @@ class LapseDeadlines:
 def compare_lapses(
     history: AcknowledgedHistory, injected_events: Iterable[Event], contents: TopicContents, deadlines: LapseDeadlines
 ) -> Differences:
-    """Forms whose time ran out, against what was told of them."""
+    """Compare the forms that lapsed with the published lapses."""
     differences, injected_ids = Differences(), {injected_event.id for injected_event in injected_events}
     lapses_by_form = defaultdict[tuple[UUID, str], list[FeedbackLapsed]](list)
     for event in contents.source_events.values():
@@ -179,11 +179,11 @@ def _belongs_to(event: FeedbackEvent, session: AcknowledgedSession) -> bool:
     return (event.relationship_id, event.occurred_at) == (session.relationship_id, session.due_at)
 
 
-# What clinicians did
+# Dispositions
 
 
 def compare_dispositions(history: AcknowledgedHistory, contents: TopicContents) -> Differences:
-    """What clinicians were told that they did about alerts, against what lies there of it."""
+    """Compare the acknowledged dispositions of alerts with the published ones."""
     differences = Differences()
     events_by_id = {
         candidate.id: candidate
@@ -199,13 +199,13 @@ def compare_dispositions(history: AcknowledgedHistory, contents: TopicContents) 
     for event in events_by_id.values():
         if (event.alert_id, _action(event)) not in requested:
             differences.unexpected.append(f"{event.alert_id} {_action(event)}")
-        if event.id not in {uuid5(event.alert_id, f"{_action(event)}:{severity}") for severity in SEVERITY_RANK}:
+        if event.severity is None or event.id != uuid5(event.alert_id, f"{_action(event)}:{event.severity}"):
             differences.duplicates.append(f"{event.alert_id} {_action(event)}")
     return differences
 
 
 def _is_published(disposition: Disposition, events_by_id: dict[UUID, AlertAcknowledged | AlertResolved]) -> bool:
-    """Under the id of the severity at which it was done: the one that was shown, or a higher one before."""
+    """Whether it is published under the id of the severity that was shown, or of a higher one."""
     severities = [severity for severity, rank in SEVERITY_RANK.items() if rank >= SEVERITY_RANK[disposition.severity]]
     candidates = [
         events_by_id.get(uuid5(disposition.alert_id, f"{disposition.action}:{severity}")) for severity in severities

@@ -1,4 +1,4 @@
-"""Whether alliance keeps every fact, reads every relationship as it must be read, and has told what follows."""
+"""Whether alliance stores every event, whether its states equal the refold, and whether it published them."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -20,7 +20,7 @@ from tests.system.chaos.checker.topic_contents import TopicContents
 
 @dataclass(frozen=True)
 class StoredState:
-    """The alliance of a relationship as it is kept, and how often it was written."""
+    """The stored alliance of a relationship and its version."""
 
     alliance: Alliance
     version: int
@@ -35,31 +35,31 @@ def stored_states(observed: ObservedState) -> dict[UUID, StoredState]:
 
 
 def refold_relationships(contents: TopicContents) -> dict[UUID, FoldResult]:
-    """Every relationship, read from its facts on the topics."""
+    """Every relationship, folded from its events on the topics."""
     events_by_relationship = defaultdict[UUID, list[HistoryEvent]](list)
     for event in contents.source_events.values():
         if isinstance(event, HISTORY_EVENTS):
-            events_by_relationship[event.relationship_id].append(cast("HistoryEvent", event))
+            events_by_relationship[event.relationship_id].append(event)
     return {relationship: refold(events, DEFAULT_POLICY) for relationship, events in events_by_relationship.items()}
 
 
 def stored_event_differences(contents: TopicContents, observed: ObservedState) -> list[str]:
-    """Facts that are in alliance's database and not on the topics, or the other way round; the same of judgements."""
+    """Events and dispositions that are only in alliance's database, only on the topics, or differ."""
     published = {
         source_event.id: encode(source_event)
         for source_event in contents.source_events.values()
         if isinstance(source_event, HISTORY_EVENTS)
     }
     documents = observed.documents("alliance", "facts")
-    differences = [f"not kept: {source_event}" for source_event in published.keys() - documents.keys()]
-    differences += [f"on no topic: {source_event}" for source_event in documents.keys() - published.keys()]
+    differences = [f"event {event_id} not stored" for event_id in published.keys() - documents.keys()]
+    differences += [f"event {event_id} not on any topic" for event_id in documents.keys() - published.keys()]
     for event_id in published.keys() & documents.keys():
         source_event = cast("HistoryEvent", contents.source_events[event_id])
         if (documents[event_id]["event"], documents[event_id]["r"]) != (
             published[event_id],
             source_event.relationship_id,
         ):
-            differences.append(f"kept otherwise: {event_id}")
+            differences.append(f"event {event_id} stored differently")
     published_dispositions = {
         event.id: event.useful for event in contents.alert_events.values() if isinstance(event, AlertResolved)
     }
@@ -67,18 +67,18 @@ def stored_event_differences(contents: TopicContents, observed: ObservedState) -
         event_id: document["useful"] for event_id, document in observed.documents("alliance", "judgements").items()
     }
     differences += [
-        f"judgement not kept, or on no topic: {i}"
+        f"disposition not stored, or not on its topic: {i}"
         for i, _ in set(published_dispositions.items()) ^ set(stored_dispositions.items())
     ]
     return differences
 
 
 def state_differences(stored: Mapping[UUID, StoredState], fold_results: Mapping[UUID, FoldResult]) -> list[str]:
-    """Relationships whose state is not what all their facts give."""
-    differences = [f"{relationship}: has no state" for relationship in fold_results.keys() - stored.keys()]
-    differences += [f"{relationship}: has a state and no facts" for relationship in stored.keys() - fold_results.keys()]
+    """Relationships whose stored state differs from the refold of all their events."""
+    differences = [f"{relationship}: no state" for relationship in fold_results.keys() - stored.keys()]
+    differences += [f"{relationship}: state without events" for relationship in stored.keys() - fold_results.keys()]
     differences += [
-        f"{relationship}: version {stored[relationship].version} is not what its facts give"
+        f"{relationship}: version {stored[relationship].version} differs from the refold"
         for relationship in stored.keys() & fold_results.keys()
         if stored[relationship].alliance != _as_stored(fold_results[relationship].alliance)
     ]
@@ -92,16 +92,16 @@ def _as_stored(alliance: Alliance) -> Alliance:
 def published_differences(
     stored: Mapping[UUID, StoredState], fold_results: Mapping[UUID, FoldResult], contents: TopicContents
 ) -> list[str]:
-    """What follows from a state and was not told, and what was told of states that there are not."""
+    """Derived events that were not published, and published versions that are not stored."""
     latest_by_episode, highest_versions = (
         latest_rupture_events(contents.rupture_events.values()),
         defaultdict[UUID, int](int),
     )
     for event in (*contents.alliance_updates.values(), *contents.rupture_events.values()):
         highest_versions[event.relationship_id] = max(highest_versions[event.relationship_id], event.version)
-    differences = [f"{r}: told, and has no state" for r in highest_versions.keys() - stored.keys()]
+    differences = [f"{r}: published, but no state" for r in highest_versions.keys() - stored.keys()]
     differences += [
-        f"{r}: told version {highest_versions[r]} of {s.version}"
+        f"{r}: published version {highest_versions[r]}, stored version {s.version}"
         for r, s in stored.items()
         if highest_versions[r] > s.version
     ]
@@ -109,7 +109,8 @@ def published_differences(
         if relationship in fold_results:
             derived_events = derive_events(relationship, fold_results[relationship], state.version, DEFAULT_POLICY)
             differences += [
-                f"{relationship}: {event.event_type()} of version {state.version} was not told, or is not the last word"
+                f"{relationship}: {event.event_type()} of version {state.version} "
+                "is not published, or is not the latest"
                 for event in derived_events
                 if not _is_published(event, contents, latest_by_episode)
             ]
@@ -120,7 +121,7 @@ def _is_published(event: Event, contents: TopicContents, latest_by_episode: Mapp
     if not isinstance(event, RuptureEvent):
         return contents.alliance_updates.get(event.key) == event
     latest = latest_by_episode.get(event.episode_id)
-    # What is over is told once; its relationship has gone on to other versions since.
+    # A closed episode is published once; its relationship has moved on to later versions since.
     is_closing = isinstance(event, RuptureRepaired | RuptureRetracted)
     return (
         latest is not None
@@ -134,7 +135,7 @@ def _content(event: RuptureEvent, is_closing: bool) -> dict[str, Any]:
 
 
 def latest_rupture_events(rupture_events: Iterable[RuptureEvent]) -> dict[UUID, RuptureEvent]:
-    """Of each episode, what was said of it at the highest version."""
+    """The event with the highest version of each episode."""
     latest: dict[UUID, RuptureEvent] = {}
     for event in rupture_events:
         previous = latest.get(event.episode_id)

@@ -1,4 +1,4 @@
-"""What lies on the topics, as anybody may read it."""
+"""The contents of all topics, read like any Kafka client could."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,34 +17,34 @@ from tests.system.support.poison import PoisonMessage
 from tools.sandbox.servers.kafka_inspector import CONSUMED_TOPICS, KafkaInspector
 
 SOURCE_TOPICS = (INTAKE, SESSIONS, FEEDBACK)
-"""The topics of what people told; what follows from it is on the others."""
+"""The topics of source events, which people caused; derived events are on the other topics."""
 _EVENT_TYPES = by_type(EVENT_TYPES)
 
 
 @dataclass
 class TopicContents:
-    """Each event once; how often it was told is counted."""
+    """Each event once, and counts of the duplicates."""
 
     source_events: dict[UUID, Event] = field(default_factory=dict)
-    """What people told."""
+    """Events that people caused."""
     alliance_updates: dict[UUID, AllianceUpdated] = field(default_factory=dict)
     """The highest version of each relationship."""
     rupture_events: dict[UUID, RuptureEvent] = field(default_factory=dict)
     alert_events: dict[UUID, AlertEvent] = field(default_factory=dict)
     duplicate_counts: Counter[str] = field(default_factory=Counter)
-    """By topic, how often something was told that had been told before."""
+    """How many records per topic repeat an earlier event."""
     event_counts: Counter[str] = field(default_factory=Counter)
-    """By topic, how many there are, each counted once."""
+    """How many different events per topic."""
     contradictions: set[str] = field(default_factory=set)
-    """One id, or one version of a relationship, and two contents."""
+    """Events that share an id, or the version of a relationship, but differ in content."""
     undecodable: list[str] = field(default_factory=list)
-    """Where something lies that is no event and was not planted."""
+    """Records that are neither valid events nor poison messages."""
     poison_by_origin: dict[str, PoisonMessage] = field(default_factory=dict)
-    """What was planted, by where it lies."""
+    """The poison messages, by origin (topic/partition/offset)."""
     dead_letters: dict[str, list[ConsumerRecord]] = field(default_factory=dict)
     """The dead letters of each consumer."""
     lag: dict[str, int] = field(default_factory=dict)
-    """How many messages each consumer has not taken."""
+    """How many messages each consumer has not committed."""
 
 
 async def read_topics(kafka_inspector: KafkaInspector, poison_messages: Sequence[PoisonMessage]) -> TopicContents:
@@ -60,14 +60,14 @@ async def read_topics(kafka_inspector: KafkaInspector, poison_messages: Sequence
 
 
 def origin(record: ConsumerRecord) -> str:
-    """Where a message lies."""
+    """The position of a record: topic/partition/offset."""
     return f"{record.topic}/{record.partition}/{record.offset}"
 
 
 def add_records(
     contents: TopicContents, topic: Topic, records: Iterable[ConsumerRecord], poison_messages: Sequence[PoisonMessage]
 ) -> None:
-    """Take what lies on `topic` into the record."""
+    """Add the records of `topic` to `contents`."""
     poison_by_content = {(p.key, p.value): p for p in poison_messages if p.topic == topic}
     content_by_key: dict[object, bytes] = {}
     for message in records:
@@ -86,7 +86,7 @@ def _decode_event(record: ConsumerRecord, topic: Topic) -> Event | str:
     except DecodeError as error:
         return str(error)
     if event is None or topic != event.TOPIC or record.key != str(event.key).encode():
-        return "of a kind, or under a key, that does not belong there"
+        return "wrong event type or key for this topic"
     return event
 
 
@@ -101,14 +101,14 @@ def _add_event(contents: TopicContents, topic: Topic, event: Event, content_by_k
 
 
 def _unique_keys(event: Event) -> Iterator[object]:
-    """What one event only may tell of."""
+    """Keys that only events of the same content may share."""
     yield event.id
     if isinstance(event, AllianceUpdated):
         yield event.relationship_id, event.version
 
 
 def _content_hash(event: Event) -> bytes:
-    # A severity that is told of late may have come with an earlier sign than was thought.
+    # A raised event that is published again later may have an earlier sign than was known first.
     excluded = {"occurred_at"} if isinstance(event, AlertRaised) else set[str]()
     return sha256(event.model_dump_json(exclude=excluded).encode()).digest()
 

@@ -1,4 +1,4 @@
-"""No Grafana: it reads what is mounted for Grafana, as far as it is JSON and YAML, and answers the healthcheck."""
+"""A stand-in for Grafana: it parses the mounted YAML and JSON files and answers the health check."""
 
 import json
 from http.server import BaseHTTPRequestHandler, HTTPServer

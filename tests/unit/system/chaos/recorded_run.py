@@ -1,6 +1,6 @@
-"""A small run in which all is well: what clients were told, and everything that can be seen of Attune afterwards.
+"""A small run without faults: the acknowledged requests and the complete observed state of Attune afterwards.
 
-It is told once, whole; each test spoils one thing.
+Each test builds it completely and corrupts one thing.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from services.alliance.domain.derived_events import derive_events
 from services.alliance.domain.fold import fold_steps
 from services.alliance.domain.policy.policy import DEFAULT_POLICY
 from services.alliance.domain.presentation.trajectory import point_for
-from services.alliance.domain.state.history import HISTORY_EVENTS, HistoryEvent
+from services.alliance.domain.state.history import HISTORY_EVENTS
 from services.alliance.http.views import RelationshipView
 from services.alliance.store.mongo import Versioned, to_document
 from shared.events import (
@@ -58,7 +58,7 @@ RELATIONSHIP_STARTED_AT = NOW - timedelta(weeks=WEEKS, days=2)
 MISSED_WEEK, CANCELLED_WEEK, UNANSWERED_WEEK, AMENDED_WEEK, LAST_WEEK = 3, 4, 5, 6, WEEKS
 VERSION = 7
 OLD_ALERT_ID = UUID(int=9)
-"""An alert of which nothing was left to take on."""
+"""An alert that was repaired before it could be acknowledged."""
 
 Document = dict[str, Any]
 Request = tuple[str, str, str, Document, Any]
@@ -77,7 +77,7 @@ def ratings(value: int) -> dict[str, int]:
 
 
 def client_requests() -> list[AcknowledgedRequest]:
-    """What clients asked, and were answered."""
+    """The requests of clients and their responses."""
     ids = {"clinic_id": str(CLINIC_ID), "clinician_id": str(CLINIC_ID), "client_id": str(CLIENT_ID)}
     body = {**ids, "started_at": session_time(0).isoformat(), "aims": ["coping"], "cadence_days": 7, "consent": True}
     requests: list[Request] = [
@@ -106,7 +106,7 @@ def _week_requests(week: int) -> list[Request]:
     ended_at = starts_at + timedelta(minutes=50)
     forms = {f"{rater}_form": {"url": f"http://here/f/{rater}{week}"} for rater in ("client", "clinician")}
     completion = {"ended_at": ended_at.isoformat(), "minutes": 50}
-    requests += [("POST", "sessions", f"{path}/completion", completion, forms)] * 2  # the client had to ask again
+    requests += [("POST", "sessions", f"{path}/completion", completion, forms)] * 2  # the client had to retry
     paper_answer = {"given_at": (ended_at + timedelta(hours=1)).isoformat(), "ratings": ratings(9), "tension": "none"}
     requests.append(("PUT", "sessions", f"{path}/feedback/clinician", paper_answer, {}))
     if week == LAST_WEEK:
@@ -144,21 +144,21 @@ def create_fault(kind: str, target: str, started_at: datetime, duration: timedel
 
 
 def injected_events() -> list[Event]:
-    """Put on the topics past every service."""
+    """Events that were published past all services."""
     builder = RelationshipBuilder(UUID(int=5), first_session_at=session_time(0))
     return [builder.started(), builder.consent_changed(0, given=True), builder.completed(1), builder.feedback(1)]
 
 
 @dataclass
 class RecordedRun:
-    """Everything there is, in pieces that can be spoiled."""
+    """The parts of a run, which a test can corrupt."""
 
     requests: list[AcknowledgedRequest] = field(default_factory=client_requests)
     injected: list[Event] = field(default_factory=injected_events)
     faults: list[Fault] = field(default_factory=list)
     poison: list[PoisonMessage] = field(default_factory=lambda: list(create_poison_messages(NOW)))
     records: dict[str, list[ConsumerRecord]] = field(default_factory=dict)
-    """By the name of the topic."""
+    """By topic name."""
     lag: dict[str, int] = field(default_factory=dict)
     databases: dict[str, dict[str, dict[Any, Document]]] = field(default_factory=dict)
     alliances: dict[UUID, Any] = field(default_factory=dict)
@@ -169,7 +169,7 @@ class RecordedRun:
     received_webhooks: list[ReceivedWebhook] = field(default_factory=list)
 
     def add_record(self, topic: Topic, key: bytes | None, value: bytes | None, **headers: bytes) -> ConsumerRecord:
-        """Lay a message on a topic."""
+        """Append a record to a topic."""
         records = self.records.setdefault(topic.name, [])
         position = {"topic": topic.name, "partition": 0, "offset": len(records)}
         header_list = [(name.replace("_", "-"), content) for name, content in headers.items()]
@@ -181,12 +181,12 @@ class RecordedRun:
             self.add_record(event.TOPIC, str(event.key).encode(), encode(event))
 
     def remove(self, event: Event) -> None:
-        """As if it had never been told."""
+        """Remove an event from its topic."""
         records = self.records[event.TOPIC.name]
         records[:] = [record for record in records if record.value != encode(event)]
 
     def replace_event(self, event: Event, **changes: Any) -> None:
-        """Tell it otherwise than it is."""
+        """Replace an event on its topic by a changed copy."""
         self.remove(event)
         self.publish(event.model_copy(update=changes))
 
@@ -201,7 +201,7 @@ class RecordedRun:
         return contents
 
     def find_event(self, event_type: type[Event], condition: Callable[[Any], bool] = lambda _: True) -> Any:
-        """The event of this kind on the topics; the first of those that are `so`."""
+        """The first event of this type on the topics that meets the condition."""
         contents = self.topic_contents()
         events = (
             *contents.source_events.values(),
@@ -215,7 +215,7 @@ class RecordedRun:
         return self.databases[service][collection][document_id]
 
     def failed_checks(self) -> list[str]:
-        """What the judge finds wrong."""
+        """The names of the failed checks."""
         evidence = Evidence(
             started_at=STARTED_AT,
             requests=self.requests,
@@ -246,7 +246,7 @@ class RecordedRun:
 
 
 def healthy_run() -> RecordedRun:
-    """The story in which all is well."""
+    """A run that passes all checks."""
     run = RecordedRun()
     _publish_source_events(run)
     _add_states(run)
@@ -258,11 +258,11 @@ def healthy_run() -> RecordedRun:
 
 
 def _publish_source_events(run: RecordedRun) -> None:
-    """Under ids of their own, at the times that are right."""
+    """Publish all expected events, with new ids and at allowed times."""
     history = acknowledged.read_requests(run.requests, STARTED_AT, acknowledged.CLOCK_TOLERANCE)
     submitted_ids: dict[object, UUID] = {}
     for number, expected in enumerate(history.expected_events):
-        changes: Document = {"id": uuid5(CLINIC_ID, f"fact {number}"), "occurred_at": expected.latest}
+        changes: Document = {"id": uuid5(CLINIC_ID, f"event {number}"), "occurred_at": expected.latest}
         if isinstance(expected.event, FeedbackSubmitted):
             submitted_ids[expected.event.session_id, expected.event.rater] = changes["id"]
         if isinstance(expected.event, FeedbackAmended):
@@ -278,9 +278,7 @@ def _publish_source_events(run: RecordedRun) -> None:
 
 def _add_states(run: RecordedRun) -> None:
     contents = run.topic_contents()
-    events = [
-        cast("HistoryEvent", event) for event in contents.source_events.values() if isinstance(event, HISTORY_EVENTS)
-    ]
+    events = [event for event in contents.source_events.values() if isinstance(event, HISTORY_EVENTS)]
     database = run.databases["alliance"] = {
         "facts": {
             stored_event.id: {"_id": stored_event.id, "r": stored_event.relationship_id, "event": encode(stored_event)}
@@ -305,7 +303,7 @@ def _add_states(run: RecordedRun) -> None:
 
 
 def _add_alert(run: RecordedRun) -> None:
-    """In notify: the one that is open, and what it sent."""
+    """Add the open alert to notify, with its deliveries and messages."""
     rupture = run.find_event(RuptureEvent)
     alert_id = uuid5(rupture.episode_id, "alert")
     common_fields = {

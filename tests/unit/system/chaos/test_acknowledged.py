@@ -1,4 +1,4 @@
-"""What clients were told is read for what it says, also when it was said twice."""
+"""The acknowledged requests are converted into expected events, and repeated requests add nothing."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -39,7 +39,7 @@ def days_after_start(days: float) -> datetime:
 
 
 def read_history(*requests: Request) -> AcknowledgedHistory:
-    """Each request a second after the one before."""
+    """The history of these requests, acknowledged one second apart."""
     writes = [
         AcknowledgedRequest(*request, STARTED_AT + timedelta(seconds=number)) for number, request in enumerate(requests)
     ]
@@ -89,7 +89,7 @@ def paper_answer_request(days: float, trust: int) -> Request:
     )
 
 
-def test_a_clinician_is_told_of_once_and_again_when_something_changes() -> None:
+def test_a_registration_is_expected_once_and_an_update_when_something_changes() -> None:
     def register(time_zone: str) -> Request:
         return intake_request(f"/clinicians/{CLINICIAN}", clinic_id=str(CLINIC), time_zone=time_zone, contact="a@b.org")
 
@@ -99,7 +99,7 @@ def test_a_clinician_is_told_of_once_and_again_when_something_changes() -> None:
     assert [event.time_zone for event in events_of_type(history, ClinicianUpdated)] == ["Asia/Tokyo"]
 
 
-def test_a_start_brings_consent_and_the_same_request_again_brings_nothing() -> None:
+def test_a_start_includes_consent_and_its_repetition_adds_nothing() -> None:
     history = read_history(*start_requests(), *start_requests())
 
     (started,) = events_of_type(history, RelationshipStarted)
@@ -107,7 +107,7 @@ def test_a_start_brings_consent_and_the_same_request_again_brings_nothing() -> N
     assert len(events_of_type(history, ConsentGiven)) == 1
 
 
-def test_a_word_of_the_client_is_told_when_it_changes_something() -> None:
+def test_a_consent_event_is_expected_only_when_consent_changes() -> None:
     def change_consent(days: float, given: bool) -> Request:
         return intake_request(
             f"/relationships/{RELATIONSHIP}/consent", given=given, at=days_after_start(days).isoformat()
@@ -128,7 +128,7 @@ def test_a_word_of_the_client_is_told_when_it_changes_something() -> None:
     ]
 
 
-def test_aims_that_stand_already_are_not_told_again() -> None:
+def test_unchanged_aims_add_no_event() -> None:
     def update_aims(days: float, aim: str) -> Request:
         return intake_request(
             f"/relationships/{RELATIONSHIP}/aims", aims=[aim], agreed_at=days_after_start(days).isoformat()
@@ -141,7 +141,7 @@ def test_aims_that_stand_already_are_not_told_again() -> None:
     assert [event.aims for event in events_of_type(history, RelationshipAimsUpdated)] == [("loss",)]
 
 
-def test_a_transfer_ends_one_relationship_and_starts_the_next_with_all_that_stood() -> None:
+def test_a_transfer_ends_one_relationship_and_starts_its_successor_with_the_same_fields() -> None:
     body = {
         "clinician_id": str(OTHER_CLINICIAN),
         "relationship_id": str(NEXT_RELATIONSHIP),
@@ -169,7 +169,7 @@ def test_a_transfer_ends_one_relationship_and_starts_the_next_with_all_that_stoo
     ]
 
 
-def test_an_appointment_that_moves_there_and_back_is_told_three_times() -> None:
+def test_an_appointment_that_is_moved_there_and_back_gives_three_events() -> None:
     history = read_history(
         *start_requests(), schedule_request(1), schedule_request(1), schedule_request(2), schedule_request(1)
     )
@@ -181,14 +181,14 @@ def test_an_appointment_that_moves_there_and_back_is_told_three_times() -> None:
     ]
 
 
-def test_an_appointment_was_made_before_it_began_and_a_move_after_it_was_made() -> None:
+def test_an_appointment_is_made_before_its_start_and_moved_after_it_was_made() -> None:
     first, second = read_history(*start_requests(), schedule_request(-2), schedule_request(-3)).expected_events[-2:]
 
     assert first.earliest == first.latest == days_after_start(-2)
     assert second.earliest > first.earliest
 
 
-def test_a_completion_that_was_asked_for_again_is_one_and_who_got_a_form_was_asked() -> None:
+def test_a_repeated_completion_counts_once_and_each_form_is_a_feedback_request() -> None:
     history = read_history(
         *start_requests(),
         schedule_request(-2, minutes=60),
@@ -202,14 +202,14 @@ def test_a_completion_that_was_asked_for_again_is_one_and_who_got_a_form_was_ask
     assert {event.due_at for event in events_of_type(history, FeedbackRequested)} == {days_after_start(-1.9 + 3)}
 
 
-def test_a_client_without_a_form_may_have_been_asked_or_not() -> None:
+def test_feedback_of_a_client_without_a_form_may_have_been_requested_or_not() -> None:
     history = read_history(*start_requests(), schedule_request(-2), completion_request(-1.9, client=None))
 
     assert [event.rater for event in events_of_type(history, FeedbackRequested)] == ["clinician"]
     assert [expected.event.event_type() for expected in history.possible_events] == [FeedbackRequested.event_type()]
 
 
-def test_notice_is_counted_from_when_the_session_would_have_begun() -> None:
+def test_notice_of_a_cancellation_is_counted_until_the_planned_start() -> None:
     body = {"by": "client", "cancelled_at": days_after_start(-2.5).isoformat()}
 
     history = read_history(
@@ -222,7 +222,7 @@ def test_notice_is_counted_from_when_the_session_would_have_begun() -> None:
     assert [event.notice_hours for event in events_of_type(history, SessionCancelled)] == [12.0]
 
 
-def test_an_answer_on_paper_is_corrected_by_a_later_one_and_not_by_the_same() -> None:
+def test_a_later_answer_on_paper_amends_the_first_and_an_equal_one_does_not() -> None:
     paper = [
         paper_answer_request(-1, 9),
         paper_answer_request(-1, 9),
@@ -237,7 +237,7 @@ def test_an_answer_on_paper_is_corrected_by_a_later_one_and_not_by_the_same() ->
 
 
 @pytest.mark.parametrize("link", ["one", "two"])
-def test_an_answer_by_link_was_given_between_the_session_and_our_hearing_of_it(link: str) -> None:
+def test_an_answer_by_link_was_given_between_the_session_and_its_acknowledgement(link: str) -> None:
     form: Request = ("POST", "sessions", f"/f/{link}", {"trust": "3", "fit": "", "tension": "none"}, None)
 
     history = read_history(
@@ -260,6 +260,6 @@ def test_an_answer_by_link_was_given_between_the_session_and_our_hearing_of_it(l
     )
 
 
-def test_a_request_that_the_judge_does_not_know_is_an_error() -> None:
+def test_a_request_without_a_handler_is_an_error() -> None:
     with pytest.raises(ValueError, match="/somewhere"):
         read_history(intake_request("/somewhere"))

@@ -1,4 +1,4 @@
-"""The judge of a chaos run finds what is wrong, each thing on the line that names it, and finds nothing else."""
+"""The checker of a chaos run detects every kind of error, in the check that names it, and reports nothing else."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -40,37 +40,37 @@ from tests.unit.system.chaos.recorded_run import (
 )
 
 Corruption = Callable[[RecordedRun], object]
-"""Make one thing wrong."""
+"""Corrupts one thing in a run."""
 
-ON_TOPIC = "every acknowledged fact lies on its topic"
-NO_DUPLICATES = "no acknowledged fact lies there under two ids"
-NOTHING_UNEXPECTED = "nothing lies there that nobody told"
-LAPSES_PUBLISHED = "every form whose time ran out was told of"
-DISPOSITIONS_PUBLISHED = "what clinicians did about alerts lies on their topic, once"
-NO_CONTRADICTIONS = "no event, and no version of a state, was told with two contents"
-HISTORY_STORED = "alliance keeps every fact once, and no other"
+ON_TOPIC = "every acknowledged event is on its topic"
+NO_DUPLICATES = "no acknowledged event is on its topic under two ids"
+NOTHING_UNEXPECTED = "no topic has an event that no client caused"
+LAPSES_PUBLISHED = "every lapsed feedback request is published"
+DISPOSITIONS_PUBLISHED = "every acknowledgement and resolution of an alert is published once"
+NO_CONTRADICTIONS = "no event and no state version is published with two contents"
+HISTORY_STORED = "alliance stores every event of the history once, and no other"
 STATES_EQUAL_REFOLD = "every state equals the refold"
-SCORES_CORRECT = "every score rests on what was told"
-STATES_PUBLISHED = "every state was told, and no other"
-EPISODES_HAVE_ALERTS = "every episode has one alert, which stands as it does"
-ALERTS_STORED = "notify keeps exactly these alerts"
+SCORES_CORRECT = "every score is based on the acknowledged feedback"
+STATES_PUBLISHED = "every state is published, and no other"
+EPISODES_HAVE_ALERTS = "every episode has one alert with the matching status"
+ALERTS_STORED = "notify stores exactly these alerts"
 ONE_OPEN_ALERT = "no relationship has two open alerts"
-INBOXES_CORRECT = "every inbox shows its alerts, and no other"
-ALERTS_RAISED_ONCE = "every alert was told once at each severity"
-DELIVERED_ONCE = "every alert was delivered once on each channel, as owed"
-DELIVERED_TO_CLINICIAN = "every message reached its clinician, and webhooks are signed"
-NO_CASE_CODES = "no message says about whom it is"
-OUTBOX_EMPTY = "nothing is owed any more"
-EVENTS_HAVE_STATE = "no event lies on Kafka without its state"
-PROJECTIONS_CURRENT = "each service knows of the others what was told"
-DEAD_LETTERS_CORRECT = "the dead letters of alliance are the poison"
+INBOXES_CORRECT = "every inbox shows exactly its alerts"
+ALERTS_RAISED_ONCE = "every alert is published once for each severity"
+DELIVERED_ONCE = "every alert is delivered once on each required channel"
+DELIVERED_TO_CLINICIAN = "every message reached its clinician and every webhook is signed"
+NO_CASE_CODES = "no message identifies a client"
+OUTBOX_EMPTY = "every outbox is empty"
+EVENTS_HAVE_STATE = "every published event has its stored state"
+PROJECTIONS_CURRENT = "every projection matches the published events"
+DEAD_LETTERS_CORRECT = "the dead letters of alliance are exactly the poison messages"
 
 
-def test_a_run_in_which_all_is_well_passes() -> None:
+def test_a_healthy_run_passes_all_checks() -> None:
     assert healthy_run().failed_checks() == []
 
 
-# Facts
+# Source events
 
 
 def remove_event(run: RecordedRun) -> None:
@@ -97,11 +97,11 @@ def remove_injected_events(run: RecordedRun) -> None:
 @pytest.mark.parametrize(
     "corrupt", [remove_event, change_rating, change_time, amend_other_event, remove_injected_events]
 )
-def test_an_acknowledged_fact_must_lie_there_as_it_was_told(corrupt: Corruption) -> None:
+def test_an_acknowledged_event_that_is_missing_or_changed_is_detected(corrupt: Corruption) -> None:
     assert ON_TOPIC in failed_checks_after(corrupt)
 
 
-def test_a_fact_under_two_ids_is_found() -> None:
+def test_an_event_under_two_ids_is_detected() -> None:
     def duplicate(run: RecordedRun) -> None:
         run.publish(run.find_event(SessionCompleted).model_copy(update={"id": CLINIC_ID}))
 
@@ -137,15 +137,15 @@ def change_lapse_time(run: RecordedRun) -> None:
 @pytest.mark.parametrize(
     "corrupt", [add_unknown_session, add_invalid_record, change_key, lapse_answered_session, change_lapse_time]
 )
-def test_what_nobody_told_is_found(corrupt: Corruption) -> None:
+def test_an_event_that_no_client_caused_is_detected(corrupt: Corruption) -> None:
     assert NOTHING_UNEXPECTED in failed_checks_after(corrupt)
 
 
-def test_silence_that_was_not_told_is_found() -> None:
+def test_a_lapse_that_is_not_published_is_detected() -> None:
     assert LAPSES_PUBLISHED in failed_checks_after(lambda run: run.remove(run.find_event(FeedbackLapsed)))
 
 
-def test_silence_is_due_later_where_a_wrong_clock_may_have_taken_the_session() -> None:
+def test_a_lapse_is_due_later_if_a_process_with_a_wrong_clock_may_have_completed_the_session() -> None:
     run = healthy_run()
     run.remove(run.find_event(FeedbackLapsed))
     run.faults.append(create_fault("the clock is wrong", "sessions", STARTED_AT))
@@ -153,21 +153,21 @@ def test_silence_is_due_later_where_a_wrong_clock_may_have_taken_the_session() -
     assert LAPSES_PUBLISHED not in run.failed_checks()
 
 
-def test_one_id_with_two_contents_is_found() -> None:
+def test_one_id_with_two_contents_is_detected() -> None:
     def change_minutes(run: RecordedRun) -> None:
         run.publish(run.find_event(SessionCompleted).model_copy(update={"minutes": 10}))
 
     assert failed_checks_after(change_minutes) == [NO_CONTRADICTIONS]
 
 
-def test_two_contents_of_one_version_are_found() -> None:
+def test_two_contents_of_one_version_are_detected() -> None:
     def change_sessions(run: RecordedRun) -> None:
         run.publish(run.find_event(AllianceUpdated).model_copy(update={"id": CLINIC_ID, "sessions": 99}))
 
     assert NO_CONTRADICTIONS in failed_checks_after(change_sessions)
 
 
-def test_a_copy_is_no_fault() -> None:
+def test_an_exact_duplicate_is_not_an_error() -> None:
     def duplicate(run: RecordedRun) -> None:
         run.publish(run.find_event(SessionCompleted), run.find_event(AllianceUpdated), run.find_event(AlertRaised))
 
@@ -191,7 +191,7 @@ def change_stored_event(run: RecordedRun) -> None:
 
 
 @pytest.mark.parametrize("corrupt", [remove_stored_event, add_stored_event, change_stored_event])
-def test_alliance_must_keep_every_fact_and_no_other(corrupt: Corruption) -> None:
+def test_an_event_that_alliance_does_not_store_exactly_once_is_detected(corrupt: Corruption) -> None:
     assert failed_checks_after(corrupt) == [HISTORY_STORED]
 
 
@@ -205,18 +205,18 @@ def remove_state(run: RecordedRun) -> None:
 
 
 @pytest.mark.parametrize("corrupt", [change_state, remove_state])
-def test_a_state_that_is_not_the_refold_is_found(corrupt: Corruption) -> None:
+def test_a_state_that_differs_from_the_refold_is_detected(corrupt: Corruption) -> None:
     assert STATES_EQUAL_REFOLD in failed_checks_after(corrupt)
 
 
 @pytest.mark.parametrize(
     "changes", [{"sessions": 7}, {"missed": 2}, {"client_ratings": 8}, {"clinician_ratings": 7}, {"unanswered": 0}]
 )
-def test_a_count_that_is_not_what_was_told_is_found(changes: dict[str, int]) -> None:
+def test_a_count_that_differs_from_the_acknowledged_history_is_detected(changes: dict[str, int]) -> None:
     assert failed_checks_after(lambda run: run.alliances[RELATIONSHIP_ID].update(changes)) == [SCORES_CORRECT]
 
 
-def test_a_score_that_is_not_what_was_said_last_is_found() -> None:
+def test_a_score_that_differs_from_the_last_correction_is_detected() -> None:
     def change_rating_shown(run: RecordedRun) -> None:
         points = run.trajectories[RELATIONSHIP_ID]["points"]
         next(point for point in points if point["rating"] == 80)["rating"] = 90
@@ -224,7 +224,7 @@ def test_a_score_that_is_not_what_was_said_last_is_found() -> None:
     assert failed_checks_after(change_rating_shown) == [SCORES_CORRECT]
 
 
-def test_a_relationship_that_alliance_does_not_know_is_found() -> None:
+def test_a_relationship_that_alliance_does_not_know_is_detected() -> None:
     assert failed_checks_after(lambda run: run.alliances.update({RELATIONSHIP_ID: None})) == [SCORES_CORRECT]
 
 
@@ -247,11 +247,11 @@ def remove_rupture_event(run: RecordedRun) -> None:
 @pytest.mark.parametrize(
     "corrupt", [increment_version, decrement_version, change_alliance_update, remove_rupture_event]
 )
-def test_a_state_that_was_not_told_as_it_is_is_found(corrupt: Corruption) -> None:
+def test_a_state_that_is_not_published_as_stored_is_detected(corrupt: Corruption) -> None:
     assert STATES_PUBLISHED in failed_checks_after(corrupt)
 
 
-def test_an_episode_that_was_said_to_be_over_last_is_not_told_as_it_is() -> None:
+def test_an_open_episode_that_was_published_as_repaired_is_detected() -> None:
     def publish_repair(run: RecordedRun) -> None:
         fields = run.find_event(RuptureSuspected).model_dump(exclude={"id", "type"})
         run.publish(RuptureRepaired.model_validate({**fields, "id": CLINIC_ID, "version": fields["version"] + 1}))
@@ -290,11 +290,11 @@ def decrement_alert_version(run: RecordedRun) -> None:
 @pytest.mark.parametrize(
     "corrupt", [remove_alerts, add_alert_without_episode, retract_alert, change_clinician, decrement_alert_version]
 )
-def test_notify_must_keep_one_alert_for_each_episode_as_it_stands(corrupt: Corruption) -> None:
+def test_an_alert_that_notify_does_not_store_as_expected_is_detected(corrupt: Corruption) -> None:
     assert ALERTS_STORED in failed_checks_after(corrupt)
 
 
-def test_an_alert_for_an_episode_that_is_not_there_is_found() -> None:
+def test_an_alert_for_an_episode_that_does_not_exist_is_detected() -> None:
     def publish_other_episode(run: RecordedRun) -> None:
         run.publish(run.find_event(RuptureSuspected).model_copy(update={"id": CLINIC_ID, "episode_id": CLINIC_ID}))
         update = run.find_event(AllianceUpdated, lambda candidate: candidate.relationship_id == RELATIONSHIP_ID)
@@ -303,7 +303,7 @@ def test_an_alert_for_an_episode_that_is_not_there_is_found() -> None:
     assert EPISODES_HAVE_ALERTS in failed_checks_after(publish_other_episode)
 
 
-def test_two_open_alerts_of_one_relationship_are_found() -> None:
+def test_two_open_alerts_of_one_relationship_are_detected() -> None:
     def publish_other_episode(run: RecordedRun) -> None:
         suspected = run.find_event(RuptureSuspected)
         run.publish(
@@ -314,7 +314,7 @@ def test_two_open_alerts_of_one_relationship_are_found() -> None:
 
 
 @pytest.mark.parametrize("changes", [{"status": "acknowledged"}, {"severity": "watch"}, {"alert_id": str(CLINIC_ID)}])
-def test_an_inbox_that_shows_something_else_is_found(changes: dict[str, str]) -> None:
+def test_an_inbox_that_shows_something_else_is_detected(changes: dict[str, str]) -> None:
     assert failed_checks_after(lambda run: run.inboxes[CLINIC_ID]["alerts"][0].update(changes)) == [INBOXES_CORRECT]
 
 
@@ -338,12 +338,12 @@ def change_raised_event_clinician(run: RecordedRun) -> None:
 @pytest.mark.parametrize(
     "corrupt", [remove_raised_event, change_raised_event_id, add_raised_event, change_raised_event_clinician]
 )
-def test_an_alert_that_was_not_told_once_is_found(corrupt: Corruption) -> None:
+def test_an_alert_that_is_not_published_once_for_each_severity_is_detected(corrupt: Corruption) -> None:
     assert ALERTS_RAISED_ONCE in failed_checks_after(corrupt)
 
 
 def add_disposition(run: RecordedRun, action: str, unused: str = "") -> None:
-    """A clinician was told of it, and it lies on the topic."""
+    """Add a disposition that was acknowledged, stored and published."""
     alert_id, raised = alert_id_of(run), run.find_event(AlertRaised)
     common_fields = raised.model_dump(exclude={"type", "severity"}) | {
         "id": uuid5(alert_id, f"{action}:{raised.severity}")
@@ -363,7 +363,7 @@ def add_disposition(run: RecordedRun, action: str, unused: str = "") -> None:
 
 
 @pytest.mark.parametrize("action", ["acknowledged", "resolved"])
-def test_what_a_clinician_did_counts_for_the_alert(action: str) -> None:
+def test_a_disposition_changes_the_expected_status_of_its_alert(action: str) -> None:
     assert failed_checks_after(lambda run: add_disposition(run, action)) == []
 
 
@@ -390,11 +390,11 @@ def duplicate_acknowledged_event(run: RecordedRun) -> None:
 @pytest.mark.parametrize(
     "corrupt", [remove_acknowledged_event, change_usefulness, remove_request, duplicate_acknowledged_event]
 )
-def test_what_a_clinician_did_must_lie_there_once(corrupt: Corruption) -> None:
+def test_a_disposition_that_is_not_published_once_is_detected(corrupt: Corruption) -> None:
     assert DISPOSITIONS_PUBLISHED in failed_checks_after(corrupt)
 
 
-def test_a_judgement_that_alliance_does_not_keep_is_found() -> None:
+def test_a_disposition_that_alliance_does_not_store_is_detected() -> None:
     def remove_dispositions(run: RecordedRun) -> None:
         add_disposition(run, "resolved")
         run.databases["alliance"]["judgements"].clear()
@@ -447,7 +447,7 @@ def triple_email(run: RecordedRun) -> None:
         triple_email,
     ],
 )
-def test_a_message_that_was_owed_comes_once_and_no_other(corrupt: Corruption) -> None:
+def test_a_message_that_is_missing_unexpected_or_duplicate_is_detected(corrupt: Corruption) -> None:
     assert DELIVERED_ONCE in failed_checks_after(corrupt)
 
 
@@ -462,7 +462,9 @@ def test_a_message_that_was_owed_comes_once_and_no_other(corrupt: Corruption) ->
         ("notify", 90, False),
     ],
 )
-def test_a_second_copy_needs_a_fault_between_the_two(target: str, offset_seconds: float, is_explained: bool) -> None:
+def test_a_duplicate_message_needs_a_fault_between_the_two_arrivals(
+    target: str, offset_seconds: float, is_explained: bool
+) -> None:
     run = healthy_run()
     run.received_emails.append(create_email(alert_id_of(run), received_at=NOW + timedelta(seconds=60)))
     fault_started_at = NOW + timedelta(seconds=offset_seconds)
@@ -480,20 +482,20 @@ def expire_signature(run: RecordedRun) -> None:
 
 
 @pytest.mark.parametrize("corrupt", [misdirect_email, expire_signature])
-def test_a_message_must_reach_its_clinician_and_be_signed(corrupt: Corruption) -> None:
+def test_a_message_to_another_clinician_or_with_an_expired_signature_is_detected(corrupt: Corruption) -> None:
     assert failed_checks_after(corrupt) == [DELIVERED_TO_CLINICIAN]
 
 
-def test_a_message_that_says_about_whom_it_is_is_found() -> None:
+def test_a_message_that_identifies_the_client_is_detected() -> None:
     assert failed_checks_after(lambda run: run.received_emails[0].message.set_content("http://here/AB-1234")) == [
         NO_CASE_CODES
     ]
 
 
-# Debts
+# Outbox and projections
 
 
-def test_an_event_that_is_still_owed_is_found() -> None:
+def test_a_pending_outbox_entry_is_detected() -> None:
     def add_outbox_entry(run: RecordedRun) -> None:
         run.document("sessions", "sessions", session_id(MISSED_WEEK))["owed"] = [{"id": CLINIC_ID}]
 
@@ -545,7 +547,7 @@ def remove_consents(run: RecordedRun) -> None:
         remove_consents,
     ],
 )
-def test_an_event_without_its_state_is_found(corrupt: Corruption) -> None:
+def test_an_event_without_its_state_is_detected(corrupt: Corruption) -> None:
     assert failed_checks_after(corrupt) == [EVENTS_HAVE_STATE]
 
 
@@ -575,7 +577,7 @@ def add_projected_appointment(run: RecordedRun) -> None:
         add_projected_appointment,
     ],
 )
-def test_news_that_a_service_did_not_take_in_is_found(corrupt: Corruption) -> None:
+def test_a_projection_that_misses_an_event_is_detected(corrupt: Corruption) -> None:
     assert failed_checks_after(corrupt) == [PROJECTIONS_CURRENT]
 
 
@@ -606,11 +608,11 @@ def remove_poison(run: RecordedRun) -> None:
 @pytest.mark.parametrize(
     "corrupt", [remove_dead_letter, change_dead_letter, remove_error_header, add_needless_dead_letter, remove_poison]
 )
-def test_dead_letters_must_be_exactly_the_poison(corrupt: Corruption) -> None:
+def test_dead_letters_that_are_not_exactly_the_poison_messages_are_detected(corrupt: Corruption) -> None:
     assert DEAD_LETTERS_CORRECT in failed_checks_after(corrupt)
 
 
-def test_what_is_set_aside_twice_is_the_same_letter() -> None:
+def test_a_duplicate_dead_letter_is_not_an_error() -> None:
     def duplicate(run: RecordedRun) -> None:
         dead_letter_records = run.records[dead_letter_topic("alliance").name]
         dead_letter_records.append(dead_letter_records[0])
@@ -618,16 +620,16 @@ def test_what_is_set_aside_twice_is_the_same_letter() -> None:
     assert failed_checks_after(duplicate) == []
 
 
-# At rest
+# Lag and readiness
 
 
-def test_a_consumer_that_is_behind_and_a_service_that_is_not_ready_are_found() -> None:
-    assert failed_checks_after(lambda run: run.lag.update(alliance=3)) == ["every consumer has taken everything"]
+def test_a_consumer_with_lag_and_a_service_that_is_not_ready_are_detected() -> None:
+    assert failed_checks_after(lambda run: run.lag.update(alliance=3)) == ["no consumer has any lag"]
     assert failed_checks_after(lambda run: run.unready_services.append("notify")) == ["every service is ready"]
 
 
 def failed_checks_after(corrupt: Corruption) -> list[str]:
-    """What the judge finds wrong once `spoil` has made something so."""
+    """The checks that fail after `corrupt` has changed a healthy run."""
     run = healthy_run()
     corrupt(run)
     return run.failed_checks()

@@ -1,4 +1,4 @@
-"""What an alliance rests on is counted from what was told, with the client's consent as it was then."""
+"""The expected counts follow from the events and from the client's consent at their time."""
 
 from shared.events import Event
 from tests.support.builders import RelationshipBuilder
@@ -8,7 +8,7 @@ builder = RelationshipBuilder()
 
 
 def count(*events: Event) -> tuple[int, int, int]:
-    """Answers by the client, answers by the clinician, and silences."""
+    """The counted answers of the client, those of the clinician, and the counted lapses."""
     counts = RelationshipCounts()
     for event in sorted(events, key=lambda event: event.occurred_at):
         counts.add(event)
@@ -38,7 +38,7 @@ def test_answers_count_from_consent_until_it_is_withdrawn() -> None:
     ) == ((2, 2, 0))
 
 
-def test_silence_counts_with_consent_and_before_an_answer() -> None:
+def test_a_lapse_counts_with_consent_and_without_an_earlier_answer() -> None:
     consent = builder.consent_changed(0, given=True)
     late_feedback = builder.feedback(1).model_copy(update={"occurred_at": builder.at(2)})
 
@@ -48,7 +48,7 @@ def test_silence_counts_with_consent_and_before_an_answer() -> None:
     assert count(consent, builder.lapsed(1), builder.feedback(1)) == (1, 0, 0)
 
 
-def test_an_answer_counts_as_it_was_corrected_last() -> None:
+def test_the_last_correction_of_an_answer_counts() -> None:
     counts = RelationshipCounts()
     for event in (builder.feedback(1, 9), builder.amended(1, 3, days_later=1), builder.amended(1, 5, days_later=2)):
         counts.add(event)
@@ -56,7 +56,7 @@ def test_an_answer_counts_as_it_was_corrected_last() -> None:
     assert counts.expected_counts().scores == {(builder.session_id(1), "client"): 50.0}
 
 
-def test_the_total_of_a_questionnaire_is_a_score() -> None:
+def test_the_total_of_an_instrument_is_converted_to_a_score() -> None:
     counts = RelationshipCounts()
     counts.add(builder.instrument_total(1, "wai-sr", 36))
 

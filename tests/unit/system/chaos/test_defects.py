@@ -9,7 +9,7 @@ from tools.sandbox.servers.stack import service_process
 
 
 @pytest.mark.parametrize("name", defects.defect_names())
-def test_each_defect_fits_the_code_as_it_is(name: str, tmp_path: Path) -> None:
+def test_the_patch_of_each_defect_applies_to_the_current_code(name: str, tmp_path: Path) -> None:
     code_root = defects.copy_with_defect(name, tmp_path)
     assert (code_root / "services").is_dir()
 
@@ -18,8 +18,8 @@ def test_there_is_a_defect_for_each_guarantee() -> None:
     assert len(defects.defect_names()) >= 6
 
 
-def test_a_process_runs_the_code_of_its_home_wherever_it_is_started(tmp_path: Path) -> None:
-    """Or the defects would lie in a copy that nobody runs, and the judge would find nothing, rightly."""
+def test_a_process_runs_the_code_of_its_code_root_wherever_it_is_started(tmp_path: Path) -> None:
+    """Otherwise nobody would run the code with the defect, and the checker would rightly find nothing."""
     module = tmp_path / "services" / "intake"
     module.mkdir(parents=True)
     for package in (module.parent, module):

@@ -1,4 +1,4 @@
-"""That a process can be hit exactly, proved on this one with a signal that does no harm."""
+"""Fault points send a signal at an exact step; tested in this process with a harmless signal."""
 
 import signal
 from collections.abc import Iterator
@@ -29,7 +29,9 @@ def received_signals() -> Iterator[list[int]]:
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-async def test_an_armed_point_hits_once(when: str, received_signals: list[int], tmp_path: Path) -> None:
+async def test_an_armed_fault_point_sends_its_signal_once(
+    when: str, received_signals: list[int], tmp_path: Path
+) -> None:
     trigger_file = tmp_path / "armed"
     step = fault_points._wrap(Steps.step, when, "here", trigger_file)
     steps = Steps()
@@ -43,7 +45,7 @@ async def test_an_armed_point_hits_once(when: str, received_signals: list[int], 
     assert not trigger_file.exists()
 
 
-def test_every_point_names_a_method_that_is_there() -> None:
+def test_every_fault_point_names_an_existing_method() -> None:
     for service_points in FAULT_POINTS.values():
         for point in service_points.values():
             owner, _, method = point.method.partition(".")

@@ -7,7 +7,7 @@ from tests.system.chaos.schedule import PlannedFault
 ROUNDS = 60
 
 
-def test_a_seed_gives_the_same_faults_again() -> None:
+def test_the_same_seed_gives_the_same_faults() -> None:
     def first_rounds(seed: int) -> list[list[PlannedFault]]:
         return [list(fault_round) for fault_round in islice(schedule.long_schedule(seed), ROUNDS)]
 
@@ -16,7 +16,7 @@ def test_a_seed_gives_the_same_faults_again() -> None:
     assert list(schedule.short_schedule(3)) == list(schedule.short_schedule(3))
 
 
-def test_every_fault_comes_before_any_comes_again() -> None:
+def test_every_fault_is_injected_before_any_is_repeated() -> None:
     every_fault = schedule.all_faults()
     assert len(set(every_fault)) == len(every_fault)
     seen: list[PlannedFault] = []
@@ -27,13 +27,15 @@ def test_every_fault_comes_before_any_comes_again() -> None:
     assert set(seen) == set(every_fault)
 
 
-def test_faults_that_come_together_hit_different_parts() -> None:
+def test_faults_of_one_round_have_different_targets() -> None:
     for seed in range(20):
         for fault_round in [*schedule.short_schedule(seed), *islice(schedule.long_schedule(seed), ROUNDS)]:
             targets = [part for fault in fault_round for part in fault.target.split(" and ")]
             assert len(set(targets)) == len(targets), fault_round
 
 
-def test_every_point_of_every_service_is_hit() -> None:
-    planned = {(fault.target, fault.fault_point) for fault in schedule.all_faults() if fault.kind == "dies at a point"}
+def test_every_fault_point_of_every_service_is_planned() -> None:
+    planned = {
+        (fault.target, fault.fault_point) for fault in schedule.all_faults() if fault.kind == "is killed at a point"
+    }
     assert planned == {(service, point) for service, service_points in FAULT_POINTS.items() for point in service_points}

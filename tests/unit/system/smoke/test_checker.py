@@ -1,4 +1,4 @@
-"""The judge finds what is wrong: a judgement that nothing can fail is worth nothing."""
+"""The checker of the smoke test detects every kind of error: a check that cannot fail is useless."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -31,7 +31,7 @@ RELATIONSHIP_ID, SESSION_ID = UUID(int=3), UUID(int=4)
 
 
 class FakeClinicSystems(ClinicSystems):
-    """Clinics to whom alliance answers so."""
+    """Clinic systems that get fixed responses from alliance."""
 
     def __init__(self, alliance: Mapping[str, Any], points: list[dict[str, Any]]) -> None:
         super().__init__({}, Ledger())
@@ -61,7 +61,7 @@ async def find_differences(alliance: Mapping[str, Any], points: list[dict[str, A
     return await checker.score_differences(FakeClinicSystems(alliance, points), ledger, NOW, NOW)
 
 
-async def test_what_was_acknowledged_and_is_in_the_score_is_right() -> None:
+async def test_a_score_based_on_the_acknowledged_answers_is_correct() -> None:
     assert await find_differences(CORRECT_VIEW, [RATING_POINT], create_ledger()) == []
 
 
@@ -82,7 +82,7 @@ async def test_what_was_acknowledged_and_is_in_the_score_is_right() -> None:
         ({}, [RATING_POINT, {"what": "cancelled", "session_id": str(UUID(int=9)), "rating": None}]),
     ],
 )
-async def test_what_is_missing_or_too_much_or_otherwise_is_found(
+async def test_a_missing_extra_or_different_session_or_score_is_detected(
     alliance: dict[str, Any], points: list[dict[str, Any]]
 ) -> None:
     (difference,) = await find_differences({**CORRECT_VIEW, **alliance}, points, create_ledger())
@@ -90,7 +90,7 @@ async def test_what_is_missing_or_too_much_or_otherwise_is_found(
     assert str(RELATIONSHIP_ID) in difference
 
 
-async def test_a_form_that_nobody_answered_counts_once_its_time_is_over() -> None:
+async def test_an_unanswered_form_counts_once_it_is_overdue() -> None:
     ledger = Ledger(
         started_relationships={RELATIONSHIP_ID},
         held_sessions={RELATIONSHIP_ID: {SESSION_ID}},
@@ -120,7 +120,7 @@ ALERT = InboxAlert(
 
 
 def ruptured_course() -> Course:
-    """With a rupture that began two days ago."""
+    """A course with a rupture that started two days ago."""
     session = Session(SESSION_ID, 0, NOW - timedelta(days=2), client=SimulatedAnswer(NOW, dict.fromkeys(ELEMENTS, 9)))
     return Course(
         id=RELATIONSHIP_ID,
@@ -136,7 +136,7 @@ def ruptured_course() -> Course:
     )
 
 
-def test_a_rupture_needs_an_alert_of_its_own_time_in_its_own_inbox() -> None:
+def test_a_rupture_needs_an_alert_of_its_time_in_the_inbox_of_its_clinician() -> None:
     old_alert = replace(ALERT, first_sign_at=NOW - timedelta(days=60), last_sign_at=NOW - timedelta(days=50))
 
     assert checker.missing_alerts([ruptured_course()], [ALERT]) == []
@@ -146,13 +146,13 @@ def test_a_rupture_needs_an_alert_of_its_own_time_in_its_own_inbox() -> None:
     assert checker.missing_alerts([ruptured_course()], [replace(ALERT, relationship_id=OTHER_CLINICIAN)])
 
 
-def test_an_alert_in_somebody_elses_inbox_is_found() -> None:
+def test_an_alert_in_the_inbox_of_another_clinician_is_detected() -> None:
     assert checker.misrouted_alerts([ALERT], [ruptured_course()]) == []
     assert checker.misrouted_alerts([replace(ALERT, clinician_id=OTHER_CLINICIAN)], [ruptured_course()])
     assert checker.misrouted_alerts([replace(ALERT, relationship_id=OTHER_CLINICIAN)], [ruptured_course()])
 
 
-def test_two_open_alerts_of_one_relationship_are_found() -> None:
+def test_two_open_alerts_of_one_relationship_are_detected() -> None:
     other = replace(ALERT, id="another", episode_id="another")
 
     assert (
@@ -171,7 +171,7 @@ POISON_MESSAGES = create_poison_messages(NOW)
 
 
 def create_dead_letters() -> list[ConsumerRecord]:
-    """As sessions should have set them aside."""
+    """The dead letters that sessions should have published."""
     return [
         create_dead_letter(poison.key, poison.value, poison.topic.name)
         for poison in POISON_MESSAGES
@@ -186,18 +186,18 @@ def create_dead_letter(
     return cast("ConsumerRecord", SimpleNamespace(key=key, value=value, headers=headers))
 
 
-def test_dead_letters_are_exactly_those_planted() -> None:
+def test_dead_letters_must_be_exactly_the_poison_messages() -> None:
     expected = create_dead_letters()
     first = expected[0]
     changed = create_dead_letter(first.key, b"changed", "clinic.intake")
-    without_cause = create_dead_letter(first.key, first.value, "clinic.intake", error=b"")
+    without_error = create_dead_letter(first.key, first.value, "clinic.intake", error=b"")
     wrong_origin = create_dead_letter(first.key, first.value, "clinic.feedback")
 
     assert checker.dead_letter_differences("sessions", POISON_MESSAGES, expected) == []
     assert checker.dead_letter_differences("sessions", POISON_MESSAGES, expected[1:])
     assert checker.dead_letter_differences("sessions", POISON_MESSAGES, [*expected, first])
     assert checker.dead_letter_differences("sessions", POISON_MESSAGES, [changed, *expected[1:]])
-    assert checker.dead_letter_differences("sessions", POISON_MESSAGES, [without_cause, *expected[1:]])
+    assert checker.dead_letter_differences("sessions", POISON_MESSAGES, [without_error, *expected[1:]])
     assert checker.dead_letter_differences("sessions", POISON_MESSAGES, [wrong_origin, *expected[1:]])
     assert checker.dead_letter_differences("alliance", POISON_MESSAGES, expected)
 
@@ -239,13 +239,13 @@ def find_message_differences(
     )
 
 
-def test_one_message_by_each_channel_is_owed_for_a_fresh_concern() -> None:
+def test_a_recent_concern_requires_one_message_on_each_channel() -> None:
     assert find_message_differences([create_email()], [create_webhook()], ALERT) == []
     assert find_message_differences([create_email()], [], ALERT)
     assert find_message_differences([], [create_webhook()], ALERT)
 
 
-def test_the_same_message_twice_is_found_but_a_rise_may_be_told() -> None:
+def test_a_duplicate_message_is_detected_but_a_rise_may_be_sent() -> None:
     assert find_message_differences([create_email(), create_email()], [create_webhook()], ALERT)
     assert find_message_differences([create_email()], [create_webhook(), create_webhook()], ALERT)
     assert (
@@ -256,7 +256,7 @@ def test_the_same_message_twice_is_found_but_a_rise_may_be_told() -> None:
     )
 
 
-def test_a_message_about_history_or_for_a_mere_watch_or_about_nothing_is_found() -> None:
+def test_a_message_about_an_old_a_watch_or_no_alert_is_detected() -> None:
     old_alert = replace(ALERT, last_sign_at=NOW - timedelta(days=8))
 
     assert find_message_differences([], [], old_alert) == []
@@ -266,12 +266,12 @@ def test_a_message_about_history_or_for_a_mere_watch_or_about_nothing_is_found()
     assert find_message_differences([create_email()], [create_webhook()], replace(ALERT, clinician_id=OTHER_CLINICIAN))
 
 
-def test_nobody_must_be_told_of_what_is_not_open_any_more() -> None:
+def test_an_alert_that_is_not_open_requires_no_message() -> None:
     assert find_message_differences([], [], replace(ALERT, status="retracted")) == []
     assert find_message_differences([create_email()], [], replace(ALERT, status="retracted")) == []
 
 
-def test_a_message_to_somebody_else_or_signed_by_somebody_else_is_found() -> None:
+def test_a_message_to_another_clinician_or_with_an_invalid_signature_is_detected() -> None:
     def misdelivered(received_emails: list[ReceivedEmail], received_webhooks: list[ReceivedWebhook]) -> list[str]:
         return messages.misdelivered_messages(received_emails, received_webhooks, [ALERT], CLINICIANS)
 
@@ -282,13 +282,13 @@ def test_a_message_to_somebody_else_or_signed_by_somebody_else_is_found() -> Non
     assert misdelivered([], [create_webhook(delay=timedelta(minutes=6))])
 
 
-def test_a_message_that_says_about_whom_it_is_or_holds_no_link_is_found() -> None:
+def test_a_message_that_identifies_the_client_or_has_no_link_is_detected() -> None:
     assert messages.identifying_messages([create_email()], [create_webhook()], {"A1-0001"}) == []
     assert messages.identifying_messages([create_email(text="A1-0001, http://here/inbox")], [], {"A1-0001"})
     assert messages.identifying_messages([create_email(text="come")], [], {"A1-0001"})
 
 
-def test_every_failure_is_counted_and_shown() -> None:
+def test_every_failed_check_is_counted_and_reported() -> None:
     lines: list[str] = []
     checks = Checks(lines.append)
 

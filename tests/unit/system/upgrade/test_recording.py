@@ -1,4 +1,4 @@
-"""The recording can be shifted in time as a whole, and damaged in parts."""
+"""The recording can be shifted in time, and every deliberate defect changes it."""
 
 import copy
 import json
@@ -17,7 +17,7 @@ from tests.system.upgrade.expectations import Expectations
 from tests.system.upgrade.shift import FIRST, SIGNED, offset_to, shift
 
 CENTURIES = timedelta(days=146_097)
-"""The Gregorian calendar repeats itself after so long."""
+"""The period of the Gregorian calendar."""
 YEAR = re.compile(r"20\d\d-\d\d-\d\d")
 SECONDS = range(1_600_000_000, 2_200_000_000)
 """Since 1970: from 2020 to 2039."""
@@ -29,7 +29,7 @@ def recording() -> Recording:
 
 
 def leaves(value: Any) -> Iterator[Any]:
-    """Everything in dicts and lists, and in text that is JSON; names of fields too."""
+    """All leaves and field names in dicts, lists and JSON text."""
     if isinstance(value, dict):
         for name, each in value.items():
             yield name
@@ -50,7 +50,7 @@ def leaves(value: Any) -> Iterator[Any]:
 
 
 def content(recording: Recording) -> Iterator[Any]:
-    """All values of a recording but the timestamps of records, and what is signed."""
+    """All values of a recording, except the timestamps of records and signed messages."""
     for records in recording.topics.values():
         yield from leaves([[record.key, record.value, record.headers] for record in records])
     for collections in recording.databases.values():
@@ -77,18 +77,18 @@ def test_no_time_in_the_recording_is_a_number(recording: Recording) -> None:
     assert [number for number in numbers if int(number) in SECONDS or int(number / 1000) in SECONDS] == []
 
 
-def test_a_date_of_1970_stands_for_at_once_and_stays(recording: Recording) -> None:
+def test_a_date_of_1970_means_immediately_and_is_not_shifted(recording: Recording) -> None:
     def at_once(of: Recording) -> list[datetime]:
         return [leaf for leaf in content(of) if isinstance(leaf, datetime) and leaf < FIRST]
 
     assert at_once(recording) == at_once(shift(recording, CENTURIES)) == [datetime(1970, 1, 1, tzinfo=UTC)]
 
 
-def test_a_recording_that_is_shifted_back_is_the_same(recording: Recording) -> None:
+def test_a_recording_that_is_shifted_back_is_unchanged(recording: Recording) -> None:
     assert shift(shift(recording, CENTURIES), -CENTURIES) == recording
 
 
-def test_a_recording_is_shifted_by_whole_seconds_so_that_no_time_changes_its_form(recording: Recording) -> None:
+def test_a_recording_is_shifted_by_whole_seconds(recording: Recording) -> None:
     ended_at = recording.manifest.ended_at
 
     assert offset_to(recording, ended_at + timedelta(days=3, seconds=1.7)) == timedelta(days=3, seconds=1)
@@ -96,27 +96,27 @@ def test_a_recording_is_shifted_by_whole_seconds_so_that_no_time_changes_its_for
         shift(recording, timedelta(milliseconds=1))
 
 
-def test_an_archive_holds_all_of_a_recording(recording: Recording, tmp_path: Path) -> None:
+def test_an_archive_contains_the_whole_recording(recording: Recording, tmp_path: Path) -> None:
     archive.write(recording, tmp_path / "copy.tar.xz")
 
     assert archive.read(tmp_path / "copy.tar.xz") == recording
 
 
-def test_the_recording_leaves_every_kind_of_work_over(recording: Recording) -> None:
+def test_the_recording_has_every_kind_of_unfinished_work(recording: Recording) -> None:
     expected = Expectations.model_validate(recording.expected)
 
     assert {entry.service for entry in expected.outbox} == {"intake", "sessions", "notify"}
     assert len({delivery.why for delivery in expected.deliveries}) == 3
     assert {one.outcome for one in expected.failed} == {"refused", "failed"}
     assert all(expected.lag.values())
-    assert {letter.settled for letter in expected.dead_letters} == {None, "redriven", "closed"}
+    assert {dead_letter.settled for dead_letter in expected.dead_letters} == {None, "redriven", "closed"}
     assert {s for a in expected.unchanged if a.status == "open" for s in a.severities} == {"watch", "concern", "urgent"}
     assert expected.lapses
     assert expected.awaited
 
 
 @pytest.mark.parametrize("name", DEFECTS)
-def test_a_defect_damages_the_recording(name: str, recording: Recording) -> None:
+def test_every_defect_changes_the_recording(name: str, recording: Recording) -> None:
     damaged = copy.deepcopy(recording)
     DEFECTS[name](damaged)
 
