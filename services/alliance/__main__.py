@@ -1,25 +1,31 @@
-"""The commands of the alliance service: `python -m services.alliance` serves it, `--help` names the others."""
+"""The commands of the alliance service: `python -m services.alliance` serves it, `--help` lists the others."""
 
 import sys
 
-from services.alliance import commands
 from services.alliance.app import create_app
-from services.alliance.policies.files import InvalidPolicy
+from services.alliance.policies import commands as policies
+from services.alliance.policies.files import InvalidPolicy, load_policies
+from services.alliance.rebuild import VIEW_SOURCE, view_factory
 from services.alliance.settings import Settings
 from shared.http.server import serve
 from shared.kafka.dead_letters import commands as dead_letters
+from shared.rebuild import commands as rebuild
+from shared.runtime.commands import parse_arguments
 from shared.runtime.logs import configure_logging
 from shared.runtime.settings import load_settings
 
 
 def main() -> int:
-    args = commands.parse_arguments()
+    args = parse_arguments("alliance", policies.add_commands, rebuild.add_commands, dead_letters.add_command)
     settings = load_settings(Settings)
     if args.command == dead_letters.COMMAND_NAME:
         return dead_letters.run(args, settings.kafka_bootstrap_servers, "alliance")
     try:
-        if args.command not in (None, "serve"):
-            return commands.run(args, settings)
+        if args.command in rebuild.COMMANDS:
+            view = view_factory(settings, load_policies(settings.policy_dir))
+            return rebuild.run(args, settings, VIEW_SOURCE, view)
+        if args.command in policies.COMMANDS:
+            return policies.run(args, settings, load_policies(settings.policy_dir))
         configure_logging("alliance", settings.log_level)
         app = create_app(settings)
     except InvalidPolicy as error:

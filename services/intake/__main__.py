@@ -1,4 +1,7 @@
-"""The commands of the intake service: `python -m services.intake` serves it."""
+"""The commands of the intake service: `python -m services.intake` serves it.
+
+There is no `rebuild` and no `verify`: intake derives nothing from the topics, its own documents are the source.
+"""
 
 from services.intake.app import create_app
 from services.intake.settings import Settings

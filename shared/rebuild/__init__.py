@@ -1,1 +1,1 @@
-"""Rebuilding and verifying a view from the topics, while its service runs."""
+"""Rebuilding and verifying a view from the topics, while its service runs. `view.py` says what a service provides."""

@@ -1,19 +1,19 @@
-"""Rebuilding a view from the topics: how any number of processes share the work, and go on where one died.
+"""How any number of processes share one rebuild, and continue where another one was killed.
 
-The topics are cut into shares, each small enough to be held in memory. Every share is first read: what ought to
-stand in the view is worked out, and what differs is written beside it. When all are read, each is swapped in. Whoever
-works on a share holds a lease on it; when they die, somebody else does the share again, which is always safe. Two at
-the same share do no harm, and only lose time.
+The topics are cut into slices, each small enough for memory; a slice is a task. Every task is staged first (the phase
+`read`); when all are, each is swapped in. A process works on a task under a lease. When the lease expires, another
+process does the task again, which is always safe. Two processes on one task do no harm, they only lose time.
+
+Stored names never change: a newer version can continue a rebuild that an older one started.
 """
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from math import ceil
-from typing import Literal, Protocol
+from typing import Literal
 from uuid import UUID, uuid4
 
 from pymongo import ReturnDocument
@@ -22,6 +22,8 @@ from pymongo.errors import DuplicateKeyError
 from shared.errors import StoreUnavailable
 from shared.kafka.topic_reader import PartitionSlice
 from shared.mongo.client import Document, Mongo, insert_new, translate_errors
+from shared.rebuild.history import slice_partitions
+from shared.rebuild.view import Counts
 from shared.runtime.background import run_in_background
 from shared.runtime.terminal import CommandError
 
@@ -29,46 +31,26 @@ Phase = Literal["read", "swap", "done"]
 NEXT_PHASE: dict[Phase, Phase] = {"read": "swap", "swap": "done"}
 
 LEASE_MS = 20_000
-"""How long a share stays with somebody who died; by the database's clock, which all share."""
+"""How long a task stays with a process that was killed, by the clock of the database."""
 LEASE_RENEWAL_INTERVAL_SECONDS = 5.0
-CLAIM_INTERVAL_SECONDS = 0.5
-"""Seconds between two looks for a share that nobody holds."""
-MAX_TASK_MESSAGES = 100_000
-"""Messages in one share; as facts they take about 250 MB."""
 EXPIRED_LEASE = datetime(1970, 1, 1, tzinfo=UTC)
-"""The end of the lease on what nobody holds."""
+"""The end of the lease on a task that no process has claimed."""
 RUN_ID = "rebuild"
 
 _LEASE_END = {"$add": ["$$NOW", LEASE_MS]}
 
-Counts = Counter[str]
-ReportProgress = Callable[[Phase, int, int], None]
-"""Told the stage, and how many messages are through it, of how many."""
-Advance = Callable[[int], None]
-"""Told of so many more messages."""
-
 
 @dataclass(frozen=True, slots=True)
 class RebuildTask:
-    """A part of the topics, and the lease on it."""
+    """A slice of the topics that this process has claimed."""
 
     id: str
     partition_slice: PartitionSlice
     messages: int
 
 
-class View(Protocol):
-    """What is rebuilt. Both methods are safe to repeat, and to do twice at once."""
-
-    async def stage(self, task: RebuildTask, advance: Advance) -> Counts:
-        """Work out what ought to be there, and write what differs beside what is there."""
-
-    async def swap(self, task: RebuildTask, advance: Advance) -> Counts:
-        """Put what was written beside in place, tell what follows, and forget it; what was found."""
-
-
 class RebuildJob:
-    """The shares of one rebuild, and MongoDB keeping them. Every method raises StoreUnavailable."""
+    """The tasks of one rebuild, in MongoDB. Every method raises StoreUnavailable."""
 
     def __init__(self, mongo: Mongo) -> None:
         self._runs = mongo["rebuild"]
@@ -76,14 +58,14 @@ class RebuildJob:
         self._owner = uuid4()
         self._run_id: UUID | None = None
 
-    async def join(self, policy_hash: str, message_counts: Sequence[int]) -> None:
-        """Take part in the rebuild that is under way, else begin one. `under` names what it is rebuilt under.
+    async def join(self, policy: str, message_counts: Sequence[int]) -> None:
+        """Join the unfinished rebuild; if there is none, start one with `policy`.
 
-        `sizes` says how many messages lie on each partition number. Raises NotPossible.
+        `message_counts` has the number of messages on each partition number. Raises CommandError.
         """
         fields = {
             "run": uuid4(),
-            "under": policy_hash,
+            "under": policy,
             "shares": [
                 [partition_slice.partition, partition_slice.index, partition_slice.count, message_count]
                 for partition_slice, message_count in slice_partitions(message_counts)
@@ -101,11 +83,11 @@ class RebuildJob:
             except DuplicateKeyError:
                 run = await self._runs.find_one({"_id": RUN_ID})
         if run is None:
-            raise StoreUnavailable("a rebuild that was under way is gone")
-        if run["under"] != policy_hash:
+            raise StoreUnavailable("the running rebuild was removed concurrently")
+        if run["under"] != policy:
             raise CommandError(
-                f"a rebuild was begun at {run['begun_at']:%Y-%m-%d %H:%M} UTC under other policies ({run['under']}, "
-                f"now {policy_hash}); end it under those, or give it up with --afresh"
+                f"a rebuild was started at {run['begun_at']:%Y-%m-%d %H:%M} UTC with other policies ({run['under']}, "
+                f"now {policy}); finish it with those, or abandon it with --restart"
             )
         self._run_id = run["run"]
         with translate_errors():
@@ -113,15 +95,17 @@ class RebuildJob:
         await insert_new(self._tasks, [*_task_documents(run)])
 
     async def abandon(self) -> None:
-        """Forget the rebuild that was begun and not ended. Raises NotPossible while somebody is at it."""
+        """Abandon the unfinished rebuild. Raises CommandError while another process works on it."""
         with translate_errors():
             claimed = await self._tasks.find_one({"$expr": {"$gt": ["$until", "$$NOW"]}})
             if claimed is not None:
-                raise CommandError(f"somebody is at work on {claimed['_id']}; wait until they have ended, or end them")
+                raise CommandError(
+                    f"another process holds the lease on {claimed['_id']}; wait until it finishes, or stop it"
+                )
             await self._runs.update_one({"_id": RUN_ID}, {"$currentDate": {"finished_at": True}})
 
     async def count_by_phase(self) -> Counter[Phase]:
-        """How many messages wait at each stage; those that are done count too."""
+        """The number of messages that wait in each phase, or are done."""
         with translate_errors():
             tasks = await self._tasks.find({"run": self._run_id}, {"stage": 1, "messages": 1}).to_list(None)
         counts: Counter[Phase] = Counter()
@@ -130,7 +114,7 @@ class RebuildJob:
         return counts
 
     async def claim(self, phase: Phase) -> RebuildTask | None:
-        """Take a share that is at `stage` and that nobody holds; none where all are held."""
+        """Claim a task that is in `phase` and that no process works on; None if there is none."""
         claimable = {"run": self._run_id, "stage": phase, "$expr": {"$lt": ["$until", "$$NOW"]}}
         with translate_errors():
             task = await self._tasks.find_one_and_update(
@@ -144,12 +128,12 @@ class RebuildJob:
 
     @asynccontextmanager
     async def hold_lease(self, task: RebuildTask) -> AsyncIterator[None]:
-        """Nobody else takes the share meanwhile, as long as the database hears of us."""
+        """Renew the lease on the task while the context is open, as long as the database is available."""
         async with run_in_background(self._renew_lease(task)):
             yield
 
     async def complete_phase(self, task: RebuildTask, phase: Phase, counts: Counts) -> None:
-        """The share has come through `stage`; it counts once, also when two did it at once."""
+        """Move the task to the next phase. Its counts are added once, even if two processes did the task."""
         change: Document = {"$set": {"stage": NEXT_PHASE[phase], "until": EXPIRED_LEASE}}
         if counts:
             change["$inc"] = {f"counts.{name}": count for name, count in counts.items()}
@@ -157,7 +141,7 @@ class RebuildJob:
             await self._tasks.update_one({"_id": task.id, "stage": phase, "owner": self._owner}, change)
 
     async def finish(self) -> Counts:
-        """Every share is done; what was found in all of them."""
+        """Finish the rebuild, whose tasks are all done; return the counts of all of them."""
         with translate_errors():
             await self._runs.update_one(
                 {"_id": RUN_ID, "run": self._run_id, "finished_at": {"$exists": False}},
@@ -169,60 +153,8 @@ class RebuildJob:
     async def _renew_lease(self, task: RebuildTask) -> None:
         while True:
             await asyncio.sleep(LEASE_RENEWAL_INTERVAL_SECONDS)
-            with suppress(StoreUnavailable), translate_errors():  # who works on the share will hear of it
+            with suppress(StoreUnavailable), translate_errors():  # the work on the task fails with the same error
                 await self._tasks.update_one({"_id": task.id, "owner": self._owner}, [{"$set": {"until": _LEASE_END}}])
-
-
-async def rebuild(view: View, job: RebuildJob, report_progress: ReportProgress) -> Counts:
-    """Do what is left of a rebuild that was joined, together with whoever else does; what was found in all of it."""
-    handlers: dict[Phase, Callable[[RebuildTask, Advance], Awaitable[Counts]]] = {"read": view.stage, "swap": view.swap}
-    for phase, handle in handlers.items():
-        phase_progress = _PhaseProgress(phase, report_progress)
-        while phase_progress.has_work_left(await job.count_by_phase()):
-            task = await job.claim(phase)
-            if task is None:
-                await asyncio.sleep(CLAIM_INTERVAL_SECONDS)
-                continue
-            async with job.hold_lease(task):
-                counts = await handle(task, phase_progress.advance)
-            await job.complete_phase(task, phase, counts)
-    return await job.finish()
-
-
-class _PhaseProgress:
-    """Says how far a stage is, as soon as that changed."""
-
-    def __init__(self, phase: Phase, report_progress: ReportProgress) -> None:
-        self._phase = phase
-        self._report_progress = report_progress
-        self._done_messages = -1
-        self._total_messages = 0
-
-    def has_work_left(self, counts: Counter[Phase]) -> bool:
-        """Whether anything is left to do at this stage, by anybody."""
-        done_messages = counts["done"] + (counts["swap"] if self._phase == "read" else 0)
-        self._total_messages = counts.total()
-        self._report(done_messages)
-        return self._phase in counts
-
-    def advance(self, messages: int) -> None:
-        """So many more; those that others have done meanwhile are not among them."""
-        self._report(min(self._done_messages + messages, self._total_messages - 1))
-
-    def _report(self, done_messages: int) -> None:
-        if done_messages != self._done_messages:
-            self._done_messages = done_messages
-            self._report_progress(self._phase, done_messages, self._total_messages)
-
-
-def slice_partitions(message_counts: Sequence[int]) -> list[tuple[PartitionSlice, int]]:
-    """The partition numbers in slices that can be held in memory, with about how many messages are in each."""
-    slice_counts = [max(1, ceil(message_count / MAX_TASK_MESSAGES)) for message_count in message_counts]
-    return [
-        (PartitionSlice(partition, index, slice_count), message_counts[partition] // slice_count)
-        for partition, slice_count in enumerate(slice_counts)
-        for index in range(slice_count)
-    ]
 
 
 def _task_documents(run: Document) -> list[Document]:

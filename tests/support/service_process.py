@@ -2,18 +2,24 @@
 
 import asyncio
 import os
+import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from uuid import uuid4
 
-from shared.events import Event
-from shared.events.topics import Topic
+from shared.events.topics import CONSUMED_TOPICS
 from shared.kafka.topic_reader import TopicReader, wait_until_caught_up
-from shared.mongo.client import Mongo
+from shared.mongo.client import Document, Mongo
+from shared.rebuild.job import RebuildJob
+from shared.rebuild.view import NO_POLICY, ViewSource
+from tests.support.serving import wait_until
 from tools.sandbox.servers import kafka
 from tools.sandbox.servers.kafka_inspector import create_topics
 from tools.sandbox.servers.ports import free_ports
@@ -66,21 +72,69 @@ class ServiceRunner:
     async def serve(self, **settings: str) -> Process:
         return await self.start(HTTP_PORT=str(free_ports(1)[0]), LOG_LEVEL="error", **settings)
 
-    async def consume_everything(self, *topics: Topic, event_types: tuple[type[Event], ...]) -> None:
-        """Serve until the service has committed everything on these topics."""
+    async def consume_everything(self) -> None:
+        """Serve until the service has committed everything on its topics."""
         service = await self.serve()
-        await self.wait_until_caught_up(*topics, event_types=event_types)
+        await self.wait_until_caught_up()
         service.terminate()
         await wait_for_exit(service)
 
-    async def wait_until_caught_up(self, *topics: Topic, event_types: tuple[type[Event], ...]) -> None:
-        """Wait until the service has committed everything on these topics."""
-        async with TopicReader(self.servers, topics, event_types) as reader:
+    async def wait_until_caught_up(self) -> None:
+        """Wait until the service has committed everything on its topics."""
+        async with TopicReader(self.servers, CONSUMED_TOPICS[self.service], ()) as reader:
             for partition in range(PARTITIONS):
                 end_offsets = await reader.end_offsets(partition)
                 assert await wait_until_caught_up(
                     self.servers, self.service, partition, end_offsets, timeout_seconds=120
                 )
+
+    async def kill_rebuild_in_each_phase(self, mongo: Mongo, other_job: RebuildJob) -> None:
+        """Kill a rebuild after it has staged a part, and again after it has swapped in a part.
+
+        `other_job` claims one task of each phase, so that no process finishes the phase before its lease expires.
+        """
+        assert await other_job.claim("read")
+        await self._kill_rebuild_when(partial(has_tasks_in, mongo, "swap"))
+        assert await other_job.claim("swap")
+        await self._kill_rebuild_when(partial(has_tasks_in, mongo, "done"))
+        assert await has_tasks_in(mongo, "swap")
+
+    async def _kill_rebuild_when(self, condition: Callable[[], Awaitable[bool]]) -> None:
+        process = await self.start("rebuild")
+        await wait_until(condition, timeout_seconds=120)
+        process.kill()
+        assert (await wait_for_exit(process)).exit_code == -signal.SIGKILL
+
+
+async def join_rebuild(servers: str, mongo: Mongo, source: ViewSource, policy: str = NO_POLICY) -> RebuildJob:
+    """Join the rebuild of a service as another process."""
+    job = RebuildJob(mongo)
+    async with TopicReader(servers, source.topics, source.event_types) as reader:
+        await job.join(policy, await reader.message_counts())
+    return job
+
+
+async def insert_staged_rebuild(mongo: Mongo, policy: str, staging_collection: str, document: Document) -> None:
+    """Insert an unfinished rebuild with one document to swap in, under the names that version 2d82b9e stored."""
+    run, expired = uuid4(), datetime(1970, 1, 1, tzinfo=UTC)
+    share = f"{run}/0000/0000"
+    shares = [[0, 0, 1, 9]]
+    await mongo["rebuild"].insert_one(
+        {"_id": "rebuild", "run": run, "under": policy, "shares": shares, "begun_at": expired}
+    )
+    await mongo["rebuild_shares"].insert_one(
+        {
+            "_id": share,
+            "run": run,
+            "partition": 0,
+            "slice": 0,
+            "slices": 1,
+            "messages": 9,
+            "stage": "swap",
+            "until": expired,
+        }
+    )
+    await mongo[staging_collection].insert_one({"share": share, **document})
 
 
 async def wait_for_exit(process: Process) -> CommandResult:
@@ -91,6 +145,10 @@ async def wait_for_exit(process: Process) -> CommandResult:
 async def count_tasks_by_phase(mongo: Mongo) -> Counter[str]:
     """The number of tasks of the last rebuild, by phase."""
     return Counter(task["stage"] for task in await mongo["rebuild_shares"].find().to_list(None))
+
+
+async def has_tasks_in(mongo: Mongo, phase: str) -> bool:
+    return bool((await count_tasks_by_phase(mongo))[phase])
 
 
 @contextmanager

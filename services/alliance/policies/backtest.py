@@ -15,7 +15,7 @@ from services.alliance.domain.tuning.replay import (
     compare_episodes,
     replay_episodes,
 )
-from services.alliance.store.mongo import Store
+from services.alliance.store.protocol import Store
 
 PAGE_SIZE = 50
 """Relationships that are read at once: a few thousand events."""

@@ -17,7 +17,7 @@ from services.alliance.domain.tuning.calibration import (
 )
 from services.alliance.domain.tuning.replay import ClinicianWeek, ReplayedEpisode, appointment_weeks, replay_episodes
 from services.alliance.policies.backtest import ReportProgress, read_histories
-from services.alliance.store.mongo import Store
+from services.alliance.store.protocol import Store
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The alliance service from outside: facts on Kafka go in, scores and ruptures come out."""
+"""The alliance service from outside: events on Kafka go in, scores and ruptures come out."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -46,7 +46,7 @@ async def has_fields(client: httpx2.AsyncClient, relationship: UUID, **expected:
 
 
 def ruptured_history(builder: RelationshipBuilder) -> list[Event]:
-    """Three good sessions, and a fourth that felt very different."""
+    """Three sessions with good ratings, and a fourth with a very different one."""
     weeks = [event for week in range(3) for event in (builder.completed(week), builder.feedback(week, 9))]
     return [
         builder.started(),
@@ -58,7 +58,7 @@ def ruptured_history(builder: RelationshipBuilder) -> list[Event]:
 
 
 @pytest.mark.parametrize("driver", ["motor", "pymongo"])
-async def test_a_rupture_is_told_with_its_reasons(
+async def test_a_rupture_is_published_with_its_reasons(
     kafka: Producer, kafka_servers: str, mongodb_uri: str, driver: Literal["motor", "pymongo"]
 ) -> None:
     builder = RelationshipBuilder()
@@ -85,7 +85,7 @@ async def test_a_rupture_is_told_with_its_reasons(
     assert len({event.id for event in published}) == len(published)
 
 
-async def test_the_same_facts_again_and_in_any_order_give_the_same_alliance(
+async def test_the_same_events_redelivered_in_any_order_give_the_same_alliance(
     kafka: Producer, kafka_servers: str, mongodb_uri: str
 ) -> None:
     forwards, backwards = RelationshipBuilder(), RelationshipBuilder()
@@ -101,7 +101,7 @@ async def test_the_same_facts_again_and_in_any_order_give_the_same_alliance(
         assert views[0]["open_episode"]["why"] == views[1]["open_episode"]["why"]
 
 
-async def test_an_amended_answer_takes_back_what_it_had_caused(
+async def test_an_amended_answer_retracts_the_rupture_that_it_had_caused(
     kafka: Producer, kafka_servers: str, mongodb_uri: str
 ) -> None:
     builder = RelationshipBuilder()
@@ -118,7 +118,7 @@ async def test_an_amended_answer_takes_back_what_it_had_caused(
     await wait_until(is_retracted)
 
 
-async def test_an_erased_client_is_forgotten_also_by_what_comes_later(
+async def test_an_erased_client_stays_erased_when_later_events_arrive(
     kafka: Producer, kafka_servers: str, mongodb_uri: str
 ) -> None:
     builder = RelationshipBuilder()
@@ -137,7 +137,7 @@ async def test_an_erased_client_is_forgotten_also_by_what_comes_later(
     await mongo.close()
 
 
-async def test_what_nobody_can_read_is_set_aside_with_its_origin_and_the_rest_goes_on(
+async def test_a_message_that_cannot_be_decoded_is_dead_lettered_and_the_rest_is_handled(
     kafka: Producer, kafka_servers: str, mongodb_uri: str
 ) -> None:
     builder = RelationshipBuilder()
@@ -171,7 +171,7 @@ async def test_what_nobody_can_read_is_set_aside_with_its_origin_and_the_rest_go
         assert "99" not in headers[ERROR_HEADER].decode()
 
 
-async def test_facts_told_while_the_service_is_away_are_taken_in_when_it_is_back(
+async def test_events_published_during_a_downtime_are_handled_after_the_restart(
     kafka: Producer, kafka_servers: str, mongodb_uri: str
 ) -> None:
     builder = RelationshipBuilder()
@@ -185,7 +185,7 @@ async def test_facts_told_while_the_service_is_away_are_taken_in_when_it_is_back
         await wait_until(lambda: has_fields(client, builder.relationship_id, sessions=2, client_ratings=2))
 
 
-async def test_an_unknown_relationship_is_said_to_be_unknown(kafka_servers: str, mongodb_uri: str) -> None:
+async def test_an_unknown_relationship_is_not_found(kafka_servers: str, mongodb_uri: str) -> None:
     async with run_app(create_app(settings(kafka_servers, mongodb_uri))) as client:
         response = await client.get(f"/relationships/{uuid4()}")
         malformed = await client.get("/relationships/anna")
@@ -195,7 +195,9 @@ async def test_an_unknown_relationship_is_said_to_be_unknown(kafka_servers: str,
     assert (malformed.status_code, malformed.json()["errors"][0]["pointer"]) == (422, "/path/relationship_id")
 
 
-async def test_numbers_are_shown_to_those_who_operate_it(kafka: Producer, kafka_servers: str, mongodb_uri: str) -> None:
+async def test_metrics_count_events_and_contain_no_relationship_ids(
+    kafka: Producer, kafka_servers: str, mongodb_uri: str
+) -> None:
     builder = RelationshipBuilder()
     async with run_app(create_app(settings(kafka_servers, mongodb_uri))) as client:
         await kafka.publish([builder.consent_changed(-0.5, given=True), builder.completed(0), builder.feedback(0, 9)])
@@ -207,4 +209,4 @@ async def test_numbers_are_shown_to_those_who_operate_it(kafka: Producer, kafka_
 
 async def has_counted_events(client: httpx2.AsyncClient) -> bool:
     metrics_text = (await client.get("/metrics")).text
-    return 'attune_alliance_facts_total{type="clinic.session.completed.v1"} 0.0' not in metrics_text
+    return 'attune_alliance_events_total{type="clinic.session.completed.v1"} 0.0' not in metrics_text

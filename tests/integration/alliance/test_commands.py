@@ -1,4 +1,4 @@
-"""The commands as operators meet them: processes that read a recorded history, say what they found, and end."""
+"""The commands as operators run them: processes that read a recorded history, print their result, and exit."""
 
 import asyncio
 import csv
@@ -38,7 +38,7 @@ CLINIC, OTHER = uuid4(), uuid4()
 
 @dataclass(frozen=True)
 class CommandResult:
-    """How a process ended, and what it said."""
+    """How a process exited, and what it printed."""
 
     exit_code: int | None
     stdout: str
@@ -47,7 +47,7 @@ class CommandResult:
 
 @dataclass(frozen=True)
 class RecordedDatabase:
-    """A database with a history, as a service left it."""
+    """A database with the history of a service."""
 
     uri: str
     database: str
@@ -57,7 +57,7 @@ class RecordedDatabase:
     async def run_command(self, *argv: str | Path, **environment_overrides: str) -> CommandResult:
         environment = {
             "PATH": os.environ["PATH"],
-            "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",  # nobody: no command needs it
+            "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",  # unreachable: no command needs it
             "MONGODB_URI": self.uri,
             "MONGODB_DATABASE": self.database,
             **environment_overrides,
@@ -69,7 +69,7 @@ class RecordedDatabase:
         return CommandResult(process.returncode, stdout.decode(), stderr.decode())
 
     async def content_hash(self) -> str:
-        """A hash of all that is in the database."""
+        """A hash of the whole database."""
         mongo = Mongo(self.uri, self.database)
         contents: list[Any] = []
         for name in sorted(await mongo.database.list_collection_names()):
@@ -92,7 +92,7 @@ def history(count: int) -> dict[UUID, list[HistoryEvent]]:
 
 
 async def record_history(uri: str, histories: Mapping[UUID, Sequence[HistoryEvent]]) -> RecordedDatabase:
-    """Hear all of it as the service does; of each clinician's alerts, those after a step are called useful."""
+    """Handle all events as the service does; two of three alerts are called useful."""
     mongo = Mongo(uri, f"test_{uuid4().hex}")
     store, metrics = MongoStore(mongo), Metrics(CollectorRegistry())
     projector, recorder = (
@@ -101,12 +101,12 @@ async def record_history(uri: str, histories: Mapping[UUID, Sequence[HistoryEven
     )
     await store.create_indexes()
     for events in histories.values():
-        await projector(events)
+        await projector.handle_batch(events)
     alerts = [
         alert for events in histories.values() for alert in replay_episodes(events, DEFAULT_POLICY) if alert.is_alert
     ]
     usefulness = {alert.episode_id: bool(number % 3) for number, alert in enumerate(alerts)}
-    await recorder([_resolved(alert.relationship, alert.episode_id, usefulness[alert.episode_id]) for alert in alerts])
+    await recorder.handle_batch([_resolved(alert.relationship, alert.episode_id, usefulness[alert.episode_id]) for alert in alerts])
     await mongo.close()
     return RecordedDatabase(uri, mongo.database.name, histories, usefulness)
 
@@ -132,7 +132,7 @@ def recorded(mongodb_uri: str) -> RecordedDatabase:
     return asyncio.run(record_history(mongodb_uri, history(60)))
 
 
-async def test_a_backtest_says_what_a_policy_would_have_raised_and_writes_nothing(
+async def test_a_backtest_reports_what_a_policy_would_have_raised_and_writes_nothing_to_the_database(
     recorded: RecordedDatabase, tmp_path: Path
 ) -> None:
     new, rows, report = tmp_path / "new.toml", tmp_path / "out.csv", tmp_path / "out.md"
@@ -158,17 +158,16 @@ async def test_a_backtest_says_what_a_policy_would_have_raised_and_writes_nothin
     assert sum(row["severity_new"] in alerts for row in csv_rows) == sum(episode.is_alert for episode in new_episodes)
     assert {row["clinician_id"] for row in csv_rows} == {str(UUID(int=number)) for number in (1, 2, 3)}
     assert sum(row["change"] == "raised" for row in csv_rows) > 5
-    for row in csv_rows:  # every number can be traced to its episodes
+    for row in csv_rows:  # every number is traceable to its episodes
         if row["severity_in_force"] in alerts or row["severity_new"] in alerts:
             assert f"| {row['episode_id']} | {row['relationship_id']} |" in report.read_text()
             assert row["episode_id"][:8] in report.read_text()
-    assert (
-        f"| alerts | {sum(episode.is_alert for episode in old_episodes)} | {sum(episode.is_alert for episode in new_episodes)} |"
-        in result.stdout
-    )
+    alerts_before = sum(episode.is_alert for episode in old_episodes)
+    alerts_after = sum(episode.is_alert for episode in new_episodes)
+    assert f"| alerts | {alerts_before} | {alerts_after} |" in result.stdout
 
 
-async def test_a_backtest_shows_how_useful_the_alerts_of_each_detector_were(
+async def test_a_backtest_reports_how_useful_the_alerts_of_each_detector_were(
     recorded: RecordedDatabase, tmp_path: Path
 ) -> None:
     new = tmp_path / "new.toml"
@@ -201,7 +200,7 @@ async def test_the_policy_in_force_is_the_clinics_own(recorded: RecordedDatabase
     assert "raised |" not in same.stdout.replace("raised as before |", "")
 
 
-async def test_calibrate_writes_a_whole_policy_that_raises_about_as_many_alerts_as_wished(
+async def test_calibrate_writes_a_complete_policy_that_raises_about_the_target_number_of_alerts(
     recorded: RecordedDatabase, tmp_path: Path
 ) -> None:
     new = tmp_path / "new.toml"
@@ -220,9 +219,9 @@ async def test_calibrate_writes_a_whole_policy_that_raises_about_as_many_alerts_
     assert 0.05 < policy.concern < policy.urgent < 1
     clinic_histories = list(recorded.histories.values())[3:]
     alerts = [one for events in clinic_histories for one in replay_episodes(events, policy) if one.is_alert]
-    weeks = {(one, week) for one in range(3) for week in range(16)}  # each clinician has appointments in each
+    weeks = {(one, week) for one in range(3) for week in range(16)}  # each clinician has appointments in every week
     assert 0.35 * len(weeks) <= len(alerts) <= 0.6 * len(weeks)
-    assert f"it would have raised {len(alerts)}," in result.stdout
+    assert f"the policy would have raised {len(alerts)}," in result.stdout
     urgent = sum(one.severity == "urgent" for one in alerts)
     assert 0 < urgent <= 0.25 * 0.5 * len(weeks)
     assert f"# {urgent} of them urgent" in result.stdout
@@ -231,7 +230,7 @@ async def test_calibrate_writes_a_whole_policy_that_raises_about_as_many_alerts_
     assert f"| {len(alerts)} |" in backtest_result.stdout
 
 
-async def test_calibrate_writes_over_no_file(recorded: RecordedDatabase, tmp_path: Path) -> None:
+async def test_calibrate_does_not_overwrite_a_file(recorded: RecordedDatabase, tmp_path: Path) -> None:
     existing = tmp_path / "there.toml"
     existing.write_text("concern = 0.4\n")
 
@@ -240,11 +239,11 @@ async def test_calibrate_writes_over_no_file(recorded: RecordedDatabase, tmp_pat
     )
 
     assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr == f"calibrate: {existing} is there already; nothing is written over it\n"
+    assert result.stderr == f"calibrate: {existing} already exists; it is not overwritten\n"
     assert existing.read_text() == "concern = 0.4\n"
 
 
-async def test_too_little_history_is_said_and_nothing_is_fitted_to_it(recorded: RecordedDatabase) -> None:
+async def test_calibrate_rejects_an_insufficient_history(recorded: RecordedDatabase) -> None:
     few = await recorded.run_command("calibrate", "--clinic", str(OTHER), "--alerts-per-clinician-week", "1")
     none = await recorded.run_command("calibrate", "--clinic", str(uuid4()), "--alerts-per-clinician-week", "1")
     rare = await recorded.run_command("calibrate", "--clinic", str(CLINIC), "--alerts-per-clinician-week", "0.01")
@@ -252,14 +251,13 @@ async def test_too_little_history_is_said_and_nothing_is_fitted_to_it(recorded: 
     assert (few.exit_code, none.exit_code, rare.exit_code) == (1, 1, 1)
     assert (few.stdout, none.stdout, rare.stdout) == ("", "", "")
     assert few.stderr.splitlines()[-1] == (
-        "calibrate: too little history: 3 relationships have 4 ratings by the client or more, "
-        "and it takes 30 to fit a prior"
+        "calibrate: insufficient history: 3 relationships have at least 4 client ratings; fitting a prior needs 30"
     )
-    assert none.stderr.splitlines()[-1].startswith("calibrate: too little history: 0 relationships")
-    assert "and it takes 5 to tell a threshold from chance" in rare.stderr.splitlines()[-1]
+    assert none.stderr.splitlines()[-1].startswith("calibrate: insufficient history: 0 relationships")
+    assert "a threshold needs at least 5" in rare.stderr.splitlines()[-1]
 
 
-async def test_a_backtest_of_nothing_says_so(recorded: RecordedDatabase, tmp_path: Path) -> None:
+async def test_a_backtest_rejects_an_empty_history(recorded: RecordedDatabase, tmp_path: Path) -> None:
     new, unknown_clinic = tmp_path / "new.toml", uuid4()
     new.write_text("concern = 0.3\n")
 
@@ -267,18 +265,18 @@ async def test_a_backtest_of_nothing_says_so(recorded: RecordedDatabase, tmp_pat
 
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.splitlines()[-1] == (
-        f"backtest: too little history: no appointment is recorded in clinic {unknown_clinic}"
+        f"backtest: insufficient history: no appointments are recorded in clinic {unknown_clinic}"
     )
 
 
-async def test_without_a_database_a_command_says_so(recorded: RecordedDatabase, tmp_path: Path) -> None:
+async def test_a_command_reports_that_the_database_is_unavailable(recorded: RecordedDatabase, tmp_path: Path) -> None:
     new = tmp_path / "new.toml"
     new.write_text("concern = 0.3\n")
 
     result = await recorded.run_command("backtest", "--policy", new, MONGODB_URI="mongodb://127.0.0.1:1")
 
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr.startswith("backtest: the database does not answer: no primary was found")
+    assert result.stderr.startswith("backtest: MongoDB is unavailable: no primary was found")
 
 
 @pytest.mark.parametrize(
@@ -286,32 +284,33 @@ async def test_without_a_database_a_command_says_so(recorded: RecordedDatabase, 
     [
         (["backtest"], "the following arguments are required: --policy"),
         (["backtest", "--policy", "x", "--clinic", "ours"], "argument --clinic: invalid UUID value: 'ours'"),
-        (["calibrate", "--clinic", str(CLINIC), "--alerts-per-clinician-week", "0"], "must be more than 0"),
-        (["calibrate", "--clinic", str(CLINIC), "--alerts-per-clinician-week", "nan"], "must be more than 0"),
+        (["calibrate", "--clinic", str(CLINIC), "--alerts-per-clinician-week", "0"], "must be greater than 0"),
+        (["calibrate", "--clinic", str(CLINIC), "--alerts-per-clinician-week", "nan"], "must be greater than 0"),
         (["rebuilt"], "invalid choice: 'rebuilt'"),
         (["backtest", "--policy", "nowhere.toml"], "policy: nowhere.toml: cannot be read: No such file or directory"),
     ],
 )
-async def test_what_it_is_asked_wrongly_it_refuses_with_2(
-    recorded: RecordedDatabase, argv: list[str], reason: str
-) -> None:
+async def test_invalid_arguments_exit_with_2(recorded: RecordedDatabase, argv: list[str], reason: str) -> None:
     result = await recorded.run_command(*argv)
 
     assert (result.exit_code, result.stdout) == (2, "")
     assert reason in result.stderr.splitlines()[-1]
 
 
-async def test_a_report_goes_into_no_folder_that_is_not_there(recorded: RecordedDatabase, tmp_path: Path) -> None:
+async def test_a_report_is_not_written_to_a_missing_folder(recorded: RecordedDatabase, tmp_path: Path) -> None:
     new, out = tmp_path / "new.toml", tmp_path / "reports" / "out.md"
     new.write_text("concern = 0.3\n")
 
     result = await recorded.run_command("backtest", "--policy", new, "--markdown", out)
 
-    assert (result.exit_code, result.stderr) == (2, f"backtest: there is no folder {out.parent} to write out.md into\n")
+    assert (result.exit_code, result.stderr) == (
+        2,
+        f"backtest: folder {out.parent} does not exist; cannot write out.md\n",
+    )
 
 
 @pytest.mark.parametrize("command", [[], ["serve"], ["backtest", "--policy", "new.toml"]])
-async def test_a_wrong_policy_is_refused_in_one_line_before_anything_is_opened(
+async def test_an_invalid_policy_is_rejected_in_one_line_before_anything_is_opened(
     recorded: RecordedDatabase, tmp_path: Path, command: list[str]
 ) -> None:
     policy_file = tmp_path / f"{CLINIC}.toml"
@@ -320,4 +319,4 @@ async def test_a_wrong_policy_is_refused_in_one_line_before_anything_is_opened(
     result = await recorded.run_command(*command, POLICY_DIR=str(tmp_path), MONGODB_URI="mongodb://127.0.0.1:1")
 
     assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr == f"policy: {policy_file}: line 2: consern = 0.4: there is no such key\n"
+    assert result.stderr == f"policy: {policy_file}: line 2: consern = 0.4: unknown key\n"

@@ -2,10 +2,10 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import cast
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import httpx2
 import pytest
@@ -19,13 +19,13 @@ from services.alliance.handlers import projector as projector_module
 from services.alliance.handlers.projector import AllianceProjector
 from services.alliance.metrics import Metrics
 from services.alliance.settings import Settings
-from services.alliance.store.mongo import MongoStore, Versioned
+from services.alliance.store.mongo import MongoStore
 from shared.events import AllianceUpdated, Event
 from shared.events.cloudevents import encode
 from shared.events.topics import ALLIANCE, FEEDBACK, INTAKE, SESSIONS, dead_letter_topic
 from shared.kafka.dead_letters.record import ERROR_HEADER
 from shared.kafka.producer import Message, Producer
-from shared.mongo.client import Mongo, MongoSession
+from shared.mongo.client import Mongo, MongoSession, Result, WriteConflict
 from tests.support.builders import RelationshipBuilder
 from tests.support.kafka_reader import read_events, read_records
 from tests.support.serving import run_app, wait_until
@@ -41,9 +41,9 @@ PARTITIONS = 3
 class ServiceProcess:
     """The part of one service process that handles a batch, with its own database connection."""
 
-    def __init__(self, uri: str, database: str, store_type: type[MongoStore] = MongoStore) -> None:
-        self.mongo = Mongo(uri, database)
-        self.store = store_type(self.mongo)
+    def __init__(self, uri: str, database: str, mongo_type: type[Mongo] = Mongo) -> None:
+        self.mongo = mongo_type(uri, database)
+        self.store = MongoStore(self.mongo)
         self.registry = CollectorRegistry()
         self.published: list[Event] = []
         self.projector = AllianceProjector(self.store, self._publish, Policies(DEFAULT_POLICY), Metrics(self.registry))
@@ -60,8 +60,8 @@ async def two_processes(mongodb_uri: str) -> AsyncIterator[tuple[ServiceProcess,
     """Two processes on one database; each believes that a partition is assigned to it."""
     database = f"test_{uuid4().hex}"
     first, second = (
-        ServiceProcess(mongodb_uri, database, SlowStore),
-        ServiceProcess(mongodb_uri, database, RecordingStore),
+        ServiceProcess(mongodb_uri, database, SlowMongo),
+        ServiceProcess(mongodb_uri, database, RecordingMongo),
     )
     await first.store.create_indexes()
     yield first, second
@@ -69,31 +69,37 @@ async def two_processes(mongodb_uri: str) -> AsyncIterator[tuple[ServiceProcess,
     await second.mongo.close()
 
 
-class SlowStore(MongoStore):
-    """Can pause between the write and the commit of a transaction."""
+class SlowMongo(Mongo):
+    """Can pause between the writes and the commit of a transaction."""
 
-    def __init__(self, mongo: Mongo) -> None:
-        super().__init__(mongo)
+    def __init__(self, uri: str, database: str) -> None:
+        super().__init__(uri, database)
         self.has_written, self.may_commit = asyncio.Event(), asyncio.Event()
         self.may_commit.set()
 
-    async def _save_in_transaction(self, states: Sequence[Versioned], mongo_session: MongoSession) -> set[UUID]:
-        conflicts = await super()._save_in_transaction(states, mongo_session)
-        self.has_written.set()
-        await self.may_commit.wait()
-        return conflicts
+    async def try_transaction(self, work: Callable[[MongoSession], Awaitable[Result]]) -> Result:
+        async def work_and_wait(session: MongoSession) -> Result:
+            result = await work(session)
+            self.has_written.set()
+            await self.may_commit.wait()
+            return result
+
+        return await super().try_transaction(work_and_wait)
 
 
-class RecordingStore(MongoStore):
-    """Records when it writes states one by one."""
+class RecordingMongo(Mongo):
+    """Records when a transaction fails because another process writes the same documents."""
 
-    def __init__(self, mongo: Mongo) -> None:
-        super().__init__(mongo)
-        self.saves_one_by_one = asyncio.Event()
+    def __init__(self, uri: str, database: str) -> None:
+        super().__init__(uri, database)
+        self.has_conflicted = asyncio.Event()
 
-    async def _save_one_by_one(self, states: Sequence[Versioned]) -> set[UUID]:
-        self.saves_one_by_one.set()
-        return await super()._save_one_by_one(states)
+    async def try_transaction(self, work: Callable[[MongoSession], Awaitable[Result]]) -> Result:
+        try:
+            return await super().try_transaction(work)
+        except WriteConflict:
+            self.has_conflicted.set()
+            raise
 
 
 def week_events(builder: RelationshipBuilder, number: int) -> list[HistoryEvent]:
@@ -130,7 +136,7 @@ async def test_after_a_transaction_conflict_each_state_is_written_separately(
 ) -> None:
     first, second = two_processes
     builders = [RelationshipBuilder() for _ in range(40)]
-    slow, recording = cast("SlowStore", first.store), cast("RecordingStore", second.store)
+    slow, recording = cast("SlowMongo", first.mongo), cast("RecordingMongo", second.mongo)
     contested_builder = builders[7]
     earlier = week_events(contested_builder, 0)
     later = [event for builder in builders for event in week_events(builder, 1)]
@@ -139,7 +145,7 @@ async def test_after_a_transaction_conflict_each_state_is_written_separately(
     writing = asyncio.create_task(first.projector.handle_batch(earlier))
     await slow.has_written.wait()
     conflicting = asyncio.create_task(second.projector.handle_batch(later))
-    await asyncio.wait_for(recording.saves_one_by_one.wait(), 30)
+    await asyncio.wait_for(recording.has_conflicted.wait(), 30)
     slow.may_commit.set()
     await asyncio.gather(writing, conflicting)
 

@@ -1,4 +1,4 @@
-"""The policy of a clinic, and what its clinicians say of their alerts, from outside."""
+"""The policy of a clinic, and the dispositions of its clinicians, from outside."""
 
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -40,7 +40,7 @@ def settings(kafka_servers: str, mongodb_uri: str, tmp_path: Path) -> Settings:
 
 
 async def policy_of(client: httpx2.AsyncClient, relationship: UUID, ratings: int) -> str | None:
-    """The policy that the relationship was read under, once so many ratings were."""
+    """The policy of the relationship's state, once it contains this many ratings."""
     response = await client.get(f"/relationships/{relationship}")
     body = response.json()
     return body["policy"] if response.status_code == 200 and body["client_ratings"] == ratings else None
@@ -53,7 +53,7 @@ def ruptured_history(builder: RelationshipBuilder) -> list[Event]:
     return [builder.consent_changed(-0.5, given=True), *weeks]
 
 
-async def test_a_relationship_is_read_under_the_policy_of_its_clinic_as_soon_as_that_is_known(
+async def test_a_relationship_is_folded_under_the_policy_of_its_clinic_once_the_clinic_is_known(
     kafka: Producer, kafka_servers: str, settings: Settings, tmp_path: Path
 ) -> None:
     builder = RelationshipBuilder()
@@ -75,7 +75,7 @@ async def test_a_relationship_is_read_under_the_policy_of_its_clinic_as_soon_as_
     (tmp_path / f"{clinic}.toml").write_text("concern = 0.5\n")
     last_events = [builder.completed(4), builder.feedback(4, 2)]
     async with run_app(create_app(settings)) as client:
-        assert await policy_of(client, builder.relationship_id, 4) == first.digest  # until it is touched
+        assert await policy_of(client, builder.relationship_id, 4) == first.digest  # until its next event
         await kafka.publish(last_events)
         await wait_until(lambda: has_policy(client, second, 5))
         view = (await client.get(f"/relationships/{builder.relationship_id}")).json()
@@ -90,9 +90,7 @@ async def test_a_relationship_is_read_under_the_policy_of_its_clinic_as_soon_as_
     assert policies[-1] == second.digest
 
 
-async def test_what_a_clinician_says_of_an_alert_is_counted_for_the_detectors_behind_it(
-    kafka: Producer, settings: Settings
-) -> None:
+async def test_the_disposition_of_an_alert_is_counted_for_its_detectors(kafka: Producer, settings: Settings) -> None:
     builder = RelationshipBuilder()
     async with run_app(create_app(settings)) as client:
         await kafka.publish([builder.started(), *ruptured_history(builder)])
@@ -110,7 +108,7 @@ async def test_what_a_clinician_says_of_an_alert_is_counted_for_the_detectors_be
         )
         await kafka.publish([resolved, resolved])
         await wait_until(
-            lambda: _counts(client, 'attune_alliance_judged_alerts_total{detector="sudden_drop",useful="no"}')
+            lambda: _counts(client, 'attune_alliance_alert_dispositions_total{detector="sudden_drop",useful="no"}')
         )
         after = (await client.get(f"/relationships/{builder.relationship_id}")).json()
 

@@ -1,4 +1,4 @@
-"""Rebuilding and verifying as operators do it: processes on a recorded history, ended and started again at will."""
+"""Rebuild and verify as operators run them: processes on a recorded history, stopped and restarted at any time."""
 
 import asyncio
 import signal
@@ -18,7 +18,6 @@ from pymongo import MongoClient
 from evaluation.events import events_of
 from evaluation.generator import generate_ruptured
 from evaluation.settings import load_settings
-from services.alliance.commands import parse_arguments, run
 from services.alliance.domain.fold import refold
 from services.alliance.domain.policy.policy import DEFAULT_POLICY, Policies
 from services.alliance.domain.state.history import HistoryEvent
@@ -26,15 +25,17 @@ from services.alliance.domain.tuning.replay import replay_episodes
 from services.alliance.handlers.dispositions import DispositionRecorder
 from services.alliance.handlers.projector import AllianceProjector
 from services.alliance.metrics import Metrics
-from services.alliance.rebuild.rebuild import CONSUMED_EVENTS, CONSUMED_TOPICS
+from services.alliance.rebuild import VIEW_SOURCE, view_factory
 from services.alliance.settings import Settings
-from services.alliance.store.mongo import MongoStore, Versioned, from_document, to_document
-from shared.events import AlertResolved, AllianceUpdated, Event
+from services.alliance.store.mongo import MongoStore, from_document, to_document
+from services.alliance.store.protocol import Versioned
+from shared.events import AlertResolved, AllianceUpdated
+from shared.events.cloudevents import encode
 from shared.events.topics import ALLIANCE, FEEDBACK
 from shared.kafka.producer import Message, Producer
-from shared.kafka.topic_reader import TopicReader
 from shared.mongo.client import OUT_OF_DISK_SPACE, Document, Mongo
-from shared.rebuild.job import RebuildJob
+from shared.rebuild import commands
+from shared.runtime.commands import parse_arguments
 from tests.support.builders import FIRST_SESSION_AT, RelationshipBuilder
 from tests.support.kafka_reader import read_events, read_records
 from tests.support.service_process import (
@@ -42,6 +43,9 @@ from tests.support.service_process import (
     ServiceRunner,
     count_tasks_by_phase,
     dedicated_kafka,
+    has_tasks_in,
+    insert_staged_rebuild,
+    join_rebuild,
     wait_for_exit,
 )
 from tests.support.serving import wait_until
@@ -53,12 +57,12 @@ pytestmark = pytest.mark.integration
 ORDINAL_WORLD = next(place for place in load_settings().worlds if place.name == "ordinal").reported
 RELATIONSHIP_COUNT, WEEK_COUNT = 120, 16
 FIRST_NEW_WEEK, END_NEW_WEEK = 20, 40
-"""Weeks of facts that are told during a test; none of them lies in the future."""
+"""Weeks of events that are published during a test; none of them is in the future."""
 
 
 @dataclass
 class RecordedAlliance:
-    """A Kafka with a history, and an alliance with a database of its own."""
+    """A Kafka with a history, and an alliance service with its own database."""
 
     servers: str
     uri: str
@@ -73,21 +77,23 @@ class RecordedAlliance:
             process_runner.run_command,
             process_runner.serve,
         )
-        self.commit_all = partial(process_runner.consume_everything, *CONSUMED_TOPICS, event_types=CONSUMED_EVENTS)
+        self.commit_all = process_runner.consume_everything
+        self.kill_rebuild_in_each_phase = partial(process_runner.kill_rebuild_in_each_phase, self.mongo)
+        self.join_rebuild = partial(join_rebuild, self.servers, self.mongo, VIEW_SOURCE, Policies().digest)
         self.store = MongoStore(self.mongo)
 
-    async def handle(self, producer: Producer, *events: Event) -> None:
-        """As the service does, and as it would tell."""
+    async def handle(self, producer: Producer, *events: HistoryEvent | AlertResolved) -> None:
+        """Handle the events and publish the derived ones, as the service does."""
         metrics = Metrics(CollectorRegistry())
         await self.store.create_indexes()
         history_events = [event for event in events if not isinstance(event, AlertResolved)]
-        await AllianceProjector(self.store, producer.publish, Policies(), metrics)(history_events)
-        await DispositionRecorder(self.store, Policies(), metrics)(
+        await AllianceProjector(self.store, producer.publish, Policies(), metrics).handle_batch(history_events)
+        await DispositionRecorder(self.store, Policies(), metrics).handle_batch(
             [event for event in events if isinstance(event, AlertResolved)]
         )
 
     async def contents(self) -> dict[str, list[Document]]:
-        """What is in the view; without the versions, which count writes."""
+        """The documents of the view, without the versions, which count writes."""
         return {
             name: [
                 {key: value for key, value in document.items() if key != "v"}
@@ -137,14 +143,14 @@ def resolved_alerts(events: Sequence[HistoryEvent]) -> list[AlertResolved]:
 
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A Kafka of our own: a rebuild reads all there is."""
+    """A dedicated Kafka: a rebuild reads all topics."""
     with dedicated_kafka(tmp_path_factory.mktemp("kafka")) as servers:
         yield servers
 
 
 @pytest.fixture(scope="module")
 def histories(servers: str) -> dict[UUID, list[HistoryEvent]]:
-    """What was told before the first test, alerts that were resolved among it, and messages nobody can read."""
+    """Events published before the first test, among them resolved alerts, and messages that cannot be decoded."""
     by_relationship = history(RELATIONSHIP_COUNT, WEEK_COUNT)
 
     async def publish() -> None:
@@ -185,7 +191,7 @@ async def empty_alliance(
 
 @pytest.fixture
 async def projected_alliance(empty_alliance: RecordedAlliance, producer: Producer) -> RecordedAlliance:
-    """The database is as the service left it."""
+    """The database contains the history, as the service projects it."""
     await empty_alliance.handle(
         producer,
         *(event for events in empty_alliance.histories.values() for event in (*events, *resolved_alerts(events))),
@@ -194,7 +200,7 @@ async def projected_alliance(empty_alliance: RecordedAlliance, producer: Produce
 
 
 async def damage(recorded: RecordedAlliance) -> dict[str, list[UUID]]:
-    """Everything that can be wrong with a database, and where."""
+    """Cause every kind of damage to the database, and return where."""
     r = list(recorded.histories)
     alliances, stored_events = recorded.mongo["alliances"], recorded.mongo["facts"]
     await alliances.update_one({"_id": r[0]}, {"$set": {"state": "{"}})
@@ -207,10 +213,10 @@ async def damage(recorded: RecordedAlliance) -> dict[str, list[UUID]]:
     await stored_events.update_one({"_id": recorded.histories[r[7]][7].id}, {"$set": {"event": b"gone"}})
     await stored_events.update_one({"_id": recorded.histories[r[8]][7].id}, {"$set": {"r": r[9]}})
     await recorded.mongo["judgements"].delete_many({})
-    return {"states": r[:5], "facts": r[5:10]}
+    return {"states": r[:5], "events": r[5:10]}
 
 
-async def test_a_damaged_view_is_afterwards_as_it_was_and_what_was_wrong_is_told_anew(
+async def test_a_rebuild_repairs_a_damaged_view_and_publishes_the_corrected_states(
     projected_alliance: RecordedAlliance,
 ) -> None:
     before, versions = await projected_alliance.contents(), await projected_alliance.versions()
@@ -220,13 +226,13 @@ async def test_a_damaged_view_is_afterwards_as_it_was_and_what_was_wrong_is_told
 
     assert result.exit_code == 0, result
     assert await projected_alliance.contents() == before
-    assert (result.count_of("states put right"), result.count_of("states put back")) == (4, 1)
+    assert (result.count_of("relationships corrected"), result.count_of("relationships restored")) == (4, 1)
     reported = result.differences
     assert reported[str(damaged["states"][0])] == "unreadable"
     assert reported[str(damaged["states"][2])] == "concern, level"
-    assert result.count_of("facts put back") == len(projected_alliance.histories[damaged["facts"][0]]) + 2
-    assert result.count_of("facts put right") == 1
-    assert result.count_of("judgements put back") == len(before["judgements"])
+    assert result.count_of("events restored") == len(projected_alliance.histories[damaged["events"][0]]) + 2
+    assert result.count_of("events corrected") == 1
+    assert result.count_of("dispositions restored") == len(before["judgements"])
     versions_after = await projected_alliance.versions()
     for r, version in versions.items():
         assert versions_after[r] == version + (r in damaged["states"])
@@ -238,7 +244,7 @@ async def test_a_damaged_view_is_afterwards_as_it_was_and_what_was_wrong_is_told
         ]
 
 
-async def test_rebuilding_what_is_as_it_ought_to_be_changes_and_tells_nothing(
+async def test_a_rebuild_of_a_correct_view_changes_and_publishes_nothing(
     projected_alliance: RecordedAlliance,
 ) -> None:
     before, versions, published_before = (
@@ -249,10 +255,10 @@ async def test_rebuilding_what_is_as_it_ought_to_be_changes_and_tells_nothing(
 
     result = await projected_alliance.run_command("rebuild")
 
-    assert (result.exit_code, [line for line in result.stdout.splitlines() if " put " in line or ": " in line]) == (
-        0,
-        [],
-    )
+    repairs = [
+        line for line in result.stdout.splitlines() if line.endswith((" restored", " corrected")) or ": " in line
+    ]
+    assert (result.exit_code, repairs) == (0, [])
     assert (await projected_alliance.contents(), await projected_alliance.versions()) == (before, versions)
     assert await count_published(projected_alliance) == published_before
     lines = result.stderr.splitlines()
@@ -260,7 +266,7 @@ async def test_rebuilding_what_is_as_it_ought_to_be_changes_and_tells_nothing(
     assert lines[-1].startswith("rebuild, swap: [" + 30 * "#" + "] ")
 
 
-async def test_an_empty_database_is_filled_again_and_versions_go_on_from_those_that_were_told(
+async def test_a_rebuild_fills_an_empty_database_with_versions_above_the_published_ones(
     projected_alliance: RecordedAlliance, servers: str, mongodb_uri: str
 ) -> None:
     before, versions = await projected_alliance.contents(), await projected_alliance.versions()
@@ -275,33 +281,40 @@ async def test_an_empty_database_is_filled_again_and_versions_go_on_from_those_t
     await empty.mongo.close()
 
 
-async def test_killed_in_the_middle_of_either_stage_it_goes_on_when_it_is_started_again(
+async def test_a_rebuild_that_is_killed_in_either_phase_continues_when_it_is_restarted(
     empty_alliance: RecordedAlliance,
 ) -> None:
-    """We hold a share at each stage, so that it comes no further however quick it is, until our lease has ended."""
-    other_job = await join_rebuild(empty_alliance)
-    assert await other_job.claim("read")
-    running = await empty_alliance.start("rebuild")
-    await wait_until(lambda: has_tasks_in(empty_alliance, "swap"), timeout_seconds=120)
-    running.kill()
-    assert (await wait_for_exit(running)).exit_code == -signal.SIGKILL
-    assert await other_job.claim("swap")
-    running = await empty_alliance.start("rebuild")
-    await wait_until(lambda: has_tasks_in(empty_alliance, "done"), timeout_seconds=120)
-    running.kill()
-    assert (await wait_for_exit(running)).exit_code == -signal.SIGKILL
-    assert await has_tasks_in(empty_alliance, "swap")
+    await empty_alliance.kill_rebuild_in_each_phase(await empty_alliance.join_rebuild())
 
     result = await empty_alliance.run_command("rebuild")
 
     assert result.exit_code == 0, result
     assert await empty_alliance.is_fold_of(empty_alliance.histories)
     assert await empty_alliance.mongo["alliances_rebuilt"].find_one() is None
-    assert result.count_of("facts read") == sum(map(len, empty_alliance.histories.values()))
-    assert (await empty_alliance.run_command("rebuild")).count_of("states put right") == 0
+    assert result.count_of("events read") == sum(map(len, empty_alliance.histories.values()))
+    assert (await empty_alliance.run_command("rebuild")).count_of("relationships corrected") == 0
 
 
-async def test_several_at_once_share_the_work_and_say_the_same_in_the_end(empty_alliance: RecordedAlliance) -> None:
+async def test_a_rebuild_swaps_in_what_an_earlier_version_has_staged(projected_alliance: RecordedAlliance) -> None:
+    r = next(iter(projected_alliance.histories))
+    state = await projected_alliance.mongo["alliances"].find_one({"_id": r})
+    assert state
+    published = await count_published(projected_alliance)
+    news = [await stored_update(projected_alliance, r, version=state["v"] + 1)]
+    staged = {"_id": r, "over": state["v"], "differs": ["concern"], "news": news}
+    staged["document"] = {**state, "v": state["v"] + 1, "concern": 2}
+    await insert_staged_rebuild(projected_alliance.mongo, Policies().digest, "alliances_rebuilt", staged)
+
+    result = await projected_alliance.run_command("rebuild")
+
+    assert (result.exit_code, result.differences) == (0, {str(r): "concern"})
+    assert await projected_alliance.mongo["alliances"].find_one({"_id": r}) == staged["document"]
+    assert await count_published(projected_alliance) == published + 1
+
+
+async def test_several_rebuild_processes_share_the_work_and_print_the_same_totals(
+    empty_alliance: RecordedAlliance,
+) -> None:
     processes: list[Process] = []
 
     async def each_has_claimed_task() -> bool:
@@ -311,27 +324,27 @@ async def test_several_at_once_share_the_work_and_say_the_same_in_the_end(empty_
     for _ in range(3):
         processes.append(await empty_alliance.start("rebuild"))
         await wait_until(each_has_claimed_task, timeout_seconds=120)
-        processes[-1].send_signal(signal.SIGSTOP)  # or it would have done all before the next has begun
+        processes[-1].send_signal(signal.SIGSTOP)  # or it would finish before the next one starts
     for process in processes:
         process.send_signal(signal.SIGCONT)
     results = [await wait_for_exit(process) for process in processes]
 
     assert [result.exit_code for result in results] == [0, 0, 0], results
     assert await empty_alliance.is_fold_of(empty_alliance.histories)
-    assert {result.count_of("states put back") for result in results} == {RELATIONSHIP_COUNT}
-    assert {result.count_of("facts put back") for result in results} == {
+    assert {result.count_of("relationships restored") for result in results} == {RELATIONSHIP_COUNT}
+    assert {result.count_of("events restored") for result in results} == {
         sum(map(len, empty_alliance.histories.values()))
     }
 
 
-async def test_a_rebuild_misses_nothing_that_the_service_takes_in_meanwhile(
+async def test_a_rebuild_misses_no_event_that_the_service_handles_meanwhile(
     projected_alliance: RecordedAlliance, producer: Producer
 ) -> None:
-    """Of damaged relationships, too: the service writes on a wrong state, and the rebuild sets it right."""
+    """The same for damaged relationships: the service updates a wrong state, and the rebuild corrects it."""
     damaged = await damage(projected_alliance)
     builders = {
         r: RelationshipBuilder(r)
-        for r in [*damaged["states"], *damaged["facts"], *list(projected_alliance.histories)[20:40]]
+        for r in [*damaged["states"], *damaged["events"], *list(projected_alliance.histories)[20:40]]
     }
     service = await projected_alliance.serve()
     rebuilding = await projected_alliance.start("rebuild")
@@ -339,7 +352,7 @@ async def test_a_rebuild_misses_nothing_that_the_service_takes_in_meanwhile(
     while rebuilding.returncode is None:
         for r, builder in builders.items() if week < END_NEW_WEEK else ():
             new_events: list[HistoryEvent] = [builder.completed(week), builder.feedback(week, 3 + week % 7)]
-            projected_alliance.histories[r] += new_events  # the tests after this one find them on the topics
+            projected_alliance.histories[r] += new_events  # later tests find them on the topics
             await producer.publish(new_events)
         week += 1
         await asyncio.sleep(0)
@@ -357,7 +370,7 @@ async def test_a_rebuild_misses_nothing_that_the_service_takes_in_meanwhile(
     )
 
 
-async def test_verify_finds_what_is_wrong_and_nothing_else_and_changes_nothing(
+async def test_verify_reports_exactly_the_differences_and_changes_nothing(
     projected_alliance: RecordedAlliance,
 ) -> None:
     await projected_alliance.commit_all()
@@ -375,25 +388,25 @@ async def test_verify_finds_what_is_wrong_and_nothing_else_and_changes_nothing(
     assert reported[r[2]].startswith("concern, level")
     assert reported[r[4]].startswith("missing")
     assert "sessions" in reported[r[1]].split(", ")
-    without_events, without_one_event, with_different_event, with_moved_event, with_unexpected_event = damaged["facts"]
-    assert f"{len(projected_alliance.histories[without_events])} facts missing" in reported[without_events]
-    assert "1 facts missing" in reported[without_one_event]
-    assert "1 facts missing" in reported[with_moved_event]
-    assert "1 facts otherwise" in reported[with_different_event]
-    assert "1 facts not on the topics" in reported[with_unexpected_event]
+    without_events, without_one_event, with_different_event, with_moved_event, with_unexpected_event = damaged["events"]
+    assert f"{len(projected_alliance.histories[without_events])} events missing" in reported[without_events]
+    assert "1 events missing" in reported[without_one_event]
+    assert "1 events missing" in reported[with_moved_event]
+    assert "1 events different" in reported[with_different_event]
+    assert "1 events not on the topics" in reported[with_unexpected_event]
     assert reported[unexpected.relationship] == "not on the topics"
     other_differences = {
         relationship: differences
         for relationship, differences in reported.items()
-        if relationship not in {*r, *damaged["facts"], unexpected.relationship}
+        if relationship not in {*r, *damaged["events"], unexpected.relationship}
     }
-    assert {differences.split(" ", 1)[1] for differences in other_differences.values()} == {"judgements missing"}
+    assert {differences.split(" ", 1)[1] for differences in other_differences.values()} == {"dispositions missing"}
     assert f"{len(reported)} different" in result.stdout
     assert await projected_alliance.contents() == before
     assert "trust" not in result.stdout
 
 
-async def test_a_state_under_another_policy_is_named_and_no_difference_until_it_is_rebuilt(
+async def test_a_state_under_another_policy_is_reported_but_no_difference_until_it_is_rebuilt(
     projected_alliance: RecordedAlliance, tmp_path: Path
 ) -> None:
     await projected_alliance.commit_all()
@@ -408,31 +421,29 @@ async def test_a_state_under_another_policy_is_named_and_no_difference_until_it_
         rebuild_result,
         second_verify,
     )
-    assert f"{RELATIONSHIP_COUNT} compared but for their state" in verify_result.stdout
-    assert rebuild_result.count_of("states put right") >= RELATIONSHIP_COUNT
-    assert "compared but for" not in second_verify.stdout
+    assert f"{RELATIONSHIP_COUNT} compared without their state" in verify_result.stdout
+    assert rebuild_result.count_of("relationships corrected") >= RELATIONSHIP_COUNT
+    assert "compared without" not in second_verify.stdout
 
 
-async def test_a_rebuild_is_not_ended_under_other_policies_than_it_was_begun_under(
-    empty_alliance: RecordedAlliance, tmp_path: Path
-) -> None:
+async def test_a_rebuild_is_not_continued_with_other_policies(empty_alliance: RecordedAlliance, tmp_path: Path) -> None:
     (tmp_path / "default.toml").write_text("concern = 0.4\n")
-    other_job = await join_rebuild(empty_alliance)
+    other_job = await empty_alliance.join_rebuild()
     task = await other_job.claim("read")
     assert task
 
-    restart_result = await empty_alliance.run_command("rebuild", "--afresh")
+    restart_result = await empty_alliance.run_command("rebuild", "--restart")
     other_policy_result = await empty_alliance.run_command("rebuild", POLICY_DIR=str(tmp_path))
 
     assert (restart_result.exit_code, other_policy_result.exit_code) == (1, 1)
-    assert "somebody is at work" in restart_result.stderr
-    assert "under other policies" in other_policy_result.stderr
+    assert "another process holds the lease" in restart_result.stderr
+    assert "with other policies" in other_policy_result.stderr
     await other_job.complete_phase(task, "read", Counter())
-    assert (await empty_alliance.run_command("rebuild", "--afresh", POLICY_DIR=str(tmp_path))).exit_code == 0
+    assert (await empty_alliance.run_command("rebuild", "--restart", POLICY_DIR=str(tmp_path))).exit_code == 0
     assert not await empty_alliance.is_fold_of(empty_alliance.histories)
 
 
-async def test_a_database_that_goes_away_in_the_middle_ends_it_with_a_line_and_it_can_be_started_again(
+async def test_a_rebuild_without_a_database_exits_with_one_line_and_can_be_restarted(
     servers: str, histories: dict[UUID, list[HistoryEvent]], tmp_path: Path
 ) -> None:
     ports = free_ports(1)
@@ -440,14 +451,11 @@ async def test_a_database_that_goes_away_in_the_middle_ends_it_with_a_line_and_i
         empty_alliance = RecordedAlliance(servers, server.address, histories)
         running = await empty_alliance.start("rebuild")
 
-        async def has_swap_tasks() -> bool:
-            return bool((await count_tasks_by_phase(empty_alliance.mongo))["swap"])
-
-        await wait_until(has_swap_tasks, timeout_seconds=120)
+        await wait_until(lambda: has_tasks_in(empty_alliance.mongo, "swap"), timeout_seconds=120)
         await empty_alliance.mongo.close()
     stopped_result = await wait_for_exit(running)
     assert stopped_result.exit_code == 1
-    assert stopped_result.stderr.splitlines()[-1].startswith("rebuild: the database does not answer: ")
+    assert stopped_result.stderr.splitlines()[-1].startswith("rebuild: MongoDB is unavailable: ")
 
     with mongod.mongodb_server(tmp_path, *ports) as server:
         second_run = RecordedAlliance(servers, server.address, histories, empty_alliance.database)
@@ -456,7 +464,7 @@ async def test_a_database_that_goes_away_in_the_middle_ends_it_with_a_line_and_i
         await second_run.mongo.close()
 
 
-async def test_a_full_disk_ends_it_without_a_word_of_what_was_to_be_written_and_it_can_be_started_again(
+async def test_a_rebuild_on_a_full_disk_exits_without_printing_content_and_can_be_restarted(
     servers: str, histories: dict[UUID, list[HistoryEvent]], tmp_path: Path
 ) -> None:
     server = mongod.mongodb_server(tmp_path, *free_ports(1))
@@ -478,7 +486,7 @@ async def test_a_full_disk_ends_it_without_a_word_of_what_was_to_be_written_and_
 
     assert (stopped_result.exit_code, stopped_result.stderr.splitlines()[-1]) == (
         1,
-        "rebuild: the database does not answer: the disk of MongoDB is full",
+        "rebuild: MongoDB is unavailable: MongoDB has no disk space left",
     )
     assert second_result.exit_code == 0, second_result
 
@@ -486,28 +494,30 @@ async def test_a_full_disk_ends_it_without_a_word_of_what_was_to_be_written_and_
 async def test_a_partition_that_does_not_fit_into_memory_is_read_in_slices(
     empty_alliance: RecordedAlliance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shared.rebuild.job.MOST_IN_MEMORY", 100)
+    monkeypatch.setattr("shared.rebuild.history.MAX_SLICE_MESSAGES", 100)
     settings = Settings(
         kafka_bootstrap_servers=empty_alliance.servers,
         mongodb_uri=empty_alliance.uri,
         mongodb_database=empty_alliance.database,
     )
 
-    exit_code = await asyncio.to_thread(run, parse_arguments(["rebuild"]), settings)
+    args = parse_arguments("alliance", commands.add_commands, argv=["rebuild"])
+
+    exit_code = await asyncio.to_thread(commands.run, args, settings, VIEW_SOURCE, view_factory(settings, Policies()))
 
     assert exit_code == 0
     assert (await count_tasks_by_phase(empty_alliance.mongo))["done"] > 2 * PARTITIONS
     assert await empty_alliance.is_fold_of(empty_alliance.histories)
 
 
-async def test_without_kafka_it_says_so(empty_alliance: RecordedAlliance) -> None:
+async def test_a_rebuild_reports_that_kafka_is_unavailable(empty_alliance: RecordedAlliance) -> None:
     result = await empty_alliance.run_command("rebuild", KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1")
 
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr.splitlines()[-1].startswith("rebuild: Kafka does not answer: ")
+    assert result.stderr.splitlines()[-1].startswith("rebuild: Kafka is unavailable: ")
 
 
-async def test_what_the_service_has_not_taken_in_yet_is_no_difference(
+async def test_an_event_that_the_service_has_not_handled_yet_is_no_difference(
     projected_alliance: RecordedAlliance, producer: Producer
 ) -> None:
     await projected_alliance.commit_all()
@@ -517,14 +527,19 @@ async def test_what_the_service_has_not_taken_in_yet_is_no_difference(
     result = await projected_alliance.run_command("verify")
 
     assert result.exit_code == 0, result
-    assert "1 not compared: the service has not taken in all of their facts yet" in result.stdout
+    assert "1 not compared: the service has not caught up with their events" in result.stdout
 
 
-async def test_of_a_client_who_is_to_be_forgotten_nothing_is_put_back(
+async def test_a_rebuild_restores_nothing_of_an_erased_client(
     projected_alliance: RecordedAlliance, producer: Producer
 ) -> None:
     builder = RelationshipBuilder()
-    history_events: list[Event] = [builder.started(), builder.completed(0), builder.feedback(0), builder.completed(2)]
+    history_events: list[HistoryEvent] = [
+        builder.started(),
+        builder.completed(0),
+        builder.feedback(0),
+        builder.completed(2),
+    ]
     await producer.publish([*history_events, builder.erased(1)])
     await projected_alliance.handle(producer, *history_events)
 
@@ -537,20 +552,16 @@ async def test_of_a_client_who_is_to_be_forgotten_nothing_is_put_back(
     ]
     assert stored_ids == [builder.erased(1).id]
     assert (await projected_alliance.store.load([builder.relationship_id]))[builder.relationship_id].alliance.erasure_id
-    assert (await projected_alliance.run_command("rebuild")).count_of("states put right") == 0
+    assert (await projected_alliance.run_command("rebuild")).count_of("relationships corrected") == 0
+
+
+async def stored_update(recorded: RecordedAlliance, r: UUID, version: int) -> bytes:
+    """The latest published update of a relationship, as an event of another version."""
+    updates = [
+        event for event in await read_events(recorded.servers, ALLIANCE, r) if isinstance(event, AllianceUpdated)
+    ]
+    return encode(updates[-1].model_copy(update={"id": uuid4(), "version": version}))
 
 
 async def count_published(recorded: RecordedAlliance) -> int:
     return len(await read_records(recorded.servers, ALLIANCE))
-
-
-async def join_rebuild(empty_alliance: RecordedAlliance) -> RebuildJob:
-    """Somebody else in the same rebuild."""
-    job = RebuildJob(empty_alliance.mongo)
-    async with TopicReader(empty_alliance.servers, CONSUMED_TOPICS, CONSUMED_EVENTS) as topic_reader:
-        await job.join(Policies().digest, await topic_reader.message_counts())
-    return job
-
-
-async def has_tasks_in(empty_alliance: RecordedAlliance, phase: str) -> bool:
-    return bool((await count_tasks_by_phase(empty_alliance.mongo))[phase])

@@ -1,4 +1,4 @@
-"""What a store is; the one in memory and MongoDB with either driver all keep to it."""
+"""The contract of a store, for the store in memory and for MongoDB with either driver."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,16 +13,17 @@ from services.alliance.domain.policy.policy import DEFAULT_POLICY
 from services.alliance.domain.state.alliance import Alliance
 from services.alliance.domain.state.history import HistoryEvent
 from services.alliance.domain.tuning.dispositions import Disposition
-from services.alliance.store.mongo import MongoStore, Store, Versioned
+from services.alliance.store.memory import InMemoryStore
+from services.alliance.store.mongo import MongoStore
+from services.alliance.store.protocol import Store, Versioned
 from shared.mongo.client import Mongo
 from tests.support.builders import FIRST_SESSION_AT, RelationshipBuilder
-from tests.support.fakes import InMemoryAllianceStore
 
 
 @pytest.fixture(params=["memory", "motor", "pymongo"])
 async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
     if request.param == "memory":
-        yield InMemoryAllianceStore()
+        yield InMemoryStore()
         return
     uri: str = request.getfixturevalue("mongodb_uri")
     mongo = Mongo(uri, f"test_{uuid4().hex}", cast("Literal['motor', 'pymongo']", request.param))
@@ -32,7 +33,7 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
     await mongo.close()
 
 
-async def test_a_fact_is_kept_once_however_often_it_comes(store: Store) -> None:
+async def test_an_event_is_stored_once_however_often_it_is_delivered(store: Store) -> None:
     builder = RelationshipBuilder()
     events: list[HistoryEvent] = [builder.started(), builder.completed(0), builder.feedback(0)]
 
@@ -44,7 +45,7 @@ async def test_a_fact_is_kept_once_however_often_it_comes(store: Store) -> None:
     assert fold(history, DEFAULT_POLICY) == fold(events, DEFAULT_POLICY)
 
 
-async def test_an_alliance_comes_back_as_it_was_kept(store: Store) -> None:
+async def test_an_alliance_is_loaded_as_it_was_saved(store: Store) -> None:
     builder = RelationshipBuilder()
     events: list[HistoryEvent] = [
         builder.started(),
@@ -68,14 +69,14 @@ async def test_an_alliance_comes_back_as_it_was_kept(store: Store) -> None:
     )
 
 
-async def test_an_unknown_relationship_is_a_new_one(store: Store) -> None:
+async def test_an_unknown_relationship_has_an_empty_state_at_version_0(store: Store) -> None:
     relationship = uuid4()
 
     assert (await store.load([relationship]))[relationship] == Versioned(relationship, FoldResult(Alliance()), 0)
     assert await store.history([relationship]) == {relationship: []}
 
 
-async def test_a_write_over_another_version_is_lost_and_named(store: Store) -> None:
+async def test_a_save_over_another_version_is_rejected_and_reported_as_a_conflict(store: Store) -> None:
     first, second = Versioned(uuid4()), Versioned(uuid4())
     alliance = Alliance(sessions=1)
     await store.save([first.advance(FoldResult(alliance))])
@@ -89,8 +90,8 @@ async def test_a_write_over_another_version_is_lost_and_named(store: Store) -> N
     assert [state.alliance.sessions for state in loaded.values()] == [1, 1]
 
 
-async def test_of_many_who_write_at_once_each_gets_a_turn_and_none_is_overwritten(store: Store) -> None:
-    """Ten writers each add one session to the same relationship until their own is in."""
+async def test_parallel_writers_all_succeed_and_none_is_overwritten(store: Store) -> None:
+    """Ten writers each add one session to the same relationship and retry until theirs is saved."""
     builder = RelationshipBuilder()
 
     async def add_one() -> None:
@@ -107,7 +108,7 @@ async def test_of_many_who_write_at_once_each_gets_a_turn_and_none_is_overwritte
     assert (loaded.version, loaded.alliance.sessions) == (10, 10)
 
 
-async def test_a_judgement_is_kept_as_it_came_first(store: Store) -> None:
+async def test_a_disposition_is_stored_as_first_delivered(store: Store) -> None:
     first = Disposition(uuid4(), uuid4(), uuid4(), FIRST_SESSION_AT, True, ("apart", "sudden_drop"), "0123456789ab")
     second = Disposition(uuid4(), first.relationship, uuid4(), FIRST_SESSION_AT, None)
 
@@ -119,7 +120,7 @@ async def test_a_judgement_is_kept_as_it_came_first(store: Store) -> None:
     assert sorted(stored, key=str) == sorted([first, second], key=str)
 
 
-async def test_of_a_client_who_is_forgotten_no_judgement_is_kept(store: Store) -> None:
+async def test_the_dispositions_of_an_erased_client_are_deleted(store: Store) -> None:
     erased, remaining = (Disposition(uuid4(), uuid4(), uuid4(), FIRST_SESSION_AT, True) for _ in range(2))
     await store.record_dispositions([erased, remaining])
 
@@ -128,7 +129,7 @@ async def test_of_a_client_who_is_forgotten_no_judgement_is_kept(store: Store) -
     assert await store.dispositions([erased.relationship, remaining.relationship]) == [remaining]
 
 
-async def test_relationships_are_read_a_page_at_a_time_each_once(store: Store) -> None:
+async def test_pages_contain_each_relationship_once(store: Store) -> None:
     builders = [RelationshipBuilder() for _ in range(7)]
     await store.save(
         [
@@ -149,7 +150,7 @@ async def test_relationships_are_read_a_page_at_a_time_each_once(store: Store) -
     assert await store.page(clinic, None, 3) == [builders[0].relationship_id]
 
 
-async def test_a_caseload_lists_who_needs_somebody_first(store: Store) -> None:
+async def test_a_caseload_lists_relationships_of_most_concern_first(store: Store) -> None:
     calm, ruptured = RelationshipBuilder(), RelationshipBuilder()
     start = calm.started()
     ids = {"clinic_id": start.clinic_id, "clinician_id": start.clinician_id}
@@ -166,6 +167,5 @@ async def test_a_caseload_lists_who_needs_somebody_first(store: Store) -> None:
     listed = await store.caseload("clinician", start.clinician_id, 10)
 
     assert {state.relationship for state in listed} == {calm.relationship_id, ruptured.relationship_id}
-    if isinstance(store, MongoStore):
-        assert listed[0].relationship == ruptured.relationship_id
-        assert len(await store.caseload("clinic", start.clinic_id, 1)) == 1
+    assert listed[0].relationship == ruptured.relationship_id
+    assert len(await store.caseload("clinic", start.clinic_id, 1)) == 1

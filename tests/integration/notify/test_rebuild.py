@@ -1,8 +1,6 @@
 """Rebuilding and verifying notify's view as operators do: no message is sent twice, and dispositions are kept."""
 
 import asyncio
-import signal
-from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from functools import partial
@@ -12,30 +10,26 @@ from uuid import UUID, uuid4, uuid5
 import pytest
 
 from services.notify.app import create_app
-from services.notify.commands import NO_POLICY
-from services.notify.rebuild.rebuild import CONSUMED_TOPICS, REBUILD_EVENTS, REBUILD_TOPICS
+from services.notify.rebuild import VIEW_SOURCE
 from services.notify.settings import Settings
-from services.notify.subscriptions import CONSUMED_EVENTS
 from shared.events import ClinicianRegistered, Event
 from shared.events.topics import ALLIANCE, INTAKE
 from shared.kafka.producer import Message, Producer
-from shared.kafka.topic_reader import TopicReader
 from shared.mongo.client import Document, Mongo
-from shared.rebuild.job import RebuildJob
 from tests.support.receivers import Mailbox
 from tests.support.rupture_builder import RuptureBuilder
 from tests.support.service_process import (
-    PARTITIONS,
     ServiceRunner,
-    count_tasks_by_phase,
     dedicated_kafka,
+    insert_staged_rebuild,
+    join_rebuild,
     wait_for_exit,
 )
 from tests.support.serving import run_app, wait_until
 
 pytestmark = pytest.mark.integration
 
-RELATIONSHIP_COUNT = 60
+RELATIONSHIP_COUNT, CLINICIAN_COUNT = 60, 5
 NOW = datetime.now(UTC)
 
 
@@ -84,7 +78,8 @@ class PreparedService:
             "notify", settings.kafka_bootstrap_servers, settings.mongodb_uri, settings.mongodb_database
         )
         self.start, self.command, self.serve = runner.start, runner.run_command, runner.serve
-        self.wait_until_caught_up = partial(runner.wait_until_caught_up, *CONSUMED_TOPICS, event_types=CONSUMED_EVENTS)
+        self.wait_until_caught_up = runner.wait_until_caught_up
+        self.kill_rebuild_in_each_phase = partial(runner.kill_rebuild_in_each_phase, self.mongo)
 
     async def view(self) -> dict[str, list[Document]]:
         """The documents of the view, without versions, write ids and outbox entries."""
@@ -108,11 +103,11 @@ class PreparedService:
 async def notified(settings: Settings, kafka: Producer, mailbox: Mailbox) -> AsyncIterator[PreparedService]:
     prepared_service = PreparedService(settings)
     async with run_app(create_app(settings)) as client:
-        for number in range(1, 6):
+        for number in range(1, CLINICIAN_COUNT + 1):
             channels = {"email": f"{number}@clinic.example"}
             assert (await client.put(f"/clinicians/{UUID(int=number)}/channels", json=channels)).is_success
         await kafka.publish([event for row in range(RELATIONSHIP_COUNT) for event in relationship_events(row)])
-        await kafka.publish([clinician_registered(number) for number in range(1, 6)])
+        await kafka.publish([clinician_registered(number) for number in range(1, CLINICIAN_COUNT + 1)])
         await kafka.send([Message(ALLIANCE.name, str(create_builder(0).relationship_id).encode(), b"not json")])
         await prepared_service.wait_until_caught_up()
         for row in (0, 5, 10):
@@ -167,15 +162,14 @@ async def test_a_rebuild_restores_a_damaged_view_and_sends_no_message_twice(
 
     assert result.exit_code == 0, result
     assert await notified.view() == before
-    assert result.count_of("relationships corrected") == 7
+    assert (result.count_of("relationships corrected"), result.count_of("relationships restored")) == (6, 1)
     assert result.count_of("clinicians corrected") == 1
     for row, differing in ((0, "missing"), (1, "open_episode_id"), (2, "unreadable")):
-        assert result.differences[str(create_builder(row).relationship_id)].startswith(differing)
+        assert verify_result.differences[str(create_builder(row).relationship_id)].startswith(differing)
     assert result.differences[str(create_builder(5).relationship_id)] == f"alert {create_builder(5).alert_id()} missing"
     assert verify_result.exit_code == 1
-    assert {
-        r for r, differing in verify_result.differences.items() if differing != "clinician"
-    } == result.differences.keys()
+    corrected = {r: names for r, names in verify_result.differences.items() if names not in ("clinician", "missing")}
+    assert result.differences == corrected
     assert verify_result.differences[str(UUID(int=1))] == "clinician"
 
     second_result = await notified.command("verify")
@@ -229,29 +223,32 @@ async def test_a_rebuild_of_a_correct_view_changes_nothing(notified: PreparedSer
 
 
 async def test_a_rebuild_continues_after_a_kill_and_several_processes_share_the_work(notified: PreparedService) -> None:
-    """The test claims one task, so that the others must wait; it is taken over when the lease has expired."""
     before = await notified.view()
     for name in ("relationships", "alerts"):
         await notified.mongo[name].drop()
-    async with TopicReader(notified.settings.kafka_bootstrap_servers, REBUILD_TOPICS, REBUILD_EVENTS) as reader:
-        sizes = await reader.message_counts()
-    own_job = RebuildJob(notified.mongo)
-    await own_job.join(NO_POLICY, sizes)
-    assert await own_job.claim("read")
+    await notified.kill_rebuild_in_each_phase(
+        await join_rebuild(notified.settings.kafka_bootstrap_servers, notified.mongo, VIEW_SOURCE)
+    )
 
-    first = await notified.start("rebuild")
-    await wait_until(lambda: _are_shares_at(notified, read=1, swap=PARTITIONS - 1), timeout_seconds=120)
-    first.kill()
-    assert (await wait_for_exit(first)).exit_code == -signal.SIGKILL
-    assert await own_job.claim("swap")
-    second = await notified.start("rebuild")
-    await wait_until(lambda: _are_shares_at(notified, swap=1, done=PARTITIONS - 1), timeout_seconds=120)
-    second.kill()
-    await wait_for_exit(second)
     processes = [await notified.start("rebuild") for _ in range(2)]
     results = [await wait_for_exit(process) for process in processes]
 
     assert [each.exit_code for each in results] == [0, 0], results
+    assert await notified.view() == before
+
+
+async def test_a_rebuild_swaps_in_what_an_earlier_version_has_staged(notified: PreparedService) -> None:
+    before = await notified.view()
+    r, alert_id = create_builder(1).relationship_id, create_builder(1).alert_id()
+    relationship = await notified.mongo["relationships"].find_one_and_delete({"_id": r})
+    alert = await notified.mongo["alerts"].find_one_and_delete({"_id": alert_id})
+    staged: Document = {"_id": r, "relationship": relationship, "alerts": [alert], "differs": ["missing"]}
+    staged["positions"] = [[topic.name, 0] for topic in VIEW_SOURCE.topics]
+    await insert_staged_rebuild(notified.mongo, "no policy", "rebuilt", staged)
+
+    result = await notified.command("rebuild")
+
+    assert (result.exit_code, result.count_of("relationships restored")) == (0, 1)
     assert await notified.view() == before
 
 
@@ -281,8 +278,11 @@ async def test_a_wrong_clinician_is_not_compared_rather_than_correct_while_the_s
 
     result = await notified.command("verify")
 
-    assert result.differences == {}
-    assert "1 not compared: " in result.stdout, result
+    compared = RELATIONSHIP_COUNT + CLINICIAN_COUNT - 1
+    assert result.stdout.splitlines() == [
+        f"{compared} relationships and clinicians compared, 0 different",
+        "1 not compared: the service has not caught up with their events",
+    ]
 
 
 async def test_a_rebuild_misses_no_event_that_the_service_handles_meanwhile(
@@ -306,15 +306,11 @@ async def test_a_rebuild_misses_no_event_that_the_service_handles_meanwhile(
 
     assert (verify_result.exit_code, verify_result.stdout) == (
         0,
-        f"{RELATIONSHIP_COUNT} relationships compared, 0 different\n",
+        f"{RELATIONSHIP_COUNT + CLINICIAN_COUNT} relationships and clinicians compared, 0 different\n",
     )
     alert_by_id = {d["_id"]: d for d in (await notified.view())["alerts"]}
     assert alert_by_id[create_builder(6).alert_id()]["said"]["version"] == min(version, 40) - 1
     assert alert_by_id[create_builder(6).alert_id()]["resolved"] is not None
-
-
-async def _are_shares_at(prepared_service: PreparedService, **stages: int) -> bool:
-    return await count_tasks_by_phase(prepared_service.mongo) == Counter(stages)
 
 
 async def _is_true(value: bool) -> bool:

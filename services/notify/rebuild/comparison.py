@@ -1,0 +1,89 @@
+"""The differences between the stored view of one relationship and its projection from the topics."""
+
+from dataclasses import dataclass, field
+from typing import TypeVar
+from uuid import UUID
+
+from pydantic import BaseModel, ValidationError
+
+from services.notify.domain.alert import Alert
+from services.notify.domain.projection import RelationshipProjection, with_dispositions_of
+from services.notify.domain.relationship import Relationship
+from services.notify.store.stored_names import STORED_NAMES
+from shared.mongo.client import Document
+from shared.rebuild.projection import version_of
+from shared.rebuild.view import MISSING, NOT_ON_TOPICS, UNREADABLE
+
+T = TypeVar("T", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class CurrentView:
+    """What is stored of one relationship."""
+
+    relationship: Document | None = None
+    alerts: dict[UUID, Document] = field(default_factory=dict)
+
+
+def compare(projection: RelationshipProjection, current: CurrentView) -> list[str]:
+    """The names of what differs and can be corrected."""
+    names = compare_relationship(projection, current)
+    for alert_id, alert in sorted(projection.alerts.items()):
+        names += [f"alert {alert_id} {name}" for name in compare_alert(alert, current)]
+    if projection.relationship.erased:
+        names += [f"alert {alert_id} not erased" for alert_id in sorted(current.alerts)]
+    return names
+
+
+def list_unexpected_alerts(projection: RelationshipProjection, current: CurrentView) -> list[str]:
+    """The stored alerts that are not on the topics; a rebuild leaves them alone."""
+    expected = current.alerts.keys() if projection.relationship.erased else projection.alerts.keys()
+    return [f"alert {alert_id} {NOT_ON_TOPICS}" for alert_id in sorted(current.alerts.keys() - expected)]
+
+
+def compare_relationship(projection: RelationshipProjection, current: CurrentView) -> list[str]:
+    """The fields of the relationship that differ. It need not be stored while nothing is known of it."""
+    empty = Relationship(relationship_id=projection.relationship.relationship_id)
+    if current.relationship is None and projection.relationship == empty:
+        return []
+    return _compare_fields(projection.relationship, current.relationship)
+
+
+def compare_alert(alert: Alert, current: CurrentView) -> list[str]:
+    """The fields of the alert that differ."""
+    return _compare_fields(expected_alert(alert, current), current.alerts.get(alert.id))
+
+
+def expected_alert(alert: Alert, current: CurrentView) -> Alert:
+    """The alert with the stored dispositions that are not on the topics yet."""
+    stored = _parse(Alert, current.alerts.get(alert.id))
+    if stored is None or stored.relationship_id != alert.relationship_id:
+        return alert
+    return with_dispositions_of(alert, stored)
+
+
+def _compare_fields(expected: BaseModel, document: Document | None) -> list[str]:
+    if document is None:
+        return [MISSING]
+    stored = _parse(type(expected), document)
+    if stored is None:
+        return [UNREADABLE]
+    expected_fields, stored_fields = STORED_NAMES.to_document(expected), STORED_NAMES.to_document(stored)
+    computed = [STORED_NAMES.stored_path(name) for name in type(expected).model_computed_fields]
+    names = [
+        name
+        for name in expected_fields
+        if name not in computed and (name not in document or stored_fields[name] != expected_fields[name])
+    ]
+    names += [name for name in computed if document.get(name) != expected_fields[name]]
+    # Of a resolved alert it is no longer updated whether a sign still supports it.
+    if names == ["supported"] and expected_fields.get("status") == "resolved":
+        names = []
+    return names if version_of(document) else [*names, "version"]
+
+
+def _parse(model: type[T], document: Document | None) -> T | None:
+    try:
+        return None if document is None else STORED_NAMES.from_document(model, document)
+    except ValidationError:
+        return None

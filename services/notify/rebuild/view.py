@@ -1,0 +1,142 @@
+"""The view of notify: relationships with their alerts, and the time zones of clinicians."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+from services.notify.delivery.planner import DeliveryPlanner
+from services.notify.domain.alert import Alert, raised_events
+from services.notify.domain.projection import RelationshipProjection, fold_forward
+from services.notify.domain.relationship import Relationship
+from services.notify.rebuild.clinicians import Clinicians
+from services.notify.rebuild.comparison import (
+    CurrentView,
+    compare,
+    compare_alert,
+    compare_relationship,
+    expected_alert,
+    list_unexpected_alerts,
+)
+from services.notify.store import Versioned
+from services.notify.store.mongo import ALERTS, MongoStore
+from services.notify.store.stored_names import STORED_NAMES
+from shared.events import Event, RelationshipEvent
+from shared.mongo.client import Document, translate_errors
+from shared.rebuild.history import History, SliceReader
+from shared.rebuild.projection import ProjectionView, remove_invalid_versions, version_of
+from shared.rebuild.view import Counts, Difference, StagedDocument, ViewResources
+
+CLINICIANS_CORRECTED = "clinicians corrected"
+
+
+class NotifyView(ProjectionView[RelationshipProjection, CurrentView]):
+    """Everything that notify derives from the topics."""
+
+    subjects = "relationships and clinicians"
+
+    def __init__(self, resources: ViewResources, store: MongoStore, planner: DeliveryPlanner) -> None:
+        super().__init__(resources.mongo["relationships"], resources.reader)
+        self._alerts = resources.mongo[ALERTS]
+        self._clinicians = Clinicians(resources.mongo)
+        self._store = store
+        self._planner = planner
+        self._publish = resources.publish
+
+    async def create_indexes(self) -> None:
+        await self._store.create_indexes()
+
+    async def find_differences(self, histories: Mapping[UUID, History]) -> list[Difference]:
+        wrong_clinicians = await self._clinicians.find_differences(histories)
+        return [*wrong_clinicians, *await super().find_differences(_about_relationships(histories))]
+
+    async def stage(
+        self, slice_reader: SliceReader, page: Mapping[UUID, History]
+    ) -> tuple[Sequence[StagedDocument], Counts]:
+        corrected = await self._clinicians.correct(page)
+        documents, counts = await super().stage(slice_reader, _about_relationships(page))
+        return documents, counts + Counter({CLINICIANS_CORRECTED: corrected})
+
+    def create_empty(self, id: UUID) -> RelationshipProjection:
+        return RelationshipProjection(Relationship(relationship_id=id))
+
+    def fold_forward(self, projection: RelationshipProjection, events: Sequence[Event]) -> RelationshipProjection:
+        return fold_forward(projection, [event for event in events if isinstance(event, RelationshipEvent)])
+
+    async def load_current(self, projections: Mapping[UUID, RelationshipProjection]) -> Mapping[UUID, CurrentView]:
+        relationship_by_alert = {alert: r for r, projection in projections.items() for alert in projection.alerts}
+        conditions = [{"relationship_id": {"$in": list(projections)}}, {"_id": {"$in": list(relationship_by_alert)}}]
+        with translate_errors():
+            relationships = await self._relationships.find({"_id": {"$in": list(projections)}}).to_list(None)
+            alerts = await self._alerts.find({"$or": conditions}).to_list(None)
+        documents = {document["_id"]: document for document in relationships}
+        current = {r: CurrentView(documents.get(r)) for r in projections}
+        for document in alerts:
+            r = relationship_by_alert.get(document["_id"]) or document["relationship_id"]
+            current[r].alerts[document["_id"]] = document
+        return current
+
+    def compare(self, projection: RelationshipProjection, current: CurrentView) -> list[str]:
+        return compare(projection, current)
+
+    def list_unexpected(self, projection: RelationshipProjection, current: CurrentView) -> list[str]:
+        return list_unexpected_alerts(projection, current)
+
+    async def remove_invalid_versions(self, projections: Mapping[UUID, RelationshipProjection]) -> None:
+        alerts = [alert for projection in projections.values() for alert in projection.alerts]
+        await remove_invalid_versions(self._relationships, list(projections))
+        await remove_invalid_versions(self._alerts, alerts)
+
+    async def save(
+        self, projections: Mapping[UUID, RelationshipProjection], current: Mapping[UUID, CurrentView]
+    ) -> set[UUID]:
+        conflicts = await self._save_relationships(projections, current)
+        conflicts |= await self._save_alerts({r: projections[r] for r in projections.keys() - conflicts}, current)
+        await self._store.erase_alerts([r for r, projection in projections.items() if projection.relationship.erased])
+        alerts = [
+            expected_alert(alert, current[r])
+            for r, projection in projections.items()
+            if r not in conflicts
+            for alert in projection.alerts.values()
+        ]
+        await self._planner.plan(alerts)
+        await self._publish([event for alert in alerts for _, event in raised_events(alert)])
+        return conflicts
+
+    def to_fields(self, projection: RelationshipProjection) -> Document:
+        alerts = [STORED_NAMES.to_document(alert) for alert in projection.alerts.values()]
+        return {"relationship": STORED_NAMES.to_document(projection.relationship), "alerts": alerts}
+
+    def from_fields(self, fields: Document) -> RelationshipProjection:
+        alerts = [STORED_NAMES.from_document(Alert, alert) for alert in fields["alerts"]]
+        relationship = STORED_NAMES.from_document(Relationship, fields["relationship"])
+        return RelationshipProjection(relationship, {alert.id: alert for alert in alerts})
+
+    async def _save_relationships(
+        self, projections: Mapping[UUID, RelationshipProjection], current: Mapping[UUID, CurrentView]
+    ) -> set[UUID]:
+        changed = [
+            Versioned(r, projection.relationship, version_of(current[r].relationship))
+            for r, projection in projections.items()
+            if compare_relationship(projection, current[r])
+        ]
+        return await self._store.save_relationships(changed)
+
+    async def _save_alerts(
+        self, projections: Mapping[UUID, RelationshipProjection], current: Mapping[UUID, CurrentView]
+    ) -> set[UUID]:
+        changed = [
+            Versioned(alert.id, expected_alert(alert, current[r]), version_of(current[r].alerts.get(alert.id)))
+            for r, projection in projections.items()
+            for alert in projection.alerts.values()
+            if compare_alert(alert, current[r])
+        ]
+        conflicts = await self._store.save_alerts(changed)
+        return {alert.value.relationship_id for alert in changed if alert.id in conflicts}
+
+
+def _about_relationships(histories: Mapping[UUID, History]) -> dict[UUID, History]:
+    return {
+        key: history
+        for key, history in histories.items()
+        if any(isinstance(recorded.event, RelationshipEvent) for recorded in history)
+    }

@@ -1,0 +1,109 @@
+"""The commands `rebuild` and `verify` of a service that derives a view from the topics.
+
+Results go to standard output, progress and errors to standard error.
+"""
+
+import argparse
+from collections.abc import Sequence
+from functools import partial
+
+from shared.events.topics import CONSUMED_TOPICS
+from shared.kafka.producer import Producer
+from shared.kafka.topic_reader import Offsets, TopicReader, wait_until_caught_up
+from shared.mongo.client import Mongo
+from shared.rebuild.job import RebuildJob
+from shared.rebuild.rebuild import Rebuilder
+from shared.rebuild.staging import StagingCollection
+from shared.rebuild.verify import Verifier
+from shared.rebuild.view import CreateView, ViewResources, ViewSource
+from shared.runtime import terminal
+from shared.runtime.commands import Subparsers
+from shared.runtime.settings import ServiceSettings
+from shared.runtime.terminal import CommandError, report, show_progress
+
+COMMANDS = ("rebuild", "verify")
+
+_REBUILD_DESCRIPTION = (
+    "Rebuild the view from the topics while the service runs. Start one process per core; start it again if a process "
+    "was stopped. What was published before is published again only under the same id. Exit code: 0 when the rebuild "
+    "is finished, 1 if Kafka or MongoDB is unavailable or if other processes must finish first."
+)
+_VERIFY_DESCRIPTION = (
+    "Compare the view with the topics while the service runs, and print the differences. Exit code: 0 if no "
+    "difference was found, 1 if there is one or if Kafka or MongoDB is unavailable. What could not be compared, "
+    "because the service has not consumed its events yet, is no difference: a line of its own counts it. Only without "
+    "such a line has everything been compared."
+)
+
+
+def add_commands(subparsers: Subparsers) -> None:
+    """Add `rebuild` and `verify` to the commands of a service."""
+    rebuild_parser = subparsers.add_parser(
+        "rebuild", help="rebuild the view from the topics while the service runs", description=_REBUILD_DESCRIPTION
+    )
+    rebuild_parser.add_argument(
+        "--restart", action="store_true", help="abandon an unfinished rebuild and start a new one"
+    )
+    subparsers.add_parser(
+        "verify", help="compare the view with the topics and print the differences", description=_VERIFY_DESCRIPTION
+    )
+
+
+def run(args: argparse.Namespace, settings: ServiceSettings, source: ViewSource, create_view: CreateView) -> int:
+    """Run one of COMMANDS and return the exit code."""
+    return terminal.run(args.command, _run(args, settings, source, create_view))
+
+
+async def _run(args: argparse.Namespace, settings: ServiceSettings, source: ViewSource, create_view: CreateView) -> int:
+    servers = settings.kafka_bootstrap_servers
+    mongo = Mongo(settings.mongodb_uri, settings.mongodb_database, settings.mongodb_driver)
+    producer = Producer(servers, f"attune-{source.service}")
+    try:
+        if args.command == "rebuild" and args.restart:
+            await RebuildJob(mongo).abandon()
+            await StagingCollection(mongo[source.staging_collection]).clear()
+        async with TopicReader(servers, source.topics, source.event_types) as reader:
+            message_counts = await reader.message_counts()
+            if not sum(message_counts):
+                raise CommandError(f"the topics on {servers} are empty; check KAFKA_BOOTSTRAP_SERVERS")
+            resources = ViewResources(mongo, reader, producer.publish)
+            if args.command == "verify":
+                return await _verify(servers, source, resources, create_view)
+            await producer.start()
+            return await _rebuild(source, resources, create_view, message_counts)
+    finally:
+        await producer.stop()
+        await mongo.close()
+
+
+async def _rebuild(
+    source: ViewSource, resources: ViewResources, create_view: CreateView, message_counts: Sequence[int]
+) -> int:
+    view = create_view(resources)
+    job, staging = RebuildJob(resources.mongo), StagingCollection(resources.mongo[source.staging_collection])
+    await view.create_indexes()
+    await staging.create_indexes()
+    await job.join(view.policy, message_counts)
+    counts = await Rebuilder(view, resources.reader, staging, report).run(
+        job, lambda phase, done, total: show_progress(f"rebuild, {phase}", done, total, "messages")
+    )
+    for label, count in sorted(counts.items()):
+        report(f"{count} {label}")
+    return 0
+
+
+async def _verify(servers: str, source: ViewSource, resources: ViewResources, create_view: CreateView) -> int:
+    consumed_topics = [topic.name for topic in CONSUMED_TOPICS[source.service]]
+
+    async def wait(partition: int, offsets: Offsets, timeout_seconds: float) -> bool:
+        consumed_offsets = {topic: offsets[topic] for topic in consumed_topics}
+        return await wait_until_caught_up(servers, source.service, partition, consumed_offsets, timeout_seconds)
+
+    view = create_view(resources)
+    result = await Verifier(view, resources.reader, wait, report).run(partial(show_progress, "verify", unit="messages"))
+    report(f"{result.compared} {view.subjects} compared, {result.different} different")
+    if result.not_caught_up:
+        report(f"{len(result.not_caught_up)} not compared: the service has not caught up with their events")
+    for remark in view.list_remarks():
+        report(remark)
+    return 1 if result.different else 0

@@ -1,0 +1,264 @@
+"""Rebuild and verify of sessions as operators run them: the projection of relationships, and nothing else."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from functools import partial
+from uuid import UUID, uuid4, uuid5
+
+import pytest
+
+from services.sessions.handlers import handle_batch
+from services.sessions.rebuild import VIEW_SOURCE
+from services.sessions.store.mongo import RELATIONSHIPS, SESSIONS
+from shared.events import Event
+from shared.events.topics import EVENT_TOPICS, INTAKE
+from shared.kafka.producer import Message, Producer
+from shared.mongo.client import Document
+from tests.integration.sessions.test_lapse import ServiceProcess
+from tests.support.builders import RelationshipBuilder
+from tests.support.kafka_reader import read_records
+from tests.support.service_process import ServiceRunner, dedicated_kafka, join_rebuild, wait_for_exit
+
+pytestmark = pytest.mark.integration
+
+RELATIONSHIP_COUNT = 60
+
+
+def create_builder(row: int) -> RelationshipBuilder:
+    return RelationshipBuilder(uuid5(UUID(int=5), f"relationship {row}"))
+
+
+def relationship_events(row: int) -> list[Event]:
+    """In turn: a relationship that began, with consent, with consent withdrawn, that ended, and of an erased client."""
+    builder = create_builder(row)
+    courses: list[list[Event]] = [
+        [],
+        [builder.consent_changed(0, given=True)],
+        [builder.consent_changed(1, given=False), builder.consent_changed(0, given=True)],
+        [builder.consent_changed(0, given=True), builder.ended(9)],
+        [builder.consent_changed(0, given=True), builder.erased(5)],
+    ]
+    return [builder.started(), *courses[row % len(courses)]]
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A dedicated Kafka: a rebuild reads all topics."""
+    with dedicated_kafka(tmp_path_factory.mktemp("kafka")) as servers:
+        yield servers
+
+
+@pytest.fixture(scope="module")
+def events(servers: str) -> list[Event]:
+    """The events on the topics, beside a message that cannot be decoded."""
+    events = [event for row in range(RELATIONSHIP_COUNT) for event in relationship_events(row)]
+
+    async def publish() -> None:
+        producer = Producer(servers, "test")
+        await producer.start()
+        try:
+            await producer.publish(events)
+            await producer.send([Message(INTAKE.name, str(create_builder(0).relationship_id).encode(), b"not json")])
+        finally:
+            await producer.stop()
+
+    asyncio.run(publish())
+    return events
+
+
+@pytest.fixture
+async def producer(servers: str) -> AsyncIterator[Producer]:
+    producer = Producer(servers, "test")
+    await producer.start()
+    yield producer
+    await producer.stop()
+
+
+class RecordedSessions:
+    """A sessions service with its own database."""
+
+    def __init__(self, servers: str, uri: str) -> None:
+        self.servers = servers
+        database = f"test_{uuid4().hex}"
+        process = ServiceProcess(uri, database)
+        self.mongo, self.store = process.mongo, process.store
+        self.runner = ServiceRunner("sessions", servers, uri, database)
+        self.join_rebuild = partial(join_rebuild, servers, self.mongo, VIEW_SOURCE)
+
+    async def contents(self) -> dict[str, list[Document]]:
+        """All documents, without versions and write ids."""
+        return {
+            name: [
+                {key: value for key, value in document.items() if key not in ("v", "written")}
+                for document in await self.mongo[name].find().sort("_id", 1).to_list(None)
+            ]
+            for name in (RELATIONSHIPS, SESSIONS)
+        }
+
+    async def count_published(self) -> list[int]:
+        return [len(await read_records(self.servers, topic)) for topic in EVENT_TOPICS]
+
+    async def add_session(self, relationship_id: UUID) -> None:
+        await self.mongo[SESSIONS].insert_one({"_id": uuid4(), "relationship_id": relationship_id, "v": 1})
+
+
+@pytest.fixture
+async def recorded(servers: str, mongodb_uri: str, events: list[Event]) -> AsyncIterator[RecordedSessions]:
+    """The database is as the service left it."""
+    recorded = RecordedSessions(servers, mongodb_uri)
+    await handle_batch(events, recorded.store)
+    await recorded.add_session(create_builder(0).relationship_id)
+    yield recorded
+    await recorded.mongo.close()
+
+
+async def damage(recorded: RecordedSessions) -> dict[str, str]:
+    """Damage the projection in every way; return the expected differences by relationship."""
+    relationships, ids = recorded.mongo[RELATIONSHIPS], [create_builder(row).relationship_id for row in range(10)]
+    await relationships.delete_one({"_id": ids[0]})
+    await relationships.update_one({"_id": ids[1]}, {"$set": {"consent": False}, "$unset": {"case_code": ""}})
+    await relationships.update_one({"_id": ids[2]}, {"$set": {"consent": "perhaps"}})
+    await relationships.update_one({"_id": ids[3]}, {"$set": {"ended_at": None}, "$unset": {"v": ""}})
+    await relationships.update_one({"_id": ids[4]}, {"$set": {"erased_at": None, "case_code": "AB-12"}})
+    await relationships.update_one({"_id": ids[5]}, {"$set": {"v": "two"}})
+    await relationships.update_one({"_id": ids[6]}, {"$set": {"v": 0}})
+    await recorded.add_session(ids[9])  # of an erased client
+    names = {
+        ids[0]: "missing",
+        ids[1]: "case_code, consent",
+        ids[2]: "unreadable",
+        ids[3]: "ended_at, version",
+        ids[4]: "case_code, erased_at",
+        ids[5]: "version",
+        ids[6]: "version",
+        ids[9]: "sessions not erased",
+    }
+    return {str(relationship_id): name for relationship_id, name in names.items()}
+
+
+async def test_a_rebuild_restores_a_damaged_projection_and_publishes_nothing(recorded: RecordedSessions) -> None:
+    before, published = await recorded.contents(), await recorded.count_published()
+    expected = await damage(recorded)
+
+    result = await recorded.runner.run_command("rebuild")
+
+    assert result.exit_code == 0, result
+    assert await recorded.contents() == before
+    assert (result.count_of("relationships corrected"), result.count_of("relationships restored")) == (7, 1)
+    assert result.differences == {id: names for id, names in expected.items() if names != "missing"}
+    assert await recorded.count_published() == published
+    second_result = await recorded.runner.run_command("rebuild")
+    assert (second_result.exit_code, second_result.differences) == (0, {})
+
+
+async def test_a_rebuild_restores_a_lost_projection_and_keeps_the_sessions(recorded: RecordedSessions) -> None:
+    before = await recorded.contents()
+    await recorded.mongo[RELATIONSHIPS].drop()
+
+    result = await recorded.runner.run_command("rebuild")
+
+    assert result.exit_code == 0, result
+    assert await recorded.contents() == before
+    assert result.count_of("relationships restored") == RELATIONSHIP_COUNT
+
+
+async def test_a_rebuild_of_a_correct_projection_writes_nothing(recorded: RecordedSessions) -> None:
+    before = await recorded.mongo[RELATIONSHIPS].find().sort("_id", 1).to_list(None)
+
+    result = await recorded.runner.run_command("rebuild")
+
+    assert (result.exit_code, result.stdout) == (0, f"{RELATIONSHIP_COUNT} relationships read\n")
+    assert await recorded.mongo[RELATIONSHIPS].find().sort("_id", 1).to_list(None) == before
+
+
+async def test_a_rebuild_continues_after_a_kill_and_several_processes_share_the_work(
+    recorded: RecordedSessions,
+) -> None:
+    before = await recorded.contents()
+    await recorded.mongo[RELATIONSHIPS].drop()
+    await recorded.runner.kill_rebuild_in_each_phase(recorded.mongo, await recorded.join_rebuild())
+
+    processes = [await recorded.runner.start("rebuild") for _ in range(2)]
+    results = [await wait_for_exit(process) for process in processes]
+
+    assert [each.exit_code for each in results] == [0, 0], results
+    assert await recorded.contents() == before
+    assert {each.count_of("relationships restored") for each in results} == {RELATIONSHIP_COUNT}
+
+
+async def test_verify_reports_each_difference_by_relationship_and_changes_nothing(recorded: RecordedSessions) -> None:
+    await recorded.runner.consume_everything()
+    expected = await damage(recorded)
+    unknown_relationship = uuid4()
+    await handle_batch([RelationshipBuilder(unknown_relationship).started()], recorded.store)
+    before = await recorded.contents()
+
+    result = await recorded.runner.run_command("verify")
+
+    assert result.exit_code == 1
+    assert result.differences == {**expected, str(unknown_relationship): "not on the topics"}
+    assert f"{RELATIONSHIP_COUNT} relationships compared, {len(expected) + 1} different\n" in result.stdout
+    assert await recorded.contents() == before
+
+
+async def test_an_erased_client_stays_erased_even_if_the_topics_lost_the_erasure(recorded: RecordedSessions) -> None:
+    await recorded.runner.consume_everything()
+    builder = create_builder(0)
+    await handle_batch([builder.erased(5)], recorded.store)
+    before = await recorded.contents()
+
+    verify_result = await recorded.runner.run_command("verify")
+    rebuild_result = await recorded.runner.run_command("rebuild")
+
+    assert verify_result.differences == {str(builder.relationship_id): "erasure not on the topics"}
+    assert (rebuild_result.exit_code, rebuild_result.differences) == (0, {})
+    assert await recorded.contents() == before
+
+
+async def test_a_relationship_that_the_service_has_not_caught_up_with_is_not_compared(
+    recorded: RecordedSessions, producer: Producer, events: list[Event]
+) -> None:
+    await recorded.runner.consume_everything()
+    late_event = create_builder(0).ended(20)
+    await producer.publish([late_event])
+    events.append(late_event)
+
+    result = await recorded.runner.run_command("verify")
+
+    assert (result.exit_code, result.stdout.splitlines()) == (
+        0,
+        [
+            f"{RELATIONSHIP_COUNT - 1} relationships compared, 0 different",
+            "1 not compared: the service has not caught up with their events",
+        ],
+    )
+
+
+async def test_a_rebuild_misses_no_event_that_the_service_handles_meanwhile(
+    recorded: RecordedSessions, producer: Producer, events: list[Event]
+) -> None:
+    await damage(recorded)
+    service = await recorded.runner.serve()
+    rebuilding = await recorded.runner.start("rebuild")
+    week = 10
+    while rebuilding.returncode is None:
+        new_events = [
+            create_builder(row).consent_changed(week, given=week % 3 > 0) for row in range(40) if row % 5 != 4
+        ]
+        if week < 40:
+            await producer.publish(new_events)
+            events += new_events  # the tests after this one find them on the topics
+        week += 1
+        await asyncio.sleep(0)
+    assert (await wait_for_exit(rebuilding)).exit_code == 0
+    assert week > 11
+
+    result = await recorded.runner.run_command("verify")
+    service.terminate()
+    await wait_for_exit(service)
+
+    assert (result.exit_code, result.stdout) == (0, f"{RELATIONSHIP_COUNT} relationships compared, 0 different\n")
+    relationships = {document["_id"]: document for document in (await recorded.contents())[RELATIONSHIPS]}
+    last_week = min(week, 40) - 1
+    assert relationships[create_builder(0).relationship_id]["consent"] == (last_week % 3 > 0)
+    assert relationships[create_builder(4).relationship_id]["erased_at"] is not None
