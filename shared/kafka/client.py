@@ -3,17 +3,18 @@
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
+from typing import Any
 
 import structlog
 
 from shared.errors import BrokerUnavailable
-from shared.events import Event
+from shared.events import Event, EventT
 from shared.events.topics import EVENT_TOPICS, Topic, dead_letter_topic
 from shared.kafka.admin import missing_topics
 from shared.kafka.consumer import BatchHandler, Consumer, Subscription
 from shared.kafka.dead_letters.topic import OpenDeadLetters
 from shared.kafka.metrics import KafkaMetrics
-from shared.kafka.producer import Producer
+from shared.kafka.producer import Message, Producer, to_message
 from shared.kafka.subscriber import ConsumerTimings
 from shared.runtime.background import repeat_every, retry_until_done, run_in_background
 
@@ -43,12 +44,12 @@ class Kafka:
         self._batch_size = batch_size
         self._timings = timings or ConsumerTimings()
         self._producer = Producer(servers, f"attune-{service}")
-        self.consumer: Consumer | None = None
+        self.consumer: Consumer[Any] | None = None
         self._open_dead_letters: OpenDeadLetters | None = None
         self._required_topics = [topic for topic in EVENT_TOPICS if topic.publisher == service]
         self._is_connected = False
 
-    def subscribe(self, *topics: Topic, event_types: tuple[type[Event], ...], handler: BatchHandler) -> None:
+    def subscribe(self, *topics: Topic, event_types: tuple[type[EventT], ...], handler: BatchHandler[EventT]) -> None:
         """Call `handler`, which must be idempotent, with the events of `event_types` on `topics`. Once per service."""
         if self.consumer is not None:
             raise RuntimeError(f"{self._service} has subscribed already: a service is one consumer group")
@@ -60,7 +61,11 @@ class Kafka:
 
     async def publish(self, events: Sequence[Event]) -> None:
         """Publish and wait for the acknowledgement. Idempotent. Raises BrokerUnavailable."""
-        await self._producer.publish(events)
+        await self.send([to_message(event) for event in events])
+
+    async def send(self, messages: Sequence[Message]) -> None:
+        """Send messages and wait for the acknowledgement. Raises BrokerUnavailable: some may have arrived."""
+        await self._producer.send(messages)
 
     @asynccontextmanager
     async def run(self) -> AsyncIterator[None]:

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Generic
 
 import structlog
 from aiokafka import ConsumerRecord
@@ -21,7 +21,7 @@ from faststream import AckPolicy
 from faststream.kafka import KafkaBroker, KafkaMessage
 
 from shared.errors import ConsumerMisconfigured, DecodeError, Transient
-from shared.events import Event, by_type
+from shared.events import EventT, by_type
 from shared.events.cloudevents import decode
 from shared.events.topics import Topic
 from shared.kafka.dead_letters.record import DeadLetter, to_message
@@ -33,7 +33,7 @@ from shared.runtime.backoff import backoff
 
 log = structlog.get_logger()
 
-BatchHandler = Callable[[Sequence[Event]], Awaitable[None]]
+BatchHandler = Callable[[Sequence[EventT]], Awaitable[None]]
 
 FUTURE_TOLERANCE = timedelta(days=1)
 """How far ahead of our clock an event may have occurred; beyond that its sender's clock is wrong."""
@@ -42,25 +42,25 @@ MAX_CONSECUTIVE_DECODE_ERRORS = 200
 
 
 @dataclass(frozen=True)
-class Subscription:
+class Subscription(Generic[EventT]):
     """What a consumer group consumes, and how much of it at once."""
 
     servers: str
     group: str
     topics: Sequence[Topic]
-    event_types: tuple[type[Event], ...]
+    event_types: tuple[type[EventT], ...]
     """Messages of other types are skipped and counted."""
     batch_size: int
     timings: ConsumerTimings = field(default_factory=ConsumerTimings)
 
 
-class Consumer:
+class Consumer(Generic[EventT]):
     """One member of a consumer group. `handler` must be idempotent: a batch may be delivered again."""
 
     def __init__(
         self,
-        subscription: Subscription,
-        handler: BatchHandler,
+        subscription: Subscription[EventT],
+        handler: BatchHandler[EventT],
         producer: Producer,
         metrics: KafkaMetrics,
         clock: Callable[[], datetime],
@@ -126,8 +126,8 @@ class Consumer:
         self._consecutive_decode_errors = consecutive_errors  # only now: a batch that is delivered again counts once
         self._metrics.observe_batch(len(records), time.perf_counter() - started_at)
 
-    def _decode(self, records: Sequence[ConsumerRecord]) -> tuple[list[Event], list[DeadLetter]]:
-        events: list[Event] = []
+    def _decode(self, records: Sequence[ConsumerRecord]) -> tuple[list[EventT], list[DeadLetter]]:
+        events: list[EventT] = []
         dead_letters: list[DeadLetter] = []
         latest_allowed = self._clock() + FUTURE_TOLERANCE
         for record in records:
@@ -173,7 +173,7 @@ class Consumer:
         return None
 
 
-def create_broker(subscription: Subscription, metrics: KafkaMetrics) -> tuple[KafkaBroker, CommittingSubscriber]:
+def create_broker(subscription: Subscription[Any], metrics: KafkaMetrics) -> tuple[KafkaBroker, CommittingSubscriber]:
     """A broker and its one subscriber, not started; the subscriber still needs its handler."""
     timings = subscription.timings
     broker = KafkaBroker(

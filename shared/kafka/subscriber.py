@@ -73,7 +73,7 @@ class CommittingSubscriber(BatchSubscriber):
                 try:
                     with self.lock, self.rebalances.batch_in_progress():  # stop() and a rebalance wait for the batch
                         await self.process_message(batch)
-                        await self._commit(consumer)
+                        await self.commit(consumer)
                 except ConsumerMisconfigured:
                     raise
                 except asyncio.CancelledError:
@@ -100,7 +100,8 @@ class CommittingSubscriber(BatchSubscriber):
             self.report_progress()
         return tuple(chain.from_iterable(records.values()))
 
-    async def _commit(self, consumer: AIOKafkaConsumer) -> None:
+    async def commit(self, consumer: AIOKafkaConsumer) -> None:
+        """Commit what was polled. Raises KafkaError: then the batch is polled again."""
         try:
             await consumer.commit()
         except KafkaError as error:

@@ -1,142 +1,133 @@
-"""Reading topics from the first message on, outside every consumer group.
-
-All topics have the same number of partitions and the same keys. So all events of one relationship are on the same
-partition number of every topic, and reading that number of all topics reads everything about the relationship.
-"""
+"""Reading topics from any offset to their present end, outside every consumer group."""
 
 import asyncio
-import time
-from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Collection, Sequence
 from types import TracebackType
 from typing import Self
-from zlib import crc32
 
-from aiokafka import ConsumerRecord, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
-from shared.errors import DecodeError
-from shared.events import Event, by_type
-from shared.events.cloudevents import decode
+from shared.errors import BrokerUnavailable
 from shared.events.topics import Topic
-from shared.kafka.consumer import FUTURE_TOLERANCE
-from shared.kafka.errors import NoConsumerGroups, translate_errors
-from shared.kafka.record_reader import RecordReader
+from shared.kafka.errors import translate_errors
 
 POLL_TIMEOUT_MS = 1_000
-CATCH_UP_CHECK_INTERVAL_SECONDS = 0.5
-"""The interval between two checks of the committed offsets of a group."""
-DECODE_BATCH_SIZE = 2_000
-"""The maximum number of messages that are decoded before other tasks get a turn."""
-
-RecordsByPartition = dict[TopicPartition, list[ConsumerRecord]]
-Offsets = dict[str, int]
-"""The next offset to read, by topic. A topic that is missing was not read at all."""
-
-
-@dataclass(frozen=True, slots=True)
-class PartitionSlice:
-    """A part of one partition number, small enough for memory: some of its keys, with all their messages."""
-
-    partition: int
-    index: int = 0
-    count: int = 1
-
-    def contains(self, key: bytes | None) -> bool:
-        return self.count == 1 or crc32(key or b"") % self.count == self.index
-
-
-@dataclass(frozen=True, slots=True)
-class RecordedEvent:
-    """An event on a topic, and its message as published."""
-
-    event: Event
-    message: bytes
 
 
 class TopicReader:
-    """All events of some topics, by partition number. Every method raises BrokerUnavailable."""
+    """All partitions of some topics. Every method raises BrokerUnavailable."""
 
-    def __init__(self, servers: str, topics: Sequence[Topic], event_types: tuple[type[Event], ...]) -> None:
-        self._event_types = by_type(event_types)
-        self._reader = RecordReader(servers, topics)
+    def __init__(self, servers: str, topics: Sequence[Topic]) -> None:
+        self._servers = servers
+        self._topics = [topic.name for topic in topics]
+        self._consumer: AIOKafkaConsumer | None = None
+        self.partitions: list[TopicPartition] = []
+        """Of all topics, once connected."""
 
     async def __aenter__(self) -> Self:
-        await self._reader.__aenter__()
+        # At the end of one topic a fetch waits so long before the next topic is fetched; there is nothing to wait for.
+        consumer = AIOKafkaConsumer(bootstrap_servers=self._servers, enable_auto_commit=False, fetch_max_wait_ms=20)
+        try:
+            with translate_errors():
+                await consumer.start()
+                # The one private touch of aiokafka: of itself it asks only about topics that are assigned.
+                await consumer._client.force_metadata_update()
+            self.partitions = _list_partitions(consumer, self._topics)
+        except BaseException:
+            await _stop(consumer)
+            raise
+        self._consumer = consumer
         return self
 
     async def __aexit__(
         self, error_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._reader.__aexit__(error_type, error, traceback)
+        if self._consumer is not None:
+            await _stop(self._consumer)
 
-    async def message_counts(self) -> list[int]:
-        """The number of messages on each partition number, all topics together."""
-        counts = Counter[int]()
-        for partition, offset_range in (await self._reader.offset_ranges(self._reader.partitions)).items():
-            counts[partition.partition] += len(offset_range)
-        return [counts[number] for number in range(1 + max(counts))]
-
-    async def end_offsets(self, partition: int) -> Offsets:
-        """The end offset of each topic on one partition number."""
-        ranges = await self._reader.offset_ranges(self._partitions_with_number(partition))
-        return {partition.topic: offset_range.stop for partition, offset_range in ranges.items()}
-
-    async def read(self, partition_slice: PartitionSlice, offsets: Offsets) -> AsyncIterator[list[RecordedEvent]]:
-        """The events from `offsets` up to the current end offsets; advances `offsets` to there.
-
-        What a consumer dead-letters or skips is omitted here as well.
-        """
-        partitions = self._partitions_with_number(partition_slice.partition)
-        next_offsets = {partition: offsets[partition.topic] for partition in partitions if partition.topic in offsets}
-        async for records in self._reader.read(partitions, next_offsets):
-            for start in range(0, len(records), DECODE_BATCH_SIZE):
-                batch = records[start : start + DECODE_BATCH_SIZE]
-                yield list(self._decode_records(record for record in batch if partition_slice.contains(record.key)))
-                await asyncio.sleep(0)
-        offsets.update({partition.topic: offset for partition, offset in next_offsets.items()})
-
-    def _decode_records(self, records: Iterable[ConsumerRecord]) -> Iterator[RecordedEvent]:
-        for record in records:
-            with suppress(DecodeError):
-                event = decode(record.value, self._event_types)
-                # As for a consumer that received it at once.
-                latest_allowed = record.timestamp / 1000 + FUTURE_TOLERANCE.total_seconds()
-                if event is not None and event.occurred_at.timestamp() <= latest_allowed:
-                    yield RecordedEvent(event, record.value)
-
-    def _partitions_with_number(self, number: int) -> list[TopicPartition]:
-        return [partition for partition in self._reader.partitions if partition.partition == number]
-
-
-async def has_caught_up(servers: str, group: str, partition: int, offsets: Offsets) -> bool:
-    """Whether `group` has committed everything before `offsets`. Raises BrokerUnavailable."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
-    try:
+    async def offset_ranges(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, range]:
+        """From the first offset that exists to the one that the next record will have."""
         with translate_errors():
-            await admin.start()
-            committed_offsets = await admin.list_consumer_group_offsets(group)
-    except NoConsumerGroups:
-        committed_offsets = {}
-    finally:
-        await admin.close()
-    committed = {
-        topic_partition.topic: metadata.offset
-        for topic_partition, metadata in committed_offsets.items()
-        if topic_partition.partition == partition
-    }
-    return all(committed.get(topic, 0) >= end for topic, end in offsets.items())
+            first = await self._connected.beginning_offsets(list(partitions))
+            end = await self._connected.end_offsets(list(partitions))
+        return {partition: range(first[partition], end[partition]) for partition in partitions}
+
+    async def read(
+        self, partitions: Collection[TopicPartition], offsets: dict[TopicPartition, int]
+    ) -> AsyncIterator[list[ConsumerRecord]]:
+        """The records from `offsets`, else from the first one, up to the ends as they are now.
+
+        `offsets` moves on with every record that was yielded, and in the end to those ends. A record that the client
+        cannot decode is left out, as its consumers had to pass over it.
+        """
+        ranges = await self.offset_ranges(partitions)
+        next_offsets = {p: max(offsets.get(p, 0), offset_range.start) for p, offset_range in ranges.items()}
+        unfinished = {p for p, offset_range in ranges.items() if next_offsets[p] < offset_range.stop}
+        self._connected.assign(list(unfinished))
+        for partition in unfinished:
+            self._connected.seek(partition, next_offsets[partition])
+        while unfinished:
+            with translate_errors():
+                fetched = await self._fetch(unfinished, next_offsets)
+                finished = {p for p in unfinished if await self._connected.position(p) >= ranges[p].stop}
+            self._connected.pause(*finished)  # what is appended from now on is not fetched meanwhile
+            unfinished -= finished
+            records = [r for partition, found in fetched.items() for r in found if r.offset < ranges[partition].stop]
+            next_offsets.update({partition: found[-1].offset + 1 for partition, found in fetched.items()})
+            if records:
+                yield records
+        offsets.update({p: max(offset_range.stop, next_offsets[p]) for p, offset_range in ranges.items()})
+
+    async def read_all(self) -> list[ConsumerRecord]:
+        """Every record of every topic, in order within a partition."""
+        return [record async for records in self.read(self.partitions, {}) for record in records]
+
+    async def read_one(self, partition: TopicPartition, offset: int) -> ConsumerRecord | None:
+        """The record at `offset`, or None where it no longer exists."""
+        async for records in self.read([partition], {partition: offset}):
+            return records[0] if records[0].offset == offset else None
+        return None
+
+    async def _fetch(
+        self, partitions: Collection[TopicPartition], next_offsets: dict[TopicPartition, int]
+    ) -> dict[TopicPartition, list[ConsumerRecord]]:
+        """The next records; `next_offsets` moves on past a record that the client cannot decode."""
+        try:
+            fetched: dict[TopicPartition, list[ConsumerRecord]] = await self._connected.getmany(
+                *partitions, timeout_ms=POLL_TIMEOUT_MS
+            )
+        except UnicodeDecodeError:  # the name of a header: aiokafka drops what it has buffered of all partitions
+            for partition in partitions:
+                self._connected.seek(partition, next_offsets[partition])
+        else:
+            return fetched
+        fetched = {}
+        for partition in partitions:
+            try:
+                fetched |= await self._connected.getmany(partition, timeout_ms=POLL_TIMEOUT_MS, max_records=1)
+            except UnicodeDecodeError:
+                next_offsets[partition] = await self._connected.position(partition) + 1
+                self._connected.seek(partition, next_offsets[partition])
+        return fetched
+
+    @property
+    def _connected(self) -> AIOKafkaConsumer:
+        if self._consumer is None:
+            raise BrokerUnavailable("not connected to Kafka yet")
+        return self._consumer
 
 
-async def wait_until_caught_up(
-    servers: str, group: str, partition: int, offsets: Offsets, timeout_seconds: float
-) -> bool:
-    """Wait until `group` has caught up; False after the timeout. Raises BrokerUnavailable."""
-    deadline = time.monotonic() + timeout_seconds
-    while not await has_caught_up(servers, group, partition, offsets):
-        if time.monotonic() > deadline:
-            return False
-        await asyncio.sleep(CATCH_UP_CHECK_INTERVAL_SECONDS)
-    return True
+def _list_partitions(consumer: AIOKafkaConsumer, topics: Sequence[str]) -> list[TopicPartition]:
+    numbers = {topic: consumer.partitions_for_topic(topic) for topic in topics}
+    if missing := sorted(topic for topic, found in numbers.items() if not found):
+        raise BrokerUnavailable(f"topics do not exist: {', '.join(missing)}")
+    return [TopicPartition(topic, number) for topic, found in numbers.items() for number in sorted(found or ())]
+
+
+async def _stop(consumer: AIOKafkaConsumer) -> None:
+    try:
+        await consumer.stop()
+    except asyncio.CancelledError:  # a consumer without a group raises the cancellation of its own task
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from functools import partial
 
 from shared.events.topics import CONSUMED_TOPICS
+from shared.kafka.event_reader import EventReader, Offsets, wait_until_caught_up
 from shared.kafka.producer import Producer
-from shared.kafka.topic_reader import Offsets, TopicReader, wait_until_caught_up
 from shared.mongo.client import Mongo
 from shared.rebuild.job import RebuildJob
 from shared.rebuild.rebuild import Rebuilder
@@ -62,7 +62,7 @@ async def _run(args: argparse.Namespace, settings: ServiceSettings, source: View
         if args.command == "rebuild" and args.restart:
             await RebuildJob(mongo).abandon()
             await StagingCollection(mongo[source.staging_collection]).clear()
-        async with TopicReader(servers, source.topics, source.event_types) as reader:
+        async with EventReader(servers, source.topics, source.event_types) as reader:
             message_counts = await reader.message_counts()
             if not sum(message_counts):
                 raise CommandError(f"the topics on {servers} are empty; check KAFKA_BOOTSTRAP_SERVERS")

@@ -10,7 +10,7 @@ from math import ceil
 from typing import Protocol
 from uuid import UUID
 
-from shared.kafka.topic_reader import Offsets, PartitionSlice, RecordedEvent
+from shared.kafka.event_reader import Offsets, PartitionSlice, RecordedEvent
 
 MAX_SLICE_MESSAGES = 100_000
 """Messages in one slice; as events they take about 250 MB."""

@@ -20,7 +20,7 @@ from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from shared.errors import StoreUnavailable
-from shared.kafka.topic_reader import PartitionSlice
+from shared.kafka.event_reader import PartitionSlice
 from shared.mongo.client import Document, Mongo, insert_new, translate_errors
 from shared.rebuild.history import slice_partitions
 from shared.rebuild.view import Counts

@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 from uuid import UUID
 
 from shared.events import Event
-from shared.kafka.topic_reader import Offsets, PartitionSlice
+from shared.kafka.event_reader import Offsets, PartitionSlice
 from shared.mongo.client import Collection, Document, translate_errors
 from shared.rebuild.history import EventReader, History, PageSize, SliceReader
 from shared.rebuild.view import (

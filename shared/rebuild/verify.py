@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from uuid import UUID
 
-from shared.kafka.topic_reader import Offsets
+from shared.kafka.event_reader import Offsets
 from shared.rebuild.history import EventReader, History, SliceReader, paginate, slice_partitions
 from shared.rebuild.view import NOT_ON_TOPICS, Difference, View
 

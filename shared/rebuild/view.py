@@ -8,7 +8,7 @@ from uuid import UUID
 
 from shared.events import Event
 from shared.events.topics import Topic
-from shared.kafka.topic_reader import PartitionSlice
+from shared.kafka.event_reader import PartitionSlice
 from shared.mongo.client import Document, Mongo
 from shared.rebuild.history import EventReader, History, PageSize, SliceReader
 

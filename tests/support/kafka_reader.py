@@ -7,12 +7,12 @@ from aiokafka import ConsumerRecord
 from shared.events import EVENT_TYPES, Event, by_type
 from shared.events.cloudevents import decode
 from shared.events.topics import Topic
-from shared.kafka.record_reader import RecordReader
+from shared.kafka.topic_reader import TopicReader
 
 
 async def read_records(servers: str, topic: Topic) -> list[ConsumerRecord]:
     """All records on `topic` up to now."""
-    async with RecordReader(servers, [topic]) as reader:
+    async with TopicReader(servers, [topic]) as reader:
         return await reader.read_all()
 
 

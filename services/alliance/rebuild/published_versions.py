@@ -6,7 +6,7 @@ from uuid import UUID
 
 from shared.events import AllianceUpdated
 from shared.events.topics import ALLIANCE
-from shared.kafka.topic_reader import PartitionSlice, TopicReader
+from shared.kafka.event_reader import EventReader, PartitionSlice
 
 
 class PublishedVersions:
@@ -27,7 +27,7 @@ class PublishedVersions:
 
     async def _read_topic(self) -> dict[UUID, int]:
         versions: dict[UUID, int] = {}
-        async with TopicReader(self._servers, (ALLIANCE,), (AllianceUpdated,)) as topic_reader:
+        async with EventReader(self._servers, (ALLIANCE,), (AllianceUpdated,)) as topic_reader:
             async for batch in topic_reader.read(self.partition_slice, {}):
                 for recorded in batch:
                     event = cast("AllianceUpdated", recorded.event)

@@ -33,7 +33,7 @@ from services.alliance.store.mongo import MongoStore
 from services.alliance.store.protocol import Versioned
 from shared.events import EVENT_TYPES, AlertResolved, by_type
 from shared.events.cloudevents import decode
-from shared.kafka.topic_reader import PartitionSlice
+from shared.kafka.event_reader import PartitionSlice
 from shared.mongo.client import Document, Mongo
 from shared.rebuild.history import History, PageSize, SliceReader
 from shared.rebuild.view import RELATIONSHIPS_READ, Counts, Difference, Publish, StagedDocument, View

@@ -21,7 +21,7 @@ from shared.kafka.dead_letters.record import (
     resolution_message,
 )
 from shared.kafka.producer import Producer
-from shared.kafka.record_reader import RecordReader
+from shared.kafka.topic_reader import TopicReader
 
 STOP_TIMEOUT_SECONDS = 3.0
 
@@ -35,7 +35,7 @@ async def dead_letters_of(servers: str, consumer: str) -> list[StoredDeadLetter]
     topic = dead_letter_topic(consumer)
     if await missing_topics(servers, [topic]):
         raise BrokerUnavailable(f"topic does not exist: {topic.name}; create it with `python -m deploy.jobs.topics`")
-    async with RecordReader(servers, [topic]) as reader:
+    async with TopicReader(servers, [topic]) as reader:
         return collect_dead_letters(await reader.read_all())
 
 
@@ -96,7 +96,7 @@ class OpenDeadLetters:
             await asyncio.gather(self._count_task, return_exceptions=True)
 
     async def _count(self) -> Counter[str]:
-        async with RecordReader(self._servers, [self._topic]) as reader:
+        async with TopicReader(self._servers, [self._topic]) as reader:
             async for records in reader.read(reader.partitions, self._next_offsets):
                 for record in records:
                     self._count_record(record)
@@ -111,7 +111,7 @@ class OpenDeadLetters:
 
 async def _fetch_record(servers: str, origin: Origin) -> ConsumerRecord:
     """The record at `origin`. Raises MessageNotFound and BrokerUnavailable."""
-    async with RecordReader(servers, [Topic(origin.topic, "")]) as reader:
+    async with TopicReader(servers, [Topic(origin.topic, "")]) as reader:
         record = await reader.read_one(TopicPartition(origin.topic, origin.partition), origin.offset)
     if record is None:
         raise MessageNotFound(

@@ -11,7 +11,7 @@ from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from shared.events.topics import ALERTS, ALL_TOPICS, ALLIANCE, FEEDBACK, INTAKE, SESSIONS, Topic
-from shared.kafka.record_reader import RecordReader
+from shared.kafka.topic_reader import TopicReader
 from tools.sandbox.servers.process import PROJECT_ROOT, RunError
 
 CONSUMED_TOPICS: Mapping[str, tuple[Topic, ...]] = {
@@ -40,7 +40,7 @@ class KafkaInspector:
     """Reads all topics and the committed offsets of all consumers."""
 
     def __init__(self, bootstrap_servers: str) -> None:
-        self._reader = RecordReader(bootstrap_servers, ALL_TOPICS)
+        self._reader = TopicReader(bootstrap_servers, ALL_TOPICS)
         self._admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
 
     async def __aenter__(self) -> Self:

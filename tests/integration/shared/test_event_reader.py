@@ -2,8 +2,8 @@
 
 from shared.events import SessionCompleted
 from shared.events.cloudevents import encode
+from shared.kafka.event_reader import EventReader, Offsets, PartitionSlice
 from shared.kafka.producer import Message
-from shared.kafka.topic_reader import Offsets, PartitionSlice, TopicReader
 from tests.support.harness import ConsumerHarness, completed_sessions
 from tests.system.support.poison import publish_undecodable_record
 
@@ -25,7 +25,7 @@ async def test_only_a_record_that_the_client_cannot_decode_is_omitted(harness: C
     await produce(0, *events[6:])
     offsets: Offsets = {}
 
-    async with TopicReader(harness.servers, [harness.topic], (SessionCompleted,)) as reader:
+    async with EventReader(harness.servers, [harness.topic], (SessionCompleted,)) as reader:
         found = [recorded.event.id async for batch in reader.read(PartitionSlice(1), offsets) for recorded in batch]
         found += [recorded.event.id async for batch in reader.read(PartitionSlice(0), {}) for recorded in batch]
         again = [recorded async for batch in reader.read(PartitionSlice(1), offsets) for recorded in batch]
