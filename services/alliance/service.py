@@ -5,7 +5,7 @@ from uuid import UUID
 
 from services.alliance.domain.policy.policy import Policies, Policy
 from services.alliance.domain.state.history import HistoryEvent, clinic_of
-from services.alliance.store.mongo import Store, Versioned
+from services.alliance.store.protocol import Store, Versioned
 from shared.errors import NotFound
 from shared.events import RelationshipStarted
 

@@ -9,12 +9,13 @@ from services.intake.http.api import routes
 from services.intake.metrics import IntakeMetrics
 from services.intake.service import IntakeService
 from services.intake.settings import Settings
-from services.intake.store.mongo import CLINICIANS, RELATIONSHIPS, Store
+from services.intake.store.mongo import CLINICIANS, RELATIONSHIPS, MongoStore
 from shared.http.app import create_base_app
 from shared.http.health import add_health_routes
 from shared.kafka import Kafka
 from shared.kafka.metrics import KafkaMetrics
 from shared.mongo.client import Mongo, MongoMetrics
+from shared.outbox.metrics import OutboxMetrics
 from shared.outbox.relay import Outbox
 from shared.runtime.background import retry_until_done, run_in_background
 from shared.runtime.clock import now
@@ -26,8 +27,8 @@ def create_app(settings: Settings) -> FastAPI:
     registry = process_registry()
     mongo = Mongo(settings.mongodb_uri, settings.mongodb_database, settings.mongodb_driver, MongoMetrics(registry))
     kafka = Kafka(settings.kafka_bootstrap_servers, "intake", KafkaMetrics(registry), now, settings.kafka_batch_size)
-    outbox = Outbox(kafka, [mongo[CLINICIANS], mongo[RELATIONSHIPS]], registry, now)
-    store = Store(mongo, outbox, now)
+    outbox = Outbox(kafka.send, [mongo[CLINICIANS], mongo[RELATIONSHIPS]], OutboxMetrics(registry), now)
+    store = MongoStore(mongo, outbox, now)
     service = IntakeService(store, IntakeMetrics(registry), now)
 
     @asynccontextmanager

@@ -17,17 +17,16 @@ from services.intake.domain.people import CaseCodeAssignment, Client, Clinic, Cl
 from services.intake.domain.relationships import (
     AimsAgreement,
     Consent,
-    Decision,
     End,
     NonTransferEndReason,
     Relationship,
     Start,
 )
 from services.intake.metrics import IntakeMetrics
-from services.intake.store.mongo import Store
+from services.intake.store.protocol import Store
 from shared.errors import NotFound, Rejected
-from shared.events import Aim, CaseCode, Event, TimeZone, UtcDatetime
-from shared.outbox.documents import Documents, VersionConflict
+from shared.events import Aim, CaseCode, TimeZone, UtcDatetime
+from shared.outbox.documents import Decide, DocumentCollection, VersionConflict
 
 log = structlog.get_logger()
 
@@ -70,7 +69,7 @@ class IntakeService:
 
     async def save_clinic(self, clinic: Clinic) -> Clinic:
         """Add a clinic, or replace its name, time zone and crisis contact."""
-        return await self.store.clinics.change(clinic.clinic_id, lambda _: (clinic, ()))
+        return (await self.store.clinics.change(clinic.clinic_id, lambda _: (clinic, ()))).after
 
     async def register_clinician(
         self, clinician_id: UUID, clinic_id: UUID, contact: str, time_zone: TimeZone
@@ -84,27 +83,24 @@ class IntakeService:
             time_zone=time_zone,
             last_event_at=self.clock(),
         )
-        new_events: list[Event] = []
-
-        def decide(before: Clinician | None) -> tuple[Clinician, Sequence[Event]]:
-            clinician, new_events[:] = people.register_clinician(before, requested)
-            return clinician, new_events
-
-        clinician = await self.store.clinicians.change(clinician_id, decide)
-        self.metrics.count_events(new_events)
-        return clinician
+        change = await self.store.clinicians.change(
+            clinician_id, lambda before: people.register_clinician(before, requested)
+        )
+        self.metrics.count_events(change.events)
+        return change.after
 
     async def add_client(self, client_id: UUID, clinic_id: UUID, case_code: CaseCode) -> Client:
         """Add a client to a clinic. Raises Rejected."""
         await self._require("clinic", self.store.clinics, clinic_id)
         requested = Client(client_id=client_id, clinic_id=clinic_id, case_code=case_code)
         case_code_assignment = CaseCodeAssignment(client_id=client_id, clinic_id=clinic_id, case_code=case_code)
-        return await self.store.add_client(
+        change = await self.store.add_client(
             client_id,
             lambda before: people.add_client(before, requested),
             CaseCodeAssignment.document_id(clinic_id, case_code),
             lambda before: people.assign_case_code(before, case_code_assignment),
         )
+        return change.after
 
     async def start_relationship(
         self,
@@ -174,24 +170,16 @@ class IntakeService:
         """End a relationship and start the client's next one, or do neither. Raises Rejected."""
         successor_clinician = await self._require("clinician", self.store.clinicians, clinician_id)
         now = self.clock()
-        ended: list[Relationship] = []
-        new_events: list[Event] = []
-
-        def decide_end(before: Relationship | None) -> Decision:
-            old, events = relationships.end_for_transfer(
+        old, new = await self.store.transfer_relationship(
+            relationship_id,
+            lambda before: relationships.end_for_transfer(
                 _require_relationship(relationship_id, before), successor_id, successor_clinician, at, now
-            )
-            ended[:], new_events[:] = [old], events
-            return old, events
-
-        def decide_start(before: Relationship | None) -> Decision:
-            new, events = relationships.start_successor(before, ended[0], successor_clinician)
-            new_events.extend(events)
-            return new, events
-
-        transferred = await self.store.transfer_relationship(relationship_id, decide_end, successor_id, decide_start)
-        self.metrics.count_events(new_events)
-        return transferred
+            ),
+            successor_id,
+            lambda before, ended: relationships.start_successor(before, ended, successor_clinician),
+        )
+        self.metrics.count_events([*old.events, *new.events])
+        return old.after, new.after
 
     async def import_caseload(self, clinic_id: UUID, content: bytes, *, dry_run: bool) -> ImportResult:
         """Start every relationship of a file that is not known yet, or none of them. Raises CaseloadRejected."""
@@ -223,20 +211,12 @@ class IntakeService:
             row_count=len(rows), started_count=started_count, already_known_count=len(rows) - started_count
         )
 
-    async def _change_relationship(
-        self, relationship_id: UUID, decide: Callable[[Relationship | None], Decision]
-    ) -> Relationship:
-        new_events: list[Event] = []
+    async def _change_relationship(self, relationship_id: UUID, decide: Decide[Relationship]) -> Relationship:
+        change = await self.store.relationships.change(relationship_id, decide)
+        self.metrics.count_events(change.events)
+        return change.after
 
-        def decide_and_collect(before: Relationship | None) -> Decision:
-            after, new_events[:] = decide(before)
-            return after, new_events
-
-        after = await self.store.relationships.change(relationship_id, decide_and_collect)
-        self.metrics.count_events(new_events)
-        return after
-
-    async def _require(self, resource: str, documents: Documents[DocumentT], document_id: UUID) -> DocumentT:
+    async def _require(self, resource: str, documents: DocumentCollection[DocumentT], document_id: UUID) -> DocumentT:
         found = await documents.get(document_id)
         if found is None:
             raise NotFound(

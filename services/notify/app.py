@@ -1,28 +1,31 @@
 """Alerts clinicians to relationships that show signs of rupture, with the reasons, in time to repair them."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 
 from fastapi import FastAPI
 from httpx2 import AsyncClient
 
 from services.notify import subscriptions
+from services.notify.channels import ChannelsByName
 from services.notify.channels.email import EmailChannel
 from services.notify.channels.webhook import WebhookChannel
-from services.notify.delivery import DeliveryWorker
+from services.notify.delivery.planner import DeliveryPlanner
+from services.notify.delivery.worker import DeliverySettings, DeliveryWorker
 from services.notify.handlers import AlertProjector
 from services.notify.http import routes
 from services.notify.http.inbox_updates import InboxUpdates
 from services.notify.metrics import Metrics
 from services.notify.service import InboxService
 from services.notify.settings import Settings
-from services.notify.store import ALERTS, DeliveryStore, Store
+from services.notify.store.mongo import ALERTS, MongoDeliveryStore, MongoStore
 from shared.http.app import create_base_app
 from shared.http.health import add_health_routes
 from shared.kafka import Kafka
 from shared.kafka.metrics import KafkaMetrics
 from shared.mongo.client import Mongo, MongoMetrics
+from shared.outbox.metrics import OutboxMetrics
 from shared.outbox.relay import Outbox
 from shared.runtime.background import repeat_every, retry_until_done, run_in_background
 from shared.runtime.clock import now
@@ -34,44 +37,41 @@ COUNT_INTERVAL_SECONDS = 15.0
 """About as often as Prometheus scrapes."""
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """The service with all its parts; no connection is opened before the lifespan starts."""
-    registry = process_registry()
-    metrics = Metrics(registry)
-    mongo = Mongo(settings.mongodb_uri, settings.mongodb_database, settings.mongodb_driver, MongoMetrics(registry))
-    kafka = Kafka(settings.kafka_bootstrap_servers, "notify", KafkaMetrics(registry), now, settings.kafka_batch_size)
-    outbox = Outbox(kafka, [mongo[ALERTS]], registry, now)
-    store, delivery_store = Store(mongo, outbox, now), DeliveryStore(mongo)
-    http_client = AsyncClient(timeout=WEBHOOK_TIMEOUT_SECONDS, follow_redirects=False)
-    delivery_worker = DeliveryWorker(
-        store,
-        delivery_store,
-        {"email": EmailChannel(settings), "webhook": WebhookChannel(http_client)},
-        metrics,
-        now,
-        inbox_url=lambda clinician_id: f"{settings.public_url.rstrip('/')}/inbox/{clinician_id}",
-        max_sign_age=timedelta(days=settings.notify_within_days),
+def delivery_settings(settings: Settings) -> DeliverySettings:
+    """What the operator chose for deliveries, and the defaults."""
+    return DeliverySettings(
+        public_url=settings.public_url,
         first_retry_wait=timedelta(seconds=settings.delivery_retry_seconds),
         give_up_after=timedelta(days=settings.delivery_give_up_days),
         concurrency=settings.delivery_parallel,
     )
-    subscriptions.subscribe(kafka, AlertProjector(store, delivery_worker, kafka.publish, metrics))
-    inbox_updates = InboxUpdates(mongo, metrics)
 
-    async def count_backlog() -> None:
-        metrics.set_active_alerts(await store.count_active_alerts(), now())
-        metrics.set_due_deliveries(*await delivery_store.count_due(), now())
+
+def create_app(settings: Settings, delivery: DeliverySettings | None = None) -> FastAPI:
+    """The service with all its parts; no connection is opened before the lifespan starts.
+
+    `delivery` replaces what follows from `settings`.
+    """
+    registry = process_registry()
+    metrics = Metrics(registry)
+    mongo = Mongo(settings.mongodb_uri, settings.mongodb_database, settings.mongodb_driver, MongoMetrics(registry))
+    kafka = Kafka(settings.kafka_bootstrap_servers, "notify", KafkaMetrics(registry), now, settings.kafka_batch_size)
+    outbox = Outbox(kafka.send, [mongo[ALERTS]], OutboxMetrics(registry), now)
+    store, delivery_store = MongoStore(mongo, outbox, now), MongoDeliveryStore(mongo)
+    http_client = AsyncClient(timeout=WEBHOOK_TIMEOUT_SECONDS, follow_redirects=False)
+    channels: ChannelsByName = {"email": EmailChannel(settings), "webhook": WebhookChannel(http_client)}
+    planner = DeliveryPlanner(store, delivery_store, now, timedelta(days=settings.notify_within_days))
+    delivery_worker = DeliveryWorker(
+        store, delivery_store, planner, channels, metrics, delivery or delivery_settings(settings), now
+    )
+    subscriptions.subscribe(kafka, AlertProjector(store, planner, kafka.publish, metrics))
+    inbox_updates = InboxUpdates(mongo, metrics)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        index_tasks = (
-            retry_until_done("create indexes", create_indexes)
-            for create_indexes in (store.create_indexes, delivery_store.create_indexes)
-        )
-        count_task = repeat_every(COUNT_INTERVAL_SECONDS, "count active alerts and due deliveries", count_backlog)
         async with (
             http_client,
-            run_in_background(*index_tasks, count_task),
+            _run_background_tasks(store, delivery_store, planner, metrics),
             delivery_worker.run(),
             kafka.run(),
             outbox.run(),
@@ -87,5 +87,20 @@ def create_app(settings: Settings) -> FastAPI:
         readiness={"mongodb": mongo.is_available, "kafka": kafka.is_ready},
         registry=registry,
     )
-    app.include_router(routes(InboxService(store, now, metrics), delivery_worker, inbox_updates, store))
+    app.include_router(routes(InboxService(store, now, metrics), planner, inbox_updates, store))
     return app
+
+
+def _run_background_tasks(
+    store: MongoStore, delivery_store: MongoDeliveryStore, planner: DeliveryPlanner, metrics: Metrics
+) -> AbstractAsyncContextManager[None]:
+    async def count_backlog() -> None:
+        metrics.set_active_alerts(await store.count_active_alerts(), now())
+        metrics.set_due_deliveries(*await delivery_store.count_due(), now())
+
+    return run_in_background(
+        retry_until_done("create indexes of alerts", store.create_indexes),
+        retry_until_done("create indexes of deliveries", delivery_store.create_indexes),
+        retry_until_done("plan deliveries missed by a crash", planner.plan_missing),
+        repeat_every(COUNT_INTERVAL_SECONDS, "count active alerts and due deliveries", count_backlog),
+    )

@@ -16,6 +16,7 @@ from shared.clinical.openings import CATALOGUE
 from shared.clinical.wording import describe_evidence
 from shared.errors import NotFound
 from shared.events import CaseCode, Event, Severity
+from shared.outbox.documents import Change
 
 MAX_INBOX_ALERTS = 200
 """Maximum number of alerts in one inbox; those omitted are closed, or old or mild."""
@@ -88,23 +89,21 @@ class InboxService:
     async def _change_alert(
         self, alert_id: UUID, command: Callable[[Alert], tuple[Alert, Sequence[Event]]]
     ) -> InboxAlert:
-        before: list[Alert] = []
-
         def decide(alert: Alert | None) -> tuple[Alert, Sequence[Event]]:
             if alert is None or alert.clinician_id is None:
                 raise _not_found(alert_id)
-            before[:] = [alert]
             return command(alert)
 
-        after = await self._store.change_alert(alert_id, decide)
-        self._record_metrics(before[0], after)
-        return await self._require_visible(alert_id, after)
+        change = await self._store.change_alert(alert_id, decide)
+        self._record_metrics(change)
+        return await self._require_visible(alert_id, change.after)
 
-    def _record_metrics(self, before: Alert, after: Alert) -> None:
+    def _record_metrics(self, change: Change[Alert]) -> None:
         """Count only actual changes, so that a repeated request is counted once."""
-        if before.status == "open" and after.status in ("acknowledged", "resolved"):
+        status_before, after = change.before.status if change.before else None, change.after
+        if status_before == "open" and after.status in ("acknowledged", "resolved"):
             self._metrics.observe_acknowledgement(after.severity, self._clock() - after.escalations[-1][1].at)
-        if before.status != "resolved" and after.status == "resolved" and after.resolved is not None:
+        if status_before != "resolved" and after.status == "resolved" and after.resolved is not None:
             self._metrics.count_resolved(after.severity, after.resolved.useful)
 
     async def _require_visible(self, alert_id: UUID, alert: Alert | None) -> InboxAlert:

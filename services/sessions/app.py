@@ -12,12 +12,13 @@ from services.sessions.http import routes
 from services.sessions.metrics import SessionsMetrics
 from services.sessions.service import SessionsService
 from services.sessions.settings import Settings
-from services.sessions.store.mongo import SESSIONS, Store
+from services.sessions.store.mongo import SESSIONS, MongoStore
 from shared.http.app import create_base_app
 from shared.http.health import add_health_routes
 from shared.kafka import Kafka
 from shared.kafka.metrics import KafkaMetrics
 from shared.mongo.client import Mongo, MongoMetrics
+from shared.outbox.metrics import OutboxMetrics
 from shared.outbox.relay import Outbox
 from shared.runtime.background import repeat_every, retry_until_done, run_in_background
 from shared.runtime.clock import now
@@ -32,8 +33,8 @@ def create_app(settings: Settings) -> FastAPI:
     registry = process_registry()
     mongo = Mongo(settings.mongodb_uri, settings.mongodb_database, settings.mongodb_driver, MongoMetrics(registry))
     kafka = Kafka(settings.kafka_bootstrap_servers, "sessions", KafkaMetrics(registry), now, settings.kafka_batch_size)
-    outbox = Outbox(kafka, [mongo[SESSIONS]], registry, now)
-    store = Store(mongo, outbox, now)
+    outbox = Outbox(kafka.send, [mongo[SESSIONS]], OutboxMetrics(registry), now)
+    store = MongoStore(mongo, outbox, now)
     service = SessionsService(
         store,
         SessionsMetrics(registry),

@@ -5,7 +5,7 @@ from functools import reduce
 from itertools import groupby
 
 from services.sessions.domain.relationship import Relationship, evolve
-from services.sessions.store.mongo import Store
+from services.sessions.store.protocol import Store
 from shared.events import ClientErased, Event
 
 

@@ -13,9 +13,10 @@ from services.sessions.domain import feedback, session
 from services.sessions.domain.relationship import Relationship
 from services.sessions.domain.session import Cancelled, Completed, Decision, RequestOptions, Session
 from services.sessions.metrics import SessionsMetrics
-from services.sessions.store.mongo import LAPSE_BATCH_SIZE, Store
+from services.sessions.store.protocol import LAPSE_BATCH_SIZE, Store
 from shared.errors import NotFound, Rejected
-from shared.events import Answer, Event, Rater, UtcDatetime
+from shared.events import Answer, Rater, UtcDatetime
+from shared.outbox.documents import Decide, Versioned
 
 log = structlog.get_logger()
 
@@ -52,10 +53,7 @@ class SessionsService:
     generate_token: Callable[[], str]
 
     async def get_session(self, session_id: UUID) -> Session:
-        found = await self.store.sessions.get(session_id)
-        if found is None:
-            raise _session_not_found(session_id)
-        return found
+        return (await self._load(session_id)).value
 
     async def schedule(self, session_id: UUID, relationship_id: UUID, starts_at: UtcDatetime, minutes: int) -> Session:
         """Make an appointment, or move it. Raises Rejected."""
@@ -75,7 +73,7 @@ class SessionsService:
 
     async def complete(self, session_id: UUID, ended_at: UtcDatetime, minutes: int) -> dict[Rater, FormLink]:
         """Record that the session was held, and return new links to the forms. Raises Rejected."""
-        relationship = await self._require_relationship_of(session_id)
+        loaded, relationship = await self._load_with_relationship(session_id)
         now, tokens = self.clock(), {rater: self.generate_token() for rater in RATERS}
         options = RequestOptions(
             {rater: hash_token(token) for rater, token in tokens.items()}, self.response_window, self.lapse_grace
@@ -84,6 +82,7 @@ class SessionsService:
         after = await self._change_existing_session(
             session_id,
             partial(session.complete, relationship=relationship, completion=completion, now=now, options=options),
+            loaded,
         )
         return {
             rater: FormLink(tokens[rater], request.expires_at)
@@ -93,9 +92,9 @@ class SessionsService:
 
     async def mark_missed(self, session_id: UUID) -> Session:
         """Record that the client did not come. Raises Rejected."""
-        relationship = await self._require_relationship_of(session_id)
+        loaded, relationship = await self._load_with_relationship(session_id)
         return await self._change_existing_session(
-            session_id, partial(session.mark_missed, relationship=relationship, now=self.clock())
+            session_id, partial(session.mark_missed, relationship=relationship, now=self.clock()), loaded
         )
 
     async def cancel(self, session_id: UUID, cancellation: Cancelled) -> Session:
@@ -106,7 +105,7 @@ class SessionsService:
 
     async def record_answer(self, session_id: UUID, rater: Rater, answer: Answer, given_at: UtcDatetime) -> Session:
         """Record an answer or a correction from a clinic system. Raises Rejected."""
-        relationship = await self._require_relationship_of(session_id)
+        loaded, relationship = await self._load_with_relationship(session_id)
         return await self._change_existing_session(
             session_id,
             partial(
@@ -118,19 +117,20 @@ class SessionsService:
                 now=self.clock(),
                 response_window=self.response_window,
             ),
+            loaded,
         )
 
     async def open_form(self, token: str) -> OpenForm:
         """Return the form of a link, and change nothing. Raises Rejected."""
-        form_session, relationship = await self._load_by_link(token)
-        rater = feedback.open_form(form_session, relationship, hash_token(token), self.clock())
-        return OpenForm(rater, form_session, relationship.case_code)
+        loaded, relationship = await self._load_by_link(token)
+        rater = feedback.open_form(loaded.value, relationship, hash_token(token), self.clock())
+        return OpenForm(rater, loaded.value, relationship.case_code)
 
     async def answer_form(self, token: str, answer: Answer) -> None:
         """Record the answer of a form, which uses up its link. Raises Rejected."""
-        form_session, relationship = await self._load_by_link(token)
+        loaded, relationship = await self._load_by_link(token)
         await self._change_existing_session(
-            form_session.session_id,
+            loaded.value.session_id,
             partial(
                 feedback.answer_form,
                 relationship=relationship,
@@ -138,6 +138,7 @@ class SessionsService:
                 answer=answer,
                 now=self.clock(),
             ),
+            loaded,
         )
 
     async def lapse_overdue_requests(self) -> None:
@@ -145,10 +146,10 @@ class SessionsService:
         while True:
             now = await self.store.server_time()
             due = await self.store.find_overdue(now)
-            self.metrics.set_overdue(due[0]["next_lapse_at"] if due else None, now)
+            self.metrics.set_overdue(due[0].value.next_lapse_at if due else None, now)
             if not due:
                 return
-            relationships = await self.store.load_relationships({document["relationship_id"] for document in due})
+            relationships = await self.store.load_relationships({overdue.value.relationship_id for overdue in due})
 
             def decide(
                 before: Session, now: datetime = now, known: dict[UUID, Relationship] = relationships
@@ -174,34 +175,38 @@ class SessionsService:
             )
         return relationship
 
-    async def _require_relationship_of(self, session_id: UUID) -> Relationship:
-        return await self._require_relationship((await self.get_session(session_id)).relationship_id)
+    async def _load(self, session_id: UUID) -> Versioned[Session]:
+        loaded = await self.store.sessions.load(session_id)
+        if loaded is None:
+            raise _session_not_found(session_id)
+        return loaded
 
-    async def _load_by_link(self, token: str) -> tuple[Session, Relationship]:
-        form_session = await self.store.find_by_link(hash_token(token))
-        if form_session is None:
+    async def _load_with_relationship(self, session_id: UUID) -> tuple[Versioned[Session], Relationship]:
+        loaded = await self._load(session_id)
+        return loaded, await self._require_relationship(loaded.value.relationship_id)
+
+    async def _load_by_link(self, token: str) -> tuple[Versioned[Session], Relationship]:
+        loaded = await self.store.find_by_link(hash_token(token))
+        if loaded is None:
             raise NotFound("unknown-link", "This link is unknown, or a newer one has replaced it.")
-        return form_session, await self._require_relationship(form_session.relationship_id)
+        return loaded, await self._require_relationship(loaded.value.relationship_id)
 
-    async def _change_existing_session(self, session_id: UUID, decide: Callable[[Session], Decision]) -> Session:
+    async def _change_existing_session(
+        self, session_id: UUID, decide: Callable[[Session], Decision], loaded: Versioned[Session] | None = None
+    ) -> Session:
         def decide_on_existing(before: Session | None) -> Decision:
             if before is None:
                 raise _session_not_found(session_id)
             return decide(before)
 
-        return await self._change_session(session_id, decide_on_existing)
+        return await self._change_session(session_id, decide_on_existing, loaded)
 
-    async def _change_session(self, session_id: UUID, decide: Callable[[Session | None], Decision]) -> Session:
-        new_events: list[Event] = []
-
-        def decide_and_collect(before: Session | None) -> Decision:
-            after, events = decide(before)
-            new_events[:] = events
-            return after, events
-
-        after = await self.store.sessions.change(session_id, decide_and_collect)
-        self.metrics.count_events(new_events)
-        return after
+    async def _change_session(
+        self, session_id: UUID, decide: Decide[Session], loaded: Versioned[Session] | None = None
+    ) -> Session:
+        change = await self.store.sessions.change(session_id, decide, loaded)
+        self.metrics.count_events(change.events)
+        return change.after
 
 
 def hash_token(token: str) -> str:

@@ -3,7 +3,7 @@
 from functools import partial
 
 from services.sessions.handlers import handle_batch
-from services.sessions.store.mongo import Store
+from services.sessions.store.protocol import Store
 from shared.events import (
     ClientErased,
     ConsentGiven,

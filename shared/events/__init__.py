@@ -41,6 +41,7 @@ from shared.events.model import (
     Direction,
     Element,
     Event,
+    EventT,
     Information,
     Rater,
     Rating,
@@ -106,6 +107,7 @@ __all__ = [
     "Element",
     "EndReason",
     "Event",
+    "EventT",
     "Evidence",
     "FeedbackAmended",
     "FeedbackLapsed",
@@ -140,7 +142,7 @@ __all__ = [
 ]
 
 
-def by_type(event_types: tuple[type[Event], ...]) -> dict[str, type[Event]]:
+def by_type(event_types: tuple[type[EventT], ...]) -> dict[str, type[EventT]]:
     """The event types by their CloudEvents type."""
     return {event_type.event_type(): event_type for event_type in event_types}
 

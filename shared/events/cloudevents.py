@@ -1,12 +1,13 @@
 """Events as CloudEvents 1.0 in structured JSON, on Kafka and in the outbox in MongoDB."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import from_json, to_json
 
 from shared.errors import DecodeError
-from shared.events.model import Event
+from shared.events.model import Event, EventT
 
 CONTENT_TYPE = "application/cloudevents+json"
 MAX_EVENT_BYTES = 64 * 1024
@@ -38,7 +39,7 @@ def encode(event: Event) -> bytes:
     )
 
 
-def decode(message: bytes | None, event_types: dict[str, type[Event]]) -> Event | None:
+def decode(message: bytes | None, event_types: Mapping[str, type[EventT]]) -> EventT | None:
     """The event in a message; None if its type is not among `event_types`, which is not an error.
 
     Raises DecodeError with the cause, the field and the reason, never the content.
@@ -63,6 +64,12 @@ def decode(message: bytes | None, event_types: dict[str, type[Event]]) -> Event 
         )
     except ValidationError as error:
         raise DecodeError("schema", _describe_errors(error)) from None
+
+
+def decode_routing(message: bytes) -> tuple[str, str]:
+    """The type and the key of an encoded event; its data is not validated. Raises DecodeError."""
+    envelope = _parse_envelope(message)
+    return envelope["type"], envelope["partitionkey"]
 
 
 def _parse_envelope(message: bytes) -> dict[str, Any]:

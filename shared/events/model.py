@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, TypeVar
 from uuid import UUID, uuid5
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
@@ -88,6 +88,9 @@ class Event(BaseModel):
     def derive_id(self, name: str) -> UUID:
         """The id of an event derived from this one; the same each time."""
         return uuid5(self.id, name)
+
+
+EventT = TypeVar("EventT", bound=Event)
 
 
 class RelationshipEvent(Event):

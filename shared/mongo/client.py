@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar
 from uuid import UUID, uuid4
 
 from motor.motor_asyncio import AsyncIOMotorClient
@@ -122,14 +122,11 @@ class Mongo:
             socketTimeoutMS=4 * ANSWER_TIMEOUT_MS,
             event_listeners=[metrics] if metrics else [],
         )
-        self.database = cast(
-            "AsyncDatabase[Document]",
-            self._client.get_database(
-                database,
-                write_concern=MAJORITY_JOURNALED,
-                read_concern=ReadConcern("majority"),
-                read_preference=ReadPreference.PRIMARY,
-            ),
+        self.database: AsyncDatabase[Document] = self._client.get_database(
+            database,
+            write_concern=MAJORITY_JOURNALED,
+            read_concern=ReadConcern("majority"),
+            read_preference=ReadPreference.PRIMARY,
         )
 
     def __getitem__(self, collection: str) -> Collection:
@@ -148,7 +145,8 @@ class Mongo:
         opening_session = self._client.start_session()
         with translate_errors():
             async with await opening_session if self._driver == "motor" else opening_session as session:
-                return cast("Result", await session.with_transaction(work, write_concern=MAJORITY_JOURNALED))
+                result: Result = await session.with_transaction(work, write_concern=MAJORITY_JOURNALED)
+                return result
 
     async def try_transaction(self, work: Callable[[MongoSession], Awaitable[Result]]) -> Result:
         """Do all writes of `work` or none, in one try.

@@ -4,10 +4,10 @@ A change loads the document, lets a pure function decide the new document and it
 write, guarded by the version that was read. After a version conflict it loads and decides again.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID
 
 import structlog
@@ -23,6 +23,7 @@ from shared.outbox.relay import Outbox, outbox_entries
 log = structlog.get_logger()
 
 T = TypeVar("T", bound=BaseModel)
+Result = TypeVar("Result")
 
 Decide = Callable[[T | None], tuple[T, Sequence[Event]]]
 """From a document, or None if it does not exist yet, to the new document and the events of the change.
@@ -37,8 +38,47 @@ class VersionConflict(Exception):
 
 
 @dataclass(frozen=True)
+class Versioned(Generic[T]):
+    """A document with the version at which it was read."""
+
+    value: T
+    version: int
+
+
+@dataclass(frozen=True)
+class Change(Generic[T]):
+    """What a change did: the document before, None if it did not exist, the document after, and the events."""
+
+    before: T | None
+    after: T
+    events: Sequence[Event]
+    entries: Sequence[Document] = field(default=(), repr=False, compare=False)
+    """The events as the document stores them in its outbox."""
+
+
+class DocumentCollection(Protocol[T]):
+    """One collection of documents of one model, each under the id that its first writer chose.
+
+    Every method raises StoreUnavailable; then it is unknown whether it wrote, and repeating it is safe.
+    """
+
+    async def get(self, document_id: UUID) -> T | None:
+        """The document, or None."""
+
+    async def load(self, document_id: UUID) -> Versioned[T] | None:
+        """The document with its version, or None."""
+
+    async def change(self, document_id: UUID, decide: Decide[T], loaded: Versioned[T] | None = None) -> Change[T]:
+        """Write what `decide` makes of the document together with its events, in one atomic write.
+
+        After a concurrent write, `decide` is called again. Raises what `decide` raises; then nothing was written. A
+        caller that has loaded the document already passes it as `loaded`, which saves a read.
+        """
+
+
+@dataclass(frozen=True)
 class Documents(Generic[T]):
-    """One collection of documents of one model; `_id` is the id that the first writer chose."""
+    """A collection of documents in MongoDB."""
 
     collection: Collection
     model: type[T]
@@ -47,10 +87,16 @@ class Documents(Generic[T]):
     stored_names: StoredNames = field(default_factory=StoredNames)
 
     async def get(self, document_id: UUID) -> T | None:
-        """The document, or None. Raises StoreUnavailable."""
+        found = await self.load(document_id)
+        return None if found is None else found.value
+
+    async def load(self, document_id: UUID) -> Versioned[T] | None:
+        return await self.find({"_id": document_id})
+
+    async def find(self, query: Document) -> Versioned[T] | None:
+        """A document that matches `query`, or None. Raises StoreUnavailable."""
         with translate_errors():
-            stored = await self.collection.find_one({"_id": document_id})
-        return None if stored is None else self.parse(stored)
+            return await self._find_one(query)
 
     def parse(self, stored: Document) -> T:
         """The model of a stored document."""
@@ -60,16 +106,16 @@ class Documents(Generic[T]):
         """The fields of the document as they are stored."""
         return self.stored_names.to_document(document)
 
-    async def change(self, document_id: UUID, decide: Decide[T]) -> T:
-        """Decide and write, again after each version conflict. Raises StoreUnavailable, and what `decide` raises."""
+    async def change(self, document_id: UUID, decide: Decide[T], loaded: Versioned[T] | None = None) -> Change[T]:
         while True:
             try:
                 with translate_errors():
-                    document, entries = await self.change_once(document_id, decide)
+                    change = await self.change_once(document_id, decide, loaded)
             except VersionConflict:
-                continue
-            self.enqueue(document_id, entries)
-            return document
+                loaded = None
+            else:
+                self.enqueue(document_id, change.entries)
+                return change
 
     def enqueue(self, document_id: UUID, entries: Sequence[Document]) -> None:
         """Publish the outbox entries of a change that is durable."""
@@ -83,41 +129,71 @@ class Documents(Generic[T]):
             self.outbox.enqueue(self.collection.name, document_id, entries)
 
     async def change_once(
-        self, document_id: UUID, decide: Decide[T], session: MongoSession | None = None
-    ) -> tuple[T, list[Document]]:
-        """Decide and write once; return the document and its new outbox entries. Raises VersionConflict.
+        self,
+        document_id: UUID,
+        decide: Decide[T],
+        loaded: Versioned[T] | None = None,
+        session: MongoSession | None = None,
+    ) -> Change[T]:
+        """Decide and write once, and publish nothing yet. Raises VersionConflict.
 
         Errors of the driver are not translated: they tell a transaction to start again after a write conflict.
         """
-        stored = await self.collection.find_one({"_id": document_id}, session=session)
-        before = None if stored is None else self.parse(stored)
-        document, events = decide(before)
-        if document == before and not events:
-            return document, []
+        loaded = loaded or await self._find_one({"_id": document_id}, session)
+        before = None if loaded is None else loaded.value
+        after, events = decide(before)
+        if after == before and not events:
+            return Change(before, after, events)
         entries = outbox_entries(events, self.clock())
-        update: dict[str, Any] = {"$set": self.dump(document), "$inc": {"v": 1}}
+        update: dict[str, Any] = {"$set": self.dump(after), "$inc": {"v": 1}}
         if entries:
             update["$push"] = {"owed": {"$each": entries}}
-        expected = {"_id": document_id, "v": stored["v"] if stored else {"$exists": False}}
+        expected = {"_id": document_id, "v": {"$exists": False} if loaded is None else loaded.version}
         try:
-            result = await self.collection.update_one(expected, update, upsert=stored is None, session=session)
+            result = await self.collection.update_one(expected, update, upsert=loaded is None, session=session)
         except DuplicateKeyError:
             raise VersionConflict from None
         if not result.matched_count and result.upserted_id is None:
             raise VersionConflict
-        return document, entries
+        return Change(before, after, events, entries)
+
+    async def _find_one(self, query: Document, session: MongoSession | None = None) -> Versioned[T] | None:
+        stored = await self.collection.find_one(query, session=session)
+        return None if stored is None else Versioned(self.parse(stored), stored["v"])
 
 
-async def change_in_transaction(mongo: Mongo, changes: Sequence[tuple[Documents[Any], UUID, Decide[Any]]]) -> list[Any]:
-    """Make all `changes` or none. Raises StoreUnavailable, and what a `Decide` raises."""
+class Transaction:
+    """Changes of several documents, of which all are made or none."""
 
-    async def apply_changes(session: MongoSession) -> list[tuple[Any, list[Document]]]:
-        return [await documents.change_once(document_id, decide, session) for documents, document_id, decide in changes]
+    def __init__(self, session: MongoSession) -> None:
+        self._session = session
+        self._enqueue_written: list[Callable[[], None]] = []
+
+    async def change(self, documents: Documents[T], document_id: UUID, decide: Decide[T]) -> Change[T]:
+        """Decide and write. Raises what `decide` raises; then nothing of the transaction is written."""
+        change = await documents.change_once(document_id, decide, session=self._session)
+        self._enqueue_written.append(lambda: documents.enqueue(document_id, change.entries))
+        return change
+
+    def enqueue(self) -> None:
+        """Publish the outbox entries of all changes, which are durable now."""
+        for enqueue in self._enqueue_written:
+            enqueue()
+
+
+async def change_in_transaction(mongo: Mongo, make_changes: Callable[[Transaction], Awaitable[Result]]) -> Result:
+    """Make all changes of `make_changes`, which may be called several times, or none, and return its result.
+
+    Raises StoreUnavailable, and what `make_changes` raises.
+    """
+
+    async def attempt(session: MongoSession) -> tuple[Transaction, Result]:
+        transaction = Transaction(session)
+        return transaction, await make_changes(transaction)
 
     try:
-        results = await mongo.run_transaction(apply_changes)
+        transaction, result = await mongo.run_transaction(attempt)
     except VersionConflict as error:
         raise StoreUnavailable("the documents were changed concurrently; send the request again") from error
-    for (documents, document_id, _), (_, entries) in zip(changes, results, strict=True):
-        documents.enqueue(document_id, entries)
-    return [document for document, _ in results]
+    transaction.enqueue()
+    return result

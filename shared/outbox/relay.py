@@ -1,37 +1,52 @@
 """The outbox: HTTP writes and timers have no Kafka offset to hold back, so they store their events in the document.
 
-A document and its outbox entries (stored under `owed`) are written in one atomic write. The events are published at
-once, and then the entries are removed. The relay publishes the entries that a crash left pending, at the start and
-every few seconds. Publishing is at-least-once: an event may be published twice, under the same id.
+A document and its outbox entries (stored under `owed`) are written in one atomic write. The entries are published at
+once, as the bytes that were stored, and then removed. The relay publishes the entries that a crash left pending, at the
+start and every few seconds. Publishing is at-least-once: an event may be published twice, under the same id.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
+from uuid import UUID
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from pymongo import UpdateOne
 
+from shared.errors import DecodeError
 from shared.events import EVENT_TYPES, Event, by_type
-from shared.events.cloudevents import decode, encode
-from shared.kafka import Kafka
+from shared.events.cloudevents import decode_routing, encode
+from shared.kafka.producer import Message, event_message
 from shared.mongo.client import Collection, Document, server_time, translate_errors
+from shared.outbox.metrics import OutboxMetrics, Trigger
 from shared.runtime.background import repeat_every, retry_until_done, run_in_background
 
 PUBLISH_BATCH_DOCUMENTS = 500
-"""The maximum number of documents whose events are published together."""
+"""The maximum number of documents whose entries are published together."""
 RELAY_INTERVAL_SECONDS = 5.0
 """The interval at which the relay looks for entries that a crash left pending."""
 RELAY_AFTER = timedelta(seconds=10)
 """The age of a pending entry after which no running process is still publishing it."""
 
-PendingEntries = tuple[str, Any, Sequence[Document]]
-"""A document with pending entries: its collection, its `_id`, and the entries."""
+Send = Callable[[Sequence[Message]], Awaitable[None]]
+"""Sends messages, in order within a key, and returns when all are acknowledged."""
 
 _EVENT_TYPES = by_type(EVENT_TYPES)
+
+
+@dataclass(frozen=True)
+class PendingDocument:
+    """A document with the outbox entries that must be published and then removed."""
+
+    collection: str
+    id: UUID
+    entries: Sequence[Document]
+
+    def to_removal(self) -> UpdateOne:
+        published_ids = [entry["id"] for entry in self.entries]
+        return UpdateOne({"_id": self.id}, {"$pull": {"owed": {"id": {"$in": published_ids}}}})
 
 
 def outbox_entries(events: Sequence[Event], now: datetime) -> list[Document]:
@@ -39,49 +54,34 @@ def outbox_entries(events: Sequence[Event], now: datetime) -> list[Document]:
     return [{"id": event.id, "event": encode(event).decode(), "since": now} for event in events]
 
 
+def to_message(entry: Document) -> Message:
+    """The message of an outbox entry: the bytes that were stored, for the topic and the key that they name.
+
+    Entries have had the same fields in every version, so an upgrade also publishes what older processes left pending.
+    Raises DecodeError if a newer version stored an event of a type that is unknown here; the entry stays pending.
+    """
+    value: bytes = entry["event"].encode()
+    event_type, key = decode_routing(value)
+    if event_type not in _EVENT_TYPES:
+        raise DecodeError("no_event", f"type: {event_type} is not known to this version")
+    return event_message(_EVENT_TYPES[event_type].TOPIC, key, value)
+
+
 class Outbox:
     """Publishes the outbox entries of the documents of some collections, in the order in which each was enqueued."""
 
     def __init__(
-        self,
-        kafka: Kafka,
-        collections: Sequence[Collection],
-        registry: CollectorRegistry,
-        clock: Callable[[], datetime],
+        self, send: Send, collections: Sequence[Collection], metrics: OutboxMetrics, clock: Callable[[], datetime]
     ) -> None:
-        self._kafka = kafka
-        self._clock = clock
+        self._send = send
         self._collections = {collection.name: collection for collection in collections}
-        self._queue: asyncio.Queue[PendingEntries] = asyncio.Queue()
-        self._published = Counter(
-            "attune_outbox_events_published",
-            "Events published from the outbox of HTTP writes and timers; "
-            "`relay` counts those that a crash left pending.",
-            ["trigger"],
-            registry=registry,
-        )
-        for trigger in ("write", "relay"):
-            self._published.labels(trigger)
-        self._wait_seconds = Histogram(
-            "attune_outbox_wait_seconds",
-            "Time from a write until Kafka acknowledged its event.",
-            buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600, 3600),
-            registry=registry,
-        )
-        self._pending_documents = Gauge(
-            "attune_outbox_pending_documents",
-            "Documents with outbox entries that are not published yet.",
-            registry=registry,
-        )
-        self._oldest_pending_seconds = Gauge(
-            "attune_outbox_oldest_pending_seconds",
-            "Age of the oldest pending outbox entry; 0 when there is none.",
-            registry=registry,
-        )
+        self._metrics = metrics
+        self._clock = clock
+        self._queue: asyncio.Queue[PendingDocument] = asyncio.Queue()
 
-    def enqueue(self, collection: str, document_id: Any, entries: Sequence[Document]) -> None:
+    def enqueue(self, collection: str, document_id: UUID, entries: Sequence[Document]) -> None:
         """Publish the `entries` that a document was just written with."""
-        self._queue.put_nowait((collection, document_id, entries))
+        self._queue.put_nowait(PendingDocument(collection, document_id, entries))
 
     def run(self) -> AbstractAsyncContextManager[None]:
         """Publish enqueued entries, and those that a crash left pending, while the context is open."""
@@ -107,11 +107,11 @@ class Outbox:
     async def _relay_pending(self) -> None:
         if not self._queue.empty():
             return  # this process is still publishing its own entries
-        for name, collection in self._collections.items():
-            while batch := await self._load_overdue(name, collection):
+        for collection in self._collections.values():
+            while batch := await self._load_overdue(collection):
                 await self._publish(batch, "relay")
 
-    async def _load_overdue(self, name: str, collection: Collection) -> list[PendingEntries]:
+    async def _load_overdue(self, collection: Collection) -> list[PendingDocument]:
         now = await server_time(collection.database)
         # An entry from the future was written with a wrong clock; it may be published at once.
         overdue, in_the_future = {"$lt": now - RELAY_AFTER}, {"$gt": now + RELAY_AFTER}
@@ -123,7 +123,7 @@ class Outbox:
                 .limit(PUBLISH_BATCH_DOCUMENTS)
                 .to_list(PUBLISH_BATCH_DOCUMENTS)
             )
-        return [(name, document["_id"], document["owed"]) for document in documents]
+        return [PendingDocument(collection.name, document["_id"], document["owed"]) for document in documents]
 
     async def _count_pending(self) -> None:
         """Runs apart from the relay, which pauses as long as this process has entries of its own to publish."""
@@ -134,25 +134,14 @@ class Outbox:
                 pending_documents += await collection.count_documents({"owed.since": {"$lte": now}})
                 first = await oldest_first.limit(1).to_list(1)
             oldest = min([oldest, *(entry["since"] for document in first for entry in document["owed"])])
-        self._pending_documents.set(pending_documents)
-        self._oldest_pending_seconds.set((now - oldest).total_seconds())
+        self._metrics.set_pending(pending_documents, now - oldest)
 
-    async def _publish(self, batch: list[PendingEntries], trigger: str) -> None:
-        events = [decode(entry["event"].encode(), _EVENT_TYPES) for _, _, entries in batch for entry in entries]
-        await self._kafka.publish([event for event in events if event is not None])
-        now = self._clock()
-        for _, _, entries in batch:
-            for entry in entries:
-                self._wait_seconds.observe(max(0.0, (now - entry["since"]).total_seconds()))
+    async def _publish(self, batch: Sequence[PendingDocument], trigger: Trigger) -> None:
+        entries = [entry for document in batch for entry in document.entries]
+        await self._send([to_message(entry) for entry in entries])
+        self._metrics.observe_waits((entry["since"] for entry in entries), self._clock())
         for name, collection in self._collections.items():
-            removals = [
-                UpdateOne(
-                    {"_id": document_id}, {"$pull": {"owed": {"id": {"$in": [entry["id"] for entry in entries]}}}}
-                )
-                for collection_name, document_id, entries in batch
-                if collection_name == name
-            ]
-            if removals:
+            if removals := [document.to_removal() for document in batch if document.collection == name]:
                 with translate_errors():
                     await collection.bulk_write(removals, ordered=False)
-        self._published.labels(trigger).inc(len(events))
+        self._metrics.count_published(trigger, len(entries))

@@ -4,6 +4,7 @@ import inspect
 import json
 from collections.abc import Iterator
 from importlib import import_module
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -89,7 +90,8 @@ def test_a_service_subscribes_to_the_events_that_it_declares(service: str) -> No
     subscribe = import_module(f"services.{service}.subscriptions").subscribe
     kafka = SubscriptionRecorder()
 
-    subscribe(cast(Kafka, kafka), *[None] * (len(inspect.signature(subscribe).parameters) - 1))
+    unused = SimpleNamespace(handle_batch=None)
+    subscribe(cast(Kafka, kafka), *[unused] * (len(inspect.signature(subscribe).parameters) - 1))
 
     assert set(kafka.event_types) == set(EVENTS_OF_SERVICES[service].consumed)
     assert set(kafka.topics) == {

@@ -15,7 +15,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from shared.events.topics import CONSUMED_TOPICS
-from shared.kafka.topic_reader import TopicReader, wait_until_caught_up
+from shared.kafka.event_reader import EventReader, wait_until_caught_up
 from shared.mongo.client import Document, Mongo
 from shared.rebuild.job import RebuildJob
 from shared.rebuild.view import NO_POLICY, ViewSource
@@ -81,7 +81,7 @@ class ServiceRunner:
 
     async def wait_until_caught_up(self) -> None:
         """Wait until the service has committed everything on its topics."""
-        async with TopicReader(self.servers, CONSUMED_TOPICS[self.service], ()) as reader:
+        async with EventReader(self.servers, CONSUMED_TOPICS[self.service], ()) as reader:
             for partition in range(PARTITIONS):
                 end_offsets = await reader.end_offsets(partition)
                 assert await wait_until_caught_up(
@@ -109,7 +109,7 @@ class ServiceRunner:
 async def join_rebuild(servers: str, mongo: Mongo, source: ViewSource, policy: str = NO_POLICY) -> RebuildJob:
     """Join the rebuild of a service as another process."""
     job = RebuildJob(mongo)
-    async with TopicReader(servers, source.topics, source.event_types) as reader:
+    async with EventReader(servers, source.topics, source.event_types) as reader:
         await job.join(policy, await reader.message_counts())
     return job
 

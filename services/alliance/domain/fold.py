@@ -7,7 +7,7 @@ order in which they occurred, each once, and every answer as it was last amended
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import assert_never
+from typing import TypeAlias, assert_never
 from uuid import UUID
 
 from services.alliance.domain.detection import episodes
@@ -31,6 +31,11 @@ from shared.events import (
     SessionCompleted,
     SessionMissed,
 )
+
+RelationshipHistoryEvent: TypeAlias = (
+    RelationshipStarted | RelationshipAimsUpdated | ConsentGiven | ConsentWithdrawn | RelationshipEnded | ClientErased
+)
+"""The events about the relationship as a whole; all others are about one session."""
 
 MAX_AMENDMENTS_CHECKED = 8  # only the latest are checked for retracted episodes, so that a refold stays linear
 
@@ -88,35 +93,44 @@ def evolve(alliance: Alliance, event: HistoryEvent, policy: Policy) -> Alliance:
     if alliance.erasure_id is not None:
         return after
     match event:
-        case ClientErased():
-            return Alliance(last_event_key=after.last_event_key, erasure_id=event.id)
+        case FeedbackSubmitted():
+            return apply_feedback(after, event, policy)
+        case FeedbackLapsed():
+            return apply_lapse(after, event, policy)
+        case SessionCompleted() | SessionMissed() | SessionCancelled():
+            return apply_attendance(after, event, policy)
+        case FeedbackAmended():
+            return after  # it takes effect where its answer was first given (see apply_amendments)
+        case _:
+            return _evolve_relationship(after, event)
+
+
+def _evolve_relationship(alliance: Alliance, event: RelationshipHistoryEvent) -> Alliance:
+    """Apply an event about the relationship as a whole."""
+    match event:
         case RelationshipStarted():
             return replace(
-                after,
+                alliance,
                 clinic_id=event.clinic_id,
                 clinician_id=event.clinician_id,
                 case_code=event.case_code,
                 predecessor_id=event.predecessor_id,
                 started_at=event.occurred_at,
             )
-        case RelationshipEnded():
-            return episodes.retract_open_episode(replace(after, ended_at=event.occurred_at), event.occurred_at, "ended")
+        case RelationshipAimsUpdated():
+            return alliance  # the aims do not change the score
         case ConsentGiven():
-            return replace(after, has_consent=True)
+            return replace(alliance, has_consent=True)
         case ConsentWithdrawn():
-            return episodes.retract_open_episode(
-                replace(after, has_consent=False), event.occurred_at, "consent_withdrawn"
-            )
-        case RelationshipAimsUpdated() | FeedbackAmended():
-            return after  # it takes effect where its answer was first given (see apply_amendments)
-        case SessionCompleted() | SessionMissed() | SessionCancelled():
-            return apply_attendance(after, event, policy)
-        case FeedbackLapsed():
-            return apply_lapse(after, event, policy)
-        case FeedbackSubmitted():
-            return apply_feedback(after, event, policy)
+            without_consent = replace(alliance, has_consent=False)
+            return episodes.retract_open_episode(without_consent, event.occurred_at, "consent_withdrawn")
+        case RelationshipEnded():
+            ended = replace(alliance, ended_at=event.occurred_at)
+            return episodes.retract_open_episode(ended, event.occurred_at, "ended")
+        case ClientErased():
+            return Alliance(last_event_key=alliance.last_event_key, erasure_id=event.id)
         case _:
-            assert_never(event)
+            assert_never(event)  # an event that was forgotten here or in `evolve` fails in the type check
 
 
 def fold_steps(events: Iterable[HistoryEvent], policy: Policy) -> Iterator[tuple[HistoryEvent, Alliance, Alliance]]:

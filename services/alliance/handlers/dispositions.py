@@ -7,7 +7,7 @@ from services.alliance.domain.policy.policy import Policies
 from services.alliance.domain.state.alliance import Episode
 from services.alliance.domain.tuning.dispositions import create_disposition, find_current_episode, find_past_episode
 from services.alliance.metrics import Metrics
-from services.alliance.store.mongo import Store, Versioned
+from services.alliance.store.protocol import Store, Versioned
 from shared.events import AlertResolved
 
 

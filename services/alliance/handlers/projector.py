@@ -13,7 +13,7 @@ from services.alliance.domain.fold import FoldResult, fold_forward, refold
 from services.alliance.domain.policy.policy import Policies
 from services.alliance.domain.state.history import HistoryEvent, clinic_of
 from services.alliance.metrics import Metrics
-from services.alliance.store.mongo import Store, Versioned
+from services.alliance.store.protocol import Store, Versioned
 from shared.events import Event
 
 log = structlog.get_logger()
@@ -61,7 +61,7 @@ class AllianceProjector:
         await self._store.append([event for state in pending.values() for event in state])
         while pending:
             loaded = await self._load(pending)
-            updated = await self._fold_batch(loaded, pending)
+            updated = await self.fold_batch(loaded, pending)
             conflicts = await self._store.save(
                 [state for state in updated if state.version != loaded[state.relationship].version]
             )
@@ -102,7 +102,7 @@ class AllianceProjector:
         for oldest in list(islice(self._recent_states, max(0, len(self._recent_states) - RECENT_STATES_LIMIT))):
             del self._recent_states[oldest]
 
-    async def _fold_batch(
+    async def fold_batch(
         self, loaded: Mapping[UUID, Versioned], pending: Mapping[UUID, Sequence[HistoryEvent]]
     ) -> list[Versioned]:
         """Fold each relationship forward if that equals a fold of its whole history; otherwise refold it."""

@@ -1,1 +1,1 @@
-"""What alliance must remember."""
+"""Where alliance stores events, states and dispositions."""

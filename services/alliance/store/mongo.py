@@ -1,18 +1,17 @@
-"""What we need remembered of every relationship, and MongoDB keeping to it."""
+"""The store of events, states and dispositions in MongoDB."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from functools import partial
-from typing import Protocol, cast
 from uuid import UUID
 
 from pymongo import ReplaceOne
 from pymongo.errors import BulkWriteError
 
 from services.alliance.domain.fold import FoldResult
-from services.alliance.domain.state.alliance import Alliance
 from services.alliance.domain.state.history import HISTORY_EVENTS, HistoryEvent
 from services.alliance.domain.tuning.dispositions import Disposition
+from services.alliance.store.protocol import CONCERN_RANK, Versioned, caseload_level, concern_rank
 from services.alliance.store.stored_names import dump_alliance, load_alliance
 from shared.events import Severity, by_type
 from shared.events.cloudevents import decode, encode
@@ -27,68 +26,10 @@ from shared.mongo.client import (
 )
 
 _EVENT_TYPES = by_type(HISTORY_EVENTS)
-_CONCERN_RANK: dict[Severity | None, int] = {None: 0, "watch": 1, "concern": 2, "urgent": 3}
-INACTIVE_CONCERN_RANK = -1
-"""Concern for relationships that ended or are not watched: they stand last in a caseload."""
-UNRATED_LEVEL = 101
-"""Level of those without a rating: they stand behind every rated one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Versioned:
-    """The alliance of one relationship as it was read, and how often it has changed."""
-
-    relationship: UUID
-    result: FoldResult = field(default_factory=partial(FoldResult, Alliance()))
-    version: int = 0
-
-    @property
-    def alliance(self) -> Alliance:
-        return self.result.alliance
-
-    def advance(self, result: FoldResult) -> "Versioned":
-        """The next version, which can only be written where this one is the last; the same one if nothing changed."""
-        return Versioned(
-            self.relationship, result, self.version if self.version and result == self.result else self.version + 1
-        )
-
-
-class Store(Protocol):
-    """Remembers every relationship. Every method raises StoreUnavailable and is safe to repeat."""
-
-    async def append(self, events: Sequence[HistoryEvent]) -> None:
-        """Keep each fact once, however often it comes."""
-
-    async def load(self, relationships: Collection[UUID]) -> Mapping[UUID, Versioned]:
-        """The alliance of each as it was last kept; a new one where there is none."""
-
-    async def history(self, relationships: Collection[UUID]) -> Mapping[UUID, list[HistoryEvent]]:
-        """All that is known of each, in no order."""
-
-    async def save(self, states: Sequence[Versioned]) -> set[UUID]:
-        """Write each whole or not at all; return those somebody else changed first."""
-
-    async def erase(self, erasures: Mapping[UUID, UUID]) -> None:
-        """Delete all that was heard of these relationships but the fact that says to forget them."""
-
-    async def caseload(self, owner_type: str, owner_id: UUID, limit: int) -> list[Versioned]:
-        """The relationships of a clinic (`by` = `clinic`) or of a clinician, those of most concern first."""
-
-    async def record_dispositions(self, dispositions: Sequence[Disposition]) -> list[Disposition]:
-        """Keep each once, as it came first; return those that were not known."""
-
-    async def dispositions(self, relationships: Collection[UUID]) -> list[Disposition]:
-        """What clinicians said of the alerts of these relationships."""
-
-    async def count(self, clinic: UUID | None) -> int:
-        """How many relationships the clinic has, or all clinics together."""
-
-    async def page(self, clinic: UUID | None, after: UUID | None, limit: int) -> list[UUID]:
-        """The next of these relationships, by id."""
 
 
 class MongoStore:
-    """A store in MongoDB: `facts`, `judgements`, and one small document for each relationship in `alliances`."""
+    """A store in MongoDB: `facts`, `judgements`, and one small document per relationship in `alliances`."""
 
     def __init__(self, mongo: Mongo) -> None:
         self._mongo = mongo
@@ -97,25 +38,24 @@ class MongoStore:
         self._dispositions = mongo["judgements"]
 
     async def create_indexes(self) -> None:
-        """Create the indexes."""
         with translate_errors():
             await self._events.create_index("r", name="relationship")
             await self._dispositions.create_index("relationship", name="relationship")
-            # Nothing that changes with a fact, such as what a caseload is sorted by: that made every write dearer.
+            # No field that changes with every event, such as the sort keys of a caseload: that made every write slower.
             await self._alliances.create_index("clinic", name="of_clinic")
             await self._alliances.create_index("clinician", name="of_clinician")
 
-            # Nearly empty, and touched only where an episode opens or ends.
+            # Nearly empty, and updated only when an episode opens or closes.
             await self._alliances.create_index(
-                "concern", name="open", partialFilterExpression={"concern": {"$gt": _CONCERN_RANK[None]}}
+                "concern", name="open", partialFilterExpression={"concern": {"$gt": CONCERN_RANK[None]}}
             )
 
     async def count_open_episodes(self) -> dict[Severity, int]:
-        """How many relationships show signs of rupture now, by severity."""
+        """The number of relationships with an open episode, by severity."""
         with translate_errors():
             return {
                 severity: await self._alliances.count_documents({"concern": concern})
-                for severity, concern in _CONCERN_RANK.items()
+                for severity, concern in CONCERN_RANK.items()
                 if severity is not None
             }
 
@@ -136,7 +76,8 @@ class MongoStore:
             documents = await self._events.find({"r": {"$in": list(relationships)}}).to_list(None)
         histories: dict[UUID, list[HistoryEvent]] = {r: [] for r in relationships}
         for document in documents:
-            histories[document["r"]].append(cast("HistoryEvent", decode(document["event"], _EVENT_TYPES)))
+            if (event := decode(document["event"], _EVENT_TYPES)) is not None:
+                histories[document["r"]].append(event)
         return histories
 
     async def save(self, states: Sequence[Versioned]) -> set[UUID]:
@@ -148,7 +89,7 @@ class MongoStore:
             return await self._save_one_by_one(states)
 
     async def _save_in_transaction(self, states: Sequence[Versioned], mongo_session: MongoSession) -> set[UUID]:
-        """In a transaction, which costs the database a third: it makes sure that what was compared is still so."""
+        """In a transaction, which keeps the versions valid and costs a third of guarded single writes."""
         ids = [state.relationship for state in states]
         documents = await self._alliances.find({"_id": {"$in": ids}}, {"v": 1}, session=mongo_session).to_list(None)
         stored_versions = {document["_id"]: document["v"] for document in documents}
@@ -167,7 +108,7 @@ class MongoStore:
         return conflicts
 
     async def _save_one_by_one(self, states: Sequence[Versioned]) -> set[UUID]:
-        """One by one, where others write the same at the same time."""
+        """One by one, when another process writes the same states at the same time."""
         try:
             with translate_errors():
                 await self._alliances.bulk_write([_guarded_replace(state) for state in states], ordered=False)
@@ -228,25 +169,23 @@ def _clinic_filter(clinic: UUID | None) -> Document:
 
 
 def _guarded_replace(state: Versioned) -> ReplaceOne[Document]:
-    """Writes only over the version that was read.
+    """Replaces only the version that was read.
 
-    Where another version is there, the upsert runs into its `_id` and fails: so each lost write is known.
+    If another version is stored, the upsert violates the unique `_id` and fails, so every conflict is reported.
     """
     return ReplaceOne({"_id": state.relationship, "v": state.version - 1}, to_document(state), upsert=True)
 
 
 def to_document(state: Versioned) -> Document:
-    """The state in one field, because a small flat document is written four times as fast as a deep one."""
+    """The state in one field, because a small flat document is written four times as fast as a nested one."""
     alliance = state.alliance
     return {
         "_id": state.relationship,
         "v": state.version,
         "clinic": alliance.clinic_id,
         "clinician": alliance.clinician_id,
-        "concern": _CONCERN_RANK[alliance.open_episode.severity if alliance.open_episode else None]
-        if _is_active(alliance)
-        else INACTIVE_CONCERN_RANK,
-        "level": UNRATED_LEVEL if alliance.client.rolling_score is None else alliance.client.rolling_score,
+        "concern": concern_rank(alliance),
+        "level": caseload_level(alliance),
         "policy": state.result.policy_digest,
         "state": dump_alliance(alliance).decode(),
     }
@@ -255,10 +194,6 @@ def to_document(state: Versioned) -> Document:
 def from_document(document: Document) -> Versioned:
     alliance = load_alliance(document["state"])
     return Versioned(document["_id"], FoldResult(alliance, policy_digest=document.get("policy", "")), document["v"])
-
-
-def _is_active(alliance: Alliance) -> bool:
-    return alliance.ended_at is None and alliance.has_consent
 
 
 def _disposition_to_document(disposition: Disposition) -> Document:

@@ -49,9 +49,9 @@ STORED_NAMES = {
     "tension_denied_by": "denied",
     "tension_reported_by": "told",
 }
-"""The stored name of each field that the code calls otherwise."""
+"""The stored name of each field that has another name in the code."""
 
-# Optional, because pydantic takes a configuration for a dataclass only where the dataclass is part of another type.
+# Optional, because pydantic accepts a configuration for a dataclass only if the dataclass is part of another type.
 _ADAPTER: TypeAdapter[Alliance | None] = TypeAdapter(
     Alliance | None, config=ConfigDict(alias_generator=lambda field: STORED_NAMES.get(field, field))
 )

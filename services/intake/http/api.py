@@ -6,7 +6,7 @@ from uuid import UUID
 from zoneinfo import available_timezones
 
 from fastapi import APIRouter, Query, Request
-from pydantic import AfterValidator, BaseModel, StringConstraints
+from pydantic import AfterValidator, StringConstraints
 
 from services.intake.domain.caseload_csv import RowError
 from services.intake.domain.people import Clinic
@@ -16,11 +16,19 @@ from services.intake.domain.relationships import (
     CadenceDays,
     Consent,
     NonTransferEndReason,
-    Relationship,
+)
+from services.intake.http.views import (
+    CaseloadProblemDetails,
+    CaseloadView,
+    ClientView,
+    ClinicianView,
+    ImportView,
+    RelationshipView,
+    TransferView,
 )
 from services.intake.service import CaseloadRejected, IntakeService
-from shared.events import CaseCode, EndReason, TimeZone, UtcDatetime
-from shared.http.problems import FieldError, Problem, ProblemDetails
+from shared.events import CaseCode, TimeZone, UtcDatetime
+from shared.http.problems import FieldError, Problem
 from shared.http.request_body import RequestBody
 
 MAX_LISTED_ERRORS = 100
@@ -94,95 +102,6 @@ class TransferBody(RequestBody):
     relationship_id: UUID
     """The id of the relationship that follows."""
     at: UtcDatetime
-
-
-class ClinicianView(BaseModel):
-    """A clinician, without the contact."""
-
-    clinician_id: UUID
-    clinic_id: UUID
-    time_zone: TimeZone
-
-
-class ClientView(BaseModel):
-    """A client, known by a pseudonym."""
-
-    client_id: UUID
-    clinic_id: UUID
-    case_code: CaseCode
-
-
-class RelationshipView(BaseModel):
-    """A relationship as it is now."""
-
-    relationship_id: UUID
-    clinic_id: UUID
-    clinician_id: UUID
-    client_id: UUID
-    case_code: CaseCode
-    started_at: UtcDatetime
-    aims: Aims
-    aims_agreed_at: UtcDatetime
-    cadence_days: CadenceDays
-    consent: bool
-    consent_changed_at: UtcDatetime | None
-    """None until the client first agrees."""
-    predecessor_id: UUID | None
-    ended_at: UtcDatetime | None
-    end_reason: EndReason | None
-    successor_id: UUID | None
-
-    @classmethod
-    def of(cls, relationship: Relationship) -> "RelationshipView":
-        start, end = relationship.start, relationship.end
-        return cls(
-            relationship_id=relationship.relationship_id,
-            clinic_id=start.clinic_id,
-            clinician_id=start.clinician_id,
-            client_id=start.client_id,
-            case_code=start.case_code,
-            started_at=start.started_at,
-            aims=relationship.aims,
-            aims_agreed_at=relationship.agreements[-1].agreed_at,
-            cadence_days=start.cadence_days,
-            consent=relationship.consent,
-            consent_changed_at=relationship.consents[-1].at if relationship.consents else None,
-            predecessor_id=start.predecessor_id,
-            ended_at=end.at if end else None,
-            end_reason=end.reason if end else None,
-            successor_id=end.successor_id if end else None,
-        )
-
-
-class TransferView(BaseModel):
-    """The relationship that ended, and the one that follows it."""
-
-    ended: RelationshipView
-    started: RelationshipView
-
-
-class CaseloadView(BaseModel):
-    """A clinic's relationships in the order of their ids."""
-
-    relationships: list[RelationshipView]
-    next: UUID | None
-    """If set, there are more relationships: pass it as `after`."""
-
-
-class ImportView(BaseModel):
-    """The result of an import. After a dry run, what the import would give."""
-
-    rows: int
-    started: int
-    already_known: int
-    dry_run: bool
-
-
-class CaseloadProblemDetails(ProblemDetails):
-    """The errors in a caseload file."""
-
-    total: int
-    """The number of errors. `errors` contains the first of them."""
 
 
 def routes(service: IntakeService) -> APIRouter:

@@ -1,1 +1,1 @@
-"""The store of the intake service."""
+"""What intake must remember: what a store promises (`protocol.py`), in MongoDB and in memory."""

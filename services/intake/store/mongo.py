@@ -15,9 +15,10 @@ from services.intake.domain.caseload_csv import Row
 from services.intake.domain.import_plan import ExistingRecords, ImportPlan
 from services.intake.domain.people import CaseCodeAssignment, Client, Clinic, Clinician
 from services.intake.domain.relationships import Relationship
+from services.intake.store.protocol import DecideSuccessor
 from services.intake.store.stored_names import STORED_NAMES
 from shared.mongo.client import Document, Mongo, MongoSession, has_errors_besides_duplicates, translate_errors
-from shared.outbox.documents import Decide, Documents, VersionConflict, change_in_transaction
+from shared.outbox.documents import Change, Decide, Documents, Transaction, VersionConflict, change_in_transaction
 from shared.outbox.relay import Outbox, outbox_entries
 
 CLINICIANS = "clinicians"
@@ -26,8 +27,8 @@ RELATIONSHIPS = "relationships"
 DocumentT = TypeVar("DocumentT", bound=BaseModel)
 
 
-class Store:
-    """Keeps the documents of the intake service in MongoDB."""
+class MongoStore:
+    """A store in MongoDB: one collection for each kind of document."""
 
     def __init__(self, mongo: Mongo, outbox: Outbox, clock: Callable[[], datetime]) -> None:
         self.clinics = Documents(mongo["clinics"], Clinic, outbox, clock)
@@ -49,31 +50,25 @@ class Store:
         decide_client: Decide[Client],
         case_code_id: UUID,
         decide_case_code: Decide[CaseCodeAssignment],
-    ) -> Client:
-        """Write a client and the case code, or neither. Raises StoreUnavailable and what the decisions raise."""
-        client: Client
-        client, _ = await change_in_transaction(
-            self._mongo, [(self.clients, client_id, decide_client), (self.case_codes, case_code_id, decide_case_code)]
-        )
-        return client
+    ) -> Change[Client]:
+        async def add_both(transaction: Transaction) -> Change[Client]:
+            client = await transaction.change(self.clients, client_id, decide_client)
+            await transaction.change(self.case_codes, case_code_id, decide_case_code)
+            return client
+
+        return await change_in_transaction(self._mongo, add_both)
 
     async def transfer_relationship(
-        self, old_id: UUID, decide_end: Decide[Relationship], new_id: UUID, decide_start: Decide[Relationship]
-    ) -> tuple[Relationship, Relationship]:
-        """Write the end of one relationship and the start of the next, or neither.
+        self, old_id: UUID, decide_end: Decide[Relationship], new_id: UUID, decide_start: DecideSuccessor
+    ) -> tuple[Change[Relationship], Change[Relationship]]:
+        async def change_both(transaction: Transaction) -> tuple[Change[Relationship], Change[Relationship]]:
+            old = await transaction.change(self.relationships, old_id, decide_end)
+            new = await transaction.change(self.relationships, new_id, lambda before: decide_start(before, old.after))
+            return old, new
 
-        `decide_end` is called first. Raises StoreUnavailable and what the decisions raise.
-        """
-        old, new = await change_in_transaction(
-            self._mongo, [(self.relationships, old_id, decide_end), (self.relationships, new_id, decide_start)]
-        )
-        return old, new
+        return await change_in_transaction(self._mongo, change_both)
 
     async def list_relationships(self, clinic_id: UUID, after: UUID | None, limit: int) -> list[Relationship]:
-        """Up to `limit` of a clinic's relationships whose ids are greater than `after`, ordered by id.
-
-        Raises StoreUnavailable.
-        """
         after_filter = {} if after is None else {"_id": {"$gt": after}}
         with translate_errors():
             documents = (
@@ -85,7 +80,7 @@ class Store:
         return [self.relationships.parse(document) for document in documents]
 
     async def load_existing(self, clinic_id: UUID, rows: Sequence[Row]) -> ExistingRecords:
-        """The stored records that `rows` refer to, read in four round trips. Raises StoreUnavailable."""
+        """In four round trips."""
         return ExistingRecords(
             clinicians=await _load_by_id(self.clinicians, {row.clinician_id for row in rows}),
             clients=await _load_by_id(self.clients, {row.client_id for row in rows}),
@@ -96,10 +91,7 @@ class Store:
         )
 
     async def insert_plan(self, plan: ImportPlan) -> None:
-        """Write the whole plan or nothing, in one transaction of three round trips.
-
-        Raises VersionConflict if a part of it exists by now, and StoreUnavailable.
-        """
+        """In one transaction of three round trips."""
         now = self._clock()
         entries_by_relationship = {
             document_id: outbox_entries(events, now) for document_id, (_, events) in plan.relationships.items()

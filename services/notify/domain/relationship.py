@@ -5,7 +5,7 @@ version counts; of the events about an appointment, the latest counts. Erasure i
 """
 
 from datetime import datetime, timedelta
-from typing import TypeAlias
+from typing import TypeAlias, assert_never
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
@@ -88,6 +88,8 @@ def evolve(relationship: Relationship, event: HistoryEvent) -> Relationship:
             return relationship.model_copy(
                 update={"alliance_version": event.version, "open_episode_id": event.open_episode_id}
             )
+        case _:
+            assert_never(event)
 
 
 def _with_appointment(

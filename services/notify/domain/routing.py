@@ -16,6 +16,8 @@ from services.notify.domain.alert import Alert
 
 ChannelName = Literal["email", "webhook"]
 AlertChange = Literal["raised", "rose"]
+DeliveryOutcome = Literal["sent", "refused", "failed", "retried", "unsure", "not_needed"]
+"""The outcome of one attempt: `unsure` means that the message may have arrived, `failed` that it was given up."""
 
 MAX_RETRY_WAIT = timedelta(hours=1)
 """Between two attempts: a mail server that is repaired in the morning gets its mail before noon."""

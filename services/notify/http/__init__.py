@@ -2,14 +2,14 @@
 
 from fastapi import APIRouter
 
-from services.notify.delivery import DeliveryWorker
+from services.notify.delivery.planner import DeliveryPlanner
 from services.notify.http import api, pages
 from services.notify.http.inbox_updates import InboxUpdates
 from services.notify.service import InboxService
 from services.notify.store import Store
 
 
-def routes(inbox: InboxService, planner: DeliveryWorker, updates: InboxUpdates, store: Store) -> APIRouter:
+def routes(inbox: InboxService, planner: DeliveryPlanner, updates: InboxUpdates, store: Store) -> APIRouter:
     """Every route of the service."""
     router = APIRouter()
     router.include_router(api.routes(inbox, planner, updates))

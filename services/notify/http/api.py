@@ -11,7 +11,7 @@ from fastapi import APIRouter
 from fastapi.sse import EventSourceResponse
 from pydantic import AfterValidator, BaseModel, Field, HttpUrl, SecretStr
 
-from services.notify.delivery import DeliveryWorker
+from services.notify.delivery.planner import DeliveryPlanner
 from services.notify.domain.routing import ChannelAddresses, WebhookAddress
 from services.notify.http.inbox_updates import InboxUpdates
 from services.notify.service import InboxAlert, InboxService, InboxView
@@ -77,7 +77,7 @@ class Resolution(RequestBody):
     """Whether the alert was worth the interruption."""
 
 
-def routes(inbox: InboxService, planner: DeliveryWorker, updates: InboxUpdates) -> APIRouter:
+def routes(inbox: InboxService, planner: DeliveryPlanner, updates: InboxUpdates) -> APIRouter:
     """The routes of the JSON API and of the event stream."""
     router = APIRouter(tags=["alerts"])
 

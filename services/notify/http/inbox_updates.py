@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager, contextmanager
 from uuid import UUID
 
 from services.notify.metrics import Metrics
-from services.notify.store import ALERTS
+from services.notify.store.mongo import ALERTS
 from shared.mongo.client import Mongo
 from shared.runtime.background import repeat_every, run_in_background
 

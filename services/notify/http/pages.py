@@ -149,11 +149,11 @@ def _create_environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.globals["wording"] = wording
-    environment.filters["when"] = _format_time
+    environment.filters["when"] = format_time
     return environment
 
 
-def _format_time(moment: datetime, zone: tzinfo) -> str:
+def format_time(moment: datetime, zone: tzinfo) -> str:
     """As in a diary, `Tue 24 Nov 2026, 15:30`; in UTC if the local time is outside the calendar."""
     with suppress(OverflowError):
         moment = moment.astimezone(zone)

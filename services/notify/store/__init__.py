@@ -1,6 +1,5 @@
-"""What notify stores in MongoDB: its view of the events (`alerts.py`) and its deliveries (`deliveries.py`)."""
+"""What notify must remember: what a store promises (`protocol.py`), in MongoDB (`mongo/`) and in memory."""
 
-from services.notify.store.alerts import ALERTS, Store, Versioned
-from services.notify.store.deliveries import ClaimedDelivery, DeliveryStore
+from services.notify.store.protocol import ClaimedDelivery, DeliveryStore, Store, Versioned
 
-__all__ = ["ALERTS", "ClaimedDelivery", "DeliveryStore", "Store", "Versioned"]
+__all__ = ["ClaimedDelivery", "DeliveryStore", "Store", "Versioned"]

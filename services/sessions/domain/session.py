@@ -99,12 +99,14 @@ class Session(StoredModel):
     outcome: Outcome | None = None
     feedback: dict[Rater, FeedbackRequest] = Field(default_factory=dict)
 
-    @computed_field
+    @computed_field  # type: ignore[prop-decorator]
+    @property
     def next_lapse_at(self) -> datetime | None:
         """When the first unanswered request lapses. The timer queries it."""
         return min((r.lapses_at for r in self.feedback.values() if r.status == "awaiting"), default=None)
 
-    @computed_field
+    @computed_field  # type: ignore[prop-decorator]
+    @property
     def link_hashes(self) -> list[str]:
         """The token hashes of the links to this session."""
         return [h for r in self.feedback.values() for h in (r.token_hash, r.used_token_hash) if h is not None]
@@ -160,30 +162,36 @@ def schedule(
     relationship.reject_before_start(starts_at)
     relationship.reject_after_end(starts_at)
     scheduled_at = min(now, starts_at)  # an appointment entered late was made before it started
-    if before is None:
-        session = Session(
+    if before is not None:
+        return _scheduled(_move(before, starts_at, minutes, scheduled_at))
+    return _scheduled(
+        Session(
             session_id=session_id,
             relationship_id=relationship.relationship_id,
             starts_at=starts_at,
             minutes=minutes,
             scheduled_at=scheduled_at,
         )
-    else:
-        session = before.model_copy(
-            update={
-                "starts_at": starts_at,
-                "minutes": minutes,
-                "scheduled_at": max(scheduled_at, before.scheduled_at + ONE_MILLISECOND),
-                "moves": before.moves + 1,
-            }
-        )
+    )
+
+
+def _move(before: Session, starts_at: UtcDatetime, minutes: int, scheduled_at: UtcDatetime) -> Session:
+    appointment = {
+        "starts_at": starts_at,
+        "minutes": minutes,
+        "scheduled_at": max(scheduled_at, before.scheduled_at + ONE_MILLISECOND),
+    }
+    return before.model_copy(update={**appointment, "moves": before.moves + 1})
+
+
+def _scheduled(session: Session) -> Decision:
     scheduled = SessionScheduled(
         id=session.derive_id(f"scheduled {session.moves}"),
         relationship_id=session.relationship_id,
         occurred_at=session.scheduled_at,
-        session_id=session_id,
-        starts_at=starts_at,
-        minutes=minutes,
+        session_id=session.session_id,
+        starts_at=session.starts_at,
+        minutes=session.minutes,
     )
     return session, (scheduled,)
 
@@ -197,13 +205,7 @@ def complete(
     if session.outcome is not None:
         raise outcome_conflict(session)
     _reject_before_start(session, now)
-    reject_future("ended_at", completion.ended_at, now)
-    if completion.ended_at < session.starts_at - CLOCK_SKEW_TOLERANCE:
-        raise Rejected(
-            "ended-before-it-began",
-            f"ended_at is before the session's start, {session.starts_at.isoformat()}; "
-            "if it was held earlier than planned, move it first.",
-        )
+    _reject_end(session, completion.ended_at, now)
     relationship.reject_after_end(session.starts_at)
     raters: tuple[Rater, ...] = ("client", "clinician") if relationship.consent else ("clinician",)
     due_at = completion.ended_at + options.response_window
@@ -280,6 +282,16 @@ def outcome_conflict(session: Session, consequence: str = "so it cannot have ano
 
 def _reject_before_start(session: Session, now: UtcDatetime) -> None:
     reject_future("the session's starts_at", session.starts_at, now)
+
+
+def _reject_end(session: Session, ended_at: UtcDatetime, now: UtcDatetime) -> None:
+    reject_future("ended_at", ended_at, now)
+    if ended_at < session.starts_at - CLOCK_SKEW_TOLERANCE:
+        raise Rejected(
+            "ended-before-it-began",
+            f"ended_at is before the session's start, {session.starts_at.isoformat()}; "
+            "if it was held earlier than planned, move it first.",
+        )
 
 
 def _replace_links(session: Session, relationship: Relationship, now: UtcDatetime, options: RequestOptions) -> Session:

@@ -1,5 +1,6 @@
 """The JSON API for clinic systems. Every request is idempotent."""
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal, Self
 from uuid import UUID
 
@@ -87,6 +88,14 @@ class FormLinksView(BaseModel):
     """None if the client has not agreed to be asked."""
     clinician_form: FormLinkView | None
 
+    @classmethod
+    def of(cls, session_id: UUID, links: Mapping[Rater, FormLink], public_url: str) -> "FormLinksView":
+        views = {
+            rater: FormLinkView(url=f"{public_url.rstrip('/')}/f/{link.token}", expires_at=link.expires_at)
+            for rater, link in links.items()
+        }
+        return cls(session_id=session_id, client_form=views.get("client"), clinician_form=views.get("clinician"))
+
 
 class OutcomeView(BaseModel):
     what: Literal["completed", "missed", "cancelled"]
@@ -143,11 +152,7 @@ def routes(service: SessionsService, public_url: str) -> APIRouter:
         """Record that the session was held. Returns links to the forms; each call replaces the links before."""
         links = await service.complete(session_id, body.ended_at, body.minutes)
         response.headers["Cache-Control"] = "no-store"
-        return FormLinksView(
-            session_id=session_id,
-            client_form=_form_link_view(public_url, links.get("client")),
-            clinician_form=_form_link_view(public_url, links.get("clinician")),
-        )
+        return FormLinksView.of(session_id, links, public_url)
 
     @router.post("/missed")
     async def mark_missed(session_id: UUID, _body: EmptyBody | None = None) -> SessionView:
@@ -166,9 +171,3 @@ def routes(service: SessionsService, public_url: str) -> APIRouter:
         return SessionView.of(await service.record_answer(session_id, rater, body.to_answer(), body.given_at))
 
     return router
-
-
-def _form_link_view(public_url: str, link: FormLink | None) -> FormLinkView | None:
-    if link is None:
-        return None
-    return FormLinkView(url=f"{public_url.rstrip('/')}/f/{link.token}", expires_at=link.expires_at)

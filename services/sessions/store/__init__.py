@@ -1,1 +1,1 @@
-"""The store of the sessions service."""
+"""What sessions must remember: what a store promises (`protocol.py`), in MongoDB and in memory."""

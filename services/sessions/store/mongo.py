@@ -9,20 +9,19 @@ from uuid import UUID
 
 from services.sessions.domain.relationship import Relationship
 from services.sessions.domain.session import Decision, Session
+from services.sessions.store.protocol import LAPSE_BATCH_SIZE
 from services.sessions.store.stored_names import STORED_NAMES
 from shared.events import Event
 from shared.mongo.client import Document, GuardedWrite, Mongo, server_time, translate_errors, write_guarded
-from shared.outbox.documents import Documents
+from shared.outbox.documents import Documents, Versioned
 from shared.outbox.relay import Outbox, outbox_entries
 
 SESSIONS = "sessions"
 RELATIONSHIPS = "relationships"
-LAPSE_BATCH_SIZE = 500
-"""The maximum number of sessions that the timer lapses in one round trip."""
 
 
-class Store:
-    """Keeps sessions and relationships in MongoDB."""
+class MongoStore:
+    """A store in MongoDB: one collection for sessions, and one for relationships."""
 
     def __init__(self, mongo: Mongo, outbox: Outbox, clock: Callable[[], datetime]) -> None:
         self.sessions = Documents(mongo[SESSIONS], Session, outbox, clock, STORED_NAMES)
@@ -37,29 +36,21 @@ class Store:
             await self.sessions.collection.create_index("next_lapse_at", name="due")
             await self.sessions.collection.create_index("relationship_id", name="relationship")
 
-    async def find_by_link(self, link_hash: str) -> Session | None:
-        """The session of a link, or None. Raises StoreUnavailable."""
-        with translate_errors():
-            found = await self.sessions.collection.find_one({"link_hashes": link_hash})
-        return None if found is None else self.sessions.parse(found)
+    async def find_by_link(self, link_hash: str) -> Versioned[Session] | None:
+        return await self.sessions.find({"link_hashes": link_hash})
 
     async def find_relationship(self, relationship_id: UUID) -> Relationship | None:
-        """The relationship, or None. Raises StoreUnavailable."""
         with translate_errors():
             found = await self._relationship_collection.find_one({"_id": relationship_id})
         return None if found is None else Relationship.model_validate(found)
 
     async def load_relationships(self, ids: Iterable[UUID]) -> dict[UUID, Relationship]:
-        """The relationships that are known, by id. Raises StoreUnavailable."""
         return {document["_id"]: Relationship.model_validate(document) for document in await self._load_documents(ids)}
 
     async def update_relationships(
         self, ids: Iterable[UUID], decide: Callable[[Relationship], Relationship]
     ) -> dict[UUID, Relationship]:
-        """Write what `decide` makes of each relationship, and return them by id. Raises StoreUnavailable.
-
-        It takes two round trips. After a concurrent write, `decide` is called again, so it must be idempotent.
-        """
+        """In two round trips, and two more after a concurrent write."""
         updated: dict[UUID, Relationship] = {}
         pending = set(ids)
         while pending:
@@ -75,30 +66,30 @@ class Store:
         return updated
 
     async def server_time(self) -> datetime:
-        """The database's time, so that a process whose clock is ahead lapses nothing early. Raises StoreUnavailable."""
+        """The time of the database, which all processes share."""
         return await server_time(self.sessions.collection.database)
 
-    async def find_overdue(self, now: datetime) -> list[Document]:
-        """Up to LAPSE_BATCH_SIZE sessions with an overdue request, the oldest first. Raises StoreUnavailable."""
+    async def find_overdue(self, now: datetime) -> list[Versioned[Session]]:
         with translate_errors():
-            return (
+            found = (
                 await self.sessions.collection.find({"next_lapse_at": {"$lte": now}})
                 .sort("next_lapse_at", 1)
                 .limit(LAPSE_BATCH_SIZE)
                 .to_list(LAPSE_BATCH_SIZE)
             )
+        return [Versioned(self.sessions.parse(document), document["v"]) for document in found]
 
-    async def save_decisions(self, documents: Sequence[Document], decide: Callable[[Session], Decision]) -> list[Event]:
-        """Decide on loaded sessions and write those that did not change concurrently, in one round trip.
-
-        Returns the events of the written sessions; the others are found again. Raises StoreUnavailable.
-        """
+    async def save_decisions(
+        self, loaded: Sequence[Versioned[Session]], decide: Callable[[Session], Decision]
+    ) -> list[Event]:
+        """In one round trip."""
         events: dict[UUID, Sequence[Event]] = {}
         writes = []
-        for document in documents:
-            after, events[document["_id"]] = decide(self.sessions.parse(document))
-            entries = outbox_entries(events[document["_id"]], self._clock())
-            writes.append(GuardedWrite(document["_id"], document["v"], self.sessions.dump(after), entries))
+        for session in loaded:
+            session_id = session.value.session_id
+            after, events[session_id] = decide(session.value)
+            entries = outbox_entries(events[session_id], self._clock())
+            writes.append(GuardedWrite(session_id, session.version, self.sessions.dump(after), entries))
         conflicts = await write_guarded(self.sessions.collection, writes)
         written = [write for write in writes if write.id not in conflicts]
         for write in written:
@@ -106,7 +97,6 @@ class Store:
         return [event for write in written for event in events[write.id]]
 
     async def erase_sessions(self, ids: Iterable[UUID]) -> None:
-        """Delete every session of the relationships `ids`, with all answers. Raises StoreUnavailable."""
         with translate_errors():
             await self.sessions.collection.delete_many({"relationship_id": {"$in": list(ids)}})
 

@@ -106,7 +106,9 @@ async def record_history(uri: str, histories: Mapping[UUID, Sequence[HistoryEven
         alert for events in histories.values() for alert in replay_episodes(events, DEFAULT_POLICY) if alert.is_alert
     ]
     usefulness = {alert.episode_id: bool(number % 3) for number, alert in enumerate(alerts)}
-    await recorder.handle_batch([_resolved(alert.relationship, alert.episode_id, usefulness[alert.episode_id]) for alert in alerts])
+    await recorder.handle_batch(
+        [_resolved(alert.relationship, alert.episode_id, usefulness[alert.episode_id]) for alert in alerts]
+    )
     await mongo.close()
     return RecordedDatabase(uri, mongo.database.name, histories, usefulness)
 

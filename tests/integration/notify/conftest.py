@@ -2,16 +2,19 @@
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
 import httpx2
 import pytest
 
-from services.notify import delivery
-from services.notify.app import create_app
+from services.notify.app import create_app, delivery_settings
 from services.notify.settings import Settings
 from shared.kafka.producer import Producer
+from shared.mongo.client import Mongo
+from tests.support.mongo import open_mongo
+from tests.support.notify_harness import FakeChannel
 from tests.support.receivers import Mailbox, WebhookReceiver
 from tests.support.serving import run_app
 from tools.sandbox.servers.ports import free_ports
@@ -19,9 +22,16 @@ from tools.sandbox.servers.ports import free_ports
 Serve = Callable[..., AbstractAsyncContextManager[httpx2.AsyncClient]]
 
 
-@pytest.fixture(autouse=True)
-def frequent_due_checks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delivery, "DUE_CHECK_INTERVAL_SECONDS", 0.1)
+@pytest.fixture(params=["motor", "pymongo"])
+async def mongo(request: pytest.FixtureRequest, mongodb_uri: str) -> AsyncIterator[Mongo]:
+    """A database for one test."""
+    async with open_mongo(mongodb_uri, request.param) as mongo:
+        yield mongo
+
+
+@pytest.fixture
+def channel() -> FakeChannel:
+    return FakeChannel()
 
 
 @pytest.fixture
@@ -68,6 +78,8 @@ def settings(kafka_servers: str, mongodb_uri: str, smtp_port: int) -> Settings:
 @pytest.fixture
 def serve(settings: Settings) -> Serve:
     def serve(**overrides: Any) -> AbstractAsyncContextManager[httpx2.AsyncClient]:
-        return run_app(create_app(settings.model_copy(update=overrides)))
+        changed = settings.model_copy(update=overrides)
+        delivery = replace(delivery_settings(changed), due_check_interval_seconds=0.1)
+        return run_app(create_app(changed, delivery))
 
     return serve

@@ -14,11 +14,14 @@ import httpx2
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from services.notify.domain.routing import ChannelAddresses
 from services.notify.settings import Settings
 from shared.events import AlertAcknowledged, AlertRaised, AlertResolved, Event
 from shared.events.topics import ALERTS
 from shared.kafka.producer import Producer
+from shared.mongo.client import Mongo
 from tests.integration.notify.conftest import Serve
+from tests.integration.notify.mongo_harness import create_mongo_store
 from tests.support.kafka_reader import read_events
 from tests.support.receivers import Mailbox, WebhookReceiver
 from tests.support.rupture_builder import RuptureBuilder
@@ -127,6 +130,21 @@ async def test_a_webhook_that_rejects_permanently_is_not_retried(
         await wait_until(lambda: has_counted(client, channel="webhook", outcome="refused"))
 
     assert len(hook.received) == 1
+
+
+async def test_deliveries_missed_by_a_crash_are_planned_at_the_next_start(
+    serve: Serve, kafka: Producer, settings: Settings, mailbox: Mailbox
+) -> None:
+    s, email = RuptureBuilder(), "someone@clinic.example"
+    async with serve() as client:
+        await kafka.publish(suspected_events(s))
+        await wait_until(lambda: shows_alert(client, s, status="open"))
+    mongo = Mongo(settings.mongodb_uri, settings.mongodb_database)
+    await create_mongo_store(mongo).save_channels(s.clinician_id, ChannelAddresses(email=email))  # and crashed
+    await mongo.close()
+
+    async with serve():
+        await wait_until(lambda: _is_true(bool(mailbox.received_by(email))))
 
 
 async def test_mail_waits_for_a_mail_server_that_is_down(serve: Serve, kafka: Producer, settings: Settings) -> None:

@@ -1,86 +1,79 @@
 """Which worker owns a delivery when workers crash, pause, lose the database or have a wrong clock."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Literal, cast
 from uuid import uuid4
 
 import pytest
 
-from services.notify import delivery
 from services.notify.channels import DeliveryFailed
-from services.notify.delivery import DUE_CHECK_INTERVAL_SECONDS, RENEW_INTERVAL_SECONDS, TAKEOVER_DELAY_SECONDS
-from services.notify.domain.routing import ChannelAddresses
-from services.notify.store import ClaimedDelivery, deliveries
-from services.notify.store.deliveries import DUE_IMMEDIATELY, LEASE_DURATION
+from services.notify.store.mongo import MongoDeliveryStore
+from services.notify.store.protocol import DUE_IMMEDIATELY
 from shared.mongo import client as mongo_client
 from shared.mongo.client import Mongo
-from tests.integration.notify.test_handlers import EMAIL_ADDRESS, FakeChannel, NotifyHarness
+from tests.integration.notify.mongo_harness import MongoNotifyHarness
+from tests.support.notify_harness import DELIVERY_SETTINGS, EMAIL_ADDRESS, FakeChannel
 from tests.support.rupture_builder import RuptureBuilder
 from tests.support.serving import wait_until
 from tools.sandbox.servers import mongod
 from tools.sandbox.servers.ports import free_ports
 
 HOUR = timedelta(hours=1)
+FAST_LEASES = replace(
+    DELIVERY_SETTINGS,
+    lease=DELIVERY_SETTINGS.lease / 30,
+    renew_interval_seconds=DELIVERY_SETTINGS.renew_interval_seconds / 30,
+    takeover_delay_seconds=DELIVERY_SETTINGS.takeover_delay_seconds / 30,
+)
 
 
-@pytest.fixture(params=["motor", "pymongo"])
-async def mongo(request: pytest.FixtureRequest, mongodb_uri: str) -> AsyncIterator[Mongo]:
-    mongo = Mongo(mongodb_uri, f"test_{uuid4().hex}", cast("Literal['motor', 'pymongo']", request.param))
-    yield mongo
-    await mongo.close()
+class AdjustableClock:
+    """A monotonic clock that a test can set forward."""
+
+    def __init__(self) -> None:
+        self.offset_seconds = 0.0
+
+    def __call__(self) -> float:
+        return time.monotonic() + self.offset_seconds
 
 
-@pytest.fixture
-def channel() -> FakeChannel:
-    return FakeChannel()
-
-
-@pytest.fixture
-def fast_leases(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leases and checks for due deliveries, thirty times as fast."""
-    monkeypatch.setattr(deliveries, "LEASE_DURATION", LEASE_DURATION / 30)
-    monkeypatch.setattr(delivery, "RENEW_INTERVAL_SECONDS", RENEW_INTERVAL_SECONDS / 30)
-    monkeypatch.setattr(delivery, "TAKEOVER_DELAY_SECONDS", TAKEOVER_DELAY_SECONDS / 30)
-    monkeypatch.setattr(delivery, "DUE_CHECK_INTERVAL_SECONDS", DUE_CHECK_INTERVAL_SECONDS / 30)
-
-
-async def plan_message(service: NotifyHarness) -> None:
+async def plan_message(service: MongoNotifyHarness) -> None:
     s = RuptureBuilder()
-    await service.delivery_worker.update_channels(s.clinician_id, EMAIL_ADDRESS)
-    await service.project([s.started(), s.suspected(3), s.updated(3, 0)])
+    await service.planner.update_channels(s.clinician_id, EMAIL_ADDRESS)
+    await service.projector.handle_batch([s.started(), s.suspected(3), s.updated(3, 0)])
 
 
 def test_one_renewal_may_fail_and_a_takeover_waits_longer_than_a_renewal_takes() -> None:
-    assert LEASE_DURATION.total_seconds() >= 3 * RENEW_INTERVAL_SECONDS
-    assert TAKEOVER_DELAY_SECONDS > RENEW_INTERVAL_SECONDS + mongo_client.ANSWER_TIMEOUT_MS / 1000
+    renew_seconds = DELIVERY_SETTINGS.renew_interval_seconds
+
+    assert DELIVERY_SETTINGS.lease.total_seconds() >= 3 * renew_seconds
+    assert DELIVERY_SETTINGS.takeover_delay_seconds > renew_seconds + mongo_client.ANSWER_TIMEOUT_MS / 1000
 
 
-@pytest.mark.usefixtures("fast_leases")
 async def test_a_message_claimed_by_a_crashed_worker_is_soon_sent_by_another(
     mongo: Mongo, channel: FakeChannel
 ) -> None:
-    crashed, other = NotifyHarness(mongo, channel), NotifyHarness(mongo, channel)
+    crashed, other = (MongoNotifyHarness(mongo, channel, settings=FAST_LEASES) for _ in range(2))
     await plan_message(crashed)
-    assert await crashed.delivery_store.claim(include_expired=False) is not None  # and crashes
+    assert await crashed.delivery_store.claim(FAST_LEASES.lease, include_expired=False) is not None  # and crashes
 
-    async with other.delivery_worker.run():
+    async with other.worker.run():
         await wait_until(other.is_all_delivered, timeout_seconds=10)
 
     assert len(channel.sent) == 1
 
 
-@pytest.mark.usefixtures("fast_leases")
 async def test_an_attempt_may_take_longer_than_its_lease(mongo: Mongo, channel: FakeChannel) -> None:
-    one, other = NotifyHarness(mongo, channel), NotifyHarness(mongo, channel)
+    one, other = (MongoNotifyHarness(mongo, channel, settings=FAST_LEASES) for _ in range(2))
     channel.is_open.clear()
     await plan_message(one)
 
-    async with one.delivery_worker.run(), other.delivery_worker.run():
+    async with one.worker.run(), other.worker.run():
         await wait_until(lambda: _is_true(channel.attempts == 1))
-        lease_passed_at = (await one.delivery())["next_at"] + 2 * LEASE_DURATION / 30
+        lease_passed_at = (await one.delivery())["next_at"] + 2 * FAST_LEASES.lease
         await wait_until(lambda: _is_leased_beyond(one, lease_passed_at))
         channel.is_open.set()
         await wait_until(one.is_all_delivered)
@@ -88,18 +81,17 @@ async def test_an_attempt_may_take_longer_than_its_lease(mongo: Mongo, channel: 
     assert (len(channel.sent), channel.attempts) == (1, 1)
 
 
-@pytest.mark.usefixtures("fast_leases")
 async def test_a_worker_that_lost_its_lease_stops_sending_and_records_nothing(
     mongo: Mongo, channel: FakeChannel
 ) -> None:
-    paused, other = NotifyHarness(mongo, channel), NotifyHarness(mongo, channel)
+    paused, other = (MongoNotifyHarness(mongo, channel, settings=FAST_LEASES) for _ in range(2))
     channel.is_open.clear()
     await plan_message(paused)
 
-    async with paused.delivery_worker.run():
+    async with paused.worker.run():
         await wait_until(lambda: _is_true(channel.attempts == 1))
         await paused.make_due()  # as if it had been paused for longer than its lease
-        claimed = await other.delivery_store.claim(include_expired=True)
+        claimed = await other.delivery_store.claim(FAST_LEASES.lease, include_expired=True)
         assert claimed is not None
         assert claimed.attempts == 2
         await wait_until(lambda: _is_true(channel.cancelled == 1))
@@ -111,26 +103,26 @@ async def test_a_worker_that_lost_its_lease_stops_sending_and_records_nothing(
     assert paused.delivery_count("sent") == 0
 
 
-@pytest.mark.usefixtures("fast_leases")
 async def test_after_a_database_outage_longer_than_a_lease_its_owner_comes_first(
     tmp_path: Path, channel: FakeChannel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The database is killed, and the attempt goes on all the while."""
-    monkeypatch.setattr(delivery, "TAKEOVER_DELAY_SECONDS", TAKEOVER_DELAY_SECONDS)
     monkeypatch.setattr(mongo_client, "ANSWER_TIMEOUT_MS", 500)
+    settings = replace(FAST_LEASES, takeover_delay_seconds=DELIVERY_SETTINGS.takeover_delay_seconds)
+    other_clock = AdjustableClock()
     with mongod.mongodb_server(tmp_path, *free_ports(1)) as database:
         mongo, other_mongo = (Mongo(database.address, "attune_notify") for _ in range(2))
-        one, other = NotifyHarness(mongo, channel), NotifyHarness(other_mongo, channel)
+        one = MongoNotifyHarness(mongo, channel, settings=settings)
+        other = MongoNotifyHarness(other_mongo, channel, settings=settings, monotonic_clock=other_clock)
         channel.is_open.clear()
         await plan_message(one)
-        async with one.delivery_worker.run():
+        async with one.worker.run():
             await wait_until(lambda: _is_true(channel.attempts == 1))
-            monkeypatch.setattr(delivery, "TAKEOVER_DELAY_SECONDS", 0.0)  # as for a worker that started long ago
-            async with other.delivery_worker.run():
-                monkeypatch.setattr(delivery, "TAKEOVER_DELAY_SECONDS", TAKEOVER_DELAY_SECONDS)
+            async with other.worker.run():
+                other_clock.offset_seconds = settings.takeover_delay_seconds  # it started long ago
                 leased_until = (await one.delivery())["next_at"]
                 database.kill()
-                await wait_until(lambda: _is_true(datetime.now(UTC) > leased_until + 2 * LEASE_DURATION / 30))
+                await wait_until(lambda: _is_true(datetime.now(UTC) > leased_until + 2 * FAST_LEASES.lease))
                 await asyncio.to_thread(database.start)
                 await wait_until(lambda: _is_leased_beyond(one, datetime.now(UTC)))
                 channel.is_open.set()
@@ -142,22 +134,21 @@ async def test_after_a_database_outage_longer_than_a_lease_its_owner_comes_first
 
 
 @pytest.mark.parametrize("clock_offset", [HOUR, -HOUR])
-@pytest.mark.usefixtures("fast_leases")
 async def test_workers_whose_clocks_differ_by_an_hour_send_everything_once_and_at_once(
     mongo: Mongo, channel: FakeChannel, clock_offset: timedelta
 ) -> None:
     clinician = uuid4()
     relationships = [RuptureBuilder(clinician_id=clinician) for _ in range(20)]
-    exact, skewed = NotifyHarness(mongo, channel), NotifyHarness(mongo, channel, clock_offset)
-    await skewed.delivery_worker.update_channels(clinician, EMAIL_ADDRESS)
+    exact, skewed = (MongoNotifyHarness(mongo, channel, offset, FAST_LEASES) for offset in (timedelta(0), clock_offset))
+    await skewed.planner.update_channels(clinician, EMAIL_ADDRESS)
     channel.is_open.clear()
     batch = [e for s in relationships for e in (s.started(), s.suspected(3), s.updated(3, 0))]
 
-    async with exact.delivery_worker.run(), skewed.delivery_worker.run():
-        await skewed.project(batch)
+    async with exact.worker.run(), skewed.worker.run():
+        await skewed.projector.handle_batch(batch)
         await wait_until(lambda: _is_true(channel.attempts == 8))  # as many as both may attempt at once
         latest = max(d["next_at"] for d in await mongo["deliveries"].find({}).to_list(None))
-        await wait_until(lambda: _is_leased_beyond(exact, latest + 2 * LEASE_DURATION / 30))
+        await wait_until(lambda: _is_leased_beyond(exact, latest + 2 * FAST_LEASES.lease))
         channel.is_open.set()
         await wait_until(exact.is_all_delivered)
 
@@ -171,11 +162,12 @@ async def test_workers_whose_clocks_differ_by_an_hour_send_everything_once_and_a
 async def test_a_wrong_clock_does_not_change_the_retry_wait(
     mongo: Mongo, channel: FakeChannel, clock_offset: timedelta
 ) -> None:
-    skewed = NotifyHarness(mongo, channel, clock_offset, first_retry_wait=timedelta(minutes=5))
+    settings = replace(DELIVERY_SETTINGS, first_retry_wait=timedelta(minutes=5))
+    skewed = MongoNotifyHarness(mongo, channel, clock_offset, settings)
     channel.errors = [DeliveryFailed("SMTP 451")]
     await plan_message(skewed)
 
-    async with skewed.delivery_worker.run():
+    async with skewed.worker.run():
         await wait_until(lambda: _is_true(skewed.delivery_count("retried") == 1))
         await wait_until(lambda: _is_waiting_for_retry(skewed))
 
@@ -183,29 +175,11 @@ async def test_a_wrong_clock_does_not_change_the_retry_wait(
     assert timedelta(minutes=4) < wait <= timedelta(minutes=5)
 
 
-async def test_a_message_that_is_needed_again_while_it_is_cancelled_is_sent(
-    mongo: Mongo, channel: FakeChannel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    service, s = NotifyHarness(mongo, channel), RuptureBuilder()
-    await service.delivery_worker.update_channels(s.clinician_id, EMAIL_ADDRESS)
-    await service.project([s.started(), s.suspected(3), s.updated(3, 0)])
-    await service.delivery_worker.update_channels(s.clinician_id, ChannelAddresses())  # nobody needs a message now
-    cancel = service.delivery_store.cancel
-
-    async def cancel_while_replanned(claimed: ClaimedDelivery) -> None:
-        await service.delivery_worker.update_channels(s.clinician_id, EMAIL_ADDRESS)
-        await cancel(claimed)
-
-    monkeypatch.setattr(service.delivery_store, "cancel", cancel_while_replanned)
-    async with service.delivery_worker.run():
-        await wait_until(lambda: _is_true(len(channel.sent) == 1), timeout_seconds=10)
-
-
 async def test_the_query_for_due_deliveries_reads_no_other_documents(mongo: Mongo, channel: FakeChannel) -> None:
     """Counted by the database's own profiler, among thousands of completed and deferred deliveries."""
-    service = NotifyHarness(mongo, channel)
-    await service.delivery_store.create_indexes()
-    await plan_message(service)
+    store = MongoDeliveryStore(mongo)
+    await store.create_indexes()
+    await plan_message(MongoNotifyHarness(mongo, channel))
     later = datetime.now(UTC) + HOUR
     await mongo["deliveries"].insert_many([{"_id": uuid4(), "next_at": later} for _ in range(2000)])
     await mongo["deliveries"].insert_many([{"_id": uuid4(), "outcome": "sent"} for _ in range(2000)])
@@ -214,10 +188,7 @@ async def test_the_query_for_due_deliveries_reads_no_other_documents(mongo: Mong
     )
 
     await mongo.database.command({"profile": 2})
-    first, second = (
-        await service.delivery_store.claim(include_expired=False),
-        await service.delivery_store.claim(include_expired=False),
-    )
+    first, second = [await store.claim(DELIVERY_SETTINGS.lease, include_expired=False) for _ in range(2)]
     await mongo.database.command({"profile": 0})
 
     assert (first is not None, second) == (True, None)
@@ -226,12 +197,12 @@ async def test_the_query_for_due_deliveries_reads_no_other_documents(mongo: Mong
     assert all(claim["docsExamined"] <= 11 for claim in claims)
 
 
-async def _is_leased_beyond(service: NotifyHarness, moment: datetime) -> bool:
+async def _is_leased_beyond(service: MongoNotifyHarness, moment: datetime) -> bool:
     leased = await service.mongo["deliveries"].find({"held": True}).to_list(None)
     return bool(leased) and any(d["next_at"] > moment for d in leased)
 
 
-async def _is_waiting_for_retry(service: NotifyHarness) -> bool:
+async def _is_waiting_for_retry(service: MongoNotifyHarness) -> bool:
     found = await service.delivery()
     return "held" not in found and found["next_at"] > DUE_IMMEDIATELY
 

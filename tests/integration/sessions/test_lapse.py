@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Literal
@@ -14,12 +15,13 @@ from services.sessions.domain.relationship import Relationship
 from services.sessions.domain.session import Completed, RequestOptions, Session, complete, schedule
 from services.sessions.metrics import SessionsMetrics
 from services.sessions.service import SessionsService
-from services.sessions.store.mongo import SESSIONS, Store
-from shared.events import FeedbackLapsed, FeedbackSubmitted
+from services.sessions.store.mongo import SESSIONS, MongoStore
+from shared.events import FeedbackLapsed, FeedbackSubmitted, by_type
+from shared.events.cloudevents import decode
 from shared.events.topics import FEEDBACK
-from shared.kafka import Kafka
-from shared.kafka.metrics import KafkaMetrics
+from shared.kafka.producer import Message
 from shared.mongo.client import Mongo
+from shared.outbox.metrics import OutboxMetrics
 from shared.outbox.relay import Outbox
 from tests.support.kafka_reader import read_events
 from tests.support.serving import wait_until
@@ -59,7 +61,6 @@ class ServiceProcess:
 
     def __init__(
         self,
-        kafka_servers: str,
         mongodb_uri: str,
         database: str,
         driver: Literal["motor", "pymongo"] = "motor",
@@ -67,13 +68,16 @@ class ServiceProcess:
     ) -> None:
         clock = partial(ago, -hours_ahead)
         registry = CollectorRegistry()
+        self.sent: list[Message] = []
         self.mongo = Mongo(mongodb_uri, database, driver)
-        self.kafka = Kafka(kafka_servers, "sessions", KafkaMetrics(registry), clock)
-        self.outbox = Outbox(self.kafka, [self.mongo[SESSIONS]], registry, clock)
-        self.store = Store(self.mongo, self.outbox, clock)
+        self.outbox = Outbox(self._send, [self.mongo[SESSIONS]], OutboxMetrics(registry), clock)
+        self.store = MongoStore(self.mongo, self.outbox, clock)
         self.service = SessionsService(
             self.store, SessionsMetrics(registry), timedelta(hours=72), timedelta(0), clock, lambda: uuid4().hex
         )
+
+    async def _send(self, messages: Sequence[Message]) -> None:
+        self.sent += messages
 
 
 def overdue_session(relationship_id: UUID, due_hours_ago: float = 24 * 26) -> Session:
@@ -89,17 +93,17 @@ def overdue_session(relationship_id: UUID, due_hours_ago: float = 24 * 26) -> Se
 
 @pytest.mark.parametrize("driver", ["motor", "pymongo"])
 async def test_two_concurrent_processes_lapse_each_overdue_request_once(
-    mongodb_uri: str, kafka_servers: str, driver: Literal["motor", "pymongo"]
+    mongodb_uri: str, driver: Literal["motor", "pymongo"]
 ) -> None:
     database, relationship_id, session_count = f"test_{uuid4().hex}", uuid4(), 1200
-    first, second = (ServiceProcess(kafka_servers, mongodb_uri, database, driver) for _ in range(2))
+    first, second = (ServiceProcess(mongodb_uri, database, driver) for _ in range(2))
     await first.store.create_indexes()
     sessions = [overdue_session(relationship_id) for _ in range(session_count)]
     await first.mongo[SESSIONS].insert_many(
         [{"_id": s.session_id, "v": 1, **first.store.sessions.dump(s)} for s in sessions]
     )
 
-    async with first.kafka.run(), first.outbox.run(), second.kafka.run(), second.outbox.run():
+    async with first.outbox.run(), second.outbox.run():
         await asyncio.gather(first.service.lapse_overdue_requests(), second.service.lapse_overdue_requests())
 
         async def outbox_is_empty() -> bool:
@@ -107,12 +111,8 @@ async def test_two_concurrent_processes_lapse_each_overdue_request_once(
 
         await wait_until(outbox_is_empty)
 
-    lapsed_events = [
-        event
-        for event in await read_events(kafka_servers, FEEDBACK, relationship_id)
-        if isinstance(event, FeedbackLapsed)
-    ]
-    assert Counter((event.session_id, event.rater) for event in lapsed_events) == Counter(
+    lapsed_events = [decode(message.value, by_type((FeedbackLapsed,))) for message in (*first.sent, *second.sent)]
+    assert Counter((event.session_id, event.rater) for event in lapsed_events if event is not None) == Counter(
         (s.session_id, rater) for s in sessions for rater in ("client", "clinician")
     )
     assert not await first.store.find_overdue(ago())
@@ -122,9 +122,9 @@ async def test_two_concurrent_processes_lapse_each_overdue_request_once(
 
 @pytest.mark.parametrize("hours_ahead", [1, -1])
 async def test_a_process_with_a_wrong_clock_lapses_requests_neither_early_nor_late(
-    mongodb_uri: str, kafka_servers: str, hours_ahead: int
+    mongodb_uri: str, hours_ahead: int
 ) -> None:
-    process = ServiceProcess(kafka_servers, mongodb_uri, f"test_{uuid4().hex}", hours_ahead=hours_ahead)
+    process = ServiceProcess(mongodb_uri, f"test_{uuid4().hex}", hours_ahead=hours_ahead)
     overdue, not_due = overdue_session(uuid4(), due_hours_ago=0.5), overdue_session(uuid4(), due_hours_ago=-0.5)
     await process.mongo[SESSIONS].insert_many(
         [{"_id": s.session_id, "v": 1, **process.store.sessions.dump(s)} for s in (overdue, not_due)]

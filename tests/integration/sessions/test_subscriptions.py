@@ -1,10 +1,12 @@
 """Events about relationships: in any order, repeated, late, concurrent, and impossible to decode."""
 
-from uuid import UUID, uuid4
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from uuid import uuid4
 
 import pytest
 
-from services.sessions.domain.relationship import Relationship
+from services.sessions.domain.relationship import Relationship, evolve
 from services.sessions.handlers import handle_batch
 from shared.events import ConsentGiven, ConsentWithdrawn, Event
 from shared.events.cloudevents import encode
@@ -20,7 +22,7 @@ from tests.support.sessions_client import SessionsClient, ago
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
 
-async def test_batches_may_arrive_in_any_order_and_repeatedly(mongodb_uri: str, kafka_servers: str) -> None:
+async def test_batches_may_arrive_in_any_order_and_repeatedly(mongodb_uri: str) -> None:
     relationships = [RelationshipBuilder() for _ in range(40)]
     events: list[Event] = []
     for relationship in relationships:
@@ -31,7 +33,7 @@ async def test_batches_may_arrive_in_any_order_and_repeatedly(mongodb_uri: str, 
             id=uuid4(), occurred_at=relationship.at(1), relationship_id=relationship.relationship_id
         )
         events += [relationship.ended(30), consent_withdrawn, consent_given, relationship.started()]
-    process = ServiceProcess(kafka_servers, mongodb_uri, f"test_{uuid4().hex}")
+    process = ServiceProcess(mongodb_uri, f"test_{uuid4().hex}")
 
     await handle_batch(events[:90], process.store)
     await handle_batch([*reversed(events), *events[:5]], process.store)
@@ -51,34 +53,31 @@ async def test_batches_may_arrive_in_any_order_and_repeatedly(mongodb_uri: str, 
     await process.mongo.close()
 
 
-async def test_concurrent_updates_of_a_relationship_are_all_kept(mongodb_uri: str, kafka_servers: str) -> None:
+async def test_concurrent_updates_of_a_relationship_are_all_kept(mongodb_uri: str) -> None:
     """Another process writes between the load and the save, so the update is decided again."""
-    builder, process = RelationshipBuilder(), ServiceProcess(kafka_servers, mongodb_uri, f"test_{uuid4().hex}")
+    builder, process = RelationshipBuilder(), ServiceProcess(mongodb_uri, f"test_{uuid4().hex}")
     consent_given = ConsentGiven(id=uuid4(), occurred_at=builder.at(0), relationship_id=builder.relationship_id)
-    has_interfered = False
+    decided_on: list[Relationship] = []
 
     async def write_concurrently() -> None:
-        other_process = ServiceProcess(kafka_servers, mongodb_uri, process.mongo.database.name)
+        other_process = ServiceProcess(mongodb_uri, process.mongo.database.name)
         await handle_batch([consent_given], other_process.store)
         await other_process.mongo.close()
 
-    load_documents = process.store._load_documents
+    def decide(relationship: Relationship) -> Relationship:
+        if not decided_on:
+            with ThreadPoolExecutor() as another_thread:
+                another_thread.submit(asyncio.run, write_concurrently()).result()
+        decided_on.append(relationship)
+        return evolve(relationship, builder.started())
 
-    async def load_before_concurrent_write(ids: list[UUID]) -> object:
-        nonlocal has_interfered
-        documents = await load_documents(ids)
-        if not has_interfered:
-            has_interfered = True
-            await write_concurrently()
-        return documents
-
-    process.store._load_documents = load_before_concurrent_write  # type: ignore[assignment, method-assign]
-    await handle_batch([builder.started()], process.store)
+    await process.store.update_relationships([builder.relationship_id], decide)
 
     relationship = await process.store.find_relationship(builder.relationship_id)
     assert relationship is not None
     assert relationship.consent
     assert relationship.started_at is not None
+    assert [loaded.consent for loaded in decided_on] == [False, True]
     await process.mongo.close()
 
 

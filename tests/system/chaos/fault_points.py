@@ -30,7 +30,7 @@ AFTER_WRITE = FaultPoint("after", "shared.outbox.documents", "Documents.change_o
 BEFORE_PUBLISH = FaultPoint("before", "shared.kafka.client", "Kafka.send")
 AFTER_PUBLISH = FaultPoint("after", "shared.kafka.client", "Kafka.send")
 BEFORE_COMMIT = FaultPoint("after", "shared.kafka.consumer", "Consumer.handle_message")
-AFTER_COMMIT = FaultPoint("after", "shared.kafka.subscriber", "CommittingSubscriber._commit")
+AFTER_COMMIT = FaultPoint("after", "shared.kafka.subscriber", "CommittingSubscriber.commit")
 
 FAULT_POINTS: Mapping[str, Mapping[str, FaultPoint]] = {
     "intake": {"after the write": AFTER_WRITE, "before publishing": BEFORE_PUBLISH, "after publishing": AFTER_PUBLISH},
@@ -73,7 +73,7 @@ def install(service: str, trigger_file: Path) -> None:
     for name, point in FAULT_POINTS[service].items():
         owner_name, _, method = point.method.partition(".")
         owner = getattr(import_module(point.module), owner_name)
-        setattr(owner, method, _wrap(getattr(owner, method), point.when, name, trigger_file))
+        setattr(owner, method, wrap(getattr(owner, method), point.when, name, trigger_file))
 
 
 def arm(trigger_file: Path, name: str, signal_to_send: signal.Signals) -> None:
@@ -83,9 +83,11 @@ def arm(trigger_file: Path, name: str, signal_to_send: signal.Signals) -> None:
     temporary_file.rename(trigger_file)
 
 
-def _wrap(
+def wrap(
     method: Callable[..., Awaitable[Any]], when: str, name: str, trigger_file: Path
 ) -> Callable[..., Awaitable[Any]]:
+    """The method with a fault point before or after it."""
+
     @wraps(method)
     async def step(*args: Any, **kwargs: Any) -> Any:
         if when == "before":

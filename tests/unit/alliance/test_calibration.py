@@ -107,6 +107,40 @@ def test_an_answer_counts_once_as_amended() -> None:
     assert collect_sample(events, 24).client_ratings == [70.0]
 
 
+def test_an_answer_without_a_rating_counts_as_an_answer_only() -> None:
+    builder = RelationshipBuilder()
+    unknown = [builder.instrument_total(0, "unheard-of", 1), builder.instrument_total(1, "unheard-of", 1)]
+    by_clinician = unknown[1].model_copy(update={"rater": "clinician"})
+
+    sample = collect_sample([builder.consent_changed(-1, given=True), unknown[0], by_clinician], 24)
+
+    assert (len(sample.asked_sessions), sample.client_ratings, sample.clinician_ratings) == (1, [], [])
+
+
+def test_an_answer_about_some_elements_only_says_nothing_about_how_they_differ() -> None:
+    builder = RelationshipBuilder()
+    partial = builder.feedback(0).model_copy(update={"ratings": {"trust": 9.0, "respect": 8.0}})
+
+    sample = collect_sample([builder.consent_changed(-1, given=True), partial, builder.feedback(1, trust=5)], 24)
+
+    assert sample.client_ratings == [85, 85]
+    assert sample.form_ratings == [85]
+    assert [max(form) - min(form) for form in sample.relative_ratings] == [pytest.approx(40 + 40 / 7)]
+
+
+def test_how_often_something_is_missed_stays_unchanged_with_too_few_appointments() -> None:
+    """Only 29 of the relationships have as many as four appointments."""
+    builder = RelationshipBuilder()
+    sparse = [builder.consent_changed(-1, given=True), *(builder.feedback(week, 9 - week % 2) for week in range(4))]
+    samples = [collect_sample(weekly_feedback([9, 8, 9, 8]), 24) for _ in range(29)]
+
+    fitted = fit_prior([*samples, collect_sample(sparse, 24)], DEFAULT_POLICY.prior)
+    enough = fit_prior([*samples, *samples[:1]], DEFAULT_POLICY.prior)
+
+    assert fitted.absence == DEFAULT_POLICY.prior.absence
+    assert enough.absence != DEFAULT_POLICY.prior.absence
+
+
 def test_a_late_cancellation_counts_as_missed_and_one_in_time_does_not() -> None:
     builder = RelationshipBuilder()
     sample = collect_sample(
@@ -142,6 +176,16 @@ def test_no_more_alerts_are_urgent_than_the_target(peaks: list[float], target_al
 
     assert 0.5 <= threshold < 1
     assert sum(peak >= threshold for peak in peaks) <= target_alerts
+
+
+def test_the_urgent_threshold_lies_just_above_the_first_peak_that_is_too_many() -> None:
+    peaks = [0.95, 0.7, 0.9, 0.6]
+
+    assert suggest_urgent_threshold(peaks, 2, concern=0.5) == 0.7001
+    assert suggest_urgent_threshold(peaks, 2.9, concern=0.5) == 0.7001
+    assert suggest_urgent_threshold(peaks, 2, concern=0.8) == 0.8
+    assert suggest_urgent_threshold(peaks, 4, concern=0.5) == 0.5
+    assert suggest_urgent_threshold([0.99999], 0, concern=0.5) == 0.9999
 
 
 def test_a_threshold_is_interpolated_between_those_that_were_tried() -> None:

@@ -11,9 +11,9 @@ from services.alliance.domain.tuning.dispositions import Precision, measure_prec
 from services.alliance.handlers.dispositions import DispositionRecorder
 from services.alliance.handlers.projector import AllianceProjector
 from services.alliance.metrics import Metrics
+from services.alliance.store.memory import InMemoryStore
 from shared.events import AlertResolved
 from tests.support.builders import RelationshipBuilder
-from tests.support.fakes import InMemoryAllianceStore
 
 BUILDER = RelationshipBuilder(UUID("0d0b6d0e-7e9e-4a52-8a0a-38a4a4a4b001"))
 
@@ -22,7 +22,7 @@ class AllianceHarness:
     """The handlers of one process, with the events of one relationship."""
 
     def __init__(self) -> None:
-        self.store, self.registry = InMemoryAllianceStore(), CollectorRegistry()
+        self.store, self.registry = InMemoryStore(), CollectorRegistry()
         metrics = Metrics(self.registry)
         self.projector = AllianceProjector(self.store, self._publish, Policies(), metrics)
         self.recorder = DispositionRecorder(self.store, Policies(), metrics)

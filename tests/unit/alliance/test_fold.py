@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from services.alliance.domain.fold import evolve, fold, fold_forward, refold
 from services.alliance.domain.policy.policy import DEFAULT_POLICY
 from services.alliance.domain.state.alliance import Alliance
-from services.alliance.domain.state.history import HistoryEvent, sort_events
+from services.alliance.domain.state.history import HistoryEvent, sort_events, sort_key
+from shared.events import RelationshipAimsUpdated
 from tests.support.builders import RelationshipBuilder
 
 BUILDER = RelationshipBuilder(UUID("6f1de7f1-3f0c-4a39-9d39-7a6a9a4f7a10"))
@@ -134,3 +135,24 @@ def test_an_episode_that_opens_and_closes_within_one_batch_is_reported() -> None
     ]
 
     assert len(refold(events, DEFAULT_POLICY).repaired_episodes) == 2
+
+
+def test_updated_aims_change_no_score() -> None:
+    events: list[HistoryEvent] = [
+        BUILDER.consent_changed(-0.5, given=True),
+        *(BUILDER.feedback(week) for week in range(4)),
+    ]
+    updated = RelationshipAimsUpdated(
+        id=UUID(int=1), occurred_at=BUILDER.at(2.5), relationship_id=BUILDER.relationship_id, aims=("loss",)
+    )
+
+    assert fold([*events, updated], DEFAULT_POLICY) == fold(events, DEFAULT_POLICY)
+
+
+def test_whatever_arrives_after_an_erasure_is_not_known() -> None:
+    erased = fold([BUILDER.started(), BUILDER.erased(1)], DEFAULT_POLICY)
+    late = [BUILDER.started().model_copy(update={"occurred_at": BUILDER.at(2)}), BUILDER.feedback(3)]
+
+    alliance = fold_forward(erased, late, DEFAULT_POLICY).alliance
+
+    assert alliance == Alliance(last_event_key=sort_key(late[-1]), erasure_id=BUILDER.erased(1).id)

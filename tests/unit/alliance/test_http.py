@@ -12,15 +12,15 @@ from services.alliance.domain.policy.policy import DEFAULT_POLICY, Policies
 from services.alliance.domain.state.history import HistoryEvent
 from services.alliance.http.api import routes
 from services.alliance.service import AllianceService
-from services.alliance.store.mongo import Versioned
+from services.alliance.store.memory import InMemoryStore
+from services.alliance.store.protocol import Versioned
 from tests.support.builders import RelationshipBuilder
-from tests.support.fakes import InMemoryAllianceStore
 
 
 class ApiHarness:
     """The API on a store in memory."""
 
-    def __init__(self, http: httpx2.AsyncClient, store: InMemoryAllianceStore) -> None:
+    def __init__(self, http: httpx2.AsyncClient, store: InMemoryStore) -> None:
         self._http = http
         self._store = store
 
@@ -36,7 +36,7 @@ class ApiHarness:
 
 @pytest.fixture
 async def api() -> AsyncIterator[ApiHarness]:
-    store = InMemoryAllianceStore()
+    store = InMemoryStore()
     app = FastAPI()
     app.include_router(routes(AllianceService(store, Policies())))
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://alliance") as http:

@@ -13,9 +13,9 @@ from services.alliance.domain.policy.policy import DEFAULT_POLICY, Policies, Pol
 from services.alliance.domain.state.history import HistoryEvent, clinic_of
 from services.alliance.handlers.projector import AllianceProjector
 from services.alliance.metrics import Metrics
+from services.alliance.store.memory import InMemoryStore
 from shared.events import AllianceUpdated, ClientErased, Event
 from tests.support.builders import RelationshipBuilder
-from tests.support.fakes import InMemoryAllianceStore
 from tests.unit.alliance.test_fold import BUILDER, histories
 
 CLINIC = BUILDER.started().clinic_id
@@ -30,7 +30,7 @@ class ProjectorHarness:
     """One relationship in a service that may be restarted with other policies."""
 
     def __init__(self) -> None:
-        self.store = InMemoryAllianceStore()
+        self.store = InMemoryStore()
         self.published: list[Event] = []
         self.registry = CollectorRegistry()
         self._metrics = Metrics(self.registry)
@@ -133,6 +133,18 @@ def test_a_state_under_the_policy_in_force_is_not_refolded() -> None:
     harness.handle([BUILDER.feedback(6)], Policies())
 
     assert harness.refolds == 1
+
+
+def test_policies_are_identified_together() -> None:
+    """By every clinic's policy, and not by the order in which the files are read."""
+    other = UUID(int=9)
+
+    assert POLICIES.digest == Policies(Policy(), {CLINIC: SENSITIVE_POLICY.model_copy()}).digest
+    assert Policies(DEFAULT_POLICY, {CLINIC: SENSITIVE_POLICY, other: DEFAULT_POLICY}).digest == (
+        Policies(DEFAULT_POLICY, {other: DEFAULT_POLICY, CLINIC: SENSITIVE_POLICY}).digest
+    )
+    others = (Policies(), Policies(SENSITIVE_POLICY), Policies(DEFAULT_POLICY, {other: SENSITIVE_POLICY}))
+    assert len({POLICIES.digest, *(policies.digest for policies in others)}) == 4
 
 
 def test_a_clinic_with_the_default_policy_causes_no_refold() -> None:

@@ -19,10 +19,10 @@ from services.alliance.domain.policy.policy import DEFAULT_POLICY, Policies
 from services.alliance.domain.state.history import HistoryEvent
 from services.alliance.handlers.projector import AllianceProjector
 from services.alliance.metrics import Metrics
-from services.alliance.store.mongo import Versioned
+from services.alliance.store.memory import InMemoryStore
+from services.alliance.store.protocol import Versioned
 from shared.events import AllianceUpdated, Event, RuptureRepaired
 from tests.support.builders import RelationshipBuilder
-from tests.support.fakes import InMemoryAllianceStore
 
 RUNS = 150
 
@@ -34,7 +34,7 @@ class SchedulingPoint:
         yield
 
 
-class SteppedStore(InMemoryAllianceStore):
+class SteppedStore(InMemoryStore):
     """The store in memory, with a scheduling point in each call."""
 
     async def append(self, events: Sequence[HistoryEvent]) -> None:
@@ -73,7 +73,7 @@ class UnguardedStore(SteppedStore):
 class NeverRefoldingProjector(AllianceProjector):
     """Defect: folds a late event as if it were the newest."""
 
-    async def _fold_batch(
+    async def fold_batch(
         self, loaded: Mapping[UUID, Versioned], pending: Mapping[UUID, Sequence[HistoryEvent]]
     ) -> list[Versioned]:
         return [
@@ -85,10 +85,10 @@ class NeverRefoldingProjector(AllianceProjector):
 class ChangesOnlyProjector(AllianceProjector):
     """Defect: publishes nothing for an unchanged state, as if it had certainly been published before."""
 
-    async def _fold_batch(
+    async def fold_batch(
         self, loaded: Mapping[UUID, Versioned], pending: Mapping[UUID, Sequence[HistoryEvent]]
     ) -> list[Versioned]:
-        states = await super()._fold_batch(loaded, pending)
+        states = await super().fold_batch(loaded, pending)
         return [state for state in states if state.alliance != loaded[state.relationship].alliance]
 
 

@@ -1,22 +1,26 @@
 """Replaying a history under two policies, and comparing the episodes."""
 
+from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID, uuid5
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.alliance.domain.fold import refold
+from services.alliance.domain.fold import fold_steps, refold
 from services.alliance.domain.policy.policy import DEFAULT_POLICY, Policy
 from services.alliance.domain.state.history import HistoryEvent
 from services.alliance.domain.tuning.replay import (
     NEVER,
+    EpisodeChange,
     ReplayedEpisode,
     appointment_weeks,
     compare_episodes,
     iso_week,
     replay_episodes,
 )
+from shared.events import Severity
 from tests.support.builders import FIRST_SESSION_AT, RelationshipBuilder
 from tests.unit.alliance.test_fold import BUILDER, histories
 
@@ -121,6 +125,67 @@ def consecutive_episodes(bounds: list[int]) -> list[ReplayedEpisode]:
         )
         for since, until in zip(bounds[::2], bounds[1::2], strict=False)
     ]
+
+
+def test_two_episodes_are_the_same_rupture_only_if_they_overlap() -> None:
+    first, second, third = consecutive_episodes([1, 5, 7, 9, 12, 15])
+    (overlapping,) = consecutive_episodes([4, 7])
+
+    assert compare_episodes([first, third], [second]) == [
+        EpisodeChange(first, None),
+        EpisodeChange(None, second),
+        EpisodeChange(third, None),
+    ]
+    assert compare_episodes([first], [overlapping]) == [EpisodeChange(first, overlapping)]
+    assert compare_episodes([overlapping], [second]) == [EpisodeChange(overlapping, second)]
+    assert compare_episodes([], [second]) == [EpisodeChange(None, second)]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "kind"),
+    [
+        (None, "watch", "watched"),
+        (None, "concern", "raised"),
+        ("watch", None, "no longer watched"),
+        ("watch", "watch", "watched as before"),
+        ("watch", "urgent", "raised"),
+        ("urgent", None, "no longer raised"),
+        ("concern", "watch", "no longer raised"),
+        ("concern", "urgent", "raised as before"),
+    ],
+)
+def test_a_change_is_named_by_whether_the_clinician_is_alerted(
+    old: Severity | None, new: Severity | None, kind: str
+) -> None:
+    (episode,) = consecutive_episodes([1, 5])
+    before, after = (replace(episode, severity=severity) if severity else None for severity in (old, new))
+
+    change = EpisodeChange(before, after)
+
+    assert (change.kind, change.latest) == (kind, after or before)
+
+
+def test_an_episode_belongs_to_the_week_in_which_its_clinician_was_alerted() -> None:
+    (episode,) = replay_episodes(rated_history(9, 9, 9, 9, 2), DEFAULT_POLICY)
+
+    assert episode.week == (BUILDER.started().clinician_id, "2026-W06")
+
+
+def test_an_episode_that_ended_with_the_relationship_ended_then() -> None:
+    events = [*rated_history(9, 9, 9, 9, 2), BUILDER.ended(6)]
+
+    assert [episode.ended_at for episode in replay_episodes(events, DEFAULT_POLICY)] == [BUILDER.at(6)]
+
+
+def test_the_peak_is_the_highest_probability_at_a_sign() -> None:
+    events = rated_history(9, 9, 9, 9, 2, 4)
+    alliances = [
+        after for event, _, after in fold_steps(events, DEFAULT_POLICY) if event.type == BUILDER.feedback(0).type
+    ]
+
+    (episode,) = replay_episodes(events, DEFAULT_POLICY)
+
+    assert episode.peak_probability == max(alliance.rupture_probability for alliance in alliances)
 
 
 def test_an_earlier_sign_of_the_same_rupture_is_the_same_rupture() -> None:

@@ -5,12 +5,13 @@ from collections.abc import Iterable
 import pytest
 
 from services.alliance.domain.fold import fold
-from services.alliance.domain.policy.policy import DEFAULT_POLICY
+from services.alliance.domain.policy.policy import DEFAULT_POLICY, Policy
 from services.alliance.domain.state.alliance import Alliance, Episode
 from services.alliance.domain.state.history import HistoryEvent
 from tests.support.builders import RelationshipBuilder
 
 BUILDER = RelationshipBuilder()
+START_EVENTS: tuple[HistoryEvent, ...] = (BUILDER.started(), BUILDER.consent_changed(-0.5, given=True))
 
 
 def rated_sessions(*ratings: float, first: int = 0) -> list[HistoryEvent]:
@@ -23,7 +24,7 @@ def rated_sessions(*ratings: float, first: int = 0) -> list[HistoryEvent]:
 
 
 def fold_events(events: Iterable[HistoryEvent]) -> Alliance:
-    return fold([BUILDER.started(), BUILDER.consent_changed(-0.5, given=True), *events], DEFAULT_POLICY)
+    return fold([*START_EVENTS, *events], DEFAULT_POLICY)
 
 
 def detected_signs(events: Iterable[HistoryEvent]) -> set[str]:
@@ -117,6 +118,38 @@ def test_ratings_that_never_vary_are_no_sign() -> None:
 
 def test_ratings_that_were_always_low_are_no_sign() -> None:
     assert fold_events(rated_sessions(*[5.0] * 12)).open_episode is None
+
+
+def test_weak_signs_that_add_up_are_reported_by_the_strongest_of_them() -> None:
+    """Each is too weak to be mentioned beside others, and there are no others."""
+    policy = Policy(concern=0.06, withdrawal=100)
+    absences = [BUILDER.missed(week) for week in range(3)]
+    first = fold([*START_EVENTS, *absences[:2]], policy).open_episode
+    later = fold([*START_EVENTS, *absences], policy).open_episode
+
+    assert first is not None
+    assert [sign.detector for sign in first.evidence] == ["withdrawal"]
+    assert first.first_sign_at == absences[1].occurred_at
+    assert later == first  # another weak sign adds nothing to what is known already
+
+
+def test_a_form_that_lapsed_counts_although_its_session_is_not_known_yet() -> None:
+    alliance = fold_events([*rated_sessions(9, 9, 9), BUILDER.lapsed(3)])
+
+    assert (alliance.feedback_lapsed, alliance.sessions) == (1, 3)
+    assert fold_events([*rated_sessions(9, 9, 9), BUILDER.completed(3), BUILDER.lapsed(3)]).feedback_lapsed == 1
+
+
+def test_a_clinicians_answer_by_an_unknown_instrument_reports_a_tension_and_no_rating() -> None:
+    answer = BUILDER.instrument_total(3, "unheard-of", 12).model_copy(
+        update={"rater": "clinician", "tension": "yes", "talked_about": "not"}
+    )
+
+    alliance = fold_events([*rated_sessions(9, 9, 9), BUILDER.completed(3), answer])
+
+    assert (alliance.clinician.ratings, alliance.clinician.baseline_count) == (0, 0)
+    assert alliance.open_episode is not None
+    assert [sign.detector for sign in alliance.open_episode.evidence] == ["told_directly"]
 
 
 def test_a_rupture_does_not_become_part_of_the_baseline() -> None:

@@ -113,6 +113,20 @@ def test_ratings_that_never_vary_are_reported_as_little_information() -> None:
     assert summarize_events(rated_sessions(9, 8, 9, 8, 8, 9)).trust.information == "good"
 
 
+def test_ratings_at_the_top_of_the_scale_are_reported_as_some_information() -> None:
+    """They can get worse visibly, and not better."""
+    trust = summarize_events(rated_sessions(9, 9.9, 10, 10, 10, 10, 10)).trust
+
+    assert (trust.information, "top of the scale" in (trust.why or "")) == ("some", True)
+    assert summarize_events(rated_sessions(9, 9.8, 10, 10, 10, 10, 10)).trust.information == "good"
+    assert summarize_events(rated_sessions(9.9, 10, 10, 10, 10)).trust.information == "good"
+
+
+def test_a_few_ratings_are_reported_as_some_information() -> None:
+    assert summarize_events(rated_sessions(9, 8, 9)).trust.information == "some"
+    assert summarize_events(rated_sessions(9, 8, 9, 8)).trust.information == "good"
+
+
 def test_the_outcome_is_reported_and_changes_nothing_else() -> None:
     plain = rated_sessions(9, 8, 9, 8)
     with_outcome = [
@@ -165,6 +179,22 @@ def test_an_explanation_names_the_session_and_what_is_usual_here() -> None:
     assert explanation == (
         "Shows signs of rupture. Trust fell to 30 after session 9 (usually 85 to 95 here), while the rest stayed at 90."
     )
+
+
+def test_a_relationship_without_signs_is_explained_by_its_level_and_what_is_usual() -> None:
+    explanation = explain_events(rated_sessions(9, 8, 9, 8, 9, 8))
+    summary = summarize_events(rated_sessions(9, 8, 9, 8, 9, 8))
+
+    assert explanation == (
+        f"Now at {summary.level:.0f}, usually {summary.low:.0f} to {summary.high:.0f} here. No signs of rupture."
+    )
+
+
+def test_a_relationship_that_is_not_watched_or_has_ended_is_explained_as_such() -> None:
+    assert explain_events([*rated_sessions(9), BUILDER.consent_changed(2.5, given=False)]) == (
+        "Not watched: the client's consent is not in force."
+    )
+    assert explain_events([*rated_sessions(9), BUILDER.ended(3)]) == "This relationship has ended."
 
 
 def test_an_explanation_names_the_session_of_an_unanswered_form() -> None:

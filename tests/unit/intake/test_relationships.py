@@ -165,6 +165,12 @@ def test_a_transfer_keeps_aims_cadence_and_consent() -> None:
     ) == (new, ())
 
 
+def test_only_a_transfer_has_a_successor() -> None:
+    for relationship in (make_relationship(), ended_relationship()):
+        with pytest.raises(ValueError, match="not ended by a transfer"):
+            start_successor(None, relationship, BEN)
+
+
 END_AT = STARTED + 40 * DAY
 
 

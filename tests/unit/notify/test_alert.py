@@ -152,6 +152,22 @@ def test_an_escalation_is_published_and_a_lower_severity_is_not() -> None:
     ]
 
 
+def test_a_severity_that_was_reached_before_by_a_higher_one_is_no_escalation() -> None:
+    s = RuptureBuilder(NOW)
+
+    alert = only_alert_after([s.started(), s.suspected(1, "concern"), s.changed(2, "watch"), s.changed(3, "urgent")])
+
+    assert [severity for severity, _ in alert.escalations] == ["concern", "urgent"]
+
+
+def test_an_alert_whose_relationship_is_unknown_can_be_neither_acknowledged_nor_resolved() -> None:
+    alert = only_alert_after([RuptureBuilder(NOW).suspected(3)])
+
+    assert acknowledge(alert, NOW) == (alert, ())
+    with pytest.raises(Rejected, match="is not known yet"):
+        resolve(alert, True, NOW)
+
+
 def test_acknowledging_twice_is_acknowledging_once() -> None:
     s = RuptureBuilder(NOW)
     alert = only_alert_after([s.started(), s.suspected(3)])

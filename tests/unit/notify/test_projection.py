@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from services.notify.domain.alert import Disposition, acknowledge, resolve
 from services.notify.domain.projection import RelationshipProjection, fold_forward, with_dispositions_of
 from services.notify.domain.relationship import Relationship
-from shared.events import RelationshipEvent
+from shared.events import AlertAcknowledged, RelationshipEvent
 from tests.support.rupture_builder import RuptureBuilder
 from tests.unit.notify.test_alert import NOW, histories
 
@@ -52,6 +52,17 @@ def test_dispositions_are_restored_from_their_events() -> None:
     assert rebuilt == resolved
     assert rebuilt.acknowledged == Disposition(at=NOW, severity="concern")
     assert rebuilt.status == "resolved"
+
+
+def test_a_disposition_of_an_older_version_without_a_severity_covers_none() -> None:
+    s = RuptureBuilder(NOW)
+    alert = project([s.started(), s.suspected(3), s.updated(3, 0)]).alerts[s.alert_id()]
+    (event,) = acknowledge(alert, NOW)[1]
+    assert isinstance(event, AlertAcknowledged)
+
+    events = [s.started(), s.suspected(3), s.updated(3, 0), event.model_copy(update={"severity": None})]
+
+    assert project(events).alerts == {alert.id: alert}
 
 
 def test_a_disposition_that_is_not_yet_published_is_kept() -> None:

@@ -9,9 +9,10 @@ from uuid import UUID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tools.sandbox.network.answers import MIN_CORRECTION_AGE
 from tools.sandbox.network.course import ELEMENTS, Course, Rupture, Session, SimulatedAnswer, severe_reason
 from tools.sandbox.network.parameters import Parameters
-from tools.sandbox.network.world import MIN_CORRECTION_AGE, World
+from tools.sandbox.network.world import World
 
 TODAY = datetime(2026, 11, 24, 12, tzinfo=UTC)
 PARAMETERS = Parameters(relationships=40, rupture_probability=0.6, transfer_share=0.5)

@@ -7,7 +7,7 @@ import pytest
 
 from shared.events import Event
 from shared.events.cloudevents import encode
-from shared.kafka.topic_reader import Offsets, PartitionSlice, RecordedEvent
+from shared.kafka.event_reader import Offsets, PartitionSlice, RecordedEvent
 from shared.rebuild import history
 from shared.rebuild.history import History, PageSize, SliceReader, paginate, slice_partitions
 from shared.rebuild.verify import Verifier, VerifyResult

@@ -3,7 +3,7 @@
 from typing import TypeAlias
 
 from services.alliance.domain.detection import episodes, probability
-from services.alliance.domain.detection.detectors import BEHAVIOUR_DETECTORS, Observation, find_session
+from services.alliance.domain.detection.detectors import BEHAVIOUR_DETECTORS, Observation
 from services.alliance.domain.detection.session_updates import (
     detect_signs,
     record_session,
@@ -11,7 +11,7 @@ from services.alliance.domain.detection.session_updates import (
     update_probability,
 )
 from services.alliance.domain.policy.policy import Policy, RatePrior
-from services.alliance.domain.state.alliance import Alliance, Attendance
+from services.alliance.domain.state.alliance import Alliance, Session
 from services.alliance.domain.state.fast_replace import replace
 from shared.events import FeedbackLapsed, SessionCancelled, SessionCompleted, SessionMissed
 
@@ -28,70 +28,82 @@ AttendanceEvent: TypeAlias = SessionCompleted | SessionMissed | SessionCancelled
 
 def apply_attendance(alliance: Alliance, event: AttendanceEvent, policy: Policy) -> Alliance:
     """Record whether an appointment was held, missed or cancelled. Only the first event about it counts."""
-    session = find_session(alliance.recent_sessions, event.session_id)
+    session = alliance.find_session(event.session_id)
     if session is not None and session.attendance is not None:
         return alliance
-    match event:
-        case SessionCompleted():
-            return _apply_completion(alliance, event, policy)
-        case SessionMissed():
-            return _apply_absence(alliance, event, "missed", MISSED_WEIGHT, policy)
-        case SessionCancelled(by="client") if event.notice_hours < policy.late_hours:
-            return _apply_absence(alliance, event, "cancelled_late", CANCELLED_LATE_WEIGHT, policy)
-        case SessionCancelled():  # in time, or not by the client: no sign, and no session
-            return record_session(alliance, event, attendance="cancelled")
+    if isinstance(event, SessionCancelled) and not _is_late(event, policy):  # it is no sign, and no session
+        cancelled = replace(session or Session(event.session_id, event.occurred_at), attendance="cancelled")
+        return replace(alliance, recent_sessions=record_session(alliance.recent_sessions, cancelled))
+    if session is None:
+        alliance, session = start_session(alliance, event)
+    if isinstance(event, SessionCompleted):
+        return _apply_completion(alliance, session, event, policy)
+    return _apply_absence(alliance, session, event, policy)
 
 
-def _apply_completion(alliance: Alliance, event: SessionCompleted, policy: Policy) -> Alliance:
-    before = start_session(alliance, event)
+def _is_late(event: SessionCancelled, policy: Policy) -> bool:
+    """Whether the client cancelled too late; a cancellation by somebody else never is."""
+    return event.by == "client" and event.notice_hours < policy.late_hours
+
+
+def _apply_completion(before: Alliance, session: Session, event: SessionCompleted, policy: Policy) -> Alliance:
+    session = replace(session, number=before.sessions + 1, attendance="held")
     is_cut_short = event.minutes < CUT_SHORT_RATIO * event.planned_minutes
-    is_unusually_short = is_cut_short and alliance.sessions_cut_short <= USUAL_CUT_SHORT_RATIO * alliance.sessions
+    is_unusually_short = is_cut_short and before.sessions_cut_short <= USUAL_CUT_SHORT_RATIO * before.sessions
     after = replace(
-        record_session(before, event, attendance="held"),
-        sessions=alliance.sessions + 1,
-        sessions_cut_short=alliance.sessions_cut_short + is_cut_short,
-        withdrawal=alliance.withdrawal * WITHDRAWAL_DECAY + CUT_SHORT_WEIGHT
+        before,
+        recent_sessions=record_session(before.recent_sessions, session),
+        sessions=before.sessions + 1,
+        sessions_cut_short=before.sessions_cut_short + is_cut_short,
+        withdrawal=before.withdrawal * WITHDRAWAL_DECAY + CUT_SHORT_WEIGHT
         if is_unusually_short
-        else alliance.withdrawal * RETURN_DECAY,
+        else before.withdrawal * RETURN_DECAY,
+        rupture_probability=update_probability(before, _absence_weight(before, False, policy.prior.absence)),
     )
-    after = update_probability(after, _absence_weight(alliance, False, policy.prior.absence))
     if is_unusually_short:
-        return detect_signs(Observation(event, before, after, policy), BEHAVIOUR_DETECTORS)
-    has_returned = after.open_episode is not None and episodes.is_withdrawal_only(after.open_episode)
-    return episodes.record_calm_rating(after, event.occurred_at, policy) if has_returned else after
+        return detect_signs(Observation(event, session, before, after, policy), BEHAVIOUR_DETECTORS)
+    episode = after.open_episode
+    if episode is None or not episodes.is_withdrawal_only(episode):
+        return after
+    return episodes.record_calm_rating(after, episode, event.occurred_at, policy)
 
 
 def _apply_absence(
-    alliance: Alliance, event: SessionMissed | SessionCancelled, attendance: Attendance, weight: float, policy: Policy
+    before: Alliance, session: Session, event: SessionMissed | SessionCancelled, policy: Policy
 ) -> Alliance:
-    before = start_session(alliance, event)
+    is_missed = isinstance(event, SessionMissed)
+    session = replace(session, attendance="missed" if is_missed else "cancelled_late")
+    weight = MISSED_WEIGHT if is_missed else CANCELLED_LATE_WEIGHT
     after = replace(
-        record_session(before, event, attendance=attendance),
-        missed=alliance.missed + (attendance == "missed"),
-        absences=alliance.absences + 1,
-        withdrawal=alliance.withdrawal * WITHDRAWAL_DECAY + weight,
+        before,
+        recent_sessions=record_session(before.recent_sessions, session),
+        missed=before.missed + is_missed,
+        absences=before.absences + 1,
+        withdrawal=before.withdrawal * WITHDRAWAL_DECAY + weight,
+        rupture_probability=update_probability(before, _absence_weight(before, True, policy.prior.absence)),
     )
-    after = update_probability(after, _absence_weight(alliance, True, policy.prior.absence))
-    return detect_signs(Observation(event, before, after, policy), BEHAVIOUR_DETECTORS)
+    return detect_signs(Observation(event, session, before, after, policy), BEHAVIOUR_DETECTORS)
 
 
-def apply_lapse(alliance: Alliance, event: FeedbackLapsed, policy: Policy) -> Alliance:
+def apply_lapse(before: Alliance, event: FeedbackLapsed, policy: Policy) -> Alliance:
     """Apply an answer that lapsed. A clinician's lapse is no sign, and neither is one whose answer is already known."""
-    session = find_session(alliance.recent_sessions, event.session_id)
-    if event.rater == "clinician" or not alliance.has_consent or (session and session.is_client_feedback_known):
-        return alliance
-    before = start_session(alliance, event)
-    feedback_asked = alliance.feedback_received + alliance.feedback_lapsed
-    responds_reliably = feedback_asked >= 3 and alliance.feedback_received >= MIN_RESPONSE_RATE * feedback_asked
+    session = before.find_session(event.session_id)
+    if event.rater == "clinician" or not before.has_consent or (session and session.is_client_feedback_known):
+        return before
+    if session is None:
+        before, session = start_session(before, event)
+    session = replace(session, has_lapsed=True)
+    feedback_asked = before.feedback_received + before.feedback_lapsed
+    responds_reliably = feedback_asked >= 3 and before.feedback_received >= MIN_RESPONSE_RATE * feedback_asked
+    silence_weight = probability.missed_weight(True, before.feedback_lapsed, feedback_asked, policy.prior.silence)
     after = replace(
-        record_session(before, event, has_lapsed=True),
-        feedback_lapsed=alliance.feedback_lapsed + 1,
-        withdrawal=alliance.withdrawal * WITHDRAWAL_DECAY + LAPSED_WEIGHT if responds_reliably else alliance.withdrawal,
+        before,
+        recent_sessions=record_session(before.recent_sessions, session),
+        feedback_lapsed=before.feedback_lapsed + 1,
+        withdrawal=before.withdrawal * WITHDRAWAL_DECAY + LAPSED_WEIGHT if responds_reliably else before.withdrawal,
+        rupture_probability=update_probability(before, silence_weight),
     )
-    after = update_probability(
-        after, probability.missed_weight(True, alliance.feedback_lapsed, feedback_asked, policy.prior.silence)
-    )
-    return detect_signs(Observation(event, before, after, policy), BEHAVIOUR_DETECTORS)
+    return detect_signs(Observation(event, session, before, after, policy), BEHAVIOUR_DETECTORS)
 
 
 def _absence_weight(alliance: Alliance, was_absent: bool, prior: RatePrior) -> float:

@@ -7,12 +7,13 @@ vary and a small drop means more; with every rating it becomes more the relation
 Another model replaces only this module and `probability`.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from math import sqrt
 
 from services.alliance.domain.policy.policy import RatingPrior
-from services.alliance.domain.state.alliance import ElementGaps, PairedRatings, Series
+from services.alliance.domain.state.alliance import ElementGaps, PairedRatings, RatingGap, Series
 from services.alliance.domain.state.fast_replace import replace
 from shared.events import Element
 
@@ -28,6 +29,7 @@ BELOW_EXPECTED_SPREADS = 0.5  # a rating this far below the mean is below what w
 DRIFT_AFTER_DAYS = 28  # after a longer gap the baseline becomes less certain
 DRIFT_VARIANCE_PER_DAY = 0.3  # points² for each further day
 MAX_DRIFT_VARIANCE = 100.0  # points², however long the gap
+NO_GAP = RatingGap()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +60,13 @@ def expect_rating(series: Series, prior: RatingPrior, at: datetime | None = None
     return _predict(prior, series.baseline_count, series.baseline_total, spread, _drift_variance(series, at))
 
 
-def expect_relative(element_gaps: ElementGaps, prior: RatingPrior, level: float) -> dict[Element, Expectation]:
+def expect_relative(
+    element_gaps: ElementGaps, elements: Iterable[Element], prior: RatingPrior, level: float
+) -> dict[Element, Expectation]:
     """The predictive distribution of how far each element is above the others, in a relationship at this `level`."""
     spread = _spread(prior, level, element_gaps.forms, element_gaps.squared_deviations, MIN_ELEMENT_SPREAD_POINTS)
-    return {
-        element: _predict(prior, gap.count, gap.total, spread, 0.0) for element, gap in element_gaps.elements.items()
-    }
+    gaps = {element: element_gaps.elements.get(element, NO_GAP) for element in elements}
+    return {element: _predict(prior, gap.count, gap.total, spread, 0.0) for element, gap in gaps.items()}
 
 
 def baseline_level(series: Series, prior: RatingPrior) -> float:
@@ -72,20 +75,16 @@ def baseline_level(series: Series, prior: RatingPrior) -> float:
     return (prior.mean * prior_weight + series.baseline_total) / (prior_weight + series.baseline_count)
 
 
-def append_expected_rating(series: Series, rating: float, expected: Expectation, at: datetime) -> Series:
+def append_rating(series: Series, rating: float, at: datetime, expected: Expectation | None = None) -> Series:
     """The series with one more rating and an unchanged baseline: `update_baseline` changes that."""
-    streak = series.below_expected_streak + 1 if expected.surprise(rating) < -BELOW_EXPECTED_SPREADS else 0
-    return replace(append_rating(series, rating, at), below_expected_streak=streak)
-
-
-def append_rating(series: Series, rating: float, at: datetime) -> Series:
-    """The series with one more rating for which there was no expectation."""
+    is_below_expected = expected is not None and expected.surprise(rating) < -BELOW_EXPECTED_SPREADS
     return replace(
         series,
         ratings=series.ratings + 1,
         rolling_score=update_rolling_score(series.rolling_score, rating),
         last=rating,
         last_at=at,
+        below_expected_streak=series.below_expected_streak + 1 if is_below_expected else 0,
         constant_streak=series.constant_streak + 1 if series.last == rating else 0,
         recent_ratings=(*series.recent_ratings, rating)[-RECENT_RATINGS_LIMIT:],
     )
@@ -139,10 +138,10 @@ def update_element_gaps(
     gaps = dict(element_gaps.elements)
     squared_deviations = 0.0
     for element, relative_rating in relative_ratings.items():
-        gap = gaps[element]
+        gap = gaps.get(element, NO_GAP)
         clipped = _clip(relative_rating, gap.count, expected[element])
         squared_deviations += (clipped - gap.mean) ** 2 * gap.count / (gap.count + 1)
-        gaps[element] = replace(gap, count=gap.count + 1, total=gap.total + clipped)
+        gaps[element] = RatingGap(gap.count + 1, gap.total + clipped)
     return ElementGaps(
         gaps, element_gaps.forms + 1, element_gaps.squared_deviations + squared_deviations / len(relative_ratings)
     )

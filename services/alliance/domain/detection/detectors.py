@@ -7,12 +7,13 @@ probability from that of a starting rupture to one of concern.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import hypot, log
 from typing import TypeAlias
 
 from services.alliance.domain.detection.baseline import Expectation, expect_rating
 from services.alliance.domain.detection.probability import RUPTURE_START_PROBABILITY, SINGLE_ELEMENT_WEIGHT, log_odds
+from services.alliance.domain.detection.rating import WeighedRating
 from services.alliance.domain.policy.policy import Policy
 from services.alliance.domain.state.alliance import Alliance, Session
 from shared.events import (
@@ -33,19 +34,13 @@ class Observation:
     """One event and the alliance `before` it; `after` includes the event, except for its effect on episodes."""
 
     event: ObservedEvent
+    session: Session
+    """The session that the event is about; it includes the event."""
     before: Alliance
     after: Alliance
     policy: Policy
-    rating: float | None = None
-    """0 to 100; None if the event is not an answer, or has no rating that can be read."""
-    expected: Expectation | None = None
-    rating_weight: float = 0.0
-    """The weight of the rating as a whole (see `probability`)."""
-    element_weight: float | None = None
-    """The weight of the hypothesis that a single element dropped."""
-    relative_ratings: dict[Element, float] = field(default_factory=dict)
-    """How far each element lies above the others, in points."""
-    expected_relative: dict[Element, Expectation] = field(default_factory=dict)
+    rating: WeighedRating | None = None
+    """None if the event is not an answer, or has no rating that can be read."""
 
     def strength_of(self, weight: float) -> float:
         """The strength of a sign of this weight."""
@@ -55,9 +50,8 @@ class Observation:
         self, detector: str, strength: float, element: Element | None = None, /, **numbers: float
     ) -> Evidence:
         """A sign with its numbers; `session` is the number of the held session that it is about, if that is known."""
-        session = find_session(self.after.recent_sessions, self.event.session_id)
-        if session is not None and session.number:
-            numbers["session"] = session.number
+        if self.session.number:
+            numbers["session"] = self.session.number
         return Evidence(
             detector=detector,
             strength=round(strength, 3),
@@ -76,43 +70,30 @@ Detector: TypeAlias = Callable[[Observation], Iterator[Evidence]]
 
 def sudden_drop(observation: Observation) -> Iterator[Evidence]:
     """A rating below what was expected in this relationship."""
-    if observation.rating is not None and observation.expected is not None and observation.rating_weight > 0:
-        yield observation.create_evidence(
-            "sudden_drop",
-            observation.strength_of(observation.rating_weight),
-            rating=observation.rating,
-            **_expected_numbers(observation.expected),
-        )
+    rating = observation.rating
+    if rating is not None and rating.weight > 0:
+        strength = observation.strength_of(rating.weight)
+        yield observation.create_evidence("sudden_drop", strength, **_rating_numbers(rating))
 
 
 def sustained_slide(observation: Observation) -> Iterator[Evidence]:
     """Several ratings in a row below what was expected, even if none of them is alarming alone."""
-    if (
-        observation.rating is None
-        or observation.expected is None
-        or observation.after.client.below_expected_streak < MIN_SLIDE_RATINGS
-    ):
+    rating, streak = observation.rating, observation.after.client.below_expected_streak
+    if rating is None or streak < MIN_SLIDE_RATINGS:
         return
     accumulated_weight = log_odds(observation.before.rupture_probability) - log_odds(RUPTURE_START_PROBABILITY)
     if accumulated_weight > 0:
-        yield observation.create_evidence(
-            "sustained_slide",
-            observation.strength_of(accumulated_weight),
-            rating=observation.rating,
-            ratings=observation.after.client.below_expected_streak,
-            **_expected_numbers(observation.expected),
-        )
+        strength = observation.strength_of(accumulated_weight)
+        numbers = {"rating": rating.value, "ratings": streak, **_expected_numbers(rating.expected)}
+        yield observation.create_evidence("sustained_slide", strength, **numbers)
 
 
 def clinician_drop(observation: Observation) -> Iterator[Evidence]:
     """A clinician's rating below what was expected in this relationship."""
-    if observation.rating is not None and observation.expected is not None and observation.rating_weight > 0:
-        yield observation.create_evidence(
-            "clinician_drop",
-            observation.strength_of(observation.rating_weight),
-            rating=observation.rating,
-            **_expected_numbers(observation.expected),
-        )
+    rating = observation.rating
+    if rating is not None and rating.weight > 0:
+        strength = observation.strength_of(rating.weight)
+        yield observation.create_evidence("clinician_drop", strength, **_rating_numbers(rating))
 
 
 def low_level(observation: Observation) -> Iterator[Evidence]:
@@ -129,42 +110,47 @@ def low_level(observation: Observation) -> Iterator[Evidence]:
 
 def element_drop(observation: Observation) -> Iterator[Evidence]:
     """One element drops relative to the others, compared with its usual difference from them."""
+    event, rating, gaps = observation.event, observation.rating, observation.before.element_gaps.elements
+    if rating is None or not isinstance(event, FeedbackSubmitted):
+        return
     drops = {
-        element: observation.before.element_gaps.elements[element].mean - relative_rating
-        for element, relative_rating in observation.relative_ratings.items()
-        if element in observation.before.element_gaps.elements
-        and observation.before.element_gaps.elements[element].count >= 2
+        element: gaps[element].mean - relative_rating
+        for element, relative_rating in rating.relative_ratings.items()
+        if element in gaps and gaps[element].count >= 2
     }
-    if not drops or not isinstance(observation.event, FeedbackSubmitted):
+    if not drops:
         return
     largest_drop_element = max(drops, key=drops.__getitem__)
-    weighted_strength = observation.strength_of((observation.element_weight or 0.0) + log(SINGLE_ELEMENT_WEIGHT))
+    weighted_strength = observation.strength_of((rating.element_weight or 0.0) + log(SINGLE_ELEMENT_WEIGHT))
     for element, drop in drops.items():
-        expected = observation.expected_relative[element]
-        surprise_strength = -expected.surprise(observation.relative_ratings[element]) / MIN_STANDALONE_SPREADS
-        strength = min(drop / observation.policy.element_points, surprise_strength)
+        surprise = rating.expected_relative[element].surprise(rating.relative_ratings[element])
+        strength = min(drop / observation.policy.element_points, -surprise / MIN_STANDALONE_SPREADS)
         if strength >= 1 or (element == largest_drop_element and weighted_strength > 0):
-            numbers = _element_numbers(observation, observation.event.ratings, element)
+            numbers = _element_numbers(rating, event.ratings, element)
             yield observation.create_evidence("element_drop", max(strength, weighted_strength), element, **numbers)
 
 
-def _element_numbers(observation: Observation, ratings: dict[Element, float], element: Element) -> dict[str, float]:
+def _element_numbers(rating: WeighedRating, ratings: dict[Element, float], element: Element) -> dict[str, float]:
     """The numbers of an element that dropped: what was expected of it, and the others' mean if that did not drop.
 
     An element's rating is the overall rating plus `others_ratio` times its difference from the others. The same holds
     for the expectations.
     """
-    rating, expected_relative = 10 * ratings[element], observation.expected_relative[element]
-    numbers = {"rating": rating}
-    if observation.expected is not None:
-        others_ratio = (len(ratings) - 1) / len(ratings)
-        spread = hypot(observation.expected.spread, others_ratio * expected_relative.spread)
-        numbers |= _expected_numbers(
-            Expectation(observation.expected.mean + others_ratio * expected_relative.mean, spread, 1.0)
-        )
-        if (others_mean := rating - observation.relative_ratings[element]) >= observation.expected.low:
-            numbers["rest"] = others_mean
+    value, expected_relative = 10 * ratings[element], rating.expected_relative[element]
+    others_ratio = (len(ratings) - 1) / len(ratings)
+    expected = Expectation(
+        rating.expected.mean + others_ratio * expected_relative.mean,
+        hypot(rating.expected.spread, others_ratio * expected_relative.spread),
+        1.0,
+    )
+    numbers = {"rating": value, **_expected_numbers(expected)}
+    if (others_mean := value - rating.relative_ratings[element]) >= rating.expected.low:
+        numbers["rest"] = others_mean
     return numbers
+
+
+def _rating_numbers(rating: WeighedRating) -> dict[str, float]:
+    return {"rating": rating.value, **_expected_numbers(rating.expected)}
 
 
 def _expected_numbers(expected: Expectation) -> dict[str, float]:
@@ -186,16 +172,12 @@ def told_directly(observation: Observation) -> Iterator[Evidence]:
         tension=tension_rank,
         talked_about=talked_about_rank,
         by_client=by_client,
-        **_other_rater_numbers(observation),
+        **_other_rater_numbers(event, observation.session),
     )
 
 
-def _other_rater_numbers(observation: Observation) -> dict[str, float]:
+def _other_rater_numbers(event: FeedbackSubmitted, session: Session) -> dict[str, float]:
     """1 if the other rater reported a tension too, 0 if the other rater denied it."""
-    event = observation.event
-    session = find_session(observation.after.recent_sessions, event.session_id)
-    if session is None or not isinstance(event, FeedbackSubmitted):
-        return {}
     other_rater = "clinician" if event.rater == "client" else "client"
     if other_rater in session.tension_reported_by:
         return {"other": 1}
@@ -224,48 +206,26 @@ def withdrawal(observation: Observation) -> Iterator[Evidence]:
 
 def apart(observation: Observation) -> Iterator[Evidence]:
     """Client and clinician rated the same session differently, compared with their usual difference."""
-    if not isinstance(observation.event, FeedbackSubmitted) or observation.before.rater_gap.count < 3:
+    before, policy = observation.before, observation.policy
+    if observation.session.both_ratings is None or before.rater_gap.count < 3:
         return
-    session = find_session(observation.after.recent_sessions, observation.event.session_id)
-    if session is None or session.client_rating is None or session.clinician_rating is None:
-        return
-    shift = abs(session.client_rating - session.clinician_rating - observation.before.rater_gap.mean)
-    prior = observation.policy.prior
-    client_expected, clinician_expected = (
-        expect_rating(observation.before.client, prior.client),
-        expect_rating(observation.before.clinician, prior.clinician),
-    )
+    client, clinician = observation.session.both_ratings
+    shift = abs(client - clinician - before.rater_gap.mean)
+    client_expected = expect_rating(before.client, policy.prior.client)
+    clinician_expected = expect_rating(before.clinician, policy.prior.clinician)
     strength = min(
-        shift / observation.policy.apart_points,
+        shift / policy.apart_points,
         shift / (MIN_STANDALONE_SPREADS * hypot(client_expected.spread, clinician_expected.spread)),
     )
     if strength >= 1:
-        usual_gap = observation.before.rater_gap.mean
-        yield observation.create_evidence(
-            "apart", strength, client=session.client_rating, clinician=session.clinician_rating, usual=usual_gap
-        )
+        usual_gap = before.rater_gap.mean
+        yield observation.create_evidence("apart", strength, client=client, clinician=clinician, usual=usual_gap)
 
 
 CLIENT_DETECTORS: tuple[Detector, ...] = (sudden_drop, sustained_slide, low_level, element_drop, told_directly, apart)
 """Detectors for a client's answer."""
 CLINICIAN_DETECTORS: tuple[Detector, ...] = (clinician_drop, told_directly, apart)
-UNRATED_DETECTORS: tuple[Detector, ...] = (told_directly,)
-"""Detectors for an answer by an unknown instrument."""
 BEHAVIOUR_DETECTORS: tuple[Detector, ...] = (withdrawal,)
 """Detectors for attendance and unanswered forms."""
 STANDALONE_DETECTORS = frozenset({"low_level", "element_drop", "told_directly", "withdrawal", "apart"})
 """Signs that are worth watching from strength 1 on, at any probability of a rupture."""
-
-
-def relative_to_others(event: FeedbackSubmitted, element: Element) -> float:
-    """How far an element is above the mean of the others, in points."""
-    other_ratings = [rating for name, rating in event.ratings.items() if name != element]
-    return 10 * (event.ratings[element] - sum(other_ratings) / len(other_ratings))
-
-
-def find_session(sessions: tuple[Session, ...], session_id: object) -> Session | None:
-    """The session, if it is still among the recent ones."""
-    for session in reversed(sessions):  # nearly always the newest
-        if session.session_id == session_id:
-            return session
-    return None

@@ -24,7 +24,7 @@ def add_signs(alliance: Alliance, event: ObservedEvent, signs: Sequence[Evidence
             evidence=strongest_signs(signs),
             recorded_at=_recorded_at(event),
         )
-        return replace(alliance, open_episode=new_episode)
+        return replace(alliance, open_episode=new_episode, signs=())
     updated = replace(
         episode,
         last_sign_at=event.occurred_at,
@@ -34,26 +34,23 @@ def add_signs(alliance: Alliance, event: ObservedEvent, signs: Sequence[Evidence
         calm_ratings=0,
         recorded_at=_recorded_at(event),
     )
-    return replace(alliance, open_episode=updated)
+    return replace(alliance, open_episode=updated, signs=())
 
 
-def record_calm_rating(alliance: Alliance, at: datetime, policy: Policy) -> Alliance:
-    """One more rating within the relationship's own range; enough of them repair the episode."""
-    episode = alliance.open_episode
-    if episode is None:
-        return alliance
+def record_calm_rating(alliance: Alliance, episode: Episode, at: datetime, policy: Policy) -> Alliance:
+    """One more rating within the relationship's own range; enough of them repair the open `episode`."""
     updated = replace(episode, calm_ratings=episode.calm_ratings + 1)
     if updated.calm_ratings < policy.repair_ratings:
         return replace(alliance, open_episode=updated)
-    repaired = replace(
+    return replace(
         alliance,
         open_episode=None,
         last_repaired=replace(updated, closed_at=at),
         withdrawal=0.0,
+        rupture_probability=0.0 if is_of_concern(episode) else alliance.rupture_probability,
         signs=(),
         client=replace(alliance.client, below_expected_streak=0),
     )
-    return replace(repaired, rupture_probability=0.0) if is_of_concern(episode) else repaired
 
 
 def is_of_concern(episode: Episode | None) -> bool:
@@ -66,13 +63,9 @@ def is_withdrawal_only(episode: Episode) -> bool:
     return all(sign.detector == "withdrawal" for sign in episode.evidence)
 
 
-def reset_calm_ratings(alliance: Alliance) -> Alliance:
+def reset_calm_ratings(alliance: Alliance, episode: Episode) -> Alliance:
     """Apply a rating that is no new sign, but not within the relationship's own range either."""
-    return (
-        alliance
-        if alliance.open_episode is None
-        else replace(alliance, open_episode=replace(alliance.open_episode, calm_ratings=0))
-    )
+    return replace(alliance, open_episode=replace(episode, calm_ratings=0))
 
 
 def retract_open_episode(alliance: Alliance, at: datetime, reason: Literal["ended", "consent_withdrawn"]) -> Alliance:

@@ -34,9 +34,11 @@ def decay(probability: float) -> float:
     return RUPTURE_START_PROBABILITY * (1 - probability) + RUPTURE_CONTINUATION_PROBABILITY * probability
 
 
-def update(probability: float, weight: float) -> float:
-    """The probability after one more weight."""
-    return 1 / (1 + exp(-log_odds(probability) - weight))
+def update(probability: float, *weights: float) -> float:
+    """The probability after these weights."""
+    for weight in weights:
+        probability = 1 / (1 + exp(-log_odds(probability) - weight))
+    return probability
 
 
 def log_odds(probability: float) -> float:

@@ -7,7 +7,8 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 
 from services.alliance.domain.detection.baseline import expect_rating
-from services.alliance.domain.detection.feedback import client_outcome, rating_of
+from services.alliance.domain.detection.feedback import client_outcome
+from services.alliance.domain.detection.rating import rating_of
 from services.alliance.domain.policy.policy import Policy
 from services.alliance.domain.state.alliance import Alliance
 from services.alliance.domain.state.history import HistoryEvent

@@ -103,6 +103,13 @@ class Session:
         """Whether the client has answered, or the client's answer has lapsed."""
         return self.has_lapsed or "client" in self.answered_by
 
+    @property
+    def both_ratings(self) -> tuple[float, float] | None:
+        """The client's rating and the clinician's, once both have rated."""
+        if self.client_rating is None or self.clinician_rating is None:
+            return None
+        return self.client_rating, self.clinician_rating
+
 
 @dataclass(frozen=True)
 class Episode:
@@ -175,6 +182,13 @@ class Alliance:
     open_episode: Episode | None = None
     last_repaired: Episode | None = None
     last_retraction: Retraction | None = None
+
+    def find_session(self, session_id: UUID) -> Session | None:
+        """The session, if it is still among the recent ones."""
+        for session in reversed(self.recent_sessions):  # nearly always the newest
+            if session.session_id == session_id:
+                return session
+        return None
 
     def precedes(self, event: HistoryEvent) -> bool:
         """Whether `event` occurred after everything known, so that it can be applied without a refold.

@@ -14,7 +14,6 @@ from shared.events import (
     FeedbackSubmitted,
     RelationshipAimsUpdated,
     RelationshipEnded,
-    RelationshipEvent,
     RelationshipStarted,
     SessionCancelled,
     SessionCompleted,

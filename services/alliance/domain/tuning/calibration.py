@@ -11,8 +11,7 @@ from statistics import fmean, pvariance
 from typing import get_args
 from uuid import UUID
 
-from services.alliance.domain.detection.detectors import relative_to_others
-from services.alliance.domain.detection.feedback import rating_of
+from services.alliance.domain.detection.rating import rating_of, relative_to_others
 from services.alliance.domain.policy.policy import Prior, RatePrior, RatingPrior
 from services.alliance.domain.state.history import HistoryEvent, apply_amendments, sort_events
 from shared.events import (

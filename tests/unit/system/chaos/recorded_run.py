@@ -20,7 +20,8 @@ from services.alliance.domain.policy.policy import DEFAULT_POLICY
 from services.alliance.domain.presentation.trajectory import point_for
 from services.alliance.domain.state.history import HISTORY_EVENTS
 from services.alliance.http.views import RelationshipView
-from services.alliance.store.mongo import Versioned, to_document
+from services.alliance.store.mongo import to_document
+from services.alliance.store.protocol import Versioned
 from shared.events import (
     AlertRaised,
     ConsentGiven,

@@ -33,7 +33,7 @@ async def test_an_armed_fault_point_sends_its_signal_once(
     when: str, received_signals: list[int], tmp_path: Path
 ) -> None:
     trigger_file = tmp_path / "armed"
-    step = fault_points._wrap(Steps.step, when, "here", trigger_file)
+    step = fault_points.wrap(Steps.step, when, "here", trigger_file)
     steps = Steps()
     fault_points.arm(trigger_file, "elsewhere", signal.SIGUSR1)
     assert await step(steps) == "done"

@@ -1,48 +1,63 @@
-"""Planning deliveries from the current alerts, and attempting each until it is accepted or given up and logged."""
+"""Sending the planned deliveries: each is attempted under a lease until it is accepted, or given up and logged."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from uuid import UUID
 
 import structlog
 
 from services.notify.channels import AddressRejected, ChannelsByName, DeliveryUnknown, Notification
+from services.notify.delivery.planner import DeliveryPlanner
 from services.notify.domain.alert import Alert
 from services.notify.domain.routing import (
     MAX_UNKNOWN_ATTEMPTS,
     UNKNOWN_OUTCOME_WAIT,
     ChannelAddresses,
     Delivery,
-    is_recent,
+    DeliveryOutcome,
     notifiable_change,
-    plan_deliveries,
     retry_wait,
 )
-from services.notify.metrics import DeliveryOutcome, Metrics
+from services.notify.metrics import Metrics
 from services.notify.store import ClaimedDelivery, DeliveryStore, Store
 from shared.errors import StoreUnavailable, Transient
 from shared.runtime.background import retry_until_done, run_in_background
 
 log = structlog.get_logger()
 
-SEND_TIMEOUT_SECONDS = 240.0
-"""Limit for one attempt: more than a mail server needs for all its responses."""
-RENEW_INTERVAL_SECONDS = 10.0
-"""Between two renewals during an attempt: if one fails, there is time for another before the lease ends."""
-TAKEOVER_DELAY_SECONDS = 20.0
-"""After a database outage, no expired lease is taken over for this long: its owner could not renew it either."""
-DUE_CHECK_INTERVAL_SECONDS = 5.0
-"""Between two checks for deliveries that are due again or were left by a crashed process."""
-SHUTDOWN_TIMEOUT_SECONDS = 10.0
-"""How long running attempts may take to finish when the service stops."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliverySettings:
+    """What the operator chooses, and the times that follow from how leases work."""
+
+    public_url: str
+    """The base URL of the inbox; every message links to it."""
+    first_retry_wait: timedelta
+    """Wait after the first failed attempt; it doubles with each further one."""
+    give_up_after: timedelta
+    """A message that could not be delivered for this long is marked as failed."""
+    concurrency: int
+    """Maximum number of concurrent attempts."""
+    send_timeout_seconds: float = 240.0
+    """Limit for one attempt: more than a mail server needs for all its responses."""
+    lease: timedelta = timedelta(seconds=30)
+    """How long a delivery stays claimed without a renewal: no longer than an urgent alert may wait."""
+    renew_interval_seconds: float = 10.0
+    """Between two renewals during an attempt: if one fails, there is time for another before the lease ends."""
+    takeover_delay_seconds: float = 20.0
+    """After a database outage, no expired lease is taken over for this long: its owner could not renew it either."""
+    due_check_interval_seconds: float = 5.0
+    """Between two checks for deliveries that are due again or were left by a crashed process."""
+    shutdown_timeout_seconds: float = 10.0
+    """How long running attempts may take to finish when the service stops."""
 
 
 class DeliveryWorker:
-    """Plans deliveries and sends them, a few at once.
+    """Sends what the planner stored, a few deliveries at once.
 
     Each change is sent once per channel, with two exceptions that no sender can avoid. First, a message is sent again
     if the process stops between the receiver's acceptance and recording it, or if in that time it is paused or cut
@@ -55,74 +70,42 @@ class DeliveryWorker:
         self,
         store: Store,
         delivery_store: DeliveryStore,
+        planner: DeliveryPlanner,
         channels: ChannelsByName,
         metrics: Metrics,
+        settings: DeliverySettings,
         clock: Callable[[], datetime],
-        *,
-        inbox_url: Callable[[UUID], str],
-        max_sign_age: timedelta,
-        first_retry_wait: timedelta,
-        give_up_after: timedelta,
-        concurrency: int,
+        monotonic_clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._delivery_store = delivery_store
+        self._planner = planner
         self._channels = channels
         self._metrics = metrics
+        self._settings = settings
         self._clock = clock
-        self._inbox_url = inbox_url
-        self._max_sign_age = max_sign_age
-        self._first_retry_wait = first_retry_wait
-        self._give_up_after = give_up_after
-        self._concurrency = concurrency
-        self._wake_up = asyncio.Event()
+        self._monotonic_clock = monotonic_clock
         self._active_tasks: set[asyncio.Task[None]] = set()
         self._takeover_allowed_after = 0.0
-
-    async def plan(self, alerts: Sequence[Alert]) -> None:
-        """Add the deliveries that the current `alerts` need. Idempotent."""
-        now = self._clock()
-        notifiable = [a for a in alerts if notifiable_change(a) and is_recent(a, now, self._max_sign_age)]
-        if not notifiable:
-            return
-        addresses = await self._store.load_channels({a.clinician_id for a in notifiable if a.clinician_id is not None})
-        planned = [delivery for alert in notifiable for delivery in plan_deliveries(alert, addresses)]
-        await self._delivery_store.add(planned, now)
-        self._wake_up.set()
-
-    async def update_channels(self, clinician_id: UUID, addresses: ChannelAddresses) -> None:
-        """Use these addresses from now on, also for messages that could not be delivered before. Idempotent."""
-        await self._store.save_channels(clinician_id, addresses)
-        now = self._clock()
-        since = now - self._max_sign_age
-        await self._delivery_store.reopen_failed(clinician_id, since, now)
-        # Not earlier: an alert that is written after this query is planned with the new addresses anyway.
-        await self.plan(await self._store.list_active_alerts(since, clinician_id))
-        self._wake_up.set()
-
-    async def plan_missing(self) -> None:
-        """Plan the deliveries that a crash between two steps left unplanned. Idempotent."""
-        await self.plan(await self._store.list_active_alerts(self._clock() - self._max_sign_age))
 
     @asynccontextmanager
     async def run(self) -> AsyncIterator[None]:
         """Deliver what is due until the block ends; running attempts may then finish."""
         self._delay_takeover()  # the database may have been unavailable until now
-        planning = retry_until_done("plan deliveries missed by a crash", self.plan_missing)
-        async with run_in_background(planning, *(self._work_loop() for _ in range(self._concurrency))):
+        async with run_in_background(*(self._work_loop() for _ in range(self._settings.concurrency))):
             yield
         if self._active_tasks:
-            _, unfinished = await asyncio.wait(self._active_tasks, timeout=SHUTDOWN_TIMEOUT_SECONDS)
+            _, unfinished = await asyncio.wait(self._active_tasks, timeout=self._settings.shutdown_timeout_seconds)
             for task in unfinished:
                 task.cancel()
             await asyncio.gather(*unfinished, return_exceptions=True)
 
     async def _work_loop(self) -> None:
         while True:
-            self._wake_up.clear()
+            self._planner.planned.clear()
             await retry_until_done("deliver messages", self._deliver_due)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake_up.wait(), DUE_CHECK_INTERVAL_SECONDS)
+                await asyncio.wait_for(self._planner.planned.wait(), self._settings.due_check_interval_seconds)
 
     async def _deliver_due(self) -> None:
         while (claimed := await self._claim()) is not None:
@@ -132,14 +115,15 @@ class DeliveryWorker:
             await asyncio.shield(task)  # a shutdown does not interrupt a running attempt
 
     async def _claim(self) -> ClaimedDelivery | None:
+        include_expired = self._monotonic_clock() > self._takeover_allowed_after
         try:
-            return await self._delivery_store.claim(include_expired=time.monotonic() > self._takeover_allowed_after)
+            return await self._delivery_store.claim(self._settings.lease, include_expired=include_expired)
         except StoreUnavailable:
             self._delay_takeover()
             raise
 
     def _delay_takeover(self) -> None:
-        self._takeover_allowed_after = time.monotonic() + TAKEOVER_DELAY_SECONDS
+        self._takeover_allowed_after = self._monotonic_clock() + self._settings.takeover_delay_seconds
 
     async def _deliver(self, claimed: ClaimedDelivery) -> None:
         started = time.perf_counter()
@@ -147,28 +131,25 @@ class DeliveryWorker:
         if outcome is None:
             return
         self._metrics.count_attempt(claimed.delivery.channel, outcome, time.perf_counter() - started)
-        unknown_attempts = claimed.unknown_attempts + (outcome == "unsure")
-        match outcome:
-            case "retried":
-                wait = retry_wait(claimed.attempts, self._first_retry_wait)
-                record_outcome = partial(self._delivery_store.schedule_retry, claimed, wait, unknown_attempts)
-            case "unsure" if unknown_attempts < MAX_UNKNOWN_ATTEMPTS:
-                record_outcome = partial(
-                    self._delivery_store.schedule_retry, claimed, UNKNOWN_OUTCOME_WAIT, unknown_attempts
-                )
-            case "not_needed":
-                record_outcome = partial(self._cancel, claimed)
-            case _:
-                record_outcome = partial(self._delivery_store.complete, claimed, outcome)
-        await retry_until_done("record a delivery outcome", record_outcome)
+        await retry_until_done("record a delivery outcome", partial(self._record_outcome, claimed, outcome))
         if outcome == "sent":
             wait_seconds = (self._clock() - claimed.planned_at).total_seconds()
             self._metrics.observe_wait(claimed.delivery.channel, wait_seconds)
 
-    async def _cancel(self, claimed: ClaimedDelivery) -> None:
-        """Cancel the delivery, then plan again: it may be needed by now, and could not be added while it existed."""
-        await self._delivery_store.cancel(claimed)
-        await self.plan(list((await self._store.load_alerts([claimed.delivery.alert_id])).values()))
+    async def _record_outcome(self, claimed: ClaimedDelivery, outcome: DeliveryOutcome) -> None:
+        unknown_attempts = claimed.unknown_attempts + (outcome == "unsure")
+        match outcome:
+            case "retried":
+                wait = retry_wait(claimed.attempts, self._settings.first_retry_wait)
+                await self._delivery_store.schedule_retry(claimed, wait, unknown_attempts)
+            case "unsure" if unknown_attempts < MAX_UNKNOWN_ATTEMPTS:
+                await self._delivery_store.schedule_retry(claimed, UNKNOWN_OUTCOME_WAIT, unknown_attempts)
+            case "not_needed":
+                # Planned again afterwards: it may be needed by now, and could not be added while it existed.
+                await self._delivery_store.cancel(claimed)
+                await self._planner.plan(list((await self._store.load_alerts([claimed.delivery.alert_id])).values()))
+            case _:
+                await self._delivery_store.complete(claimed, outcome)
 
     async def _attempt_under_lease(self, claimed: ClaimedDelivery) -> DeliveryOutcome | None:
         """The outcome of one attempt; None when another worker took the lease over and attempts it now."""
@@ -185,26 +166,18 @@ class DeliveryWorker:
         """Renew the lease until it is lost; then end `lease_scope`."""
 
         async def renew() -> None:
-            if not await self._delivery_store.renew(claimed):
+            if not await self._delivery_store.renew(claimed, self._settings.lease):
                 lease_scope.reschedule(asyncio.get_running_loop().time())
 
         while True:
-            await asyncio.sleep(RENEW_INTERVAL_SECONDS)
+            await asyncio.sleep(self._settings.renew_interval_seconds)
             await retry_until_done("renew a delivery lease", renew)
 
     async def _attempt(self, claimed: ClaimedDelivery) -> DeliveryOutcome:
         delivery = claimed.delivery
         log_context = {"delivery_id": str(delivery.id), "alert_id": str(delivery.alert_id), "channel": delivery.channel}
         try:
-            alert, addresses = await self._load_current(delivery)
-            if (
-                alert is None
-                or notifiable_change(alert) != delivery.change
-                or delivery.channel not in addresses.names()
-            ):
-                return "not_needed"
-            async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
-                await self._channels[delivery.channel].send(self._notification(claimed, alert), addresses)
+            return await self._send_if_needed(claimed)
         except AddressRejected as error:
             log.warning("delivery address rejected permanently by the receiver", **log_context, reason=str(error))
             return "refused"
@@ -218,12 +191,20 @@ class DeliveryWorker:
             return "unsure"
         except Exception as error:
             reason = f"{type(error).__name__}: {error}" if isinstance(error, Transient) else type(error).__name__
-            if self._clock() - claimed.planned_at > self._give_up_after:
+            if self._clock() - claimed.planned_at > self._settings.give_up_after:
                 log.error("delivery failed: giving up", **log_context, reason=reason)
                 return "failed"
             is_expected = isinstance(error, Transient | TimeoutError)  # a bug needs its traceback
             log.warning("delivery attempt failed: retrying", **log_context, reason=reason, exc_info=not is_expected)
             return "retried"
+
+    async def _send_if_needed(self, claimed: ClaimedDelivery) -> DeliveryOutcome:
+        delivery = claimed.delivery
+        alert, addresses = await self._load_current(delivery)
+        if alert is None or notifiable_change(alert) != delivery.change or delivery.channel not in addresses.names():
+            return "not_needed"
+        async with asyncio.timeout(self._settings.send_timeout_seconds):
+            await self._channels[delivery.channel].send(self._notification(claimed, alert), addresses)
         return "sent"
 
     async def _load_current(self, delivery: Delivery) -> tuple[Alert | None, ChannelAddresses]:
@@ -239,5 +220,5 @@ class DeliveryWorker:
             alert_id=delivery.alert_id,
             change=delivery.change,
             severity=alert.severity,
-            url=self._inbox_url(delivery.clinician_id),
+            url=f"{self._settings.public_url.rstrip('/')}/inbox/{delivery.clinician_id}",
         )

@@ -1,15 +1,15 @@
-"""In-memory fakes for unit tests. The test suite for stores verifies that they behave like the real stores."""
+"""The store of alliance in memory, with the same promises as the one in MongoDB; for tests."""
 
 from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID
 
 from services.alliance.domain.state.history import HistoryEvent
 from services.alliance.domain.tuning.dispositions import Disposition
-from services.alliance.store.mongo import Versioned
+from services.alliance.store.protocol import Versioned, caseload_level, concern_rank
 
 
-class InMemoryAllianceStore:
-    """The store of alliance, in memory."""
+class InMemoryStore:
+    """A store in memory."""
 
     def __init__(self) -> None:
         self.events: dict[UUID, HistoryEvent] = {}
@@ -51,7 +51,9 @@ class InMemoryAllianceStore:
 
     async def caseload(self, owner_type: str, owner_id: UUID, limit: int) -> list[Versioned]:
         attribute = {"clinic": "clinic_id", "clinician": "clinician_id"}[owner_type]
-        return [state for state in self.states.values() if getattr(state.alliance, attribute) == owner_id][:limit]
+        owned = [state for state in self.states.values() if getattr(state.alliance, attribute) == owner_id]
+        by_concern = sorted(owned, key=lambda s: (-concern_rank(s.alliance), caseload_level(s.alliance)))
+        return by_concern[:limit]
 
     async def record_dispositions(self, dispositions: Sequence[Disposition]) -> list[Disposition]:
         new = list(

@@ -1,45 +1,24 @@
 """Deliveries in MongoDB, each under an id derived from its alert, change and channel.
 
 A document with a `next_at` is not yet delivered. Claiming it sets `held` and moves `next_at` to the end of a lease:
-no other worker claims it while the lease is renewed, and another one does soon after its owner crashed. The database's
-clock, which all processes share, decides what is due. So a process with a wrong clock neither claims early nor defers
-too long. Every method raises StoreUnavailable.
+no other worker claims it while the lease is renewed, and another one does soon after its owner crashed. The clock is
+that of the database, which all processes share.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from pymongo import ReturnDocument
 
-from services.notify.domain.routing import Delivery
-from services.notify.metrics import DeliveryOutcome
+from services.notify.domain.routing import Delivery, DeliveryOutcome
+from services.notify.store.protocol import DUE_IMMEDIATELY, ClaimedDelivery
 from shared.mongo.client import Document, Mongo, insert_new, translate_errors
 
-LEASE_DURATION = timedelta(seconds=30)
-"""How long a delivery stays claimed without a renewal: no longer than an urgent alert may wait."""
-DUE_IMMEDIATELY = datetime(1970, 1, 1, tzinfo=UTC)
-"""The `next_at` of a delivery that was not attempted yet: earlier than any clock."""
 
-
-@dataclass(frozen=True)
-class ClaimedDelivery:
-    """A delivery that this worker owns until its lease ends."""
-
-    delivery: Delivery
-    attempts: int
-    """Including this one; the number identifies the claim."""
-    claimed_at: datetime
-    """By the database's clock."""
-    planned_at: datetime
-    unknown_attempts: int = 0
-    """How many earlier attempts had an unknown outcome."""
-
-
-class DeliveryStore:
-    """Stores what must be delivered, and the outcomes."""
+class MongoDeliveryStore:
+    """A delivery store in MongoDB."""
 
     def __init__(self, mongo: Mongo) -> None:
         self._deliveries = mongo["deliveries"]
@@ -51,7 +30,6 @@ class DeliveryStore:
             await self._deliveries.create_index("clinician_id", name="clinician")
 
     async def add(self, deliveries: Sequence[Delivery], now: datetime) -> None:
-        """Add each delivery once, however often it is planned. Idempotent."""
         await insert_new(
             self._deliveries,
             [
@@ -60,15 +38,11 @@ class DeliveryStore:
             ],
         )
 
-    async def claim(self, *, include_expired: bool) -> ClaimedDelivery | None:
-        """Claim the delivery that has been due for longest; None when nothing is due.
-
-        With `include_expired`, deliveries that another worker claimed and did not renew in time can be claimed too.
-        """
+    async def claim(self, lease: timedelta, *, include_expired: bool) -> ClaimedDelivery | None:
         query: Document = {"next_at": {"$gte": DUE_IMMEDIATELY}, "$expr": {"$lte": ["$next_at", "$$NOW"]}}
         if not include_expired:
             query["held"] = {"$ne": True}
-        changes = {"next_at": _from_now(LEASE_DURATION), "attempts": {"$add": ["$attempts", 1]}, "held": True}
+        changes = {"next_at": _from_now(lease), "attempts": {"$add": ["$attempts", 1]}, "held": True}
         with translate_errors():
             found = await self._deliveries.find_one_and_update(
                 query, [{"$set": changes}], sort=[("next_at", 1)], return_document=ReturnDocument.AFTER
@@ -78,51 +52,45 @@ class DeliveryStore:
         return ClaimedDelivery(
             delivery=Delivery.model_validate(found),
             attempts=found["attempts"],
-            claimed_at=found["next_at"] - LEASE_DURATION,
+            claimed_at=found["next_at"] - lease,
             planned_at=found["since"],
             unknown_attempts=found.get("unsure", 0),
         )
 
-    async def renew(self, claimed: ClaimedDelivery) -> bool:
-        """Extend the lease; False when the claim was lost. Idempotent."""
+    async def renew(self, claimed: ClaimedDelivery, lease: timedelta) -> bool:
         with translate_errors():
             renewed = await self._deliveries.update_one(
                 {"_id": claimed.delivery.id, "attempts": claimed.attempts, "held": True},
-                [{"$set": {"next_at": _from_now(LEASE_DURATION)}}],
+                [{"$set": {"next_at": _from_now(lease)}}],
             )
         return renewed.matched_count == 1
 
     async def complete(self, claimed: ClaimedDelivery, outcome: DeliveryOutcome) -> None:
-        """Record the final outcome. Idempotent; has no effect when the claim was lost."""
         with translate_errors():
             await self._deliveries.update_one(
                 {"_id": claimed.delivery.id, "attempts": claimed.attempts},
                 [{"$set": {"outcome": outcome, "settled_at": "$$NOW"}}, {"$unset": ["next_at", "held"]}],
             )
 
-    async def cancel(self, claimed: ClaimedDelivery) -> None:
-        """Delete a delivery that is no longer needed, so that it can be planned again later. Idempotent."""
-        with translate_errors():
-            await self._deliveries.delete_one({"_id": claimed.delivery.id, "attempts": claimed.attempts})
-
-    async def reopen_failed(self, clinician_id: UUID, since: datetime, now: datetime) -> None:
-        """Make the failed deliveries planned since `since` due again, because the clinician's addresses changed."""
-        with translate_errors():
-            await self._deliveries.update_many(
-                {"clinician_id": clinician_id, "outcome": {"$in": ["refused", "failed"]}, "since": {"$gte": since}},
-                {"$set": {"next_at": DUE_IMMEDIATELY, "since": now}, "$unset": {"outcome": "", "settled_at": ""}},
-            )
-
     async def schedule_retry(self, claimed: ClaimedDelivery, wait: timedelta, unknown_attempts: int) -> None:
-        """Make it due again after `wait`, and record how many attempts had an unknown outcome. Idempotent."""
         with translate_errors():
             await self._deliveries.update_one(
                 {"_id": claimed.delivery.id, "attempts": claimed.attempts, "next_at": {"$exists": True}},
                 [{"$set": {"next_at": _from_now(wait), "unsure": unknown_attempts}}, {"$unset": ["held"]}],
             )
 
+    async def cancel(self, claimed: ClaimedDelivery) -> None:
+        with translate_errors():
+            await self._deliveries.delete_one({"_id": claimed.delivery.id, "attempts": claimed.attempts})
+
+    async def reopen_failed(self, clinician_id: UUID, since: datetime, now: datetime) -> None:
+        with translate_errors():
+            await self._deliveries.update_many(
+                {"clinician_id": clinician_id, "outcome": {"$in": ["refused", "failed"]}, "since": {"$gte": since}},
+                {"$set": {"next_at": DUE_IMMEDIATELY, "since": now}, "$unset": {"outcome": "", "settled_at": ""}},
+            )
+
     async def count_due(self) -> tuple[int, datetime | None]:
-        """How many deliveries are not completed, and when the oldest of them was planned."""
         query: Document = {"next_at": {"$exists": True}}
         with translate_errors():
             count = await self._deliveries.count_documents(query)

@@ -1,26 +1,25 @@
 """Relationships, alerts, clinicians and their channels in MongoDB.
 
-Every method is idempotent and raises StoreUnavailable. Event handlers and HTTP requests write the same alerts: each
-writes only the fields of the alert (`$set`), guarded by the version at which it was read (`v`). So neither overwrites
-the other's change, and neither touches the outbox entries of a document (`owed`). Queries use the stored field names,
-which differ from those of the code in a few cases (`stored_names.py`).
+Event handlers and HTTP requests write the same alerts: each writes only the fields of the alert (`$set`), guarded by
+the version at which it was read (`v`). So neither overwrites the other's change, and neither touches the outbox
+entries of a document (`owed`). Queries use the stored field names, which differ from those of the code in a few cases
+(`stored_names.py`).
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel
 from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError
 
-from services.notify.domain.alert import STATUS_RANK, Alert, Status
+from services.notify.domain.alert import STATUS_RANK, Alert
 from services.notify.domain.relationship import Relationship
 from services.notify.domain.routing import ChannelAddresses
+from services.notify.store.protocol import ACTIVE_STATUSES, AlertCounts, Versioned
 from services.notify.store.stored_names import STORED_NAMES
-from shared.events import ClinicianRegistered, ClinicianUpdated, Severity
+from shared.events import ClinicianRegistered, ClinicianUpdated
 from shared.events.model import SEVERITY_RANK
 from shared.mongo.client import Collection as MongoCollection
 from shared.mongo.client import (
@@ -31,26 +30,14 @@ from shared.mongo.client import (
     translate_errors,
     write_guarded,
 )
-from shared.outbox.documents import Decide, Documents
+from shared.outbox.documents import Change, Decide, Documents
 from shared.outbox.relay import Outbox
 
 ALERTS = "alerts"
-ACTIVE_STATUSES: tuple[Status, ...] = ("open", "acknowledged")
-
-T = TypeVar("T", bound=BaseModel)
 
 
-@dataclass(frozen=True, slots=True)
-class Versioned(Generic[T]):
-    """A value with the version at which its document was read; 0 when there is no document yet."""
-
-    id: UUID
-    value: T
-    version: int = 0
-
-
-class Store:
-    """Stores alerts, and what they are derived from."""
+class MongoStore:
+    """A store in MongoDB: one collection for each of relationships, alerts, clinicians and channels."""
 
     def __init__(self, mongo: Mongo, outbox: Outbox, clock: Callable[[], datetime]) -> None:
         self._relationships = mongo["relationships"]
@@ -71,9 +58,8 @@ class Store:
                 [("place", 1), ("said.last_sign_at", 1)], name="waiting", partialFilterExpression={"unsettled": True}
             )
 
-    async def count_active_alerts(self) -> dict[tuple[Severity, Status], tuple[int, datetime | None]]:
-        """How many alerts are open and how many acknowledged, by severity, and the oldest last sign among them."""
-        counts = {}
+    async def count_active_alerts(self) -> AlertCounts:
+        counts: AlertCounts = {}
         for severity, rank in SEVERITY_RANK.items():
             for status in ACTIVE_STATUSES:
                 query = {"unsettled": True, "place": 10 * STATUS_RANK[status] - rank}
@@ -84,46 +70,38 @@ class Store:
         return counts
 
     async def load_relationships(self, ids: Collection[UUID]) -> dict[UUID, Versioned[Relationship]]:
-        """The latest state of each; an empty one at version 0 where there is none."""
         with translate_errors():
             found = await self._relationships.find({"_id": {"$in": list(ids)}}).to_list(None)
         stored = {d["_id"]: Versioned(d["_id"], STORED_NAMES.from_document(Relationship, d), d["v"]) for d in found}
         return {r: stored.get(r) or Versioned(r, Relationship(relationship_id=r)) for r in ids}
 
     async def save_relationships(self, changed: Sequence[Versioned[Relationship]]) -> set[UUID]:
-        """Write each, guarded by its version; return the ids of those that were changed concurrently."""
         return await _save(self._relationships, changed)
 
     async def load_versioned_alerts(
         self, alert_ids: Iterable[UUID], relationships: Iterable[UUID]
     ) -> list[Versioned[Alert]]:
-        """The alerts with these ids, and the active alerts of `relationships`."""
         active = {"relationship_id": {"$in": list(relationships)}, "unsettled": True}
         with translate_errors():
             found = await self._alerts.find({"$or": [{"_id": {"$in": list(alert_ids)}}, active]}).to_list(None)
         return [Versioned(d["_id"], STORED_NAMES.from_document(Alert, d), d["v"]) for d in found]
 
     async def save_alerts(self, changed: Sequence[Versioned[Alert]]) -> set[UUID]:
-        """Write each, guarded by its version; return the ids of those that were changed concurrently."""
         return await _save(self._alerts, changed)
 
     async def erase_alerts(self, relationships: Collection[UUID]) -> None:
-        """Delete the alerts of erased clients."""
         with translate_errors():
             await self._alerts.delete_many({"relationship_id": {"$in": list(relationships)}})
 
     async def load_alerts(self, ids: Collection[UUID]) -> dict[UUID, Alert]:
-        """The alerts with these ids; those that do not exist are missing."""
         with translate_errors():
             found = await self._alerts.find({"_id": {"$in": list(ids)}}).to_list(None)
         return {d["_id"]: STORED_NAMES.from_document(Alert, d) for d in found}
 
-    async def change_alert(self, alert_id: UUID, decide: Decide[Alert]) -> Alert:
-        """Apply `decide`, and write the alert with its new events; raises what `decide` raises."""
+    async def change_alert(self, alert_id: UUID, decide: Decide[Alert]) -> Change[Alert]:
         return await self._documents.change(alert_id, decide)
 
     async def list_inbox_alerts(self, clinician_id: UUID, limit: int) -> list[Alert]:
-        """The clinician's alerts: open first, most severe first, then the latest."""
         with translate_errors():
             found = (
                 await self._alerts.find({"clinician_id": clinician_id})
@@ -133,7 +111,6 @@ class Store:
         return [STORED_NAMES.from_document(Alert, d) for d in found]
 
     async def list_active_alerts(self, since: datetime, clinician_id: UUID | None = None) -> list[Alert]:
-        """The active alerts, of one clinician or of all, whose last sign is not before `since`."""
         query: Document = {"unsettled": True, "said.last_sign_at": {"$gte": since}}
         if clinician_id is not None:
             query["clinician_id"] = clinician_id
@@ -142,7 +119,6 @@ class Store:
         return [STORED_NAMES.from_document(Alert, d) for d in found]
 
     async def save_clinicians(self, clinicians: Iterable[ClinicianRegistered | ClinicianUpdated]) -> None:
-        """Save the latest event of each clinician, unless a later one is stored."""
         latest = {c.clinician_id: c for c in sorted(clinicians, key=lambda c: c.occurred_at)}
         if not latest:
             return
@@ -162,19 +138,16 @@ class Store:
                 raise
 
     async def find_time_zone(self, clinician_id: UUID) -> str | None:
-        """The name of the clinician's time zone; None while no event of the clinician has arrived."""
         with translate_errors():
             found = await self._clinicians.find_one({"_id": clinician_id})
         return found["time_zone"] if found else None
 
     async def load_channels(self, clinicians: Collection[UUID]) -> Mapping[UUID, ChannelAddresses]:
-        """The addresses of each clinician; those without any are missing."""
         with translate_errors():
             found = await self._channels.find({"_id": {"$in": list(clinicians)}}).to_list(None)
         return {d["_id"]: ChannelAddresses.model_validate(d) for d in found}
 
     async def save_channels(self, clinician_id: UUID, addresses: ChannelAddresses) -> None:
-        """Replace the addresses of the clinician."""
         with translate_errors():
             await self._channels.replace_one({"_id": clinician_id}, addresses.model_dump(), upsert=True)
 

@@ -1,0 +1,86 @@
+"""What alliance must remember: events, one state per relationship, and dispositions."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol
+from uuid import UUID
+
+from services.alliance.domain.fold import FoldResult
+from services.alliance.domain.state.alliance import Alliance
+from services.alliance.domain.state.history import HistoryEvent
+from services.alliance.domain.tuning.dispositions import Disposition
+from shared.events import Severity
+from shared.events.model import SEVERITY_RANK
+
+CONCERN_RANK: dict[Severity | None, int] = {None: 0, **{s: 1 + rank for s, rank in SEVERITY_RANK.items()}}
+"""The rank in a caseload by the severity of the open episode; None if there is none."""
+INACTIVE_CONCERN_RANK = -1
+"""Rank of relationships that ended or have no consent: they are last in a caseload."""
+UNRATED_LEVEL = 101
+"""Level of relationships without a rating: they come after every rated one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Versioned:
+    """The alliance of one relationship, with the version at which it was read."""
+
+    relationship: UUID
+    result: FoldResult = field(default_factory=partial(FoldResult, Alliance()))
+    version: int = 0
+
+    @property
+    def alliance(self) -> Alliance:
+        return self.result.alliance
+
+    def advance(self, result: FoldResult) -> "Versioned":
+        """The next version, which can be saved only while this one is the latest; the same one if nothing changed."""
+        return Versioned(
+            self.relationship, result, self.version if self.version and result == self.result else self.version + 1
+        )
+
+
+class Store(Protocol):
+    """Stores the events and the state of every relationship. Every method is idempotent and raises StoreUnavailable."""
+
+    async def append(self, events: Sequence[HistoryEvent]) -> None:
+        """Store each event once, however often it is delivered."""
+
+    async def load(self, relationships: Collection[UUID]) -> Mapping[UUID, Versioned]:
+        """The latest state of each; an empty one at version 0 if there is none."""
+
+    async def history(self, relationships: Collection[UUID]) -> Mapping[UUID, list[HistoryEvent]]:
+        """Every known event of each, unordered."""
+
+    async def save(self, states: Sequence[Versioned]) -> set[UUID]:
+        """Write each as a whole, guarded by its version; return the relationships that were changed concurrently."""
+
+    async def erase(self, erasures: Mapping[UUID, UUID]) -> None:
+        """Delete all events and dispositions of these relationships, except the event that erased the client."""
+
+    async def caseload(self, owner_type: str, owner_id: UUID, limit: int) -> list[Versioned]:
+        """The relationships of a clinic (`owner_type` = `clinic`) or of a clinician, those of most concern first."""
+
+    async def record_dispositions(self, dispositions: Sequence[Disposition]) -> list[Disposition]:
+        """Store each once, as first delivered; return the new ones."""
+
+    async def dispositions(self, relationships: Collection[UUID]) -> list[Disposition]:
+        """The dispositions of the alerts of these relationships."""
+
+    async def count(self, clinic: UUID | None) -> int:
+        """The number of relationships in the clinic, or in all clinics."""
+
+    async def page(self, clinic: UUID | None, after: UUID | None, limit: int) -> list[UUID]:
+        """The next of these relationships, in the order of their ids."""
+
+
+def concern_rank(alliance: Alliance) -> int:
+    """The first sort key of a caseload, descending."""
+    if alliance.ended_at is not None or not alliance.has_consent:
+        return INACTIVE_CONCERN_RANK
+    return CONCERN_RANK[alliance.open_episode.severity if alliance.open_episode else None]
+
+
+def caseload_level(alliance: Alliance) -> float:
+    """The second sort key of a caseload, ascending."""
+    return UNRATED_LEVEL if alliance.client.rolling_score is None else alliance.client.rolling_score

@@ -1,0 +1,79 @@
+"""The store of intake in memory, with the same promises as the one in MongoDB; for tests."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from services.intake.domain.caseload_csv import Row
+from services.intake.domain.import_plan import ExistingRecords, ImportPlan
+from services.intake.domain.people import CaseCodeAssignment, Client, Clinic, Clinician
+from services.intake.domain.relationships import Relationship
+from services.intake.store.protocol import DecideSuccessor
+from shared.events import Event
+from shared.outbox.documents import Change, Decide, VersionConflict
+from shared.outbox.memory import InMemoryDocuments
+
+
+class InMemoryStore:
+    """A store in memory. Nothing is awaited between reading and writing, so every method is atomic."""
+
+    def __init__(self) -> None:
+        self.pending_events: list[Event] = []
+        """The events of all changes, which nobody publishes."""
+        self.clinics = InMemoryDocuments[Clinic](self.pending_events)
+        self.clinicians = InMemoryDocuments[Clinician](self.pending_events)
+        self.clients = InMemoryDocuments[Client](self.pending_events)
+        self.case_codes = InMemoryDocuments[CaseCodeAssignment](self.pending_events)
+        self.relationships = InMemoryDocuments[Relationship](self.pending_events)
+
+    async def add_client(
+        self,
+        client_id: UUID,
+        decide_client: Decide[Client],
+        case_code_id: UUID,
+        decide_case_code: Decide[CaseCodeAssignment],
+    ) -> Change[Client]:
+        client = self.clients.decide(client_id, decide_client)
+        case_code = self.case_codes.decide(case_code_id, decide_case_code)
+        self.clients.write(client_id, client)
+        self.case_codes.write(case_code_id, case_code)
+        return client
+
+    async def transfer_relationship(
+        self, old_id: UUID, decide_end: Decide[Relationship], new_id: UUID, decide_start: DecideSuccessor
+    ) -> tuple[Change[Relationship], Change[Relationship]]:
+        old = self.relationships.decide(old_id, decide_end)
+        new = self.relationships.decide(new_id, lambda before: decide_start(before, old.after))
+        self.relationships.write(old_id, old)
+        self.relationships.write(new_id, new)
+        return old, new
+
+    async def list_relationships(self, clinic_id: UUID, after: UUID | None, limit: int) -> list[Relationship]:
+        return [
+            stored.value
+            for relationship_id, stored in sorted(self.relationships.stored.items())
+            if stored.value.start.clinic_id == clinic_id and (after is None or relationship_id > after)
+        ][:limit]
+
+    async def load_existing(self, clinic_id: UUID, rows: Sequence[Row]) -> ExistingRecords:
+        return ExistingRecords(
+            clinicians=self.clinicians.find_all({row.clinician_id for row in rows}),
+            clients=self.clients.find_all({row.client_id for row in rows}),
+            case_codes=self.case_codes.find_all(
+                {CaseCodeAssignment.document_id(clinic_id, row.case_code) for row in rows}
+            ),
+            relationships=self.relationships.find_all({row.relationship_id for row in rows}),
+        )
+
+    async def insert_plan(self, plan: ImportPlan) -> None:
+        if (
+            plan.clients.keys() & self.clients.stored
+            or plan.case_codes.keys() & self.case_codes.stored
+            or plan.relationships.keys() & self.relationships.stored
+        ):
+            raise VersionConflict
+        for client_id, client in plan.clients.items():
+            self.clients.put(client_id, client)
+        for case_code_id, case_code in plan.case_codes.items():
+            self.case_codes.put(case_code_id, case_code)
+        for relationship_id, (relationship, events) in plan.relationships.items():
+            self.relationships.put(relationship_id, relationship, events)

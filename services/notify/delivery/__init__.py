@@ -1,0 +1,1 @@
+"""Messages to clinicians: the planner stores what must be sent, the worker sends it."""

@@ -1,0 +1,198 @@
+"""The stores of notify in memory, with the same promises as those in MongoDB; for tests."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import TypeVar
+from uuid import UUID
+
+from pydantic import BaseModel
+
+from services.notify.domain.alert import Alert
+from services.notify.domain.relationship import Relationship
+from services.notify.domain.routing import ChannelAddresses, Delivery, DeliveryOutcome
+from services.notify.store.protocol import (
+    ACTIVE_STATUSES,
+    DUE_IMMEDIATELY,
+    AlertCounts,
+    ClaimedDelivery,
+    Versioned,
+)
+from shared.events import ClinicianRegistered, ClinicianUpdated, Event
+from shared.events.model import SEVERITY_RANK
+from shared.outbox.documents import Change, Decide
+
+T = TypeVar("T", bound=BaseModel)
+
+
+@dataclass
+class InMemoryStore:
+    """A store in memory."""
+
+    relationships: dict[UUID, Versioned[Relationship]] = field(default_factory=dict)
+    alerts: dict[UUID, Versioned[Alert]] = field(default_factory=dict)
+    clinicians: dict[UUID, ClinicianRegistered | ClinicianUpdated] = field(default_factory=dict)
+    channels: dict[UUID, ChannelAddresses] = field(default_factory=dict)
+    pending_events: list[Event] = field(default_factory=list)
+    """The events of `change_alert`, which nobody publishes."""
+
+    async def load_relationships(self, ids: Collection[UUID]) -> dict[UUID, Versioned[Relationship]]:
+        return {r: self.relationships.get(r) or Versioned(r, Relationship(relationship_id=r)) for r in ids}
+
+    async def save_relationships(self, changed: Sequence[Versioned[Relationship]]) -> set[UUID]:
+        return _save(self.relationships, changed)
+
+    async def load_versioned_alerts(
+        self, alert_ids: Iterable[UUID], relationships: Iterable[UUID]
+    ) -> list[Versioned[Alert]]:
+        ids, relationship_ids = set(alert_ids), set(relationships)
+        return [
+            stored
+            for stored in self.alerts.values()
+            if stored.id in ids or (stored.value.is_active and stored.value.relationship_id in relationship_ids)
+        ]
+
+    async def save_alerts(self, changed: Sequence[Versioned[Alert]]) -> set[UUID]:
+        return _save(self.alerts, changed)
+
+    async def erase_alerts(self, relationships: Collection[UUID]) -> None:
+        for alert in [stored.value for stored in self.alerts.values() if stored.value.relationship_id in relationships]:
+            del self.alerts[alert.id]
+
+    async def load_alerts(self, ids: Collection[UUID]) -> dict[UUID, Alert]:
+        return {i: self.alerts[i].value for i in ids if i in self.alerts}
+
+    async def change_alert(self, alert_id: UUID, decide: Decide[Alert]) -> Change[Alert]:
+        stored = self.alerts.get(alert_id)
+        before = stored.value if stored else None
+        after, events = decide(before)
+        if after != before or events:
+            _save(self.alerts, [Versioned(alert_id, after, stored.version if stored else 0)])
+        self.pending_events += events
+        return Change(before, after, events)
+
+    async def list_inbox_alerts(self, clinician_id: UUID, limit: int) -> list[Alert]:
+        of_clinician = [s.value for s in self.alerts.values() if s.value.clinician_id == clinician_id]
+        latest_first = sorted(sorted(of_clinician, key=lambda a: a.id), key=_last_sign_at, reverse=True)
+        return sorted(latest_first, key=lambda a: a.place)[:limit]
+
+    async def list_active_alerts(self, since: datetime, clinician_id: UUID | None = None) -> list[Alert]:
+        return [
+            s.value
+            for s in self.alerts.values()
+            if s.value.is_active and _last_sign_at(s.value) >= since and clinician_id in (None, s.value.clinician_id)
+        ]
+
+    async def count_active_alerts(self) -> AlertCounts:
+        counts: AlertCounts = {}
+        for severity in SEVERITY_RANK:
+            for status in ACTIVE_STATUSES:
+                alerts = [
+                    s.value for s in self.alerts.values() if (s.value.severity, s.value.status) == (severity, status)
+                ]
+                counts[severity, status] = len(alerts), min(map(_last_sign_at, alerts), default=None)
+        return counts
+
+    async def save_clinicians(self, clinicians: Iterable[ClinicianRegistered | ClinicianUpdated]) -> None:
+        for event in clinicians:
+            stored = self.clinicians.get(event.clinician_id)
+            if stored is None or stored.occurred_at < event.occurred_at:
+                self.clinicians[event.clinician_id] = event
+
+    async def find_time_zone(self, clinician_id: UUID) -> str | None:
+        stored = self.clinicians.get(clinician_id)
+        return stored.time_zone if stored else None
+
+    async def load_channels(self, clinicians: Collection[UUID]) -> Mapping[UUID, ChannelAddresses]:
+        return {c: self.channels[c] for c in clinicians if c in self.channels}
+
+    async def save_channels(self, clinician_id: UUID, addresses: ChannelAddresses) -> None:
+        self.channels[clinician_id] = addresses
+
+
+def _save(stored: dict[UUID, Versioned[T]], changed: Sequence[Versioned[T]]) -> set[UUID]:
+    conflicts = {c.id for c in changed if c.version != (stored[c.id].version if c.id in stored else 0)}
+    stored.update({c.id: replace(c, version=c.version + 1) for c in changed if c.id not in conflicts})
+    return conflicts
+
+
+def _last_sign_at(alert: Alert) -> datetime:
+    return alert.episode.last_sign_at
+
+
+@dataclass(frozen=True)
+class StoredDelivery:
+    """A delivery and how far it got."""
+
+    delivery: Delivery
+    planned_at: datetime
+    due_at: datetime | None = DUE_IMMEDIATELY
+    """While it is claimed, the end of the lease; None when it is completed."""
+    attempts: int = 0
+    is_claimed: bool = False
+    unknown_attempts: int = 0
+    outcome: DeliveryOutcome | None = None
+
+
+class InMemoryDeliveryStore:
+    """A delivery store in memory; `clock` decides what is due."""
+
+    def __init__(self, clock: Callable[[], datetime]) -> None:
+        self._clock = clock
+        self.deliveries: dict[UUID, StoredDelivery] = {}
+
+    async def add(self, deliveries: Sequence[Delivery], now: datetime) -> None:
+        for delivery in deliveries:
+            self.deliveries.setdefault(delivery.id, StoredDelivery(delivery, now))
+
+    async def claim(self, lease: timedelta, *, include_expired: bool) -> ClaimedDelivery | None:
+        now = self._clock()
+        due = [
+            (stored.due_at, stored)
+            for stored in self.deliveries.values()
+            if stored.due_at is not None and stored.due_at <= now and (include_expired or not stored.is_claimed)
+        ]
+        if not due:
+            return None
+        _, stored = min(due, key=lambda item: item[0])
+        claimed = replace(stored, due_at=now + lease, attempts=stored.attempts + 1, is_claimed=True)
+        self.deliveries[claimed.delivery.id] = claimed
+        return ClaimedDelivery(claimed.delivery, claimed.attempts, now, claimed.planned_at, claimed.unknown_attempts)
+
+    async def renew(self, claimed: ClaimedDelivery, lease: timedelta) -> bool:
+        stored = self._find_claimed(claimed)
+        if stored is None or not stored.is_claimed:
+            return False
+        self._put(replace(stored, due_at=self._clock() + lease))
+        return True
+
+    async def complete(self, claimed: ClaimedDelivery, outcome: DeliveryOutcome) -> None:
+        if stored := self._find_claimed(claimed):
+            self._put(replace(stored, outcome=outcome, due_at=None, is_claimed=False))
+
+    async def schedule_retry(self, claimed: ClaimedDelivery, wait: timedelta, unknown_attempts: int) -> None:
+        stored = self._find_claimed(claimed)
+        if stored is not None and stored.due_at is not None:
+            due_at = self._clock() + wait
+            self._put(replace(stored, due_at=due_at, unknown_attempts=unknown_attempts, is_claimed=False))
+
+    async def cancel(self, claimed: ClaimedDelivery) -> None:
+        if self._find_claimed(claimed):
+            del self.deliveries[claimed.delivery.id]
+
+    async def reopen_failed(self, clinician_id: UUID, since: datetime, now: datetime) -> None:
+        for stored in list(self.deliveries.values()):
+            has_failed = stored.outcome in ("refused", "failed")
+            if has_failed and stored.delivery.clinician_id == clinician_id and stored.planned_at >= since:
+                self._put(replace(stored, due_at=DUE_IMMEDIATELY, planned_at=now, outcome=None))
+
+    async def count_due(self) -> tuple[int, datetime | None]:
+        planned = [stored.planned_at for stored in self.deliveries.values() if stored.due_at is not None]
+        return len(planned), min(planned, default=None)
+
+    def _find_claimed(self, claimed: ClaimedDelivery) -> StoredDelivery | None:
+        stored = self.deliveries.get(claimed.delivery.id)
+        return stored if stored is not None and stored.attempts == claimed.attempts else None
+
+    def _put(self, stored: StoredDelivery) -> None:
+        self.deliveries[stored.delivery.id] = stored

@@ -1,0 +1,150 @@
+"""What notify must remember: its view of the events (`Store`), and its deliveries (`DeliveryStore`).
+
+Every method raises StoreUnavailable; then it is unknown whether it wrote, and repeating it is safe.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Generic, Protocol, TypeVar
+from uuid import UUID
+
+from pydantic import BaseModel
+
+from services.notify.domain.alert import Alert, Status
+from services.notify.domain.relationship import Relationship
+from services.notify.domain.routing import ChannelAddresses, Delivery, DeliveryOutcome
+from shared.events import ClinicianRegistered, ClinicianUpdated, Severity
+from shared.outbox.documents import Change, Decide
+
+ACTIVE_STATUSES: tuple[Status, ...] = ("open", "acknowledged")
+DUE_IMMEDIATELY = datetime(1970, 1, 1, tzinfo=UTC)
+"""When a delivery is due that was not attempted yet: earlier than any clock."""
+
+T = TypeVar("T", bound=BaseModel)
+
+AlertCounts = dict[tuple[Severity, Status], tuple[int, datetime | None]]
+"""How many alerts there are by severity and status, and the oldest last sign among them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Versioned(Generic[T]):
+    """A value with the version at which it was loaded; 0 if it was not stored yet."""
+
+    id: UUID
+    value: T
+    version: int = 0
+
+
+@dataclass(frozen=True)
+class ClaimedDelivery:
+    """A delivery that one worker owns until its lease ends."""
+
+    delivery: Delivery
+    attempts: int
+    """Including this one; the number identifies the claim."""
+    claimed_at: datetime
+    """By the clock of the store."""
+    planned_at: datetime
+    unknown_attempts: int = 0
+    """How many earlier attempts had an unknown outcome."""
+
+
+class Store(Protocol):
+    """Stores alerts and what they are derived from. Every method is idempotent.
+
+    Event handlers and HTTP requests write the same alerts. Each alert and each relationship has a version, which every
+    write increments. A write is atomic for one of them, and has no effect if another writer was faster.
+    """
+
+    async def load_relationships(self, ids: Collection[UUID]) -> dict[UUID, Versioned[Relationship]]:
+        """The latest state of each; an empty one at version 0 if there is none."""
+
+    async def save_relationships(self, changed: Sequence[Versioned[Relationship]]) -> set[UUID]:
+        """Write each if its version is still the stored one; return the ids of the others, the conflicts."""
+
+    async def load_versioned_alerts(
+        self, alert_ids: Iterable[UUID], relationships: Iterable[UUID]
+    ) -> list[Versioned[Alert]]:
+        """The alerts with these ids, and the active alerts of `relationships`."""
+
+    async def save_alerts(self, changed: Sequence[Versioned[Alert]]) -> set[UUID]:
+        """Write each if its version is still the stored one; return the ids of the others, the conflicts.
+
+        An alert that was erased since it was loaded is a conflict too: it is not written again.
+        """
+
+    async def erase_alerts(self, relationships: Collection[UUID]) -> None:
+        """Delete the alerts of erased clients, with their pending events."""
+
+    async def load_alerts(self, ids: Collection[UUID]) -> dict[UUID, Alert]:
+        """The alerts with these ids; those that do not exist are missing."""
+
+    async def change_alert(self, alert_id: UUID, decide: Decide[Alert]) -> Change[Alert]:
+        """Write what `decide` makes of the alert together with its events, in one atomic write.
+
+        After a concurrent write, `decide` is called again. Raises what `decide` raises; then nothing was written.
+        """
+
+    async def list_inbox_alerts(self, clinician_id: UUID, limit: int) -> list[Alert]:
+        """The clinician's alerts: open first, most severe first, then the latest."""
+
+    async def list_active_alerts(self, since: datetime, clinician_id: UUID | None = None) -> list[Alert]:
+        """The active alerts, of one clinician or of all, whose last sign is not before `since`."""
+
+    async def count_active_alerts(self) -> AlertCounts:
+        """How many alerts are open and how many acknowledged, by severity."""
+
+    async def save_clinicians(self, clinicians: Iterable[ClinicianRegistered | ClinicianUpdated]) -> None:
+        """Save the latest event of each clinician, unless a later one is stored."""
+
+    async def find_time_zone(self, clinician_id: UUID) -> str | None:
+        """The name of the clinician's time zone; None while no event of the clinician has arrived."""
+
+    async def load_channels(self, clinicians: Collection[UUID]) -> Mapping[UUID, ChannelAddresses]:
+        """The addresses of each clinician; those without any are missing."""
+
+    async def save_channels(self, clinician_id: UUID, addresses: ChannelAddresses) -> None:
+        """Replace the addresses of the clinician."""
+
+
+class DeliveryStore(Protocol):
+    """Stores what must be delivered, and the outcomes.
+
+    One clock, that of the store, decides what is due. So a process with a wrong clock neither claims early nor defers
+    too long. Every method is atomic for one delivery, and all but `claim` are idempotent.
+    """
+
+    async def add(self, deliveries: Sequence[Delivery], now: datetime) -> None:
+        """Add each delivery once, due immediately; one that exists already, also a completed one, stays as it is."""
+
+    async def claim(self, lease: timedelta, *, include_expired: bool) -> ClaimedDelivery | None:
+        """Claim the delivery that has been due for longest, for the time of `lease`; None when nothing is due.
+
+        Of several workers, one gets it. With `include_expired`, a delivery that another worker claimed and did not
+        renew in time can be claimed too; its previous owner has lost the claim.
+        """
+
+    async def renew(self, claimed: ClaimedDelivery, lease: timedelta) -> bool:
+        """Let the lease end `lease` from now; False when the claim was lost."""
+
+    async def complete(self, claimed: ClaimedDelivery, outcome: DeliveryOutcome) -> None:
+        """Record the final outcome; it is never due again. Has no effect when the claim was lost."""
+
+    async def schedule_retry(self, claimed: ClaimedDelivery, wait: timedelta, unknown_attempts: int) -> None:
+        """Make it due again after `wait`, and record how many attempts had an unknown outcome.
+
+        Has no effect when the claim was lost.
+        """
+
+    async def cancel(self, claimed: ClaimedDelivery) -> None:
+        """Delete a delivery that is no longer needed, so that it can be added again.
+
+        Has no effect when the claim was lost.
+        """
+
+    async def reopen_failed(self, clinician_id: UUID, since: datetime, now: datetime) -> None:
+        """Make the clinician's failed and refused deliveries that were planned since `since` due immediately."""
+
+    async def count_due(self) -> tuple[int, datetime | None]:
+        """How many deliveries are not completed, and when the oldest of them was planned."""

@@ -1,0 +1,179 @@
+"""The use cases of intake, on a store in memory."""
+
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from services.intake.domain.caseload_csv import COLUMNS
+from services.intake.domain.import_plan import ImportPlan
+from services.intake.domain.people import CaseCodeAssignment, Client, Clinic
+from services.intake.domain.relationships import AimsAgreement, Relationship
+from services.intake.metrics import IntakeMetrics
+from services.intake.service import CaseloadRejected, IntakeService
+from services.intake.store.memory import InMemoryStore
+from shared.errors import NotFound, Rejected
+from shared.outbox.documents import VersionConflict
+from tests.support.intake_builders import CLINIC, NOW, STARTED
+
+ANNA, BEN, CLIENT = uuid4(), uuid4(), uuid4()
+
+
+class Intake:
+    """A clinic with two clinicians and a client."""
+
+    def __init__(self, store: InMemoryStore | None = None) -> None:
+        self.registry = CollectorRegistry()
+        self.store = store or InMemoryStore()
+        self.service = IntakeService(self.store, IntakeMetrics(self.registry), lambda: NOW)
+
+    async def set_up(self) -> None:
+        clinic = Clinic(clinic_id=CLINIC, name="Elm", time_zone="Europe/Berlin", crisis_contact="the desk")
+        await self.service.save_clinic(clinic)
+        for clinician_id in (ANNA, BEN):
+            await self.service.register_clinician(clinician_id, CLINIC, "a@example.org", "Europe/Berlin")
+        await self.service.add_client(CLIENT, CLINIC, "AB-12")
+
+    async def start(self, relationship_id: UUID, clinician_id: UUID = ANNA) -> Relationship:
+        return await self.service.start_relationship(
+            relationship_id,
+            clinic_id=CLINIC,
+            clinician_id=clinician_id,
+            client_id=CLIENT,
+            started_at=STARTED,
+            aims=("relief",),
+            cadence_days=7,
+            consent=True,
+        )
+
+    def pending_types(self) -> list[str]:
+        return [type(event).__name__ for event in self.store.pending_events]
+
+    def event_count(self, event_type: str) -> float | None:
+        return self.registry.get_sample_value("attune_intake_events_total", {"type": event_type})
+
+    def import_count(self, outcome: str) -> float | None:
+        return self.registry.get_sample_value("attune_intake_imports_total", {"outcome": outcome})
+
+
+@pytest.fixture
+async def intake() -> Intake:
+    intake = Intake()
+    await intake.set_up()
+    return intake
+
+
+def make_csv(*case_codes: str, relationship_ids: list[UUID] | None = None) -> bytes:
+    ids = relationship_ids or [uuid4() for _ in case_codes]
+    rows = [
+        ",".join([str(i), str(ANNA), str(uuid4()), case_code, "2026-01-05", "relief", "7", "yes"])
+        for i, case_code in zip(ids, case_codes, strict=True)
+    ]
+    return "\r\n".join([",".join(COLUMNS), *rows]).encode()
+
+
+async def test_a_repeated_request_changes_nothing_and_is_counted_once(intake: Intake) -> None:
+    relationship_id = uuid4()
+    await intake.set_up()
+
+    first, second = await intake.start(relationship_id), await intake.start(relationship_id)
+
+    assert first == second == await intake.service.get_relationship(relationship_id)
+    assert intake.pending_types() == ["ClinicianRegistered"] * 2 + ["RelationshipStarted", "ConsentGiven"]
+    assert intake.event_count("clinic.clinician.registered.v1") == 2
+    assert intake.event_count("clinic.relationship.started.v1") == 1
+
+
+async def test_what_a_request_refers_to_must_be_known(intake: Intake) -> None:
+    unknown = uuid4()
+
+    with pytest.raises(NotFound, match="Clinic"):
+        await intake.service.add_client(uuid4(), unknown, "AB-13")
+    with pytest.raises(NotFound, match="Clinician"):
+        await intake.start(uuid4(), clinician_id=unknown)
+    with pytest.raises(NotFound, match="Relationship"):
+        await intake.service.update_aims(unknown, AimsAgreement(aims=("loss",), agreed_at=NOW))
+
+    assert intake.store.relationships.stored == {}
+
+
+async def test_a_rejected_client_leaves_nothing_behind(intake: Intake) -> None:
+    other = uuid4()
+
+    with pytest.raises(Rejected, match="stands for another client"):
+        await intake.service.add_client(other, CLINIC, "AB-12")
+
+    assert await intake.store.clients.get(other) is None
+
+
+async def test_a_transfer_publishes_the_end_and_the_start(intake: Intake) -> None:
+    old_id, new_id = uuid4(), uuid4()
+    await intake.start(old_id)
+    count = len(intake.store.pending_events)
+
+    for _ in range(2):
+        old, new = await intake.service.transfer_relationship(old_id, new_id, BEN, STARTED + timedelta(days=7))
+
+    assert old.end is not None
+    assert (old.end.successor_id, new.start.predecessor_id) == (new_id, old_id)
+    assert intake.pending_types()[count:] == ["RelationshipEnded", "RelationshipStarted", "ConsentGiven"]
+    assert [intake.event_count(f"clinic.relationship.{name}.v1") for name in ("ended", "started")] == [1, 2]
+
+
+async def test_a_dry_run_says_what_an_import_would_give_and_writes_nothing(intake: Intake) -> None:
+    result = await intake.service.import_caseload(CLINIC, make_csv("C-1", "C-2"), dry_run=True)
+
+    assert (result.row_count, result.started_count, result.already_known_count) == (2, 2, 0)
+    assert intake.store.relationships.stored == {}
+    assert (intake.import_count("dry_run"), intake.import_count("imported")) == (1, 0)
+
+
+async def test_a_file_that_is_imported_again_adds_nothing(intake: Intake) -> None:
+    content = make_csv("C-1", "C-2")
+
+    first = await intake.service.import_caseload(CLINIC, content, dry_run=False)
+    second = await intake.service.import_caseload(CLINIC, content, dry_run=False)
+
+    assert (first.started_count, second.started_count, second.already_known_count) == (2, 0, 2)
+    assert intake.event_count("clinic.relationship.started.v1") == 2
+
+
+async def test_a_file_with_errors_in_cells_and_against_records_reports_all_of_them(intake: Intake) -> None:
+    content = make_csv("not valid", "AB-12")
+
+    with pytest.raises(CaseloadRejected) as error:
+        await intake.service.import_caseload(CLINIC, content, dry_run=False)
+
+    assert [(e.row, e.column) for e in error.value.errors] == [(2, "case_code"), (3, "case_code")]
+    assert intake.store.relationships.stored == {}
+    assert intake.import_count("rejected") == 1
+
+
+class StoreWithFasterImport(InMemoryStore):
+    """Before a plan is inserted, another request adds its first client."""
+
+    conflicts = 0
+
+    async def insert_plan(self, plan: ImportPlan) -> None:
+        if not self.conflicts:
+            client = next(iter(plan.clients.values()))
+            assignment = CaseCodeAssignment(**client.model_dump())
+            self.clients.put(client.client_id, Client(**client.model_dump()))
+            self.case_codes.put(CaseCodeAssignment.document_id(client.clinic_id, client.case_code), assignment)
+        try:
+            await super().insert_plan(plan)
+        except VersionConflict:
+            self.conflicts += 1
+            raise
+
+
+async def test_an_import_is_planned_again_if_another_request_added_a_part_of_it() -> None:
+    store = StoreWithFasterImport()
+    intake = Intake(store)
+    await intake.set_up()
+
+    result = await intake.service.import_caseload(CLINIC, make_csv("C-1", "C-2"), dry_run=False)
+
+    assert (store.conflicts, result.started_count) == (1, 2)
+    assert len(store.relationships.stored) == 2

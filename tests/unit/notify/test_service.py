@@ -1,0 +1,125 @@
+"""What clinicians see in their inbox, and what they do about an alert."""
+
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+
+from services.notify.service import MAX_INBOX_ALERTS
+from shared.errors import NotFound, Rejected
+from tests.support.rupture_builder import RuptureBuilder
+from tests.unit.notify.memory_harness import NOW, InMemoryNotifyHarness
+
+
+@pytest.fixture
+def service() -> InMemoryNotifyHarness:
+    return InMemoryNotifyHarness()
+
+
+async def raise_alert(service: InMemoryNotifyHarness) -> RuptureBuilder:
+    s = RuptureBuilder(NOW)
+    await service.projector.handle_batch([s.started(), s.scheduled(2), s.suspected(3), s.updated(3, 0)])
+    return s
+
+
+def count_acknowledgements(service: InMemoryNotifyHarness) -> float | None:
+    return service.registry.get_sample_value(
+        "attune_notify_alert_acknowledgement_seconds_count", {"severity": "concern"}
+    )
+
+
+async def test_an_alert_says_why_and_when_the_next_session_is(service: InMemoryNotifyHarness) -> None:
+    s = await raise_alert(service)
+
+    alert = await service.inbox.get_alert(s.alert_id())
+
+    assert (await service.inbox.get_inbox(s.clinician_id)).alerts == [alert]
+    assert (alert.case_code, alert.severity, alert.status) == ("AB-12", "concern", "open")
+    assert alert.why == ["The client's rating fell to 54 (usually around 86 here)."]
+    assert alert.openings
+    assert alert.next_session_at == NOW + timedelta(days=2)
+
+
+async def test_an_alert_is_acknowledged_and_resolved_once_however_often_the_request_is_sent(
+    service: InMemoryNotifyHarness,
+) -> None:
+    s = await raise_alert(service)
+
+    for _ in range(2):
+        assert (await service.inbox.acknowledge(s.alert_id())).status == "acknowledged"
+    for _ in range(2):
+        resolved = await service.inbox.resolve(s.alert_id(), useful=True)
+        assert (resolved.status, resolved.useful) == ("resolved", True)
+
+    events = [type(event).__name__ for event in service.memory.pending_events]
+    assert events == ["AlertAcknowledged", "AlertResolved"]
+    assert count_acknowledgements(service) == 1
+    labels = {"severity": "concern", "outcome": "useful"}
+    assert service.registry.get_sample_value("attune_notify_alerts_closed_total", labels) == 1
+
+
+async def test_an_alert_that_was_resolved_differently_is_not_changed(service: InMemoryNotifyHarness) -> None:
+    s = await raise_alert(service)
+    await service.inbox.resolve(s.alert_id(), useful=True)
+
+    with pytest.raises(Rejected, match="already resolved with useful=true"):
+        await service.inbox.resolve(s.alert_id(), useful=False)
+
+    assert (await service.inbox.get_alert(s.alert_id())).useful is True
+
+
+async def test_resolving_an_open_alert_counts_as_its_acknowledgement(service: InMemoryNotifyHarness) -> None:
+    s = await raise_alert(service)
+
+    await service.inbox.resolve(s.alert_id(), useful=None)
+
+    assert count_acknowledgements(service) == 1
+
+
+async def test_an_unknown_alert_is_not_found(service: InMemoryNotifyHarness) -> None:
+    for request in (
+        service.inbox.get_alert(uuid4()),
+        service.inbox.acknowledge(uuid4()),
+        service.inbox.resolve(uuid4(), useful=None),
+    ):
+        with pytest.raises(NotFound):
+            await request
+
+
+async def test_an_alert_whose_relationship_has_not_arrived_is_not_shown(service: InMemoryNotifyHarness) -> None:
+    s = RuptureBuilder(NOW)
+    await service.projector.handle_batch([s.suspected(3)])
+
+    with pytest.raises(NotFound):
+        await service.inbox.get_alert(s.alert_id())
+    with pytest.raises(NotFound):
+        await service.inbox.acknowledge(s.alert_id())
+
+
+async def test_an_inbox_has_a_maximum_size_and_the_open_alerts_come_first(service: InMemoryNotifyHarness) -> None:
+    clinician = uuid4()
+    relationships = [RuptureBuilder(NOW, clinician) for _ in range(MAX_INBOX_ALERTS + 1)]
+    await service.projector.handle_batch(
+        [e for s in relationships for e in (s.started(), s.suspected(3), s.updated(3, 0))]
+    )
+    await service.inbox.acknowledge(relationships[0].alert_id())
+
+    statuses = await service.statuses(clinician)
+
+    assert statuses == [("concern", "open")] * MAX_INBOX_ALERTS
+
+
+async def test_a_clinician_sees_no_difference_between_versions_of_the_same_alert(
+    service: InMemoryNotifyHarness,
+) -> None:
+    s = await raise_alert(service)
+    before = await service.inbox.get_inbox(s.clinician_id)
+
+    await service.projector.handle_batch([s.changed(4, days_ago=1), s.updated(4, 0)])
+    same = await service.inbox.get_inbox(s.clinician_id)
+    await service.inbox.acknowledge(s.alert_id())
+    other = await service.inbox.get_inbox(s.clinician_id)
+
+    assert same.is_same_as(before)
+    assert not other.is_same_as(before)
+    assert not before.is_same_as(None)
