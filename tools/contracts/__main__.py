@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tools.contracts import documents
-from tools.contracts.dashboards import build_dashboards
+from tools.contracts.dashboards.dashboards import build_dashboards
 
 DASHBOARDS = Path(__file__).parents[2] / "deploy" / "grafana" / "dashboards"
 

@@ -68,7 +68,7 @@ def test_mongodb_keeps_its_documents_when_it_is_killed(tmp_path: Path) -> None:
 
 def test_a_cluster_id_may_start_with_a_hyphen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One in 64 does, and would be parsed as an option."""
-    monkeypatch.setattr(kafka, "_cluster_id", lambda: "-" + "A" * 21)
+    monkeypatch.setattr(kafka, "new_cluster_id", lambda: "-" + "A" * 21)
 
     with kafka.kafka_server(tmp_path, *free_ports(2)):
         pass

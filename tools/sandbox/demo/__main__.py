@@ -20,6 +20,8 @@ from tools.sandbox.network.ledger import Ledger
 from tools.sandbox.network.parameters import Parameters
 from tools.sandbox.network.receivers import ReceivedEmail, ReceivedWebhook, run_smtp_server, run_webhook_server
 from tools.sandbox.network.world import World
+from tools.sandbox.preflight import FIRST_PORT
+from tools.sandbox.servers.kafka import FAST_START
 from tools.sandbox.servers.kafka_inspector import KafkaInspector
 from tools.sandbox.servers.ports import free_ports
 from tools.sandbox.servers.process import PROJECT_ROOT, RunError
@@ -28,7 +30,6 @@ from tools.sandbox.servers.stack import SERVICES, RunningStack, run_stack
 
 DATA_FOLDER = PROJECT_ROOT / ".attune" / "demo"
 SEED = 2026  # fixed, so that everybody sees the same network
-FIRST_PORT = 8001  # of the services; DEMO_PORT overrides it
 SESSION_INTERVAL_SECONDS = 0.4  # between two sessions, once the history is submitted
 REFRESH_INTERVAL_SECONDS, LINE_INTERVAL_SECONDS, DRAW_INTERVAL_SECONDS = 4.0, 5.0, 0.5
 SESSIONS_PER_REACTION = 10  # after so many sessions a clinician handles an alert
@@ -57,7 +58,9 @@ def run_demo(first_port: int) -> None:
         exit_stack.enter_context(run_webhook_server(webhook_port, received_webhooks))
         smtp = {"SMTP_HOST": "127.0.0.1", "SMTP_PORT": str(smtp_port)}
         try:
-            attune = exit_stack.enter_context(run_stack(DATA_FOLDER, ports, smtp, report=console.print))
+            attune = exit_stack.enter_context(
+                run_stack(DATA_FOLDER, ports, smtp, java_options=FAST_START, report=console.print)
+            )
         except RunError as error:
             if any(str(port) in str(error) for port in ports.values()):
                 raise RunError(f"{error}\nUse other ports: DEMO_PORT=9001 make demo") from None

@@ -11,19 +11,13 @@ from typing import Any
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
+from tools.sandbox.servers.libraries import REMEDIES
 from tools.sandbox.servers.process import LocalServer, Report, RunError, require_linux_x86_64
 
 REPLICA_SET = "rs0"
 CACHE_GB = 0.5  # the default would be half of the memory
 OPLOG_MB = 512  # the default would be 5 % of the disk
 NOT_INITIALIZED_CODE, INVALID_CONFIG_CODE = 94, 93  # MongoDB's error codes
-
-# The library that the loader reports as missing, and how to install it.
-REMEDIES = {
-    "libcurl.so.4": "install libcurl 4 (Debian, Ubuntu: apt-get install libcurl4)",
-    "libcrypto.so.3": "it needs OpenSSL 3: Debian 12, Ubuntu 22.04 or later, or a mongod of your own on the PATH",
-    "libssl.so.3": "it needs OpenSSL 3: Debian 12, Ubuntu 22.04 or later, or a mongod of your own on the PATH",
-}
 
 
 def mongodb_server(data: Path, port: int, *, cache_gb: float = CACHE_GB, report: Report = print) -> LocalServer:

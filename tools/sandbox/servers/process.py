@@ -141,11 +141,8 @@ class LocalServer:
 
     def _stop_orphan(self) -> None:
         """Stop the process of an earlier owner that is gone. We hold the lock, so nobody else uses the data."""
-        if not self._pid_file.exists():
-            return
-        pid = int(self._pid_file.read_text() or 0)
         deadline = time.monotonic() + STOP_TIMEOUT_SECONDS
-        while os.fsencode(self.data) in _command_line(pid):
+        while pid := running_process(self.data):
             with suppress(ProcessLookupError):  # it exited meanwhile
                 os.kill(pid, signal.SIGTERM if time.monotonic() < deadline else signal.SIGKILL)
             time.sleep(0.2)  # it is not our child process, so we cannot wait for it
@@ -194,6 +191,15 @@ def _lock_data(data: Path) -> TextIOWrapper:
     lock_file.write(str(os.getpid()))
     lock_file.flush()
     return lock_file
+
+
+def running_process(data: Path) -> int | None:
+    """The process that was started on `data` and still runs, even if its owner is gone."""
+    try:
+        pid = int((data / "pid").read_text() or 0)
+    except OSError:
+        return None
+    return pid if os.fsencode(data) in _command_line(pid) else None
 
 
 def _command_line(pid: int) -> bytes:

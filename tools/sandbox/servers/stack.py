@@ -1,5 +1,6 @@
 """The whole of Attune on this machine: Kafka, MongoDB, the topics, and one process of each of the four services."""
 
+import asyncio
 import os
 import sys
 import time
@@ -11,6 +12,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from shared.errors import BrokerUnavailable
+from shared.events.topics import ALL_TOPICS
+from shared.kafka.admin import missing_topics
 from tools.sandbox.servers import kafka, mongod
 from tools.sandbox.servers.kafka_inspector import create_topics
 from tools.sandbox.servers.ports import free_ports
@@ -51,7 +55,12 @@ class RunningStack:
 
 @contextmanager
 def run_stack(
-    data: Path, ports: Mapping[str, int], extra_settings: Mapping[str, str], *, report: Report = print
+    data: Path,
+    ports: Mapping[str, int],
+    extra_settings: Mapping[str, str],
+    *,
+    java_options: Sequence[str] = (),
+    report: Report = print,
 ) -> Iterator[RunningStack]:
     """Start everything on `data`, with the services on `ports` and with `extra_settings`; stop it afterwards.
 
@@ -61,13 +70,13 @@ def run_stack(
     servers: list[LocalServer] = []
     services: list[LocalServer] = []
     try:
-        bootstrap_servers, mongodb_uri = _find_or_add_stores(data, servers, report)
-        _run_concurrently(LocalServer.start, servers)
+        bootstrap_servers, mongodb_uri = _find_or_add_stores(data, servers, java_options, report)
+        _run_concurrently(_start, servers)
         bootstrap_servers, mongodb_uri = bootstrap_servers or servers[0].address, mongodb_uri or servers[-1].address
-        create_topics(bootstrap_servers, PARTITION_COUNT)
+        _provide_topics(bootstrap_servers, report)
         settings = {"KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers, "MONGODB_URI": mongodb_uri, **extra_settings}
         services += [service_process(name, data / name, ports[name], settings, report=report) for name in SERVICES]
-        _run_concurrently(LocalServer.start, services)
+        _run_concurrently(_start, services)
         urls = {name: f"http://{process.address}" for name, process in zip(SERVICES, services, strict=True)}
         yield RunningStack(bootstrap_servers, mongodb_uri, urls, servers, services, time.monotonic() - started_at)
     finally:
@@ -75,15 +84,34 @@ def run_stack(
         _run_concurrently(LocalServer.stop, servers)
 
 
-def _find_or_add_stores(data: Path, servers: list[LocalServer], report: Report) -> tuple[str | None, str | None]:
+def _find_or_add_stores(
+    data: Path, servers: list[LocalServer], java_options: Sequence[str], report: Report
+) -> tuple[str | None, str | None]:
     """The addresses from the environment; a store that it does not name is added to `servers`."""
     bootstrap_servers, mongodb_uri = os.environ.get("KAFKA_BOOTSTRAP_SERVERS"), os.environ.get("MONGODB_URI")
     broker_port, controller_port, database_port = free_ports(3)
     if bootstrap_servers is None:
-        servers.append(kafka.kafka_server(data / "kafka", broker_port, controller_port, report=report))
+        servers.append(
+            kafka.kafka_server(data / "kafka", broker_port, controller_port, java_options=java_options, report=report)
+        )
     if mongodb_uri is None:
         servers.append(mongod.mongodb_server(data / "mongodb", database_port, report=report))
     return bootstrap_servers, mongodb_uri
+
+
+def _provide_topics(bootstrap_servers: str, report: Report) -> None:
+    """Create the topics unless all exist. Raises RunError."""
+    started_at = time.monotonic()
+    if not _have_topics(bootstrap_servers):
+        create_topics(bootstrap_servers, PARTITION_COUNT)
+        report(f"the topics were created in {time.monotonic() - started_at:.1f} s")
+
+
+def _have_topics(bootstrap_servers: str) -> bool:
+    try:
+        return not asyncio.run(missing_topics(bootstrap_servers, ALL_TOPICS))
+    except BrokerUnavailable:
+        return False  # the job waits for the broker
 
 
 def service_process(
@@ -123,6 +151,12 @@ def service_process(
 def _is_ready(url: str) -> bool:
     with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310 - our own address
         return bool(response.status == 200)
+
+
+def _start(server: LocalServer) -> None:
+    started_at = time.monotonic()
+    server.start()
+    server.report(f"{server.name} is ready after {time.monotonic() - started_at:.1f} s")
 
 
 def _run_concurrently(action: Callable[[LocalServer], None], servers: Sequence[LocalServer]) -> None:

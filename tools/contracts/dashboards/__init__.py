@@ -1,0 +1,1 @@
+"""The two Grafana dashboards, as JSON that Grafana provisions."""
