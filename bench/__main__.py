@@ -13,9 +13,11 @@ from pathlib import Path
 
 from bench import benchmarks
 from bench.benchmarks import Figures, Size
-from bench.latency import latency
+from bench.latency.benchmark import latency
+from bench.pairs import MAX_LOSS, measure_pairs
 from bench.registry import NAIVE, OURS, PLAIN
-from bench.report import RESULTS, speed_ratio, write_report
+from bench.report.criteria import speed_ratio
+from bench.report.report import RESULTS, write_report
 from shared.errors import BrokerUnavailable
 from tools.sandbox.servers.process import RunError
 from tools.sandbox.servers.signals import interrupt_on_sigterm
@@ -45,12 +47,18 @@ async def main() -> int:
         action="store_true",
         help="compare ours with the plain and the naive loop only; write no report",
     )
+    parser.add_argument(
+        "--against", type=Path, metavar="DIR", help="measure only what this tree costs beside another checkout of it"
+    )
     parser.add_argument("--relationships", type=int, default=FULL_SIZE.relationships)
     parser.add_argument("--rounds", type=int, default=FULL_SIZE.rounds)
     args = parser.parse_args()
     if args.short:
         return await _run_short()
     size = Size(args.relationships, args.rounds)
+    if args.against is not None:
+        figures = await _run_benchmark(partial(measure_pairs, other_tree=args.against.absolute()), "pairs", size)
+        return 1 if figures["median_loss"] > MAX_LOSS else 0
     started_at, exit_code = time.monotonic(), 0
     for name in args.benchmark or BENCHMARKS:
         try:

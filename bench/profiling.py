@@ -42,7 +42,7 @@ STAGE_MARKS = {
     "state to JSON": (_function(mongo_store.to_document),),
     "decode and validate": (_function(cloudevents.decode), _function(Consumer._decode)),
     "encode": (_function(cloudevents.encode), _function(producer.to_message)),
-    "commit": (_function(CommittingSubscriber._commit),),
+    "commit": (_function(CommittingSubscriber.commit),),
     "publish": (_module(producer), "aiokafka/producer/"),
     "MongoDB driver": ("pymongo/", "motor/", "bson/", "motor_asyncio"),
     "projector and store": (_module(projector), _module(mongo_store)),

@@ -24,7 +24,8 @@ from evaluation.settings import load_settings
 from services.alliance.domain.fold import refold
 from services.alliance.domain.policy.policy import DEFAULT_POLICY
 from services.alliance.domain.state.history import HistoryEvent
-from services.alliance.store.mongo import MongoStore, Versioned, to_document
+from services.alliance.store.mongo import MongoStore, to_document
+from services.alliance.store.protocol import Versioned
 from shared.events import ConsentGiven, FeedbackAmended, FeedbackSubmitted, RelationshipStarted
 from shared.events.cloudevents import encode
 from shared.mongo.client import Mongo

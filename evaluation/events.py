@@ -1,5 +1,7 @@
 """A simulated relationship as the events that a clinic would have published about it, with one session a week."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import get_args
 from uuid import NAMESPACE_OID, UUID, uuid5
@@ -47,75 +49,82 @@ def events_of(observations: Observations, row: int, relationship_id: UUID | None
         ),
     ]
     for week in range(observations.total.shape[1]):
-        events += _appointment_events(_Appointment(relationship_id, week), observations, row)
+        events += _appointment_events(_Appointment.in_week(relationship_id, week), observations, row, week)
     return events
 
 
+@dataclass(frozen=True, slots=True)
 class _Appointment:
     """The ids and the time of one appointment."""
 
-    def __init__(self, relationship_id: UUID, week: int) -> None:
-        self.relationship_id = relationship_id
-        self.session_id = uuid5(relationship_id, f"session {week}")
-        self.starts_at = FIRST_SESSION_AT + timedelta(weeks=week)
+    relationship_id: UUID
+    session_id: UUID
+    starts_at: datetime
+
+    @classmethod
+    def in_week(cls, relationship_id: UUID, week: int) -> "_Appointment":
+        session_id = uuid5(relationship_id, f"session {week}")
+        return cls(relationship_id, session_id, FIRST_SESSION_AT + timedelta(weeks=week))
 
 
-def _appointment_events(appointment: _Appointment, observations: Observations, row: int) -> list[HistoryEvent]:
-    week = (appointment.starts_at - FIRST_SESSION_AT).days // 7
-    relationship_id, session_id, outcome = (
-        appointment.relationship_id,
-        appointment.session_id,
-        observations.appointment[row, week],
-    )
+def _appointment_events(
+    appointment: _Appointment, observations: Observations, row: int, week: int
+) -> Sequence[HistoryEvent]:
+    outcome = observations.appointment[row, week]
+    if outcome == HELD:
+        return [_session_completed(appointment), *_answers(appointment, observations, row, week)]
     if outcome == ABSENT:
-        return [
-            SessionMissed(
-                id=uuid5(session_id, "missed"),
-                occurred_at=appointment.starts_at,
-                relationship_id=relationship_id,
-                session_id=session_id,
-            )
-        ]
-    if outcome == EXCUSED:
-        return [
-            SessionCancelled(
-                id=uuid5(session_id, "cancelled"),
-                occurred_at=appointment.starts_at - timedelta(hours=96),
-                relationship_id=relationship_id,
-                session_id=session_id,
-                by="client",
-                notice_hours=96,
-            )
-        ]
-    if outcome != HELD:
-        return []
-    completed = SessionCompleted(
-        id=uuid5(session_id, "completed"),
+        return [_session_missed(appointment)]
+    return [_session_cancelled(appointment)] if outcome == EXCUSED else []
+
+
+def _session_completed(appointment: _Appointment) -> SessionCompleted:
+    return SessionCompleted(
+        id=uuid5(appointment.session_id, "completed"),
         occurred_at=appointment.starts_at,
-        relationship_id=relationship_id,
-        session_id=session_id,
+        relationship_id=appointment.relationship_id,
+        session_id=appointment.session_id,
         minutes=50,
         planned_minutes=50,
     )
-    clinician_answers_first = bool(observations.clinician_first[row, week])
+
+
+def _session_missed(appointment: _Appointment) -> SessionMissed:
+    return SessionMissed(
+        id=uuid5(appointment.session_id, "missed"),
+        occurred_at=appointment.starts_at,
+        relationship_id=appointment.relationship_id,
+        session_id=appointment.session_id,
+    )
+
+
+def _session_cancelled(appointment: _Appointment) -> SessionCancelled:
+    return SessionCancelled(
+        id=uuid5(appointment.session_id, "cancelled"),
+        occurred_at=appointment.starts_at - timedelta(hours=96),
+        relationship_id=appointment.relationship_id,
+        session_id=appointment.session_id,
+        by="client",
+        notice_hours=96,
+    )
+
+
+def _answers(
+    appointment: _Appointment, observations: Observations, row: int, week: int
+) -> list[FeedbackSubmitted | FeedbackLapsed]:
+    """The client's answer or its lapse, and the clinician's answer if there is one, in the order in which they came."""
+    client_delay, clinician_delay = FIRST_ANSWER_DELAY, SECOND_ANSWER_DELAY
+    if observations.clinician_first[row, week]:
+        client_delay, clinician_delay = clinician_delay, client_delay
     client_event = _client_event(
-        appointment,
-        observations.elements[row, week],
-        observations.tension_reported[row, week],
-        SECOND_ANSWER_DELAY if clinician_answers_first else FIRST_ANSWER_DELAY,
+        appointment, observations.elements[row, week], observations.tension_reported[row, week], client_delay
     )
     clinician = observations.clinician_total[row, week]
     if np.isnan(clinician):
-        return [completed, client_event]
-    ratings = np.full(len(ELEMENTS), clinician)
-    clinician_event = _feedback_submitted(
-        appointment,
-        "clinician",
-        ratings,
-        observations.tension_reported_by_clinician[row, week],
-        FIRST_ANSWER_DELAY if clinician_answers_first else SECOND_ANSWER_DELAY,
-    )
-    return [completed, *sorted([client_event, clinician_event], key=lambda event: event.occurred_at)]
+        return [client_event]
+    ratings, tension = np.full(len(ELEMENTS), clinician), observations.tension_reported_by_clinician[row, week]
+    clinician_event = _feedback_submitted(appointment, "clinician", ratings, tension, clinician_delay)
+    return sorted([client_event, clinician_event], key=lambda event: event.occurred_at)
 
 
 def _client_event(

@@ -4,16 +4,16 @@ The ground truth is the latent process: when a rupture began and ended, its kind
 on observations. The same seed gives the same relationships.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
+from evaluation.clients import Clients, unit_noise
+from evaluation.courses import Course
 from evaluation.relationships import (
     ABSENT,
+    ELEMENT_COUNT,
     ENDED,
     EXCUSED,
     HELD,
-    LOOKALIKES,
     BoolArray,
     FloatArray,
     GroundTruth,
@@ -21,10 +21,8 @@ from evaluation.relationships import (
     Observations,
     Relationships,
 )
-from evaluation.settings import KINDS, RuptureKind, WorldSettings
+from evaluation.settings import KINDS, WorldSettings
 
-ELEMENTS = 8
-TWIN_COUNT = 40  # stable copies of each relationship, from which the oracle knows its level and spread
 WITHDRAWAL, DIVERGENCE = KINDS.index("withdrawal"), KINDS.index("divergence")
 
 
@@ -40,174 +38,6 @@ def generate_ruptured(world: WorldSettings, count: int, sessions: int, seed: int
     rng = np.random.default_rng([seed, 1])
     clients = Clients.sample(world, count, rng, without_lookalikes=True)
     return _observe(world, clients, Course.sample(world, count, sessions, rng), rng)
-
-
-@dataclass(frozen=True, slots=True)
-class Clients:
-    """The traits of each client."""
-
-    world: WorldSettings
-    level: FloatArray
-    spread: FloatArray
-    trend: FloatArray
-    element_offsets: FloatArray
-    is_straight_liner: BoolArray
-    lookalike: IntArray
-
-    @classmethod
-    def sample(
-        cls, world: WorldSettings, count: int, rng: np.random.Generator, without_lookalikes: bool = False
-    ) -> "Clients":
-        lookalikes = world.lookalikes
-        shares = np.array([lookalikes.always_low, lookalikes.noisy, lookalikes.bad_day, lookalikes.holiday])
-        lookalike = rng.choice(len(LOOKALIKES), count, p=[1 - shares.sum(), *shares]) * (not without_lookalikes)
-        level = rng.normal(world.level, world.level_varies, count)
-        level -= np.where(lookalike == 1, rng.uniform(*lookalikes.low_by_points, count), 0)
-        spread = world.spread * np.exp(rng.normal(0, world.spread_varies, count))
-        spread *= np.where(lookalike == 2, lookalikes.noise_factor, 1)
-        element_offsets = rng.normal(0, world.element_varies, (count, ELEMENTS))
-        return cls(
-            world,
-            level,
-            spread,
-            trend=rng.normal(world.trend, world.trend_varies, count),
-            element_offsets=element_offsets - element_offsets.mean(axis=1, keepdims=True),
-            is_straight_liner=rng.random(count) < world.straight_liner_share,
-            lookalike=lookalike,
-        )
-
-    def sample_moods(self, sessions: int, rng: np.random.Generator) -> FloatArray:
-        """The mood of each session, in spreads, with the bad days that are not a rupture."""
-        count, autocorrelation = len(self.level), self.world.autocorrelation
-        moods = unit_noise(self.world.noise_degrees_of_freedom, (count, sessions), rng)
-        for t in range(1, sessions):
-            moods[:, t] = autocorrelation * moods[:, t - 1] + np.sqrt(1 - autocorrelation**2) * moods[:, t]
-        is_bad_day = rng.random((count, sessions)) < self.world.bad_day_rate
-        is_bad_day[np.arange(count), rng.integers(1, sessions, count)] |= self.lookalike == 3
-        return moods - is_bad_day * rng.uniform(*self.world.bad_day_depth, (count, sessions))
-
-    def sample_ratings(self, moods: FloatArray, drop: FloatArray | float, rng: np.random.Generator) -> FloatArray:
-        """The rating of each element: in whole numbers and within the scale, where the world says so."""
-        # an element's own noise, as a multiple of the common spread
-        element_noise_ratio = np.sqrt(1 / self.world.loading**2 - 1)
-        # reduced, so that the total with its share of element noise has the client's spread
-        common_spread = self.spread / np.sqrt(1 + element_noise_ratio**2 / ELEMENTS)
-        trend = self.trend[:, None] * np.arange(moods.shape[1])
-        totals = self.level[:, None] + trend + common_spread[:, None] * moods
-        element_noise = (element_noise_ratio * common_spread)[:, None, None] * rng.normal(size=(*moods.shape, ELEMENTS))
-        ratings = totals[..., None] + self.element_offsets[:, None, :] + element_noise - drop
-        ratings = np.where(self.is_straight_liner[:, None, None], ratings.mean(axis=2, keepdims=True), ratings)
-        if self.world.has_ceiling:
-            ratings = np.clip(ratings, 0, 100)
-        return np.round(ratings, -1) if self.world.is_rounded else ratings
-
-    def expected_course(self, sessions: int, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
-        """The expected course and the spread of each relationship without a rupture, from its stable twins."""
-        centred_sessions = np.arange(sessions) - (sessions - 1) / 2
-        twins = np.stack(
-            [self.sample_ratings(self.sample_moods(sessions, rng), 0.0, rng).mean(axis=2) for _ in range(TWIN_COUNT)]
-        )
-        mean, slope = (
-            twins.mean(axis=(0, 2)),
-            (twins * centred_sessions).mean(axis=(0, 2)) / (centred_sessions**2).mean(),
-        )
-        expected = mean[:, None] + slope[:, None] * centred_sessions
-        return expected, np.sqrt(((twins - expected) ** 2).mean(axis=(0, 2)))
-
-
-@dataclass(frozen=True, slots=True)
-class Course:
-    """When the rupture began, how it developed, and when the relationship ended."""
-
-    onset_session: IntArray
-    end_session: IntArray
-    kind: IntArray
-    depth: FloatArray
-    severity_path: FloatArray
-    affected_elements: BoolArray
-    appointment_count: IntArray
-
-    @property
-    def in_rupture(self) -> BoolArray:
-        sessions = np.arange(self.severity_path.shape[1])
-        return np.asarray((sessions >= self.onset_session[:, None]) & (sessions < self.end_session[:, None]))
-
-    @classmethod
-    def without_rupture(cls, count: int, sessions: int) -> "Course":
-        beyond_last = np.full(count, sessions)
-        no_severity, all_elements = np.zeros((count, sessions)), np.ones((count, ELEMENTS), bool)
-        return cls(
-            beyond_last, beyond_last, np.full(count, -1), np.zeros(count), no_severity, all_elements, beyond_last
-        )
-
-    @classmethod
-    def sample(cls, world: WorldSettings, count: int, sessions: int, rng: np.random.Generator) -> "Course":
-        rupture_settings = world.ruptures
-        shares = np.array([rupture_settings.kinds[kind] for kind in KINDS])
-        kind = rng.choice(len(KINDS), count, p=shares / shares.sum())
-        onset_session = rng.integers(rupture_settings.onset_session[0] - 1, rupture_settings.onset_session[1], count)
-        sessions_since_onset = np.arange(sessions) - onset_session[:, None]
-        severity_path = _sample_severity_paths(world, kind, sessions_since_onset, rng)
-        end_session = sessions - np.argmax((severity_path > 0)[:, ::-1], axis=1)
-        element_ranks = rng.random((count, ELEMENTS)).argsort(axis=1).argsort(axis=1)
-        affected_elements = (
-            element_ranks
-            < rng.integers(rupture_settings.affected_elements[0], rupture_settings.affected_elements[1] + 1, count)[
-                :, None
-            ]
-        )
-        affected_elements |= (kind != KINDS.index("elements"))[:, None]
-        appointment_count = _sample_appointment_counts(world, sessions_since_onset, end_session, rng)
-        return cls(
-            onset_session,
-            np.minimum(end_session, appointment_count),
-            kind,
-            rng.uniform(*rupture_settings.depth, count),
-            severity_path,
-            affected_elements,
-            appointment_count,
-        )
-
-
-def _sample_severity_paths(
-    world: WorldSettings, kind: IntArray, sessions_since_onset: IntArray, rng: np.random.Generator
-) -> FloatArray:
-    """The share of its depth that each rupture has, by sessions since its onset."""
-    rupture_settings, count, sessions = world.ruptures, len(sessions_since_onset), len(sessions_since_onset[0])
-    v_duration = rng.integers(rupture_settings.v_sessions[0], rupture_settings.v_sessions[1] + 1, count)[:, None]
-    slide_duration = rng.integers(rupture_settings.slide_sessions[0], rupture_settings.slide_sessions[1] + 1, count)[
-        :, None
-    ]
-    repair_delay = rng.integers(
-        rupture_settings.repair_after_sessions[0], rupture_settings.repair_after_sessions[1] + 1, count
-    )
-    duration = np.where(rng.random(count) < rupture_settings.repair_share, repair_delay, sessions)[:, None]
-    v = np.clip(1 - sessions_since_onset / v_duration, 0, 1)
-    step = 1.0 * (sessions_since_onset < duration)
-    slide = np.clip((sessions_since_onset + 1) / slide_duration, 0, 1) * (
-        sessions_since_onset < slide_duration + duration
-    )
-    v_or_step = np.where((rng.random(count) < 0.5)[:, None], v, step)
-    shapes: dict[RuptureKind, FloatArray] = {"v": v, "step": step, "slide": slide, "elements": v_or_step}
-    severity_path: FloatArray = np.choose(kind[:, None], [shapes.get(k, step) for k in KINDS]) * (
-        sessions_since_onset >= 0
-    )
-    return severity_path
-
-
-def _sample_appointment_counts(
-    world: WorldSettings, sessions_since_onset: IntArray, end_session: IntArray, rng: np.random.Generator
-) -> IntArray:
-    """After how many appointments each relationship ends; an unrepaired rupture makes a drop-out likelier."""
-    sessions = np.arange(sessions_since_onset.shape[1])
-    hazard = world.dropout_rate * np.where(sessions < 4, world.dropout_factor_early, 1.0)
-    hazard = np.where(
-        (sessions_since_onset >= 0) & (sessions < end_session[:, None]),
-        world.dropout_factor_in_rupture * hazard,
-        hazard,
-    )
-    drops_out = (rng.random(sessions_since_onset.shape) < hazard) & (sessions_since_onset >= 0)
-    return np.where(drops_out.any(axis=1), drops_out.argmax(axis=1) + 1, sessions_since_onset.shape[1])
 
 
 def _observe(world: WorldSettings, clients: Clients, course: Course, rng: np.random.Generator) -> Relationships:
@@ -333,7 +163,7 @@ def _sample_clinician_totals(
     ratings = level[:, None] + spread[:, None] * (noise - (depth_share * course.depth)[:, None] * course.severity_path)
     if world.has_ceiling:
         ratings = np.clip(ratings, 0, 100)
-    rounding_step = 10 / ELEMENTS  # the mean of eight whole answers
+    rounding_step = 10 / ELEMENT_COUNT  # the mean of eight whole answers
     return np.round(ratings / rounding_step) * rounding_step if world.is_rounded else ratings
 
 
@@ -342,12 +172,3 @@ def _sample_tension_reports(
 ) -> FloatArray:
     """Whether each answer to the direct question reports tension: 1 for yes, 0 for no."""
     return 1.0 * (rng.random(in_rupture.shape) < np.where(in_rupture, sensitivity, world.false_tension_report_rate))
-
-
-def unit_noise(degrees_of_freedom: int, shape: tuple[int, ...], rng: np.random.Generator) -> FloatArray:
-    """Noise with a standard deviation of one: normal if `degrees_of_freedom` is 0, else Student's t."""
-    if not degrees_of_freedom:
-        return rng.normal(size=shape)
-    return np.clip(
-        rng.standard_t(degrees_of_freedom, shape) / np.sqrt(degrees_of_freedom / (degrees_of_freedom - 2)), -8, 8
-    )

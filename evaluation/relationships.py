@@ -15,6 +15,7 @@ IntArray: TypeAlias = NDArray[np.signedinteger[Any]]
 BoolArray: TypeAlias = NDArray[np.bool_]
 
 HELD, ABSENT, EXCUSED, ENDED = 0, 1, 2, 3  # the outcome of an appointment
+ELEMENT_COUNT = 8  # questions in a form
 LOOKALIKES = ("ordinary", "always low", "noisy", "one bad day", "a holiday")
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from evaluation import plots, tables, trajectories
 from evaluation.criteria import CriterionResult, average_share
-from evaluation.settings import EvaluationSettings
+from evaluation.settings import EvaluationSettings, RunSettings
 from evaluation.tables import percent
 from evaluation.trial import ALL, DIRECT, ORACLE, OWN_MEAN, TOTAL, WorldResult
 
@@ -28,26 +28,25 @@ def write_report(
     plots.plot_by_kind(counting_results, pictures / "kinds.svg")
     ordinal = next(result for result in results if result.world.name == "ordinal")
     trajectories.plot_trajectories(ordinal.samples.ruptured, pictures / "trajectories.svg")
-    path.write_text(_render(results, counting_results, criteria, evaluation, count), encoding="utf-8")
+    sections = (
+        _introduction(counting_results),
+        _criteria_section(criteria, evaluation, len(counting_results), count),
+        _methods_section(results, evaluation.run),
+        _worlds_section(results, len(counting_results)),
+        _traits_section(results),
+        _TRAJECTORIES_SECTION,
+        _assumptions_section(evaluation),
+    )
+    path.write_text("\n\n".join(sections) + "\n", encoding="utf-8")
 
 
-def _render(
-    results: list[WorldResult],
-    counting_results: list[WorldResult],
-    criteria: Sequence[CriterionResult],
-    evaluation: EvaluationSettings,
-    count: int,
-) -> str:
-    run = evaluation.run
-    worlds = len(counting_results)
-    budget = percent(run.false_alarm_budget)
-    depth = evaluation.worlds[0].reported.ruptures.depth
-    lookalikes = percent(sum(_lookalike_shares(evaluation)))
+def _introduction(counting_results: list[WorldResult]) -> str:
     found = {
         method: percent(average_share(counting_results, method, only_total_visible=True)[0])
         for method in (ORACLE, OWN_MEAN, TOTAL, ALL, DIRECT)
     }
-    return f"""<!-- Written by `python -m evaluation`; not by hand. -->
+    return f"""\
+<!-- Written by `python -m evaluation`; not by hand. -->
 # How many ruptures Attune finds, how early, and at what cost
 
 **The limit of ratings.** An oracle knows a relationship's true course and spread, which no real method can. Within
@@ -57,8 +56,13 @@ submitted shows nothing. Attune finds {found[TOTAL]} from the client's total alo
 elements, the clinician's ratings, missing forms and attendance, and {found[DIRECT]} if client and clinician are also
 asked directly. It misses more ruptures than it finds, and a withdrawal that does not change the ratings is nearly
 invisible. So Attune says "shows signs of", never "detected". Nothing here was measured on people: the relationships are
-simulated, with the sourced and assumed parameters of `evaluation/worlds.toml`.
+simulated, with the sourced and assumed parameters of `evaluation/worlds.toml`."""
 
+
+def _criteria_section(
+    criteria: Sequence[CriterionResult], evaluation: EvaluationSettings, worlds: int, count: int
+) -> str:
+    return f"""\
 ## Criteria
 
 The values are averages over {worlds} worlds, each with {count} relationships for tuning, {count} stable ones and
@@ -66,8 +70,12 @@ The values are averages over {worlds} worlds, each with {count} relationships fo
 truth is the latent process. Intervals, and the ranges in brackets, hold 95% of the bootstrap resamples and include the
 uncertainty of the threshold.
 
-{tables.criteria_table(criteria, evaluation.declared_misses)}
+{tables.criteria_table(criteria, evaluation.declared_misses)}"""
 
+
+def _methods_section(results: list[WorldResult], run: RunSettings) -> str:
+    budget = percent(run.false_alarm_budget)
+    return f"""\
 ## What each method finds and costs
 
 The thresholds allow false alarms in {budget} of stable relationships in {run.sessions} sessions.
@@ -80,8 +88,11 @@ with thresholds that allow {run.false_onset_budget_percent} false onsets per 100
 
 ![Share found by method]({PICTURES_DIR}/methods.svg)
 
-![Share found by budget]({PICTURES_DIR}/budgets.svg)
+![Share found by budget]({PICTURES_DIR}/budgets.svg)"""
 
+
+def _worlds_section(results: list[WorldResult], worlds: int) -> str:
+    return f"""\
 ## World by world
 
 V, step and slide found within two sessions; in brackets, the percentage of unseen stable relationships with a false
@@ -92,16 +103,21 @@ carry any information, so using them costs.
 
 The resulting thresholds on the probability of a rupture:
 
-{tables.thresholds_table(results)}
+{tables.thresholds_table(results)}"""
 
+
+def _traits_section(results: list[WorldResult]) -> str:
+    return f"""\
 ## By kind, depth, onset, missing forms and level
 
 Ruptures found within two sessions over the worlds that count, of all kinds unless the row names some.
 
 {tables.traits_table(results)}
 
-![Share found by kind]({PICTURES_DIR}/kinds.svg)
+![Share found by kind]({PICTURES_DIR}/kinds.svg)"""
 
+
+_TRAJECTORIES_SECTION = f"""\
 ## One relationship of each kind
 
 As the service sees it: the client's ratings with the band in which four of five were expected, the clinician's
@@ -109,8 +125,14 @@ ratings, forms not submitted (dashes) and missed sessions (triangles). The time 
 shaded. Vertical lines are alerts, darker for a higher severity, dotted for a repair. Their texts are below each
 picture.
 
-![One relationship of each kind]({PICTURES_DIR}/trajectories.svg)
+![One relationship of each kind]({PICTURES_DIR}/trajectories.svg)"""
 
+
+def _assumptions_section(evaluation: EvaluationSettings) -> str:
+    world = evaluation.worlds[0].reported
+    depth, lookalikes = world.ruptures.depth, world.lookalikes
+    alarming = percent(sum((lookalikes.always_low, lookalikes.noisy, lookalikes.bad_day, lookalikes.holiday)))
+    return f"""\
 ## Assumptions
 
 - In a rupture, the client reports tension in two of five sessions. The clinician notices half of the ruptures, and
@@ -118,11 +140,5 @@ picture.
 - In a rupture, a form is twice as likely to be missing, and a session twice as likely to be missed.
 - Ruptures are {depth[0]} to {depth[1]} spreads deep, uniformly distributed. Every other value, with its source if it
   has one, is in `evaluation/worlds.toml`.
-- A stable relationship has all sessions. Of the stable relationships, {lookalikes} look alarming: always low, noisy,
-  with one bad day, or with a holiday.
-"""
-
-
-def _lookalike_shares(evaluation: EvaluationSettings) -> list[float]:
-    lookalikes = evaluation.worlds[0].reported.lookalikes
-    return [lookalikes.always_low, lookalikes.noisy, lookalikes.bad_day, lookalikes.holiday]
+- A stable relationship has all sessions. Of the stable relationships, {alarming} look alarming: always low, noisy,
+  with one bad day, or with a holiday."""

@@ -9,7 +9,8 @@ from confluent_kafka import Producer
 from pymongo import MongoClient, ReplaceOne, WriteConcern
 
 from bench.implementations import common
-from services.alliance.store.mongo import Versioned, from_document, to_document
+from services.alliance.store.mongo import from_document, to_document
+from services.alliance.store.protocol import Versioned
 
 
 class BlockingLoop:

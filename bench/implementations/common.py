@@ -11,7 +11,7 @@ from services.alliance.domain.derived_events import derive_events
 from services.alliance.domain.fold import fold_forward, refold
 from services.alliance.domain.policy.policy import DEFAULT_POLICY
 from services.alliance.domain.state.history import HISTORY_EVENTS, HistoryEvent
-from services.alliance.store.mongo import Versioned
+from services.alliance.store.protocol import Versioned
 from shared.events import by_type
 from shared.events.cloudevents import decode, encode
 from shared.events.topics import ALERTS, FEEDBACK, INTAKE, SESSIONS

@@ -15,7 +15,8 @@ from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import ReplaceOne, WriteConcern
 
 from bench.implementations import common
-from services.alliance.store.mongo import Versioned, from_document, to_document
+from services.alliance.store.mongo import from_document, to_document
+from services.alliance.store.protocol import Versioned
 
 
 class PlainLoop:

@@ -1,0 +1,1 @@
+"""The report of all benchmarks, docs/performance.md, from the stored results."""
