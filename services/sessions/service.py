@@ -9,9 +9,10 @@ from uuid import UUID
 
 import structlog
 
-from services.sessions.domain import feedback, session
+from services.sessions.domain import appointment, feedback
+from services.sessions.domain.appointment import RequestOptions
 from services.sessions.domain.relationship import Relationship
-from services.sessions.domain.session import Cancelled, Completed, Decision, RequestOptions, Session
+from services.sessions.domain.session import Cancelled, Completed, Decision, Session
 from services.sessions.metrics import SessionsMetrics
 from services.sessions.store.protocol import LAPSE_BATCH_SIZE, Store
 from shared.errors import NotFound, Rejected
@@ -61,7 +62,7 @@ class SessionsService:
         now = self.clock()
 
         def decide(before: Session | None) -> Decision:
-            return session.schedule(before, session_id, relationship, starts_at, minutes, now)
+            return appointment.schedule(before, session_id, relationship, starts_at, minutes, now)
 
         after = await self._change_session(session_id, decide)
         # The client may have been erased between the check and the write.
@@ -81,7 +82,7 @@ class SessionsService:
         completion = Completed(ended_at=ended_at, minutes=minutes)
         after = await self._change_existing_session(
             session_id,
-            partial(session.complete, relationship=relationship, completion=completion, now=now, options=options),
+            partial(appointment.complete, relationship=relationship, completion=completion, now=now, options=options),
             loaded,
         )
         return {
@@ -94,13 +95,13 @@ class SessionsService:
         """Record that the client did not come. Raises Rejected."""
         loaded, relationship = await self._load_with_relationship(session_id)
         return await self._change_existing_session(
-            session_id, partial(session.mark_missed, relationship=relationship, now=self.clock()), loaded
+            session_id, partial(appointment.mark_missed, relationship=relationship, now=self.clock()), loaded
         )
 
     async def cancel(self, session_id: UUID, cancellation: Cancelled) -> Session:
         """Record that the session was cancelled. Raises Rejected."""
         return await self._change_existing_session(
-            session_id, partial(session.cancel, cancellation=cancellation, now=self.clock())
+            session_id, partial(appointment.cancel, cancellation=cancellation, now=self.clock())
         )
 
     async def record_answer(self, session_id: UUID, rater: Rater, answer: Answer, given_at: UtcDatetime) -> Session:

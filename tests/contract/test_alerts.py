@@ -16,7 +16,7 @@ from tests.system.operate.expressions import (
     underlying_metrics,
 )
 from tests.system.operate.runbooks import RUNBOOKS_FOLDER, SHELL_BLOCK
-from tools.contracts.dashboards import build_dashboards
+from tools.contracts.dashboards.dashboards import build_dashboards
 from tools.contracts.documents import create_registries, serialize
 from tools.contracts.metrics import describe_metrics
 from tools.sandbox.servers.process import PROJECT_ROOT
@@ -95,7 +95,7 @@ def test_the_dashboards_are_up_to_date() -> None:
     committed = {file.name: file.read_text(encoding="utf-8") for file in DASHBOARDS_FOLDER.glob("*.json")}
 
     assert committed == {name: serialize(board) for name, board in build_dashboards().items()}, (
-        "run: python -m tools.contracts.dashboards"
+        "run: python -m tools.contracts"
     )
 
 

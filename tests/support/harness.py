@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from prometheus_client import CollectorRegistry
 
@@ -71,3 +72,27 @@ async def create_test_topics(servers: str, *topics: Topic, partitions: int) -> N
 def completed_sessions(count: int) -> list[SessionCompleted]:
     relationship = RelationshipBuilder()
     return [relationship.completed(week) for week in range(count)]
+
+
+def aiokafka_consumer(member: Kafka) -> AIOKafkaConsumer | None:
+    """The aiokafka consumer, as faststream exposes it; None while the member has none."""
+    return member.consumer.subscriber.consumer if member.consumer and member.consumer.subscriber else None
+
+
+# Conditions to wait for.
+
+
+async def is_true(value: object) -> bool:
+    return bool(value)
+
+
+async def is_ready(client: Kafka) -> bool:
+    return client.is_ready()
+
+
+async def is_not_ready(client: Kafka) -> bool:
+    return not client.is_ready()
+
+
+async def is_not_alive(client: Kafka) -> bool:
+    return not client.is_alive()

@@ -3,8 +3,9 @@
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
+from services.sessions.domain.appointment import RequestOptions, complete, schedule
 from services.sessions.domain.relationship import Relationship
-from services.sessions.domain.session import Completed, RequestOptions, Session, complete, schedule
+from services.sessions.domain.session import Completed, Session
 from shared.events import Answer, Tension
 
 STARTS_AT = datetime(2026, 3, 2, 10, tzinfo=UTC)

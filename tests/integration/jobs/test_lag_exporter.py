@@ -1,77 +1,46 @@
 """Consumer lag is measured without the consumers, so the lag of a dead one is seen to grow."""
 
 import time
-from collections.abc import Sequence
 from functools import partial
-from uuid import uuid4
 
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.jobs.lag_exporter import LagMeasurement, LagSettings, create_app, lag_monitor
 from deploy.jobs.topics import TopicSettings, create_topics
 from shared.errors import BrokerUnavailable
-from shared.events import Event, SessionCompleted
 from shared.events.cloudevents import encode
-from shared.events.topics import CONSUMED_TOPICS, Topic, dead_letter_topic
-from shared.kafka import Kafka
-from shared.kafka.metrics import KafkaMetrics
-from shared.kafka.producer import Message, Producer
-from shared.runtime.clock import now
-from tests.support.builders import RelationshipBuilder
-from tests.support.harness import ConsumerHarness
+from shared.events.topics import CONSUMED_TOPICS, dead_letter_topic
+from shared.kafka.producer import Message
+from tests.support.harness import ConsumerHarness, completed_sessions
 from tests.support.serving import run_app, wait_until
 from tests.system.support.poison import publish_undecodable_record
 from tools.contracts.documents import SERVICES, service_events
 
 
-async def test_the_lag_of_a_stopped_consumer_grows_in_messages_and_in_time(kafka_servers: str) -> None:
-    group = f"test-{uuid4().hex}"
-    topic = Topic(f"test.{group}", "test")
-    await _create_topics(kafka_servers, topic, dead_letter_topic(group))
-    producer = Producer(kafka_servers, "test")
-    await producer.start()
-    relationship = RelationshipBuilder()
-    handled: list[Event] = []
-
-    async def handle_batch(events: Sequence[Event]) -> None:
-        handled.extend(events)
-
-    async def produce(count: int) -> None:
-        values = [encode(relationship.completed(week)) for week in range(count)]
-        await producer.send([Message(topic.name, str(n).encode(), value) for n, value in enumerate(values)])
-
-    started_at = time.time()
-    await produce(9)
-    await wait_until(partial(_can_measure, kafka_servers, group))
-    async with lag_monitor(kafka_servers, {group: (topic,)}) as monitor:
+async def test_the_lag_of_a_stopped_consumer_grows_in_messages_and_in_time(harness: ConsumerHarness) -> None:
+    started_at, group = time.time(), harness.group
+    await _produce(harness, 9)
+    await wait_until(partial(_can_measure, harness.servers, group))
+    async with lag_monitor(harness.servers, {group: (harness.topic,)}) as monitor:
         before_joining = await monitor.measure()
 
         assert _total_lag(before_joining) == 9
         assert before_joining.members == {group: 0}
         assert all(started_at - 1 <= timestamp <= time.time() for timestamp in _oldest_timestamps(before_joining))
 
-        consumer = Kafka(kafka_servers, group, KafkaMetrics(CollectorRegistry()), now)
-        consumer.subscribe(topic, event_types=(SessionCompleted,), handler=handle_batch)
-        async with consumer.run():
+        async def has_caught_up() -> bool:
+            measurement = await monitor.measure()
+            has_lag = _total_lag(measurement) > 0 or _oldest_timestamps(measurement)
+            return not has_lag and measurement.members == {group: 1}
 
-            async def has_caught_up() -> bool:
-                measurement = await monitor.measure()
-                return (
-                    _total_lag(measurement) == 0
-                    and measurement.members == {group: 1}
-                    and not _oldest_timestamps(measurement)
-                )
-
+        async with harness.consumer(harness.handle_batch).run():
             await wait_until(has_caught_up)
 
-        await produce(4)
+        await _produce(harness, 4)
         after_leaving = await monitor.measure()
         again = await monitor.measure()
 
-    await producer.stop()
-    assert len(handled) == 9
+    assert len(harness.handled_ids) == 9
     assert _total_lag(after_leaving) == 4
     assert after_leaving.members == {group: 0}
     assert sorted(_oldest_timestamps(again)) == sorted(_oldest_timestamps(after_leaving)), (
@@ -131,8 +100,7 @@ def _oldest_timestamps(measurement: LagMeasurement) -> list[float]:
     return [lag.oldest_timestamp for lag in measurement.lags.values() if lag.oldest_timestamp is not None]
 
 
-async def _create_topics(servers: str, *topics: Topic) -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
-    await admin.start()
-    await admin.create_topics([NewTopic(topic.name, num_partitions=2, replication_factor=1) for topic in topics])
-    await admin.close()
+async def _produce(harness: ConsumerHarness, count: int) -> None:
+    """Send events with keys of their own, so that they are on all partitions."""
+    values = [encode(event) for event in completed_sessions(count)]
+    await harness.producer.send([Message(harness.topic.name, str(n).encode(), value) for n, value in enumerate(values)])

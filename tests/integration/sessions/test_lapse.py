@@ -11,8 +11,9 @@ from uuid import UUID, uuid4
 import pytest
 from prometheus_client import CollectorRegistry
 
+from services.sessions.domain.appointment import RequestOptions, complete, schedule
 from services.sessions.domain.relationship import Relationship
-from services.sessions.domain.session import Completed, RequestOptions, Session, complete, schedule
+from services.sessions.domain.session import Completed, Session
 from services.sessions.metrics import SessionsMetrics
 from services.sessions.service import SessionsService
 from services.sessions.store.mongo import SESSIONS, MongoStore

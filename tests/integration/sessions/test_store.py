@@ -9,8 +9,9 @@ from uuid import UUID, uuid4
 import pytest
 
 from services.sessions.domain import feedback
+from services.sessions.domain.appointment import cancel, schedule
 from services.sessions.domain.relationship import Relationship
-from services.sessions.domain.session import Cancelled, Decision, Session, cancel, schedule
+from services.sessions.domain.session import Cancelled, Decision, Session
 from services.sessions.store.memory import InMemoryStore
 from services.sessions.store.mongo import SESSIONS, MongoStore
 from services.sessions.store.protocol import Store

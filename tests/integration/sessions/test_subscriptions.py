@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 import pytest
+from aiokafka import ConsumerRecord
 
 from services.sessions.domain.relationship import Relationship, evolve
 from services.sessions.handlers import handle_batch
@@ -112,23 +113,16 @@ async def test_a_message_that_cannot_be_decoded_is_dead_lettered_unchanged_and_t
         return (await clinic.schedule(uuid4(), ago(-1))).status_code == 200
 
     await wait_until(is_known)
-    (record,) = [
-        candidate
-        for candidate in await read_records(kafka_servers, INTAKE)
-        if candidate.key == key and candidate.value == poison
-    ]
+    (record,) = [r for r in await read_records(kafka_servers, INTAKE) if (r.key, r.value) == (key, poison)]
+
+    async def dead_letters() -> list[ConsumerRecord]:
+        return [r for r in await read_records(kafka_servers, dead_letter_topic("sessions")) if r.key == key]
 
     async def is_dead_lettered() -> bool:
-        return any(
-            candidate.key == key for candidate in await read_records(kafka_servers, dead_letter_topic("sessions"))
-        )
+        return bool(await dead_letters())
 
     await wait_until(is_dead_lettered)
-    (dead_letter,) = [
-        candidate
-        for candidate in await read_records(kafka_servers, dead_letter_topic("sessions"))
-        if candidate.key == key
-    ]
+    (dead_letter,) = await dead_letters()
     assert dead_letter.value == poison
     headers_of_dead_letter = dict(dead_letter.headers)
     assert headers_of_dead_letter[ORIGIN_HEADER] == f"{INTAKE.name}/{record.partition}/{record.offset}".encode()

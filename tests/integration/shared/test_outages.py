@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from shared.events.topics import SESSIONS
 from shared.kafka import Kafka, producer
 from shared.kafka.producer import Producer
 from tests.support.builders import RelationshipBuilder
-from tests.support.harness import ConsumerHarness
+from tests.support.harness import ConsumerHarness, is_true
 from tests.support.serving import wait_until
 from tools.sandbox.servers import kafka
 from tools.sandbox.servers.kafka_inspector import create_topics
@@ -70,6 +70,11 @@ class RetryingPublisher:
                 return
 
 
+async def wait_until_true(condition: Callable[[], bool]) -> None:
+    """Wait as long as a broker may take to come back."""
+    await wait_until(lambda: is_true(condition()), timeout_seconds=BROKER_START_TIMEOUT_SECONDS)
+
+
 @pytest.mark.parametrize("failure", ["stopped", "killed"])
 async def test_no_event_is_lost_or_reordered_by_an_outage_longer_than_the_request_timeout(
     broker: LocalServer, monkeypatch: pytest.MonkeyPatch, failure: Literal["stopped", "killed"]
@@ -90,24 +95,17 @@ async def test_no_event_is_lost_or_reordered_by_an_outage_longer_than_the_reques
         assert (client.is_alive(), client.is_ready()) == (True, False)
         await asyncio.to_thread(broker.start)
         create_topics(broker.address, 3)
-        await wait_until(lambda: _is_true(client.is_ready()), timeout_seconds=BROKER_START_TIMEOUT_SECONDS)
+        await wait_until_true(client.is_ready)
         publish_task = asyncio.create_task(publisher.run())
-        await wait_until(
-            lambda: _is_true(sum(map(len, handled.values())) > 50), timeout_seconds=BROKER_START_TIMEOUT_SECONDS
-        )
+        await wait_until_true(lambda: sum(map(len, handled.values())) > 50)
         await asyncio.to_thread(broker.kill if failure == "killed" else broker.stop)
-        await wait_until(lambda: _is_true(publisher.failures >= 5), timeout_seconds=BROKER_START_TIMEOUT_SECONDS)
+        await wait_until_true(lambda: publisher.failures >= 5)
         assert client.is_alive()
         await asyncio.to_thread(broker.start)
         so_far = publisher.count()
-        await wait_until(
-            lambda: _is_true(publisher.count() > so_far + 50), timeout_seconds=BROKER_START_TIMEOUT_SECONDS
-        )
+        await wait_until_true(lambda: publisher.count() > so_far + 50)
         publish_task.cancel()
-        await wait_until(
-            lambda: _is_true(all(set(ids) <= set(handled[key]) for key, ids in publisher.acknowledged.items())),
-            timeout_seconds=BROKER_START_TIMEOUT_SECONDS,
-        )
+        await wait_until_true(lambda: all(set(ids) <= set(handled[key]) for key, ids in publisher.acknowledged.items()))
         assert client.is_alive()
 
     for key, ids in publisher.acknowledged.items():
@@ -174,7 +172,7 @@ async def test_a_service_without_kafka_logs_few_lines_and_stops_on_sigterm(
             lambda: process.has_logged("Kafka is unavailable"), timeout_seconds=BROKER_START_TIMEOUT_SECONDS
         )
         deadline = time.monotonic() + 8
-        await wait_until(lambda: _is_true(time.monotonic() > deadline))
+        await wait_until_true(lambda: time.monotonic() > deadline)
         assert await process.responds("/health/live", 200)
         log_lines = process.log_lines()[before:]
         assert len(log_lines) < 30, log_lines[:30]
@@ -198,7 +196,3 @@ async def test_a_service_without_its_database_stops_on_sigterm_while_its_batch_i
         assert await process.responds("/health/live", 200)
         assert await process.stop() < 30
     assert process.process.returncode == 0
-
-
-async def _is_true(value: object) -> bool:
-    return bool(value)

@@ -100,55 +100,63 @@ def _write_report() -> None:
     REPORT_FILE.write_text(render_report(runs, defects))
 
 
+INTRODUCTION = """\
+# Reliability: nothing lost, nothing duplicated
+
+`make chaos` generates this page from the runs recorded in `docs/reliability/`. Each run starts a real Kafka \
+and MongoDB behind proxies, two processes of each service, and real SMTP and webhook receivers. Simulated \
+clinics submit their sessions over the public HTTP APIs while faults are injected in an order drawn from a \
+seed. At the end a checker that knows only the acknowledged requests compares them with the state of the \
+system. `SEED=… make chaos` repeats the faults of a run, but not its exact timing."""
+
+DEFECTS_INTRODUCTION = """\
+`make chaos-defects` applies each patch in `tests/system/chaos/defects/` to a copy of the code, so that one \
+guarantee is missing, and does a short run. The checker must detect every defect."""
+
+
 def render_report(runs: Sequence[Summary], defects: Mapping[str, Sequence[str]]) -> str:
     """The text of docs/reliability.md."""
     lines = [
-        "# Reliability: nothing lost, nothing duplicated",
-        "",
-        "`make chaos` generates this page from the runs recorded in `docs/reliability/`. Each run starts a real Kafka "
-        "and MongoDB behind proxies, two processes of each service, and real SMTP and webhook receivers. Simulated "
-        "clinics submit their sessions over the public HTTP APIs while faults are injected in an order drawn from a "
-        "seed. At the end a checker that knows only the acknowledged requests compares them with the state of the "
-        "system. `SEED=… make chaos` repeats the faults of a run, but not its exact timing.",
+        INTRODUCTION,
         "",
         "## Runs",
         "",
-        "| | " + " | ".join(f"seed {run['seed']}" for run in runs) + " |",
-        "|---|" + "---|" * len(runs),
-        *_figure_rows(runs),
+        *_runs_table("| |", runs, _figure_rows(runs)),
         "",
         "## Faults",
         "",
-        "| fault | " + " | ".join(f"seed {run['seed']}" for run in runs) + " |",
-        "|---|" + "---|" * len(runs),
-        *(
-            _row(fault_kind, [run["faults"].get(fault_kind, 0) for run in runs])
-            for fault_kind in _unique(run["faults"] for run in runs)
-        ),
+        *_runs_table("| fault |", runs, _fault_rows(runs)),
         "",
         "## Checks",
         "",
-        "| check | " + " | ".join(f"seed {run['seed']}" for run in runs) + " |",
-        "|---|" + "---|" * len(runs),
-        *(
-            _row(check_name, [_verdict(run, check_name) for run in runs])
-            for check_name in _unique(_check_names(run) for run in runs)
-        ),
+        *_runs_table("| check |", runs, _check_rows(runs)),
         "",
         "## Deliberate defects",
         "",
-        "`make chaos-defects` applies each patch in `tests/system/chaos/defects/` to a copy of the code, so that one "
-        "guarantee is missing, and does a short run. The checker must detect every defect.",
+        DEFECTS_INTRODUCTION,
         "",
         "| defect | detected by |",
         "|---|---|",
-        *(
-            _row(name.replace("-", " "), ["; ".join(failed_checks) or "**nothing**"])
-            for name, failed_checks in defects.items()
-        ),
+        *(_row(name.replace("-", " "), ["; ".join(failed) or "**nothing**"]) for name, failed in defects.items()),
         "",
     ]
     return "\n".join(lines)
+
+
+def _runs_table(first_column: str, runs: Sequence[Summary], rows: Sequence[str]) -> list[str]:
+    """A table with a column for each run."""
+    header = f"{first_column} " + " | ".join(f"seed {run['seed']}" for run in runs) + " |"
+    return [header, "|---|" + "---|" * len(runs), *rows]
+
+
+def _fault_rows(runs: Sequence[Summary]) -> list[str]:
+    kinds = _unique(run["faults"] for run in runs)
+    return [_row(kind, [run["faults"].get(kind, 0) for run in runs]) for kind in kinds]
+
+
+def _check_rows(runs: Sequence[Summary]) -> list[str]:
+    names = _unique(_check_names(run) for run in runs)
+    return [_row(name, [_verdict(run, name) for run in runs]) for name in names]
 
 
 def _figure_rows(runs: Sequence[Summary]) -> list[str]:

@@ -77,34 +77,31 @@ def run_checks(data: Path, checks: Checks) -> None:
         )
         clinicians.prepare()
         clinicians.submit_answers(8)
-        all_up_after = wait_until(lambda: len(monitoring.query("up == 1")) == len(SERVICES) + 1, QUIET_TIMEOUT_SECONDS)
-        checks.expect("every target is scraped and up", all_up_after is not None)
-        wait_until(lambda: monitoring.query('attune_notify_active_alerts{status="open"} > 0'), QUIET_TIMEOUT_SECONDS)
-        clinicians.handle_alerts()
-        quiet_after = wait_until(lambda: monitoring.firing_alerts() == {"Watchdog"}, QUIET_TIMEOUT_SECONDS)
-        checks.expect(
-            "no alert fires without a fault",
-            quiet_after is not None,
-            ", ".join(sorted(monitoring.firing_alerts())),
-        )
-        heartbeat_after = wait_until(
-            lambda: (
-                {
-                    notification.receiver
-                    for notification in monitoring.notifications()
-                    if notification.alert == "Watchdog"
-                }
-                == {"heartbeat"}
-            ),
-            10,
-        )
-        checks.expect("the watchdog reaches the heartbeat receiver", heartbeat_after is not None)
-        wait_until(lambda: not list(find_empty_panels(monitoring)), QUIET_TIMEOUT_SECONDS)
-        checks.expect_none("every dashboard panel shows data", list(find_empty_panels(monitoring)))
+        check_quiet(monitoring, clinicians, checks)
         results = run_outages(monitoring, create_outages(attune, clinicians))
         check_results(monitoring, results, checks)
         operator = runbooks.OperatorShell(attune, monitoring)
         check_runbooks(operator, checks)
+
+
+def check_quiet(monitoring: Monitoring, clinicians: ClinicianSimulator, checks: Checks) -> None:
+    """Check that without a fault everything is scraped and shown, and no alert fires but the watchdog."""
+    all_up_after = wait_until(lambda: len(monitoring.query("up == 1")) == len(SERVICES) + 1, QUIET_TIMEOUT_SECONDS)
+    checks.expect("every target is scraped and up", all_up_after is not None)
+    wait_until(lambda: monitoring.query('attune_notify_active_alerts{status="open"} > 0'), QUIET_TIMEOUT_SECONDS)
+    clinicians.handle_alerts()
+    quiet_after = wait_until(lambda: monitoring.firing_alerts() == {"Watchdog"}, QUIET_TIMEOUT_SECONDS)
+    checks.expect(
+        "no alert fires without a fault", quiet_after is not None, ", ".join(sorted(monitoring.firing_alerts()))
+    )
+    heartbeat_after = wait_until(lambda: _watchdog_receivers(monitoring) == {"heartbeat"}, 10)
+    checks.expect("the watchdog reaches the heartbeat receiver", heartbeat_after is not None)
+    wait_until(lambda: not list(find_empty_panels(monitoring)), QUIET_TIMEOUT_SECONDS)
+    checks.expect_none("every dashboard panel shows data", list(find_empty_panels(monitoring)))
+
+
+def _watchdog_receivers(monitoring: Monitoring) -> set[str]:
+    return {notification.receiver for notification in monitoring.notifications() if notification.alert == "Watchdog"}
 
 
 def run_outages(monitoring: Monitoring, outages: Sequence[Outage]) -> list[OutageResult]:

@@ -8,7 +8,9 @@ from uuid import UUID
 
 from shared.events.topics import ALL_TOPICS
 from shared.kafka.dead_letters.record import parse_dead_letter
-from tests.system.chaos.checker import acknowledged, check_observed
+from tests.system.chaos.checker import check_observed
+from tests.system.chaos.checker.acknowledged.requests import read_requests
+from tests.system.chaos.checker.clocks import max_clock_skew
 from tests.system.chaos.checker.observation import ObservedState, observe
 from tests.system.chaos.evidence import Evidence
 from tests.system.support.checks import Checks
@@ -49,8 +51,8 @@ def evidence(
 
 async def check(evidence: Evidence, expected: Expectations, checks: Checks) -> None:
     """Check an idle system like the chaos test, which does not expect failed deliveries or resolved dead letters."""
-    clock_skew = acknowledged.max_clock_skew(evidence.faults)
-    history = acknowledged.read_requests(evidence.requests, evidence.started_at, clock_skew)
+    clock_skew = max_clock_skew(evidence.faults)
+    history = read_requests(evidence.requests, evidence.started_at, clock_skew)
     observed = await observe(evidence, history.relationships)
     failed = {one.id: one.outcome for one in expected.failed}
     documents = observed.documents(NOTIFY, DELIVERIES)

@@ -11,8 +11,9 @@ from evaluation import prior as twin
 from evaluation.events import events_of
 from evaluation.generator import generate_ruptured
 from evaluation.settings import load_settings
+from services.alliance.domain.fold import refold
 from services.alliance.domain.policy.policy import DEFAULT_POLICY, RatingPrior
-from services.alliance.domain.state.history import HistoryEvent
+from services.alliance.domain.state.history import HistoryEvent, clinic_of
 from services.alliance.domain.tuning.calibration import (
     InsufficientHistory,
     collect_sample,
@@ -20,11 +21,13 @@ from services.alliance.domain.tuning.calibration import (
     suggest_concern_threshold,
     suggest_urgent_threshold,
 )
+from services.alliance.policies.calibrate import Calibration, calibrate_policy
+from services.alliance.store.memory import InMemoryStore
+from services.alliance.store.protocol import Versioned
 from tests.support.builders import RelationshipBuilder
 
-HISTORY = generate_ruptured(
-    next(place for place in load_settings().worlds if place.name == "ordinal").reported, 120, 16, seed=4
-)
+WORLD = next(place for place in load_settings().worlds if place.name == "ordinal").reported
+HISTORY = generate_ruptured(WORLD, 120, 16, seed=4)
 
 
 def test_the_fitted_prior_equals_that_of_the_evaluation() -> None:
@@ -74,6 +77,22 @@ def test_identical_relationships_still_give_a_valid_prior() -> None:
     fitted = fit_prior([collect_sample(weekly_feedback([9, 8, 9, 8]), 24) for _ in range(40)], DEFAULT_POLICY.prior)
 
     assert fitted.client == RatingPrior(mean=85.0, varies=1.0, spread=5.7735, at_top=5.7735, widening=0.0)
+
+
+def test_ratings_that_hardly_vary_give_the_smallest_spread() -> None:
+    """A tenth of a point; otherwise every rating would be a surprise."""
+    samples = [collect_sample(weekly_feedback([9, 9, 9, 9.05 if index == 0 else 9]), 24) for index in range(40)]
+
+    assert fit_prior(samples, DEFAULT_POLICY.prior).client.spread == 0.1
+
+
+def test_a_prior_has_no_negative_zero() -> None:
+    """The differences of the elements from each other add up to 0, which rounding may make slightly less."""
+    builder = RelationshipBuilder()
+    answers = [builder.feedback(week, 9, trust=9 - week % 2) for week in range(4)]
+    sample = collect_sample([builder.consent_changed(-1, given=True), *answers], 24)
+
+    assert str(fit_prior([sample] * 30, DEFAULT_POLICY.prior).element.mean) == "0.0"
 
 
 def test_answers_without_consent_are_not_used() -> None:
@@ -148,6 +167,39 @@ def test_a_late_cancellation_counts_as_missed_and_one_in_time_does_not() -> None
     )
 
     assert (len(sample.missed_appointments), len(sample.appointments)) == (2, 3)
+
+
+async def calibrate(alerts_per_week: float) -> Calibration:
+    """A calibration to a short history of forty relationships of one clinician."""
+    short = generate_ruptured(WORLD, 40, 8, seed=4)
+    store = InMemoryStore()
+    for row in range(len(short)):
+        events = events_of(short.observations, row)
+        await store.append(events)
+        relationship = Versioned(events[0].relationship_id).advance(refold(events, DEFAULT_POLICY))
+        await store.save([relationship])
+    clinic = clinic_of(store.events.values())
+    assert clinic is not None
+    return await calibrate_policy(store, DEFAULT_POLICY, clinic, alerts_per_week, lambda *_: None)
+
+
+async def test_a_calibrated_policy_reaches_its_target_and_a_quarter_of_it_may_be_urgent() -> None:
+    calibration = await calibrate(2)
+
+    assert (calibration.weeks, calibration.relationships, calibration.is_target_reached) == (8, 40, True)
+    assert calibration.alerts == pytest.approx(2 * 8, abs=2)
+    assert calibration.urgent_alerts == 2 * 8 / 4
+
+
+async def test_a_target_beyond_the_thresholds_that_are_tried_gives_the_nearest_of_them() -> None:
+    calibration = await calibrate(50)
+
+    assert (calibration.policy.concern, calibration.is_target_reached) == (0.06, False)
+
+
+async def test_a_target_of_fewer_than_five_alerts_is_rejected() -> None:
+    with pytest.raises(InsufficientHistory, match=r"4\.8 alerts in 8 recorded weeks; a threshold needs at least 5"):
+        await calibrate(0.6)
 
 
 ALERT_COUNTS = st.dictionaries(st.floats(0.06, 0.99), st.integers(0, 500), min_size=1, max_size=12)

@@ -1,5 +1,6 @@
 """An alliance is the same in whatever order its events arrive."""
 
+from functools import partial
 from uuid import UUID
 
 from hypothesis import given
@@ -8,62 +9,42 @@ from hypothesis import strategies as st
 from services.alliance.domain.fold import evolve, fold, fold_forward, refold
 from services.alliance.domain.policy.policy import DEFAULT_POLICY
 from services.alliance.domain.state.alliance import Alliance
-from services.alliance.domain.state.history import HistoryEvent, sort_events, sort_key
+from services.alliance.domain.state.history import HistoryEvent, clinic_of, clinician_of, sort_events, sort_key
 from shared.events import RelationshipAimsUpdated
 from tests.support.builders import RelationshipBuilder
 
 BUILDER = RelationshipBuilder(UUID("6f1de7f1-3f0c-4a39-9d39-7a6a9a4f7a10"))
 
 
+RATINGS = st.integers(0, 10).map(float)
+TENSIONS = st.sampled_from([("none", None), ("a_little", "yes"), ("yes", "not")])
+AMENDMENT_DELAYS = st.sampled_from([0.5, 1.0, 9.0, 30.0])  # days
+TOTALS = st.integers(0, 50)
+
+
 def week_events(number: int) -> st.SearchStrategy[list[HistoryEvent]]:
     """The possible events of one week: a session held and rated, held and unanswered, missed, cancelled, amended."""
-    rating = st.integers(0, 10).map(float)
-    tensions = st.sampled_from([("none", None), ("a_little", "yes"), ("yes", "not")])
-    rated = st.builds(
-        lambda r, t: [BUILDER.completed(number), BUILDER.feedback(number, r, tension=t[0], talked_about=t[1])],
-        rating,
-        tensions,
+    held, feedback = BUILDER.completed(number), partial(BUILDER.feedback, number)
+    absent = [[BUILDER.missed(number)], [BUILDER.cancelled(number, 3)], [BUILDER.cancelled(number, 90)]]
+    rated = st.builds(lambda r, t: [held, feedback(r, tension=t[0], talked_about=t[1])], RATINGS, TENSIONS)
+    return st.one_of(
+        rated,
+        rated,
+        st.builds(lambda a, b: [held, feedback(a), feedback(b, "clinician")], RATINGS, RATINGS),
+        st.builds(
+            lambda a, b, days: [held, feedback(a), BUILDER.amended(number, b, days)], RATINGS, RATINGS, AMENDMENT_DELAYS
+        ),
+        st.sampled_from([50, 20]).map(lambda minutes: [BUILDER.completed(number, minutes), BUILDER.lapsed(number)]),
+        st.builds(lambda r: [held, BUILDER.lapsed(number), feedback(r)], RATINGS),
+        st.sampled_from(absent),
+        st.builds(
+            lambda name, total: [held, BUILDER.instrument_total(number, name, total)],
+            st.sampled_from(["srs", "ors", "unheard-of"]),
+            TOTALS,
+        ),
+        st.builds(lambda r, total: [held, BUILDER.with_outcome(feedback(r), total)], RATINGS, TOTALS),
+        st.builds(lambda a, b, t: [feedback(b, "clinician", *t), held, feedback(a)], RATINGS, RATINGS, TENSIONS),
     )
-    both = st.builds(
-        lambda a, b: [BUILDER.completed(number), BUILDER.feedback(number, a), BUILDER.feedback(number, b, "clinician")],
-        rating,
-        rating,
-    )
-    amended = st.builds(
-        lambda a, b, days: [BUILDER.completed(number), BUILDER.feedback(number, a), BUILDER.amended(number, b, days)],
-        rating,
-        rating,
-        st.sampled_from([0.5, 1.0, 9.0, 30.0]),
-    )
-    lapsed = st.sampled_from([50, 20]).map(lambda minutes: [BUILDER.completed(number, minutes), BUILDER.lapsed(number)])
-    late_answer = st.builds(
-        lambda r: [BUILDER.completed(number), BUILDER.lapsed(number), BUILDER.feedback(number, r)], rating
-    )
-    absent = st.sampled_from(
-        [[BUILDER.missed(number)], [BUILDER.cancelled(number, 3)], [BUILDER.cancelled(number, 90)]]
-    )
-    instrument_names = st.sampled_from(["srs", "ors", "unheard-of"])
-    instrument = st.builds(
-        lambda n, t: [BUILDER.completed(number), BUILDER.instrument_total(number, n, t)],
-        instrument_names,
-        st.integers(0, 50),
-    )
-    with_outcome = st.builds(
-        lambda r, t: [BUILDER.completed(number), BUILDER.with_outcome(BUILDER.feedback(number, r), t)],
-        rating,
-        st.integers(0, 50),
-    )
-    disagree = st.builds(
-        lambda a, b, t: [
-            BUILDER.feedback(number, b, "clinician", t[0], t[1]),
-            BUILDER.completed(number),
-            BUILDER.feedback(number, a),
-        ],
-        rating,
-        rating,
-        tensions,
-    )
-    return st.one_of(rated, rated, both, amended, lapsed, late_answer, absent, instrument, with_outcome, disagree)
 
 
 @st.composite
@@ -151,8 +132,25 @@ def test_updated_aims_change_no_score() -> None:
 
 def test_whatever_arrives_after_an_erasure_is_not_known() -> None:
     erased = fold([BUILDER.started(), BUILDER.erased(1)], DEFAULT_POLICY)
-    late = [BUILDER.started().model_copy(update={"occurred_at": BUILDER.at(2)}), BUILDER.feedback(3)]
+    late: list[HistoryEvent] = [
+        BUILDER.started().model_copy(update={"occurred_at": BUILDER.at(2)}),
+        BUILDER.feedback(3),
+    ]
 
     alliance = fold_forward(erased, late, DEFAULT_POLICY).alliance
 
     assert alliance == Alliance(last_event_key=sort_key(late[-1]), erasure_id=BUILDER.erased(1).id)
+
+
+def test_of_two_starts_the_later_one_counts_wherever_it_is_in_the_history() -> None:
+    first = BUILDER.started()
+    second = first.model_copy(
+        update={"id": UUID(int=2), "occurred_at": BUILDER.at(3), "clinic_id": UUID(int=3), "clinician_id": UUID(int=4)}
+    )
+
+    for events in ([first, second], [second, first]):
+        alliance = fold(events, DEFAULT_POLICY)
+        assert (clinic_of(events), clinician_of(events)) == (UUID(int=3), UUID(int=4))
+        assert (alliance.clinic_id, alliance.clinician_id) == (UUID(int=3), UUID(int=4))
+    assert clinic_of([BUILDER.feedback(0)], UUID(int=5)) == UUID(int=5)
+    assert clinician_of([BUILDER.feedback(0)]) is None

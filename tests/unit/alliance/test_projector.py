@@ -92,6 +92,10 @@ class ChangesOnlyProjector(AllianceProjector):
         return [state for state in states if state.alliance != loaded[state.relationship].alliance]
 
 
+Consumer = tuple[int, Coroutine[Any, Any, None]]
+"""The topic of a consumer, and the consumer."""
+
+
 class Simulation:
     """Two topics with events of the same relationships, and their consumers."""
 
@@ -155,34 +159,36 @@ class Simulation:
         self.committed_offsets[topic] = max(self.committed_offsets[topic], offset)
 
     def run(self) -> None:
-        consumers: list[tuple[int, Coroutine[Any, Any, None]]] = []
-
-        def start(topic: int) -> None:
-            consumers.append((topic, self._consume(topic, self.committed_offsets[topic])))
-
-        for topic in (0, 1):
-            start(topic)
+        """Consume both topics with crashes and rebalances; finally, everything is consumed to the end."""
+        consumers = [self._start_consumer(topic) for topic in (0, 1)]
         for _ in range(200):
             if not consumers:
                 break
-            topic, consumer = consumers[index := self.random.randrange(len(consumers))]
-            roll = self.random.random()
-            if roll < 0.06:  # kill -9; another consumer takes over
-                consumers.pop(index)[1].close()
-                start(topic)
-                continue
-            if roll < 0.10:  # a rebalance while the old consumer still runs
-                start(topic)
-            if not _advance(consumer):
-                consumers.pop(index)
-        for topic in (0, 1):  # finally, everything is consumed to the end
-            final_consumer = self._consume(topic, self.committed_offsets[topic])
+            self._step(consumers)
+        for topic in (0, 1):
+            _, final_consumer = self._start_consumer(topic)
             while _advance(final_consumer):
                 pass
         while consumers:  # paused consumers resume last
             index = self.random.randrange(len(consumers))
             if not _advance(consumers[index][1]):
                 consumers.pop(index)
+
+    def _start_consumer(self, topic: int) -> Consumer:
+        return topic, self._consume(topic, self.committed_offsets[topic])
+
+    def _step(self, consumers: list[Consumer]) -> None:
+        """One consumer takes a step, is killed, or loses its topic to another one."""
+        topic, consumer = consumers[index := self.random.randrange(len(consumers))]
+        roll = self.random.random()
+        if roll < 0.06:  # kill -9; another consumer takes over
+            consumers.pop(index)[1].close()
+            consumers.append(self._start_consumer(topic))
+            return
+        if roll < 0.10:  # a rebalance while the old consumer still runs
+            consumers.append(self._start_consumer(topic))
+        if not _advance(consumer):
+            consumers.pop(index)
 
     def find_violations(self) -> list[str]:
         violations = []

@@ -47,6 +47,17 @@ def test_an_episode_is_raised_when_it_becomes_of_concern_and_ends_when_it_is_rep
     assert "sudden_drop" in episode.detectors
 
 
+def test_an_episode_that_was_only_watched_at_first_is_raised_by_a_later_sign() -> None:
+    tense = BUILDER.feedback(4, 9, tension="a_little", talked_about="not")
+    events = [*rated_history(9, 9, 9, 9), BUILDER.completed(4), tense, BUILDER.completed(5), BUILDER.feedback(5, 2)]
+
+    (episode,) = replay_episodes(events, DEFAULT_POLICY)
+    (watched,) = replay_episodes(events[:-2], DEFAULT_POLICY)
+
+    assert (episode.first_sign_at, episode.raised_at) == (tense.occurred_at, BUILDER.feedback(5).occurred_at)
+    assert (watched.severity, watched.is_alert, watched.raised_at) == ("watch", False, tense.occurred_at)
+
+
 def test_an_episode_that_is_never_repaired_never_ends() -> None:
     assert [episode.ended_at for episode in replay_episodes(rated_history(9, 9, 9, 2), DEFAULT_POLICY)] == [NEVER]
 

@@ -74,6 +74,24 @@ def test_client_and_clinician_are_compared_over_the_sessions_that_both_rated() -
     assert opposed is not None
     assert (alike.sessions, opposed.sessions) == (6, 6)
     assert [alike.now, alike.together, opposed.together] == pytest.approx([10, 1, -1])
+    assert [alike.usual, opposed.usual] == pytest.approx([10, (20 + 0 + 20 - 20 + 0 + 20) / 6])
+
+
+def test_the_correlation_stays_within_its_range_whatever_is_rounded() -> None:
+    opposed = summarize_events(rated_by_both(*[(rating, 10 - rating) for rating in (1, 1, 1, 7, 5, 4, 6)])).difference
+    few = summarize_events(rated_by_both((9, 8), (8, 7), (9, 8), (7, 6), (8, 7))).difference
+
+    assert opposed is not None
+    assert few is not None
+    assert (opposed.together, few.together) == (-1, None)
+
+
+def test_the_usual_difference_is_that_outside_episodes_of_concern() -> None:
+    difference = summarize_events(rated_by_both(*[(9, 8.5)] * 6, (2, 4))).difference
+
+    assert difference is not None
+    assert (difference.sessions, difference.usual) == (7, 5)
+    assert difference.now == pytest.approx(5 + 0.4 * (-20 - 5))
 
 
 def test_ratings_that_never_vary_have_no_correlation() -> None:

@@ -4,8 +4,9 @@ from datetime import timedelta
 
 import pytest
 
+from services.sessions.domain.appointment import RequestOptions, cancel, complete
 from services.sessions.domain.feedback import answer_form, lapse, open_form, record_answer
-from services.sessions.domain.session import Cancelled, RequestOptions, cancel, complete
+from services.sessions.domain.session import Cancelled
 from shared.errors import NotFound, Rejected
 from shared.events import Answer, FeedbackAmended, FeedbackLapsed, FeedbackSubmitted, InstrumentTotal
 from tests.support.sessions_builders import (

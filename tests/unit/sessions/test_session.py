@@ -5,15 +5,8 @@ from uuid import uuid4
 
 import pytest
 
-from services.sessions.domain.session import (
-    Cancelled,
-    Completed,
-    RequestOptions,
-    cancel,
-    complete,
-    mark_missed,
-    schedule,
-)
+from services.sessions.domain.appointment import RequestOptions, cancel, complete, mark_missed, schedule
+from services.sessions.domain.session import Cancelled, Completed
 from shared.errors import Rejected
 from shared.events import (
     FeedbackRequested,

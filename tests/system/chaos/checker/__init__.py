@@ -12,7 +12,6 @@ from uuid import UUID
 from services.alliance.domain.fold import FoldResult
 from shared.events.topics import ALERTS, ALLIANCE
 from tests.system.chaos.checker import (
-    acknowledged,
     alerts,
     counts,
     dead_letters,
@@ -22,7 +21,9 @@ from tests.system.chaos.checker import (
     source_events,
     states,
 )
-from tests.system.chaos.checker.acknowledged import AcknowledgedHistory
+from tests.system.chaos.checker.acknowledged.history import AcknowledgedHistory
+from tests.system.chaos.checker.acknowledged.requests import read_requests
+from tests.system.chaos.checker.clocks import max_clock_skew
 from tests.system.chaos.checker.observation import ObservedState, observe
 from tests.system.chaos.checker.source_events import LapseDeadlines
 from tests.system.chaos.evidence import Evidence
@@ -36,8 +37,8 @@ ExpectedAlerts: TypeAlias = Mapping[UUID, alerts.ExpectedAlert]
 
 async def check_system(evidence: Evidence, checks: Checks) -> None:
     """Check an idle system, one line per invariant."""
-    clock_skew = acknowledged.max_clock_skew(evidence.faults)
-    history = acknowledged.read_requests(evidence.requests, evidence.started_at, clock_skew)
+    clock_skew = max_clock_skew(evidence.faults)
+    history = read_requests(evidence.requests, evidence.started_at, clock_skew)
     check_observed(evidence, history, await observe(evidence, history.relationships), clock_skew, checks)
 
 

@@ -20,7 +20,7 @@ from shared.events import (
     SessionCompleted,
     SessionMissed,
 )
-from tests.system.chaos.checker.acknowledged import AcknowledgedHistory
+from tests.system.chaos.checker.acknowledged.history import AcknowledgedHistory
 from tests.system.chaos.checker.observation import ObservedState
 from tests.system.chaos.checker.topic_contents import TopicContents
 from tests.system.smoke.checker import ExpectedCounts, describe_differences

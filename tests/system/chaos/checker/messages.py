@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID, uuid5
 
-from tests.system.chaos.checker.acknowledged import CLOCK_TOLERANCE
 from tests.system.chaos.checker.alerts import ExpectedAlert
+from tests.system.chaos.checker.clocks import CLOCK_TOLERANCE
 from tests.system.chaos.checker.observation import Document, ObservedState
 from tests.system.chaos.evidence import Evidence, Fault
 from tests.system.smoke.checker import InboxAlert

@@ -10,15 +10,14 @@ from shared.events import AlertAcknowledged, AlertResolved, Event, FeedbackAmend
 from shared.events.alerts import AlertEvent
 from shared.events.feedback import FeedbackEvent
 from shared.events.model import SEVERITY_RANK
-from tests.system.chaos.checker.acknowledged import (
-    CLOCK_TOLERANCE,
-    ONE_HOUR,
-    RATERS,
+from tests.system.chaos.checker.acknowledged.history import (
     AcknowledgedHistory,
     AcknowledgedSession,
     Disposition,
     ExpectedEvent,
 )
+from tests.system.chaos.checker.acknowledged.sessions import RATERS
+from tests.system.chaos.checker.clocks import CLOCK_TOLERANCE, ONE_HOUR
 from tests.system.chaos.checker.topic_contents import TopicContents
 from tests.system.chaos.evidence import Fault
 

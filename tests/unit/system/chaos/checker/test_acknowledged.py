@@ -22,8 +22,9 @@ from shared.events import (
     SessionCompleted,
     SessionScheduled,
 )
-from tests.system.chaos.checker import acknowledged
-from tests.system.chaos.checker.acknowledged import AcknowledgedHistory
+from tests.system.chaos.checker.acknowledged.history import AcknowledgedHistory
+from tests.system.chaos.checker.acknowledged.requests import read_requests
+from tests.system.chaos.checker.clocks import CLOCK_TOLERANCE
 from tools.sandbox.network.ledger import AcknowledgedRequest
 
 STARTED_AT = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -43,7 +44,7 @@ def read_history(*requests: Request) -> AcknowledgedHistory:
     writes = [
         AcknowledgedRequest(*request, STARTED_AT + timedelta(seconds=number)) for number, request in enumerate(requests)
     ]
-    return acknowledged.read_requests(writes, STARTED_AT, acknowledged.CLOCK_TOLERANCE)
+    return read_requests(writes, STARTED_AT, CLOCK_TOLERANCE)
 
 
 def events_of_type(history: AcknowledgedHistory, event_type: type[Event]) -> list[Any]:
@@ -252,12 +253,7 @@ def test_an_answer_by_link_was_given_between_the_session_and_its_acknowledgement
     (submitted,) = (expected for expected in history.expected_events if isinstance(expected.event, FeedbackSubmitted))
     assert isinstance(submitted.event, FeedbackSubmitted)
     assert (submitted.event.ratings, submitted.event.tension) == ({"trust": 3.0}, "none")
-    assert (
-        STARTED_AT - acknowledged.CLOCK_TOLERANCE
-        <= submitted.earliest
-        < submitted.latest
-        <= STARTED_AT + timedelta(minutes=1)
-    )
+    assert STARTED_AT - CLOCK_TOLERANCE <= submitted.earliest < submitted.latest <= STARTED_AT + timedelta(minutes=1)
 
 
 def test_a_request_without_a_handler_is_an_error() -> None:

@@ -1,0 +1,211 @@
+"""The decisions about an appointment: it is made or moved, and then held, missed or cancelled.
+
+They are pure. Each takes a session and a request, and returns the session afterwards and the new events, or raises
+Rejected. A repeated request changes nothing and gives no events. Event ids are derived from the session's id.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from services.sessions.domain.relationship import Relationship
+from services.sessions.domain.session import Cancelled, Completed, Decision, FeedbackRequest, Missed, Session
+from shared.errors import Rejected
+from shared.events import (
+    FeedbackRequested,
+    Rater,
+    SessionCancelled,
+    SessionCompleted,
+    SessionMissed,
+    SessionScheduled,
+    UtcDatetime,
+)
+from shared.events.clock_skew import CLOCK_SKEW_TOLERANCE, reject_future
+
+MAX_SCHEDULE_AHEAD = timedelta(days=730)
+"""An appointment later than this has a mistyped year."""
+MIN_LINK_LIFETIME = timedelta(hours=24)
+"""A link works at least this long, so that a session entered late can still be answered."""
+MAX_NOTICE_HOURS = 24 * 365.0
+"""Longer notice is published as one year."""
+ONE_MILLISECOND = timedelta(milliseconds=1)
+
+
+@dataclass(frozen=True)
+class RequestOptions:
+    """How client and clinician are asked for feedback after a session."""
+
+    link_hashes: Mapping[Rater, str]
+    response_window: timedelta
+    """How long after the session an answer is due."""
+    lapse_grace: timedelta
+    """How long a session that is entered after its response window waits for its answers."""
+
+
+def schedule(
+    before: Session | None,
+    session_id: UUID,
+    relationship: Relationship,
+    starts_at: UtcDatetime,
+    minutes: int,
+    now: UtcDatetime,
+) -> Decision:
+    """Make an appointment, or move it."""
+    if before is not None:
+        if before.relationship_id != relationship.relationship_id:
+            raise Rejected("session-of-another-relationship", f"Session {session_id} belongs to another relationship.")
+        if (before.starts_at, before.minutes) == (starts_at, minutes):
+            return before, ()
+        if before.outcome is not None:
+            raise outcome_conflict(before, "so it can no longer be moved; give the new appointment an id of its own")
+    if starts_at > now + MAX_SCHEDULE_AHEAD:
+        raise Rejected("too-far-ahead", "starts_at is more than two years ahead; is the year right?")
+    relationship.reject_before_start(starts_at)
+    relationship.reject_after_end(starts_at)
+    scheduled_at = min(now, starts_at)  # an appointment entered late was made before it started
+    if before is not None:
+        return _scheduled(_move(before, starts_at, minutes, scheduled_at))
+    return _scheduled(
+        Session(
+            session_id=session_id,
+            relationship_id=relationship.relationship_id,
+            starts_at=starts_at,
+            minutes=minutes,
+            scheduled_at=scheduled_at,
+        )
+    )
+
+
+def _move(before: Session, starts_at: UtcDatetime, minutes: int, scheduled_at: UtcDatetime) -> Session:
+    appointment = {
+        "starts_at": starts_at,
+        "minutes": minutes,
+        "scheduled_at": max(scheduled_at, before.scheduled_at + ONE_MILLISECOND),
+    }
+    return before.model_copy(update={**appointment, "moves": before.moves + 1})
+
+
+def _scheduled(session: Session) -> Decision:
+    scheduled = SessionScheduled(
+        id=session.derive_id(f"scheduled {session.moves}"),
+        relationship_id=session.relationship_id,
+        occurred_at=session.scheduled_at,
+        session_id=session.session_id,
+        starts_at=session.starts_at,
+        minutes=session.minutes,
+    )
+    return session, (scheduled,)
+
+
+def complete(
+    session: Session, relationship: Relationship, completion: Completed, now: UtcDatetime, options: RequestOptions
+) -> Decision:
+    """Record that the session was held, and ask for feedback. If repeated, only the links are new."""
+    if session.outcome == completion:
+        return _replace_links(session, relationship, now, options), ()
+    if session.outcome is not None:
+        raise outcome_conflict(session)
+    _reject_before_start(session, now)
+    _reject_end(session, completion.ended_at, now)
+    relationship.reject_after_end(session.starts_at)
+    raters: tuple[Rater, ...] = ("client", "clinician") if relationship.consent else ("clinician",)
+    due_at = completion.ended_at + options.response_window
+    request = FeedbackRequest(due_at=due_at, lapses_at=max(due_at, now + options.lapse_grace))
+    after = session.model_copy(update={"outcome": completion, "feedback": dict.fromkeys(raters, request)})
+    completed = SessionCompleted(
+        id=session.derive_id("completed"),
+        relationship_id=session.relationship_id,
+        occurred_at=completion.ended_at,
+        session_id=session.session_id,
+        minutes=completion.minutes,
+        planned_minutes=session.minutes,
+    )
+    requested = [
+        FeedbackRequested(
+            id=session.derive_id(f"{rater} feedback requested"),
+            relationship_id=session.relationship_id,
+            occurred_at=completion.ended_at,
+            session_id=session.session_id,
+            rater=rater,
+            due_at=due_at,
+        )
+        for rater in raters
+    ]
+    return _replace_links(after, relationship, now, options), (completed, *requested)
+
+
+def mark_missed(session: Session, relationship: Relationship, now: UtcDatetime) -> Decision:
+    """Record that the client did not come."""
+    if session.outcome == Missed():
+        return session, ()
+    if session.outcome is not None:
+        raise outcome_conflict(session)
+    _reject_before_start(session, now)
+    relationship.reject_after_end(session.starts_at)
+    missed = SessionMissed(
+        id=session.derive_id("missed"),
+        relationship_id=session.relationship_id,
+        occurred_at=session.starts_at,
+        session_id=session.session_id,
+    )
+    return session.model_copy(update={"outcome": Missed()}), (missed,)
+
+
+def cancel(session: Session, cancellation: Cancelled, now: UtcDatetime) -> Decision:
+    """Record that the session was cancelled. Allowed after the end of the relationship, when it often happens."""
+    if session.outcome == cancellation:
+        return session, ()
+    if session.outcome is not None:
+        raise outcome_conflict(session)
+    reject_future("cancelled_at", cancellation.cancelled_at, now)
+    notice = (session.starts_at - cancellation.cancelled_at) / timedelta(hours=1)
+    cancelled = SessionCancelled(
+        id=session.derive_id("cancelled"),
+        relationship_id=session.relationship_id,
+        occurred_at=cancellation.cancelled_at,
+        session_id=session.session_id,
+        by=cancellation.by,
+        notice_hours=min(max(0.0, notice), MAX_NOTICE_HOURS),
+    )
+    return session.model_copy(update={"outcome": cancellation}), (cancelled,)
+
+
+def outcome_conflict(session: Session, consequence: str = "so it cannot have another outcome") -> Rejected:
+    """The rejection of a request that contradicts the session's outcome."""
+    status = session.outcome.what if session.outcome else "scheduled"
+    detail = f"Session {session.session_id} is already recorded as {status}, {consequence}."
+    if isinstance(session.outcome, Completed):
+        detail += f" It ended at {session.outcome.ended_at.isoformat()} after {session.outcome.minutes} minutes."
+    if isinstance(session.outcome, Cancelled):
+        detail += f" It was cancelled by the {session.outcome.by} at {session.outcome.cancelled_at.isoformat()}."
+    return Rejected(f"session-already-{status}", detail)
+
+
+def _reject_before_start(session: Session, now: UtcDatetime) -> None:
+    reject_future("the session's starts_at", session.starts_at, now)
+
+
+def _reject_end(session: Session, ended_at: UtcDatetime, now: UtcDatetime) -> None:
+    reject_future("ended_at", ended_at, now)
+    if ended_at < session.starts_at - CLOCK_SKEW_TOLERANCE:
+        raise Rejected(
+            "ended-before-it-began",
+            f"ended_at is before the session's start, {session.starts_at.isoformat()}; "
+            "if it was held earlier than planned, move it first.",
+        )
+
+
+def _replace_links(session: Session, relationship: Relationship, now: UtcDatetime, options: RequestOptions) -> Session:
+    """Replace every link; without consent, remove the client's link instead."""
+    feedback: dict[Rater, FeedbackRequest] = {}
+    for rater, request in session.feedback.items():
+        if rater == "client" and not relationship.consent:
+            feedback[rater] = request.model_copy(update={"token_hash": None, "expires_at": None})
+        else:
+            link = {
+                "token_hash": options.link_hashes[rater],
+                "expires_at": max(request.due_at, now + MIN_LINK_LIFETIME),
+            }
+            feedback[rater] = request.model_copy(update=link)
+    return session.model_copy(update={"feedback": feedback})

@@ -1,0 +1,1 @@
+"""Mutants of the alliance domain: small defects that the unit tests must notice."""

@@ -1,0 +1,110 @@
+"""The checker detects pending outbox entries, events without state, and projections that miss an event."""
+
+from datetime import timedelta
+
+import pytest
+
+from tests.unit.system.chaos.checker.corruption import (
+    EVENTS_HAVE_STATE,
+    OUTBOX_EMPTY,
+    PROJECTIONS_CURRENT,
+    Corruption,
+    failed_checks_after,
+)
+from tests.unit.system.chaos.checker.recorded_requests import (
+    CLINIC_ID,
+    LAST_WEEK,
+    MISSED_WEEK,
+    NOW,
+    RELATIONSHIP_ID,
+    UNANSWERED_WEEK,
+    session_id,
+    session_time,
+)
+from tests.unit.system.chaos.checker.recorded_run import RecordedRun
+
+
+def test_a_pending_outbox_entry_is_detected() -> None:
+    def add_outbox_entry(run: RecordedRun) -> None:
+        run.document("sessions", "sessions", session_id(MISSED_WEEK))["owed"] = [{"id": CLINIC_ID}]
+
+    assert failed_checks_after(add_outbox_entry) == [OUTBOX_EMPTY]
+
+
+def remove_session_document(run: RecordedRun) -> None:
+    run.databases["sessions"]["sessions"].pop(session_id(MISSED_WEEK))
+
+
+def remove_outcome(run: RecordedRun) -> None:
+    run.document("sessions", "sessions", session_id(LAST_WEEK))["outcome"] = None
+
+
+def change_start(run: RecordedRun) -> None:
+    run.document("sessions", "sessions", session_id(LAST_WEEK))["starts_at"] = session_time(1)
+
+
+def remove_answer(run: RecordedRun) -> None:
+    run.document("sessions", "sessions", session_id(LAST_WEEK))["feedback"]["client"]["status"] = "awaiting"
+
+
+def change_answer(run: RecordedRun) -> None:
+    run.document("sessions", "sessions", session_id(LAST_WEEK))["feedback"]["client"]["answer"]["ratings"]["fit"] = 9
+
+
+def remove_lapse(run: RecordedRun) -> None:
+    run.document("sessions", "sessions", session_id(UNANSWERED_WEEK))["feedback"]["client"]["status"] = "awaiting"
+
+
+def remove_relationships(run: RecordedRun) -> None:
+    run.databases["intake"]["relationships"].clear()
+
+
+def remove_consents(run: RecordedRun) -> None:
+    run.document("intake", "relationships", RELATIONSHIP_ID)["consents"] = []
+
+
+@pytest.mark.parametrize(
+    "corrupt",
+    [
+        remove_session_document,
+        remove_outcome,
+        change_start,
+        remove_answer,
+        change_answer,
+        remove_lapse,
+        remove_relationships,
+        remove_consents,
+    ],
+)
+def test_an_event_without_its_state_is_detected(corrupt: Corruption) -> None:
+    assert failed_checks_after(corrupt) == [EVENTS_HAVE_STATE]
+
+
+def remove_session_projection(run: RecordedRun) -> None:
+    run.databases["sessions"]["relationships"].pop(RELATIONSHIP_ID)
+
+
+def change_projected_consent(run: RecordedRun) -> None:
+    run.document("sessions", "relationships", RELATIONSHIP_ID)["consent"] = False
+
+
+def decrement_projected_version(run: RecordedRun) -> None:
+    run.document("notify", "relationships", RELATIONSHIP_ID)["alliance_version"] -= 1
+
+
+def add_projected_appointment(run: RecordedRun) -> None:
+    appointment = {"session_id": CLINIC_ID, "starts_at": NOW + timedelta(days=1), "called_off": False}
+    run.document("notify", "relationships", RELATIONSHIP_ID)["appointments"].append(appointment)
+
+
+@pytest.mark.parametrize(
+    "corrupt",
+    [
+        remove_session_projection,
+        change_projected_consent,
+        decrement_projected_version,
+        add_projected_appointment,
+    ],
+)
+def test_a_projection_that_misses_an_event_is_detected(corrupt: Corruption) -> None:
+    assert failed_checks_after(corrupt) == [PROJECTIONS_CURRENT]
