@@ -87,7 +87,12 @@ def _code(node: ast.AST) -> Iterator[ast.expr | ast.stmt]:
 
 
 def _mutations(node: ast.expr | ast.stmt) -> Iterator[str]:
-    """What may stand in the place of `node`; expressions in brackets, so that precedence cannot change."""
+    """What may stand in the place of `node`."""
+    return _expression_mutations(node) if isinstance(node, ast.expr) else _statement_mutations(node)
+
+
+def _expression_mutations(node: ast.expr) -> Iterator[str]:
+    """Expressions in brackets, so that precedence cannot change."""
     match node:
         case ast.Compare(left=left, ops=[operator], comparators=[right]):
             for comparison in COMPARISONS[type(operator)]:
@@ -107,6 +112,10 @@ def _mutations(node: ast.expr | ast.stmt) -> Iterator[str]:
             yield str(not value)
         case ast.Constant(value=int() | float() as value):
             yield str(value + 1) if isinstance(value, int) else f"{FLOAT_FACTOR * value or 1.0:.12g}"
+
+
+def _statement_mutations(node: ast.stmt) -> Iterator[str]:
+    match node:
         case ast.Return(value=ast.expr() as value):
             yield f"return {_other_value(value, getattr(node, 'returned_type', ''))}"
         case ast.If(orelse=[]) | ast.AugAssign() | ast.Assign(targets=[ast.Attribute() | ast.Subscript()]):

@@ -183,7 +183,10 @@ async def test_a_rebuild_continues_after_a_kill_and_several_processes_share_the_
 
     assert [each.exit_code for each in results] == [0, 0], results
     assert await recorded.contents() == before
-    assert {each.count_of("relationships restored") for each in results} == {RELATIONSHIP_COUNT}
+    # Both report the whole, unless one was so slow to start that the other had finished: then it finds nothing to do.
+    counts = {each.count_of("relationships restored") for each in results}
+    assert RELATIONSHIP_COUNT in counts
+    assert counts <= {RELATIONSHIP_COUNT, 0}
 
 
 async def test_verify_reports_each_difference_by_relationship_and_changes_nothing(recorded: RecordedSessions) -> None:
