@@ -1,7 +1,7 @@
 """Background tasks: retried until they are done, repeated, and ended with the service."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, Never
 
@@ -11,6 +11,8 @@ from shared.errors import Transient
 from shared.runtime.backoff import backoff
 
 log = structlog.get_logger()
+
+CANCEL_INTERVAL_SECONDS = 1.0
 
 
 async def retry_until_done(task: str, work: Callable[[], Awaitable[None]]) -> None:
@@ -43,6 +45,14 @@ async def run_in_background(*coroutines: Coroutine[Any, Any, None]) -> AsyncIter
     try:
         yield
     finally:
-        for task in tasks:
+        await _cancel_all(tasks)
+
+
+async def _cancel_all(tasks: Collection[asyncio.Task[None]]) -> None:
+    """Cancel again until all have ended: `wait_for` of Python 3.11, and a driver, may swallow a cancellation."""
+    running = set(tasks)
+    while running:
+        for task in running:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        _, running = await asyncio.wait(running, timeout=CANCEL_INTERVAL_SECONDS)
+    await asyncio.gather(*tasks, return_exceptions=True)
