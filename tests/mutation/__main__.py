@@ -75,16 +75,14 @@ def _survives(mutant: Mutant | None, trees: SimpleQueue[Path]) -> bool:
     tree = trees.get()
     try:
         if mutant is None:
-            has_passed, failed_test = _run_tests(tree)
-            change = "without a mutant"
-        else:
-            source = (tree / mutant.file).read_bytes()
-            (tree / mutant.file).write_bytes(mutant.apply(source))
-            has_passed, failed_test = _run_tests(tree)
-            (tree / mutant.file).write_bytes(source)
-            change = f"{mutant.file}:{mutant.line}  {mutant.before}  ->  {mutant.after}"
+            return _run_tests(tree)[0]
+        source = (tree / mutant.file).read_bytes()
+        (tree / mutant.file).write_bytes(mutant.apply(source))
+        has_passed, failed_test = _run_tests(tree)
+        (tree / mutant.file).write_bytes(source)
     finally:
         trees.put(tree)
+    change = f"{mutant.file}:{mutant.line}  {mutant.before}  ->  {mutant.after}"
     print("SURVIVED" if has_passed else "killed  ", change, failed_test, sep="  ", flush=True)
     return has_passed
 

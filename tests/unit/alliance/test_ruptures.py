@@ -161,6 +161,20 @@ def test_shortened_sessions_are_a_sign_together_with_a_missed_one_unless_they_ar
     assert detected_signs([*often, *rated_sessions(9, 9, 9, 9), *cut_short[:2], BUILDER.completed(6, 20)]) == set()
 
 
+def test_withdrawal_names_what_was_missed_lately_and_what_came_last() -> None:
+    absent = [*rated_sessions(9, 9, 9, 9), BUILDER.missed(4), BUILDER.cancelled(5, 3)]
+
+    def last_numbers(*events: HistoryEvent) -> dict[str, float]:
+        alliance = fold_events([*absent, *events])
+        (sign,) = alliance.open_episode.evidence if alliance.open_episode else alliance.signs
+        return {name: number for name, number in sign.numbers.items() if name != "session"}
+
+    nothing = {"missed": 1, "cancelled_late": 1, "cut_short": 0, "silent": 0}
+    assert last_numbers(BUILDER.missed(6)) == nothing | {"missed": 2}
+    assert last_numbers(BUILDER.completed(6, 20)) == nothing | {"cut_short": 1}
+    assert last_numbers(BUILDER.lapsed(6)) == nothing | {"silent": 1}
+
+
 def test_silence_is_a_sign_only_if_answers_were_usual() -> None:
     quiet = [event for week in range(8) for event in (BUILDER.completed(week), BUILDER.lapsed(week))]
 
