@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from statistics import median, quantiles
 
-from shared.events.topics import dead_letter_topic
+from shared.events.topics import CONSUMED_TOPICS, dead_letter_topic
 from tests.system.smoke import checker, invalid_requests, probes
 from tests.system.support import messages, poison
 from tests.system.support.checks import Checks
@@ -17,7 +17,7 @@ from tools.sandbox.network.parameters import Parameters
 from tools.sandbox.network.receivers import ReceivedEmail, ReceivedWebhook
 from tools.sandbox.network.world import World
 from tools.sandbox.servers.inspection import metric_value, wait_until, wait_until_idle
-from tools.sandbox.servers.kafka_inspector import CONSUMED_TOPICS, KafkaInspector
+from tools.sandbox.servers.kafka_inspector import KafkaInspector
 from tools.sandbox.servers.process import RunError
 from tools.sandbox.servers.stack import RunningStack
 

@@ -10,16 +10,9 @@ from typing import Self
 from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
-from shared.events.topics import ALERTS, ALL_TOPICS, ALLIANCE, FEEDBACK, INTAKE, SESSIONS, Topic
+from shared.events.topics import ALL_TOPICS, CONSUMED_TOPICS, Topic
 from shared.kafka.topic_reader import TopicReader
 from tools.sandbox.servers.process import PROJECT_ROOT, RunError
-
-CONSUMED_TOPICS: Mapping[str, tuple[Topic, ...]] = {
-    "sessions": (INTAKE,),
-    "alliance": (INTAKE, SESSIONS, FEEDBACK, ALERTS),
-    "notify": (INTAKE, SESSIONS, ALLIANCE),
-}
-"""Which topics each service consumes, according to the design."""
 
 
 def create_topics(servers: str, partitions: int) -> None:

@@ -10,7 +10,7 @@ from typing import TypeAlias
 from uuid import UUID
 
 from services.alliance.domain.fold import FoldResult
-from shared.events.topics import ALERTS, ALLIANCE
+from shared.events.topics import ALERTS, ALLIANCE, CONSUMED_TOPICS
 from tests.system.chaos.checker import (
     alerts,
     counts,
@@ -29,7 +29,6 @@ from tests.system.chaos.checker.source_events import LapseDeadlines
 from tests.system.chaos.evidence import Evidence
 from tests.system.support.checks import Checks
 from tests.system.support.messages import identifying_messages, misdelivered_messages
-from tools.sandbox.servers.kafka_inspector import CONSUMED_TOPICS
 
 FoldResults: TypeAlias = Mapping[UUID, FoldResult]
 ExpectedAlerts: TypeAlias = Mapping[UUID, alerts.ExpectedAlert]

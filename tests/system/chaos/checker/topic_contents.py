@@ -12,9 +12,19 @@ from shared.errors import DecodeError
 from shared.events import EVENT_TYPES, AlertRaised, AllianceUpdated, Event, RuptureEvent, by_type
 from shared.events.alerts import AlertEvent
 from shared.events.cloudevents import decode
-from shared.events.topics import ALERTS, ALLIANCE, EVENT_TOPICS, FEEDBACK, INTAKE, SESSIONS, Topic, dead_letter_topic
+from shared.events.topics import (
+    ALERTS,
+    ALLIANCE,
+    CONSUMED_TOPICS,
+    EVENT_TOPICS,
+    FEEDBACK,
+    INTAKE,
+    SESSIONS,
+    Topic,
+    dead_letter_topic,
+)
 from tests.system.support.poison import PoisonMessage
-from tools.sandbox.servers.kafka_inspector import CONSUMED_TOPICS, KafkaInspector
+from tools.sandbox.servers.kafka_inspector import KafkaInspector
 
 SOURCE_TOPICS = (INTAKE, SESSIONS, FEEDBACK)
 """The topics of source events, which people caused; derived events are on the other topics."""
