@@ -48,10 +48,7 @@ def delivery_settings(settings: Settings) -> DeliverySettings:
 
 
 def create_app(settings: Settings, delivery: DeliverySettings | None = None) -> FastAPI:
-    """The service with all its parts; no connection is opened before the lifespan starts.
-
-    `delivery` replaces what follows from `settings`.
-    """
+    """The service; nothing connects before it is served. `delivery` replaces what follows from `settings`."""
     registry = process_registry()
     metrics = Metrics(registry)
     mongo = Mongo(settings.mongodb_uri, settings.mongodb_database, settings.mongodb_driver, MongoMetrics(registry))

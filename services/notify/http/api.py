@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, AsyncIterator
 from typing import Annotated
 from uuid import UUID
 
@@ -96,19 +96,8 @@ def routes(inbox: InboxService, planner: DeliveryPlanner, updates: InboxUpdates)
     @router.get("/clinicians/{clinician_id}/inbox/stream", response_class=EventSourceResponse)
     async def stream_inbox(clinician_id: UUID) -> AsyncIterable[InboxView]:
         """The inbox as it is now, and again whenever it changes (server-sent events)."""
-        with updates.listen(clinician_id) as changed:
-            sent: InboxView | None = None
-            while True:
-                changed.clear()
-                try:
-                    current = await inbox.get_inbox(clinician_id)
-                except Transient as error:
-                    log.warning("inbox stream closed: store unavailable, the browser reconnects", reason=str(error))
-                    return
-                if not current.is_same_as(sent):
-                    yield current
-                    sent = current
-                await changed.wait()
+        async for view in _follow_inbox(inbox, updates, clinician_id):
+            yield view
 
     @router.get("/alerts/{alert_id}")
     async def get_alert(alert_id: UUID) -> InboxAlert:
@@ -126,3 +115,20 @@ def routes(inbox: InboxService, planner: DeliveryPlanner, updates: InboxUpdates)
         return await inbox.resolve(alert_id, body.useful)
 
     return router
+
+
+async def _follow_inbox(inbox: InboxService, updates: InboxUpdates, clinician_id: UUID) -> AsyncIterator[InboxView]:
+    """The inbox now and after each change, until the store is unavailable."""
+    with updates.listen(clinician_id) as changed:
+        sent: InboxView | None = None
+        while True:
+            changed.clear()
+            try:
+                current = await inbox.get_inbox(clinician_id)
+            except Transient as error:
+                log.warning("inbox stream closed: store unavailable, the browser reconnects", reason=str(error))
+                return
+            if not current.is_same_as(sent):
+                yield current
+                sent = current
+            await changed.wait()
