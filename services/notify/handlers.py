@@ -10,7 +10,7 @@ from services.notify.domain import relationship as relationships
 from services.notify.domain.alert import Alert, alert_id, fold_alerts, raised_events
 from services.notify.domain.relationship import HistoryEvent, Relationship
 from services.notify.metrics import Metrics
-from services.notify.store import Store, Versioned
+from services.notify.store import Store
 from shared.events import (
     ClinicianRegistered,
     ClinicianUpdated,
@@ -19,6 +19,7 @@ from shared.events import (
     RelationshipStarted,
     RuptureEvent,
 )
+from shared.outbox.documents import Versioned
 
 Publish = Callable[[Sequence[Event]], Awaitable[None]]
 EventsByRelationship = dict[UUID, list[RelationshipEvent]]

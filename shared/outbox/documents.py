@@ -37,12 +37,13 @@ class VersionConflict(Exception):
     """The document was written concurrently, after it was read and before it was written."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Versioned(Generic[T]):
-    """A document with the version at which it was read."""
+    """A document with the version at which it was read; 0 if it was not stored yet."""
 
+    id: UUID
     value: T
-    version: int
+    version: int = 0
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,7 @@ class Documents(Generic[T]):
 
     async def _find_one(self, query: Document, session: MongoSession | None = None) -> Versioned[T] | None:
         stored = await self.collection.find_one(query, session=session)
-        return None if stored is None else Versioned(self.parse(stored), stored["v"])
+        return None if stored is None else Versioned(stored["_id"], self.parse(stored), stored["v"])
 
 
 class Transaction:

@@ -49,7 +49,7 @@ class InMemoryDocuments(Generic[T]):
     def put(self, document_id: UUID, document: T, events: Sequence[Event] = ()) -> None:
         """Store the document as the next version, with its events."""
         version = self.stored[document_id].version if document_id in self.stored else 0
-        self.stored[document_id] = Versioned(document, version + 1)
+        self.stored[document_id] = Versioned(document_id, document, version + 1)
         self._pending_events += events
 
     def delete_where(self, condition: Callable[[T], bool]) -> None:

@@ -1,7 +1,6 @@
 """The versions on `clinic.alliance`. A rebuilt state must have a higher one, or its consumers would ignore it."""
 
 import asyncio
-from typing import cast
 from uuid import UUID
 
 from shared.events import AllianceUpdated
@@ -30,6 +29,6 @@ class PublishedVersions:
         async with EventReader(self._servers, (ALLIANCE,), (AllianceUpdated,)) as topic_reader:
             async for batch in topic_reader.read(self.partition_slice, {}):
                 for recorded in batch:
-                    event = cast("AllianceUpdated", recorded.event)
-                    versions[event.relationship_id] = max(event.version, versions.get(event.relationship_id, 0))
+                    if isinstance(event := recorded.event, AllianceUpdated):
+                        versions[event.relationship_id] = max(event.version, versions.get(event.relationship_id, 0))
         return versions

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import cast
 from uuid import UUID
 
 from services.alliance.domain.state.history import HISTORY_EVENTS, HistoryEvent
@@ -27,10 +26,10 @@ class RecordedHistory:
     def from_history(cls, relationship: UUID, history: History) -> "RecordedHistory":
         recorded = cls(relationship)
         for each in history:
-            event = cast("HistoryEvent | AlertResolved", each.event)
+            event = each.event
             if isinstance(event, AlertResolved):
                 recorded.resolved.append(event)
-            elif event.id not in recorded.events:
+            elif isinstance(event, HISTORY_EVENTS) and event.id not in recorded.events:
                 recorded.events[event.id] = event
                 recorded.messages[event.id] = each.message
         return recorded
@@ -67,7 +66,7 @@ class RecordedHistory:
 def decode_stored(stored_event: bytes, relationship: UUID) -> HistoryEvent | None:
     """The stored event; None if it cannot be decoded, or is about another relationship."""
     try:
-        event = cast("HistoryEvent | None", decode(stored_event, _EVENT_TYPES))
+        event = decode(stored_event, _EVENT_TYPES)
     except (DecodeError, TypeError):
         return None
     return event if event and event.relationship_id == relationship else None

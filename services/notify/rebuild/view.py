@@ -17,11 +17,11 @@ from services.notify.rebuild.comparison import (
     expected_alert,
     list_unexpected_alerts,
 )
-from services.notify.store import Versioned
 from services.notify.store.mongo import ALERTS, MongoStore
 from services.notify.store.stored_names import STORED_NAMES
 from shared.events import Event, RelationshipEvent
 from shared.mongo.client import Document, translate_errors
+from shared.outbox.documents import Versioned
 from shared.rebuild.history import History, SliceReader
 from shared.rebuild.projection import ProjectionView, remove_invalid_versions, version_of
 from shared.rebuild.view import Counts, Difference, StagedDocument, ViewResources

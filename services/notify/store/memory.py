@@ -16,11 +16,10 @@ from services.notify.store.protocol import (
     DUE_IMMEDIATELY,
     AlertCounts,
     ClaimedDelivery,
-    Versioned,
 )
 from shared.events import ClinicianRegistered, ClinicianUpdated, Event
 from shared.events.model import SEVERITY_RANK
-from shared.outbox.documents import Change, Decide
+from shared.outbox.documents import Change, Decide, Versioned
 
 T = TypeVar("T", bound=BaseModel)
 

@@ -6,34 +6,21 @@ Every method raises StoreUnavailable; then it is unknown whether it wrote, and r
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Generic, Protocol, TypeVar
+from typing import Protocol
 from uuid import UUID
-
-from pydantic import BaseModel
 
 from services.notify.domain.alert import Alert, Status
 from services.notify.domain.relationship import Relationship
 from services.notify.domain.routing import ChannelAddresses, Delivery, DeliveryOutcome
 from shared.events import ClinicianRegistered, ClinicianUpdated, Severity
-from shared.outbox.documents import Change, Decide
+from shared.outbox.documents import Change, Decide, Versioned
 
 ACTIVE_STATUSES: tuple[Status, ...] = ("open", "acknowledged")
 DUE_IMMEDIATELY = datetime(1970, 1, 1, tzinfo=UTC)
 """When a delivery is due that was not attempted yet: earlier than any clock."""
 
-T = TypeVar("T", bound=BaseModel)
-
 AlertCounts = dict[tuple[Severity, Status], tuple[int, datetime | None]]
 """How many alerts there are by severity and status, and the oldest last sign among them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Versioned(Generic[T]):
-    """A value with the version at which it was loaded; 0 if it was not stored yet."""
-
-    id: UUID
-    value: T
-    version: int = 0
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ async def test_a_session_is_loaded_as_it_was_written_with_its_version(store: Sto
     session = completed_session(relationship)
 
     await save(store, session)
-    assert await load(store, session.session_id) == Versioned(session, 1)
+    assert await load(store, session.session_id) == Versioned(session.session_id, session, 1)
     assert await store.sessions.get(session.session_id) == session
 
     await save(store, session)
@@ -127,7 +127,7 @@ async def test_a_session_is_found_by_each_of_its_links(store: Store) -> None:
 
     found = [await store.find_by_link(link_hash) for link_hash in session.link_hashes]
 
-    assert found == [Versioned(session, 1)] * 2
+    assert found == [Versioned(session.session_id, session, 1)] * 2
 
 
 async def test_a_relationship_is_created_and_then_updated(store: Store) -> None:

@@ -8,9 +8,9 @@ from uuid import UUID
 import pytest
 
 from services.notify.domain.alert import Alert
-from services.notify.store import Versioned
 from services.notify.store.memory import InMemoryStore
 from shared.errors import BrokerUnavailable
+from shared.outbox.documents import Versioned
 from tests.support.notify_harness import EMAIL_ADDRESS
 from tests.support.rupture_builder import RuptureBuilder
 from tests.unit.notify.memory_harness import NOW, InMemoryNotifyHarness

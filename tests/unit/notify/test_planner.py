@@ -8,9 +8,9 @@ from services.notify.delivery.planner import DeliveryPlanner
 from services.notify.domain.alert import Alert, fold_alerts
 from services.notify.domain.relationship import Relationship
 from services.notify.domain.routing import ChannelAddresses, DeliveryOutcome, WebhookAddress
-from services.notify.store import Versioned
 from services.notify.store.memory import InMemoryDeliveryStore, InMemoryStore
 from shared.events import RuptureEvent
+from shared.outbox.documents import Versioned
 from tests.support.notify_harness import EMAIL_ADDRESS, MAX_SIGN_AGE, ManualClock
 from tests.support.rupture_builder import RuptureBuilder
 

@@ -17,7 +17,7 @@ from pymongo.errors import BulkWriteError
 from services.notify.domain.alert import STATUS_RANK, Alert
 from services.notify.domain.relationship import Relationship
 from services.notify.domain.routing import ChannelAddresses
-from services.notify.store.protocol import ACTIVE_STATUSES, AlertCounts, Versioned
+from services.notify.store.protocol import ACTIVE_STATUSES, AlertCounts
 from services.notify.store.stored_names import STORED_NAMES
 from shared.events import ClinicianRegistered, ClinicianUpdated
 from shared.events.model import SEVERITY_RANK
@@ -30,7 +30,7 @@ from shared.mongo.client import (
     translate_errors,
     write_guarded,
 )
-from shared.outbox.documents import Change, Decide, Documents
+from shared.outbox.documents import Change, Decide, Documents, Versioned
 from shared.outbox.relay import Outbox
 
 ALERTS = "alerts"
