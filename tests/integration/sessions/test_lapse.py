@@ -2,31 +2,23 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
 from datetime import timedelta
-from functools import partial
 from typing import Literal
 from uuid import UUID, uuid4
 
 import pytest
-from prometheus_client import CollectorRegistry
 
 from services.sessions.domain.appointment import RequestOptions, complete, schedule
 from services.sessions.domain.relationship import Relationship
 from services.sessions.domain.session import Completed, Session
-from services.sessions.metrics import SessionsMetrics
-from services.sessions.service import SessionsService
-from services.sessions.store.mongo import SESSIONS, MongoStore
+from services.sessions.store.mongo import SESSIONS
 from shared.events import FeedbackLapsed, FeedbackSubmitted, by_type
 from shared.events.cloudevents import decode
 from shared.events.topics import FEEDBACK
-from shared.kafka.producer import Message
-from shared.mongo.client import Mongo
-from shared.outbox.metrics import OutboxMetrics
-from shared.outbox.relay import Outbox
 from tests.support.kafka_reader import read_events
 from tests.support.serving import wait_until
 from tests.support.sessions_client import SessionsClient, ago
+from tests.support.sessions_process import SessionsProcess
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
@@ -57,30 +49,6 @@ async def test_a_request_lapses_once_and_a_late_answer_is_still_recorded(
     assert any(isinstance(event, FeedbackSubmitted) and event.rater == "client" for event in feedback)
 
 
-class ServiceProcess:
-    """The parts of one service process that the timer needs."""
-
-    def __init__(
-        self,
-        mongodb_uri: str,
-        database: str,
-        driver: Literal["motor", "pymongo"] = "motor",
-        hours_ahead: float = 0,
-    ) -> None:
-        clock = partial(ago, -hours_ahead)
-        registry = CollectorRegistry()
-        self.sent: list[Message] = []
-        self.mongo = Mongo(mongodb_uri, database, driver)
-        self.outbox = Outbox(self._send, [self.mongo[SESSIONS]], OutboxMetrics(registry), clock)
-        self.store = MongoStore(self.mongo, self.outbox, clock)
-        self.service = SessionsService(
-            self.store, SessionsMetrics(registry), timedelta(hours=72), timedelta(0), clock, lambda: uuid4().hex
-        )
-
-    async def _send(self, messages: Sequence[Message]) -> None:
-        self.sent += messages
-
-
 def overdue_session(relationship_id: UUID, due_hours_ago: float = 24 * 26) -> Session:
     """A session whose two answers have been due for `due_hours_ago`; not yet due if it is negative."""
     relationship = Relationship(relationship_id=relationship_id, started_at=ago(10_000), consent=True)
@@ -97,7 +65,7 @@ async def test_two_concurrent_processes_lapse_each_overdue_request_once(
     mongodb_uri: str, driver: Literal["motor", "pymongo"]
 ) -> None:
     database, relationship_id, session_count = f"test_{uuid4().hex}", uuid4(), 1200
-    first, second = (ServiceProcess(mongodb_uri, database, driver) for _ in range(2))
+    first, second = (SessionsProcess(mongodb_uri, database, driver) for _ in range(2))
     await first.store.create_indexes()
     sessions = [overdue_session(relationship_id) for _ in range(session_count)]
     await first.mongo[SESSIONS].insert_many(
@@ -125,7 +93,7 @@ async def test_two_concurrent_processes_lapse_each_overdue_request_once(
 async def test_a_process_with_a_wrong_clock_lapses_requests_neither_early_nor_late(
     mongodb_uri: str, hours_ahead: int
 ) -> None:
-    process = ServiceProcess(mongodb_uri, f"test_{uuid4().hex}", hours_ahead=hours_ahead)
+    process = SessionsProcess(mongodb_uri, f"test_{uuid4().hex}", hours_ahead=hours_ahead)
     overdue, not_due = overdue_session(uuid4(), due_hours_ago=0.5), overdue_session(uuid4(), due_hours_ago=-0.5)
     await process.mongo[SESSIONS].insert_many(
         [{"_id": s.session_id, "v": 1, **process.store.sessions.dump(s)} for s in (overdue, not_due)]

@@ -14,10 +14,10 @@ from shared.events import Event
 from shared.events.topics import EVENT_TOPICS, INTAKE
 from shared.kafka.producer import Message, Producer
 from shared.mongo.client import Document
-from tests.integration.sessions.test_lapse import ServiceProcess
 from tests.support.builders import RelationshipBuilder
 from tests.support.kafka_reader import read_records
 from tests.support.service_process import ServiceRunner, dedicated_kafka, join_rebuild, wait_for_exit
+from tests.support.sessions_process import SessionsProcess
 
 pytestmark = pytest.mark.integration
 
@@ -80,7 +80,7 @@ class RecordedSessions:
     def __init__(self, servers: str, uri: str) -> None:
         self.servers = servers
         database = f"test_{uuid4().hex}"
-        process = ServiceProcess(uri, database)
+        process = SessionsProcess(uri, database)
         self.mongo, self.store = process.mongo, process.store
         self.runner = ServiceRunner("sessions", servers, uri, database)
         self.join_rebuild = partial(join_rebuild, servers, self.mongo, VIEW_SOURCE)

@@ -14,11 +14,11 @@ from shared.events.cloudevents import encode
 from shared.events.topics import INTAKE, dead_letter_topic
 from shared.kafka.dead_letters.record import ERROR_HEADER, ORIGIN_HEADER
 from shared.kafka.producer import Message
-from tests.integration.sessions.test_lapse import ServiceProcess
 from tests.support.builders import RelationshipBuilder
 from tests.support.kafka_reader import read_records
 from tests.support.serving import wait_until
 from tests.support.sessions_client import SessionsClient, ago
+from tests.support.sessions_process import SessionsProcess
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
@@ -34,7 +34,7 @@ async def test_batches_may_arrive_in_any_order_and_repeatedly(mongodb_uri: str) 
             id=uuid4(), occurred_at=relationship.at(1), relationship_id=relationship.relationship_id
         )
         events += [relationship.ended(30), consent_withdrawn, consent_given, relationship.started()]
-    process = ServiceProcess(mongodb_uri, f"test_{uuid4().hex}")
+    process = SessionsProcess(mongodb_uri, f"test_{uuid4().hex}")
 
     await handle_batch(events[:90], process.store)
     await handle_batch([*reversed(events), *events[:5]], process.store)
@@ -56,12 +56,12 @@ async def test_batches_may_arrive_in_any_order_and_repeatedly(mongodb_uri: str) 
 
 async def test_concurrent_updates_of_a_relationship_are_all_kept(mongodb_uri: str) -> None:
     """Another process writes between the load and the save, so the update is decided again."""
-    builder, process = RelationshipBuilder(), ServiceProcess(mongodb_uri, f"test_{uuid4().hex}")
+    builder, process = RelationshipBuilder(), SessionsProcess(mongodb_uri, f"test_{uuid4().hex}")
     consent_given = ConsentGiven(id=uuid4(), occurred_at=builder.at(0), relationship_id=builder.relationship_id)
     decided_on: list[Relationship] = []
 
     async def write_concurrently() -> None:
-        other_process = ServiceProcess(mongodb_uri, process.mongo.database.name)
+        other_process = SessionsProcess(mongodb_uri, process.mongo.database.name)
         await handle_batch([consent_given], other_process.store)
         await other_process.mongo.close()
 

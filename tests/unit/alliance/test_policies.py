@@ -16,7 +16,7 @@ from services.alliance.metrics import Metrics
 from services.alliance.store.memory import InMemoryStore
 from shared.events import AllianceUpdated, ClientErased, Event
 from tests.support.builders import RelationshipBuilder
-from tests.unit.alliance.test_fold import BUILDER, histories
+from tests.unit.alliance.histories import BUILDER, histories
 
 CLINIC = BUILDER.started().clinic_id
 SENSITIVE_POLICY = Policy(concern=0.1, low_level=95.0, withdrawal=0.5, repair_ratings=4)

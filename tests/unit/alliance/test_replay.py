@@ -22,7 +22,7 @@ from services.alliance.domain.tuning.replay import (
 )
 from shared.events import Severity
 from tests.support.builders import FIRST_SESSION_AT, RelationshipBuilder
-from tests.unit.alliance.test_fold import BUILDER, histories
+from tests.unit.alliance.histories import BUILDER, histories
 
 STRICT_POLICY = Policy(concern=0.98, urgent=0.99)
 

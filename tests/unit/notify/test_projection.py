@@ -11,7 +11,7 @@ from services.notify.domain.projection import RelationshipProjection, fold_forwa
 from services.notify.domain.relationship import Relationship
 from shared.events import AlertAcknowledged, RelationshipEvent
 from tests.support.rupture_builder import RuptureBuilder
-from tests.unit.notify.test_alert import NOW, histories
+from tests.unit.notify.histories import NOW, histories
 
 
 def project(*batches: Sequence[RelationshipEvent]) -> RelationshipProjection:

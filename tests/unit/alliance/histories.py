@@ -1,0 +1,58 @@
+"""Histories of one relationship, as hypothesis draws them."""
+
+from functools import partial
+from uuid import UUID
+
+from hypothesis import strategies as st
+
+from services.alliance.domain.state.history import HistoryEvent
+from tests.support.builders import RelationshipBuilder
+
+BUILDER = RelationshipBuilder(UUID("6f1de7f1-3f0c-4a39-9d39-7a6a9a4f7a10"))
+
+
+RATINGS = st.integers(0, 10).map(float)
+TENSIONS = st.sampled_from([("none", None), ("a_little", "yes"), ("yes", "not")])
+AMENDMENT_DELAYS = st.sampled_from([0.5, 1.0, 9.0, 30.0])  # days
+TOTALS = st.integers(0, 50)
+
+
+def week_events(number: int) -> st.SearchStrategy[list[HistoryEvent]]:
+    """The possible events of one week: a session held and rated, held and unanswered, missed, cancelled, amended."""
+    held, feedback = BUILDER.completed(number), partial(BUILDER.feedback, number)
+    absent = [[BUILDER.missed(number)], [BUILDER.cancelled(number, 3)], [BUILDER.cancelled(number, 90)]]
+    rated = st.builds(lambda r, t: [held, feedback(r, tension=t[0], talked_about=t[1])], RATINGS, TENSIONS)
+    return st.one_of(
+        rated,
+        rated,
+        st.builds(lambda a, b: [held, feedback(a), feedback(b, "clinician")], RATINGS, RATINGS),
+        st.builds(
+            lambda a, b, days: [held, feedback(a), BUILDER.amended(number, b, days)], RATINGS, RATINGS, AMENDMENT_DELAYS
+        ),
+        st.sampled_from([50, 20]).map(lambda minutes: [BUILDER.completed(number, minutes), BUILDER.lapsed(number)]),
+        st.builds(lambda r: [held, BUILDER.lapsed(number), feedback(r)], RATINGS),
+        st.sampled_from(absent),
+        st.builds(
+            lambda name, total: [held, BUILDER.instrument_total(number, name, total)],
+            st.sampled_from(["srs", "ors", "unheard-of"]),
+            TOTALS,
+        ),
+        st.builds(lambda r, total: [held, BUILDER.with_outcome(feedback(r), total)], RATINGS, TOTALS),
+        st.builds(lambda a, b, t: [feedback(b, "clinician", *t), held, feedback(a)], RATINGS, RATINGS, TENSIONS),
+    )
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[HistoryEvent]:
+    events: list[HistoryEvent] = [BUILDER.started(), BUILDER.consent_changed(-0.5, given=True)]
+    weeks = draw(st.integers(0, 12))
+    for number in range(weeks):
+        events += draw(week_events(number))
+    if draw(st.booleans()):
+        events.append(BUILDER.consent_changed(draw(st.integers(0, 12)) + 0.3, given=False))
+        events.append(BUILDER.consent_changed(draw(st.integers(0, 12)) + 0.6, given=True))
+    if draw(st.booleans()):
+        events.append(BUILDER.ended(draw(st.integers(0, 14)) + 0.5))
+    if draw(st.integers(0, 9)) == 0:
+        events.append(BUILDER.erased(draw(st.integers(0, 14)) + 0.7))
+    return events
