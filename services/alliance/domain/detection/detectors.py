@@ -227,5 +227,7 @@ CLIENT_DETECTORS: tuple[Detector, ...] = (sudden_drop, sustained_slide, low_leve
 CLINICIAN_DETECTORS: tuple[Detector, ...] = (clinician_drop, told_directly, apart)
 BEHAVIOUR_DETECTORS: tuple[Detector, ...] = (withdrawal,)
 """Detectors for attendance and unanswered forms."""
-STANDALONE_DETECTORS = frozenset({"low_level", "element_drop", "told_directly", "withdrawal", "apart"})
-"""Signs that are worth watching from strength 1 on, at any probability of a rupture."""
+STANDALONE_DETECTORS = frozenset(
+    detector.__name__ for detector in (low_level, element_drop, told_directly, withdrawal, apart)
+)
+"""The detectors whose signs are worth watching from strength 1 on, at any probability of a rupture."""
