@@ -68,8 +68,8 @@ CONFLICTS = CounterSpec(
 )
 DELIVERIES = CounterSpec(
     "attune_notify_deliveries",
-    "Deliveries by outcome. sent: accepted. refused: the receiver rejected the address permanently. "
-    "failed: given up. retried: one failed attempt. unsure: the response was lost, so the message may have "
+    "Deliveries by outcome. sent: accepted. rejected: the receiver rejected the address permanently. "
+    "failed: given up. retried: one failed attempt. unknown: the response was lost, so the message may have "
     "arrived. not_needed: cancelled because the alert no longer needs a message.",
     {"channel": get_args(ChannelName), "outcome": get_args(DeliveryOutcome)},
 )

@@ -17,7 +17,7 @@ from aiosmtplib import (
 )
 
 from services.notify.channels import AddressRejected, DeliveryFailed, DeliveryUnknown, Notification
-from services.notify.domain import wording
+from services.notify.domain import texts
 from services.notify.domain.routing import ChannelAddresses
 from services.notify.settings import Settings
 
@@ -76,11 +76,11 @@ class EmailChannel:
         message = EmailMessage()
         message["From"] = self._settings.smtp_from
         message["To"] = address
-        message["Subject"] = wording.SUBJECT[notification.change]
+        message["Subject"] = texts.SUBJECT[notification.change]
         message["Date"] = format_datetime(notification.sent_at)
         message["Message-ID"] = f"<{notification.delivery_id}@{self._settings.smtp_from.rpartition('@')[2]}>"
         message["Auto-Submitted"] = "auto-generated"  # suppresses out-of-office replies
-        message.set_content(wording.email_body(notification.change, notification.url))
+        message.set_content(texts.email_body(notification.change, notification.url))
         return message
 
 

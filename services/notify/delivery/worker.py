@@ -62,8 +62,8 @@ class DeliveryWorker:
     Each change is sent once per channel, with two exceptions that no sender can avoid. First, a message is sent again
     if the process stops between the receiver's acceptance and recording it, or if in that time it is paused or cut
     off from the database for longer than the lease. Second, if the response is lost after the receiver had the whole
-    message, the receiver may or may not have accepted it: the message is sent again an hour later, at most three
-    times in all. Every copy has the same Message-ID or webhook-id, so that receivers can drop duplicates.
+    message, the receiver may or may not have accepted it. An e-mail is then sent again an hour later, at most three
+    times in all; a webhook is retried like any failure, because its receiver drops duplicates by the webhook-id.
     """
 
     def __init__(
@@ -137,12 +137,12 @@ class DeliveryWorker:
             self._metrics.observe_wait(claimed.delivery.channel, wait_seconds)
 
     async def _record_outcome(self, claimed: ClaimedDelivery, outcome: DeliveryOutcome) -> None:
-        unknown_attempts = claimed.unknown_attempts + (outcome == "unsure")
+        unknown_attempts = claimed.unknown_attempts + (outcome == "unknown")
         match outcome:
             case "retried":
                 wait = retry_wait(claimed.attempts, self._settings.first_retry_wait)
                 await self._delivery_store.schedule_retry(claimed, wait, unknown_attempts)
-            case "unsure" if unknown_attempts < MAX_UNKNOWN_ATTEMPTS:
+            case "unknown" if unknown_attempts < MAX_UNKNOWN_ATTEMPTS:
                 await self._delivery_store.schedule_retry(claimed, UNKNOWN_OUTCOME_WAIT, unknown_attempts)
             case "not_needed":
                 # Planned again afterwards: it may be needed by now, and could not be added while it existed.
@@ -180,7 +180,7 @@ class DeliveryWorker:
             return await self._send_if_needed(claimed)
         except AddressRejected as error:
             log.warning("delivery address rejected permanently by the receiver", **log_context, reason=str(error))
-            return "refused"
+            return "rejected"
         except DeliveryUnknown as error:
             log.warning(
                 "delivery outcome unknown: the response was lost after the message was sent",
@@ -188,7 +188,7 @@ class DeliveryWorker:
                 reason=str(error),
                 unknown_attempts=claimed.unknown_attempts + 1,
             )
-            return "unsure"
+            return "unknown"
         except Exception as error:
             reason = f"{type(error).__name__}: {error}" if isinstance(error, Transient) else type(error).__name__
             if self._clock() - claimed.planned_at > self._settings.give_up_after:

@@ -5,9 +5,9 @@ when an alert reaches `concern` or `urgent`, and once more when it escalates fro
 severity `watch`, and those repaired, retracted, acknowledged or resolved, are only shown in the inbox.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Literal, get_args
 from uuid import UUID, uuid5
 
 from pydantic import BaseModel, ConfigDict
@@ -15,9 +15,10 @@ from pydantic import BaseModel, ConfigDict
 from services.notify.domain.alert import Alert
 
 ChannelName = Literal["email", "webhook"]
+CHANNEL_NAMES: tuple[ChannelName, ...] = get_args(ChannelName)
 AlertChange = Literal["raised", "rose"]
-DeliveryOutcome = Literal["sent", "refused", "failed", "retried", "unsure", "not_needed"]
-"""The outcome of one attempt: `unsure` means that the message may have arrived, `failed` that it was given up."""
+DeliveryOutcome = Literal["sent", "rejected", "failed", "retried", "unknown", "not_needed"]
+"""The outcome of one attempt: `unknown` means that the message may have arrived, `failed` that it was given up."""
 
 MAX_RETRY_WAIT = timedelta(hours=1)
 """Between two attempts: a mail server that is repaired in the morning gets its mail before noon."""
@@ -37,18 +38,16 @@ class WebhookAddress(BaseModel):
 
 
 class ChannelAddresses(BaseModel):
-    """The addresses of a clinician. They are never published in events."""
+    """The addresses of a clinician, one field for each `ChannelName`. They are never published in events."""
 
     model_config = ConfigDict(frozen=True)
 
     email: str | None = None
     webhook: WebhookAddress | None = None
 
-    def names(self) -> Iterator[ChannelName]:
-        if self.email is not None:
-            yield "email"
-        if self.webhook is not None:
-            yield "webhook"
+    def names(self) -> list[ChannelName]:
+        """The channels that have an address."""
+        return [name for name in CHANNEL_NAMES if getattr(self, name) is not None]
 
 
 class Delivery(BaseModel):

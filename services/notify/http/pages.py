@@ -14,7 +14,7 @@ from fastapi import APIRouter, Header
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from services.notify.domain import wording
+from services.notify.domain import texts
 from services.notify.service import InboxService
 from services.notify.store import Store
 from shared.errors import NotFound, Rejected, Transient
@@ -148,7 +148,7 @@ def _create_environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals["wording"] = wording
+    environment.globals["texts"] = texts
     environment.filters["when"] = format_time
     return environment
 

@@ -181,7 +181,7 @@ class InMemoryDeliveryStore:
 
     async def reopen_failed(self, clinician_id: UUID, since: datetime, now: datetime) -> None:
         for stored in list(self.deliveries.values()):
-            has_failed = stored.outcome in ("refused", "failed")
+            has_failed = stored.outcome in ("rejected", "failed")
             if has_failed and stored.delivery.clinician_id == clinician_id and stored.planned_at >= since:
                 self._put(replace(stored, due_at=DUE_IMMEDIATELY, planned_at=now, outcome=None))
 

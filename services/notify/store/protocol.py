@@ -131,7 +131,7 @@ class DeliveryStore(Protocol):
         """
 
     async def reopen_failed(self, clinician_id: UUID, since: datetime, now: datetime) -> None:
-        """Make the clinician's failed and refused deliveries that were planned since `since` due immediately."""
+        """Make the clinician's failed and rejected deliveries that were planned since `since` due immediately."""
 
     async def count_due(self) -> tuple[int, datetime | None]:
         """How many deliveries are not completed, and when the oldest of them was planned."""

@@ -1,5 +1,8 @@
-"""The field names of notify's documents in MongoDB, where they differ from the names in the code."""
+"""How notify's documents in MongoDB name fields and outcomes, where that differs from the names in the code."""
 
+from collections.abc import Mapping
+
+from services.notify.domain.routing import DeliveryOutcome
 from shared.mongo.stored_names import StoredNames
 
 STORED_NAMES = StoredNames(
@@ -11,3 +14,5 @@ STORED_NAMES = StoredNames(
         "is_active": "unsettled",
     }
 )
+STORED_OUTCOMES: Mapping[DeliveryOutcome, str] = {"rejected": "refused", "unknown": "unsure"}
+"""The outcomes of deliveries; all others are stored under their own names."""

@@ -146,7 +146,7 @@ async def test_a_worker_that_lost_its_claim_changes_nothing(store: DeliveryStore
     assert await store.renew(taken_over, LEASE)
 
 
-@pytest.mark.parametrize("outcome", ["sent", "refused", "failed", "unsure"])
+@pytest.mark.parametrize("outcome", ["sent", "rejected", "failed", "unknown"])
 async def test_a_completed_delivery_is_never_due_again(store: DeliveryStore, outcome: DeliveryOutcome) -> None:
     delivery = create_delivery()
     await store.add([delivery], NOW)
@@ -201,10 +201,10 @@ async def test_a_cancelled_delivery_can_be_added_again(store: DeliveryStore) -> 
 async def test_the_failed_deliveries_of_a_clinician_are_reopened(store: DeliveryStore) -> None:
     clinician = uuid4()
     outcomes: list[tuple[UUID, datetime, DeliveryOutcome]] = [
-        (clinician, NOW, "refused"),
+        (clinician, NOW, "rejected"),
         (clinician, NOW, "failed"),
         (clinician, NOW, "sent"),
-        (clinician, NOW, "unsure"),
+        (clinician, NOW, "unknown"),
         (clinician, NOW - LEASE, "failed"),
         (uuid4(), NOW, "failed"),
     ]

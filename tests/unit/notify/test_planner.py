@@ -115,7 +115,7 @@ async def test_an_alert_whose_last_sign_is_too_old_is_not_planned(planning: Plan
     assert planning.planned() == []
 
 
-@pytest.mark.parametrize(("outcome", "due_count"), [("refused", 1), ("failed", 1), ("sent", 0), ("unsure", 0)])
+@pytest.mark.parametrize(("outcome", "due_count"), [("rejected", 1), ("failed", 1), ("sent", 0), ("unknown", 0)])
 async def test_new_addresses_get_what_the_old_ones_did_not_accept(
     planning: Planning, outcome: DeliveryOutcome, due_count: int
 ) -> None:

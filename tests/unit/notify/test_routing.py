@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from services.notify.domain import relationship as relationships
-from services.notify.domain import wording
 from services.notify.domain.alert import Alert, acknowledge, evolve, fold_alerts, resolve
 from services.notify.domain.relationship import HistoryEvent, Relationship
 from services.notify.domain.routing import (
@@ -136,14 +135,6 @@ def test_a_relationship_stays_small_however_many_appointments_it_has() -> None:
 
     assert len(relationship.appointments) == relationships.MAX_APPOINTMENTS
     assert relationship.next_session_at(NOW) == NOW + timedelta(days=1)
-
-
-def test_a_message_links_to_the_inbox_and_identifies_nobody() -> None:
-    text = wording.email_body("raised", "https://attune.example/inbox/1")
-
-    assert "shows signs of strain" in text
-    assert "https://attune.example/inbox/1" in text
-    assert "not an emergency message" in text
 
 
 def test_a_password_is_never_sent_unencrypted() -> None:

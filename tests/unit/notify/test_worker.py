@@ -108,7 +108,7 @@ async def test_a_message_that_may_have_arrived_is_sent_a_few_times_at_most(servi
             service.clock.now += await service.wait_for_retry(attempt)
         await wait_until(service.is_all_delivered)
 
-    assert (service.delivery().outcome, service.channel.attempts) == ("unsure", MAX_UNKNOWN_ATTEMPTS + 1)
+    assert (service.delivery().outcome, service.channel.attempts) == ("unknown", MAX_UNKNOWN_ATTEMPTS + 1)
 
 
 async def test_a_rejected_address_is_tried_once_and_a_new_address_gets_the_message(

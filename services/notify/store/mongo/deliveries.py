@@ -14,6 +14,7 @@ from pymongo import ReturnDocument
 
 from services.notify.domain.routing import Delivery, DeliveryOutcome
 from services.notify.store.protocol import DUE_IMMEDIATELY, ClaimedDelivery
+from services.notify.store.stored_names import STORED_OUTCOMES
 from shared.mongo.client import Document, Mongo, insert_new, translate_errors
 
 
@@ -69,7 +70,10 @@ class MongoDeliveryStore:
         with translate_errors():
             await self._deliveries.update_one(
                 {"_id": claimed.delivery.id, "attempts": claimed.attempts},
-                [{"$set": {"outcome": outcome, "settled_at": "$$NOW"}}, {"$unset": ["next_at", "held"]}],
+                [
+                    {"$set": {"outcome": STORED_OUTCOMES.get(outcome, outcome), "settled_at": "$$NOW"}},
+                    {"$unset": ["next_at", "held"]},
+                ],
             )
 
     async def schedule_retry(self, claimed: ClaimedDelivery, wait: timedelta, unknown_attempts: int) -> None:
@@ -86,7 +90,11 @@ class MongoDeliveryStore:
     async def reopen_failed(self, clinician_id: UUID, since: datetime, now: datetime) -> None:
         with translate_errors():
             await self._deliveries.update_many(
-                {"clinician_id": clinician_id, "outcome": {"$in": ["refused", "failed"]}, "since": {"$gte": since}},
+                {
+                    "clinician_id": clinician_id,
+                    "outcome": {"$in": [STORED_OUTCOMES["rejected"], "failed"]},
+                    "since": {"$gte": since},
+                },
                 {"$set": {"next_at": DUE_IMMEDIATELY, "since": now}, "$unset": {"outcome": "", "settled_at": ""}},
             )
 
