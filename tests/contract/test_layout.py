@@ -44,7 +44,6 @@ LONG_MODULES = {
     "tests/integration/alliance/test_rebuild.py": "the tests of rebuild are being changed",
     "tests/integration/notify/test_app.py": "notify is being changed",
     "tests/integration/notify/test_rebuild.py": "the tests of rebuild are being changed",
-    "tests/unit/alliance/test_ruptures.py": "the tests for mutants of alliance are being written",
 }
 """Modules that are longer, each with the reason."""
 

@@ -1,0 +1,142 @@
+"""When an episode opens, which signs it reports, and how it is repaired or retracted."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from services.alliance.domain.detection.detectors import Observation
+from services.alliance.domain.detection.session_updates import detect_signs
+from services.alliance.domain.fold import fold
+from services.alliance.domain.policy.policy import DEFAULT_POLICY, Policy
+from services.alliance.domain.state.alliance import Alliance, Session
+from shared.events import Evidence
+from tests.unit.alliance.rated_relationship import BUILDER, START_EVENTS, fold_events, open_episode, rated_sessions
+
+
+def test_signs_of_earlier_sessions_are_dropped_once_the_probability_is_low_again() -> None:
+    weak = [*rated_sessions(*[9.0, 8.5] * 4), *rated_sessions(8.0, first=8)]
+
+    assert fold_events(weak).signs != ()
+    assert fold_events([*weak, *rated_sessions(9, 9, 9, first=9)]).signs == ()
+
+
+def test_weak_signs_that_add_up_are_reported_by_the_strongest_of_them() -> None:
+    """Each is too weak to be mentioned beside others, and there are no others."""
+    policy = Policy(concern=0.06, withdrawal=100)
+    absences = [BUILDER.missed(week) for week in range(3)]
+    first = fold([*START_EVENTS, *absences[:2]], policy).open_episode
+    later = fold([*START_EVENTS, *absences], policy).open_episode
+
+    assert first is not None
+    assert [sign.detector for sign in first.evidence] == ["withdrawal"]
+    assert first.first_sign_at == absences[1].occurred_at
+    assert later == first  # another weak sign adds nothing to what is known already
+
+
+def reported_strengths(*strengths: float) -> list[float]:
+    """The strengths of the signs that are reported, of those that are detected when a rupture is likely."""
+    event, likely = BUILDER.feedback(0), Alliance(has_consent=True, rupture_probability=0.8)
+    observation = Observation(event, Session(event.session_id, event.occurred_at), likely, likely, DEFAULT_POLICY)
+
+    def detect_all(observation: Observation) -> Iterator[Evidence]:
+        for number, strength in enumerate(strengths):
+            yield observation.create_evidence(f"detector_{number}", strength)
+
+    episode = detect_signs(observation, [detect_all]).open_episode
+    return [sign.strength for sign in episode.evidence] if episode else []
+
+
+def test_a_sign_below_a_fifth_of_what_opens_an_episode_is_reported_only_if_there_is_no_other() -> None:
+    assert reported_strengths(0.2, 0.5, 0.19) == [0.2, 0.5]
+    assert reported_strengths(0.1, 0.19, 0.15) == [0.19]
+    assert reported_strengths() == []
+
+
+def test_a_rupture_does_not_become_part_of_the_baseline() -> None:
+    """After six sessions of a rupture the seventh is as surprising as the first."""
+    alliance = fold_events(rated_sessions(*[9.0] * 8, *[5.0] * 7))
+
+    assert alliance.open_episode is not None
+    assert alliance.client.baseline_count == 8
+
+
+def test_two_ratings_within_the_own_range_repair_an_episode() -> None:
+    ruptured = [*rated_sessions(*[9.0] * 8), *rated_sessions(5, first=8)]
+
+    alliance = fold_events([*ruptured, *rated_sessions(9, 9, first=9)])
+
+    assert alliance.open_episode is None
+    assert alliance.last_repaired is not None
+    assert alliance.last_repaired.id == open_episode(ruptured).id
+
+
+def test_a_rating_below_the_own_range_starts_the_repair_anew() -> None:
+    ruptured = [*rated_sessions(*[9.0] * 8), *rated_sessions(5, 9, first=8)]
+
+    assert open_episode(ruptured).calm_ratings == 1
+    assert open_episode([*ruptured, *rated_sessions(8.3, first=10)]).calm_ratings == 0
+    assert fold_events([*ruptured, *rated_sessions(9, first=10)]).open_episode is None
+
+
+def test_after_a_repair_the_probability_and_the_withdrawal_start_anew() -> None:
+    alliance = fold_events([*rated_sessions(*[9.0] * 8), BUILDER.missed(8), *rated_sessions(5, 9, 9, first=9)])
+
+    assert alliance.last_repaired is not None
+    assert (alliance.rupture_probability, alliance.withdrawal) == (0, 0)
+    assert alliance.client.below_expected_streak == 0
+    assert alliance.last_repaired.closed_at == BUILDER.feedback(11).occurred_at
+
+
+def test_the_severity_of_an_open_episode_never_falls() -> None:
+    urgent = open_episode([*rated_sessions(*[9.0] * 8), *rated_sessions(3, 3, first=8)])
+    later = open_episode([*rated_sessions(*[9.0] * 8), *rated_sessions(3, 3, 9, first=8), BUILDER.missed(11)])
+
+    assert (urgent.severity, later.severity) == ("urgent", "urgent")
+
+
+def test_attending_again_repairs_an_episode_of_absence_only() -> None:
+    away = [*rated_sessions(9, 9, 9), BUILDER.missed(3), BUILDER.missed(4)]
+
+    assert fold_events([*away, BUILDER.completed(5), BUILDER.lapsed(5), BUILDER.completed(6)]).open_episode is None
+
+
+def test_an_amended_answer_retracts_the_episode_that_it_had_caused() -> None:
+    mistake = [*rated_sessions(*[9.0] * 8), BUILDER.completed(8), BUILDER.feedback(8, 1)]
+
+    alliance = fold_events([*mistake, BUILDER.amended(8, 9)])
+
+    assert alliance.open_episode is None
+    assert alliance.last_retraction is not None
+    assert (alliance.last_retraction.episode.id, alliance.last_retraction.reason) == (
+        open_episode(mistake).id,
+        "amended",
+    )
+
+
+@pytest.mark.parametrize(("later_amendments", "is_known"), [(7, True), (8, False)])
+def test_only_the_last_eight_amendments_are_checked_for_a_retraction(later_amendments: int, is_known: bool) -> None:
+    mistake = [*rated_sessions(*[9.0] * 8), BUILDER.completed(8), BUILDER.feedback(8, 1), BUILDER.amended(8, 9)]
+    later = [BUILDER.amended(week, 8.9, days_later=100 + week) for week in range(later_amendments)]
+
+    assert (fold_events([*mistake, *later]).last_retraction is not None) == is_known
+
+
+def test_a_repaired_episode_is_not_retracted_by_an_unrelated_amendment() -> None:
+    repaired = [*rated_sessions(*[9.0] * 8), *rated_sessions(5, 9, 9, 9, first=8)]
+
+    alliance = fold_events([*repaired, BUILDER.amended(2, 8.5, days_later=200)])
+
+    assert alliance.last_repaired is not None
+    assert alliance.last_retraction is None
+
+
+@pytest.mark.parametrize("reason", ["ended", "consent_withdrawn"])
+def test_the_end_and_withdrawn_consent_retract_the_open_episode(reason: str) -> None:
+    ruptured = [*rated_sessions(*[9.0] * 8), *rated_sessions(5, first=8)]
+    last = BUILDER.ended(8.5) if reason == "ended" else BUILDER.consent_changed(8.5, given=False)
+
+    alliance = fold_events([*ruptured, last, BUILDER.feedback(9, 1)])
+
+    assert alliance.open_episode is None
+    assert alliance.last_retraction is not None
+    assert alliance.last_retraction.reason == reason
