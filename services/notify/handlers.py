@@ -83,8 +83,8 @@ class AlertProjector:
             episodes = {
                 alert_id(e.episode_id) for events in pending.values() for e in events if isinstance(e, RuptureEvent)
             }
-            loaded = {k.id: k for k in await self._store.load_versioned_alerts(episodes, pending)}
-            evolved = _evolve_alerts({i: k.value for i, k in loaded.items()}, pending, relationship_by_id)
+            loaded = {alert.id: alert for alert in await self._store.load_versioned_alerts(episodes, pending)}
+            evolved = _evolve_alerts({i: alert.value for i, alert in loaded.items()}, pending, relationship_by_id)
             changed = [
                 Versioned(i, alert, loaded[i].version if i in loaded else 0)
                 for i, alert in evolved.items()
@@ -92,7 +92,7 @@ class AlertProjector:
             ]
             conflicts = await self._store.save_alerts(changed)
             self._metrics.count_conflicts(len(conflicts))
-            self._record_metrics([k.value for k in changed if k.id not in conflicts], loaded)
+            self._record_metrics([alert.value for alert in changed if alert.id not in conflicts], loaded)
             conflicting_relationships = {evolved[i].relationship_id for i in conflicts}
             current_alerts += [
                 alert for alert in evolved.values() if alert.relationship_id not in conflicting_relationships

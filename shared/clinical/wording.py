@@ -111,7 +111,7 @@ def _elements_drop(signs: Sequence[Evidence]) -> str:
     return f"{', '.join(phrases[:-1])} and {phrases[-1]}: these fell furthest{_after_session_phrase(signs[0].numbers)}."
 
 
-def _tension_reported(_evidence: Evidence, numbers: Numbers) -> str:
+def _told_directly(_evidence: Evidence, numbers: Numbers) -> str:
     reporter, other = ("clinician", "client") if numbers.get("by_client") == 0 else ("client", "clinician")
     how_much = "a little tension" if numbers.get("tension") == 1 else "tension"
     talked_about = {0: "it was not talked about", 1: "it was partly talked about", 2: "it was talked about"}
@@ -142,7 +142,7 @@ def _withdrawal(_evidence: Evidence, numbers: Numbers) -> str:
     return f"{text[0].upper()}{text[1:]}."
 
 
-def _rating_gap(_evidence: Evidence, numbers: Numbers) -> str:
+def _apart(_evidence: Evidence, numbers: Numbers) -> str:
     return (
         f"The two saw {_session_phrase(numbers)} differently: {_score_text(numbers, 'client')} for the client, "
         f"{_score_text(numbers, 'clinician')} for the clinician."
@@ -155,9 +155,9 @@ _SENTENCES: dict[str, Callable[[Evidence, Numbers], str]] = {
     "clinician_drop": _clinician_drop,
     "low_level": _low_level,
     "element_drop": _element_drop,
-    "told_directly": _tension_reported,
+    "told_directly": _told_directly,
     "withdrawal": _withdrawal,
-    "apart": _rating_gap,
+    "apart": _apart,
 }
 KNOWN_DETECTORS = frozenset(_SENTENCES)
 """The detectors that have a sentence of their own."""

@@ -47,7 +47,10 @@ def fold(events: Iterable[HistoryEvent], policy: Policy) -> Alliance:
 
 @dataclass(frozen=True, slots=True)
 class FoldResult:
-    """An alliance, and the ends of episodes on the way to it, which are published too."""
+    """An alliance, and the ends of episodes on the way to it, which are published too.
+
+    The ends are not compared: a refold finds them again, although nothing about the alliance has changed.
+    """
 
     alliance: Alliance
     repaired_episodes: tuple[Episode, ...] = field(default=(), compare=False)

@@ -58,7 +58,7 @@ class AllianceProjector:
         self._metrics.count_events(events)
 
     async def _handle_part(self, pending: Mapping[UUID, Sequence[HistoryEvent]]) -> None:
-        await self._store.append([event for state in pending.values() for event in state])
+        await self._store.append([event for events in pending.values() for event in events])
         while pending:
             loaded = await self._load(pending)
             updated = await self.fold_batch(loaded, pending)

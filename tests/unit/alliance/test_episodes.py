@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from services.alliance.domain.detection.decision import detect_rupture
 from services.alliance.domain.detection.detectors import Observation
-from services.alliance.domain.detection.session_updates import detect_signs
 from services.alliance.domain.fold import fold
 from services.alliance.domain.policy.policy import DEFAULT_POLICY, Policy
 from services.alliance.domain.state.alliance import Alliance, Session
@@ -42,7 +42,7 @@ def reported_strengths(*strengths: float) -> list[float]:
         for number, strength in enumerate(strengths):
             yield observation.create_evidence(f"detector_{number}", strength)
 
-    episode = detect_signs(observation, [detect_all]).open_episode
+    episode = detect_rupture(observation, [detect_all]).open_episode
     return [sign.strength for sign in episode.evidence] if episode else []
 
 

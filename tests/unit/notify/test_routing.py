@@ -13,6 +13,7 @@ from services.notify.domain import relationship as relationships
 from services.notify.domain.alert import Alert, acknowledge, evolve, fold_alerts, resolve
 from services.notify.domain.relationship import HistoryEvent, Relationship
 from services.notify.domain.routing import (
+    CHANNEL_NAMES,
     ChannelAddresses,
     WebhookAddress,
     is_recent,
@@ -135,6 +136,10 @@ def test_a_relationship_stays_small_however_many_appointments_it_has() -> None:
 
     assert len(relationship.appointments) == relationships.MAX_APPOINTMENTS
     assert relationship.next_session_at(NOW) == NOW + timedelta(days=1)
+
+
+def test_every_channel_has_an_address_under_its_own_name() -> None:
+    assert set(ChannelAddresses.model_fields) == set(CHANNEL_NAMES)
 
 
 def test_a_password_is_never_sent_unencrypted() -> None:

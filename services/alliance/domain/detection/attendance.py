@@ -3,9 +3,9 @@
 from typing import TypeAlias
 
 from services.alliance.domain.detection import episodes, probability
+from services.alliance.domain.detection.decision import detect_rupture
 from services.alliance.domain.detection.detectors import BEHAVIOUR_DETECTORS, Observation
-from services.alliance.domain.detection.session_updates import (
-    detect_signs,
+from services.alliance.domain.detection.sessions import (
     record_session,
     start_session,
     update_probability,
@@ -61,7 +61,7 @@ def _apply_completion(before: Alliance, session: Session, event: SessionComplete
         rupture_probability=update_probability(before, _absence_weight(before, False, policy.prior.absence)),
     )
     if is_unusually_short:
-        return detect_signs(Observation(event, session, before, after, policy), BEHAVIOUR_DETECTORS)
+        return detect_rupture(Observation(event, session, before, after, policy), BEHAVIOUR_DETECTORS)
     episode = after.open_episode
     if episode is None or not episodes.is_withdrawal_only(episode):
         return after
@@ -82,7 +82,7 @@ def _apply_absence(
         withdrawal=before.withdrawal * WITHDRAWAL_DECAY + weight,
         rupture_probability=update_probability(before, _absence_weight(before, True, policy.prior.absence)),
     )
-    return detect_signs(Observation(event, session, before, after, policy), BEHAVIOUR_DETECTORS)
+    return detect_rupture(Observation(event, session, before, after, policy), BEHAVIOUR_DETECTORS)
 
 
 def apply_lapse(before: Alliance, event: FeedbackLapsed, policy: Policy) -> Alliance:
@@ -103,7 +103,7 @@ def apply_lapse(before: Alliance, event: FeedbackLapsed, policy: Policy) -> Alli
         withdrawal=before.withdrawal * WITHDRAWAL_DECAY + LAPSED_WEIGHT if responds_reliably else before.withdrawal,
         rupture_probability=update_probability(before, silence_weight),
     )
-    return detect_signs(Observation(event, session, before, after, policy), BEHAVIOUR_DETECTORS)
+    return detect_rupture(Observation(event, session, before, after, policy), BEHAVIOUR_DETECTORS)
 
 
 def _absence_weight(alliance: Alliance, was_absent: bool, prior: RatePrior) -> float:

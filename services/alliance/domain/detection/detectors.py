@@ -226,7 +226,7 @@ CLIENT_DETECTORS: tuple[Detector, ...] = (sudden_drop, sustained_slide, low_leve
 """Detectors for a client's answer."""
 CLINICIAN_DETECTORS: tuple[Detector, ...] = (clinician_drop, told_directly, apart)
 BEHAVIOUR_DETECTORS: tuple[Detector, ...] = (withdrawal,)
-"""Detectors for attendance and unanswered forms."""
+"""Detectors for what was missed, cancelled late or cut short, and for a form that lapsed."""
 STANDALONE_DETECTORS = frozenset(
     detector.__name__ for detector in (low_level, element_drop, told_directly, withdrawal, apart)
 )

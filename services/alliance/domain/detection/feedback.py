@@ -8,9 +8,10 @@ from services.alliance.domain.detection.baseline import (
     update_element_gaps,
     update_rolling_score,
 )
+from services.alliance.domain.detection.decision import detect_rupture
 from services.alliance.domain.detection.detectors import CLIENT_DETECTORS, CLINICIAN_DETECTORS, Observation
 from services.alliance.domain.detection.rating import WeighedRating, weigh_client_rating, weigh_clinician_rating
-from services.alliance.domain.detection.session_updates import detect_signs, record_session, start_session
+from services.alliance.domain.detection.sessions import record_session, start_session
 from services.alliance.domain.policy.policy import Policy
 from services.alliance.domain.state.alliance import Alliance, PairedRatings, RatingGap, Series, Session
 from services.alliance.domain.state.fast_replace import replace
@@ -57,7 +58,7 @@ def _apply_client_feedback(before: Alliance, session: Session, event: FeedbackSu
         paired_ratings=_append_pair(before.paired_ratings, session),
         outcome=_append_outcome(before.outcome, event),
     )
-    after = detect_signs(Observation(event, session, before, after, policy, rating), CLIENT_DETECTORS)
+    after = detect_rupture(Observation(event, session, before, after, policy, rating), CLIENT_DETECTORS)
     if rating is None:
         return after
     if not episodes.is_of_concern(after.open_episode):
@@ -82,7 +83,7 @@ def _apply_clinician_feedback(before: Alliance, session: Session, event: Feedbac
         clinician=series,
         paired_ratings=_append_pair(before.paired_ratings, session),
     )
-    after = detect_signs(Observation(event, session, before, after, policy, rating), CLINICIAN_DETECTORS)
+    after = detect_rupture(Observation(event, session, before, after, policy, rating), CLINICIAN_DETECTORS)
     if episodes.is_of_concern(after.open_episode):
         return after
     return replace(after, rater_gap=_add_difference(after.rater_gap, session))

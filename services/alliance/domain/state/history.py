@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import TypeAlias
+from typing import TypeAlias, get_args
 from uuid import UUID
 
 from shared.events import (
@@ -20,6 +20,8 @@ from shared.events import (
     SessionMissed,
 )
 
+# The order decides between events of the same moment: feedback about a session follows the session. States store the
+# rank of their last event, so a new type goes to the end.
 HistoryEvent: TypeAlias = (
     RelationshipStarted
     | ConsentGiven
@@ -35,21 +37,7 @@ HistoryEvent: TypeAlias = (
     | ClientErased
 )
 
-HISTORY_EVENTS: tuple[type[HistoryEvent], ...] = (
-    # The order of events at the same moment: feedback about a session follows the session.
-    RelationshipStarted,
-    ConsentGiven,
-    ConsentWithdrawn,
-    RelationshipAimsUpdated,
-    SessionCompleted,
-    SessionMissed,
-    SessionCancelled,
-    FeedbackSubmitted,
-    FeedbackAmended,
-    FeedbackLapsed,
-    RelationshipEnded,
-    ClientErased,
-)
+HISTORY_EVENTS: tuple[type[HistoryEvent], ...] = get_args(HistoryEvent)
 FEEDBACK_EVENTS = (FeedbackSubmitted, FeedbackAmended)
 _RANK = {event_type: rank for rank, event_type in enumerate(HISTORY_EVENTS)}
 

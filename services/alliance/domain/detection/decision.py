@@ -1,0 +1,40 @@
+"""Decides whether the signs of a session open an episode."""
+
+from collections.abc import Sequence
+
+from services.alliance.domain.detection import episodes
+from services.alliance.domain.detection.detectors import STANDALONE_DETECTORS, Detector, Observation
+from services.alliance.domain.state.alliance import Alliance
+from services.alliance.domain.state.fast_replace import replace
+from shared.events import Evidence
+
+MIN_SIGN_STRENGTH = 0.2  # of what opens an episode of concern; a weaker sign is reported only if there is no other
+
+
+def detect_rupture(observation: Observation, detectors: Sequence[Detector]) -> Alliance:
+    """The alliance after the decision on the signs that `detectors` find, while consent is in force.
+
+    The signs open an episode, are added to the open one, or are remembered until more of them follow. A clinician's
+    answer waits for the client's: the two are assessed together, unless a sign stands alone.
+    """
+    after, session = observation.after, observation.session
+    if not after.has_consent or after.ended_at is not None:
+        return after
+    detected = [sign for detector in detectors for sign in detector(observation)]
+    signs = [sign for sign in detected if sign.strength >= MIN_SIGN_STRENGTH]
+    waits_for_client = session.attendance == "held" and not session.is_client_feedback_known
+    is_of_concern = after.rupture_probability >= observation.policy.concern and not waits_for_client
+    if is_of_concern or any(sign.strength >= 1 and sign.detector in STANDALONE_DETECTORS for sign in signs):
+        # Weak signs can add up; then the strongest of them is reported, because an episode needs a reason.
+        reported = [*after.signs, *signs] or sorted(detected, key=_strength)[-1:]
+        # An open episode does not grow by signs that are in it already.
+        if reported and (signs or after.open_episode is None):
+            return episodes.add_signs(after, observation.event, reported, observation.policy)
+        return after
+    if after.open_episode is not None or not signs:
+        return after
+    return replace(after, signs=episodes.strongest_signs([*after.signs, *signs]))
+
+
+def _strength(sign: Evidence) -> float:
+    return sign.strength
