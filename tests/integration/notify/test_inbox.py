@@ -1,180 +1,26 @@
-"""The notify service from outside: events of alliance go in; messages, an inbox and events come out."""
+"""The inbox from outside: as JSON, as a stream and as a page, and what clinicians do with their alerts."""
 
 import asyncio
 import json
 import os
-import re
 import signal
 import sys
-from collections.abc import AsyncIterator, Sequence
-from typing import Any, cast
+from collections.abc import AsyncIterator
+from typing import Any
 from uuid import uuid4
 
 import httpx2
-import pytest
-from standardwebhooks import Webhook, WebhookVerificationError
 
-from services.notify.domain.routing import ChannelAddresses
 from services.notify.settings import Settings
-from shared.events import AlertAcknowledged, AlertRaised, AlertResolved, Event
+from shared.events import AlertAcknowledged, AlertRaised, AlertResolved
 from shared.events.topics import ALERTS
 from shared.kafka.producer import Producer
-from shared.mongo.client import Mongo
 from tests.integration.notify.conftest import Serve
-from tests.integration.notify.mongo_harness import create_mongo_store
+from tests.integration.notify.steps import SECRET, get_inbox, shows_alert, suspected_events
 from tests.support.kafka_reader import read_events
-from tests.support.receivers import Mailbox, WebhookReceiver
 from tests.support.rupture_builder import RuptureBuilder
 from tests.support.serving import wait_until
 from tools.sandbox.servers.ports import free_ports
-
-SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwDpzxh1uTbZk="
-
-
-def suspected_events(s: RuptureBuilder) -> Sequence[Event]:
-    return [s.started(), s.scheduled(2), s.suspected(3), s.updated(3, 0)]
-
-
-async def get_inbox(client: httpx2.AsyncClient, s: RuptureBuilder) -> list[dict[str, Any]]:
-    response = await client.get(f"/clinicians/{s.clinician_id}/inbox")
-    assert response.status_code == 200
-    return cast("list[dict[str, Any]]", response.json()["alerts"])
-
-
-async def set_channels(client: httpx2.AsyncClient, s: RuptureBuilder, hook: WebhookReceiver | None = None) -> str:
-    """Set the clinician's channels, and return the e-mail address."""
-    email = f"{s.clinician_id}@clinic.example"
-    webhook = {"url": hook.url, "secret": SECRET} if hook else None
-    response = await client.put(f"/clinicians/{s.clinician_id}/channels", json={"email": email, "webhook": webhook})
-    assert response.status_code == 200
-    assert SECRET not in response.text
-    return email
-
-
-async def shows_alert(client: httpx2.AsyncClient, s: RuptureBuilder, **expected: object) -> bool:
-    alerts = await get_inbox(client, s)
-    return bool(alerts) and all(alerts[0][name] == value for name, value in expected.items())
-
-
-async def knows_next_session(client: httpx2.AsyncClient, s: RuptureBuilder) -> bool:
-    return all(alert["next_session_at"] is not None for alert in await get_inbox(client, s))
-
-
-@pytest.mark.parametrize("driver", ["motor", "pymongo"])
-async def test_a_rupture_is_shown_in_the_inbox_and_sent_once_through_each_channel(
-    serve: Serve, kafka: Producer, kafka_servers: str, mailbox: Mailbox, hook: WebhookReceiver, driver: str
-) -> None:
-    s = RuptureBuilder()
-    async with serve(mongodb_driver=driver) as client:
-        email = await set_channels(client, s, hook)
-        await kafka.publish(suspected_events(s))
-        await kafka.publish(suspected_events(s))  # delivered again
-        await wait_until(lambda: _is_true(bool(mailbox.received_by(email) and hook.received)))
-        await kafka.publish([s.changed(4), s.updated(4, 0)])
-        await wait_until(lambda: shows_alert(client, s, version=4))
-        await wait_until(lambda: knows_next_session(client, s))  # published on another topic
-        (alert,) = await get_inbox(client, s)
-
-    assert alert["alert_id"] == str(s.alert_id())
-    assert (alert["case_code"], alert["severity"], alert["status"]) == ("AB-12", "concern", "open")
-    assert alert["why"] == ["The client's rating fell to 54 (usually around 86 here)."]
-    (mail,), ((_, body),) = mailbox.received_by(email), hook.received
-    text = mail.get_content()
-    assert mail["Subject"] == "A relationship in your caseload shows signs of strain"
-    assert mail["Auto-Submitted"] == "auto-generated"
-    assert mail["Message-ID"].endswith("@clinic.example>")
-    assert f"https://attune.example/inbox/{s.clinician_id}" in text
-    assert "not an emergency" in text
-    sent = json.loads(body)
-    assert sent == {
-        "type": "alert.raised",
-        "alert_id": str(s.alert_id()),
-        "severity": "concern",
-        "url": f"https://attune.example/inbox/{s.clinician_id}",
-    }
-    assert "AB-12" not in mail.as_string()
-    assert not re.search(r"\d", text.replace(sent["url"], ""))
-    assert [
-        type(event) for event in {e.id: e for e in await read_events(kafka_servers, ALERTS, s.relationship_id)}.values()
-    ] == [AlertRaised]
-
-
-async def test_a_webhook_is_signed_and_tampering_is_detected(
-    serve: Serve, kafka: Producer, hook: WebhookReceiver
-) -> None:
-    s = RuptureBuilder()
-    async with serve() as client:
-        hook.response_statuses = [503]
-        await set_channels(client, s, hook)
-        await kafka.publish(suspected_events(s))
-        await wait_until(lambda: _is_true(len(hook.received) == 2))
-
-    (first, _), (headers, body) = hook.received
-    assert Webhook(SECRET).verify(body, headers)["type"] == "alert.raised"
-    assert first["webhook-id"] == headers["webhook-id"]
-    with pytest.raises(WebhookVerificationError):
-        Webhook(SECRET).verify(body.replace(b"concern", b"urgent!"), headers)
-    with pytest.raises(WebhookVerificationError):
-        Webhook(SECRET).verify(body, {**headers, "webhook-id": str(uuid4())})
-
-
-@pytest.mark.parametrize("status", [301, 404, 410])
-async def test_a_webhook_that_rejects_permanently_is_not_retried(
-    serve: Serve, kafka: Producer, hook: WebhookReceiver, status: int
-) -> None:
-    s = RuptureBuilder()
-    async with serve() as client:
-        hook.response_statuses = [status]
-        await set_channels(client, s, hook)
-        await kafka.publish(suspected_events(s))
-        await wait_until(lambda: has_counted(client, channel="webhook", outcome="refused"))
-
-    assert len(hook.received) == 1
-
-
-async def test_deliveries_missed_by_a_crash_are_planned_at_the_next_start(
-    serve: Serve, kafka: Producer, settings: Settings, mailbox: Mailbox
-) -> None:
-    s, email = RuptureBuilder(), "someone@clinic.example"
-    async with serve() as client:
-        await kafka.publish(suspected_events(s))
-        await wait_until(lambda: shows_alert(client, s, status="open"))
-    mongo = Mongo(settings.mongodb_uri, settings.mongodb_database)
-    await create_mongo_store(mongo).save_channels(s.clinician_id, ChannelAddresses(email=email))  # and crashed
-    await mongo.close()
-
-    async with serve():
-        await wait_until(lambda: _is_true(bool(mailbox.received_by(email))))
-
-
-async def test_mail_waits_for_a_mail_server_that_is_down(serve: Serve, kafka: Producer, settings: Settings) -> None:
-    s, mailbox = RuptureBuilder(), Mailbox()
-    async with serve() as client:
-        email = await set_channels(client, s)
-        await kafka.publish(suspected_events(s))
-        await wait_until(lambda: has_counted(client, channel="email", outcome="retried"))
-
-        with mailbox.run(settings.smtp_port):
-            await wait_until(lambda: has_counted(client, channel="email", outcome="sent"))
-
-    assert len(mailbox.received_by(email)) == 1
-
-
-async def test_a_rejected_address_is_not_retried_and_a_busy_one_is(
-    serve: Serve, kafka: Producer, mailbox: Mailbox
-) -> None:
-    unknown, busy = RuptureBuilder(), RuptureBuilder()
-    async with serve() as client:
-        unknown_email, busy_email = await set_channels(client, unknown), await set_channels(client, busy)
-        mailbox.rejections = {unknown_email: "550 no such user", busy_email: "450 try later"}
-        await kafka.publish([*suspected_events(unknown), *suspected_events(busy)])
-        await wait_until(lambda: has_counted(client, channel="email", outcome="refused"))
-        await wait_until(lambda: has_counted(client, channel="email", outcome="retried"))
-        mailbox.rejections.pop(busy_email)
-        await wait_until(lambda: _is_true(bool(mailbox.received_by(busy_email))))
-
-    assert mailbox.attempts.count(unknown_email) == 1
-    assert mailbox.received_by(unknown_email) == []
 
 
 async def test_acknowledging_and_resolving_are_published_once_and_idempotent(
@@ -360,19 +206,9 @@ async def shows_case_codes(client: httpx2.AsyncClient, s: RuptureBuilder, case_c
     return " ".join(alert["case_code"] for alert in await get_inbox(client, s)) == case_codes
 
 
-async def has_counted(client: httpx2.AsyncClient, channel: str, outcome: str) -> bool:
-    series = f'attune_notify_deliveries_total{{channel="{channel}",outcome="{outcome}"}}'
-    metrics_text = (await client.get("/metrics")).text
-    return f"{series} " in metrics_text and f"{series} 0.0" not in metrics_text
-
-
 async def has_metric_line(client: httpx2.AsyncClient, line: str) -> bool:
     return line in (await client.get("/metrics")).text.splitlines()
 
 
 async def has_published(servers: str, s: RuptureBuilder, count: int) -> bool:
     return len({event.id for event in await read_events(servers, ALERTS, s.relationship_id)}) == count
-
-
-async def _is_true(value: bool) -> bool:
-    return value

@@ -1,0 +1,37 @@
+"""Steps of the tests from outside: set channels, publish a rupture, and read the inbox."""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import httpx2
+
+from shared.events import Event
+from tests.support.receivers import WebhookReceiver
+from tests.support.rupture_builder import RuptureBuilder
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwDpzxh1uTbZk="
+
+
+def suspected_events(s: RuptureBuilder) -> Sequence[Event]:
+    return [s.started(), s.scheduled(2), s.suspected(3), s.updated(3, 0)]
+
+
+async def set_channels(client: httpx2.AsyncClient, s: RuptureBuilder, hook: WebhookReceiver | None = None) -> str:
+    """Set the clinician's channels, and return the e-mail address."""
+    email = f"{s.clinician_id}@clinic.example"
+    webhook = {"url": hook.url, "secret": SECRET} if hook else None
+    response = await client.put(f"/clinicians/{s.clinician_id}/channels", json={"email": email, "webhook": webhook})
+    assert response.status_code == 200
+    assert SECRET not in response.text
+    return email
+
+
+async def get_inbox(client: httpx2.AsyncClient, s: RuptureBuilder) -> list[dict[str, Any]]:
+    response = await client.get(f"/clinicians/{s.clinician_id}/inbox")
+    assert response.status_code == 200
+    return cast("list[dict[str, Any]]", response.json()["alerts"])
+
+
+async def shows_alert(client: httpx2.AsyncClient, s: RuptureBuilder, **expected: object) -> bool:
+    alerts = await get_inbox(client, s)
+    return bool(alerts) and all(alerts[0][name] == value for name, value in expected.items())
