@@ -1,0 +1,58 @@
+"""A Kafka for each module of tests, and a service with a history for each test."""
+
+from collections.abc import AsyncIterator, Iterator
+from uuid import UUID
+
+import pytest
+
+from services.notify.app import create_app
+from services.notify.settings import Settings
+from shared.events.topics import ALLIANCE
+from shared.kafka.producer import Message, Producer
+from tests.integration.notify.rebuild.prepared_service import (
+    CLINICIAN_COUNT,
+    RELATIONSHIP_COUNT,
+    PreparedService,
+    clinician_registered,
+    create_builder,
+    is_nothing_due,
+    is_outbox_empty,
+    relationship_events,
+)
+from tests.support.receivers import Mailbox
+from tests.support.service_process import dedicated_kafka
+from tests.support.serving import run_app, wait_until
+
+
+@pytest.fixture(scope="session", autouse=True)
+def topics() -> None:
+    """Nothing to create: these tests do not use the Kafka that others share, and a dedicated one has its topics."""
+
+
+@pytest.fixture(scope="module")
+def kafka_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Kafka for each module: a rebuild reads all topics, also what an earlier test published."""
+    with dedicated_kafka(tmp_path_factory.mktemp("kafka")) as servers:
+        yield servers
+
+
+@pytest.fixture
+async def notified(settings: Settings, kafka: Producer, mailbox: Mailbox) -> AsyncIterator[PreparedService]:
+    prepared_service = PreparedService(settings)
+    async with run_app(create_app(settings)) as client:
+        for number in range(1, CLINICIAN_COUNT + 1):
+            channels = {"email": f"{number}@clinic.example"}
+            assert (await client.put(f"/clinicians/{UUID(int=number)}/channels", json=channels)).is_success
+        await kafka.publish([event for row in range(RELATIONSHIP_COUNT) for event in relationship_events(row)])
+        await kafka.publish([clinician_registered(number) for number in range(1, CLINICIAN_COUNT + 1)])
+        await kafka.send([Message(ALLIANCE.name, str(create_builder(0).relationship_id).encode(), b"not json")])
+        await prepared_service.wait_until_caught_up()
+        for row in (0, 5, 10):
+            assert (await client.post(f"/alerts/{create_builder(row).alert_id()}/acknowledgement", json={})).is_success
+        for row in (5, 6):
+            response = await client.post(f"/alerts/{create_builder(row).alert_id()}/resolution", json={"useful": True})
+            assert response.is_success
+        await wait_until(lambda: is_nothing_due(prepared_service), timeout_seconds=120)
+        await wait_until(lambda: is_outbox_empty(prepared_service), timeout_seconds=120)
+    yield prepared_service
+    await prepared_service.mongo.close()

@@ -1,0 +1,51 @@
+"""Verifying notify's view as operators do: what is a difference, and what is not compared."""
+
+from uuid import UUID, uuid4
+
+import pytest
+
+from shared.events.topics import INTAKE
+from shared.kafka.producer import Message, Producer
+from tests.integration.notify.rebuild.prepared_service import (
+    CLINICIAN_COUNT,
+    NOW,
+    RELATIONSHIP_COUNT,
+    PreparedService,
+    create_builder,
+)
+from tests.support.rupture_builder import RuptureBuilder
+
+pytestmark = pytest.mark.integration
+
+
+async def test_verify_finds_documents_that_are_not_on_the_topics(notified: PreparedService) -> None:
+    unknown_relationship = RuptureBuilder(NOW)
+    await notified.mongo["relationships"].insert_one(
+        {"_id": unknown_relationship.relationship_id, "relationship_id": unknown_relationship.relationship_id, "v": 1}
+    )
+    await notified.mongo["alerts"].insert_one(
+        {"_id": uuid4(), "relationship_id": create_builder(3).relationship_id, "v": 1}
+    )
+
+    result = await notified.command("verify")
+
+    assert result.exit_code == 1
+    assert result.differences[str(unknown_relationship.relationship_id)] == "not on the topics"
+    assert result.differences[str(create_builder(3).relationship_id)].endswith("not on the topics")
+    assert len(result.differences) == 2
+
+
+async def test_a_wrong_clinician_is_not_compared_rather_than_correct_while_the_service_has_not_caught_up(
+    notified: PreparedService, kafka: Producer
+) -> None:
+    clinician_id = UUID(int=1)
+    await notified.mongo["clinicians"].update_one({"_id": clinician_id}, {"$set": {"time_zone": "Moon/Crater"}})
+    await kafka.send([Message(INTAKE.name, str(clinician_id).encode(), b"not json")])  # nobody consumes it
+
+    result = await notified.command("verify")
+
+    compared = RELATIONSHIP_COUNT + CLINICIAN_COUNT - 1
+    assert result.stdout.splitlines() == [
+        f"{compared} relationships and clinicians compared, 0 different",
+        "1 not compared: the service has not caught up with their events",
+    ]
