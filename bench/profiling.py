@@ -41,7 +41,7 @@ STAGE_MARKS = {
     "state from JSON": (_function(mongo_store.from_document),),
     "state to JSON": (_function(mongo_store.to_document),),
     "decode and validate": (_function(cloudevents.decode), _function(Consumer._decode)),
-    "encode": (_function(cloudevents.encode), _function(producer.to_message)),
+    "encode": (_function(cloudevents.encode), _function(producer.event_message)),
     "commit": (_function(CommittingSubscriber.commit),),
     "publish": (_module(producer), "aiokafka/producer/"),
     "MongoDB driver": ("pymongo/", "motor/", "bson/", "motor_asyncio"),

@@ -14,7 +14,7 @@ from shared.kafka.admin import missing_topics
 from shared.kafka.consumer import BatchHandler, Consumer, Subscription
 from shared.kafka.dead_letters.topic import OpenDeadLetters
 from shared.kafka.metrics import KafkaMetrics
-from shared.kafka.producer import Message, Producer, to_message
+from shared.kafka.producer import Message, Producer, event_message
 from shared.kafka.subscriber import ConsumerTimings
 from shared.runtime.background import repeat_every, retry_until_done, run_in_background
 
@@ -61,7 +61,7 @@ class Kafka:
 
     async def publish(self, events: Sequence[Event]) -> None:
         """Publish and wait for the acknowledgement. Idempotent. Raises BrokerUnavailable."""
-        await self.send([to_message(event) for event in events])
+        await self.send([event_message(event) for event in events])
 
     async def send(self, messages: Sequence[Message]) -> None:
         """Send messages and wait for the acknowledgement. Raises BrokerUnavailable: some may have arrived."""

@@ -24,7 +24,7 @@ from shared.errors import ConsumerMisconfigured, DecodeError, Transient
 from shared.events import EventT, by_type
 from shared.events.cloudevents import decode
 from shared.events.topics import Topic
-from shared.kafka.dead_letters.record import DeadLetter, to_message
+from shared.kafka.dead_letters.record import DeadLetter, dead_letter_message
 from shared.kafka.errors import translate_errors
 from shared.kafka.metrics import KafkaMetrics
 from shared.kafka.producer import Producer
@@ -146,7 +146,7 @@ class Consumer(Generic[EventT]):
     async def _dead_letter(self, dead_letters: Sequence[DeadLetter]) -> None:
         now = self._clock()
         group = self._subscription.group
-        await self._producer.send([to_message(dead_letter, group, now) for dead_letter in dead_letters])
+        await self._producer.send([dead_letter_message(dead_letter, group, now) for dead_letter in dead_letters])
         for dead_letter in dead_letters:
             self._metrics.count_dead_letter(dead_letter.record.topic, dead_letter.error.cause)
             log.error("Message dead-lettered", origin=str(dead_letter.origin), error=str(dead_letter.error))

@@ -82,7 +82,7 @@ class Producer:
 
     async def publish(self, events: Sequence[Event]) -> None:
         """Publish `events`, in order within a key; idempotent. Raises BrokerUnavailable: some may have arrived."""
-        await self.send([to_message(event) for event in events])
+        await self.send([event_message(event) for event in events])
 
     async def send(self, messages: Sequence[Message]) -> None:
         """Send messages to their topics and wait until each is acknowledged. Raises BrokerUnavailable."""
@@ -102,11 +102,11 @@ class Producer:
             await asyncio.gather(*deliveries)
 
 
-def to_message(event: Event) -> Message:
+def event_message(event: Event) -> Message:
     """The message with which an event is published."""
-    return event_message(event.TOPIC, str(event.key), encode(event))
+    return encoded_event_message(event.TOPIC, str(event.key), encode(event))
 
 
-def event_message(topic: Topic, key: str, encoded_event: bytes) -> Message:
+def encoded_event_message(topic: Topic, key: str, encoded_event: bytes) -> Message:
     """The message with which an encoded event is published, unchanged."""
     return Message(topic.name, key.encode(), encoded_event, headers=[("content-type", CONTENT_TYPE.encode())])

@@ -18,7 +18,7 @@ from pymongo import UpdateOne
 from shared.errors import DecodeError
 from shared.events import EVENT_TYPES, Event, by_type
 from shared.events.cloudevents import decode_routing, encode
-from shared.kafka.producer import Message, event_message
+from shared.kafka.producer import Message, encoded_event_message
 from shared.mongo.client import Collection, Document, server_time, translate_errors
 from shared.outbox.metrics import OutboxMetrics, Trigger
 from shared.runtime.background import repeat_every, retry_until_done, run_in_background
@@ -54,7 +54,7 @@ def outbox_entries(events: Sequence[Event], now: datetime) -> list[Document]:
     return [{"id": event.id, "event": encode(event).decode(), "since": now} for event in events]
 
 
-def to_message(entry: Document) -> Message:
+def entry_message(entry: Document) -> Message:
     """The message of an outbox entry: the bytes that were stored, for the topic and the key that they name.
 
     Entries have had the same fields in every version, so an upgrade also publishes what older processes left pending.
@@ -64,7 +64,7 @@ def to_message(entry: Document) -> Message:
     event_type, key = decode_routing(value)
     if event_type not in _EVENT_TYPES:
         raise DecodeError("no_event", f"type: {event_type} is not known to this version")
-    return event_message(_EVENT_TYPES[event_type].TOPIC, key, value)
+    return encoded_event_message(_EVENT_TYPES[event_type].TOPIC, key, value)
 
 
 class Outbox:
@@ -138,7 +138,7 @@ class Outbox:
 
     async def _publish(self, batch: Sequence[PendingDocument], trigger: Trigger) -> None:
         entries = [entry for document in batch for entry in document.entries]
-        await self._send([to_message(entry) for entry in entries])
+        await self._send([entry_message(entry) for entry in entries])
         self._metrics.observe_waits((entry["since"] for entry in entries), self._clock())
         for name, collection in self._collections.items():
             if removals := [document.to_removal() for document in batch if document.collection == name]:

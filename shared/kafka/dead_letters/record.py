@@ -65,7 +65,7 @@ class DeadLetter:
         return Origin(self.record.topic, self.record.partition, self.record.offset)
 
 
-def to_message(dead_letter: DeadLetter, consumer: str, now: datetime) -> Message:
+def dead_letter_message(dead_letter: DeadLetter, consumer: str, now: datetime) -> Message:
     """The message for the dead-letter topic of `consumer`, with the original headers.
 
     If it is too large for Kafka to accept again, the content is omitted and replaced by its size and hash. Topics are
