@@ -79,7 +79,7 @@ class Consumer(Generic[EventT]):
     async def start(self) -> None:
         """Join the group. Raises BrokerUnavailable."""
         broker, subscriber = create_broker(self._subscription, self._metrics)
-        subscriber(self.handle_message)
+        subscriber(self.handle_batch)
         try:
             with translate_errors():
                 await broker.start()
@@ -107,7 +107,7 @@ class Consumer(Generic[EventT]):
         if self.subscriber is not None:
             self.subscriber.report_progress()
 
-    async def handle_message(self, message: KafkaMessage) -> None:
+    async def handle_batch(self, message: KafkaMessage) -> None:
         """Handle one polled batch. Raises what its handler raises, and ConsumerMisconfigured."""
         started_at = time.perf_counter()
         records = message.raw_message if isinstance(message.raw_message, tuple) else (message.raw_message,)

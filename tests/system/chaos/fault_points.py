@@ -29,7 +29,7 @@ class FaultPoint:
 AFTER_WRITE = FaultPoint("after", "shared.outbox.documents", "Documents.change_once")
 BEFORE_PUBLISH = FaultPoint("before", "shared.kafka.client", "Kafka.send")
 AFTER_PUBLISH = FaultPoint("after", "shared.kafka.client", "Kafka.send")
-BEFORE_COMMIT = FaultPoint("after", "shared.kafka.consumer", "Consumer.handle_message")
+BEFORE_COMMIT = FaultPoint("after", "shared.kafka.consumer", "Consumer.handle_batch")
 AFTER_COMMIT = FaultPoint("after", "shared.kafka.subscriber", "CommittingSubscriber.commit")
 
 FAULT_POINTS: Mapping[str, Mapping[str, FaultPoint]] = {

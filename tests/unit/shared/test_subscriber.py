@@ -47,7 +47,7 @@ async def test_a_handler_is_given_the_decoded_events_of_a_batch() -> None:
     metrics = KafkaMetrics(CollectorRegistry())
     consumer = Consumer(SUBSCRIPTION, handle_batch, Producer("kafka.invalid:9092", "test"), metrics, now)
     broker, subscriber = create_broker(SUBSCRIPTION, metrics)
-    subscriber(consumer.handle_message)
+    subscriber(consumer.handle_batch)
     events = completed_sessions(3)
 
     async with TestKafkaBroker(broker) as test_broker:
