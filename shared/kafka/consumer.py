@@ -1,8 +1,33 @@
 """A consumer: the batches of some topics, decoded and handled as one member of a consumer group.
 
-A batch whose handler fails is retried, in order, for as long as it takes. A message that cannot be decoded is
-dead-lettered, and the rest of its batch goes on. When no message can be decoded the consumer stops, because then the
-deployment is broken and not the messages. The loop that polls and commits is in `subscriber.py`.
+A `Subscription` says what the group consumes. A `Consumer` decodes each batch and calls the handler. It is called by
+its `CommittingSubscriber` (subscriber.py), the subscriber of faststream with the loop that polls and commits.
+
+What happens to a message, and whether its offset is committed:
+
+- An event of a consumed type: handled. Committed once the handler has returned.
+- A message of another type: skipped, and its data are not validated. Committed. Counted in
+  `attune_messages_skipped_total`, not logged.
+- A message that cannot be decoded (empty, too large, not JSON, not an event, not as its schema requires): dead-lettered
+  after the rest of its batch is handled. Committed. Logged as "Message dead-lettered", counted in
+  `attune_dead_letters_total` and `attune_dead_letters_open`, listed by the command `dead-letters`.
+- An event that is dated more than FUTURE_TOLERANCE ahead: dead-lettered in the same way, with the cause `future`.
+- A message with a header *value* that is not UTF-8: like any other.
+- A message with a header *name* that is not UTF-8: aiokafka cannot return it, so it cannot be dead-lettered. What is
+  before it on its partition is handled and committed; the message is *not committed*, and the consumer stops.
+- More than MAX_CONSECUTIVE_DECODE_ERRORS messages in a row that cannot be decoded: the deployment is broken and not the
+  messages. The last batch is neither dead-lettered nor *committed*, and the consumer stops.
+
+A consumer that stops leaves its group and logs "Consumer stopped" with the reason; liveness turns red. What to do is in
+docs/runbooks/consumer-stopped.md.
+
+What happens to a batch that fails:
+
+- The handler raises, or a dead letter cannot be published: *not committed*, and retried in order for as long as it
+  takes. The batch is never skipped and never dead-lettered, whatever the error is. Logged as "Batch failed, retrying",
+  counted by error in `attune_batch_retries_total`. The one difference: an error that is not Transient is a bug, and its
+  traceback is logged.
+- The commit fails: the batch is delivered and handled again. Logged and counted in the same way.
 """
 
 import asyncio
@@ -38,7 +63,7 @@ BatchHandler = Callable[[Sequence[EventT]], Awaitable[None]]
 FUTURE_TOLERANCE = timedelta(days=1)
 """How far ahead of our clock an event may have occurred; beyond that its sender's clock is wrong."""
 MAX_CONSECUTIVE_DECODE_ERRORS = 200
-"""So many messages in a row, none of which can be decoded, mean that the deployment is broken."""
+"""More messages in a row that cannot be decoded mean that the deployment is broken. Each process counts for itself."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +80,10 @@ class Subscription(Generic[EventT]):
 
 
 class Consumer(Generic[EventT]):
-    """One member of a consumer group. `handler` must be idempotent: a batch may be delivered again."""
+    """Decodes and handles the batches of one member of a consumer group, from `start` to `stop`.
+
+    `handler` must be idempotent: a batch may be delivered again.
+    """
 
     def __init__(
         self,
@@ -66,6 +94,7 @@ class Consumer(Generic[EventT]):
         clock: Callable[[], datetime],
     ) -> None:
         self.subscriber: CommittingSubscriber | None = None
+        """Polls, calls `handle_batch` and commits; None until `start`."""
         self._subscription = subscription
         self._event_types = by_type(subscription.event_types)
         self._handler = handler
@@ -108,10 +137,11 @@ class Consumer(Generic[EventT]):
             self.subscriber.report_progress()
 
     async def handle_batch(self, message: KafkaMessage) -> None:
-        """Handle one polled batch. Raises what its handler raises, and ConsumerMisconfigured."""
+        """Handle one polled batch: to faststream it is one message. Raises ConsumerMisconfigured, and what fails."""
         started_at = time.perf_counter()
         records = message.raw_message if isinstance(message.raw_message, tuple) else (message.raw_message,)
         events, dead_letters = self._decode(records)
+        # One event anywhere in the batch shows that messages can be decoded. Skipped messages show nothing.
         consecutive_errors = 0 if events else self._consecutive_decode_errors + len(dead_letters)
         if consecutive_errors > MAX_CONSECUTIVE_DECODE_ERRORS:
             last = dead_letters[-1]
@@ -123,7 +153,8 @@ class Consumer(Generic[EventT]):
             await self._retry(lambda: self._handler(events))
         if dead_letters:
             await self._retry(lambda: self._dead_letter(dead_letters))
-        self._consecutive_decode_errors = consecutive_errors  # only now: a batch that is delivered again counts once
+        # Only now that the batch has succeeded: otherwise each further delivery of it would count its messages again.
+        self._consecutive_decode_errors = consecutive_errors
         self._metrics.observe_batch(len(records), time.perf_counter() - started_at)
 
     def _decode(self, records: Sequence[ConsumerRecord]) -> tuple[list[EventT], list[DeadLetter]]:
@@ -180,7 +211,7 @@ def create_broker(subscription: Subscription[Any], metrics: KafkaMetrics) -> tup
         subscription.servers.split(","),  # faststream takes one string for one server
         client_id=f"attune-{subscription.group}",
         consumer_only=True,
-        ack_policy=AckPolicy.MANUAL,  # the loop commits and rewinds
+        ack_policy=AckPolicy.MANUAL,  # auto-commit is off: the loop commits and rewinds
         allow_auto_create_topics=False,
         graceful_timeout=timings.drain_timeout_seconds,
         logger=None,
