@@ -1,4 +1,4 @@
-"""Polling: topics in step, and past nothing that the client cannot decode.
+"""Polling: returns the same partition number of all topics together, and loses no record to one that is unreadable.
 
 aiokafka raises UnicodeDecodeError in the middle of a poll when a record has a header whose name is not UTF-8. By then
 it has dropped what it had buffered of other partitions and moved their positions: polling again and committing would
@@ -16,22 +16,25 @@ class UnreadableRecord(Exception):
     """The next record of a partition cannot be decoded by the client; the message names its location."""
 
 
-class SteppedPoller:
+class Poller:
     """Polls for a consumer that commits a batch before it polls the next."""
 
     def __init__(self, consumer: Any) -> None:
         self._consumer = consumer
-        self._is_stepping = False
-        self._must_rewind = False
+        self._has_met_unreadable = False
+        """From then on each partition is polled by itself. Never reset: the record stays on its topic, and so either
+        this consumer reaches it and stops, or its partition moves to another member of the group."""
         self._record_by_record: set[TopicPartition] = set()
-        self._next_number = 0
-        """The partition number to poll first."""
+        """Partitions on which a poll of many records would meet the unreadable one."""
+        self._must_rewind = False
+        self._first_number = 0
+        """The partition number with which the next poll begins: the first one that the last full batch left out."""
 
     async def poll(self, timeout_ms: int, max_records: int) -> dict[TopicPartition, Any]:
         """The next records, if any. Raises KafkaError, and UnreadableRecord after all records before it."""
         if self._must_rewind:
             await self._rewind_to_committed()
-        if self._is_stepping:
+        if self._has_met_unreadable:
             return await self._poll_one_partition(timeout_ms, max_records)
         try:
             records = await self._poll_buffered(max_records)
@@ -41,7 +44,7 @@ class SteppedPoller:
             self._must_rewind = True
             raise
         except UnicodeDecodeError:
-            self._is_stepping = self._must_rewind = True
+            self._has_met_unreadable = self._must_rewind = True
             return {}
         return records
 
@@ -52,12 +55,12 @@ class SteppedPoller:
         return all of one topic before the next, and each key would be loaded and saved again for every topic.
         """
         numbers = sorted({topic_partition.partition for topic_partition in self._consumer.assignment()})
-        numbers = [n for n in numbers if n >= self._next_number] + [n for n in numbers if n < self._next_number]
+        numbers = [n for n in numbers if n >= self._first_number] + [n for n in numbers if n < self._first_number]
         records: dict[TopicPartition, Any] = {}
         for number in numbers:
             remaining = max_records - sum(map(len, records.values()))
             if not remaining:
-                self._next_number = number
+                self._first_number = number
                 break
             topic_partitions = [
                 topic_partition

@@ -26,7 +26,7 @@ from faststream.kafka.subscriber.usecase import BatchSubscriber
 
 from shared.errors import ConsumerMisconfigured
 from shared.kafka.metrics import KafkaMetrics
-from shared.kafka.poller import SteppedPoller, UnreadableRecord
+from shared.kafka.poller import Poller, UnreadableRecord
 from shared.runtime.backoff import MAX_DELAY_SECONDS
 
 log = structlog.get_logger()
@@ -64,7 +64,7 @@ class CommittingSubscriber(BatchSubscriber):
     """By the monotonic clock: the last poll as a settled member, or the last failed try to handle a batch."""
 
     async def _run_consume_loop(self, consumer: AIOKafkaConsumer) -> None:
-        poller = SteppedPoller(consumer)
+        poller = Poller(consumer)
         try:
             while self.running:
                 batch = await self._poll(poller)
@@ -88,7 +88,7 @@ class CommittingSubscriber(BatchSubscriber):
         except (ConsumerMisconfigured, UnreadableRecord) as error:
             await self._give_up(consumer, error)
 
-    async def _poll(self, poller: SteppedPoller) -> tuple[ConsumerRecord, ...]:
+    async def _poll(self, poller: Poller) -> tuple[ConsumerRecord, ...]:
         """The next batch; empty when there is none yet, or Kafka is away. Raises UnreadableRecord."""
         try:
             records = await poller.poll(self.timings.poll_timeout_ms, self.max_records or 1)

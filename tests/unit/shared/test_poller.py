@@ -5,7 +5,7 @@ from typing import Any
 
 from aiokafka import TopicPartition
 
-from shared.kafka.poller import SteppedPoller
+from shared.kafka.poller import Poller
 
 
 class FakeConsumer:
@@ -31,7 +31,7 @@ class FakeConsumer:
         return records
 
 
-def poll_counts(poller: SteppedPoller, max_records: int) -> dict[str, int]:
+def poll_counts(poller: Poller, max_records: int) -> dict[str, int]:
     records_by_partition = asyncio.run(poller.poll(20, max_records))
     return {
         f"{topic_partition.topic}{topic_partition.partition}": len(records)
@@ -40,7 +40,7 @@ def poll_counts(poller: SteppedPoller, max_records: int) -> dict[str, int]:
 
 
 def test_records_with_the_same_partition_number_come_together() -> None:
-    poller = SteppedPoller(FakeConsumer(sessions0=3, sessions1=3, sessions2=3, feedback2=3, feedback1=3, feedback0=3))
+    poller = Poller(FakeConsumer(sessions0=3, sessions1=3, sessions2=3, feedback2=3, feedback1=3, feedback0=3))
 
     assert poll_counts(poller, 6) == {"sessions0": 3, "feedback0": 3}
     assert poll_counts(poller, 6) == {"sessions1": 3, "feedback1": 3}
@@ -49,13 +49,13 @@ def test_records_with_the_same_partition_number_come_together() -> None:
 
 
 def test_a_partition_with_a_backlog_does_not_delay_the_others() -> None:
-    poller = SteppedPoller(FakeConsumer(sessions0=100, feedback0=100, sessions1=2))
+    poller = Poller(FakeConsumer(sessions0=100, feedback0=100, sessions1=2))
 
     assert poll_counts(poller, 10) == {"sessions0": 10}
     assert poll_counts(poller, 10) == {"sessions1": 2, "sessions0": 8}
 
 
 def test_a_batch_is_filled_from_several_partition_numbers() -> None:
-    poller = SteppedPoller(FakeConsumer(sessions0=1, sessions1=1, feedback0=1, sessions2=5))
+    poller = Poller(FakeConsumer(sessions0=1, sessions1=1, feedback0=1, sessions2=5))
 
     assert poll_counts(poller, 10) == {"sessions0": 1, "feedback0": 1, "sessions1": 1, "sessions2": 5}
