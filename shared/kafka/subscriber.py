@@ -1,8 +1,10 @@
 """The consumer loop: poll, handle, commit.
 
-A batch is committed only when everything that follows from it is done. faststream subscribes, parses and calls the
-handler, but its own loop goes on to the next batch when a handler or a commit fails, and has no public seam. So this
-file, and no other, uses two private parts of faststream:
+A batch is committed only when everything that follows from it is done.
+Auto-commit is off because `create_broker` (consumer.py) sets AckPolicy.MANUAL.
+
+faststream subscribes, parses and calls the handler, but its own loop goes on to the next batch when a handler or a
+commit fails, and has no public seam. So this file, and no other, uses two private parts of faststream:
 
 - `BatchSubscriber._run_consume_loop`, which is overridden;
 - `faststream.kafka.subscriber.factory.BatchSubscriber`, the class that `broker.subscriber(batch=True)` builds.
@@ -38,7 +40,9 @@ POLL_RETRY_SECONDS = 5.0
 class ConsumerTimings:
     """How long a consumer waits for what.
 
-    A partition changes hands only after the current batch: retry < drain < rebalance < the grace period of a stop.
+    A partition changes hands only after the current batch is committed. So `retry_timeout_seconds` is shorter than
+    `drain_timeout_seconds`, which is shorter than `rebalance_timeout_ms` and than the grace period in which Docker lets
+    a container stop.
     """
 
     poll_timeout_ms: int = 40
@@ -55,7 +59,7 @@ class ConsumerTimings:
 
 
 class CommittingSubscriber(BatchSubscriber):
-    """Handles one batch after the other, and commits each before the next."""
+    """The subscriber of faststream that handles one batch after the other, and commits each before the next."""
 
     timings: ConsumerTimings
     metrics: KafkaMetrics
@@ -81,7 +85,9 @@ class CommittingSubscriber(BatchSubscriber):
                         raise
                     log.exception("Batch handler was cancelled without a request, retrying")
                     _rewind(consumer, batch)
-                except Exception:  # the handler or the commit failed and logged why: the next poll returns the batch
+                except Exception:
+                    # The handler or the commit has failed, and has logged why. A batch is never skipped, because the
+                    # next commit would cover it: the next poll returns it again.
                     _rewind(consumer, batch)
         except ConsumerStoppedError:
             return  # by stop()
@@ -125,7 +131,7 @@ class CommittingSubscriber(BatchSubscriber):
         return self.running and seconds < self.timings.max_poll_interval_ms / 1000
 
     def is_settled(self) -> bool:
-        """Whether the group has assigned partitions to this member; none when it has more members than partitions."""
+        """Whether this member has its assignment, which is empty if the group has more members than partitions."""
         return self.running and self.rebalances.is_settled
 
 
