@@ -9,7 +9,8 @@ class Topic:
     """A Kafka topic and its publisher."""
 
     name: str
-    publisher: str  # the only service that writes to it
+    publisher: str
+    """The only service that publishes new messages to it. Others publish there only what they redrive."""
 
 
 INTAKE = Topic("clinic.intake", "intake")

@@ -88,7 +88,7 @@ def asyncapi(services: Mapping[str, ServiceEvents]) -> JsonObject:
 def _channel(topic: Topic, event_types: Iterable[type[Event]]) -> JsonObject:
     return {
         "address": topic.name,
-        "description": f"Published by {topic.publisher} only.",
+        "description": f"Published by {topic.publisher}. Others publish here only what they redrive.",
         "messages": {
             _type_name(event_type): _ref("components", "messages", _type_name(event_type)) for event_type in event_types
         },
