@@ -43,8 +43,9 @@ class AllianceProjector:
         """Fold `events` into the alliances of their relationships and publish the derived events.
 
         Idempotent and independent of order and batching: the same events give the same alliances. A state that did
-        not change is not written, but its derived events are published again under the same ids: the attempt before
-        may have crashed between writing and publishing.
+        not change is not written, but its derived events are published again, because the attempt before may have
+        crashed between writing and publishing. They have the same version and ids; only the ends of episodes of
+        earlier versions come under new ids, with the current version (see `derive_events`).
         """
         pending = _group_by_relationship(events)
         parts = [dict(part) for part in _split(list(pending.items()))]
