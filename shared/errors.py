@@ -1,17 +1,22 @@
-"""Errors of two families.
+"""Errors of two families: *transient* ones may pass, *permanent* ones do not.
 
-A *transient* error is retried. A *permanent* one is dead-lettered, or reported to the sender.
+Who catches them decides what happens next:
+
+- A consumer dead-letters a message with a DecodeError. It retries a batch whatever the handler raises, even a permanent
+  error, so no handler may raise one.
+- The HTTP API answers Transient with 503, NotFound with 404 and every other Rejected with 409.
+- A timer retries its task after every error.
 """
 
 from typing import Literal
 
 
 class Transient(Exception):
-    """It may succeed later. The work is retried, in order, until it does."""
+    """It may succeed later. Consumers and timers retry until it does; the sender of an HTTP request is told to."""
 
 
 class Permanent(Exception):
-    """It can never succeed. It is dead-lettered or reported to its sender, and the rest goes on."""
+    """Repeating it cannot help. What is done instead is said at each subclass."""
 
 
 class StoreUnavailable(Transient):
@@ -28,7 +33,10 @@ not as the schema of its event requires, or an event that occurs in the future."
 
 
 class DecodeError(Permanent):
-    """This message can never be decoded. The text names the field and the reason, never the content."""
+    """This version cannot decode this message. A consumer dead-letters it and handles the rest of the batch.
+
+    The text names the field and the reason, never the content.
+    """
 
     def __init__(self, cause: DecodeErrorCause, reason: str) -> None:
         super().__init__(reason)
@@ -40,7 +48,7 @@ class ConsumerMisconfigured(Exception):
 
 
 class Rejected(Permanent):
-    """The request contradicts the current state; nothing was changed.
+    """The request contradicts the current state; nothing was changed. It is reported to its sender.
 
     `code` is a short name for programs (`relationship-ended`); the text says what was wrong and what to do.
     """
