@@ -20,7 +20,7 @@ History = list[RecordedEvent]
 
 
 class EventReader(Protocol):
-    """Where the events come from: a TopicReader. Every method raises BrokerUnavailable."""
+    """Where the events come from, such as the EventReader of Kafka. Every method raises BrokerUnavailable."""
 
     async def message_counts(self) -> list[int]:
         """The number of messages on each partition number."""

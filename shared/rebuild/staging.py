@@ -9,6 +9,7 @@ from shared.mongo.client import Collection, Document, translate_errors
 from shared.rebuild.view import Difference, StagedDocument
 
 _OWN_FIELDS = frozenset({"_id", "share", "differs"})
+"""The document's id, its task and how it differs from the view, under their stored names."""
 
 
 class StagingCollection:

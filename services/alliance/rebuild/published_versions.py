@@ -26,8 +26,8 @@ class PublishedVersions:
 
     async def _read_topic(self) -> dict[UUID, int]:
         versions: dict[UUID, int] = {}
-        async with EventReader(self._servers, (ALLIANCE,), (AllianceUpdated,)) as topic_reader:
-            async for batch in topic_reader.read(self.partition_slice, {}):
+        async with EventReader(self._servers, (ALLIANCE,), (AllianceUpdated,)) as reader:
+            async for batch in reader.read(self.partition_slice, {}):
                 for recorded in batch:
                     if isinstance(event := recorded.event, AllianceUpdated):
                         versions[event.relationship_id] = max(event.version, versions.get(event.relationship_id, 0))
