@@ -25,7 +25,7 @@ from services.alliance.domain.fold import refold
 from services.alliance.domain.policy.policy import DEFAULT_POLICY
 from services.alliance.domain.state.history import HistoryEvent
 from services.alliance.store.mongo import MongoStore, to_document
-from services.alliance.store.protocol import Versioned
+from services.alliance.store.protocol import VersionedState
 from shared.events import ConsentGiven, FeedbackAmended, FeedbackSubmitted, RelationshipStarted
 from shared.events.cloudevents import encode
 from shared.mongo.client import Mongo
@@ -128,7 +128,7 @@ def _generate_batch(network: Network, mongodb_uri: str, start: int) -> list[Mess
         messages += [_message(event) for event in coming_events]
         if past_events:
             state_documents.append(
-                to_document(Versioned(past_events[0].relationship_id, refold(past_events, DEFAULT_POLICY), 1))
+                to_document(VersionedState(past_events[0].relationship_id, refold(past_events, DEFAULT_POLICY), 1))
             )
             event_documents += [
                 {"_id": event.id, "r": event.relationship_id, "event": encode(event)} for event in past_events

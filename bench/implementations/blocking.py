@@ -10,7 +10,7 @@ from pymongo import MongoClient, ReplaceOne, WriteConcern
 
 from bench.implementations import common
 from services.alliance.store.mongo import from_document, to_document
-from services.alliance.store.protocol import Versioned
+from services.alliance.store.protocol import VersionedState
 
 
 class BlockingLoop:
@@ -43,10 +43,10 @@ class BlockingLoop:
         self.alliances.bulk_write(writes, ordered=False)
         return [message for state in changed for message in common.derived_messages(state)]
 
-    def load(self, relationships: Collection[UUID]) -> Mapping[UUID, Versioned]:
+    def load(self, relationships: Collection[UUID]) -> Mapping[UUID, VersionedState]:
         documents = self.alliances.find({"_id": {"$in": list(relationships)}})
         states = {document["_id"]: from_document(document) for document in documents}
-        return {r: states.get(r) or Versioned(r) for r in relationships}
+        return {r: states.get(r) or VersionedState(r) for r in relationships}
 
     def load_histories(self, relationships: Collection[UUID]) -> Mapping[UUID, list[common.Document]]:
         histories: defaultdict[UUID, list[common.Document]] = defaultdict(list)

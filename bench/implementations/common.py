@@ -11,7 +11,7 @@ from services.alliance.domain.derived_events import derive_events
 from services.alliance.domain.fold import fold_forward, refold
 from services.alliance.domain.policy.policy import DEFAULT_POLICY
 from services.alliance.domain.state.history import HISTORY_EVENTS, HistoryEvent
-from services.alliance.store.protocol import Versioned
+from services.alliance.store.protocol import VersionedState
 from shared.events import by_type
 from shared.events.cloudevents import decode, encode
 from shared.events.topics import ALERTS, FEEDBACK, INTAKE, SESSIONS
@@ -53,19 +53,19 @@ def event_document(event: HistoryEvent) -> Document:
     return {"_id": event.id, "r": event.relationship_id, "event": encode(event)}
 
 
-def has_late_events(state: Versioned, new_events: Sequence[HistoryEvent]) -> bool:
+def has_late_events(state: VersionedState, new_events: Sequence[HistoryEvent]) -> bool:
     """Whether an event is older than the state, so that the whole history must be folded again."""
     return not all(state.alliance.precedes(event) for event in new_events)
 
 
-def fold_new_events(state: Versioned, new_events: Sequence[HistoryEvent]) -> Versioned:
+def fold_new_events(state: VersionedState, new_events: Sequence[HistoryEvent]) -> VersionedState:
     return state.advance(fold_forward(state.alliance, new_events, DEFAULT_POLICY))
 
 
-def refold_history(state: Versioned, history: Iterable[Document]) -> Versioned:
+def refold_history(state: VersionedState, history: Iterable[Document]) -> VersionedState:
     return state.advance(refold(decode_events(document["event"] for document in history), DEFAULT_POLICY))
 
 
-def derived_messages(state: Versioned) -> list[Message]:
+def derived_messages(state: VersionedState) -> list[Message]:
     events = derive_events(state.relationship, state.result, state.version, DEFAULT_POLICY)
     return [Message(event.TOPIC.name, str(event.key).encode(), encode(event)) for event in events]

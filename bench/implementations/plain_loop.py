@@ -16,7 +16,7 @@ from pymongo import ReplaceOne, WriteConcern
 
 from bench.implementations import common
 from services.alliance.store.mongo import from_document, to_document
-from services.alliance.store.protocol import Versioned
+from services.alliance.store.protocol import VersionedState
 
 
 class PlainLoop:
@@ -70,10 +70,10 @@ class PlainLoop:
         ]
         await asyncio.gather(*sends)
 
-    async def load(self, relationships: Collection[UUID]) -> Mapping[UUID, Versioned]:
+    async def load(self, relationships: Collection[UUID]) -> Mapping[UUID, VersionedState]:
         documents = await self.alliances.find({"_id": {"$in": list(relationships)}}).to_list(None)
         states = {document["_id"]: from_document(document) for document in documents}
-        return {r: states.get(r) or Versioned(r) for r in relationships}
+        return {r: states.get(r) or VersionedState(r) for r in relationships}
 
     async def load_histories(self, relationships: Collection[UUID]) -> Mapping[UUID, list[common.Document]]:
         histories: defaultdict[UUID, list[common.Document]] = defaultdict(list)

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from services.alliance.domain.policy.policy import Policies, Policy
 from services.alliance.domain.state.history import HistoryEvent, clinic_of
-from services.alliance.store.protocol import Store, Versioned
+from services.alliance.store.protocol import Store, VersionedState
 from shared.errors import NotFound
 from shared.events import RelationshipStarted
 
@@ -22,7 +22,7 @@ class AllianceService:
         self._store = store
         self._policies = policies
 
-    async def get_state(self, relationship_id: UUID) -> Versioned:
+    async def get_state(self, relationship_id: UUID) -> VersionedState:
         """The alliance as it is now. Raises NotFound where nothing is known of it, or the client was erased."""
         state = (await self._store.load([relationship_id]))[relationship_id]
         if state.alliance.last_event_key is None or state.alliance.erasure_id is not None:
@@ -46,11 +46,11 @@ class AllianceService:
             raise _not_found(relationship_id)
         return histories
 
-    async def list_caseload(self, owner_type: str, owner_id: UUID) -> Sequence[Versioned]:
+    async def list_caseload(self, owner_type: str, owner_id: UUID) -> Sequence[VersionedState]:
         """The relationships of a clinic or a clinician, those of most concern first."""
         return await self._store.caseload(owner_type, owner_id, MAX_CASELOAD_SIZE)
 
-    def policy_of_state(self, state: Versioned) -> Policy:
+    def policy_of_state(self, state: VersionedState) -> Policy:
         return self._policies.policy_for(state.alliance.clinic_id)
 
     def policy_of_history(self, events: Sequence[HistoryEvent]) -> Policy:

@@ -7,7 +7,7 @@ from services.alliance.domain.policy.policy import Policies
 from services.alliance.domain.state.alliance import Episode
 from services.alliance.domain.tuning.dispositions import create_disposition, find_current_episode, find_past_episode
 from services.alliance.metrics import Metrics
-from services.alliance.store.protocol import Store, Versioned
+from services.alliance.store.protocol import Store, VersionedState
 from shared.events import AlertResolved
 
 
@@ -35,7 +35,7 @@ class DispositionRecorder:
         self._metrics.count_dispositions(recorded)
 
     async def _find_episodes(
-        self, resolved: Sequence[AlertResolved], loaded: Mapping[UUID, Versioned]
+        self, resolved: Sequence[AlertResolved], loaded: Mapping[UUID, VersionedState]
     ) -> dict[UUID, Episode]:
         """The episodes of the resolved alerts; one that the state no longer holds is searched for in the history."""
         episodes = {

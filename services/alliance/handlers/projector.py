@@ -13,7 +13,7 @@ from services.alliance.domain.fold import FoldResult, fold_forward, refold
 from services.alliance.domain.policy.policy import Policies
 from services.alliance.domain.state.history import HistoryEvent, clinic_of
 from services.alliance.metrics import Metrics
-from services.alliance.store.protocol import Store, Versioned
+from services.alliance.store.protocol import Store, VersionedState
 from shared.events import Event
 
 log = structlog.get_logger()
@@ -36,7 +36,7 @@ class AllianceProjector:
         self._publish = publish
         self._policies = policies
         self._metrics = metrics
-        self._recent_states: dict[UUID, Versioned] = {}
+        self._recent_states: dict[UUID, VersionedState] = {}
         """The states saved last, the latest at the end. Another process may have saved them since."""
 
     async def handle_batch(self, events: Sequence[HistoryEvent]) -> None:
@@ -82,7 +82,7 @@ class AllianceProjector:
             _log_signs(loaded, updated)
             pending = {relationship: pending[relationship] for relationship in conflicts}
 
-    async def _load(self, pending: Mapping[UUID, Sequence[HistoryEvent]]) -> Mapping[UUID, Versioned]:
+    async def _load(self, pending: Mapping[UUID, Sequence[HistoryEvent]]) -> Mapping[UUID, VersionedState]:
         """Each state from the cache if it can be folded forward, otherwise from the database.
 
         Folding forward always changes a state, so it is saved, and the version guard detects a stale cache.
@@ -95,7 +95,7 @@ class AllianceProjector:
         missing = pending.keys() - cached.keys()
         return {**cached, **(await self._store.load(missing) if missing else {})}
 
-    def _cache_states(self, updated: Sequence[Versioned], conflicts: Collection[UUID]) -> None:
+    def _cache_states(self, updated: Sequence[VersionedState], conflicts: Collection[UUID]) -> None:
         for state in updated:
             self._recent_states.pop(state.relationship, None)
             if state.relationship not in conflicts:
@@ -104,8 +104,8 @@ class AllianceProjector:
             del self._recent_states[oldest]
 
     async def fold_batch(
-        self, loaded: Mapping[UUID, Versioned], pending: Mapping[UUID, Sequence[HistoryEvent]]
-    ) -> list[Versioned]:
+        self, loaded: Mapping[UUID, VersionedState], pending: Mapping[UUID, Sequence[HistoryEvent]]
+    ) -> list[VersionedState]:
         """Fold each relationship forward if that equals a fold of its whole history; otherwise refold it."""
         late = [r for r, new_events in pending.items() if not self._can_fold_forward(loaded[r], new_events)]
         histories = await self._store.history(late) if late else {}
@@ -116,7 +116,7 @@ class AllianceProjector:
             for r, new_events in pending.items()
         ]
 
-    def _can_fold_forward(self, state: Versioned, new_events: Sequence[HistoryEvent]) -> bool:
+    def _can_fold_forward(self, state: VersionedState, new_events: Sequence[HistoryEvent]) -> bool:
         """Whether all `new_events` occurred after the state's events, and the state's policy is the one in force.
 
         The policy in force follows from the clinic, which may be known only now; or an operator changed the file.
@@ -125,7 +125,7 @@ class AllianceProjector:
         is_same_policy = state.version == 0 or state.result.policy_digest == policy.digest
         return is_same_policy and all(state.alliance.precedes(event) for event in new_events)
 
-    def _fold_forward(self, state: Versioned, new_events: Sequence[HistoryEvent]) -> FoldResult:
+    def _fold_forward(self, state: VersionedState, new_events: Sequence[HistoryEvent]) -> FoldResult:
         return fold_forward(
             state.alliance, new_events, self._policies.policy_for(clinic_of(new_events, state.alliance.clinic_id))
         )
@@ -137,12 +137,12 @@ class AllianceProjector:
             return await asyncio.to_thread(refold, history, policy)
         return refold(history, policy)
 
-    def _derive_events(self, state: Versioned) -> Sequence[Event]:
+    def _derive_events(self, state: VersionedState) -> Sequence[Event]:
         policy = self._policies.policy_for(state.alliance.clinic_id)
         return list(derive_events(state.relationship, state.result, state.version, policy))
 
 
-def _log_signs(loaded: Mapping[UUID, Versioned], updated: Sequence[Versioned]) -> None:
+def _log_signs(loaded: Mapping[UUID, VersionedState], updated: Sequence[VersionedState]) -> None:
     relationships = [
         state.relationship
         for state in updated

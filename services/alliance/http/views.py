@@ -13,7 +13,7 @@ from services.alliance.domain.presentation.summary import Summary, summarize
 from services.alliance.domain.presentation.trajectory import Point, point_for
 from services.alliance.domain.state.alliance import Episode
 from services.alliance.domain.state.history import HistoryEvent
-from services.alliance.store.protocol import Versioned
+from services.alliance.store.protocol import VersionedState
 from shared.clinical.openings import CATALOGUE
 from shared.clinical.wording import describe_evidence
 from shared.events import CaseCode, Element, Evidence, Score, Severity
@@ -79,7 +79,7 @@ class RelationshipView(Summary):
     """The digest of the policy that the alliance was computed under."""
 
     @classmethod
-    def from_versioned(cls, versioned: Versioned, policy: Policy) -> "RelationshipView":
+    def from_versioned(cls, versioned: VersionedState, policy: Policy) -> "RelationshipView":
         alliance = versioned.alliance
         return cls(
             **dict(summarize(alliance, policy)),

@@ -9,7 +9,7 @@ from services.alliance.domain.policy.policy import Policies
 from services.alliance.domain.state.history import HistoryEvent, clinic_of
 from services.alliance.rebuild.recorded_history import RecordedHistory
 from services.alliance.rebuild.stored_view import compare_state
-from services.alliance.store.protocol import Versioned
+from services.alliance.store.protocol import VersionedState
 from shared.mongo.client import Document
 
 
@@ -73,6 +73,6 @@ class Comparison:
             return compare_state(self._current.state, with_unexpected) and names
         return names
 
-    def _refold(self, events: list[HistoryEvent]) -> Versioned:
+    def _refold(self, events: list[HistoryEvent]) -> VersionedState:
         policy = self._policies.policy_for(clinic_of(events))
-        return Versioned(self._recorded.relationship, refold(events, policy))
+        return VersionedState(self._recorded.relationship, refold(events, policy))

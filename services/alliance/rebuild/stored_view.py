@@ -11,7 +11,7 @@ from pymongo.errors import BulkWriteError
 from services.alliance.domain.state.alliance import Alliance
 from services.alliance.domain.state.history import HistoryEvent
 from services.alliance.store.mongo import from_document, to_document
-from services.alliance.store.protocol import Versioned
+from services.alliance.store.protocol import VersionedState
 from shared.events import Event
 from shared.events.cloudevents import encode
 from shared.mongo.client import Document, Mongo, has_errors_besides_duplicates, translate_errors
@@ -36,7 +36,11 @@ class RebuiltState:
 
     @classmethod
     def from_versioned(
-        cls, versioned: Versioned, current: Document | None, names: tuple[str, ...], derived_events: Sequence[Event]
+        cls,
+        versioned: VersionedState,
+        current: Document | None,
+        names: tuple[str, ...],
+        derived_events: Sequence[Event],
     ) -> "RebuiltState":
         base_version = current.get("v") if current else 0
         encoded_events = [encode(event) for event in derived_events]
@@ -110,7 +114,7 @@ class StoredView:
         return set()
 
 
-def compare_state(current: Document | None, expected: Versioned) -> tuple[str, ...]:
+def compare_state(current: Document | None, expected: VersionedState) -> tuple[str, ...]:
     """The names of the fields of a state that differ."""
     if current is None:
         return (MISSING,)

@@ -30,7 +30,7 @@ from services.alliance.rebuild.stored_view import (
     version_of,
 )
 from services.alliance.store.mongo import MongoStore
-from services.alliance.store.protocol import Versioned
+from services.alliance.store.protocol import VersionedState
 from shared.events import EVENT_TYPES, AlertResolved, by_type
 from shared.events.cloudevents import decode
 from shared.kafka.event_reader import PartitionSlice
@@ -95,7 +95,7 @@ class AllianceView(View):
         documents = [
             (await self._rebuild_state(slice_reader.partition_slice, r, result, current.get(r), names)).to_staged()
             for r, result in results.items()
-            if (names := compare_state(current.get(r), Versioned(r, result)))
+            if (names := compare_state(current.get(r), VersionedState(r, result)))
         ]
         restored[DISPOSITIONS_RESTORED] = await self._restore_dispositions(recorded, events, results)
         restored[RELATIONSHIPS_READ] = len(recorded)
@@ -159,9 +159,11 @@ class AllianceView(View):
         if self._published_versions is None or self._published_versions.partition_slice != partition_slice:
             self._published_versions = PublishedVersions(self._servers, partition_slice)
         version = max(version_of(current), await self._published_versions.highest(r)) + 1
-        return self._to_rebuilt_state(Versioned(r, result, version), current, names)
+        return self._to_rebuilt_state(VersionedState(r, result, version), current, names)
 
-    def _to_rebuilt_state(self, state: Versioned, current: Document | None, names: tuple[str, ...]) -> RebuiltState:
+    def _to_rebuilt_state(
+        self, state: VersionedState, current: Document | None, names: tuple[str, ...]
+    ) -> RebuiltState:
         policy = self._policies.policy_for(state.alliance.clinic_id)
         derived_events = [*derive_events(state.relationship, state.result, state.version, policy)]
         return RebuiltState.from_versioned(state, current, names, derived_events)
@@ -216,9 +218,9 @@ class AllianceView(View):
     ) -> RebuiltState:
         result = self._refold([event for stored_event in stored.values() if (event := decode_stored(stored_event, r))])
         version = version_of(current)
-        names = compare_state(current, Versioned(r, result)) or (("version",) if version < min_version else ())
+        names = compare_state(current, VersionedState(r, result)) or (("version",) if version < min_version else ())
         next_version = max(version + 1, min_version) if names else version
-        return self._to_rebuilt_state(Versioned(r, result, next_version), current, names)
+        return self._to_rebuilt_state(VersionedState(r, result, next_version), current, names)
 
     async def _publish_derived(self, states: Iterable[RebuiltState]) -> None:
         derived_events = [decode(event, _EVENT_TYPES) for state in states for event in state.derived_events]

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from services.alliance.domain.state.history import HistoryEvent
 from services.alliance.domain.tuning.dispositions import Disposition
-from services.alliance.store.protocol import Versioned, caseload_level, concern_rank
+from services.alliance.store.protocol import VersionedState, caseload_level, concern_rank
 
 
 class InMemoryStore:
@@ -13,16 +13,17 @@ class InMemoryStore:
 
     def __init__(self) -> None:
         self.events: dict[UUID, HistoryEvent] = {}
-        self.states: dict[UUID, Versioned] = {}
+        self.states: dict[UUID, VersionedState] = {}
         self.recorded_dispositions: dict[UUID, Disposition] = {}
 
     async def append(self, events: Sequence[HistoryEvent]) -> None:
         for event in events:
             self.events.setdefault(event.id, event)
 
-    async def load(self, relationships: Collection[UUID]) -> Mapping[UUID, Versioned]:
+    async def load(self, relationships: Collection[UUID]) -> Mapping[UUID, VersionedState]:
         return {
-            relationship: self.states.get(relationship) or Versioned(relationship) for relationship in relationships
+            relationship: self.states.get(relationship) or VersionedState(relationship)
+            for relationship in relationships
         }
 
     async def history(self, relationships: Collection[UUID]) -> Mapping[UUID, list[HistoryEvent]]:
@@ -31,7 +32,7 @@ class InMemoryStore:
             for relationship in relationships
         }
 
-    async def save(self, states: Sequence[Versioned]) -> set[UUID]:
+    async def save(self, states: Sequence[VersionedState]) -> set[UUID]:
         conflicts = {state.relationship for state in states if self._version(state.relationship) != state.version - 1}
         self.states.update({state.relationship: state for state in states if state.relationship not in conflicts})
         return conflicts
@@ -49,7 +50,7 @@ class InMemoryStore:
             if disposition.relationship not in erasures
         }
 
-    async def caseload(self, owner_type: str, owner_id: UUID, limit: int) -> list[Versioned]:
+    async def caseload(self, owner_type: str, owner_id: UUID, limit: int) -> list[VersionedState]:
         attribute = {"clinic": "clinic_id", "clinician": "clinician_id"}[owner_type]
         owned = [state for state in self.states.values() if getattr(state.alliance, attribute) == owner_id]
         by_concern = sorted(owned, key=lambda s: (-concern_rank(s.alliance), caseload_level(s.alliance)))

@@ -11,7 +11,7 @@ from pymongo.errors import BulkWriteError
 from services.alliance.domain.fold import FoldResult
 from services.alliance.domain.state.history import HISTORY_EVENTS, HistoryEvent
 from services.alliance.domain.tuning.dispositions import Disposition
-from services.alliance.store.protocol import CONCERN_RANK, Versioned, caseload_level, concern_rank
+from services.alliance.store.protocol import CONCERN_RANK, VersionedState, caseload_level, concern_rank
 from services.alliance.store.stored_names import dump_alliance, load_alliance
 from shared.events import Severity, by_type
 from shared.events.cloudevents import decode, encode
@@ -65,11 +65,11 @@ class MongoStore:
         }
         await insert_new(self._events, list(documents.values()))
 
-    async def load(self, relationships: Collection[UUID]) -> Mapping[UUID, Versioned]:
+    async def load(self, relationships: Collection[UUID]) -> Mapping[UUID, VersionedState]:
         with translate_errors():
             documents = await self._alliances.find({"_id": {"$in": list(relationships)}}).to_list(None)
         stored = {document["_id"]: from_document(document) for document in documents}
-        return {r: stored.get(r) or Versioned(r) for r in relationships}
+        return {r: stored.get(r) or VersionedState(r) for r in relationships}
 
     async def history(self, relationships: Collection[UUID]) -> Mapping[UUID, list[HistoryEvent]]:
         with translate_errors():
@@ -80,7 +80,7 @@ class MongoStore:
                 histories[document["r"]].append(event)
         return histories
 
-    async def save(self, states: Sequence[Versioned]) -> set[UUID]:
+    async def save(self, states: Sequence[VersionedState]) -> set[UUID]:
         if not states:
             return set()
         try:
@@ -88,7 +88,7 @@ class MongoStore:
         except WriteConflict:
             return await self._save_one_by_one(states)
 
-    async def _save_in_transaction(self, states: Sequence[Versioned], mongo_session: MongoSession) -> set[UUID]:
+    async def _save_in_transaction(self, states: Sequence[VersionedState], mongo_session: MongoSession) -> set[UUID]:
         """In a transaction, which keeps the versions valid and costs a third of guarded single writes."""
         ids = [state.relationship for state in states]
         documents = await self._alliances.find({"_id": {"$in": ids}}, {"v": 1}, session=mongo_session).to_list(None)
@@ -107,7 +107,7 @@ class MongoStore:
             await self._alliances.bulk_write(writes, ordered=False, session=mongo_session)
         return conflicts
 
-    async def _save_one_by_one(self, states: Sequence[Versioned]) -> set[UUID]:
+    async def _save_one_by_one(self, states: Sequence[VersionedState]) -> set[UUID]:
         """One by one, when another process writes the same states at the same time."""
         try:
             with translate_errors():
@@ -124,7 +124,7 @@ class MongoStore:
                 await self._events.delete_many({"r": {"$in": list(erasures)}, "_id": {"$nin": list(erasures.values())}})
                 await self._dispositions.delete_many({"relationship": {"$in": list(erasures)}})
 
-    async def caseload(self, owner_type: str, owner_id: UUID, limit: int) -> list[Versioned]:
+    async def caseload(self, owner_type: str, owner_id: UUID, limit: int) -> list[VersionedState]:
         with translate_errors():
             documents = (
                 await self._alliances.find({owner_type: owner_id}).sort([("concern", -1), ("level", 1)]).to_list(limit)
@@ -168,7 +168,7 @@ def _clinic_filter(clinic: UUID | None) -> Document:
     return {} if clinic is None else {"clinic": clinic}
 
 
-def _guarded_replace(state: Versioned) -> ReplaceOne[Document]:
+def _guarded_replace(state: VersionedState) -> ReplaceOne[Document]:
     """Replaces only the version that was read.
 
     If another version is stored, the upsert violates the unique `_id` and fails, so every conflict is reported.
@@ -176,7 +176,7 @@ def _guarded_replace(state: Versioned) -> ReplaceOne[Document]:
     return ReplaceOne({"_id": state.relationship, "v": state.version - 1}, to_document(state), upsert=True)
 
 
-def to_document(state: Versioned) -> Document:
+def to_document(state: VersionedState) -> Document:
     """The state in one field, because a small flat document is written four times as fast as a nested one."""
     alliance = state.alliance
     return {
@@ -191,9 +191,11 @@ def to_document(state: Versioned) -> Document:
     }
 
 
-def from_document(document: Document) -> Versioned:
+def from_document(document: Document) -> VersionedState:
     alliance = load_alliance(document["state"])
-    return Versioned(document["_id"], FoldResult(alliance, policy_digest=document.get("policy", "")), document["v"])
+    return VersionedState(
+        document["_id"], FoldResult(alliance, policy_digest=document.get("policy", "")), document["v"]
+    )
 
 
 def _disposition_to_document(disposition: Disposition) -> Document:

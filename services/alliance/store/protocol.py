@@ -22,7 +22,7 @@ UNRATED_LEVEL = 101
 
 
 @dataclass(frozen=True, slots=True)
-class Versioned:
+class VersionedState:
     """The alliance of one relationship, with the version at which it was read."""
 
     relationship: UUID
@@ -33,9 +33,9 @@ class Versioned:
     def alliance(self) -> Alliance:
         return self.result.alliance
 
-    def advance(self, result: FoldResult) -> "Versioned":
+    def advance(self, result: FoldResult) -> "VersionedState":
         """The next version, which can be saved only while this one is the latest; the same one if nothing changed."""
-        return Versioned(
+        return VersionedState(
             self.relationship, result, self.version if self.version and result == self.result else self.version + 1
         )
 
@@ -46,19 +46,19 @@ class Store(Protocol):
     async def append(self, events: Sequence[HistoryEvent]) -> None:
         """Store each event once, however often it is delivered."""
 
-    async def load(self, relationships: Collection[UUID]) -> Mapping[UUID, Versioned]:
+    async def load(self, relationships: Collection[UUID]) -> Mapping[UUID, VersionedState]:
         """The latest state of each; an empty one at version 0 if there is none."""
 
     async def history(self, relationships: Collection[UUID]) -> Mapping[UUID, list[HistoryEvent]]:
         """Every known event of each, unordered."""
 
-    async def save(self, states: Sequence[Versioned]) -> set[UUID]:
+    async def save(self, states: Sequence[VersionedState]) -> set[UUID]:
         """Write each as a whole, guarded by its version; return the relationships that were changed concurrently."""
 
     async def erase(self, erasures: Mapping[UUID, UUID]) -> None:
         """Delete all events and dispositions of these relationships, except the event that erased the client."""
 
-    async def caseload(self, owner_type: str, owner_id: UUID, limit: int) -> list[Versioned]:
+    async def caseload(self, owner_type: str, owner_id: UUID, limit: int) -> list[VersionedState]:
         """The relationships of a clinic (`owner_type` = `clinic`) or of a clinician, those of most concern first."""
 
     async def record_dispositions(self, dispositions: Sequence[Disposition]) -> list[Disposition]:

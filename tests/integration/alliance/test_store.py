@@ -15,7 +15,7 @@ from services.alliance.domain.state.history import HistoryEvent
 from services.alliance.domain.tuning.dispositions import Disposition
 from services.alliance.store.memory import InMemoryStore
 from services.alliance.store.mongo import MongoStore
-from services.alliance.store.protocol import Store, Versioned
+from services.alliance.store.protocol import Store, VersionedState
 from shared.mongo.client import Mongo
 from tests.support.builders import FIRST_SESSION_AT, RelationshipBuilder
 
@@ -62,9 +62,9 @@ async def test_an_alliance_is_loaded_as_it_was_saved(store: Store) -> None:
     ]
     alliance = fold(events, DEFAULT_POLICY)
 
-    await store.save([Versioned(builder.relationship_id).advance(FoldResult(alliance))])
+    await store.save([VersionedState(builder.relationship_id).advance(FoldResult(alliance))])
 
-    assert (await store.load([builder.relationship_id]))[builder.relationship_id] == Versioned(
+    assert (await store.load([builder.relationship_id]))[builder.relationship_id] == VersionedState(
         builder.relationship_id, FoldResult(alliance), 1
     )
 
@@ -72,12 +72,12 @@ async def test_an_alliance_is_loaded_as_it_was_saved(store: Store) -> None:
 async def test_an_unknown_relationship_has_an_empty_state_at_version_0(store: Store) -> None:
     relationship = uuid4()
 
-    assert (await store.load([relationship]))[relationship] == Versioned(relationship, FoldResult(Alliance()), 0)
+    assert (await store.load([relationship]))[relationship] == VersionedState(relationship, FoldResult(Alliance()), 0)
     assert await store.history([relationship]) == {relationship: []}
 
 
 async def test_a_save_over_another_version_is_rejected_and_reported_as_a_conflict(store: Store) -> None:
-    first, second = Versioned(uuid4()), Versioned(uuid4())
+    first, second = VersionedState(uuid4()), VersionedState(uuid4())
     alliance = Alliance(sessions=1)
     await store.save([first.advance(FoldResult(alliance))])
 
@@ -133,7 +133,7 @@ async def test_pages_contain_each_relationship_once(store: Store) -> None:
     builders = [RelationshipBuilder() for _ in range(7)]
     await store.save(
         [
-            Versioned(builder.relationship_id).advance(FoldResult(fold([builder.started()], DEFAULT_POLICY)))
+            VersionedState(builder.relationship_id).advance(FoldResult(fold([builder.started()], DEFAULT_POLICY)))
             for builder in builders
         ]
     )
@@ -161,7 +161,7 @@ async def test_a_caseload_lists_relationships_of_most_concern_first(store: Store
             builder.consent_changed(-0.5, given=True),
         ]
         events += [builder.feedback(0), builder.feedback(1), builder.feedback(2, last_rating)]
-        states.append(Versioned(builder.relationship_id).advance(FoldResult(fold(events, DEFAULT_POLICY))))
+        states.append(VersionedState(builder.relationship_id).advance(FoldResult(fold(events, DEFAULT_POLICY))))
     await store.save(states)
 
     listed = await store.caseload("clinician", start.clinician_id, 10)

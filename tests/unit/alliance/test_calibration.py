@@ -23,7 +23,7 @@ from services.alliance.domain.tuning.calibration import (
 )
 from services.alliance.policies.calibrate import Calibration, calibrate_policy
 from services.alliance.store.memory import InMemoryStore
-from services.alliance.store.protocol import Versioned
+from services.alliance.store.protocol import VersionedState
 from tests.support.builders import RelationshipBuilder
 
 WORLD = next(place for place in load_settings().worlds if place.name == "ordinal").reported
@@ -176,7 +176,7 @@ async def calibrate(alerts_per_week: float) -> Calibration:
     for row in range(len(short)):
         events = events_of(short.observations, row)
         await store.append(events)
-        relationship = Versioned(events[0].relationship_id).advance(refold(events, DEFAULT_POLICY))
+        relationship = VersionedState(events[0].relationship_id).advance(refold(events, DEFAULT_POLICY))
         await store.save([relationship])
     clinic = clinic_of(store.events.values())
     assert clinic is not None

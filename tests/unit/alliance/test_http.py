@@ -13,7 +13,7 @@ from services.alliance.domain.state.history import HistoryEvent
 from services.alliance.http.api import routes
 from services.alliance.service import AllianceService
 from services.alliance.store.memory import InMemoryStore
-from services.alliance.store.protocol import Versioned
+from services.alliance.store.protocol import VersionedState
 from tests.support.builders import RelationshipBuilder
 
 
@@ -26,7 +26,7 @@ class ApiHarness:
 
     async def record(self, builder: RelationshipBuilder, *events: HistoryEvent) -> None:
         await self._store.append(events)
-        await self._store.save([Versioned(builder.relationship_id).advance(refold(events, DEFAULT_POLICY))])
+        await self._store.save([VersionedState(builder.relationship_id).advance(refold(events, DEFAULT_POLICY))])
 
     async def get(self, path: str) -> Any:
         response = await self._http.get(path)

@@ -20,7 +20,7 @@ from services.alliance.domain.state.history import HistoryEvent
 from services.alliance.handlers.projector import AllianceProjector
 from services.alliance.metrics import Metrics
 from services.alliance.store.memory import InMemoryStore
-from services.alliance.store.protocol import Versioned
+from services.alliance.store.protocol import VersionedState
 from shared.events import AllianceUpdated, Event, RuptureRepaired
 from tests.support.builders import RelationshipBuilder
 
@@ -42,7 +42,7 @@ class SteppedStore(InMemoryStore):
             await SchedulingPoint()
             await super().append([event])
 
-    async def load(self, relationships: Collection[UUID]) -> Mapping[UUID, Versioned]:
+    async def load(self, relationships: Collection[UUID]) -> Mapping[UUID, VersionedState]:
         loaded = await super().load(relationships)
         await SchedulingPoint()
         return loaded
@@ -52,7 +52,7 @@ class SteppedStore(InMemoryStore):
         await SchedulingPoint()
         return histories
 
-    async def save(self, states: Sequence[Versioned]) -> set[UUID]:
+    async def save(self, states: Sequence[VersionedState]) -> set[UUID]:
         conflicts: set[UUID] = set()
         for state in states:
             conflicts |= await super().save([state])
@@ -63,7 +63,7 @@ class SteppedStore(InMemoryStore):
 class UnguardedStore(SteppedStore):
     """Defect: overwrites concurrent changes."""
 
-    async def save(self, states: Sequence[Versioned]) -> set[UUID]:
+    async def save(self, states: Sequence[VersionedState]) -> set[UUID]:
         for state in states:
             self.states[state.relationship] = state
             await SchedulingPoint()
@@ -74,8 +74,8 @@ class NeverRefoldingProjector(AllianceProjector):
     """Defect: folds a late event as if it were the newest."""
 
     async def fold_batch(
-        self, loaded: Mapping[UUID, Versioned], pending: Mapping[UUID, Sequence[HistoryEvent]]
-    ) -> list[Versioned]:
+        self, loaded: Mapping[UUID, VersionedState], pending: Mapping[UUID, Sequence[HistoryEvent]]
+    ) -> list[VersionedState]:
         return [
             loaded[r].advance(fold_forward(loaded[r].alliance, new_events, DEFAULT_POLICY))
             for r, new_events in pending.items()
@@ -86,8 +86,8 @@ class ChangesOnlyProjector(AllianceProjector):
     """Defect: publishes nothing for an unchanged state, as if it had certainly been published before."""
 
     async def fold_batch(
-        self, loaded: Mapping[UUID, Versioned], pending: Mapping[UUID, Sequence[HistoryEvent]]
-    ) -> list[Versioned]:
+        self, loaded: Mapping[UUID, VersionedState], pending: Mapping[UUID, Sequence[HistoryEvent]]
+    ) -> list[VersionedState]:
         states = await super().fold_batch(loaded, pending)
         return [state for state in states if state.alliance != loaded[state.relationship].alliance]
 
@@ -203,7 +203,7 @@ class Simulation:
             expected = result.alliance
             if not {episode.id for episode in result.repaired_episodes} <= self.repaired_episode_ids:
                 violations.append("repair never published")
-            state = self.store.states.get(builder.relationship_id, Versioned(builder.relationship_id))
+            state = self.store.states.get(builder.relationship_id, VersionedState(builder.relationship_id))
             if state.alliance != expected:
                 violations.append("wrong state")
             *_, expected_update = derive_events(builder.relationship_id, result, max(state.version, 1), DEFAULT_POLICY)

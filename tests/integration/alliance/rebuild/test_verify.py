@@ -8,7 +8,7 @@ import pytest
 from services.alliance.domain.fold import refold
 from services.alliance.domain.policy.policy import DEFAULT_POLICY
 from services.alliance.store.mongo import to_document
-from services.alliance.store.protocol import Versioned
+from services.alliance.store.protocol import VersionedState
 from shared.kafka.producer import Producer
 from tests.integration.alliance.rebuild.recorded_alliance import RELATIONSHIP_COUNT, RecordedAlliance, damage
 from tests.support.builders import RelationshipBuilder
@@ -21,7 +21,7 @@ async def test_verify_reports_exactly_the_differences_and_changes_nothing(
 ) -> None:
     await projected_alliance.commit_all()
     damaged = await damage(projected_alliance)
-    unexpected = Versioned(uuid4(), refold([RelationshipBuilder().started()], DEFAULT_POLICY), 1)
+    unexpected = VersionedState(uuid4(), refold([RelationshipBuilder().started()], DEFAULT_POLICY), 1)
     await projected_alliance.mongo["alliances"].insert_one(to_document(unexpected))
     before = await projected_alliance.contents()
 

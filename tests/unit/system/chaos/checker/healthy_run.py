@@ -11,7 +11,7 @@ from services.alliance.domain.presentation.trajectory import point_for
 from services.alliance.domain.state.history import HISTORY_EVENTS
 from services.alliance.http.views import RelationshipView
 from services.alliance.store.mongo import to_document
-from services.alliance.store.protocol import Versioned
+from services.alliance.store.protocol import VersionedState
 from shared.events import (
     AlertRaised,
     ConsentGiven,
@@ -87,7 +87,7 @@ def _add_states(run: RecordedRun) -> None:
         "alliances": {},
     }
     for relationship, result in refold_relationships(contents).items():
-        state = Versioned(relationship, result, VERSION)
+        state = VersionedState(relationship, result, VERSION)
         database["alliances"][relationship] = to_document(state)
         run.publish(*derive_events(relationship, result, VERSION, DEFAULT_POLICY))
         run.alliances[relationship] = RelationshipView.from_versioned(state, DEFAULT_POLICY).model_dump(mode="json")
