@@ -1,7 +1,7 @@
 """The use cases of sessions: appointments, outcomes and feedback."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -64,12 +64,8 @@ class SessionsService:
         def decide(before: Session | None) -> Decision:
             return appointment.schedule(before, session_id, relationship, starts_at, minutes, now)
 
-        after = await self._change_session(session_id, decide)
-        # The client may have been erased between the check and the write.
-        if (
-            current_relationship := await self.store.find_relationship(relationship_id)
-        ) is None or current_relationship.erased_at is not None:
-            await self.store.erase_sessions([relationship_id])
+        after = await self._change(session_id, decide)
+        await self._erase_if_client_was_erased(relationship_id)
         return after
 
     async def complete(self, session_id: UUID, ended_at: UtcDatetime, minutes: int) -> dict[Rater, FormLink]:
@@ -80,11 +76,12 @@ class SessionsService:
             {rater: hash_token(token) for rater, token in tokens.items()}, self.response_window, self.lapse_grace
         )
         completion = Completed(ended_at=ended_at, minutes=minutes)
-        after = await self._change_existing_session(
+        after = await self._change_existing(
             session_id,
             partial(appointment.complete, relationship=relationship, completion=completion, now=now, options=options),
             loaded,
         )
+        # Only a token whose hash was stored opens a form: a client who does not consent gets no link.
         return {
             rater: FormLink(tokens[rater], request.expires_at)
             for rater, request in after.feedback.items()
@@ -94,20 +91,20 @@ class SessionsService:
     async def mark_missed(self, session_id: UUID) -> Session:
         """Record that the client did not come. Raises Rejected."""
         loaded, relationship = await self._load_with_relationship(session_id)
-        return await self._change_existing_session(
+        return await self._change_existing(
             session_id, partial(appointment.mark_missed, relationship=relationship, now=self.clock()), loaded
         )
 
     async def cancel(self, session_id: UUID, cancellation: Cancelled) -> Session:
         """Record that the session was cancelled. Raises Rejected."""
-        return await self._change_existing_session(
+        return await self._change_existing(
             session_id, partial(appointment.cancel, cancellation=cancellation, now=self.clock())
         )
 
     async def record_answer(self, session_id: UUID, rater: Rater, answer: Answer, given_at: UtcDatetime) -> Session:
         """Record an answer or a correction from a clinic system. Raises Rejected."""
         loaded, relationship = await self._load_with_relationship(session_id)
-        return await self._change_existing_session(
+        return await self._change_existing(
             session_id,
             partial(
                 feedback.record_answer,
@@ -130,7 +127,7 @@ class SessionsService:
     async def answer_form(self, token: str, answer: Answer) -> None:
         """Record the answer of a form, which uses up its link. Raises Rejected."""
         loaded, relationship = await self._load_by_link(token)
-        await self._change_existing_session(
+        await self._change_existing(
             loaded.value.session_id,
             partial(
                 feedback.answer_form,
@@ -146,23 +143,29 @@ class SessionsService:
         """Lapse all overdue requests. Several processes may do so concurrently; each request lapses once."""
         while True:
             now = await self.store.server_time()
-            due = await self.store.find_overdue(now)
-            self.metrics.set_overdue(due[0].value.next_lapse_at if due else None, now)
-            if not due:
+            overdue = await self.store.find_overdue(now)
+            self.metrics.set_overdue(overdue[0].value.next_lapse_at if overdue else None, now)
+            if overdue:
+                await self._lapse_requests(overdue, now)
+            if len(overdue) < LAPSE_BATCH_SIZE:
                 return
-            relationships = await self.store.load_relationships({overdue.value.relationship_id for overdue in due})
 
-            def decide(
-                before: Session, now: datetime = now, known: dict[UUID, Relationship] = relationships
-            ) -> Decision:
-                return feedback.lapse(before, known.get(before.relationship_id), now)
+    async def _lapse_requests(self, overdue: Sequence[Versioned[Session]], now: datetime) -> None:
+        relationships = await self.store.load_relationships({loaded.value.relationship_id for loaded in overdue})
 
-            events = await self.store.save_decisions(due, decide)
-            self.metrics.count_events(events)
-            if events:  # none if another process was faster
-                log.info("Feedback requests lapsed", requests=len(events))
-            if len(due) < LAPSE_BATCH_SIZE:
-                return
+        def decide(before: Session) -> Decision:
+            return feedback.lapse(before, relationships.get(before.relationship_id), now)
+
+        events = await self.store.save_decisions(overdue, decide)
+        self.metrics.count_events(events)
+        if events:  # none if another process was faster
+            log.info("Feedback requests lapsed", requests=len(events))
+
+    async def _erase_if_client_was_erased(self, relationship_id: UUID) -> None:
+        """Erase what was written for a client who was erased between the check before the write and the write."""
+        relationship = await self.store.find_relationship(relationship_id)
+        if relationship is None or relationship.erased_at is not None:
+            await self.store.erase_sessions([relationship_id])
 
     async def _require_relationship(self, relationship_id: UUID) -> Relationship:
         relationship = await self.store.find_relationship(relationship_id)
@@ -192,19 +195,22 @@ class SessionsService:
             raise NotFound("unknown-link", "This link is unknown, or a newer one has replaced it.")
         return loaded, await self._require_relationship(loaded.value.relationship_id)
 
-    async def _change_existing_session(
+    async def _change_existing(
         self, session_id: UUID, decide: Callable[[Session], Decision], loaded: Versioned[Session] | None = None
     ) -> Session:
-        def decide_on_existing(before: Session | None) -> Decision:
+        """Change a session as `decide` says. Raises NotFound if there is none, and Rejected."""
+
+        def decide_if_found(before: Session | None) -> Decision:
             if before is None:
                 raise _session_not_found(session_id)
             return decide(before)
 
-        return await self._change_session(session_id, decide_on_existing, loaded)
+        return await self._change(session_id, decide_if_found, loaded)
 
-    async def _change_session(
+    async def _change(
         self, session_id: UUID, decide: Decide[Session], loaded: Versioned[Session] | None = None
     ) -> Session:
+        """Create or change a session as `decide` says. Raises Rejected."""
         change = await self.store.sessions.change(session_id, decide, loaded)
         self.metrics.count_events(change.events)
         return change.after

@@ -180,9 +180,9 @@ async def test_overdue_sessions_are_found_the_oldest_first(store: Store) -> None
 async def test_overdue_requests_lapse_once_although_two_processes_decide(store: Store) -> None:
     sessions = [completed_session(make_relationship()) for _ in range(10)]
     await save(store, *sessions)
-    due = await store.find_overdue(LAPSED_AT)
+    overdue = await store.find_overdue(LAPSED_AT)
 
-    results = await asyncio.gather(*(store.save_decisions(due, lapse) for _ in range(2)))
+    results = await asyncio.gather(*(store.save_decisions(overdue, lapse) for _ in range(2)))
 
     events = [event for result in results for event in result]
     assert len({event.id for event in events}) == len(events) == 2 * len(sessions)
@@ -193,11 +193,11 @@ async def test_a_session_that_changed_since_it_was_loaded_is_not_written(store: 
     relationship = make_relationship()
     changed, unchanged = completed_session(relationship), completed_session(relationship)
     await save(store, changed, unchanged)
-    due = await store.find_overdue(LAPSED_AT)
+    overdue = await store.find_overdue(LAPSED_AT)
     answered, _ = feedback.record_answer(changed, relationship, "client", make_answer(), NOW, NOW, WINDOW)
     await save(store, answered)
 
-    events = await store.save_decisions(due, lapse)
+    events = await store.save_decisions(overdue, lapse)
 
     assert {getattr(event, "session_id", None) for event in events} == {unchanged.session_id}
     assert (await load(store, changed.session_id)).value == answered
