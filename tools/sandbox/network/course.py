@@ -48,6 +48,13 @@ class Rupture:
         """Whether it affects the session of this number."""
         return self.first_session <= number and (number <= self.last_session or not self.is_repaired)
 
+    def keeps_client_away(self, number: int) -> bool:
+        """Whether the client misses the session of this number because of it.
+
+        A withdrawal that is not repaired still covers the sessions after its last one, but the client comes again.
+        """
+        return self.kind == "withdrawal" and self.first_session <= number <= self.last_session
+
     def drop_at(self, number: int) -> float:
         """By how many points the ratings of its elements drop in the session of this number."""
         if not self.covers(number):

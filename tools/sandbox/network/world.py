@@ -5,7 +5,7 @@ The seed determines all relationships, sessions, answers and planted ruptures; t
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from random import Random
@@ -31,7 +31,20 @@ TOWNS = ("Linden", "Harbour", "Mill Lane", "Northgate", "Orchard", "Riverside")
 TIME_ZONES = ("Europe/Berlin", "Europe/Lisbon", "America/Toronto", "Europe/Helsinki", "Asia/Tokyo", "Australia/Sydney")
 AIMS: tuple[Aim, ...] = get_args(Aim)
 CANCELLED_BY_CHOICES: tuple[CancelledBy, ...] = ("client", "client", "client", "clinician", "clinic")
-LIVE_BLOCK_SESSIONS = 12  # after `until`, each block of so many sessions may have a rupture
+CADENCE_DAYS_CHOICES = (7, 7, 7, 14)
+RUPTURE_KIND_WEIGHTS: Mapping[RuptureKind, int] = {
+    "dip": 30,
+    "step": 20,
+    "slide": 17,
+    "element": 15,
+    "withdrawal": 10,
+    "tension_reported": 8,
+}
+"""In percent of all ruptures. The first three lower all elements: of these 45 % are dips, 30 % steps, 25 % slides."""
+LIVE_BLOCK_SESSIONS = 12
+"""After `until`, each block of so many sessions of a relationship may have a rupture."""
+LIVE_SESSION_DURATION = timedelta(minutes=Session.minutes + 1)
+"""From the start of a session until a minute after its end: a session after `until` has ended when it is submitted."""
 
 
 class World:
@@ -53,30 +66,35 @@ class World:
         }
         self._levels |= {c.id: self._seed.random(c.id).gauss(0, parameters.level_between_clinics) for c in self.clinics}
         self._dyads: dict[UUID, Dyad] = {}
+        """By relationship, for the sessions after `until`."""
         self.courses = tuple(self._create_course(i) for i in range(parameters.relationships))
-        self.ongoing_courses = tuple(c for first in self.courses for c in first.with_successors() if c.ending is None)
+        self.ongoing_courses = tuple(course for course in self._all_courses() if course.ending is None)
 
     def find_course(self, relationship_id: UUID) -> Course:
         """The course of a relationship, including those after a transfer."""
-        return next(
-            course for first in self.courses for course in first.with_successors() if course.id == relationship_id
-        )
+        return next(course for course in self._all_courses() if course.id == relationship_id)
 
     def next_session(self, session_index: int, ends_before: datetime) -> tuple[Course, Session]:
         """The next session after `until`, of one relationship after the other; it ends just before `ends_before`."""
         round_number, position = divmod(session_index, len(self.ongoing_courses))
-        course = self._seed.random("turn", round_number).sample(self.ongoing_courses, len(self.ongoing_courses))[
-            position
-        ]
-        number = len(course.sessions) + round_number
-        block_number = (number - len(course.sessions)) // LIVE_BLOCK_SESSIONS
+        shuffled = self._seed.random("turn", round_number).sample(self.ongoing_courses, len(self.ongoing_courses))
+        course = shuffled[position]
+        past_sessions = len(course.sessions)
+        block_number = round_number // LIVE_BLOCK_SESSIONS
+        block_start = past_sessions + block_number * LIVE_BLOCK_SESSIONS
         rng = self._seed.random(course.id, "block", block_number)
-        first = len(course.sessions) + block_number * LIVE_BLOCK_SESSIONS
-        rupture = self._draw_rupture(rng, first, first + LIVE_BLOCK_SESSIONS, is_ongoing=False)
+        rupture = self._draw_rupture(rng, block_start, block_start + LIVE_BLOCK_SESSIONS, is_ongoing=False)
         session = self._create_session(
-            self._dyads[course.id], course.id, number, ends_before - timedelta(minutes=51), rupture
+            self._dyads[course.id],
+            course.id,
+            past_sessions + round_number,
+            ends_before - LIVE_SESSION_DURATION,
+            rupture,
         )
         return course, session
+
+    def _all_courses(self) -> Iterator[Course]:
+        return (course for first_course in self.courses for course in first_course.with_successors())
 
     def _create_clinic(self, index: int) -> Clinic:
         return Clinic(
@@ -97,7 +115,7 @@ class World:
         scale = parameters.median_sessions / math.log(2) ** (1 / parameters.sessions_shape)
         planned_sessions = min(parameters.max_sessions, 1 + round(rng.weibullvariate(scale, parameters.sessions_shape)))
         started_at = self.until - timedelta(weeks=rng.uniform(*parameters.started_weeks_ago))
-        cadence_days = rng.choice((7, 7, 7, 14))
+        cadence_days = rng.choice(CADENCE_DAYS_CHOICES)
         candidates = (
             started_at + timedelta(days=number * cadence_days, hours=rng.uniform(-12, 12))
             for number in range(planned_sessions)
@@ -123,13 +141,12 @@ class World:
             cadence_days=cadence_days,
             sessions=(),
         )
-        return self._with_sessions(course, index, rng, starts, has_ended=bool(has_ended))
+        self._dyads[course.id] = dyad = self._create_dyad(course, index)
+        return self._with_sessions(course, dyad, rng, starts, has_ended=bool(has_ended))
 
     def _with_sessions(
-        self, course: Course, index: int, rng: Random, starts: Sequence[datetime], *, has_ended: bool
+        self, course: Course, dyad: Dyad, rng: Random, starts: Sequence[datetime], *, has_ended: bool
     ) -> Course:
-        dyad = self._create_dyad(course, index)
-        self._dyads[course.id] = dyad
         rupture = self._draw_rupture(rng, 0, len(starts), is_ongoing=not has_ended)
         sessions = tuple(
             self._create_session(dyad, course.id, number, start, rupture) for number, start in enumerate(starts)
@@ -137,9 +154,9 @@ class World:
         simulated = replace(
             course, sessions=sessions, spread=dyad.spread, rupture=rupture, has_varied_ratings=dyad.has_varied_ratings
         )
-        return self._with_ending(simulated, index, rng, rupture) if has_ended else simulated
+        return self._with_ending(simulated, dyad, rng, rupture) if has_ended else simulated
 
-    def _with_ending(self, course: Course, index: int, rng: Random, rupture: Rupture | None) -> Course:
+    def _with_ending(self, course: Course, dyad: Dyad, rng: Random, rupture: Rupture | None) -> Course:
         ended_at = course.sessions[-1].ended_at + timedelta(days=2)
         other_clinicians = [
             c for c in self.clinicians if c.clinic_id == course.clinic_id and c.id != course.clinician_id
@@ -154,9 +171,9 @@ class World:
             weeks = range(1, rng.randint(3, 9))
             starts = [_in_office_hours(ended_at + timedelta(weeks=week)) for week in weeks]
             starts = [start for start in starts if start < self.until - 2 * ONE_HOUR]
-            successor = self._with_sessions(
-                next_course, index + self.parameters.relationships, rng, starts, has_ended=False
-            )
+            next_dyad = self._create_dyad(next_course, dyad.index + self.parameters.relationships)
+            self._dyads[next_course.id] = next_dyad
+            successor = self._with_sessions(next_course, next_dyad, rng, starts, has_ended=False)
             return replace(course, ending=(ended_at, "transferred"), successor=successor)
         is_unrepaired = rupture is not None and not rupture.is_repaired
         reason: EndReason = "stopped_by_client" if is_unrepaired and rng.random() < 0.6 else "completed"
@@ -185,9 +202,7 @@ class World:
         parameters = self.parameters
         if rng.random() >= parameters.rupture_probability or end_session - first_session < 4:
             return None
-        rupture_kinds: tuple[RuptureKind, ...] = get_args(RuptureKind)
-        # Of the ruptures in all elements 45 % are a dip, 30 % a step and 25 % a slide.
-        (rupture_kind,) = rng.choices(rupture_kinds, weights=(30, 20, 17, 15, 10, 8))
+        (rupture_kind,) = rng.choices([*RUPTURE_KIND_WEIGHTS], weights=[*RUPTURE_KIND_WEIGHTS.values()])
         lengths = {"dip": rng.randint(1, 3), "slide": rng.randint(2, 6), "step": 1, "tension_reported": 1}
         length = lengths.get(rupture_kind, 2)
         drop_points = rng.uniform(
@@ -228,12 +243,8 @@ class World:
         )
         is_ruptured = rupture is not None and rupture.covers(number)
         absence_draw = rng.random()
-        if (
-            rupture is not None
-            and rupture.kind == "withdrawal"
-            and rupture.first_session <= number <= rupture.last_session
-        ):
-            absence_draw = 0.0
+        if rupture is not None and rupture.keeps_client_away(number):
+            absence_draw = 0.0  # missed
         if absence_draw < parameters.missed_session_share:
             return replace(session, outcome="missed")
         if absence_draw < parameters.missed_session_share + parameters.cancelled_session_share:
@@ -250,5 +261,5 @@ class World:
 
 
 def _in_office_hours(moment: datetime) -> datetime:
-    """A time on the same day between 8:00 and 18:00 UTC, earlier times first."""
+    """A time between 8:00 and 18:00 UTC of the same day; the later `moment` is in the day, the later it is."""
     return moment.replace(hour=8 + moment.hour * 10 // 24, minute=moment.minute // 30 * 30, second=0, microsecond=0)
