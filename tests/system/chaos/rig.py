@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from tests.system.chaos import fault_points
 from tests.system.chaos.stores import Stores, discard_output, run_stores
@@ -50,13 +51,13 @@ class Process:
         """Make it send itself a signal when it next reaches the fault point."""
         fault_points.arm(self.trigger_file, fault_point, signal_to_send)
 
-    def disarm(self) -> bool:
-        """Disarm its fault point. False if it had reached it already: then the signal arrives now or in a moment."""
+    def disarm(self) -> Literal["disarmed", "fired"]:
+        """Disarm its fault point, unless it has fired already: then the signal arrives now or in a moment."""
         try:
             self.trigger_file.unlink()
         except FileNotFoundError:
-            return False
-        return True
+            return "fired"
+        return "disarmed"
 
     async def kill(self) -> None:
         await asyncio.to_thread(self.server.kill)

@@ -92,7 +92,7 @@ class ChaosRun:
         async with asyncio.TaskGroup() as task_group:
             load_task = task_group.create_task(load.run())
             await self._run_faults(fault_injector, recovery)
-            await fault_injector.stop_service(schedule.FINAL_FAULT)
+            await fault_injector.kill_all(schedule.FINAL_FAULT.target)  # so that the last events stay unconsumed
             load.stop()
             await load_task
         await self._run_round([schedule.FINAL_FAULT], fault_injector, recovery)

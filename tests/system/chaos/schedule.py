@@ -3,13 +3,49 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
+from typing import Literal
 
 from tests.system.chaos.fault_points import FAULT_POINTS
 from tools.sandbox.servers.stack import SERVICES
 
+FaultKind = Literal[
+    "one is killed",
+    "all are killed",
+    "one is stopped",
+    "one is paused",
+    "the clock is wrong",
+    "one joins and leaves",
+    "is killed at a point",
+    "is killed with a backlog",
+    "is paused at a point",
+    "is killed at each step of the last batch",
+    "is killed",
+    "is stopped",
+    "both are killed",
+    "the disk is full",
+    "connections are slow",
+    "connections are silent",
+    "connections are cut",
+    "is unavailable",
+    "poison",
+    "duplicates",
+    "out of order",
+]
+"""What happens to the target, as the report says it. FaultInjector has an action for each."""
+
 CONSUMERS = ("sessions", "alliance", "notify")
 STORES = ("kafka", "mongodb")
 SEND_POINTS = ("after an e-mail", "after a webhook")
+EVERY_SERVICE_FAULTS: tuple[FaultKind, ...] = (
+    "one is killed",
+    "all are killed",
+    "one is stopped",
+    "one is paused",
+    "the clock is wrong",
+)
+STORE_RESTARTS: tuple[FaultKind, ...] = ("is killed", "is stopped")
+CONNECTION_FAULTS: tuple[FaultKind, ...] = ("connections are slow", "connections are silent", "connections are cut")
+TOPIC_FAULTS: tuple[FaultKind, ...] = ("poison", "duplicates", "out of order")
 MAX_FAULTS_PER_ROUND = 3  # each has another target
 
 
@@ -17,7 +53,7 @@ MAX_FAULTS_PER_ROUND = 3  # each has another target
 class PlannedFault:
     """A fault that will be injected."""
 
-    kind: str
+    kind: FaultKind
     target: str
     """A service, a store, a receiver or the topics."""
     fault_point: str = ""
@@ -26,22 +62,18 @@ class PlannedFault:
 
 def all_faults() -> list[PlannedFault]:
     """Every possible fault, once."""
-    faults = [
-        PlannedFault(kind, name) for kind in ("one is killed", "all are killed", "one is stopped") for name in SERVICES
-    ]
-    faults += [PlannedFault("one is paused", name) for name in SERVICES]
-    faults += [PlannedFault("the clock is wrong", name) for name in SERVICES]
+    faults = [PlannedFault(kind, name) for kind in EVERY_SERVICE_FAULTS for name in SERVICES]
     faults += [PlannedFault("one joins and leaves", name) for name in CONSUMERS]
     faults += [PlannedFault("is killed at a point", name, point) for name in SERVICES for point in FAULT_POINTS[name]]
     faults += [
         PlannedFault("is killed with a backlog", name, point) for name in CONSUMERS for point in _batch_points(name)
     ]
     faults += [PlannedFault("is paused at a point", name, point) for name in CONSUMERS for point in _batch_points(name)]
-    faults += [PlannedFault(kind, store) for kind in ("is killed", "is stopped") for store in STORES]
+    faults += [PlannedFault(kind, store) for kind in STORE_RESTARTS for store in STORES]
     faults += [PlannedFault("both are killed", "kafka and mongodb"), PlannedFault("the disk is full", "mongodb")]
-    faults += [PlannedFault(f"connections are {mode}", store) for mode in ("slow", "silent", "cut") for store in STORES]
+    faults += [PlannedFault(kind, store) for kind in CONNECTION_FAULTS for store in STORES]
     faults += [PlannedFault("is unavailable", receiver) for receiver in ("mail", "webhook")]
-    faults += [PlannedFault(topic_fault, "topics") for topic_fault in ("poison", "duplicates", "out of order")]
+    faults += [PlannedFault(kind, "topics") for kind in TOPIC_FAULTS]
     return faults
 
 
