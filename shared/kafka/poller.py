@@ -6,6 +6,7 @@ lose those records silently. So the poller rewinds to the committed offsets and 
 the record is the next one on its partition.
 """
 
+import asyncio
 from typing import Any
 
 from aiokafka import TopicPartition
@@ -78,13 +79,16 @@ class Poller:
         self._must_rewind = False
 
     async def _poll_one_partition(self, timeout_ms: int, max_records: int) -> dict[TopicPartition, Any]:
-        """Records of the first partition that has any. No position moves past a record that cannot be decoded."""
-        partitions = sorted(self._consumer.assignment())
-        for partition in partitions:
+        """Records of the first partition that has any. No position moves past a record that cannot be decoded.
+
+        It waits by itself if there are none: a share of the timeout for each of many partitions would be rounded down
+        to 0, and then `getmany` gives way to no other task.
+        """
+        for partition in sorted(self._consumer.assignment()):
             limit = 1 if partition in self._record_by_record else max_records
             try:
                 records: dict[TopicPartition, Any] = await self._consumer.getmany(
-                    partition, timeout_ms=timeout_ms // len(partitions), max_records=limit
+                    partition, timeout_ms=0, max_records=limit
                 )
             except UnicodeDecodeError:
                 if partition in self._record_by_record:
@@ -94,4 +98,5 @@ class Poller:
                 continue
             if records:
                 return records
+        await asyncio.sleep(timeout_ms / 1000)
         return {}

@@ -1,8 +1,9 @@
-"""The order in which a poll returns fetched records."""
+"""The order in which a poll returns fetched records, and what it does when there are none."""
 
 import asyncio
 from typing import Any
 
+import pytest
 from aiokafka import TopicPartition
 
 from shared.kafka.poller import Poller
@@ -29,6 +30,28 @@ class FakeConsumer:
                 self._buffered[topic_partition] -= count
                 max_records -= count
         return records
+
+
+class UndecodableConsumer:
+    """A consumer whose first poll meets a record that cannot be decoded, and which has no records afterwards."""
+
+    def __init__(self, partition_count: int) -> None:
+        self._partitions = {TopicPartition("sessions", number) for number in range(partition_count)}
+        self._has_raised = False
+
+    def assignment(self) -> set[TopicPartition]:
+        return self._partitions
+
+    async def seek_to_committed(self) -> dict[TopicPartition, int]:
+        return dict.fromkeys(self._partitions, 1)
+
+    async def getmany(self, *_: TopicPartition, timeout_ms: int, max_records: int) -> dict[TopicPartition, Any]:
+        if not self._has_raised:
+            self._has_raised = True
+            raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
+        if timeout_ms:  # aiokafka gives way to other tasks only if it waits
+            await asyncio.sleep(timeout_ms / 1000)
+        return {}
 
 
 def poll_counts(poller: Poller, max_records: int) -> dict[str, int]:
@@ -59,3 +82,15 @@ def test_a_batch_is_filled_from_several_partition_numbers() -> None:
     poller = Poller(FakeConsumer(sessions0=1, sessions1=1, feedback0=1, sessions2=5))
 
     assert poll_counts(poller, 10) == {"sessions0": 1, "feedback0": 1, "sessions1": 1, "sessions2": 5}
+
+
+@pytest.mark.parametrize("partition_count", [0, 1, 48])
+async def test_a_poll_of_each_partition_gives_way_to_other_tasks(partition_count: int) -> None:
+    """The consumer loop does nothing else between two polls: without this, the service would answer nobody."""
+    poller, turns = Poller(UndecodableConsumer(partition_count)), list[str]()
+    assert await poller.poll(40, 10) == {}
+    asyncio.get_running_loop().call_soon(turns.append, "another task")
+
+    assert await poller.poll(40, 10) == {}
+
+    assert turns == ["another task"]
