@@ -4,7 +4,7 @@ Who catches them decides what happens next:
 
 - A consumer dead-letters a message with a DecodeError. It retries a batch whatever the handler raises, even a permanent
   error, so no handler may raise one.
-- The HTTP API answers Transient with 503, NotFound with 404 and every other Rejected with 409.
+- The HTTP API answers Transient with 503, NotFound with 404, Invalid with 422 and every other Rejected with 409.
 - A timer retries its task after every error.
 """
 
@@ -60,3 +60,7 @@ class Rejected(Permanent):
 
 class NotFound(Rejected):
     """The request is about something that does not exist here."""
+
+
+class Invalid(Rejected):
+    """The request breaks a rule that no other state would change: it must be corrected, not sent later."""

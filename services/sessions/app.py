@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from services.sessions import subscriptions
 from services.sessions.http import routes
+from services.sessions.http.pages import create_error_page
 from services.sessions.metrics import SessionsMetrics
 from services.sessions.service import SessionsService
 from services.sessions.settings import Settings
@@ -35,9 +36,10 @@ def create_app(settings: Settings) -> FastAPI:
     kafka = Kafka(settings.kafka_bootstrap_servers, "sessions", KafkaMetrics(registry), now, settings.kafka_batch_size)
     outbox = Outbox(kafka.send, [mongo[SESSIONS]], OutboxMetrics(registry), now)
     store = MongoStore(mongo, outbox, now)
+    metrics = SessionsMetrics(registry)
     service = SessionsService(
         store,
-        SessionsMetrics(registry),
+        metrics,
         response_window=timedelta(hours=settings.feedback_window_hours),
         lapse_grace=timedelta(seconds=settings.lapse_grace_seconds),
         clock=now,
@@ -55,7 +57,9 @@ def create_app(settings: Settings) -> FastAPI:
             yield
         await mongo.close()
 
-    app = create_base_app("Attune sessions", __doc__ or "", settings.http_body_limit, lifespan, registry)
+    app = create_base_app(
+        "Attune sessions", __doc__ or "", settings.http_body_limit, lifespan, registry, create_error_page(metrics)
+    )
     add_health_routes(
         app,
         liveness=kafka.is_alive,

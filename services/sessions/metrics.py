@@ -18,7 +18,15 @@ from shared.events import (
 from shared.runtime.metric_specs import CounterSpec, GaugeSpec
 
 Page = Literal[
-    "form", "invalid-form", "thanks", "unknown-link", "link-used", "link-expired", "no-consent", "unavailable"
+    "form",
+    "invalid-form",
+    "thanks",
+    "unknown-link",
+    "link-used",
+    "link-expired",
+    "no-consent",
+    "unreadable-request",
+    "unavailable",
 ]
 
 FEEDBACK_OUTCOMES: dict[type[Event], Literal["requested", "answered", "amended", "lapsed"]] = {

@@ -4,14 +4,16 @@ import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from prometheus_client import CollectorRegistry
 from starlette.datastructures import Headers
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from shared.http.error_pages import ErrorPage
 from shared.http.metrics import HttpMetrics, HttpMetricsMiddleware
 from shared.http.problems import RESPONSES, add_problem_handlers, shutdown_response, too_large_response
+from shared.http.query_parameters import reject_unknown_query_parameters
 
 
 def create_base_app(
@@ -20,12 +22,21 @@ def create_base_app(
     body_limit: int,
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]],
     registry: CollectorRegistry,
+    error_page: ErrorPage | None = None,
 ) -> FastAPI:
     """An application that answers errors with problem details and rejects bodies of more than `body_limit` bytes.
 
-    Its responses are counted in `registry`.
+    People get `error_page` instead of problem details. Its responses are counted in `registry`.
     """
-    app = FastAPI(title=title, description=description, version="1", lifespan=lifespan, responses=RESPONSES)
+    app = FastAPI(
+        title=title,
+        description=description,
+        version="1",
+        lifespan=lifespan,
+        responses=RESPONSES,
+        dependencies=[Depends(reject_unknown_query_parameters)],
+        redirect_slashes=False,  # behind the gateway, the redirect would lose the path's prefix and https
+    )
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=body_limit)
     app.add_middleware(BodyLimitMiddleware, body_limit=body_limit)
     app.add_middleware(ShutdownMiddleware)
@@ -33,6 +44,7 @@ def create_base_app(
     app.add_middleware(HeadMiddleware)
     add_problem_handlers(app)
     app.state.registry = registry
+    app.state.error_page = error_page
     return app
 
 
@@ -46,7 +58,7 @@ class BodyLimitMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         content_length = Headers(scope=scope).get("content-length", "") if scope["type"] == "http" else ""
         if content_length.isdecimal() and int(content_length) > self._body_limit:
-            await too_large_response(self._body_limit)(scope, receive, send)
+            await too_large_response(scope, self._body_limit)(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
@@ -70,7 +82,7 @@ class ShutdownMiddleware:
         except asyncio.CancelledError:
             if scope["type"] != "http" or has_started:
                 raise
-            await shutdown_response()(scope, receive, send)
+            await shutdown_response(scope)(scope, receive, send)
 
 
 class HeadMiddleware:

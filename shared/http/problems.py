@@ -1,16 +1,18 @@
 """HTTP errors as problem details (RFC 9457): what is wrong, where, and what to do."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.types import Scope
 
-from shared.errors import NotFound, Rejected, Transient
+from shared.errors import Invalid, NotFound, Rejected, Transient
+from shared.http.error_pages import find_error_page
 
 log = structlog.get_logger()
 
@@ -60,52 +62,57 @@ def add_problem_handlers(app: FastAPI) -> None:
     app.openapi = lambda: _describe_errors_as_problems(generate_openapi())  # type: ignore[method-assign]
 
 
-async def _handle_problem(_request: Request, error: Problem) -> JSONResponse:
-    return _problem_response(error.details)
+async def _handle_problem(request: Request, error: Problem) -> Response:
+    return _problem_response(request.scope, error.details)
 
 
-async def _handle_invalid_request(_request: Request, error: RequestValidationError) -> JSONResponse:
+async def _handle_invalid_request(request: Request, error: RequestValidationError) -> Response:
     field_errors = [FieldError(pointer="/" + "/".join(map(str, e["loc"])), detail=e["msg"]) for e in error.errors()]
-    return _problem_response(
-        ProblemDetails(
+    if find_error_page(request.scope) and all(e["loc"][0] == "path" for e in error.errors()):
+        details = _http_problem(404, "Not Found")  # to a person, an address with a typing error is one without a page
+    else:
+        details = ProblemDetails(
             type="urn:attune:problem:invalid-request",
             title="The request is not valid",
             status=422,
             detail="; ".join(f"{field_error.pointer}: {field_error.detail}" for field_error in field_errors),
             errors=field_errors,
         )
-    )
+    return _problem_response(request.scope, details)
 
 
-async def _handle_rejected(_request: Request, error: Rejected) -> JSONResponse:
-    status, title = (404, "Not found") if isinstance(error, NotFound) else (409, "Conflict with the current state")
-    return _problem_response(
-        ProblemDetails(type=f"urn:attune:problem:{error.code}", title=title, status=status, detail=str(error))
-    )
+async def _handle_rejected(request: Request, error: Rejected) -> Response:
+    status, title = next(answer for error_class, answer in _REJECTIONS.items() if isinstance(error, error_class))
+    details = ProblemDetails(type=f"urn:attune:problem:{error.code}", title=title, status=status, detail=str(error))
+    return _problem_response(request.scope, details)
 
 
-async def _handle_http_exception(_request: Request, error: HTTPException) -> JSONResponse:
-    text = str(error.detail)
-    details = ProblemDetails(type="about:blank", title=text, status=error.status_code, detail=text)
-    return _problem_response(details, dict(error.headers or {}))
+async def _handle_http_exception(request: Request, error: HTTPException) -> Response:
+    details = _http_problem(error.status_code, str(error.detail))
+    return _problem_response(request.scope, details, dict(error.headers or {}))
 
 
-async def _handle_transient(_request: Request, error: Transient) -> JSONResponse:
+async def _handle_transient(request: Request, error: Transient) -> Response:
     log.warning("Request failed: a dependency is unavailable", reason=str(error))
-    return _unavailable_response("A service that this request depends on is unavailable.")
+    return _unavailable_response(request.scope, "A service that this request depends on is unavailable.")
 
 
-async def _handle_unexpected(_request: Request, _error: Exception) -> JSONResponse:
-    return _problem_response(  # the server logs the error with its traceback
-        ProblemDetails(
-            type="urn:attune:problem:unforeseen",
-            title="Internal error",
-            status=500,
-            detail="Nothing that was answered with 2xx is lost. Please inform the operator of Attune.",
-        )
+async def _handle_unexpected(request: Request, _error: Exception) -> Response:
+    details = ProblemDetails(
+        type="urn:attune:problem:unforeseen",
+        title="Internal error",
+        status=500,
+        detail="Nothing that was answered with 2xx is lost. Please inform the operator of Attune.",
     )
+    return _problem_response(request.scope, details)  # the server logs the error with its traceback
 
 
+_REJECTIONS: dict[type[Rejected], tuple[int, str]] = {
+    NotFound: (404, "Not found"),
+    Invalid: (422, "The request is not valid"),
+    Rejected: (409, "Conflict with the current state"),
+}
+"""Status and title of each class of rejections; the first that fits counts."""
 _HANDLERS: dict[type[Exception], Any] = {
     Problem: _handle_problem,
     RequestValidationError: _handle_invalid_request,
@@ -116,33 +123,30 @@ _HANDLERS: dict[type[Exception], Any] = {
 }
 
 
-def shutdown_response() -> JSONResponse:
+def shutdown_response(scope: Scope) -> Response:
     """The response to a request that is cut short because the service shuts down."""
-    return _unavailable_response("The service is shutting down before the request is done.")
+    return _unavailable_response(scope, "The service is shutting down before the request is done.")
 
 
-def _unavailable_response(reason: str) -> JSONResponse:
-    return _problem_response(
-        ProblemDetails(
-            type="urn:attune:problem:unavailable",
-            title="Temporarily unavailable",
-            status=503,
-            detail=f"{reason} Nothing is lost; send the same request again.",
-        ),
-        {"Retry-After": "2"},
+def _unavailable_response(scope: Scope, reason: str) -> Response:
+    details = ProblemDetails(
+        type="urn:attune:problem:unavailable",
+        title="Temporarily unavailable",
+        status=503,
+        detail=f"{reason} Nothing is lost; send the same request again.",
     )
+    return _problem_response(scope, details, {"Retry-After": "2"})
 
 
-def too_large_response(limit: int) -> JSONResponse:
+def too_large_response(scope: Scope, limit: int) -> Response:
     """The response to a body of more than `limit` bytes."""
-    return _problem_response(
-        ProblemDetails(
-            type="urn:attune:problem:too-large",
-            title="Too large",
-            status=413,
-            detail=f"The body is larger than the limit of {limit} bytes.",
-        )
+    details = ProblemDetails(
+        type="urn:attune:problem:too-large",
+        title="Too large",
+        status=413,
+        detail=f"The body is larger than the limit of {limit} bytes.",
     )
+    return _problem_response(scope, details)
 
 
 def _describe_errors_as_problems(document: dict[str, Any]) -> dict[str, Any]:
@@ -160,5 +164,16 @@ def _describe_errors_as_problems(document: dict[str, Any]) -> dict[str, Any]:
 _PROBLEM_SCHEMA = {"$ref": f"#/components/schemas/{ProblemDetails.__name__}"}
 
 
-def _problem_response(details: ProblemDetails, headers: dict[str, str] | None = None) -> JSONResponse:
-    return JSONResponse(details.model_dump(), details.status, headers, media_type=MEDIA_TYPE)
+def _http_problem(status: int, text: str) -> ProblemDetails:
+    return ProblemDetails(type="about:blank", title=text, status=status, detail=text)
+
+
+def _problem_response(scope: Scope, details: ProblemDetails, headers: Mapping[str, str] | None = None) -> Response:
+    """The problem details, or a page if a person made the request."""
+    error_page = find_error_page(scope)
+    if error_page is None:
+        response: Response = JSONResponse(details.model_dump(), details.status, media_type=MEDIA_TYPE)
+    else:
+        response = error_page(details.status)
+    response.headers.update({"Cache-Control": "no-store", **(headers or {})})
+    return response

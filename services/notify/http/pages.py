@@ -18,6 +18,7 @@ from services.notify.domain import texts
 from services.notify.service import InboxService
 from services.notify.store import Store
 from shared.errors import NotFound, Rejected, Transient
+from shared.http.error_pages import ErrorPage
 
 log = structlog.get_logger()
 
@@ -32,6 +33,9 @@ PAGE_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Robots-Tag": "noindex",
 }
+
+UNAVAILABLE_TITLE = "This page is temporarily unavailable"
+UNAVAILABLE_TEXT = "We cannot reach our records. Nothing is lost; please try again in a minute."
 
 _HTML_CONTENT: dict[str, Any] = {"content": {"text/html": {}}}
 UNAVAILABLE_RESPONSE: dict[int | str, dict[str, Any]] = {
@@ -91,6 +95,24 @@ def routes(inbox: InboxService, store: Store) -> APIRouter:
     return router
 
 
+def create_error_page() -> ErrorPage:
+    """The page that people get for an address without a page, and for a request that failed."""
+    template = _create_environment().get_template("notice.html")
+
+    def render_error_page(status: int) -> Response:
+        if status in (404, 405):
+            title = "This page was not found"
+            text = "Perhaps a part of the address got lost. Please open the link exactly as you received it."
+        elif status >= 500:
+            title, text = UNAVAILABLE_TITLE, UNAVAILABLE_TEXT
+        else:
+            title = "This request could not be read"
+            text = "Nothing was changed. Please open your inbox again and press the button there."
+        return HTMLResponse(template.render(title=title, text=text), status, PAGE_HEADERS)
+
+    return render_error_page
+
+
 class _Pages:
     """Renders every page that clinicians see."""
 
@@ -130,8 +152,7 @@ class _Pages:
             return await render()
         except Transient as error:
             log.warning("inbox page not rendered: store unavailable", reason=str(error))
-            text = "We cannot reach our records. Nothing is lost; please try again in a minute."
-            return self._render_notice(503, "This page is temporarily unavailable", text)
+            return self._render_notice(503, UNAVAILABLE_TITLE, UNAVAILABLE_TEXT)
 
     def _render_notice(self, status: int, title: str, text: str) -> Response:
         return self._render("notice.html", status, title=title, text=text)

@@ -15,10 +15,11 @@ from pydantic import ValidationError
 from starlette.datastructures import FormData
 
 from services.sessions.http import questions
-from services.sessions.metrics import Page
+from services.sessions.metrics import Page, SessionsMetrics
 from services.sessions.service import SessionsService
 from shared.errors import Rejected, Transient
 from shared.events import Answer
+from shared.http.error_pages import ErrorPage
 
 log = structlog.get_logger()
 
@@ -76,7 +77,7 @@ class InvalidForm(Exception):
 def routes(service: SessionsService, crisis_text: str) -> APIRouter:
     """The routes of the form."""
     router = APIRouter(tags=["forms"])
-    pages = _FormPages(service, crisis_text)
+    pages = _FormPages(service, crisis_text, PageRenderer(service.metrics))
     css = (TEMPLATES / "form.css").read_text()
 
     @router.get("/f/{token}", response_class=HTMLResponse, responses=PAGE_RESPONSES)
@@ -95,7 +96,7 @@ def routes(service: SessionsService, crisis_text: str) -> APIRouter:
         async with request.form() as form_data:
             try:
                 await service.answer_form(token, parse_answer(form_data))
-                return pages.render("thanks", 200, "thanks.html")
+                return pages.renderer.render("thanks", 200, "thanks.html")
             except InvalidForm as invalid:
                 return await pages.invalid_form(token, form_data, str(invalid))
             except Rejected as error:
@@ -143,12 +144,33 @@ def _parse_choice(form_data: FormData, name: str, choices: Mapping[Any, str]) ->
     return str(values[0])
 
 
-class _FormPages:
-    """The pages of the form."""
+def create_error_page(metrics: SessionsMetrics) -> ErrorPage:
+    """The page that people get for an address without a page, and for a form that cannot be read."""
+    renderer = PageRenderer(metrics)
 
-    def __init__(self, service: SessionsService, crisis_text: str) -> None:
-        self._service = service
-        self._crisis_text = crisis_text
+    def render_error_page(status: int) -> Response:
+        if status in (404, 405):
+            _, page, title, text = CLOSED_FORM_PAGES["unknown-link"]
+            return renderer.render(page, status, "message.html", title=title, text=text)
+        if status >= 500:
+            return renderer.unavailable(status)
+        return renderer.render(
+            "unreadable-request",
+            status,
+            "message.html",
+            title="This did not arrive as it should",
+            text="What was sent could not be read, and nothing of it was kept. "
+            "Please open the link from your message again and fill in the form there.",
+        )
+
+    return render_error_page
+
+
+class PageRenderer:
+    """Renders pages with the headers that protect their readers, and counts them."""
+
+    def __init__(self, metrics: SessionsMetrics) -> None:
+        self._metrics = metrics
         self._templates = Environment(
             loader=FileSystemLoader(TEMPLATES),
             autoescape=True,
@@ -158,10 +180,35 @@ class _FormPages:
         )
         self._templates.globals["questions"] = questions
 
+    def render(self, page: Page, status: int, template: str, **context: Any) -> HTMLResponse:
+        self._metrics.count_page(page)
+        html = self._templates.get_template(template).render(**context)
+        return HTMLResponse(html, status, HEADERS | ({"Retry-After": "5"} if status == 503 else {}))
+
+    def unavailable(self, status: int = 503) -> HTMLResponse:
+        """A page that asks the person to send the form again."""
+        return self.render(
+            "unavailable",
+            status,
+            "message.html",
+            title="Just now this does not work",
+            text="We could not reach our records, so your answer may not have been kept. "
+            "Please go back and send it again in a minute; sending it twice does no harm.",
+        )
+
+
+class _FormPages:
+    """The pages of the form."""
+
+    def __init__(self, service: SessionsService, crisis_text: str, renderer: PageRenderer) -> None:
+        self.renderer = renderer
+        self._service = service
+        self._crisis_text = crisis_text
+
     async def form(self, token: str, entered: Mapping[str, Any] | None = None, message: str = "") -> HTMLResponse:
         """The form, filled with what was `entered`. Raises Rejected and StoreUnavailable."""
         form = await self._service.open_form(token)
-        return self.render(
+        return self.renderer.render(
             "invalid-form" if message else "form",
             422 if message else 200,
             "form.html",
@@ -185,22 +232,9 @@ class _FormPages:
         # Every other code means that the relationship is gone, so the link leads nowhere.
         code = error.code if error.code in CLOSED_FORM_PAGES else "unknown-link"
         status, page, title, text = CLOSED_FORM_PAGES[code]
-        return self.render(page, status, "message.html", title=title, text=text)
+        return self.renderer.render(page, status, "message.html", title=title, text=text)
 
     def unavailable(self, error: Transient) -> HTMLResponse:
         """A page that asks the person to send the form again."""
         log.warning("Form page not shown: the store is unavailable", reason=str(error))
-        return self.render(
-            "unavailable",
-            503,
-            "message.html",
-            title="Just now this does not work",
-            text="We could not reach our records, so your answer may not have been kept. "
-            "Please go back and send it again in a minute; sending it twice does no harm.",
-        )
-
-    def render(self, page: Page, status: int, template: str, **context: Any) -> HTMLResponse:
-        """A counted page with the headers that protect its reader."""
-        self._service.metrics.count_page(page)
-        html = self._templates.get_template(template).render(**context)
-        return HTMLResponse(html, status, HEADERS | ({"Retry-After": "5"} if status == 503 else {}))
+        return self.renderer.unavailable()

@@ -1,0 +1,26 @@
+"""Query parameters: an unknown one is rejected, because it is probably a misspelt one that would be ignored."""
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+
+from shared.http.error_pages import is_for_programs
+
+
+async def reject_unknown_query_parameters(request: Request) -> None:
+    """Raises RequestValidationError if the route is for programs and does not have all the parameters of the request.
+
+    Pages and forms ignore unknown parameters: mail gateways and messengers add their own to links.
+    """
+    route = request.scope["route"]
+    if not is_for_programs(route):
+        return
+    known = [parameter.alias for parameter in route.dependant.query_params]
+    unknown = [name for name in dict.fromkeys(request.query_params) if name not in known]
+    if unknown:
+        hint = f"the known ones are {', '.join(known)}" if known else "there are none here"
+        raise RequestValidationError(
+            [
+                {"type": "unknown_parameter", "loc": ("query", name), "msg": f"Unknown query parameter; {hint}"}
+                for name in unknown
+            ]
+        )

@@ -1,0 +1,140 @@
+"""How every service answers requests that are not quite as it expects them, from programs and from people."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import uuid4
+
+import httpx2
+import pytest
+
+from shared.http.problems import MEDIA_TYPE
+from tools.contracts.documents import SERVICES, create_application
+
+BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+every_service = pytest.mark.parametrize("service", SERVICES)
+
+
+@asynccontextmanager
+async def open_service(service: str) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client of a service whose stores are unreachable: enough for what is decided before they are asked."""
+    transport = httpx2.ASGITransport(create_application(service), raise_app_exceptions=False)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+        yield client
+
+
+def paths_by_method(service: str) -> list[tuple[str, str]]:
+    """Every JSON operation of a service, with a path that has valid ids."""
+    document = create_application(service).openapi()
+    return [
+        (method.upper(), path)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+        if "text/html" not in str(operation["responses"]) and path != "/metrics"
+    ]
+
+
+def fill(path: str) -> str:
+    parts = {"{rater}": "client"}
+    return "/".join(parts.get(part, str(uuid4()) if part.startswith("{") else part) for part in path.split("/"))
+
+
+@every_service
+async def test_an_unknown_query_parameter_is_rejected_on_every_json_route(service: str) -> None:
+    operations = paths_by_method(service)
+    async with open_service(service) as client:
+        for method, path in operations:
+            response = await client.request(method, fill(path), params={"dry-run": "true"}, json={})
+
+            assert response.status_code == 422, (method, path, response.text)
+            assert response.headers["content-type"] == MEDIA_TYPE
+            assert "/query/dry-run" in {error["pointer"] for error in response.json()["errors"]}, (method, path)
+
+
+async def test_the_error_names_the_parameters_that_exist() -> None:
+    async with open_service("intake") as client:
+        misspelt = await client.post(f"/clinics/{uuid4()}/caseload?dryRun=true", headers={"Content-Type": "text/csv"})
+        several = await client.get(f"/clinics/{uuid4()}/relationships?most=5&After=x&limit=1")
+
+    assert "the known ones are dry_run" in misspelt.json()["detail"]
+    assert [error["pointer"] for error in several.json()["errors"]] == ["/query/After", "/query/limit"]
+
+
+async def test_pages_and_their_files_ignore_what_mail_gateways_append() -> None:
+    async with open_service("sessions") as client:
+        assert (await client.get("/form.css?utm_source=mail")).status_code == 200
+        assert (await client.get("/metrics?x=1")).status_code == 200
+    async with open_service("notify") as client:
+        assert (await client.get("/inbox.js?utm_source=mail")).status_code == 200
+
+
+@every_service
+async def test_a_trailing_slash_is_not_redirected(service: str) -> None:
+    async with open_service(service) as client:
+        for method, path in [*paths_by_method(service), ("GET", "/metrics"), ("GET", "/f/token"), ("GET", "/inbox/x")]:
+            response = await client.request(method, fill(path) + "/", json={})
+
+            assert response.status_code in (404, 405), (method, path)
+            assert "location" not in response.headers
+            assert response.headers["content-type"] == MEDIA_TYPE
+
+
+@pytest.mark.parametrize(
+    ("service", "path", "status"),
+    [
+        ("sessions", "/F/token", 404),
+        ("sessions", "/f/token/", 404),
+        ("sessions", "/", 404),
+        ("notify", "/inbox/6f1c2a34-0000-4000-8000-000000000001.", 404),
+        ("notify", "/inbox/6f1c2a34-0000-4000-8000-000000000001/", 404),
+        ("notify", "/inbox/me", 404),
+        ("notify", "/", 404),
+    ],
+)
+async def test_people_get_a_page_for_a_mistyped_address(service: str, path: str, status: int) -> None:
+    async with open_service(service) as client:
+        response = await client.get(path, headers=BROWSER)
+
+    assert response.status_code == status
+    assert_is_page(response)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "status"),
+    [
+        ("multipart/form-data", b"without a boundary", 400),
+        ("application/x-www-form-urlencoded", b"&".join(b"f%d=1" % i for i in range(3000)), 400),
+        ("application/x-www-form-urlencoded", b"x" * 1_000_001, 413),
+    ],
+)
+async def test_people_get_a_page_for_a_form_that_cannot_be_read(content_type: str, body: bytes, status: int) -> None:
+    async with open_service("sessions") as client:
+        response = await client.post("/f/token", content=body, headers={"Content-Type": content_type, **BROWSER})
+
+    assert response.status_code == status
+    assert_is_page(response)
+    assert "open the link from your message again" in response.text
+
+
+async def test_a_button_with_a_mistyped_address_gives_a_page() -> None:
+    async with open_service("notify") as client:
+        response = await client.post(f"/inbox/{uuid4()}/alerts/{uuid4()}/resolution/perhaps", headers=BROWSER)
+
+    assert response.status_code == 404
+    assert_is_page(response)
+
+
+async def test_programs_get_problem_details_for_the_same_addresses() -> None:
+    async with open_service("notify") as client:
+        for path in ("/", f"/clinicians/{uuid4()}/inbox/", "/clinicians/x/inbox"):
+            response = await client.get(path)
+
+            assert response.status_code in (404, 422)
+            assert response.headers["content-type"] == MEDIA_TYPE
+
+
+def assert_is_page(response: Any) -> None:
+    assert response.headers["content-type"].startswith("text/html")
+    assert response.headers["cache-control"] == "no-store"
+    assert "default-src 'none'" in response.headers["content-security-policy"]
+    assert "<h1>" in response.text
