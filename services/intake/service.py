@@ -12,6 +12,7 @@ import structlog
 from pydantic import BaseModel
 
 from services.intake.domain import caseload_csv, import_plan, people, relationships
+from services.intake.domain.case_codes import choose_case_codes
 from services.intake.domain.caseload_csv import RowError
 from services.intake.domain.people import CaseCodeAssignment, Client, Clinic, Clinician
 from services.intake.domain.relationships import (
@@ -89,9 +90,21 @@ class IntakeService:
         self.metrics.count_events(change.events)
         return change.after
 
-    async def add_client(self, client_id: UUID, clinic_id: UUID, case_code: CaseCode) -> Client:
-        """Add a client to a clinic. Raises Rejected."""
+    async def add_client(self, client_id: UUID, clinic_id: UUID, case_code: CaseCode | None) -> Client:
+        """Add a client to a clinic, without `case_code` under one that is chosen here. Raises Rejected."""
         await self._require("clinic", self.store.clinics, clinic_id)
+        if case_code is not None:
+            return await self._add_client(client_id, clinic_id, case_code)
+        existing = await self.store.clients.get(client_id)
+        for choice in [existing.case_code] if existing else choose_case_codes(client_id):
+            try:
+                return await self._add_client(client_id, clinic_id, choice)
+            except Rejected as error:
+                if existing or error.code != "case-code-taken":
+                    raise
+        raise AssertionError("there is always another choice")
+
+    async def _add_client(self, client_id: UUID, clinic_id: UUID, case_code: CaseCode) -> Client:
         requested = Client(client_id=client_id, clinic_id=clinic_id, case_code=case_code)
         case_code_assignment = CaseCodeAssignment(client_id=client_id, clinic_id=clinic_id, case_code=case_code)
         change = await self.store.add_client(

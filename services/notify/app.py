@@ -16,7 +16,7 @@ from services.notify.delivery.worker import DeliverySettings, DeliveryWorker
 from services.notify.handlers import AlertProjector
 from services.notify.http import routes
 from services.notify.http.inbox_updates import InboxUpdates
-from services.notify.http.pages import create_error_page
+from services.notify.http.pages import render_error_page
 from services.notify.metrics import Metrics
 from services.notify.service import InboxService
 from services.notify.settings import Settings
@@ -78,9 +78,8 @@ def create_app(settings: Settings, delivery: DeliverySettings | None = None) -> 
             yield
         await mongo.close()
 
-    app = create_base_app(
-        "Attune notify", __doc__ or "", settings.http_body_limit, lifespan, registry, create_error_page()
-    )
+    title, description = "Attune notify", __doc__ or ""
+    app = create_base_app(title, description, settings.http_body_limit, lifespan, registry, render_error_page)
     add_health_routes(
         app,
         liveness=kafka.is_alive,

@@ -8,7 +8,8 @@ import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, tzinfo
+from datetime import date, datetime, tzinfo
+from itertools import zip_longest
 from typing import Annotated, Any, get_args
 from uuid import UUID
 
@@ -34,6 +35,9 @@ MAX_ROWS = 5_000
 HEADER_ROW = 1
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+_WHOLE_NUMBER = re.compile("[0-9]+")
+_SEPARATOR_LINE = re.compile(r'"?sep=[^\r\n]?"?[,;\t ]*(\r\n|\r|\n|$)', re.IGNORECASE)
+"""Excel's own first line, which tells it the delimiter and which it does not show."""
 _CONSENT_VALUES = {"yes": True, "no": False}
 
 
@@ -53,6 +57,13 @@ def _parse_datetime(cell: str, info: ValidationInfo) -> Any:
         raise ValueError("is not a date")
     if _DATE.fullmatch(cell):
         return datetime.fromisoformat(cell).replace(tzinfo=info.context)
+    return cell
+
+
+def _parse_whole_number(cell: Any) -> Any:
+    """Rejects what int() accepts besides digits: `1_4` would be 14."""
+    if isinstance(cell, str) and not _WHOLE_NUMBER.fullmatch(cell):
+        raise ValueError("is not a whole number")
     return cell
 
 
@@ -78,8 +89,10 @@ class Row(BaseModel):
     client_id: UUID
     case_code: CaseCode
     started_at: Annotated[UtcDatetime, BeforeValidator(_parse_datetime)]
+    start_day: date | None = None
+    """The day of `started_at` if the file has no time."""
     aims: Annotated[Aims, BeforeValidator(_parse_list)]
-    cadence_days: CadenceDays
+    cadence_days: Annotated[CadenceDays, BeforeValidator(_parse_whole_number)]
     consent: Annotated[bool, BeforeValidator(_parse_yes_or_no)]
 
 
@@ -103,16 +116,17 @@ def _parse_records(
     rows: list[Row], errors: list[RowError], records: Iterator[tuple[int, list[str]]], zone: tzinfo
 ) -> None:
     """Append to `rows` and `errors`. Raises _CsvError when it reaches invalid CSV; the rows before it are parsed."""
-    column_names = [cell.strip().lower() for cell in next(records, (HEADER_ROW, []))[1]]
-    errors += _find_header_errors(column_names)
+    header_row, header = next(records, (HEADER_ROW, []))
+    column_names = [cell.lower() for cell in header]
+    errors += _find_header_errors(header_row, column_names)
     if errors:
         return
     for number, cells in records:
-        if number - HEADER_ROW > MAX_ROWS:
+        if number - header_row > MAX_ROWS:
             errors.append(RowError(number, None, f"exceeds the limit of {MAX_ROWS} rows; split the file"))
             return
-        if len(cells) > len(column_names) and any(cells[len(column_names) :]):
-            errors.append(RowError(number, None, "has more cells than the header has columns"))
+        if any(cell and not name for name, cell in zip_longest(column_names, cells)):
+            errors.append(RowError(number, None, "has a cell in a column that has no name in the header"))
             continue
         row_or_errors = _parse_row(number, dict(zip(column_names, cells, strict=False)), zone)
         if isinstance(row_or_errors, Row):
@@ -129,10 +143,10 @@ class _CsvError(Exception):
 
 def _read_records(text: str) -> Iterator[tuple[int, list[str]]]:
     """Yield every row that is not empty, with its number."""
-    first_line = text.partition("\n")[0]
-    delimiter = max(
-        DELIMITERS, key=lambda candidate: sum(name in COLUMNS for name in _split_header(first_line, candidate))
-    )
+    if separator_line := _SEPARATOR_LINE.match(text):
+        text = text[separator_line.end() :]
+    header = next((line for line in io.StringIO(text) if line.strip(f'"{DELIMITERS} \r\n')), "")
+    delimiter = max(DELIMITERS, key=lambda candidate: sum(name in COLUMNS for name in _split_header(header, candidate)))
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     row_number = 0
     try:
@@ -145,25 +159,28 @@ def _read_records(text: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def _split_header(line: str, delimiter: str) -> list[str]:
-    return [name.strip(' "\r').lower() for name in line.split(delimiter)]
+    return [name.strip(' "\r\n').lower() for name in line.split(delimiter)]
 
 
-def _find_header_errors(names: list[str]) -> list[RowError]:
+def _find_header_errors(row: int, names: list[str]) -> list[RowError]:
+    """A column without a name is no error: spreadsheets save empty ones."""
     missing = [name for name in COLUMNS if name not in names]
     if len(missing) == len(COLUMNS):
         detail = f"has none of the columns {', '.join(COLUMNS)}, separated by comma, semicolon or tab"
-        return [RowError(HEADER_ROW, None, detail)]
-    errors = [RowError(HEADER_ROW, name, "is missing") for name in missing]
-    errors += [RowError(HEADER_ROW, name, "is in the header twice") for name in COLUMNS if names.count(name) > 1]
+        return [RowError(row, None, detail)]
+    errors = [RowError(row, name, "is missing") for name in missing]
+    errors += [RowError(row, name, "is in the header twice") for name in COLUMNS if names.count(name) > 1]
     for position, name in enumerate(names, start=1):
-        if name not in COLUMNS:
-            errors.append(RowError(HEADER_ROW, None, f"column {position} is not one of {', '.join(COLUMNS)}"))
+        if name and name not in COLUMNS:
+            errors.append(RowError(row, None, f"column {position} is not one of {', '.join(COLUMNS)}"))
     return errors
 
 
 def _parse_row(number: int, cells: dict[str, str], zone: tzinfo) -> Row | list[RowError]:
     try:
-        return Row.model_validate({**cells, "number": number}, context=zone)
+        start_day = _DATE.fullmatch(cells.get("started_at", ""))
+        values = {**cells, "number": number, "start_day": start_day[0] if start_day else None}
+        return Row.model_validate(values, context=zone)
     except ValidationError as error:
         invalid_columns = {detail["loc"][0] for detail in error.errors(include_url=False, include_context=False)}
         return [

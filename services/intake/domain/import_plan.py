@@ -6,6 +6,7 @@ error.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
 from uuid import UUID
 
 from services.intake.domain import people, relationships
@@ -23,9 +24,15 @@ COLUMN_OF_REJECTION = {
     "client-of-another-clinic": "client_id",
     "other-case-code": "case_code",
     "case-code-taken": "case_code",
+    "case-code-identifies": "case_code",
     "in-the-future": "started_at",
 }
 """The column that each rejection code concerns."""
+
+FIRST_MIDNIGHT, LAST_MIDNIGHT = timedelta(hours=-14), timedelta(hours=12)
+"""When a day begins, first in UTC+14 and last in UTC-12, counted from its beginning in UTC."""
+OFFSET_STEP = timedelta(minutes=15)
+"""All time zones differ from UTC by a multiple of this."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +82,8 @@ def _plan_row(clinic_id: UUID, row: Row, existing: ExistingRecords, plan: Import
     requested = Client(client_id=row.client_id, clinic_id=clinic_id, case_code=row.case_code)
     client, _ = people.add_client(client_before, requested)
     case_code, _ = people.assign_case_code(case_code_before, CaseCodeAssignment(**requested.model_dump()))
-    start = Start(clinic_id=clinic_id, **row.model_dump(exclude={"number", "relationship_id"}))
     before = existing.relationships.get(row.relationship_id)
+    start = _make_start(clinic_id, row, before)
     clinician = _require_clinician(row, existing)
     relationship, events = relationships.start_relationship(before, row.relationship_id, start, clinician, client, now)
     if client_before is None:
@@ -85,6 +92,20 @@ def _plan_row(clinic_id: UUID, row: Row, existing: ExistingRecords, plan: Import
         plan.case_codes[case_code_id] = case_code
     if before is None:
         plan.relationships[row.relationship_id] = relationship, events
+
+
+def _make_start(clinic_id: UUID, row: Row, before: Relationship | None) -> Start:
+    """The start in a row. A day is the same day even if the clinic's time zone was another one when it was stored."""
+    start = Start(clinic_id=clinic_id, **row.model_dump(exclude={"number", "relationship_id", "start_day"}))
+    if before is None or row.start_day is None or not _is_midnight_of(row.start_day, before.start.started_at):
+        return start
+    return start.model_copy(update={"started_at": before.start.started_at})
+
+
+def _is_midnight_of(day: date, moment: datetime) -> bool:
+    """Whether `day` begins at `moment` in some time zone."""
+    since_midnight_utc = moment - datetime.combine(day, time(), UTC)
+    return FIRST_MIDNIGHT <= since_midnight_utc <= LAST_MIDNIGHT and not since_midnight_utc % OFFSET_STEP
 
 
 def _require_clinician(row: Row, existing: ExistingRecords) -> Clinician:

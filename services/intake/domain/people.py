@@ -10,6 +10,7 @@ from uuid import UUID, uuid5
 
 from pydantic import BaseModel, ConfigDict
 
+from services.intake.domain.case_codes import reject_identifying
 from shared.errors import Rejected
 from shared.events import CaseCode, ClinicianRegistered, ClinicianUpdated, Event, TimeZone, UtcDatetime
 
@@ -103,7 +104,12 @@ def register_clinician(before: Clinician | None, requested: Clinician) -> tuple[
 
 
 def add_client(before: Client | None, requested: Client) -> tuple[Client, Sequence[Event]]:
-    """Add a client. Clinic and case code never change, because published events contain them."""
+    """Add a client. Clinic and case code never change, because published events contain them.
+
+    A code that a client has already is accepted for ever, even if it could not be given to anybody today.
+    """
+    if before is None:
+        reject_identifying(requested.case_code)
     if before is not None and before.clinic_id != requested.clinic_id:
         raise Rejected(
             "client-of-another-clinic",

@@ -173,7 +173,9 @@ def change_consent(relationship: Relationship, consent_change: Consent, now: Utc
         return relationship, ()
     _reject_after_end(relationship)
     last = relationship.consents[-1] if relationship.consents else None
-    if last is not None and consent_change.at <= last.at:
+    # Consent ticked by mistake can be withdrawn as of that moment: withdrawal counts, because it protects the client.
+    withdraws_at_once = last is not None and last.given and not consent_change.given and consent_change.at == last.at
+    if last is not None and consent_change.at <= last.at and not withdraws_at_once:
         last_status = "given" if last.given else "withdrawn"
         raise Rejected(
             "said-since", f"Consent was last {last_status} at {last.at.isoformat()}; a change must be later."

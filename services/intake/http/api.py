@@ -6,14 +6,13 @@ from uuid import UUID
 from zoneinfo import available_timezones
 
 from fastapi import APIRouter, Query, Request
-from pydantic import AfterValidator, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from services.intake.domain.caseload_csv import RowError
 from services.intake.domain.people import Clinic
 from services.intake.domain.relationships import (
     Aims,
     AimsAgreement,
-    CadenceDays,
     Consent,
     NonTransferEndReason,
 )
@@ -29,7 +28,7 @@ from services.intake.http.views import (
 from services.intake.service import CaseloadRejected, IntakeService
 from shared.events import CaseCode, TimeZone, UtcDatetime
 from shared.http.problems import FieldError, Problem
-from shared.http.request_body import RequestBody
+from shared.http.request_body import RequestBody, VisibleText, WholeNumber
 
 MAX_LISTED_ERRORS = 100
 """A file with more errors usually repeats the same few, so the first ones are enough."""
@@ -39,7 +38,8 @@ CSV = "text/csv"
 
 @cache
 def _iana_time_zones() -> frozenset[str]:
-    return frozenset(available_timezones())
+    """Without the two names that are no zones: `localtime` is that of the server, and `Factory` is nowhere."""
+    return frozenset(available_timezones() - {"localtime", "Factory"})
 
 
 def _check_time_zone(zone: str) -> str:
@@ -49,8 +49,8 @@ def _check_time_zone(zone: str) -> str:
 
 
 IanaTimeZone = Annotated[TimeZone, AfterValidator(_check_time_zone)]
-ShortText = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
-EmailAddress = Annotated[str, StringConstraints(pattern=r"^[^@\s]{1,64}@[^@\s]+\.[^@\s.]+$", max_length=254)]
+ShortText = Annotated[VisibleText, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+EmailAddress = Annotated[VisibleText, StringConstraints(pattern=r"^[^@\s]{1,64}@[^@\s]+\.[^@\s.]+$", max_length=254)]
 
 
 class ClinicBody(RequestBody):
@@ -69,7 +69,8 @@ class ClinicianBody(RequestBody):
 
 class ClientBody(RequestBody):
     clinic_id: UUID
-    case_code: CaseCode
+    case_code: CaseCode | None = None
+    """If it is left out, the service chooses one; a client keeps the code for ever."""
 
 
 class RelationshipBody(RequestBody):
@@ -78,7 +79,7 @@ class RelationshipBody(RequestBody):
     client_id: UUID
     started_at: UtcDatetime
     aims: Aims
-    cadence_days: CadenceDays
+    cadence_days: Annotated[WholeNumber, Field(ge=1, le=365)]
     consent: bool
 
 
@@ -129,7 +130,11 @@ def _people_routes(service: IntakeService) -> APIRouter:
 
     @router.put("/clients/{client_id}")
     async def add_client(client_id: UUID, body: ClientBody) -> ClientView:
-        """Add a client under an id and a case code that you choose. No other client of the clinic may have the code."""
+        """Add a client under an id that you choose, and under a case code that you choose or leave to the service.
+
+        No other client of the clinic may have the code, and a new one must be neither a name nor a birthday: it must
+        not have four letters in a row or contain a date.
+        """
         client = await service.add_client(client_id, body.clinic_id, body.case_code)
         return ClientView.model_validate(client.model_dump())
 
@@ -182,7 +187,7 @@ def _caseload_routes(service: IntakeService) -> APIRouter:
     async def list_relationships(
         clinic_id: UUID,
         after: UUID | None = None,
-        limit: Annotated[int, Query(alias="most", ge=1, le=MAX_PAGE_SIZE)] = MAX_PAGE_SIZE,
+        limit: Annotated[WholeNumber, Query(alias="most", ge=1, le=MAX_PAGE_SIZE)] = MAX_PAGE_SIZE,
     ) -> CaseloadView:
         """A clinic's relationships, including those that ended."""
         relationships = await service.list_relationships(clinic_id, after, limit + 1)

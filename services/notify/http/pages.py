@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime, tzinfo
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -18,7 +18,6 @@ from services.notify.domain import texts
 from services.notify.service import InboxService
 from services.notify.store import Store
 from shared.errors import NotFound, Rejected, Transient
-from shared.http.error_pages import ErrorPage
 
 log = structlog.get_logger()
 
@@ -95,22 +94,18 @@ def routes(inbox: InboxService, store: Store) -> APIRouter:
     return router
 
 
-def create_error_page() -> ErrorPage:
+def render_error_page(status: int) -> Response:
     """The page that people get for an address without a page, and for a request that failed."""
-    template = _create_environment().get_template("notice.html")
-
-    def render_error_page(status: int) -> Response:
-        if status in (404, 405):
-            title = "This page was not found"
-            text = "Perhaps a part of the address got lost. Please open the link exactly as you received it."
-        elif status >= 500:
-            title, text = UNAVAILABLE_TITLE, UNAVAILABLE_TEXT
-        else:
-            title = "This request could not be read"
-            text = "Nothing was changed. Please open your inbox again and press the button there."
-        return HTMLResponse(template.render(title=title, text=text), status, PAGE_HEADERS)
-
-    return render_error_page
+    if status in (404, 405):
+        title = "This page was not found"
+        text = "Perhaps a part of the address got lost. Please open the link exactly as you received it."
+    elif status >= 500:
+        title, text = UNAVAILABLE_TITLE, UNAVAILABLE_TEXT
+    else:
+        title = "This request could not be read"
+        text = "Nothing was changed. Please open your inbox again and press the button there."
+    page = _create_environment().get_template("notice.html").render(title=title, text=text)
+    return HTMLResponse(page, status, PAGE_HEADERS)
 
 
 class _Pages:
@@ -161,6 +156,7 @@ class _Pages:
         return HTMLResponse(self._templates.get_template(template).render(values), status, PAGE_HEADERS)
 
 
+@cache
 def _create_environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),

@@ -11,18 +11,18 @@ from services.sessions.domain.session import Cancelled, CancelledBy, FeedbackReq
 from services.sessions.service import FormLink, SessionsService
 from shared.clinical.instruments import INSTRUMENTS, InstrumentKind
 from shared.events import Answer, InstrumentTotal, Rater, UtcDatetime
-from shared.http.request_body import RequestBody
+from shared.http.request_body import RequestBody, WholeNumber
 
 
 class AppointmentBody(RequestBody):
     relationship_id: UUID
     starts_at: UtcDatetime
-    minutes: int = Field(ge=5, le=480)
+    minutes: WholeNumber = Field(ge=5, le=480)
 
 
 class CompletionBody(RequestBody):
     ended_at: UtcDatetime
-    minutes: int = Field(ge=1, le=480)
+    minutes: WholeNumber = Field(ge=1, le=480)
 
 
 class EmptyBody(RequestBody):

@@ -54,7 +54,8 @@ async def test_a_contradiction_is_rejected_with_its_reason(clinic: IntakeClient)
     response = await clinic.start_relationship(cadence_days=14)
     assert problem_code(response, 409) == "started-otherwise"
     assert "another cadence_days" in response.json()["detail"]
-    assert problem_code(await clinic.change_consent(False, STARTED_AT), 409) == "said-since"
+    await clinic.change_consent(False, STARTED_AT + DAY)
+    assert problem_code(await clinic.change_consent(True, STARTED_AT + DAY), 409) == "said-since"
 
 
 async def test_a_clinician_or_client_of_another_clinic_is_rejected(clinic: IntakeClient) -> None:

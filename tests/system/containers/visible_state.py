@@ -39,7 +39,7 @@ async def measure_alert_seconds(clinic_systems: ClinicSystems) -> float:
         id=uuid4(),
         client_id=uuid4(),
         clinician_id=clinician.id,
-        case_code=f"NEW-{uuid4().hex[:6].upper()}",
+        case_code=f"NEW-{uuid4().int % 100_000:05}",
         sessions=(replace(session, id=uuid4(), client=final_answer(course, now)),),
     )
     await clinic_systems.register_clinic(clinic)

@@ -47,7 +47,7 @@ def _create_probe(clinician: Clinician, index: int, until: datetime) -> Course:
         clinic_id=clinician.clinic_id,
         clinician_id=clinician.id,
         client_id=uuid5(relationship, "client"),
-        case_code=f"PROBE-{index:04}",
+        case_code=f"PR-{index:04}",
         started_at=starts[0] - timedelta(days=1),
         aims=("coping",),
         cadence_days=7,

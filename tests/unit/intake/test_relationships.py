@@ -129,6 +129,15 @@ def test_a_repeated_consent_change_is_recognized_even_if_it_arrives_late() -> No
     assert change_consent(after, consent_given(1), NOW) == (after, ())
 
 
+def test_consent_ticked_by_mistake_can_be_withdrawn_as_of_the_start() -> None:
+    after, (event,) = change_consent(make_relationship(), consent_withdrawn(0), NOW)
+
+    assert isinstance(event, ConsentWithdrawn)
+    assert (after.consent, event.occurred_at) == (False, STARTED)
+    assert change_consent(after, consent_withdrawn(0), NOW) == (after, ())
+    assert change_consent(after, consent_given(0), NOW) == (after, ()), "the request before, repeated late"
+
+
 def test_the_same_aims_agreed_on_another_day_give_another_event() -> None:
     same_aims = AimsAgreement(aims=("relief", "coping"), agreed_at=STARTED + DAY)
 
@@ -182,7 +191,11 @@ END_AT = STARTED + 40 * DAY
             change_consent(make_relationship(), consent_withdrawn(9), NOW)[0],
             lambda r: change_consent(r, consent_withdrawn(3), NOW),
         ),
-        ("said-since", make_relationship(), lambda r: change_consent(r, consent_withdrawn(0), NOW)),
+        (
+            "said-since",
+            change_consent(make_relationship(), consent_withdrawn(9), NOW)[0],
+            lambda r: change_consent(r, consent_given(9), NOW),
+        ),
         ("before-the-start", make_relationship(), lambda r: change_consent(r, consent_withdrawn(-1), NOW)),
         ("in-the-future", make_relationship(), lambda r: change_consent(r, consent_given(300), NOW)),
         (

@@ -1,0 +1,215 @@
+"""The HTTP API of intake on a store in memory: what the desk and clinic systems may send."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import islice
+from typing import Any
+from uuid import uuid4
+
+import httpx2
+import pytest
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+
+from services.intake.domain.case_codes import choose_case_codes
+from services.intake.domain.caseload_csv import COLUMNS
+from services.intake.domain.people import CaseCodeAssignment, Client
+from services.intake.http.api import routes
+from services.intake.metrics import IntakeMetrics
+from services.intake.service import IntakeService
+from services.intake.store.memory import InMemoryStore
+from shared.http.app import create_base_app
+from tests.support.intake_builders import NOW
+from tests.support.intake_client import IntakeClient, make_csv, problem_code
+
+
+@asynccontextmanager
+async def no_lifespan(_app: FastAPI) -> AsyncIterator[None]:
+    yield
+
+
+@pytest.fixture
+def store() -> InMemoryStore:
+    return InMemoryStore()
+
+
+@pytest.fixture
+async def clinic(store: InMemoryStore) -> AsyncIterator[IntakeClient]:
+    """A clinic with a clinician, a client and a relationship."""
+    registry = CollectorRegistry()
+    app = create_base_app("intake", "", 1_000_000, no_lifespan, registry)
+    app.include_router(routes(IntakeService(store, IntakeMetrics(registry), lambda: NOW)))
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://127.0.0.1") as http:
+        clinic = IntakeClient(http, kafka_servers="")
+        await clinic.set_up()
+        yield clinic
+
+
+def row_errors(response: httpx2.Response) -> list[str]:
+    assert problem_code(response, 422) == "caseload-not-valid"
+    return [error["pointer"] for error in response.json()["errors"]]
+
+
+@pytest.mark.parametrize("zone", ["localtime", "Factory"])
+async def test_a_time_zone_is_a_place_and_not_where_the_server_stands(clinic: IntakeClient, zone: str) -> None:
+    body = {"name": "Elm", "crisis_contact": "the desk", "time_zone": zone}
+
+    assert problem_code(await clinic.put(f"/clinics/{uuid4()}", **body), 422) == "invalid-request"
+    assert problem_code(await clinic.register_clinician(time_zone=zone), 422) == "invalid-request"
+
+
+@pytest.mark.parametrize("number", ["1_4", "+7", "٧", "7.0", True])
+async def test_a_whole_number_is_written_in_digits(clinic: IntakeClient, number: Any) -> None:
+    response = await clinic.start_relationship(uuid4(), cadence_days=number)
+    assert problem_code(response, 422) == "invalid-request"
+    row = clinic.make_row(1, cadence_days=str(number))
+    assert row_errors(await clinic.import_caseload(make_csv([row]))) == ["/rows/2/cadence_days"]
+    page = await clinic.http.get(f"/clinics/{clinic.clinic_id}/relationships", params={"most": number})
+    assert problem_code(page, 422) == "invalid-request"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\u0000",
+        "Elm\u0007",
+        "Elm\r\nTree",
+        "Elm \u202egnitset",
+        "\u2066Elm",
+        "Elm\u200e",
+        "\u200d",
+        "El\u00adm",
+        "Elm\u2028Tree",
+        "\ufeffElm",
+    ],
+)
+async def test_invisible_characters_in_a_name_are_rejected(clinic: IntakeClient, text: str) -> None:
+    for field in ("name", "crisis_contact"):
+        body = {"name": "Elm", "crisis_contact": "the desk", "time_zone": "Europe/Berlin", field: text}
+        response = await clinic.put(f"/clinics/{clinic.clinic_id}", **body)
+        assert problem_code(response, 422) == "invalid-request"
+        assert response.json()["errors"][0]["pointer"] == f"/body/{field}"
+
+
+async def test_invisible_characters_in_an_address_are_rejected(clinic: IntakeClient) -> None:
+    for character in "\u0000\u0007\u202e\u200e\ufeff":
+        response = await clinic.register_clinician(contact=f"a{character}b@example.org")
+        assert problem_code(response, 422) == "invalid-request"
+
+
+@pytest.mark.parametrize("name", ["Praxis Müller & Söhne", "מרפאה", "می\u200cخواهم", "诊所", "Zoë's"])
+async def test_names_of_all_languages_are_accepted(clinic: IntakeClient, name: str) -> None:
+    body = {"name": name, "crisis_contact": "the desk", "time_zone": "Europe/Berlin"}
+
+    assert (await clinic.put(f"/clinics/{clinic.clinic_id}", **body)).json()["name"] == name
+
+
+async def test_a_case_code_that_identifies_somebody_is_refused_with_the_reason(clinic: IntakeClient) -> None:
+    for case_code in ("ANNA-MUELLER", "1980-01-31"):
+        response = await clinic.add_client(uuid4(), case_code)
+
+        assert problem_code(response, 422) == "case-code-identifies"
+        assert "Attune chooses one" in response.json()["detail"]
+        row = clinic.make_row(1, case_code=case_code)
+        assert row_errors(await clinic.import_caseload(make_csv([row]))) == ["/rows/2/case_code"]
+
+
+async def test_a_case_code_that_a_client_has_already_is_accepted_for_ever(
+    clinic: IntakeClient, store: InMemoryStore
+) -> None:
+    client = Client(client_id=uuid4(), clinic_id=clinic.clinic_id, case_code="ANNA-MUELLER")
+    store.clients.put(client.client_id, client)
+    assignment = CaseCodeAssignment(**client.model_dump())
+    store.case_codes.put(CaseCodeAssignment.document_id(client.clinic_id, client.case_code), assignment)
+
+    assert (await clinic.add_client(client.client_id, client.case_code)).status_code == 200
+    row = clinic.make_row(1, client_id=str(client.client_id), case_code=client.case_code)
+    assert (await clinic.import_caseload(make_csv([row]))).json()["started"] == 1
+
+
+async def test_the_server_chooses_a_case_code_if_there_is_none(clinic: IntakeClient) -> None:
+    client_ids = [uuid4() for _ in range(20)]
+    body = {"clinic_id": str(clinic.clinic_id)}
+
+    codes = [(await clinic.put(f"/clients/{i}", **body)).json()["case_code"] for i in client_ids]
+
+    assert len(set(codes)) == len(codes)
+    assert [(await clinic.put(f"/clients/{i}", **body)).json()["case_code"] for i in client_ids] == codes
+    assert (await clinic.put(f"/clients/{clinic.client_id}", **body)).json()["case_code"] == "AB-12"
+
+
+async def test_a_chosen_case_code_that_is_taken_gives_another_one(clinic: IntakeClient) -> None:
+    client_id = uuid4()
+    first_choice, second_choice = islice(choose_case_codes(client_id), 2)
+    await clinic.add_client(uuid4(), first_choice)
+
+    response = await clinic.put(f"/clients/{client_id}", clinic_id=str(clinic.clinic_id))
+
+    assert response.json()["case_code"] == second_choice
+
+
+async def test_consent_ticked_by_mistake_can_be_withdrawn_as_of_the_start(clinic: IntakeClient) -> None:
+    started_at = (await clinic.http.get(f"/relationships/{clinic.relationship_id}")).json()["started_at"]
+    path = f"/relationships/{clinic.relationship_id}/consent"
+
+    for _ in range(2):
+        response = await clinic.put(path, given=False, at=started_at)
+        assert (response.status_code, response.json()["consent"]) == (200, False)
+    assert (await clinic.put(path, given=True, at=started_at)).json()["consent"] is False
+
+
+async def move_clinic(clinic: IntakeClient, time_zone: str) -> None:
+    body = {"name": "Elm", "crisis_contact": "the desk", "time_zone": time_zone}
+    (await clinic.put(f"/clinics/{clinic.clinic_id}", **body)).raise_for_status()
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Pacific/Kiritimati", "Asia/Kathmandu", "Etc/GMT+12"])
+async def test_a_day_is_the_same_day_after_the_time_zone_of_the_clinic_changed(clinic: IntakeClient, zone: str) -> None:
+    row = clinic.make_row(1, started_at="2026-01-05")
+    assert (await clinic.import_caseload(make_csv([row]))).json()["started"] == 1
+
+    await move_clinic(clinic, zone)
+
+    assert (await clinic.import_caseload(make_csv([row]))).json()["already_known"] == 1
+    for other in ("2026-01-04", "2026-01-06", "2026-01-05T12:00:00Z"):
+        assert row_errors(await clinic.import_caseload(make_csv([{**row, "started_at": other}]))) == [
+            "/rows/2/relationship_id"
+        ]
+
+
+@pytest.mark.parametrize(
+    ("before", "delimiter", "header_row"),
+    [
+        (b"\r\n", ";", 2),
+        (b";;;;;;;\r\n\r\n", ";", 3),
+        (b"\n\n\n", "\t", 4),
+        (b"sep=;\r\n", ";", 1),
+        (b'\xef\xbb\xbf"sep=,"\r\n', ",", 1),
+        (b"SEP=;;;;;;;;\n", ";", 1),
+        (b"sep=\t\r\n", "\t", 1),
+    ],
+)
+async def test_what_spreadsheets_write_before_the_header_is_passed_over(
+    clinic: IntakeClient, before: bytes, delimiter: str, header_row: int
+) -> None:
+    rows = [clinic.make_row(1), clinic.make_row(2, consent="maybe")]
+
+    response = await clinic.import_caseload(before + make_csv(rows, delimiter))
+
+    assert row_errors(response) == [f"/rows/{header_row + 2}/consent"]
+    assert (await clinic.import_caseload(before + make_csv(rows[:1], delimiter))).json()["started"] == 1
+
+
+async def test_columns_without_a_name_may_be_empty_wherever_they_are(clinic: IntakeClient) -> None:
+    rows = [clinic.make_row(1), clinic.make_row(2)]
+    lines = [",".join(COLUMNS), *(",".join(row.values()) for row in rows)]
+
+    for content in (
+        "".join(f"{line},\r\n" for line in lines),
+        "".join(f"{line},,\r\n" for line in lines),
+        "".join(f",{line}\r\n" for line in lines),
+        f"{lines[0]},\r\n{lines[1]}\r\n{lines[2]},,,\r\n",
+    ):
+        assert (await clinic.import_caseload(content.encode())).json()["rows"] == 2
+    filled = f"{lines[0]},\r\n{lines[1]},\r\n{lines[2]},x\r\n"
+    assert row_errors(await clinic.import_caseload(filled.encode())) == ["/rows/3"]
