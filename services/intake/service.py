@@ -15,7 +15,7 @@ from services.intake.domain import caseload_csv, import_plan, people, relationsh
 from services.intake.domain.case_codes import choose_case_codes
 from services.intake.domain.caseload_csv import RowError
 from services.intake.domain.people import CaseCodeAssignment, Client, Clinic, Clinician
-from services.intake.domain.relationships import (
+from services.intake.domain.relationship import (
     AimsAgreement,
     Consent,
     End,
@@ -144,10 +144,15 @@ class IntakeService:
             consent=consent,
         )
         now = self.clock()
-        return await self._change_relationship(
+        change = await self.store.start_relationship(
             relationship_id,
-            lambda before: relationships.start_relationship(before, relationship_id, start, clinician, client, now),
+            client_id,
+            lambda before, open_relationships: relationships.start_relationship(
+                before, relationship_id, start, clinician, client, now, open_relationships
+            ),
         )
+        self.metrics.count_events(change.events)
+        return change.after
 
     async def update_aims(self, relationship_id: UUID, agreement: AimsAgreement) -> Relationship:
         """Record that client and clinician agreed on new aims. Raises Rejected."""
@@ -189,7 +194,7 @@ class IntakeService:
                 _require_relationship(relationship_id, before), successor_id, successor_clinician, at, now
             ),
             successor_id,
-            lambda before, ended: relationships.start_successor(before, ended, successor_clinician),
+            lambda before, ended, others: relationships.start_successor(before, ended, successor_clinician, others),
         )
         self.metrics.count_events([*old.events, *new.events])
         return old.after, new.after

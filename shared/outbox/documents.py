@@ -4,7 +4,7 @@ A change loads the document, lets a pure function decide the new document and it
 write, guarded by the version that was read. After a version conflict it loads and decides again.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
@@ -16,7 +16,8 @@ from pymongo.errors import DuplicateKeyError
 
 from shared.errors import StoreUnavailable
 from shared.events import Event
-from shared.mongo.client import Collection, Document, Mongo, MongoSession, translate_errors
+from shared.mongo.client import Collection as MongoCollection
+from shared.mongo.client import Document, Mongo, MongoSession, translate_errors
 from shared.mongo.stored_names import StoredNames
 from shared.outbox.relay import Outbox, outbox_entries
 
@@ -81,7 +82,7 @@ class DocumentCollection(Protocol[T]):
 class Documents(Generic[T]):
     """A collection of documents in MongoDB."""
 
-    collection: Collection
+    collection: MongoCollection
     model: type[T]
     outbox: Outbox
     clock: Callable[[], datetime]
@@ -175,6 +176,25 @@ class Transaction:
         change = await documents.change_once(document_id, decide, session=self._session)
         self._enqueue_written.append(lambda: documents.enqueue(document_id, change.entries))
         return change
+
+    async def lock(self, documents: Documents[Any], document_ids: Collection[UUID]) -> None:
+        """Keep other transactions from locking these documents until this one is done; one of two starts again.
+
+        Documents that do not exist are not locked.
+        """
+        await documents.collection.update_many(
+            {"_id": {"$in": list(document_ids)}}, {"$inc": {"v": 1}}, session=self._session
+        )
+
+    async def find_all(self, documents: Documents[T], query: Document) -> list[T]:
+        """The documents that match, with the changes of this transaction."""
+        found = await documents.collection.find(query, session=self._session).to_list(None)
+        return [documents.parse(stored) for stored in found]
+
+    async def insert_all(self, documents: Documents[Any], new_documents: Sequence[Document]) -> None:
+        """Insert documents as they are stored. Raises BulkWriteError if one of them exists."""
+        if new_documents:
+            await documents.collection.insert_many(new_documents, session=self._session)
 
     def enqueue(self) -> None:
         """Publish the outbox entries of all changes, which are durable now."""

@@ -5,7 +5,14 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from services.intake.domain.people import Client, Clinician
-from services.intake.domain.relationships import Decision, Relationship, Start, start_relationship
+from services.intake.domain.relationship import (
+    Relationship,
+    Start,
+)
+from services.intake.domain.relationships import (
+    Decision,
+    start_relationship,
+)
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 STARTED = datetime(2026, 1, 5, 10, tzinfo=UTC)

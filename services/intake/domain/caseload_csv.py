@@ -15,7 +15,10 @@ from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, ValidationInfo
 
-from services.intake.domain.relationships import Aims, CadenceDays
+from services.intake.domain.relationship import (
+    Aims,
+    CadenceDays,
+)
 from shared.events import Aim, CaseCode, UtcDatetime
 
 COLUMNS = {

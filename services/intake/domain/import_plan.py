@@ -4,21 +4,26 @@ An import only adds. A row that is already known changes nothing, and a row that
 error.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import chain
 from uuid import UUID
 
 from services.intake.domain import people, relationships
 from services.intake.domain.caseload_csv import Row, RowError
 from services.intake.domain.people import CaseCodeAssignment, Client, Clinician
-from services.intake.domain.relationships import Relationship, Start
+from services.intake.domain.relationship import (
+    Relationship,
+    Start,
+)
 from shared.errors import NotFound, Rejected
 from shared.events import Event, UtcDatetime
 
 COLUMN_OF_REJECTION = {
     "row-repeated": "relationship_id",
     "started-otherwise": "relationship_id",
+    "already-together": "relationship_id",
     "unknown-clinician": "clinician_id",
     "clinician-of-another-clinic": "clinician_id",
     "client-of-another-clinic": "client_id",
@@ -43,6 +48,8 @@ class ExistingRecords:
     clients: Mapping[UUID, Client] = field(default_factory=dict)
     case_codes: Mapping[UUID, CaseCodeAssignment] = field(default_factory=dict)
     relationships: Mapping[UUID, Relationship] = field(default_factory=dict)
+    open_relationships: Mapping[UUID, Sequence[Relationship]] = field(default_factory=dict)
+    """The relationships that have not ended, by client."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +60,26 @@ class ImportPlan:
     case_codes: dict[UUID, CaseCodeAssignment] = field(default_factory=dict)
     relationships: dict[UUID, tuple[Relationship, Sequence[Event]]] = field(default_factory=dict)
     errors: list[RowError] = field(default_factory=list)
+    open_relationships: dict[UUID, list[Relationship]] = field(default_factory=dict, compare=False, repr=False)
+    """The same relationships, by client."""
 
     @property
     def events(self) -> list[Event]:
         """The events of all relationships that the file adds."""
         return [event for _, events in self.relationships.values() for event in events]
+
+    def contradicts(self, open_relationships: Iterable[Relationship]) -> bool:
+        """Whether a client and a clinician of the plan already work together in one of `open_relationships`."""
+        pairs = {(r.start.client_id, r.start.clinician_id) for r, _ in self.relationships.values()}
+        return any((r.start.client_id, r.start.clinician_id) in pairs for r in open_relationships)
+
+
+def group_by_client(relationships: Iterable[Relationship]) -> dict[UUID, list[Relationship]]:
+    """The relationships of each client."""
+    grouped: dict[UUID, list[Relationship]] = {}
+    for relationship in relationships:
+        grouped.setdefault(relationship.start.client_id, []).append(relationship)
+    return grouped
 
 
 def plan_import(clinic_id: UUID, rows: Sequence[Row], existing: ExistingRecords, now: UtcDatetime) -> ImportPlan:
@@ -85,13 +107,17 @@ def _plan_row(clinic_id: UUID, row: Row, existing: ExistingRecords, plan: Import
     before = existing.relationships.get(row.relationship_id)
     start = _make_start(clinic_id, row, before)
     clinician = _require_clinician(row, existing)
-    relationship, events = relationships.start_relationship(before, row.relationship_id, start, clinician, client, now)
+    open_relationships = [records.open_relationships.get(row.client_id, ()) for records in (existing, plan)]
+    relationship, events = relationships.start_relationship(
+        before, row.relationship_id, start, clinician, client, now, chain.from_iterable(open_relationships)
+    )
     if client_before is None:
         plan.clients[row.client_id] = client
     if case_code_before is None:
         plan.case_codes[case_code_id] = case_code
     if before is None:
         plan.relationships[row.relationship_id] = relationship, events
+        plan.open_relationships.setdefault(row.client_id, []).append(relationship)
 
 
 def _make_start(clinic_id: UUID, row: Row, before: Relationship | None) -> Start:

@@ -5,20 +5,15 @@ events, or raises Rejected. A repeated request changes nothing and gives no even
 Event ids are derived from the relationship's id.
 """
 
-from collections.abc import Sequence
-from typing import Annotated, Literal
-from uuid import UUID, uuid5
+from collections.abc import Iterable, Sequence
+from uuid import UUID
 
-from pydantic import AfterValidator, Field
-
-from services.intake.domain.people import Client, Clinician, StoredModel
+from services.intake.domain.people import Client, Clinician
+from services.intake.domain.relationship import AimsAgreement, Consent, End, Relationship, Start
 from shared.errors import Rejected
 from shared.events import (
-    Aim,
-    CaseCode,
     ConsentGiven,
     ConsentWithdrawn,
-    EndReason,
     Event,
     RelationshipAimsUpdated,
     RelationshipEnded,
@@ -26,81 +21,6 @@ from shared.events import (
     UtcDatetime,
 )
 from shared.events.clock_skew import reject_future
-
-
-def _check_unique(aims: tuple[Aim, ...]) -> tuple[Aim, ...]:
-    if len(set(aims)) < len(aims):
-        raise ValueError("names an aim twice")
-    return aims
-
-
-Aims = Annotated[tuple[Aim, ...], Field(min_length=1), AfterValidator(_check_unique)]
-CadenceDays = Annotated[int, Field(ge=1, le=365)]
-NonTransferEndReason = Literal["completed", "stopped_by_client", "stopped_by_clinician", "other"]
-"""Why a relationship ends if no other one follows it."""
-
-
-class Start(StoredModel):
-    """How a relationship started. It never changes."""
-
-    clinic_id: UUID
-    clinician_id: UUID
-    client_id: UUID
-    case_code: CaseCode
-    started_at: UtcDatetime
-    aims: Aims
-    cadence_days: CadenceDays
-    consent: bool
-    predecessor_id: UUID | None = None
-
-
-class AimsAgreement(StoredModel):
-    """The aims of the therapy on which client and clinician agreed, valid from `agreed_at`."""
-
-    aims: Aims
-    agreed_at: UtcDatetime
-
-
-class Consent(StoredModel):
-    """Whether the client agrees to be asked about the sessions, valid from `at`."""
-
-    given: bool
-    at: UtcDatetime
-
-
-class End(StoredModel):
-    """Why and when a relationship ended."""
-
-    reason: EndReason
-    at: UtcDatetime
-    successor_id: UUID | None = None
-
-
-class Relationship(StoredModel):
-    """A clinician and a client who work together."""
-
-    relationship_id: UUID
-    start: Start
-    agreements: tuple[AimsAgreement, ...] = Field(min_length=1)
-    """All of them, so that a repeated request is recognized even if it arrives late."""
-    consents: tuple[Consent, ...] = ()
-    """Every change of consent; empty until the client first agrees."""
-    end: End | None = None
-
-    @property
-    def aims(self) -> Aims:
-        """The aims agreed on last."""
-        return self.agreements[-1].aims
-
-    @property
-    def consent(self) -> bool:
-        """Whether the client agrees to be asked about the sessions."""
-        return bool(self.consents) and self.consents[-1].given
-
-    def derive_id(self, name: str) -> UUID:
-        """The id of an event about this relationship. The same name always gives the same id."""
-        return uuid5(self.relationship_id, name)
-
 
 Decision = tuple[Relationship, Sequence[Event]]
 
@@ -112,14 +32,16 @@ def start_relationship(
     clinician: Clinician,
     client: Client,
     now: UtcDatetime,
+    open_relationships: Iterable[Relationship] = (),
 ) -> Decision:
-    """Start a relationship."""
+    """Start a relationship. `open_relationships` are those that the client has."""
     if before is not None:
         return _check_same_start(before, start), ()
     reject_future("started_at", start.started_at, now)
     if client.clinic_id != start.clinic_id:
         raise Rejected("client-of-another-clinic", f"Client {client.client_id} belongs to another clinic.")
     _reject_other_clinic(clinician, start.clinic_id)
+    _reject_second(start.clinician_id, open_relationships)
     relationship = Relationship(
         relationship_id=relationship_id,
         start=start,
@@ -212,7 +134,12 @@ def end_for_transfer(
     return end_relationship(relationship, End(reason="transferred", at=at, successor_id=successor_id), now)
 
 
-def start_successor(before: Relationship | None, ended: Relationship, successor_clinician: Clinician) -> Decision:
+def start_successor(
+    before: Relationship | None,
+    ended: Relationship,
+    successor_clinician: Clinician,
+    open_relationships: Iterable[Relationship] = (),
+) -> Decision:
     """Start the relationship that follows a transfer, with the same aims, cadence and consent."""
     ending = ended.end
     if ending is None or ending.successor_id is None:
@@ -227,7 +154,9 @@ def start_successor(before: Relationship | None, ended: Relationship, successor_
         }
     )
     client = Client(client_id=start.client_id, clinic_id=start.clinic_id, case_code=start.case_code)
-    return start_relationship(before, ending.successor_id, start, successor_clinician, client, now=ending.at)
+    return start_relationship(
+        before, ending.successor_id, start, successor_clinician, client, ending.at, open_relationships
+    )
 
 
 def _add_consent_change(relationship: Relationship, consent_change: Consent) -> tuple[Relationship, Event]:
@@ -276,6 +205,17 @@ def _reject_other_clinic(clinician: Clinician, clinic_id: UUID) -> None:
             "clinician-of-another-clinic",
             f"Clinician {clinician.clinician_id} works at another clinic; choose a clinician of clinic {clinic_id}.",
         )
+
+
+def _reject_second(clinician_id: UUID, open_relationships: Iterable[Relationship]) -> None:
+    """Two relationships of the same people would split the client's ratings, and alerts would come late."""
+    for relationship in open_relationships:
+        if relationship.start.clinician_id == clinician_id:
+            raise Rejected(
+                "already-together",
+                f"Clinician and client already work together in relationship {relationship.relationship_id}; use that "
+                "one. If they began anew, end it first.",
+            )
 
 
 def _reject_after_end(relationship: Relationship) -> None:

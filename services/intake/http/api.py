@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from services.intake.domain.caseload_csv import RowError
 from services.intake.domain.people import Clinic
-from services.intake.domain.relationships import (
+from services.intake.domain.relationship import (
     Aims,
     AimsAgreement,
     Consent,

@@ -4,7 +4,11 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from services.intake.domain.relationships import Aims, CadenceDays, Relationship
+from services.intake.domain.relationship import (
+    Aims,
+    CadenceDays,
+    Relationship,
+)
 from shared.events import CaseCode, EndReason, TimeZone, UtcDatetime
 from shared.http.problems import ProblemDetails
 

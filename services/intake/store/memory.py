@@ -1,13 +1,15 @@
 """The store of intake in memory, with the same promises as the one in MongoDB; for tests."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from uuid import UUID
 
 from services.intake.domain.caseload_csv import Row
-from services.intake.domain.import_plan import ExistingRecords, ImportPlan
+from services.intake.domain.import_plan import ExistingRecords, ImportPlan, group_by_client
 from services.intake.domain.people import CaseCodeAssignment, Client, Clinic, Clinician
-from services.intake.domain.relationships import Relationship
-from services.intake.store.protocol import DecideSuccessor
+from services.intake.domain.relationship import (
+    Relationship,
+)
+from services.intake.store.protocol import DecideStart, DecideSuccessor
 from shared.events import Event
 from shared.outbox.documents import Change, Decide, VersionConflict
 from shared.outbox.memory import InMemoryDocuments
@@ -38,11 +40,21 @@ class InMemoryStore:
         self.case_codes.write(case_code_id, case_code)
         return client
 
+    async def start_relationship(
+        self, relationship_id: UUID, client_id: UUID, decide: DecideStart
+    ) -> Change[Relationship]:
+        change = self.relationships.decide(
+            relationship_id, lambda before: decide(before, self._open_relationships({client_id}))
+        )
+        self.relationships.write(relationship_id, change)
+        return change
+
     async def transfer_relationship(
         self, old_id: UUID, decide_end: Decide[Relationship], new_id: UUID, decide_start: DecideSuccessor
     ) -> tuple[Change[Relationship], Change[Relationship]]:
         old = self.relationships.decide(old_id, decide_end)
-        new = self.relationships.decide(new_id, lambda before: decide_start(before, old.after))
+        others = [r for r in self._open_relationships({old.after.start.client_id}) if r.relationship_id != old_id]
+        new = self.relationships.decide(new_id, lambda before: decide_start(before, old.after, others))
         self.relationships.write(old_id, old)
         self.relationships.write(new_id, new)
         return old, new
@@ -62,6 +74,7 @@ class InMemoryStore:
                 {CaseCodeAssignment.document_id(clinic_id, row.case_code) for row in rows}
             ),
             relationships=self.relationships.find_all({row.relationship_id for row in rows}),
+            open_relationships=group_by_client(self._open_relationships({row.client_id for row in rows})),
         )
 
     async def insert_plan(self, plan: ImportPlan) -> None:
@@ -69,6 +82,7 @@ class InMemoryStore:
             plan.clients.keys() & self.clients.stored
             or plan.case_codes.keys() & self.case_codes.stored
             or plan.relationships.keys() & self.relationships.stored
+            or plan.contradicts(self._open_relationships(plan.open_relationships))
         ):
             raise VersionConflict
         for client_id, client in plan.clients.items():
@@ -77,3 +91,7 @@ class InMemoryStore:
             self.case_codes.put(case_code_id, case_code)
         for relationship_id, (relationship, events) in plan.relationships.items():
             self.relationships.put(relationship_id, relationship, events)
+
+    def _open_relationships(self, client_ids: Collection[UUID]) -> list[Relationship]:
+        relationships = [stored.value for stored in self.relationships.stored.values()]
+        return [r for r in relationships if r.start.client_id in client_ids and r.end is None]

@@ -12,12 +12,14 @@ from pydantic import BaseModel
 from pymongo.errors import BulkWriteError
 
 from services.intake.domain.caseload_csv import Row
-from services.intake.domain.import_plan import ExistingRecords, ImportPlan
+from services.intake.domain.import_plan import ExistingRecords, ImportPlan, group_by_client
 from services.intake.domain.people import CaseCodeAssignment, Client, Clinic, Clinician
-from services.intake.domain.relationships import Relationship
-from services.intake.store.protocol import DecideSuccessor
+from services.intake.domain.relationship import (
+    Relationship,
+)
+from services.intake.store.protocol import DecideStart, DecideSuccessor
 from services.intake.store.stored_names import STORED_NAMES
-from shared.mongo.client import Document, Mongo, MongoSession, has_errors_besides_duplicates, translate_errors
+from shared.mongo.client import Document, Mongo, has_errors_besides_duplicates, translate_errors
 from shared.outbox.documents import Change, Decide, Documents, Transaction, VersionConflict, change_in_transaction
 from shared.outbox.relay import Outbox, outbox_entries
 
@@ -43,6 +45,7 @@ class MongoStore:
         """Create the indexes. Idempotent. Raises StoreUnavailable."""
         with translate_errors():
             await self.relationships.collection.create_index([("start.clinic_id", 1), ("_id", 1)], name="clinic")
+            await self.relationships.collection.create_index("start.client_id", name="client")
 
     async def add_client(
         self,
@@ -58,12 +61,35 @@ class MongoStore:
 
         return await change_in_transaction(self._mongo, add_both)
 
+    async def start_relationship(
+        self, relationship_id: UUID, client_id: UUID, decide: DecideStart
+    ) -> Change[Relationship]:
+        async def start(transaction: Transaction) -> Change[Relationship]:
+            others = await self._lock_open_relationships(transaction, {client_id})
+            return await transaction.change(self.relationships, relationship_id, lambda before: decide(before, others))
+
+        known = await self.relationships.load(relationship_id)
+        if known is not None:  # a repeated request, which needs no transaction
+            return await self.relationships.change(relationship_id, lambda before: decide(before, ()), known)
+        return await change_in_transaction(self._mongo, start)
+
+    async def _lock_open_relationships(
+        self, transaction: Transaction, client_ids: Collection[UUID]
+    ) -> list[Relationship]:
+        """The open relationships of clients, to which no other transaction adds one until this one is done."""
+        await transaction.lock(self.clients, client_ids)
+        return await transaction.find_all(self.relationships, _open_relationships(client_ids))
+
     async def transfer_relationship(
         self, old_id: UUID, decide_end: Decide[Relationship], new_id: UUID, decide_start: DecideSuccessor
     ) -> tuple[Change[Relationship], Change[Relationship]]:
         async def change_both(transaction: Transaction) -> tuple[Change[Relationship], Change[Relationship]]:
             old = await transaction.change(self.relationships, old_id, decide_end)
-            new = await transaction.change(self.relationships, new_id, lambda before: decide_start(before, old.after))
+            # The one that ends is not among them: it has ended in this transaction.
+            others = await self._lock_open_relationships(transaction, {old.after.start.client_id})
+            new = await transaction.change(
+                self.relationships, new_id, lambda before: decide_start(before, old.after, others)
+            )
             return old, new
 
         return await change_in_transaction(self._mongo, change_both)
@@ -80,7 +106,11 @@ class MongoStore:
         return [self.relationships.parse(document) for document in documents]
 
     async def load_existing(self, clinic_id: UUID, rows: Sequence[Row]) -> ExistingRecords:
-        """In four round trips."""
+        """In five round trips."""
+        with translate_errors():
+            open_relationships = await self.relationships.collection.find(
+                _open_relationships({row.client_id for row in rows})
+            ).to_list(None)
         return ExistingRecords(
             clinicians=await _load_by_id(self.clinicians, {row.clinician_id for row in rows}),
             clients=await _load_by_id(self.clients, {row.client_id for row in rows}),
@@ -88,10 +118,11 @@ class MongoStore:
                 self.case_codes, {CaseCodeAssignment.document_id(clinic_id, row.case_code) for row in rows}
             ),
             relationships=await _load_by_id(self.relationships, {row.relationship_id for row in rows}),
+            open_relationships=group_by_client(map(self.relationships.parse, open_relationships)),
         )
 
     async def insert_plan(self, plan: ImportPlan) -> None:
-        """In one transaction of three round trips."""
+        """In one transaction of five round trips."""
         now = self._clock()
         entries_by_relationship = {
             document_id: outbox_entries(events, now) for document_id, (_, events) in plan.relationships.items()
@@ -105,23 +136,25 @@ class MongoStore:
             for document_id, (relationship, _) in plan.relationships.items()
         ]
 
-        async def insert_all(session: MongoSession) -> None:
-            for collection, new_documents in (
-                (self.clients, client_documents),
-                (self.case_codes, case_code_documents),
-                (self.relationships, relationship_documents),
-            ):
-                if new_documents:
-                    await collection.collection.insert_many(new_documents, session=session)
+        async def insert_all(transaction: Transaction) -> None:
+            if plan.contradicts(await self._lock_open_relationships(transaction, plan.open_relationships)):
+                raise VersionConflict
+            await transaction.insert_all(self.clients, client_documents)
+            await transaction.insert_all(self.case_codes, case_code_documents)
+            await transaction.insert_all(self.relationships, relationship_documents)
 
         try:
-            await self._mongo.run_transaction(insert_all)
+            await self._mongo.run_transaction(lambda session: insert_all(Transaction(session)))
         except BulkWriteError as error:
             if has_errors_besides_duplicates(error):
                 raise
             raise VersionConflict from None
         for document_id, entries in entries_by_relationship.items():
             self.relationships.enqueue(document_id, entries)
+
+
+def _open_relationships(client_ids: Collection[UUID]) -> Document:
+    return {"start.client_id": {"$in": list(client_ids)}, "end": None}
 
 
 def _new_document(document_id: UUID, document: BaseModel) -> Document:

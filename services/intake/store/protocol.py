@@ -7,11 +7,18 @@ from uuid import UUID
 from services.intake.domain.caseload_csv import Row
 from services.intake.domain.import_plan import ExistingRecords, ImportPlan
 from services.intake.domain.people import CaseCodeAssignment, Client, Clinic, Clinician
-from services.intake.domain.relationships import Decision, Relationship
+from services.intake.domain.relationship import (
+    Relationship,
+)
+from services.intake.domain.relationships import (
+    Decision,
+)
 from shared.outbox.documents import Change, Decide, DocumentCollection
 
-DecideSuccessor = Callable[[Relationship | None, Relationship], Decision]
-"""Decides how the next relationship starts, from that one, usually None, and the one that ended."""
+DecideStart = Callable[[Relationship | None, Sequence[Relationship]], Decision]
+"""Decides how a relationship starts, from that one, usually None, and the client's open ones."""
+DecideSuccessor = Callable[[Relationship | None, Relationship, Sequence[Relationship]], Decision]
+"""Decides how the next relationship starts, from that one, usually None, the one that ended, and the open ones."""
 
 
 class Store(Protocol):
@@ -46,6 +53,14 @@ class Store(Protocol):
         """Write a client and the case code, or neither. Raises what the decisions raise.
 
         Of two parallel requests for the same code, the second one is decided with the assignment of the first.
+        """
+
+    async def start_relationship(
+        self, relationship_id: UUID, client_id: UUID, decide: DecideStart
+    ) -> Change[Relationship]:
+        """Write a relationship of a client who exists. Raises what the decision raises.
+
+        Of two parallel starts for a client, the second one is decided with the relationship of the first.
         """
 
     async def transfer_relationship(

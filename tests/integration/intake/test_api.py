@@ -15,7 +15,7 @@ from shared.events import (
     RelationshipStarted,
 )
 from shared.events.topics import INTAKE
-from tests.support.intake_client import DAY, STARTED_AT, IntakeClient
+from tests.support.intake_client import DAY, STARTED_AT, IntakeClient, make_csv
 from tests.support.kafka_reader import read_records
 from tools.sandbox.servers.inspection import metric_value
 
@@ -147,7 +147,8 @@ async def test_only_one_of_several_concurrent_transfers_succeeds(clinic: IntakeC
 
 
 async def test_concurrent_identical_starts_are_published_once(clinic: IntakeClient) -> None:
-    await clinic.set_up()
+    for request in (clinic.save_clinic, clinic.register_clinician, clinic.add_client):
+        await request()
     relationship_id = uuid4()
 
     responses = await asyncio.gather(*(clinic.start_relationship(relationship_id) for _ in range(8)))
@@ -156,10 +157,26 @@ async def test_concurrent_identical_starts_are_published_once(clinic: IntakeClie
     assert len(await clinic.wait_for_events(relationship_id, at_least=2)) == 2
 
 
+async def test_of_parallel_starts_of_the_same_two_people_one_succeeds(clinic: IntakeClient) -> None:
+    await clinic.save_clinic()
+    await clinic.register_clinician()
+    await clinic.add_client()
+    row = clinic.make_row(1, client_id=str(clinic.client_id), case_code="AB-12")
+
+    responses = await asyncio.gather(
+        clinic.import_caseload(make_csv([row])), *(clinic.start_relationship(uuid4()) for _ in range(6))
+    )
+
+    assert sorted(response.status_code for response in responses).count(200) == 1
+    assert {response.status_code for response in responses} <= {200, 409, 422}
+    assert len((await clinic.list_relationships())["relationships"]) == 1
+
+
 async def test_a_clinics_relationships_are_listed_page_by_page(clinic: IntakeClient) -> None:
     await clinic.set_up()
-    for _ in range(4):
-        await clinic.start_relationship(uuid4())
+    for clinician_id in [uuid4() for _ in range(4)]:
+        await clinic.register_clinician(clinician_id)
+        await clinic.start_relationship(uuid4(), clinician_id=str(clinician_id))
 
     first = await clinic.list_relationships(most=3)
     second = await clinic.list_relationships(most=3, after=first["next"])

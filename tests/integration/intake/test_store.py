@@ -11,7 +11,14 @@ import pytest
 from services.intake.domain.caseload_csv import Row
 from services.intake.domain.import_plan import ExistingRecords, ImportPlan, plan_import
 from services.intake.domain.people import CaseCodeAssignment, Client, add_client, assign_case_code, register_clinician
-from services.intake.domain.relationships import Decision, Relationship, end_for_transfer, start_successor
+from services.intake.domain.relationship import (
+    Relationship,
+)
+from services.intake.domain.relationships import (
+    Decision,
+    end_for_transfer,
+    start_successor,
+)
 from services.intake.store.memory import InMemoryStore
 from services.intake.store.mongo import CLINICIANS, RELATIONSHIPS, MongoStore
 from services.intake.store.protocol import Store
@@ -62,7 +69,7 @@ async def transfer(store: Store, old_id: UUID, new_id: UUID) -> list[Change[Rela
         return end_for_transfer(before, new_id, BEN, STARTED + timedelta(days=7), NOW)
 
     changes = await store.transfer_relationship(
-        old_id, decide_end, new_id, lambda before, ended: start_successor(before, ended, BEN)
+        old_id, decide_end, new_id, lambda before, ended, others: start_successor(before, ended, BEN, others)
     )
     return list(changes)
 
@@ -177,7 +184,11 @@ async def test_a_plan_is_written_as_a_whole_and_its_records_are_found(store: Sto
 
     existing = await store.load_existing(CLINIC, rows)
     assert existing == ExistingRecords(
-        {ANNA.clinician_id: ANNA}, plan.clients, plan.case_codes, {i: r for i, (r, _) in plan.relationships.items()}
+        {ANNA.clinician_id: ANNA},
+        plan.clients,
+        plan.case_codes,
+        {i: r for i, (r, _) in plan.relationships.items()},
+        plan.open_relationships,
     )
     assert plan_import(CLINIC, rows[:2], existing, NOW) == ImportPlan()
 

@@ -20,7 +20,7 @@ from services.intake.service import IntakeService
 from services.intake.store.memory import InMemoryStore
 from shared.http.app import create_base_app
 from tests.support.intake_builders import NOW
-from tests.support.intake_client import IntakeClient, make_csv, problem_code
+from tests.support.intake_client import DAY, STARTED_AT, IntakeClient, make_csv, problem_code
 
 
 @asynccontextmanager
@@ -213,3 +213,40 @@ async def test_columns_without_a_name_may_be_empty_wherever_they_are(clinic: Int
         assert (await clinic.import_caseload(content.encode())).json()["rows"] == 2
     filled = f"{lines[0]},\r\n{lines[1]},\r\n{lines[2]},x\r\n"
     assert row_errors(await clinic.import_caseload(filled.encode())) == ["/rows/3"]
+
+
+async def test_the_same_two_people_cannot_be_started_twice(clinic: IntakeClient) -> None:
+    second = await clinic.start_relationship(uuid4())
+
+    assert problem_code(second, 409) == "already-together"
+    assert str(clinic.relationship_id) in second.json()["detail"]
+    assert (await clinic.start_relationship()).status_code == 200, "a repeated request"
+
+    row = clinic.make_row(1, client_id=str(clinic.client_id), case_code="AB-12")
+    response = await clinic.import_caseload(make_csv([row]))
+    assert row_errors(response) == ["/rows/2/relationship_id"]
+    assert str(clinic.relationship_id) in response.json()["errors"][0]["detail"]
+
+
+async def test_the_same_two_people_cannot_be_in_one_file_twice(clinic: IntakeClient) -> None:
+    row = clinic.make_row(1)
+    again = {**row, "relationship_id": str(uuid4())}
+
+    response = await clinic.import_caseload(make_csv([row, again]))
+
+    assert row_errors(response) == ["/rows/3/relationship_id"]
+    assert row["relationship_id"] in response.json()["errors"][0]["detail"]
+
+
+async def test_a_client_may_work_with_several_clinicians_and_begin_anew_after_an_end(clinic: IntakeClient) -> None:
+    ben_id, with_ben = uuid4(), uuid4()
+    await clinic.register_clinician(ben_id)
+    assert (await clinic.start_relationship(with_ben, clinician_id=str(ben_id))).status_code == 200
+
+    transfer = await clinic.transfer_relationship(ben_id, uuid4(), STARTED_AT + DAY)
+    assert problem_code(transfer, 409) == "already-together"
+    assert str(with_ben) in transfer.json()["detail"]
+
+    (await clinic.end_relationship("completed", STARTED_AT + DAY)).raise_for_status()
+    again = await clinic.start_relationship(uuid4(), started_at=(STARTED_AT + 2 * DAY).isoformat())
+    assert again.status_code == 200

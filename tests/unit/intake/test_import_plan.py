@@ -6,9 +6,11 @@ from uuid import UUID, uuid4
 from services.intake.domain.caseload_csv import Row
 from services.intake.domain.import_plan import ExistingRecords, ImportPlan, plan_import
 from services.intake.domain.people import CaseCodeAssignment, Client
-from services.intake.domain.relationships import Relationship
+from services.intake.domain.relationship import (
+    Relationship,
+)
 from shared.events import ConsentGiven, RelationshipStarted
-from tests.support.intake_builders import ANNA, CLINIC, DAY, NOW, STARTED, make_clinician
+from tests.support.intake_builders import ANNA, BEN, CLINIC, DAY, NOW, STARTED, make_clinician
 
 
 def make_row(number: int, **overrides: Any) -> Row:
@@ -58,11 +60,10 @@ def test_the_same_file_again_adds_nothing() -> None:
 
 
 def test_a_client_may_be_in_several_rows_with_the_same_case_code() -> None:
-    client_id = uuid4()
+    cells = {"client_id": uuid4(), "case_code": "ME-1"}
+    existing = ExistingRecords(clinicians={clinician.clinician_id: clinician for clinician in (ANNA, BEN)})
 
-    plan = make_plan(
-        make_row(2, client_id=client_id, case_code="ME-1"), make_row(3, client_id=client_id, case_code="ME-1")
-    )
+    plan = make_plan(make_row(2, **cells), make_row(3, clinician_id=BEN.clinician_id, **cells), existing=existing)
 
     assert (plan.errors, len(plan.clients), len(plan.relationships)) == ([], 1, 2)
 

@@ -7,12 +7,14 @@ from uuid import uuid4
 import pytest
 
 from services.intake.domain.people import Client
-from services.intake.domain.relationships import (
+from services.intake.domain.relationship import (
     AimsAgreement,
     Consent,
-    Decision,
     End,
     Relationship,
+)
+from services.intake.domain.relationships import (
+    Decision,
     change_consent,
     end_for_transfer,
     end_relationship,

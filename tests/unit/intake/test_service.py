@@ -9,7 +9,10 @@ from prometheus_client import CollectorRegistry
 from services.intake.domain.caseload_csv import COLUMNS
 from services.intake.domain.import_plan import ImportPlan
 from services.intake.domain.people import CaseCodeAssignment, Client, Clinic
-from services.intake.domain.relationships import AimsAgreement, Relationship
+from services.intake.domain.relationship import (
+    AimsAgreement,
+    Relationship,
+)
 from services.intake.metrics import IntakeMetrics
 from services.intake.service import CaseloadRejected, IntakeService
 from services.intake.store.memory import InMemoryStore

@@ -1,0 +1,83 @@
+"""A relationship as intake stores it: how it started, what was agreed since, and how it ended."""
+
+from typing import Annotated, Literal
+from uuid import UUID, uuid5
+
+from pydantic import AfterValidator, Field
+
+from services.intake.domain.people import StoredModel
+from shared.events import Aim, CaseCode, EndReason, UtcDatetime
+
+
+def _check_unique(aims: tuple[Aim, ...]) -> tuple[Aim, ...]:
+    if len(set(aims)) < len(aims):
+        raise ValueError("names an aim twice")
+    return aims
+
+
+Aims = Annotated[tuple[Aim, ...], Field(min_length=1), AfterValidator(_check_unique)]
+CadenceDays = Annotated[int, Field(ge=1, le=365)]
+NonTransferEndReason = Literal["completed", "stopped_by_client", "stopped_by_clinician", "other"]
+"""Why a relationship ends if no other one follows it."""
+
+
+class Start(StoredModel):
+    """How a relationship started. It never changes."""
+
+    clinic_id: UUID
+    clinician_id: UUID
+    client_id: UUID
+    case_code: CaseCode
+    started_at: UtcDatetime
+    aims: Aims
+    cadence_days: CadenceDays
+    consent: bool
+    predecessor_id: UUID | None = None
+
+
+class AimsAgreement(StoredModel):
+    """The aims of the therapy on which client and clinician agreed, valid from `agreed_at`."""
+
+    aims: Aims
+    agreed_at: UtcDatetime
+
+
+class Consent(StoredModel):
+    """Whether the client agrees to be asked about the sessions, valid from `at`."""
+
+    given: bool
+    at: UtcDatetime
+
+
+class End(StoredModel):
+    """Why and when a relationship ended."""
+
+    reason: EndReason
+    at: UtcDatetime
+    successor_id: UUID | None = None
+
+
+class Relationship(StoredModel):
+    """A clinician and a client who work together."""
+
+    relationship_id: UUID
+    start: Start
+    agreements: tuple[AimsAgreement, ...] = Field(min_length=1)
+    """All of them, so that a repeated request is recognized even if it arrives late."""
+    consents: tuple[Consent, ...] = ()
+    """Every change of consent; empty until the client first agrees."""
+    end: End | None = None
+
+    @property
+    def aims(self) -> Aims:
+        """The aims agreed on last."""
+        return self.agreements[-1].aims
+
+    @property
+    def consent(self) -> bool:
+        """Whether the client agrees to be asked about the sessions."""
+        return bool(self.consents) and self.consents[-1].given
+
+    def derive_id(self, name: str) -> UUID:
+        """The id of an event about this relationship. The same name always gives the same id."""
+        return uuid5(self.relationship_id, name)
