@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from shared.runtime.settings import ServiceSettings
+from shared.runtime.settings import DatabaseName, ServiceSettings
 
 
 class Settings(ServiceSettings):
@@ -13,7 +13,7 @@ class Settings(ServiceSettings):
 
     model_config = SettingsConfigDict(env_ignore_empty=True)  # an empty `POLICY_DIR=` in an environment file means none
 
-    mongodb_database: str = Field(default="attune_alliance", min_length=1)
+    mongodb_database: DatabaseName = "attune_alliance"
     http_port: int = Field(default=8003, ge=1, le=65_535)
     policy_dir: Path | None = None
     """A folder of policies: `<clinic_id>.toml` for one clinic, `default.toml` for all others."""

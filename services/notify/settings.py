@@ -5,7 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from shared.runtime.settings import ServiceSettings
+from shared.runtime.settings import DatabaseName, ServiceSettings
 
 EMAIL_ADDRESS_PATTERN = r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+$"
 """A single plain e-mail address: no list, no display name, no characters that could inject a header."""
@@ -16,7 +16,7 @@ class Settings(ServiceSettings):
 
     model_config = SettingsConfigDict(env_ignore_empty=True)  # `SMTP_USERNAME=` in an env file means unset
 
-    mongodb_database: str = Field(default="attune_notify", min_length=1)
+    mongodb_database: DatabaseName = "attune_notify"
     http_port: int = Field(default=8004, ge=1, le=65_535)
     public_url: str = Field(default="http://127.0.0.1:8004", pattern=r"^https?://[^\s/]+[^\s]*$")
     """The base URL of the inbox; every link starts with it."""

@@ -2,14 +2,14 @@
 
 from pydantic import Field
 
-from shared.runtime.settings import ServiceSettings
+from shared.runtime.settings import DatabaseName, ServiceSettings
 
 
 class Settings(ServiceSettings):
     """The environment variable of each setting is its name in capitals."""
 
     http_port: int = Field(default=8002, ge=1, le=65_535)
-    mongodb_database: str = Field(default="attune_sessions", min_length=1)
+    mongodb_database: DatabaseName = "attune_sessions"
     public_url: str = Field(default="http://127.0.0.1:8002", pattern=r"^https?://[^\s/]+[^\s]*$")
     """The start of every link to a form, as clients and clinicians reach it."""
     feedback_window_hours: int = Field(default=72, ge=1, le=24 * 30)

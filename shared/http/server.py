@@ -1,5 +1,6 @@
 """Serving HTTP. The socket is opened first, so that a port in use gives one clear line."""
 
+import errno
 import signal
 import socket
 import sys
@@ -26,11 +27,7 @@ class ListenSettings(Protocol):
 
 def serve(app: FastAPI, settings: ListenSettings) -> None:
     """Serve `app` until SIGTERM or SIGINT, then finish the running requests."""
-    try:
-        server_socket = socket.create_server((settings.http_host, settings.http_port), backlog=2048)
-    except OSError as error:
-        address = f"{settings.http_host}:{settings.http_port}"
-        sys.exit(f"http: cannot listen on {address}: {error.strerror}; choose another HTTP_PORT")
+    server_socket = _listen(settings.http_host, settings.http_port)
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -42,3 +39,14 @@ def serve(app: FastAPI, settings: ListenSettings) -> None:
         signal.signal(signal_number, lambda *_: None)  # uvicorn raises it again after a clean shutdown
     tune_garbage_collector()
     uvicorn.Server(config).run(sockets=[server_socket])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """The socket, of the family of `host`. If it cannot be opened: one line that says what to change, and exit."""
+    try:
+        family, *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        setting = "HTTP_PORT" if error.errno in (errno.EADDRINUSE, errno.EACCES) else "HTTP_HOST"
+        sys.exit(f"http: cannot listen on {address}: {error.strerror}; choose another {setting}")

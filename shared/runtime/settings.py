@@ -1,5 +1,6 @@
 """The settings that every service reads from its environment; they are checked before anything is opened."""
 
+import re
 import sys
 from ipaddress import ip_address
 from pathlib import Path
@@ -8,11 +9,12 @@ from urllib.parse import quote_plus
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from pymongo import MongoClient
 from pymongo.errors import PyMongoError
-from pymongo.uri_parser import parse_uri
 
-BootstrapServers = Annotated[str, Field(pattern=r"^[^\s:,]+:\d{1,5}(,[^\s:,]+:\d{1,5})*$")]
-"""The addresses of Kafka: host:port, separated by commas."""
+_ADDRESS = r"([^\s:,\[\]]+|\[[0-9A-Fa-f:.]+\]):\d{1,5}"
+BootstrapServers = Annotated[str, Field(pattern=rf"^{_ADDRESS}(,{_ADDRESS})*$")]
+"""The addresses of Kafka: host:port, separated by commas; an IPv6 address in brackets."""
 
 SECRETS_DIR = Path("/run/secrets")
 """Where container engines put secrets: one file per setting, which `docker inspect` does not show."""
@@ -23,10 +25,21 @@ UNPROTECTED = "anyone-who-reaches-this-port-can-read-and-write-everything"
 def _require_valid_uri(uri: str) -> str:
     try:
         if not uri.startswith("mongodb+srv://"):  # parsing it asks a name server, which may be unavailable
-            parse_uri(uri)
-    except (ValueError, PyMongoError) as error:
-        raise ValueError(f"is not a MongoDB URI: {error}") from None
+            MongoClient(uri, connect=False).close()  # also reads the certificates that the URI names
+    except (ValueError, OSError, PyMongoError) as error:
+        raise ValueError(f"cannot be used: {error}") from None
     return uri
+
+
+def _require_valid_database(name: str) -> str:
+    """Rejects what MongoDB rejects, but only when something is written."""
+    if len(name.encode()) > MAX_DATABASE_BYTES or not re.fullmatch(r'[^/\\. "$\x00]+', name):
+        raise ValueError(f'is not a database name: 1 to {MAX_DATABASE_BYTES} bytes, without / \\ . " $ and space')
+    return name
+
+
+MAX_DATABASE_BYTES = 63
+DatabaseName = Annotated[str, AfterValidator(_require_valid_database)]
 
 
 class ServiceSettings(BaseSettings):
@@ -41,7 +54,7 @@ class ServiceSettings(BaseSettings):
     """With the username and the password below, if they are given."""
     mongodb_username: str = ""
     mongodb_password: SecretStr = SecretStr("")
-    mongodb_database: str = Field(min_length=1)
+    mongodb_database: DatabaseName
     mongodb_driver: Literal["motor", "pymongo"] = "motor"
     http_host: str = "127.0.0.1"
     http_port: int = Field(ge=1, le=65_535)

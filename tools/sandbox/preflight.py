@@ -35,7 +35,7 @@ def main() -> int:
     if problems:
         sys.stderr.write("\n".join(["The demo cannot start, and nothing was installed:", *problems, ""]))
         return 2
-    first_port = int(os.environ.get("DEMO_PORT", FIRST_PORT))
+    first_port = parse_first_port(os.environ)
     print(
         f"checked {platform.system()} {platform.machine()}, Python {platform.python_version()}, "
         f"ports {first_port} to {first_port + len(SERVICES) - 1}, settings and disk space "
@@ -107,12 +107,21 @@ def _accepts_connections(host: str, port: int) -> bool:
     return True
 
 
-def _check_ports(environment: Environment, root: Path) -> Problems:
+def parse_first_port(environment: Environment) -> int:
+    """The first of the ports of the services. Raises RunError if DEMO_PORT is none."""
     text = environment.get("DEMO_PORT", str(FIRST_PORT))
     if not re.fullmatch("[0-9]{1,5}", text) or not 1 <= int(text) <= MAX_PORT + 1 - len(SERVICES):
-        yield f"DEMO_PORT is {text!r}, not a port from 1 to {MAX_PORT + 1 - len(SERVICES)}."
+        raise RunError(f"DEMO_PORT is {text!r}, not a port from 1 to {MAX_PORT + 1 - len(SERVICES)}.")
+    return int(text)
+
+
+def _check_ports(environment: Environment, root: Path) -> Problems:
+    try:
+        first_port = parse_first_port(environment)
+    except RunError as error:
+        yield str(error)
         return
-    ports = {port: root / ".attune" / "demo" / service for port, service in enumerate(SERVICES, int(text))}
+    ports = {port: root / ".attune" / "demo" / service for port, service in enumerate(SERVICES, first_port)}
     # A process of an earlier demo is no problem: the start stops it, or names the demo that it belongs to.
     used = [str(port) for port, data in ports.items() if not is_free(port) and running_process(data) is None]
     if used:

@@ -49,7 +49,7 @@ def load_policies(policy_dir: Path | None) -> Policies:
 def load_policy(file: Path) -> Policy:
     """The policy in `file`; a missing key has its default value. Raises InvalidPolicy."""
     try:
-        text = file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8-sig")  # editors on Windows write a byte-order mark
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidPolicy(f"{file}: cannot be read: {_read_error_reason(error)}") from None
     try:

@@ -6,7 +6,7 @@ import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from uuid import uuid4
 
 import httpx2
@@ -117,6 +117,34 @@ async def test_the_process_listens_to_other_machines_only_with_an_explicit_opt_i
 
     assert process.returncode == 2
     assert f"UNPROTECTED={UNPROTECTED}" in err.decode()
+
+
+async def test_the_process_listens_on_ipv6(mongodb_uri: str) -> None:
+    (port,) = free_ports(1)
+    process = await start_process({**environment("127.0.0.1:1", mongodb_uri, port), "HTTP_HOST": "::1"})
+    try:
+        async with httpx2.AsyncClient(base_url=f"http://[::1]:{port}") as http:
+
+            async def is_alive() -> bool:
+                assert process.returncode is None, await process.communicate()
+                with suppress(httpx2.TransportError):
+                    return (await http.get("/health/live")).status_code == 200
+                return False
+
+            await wait_until(is_alive)
+    finally:
+        process.kill()
+        await process.communicate()
+
+
+async def test_a_host_of_another_machine_is_reported_in_one_line(mongodb_uri: str) -> None:
+    settings = {"HTTP_HOST": "192.0.2.1", "UNPROTECTED": UNPROTECTED}
+    process = await start_process({**environment("127.0.0.1:1", mongodb_uri, 8001), **settings})
+    _, err = await process.communicate()
+
+    assert process.returncode == 1
+    assert err.decode().startswith("http: cannot listen on 192.0.2.1:8001: ")
+    assert err.decode().endswith("; choose another HTTP_HOST\n")
 
 
 async def _outbox_is_empty(env: dict[str, str]) -> bool:

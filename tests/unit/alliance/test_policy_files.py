@@ -74,6 +74,12 @@ def test_a_missing_key_has_its_default_value(file: Path) -> None:
 PRIOR = "[prior.client]\nmean = 88.5\nvaries = 10.5\nspread = 6.2\n"
 
 
+def test_a_file_with_a_byte_order_mark_is_read(file: Path) -> None:
+    file.write_bytes(b"\xef\xbb\xbfconcern = 0.5\n")
+
+    assert load_policy(file).concern == 0.5
+
+
 @pytest.mark.parametrize(
     ("text", "expected_error"),
     [

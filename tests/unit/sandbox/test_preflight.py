@@ -130,6 +130,17 @@ def test_a_demo_port_that_is_no_port_is_rejected(tmp_path: Path, port: str) -> N
     assert problem == f"DEMO_PORT is {port!r}, not a port from 1 to 65532."
 
 
+def test_the_demo_without_a_preflight_says_in_one_line_that_a_port_is_none() -> None:
+    environment = {"PATH": os.environ["PATH"], "DEMO_PORT": "abc"}
+
+    demo = subprocess.run(
+        [sys.executable, "-m", "tools.sandbox.demo"], env=environment, capture_output=True, text=True, check=False
+    )
+
+    assert (demo.returncode, demo.stdout) == (1, "")
+    assert demo.stderr == "DEMO_PORT is 'abc', not a port from 1 to 65532.\n"
+
+
 def test_a_port_that_another_program_uses_is_named_with_the_way_out(
     environment: dict[str, str], tmp_path: Path
 ) -> None:

@@ -31,6 +31,11 @@ def test_valid_settings_are_read_from_the_environment() -> None:
         ("MONGODB_URI", "postgres://somewhere"),
         ("MONGODB_URI", "mongodb://:::"),
         ("MONGODB_URI", "mongodb://a:b@@x/"),
+        ("MONGODB_URI", "mongodb://127.0.0.1/?tls=true&tlsCAFile=/nowhere.pem"),
+        ("MONGODB_DATABASE", "a.b"),
+        ("MONGODB_DATABASE", "a b"),
+        ("MONGODB_DATABASE", "x" * 64),
+        ("KAFKA_BOOTSTRAP_SERVERS", "::1:9092"),
         ("HTTP_PORT", "ninety"),
         ("KAFKA_BATCH_SIZE", "0"),
     ],
@@ -47,6 +52,15 @@ def test_an_invalid_setting_gives_one_clear_line_and_exit_code_2(
     assert raised.value.code == 2
     assert output.startswith(f"settings: {name}: ")
     assert output.count("\n") == 1
+
+
+def test_addresses_may_be_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_HOST", "::1")
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "[::1]:9092,kafka-2:9092")
+
+    settings = load_settings(Settings)
+
+    assert (settings.http_host, settings.kafka_bootstrap_servers) == ("::1", "[::1]:9092,kafka-2:9092")
 
 
 def test_a_missing_setting_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

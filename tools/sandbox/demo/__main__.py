@@ -20,7 +20,7 @@ from tools.sandbox.network.ledger import Ledger
 from tools.sandbox.network.parameters import Parameters
 from tools.sandbox.network.receivers import ReceivedEmail, ReceivedWebhook, run_smtp_server, run_webhook_server
 from tools.sandbox.network.world import World
-from tools.sandbox.preflight import FIRST_PORT
+from tools.sandbox.preflight import parse_first_port
 from tools.sandbox.servers.kafka import FAST_START
 from tools.sandbox.servers.kafka_inspector import KafkaInspector
 from tools.sandbox.servers.ports import free_ports
@@ -40,7 +40,7 @@ console = Console(highlight=False)
 def main() -> None:
     interrupt_on_sigterm()
     try:
-        run_demo(int(os.environ.get("DEMO_PORT", FIRST_PORT)))
+        run_demo(parse_first_port(os.environ))
     except RunError as error:
         sys.exit(str(error))
     except KeyboardInterrupt:
