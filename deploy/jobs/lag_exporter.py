@@ -29,7 +29,7 @@ from shared.kafka.errors import translate_errors
 from shared.runtime.background import retry_until_done, run_in_background
 from shared.runtime.logs import configure_logging
 from shared.runtime.metrics import process_registry
-from shared.runtime.settings import BootstrapServers, load_settings
+from shared.runtime.settings import BootstrapServers, HttpLimits, load_settings
 
 ConsumedTopics = Mapping[str, tuple[Topic, ...]]
 
@@ -235,7 +235,7 @@ def create_app(settings: LagSettings) -> FastAPI:
         async with run_in_background(retry_until_done("measure consumer lag", measure_periodically)):
             yield
 
-    app = create_base_app("Attune lag", __doc__ or "", 1_000, lifespan, registry)
+    app = create_base_app("Attune lag", __doc__ or "", HttpLimits(1_000), lifespan, registry)
     add_health_routes(app, liveness=lambda: True, readiness={"kafka": collector.is_fresh}, registry=registry)
     return app
 

@@ -41,7 +41,7 @@ def create_app(settings: Settings) -> FastAPI:
             yield
         await mongo.close()
 
-    app = create_base_app("Attune intake", __doc__ or "", settings.http_body_limit, lifespan, registry)
+    app = create_base_app("Attune intake", __doc__ or "", settings.http_limits, lifespan, registry)
     add_health_routes(
         app,
         liveness=kafka.is_alive,

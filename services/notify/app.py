@@ -79,7 +79,7 @@ def create_app(settings: Settings, delivery: DeliverySettings | None = None) -> 
         await mongo.close()
 
     title, description = "Attune notify", __doc__ or ""
-    app = create_base_app(title, description, settings.http_body_limit, lifespan, registry, render_error_page)
+    app = create_base_app(title, description, settings.http_limits, lifespan, registry, render_error_page)
     add_health_routes(
         app,
         liveness=kafka.is_alive,

@@ -5,8 +5,6 @@ from datetime import datetime
 from functools import partial
 from uuid import UUID
 
-from pydantic import BaseModel
-
 from services.notify.domain import alert as alerts
 from services.notify.domain.alert import Alert, Status
 from services.notify.domain.relationship import Relationship
@@ -17,12 +15,13 @@ from shared.clinical.wording import describe_evidence
 from shared.errors import NotFound
 from shared.events import CaseCode, Event, Severity
 from shared.outbox.documents import Change
+from shared.runtime.model import Model
 
 MAX_INBOX_ALERTS = 200
 """Maximum number of alerts in one inbox; those omitted are closed, or old or mild."""
 
 
-class InboxAlert(BaseModel):
+class InboxAlert(Model):
     """One alert as its clinician sees it."""
 
     alert_id: UUID
@@ -46,7 +45,7 @@ class InboxAlert(BaseModel):
     """The relationship's version, as alliance counts it, at the latest event of the episode."""
 
 
-class InboxView(BaseModel):
+class InboxView(Model):
     """A clinician's alerts: open first, most severe first."""
 
     alerts: list[InboxAlert]

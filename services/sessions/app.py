@@ -58,7 +58,7 @@ def create_app(settings: Settings) -> FastAPI:
         await mongo.close()
 
     app = create_base_app(
-        "Attune sessions", __doc__ or "", settings.http_body_limit, lifespan, registry, create_error_page(metrics)
+        "Attune sessions", __doc__ or "", settings.http_limits, lifespan, registry, create_error_page(metrics)
     )
     add_health_routes(
         app,

@@ -6,17 +6,18 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from shared.clinical.wording import KNOWN_DETECTORS, sort_by_strength
 from shared.events import Element, Evidence, Rater
+from shared.runtime.model import Model
 
 MAX_SUGGESTIONS = 2  # offered at a time: one to use, and one alternative
 
 _ANY = "any"
 
 
-class Opening(BaseModel):
+class Opening(Model):
     """Something that a clinician can say as it stands."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -45,7 +46,7 @@ class Opening(BaseModel):
         return self.detector, self.element, self.reporter
 
 
-class Catalogue(BaseModel):
+class Catalogue(Model):
     """All openings, with at least one for each sign."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

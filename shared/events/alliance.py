@@ -3,7 +3,7 @@
 from typing import Annotated, ClassVar, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from shared.events.model import (
     Code,
@@ -17,12 +17,13 @@ from shared.events.model import (
     UtcDatetime,
 )
 from shared.events.topics import ALLIANCE, Topic
+from shared.runtime.model import Model
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Ratio = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
-class Evidence(BaseModel):
+class Evidence(Model):
     """What one detector found: its name and the numbers behind it."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)

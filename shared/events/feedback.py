@@ -3,13 +3,14 @@
 from typing import ClassVar, Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from shared.events.model import Code, Element, Rater, Rating, RelationshipEvent, TalkedAbout, Tension, UtcDatetime
 from shared.events.topics import FEEDBACK, Topic
+from shared.runtime.model import Model
 
 
-class InstrumentTotal(BaseModel):
+class InstrumentTotal(Model):
     """The total of a published questionnaire for which the clinic holds a licence."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
@@ -18,7 +19,7 @@ class InstrumentTotal(BaseModel):
     total: float = Field(ge=0, le=1000, allow_inf_nan=False)
 
 
-class Answer(BaseModel):
+class Answer(Model):
     """How the session felt to one of the two: ratings of the elements, or the total of an instrument, or both."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)

@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 from typing import Annotated, ClassVar, Literal, TypeVar
 from uuid import UUID, uuid5
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from shared.events.topics import Topic
+from shared.runtime.model import Model
 
 FIRST_YEAR, LAST_YEAR = 1900, 2200
 """A year outside is a typing error, and would overflow where durations are added."""
@@ -61,7 +62,7 @@ Information = Literal["none", "little", "some", "good"]
 """How informative ratings are; ratings that never vary say little."""
 
 
-class Event(BaseModel):
+class Event(Model):
     """Something that happened. It never changes, and is retained forever."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)

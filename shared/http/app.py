@@ -13,18 +13,20 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from shared.http.error_pages import ErrorPage
 from shared.http.metrics import HttpMetrics, HttpMetricsMiddleware
 from shared.http.problems import RESPONSES, add_problem_handlers, shutdown_response, too_large_response
+from shared.http.protection import ProtectionMiddleware
 from shared.http.query_parameters import reject_unknown_query_parameters
+from shared.runtime.settings import HttpLimits
 
 
 def create_base_app(
     title: str,
     description: str,
-    body_limit: int,
+    limits: HttpLimits,
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]],
     registry: CollectorRegistry,
     error_page: ErrorPage | None = None,
 ) -> FastAPI:
-    """An application that answers errors with problem details and rejects bodies of more than `body_limit` bytes.
+    """An application that answers errors with problem details and rejects what exceeds `limits`.
 
     People get `error_page` instead of problem details. Its responses are counted in `registry`.
     """
@@ -37,9 +39,10 @@ def create_base_app(
         dependencies=[Depends(reject_unknown_query_parameters)],
         redirect_slashes=False,  # behind the gateway, the redirect would lose the path's prefix and https
     )
-    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=body_limit)
-    app.add_middleware(BodyLimitMiddleware, body_limit=body_limit)
+    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=limits.max_body_bytes)
+    app.add_middleware(BodyLimitMiddleware, body_limit=limits.max_body_bytes)
     app.add_middleware(ShutdownMiddleware)
+    app.add_middleware(ProtectionMiddleware, allowed_hosts=limits.allowed_hosts)
     app.add_middleware(HttpMetricsMiddleware, metrics=HttpMetrics(registry))
     app.add_middleware(HeadMiddleware)
     add_problem_handlers(app)

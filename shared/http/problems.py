@@ -7,19 +7,20 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
-from pydantic import BaseModel
+from pydantic import Field
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
 from shared.errors import Invalid, NotFound, Rejected, Transient
 from shared.http.error_pages import find_error_page
+from shared.runtime.model import Model
 
 log = structlog.get_logger()
 
 MEDIA_TYPE = "application/problem+json"
 
 
-class FieldError(BaseModel):
+class FieldError(Model):
     """One error in a request."""
 
     pointer: str
@@ -27,7 +28,7 @@ class FieldError(BaseModel):
     detail: str
 
 
-class ProblemDetails(BaseModel):
+class ProblemDetails(Model):
     """An error as defined by RFC 9457."""
 
     type: str
@@ -35,7 +36,7 @@ class ProblemDetails(BaseModel):
     title: str
     status: int
     detail: str
-    errors: list[FieldError] = []
+    errors: list[FieldError] = Field(default=[])
 
 
 class Problem(Exception):
@@ -136,6 +137,17 @@ def _unavailable_response(scope: Scope, reason: str) -> Response:
         detail=f"{reason} Nothing is lost; send the same request again.",
     )
     return _problem_response(scope, details, {"Retry-After": "2"})
+
+
+def unknown_host_response(scope: Scope) -> Response:
+    """The response to a request for a host that is not ours."""
+    details = ProblemDetails(
+        type="urn:attune:problem:unknown-host",
+        title="Not this host",
+        status=421,
+        detail="The Host of the request is not one of this service. If it should be, add it to ALLOWED_HOSTS.",
+    )
+    return _problem_response(scope, details)
 
 
 def too_large_response(scope: Scope, limit: int) -> Response:

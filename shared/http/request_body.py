@@ -3,7 +3,9 @@
 import unicodedata
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
+from pydantic import AfterValidator, BeforeValidator, ConfigDict
+
+from shared.runtime.model import Model
 
 JOINERS = "\u200c\u200d"
 """Invisible, but part of names in Persian and in the scripts of India."""
@@ -11,7 +13,7 @@ INVISIBLE_CATEGORIES = {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"}
 """Control and formatting characters, among them those that reverse the direction of the text; and what is no text."""
 
 
-class RequestBody(BaseModel):
+class RequestBody(Model):
     """The body of a request. An unknown field is rejected, because it is probably misspelt."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

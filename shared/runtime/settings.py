@@ -2,10 +2,12 @@
 
 import re
 import sys
+from collections.abc import Collection
+from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
-from urllib.parse import quote_plus
+from urllib.parse import quote_plus, urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -42,10 +44,22 @@ MAX_DATABASE_BYTES = 63
 DatabaseName = Annotated[str, AfterValidator(_require_valid_database)]
 
 
+LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+@dataclass(frozen=True)
+class HttpLimits:
+    """What an application accepts."""
+
+    max_body_bytes: int
+    allowed_hosts: Collection[str] | None = None
+    """The names, without a port, that the Host header may have; None for all."""
+
+
 class ServiceSettings(BaseSettings):
     """The settings that all four services have. Each name in capitals is an environment variable."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     kafka_bootstrap_servers: BootstrapServers
     kafka_batch_size: int = Field(default=4000, ge=1, le=10_000)
@@ -60,6 +74,8 @@ class ServiceSettings(BaseSettings):
     http_port: int = Field(ge=1, le=65_535)
     http_body_limit: int = Field(default=1_000_000, ge=1_000)
     """Bytes."""
+    allowed_hosts: str = ""
+    """Names or URLs under which the service is reached besides HTTP_HOST and this machine, separated by commas."""
     unprotected: str = ""
     """Services have no authentication yet. To listen beyond this machine, set the exact text of UNPROTECTED."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -86,6 +102,13 @@ class ServiceSettings(BaseSettings):
                 f"authentication yet; keep it on 127.0.0.1 or set UNPROTECTED={UNPROTECTED}"
             )
         return self
+
+    @property
+    def http_limits(self) -> HttpLimits:
+        """The limits of the HTTP interface."""
+        names = [name.strip() for name in self.allowed_hosts.split(",") if name.strip()]
+        hosts = {urlsplit(name if "//" in name else f"//{name}").hostname or name for name in names}
+        return HttpLimits(self.http_body_limit, LOOPBACK_HOSTS | hosts | {self.http_host.lower()})
 
 
 def _is_loopback(host: str) -> bool:

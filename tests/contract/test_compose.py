@@ -32,6 +32,7 @@ DIFFERENT_IN_COMPOSE = {
         "http_port",
         "unprotected",
     ),  # reachable from other containers, and published on the loopback interface only
+    "allowed_hosts",  # the containers' names and the gateway's
     "public_url",  # the gateway's
     "smtp_host",  # the machine that runs Docker
     "policy_dir",  # a volume

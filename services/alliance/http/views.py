@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from pydantic import BaseModel
+from pydantic import Field
 
 from services.alliance.domain.fold import fold_steps
 from services.alliance.domain.policy.policy import Policy
@@ -17,9 +17,10 @@ from services.alliance.store.protocol import VersionedState
 from shared.clinical.openings import CATALOGUE
 from shared.clinical.wording import describe_evidence
 from shared.events import CaseCode, Element, Evidence, Score, Severity
+from shared.runtime.model import Model
 
 
-class EpisodeView(BaseModel):
+class EpisodeView(Model):
     """Signs of a rupture, the evidence, and ways to start a conversation about them."""
 
     episode_id: UUID
@@ -104,12 +105,12 @@ class RelationshipView(Summary):
         )
 
 
-class Trajectory(BaseModel):
+class Trajectory(Model):
     """The course of an alliance: a point for each answer and each session that was not held."""
 
     relationship_id: UUID
     points: list[Point]
-    predecessors: list["Trajectory"] = []
+    predecessors: list["Trajectory"] = Field(default=[])
     """The client's relationships with previous clinicians, the latest first; each has a baseline of its own."""
 
     @classmethod
@@ -118,7 +119,7 @@ class Trajectory(BaseModel):
         return cls(relationship_id=relationship_id, points=[point for point in points if point is not None])
 
 
-class Caseload(BaseModel):
+class Caseload(Model):
     """Relationships, those of most concern first, then those with the lowest score."""
 
     relationships: list[RelationshipView]

@@ -13,13 +13,14 @@ from itertools import zip_longest
 from typing import Annotated, Any, get_args
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, ValidationInfo
+from pydantic import BeforeValidator, ConfigDict, ValidationError, ValidationInfo
 
 from services.intake.domain.relationship import (
     Aims,
     CadenceDays,
 )
 from shared.events import Aim, CaseCode, UtcDatetime
+from shared.runtime.model import Model
 
 COLUMNS = {
     "relationship_id": "a UUID of your choice",
@@ -81,7 +82,7 @@ def _parse_yes_or_no(cell: str) -> bool:
         raise ValueError("is neither yes nor no") from None
 
 
-class Row(BaseModel):
+class Row(Model):
     """One relationship of the caseload."""
 
     model_config = ConfigDict(frozen=True)

@@ -8,16 +8,17 @@ from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID, uuid5
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 
 from services.intake.domain.case_codes import reject_identifying
 from shared.errors import Rejected
 from shared.events import CaseCode, ClinicianRegistered, ClinicianUpdated, Event, TimeZone, UtcDatetime
+from shared.runtime.model import Model
 
 ONE_MILLISECOND = timedelta(milliseconds=1)
 
 
-class StoredModel(BaseModel):
+class StoredModel(Model):
     """An immutable part of a MongoDB document."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")

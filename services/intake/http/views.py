@@ -2,8 +2,6 @@
 
 from uuid import UUID
 
-from pydantic import BaseModel
-
 from services.intake.domain.relationship import (
     Aims,
     CadenceDays,
@@ -11,9 +9,10 @@ from services.intake.domain.relationship import (
 )
 from shared.events import CaseCode, EndReason, TimeZone, UtcDatetime
 from shared.http.problems import ProblemDetails
+from shared.runtime.model import Model
 
 
-class ClinicianView(BaseModel):
+class ClinicianView(Model):
     """A clinician, without the contact."""
 
     clinician_id: UUID
@@ -21,7 +20,7 @@ class ClinicianView(BaseModel):
     time_zone: TimeZone
 
 
-class ClientView(BaseModel):
+class ClientView(Model):
     """A client, known by a pseudonym."""
 
     client_id: UUID
@@ -29,7 +28,7 @@ class ClientView(BaseModel):
     case_code: CaseCode
 
 
-class RelationshipView(BaseModel):
+class RelationshipView(Model):
     """A relationship as it is now."""
 
     relationship_id: UUID
@@ -71,14 +70,14 @@ class RelationshipView(BaseModel):
         )
 
 
-class TransferView(BaseModel):
+class TransferView(Model):
     """The relationship that ended, and the one that follows it."""
 
     ended: RelationshipView
     started: RelationshipView
 
 
-class CaseloadView(BaseModel):
+class CaseloadView(Model):
     """A clinic's relationships in the order of their ids."""
 
     relationships: list[RelationshipView]
@@ -86,7 +85,7 @@ class CaseloadView(BaseModel):
     """If set, there are more relationships: pass it as `after`."""
 
 
-class ImportView(BaseModel):
+class ImportView(Model):
     """The result of an import. After a dry run, what the import would give."""
 
     rows: int

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID, uuid5
 
-from pydantic import BaseModel, ConfigDict, computed_field
+from pydantic import ConfigDict, computed_field
 
 from services.notify.domain.relationship import Relationship
 from shared.errors import Rejected
@@ -29,6 +29,7 @@ from shared.events import (
 )
 from shared.events.alerts import disposition_id
 from shared.events.model import SEVERITY_RANK
+from shared.runtime.model import Model
 
 Status = Literal["open", "acknowledged", "resolved", "repaired", "retracted"]
 
@@ -40,7 +41,7 @@ def alert_id(episode_id: UUID) -> UUID:
     return uuid5(episode_id, "alert")
 
 
-class StoredModel(BaseModel):
+class StoredModel(Model):
     """An alert or a part of one, immutable."""
 
     model_config = ConfigDict(frozen=True)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import TypeAlias, assert_never
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 
 from shared.events import (
     AllianceUpdated,
@@ -20,6 +20,7 @@ from shared.events import (
     SessionScheduled,
     UtcDatetime,
 )
+from shared.runtime.model import Model
 
 MAX_APPOINTMENTS = 100
 """Only the soonest are stored, so that the document stays small: one session a week for two years."""
@@ -29,7 +30,7 @@ HistoryEvent: TypeAlias = (
 )
 
 
-class Appointment(BaseModel):
+class Appointment(Model):
     """The time of a session, by the latest event about it."""
 
     model_config = ConfigDict(frozen=True)
@@ -40,7 +41,7 @@ class Appointment(BaseModel):
     cancelled: bool = False
 
 
-class Relationship(BaseModel):
+class Relationship(Model):
     """The part of a relationship that notify needs."""
 
     model_config = ConfigDict(frozen=True)

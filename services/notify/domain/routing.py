@@ -10,9 +10,10 @@ from datetime import datetime, timedelta
 from typing import Literal, get_args
 from uuid import UUID, uuid5
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 
 from services.notify.domain.alert import Alert
+from shared.runtime.model import Model
 
 ChannelName = Literal["email", "webhook"]
 CHANNEL_NAMES: tuple[ChannelName, ...] = get_args(ChannelName)
@@ -28,7 +29,7 @@ MAX_UNKNOWN_ATTEMPTS = 3
 """After this many attempts with an unknown outcome the message is not sent again; the alert is also in the inbox."""
 
 
-class WebhookAddress(BaseModel):
+class WebhookAddress(Model):
     """The URL of a clinic's own system, and the secret that signs the requests to it."""
 
     model_config = ConfigDict(frozen=True)
@@ -37,7 +38,7 @@ class WebhookAddress(BaseModel):
     secret: str
 
 
-class ChannelAddresses(BaseModel):
+class ChannelAddresses(Model):
     """The addresses of a clinician, one field for each `ChannelName`. They are never published in events."""
 
     model_config = ConfigDict(frozen=True)
@@ -50,7 +51,7 @@ class ChannelAddresses(BaseModel):
         return [name for name in CHANNEL_NAMES if getattr(self, name) is not None]
 
 
-class Delivery(BaseModel):
+class Delivery(Model):
     """One message to a clinician, about one change of one alert, through one channel."""
 
     model_config = ConfigDict(frozen=True)

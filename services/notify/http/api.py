@@ -9,7 +9,7 @@ from uuid import UUID
 import structlog
 from fastapi import APIRouter
 from fastapi.sse import EventSourceResponse
-from pydantic import AfterValidator, BaseModel, Field, HttpUrl, SecretStr
+from pydantic import AfterValidator, Field, HttpUrl, SecretStr
 
 from services.notify.delivery.planner import DeliveryPlanner
 from services.notify.domain.routing import ChannelAddresses, WebhookAddress
@@ -18,6 +18,7 @@ from services.notify.service import InboxAlert, InboxService, InboxView
 from services.notify.settings import EMAIL_ADDRESS_PATTERN
 from shared.errors import Transient
 from shared.http.request_body import RequestBody
+from shared.runtime.model import Model
 
 log = structlog.get_logger()
 
@@ -56,11 +57,11 @@ class ChannelsBody(RequestBody):
         return ChannelAddresses(email=self.email, webhook=WebhookAddress(url=str(self.webhook.url), secret=secret))
 
 
-class WebhookView(BaseModel):
+class WebhookView(Model):
     url: str
 
 
-class ChannelsView(BaseModel):
+class ChannelsView(Model):
     """The clinician's channels from now on."""
 
     clinician_id: UUID

@@ -6,7 +6,7 @@ which events occurred, not on how they arrived.
 
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 
 from shared.errors import Rejected
 from shared.events import (
@@ -20,9 +20,10 @@ from shared.events import (
     UtcDatetime,
 )
 from shared.events.clock_skew import CLOCK_SKEW_TOLERANCE
+from shared.runtime.model import Model
 
 
-class Relationship(BaseModel):
+class Relationship(Model):
     """The part of a relationship that sessions need."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")

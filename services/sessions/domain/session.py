@@ -5,14 +5,15 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID, uuid5
 
-from pydantic import BaseModel, ConfigDict, Field, computed_field
+from pydantic import ConfigDict, Field, computed_field
 
 from shared.events import Answer, Event, Rater, UtcDatetime
+from shared.runtime.model import Model
 
 CancelledBy = Literal["client", "clinician", "clinic"]
 
 
-class StoredModel(BaseModel):
+class StoredModel(Model):
     """An immutable part of a MongoDB document."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")

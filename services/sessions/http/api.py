@@ -5,13 +5,14 @@ from typing import ClassVar, Literal, Self
 from uuid import UUID
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from services.sessions.domain.session import Cancelled, CancelledBy, FeedbackRequest, Session
 from services.sessions.service import FormLink, SessionsService
 from shared.clinical.instruments import INSTRUMENTS, InstrumentKind
 from shared.events import Answer, InstrumentTotal, Rater, UtcDatetime
 from shared.http.request_body import RequestBody, WholeNumber
+from shared.runtime.model import Model
 
 
 class AppointmentBody(RequestBody):
@@ -75,14 +76,14 @@ class AnswerBody(Answer):
         return Answer.model_validate(self.model_dump(exclude={"given_at"}))
 
 
-class FormLinkView(BaseModel):
+class FormLinkView(Model):
     """A link to a form. The link is a secret of the person who is asked."""
 
     url: str
     expires_at: UtcDatetime
 
 
-class FormLinksView(BaseModel):
+class FormLinksView(Model):
     session_id: UUID
     client_form: FormLinkView | None
     """None if the client has not agreed to be asked."""
@@ -97,7 +98,7 @@ class FormLinksView(BaseModel):
         return cls(session_id=session_id, client_form=views.get("client"), clinician_form=views.get("clinician"))
 
 
-class OutcomeView(BaseModel):
+class OutcomeView(Model):
     what: Literal["completed", "missed", "cancelled"]
     ended_at: UtcDatetime | None = None
     minutes: int | None = None
@@ -105,7 +106,7 @@ class OutcomeView(BaseModel):
     cancelled_at: UtcDatetime | None = None
 
 
-class FeedbackView(BaseModel):
+class FeedbackView(Model):
     """The status of one rater's feedback, without the answer."""
 
     status: Literal["awaiting", "answered", "lapsed", "withdrawn"]
@@ -118,7 +119,7 @@ class FeedbackView(BaseModel):
         return cls.model_validate(request.model_dump())
 
 
-class SessionView(BaseModel):
+class SessionView(Model):
     """A session, its outcome and the status of its feedback."""
 
     session_id: UUID

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from shared.http.app import create_base_app
+from shared.runtime.settings import HttpLimits
 from tests.support.serving import wait_until
 
 
@@ -19,7 +20,10 @@ async def empty_lifespan(_app: FastAPI) -> AsyncIterator[None]:
 
 
 async def test_a_request_that_is_cut_short_may_be_sent_again() -> None:
-    app, request_started = create_base_app("Slow", "", 1000, empty_lifespan, CollectorRegistry()), asyncio.Event()
+    app, request_started = (
+        create_base_app("Slow", "", HttpLimits(1000), empty_lifespan, CollectorRegistry()),
+        asyncio.Event(),
+    )
 
     @app.put("/slow")
     async def slow() -> None:

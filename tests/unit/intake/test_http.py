@@ -19,6 +19,7 @@ from services.intake.metrics import IntakeMetrics
 from services.intake.service import IntakeService
 from services.intake.store.memory import InMemoryStore
 from shared.http.app import create_base_app
+from shared.runtime.settings import HttpLimits
 from tests.support.intake_builders import NOW
 from tests.support.intake_client import DAY, STARTED_AT, IntakeClient, make_csv, problem_code
 
@@ -37,7 +38,7 @@ def store() -> InMemoryStore:
 async def clinic(store: InMemoryStore) -> AsyncIterator[IntakeClient]:
     """A clinic with a clinician, a client and a relationship."""
     registry = CollectorRegistry()
-    app = create_base_app("intake", "", 1_000_000, no_lifespan, registry)
+    app = create_base_app("intake", "", HttpLimits(1_000_000), no_lifespan, registry)
     app.include_router(routes(IntakeService(store, IntakeMetrics(registry), lambda: NOW)))
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://127.0.0.1") as http:
         clinic = IntakeClient(http, kafka_servers="")

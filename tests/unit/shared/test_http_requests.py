@@ -138,3 +138,32 @@ def assert_is_page(response: Any) -> None:
     assert response.headers["cache-control"] == "no-store"
     assert "default-src 'none'" in response.headers["content-security-policy"]
     assert "<h1>" in response.text
+
+
+@every_service
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "", "localhost@evil.example:80"])
+async def test_another_host_is_not_served(service: str, host: str) -> None:
+    async with open_service(service) as client:
+        for path in ("/health/live", "/metrics", "/f/token", "/inbox/x", f"/relationships/{uuid4()}"):
+            response = await client.get(path, headers={"Host": host})
+
+            assert response.status_code == 421
+            assert response.headers["content-type"] == MEDIA_TYPE
+            assert "ALLOWED_HOSTS" in response.json()["detail"]
+
+
+async def test_own_hosts_are_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALLOWED_HOSTS", "intake, https://Attune.clinic.example/,10.0.0.1:8000")
+    hosts = ["127.0.0.1", "localhost:8001", "[::1]:8001", "intake:8000", "ATTUNE.clinic.example", "10.0.0.1"]
+    async with open_service("intake") as client:
+        for host in hosts:
+            assert (await client.get("/metrics", headers={"Host": host})).status_code == 200, host
+
+
+@every_service
+async def test_no_answer_is_kept_by_a_cache_but_files_of_pages(service: str) -> None:
+    async with open_service(service) as client:
+        for path in ("/metrics", "/openapi.json", "/nothing", "/health/live"):
+            assert (await client.get(path)).headers["cache-control"] == "no-store", path
+    async with open_service("sessions") as client:
+        assert "max-age" in (await client.get("/form.css")).headers["cache-control"]

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from shared.http.app import create_base_app
 from shared.runtime.metrics import VERSION, process_registry
+from shared.runtime.settings import HttpLimits
 
 
 @asynccontextmanager
@@ -22,7 +23,7 @@ async def empty_lifespan(_app: FastAPI) -> AsyncIterator[None]:
 def app_with_route() -> tuple[FastAPI, CollectorRegistry]:
     """An application with one route below the prefix of a router; it fails for the client with id 0."""
     registry = CollectorRegistry()
-    app = create_base_app("test", "", 100, empty_lifespan, registry)
+    app = create_base_app("test", "", HttpLimits(100), empty_lifespan, registry)
     router = APIRouter(prefix="/clients/{client_id}")
 
     @router.put("/status")

@@ -10,9 +10,10 @@ from hashlib import sha256
 from typing import Annotated, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from shared.events import Severity
+from shared.runtime.model import Model
 
 Points = Annotated[float, Field(ge=-100, le=100)]
 Spread = Annotated[float, Field(gt=0, le=100)]
@@ -20,7 +21,7 @@ Probability = Annotated[float, Field(gt=0.05, lt=1)]
 PseudoCount = Annotated[float, Field(gt=0, le=1000)]
 
 
-class _PolicyModel(BaseModel):
+class _PolicyModel(Model):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 

@@ -7,12 +7,13 @@ from datetime import datetime
 from math import sqrt
 from typing import TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from services.alliance.domain.detection.baseline import BAND_SPREADS, RECENT_RATINGS_LIMIT, Expectation, expect_rating
 from services.alliance.domain.policy.policy import Policy
 from services.alliance.domain.state.alliance import Alliance, PairedRatings, Series
 from shared.events import Direction, Information, Score, Standing
+from shared.runtime.model import Model
 
 Ratio: TypeAlias = float
 
@@ -21,7 +22,7 @@ MIN_CONSTANT_STREAK = 5  # this many ratings in a row that equal the one before 
 MIN_PAIRED_SESSIONS = 6  # with fewer sessions that both have rated there is no correlation
 
 
-class _SummaryModel(BaseModel):
+class _SummaryModel(Model):
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
 

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 
 from services.alliance.domain.detection.baseline import expect_rating
 from services.alliance.domain.detection.feedback import client_outcome
@@ -13,11 +13,12 @@ from services.alliance.domain.policy.policy import Policy
 from services.alliance.domain.state.alliance import Alliance
 from services.alliance.domain.state.history import HistoryEvent
 from shared.events import FeedbackLapsed, FeedbackSubmitted, Score, SessionCancelled, SessionMissed
+from shared.runtime.model import Model
 
 PointKind = Literal["client_rating", "clinician_rating", "missed", "cancelled", "unanswered"]
 
 
-class Point(BaseModel):
+class Point(Model):
     """One answer, one session that was not held, or one form that was not answered."""
 
     model_config = ConfigDict(frozen=True)
