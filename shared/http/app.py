@@ -10,6 +10,7 @@ from starlette.datastructures import Headers
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from shared.http.docs import add_docs_routes
 from shared.http.error_pages import ErrorPage
 from shared.http.metrics import HttpMetrics, HttpMetricsMiddleware
 from shared.http.problems import RESPONSES, add_problem_handlers, shutdown_response, too_large_response
@@ -37,6 +38,9 @@ def create_base_app(
         lifespan=lifespan,
         responses=RESPONSES,
         dependencies=[Depends(reject_unknown_query_parameters)],
+        openapi_url="/openapi.json" if limits.has_docs else None,
+        docs_url=None,  # ours, below; FastAPI's needs the internet
+        redoc_url=None,
         redirect_slashes=False,  # behind the gateway, the redirect would lose the path's prefix and https
     )
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=limits.max_body_bytes)
@@ -46,6 +50,8 @@ def create_base_app(
     app.add_middleware(HttpMetricsMiddleware, metrics=HttpMetrics(registry))
     app.add_middleware(HeadMiddleware)
     add_problem_handlers(app)
+    if limits.has_docs:
+        add_docs_routes(app)
     app.state.registry = registry
     app.state.error_page = error_page
     return app

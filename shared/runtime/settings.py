@@ -54,6 +54,8 @@ class HttpLimits:
     max_body_bytes: int
     allowed_hosts: Collection[str] | None = None
     """The names, without a port, that the Host header may have; None for all."""
+    has_docs: bool = False
+    """Whether `/docs` and `/openapi.json` are served."""
 
 
 class ServiceSettings(BaseSettings):
@@ -76,6 +78,8 @@ class ServiceSettings(BaseSettings):
     """Bytes."""
     allowed_hosts: str = ""
     """Names or URLs under which the service is reached besides HTTP_HOST and this machine, separated by commas."""
+    api_docs: bool = False
+    """Whether `/docs` and `/openapi.json` are served; in production they would only help an attacker."""
     unprotected: str = ""
     """Services have no authentication yet. To listen beyond this machine, set the exact text of UNPROTECTED."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -108,7 +112,7 @@ class ServiceSettings(BaseSettings):
         """The limits of the HTTP interface."""
         names = [name.strip() for name in self.allowed_hosts.split(",") if name.strip()]
         hosts = {urlsplit(name if "//" in name else f"//{name}").hostname or name for name in names}
-        return HttpLimits(self.http_body_limit, LOOPBACK_HOSTS | hosts | {self.http_host.lower()})
+        return HttpLimits(self.http_body_limit, LOOPBACK_HOSTS | hosts | {self.http_host.lower()}, self.api_docs)
 
 
 def _is_loopback(host: str) -> bool:

@@ -1,5 +1,6 @@
 """How every service answers requests that are not quite as it expects them, from programs and from people."""
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -167,3 +168,26 @@ async def test_no_answer_is_kept_by_a_cache_but_files_of_pages(service: str) -> 
             assert (await client.get(path)).headers["cache-control"] == "no-store", path
     async with open_service("sessions") as client:
         assert "max-age" in (await client.get("/form.css")).headers["cache-control"]
+
+
+@every_service
+async def test_the_docs_are_off_unless_asked_for(service: str) -> None:
+    async with open_service(service) as client:
+        for path in ("/docs", "/redoc", "/openapi.json", "/docs/swagger-ui.css"):
+            assert (await client.get(path)).status_code == 404, path
+
+
+@every_service
+async def test_the_docs_need_only_files_of_ours(service: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_DOCS", "true")
+    async with open_service(service) as client:
+        page = await client.get("/docs")
+        links = re.findall('(?:href|src)="([^"]+)"', page.text)
+        files = [await client.get(f"/{link}") for link in links]
+
+        assert "default-src 'none'; script-src 'self'" in page.headers["content-security-policy"]
+        assert "<script>" not in page.text
+        assert links == ["docs/swagger-ui.css", "docs/swagger-ui-bundle.js", "docs/docs.js"], "relative to any prefix"
+        assert [file.status_code for file in files] == [200] * 3
+        assert (await client.get("/openapi.json")).json()["openapi"].startswith("3.")
+        assert (await client.get("/docs/..%2f__init__.py")).status_code == 404

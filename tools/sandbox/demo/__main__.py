@@ -56,10 +56,10 @@ def run_demo(first_port: int) -> None:
     with ExitStack() as exit_stack:
         exit_stack.enter_context(run_smtp_server(smtp_port, received_emails))
         exit_stack.enter_context(run_webhook_server(webhook_port, received_webhooks))
-        smtp = {"SMTP_HOST": "127.0.0.1", "SMTP_PORT": str(smtp_port)}
+        settings = {"SMTP_HOST": "127.0.0.1", "SMTP_PORT": str(smtp_port), "API_DOCS": "true"}
         try:
             attune = exit_stack.enter_context(
-                run_stack(DATA_FOLDER, ports, smtp, java_options=FAST_START, report=console.print)
+                run_stack(DATA_FOLDER, ports, settings, java_options=FAST_START, report=console.print)
             )
         except RunError as error:
             if any(str(port) in str(error) for port in ports.values()):
