@@ -5,14 +5,15 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 
 from fastapi import FastAPI
-from httpx2 import AsyncClient
 
 from services.notify import subscriptions
 from services.notify.channels import ChannelsByName
+from services.notify.channels.destinations import Destinations
 from services.notify.channels.email import EmailChannel
-from services.notify.channels.webhook import WebhookChannel
+from services.notify.channels.webhook import WebhookChannel, create_webhook_client
 from services.notify.delivery.planner import DeliveryPlanner
 from services.notify.delivery.worker import DeliverySettings, DeliveryWorker
+from services.notify.domain.destinations import AllowedDestinations
 from services.notify.handlers import AlertProjector
 from services.notify.http import routes
 from services.notify.http.inbox_updates import InboxUpdates
@@ -32,8 +33,6 @@ from shared.runtime.background import repeat_every, retry_until_done, run_in_bac
 from shared.runtime.clock import now
 from shared.runtime.metrics import process_registry
 
-WEBHOOK_TIMEOUT_SECONDS = 10.0
-"""Limit for connecting to a webhook, and for each part of its response."""
 COUNT_INTERVAL_SECONDS = 15.0
 """About as often as Prometheus scrapes."""
 
@@ -56,8 +55,9 @@ def create_app(settings: Settings, delivery: DeliverySettings | None = None) -> 
     kafka = Kafka(settings.kafka_bootstrap_servers, "notify", KafkaMetrics(registry), now, settings.kafka_batch_size)
     outbox = Outbox(kafka.send, [mongo[ALERTS]], OutboxMetrics(registry), now)
     store, delivery_store = MongoStore(mongo, outbox, now), MongoDeliveryStore(mongo)
-    http_client = AsyncClient(timeout=WEBHOOK_TIMEOUT_SECONDS, follow_redirects=False)
-    channels: ChannelsByName = {"email": EmailChannel(settings), "webhook": WebhookChannel(http_client)}
+    destinations = Destinations(AllowedDestinations.parse(settings.webhook_allow))
+    webhook_client = create_webhook_client(destinations)
+    channels: ChannelsByName = {"email": EmailChannel(settings), "webhook": WebhookChannel(webhook_client)}
     planner = DeliveryPlanner(store, delivery_store, now, timedelta(days=settings.notify_within_days))
     delivery_worker = DeliveryWorker(
         store, delivery_store, planner, channels, metrics, delivery or delivery_settings(settings), now
@@ -68,7 +68,7 @@ def create_app(settings: Settings, delivery: DeliverySettings | None = None) -> 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         async with (
-            http_client,
+            webhook_client,
             _run_background_tasks(store, delivery_store, planner, metrics),
             delivery_worker.run(),
             kafka.run(),
@@ -86,7 +86,7 @@ def create_app(settings: Settings, delivery: DeliverySettings | None = None) -> 
         readiness={"mongodb": mongo.is_available, "kafka": kafka.is_ready},
         registry=registry,
     )
-    app.include_router(routes(InboxService(store, now, metrics), planner, inbox_updates, store))
+    app.include_router(routes(InboxService(store, now, metrics), planner, destinations, inbox_updates, store))
     return app
 
 

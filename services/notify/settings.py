@@ -1,14 +1,20 @@
 """The settings of the notify service, read from the environment."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from services.notify.domain.destinations import AllowedDestinations
 from shared.runtime.settings import DatabaseName, ServiceSettings
 
 EMAIL_ADDRESS_PATTERN = r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+$"
 """A single plain e-mail address: no list, no display name, no characters that could inject a header."""
+
+
+def _require_destinations(text: str) -> str:
+    AllowedDestinations.parse(text)
+    return text
 
 
 class Settings(ServiceSettings):
@@ -28,6 +34,9 @@ class Settings(ServiceSettings):
     smtp_tls: Literal["none", "starttls", "tls"] = "none"
     smtp_username: str | None = None
     smtp_password: SecretStr | None = None
+    webhook_allow: Annotated[str, AfterValidator(_require_destinations)] = ""
+    """Which addresses, networks and hosts webhooks may reach besides public addresses, and by http; see
+    `AllowedDestinations`."""
     delivery_retry_seconds: float = Field(default=30, gt=0, le=3600)
     """Wait after the first failed attempt; it doubles with each further one, up to an hour."""
     delivery_give_up_days: float = Field(default=3, gt=0, le=30)

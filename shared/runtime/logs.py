@@ -36,7 +36,8 @@ def configure_logging(service: str, level: str) -> None:
     root.setLevel(level.upper())
     for noisy_logger in ("aiokafka", "faststream", "pymongo"):  # 100,000s of lines while a broker is unavailable
         logging.getLogger(noisy_logger).setLevel(logging.CRITICAL)
-    logging.getLogger("httpx2").setLevel(logging.WARNING)  # its lines contain webhook URLs, which are secrets
+    for http_logger in ("httpx2", "httpcore2"):  # their lines contain webhook URLs, which are secrets
+        logging.getLogger(http_logger).setLevel(logging.WARNING)
     for library_logger in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(library_logger).handlers = []
         # The lines of uvicorn.access contain links, which are secrets.

@@ -1,7 +1,7 @@
 """Sends notifications to a clinic's own system by webhook, signed as standardwebhooks.com specifies.
 
-Anyone who may set a clinician's channels can direct requests to any URL, also inside the clinic's network: the
-operator is trusted with that. Redirects are not followed and response bodies are not read.
+Where a request may lead is checked when connecting (`destinations.py`). Redirects are not followed, no proxy of the
+environment is used, and response bodies are not read.
 """
 
 import asyncio
@@ -11,15 +11,28 @@ from pydantic_core import to_json
 from standardwebhooks import Webhook as Signature
 
 from services.notify.channels import AddressRejected, DeliveryFailed, Notification
+from services.notify.channels.destinations import CheckedTransport, DestinationRefused, Destinations
 from services.notify.domain.routing import ChannelAddresses
 
 RETRYABLE_STATUSES = (408, 425, 429)
+PART_TIMEOUT_SECONDS = 10.0
+"""Limit for connecting to one address, and for each part of the response."""
 REQUEST_TIMEOUT_SECONDS = 30.0
 """Limit for one attempt, however slowly the receiver responds."""
 
 
+def create_webhook_client(destinations: Destinations) -> AsyncClient:
+    """A client that connects only to where `destinations` allow."""
+    return AsyncClient(
+        transport=CheckedTransport(destinations),
+        timeout=PART_TIMEOUT_SECONDS,
+        follow_redirects=False,
+        trust_env=False,  # a proxy would connect to what it resolves itself
+    )
+
+
 class WebhookChannel:
-    """Sends each message as a POST request."""
+    """Sends each message as a POST request; `client` is one of `create_webhook_client`."""
 
     def __init__(self, client: AsyncClient) -> None:
         self._client = client
@@ -41,6 +54,8 @@ class WebhookChannel:
                 self._client.stream("POST", url, content=body, headers=headers) as response,
             ):
                 return response.status_code
+        except DestinationRefused as error:  # the operator can allow it, and then the message must still be sent
+            raise DeliveryFailed(f"the URL {error}") from None
         except (HTTPError, InvalidURL, TimeoutError) as error:
             raise DeliveryFailed(type(error).__name__) from None
 

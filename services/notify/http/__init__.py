@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter
 
+from services.notify.channels.destinations import Destinations
 from services.notify.delivery.planner import DeliveryPlanner
 from services.notify.http import api, pages
 from services.notify.http.inbox_updates import InboxUpdates
@@ -9,9 +10,11 @@ from services.notify.service import InboxService
 from services.notify.store import Store
 
 
-def routes(inbox: InboxService, planner: DeliveryPlanner, updates: InboxUpdates, store: Store) -> APIRouter:
+def routes(
+    inbox: InboxService, planner: DeliveryPlanner, destinations: Destinations, updates: InboxUpdates, store: Store
+) -> APIRouter:
     """Every route of the service."""
     router = APIRouter()
-    router.include_router(api.routes(inbox, planner, updates))
+    router.include_router(api.routes(inbox, planner, destinations, updates))
     router.include_router(pages.routes(inbox, store))
     return router

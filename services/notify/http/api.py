@@ -3,14 +3,16 @@
 import base64
 import binascii
 from collections.abc import AsyncIterable, AsyncIterator
-from typing import Annotated
+from typing import Annotated, Self
 from uuid import UUID
 
 import structlog
 from fastapi import APIRouter
+from fastapi.exceptions import RequestValidationError
 from fastapi.sse import EventSourceResponse
 from pydantic import AfterValidator, Field, HttpUrl, SecretStr
 
+from services.notify.channels.destinations import DestinationRefused, Destinations
 from services.notify.delivery.planner import DeliveryPlanner
 from services.notify.domain.routing import ChannelAddresses, WebhookAddress
 from services.notify.http.inbox_updates import InboxUpdates
@@ -39,7 +41,8 @@ EmailAddress = Annotated[str, Field(max_length=254, pattern=EMAIL_ADDRESS_PATTER
 
 class WebhookBody(RequestBody):
     url: HttpUrl
-    """Requests are sent to this URL, which may also be inside the clinic's network."""
+    """Requests are sent to this URL. It begins with https and leads to a public address, unless the operator allows
+    this receiver otherwise."""
     secret: Annotated[SecretStr, AfterValidator(_validate_secret)]
     """Shared with the receiver, which verifies the signature with it (standardwebhooks.com). It is never returned."""
 
@@ -68,6 +71,11 @@ class ChannelsView(Model):
     email: str | None
     webhook: WebhookView | None
 
+    @classmethod
+    def of(cls, clinician_id: UUID, addresses: ChannelAddresses) -> Self:
+        webhook = WebhookView(url=addresses.webhook.url) if addresses.webhook else None
+        return cls(clinician_id=clinician_id, email=addresses.email, webhook=webhook)
+
 
 class EmptyBody(RequestBody):
     """`{}`: the request needs no content."""
@@ -78,16 +86,18 @@ class Resolution(RequestBody):
     """Whether the alert was worth the interruption."""
 
 
-def routes(inbox: InboxService, planner: DeliveryPlanner, updates: InboxUpdates) -> APIRouter:
+def routes(
+    inbox: InboxService, planner: DeliveryPlanner, destinations: Destinations, updates: InboxUpdates
+) -> APIRouter:
     """The routes of the JSON API and of the event stream."""
     router = APIRouter(tags=["alerts"])
 
     @router.put("/clinicians/{clinician_id}/channels")
     async def update_channels(clinician_id: UUID, body: ChannelsBody) -> ChannelsView:
         """Set the channels that alerts are sent through. Alerts that still need a message are sent at once."""
+        await _require_allowed(body.webhook, destinations)
         await planner.update_channels(clinician_id, body.addresses())
-        webhook = WebhookView(url=str(body.webhook.url)) if body.webhook else None
-        return ChannelsView(clinician_id=clinician_id, email=body.email, webhook=webhook)
+        return ChannelsView.of(clinician_id, body.addresses())
 
     @router.get("/clinicians/{clinician_id}/inbox")
     async def get_inbox(clinician_id: UUID) -> InboxView:
@@ -116,6 +126,15 @@ def routes(inbox: InboxService, planner: DeliveryPlanner, updates: InboxUpdates)
         return await inbox.resolve(alert_id, body.useful)
 
     return router
+
+
+async def _require_allowed(webhook: WebhookBody | None, destinations: Destinations) -> None:
+    if webhook is None:
+        return
+    try:
+        await destinations.check(str(webhook.url))
+    except DestinationRefused as error:
+        raise RequestValidationError([{"type": "url", "loc": ("body", "webhook", "url"), "msg": str(error)}]) from None
 
 
 async def _follow_inbox(inbox: InboxService, updates: InboxUpdates, clinician_id: UUID) -> AsyncIterator[InboxView]:

@@ -71,6 +71,7 @@ def settings(kafka_servers: str, mongodb_uri: str, smtp_port: int) -> Settings:
         public_url="https://attune.example/",
         smtp_port=smtp_port,
         smtp_from="attune@clinic.example",
+        webhook_allow="127.0.0.1",
         delivery_retry_seconds=0.1,
     )
 

@@ -35,3 +35,9 @@ async def get_inbox(client: httpx2.AsyncClient, s: RuptureBuilder) -> list[dict[
 async def shows_alert(client: httpx2.AsyncClient, s: RuptureBuilder, **expected: object) -> bool:
     alerts = await get_inbox(client, s)
     return bool(alerts) and all(alerts[0][name] == value for name, value in expected.items())
+
+
+async def has_counted(client: httpx2.AsyncClient, channel: str, outcome: str) -> bool:
+    series = f'attune_notify_deliveries_total{{channel="{channel}",outcome="{outcome}"}}'
+    metrics_text = (await client.get("/metrics")).text
+    return f"{series} " in metrics_text and f"{series} 0.0" not in metrics_text

@@ -16,7 +16,14 @@ from shared.kafka.producer import Producer
 from shared.mongo.client import Mongo
 from tests.integration.notify.conftest import Serve
 from tests.integration.notify.mongo_harness import create_mongo_store
-from tests.integration.notify.steps import SECRET, get_inbox, set_channels, shows_alert, suspected_events
+from tests.integration.notify.steps import (
+    SECRET,
+    get_inbox,
+    has_counted,
+    set_channels,
+    shows_alert,
+    suspected_events,
+)
 from tests.support.kafka_reader import read_events
 from tests.support.receivers import Mailbox, WebhookReceiver
 from tests.support.rupture_builder import RuptureBuilder
@@ -142,12 +149,6 @@ async def test_a_rejected_address_is_not_retried_and_a_busy_one_is(
 
 async def knows_next_session(client: httpx2.AsyncClient, s: RuptureBuilder) -> bool:
     return all(alert["next_session_at"] is not None for alert in await get_inbox(client, s))
-
-
-async def has_counted(client: httpx2.AsyncClient, channel: str, outcome: str) -> bool:
-    series = f'attune_notify_deliveries_total{{channel="{channel}",outcome="{outcome}"}}'
-    metrics_text = (await client.get("/metrics")).text
-    return f"{series} " in metrics_text and f"{series} 0.0" not in metrics_text
 
 
 async def _is_true(value: bool) -> bool:

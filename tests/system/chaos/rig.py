@@ -10,7 +10,13 @@ from typing import Literal
 
 from tests.system.chaos import fault_points
 from tests.system.chaos.stores import Stores, discard_output, run_stores
-from tools.sandbox.network.receivers import ReceivedEmail, ReceivedWebhook, run_smtp_server, run_webhook_server
+from tools.sandbox.network.receivers import (
+    ReceivedEmail,
+    ReceivedWebhook,
+    receiver_settings,
+    run_smtp_server,
+    run_webhook_server,
+)
 from tools.sandbox.servers.ports import free_ports
 from tools.sandbox.servers.process import LocalServer, Report
 from tools.sandbox.servers.stack import SERVICES, service_process
@@ -107,8 +113,7 @@ class Rig:
             self.stores = exit_stack.enter_context(run_stores(self._data, report))
             self._service_settings = {
                 **self.stores.settings,
-                "SMTP_HOST": "127.0.0.1",
-                "SMTP_PORT": str(smtp_port),
+                **receiver_settings(smtp_port),
                 "DELIVERY_RETRY_SECONDS": "2",
             }
             for receiver in self.receivers.values():

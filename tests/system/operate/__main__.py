@@ -15,6 +15,7 @@ from tests.system.operate import accelerated, runbooks
 from tests.system.operate.monitoring import Monitoring, check_rules, missing_packages, run_monitoring, wait_until
 from tests.system.operate.outages import ClinicianSimulator, Outage, create_outages
 from tests.system.support.checks import Checks
+from tools.sandbox.network.receivers import receiver_settings
 from tools.sandbox.servers.ports import free_ports
 from tools.sandbox.servers.process import PROJECT_ROOT, RunError
 from tools.sandbox.servers.signals import interrupt_on_sigterm
@@ -23,7 +24,7 @@ from tools.sandbox.servers.stack import SERVICES, run_stack
 FIRE_TIMEOUT_SECONDS = RESOLVE_TIMEOUT_SECONDS = 150.0
 """Dead letters are counted once a minute, and the machine may be busy."""
 QUIET_TIMEOUT_SECONDS = 90.0
-SERVICE_SETTINGS = {"DELIVERY_RETRY_SECONDS": "1", "SMTP_HOST": "127.0.0.1"}
+SERVICE_SETTINGS = {"DELIVERY_RETRY_SECONDS": "1"}
 DASHBOARDS_FOLDER = PROJECT_ROOT / "deploy" / "grafana" / "dashboards"
 ERROR_ONLY_METRICS = ("attune_mongodb_command_errors_total", "attune_batch_retries_total")
 """Metrics on dashboards that need not have any samples."""
@@ -64,7 +65,7 @@ def main() -> None:
 def run_checks(data: Path, checks: Checks) -> None:
     """Run all checks on a running Attune. Raises RunError."""
     smtp_port, *ports = free_ports(1 + len(SERVICES))
-    settings = {**SERVICE_SETTINGS, "SMTP_PORT": str(smtp_port)}
+    settings = {**SERVICE_SETTINGS, **receiver_settings(smtp_port)}
     with ExitStack() as exit_stack:
         attune = exit_stack.enter_context(
             run_stack(data, dict(zip(SERVICES, ports, strict=True)), settings, report=report)

@@ -12,7 +12,13 @@ from pathlib import Path
 
 from tests.system.smoke.run import SmokeRun
 from tests.system.support.checks import MAX_EXAMPLES, Checks
-from tools.sandbox.network.receivers import ReceivedEmail, ReceivedWebhook, run_smtp_server, run_webhook_server
+from tools.sandbox.network.receivers import (
+    ReceivedEmail,
+    ReceivedWebhook,
+    receiver_settings,
+    run_smtp_server,
+    run_webhook_server,
+)
 from tools.sandbox.servers.inspection import memory_mb
 from tools.sandbox.servers.ports import free_ports
 from tools.sandbox.servers.process import LocalServer, RunError
@@ -51,7 +57,7 @@ def run_smoke_test(data: Path, seed: int, checks: Checks) -> None:
     """Run the whole test. Raises RunError."""
     smtp_port, webhook_port, *ports = free_ports(2 + len(SERVICES))
     received_emails, received_webhooks = list[ReceivedEmail](), list[ReceivedWebhook]()
-    settings = {"SMTP_HOST": "127.0.0.1", "SMTP_PORT": str(smtp_port)}
+    settings = receiver_settings(smtp_port)
     with ExitStack() as exit_stack:
         exit_stack.enter_context(run_smtp_server(smtp_port, received_emails))
         exit_stack.enter_context(run_webhook_server(webhook_port, received_webhooks))

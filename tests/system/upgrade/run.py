@@ -18,7 +18,13 @@ from tests.system.upgrade.archive import Recording
 from tests.system.upgrade.expectations import Expectations
 from tests.system.upgrade.loader import load, with_webhooks_at
 from tests.system.upgrade.shift import offset_to, shift
-from tools.sandbox.network.receivers import ReceivedEmail, ReceivedWebhook, run_smtp_server, run_webhook_server
+from tools.sandbox.network.receivers import (
+    ReceivedEmail,
+    ReceivedWebhook,
+    receiver_settings,
+    run_smtp_server,
+    run_webhook_server,
+)
 from tools.sandbox.servers import kafka, mongod
 from tools.sandbox.servers.inspection import wait_until_idle
 from tools.sandbox.servers.kafka_inspector import KafkaInspector, create_topics
@@ -61,8 +67,7 @@ class UpgradeRun:
             settings = {
                 "KAFKA_BOOTSTRAP_SERVERS": self._kafka,
                 "MONGODB_URI": self._mongodb,
-                "SMTP_HOST": "127.0.0.1",
-                "SMTP_PORT": str(mail),
+                **receiver_settings(mail),
             }
             services = [
                 service_process(name, self.data / name, port, settings, report=self.report)

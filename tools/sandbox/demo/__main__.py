@@ -18,7 +18,13 @@ from tools.sandbox.network.clinic_systems import ClinicSystems, RequestFailed
 from tools.sandbox.network.course import Course
 from tools.sandbox.network.ledger import Ledger
 from tools.sandbox.network.parameters import Parameters
-from tools.sandbox.network.receivers import ReceivedEmail, ReceivedWebhook, run_smtp_server, run_webhook_server
+from tools.sandbox.network.receivers import (
+    ReceivedEmail,
+    ReceivedWebhook,
+    receiver_settings,
+    run_smtp_server,
+    run_webhook_server,
+)
 from tools.sandbox.network.world import World
 from tools.sandbox.preflight import parse_first_port
 from tools.sandbox.servers.kafka import FAST_START
@@ -56,7 +62,7 @@ def run_demo(first_port: int) -> None:
     with ExitStack() as exit_stack:
         exit_stack.enter_context(run_smtp_server(smtp_port, received_emails))
         exit_stack.enter_context(run_webhook_server(webhook_port, received_webhooks))
-        settings = {"SMTP_HOST": "127.0.0.1", "SMTP_PORT": str(smtp_port), "API_DOCS": "true"}
+        settings = {**receiver_settings(smtp_port), "API_DOCS": "true"}
         try:
             attune = exit_stack.enter_context(
                 run_stack(DATA_FOLDER, ports, settings, java_options=FAST_START, report=console.print)

@@ -15,6 +15,15 @@ from aiosmtpd.smtp import SMTP, Envelope
 from aiosmtpd.smtp import Session as Connection
 
 
+def receiver_settings(smtp_port: int) -> dict[str, str]:
+    """The settings with which notify sends to receivers on this machine, as an operator would allow them."""
+    return {
+        "SMTP_HOST": "127.0.0.1",
+        "SMTP_PORT": str(smtp_port),
+        "WEBHOOK_ALLOW": "127.0.0.1",
+    }
+
+
 @dataclass(frozen=True)
 class ReceivedEmail:
     recipients: tuple[str, ...]
