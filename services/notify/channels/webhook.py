@@ -14,7 +14,9 @@ from services.notify.channels import AddressRejected, DeliveryFailed, Notificati
 from services.notify.channels.destinations import CheckedTransport, DestinationRefused, Destinations
 from services.notify.domain.routing import ChannelAddresses
 
-RETRYABLE_STATUSES = (408, 425, 429)
+GONE = 410
+"""The only status that says that a message to this URL will never be accepted again (standardwebhooks.com). Any other
+one, also 404 or a redirect, can be a passing state, for example while the receiver is rolled out."""
 PART_TIMEOUT_SECONDS = 10.0
 """Limit for connecting to one address, and for each part of the response."""
 REQUEST_TIMEOUT_SECONDS = 30.0
@@ -42,10 +44,10 @@ class WebhookChannel:
         if addresses.webhook is None:
             raise AddressRejected("no webhook address")
         status = await self._post(addresses.webhook.url, *self._sign(notification, addresses.webhook.secret))
-        if status >= 500 or status in RETRYABLE_STATUSES:
-            raise DeliveryFailed(f"HTTP {status}")
-        if not 200 <= status < 300:
+        if status == GONE:
             raise AddressRejected(f"HTTP {status}")
+        if not 200 <= status < 300:
+            raise DeliveryFailed(f"HTTP {status}")
 
     async def _post(self, url: str, body: str, headers: dict[str, str]) -> int:
         try:

@@ -88,13 +88,25 @@ async def test_a_webhook_is_signed_and_tampering_is_detected(
         Webhook(SECRET).verify(body, {**headers, "webhook-id": str(uuid4())})
 
 
-@pytest.mark.parametrize("status", [301, 404, 410])
-async def test_a_webhook_that_rejects_permanently_is_not_retried(
+@pytest.mark.parametrize("status", [301, 400, 401, 403, 404, 405, 422])
+async def test_a_webhook_that_does_not_accept_a_message_gets_it_again(
     serve: Serve, kafka: Producer, hook: WebhookReceiver, status: int
 ) -> None:
+    """Each of these answers can be a passing state of the receiver."""
     s = RuptureBuilder()
     async with serve() as client:
         hook.response_statuses = [status]
+        await set_channels(client, s, hook)
+        await kafka.publish(suspected_events(s))
+        await wait_until(lambda: has_counted(client, channel="webhook", outcome="sent"))
+
+    assert len(hook.received) == 2
+
+
+async def test_a_webhook_that_is_gone_is_not_retried(serve: Serve, kafka: Producer, hook: WebhookReceiver) -> None:
+    s = RuptureBuilder()
+    async with serve() as client:
+        hook.response_statuses = [410]
         await set_channels(client, s, hook)
         await kafka.publish(suspected_events(s))
         await wait_until(lambda: has_counted(client, channel="webhook", outcome="rejected"))
