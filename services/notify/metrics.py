@@ -77,7 +77,7 @@ DELIVERY_ATTEMPT_SECONDS = HistogramSpec(
     "attune_notify_delivery_attempt_seconds",
     "Duration of one delivery attempt.",
     {"channel": get_args(ChannelName)},
-    buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 90, 240),
+    buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 90, 300, 900, HOUR_SECONDS),
 )
 DELIVERY_WAIT_SECONDS = HistogramSpec(
     "attune_notify_delivery_wait_seconds",

@@ -86,10 +86,10 @@ class NotifyHarness:
         self.publish_failures = 0
         self.registry = CollectorRegistry()
         metrics = Metrics(self.registry, clock)
-        channels: ChannelsByName = {"email": channel, "webhook": channel}
+        self.channels: ChannelsByName = {"email": channel, "webhook": channel}
         self.planner = DeliveryPlanner(store, delivery_store, clock, MAX_SIGN_AGE)
         self.worker = DeliveryWorker(
-            store, delivery_store, self.planner, channels, metrics, settings, clock, monotonic_clock
+            store, delivery_store, self.planner, self.channels, metrics, settings, clock, monotonic_clock
         )
         self.inbox = InboxService(store, clock, metrics)
         self.projector = AlertProjector(store, self.planner, self._publish, metrics)

@@ -1,12 +1,19 @@
 """Which messages must be sent, derived from the current alerts."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from services.notify.domain.alert import Alert
-from services.notify.domain.routing import ChannelAddresses, is_recent, notifiable_change, plan_deliveries
+from services.notify.domain.routing import (
+    CHANNEL_NAMES,
+    ChannelAddresses,
+    ChannelName,
+    is_recent,
+    notifiable_change,
+    plan_deliveries,
+)
 from services.notify.store import DeliveryStore, Store
 
 
@@ -20,7 +27,7 @@ class DeliveryPlanner:
         self._delivery_store = delivery_store
         self._clock = clock
         self._max_sign_age = max_sign_age
-        self.planned = asyncio.Event()
+        self.planned: Mapping[ChannelName, asyncio.Event] = {name: asyncio.Event() for name in CHANNEL_NAMES}
         """Set whenever deliveries were planned, so that a worker in the same process sends them at once."""
 
     async def plan(self, alerts: Sequence[Alert]) -> None:
@@ -32,7 +39,7 @@ class DeliveryPlanner:
         addresses = await self._store.load_channels({a.clinician_id for a in notifiable if a.clinician_id is not None})
         planned = [delivery for alert in notifiable for delivery in plan_deliveries(alert, addresses)]
         await self._delivery_store.add(planned, now)
-        self.planned.set()
+        self._wake_worker()
 
     async def update_channels(self, clinician_id: UUID, addresses: ChannelAddresses) -> None:
         """Use these addresses from now on, also for messages that could not be delivered before. Idempotent."""
@@ -42,8 +49,12 @@ class DeliveryPlanner:
         await self._delivery_store.reopen_failed(clinician_id, since, now)
         # Not earlier: an alert that is written after this query is planned with the new addresses anyway.
         await self.plan(await self._store.list_active_alerts(since, clinician_id))
-        self.planned.set()
+        self._wake_worker()
 
     async def plan_missing(self) -> None:
         """Plan the deliveries that a crash between two steps left unplanned. Idempotent."""
         await self.plan(await self._store.list_active_alerts(self._clock() - self._max_sign_age))
+
+    def _wake_worker(self) -> None:
+        for planned in self.planned.values():
+            planned.set()

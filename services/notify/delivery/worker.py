@@ -14,9 +14,11 @@ from services.notify.channels import AddressRejected, ChannelsByName, DeliveryUn
 from services.notify.delivery.planner import DeliveryPlanner
 from services.notify.domain.alert import Alert
 from services.notify.domain.routing import (
+    CHANNEL_NAMES,
     MAX_UNKNOWN_ATTEMPTS,
     UNKNOWN_OUTCOME_WAIT,
     ChannelAddresses,
+    ChannelName,
     Delivery,
     DeliveryOutcome,
     notifiable_change,
@@ -41,9 +43,9 @@ class DeliverySettings:
     give_up_after: timedelta
     """A message that could not be delivered for this long is marked as failed."""
     concurrency: int
-    """Maximum number of concurrent attempts."""
-    send_timeout_seconds: float = 240.0
-    """Limit for one attempt: more than a mail server needs for all its responses."""
+    """Maximum number of concurrent attempts through each channel."""
+    send_timeout_seconds: float = 4800.0
+    """Limit for one attempt: more than the slowest mail server may need for all its responses (RFC 5321, 4.5.3.2)."""
     lease: timedelta = timedelta(seconds=30)
     """How long a delivery stays claimed without a renewal: no longer than an urgent alert may wait."""
     renew_interval_seconds: float = 10.0
@@ -57,7 +59,7 @@ class DeliverySettings:
 
 
 class DeliveryWorker:
-    """Sends what the planner stored, a few deliveries at once.
+    """Sends what the planner stored, a few deliveries of each channel at once, so that no channel delays another.
 
     Each change is sent once per channel, with two exceptions that no sender can avoid. First, a message is sent again
     if the process stops between the receiver's acceptance and recording it, or if in that time it is paused or cut
@@ -92,7 +94,8 @@ class DeliveryWorker:
     async def run(self) -> AsyncIterator[None]:
         """Deliver what is due until the block ends; running attempts may then finish."""
         self._delay_takeover()  # the database may have been unavailable until now
-        async with run_in_background(*(self._work_loop() for _ in range(self._settings.concurrency))):
+        loops = [self._work_loop(channel) for channel in CHANNEL_NAMES for _ in range(self._settings.concurrency)]
+        async with run_in_background(*loops):
             yield
         if self._active_tasks:
             _, unfinished = await asyncio.wait(self._active_tasks, timeout=self._settings.shutdown_timeout_seconds)
@@ -100,24 +103,25 @@ class DeliveryWorker:
                 task.cancel()
             await asyncio.gather(*unfinished, return_exceptions=True)
 
-    async def _work_loop(self) -> None:
+    async def _work_loop(self, channel: ChannelName) -> None:
+        planned = self._planner.planned[channel]
         while True:
-            self._planner.planned.clear()
-            await retry_until_done("deliver messages", self._deliver_due)
+            planned.clear()
+            await retry_until_done("deliver messages", partial(self._deliver_due, channel))
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._planner.planned.wait(), self._settings.due_check_interval_seconds)
+                await asyncio.wait_for(planned.wait(), self._settings.due_check_interval_seconds)
 
-    async def _deliver_due(self) -> None:
-        while (claimed := await self._claim()) is not None:
+    async def _deliver_due(self, channel: ChannelName) -> None:
+        while (claimed := await self._claim(channel)) is not None:
             task = asyncio.create_task(self._deliver(claimed))
             self._active_tasks.add(task)
             task.add_done_callback(self._active_tasks.discard)
             await asyncio.shield(task)  # a shutdown does not interrupt a running attempt
 
-    async def _claim(self) -> ClaimedDelivery | None:
+    async def _claim(self, channel: ChannelName) -> ClaimedDelivery | None:
         include_expired = self._monotonic_clock() > self._takeover_allowed_after
         try:
-            return await self._delivery_store.claim(self._settings.lease, include_expired=include_expired)
+            return await self._delivery_store.claim(channel, self._settings.lease, include_expired=include_expired)
         except StoreUnavailable:
             self._delay_takeover()
             raise

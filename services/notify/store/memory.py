@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from services.notify.domain.alert import Alert
 from services.notify.domain.relationship import Relationship
-from services.notify.domain.routing import ChannelAddresses, Delivery, DeliveryOutcome
+from services.notify.domain.routing import ChannelAddresses, ChannelName, Delivery, DeliveryOutcome
 from services.notify.store.protocol import (
     ACTIVE_STATUSES,
     DUE_IMMEDIATELY,
@@ -144,12 +144,15 @@ class InMemoryDeliveryStore:
         for delivery in deliveries:
             self.deliveries.setdefault(delivery.id, StoredDelivery(delivery, now))
 
-    async def claim(self, lease: timedelta, *, include_expired: bool) -> ClaimedDelivery | None:
+    async def claim(self, channel: ChannelName, lease: timedelta, *, include_expired: bool) -> ClaimedDelivery | None:
         now = self._clock()
         due = [
             (stored.due_at, stored)
             for stored in self.deliveries.values()
-            if stored.due_at is not None and stored.due_at <= now and (include_expired or not stored.is_claimed)
+            if stored.delivery.channel == channel
+            and stored.due_at is not None
+            and stored.due_at <= now
+            and (include_expired or not stored.is_claimed)
         ]
         if not due:
             return None

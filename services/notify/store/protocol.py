@@ -11,7 +11,7 @@ from uuid import UUID
 
 from services.notify.domain.alert import Alert, Status
 from services.notify.domain.relationship import Relationship
-from services.notify.domain.routing import ChannelAddresses, Delivery, DeliveryOutcome
+from services.notify.domain.routing import ChannelAddresses, ChannelName, Delivery, DeliveryOutcome
 from shared.events import ClinicianRegistered, ClinicianUpdated, Severity
 from shared.outbox.documents import Change, Decide, Versioned
 
@@ -105,8 +105,10 @@ class DeliveryStore(Protocol):
     async def add(self, deliveries: Sequence[Delivery], now: datetime) -> None:
         """Add each delivery once, due immediately; one that exists already, also a completed one, stays as it is."""
 
-    async def claim(self, lease: timedelta, *, include_expired: bool) -> ClaimedDelivery | None:
-        """Claim the delivery that has been due for longest, for the time of `lease`; None when nothing is due.
+    async def claim(self, channel: ChannelName, lease: timedelta, *, include_expired: bool) -> ClaimedDelivery | None:
+        """Claim the delivery through `channel` that has been due for longest, for the time of `lease`.
+
+        None when nothing is due.
 
         Of several workers, one gets it. With `include_expired`, a delivery that another worker claimed and did not
         renew in time can be claimed too; its previous owner has lost the claim.

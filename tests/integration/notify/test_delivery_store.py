@@ -36,7 +36,7 @@ def create_delivery(clinician_id: UUID | None = None) -> Delivery:
 
 
 async def claim(store: DeliveryStore, lease: timedelta = LEASE) -> ClaimedDelivery:
-    claimed = await store.claim(lease, include_expired=False)
+    claimed = await store.claim("email", lease, include_expired=False)
     assert claimed is not None
     return claimed
 
@@ -46,7 +46,7 @@ async def claim_expired(store: DeliveryStore, lease: timedelta = LEASE) -> Claim
     claims: list[ClaimedDelivery] = []
 
     async def has_claimed() -> bool:
-        claimed = await store.claim(lease, include_expired=True)
+        claimed = await store.claim("email", lease, include_expired=True)
         claims.extend([claimed] if claimed else [])
         return bool(claims)
 
@@ -93,11 +93,11 @@ async def test_of_parallel_workers_one_gets_each_delivery(store: DeliveryStore) 
     deliveries = [create_delivery() for _ in range(20)]
     await store.add(deliveries, NOW)
 
-    claims = await asyncio.gather(*(store.claim(LEASE, include_expired=True) for _ in range(30)))
+    claims = await asyncio.gather(*(store.claim("email", LEASE, include_expired=True) for _ in range(30)))
 
     claimed_ids = [claimed.delivery.id for claimed in claims if claimed]
     # A worker that finds a delivery taken from under it may miss another one that is due, until its next check.
-    while claimed := await store.claim(LEASE, include_expired=True):
+    while claimed := await store.claim("email", LEASE, include_expired=True):
         claimed_ids.append(claimed.delivery.id)
     assert sorted(claimed_ids) == sorted(delivery.id for delivery in deliveries)
 
@@ -106,7 +106,7 @@ async def test_a_claimed_delivery_is_not_claimed_again_before_its_lease_ends(sto
     await store.add([create_delivery()], NOW)
     await claim(store)
 
-    assert await store.claim(LEASE, include_expired=True) is None
+    assert await store.claim("email", LEASE, include_expired=True) is None
     assert await is_due(store)
 
 
@@ -118,7 +118,7 @@ async def test_after_its_lease_a_delivery_is_taken_over_only_if_that_is_wanted(s
 
     assert (second.delivery, second.attempts) == (first.delivery, 2)
     assert await claim_expired(store) is not None
-    assert await store.claim(LEASE, include_expired=False) is None
+    assert await store.claim("email", LEASE, include_expired=False) is None
 
 
 async def test_a_renewed_lease_ends_later(store: DeliveryStore) -> None:
@@ -128,7 +128,7 @@ async def test_a_renewed_lease_ends_later(store: DeliveryStore) -> None:
     assert await store.renew(claimed, LEASE)
     assert await store.renew(claimed, LEASE)
 
-    assert await store.claim(LEASE, include_expired=True) is None
+    assert await store.claim("email", LEASE, include_expired=True) is None
 
 
 async def test_a_worker_that_lost_its_claim_changes_nothing(store: DeliveryStore) -> None:
@@ -142,7 +142,7 @@ async def test_a_worker_that_lost_its_claim_changes_nothing(store: DeliveryStore
     await store.cancel(lost)
 
     assert await is_due(store)
-    assert await store.claim(LEASE, include_expired=True) is None
+    assert await store.claim("email", LEASE, include_expired=True) is None
     assert await store.renew(taken_over, LEASE)
 
 
@@ -159,7 +159,7 @@ async def test_a_completed_delivery_is_never_due_again(store: DeliveryStore, out
 
     assert not await store.renew(claimed, LEASE)
     assert await store.count_due() == (0, None)
-    assert await store.claim(LEASE, include_expired=True) is None
+    assert await store.claim("email", LEASE, include_expired=True) is None
 
 
 async def test_a_retry_is_due_after_its_wait_and_knows_the_earlier_attempts(store: DeliveryStore) -> None:
@@ -167,7 +167,7 @@ async def test_a_retry_is_due_after_its_wait_and_knows_the_earlier_attempts(stor
     first = await claim(store)
 
     await store.schedule_retry(first, LEASE, 1)
-    assert await store.claim(LEASE, include_expired=True) is None
+    assert await store.claim("email", LEASE, include_expired=True) is None
     await store.schedule_retry(first, SHORT, 1)  # repeated, as after a lost response of the database
     second = await claim_expired(store)
 

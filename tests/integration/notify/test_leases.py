@@ -58,7 +58,9 @@ async def test_a_message_claimed_by_a_crashed_worker_is_soon_sent_by_another(
 ) -> None:
     crashed, other = (MongoNotifyHarness(mongo, channel, settings=FAST_LEASES) for _ in range(2))
     await plan_message(crashed)
-    assert await crashed.delivery_store.claim(FAST_LEASES.lease, include_expired=False) is not None  # and crashes
+    assert (
+        await crashed.delivery_store.claim("email", FAST_LEASES.lease, include_expired=False) is not None
+    )  # and crashes
 
     async with other.worker.run():
         await wait_until(other.is_all_delivered, timeout_seconds=10)
@@ -91,7 +93,7 @@ async def test_a_worker_that_lost_its_lease_stops_sending_and_records_nothing(
     async with paused.worker.run():
         await wait_until(lambda: _is_true(channel.attempts == 1))
         await paused.make_due()  # as if it had been paused for longer than its lease
-        claimed = await other.delivery_store.claim(FAST_LEASES.lease, include_expired=True)
+        claimed = await other.delivery_store.claim("email", FAST_LEASES.lease, include_expired=True)
         assert claimed is not None
         assert claimed.attempts == 2
         await wait_until(lambda: _is_true(channel.cancelled == 1))
@@ -188,7 +190,7 @@ async def test_the_query_for_due_deliveries_reads_no_other_documents(mongo: Mong
     )
 
     await mongo.database.command({"profile": 2})
-    first, second = [await store.claim(DELIVERY_SETTINGS.lease, include_expired=False) for _ in range(2)]
+    first, second = [await store.claim("email", DELIVERY_SETTINGS.lease, include_expired=False) for _ in range(2)]
     await mongo.database.command({"profile": 0})
 
     assert (first is not None, second) == (True, None)

@@ -37,7 +37,7 @@ class Planning:
         return alert
 
     async def complete(self, outcome: DeliveryOutcome) -> None:
-        claimed = await self.delivery_store.claim(timedelta(minutes=1), include_expired=False)
+        claimed = await self.delivery_store.claim("email", timedelta(minutes=1), include_expired=False)
         assert claimed is not None
         await self.delivery_store.complete(claimed, outcome)
 
@@ -133,7 +133,7 @@ async def test_new_addresses_get_what_the_old_ones_did_not_accept(
 async def test_a_worker_is_woken_when_something_was_planned(planning: Planning) -> None:
     s = RuptureBuilder(NOW)
     await planning.planner.plan([await planning.save(s, s.suspected(3, "watch"))])
-    assert not planning.planner.planned.is_set()
+    assert not any(event.is_set() for event in planning.planner.planned.values())
 
     await planning.planner.plan([await planning.save(s, s.suspected(3, episode=1))])
-    assert planning.planner.planned.is_set()
+    assert all(event.is_set() for event in planning.planner.planned.values())

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from pymongo import ReturnDocument
 
-from services.notify.domain.routing import Delivery, DeliveryOutcome
+from services.notify.domain.routing import ChannelName, Delivery, DeliveryOutcome
 from services.notify.store.protocol import DUE_IMMEDIATELY, ClaimedDelivery
 from services.notify.store.stored_names import STORED_OUTCOMES
 from shared.mongo.client import Document, Mongo, insert_new, translate_errors
@@ -39,8 +39,12 @@ class MongoDeliveryStore:
             ],
         )
 
-    async def claim(self, lease: timedelta, *, include_expired: bool) -> ClaimedDelivery | None:
-        query: Document = {"next_at": {"$gte": DUE_IMMEDIATELY}, "$expr": {"$lte": ["$next_at", "$$NOW"]}}
+    async def claim(self, channel: ChannelName, lease: timedelta, *, include_expired: bool) -> ClaimedDelivery | None:
+        query: Document = {
+            "channel": channel,
+            "next_at": {"$gte": DUE_IMMEDIATELY},
+            "$expr": {"$lte": ["$next_at", "$$NOW"]},
+        }
         if not include_expired:
             query["held"] = {"$ne": True}
         changes = {"next_at": _from_now(lease), "attempts": {"$add": ["$attempts", 1]}, "held": True}
