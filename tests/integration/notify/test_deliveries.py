@@ -142,13 +142,28 @@ async def test_mail_waits_for_a_mail_server_that_is_down(serve: Serve, kafka: Pr
     assert len(mailbox.received_by(email)) == 1
 
 
+async def test_a_message_is_sent_once_a_mail_server_that_refused_this_sender_is_repaired(
+    serve: Serve, kafka: Producer, mailbox: Mailbox
+) -> None:
+    s = RuptureBuilder()
+    async with serve() as client:
+        email = await set_channels(client, s)
+        mailbox.rejections = {email: "554 5.7.1 Relay access denied"}
+        await kafka.publish(suspected_events(s))
+        await wait_until(lambda: has_counted(client, channel="email", outcome="retried"))
+        mailbox.rejections.clear()
+        await wait_until(lambda: has_counted(client, channel="email", outcome="sent"))
+
+    assert len(mailbox.received_by(email)) == 1
+
+
 async def test_a_rejected_address_is_not_retried_and_a_busy_one_is(
     serve: Serve, kafka: Producer, mailbox: Mailbox
 ) -> None:
     unknown, busy = RuptureBuilder(), RuptureBuilder()
     async with serve() as client:
         unknown_email, busy_email = await set_channels(client, unknown), await set_channels(client, busy)
-        mailbox.rejections = {unknown_email: "550 no such user", busy_email: "450 try later"}
+        mailbox.rejections = {unknown_email: "550 5.1.1 no such user", busy_email: "450 try later"}
         await kafka.publish([*suspected_events(unknown), *suspected_events(busy)])
         await wait_until(lambda: has_counted(client, channel="email", outcome="rejected"))
         await wait_until(lambda: has_counted(client, channel="email", outcome="retried"))

@@ -3,18 +3,21 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from services.notify.channels import DeliveryFailed, DeliveryUnknown, Notification
-from services.notify.channels.email import EmailChannel
+from services.notify.channels import AddressRejected, DeliveryFailed, DeliveryUnknown, Notification
+from services.notify.channels.email import RFC_5321, EmailChannel, ResponseTimeouts
 from services.notify.domain.routing import ChannelAddresses
 from services.notify.settings import Settings
 from tests.support.receivers import Mailbox
 
 ADDRESSES = ChannelAddresses(email="someone@clinic.example")
+ACCEPTED = "250 accepted"
 GREETING = ["220 here", "250 hello", "250 sender", "250 recipient"]
 
 
@@ -25,15 +28,17 @@ def create_notification(url: str = "https://attune.example/inbox/1") -> Notifica
 
 
 def create_channel(
-    port: int, response_timeout_seconds: float = 5.0, data_response_timeout_seconds: float = 5.0
+    port: int, timeouts: ResponseTimeouts = RFC_5321, smtp_tls: str = "none", **settings: Any
 ) -> EmailChannel:
-    settings = Settings(kafka_bootstrap_servers="unused:1", mongodb_uri="mongodb://unused", smtp_port=port)
-    return EmailChannel(settings, response_timeout_seconds, data_response_timeout_seconds)
+    values = {"kafka_bootstrap_servers": "unused:1", "mongodb_uri": "mongodb://unused", "smtp_tls": smtp_tls}
+    return EmailChannel(Settings.model_validate({**values, "smtp_port": port, **settings}), timeouts)
 
 
 @asynccontextmanager
 async def scripted_mail_server(responses: Sequence[str]) -> AsyncIterator[int]:
-    """The port of a mail server that sends these responses and then disconnects."""
+    """The port of a mail server that sends these responses and then disconnects, or says no more after its last one."""
+
+    closed = asyncio.Event()
 
     async def handle_client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for index, response in enumerate(responses):
@@ -41,12 +46,16 @@ async def scripted_mail_server(responses: Sequence[str]) -> AsyncIterator[int]:
                 await reader.readline()
             writer.write(f"{response}\r\n".encode())
         line = await reader.readline()
+        if responses[-1] == ACCEPTED:
+            await reader.read()  # until the client disconnects
         while responses[-1].startswith("354") and line != b".\r\n":
             line = await reader.readline()
         writer.close()
+        closed.set()
 
     async with await asyncio.start_server(handle_client, "127.0.0.1", 0) as server:
         yield server.sockets[0].getsockname()[1]
+        await closed.wait()
 
 
 async def test_a_mail_server_may_take_longer_for_the_message_than_for_its_other_responses(
@@ -54,7 +63,7 @@ async def test_a_mail_server_may_take_longer_for_the_message_than_for_its_other_
 ) -> None:
     mailbox.data_delay_seconds = 0.6
 
-    await create_channel(smtp_port, response_timeout_seconds=0.3).send(create_notification(), ADDRESSES)
+    await create_channel(smtp_port, replace(RFC_5321, command=0.3)).send(create_notification(), ADDRESSES)
 
     assert len(mailbox.received) == 1
 
@@ -65,7 +74,7 @@ async def test_when_the_last_response_does_not_come_the_message_may_have_arrived
     mailbox.data_delay_seconds = 5
 
     with pytest.raises(DeliveryUnknown):
-        await create_channel(smtp_port, data_response_timeout_seconds=0.3).send(create_notification(), ADDRESSES)
+        await create_channel(smtp_port, replace(RFC_5321, data_end=0.3)).send(create_notification(), ADDRESSES)
 
     assert len(mailbox.received) == 1
 
@@ -88,3 +97,45 @@ async def test_a_full_stop_at_the_start_of_a_line_does_not_end_the_message(mailb
 
     (message,) = mailbox.received
     assert message.get_content().splitlines()[3:6] == [".", "..hidden", ".end"]
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        "554 5.7.1 Relay access denied",
+        "550 5.7.1 Blocked, see https://blocklist.example",
+        "530 5.7.0 Authentication required",
+        "553 5.1.8 Sender address does not exist",
+        "550 5.1.0 Address rejected",
+        "552 5.2.2 Mailbox full",
+        "550 5.4.1 Recipient address rejected: access denied",
+        "550 no such user here",
+        "504 5.5.2 <localhost>: Helo command rejected: need fully-qualified hostname",
+        "450 4.1.1 unverified recipient",
+    ],
+)
+async def test_a_refusal_that_need_not_be_about_the_mailbox_is_retried(
+    mailbox: Mailbox, smtp_port: int, response: str
+) -> None:
+    mailbox.rejections = {"someone@clinic.example": response}
+
+    with pytest.raises(DeliveryFailed, match=response[:3]):
+        await create_channel(smtp_port).send(create_notification(), ADDRESSES)
+
+
+@pytest.mark.parametrize("response", ["550 5.1.1 User unknown", "551 5.1.6 Moved", "556 5.1.10 No mail here"])
+async def test_a_mailbox_that_does_not_exist_is_final(mailbox: Mailbox, smtp_port: int, response: str) -> None:
+    mailbox.rejections = {"someone@clinic.example": response}
+
+    with pytest.raises(AddressRejected):
+        await create_channel(smtp_port).send(create_notification(), ADDRESSES)
+
+
+def test_a_mail_server_may_be_as_slow_as_its_standard_allows() -> None:
+    """RFC 5321, 4.5.3.2: five minutes for a command, two for DATA, ten for the end of the message."""
+    assert (RFC_5321.command, RFC_5321.data_start, RFC_5321.data_end) == (300, 120, 600)
+
+
+async def test_a_mail_server_that_does_not_say_goodbye_has_the_message() -> None:
+    async with scripted_mail_server([*GREETING, "354 go on", ACCEPTED]) as port, asyncio.timeout(10):
+        await create_channel(port, replace(RFC_5321, quit=0.1)).send(create_notification(), ADDRESSES)
