@@ -1,10 +1,10 @@
 """What alerts need to know about a relationship, as a pure function of its events.
 
 The order and repetition of events do not matter. Each event of intake occurs once; of alliance's updates, the highest
-version counts; of the events about an appointment, the latest counts. Erasure is final.
+version counts; of an appointment's times, the one scheduled last counts. Cancellation and erasure are final.
 """
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TypeAlias, assert_never
 from uuid import UUID
 
@@ -25,19 +25,23 @@ from shared.runtime.model import Model
 MAX_APPOINTMENTS = 100
 """Only the soonest are stored, so that the document stays small: one session a week for two years."""
 
+NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+"""Before every appointment was made."""
+
 HistoryEvent: TypeAlias = (
     RelationshipStarted | RelationshipEnded | ClientErased | SessionScheduled | SessionCancelled | AllianceUpdated
 )
 
 
 class Appointment(Model):
-    """The time of a session, by the latest event about it."""
+    """The time of a session, as it was scheduled last, and whether it was cancelled."""
 
     model_config = ConfigDict(frozen=True)
 
     session_id: UUID
     starts_at: UtcDatetime
-    updated_at: UtcDatetime
+    scheduled_at: UtcDatetime
+    """When it was made or last moved, by the clock of sessions; NEVER while only its cancellation is known."""
     cancelled: bool = False
 
 
@@ -77,12 +81,16 @@ def evolve(relationship: Relationship, event: HistoryEvent) -> Relationship:
             return Relationship(relationship_id=relationship.relationship_id, erased=True)
         case SessionScheduled():
             return _with_appointment(
-                relationship, event.session_id, event.starts_at, event.occurred_at, cancelled=False
+                relationship,
+                Appointment(session_id=event.session_id, starts_at=event.starts_at, scheduled_at=event.occurred_at),
             )
         case SessionCancelled():
             # Stored until it would have begun: a late event about the appointment must not bring it back.
             starts_at = event.occurred_at + timedelta(hours=event.notice_hours)
-            return _with_appointment(relationship, event.session_id, starts_at, event.occurred_at, cancelled=True)
+            return _with_appointment(
+                relationship,
+                Appointment(session_id=event.session_id, starts_at=starts_at, scheduled_at=NEVER, cancelled=True),
+            )
         case AllianceUpdated():
             if event.version <= relationship.alliance_version:
                 return relationship
@@ -93,19 +101,22 @@ def evolve(relationship: Relationship, event: HistoryEvent) -> Relationship:
             assert_never(event)
 
 
-def _with_appointment(
-    relationship: Relationship, session_id: UUID, starts_at: datetime, updated_at: datetime, *, cancelled: bool
-) -> Relationship:
-    appointment = Appointment(session_id=session_id, starts_at=starts_at, updated_at=updated_at, cancelled=cancelled)
+def _with_appointment(relationship: Relationship, appointment: Appointment) -> Relationship:
     by_session = {a.session_id: a for a in relationship.appointments}
-    existing = by_session.get(session_id)
-    by_session[session_id] = appointment if existing is None else max(existing, appointment, key=_recency)
-    newest_update = max(a.updated_at for a in by_session.values())
+    existing = by_session.get(appointment.session_id, appointment)
+    by_session[appointment.session_id] = _merge(existing, appointment)
+    last_scheduled_at = max(a.scheduled_at for a in by_session.values())
     upcoming = sorted(
-        (a for a in by_session.values() if a.starts_at >= newest_update), key=lambda a: (a.starts_at, a.session_id)
+        (a for a in by_session.values() if a.starts_at >= last_scheduled_at), key=lambda a: (a.starts_at, a.session_id)
     )
     return relationship.model_copy(update={"appointments": tuple(upcoming[:MAX_APPOINTMENTS])})
 
 
-def _recency(appointment: Appointment) -> tuple[datetime, bool, datetime]:
-    return (appointment.updated_at, appointment.cancelled, appointment.starts_at)
+def _merge(one: Appointment, other: Appointment) -> Appointment:
+    """What the two together say about an appointment.
+
+    A cancellation counts whatever its time: its sender set that time, while sessions set that of the scheduling, so
+    the two cannot be compared.
+    """
+    latest = max(one, other, key=lambda a: (a.cancelled, a.scheduled_at, a.starts_at))
+    return latest.model_copy(update={"scheduled_at": max(one.scheduled_at, other.scheduled_at)})

@@ -8,7 +8,7 @@ from shared.mongo.stored_names import StoredNames
 STORED_NAMES = StoredNames(
     {
         "appointments.cancelled": "appointments.called_off",
-        "appointments.updated_at": "appointments.told_at",
+        "appointments.scheduled_at": "appointments.told_at",
         "episode": "said",
         "episode.status": "said.episode",
         "is_active": "unsettled",

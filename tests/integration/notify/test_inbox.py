@@ -157,6 +157,17 @@ async def test_the_page_works_without_javascript(serve: Serve, kafka: Producer) 
     assert "detected" not in page.text
 
 
+async def test_an_appointment_that_was_cancelled_before_it_was_entered_is_no_next_session(
+    serve: Serve, kafka: Producer
+) -> None:
+    s = RuptureBuilder()
+    async with serve() as client:
+        await kafka.publish([s.started(), s.scheduled(3, hours_ago=0), s.scheduled(9, session=1)])
+        await kafka.publish([s.cancelled(3, hours_ago=1), s.suspected(3), s.updated(3, 0)])
+        expected = f"{s.scheduled(9).starts_at:%Y-%m-%dT%H:%M:%SZ}"
+        await wait_until(lambda: shows_alert(client, s, next_session_at=expected))
+
+
 async def test_the_service_stops_within_seconds_although_an_inbox_is_open(
     settings: Settings, kafka: Producer, kafka_servers: str
 ) -> None:

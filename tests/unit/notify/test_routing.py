@@ -112,6 +112,8 @@ def test_appointments_are_the_same_in_any_order_of_events(data: st.DataObject) -
         s.scheduled(4, 0, hours_ago=5),  # moved
         s.scheduled(2, 1, hours_ago=8),
         s.cancelled(2, 1, hours_ago=3),
+        s.scheduled(3, 3, hours_ago=4),
+        s.cancelled(3, 3, hours_ago=6),  # the call came before the appointment was entered
         s.scheduled(6, 2, hours_ago=7),
     ]
     repeated = data.draw(st.lists(st.sampled_from(events), max_size=4))
@@ -123,6 +125,26 @@ def test_appointments_are_the_same_in_any_order_of_events(data: st.DataObject) -
     )
 
     assert relationship.next_session_at(NOW) == NOW + timedelta(days=4)
+
+
+def test_a_cancellation_ends_an_appointment_that_was_entered_or_moved_after_it() -> None:
+    s = RuptureBuilder(NOW)
+    entered: list[HistoryEvent] = [s.scheduled(3, hours_ago=0), s.cancelled(3, hours_ago=1)]
+    moved: list[HistoryEvent] = [s.scheduled(3, hours_ago=5), s.scheduled(4, hours_ago=0), s.cancelled(4, hours_ago=1)]
+
+    for events in (entered, moved, entered[::-1], moved[::-1]):
+        relationship = reduce(relationships.evolve, events, Relationship(relationship_id=s.relationship_id))
+
+        assert relationship.next_session_at(NOW) is None
+
+
+def test_a_cancellation_by_a_clock_that_is_ahead_hides_no_other_appointment() -> None:
+    s = RuptureBuilder(NOW)
+    events: list[HistoryEvent] = [s.scheduled(0.001), s.cancelled(9, session=1, hours_ago=-0.08)]
+
+    relationship = reduce(relationships.evolve, events, Relationship(relationship_id=s.relationship_id))
+
+    assert relationship.next_session_at(NOW) == s.scheduled(0.001).starts_at
 
 
 def test_a_relationship_stays_small_however_many_appointments_it_has() -> None:

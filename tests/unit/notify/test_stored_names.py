@@ -50,7 +50,7 @@ def stored_relationship(s: RuptureBuilder) -> Document:
             {
                 "session_id": uuid5(s.relationship_id, "session 1"),
                 "starts_at": NOW + timedelta(days=4),
-                "told_at": NOW - timedelta(hours=0.5),
+                "told_at": NOW - timedelta(hours=1),
                 "called_off": True,
             },
         ],
