@@ -71,7 +71,7 @@ def _describe_group(signs: Sequence[Evidence]) -> str:
     if first.detector == "element_drop" and len(signs) > 1:
         return _elements_drop(signs)
     if first.detector == "told_directly" and len(signs) > 1:
-        return sentence(first.model_copy(update={"numbers": {**first.numbers, "other": 1}}))
+        return _both_told(signs)
     return sentence(next((sign for sign in signs if sign.detector == "sustained_slide"), first))
 
 
@@ -111,16 +111,39 @@ def _elements_drop(signs: Sequence[Evidence]) -> str:
     return f"{', '.join(phrases[:-1])} and {phrases[-1]}: these fell furthest{_after_session_phrase(signs[0].numbers)}."
 
 
+_TALKED_ABOUT = {0: "it was not talked about", 1: "it was partly talked about", 2: "it was talked about"}
+
+
 def _told_directly(_evidence: Evidence, numbers: Numbers) -> str:
     reporter, other = ("clinician", "client") if numbers.get("by_client") == 0 else ("client", "clinician")
-    how_much = "a little tension" if numbers.get("tension") == 1 else "tension"
-    talked_about = {0: "it was not talked about", 1: "it was partly talked about", 2: "it was talked about"}
+    tension = _tension_phrase(numbers)
     if numbers.get("other") == 1:
-        text = f"Both told of {how_much} between the two{_in_session_phrase(numbers)}"
-    else:
-        contrast = f", and the {other} of none" if numbers.get("other") == 0 else ""
-        text = f"The {reporter} told of {how_much} between the two{_in_session_phrase(numbers)}{contrast}"
-    return f"{text}; {talked_about.get(int(numbers.get('talked_about', 1)), talked_about[1])}."
+        return f"Both told of {tension}; {_talked_about_phrase(numbers)}."
+    contrast = f", and the {other} of none" if numbers.get("other") == 0 else ""
+    return f"The {reporter} told of {tension}{contrast}; {_talked_about_phrase(numbers)}."
+
+
+def _both_told(signs: Sequence[Evidence]) -> str:
+    """Both told of tension; each is quoted if they differ on whether it was talked about."""
+    if len({_talked_about_phrase(sign.numbers) for sign in signs}) == 1:
+        return sentence(signs[0].model_copy(update={"numbers": {**signs[0].numbers, "other": 1}}))
+    return f"Both told of {_tension_phrase(signs[0].numbers)}; {', '.join(_quote(sign.numbers) for sign in signs)}."
+
+
+def _quote(numbers: Numbers) -> str:
+    reporter = "clinician" if numbers.get("by_client") == 0 else "client"
+    if "talked_about" in numbers:
+        return f"the {reporter} said that {_talked_about_phrase(numbers)}"
+    return f"the {reporter} did not say whether it was talked about"
+
+
+def _tension_phrase(numbers: Numbers) -> str:
+    how_much = "a little tension" if numbers.get("tension") == 1 else "tension"
+    return f"{how_much} between the two{_in_session_phrase(numbers)}"
+
+
+def _talked_about_phrase(numbers: Numbers) -> str:
+    return _TALKED_ABOUT.get(int(numbers.get("talked_about", -1)), "it was not said whether it was talked about")
 
 
 def _withdrawal(_evidence: Evidence, numbers: Numbers) -> str:

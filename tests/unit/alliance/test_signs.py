@@ -87,6 +87,16 @@ def test_a_drop_of_a_single_element_is_reported_with_the_element() -> None:
     ]
 
 
+def test_evidence_holds_whether_a_tension_was_talked_about_only_if_that_was_said() -> None:
+    before = [*rated_sessions(9, 9, 9), BUILDER.completed(3)]
+    said = open_episode([*before, BUILDER.feedback(3, 9, tension="yes", talked_about="partly")]).evidence
+    left_open = open_episode([*before, BUILDER.feedback(3, 9, tension="yes")]).evidence
+
+    assert [sign.numbers.get("talked_about") for sign in said] == [1]
+    assert [sign.numbers.get("talked_about") for sign in left_open] == [None]
+    assert [sign.strength for sign in left_open] == [sign.strength for sign in said]
+
+
 def test_tension_that_was_not_talked_about_weighs_more_than_tension_that_was() -> None:
     before = [*rated_sessions(9, 9, 9), BUILDER.completed(3)]
 

@@ -124,3 +124,26 @@ def test_absence_is_counted_in_words() -> None:
     text = sentence(Evidence(detector="withdrawal", strength=1, occurred_at=FIRST_SESSION_AT, numbers=numbers))
 
     assert text == "Lately 1 session was missed and 2 were called off late; no feedback came for the last session."
+
+
+def test_a_sentence_never_says_what_was_not_said_about_a_tension() -> None:
+    assert sentence(sign("told_directly", 4, tension=2, by_client=1)) == (
+        "The client told of tension between the two in session 4; it was not said whether it was talked about."
+    )
+    assert sentence(sign("told_directly", 4, tension=2, by_client=1, talked_about=1)) == (
+        "The client told of tension between the two in session 4; it was partly talked about."
+    )
+
+
+def test_when_the_two_answer_differently_whether_they_talked_about_it_each_is_quoted() -> None:
+    client = sign("told_directly", 4, tension=2, talked_about=0, by_client=1)
+    clinician = sign("told_directly", 4, tension=2, talked_about=2, by_client=0)
+    silent = sign("told_directly", 4, tension=2, by_client=0)
+    both = "Both told of tension between the two in session 4"
+
+    assert describe_evidence([client, clinician]) == [
+        f"{both}; the client said that it was not talked about, the clinician said that it was talked about."
+    ]
+    assert describe_evidence([client, silent]) == [
+        f"{both}; the client said that it was not talked about, the clinician did not say whether it was talked about."
+    ]

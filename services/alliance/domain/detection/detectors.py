@@ -24,6 +24,7 @@ from shared.events import (
     SessionCancelled,
     SessionCompleted,
     SessionMissed,
+    TalkedAbout,
 )
 
 ObservedEvent: TypeAlias = FeedbackSubmitted | FeedbackLapsed | SessionMissed | SessionCancelled | SessionCompleted
@@ -164,14 +165,14 @@ def told_directly(observation: Observation) -> Iterator[Evidence]:
     if not isinstance(event, FeedbackSubmitted) or event.tension in (None, "none"):
         return
     tension_rank = {"a_little": 1, "yes": 2}[event.tension]
-    talked_about_rank = {"not": 0, "partly": 1, "yes": 2, None: 1}[event.talked_about]
+    talked_about = {} if event.talked_about is None else {"talked_about": _TALKED_ABOUT_RANKS[event.talked_about]}
     by_client = 1 if event.rater == "client" else 0
     yield observation.create_evidence(
         "told_directly",
-        _TENSION_STRENGTHS[tension_rank, talked_about_rank],
+        _TENSION_STRENGTHS[tension_rank, talked_about.get("talked_about", _NOT_SAID_WEIGHS_AS)],
         tension=tension_rank,
-        talked_about=talked_about_rank,
         by_client=by_client,
+        **talked_about,
         **_other_rater_numbers(event, observation.session),
     )
 
@@ -184,6 +185,8 @@ def _other_rater_numbers(event: FeedbackSubmitted, session: Session) -> dict[str
     return {"other": 0} if other_rater in session.tension_denied_by else {}
 
 
+_TALKED_ABOUT_RANKS: dict[TalkedAbout, int] = {"not": 0, "partly": 1, "yes": 2}
+_NOT_SAID_WEIGHS_AS = _TALKED_ABOUT_RANKS["partly"]  # in the middle
 _TENSION_STRENGTHS = {(2, 0): 1.5, (2, 1): 1.2, (2, 2): 1.0, (1, 0): 1.1, (1, 1): 0.8, (1, 2): 0.5}
 """Strength by the degree of the tension, and by how far it was talked about."""
 
