@@ -1,6 +1,8 @@
 """The settings of the notify service, read from the environment."""
 
+from ipaddress import ip_address
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
@@ -31,7 +33,10 @@ class Settings(ServiceSettings):
     smtp_host: str = Field(default="127.0.0.1", min_length=1)
     smtp_port: int = Field(default=25, ge=1, le=65_535)
     smtp_from: str = Field(default="attune@localhost", pattern=EMAIL_ADDRESS_PATTERN)
-    smtp_tls: Literal["none", "starttls", "tls"] = "none"
+    smtp_tls: Literal["none", "starttls", "tls"] = "starttls"
+    """Messages are sent unencrypted only if the operator says so."""
+    smtp_ehlo_name: str | None = Field(default=None, max_length=255, pattern=r"^[A-Za-z0-9.:\[\]-]+$")
+    """The name by which the mail server is greeted; by default the host in `public_url`."""
     smtp_username: str | None = None
     smtp_password: SecretStr | None = None
     webhook_allow: Annotated[str, AfterValidator(_require_destinations)] = ""
@@ -43,6 +48,16 @@ class Settings(ServiceSettings):
     """A message that could not be delivered for this long is marked as failed, counted and logged."""
     delivery_parallel: int = Field(default=8, ge=1, le=100)
     """Maximum number of concurrent delivery attempts."""
+
+    @property
+    def ehlo_name(self) -> str:
+        """The name in EHLO. Many servers reject one that is no domain and no address in brackets (RFC 5321, 4.1.3)."""
+        host = self.smtp_ehlo_name or urlsplit(self.public_url).hostname or "localhost"
+        try:
+            address = ip_address(host)
+        except ValueError:
+            return host
+        return f"[IPv6:{address}]" if address.version == 6 else f"[{address}]"
 
     @model_validator(mode="after")
     def _require_complete_login(self) -> Self:

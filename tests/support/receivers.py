@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from email import message_from_bytes, policy
 from email.message import EmailMessage
+from ssl import SSLContext
 from typing import Any
 
 import uvicorn
@@ -21,6 +22,10 @@ class Mailbox:
         self.received: list[EmailMessage] = []
         self.rejections: dict[str, str] = {}
         self.attempts: list[str] = []
+        self.ehlo_names: list[str] = []
+        """As the clients greeted; one for each recipient."""
+        self.encrypted: list[bool] = []
+        """Whether the connection was encrypted; one for each recipient."""
         self.data_delay_seconds = 0.0
         """The time from receiving a message to the response."""
 
@@ -28,9 +33,11 @@ class Mailbox:
         return [message for message in self.received if message["To"] == address]
 
     async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
-        self, _server: object, _session: object, envelope: Any, address: str, _options: object
+        self, _server: object, session: Any, envelope: Any, address: str, _options: object
     ) -> str:
         self.attempts.append(address)
+        self.ehlo_names.append(session.host_name)
+        self.encrypted.append(session.ssl is not None)
         if address in self.rejections:
             return self.rejections[address]
         envelope.rcpt_tos.append(address)
@@ -42,8 +49,9 @@ class Mailbox:
         return "250 OK"
 
     @contextmanager
-    def run(self, port: int) -> Iterator[None]:
-        server = Controller(self, hostname="127.0.0.1", port=port)
+    def run(self, port: int, tls_context: SSLContext | None = None) -> Iterator[None]:
+        """Run it; with a `tls_context` it offers STARTTLS."""
+        server = Controller(self, hostname="127.0.0.1", port=port, tls_context=tls_context)
         server.start()
         try:
             yield

@@ -74,6 +74,7 @@ class EmailChannel:
             password=settings.smtp_password.get_secret_value() if settings.smtp_password else None,
             use_tls=settings.smtp_tls == "tls",
             start_tls=settings.smtp_tls == "starttls",
+            local_hostname=settings.ehlo_name,
             timeout=self._timeouts.command,
         )
         client.timeouts = self._timeouts

@@ -70,6 +70,7 @@ def settings(kafka_servers: str, mongodb_uri: str, smtp_port: int) -> Settings:
         mongodb_database=f"test_{uuid4().hex}",
         public_url="https://attune.example/",
         smtp_port=smtp_port,
+        smtp_tls="none",
         smtp_from="attune@clinic.example",
         webhook_allow="127.0.0.1",
         delivery_retry_seconds=0.1,

@@ -1,10 +1,12 @@
 """Sending a message to a real mail server, and the outcome when its responses are late or lost."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -14,6 +16,7 @@ from services.notify.channels import AddressRejected, DeliveryFailed, DeliveryUn
 from services.notify.channels.email import RFC_5321, EmailChannel, ResponseTimeouts
 from services.notify.domain.routing import ChannelAddresses
 from services.notify.settings import Settings
+from tests.support.certificates import create_certificate, needs_openssl
 from tests.support.receivers import Mailbox
 
 ADDRESSES = ChannelAddresses(email="someone@clinic.example")
@@ -131,6 +134,25 @@ async def test_a_mailbox_that_does_not_exist_is_final(mailbox: Mailbox, smtp_por
         await create_channel(smtp_port).send(create_notification(), ADDRESSES)
 
 
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        ({"public_url": "https://attune.clinic.example:8443/x"}, "attune.clinic.example"),
+        ({"public_url": "http://127.0.0.1:8004"}, "[127.0.0.1]"),
+        ({"public_url": "http://[::1]:8004"}, "[IPv6:::1]"),
+        ({"smtp_ehlo_name": "mail.clinic.example"}, "mail.clinic.example"),
+        ({"smtp_ehlo_name": "[192.0.2.1]"}, "[192.0.2.1]"),
+    ],
+)
+async def test_a_mail_server_is_greeted_by_a_name_that_the_operator_knows(
+    mailbox: Mailbox, smtp_port: int, settings: dict[str, Any], name: str
+) -> None:
+    """And never by that of the machine, which in a container is a random number."""
+    await create_channel(smtp_port, **settings).send(create_notification(), ADDRESSES)
+
+    assert mailbox.ehlo_names == [name]
+
+
 def test_a_mail_server_may_be_as_slow_as_its_standard_allows() -> None:
     """RFC 5321, 4.5.3.2: five minutes for a command, two for DATA, ten for the end of the message."""
     assert (RFC_5321.command, RFC_5321.data_start, RFC_5321.data_end) == (300, 120, 600)
@@ -139,3 +161,28 @@ def test_a_mail_server_may_be_as_slow_as_its_standard_allows() -> None:
 async def test_a_mail_server_that_does_not_say_goodbye_has_the_message() -> None:
     async with scripted_mail_server([*GREETING, "354 go on", ACCEPTED]) as port, asyncio.timeout(10):
         await create_channel(port, replace(RFC_5321, quit=0.1)).send(create_notification(), ADDRESSES)
+
+
+async def test_a_message_is_not_sent_unencrypted_unless_the_operator_says_so(mailbox: Mailbox, smtp_port: int) -> None:
+    settings = Settings(kafka_bootstrap_servers="unused:1", mongodb_uri="mongodb://unused", smtp_port=smtp_port)
+
+    with pytest.raises(DeliveryFailed, match="STARTTLS extension not supported"):
+        await EmailChannel(settings).send(create_notification(), ADDRESSES)
+
+    assert mailbox.attempts == []
+
+
+@needs_openssl
+async def test_a_message_is_encrypted_by_starttls(
+    smtp_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate, key = create_certificate(tmp_path, "localhost")
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    context, mailbox = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), Mailbox()
+    context.load_cert_chain(certificate, key)
+
+    with mailbox.run(smtp_port, context):
+        channel = create_channel(smtp_port, smtp_tls="starttls", smtp_host="localhost")
+        await channel.send(create_notification(), ADDRESSES)
+
+    assert (mailbox.encrypted, len(mailbox.received)) == ([True], 1)

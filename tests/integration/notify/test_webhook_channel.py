@@ -1,9 +1,7 @@
 """Sending a message to a webhook: where a request may lead, whatever its name resolves to."""
 
 import asyncio
-import shutil
 import ssl
-import subprocess
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -18,6 +16,7 @@ from services.notify.channels.webhook import WebhookChannel, create_webhook_clie
 from services.notify.domain.destinations import AllowedDestinations, IPAddress, parse_address
 from services.notify.domain.routing import ChannelAddresses, WebhookAddress
 from tests.integration.notify.steps import SECRET
+from tests.support.certificates import create_certificate, needs_openssl
 from tests.support.receivers import WebhookReceiver
 
 LOOPBACK = AllowedDestinations.parse("127.0.0.1")
@@ -115,7 +114,7 @@ async def test_a_name_that_does_not_resolve_is_a_failure_of_this_attempt() -> No
         await send("https://receiver.example/hook", Destinations(NOTHING, resolve))
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="the certificate is created with openssl")
+@needs_openssl
 async def test_the_certificate_must_be_that_of_the_host_although_the_connection_is_to_its_address(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,20 +126,6 @@ async def test_the_certificate_must_be_that_of_the_host_although_the_connection_
         await send(f"https://receiver.example:{port}/hook", destinations)
         with pytest.raises(DeliveryFailed, match="ConnectError"):
             await send(f"https://another.example:{port}/hook", destinations)
-
-
-def create_certificate(folder: Path, host: str) -> tuple[Path, Path]:
-    certificate, key = folder / "certificate.pem", folder / "key.pem"
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc"),
-            *("-days", "1", "-subj", f"/CN={host}", "-addext", f"subjectAltName=DNS:{host}"),
-            *("-out", certificate, "-keyout", key),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    return certificate, key
 
 
 @asynccontextmanager

@@ -39,6 +39,7 @@ def main() -> None:
         "GATEWAY_PORT": str(GATEWAY_PORT),
         "PUBLIC_URL": f"https://{HOST}:{GATEWAY_PORT}",
         "SMTP_PORT": str(smtp_port),
+        "SMTP_TLS": "none",
         "WEBHOOK_ALLOW": "host.docker.internal, clinic",  # the receivers of this test, and of the profile demo
         "COMPOSE_PROJECT_NAME": "attune-test",
     }

@@ -168,7 +168,7 @@ def test_a_password_is_never_sent_unencrypted() -> None:
     values = {"kafka_bootstrap_servers": "k:9092", "mongodb_uri": "mongodb://m", "smtp_username": "attune"}
 
     with pytest.raises(ValidationError, match="unencrypted"):
-        Settings.model_validate({**values, "smtp_password": "secret"})
+        Settings.model_validate({**values, "smtp_password": "secret", "smtp_tls": "none"})
     with pytest.raises(ValidationError, match="must both be set"):
         Settings.model_validate(values)
     assert Settings.model_validate({**values, "smtp_password": "secret", "smtp_tls": "tls"}).smtp_port == 25

@@ -20,6 +20,7 @@ def receiver_settings(smtp_port: int) -> dict[str, str]:
     return {
         "SMTP_HOST": "127.0.0.1",
         "SMTP_PORT": str(smtp_port),
+        "SMTP_TLS": "none",
         "WEBHOOK_ALLOW": "127.0.0.1",
     }
 

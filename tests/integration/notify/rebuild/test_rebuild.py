@@ -135,7 +135,9 @@ async def test_a_rebuild_misses_no_event_that_the_service_handles_meanwhile(
     notified: PreparedService, kafka: Producer
 ) -> None:
     await damage(notified)
-    service = await notified.serve(SMTP_PORT=str(notified.settings.smtp_port), SMTP_FROM="attune@clinic.example")
+    service = await notified.serve(
+        SMTP_PORT=str(notified.settings.smtp_port), SMTP_TLS="none", SMTP_FROM="attune@clinic.example"
+    )
     rebuilding = await notified.start("rebuild")
     version = 10
     while rebuilding.returncode is None:
