@@ -89,6 +89,18 @@ async def test_the_delivery_that_has_been_due_for_longest_is_claimed_first(store
     assert (await claim_expired(store)).delivery == later
 
 
+async def test_a_delivery_is_claimed_for_its_own_channel_only(store: DeliveryStore) -> None:
+    by_email = create_delivery()
+    by_webhook = by_email.model_copy(update={"channel": "webhook"})
+    await store.add([by_email, by_webhook], NOW)
+
+    for delivery in (by_webhook, by_email):
+        claimed = await store.claim(delivery.channel, LEASE, include_expired=False)
+        assert claimed is not None
+        assert claimed.delivery == delivery
+        assert await store.claim(delivery.channel, LEASE, include_expired=False) is None
+
+
 async def test_of_parallel_workers_one_gets_each_delivery(store: DeliveryStore) -> None:
     deliveries = [create_delivery() for _ in range(20)]
     await store.add(deliveries, NOW)

@@ -5,9 +5,10 @@ from dataclasses import replace
 from services.notify.channels import email
 from services.notify.domain.routing import ChannelAddresses, WebhookAddress
 from shared.mongo import client as mongo_client
-from tests.support.notify_harness import DELIVERY_SETTINGS, FakeChannel
+from tests.support.notify_harness import DELIVERY_SETTINGS, EMAIL_ADDRESS, FakeChannel
+from tests.support.rupture_builder import RuptureBuilder
 from tests.support.serving import wait_until
-from tests.unit.notify.memory_harness import InMemoryNotifyHarness
+from tests.unit.notify.memory_harness import NOW, InMemoryNotifyHarness
 
 
 async def test_a_channel_whose_receivers_are_slow_does_not_delay_another() -> None:
@@ -17,6 +18,9 @@ async def test_a_channel_whose_receivers_are_slow_does_not_delay_another() -> No
     slow.is_open.clear()
     both = ChannelAddresses(email="a@clinic.example", webhook=WebhookAddress(url="https://a.example", secret="x"))
     await service.plan_message()
+    another = RuptureBuilder(NOW)  # more slow messages than one channel sends at once
+    await service.planner.update_channels(another.clinician_id, EMAIL_ADDRESS)
+    await service.projector.handle_batch([another.started(), another.suspected(3), another.updated(3, 0)])
     await service.planner.update_channels(service.rupture.clinician_id, both)
 
     async with service.worker.run():
