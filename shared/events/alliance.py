@@ -6,6 +6,7 @@ from uuid import UUID
 from pydantic import ConfigDict, Field
 
 from shared.events.model import (
+    MAX_INTEGER,
     Code,
     Direction,
     Element,
@@ -45,7 +46,7 @@ class AllianceEvent(RelationshipEvent):
 
     TOPIC: ClassVar[Topic] = ALLIANCE
 
-    version: int = Field(ge=1)
+    version: int = Field(ge=1, le=MAX_INTEGER)
     """Counts the writes of the relationship's state."""
 
 
@@ -59,8 +60,8 @@ class AllianceUpdated(AllianceEvent):
     high: Score | None
     """Four of five ratings are expected between `low` and `high`, judging by the relationship's own past."""
     elements: dict[Element, Score] = Field(default_factory=dict)
-    sessions: int = Field(ge=0)
-    ratings: int = Field(ge=0)
+    sessions: int = Field(ge=0, le=MAX_INTEGER)
+    ratings: int = Field(ge=0, le=MAX_INTEGER)
     open_episode_id: UUID | None = None
     """The open episode, if there is one; an open alert about any other episode is obsolete."""
     policy: Code

@@ -39,15 +39,18 @@ def encode(event: Event) -> bytes:
     )
 
 
-def decode(message: bytes | None, event_types: Mapping[str, type[EventT]]) -> EventT | None:
+def decode(
+    message: bytes | None, event_types: Mapping[str, type[EventT]], max_bytes: int | None = MAX_EVENT_BYTES
+) -> EventT | None:
     """The event in a message; None if its type is not among `event_types`, which is not an error.
 
+    What this program has encoded itself is decoded with `max_bytes=None`: an event of the largest size may have grown.
     Raises DecodeError with the cause, the field and the reason, never the content.
     """
     if message is None:
         raise DecodeError("empty", "message: is empty")
-    if len(message) > MAX_EVENT_BYTES:
-        raise DecodeError("too_large", f"message: is larger than {MAX_EVENT_BYTES} bytes")
+    if max_bytes is not None and len(message) > max_bytes:
+        raise DecodeError("too_large", f"message: is larger than {max_bytes} bytes")
     envelope = _parse_envelope(message)
     event_type = event_types.get(envelope["type"])
     if event_type is None:

@@ -12,6 +12,9 @@ from shared.runtime.model import Model
 
 FIRST_YEAR, LAST_YEAR = 1900, 2200
 """A year outside is a typing error, and would overflow where durations are added."""
+_OUTSIDE_YEARS = f"is outside the years {FIRST_YEAR} to {LAST_YEAR}"
+MAX_INTEGER = 2**63 - 1
+"""The largest integer that MongoDB stores."""
 
 
 def _require_datetime_text(value: object) -> object:
@@ -21,16 +24,18 @@ def _require_datetime_text(value: object) -> object:
     raise ValueError("is not a date and time with time zone, such as 2026-01-31T09:00:00+01:00")
 
 
-def _truncate_to_milliseconds(moment: datetime) -> datetime:
+def _to_utc_milliseconds(moment: datetime) -> datetime:
+    """In UTC first: the year may be another one there, and what is valid once must be valid when it is read again."""
+    try:
+        moment = moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(_OUTSIDE_YEARS) from None
     if not FIRST_YEAR < moment.year < LAST_YEAR:
-        raise ValueError(f"is outside the years {FIRST_YEAR} to {LAST_YEAR}")
-    moment = moment.astimezone(UTC)
+        raise ValueError(_OUTSIDE_YEARS)
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
-UtcDatetime = Annotated[
-    AwareDatetime, BeforeValidator(_require_datetime_text), AfterValidator(_truncate_to_milliseconds)
-]
+UtcDatetime = Annotated[AwareDatetime, BeforeValidator(_require_datetime_text), AfterValidator(_to_utc_milliseconds)]
 """A time with time zone, converted to UTC and truncated to milliseconds, the precision of MongoDB."""
 
 Rating = Annotated[float, Field(strict=True, ge=0, le=10, allow_inf_nan=False)]

@@ -30,6 +30,10 @@ COMPATIBLE_CHANGES = {
         event_schema(minutes={"description": "How long."}),
         event_schema(minutes={"description": "How long it took.", "title": "Minutes", "examples": [50]}),
     ),
+    "an integer is bounded by the largest that the database stores": (
+        event_schema(minutes={"minimum": 1}),
+        event_schema(minutes={"minimum": 1, "maximum": 2**63 - 1}),
+    ),
     "choices are listed in another order": (
         event_schema(by={"type": "string", "enum": ["client", "clinic"]}),
         event_schema(by={"type": "string", "enum": ["clinic", "client"]}),

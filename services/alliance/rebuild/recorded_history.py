@@ -66,7 +66,7 @@ class RecordedHistory:
 def decode_stored(stored_event: bytes, relationship: UUID) -> HistoryEvent | None:
     """The stored event; None if it cannot be decoded, or is about another relationship."""
     try:
-        event = decode(stored_event, _EVENT_TYPES)
+        event = decode(stored_event, _EVENT_TYPES, max_bytes=None)
     except (DecodeError, TypeError):
         return None
     return event if event and event.relationship_id == relationship else None

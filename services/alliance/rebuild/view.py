@@ -223,5 +223,7 @@ class AllianceView(View):
         return self._to_rebuilt_state(VersionedState(r, result, next_version), current, names)
 
     async def _publish_derived(self, states: Iterable[RebuiltState]) -> None:
-        derived_events = [decode(event, _EVENT_TYPES) for state in states for event in state.derived_events]
+        derived_events = [
+            decode(event, _EVENT_TYPES, max_bytes=None) for state in states for event in state.derived_events
+        ]
         await self._publish([event for event in derived_events if event is not None])

@@ -76,7 +76,7 @@ class MongoStore:
             documents = await self._events.find({"r": {"$in": list(relationships)}}).to_list(None)
         histories: dict[UUID, list[HistoryEvent]] = {r: [] for r in relationships}
         for document in documents:
-            if (event := decode(document["event"], _EVENT_TYPES)) is not None:
+            if (event := decode(document["event"], _EVENT_TYPES, max_bytes=None)) is not None:
                 histories[document["r"]].append(event)
         return histories
 

@@ -1,6 +1,7 @@
 """The contract of a store, for the store in memory and for MongoDB with either driver."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Literal, cast
@@ -11,11 +12,13 @@ import pytest
 from services.alliance.domain.fold import FoldResult, fold
 from services.alliance.domain.policy.policy import DEFAULT_POLICY
 from services.alliance.domain.state.alliance import Alliance
-from services.alliance.domain.state.history import HistoryEvent
+from services.alliance.domain.state.history import HISTORY_EVENTS, HistoryEvent
 from services.alliance.domain.tuning.dispositions import Disposition
 from services.alliance.store.memory import InMemoryStore
 from services.alliance.store.mongo import MongoStore
 from services.alliance.store.protocol import Store, VersionedState
+from shared.events import by_type
+from shared.events.cloudevents import MAX_EVENT_BYTES, decode, encode
 from shared.mongo.client import Mongo
 from tests.support.builders import FIRST_SESSION_AT, RelationshipBuilder
 
@@ -43,6 +46,21 @@ async def test_an_event_is_stored_once_however_often_it_is_delivered(store: Stor
     history = (await store.history([builder.relationship_id]))[builder.relationship_id]
     assert sorted(event.id for event in history) == sorted(event.id for event in events)
     assert fold(history, DEFAULT_POLICY) == fold(events, DEFAULT_POLICY)
+
+
+async def test_an_event_as_large_as_a_message_may_be_is_read_back(store: Store) -> None:
+    """It arrives without the attributes that are optional, and is stored with them."""
+    message = json.loads(encode(RelationshipBuilder().started()))
+    del message["source"], message["datacontenttype"]
+    padding = (MAX_EVENT_BYTES - len(json.dumps(message, separators=(",", ":")))) // len(',"loss"')
+    message["data"]["aims"] += ["loss"] * padding
+    event = decode(json.dumps(message, separators=(",", ":")).encode(), by_type(HISTORY_EVENTS))
+    assert event is not None
+    assert len(encode(event)) > MAX_EVENT_BYTES
+
+    await store.append([event])
+
+    assert await store.history([event.relationship_id]) == {event.relationship_id: [event]}
 
 
 async def test_an_alliance_is_loaded_as_it_was_saved(store: Store) -> None:

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.support.intake_client import DAY, STARTED_AT, IntakeClient, problem_code
+from tests.support.intake_client import DAY, STARTED_AT, IntakeClient, make_csv, problem_code
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
@@ -138,6 +138,24 @@ async def test_only_a_transfer_ends_a_relationship_as_transferred(clinic: Intake
     await clinic.set_up()
 
     assert problem_code(await clinic.end_relationship("transferred", STARTED_AT + DAY), 422) == "invalid-request"
+
+
+@pytest.mark.parametrize("text", ["1901-01-01T00:30:00+01:00", "2199-12-31T23:30:00-01:00"])
+async def test_a_year_that_is_implausible_in_utc_is_rejected_in_every_time_field(
+    clinic: IntakeClient, text: str
+) -> None:
+    await clinic.set_up()
+    moment = datetime.fromisoformat(text)
+
+    for response in (
+        await clinic.start_relationship(uuid4(), started_at=text),
+        await clinic.update_aims(["loss"], moment),
+        await clinic.change_consent(False, moment),
+        await clinic.end_relationship("completed", moment),
+        await clinic.transfer_relationship(uuid4(), uuid4(), moment),
+        await clinic.import_caseload(make_csv([clinic.make_row(1, started_at=text)])),
+    ):
+        assert problem_code(response, 422) in ("invalid-request", "caseload-not-valid")
 
 
 async def test_a_time_in_the_future_is_rejected(clinic: IntakeClient) -> None:

@@ -43,6 +43,12 @@ def test_files_of_common_spreadsheets_are_parsed(delimiter: str, byte_order_mark
     assert (row.aims, row.cadence_days, row.consent) == (("relief", "coping"), 7, True)
 
 
+@pytest.mark.parametrize("date", ["0001-01-01", "1901-01-01", "2200-01-02", "9999-12-31"])
+def test_a_date_of_an_implausible_year_is_an_error_of_its_row(date: str) -> None:
+    """1901 began in Berlin while it was 1900 in UTC."""
+    assert error_cells(make_csv(cells_with(started_at=date))) == [(2, "started_at")]
+
+
 def test_a_date_without_a_time_is_the_start_of_that_day_at_the_clinic() -> None:
     (row,) = valid_rows(make_csv(cells_with(started_at="2026-07-01")))
 

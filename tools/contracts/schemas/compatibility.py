@@ -2,12 +2,15 @@
 
 Events are retained forever and services are not upgraded all at once, so a change must be compatible in both
 directions. Stored events must stay readable (nothing may be narrowed), and readers of the old contract must understand
-new events (nothing may be widened). Two changes are allowed: to add an optional field, and to improve a description.
+new events (nothing may be widened). Three changes are allowed: to add an optional field, to improve a description, and
+to bound an integer by the largest that the database stores.
 Everything else is a new meaning, and so a new version next to the old one.
 """
 
 from collections.abc import Iterator
 from typing import Any
+
+from shared.events.model import MAX_INTEGER
 
 Schema = dict[str, Any]
 
@@ -146,7 +149,7 @@ def _default_of(schema: Schema) -> Any:
 
 
 def _compare_bounds(keyword: str, old: float | None, new: float | None, location: str) -> Iterator[str]:
-    if old == new:
+    if old == new or (keyword == "maximum" and old is None and new == MAX_INTEGER):  # nothing beyond it was ever stored
         return
     change = f"{location}: {keyword} changed from {_format_bound(old)} to {_format_bound(new)}"
     is_looser = new is None or (old is not None and ((new < old) == (keyword in _LOWER_BOUND_KEYWORDS)))
