@@ -2,8 +2,8 @@
 
 Who catches them decides what happens next:
 
-- A consumer dead-letters a message with a DecodeError. It retries a batch whatever the handler raises, even a permanent
-  error, so no handler may raise one.
+- A consumer dead-letters a message with a DecodeError. It retries a batch whose handling fails with a Transient error
+  for as long as it takes. After every other error it looks for the event that causes it, and dead-letters that.
 - The HTTP API answers Transient with 503, NotFound with 404, Invalid with 422 and every other Rejected with 409.
 - A timer retries its task after every error.
 """
@@ -41,6 +41,31 @@ class DecodeError(Permanent):
     def __init__(self, cause: DecodeErrorCause, reason: str) -> None:
         super().__init__(reason)
         self.cause = cause
+
+
+DeadLetterCause = Literal[DecodeErrorCause, "handling", "skipped"]
+"""Why a message is dead-lettered: it cannot be decoded, its handling fails, or an operator skipped it."""
+
+
+class HandlingError(Permanent):
+    """The handling of this event alone fails with an error that is not transient. A consumer dead-letters the event.
+
+    The text is the type of that error: its own text may contain what somebody answered.
+    """
+
+    cause: Literal["handling"] = "handling"
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(f"handling failed: {type(error).__name__}")
+
+
+class Skipped(Permanent):
+    """An operator moved a consumer past this message, which the consumer has neither handled nor dead-lettered."""
+
+    cause: Literal["skipped"] = "skipped"
+
+    def __init__(self) -> None:
+        super().__init__("message: was skipped by an operator")
 
 
 class ConsumerMisconfigured(Exception):

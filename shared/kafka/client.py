@@ -11,7 +11,8 @@ from shared.errors import BrokerUnavailable
 from shared.events import Event, EventT
 from shared.events.topics import EVENT_TOPICS, Topic, dead_letter_topic
 from shared.kafka.admin import missing_topics
-from shared.kafka.consumer import BatchHandler, Consumer, Subscription
+from shared.kafka.broker import Subscription
+from shared.kafka.consumer import BatchHandler, Consumer
 from shared.kafka.dead_letters.topic import OpenDeadLetters
 from shared.kafka.metrics import KafkaMetrics
 from shared.kafka.producer import Message, Producer, event_message
@@ -54,7 +55,7 @@ class Kafka:
         if self.consumer is not None:
             raise RuntimeError(f"{self._service} has subscribed already: a service is one consumer group")
         self._required_topics += [*topics, dead_letter_topic(self._service)]
-        self._metrics.init_dead_letters(topic.name for topic in topics)
+        self._metrics.init_topics(topic.name for topic in topics)
         self._open_dead_letters = OpenDeadLetters(self._servers, self._service)
         subscription = Subscription(self._servers, self._service, topics, event_types, self._batch_size, self._timings)
         self.consumer = Consumer(subscription, handler, self._producer, self._metrics, self._clock)
@@ -85,8 +86,8 @@ class Kafka:
         return self.consumer is None or self.consumer.is_alive()
 
     def is_ready(self) -> bool:
-        """Whether Kafka answers, its topics exist, and this process takes part in the group."""
-        return self._is_connected and (self.consumer is None or self.consumer.is_settled())
+        """Whether Kafka answers, its topics exist, and this process takes part in the group and handles its events."""
+        return self._is_connected and (self.consumer is None or self.consumer.is_consuming())
 
     async def _monitor_connection(self) -> None:
         await retry_until_done("connect to Kafka", self._connect)

@@ -1,7 +1,7 @@
 """A consumer: the batches of some topics, decoded and handled as one member of a consumer group.
 
-A `Subscription` says what the group consumes. A `Consumer` decodes each batch and calls the handler. It is called by
-its `CommittingSubscriber` (subscriber.py), the subscriber of faststream with the loop that polls and commits.
+A `Subscription` (broker.py) says what the group consumes. A `Consumer` decodes each batch and calls the handler. It is
+called by its `CommittingSubscriber` (subscriber.py), the subscriber of faststream with the loop that polls and commits.
 
 What happens to a message, and whether its offset is committed:
 
@@ -15,45 +15,51 @@ What happens to a message, and whether its offset is committed:
 - A message with a header *value* that is not UTF-8: like any other.
 - A message with a header *name* that is not UTF-8: aiokafka cannot return it, so it cannot be dead-lettered. What is
   before it on its partition is handled and committed; the message is *not committed*, and the consumer stops.
-- More than MAX_CONSECUTIVE_DECODE_ERRORS messages in a row that cannot be decoded: the deployment is broken and not the
-  messages. The last batch is neither dead-lettered nor *committed*, and the consumer stops.
+- More than MAX_UNDECODABLE_MESSAGES in a row that cannot be decoded, over UNDECODABLE_PERIOD or longer: the deployment
+  is broken and not the messages. The last batch is neither dead-lettered nor *committed*, and the consumer stops.
 
 A consumer that stops leaves its group and logs "Consumer stopped" with the reason; liveness turns red. What to do is in
 docs/runbooks/consumer-stopped.md.
 
 What happens to a batch that fails:
 
-- The handler raises, or a dead letter cannot be published: *not committed*, and retried in order for as long as it
-  takes. The batch is never skipped and never dead-lettered, whatever the error is. Logged as "Batch failed, retrying",
-  counted by error in `attune_batch_retries_total`. The one difference: an error that is not Transient is a bug, and its
-  traceback is logged.
+- The handler raises a Transient error, or a dead letter cannot be published: *not committed*, and retried in order for
+  as long as it takes. Logged as "Batch failed, retrying", counted by error in `attune_batch_retries_total`.
+- The handler raises another error, which is a bug: retried HANDLING_TRIES times, logged with its traceback and counted
+  in the same way. Then the batch is halved (isolation.py) until each event that cannot be handled is alone. All others
+  are handled.
+- An event that cannot be handled alone: dead-lettered with the cause `handling` and the type of the error. Committed.
+- More than MAX_HANDLING_FAILURES such events within HANDLING_FAILURE_PERIOD: the release has a bug. Nothing more is
+  dead-lettered: each partition with such an event stands still there (stalled.py). What is before it is *committed*,
+  the event is not. It is tried again every `stalled_retry_seconds`. Logged as "Partition stalled", counted in
+  `attune_stalled_partitions`; readiness is red. What to do is in docs/runbooks/partition-stalled.md. It goes on when
+  the event can be handled, and begins to count again after a restart.
 - The commit fails: the batch is delivered and handled again. Logged and counted in the same way.
 """
 
 import asyncio
-import dataclasses
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Generic
+from typing import Generic
 
 import structlog
-from aiokafka import ConsumerRecord
-from aiokafka.coordinator.assignors.range import RangePartitionAssignor
-from faststream import AckPolicy
+from aiokafka import ConsumerRecord, TopicPartition
 from faststream.kafka import KafkaBroker, KafkaMessage
 
 from shared.errors import ConsumerMisconfigured, DecodeError, Transient
 from shared.events import EventT, by_type
 from shared.events.cloudevents import decode
-from shared.events.topics import Topic
-from shared.kafka.dead_letters.record import DeadLetter, dead_letter_message
+from shared.kafka.broker import Subscription, create_broker
+from shared.kafka.dead_letters.record import DeadLetter, Origin, dead_letter_message
 from shared.kafka.errors import translate_errors
+from shared.kafka.isolation import Isolation, Received
+from shared.kafka.limits import HandlingFailures, UndecodableStreak
 from shared.kafka.metrics import KafkaMetrics
 from shared.kafka.producer import Producer
-from shared.kafka.subscriber import CommittingSubscriber, ConsumerTimings, create_subscriber
+from shared.kafka.stalled import StalledPartitions
+from shared.kafka.subscriber import CommittingSubscriber
 from shared.runtime.backoff import backoff
 
 log = structlog.get_logger()
@@ -62,21 +68,8 @@ BatchHandler = Callable[[Sequence[EventT]], Awaitable[None]]
 
 FUTURE_TOLERANCE = timedelta(days=1)
 """How far ahead of our clock an event may have occurred; beyond that its sender's clock is wrong."""
-MAX_CONSECUTIVE_DECODE_ERRORS = 200
-"""More messages in a row that cannot be decoded mean that the deployment is broken. Each process counts for itself."""
-
-
-@dataclass(frozen=True)
-class Subscription(Generic[EventT]):
-    """What a consumer group consumes, and how much of it at once."""
-
-    servers: str
-    group: str
-    topics: Sequence[Topic]
-    event_types: tuple[type[EventT], ...]
-    """Messages of other types are skipped and counted."""
-    batch_size: int
-    timings: ConsumerTimings = field(default_factory=ConsumerTimings)
+HANDLING_TRIES = 3
+"""How often a batch is tried before a bug is looked for in it: an error that nobody has foreseen may pass as well."""
 
 
 class Consumer(Generic[EventT]):
@@ -103,11 +96,13 @@ class Consumer(Generic[EventT]):
         self._clock = clock
         self._broker: KafkaBroker | None = None
         self._stopping = asyncio.Event()
-        self._consecutive_decode_errors = 0
+        self._stalled = StalledPartitions(metrics, subscription.timings.stalled_retry_seconds)
+        self._handling_failures = HandlingFailures()
+        self._undecodable_streak = UndecodableStreak()
 
     async def start(self) -> None:
         """Join the group. Raises BrokerUnavailable."""
-        broker, subscriber = create_broker(self._subscription, self._metrics)
+        broker, subscriber = create_broker(self._subscription, self._metrics, self._stalled)
         subscriber(self.handle_batch)
         try:
             with translate_errors():
@@ -127,9 +122,9 @@ class Consumer(Generic[EventT]):
         """False when the loop has ended or hangs, and only a restart can help."""
         return self.subscriber is None or self.subscriber.is_alive()
 
-    def is_settled(self) -> bool:
-        """Whether this member takes part in the group."""
-        return self.subscriber is not None and self.subscriber.is_settled()
+    def is_consuming(self) -> bool:
+        """Whether this member takes part in the group, and no partition of it stands still."""
+        return self.subscriber is not None and self.subscriber.is_settled() and not self._stalled
 
     def report_progress(self) -> None:
         """Say that standing still is not this consumer's fault just now."""
@@ -138,29 +133,55 @@ class Consumer(Generic[EventT]):
 
     async def handle_batch(self, message: KafkaMessage) -> None:
         """Handle one polled batch: to faststream it is one message. Raises ConsumerMisconfigured, and what fails."""
-        started_at = time.perf_counter()
+        started_at, now = time.perf_counter(), self._clock()
         records = message.raw_message if isinstance(message.raw_message, tuple) else (message.raw_message,)
-        events, dead_letters = self._decode(records)
-        # One event anywhere in the batch shows that messages can be decoded. Skipped messages show nothing.
-        consecutive_errors = 0 if events else self._consecutive_decode_errors + len(dead_letters)
-        if consecutive_errors > MAX_CONSECUTIVE_DECODE_ERRORS:
+        received, dead_letters = self._decode(records, now)
+        streak = self._undecodable_streak.extend(len(received), len(dead_letters), now)
+        if streak.shows_broken_deployment(now):
             last = dead_letters[-1]
             raise ConsumerMisconfigured(
-                f"{consecutive_errors} consecutive messages could not be decoded, "
-                f"the last at {last.origin}: {last.error}"
+                f"{streak.messages} consecutive messages could not be decoded, the last at {last.origin}: {last.error}"
             )
-        if events:
-            await self._retry(lambda: self._handler(events))
+        stalled: dict[TopicPartition, DeadLetter] = {}
+        if received:
+            unhandled, stalled = await self._handle(received)
+            dead_letters += unhandled
+        # What is behind a stalled event is delivered again.
+        dead_letters = [one for one in dead_letters if not _is_behind(one, stalled.get(one.partition))]
         if dead_letters:
             await self._retry(lambda: self._dead_letter(dead_letters))
         # Only now that the batch has succeeded: otherwise each further delivery of it would count its messages again.
-        self._consecutive_decode_errors = consecutive_errors
+        self._undecodable_streak = streak
+        self._stalled.update({TopicPartition(record.topic, record.partition) for record in records}, stalled)
         self._metrics.observe_batch(len(records), time.perf_counter() - started_at)
 
-    def _decode(self, records: Sequence[ConsumerRecord]) -> tuple[list[EventT], list[DeadLetter]]:
-        events: list[EventT] = []
+    async def _handle(
+        self, received: Sequence[Received[EventT]]
+    ) -> tuple[list[DeadLetter], dict[TopicPartition, DeadLetter]]:
+        """Handle the events; return those that cannot be handled and those at which a partition must stand still."""
+        events = [one.event for one in received]
+        try:
+            await self._retry(lambda: self._handler(events), HANDLING_TRIES)
+        except Exception as error:
+            if isinstance(error, Transient) or self._stopping.is_set():
+                raise
+        else:
+            return [], {}
+        isolation = Isolation[EventT](
+            lambda events: self._retry(lambda: self._handler(events), tries_of_a_bug=1), self._may_dead_letter
+        )
+        await isolation.run(received)
+        return isolation.dead_letters, isolation.stalled
+
+    def _may_dead_letter(self, origin: Origin) -> bool:
+        return self._handling_failures.admit(origin, self._clock(), bool(self._stalled))
+
+    def _decode(
+        self, records: Sequence[ConsumerRecord], now: datetime
+    ) -> tuple[list[Received[EventT]], list[DeadLetter]]:
+        received: list[Received[EventT]] = []
         dead_letters: list[DeadLetter] = []
-        latest_allowed = self._clock() + FUTURE_TOLERANCE
+        latest_allowed = now + FUTURE_TOLERANCE
         for record in records:
             try:
                 event = decode(record.value, self._event_types)
@@ -169,10 +190,10 @@ class Consumer(Generic[EventT]):
                 elif event.occurred_at > latest_allowed:
                     raise DecodeError("future", "time: is in the future")
                 else:
-                    events.append(event)
+                    received.append(Received(record, event))
             except DecodeError as error:
                 dead_letters.append(DeadLetter(record, error))
-        return events, dead_letters
+        return received, dead_letters
 
     async def _dead_letter(self, dead_letters: Sequence[DeadLetter]) -> None:
         now = self._clock()
@@ -182,11 +203,14 @@ class Consumer(Generic[EventT]):
             self._metrics.count_dead_letter(dead_letter.record.topic, dead_letter.error.cause)
             log.error("Message dead-lettered", origin=str(dead_letter.origin), error=str(dead_letter.error))
 
-    async def _retry(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Try until it is done; after a while raise, so that the loop polls and the group sees this member alive."""
+    async def _retry(self, work: Callable[[], Awaitable[None]], tries_of_a_bug: int | None = None) -> None:
+        """Try until it is done; after a while raise, so that the loop polls and the group sees this member alive.
+
+        An error that is not Transient is raised after `tries_of_a_bug`.
+        """
         timings = self._subscription.timings
         deadline = time.monotonic() + timings.retry_timeout_seconds
-        for delay in backoff(timings.max_retry_delay_seconds):
+        for tries, delay in enumerate(backoff(timings.max_retry_delay_seconds), start=1):
             try:
                 return await work()
             except Exception as error:
@@ -195,58 +219,16 @@ class Consumer(Generic[EventT]):
                 log.warning(
                     "Batch failed, retrying",
                     error=f"{type(error).__name__}: {error}",
-                    exc_info=not isinstance(error, Transient),  # a transient error says enough, a bug needs its place
+                    # A transient error says enough. A bug needs its place, once: rendering it takes time.
+                    exc_info=not isinstance(error, Transient) and tries == 1 and tries_of_a_bug != 1,
                 )
-                if self._stopping.is_set() or time.monotonic() + delay > deadline:
+                is_hopeless = tries == tries_of_a_bug and not isinstance(error, Transient)
+                if is_hopeless or self._stopping.is_set() or time.monotonic() + delay > deadline:
                     raise
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._stopping.wait(), delay)
         return None
 
 
-def create_broker(subscription: Subscription[Any], metrics: KafkaMetrics) -> tuple[KafkaBroker, CommittingSubscriber]:
-    """A broker and its one subscriber, not started; the subscriber still needs its handler."""
-    timings = subscription.timings
-    broker = KafkaBroker(
-        subscription.servers.split(","),  # faststream takes one string for one server
-        client_id=f"attune-{subscription.group}",
-        consumer_only=True,
-        ack_policy=AckPolicy.MANUAL,  # auto-commit is off: the loop commits and rewinds
-        allow_auto_create_topics=False,
-        graceful_timeout=timings.drain_timeout_seconds,
-        logger=None,
-    )
-    subscriber = create_subscriber(
-        broker,
-        [topic.name for topic in subscription.topics],
-        timings,
-        metrics,
-        group_id=subscription.group,
-        max_records=subscription.batch_size,
-        auto_offset_reset="earliest",
-        parser=_parse_batch,
-        decoder=_skip_decoding,
-        partition_assignment_strategy=[RangePartitionAssignor],
-        session_timeout_ms=timings.session_timeout_ms,
-        heartbeat_interval_ms=timings.heartbeat_interval_ms,
-        rebalance_timeout_ms=timings.rebalance_timeout_ms,
-        max_poll_interval_ms=timings.max_poll_interval_ms,
-    )
-    return broker, subscriber
-
-
-async def _parse_batch(records: Sequence[ConsumerRecord], parse: Any) -> Any:
-    """A header that is not UTF-8, or has no value, would make faststream drop the whole batch."""
-    message = await parse(tuple(map(_with_utf8_headers, records)))
-    message.raw_message = tuple(records)  # unchanged: a dead letter holds the exact bytes
-    return message
-
-
-def _with_utf8_headers(record: ConsumerRecord) -> ConsumerRecord:
-    headers = tuple((name, (value or b"").decode("utf-8", "replace").encode()) for name, value in record.headers)
-    return record if headers == tuple(record.headers) else dataclasses.replace(record, headers=headers)
-
-
-async def _skip_decoding(message: KafkaMessage) -> Any:
-    """The handler decodes message by message, so that one that cannot be decoded does not fail its batch."""
-    return message.body
+def _is_behind(dead_letter: DeadLetter, stalled: DeadLetter | None) -> bool:
+    return stalled is not None and dead_letter.record.offset > stalled.record.offset

@@ -1,7 +1,7 @@
 """The consumer loop: poll, handle, commit.
 
 A batch is committed only when everything that follows from it is done.
-Auto-commit is off because `create_broker` (consumer.py) sets AckPolicy.MANUAL.
+Auto-commit is off because `create_broker` (broker.py) sets AckPolicy.MANUAL.
 
 faststream subscribes, parses and calls the handler, but its own loop goes on to the next batch when a handler or a
 commit fails, and has no public seam. So this file, and no other, uses two private parts of faststream:
@@ -29,6 +29,7 @@ from faststream.kafka.subscriber.usecase import BatchSubscriber
 from shared.errors import ConsumerMisconfigured
 from shared.kafka.metrics import KafkaMetrics
 from shared.kafka.poller import Poller, UnreadableRecord
+from shared.kafka.stalled import StalledPartitions
 from shared.runtime.backoff import MAX_DELAY_SECONDS
 
 log = structlog.get_logger()
@@ -52,6 +53,8 @@ class ConsumerTimings:
     retry_timeout_seconds: float = 20.0
     """A batch that keeps failing is polled again after so long, which tells the group that this member is alive."""
     max_retry_delay_seconds: float = MAX_DELAY_SECONDS
+    stalled_retry_seconds: float = 30.0
+    """How long a partition stands still before the event that cannot be handled is tried again."""
     drain_timeout_seconds: float = 25.0
     rebalance_timeout_ms: int = 30_000
     max_poll_interval_ms: int = 300_000
@@ -64,6 +67,7 @@ class CommittingSubscriber(BatchSubscriber):
     timings: ConsumerTimings
     metrics: KafkaMetrics
     rebalances: "RebalanceListener"
+    stalled: StalledPartitions
     last_progress_at: float
     """By the monotonic clock: the last poll as a settled member, or the last failed try to handle a batch."""
 
@@ -71,12 +75,14 @@ class CommittingSubscriber(BatchSubscriber):
         poller = Poller(consumer)
         try:
             while self.running:
+                self.stalled.retry(consumer)
                 batch = await self._poll(poller)
                 if not batch:
                     continue
                 try:
                     with self.lock, self.rebalances.batch_in_progress():  # stop() and a rebalance wait for the batch
                         await self.process_message(batch)
+                        self.stalled.hold(consumer)
                         await self.commit(consumer)
                 except ConsumerMisconfigured:
                     raise
@@ -165,7 +171,12 @@ class RebalanceListener(ConsumerRebalanceListener):  # type: ignore[misc]
 
 
 def create_subscriber(
-    broker: Any, topics: Sequence[str], timings: ConsumerTimings, metrics: KafkaMetrics, **options: Any
+    broker: Any,
+    topics: Sequence[str],
+    timings: ConsumerTimings,
+    metrics: KafkaMetrics,
+    stalled: StalledPartitions,
+    **options: Any,
 ) -> CommittingSubscriber:
     """What `broker.subscriber(*topics, batch=True, **options)` gives, with this file's loop."""
     rebalances = RebalanceListener(timings.drain_timeout_seconds)
@@ -174,6 +185,7 @@ def create_subscriber(
     subscriber.timings = timings
     subscriber.metrics = metrics
     subscriber.rebalances = rebalances
+    subscriber.stalled = stalled
     subscriber.report_progress()
     return subscriber
 

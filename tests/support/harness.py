@@ -10,7 +10,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from prometheus_client import CollectorRegistry
 
 from shared.events import Event, SessionCompleted
-from shared.events.topics import Topic
+from shared.events.topics import Topic, dead_letter_topic
 from shared.kafka import Kafka
 from shared.kafka.admin import missing_topics
 from shared.kafka.metrics import KafkaMetrics
@@ -18,6 +18,7 @@ from shared.kafka.producer import Header, Message, Producer
 from shared.kafka.subscriber import ConsumerTimings
 from shared.runtime.clock import now
 from tests.support.builders import RelationshipBuilder
+from tests.support.kafka_reader import read_records
 from tests.support.serving import wait_until
 
 
@@ -54,6 +55,14 @@ class ConsumerHarness:
 
     async def has_handled(self, *events: Event) -> bool:
         return {event.id for event in events} <= set(self.handled_ids)
+
+    async def has_dead_lettered(self, count: int) -> bool:
+        """Whether there are exactly so many dead letters."""
+        return len(await read_records(self.servers, dead_letter_topic(self.group))) == count
+
+    def stalled_partitions(self) -> float | None:
+        """How many partitions of the topic the latest consumer reports as standing still."""
+        return self.registry.get_sample_value("attune_stalled_partitions", {"topic": self.topic.name})
 
 
 async def create_test_topics(servers: str, *topics: Topic, partitions: int) -> None:

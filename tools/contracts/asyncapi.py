@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from shared.errors import DecodeErrorCause
+from shared.errors import DeadLetterCause
 from shared.events import Event
 from shared.events.cloudevents import CONTENT_TYPE
 from shared.events.topics import EVENT_TOPICS, Topic, dead_letter_topic
@@ -152,17 +152,20 @@ def _dead_letter_message() -> JsonObject:
     return {
         "name": DEAD_LETTER,
         "title": "DeadLetter",
-        "summary": "A message that its consumer cannot decode, byte for byte, with its original key and headers.",
+        "summary": "A message that its consumer cannot use, byte for byte, with its original key and headers.",
         "contentType": "application/octet-stream",
         "headers": {
             "type": "object",
             "properties": {
                 CAUSE_HEADER: {
                     "type": "string",
-                    "enum": list(get_args(DecodeErrorCause)),
+                    "enum": list(get_args(DeadLetterCause)),
                     "description": "Cause of the error.",
                 },
-                ERROR_HEADER: {"type": "string", "description": "Field and reason, never content."},
+                ERROR_HEADER: {
+                    "type": "string",
+                    "description": "Reason, and the wrong field if known; never content.",
+                },
                 ORIGIN_HEADER: {
                     "type": "string",
                     "description": "topic/partition/offset of the message; the same when it is dead-lettered twice.",

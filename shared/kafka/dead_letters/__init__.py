@@ -1,1 +1,1 @@
-"""Dead letters: records that a consumer could not decode, stored byte for byte until a person resolves them."""
+"""Dead letters: records that a consumer could not decode or handle, stored byte for byte until they are resolved."""

@@ -1,4 +1,4 @@
-"""Dead letters as Kafka records: messages that cannot be decoded, stored byte for byte with their origin and the cause.
+"""Dead letters as Kafka records: messages that a consumer could not use, byte for byte, with origin and cause.
 
 A dead letter is a record on the dead-letter topic of its consumer. When its message is redriven to its original topic,
 or discarded, a second record with the same origin says so: the dead letter is resolved. Both records stay on the topic.
@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal, Self
 
-from aiokafka import ConsumerRecord
+from aiokafka import ConsumerRecord, TopicPartition
 
-from shared.errors import DecodeError
+from shared.errors import DecodeError, HandlingError, Skipped
 from shared.events.topics import dead_letter_topic
 from shared.kafka.producer import Header, Message
 
@@ -55,10 +55,14 @@ class Origin:
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """A message that cannot be decoded, and why."""
+    """A message that cannot be decoded or handled, or was skipped, and why."""
 
     record: ConsumerRecord
-    error: DecodeError
+    error: DecodeError | HandlingError | Skipped
+
+    @property
+    def partition(self) -> TopicPartition:
+        return TopicPartition(self.record.topic, self.record.partition)
 
     @property
     def origin(self) -> Origin:

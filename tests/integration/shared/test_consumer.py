@@ -76,27 +76,6 @@ async def test_one_reachable_bootstrap_server_is_enough_to_start(harness: Consum
         await wait_until(lambda: harness.has_handled(*events))
 
 
-async def test_a_bug_in_a_handler_loses_no_event(harness: ConsumerHarness) -> None:
-    events, broken, tries = completed_sessions(3), True, 0
-
-    async def fail_while_broken(batch: Sequence[Event]) -> None:
-        nonlocal tries
-        tries += 1
-        if broken:
-            raise ZeroDivisionError
-        await harness.handle_batch(batch)
-
-    async def has_tried_thrice() -> bool:
-        return tries >= 3
-
-    await harness.produce(*map(encode, events))
-    async with harness.consumer(fail_while_broken).run():
-        await wait_until(has_tried_thrice)
-    broken = False
-    async with harness.consumer(fail_while_broken).run():  # the bug is fixed and the service restarted
-        await wait_until(lambda: harness.has_handled(*events))
-
-
 async def test_an_unrequested_cancellation_does_not_stop_the_consumer(harness: ConsumerHarness) -> None:
     events, has_cancelled = completed_sessions(3), False
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from datetime import timedelta
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from structlog.testing import capture_logs
@@ -10,9 +11,10 @@ from shared.events import Event
 from shared.events.cloudevents import encode
 from shared.events.topics import dead_letter_topic
 from shared.kafka import Kafka
-from shared.kafka.consumer import MAX_CONSECUTIVE_DECODE_ERRORS
 from shared.kafka.dead_letters.record import ERROR_HEADER, OMITTED_HEADER, ORIGIN_HEADER
+from shared.kafka.limits import MAX_UNDECODABLE_MESSAGES, UNDECODABLE_PERIOD
 from shared.kafka.producer import Message
+from shared.runtime.clock import now
 from tests.support.harness import ConsumerHarness, aiokafka_consumer, completed_sessions, is_not_alive
 from tests.support.kafka_reader import read_records
 from tests.support.serving import wait_until
@@ -64,15 +66,35 @@ async def test_the_largest_message_that_kafka_accepts_blocks_no_other(harness: C
         assert "SHA-256" in dict(record.headers)[OMITTED_HEADER].decode()
 
 
-async def test_when_no_message_can_be_decoded_the_consumer_stops_and_liveness_is_red(harness: ConsumerHarness) -> None:
-    await harness.produce(*[b"poison"] * (MAX_CONSECUTIVE_DECODE_ERRORS + 1))
+async def test_a_burst_of_messages_that_cannot_be_decoded_stops_no_consumer(harness: ConsumerHarness) -> None:
+    (event,) = completed_sessions(1)
+    await harness.produce(*[b"poison"] * (2 * MAX_UNDECODABLE_MESSAGES), encode(event))
     client = harness.consumer(harness.handle_batch, batch_size=50)
 
     async with client.run():
-        await wait_until(lambda: is_not_alive(client))
+        await wait_until(lambda: harness.has_handled(event))
+        assert client.is_alive()
 
     dead_letter_records = await read_records(harness.servers, dead_letter_topic(harness.group))
-    assert len(dead_letter_records) <= MAX_CONSECUTIVE_DECODE_ERRORS
+    assert len(dead_letter_records) == 2 * MAX_UNDECODABLE_MESSAGES
+
+
+async def test_when_no_message_can_be_decoded_for_minutes_the_consumer_stops_and_liveness_is_red(
+    harness: ConsumerHarness,
+) -> None:
+    burst = [b"poison"] * (MAX_UNDECODABLE_MESSAGES + 1)
+    later = timedelta(0)
+    client = harness.consumer(harness.handle_batch, batch_size=50, clock=lambda: now() + later)
+
+    await harness.produce(*burst)
+    async with client.run():
+        await wait_until(lambda: harness.has_dead_lettered(len(burst)))
+        assert client.is_alive()
+        later = UNDECODABLE_PERIOD
+        await harness.produce(b"poison")
+        await wait_until(lambda: is_not_alive(client))
+
+    assert await harness.has_dead_lettered(len(burst))
 
 
 async def test_a_record_that_the_client_cannot_decode_stops_the_consumer_and_loses_no_other(

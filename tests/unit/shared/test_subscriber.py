@@ -11,9 +11,11 @@ from prometheus_client import CollectorRegistry
 from shared.events import Event, SessionCompleted
 from shared.events.cloudevents import encode
 from shared.events.topics import SESSIONS
-from shared.kafka.consumer import Consumer, Subscription, create_broker
+from shared.kafka.broker import Subscription, create_broker
+from shared.kafka.consumer import Consumer
 from shared.kafka.metrics import KafkaMetrics
 from shared.kafka.producer import Producer
+from shared.kafka.stalled import StalledPartitions
 from shared.kafka.subscriber import CommittingSubscriber
 from shared.runtime.clock import now
 from tests.support.harness import completed_sessions
@@ -31,7 +33,8 @@ def test_faststream_runs_the_loop_that_is_overridden() -> None:
 
 
 def test_a_batch_subscriber_is_built_by_this_project_and_only_by_it() -> None:
-    _, subscriber = create_broker(SUBSCRIPTION, KafkaMetrics(CollectorRegistry()))
+    metrics = KafkaMetrics(CollectorRegistry())
+    _, subscriber = create_broker(SUBSCRIPTION, metrics, StalledPartitions(metrics, 30))
 
     assert isinstance(subscriber, CommittingSubscriber)
     assert vars(factory)["BatchSubscriber"] is BatchSubscriber
@@ -46,7 +49,7 @@ async def test_a_handler_is_given_the_decoded_events_of_a_batch() -> None:
 
     metrics = KafkaMetrics(CollectorRegistry())
     consumer = Consumer(SUBSCRIPTION, handle_batch, Producer("kafka.invalid:9092", "test"), metrics, now)
-    broker, subscriber = create_broker(SUBSCRIPTION, metrics)
+    broker, subscriber = create_broker(SUBSCRIPTION, metrics, StalledPartitions(metrics, 30))
     subscriber(consumer.handle_batch)
     events = completed_sessions(3)
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from shared.errors import DecodeErrorCause
+from shared.errors import DeadLetterCause
 from shared.kafka.dead_letters import topic
 from tests.support.harness import ConsumerHarness
 from tests.support.kafka_reader import read_records
@@ -52,6 +52,6 @@ async def partition_of(harness: ConsumerHarness) -> int:
 
 async def has_open_dead_letters(harness: ConsumerHarness, **by_cause: int) -> bool:
     """Whether the metrics of the latest consumer show these open dead letters."""
-    causes = get_args(DecodeErrorCause)
+    causes = get_args(DeadLetterCause)
     counts = {c: harness.registry.get_sample_value("attune_dead_letters_open", {"cause": c}) for c in causes}
     return counts == {c: by_cause.get(c, 0) for c in counts}

@@ -10,7 +10,7 @@ from typing import get_args
 
 import pytest
 
-from shared.errors import DecodeErrorCause
+from shared.errors import DeadLetterCause
 from shared.events.topics import CONSUMED_TOPICS
 from shared.kafka.dead_letters import commands
 from shared.runtime.commands import parse_arguments
@@ -87,7 +87,7 @@ async def test_every_command_in_the_runbook_works(harness: ConsumerHarness, run_
 
     for arguments_text in commands_in_runbook:
         assert (await run_command(*shlex.split(arguments_text.replace("ORIGIN", origin_text)))).exit_code == 0
-    assert all(f"`{cause}`" in runbook for cause in get_args(DecodeErrorCause))
+    assert all(f"`{cause}`" in runbook for cause in get_args(DeadLetterCause))
 
 
 @pytest.mark.parametrize("service", CONSUMED_TOPICS)
