@@ -1,4 +1,4 @@
-"""The command `dead-letters`: list, show, redrive and discard the messages that a consumer could not decode.
+"""The command `dead-letters`: list, show, redrive and discard what a consumer could not use, and skip what blocks it.
 
 Exit codes: 0 when done, 1 if Kafka is unavailable or a dead letter cannot be resolved, 2 if the arguments are wrong.
 Results go to standard output, errors to standard error.
@@ -17,6 +17,8 @@ from aiokafka.errors import MessageSizeTooLargeError
 
 from shared.errors import BrokerUnavailable
 from shared.kafka.dead_letters.record import Origin, ResolutionAction, StoredDeadLetter
+from shared.kafka.dead_letters.skip import CannotSkip
+from shared.kafka.dead_letters.skip_command import add_skip_command
 from shared.kafka.dead_letters.topic import MessageNotFound, dead_letters_of, discard, fetch_complete, redrive
 from shared.kafka.producer import Producer
 from shared.runtime.clock import now
@@ -37,9 +39,9 @@ _SHOWN_ACTIONS: dict[ResolutionAction, str] = {"redriven": "redriven", "closed":
 
 def add_command(subparsers: Subparsers) -> None:
     """Add `dead-letters` to the commands of a service."""
-    parser = subparsers.add_parser(COMMAND_NAME, help="list, show, redrive or discard dead letters")
+    parser = subparsers.add_parser(COMMAND_NAME, help="list, show, redrive, discard or create dead letters")
     parser.set_defaults(run_dead_letters=_list, all=False, json=False)
-    subcommands = parser.add_subparsers(metavar="list | show | redrive | discard")
+    subcommands = parser.add_subparsers(metavar="list | show | redrive | discard | skip")
     list_parser = subcommands.add_parser("list", help="open dead letters, the latest last (the default)")
     list_parser.add_argument("--all", action="store_true", help="include resolved dead letters")
     list_parser.add_argument("--json", action="store_true", help="print JSON")
@@ -58,6 +60,7 @@ def add_command(subparsers: Subparsers) -> None:
         "discard", help="resolve dead letters without redriving them; the records stay"
     )
     discard_parser.set_defaults(run_dead_letters=_discard, include_resolved=False)
+    add_skip_command(subcommands)
     for resolving_parser in (redrive_parser, discard_parser):
         resolving_parser.add_argument(
             "origins", type=_parse_origin, nargs="*", metavar="ORIGIN", help="topic/partition/offset"
@@ -77,7 +80,7 @@ def run(args: argparse.Namespace, servers: str, consumer: str) -> int:
         return asyncio.run(command(args, servers, consumer))
     except BrokerUnavailable as error:
         return _report_error(f"Kafka at {servers}: {error}")
-    except (CommandError, MessageNotFound) as error:
+    except (CommandError, MessageNotFound, CannotSkip) as error:
         return _report_error(str(error))
     except KeyboardInterrupt:
         return 130

@@ -55,8 +55,8 @@ async def check_skipping_record(compose: ComposeProject, checks: Checks, bootstr
     if not has_stopped:
         return
     topic, partition, offset = UNDECODABLE_RECORD_LOG.findall(compose.logs(CONSUMER))[-1]
-    steps = _template_blocks(RUNBOOKS_FOLDER / "consumer-stopped.md")[-1]
-    compose.run_shell(steps.replace("TOPIC:PARTITION", f"{topic}:{partition}").replace("NEXT", str(int(offset) + 1)))
+    steps = _template_blocks(RUNBOOKS_FOLDER / "consumer-stopped.md")[0]
+    compose.run_shell(steps.replace("TOPIC/PARTITION", f"{topic}/{partition}").replace("OFFSET", offset))
 
 
 def _template_blocks(runbook: Path) -> list[str]:
