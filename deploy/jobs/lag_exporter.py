@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
+import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from fastapi import FastAPI
@@ -20,7 +21,6 @@ from prometheus_client.registry import Collector
 from pydantic import Field
 from pydantic_settings import BaseSettings
 
-from shared.errors import BrokerUnavailable
 from shared.events.topics import CONSUMED_TOPICS, Topic, dead_letter_topic
 from shared.http.app import create_base_app
 from shared.http.health import add_health_routes
@@ -30,6 +30,8 @@ from shared.runtime.background import retry_until_done, run_in_background
 from shared.runtime.logs import configure_logging
 from shared.runtime.metrics import process_registry
 from shared.runtime.settings import BootstrapServers, HttpLimits, load_settings
+
+log = structlog.get_logger()
 
 ConsumedTopics = Mapping[str, tuple[Topic, ...]]
 
@@ -141,7 +143,7 @@ class LagMonitor:
         self._admin = admin
         self._reader = reader
         self._consumed_topics = consumed_topics
-        self._timestamps: dict[tuple[TopicPartition, int], float] = {}
+        self._timestamps: dict[tuple[TopicPartition, int], float | None] = {}
 
     async def measure(self) -> LagMeasurement:
         """The current lag of all groups. Raises KafkaError."""
@@ -176,21 +178,24 @@ class LagMonitor:
             }
         )
         lags = {
-            (group, topic_partition): PartitionLag(
-                max(0, end_offsets[topic_partition] - offset), timestamps.get((topic_partition, offset))
-            )
+            (group, topic_partition): _partition_lag(offset, end_offsets[topic_partition], timestamps, topic_partition)
             for (group, topic_partition), offset in next_offsets.items()
+            if offset >= end_offsets[topic_partition] or (topic_partition, offset) in timestamps
         }
         return LagMeasurement(measured_at, end_offsets, lags, await self._count_members())
 
     async def _fetch_timestamps(
         self, positions: set[tuple[TopicPartition, int]]
-    ) -> dict[tuple[TopicPartition, int], float]:
-        """The timestamp of the message at each position."""
+    ) -> dict[tuple[TopicPartition, int], float | None]:
+        """The timestamp of the message at each position, or behind it; None if there is only a transaction's marker.
+
+        A position whose broker does not answer is left out, so that it hides no other.
+        """
         self._timestamps = {
             position: timestamp for position, timestamp in self._timestamps.items() if position in positions
         }
         missing = positions - self._timestamps.keys()
+        unanswered: set[tuple[TopicPartition, int]] = set()
         while missing:
             offsets = dict(missing)  # one offset of each partition at a time
             self._reader.assign(list(offsets))
@@ -202,12 +207,14 @@ class LagMonitor:
                 except UnicodeDecodeError:  # it cannot be decoded; its age counts from when it was first seen
                     self._timestamps[partition, offset] = time.time()
                     continue
-                if not records.get(partition):
-                    raise BrokerUnavailable(
-                        f"{partition.topic}/{partition.partition}: no record was returned from offset {offset}"
-                    )
-                self._timestamps[partition, offset] = records[partition][0].timestamp / 1000
-            missing = positions - self._timestamps.keys()
+                if records.get(partition):
+                    self._timestamps[partition, offset] = records[partition][0].timestamp / 1000
+                elif await self._reader.position(partition) > offset:  # passed over what is no record
+                    self._timestamps[partition, offset] = None
+                else:
+                    log.warning("No record was returned", partition=f"{partition.topic}/{partition.partition}/{offset}")
+                    unanswered.add((partition, offset))
+            missing = positions - self._timestamps.keys() - unanswered
         return self._timestamps
 
     async def _count_members(self) -> dict[str, int]:
@@ -217,6 +224,16 @@ class LagMonitor:
             (described,) = response.to_object()["groups"]
             counts[group] = len(described["members"])
         return counts
+
+
+def _partition_lag(
+    offset: int,
+    end_offset: int,
+    timestamps: Mapping[tuple[TopicPartition, int], float | None],
+    partition: TopicPartition,
+) -> PartitionLag:
+    timestamp = timestamps.get((partition, offset))
+    return PartitionLag(end_offset - offset if timestamp is not None else 0, timestamp)
 
 
 def create_app(settings: LagSettings) -> FastAPI:

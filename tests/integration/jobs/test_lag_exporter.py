@@ -3,6 +3,7 @@
 import time
 from functools import partial
 
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.jobs.lag_exporter import LagMeasurement, LagSettings, create_app, lag_monitor
@@ -58,6 +59,29 @@ async def test_a_record_that_cannot_be_decoded_counts_as_lag(harness: ConsumerHa
 
     assert _total_lag(first) == _total_lag(again) == 1
     assert _oldest_timestamps(first) == _oldest_timestamps(again) != []
+
+
+async def test_the_marker_of_a_transaction_is_no_lag_and_hides_no_other_partition(harness: ConsumerHarness) -> None:
+    """A consumer commits up to the marker at the end of a partition, and not past it."""
+    (event,) = completed_sessions(1)
+    transactional = AIOKafkaProducer(bootstrap_servers=harness.servers, transactional_id=harness.group)
+    async with transactional, transactional.transaction():
+        await transactional.send_and_wait(harness.topic.name, encode(event), partition=0)
+    committed = {TopicPartition(harness.topic.name, 0): 1}
+    async with AIOKafkaConsumer(
+        bootstrap_servers=harness.servers, group_id=harness.group, enable_auto_commit=False
+    ) as member:
+        member.assign(list(committed))
+        await member.commit(committed)
+    await harness.producer.send([Message(harness.topic.name, b"a key", encode(event), partition=1)])
+
+    async with lag_monitor(harness.servers, {harness.group: (harness.topic,)}) as monitor:
+        measurement = await monitor.measure()
+
+    lags = {partition.partition: lag for (_, partition), lag in measurement.lags.items()}
+    assert (lags[0].messages, lags[0].oldest_timestamp) == (0, None)
+    assert lags[1].messages == 1
+    assert lags[1].oldest_timestamp is not None
 
 
 async def test_lag_is_exported_by_group_and_topic(kafka_servers: str) -> None:
