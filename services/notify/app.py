@@ -23,7 +23,7 @@ from services.notify.service import InboxService
 from services.notify.settings import Settings
 from services.notify.store.mongo import ALERTS, MongoDeliveryStore, MongoStore
 from shared.http.app import create_base_app
-from shared.http.health import add_health_routes
+from shared.http.health import Check, add_health_routes
 from shared.kafka import Kafka
 from shared.kafka.metrics import KafkaMetrics
 from shared.mongo.client import Mongo, MongoMetrics
@@ -80,12 +80,8 @@ def create_app(settings: Settings, delivery: DeliverySettings | None = None) -> 
 
     title, description = "Attune notify", __doc__ or ""
     app = create_base_app(title, description, settings.http_limits, lifespan, registry, render_error_page)
-    add_health_routes(
-        app,
-        liveness=kafka.is_alive,
-        readiness={"mongodb": mongo.is_available, "kafka": kafka.is_ready},
-        registry=registry,
-    )
+    readiness: dict[str, Check] = {"mongodb": mongo.is_available, "kafka": kafka.is_ready}
+    add_health_routes(app, liveness=kafka.is_alive, readiness=readiness, registry=registry)
     app.include_router(routes(InboxService(store, now, metrics), planner, destinations, inbox_updates, store))
     return app
 
