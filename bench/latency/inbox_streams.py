@@ -58,7 +58,7 @@ class InboxStreams:
 
     def _record_alerts(self, inbox: str) -> None:
         seen_at = time.perf_counter()
-        for alert in json.loads(inbox)["alerts"]:
+        for alert in json.loads(inbox).get("alerts", ()):  # a ping has none
             alert_time = self._alert_times.get(UUID(alert["relationship_id"]))  # others are from an earlier share
             if alert_time is not None and not alert_time.done():
                 alert_time.set_result(seen_at)

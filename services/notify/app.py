@@ -16,7 +16,7 @@ from services.notify.delivery.worker import DeliverySettings, DeliveryWorker
 from services.notify.domain.destinations import AllowedDestinations
 from services.notify.handlers import AlertProjector
 from services.notify.http import routes
-from services.notify.http.inbox_updates import InboxUpdates
+from services.notify.http.inbox_updates import PING_SECONDS, InboxUpdates
 from services.notify.http.pages import render_error_page
 from services.notify.metrics import Metrics
 from services.notify.service import InboxService
@@ -47,7 +47,9 @@ def delivery_settings(settings: Settings) -> DeliverySettings:
     )
 
 
-def create_app(settings: Settings, delivery: DeliverySettings | None = None) -> FastAPI:
+def create_app(
+    settings: Settings, delivery: DeliverySettings | None = None, ping_seconds: float = PING_SECONDS
+) -> FastAPI:
     """The service; nothing connects before it is served. `delivery` replaces what follows from `settings`."""
     registry = process_registry()
     metrics = Metrics(registry)
@@ -63,7 +65,7 @@ def create_app(settings: Settings, delivery: DeliverySettings | None = None) -> 
         store, delivery_store, planner, channels, metrics, delivery or delivery_settings(settings), now
     )
     subscriptions.subscribe(kafka, AlertProjector(store, planner, kafka.publish, metrics))
-    inbox_updates = InboxUpdates(mongo, metrics)
+    inbox_updates = InboxUpdates(mongo, metrics, ping_seconds)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

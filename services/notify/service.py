@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
+from math import ceil
 from uuid import UUID
 
 from services.notify.domain import alert as alerts
@@ -17,8 +18,8 @@ from shared.events import CaseCode, Event, Severity
 from shared.outbox.documents import Change
 from shared.runtime.model import Model
 
-MAX_INBOX_ALERTS = 200
-"""Maximum number of alerts in one inbox; those omitted are closed, or old or mild."""
+MAX_PAGE_ALERTS = 200
+"""Maximum number of alerts on one page of an inbox."""
 
 
 class InboxAlert(Model):
@@ -46,16 +47,23 @@ class InboxAlert(Model):
 
 
 class InboxView(Model):
-    """A clinician's alerts: open first, most severe first."""
+    """One page of a clinician's alerts: open first, most severe first."""
 
     alerts: list[InboxAlert]
+    active: int
+    """How many alerts are open or acknowledged, on all pages."""
+    total: int
+    """How many alerts there are on all pages."""
+    page: int
+    """The number of this page, from 1."""
+    pages: int
 
     def is_same_as(self, other: "InboxView | None") -> bool:
         """Whether a clinician would see no difference."""
         return other is not None and self._visible_fields() == other._visible_fields()
 
-    def _visible_fields(self) -> list[dict[str, object]]:
-        return [alert.model_dump(exclude={"version"}) for alert in self.alerts]
+    def _visible_fields(self) -> dict[str, object]:
+        return self.model_dump(exclude={"alerts": {"__all__": {"version"}}})
 
 
 class InboxService:
@@ -66,10 +74,21 @@ class InboxService:
         self._clock = clock
         self._metrics = metrics
 
-    async def get_inbox(self, clinician_id: UUID) -> InboxView:
-        """The clinician's current alerts."""
+    async def get_inbox(self, clinician_id: UUID, page: int = 1) -> InboxView:
+        """One page of the clinician's current alerts. Raises NotFound if nothing is known of the clinician."""
+        counts = await self._store.count_inbox_alerts(clinician_id)
+        if not counts.total and await self._store.find_time_zone(clinician_id) is None:
+            raise NotFound(
+                "unknown-clinician",
+                f"clinician {clinician_id} is not known; it may not have arrived yet",
+            )
+        stored_alerts = await self._store.list_inbox_alerts(clinician_id, MAX_PAGE_ALERTS, (page - 1) * MAX_PAGE_ALERTS)
         return InboxView(
-            alerts=await self._visible_alerts(await self._store.list_inbox_alerts(clinician_id, MAX_INBOX_ALERTS))
+            alerts=await self._visible_alerts(stored_alerts),
+            active=counts.active,
+            total=counts.total,
+            page=page,
+            pages=max(1, ceil(counts.total / MAX_PAGE_ALERTS)),
         )
 
     async def get_alert(self, alert_id: UUID) -> InboxAlert:

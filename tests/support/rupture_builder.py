@@ -6,6 +6,7 @@ from uuid import UUID, uuid4, uuid5
 from shared.events import (
     AllianceUpdated,
     ClientErased,
+    ClinicianRegistered,
     Evidence,
     RelationshipEnded,
     RelationshipStarted,
@@ -46,6 +47,15 @@ class RuptureBuilder:
     @staticmethod
     def alert_id_of(event: RuptureEvent) -> UUID:
         return uuid5(event.episode_id, "alert")
+
+    def registered(self) -> ClinicianRegistered:
+        return ClinicianRegistered(
+            id=uuid5(self.clinician_id, "registered"),
+            occurred_at=self.now - timedelta(days=100),
+            clinician_id=self.clinician_id,
+            clinic_id=uuid5(self.relationship_id, "clinic"),
+            time_zone="Europe/Berlin",
+        )
 
     def started(self) -> RelationshipStarted:
         return RelationshipStarted(

@@ -3,13 +3,14 @@
 import base64
 import binascii
 from collections.abc import AsyncIterable, AsyncIterator
-from typing import Annotated, Self
+from datetime import datetime
+from typing import Annotated, Any, Self
 from uuid import UUID
 
 import structlog
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends, Query
 from fastapi.exceptions import RequestValidationError
-from fastapi.sse import EventSourceResponse
+from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import AfterValidator, Field, HttpUrl, SecretStr
 
 from services.notify.channels.destinations import DestinationRefused, Destinations
@@ -77,6 +78,15 @@ class ChannelsView(Model):
         return cls(clinician_id=clinician_id, email=addresses.email, webhook=webhook)
 
 
+PageNumber = Annotated[int, Query(ge=1, le=10_000)]
+
+
+class Ping(Model):
+    """What an event named `ping` holds: until then, the inbox is as it was sent last."""
+
+    at: datetime
+
+
 class EmptyBody(RequestBody):
     """`{}`: the request needs no content."""
 
@@ -99,17 +109,36 @@ def routes(
         await planner.update_channels(clinician_id, body.addresses())
         return ChannelsView.of(clinician_id, body.addresses())
 
+    _add_inbox_routes(router, inbox, updates)
+    _add_alert_routes(router, inbox)
+    return router
+
+
+def _add_inbox_routes(router: APIRouter, inbox: InboxService, updates: InboxUpdates) -> None:
     @router.get("/clinicians/{clinician_id}/inbox")
-    async def get_inbox(clinician_id: UUID) -> InboxView:
-        """The clinician's alerts: open first, most severe first."""
-        return await inbox.get_inbox(clinician_id)
+    async def get_inbox(clinician_id: UUID, page: PageNumber = 1) -> InboxView:
+        """The clinician's alerts: open first, most severe first, 200 on a page."""
+        return await inbox.get_inbox(clinician_id, page)
 
-    @router.get("/clinicians/{clinician_id}/inbox/stream", response_class=EventSourceResponse)
-    async def stream_inbox(clinician_id: UUID) -> AsyncIterable[InboxView]:
-        """The inbox as it is now, and again whenever it changes (server-sent events)."""
-        async for view in _follow_inbox(inbox, updates, clinician_id):
-            yield view
+    async def require_inbox(clinician_id: UUID) -> None:
+        """An unknown inbox is refused before the stream begins: later, its status can no longer be sent."""
+        await inbox.get_inbox(clinician_id)
 
+    @router.get(
+        "/clinicians/{clinician_id}/inbox/stream",
+        response_class=EventSourceResponse,
+        dependencies=[Depends(require_inbox)],
+    )
+    async def stream_inbox(clinician_id: UUID, page: PageNumber = 1) -> AsyncIterable[InboxView | Ping]:
+        """A page of the inbox as it is now, and again whenever it changes (server-sent events).
+
+        An event `ping` follows every 15 seconds while changes are followed: if it stops, what was sent may be old.
+        """
+        async for event in _follow_inbox(inbox, updates, clinician_id, page):
+            yield event
+
+
+def _add_alert_routes(router: APIRouter, inbox: InboxService) -> None:
     @router.get("/alerts/{alert_id}")
     async def get_alert(alert_id: UUID) -> InboxAlert:
         """One alert."""
@@ -125,8 +154,6 @@ def routes(
         """The clinician is done with it, and may state whether it was worth the interruption."""
         return await inbox.resolve(alert_id, body.useful)
 
-    return router
-
 
 async def _require_allowed(webhook: WebhookBody | None, destinations: Destinations) -> None:
     if webhook is None:
@@ -137,18 +164,26 @@ async def _require_allowed(webhook: WebhookBody | None, destinations: Destinatio
         raise RequestValidationError([{"type": "url", "loc": ("body", "webhook", "url"), "msg": str(error)}]) from None
 
 
-async def _follow_inbox(inbox: InboxService, updates: InboxUpdates, clinician_id: UUID) -> AsyncIterator[InboxView]:
-    """The inbox now and after each change, until the store is unavailable."""
+async def _follow_inbox(
+    inbox: InboxService, updates: InboxUpdates, clinician_id: UUID, page: int
+) -> AsyncIterator[InboxView | Ping]:
+    """The inbox now and after each change, and pings in between, until the store is unavailable."""
     with updates.listen(clinician_id) as changed:
         sent: InboxView | None = None
         while True:
             changed.clear()
             try:
-                current = await inbox.get_inbox(clinician_id)
+                current = await inbox.get_inbox(clinician_id, page)
             except Transient as error:
                 log.warning("inbox stream closed: store unavailable, the browser reconnects", reason=str(error))
                 return
             if not current.is_same_as(sent):
                 yield current
                 sent = current
-            await changed.wait()
+            async for at in updates.pings_until(changed):
+                yield _named(Ping(at=at))
+
+
+def _named(ping: Ping) -> Any:
+    """FastAPI sends a ServerSentEvent as it is, in place of the type that the route declares."""
+    return ServerSentEvent(event="ping", data=ping)

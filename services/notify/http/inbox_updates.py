@@ -6,25 +6,32 @@ and each of them loads its inbox again. So a slow listener delays nobody, and se
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
+from datetime import datetime
 from uuid import UUID
 
 from services.notify.metrics import Metrics
 from services.notify.store.mongo import ALERTS
 from shared.mongo.client import Mongo
 from shared.runtime.background import repeat_every, run_in_background
+from shared.runtime.clock import now
 
 REOPEN_DELAY_SECONDS = 0.1
 """Before a change stream that ended is opened again."""
+
+PING_SECONDS = 15.0
+"""Between two pings to an open inbox; the page warns when two are missing."""
 
 
 class InboxUpdates:
     """Wakes the listeners of an inbox when it may have changed."""
 
-    def __init__(self, mongo: Mongo, metrics: Metrics) -> None:
+    def __init__(self, mongo: Mongo, metrics: Metrics, ping_seconds: float = PING_SECONDS) -> None:
         self._mongo = mongo
         self._metrics = metrics
+        self._ping_seconds = ping_seconds
+        self._is_following = False
         self._listeners: defaultdict[UUID, set[asyncio.Event]] = defaultdict(set)
 
     def run(self) -> AbstractAsyncContextManager[None]:
@@ -45,12 +52,26 @@ class InboxUpdates:
             if not self._listeners[clinician_id]:
                 del self._listeners[clinician_id]
 
+    async def pings_until(self, changed: asyncio.Event) -> AsyncIterator[datetime]:
+        """The time, every `ping_seconds` until `changed` is set; nothing while changes cannot be followed."""
+        while not changed.is_set():
+            try:
+                async with asyncio.timeout(self._ping_seconds):
+                    await changed.wait()
+            except TimeoutError:
+                if self._is_following:
+                    yield now()
+
     async def _follow_changes(self) -> None:
         pipeline = [{"$project": {"operationType": 1, "fullDocument.clinician_id": 1}}]
         async with self._mongo.watch(ALERTS, pipeline) as changes:
             self._wake(None)  # something may have changed while no stream was open
-            async for change in changes:
-                self._wake((change.get("fullDocument") or {}).get("clinician_id"))
+            self._is_following = True
+            try:
+                async for change in changes:
+                    self._wake((change.get("fullDocument") or {}).get("clinician_id"))
+            finally:
+                self._is_following = False
 
     def _wake(self, clinician_id: UUID | None) -> None:
         """Wake the listeners of the clinician, or all of them if the clinician is unknown, as after an erased alert."""

@@ -1,5 +1,6 @@
 """The inbox as an HTML page. It works without JavaScript; with it, the page updates when something changes."""
 
+import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime, tzinfo
@@ -15,9 +16,11 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from services.notify.domain import texts
+from services.notify.http.inbox_updates import PING_SECONDS
 from services.notify.service import InboxService
 from services.notify.store import Store
 from shared.errors import NotFound, Rejected, Transient
+from shared.runtime.clock import now
 
 log = structlog.get_logger()
 
@@ -40,6 +43,10 @@ _HTML_CONTENT: dict[str, Any] = {"content": {"text/html": {}}}
 UNAVAILABLE_RESPONSE: dict[int | str, dict[str, Any]] = {
     503: {"description": "Temporarily unavailable.", **_HTML_CONTENT}
 }
+INBOX_RESPONSES: dict[int | str, dict[str, Any]] = {
+    404: {"description": "No such inbox.", **_HTML_CONTENT},
+    **UNAVAILABLE_RESPONSE,
+}
 ACTION_RESPONSES: dict[int | str, dict[str, Any]] = {
     303: {"description": "Done, or no longer possible; redirects to the inbox."},
     403: {"description": "The request came from another site.", **_HTML_CONTENT},
@@ -61,10 +68,10 @@ def routes(inbox: InboxService, store: Store) -> APIRouter:
     pages = _Pages(inbox, store)
     style, script = ((TEMPLATES / name).read_text() for name in ("inbox.css", "inbox.js"))
 
-    @router.get("/inbox/{clinician_id}", responses=UNAVAILABLE_RESPONSE)
-    async def show_inbox(clinician_id: UUID) -> Response:
+    @router.get("/inbox/{clinician_id}", responses=INBOX_RESPONSES)
+    async def show_inbox(clinician_id: UUID, page: str = "1") -> Response:
         """The clinician's alerts, as a page."""
-        return await pages.render_or_unavailable(partial(pages.render_inbox, clinician_id))
+        return await pages.render_or_unavailable(partial(pages.render_inbox, clinician_id, _parse_page(page)))
 
     @router.post("/inbox/{clinician_id}/alerts/{alert_id}/acknowledgement", status_code=303, responses=ACTION_RESPONSES)
     async def acknowledge(clinician_id: UUID, alert_id: UUID, fetch_site: FetchSite = None) -> Response:
@@ -116,11 +123,21 @@ class _Pages:
         self._store = store
         self._templates = _create_environment()
 
-    async def render_inbox(self, clinician_id: UUID) -> Response:
-        """The clinician's alerts, with times in the clinician's time zone. Raises StoreUnavailable."""
+    async def render_inbox(self, clinician_id: UUID, page: int) -> Response:
+        """A page of the clinician's alerts, in the clinician's time zone. Raises StoreUnavailable."""
         zone = _parse_zone(await self._store.find_time_zone(clinician_id))
-        view = await self._inbox.get_inbox(clinician_id)
-        return self._render("inbox.html", 200, clinician_id=clinician_id, alerts=view.alerts, zone=zone)
+        try:
+            view = await self._inbox.get_inbox(clinician_id, page)
+            if page > view.pages:  # alerts have gone since the link was shown
+                view = await self._inbox.get_inbox(clinician_id, view.pages)
+        except NotFound:
+            return self._render_notice(
+                404,
+                "We do not know this inbox",
+                "Please check the address, or open the link in your last message. A new inbox may take a minute.",
+            )
+        values = {"clinician_id": clinician_id, "inbox": view, "zone": zone}
+        return self._render("inbox.html", 200, **values, as_of=now(), ping_seconds=PING_SECONDS)
 
     async def perform(
         self, clinician_id: UUID, alert_id: UUID, fetch_site: str | None, action: Callable[[UUID], Awaitable[object]]
@@ -175,6 +192,11 @@ def format_time(moment: datetime, zone: tzinfo) -> str:
     with suppress(OverflowError):
         moment = moment.astimezone(zone)
     return f"{moment:%a %-d %b %Y, %H:%M}"
+
+
+def _parse_page(text: str) -> int:
+    """The number of a page; the first if `text` is none, because what is appended to a link must not break it."""
+    return int(text) if re.fullmatch(r"[1-9][0-9]{0,3}", text) else 1
 
 
 def _parse_zone(name: str | None) -> tzinfo:

@@ -16,6 +16,7 @@ from services.notify.store.protocol import (
     DUE_IMMEDIATELY,
     AlertCounts,
     ClaimedDelivery,
+    InboxCounts,
 )
 from shared.events import ClinicianRegistered, ClinicianUpdated, Event
 from shared.events.model import SEVERITY_RANK
@@ -70,10 +71,14 @@ class InMemoryStore:
         self.pending_events += events
         return Change(before, after, events)
 
-    async def list_inbox_alerts(self, clinician_id: UUID, limit: int) -> list[Alert]:
+    async def list_inbox_alerts(self, clinician_id: UUID, limit: int, skip: int = 0) -> list[Alert]:
         of_clinician = [s.value for s in self.alerts.values() if s.value.clinician_id == clinician_id]
         latest_first = sorted(sorted(of_clinician, key=lambda a: a.id), key=_last_sign_at, reverse=True)
-        return sorted(latest_first, key=lambda a: a.place)[:limit]
+        return sorted(latest_first, key=lambda a: a.place)[skip : skip + limit]
+
+    async def count_inbox_alerts(self, clinician_id: UUID) -> InboxCounts:
+        of_clinician = [s.value for s in self.alerts.values() if s.value.clinician_id == clinician_id]
+        return InboxCounts(sum(alert.is_active for alert in of_clinician), len(of_clinician))
 
     async def list_active_alerts(self, since: datetime, clinician_id: UUID | None = None) -> list[Alert]:
         return [

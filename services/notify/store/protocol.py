@@ -24,6 +24,15 @@ AlertCounts = dict[tuple[Severity, Status], tuple[int, datetime | None]]
 
 
 @dataclass(frozen=True)
+class InboxCounts:
+    """How many alerts one clinician has."""
+
+    active: int
+    """Open or acknowledged."""
+    total: int
+
+
+@dataclass(frozen=True)
 class ClaimedDelivery:
     """A delivery that one worker owns until its lease ends."""
 
@@ -73,8 +82,11 @@ class Store(Protocol):
         After a concurrent write, `decide` is called again. Raises what `decide` raises; then nothing was written.
         """
 
-    async def list_inbox_alerts(self, clinician_id: UUID, limit: int) -> list[Alert]:
-        """The clinician's alerts: open first, most severe first, then the latest."""
+    async def list_inbox_alerts(self, clinician_id: UUID, limit: int, skip: int = 0) -> list[Alert]:
+        """The clinician's alerts, without the first `skip`: open first, most severe first, then the latest."""
+
+    async def count_inbox_alerts(self, clinician_id: UUID) -> InboxCounts:
+        """How many alerts the clinician has."""
 
     async def list_active_alerts(self, since: datetime, clinician_id: UUID | None = None) -> list[Alert]:
         """The active alerts, of one clinician or of all, whose last sign is not before `since`."""

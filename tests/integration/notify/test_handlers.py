@@ -82,7 +82,7 @@ async def test_concurrent_changes_by_a_clinician_and_by_alliance_are_both_kept(
 async def test_the_alerts_of_an_erased_client_are_deleted_and_stay_deleted(mongo: Mongo, channel: FakeChannel) -> None:
     service, s = MongoNotifyHarness(mongo, channel), RuptureBuilder()
     await service.planner.update_channels(s.clinician_id, EMAIL_ADDRESS)
-    await service.projector.handle_batch([s.started(), s.suspected(3), s.updated(3, 0)])
+    await service.projector.handle_batch([s.registered(), s.started(), s.suspected(3), s.updated(3, 0)])
 
     await service.projector.handle_batch([s.erased()])
     await service.projector.handle_batch([s.started(), s.suspected(3), s.updated(3, 0)])

@@ -3,23 +3,26 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import httpx2
 
+from services.notify.app import create_app
 from services.notify.settings import Settings
 from shared.events import AlertAcknowledged, AlertRaised, AlertResolved
 from shared.events.topics import ALERTS
 from shared.kafka.producer import Producer
 from tests.integration.notify.conftest import Serve
-from tests.integration.notify.steps import SECRET, get_inbox, shows_alert, suspected_events
+from tests.integration.notify.steps import SECRET, get_inbox, has_inbox, shows_alert, suspected_events
 from tests.support.kafka_reader import read_events
 from tests.support.rupture_builder import RuptureBuilder
-from tests.support.serving import wait_until
+from tests.support.serving import run_app, wait_until
 from tools.sandbox.servers.ports import free_ports
 
 
@@ -60,7 +63,6 @@ async def test_an_invalid_request_gets_an_error_and_changes_nothing(serve: Serve
         response = await client.post(f"/alerts/{unknown_id}/acknowledgement", json={})
         assert (response.status_code, response.json()["type"]) == (404, "urn:attune:problem:unknown-alert")
         assert (await client.get(f"/alerts/{unknown_id}")).status_code == 404
-        assert (await client.get(f"/clinicians/{unknown_id}/inbox")).json() == {"alerts": []}
         for invalid_body in (
             {"email": "nobody"},
             {"email": "a@b.example\nBcc: c@d.example"},
@@ -102,21 +104,76 @@ async def test_an_open_inbox_is_updated_by_changes_of_another_process(
 ) -> None:
     s = RuptureBuilder()
     path = f"/clinicians/{s.clinician_id}/inbox/stream"
-    async with serve() as reader, serve() as writer, reader.stream("GET", path) as stream:
-        assert stream.headers["content-type"].startswith("text/event-stream")
-        inboxes = stream_inboxes(stream)
-        assert await anext(inboxes) == []
+    async with serve() as reader, serve() as writer:
+        await kafka.publish([s.registered()])
+        await wait_until(lambda: has_inbox(reader, s))
+        async with reader.stream("GET", path) as stream:
+            assert stream.headers["content-type"].startswith("text/event-stream")
+            inboxes = stream_inboxes(stream)
+            assert await anext(inboxes) == []
 
-        await kafka.publish(suspected_events(s))  # whichever of the two services handles it
-        assert [a["status"] for a in await anext(inboxes)] == ["open"]
+            await kafka.publish(suspected_events(s))  # whichever of the two services handles it
+            assert [a["status"] for a in await anext(inboxes)] == ["open"]
 
-        assert (await writer.post(f"/alerts/{s.alert_id()}/acknowledgement", json={})).status_code == 200
-        assert [a["status"] for a in await anext(inboxes)] == ["acknowledged"]
+            assert (await writer.post(f"/alerts/{s.alert_id()}/acknowledgement", json={})).status_code == 200
+            assert [a["status"] for a in await anext(inboxes)] == ["acknowledged"]
 
 
-async def test_a_head_request_for_a_stream_opens_none(serve: Serve) -> None:
+async def test_an_open_inbox_gets_pings_while_nothing_changes(settings: Settings, kafka: Producer) -> None:
+    s = RuptureBuilder()
+    async with run_app(create_app(settings, ping_seconds=0.1)) as client:
+        await kafka.publish([s.registered()])
+        await wait_until(lambda: has_inbox(client, s))
+        async with client.stream("GET", f"/clinicians/{s.clinician_id}/inbox/stream") as stream, asyncio.timeout(20):
+            lines = (line async for line in stream.aiter_lines() if line)
+            assert (await anext(lines)).startswith('data: {"alerts":[]')
+            for _ in range(2):
+                assert await anext(lines) == "event: ping"
+                at = json.loads((await anext(lines)).removeprefix("data:"))["at"]
+                assert abs(datetime.now(UTC) - datetime.fromisoformat(at)) < timedelta(minutes=1)
+        page = await client.get(f"/inbox/{s.clinician_id}")
+
+    assert re.search(r'As of <time datetime="[^"]+">[A-Z][a-z]{2} ', page.text)
+
+
+async def test_an_inbox_of_nobody_is_not_found(serve: Serve) -> None:
+    nobody = uuid4()
+    async with serve() as client:
+        json_responses = [await client.get(f"/clinicians/{nobody}/inbox{path}") for path in ("", "/stream")]
+        page = await client.get(f"/inbox/{nobody}")
+
+    assert [(r.status_code, r.json()["type"]) for r in json_responses] == [
+        (404, "urn:attune:problem:unknown-clinician")
+    ] * 2
+    assert (page.status_code, page.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert "We do not know this inbox" in page.text
+    assert "Nothing needs you" not in page.text
+
+
+async def test_an_inbox_of_many_alerts_counts_them_and_has_pages(serve: Serve, kafka: Producer) -> None:
+    clinician = uuid4()
+    relationships = [RuptureBuilder(clinician_id=clinician) for _ in range(201)]
+    async with serve() as client:
+        await kafka.publish([e for s in relationships for e in (s.started(), s.suspected(3), s.updated(3, 0))])
+        await wait_until(lambda: has_alerts(client, relationships[0], 201))
+        first, second, beyond, appended = [
+            (await client.get(f"/inbox/{clinician}{query}")).text for query in ("", "?page=2", "?page=9", "?page=x&y=1")
+        ]
+        rest = (await client.get(f"/clinicians/{clinician}/inbox?page=2")).json()
+
+    assert [page.count("<article") for page in (first, second, beyond, appended)] == [200, 1, 1, 200]
+    assert "201 may need you, 0 are closed." in first
+    assert "page 1 of 2" in first
+    assert f'href="/inbox/{clinician}?page=2"' in first
+    assert f'href="/inbox/{clinician}?page=1"' in second
+    assert (rest["active"], rest["total"], rest["page"], rest["pages"], len(rest["alerts"])) == (201, 201, 2, 2, 1)
+
+
+async def test_a_head_request_for_a_stream_opens_none(serve: Serve, kafka: Producer) -> None:
     s = RuptureBuilder()
     async with serve() as client:
+        await kafka.publish([s.registered()])
+        await wait_until(lambda: has_inbox(client, s))
         for _ in range(3):
             head = await client.head(f"/clinicians/{s.clinician_id}/inbox/stream")
             assert (head.status_code, head.content) == (200, b"")
@@ -172,6 +229,7 @@ async def test_the_service_stops_within_seconds_although_an_inbox_is_open(
     settings: Settings, kafka: Producer, kafka_servers: str
 ) -> None:
     s = RuptureBuilder()
+    await kafka.publish([s.registered()])
     (port,) = free_ports(1)
     environment = {
         "KAFKA_BOOTSTRAP_SERVERS": kafka_servers,
@@ -185,6 +243,7 @@ async def test_the_service_stops_within_seconds_although_an_inbox_is_open(
     try:
         async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
             await wait_until(lambda: is_ready(client))
+            await wait_until(lambda: has_inbox(client, s))
             async with client.stream("GET", f"/clinicians/{s.clinician_id}/inbox/stream") as stream:
                 inboxes = stream_inboxes(stream)
                 assert await anext(inboxes) == []
@@ -207,14 +266,20 @@ async def is_ready(client: httpx2.AsyncClient) -> bool:
         return False
 
 
+async def has_alerts(client: httpx2.AsyncClient, s: RuptureBuilder, count: int) -> bool:
+    response = await client.get(f"/clinicians/{s.clinician_id}/inbox")
+    return response.status_code == 200 and bool(response.json()["total"] == count)
+
+
 async def stream_inboxes(stream: httpx2.Response) -> AsyncIterator[list[dict[str, Any]]]:
     async for line in stream.aiter_lines():
-        if line.startswith("data:"):
-            yield json.loads(line.removeprefix("data:"))["alerts"]
+        if line.startswith("data:") and "alerts" in (inbox := json.loads(line.removeprefix("data:"))):
+            yield inbox["alerts"]
 
 
 async def shows_case_codes(client: httpx2.AsyncClient, s: RuptureBuilder, case_codes: str) -> bool:
-    return " ".join(alert["case_code"] for alert in await get_inbox(client, s)) == case_codes
+    alerts = await get_inbox(client, s) if await has_inbox(client, s) else []
+    return " ".join(alert["case_code"] for alert in alerts) == case_codes
 
 
 async def has_metric_line(client: httpx2.AsyncClient, line: str) -> bool:

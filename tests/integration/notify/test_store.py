@@ -13,6 +13,7 @@ from services.notify.domain.relationship import Relationship
 from services.notify.domain.routing import ChannelAddresses, WebhookAddress
 from services.notify.store import Store
 from services.notify.store.memory import InMemoryStore
+from services.notify.store.protocol import InboxCounts
 from shared.errors import NotFound
 from shared.events import ClinicianRegistered, ClinicianUpdated, Event, RuptureEvent
 from shared.outbox.documents import Versioned
@@ -223,6 +224,9 @@ async def test_an_inbox_lists_open_alerts_first_then_the_most_severe_then_the_la
 
     assert await store.list_inbox_alerts(clinician, 10) == [severe, newer, older, mild, closed]
     assert await store.list_inbox_alerts(clinician, 2) == [severe, newer]
+    assert await store.list_inbox_alerts(clinician, 2, skip=3) == [mild, closed]
+    assert await store.count_inbox_alerts(clinician) == InboxCounts(active=4, total=5)
+    assert await store.count_inbox_alerts(uuid4()) == InboxCounts(active=0, total=0)
 
 
 async def test_active_alerts_are_listed_since_their_last_sign_of_one_clinician_or_of_all(store: Store) -> None:

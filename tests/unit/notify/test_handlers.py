@@ -109,7 +109,7 @@ async def test_repair_and_retraction_are_shown_in_the_inbox_only(service: InMemo
 async def test_the_alerts_of_an_erased_client_are_deleted_and_stay_deleted() -> None:
     store, s = InMemoryStore(), RuptureBuilder(NOW)
     service = InMemoryNotifyHarness(store=store)
-    await service.projector.handle_batch([s.started(), s.suspected(3), s.updated(3, 0)])
+    await service.projector.handle_batch([s.registered(), s.started(), s.suspected(3), s.updated(3, 0)])
 
     await service.projector.handle_batch([s.erased()])
     await service.projector.handle_batch([s.started(), s.suspected(3), s.updated(3, 0)])

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from services.notify.service import MAX_INBOX_ALERTS
+from services.notify.service import MAX_PAGE_ALERTS
 from shared.errors import NotFound, Rejected
 from tests.support.rupture_builder import RuptureBuilder
 from tests.unit.notify.memory_harness import NOW, InMemoryNotifyHarness
@@ -96,17 +96,31 @@ async def test_an_alert_whose_relationship_has_not_arrived_is_not_shown(service:
         await service.inbox.acknowledge(s.alert_id())
 
 
-async def test_an_inbox_has_a_maximum_size_and_the_open_alerts_come_first(service: InMemoryNotifyHarness) -> None:
+async def test_an_inbox_of_which_nothing_is_known_is_not_found(service: InMemoryNotifyHarness) -> None:
+    s = RuptureBuilder(NOW)
+    with pytest.raises(NotFound):
+        await service.inbox.get_inbox(s.clinician_id)
+
+    await service.projector.handle_batch([s.registered()])
+
+    assert (await service.inbox.get_inbox(s.clinician_id)).alerts == []
+
+
+async def test_no_alert_is_left_out_of_an_inbox_and_the_open_ones_come_first(service: InMemoryNotifyHarness) -> None:
     clinician = uuid4()
-    relationships = [RuptureBuilder(NOW, clinician) for _ in range(MAX_INBOX_ALERTS + 1)]
+    relationships = [RuptureBuilder(NOW, clinician) for _ in range(MAX_PAGE_ALERTS + 2)]
     await service.projector.handle_batch(
         [e for s in relationships for e in (s.started(), s.suspected(3), s.updated(3, 0))]
     )
     await service.inbox.acknowledge(relationships[0].alert_id())
 
-    statuses = await service.statuses(clinician)
+    await service.inbox.resolve(relationships[1].alert_id(), useful=True)
 
-    assert statuses == [("concern", "open")] * MAX_INBOX_ALERTS
+    first, second = [await service.inbox.get_inbox(clinician, page) for page in (1, 2)]
+    assert [alert.status for alert in first.alerts] == ["open"] * MAX_PAGE_ALERTS
+    assert [alert.status for alert in second.alerts] == ["acknowledged", "resolved"]
+    for inbox in (first, second):
+        assert (inbox.active, inbox.total, inbox.pages) == (MAX_PAGE_ALERTS + 1, MAX_PAGE_ALERTS + 2, 2)
 
 
 async def test_a_clinician_sees_no_difference_between_versions_of_the_same_alert(

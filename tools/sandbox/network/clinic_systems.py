@@ -77,11 +77,17 @@ class ClinicSystems:
         return await self._http.request(method, self._urls[service][0] + path, **options)
 
     async def stream_events(self, service: str, path: str) -> AsyncIterator[Any]:
-        """The data of server-sent events."""
+        """The data of server-sent events without a name, which pings have. Raises HTTPStatusError."""
         async with self._http.stream("GET", self._urls[service][0] + path, timeout=None) as response:
+            response.raise_for_status()
+            event_name = ""
             async for line in response.aiter_lines():
-                if line.startswith("data:"):
+                if line.startswith("event:"):
+                    event_name = line
+                elif line.startswith("data:") and not event_name:
                     yield json.loads(line.removeprefix("data:"))
+                elif not line:
+                    event_name = ""
 
     async def register_clinic(self, clinic: Clinic) -> None:
         body = {"name": clinic.name, "time_zone": clinic.time_zone, "crisis_contact": "the on-call desk"}

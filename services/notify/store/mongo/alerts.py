@@ -17,7 +17,7 @@ from pymongo.errors import BulkWriteError
 from services.notify.domain.alert import STATUS_RANK, Alert
 from services.notify.domain.relationship import Relationship
 from services.notify.domain.routing import ChannelAddresses
-from services.notify.store.protocol import ACTIVE_STATUSES, AlertCounts
+from services.notify.store.protocol import ACTIVE_STATUSES, AlertCounts, InboxCounts
 from services.notify.store.stored_names import STORED_NAMES
 from shared.events import ClinicianRegistered, ClinicianUpdated
 from shared.events.model import SEVERITY_RANK
@@ -101,14 +101,21 @@ class MongoStore:
     async def change_alert(self, alert_id: UUID, decide: Decide[Alert]) -> Change[Alert]:
         return await self._documents.change(alert_id, decide)
 
-    async def list_inbox_alerts(self, clinician_id: UUID, limit: int) -> list[Alert]:
+    async def list_inbox_alerts(self, clinician_id: UUID, limit: int, skip: int = 0) -> list[Alert]:
         with translate_errors():
             found = (
                 await self._alerts.find({"clinician_id": clinician_id})
                 .sort([("place", 1), ("said.last_sign_at", -1), ("_id", 1)])
+                .skip(skip)
                 .to_list(limit)
             )
         return [STORED_NAMES.from_document(Alert, d) for d in found]
+
+    async def count_inbox_alerts(self, clinician_id: UUID) -> InboxCounts:
+        with translate_errors():
+            active = await self._alerts.count_documents({"clinician_id": clinician_id, "unsettled": True})
+            total = await self._alerts.count_documents({"clinician_id": clinician_id})
+        return InboxCounts(active, total)
 
     async def list_active_alerts(self, since: datetime, clinician_id: UUID | None = None) -> list[Alert]:
         query: Document = {"unsettled": True, "said.last_sign_at": {"$gte": since}}
