@@ -13,6 +13,7 @@ from faststream.kafka import KafkaBroker, KafkaMessage
 from shared.events import EventT
 from shared.events.topics import Topic
 from shared.kafka.metrics import KafkaMetrics
+from shared.kafka.producer import METADATA_MAX_AGE_MS
 from shared.kafka.stalled import StalledPartitions
 from shared.kafka.subscriber import CommittingSubscriber, ConsumerTimings, create_subscriber
 
@@ -41,6 +42,7 @@ def create_broker(
         consumer_only=True,
         ack_policy=AckPolicy.MANUAL,  # auto-commit is off: the loop commits and rewinds
         allow_auto_create_topics=False,
+        metadata_max_age_ms=METADATA_MAX_AGE_MS,
         graceful_timeout=timings.drain_timeout_seconds,
         logger=None,
     )

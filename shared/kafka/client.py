@@ -21,8 +21,8 @@ from shared.runtime.background import repeat_every, retry_until_done, run_in_bac
 
 log = structlog.get_logger()
 
-CONNECTION_CHECK_INTERVAL_SECONDS = 5.0
-"""So soon readiness knows that Kafka is away, or back."""
+CONNECTION_CHECK_INTERVAL_SECONDS = 2.0
+"""So soon readiness knows that Kafka or a topic is away, or back."""
 DEAD_LETTER_COUNT_INTERVAL_SECONDS = 60.0
 
 
@@ -99,12 +99,13 @@ class Kafka:
             await repeat_every(CONNECTION_CHECK_INTERVAL_SECONDS, "check the Kafka connection", self._check_connection)
 
     async def _check_connection(self) -> None:
-        was_connected, self._is_connected = self._is_connected, await self._producer.is_reachable()
+        was_connected = self._is_connected
+        self._is_connected = await self._producer.has_topics(self._required_topics)
         self._metrics.connected.set(self._is_connected)
         if self.consumer is not None and not self._is_connected:
             self.consumer.report_progress()
         if was_connected and not self._is_connected:
-            log.warning("Kafka is unavailable")
+            log.warning("Kafka is unavailable, or a topic was deleted")
 
     async def _count_open_dead_letters(self) -> None:
         if self._open_dead_letters is not None and self._is_connected:

@@ -1,7 +1,7 @@
 """Publishing: keyed, in order within a key, and done only when the broker has acknowledged."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from aiokafka import AIOKafkaProducer
@@ -16,6 +16,8 @@ LINGER_MS = 5
 """How long a batch waits for more messages; this costs less latency than one round trip per event."""
 MAX_BATCH_BYTES = 128 * 1024
 REQUEST_TIMEOUT_MS = 15_000
+METADATA_MAX_AGE_MS = 5_000
+"""So soon a client finds a topic that was deleted and made again, or got more partitions; aiokafka asks for 5 min."""
 MAX_REQUEST_BYTES = 100_000_000
 """Uncompressed; the settings of Kafka decide what it accepts."""
 
@@ -60,6 +62,7 @@ class Producer:
             linger_ms=LINGER_MS,
             max_batch_size=MAX_BATCH_BYTES,
             request_timeout_ms=REQUEST_TIMEOUT_MS,
+            metadata_max_age_ms=METADATA_MAX_AGE_MS,
             **self._large_message_options,
         )
         try:
@@ -76,9 +79,16 @@ class Producer:
             await self._producer.stop()
             self._producer = None
 
-    async def is_reachable(self) -> bool:
-        """Whether a broker answers now."""
-        return self._producer is not None and bool(await self._producer.client.force_metadata_update())
+    async def has_topics(self, topics: Iterable[Topic]) -> bool:
+        """Whether a broker answers now, and all `topics` exist."""
+        if self._producer is None:
+            return False
+        try:
+            with translate_errors():
+                cluster = await self._producer.client.fetch_all_metadata()
+        except BrokerUnavailable:
+            return False
+        return bool({topic.name for topic in topics} <= cluster.topics())
 
     async def publish(self, events: Sequence[Event]) -> None:
         """Publish `events`, in order within a key; idempotent. Raises BrokerUnavailable: some may have arrived."""

@@ -78,6 +78,19 @@ async def create_test_topics(servers: str, *topics: Topic, partitions: int) -> N
     await wait_until(exist)
 
 
+async def delete_test_topic(servers: str, topic: Topic) -> None:
+    """Delete a topic, and wait until no client can see it."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
+    await admin.start()
+    await admin.delete_topics([topic.name])
+    await admin.close()
+
+    async def is_gone() -> bool:
+        return bool(await missing_topics(servers, [topic]))
+
+    await wait_until(is_gone)
+
+
 def completed_sessions(count: int) -> list[SessionCompleted]:
     relationship = RelationshipBuilder()
     return [relationship.completed(week) for week in range(count)]

@@ -16,9 +16,11 @@ from tests.support.harness import (
     ConsumerHarness,
     completed_sessions,
     create_test_topics,
+    delete_test_topic,
     is_not_alive,
     is_not_ready,
     is_ready,
+    is_true,
 )
 from tests.support.serving import wait_until
 from tools.sandbox.servers import kafka
@@ -67,6 +69,25 @@ async def test_a_consumer_waits_for_missing_topics_and_joins_once_they_exist(kaf
         await harness.produce(encode(event))
         await wait_until(lambda: harness.has_handled(event))
     await producer.stop()
+
+
+async def test_readiness_is_red_while_a_topic_is_deleted_and_a_topic_made_again_is_consumed_within_seconds(
+    harness: ConsumerHarness,
+) -> None:
+    first, second = completed_sessions(2)
+    client = harness.consumer(harness.handle_batch)
+    async with client.run():
+        await harness.produce(encode(first))
+        await wait_until(lambda: harness.has_handled(first))
+        await wait_until(lambda: is_ready(client))
+        await delete_test_topic(harness.servers, harness.topic)
+        await wait_until(lambda: is_true(harness.registry.get_sample_value("attune_kafka_connected") == 0))
+        assert not client.is_ready()
+        assert client.is_alive()
+        await create_test_topics(harness.servers, harness.topic, partitions=2)
+        await wait_until(lambda: is_ready(client))
+        await harness.produce(encode(second))
+        await wait_until(lambda: harness.has_handled(second))
 
 
 async def test_a_handler_may_take_longer_than_the_session_timeout(
