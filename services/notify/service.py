@@ -8,6 +8,7 @@ from uuid import UUID
 
 from services.notify.domain import alert as alerts
 from services.notify.domain.alert import Alert, Status
+from services.notify.domain.episode import EpisodeEnd
 from services.notify.domain.relationship import Relationship
 from services.notify.metrics import Metrics
 from services.notify.store import Store
@@ -42,6 +43,8 @@ class InboxAlert(Model):
     next_session_at: datetime | None
     useful: bool | None
     """What the clinician said when resolving it."""
+    end_reason: EpisodeEnd | None
+    """Why the alliance no longer shows the signs, if they were not repaired."""
     version: int
     """The relationship's version, as alliance counts it, at the latest event of the episode."""
 
@@ -108,7 +111,7 @@ class InboxService:
         self, alert_id: UUID, command: Callable[[Alert], tuple[Alert, Sequence[Event]]]
     ) -> InboxAlert:
         def decide(alert: Alert | None) -> tuple[Alert, Sequence[Event]]:
-            if alert is None or alert.clinician_id is None:
+            if alert is None or alert.clinician_id is None or alert.is_withdrawn:
                 raise _not_found(alert_id)
             return command(alert)
 
@@ -119,10 +122,12 @@ class InboxService:
     def _record_metrics(self, change: Change[Alert]) -> None:
         """Count only actual changes, so that a repeated request is counted once."""
         status_before, after = change.before.status if change.before else None, change.after
-        if status_before == "open" and after.status in ("acknowledged", "resolved"):
+        if status_before == "open" and after.status != "open":
             self._metrics.observe_acknowledgement(after.severity, self._clock() - after.escalations[-1][1].at)
         if status_before != "resolved" and after.status == "resolved" and after.resolved is not None:
             self._metrics.count_resolved(after.severity, after.resolved.useful)
+        elif status_before == "open":
+            self._metrics.count_closed(after.severity, after.status)
 
     async def _require_visible(self, alert_id: UUID, alert: Alert | None) -> InboxAlert:
         visible = await self._visible_alerts([alert]) if alert is not None else []
@@ -131,7 +136,7 @@ class InboxService:
         return visible[0]
 
     async def _visible_alerts(self, stored_alerts: Sequence[Alert]) -> list[InboxAlert]:
-        """The alerts with data of their relationships, without those of erased clients."""
+        """The alerts with data of their relationships, without those of erased clients and withdrawn consent."""
         relationships = (
             await self._store.load_relationships({alert.relationship_id for alert in stored_alerts})
             if stored_alerts
@@ -141,7 +146,9 @@ class InboxService:
         return [
             _to_inbox_alert(alert, alert.clinician_id, relationships[alert.relationship_id].value, now)
             for alert in stored_alerts
-            if alert.clinician_id is not None and not relationships[alert.relationship_id].value.erased
+            if alert.clinician_id is not None
+            and not alert.is_withdrawn
+            and not relationships[alert.relationship_id].value.erased
         ]
 
 
@@ -161,6 +168,7 @@ def _to_inbox_alert(alert: Alert, clinician_id: UUID, relationship: Relationship
         openings=CATALOGUE.suggest(alert.episode.evidence),
         next_session_at=relationship.next_session_at(now),
         useful=alert.resolved.useful if alert.resolved and alert.status == "resolved" else None,
+        end_reason=alert.episode.end_reason,
         version=alert.episode.version,
     )
 

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field
 
+from shared.events.intake import EndReason
 from shared.events.model import (
     MAX_INTEGER,
     Code,
@@ -120,3 +121,5 @@ class RuptureRetracted(RuptureEvent):
 
     type: Literal["clinic.rupture.retracted.v1"] = "clinic.rupture.retracted.v1"
     reason: Literal["amended", "ended", "consent_withdrawn"]
+    end_reason: EndReason | None = None
+    """Why the relationship ended, if it did; older records lack it."""

@@ -249,6 +249,7 @@ EXAMPLES: tuple[Event, ...] = (
             evidence=(_MINIMAL_SIGN,),
             policy="3f2a",
             reason=reason,
+            end_reason="stopped_by_client" if reason == "ended" else None,
         )
         for reason in ("amended", "ended", "consent_withdrawn")
     ),

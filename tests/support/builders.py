@@ -22,6 +22,7 @@ from shared.events import (
     TalkedAbout,
     Tension,
 )
+from shared.events.intake import EndReason
 
 ELEMENTS: tuple[Element, ...] = get_args(Element)
 FIRST_SESSION_AT = datetime(2026, 1, 5, 10, tzinfo=UTC)
@@ -53,12 +54,12 @@ class RelationshipBuilder:
             cadence_days=7,
         )
 
-    def ended(self, week: float) -> RelationshipEnded:
+    def ended(self, week: float, reason: EndReason = "completed") -> RelationshipEnded:
         return RelationshipEnded(
             id=uuid5(self.relationship_id, "ended"),
             occurred_at=self.at(week),
             relationship_id=self.relationship_id,
-            reason="completed",
+            reason=reason,
         )
 
     def erased(self, week: float) -> ClientErased:

@@ -19,6 +19,7 @@ from shared.events import (
     SessionScheduled,
     Severity,
 )
+from shared.events.intake import EndReason
 
 DROP_NUMBERS = {"rating": 54.0, "expected": 86.0, "low": 74.0}
 
@@ -122,9 +123,17 @@ class RuptureBuilder:
         return self._rupture_event(RuptureRepaired, version, severity, episode, days_ago)
 
     def retracted(
-        self, version: int, severity: Severity = "concern", episode: int = 0, days_ago: float = 0.2
+        self,
+        version: int,
+        severity: Severity = "concern",
+        episode: int = 0,
+        days_ago: float = 0.2,
+        reason: str = "amended",
+        end_reason: EndReason | None = None,
     ) -> RuptureEvent:
-        return self._rupture_event(RuptureRetracted, version, severity, episode, days_ago, reason="amended")
+        return self._rupture_event(
+            RuptureRetracted, version, severity, episode, days_ago, reason=reason, end_reason=end_reason
+        )
 
     def updated(self, version: int, episode: int | None = None) -> AllianceUpdated:
         """The alliance at `version`, with this open episode, or none."""

@@ -40,6 +40,7 @@ def derive_events(relationship: UUID, result: FoldResult, version: int, policy: 
             policy,
             occurred_at=retraction.at,
             reason=retraction.reason,
+            end_reason=retraction.end_reason,
         )
     for episode in result.repaired_episodes:
         yield _rupture_event(RuptureRepaired, episode, relationship, version, policy, occurred_at=episode.closed_at)

@@ -129,7 +129,7 @@ def _evolve_relationship(alliance: Alliance, event: RelationshipHistoryEvent) ->
             return episodes.retract_open_episode(without_consent, event.occurred_at, "consent_withdrawn")
         case RelationshipEnded():
             ended = replace(alliance, ended_at=event.occurred_at)
-            return episodes.retract_open_episode(ended, event.occurred_at, "ended")
+            return episodes.retract_open_episode(ended, event.occurred_at, "ended", event.reason)
         case ClientErased():
             return Alliance(last_event_key=alliance.last_event_key, erasure_id=event.id)
         case _:

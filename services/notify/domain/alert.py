@@ -4,6 +4,9 @@ The rupture event with the highest version decides; lower versions change nothin
 no longer names, at the same or a higher version, is no longer supported. A clinician's disposition counts for the
 severity at which it was made: an alert that escalates afterwards is open again. The order and repetition of events
 do not matter. Nothing here reads a clock.
+
+An alert keeps why its episode ended. If the client ended the relationship, or was transferred while the alert was
+urgent, it stays open until the clinician has read it. If the client withdrew consent, only that reason remains.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,8 +14,9 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID, uuid5
 
-from pydantic import ConfigDict, computed_field
+from pydantic import computed_field
 
+from services.notify.domain.episode import EpisodeState, StoredModel, episode_state
 from services.notify.domain.relationship import Relationship
 from shared.errors import Rejected
 from shared.events import (
@@ -20,16 +24,12 @@ from shared.events import (
     AlertRaised,
     AlertResolved,
     Event,
-    Evidence,
     RuptureEvent,
-    RuptureRepaired,
-    RuptureRetracted,
     Severity,
     UtcDatetime,
 )
 from shared.events.alerts import disposition_id
 from shared.events.model import SEVERITY_RANK
-from shared.runtime.model import Model
 
 Status = Literal["open", "acknowledged", "resolved", "repaired", "retracted"]
 
@@ -39,23 +39,6 @@ STATUS_RANK: dict[Status, int] = {"open": 0, "acknowledged": 1, "resolved": 2, "
 def alert_id(episode_id: UUID) -> UUID:
     """The id of the one alert of an episode."""
     return uuid5(episode_id, "alert")
-
-
-class StoredModel(Model):
-    """An alert or a part of one, immutable."""
-
-    model_config = ConfigDict(frozen=True)
-
-
-class EpisodeState(StoredModel):
-    """The episode at one version, as alliance published it."""
-
-    version: int
-    status: Literal["open", "repaired", "retracted"]
-    severity: Severity
-    first_sign_at: UtcDatetime
-    last_sign_at: UtcDatetime
-    evidence: tuple[Evidence, ...]
 
 
 class SeverityStep(StoredModel):
@@ -98,6 +81,11 @@ class Alert(StoredModel):
         return self.episode.severity
 
     @property
+    def is_withdrawn(self) -> bool:
+        """Whether the client withdrew consent: then nobody sees it, whatever was done about it."""
+        return self.episode.end_reason == "consent_withdrawn"
+
+    @property
     def raised_at(self) -> datetime:
         """The time of the sign that raised it."""
         return self.escalations[0][1].at
@@ -117,11 +105,14 @@ class Alert(StoredModel):
         """The current status. A resolved alert stays resolved unless it escalates, also when its episode is closed."""
         if _covers(self.resolved, self.severity):
             return "resolved"
+        is_read = _covers(self.acknowledged, self.severity)
+        if self.episode.must_be_read and not is_read:
+            return "open"
         if self.episode.status != "open":
             return self.episode.status
         if not self.supported:
             return "retracted"
-        return "acknowledged" if _covers(self.acknowledged, self.severity) else "open"
+        return "acknowledged" if is_read else "open"
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -148,14 +139,7 @@ def fold_alerts(
 
 def evolve(alert: Alert | None, event: RuptureEvent) -> Alert:
     """Apply an event about the episode, in any order and any number of times."""
-    state = EpisodeState(
-        version=event.version,
-        status=_episode_status(event),
-        severity=event.severity,
-        first_sign_at=event.first_sign_at,
-        last_sign_at=event.last_sign_at,
-        evidence=event.evidence,
-    )
+    state = episode_state(event)
     step = SeverityStep(version=event.version, at=event.last_sign_at, recorded_at=event.recorded_at)
     if alert is None:
         return Alert(
@@ -249,16 +233,6 @@ def resolve(alert: Alert, useful: bool | None, at: datetime) -> tuple[Alert, Seq
     )
     disposition = Disposition(at=event.occurred_at, severity=alert.severity, useful=useful)
     return alert.model_copy(update={"resolved": disposition}), (event,)
-
-
-def _episode_status(event: RuptureEvent) -> Literal["open", "repaired", "retracted"]:
-    match event:
-        case RuptureRepaired():
-            return "repaired"
-        case RuptureRetracted():
-            return "retracted"
-        case _:
-            return "open"
 
 
 def _covers(disposition: Disposition | None, severity: Severity) -> bool:

@@ -5,6 +5,7 @@ reasons. It speaks of the relationship and of "signs of", never of a failing of 
 """
 
 from services.notify.domain.alert import Status
+from services.notify.domain.episode import EpisodeEnd
 from services.notify.domain.routing import AlertChange
 from shared.events import Severity
 
@@ -27,6 +28,15 @@ STATUS: dict[Status, str] = {
     "resolved": "You are done with this",
     "repaired": "Repaired: the ratings are back to what is usual here",
     "retracted": "Withdrawn: later information no longer supports this",
+}
+
+END: dict[EpisodeEnd, str] = {
+    "corrected": "Withdrawn: a corrected answer no longer supports this",
+    "ended_by_client": "The client ended the therapy after these signs",
+    "ended_as_planned": "The therapy has ended as planned",
+    "transferred": "The client has been transferred to another clinician",
+    "ended": "The therapy has ended",
+    "consent_withdrawn": "The client withdrew consent",
 }
 
 

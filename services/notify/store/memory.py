@@ -72,13 +72,17 @@ class InMemoryStore:
         return Change(before, after, events)
 
     async def list_inbox_alerts(self, clinician_id: UUID, limit: int, skip: int = 0) -> list[Alert]:
-        of_clinician = [s.value for s in self.alerts.values() if s.value.clinician_id == clinician_id]
+        of_clinician = self._inbox_alerts(clinician_id)
         latest_first = sorted(sorted(of_clinician, key=lambda a: a.id), key=_last_sign_at, reverse=True)
         return sorted(latest_first, key=lambda a: a.place)[skip : skip + limit]
 
     async def count_inbox_alerts(self, clinician_id: UUID) -> InboxCounts:
-        of_clinician = [s.value for s in self.alerts.values() if s.value.clinician_id == clinician_id]
+        of_clinician = self._inbox_alerts(clinician_id)
         return InboxCounts(sum(alert.is_active for alert in of_clinician), len(of_clinician))
+
+    def _inbox_alerts(self, clinician_id: UUID) -> list[Alert]:
+        alerts = [stored.value for stored in self.alerts.values()]
+        return [alert for alert in alerts if alert.clinician_id == clinician_id and not alert.is_withdrawn]
 
     async def list_active_alerts(self, since: datetime, clinician_id: UUID | None = None) -> list[Alert]:
         return [

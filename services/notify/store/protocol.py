@@ -83,7 +83,10 @@ class Store(Protocol):
         """
 
     async def list_inbox_alerts(self, clinician_id: UUID, limit: int, skip: int = 0) -> list[Alert]:
-        """The clinician's alerts, without the first `skip`: open first, most severe first, then the latest."""
+        """The clinician's alerts, without the first `skip`: open first, most severe first, then the latest.
+
+        Those whose client withdrew consent are neither listed nor counted.
+        """
 
     async def count_inbox_alerts(self, clinician_id: UUID) -> InboxCounts:
         """How many alerts the clinician has."""

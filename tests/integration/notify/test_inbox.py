@@ -136,39 +136,6 @@ async def test_an_open_inbox_gets_pings_while_nothing_changes(settings: Settings
     assert re.search(r'As of <time datetime="[^"]+">[A-Z][a-z]{2} ', page.text)
 
 
-async def test_an_inbox_of_nobody_is_not_found(serve: Serve) -> None:
-    nobody = uuid4()
-    async with serve() as client:
-        json_responses = [await client.get(f"/clinicians/{nobody}/inbox{path}") for path in ("", "/stream")]
-        page = await client.get(f"/inbox/{nobody}")
-
-    assert [(r.status_code, r.json()["type"]) for r in json_responses] == [
-        (404, "urn:attune:problem:unknown-clinician")
-    ] * 2
-    assert (page.status_code, page.headers["content-type"]) == (404, "text/html; charset=utf-8")
-    assert "We do not know this inbox" in page.text
-    assert "Nothing needs you" not in page.text
-
-
-async def test_an_inbox_of_many_alerts_counts_them_and_has_pages(serve: Serve, kafka: Producer) -> None:
-    clinician = uuid4()
-    relationships = [RuptureBuilder(clinician_id=clinician) for _ in range(201)]
-    async with serve() as client:
-        await kafka.publish([e for s in relationships for e in (s.started(), s.suspected(3), s.updated(3, 0))])
-        await wait_until(lambda: has_alerts(client, relationships[0], 201))
-        first, second, beyond, appended = [
-            (await client.get(f"/inbox/{clinician}{query}")).text for query in ("", "?page=2", "?page=9", "?page=x&y=1")
-        ]
-        rest = (await client.get(f"/clinicians/{clinician}/inbox?page=2")).json()
-
-    assert [page.count("<article") for page in (first, second, beyond, appended)] == [200, 1, 1, 200]
-    assert "201 may need you, 0 are closed." in first
-    assert "page 1 of 2" in first
-    assert f'href="/inbox/{clinician}?page=2"' in first
-    assert f'href="/inbox/{clinician}?page=1"' in second
-    assert (rest["active"], rest["total"], rest["page"], rest["pages"], len(rest["alerts"])) == (201, 201, 2, 2, 1)
-
-
 async def test_a_head_request_for_a_stream_opens_none(serve: Serve, kafka: Producer) -> None:
     s = RuptureBuilder()
     async with serve() as client:
@@ -179,50 +146,6 @@ async def test_a_head_request_for_a_stream_opens_none(serve: Serve, kafka: Produ
             assert (head.status_code, head.content) == (200, b"")
 
         await wait_until(lambda: has_metric_line(client, "attune_notify_inbox_streams 0.0"))
-
-
-async def test_the_page_works_without_javascript(serve: Serve, kafka: Producer) -> None:
-    s, other = RuptureBuilder(), uuid4()
-    async with serve() as client:
-        await kafka.publish(suspected_events(s))
-        await wait_until(lambda: shows_alert(client, s, status="open"))
-        page = await client.get(f"/inbox/{s.clinician_id}")
-        action_path = f"/inbox/{s.clinician_id}/alerts/{s.alert_id()}"
-        assert f'action="{action_path}/acknowledgement"' in page.text
-
-        cross_site_response = await client.post(
-            f"{action_path}/acknowledgement", headers={"Sec-Fetch-Site": "cross-site"}
-        )
-        assert cross_site_response.status_code == 403
-        await client.post(f"/inbox/{other}/alerts/{s.alert_id()}/acknowledgement")
-        assert await shows_alert(client, s, status="open")
-
-        response = await client.post(f"{action_path}/acknowledgement", headers={"Sec-Fetch-Site": "same-origin"})
-        assert (response.status_code, response.headers["location"]) == (303, f"/inbox/{s.clinician_id}")
-        assert await shows_alert(client, s, status="acknowledged")
-        assert (await client.post(f"{action_path}/resolution/not-useful")).status_code == 303
-        assert (await client.post(f"{action_path}/resolution/useful")).status_code == 303  # a page that was out of date
-        assert await shows_alert(client, s, status="resolved", useful=False)
-        assert (await client.post(f"/inbox/{s.clinician_id}/alerts/{other}/acknowledgement")).status_code == 404
-        assert [(await client.get(path)).status_code for path in ("/inbox.css", "/inbox.js")] == [200, 200]
-
-    assert page.headers["content-type"].startswith("text/html")
-    assert "default-src 'none'" in page.headers["content-security-policy"]
-    assert "AB-12" in page.text
-    assert "shows signs of" in page.text
-    assert "not an emergency service" in page.text
-    assert "detected" not in page.text
-
-
-async def test_an_appointment_that_was_cancelled_before_it_was_entered_is_no_next_session(
-    serve: Serve, kafka: Producer
-) -> None:
-    s = RuptureBuilder()
-    async with serve() as client:
-        await kafka.publish([s.started(), s.scheduled(3, hours_ago=0), s.scheduled(9, session=1)])
-        await kafka.publish([s.cancelled(3, hours_ago=1), s.suspected(3), s.updated(3, 0)])
-        expected = f"{s.scheduled(9).starts_at:%Y-%m-%dT%H:%M:%SZ}"
-        await wait_until(lambda: shows_alert(client, s, next_session_at=expected))
 
 
 async def test_the_service_stops_within_seconds_although_an_inbox_is_open(
@@ -264,11 +187,6 @@ async def is_ready(client: httpx2.AsyncClient) -> bool:
         return (await client.get("/health/ready")).status_code == 200
     except httpx2.TransportError:
         return False
-
-
-async def has_alerts(client: httpx2.AsyncClient, s: RuptureBuilder, count: int) -> bool:
-    response = await client.get(f"/clinicians/{s.clinician_id}/inbox")
-    return response.status_code == 200 and bool(response.json()["total"] == count)
 
 
 async def stream_inboxes(stream: httpx2.Response) -> AsyncIterator[list[dict[str, Any]]]:

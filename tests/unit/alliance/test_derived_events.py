@@ -117,6 +117,14 @@ def test_a_retraction_occurred_with_its_cause_and_names_it(reason: str) -> None:
 
     assert isinstance(retracted, RuptureRetracted)
     assert (retracted.occurred_at, retracted.reason) == (cause.occurred_at, reason)
+    assert retracted.end_reason == ("completed" if reason == "ended" else None)
+
+
+def test_a_retraction_says_that_the_client_ended_the_relationship() -> None:
+    retracted = derive_rupture(*rated_sessions(*RUPTURED), BUILDER.ended(9, "stopped_by_client"))
+
+    assert isinstance(retracted, RuptureRetracted)
+    assert retracted.end_reason == "stopped_by_client"
 
 
 def test_an_alliance_is_published_with_its_summary_and_numbers_of_one_decimal() -> None:

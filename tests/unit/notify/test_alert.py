@@ -14,7 +14,8 @@ from services.notify.domain.alert import Alert, acknowledge, fold_alerts, raised
 from services.notify.domain.relationship import HistoryEvent, Relationship
 from services.notify.domain.routing import notifiable_change
 from shared.errors import Rejected
-from shared.events import AlertAcknowledged, AlertResolved, RelationshipEvent, RuptureEvent
+from shared.events import AlertAcknowledged, AlertResolved, RelationshipEvent, RuptureEvent, Severity
+from shared.events.intake import EndReason
 from tests.support.rupture_builder import RuptureBuilder
 from tests.unit.notify.histories import NOW, histories
 
@@ -84,6 +85,52 @@ def test_an_alert_that_the_alliance_no_longer_names_is_retracted() -> None:
     assert only_alert_after(events, [s.updated(4)]).status == "retracted"
     assert only_alert_after(events, [s.updated(4, episode=1)]).status == "retracted"
     assert only_alert_after(events, [s.updated(4)], [s.changed(5), s.updated(5, 0)]).status == "open"
+
+
+@pytest.mark.parametrize(
+    ("severity", "reason", "end_reason", "expected_status", "expected_reason"),
+    [
+        ("urgent", "ended", "stopped_by_client", "open", "ended_by_client"),
+        ("watch", "ended", "stopped_by_client", "open", "ended_by_client"),
+        ("urgent", "ended", "transferred", "open", "transferred"),
+        ("concern", "ended", "transferred", "retracted", "transferred"),
+        ("urgent", "ended", "completed", "retracted", "ended_as_planned"),
+        ("urgent", "ended", "stopped_by_clinician", "retracted", "ended"),
+        ("urgent", "ended", None, "retracted", "ended"),
+        ("urgent", "amended", None, "retracted", "corrected"),
+        ("urgent", "consent_withdrawn", None, "retracted", "consent_withdrawn"),
+    ],
+)
+def test_an_alert_keeps_why_it_ended_and_stays_open_if_somebody_must_read_it(
+    severity: Severity, reason: str, end_reason: EndReason | None, expected_status: str, expected_reason: str
+) -> None:
+    s = RuptureBuilder(NOW)
+    ended = s.retracted(4, severity, reason=reason, end_reason=end_reason)
+
+    alert = only_alert_after([s.started(), s.suspected(3, severity), s.updated(3, 0), ended, s.updated(4)])
+
+    assert (alert.status, alert.episode.end_reason) == (expected_status, expected_reason)
+    assert alert.is_active == (expected_status == "open")
+    assert acknowledge(alert, NOW)[0].status == "retracted"
+
+
+def test_an_alert_that_was_read_before_the_client_ended_the_therapy_is_not_opened_again() -> None:
+    s = RuptureBuilder(NOW)
+    alert = only_alert_after([s.started(), s.suspected(3), s.updated(3, 0)])
+    relationship = Relationship(relationship_id=s.relationship_id, clinician_id=s.clinician_id)
+    ended = s.retracted(4, reason="ended", end_reason="stopped_by_client")
+
+    (read,) = fold_alerts({alert.id: acknowledge(alert, NOW)[0]}, [ended], relationship).values()
+
+    assert read.status == "retracted"
+
+
+def test_of_an_alert_whose_client_withdrew_consent_only_the_reason_remains() -> None:
+    s = RuptureBuilder(NOW)
+
+    alert = only_alert_after([s.started(), s.suspected(3), s.retracted(4, reason="consent_withdrawn")])
+
+    assert (alert.episode.end_reason, alert.episode.evidence) == ("consent_withdrawn", ())
 
 
 def test_a_repaired_alert_stays_repaired_when_nothing_is_open() -> None:

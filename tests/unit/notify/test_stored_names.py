@@ -71,6 +71,7 @@ def stored_alert(s: RuptureBuilder) -> Document:
             "first_sign_at": NOW - timedelta(days=2),
             "last_sign_at": last_sign_at,
             "evidence": tuple(evidence.model_dump() for evidence in s.suspected(3).evidence),
+            "end_reason": None,
         },
         "supported": True,
         "steps": {"concern": {"version": 3, "at": last_sign_at, "recorded_at": None}},

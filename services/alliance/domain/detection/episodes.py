@@ -9,6 +9,7 @@ from services.alliance.domain.policy.policy import Policy
 from services.alliance.domain.state.alliance import Alliance, Episode, Retraction
 from services.alliance.domain.state.fast_replace import replace
 from shared.events import Element, Evidence, FeedbackSubmitted
+from shared.events.intake import EndReason
 from shared.events.model import SEVERITY_RANK
 
 
@@ -68,12 +69,17 @@ def reset_calm_ratings(alliance: Alliance, episode: Episode) -> Alliance:
     return replace(alliance, open_episode=replace(episode, calm_ratings=0))
 
 
-def retract_open_episode(alliance: Alliance, at: datetime, reason: Literal["ended", "consent_withdrawn"]) -> Alliance:
+def retract_open_episode(
+    alliance: Alliance,
+    at: datetime,
+    reason: Literal["ended", "consent_withdrawn"],
+    end_reason: EndReason | None = None,
+) -> Alliance:
     """Close the open episode, because the relationship ended or the client withdrew consent."""
     reset = replace(alliance, rupture_probability=0.0, signs=())
     if alliance.open_episode is None:
         return reset
-    return replace(reset, open_episode=None, last_retraction=Retraction(alliance.open_episode, at, reason))
+    return replace(reset, open_episode=None, last_retraction=Retraction(alliance.open_episode, at, reason, end_reason))
 
 
 def _recorded_at(event: ObservedEvent) -> datetime | None:

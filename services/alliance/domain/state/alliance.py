@@ -7,6 +7,7 @@ from uuid import UUID
 
 from services.alliance.domain.state.history import HistoryEvent, SortKey, sort_key
 from shared.events import Element, Evidence, FeedbackAmended, Severity
+from shared.events.intake import EndReason
 
 Attendance = Literal["held", "missed", "cancelled_late", "cancelled"]
 
@@ -135,6 +136,8 @@ class Retraction:
     episode: Episode
     at: datetime
     reason: Literal["amended", "ended", "consent_withdrawn"]
+    end_reason: EndReason | None = None
+    """Why the relationship ended, if it did."""
 
 
 @dataclass(frozen=True)

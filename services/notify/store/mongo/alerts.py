@@ -104,7 +104,7 @@ class MongoStore:
     async def list_inbox_alerts(self, clinician_id: UUID, limit: int, skip: int = 0) -> list[Alert]:
         with translate_errors():
             found = (
-                await self._alerts.find({"clinician_id": clinician_id})
+                await self._alerts.find(_inbox_query(clinician_id))
                 .sort([("place", 1), ("said.last_sign_at", -1), ("_id", 1)])
                 .skip(skip)
                 .to_list(limit)
@@ -113,8 +113,8 @@ class MongoStore:
 
     async def count_inbox_alerts(self, clinician_id: UUID) -> InboxCounts:
         with translate_errors():
-            active = await self._alerts.count_documents({"clinician_id": clinician_id, "unsettled": True})
-            total = await self._alerts.count_documents({"clinician_id": clinician_id})
+            active = await self._alerts.count_documents({**_inbox_query(clinician_id), "unsettled": True})
+            total = await self._alerts.count_documents(_inbox_query(clinician_id))
         return InboxCounts(active, total)
 
     async def list_active_alerts(self, since: datetime, clinician_id: UUID | None = None) -> list[Alert]:
@@ -157,6 +157,10 @@ class MongoStore:
     async def save_channels(self, clinician_id: UUID, addresses: ChannelAddresses) -> None:
         with translate_errors():
             await self._channels.replace_one({"_id": clinician_id}, addresses.model_dump(), upsert=True)
+
+
+def _inbox_query(clinician_id: UUID) -> Document:
+    return {"clinician_id": clinician_id, "said.end_reason": {"$ne": "consent_withdrawn"}}
 
 
 async def _save(collection: MongoCollection, changed: Sequence[Versioned[Any]]) -> set[UUID]:

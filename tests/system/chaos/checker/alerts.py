@@ -96,10 +96,19 @@ def _status(latest: RuptureEvent, update: AllianceUpdated | None, disposition_ra
         return "resolved"
     if isinstance(latest, RuptureRepaired):
         return "repaired"
+    if _must_be_read(latest) and disposition_ranks.get("acknowledged", -1) < rank:
+        return "open"
     is_closed = update is not None and update.version >= latest.version and update.open_episode_id != latest.episode_id
     if isinstance(latest, RuptureRetracted) or is_closed:
         return "retracted"
     return "acknowledged" if disposition_ranks.get("acknowledged", -1) >= rank else "open"
+
+
+def _must_be_read(latest: RuptureEvent) -> bool:
+    """Whether the client ended the relationship, or was transferred while the alert was urgent."""
+    return isinstance(latest, RuptureRetracted) and (
+        latest.end_reason == "stopped_by_client" or (latest.end_reason == "transferred" and latest.severity == "urgent")
+    )
 
 
 def _escalations(rupture_events: Iterable[RuptureEvent]) -> dict[Severity, RuptureEvent]:
@@ -126,7 +135,7 @@ def episode_differences(alerts: Mapping[UUID, ExpectedAlert], fold_results: Mapp
             alert = alerts.get(uuid5(episode_id, "alert"))
             if alert is None or alert.status not in allowed:
                 differences.append(f"episode {episode_id}: {alert.status if alert else 'no alert'}, not {allowed[0]}")
-    active = {alert.id for alert in alerts.values() if alert.status in ACTIVE_STATUSES}
+    active = {a.id for a in alerts.values() if a.status in ACTIVE_STATUSES and not _must_be_read(a.latest)}
     return differences + [f"alert {alert_id}: no open episode" for alert_id in active - open_alert_ids]
 
 
@@ -156,7 +165,8 @@ def stored_differences(alerts: Mapping[UUID, ExpectedAlert], observed: ObservedS
 
 def multiple_open_alerts(alerts: Iterable[ExpectedAlert]) -> list[str]:
     """Relationships with more than one active alert."""
-    open_counts = Counter(alert.latest.relationship_id for alert in alerts if alert.status in ACTIVE_STATUSES)
+    active = [alert for alert in alerts if alert.status in ACTIVE_STATUSES and not _must_be_read(alert.latest)]
+    open_counts = Counter(alert.latest.relationship_id for alert in active)
     return [f"{relationship}: {count} alerts" for relationship, count in open_counts.items() if count > 1]
 
 
@@ -164,7 +174,8 @@ def inbox_differences(alerts: Mapping[UUID, ExpectedAlert], observed: ObservedSt
     """Inboxes that do not show exactly the alerts of their clinician, up to the limit and in the right order."""
     by_clinician = defaultdict[UUID | None, list[ExpectedAlert]](list)
     for alert in alerts.values():
-        by_clinician[alert.clinician_id].append(alert)
+        if not (isinstance(alert.latest, RuptureRetracted) and alert.latest.reason == "consent_withdrawn"):
+            by_clinician[alert.clinician_id].append(alert)
     differences = []
     for clinician, inbox in observed.inboxes.items():
         if inbox is None:

@@ -1,0 +1,79 @@
+"""An episode at one version, as alliance published it, and why it ended."""
+
+from typing import Literal
+
+from pydantic import ConfigDict
+
+from shared.events import Evidence, RuptureEvent, RuptureRepaired, RuptureRetracted, Severity, UtcDatetime
+from shared.events.intake import EndReason
+from shared.runtime.model import Model
+
+EpisodeEnd = Literal["corrected", "ended_by_client", "ended_as_planned", "transferred", "ended", "consent_withdrawn"]
+"""Why an episode was retracted; `ended` if a relationship ended for another reason, or for one that is not known."""
+
+
+class StoredModel(Model):
+    """An alert or a part of one, immutable."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class EpisodeState(StoredModel):
+    """The episode at one version, as alliance published it."""
+
+    version: int
+    status: Literal["open", "repaired", "retracted"]
+    severity: Severity
+    first_sign_at: UtcDatetime
+    last_sign_at: UtcDatetime
+    evidence: tuple[Evidence, ...]
+    end_reason: EpisodeEnd | None = None
+    """Why it was retracted; None if it was not, or if an older version stored it."""
+
+    @property
+    def must_be_read(self) -> bool:
+        """Whether it ended in a way that the clinician must know about."""
+        return self.end_reason == "ended_by_client" or (self.end_reason == "transferred" and self.severity == "urgent")
+
+
+def episode_state(event: RuptureEvent) -> EpisodeState:
+    """The episode as `event` describes it. If the client withdrew consent, without the evidence."""
+    end_reason = _end_reason(event)
+    return EpisodeState(
+        version=event.version,
+        status=_episode_status(event),
+        severity=event.severity,
+        first_sign_at=event.first_sign_at,
+        last_sign_at=event.last_sign_at,
+        evidence=() if end_reason == "consent_withdrawn" else event.evidence,
+        end_reason=end_reason,
+    )
+
+
+def _episode_status(event: RuptureEvent) -> Literal["open", "repaired", "retracted"]:
+    match event:
+        case RuptureRepaired():
+            return "repaired"
+        case RuptureRetracted():
+            return "retracted"
+        case _:
+            return "open"
+
+
+def _end_reason(event: RuptureEvent) -> EpisodeEnd | None:
+    match event:
+        case RuptureRetracted(reason="amended"):
+            return "corrected"
+        case RuptureRetracted(reason="consent_withdrawn"):
+            return "consent_withdrawn"
+        case RuptureRetracted(reason="ended"):
+            return _RELATIONSHIP_ENDS.get(event.end_reason, "ended")
+        case _:
+            return None
+
+
+_RELATIONSHIP_ENDS: dict[EndReason | None, EpisodeEnd] = {
+    "stopped_by_client": "ended_by_client",
+    "completed": "ended_as_planned",
+    "transferred": "transferred",
+}
