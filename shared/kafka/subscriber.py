@@ -70,6 +70,8 @@ class CommittingSubscriber(BatchSubscriber):
     stalled: StalledPartitions
     last_progress_at: float
     """By the monotonic clock: the last poll as a settled member, or the last failed try to handle a batch."""
+    leaving: "asyncio.Task[None] | None" = None
+    """The consumer's way out of its group after it gave up."""
 
     async def _run_consume_loop(self, consumer: AIOKafkaConsumer) -> None:
         poller = Poller(consumer)
@@ -125,7 +127,14 @@ class CommittingSubscriber(BatchSubscriber):
         """Leave the group without committing the batch. Liveness turns red; only an operator can help."""
         log.critical("Consumer stopped", reason=str(error))
         self.running = False
-        await consumer.stop()
+        self.leaving = asyncio.create_task(consumer.stop())
+        await asyncio.shield(self.leaving)
+
+    async def stop(self) -> None:
+        """Stop as the library does, and let a consumer that is just leaving leave: it closes its connections last."""
+        await super().stop()
+        if self.leaving is not None:
+            await self.leaving
 
     def report_progress(self) -> None:
         """Start the time again after which a loop without progress counts as dead."""
