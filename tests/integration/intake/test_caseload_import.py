@@ -155,4 +155,4 @@ async def test_five_thousand_rows_are_imported_within_the_time_limit_of_a_transa
     await wait_until(all_published, timeout_seconds=60)
     assert (await import_task).json() == {"rows": 5000, "started": 5000, "already_known": 0, "dry_run": False}
     assert import_seconds < 30
-    assert longest_response_seconds < 2
+    assert longest_response_seconds < 5  # a container's health check waits no longer
