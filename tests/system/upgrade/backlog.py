@@ -22,6 +22,7 @@ Fetch: TypeAlias = Callable[[str, str], Awaitable[httpx2.Response]]
 """Requests a path of a service."""
 LAPSED = "clinic.feedback.lapsed.v1"
 RAISED = "clinic.alert.raised.v1"
+RETRACTED = "clinic.rupture.retracted.v1"
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class Observation:
     arrival_counts: Counter[UUID]
     """How often each message has arrived since loading."""
     inboxes: Mapping[UUID, Sequence[Json]] = field(default_factory=dict)
+    withdrawn: frozenset[str] = frozenset()
+    """Relationships in which an episode was retracted because the client withdrew consent, also the recorded ones."""
 
     def ids(self, topic: str) -> set[str]:
         return {event["id"] for event in self.published[topic]}
@@ -53,15 +56,22 @@ async def observe(
 ) -> Observation:
     """Read the topics, the receivers and the inboxes."""
     recorded = {name: Counter(record.partition for record in records) for name, records in recording.topics.items()}
-    published = {}
+    published, withdrawn = {}, set[str]()
     for topic in EVENT_TOPICS:
-        new = [r for r in await kafka_inspector.read_records(topic) if r.offset >= recorded[topic.name][r.partition]]
+        records = await kafka_inspector.read_records(topic)
+        new = [r for r in records if r.offset >= recorded[topic.name][r.partition]]
         published[topic.name] = [event for record in new if (event := _event(record)) is not None]
+        events = [event for record in records if (event := _event(record)) is not None]
+        withdrawn |= {e["partitionkey"] for e in events if _is_withdrawal(e)}
     arrived = Counter(UUID(str(mail.message["Message-ID"]).strip("<>").partition("@")[0]) for mail in emails)
     arrived += Counter(UUID(hook.headers["webhook-id"]) for hook in webhooks)
     clinicians = {alert.clinician for alert in (*expected.unchanged, *expected.changed)}
     inboxes = {c: (await fetch("notify", f"/clinicians/{c}/inbox")).json()["alerts"] for c in clinicians}
-    return Observation(published, arrived, inboxes)
+    return Observation(published, arrived, inboxes, frozenset(withdrawn))
+
+
+def _is_withdrawal(event: Json) -> bool:
+    return event["type"] == RETRACTED and bool(event["data"]["reason"] == "consent_withdrawn")
 
 
 def unfinished(expected: Expectations, observation: Observation) -> list[str]:
@@ -123,8 +133,18 @@ def _not_raised(expected: Expectations, observation: Observation) -> list[str]:
     return [f"no alert raised for relationship {a.relationship}" for a in new if str(a.relationship) not in raised]
 
 
+def _has_left(alert: Alert, observation: Observation) -> bool:
+    """Whether the alert is shown no more, because the client withdrew consent."""
+    relationships = {shown["relationship_id"] for shown in observation.inboxes[alert.clinician]}
+    return str(alert.relationship) in observation.withdrawn - relationships and alert.status == "retracted"
+
+
 def _not_shown(alerts: Iterable[Alert], observation: Observation) -> list[str]:
-    return [f"{alert.status} alert about {alert.relationship}" for alert in alerts if not _is_shown(alert, observation)]
+    return [
+        f"{alert.status} alert about {alert.relationship}"
+        for alert in alerts
+        if not _is_shown(alert, observation) and not _has_left(alert, observation)
+    ]
 
 
 def _is_shown(alert: Alert, observation: Observation) -> bool:

@@ -136,8 +136,8 @@ class Retraction:
     episode: Episode
     at: datetime
     reason: Literal["amended", "ended", "consent_withdrawn"]
-    end_reason: EndReason | None = None
-    """Why the relationship ended, if it did."""
+    end_reason: EndReason | None = field(default=None, compare=False)
+    """Why the relationship ended, if it did. Not compared: states that an older version stored lack it."""
 
 
 @dataclass(frozen=True)

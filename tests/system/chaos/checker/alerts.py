@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID, uuid5
 
 from services.alliance.domain.fold import FoldResult
@@ -170,11 +171,18 @@ def multiple_open_alerts(alerts: Iterable[ExpectedAlert]) -> list[str]:
     return [f"{relationship}: {count} alerts" for relationship, count in open_counts.items() if count > 1]
 
 
+def _is_withdrawn(alert: ExpectedAlert, documents: Mapping[UUID, Mapping[str, Any]]) -> bool:
+    """Whether the client withdrew consent; an alert that an older version stored is shown until a rebuild."""
+    is_withdrawn = isinstance(alert.latest, RuptureRetracted) and alert.latest.reason == "consent_withdrawn"
+    return is_withdrawn and "end_reason" in documents.get(alert.id, {}).get("said", {"end_reason": None})
+
+
 def inbox_differences(alerts: Mapping[UUID, ExpectedAlert], observed: ObservedState) -> list[str]:
     """Inboxes that do not show exactly the alerts of their clinician, up to the limit and in the right order."""
     by_clinician = defaultdict[UUID | None, list[ExpectedAlert]](list)
+    documents = observed.documents("notify", "alerts")
     for alert in alerts.values():
-        if not (isinstance(alert.latest, RuptureRetracted) and alert.latest.reason == "consent_withdrawn"):
+        if not _is_withdrawn(alert, documents):
             by_clinician[alert.clinician_id].append(alert)
     differences = []
     for clinician, inbox in observed.inboxes.items():

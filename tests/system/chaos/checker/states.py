@@ -126,12 +126,15 @@ def _is_published(event: Event, contents: TopicContents, latest_by_episode: Mapp
     return (
         latest is not None
         and type(latest) is type(event)
-        and _content(latest, is_closing) == _content(event, is_closing)
+        and _content(latest, latest, is_closing) == _content(event, latest, is_closing)
     )
 
 
-def _content(event: RuptureEvent, is_closing: bool) -> dict[str, Any]:
-    return event.model_dump(exclude={"id", "version"} if is_closing else None)
+def _content(event: RuptureEvent, latest: RuptureEvent, is_closing: bool) -> dict[str, Any]:
+    """What must be published of `event`; a retraction that an older version published does not say `end_reason`."""
+    is_old = isinstance(latest, RuptureRetracted) and latest.end_reason is None
+    excluded = {"id", "version"} | ({"end_reason"} if is_old else set())
+    return event.model_dump(exclude=excluded if is_closing else None)
 
 
 def latest_rupture_events(rupture_events: Iterable[RuptureEvent]) -> dict[UUID, RuptureEvent]:
