@@ -57,8 +57,8 @@ class TopicReader:
     ) -> AsyncIterator[list[ConsumerRecord]]:
         """The records from `offsets`, else from the first one, up to the ends as they are now.
 
-        `offsets` moves on with every record that was yielded, and in the end to those ends. A record that the client
-        cannot decode is left out, as its consumers had to pass over it.
+        Once everything is read, `offsets` moves on to those ends. A record that the client cannot decode is left out,
+        as its consumers had to pass over it.
         """
         ranges = await self.offset_ranges(partitions)
         next_offsets = {p: max(offsets.get(p, 0), offset_range.start) for p, offset_range in ranges.items()}
@@ -76,7 +76,8 @@ class TopicReader:
             next_offsets.update({partition: found[-1].offset + 1 for partition, found in fetched.items()})
             if records:
                 yield records
-        offsets.update({p: max(offset_range.stop, next_offsets[p]) for p, offset_range in ranges.items()})
+        # What was appended meanwhile may have been fetched as well. It was not yielded, so the next read begins there.
+        offsets.update({partition: offset_range.stop for partition, offset_range in ranges.items()})
 
     async def read_all(self) -> list[ConsumerRecord]:
         """Every record of every topic, in order within a partition."""

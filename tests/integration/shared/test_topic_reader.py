@@ -1,0 +1,29 @@
+"""Reading a topic that is written to meanwhile."""
+
+from collections.abc import Collection
+
+from aiokafka import TopicPartition
+
+from shared.kafka.topic_reader import TopicReader
+from tests.support.harness import ConsumerHarness
+
+
+async def test_a_record_appended_while_reading_is_returned_by_the_next_read(harness: ConsumerHarness) -> None:
+    class OvertakenReader(TopicReader):
+        """Another record is appended after the reader has asked for the ends, and before it fetches."""
+
+        async def offset_ranges(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, range]:
+            ranges = await super().offset_ranges(partitions)
+            await harness.produce(b"appended meanwhile")
+            return ranges
+
+    await harness.produce(b"first")
+    offsets: dict[TopicPartition, int] = {}
+
+    async with OvertakenReader(harness.servers, [harness.topic]) as reader:
+        reads = [
+            [record.value async for records in reader.read(reader.partitions, offsets) for record in records]
+            for _ in range(3)
+        ]
+
+    assert reads == [[b"first"], [b"appended meanwhile"], [b"appended meanwhile"]]
