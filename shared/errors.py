@@ -19,6 +19,15 @@ class Permanent(Exception):
     """Repeating it cannot help. What is done instead is said at each subclass."""
 
 
+def describe(error: BaseException) -> str:
+    """What a log may say about an error: its type, and the text of our own errors.
+
+    The text of any other may hold what somebody answered or a name: that of a KeyError is the key.
+    """
+    is_ours = isinstance(error, Transient | Permanent)
+    return f"{type(error).__name__}: {error}" if is_ours else type(error).__name__
+
+
 class StoreUnavailable(Transient):
     """The database does not answer. It is unknown whether the last write happened; repeating it is safe."""
 

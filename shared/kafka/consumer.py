@@ -48,7 +48,7 @@ import structlog
 from aiokafka import ConsumerRecord, TopicPartition
 from faststream.kafka import KafkaBroker, KafkaMessage
 
-from shared.errors import ConsumerMisconfigured, DecodeError, Transient
+from shared.errors import ConsumerMisconfigured, DecodeError, Transient, describe
 from shared.events import EventT, by_type
 from shared.events.cloudevents import decode
 from shared.kafka.broker import Subscription, create_broker
@@ -218,7 +218,7 @@ class Consumer(Generic[EventT]):
                 self._metrics.count_retry(type(error).__name__)
                 log.warning(
                     "Batch failed, retrying",
-                    error=f"{type(error).__name__}: {error}",
+                    error=describe(error),
                     # A transient error says enough. A bug needs its place, once: rendering it takes time.
                     exc_info=not isinstance(error, Transient) and tries == 1 and tries_of_a_bug != 1,
                 )

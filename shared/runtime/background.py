@@ -7,7 +7,7 @@ from typing import Any, Never
 
 import structlog
 
-from shared.errors import Transient
+from shared.errors import Transient, describe
 from shared.runtime.backoff import backoff
 
 log = structlog.get_logger()
@@ -24,7 +24,7 @@ async def retry_until_done(task: str, work: Callable[[], Awaitable[None]]) -> No
             log.warning(
                 "Task failed, retrying",
                 task=task,
-                error=f"{type(error).__name__}: {error}",
+                error=describe(error),
                 exc_info=not isinstance(error, Transient),  # our own error says enough; a bug needs its traceback
             )
             await asyncio.sleep(delay)

@@ -26,7 +26,7 @@ from services.notify.domain.routing import (
 )
 from services.notify.metrics import Metrics
 from services.notify.store import ClaimedDelivery, DeliveryStore, Store
-from shared.errors import StoreUnavailable, Transient
+from shared.errors import StoreUnavailable, Transient, describe
 from shared.runtime.background import retry_until_done, run_in_background
 
 log = structlog.get_logger()
@@ -194,7 +194,7 @@ class DeliveryWorker:
             )
             return "unknown"
         except Exception as error:
-            reason = f"{type(error).__name__}: {error}" if isinstance(error, Transient) else type(error).__name__
+            reason = describe(error)
             if self._clock() - claimed.planned_at > self._settings.give_up_after:
                 log.error("delivery failed: giving up", **log_context, reason=reason)
                 return "failed"
