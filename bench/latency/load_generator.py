@@ -84,9 +84,8 @@ class LoadGenerator:
         body = {"relationship_id": str(form.relationship_id), "starts_at": starts_at, "minutes": 50}
         await self._request("PUT", session_url, json=body)
         completion = {"ended_at": (now - HOUR).isoformat(), "minutes": 50}
-        return str(
-            (await self._request("POST", f"{session_url}/completion", json=completion)).json()["client_form"]["url"]
-        )
+        await self._request("POST", f"{session_url}/completion", json=completion)
+        return str((await self._request("POST", f"{session_url}/client-link", json={})).json()["url"])
 
     async def measure_capacity(self, links: Sequence[FormWithLink]) -> Figures:
         """Submit all forms as fast as the concurrent requests allow, and measure answers per second."""

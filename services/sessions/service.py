@@ -11,22 +11,21 @@ import structlog
 
 from services.sessions.domain import appointment, feedback
 from services.sessions.domain.appointment import RequestOptions
+from services.sessions.domain.links import add_link_if_possible, issue_link
 from services.sessions.domain.relationship import Relationship
 from services.sessions.domain.session import Cancelled, Completed, Decision, Session
 from services.sessions.metrics import SessionsMetrics
 from services.sessions.store.protocol import LAPSE_BATCH_SIZE, Store
 from shared.errors import NotFound, Rejected
-from shared.events import Answer, Rater, UtcDatetime
+from shared.events import Answer, CollectedBy, Rater, UtcDatetime
 from shared.outbox.documents import Decide, Versioned
 
 log = structlog.get_logger()
 
-RATERS: tuple[Rater, ...] = ("client", "clinician")
-
 
 @dataclass(frozen=True)
 class FormLink:
-    """A link to the form of one rater. It works until it is used, replaced or expires."""
+    """A link to the form of one rater. It works until the form is answered or its time is over."""
 
     token: str
     expires_at: UtcDatetime
@@ -68,25 +67,41 @@ class SessionsService:
         await self._erase_if_client_was_erased(relationship_id)
         return after
 
-    async def complete(self, session_id: UUID, ended_at: UtcDatetime, minutes: int) -> dict[Rater, FormLink]:
-        """Record that the session was held, and return new links to the forms. Raises Rejected."""
+    async def complete(self, session_id: UUID, ended_at: UtcDatetime, minutes: int) -> tuple[Session, FormLink | None]:
+        """Record that the session was held. Raises Rejected.
+
+        Also returns a new link to the clinician's form; None if the form is answered, its time is over, or there are
+        as many links as there may be.
+        """
         loaded, relationship = await self._load_with_relationship(session_id)
-        now, tokens = self.clock(), {rater: self.generate_token() for rater in RATERS}
-        options = RequestOptions(
-            {rater: hash_token(token) for rater, token in tokens.items()}, self.response_window, self.lapse_grace
-        )
+        now, token = self.clock(), self.generate_token()
+        options = RequestOptions(self.response_window, self.lapse_grace)
         completion = Completed(ended_at=ended_at, minutes=minutes)
-        after = await self._change_existing(
-            session_id,
-            partial(appointment.complete, relationship=relationship, completion=completion, now=now, options=options),
-            loaded,
+
+        def decide(before: Session) -> Decision:
+            completed, events = appointment.complete(before, relationship, completion, now, options)
+            return add_link_if_possible(completed, relationship, "clinician", hash_token(token), now), events
+
+        after = await self._change_existing(session_id, decide, loaded)
+        request = after.feedback["clinician"]
+        is_issued = request.token_hash == hash_token(token)
+        return after, FormLink(token, request.expires_at or request.due_at) if is_issued else None
+
+    async def issue_client_link(self, session_id: UUID) -> FormLink:
+        """Return a new link to the client's form; those before keep working. Raises Rejected."""
+        loaded, relationship = await self._load_with_relationship(session_id)
+        token = self.generate_token()
+        decide = partial(
+            issue_link, relationship=relationship, rater="client", link_hash=hash_token(token), now=self.clock()
         )
-        # Only a token whose hash was stored opens a form: a client who does not consent gets no link.
-        return {
-            rater: FormLink(tokens[rater], request.expires_at)
-            for rater, request in after.feedback.items()
-            if request.token_hash == options.link_hashes[rater] and request.expires_at is not None
-        }
+        try:
+            after = await self._change_existing(session_id, decide, loaded)
+        except Rejected as error:
+            log.warning("Client link refused", session=str(session_id), reason=error.code)
+            raise
+        request = after.feedback["client"]
+        log.info("Client link issued", session=str(session_id), links=len(request.all_link_hashes))
+        return FormLink(token, request.expires_at or request.due_at)
 
     async def mark_missed(self, session_id: UUID) -> Session:
         """Record that the client did not come. Raises Rejected."""
@@ -101,8 +116,10 @@ class SessionsService:
             session_id, partial(appointment.cancel, cancellation=cancellation, now=self.clock())
         )
 
-    async def record_answer(self, session_id: UUID, rater: Rater, answer: Answer, given_at: UtcDatetime) -> Session:
-        """Record an answer or a correction from a clinic system. Raises Rejected."""
+    async def record_answer(
+        self, session_id: UUID, rater: Rater, answer: Answer, given_at: UtcDatetime, collected_by: CollectedBy
+    ) -> Session:
+        """Record an answer or a correction that was given elsewhere. Raises Rejected."""
         loaded, relationship = await self._load_with_relationship(session_id)
         return await self._change_existing(
             session_id,
@@ -114,6 +131,7 @@ class SessionsService:
                 given_at=given_at,
                 now=self.clock(),
                 response_window=self.response_window,
+                collected_by=collected_by,
             ),
             loaded,
         )
@@ -125,7 +143,7 @@ class SessionsService:
         return OpenForm(rater, loaded.value, relationship.case_code)
 
     async def answer_form(self, token: str, answer: Answer) -> None:
-        """Record the answer of a form, which uses up its link. Raises Rejected."""
+        """Record the answer of a form, which uses up its links. Raises Rejected."""
         loaded, relationship = await self._load_by_link(token)
         await self._change_existing(
             loaded.value.session_id,
@@ -192,7 +210,7 @@ class SessionsService:
     async def _load_by_link(self, token: str) -> tuple[Versioned[Session], Relationship]:
         loaded = await self.store.find_by_link(hash_token(token))
         if loaded is None:
-            raise NotFound("unknown-link", "This link is unknown, or a newer one has replaced it.")
+            raise NotFound("unknown-link", "This link is unknown.")
         return loaded, await self._require_relationship(loaded.value.relationship_id)
 
     async def _change_existing(

@@ -37,6 +37,7 @@ from shared.events.intake import (
 )
 from shared.events.model import (
     CaseCode,
+    CollectedBy,
     Count,
     Direction,
     Element,
@@ -100,6 +101,7 @@ __all__ = [
     "ClientErased",
     "ClinicianRegistered",
     "ClinicianUpdated",
+    "CollectedBy",
     "ConsentGiven",
     "ConsentWithdrawn",
     "Count",

@@ -5,7 +5,17 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field, model_validator
 
-from shared.events.model import Code, Element, Rater, Rating, RelationshipEvent, TalkedAbout, Tension, UtcDatetime
+from shared.events.model import (
+    Code,
+    CollectedBy,
+    Element,
+    Rater,
+    Rating,
+    RelationshipEvent,
+    TalkedAbout,
+    Tension,
+    UtcDatetime,
+)
 from shared.events.topics import FEEDBACK, Topic
 from shared.runtime.model import Model
 
@@ -64,6 +74,8 @@ class FeedbackSubmitted(FeedbackEvent, Answer):
     type: Literal["clinic.feedback.submitted.v1"] = "clinic.feedback.submitted.v1"
     recorded_at: UtcDatetime | None = None
     """When its sender was told that it is stored; `occurred_at` is when it was given, which may be hours before."""
+    collected_by: CollectedBy | None = None
+    """How the answer came; null in events of older versions."""
 
 
 class FeedbackAmended(FeedbackEvent, Answer):
@@ -74,6 +86,8 @@ class FeedbackAmended(FeedbackEvent, Answer):
     """The id of the `FeedbackSubmitted` that is corrected."""
     recorded_at: UtcDatetime | None = None
     """When its sender was told that it is stored."""
+    collected_by: CollectedBy | None = None
+    """How the answer came; null in events of older versions."""
 
 
 class FeedbackLapsed(FeedbackEvent):

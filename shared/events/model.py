@@ -54,6 +54,8 @@ Element = Literal["trust", "respect", "collaboration", "non_judgment", "guidance
 Rater = Literal["client", "clinician"]
 Tension = Literal["none", "a_little", "yes"]
 TalkedAbout = Literal["not", "partly", "yes"]
+CollectedBy = Literal["form", "desk", "system"]
+"""How an answer came: by the form behind its link, entered at the clinic's desk, or from another system."""
 Count = Annotated[int, Field(strict=True)]
 """A whole number, written as one: `true` is not accepted as 1."""
 

@@ -150,6 +150,7 @@ EXAMPLES: tuple[Event, ...] = (
         tension="a_little",
         talked_about="partly",
         outcome=InstrumentTotal(name="ors", total=24.5),
+        collected_by="form",
     ),
     FeedbackSubmitted(
         id=_id("submitted as a total"),
@@ -179,6 +180,7 @@ EXAMPLES: tuple[Event, ...] = (
         talked_about="not",
         amends=_id("submitted"),
         outcome=InstrumentTotal(name="ors", total=0),
+        collected_by="desk",
     ),
     FeedbackLapsed(
         id=_id("lapsed"), occurred_at=_at(9), relationship_id=RELATIONSHIP, session_id=SESSION, rater="clinician"

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 from services.sessions.domain.appointment import RequestOptions, complete, schedule
+from services.sessions.domain.links import add_link_if_possible
 from services.sessions.domain.relationship import Relationship
 from services.sessions.domain.session import Completed, Session
 from shared.events import Answer, Tension
@@ -13,9 +14,7 @@ STARTS_AT = datetime(2026, 3, 2, 10, tzinfo=UTC)
 NOW = STARTS_AT + timedelta(hours=1)
 """After the end of the session."""
 WINDOW = timedelta(hours=72)
-REQUEST_OPTIONS = RequestOptions(
-    link_hashes={"client": "c1", "clinician": "t1"}, response_window=WINDOW, lapse_grace=timedelta(0)
-)
+REQUEST_OPTIONS = RequestOptions(response_window=WINDOW, lapse_grace=timedelta(0))
 COMPLETION = Completed(ended_at=STARTS_AT + timedelta(minutes=50), minutes=50)
 
 
@@ -34,8 +33,11 @@ def scheduled_session(relationship: Relationship) -> Session:
     return schedule(None, uuid4(), relationship, STARTS_AT, 50, STARTS_AT - timedelta(days=7))[0]
 
 
-def completed_session(relationship: Relationship) -> Session:
-    return complete(scheduled_session(relationship), relationship, COMPLETION, NOW, REQUEST_OPTIONS)[0]
+def completed_session(relationship: Relationship, client_link: str = "c1", clinician_link: str = "t1") -> Session:
+    """A session with one link to each form; a client without consent has none."""
+    session = complete(scheduled_session(relationship), relationship, COMPLETION, NOW, REQUEST_OPTIONS)[0]
+    session = add_link_if_possible(session, relationship, "client", client_link, NOW)
+    return add_link_if_possible(session, relationship, "clinician", clinician_link, NOW)
 
 
 def make_answer(rating: float = 8, tension: Tension | None = None) -> Answer:

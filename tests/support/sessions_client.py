@@ -1,23 +1,26 @@
 """A client of the sessions service for one relationship, with a method for each request."""
 
 import os
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID, uuid4
 
 import httpx2
 
 from services.sessions.app import create_app
 from services.sessions.settings import Settings
-from shared.events import ConsentGiven, Event
+from shared.events import ConsentGiven, Event, Rater
 from shared.kafka.producer import Producer
 from tests.support.builders import RelationshipBuilder
 from tests.support.serving import run_app, wait_until
 
 HOUR = timedelta(hours=1)
+PUBLIC_URL = "http://127.0.0.1:8002"
+"""The default of the setting: where links to forms lead."""
 
 
 def make_settings(kafka_servers: str, mongodb_uri: str, **overrides: Any) -> Settings:
@@ -64,20 +67,38 @@ class SessionsClient:
         body = {"ended_at": ended_at.isoformat(), "minutes": minutes}
         return await self.http.post(f"/sessions/{session_id}/completion", json=body)
 
+    async def request_client_link(self, session_id: UUID) -> httpx2.Response:
+        return await self.http.post(f"/sessions/{session_id}/client-link", json={})
+
+    async def client_form_path(self, session_id: UUID) -> str:
+        """The path of a new link to the client's form."""
+        return self.path_of((await self.request_client_link(session_id)).raise_for_status().json()["url"])
+
+    @staticmethod
+    def path_of(url: str) -> str:
+        """The path of a form, as a browser requests it."""
+        return url.removeprefix(PUBLIC_URL)
+
+    @staticmethod
+    def form_paths(text: str) -> list[str]:
+        """The paths of all links to forms in a text."""
+        return [path.removeprefix(PUBLIC_URL) for path in re.findall(rf"{PUBLIC_URL}/f/[\w-]+", text)]
+
     async def create_completed_session(self, hours_ago: float = 1.0) -> "CompletedSession":
-        """Complete a session; the result has the links to its forms."""
+        """Complete a session, and get the client's link if the client is asked."""
         session_id, ended_at = uuid4(), ago(hours_ago)
         (await self.schedule(session_id, ended_at - HOUR)).raise_for_status()
-        forms = (await self.complete(session_id, ended_at)).raise_for_status().json()
-        return CompletedSession(session_id, ended_at, forms)
+        completion = (await self.complete(session_id, ended_at)).raise_for_status().json()
+        paths: dict[Rater, str] = {"clinician": self.path_of(completion["clinician_form"]["url"])}
+        if "client" in completion["feedback"]:
+            paths["client"] = await self.client_form_path(session_id)
+        return CompletedSession(session_id, ended_at, completion, paths)
 
-    async def submit_answer(
-        self, session_id: UUID, rater: Literal["client", "clinician"], given_at: datetime, **answer: Any
-    ) -> httpx2.Response:
+    async def submit_answer(self, session_id: UUID, rater: Rater, given_at: datetime, **answer: Any) -> httpx2.Response:
         body = {"given_at": given_at.isoformat(), **answer}
         return await self.http.put(f"/sessions/{session_id}/feedback/{rater}", json=body)
 
-    async def feedback_status(self, session_id: UUID, rater: Literal["client", "clinician"]) -> str | None:
+    async def feedback_status(self, session_id: UUID, rater: Rater) -> str | None:
         body = (await self.http.get(f"/sessions/{session_id}")).raise_for_status().json()
         status: str | None = body["feedback"].get(rater, {}).get("status")
         return status
@@ -89,12 +110,12 @@ class CompletedSession:
 
     session_id: UUID
     ended_at: datetime
-    forms: dict[str, Any]
+    completion: dict[str, Any]
+    paths: dict[Rater, str]
 
-    def form_path(self, rater: Literal["client", "clinician"]) -> str:
-        """The path of the form, as a browser requests it."""
-        url: str = self.forms[f"{rater}_form"]["url"]
-        return url.removeprefix("http://127.0.0.1:8002")
+    def form_path(self, rater: Rater) -> str:
+        """The path of the first link to the form of a rater."""
+        return self.paths[rater]
 
 
 @asynccontextmanager
@@ -107,3 +128,9 @@ async def serve_clinic(settings: Settings) -> AsyncIterator[SessionsClient]:
             yield SessionsClient(http, producer, settings.mongodb_database)
     finally:
         await producer.stop()
+
+
+def problem_of(response: httpx2.Response) -> tuple[int, str]:
+    """The status and the short name of the problem of a rejected request."""
+    assert response.headers["content-type"] == "application/problem+json", response.text
+    return response.status_code, response.json()["type"].removeprefix("urn:attune:problem:")

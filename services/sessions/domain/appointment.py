@@ -4,11 +4,11 @@ They are pure. Each takes a session and a request, and returns the session after
 Rejected. A repeated request changes nothing and gives no events. Event ids are derived from the session's id.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
+from services.sessions.domain.links import MIN_LINK_LIFETIME
 from services.sessions.domain.relationship import Relationship
 from services.sessions.domain.session import Cancelled, Completed, Decision, FeedbackRequest, Missed, Session
 from shared.errors import Rejected
@@ -25,8 +25,6 @@ from shared.events.clock_skew import CLOCK_SKEW_TOLERANCE, reject_future
 
 MAX_SCHEDULE_AHEAD = timedelta(days=730)
 """An appointment later than this has a mistyped year."""
-MIN_LINK_LIFETIME = timedelta(hours=24)
-"""A link works at least this long, so that a session entered late can still be answered."""
 MAX_NOTICE_HOURS = 24 * 365.0
 """Longer notice is published as one year."""
 ONE_MILLISECOND = timedelta(milliseconds=1)
@@ -36,7 +34,6 @@ ONE_MILLISECOND = timedelta(milliseconds=1)
 class RequestOptions:
     """How client and clinician are asked for feedback after a session."""
 
-    link_hashes: Mapping[Rater, str]
     response_window: timedelta
     """How long after the session an answer is due."""
     lapse_grace: timedelta
@@ -101,9 +98,9 @@ def _scheduled(session: Session) -> Decision:
 def complete(
     session: Session, relationship: Relationship, completion: Completed, now: UtcDatetime, options: RequestOptions
 ) -> Decision:
-    """Record that the session was held, and ask for feedback. If repeated, only the links are new."""
+    """Record that the session was held, and ask for feedback."""
     if session.outcome == completion:
-        return _replace_links(session, relationship, now, options), ()
+        return session, ()
     if session.outcome is not None:
         raise outcome_conflict(session)
     _reject_before_start(session, now)
@@ -111,7 +108,11 @@ def complete(
     relationship.reject_after_end(session.starts_at)
     raters: tuple[Rater, ...] = ("client", "clinician") if relationship.consent else ("clinician",)
     due_at = completion.ended_at + options.response_window
-    request = FeedbackRequest(due_at=due_at, lapses_at=max(due_at, now + options.lapse_grace))
+    request = FeedbackRequest(
+        due_at=due_at,
+        lapses_at=max(due_at, now + options.lapse_grace),
+        expires_at=max(due_at, now + MIN_LINK_LIFETIME),
+    )
     after = session.model_copy(update={"outcome": completion, "feedback": dict.fromkeys(raters, request)})
     completed = SessionCompleted(
         id=session.derive_id("completed"),
@@ -132,7 +133,7 @@ def complete(
         )
         for rater in raters
     ]
-    return _replace_links(after, relationship, now, options), (completed, *requested)
+    return after, (completed, *requested)
 
 
 def mark_missed(session: Session, relationship: Relationship, now: UtcDatetime) -> Decision:
@@ -174,12 +175,9 @@ def cancel(session: Session, cancellation: Cancelled, now: UtcDatetime) -> Decis
 def outcome_conflict(session: Session, consequence: str = "so it cannot have another outcome") -> Rejected:
     """The rejection of a request that contradicts the session's outcome."""
     status = session.outcome.what if session.outcome else "scheduled"
-    detail = f"Session {session.session_id} is already recorded as {status}, {consequence}."
-    if isinstance(session.outcome, Completed):
-        detail += f" It ended at {session.outcome.ended_at.isoformat()} after {session.outcome.minutes} minutes."
-    if isinstance(session.outcome, Cancelled):
-        detail += f" It was cancelled by the {session.outcome.by} at {session.outcome.cancelled_at.isoformat()}."
-    return Rejected(f"session-already-{status}", detail)
+    return Rejected(
+        f"session-already-{status}", f"Session {session.session_id} is already recorded as {status}, {consequence}."
+    )
 
 
 def _reject_before_start(session: Session, now: UtcDatetime) -> None:
@@ -191,21 +189,5 @@ def _reject_end(session: Session, ended_at: UtcDatetime, now: UtcDatetime) -> No
     if ended_at < session.starts_at - CLOCK_SKEW_TOLERANCE:
         raise Rejected(
             "ended-before-it-began",
-            f"ended_at is before the session's start, {session.starts_at.isoformat()}; "
-            "if it was held earlier than planned, move it first.",
+            "ended_at is before the session's start; if it was held earlier than planned, move it first.",
         )
-
-
-def _replace_links(session: Session, relationship: Relationship, now: UtcDatetime, options: RequestOptions) -> Session:
-    """Replace every link; without consent, remove the client's link instead."""
-    feedback: dict[Rater, FeedbackRequest] = {}
-    for rater, request in session.feedback.items():
-        if rater == "client" and not relationship.consent:
-            feedback[rater] = request.model_copy(update={"token_hash": None, "expires_at": None})
-        else:
-            link = {
-                "token_hash": options.link_hashes[rater],
-                "expires_at": max(request.due_at, now + MIN_LINK_LIFETIME),
-            }
-            feedback[rater] = request.model_copy(update=link)
-    return session.model_copy(update={"feedback": feedback})

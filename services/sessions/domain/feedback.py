@@ -3,14 +3,33 @@
 As in `session`, the decisions are pure and idempotent, and event ids are derived from the session's id.
 """
 
+from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
 from services.sessions.domain.relationship import Relationship
 from services.sessions.domain.session import Completed, Decision, FeedbackRequest, Session
 from shared.errors import NotFound, Rejected
-from shared.events import Answer, Event, FeedbackAmended, FeedbackLapsed, FeedbackSubmitted, Rater, UtcDatetime
+from shared.events import (
+    Answer,
+    CollectedBy,
+    Event,
+    FeedbackAmended,
+    FeedbackLapsed,
+    FeedbackSubmitted,
+    Rater,
+    UtcDatetime,
+)
 from shared.events.clock_skew import CLOCK_SKEW_TOLERANCE, reject_future
+
+
+@dataclass(frozen=True)
+class Submission:
+    """An answer, when it was given, and how it came."""
+
+    answer: Answer
+    given_at: UtcDatetime
+    collected_by: CollectedBy
 
 
 def record_answer(
@@ -21,36 +40,37 @@ def record_answer(
     given_at: UtcDatetime,
     now: UtcDatetime,
     response_window: timedelta,
+    collected_by: CollectedBy,
 ) -> Decision:
-    """Record an answer from a clinic system: the first one or a correction of it, in time or late."""
-    completion = _require_completed(session)
-    _reject_without_consent(rater, relationship)
+    """Record an answer that was given elsewhere: the first one or a correction of it, in time or late."""
+    completion = require_completed(session)
+    require_consent(rater, relationship)
     reject_future("given_at", given_at, now)
     if given_at < completion.ended_at - CLOCK_SKEW_TOLERANCE:
         raise Rejected(
             "before-the-session",
-            f"given_at is before the session's end, {completion.ended_at.isoformat()}; an answer is given after it.",
+            "given_at is before the session's end; an answer is given after it. Check both times.",
         )
     due_at = completion.ended_at + response_window
     request = session.feedback.get(rater) or FeedbackRequest(due_at=due_at, lapses_at=due_at)
     if request.answer is None:
-        return _submit(session, rater, request, answer, given_at, now)
+        return _submit(session, rater, request, Submission(answer, given_at, collected_by), now)
     if request.answer == answer:
         return session, ()
     if request.given_at is not None and given_at <= request.given_at:
         raise Rejected(
             "older-than-what-is-known",
-            f"The {rater} gave another answer at {request.given_at.isoformat()}; a correction must be given later.",
+            f"The {rater} gave another answer at the same time or later; a correction must be given after it.",
         )
-    return _amend(session, rater, request, answer, given_at, now)
+    return _amend(session, rater, request, Submission(answer, given_at, collected_by), now)
 
 
 def open_form(session: Session, relationship: Relationship, link_hash: str, now: UtcDatetime) -> Rater:
     """Return whose form the link opens. Raises NotFound, and Rejected if the form cannot be answered."""
     rater = session.rater_of(link_hash)
     if rater is None:
-        raise NotFound("unknown-link", "This link is unknown, or a newer one has replaced it.")
-    _reject_without_consent(rater, relationship)
+        raise NotFound("unknown-link", "This link is unknown.")
+    require_consent(rater, relationship)
     request = session.feedback[rater]
     if request.answer is not None:
         raise Rejected("link-used", "This form has been answered.")
@@ -69,9 +89,9 @@ def answer_form(
         if error.code == "link-used" and _is_same_answer(session, link_hash, answer):
             return session, ()
         raise
-    given_at = max(now, _require_completed(session).ended_at)  # clocks differ, but no answer precedes the end
+    given_at = max(now, require_completed(session).ended_at)  # clocks differ, but no answer precedes the end
     request = session.feedback[rater].model_copy(update={"used_token_hash": link_hash})
-    return _submit(session, rater, request, answer, given_at, now)
+    return _submit(session, rater, request, Submission(answer, given_at, "form"), now)
 
 
 def lapse(session: Session, relationship: Relationship | None, now: UtcDatetime) -> Decision:
@@ -97,36 +117,38 @@ def lapse(session: Session, relationship: Relationship | None, now: UtcDatetime)
 
 
 def _submit(
-    session: Session, rater: Rater, request: FeedbackRequest, answer: Answer, given_at: UtcDatetime, now: UtcDatetime
+    session: Session, rater: Rater, request: FeedbackRequest, submission: Submission, now: UtcDatetime
 ) -> Decision:
     submitted = FeedbackSubmitted(
         id=_submitted_event_id(session, rater),
         relationship_id=session.relationship_id,
-        occurred_at=given_at,
+        occurred_at=submission.given_at,
         session_id=session.session_id,
         rater=rater,
         recorded_at=now,
-        **answer.model_dump(),
+        collected_by=submission.collected_by,
+        **submission.answer.model_dump(),
     )
-    answered = request.model_copy(update={"status": "answered", "answer": answer, "given_at": given_at})
+    answered = request.model_copy(update={"status": "answered", **vars(submission)})
     return session.with_request(rater, answered), (submitted,)
 
 
 def _amend(
-    session: Session, rater: Rater, request: FeedbackRequest, answer: Answer, given_at: UtcDatetime, now: UtcDatetime
+    session: Session, rater: Rater, request: FeedbackRequest, submission: Submission, now: UtcDatetime
 ) -> Decision:
     count = request.amendments + 1
     amended = FeedbackAmended(
         id=session.derive_id(f"{rater} feedback amended {count}"),
         relationship_id=session.relationship_id,
-        occurred_at=given_at,
+        occurred_at=submission.given_at,
         session_id=session.session_id,
         rater=rater,
         amends=_submitted_event_id(session, rater),
         recorded_at=now,
-        **answer.model_dump(),
+        collected_by=submission.collected_by,
+        **submission.answer.model_dump(),
     )
-    corrected = request.model_copy(update={"answer": answer, "given_at": given_at, "amendments": count})
+    corrected = request.model_copy(update={**vars(submission), "amendments": count})
     return session.with_request(rater, corrected), (amended,)
 
 
@@ -139,7 +161,8 @@ def _is_same_answer(session: Session, link_hash: str, answer: Answer) -> bool:
     return rater is not None and session.feedback[rater].answer == answer
 
 
-def _require_completed(session: Session) -> Completed:
+def require_completed(session: Session) -> Completed:
+    """The completion of the session. Raises Rejected."""
     if isinstance(session.outcome, Completed):
         return session.outcome
     status = session.outcome.what if session.outcome else "scheduled"
@@ -150,6 +173,7 @@ def _require_completed(session: Session) -> Completed:
     )
 
 
-def _reject_without_consent(rater: Rater, relationship: Relationship) -> None:
+def require_consent(rater: Rater, relationship: Relationship) -> None:
+    """Raises Rejected if a client is asked who has not agreed."""
     if rater == "client" and not relationship.consent:
         raise Rejected("no-consent", "The client has not agreed, or no longer agrees, to be asked about the sessions.")

@@ -43,8 +43,8 @@ class Relationship(Model):
         if self.started_at is not None and moment < self.started_at - CLOCK_SKEW_TOLERANCE:
             raise Rejected(
                 "before-the-start",
-                f"Relationship {self.relationship_id} started at {self.started_at.isoformat()}, and the session is "
-                "before that. If the client came from another clinician, use the previous relationship.",
+                f"The session is before the start of relationship {self.relationship_id}. If the client came from "
+                "another clinician, use the previous relationship.",
             )
 
     def reject_after_end(self, moment: UtcDatetime) -> None:
@@ -52,8 +52,8 @@ class Relationship(Model):
         if self.ended_at is not None and moment > self.ended_at:
             raise Rejected(
                 "relationship-ended",
-                f"Relationship {self.relationship_id} ended at {self.ended_at.isoformat()}, and the session is after "
-                "that. If the client continued with another clinician, use the next relationship.",
+                f"The session is after the end of relationship {self.relationship_id}. If the client continued with "
+                "another clinician, use the next relationship.",
             )
 
 

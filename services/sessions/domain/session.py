@@ -7,7 +7,7 @@ from uuid import UUID, uuid5
 
 from pydantic import ConfigDict, Field, computed_field
 
-from shared.events import Answer, Event, Rater, UtcDatetime
+from shared.events import Answer, CollectedBy, Event, Rater, UtcDatetime
 from shared.runtime.model import Model
 
 CancelledBy = Literal["client", "clinician", "clinic"]
@@ -53,13 +53,24 @@ class FeedbackRequest(StoredModel):
     lapses_at: UtcDatetime
     """When the request lapses: `due_at`, or a little later if the session was entered after it."""
     token_hash: str | None = None
-    """SHA-256 of the token in the current link."""
+    """SHA-256 of the token in the latest link."""
+    earlier_token_hashes: list[str] = Field(default_factory=list)
+    """The same of the links before, which work as well."""
     expires_at: UtcDatetime | None = None
+    """When all links stop working, and no new one can be had."""
     used_token_hash: str | None = None
-    """SHA-256 of the token in the link that was used, so that the same answer sent again is recognized."""
+    """SHA-256 of the token in the link that was used. It may be a link that an older version has replaced."""
     answer: Answer | None = None
     given_at: UtcDatetime | None = None
+    collected_by: CollectedBy | None = None
+    """How the answer, as it was last amended, came; None if an older version stored it."""
     amendments: int = 0
+
+    @property
+    def all_link_hashes(self) -> list[str]:
+        """The token hashes of all links, the one that was used among them."""
+        hashes = (*self.earlier_token_hashes, self.token_hash, self.used_token_hash)
+        return list(dict.fromkeys(link_hash for link_hash in hashes if link_hash is not None))
 
 
 class Session(StoredModel):
@@ -84,12 +95,12 @@ class Session(StoredModel):
     @property
     def link_hashes(self) -> list[str]:
         """The token hashes of the links to this session."""
-        return [h for r in self.feedback.values() for h in (r.token_hash, r.used_token_hash) if h is not None]
+        return [link_hash for request in self.feedback.values() for link_hash in request.all_link_hashes]
 
     def rater_of(self, link_hash: str) -> Rater | None:
-        """The rater for whom the link was made; None if it is not, or no longer, a link to this session."""
+        """The rater for whom the link was made; None if it is not a link to this session."""
         for rater, request in self.feedback.items():
-            if link_hash in (request.token_hash, request.used_token_hash):
+            if link_hash in request.all_link_hashes:
                 return rater
         return None
 

@@ -1,16 +1,15 @@
 """The JSON API for clinic systems. Every request is idempotent."""
 
-from collections.abc import Mapping
 from typing import ClassVar, Literal, Self
 from uuid import UUID
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter
 from pydantic import ConfigDict, Field, model_validator
 
 from services.sessions.domain.session import Cancelled, CancelledBy, FeedbackRequest, Session
 from services.sessions.service import FormLink, SessionsService
 from shared.clinical.instruments import INSTRUMENTS, InstrumentKind
-from shared.events import Answer, InstrumentTotal, Rater, UtcDatetime
+from shared.events import Answer, CollectedBy, InstrumentTotal, Rater, UtcDatetime
 from shared.http.request_body import RequestBody, WholeNumber
 from shared.runtime.model import Model
 
@@ -71,9 +70,11 @@ class AnswerBody(Answer):
     instrument: AllianceTotalBody | None = None
     outcome: OutcomeTotalBody | None = None
     given_at: UtcDatetime
+    collected_by: Literal["desk", "system"] = "system"
+    """Whether a person at the clinic's desk entered it, for example from paper, or another system sent it."""
 
     def to_answer(self) -> Answer:
-        return Answer.model_validate(self.model_dump(exclude={"given_at"}))
+        return Answer.model_validate(self.model_dump(exclude={"given_at", "collected_by"}))
 
 
 class FormLinkView(Model):
@@ -82,20 +83,9 @@ class FormLinkView(Model):
     url: str
     expires_at: UtcDatetime
 
-
-class FormLinksView(Model):
-    session_id: UUID
-    client_form: FormLinkView | None
-    """None if the client has not agreed to be asked."""
-    clinician_form: FormLinkView | None
-
     @classmethod
-    def of(cls, session_id: UUID, links: Mapping[Rater, FormLink], public_url: str) -> "FormLinksView":
-        views = {
-            rater: FormLinkView(url=f"{public_url.rstrip('/')}/f/{link.token}", expires_at=link.expires_at)
-            for rater, link in links.items()
-        }
-        return cls(session_id=session_id, client_form=views.get("client"), clinician_form=views.get("clinician"))
+    def of(cls, link: FormLink, public_url: str) -> "FormLinkView":
+        return cls(url=f"{public_url.rstrip('/')}/f/{link.token}", expires_at=link.expires_at)
 
 
 class OutcomeView(Model):
@@ -112,6 +102,8 @@ class FeedbackView(Model):
     status: Literal["awaiting", "answered", "lapsed", "withdrawn"]
     due_at: UtcDatetime
     given_at: UtcDatetime | None
+    collected_by: CollectedBy | None
+    """How the answer came; null if there is none, or an older version recorded it."""
     amendments: int
 
     @classmethod
@@ -134,8 +126,27 @@ class SessionView(Model):
         return cls.model_validate(session.model_dump())
 
 
+class CompletionView(SessionView):
+    """A session that was held. The client's link has a route of its own."""
+
+    clinician_form: FormLinkView | None
+    """Null if the form is answered, its time is over, or it has five links, which all work until then."""
+
+    @classmethod
+    def of_completed(cls, session: Session, clinician_link: FormLink | None, public_url: str) -> "CompletionView":
+        form = None if clinician_link is None else FormLinkView.of(clinician_link, public_url)
+        return cls(**dict(SessionView.of(session)), clinician_form=form)
+
+
 def routes(service: SessionsService, public_url: str) -> APIRouter:
     """The routes for clinic systems."""
+    router = APIRouter()
+    router.include_router(_session_routes(service, public_url))
+    router.include_router(_feedback_routes(service, public_url))
+    return router
+
+
+def _session_routes(service: SessionsService, public_url: str) -> APIRouter:
     router = APIRouter(prefix="/sessions/{session_id}", tags=["sessions"])
 
     @router.get("")
@@ -149,11 +160,10 @@ def routes(service: SessionsService, public_url: str) -> APIRouter:
         return SessionView.of(await service.schedule(session_id, body.relationship_id, body.starts_at, body.minutes))
 
     @router.post("/completion")
-    async def complete_session(session_id: UUID, body: CompletionBody, response: Response) -> FormLinksView:
-        """Record that the session was held. Returns links to the forms; each call replaces the links before."""
-        links = await service.complete(session_id, body.ended_at, body.minutes)
-        response.headers["Cache-Control"] = "no-store"
-        return FormLinksView.of(session_id, links, public_url)
+    async def complete_session(session_id: UUID, body: CompletionBody) -> CompletionView:
+        """Record that the session was held. Returns a link to the clinician's form; those before keep working."""
+        session, clinician_link = await service.complete(session_id, body.ended_at, body.minutes)
+        return CompletionView.of_completed(session, clinician_link, public_url)
 
     @router.post("/missed")
     async def mark_missed(session_id: UUID, _body: EmptyBody | None = None) -> SessionView:
@@ -166,9 +176,25 @@ def routes(service: SessionsService, public_url: str) -> APIRouter:
         cancellation = Cancelled(by=body.by, cancelled_at=body.cancelled_at)
         return SessionView.of(await service.cancel(session_id, cancellation))
 
+    return router
+
+
+def _feedback_routes(service: SessionsService, public_url: str) -> APIRouter:
+    router = APIRouter(prefix="/sessions/{session_id}", tags=["sessions"])
+
+    @router.post("/client-link")
+    async def issue_client_link(session_id: UUID, _body: EmptyBody) -> FormLinkView:
+        """Get a link to the client's form, to be sent to the client and shown to nobody else.
+
+        There are at most five for a session, until the time for the form is over; each works until the form is
+        answered. Each call is logged.
+        """
+        return FormLinkView.of(await service.issue_client_link(session_id), public_url)
+
     @router.put("/feedback/{rater}")
     async def record_answer(session_id: UUID, rater: Rater, body: AnswerBody) -> SessionView:
         """Record an answer that was given elsewhere, also after the deadline. A different, later answer corrects it."""
-        return SessionView.of(await service.record_answer(session_id, rater, body.to_answer(), body.given_at))
+        session = await service.record_answer(session_id, rater, body.to_answer(), body.given_at, body.collected_by)
+        return SessionView.of(session)
 
     return router

@@ -1,6 +1,7 @@
 """The form for client and clinician: on a phone, without an account, without JavaScript.
 
-Opening a link changes nothing, because mail programs and messengers open every link. Sending the form uses it up.
+Opening a link changes nothing, because mail programs and messengers open every link. Sending the form uses up all
+links to it.
 """
 
 from collections.abc import Mapping
@@ -38,14 +39,14 @@ CLOSED_FORM_PAGES: dict[str, tuple[int, Page, str, str]] = {
         404,
         "unknown-link",
         "This link does not work",
-        "Perhaps a part of it got lost on the way, or a newer one has been sent since. "
-        "Please open the latest link exactly as you received it, or ask your clinic for a new one.",
+        "Perhaps a part of it got lost on the way. "
+        "Please open the link exactly as you received it, or ask your clinic for a new one.",
     ),
     "link-used": (
         410,
         "link-used",
         "This form has been answered already",
-        "Each link works once, and the answer has arrived. There is nothing left to do. "
+        "The answer has arrived, and there is nothing left to do. "
         "If you would like to change what was said, please tell your clinic.",
     ),
     "link-expired": (
@@ -53,7 +54,7 @@ CLOSED_FORM_PAGES: dict[str, tuple[int, Page, str, str]] = {
         "link-expired",
         "The time for this form is over",
         "That is no problem: you will be asked again after the next session. "
-        "If you would still like to answer, please ask your clinic for a new link.",
+        "If there is something that you would still like to say, please tell your clinic.",
     ),
     "no-consent": (
         410,

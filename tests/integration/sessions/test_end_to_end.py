@@ -1,17 +1,17 @@
 """A session from its appointment to both answers."""
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, get_args
 from uuid import UUID
 
 import pytest
 
-from services.sessions.service import RATERS
 from shared.events import (
     FeedbackLapsed,
     FeedbackRequested,
     FeedbackSubmitted,
     InstrumentTotal,
+    Rater,
     SessionCompleted,
     SessionScheduled,
 )
@@ -74,7 +74,7 @@ async def test_an_answer_within_the_grace_period_prevents_a_lapse(mongodb_uri: s
     async with serve_clinic(make_settings(kafka_servers, mongodb_uri, lapse_grace_seconds=30)) as clinic:
         await clinic.start_relationship()
         completed = await clinic.create_completed_session(hours_ago=24 * 30)
-        for rater in RATERS:
+        for rater in get_args(Rater):
             response = await clinic.submit_answer(completed.session_id, rater, completed.ended_at, ratings={"trust": 4})
             assert response.status_code == 200
 

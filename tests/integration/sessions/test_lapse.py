@@ -54,7 +54,7 @@ def overdue_session(relationship_id: UUID, due_hours_ago: float = 24 * 26) -> Se
     relationship = Relationship(relationship_id=relationship_id, started_at=ago(10_000), consent=True)
     starts_at, entered_at = ago(due_hours_ago + 73), ago(due_hours_ago + 49)
     session, _ = schedule(None, uuid4(), relationship, starts_at, 50, entered_at)
-    options = RequestOptions({"client": uuid4().hex, "clinician": uuid4().hex}, timedelta(hours=72), timedelta(0))
+    options = RequestOptions(timedelta(hours=72), timedelta(0))
     return complete(
         session, relationship, Completed(ended_at=starts_at + timedelta(hours=1), minutes=50), entered_at, options
     )[0]

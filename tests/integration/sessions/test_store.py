@@ -113,7 +113,7 @@ async def test_parallel_changes_of_one_session_have_their_events_once(store: Sto
 
     def answer(before: Session | None) -> Decision:
         assert before is not None
-        return feedback.record_answer(before, relationship, "client", make_answer(), NOW, NOW, WINDOW)
+        return feedback.record_answer(before, relationship, "client", make_answer(), NOW, NOW, WINDOW, "system")
 
     changes = await asyncio.gather(*(store.sessions.change(session.session_id, answer) for _ in range(5)))
 
@@ -194,7 +194,7 @@ async def test_a_session_that_changed_since_it_was_loaded_is_not_written(store: 
     changed, unchanged = completed_session(relationship), completed_session(relationship)
     await save(store, changed, unchanged)
     overdue = await store.find_overdue(LAPSED_AT)
-    answered, _ = feedback.record_answer(changed, relationship, "client", make_answer(), NOW, NOW, WINDOW)
+    answered, _ = feedback.record_answer(changed, relationship, "client", make_answer(), NOW, NOW, WINDOW, "system")
     await save(store, answered)
 
     events = await store.save_decisions(overdue, lapse)

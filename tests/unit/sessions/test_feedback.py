@@ -12,7 +12,6 @@ from shared.events import Answer, FeedbackAmended, FeedbackLapsed, FeedbackSubmi
 from tests.support.sessions_builders import (
     COMPLETION,
     NOW,
-    REQUEST_OPTIONS,
     WINDOW,
     completed_session,
     make_answer,
@@ -27,38 +26,40 @@ MINUTE = timedelta(minutes=1)
 
 def test_a_repeated_answer_gives_one_event() -> None:
     session, (submitted,) = record_answer(
-        completed_session(RELATIONSHIP), RELATIONSHIP, "client", make_answer(8), NOW, NOW, WINDOW
+        completed_session(RELATIONSHIP), RELATIONSHIP, "client", make_answer(8), NOW, NOW, WINDOW, "system"
     )
 
     assert isinstance(submitted, FeedbackSubmitted)
     assert (submitted.occurred_at, submitted.rater, submitted.ratings) == (NOW, "client", {"trust": 8})
-    assert record_answer(session, RELATIONSHIP, "client", make_answer(8), NOW, NOW, WINDOW) == (session, ())
+    assert record_answer(session, RELATIONSHIP, "client", make_answer(8), NOW, NOW, WINDOW, "system") == (session, ())
 
 
 def test_a_different_answer_given_later_corrects_the_first() -> None:
     first, (submitted,) = record_answer(
-        completed_session(RELATIONSHIP), RELATIONSHIP, "client", make_answer(8), NOW, NOW, WINDOW
+        completed_session(RELATIONSHIP), RELATIONSHIP, "client", make_answer(8), NOW, NOW, WINDOW, "system"
     )
 
     second, (amended,) = record_answer(
-        first, RELATIONSHIP, "client", make_answer(3), NOW + MINUTE, NOW + MINUTE, WINDOW
+        first, RELATIONSHIP, "client", make_answer(3), NOW + MINUTE, NOW + MINUTE, WINDOW, "system"
     )
     third, (amended_again,) = record_answer(
-        second, RELATIONSHIP, "client", make_answer(4), NOW + 2 * MINUTE, NOW + 2 * MINUTE, WINDOW
+        second, RELATIONSHIP, "client", make_answer(4), NOW + 2 * MINUTE, NOW + 2 * MINUTE, WINDOW, "system"
     )
 
     assert isinstance(amended, FeedbackAmended)
     assert amended.amends == submitted.id
     assert len({submitted.id, amended.id, amended_again.id}) == 3
-    with pytest.raises(Rejected, match="must be given later") as rejected:
-        record_answer(third, RELATIONSHIP, "client", make_answer(9), NOW, NOW + 3 * MINUTE, WINDOW)
+    with pytest.raises(Rejected, match="must be given after") as rejected:
+        record_answer(third, RELATIONSHIP, "client", make_answer(9), NOW, NOW + 3 * MINUTE, WINDOW, "system")
     assert rejected.value.code == "older-than-what-is-known"
 
 
 def test_the_total_of_an_instrument_is_an_answer() -> None:
     total = Answer(instrument=InstrumentTotal(name="srs", total=31))
 
-    _, (submitted,) = record_answer(completed_session(RELATIONSHIP), RELATIONSHIP, "client", total, NOW, NOW, WINDOW)
+    _, (submitted,) = record_answer(
+        completed_session(RELATIONSHIP), RELATIONSHIP, "client", total, NOW, NOW, WINDOW, "system"
+    )
 
     assert isinstance(submitted, FeedbackSubmitted)
     assert submitted.instrument == total.instrument
@@ -70,7 +71,7 @@ def test_only_a_completed_session_can_be_answered() -> None:
 
     for session in (scheduled, cancelled):
         with pytest.raises(Rejected) as rejected:
-            record_answer(session, RELATIONSHIP, "client", make_answer(), NOW, NOW, WINDOW)
+            record_answer(session, RELATIONSHIP, "client", make_answer(), NOW, NOW, WINDOW, "system")
         assert rejected.value.code == "session-not-held"
 
 
@@ -84,10 +85,18 @@ def test_an_answer_is_given_after_the_session_and_not_in_the_future() -> None:
             COMPLETION.ended_at - 6 * MINUTE,
             NOW,
             WINDOW,
+            "system",
         )
     with pytest.raises(Rejected, match="is in the future"):
         record_answer(
-            completed_session(RELATIONSHIP), RELATIONSHIP, "client", make_answer(), NOW + 6 * MINUTE, NOW, WINDOW
+            completed_session(RELATIONSHIP),
+            RELATIONSHIP,
+            "client",
+            make_answer(),
+            NOW + 6 * MINUTE,
+            NOW,
+            WINDOW,
+            "system",
         )
     assert record_answer(
         completed_session(RELATIONSHIP),
@@ -97,6 +106,7 @@ def test_an_answer_is_given_after_the_session_and_not_in_the_future() -> None:
         COMPLETION.ended_at - 4 * MINUTE,
         NOW,
         WINDOW,
+        "system",
     )[1]
 
 
@@ -104,9 +114,11 @@ def test_an_answer_of_a_client_without_consent_is_rejected() -> None:
     without_consent = make_relationship(consent=False)
 
     with pytest.raises(Rejected, match="not agreed"):
-        record_answer(completed_session(without_consent), without_consent, "client", make_answer(), NOW, NOW, WINDOW)
+        record_answer(
+            completed_session(without_consent), without_consent, "client", make_answer(), NOW, NOW, WINDOW, "system"
+        )
     assert record_answer(
-        completed_session(without_consent), without_consent, "clinician", make_answer(), NOW, NOW, WINDOW
+        completed_session(without_consent), without_consent, "clinician", make_answer(), NOW, NOW, WINDOW, "system"
     )[1]
 
 
@@ -123,12 +135,10 @@ def test_a_form_is_answered_once_and_the_same_answer_may_be_sent_again() -> None
     assert open_form(session, RELATIONSHIP, "t1", NOW) == "clinician", "the clinician's form is still open"
 
 
-def test_a_repeated_answer_is_recognized_after_a_newer_link_was_issued() -> None:
+def test_a_repeated_answer_is_recognized_after_an_older_version_replaced_its_link() -> None:
     answered, _ = answer_form(completed_session(RELATIONSHIP), RELATIONSHIP, "c1", make_answer(8), NOW)
-    new_options = RequestOptions(
-        link_hashes={"client": "c2", "clinician": "t2"}, response_window=WINDOW, lapse_grace=timedelta(0)
-    )
-    session, _ = complete(answered, RELATIONSHIP, COMPLETION, NOW, new_options)
+    replaced = answered.feedback["client"].model_copy(update={"token_hash": "c2", "earlier_token_hashes": []})
+    session = answered.with_request("client", replaced)
 
     assert answer_form(session, RELATIONSHIP, "c1", make_answer(8), NOW) == (session, ())
     with pytest.raises(Rejected) as rejected:
@@ -165,9 +175,9 @@ def test_a_client_who_withdrew_consent_is_no_longer_asked() -> None:
 
 
 def test_a_request_lapses_once_at_its_due_time() -> None:
-    answered = record_answer(completed_session(RELATIONSHIP), RELATIONSHIP, "client", make_answer(), NOW, NOW, WINDOW)[
-        0
-    ]
+    answered = record_answer(
+        completed_session(RELATIONSHIP), RELATIONSHIP, "client", make_answer(), NOW, NOW, WINDOW, "system"
+    )[0]
 
     session, (lapsed,) = lapse(answered, RELATIONSHIP, DUE_AT + timedelta(days=4))
 
@@ -181,7 +191,7 @@ def test_a_late_answer_is_recorded() -> None:
     session, _ = lapse(completed_session(RELATIONSHIP), RELATIONSHIP, DUE_AT)
 
     answered, (submitted,) = record_answer(
-        session, RELATIONSHIP, "client", make_answer(), DUE_AT + MINUTE, DUE_AT + MINUTE, WINDOW
+        session, RELATIONSHIP, "client", make_answer(), DUE_AT + MINUTE, DUE_AT + MINUTE, WINDOW, "system"
     )
 
     assert isinstance(submitted, FeedbackSubmitted)
@@ -190,7 +200,7 @@ def test_a_late_answer_is_recorded() -> None:
 
 def test_a_session_entered_late_leaves_time_to_enter_its_answer() -> None:
     entered_at, grace = DUE_AT + timedelta(days=30), timedelta(seconds=10)
-    options = RequestOptions(REQUEST_OPTIONS.link_hashes, WINDOW, grace)
+    options = RequestOptions(WINDOW, grace)
 
     session, _ = complete(scheduled_session(RELATIONSHIP), RELATIONSHIP, COMPLETION, entered_at, options)
 

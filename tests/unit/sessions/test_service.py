@@ -43,10 +43,12 @@ class Sessions:
         return relationship
 
     async def complete(self, session_id: UUID, relationship: Relationship) -> dict[str, str]:
-        """The tokens of the forms by rater."""
+        """The tokens of a new link to each form, by rater."""
         await self.service.schedule(session_id, relationship.relationship_id, STARTS_AT, 50)
-        links = await self.service.complete(session_id, STARTS_AT + timedelta(minutes=50), 50)
-        return {rater: link.token for rater, link in links.items()}
+        _, clinician_link = await self.service.complete(session_id, STARTS_AT + timedelta(minutes=50), 50)
+        client_link = await self.service.issue_client_link(session_id)
+        assert clinician_link is not None
+        return {"client": client_link.token, "clinician": clinician_link.token}
 
     def feedback_count(self, rater: str, outcome: str) -> float | None:
         return self.registry.get_sample_value("attune_sessions_feedback_total", {"rater": rater, "outcome": outcome})
@@ -73,14 +75,14 @@ async def test_a_completed_session_has_a_link_for_each_rater_that_works_once(ses
     assert (sessions.feedback_count("client", "answered"), sessions.feedback_count("client", "amended")) == (1, 0)
 
 
-async def test_a_session_completed_again_gets_new_links_that_replace_the_old_ones(sessions: Sessions) -> None:
+async def test_new_links_leave_the_old_ones_as_they_are(sessions: Sessions) -> None:
     session_id, relationship = uuid4(), await sessions.know(make_relationship())
 
     old, new = [await sessions.complete(session_id, relationship) for _ in range(2)]
 
-    assert (await sessions.service.open_form(new["client"])).session.session_id == session_id
-    with pytest.raises(NotFound, match="unknown"):
-        await sessions.service.open_form(old["client"])
+    for tokens in (old, new):
+        assert (await sessions.service.open_form(tokens["client"])).session.session_id == session_id
+        assert (await sessions.service.open_form(tokens["clinician"])).rater == "clinician"
     assert sessions.feedback_count("client", "requested") == 1
 
 

@@ -1,5 +1,6 @@
 """Stored documents keep their field names, whatever the code calls the fields."""
 
+from copy import deepcopy
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -14,7 +15,7 @@ STARTS_AT, ENDED_AT, DUE_AT, ANSWERED_AT = (
     datetime(2026, 3, 5, 10, 50, tzinfo=UTC),
     datetime(2026, 3, 2, 11, tzinfo=UTC),
 )
-STORED_SESSION = {
+STORED_SESSION: dict[str, Any] = {
     "session_id": UUID(int=1),
     "relationship_id": UUID(int=2),
     "starts_at": STARTS_AT,
@@ -28,6 +29,7 @@ STORED_SESSION = {
             "due_at": DUE_AT,
             "lapses_at": DUE_AT,
             "token_hash": "c2",
+            "earlier_token_hashes": [],
             "expires_at": DUE_AT,
             "answered_with": "c1",
             "answer": {
@@ -38,6 +40,7 @@ STORED_SESSION = {
                 "outcome": None,
             },
             "given_at": ANSWERED_AT,
+            "collected_by": "form",
             "amendments": 0,
         },
         "clinician": {
@@ -45,15 +48,17 @@ STORED_SESSION = {
             "due_at": DUE_AT,
             "lapses_at": DUE_AT,
             "token_hash": "t2",
+            "earlier_token_hashes": ["t0", "t1"],
             "expires_at": DUE_AT,
             "answered_with": None,
             "answer": None,
             "given_at": None,
+            "collected_by": None,
             "amendments": 0,
         },
     },
     "next_lapse_at": DUE_AT,
-    "link_hashes": ["c2", "c1", "t2"],
+    "link_hashes": ["c2", "c1", "t0", "t1", "t2"],
 }
 """As databases hold it."""
 
@@ -66,3 +71,16 @@ def test_a_stored_session_is_loaded_and_written_with_the_same_field_names() -> N
 
     assert session.feedback["client"].used_token_hash == "c1"
     assert sessions.dump(session) == STORED_SESSION
+
+
+def test_a_session_that_an_older_version_stored_is_loaded() -> None:
+    unused: Any = None
+    sessions = Documents(unused, Session, unused, unused, STORED_NAMES)
+    stored = deepcopy(STORED_SESSION)
+    for request in stored["feedback"].values():
+        del request["earlier_token_hashes"], request["collected_by"]
+
+    session = sessions.parse({"_id": UUID(int=1), "v": 5, **stored})
+
+    assert session.feedback["client"].collected_by is None
+    assert session.link_hashes == ["c2", "c1", "t2"]

@@ -184,7 +184,7 @@ class ClinicSystems:
 
     async def _complete_session(self, relationship: UUID, session: Session) -> None:
         body = {"ended_at": session.ended_at.isoformat(), "minutes": session.minutes}
-        forms = (await self.request("POST", "sessions", f"/sessions/{session.id}/completion", body)).json()
+        completion = (await self.request("POST", "sessions", f"/sessions/{session.id}/completion", body)).json()
         self.ledger.held_sessions.setdefault(relationship, set()).add(session.id)
         for rater, answer in self._answers_by_rater(session):
             if answer is None:
@@ -194,11 +194,17 @@ class ClinicSystems:
                     )
                 continue
             if answer.given_at is None:
-                await self.answer_form(forms[f"{rater}_form"]["url"], answer)
+                await self.answer_form(await self._form_url(session.id, rater, completion), answer)
             else:
                 await self.submit_paper_answer(session.id, rater, answer)
             scores = self.ledger.scores.setdefault(relationship, {})
             scores[session.id, rater] = answer.final.score
+
+    async def _form_url(self, session: UUID, rater: Rater, completion: Mapping[str, Any]) -> str:
+        """The link to a form. The clinician's comes with the completion; the clinic sends the client theirs."""
+        if rater == "clinician":
+            return str(completion["clinician_form"]["url"])
+        return str((await self.request("POST", "sessions", f"/sessions/{session}/client-link", {})).json()["url"])
 
     @staticmethod
     def _answers_by_rater(session: Session) -> tuple[tuple[Rater, SimulatedAnswer | None], ...]:

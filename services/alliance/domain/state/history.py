@@ -67,7 +67,7 @@ def apply_amendments(sorted_events: Sequence[HistoryEvent]) -> list[HistoryEvent
 
 
 def _amend(original: FeedbackSubmitted, amendment: FeedbackAmended) -> FeedbackSubmitted:
-    amended_fields = {"ratings", "instrument", "tension", "talked_about", "outcome", "recorded_at"}
+    amended_fields = {"ratings", "instrument", "tension", "talked_about", "outcome", "recorded_at", "collected_by"}
     return original.model_copy(update={name: getattr(amendment, name) for name in amended_fields})
 
 

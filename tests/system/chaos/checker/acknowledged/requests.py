@@ -42,6 +42,7 @@ REQUEST_HANDLERS: Sequence[tuple[str, str, str, Callable[..., None]]] = (
     ("intake", "POST", f"/relationships/{_ID}/transfer", relationships.transfer_relationship),
     ("sessions", "PUT", f"/sessions/{_ID}", sessions.schedule_session),
     ("sessions", "POST", f"/sessions/{_ID}/completion", sessions.complete_session),
+    ("sessions", "POST", f"/sessions/{_ID}/client-link", sessions.issue_client_link),
     ("sessions", "POST", f"/sessions/{_ID}/missed", sessions.mark_missed),
     ("sessions", "POST", f"/sessions/{_ID}/cancellation", sessions.cancel_session),
     ("sessions", "PUT", f"/sessions/{_ID}/feedback/(client|clinician)", sessions.record_answer),

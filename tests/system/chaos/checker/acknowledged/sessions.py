@@ -72,8 +72,10 @@ def complete_session(history: AcknowledgedHistory, session: str, request: Acknow
         "session_id": session_id,
     }
     common_fields["occurred_at"] = ended_at
-    forms = {rater: request.response[f"{rater}_form"] for rater in RATERS}
-    history.form_links |= {form["url"].rsplit("/", 1)[1]: (session_id, rater) for rater, form in forms.items() if form}
+    # An older version, as in the recording of the upgrade test, also returned the client's link.
+    forms = {rater: form for rater in RATERS if (form := request.response.get(f"{rater}_form"))}
+    asked_raters = request.response.get("feedback", forms)
+    history.form_links |= {_token_of(form): (session_id, rater) for rater, form in forms.items()}
     acknowledged_session.due_at = ended_at + FEEDBACK_WINDOW
     if not acknowledged_session.outcome:
         acknowledged_session.outcome, acknowledged_session.completion_acknowledged_at = (
@@ -87,15 +89,19 @@ def complete_session(history: AcknowledgedHistory, session: str, request: Acknow
             **common_fields,
         )
     for rater in RATERS:
-        if forms[rater] and rater not in acknowledged_session.requested_raters:
+        if rater in asked_raters and rater not in acknowledged_session.requested_raters:
             acknowledged_session.requested_raters.add(rater)
             history.expect(FeedbackRequested, rater=rater, due_at=acknowledged_session.due_at, **common_fields)
-        elif rater == "client" and not forms[rater]:
+        elif rater == "client" and rater not in asked_raters:
             history.possible_events.append(
                 create_expected_event(
                     FeedbackRequested, rater=rater, due_at=acknowledged_session.due_at, **common_fields
                 )
             )
+
+
+def issue_client_link(history: AcknowledgedHistory, session: str, request: AcknowledgedRequest) -> None:
+    history.form_links[_token_of(request.response)] = UUID(session), "client"
 
 
 def mark_missed(history: AcknowledgedHistory, session: str, _request: AcknowledgedRequest) -> None:
@@ -127,7 +133,7 @@ def cancel_session(history: AcknowledgedHistory, session: str, request: Acknowle
 
 def record_answer(history: AcknowledgedHistory, session: str, rater: str, request: AcknowledgedRequest) -> None:
     given_at = parse_datetime(request.body["given_at"])
-    fields = {name: value for name, value in request.body.items() if name != "given_at"}
+    fields = {name: value for name, value in request.body.items() if name not in ("given_at", "collected_by")}
     _apply_answer(
         history,
         UUID(session),
@@ -148,6 +154,10 @@ def answer_form(history: AcknowledgedHistory, token: str, request: AcknowledgedR
     answer = Answer.model_validate({"ratings": ratings, **questions})
     if rater not in history.sessions[session].answers:  # a link is used once, and corrects nothing
         _apply_answer(history, session, rater, answer, between, request.acknowledged_at)
+
+
+def _token_of(link: dict[str, Any]) -> str:
+    return str(link["url"].rsplit("/", 1)[1])
 
 
 def _apply_answer(

@@ -61,9 +61,14 @@ def _week_requests(week: int) -> list[Request]:
         body = {"by": "clinic", "cancelled_at": cancelled_at}
         return [*requests, ("POST", "sessions", f"{path}/cancellation", body, {})]
     ended_at = starts_at + timedelta(minutes=50)
-    forms = {f"{rater}_form": {"url": f"http://here/f/{rater}{week}"} for rater in ("client", "clinician")}
+    completed = {
+        "feedback": {"client": {}, "clinician": {}},
+        "clinician_form": {"url": f"http://here/f/clinician{week}"},
+    }
+    client_link = {"url": f"http://here/f/client{week}"}
     completion = {"ended_at": ended_at.isoformat(), "minutes": 50}
-    requests += [("POST", "sessions", f"{path}/completion", completion, forms)] * 2  # the client had to retry
+    requests += [("POST", "sessions", f"{path}/completion", completion, completed)] * 2  # the client had to retry
+    requests.append(("POST", "sessions", f"{path}/client-link", {}, client_link))
     paper_answer = {"given_at": (ended_at + timedelta(hours=1)).isoformat(), "ratings": ratings(9), "tension": "none"}
     requests.append(("PUT", "sessions", f"{path}/feedback/clinician", paper_answer, {}))
     if week == LAST_WEEK:
@@ -77,13 +82,6 @@ def _week_requests(week: int) -> list[Request]:
         requests.append(("PUT", "sessions", f"{path}/feedback/client", paper_answer, {}))
     if week == AMENDED_WEEK:
         given_at = (ended_at + timedelta(hours=20)).isoformat()
-        requests.append(
-            (
-                "PUT",
-                "sessions",
-                f"{path}/feedback/client",
-                {**paper_answer, "given_at": given_at, "ratings": ratings(8)},
-                {},
-            )
-        )
+        amended_answer = {**paper_answer, "given_at": given_at, "ratings": ratings(8)}
+        requests.append(("PUT", "sessions", f"{path}/feedback/client", amended_answer, {}))
     return requests

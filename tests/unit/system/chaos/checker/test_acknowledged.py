@@ -1,5 +1,6 @@
 """The acknowledged requests are converted into expected events, and repeated requests add nothing."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -78,10 +79,13 @@ def schedule_request(days: float, minutes: int = 50) -> Request:
     return sessions_request("", "PUT", **body)
 
 
-def completion_request(days: float, *, client: str | None = "one") -> Request:
-    form = {"url": f"http://here/f/{client}"} if client else None
-    response = {"client_form": form, "clinician_form": {"url": "http://here/f/clinician"}}
+def completion_request(days: float, *, asked: Sequence[str] = ("client", "clinician")) -> Request:
+    response = {"feedback": {rater: {} for rater in asked}, "clinician_form": {"url": "http://here/f/clinician"}}
     return sessions_request("/completion", response=response, ended_at=days_after_start(days).isoformat(), minutes=50)
+
+
+def client_link_request(token: str) -> Request:
+    return sessions_request("/client-link", response={"url": f"http://here/f/{token}"})
 
 
 def paper_answer_request(days: float, trust: int) -> Request:
@@ -194,7 +198,7 @@ def test_a_repeated_completion_counts_once_and_each_form_is_a_feedback_request()
         *start_requests(),
         schedule_request(-2, minutes=60),
         completion_request(-1.9),
-        completion_request(-1.9, client="two"),
+        completion_request(-1.9),
     )
 
     (completed,) = events_of_type(history, SessionCompleted)
@@ -204,10 +208,22 @@ def test_a_repeated_completion_counts_once_and_each_form_is_a_feedback_request()
 
 
 def test_feedback_of_a_client_without_a_form_may_have_been_requested_or_not() -> None:
-    history = read_history(*start_requests(), schedule_request(-2), completion_request(-1.9, client=None))
+    history = read_history(*start_requests(), schedule_request(-2), completion_request(-1.9, asked=["clinician"]))
 
     assert [event.rater for event in events_of_type(history, FeedbackRequested)] == ["clinician"]
     assert [expected.event.event_type() for expected in history.possible_events] == [FeedbackRequested.event_type()]
+
+
+def test_a_completion_that_an_older_version_acknowledged_has_both_forms() -> None:
+    forms = {f"{rater}_form": {"url": f"http://here/f/{rater}"} for rater in ("client", "clinician")}
+    body = {"ended_at": days_after_start(-1.9).isoformat(), "minutes": 50}
+
+    history = read_history(
+        *start_requests(), schedule_request(-2), sessions_request("/completion", response=forms, **body)
+    )
+
+    assert {event.rater for event in events_of_type(history, FeedbackRequested)} == {"client", "clinician"}
+    assert {rater for _, rater in history.form_links.values()} == {"client", "clinician"}
 
 
 def test_notice_of_a_cancellation_is_counted_until_the_planned_start() -> None:
@@ -245,7 +261,8 @@ def test_an_answer_by_link_was_given_between_the_session_and_its_acknowledgement
         *start_requests(),
         schedule_request(-2),
         completion_request(-1.9),
-        completion_request(-1.9, client="two"),
+        client_link_request("one"),
+        client_link_request("two"),
         form,
         form,
     )
