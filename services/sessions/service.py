@@ -58,12 +58,16 @@ class SessionsService:
     async def schedule(self, session_id: UUID, relationship_id: UUID, starts_at: UtcDatetime, minutes: int) -> Session:
         """Make an appointment, or move it. Raises Rejected."""
         relationship = await self._require_relationship(relationship_id)
-        now = self.clock()
+        loaded, now = await self.store.sessions.load(session_id), self.clock()
+        if loaded is None:
+            # Parallel requests may exceed the limit by a few, which does no harm.
+            count = await self.store.count_sessions(relationship_id, appointment.MAX_SESSIONS)
+            appointment.reject_too_many(count, relationship)
 
         def decide(before: Session | None) -> Decision:
             return appointment.schedule(before, session_id, relationship, starts_at, minutes, now)
 
-        after = await self._change(session_id, decide)
+        after = await self._change(session_id, decide, loaded)
         await self._erase_if_client_was_erased(relationship_id)
         return after
 

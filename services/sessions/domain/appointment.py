@@ -25,6 +25,8 @@ from shared.events.clock_skew import CLOCK_SKEW_TOLERANCE, reject_future
 
 MAX_SCHEDULE_AHEAD = timedelta(days=730)
 """An appointment later than this has a mistyped year."""
+MAX_SESSIONS = 2_000
+"""Sessions of one relationship: one a day for more than five years. More come from a system that repeats itself."""
 MAX_NOTICE_HOURS = 24 * 365.0
 """Longer notice is published as one year."""
 ONE_MILLISECOND = timedelta(milliseconds=1)
@@ -72,6 +74,17 @@ def schedule(
             scheduled_at=scheduled_at,
         )
     )
+
+
+def reject_too_many(session_count: int, relationship: Relationship) -> None:
+    """Raise Rejected if `relationship` already has as many sessions as it may have."""
+    if session_count >= MAX_SESSIONS:
+        raise Rejected(
+            "too-many-sessions",
+            f"Relationship {relationship.relationship_id} has {MAX_SESSIONS} sessions, which is the limit. Check "
+            "whether a system enters the same sessions again under other ids. If the two really go on, end the "
+            "relationship and start it again under another id.",
+        )
 
 
 def _move(before: Session, starts_at: UtcDatetime, minutes: int, scheduled_at: UtcDatetime) -> Session:

@@ -22,6 +22,9 @@ from shared.events import (
 )
 from shared.events.clock_skew import CLOCK_SKEW_TOLERANCE, reject_future
 
+MAX_AMENDMENTS = 10
+"""Amendments of one answer. More come from a system that repeats itself."""
+
 
 @dataclass(frozen=True)
 class Submission:
@@ -61,6 +64,12 @@ def record_answer(
         raise Rejected(
             "older-than-what-is-known",
             f"The {rater} gave another answer at the same time or later; a correction must be given after it.",
+        )
+    if request.amendments >= MAX_AMENDMENTS:
+        raise Rejected(
+            "too-many-amendments",
+            f"This answer was amended {MAX_AMENDMENTS} times, which is the limit. The last one counts. Check whether a "
+            "system sends different answers in turn; if the last one is wrong, tell the clinician.",
         )
     return _amend(session, rater, request, Submission(answer, given_at, collected_by), now)
 

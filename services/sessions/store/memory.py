@@ -25,6 +25,10 @@ class InMemoryStore:
     async def find_by_link(self, link_hash: str) -> Versioned[Session] | None:
         return next((s for s in self.sessions.stored.values() if link_hash in s.value.link_hashes), None)
 
+    async def count_sessions(self, relationship_id: UUID, limit: int) -> int:
+        sessions = [s for s in self.sessions.stored.values() if s.value.relationship_id == relationship_id]
+        return min(len(sessions), limit)
+
     async def find_relationship(self, relationship_id: UUID) -> Relationship | None:
         return self.relationships.get(relationship_id)
 

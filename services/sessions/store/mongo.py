@@ -39,6 +39,10 @@ class MongoStore:
     async def find_by_link(self, link_hash: str) -> Versioned[Session] | None:
         return await self.sessions.find({"link_hashes": link_hash})
 
+    async def count_sessions(self, relationship_id: UUID, limit: int) -> int:
+        with translate_errors():
+            return await self.sessions.collection.count_documents({"relationship_id": relationship_id}, limit=limit)
+
     async def find_relationship(self, relationship_id: UUID) -> Relationship | None:
         with translate_errors():
             found = await self._relationship_collection.find_one({"_id": relationship_id})

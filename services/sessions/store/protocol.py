@@ -27,6 +27,9 @@ class Store(Protocol):
     async def find_by_link(self, link_hash: str) -> Versioned[Session] | None:
         """The session of a link, or None."""
 
+    async def count_sessions(self, relationship_id: UUID, limit: int) -> int:
+        """The number of sessions of a relationship, counted up to `limit`."""
+
     async def find_relationship(self, relationship_id: UUID) -> Relationship | None:
         """The relationship, or None."""
 

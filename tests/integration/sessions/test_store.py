@@ -130,6 +130,14 @@ async def test_a_session_is_found_by_each_of_its_links(store: Store) -> None:
     assert found == [Versioned(session.session_id, session, 1)] * 2
 
 
+async def test_the_sessions_of_a_relationship_are_counted_up_to_a_limit(store: Store) -> None:
+    relationship, other = make_relationship(), make_relationship()
+    await save(store, *(scheduled_session(relationship) for _ in range(3)), scheduled_session(other))
+
+    assert [await store.count_sessions(relationship.relationship_id, limit) for limit in (2, 3, 10)] == [2, 3, 3]
+    assert await store.count_sessions(uuid4(), 10) == 0
+
+
 async def test_a_relationship_is_created_and_then_updated(store: Store) -> None:
     relationship = make_relationship()
     known, unknown = relationship.relationship_id, uuid4()

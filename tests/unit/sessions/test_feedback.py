@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from services.sessions.domain.appointment import RequestOptions, cancel, complete
-from services.sessions.domain.feedback import answer_form, lapse, open_form, record_answer
+from services.sessions.domain.feedback import MAX_AMENDMENTS, answer_form, lapse, open_form, record_answer
 from services.sessions.domain.session import Cancelled
 from shared.errors import NotFound, Rejected
 from shared.events import Answer, FeedbackAmended, FeedbackLapsed, FeedbackSubmitted, InstrumentTotal
@@ -52,6 +52,20 @@ def test_a_different_answer_given_later_corrects_the_first() -> None:
     with pytest.raises(Rejected, match="must be given after") as rejected:
         record_answer(third, RELATIONSHIP, "client", make_answer(9), NOW, NOW + 3 * MINUTE, WINDOW, "system")
     assert rejected.value.code == "older-than-what-is-known"
+
+
+def test_an_answer_has_a_limit_of_amendments() -> None:
+    session, *answers = completed_session(RELATIONSHIP), *range(MAX_AMENDMENTS + 1)
+    for number in answers:
+        at = NOW + number * MINUTE
+        session, _ = record_answer(session, RELATIONSHIP, "client", make_answer(number % 10), at, at, WINDOW, "system")
+
+    later = NOW + 60 * MINUTE
+    same = make_answer(MAX_AMENDMENTS % 10)
+    assert record_answer(session, RELATIONSHIP, "client", same, later, later, WINDOW, "system") == (session, ())
+    with pytest.raises(Rejected, match="The last one counts") as rejected:
+        record_answer(session, RELATIONSHIP, "client", make_answer(9), later, later, WINDOW, "system")
+    assert rejected.value.code == "too-many-amendments"
 
 
 def test_the_total_of_an_instrument_is_an_answer() -> None:

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from services.sessions.domain.appointment import cancel, complete, mark_missed, schedule
+from services.sessions.domain.appointment import MAX_SESSIONS, cancel, complete, mark_missed, reject_too_many, schedule
 from services.sessions.domain.session import Cancelled, Completed
 from shared.errors import Rejected
 from shared.events import (
@@ -119,6 +119,14 @@ def test_a_session_stays_with_its_relationship() -> None:
 
     with pytest.raises(Rejected, match="another relationship"):
         schedule(before, before.session_id, make_relationship(), STARTS_AT, 50, STARTS_AT)
+
+
+def test_a_relationship_has_a_limit_of_sessions() -> None:
+    relationship = make_relationship()
+
+    reject_too_many(MAX_SESSIONS - 1, relationship)
+    with pytest.raises(Rejected, match="under another id"):
+        reject_too_many(MAX_SESSIONS, relationship)
 
 
 def test_client_and_clinician_are_asked_after_a_session() -> None:
