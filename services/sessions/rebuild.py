@@ -98,10 +98,12 @@ def create_view(resources: ViewResources) -> SessionsView:
 def _compare_documents(projection: Relationship, document: Document | None) -> list[str]:
     if document is None:
         return [MISSING]
-    if _parse(document) is None:
+    stored_relationship = _parse(document)
+    if stored_relationship is None:
         return [UNREADABLE]
     expected = _keep_erasure(projection, document).model_dump()
-    names = [name for name in expected if name not in document or document[name] != expected[name]]
+    stored = stored_relationship.model_dump()  # a field that an older version did not write has its default
+    names = [name for name in expected if stored[name] != expected[name]]
     return names if version_of(document) else [*names, "version"]
 
 

@@ -1,7 +1,7 @@
 """The use cases of sessions: appointments, outcomes and feedback."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -21,6 +21,9 @@ from shared.events import Answer, CollectedBy, Rater, UtcDatetime
 from shared.outbox.documents import Decide, Versioned
 
 log = structlog.get_logger()
+
+MAX_PREDECESSORS = 10
+"""Transfers that are followed back."""
 
 
 @dataclass(frozen=True)
@@ -59,13 +62,15 @@ class SessionsService:
         """Make an appointment, or move it. Raises Rejected."""
         relationship = await self._require_relationship(relationship_id)
         loaded, now = await self.store.sessions.load(session_id), self.clock()
-        if loaded is None:
+        predecessor_ids: Collection[UUID] = ()
+        if loaded is None or loaded.value.relationship_id != relationship_id:
             # Parallel requests may exceed the limit by a few, which does no harm.
             count = await self.store.count_sessions(relationship_id, appointment.MAX_SESSIONS)
             appointment.reject_too_many(count, relationship)
+            predecessor_ids = await self._find_predecessors(relationship) if loaded else ()
 
         def decide(before: Session | None) -> Decision:
-            return appointment.schedule(before, session_id, relationship, starts_at, minutes, now)
+            return appointment.schedule(before, session_id, relationship, starts_at, minutes, now, predecessor_ids)
 
         after = await self._change(session_id, decide, loaded)
         await self._erase_if_client_was_erased(relationship_id)
@@ -188,6 +193,15 @@ class SessionsService:
         relationship = await self.store.find_relationship(relationship_id)
         if relationship is None or relationship.erased_at is not None:
             await self.store.erase_sessions([relationship_id])
+
+    async def _find_predecessors(self, relationship: Relationship) -> Collection[UUID]:
+        """The client's relationships before this one, back over MAX_PREDECESSORS transfers."""
+        found: list[UUID] = []
+        current: Relationship | None = relationship
+        while current is not None and current.predecessor_id is not None and len(found) < MAX_PREDECESSORS:
+            found.append(current.predecessor_id)
+            current = await self.store.find_relationship(current.predecessor_id)
+        return found
 
     async def _require_relationship(self, relationship_id: UUID) -> Relationship:
         relationship = await self.store.find_relationship(relationship_id)

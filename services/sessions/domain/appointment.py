@@ -4,6 +4,7 @@ They are pure. Each takes a session and a request, and returns the session after
 Rejected. A repeated request changes nothing and gives no events. Event ids are derived from the session's id.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -49,12 +50,17 @@ def schedule(
     starts_at: UtcDatetime,
     minutes: int,
     now: UtcDatetime,
+    predecessor_ids: Collection[UUID] = (),
 ) -> Decision:
-    """Make an appointment, or move it."""
+    """Make an appointment, or move it: to another time, and to the relationship that followed by a transfer.
+
+    `predecessor_ids` are the relationships that `relationship` follows.
+    """
     if before is not None:
-        if before.relationship_id != relationship.relationship_id:
-            raise Rejected("session-of-another-relationship", f"Session {session_id} belongs to another relationship.")
-        if (before.starts_at, before.minutes) == (starts_at, minutes):
+        is_transferred = before.relationship_id != relationship.relationship_id
+        if is_transferred and before.relationship_id not in predecessor_ids:
+            raise _belongs_elsewhere(session_id)
+        if not is_transferred and (before.starts_at, before.minutes) == (starts_at, minutes):
             return before, ()
         if before.outcome is not None:
             raise outcome_conflict(before, "so it can no longer be moved; give the new appointment an id of its own")
@@ -64,7 +70,7 @@ def schedule(
     relationship.reject_after_end(starts_at)
     scheduled_at = min(now, starts_at)  # an appointment entered late was made before it started
     if before is not None:
-        return _scheduled(_move(before, starts_at, minutes, scheduled_at))
+        return _scheduled(_move(before, relationship, starts_at, minutes, scheduled_at))
     return _scheduled(
         Session(
             session_id=session_id,
@@ -87,8 +93,19 @@ def reject_too_many(session_count: int, relationship: Relationship) -> None:
         )
 
 
-def _move(before: Session, starts_at: UtcDatetime, minutes: int, scheduled_at: UtcDatetime) -> Session:
+def _belongs_elsewhere(session_id: UUID) -> Rejected:
+    return Rejected(
+        "session-of-another-relationship",
+        f"Session {session_id} belongs to another relationship. An appointment moves only to the relationship that "
+        "followed by a transfer. Otherwise, cancel it, and make the new appointment under another id.",
+    )
+
+
+def _move(
+    before: Session, relationship: Relationship, starts_at: UtcDatetime, minutes: int, scheduled_at: UtcDatetime
+) -> Session:
     appointment = {
+        "relationship_id": relationship.relationship_id,
         "starts_at": starts_at,
         "minutes": minutes,
         "scheduled_at": max(scheduled_at, before.scheduled_at + ONE_MILLISECOND),

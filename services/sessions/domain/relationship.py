@@ -32,6 +32,8 @@ class Relationship(Model):
     started_at: UtcDatetime | None = None
     """None until `RelationshipStarted` has arrived."""
     case_code: CaseCode | None = None
+    predecessor_id: UUID | None = None
+    """The client's relationship with the previous clinician, after a transfer."""
     ended_at: UtcDatetime | None = None
     consent: bool = False
     """Whether the client agrees to be asked about the sessions; false until that is known."""
@@ -44,7 +46,7 @@ class Relationship(Model):
             raise Rejected(
                 "before-the-start",
                 f"The session is before the start of relationship {self.relationship_id}. If the client came from "
-                "another clinician, use the previous relationship.",
+                "another clinician, enter it in the relationship before, under another id if this one is taken.",
             )
 
     def reject_after_end(self, moment: UtcDatetime) -> None:
@@ -53,7 +55,8 @@ class Relationship(Model):
             raise Rejected(
                 "relationship-ended",
                 f"The session is after the end of relationship {self.relationship_id}. If the client continued with "
-                "another clinician, use the next relationship.",
+                "another clinician, give the session to the relationship that followed: PUT it with that "
+                "relationship_id. That also moves an appointment made before. Otherwise, cancel it.",
             )
 
 
@@ -68,7 +71,8 @@ def evolve(relationship: Relationship, event: Event) -> Relationship:
         case _ if relationship.erased_at is not None:
             return relationship
         case RelationshipStarted() if _is_newer(at, relationship.started_at):
-            return relationship.model_copy(update={"started_at": at, "case_code": event.case_code})
+            start = {"started_at": at, "case_code": event.case_code, "predecessor_id": event.predecessor_id}
+            return relationship.model_copy(update=start)
         case RelationshipEnded() if _is_newer(at, relationship.ended_at):
             return relationship.model_copy(update={"ended_at": at})
         case ConsentGiven() if _is_newer(at, relationship.consent_at):

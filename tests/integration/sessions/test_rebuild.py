@@ -22,6 +22,8 @@ from tests.support.sessions_process import SessionsProcess
 pytestmark = pytest.mark.integration
 
 RELATIONSHIP_COUNT = 60
+SUCCESSOR = 11
+"""The row of a relationship that followed another one."""
 
 
 def create_builder(row: int) -> RelationshipBuilder:
@@ -38,7 +40,8 @@ def relationship_events(row: int) -> list[Event]:
         [builder.consent_changed(0, given=True), builder.ended(9)],
         [builder.consent_changed(0, given=True), builder.erased(5)],
     ]
-    return [builder.started(), *courses[row % len(courses)]]
+    predecessor_id = create_builder(0).relationship_id if row == SUCCESSOR else None
+    return [builder.started().model_copy(update={"predecessor_id": predecessor_id}), *courses[row % len(courses)]]
 
 
 @pytest.fixture(scope="module")
@@ -169,6 +172,23 @@ async def test_a_rebuild_of_a_correct_projection_writes_nothing(recorded: Record
 
     assert (result.exit_code, result.stdout) == (0, f"{RELATIONSHIP_COUNT} relationships read\n")
     assert await recorded.mongo[RELATIONSHIPS].find().sort("_id", 1).to_list(None) == before
+
+
+async def test_a_field_that_an_older_version_did_not_store_differs_only_if_it_has_a_value(
+    recorded: RecordedSessions,
+) -> None:
+    before = await recorded.contents()
+    await recorded.mongo[RELATIONSHIPS].update_many({}, {"$unset": {"predecessor_id": ""}})
+
+    first, second = [await recorded.runner.run_command("rebuild") for _ in range(2)]
+
+    assert (first.exit_code, first.differences) == (
+        0,
+        {str(create_builder(SUCCESSOR).relationship_id): "predecessor_id"},
+    )
+    assert (second.exit_code, second.differences) == (0, {})
+    (restored,) = [one for one in (await recorded.contents())[RELATIONSHIPS] if "predecessor_id" in one]
+    assert restored in before[RELATIONSHIPS]
 
 
 async def test_a_rebuild_continues_after_a_kill_and_several_processes_share_the_work(

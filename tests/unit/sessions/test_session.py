@@ -121,6 +121,19 @@ def test_a_session_stays_with_its_relationship() -> None:
         schedule(before, before.session_id, make_relationship(), STARTS_AT, 50, STARTS_AT)
 
 
+def test_an_appointment_moves_to_the_relationship_that_followed() -> None:
+    before = scheduled_session(make_relationship())
+    successor = make_relationship()
+
+    moved, (scheduled,) = schedule(
+        before, before.session_id, successor, STARTS_AT, 50, STARTS_AT - DAY, [before.relationship_id]
+    )
+
+    assert moved.relationship_id == scheduled.key == successor.relationship_id
+    assert scheduled.occurred_at > before.scheduled_at
+    assert schedule(moved, moved.session_id, successor, STARTS_AT, 50, STARTS_AT) == (moved, ())
+
+
 def test_a_relationship_has_a_limit_of_sessions() -> None:
     relationship = make_relationship()
 

@@ -46,14 +46,15 @@ def schedule_session(history: AcknowledgedHistory, session: str, request: Acknow
         history.sessions[session_id] = AcknowledgedSession(
             relationship_id, starts_at, minutes, request.acknowledged_at, between
         )
-    elif (previous.starts_at, previous.minutes) == (starts_at, minutes):
+    elif (previous.relationship_id, previous.starts_at, previous.minutes) == (relationship_id, starts_at, minutes):
         return
     else:  # published later than the previous appointment, however early the new one is
         between = (
             max(between[0], previous.scheduled_between[0] + ONE_MILLISECOND),
             max(between[1], previous.scheduled_between[1] + ONE_MILLISECOND),
         )
-        previous.starts_at, previous.minutes, previous.scheduled_between = starts_at, minutes, between
+        previous.relationship_id, previous.scheduled_between = relationship_id, between
+        previous.starts_at, previous.minutes = starts_at, minutes
     history.expect(
         SessionScheduled,
         between=between,
