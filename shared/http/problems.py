@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from pydantic import Field
 from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute, Match
 from starlette.types import Scope
 
 from shared.errors import Invalid, NotFound, Rejected, Transient
@@ -18,6 +19,8 @@ from shared.runtime.model import Model
 log = structlog.get_logger()
 
 MEDIA_TYPE = "application/problem+json"
+METHODS = ("GET", "HEAD", "PUT", "POST", "PATCH", "DELETE")
+"""What a route can have."""
 
 
 class FieldError(Model):
@@ -90,7 +93,20 @@ async def _handle_rejected(request: Request, error: Rejected) -> Response:
 
 async def _handle_http_exception(request: Request, error: HTTPException) -> Response:
     details = _http_problem(error.status_code, str(error.detail))
-    return _problem_response(request.scope, details, dict(error.headers or {}))
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(_find_methods(request))
+    return _problem_response(request.scope, details, headers)
+
+
+def _find_methods(request: Request) -> list[str]:
+    """All methods of the address. Starlette names only those of the first route that has the path."""
+    return [method for method in METHODS if any(_has(route, method, request.scope) for route in request.app.routes)]
+
+
+def _has(route: BaseRoute, method: str, scope: Scope) -> bool:
+    asked = {"HEAD": "GET"}.get(method, method)  # HEAD is answered wherever GET is
+    return route.matches({**scope, "method": asked})[0] is Match.FULL
 
 
 async def _handle_transient(request: Request, error: Transient) -> Response:

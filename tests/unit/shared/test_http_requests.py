@@ -191,3 +191,17 @@ async def test_the_docs_need_only_files_of_ours(service: str, monkeypatch: pytes
         assert [file.status_code for file in files] == [200] * 3
         assert (await client.get("/openapi.json")).json()["openapi"].startswith("3.")
         assert (await client.get("/docs/..%2f__init__.py")).status_code == 404
+
+
+@every_service
+async def test_a_rejected_method_is_answered_with_all_methods_of_the_address(service: str) -> None:
+    paths = create_application(service).openapi()["paths"]
+    async with open_service(service) as client:
+        for path, operations in paths.items():
+            for method in ("DELETE", "OPTIONS"):
+                response = await client.request(method, fill(path))
+
+                assert response.status_code == 405, (method, path)
+                allowed = {name.strip() for name in response.headers["allow"].split(",")}
+                assert allowed - {"HEAD"} == {name.upper() for name in operations}, (method, path)
+                assert ("HEAD" in allowed) == ("GET" in allowed), path
