@@ -178,15 +178,23 @@ def too_large_response(scope: Scope, limit: int) -> Response:
 
 
 def _describe_errors_as_problems(document: dict[str, Any]) -> dict[str, Any]:
-    """Corrects the media type of errors: FastAPI describes them with the media type of the successful response."""
+    """Corrects what FastAPI derives from the class of the successful response: the content of errors and redirects."""
     for path in document["paths"].values():
         for operation in path.values():
-            for response in operation["responses"].values():
-                if any(
-                    media_type.get("schema") == _PROBLEM_SCHEMA for media_type in response.get("content", {}).values()
-                ):
-                    response["content"] = {MEDIA_TYPE: {"schema": _PROBLEM_SCHEMA}}
+            content = _error_content(operation)
+            for status, response in operation["responses"].items():
+                if status.startswith("3"):
+                    response.pop("content", None)
+                elif any(each.get("schema") == _PROBLEM_SCHEMA for each in response.get("content", {}).values()):
+                    response["content"] = content
     return document
+
+
+def _error_content(operation: dict[str, Any]) -> dict[str, Any]:
+    """Problem details; from a route that returns pages also a page, unless the request does not get as far as it."""
+    is_page = any("text/html" in response.get("content", {}) for response in operation["responses"].values())
+    page = {"text/html": {"schema": {"type": "string"}}} if is_page else {}
+    return {MEDIA_TYPE: {"schema": _PROBLEM_SCHEMA}, **page}
 
 
 _PROBLEM_SCHEMA = {"$ref": f"#/components/schemas/{ProblemDetails.__name__}"}

@@ -48,6 +48,16 @@ def test_an_error_is_problem_details_for_programs_or_a_page_for_people(service: 
 
 
 @every_service
+def test_an_error_of_a_page_is_a_page_and_a_redirect_has_no_content(service: str) -> None:
+    for name, operation in operations(service):
+        responses = operation["responses"]
+        is_page = any("text/html" in response.get("content", {}) for response in responses.values())
+        for status in ("4XX", "5XX"):
+            assert ("text/html" in responses[status]["content"]) == is_page, f"{name}: {status}"
+        assert not any("content" in responses[status] for status in responses if status.startswith("3")), name
+
+
+@every_service
 def test_every_operation_has_a_unique_id(service: str) -> None:
     names = [operation["operationId"] for _, operation in operations(service)]
 
