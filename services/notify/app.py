@@ -16,7 +16,7 @@ from services.notify.delivery.worker import DeliverySettings, DeliveryWorker
 from services.notify.domain.destinations import AllowedDestinations
 from services.notify.handlers import AlertProjector
 from services.notify.http import routes
-from services.notify.http.inbox_updates import PING_SECONDS, InboxUpdates
+from services.notify.http.inbox_updates import PING_SECONDS, InboxUpdates, StreamLimits
 from services.notify.http.pages import render_error_page
 from services.notify.metrics import Metrics
 from services.notify.service import InboxService
@@ -65,7 +65,8 @@ def create_app(
         store, delivery_store, planner, channels, metrics, delivery or delivery_settings(settings), now
     )
     subscriptions.subscribe(kafka, AlertProjector(store, planner, kafka.publish, metrics))
-    inbox_updates = InboxUpdates(mongo, metrics, ping_seconds)
+    stream_limits = StreamLimits(settings.inbox_streams_per_inbox, settings.inbox_streams)
+    inbox_updates = InboxUpdates(mongo, metrics, stream_limits, ping_seconds)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

@@ -13,6 +13,7 @@ from shared.runtime.clock import now
 from shared.runtime.metric_specs import CounterSpec, GaugeSpec, HistogramSpec
 
 CloseOutcome = Literal["useful", "not_useful", "not_stated", "repaired", "retracted"]
+StreamLimit = Literal["inbox", "process"]
 
 MAX_LIVE_AGE = timedelta(days=1)
 """Older feedback is replayed history, or late feedback that other alerts already cover: it is not timed."""
@@ -92,6 +93,11 @@ OLDEST_DUE_DELIVERY_SECONDS = GaugeSpec(
     "attune_notify_oldest_due_delivery_seconds", "Age of the oldest delivery not yet completed; 0 when there is none."
 )
 INBOX_STREAMS = GaugeSpec("attune_notify_inbox_streams", "Open inbox event streams.")
+INBOX_STREAMS_REFUSED = CounterSpec(
+    "attune_notify_inbox_streams_refused",
+    "Inbox event streams that were refused because too many are open: of that inbox, or in that process.",
+    {"limit": get_args(StreamLimit)},
+)
 
 
 class Metrics:
@@ -112,6 +118,7 @@ class Metrics:
         self._deliveries_due = DELIVERIES_DUE.create(registry)
         self._oldest_due_seconds = OLDEST_DUE_DELIVERY_SECONDS.create(registry)
         self.open_streams = INBOX_STREAMS.create(registry)
+        self._refused_streams = INBOX_STREAMS_REFUSED.create(registry)
 
     def count_raised(self, severity: Severity, recorded_at: datetime | None) -> None:
         self._raised.labels(severity).inc()
@@ -143,6 +150,9 @@ class Metrics:
 
     def count_conflicts(self, count: int) -> None:
         self._conflicts.inc(count)
+
+    def count_refused_stream(self, limit: StreamLimit) -> None:
+        self._refused_streams.labels(limit).inc()
 
     def count_attempt(self, channel: ChannelName, outcome: DeliveryOutcome, seconds: float) -> None:
         self._deliveries.labels(channel, outcome).inc()

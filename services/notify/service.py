@@ -61,13 +61,6 @@ class InboxView(Model):
     """The number of this page, from 1."""
     pages: int
 
-    def is_same_as(self, other: "InboxView | None") -> bool:
-        """Whether a clinician would see no difference."""
-        return other is not None and self._visible_fields() == other._visible_fields()
-
-    def _visible_fields(self) -> dict[str, object]:
-        return self.model_dump(exclude={"alerts": {"__all__": {"version"}}})
-
 
 class InboxService:
     """The inbox of every clinician. Every method is idempotent and may raise StoreUnavailable."""

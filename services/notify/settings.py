@@ -48,6 +48,10 @@ class Settings(ServiceSettings):
     """A message that could not be delivered for this long is marked as failed, counted and logged."""
     delivery_parallel: int = Field(default=8, ge=1, le=100)
     """Maximum number of concurrent delivery attempts."""
+    inbox_streams: int = Field(default=1000, ge=1, le=100_000)
+    """Maximum number of open inbox streams of one process; each takes about 80 kB of memory."""
+    inbox_streams_per_inbox: int = Field(default=20, ge=1, le=100_000)
+    """Maximum number of open streams of one inbox in one process: one for each tab and device."""
 
     @property
     def ehlo_name(self) -> str:

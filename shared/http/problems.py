@@ -45,8 +45,17 @@ class ProblemDetails(Model):
 class Problem(Exception):
     """Answers a request with problem details. `code` is a short name, such as `unknown-relationship`."""
 
-    def __init__(self, status: int, code: str, title: str, detail: str, errors: Sequence[FieldError] = ()) -> None:
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        title: str,
+        detail: str,
+        errors: Sequence[FieldError] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(f"{code}: {detail}")
+        self.headers = headers
         self.details = ProblemDetails(
             type=f"urn:attune:problem:{code}", title=title, status=status, detail=detail, errors=list(errors)
         )
@@ -67,7 +76,7 @@ def add_problem_handlers(app: FastAPI) -> None:
 
 
 async def _handle_problem(request: Request, error: Problem) -> Response:
-    return _problem_response(request.scope, error.details)
+    return _problem_response(request.scope, error.details, error.headers)
 
 
 async def _handle_invalid_request(request: Request, error: RequestValidationError) -> Response:

@@ -85,7 +85,7 @@ class NotifyHarness:
         self.published: list[Event] = []
         self.publish_failures = 0
         self.registry = CollectorRegistry()
-        metrics = Metrics(self.registry, clock)
+        self.metrics = metrics = Metrics(self.registry, clock)
         self.channels: ChannelsByName = {"email": channel, "webhook": channel}
         self.planner = DeliveryPlanner(store, delivery_store, clock, MAX_SIGN_AGE)
         self.worker = DeliveryWorker(

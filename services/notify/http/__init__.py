@@ -5,6 +5,7 @@ from fastapi import APIRouter
 from services.notify.channels.destinations import Destinations
 from services.notify.delivery.planner import DeliveryPlanner
 from services.notify.http import api, pages
+from services.notify.http.inbox_streams import InboxStreams
 from services.notify.http.inbox_updates import InboxUpdates
 from services.notify.service import InboxService
 from services.notify.store import Store
@@ -15,6 +16,7 @@ def routes(
 ) -> APIRouter:
     """Every route of the service."""
     router = APIRouter()
-    router.include_router(api.routes(inbox, planner, destinations, updates))
+    streams = InboxStreams(inbox, updates)
+    router.include_router(api.routes(inbox, planner, destinations, streams))
     router.include_router(pages.routes(inbox, store))
     return router

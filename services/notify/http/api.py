@@ -3,27 +3,22 @@
 import base64
 import binascii
 from collections.abc import AsyncIterable, AsyncIterator
-from datetime import datetime
 from typing import Annotated, Any, Self
 from uuid import UUID
 
-import structlog
 from fastapi import APIRouter, Depends, Query
 from fastapi.exceptions import RequestValidationError
-from fastapi.sse import EventSourceResponse, ServerSentEvent
+from fastapi.sse import EventSourceResponse
 from pydantic import AfterValidator, Field, HttpUrl, SecretStr
 
 from services.notify.channels.destinations import DestinationRefused, Destinations
 from services.notify.delivery.planner import DeliveryPlanner
 from services.notify.domain.routing import ChannelAddresses, WebhookAddress
-from services.notify.http.inbox_updates import InboxUpdates
+from services.notify.http.inbox_streams import InboxStreams, Ping
 from services.notify.service import InboxAlert, InboxService, InboxView
 from services.notify.settings import EMAIL_ADDRESS_PATTERN
-from shared.errors import Transient
 from shared.http.request_body import RequestBody
 from shared.runtime.model import Model
-
-log = structlog.get_logger()
 
 
 def _validate_secret(secret: SecretStr) -> SecretStr:
@@ -81,12 +76,6 @@ class ChannelsView(Model):
 PageNumber = Annotated[int, Query(ge=1, le=10_000)]
 
 
-class Ping(Model):
-    """What an event named `ping` holds: until then, the inbox is as it was sent last."""
-
-    at: datetime
-
-
 class EmptyBody(RequestBody):
     """`{}`: the request needs no content."""
 
@@ -97,7 +86,7 @@ class Resolution(RequestBody):
 
 
 def routes(
-    inbox: InboxService, planner: DeliveryPlanner, destinations: Destinations, updates: InboxUpdates
+    inbox: InboxService, planner: DeliveryPlanner, destinations: Destinations, streams: InboxStreams
 ) -> APIRouter:
     """The routes of the JSON API and of the event stream."""
     router = APIRouter(tags=["alerts"])
@@ -109,32 +98,32 @@ def routes(
         await planner.update_channels(clinician_id, body.addresses())
         return ChannelsView.of(clinician_id, body.addresses())
 
-    _add_inbox_routes(router, inbox, updates)
+    _add_inbox_routes(router, streams)
     _add_alert_routes(router, inbox)
     return router
 
 
-def _add_inbox_routes(router: APIRouter, inbox: InboxService, updates: InboxUpdates) -> None:
+def _add_inbox_routes(router: APIRouter, streams: InboxStreams) -> None:
     @router.get("/clinicians/{clinician_id}/inbox")
     async def get_inbox(clinician_id: UUID, page: PageNumber = 1) -> InboxView:
         """The clinician's alerts: open first, most severe first, 200 on a page."""
-        return await inbox.get_inbox(clinician_id, page)
+        return await streams.get(clinician_id, page)
 
-    async def require_inbox(clinician_id: UUID) -> None:
-        """An unknown inbox is refused before the stream begins: later, its status can no longer be sent."""
-        await inbox.get_inbox(clinician_id)
+    async def open_stream(clinician_id: UUID, page: PageNumber = 1) -> AsyncIterator[AsyncIterator[Any]]:
+        """Refuses a stream before it begins: later, its status can no longer be sent."""
+        async with streams.open(clinician_id, page) as events:
+            yield events
 
-    @router.get(
-        "/clinicians/{clinician_id}/inbox/stream",
-        response_class=EventSourceResponse,
-        dependencies=[Depends(require_inbox)],
-    )
-    async def stream_inbox(clinician_id: UUID, page: PageNumber = 1) -> AsyncIterable[InboxView | Ping]:
+    @router.get("/clinicians/{clinician_id}/inbox/stream", response_class=EventSourceResponse)
+    async def stream_inbox(
+        events: Annotated[AsyncIterator[Any], Depends(open_stream)],
+    ) -> AsyncIterable[InboxView | Ping]:
         """A page of the inbox as it is now, and again whenever it changes (server-sent events).
 
         An event `ping` follows every 15 seconds while changes are followed: if it stops, what was sent may be old.
+        Beyond a number of open streams, of one inbox or of all, the answer is 503 with `Retry-After`.
         """
-        async for event in _follow_inbox(inbox, updates, clinician_id, page):
+        async for event in events:
             yield event
 
 
@@ -162,28 +151,3 @@ async def _require_allowed(webhook: WebhookBody | None, destinations: Destinatio
         await destinations.check(str(webhook.url))
     except DestinationRefused as error:
         raise RequestValidationError([{"type": "url", "loc": ("body", "webhook", "url"), "msg": str(error)}]) from None
-
-
-async def _follow_inbox(
-    inbox: InboxService, updates: InboxUpdates, clinician_id: UUID, page: int
-) -> AsyncIterator[InboxView | Ping]:
-    """The inbox now and after each change, and pings in between, until the store is unavailable."""
-    with updates.listen(clinician_id) as changed:
-        sent: InboxView | None = None
-        while True:
-            changed.clear()
-            try:
-                current = await inbox.get_inbox(clinician_id, page)
-            except Transient as error:
-                log.warning("inbox stream closed: store unavailable, the browser reconnects", reason=str(error))
-                return
-            if not current.is_same_as(sent):
-                yield current
-                sent = current
-            async for at in updates.pings_until(changed):
-                yield _named(Ping(at=at))
-
-
-def _named(ping: Ping) -> Any:
-    """FastAPI sends a ServerSentEvent as it is, in place of the type that the route declares."""
-    return ServerSentEvent(event="ping", data=ping)

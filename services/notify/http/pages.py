@@ -17,6 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from services.notify.domain import texts
 from services.notify.http.inbox_updates import PING_SECONDS
+from services.notify.http.shared_reads import SharedReads
 from services.notify.service import InboxService
 from services.notify.store import Store
 from shared.errors import NotFound, Rejected, Transient
@@ -122,22 +123,30 @@ class _Pages:
         self._inbox = inbox
         self._store = store
         self._templates = _create_environment()
+        self._shared_inboxes = SharedReads(self._render_inbox)
 
     async def render_inbox(self, clinician_id: UUID, page: int) -> Response:
-        """A page of the clinician's alerts, in the clinician's time zone. Raises StoreUnavailable."""
+        """A page of the clinician's alerts, in the clinician's time zone. Raises StoreUnavailable.
+
+        A change makes every open page load it again, so the requests that wait for one share its rendering.
+        """
+        status, html = await self._shared_inboxes.get((clinician_id, page))
+        return HTMLResponse(html, status, PAGE_HEADERS)
+
+    async def _render_inbox(self, requested: tuple[UUID, int]) -> tuple[int, str]:
+        clinician_id, page = requested
         zone = _parse_zone(await self._store.find_time_zone(clinician_id))
         try:
             view = await self._inbox.get_inbox(clinician_id, page)
             if page > view.pages:  # alerts have gone since the link was shown
                 view = await self._inbox.get_inbox(clinician_id, view.pages)
         except NotFound:
-            return self._render_notice(
-                404,
-                "We do not know this inbox",
-                "Please check the address, or open the link in your last message. A new inbox may take a minute.",
-            )
+            title = "We do not know this inbox"
+            text = "Please check the address, or open the link in your last message. A new inbox may take a minute."
+            return 404, self._templates.get_template("notice.html").render(title=title, text=text)
         values = {"clinician_id": clinician_id, "inbox": view, "zone": zone}
-        return self._render("inbox.html", 200, **values, as_of=now(), ping_seconds=PING_SECONDS)
+        template = self._templates.get_template("inbox.html")
+        return 200, template.render(values, as_of=now(), ping_seconds=PING_SECONDS)
 
     async def perform(
         self, clinician_id: UUID, alert_id: UUID, fetch_site: str | None, action: Callable[[UUID], Awaitable[object]]
@@ -167,10 +176,8 @@ class _Pages:
             return self._render_notice(503, UNAVAILABLE_TITLE, UNAVAILABLE_TEXT)
 
     def _render_notice(self, status: int, title: str, text: str) -> Response:
-        return self._render("notice.html", status, title=title, text=text)
-
-    def _render(self, template: str, status: int, **values: Any) -> Response:
-        return HTMLResponse(self._templates.get_template(template).render(values), status, PAGE_HEADERS)
+        page = self._templates.get_template("notice.html").render(title=title, text=text)
+        return HTMLResponse(page, status, PAGE_HEADERS)
 
 
 @cache

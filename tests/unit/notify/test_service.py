@@ -121,19 +121,3 @@ async def test_no_alert_is_left_out_of_an_inbox_and_the_open_ones_come_first(ser
     assert [alert.status for alert in second.alerts] == ["acknowledged", "resolved"]
     for inbox in (first, second):
         assert (inbox.active, inbox.total, inbox.pages) == (MAX_PAGE_ALERTS + 1, MAX_PAGE_ALERTS + 2, 2)
-
-
-async def test_a_clinician_sees_no_difference_between_versions_of_the_same_alert(
-    service: InMemoryNotifyHarness,
-) -> None:
-    s = await raise_alert(service)
-    before = await service.inbox.get_inbox(s.clinician_id)
-
-    await service.projector.handle_batch([s.changed(4, days_ago=1), s.updated(4, 0)])
-    same = await service.inbox.get_inbox(s.clinician_id)
-    await service.inbox.acknowledge(s.alert_id())
-    other = await service.inbox.get_inbox(s.clinician_id)
-
-    assert same.is_same_as(before)
-    assert not other.is_same_as(before)
-    assert not before.is_same_as(None)
