@@ -1,4 +1,8 @@
-"""How an alliance changes when a session is held, missed or cancelled, and when a form stays unanswered."""
+"""How an alliance changes when a session is held, missed or cancelled, and when a form stays unanswered.
+
+Without the client's consent, all that is recorded of an appointment is that it is known. Nothing is learnt from it,
+also not for the time after consent is given again.
+"""
 
 from typing import TypeAlias
 
@@ -31,6 +35,8 @@ def apply_attendance(alliance: Alliance, event: AttendanceEvent, policy: Policy)
     session = alliance.find_session(event.session_id)
     if session is not None and session.attendance is not None:
         return alliance
+    if not alliance.has_consent:
+        return _record_without_consent(alliance, session or Session(event.session_id, event.occurred_at), event)
     if isinstance(event, SessionCancelled) and not _is_late(event, policy):  # it is no sign, and no session
         cancelled = replace(session or Session(event.session_id, event.occurred_at), attendance="cancelled")
         return replace(alliance, recent_sessions=record_session(alliance.recent_sessions, cancelled))
@@ -41,6 +47,22 @@ def apply_attendance(alliance: Alliance, event: AttendanceEvent, policy: Policy)
     return _apply_absence(alliance, session, event, policy)
 
 
+def _record_without_consent(alliance: Alliance, session: Session, event: AttendanceEvent) -> Alliance:
+    is_held = isinstance(event, SessionCompleted)
+    recorded = replace(
+        session,
+        number=alliance.sessions + 1 if is_held else 0,
+        attendance="held" if is_held else "missed" if isinstance(event, SessionMissed) else "cancelled",
+        without_consent=True,
+    )
+    return replace(
+        alliance,
+        recent_sessions=record_session(alliance.recent_sessions, recorded),
+        sessions=alliance.sessions + is_held,
+        sessions_without_consent=alliance.sessions_without_consent + is_held,
+    )
+
+
 def _is_late(event: SessionCancelled, policy: Policy) -> bool:
     """Whether the client cancelled too late; a cancellation by somebody else never is."""
     return event.by == "client" and event.notice_hours < policy.late_hours
@@ -49,7 +71,7 @@ def _is_late(event: SessionCancelled, policy: Policy) -> bool:
 def _apply_completion(before: Alliance, session: Session, event: SessionCompleted, policy: Policy) -> Alliance:
     session = replace(session, number=before.sessions + 1, attendance="held")
     is_cut_short = event.minutes < CUT_SHORT_RATIO * event.planned_minutes
-    is_unusually_short = is_cut_short and before.sessions_cut_short <= USUAL_CUT_SHORT_RATIO * before.sessions
+    is_unusually_short = is_cut_short and before.sessions_cut_short <= USUAL_CUT_SHORT_RATIO * before.sessions_counted
     after = replace(
         before,
         recent_sessions=record_session(before.recent_sessions, session),
@@ -107,4 +129,5 @@ def apply_lapse(before: Alliance, event: FeedbackLapsed, policy: Policy) -> Alli
 
 
 def _absence_weight(alliance: Alliance, was_absent: bool, prior: RatePrior) -> float:
-    return probability.missed_weight(was_absent, alliance.absences, alliance.absences + alliance.sessions, prior)
+    appointments = alliance.absences + alliance.sessions_counted
+    return probability.missed_weight(was_absent, alliance.absences, appointments, prior)

@@ -196,7 +196,7 @@ def withdrawal(observation: Observation) -> Iterator[Evidence]:
     strength = observation.after.withdrawal / observation.policy.withdrawal
     if observation.after.withdrawal <= observation.before.withdrawal:
         return
-    recent_sessions = observation.after.recent_sessions
+    recent_sessions = [s for s in observation.after.recent_sessions if not s.without_consent]
     yield observation.create_evidence(
         "withdrawal",
         strength,

@@ -75,8 +75,8 @@ def retract_open_episode(
     reason: Literal["ended", "consent_withdrawn"],
     end_reason: EndReason | None = None,
 ) -> Alliance:
-    """Close the open episode, because the relationship ended or the client withdrew consent."""
-    reset = replace(alliance, rupture_probability=0.0, signs=())
+    """Close the open episode, because the relationship ended or the client withdrew consent. Suspicion starts anew."""
+    reset = replace(alliance, withdrawal=0.0, rupture_probability=0.0, signs=())
     if alliance.open_episode is None:
         return reset
     return replace(reset, open_episode=None, last_retraction=Retraction(alliance.open_episode, at, reason, end_reason))

@@ -164,11 +164,13 @@ def _correlation(pairs: PairedRatings) -> float | None:
 
 def _engagement(alliance: Alliance) -> Engagement:
     counted_sessions = [
-        session for session in alliance.recent_sessions if session.attendance in ("held", "missed", "cancelled_late")
+        session
+        for session in alliance.recent_sessions
+        if session.attendance in ("held", "missed", "cancelled_late") and not session.without_consent
     ]
     asked_sessions = [session for session in alliance.recent_sessions if session.is_client_feedback_known]
     return Engagement(
-        attendance=_ratio(alliance.sessions, alliance.sessions + alliance.absences),
+        attendance=_ratio(alliance.sessions_counted, alliance.sessions_counted + alliance.absences),
         attendance_lately=_ratio(
             sum(session.attendance == "held" for session in counted_sessions), len(counted_sessions)
         ),

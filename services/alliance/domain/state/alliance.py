@@ -89,6 +89,8 @@ class Session:
     """Its number among the held sessions, from 1 on; 0 while it is not known to be held."""
     attendance: Attendance | None = None
     """None while only an answer about it is known."""
+    without_consent: bool = False
+    """Whether consent was not in force when it was held, missed or cancelled: then it does not count."""
     client_rating: float | None = None
     clinician_rating: float | None = None
     answered_by: tuple[str, ...] = ()
@@ -156,6 +158,8 @@ class Alliance:
     has_consent: bool = False
     """Whether the client's consent is in force; without it nothing is scored and no sign is detected."""
     sessions: int = 0
+    sessions_without_consent: int = 0
+    """Those of them that were held while consent was not in force."""
     sessions_cut_short: int = 0
     missed: int = 0
     absences: int = 0
@@ -185,6 +189,11 @@ class Alliance:
     open_episode: Episode | None = None
     last_repaired: Episode | None = None
     last_retraction: Retraction | None = None
+
+    @property
+    def sessions_counted(self) -> int:
+        """The sessions from which it is learnt how regularly the client comes: those held with consent."""
+        return self.sessions - self.sessions_without_consent
 
     def find_session(self, session_id: UUID) -> Session | None:
         """The session, if it is still among the recent ones."""

@@ -1,0 +1,46 @@
+"""What was noted by mistake, or must not count, seen from outside: events on Kafka go in, the alliance comes out."""
+
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+import pytest
+
+from services.alliance.app import create_app
+from services.alliance.settings import Settings
+from shared.kafka.producer import Producer
+from tests.support.builders import RelationshipBuilder
+from tests.support.serving import run_app, wait_until
+
+
+@pytest.fixture
+async def kafka(kafka_servers: str) -> AsyncIterator[Producer]:
+    producer = Producer(kafka_servers, "test")
+    await producer.start()
+    yield producer
+    await producer.stop()
+
+
+@pytest.fixture
+def settings(kafka_servers: str, mongodb_uri: str) -> Settings:
+    return Settings(
+        kafka_bootstrap_servers=kafka_servers, mongodb_uri=mongodb_uri, mongodb_database=f"test_{uuid4().hex}"
+    )
+
+
+async def test_sessions_missed_without_consent_do_not_count_when_it_is_given_again(
+    kafka: Producer, settings: Settings
+) -> None:
+    builder = RelationshipBuilder()
+    async with run_app(create_app(settings)) as client:
+        await kafka.publish([builder.started(), builder.consent_changed(-0.5, given=True), builder.completed(0)])
+        await kafka.publish([builder.consent_changed(0.5, given=False), builder.missed(1), builder.missed(2)])
+        await kafka.publish([builder.consent_changed(2.5, given=True), builder.missed(3), builder.completed(4)])
+
+        async def is_complete() -> bool:
+            response = await client.get(f"/relationships/{builder.relationship_id}")
+            return response.status_code == 200 and response.json()["sessions"] == 2 and response.json()["missed"] >= 1
+
+        await wait_until(is_complete)
+        view = (await client.get(f"/relationships/{builder.relationship_id}")).json()
+
+    assert (view["missed"], view["open_episode"]) == (1, None)
