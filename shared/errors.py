@@ -15,6 +15,10 @@ class Transient(Exception):
     """It may succeed later. Consumers and timers retry until it does; the sender of an HTTP request is told to."""
 
 
+class Busy(Transient):
+    """As much of this work is going on as this process may do at a time. The sender is told to come back."""
+
+
 class Permanent(Exception):
     """Repeating it cannot help. What is done instead is said at each subclass."""
 

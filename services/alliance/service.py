@@ -1,18 +1,32 @@
 """The use cases of the read API: one relationship, its course, and caseloads. Nothing here changes anything."""
 
-from collections.abc import Mapping, Sequence
+import asyncio
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 from services.alliance.domain.policy.policy import Policies, Policy
+from services.alliance.domain.presentation.trajectory import TrajectoryPage, trajectory_page
 from services.alliance.domain.state.history import HistoryEvent, clinic_of
 from services.alliance.store.protocol import Store, VersionedState
-from shared.errors import NotFound
+from shared.errors import Busy, NotFound
 from shared.events import RelationshipStarted
 
-MAX_CASELOAD_SIZE = 1000
-"""Relationships in one list."""
+CASELOAD_PAGE_SIZE = 100
+"""Relationships on one page: they are rendered on the event loop, in some 60 ms."""
+MAX_CONCURRENT_TRAJECTORIES = 2
+"""Each folds whole histories in a thread, which takes processor time from the consumer."""
 MAX_PREDECESSORS = 10
 """Transfers that are followed back."""
+
+
+@dataclass(frozen=True, slots=True)
+class CaseloadPage:
+    """A page of a caseload."""
+
+    states: Sequence[VersionedState]
+    has_next: bool
 
 
 class AllianceService:
@@ -21,6 +35,7 @@ class AllianceService:
     def __init__(self, store: Store, policies: Policies) -> None:
         self._store = store
         self._policies = policies
+        self._trajectory_slots = asyncio.Semaphore(MAX_CONCURRENT_TRAJECTORIES)
 
     async def get_state(self, relationship_id: UUID) -> VersionedState:
         """The alliance as it is now. Raises NotFound where nothing is known of it, or the client was erased."""
@@ -29,9 +44,34 @@ class AllianceService:
             raise _not_found(relationship_id)
         return state
 
-    async def get_histories(
+    async def get_trajectories(
+        self, relationship_id: UUID, with_predecessors: bool, page: int
+    ) -> Mapping[UUID, TrajectoryPage]:
+        """A page of the trajectory, and the same page of those before its transfers, the latest first.
+
+        Raises NotFound, and Busy if as many are being computed as may be at a time.
+        """
+        if self._trajectory_slots.locked():
+            raise Busy(f"{MAX_CONCURRENT_TRAJECTORIES} trajectories are being computed, which is as many as may be.")
+        async with self._trajectory_slots:
+            histories = await self._load_histories(relationship_id, with_predecessors)
+            stopped = threading.Event()
+            try:  # in a thread, because a long history would block the event loop, and with it the consumer
+                return await asyncio.to_thread(self._fold_pages, histories, page, stopped.is_set)
+            finally:  # a request that is cut short by a shutdown does not hold it up
+                stopped.set()
+
+    def _fold_pages(
+        self, histories: Mapping[UUID, Sequence[HistoryEvent]], page: int, is_stopped: Callable[[], bool]
+    ) -> dict[UUID, TrajectoryPage]:
+        return {
+            relationship: trajectory_page(events, self._policies.policy_for(clinic_of(events)), page, is_stopped)
+            for relationship, events in histories.items()
+        }
+
+    async def _load_histories(
         self, relationship_id: UUID, with_predecessors: bool
-    ) -> Mapping[UUID, Sequence[HistoryEvent]]:
+    ) -> dict[UUID, Sequence[HistoryEvent]]:
         """The events of a relationship, and of those before its transfers, the latest first. Raises NotFound."""
         limit = 1 + MAX_PREDECESSORS if with_predecessors else 1
         histories: dict[UUID, Sequence[HistoryEvent]] = {}
@@ -46,15 +86,14 @@ class AllianceService:
             raise _not_found(relationship_id)
         return histories
 
-    async def list_caseload(self, owner_type: str, owner_id: UUID) -> Sequence[VersionedState]:
-        """The relationships of a clinic or a clinician, those of most concern first."""
-        return await self._store.caseload(owner_type, owner_id, MAX_CASELOAD_SIZE)
+    async def list_caseload(self, owner_type: str, owner_id: UUID, page: int) -> CaseloadPage:
+        """A page of the relationships of a clinic or a clinician, from 1, those of most concern first."""
+        start = (page - 1) * CASELOAD_PAGE_SIZE
+        states = await self._store.caseload(owner_type, owner_id, CASELOAD_PAGE_SIZE + 1, start)
+        return CaseloadPage(states[:CASELOAD_PAGE_SIZE], len(states) > CASELOAD_PAGE_SIZE)
 
     def policy_of_state(self, state: VersionedState) -> Policy:
         return self._policies.policy_for(state.alliance.clinic_id)
-
-    def policy_of_history(self, events: Sequence[HistoryEvent]) -> Policy:
-        return self._policies.policy_for(clinic_of(events))
 
 
 def _not_found(relationship_id: UUID) -> NotFound:

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match
 from starlette.types import Scope
 
-from shared.errors import Invalid, NotFound, Rejected, Transient
+from shared.errors import Busy, Invalid, NotFound, Rejected, Transient
 from shared.http.error_pages import find_error_page
 from shared.runtime.model import Model
 
@@ -123,6 +123,13 @@ async def _handle_transient(request: Request, error: Transient) -> Response:
     return _unavailable_response(request.scope, "A service that this request depends on is unavailable.")
 
 
+async def _handle_busy(request: Request, error: Busy) -> Response:
+    details = ProblemDetails(
+        type="urn:attune:problem:busy", title="Busy", status=503, detail=f"{error} Send the same request again."
+    )
+    return _problem_response(request.scope, details, {"Retry-After": "2"})
+
+
 async def _handle_unexpected(request: Request, _error: Exception) -> Response:
     details = ProblemDetails(
         type="urn:attune:problem:unforeseen",
@@ -144,6 +151,7 @@ _HANDLERS: dict[type[Exception], Any] = {
     RequestValidationError: _handle_invalid_request,
     Rejected: _handle_rejected,
     HTTPException: _handle_http_exception,
+    Busy: _handle_busy,
     Transient: _handle_transient,
     Exception: _handle_unexpected,
 }

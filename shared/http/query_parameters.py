@@ -1,9 +1,16 @@
 """Query parameters: an unknown one is rejected, because it is probably a misspelt one that would be ignored."""
 
-from fastapi import Request
+from typing import Annotated
+
+from fastapi import Query, Request
 from fastapi.exceptions import RequestValidationError
+from pydantic import BeforeValidator
 
 from shared.http.error_pages import is_for_programs
+from shared.http.request_body import require_digits
+
+PageNumber = Annotated[int, Query(ge=1, le=10_000), BeforeValidator(require_digits)]
+"""The number of a page of a list; the first is 1."""
 
 
 async def reject_unknown_query_parameters(request: Request) -> None:

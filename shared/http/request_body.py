@@ -28,7 +28,7 @@ def reject_invisible_characters(text: str) -> str:
     return text
 
 
-def _require_digits(value: object) -> object:
+def require_digits(value: object) -> object:
     """Rejects what int() accepts besides digits: `1_4` would be 14, and `true` would be 1."""
     if isinstance(value, bool) or (isinstance(value, str) and not (value.isascii() and value.isdigit())):
         raise ValueError("is not a whole number")
@@ -36,4 +36,4 @@ def _require_digits(value: object) -> object:
 
 
 VisibleText = Annotated[str, AfterValidator(reject_invisible_characters)]
-WholeNumber = Annotated[int, BeforeValidator(_require_digits)]
+WholeNumber = Annotated[int, BeforeValidator(require_digits)]

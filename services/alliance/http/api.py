@@ -6,6 +6,7 @@ from fastapi import APIRouter
 
 from services.alliance.http.views import Caseload, RelationshipView, Trajectory
 from services.alliance.service import AllianceService
+from shared.http.query_parameters import PageNumber
 
 
 def routes(service: AllianceService) -> APIRouter:
@@ -19,26 +20,31 @@ def routes(service: AllianceService) -> APIRouter:
         return RelationshipView.from_versioned(state, service.policy_of_state(state))
 
     @router.get("/relationships/{relationship_id}/trajectory")
-    async def trajectory(relationship_id: UUID, with_predecessors: bool = False) -> Trajectory:
-        """The course of the alliance; after a transfer, optionally that with the previous clinicians as well."""
-        histories = await service.get_histories(relationship_id, with_predecessors)
-        latest, *predecessors = [
-            Trajectory.from_history(r, events, service.policy_of_history(events)) for r, events in histories.items()
-        ]
+    async def trajectory(relationship_id: UUID, with_predecessors: bool = False, page: PageNumber = 1) -> Trajectory:
+        """The course of the alliance, 500 points on a page, the oldest first.
+
+        After a transfer, optionally that with the previous clinicians as well. Two are computed at a time; beyond that
+        the response is 503 with `Retry-After`.
+        """
+        pages = await service.get_trajectories(relationship_id, with_predecessors, page)
+        latest, *predecessors = [Trajectory.from_page(r, found, page) for r, found in pages.items()]
         return latest.model_copy(update={"predecessors": predecessors})
 
     @router.get("/clinics/{clinic_id}/relationships")
-    async def clinic(clinic_id: UUID) -> Caseload:
-        """A clinic's relationships, those of most concern first."""
-        return await _caseload("clinic", clinic_id)
+    async def clinic(clinic_id: UUID, page: PageNumber = 1) -> Caseload:
+        """A clinic's relationships, those of most concern first, 100 on a page."""
+        return await _caseload("clinic", clinic_id, page)
 
     @router.get("/clinicians/{clinician_id}/relationships")
-    async def clinician(clinician_id: UUID) -> Caseload:
-        """A clinician's relationships, those of most concern first."""
-        return await _caseload("clinician", clinician_id)
+    async def clinician(clinician_id: UUID, page: PageNumber = 1) -> Caseload:
+        """A clinician's relationships, those of most concern first, 100 on a page."""
+        return await _caseload("clinician", clinician_id, page)
 
-    async def _caseload(owner_type: str, owner_id: UUID) -> Caseload:
-        states = await service.list_caseload(owner_type, owner_id)
-        return Caseload(relationships=[RelationshipView.from_versioned(s, service.policy_of_state(s)) for s in states])
+    async def _caseload(owner_type: str, owner_id: UUID, page: int) -> Caseload:
+        found = await service.list_caseload(owner_type, owner_id, page)
+        return Caseload(
+            relationships=[RelationshipView.from_versioned(s, service.policy_of_state(s)) for s in found.states],
+            next_page=page + 1 if found.has_next else None,
+        )
 
     return router

@@ -1,18 +1,15 @@
 """What the HTTP API returns."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
 from pydantic import Field
 
-from services.alliance.domain.fold import fold_steps
 from services.alliance.domain.policy.policy import Policy
 from services.alliance.domain.presentation.explanation import explain
 from services.alliance.domain.presentation.summary import Summary, summarize
-from services.alliance.domain.presentation.trajectory import Point, point_for
+from services.alliance.domain.presentation.trajectory import Point, TrajectoryPage
 from services.alliance.domain.state.alliance import Episode
-from services.alliance.domain.state.history import HistoryEvent
 from services.alliance.store.protocol import VersionedState
 from shared.clinical.openings import CATALOGUE
 from shared.clinical.wording import describe_evidence
@@ -110,16 +107,24 @@ class Trajectory(Model):
 
     relationship_id: UUID
     points: list[Point]
+    """One page of them, the oldest first."""
+    next_page: int | None
+    """The number of the page with later points; null if there is none."""
     predecessors: list["Trajectory"] = Field(default=[])
-    """The client's relationships with previous clinicians, the latest first; each has a baseline of its own."""
+    """The client's relationships with previous clinicians, the latest first; each has a baseline of its own.
+
+    Each has the page of the same number, and its own next one.
+    """
 
     @classmethod
-    def from_history(cls, relationship_id: UUID, events: Sequence[HistoryEvent], policy: Policy) -> "Trajectory":
-        points = (point_for(event, before, policy) for event, before, _ in fold_steps(events, policy))
-        return cls(relationship_id=relationship_id, points=[point for point in points if point is not None])
+    def from_page(cls, relationship_id: UUID, page: TrajectoryPage, number: int) -> "Trajectory":
+        return cls(relationship_id=relationship_id, points=page.points, next_page=number + 1 if page.has_next else None)
 
 
 class Caseload(Model):
     """Relationships, those of most concern first, then those with the lowest score."""
 
     relationships: list[RelationshipView]
+    """One page of them."""
+    next_page: int | None
+    """The number of the page that follows; null if there is none."""

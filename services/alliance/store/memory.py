@@ -50,11 +50,13 @@ class InMemoryStore:
             if disposition.relationship not in erasures
         }
 
-    async def caseload(self, owner_type: str, owner_id: UUID, limit: int) -> list[VersionedState]:
+    async def caseload(self, owner_type: str, owner_id: UUID, limit: int, skip: int = 0) -> list[VersionedState]:
         attribute = {"clinic": "clinic_id", "clinician": "clinician_id"}[owner_type]
         owned = [state for state in self.states.values() if getattr(state.alliance, attribute) == owner_id]
-        by_concern = sorted(owned, key=lambda s: (-concern_rank(s.alliance), caseload_level(s.alliance)))
-        return by_concern[:limit]
+        by_concern = sorted(
+            owned, key=lambda s: (-concern_rank(s.alliance), caseload_level(s.alliance), s.relationship)
+        )
+        return by_concern[skip : skip + limit]
 
     async def record_dispositions(self, dispositions: Sequence[Disposition]) -> list[Disposition]:
         new = list(

@@ -1,5 +1,6 @@
 """The store of events, states and dispositions in MongoDB."""
 
+import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -26,6 +27,8 @@ from shared.mongo.client import (
 )
 
 _EVENT_TYPES = by_type(HISTORY_EVENTS)
+MAX_DECODED_ON_LOOP = 1_000
+"""Events; they are decoded in some 50 ms. More are decoded in a thread."""
 
 
 class MongoStore:
@@ -75,9 +78,11 @@ class MongoStore:
         with translate_errors():
             documents = await self._events.find({"r": {"$in": list(relationships)}}).to_list(None)
         histories: dict[UUID, list[HistoryEvent]] = {r: [] for r in relationships}
-        for document in documents:
-            if (event := decode(document["event"], _EVENT_TYPES, max_bytes=None)) is not None:
-                histories[document["r"]].append(event)
+        # A long history would block the event loop, and with it the consumer, for as long as its decoding takes.
+        is_long = len(documents) > MAX_DECODED_ON_LOOP
+        decoded = await asyncio.to_thread(_decode, documents) if is_long else _decode(documents)
+        for relationship, event in decoded:
+            histories[relationship].append(event)
         return histories
 
     async def save(self, states: Sequence[VersionedState]) -> set[UUID]:
@@ -124,10 +129,14 @@ class MongoStore:
                 await self._events.delete_many({"r": {"$in": list(erasures)}, "_id": {"$nin": list(erasures.values())}})
                 await self._dispositions.delete_many({"relationship": {"$in": list(erasures)}})
 
-    async def caseload(self, owner_type: str, owner_id: UUID, limit: int) -> list[VersionedState]:
+    async def caseload(self, owner_type: str, owner_id: UUID, limit: int, skip: int = 0) -> list[VersionedState]:
         with translate_errors():
             documents = (
-                await self._alliances.find({owner_type: owner_id}).sort([("concern", -1), ("level", 1)]).to_list(limit)
+                await self._alliances.find({owner_type: owner_id})
+                .sort([("concern", -1), ("level", 1), ("_id", 1)])
+                .skip(skip)
+                .limit(limit)
+                .to_list(limit)
             )
         return [from_document(document) for document in documents]
 
@@ -162,6 +171,12 @@ class MongoStore:
                 .to_list(None)
             )
         return [document["_id"] for document in documents]
+
+
+def _decode(documents: Sequence[Document]) -> list[tuple[UUID, HistoryEvent]]:
+    """The events of stored documents, each with its relationship; without those of types that are no longer known."""
+    decoded = ((document["r"], decode(document["event"], _EVENT_TYPES, max_bytes=None)) for document in documents)
+    return [(relationship, event) for relationship, event in decoded if event is not None]
 
 
 def _clinic_filter(clinic: UUID | None) -> Document:

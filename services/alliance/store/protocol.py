@@ -58,8 +58,11 @@ class Store(Protocol):
     async def erase(self, erasures: Mapping[UUID, UUID]) -> None:
         """Delete all events and dispositions of these relationships, except the event that erased the client."""
 
-    async def caseload(self, owner_type: str, owner_id: UUID, limit: int) -> list[VersionedState]:
-        """The relationships of a clinic (`owner_type` = `clinic`) or of a clinician, those of most concern first."""
+    async def caseload(self, owner_type: str, owner_id: UUID, limit: int, skip: int = 0) -> list[VersionedState]:
+        """The relationships of a clinic (`owner_type` = `clinic`) or of a clinician, those of most concern first.
+
+        Up to `limit` of them, after the first `skip`.
+        """
 
     async def record_dispositions(self, dispositions: Sequence[Disposition]) -> list[Disposition]:
         """Store each once, as first delivered; return the new ones."""

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterable, AsyncIterator
 from typing import Annotated, Any, Self
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends
 from fastapi.exceptions import RequestValidationError
 from fastapi.sse import EventSourceResponse
 from pydantic import AfterValidator, Field, HttpUrl, SecretStr
@@ -17,6 +17,7 @@ from services.notify.domain.routing import ChannelAddresses, WebhookAddress
 from services.notify.http.inbox_streams import InboxStreams, Ping
 from services.notify.service import InboxAlert, InboxService, InboxView
 from services.notify.settings import EMAIL_ADDRESS_PATTERN
+from shared.http.query_parameters import PageNumber
 from shared.http.request_body import RequestBody
 from shared.runtime.model import Model
 
@@ -71,9 +72,6 @@ class ChannelsView(Model):
     def of(cls, clinician_id: UUID, addresses: ChannelAddresses) -> Self:
         webhook = WebhookView(url=addresses.webhook.url) if addresses.webhook else None
         return cls(clinician_id=clinician_id, email=addresses.email, webhook=webhook)
-
-
-PageNumber = Annotated[int, Query(ge=1, le=10_000)]
 
 
 class EmptyBody(RequestBody):

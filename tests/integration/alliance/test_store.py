@@ -12,10 +12,10 @@ import pytest
 from services.alliance.domain.fold import FoldResult, fold
 from services.alliance.domain.policy.policy import DEFAULT_POLICY
 from services.alliance.domain.state.alliance import Alliance
-from services.alliance.domain.state.history import HISTORY_EVENTS, HistoryEvent
+from services.alliance.domain.state.history import HISTORY_EVENTS, HistoryEvent, sort_events
 from services.alliance.domain.tuning.dispositions import Disposition
 from services.alliance.store.memory import InMemoryStore
-from services.alliance.store.mongo import MongoStore
+from services.alliance.store.mongo import MAX_DECODED_ON_LOOP, MongoStore
 from services.alliance.store.protocol import Store, VersionedState
 from shared.events import by_type
 from shared.events.cloudevents import MAX_EVENT_BYTES, decode, encode
@@ -46,6 +46,17 @@ async def test_an_event_is_stored_once_however_often_it_is_delivered(store: Stor
     history = (await store.history([builder.relationship_id]))[builder.relationship_id]
     assert sorted(event.id for event in history) == sorted(event.id for event in events)
     assert fold(history, DEFAULT_POLICY) == fold(events, DEFAULT_POLICY)
+
+
+async def test_a_long_history_is_read_back(store: Store) -> None:
+    builder, other = RelationshipBuilder(), RelationshipBuilder()
+    events = [builder.feedback(week) for week in range(MAX_DECODED_ON_LOOP + 1)]
+    await store.append([*events, other.feedback(0)])
+
+    histories = await store.history([builder.relationship_id, other.relationship_id])
+
+    assert sort_events(histories[builder.relationship_id]) == events
+    assert histories[other.relationship_id] == [other.feedback(0)]
 
 
 async def test_an_event_as_large_as_a_message_may_be_is_read_back(store: Store) -> None:
@@ -186,4 +197,5 @@ async def test_a_caseload_lists_relationships_of_most_concern_first(store: Store
 
     assert {state.relationship for state in listed} == {calm.relationship_id, ruptured.relationship_id}
     assert listed[0].relationship == ruptured.relationship_id
-    assert len(await store.caseload("clinic", start.clinic_id, 1)) == 1
+    assert await store.caseload("clinic", start.clinic_id, 1) == listed[:1]
+    assert await store.caseload("clinic", start.clinic_id, 10, skip=1) == listed[1:]

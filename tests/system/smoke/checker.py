@@ -13,6 +13,7 @@ from aiokafka import ConsumerRecord
 from shared.events import Rater
 from shared.kafka.dead_letters.record import ERROR_HEADER, ORIGIN_HEADER
 from tests.system.support.poison import PoisonMessage
+from tools.sandbox.network.caseloads import read_caseload
 from tools.sandbox.network.clinic_systems import ClinicSystems
 from tools.sandbox.network.course import Clinic, Course, latest_possible_sign, severe_reason
 from tools.sandbox.network.ledger import Ledger
@@ -144,8 +145,8 @@ def describe_differences(
 
 async def count_unanswered(clinic_systems: ClinicSystems, network_clinics: Iterable[Clinic]) -> int:
     """How many forms alliance counts as unanswered."""
-    views = [await clinic_systems.get("alliance", f"/clinics/{clinic.id}/relationships") for clinic in network_clinics]
-    return sum(relationship["unanswered"] for view in views for relationship in view["relationships"])
+    caseloads = [await read_caseload(clinic_systems, clinic.id) for clinic in network_clinics]
+    return sum(relationship["unanswered"] for caseload in caseloads for relationship in caseload)
 
 
 def split_by_severity(courses: Iterable[Course]) -> tuple[list[Course], list[Course]]:

@@ -5,7 +5,7 @@ import pytest
 from services.alliance.domain.detection.baseline import expect_rating
 from services.alliance.domain.fold import fold, fold_steps
 from services.alliance.domain.policy.policy import DEFAULT_POLICY
-from services.alliance.domain.presentation.trajectory import Point, point_for
+from services.alliance.domain.presentation.trajectory import Point, point_for, trajectory_page
 from services.alliance.domain.state.history import HistoryEvent
 from tests.support.builders import RelationshipBuilder
 
@@ -55,3 +55,12 @@ def test_an_answer_by_an_unknown_instrument_is_a_point_without_a_rating() -> Non
     (point,) = trajectory(BUILDER.completed(0), BUILDER.instrument_total(0, "unheard-of", 12))
 
     assert (point.what, point.rating) == ("client_rating", None)
+
+
+def test_a_page_is_not_computed_further_once_nobody_waits_for_it() -> None:
+    answers = [BUILDER.feedback(week) for week in range(9)]
+    questions = iter([False] * 3 + [True])
+
+    page = trajectory_page(answers, DEFAULT_POLICY, 1, lambda: next(questions))
+
+    assert (len(page.points), page.has_next) == (3, False)

@@ -5,6 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from tools.sandbox.network.caseloads import read_caseload
 from tools.sandbox.network.clinic_systems import ClinicSystems
 from tools.sandbox.network.world import World
 from tools.sandbox.servers.inspection import metric_value
@@ -40,11 +41,7 @@ class Figures:
         self.lag = await kafka_inspector.lag(await kafka_inspector.end_offsets())
 
     async def _refresh_alliances(self, clinic_systems: ClinicSystems, world: World) -> None:
-        views = [
-            view
-            for clinic in world.clinics
-            for view in (await clinic_systems.get("alliance", f"/clinics/{clinic.id}/relationships"))["relationships"]
-        ]
+        views = [view for clinic in world.clinics for view in await read_caseload(clinic_systems, clinic.id)]
         self.relationships = len(views)
         self.scored_relationships = sum(view["level"] is not None for view in views)
         self.open_episodes = Counter(view["open_episode"]["severity"] for view in views if view["open_episode"])

@@ -1,6 +1,9 @@
 """The course of an alliance, as points that people can follow."""
 
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice, takewhile
 from typing import Literal
 from uuid import UUID
 
@@ -9,11 +12,15 @@ from pydantic import ConfigDict
 from services.alliance.domain.detection.baseline import expect_rating
 from services.alliance.domain.detection.feedback import client_outcome
 from services.alliance.domain.detection.rating import rating_of
+from services.alliance.domain.fold import fold_steps
 from services.alliance.domain.policy.policy import Policy
 from services.alliance.domain.state.alliance import Alliance
 from services.alliance.domain.state.history import HistoryEvent
 from shared.events import FeedbackLapsed, FeedbackSubmitted, Score, SessionCancelled, SessionMissed
 from shared.runtime.model import Model
+
+POINTS_PER_PAGE = 500
+"""More than one relationship has in years, and less than half a second of work for a response of 200 kB."""
 
 PointKind = Literal["client_rating", "clinician_rating", "missed", "cancelled", "unanswered"]
 
@@ -32,6 +39,25 @@ class Point(Model):
     """In four of five cases the rating was expected between `low` and `high`."""
     outcome: Score | None = None
     """How the client fares, if the answer reports it."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrajectoryPage:
+    """A page of a trajectory."""
+
+    points: list[Point]
+    has_next: bool
+
+
+def trajectory_page(
+    events: Iterable[HistoryEvent], policy: Policy, page: int, is_stopped: Callable[[], bool]
+) -> TrajectoryPage:
+    """A page of the trajectory, from 1, the oldest points first. Folds no event after it, and none once stopped."""
+    steps = takewhile(lambda _: not is_stopped(), fold_steps(events, policy))
+    points = (point for event, before, _ in steps if (point := point_for(event, before, policy)) is not None)
+    start = (page - 1) * POINTS_PER_PAGE
+    found = list(islice(points, start, start + POINTS_PER_PAGE + 1))
+    return TrajectoryPage(found[:POINTS_PER_PAGE], len(found) > POINTS_PER_PAGE)
 
 
 def point_for(event: HistoryEvent, before: Alliance, policy: Policy) -> Point | None:

@@ -10,6 +10,7 @@ from uuid import UUID
 import httpx2
 from pymongo import AsyncMongoClient
 
+from services.alliance.service import MAX_CONCURRENT_TRAJECTORIES
 from shared.events import RelationshipEvent
 from tests.system.chaos.checker import topic_contents
 from tests.system.chaos.checker.topic_contents import TopicContents
@@ -66,6 +67,7 @@ async def observe(evidence: Evidence, relationships: Collection[UUID]) -> Observ
             trajectories=await _fetch_each(
                 relationship_ids,
                 lambda relationship_id: fetch("alliance", f"/relationships/{relationship_id}/trajectory"),
+                MAX_CONCURRENT_TRAJECTORIES,
             ),
             inboxes=await _fetch_each(
                 evidence.clinicians, lambda clinician_id: fetch("notify", f"/clinicians/{clinician_id}/inbox")
@@ -74,8 +76,10 @@ async def observe(evidence: Evidence, relationships: Collection[UUID]) -> Observ
         )
 
 
-async def _fetch_each(keys: Collection[Key], fetch: Callable[[Key], Awaitable[Any]]) -> dict[Key, Any]:
-    semaphore = asyncio.Semaphore(MAX_CONCURRENT_REQUESTS)
+async def _fetch_each(
+    keys: Collection[Key], fetch: Callable[[Key], Awaitable[Any]], max_concurrent: int = MAX_CONCURRENT_REQUESTS
+) -> dict[Key, Any]:
+    semaphore = asyncio.Semaphore(max_concurrent)
 
     async def fetch_one(key: Key) -> Any:
         async with semaphore:
