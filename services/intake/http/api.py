@@ -6,7 +6,7 @@ from uuid import UUID
 from zoneinfo import available_timezones
 
 from fastapi import APIRouter, Query, Request
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from services.intake.domain.caseload_csv import RowError
 from services.intake.domain.people import Clinic
@@ -28,11 +28,12 @@ from services.intake.http.views import (
 from services.intake.service import CaseloadRejected, IntakeService
 from shared.events import CaseCode, TimeZone, UtcDatetime
 from shared.http.problems import FieldError, Problem
-from shared.http.request_body import RequestBody, VisibleText, WholeNumber
+from shared.http.request_body import RequestBody, VisibleText, WholeNumber, require_digits
 
 MAX_LISTED_ERRORS = 100
 """A file with more errors usually repeats the same few, so the first ones are enough."""
-MAX_PAGE_SIZE = 1000
+MAX_PAGE_SIZE = 100
+PageSize = Annotated[int, Query(alias="most", ge=1, le=MAX_PAGE_SIZE), BeforeValidator(require_digits)]
 CSV = "text/csv"
 
 
@@ -79,7 +80,7 @@ class RelationshipBody(RequestBody):
     client_id: UUID
     started_at: UtcDatetime
     aims: Aims
-    cadence_days: Annotated[WholeNumber, Field(ge=1, le=365)]
+    cadence_days: WholeNumber = Field(ge=1, le=365)
     consent: bool
 
 
@@ -187,9 +188,9 @@ def _caseload_routes(service: IntakeService) -> APIRouter:
     async def list_relationships(
         clinic_id: UUID,
         after: UUID | None = None,
-        limit: Annotated[WholeNumber, Query(alias="most", ge=1, le=MAX_PAGE_SIZE)] = MAX_PAGE_SIZE,
+        limit: PageSize = MAX_PAGE_SIZE,
     ) -> CaseloadView:
-        """A clinic's relationships, including those that ended."""
+        """A clinic's relationships, including those that ended; at most 100, and more `after` the id in `next`."""
         relationships = await service.list_relationships(clinic_id, after, limit + 1)
         return CaseloadView(
             relationships=[RelationshipView.of(relationship) for relationship in relationships[:limit]],

@@ -59,6 +59,18 @@ async def test_a_time_zone_is_a_place_and_not_where_the_server_stands(clinic: In
     assert problem_code(await clinic.register_clinician(time_zone=zone), 422) == "invalid-request"
 
 
+async def test_a_list_of_relationships_has_at_most_a_hundred_on_a_page(clinic: IntakeClient) -> None:
+    (await clinic.import_caseload(make_csv([clinic.make_row(number) for number in range(100)]))).raise_for_status()
+
+    first = await clinic.list_relationships()
+    second = await clinic.list_relationships(after=first["next"])
+    too_many = await clinic.http.get(f"/clinics/{clinic.clinic_id}/relationships", params={"most": 101})
+
+    assert [len(page["relationships"]) for page in (first, second)] == [100, 1]
+    assert second["next"] is None
+    assert problem_code(too_many, 422) == "invalid-request"
+
+
 @pytest.mark.parametrize("number", ["1_4", "+7", "٧", "7.0", True])
 async def test_a_whole_number_is_written_in_digits(clinic: IntakeClient, number: Any) -> None:
     response = await clinic.start_relationship(uuid4(), cadence_days=number)
