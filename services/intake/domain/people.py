@@ -119,7 +119,7 @@ def add_client(before: Client | None, requested: Client) -> tuple[Client, Sequen
     if before is not None and before.case_code != requested.case_code:
         raise Rejected(
             "other-case-code",
-            f"Client {requested.client_id} already has the case code {before.case_code}; use that one.",
+            f"Client {requested.client_id} has another case code, and keeps it. Leave case_code out to be told which.",
         )
     return requested, ()
 

@@ -73,10 +73,7 @@ def update_aims(relationship: Relationship, agreement: AimsAgreement, now: UtcDa
     reject_future("agreed_at", agreement.agreed_at, now)
     last = relationship.agreements[-1]
     if agreement.agreed_at <= last.agreed_at:
-        raise Rejected(
-            "agreed-since",
-            f"The aims were last agreed on at {last.agreed_at.isoformat()}; agreed_at must be later.",
-        )
+        raise Rejected("agreed-since", "The aims were agreed on at that time or later; agreed_at must be later still.")
     after = relationship.model_copy(update={"agreements": (*relationship.agreements, agreement)})
     updated = RelationshipAimsUpdated(
         id=after.derive_id(f"aims {len(after.agreements)}"),
@@ -98,10 +95,7 @@ def change_consent(relationship: Relationship, consent_change: Consent, now: Utc
     # Consent ticked by mistake can be withdrawn as of that moment: withdrawal counts, because it protects the client.
     withdraws_at_once = last is not None and last.given and not consent_change.given and consent_change.at == last.at
     if last is not None and consent_change.at <= last.at and not withdraws_at_once:
-        last_status = "given" if last.given else "withdrawn"
-        raise Rejected(
-            "said-since", f"Consent was last {last_status} at {last.at.isoformat()}; a change must be later."
-        )
+        raise Rejected("said-since", "Consent was changed at that time or later; a new change must be later still.")
     after, event = _add_consent_change(relationship, consent_change)
     return after, (event,)
 
@@ -221,16 +215,12 @@ def _reject_second(clinician_id: UUID, open_relationships: Iterable[Relationship
 def _reject_after_end(relationship: Relationship) -> None:
     if relationship.end is None:
         return
-    detail = (
-        f"Relationship {relationship.relationship_id} ended at {relationship.end.at.isoformat()} "
-        f"({relationship.end.reason}), so this can no longer be recorded."
-    )
+    detail = f"Relationship {relationship.relationship_id} has ended, so this can no longer be recorded."
     if relationship.end.successor_id is not None:
         detail += f" Relationship {relationship.end.successor_id} followed it; use that one."
     raise Rejected("relationship-ended", detail)
 
 
 def _reject_before_start(relationship: Relationship, at: UtcDatetime) -> None:
-    started_at = relationship.start.started_at
-    if at < started_at:
-        raise Rejected("before-the-start", f"at is before the relationship's start, {started_at.isoformat()}.")
+    if at < relationship.start.started_at:
+        raise Rejected("before-the-start", "at is before the relationship's start.")

@@ -218,7 +218,7 @@ def resolve(alert: Alert, useful: bool | None, at: datetime) -> tuple[Alert, Seq
         if alert.resolved.useful != useful:
             raise Rejected(
                 "already-resolved",
-                f"alert {alert.id} is already resolved with useful={_to_json(alert.resolved.useful)}",
+                f"alert {alert.id} is already resolved, with another value of useful",
             )
         return alert, ()
     event = AlertResolved(
@@ -237,7 +237,3 @@ def resolve(alert: Alert, useful: bool | None, at: datetime) -> tuple[Alert, Seq
 
 def _covers(disposition: Disposition | None, severity: Severity) -> bool:
     return disposition is not None and SEVERITY_RANK[disposition.severity] >= SEVERITY_RANK[severity]
-
-
-def _to_json(useful: bool | None) -> str:
-    return {True: "true", False: "false", None: "null"}[useful]

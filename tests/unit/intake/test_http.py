@@ -71,6 +71,28 @@ async def test_a_list_of_relationships_has_at_most_a_hundred_on_a_page(clinic: I
     assert problem_code(too_many, 422) == "invalid-request"
 
 
+async def test_a_rejection_does_not_tell_what_is_stored(clinic: IntakeClient) -> None:
+    given_at, agreed_at, ended_at = (STARTED_AT + days * DAY for days in (2, 3, 4))
+    (await clinic.change_consent(False, given_at)).raise_for_status()
+    (await clinic.update_aims(["loss"], agreed_at)).raise_for_status()
+
+    rejected = [
+        await clinic.add_client(case_code="ZZ-99"),
+        await clinic.change_consent(False, STARTED_AT + DAY),
+        await clinic.update_aims(["coping"], STARTED_AT + DAY),
+        await clinic.change_consent(True, STARTED_AT - DAY),
+    ]
+    (await clinic.end_relationship("stopped_by_client", ended_at)).raise_for_status()
+    rejected.append(await clinic.update_aims(["coping"], ended_at))
+
+    for response in rejected:
+        assert response.status_code == 409
+        for stored in (STARTED_AT, given_at, agreed_at, ended_at):
+            assert stored.isoformat()[:10] not in response.text
+        for stored_text in ("AB-12", "withdrawn", "stopped_by_client"):
+            assert stored_text not in response.text
+
+
 @pytest.mark.parametrize("number", ["1_4", "+7", "٧", "7.0", True])
 async def test_a_whole_number_is_written_in_digits(clinic: IntakeClient, number: Any) -> None:
     response = await clinic.start_relationship(uuid4(), cadence_days=number)

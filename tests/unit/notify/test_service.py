@@ -62,7 +62,7 @@ async def test_an_alert_that_was_resolved_differently_is_not_changed(service: In
     s = await raise_alert(service)
     await service.inbox.resolve(s.alert_id(), useful=True)
 
-    with pytest.raises(Rejected, match="already resolved with useful=true"):
+    with pytest.raises(Rejected, match="already resolved, with another value"):
         await service.inbox.resolve(s.alert_id(), useful=False)
 
     assert (await service.inbox.get_alert(s.alert_id())).useful is True
