@@ -51,7 +51,7 @@ ALERT_ACKNOWLEDGEMENT_SECONDS = HistogramSpec(
 ALERTS_CLOSED = CounterSpec(
     "attune_notify_alerts_closed",
     "Alerts closed: resolved by the clinician as useful, not_useful or not_stated, or closed by a repair or "
-    "retraction of the episode.",
+    "retraction of the episode. An alert that is reopened and closed again counts twice.",
     {"severity": get_args(Severity), "outcome": get_args(CloseOutcome)},
 )
 ACTIVE_ALERTS = GaugeSpec(

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from functools import partial
 from math import ceil
 from uuid import UUID
 
-from services.notify.domain import alert as alerts
-from services.notify.domain.alert import Alert, Status
+from services.notify.delivery.planner import DeliveryPlanner
+from services.notify.domain.alert import Alert, Shown, Status
+from services.notify.domain.disposition_requests import DispositionRequest, decide
 from services.notify.domain.episode import EpisodeEnd
 from services.notify.domain.relationship import Relationship
 from services.notify.metrics import Metrics
@@ -45,6 +45,12 @@ class InboxAlert(Model):
     """What the clinician said when resolving it."""
     end_reason: EpisodeEnd | None
     """Why the alliance no longer shows the signs, if they were not repaired."""
+    shown: Shown
+    """Goes into every request about the alert: it is rejected if the alert has changed since."""
+    disposition_id: UUID | None
+    """The disposition that decides the status, which can be taken back; null if there is none."""
+    disposition_count: int
+    """How many dispositions there were, with those that were taken back."""
     version: int
     """The relationship's version, as alliance counts it, at the latest event of the episode."""
 
@@ -65,8 +71,9 @@ class InboxView(Model):
 class InboxService:
     """The inbox of every clinician. Every method is idempotent and may raise StoreUnavailable."""
 
-    def __init__(self, store: Store, clock: Callable[[], datetime], metrics: Metrics) -> None:
+    def __init__(self, store: Store, planner: DeliveryPlanner, clock: Callable[[], datetime], metrics: Metrics) -> None:
         self._store = store
+        self._planner = planner
         self._clock = clock
         self._metrics = metrics
 
@@ -92,24 +99,18 @@ class InboxService:
         found = await self._store.load_alerts([alert_id])
         return await self._require_visible(alert_id, found.get(alert_id))
 
-    async def acknowledge(self, alert_id: UUID) -> InboxAlert:
-        """Record that the clinician takes it on. Raises NotFound."""
-        return await self._change_alert(alert_id, partial(alerts.acknowledge, at=self._clock()))
+    async def dispose(self, alert_id: UUID, request: DispositionRequest) -> InboxAlert:
+        """Record what the clinician decided. Raises NotFound, and Rejected if the alert is not as it was shown."""
 
-    async def resolve(self, alert_id: UUID, useful: bool | None) -> InboxAlert:
-        """Record that the clinician is done with it. Raises NotFound, and Rejected when it was resolved differently."""
-        return await self._change_alert(alert_id, partial(alerts.resolve, useful=useful, at=self._clock()))
-
-    async def _change_alert(
-        self, alert_id: UUID, command: Callable[[Alert], tuple[Alert, Sequence[Event]]]
-    ) -> InboxAlert:
-        def decide(alert: Alert | None) -> tuple[Alert, Sequence[Event]]:
+        def decide_if_visible(alert: Alert | None) -> tuple[Alert, Sequence[Event]]:
             if alert is None or alert.clinician_id is None or alert.is_withdrawn:
                 raise _not_found(alert_id)
-            return command(alert)
+            return decide(alert, request, self._clock())
 
-        change = await self._store.change_alert(alert_id, decide)
+        change = await self._store.change_alert(alert_id, decide_if_visible)
         self._record_metrics(change)
+        if request.action == "reopened":  # a message may be needed that was not while the disposition counted
+            await self._planner.plan([change.after])
         return await self._require_visible(alert_id, change.after)
 
     def _record_metrics(self, change: Change[Alert]) -> None:
@@ -162,6 +163,9 @@ def _to_inbox_alert(alert: Alert, clinician_id: UUID, relationship: Relationship
         next_session_at=relationship.next_session_at(now),
         useful=alert.resolved.useful if alert.resolved and alert.status == "resolved" else None,
         end_reason=alert.episode.end_reason,
+        shown=alert.shown,
+        disposition_id=alert.current_disposition.id if alert.current_disposition else None,
+        disposition_count=len(alert.dispositions),
         version=alert.episode.version,
     )
 

@@ -4,6 +4,7 @@ from services.notify.handlers import AlertProjector
 from shared.events import (
     AlertAcknowledged,
     AlertRaised,
+    AlertReopened,
     AlertResolved,
     AllianceUpdated,
     ClientErased,
@@ -36,7 +37,7 @@ CONSUMED_EVENTS: tuple[type[Event], ...] = (
     RuptureRepaired,
     RuptureRetracted,
 )
-PUBLISHED_EVENTS: tuple[type[Event], ...] = (AlertRaised, AlertAcknowledged, AlertResolved)
+PUBLISHED_EVENTS: tuple[type[Event], ...] = (AlertRaised, AlertAcknowledged, AlertResolved, AlertReopened)
 
 
 def subscribe(kafka: Kafka, projector: AlertProjector) -> None:

@@ -4,7 +4,7 @@ An event is named in the past tense, is small and complete for its consumers, an
 only ids, numbers, codes and times. New fields have defaults. A new meaning is a new version, published next to the old.
 """
 
-from shared.events.alerts import AlertAcknowledged, AlertRaised, AlertResolved
+from shared.events.alerts import AlertAcknowledged, AlertRaised, AlertReopened, AlertResolved
 from shared.events.alliance import (
     AllianceUpdated,
     Evidence,
@@ -86,6 +86,7 @@ EVENT_TYPES: tuple[type[Event], ...] = (
     AlertRaised,
     AlertAcknowledged,
     AlertResolved,
+    AlertReopened,
 )
 """Every type of event."""
 
@@ -94,6 +95,7 @@ __all__ = [
     "Aim",
     "AlertAcknowledged",
     "AlertRaised",
+    "AlertReopened",
     "AlertResolved",
     "AllianceUpdated",
     "Answer",

@@ -28,7 +28,7 @@ class AlertRaised(AlertEvent):
 
 
 class DispositionEvent(AlertEvent):
-    """What the clinician decided about an alert."""
+    """What the clinician decided about an alert. A disposition counts until an `AlertReopened` takes it back."""
 
     ACTION: ClassVar[Literal["acknowledged", "resolved"]]
 
@@ -41,20 +41,28 @@ class DispositionEvent(AlertEvent):
         """Fill in the severity of a record that does not say it. Its id was derived from the severity."""
         if not isinstance(data, Mapping) or data.get("severity") is not None:
             return data
-        candidates = (s for s in SEVERITY_RANK if str(data.get("id")) == _disposition_id(data, cls.ACTION, s))
+        candidates = (s for s in SEVERITY_RANK if str(data.get("id")) == _old_disposition_id(data, cls.ACTION, s))
         return {**data, "severity": next(candidates, None)}
 
 
-def _disposition_id(data: Mapping[str, Any], action: str, severity: Severity) -> str | None:
+def _old_disposition_id(data: Mapping[str, Any], action: str, severity: Severity) -> str | None:
     try:
-        return str(disposition_id(UUID(str(data.get("alert_id"))), action, severity))
+        return str(old_disposition_id(UUID(str(data.get("alert_id"))), action, severity))
     except ValueError:
         return None
 
 
-def disposition_id(alert_id: UUID, action: str, severity: Severity) -> UUID:
-    """The id of the event about a disposition: the same one each time the request is repeated."""
+def old_disposition_id(alert_id: UUID, action: str, severity: Severity) -> UUID:
+    """The id under which versions before 0.2 published a disposition: one for each severity."""
     return uuid5(alert_id, f"{action}:{severity}")
+
+
+def disposition_id(alert_id: UUID, request_id: UUID) -> UUID:
+    """The id of the event about a disposition: the same one each time the request is repeated.
+
+    It depends on the alert, so that an id that is used for two alerts by mistake gives two events.
+    """
+    return uuid5(alert_id, f"disposition:{request_id}")
 
 
 class AlertAcknowledged(DispositionEvent):
@@ -72,3 +80,13 @@ class AlertResolved(DispositionEvent):
 
     type: Literal["clinic.alert.resolved.v1"] = "clinic.alert.resolved.v1"
     useful: bool | None = None
+
+
+class AlertReopened(AlertEvent):
+    """The clinician took a disposition back: the alert is as if that had never been made."""
+
+    type: Literal["clinic.alert.reopened.v1"] = "clinic.alert.reopened.v1"
+    severity: Severity
+    """The severity of the alert at that moment."""
+    disposition_id: UUID
+    """The id of the event about the disposition that is taken back."""

@@ -8,6 +8,7 @@ from shared.events import (
     Aim,
     AlertAcknowledged,
     AlertRaised,
+    AlertReopened,
     AlertResolved,
     AllianceUpdated,
     ClientErased,
@@ -283,5 +284,15 @@ EXAMPLES: tuple[Event, ...] = (
             useful=useful,
         )
         for useful in (True, False, None)
+    ),
+    AlertReopened(
+        id=_id("reopened"),
+        occurred_at=_at(23),
+        relationship_id=RELATIONSHIP,
+        alert_id=ALERT,
+        episode_id=EPISODE,
+        clinician_id=CLINICIAN,
+        severity="urgent",
+        disposition_id=_id("resolved: True"),
     ),
 )

@@ -4,17 +4,20 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from uuid import UUID
+from typing import Any
+from uuid import UUID, uuid4
 
 from prometheus_client import CollectorRegistry
 
 from services.notify.channels import ChannelsByName, Notification
 from services.notify.delivery.planner import DeliveryPlanner
 from services.notify.delivery.worker import DeliverySettings, DeliveryWorker
+from services.notify.domain.disposition import DispositionAction
+from services.notify.domain.disposition_requests import DispositionRequest
 from services.notify.domain.routing import ChannelAddresses
 from services.notify.handlers import AlertProjector
 from services.notify.metrics import Metrics
-from services.notify.service import InboxService
+from services.notify.service import InboxAlert, InboxService
 from services.notify.store import DeliveryStore, Store
 from shared.errors import BrokerUnavailable
 from shared.events import AlertRaised, Event
@@ -91,7 +94,7 @@ class NotifyHarness:
         self.worker = DeliveryWorker(
             store, delivery_store, self.planner, self.channels, metrics, settings, clock, monotonic_clock
         )
-        self.inbox = InboxService(store, clock, metrics)
+        self.inbox = InboxService(store, self.planner, clock, metrics)
         self.projector = AlertProjector(store, self.planner, self._publish, metrics)
 
     async def _publish(self, events: Sequence[Event]) -> None:
@@ -99,6 +102,23 @@ class NotifyHarness:
             self.publish_failures -= 1
             raise BrokerUnavailable("Kafka is unavailable")
         self.published += events
+
+    async def acknowledge(self, alert_id: UUID) -> InboxAlert:
+        return await self._dispose(alert_id, "acknowledged")
+
+    async def resolve(self, alert_id: UUID, useful: bool | None) -> InboxAlert:
+        return await self._dispose(alert_id, "resolved", useful=useful)
+
+    async def reopen(self, alert_id: UUID) -> InboxAlert:
+        """Take back the disposition that decides the status."""
+        return await self._dispose(
+            alert_id, "reopened", disposition_id=(await self.inbox.get_alert(alert_id)).disposition_id
+        )
+
+    async def _dispose(self, alert_id: UUID, action: DispositionAction, **fields: Any) -> InboxAlert:
+        """As a clinician does who sees the alert as it is now."""
+        shown = (await self.inbox.get_alert(alert_id)).shown
+        return await self.inbox.dispose(alert_id, DispositionRequest(uuid4(), action, shown, **fields))
 
     def raised_alerts(self) -> set[tuple[UUID, str]]:
         return {(e.id, e.severity) for e in self.published if isinstance(e, AlertRaised)}

@@ -2,34 +2,31 @@
 
 The rupture event with the highest version decides; lower versions change nothing. An open episode that the alliance
 no longer names, at the same or a higher version, is no longer supported. A clinician's disposition counts for the
-severity at which it was made: an alert that escalates afterwards is open again. The order and repetition of events
-do not matter. Nothing here reads a clock.
+severity at which it was made, until it is taken back: an alert that escalates afterwards is open again. The order and
+repetition of events do not matter. Nothing here reads a clock.
 
 An alert keeps why its episode ended. If the client ended the relationship, or was transferred while the alert was
 urgent, it stays open until the clinician has read it. If the client withdrew consent, only that reason remains.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID, uuid5
 
-from pydantic import computed_field
+from pydantic import ConfigDict, Field, computed_field, field_serializer, model_validator
 
+from services.notify.domain.disposition import (
+    Disposition,
+    find_counting,
+    read_stored_dispositions,
+    sort_dispositions,
+)
 from services.notify.domain.episode import EpisodeState, StoredModel, episode_state
 from services.notify.domain.relationship import Relationship
-from shared.errors import Rejected
-from shared.events import (
-    AlertAcknowledged,
-    AlertRaised,
-    AlertResolved,
-    Event,
-    RuptureEvent,
-    Severity,
-    UtcDatetime,
-)
-from shared.events.alerts import disposition_id
+from shared.events import AlertRaised, RuptureEvent, Severity, UtcDatetime
 from shared.events.model import SEVERITY_RANK
+from shared.runtime.model import Model
 
 Status = Literal["open", "acknowledged", "resolved", "repaired", "retracted"]
 
@@ -50,12 +47,15 @@ class SeverityStep(StoredModel):
     """When the sign was recorded; None if the sign was not feedback."""
 
 
-class Disposition(StoredModel):
-    """When the clinician acknowledged or resolved the alert, and its severity at that time."""
+class Shown(Model):
+    """What a clinician sees of an alert; a disposition counts only for an alert that is still as it was shown."""
 
-    at: UtcDatetime
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
     severity: Severity
-    useful: bool | None = None
+    status: Status
+    evidence_version: str = Field(pattern=r"^[0-9a-f]{16}$")
+    """Identifies the evidence and why the episode ended; it stays the same while these do."""
 
 
 class Alert(StoredModel):
@@ -69,8 +69,23 @@ class Alert(StoredModel):
     supported: bool = True
     """False when the alliance, at the version of `episode` or later, no longer names the episode."""
     steps: dict[Severity, SeverityStep]
-    acknowledged: Disposition | None = None
-    resolved: Disposition | None = None
+    dispositions: tuple[Disposition, ...] = ()
+    """Everything that the clinician decided, in the order of time, also what was taken back."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_older_document(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping) or not isinstance(data.get("episode_id"), UUID):
+            return data
+        try:
+            return {**data, "dispositions": read_stored_dispositions(data, alert_id(data["episode_id"]))}
+        except (KeyError, TypeError, AttributeError):
+            raise ValueError("the dispositions cannot be read") from None
+
+    @field_serializer("acknowledged", "resolved")
+    def _dump_for_older_versions(self, disposition: Disposition | None) -> dict[str, Any] | None:
+        """Older versions read and write one disposition of each kind, with these fields."""
+        return None if disposition is None else disposition.model_dump(include={"at", "severity", "useful"})
 
     @property
     def id(self) -> UUID:
@@ -98,6 +113,31 @@ class Alert(StoredModel):
             if not escalations or SEVERITY_RANK[severity] > SEVERITY_RANK[escalations[-1][0]]:
                 escalations.append((severity, step))
         return escalations
+
+    @property
+    def shown(self) -> Shown:
+        """What its clinician sees now."""
+        return Shown(severity=self.severity, status=self.status, evidence_version=self.episode.evidence_version)
+
+    @property
+    def current_disposition(self) -> Disposition | None:
+        """The disposition that decides the status, which can be taken back; None if none does."""
+        if self.status == "resolved":
+            return self.resolved
+        is_decisive = self.status == "acknowledged" or self.episode.must_be_read
+        return self.acknowledged if is_decisive and _covers(self.acknowledged, self.severity) else None
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def acknowledged(self) -> Disposition | None:
+        """The last acknowledgement that was not taken back."""
+        return find_counting(self.dispositions, "acknowledged")
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def resolved(self) -> Disposition | None:
+        """The last resolution that was not taken back."""
+        return find_counting(self.dispositions, "resolved")
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -191,49 +231,10 @@ def raised_events(alert: Alert) -> list[tuple[int, AlertRaised]]:
     ]
 
 
-def acknowledge(alert: Alert, at: datetime) -> tuple[Alert, Sequence[Event]]:
-    """The clinician takes it on. An alert that is not open stays as it is."""
-    if alert.status != "open" or alert.clinician_id is None:
-        return alert, ()
-    event = AlertAcknowledged(
-        id=disposition_id(alert.id, "acknowledged", alert.severity),
-        occurred_at=at,
-        relationship_id=alert.relationship_id,
-        alert_id=alert.id,
-        episode_id=alert.episode_id,
-        clinician_id=alert.clinician_id,
-        severity=alert.severity,
-    )
-    disposition = Disposition(at=event.occurred_at, severity=alert.severity)
-    return alert.model_copy(update={"acknowledged": disposition}), (event,)
-
-
-def resolve(alert: Alert, useful: bool | None, at: datetime) -> tuple[Alert, Sequence[Event]]:
-    """The clinician is done with it, even if it was repaired or retracted. Raises Rejected."""
-    if alert.clinician_id is None:
-        raise Rejected(
-            "alert-without-relationship", f"the relationship of alert {alert.id} is not known yet; try again later"
-        )
-    if alert.resolved is not None and alert.status == "resolved":
-        if alert.resolved.useful != useful:
-            raise Rejected(
-                "already-resolved",
-                f"alert {alert.id} is already resolved, with another value of useful",
-            )
-        return alert, ()
-    event = AlertResolved(
-        id=disposition_id(alert.id, "resolved", alert.severity),
-        occurred_at=at,
-        relationship_id=alert.relationship_id,
-        alert_id=alert.id,
-        episode_id=alert.episode_id,
-        clinician_id=alert.clinician_id,
-        severity=alert.severity,
-        useful=useful,
-    )
-    disposition = Disposition(at=event.occurred_at, severity=alert.severity, useful=useful)
-    return alert.model_copy(update={"resolved": disposition}), (event,)
+def with_dispositions(alert: Alert, dispositions: Iterable[Disposition]) -> Alert:
+    """The alert with these dispositions too; one that it has already stays as it is."""
+    return alert.model_copy(update={"dispositions": sort_dispositions((*alert.dispositions, *dispositions))})
 
 
 def _covers(disposition: Disposition | None, severity: Severity) -> bool:
-    return disposition is not None and SEVERITY_RANK[disposition.severity] >= SEVERITY_RANK[severity]
+    return disposition is not None and disposition.covers(severity)

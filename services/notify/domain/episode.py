@@ -1,5 +1,7 @@
 """An episode at one version, as alliance published it, and why it ended."""
 
+import json
+from hashlib import sha256
 from typing import Literal
 
 from pydantic import ConfigDict
@@ -29,6 +31,12 @@ class EpisodeState(StoredModel):
     evidence: tuple[Evidence, ...]
     end_reason: EpisodeEnd | None = None
     """Why it was retracted; None if it was not, or if an older version stored it."""
+
+    @property
+    def evidence_version(self) -> str:
+        """Identifies the evidence and why it ended: the same text for the same content, whatever the version."""
+        content = self.model_dump(mode="json", include={"evidence", "end_reason"})
+        return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
     def must_be_read(self) -> bool:

@@ -4,16 +4,18 @@ The result equals what `AlertProjector` stores after handling the same events in
 number of times.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from uuid import UUID
 
 from services.notify.domain import relationship as relationships
-from services.notify.domain.alert import Alert, Disposition, alert_id, fold_alerts
+from services.notify.domain.alert import Alert, alert_id, fold_alerts, with_dispositions
+from services.notify.domain.disposition import Disposition
 from services.notify.domain.relationship import HistoryEvent, Relationship
-from shared.events import AlertAcknowledged, AlertResolved, RelationshipEvent, RuptureEvent
-from shared.events.model import SEVERITY_RANK
+from shared.events import AlertAcknowledged, AlertReopened, AlertResolved, RelationshipEvent, RuptureEvent
+
+DISPOSITION_EVENTS = (AlertAcknowledged, AlertResolved, AlertReopened)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,33 +35,28 @@ def fold_forward(projection: RelationshipProjection, events: Sequence[Relationsh
     rupture_events = [event for event in events if isinstance(event, RuptureEvent)]
     alerts = fold_alerts(projection.alerts, rupture_events, relationship)
     for event in events:
-        if isinstance(event, AlertAcknowledged | AlertResolved) and alert_id(event.episode_id) in alerts:
+        if isinstance(event, DISPOSITION_EVENTS) and alert_id(event.episode_id) in alerts:
             alert = alerts[alert_id(event.episode_id)]
-            alerts[alert.id] = _apply_disposition(alert, event)
+            if (disposition := _to_disposition(event)) is not None:
+                alerts[alert.id] = with_dispositions(alert, [disposition])
     return RelationshipProjection(relationship, alerts)
 
 
 def with_dispositions_of(alert: Alert, stored: Alert) -> Alert:
     """The alert, with the clinician's dispositions from `stored` that are not on the topics, or not yet."""
-    dispositions = {
-        field_name: _latest([getattr(stored, field_name), getattr(alert, field_name)])
-        for field_name in ("acknowledged", "resolved")
-    }
-    return alert.model_copy(update=dispositions)
+    published_ids = {disposition.id for disposition in alert.dispositions}
+    return with_dispositions(alert, [d for d in stored.dispositions if d.id not in published_ids])
 
 
-def _apply_disposition(alert: Alert, event: AlertAcknowledged | AlertResolved) -> Alert:
+def _to_disposition(event: AlertAcknowledged | AlertResolved | AlertReopened) -> Disposition | None:
+    """What is stored of the event; None if it is an old one of unknown severity, which covers none."""
     if event.severity is None:
-        return alert
-    disposition = Disposition(at=event.occurred_at, severity=event.severity, useful=getattr(event, "useful", None))
-    return alert.model_copy(update={event.ACTION: _latest([getattr(alert, event.ACTION), disposition])})
-
-
-def _latest(dispositions: Iterable[Disposition | None]) -> Disposition | None:
-    """The most recent disposition; of several with the same severity, only the last given counts."""
-    by_severity = {disposition.severity: disposition for disposition in dispositions if disposition is not None}
-    return max(
-        by_severity.values(),
-        key=lambda disposition: (disposition.at, SEVERITY_RANK[disposition.severity]),
-        default=None,
-    )
+        return None
+    fields = {"id": event.id, "at": event.occurred_at, "severity": event.severity}
+    match event:
+        case AlertAcknowledged():
+            return Disposition(action="acknowledged", **fields)
+        case AlertResolved():
+            return Disposition(action="resolved", useful=event.useful, **fields)
+        case AlertReopened():
+            return Disposition(action="reopened", disposition_id=event.disposition_id, **fields)

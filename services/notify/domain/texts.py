@@ -39,6 +39,19 @@ END: dict[EpisodeEnd, str] = {
     "consent_withdrawn": "The client withdrew consent",
 }
 
+CHANGED = (
+    "This alert has changed since you opened the page",
+    "What you pressed was not done, because it was about something else than what is so now. This is the alert now:",
+)
+"""Title and text of the page after a button that was not done."""
+REFUSALS: dict[str, tuple[str, str]] = {
+    "too-many-dispositions": (
+        "Nothing more can be recorded for this alert",
+        "What you pressed was not done: too much has been done and taken back. This is the alert now:",
+    ),
+}
+"""The same for refusals that are not about a change, by their code."""
+
 
 def email_body(change: AlertChange, url: str) -> str:
     """The body of an e-mail."""

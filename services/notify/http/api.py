@@ -13,6 +13,8 @@ from pydantic import AfterValidator, Field, HttpUrl, SecretStr
 
 from services.notify.channels.destinations import DestinationRefused, Destinations
 from services.notify.delivery.planner import DeliveryPlanner
+from services.notify.domain.alert import Shown
+from services.notify.domain.disposition_requests import DispositionRequest
 from services.notify.domain.routing import ChannelAddresses, WebhookAddress
 from services.notify.http.inbox_streams import InboxStreams, Ping
 from services.notify.service import InboxAlert, InboxService, InboxView
@@ -74,13 +76,23 @@ class ChannelsView(Model):
         return cls(clinician_id=clinician_id, email=addresses.email, webhook=webhook)
 
 
-class EmptyBody(RequestBody):
-    """`{}`: the request needs no content."""
+class DispositionBody(RequestBody):
+    """Every request about an alert carries what its clinician was shown, and counts once."""
+
+    id: UUID
+    """Chosen by the sender, and the same each time that the request is sent."""
+    shown: Shown
+    """As it was in the alert; if the alert has changed since, the request is rejected with 409."""
 
 
-class Resolution(RequestBody):
+class Resolution(DispositionBody):
     useful: bool | None = None
     """Whether the alert was worth the interruption."""
+
+
+class Reopening(DispositionBody):
+    disposition_id: UUID
+    """The disposition to take back, as it was in the alert."""
 
 
 def routes(
@@ -132,14 +144,20 @@ def _add_alert_routes(router: APIRouter, inbox: InboxService) -> None:
         return await inbox.get_alert(alert_id)
 
     @router.post("/alerts/{alert_id}/acknowledgement")
-    async def acknowledge(alert_id: UUID, _: EmptyBody) -> InboxAlert:
-        """The clinician has seen it and takes it on. An alert that is no longer open stays as it is."""
-        return await inbox.acknowledge(alert_id)
+    async def acknowledge(alert_id: UUID, body: DispositionBody) -> InboxAlert:
+        """The clinician has seen it and takes it on. An alert that was shown as no longer open stays as it is."""
+        return await inbox.dispose(alert_id, DispositionRequest(body.id, "acknowledged", body.shown))
 
     @router.post("/alerts/{alert_id}/resolution")
     async def resolve(alert_id: UUID, body: Resolution) -> InboxAlert:
         """The clinician is done with it, and may state whether it was worth the interruption."""
-        return await inbox.resolve(alert_id, body.useful)
+        return await inbox.dispose(alert_id, DispositionRequest(body.id, "resolved", body.shown, useful=body.useful))
+
+    @router.post("/alerts/{alert_id}/reopening")
+    async def reopen(alert_id: UUID, body: Reopening) -> InboxAlert:
+        """The clinician takes the disposition back that decides the status. The one before it decides again."""
+        request = DispositionRequest(body.id, "reopened", body.shown, disposition_id=body.disposition_id)
+        return await inbox.dispose(alert_id, request)
 
 
 async def _require_allowed(webhook: WebhookBody | None, destinations: Destinations) -> None:

@@ -7,18 +7,22 @@ from datetime import UTC, datetime, tzinfo
 from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from uuid import UUID
+from uuid import UUID, uuid5
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import structlog
-from fastapi import APIRouter, Header
+from fastapi import APIRouter, Header, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.datastructures import FormData
 
 from services.notify.domain import texts
+from services.notify.domain.alert import Shown
+from services.notify.domain.disposition import DispositionAction
+from services.notify.domain.disposition_requests import DispositionRequest
 from services.notify.http.inbox_updates import PING_SECONDS
 from services.notify.http.shared_reads import SharedReads
-from services.notify.service import InboxService
+from services.notify.service import InboxAlert, InboxService
 from services.notify.store import Store
 from shared.errors import NotFound, Rejected, Transient
 from shared.runtime.clock import now
@@ -49,9 +53,10 @@ INBOX_RESPONSES: dict[int | str, dict[str, Any]] = {
     **UNAVAILABLE_RESPONSE,
 }
 ACTION_RESPONSES: dict[int | str, dict[str, Any]] = {
-    303: {"description": "Done, or no longer possible; redirects to the inbox."},
+    303: {"description": "Done; redirects to the inbox."},
     403: {"description": "The request came from another site.", **_HTML_CONTENT},
     404: {"description": "No such alert.", **_HTML_CONTENT},
+    409: {"description": "The alert has changed since the page was opened; the page shows it.", **_HTML_CONTENT},
     **UNAVAILABLE_RESPONSE,
 }
 """Errors are HTML pages here, not problem details."""
@@ -74,22 +79,7 @@ def routes(inbox: InboxService, store: Store) -> APIRouter:
         """The clinician's alerts, as a page."""
         return await pages.render_or_unavailable(partial(pages.render_inbox, clinician_id, _parse_page(page)))
 
-    @router.post("/inbox/{clinician_id}/alerts/{alert_id}/acknowledgement", status_code=303, responses=ACTION_RESPONSES)
-    async def acknowledge(clinician_id: UUID, alert_id: UUID, fetch_site: FetchSite = None) -> Response:
-        """The button "I take this on"."""
-        return await pages.render_or_unavailable(
-            partial(pages.perform, clinician_id, alert_id, fetch_site, inbox.acknowledge)
-        )
-
-    @router.post(
-        "/inbox/{clinician_id}/alerts/{alert_id}/resolution/{usefulness}", status_code=303, responses=ACTION_RESPONSES
-    )
-    async def resolve(
-        clinician_id: UUID, alert_id: UUID, usefulness: Usefulness, fetch_site: FetchSite = None
-    ) -> Response:
-        """The buttons "Done, this was useful" and "Done, not useful"."""
-        action = partial(inbox.resolve, useful=IS_USEFUL[usefulness])
-        return await pages.render_or_unavailable(partial(pages.perform, clinician_id, alert_id, fetch_site, action))
+    _add_action_routes(router, pages)
 
     @router.get("/inbox.css", include_in_schema=False)
     async def css() -> Response:
@@ -100,6 +90,49 @@ def routes(inbox: InboxService, store: Store) -> APIRouter:
         return Response(script, media_type="text/javascript", headers={"Cache-Control": "public, max-age=300"})
 
     return router
+
+
+def _add_action_routes(router: APIRouter, pages: "_Pages") -> None:
+    action_path = "/inbox/{clinician_id}/alerts/{alert_id}"
+
+    @router.post(f"{action_path}/acknowledgement", status_code=303, responses=ACTION_RESPONSES)
+    async def acknowledge(
+        clinician_id: UUID, alert_id: UUID, request: Request, fetch_site: FetchSite = None
+    ) -> Response:
+        """The button "I take this on"."""
+        async with request.form() as form:
+            return await pages.perform(clinician_id, alert_id, fetch_site, parse_request(form, "acknowledged"))
+
+    @router.post(f"{action_path}/resolution/{{usefulness}}", status_code=303, responses=ACTION_RESPONSES)
+    async def resolve(
+        clinician_id: UUID, alert_id: UUID, usefulness: Usefulness, request: Request, fetch_site: FetchSite = None
+    ) -> Response:
+        """The buttons "Done, this was useful" and "Done, not useful"."""
+        async with request.form() as form:
+            action = parse_request(form, "resolved", IS_USEFUL[usefulness])
+            return await pages.perform(clinician_id, alert_id, fetch_site, action)
+
+    @router.post(f"{action_path}/reopening", status_code=303, responses=ACTION_RESPONSES)
+    async def reopen(clinician_id: UUID, alert_id: UUID, request: Request, fetch_site: FetchSite = None) -> Response:
+        """The button "Undo"."""
+        async with request.form() as form:
+            return await pages.perform(clinician_id, alert_id, fetch_site, parse_request(form, "reopened"))
+
+
+def parse_request(form: FormData, action: DispositionAction, useful: bool | None = None) -> DispositionRequest | None:
+    """What the button of a page asks for; None if it does not say what was shown, as on a page of an older version."""
+    fields = {name: str(form.get(name, "")) for name in ("id", "severity", "status", "evidence_version")}
+    try:
+        request_id = UUID(fields.pop("id"))
+        disposition_id = UUID(str(form.get("disposition_id", ""))) if action == "reopened" else None
+        return DispositionRequest(request_id, action, Shown.model_validate(fields), useful, disposition_id)
+    except ValueError:
+        return None
+
+
+def request_id(alert: InboxAlert, path: str) -> UUID:
+    """The id of what a button asks for: the same until the alert changes or something is done about it."""
+    return uuid5(alert.alert_id, f"{path}:{alert.shown.model_dump_json()}:{alert.disposition_count}")
 
 
 def render_error_page(status: int) -> Response:
@@ -149,23 +182,40 @@ class _Pages:
         return 200, template.render(values, as_of=now(), ping_seconds=PING_SECONDS)
 
     async def perform(
-        self, clinician_id: UUID, alert_id: UUID, fetch_site: str | None, action: Callable[[UUID], Awaitable[object]]
+        self, clinician_id: UUID, alert_id: UUID, fetch_site: str | None, request: DispositionRequest | None
     ) -> Response:
-        """Perform the action and redirect to the inbox, which shows the current state if the action was rejected."""
+        """Do what a button asks for and redirect to the inbox; or show the alert as it is now, and why it was not done.
+
+        `request` is None if the page did not say what it showed.
+        """
         if fetch_site not in (None, "same-origin", "none"):
             return self._render_notice(
                 403, "This request came from another site", "Please open your inbox and press the button there."
             )
+        return await self.render_or_unavailable(partial(self._perform, clinician_id, alert_id, request))
+
+    async def _perform(self, clinician_id: UUID, alert_id: UUID, request: DispositionRequest | None) -> Response:
         try:
             if (await self._inbox.get_alert(alert_id)).clinician_id == clinician_id:
-                await action(alert_id)
+                if request is None:
+                    return await self._render_changed(clinician_id, alert_id, "alert-changed")
+                await self._inbox.dispose(alert_id, request)
         except NotFound:
             return self._render_notice(
                 404, "This alert was not found", "It may have been removed. Please open your inbox again."
             )
         except Rejected as error:
             log.info("inbox page was out of date: the action was rejected", alert_id=str(alert_id), code=error.code)
+            return await self._render_changed(clinician_id, alert_id, error.code)
         return RedirectResponse(f"/inbox/{clinician_id}", 303, PAGE_HEADERS)
+
+    async def _render_changed(self, clinician_id: UUID, alert_id: UUID, code: str) -> Response:
+        """The alert as it is now, and that nothing was done."""
+        alert = await self._inbox.get_alert(alert_id)
+        zone = _parse_zone(await self._store.find_time_zone(clinician_id))
+        title, text = texts.REFUSALS.get(code, texts.CHANGED)
+        values = {"title": title, "text": text, "alert": alert, "clinician_id": clinician_id, "zone": zone}
+        return HTMLResponse(self._templates.get_template("changed.html").render(values), 409, PAGE_HEADERS)
 
     async def render_or_unavailable(self, render: Callable[[], Awaitable[Response]]) -> Response:
         """The page, or a 503 page that asks to try again."""
@@ -190,6 +240,7 @@ def _create_environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.globals["texts"] = texts
+    environment.globals["request_id"] = request_id
     environment.filters["when"] = format_time
     return environment
 

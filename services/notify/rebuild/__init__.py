@@ -11,11 +11,11 @@ from functools import partial
 from prometheus_client import CollectorRegistry
 
 from services.notify.delivery.planner import DeliveryPlanner
+from services.notify.domain.projection import DISPOSITION_EVENTS
 from services.notify.rebuild.view import NotifyView
 from services.notify.settings import Settings
 from services.notify.store.mongo import ALERTS, MongoDeliveryStore, MongoStore
 from services.notify.subscriptions import CONSUMED_EVENTS
-from shared.events import AlertAcknowledged, AlertResolved
 from shared.events.topics import ALERTS as ALERTS_TOPIC
 from shared.events.topics import CONSUMED_TOPICS
 from shared.kafka.producer import Message
@@ -28,7 +28,7 @@ from shared.runtime.clock import now
 VIEW_SOURCE = ViewSource(
     "notify",
     (*CONSUMED_TOPICS["notify"], ALERTS_TOPIC),
-    (*CONSUMED_EVENTS, AlertAcknowledged, AlertResolved),
+    (*CONSUMED_EVENTS, *DISPOSITION_EVENTS),
     "rebuilt",
 )
 

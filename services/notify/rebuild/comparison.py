@@ -76,6 +76,10 @@ def _compare_fields(expected: BaseModel, document: Document | None) -> list[str]
         if name not in computed and (name not in document or stored_fields[name] != expected_fields[name])
     ]
     names += [name for name in computed if document.get(name) != expected_fields[name]]
+    if (
+        "dispositions" in names and "dispositions" not in document
+    ):  # an older version stored it, with the last ones only
+        names.remove("dispositions")
     # Of a resolved alert it is no longer updated whether a sign still supports it.
     if names == ["supported"] and expected_fields.get("status") == "resolved":
         names = []

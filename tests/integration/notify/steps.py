@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from typing import Any, cast
+from uuid import uuid4
 
 import httpx2
 
@@ -30,6 +31,15 @@ async def get_inbox(client: httpx2.AsyncClient, s: RuptureBuilder) -> list[dict[
     response = await client.get(f"/clinicians/{s.clinician_id}/inbox")
     assert response.status_code == 200
     return cast("list[dict[str, Any]]", response.json()["alerts"])
+
+
+async def dispose(client: httpx2.AsyncClient, s: RuptureBuilder, action: str, **fields: object) -> httpx2.Response:
+    """Acknowledge, resolve or reopen the alert as it is now."""
+    shown = (await client.get(f"/alerts/{s.alert_id()}")).json()["shown"]
+    body = {"id": str(uuid4()), "shown": shown, **fields}
+    response = await client.post(f"/alerts/{s.alert_id()}/{action}", json=body)
+    assert response.status_code == 200, response.text
+    return response
 
 
 async def has_inbox(client: httpx2.AsyncClient, s: RuptureBuilder) -> bool:

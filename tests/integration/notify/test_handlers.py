@@ -68,8 +68,8 @@ async def test_concurrent_changes_by_a_clinician_and_by_alliance_are_both_kept(
     )
 
     await asyncio.gather(
-        service.projector.handle_batch([e for s in relationships for e in (s.changed(4), s.updated(4, 0))]),
-        *(service.inbox.acknowledge(s.alert_id()) for s in relationships),
+        service.projector.handle_batch([e for s in relationships for e in (s.changed(4, days_ago=1), s.updated(4, 0))]),
+        *(service.acknowledge(s.alert_id()) for s in relationships),
     )
 
     for s in relationships:

@@ -19,14 +19,17 @@ from shared.events import AlertAcknowledged, AlertRaised, AlertResolved
 from shared.events.topics import ALERTS
 from shared.kafka.producer import Producer
 from tests.integration.notify.conftest import Serve
-from tests.integration.notify.steps import SECRET, get_inbox, has_inbox, shows_alert, suspected_events
+from tests.integration.notify.steps import SECRET, dispose, get_inbox, has_inbox, shows_alert, suspected_events
 from tests.support.kafka_reader import read_events
 from tests.support.rupture_builder import RuptureBuilder
 from tests.support.serving import run_app, wait_until
 from tools.sandbox.servers.ports import free_ports
 
+SHOWN = {"severity": "concern", "status": "open", "evidence_version": "0123456789abcdef"}
+ACKNOWLEDGEMENT = {"id": "0d0b6d0e-7e9e-4a52-8a0a-38a4a4a4b001", "shown": SHOWN}
 
-async def test_acknowledging_and_resolving_are_published_once_and_idempotent(
+
+async def test_acknowledging_and_resolving_are_published_once(
     serve: Serve, kafka: Producer, kafka_servers: str
 ) -> None:
     s = RuptureBuilder()
@@ -35,19 +38,18 @@ async def test_acknowledging_and_resolving_are_published_once_and_idempotent(
         await wait_until(lambda: shows_alert(client, s, status="open"))
 
         for _ in range(2):
-            response = await client.post(f"/alerts/{s.alert_id()}/acknowledgement", json={})
-            assert (response.status_code, response.json()["status"]) == (200, "acknowledged")
+            assert (await dispose(client, s, "acknowledgement")).json()["status"] == "acknowledged"
         for _ in range(2):
-            response = await client.post(f"/alerts/{s.alert_id()}/resolution", json={"useful": True})
-            assert (response.status_code, response.json()["status"]) == (200, "resolved")
-        after = await client.post(f"/alerts/{s.alert_id()}/acknowledgement", json={})
-        other = await client.post(f"/alerts/{s.alert_id()}/resolution", json={"useful": False})
+            assert (await dispose(client, s, "resolution", useful=True)).json()["status"] == "resolved"
+        after = await dispose(client, s, "acknowledgement")
+        body = {"id": str(uuid4()), "shown": after.json()["shown"], "useful": False}
+        other = await client.post(f"/alerts/{s.alert_id()}/resolution", json=body)
         read = await client.get(f"/alerts/{s.alert_id()}")
         await wait_until(lambda: has_published(kafka_servers, s, 3))
         await kafka.publish([s.changed(4), s.updated(4, 0)])  # an event of alliance does not undo it
         await wait_until(lambda: shows_alert(client, s, version=4, status="resolved"))
 
-    assert (after.status_code, after.json()["status"]) == (200, "resolved")
+    assert after.json()["status"] == "resolved"
     assert (other.status_code, other.json()["type"]) == (409, "urn:attune:problem:already-resolved")
     assert (read.json()["status"], read.json()["useful"]) == ("resolved", True)
     events = {e.id: e for e in await read_events(kafka_servers, ALERTS, s.relationship_id)}.values()
@@ -60,7 +62,7 @@ async def test_acknowledging_and_resolving_are_published_once_and_idempotent(
 async def test_an_invalid_request_gets_an_error_and_changes_nothing(serve: Serve) -> None:
     unknown_id = uuid4()
     async with serve() as client:
-        response = await client.post(f"/alerts/{unknown_id}/acknowledgement", json={})
+        response = await client.post(f"/alerts/{unknown_id}/acknowledgement", json=ACKNOWLEDGEMENT)
         assert (response.status_code, response.json()["type"]) == (404, "urn:attune:problem:unknown-alert")
         assert (await client.get(f"/alerts/{unknown_id}")).status_code == 404
         for invalid_body in (
@@ -77,7 +79,9 @@ async def test_an_invalid_request_gets_an_error_and_changes_nothing(serve: Serve
             invalid_response = await client.put(f"/clinicians/{unknown_id}/channels", json=invalid_body)
             assert invalid_response.status_code == 422
             assert SECRET not in invalid_response.text
-        assert (await client.post(f"/alerts/{unknown_id}/resolution", json={"usefull": True})).status_code == 422
+        assert (
+            await client.post(f"/alerts/{unknown_id}/resolution", json={**ACKNOWLEDGEMENT, "usefull": True})
+        ).status_code == 422
 
 
 async def test_the_inbox_shows_the_open_and_most_severe_first(serve: Serve, kafka: Producer) -> None:
@@ -115,7 +119,7 @@ async def test_an_open_inbox_is_updated_by_changes_of_another_process(
             await kafka.publish(suspected_events(s))  # whichever of the two services handles it
             assert [a["status"] for a in await anext(inboxes)] == ["open"]
 
-            assert (await writer.post(f"/alerts/{s.alert_id()}/acknowledgement", json={})).status_code == 200
+            await dispose(writer, s, "acknowledgement")
             assert [a["status"] for a in await anext(inboxes)] == ["acknowledged"]
 
 

@@ -1,5 +1,6 @@
 """What the inbox shows, on its page and as JSON."""
 
+from dataclasses import replace
 from uuid import uuid4
 
 import httpx2
@@ -7,6 +8,7 @@ import httpx2
 from shared.kafka.producer import Producer
 from tests.integration.notify.conftest import Serve
 from tests.integration.notify.steps import get_inbox, shows_alert, suspected_events
+from tests.support.page_forms import find_forms
 from tests.support.rupture_builder import RuptureBuilder
 from tests.support.serving import wait_until
 
@@ -21,8 +23,7 @@ async def test_a_drop_out_is_shown_as_one_and_stays_open_until_somebody_has_read
         await wait_until(lambda: shows_alert(client, s, version=4))
         (open_alert,) = await get_inbox(client, s)
         open_page = (await client.get(f"/inbox/{s.clinician_id}")).text
-        path = f"/inbox/{s.clinician_id}/alerts/{s.alert_id()}/acknowledgement"
-        assert (await client.post(path)).status_code == 303
+        assert (await find_forms(open_page)["I have read this"].press(client)).status_code == 303
         (read_alert,) = await get_inbox(client, s)
         read_page = (await client.get(f"/inbox/{s.clinician_id}")).text
 
@@ -42,12 +43,15 @@ async def test_withdrawn_consent_takes_the_alert_off_every_page(serve: Serve, ka
     async with serve() as client:
         await kafka.publish([e for b in (s, other) for e in (b.started(), b.suspected(3, "urgent"), b.updated(3, 0))])
         await wait_until(lambda: has_alerts(client, s, 2))
+        shown_before = (await client.get(f"/alerts/{s.alert_id()}")).json()["shown"]
         await kafka.publish([s.retracted(4, "urgent", reason="consent_withdrawn"), s.updated(4)])
         await wait_until(lambda: has_alerts(client, s, 1))
         (remaining,) = await get_inbox(client, s)
         page = (await client.get(f"/inbox/{s.clinician_id}")).text
         gone = await client.get(f"/alerts/{s.alert_id()}")
-        acted = await client.post(f"/alerts/{s.alert_id()}/acknowledgement", json={})
+        acted = await client.post(
+            f"/alerts/{s.alert_id()}/acknowledgement", json={"id": str(uuid4()), "shown": shown_before}
+        )
 
     assert remaining["alert_id"] == str(other.alert_id())
     assert str(s.alert_id()) not in page
@@ -94,22 +98,23 @@ async def test_the_page_works_without_javascript(serve: Serve, kafka: Producer) 
         await wait_until(lambda: shows_alert(client, s, status="open"))
         page = await client.get(f"/inbox/{s.clinician_id}")
         action_path = f"/inbox/{s.clinician_id}/alerts/{s.alert_id()}"
-        assert f'action="{action_path}/acknowledgement"' in page.text
-
-        cross_site_response = await client.post(
-            f"{action_path}/acknowledgement", headers={"Sec-Fetch-Site": "cross-site"}
-        )
-        assert cross_site_response.status_code == 403
-        await client.post(f"/inbox/{other}/alerts/{s.alert_id()}/acknowledgement")
+        button = find_forms(page.text)["I take this on"]
+        assert button.action == f"{action_path}/acknowledgement"
+        cross_site = await client.post(button.action, data=button.fields, headers={"Sec-Fetch-Site": "cross-site"})
+        assert cross_site.status_code == 403
+        await replace(button, action=f"/inbox/{other}/alerts/{s.alert_id()}/acknowledgement").press(client)
         assert await shows_alert(client, s, status="open")
 
-        response = await client.post(f"{action_path}/acknowledgement", headers={"Sec-Fetch-Site": "same-origin"})
+        response = await button.press(client)
         assert (response.status_code, response.headers["location"]) == (303, f"/inbox/{s.clinician_id}")
         assert await shows_alert(client, s, status="acknowledged")
-        assert (await client.post(f"{action_path}/resolution/not-useful")).status_code == 303
-        assert (await client.post(f"{action_path}/resolution/useful")).status_code == 303  # a page that was out of date
+        forms = find_forms((await client.get(f"/inbox/{s.clinician_id}")).text)
+        assert (await forms["Done, not useful"].press(client)).status_code == 303
+        assert (await forms["Done, this was useful"].press(client)).status_code == 409  # the page is out of date
         assert await shows_alert(client, s, status="resolved", useful=False)
-        assert (await client.post(f"/inbox/{s.clinician_id}/alerts/{other}/acknowledgement")).status_code == 404
+        unknown = replace(button, action=f"/inbox/{s.clinician_id}/alerts/{other}/acknowledgement")
+        assert (await unknown.press(client)).status_code == 404
+        assert (await client.post(button.action)).status_code == 409  # a page of an older version, without the fields
         assert [(await client.get(path)).status_code for path in ("/inbox.css", "/inbox.js")] == [200, 200]
 
     assert page.headers["content-type"].startswith("text/html")

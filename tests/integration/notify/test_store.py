@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from services.notify.domain.alert import Alert, acknowledge, fold_alerts
+from services.notify.domain.alert import Alert, fold_alerts
 from services.notify.domain.relationship import Relationship
 from services.notify.domain.routing import ChannelAddresses, WebhookAddress
 from services.notify.store import Store
@@ -18,6 +18,7 @@ from shared.errors import NotFound
 from shared.events import ClinicianRegistered, ClinicianUpdated, Event, RuptureEvent
 from shared.outbox.documents import Versioned
 from tests.integration.notify.mongo_harness import create_mongo_store
+from tests.support.dispositions import acknowledge
 from tests.support.mongo import open_mongo
 from tests.support.rupture_builder import RuptureBuilder
 

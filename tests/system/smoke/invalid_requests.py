@@ -207,9 +207,11 @@ def _invalid_links(existing: ExistingData) -> Iterator[InvalidRequest]:
 def _other_invalid_requests() -> Iterator[InvalidRequest]:
     yield InvalidRequest("an unknown alliance", 404, "unknown", "GET", "alliance", f"/relationships/{UNKNOWN_ID}", {})
     yield InvalidRequest("an invalid id", 422, "/path", "GET", "alliance", "/relationships/42", {})
-    yield InvalidRequest(
-        "an unknown alert", 404, "unknown", "POST", "notify", f"/alerts/{UNKNOWN_ID}/acknowledgement", {"json": {}}
-    )
+    shown = {"severity": "urgent", "status": "open", "evidence_version": "0123456789abcdef"}
+    acknowledgement = {"json": {"id": str(UNKNOWN_ID), "shown": shown}}
+    path = f"/alerts/{UNKNOWN_ID}/acknowledgement"
+    yield InvalidRequest("an unknown alert", 404, "unknown", "POST", "notify", path, acknowledgement)
+    yield InvalidRequest("an act on what was not shown", 422, "/body/shown", "POST", "notify", path, {"json": {}})
     channels = {"json": {"email": "not an address", "webhook": None}}
     yield InvalidRequest(
         "an invalid e-mail address", 422, "/body/email", "PUT", "notify", f"/clinicians/{UNKNOWN_ID}/channels", channels

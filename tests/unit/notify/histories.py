@@ -1,11 +1,16 @@
-"""Histories of one relationship as notify receives them, as hypothesis draws them."""
+"""Histories of one relationship as notify receives them, as hypothesis draws them, and the alerts after them."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import reduce
 from uuid import UUID
 
 from hypothesis import strategies as st
 
-from shared.events import RelationshipEvent, Severity
+from services.notify.domain import relationship as relationships
+from services.notify.domain.alert import Alert, fold_alerts
+from services.notify.domain.relationship import HistoryEvent, Relationship
+from shared.events import RelationshipEvent, RuptureEvent, Severity
 from tests.support.rupture_builder import RuptureBuilder
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
@@ -29,3 +34,21 @@ def histories(draw: st.DrawFn) -> list[RelationshipEvent]:
             events.append(draw(st.sampled_from([s.suspected, s.changed]))(version, draw(severities), still_open))
         events.append(s.updated(version, still_open))
     return events
+
+
+def alerts_after(*batches: Sequence[RelationshipEvent]) -> dict[UUID, Alert]:
+    """The alerts after these batches, computed as the service does."""
+    relationship = Relationship(relationship_id=batches[0][0].relationship_id)
+    alerts: dict[UUID, Alert] = {}
+    for batch in batches:
+        relationship = reduce(relationships.evolve, (e for e in batch if isinstance(e, HistoryEvent)), relationship)
+        rupture_events = [e for e in batch if isinstance(e, RuptureEvent)]
+        named_ids = {RuptureBuilder.alert_id_of(e) for e in rupture_events}
+        loaded = {i: alert for i, alert in alerts.items() if alert.is_active or i in named_ids}
+        alerts |= fold_alerts(loaded, rupture_events, relationship)
+    return alerts
+
+
+def only_alert_after(*batches: Sequence[RelationshipEvent]) -> Alert:
+    (alert,) = alerts_after(*batches).values()
+    return alert

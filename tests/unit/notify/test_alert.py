@@ -1,41 +1,20 @@
 """Alerts as a function of the events about a relationship."""
 
-from collections.abc import Sequence
-from datetime import timedelta
 from functools import reduce
-from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.notify.domain import relationship as relationships
-from services.notify.domain.alert import Alert, acknowledge, fold_alerts, raised_events, resolve
+from services.notify.domain.alert import fold_alerts, raised_events
 from services.notify.domain.relationship import HistoryEvent, Relationship
 from services.notify.domain.routing import notifiable_change
-from shared.errors import Rejected
-from shared.events import AlertAcknowledged, AlertResolved, RelationshipEvent, RuptureEvent, Severity
+from shared.events import RelationshipEvent, Severity
 from shared.events.intake import EndReason
+from tests.support.dispositions import acknowledge, resolve
 from tests.support.rupture_builder import RuptureBuilder
-from tests.unit.notify.histories import NOW, histories
-
-
-def alerts_after(*batches: Sequence[RelationshipEvent]) -> dict[UUID, Alert]:
-    """The alerts after these batches, computed as the service does."""
-    relationship = Relationship(relationship_id=batches[0][0].relationship_id)
-    alerts: dict[UUID, Alert] = {}
-    for batch in batches:
-        relationship = reduce(relationships.evolve, (e for e in batch if isinstance(e, HistoryEvent)), relationship)
-        rupture_events = [e for e in batch if isinstance(e, RuptureEvent)]
-        named_ids = {RuptureBuilder.alert_id_of(e) for e in rupture_events}
-        loaded = {i: alert for i, alert in alerts.items() if alert.is_active or i in named_ids}
-        alerts |= fold_alerts(loaded, rupture_events, relationship)
-    return alerts
-
-
-def only_alert_after(*batches: Sequence[RelationshipEvent]) -> Alert:
-    (alert,) = alerts_after(*batches).values()
-    return alert
+from tests.unit.notify.histories import NOW, alerts_after, histories, only_alert_after
 
 
 @settings(deadline=None)
@@ -186,26 +165,6 @@ def test_a_severity_that_was_reached_before_by_a_higher_one_is_no_escalation() -
     assert [severity for severity, _ in alert.escalations] == ["concern", "urgent"]
 
 
-def test_an_alert_whose_relationship_is_unknown_can_be_neither_acknowledged_nor_resolved() -> None:
-    alert = only_alert_after([RuptureBuilder(NOW).suspected(3)])
-
-    assert acknowledge(alert, NOW) == (alert, ())
-    with pytest.raises(Rejected, match="is not known yet"):
-        resolve(alert, True, NOW)
-
-
-def test_acknowledging_twice_is_acknowledging_once() -> None:
-    s = RuptureBuilder(NOW)
-    alert = only_alert_after([s.started(), s.suspected(3)])
-
-    acknowledged, first_events = acknowledge(alert, NOW)
-    repeated, repeated_events = acknowledge(acknowledged, NOW + timedelta(hours=1))
-
-    assert [type(event) for event in first_events] == [AlertAcknowledged]
-    assert (repeated, list(repeated_events)) == (acknowledged, [])
-    assert acknowledged.status == "acknowledged"
-
-
 def test_an_alert_that_escalates_after_it_was_acknowledged_or_resolved_is_open_again() -> None:
     s = RuptureBuilder(NOW)
     alert = only_alert_after([s.started(), s.suspected(3)])
@@ -221,21 +180,6 @@ def test_an_alert_that_escalates_after_it_was_acknowledged_or_resolved_is_open_a
         assert notifiable_change(escalated) == "rose"
         (event,) = acknowledge(escalated, NOW)[1]
         assert event.id != acknowledge(alert, NOW)[1][0].id
-
-
-def test_resolving_again_changes_nothing_and_with_another_usefulness_is_rejected() -> None:
-    s = RuptureBuilder(NOW)
-    alert = only_alert_after([s.started(), s.suspected(3)])
-
-    resolved, events = resolve(alert, True, NOW)
-
-    assert resolved.status == "resolved"
-    assert [(type(event), event.useful) for event in events if isinstance(event, AlertResolved)] == [
-        (AlertResolved, True)
-    ]
-    assert resolve(resolved, True, NOW) == (resolved, ())
-    with pytest.raises(Rejected, match="another value of useful"):
-        resolve(resolved, False, NOW)
 
 
 def test_a_repaired_alert_can_be_resolved_as_useful_but_not_acknowledged() -> None:

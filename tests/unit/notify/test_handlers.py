@@ -134,7 +134,7 @@ async def test_a_disposition_that_comes_between_load_and_save_is_kept_and_the_co
     service = InMemoryNotifyHarness(store=store)
     await service.projector.handle_batch([s.started(), s.suspected(3), s.updated(3, 0)])
 
-    store.write = partial(service.inbox.acknowledge, s.alert_id())
+    store.write = partial(service.acknowledge, s.alert_id())
     await service.projector.handle_batch([s.changed(4), s.updated(4, 0)])
 
     (alert,) = (await service.inbox.get_inbox(s.clinician_id)).alerts

@@ -1,15 +1,16 @@
 """Notify's view when all events are folded at once, as a rebuild does."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.notify.domain.alert import Disposition, acknowledge, resolve
+from services.notify.domain.alert import Alert
 from services.notify.domain.projection import RelationshipProjection, fold_forward, with_dispositions_of
 from services.notify.domain.relationship import Relationship
-from shared.events import AlertAcknowledged, RelationshipEvent
+from shared.events import AlertAcknowledged, Event, RelationshipEvent
+from tests.support.dispositions import acknowledge, reopen, resolve
 from tests.support.rupture_builder import RuptureBuilder
 from tests.unit.notify.histories import NOW, histories
 
@@ -30,27 +31,32 @@ def test_folding_all_events_at_once_equals_folding_them_one_by_one(
     assert project(history) == project(*([event] for event in shuffled))
 
 
-def test_dispositions_are_restored_from_their_events() -> None:
+def test_dispositions_are_restored_from_their_events_in_any_order() -> None:
     s = RuptureBuilder(NOW)
-    alert = project([s.started(), s.suspected(3), s.updated(3, 0)]).alerts[s.alert_id()]
-    acknowledged, acknowledged_events = acknowledge(alert, NOW)
-    escalated = project([s.started(), s.suspected(3), s.changed(4, "urgent"), s.updated(4, 0)]).alerts[s.alert_id()]
+    raised, escalated = [s.started(), s.suspected(3), s.updated(3, 0)], [s.changed(4, "urgent"), s.updated(4, 0)]
+    alert = project(raised).alerts[s.alert_id()]
+    events: list[Event] = [*raised]
+    statuses = []
+    steps: list[Callable[[Alert], tuple[Alert, Sequence[Event]]]] = [
+        lambda alert: acknowledge(alert, NOW),
+        lambda alert: resolve(alert, True, NOW + timedelta(hours=1)),
+        lambda alert: reopen(alert, NOW + timedelta(hours=2)),
+        lambda alert: reopen(alert, NOW + timedelta(hours=3)),
+    ]
+    for step in steps:
+        alert, new_events = step(alert)
+        events += new_events
+        statuses.append(alert.status)
+        assert project([e for e in reversed(events) if isinstance(e, RelationshipEvent)]).alerts == {alert.id: alert}
+    events += escalated
     resolved, resolved_events = resolve(
-        escalated.model_copy(update={"acknowledged": acknowledged.acknowledged}), True, NOW
+        alert.model_copy(update={"episode": project(escalated).alerts[alert.id].episode}), True, NOW
     )
 
-    events = [
-        s.started(),
-        s.suspected(3),
-        s.changed(4, "urgent"),
-        s.updated(4, 0),
-        *acknowledged_events,
-        *resolved_events,
-    ]
-    rebuilt = project([e for e in events if isinstance(e, RelationshipEvent)]).alerts[s.alert_id()]
+    rebuilt = project([e for e in (*events, *resolved_events) if isinstance(e, RelationshipEvent)]).alerts[alert.id]
 
-    assert rebuilt == resolved
-    assert rebuilt.acknowledged == Disposition(at=NOW, severity="concern")
+    assert statuses == ["acknowledged", "resolved", "acknowledged", "open"]
+    assert rebuilt.dispositions == resolved.dispositions
     assert rebuilt.status == "resolved"
 
 
@@ -74,15 +80,21 @@ def test_a_disposition_that_is_not_yet_published_is_kept() -> None:
     assert with_dispositions_of(stored, rebuilt) == stored
 
 
-def test_a_published_disposition_wins_at_its_severity_and_the_latest_one_otherwise() -> None:
+def test_a_published_disposition_wins_over_a_stored_one_of_the_same_id() -> None:
     s = RuptureBuilder(NOW)
     rebuilt = project([s.started(), s.suspected(3), s.updated(3, 0)]).alerts[s.alert_id()]
-    published = rebuilt.model_copy(update={"resolved": Disposition(at=NOW, severity="concern", useful=True)})
-    altered = rebuilt.model_copy(update={"resolved": Disposition(at=NOW + timedelta(days=1), severity="concern")})
-    later = rebuilt.model_copy(update={"resolved": Disposition(at=NOW + timedelta(days=1), severity="urgent")})
+    published, _ = resolve(rebuilt, True, NOW)
+    altered = published.model_copy(
+        update={
+            "dispositions": tuple(
+                d.model_copy(update={"useful": False, "at": NOW + timedelta(days=1)}) for d in published.dispositions
+            )
+        }
+    )
+    later, _ = acknowledge(rebuilt, NOW)
 
     assert with_dispositions_of(published, altered) == published
-    assert with_dispositions_of(published, later) == later
+    assert len(with_dispositions_of(published, later).dispositions) == 2
 
 
 def test_of_an_erased_client_only_the_erasure_remains() -> None:

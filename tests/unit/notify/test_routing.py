@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from services.notify.domain import relationship as relationships
-from services.notify.domain.alert import Alert, acknowledge, evolve, fold_alerts, resolve
+from services.notify.domain.alert import Alert, evolve, fold_alerts
 from services.notify.domain.relationship import HistoryEvent, Relationship
 from services.notify.domain.routing import (
     CHANNEL_NAMES,
@@ -23,6 +23,7 @@ from services.notify.domain.routing import (
 )
 from services.notify.settings import Settings
 from shared.events import RuptureEvent
+from tests.support.dispositions import acknowledge, resolve
 from tests.support.rupture_builder import RuptureBuilder
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)

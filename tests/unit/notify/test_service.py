@@ -5,10 +5,14 @@ from uuid import uuid4
 
 import pytest
 
+from services.notify.domain.alert import Shown
+from services.notify.domain.disposition_requests import DispositionRequest
 from services.notify.service import MAX_PAGE_ALERTS
 from shared.errors import NotFound, Rejected
 from tests.support.rupture_builder import RuptureBuilder
 from tests.unit.notify.memory_harness import NOW, InMemoryNotifyHarness
+
+SHOWN = Shown(severity="concern", status="open", evidence_version="0" * 16)
 
 
 @pytest.fixture
@@ -46,9 +50,9 @@ async def test_an_alert_is_acknowledged_and_resolved_once_however_often_the_requ
     s = await raise_alert(service)
 
     for _ in range(2):
-        assert (await service.inbox.acknowledge(s.alert_id())).status == "acknowledged"
+        assert (await service.acknowledge(s.alert_id())).status == "acknowledged"
     for _ in range(2):
-        resolved = await service.inbox.resolve(s.alert_id(), useful=True)
+        resolved = await service.resolve(s.alert_id(), useful=True)
         assert (resolved.status, resolved.useful) == ("resolved", True)
 
     events = [type(event).__name__ for event in service.memory.pending_events]
@@ -60,10 +64,10 @@ async def test_an_alert_is_acknowledged_and_resolved_once_however_often_the_requ
 
 async def test_an_alert_that_was_resolved_differently_is_not_changed(service: InMemoryNotifyHarness) -> None:
     s = await raise_alert(service)
-    await service.inbox.resolve(s.alert_id(), useful=True)
+    await service.resolve(s.alert_id(), useful=True)
 
-    with pytest.raises(Rejected, match="already resolved, with another value"):
-        await service.inbox.resolve(s.alert_id(), useful=False)
+    with pytest.raises(Rejected, match="already resolved"):
+        await service.resolve(s.alert_id(), useful=False)
 
     assert (await service.inbox.get_alert(s.alert_id())).useful is True
 
@@ -71,7 +75,7 @@ async def test_an_alert_that_was_resolved_differently_is_not_changed(service: In
 async def test_resolving_an_open_alert_counts_as_its_acknowledgement(service: InMemoryNotifyHarness) -> None:
     s = await raise_alert(service)
 
-    await service.inbox.resolve(s.alert_id(), useful=None)
+    await service.resolve(s.alert_id(), useful=None)
 
     assert count_acknowledgements(service) == 1
 
@@ -79,8 +83,7 @@ async def test_resolving_an_open_alert_counts_as_its_acknowledgement(service: In
 async def test_an_unknown_alert_is_not_found(service: InMemoryNotifyHarness) -> None:
     for request in (
         service.inbox.get_alert(uuid4()),
-        service.inbox.acknowledge(uuid4()),
-        service.inbox.resolve(uuid4(), useful=None),
+        service.inbox.dispose(uuid4(), DispositionRequest(uuid4(), "acknowledged", SHOWN)),
     ):
         with pytest.raises(NotFound):
             await request
@@ -93,7 +96,7 @@ async def test_an_alert_whose_relationship_has_not_arrived_is_not_shown(service:
     with pytest.raises(NotFound):
         await service.inbox.get_alert(s.alert_id())
     with pytest.raises(NotFound):
-        await service.inbox.acknowledge(s.alert_id())
+        await service.inbox.dispose(s.alert_id(), DispositionRequest(uuid4(), "acknowledged", SHOWN))
 
 
 async def test_an_inbox_of_which_nothing_is_known_is_not_found(service: InMemoryNotifyHarness) -> None:
@@ -112,9 +115,9 @@ async def test_no_alert_is_left_out_of_an_inbox_and_the_open_ones_come_first(ser
     await service.projector.handle_batch(
         [e for s in relationships for e in (s.started(), s.suspected(3), s.updated(3, 0))]
     )
-    await service.inbox.acknowledge(relationships[0].alert_id())
+    await service.acknowledge(relationships[0].alert_id())
 
-    await service.inbox.resolve(relationships[1].alert_id(), useful=True)
+    await service.resolve(relationships[1].alert_id(), useful=True)
 
     first, second = [await service.inbox.get_inbox(clinician, page) for page in (1, 2)]
     assert [alert.status for alert in first.alerts] == ["open"] * MAX_PAGE_ALERTS

@@ -10,7 +10,6 @@ from fastapi import FastAPI
 from services.notify.http import pages
 from services.notify.http.inbox_streams import RenderedInbox
 from services.notify.http.shared_reads import SharedReads
-from services.notify.service import InboxService
 from services.notify.store.memory import InMemoryStore
 from services.notify.store.protocol import InboxCounts
 from shared.errors import StoreUnavailable
@@ -61,7 +60,7 @@ async def test_the_pages_that_load_an_inbox_at_once_share_its_rendering() -> Non
     s = RuptureBuilder(NOW)
     await service.projector.handle_batch([s.started(), s.suspected(3), s.updated(3, 0)])
     app = FastAPI()
-    app.include_router(pages.routes(InboxService(service.store, service.clock, service.metrics), service.store))
+    app.include_router(pages.routes(service.inbox, service.store))
 
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test") as client:
         loading = (client.get(f"/inbox/{s.clinician_id}") for _ in range(50))
@@ -121,7 +120,7 @@ async def test_a_clinician_sees_no_difference_between_versions_of_the_same_alert
 
     await service.projector.handle_batch([s.changed(4, days_ago=1), s.updated(4, 0)])
     same = RenderedInbox(await service.inbox.get_inbox(s.clinician_id))
-    await service.inbox.acknowledge(s.alert_id())
+    await service.acknowledge(s.alert_id())
     other = RenderedInbox(await service.inbox.get_inbox(s.clinician_id))
 
     assert same.visible_fields == before.visible_fields

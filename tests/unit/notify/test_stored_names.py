@@ -4,11 +4,16 @@ from datetime import UTC, datetime, timedelta
 from functools import reduce
 from uuid import uuid5
 
+import pytest
+from pydantic import ValidationError
+
 from services.notify.domain import relationship as relationships
 from services.notify.domain.alert import Alert, fold_alerts
 from services.notify.domain.relationship import HistoryEvent, Relationship
 from services.notify.store.stored_names import STORED_NAMES
+from shared.events.alerts import old_disposition_id
 from shared.mongo.client import Document
+from tests.support.dispositions import resolve
 from tests.support.rupture_builder import RuptureBuilder
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
@@ -77,6 +82,7 @@ def stored_alert(s: RuptureBuilder) -> Document:
         "steps": {"concern": {"version": 3, "at": last_sign_at, "recorded_at": None}},
         "acknowledged": None,
         "resolved": None,
+        "dispositions": (),
         "status": "open",
         "unsettled": True,
         "place": -1,
@@ -95,3 +101,36 @@ def test_an_alert_is_stored_under_the_names_that_databases_hold() -> None:
 
     assert STORED_NAMES.to_document(create_alert(s)) == stored_alert(s)
     assert STORED_NAMES.from_document(Alert, stored_alert(s)) == create_alert(s)
+
+
+def test_an_older_version_and_this_one_read_each_others_dispositions() -> None:
+    """Older versions store the last disposition of each kind, without an id, and know no others."""
+    s = RuptureBuilder(NOW)
+    by_older_version = {"at": NOW, "severity": "concern", "useful": None}
+    document = {k: v for k, v in stored_alert(s).items() if k != "dispositions"} | {"acknowledged": by_older_version}
+
+    read = STORED_NAMES.from_document(Alert, document)
+    resolved, _ = resolve(read, True, NOW)
+    written = STORED_NAMES.to_document(resolved)
+    acknowledged_again = {**written, "acknowledged": {**by_older_version, "severity": "urgent"}}
+
+    assert read.status == "acknowledged"
+    assert [d.id for d in read.dispositions] == [old_disposition_id(s.alert_id(), "acknowledged", "concern")]
+    assert written["acknowledged"] == by_older_version
+    assert written["resolved"] == {"at": NOW, "severity": "concern", "useful": True}
+    assert STORED_NAMES.from_document(Alert, written) == resolved
+    assert len(STORED_NAMES.from_document(Alert, acknowledged_again).dispositions) == 3
+
+
+def test_dispositions_that_cannot_be_read_make_a_document_unreadable() -> None:
+    s = RuptureBuilder(NOW)
+
+    damages: list[Document] = [
+        {"dispositions": [{}]},
+        {"dispositions": 3},
+        {"acknowledged": {}},
+        {"acknowledged": "yes"},
+    ]
+    for damaged in damages:
+        with pytest.raises(ValidationError):
+            STORED_NAMES.from_document(Alert, stored_alert(s) | damaged)

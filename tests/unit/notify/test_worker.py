@@ -153,7 +153,7 @@ async def test_an_escalation_is_sent_once_more(service: InMemoryNotifyHarness) -
 
     async with service.worker.run():
         await wait_until(service.is_all_delivered)
-        await service.inbox.acknowledge(s.alert_id())
+        await service.acknowledge(s.alert_id())
         await service.projector.handle_batch([s.changed(4), s.updated(4, 0)])
         assert await service.statuses(s.clinician_id) == [("concern", "acknowledged")]
         await service.projector.handle_batch([s.changed(5, "urgent"), s.updated(5, 0)])

@@ -7,13 +7,13 @@ from uuid import UUID, uuid4
 import pytest
 
 from shared.events import AlertAcknowledged, AlertResolved, Severity
-from shared.events.alerts import DispositionEvent, disposition_id
+from shared.events.alerts import DispositionEvent, old_disposition_id
 
 
 def record(alert_id: UUID, action: str, severity: Severity) -> dict[str, Any]:
     """The data of an old record, which does not say the severity."""
     return {
-        "id": str(disposition_id(alert_id, action, severity)),
+        "id": str(old_disposition_id(alert_id, action, severity)),
         "occurred_at": datetime(2026, 11, 27, 10, tzinfo=UTC),
         "relationship_id": str(uuid4()),
         "alert_id": str(alert_id),

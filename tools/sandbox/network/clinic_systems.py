@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from itertools import count
 from types import TracebackType
 from typing import Any, Self
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx2
 
@@ -225,10 +225,19 @@ class ClinicSystems:
     async def handle_next_alert(self, clinician: UUID) -> None:
         """Resolve the first acknowledged alert in the inbox; if there is none, acknowledge the first open one."""
         alerts = (await self.get("notify", f"/clinicians/{clinician}/inbox"))["alerts"]
-        if acknowledged_ids := [alert["alert_id"] for alert in alerts if alert["status"] == "acknowledged"]:
-            await self.request("POST", "notify", f"/alerts/{acknowledged_ids[0]}/resolution", {"useful": True})
-        elif open_ids := [alert["alert_id"] for alert in alerts if alert["status"] == "open"]:
-            await self.request("POST", "notify", f"/alerts/{open_ids[0]}/acknowledgement", {})
+        if acknowledged := [alert for alert in alerts if alert["status"] == "acknowledged"]:
+            await self._dispose(acknowledged[0], "resolution", {"useful": True})
+        elif open_alerts := [alert for alert in alerts if alert["status"] == "open"]:
+            await self._dispose(open_alerts[0], "acknowledgement", {})
+
+    async def _dispose(self, alert: Any, action: str, fields: dict[str, Any]) -> None:
+        """Do something about an alert as it was shown; nothing if it has changed since."""
+        body = {"id": str(uuid4()), "shown": alert["shown"], **fields}
+        try:
+            await self.request("POST", "notify", f"/alerts/{alert['alert_id']}/{action}", body)
+        except RequestFailed as error:
+            if "alert-changed" not in str(error):
+                raise
 
     async def answer_form(self, url: str, answer: SimulatedAnswer) -> None:
         """Open the form like a browser, and submit it."""

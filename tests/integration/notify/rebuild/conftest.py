@@ -19,9 +19,13 @@ from tests.integration.notify.rebuild.prepared_service import (
     is_outbox_empty,
     relationship_events,
 )
+from tests.integration.notify.steps import dispose
 from tests.support.receivers import Mailbox
 from tests.support.service_process import dedicated_kafka
 from tests.support.serving import run_app, wait_until
+
+ACKNOWLEDGEMENT, RESOLUTION, REOPENING = (str(UUID(int=number)) for number in (101, 102, 103))
+"""The same for every test of a module, because they share a Kafka."""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -48,10 +52,11 @@ async def notified(settings: Settings, kafka: Producer, mailbox: Mailbox) -> Asy
         await kafka.send([Message(ALLIANCE.name, str(create_builder(0).relationship_id).encode(), b"not json")])
         await prepared_service.wait_until_caught_up()
         for row in (0, 5, 10):
-            assert (await client.post(f"/alerts/{create_builder(row).alert_id()}/acknowledgement", json={})).is_success
+            acknowledged = await dispose(client, create_builder(row), "acknowledgement", id=ACKNOWLEDGEMENT)
+        undone = acknowledged.json()["disposition_id"]
+        await dispose(client, create_builder(10), "reopening", id=REOPENING, disposition_id=undone)
         for row in (5, 6):
-            response = await client.post(f"/alerts/{create_builder(row).alert_id()}/resolution", json={"useful": True})
-            assert response.is_success
+            await dispose(client, create_builder(row), "resolution", id=RESOLUTION, useful=True)
         await wait_until(lambda: is_nothing_due(prepared_service), timeout_seconds=120)
         await wait_until(lambda: is_outbox_empty(prepared_service), timeout_seconds=120)
     yield prepared_service

@@ -10,6 +10,7 @@ from services.alliance.domain.fold import FoldResult
 from shared.events import (
     AlertAcknowledged,
     AlertRaised,
+    AlertReopened,
     AlertResolved,
     AllianceUpdated,
     RelationshipStarted,
@@ -80,10 +81,11 @@ def _clinician_by_relationship(contents: TopicContents) -> dict[UUID, UUID]:
 
 
 def _disposition_ranks(contents: TopicContents) -> dict[UUID, dict[str, int]]:
-    """The highest severity at which each alert was acknowledged or resolved."""
+    """The highest severity at which each alert was acknowledged or resolved, and that was not taken back."""
     found = defaultdict[UUID, dict[str, int]](dict)
+    taken_back = {e.disposition_id for e in contents.alert_events.values() if isinstance(e, AlertReopened)}
     for event in contents.alert_events.values():
-        if isinstance(event, AlertAcknowledged | AlertResolved):
+        if isinstance(event, AlertAcknowledged | AlertResolved) and event.id not in taken_back:
             action = "acknowledged" if isinstance(event, AlertAcknowledged) else "resolved"
             if event.severity is not None:
                 ranks = found[event.alert_id]

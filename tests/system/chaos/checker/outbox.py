@@ -8,6 +8,7 @@ from uuid import UUID
 from shared.events import (
     AlertAcknowledged,
     AlertRaised,
+    AlertReopened,
     AlertResolved,
     Answer,
     ClinicianRegistered,
@@ -160,8 +161,13 @@ def _is_supported_by_alert(event: AlertEvent, document: Document) -> bool:
     match event:
         case AlertRaised():
             return event.severity in document["steps"]
-        case AlertAcknowledged():
-            return document["acknowledged"] is not None
-        case AlertResolved():
-            return document["resolved"] is not None
+        case AlertAcknowledged() | AlertResolved() | AlertReopened():
+            return _has_disposition(event, document)
     return False
+
+
+def _has_disposition(event: AlertEvent, document: Document) -> bool:
+    """Older versions store the last one of each kind, without an id."""
+    if event.id in {disposition["id"] for disposition in document.get("dispositions", ())}:
+        return True
+    return document["acknowledged" if isinstance(event, AlertAcknowledged) else "resolved"] is not None

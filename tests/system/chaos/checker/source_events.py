@@ -9,7 +9,6 @@ from uuid import UUID, uuid5
 from shared.events import AlertAcknowledged, AlertResolved, Event, FeedbackAmended, FeedbackLapsed, FeedbackSubmitted
 from shared.events.alerts import AlertEvent
 from shared.events.feedback import FeedbackEvent
-from shared.events.model import SEVERITY_RANK
 from tests.system.chaos.checker.acknowledged.history import (
     AcknowledgedHistory,
     AcknowledgedSession,
@@ -196,20 +195,19 @@ def compare_dispositions(history: AcknowledgedHistory, contents: TopicContents) 
         if disposition.is_applied and not _is_published(disposition, events_by_id)
     ]
     requested = {(disposition.alert_id, disposition.action) for disposition in history.dispositions}
+    requested_ids = {event_id for disposition in history.dispositions for event_id in disposition.event_ids}
     for event in events_by_id.values():
         if (event.alert_id, _action(event)) not in requested:
             differences.unexpected.append(f"{event.alert_id} {_action(event)}")
-        if event.severity is None or event.id != uuid5(event.alert_id, f"{_action(event)}:{event.severity}"):
+        is_of_older_version = event.id == uuid5(event.alert_id, f"{_action(event)}:{event.severity}")
+        if event.id not in requested_ids and not is_of_older_version:
             differences.duplicates.append(f"{event.alert_id} {_action(event)}")
     return differences
 
 
 def _is_published(disposition: Disposition, events_by_id: dict[UUID, AlertAcknowledged | AlertResolved]) -> bool:
-    """Whether it is published under the id of the severity that was shown, or of a higher one."""
-    severities = [severity for severity, rank in SEVERITY_RANK.items() if rank >= SEVERITY_RANK[disposition.severity]]
-    candidates = [
-        events_by_id.get(uuid5(disposition.alert_id, f"{disposition.action}:{severity}")) for severity in severities
-    ]
+    """Whether it is published under its id."""
+    candidates = [events_by_id.get(event_id) for event_id in disposition.event_ids]
     return any(
         event is not None
         and (event.alert_id, _action(event)) == (disposition.alert_id, disposition.action)

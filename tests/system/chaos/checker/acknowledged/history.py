@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from shared.events import Answer, Event, Rater, Severity
+from shared.events.model import SEVERITY_RANK
 
 ANY_ID = UUID(int=0)
 """Placeholder for an id that Attune chooses."""
@@ -83,6 +84,17 @@ class Disposition:
     status: str
     severity: Severity
     useful: bool | None = None
+    request_id: UUID | None = None
+    """The id in the request; older versions have none."""
+
+    @property
+    def event_ids(self) -> set[UUID]:
+        """The ids under which it may be published: by an older version, one for each severity that it covers."""
+        if self.request_id is not None:
+            return {uuid5(self.alert_id, f"disposition:{self.request_id}")}
+        ranks = SEVERITY_RANK.items()
+        severities = [severity for severity, rank in ranks if rank >= SEVERITY_RANK[self.severity]]
+        return {uuid5(self.alert_id, f"{self.action}:{severity}") for severity in severities}
 
     @property
     def is_applied(self) -> bool:

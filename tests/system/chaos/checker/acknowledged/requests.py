@@ -20,9 +20,10 @@ def _resolve_alert(history: AcknowledgedHistory, alert: str, request: Acknowledg
 
 
 def _add_disposition(history: AcknowledgedHistory, action: str, alert: str, request: AcknowledgedRequest) -> None:
-    alert_view = request.response
+    alert_view, body = request.response, request.body
+    request_id = UUID(body["id"]) if "id" in body else None
     history.dispositions.append(
-        Disposition(UUID(alert), action, alert_view["status"], alert_view["severity"], request.body.get("useful"))
+        Disposition(UUID(alert), action, alert_view["status"], alert_view["severity"], body.get("useful"), request_id)
     )
 
 
