@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Protocol, TypedDict
 from uuid import UUID
 
+from services.notify.domain.episode import EpisodeEnd
 from services.notify.domain.routing import AlertChange, ChannelAddresses
 from shared.errors import Permanent, Transient
 from shared.events import Severity
@@ -37,6 +38,8 @@ class Notification:
     change: AlertChange
     severity: Severity
     url: str
+    end_reason: EpisodeEnd | None = None
+    """Why the episode has ended, if the clinician must read about it all the same."""
 
 
 class Channel(Protocol):

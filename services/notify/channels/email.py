@@ -84,11 +84,12 @@ class EmailChannel:
         message = EmailMessage()
         message["From"] = self._settings.smtp_from
         message["To"] = address
-        message["Subject"] = texts.SUBJECT[notification.change]
+        subject = texts.email_subject(notification.change, notification.end_reason)
+        message["Subject"] = subject
         message["Date"] = format_datetime(notification.sent_at)
         message["Message-ID"] = f"<{notification.delivery_id}@{self._settings.smtp_from.rpartition('@')[2]}>"
         message["Auto-Submitted"] = "auto-generated"  # suppresses out-of-office replies
-        message.set_content(texts.email_body(notification.change, notification.url))
+        message.set_content(texts.email_body(subject, notification.url))
         return message
 
 

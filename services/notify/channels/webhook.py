@@ -67,6 +67,7 @@ class WebhookChannel:
                 "type": f"alert.{notification.change}",
                 "alert_id": notification.alert_id,
                 "severity": notification.severity,
+                "end_reason": notification.end_reason,
                 "url": notification.url,
             }
         ).decode()

@@ -225,4 +225,5 @@ class DeliveryWorker:
             change=delivery.change,
             severity=alert.severity,
             url=f"{self._settings.public_url.rstrip('/')}/inbox/{delivery.clinician_id}",
+            end_reason=alert.episode.end_reason,
         )

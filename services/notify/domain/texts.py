@@ -16,6 +16,12 @@ SUBJECT: dict[AlertChange, str] = {
     "rose": "A relationship in your caseload shows more signs of strain",
 }
 
+END_SUBJECT: dict[EpisodeEnd, str] = {
+    "ended_by_client": "A relationship in your caseload ended after signs of strain",
+    "transferred": "A relationship in your caseload was transferred after signs of strain",
+}
+"""The subject if the alert must be read although its episode has ended; nothing is sent about other ends."""
+
 SEVERITY: dict[Severity, str] = {
     "watch": "Something to keep in mind",
     "concern": "Shows signs of strain",
@@ -53,6 +59,11 @@ REFUSALS: dict[str, tuple[str, str]] = {
 """The same for refusals that are not about a change, by their code."""
 
 
-def email_body(change: AlertChange, url: str) -> str:
+def email_subject(change: AlertChange, end_reason: EpisodeEnd | None) -> str:
+    """What the alert says now; it may have ended while the message was waiting."""
+    return SUBJECT[change] if end_reason is None else END_SUBJECT.get(end_reason, SUBJECT[change])
+
+
+def email_body(subject: str, url: str) -> str:
     """The body of an e-mail."""
-    return f"{SUBJECT[change]}.\n\nOpen your inbox: {url}\n\nThis is not an emergency message. {EMERGENCY_DISCLAIMER}\n"
+    return f"{subject}.\n\nOpen your inbox: {url}\n\nThis is not an emergency message. {EMERGENCY_DISCLAIMER}\n"

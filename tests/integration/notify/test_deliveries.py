@@ -60,6 +60,7 @@ async def test_a_rupture_is_shown_in_the_inbox_and_sent_once_through_each_channe
         "type": "alert.raised",
         "alert_id": str(s.alert_id()),
         "severity": "concern",
+        "end_reason": None,
         "url": f"https://attune.example/inbox/{s.clinician_id}",
     }
     assert "AB-12" not in mail.as_string()
