@@ -83,7 +83,8 @@ class AlertProjector:
             episodes = {
                 alert_id(e.episode_id) for events in pending.values() for e in events if isinstance(e, RuptureEvent)
             }
-            loaded = {alert.id: alert for alert in await self._store.load_versioned_alerts(episodes, pending)}
+            withdrawn = {r for r in pending if relationship_by_id[r].consent_withdrawn_at is not None}
+            loaded = {a.id: a for a in await self._store.load_versioned_alerts(episodes, pending, withdrawn)}
             evolved = _evolve_alerts({i: alert.value for i, alert in loaded.items()}, pending, relationship_by_id)
             changed = [
                 Versioned(i, alert, loaded[i].version if i in loaded else 0)

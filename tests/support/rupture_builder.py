@@ -7,6 +7,8 @@ from shared.events import (
     AllianceUpdated,
     ClientErased,
     ClinicianRegistered,
+    ConsentGiven,
+    ConsentWithdrawn,
     Evidence,
     RelationshipEnded,
     RelationshipStarted,
@@ -77,6 +79,20 @@ class RuptureBuilder:
             occurred_at=self.now,
             relationship_id=self.relationship_id,
             reason="completed",
+        )
+
+    def consent_given(self, days_ago: float = 90) -> ConsentGiven:
+        return ConsentGiven(
+            id=uuid5(self.relationship_id, f"consent given {days_ago}"),
+            occurred_at=self.now - timedelta(days=days_ago),
+            relationship_id=self.relationship_id,
+        )
+
+    def consent_withdrawn(self, days_ago: float = 0) -> ConsentWithdrawn:
+        return ConsentWithdrawn(
+            id=uuid5(self.relationship_id, f"consent withdrawn {days_ago}"),
+            occurred_at=self.now - timedelta(days=days_ago),
+            relationship_id=self.relationship_id,
         )
 
     def erased(self) -> ClientErased:

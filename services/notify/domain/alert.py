@@ -6,7 +6,8 @@ severity at which it was made, until it is taken back: an alert that escalates a
 repetition of events do not matter. Nothing here reads a clock.
 
 An alert keeps why its episode ended. If the client ended the relationship, or was transferred while the alert was
-urgent, it stays open until the clinician has read it. If the client withdrew consent, only that reason remains.
+urgent, it stays open until the clinician has read it. If the client withdrew consent, nobody sees it any more: of what
+began before, only that reason remains, whatever had become of it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -69,14 +70,14 @@ class Alert(StoredModel):
     supported: bool = True
     """False when the alliance, at the version of `episode` or later, no longer names the episode."""
     steps: dict[Severity, SeverityStep]
+    consent_withdrawn: bool = False
+    """Whether the signs began after the client had withdrawn consent, and consent was not given again."""
     dispositions: tuple[Disposition, ...] = ()
     """Everything that the clinician decided, in the order of time, also what was taken back."""
 
     @model_validator(mode="before")
     @classmethod
     def _read_older_document(cls, data: Any) -> Any:
-        if not isinstance(data, Mapping) or not isinstance(data.get("episode_id"), UUID):
-            return data
         try:
             return {**data, "dispositions": read_stored_dispositions(data, alert_id(data["episode_id"]))}
         except (KeyError, TypeError, AttributeError):
@@ -98,7 +99,7 @@ class Alert(StoredModel):
     @property
     def is_withdrawn(self) -> bool:
         """Whether the client withdrew consent: then nobody sees it, whatever was done about it."""
-        return self.episode.end_reason == "consent_withdrawn"
+        return self.consent_withdrawn or self.episode.end_reason == "consent_withdrawn"
 
     @property
     def raised_at(self) -> datetime:
@@ -145,6 +146,8 @@ class Alert(StoredModel):
         """The current status. A resolved alert stays resolved unless it escalates, also when its episode is closed."""
         if _covers(self.resolved, self.severity):
             return "resolved"
+        if self.is_withdrawn:
+            return "retracted"
         is_read = _covers(self.acknowledged, self.severity)
         if self.episode.must_be_read and not is_read:
             return "open"
@@ -196,18 +199,28 @@ def evolve(alert: Alert | None, event: RuptureEvent) -> Alert:
 
 
 def apply_relationship(alert: Alert, relationship: Relationship) -> Alert:
-    """The alert with its clinician, and retracted if the alliance no longer names its episode."""
+    """The alert with its clinician; retracted if the alliance no longer names its episode, or without consent."""
     is_unsupported = (
         alert.episode.status == "open"
         and relationship.alliance_version >= alert.episode.version
         and relationship.open_episode_id != alert.episode_id
     )
-    return alert.model_copy(
+    evolved = alert.model_copy(
         update={
             "clinician_id": relationship.clinician_id or alert.clinician_id,
             "supported": alert.supported and not is_unsupported,
         }
     )
+    return _apply_consent(evolved, relationship)
+
+
+def _apply_consent(alert: Alert, relationship: Relationship) -> Alert:
+    """Signs of before the last withdrawal are gone for good; later ones come back if consent was given again."""
+    withdrawn_at = relationship.consent_withdrawn_at
+    if withdrawn_at is not None and alert.episode.first_sign_at <= withdrawn_at:
+        remains = {"episode": alert.episode.after_withdrawal(), "supported": True, "consent_withdrawn": False}
+        return alert.model_copy(update=remains)
+    return alert.model_copy(update={"consent_withdrawn": relationship.is_consent_withdrawn})
 
 
 def raised_events(alert: Alert) -> list[tuple[int, AlertRaised]]:
@@ -232,7 +245,7 @@ def raised_events(alert: Alert) -> list[tuple[int, AlertRaised]]:
 
 
 def with_dispositions(alert: Alert, dispositions: Iterable[Disposition]) -> Alert:
-    """The alert with these dispositions too; one that it has already stays as it is."""
+    """The alert with these dispositions too, each once."""
     return alert.model_copy(update={"dispositions": sort_dispositions((*alert.dispositions, *dispositions))})
 
 

@@ -43,6 +43,10 @@ class EpisodeState(StoredModel):
         """Whether it ended in a way that the clinician must know about."""
         return self.end_reason == "ended_by_client" or (self.end_reason == "transferred" and self.severity == "urgent")
 
+    def after_withdrawal(self) -> "EpisodeState":
+        """What remains after the client withdrew consent: that this was the reason, and no evidence."""
+        return self.model_copy(update={"status": "retracted", "evidence": (), "end_reason": "consent_withdrawn"})
+
 
 def episode_state(event: RuptureEvent) -> EpisodeState:
     """The episode as `event` describes it. If the client withdrew consent, without the evidence."""

@@ -7,6 +7,7 @@ number of times.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import reduce
+from typing import assert_never
 from uuid import UUID
 
 from services.notify.domain import relationship as relationships
@@ -60,3 +61,5 @@ def _to_disposition(event: AlertAcknowledged | AlertResolved | AlertReopened) ->
             return Disposition(action="resolved", useful=event.useful, **fields)
         case AlertReopened():
             return Disposition(action="reopened", disposition_id=event.disposition_id, **fields)
+        case _:
+            assert_never(event)

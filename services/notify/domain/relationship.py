@@ -1,7 +1,8 @@
 """What alerts need to know about a relationship, as a pure function of its events.
 
 The order and repetition of events do not matter. Each event of intake occurs once; of alliance's updates, the highest
-version counts; of an appointment's times, the one scheduled last counts. Cancellation and erasure are final.
+version counts; of an appointment's times, the one scheduled last counts; of consents and withdrawals, the last of each
+counts, and a withdrawal wins over a consent of the same moment. Cancellation and erasure are final.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,8 @@ from shared.events import (
     AllianceUpdated,
     CaseCode,
     ClientErased,
+    ConsentGiven,
+    ConsentWithdrawn,
     RelationshipEnded,
     RelationshipStarted,
     SessionCancelled,
@@ -29,7 +32,14 @@ NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 """Before every appointment was made."""
 
 HistoryEvent: TypeAlias = (
-    RelationshipStarted | RelationshipEnded | ClientErased | SessionScheduled | SessionCancelled | AllianceUpdated
+    RelationshipStarted
+    | RelationshipEnded
+    | ConsentGiven
+    | ConsentWithdrawn
+    | ClientErased
+    | SessionScheduled
+    | SessionCancelled
+    | AllianceUpdated
 )
 
 
@@ -56,10 +66,19 @@ class Relationship(Model):
     case_code: CaseCode | None = None
     ended_at: UtcDatetime | None = None
     erased: bool = False
+    consent_given_at: UtcDatetime | None = None
+    consent_withdrawn_at: UtcDatetime | None = None
+    """When the client last gave and last withdrew consent."""
     alliance_version: int = 0
     open_episode_id: UUID | None = None
     """The episode that was open at `alliance_version`."""
     appointments: tuple[Appointment, ...] = ()
+
+    @property
+    def is_consent_withdrawn(self) -> bool:
+        """Whether the client withdrew consent and has not given it again."""
+        withdrawn_at, given_at = self.consent_withdrawn_at, self.consent_given_at
+        return withdrawn_at is not None and (given_at is None or given_at <= withdrawn_at)
 
     def next_session_at(self, now: datetime) -> datetime | None:
         """The start of the first session after `now`; None if there is none or the relationship has ended."""
@@ -77,6 +96,8 @@ def evolve(relationship: Relationship, event: HistoryEvent) -> Relationship:
             return relationship.model_copy(update={"clinician_id": event.clinician_id, "case_code": event.case_code})
         case RelationshipEnded():
             return relationship.model_copy(update={"ended_at": event.occurred_at})
+        case ConsentGiven() | ConsentWithdrawn():
+            return _with_consent(relationship, event)
         case ClientErased():
             return Relationship(relationship_id=relationship.relationship_id, erased=True)
         case SessionScheduled():
@@ -99,6 +120,15 @@ def evolve(relationship: Relationship, event: HistoryEvent) -> Relationship:
             )
         case _:
             assert_never(event)
+
+
+def _with_consent(relationship: Relationship, event: ConsentGiven | ConsentWithdrawn) -> Relationship:
+    name = "consent_given_at" if isinstance(event, ConsentGiven) else "consent_withdrawn_at"
+    return relationship.model_copy(update={name: _later(getattr(relationship, name), event.occurred_at)})
+
+
+def _later(one: datetime | None, other: datetime) -> datetime:
+    return other if one is None else max(one, other)
 
 
 def _with_appointment(relationship: Relationship, appointment: Appointment) -> Relationship:

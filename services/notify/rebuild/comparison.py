@@ -70,15 +70,11 @@ def _compare_fields(expected: BaseModel, document: Document | None) -> list[str]
         return [UNREADABLE]
     expected_fields, stored_fields = STORED_NAMES.to_document(expected), STORED_NAMES.to_document(stored)
     computed = [STORED_NAMES.stored_path(name) for name in type(expected).model_computed_fields]
-    names = [
-        name
-        for name in expected_fields
-        if name not in computed and (name not in document or stored_fields[name] != expected_fields[name])
-    ]
+    # A field that is missing has its default: an older version, which did not know the field, stored the document.
+    names = [n for n in expected_fields if n not in computed and stored_fields[n] != expected_fields[n]]
     names += [name for name in computed if document.get(name) != expected_fields[name]]
-    if (
-        "dispositions" in names and "dispositions" not in document
-    ):  # an older version stored it, with the last ones only
+    # An older version stored the last disposition of each kind, and not the ones before.
+    if "dispositions" in names and "dispositions" not in document:
         names.remove("dispositions")
     # Of a resolved alert it is no longer updated whether a sign still supports it.
     if names == ["supported"] and expected_fields.get("status") == "resolved":

@@ -43,13 +43,15 @@ class InMemoryStore:
         return _save(self.relationships, changed)
 
     async def load_versioned_alerts(
-        self, alert_ids: Iterable[UUID], relationships: Iterable[UUID]
+        self, alert_ids: Iterable[UUID], relationships: Iterable[UUID], withdrawn: Iterable[UUID] = ()
     ) -> list[Versioned[Alert]]:
-        ids, relationship_ids = set(alert_ids), set(relationships)
+        ids, relationship_ids, withdrawn_ids = set(alert_ids), set(relationships), set(withdrawn)
         return [
             stored
             for stored in self.alerts.values()
-            if stored.id in ids or (stored.value.is_active and stored.value.relationship_id in relationship_ids)
+            if stored.id in ids
+            or stored.value.relationship_id in withdrawn_ids
+            or (stored.value.is_active and stored.value.relationship_id in relationship_ids)
         ]
 
     async def save_alerts(self, changed: Sequence[Versioned[Alert]]) -> set[UUID]:

@@ -60,9 +60,9 @@ class Store(Protocol):
         """Write each if its version is still the stored one; return the ids of the others, the conflicts."""
 
     async def load_versioned_alerts(
-        self, alert_ids: Iterable[UUID], relationships: Iterable[UUID]
+        self, alert_ids: Iterable[UUID], relationships: Iterable[UUID], withdrawn: Iterable[UUID] = ()
     ) -> list[Versioned[Alert]]:
-        """The alerts with these ids, and the active alerts of `relationships`."""
+        """The alerts with these ids, the active alerts of `relationships`, and every alert of those in `withdrawn`."""
 
     async def save_alerts(self, changed: Sequence[Versioned[Alert]]) -> set[UUID]:
         """Write each if its version is still the stored one; return the ids of the others, the conflicts.

@@ -5,7 +5,9 @@ from uuid import uuid4
 
 import httpx2
 
+from services.notify.settings import Settings
 from shared.kafka.producer import Producer
+from shared.mongo.client import Document, Mongo
 from tests.integration.notify.conftest import Serve
 from tests.integration.notify.steps import get_inbox, shows_alert, suspected_events
 from tests.support.page_forms import find_forms
@@ -56,6 +58,37 @@ async def test_withdrawn_consent_takes_the_alert_off_every_page(serve: Serve, ka
     assert remaining["alert_id"] == str(other.alert_id())
     assert str(s.alert_id()) not in page
     assert (gone.status_code, acted.status_code) == (404, 404)
+
+
+async def test_withdrawn_consent_takes_repaired_and_resolved_alerts_off_every_page_too(
+    serve: Serve, kafka: Producer, settings: Settings
+) -> None:
+    s = RuptureBuilder()
+    async with serve() as client:
+        await kafka.publish([s.registered(), s.started(), s.consent_given()])
+        await kafka.publish([s.suspected(3, days_ago=10), s.repaired(4, days_ago=9)])
+        await kafka.publish([s.suspected(5, episode=1, days_ago=8), s.updated(5, 1)])
+        await wait_until(lambda: has_alerts(client, s, 2))
+        shown = (await client.get(f"/alerts/{s.alert_id(1)}")).json()["shown"]
+        body = {"id": str(uuid4()), "shown": shown}
+        assert (await client.post(f"/alerts/{s.alert_id(1)}/resolution", json=body)).status_code == 200
+        await kafka.publish([s.consent_withdrawn(days_ago=5)])
+        await wait_until(lambda: has_alerts(client, s, 0))
+        gone = [(await client.get(f"/alerts/{s.alert_id(number)}")).status_code for number in (0, 1)]
+        page = (await client.get(f"/inbox/{s.clinician_id}")).text
+        stored = await alerts_in_database(settings)
+        await kafka.publish([s.consent_given(days_ago=4), s.suspected(6, episode=2), s.updated(6, 2)])
+        await wait_until(lambda: has_alerts(client, s, 1))
+        await kafka.publish([s.erased()])
+        await wait_until(lambda: has_alerts(client, s, 0))
+        after_erasure = await alerts_in_database(settings)
+
+    assert gone == [404, 404]
+    assert "rating" not in page.split("<main")[1].split("Nothing needs you")[1]
+    assert [(alert["said"]["end_reason"], alert["said"]["evidence"]) for alert in stored] == [
+        ("consent_withdrawn", [])
+    ] * 2
+    assert after_erasure == []
 
 
 async def test_an_inbox_of_nobody_is_not_found(serve: Serve) -> None:
@@ -134,6 +167,14 @@ async def test_an_appointment_that_was_cancelled_before_it_was_entered_is_no_nex
         await kafka.publish([s.cancelled(3, hours_ago=1), s.suspected(3), s.updated(3, 0)])
         expected = f"{s.scheduled(9).starts_at:%Y-%m-%dT%H:%M:%SZ}"
         await wait_until(lambda: shows_alert(client, s, next_session_at=expected))
+
+
+async def alerts_in_database(settings: Settings) -> list[Document]:
+    mongo = Mongo(settings.mongodb_uri, settings.mongodb_database, "pymongo")
+    try:
+        return await mongo["alerts"].find().to_list(None)
+    finally:
+        await mongo.close()
 
 
 async def has_alerts(client: httpx2.AsyncClient, s: RuptureBuilder, count: int) -> bool:

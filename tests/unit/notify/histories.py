@@ -33,6 +33,8 @@ def histories(draw: st.DrawFn) -> list[RelationshipEvent]:
         if still_open is not None:
             events.append(draw(st.sampled_from([s.suspected, s.changed]))(version, draw(severities), still_open))
         events.append(s.updated(version, still_open))
+    events += [s.consent_given(days_ago) for days_ago in draw(st.lists(st.sampled_from([90, 3, 2, 1]), max_size=2))]
+    events += [s.consent_withdrawn(days_ago) for days_ago in draw(st.lists(st.sampled_from([4, 2, 1]), max_size=2))]
     return events
 
 
@@ -44,7 +46,8 @@ def alerts_after(*batches: Sequence[RelationshipEvent]) -> dict[UUID, Alert]:
         relationship = reduce(relationships.evolve, (e for e in batch if isinstance(e, HistoryEvent)), relationship)
         rupture_events = [e for e in batch if isinstance(e, RuptureEvent)]
         named_ids = {RuptureBuilder.alert_id_of(e) for e in rupture_events}
-        loaded = {i: alert for i, alert in alerts.items() if alert.is_active or i in named_ids}
+        is_all_loaded = relationship.consent_withdrawn_at is not None
+        loaded = {i: a for i, a in alerts.items() if a.is_active or i in named_ids or is_all_loaded}
         alerts |= fold_alerts(loaded, rupture_events, relationship)
     return alerts
 

@@ -112,6 +112,30 @@ def test_of_an_alert_whose_client_withdrew_consent_only_the_reason_remains() -> 
     assert (alert.episode.end_reason, alert.episode.evidence) == ("consent_withdrawn", ())
 
 
+def test_withdrawn_consent_ends_what_had_become_of_an_alert_and_later_consent_does_not_bring_it_back() -> None:
+    s = RuptureBuilder(NOW)
+    raised = [s.started(), s.consent_given(), s.suspected(3), s.updated(3, 0)]
+    repaired = [*raised, s.repaired(4), s.updated(4)]
+
+    for events in (raised, repaired):
+        for later in ([], [s.consent_given(days_ago=0)]):
+            alert = only_alert_after([*events, s.consent_withdrawn(days_ago=1)], later)
+            assert (alert.is_withdrawn, alert.status, alert.is_active) == (True, "retracted", False)
+            assert (alert.episode.end_reason, alert.episode.evidence) == ("consent_withdrawn", ())
+            assert notifiable_change(alert) is None
+
+
+def test_an_alert_without_consent_is_hidden_until_the_consent_arrives() -> None:
+    s = RuptureBuilder(NOW)
+    withdrawn = [s.started(), s.consent_withdrawn(days_ago=4), s.suspected(3), s.updated(3, 0)]
+
+    hidden, again = only_alert_after(withdrawn), only_alert_after(withdrawn, [s.consent_given(days_ago=3)])
+    same_moment = only_alert_after(withdrawn, [s.consent_given(days_ago=4)])
+
+    assert [(a.is_withdrawn, a.status) for a in (hidden, same_moment)] == [(True, "retracted")] * 2
+    assert (again.is_withdrawn, again.status, len(again.episode.evidence)) == (False, "open", 1)
+
+
 def test_a_repaired_alert_stays_repaired_when_nothing_is_open() -> None:
     s = RuptureBuilder(NOW)
 

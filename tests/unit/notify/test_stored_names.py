@@ -43,6 +43,8 @@ def stored_relationship(s: RuptureBuilder) -> Document:
         "case_code": "AB-12",
         "ended_at": None,
         "erased": False,
+        "consent_given_at": None,
+        "consent_withdrawn_at": None,
         "alliance_version": 3,
         "open_episode_id": s.episode_id(),
         "appointments": [
@@ -79,6 +81,7 @@ def stored_alert(s: RuptureBuilder) -> Document:
             "end_reason": None,
         },
         "supported": True,
+        "consent_withdrawn": False,
         "steps": {"concern": {"version": 3, "at": last_sign_at, "recorded_at": None}},
         "acknowledged": None,
         "resolved": None,

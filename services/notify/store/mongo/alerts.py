@@ -79,11 +79,14 @@ class MongoStore:
         return await _save(self._relationships, changed)
 
     async def load_versioned_alerts(
-        self, alert_ids: Iterable[UUID], relationships: Iterable[UUID]
+        self, alert_ids: Iterable[UUID], relationships: Iterable[UUID], withdrawn: Iterable[UUID] = ()
     ) -> list[Versioned[Alert]]:
         active = {"relationship_id": {"$in": list(relationships)}, "unsettled": True}
+        conditions: list[Document] = [{"_id": {"$in": list(alert_ids)}}, active]
+        if withdrawn_ids := list(withdrawn):
+            conditions.append({"relationship_id": {"$in": withdrawn_ids}})
         with translate_errors():
-            found = await self._alerts.find({"$or": [{"_id": {"$in": list(alert_ids)}}, active]}).to_list(None)
+            found = await self._alerts.find({"$or": conditions}).to_list(None)
         return [Versioned(d["_id"], STORED_NAMES.from_document(Alert, d), d["v"]) for d in found]
 
     async def save_alerts(self, changed: Sequence[Versioned[Alert]]) -> set[UUID]:
@@ -160,7 +163,11 @@ class MongoStore:
 
 
 def _inbox_query(clinician_id: UUID) -> Document:
-    return {"clinician_id": clinician_id, "said.end_reason": {"$ne": "consent_withdrawn"}}
+    return {
+        "clinician_id": clinician_id,
+        "said.end_reason": {"$ne": "consent_withdrawn"},
+        "consent_withdrawn": {"$ne": True},
+    }
 
 
 async def _save(collection: MongoCollection, changed: Sequence[Versioned[Any]]) -> set[UUID]:

@@ -53,7 +53,7 @@ def check_observed(
     _check_source_events(evidence, history, observed, clock_skew, checks)
     fold_results, expected_alerts = (
         states.refold_relationships(observed.topic_contents),
-        alerts.expected_alerts(observed.topic_contents),
+        alerts.expected_alerts(observed),
     )
     _check_states(evidence, history, observed, fold_results, checks)
     _check_alerts(expected_alerts, observed, fold_results, checks)

@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -13,6 +14,8 @@ from shared.events import (
     AlertReopened,
     AlertResolved,
     AllianceUpdated,
+    ConsentGiven,
+    ConsentWithdrawn,
     RelationshipStarted,
     RuptureEvent,
     RuptureRepaired,
@@ -25,6 +28,7 @@ from tests.system.chaos.checker.states import latest_rupture_events
 from tests.system.chaos.checker.topic_contents import TopicContents
 
 ACTIVE_STATUSES = ("open", "acknowledged")
+NEVER, FOREVER = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 MAX_INBOX_ALERTS = 200
 """The most alerts in one inbox."""
 
@@ -41,12 +45,15 @@ class ExpectedAlert:
     rupture_events: Sequence[RuptureEvent]
     """All events of its episode, by version."""
     status: str
+    is_withdrawn: bool = False
+    """Whether nobody sees it any more, because the client withdrew consent."""
     escalations: Mapping[Severity, RuptureEvent] = field(default_factory=dict)
     """The first event of each severity that the alert rose to."""
 
 
-def expected_alerts(contents: TopicContents) -> dict[UUID, ExpectedAlert]:
+def expected_alerts(observed: ObservedState) -> dict[UUID, ExpectedAlert]:
     """One alert for each episode that was ever published."""
+    contents, withdrawals = observed.topic_contents, _withdrawals(observed)
     by_episode = defaultdict[UUID, list[RuptureEvent]](list)
     for event in contents.rupture_events.values():
         by_episode[event.episode_id].append(event)
@@ -58,17 +65,37 @@ def expected_alerts(contents: TopicContents) -> dict[UUID, ExpectedAlert]:
     found = {}
     for episode, rupture_events in by_episode.items():
         alert_id, latest = uuid5(episode, "alert"), latest_by_episode[episode]
+        is_withdrawn = withdrawals.get(latest.relationship_id, NEVER) >= latest.first_sign_at
         found[alert_id] = ExpectedAlert(
             id=alert_id,
             clinician_id=clinician_ids.get(latest.relationship_id),
             latest=latest,
             rupture_events=sorted(rupture_events, key=lambda event: event.version),
             status=_status(
-                latest, contents.alliance_updates.get(latest.relationship_id), disposition_ranks.get(alert_id, {})
+                latest,
+                contents.alliance_updates.get(latest.relationship_id),
+                disposition_ranks.get(alert_id, {}),
+                is_withdrawn,
             ),
+            is_withdrawn=is_withdrawn,
             escalations=_escalations(rupture_events),
         )
     return found
+
+
+def _withdrawals(observed: ObservedState) -> dict[UUID, datetime]:
+    """Until when signs are gone: the last withdrawal, or for ever while consent was not given again.
+
+    An older version of notify did not consume consents; its relationships do not know them until a rebuild.
+    """
+    given, withdrawn = dict[UUID, datetime](), dict[UUID, datetime]()
+    for event in observed.topic_contents.source_events.values():
+        if isinstance(event, ConsentGiven | ConsentWithdrawn):
+            times = given if isinstance(event, ConsentGiven) else withdrawn
+            times[event.relationship_id] = max(event.occurred_at, times.get(event.relationship_id, NEVER))
+    documents = observed.documents("notify", "relationships")
+    known = {r for r in withdrawn if documents.get(r, {}).get("consent_withdrawn_at") is not None}
+    return {r: withdrawn[r] if given.get(r, NEVER) > withdrawn[r] else FOREVER for r in known}
 
 
 def _clinician_by_relationship(contents: TopicContents) -> dict[UUID, UUID]:
@@ -93,10 +120,14 @@ def _disposition_ranks(contents: TopicContents) -> dict[UUID, dict[str, int]]:
     return found
 
 
-def _status(latest: RuptureEvent, update: AllianceUpdated | None, disposition_ranks: Mapping[str, int]) -> str:
+def _status(
+    latest: RuptureEvent, update: AllianceUpdated | None, disposition_ranks: Mapping[str, int], is_withdrawn: bool
+) -> str:
     rank = SEVERITY_RANK[latest.severity]
     if disposition_ranks.get("resolved", -1) >= rank:
         return "resolved"
+    if is_withdrawn:
+        return "retracted"
     if isinstance(latest, RuptureRepaired):
         return "repaired"
     if _must_be_read(latest) and disposition_ranks.get("acknowledged", -1) < rank:
@@ -136,7 +167,7 @@ def episode_differences(alerts: Mapping[UUID, ExpectedAlert], fold_results: Mapp
             expected_statuses.append((result.alliance.open_episode.id, ("open", "acknowledged", "resolved")))
         for episode_id, allowed in expected_statuses:
             alert = alerts.get(uuid5(episode_id, "alert"))
-            if alert is None or alert.status not in allowed:
+            if alert is None or (alert.status not in allowed and not alert.is_withdrawn):
                 differences.append(f"episode {episode_id}: {alert.status if alert else 'no alert'}, not {allowed[0]}")
     active = {a.id for a in alerts.values() if a.status in ACTIVE_STATUSES and not _must_be_read(a.latest)}
     return differences + [f"alert {alert_id}: no open episode" for alert_id in active - open_alert_ids]
@@ -175,8 +206,10 @@ def multiple_open_alerts(alerts: Iterable[ExpectedAlert]) -> list[str]:
 
 def _is_withdrawn(alert: ExpectedAlert, documents: Mapping[UUID, Mapping[str, Any]]) -> bool:
     """Whether the client withdrew consent; an alert that an older version stored is shown until a rebuild."""
-    is_withdrawn = isinstance(alert.latest, RuptureRetracted) and alert.latest.reason == "consent_withdrawn"
-    return is_withdrawn and "end_reason" in documents.get(alert.id, {}).get("said", {"end_reason": None})
+    if alert.is_withdrawn:
+        return True
+    is_retracted = isinstance(alert.latest, RuptureRetracted) and alert.latest.reason == "consent_withdrawn"
+    return is_retracted and "end_reason" in documents.get(alert.id, {}).get("said", {"end_reason": None})
 
 
 def inbox_differences(alerts: Mapping[UUID, ExpectedAlert], observed: ObservedState) -> list[str]:
