@@ -34,7 +34,7 @@ CONFLICTS = CounterSpec(
 ALERT_DISPOSITIONS = CounterSpec(
     "attune_alliance_alert_dispositions",
     "Alerts that clinicians resolved, by detector and by whether the clinician called the alert useful. "
-    "An alert counts once for each of its detectors.",
+    "An alert counts once for each of its detectors. A resolution that is taken back later stays counted.",
     {"detector": None, "useful": None},
 )
 SCORING_DURATION_SECONDS = HistogramSpec(

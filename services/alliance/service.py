@@ -2,13 +2,14 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from services.alliance.domain.policy.policy import Policies, Policy
 from services.alliance.domain.presentation.trajectory import TrajectoryPage, trajectory_page
 from services.alliance.domain.state.history import HistoryEvent, clinic_of
+from services.alliance.domain.tuning.dispositions import Disposition, list_counting
 from services.alliance.store.protocol import Store, VersionedState
 from shared.errors import Busy, NotFound
 from shared.events import RelationshipStarted
@@ -91,6 +92,14 @@ class AllianceService:
         start = (page - 1) * CASELOAD_PAGE_SIZE
         states = await self._store.caseload(owner_type, owner_id, CASELOAD_PAGE_SIZE + 1, start)
         return CaseloadPage(states[:CASELOAD_PAGE_SIZE], len(states) > CASELOAD_PAGE_SIZE)
+
+    async def list_dispositions(self, relationships: Collection[UUID]) -> Mapping[UUID, Sequence[Disposition]]:
+        """What clinicians decided about the alerts of each, and did not take back; the latest first."""
+        dispositions = await self._store.dispositions(relationships)
+        by_relationship: dict[UUID, list[Disposition]] = {r: [] for r in relationships}
+        for disposition in list_counting(dispositions, await self._store.reopenings(relationships)):
+            by_relationship[disposition.relationship].append(disposition)
+        return by_relationship
 
     def policy_of_state(self, state: VersionedState) -> Policy:
         return self._policies.policy_for(state.alliance.clinic_id)

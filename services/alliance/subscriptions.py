@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 from services.alliance.domain.state.history import HISTORY_EVENTS, HistoryEvent
-from services.alliance.handlers.dispositions import DispositionRecorder
+from services.alliance.handlers.dispositions import DISPOSITION_EVENTS, DispositionEvent, DispositionRecorder
 from services.alliance.handlers.projector import AllianceProjector
 from shared.events import (
+    AlertReopened,
     AlertResolved,
     AllianceUpdated,
     Event,
@@ -17,7 +18,7 @@ from shared.events import (
 from shared.events.topics import ALERTS, FEEDBACK, INTAKE, SESSIONS
 from shared.kafka import Kafka
 
-CONSUMED_EVENTS: tuple[type[HistoryEvent | AlertResolved], ...] = (*HISTORY_EVENTS, AlertResolved)
+CONSUMED_EVENTS: tuple[type[HistoryEvent | DispositionEvent], ...] = (*HISTORY_EVENTS, *DISPOSITION_EVENTS)
 PUBLISHED_EVENTS: tuple[type[Event], ...] = (
     AllianceUpdated,
     RuptureSuspected,
@@ -28,13 +29,13 @@ PUBLISHED_EVENTS: tuple[type[Event], ...] = (
 
 
 def subscribe(kafka: Kafka, projector: AllianceProjector, disposition_recorder: DispositionRecorder) -> None:
-    """Subscribe the projector to the events of histories, and the disposition recorder to resolved alerts."""
+    """Subscribe the projector to the events of histories, and the disposition recorder to those of alerts."""
 
-    async def handle_batch(events: Sequence[HistoryEvent | AlertResolved]) -> None:
-        resolved = [event for event in events if isinstance(event, AlertResolved)]
-        if history_events := [event for event in events if not isinstance(event, AlertResolved)]:
+    async def handle_batch(events: Sequence[HistoryEvent | DispositionEvent]) -> None:
+        dispositions = [event for event in events if isinstance(event, AlertResolved | AlertReopened)]
+        if history_events := [event for event in events if not isinstance(event, AlertResolved | AlertReopened)]:
             await projector.handle_batch(history_events)
-        if resolved:
-            await disposition_recorder.handle_batch(resolved)
+        if dispositions:
+            await disposition_recorder.handle_batch(dispositions)
 
     kafka.subscribe(INTAKE, SESSIONS, FEEDBACK, ALERTS, event_types=CONSUMED_EVENTS, handler=handle_batch)

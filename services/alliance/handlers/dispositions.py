@@ -1,14 +1,23 @@
-"""Handles the alerts that clinicians resolved: each is recorded, and counted for the detectors of its episode."""
+"""Handles the alerts that clinicians resolved or reopened: each is recorded, and resolutions are counted."""
 
 from collections.abc import Mapping, Sequence
+from typing import TypeAlias, get_args
 from uuid import UUID
 
 from services.alliance.domain.policy.policy import Policies
 from services.alliance.domain.state.alliance import Episode
-from services.alliance.domain.tuning.dispositions import create_disposition, find_current_episode, find_past_episode
+from services.alliance.domain.tuning.dispositions import (
+    create_disposition,
+    create_reopening,
+    find_current_episode,
+    find_past_episode,
+)
 from services.alliance.metrics import Metrics
 from services.alliance.store.protocol import Store, VersionedState
-from shared.events import AlertResolved
+from shared.events import AlertReopened, AlertResolved
+
+DispositionEvent: TypeAlias = AlertResolved | AlertReopened
+DISPOSITION_EVENTS: tuple[type[DispositionEvent], ...] = get_args(DispositionEvent)
 
 
 class DispositionRecorder:
@@ -19,10 +28,19 @@ class DispositionRecorder:
         self._policies = policies
         self._metrics = metrics
 
-    async def handle_batch(self, resolved: Sequence[AlertResolved]) -> None:
-        """Record each once, with the detectors of its episode as it is now. Idempotent."""
-        loaded = await self._store.load({event.relationship_id for event in resolved})
-        accepted = [event for event in resolved if loaded[event.relationship_id].alliance.erasure_id is None]
+    async def handle_batch(self, events: Sequence[DispositionEvent]) -> None:
+        """Record each once, resolutions with the detectors of their episodes as they are now. Idempotent.
+
+        The order does not matter: what was reopened is subtracted when dispositions are read.
+        """
+        loaded = await self._store.load({event.relationship_id for event in events})
+        known = [event for event in events if loaded[event.relationship_id].alliance.erasure_id is None]
+        accepted = [event for event in known if isinstance(event, AlertResolved)]
+        reopenings = [create_reopening(event) for event in known if isinstance(event, AlertReopened)]
+        if reopenings:
+            await self._store.record_reopenings(reopenings)
+        if not accepted:
+            return
         episodes = await self._find_episodes(accepted, loaded)
         recorded = await self._store.record_dispositions(
             [

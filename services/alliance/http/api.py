@@ -1,11 +1,13 @@
 """The HTTP API: the current alliance and the reasons for it, its course, and caseloads in order of concern."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from fastapi import APIRouter
 
 from services.alliance.http.views import Caseload, RelationshipView, Trajectory
 from services.alliance.service import AllianceService
+from services.alliance.store.protocol import VersionedState
 from shared.http.query_parameters import PageNumber
 
 
@@ -17,7 +19,7 @@ def routes(service: AllianceService) -> APIRouter:
     async def relationship(relationship_id: UUID) -> RelationshipView:
         """The current alliance, and the reasons for it."""
         state = await service.get_state(relationship_id)
-        return RelationshipView.from_versioned(state, service.policy_of_state(state))
+        return (await _views(service, [state]))[0]
 
     @router.get("/relationships/{relationship_id}/trajectory")
     async def trajectory(relationship_id: UUID, with_predecessors: bool = False, page: PageNumber = 1) -> Trajectory:
@@ -43,8 +45,16 @@ def routes(service: AllianceService) -> APIRouter:
     async def _caseload(owner_type: str, owner_id: UUID, page: int) -> Caseload:
         found = await service.list_caseload(owner_type, owner_id, page)
         return Caseload(
-            relationships=[RelationshipView.from_versioned(s, service.policy_of_state(s)) for s in found.states],
+            relationships=await _views(service, found.states),
             next_page=page + 1 if found.has_next else None,
         )
 
     return router
+
+
+async def _views(service: AllianceService, states: Sequence[VersionedState]) -> list[RelationshipView]:
+    dispositions = await service.list_dispositions([state.relationship for state in states])
+    return [
+        RelationshipView.from_versioned(state, service.policy_of_state(state), dispositions[state.relationship])
+        for state in states
+    ]

@@ -1,5 +1,6 @@
 """What the HTTP API returns."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -10,6 +11,7 @@ from services.alliance.domain.presentation.explanation import explain
 from services.alliance.domain.presentation.summary import Summary, summarize
 from services.alliance.domain.presentation.trajectory import Point, TrajectoryPage
 from services.alliance.domain.state.alliance import Episode
+from services.alliance.domain.tuning.dispositions import Disposition
 from services.alliance.store.protocol import VersionedState
 from shared.clinical.openings import CATALOGUE
 from shared.clinical.wording import describe_evidence
@@ -45,6 +47,16 @@ class EpisodeView(Model):
         )
 
 
+class DispositionView(Model):
+    """What the clinician decided about the alert of an episode when resolving it."""
+
+    disposition_id: UUID
+    episode_id: UUID
+    at: datetime
+    useful: bool | None
+    """Whether the alert was worth the interruption; null if that was not stated."""
+
+
 class RelationshipView(Summary):
     """The current alliance of one relationship.
 
@@ -71,13 +83,17 @@ class RelationshipView(Summary):
     """Forms that the client was asked to fill in and did not answer in time."""
     open_episode: EpisodeView | None
     last_repaired: EpisodeView | None
+    dispositions: list[DispositionView]
+    """The resolutions of its alerts that were not taken back, the latest first."""
     explanation: str
     version: int
     policy: str
     """The digest of the policy that the alliance was computed under."""
 
     @classmethod
-    def from_versioned(cls, versioned: VersionedState, policy: Policy) -> "RelationshipView":
+    def from_versioned(
+        cls, versioned: VersionedState, policy: Policy, dispositions: Sequence[Disposition] = ()
+    ) -> "RelationshipView":
         alliance = versioned.alliance
         return cls(
             **dict(summarize(alliance, policy)),
@@ -96,6 +112,10 @@ class RelationshipView(Summary):
             unanswered=alliance.feedback_lapsed,
             open_episode=EpisodeView.from_episode(alliance.open_episode) if alliance.open_episode else None,
             last_repaired=EpisodeView.from_episode(alliance.last_repaired) if alliance.last_repaired else None,
+            dispositions=[
+                DispositionView(disposition_id=d.id, episode_id=d.episode, at=d.at, useful=d.useful)
+                for d in dispositions
+            ],
             explanation=explain(alliance, policy),
             version=versioned.version,
             policy=versioned.result.policy_digest,

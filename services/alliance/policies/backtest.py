@@ -6,7 +6,7 @@ from uuid import UUID
 
 from services.alliance.domain.policy.policy import Policies, Policy
 from services.alliance.domain.state.history import HistoryEvent, clinic_of
-from services.alliance.domain.tuning.dispositions import Disposition
+from services.alliance.domain.tuning.dispositions import Disposition, list_counting
 from services.alliance.domain.tuning.replay import (
     ClinicianWeek,
     EpisodeChange,
@@ -43,7 +43,7 @@ async def run_backtest(
     """Replay every relationship, or those of one clinic, under the policy in force and under the new one."""
     result = Backtest(new_policy)
     async for page in read_histories(store, clinic, report_progress):
-        dispositions = await store.dispositions(page)
+        dispositions = list_counting(await store.dispositions(page), await store.reopenings(page))
         for relationship, events in page.items():
             policy = policies.policy_for(clinic_of(events))
             old_episodes = replay_episodes(events, policy)

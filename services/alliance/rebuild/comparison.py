@@ -20,6 +20,7 @@ class CurrentView:
     state: Document | None
     events: Mapping[UUID, bytes]
     disposition_ids: frozenset[UUID]
+    reopening_ids: frozenset[UUID]
 
 
 class Comparison:
@@ -59,6 +60,9 @@ class Comparison:
             resolved_ids = {event.id for event in self._recorded.resolved}
             if missing_ids := resolved_ids - self._current.disposition_ids:
                 yield f"{len(missing_ids)} dispositions missing"
+            reopened_ids = {event.id for event in self._recorded.reopened}
+            if missing_ids := reopened_ids - self._current.reopening_ids:
+                yield f"{len(missing_ids)} reopenings missing"
         elif unerased_ids := stored.keys() & self._recorded.events.keys() - {self._erasure_id}:
             yield f"{len(unerased_ids)} events not erased"
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from services.alliance.domain.state.history import HISTORY_EVENTS, HistoryEvent
 from shared.errors import DecodeError
-from shared.events import AlertResolved, by_type
+from shared.events import AlertReopened, AlertResolved, by_type
 from shared.events.cloudevents import decode
 from shared.rebuild.history import History
 
@@ -21,6 +21,7 @@ class RecordedHistory:
     events: dict[UUID, HistoryEvent] = field(default_factory=dict)
     messages: dict[UUID, bytes] = field(default_factory=dict)
     resolved: list[AlertResolved] = field(default_factory=list)
+    reopened: list[AlertReopened] = field(default_factory=list)
 
     @classmethod
     def from_history(cls, relationship: UUID, history: History) -> "RecordedHistory":
@@ -29,6 +30,8 @@ class RecordedHistory:
             event = each.event
             if isinstance(event, AlertResolved):
                 recorded.resolved.append(event)
+            elif isinstance(event, AlertReopened):
+                recorded.reopened.append(event)
             elif isinstance(event, HISTORY_EVENTS) and event.id not in recorded.events:
                 recorded.events[event.id] = event
                 recorded.messages[event.id] = each.message

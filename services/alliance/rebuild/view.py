@@ -16,6 +16,7 @@ from services.alliance.domain.state.history import HistoryEvent, clinic_of
 from services.alliance.domain.tuning.dispositions import (
     Disposition,
     create_disposition,
+    create_reopening,
     find_current_episode,
     find_past_episode,
 )
@@ -115,11 +116,16 @@ class AllianceView(View):
         states = await self._stored_view.load_states(recorded)
         events = await self._stored_view.load_events(recorded)
         disposition_ids = await self._load_disposition_ids(r for r, history in recorded.items() if history.resolved)
-        return {r: CurrentView(states.get(r), events[r], disposition_ids) for r in recorded}
+        reopening_ids = await self._load_reopening_ids(r for r, history in recorded.items() if history.reopened)
+        return {r: CurrentView(states.get(r), events[r], disposition_ids, reopening_ids) for r in recorded}
 
     async def _load_disposition_ids(self, relationships: Iterable[UUID]) -> frozenset[UUID]:
         ids = set(relationships)
         return frozenset(each.id for each in await self._store.dispositions(ids)) if ids else frozenset()
+
+    async def _load_reopening_ids(self, relationships: Iterable[UUID]) -> frozenset[UUID]:
+        ids = set(relationships)
+        return frozenset(each.id for each in await self._store.reopenings(ids)) if ids else frozenset()
 
     def _refold(self, events: Sequence[HistoryEvent]) -> FoldResult:
         return refold(events, self._policies.policy_for(clinic_of(events)))
@@ -174,7 +180,14 @@ class AllianceView(View):
         events: Mapping[UUID, Sequence[HistoryEvent]],
         results: Mapping[UUID, FoldResult],
     ) -> int:
-        """Restore the dispositions that are missing, with the detectors of their alerts; return how many."""
+        """Restore the dispositions that are missing, with the detectors of their alerts; return how many.
+
+        So are the reopenings, which take dispositions back.
+        """
+        reopened = [
+            e for r, history in recorded.items() if not results[r].alliance.erasure_id for e in history.reopened
+        ]
+        restored = await self._store.record_reopenings([create_reopening(e) for e in reopened]) if reopened else []
         resolved = [
             event for r, history in recorded.items() if not results[r].alliance.erasure_id for event in history.resolved
         ]
@@ -184,7 +197,7 @@ class AllianceView(View):
             for event in resolved
             if event.id not in stored_ids
         ]
-        return len(await self._store.record_dispositions(missing)) if missing else 0
+        return len(restored) + (len(await self._store.record_dispositions(missing)) if missing else 0)
 
     def _create_disposition(
         self, event: AlertResolved, events: Sequence[HistoryEvent], result: FoldResult

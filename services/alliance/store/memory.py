@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID
 
 from services.alliance.domain.state.history import HistoryEvent
-from services.alliance.domain.tuning.dispositions import Disposition
+from services.alliance.domain.tuning.dispositions import Disposition, Reopening
 from services.alliance.store.protocol import VersionedState, caseload_level, concern_rank
 
 
@@ -15,6 +15,7 @@ class InMemoryStore:
         self.events: dict[UUID, HistoryEvent] = {}
         self.states: dict[UUID, VersionedState] = {}
         self.recorded_dispositions: dict[UUID, Disposition] = {}
+        self.recorded_reopenings: dict[UUID, Reopening] = {}
 
     async def append(self, events: Sequence[HistoryEvent]) -> None:
         for event in events:
@@ -49,6 +50,11 @@ class InMemoryStore:
             for event_id, disposition in self.recorded_dispositions.items()
             if disposition.relationship not in erasures
         }
+        self.recorded_reopenings = {
+            event_id: reopening
+            for event_id, reopening in self.recorded_reopenings.items()
+            if reopening.relationship not in erasures
+        }
 
     async def caseload(self, owner_type: str, owner_id: UUID, limit: int, skip: int = 0) -> list[VersionedState]:
         attribute = {"clinic": "clinic_id", "clinician": "clinician_id"}[owner_type]
@@ -73,6 +79,14 @@ class InMemoryStore:
             for disposition in self.recorded_dispositions.values()
             if disposition.relationship in relationships
         ]
+
+    async def record_reopenings(self, reopenings: Sequence[Reopening]) -> list[Reopening]:
+        new = {r.id: r for r in reopenings if r.id not in self.recorded_reopenings}
+        self.recorded_reopenings |= new
+        return list(new.values())
+
+    async def reopenings(self, relationships: Collection[UUID]) -> list[Reopening]:
+        return [r for r in self.recorded_reopenings.values() if r.relationship in relationships]
 
     async def count(self, clinic: UUID | None) -> int:
         return len(self._list_clinic_relationships(clinic))

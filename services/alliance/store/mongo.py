@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
+from typing import TypeVar
 from uuid import UUID
 
 from pymongo import ReplaceOne
@@ -11,11 +12,12 @@ from pymongo.errors import BulkWriteError
 
 from services.alliance.domain.fold import FoldResult
 from services.alliance.domain.state.history import HISTORY_EVENTS, HistoryEvent
-from services.alliance.domain.tuning.dispositions import Disposition
+from services.alliance.domain.tuning.dispositions import Disposition, Reopening
 from services.alliance.store.protocol import CONCERN_RANK, VersionedState, caseload_level, concern_rank
 from services.alliance.store.stored_names import dump_alliance, load_alliance
 from shared.events import Severity, by_type
 from shared.events.cloudevents import decode, encode
+from shared.mongo.client import Collection as MongoCollection
 from shared.mongo.client import (
     Document,
     Mongo,
@@ -30,20 +32,24 @@ _EVENT_TYPES = by_type(HISTORY_EVENTS)
 MAX_DECODED_ON_LOOP = 1_000
 """Events; they are decoded in some 50 ms. More are decoded in a thread."""
 
+Recorded = TypeVar("Recorded", Disposition, Reopening)
+
 
 class MongoStore:
-    """A store in MongoDB: `facts`, `judgements`, and one small document per relationship in `alliances`."""
+    """A store in MongoDB: `facts`, `judgements`, `reopenings`, and a small document per relationship in `alliances`."""
 
     def __init__(self, mongo: Mongo) -> None:
         self._mongo = mongo
         self._events = mongo["facts"]
         self._alliances = mongo["alliances"]
         self._dispositions = mongo["judgements"]
+        self._reopenings = mongo["reopenings"]
 
     async def create_indexes(self) -> None:
         with translate_errors():
             await self._events.create_index("r", name="relationship")
             await self._dispositions.create_index("relationship", name="relationship")
+            await self._reopenings.create_index("relationship", name="relationship")
             # No field that changes with every event, such as the sort keys of a caseload: that made every write slower.
             await self._alliances.create_index("clinic", name="of_clinic")
             await self._alliances.create_index("clinician", name="of_clinician")
@@ -127,7 +133,8 @@ class MongoStore:
         if erasures:
             with translate_errors():
                 await self._events.delete_many({"r": {"$in": list(erasures)}, "_id": {"$nin": list(erasures.values())}})
-                await self._dispositions.delete_many({"relationship": {"$in": list(erasures)}})
+                for collection in (self._dispositions, self._reopenings):
+                    await collection.delete_many({"relationship": {"$in": list(erasures)}})
 
     async def caseload(self, owner_type: str, owner_id: UUID, limit: int, skip: int = 0) -> list[VersionedState]:
         with translate_errors():
@@ -141,21 +148,24 @@ class MongoStore:
         return [from_document(document) for document in documents]
 
     async def record_dispositions(self, dispositions: Sequence[Disposition]) -> list[Disposition]:
-        with translate_errors():
-            stored = await self._dispositions.find(
-                {"_id": {"$in": [disposition.id for disposition in dispositions]}}, {"_id": 1}
-            ).to_list(None)
-        known_ids = {document["_id"] for document in stored}
-        new = list(
-            {disposition.id: disposition for disposition in dispositions if disposition.id not in known_ids}.values()
-        )
-        await insert_new(self._dispositions, [_disposition_to_document(disposition) for disposition in new])
+        new = await _find_new(self._dispositions, {d.id: d for d in dispositions})
+        await insert_new(self._dispositions, [_to_document(disposition) for disposition in new])
         return new
 
     async def dispositions(self, relationships: Collection[UUID]) -> list[Disposition]:
         with translate_errors():
             documents = await self._dispositions.find({"relationship": {"$in": list(relationships)}}).to_list(None)
         return [_disposition_from_document(document) for document in documents]
+
+    async def record_reopenings(self, reopenings: Sequence[Reopening]) -> list[Reopening]:
+        new = await _find_new(self._reopenings, {r.id: r for r in reopenings})
+        await insert_new(self._reopenings, [_to_document(reopening) for reopening in new])
+        return new
+
+    async def reopenings(self, relationships: Collection[UUID]) -> list[Reopening]:
+        with translate_errors():
+            documents = await self._reopenings.find({"relationship": {"$in": list(relationships)}}).to_list(None)
+        return [Reopening(**_rename_id(document)) for document in documents]
 
     async def count(self, clinic: UUID | None) -> int:
         with translate_errors():
@@ -213,10 +223,21 @@ def from_document(document: Document) -> VersionedState:
     )
 
 
-def _disposition_to_document(disposition: Disposition) -> Document:
-    return {"_id" if name == "id" else name: value for name, value in asdict(disposition).items()}
+async def _find_new(collection: MongoCollection, by_id: Mapping[UUID, Recorded]) -> list[Recorded]:
+    """Those that are not stored yet."""
+    with translate_errors():
+        stored = await collection.find({"_id": {"$in": list(by_id)}}, {"_id": 1}).to_list(None)
+    known_ids = {document["_id"] for document in stored}
+    return [recorded for id, recorded in by_id.items() if id not in known_ids]
+
+
+def _to_document(recorded: Disposition | Reopening) -> Document:
+    return {"_id" if name == "id" else name: value for name, value in asdict(recorded).items()}
+
+
+def _rename_id(document: Document) -> Document:
+    return {"id" if name == "_id" else name: value for name, value in document.items()}
 
 
 def _disposition_from_document(document: Document) -> Disposition:
-    fields = {"id" if name == "_id" else name: value for name, value in document.items()}
-    return Disposition(**fields | {"detectors": tuple(document["detectors"])})
+    return Disposition(**_rename_id(document) | {"detectors": tuple(document["detectors"])})

@@ -9,7 +9,7 @@ from uuid import UUID
 from services.alliance.domain.fold import FoldResult
 from services.alliance.domain.state.alliance import Alliance
 from services.alliance.domain.state.history import HistoryEvent
-from services.alliance.domain.tuning.dispositions import Disposition
+from services.alliance.domain.tuning.dispositions import Disposition, Reopening
 from shared.events import Severity
 from shared.events.model import SEVERITY_RANK
 
@@ -56,7 +56,7 @@ class Store(Protocol):
         """Write each as a whole, guarded by its version; return the relationships that were changed concurrently."""
 
     async def erase(self, erasures: Mapping[UUID, UUID]) -> None:
-        """Delete all events and dispositions of these relationships, except the event that erased the client."""
+        """Delete everything about these relationships, except their states and the event that erased the client."""
 
     async def caseload(self, owner_type: str, owner_id: UUID, limit: int, skip: int = 0) -> list[VersionedState]:
         """The relationships of a clinic (`owner_type` = `clinic`) or of a clinician, those of most concern first.
@@ -68,7 +68,13 @@ class Store(Protocol):
         """Store each once, as first delivered; return the new ones."""
 
     async def dispositions(self, relationships: Collection[UUID]) -> list[Disposition]:
-        """The dispositions of the alerts of these relationships."""
+        """The dispositions of the alerts of these relationships, with those that were taken back."""
+
+    async def record_reopenings(self, reopenings: Sequence[Reopening]) -> list[Reopening]:
+        """Store each once, as first delivered; return the new ones."""
+
+    async def reopenings(self, relationships: Collection[UUID]) -> list[Reopening]:
+        """The reopenings of the alerts of these relationships."""
 
     async def count(self, clinic: UUID | None) -> int:
         """The number of relationships in the clinic, or in all clinics."""

@@ -112,6 +112,8 @@ async def test_the_disposition_of_an_alert_is_counted_for_its_detectors(kafka: P
         )
         after = (await client.get(f"/relationships/{builder.relationship_id}")).json()
 
+    assert [(d["episode_id"], d["useful"]) for d in after.pop("dispositions")] == [(str(episode), False)]
+    assert view.pop("dispositions") == []
     assert after == view
 
 

@@ -13,7 +13,7 @@ from services.alliance.domain.fold import FoldResult, fold
 from services.alliance.domain.policy.policy import DEFAULT_POLICY
 from services.alliance.domain.state.alliance import Alliance
 from services.alliance.domain.state.history import HISTORY_EVENTS, HistoryEvent, sort_events
-from services.alliance.domain.tuning.dispositions import Disposition
+from services.alliance.domain.tuning.dispositions import Disposition, Reopening
 from services.alliance.store.memory import InMemoryStore
 from services.alliance.store.mongo import MAX_DECODED_ON_LOOP, MongoStore
 from services.alliance.store.protocol import Store, VersionedState
@@ -147,6 +147,16 @@ async def test_a_disposition_is_stored_as_first_delivered(store: Store) -> None:
 
     stored = await store.dispositions([first.relationship, uuid4()])
     assert sorted(stored, key=str) == sorted([first, second], key=str)
+
+
+async def test_a_reopening_is_stored_once_and_deleted_with_its_client(store: Store) -> None:
+    erased, remaining = (Reopening(uuid4(), uuid4(), uuid4(), FIRST_SESSION_AT) for _ in range(2))
+
+    assert await store.record_reopenings([erased, remaining, erased]) == [erased, remaining]
+    assert await store.record_reopenings([erased]) == []
+    await store.erase({erased.relationship: uuid4()})
+
+    assert await store.reopenings([erased.relationship, remaining.relationship]) == [remaining]
 
 
 async def test_the_dispositions_of_an_erased_client_are_deleted(store: Store) -> None:

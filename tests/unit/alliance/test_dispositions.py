@@ -1,5 +1,6 @@
 """Dispositions of alerts are recorded once, and counted for the detectors of their episodes."""
 
+from itertools import permutations
 from uuid import UUID, uuid5
 
 import pytest
@@ -7,12 +8,12 @@ from prometheus_client import CollectorRegistry
 
 from services.alliance.domain.policy.policy import DEFAULT_POLICY, Policies
 from services.alliance.domain.state.history import HistoryEvent
-from services.alliance.domain.tuning.dispositions import Precision, measure_precision
+from services.alliance.domain.tuning.dispositions import Precision, list_counting, measure_precision
 from services.alliance.handlers.dispositions import DispositionRecorder
 from services.alliance.handlers.projector import AllianceProjector
 from services.alliance.metrics import Metrics
 from services.alliance.store.memory import InMemoryStore
-from shared.events import AlertResolved
+from shared.events import AlertReopened, AlertResolved
 from tests.support.builders import RelationshipBuilder
 
 BUILDER = RelationshipBuilder(UUID("0d0b6d0e-7e9e-4a52-8a0a-38a4a4a4b001"))
@@ -57,6 +58,16 @@ def resolved(episode: UUID, useful: bool | None = True) -> AlertResolved:
         episode_id=episode,
         clinician_id=BUILDER.started().clinician_id,
         useful=useful,
+    )
+
+
+def reopened(event: AlertResolved) -> AlertReopened:
+    common = {"occurred_at", "relationship_id", "alert_id", "episode_id", "clinician_id"}
+    return AlertReopened(
+        id=event.derive_id("reopened"),
+        severity="concern",
+        disposition_id=event.id,
+        **event.model_dump(include=common),
     )
 
 
@@ -121,6 +132,33 @@ async def test_the_dispositions_of_an_erased_client_are_deleted() -> None:
     await harness.recorder.handle_batch([resolved(episode)])
 
     assert await harness.store.dispositions([BUILDER.relationship_id]) == []
+
+
+async def test_a_disposition_that_was_taken_back_does_not_count_whichever_arrives_first() -> None:
+    first, second = resolved(UUID(int=5), useful=False), resolved(UUID(int=6))
+    back = reopened(first)
+    events: list[AlertResolved | AlertReopened] = [first, second, back]
+    for order in permutations(events):
+        harness = AllianceHarness()
+        for event in (*order, *order):
+            await harness.recorder.handle_batch([event])
+
+        relationships = [BUILDER.relationship_id]
+        recorded = await harness.store.dispositions(relationships)
+        counting = list_counting(recorded, await harness.store.reopenings(relationships))
+        assert [disposition.id for disposition in counting] == [second.id]
+
+
+async def test_the_reopenings_of_an_erased_client_are_deleted() -> None:
+    harness = AllianceHarness()
+    episode = await harness.apply_ratings(9, 9, 9, 2)
+    back = reopened(resolved(episode))
+    await harness.recorder.handle_batch([back])
+
+    await harness.projector.handle_batch([BUILDER.erased(5)])
+    await harness.recorder.handle_batch([back])
+
+    assert await harness.store.reopenings([BUILDER.relationship_id]) == []
 
 
 async def test_an_alert_counts_for_each_of_its_detectors_by_policy() -> None:

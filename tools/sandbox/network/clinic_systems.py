@@ -225,18 +225,16 @@ class ClinicSystems:
     async def handle_next_alert(self, clinician: UUID) -> None:
         """Resolve the first acknowledged alert in the inbox; if there is none, acknowledge the first open one."""
         alerts = (await self.get("notify", f"/clinicians/{clinician}/inbox"))["alerts"]
-        if acknowledged := [alert for alert in alerts if alert["status"] == "acknowledged"]:
-            await self._dispose(acknowledged[0], "resolution", {"useful": True})
-        elif open_alerts := [alert for alert in alerts if alert["status"] == "open"]:
-            await self._dispose(open_alerts[0], "acknowledgement", {})
-
-    async def _dispose(self, alert: Any, action: str, fields: dict[str, Any]) -> None:
-        """Do something about an alert as it was shown; nothing if it has changed since."""
-        body = {"id": str(uuid4()), "shown": alert["shown"], **fields}
+        first_by_status = {alert["status"]: alert for alert in reversed(alerts)}
+        if (alert := first_by_status.get("acknowledged") or first_by_status.get("open")) is None:
+            return
+        resolution = ("resolution", {"useful": True})
+        action, fields = resolution if alert["status"] == "acknowledged" else ("acknowledgement", {})
+        path, body = f"/alerts/{alert['alert_id']}/{action}", {"id": str(uuid4()), "shown": alert["shown"], **fields}
         try:
-            await self.request("POST", "notify", f"/alerts/{alert['alert_id']}/{action}", body)
+            await self.request("POST", "notify", path, body)
         except RequestFailed as error:
-            if "alert-changed" not in str(error):
+            if "alert-changed" not in str(error):  # it has changed since it was read: next time
                 raise
 
     async def answer_form(self, url: str, answer: SimulatedAnswer) -> None:

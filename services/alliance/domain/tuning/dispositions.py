@@ -1,4 +1,8 @@
-"""What clinicians decided about alerts, and whether these were useful. Dispositions are counted and change no score."""
+"""What clinicians decided about alerts, and whether these were useful. Dispositions are counted and change no score.
+
+Which dispositions count depends on which of them, and which reopenings, are known, and not on the order in which they
+arrived: a reopening that arrives before the disposition that it takes back is kept and takes effect then.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,7 +13,7 @@ from services.alliance.domain.fold import fold_steps
 from services.alliance.domain.policy.policy import Policy
 from services.alliance.domain.state.alliance import Alliance, Episode
 from services.alliance.domain.state.history import HistoryEvent
-from shared.events import AlertResolved
+from shared.events import AlertReopened, AlertResolved
 
 UNKNOWN = "unknown"
 """The detector, or the policy, of an episode that is not known, or not yet."""
@@ -28,6 +32,18 @@ class Disposition:
     detectors: tuple[str, ...] = ()
     policy: str = ""
     """The digest of the policy in force when the alert was resolved."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reopening:
+    """A disposition that its clinician took back."""
+
+    id: UUID
+    """The id of the `AlertReopened` event."""
+    relationship: UUID
+    disposition: UUID
+    """Not always one that is recorded: an acknowledgement can be taken back, too."""
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +73,17 @@ def create_disposition(event: AlertResolved, episode: Episode | None, policy: st
         detectors_of(episode) if episode else (),
         policy if episode else "",
     )
+
+
+def create_reopening(event: AlertReopened) -> Reopening:
+    return Reopening(event.id, event.relationship_id, event.disposition_id, event.occurred_at)
+
+
+def list_counting(dispositions: Iterable[Disposition], reopenings: Iterable[Reopening]) -> list[Disposition]:
+    """The dispositions that were not taken back, the latest first."""
+    taken_back = {reopening.disposition for reopening in reopenings}
+    counting = (disposition for disposition in dispositions if disposition.id not in taken_back)
+    return sorted(counting, key=lambda disposition: (disposition.at, disposition.id), reverse=True)
 
 
 def detectors_of(episode: Episode) -> tuple[str, ...]:

@@ -15,12 +15,12 @@ from services.alliance.domain.fold import refold
 from services.alliance.domain.policy.policy import DEFAULT_POLICY, Policies
 from services.alliance.domain.state.history import HistoryEvent
 from services.alliance.domain.tuning.replay import replay_episodes
-from services.alliance.handlers.dispositions import DispositionRecorder
+from services.alliance.handlers.dispositions import DispositionEvent, DispositionRecorder
 from services.alliance.handlers.projector import AllianceProjector
 from services.alliance.metrics import Metrics
 from services.alliance.rebuild import VIEW_SOURCE
 from services.alliance.store.mongo import MongoStore, from_document
-from shared.events import AlertResolved
+from shared.events import AlertReopened, AlertResolved
 from shared.kafka.producer import Producer
 from shared.mongo.client import Document, Mongo
 from tests.support.builders import FIRST_SESSION_AT
@@ -54,14 +54,14 @@ class RecordedAlliance:
         self.join_rebuild = partial(join_rebuild, self.servers, self.mongo, VIEW_SOURCE, Policies().digest)
         self.store = MongoStore(self.mongo)
 
-    async def handle(self, producer: Producer, *events: HistoryEvent | AlertResolved) -> None:
+    async def handle(self, producer: Producer, *events: HistoryEvent | DispositionEvent) -> None:
         """Handle the events and publish the derived ones, as the service does."""
         metrics = Metrics(CollectorRegistry())
         await self.store.create_indexes()
-        history_events = [event for event in events if not isinstance(event, AlertResolved)]
+        history_events = [event for event in events if not isinstance(event, AlertResolved | AlertReopened)]
         await AllianceProjector(self.store, producer.publish, Policies(), metrics).handle_batch(history_events)
         await DispositionRecorder(self.store, Policies(), metrics).handle_batch(
-            [event for event in events if isinstance(event, AlertResolved)]
+            [event for event in events if isinstance(event, AlertResolved | AlertReopened)]
         )
 
     async def contents(self) -> dict[str, list[Document]]:
@@ -71,7 +71,7 @@ class RecordedAlliance:
                 {key: value for key, value in document.items() if key != "v"}
                 for document in await self.mongo[name].find().sort("_id", 1).to_list(None)
             ]
-            for name in ("facts", "alliances", "judgements")
+            for name in ("facts", "alliances", "judgements", "reopenings")
         }
 
     async def versions(self) -> dict[UUID, int]:
@@ -94,8 +94,9 @@ def history(count: int, weeks: int) -> dict[UUID, list[HistoryEvent]]:
     return {events[0].relationship_id: events for events in histories}
 
 
-def resolved_alerts(events: Sequence[HistoryEvent]) -> list[AlertResolved]:
-    return [
+def resolved_alerts(events: Sequence[HistoryEvent]) -> list[AlertResolved | AlertReopened]:
+    """Every alert of the first weeks is resolved, and the first one is reopened."""
+    resolved = [
         AlertResolved(
             id=uuid5(episode.episode_id, "resolved"),
             occurred_at=episode.raised_at,
@@ -111,6 +112,16 @@ def resolved_alerts(events: Sequence[HistoryEvent]) -> list[AlertResolved]:
         )
         if episode.is_alert
     ]
+    return [*resolved, *(reopened(event) for event in resolved[:1])]
+
+
+def reopened(event: AlertResolved) -> AlertReopened:
+    return AlertReopened(
+        id=event.derive_id("reopened"),
+        severity="concern",
+        disposition_id=event.id,
+        **event.model_dump(include={"occurred_at", "relationship_id", "alert_id", "episode_id", "clinician_id"}),
+    )
 
 
 async def damage(recorded: RecordedAlliance) -> dict[str, list[UUID]]:

@@ -30,6 +30,21 @@ from tests.support.serving import wait_until
 pytestmark = pytest.mark.integration
 
 
+async def test_a_reopening_that_is_missing_is_reported_and_restored(projected_alliance: RecordedAlliance) -> None:
+    await projected_alliance.commit_all()
+    before = await projected_alliance.contents()
+    lost = await projected_alliance.mongo["reopenings"].find_one_and_delete({})
+    assert lost
+
+    verified = await projected_alliance.run_command("verify")
+    rebuilt = await projected_alliance.run_command("rebuild")
+
+    assert verified.differences == {str(lost["relationship"]): "1 reopenings missing"}, verified
+    assert verified.exit_code == 1
+    assert rebuilt.exit_code == 0, rebuilt
+    assert await projected_alliance.contents() == before
+
+
 async def test_a_rebuild_repairs_a_damaged_view_and_publishes_the_corrected_states(
     projected_alliance: RecordedAlliance,
 ) -> None:

@@ -12,7 +12,7 @@ from services.alliance.domain.policy.policy import DEFAULT_POLICY
 from services.alliance.domain.state.alliance import Alliance
 from services.alliance.domain.state.history import HISTORY_EVENTS, HistoryEvent
 from services.alliance.store.stored_names import dump_alliance, load_alliance
-from shared.events import AlertResolved, Event, RuptureEvent, RuptureRepaired, RuptureRetracted, by_type
+from shared.events import AlertReopened, AlertResolved, Event, RuptureEvent, RuptureRepaired, RuptureRetracted, by_type
 from shared.events.cloudevents import decode
 from tests.system.chaos.checker.observation import ObservedState
 from tests.system.chaos.checker.topic_contents import TopicContents
@@ -70,6 +70,9 @@ def stored_event_differences(contents: TopicContents, observed: ObservedState) -
         f"disposition not stored, or not on its topic: {i}"
         for i, _ in set(published_dispositions.items()) ^ set(stored_dispositions.items())
     ]
+    published_reopenings = {e.id for e in contents.alert_events.values() if isinstance(e, AlertReopened)}
+    stored_reopenings = observed.documents("alliance", "reopenings").keys()
+    differences += [f"reopening not stored, or not on its topic: {i}" for i in published_reopenings ^ stored_reopenings]
     return differences
 
 
