@@ -1,8 +1,10 @@
 """Query parameters: an unknown one is rejected, because it is probably a misspelt one that would be ignored."""
 
+from collections.abc import Iterator
 from typing import Annotated
 
 from fastapi import Query, Request
+from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from pydantic import BeforeValidator
 
@@ -21,7 +23,7 @@ async def reject_unknown_query_parameters(request: Request) -> None:
     route = request.scope["route"]
     if not is_for_programs(route):
         return
-    known = [parameter.alias for parameter in route.dependant.query_params]
+    known = list(dict.fromkeys(_known_parameters(route.dependant)))
     unknown = [name for name in dict.fromkeys(request.query_params) if name not in known]
     if unknown:
         hint = f"the known ones are {', '.join(known)}" if known else "there are none here"
@@ -31,3 +33,10 @@ async def reject_unknown_query_parameters(request: Request) -> None:
                 for name in unknown
             ]
         )
+
+
+def _known_parameters(dependant: Dependant) -> Iterator[str]:
+    """Those of the route and of what it depends on."""
+    yield from (parameter.alias for parameter in dependant.query_params)
+    for dependency in dependant.dependencies:
+        yield from _known_parameters(dependency)

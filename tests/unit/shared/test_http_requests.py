@@ -205,3 +205,17 @@ async def test_a_rejected_method_is_answered_with_all_methods_of_the_address(ser
                 allowed = {name.strip() for name in response.headers["allow"].split(",")}
                 assert allowed - {"HEAD"} == {name.upper() for name in operations}, (method, path)
                 assert ("HEAD" in allowed) == ("GET" in allowed), path
+
+
+@every_service
+async def test_every_query_parameter_of_the_openapi_document_is_known(service: str) -> None:
+    """Also one that a dependency of the route takes."""
+    paths = create_application(service).openapi()["paths"]
+    async with open_service(service) as client:
+        for path, operations in paths.items():
+            for method, operation in operations.items():
+                names = [each["name"] for each in operation.get("parameters", ()) if each["in"] == "query"]
+                invalid = {name: "\N{SNOWMAN}" for name in names}
+                response = await client.request(method, fill(path), params={**invalid, "unknown": "1"})
+
+                assert not any(f"/query/{name}: Unknown" in response.text for name in names), (method, path)
