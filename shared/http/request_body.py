@@ -3,14 +3,17 @@
 import unicodedata
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
+from shared.events.model import FIRST_YEAR, LAST_YEAR, UtcDatetime
 from shared.runtime.model import Model
 
 JOINERS = "\u200c\u200d"
 """Invisible, but part of names in Persian and in the scripts of India."""
 INVISIBLE_CATEGORIES = {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"}
 """Control and formatting characters, among them those that reverse the direction of the text; and what is no text."""
+VISIBLE_TEXT_FORMAT = "visible-text"
+"""A format of ours: JSON Schema cannot name categories of characters."""
 
 
 class RequestBody(Model):
@@ -35,5 +38,16 @@ def require_digits(value: object) -> object:
     return value
 
 
-VisibleText = Annotated[str, AfterValidator(reject_invisible_characters)]
+VisibleText = Annotated[
+    str,
+    AfterValidator(reject_invisible_characters),
+    Field(
+        description="Without control characters and invisible ones.", json_schema_extra={"format": VISIBLE_TEXT_FORMAT}
+    ),
+]
 WholeNumber = Annotated[int, BeforeValidator(require_digits)]
+"""Its bounds are given as `= Field(ge=...)`: within Annotated they would be missing in the OpenAPI document."""
+RequestedTime = Annotated[
+    UtcDatetime,
+    Field(description=f"With its time zone. In UTC, its year is {FIRST_YEAR + 1} to {LAST_YEAR - 1}."),
+]

@@ -15,7 +15,9 @@ def _check_unique(aims: tuple[Aim, ...]) -> tuple[Aim, ...]:
     return aims
 
 
-Aims = Annotated[tuple[Aim, ...], Field(min_length=1), AfterValidator(_check_unique)]
+Aims = Annotated[
+    tuple[Aim, ...], Field(min_length=1, json_schema_extra={"uniqueItems": True}), AfterValidator(_check_unique)
+]
 CadenceDays = Annotated[int, Field(ge=1, le=365)]
 NonTransferEndReason = Literal["completed", "stopped_by_client", "stopped_by_clinician", "other"]
 """Why a relationship ends if no other one follows it."""

@@ -26,9 +26,16 @@ from services.intake.http.views import (
     TransferView,
 )
 from services.intake.service import CaseloadRejected, IntakeService
-from shared.events import CaseCode, TimeZone, UtcDatetime
+from shared.events import CaseCode, TimeZone
 from shared.http.problems import FieldError, Problem
-from shared.http.request_body import RequestBody, VisibleText, WholeNumber, require_digits
+from shared.http.request_body import (
+    RequestBody,
+    RequestedTime,
+    VisibleText,
+    WholeNumber,
+    reject_invisible_characters,
+    require_digits,
+)
 
 MAX_LISTED_ERRORS = 100
 """A file with more errors usually repeats the same few, so the first ones are enough."""
@@ -49,9 +56,16 @@ def _check_time_zone(zone: str) -> str:
     return zone
 
 
-IanaTimeZone = Annotated[TimeZone, AfterValidator(_check_time_zone)]
+IanaTimeZone = Annotated[
+    TimeZone, AfterValidator(_check_time_zone), Field(json_schema_extra={"format": "iana-time-zone"})
+]
 ShortText = Annotated[VisibleText, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
-EmailAddress = Annotated[VisibleText, StringConstraints(pattern=r"^[^@\s]{1,64}@[^@\s]+\.[^@\s.]+$", max_length=254)]
+EmailAddress = Annotated[
+    str,
+    StringConstraints(pattern=r"^[^@\s]{1,64}@[^@\s]+\.[^@\s.]+$", max_length=254),
+    AfterValidator(reject_invisible_characters),
+    Field(json_schema_extra={"format": "email"}),
+]
 
 
 class ClinicBody(RequestBody):
@@ -78,7 +92,7 @@ class RelationshipBody(RequestBody):
     clinic_id: UUID
     clinician_id: UUID
     client_id: UUID
-    started_at: UtcDatetime
+    started_at: RequestedTime
     aims: Aims
     cadence_days: WholeNumber = Field(ge=1, le=365)
     consent: bool
@@ -86,24 +100,24 @@ class RelationshipBody(RequestBody):
 
 class AimsBody(RequestBody):
     aims: Aims
-    agreed_at: UtcDatetime
+    agreed_at: RequestedTime
 
 
 class ConsentBody(RequestBody):
     given: bool
-    at: UtcDatetime
+    at: RequestedTime
 
 
 class EndBody(RequestBody):
     reason: NonTransferEndReason
-    at: UtcDatetime
+    at: RequestedTime
 
 
 class TransferBody(RequestBody):
     clinician_id: UUID
     relationship_id: UUID
     """The id of the relationship that follows."""
-    at: UtcDatetime
+    at: RequestedTime
 
 
 def routes(service: IntakeService) -> APIRouter:

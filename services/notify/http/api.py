@@ -23,6 +23,11 @@ from shared.http.query_parameters import PageNumber
 from shared.http.request_body import RequestBody
 from shared.runtime.model import Model
 
+_BASE64_KEY_PATTERN = (
+    "^(whsec_)?([A-Za-z0-9+/]{4}){8,20}([A-Za-z0-9+/]{4}([A-Za-z0-9+/]{2}==)?|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==)?$"
+)
+"""24 to 64 bytes in base64, as JSON Schema."""
+
 
 def _validate_secret(secret: SecretStr) -> SecretStr:
     try:
@@ -39,10 +44,12 @@ EmailAddress = Annotated[str, Field(max_length=254, pattern=EMAIL_ADDRESS_PATTER
 
 
 class WebhookBody(RequestBody):
-    url: HttpUrl
+    url: Annotated[HttpUrl, Field(json_schema_extra={"format": "iri"})]
     """Requests are sent to this URL. It begins with https and leads to a public address, unless the operator allows
     this receiver otherwise."""
-    secret: Annotated[SecretStr, AfterValidator(_validate_secret)]
+    secret: Annotated[
+        SecretStr, AfterValidator(_validate_secret), Field(json_schema_extra={"pattern": _BASE64_KEY_PATTERN})
+    ]
     """Shared with the receiver, which verifies the signature with it (standardwebhooks.com). It is never returned."""
 
 

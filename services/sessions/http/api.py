@@ -1,6 +1,6 @@
 """The JSON API for clinic systems. Every request is idempotent."""
 
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 from uuid import UUID
 
 from fastapi import APIRouter
@@ -10,18 +10,18 @@ from services.sessions.domain.session import Cancelled, CancelledBy, FeedbackReq
 from services.sessions.service import FormLink, SessionsService
 from shared.clinical.instruments import INSTRUMENTS, InstrumentKind
 from shared.events import Answer, CollectedBy, InstrumentTotal, Rater, UtcDatetime
-from shared.http.request_body import RequestBody, WholeNumber
+from shared.http.request_body import RequestBody, RequestedTime, WholeNumber
 from shared.runtime.model import Model
 
 
 class AppointmentBody(RequestBody):
     relationship_id: UUID
-    starts_at: UtcDatetime
+    starts_at: RequestedTime
     minutes: WholeNumber = Field(ge=5, le=480)
 
 
 class CompletionBody(RequestBody):
-    ended_at: UtcDatetime
+    ended_at: RequestedTime
     minutes: WholeNumber = Field(ge=1, le=480)
 
 
@@ -31,13 +31,29 @@ class EmptyBody(RequestBody):
 
 class CancellationBody(RequestBody):
     by: CancelledBy
-    cancelled_at: UtcDatetime
+    cancelled_at: RequestedTime
+
+
+def _describe_instruments(kind: InstrumentKind) -> dict[str, Any]:
+    """The names of the instruments, each with its range, as JSON Schema."""
+    return {
+        "anyOf": [
+            {
+                "properties": {
+                    "name": {"const": instrument.name},
+                    "total": {"minimum": instrument.min_total, "maximum": instrument.max_total},
+                }
+            }
+            for instrument in INSTRUMENTS.values()
+            if instrument.kind == kind
+        ]
+    }
 
 
 class AllianceTotalBody(InstrumentTotal):
     """The total of a known instrument for the alliance, within its range."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=_describe_instruments("alliance"))
 
     KIND: ClassVar[InstrumentKind] = "alliance"
 
@@ -59,17 +75,36 @@ class AllianceTotalBody(InstrumentTotal):
 class OutcomeTotalBody(AllianceTotalBody):
     """The total of a known instrument for the outcome, within its range."""
 
+    model_config = ConfigDict(json_schema_extra=_describe_instruments("outcome"))
+
     KIND: ClassVar[InstrumentKind] = "outcome"
+
+
+_CONSISTENT_ANSWER: dict[str, Any] = {
+    "anyOf": [
+        {"required": ["ratings"], "properties": {"ratings": {"minProperties": 1}}},
+        {"required": ["instrument"], "properties": {"instrument": {"type": "object"}}},
+    ],
+    "allOf": [
+        {
+            "anyOf": [
+                {"properties": {"talked_about": {"type": "null"}}},
+                {"required": ["tension"], "properties": {"tension": {"enum": ["a_little", "yes"]}}},
+            ]
+        }
+    ],
+}
+"""What an Answer requires besides the type of each field, as JSON Schema."""
 
 
 class AnswerBody(Answer):
     """An answer from a paper form, an import or another questionnaire."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=_CONSISTENT_ANSWER)
 
     instrument: AllianceTotalBody | None = None
     outcome: OutcomeTotalBody | None = None
-    given_at: UtcDatetime
+    given_at: RequestedTime
     collected_by: Literal["desk", "system"] = "system"
     """Whether a person at the clinic's desk entered it, for example from paper, or another system sent it."""
 

@@ -69,6 +69,12 @@ PAGE_RESPONSES: dict[int | str, dict[str, Any]] = {
     410: {"description": "Used, expired, or consent withdrawn.", "content": {"text/html": {}}},
 }
 """These routes return pages for people, not problem details."""
+FORM_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/x-www-form-urlencoded": {"schema": questions.FORM_SCHEMA}},
+    }
+}
 
 
 class InvalidForm(Exception):
@@ -91,7 +97,7 @@ def routes(service: SessionsService, crisis_text: str) -> APIRouter:
         except Transient as error:
             return pages.unavailable(error)
 
-    @router.post("/f/{token}", response_class=HTMLResponse, responses=PAGE_RESPONSES)
+    @router.post("/f/{token}", response_class=HTMLResponse, responses=PAGE_RESPONSES, openapi_extra=FORM_BODY)
     async def submit_form(token: str, request: Request) -> HTMLResponse:
         """The answer, form-encoded: the elements from 0 to 10, `tension` and `talked_about`. Uses the link up."""
         async with request.form() as form_data:

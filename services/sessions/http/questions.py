@@ -3,7 +3,7 @@
 Published questionnaires are not used, because their texts are copyrighted.
 """
 
-from typing import get_args
+from typing import Any, get_args
 
 from shared.events import Element, Rater, TalkedAbout, Tension
 
@@ -53,3 +53,23 @@ TENSION_QUESTION = "Was there a moment of tension or misunderstanding between th
 TENSION_CHOICES: dict[Tension, str] = {"none": "No", "a_little": "A little", "yes": "Yes"}
 TALKED_ABOUT_QUESTION = "If there was: did you talk about it?"
 TALKED_ABOUT_CHOICES: dict[TalkedAbout, str] = {"not": "No", "partly": "Partly", "yes": "Yes"}
+
+
+FORM_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        **{element: {"type": "string", "pattern": f"^({'|'.join(map(str, RATINGS))})?$"} for element in ELEMENTS},
+        "tension": {"type": "string", "enum": ["", *TENSION_CHOICES]},
+        "talked_about": {"type": "string", "enum": ["", *TALKED_ABOUT_CHOICES]},
+    },
+    "anyOf": [{"required": [element], "properties": {element: {"minLength": 1}}} for element in ELEMENTS],
+    "allOf": [
+        {
+            "anyOf": [
+                {"properties": {"talked_about": {"maxLength": 0}}},
+                {"required": ["tension"], "properties": {"tension": {"enum": ["a_little", "yes"]}}},
+            ]
+        }
+    ],
+}
+"""What a form must contain, as JSON Schema. An empty field is one that was left open."""
