@@ -16,7 +16,7 @@ from tools.sandbox.servers.process import PROJECT_ROOT, RunError
 
 
 def create_topics(servers: str, partitions: int) -> None:
-    """Create missing topics with the job that operators run, in a process of its own. Raises RunError."""
+    """Create or update the topics with the job that operators run, in a process of its own. Raises RunError."""
     job = subprocess.run(
         [sys.executable, "-m", "deploy.jobs.topics"],
         cwd=PROJECT_ROOT,

@@ -1,6 +1,5 @@
 """The whole of Attune on this machine: Kafka, MongoDB, the topics, and one process of each of the four services."""
 
-import asyncio
 import os
 import sys
 import time
@@ -12,9 +11,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from shared.errors import BrokerUnavailable
-from shared.events.topics import ALL_TOPICS
-from shared.kafka.admin import missing_topics
 from tools.sandbox.servers import kafka, mongod
 from tools.sandbox.servers.kafka_inspector import create_topics
 from tools.sandbox.servers.ports import free_ports
@@ -100,18 +96,10 @@ def _find_or_add_stores(
 
 
 def _provide_topics(bootstrap_servers: str, report: Report) -> None:
-    """Create the topics unless all exist. Raises RunError."""
+    """Create the topics, or bring existing ones up to date. Raises RunError."""
     started_at = time.monotonic()
-    if not _have_topics(bootstrap_servers):
-        create_topics(bootstrap_servers, PARTITION_COUNT)
-        report(f"the topics were created in {time.monotonic() - started_at:.1f} s")
-
-
-def _have_topics(bootstrap_servers: str) -> bool:
-    try:
-        return not asyncio.run(missing_topics(bootstrap_servers, ALL_TOPICS))
-    except BrokerUnavailable:
-        return False  # the job waits for the broker
+    create_topics(bootstrap_servers, PARTITION_COUNT)
+    report(f"the topics were provided in {time.monotonic() - started_at:.1f} s")
 
 
 def service_process(
