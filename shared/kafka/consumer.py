@@ -11,7 +11,8 @@ What happens to a message, and whether its offset is committed:
 - A message that cannot be decoded (empty, too large, not JSON, not an event, not as its schema requires): dead-lettered
   after the rest of its batch is handled. Committed. Logged as "Message dead-lettered", counted in
   `attune_dead_letters_total` and `attune_dead_letters_open`, listed by the command `dead-letters`.
-- An event that is dated more than FUTURE_TOLERANCE ahead: dead-lettered in the same way, with the cause `future`.
+- An event that is dated more than FUTURE_TOLERANCE after its arrival: dead-lettered in the same way, with the cause
+  `future` (record_decoder.py).
 - A message with a header *value* that is not UTF-8: like any other.
 - A message with a header *name* that is not UTF-8: aiokafka cannot return it, so it cannot be dead-lettered. What is
   before it on its partition is handled and committed; the message is *not committed*, and the consumer stops.
@@ -41,7 +42,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Generic
 
 import structlog
@@ -50,7 +51,6 @@ from faststream.kafka import KafkaBroker, KafkaMessage
 
 from shared.errors import ConsumerMisconfigured, DecodeError, Transient, describe
 from shared.events import EventT, by_type
-from shared.events.cloudevents import decode
 from shared.kafka.broker import Subscription, create_broker
 from shared.kafka.dead_letters.record import DeadLetter, Origin, dead_letter_message
 from shared.kafka.errors import translate_errors
@@ -58,6 +58,7 @@ from shared.kafka.isolation import Isolation, Received
 from shared.kafka.limits import HandlingFailures, UndecodableStreak
 from shared.kafka.metrics import KafkaMetrics
 from shared.kafka.producer import Producer
+from shared.kafka.record_decoder import decode_record
 from shared.kafka.stalled import StalledPartitions
 from shared.kafka.subscriber import CommittingSubscriber
 from shared.runtime.backoff import backoff
@@ -66,8 +67,6 @@ log = structlog.get_logger()
 
 BatchHandler = Callable[[Sequence[EventT]], Awaitable[None]]
 
-FUTURE_TOLERANCE = timedelta(days=1)
-"""How far ahead of our clock an event may have occurred; beyond that its sender's clock is wrong."""
 HANDLING_TRIES = 3
 """How often a batch is tried before a bug is looked for in it: an error that nobody has foreseen may pass as well."""
 
@@ -181,14 +180,11 @@ class Consumer(Generic[EventT]):
     ) -> tuple[list[Received[EventT]], list[DeadLetter]]:
         received: list[Received[EventT]] = []
         dead_letters: list[DeadLetter] = []
-        latest_allowed = now + FUTURE_TOLERANCE
         for record in records:
             try:
-                event = decode(record.value, self._event_types)
+                event = decode_record(record, self._event_types, now)
                 if event is None:
                     self._metrics.count_skipped(record.topic)
-                elif event.occurred_at > latest_allowed:
-                    raise DecodeError("future", "time: is in the future")
                 else:
                     received.append(Received(record, event))
             except DecodeError as error:

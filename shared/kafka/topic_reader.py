@@ -23,6 +23,8 @@ class TopicReader:
         self._consumer: AIOKafkaConsumer | None = None
         self.partitions: list[TopicPartition] = []
         """Of all topics, once connected."""
+        self.undecodable: set[TopicPartition] = set()
+        """Partitions with a record that the client cannot decode, among those that were read."""
 
     async def __aenter__(self) -> Self:
         # At the end of one topic a fetch waits so long before the next topic is fetched; there is nothing to wait for.
@@ -57,11 +59,12 @@ class TopicReader:
     ) -> AsyncIterator[list[ConsumerRecord]]:
         """The records from `offsets`, else from the first one, up to the ends as they are now.
 
-        Once everything is read, `offsets` moves on to those ends. A record that the client cannot decode is left out,
-        as its consumers had to pass over it.
+        Once everything is read, `offsets` moves on to those ends. Markers of transactions are no records. A record that
+        the client cannot decode is left out, as its consumers had to pass over it. An offset beyond the end is of a
+        topic that was deleted and made again: it is read from the first record, as consumers do.
         """
         ranges = await self.offset_ranges(partitions)
-        next_offsets = {p: max(offsets.get(p, 0), offset_range.start) for p, offset_range in ranges.items()}
+        next_offsets = {p: _start_of(offset_range, offsets.get(p, 0)) for p, offset_range in ranges.items()}
         unfinished = {p for p, offset_range in ranges.items() if next_offsets[p] < offset_range.stop}
         self._connected.assign(list(unfinished))
         for partition in unfinished:
@@ -109,6 +112,7 @@ class TopicReader:
             except UnicodeDecodeError:
                 next_offsets[partition] = await self._connected.position(partition) + 1
                 self._connected.seek(partition, next_offsets[partition])
+                self.undecodable.add(partition)
         return fetched
 
     @property
@@ -116,6 +120,10 @@ class TopicReader:
         if self._consumer is None:
             raise BrokerUnavailable("not connected to Kafka yet")
         return self._consumer
+
+
+def _start_of(existing: range, offset: int) -> int:
+    return offset if existing.start <= offset <= existing.stop else existing.start
 
 
 def _list_partitions(consumer: AIOKafkaConsumer, topics: Sequence[str]) -> list[TopicPartition]:

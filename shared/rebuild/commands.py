@@ -8,14 +8,16 @@ from collections.abc import Sequence
 from functools import partial
 
 from shared.events.topics import CONSUMED_TOPICS
-from shared.kafka.event_reader import EventReader, Offsets, wait_until_caught_up
+from shared.kafka.event_reader import EventReader
+from shared.kafka.group_offsets import Offsets, wait_until_caught_up
+from shared.kafka.lost_records import list_lost_records
 from shared.kafka.producer import Producer
 from shared.mongo.client import Mongo
 from shared.rebuild.job import RebuildJob
 from shared.rebuild.rebuild import Rebuilder
 from shared.rebuild.staging import StagingCollection
 from shared.rebuild.verify import Verifier
-from shared.rebuild.view import CreateView, ViewResources, ViewSource
+from shared.rebuild.view import CreateView, View, ViewResources, ViewSource
 from shared.runtime import terminal
 from shared.runtime.commands import Subparsers
 from shared.runtime.settings import ServiceSettings
@@ -29,11 +31,12 @@ _REBUILD_DESCRIPTION = (
     "is finished, 1 if Kafka or MongoDB is unavailable or if other processes must finish first."
 )
 _VERIFY_DESCRIPTION = (
-    "Compare the view with the topics while the service runs, and print the differences. Exit code: 0 if no "
-    "difference was found, 1 if there is one or if Kafka or MongoDB is unavailable. What could not be compared, "
-    "because the service has not consumed its events yet, is no difference: a line of its own counts it. Only without "
-    "such a line has everything been compared."
+    "Compare the view with the topics while the service runs, and print the differences. Exit code: 0 if everything "
+    "was compared and nothing differs, 1 if something differs or if Kafka or MongoDB is unavailable, 3 if no "
+    "difference was found but not everything could be compared. A line for each reason says what was not compared."
 )
+NOT_EVERYTHING_COMPARED = 3
+"""The exit code of `verify`; 2 means wrong arguments."""
 
 
 def add_commands(subparsers: Subparsers) -> None:
@@ -62,24 +65,23 @@ async def _run(args: argparse.Namespace, settings: ServiceSettings, source: View
         if args.command == "rebuild" and args.restart:
             await RebuildJob(mongo).abandon()
             await StagingCollection(mongo[source.staging_collection]).clear()
-        async with EventReader(servers, source.topics, source.event_types) as reader:
+        async with EventReader(servers, source.topics, source.event_types, source.service) as reader:
             message_counts = await reader.message_counts()
             if not sum(message_counts):
                 raise CommandError(f"the topics on {servers} are empty; check KAFKA_BOOTSTRAP_SERVERS")
             resources = ViewResources(mongo, reader, producer.publish)
             if args.command == "verify":
-                return await _verify(servers, source, resources, create_view)
+                return await _verify(servers, source, reader, create_view(resources))
             await producer.start()
-            return await _rebuild(source, resources, create_view, message_counts)
+            for loss in await list_lost_records(servers, source.topics, source.service):
+                report(loss)
+            return await _rebuild(source, resources, create_view(resources), message_counts)
     finally:
         await producer.stop()
         await mongo.close()
 
 
-async def _rebuild(
-    source: ViewSource, resources: ViewResources, create_view: CreateView, message_counts: Sequence[int]
-) -> int:
-    view = create_view(resources)
+async def _rebuild(source: ViewSource, resources: ViewResources, view: View, message_counts: Sequence[int]) -> int:
     job, staging = RebuildJob(resources.mongo), StagingCollection(resources.mongo[source.staging_collection])
     await view.create_indexes()
     await staging.create_indexes()
@@ -92,18 +94,21 @@ async def _rebuild(
     return 0
 
 
-async def _verify(servers: str, source: ViewSource, resources: ViewResources, create_view: CreateView) -> int:
+async def _verify(servers: str, source: ViewSource, reader: EventReader, view: View) -> int:
     consumed_topics = [topic.name for topic in CONSUMED_TOPICS[source.service]]
 
     async def wait(partition: int, offsets: Offsets, timeout_seconds: float) -> bool:
         consumed_offsets = {topic: offsets[topic] for topic in consumed_topics}
         return await wait_until_caught_up(servers, source.service, partition, consumed_offsets, timeout_seconds)
 
-    view = create_view(resources)
-    result = await Verifier(view, resources.reader, wait, report).run(partial(show_progress, "verify", unit="messages"))
+    result = await Verifier(view, reader, wait, report).run(partial(show_progress, "verify", unit="messages"))
     report(f"{result.compared} {view.subjects} compared, {result.different} different")
-    if result.not_caught_up:
-        report(f"{len(result.not_caught_up)} not compared: the service has not caught up with their events")
-    for remark in view.list_remarks():
+    remarks = [
+        *result.list_remarks(),
+        *await reader.list_unread(),
+        *await list_lost_records(servers, source.topics, source.service),
+        *view.list_remarks(),
+    ]
+    for remark in remarks:
         report(remark)
-    return 1 if result.different else 0
+    return 1 if result.different else NOT_EVERYTHING_COMPARED if remarks else 0

@@ -4,13 +4,15 @@ A slice holds some keys of one partition number, with all their events. Everythi
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import Protocol
 from uuid import UUID
 
-from shared.kafka.event_reader import Offsets, PartitionSlice, RecordedEvent
+from shared.kafka.dead_letters.record import Origin
+from shared.kafka.event_reader import PartitionSlice, RecordedEvent
+from shared.kafka.group_offsets import Offsets
 
 MAX_SLICE_MESSAGES = 100_000
 """Messages in one slice; as events they take about 250 MB."""
@@ -27,6 +29,12 @@ class EventReader(Protocol):
 
     def read(self, partition_slice: PartitionSlice, offsets: Offsets) -> AsyncIterator[list[RecordedEvent]]:
         """The events from `offsets` up to the current end; advances `offsets` to there."""
+
+    async def dead_letters(self) -> Collection[Origin]:
+        """What the service has dead-lettered by now."""
+
+    async def known_offsets(self, partition: int) -> Offsets:
+        """Up to where the service knows each topic on a partition number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +71,21 @@ class SliceReader:
             for key in newer.keys() & self.histories.keys():
                 self.histories[key] += newer[key]
             return newer
+
+    async def drop_dead_letters(self) -> set[UUID]:
+        """Remove the events that the service has dead-lettered since they were read; return keys without any left."""
+        dead_letters = await self._reader.dead_letters()
+        remaining = {
+            key: [recorded for recorded in history if recorded.origin not in dead_letters]
+            for key, history in self.histories.items()
+        }
+        self.histories = {key: history for key, history in remaining.items() if history}
+        return remaining.keys() - self.histories.keys()
+
+
+def known_part(history: History, known: Offsets) -> History:
+    """The events before these offsets."""
+    return [recorded for recorded in history if recorded.origin.offset < known.get(recorded.origin.topic, 0)]
 
 
 def slice_partitions(message_counts: Sequence[int]) -> list[tuple[PartitionSlice, int]]:

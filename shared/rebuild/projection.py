@@ -12,7 +12,8 @@ from typing import Generic, TypeVar
 from uuid import UUID
 
 from shared.events import Event
-from shared.kafka.event_reader import Offsets, PartitionSlice
+from shared.kafka.event_reader import PartitionSlice
+from shared.kafka.group_offsets import Offsets
 from shared.mongo.client import Collection, Document, translate_errors
 from shared.rebuild.history import EventReader, History, PageSize, SliceReader
 from shared.rebuild.view import (
@@ -22,6 +23,7 @@ from shared.rebuild.view import (
     Difference,
     StagedDocument,
     View,
+    list_values,
 )
 
 Projection = TypeVar("Projection")
@@ -80,10 +82,7 @@ class ProjectionView(View, ABC, Generic[Projection, Current]):
         """The projection from the staging collection."""
 
     async def list_ids(self, after: UUID | None, limit: int) -> list[UUID]:
-        query: Document = {} if after is None else {"_id": {"$gt": after}}
-        with translate_errors():
-            found = await self._relationships.find(query, {"_id": 1}).sort("_id", 1).limit(limit).to_list(None)
-        return [document["_id"] for document in found]
+        return await list_values(self._relationships, "_id", after, limit)
 
     async def find_differences(self, histories: Mapping[UUID, History]) -> list[Difference]:
         projections = {id: self._fold(id, history) for id, history in histories.items()}

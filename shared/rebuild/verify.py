@@ -2,8 +2,8 @@
 
 The first look finds suspects: the service may simply not have consumed their latest events yet. Each suspect is
 compared again when the service has committed everything that was on the topics, until no event arrives for it
-meanwhile. So a difference that is reported is one. Whatever the service has not caught up with in time is counted as
-not compared.
+meanwhile. What it has dead-lettered by then is no longer expected of it. So a difference that is reported is one.
+Whatever the service has not caught up with in time is counted as not compared.
 """
 
 import time
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from uuid import UUID
 
-from shared.kafka.event_reader import Offsets
+from shared.kafka.group_offsets import Offsets
 from shared.rebuild.history import EventReader, History, SliceReader, paginate, slice_partitions
 from shared.rebuild.view import NOT_ON_TOPICS, Difference, View
 
@@ -39,6 +39,12 @@ class VerifyResult:
     @property
     def compared(self) -> int:
         return len(self.on_topics) - len(self.not_caught_up)
+
+    def list_remarks(self) -> list[str]:
+        """What was not compared."""
+        if not self.not_caught_up:
+            return []
+        return [f"{len(self.not_caught_up)} not compared: the service has not caught up with their events"]
 
 
 class Verifier:
@@ -88,6 +94,8 @@ class Verifier:
             if not await self._wait_until_caught_up(partition, slice_reader.offsets, seconds_left):
                 self._result.not_caught_up |= histories.keys()
                 break
+            self._result.on_topics -= await slice_reader.drop_dead_letters()
+            histories = slice_reader.histories
             # The documents first, then the topics: what a document contains has been read by then.
             differences = await self._find_differences(histories)
             newer = await slice_reader.read_newer()

@@ -9,7 +9,7 @@ from uuid import UUID
 from shared.events import Event
 from shared.events.topics import Topic
 from shared.kafka.event_reader import PartitionSlice
-from shared.mongo.client import Document, Mongo
+from shared.mongo.client import Collection, Document, Mongo, translate_errors
 from shared.rebuild.history import EventReader, History, PageSize, SliceReader
 
 MISSING, UNREADABLE, NOT_ON_TOPICS = "missing", "unreadable", "not on the topics"
@@ -20,6 +20,22 @@ RELATIONSHIPS_READ = "relationships read"
 Counts = Counter[str]
 """What a rebuild found, by the label under which it is reported."""
 Publish = Callable[[Sequence[Event]], Awaitable[None]]
+
+
+async def list_values(collection: Collection, field: str, after: UUID | None, limit: int) -> list[UUID]:
+    """The next values of an indexed field, sorted; the same value several times if several documents have it."""
+    condition: Document = {"$type": "binData"} if after is None else {"$gt": after}
+    shown = {"_id": field == "_id", field: True}  # no more than the index has
+    with translate_errors():
+        found = await collection.find({field: condition}, shown).sort(field, 1).limit(limit).to_list(None)
+    return [document[field] for document in found]
+
+
+def merge_pages(limit: int, *pages: Sequence[UUID]) -> list[UUID]:
+    """The next ids of several lists, of each of which a page of `limit` is given: none is passed over."""
+    complete_up_to = min((page[-1] for page in pages if len(page) == limit), default=None)
+    ids = {id for page in pages for id in page if complete_up_to is None or id <= complete_up_to}
+    return sorted(ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +85,7 @@ class View(Protocol):
         """Compare the stored documents with `histories`, which are complete up to some offset. Writes nothing."""
 
     async def list_ids(self, after: UUID | None, limit: int) -> list[UUID]:
-        """The ids of the next stored documents, sorted."""
+        """What the next stored documents are about, sorted; about `limit` ids, and none only at the end."""
 
     def list_remarks(self) -> Sequence[str]:
         """Lines for the report of `verify`: what `find_differences` compared only in part."""

@@ -15,7 +15,8 @@ from pathlib import Path
 from uuid import uuid4
 
 from shared.events.topics import CONSUMED_TOPICS
-from shared.kafka.event_reader import EventReader, wait_until_caught_up
+from shared.kafka.event_reader import EventReader
+from shared.kafka.group_offsets import wait_until_caught_up
 from shared.mongo.client import Document, Mongo
 from shared.rebuild.job import RebuildJob
 from shared.rebuild.view import NO_POLICY, ViewSource

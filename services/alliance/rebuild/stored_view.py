@@ -15,7 +15,7 @@ from services.alliance.store.protocol import VersionedState
 from shared.events import Event
 from shared.events.cloudevents import encode
 from shared.mongo.client import Document, Mongo, has_errors_besides_duplicates, translate_errors
-from shared.rebuild.view import MISSING, UNREADABLE, Difference, StagedDocument
+from shared.rebuild.view import MISSING, UNREADABLE, Difference, StagedDocument, list_values
 
 _DECODE_ERRORS = (KeyError, TypeError, ValueError)
 
@@ -77,6 +77,10 @@ class StoredView:
         for document in documents:
             events_by_relationship[document["r"]][document["_id"]] = document.get("event", b"")
         return events_by_relationship
+
+    async def list_event_relationships(self, after: UUID | None, limit: int) -> list[UUID]:
+        """The next relationships that have events, sorted; each as often as it has events."""
+        return await list_values(self._events, "r", after, limit)
 
     async def restore_events(self, missing: Sequence[HistoryEvent], different: Sequence[HistoryEvent]) -> None:
         """Store the missing events, and those that were stored differently. Idempotent."""

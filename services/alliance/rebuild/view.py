@@ -37,7 +37,7 @@ from shared.events.cloudevents import decode
 from shared.kafka.event_reader import PartitionSlice
 from shared.mongo.client import Document, Mongo
 from shared.rebuild.history import History, PageSize, SliceReader
-from shared.rebuild.view import RELATIONSHIPS_READ, Counts, Difference, Publish, StagedDocument, View
+from shared.rebuild.view import RELATIONSHIPS_READ, Counts, Difference, Publish, StagedDocument, View, merge_pages
 
 EVENTS_READ, EVENTS_RESTORED, EVENTS_CORRECTED = "events read", "events restored", "events corrected"
 DISPOSITIONS_RESTORED = "dispositions restored"
@@ -73,7 +73,8 @@ class AllianceView(View):
         return [difference for difference in differences if difference.names]
 
     async def list_ids(self, after: UUID | None, limit: int) -> list[UUID]:
-        return await self._store.page(None, after, limit)
+        states = await self._store.page(None, after, limit)
+        return merge_pages(limit, states, await self._stored_view.list_event_relationships(after, limit))
 
     def list_remarks(self) -> Sequence[str]:
         if not self._under_other_policy:

@@ -7,7 +7,7 @@ from uuid import UUID
 from shared.events import ClinicianRegistered, ClinicianUpdated
 from shared.mongo.client import Document, Mongo, translate_errors
 from shared.rebuild.history import History
-from shared.rebuild.view import Difference
+from shared.rebuild.view import Difference, list_values
 
 ClinicianChange = ClinicianRegistered | ClinicianUpdated
 
@@ -17,6 +17,10 @@ class Clinicians:
 
     def __init__(self, mongo: Mongo) -> None:
         self._clinicians = mongo["clinicians"]
+
+    async def list_ids(self, after: UUID | None, limit: int) -> list[UUID]:
+        """The next clinicians, sorted."""
+        return await list_values(self._clinicians, "_id", after, limit)
 
     async def find_differences(self, histories: Mapping[UUID, History]) -> list[Difference]:
         """The clinicians that are not stored as the latest event says, nor as a later one."""

@@ -24,7 +24,7 @@ from shared.mongo.client import Document, translate_errors
 from shared.outbox.documents import Versioned
 from shared.rebuild.history import History, SliceReader
 from shared.rebuild.projection import ProjectionView, remove_invalid_versions, version_of
-from shared.rebuild.view import Counts, Difference, StagedDocument, ViewResources
+from shared.rebuild.view import Counts, Difference, StagedDocument, ViewResources, list_values, merge_pages
 
 CLINICIANS_CORRECTED = "clinicians corrected"
 
@@ -44,6 +44,11 @@ class NotifyView(ProjectionView[RelationshipProjection, CurrentView]):
 
     async def create_indexes(self) -> None:
         await self._store.create_indexes()
+
+    async def list_ids(self, after: UUID | None, limit: int) -> list[UUID]:
+        relationships = await super().list_ids(after, limit)
+        of_alerts = await list_values(self._alerts, "relationship_id", after, limit)
+        return merge_pages(limit, relationships, of_alerts, await self._clinicians.list_ids(after, limit))
 
     async def find_differences(self, histories: Mapping[UUID, History]) -> list[Difference]:
         wrong_clinicians = await self._clinicians.find_differences(histories)

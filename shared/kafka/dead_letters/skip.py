@@ -12,6 +12,7 @@ from shared.errors import Skipped
 from shared.events.topics import Topic
 from shared.kafka.dead_letters.record import DeadLetter, dead_letter_message
 from shared.kafka.errors import translate_errors
+from shared.kafka.group_offsets import committed_offsets
 from shared.kafka.producer import Producer
 from shared.kafka.topic_reader import TopicReader
 
@@ -54,7 +55,7 @@ async def skip(servers: str, consumer: str, skipped: Skip, producer: Producer, c
         if partition not in reader.partitions:
             raise CannotSkip(f"{partition.topic} has no partition {partition.partition}")
         existing = (await reader.offset_ranges([partition]))[partition]
-        next_offset = await _committed_offset(servers, consumer, partition) or existing.start
+        next_offset = (await committed_offsets(servers, consumer)).get(partition, existing.start)
         _check_range(skipped, next_offset, existing.stop)
         count = 0
         async for records in reader.read([partition], {partition: next_offset}):
@@ -87,17 +88,6 @@ async def _count_members(servers: str, consumer: str) -> int:
         await admin.close()
     (group,) = response.to_object()["groups"]
     return len(group["members"])
-
-
-async def _committed_offset(servers: str, consumer: str, partition: TopicPartition) -> int | None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
-    try:
-        with translate_errors():
-            await admin.start()
-            committed = await admin.list_consumer_group_offsets(consumer)
-    finally:
-        await admin.close()
-    return committed[partition].offset if partition in committed and committed[partition].offset >= 0 else None
 
 
 async def _commit(servers: str, consumer: str, partition: TopicPartition, offset: int) -> None:

@@ -7,11 +7,13 @@ import pytest
 
 from shared.events import Event
 from shared.events.cloudevents import encode
-from shared.kafka.event_reader import Offsets, PartitionSlice, RecordedEvent
+from shared.kafka.dead_letters.record import Origin
+from shared.kafka.event_reader import PartitionSlice, RecordedEvent
+from shared.kafka.group_offsets import Offsets
 from shared.rebuild import history
 from shared.rebuild.history import History, PageSize, SliceReader, paginate, slice_partitions
 from shared.rebuild.verify import Verifier, VerifyResult
-from shared.rebuild.view import NO_POLICY, Counts, Difference, StagedDocument, View
+from shared.rebuild.view import NO_POLICY, Counts, Difference, StagedDocument, View, merge_pages
 from tests.support.builders import RelationshipBuilder
 
 
@@ -20,16 +22,25 @@ class MemoryTopic:
 
     def __init__(self) -> None:
         self.events: list[Event] = []
+        self.dead_lettered: set[int] = set()
+        """Offsets."""
 
     async def message_counts(self) -> list[int]:
         return [len(self.events)]
 
     async def read(self, partition_slice: PartitionSlice, offsets: Offsets) -> AsyncIterator[list[RecordedEvent]]:
-        newer = self.events[offsets.get("topic", 0) :]
-        offsets["topic"] = len(self.events)
+        first, offsets["topic"] = offsets.get("topic", 0), len(self.events)
         yield [
-            RecordedEvent(event, encode(event)) for event in newer if partition_slice.contains(str(event.key).encode())
+            RecordedEvent(event, encode(event), Origin("topic", 0, offset))
+            for offset, event in enumerate(self.events[first:], first)
+            if offset not in self.dead_lettered and partition_slice.contains(str(event.key).encode())
         ]
+
+    async def dead_letters(self) -> set[Origin]:
+        return {Origin("topic", 0, offset) for offset in self.dead_lettered}
+
+    async def known_offsets(self, _partition: int) -> Offsets:
+        return {}
 
 
 class CountingView(View):
@@ -137,6 +148,22 @@ async def test_what_the_service_has_not_caught_up_with_is_not_compared_and_no_di
     assert (result.compared, result.different) == (1, 0)
 
 
+async def test_what_the_service_dead_letters_during_the_comparison_is_no_difference(comparison: Comparison) -> None:
+    first, second, _alone = publish(comparison, 3)
+    comparison.view.handle(first, second)
+    comparison.topic.events.append(second)  # as it stands, the view lacks this and the third one
+
+    def dead_letter() -> bool:
+        comparison.topic.dead_lettered |= {2, 3}
+        return True
+
+    comparison.catch_up = dead_letter
+
+    result = await comparison.verify()
+
+    assert (comparison.reported, result.compared, result.different) == ([], 2, 0)
+
+
 async def test_a_document_whose_events_arrive_during_the_comparison_is_compared_again(comparison: Comparison) -> None:
     (first,) = publish(comparison, 1)
     comparison.view.handle(first, first)
@@ -178,10 +205,24 @@ async def test_every_slice_of_a_large_partition_is_compared(
     assert len(slice_partitions(await comparison.topic.message_counts())) == 4
 
 
+def test_merged_pages_pass_over_nothing() -> None:
+    ids = sorted(uuid4() for _ in range(9))
+    every_third, each_twice = ids[::3], [id for id in ids[1:] for _ in range(2)]
+    found: list[UUID] = []
+
+    while page := merge_pages(
+        2, *([id for id in each if not found or id > found[-1]][:2] for each in (every_third, each_twice))
+    ):
+        found += page
+
+    assert found == ids
+
+
 def test_a_page_is_full_at_its_number_of_documents_or_of_events() -> None:
     event = RelationshipBuilder().started()
     lengths = (1, 1, 5, 1, 9, 1)
-    histories: dict[UUID, History] = {uuid4(): [RecordedEvent(event, b"")] * length for length in lengths}
+    recorded = RecordedEvent(event, b"", Origin("topic", 0, 0))
+    histories: dict[UUID, History] = {uuid4(): [recorded] * length for length in lengths}
 
     pages = paginate(histories, PageSize(documents=2, events=5))
 

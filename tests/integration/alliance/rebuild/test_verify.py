@@ -62,7 +62,7 @@ async def test_a_state_under_another_policy_is_reported_but_no_difference_until_
     rebuild_result = await projected_alliance.run_command("rebuild", POLICY_DIR=str(tmp_path))
     second_verify = await projected_alliance.run_command("verify", POLICY_DIR=str(tmp_path))
 
-    assert (verify_result.exit_code, rebuild_result.exit_code, second_verify.exit_code) == (0, 0, 0), (
+    assert (verify_result.exit_code, rebuild_result.exit_code, second_verify.exit_code) == (3, 0, 0), (
         verify_result,
         rebuild_result,
         second_verify,
@@ -81,5 +81,5 @@ async def test_an_event_that_the_service_has_not_handled_yet_is_no_difference(
 
     result = await projected_alliance.run_command("verify")
 
-    assert result.exit_code == 0, result
+    assert result.exit_code == 3, result
     assert "1 not compared: the service has not caught up with their events" in result.stdout

@@ -148,6 +148,8 @@ async def test_a_rebuild_misses_no_event_that_the_service_handles_meanwhile(
         await asyncio.sleep(0)
     assert (await wait_for_exit(rebuilding)).exit_code == 0
     assert version > 11
+    # As long as a document is damaged, the service cannot handle its events.
+    assert (await notified.command("dead-letters", "redrive", "--all", "--cause", "handling")).exit_code == 0
     verify_result = await notified.command("verify")
     service.terminate()
     await wait_for_exit(service)
@@ -158,7 +160,7 @@ async def test_a_rebuild_misses_no_event_that_the_service_handles_meanwhile(
     )
     alert_by_id = {d["_id"]: d for d in (await notified.view())["alerts"]}
     assert alert_by_id[create_builder(6).alert_id()]["said"]["version"] == min(version, 40) - 1
-    assert alert_by_id[create_builder(6).alert_id()]["resolved"] is not None
+    assert alert_by_id[create_builder(6).alert_id()]["resolved"]["useful"] is True
 
 
 async def _is_true(value: bool) -> bool:

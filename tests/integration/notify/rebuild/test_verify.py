@@ -27,12 +27,17 @@ async def test_verify_finds_documents_that_are_not_on_the_topics(notified: Prepa
         {"_id": uuid4(), "relationship_id": create_builder(3).relationship_id, "v": 1}
     )
 
+    of_unknown_alert, unknown_clinician = uuid4(), uuid4()
+    await notified.mongo["alerts"].insert_one({"_id": uuid4(), "relationship_id": of_unknown_alert, "v": 1})
+    await notified.mongo["clinicians"].insert_one({"_id": unknown_clinician, "time_zone": "Europe/Berlin"})
+
     result = await notified.command("verify")
 
     assert result.exit_code == 1
+    assert {result.differences[str(id)] for id in (of_unknown_alert, unknown_clinician)} == {"not on the topics"}
     assert result.differences[str(unknown_relationship.relationship_id)] == "not on the topics"
     assert result.differences[str(create_builder(3).relationship_id)].endswith("not on the topics")
-    assert len(result.differences) == 2
+    assert len(result.differences) == 4
 
 
 async def test_a_wrong_clinician_is_not_compared_rather_than_correct_while_the_service_has_not_caught_up(
@@ -45,7 +50,8 @@ async def test_a_wrong_clinician_is_not_compared_rather_than_correct_while_the_s
     result = await notified.command("verify")
 
     compared = RELATIONSHIP_COUNT + CLINICIAN_COUNT - 1
-    assert result.stdout.splitlines() == [
-        f"{compared} relationships and clinicians compared, 0 different",
-        "1 not compared: the service has not caught up with their events",
-    ]
+    first_line, not_caught_up, not_decoded = result.stdout.splitlines()
+    assert first_line == f"{compared} relationships and clinicians compared, 0 different"
+    assert not_caught_up == "1 not compared: the service has not caught up with their events"
+    assert not_decoded.startswith("1 records cannot be decoded, and notify has not dead-lettered them; the first is ")
+    assert result.exit_code == 3
