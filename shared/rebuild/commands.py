@@ -27,8 +27,9 @@ COMMANDS = ("rebuild", "verify")
 
 _REBUILD_DESCRIPTION = (
     "Rebuild the view from the topics while the service runs. Start one process per core; start it again if a process "
-    "was stopped. What was published before is published again only under the same id. Exit code: 0 when the rebuild "
-    "is finished, 1 if Kafka or MongoDB is unavailable or if other processes must finish first."
+    "was stopped. What was published before is published again only under the same id. A rebuild that would take an "
+    "open alert from its clinician names it and stops. Exit code: 0 when the rebuild is finished, 1 if it stopped for "
+    "that reason, if Kafka or MongoDB is unavailable, or if other processes must finish first."
 )
 _VERIFY_DESCRIPTION = (
     "Compare the view with the topics while the service runs, and print the differences. Exit code: 0 if everything "
@@ -46,6 +47,9 @@ def add_commands(subparsers: Subparsers) -> None:
     )
     rebuild_parser.add_argument(
         "--restart", action="store_true", help="abandon an unfinished rebuild and start a new one"
+    )
+    rebuild_parser.add_argument(
+        "--accept-losses", action="store_true", help="go on although open alerts are taken from their clinicians"
     )
     subparsers.add_parser(
         "verify", help="compare the view with the topics and print the differences", description=_VERIFY_DESCRIPTION
@@ -75,18 +79,20 @@ async def _run(args: argparse.Namespace, settings: ServiceSettings, source: View
             await producer.start()
             for loss in await list_lost_records(servers, source.topics, source.service):
                 report(loss)
-            return await _rebuild(source, resources, create_view(resources), message_counts)
+            return await _rebuild(source, resources, create_view(resources), message_counts, args.accept_losses)
     finally:
         await producer.stop()
         await mongo.close()
 
 
-async def _rebuild(source: ViewSource, resources: ViewResources, view: View, message_counts: Sequence[int]) -> int:
+async def _rebuild(
+    source: ViewSource, resources: ViewResources, view: View, message_counts: Sequence[int], accept_losses: bool
+) -> int:
     job, staging = RebuildJob(resources.mongo), StagingCollection(resources.mongo[source.staging_collection])
     await view.create_indexes()
     await staging.create_indexes()
     await job.join(view.policy, message_counts)
-    counts = await Rebuilder(view, resources.reader, staging, report).run(
+    counts = await Rebuilder(view, resources.reader, staging, report, accept_losses).run(
         job, lambda phase, done, total: show_progress(f"rebuild, {phase}", done, total, "messages")
     )
     for label, count in sorted(counts.items()):

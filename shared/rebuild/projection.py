@@ -15,7 +15,7 @@ from shared.events import Event
 from shared.kafka.event_reader import PartitionSlice
 from shared.kafka.group_offsets import Offsets
 from shared.mongo.client import Collection, Document, translate_errors
-from shared.rebuild.history import EventReader, History, PageSize, SliceReader
+from shared.rebuild.history import EventReader, History, PageSize, SliceReader, known_part
 from shared.rebuild.view import (
     NO_POLICY,
     RELATIONSHIPS_READ,
@@ -65,6 +65,10 @@ class ProjectionView(View, ABC, Generic[Projection, Current]):
         """The names of what is stored but not on the topics; `save` leaves it alone."""
         return []
 
+    def list_losses(self, projection: Projection, current: Current) -> list[str]:
+        """What people see of what is stored, and would not see of the projection."""
+        return []
+
     @abstractmethod
     async def remove_invalid_versions(self, projections: Mapping[UUID, Projection]) -> None:
         """Remove every version that is no number, so that `save` can write over the document."""
@@ -106,12 +110,39 @@ class ProjectionView(View, ABC, Generic[Projection, Current]):
             if len(history) > lengths[id]
         }
         offsets = [[topic, offset] for topic, offset in slice_reader.offsets.items()]
+        names = {id: self.compare(projection, current[id]) for id, projection in projections.items()}
+        different = [id for id in projections if names[id]]
+        suspects = {id: page[id] for id in different if self.list_losses(projections[id], current[id])}
+        losses = await self._find_losses(slice_reader, suspects) if suspects else {}
         documents = [
-            StagedDocument(Difference(id, tuple(names)), {**self.to_fields(projection), _OFFSETS_FIELD: offsets})
-            for id, projection in projections.items()
-            if (names := self.compare(projection, current[id]))
+            StagedDocument(
+                Difference(id, tuple(names[id])),
+                {**self.to_fields(projections[id]), _OFFSETS_FIELD: offsets},
+                losses.get(id, ()),
+            )
+            for id in different
         ]
         return documents, Counter({RELATIONSHIPS_READ: len(page)})
+
+    async def _find_losses(
+        self, slice_reader: SliceReader, suspects: Mapping[UUID, History]
+    ) -> Mapping[UUID, tuple[str, ...]]:
+        """What would be lost of each; not what the service itself removes when it consumes what it has not yet.
+
+        `suspects` are histories of `slice_reader`, which grow as it reads.
+        """
+        known = await self._reader.known_offsets(slice_reader.partition_slice.partition)
+        # The documents first, then the topics, as in every method: they contain at least what is known.
+        current = await self.load_current({id: self._fold(id, history) for id, history in suspects.items()})
+        await slice_reader.read_newer()
+        return {
+            id: tuple(
+                loss
+                for loss in self.list_losses(self._fold(id, history), current[id])
+                if loss in self.list_losses(self._fold(id, known_part(history, known)), current[id])
+            )
+            for id, history in suspects.items()
+        }
 
     async def swap(self, partition_slice: PartitionSlice, documents: Sequence[StagedDocument]) -> None:
         slice_reader = SliceReader(self._reader, partition_slice, _lowest_offsets(documents))

@@ -1,7 +1,8 @@
 """Rebuilding a view, task by task: first every task is staged, then every task is swapped in.
 
 Staging compares what the topics say with what is stored, and keeps what differs in the staging collection. Swapping
-writes it over the stored documents. What differs in nothing is neither written nor published.
+writes it over the stored documents. What differs in nothing is neither written nor published. Before anything is
+swapped in, a rebuild stops if people would lose something by it, until an operator accepts that.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from shared.rebuild.history import EventReader, History, SliceReader, count_even
 from shared.rebuild.job import Phase, RebuildJob, RebuildTask
 from shared.rebuild.staging import StagingCollection
 from shared.rebuild.view import MISSING, Counts, View
+from shared.runtime.terminal import CommandError
 
 CLAIM_INTERVAL_SECONDS = 0.5
 """Between two attempts to claim a task, while other processes have all that are left."""
@@ -32,22 +34,33 @@ Report = Callable[[str], None]
 class Rebuilder:
     """Does the tasks of a rebuild; reports each stored document that was wrong. What was missing is only counted."""
 
-    def __init__(self, view: View, reader: EventReader, staging: StagingCollection, report: Report) -> None:
+    def __init__(
+        self,
+        view: View,
+        reader: EventReader,
+        staging: StagingCollection,
+        report: Report,
+        accept_losses: bool = False,
+    ) -> None:
         self._view = view
         self._reader = reader
         self._staging = staging
         self._report = report
+        self._accept_losses = accept_losses
 
     async def run(self, job: RebuildJob, report_progress: ReportProgress) -> Counts:
         """Do what is left of a rebuild that was joined, together with other processes; return what all of them found.
 
-        Raises StoreUnavailable and BrokerUnavailable; then the rebuild can be joined again.
+        Raises StoreUnavailable and BrokerUnavailable, and CommandError if people would lose something; then the rebuild
+        can be joined again.
         """
         phases: dict[Phase, Callable[[RebuildTask, Advance], Awaitable[Counts]]] = {
             "read": self._stage,
             "swap": self._swap,
         }
         for phase, do_task in phases.items():
+            if phase == "swap" and not self._accept_losses:
+                await self._stop_if_anything_is_lost()
             progress = _PhaseProgress(phase, report_progress)
             while progress.has_work_left(await job.count_by_phase()):
                 task = await job.claim(phase)
@@ -58,6 +71,16 @@ class Rebuilder:
                     counts = await do_task(task, progress.advance)
                 await job.complete_phase(task, phase, counts)
         return await job.finish()
+
+    async def _stop_if_anything_is_lost(self) -> None:
+        losses = await self._staging.list_losses()
+        for id, loss in losses:
+            self._report(f"{id}: {loss}")
+        if losses:
+            raise CommandError(
+                f"{len(losses)} open alerts would be taken from their clinicians, so nothing was swapped in; read "
+                "docs/rebuild.md, then go on with --accept-losses, or look again with --restart"
+            )
 
     async def _stage(self, task: RebuildTask, advance: Advance) -> Counts:
         slice_reader = SliceReader(self._reader, task.partition_slice)

@@ -8,8 +8,8 @@ from pymongo import ReplaceOne
 from shared.mongo.client import Collection, Document, translate_errors
 from shared.rebuild.view import Difference, StagedDocument
 
-_OWN_FIELDS = frozenset({"_id", "share", "differs"})
-"""The document's id, its task and how it differs from the view, under their stored names."""
+_OWN_FIELDS = frozenset({"_id", "share", "differs", "losses"})
+"""The document's id, its task, how it differs from the view, and what it loses, under their stored names."""
 
 
 class StagingCollection:
@@ -38,6 +38,14 @@ class StagingCollection:
             found = await self._collection.find({"share": task_id}).to_list(limit)
         return [_from_stored(stored) for stored in found]
 
+    async def list_losses(self) -> list[tuple[UUID, str]]:
+        """What would be lost, and from which document."""
+        with translate_errors():
+            found = (
+                await self._collection.find({"losses.0": {"$exists": True}}, {"losses": 1}).sort("_id").to_list(None)
+            )
+        return [(document["_id"], loss) for document in found for loss in document["losses"]]
+
     async def delete(self, ids: Iterable[UUID]) -> None:
         """Delete documents that are swapped in, with their events published."""
         with translate_errors():
@@ -54,10 +62,12 @@ def _to_stored(task_id: str, document: StagedDocument) -> Document:
         "_id": document.id,
         "share": task_id,
         "differs": list(document.difference.names),
+        "losses": list(document.losses),
         **document.fields,
     }
 
 
 def _from_stored(stored: Document) -> StagedDocument:
     fields = {name: value for name, value in stored.items() if name not in _OWN_FIELDS}
-    return StagedDocument(Difference(stored["_id"], tuple(stored["differs"])), fields)
+    difference = Difference(stored["_id"], tuple(stored["differs"]))
+    return StagedDocument(difference, fields, tuple(stored.get("losses", ())))

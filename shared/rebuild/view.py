@@ -57,6 +57,8 @@ class StagedDocument:
     """From the document that it replaces."""
     fields: Document
     """What the view needs to swap it in."""
+    losses: tuple[str, ...] = ()
+    """What people would no longer see, although no event that the service has consumed says so."""
 
     @property
     def id(self) -> UUID:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ValidationError
 
-from services.notify.domain.alert import Alert
+from services.notify.domain.alert import Alert, Status
 from services.notify.domain.projection import RelationshipProjection, with_dispositions_of
 from services.notify.domain.relationship import Relationship
 from services.notify.store.stored_names import STORED_NAMES
@@ -15,6 +15,8 @@ from shared.rebuild.projection import version_of
 from shared.rebuild.view import MISSING, NOT_ON_TOPICS, UNREADABLE
 
 T = TypeVar("T", bound=BaseModel)
+
+_WAITING: tuple[Status, ...] = ("open", "acknowledged")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,27 @@ def list_unexpected_alerts(projection: RelationshipProjection, current: CurrentV
     """The stored alerts that are not on the topics; a rebuild leaves them alone."""
     expected = current.alerts.keys() if projection.relationship.erased else projection.alerts.keys()
     return [f"alert {alert_id} {NOT_ON_TOPICS}" for alert_id in sorted(current.alerts.keys() - expected)]
+
+
+def list_losses(projection: RelationshipProjection, current: CurrentView) -> list[str]:
+    """The stored alerts that wait for their clinician, and of the projection would not.
+
+    That a client was erased, or withdrew consent, is no loss: then nobody may see the alert.
+    """
+    if projection.relationship.erased:
+        return []
+    stored_alerts = [_parse(Alert, document) for _, document in sorted(current.alerts.items())]
+    waiting = [alert for alert in stored_alerts if alert and alert.status in _WAITING and alert.clinician_id]
+    pairs = [(alert, projection.alerts.get(alert.id)) for alert in waiting]
+    return [
+        f"open alert {alert.id} would be taken from its clinician"
+        for alert, rebuilt in pairs
+        if rebuilt is None or _is_lost(alert, expected_alert(rebuilt, current))
+    ]
+
+
+def _is_lost(alert: Alert, rebuilt: Alert) -> bool:
+    return rebuilt.clinician_id != alert.clinician_id or (rebuilt.status not in _WAITING and not rebuilt.is_withdrawn)
 
 
 def compare_relationship(projection: RelationshipProjection, current: CurrentView) -> list[str]:

@@ -15,6 +15,7 @@ from services.notify.rebuild.comparison import (
     compare_alert,
     compare_relationship,
     expected_alert,
+    list_losses,
     list_unexpected_alerts,
 )
 from services.notify.store.mongo import ALERTS, MongoStore
@@ -85,6 +86,9 @@ class NotifyView(ProjectionView[RelationshipProjection, CurrentView]):
 
     def list_unexpected(self, projection: RelationshipProjection, current: CurrentView) -> list[str]:
         return list_unexpected_alerts(projection, current)
+
+    def list_losses(self, projection: RelationshipProjection, current: CurrentView) -> list[str]:
+        return list_losses(projection, current)
 
     async def remove_invalid_versions(self, projections: Mapping[UUID, RelationshipProjection]) -> None:
         alerts = [alert for projection in projections.values() for alert in projection.alerts]
