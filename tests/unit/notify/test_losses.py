@@ -2,12 +2,12 @@
 
 import pytest
 
-from services.notify.domain.alert import acknowledge, resolve
 from services.notify.domain.projection import RelationshipProjection, fold_forward
 from services.notify.domain.relationship import Relationship
 from services.notify.rebuild.comparison import CurrentView, list_losses
 from services.notify.store.stored_names import STORED_NAMES
 from shared.events import RelationshipEvent
+from tests.support.dispositions import acknowledge, resolve
 from tests.support.rupture_builder import RuptureBuilder
 from tests.unit.notify.histories import NOW
 
