@@ -9,7 +9,7 @@ from services.intake.http.api import routes
 from services.intake.metrics import IntakeMetrics
 from services.intake.service import IntakeService
 from services.intake.settings import Settings
-from services.intake.store.mongo import CLINICIANS, RELATIONSHIPS, MongoStore
+from services.intake.store.mongo import CLINICIANS, CLINICS, RELATIONSHIPS, MongoStore
 from shared.http.app import create_base_app
 from shared.http.health import add_health_routes
 from shared.kafka import Kafka
@@ -27,17 +27,16 @@ def create_app(settings: Settings) -> FastAPI:
     registry = process_registry()
     mongo = Mongo(settings.mongodb_uri, settings.mongodb_database, settings.mongodb_driver, MongoMetrics(registry))
     kafka = Kafka(settings.kafka_bootstrap_servers, "intake", KafkaMetrics(registry), now, settings.kafka_batch_size)
-    outbox = Outbox(kafka.send, [mongo[CLINICIANS], mongo[RELATIONSHIPS]], OutboxMetrics(registry), now)
+    collections = [mongo[name] for name in (CLINICS, CLINICIANS, RELATIONSHIPS)]
+    outbox = Outbox(kafka.send, collections, OutboxMetrics(registry), now)
     store = MongoStore(mongo, outbox, now)
     service = IntakeService(store, IntakeMetrics(registry), now)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        async with (
-            run_in_background(retry_until_done("create indexes", store.create_indexes)),
-            kafka.run(),
-            outbox.run(),
-        ):
+        index_creation = retry_until_done("create indexes", store.create_indexes)
+        clinic_publication = retry_until_done("publish clinics", service.publish_unpublished_clinics)
+        async with kafka.run(), outbox.run(), run_in_background(index_creation, clinic_publication):
             yield
         await mongo.close()
 

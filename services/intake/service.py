@@ -70,7 +70,23 @@ class IntakeService:
 
     async def save_clinic(self, clinic: Clinic) -> Clinic:
         """Add a clinic, or replace its name, time zone and crisis contact."""
-        return (await self.store.clinics.change(clinic.clinic_id, lambda _: (clinic, ()))).after
+        now = self.clock()
+        change = await self.store.clinics.change(
+            clinic.clinic_id, lambda before: people.save_clinic(before, clinic, now)
+        )
+        self.metrics.count_events(change.events)
+        return change.after
+
+    async def publish_unpublished_clinics(self) -> None:
+        """Publish the clinics that an older version stored without an event."""
+        now = self.clock()
+        for clinic in await self.store.list_unpublished_clinics():
+            # As it is stored by now: a request may have changed it meanwhile.
+            change = await self.store.clinics.change(
+                clinic.clinic_id,
+                lambda before, listed=clinic: people.save_clinic(before, before or listed, now),  # type: ignore[misc]
+            )
+            self.metrics.count_events(change.events)
 
     async def register_clinician(
         self, clinician_id: UUID, clinic_id: UUID, contact: str, time_zone: TimeZone

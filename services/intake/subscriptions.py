@@ -3,6 +3,7 @@
 from shared.events import (
     ClinicianRegistered,
     ClinicianUpdated,
+    ClinicUpdated,
     ConsentGiven,
     ConsentWithdrawn,
     Event,
@@ -13,6 +14,7 @@ from shared.events import (
 
 CONSUMED_EVENTS: tuple[type[Event], ...] = ()
 PUBLISHED_EVENTS: tuple[type[Event], ...] = (
+    ClinicUpdated,
     ClinicianRegistered,
     ClinicianUpdated,
     RelationshipStarted,

@@ -51,15 +51,14 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         index_creation = retry_until_done("create indexes", store.create_indexes)
         lapse_timer = repeat_every(
-            settings.lapse_check_seconds, "lapse overdue feedback requests", service.lapse_overdue_requests
+            settings.lapse_check_seconds, "lapse overdue requests", service.lapse_overdue_requests
         )
         async with kafka.run(), outbox.run(), run_in_background(index_creation, lapse_timer):
             yield
         await mongo.close()
 
-    app = create_base_app(
-        "Attune sessions", __doc__ or "", settings.http_limits, lifespan, registry, create_error_page(metrics)
-    )
+    error_page = create_error_page(metrics, settings.crisis_text)
+    app = create_base_app("Attune sessions", __doc__ or "", settings.http_limits, lifespan, registry, error_page)
     add_health_routes(
         app,
         liveness=kafka.is_alive,

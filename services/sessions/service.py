@@ -11,6 +11,7 @@ import structlog
 
 from services.sessions.domain import appointment, feedback
 from services.sessions.domain.appointment import RequestOptions
+from services.sessions.domain.clinic import Clinic
 from services.sessions.domain.links import add_link_if_possible, issue_link
 from services.sessions.domain.relationship import Relationship
 from services.sessions.domain.session import Cancelled, Completed, Decision, Session
@@ -41,6 +42,16 @@ class OpenForm:
     rater: Rater
     session: Session
     case_code: str | None
+    clinic: Clinic | None
+    """None until its event has arrived."""
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Who reads the page of a link, as far as that is known."""
+
+    rater: Rater | None = None
+    clinic: Clinic | None = None
 
 
 @dataclass(frozen=True)
@@ -149,11 +160,20 @@ class SessionsService:
         """Return the form of a link, and change nothing. Raises Rejected."""
         loaded, relationship = await self._load_by_link(token)
         rater = feedback.open_form(loaded.value, relationship, hash_token(token), self.clock())
-        return OpenForm(rater, loaded.value, relationship.case_code)
+        return OpenForm(rater, loaded.value, relationship.case_code, await self._find_clinic(relationship))
 
-    async def answer_form(self, token: str, answer: Answer) -> None:
-        """Record the answer of a form, which uses up its links. Raises Rejected."""
+    async def find_reader(self, token: str) -> Reader:
+        """Who has this link, even if it no longer opens a form."""
+        loaded = await self.store.find_by_link(hash_token(token))
+        if loaded is None:
+            return Reader()
+        relationship = await self.store.find_relationship(loaded.value.relationship_id)
+        return Reader(loaded.value.rater_of(hash_token(token)), await self._find_clinic(relationship))
+
+    async def answer_form(self, token: str, answer: Answer) -> Reader:
+        """Record the answer of a form, which uses up its links, and return who gave it. Raises Rejected."""
         loaded, relationship = await self._load_by_link(token)
+        reader = Reader(loaded.value.rater_of(hash_token(token)), await self._find_clinic(relationship))
         await self._change_existing(
             loaded.value.session_id,
             partial(
@@ -165,6 +185,7 @@ class SessionsService:
             ),
             loaded,
         )
+        return reader
 
     async def lapse_overdue_requests(self) -> None:
         """Lapse all overdue requests. Several processes may do so concurrently; each request lapses once."""
@@ -214,6 +235,11 @@ class SessionsService:
                 "arrived yet: send the same request again in a few seconds. Otherwise check the id.",
             )
         return relationship
+
+    async def _find_clinic(self, relationship: Relationship | None) -> Clinic | None:
+        if relationship is None or relationship.clinic_id is None:
+            return None
+        return await self.store.find_clinic(relationship.clinic_id)
 
     async def _load(self, session_id: UUID) -> Versioned[Session]:
         loaded = await self.store.sessions.load(session_id)

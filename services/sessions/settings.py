@@ -20,9 +20,9 @@ class Settings(ServiceSettings):
     """How long a session that is entered after its response window waits for its answers."""
     crisis_text: str = Field(
         default=(
-            "This form is not an emergency line, and nobody reads it at once. If you are in danger or thinking of "
+            "This page is not an emergency line, and nobody reads it at once. If you are in danger or thinking of "
             "harming yourself, please call your local emergency number, or your clinic, now."
         ),
         min_length=1,
     )
-    """Shown on the client's form."""
+    """Shown on every page for clients. Below it stands the client's own clinic, where that is known."""

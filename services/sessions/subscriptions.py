@@ -6,6 +6,7 @@ from services.sessions.handlers import handle_batch
 from services.sessions.store.protocol import Store
 from shared.events import (
     ClientErased,
+    ClinicUpdated,
     ConsentGiven,
     ConsentWithdrawn,
     Event,
@@ -24,6 +25,7 @@ from shared.events import (
 from shared.kafka import Kafka
 
 CONSUMED_EVENTS: tuple[type[Event], ...] = (
+    ClinicUpdated,
     RelationshipStarted,
     RelationshipEnded,
     ConsentGiven,

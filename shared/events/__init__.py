@@ -1,7 +1,8 @@
 """Every event that travels between the services, in one place.
 
 An event is named in the past tense, is small and complete for its consumers, and carries no identity and no free text:
-only ids, numbers, codes and times. New fields have defaults. A new meaning is a new version, published next to the old.
+only ids, numbers, codes and times. What an organisation says about itself, such as a clinic's name, identifies nobody.
+New fields have defaults. A new meaning is a new version, published next to the old.
 """
 
 from shared.events.alerts import AlertAcknowledged, AlertRaised, AlertReopened, AlertResolved
@@ -27,12 +28,14 @@ from shared.events.intake import (
     ClientErased,
     ClinicianRegistered,
     ClinicianUpdated,
+    ClinicUpdated,
     ConsentGiven,
     ConsentWithdrawn,
     EndReason,
     RelationshipAimsUpdated,
     RelationshipEnded,
     RelationshipStarted,
+    TelephoneNumber,
     TimeZone,
 )
 from shared.events.model import (
@@ -62,6 +65,7 @@ from shared.events.sessions import (
 )
 
 EVENT_TYPES: tuple[type[Event], ...] = (
+    ClinicUpdated,
     ClinicianRegistered,
     ClinicianUpdated,
     RelationshipStarted,
@@ -101,6 +105,7 @@ __all__ = [
     "Answer",
     "CaseCode",
     "ClientErased",
+    "ClinicUpdated",
     "ClinicianRegistered",
     "ClinicianUpdated",
     "CollectedBy",
@@ -138,6 +143,7 @@ __all__ = [
     "Severity",
     "Standing",
     "TalkedAbout",
+    "TelephoneNumber",
     "Tension",
     "TimeZone",
     "UtcDatetime",

@@ -5,11 +5,17 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints
 
-from shared.events.model import CaseCode, ClinicianEvent, Count, RelationshipEvent
+from shared.events.model import CaseCode, ClinicEvent, ClinicianEvent, Count, RelationshipEvent
 from shared.events.topics import INTAKE, Topic
 
 TimeZone = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_+/-]{1,40}$")]
 """A name of the IANA time zone database, for instance `Europe/Berlin`."""
+
+OrganisationText = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+"""What an organisation says about itself; the only free text in events, because it is about no person."""
+
+TelephoneNumber = Annotated[str, StringConstraints(pattern=r"^\+?([ ()/.-]*[0-9]){2,15}$", max_length=40)]
+"""A telephone number as people write it: digits, perhaps with separators and brackets, and a plus at the start."""
 
 Aim = Literal[
     "relief",
@@ -25,6 +31,20 @@ Aim = Literal[
 """What a therapy is for, as a code: the client's own words stay in the session."""
 
 EndReason = Literal["completed", "stopped_by_client", "stopped_by_clinician", "transferred", "other"]
+
+
+class ClinicUpdated(ClinicEvent):
+    """A clinic joined, or its record changed; the event has the whole record, which is about no person."""
+
+    TOPIC: ClassVar[Topic] = INTAKE
+
+    type: Literal["clinic.clinic.updated.v1"] = "clinic.clinic.updated.v1"
+    name: OrganisationText
+    time_zone: TimeZone
+    crisis_contact: OrganisationText
+    """Whom a client contacts in a crisis, in the clinic's own words."""
+    crisis_numbers: tuple[TelephoneNumber, ...] = Field(default=(), max_length=5)
+    """The numbers that a client can call in a crisis."""
 
 
 class ClinicianRegistered(ClinicianEvent):

@@ -109,6 +109,14 @@ class RelationshipEvent(Event):
     relationship_id: UUID
 
 
+class ClinicEvent(Event):
+    """Something that happened to one clinic."""
+
+    KEY: ClassVar[str] = "clinic_id"
+
+    clinic_id: UUID
+
+
 class ClinicianEvent(Event):
     """Something that happened to one clinician."""
 

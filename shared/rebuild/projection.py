@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Generic, TypeVar
 from uuid import UUID
 
-from shared.events import Event
+from shared.events import Event, RelationshipEvent
 from shared.kafka.event_reader import PartitionSlice
 from shared.kafka.group_offsets import Offsets
 from shared.mongo.client import Collection, Document, translate_errors
@@ -157,6 +157,15 @@ class ProjectionView(View, ABC, Generic[Projection, Current]):
 
     def _fold(self, id: UUID, history: History) -> Projection:
         return self.fold_forward(self.create_empty(id), _events(history))
+
+
+def about_relationships(histories: Mapping[UUID, History]) -> dict[UUID, History]:
+    """The histories of relationships: other events have the key of a clinic or a clinician."""
+    return {
+        key: history
+        for key, history in histories.items()
+        if any(isinstance(recorded.event, RelationshipEvent) for recorded in history)
+    }
 
 
 def version_of(document: Document | None) -> int:

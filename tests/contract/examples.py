@@ -1,7 +1,7 @@
 """The life of one relationship in all event types, each with all fields and with the required fields only."""
 
 from datetime import UTC, datetime
-from typing import get_args
+from typing import Any, get_args
 from uuid import UUID, uuid5
 
 from shared.events import (
@@ -14,6 +14,7 @@ from shared.events import (
     ClientErased,
     ClinicianRegistered,
     ClinicianUpdated,
+    ClinicUpdated,
     ConsentGiven,
     ConsentWithdrawn,
     Element,
@@ -49,6 +50,7 @@ def _at(day: int, hour: int = 10, milliseconds: int = 0) -> datetime:
 RELATIONSHIP, CLINIC, CLINICIAN, SESSION = (_id(name) for name in ("relationship", "clinic", "clinician", "session"))
 EPISODE, ALERT = _id("episode"), _id("alert")
 
+_CLINIC_RECORD: Any = {"clinic_id": CLINIC, "name": "Clinic by the Lake", "time_zone": "Europe/Berlin"}
 _MINIMAL_SIGN = Evidence(detector="withdrawal", strength=1, occurred_at=_at(20))
 _FULL_SIGN = Evidence(
     detector="element_drop",
@@ -60,6 +62,14 @@ _FULL_SIGN = Evidence(
 )
 
 EXAMPLES: tuple[Event, ...] = (
+    ClinicUpdated(id=_id("clinic added"), occurred_at=_at(1), **_CLINIC_RECORD, crisis_contact="the duty desk"),
+    ClinicUpdated(
+        id=_id("clinic changed"),
+        occurred_at=_at(2),
+        **_CLINIC_RECORD,
+        crisis_contact="the duty desk, day and night",
+        crisis_numbers=("+49 (0)30 23125-000", "112"),
+    ),
     ClinicianRegistered(
         id=_id("registered"), occurred_at=_at(1), clinician_id=CLINICIAN, clinic_id=CLINIC, time_zone="Europe/Berlin"
     ),

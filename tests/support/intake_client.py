@@ -38,9 +38,9 @@ class IntakeClient:
     async def put(self, path: str, **body: Any) -> httpx2.Response:
         return await self.http.put(path, json=body)
 
-    async def save_clinic(self) -> httpx2.Response:
+    async def save_clinic(self, **overrides: Any) -> httpx2.Response:
         body = {"name": "Clinic by the Lake", "time_zone": "Europe/Berlin", "crisis_contact": "030 112 112"}
-        return await self.put(f"/clinics/{self.clinic_id}", **body)
+        return await self.put(f"/clinics/{self.clinic_id}", **{**body, **overrides})
 
     async def register_clinician(self, clinician_id: UUID | None = None, **overrides: Any) -> httpx2.Response:
         body = {"clinic_id": str(self.clinic_id), "contact": "anna@example.org", "time_zone": "Europe/Berlin"}

@@ -1,21 +1,34 @@
 """Builds a relationship and its sessions of the sessions service."""
 
 from datetime import UTC, datetime, timedelta
-from uuid import UUID, uuid4
+from uuid import UUID, uuid4, uuid5
 
 from services.sessions.domain.appointment import RequestOptions, complete, schedule
 from services.sessions.domain.links import add_link_if_possible
 from services.sessions.domain.relationship import Relationship
 from services.sessions.domain.session import Completed, Session
-from shared.events import Answer, Tension
+from shared.events import Answer, ClinicUpdated, Tension
 
 STARTS_AT = datetime(2026, 3, 2, 10, tzinfo=UTC)
 """When the session begins."""
 NOW = STARTS_AT + timedelta(hours=1)
 """After the end of the session."""
+CLINIC = UUID(int=1)
 WINDOW = timedelta(hours=72)
 REQUEST_OPTIONS = RequestOptions(response_window=WINDOW, lapse_grace=timedelta(0))
 COMPLETION = Completed(ended_at=STARTS_AT + timedelta(minutes=50), minutes=50)
+
+
+def clinic_updated(name: str, day: int) -> ClinicUpdated:
+    return ClinicUpdated(
+        id=uuid5(CLINIC, name),
+        occurred_at=STARTS_AT + timedelta(days=day),
+        clinic_id=CLINIC,
+        name=name,
+        time_zone="Europe/Berlin",
+        crisis_contact="the duty desk",
+        crisis_numbers=("112",),
+    )
 
 
 def make_relationship(

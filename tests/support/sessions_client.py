@@ -13,7 +13,7 @@ import httpx2
 
 from services.sessions.app import create_app
 from services.sessions.settings import Settings
-from shared.events import ConsentGiven, Event, Rater
+from shared.events import ClinicUpdated, ConsentGiven, Event, Rater
 from shared.kafka.producer import Producer
 from tests.support.builders import RelationshipBuilder
 from tests.support.serving import run_app, wait_until
@@ -49,6 +49,13 @@ class SessionsClient:
 
     async def publish(self, *events: Event) -> None:
         await self.producer.publish(events)
+
+    async def publish_clinic(self, **fields: Any) -> None:
+        """Publish the clinic of the relationship, as intake does."""
+        clinic_id = self.builder.started().clinic_id
+        await self.publish(
+            ClinicUpdated(id=uuid4(), occurred_at=ago(), clinic_id=clinic_id, time_zone="Europe/Berlin", **fields)
+        )
 
     async def start_relationship(self, consent: bool = True) -> None:
         """Publish the start and the consent, and wait until the service knows the relationship."""

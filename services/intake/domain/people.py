@@ -5,17 +5,29 @@ events, or raises Rejected. A repeated request changes nothing and gives no even
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID, uuid5
 
 from pydantic import ConfigDict
 
 from services.intake.domain.case_codes import reject_identifying
+from shared.clinical.telephone_numbers import find_telephone_numbers
 from shared.errors import Rejected
-from shared.events import CaseCode, ClinicianRegistered, ClinicianUpdated, Event, TimeZone, UtcDatetime
+from shared.events import (
+    CaseCode,
+    ClinicianRegistered,
+    ClinicianUpdated,
+    ClinicUpdated,
+    Event,
+    TelephoneNumber,
+    TimeZone,
+    UtcDatetime,
+)
 from shared.runtime.model import Model
 
 ONE_MILLISECOND = timedelta(milliseconds=1)
+MAX_CRISIS_NUMBERS = 5
+"""More would be hard to choose from, for somebody in danger."""
 
 
 class StoredModel(Model):
@@ -32,6 +44,19 @@ class Clinic(StoredModel):
     time_zone: TimeZone
     crisis_contact: str
     """Whom a client contacts in a crisis, in the clinic's own words."""
+    crisis_numbers: tuple[TelephoneNumber, ...] | None = None
+    """The numbers that a client can call in a crisis; None: those that `crisis_contact` contains."""
+    updates: int = 0
+    """The number of ClinicUpdated events."""
+    last_event_at: UtcDatetime | None = None
+    """When the latest event about the clinic occurred; None if an older version stored the clinic, without an event."""
+
+    @property
+    def numbers_to_call(self) -> tuple[TelephoneNumber, ...]:
+        """The numbers that a client can call in a crisis."""
+        if self.crisis_numbers is not None:
+            return self.crisis_numbers
+        return find_telephone_numbers(self.crisis_contact)[:MAX_CRISIS_NUMBERS]
 
 
 class Clinician(StoredModel):
@@ -71,6 +96,29 @@ class CaseCodeAssignment(StoredModel):
     def document_id(clinic_id: UUID, case_code: CaseCode) -> UUID:
         """The id of the document that assigns the code."""
         return uuid5(clinic_id, f"case code {case_code}")
+
+
+def save_clinic(before: Clinic | None, requested: Clinic, now: datetime) -> tuple[Clinic, Sequence[Event]]:
+    """Add or change a clinic. There is an event if a field changes, or if there never was one."""
+    last_event_at = before.last_event_at if before else None
+    if before is not None and last_event_at is not None:
+        clinic = requested.model_copy(update={"updates": before.updates, "last_event_at": last_event_at})
+        if clinic == before:
+            return before, ()
+    occurred_at = max(now, last_event_at + ONE_MILLISECOND) if last_event_at else now
+    updates = before.updates + 1 if before else 1
+    clinic = requested.model_copy(update={"updates": updates, "last_event_at": occurred_at})
+    return clinic, (
+        ClinicUpdated(
+            id=uuid5(clinic.clinic_id, f"updated {updates}"),
+            clinic_id=clinic.clinic_id,
+            occurred_at=occurred_at,
+            name=clinic.name,
+            time_zone=clinic.time_zone,
+            crisis_contact=clinic.crisis_contact,
+            crisis_numbers=clinic.numbers_to_call,
+        ),
+    )
 
 
 def register_clinician(before: Clinician | None, requested: Clinician) -> tuple[Clinician, Sequence[Event]]:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from services.intake.domain.caseload_csv import RowError
-from services.intake.domain.people import Clinic
+from services.intake.domain.people import MAX_CRISIS_NUMBERS, Clinic
 from services.intake.domain.relationship import (
     Aims,
     AimsAgreement,
@@ -21,12 +21,13 @@ from services.intake.http.views import (
     CaseloadView,
     ClientView,
     ClinicianView,
+    ClinicView,
     ImportView,
     RelationshipView,
     TransferView,
 )
 from services.intake.service import CaseloadRejected, IntakeService
-from shared.events import CaseCode, TimeZone
+from shared.events import CaseCode, TelephoneNumber, TimeZone
 from shared.http.problems import FieldError, Problem
 from shared.http.request_body import (
     RequestBody,
@@ -60,6 +61,7 @@ IanaTimeZone = Annotated[
     TimeZone, AfterValidator(_check_time_zone), Field(json_schema_extra={"format": "iana-time-zone"})
 ]
 ShortText = Annotated[VisibleText, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+DialledNumber = Annotated[TelephoneNumber, StringConstraints(strip_whitespace=True)]
 EmailAddress = Annotated[
     str,
     StringConstraints(pattern=r"^[^@\s]{1,64}@[^@\s]+\.[^@\s.]+$", max_length=254),
@@ -72,7 +74,9 @@ class ClinicBody(RequestBody):
     name: ShortText
     time_zone: IanaTimeZone
     crisis_contact: ShortText
-    """Whom a client contacts in a crisis."""
+    """Whom a client contacts in a crisis. It stands on every page that a client sees."""
+    crisis_numbers: Annotated[tuple[DialledNumber, ...], Field(max_length=MAX_CRISIS_NUMBERS)] | None = None
+    """The numbers that a client can call with one tap; if left out, those of six digits or more in `crisis_contact`."""
 
 
 class ClinicianBody(RequestBody):
@@ -133,9 +137,10 @@ def _people_routes(service: IntakeService) -> APIRouter:
     router = APIRouter(tags=["people"])
 
     @router.put("/clinics/{clinic_id}")
-    async def save_clinic(clinic_id: UUID, body: ClinicBody) -> Clinic:
+    async def save_clinic(clinic_id: UUID, body: ClinicBody) -> ClinicView:
         """Add a clinic under an id that you choose, or change it."""
-        return await service.save_clinic(Clinic(clinic_id=clinic_id, **body.model_dump()))
+        clinic = await service.save_clinic(Clinic(clinic_id=clinic_id, **body.model_dump()))
+        return ClinicView.model_validate(clinic.model_dump() | {"crisis_numbers": clinic.numbers_to_call})
 
     @router.put("/clinicians/{clinician_id}")
     async def register_clinician(clinician_id: UUID, body: ClinicianBody) -> ClinicianView:

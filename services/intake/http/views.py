@@ -7,9 +7,19 @@ from services.intake.domain.relationship import (
     CadenceDays,
     Relationship,
 )
-from shared.events import CaseCode, EndReason, TimeZone, UtcDatetime
+from shared.events import CaseCode, EndReason, TelephoneNumber, TimeZone, UtcDatetime
 from shared.http.problems import ProblemDetails
 from shared.runtime.model import Model
+
+
+class ClinicView(Model):
+    """A clinic, with the numbers that its clients can call in a crisis."""
+
+    clinic_id: UUID
+    name: str
+    time_zone: TimeZone
+    crisis_contact: str
+    crisis_numbers: tuple[TelephoneNumber, ...]
 
 
 class ClinicianView(Model):

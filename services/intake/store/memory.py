@@ -27,6 +27,9 @@ class InMemoryStore:
         self.case_codes = InMemoryDocuments[CaseCodeAssignment](self.pending_events)
         self.relationships = InMemoryDocuments[Relationship](self.pending_events)
 
+    async def list_unpublished_clinics(self) -> list[Clinic]:
+        return [stored.value for stored in self.clinics.stored.values() if stored.value.last_event_at is None]
+
     async def add_client(
         self,
         client_id: UUID,

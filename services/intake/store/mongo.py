@@ -23,6 +23,7 @@ from shared.mongo.client import Document, Mongo, has_errors_besides_duplicates, 
 from shared.outbox.documents import Change, Decide, Documents, Transaction, VersionConflict, change_in_transaction
 from shared.outbox.relay import Outbox, outbox_entries
 
+CLINICS = "clinics"
 CLINICIANS = "clinicians"
 RELATIONSHIPS = "relationships"
 
@@ -33,7 +34,7 @@ class MongoStore:
     """A store in MongoDB: one collection for each kind of document."""
 
     def __init__(self, mongo: Mongo, outbox: Outbox, clock: Callable[[], datetime]) -> None:
-        self.clinics = Documents(mongo["clinics"], Clinic, outbox, clock)
+        self.clinics = Documents(mongo[CLINICS], Clinic, outbox, clock)
         self.clinicians = Documents(mongo[CLINICIANS], Clinician, outbox, clock, STORED_NAMES)
         self.clients = Documents(mongo["clients"], Client, outbox, clock)
         self.case_codes = Documents(mongo["case_codes"], CaseCodeAssignment, outbox, clock)
@@ -46,6 +47,11 @@ class MongoStore:
         with translate_errors():
             await self.relationships.collection.create_index([("start.clinic_id", 1), ("_id", 1)], name="clinic")
             await self.relationships.collection.create_index("start.client_id", name="client")
+
+    async def list_unpublished_clinics(self) -> list[Clinic]:
+        with translate_errors():
+            documents = await self.clinics.collection.find({"last_event_at": None}).to_list(None)
+        return [self.clinics.parse(document) for document in documents]
 
     async def add_client(
         self,

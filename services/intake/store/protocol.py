@@ -43,6 +43,9 @@ class Store(Protocol):
     def relationships(self) -> DocumentCollection[Relationship]:
         """The relationships by id."""
 
+    async def list_unpublished_clinics(self) -> list[Clinic]:
+        """The clinics that an older version stored without an event."""
+
     async def add_client(
         self,
         client_id: UUID,

@@ -24,7 +24,7 @@ from shared.events import Event, RelationshipEvent
 from shared.mongo.client import Document, translate_errors
 from shared.outbox.documents import Versioned
 from shared.rebuild.history import History, SliceReader
-from shared.rebuild.projection import ProjectionView, remove_invalid_versions, version_of
+from shared.rebuild.projection import ProjectionView, about_relationships, remove_invalid_versions, version_of
 from shared.rebuild.view import Counts, Difference, StagedDocument, ViewResources, list_values, merge_pages
 
 CLINICIANS_CORRECTED = "clinicians corrected"
@@ -53,13 +53,13 @@ class NotifyView(ProjectionView[RelationshipProjection, CurrentView]):
 
     async def find_differences(self, histories: Mapping[UUID, History]) -> list[Difference]:
         wrong_clinicians = await self._clinicians.find_differences(histories)
-        return [*wrong_clinicians, *await super().find_differences(_about_relationships(histories))]
+        return [*wrong_clinicians, *await super().find_differences(about_relationships(histories))]
 
     async def stage(
         self, slice_reader: SliceReader, page: Mapping[UUID, History]
     ) -> tuple[Sequence[StagedDocument], Counts]:
         corrected = await self._clinicians.correct(page)
-        documents, counts = await super().stage(slice_reader, _about_relationships(page))
+        documents, counts = await super().stage(slice_reader, about_relationships(page))
         return documents, counts + Counter({CLINICIANS_CORRECTED: corrected})
 
     def create_empty(self, id: UUID) -> RelationshipProjection:
@@ -141,11 +141,3 @@ class NotifyView(ProjectionView[RelationshipProjection, CurrentView]):
         ]
         conflicts = await self._store.save_alerts(changed)
         return {alert.value.relationship_id for alert in changed if alert.id in conflicts}
-
-
-def _about_relationships(histories: Mapping[UUID, History]) -> dict[UUID, History]:
-    return {
-        key: history
-        for key, history in histories.items()
-        if any(isinstance(recorded.event, RelationshipEvent) for recorded in history)
-    }

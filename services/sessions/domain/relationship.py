@@ -31,6 +31,7 @@ class Relationship(Model):
     relationship_id: UUID
     started_at: UtcDatetime | None = None
     """None until `RelationshipStarted` has arrived."""
+    clinic_id: UUID | None = None
     case_code: CaseCode | None = None
     predecessor_id: UUID | None = None
     """The client's relationship with the previous clinician, after a transfer."""
@@ -71,7 +72,12 @@ def evolve(relationship: Relationship, event: Event) -> Relationship:
         case _ if relationship.erased_at is not None:
             return relationship
         case RelationshipStarted() if _is_newer(at, relationship.started_at):
-            start = {"started_at": at, "case_code": event.case_code, "predecessor_id": event.predecessor_id}
+            start = {
+                "started_at": at,
+                "clinic_id": event.clinic_id,
+                "case_code": event.case_code,
+                "predecessor_id": event.predecessor_id,
+            }
             return relationship.model_copy(update=start)
         case RelationshipEnded() if _is_newer(at, relationship.ended_at):
             return relationship.model_copy(update={"ended_at": at})

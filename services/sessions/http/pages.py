@@ -16,8 +16,9 @@ from pydantic import ValidationError
 from starlette.datastructures import FormData
 
 from services.sessions.http import questions
+from services.sessions.http.crisis import crisis_box
 from services.sessions.metrics import Page, SessionsMetrics
-from services.sessions.service import SessionsService
+from services.sessions.service import Reader, SessionsService
 from shared.errors import Rejected, Transient
 from shared.events import Answer
 from shared.http.error_pages import ErrorPage
@@ -75,6 +76,7 @@ FORM_BODY: dict[str, Any] = {
         "content": {"application/x-www-form-urlencoded": {"schema": questions.FORM_SCHEMA}},
     }
 }
+UNKNOWN_READER = Reader()
 
 
 class InvalidForm(Exception):
@@ -84,7 +86,7 @@ class InvalidForm(Exception):
 def routes(service: SessionsService, crisis_text: str) -> APIRouter:
     """The routes of the form."""
     router = APIRouter(tags=["forms"])
-    pages = _FormPages(service, crisis_text, PageRenderer(service.metrics))
+    pages = _FormPages(service, PageRenderer(service.metrics, crisis_text))
     css = (TEMPLATES / "form.css").read_text()
 
     @router.get("/f/{token}", response_class=HTMLResponse, responses=PAGE_RESPONSES)
@@ -93,7 +95,7 @@ def routes(service: SessionsService, crisis_text: str) -> APIRouter:
         try:
             return await pages.form(token)
         except Rejected as error:
-            return pages.closed_form(error)
+            return await pages.closed_form(token, error)
         except Transient as error:
             return pages.unavailable(error)
 
@@ -102,12 +104,12 @@ def routes(service: SessionsService, crisis_text: str) -> APIRouter:
         """The answer, form-encoded: the elements from 0 to 10, `tension` and `talked_about`. Uses the link up."""
         async with request.form() as form_data:
             try:
-                await service.answer_form(token, parse_answer(form_data))
-                return pages.renderer.render("thanks", 200, "thanks.html")
+                reader = await service.answer_form(token, parse_answer(form_data))
+                return pages.renderer.render("thanks", 200, "thanks.html", reader)
             except InvalidForm as invalid:
                 return await pages.invalid_form(token, form_data, str(invalid))
             except Rejected as error:
-                return pages.closed_form(error)
+                return await pages.closed_form(token, error)
             except Transient as error:
                 return pages.unavailable(error)
 
@@ -151,9 +153,9 @@ def _parse_choice(form_data: FormData, name: str, choices: Mapping[Any, str]) ->
     return str(values[0])
 
 
-def create_error_page(metrics: SessionsMetrics) -> ErrorPage:
+def create_error_page(metrics: SessionsMetrics, crisis_text: str) -> ErrorPage:
     """The page that people get for an address without a page, and for a form that cannot be read."""
-    renderer = PageRenderer(metrics)
+    renderer = PageRenderer(metrics, crisis_text)
 
     def render_error_page(status: int) -> Response:
         if status in (404, 405):
@@ -176,8 +178,9 @@ def create_error_page(metrics: SessionsMetrics) -> ErrorPage:
 class PageRenderer:
     """Renders pages with the headers that protect their readers, and counts them."""
 
-    def __init__(self, metrics: SessionsMetrics) -> None:
+    def __init__(self, metrics: SessionsMetrics, crisis_text: str) -> None:
         self._metrics = metrics
+        self._crisis_text = crisis_text
         self._templates = Environment(
             loader=FileSystemLoader(TEMPLATES),
             autoescape=True,
@@ -187,9 +190,12 @@ class PageRenderer:
         )
         self._templates.globals["questions"] = questions
 
-    def render(self, page: Page, status: int, template: str, **context: Any) -> HTMLResponse:
+    def render(
+        self, page: Page, status: int, template: str, reader: Reader = UNKNOWN_READER, **context: Any
+    ) -> HTMLResponse:
         self._metrics.count_page(page)
-        html = self._templates.get_template(template).render(**context)
+        crisis = crisis_box(reader, self._crisis_text)
+        html = self._templates.get_template(template).render(crisis=crisis, **context)
         return HTMLResponse(html, status, HEADERS | ({"Retry-After": "5"} if status == 503 else {}))
 
     def unavailable(self, status: int = 503) -> HTMLResponse:
@@ -207,10 +213,9 @@ class PageRenderer:
 class _FormPages:
     """The pages of the form."""
 
-    def __init__(self, service: SessionsService, crisis_text: str, renderer: PageRenderer) -> None:
+    def __init__(self, service: SessionsService, renderer: PageRenderer) -> None:
         self.renderer = renderer
         self._service = service
-        self._crisis_text = crisis_text
 
     async def form(self, token: str, entered: Mapping[str, Any] | None = None, message: str = "") -> HTMLResponse:
         """The form, filled with what was `entered`. Raises Rejected and StoreUnavailable."""
@@ -219,10 +224,10 @@ class _FormPages:
             "invalid-form" if message else "form",
             422 if message else 200,
             "form.html",
+            Reader(form.rater, form.clinic),
             form=form,
             entered=entered or {},
             message=message,
-            crisis_text=self._crisis_text,
         )
 
     async def invalid_form(self, token: str, form_data: FormData, message: str) -> HTMLResponse:
@@ -230,16 +235,20 @@ class _FormPages:
         try:
             return await self.form(token, form_data, message)
         except Rejected as error:
-            return self.closed_form(error)
+            return await self.closed_form(token, error)
         except Transient as error:
             return self.unavailable(error)
 
-    def closed_form(self, error: Rejected) -> HTMLResponse:
+    async def closed_form(self, token: str, error: Rejected) -> HTMLResponse:
         """A page that says why the form cannot be answered."""
         # Every other code means that the relationship is gone, so the link leads nowhere.
         code = error.code if error.code in CLOSED_FORM_PAGES else "unknown-link"
         status, page, title, text = CLOSED_FORM_PAGES[code]
-        return self.renderer.render(page, status, "message.html", title=title, text=text)
+        try:
+            reader = await self._service.find_reader(token)
+        except Transient:
+            reader = UNKNOWN_READER  # the page is worth more than the name of the clinic
+        return self.renderer.render(page, status, "message.html", reader, title=title, text=text)
 
     def unavailable(self, error: Transient) -> HTMLResponse:
         """A page that asks the person to send the form again."""

@@ -4,10 +4,11 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
 
+from services.sessions.domain.clinic import Clinic, evolve
 from services.sessions.domain.relationship import Relationship
 from services.sessions.domain.session import Decision, Session
 from services.sessions.store.protocol import LAPSE_BATCH_SIZE
-from shared.events import Event
+from shared.events import ClinicUpdated, Event
 from shared.outbox.documents import Versioned
 from shared.outbox.memory import InMemoryDocuments
 
@@ -20,6 +21,7 @@ class InMemoryStore:
         """The events of all changes, which nobody publishes."""
         self.sessions = InMemoryDocuments[Session](self.pending_events)
         self.relationships: dict[UUID, Relationship] = {}
+        self.clinics: dict[UUID, Clinic] = {}
         self._clock = clock
 
     async def find_by_link(self, link_hash: str) -> Versioned[Session] | None:
@@ -41,6 +43,13 @@ class InMemoryStore:
         updated = {i: decide(self.relationships.get(i) or Relationship(relationship_id=i)) for i in ids}
         self.relationships |= updated
         return updated
+
+    async def find_clinic(self, clinic_id: UUID) -> Clinic | None:
+        return self.clinics.get(clinic_id)
+
+    async def save_clinics(self, events: Sequence[ClinicUpdated]) -> None:
+        for event in events:
+            self.clinics[event.clinic_id] = evolve(self.clinics.get(event.clinic_id), event)
 
     async def server_time(self) -> datetime:
         return self._clock()

@@ -1,4 +1,4 @@
-"""The store of the sessions service in MongoDB: sessions, and what is known of their relationships.
+"""The store of the sessions service in MongoDB: sessions, and what is known of their relationships and clinics.
 
 Correctness relies only on the uniqueness of `_id`. Every index is there for speed.
 """
@@ -7,25 +7,28 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
 
+from services.sessions.domain.clinic import Clinic, evolve
 from services.sessions.domain.relationship import Relationship
 from services.sessions.domain.session import Decision, Session
 from services.sessions.store.protocol import LAPSE_BATCH_SIZE
 from services.sessions.store.stored_names import STORED_NAMES
-from shared.events import Event
+from shared.events import ClinicUpdated, Event
 from shared.mongo.client import Document, GuardedWrite, Mongo, server_time, translate_errors, write_guarded
 from shared.outbox.documents import Documents, Versioned
 from shared.outbox.relay import Outbox, outbox_entries
 
 SESSIONS = "sessions"
 RELATIONSHIPS = "relationships"
+CLINICS = "clinics"
 
 
 class MongoStore:
-    """A store in MongoDB: one collection for sessions, and one for relationships."""
+    """A store in MongoDB: one collection for each kind of document."""
 
     def __init__(self, mongo: Mongo, outbox: Outbox, clock: Callable[[], datetime]) -> None:
         self.sessions = Documents(mongo[SESSIONS], Session, outbox, clock, STORED_NAMES)
         self._relationship_collection = mongo[RELATIONSHIPS]
+        self._clinic_collection = mongo[CLINICS]
         self._outbox = outbox
         self._clock = clock
 
@@ -68,6 +71,29 @@ class MongoStore:
                     writes.append(GuardedWrite(relationship_id, before["v"] if before else 0, after.model_dump()))
             pending = await write_guarded(self._relationship_collection, writes)
         return updated
+
+    async def find_clinic(self, clinic_id: UUID) -> Clinic | None:
+        with translate_errors():
+            found = await self._clinic_collection.find_one({"_id": clinic_id})
+        return None if found is None else Clinic.model_validate(found)
+
+    async def save_clinics(self, events: Sequence[ClinicUpdated]) -> None:
+        pending = list(events)
+        while pending:
+            ids = list({event.clinic_id for event in pending})
+            with translate_errors():
+                found = await self._clinic_collection.find({"_id": {"$in": ids}}).to_list(None)
+            versions = {document["_id"]: document["v"] for document in found}
+            before = {document["_id"]: Clinic.model_validate(document) for document in found}
+            after = dict(before)
+            for event in pending:
+                after[event.clinic_id] = evolve(after.get(event.clinic_id), event)
+            changed = [clinic for i, clinic in after.items() if clinic != before.get(i)]
+            conflicts = await write_guarded(
+                self._clinic_collection,
+                [GuardedWrite(c.clinic_id, versions.get(c.clinic_id, 0), c.model_dump()) for c in changed],
+            )
+            pending = [event for event in pending if event.clinic_id in conflicts]
 
     async def server_time(self) -> datetime:
         """The time of the database, which all processes share."""

@@ -1,13 +1,14 @@
-"""What sessions must remember: sessions, and what is known of their relationships."""
+"""What sessions must remember: sessions, and what is known of their relationships and clinics."""
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
+from services.sessions.domain.clinic import Clinic
 from services.sessions.domain.relationship import Relationship
 from services.sessions.domain.session import Decision, Session
-from shared.events import Event
+from shared.events import ClinicUpdated, Event
 from shared.outbox.documents import DocumentCollection, Versioned
 
 LAPSE_BATCH_SIZE = 500
@@ -43,6 +44,12 @@ class Store(Protocol):
 
         After a concurrent write, `decide` is called again.
         """
+
+    async def find_clinic(self, clinic_id: UUID) -> Clinic | None:
+        """The clinic, or None."""
+
+    async def save_clinics(self, events: Sequence[ClinicUpdated]) -> None:
+        """Write what the newest event about each clinic says, unless a newer one was written before."""
 
     async def server_time(self) -> datetime:
         """The time of the store, so that a process whose clock is ahead lapses nothing early."""

@@ -4,10 +4,13 @@ import asyncio
 from uuid import uuid4
 
 import pytest
+from pymongo import AsyncMongoClient
 
+from services.intake.app import create_app
 from shared.events import (
     ClinicianRegistered,
     ClinicianUpdated,
+    ClinicUpdated,
     ConsentGiven,
     ConsentWithdrawn,
     RelationshipAimsUpdated,
@@ -15,8 +18,9 @@ from shared.events import (
     RelationshipStarted,
 )
 from shared.events.topics import INTAKE
-from tests.support.intake_client import DAY, STARTED_AT, IntakeClient, make_csv
+from tests.support.intake_client import DAY, STARTED_AT, IntakeClient, make_csv, make_settings, problem_code
 from tests.support.kafka_reader import read_records
+from tests.support.serving import run_app
 from tools.sandbox.servers.inspection import metric_value
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
@@ -40,6 +44,62 @@ async def test_a_clinician_is_published_once_and_again_after_a_change_of_publish
     assert updated.time_zone == "Europe/Paris"
 
 
+async def test_a_clinic_is_published_once_and_again_after_a_change(clinic: IntakeClient) -> None:
+    for _ in range(2):
+        assert (await clinic.save_clinic()).status_code == 200
+    for _ in range(2):
+        changed = await clinic.save_clinic(
+            crisis_contact="the duty desk", crisis_numbers=["+49 (0)30 23125-000", "112"]
+        )
+
+    first, second = await clinic.wait_for_events(clinic.clinic_id, at_least=2)
+    assert isinstance(first, ClinicUpdated)
+    assert isinstance(second, ClinicUpdated)
+    assert first.model_dump(exclude={"id", "type", "occurred_at"}) == {
+        "clinic_id": clinic.clinic_id,
+        "name": "Clinic by the Lake",
+        "time_zone": "Europe/Berlin",
+        "crisis_contact": "030 112 112",
+        "crisis_numbers": ("030 112 112",),
+    }
+    assert (second.crisis_contact, second.crisis_numbers) == ("the duty desk", ("+49 (0)30 23125-000", "112"))
+    assert first.occurred_at < second.occurred_at
+    assert changed.json() == second.model_dump(mode="json", exclude={"id", "type", "occurred_at"})
+
+
+@pytest.mark.parametrize("numbers", [["call us"], ["1"], ["1" * 16], ["112"] * 6, ["tel:112"]])
+async def test_a_crisis_number_that_cannot_be_called_is_rejected(clinic: IntakeClient, numbers: list[str]) -> None:
+    response = await clinic.save_clinic(crisis_numbers=numbers)
+
+    assert problem_code(response, 422) == "invalid-request"
+
+
+async def test_a_clinic_that_an_older_version_stored_is_published_at_the_start(
+    kafka_servers: str, mongodb_uri: str
+) -> None:
+    settings, clinic_id = make_settings(kafka_servers, mongodb_uri), uuid4()
+    async with AsyncMongoClient[dict[str, object]](mongodb_uri, uuidRepresentation="standard") as mongo:
+        await mongo[settings.mongodb_database]["clinics"].insert_one(
+            {
+                "_id": clinic_id,
+                "clinic_id": clinic_id,
+                "name": "Clinic by the Lake",
+                "time_zone": "Europe/Berlin",
+                "crisis_contact": "the duty desk, 030 112 112",
+                "v": 1,
+            }
+        )
+    for _ in range(2):
+        async with run_app(create_app(settings)) as http:
+            clinic = IntakeClient(http, kafka_servers, clinic_id)
+            (published,) = await clinic.wait_for_events(clinic_id, at_least=1)
+            assert (await clinic.save_clinic(crisis_contact="the duty desk, 030 112 112")).status_code == 200
+
+    assert isinstance(published, ClinicUpdated)
+    assert (published.name, published.crisis_numbers) == ("Clinic by the Lake", ("030 112 112",))
+    assert len(await clinic.wait_for_events(clinic_id, at_least=1)) == 1
+
+
 async def test_a_relationship_and_its_consent_are_published_under_its_key(clinic: IntakeClient) -> None:
     await clinic.set_up()
 
@@ -60,7 +120,7 @@ async def test_a_relationship_and_its_consent_are_published_under_its_key(clinic
     assert consent_given.occurred_at == STARTED_AT
 
 
-async def test_no_name_and_no_contact_leaves_intake(clinic: IntakeClient) -> None:
+async def test_no_name_and_no_contact_of_a_person_leaves_intake(clinic: IntakeClient) -> None:
     await clinic.set_up()
     await clinic.wait_for_events(clinic.relationship_id, at_least=2)
 
@@ -69,7 +129,7 @@ async def test_no_name_and_no_contact_leaves_intake(clinic: IntakeClient) -> Non
         await clinic.http.get(f"/relationships/{clinic.relationship_id}")
     ).text
 
-    for secret in ("example.org", "anna", "Clinic by the Lake", "030 112 112"):
+    for secret in ("example.org", "anna"):
         assert secret.encode() not in published
         assert secret not in responses
 

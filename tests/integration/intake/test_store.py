@@ -20,7 +20,7 @@ from services.intake.domain.relationships import (
     start_successor,
 )
 from services.intake.store.memory import InMemoryStore
-from services.intake.store.mongo import CLINICIANS, RELATIONSHIPS, MongoStore
+from services.intake.store.mongo import CLINICIANS, CLINICS, RELATIONSHIPS, MongoStore
 from services.intake.store.protocol import Store
 from shared.errors import Rejected, StoreUnavailable
 from shared.outbox.documents import Change, VersionConflict
@@ -34,7 +34,7 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
         yield InMemoryStore()
         return
     async with open_mongo(request.getfixturevalue("mongodb_uri"), request.param) as mongo:
-        outbox = create_idle_outbox(mongo, [CLINICIANS, RELATIONSHIPS], lambda: NOW)
+        outbox = create_idle_outbox(mongo, [CLINICS, CLINICIANS, RELATIONSHIPS], lambda: NOW)
         mongo_store = MongoStore(mongo, outbox, lambda: NOW)
         await mongo_store.create_indexes()
         yield mongo_store

@@ -10,9 +10,16 @@ from shared.events import ClientErased, FeedbackSubmitted
 from shared.events.topics import FEEDBACK
 from tests.support.kafka_reader import read_events
 from tests.support.serving import wait_until
-from tests.support.sessions_client import SessionsClient, ago
+from tests.support.sessions_client import CompletedSession, SessionsClient, ago
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
+
+
+async def expire(clinic: SessionsClient, completed: CompletedSession, mongodb_uri: str) -> None:
+    """Change the expiry of the client's link in the database, because links last at least a day."""
+    async with AsyncMongoClient[dict[str, object]](mongodb_uri, uuidRepresentation="standard") as mongo:
+        sessions = mongo[clinic.database]["sessions"]
+        await sessions.update_one({"_id": completed.session_id}, {"$set": {"feedback.client.expires_at": ago(0.01)}})
 
 
 async def test_opening_a_link_changes_nothing(clinic: SessionsClient) -> None:
@@ -83,6 +90,51 @@ async def test_client_and_clinician_get_different_forms(clinic: SessionsClient) 
     for page in (client, clinician):
         assert page.count("<fieldset>") == page.count("<legend>") == 10
         assert "<script" not in page
+
+
+async def test_every_page_of_a_client_shows_whom_their_clinic_says_to_call(
+    clinic: SessionsClient, mongodb_uri: str
+) -> None:
+    await clinic.start_relationship()
+    await clinic.publish_clinic(
+        name="Elm & Oak", crisis_contact="the <b>duty desk</b>", crisis_numbers=("+49 (0)30 23125-000", "112")
+    )
+    answered, expired = await clinic.create_completed_session(), await clinic.create_completed_session(2)
+    await expire(clinic, expired, mongodb_uri)
+    paths = [completed.form_path("client") for completed in (answered, expired)]
+
+    async def is_shown() -> bool:
+        return "Elm &amp; Oak" in (await clinic.http.get(paths[0])).text
+
+    await wait_until(is_shown)
+    pages = {
+        "form": await clinic.http.get(paths[0]),
+        "incomplete form": await clinic.http.post(paths[0], data={}),
+        "thanks": await clinic.http.post(paths[0], data={"trust": "4"}),
+        "used": await clinic.http.get(paths[0]),
+        "expired": await clinic.http.get(paths[1]),
+    }
+
+    assert [page.status_code for page in pages.values()] == [200, 422, 200, 410, 410]
+    for name, page in pages.items():
+        assert "Elm &amp; Oak" in page.text, name
+        assert "the &lt;b&gt;duty desk&lt;/b&gt;" in page.text, name
+        assert 'href="tel:+493023125000"' in page.text, name
+        assert 'href="tel:112"' in page.text, name
+    clinician = (await clinic.http.get(answered.form_path("clinician"))).text
+    assert "duty desk" not in clinician
+    assert "tel:" not in clinician
+
+
+async def test_where_the_clinic_is_not_known_a_page_shows_a_general_text(clinic: SessionsClient) -> None:
+    await clinic.start_relationship()
+    completed = await clinic.create_completed_session()
+
+    pages = [await clinic.http.get("/f/forged"), await clinic.http.get(completed.form_path("client"))]
+
+    for page in pages:
+        assert "not an emergency line" in page.text
+        assert "tel:" not in page.text
 
 
 async def test_an_answer_uses_up_the_link_and_the_same_answer_is_accepted_again(
@@ -181,12 +233,9 @@ async def test_a_session_entered_late_can_still_be_answered(clinic: SessionsClie
 
 
 async def test_an_expired_link_shows_a_page_that_says_so(clinic: SessionsClient, mongodb_uri: str) -> None:
-    """The test changes the expiry in the database, because links last at least a day."""
     await clinic.start_relationship()
     completed = await clinic.create_completed_session()
-    async with AsyncMongoClient[dict[str, object]](mongodb_uri, uuidRepresentation="standard") as mongo:
-        sessions = mongo[clinic.database]["sessions"]
-        await sessions.update_one({"_id": completed.session_id}, {"$set": {"feedback.client.expires_at": ago(0.01)}})
+    await expire(clinic, completed, mongodb_uri)
 
     get_response = await clinic.http.get(completed.form_path("client"))
     post_response = await clinic.http.post(completed.form_path("client"), data={"trust": "4"})

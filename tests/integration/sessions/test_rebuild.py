@@ -9,11 +9,12 @@ import pytest
 
 from services.sessions.handlers import handle_batch
 from services.sessions.rebuild import VIEW_SOURCE
-from services.sessions.store.mongo import RELATIONSHIPS, SESSIONS
+from services.sessions.store.mongo import CLINICS, RELATIONSHIPS, SESSIONS
 from shared.events import Event
 from shared.events.topics import EVENT_TOPICS, INTAKE
 from shared.kafka.producer import Message, Producer
 from shared.mongo.client import Document
+from tests.integration.sessions.damaged_clinics import CLINIC_IDS, clinic_event, clinic_events, damage_clinics
 from tests.support.builders import RelationshipBuilder
 from tests.support.kafka_reader import read_records
 from tests.support.service_process import ServiceRunner, dedicated_kafka, join_rebuild, wait_for_exit
@@ -24,6 +25,7 @@ pytestmark = pytest.mark.integration
 RELATIONSHIP_COUNT = 60
 SUCCESSOR = 11
 """The row of a relationship that followed another one."""
+COMPARED = f"{RELATIONSHIP_COUNT + len(CLINIC_IDS)} relationships and clinics"
 
 
 def create_builder(row: int) -> RelationshipBuilder:
@@ -55,6 +57,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def events(servers: str) -> list[Event]:
     """The events on the topics, beside a message that cannot be decoded."""
     events = [event for row in range(RELATIONSHIP_COUNT) for event in relationship_events(row)]
+    events += clinic_events()
 
     async def publish() -> None:
         producer = Producer(servers, "test")
@@ -95,7 +98,7 @@ class RecordedSessions:
                 {key: value for key, value in document.items() if key not in ("v", "written")}
                 for document in await self.mongo[name].find().sort("_id", 1).to_list(None)
             ]
-            for name in (RELATIONSHIPS, SESSIONS)
+            for name in (RELATIONSHIPS, SESSIONS, CLINICS)
         }
 
     async def count_published(self) -> list[int]:
@@ -116,7 +119,7 @@ async def recorded(servers: str, mongodb_uri: str, events: list[Event]) -> Async
 
 
 async def damage(recorded: RecordedSessions) -> dict[str, str]:
-    """Damage the projection in every way; return the expected differences by relationship."""
+    """Damage the projections in every way; return the expected differences by relationship or clinic."""
     relationships, ids = recorded.mongo[RELATIONSHIPS], [create_builder(row).relationship_id for row in range(10)]
     await relationships.delete_one({"_id": ids[0]})
     await relationships.update_one({"_id": ids[1]}, {"$set": {"consent": False}, "$unset": {"case_code": ""}})
@@ -126,7 +129,7 @@ async def damage(recorded: RecordedSessions) -> dict[str, str]:
     await relationships.update_one({"_id": ids[5]}, {"$set": {"v": "two"}})
     await relationships.update_one({"_id": ids[6]}, {"$set": {"v": 0}})
     await recorded.add_session(ids[9])  # of an erased client
-    names = {
+    names = await damage_clinics(recorded.mongo[CLINICS]) | {
         ids[0]: "missing",
         ids[1]: "case_code, consent",
         ids[2]: "unreadable",
@@ -148,7 +151,9 @@ async def test_a_rebuild_restores_a_damaged_projection_and_publishes_nothing(rec
     assert result.exit_code == 0, result
     assert await recorded.contents() == before
     assert (result.count_of("relationships corrected"), result.count_of("relationships restored")) == (7, 1)
-    assert result.differences == {id: names for id, names in expected.items() if names != "missing"}
+    assert result.count_of("clinics corrected") == len(CLINIC_IDS)
+    of_relationships = {id: names for id, names in expected.items() if UUID(id) not in CLINIC_IDS}
+    assert result.differences == {id: names for id, names in of_relationships.items() if names != "missing"}
     assert await recorded.count_published() == published
     second_result = await recorded.runner.run_command("rebuild")
     assert (second_result.exit_code, second_result.differences) == (0, {})
@@ -212,15 +217,17 @@ async def test_a_rebuild_continues_after_a_kill_and_several_processes_share_the_
 async def test_verify_reports_each_difference_by_relationship_and_changes_nothing(recorded: RecordedSessions) -> None:
     await recorded.runner.consume_everything()
     expected = await damage(recorded)
-    unknown_relationship = uuid4()
-    await handle_batch([RelationshipBuilder(unknown_relationship).started()], recorded.store)
+    unknown_relationship, unknown_clinic = uuid4(), uuid4()
+    unknown_events = [RelationshipBuilder(unknown_relationship).started(), clinic_event(unknown_clinic, "Oak", 1)]
+    await handle_batch(unknown_events, recorded.store)
     before = await recorded.contents()
 
     result = await recorded.runner.run_command("verify")
 
     assert result.exit_code == 1
-    assert result.differences == {**expected, str(unknown_relationship): "not on the topics"}
-    assert f"{RELATIONSHIP_COUNT} relationships compared, {len(expected) + 1} different\n" in result.stdout
+    not_on_topics = dict.fromkeys(map(str, (unknown_relationship, unknown_clinic)), "not on the topics")
+    assert result.differences == {**expected, **not_on_topics}
+    assert f"{COMPARED} compared, {len(expected) + 2} different\n" in result.stdout
     assert await recorded.contents() == before
 
 
@@ -251,7 +258,7 @@ async def test_a_relationship_that_the_service_has_not_caught_up_with_is_not_com
     assert (result.exit_code, result.stdout.splitlines()) == (
         3,
         [
-            f"{RELATIONSHIP_COUNT - 1} relationships compared, 0 different",
+            f"{RELATIONSHIP_COUNT + len(CLINIC_IDS) - 1} relationships and clinics compared, 0 different",
             "1 not compared: the service has not caught up with their events",
         ],
     )
@@ -280,7 +287,7 @@ async def test_a_rebuild_misses_no_event_that_the_service_handles_meanwhile(
     service.terminate()
     await wait_for_exit(service)
 
-    assert (result.exit_code, result.stdout) == (0, f"{RELATIONSHIP_COUNT} relationships compared, 0 different\n")
+    assert (result.exit_code, result.stdout) == (0, f"{COMPARED} compared, 0 different\n")
     relationships = {document["_id"]: document for document in (await recorded.contents())[RELATIONSHIPS]}
     last_week = min(week, 40) - 1
     assert relationships[create_builder(0).relationship_id]["consent"] == (last_week % 3 > 0)

@@ -10,6 +10,7 @@ import pytest
 
 from services.sessions.domain import feedback
 from services.sessions.domain.appointment import cancel, schedule
+from services.sessions.domain.clinic import Clinic
 from services.sessions.domain.relationship import Relationship
 from services.sessions.domain.session import Cancelled, Decision, Session
 from services.sessions.store.memory import InMemoryStore
@@ -19,9 +20,11 @@ from shared.outbox.documents import Versioned
 from shared.runtime.clock import now
 from tests.support.mongo import create_idle_outbox, open_mongo
 from tests.support.sessions_builders import (
+    CLINIC,
     NOW,
     STARTS_AT,
     WINDOW,
+    clinic_updated,
     completed_session,
     make_answer,
     make_relationship,
@@ -62,6 +65,23 @@ async def test_an_unknown_session_is_none(store: Store) -> None:
     assert await store.sessions.get(uuid4()) is None
     assert await store.sessions.load(uuid4()) is None
     assert await store.find_by_link("unknown") is None
+
+
+async def test_the_newest_event_about_a_clinic_counts_whatever_the_order(store: Store) -> None:
+    old, new = clinic_updated("Elm", 1), clinic_updated("Oak", 2)
+
+    assert await store.find_clinic(CLINIC) is None
+    for events in ([new], [old], [old, new], [new, old]):
+        await store.save_clinics(events)
+        assert await store.find_clinic(CLINIC) == Clinic.of(new)
+
+
+async def test_concurrent_events_about_a_clinic_leave_the_newest(store: Store) -> None:
+    events = [clinic_updated(f"Clinic {day}", day) for day in range(1, 20)]
+
+    await asyncio.gather(*(store.save_clinics([event]) for event in events))
+
+    assert await store.find_clinic(CLINIC) == Clinic.of(events[-1])
 
 
 async def test_a_session_is_loaded_as_it_was_written_with_its_version(store: Store) -> None:

@@ -5,10 +5,45 @@ from uuid import uuid4
 
 import pytest
 
-from services.intake.domain.people import CaseCodeAssignment, Client, add_client, assign_case_code, register_clinician
+from services.intake.domain.people import (
+    CaseCodeAssignment,
+    Client,
+    Clinic,
+    add_client,
+    assign_case_code,
+    register_clinician,
+    save_clinic,
+)
 from shared.errors import Rejected
-from shared.events import ClinicianRegistered, ClinicianUpdated
+from shared.events import ClinicianRegistered, ClinicianUpdated, ClinicUpdated
 from tests.support.intake_builders import ANNA, CLIENT, CLINIC, NOW
+
+CLINIC_RECORD = Clinic(clinic_id=CLINIC, name="Elm", time_zone="Europe/Berlin", crisis_contact="the desk, 030 112112")
+
+
+def test_a_clinic_has_an_event_for_each_change_and_none_without() -> None:
+    added, (first,) = save_clinic(None, CLINIC_RECORD, NOW)
+    same, nothing = save_clinic(added, CLINIC_RECORD, NOW)
+    changed, (second,) = save_clinic(added, CLINIC_RECORD.model_copy(update={"name": "Oak"}), NOW)
+
+    assert (same, nothing) == (added, ())
+    assert isinstance(second, ClinicUpdated)
+    assert (second.name, second.id != first.id) == ("Oak", True)
+    assert first.occurred_at == NOW
+    assert second.occurred_at == changed.last_event_at == NOW + timedelta(milliseconds=1)
+
+
+def test_a_clinic_that_was_stored_without_an_event_is_published_once() -> None:
+    published, (event,) = save_clinic(CLINIC_RECORD, CLINIC_RECORD, NOW)
+
+    assert event.key == CLINIC
+    assert save_clinic(published, published, NOW) == (published, ())
+
+
+def test_the_numbers_that_a_clinic_states_count_and_else_those_in_its_words() -> None:
+    assert CLINIC_RECORD.numbers_to_call == ("030 112112",)
+    for numbers in ((), ("112",)):
+        assert CLINIC_RECORD.model_copy(update={"crisis_numbers": numbers}).numbers_to_call == numbers
 
 
 def test_the_event_about_a_clinician_contains_no_contact() -> None:

@@ -12,7 +12,7 @@ from starlette.datastructures import FormData
 from services.sessions.http import questions, routes
 from services.sessions.http.pages import InvalidForm, parse_answer
 from services.sessions.metrics import SessionsMetrics
-from services.sessions.service import OpenForm, SessionsService
+from services.sessions.service import OpenForm, Reader, SessionsService
 from services.sessions.settings import Settings
 from shared.errors import StoreUnavailable
 from shared.events import Answer
@@ -68,7 +68,7 @@ class UnavailableService(SessionsService):
     async def open_form(self, token: str) -> OpenForm:
         raise StoreUnavailable("the database is away")
 
-    async def answer_form(self, token: str, answer: Answer) -> None:
+    async def answer_form(self, token: str, answer: Answer) -> Reader:
         raise StoreUnavailable("the database is away")
 
 
@@ -91,3 +91,4 @@ async def test_while_the_store_is_unavailable_people_are_asked_to_send_the_form_
         assert page.status_code == 503
         assert page.headers["retry-after"] == "5"
         assert "send it again" in page.text
+        assert "call somebody" in page.text

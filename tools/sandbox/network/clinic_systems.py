@@ -90,7 +90,12 @@ class ClinicSystems:
                     event_name = ""
 
     async def register_clinic(self, clinic: Clinic) -> None:
-        body = {"name": clinic.name, "time_zone": clinic.time_zone, "crisis_contact": "the on-call desk"}
+        body = {
+            "name": clinic.name,
+            "time_zone": clinic.time_zone,
+            "crisis_contact": "the on-call desk",
+            "crisis_numbers": ["+1 202 555 0112"],  # reserved for fiction
+        }
         await self.request("PUT", "intake", f"/clinics/{clinic.id}", body)
 
     async def register_clinician(self, clinician: Clinician, time_zone: str, webhook_base_url: str) -> None:

@@ -13,6 +13,7 @@ from shared.events import (
     Answer,
     ClinicianRegistered,
     ClinicianUpdated,
+    ClinicUpdated,
     ConsentGiven,
     ConsentWithdrawn,
     Event,
@@ -74,6 +75,8 @@ def _subject(event: Event) -> object:
             return "aims", event.relationship_id
         case ClinicianRegistered() | ClinicianUpdated():
             return "clinician", event.clinician_id
+        case ClinicUpdated():
+            return "clinic", event.clinic_id
         case _:
             return event.id
 
@@ -101,6 +104,9 @@ def _is_supported(event: Event, observed: ObservedState, is_latest: bool) -> boo
     if isinstance(event, RelationshipEvent):
         relationship = observed.documents("intake", "relationships").get(event.relationship_id)
         return relationship is not None and _is_supported_by_relationship(event, relationship)
+    if isinstance(event, ClinicUpdated):
+        clinic = observed.documents("intake", "clinics").get(event.clinic_id)
+        return clinic is not None and (not is_latest or clinic["last_event_at"] == event.occurred_at)
     clinician = observed.documents("intake", "clinicians").get(event.key)
     return clinician is not None and (not is_latest or clinician["told_at"] == event.occurred_at)
 

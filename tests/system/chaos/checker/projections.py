@@ -1,4 +1,4 @@
-"""Whether the relationship projections of sessions and notify match the published events."""
+"""Whether the projections of relationships and clinics in sessions and notify match the published events."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from shared.events import (
+    ClinicUpdated,
     ConsentGiven,
     ConsentWithdrawn,
     Event,
@@ -28,7 +29,7 @@ def projection_differences(observed: ObservedState, clock_skew: timedelta) -> li
         if isinstance(event, RelationshipEvent):
             by_relationship[event.relationship_id].append(event)
     future_from = observed.observed_at + clock_skew
-    differences = []
+    differences = _clinic_differences(observed)
     for relationship, events in by_relationship.items():
         events.sort(key=_order_key)
         sessions = observed.documents("sessions", "relationships").get(relationship)
@@ -41,6 +42,20 @@ def projection_differences(observed: ObservedState, clock_skew: timedelta) -> li
             for difference in _notify_differences(events, notify, observed, future_from)
         ]
     return differences
+
+
+def _clinic_differences(observed: ObservedState) -> list[str]:
+    clinic_events = [e for e in observed.topic_contents.source_events.values() if isinstance(e, ClinicUpdated)]
+    latest = {event.clinic_id: event for event in sorted(clinic_events, key=lambda event: event.occurred_at)}
+    return [
+        f"sessions of clinic {clinic_id}: {difference}"
+        for clinic_id, event in latest.items()
+        for difference in _field_differences(
+            observed.documents("sessions", "clinics").get(clinic_id) or {"updated_at": None, "name": None},
+            updated_at=event.occurred_at,
+            name=event.name,
+        )
+    ]
 
 
 def _order_key(event: Event) -> tuple[datetime, bool]:

@@ -116,6 +116,8 @@ class AcknowledgedHistory:
         self.sessions: dict[UUID, AcknowledgedSession] = {}
         self.dispositions: list[Disposition] = []
         self.case_codes: dict[UUID, str] = {}
+        self.clinics: dict[UUID, dict[str, Any]] = {}
+        """The fields of each clinic."""
         self.clinicians: dict[UUID, tuple[str, str]] = {}
         """Clinic and time zone of each clinician."""
         self.form_links: dict[str, tuple[UUID, Rater]] = {}

@@ -28,12 +28,12 @@ def _add_disposition(history: AcknowledgedHistory, action: str, alert: str, requ
 
 
 def _ignore(*_: Any) -> None:
-    """Clinics and channels are not published."""
+    """Channels are not published."""
 
 
 _ID = r"([0-9a-f-]{36})"
 REQUEST_HANDLERS: Sequence[tuple[str, str, str, Callable[..., None]]] = (
-    ("intake", "PUT", f"/clinics/{_ID}", _ignore),
+    ("intake", "PUT", f"/clinics/{_ID}", relationships.save_clinic),
     ("intake", "PUT", f"/clinicians/{_ID}", relationships.register_clinician),
     ("intake", "PUT", f"/clients/{_ID}", relationships.add_client),
     ("intake", "PUT", f"/relationships/{_ID}", relationships.start_relationship),

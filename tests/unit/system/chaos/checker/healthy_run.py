@@ -14,6 +14,7 @@ from services.alliance.store.mongo import to_document
 from services.alliance.store.protocol import VersionedState
 from shared.events import (
     AlertRaised,
+    ClinicUpdated,
     ConsentGiven,
     ConsentWithdrawn,
     Event,
@@ -53,6 +54,7 @@ def healthy_run() -> RecordedRun:
     _add_alert(run)
     _add_intake_documents(run)
     _add_session_documents(run)
+    _add_projected_clinic(run)
     _add_poison(run)
     return run
 
@@ -173,6 +175,7 @@ def _add_intake_documents(run: RecordedRun) -> None:
     run.databases["intake"] = {
         "relationships": {RELATIONSHIP_ID: {**relationship, "end": None}},
         "clinicians": {CLINIC_ID: {"told_at": registered.occurred_at}},
+        "clinics": {CLINIC_ID: {"last_event_at": run.find_event(ClinicUpdated).occurred_at}},
     }
 
 
@@ -212,6 +215,11 @@ def _add_session_documents(run: RecordedRun) -> None:
         for relationship, result in refold_relationships(contents).items()
     }
     run.databases["sessions"] = {"sessions": sessions, "relationships": stored_relationships}
+
+
+def _add_projected_clinic(run: RecordedRun) -> None:
+    clinic = run.find_event(ClinicUpdated)
+    run.databases["sessions"]["clinics"] = {CLINIC_ID: {"updated_at": clinic.occurred_at, "name": clinic.name}}
 
 
 def _add_poison(run: RecordedRun) -> None:

@@ -37,8 +37,9 @@ def client_requests() -> list[AcknowledgedRequest]:
     """The requests of clients and their responses."""
     ids = {"clinic_id": str(CLINIC_ID), "clinician_id": str(CLINIC_ID), "client_id": str(CLIENT_ID)}
     body = {**ids, "started_at": session_time(0).isoformat(), "aims": ["coping"], "cadence_days": 7, "consent": True}
+    clinic = {"name": "Linden", "time_zone": "Europe/Berlin", "crisis_contact": "the desk", "crisis_numbers": ["112"]}
     requests: list[Request] = [
-        ("PUT", "intake", f"/clinics/{CLINIC_ID}", {"name": "Linden", "time_zone": "Europe/Berlin"}, {}),
+        ("PUT", "intake", f"/clinics/{CLINIC_ID}", clinic, {}),
         ("PUT", "intake", f"/clinicians/{CLINIC_ID}", {"clinic_id": str(CLINIC_ID), "time_zone": "Europe/Berlin"}, {}),
         ("PUT", "intake", f"/clients/{CLIENT_ID}", {"clinic_id": str(CLINIC_ID), "case_code": "AB-1234"}, {}),
         ("PUT", "intake", f"/relationships/{RELATIONSHIP_ID}", body, {}),

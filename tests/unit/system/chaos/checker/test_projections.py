@@ -63,9 +63,14 @@ def remove_consents(run: RecordedRun) -> None:
     run.document("intake", "relationships", RELATIONSHIP_ID)["consents"] = []
 
 
+def change_clinic(run: RecordedRun) -> None:
+    run.document("intake", "clinics", CLINIC_ID)["last_event_at"] = NOW
+
+
 @pytest.mark.parametrize(
     "corrupt",
     [
+        change_clinic,
         remove_session_document,
         remove_outcome,
         change_start,
@@ -97,9 +102,19 @@ def add_projected_appointment(run: RecordedRun) -> None:
     run.document("notify", "relationships", RELATIONSHIP_ID)["appointments"].append(appointment)
 
 
+def remove_projected_clinic(run: RecordedRun) -> None:
+    run.databases["sessions"]["clinics"].clear()
+
+
+def change_projected_clinic(run: RecordedRun) -> None:
+    run.document("sessions", "clinics", CLINIC_ID)["name"] = "Harbour"
+
+
 @pytest.mark.parametrize(
     "corrupt",
     [
+        remove_projected_clinic,
+        change_projected_clinic,
         remove_session_projection,
         change_projected_consent,
         decrement_projected_version,

@@ -1,9 +1,6 @@
-"""Rebuilding and verifying what sessions derives from the topics: its projection of relationships.
+"""The view of sessions: relationships and clinics."""
 
-Sessions, feedback and links are the source of their events and stay as they are, except that the sessions of an erased
-client are deleted. Nothing is published. docs/adr/0010-rebuild.md explains how.
-"""
-
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -12,16 +9,27 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from services.sessions.domain.relationship import Relationship, evolve
+from services.sessions.rebuild.clinics import Clinics
 from services.sessions.store.mongo import RELATIONSHIPS, SESSIONS
 from services.sessions.subscriptions import CONSUMED_EVENTS
-from shared.events import Event
+from shared.events import Event, RelationshipEvent
 from shared.events.topics import CONSUMED_TOPICS
 from shared.mongo.client import Document, GuardedWrite, Mongo, translate_errors, write_guarded
-from shared.rebuild.history import EventReader
-from shared.rebuild.projection import ProjectionView, remove_invalid_versions, version_of
-from shared.rebuild.view import MISSING, UNREADABLE, ViewResources, ViewSource
+from shared.rebuild.history import EventReader, History, SliceReader
+from shared.rebuild.projection import ProjectionView, about_relationships, remove_invalid_versions, version_of
+from shared.rebuild.view import (
+    MISSING,
+    UNREADABLE,
+    Counts,
+    Difference,
+    StagedDocument,
+    ViewResources,
+    ViewSource,
+    merge_pages,
+)
 
 VIEW_SOURCE = ViewSource("sessions", CONSUMED_TOPICS["sessions"], CONSUMED_EVENTS, "relationships_rebuilt")
+CLINICS_CORRECTED = "clinics corrected"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,20 +42,37 @@ class CurrentRelationship:
 
 
 class SessionsView(ProjectionView[Relationship, CurrentRelationship]):
-    """The projection of relationships."""
+    """The projections of relationships and clinics."""
+
+    subjects = "relationships and clinics"
 
     def __init__(self, mongo: Mongo, reader: EventReader) -> None:
         super().__init__(mongo[RELATIONSHIPS], reader)
         self._sessions = mongo[SESSIONS]
+        self._clinics = Clinics(mongo)
 
     async def create_indexes(self) -> None:
-        """There are none: relationships are found by their ids."""
+        """There are none: relationships and clinics are found by their ids."""
+
+    async def list_ids(self, after: UUID | None, limit: int) -> list[UUID]:
+        return merge_pages(limit, await super().list_ids(after, limit), await self._clinics.list_ids(after, limit))
+
+    async def find_differences(self, histories: Mapping[UUID, History]) -> list[Difference]:
+        wrong_clinics = await self._clinics.find_differences(histories)
+        return [*wrong_clinics, *await super().find_differences(about_relationships(histories))]
+
+    async def stage(
+        self, slice_reader: SliceReader, page: Mapping[UUID, History]
+    ) -> tuple[Sequence[StagedDocument], Counts]:
+        corrected = await self._clinics.correct(page)
+        documents, counts = await super().stage(slice_reader, about_relationships(page))
+        return documents, counts + Counter({CLINICS_CORRECTED: corrected})
 
     def create_empty(self, id: UUID) -> Relationship:
         return Relationship(relationship_id=id)
 
     def fold_forward(self, projection: Relationship, events: Sequence[Event]) -> Relationship:
-        return reduce(evolve, events, projection)
+        return reduce(evolve, (event for event in events if isinstance(event, RelationshipEvent)), projection)
 
     async def load_current(self, projections: Mapping[UUID, Relationship]) -> Mapping[UUID, CurrentRelationship]:
         erased = [id for id, relationship in projections.items() if relationship.erased_at is not None]
