@@ -38,14 +38,18 @@ INTRODUCTION: dict[Rater, str] = {
     "clinician": "A low number is as useful as a high one. It takes less than a minute.",
 }
 
+# The only promise about who sees the answers. tests/contract/test_privacy_notice.py holds it to what is true.
 PRIVACY_NOTICE: dict[Rater, str] = {
     "client": (
-        "Your therapist sees your answers, and a supervisor at your clinic may see them. Nobody else does. "
-        "They are there so that you two can talk about it when something does not feel right."
+        "Your answers go to your clinic, so that your therapist can talk with you when something does not feel right. "
+        "Your therapist can see them, and so can a therapist with whom you continue later. "
+        "Everyone who works with this system at your clinic, or at a clinic that shares it, can see them too, "
+        "and so can those who run it."
     ),
     "clinician": (
-        "You see your answers, and a supervisor at your clinic may see them. Your client does not. "
-        "They are set beside your client’s own, because the two views often differ."
+        "Your answers are set beside your client’s own, because the two views often differ. Your client does not see "
+        "them. Everyone who works with this system at your clinic, or at a clinic that shares it, can see them, and so "
+        "can those who run it."
     ),
 }
 

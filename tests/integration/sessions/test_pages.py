@@ -6,6 +6,7 @@ from uuid import uuid4
 import pytest
 from pymongo import AsyncMongoClient
 
+from services.sessions.http import questions
 from shared.events import ClientErased, FeedbackSubmitted
 from shared.events.topics import FEEDBACK
 from tests.support.kafka_reader import read_events
@@ -83,7 +84,7 @@ async def test_client_and_clinician_get_different_forms(clinic: SessionsClient) 
 
     assert "I felt safe to open up." in client
     assert "not an emergency line" in client
-    assert "Your therapist sees your answers" in client
+    assert questions.PRIVACY_NOTICE["client"] in client
     assert "AB-12" not in client
     assert "My client felt safe to open up." in clinician
     assert "AB-12" in clinician
