@@ -2,17 +2,66 @@
 
 import subprocess
 import sys
+from io import StringIO
 from pathlib import Path
+from uuid import UUID
 
+from fastapi import FastAPI, Response
+from fastapi.responses import JSONResponse
+from rich.console import Console
+
+from tests.support.serving import run_app
 from tools.sandbox.demo import display
 from tools.sandbox.demo.figures import Figures
+from tools.sandbox.network.clinic_systems import ClinicSystems
 from tools.sandbox.network.ledger import Ledger
 from tools.sandbox.servers.process import LocalServer
-from tools.sandbox.servers.stack import RunningStack
+from tools.sandbox.servers.stack import SERVICES, RunningStack
 
 
 def create_server(name: str, data: Path) -> LocalServer:
     return LocalServer(name, "127.0.0.1:1", [], data / name, 1, lambda: True)
+
+
+def test_each_link_stands_whole_on_one_line_of_80_columns() -> None:
+    figures = Figures(busiest_clinician=UUID(int=1), open_form_url=f"http://127.0.0.1:65002/f/{'x' * 43}")
+    urls = {name: f"http://127.0.0.1:{port}" for port, name in enumerate(SERVICES, 65001)}
+    addresses = display.build_addresses(urls, figures, Path("/data"))
+    output, rows = StringIO(), display.build_rows("", Ledger(), figures, [], [], [])
+
+    Console(width=80, file=output).print(display.render_table(rows, addresses))
+
+    lines = output.getvalue().splitlines()
+    for link in (figures.open_form_url, f"http://127.0.0.1:65004/inbox/{UUID(int=1)}"):
+        assert sum(line.endswith(link) for line in map(str.rstrip, lines)) == 1, lines
+
+
+async def test_the_link_to_a_form_stays_the_same_as_long_as_it_is_open() -> None:
+    answered = set[UUID]()
+    app, (first, second, third) = FastAPI(), (UUID(int=number) for number in range(3))
+
+    @app.get("/f/{session}")
+    async def form(session: UUID) -> Response:
+        return Response(status_code=410 if session in answered else 200)
+
+    @app.post("/sessions/{session}/client-link")
+    async def client_link(session: UUID) -> Response:
+        return JSONResponse({"url": f"https://gateway.example/f/{session}"}, 409 if session in answered else 200)
+
+    @app.get("/health/ready")
+    async def ready() -> None:
+        """Always."""
+
+    figures = Figures()
+    async with run_app(app) as http, ClinicSystems({"sessions": [str(http.base_url)]}, Ledger()) as clinic_systems:
+        await figures.refresh_form(clinic_systems, [])
+        assert figures.open_form_url == ""
+        await figures.refresh_form(clinic_systems, [first])
+        await figures.refresh_form(clinic_systems, [second, first])
+        assert figures.open_form_url == f"https://gateway.example/f/{first}"
+        answered |= {first, third}
+        await figures.refresh_form(clinic_systems, [third, second, first])
+        assert figures.open_form_url == f"https://gateway.example/f/{second}"
 
 
 def test_a_service_that_exited_is_shown_with_its_log(tmp_path: Path) -> None:

@@ -141,13 +141,18 @@ class Demo:
 
     async def _refresh_figures(self, clinic_systems: ClinicSystems, kafka_inspector: KafkaInspector) -> Never:
         while True:
-            await self._figures.refresh(clinic_systems, self._world, kafka_inspector)
+            unanswered = self._ledger.last_unanswered_sessions()
+            await self._figures.refresh(clinic_systems, self._world, kafka_inspector, unanswered)
             await asyncio.sleep(REFRESH_INTERVAL_SECONDS)
 
     async def _display(self) -> Never:
         if not console.is_terminal:
+            printed = dict[str, str]()
             while True:
                 console.print(display.render_line(self._display_rows()), soft_wrap=True)
+                for name, address in self._addresses().items() - printed.items():
+                    console.print(f"{name}: {address}", soft_wrap=True)
+                    printed[name] = address
                 await asyncio.sleep(LINE_INTERVAL_SECONDS)
         with Live(console=console, auto_refresh=False) as screen:
             while True:

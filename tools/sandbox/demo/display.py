@@ -49,6 +49,8 @@ def build_rows(
 def build_addresses(urls: Mapping[str, str], figures: Figures, data: Path) -> dict[str, str]:
     """The addresses that a person can open."""
     links = {}
+    if figures.open_form_url:
+        links["a form"] = figures.open_form_url
     if figures.busiest_clinician:
         links["an inbox"] = f"{urls['notify']}/inbox/{figures.busiest_clinician}"
     for service, url in urls.items():
@@ -59,16 +61,18 @@ def build_addresses(urls: Mapping[str, str], figures: Figures, data: Path) -> di
 
 def render_table(rows: Mapping[str, str], addresses: Mapping[str, str]) -> RenderableType:
     """The rows and addresses as a table for a terminal."""
-    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    hint = "\nCtrl-C stops everything and keeps the data; `make clean` deletes it."
+    # Two tables, so that long names above take no columns from the links: broken ones can be neither opened nor copied.
+    return Group(Text(), _create_table(rows), Text(), _create_table(addresses), Text(hint, style="dim"))
+
+
+def _create_table(rows: Mapping[str, str]) -> Table:
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column(style="bold cyan", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in rows.items():
         table.add_row(name, Text(value))
-    table.add_row("", "")
-    for name, value in addresses.items():
-        table.add_row(name, Text(value))
-    hint = "\nCtrl-C stops everything and keeps the data; `make clean` deletes it."
-    return Group(Text(), table, Text(hint, style="dim"))
+    return table
 
 
 def render_line(rows: Mapping[str, str]) -> str:

@@ -2,11 +2,15 @@
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 from uuid import UUID
 
+import httpx2
+
 from tools.sandbox.network.caseloads import read_caseload
-from tools.sandbox.network.clinic_systems import ClinicSystems
+from tools.sandbox.network.clinic_systems import ClinicSystems, RequestFailed
 from tools.sandbox.network.world import World
 from tools.sandbox.servers.inspection import metric_value
 from tools.sandbox.servers.kafka_inspector import KafkaInspector
@@ -29,15 +33,24 @@ class Figures:
     """Over all inboxes."""
     lag: dict[str, int] = field(default_factory=dict)
     busiest_clinician: UUID | None = None
-    """The clinician with the most open alerts."""
+    """The clinician with the most open alerts; stays the same as long as there are any."""
+    open_form_url: str = ""
+    """The link to a form that a client can still answer; stays the same as long as it is open."""
 
     _refreshed_at: float = 0
 
-    async def refresh(self, clinic_systems: ClinicSystems, world: World, kafka_inspector: KafkaInspector) -> None:
+    async def refresh(
+        self,
+        clinic_systems: ClinicSystems,
+        world: World,
+        kafka_inspector: KafkaInspector,
+        unanswered_sessions: Sequence[UUID],
+    ) -> None:
         """Read all figures again."""
         await self._refresh_alliances(clinic_systems, world)
         await self._refresh_inboxes(clinic_systems, world)
         await self._refresh_throughput(clinic_systems)
+        await self.refresh_form(clinic_systems, unanswered_sessions)
         self.lag = await kafka_inspector.lag(await kafka_inspector.end_offsets())
 
     async def _refresh_alliances(self, clinic_systems: ClinicSystems, world: World) -> None:
@@ -54,7 +67,20 @@ class Figures:
         }
         self.alerts_by_status = Counter(alert["status"] for alerts in inboxes.values() for alert in alerts)
         open_counts = {clinician: sum(a["status"] == "open" for a in alerts) for clinician, alerts in inboxes.items()}
-        self.busiest_clinician = max(open_counts, key=open_counts.__getitem__)
+        if self.busiest_clinician is None or not open_counts[self.busiest_clinician]:
+            self.busiest_clinician = max(open_counts, key=open_counts.__getitem__)
+
+    async def refresh_form(self, clinic_systems: ClinicSystems, unanswered_sessions: Sequence[UUID]) -> None:
+        """Get a link to another session's form when the one that is shown is used up or expired."""
+        if self.open_form_url and await _opens_form(clinic_systems, self.open_form_url):
+            return
+        self.open_form_url = ""
+        for session in unanswered_sessions:
+            try:
+                self.open_form_url = await clinic_systems.form_url(session, "client", {})
+            except RequestFailed:
+                continue  # too old, or a person has answered it
+            return
 
     async def _refresh_throughput(self, clinic_systems: ClinicSystems) -> None:
         events = metric_value(
@@ -64,3 +90,10 @@ class Figures:
         if self._refreshed_at:
             self.events_per_second = max(0.0, events - self.consumed_events) / (now - self._refreshed_at)
         self.consumed_events, self._refreshed_at = events, now
+
+
+async def _opens_form(clinic_systems: ClinicSystems, url: str) -> bool:
+    try:
+        return (await clinic_systems.request_once("GET", "sessions", urlsplit(url).path)).status_code == 200
+    except httpx2.TransportError:
+        return False

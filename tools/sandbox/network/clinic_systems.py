@@ -90,12 +90,8 @@ class ClinicSystems:
                     event_name = ""
 
     async def register_clinic(self, clinic: Clinic) -> None:
-        body = {
-            "name": clinic.name,
-            "time_zone": clinic.time_zone,
-            "crisis_contact": "the on-call desk",
-            "crisis_numbers": ["+1 202 555 0112"],  # reserved for fiction
-        }
+        body: dict[str, Any] = {"name": clinic.name, "time_zone": clinic.time_zone}
+        body |= {"crisis_contact": "the on-call desk", "crisis_numbers": ["+1 202 555 0112"]}  # reserved for fiction
         await self.request("PUT", "intake", f"/clinics/{clinic.id}", body)
 
     async def register_clinician(self, clinician: Clinician, time_zone: str, webhook_base_url: str) -> None:
@@ -199,13 +195,13 @@ class ClinicSystems:
                     )
                 continue
             if answer.given_at is None:
-                await self.answer_form(await self._form_url(session.id, rater, completion), answer)
+                await self.answer_form(await self.form_url(session.id, rater, completion), answer)
             else:
                 await self.submit_paper_answer(session.id, rater, answer)
             scores = self.ledger.scores.setdefault(relationship, {})
             scores[session.id, rater] = answer.final.score
 
-    async def _form_url(self, session: UUID, rater: Rater, completion: Mapping[str, Any]) -> str:
+    async def form_url(self, session: UUID, rater: Rater, completion: Mapping[str, Any]) -> str:
         """The link to a form. The clinician's comes with the completion; the clinic sends the client theirs."""
         if rater == "clinician":
             return str(completion["clinician_form"]["url"])

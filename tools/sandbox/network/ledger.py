@@ -43,6 +43,11 @@ class Ledger:
     failed_requests: list[str] = field(default_factory=list)
     """Valid requests that failed; the rest of their relationship was not submitted."""
 
+    def last_unanswered_sessions(self) -> list[UUID]:
+        """The sessions whose answers are due last, the last one first; up to ten."""
+        due_at = {session: due for sessions in self.unanswered_until.values() for session, due in sessions.items()}
+        return sorted(due_at, key=due_at.__getitem__, reverse=True)[:10]
+
     @property
     def session_count(self) -> int:
         return sum(
