@@ -50,7 +50,9 @@ def _at(day: int, hour: int = 10, milliseconds: int = 0) -> datetime:
 RELATIONSHIP, CLINIC, CLINICIAN, SESSION = (_id(name) for name in ("relationship", "clinic", "clinician", "session"))
 EPISODE, ALERT = _id("episode"), _id("alert")
 
+_SESSION: Any = {"relationship_id": RELATIONSHIP, "session_id": SESSION}
 _CLINIC_RECORD: Any = {"clinic_id": CLINIC, "name": "Clinic by the Lake", "time_zone": "Europe/Berlin"}
+_CRISIS: Any = {"crisis_contact": "the duty desk, day and night", "crisis_numbers": ("+49 (0)30 23125-000", "112")}
 _MINIMAL_SIGN = Evidence(detector="withdrawal", strength=1, occurred_at=_at(20))
 _FULL_SIGN = Evidence(
     detector="element_drop",
@@ -63,13 +65,7 @@ _FULL_SIGN = Evidence(
 
 EXAMPLES: tuple[Event, ...] = (
     ClinicUpdated(id=_id("clinic added"), occurred_at=_at(1), **_CLINIC_RECORD, crisis_contact="the duty desk"),
-    ClinicUpdated(
-        id=_id("clinic changed"),
-        occurred_at=_at(2),
-        **_CLINIC_RECORD,
-        crisis_contact="the duty desk, day and night",
-        crisis_numbers=("+49 (0)30 23125-000", "112"),
-    ),
+    ClinicUpdated(id=_id("clinic changed"), occurred_at=_at(2), **_CLINIC_RECORD, **_CRISIS),
     ClinicianRegistered(
         id=_id("registered"), occurred_at=_at(1), clinician_id=CLINICIAN, clinic_id=CLINIC, time_zone="Europe/Berlin"
     ),
@@ -115,14 +111,7 @@ EXAMPLES: tuple[Event, ...] = (
     ConsentGiven(id=_id("consent"), occurred_at=_at(3), relationship_id=RELATIONSHIP),
     ConsentWithdrawn(id=_id("no consent"), occurred_at=_at(25), relationship_id=RELATIONSHIP),
     ClientErased(id=_id("erased"), occurred_at=_at(31), relationship_id=RELATIONSHIP, client_id=_id("client")),
-    SessionScheduled(
-        id=_id("scheduled"),
-        occurred_at=_at(5),
-        relationship_id=RELATIONSHIP,
-        session_id=SESSION,
-        starts_at=_at(6),
-        minutes=50,
-    ),
+    SessionScheduled(id=_id("scheduled"), occurred_at=_at(5), **_SESSION, starts_at=_at(6), minutes=50),
     SessionCompleted(
         id=_id("completed session"),
         occurred_at=_at(6),

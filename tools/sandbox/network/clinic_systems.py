@@ -53,9 +53,8 @@ class ClinicSystems:
         self._exit_stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        limits = httpx2.Limits(
-            max_connections=4 * MAX_CONCURRENT_RELATIONSHIPS, max_keepalive_connections=4 * MAX_CONCURRENT_RELATIONSHIPS
-        )
+        connections = 4 * MAX_CONCURRENT_RELATIONSHIPS
+        limits = httpx2.Limits(max_connections=connections, max_keepalive_connections=connections)
         self._http = await self._exit_stack.enter_async_context(httpx2.AsyncClient(timeout=30, limits=limits))
         return self
 
