@@ -56,7 +56,7 @@ async def test_a_rebuild_that_would_take_open_alerts_from_their_clinicians_names
     unassigned, settled = create_builder(11), create_builder(6)
     await _dead_letter(kafka, notified.settings.kafka_bootstrap_servers, unassigned.started())
     await notified.mongo["alerts"].update_one(
-        {"_id": settled.alert_id()}, {"$set": {"resolved": None, "status": "open", "place": -2}}
+        {"_id": settled.alert_id()}, {"$set": {"dispositions": [], "resolved": None, "status": "open", "place": -2}}
     )
     before = await notified.view()
 
