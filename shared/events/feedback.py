@@ -26,7 +26,7 @@ class InstrumentTotal(Model):
     model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
 
     name: Code
-    total: float = Field(ge=0, le=1000, allow_inf_nan=False)
+    total: float = Field(strict=True, ge=0, le=1000, allow_inf_nan=False)
 
 
 class Answer(Model):

@@ -6,7 +6,7 @@ from uuid import UUID
 from zoneinfo import available_timezones
 
 from fastapi import APIRouter, Query, Request
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StringConstraints
 
 from services.intake.domain.caseload_csv import RowError
 from services.intake.domain.people import MAX_CRISIS_NUMBERS, Clinic
@@ -99,7 +99,7 @@ class RelationshipBody(RequestBody):
     started_at: RequestedTime
     aims: Aims
     cadence_days: WholeNumber = Field(ge=1, le=365)
-    consent: bool
+    consent: StrictBool
 
 
 class AimsBody(RequestBody):
@@ -108,7 +108,7 @@ class AimsBody(RequestBody):
 
 
 class ConsentBody(RequestBody):
-    given: bool
+    given: StrictBool
     at: RequestedTime
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends
 from fastapi.exceptions import RequestValidationError
 from fastapi.sse import EventSourceResponse
-from pydantic import AfterValidator, Field, HttpUrl, SecretStr
+from pydantic import AfterValidator, Field, HttpUrl, SecretStr, StrictBool
 
 from services.notify.channels.destinations import DestinationRefused, Destinations
 from services.notify.delivery.planner import DeliveryPlanner
@@ -93,7 +93,7 @@ class DispositionBody(RequestBody):
 
 
 class Resolution(DispositionBody):
-    useful: bool | None = None
+    useful: StrictBool | None = None
     """Whether the alert was worth the interruption."""
 
 

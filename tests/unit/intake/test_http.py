@@ -10,11 +10,12 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
+from pydantic import ValidationError
 
 from services.intake.domain.case_codes import choose_case_codes
 from services.intake.domain.caseload_csv import COLUMNS
 from services.intake.domain.people import CaseCodeAssignment, Client
-from services.intake.http.api import routes
+from services.intake.http.api import ConsentBody, routes
 from services.intake.metrics import IntakeMetrics
 from services.intake.service import IntakeService
 from services.intake.store.memory import InMemoryStore
@@ -285,3 +286,9 @@ async def test_a_client_may_work_with_several_clinicians_and_begin_anew_after_an
     (await clinic.end_relationship("completed", STARTED_AT + DAY)).raise_for_status()
     again = await clinic.start_relationship(uuid4(), started_at=(STARTED_AT + 2 * DAY).isoformat())
     assert again.status_code == 200
+
+
+@pytest.mark.parametrize("consent", ["yes", "false", 1, 0])
+def test_consent_is_true_or_false_and_nothing_that_could_be_taken_for_it(consent: object) -> None:
+    with pytest.raises(ValidationError, match="valid boolean"):
+        ConsentBody.model_validate({"given": consent, "at": "2026-11-28T10:00:00Z"})
