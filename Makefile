@@ -13,7 +13,7 @@ MIN_COVERAGE := 91
 DOMAIN_COVERAGE := $(BIN)/coverage report --include='services/*/domain/*' --fail-under=100 --show-missing
 COMPILE := pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header
 
-.PHONY: help setup check unit test mutants smoke chaos chaos-short chaos-defects evaluate evaluate-short bench bench-short bench-pairs bench-fold test-operate test-upgrade demo preflight compose-test topics contracts lock clean distclean
+.PHONY: help setup check unit test mutants smoke chaos chaos-short chaos-defects evaluate evaluate-short bench bench-short bench-pairs bench-fold test-operate test-upgrade fuzz demo preflight compose-test topics contracts lock clean distclean
 
 help: ## List all targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ test-operate: $(READY) ## Cause outages in a running system and check that the r
 
 test-upgrade: $(READY) ## Start on data that an older version recorded, finish its work, and lose nothing
 	$(BIN)/python -m tests.system.upgrade
+
+fuzz: $(READY) ## Send each service thousands of requests made from its OpenAPI document; SEED=... repeats a run
+	FUZZ_EXAMPLES=500 FUZZ_SEED=$(or $(SEED),$(shell date +%s)) $(BIN)/pytest tests/integration/conformance
 
 evaluate: $(READY) ## Measure on simulated relationships what is detected; writes docs/evaluation.md
 	$(BIN)/python -m evaluation
