@@ -19,7 +19,7 @@ from services.notify.http import routes
 from services.notify.http.inbox_updates import PING_SECONDS, InboxUpdates, StreamLimits
 from services.notify.http.pages import render_error_page
 from services.notify.metrics import Metrics
-from services.notify.service import InboxService
+from services.notify.service import InboxService, Retention, RetentionService
 from services.notify.settings import Settings
 from services.notify.store.mongo import ALERTS, MongoDeliveryStore, MongoStore
 from shared.http.app import create_base_app
@@ -35,6 +35,8 @@ from shared.runtime.metrics import process_registry
 
 COUNT_INTERVAL_SECONDS = 15.0
 """About as often as Prometheus scrapes."""
+RETENTION_INTERVAL_SECONDS = 3600.0
+"""Often enough for times of retention that are given in days."""
 
 
 def delivery_settings(settings: Settings) -> DeliverySettings:
@@ -45,6 +47,20 @@ def delivery_settings(settings: Settings) -> DeliverySettings:
         give_up_after=timedelta(days=settings.delivery_give_up_days),
         concurrency=settings.delivery_parallel,
     )
+
+
+def retention_of(settings: Settings) -> Retention:
+    """How long the operator wants settled alerts and completed deliveries to be kept."""
+    return Retention(
+        alerts=timedelta(days=settings.alert_retention_days),
+        deliveries=timedelta(days=settings.delivery_retention_days),
+        max_sign_age=timedelta(days=settings.notify_within_days),
+    )
+
+
+def stream_limits(settings: Settings) -> StreamLimits:
+    """How many inbox streams the operator allows."""
+    return StreamLimits(settings.inbox_streams_per_inbox, settings.inbox_streams)
 
 
 def create_app(
@@ -64,15 +80,16 @@ def create_app(
     delivery_worker = DeliveryWorker(
         store, delivery_store, planner, channels, metrics, delivery or delivery_settings(settings), now
     )
-    subscriptions.subscribe(kafka, AlertProjector(store, planner, kafka.publish, metrics))
-    stream_limits = StreamLimits(settings.inbox_streams_per_inbox, settings.inbox_streams)
-    inbox_updates = InboxUpdates(mongo, metrics, stream_limits, ping_seconds)
+    retention = retention_of(settings)
+    retention_service = RetentionService(store, delivery_store, retention, metrics)
+    subscriptions.subscribe(kafka, AlertProjector(store, planner, kafka.publish, metrics, retention.alerts))
+    inbox_updates = InboxUpdates(mongo, metrics, stream_limits(settings), ping_seconds)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         async with (
             webhook_client,
-            _run_background_tasks(store, delivery_store, planner, metrics),
+            _run_background_tasks(store, delivery_store, planner, retention_service, metrics),
             delivery_worker.run(),
             kafka.run(),
             outbox.run(),
@@ -81,8 +98,7 @@ def create_app(
             yield
         await mongo.close()
 
-    title, description = "Attune notify", __doc__ or ""
-    app = create_base_app(title, description, settings.http_limits, lifespan, registry, render_error_page)
+    app = create_base_app("Attune notify", __doc__ or "", settings.http_limits, lifespan, registry, render_error_page)
     readiness: dict[str, Check] = {"mongodb": mongo.is_available, "kafka": kafka.is_ready}
     add_health_routes(app, liveness=kafka.is_alive, readiness=readiness, registry=registry)
     app.include_router(routes(InboxService(store, planner, now, metrics), planner, destinations, inbox_updates, store))
@@ -90,7 +106,11 @@ def create_app(
 
 
 def _run_background_tasks(
-    store: MongoStore, delivery_store: MongoDeliveryStore, planner: DeliveryPlanner, metrics: Metrics
+    store: MongoStore,
+    delivery_store: MongoDeliveryStore,
+    planner: DeliveryPlanner,
+    retention_service: RetentionService,
+    metrics: Metrics,
 ) -> AbstractAsyncContextManager[None]:
     async def count_backlog() -> None:
         metrics.set_active_alerts(await store.count_active_alerts(), now())
@@ -100,5 +120,6 @@ def _run_background_tasks(
         retry_until_done("create indexes of alerts", store.create_indexes),
         retry_until_done("create indexes of deliveries", delivery_store.create_indexes),
         retry_until_done("plan deliveries missed by a crash", planner.plan_missing),
+        repeat_every(RETENTION_INTERVAL_SECONDS, "remove what is past retention", retention_service.remove_past),
         repeat_every(COUNT_INTERVAL_SECONDS, "count active alerts and due deliveries", count_backlog),
     )

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
 from functools import reduce
 from uuid import UUID
 
@@ -9,6 +10,7 @@ from services.notify.delivery.planner import DeliveryPlanner
 from services.notify.domain import relationship as relationships
 from services.notify.domain.alert import Alert, alert_id, fold_alerts, raised_events
 from services.notify.domain.relationship import HistoryEvent, Relationship
+from services.notify.domain.retention import is_history, is_named
 from services.notify.metrics import Metrics
 from services.notify.store import Store
 from shared.events import (
@@ -28,7 +30,10 @@ EventsByRelationship = dict[UUID, list[RelationshipEvent]]
 class AlertProjector:
     """Raises alerts and keeps them up to date."""
 
-    def __init__(self, store: Store, planner: DeliveryPlanner, publish: Publish, metrics: Metrics) -> None:
+    def __init__(
+        self, store: Store, planner: DeliveryPlanner, publish: Publish, metrics: Metrics, alert_retention: timedelta
+    ) -> None:
+        self._alert_retention = alert_retention
         self._store = store
         self._planner = planner
         self._publish = publish
@@ -86,6 +91,7 @@ class AlertProjector:
             withdrawn = {r for r in pending if relationship_by_id[r].consent_withdrawn_at is not None}
             loaded = {a.id: a for a in await self._store.load_versioned_alerts(episodes, pending, withdrawn)}
             evolved = _evolve_alerts({i: alert.value for i, alert in loaded.items()}, pending, relationship_by_id)
+            evolved = await self._without_history(evolved, loaded)
             changed = [
                 Versioned(i, alert, loaded[i].version if i in loaded else 0)
                 for i, alert in evolved.items()
@@ -100,6 +106,15 @@ class AlertProjector:
             ]
             pending = {r: pending[r] for r in conflicting_relationships}
         return current_alerts
+
+    async def _without_history(
+        self, evolved: dict[UUID, Alert], loaded: Mapping[UUID, Versioned[Alert]]
+    ) -> dict[UUID, Alert]:
+        """The alerts without new ones that are past retention: they were removed, and are not brought back."""
+        if all(i in loaded or is_named(alert) for i, alert in evolved.items()):
+            return evolved
+        retained_since = await self._store.now() - self._alert_retention
+        return {i: alert for i, alert in evolved.items() if i in loaded or not is_history(alert, retained_since)}
 
     def _record_metrics(self, written: Iterable[Alert], loaded: Mapping[UUID, Versioned[Alert]]) -> None:
         for alert in written:

@@ -13,6 +13,7 @@ from shared.runtime.clock import now
 from shared.runtime.metric_specs import CounterSpec, GaugeSpec, HistogramSpec
 
 CloseOutcome = Literal["useful", "not_useful", "not_stated", "repaired", "retracted"]
+RemovedKind = Literal["alert", "delivery"]
 StreamLimit = Literal["inbox", "process"]
 
 MAX_LIVE_AGE = timedelta(days=1)
@@ -92,6 +93,11 @@ DELIVERIES_DUE = GaugeSpec(
 OLDEST_DUE_DELIVERY_SECONDS = GaugeSpec(
     "attune_notify_oldest_due_delivery_seconds", "Age of the oldest delivery not yet completed; 0 when there is none."
 )
+REMOVED = CounterSpec(
+    "attune_notify_removed",
+    "Settled alerts and completed deliveries that were removed because they were past their retention.",
+    {"kind": get_args(RemovedKind)},
+)
 INBOX_STREAMS = GaugeSpec("attune_notify_inbox_streams", "Open inbox event streams.")
 INBOX_STREAMS_REFUSED = CounterSpec(
     "attune_notify_inbox_streams_refused",
@@ -117,6 +123,7 @@ class Metrics:
         self._delivery_wait_seconds = DELIVERY_WAIT_SECONDS.create(registry)
         self._deliveries_due = DELIVERIES_DUE.create(registry)
         self._oldest_due_seconds = OLDEST_DUE_DELIVERY_SECONDS.create(registry)
+        self._removed = REMOVED.create(registry)
         self.open_streams = INBOX_STREAMS.create(registry)
         self._refused_streams = INBOX_STREAMS_REFUSED.create(registry)
 
@@ -150,6 +157,9 @@ class Metrics:
 
     def count_conflicts(self, count: int) -> None:
         self._conflicts.inc(count)
+
+    def count_removed(self, kind: RemovedKind, count: int) -> None:
+        self._removed.labels(kind).inc(count)
 
     def count_refused_stream(self, limit: StreamLimit) -> None:
         self._refused_streams.labels(limit).inc()

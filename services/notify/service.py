@@ -1,17 +1,21 @@
-"""The use cases of the inbox: what clinicians see, and what they do about an alert."""
+"""The use cases: what clinicians see in the inbox and do about an alert, and the removal of what is past retention."""
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from math import ceil
 from uuid import UUID
+
+import structlog
 
 from services.notify.delivery.planner import DeliveryPlanner
 from services.notify.domain.alert import Alert, Shown, Status
 from services.notify.domain.disposition_requests import DispositionRequest, decide
 from services.notify.domain.episode import EpisodeEnd
 from services.notify.domain.relationship import Relationship
+from services.notify.domain.routing import is_recent
 from services.notify.metrics import Metrics
-from services.notify.store import Store
+from services.notify.store import DeliveryStore, Store
 from shared.clinical.openings import CATALOGUE
 from shared.clinical.wording import describe_evidence
 from shared.errors import NotFound
@@ -19,8 +23,12 @@ from shared.events import CaseCode, Event, Severity
 from shared.outbox.documents import Change
 from shared.runtime.model import Model
 
+log = structlog.get_logger()
+
 MAX_PAGE_ALERTS = 200
 """Maximum number of alerts on one page of an inbox."""
+MAX_PAGE_DELIVERIES = 1000
+"""Maximum number of completed deliveries that are looked at together, to remove those past retention."""
 
 
 class InboxAlert(Model):
@@ -144,6 +152,51 @@ class InboxService:
             and not alert.is_withdrawn
             and not relationships[alert.relationship_id].value.erased
         ]
+
+
+@dataclass(frozen=True)
+class Retention:
+    """How long what is settled is kept."""
+
+    alerts: timedelta
+    deliveries: timedelta
+    max_sign_age: timedelta
+    """A message may still be owed about an alert whose last sign is not older."""
+
+
+class RetentionService:
+    """Removes what is past retention. May raise StoreUnavailable; repeating it is safe."""
+
+    def __init__(self, store: Store, delivery_store: DeliveryStore, retention: Retention, metrics: Metrics) -> None:
+        self._store = store
+        self._delivery_store = delivery_store
+        self._retention = retention
+        self._metrics = metrics
+
+    async def remove_past(self) -> None:
+        """Remove settled alerts and completed deliveries that are past retention, by the clock of the store."""
+        now = await self._store.now()
+        removed_alerts = await self._store.remove_past_alerts(now - self._retention.alerts)
+        self._metrics.count_removed("alert", removed_alerts)
+        removed_deliveries = await self._remove_deliveries(now)
+        self._metrics.count_removed("delivery", removed_deliveries)
+        if removed_alerts or removed_deliveries:
+            log.info("Removed what is past retention", alerts=removed_alerts, deliveries=removed_deliveries)
+
+    async def _remove_deliveries(self, now: datetime) -> int:
+        removed, last_id = 0, None
+        while page := await self._delivery_store.list_completed(
+            now - self._retention.deliveries, last_id, MAX_PAGE_DELIVERIES
+        ):
+            alerts_by_id = await self._store.load_alerts({delivery.alert_id for delivery in page})
+            past = [d.id for d in page if not self._may_be_owed(alerts_by_id.get(d.alert_id), now)]
+            removed += await self._delivery_store.remove_completed(past)
+            last_id = page[-1].id
+        return removed
+
+    def _may_be_owed(self, alert: Alert | None, now: datetime) -> bool:
+        """Whether the message would be planned, and sent again, if it were forgotten that it was sent."""
+        return alert is not None and (alert.is_active or is_recent(alert, now, self._retention.max_sign_age))
 
 
 def _to_inbox_alert(alert: Alert, clinician_id: UUID, relationship: Relationship, now: datetime) -> InboxAlert:

@@ -48,6 +48,10 @@ class Settings(ServiceSettings):
     """A message that could not be delivered for this long is marked as failed, counted and logged."""
     delivery_parallel: int = Field(default=8, ge=1, le=100)
     """Maximum number of concurrent delivery attempts."""
+    alert_retention_days: int = Field(default=730, ge=30, le=36_500)
+    """A settled alert is removed when nothing has happened about it for this long; one that is open never is."""
+    delivery_retention_days: int = Field(default=90, ge=1, le=36_500)
+    """A delivery is removed this long after it was completed, if its message cannot be owed anew."""
     inbox_streams: int = Field(default=1000, ge=1, le=100_000)
     """Maximum number of open inbox streams of one process; each takes about 80 kB of memory."""
     inbox_streams_per_inbox: int = Field(default=20, ge=1, le=100_000)

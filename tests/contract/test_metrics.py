@@ -8,7 +8,20 @@ from tools.contracts.documents import REGENERATE_COMMAND, create_registries, doc
 from tools.contracts.metrics import MetricDescription, describe_metrics
 
 BOUNDED_LABELS = {
-    *("cause", "channel", "command", "detector", "error", "group", "limit", "method", "outcome", "page", "partition"),
+    *(
+        "cause",
+        "channel",
+        "command",
+        "detector",
+        "error",
+        "group",
+        "kind",
+        "limit",
+        "method",
+        "outcome",
+        "page",
+        "partition",
+    ),
     *("rater", "route", "severity", "status", "topic", "trigger", "type", "useful", "version"),
 }
 """Labels whose number of values depends only on the code or the deployment; a new one needs a reason."""

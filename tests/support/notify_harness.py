@@ -17,7 +17,7 @@ from services.notify.domain.disposition_requests import DispositionRequest
 from services.notify.domain.routing import ChannelAddresses
 from services.notify.handlers import AlertProjector
 from services.notify.metrics import Metrics
-from services.notify.service import InboxAlert, InboxService
+from services.notify.service import InboxAlert, InboxService, Retention, RetentionService
 from services.notify.store import DeliveryStore, Store
 from shared.errors import BrokerUnavailable
 from shared.events import AlertRaised, Event
@@ -25,6 +25,7 @@ from shared.runtime.clock import now
 
 EMAIL_ADDRESS = ChannelAddresses(email="someone@clinic.example")
 MAX_SIGN_AGE = timedelta(days=7)
+ALERT_RETENTION, DELIVERY_RETENTION = timedelta(days=730), timedelta(days=90)
 DELIVERY_SETTINGS = DeliverySettings(
     public_url="https://attune.example/",
     first_retry_wait=timedelta(milliseconds=50),
@@ -95,7 +96,9 @@ class NotifyHarness:
             store, delivery_store, self.planner, self.channels, metrics, settings, clock, monotonic_clock
         )
         self.inbox = InboxService(store, self.planner, clock, metrics)
-        self.projector = AlertProjector(store, self.planner, self._publish, metrics)
+        self.projector = AlertProjector(store, self.planner, self._publish, metrics, ALERT_RETENTION)
+        retention = Retention(ALERT_RETENTION, DELIVERY_RETENTION, MAX_SIGN_AGE)
+        self.retention_service = RetentionService(store, delivery_store, retention, metrics)
 
     async def _publish(self, events: Sequence[Event]) -> None:
         if self.publish_failures:

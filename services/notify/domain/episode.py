@@ -31,6 +31,8 @@ class EpisodeState(StoredModel):
     evidence: tuple[Evidence, ...]
     end_reason: EpisodeEnd | None = None
     """Why it was retracted; None if it was not, or if an older version stored it."""
+    ended_at: UtcDatetime | None = None
+    """When it was repaired or retracted; None if it was not, or if an older version stored it."""
 
     @property
     def evidence_version(self) -> str:
@@ -59,6 +61,7 @@ def episode_state(event: RuptureEvent) -> EpisodeState:
         last_sign_at=event.last_sign_at,
         evidence=() if end_reason == "consent_withdrawn" else event.evidence,
         end_reason=end_reason,
+        ended_at=event.occurred_at if isinstance(event, RuptureRepaired | RuptureRetracted) else None,
     )
 
 

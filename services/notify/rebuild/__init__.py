@@ -43,7 +43,7 @@ def _create_view(settings: Settings, resources: ViewResources) -> NotifyView:
     mongo = resources.mongo
     store = MongoStore(mongo, Outbox(_send_nothing, [mongo[ALERTS]], OutboxMetrics(CollectorRegistry()), now), now)
     planner = DeliveryPlanner(store, MongoDeliveryStore(mongo), now, timedelta(days=settings.notify_within_days))
-    return NotifyView(resources, store, planner)
+    return NotifyView(resources, store, planner, timedelta(days=settings.alert_retention_days))
 
 
 async def _send_nothing(_messages: Sequence[Message]) -> None:

@@ -1,6 +1,7 @@
 """The differences between the stored view of one relationship and its projection from the topics."""
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TypeVar
 from uuid import UUID
 
@@ -9,12 +10,14 @@ from pydantic import BaseModel, ValidationError
 from services.notify.domain.alert import Alert, Status
 from services.notify.domain.projection import RelationshipProjection, with_dispositions_of
 from services.notify.domain.relationship import Relationship
+from services.notify.domain.retention import is_past_retention
 from services.notify.store.stored_names import STORED_NAMES
 from shared.mongo.client import Document
 from shared.rebuild.projection import version_of
 from shared.rebuild.view import MISSING, NOT_ON_TOPICS, UNREADABLE
 
 T = TypeVar("T", bound=BaseModel)
+BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 _WAITING: tuple[Status, ...] = ("open", "acknowledged")
 
@@ -25,16 +28,28 @@ class CurrentView:
 
     relationship: Document | None = None
     alerts: dict[UUID, Document] = field(default_factory=dict)
+    retained_since: datetime = BEGINNING
+    """What was settled before is past retention."""
 
 
 def compare(projection: RelationshipProjection, current: CurrentView) -> list[str]:
     """The names of what differs and can be corrected."""
     names = compare_relationship(projection, current)
-    for alert_id, alert in sorted(projection.alerts.items()):
+    for alert_id, alert in sorted(retained_alerts(projection, current).items()):
         names += [f"alert {alert_id} {name}" for name in compare_alert(alert, current)]
     if projection.relationship.erased:
         names += [f"alert {alert_id} not erased" for alert_id in sorted(current.alerts)]
     return names
+
+
+def retained_alerts(projection: RelationshipProjection, current: CurrentView) -> dict[UUID, Alert]:
+    """The alerts without those that were removed because they are past retention, or will be next."""
+    return {
+        alert_id: alert
+        for alert_id, alert in projection.alerts.items()
+        if current.alerts.get(alert_id, {}).get("unsettled", False)
+        or not is_past_retention(expected_alert(alert, current), current.retained_since)
+    }
 
 
 def list_unexpected_alerts(projection: RelationshipProjection, current: CurrentView) -> list[str]:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from uuid import UUID
 
 from services.notify.delivery.planner import DeliveryPlanner
@@ -17,6 +18,7 @@ from services.notify.rebuild.comparison import (
     expected_alert,
     list_losses,
     list_unexpected_alerts,
+    retained_alerts,
 )
 from services.notify.store.mongo import ALERTS, MongoStore
 from services.notify.store.stored_names import STORED_NAMES
@@ -35,8 +37,11 @@ class NotifyView(ProjectionView[RelationshipProjection, CurrentView]):
 
     subjects = "relationships and clinicians"
 
-    def __init__(self, resources: ViewResources, store: MongoStore, planner: DeliveryPlanner) -> None:
+    def __init__(
+        self, resources: ViewResources, store: MongoStore, planner: DeliveryPlanner, alert_retention: timedelta
+    ) -> None:
         super().__init__(resources.mongo["relationships"], resources.reader)
+        self._alert_retention = alert_retention
         self._alerts = resources.mongo[ALERTS]
         self._clinicians = Clinicians(resources.mongo)
         self._store = store
@@ -75,7 +80,9 @@ class NotifyView(ProjectionView[RelationshipProjection, CurrentView]):
             relationships = await self._relationships.find({"_id": {"$in": list(projections)}}).to_list(None)
             alerts = await self._alerts.find({"$or": conditions}).to_list(None)
         documents = {document["_id"]: document for document in relationships}
-        current = {r: CurrentView(documents.get(r)) for r in projections}
+        # After the alerts were read: what was removed before was past retention by this time as well.
+        retained_since = await self._store.now() - self._alert_retention
+        current = {r: CurrentView(documents.get(r), {}, retained_since) for r in projections}
         for document in alerts:
             r = relationship_by_alert.get(document["_id"]) or document["relationship_id"]
             current[r].alerts[document["_id"]] = document
@@ -105,7 +112,7 @@ class NotifyView(ProjectionView[RelationshipProjection, CurrentView]):
             expected_alert(alert, current[r])
             for r, projection in projections.items()
             if r not in conflicts
-            for alert in projection.alerts.values()
+            for alert in retained_alerts(projection, current[r]).values()
         ]
         await self._planner.plan(alerts)
         await self._publish([event for alert in alerts for _, event in raised_events(alert)])
@@ -136,7 +143,7 @@ class NotifyView(ProjectionView[RelationshipProjection, CurrentView]):
         changed = [
             Versioned(alert.id, expected_alert(alert, current[r]), version_of(current[r].alerts.get(alert.id)))
             for r, projection in projections.items()
-            for alert in projection.alerts.values()
+            for alert in retained_alerts(projection, current[r]).values()
             if compare_alert(alert, current[r])
         ]
         conflicts = await self._store.save_alerts(changed)

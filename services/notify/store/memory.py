@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from services.notify.domain.alert import Alert
 from services.notify.domain.relationship import Relationship
+from services.notify.domain.retention import is_past_retention
 from services.notify.domain.routing import ChannelAddresses, ChannelName, Delivery, DeliveryOutcome
 from services.notify.store.protocol import (
     ACTIVE_STATUSES,
@@ -21,6 +22,7 @@ from services.notify.store.protocol import (
 from shared.events import ClinicianRegistered, ClinicianUpdated, Event
 from shared.events.model import SEVERITY_RANK
 from shared.outbox.documents import Change, Decide, Versioned
+from shared.runtime.clock import now
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -35,6 +37,7 @@ class InMemoryStore:
     channels: dict[UUID, ChannelAddresses] = field(default_factory=dict)
     pending_events: list[Event] = field(default_factory=list)
     """The events of `change_alert`, which nobody publishes."""
+    clock: Callable[[], datetime] = now
 
     async def load_relationships(self, ids: Collection[UUID]) -> dict[UUID, Versioned[Relationship]]:
         return {r: self.relationships.get(r) or Versioned(r, Relationship(relationship_id=r)) for r in ids}
@@ -56,6 +59,15 @@ class InMemoryStore:
 
     async def save_alerts(self, changed: Sequence[Versioned[Alert]]) -> set[UUID]:
         return _save(self.alerts, changed)
+
+    async def now(self) -> datetime:
+        return self.clock()
+
+    async def remove_past_alerts(self, retained_since: datetime) -> int:
+        past = [i for i, stored in self.alerts.items() if is_past_retention(stored.value, retained_since)]
+        for alert_id in past:
+            del self.alerts[alert_id]
+        return len(past)
 
     async def erase_alerts(self, relationships: Collection[UUID]) -> None:
         for alert in [stored.value for stored in self.alerts.values() if stored.value.relationship_id in relationships]:
@@ -142,6 +154,7 @@ class StoredDelivery:
     is_claimed: bool = False
     unknown_attempts: int = 0
     outcome: DeliveryOutcome | None = None
+    completed_at: datetime | None = None
 
 
 class InMemoryDeliveryStore:
@@ -181,7 +194,7 @@ class InMemoryDeliveryStore:
 
     async def complete(self, claimed: ClaimedDelivery, outcome: DeliveryOutcome) -> None:
         if stored := self._find_claimed(claimed):
-            self._put(replace(stored, outcome=outcome, due_at=None, is_claimed=False))
+            self._put(replace(stored, outcome=outcome, due_at=None, is_claimed=False, completed_at=self._clock()))
 
     async def schedule_retry(self, claimed: ClaimedDelivery, wait: timedelta, unknown_attempts: int) -> None:
         stored = self._find_claimed(claimed)
@@ -197,7 +210,22 @@ class InMemoryDeliveryStore:
         for stored in list(self.deliveries.values()):
             has_failed = stored.outcome in ("rejected", "failed")
             if has_failed and stored.delivery.clinician_id == clinician_id and stored.planned_at >= since:
-                self._put(replace(stored, due_at=DUE_IMMEDIATELY, planned_at=now, outcome=None))
+                self._put(replace(stored, due_at=DUE_IMMEDIATELY, planned_at=now, outcome=None, completed_at=None))
+
+    async def list_completed(self, before: datetime, after: UUID | None, limit: int) -> list[Delivery]:
+        completed = [
+            delivery_id
+            for delivery_id, stored in self.deliveries.items()
+            if stored.completed_at is not None and stored.completed_at < before
+        ]
+        page = sorted(delivery_id for delivery_id in completed if after is None or delivery_id > after)[:limit]
+        return [self.deliveries[delivery_id].delivery for delivery_id in page]
+
+    async def remove_completed(self, ids: Collection[UUID]) -> int:
+        removed = [i for i in ids if i in self.deliveries and self.deliveries[i].completed_at is not None]
+        for delivery_id in removed:
+            del self.deliveries[delivery_id]
+        return len(removed)
 
     async def count_due(self) -> tuple[int, datetime | None]:
         planned = [stored.planned_at for stored in self.deliveries.values() if stored.due_at is not None]

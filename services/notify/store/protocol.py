@@ -70,6 +70,12 @@ class Store(Protocol):
         An alert that was erased since it was loaded is a conflict too: it is not written again.
         """
 
+    async def now(self) -> datetime:
+        """The time by the clock of the store, which all processes share."""
+
+    async def remove_past_alerts(self, retained_since: datetime) -> int:
+        """Delete the alerts that are past retention, without those whose events are pending; return how many."""
+
     async def erase_alerts(self, relationships: Collection[UUID]) -> None:
         """Delete the alerts of erased clients, with their pending events."""
 
@@ -149,6 +155,12 @@ class DeliveryStore(Protocol):
 
     async def reopen_failed(self, clinician_id: UUID, since: datetime, now: datetime) -> None:
         """Make the clinician's failed and rejected deliveries that were planned since `since` due immediately."""
+
+    async def list_completed(self, before: datetime, after: UUID | None, limit: int) -> list[Delivery]:
+        """The first deliveries behind the id `after` that were completed before `before`, by the clock of the store."""
+
+    async def remove_completed(self, ids: Collection[UUID]) -> int:
+        """Delete these deliveries, without those that are due again; return how many."""
 
     async def count_due(self) -> tuple[int, datetime | None]:
         """How many deliveries are not completed, and when the oldest of them was planned."""

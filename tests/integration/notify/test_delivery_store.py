@@ -233,3 +233,18 @@ async def test_the_failed_deliveries_of_a_clinician_are_reopened(store: Delivery
     reopened = [await claim(store), await claim(store)]
     assert {claimed.delivery.id for claimed in reopened} == {delivery.id for delivery in deliveries[:2]}
     assert [(claimed.attempts, claimed.planned_at) for claimed in reopened] == [(2, NOW + LEASE)] * 2
+
+
+async def test_only_completed_deliveries_are_listed_and_removed(store: DeliveryStore) -> None:
+    deliveries = sorted((create_delivery() for _ in range(4)), key=lambda delivery: delivery.id)
+    await store.add(deliveries, NOW)
+    for _ in range(3):
+        await store.complete(await claim(store), "sent")
+    completed = await store.list_completed(now() + timedelta(days=1), None, 10)
+    (due,) = [delivery for delivery in deliveries if delivery not in completed]
+
+    assert await store.list_completed(now() - timedelta(days=1), None, 10) == []
+    assert await store.list_completed(now() + timedelta(days=1), completed[0].id, 1) == [completed[1]]
+    assert await store.remove_completed([due.id, completed[0].id]) == 1
+    assert await store.list_completed(now() + timedelta(days=1), None, 10) == completed[1:]
+    assert (await store.count_due())[0] == 1

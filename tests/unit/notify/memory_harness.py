@@ -24,6 +24,7 @@ class InMemoryNotifyHarness(NotifyHarness):
         self.clock = clock or ManualClock(NOW)
         self.channel = FakeChannel()
         self.memory = store or InMemoryStore()
+        self.memory.clock = self.clock
         self.delivery_memory = delivery_store or InMemoryDeliveryStore(self.clock)
         self.rupture = RuptureBuilder(NOW)
         super().__init__(self.memory, self.delivery_memory, self.channel, self.clock, settings, self.clock.monotonic)

@@ -79,6 +79,7 @@ def stored_alert(s: RuptureBuilder) -> Document:
             "last_sign_at": last_sign_at,
             "evidence": tuple(evidence.model_dump() for evidence in s.suspected(3).evidence),
             "end_reason": None,
+            "ended_at": None,
         },
         "supported": True,
         "consent_withdrawn": False,

@@ -16,6 +16,7 @@ from pymongo.errors import BulkWriteError
 
 from services.notify.domain.alert import STATUS_RANK, Alert
 from services.notify.domain.relationship import Relationship
+from services.notify.domain.retention import is_past_retention
 from services.notify.domain.routing import ChannelAddresses
 from services.notify.store.protocol import ACTIVE_STATUSES, AlertCounts, InboxCounts
 from services.notify.store.stored_names import STORED_NAMES
@@ -27,6 +28,7 @@ from shared.mongo.client import (
     GuardedWrite,
     Mongo,
     has_errors_besides_duplicates,
+    server_time,
     translate_errors,
     write_guarded,
 )
@@ -40,6 +42,7 @@ class MongoStore:
     """A store in MongoDB: one collection for each of relationships, alerts, clinicians and channels."""
 
     def __init__(self, mongo: Mongo, outbox: Outbox, clock: Callable[[], datetime]) -> None:
+        self._mongo = mongo
         self._relationships = mongo["relationships"]
         self._alerts = mongo[ALERTS]
         self._clinicians = mongo["clinicians"]
@@ -91,6 +94,19 @@ class MongoStore:
 
     async def save_alerts(self, changed: Sequence[Versioned[Alert]]) -> set[UUID]:
         return await _save(self._alerts, changed)
+
+    async def now(self) -> datetime:
+        return await server_time(self._mongo.database)
+
+    async def remove_past_alerts(self, retained_since: datetime) -> int:
+        query: Document = {"unsettled": False, "said.last_sign_at": {"$lt": retained_since}}
+        removed = 0
+        with translate_errors():
+            async for document in self._alerts.find(query):
+                if is_past_retention(STORED_NAMES.from_document(Alert, document), retained_since):
+                    unchanged = {"_id": document["_id"], "v": document["v"], "owed.0": {"$exists": False}}
+                    removed += (await self._alerts.delete_one(unchanged)).deleted_count
+        return removed
 
     async def erase_alerts(self, relationships: Collection[UUID]) -> None:
         with translate_errors():

@@ -5,7 +5,7 @@ no other worker claims it while the lease is renewed, and another one does soon 
 that of the database, which all processes share.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -29,6 +29,7 @@ class MongoDeliveryStore:
         with translate_errors():
             await self._deliveries.create_index("next_at", name="due", sparse=True)
             await self._deliveries.create_index("clinician_id", name="clinician")
+            await self._deliveries.create_index("settled_at", name="settled", sparse=True)
 
     async def add(self, deliveries: Sequence[Delivery], now: datetime) -> None:
         await insert_new(
@@ -101,6 +102,19 @@ class MongoDeliveryStore:
                 },
                 {"$set": {"next_at": DUE_IMMEDIATELY, "since": now}, "$unset": {"outcome": "", "settled_at": ""}},
             )
+
+    async def list_completed(self, before: datetime, after: UUID | None, limit: int) -> list[Delivery]:
+        query: Document = {"settled_at": {"$lt": before}}
+        if after is not None:
+            query["_id"] = {"$gt": after}
+        with translate_errors():
+            found = await self._deliveries.find(query).sort("_id", 1).limit(limit).to_list(limit)
+        return [Delivery.model_validate(document) for document in found]
+
+    async def remove_completed(self, ids: Collection[UUID]) -> int:
+        with translate_errors():
+            removed = await self._deliveries.delete_many({"_id": {"$in": list(ids)}, "settled_at": {"$exists": True}})
+        return removed.deleted_count
 
     async def count_due(self) -> tuple[int, datetime | None]:
         query: Document = {"next_at": {"$exists": True}}
