@@ -1,7 +1,7 @@
 """How a batch of events changes the alerts: a few round trips to the store, whatever its size, then publishing."""
 
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import reduce
 from uuid import UUID
@@ -14,6 +14,7 @@ from services.notify.domain.retention import is_history, is_named
 from services.notify.metrics import Metrics
 from services.notify.store import Store
 from shared.events import (
+    AllianceUpdated,
     ClinicianRegistered,
     ClinicianUpdated,
     Event,
@@ -85,11 +86,9 @@ class AlertProjector:
         current_alerts: list[Alert] = []
         pending = {r: events for r, events in events_by_relationship.items() if not relationship_by_id[r].erased}
         while pending:
-            episodes = {
-                alert_id(e.episode_id) for events in pending.values() for e in events if isinstance(e, RuptureEvent)
-            }
+            alert_ids = {alert_id(episode) for events in pending.values() for episode in _named_episodes(events)}
             withdrawn = {r for r in pending if relationship_by_id[r].consent_withdrawn_at is not None}
-            loaded = {a.id: a for a in await self._store.load_versioned_alerts(episodes, pending, withdrawn)}
+            loaded = {a.id: a for a in await self._store.load_versioned_alerts(alert_ids, pending, withdrawn)}
             evolved = _evolve_alerts({i: alert.value for i, alert in loaded.items()}, pending, relationship_by_id)
             evolved = await self._without_history(evolved, loaded)
             changed = [
@@ -131,6 +130,14 @@ def _group_by_relationship(events: Sequence[Event]) -> EventsByRelationship:
         if isinstance(event, RelationshipEvent):
             grouped[event.relationship_id].append(event)
     return dict(grouped)
+
+
+def _named_episodes(events: Iterable[RelationshipEvent]) -> Iterator[UUID]:
+    for event in events:
+        if isinstance(event, RuptureEvent):
+            yield event.episode_id
+        elif isinstance(event, AllianceUpdated) and event.open_episode_id is not None:
+            yield event.open_episode_id
 
 
 def _evolve_relationship(relationship: Relationship, events: Iterable[RelationshipEvent]) -> Relationship:

@@ -1,9 +1,10 @@
 """An alert, an entry in a clinician's inbox about one episode, as a pure function of the events about that episode.
 
-The rupture event with the highest version decides; lower versions change nothing. An open episode that the alliance
-no longer names, at the same or a higher version, is no longer supported. A clinician's disposition counts for the
-severity at which it was made, until it is taken back: an alert that escalates afterwards is open again. The order and
-repetition of events do not matter. Nothing here reads a clock.
+The rupture event with the highest version decides; lower versions change nothing. If one version comes with several
+contents, the most severe counts, then the one with the latest sign, then an open one. An open episode that the
+alliance no longer names, at the same or a higher version, is no longer supported. A clinician's disposition counts for
+the severity at which it was made, until it is taken back: an alert that escalates afterwards is open again. The order
+and repetition of events do not matter. Nothing here reads a clock.
 
 An alert keeps why its episode ended. If the client ended the relationship, or was transferred while the alert was
 urgent, it stays open until the clinician has read it. If the client withdrew consent, nobody sees it any more: of what
@@ -191,9 +192,9 @@ def evolve(alert: Alert | None, event: RuptureEvent) -> Alert:
             episode=state,
             steps={event.severity: step},
         )
-    earliest = min(alert.steps.get(event.severity, step), step, key=lambda s: s.version)
+    earliest = min(alert.steps.get(event.severity, step), step, key=lambda s: (s.version, s.at, str(s.recorded_at)))
     steps = {**alert.steps, event.severity: earliest}
-    if state.version <= alert.episode.version:
+    if not state.supersedes(alert.episode):
         return alert.model_copy(update={"steps": steps})
     return alert.model_copy(update={"episode": state, "supported": True, "steps": steps})
 
@@ -208,7 +209,7 @@ def apply_relationship(alert: Alert, relationship: Relationship) -> Alert:
     evolved = alert.model_copy(
         update={
             "clinician_id": relationship.clinician_id or alert.clinician_id,
-            "supported": alert.supported and not is_unsupported,
+            "supported": not is_unsupported,
         }
     )
     return _apply_consent(evolved, relationship)

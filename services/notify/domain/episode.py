@@ -2,12 +2,13 @@
 
 import json
 from hashlib import sha256
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import ConfigDict
 
 from shared.events import Evidence, RuptureEvent, RuptureRepaired, RuptureRetracted, Severity, UtcDatetime
 from shared.events.intake import EndReason
+from shared.events.model import SEVERITY_RANK
 from shared.runtime.model import Model
 
 EpisodeEnd = Literal["corrected", "ended_by_client", "ended_as_planned", "transferred", "ended", "consent_withdrawn"]
@@ -48,6 +49,15 @@ class EpisodeState(StoredModel):
     def after_withdrawal(self) -> "EpisodeState":
         """What remains after the client withdrew consent: that this was the reason, and no evidence."""
         return self.model_copy(update={"status": "retracted", "evidence": (), "end_reason": "consent_withdrawn"})
+
+    def supersedes(self, other: "EpisodeState") -> bool:
+        """Whether this one counts: the higher version, or by the rule for several contents of one version."""
+        return self._rank() > other._rank()
+
+    def _rank(self) -> tuple[Any, ...]:
+        """What withdrawn consent leaves comes first, so that it does not matter whether that is known already."""
+        remaining = (self.version, SEVERITY_RANK[self.severity], self.last_sign_at, self.first_sign_at)
+        return (*remaining, self.status == "open", self.model_dump_json())
 
 
 def episode_state(event: RuptureEvent) -> EpisodeState:

@@ -1,8 +1,9 @@
 """What alerts need to know about a relationship, as a pure function of its events.
 
-The order and repetition of events do not matter. Each event of intake occurs once; of alliance's updates, the highest
-version counts; of an appointment's times, the one scheduled last counts; of consents and withdrawals, the last of each
-counts, and a withdrawal wins over a consent of the same moment. Cancellation and erasure are final.
+The order and repetition of events do not matter. Of several starts or ends, the one that occurred last counts; of
+alliance's updates, the highest version, and of one version one that names an open episode; of an appointment's times,
+the one scheduled last; of consents and withdrawals, the last of each counts, and a withdrawal wins over a consent of
+the same moment. Cancellation and erasure are final.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -64,6 +65,7 @@ class Relationship(Model):
     clinician_id: UUID | None = None
     """None until `RelationshipStarted` has arrived; alerts wait for it."""
     case_code: CaseCode | None = None
+    started_at: UtcDatetime | None = None
     ended_at: UtcDatetime | None = None
     erased: bool = False
     consent_given_at: UtcDatetime | None = None
@@ -93,9 +95,9 @@ def evolve(relationship: Relationship, event: HistoryEvent) -> Relationship:
         return relationship
     match event:
         case RelationshipStarted():
-            return relationship.model_copy(update={"clinician_id": event.clinician_id, "case_code": event.case_code})
+            return _start(relationship, event)
         case RelationshipEnded():
-            return relationship.model_copy(update={"ended_at": event.occurred_at})
+            return relationship.model_copy(update={"ended_at": _later(relationship.ended_at, event.occurred_at)})
         case ConsentGiven() | ConsentWithdrawn():
             return _with_consent(relationship, event)
         case ClientErased():
@@ -113,7 +115,9 @@ def evolve(relationship: Relationship, event: HistoryEvent) -> Relationship:
                 Appointment(session_id=event.session_id, starts_at=starts_at, scheduled_at=NEVER, cancelled=True),
             )
         case AllianceUpdated():
-            if event.version <= relationship.alliance_version:
+            if _alliance_rank(event.version, event.open_episode_id) <= _alliance_rank(
+                relationship.alliance_version, relationship.open_episode_id
+            ):
                 return relationship
             return relationship.model_copy(
                 update={"alliance_version": event.version, "open_episode_id": event.open_episode_id}
@@ -129,6 +133,21 @@ def _with_consent(relationship: Relationship, event: ConsentGiven | ConsentWithd
 
 def _later(one: datetime | None, other: datetime) -> datetime:
     return other if one is None else max(one, other)
+
+
+def _start(relationship: Relationship, event: RelationshipStarted) -> Relationship:
+    start = (event.occurred_at, event.clinician_id, event.case_code)
+    # Documents of an older version lack the time; then the event counts.
+    if relationship.started_at is not None and relationship.clinician_id is not None and relationship.case_code:
+        start = max(start, (relationship.started_at, relationship.clinician_id, relationship.case_code))
+    started_at, clinician_id, case_code = start
+    return relationship.model_copy(
+        update={"started_at": started_at, "clinician_id": clinician_id, "case_code": case_code}
+    )
+
+
+def _alliance_rank(version: int, open_episode_id: UUID | None) -> tuple[int, str]:
+    return version, str(open_episode_id or "")
 
 
 def _with_appointment(relationship: Relationship, appointment: Appointment) -> Relationship:

@@ -1,7 +1,7 @@
 """A relationship as the sessions service knows it: a pure fold over intake's events.
 
-Events may arrive in any order and more than once. The newest event decides each field, so the result depends only on
-which events occurred, not on how they arrived.
+Events may arrive in any order and more than once. The newest event decides each field, and of two starts at the same
+moment the greater values; so the result depends only on which events occurred, not on how they arrived.
 """
 
 from uuid import UUID
@@ -71,7 +71,7 @@ def evolve(relationship: Relationship, event: Event) -> Relationship:
             )
         case _ if relationship.erased_at is not None:
             return relationship
-        case RelationshipStarted() if _is_newer(at, relationship.started_at):
+        case RelationshipStarted() if _is_newer_start(event, relationship):
             start = {
                 "started_at": at,
                 "clinic_id": event.clinic_id,
@@ -88,6 +88,15 @@ def evolve(relationship: Relationship, event: Event) -> Relationship:
             return relationship.model_copy(update={"consent": False, "consent_at": at})
         case _:
             return relationship
+
+
+def _is_newer_start(event: RelationshipStarted, relationship: Relationship) -> bool:
+    if relationship.started_at is None:
+        return True
+    known = (relationship.started_at, relationship.case_code or "")
+    known_ids = (str(relationship.predecessor_id or ""), str(relationship.clinic_id or ""))
+    said = (event.occurred_at, event.case_code, str(event.predecessor_id or ""), str(event.clinic_id))
+    return said > (*known, *known_ids)
 
 
 def _is_newer(at: UtcDatetime, last_known: UtcDatetime | None) -> bool:

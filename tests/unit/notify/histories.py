@@ -1,7 +1,7 @@
 """Histories of one relationship as notify receives them, as hypothesis draws them, and the alerts after them."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import reduce
 from uuid import UUID
 
@@ -55,3 +55,25 @@ def alerts_after(*batches: Sequence[RelationshipEvent]) -> dict[UUID, Alert]:
 def only_alert_after(*batches: Sequence[RelationshipEvent]) -> Alert:
     (alert,) = alerts_after(*batches).values()
     return alert
+
+
+@st.composite
+def contradictory_histories(draw: st.DrawFn) -> list[RelationshipEvent]:
+    """Histories in which some ids come with two contents, as after a bug in a producer."""
+    s = RuptureBuilder(NOW, relationship_id=UUID(int=1), clinician_id=UUID(int=2))
+    other = RuptureBuilder(NOW, relationship_id=UUID(int=1), clinician_id=UUID(int=3), case_code="ZZ-9")
+    events = [*draw(histories()), s.ended()]
+    contradictions: list[RelationshipEvent] = [
+        other.started(),
+        s.started().model_copy(update={"occurred_at": NOW - timedelta(days=1)}),
+        s.ended().model_copy(update={"occurred_at": NOW - timedelta(days=1)}),
+    ]
+    for version in range(1, 6):
+        severity, number = draw(st.sampled_from(SEVERITIES)), draw(st.integers(0, 2))
+        contradictions += [
+            s.suspected(version, severity, number, days_ago=1),
+            s.repaired(version, severity, number),
+            s.retracted(version, severity, number),
+            s.updated(version, draw(st.sampled_from([None, number]))),
+        ]
+    return [*events, *draw(st.lists(st.sampled_from(contradictions), min_size=1, max_size=6))]

@@ -12,7 +12,7 @@ from services.notify.domain.relationship import Relationship
 from shared.events import AlertAcknowledged, Event, RelationshipEvent
 from tests.support.dispositions import acknowledge, reopen, resolve
 from tests.support.rupture_builder import RuptureBuilder
-from tests.unit.notify.histories import NOW, histories
+from tests.unit.notify.histories import NOW, contradictory_histories, histories
 
 
 def project(*batches: Sequence[RelationshipEvent]) -> RelationshipProjection:
@@ -27,6 +27,15 @@ def test_folding_all_events_at_once_equals_folding_them_one_by_one(
     history: list[RelationshipEvent], data: st.DataObject
 ) -> None:
     shuffled = data.draw(st.permutations(history))
+
+    assert project(history) == project(*([event] for event in shuffled))
+
+
+@given(history=contradictory_histories(), data=st.data())
+def test_of_several_contents_under_one_id_the_same_one_counts_in_any_order(
+    history: list[RelationshipEvent], data: st.DataObject
+) -> None:
+    shuffled = data.draw(st.permutations([*history, *history]))
 
     assert project(history) == project(*([event] for event in shuffled))
 

@@ -41,6 +41,7 @@ def stored_relationship(s: RuptureBuilder) -> Document:
         "relationship_id": s.relationship_id,
         "clinician_id": s.clinician_id,
         "case_code": "AB-12",
+        "started_at": NOW - timedelta(days=90),
         "ended_at": None,
         "erased": False,
         "consent_given_at": None,

@@ -21,15 +21,15 @@ RELATIONSHIP = UUID(int=7)
 STARTED_AT = datetime(2026, 3, 2, tzinfo=UTC)
 
 
-def started() -> Event:
+def started(hours: int = 0, case_code: str = "AB-12") -> Event:
     return RelationshipStarted(
         id=uuid5(RELATIONSHIP, "started"),
-        occurred_at=STARTED_AT,
+        occurred_at=STARTED_AT + timedelta(hours=hours),
         relationship_id=RELATIONSHIP,
         clinic_id=UUID(int=1),
         clinician_id=UUID(int=2),
         client_id=UUID(int=3),
-        case_code="AB-12",
+        case_code=case_code,
         aims=("coping",),
         cadence_days=7,
     )
@@ -56,7 +56,7 @@ def erased(hours: int) -> Event:
 HOURS = st.integers(0, 3)
 EVENT_LISTS = st.lists(
     st.one_of(
-        st.builds(started),
+        st.builds(started, HOURS, st.sampled_from(["AB-12", "ZZ-9"])),
         st.builds(consent_event, st.sampled_from([ConsentGiven, ConsentWithdrawn]), HOURS),
         st.builds(ended, HOURS),
         st.builds(erased, HOURS),
@@ -74,6 +74,13 @@ def test_the_order_of_arrival_and_repetition_do_not_matter(events: list[Event], 
     duplicates = data.draw(st.lists(st.sampled_from(events), max_size=4)) if events else []
 
     assert fold(data.draw(st.permutations(events + duplicates))) == fold(events)
+
+
+def test_of_two_starts_the_same_one_counts_in_any_order() -> None:
+    first, last, same_moment = started(0, "ZZ-9"), started(1, "AB-12"), started(1, "AB-13")
+
+    for events in ([first, last, same_moment], [same_moment, last, first], [last, same_moment, first]):
+        assert fold(events).case_code == "AB-13"
 
 
 def test_the_newest_consent_event_counts() -> None:
