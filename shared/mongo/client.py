@@ -224,16 +224,18 @@ def translate_errors() -> Iterator[None]:
         raise
 
 
-async def insert_new(collection: Collection, documents: Sequence[Document]) -> None:
-    """Insert each document whose `_id` does not exist yet; idempotent. Raises StoreUnavailable."""
+async def insert_new(collection: Collection, documents: Sequence[Document]) -> Sequence[Document]:
+    """Insert each document whose `_id` does not exist yet; return the others. Idempotent. Raises StoreUnavailable."""
     if not documents:
-        return
+        return ()
     try:
         with translate_errors():
             await collection.insert_many(documents, ordered=False)
     except BulkWriteError as error:
         if has_errors_besides_duplicates(error):
             raise
+        return [documents[write["index"]] for write in error.details["writeErrors"]]
+    return ()
 
 
 @dataclass(frozen=True, slots=True)

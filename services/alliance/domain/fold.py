@@ -1,8 +1,9 @@
 """The alliance as a pure function of the events known about a relationship.
 
 Everything that changes the score is called from here. The order of arrival does not matter: events are folded in the
-order in which they occurred, each once, and every answer as it was last amended. Applying the event that occurred next
-(`evolve`) gives the same alliance, to the bit, as folding the whole history (`fold`).
+order in which they occurred, each once, and every answer as it was last amended; `state.history` has the rules.
+Applying the event that occurred next (`evolve`) gives the same alliance, to the bit, as folding the whole history
+(`fold`).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,7 +17,13 @@ from services.alliance.domain.detection.feedback import apply_feedback
 from services.alliance.domain.policy.policy import Policy
 from services.alliance.domain.state.alliance import Alliance, Episode, Retraction
 from services.alliance.domain.state.fast_replace import replace
-from services.alliance.domain.state.history import HistoryEvent, apply_amendments, sort_events, sort_key
+from services.alliance.domain.state.history import (
+    HistoryEvent,
+    apply_amendments,
+    find_unknown_answers,
+    sort_events,
+    sort_key,
+)
 from shared.events import (
     ClientErased,
     ConsentGiven,
@@ -68,7 +75,11 @@ def refold(events: Iterable[HistoryEvent], policy: Policy) -> FoldResult:
         return FoldResult(erased, policy_digest=policy.digest)
     alliance, seen_episodes = _evolve_all(Alliance(), apply_amendments(sorted_events), policy)
     if sorted_events:
-        alliance = replace(alliance, last_event_key=sort_key(sorted_events[-1]))
+        alliance = replace(
+            alliance,
+            last_event_key=sort_key(sorted_events[-1]),
+            amended_unknown=find_unknown_answers(sorted_events),
+        )
     retraction = _find_retraction_by_amendment(sorted_events, seen_episodes, policy)
     if retraction and (alliance.last_retraction is None or alliance.last_retraction.at < retraction.at):
         alliance = replace(alliance, last_retraction=retraction)

@@ -59,10 +59,11 @@ class AllianceProjector:
         self._metrics.count_events(events)
 
     async def _handle_part(self, pending: Mapping[UUID, Sequence[HistoryEvent]]) -> None:
-        await self._store.append([event for events in pending.values() for event in events])
+        known = await self._store.append([event for events in pending.values() for event in events])
+        pending = {**dict.fromkeys(known, ()), **pending}
         while pending:
-            loaded = await self._load(pending)
-            updated = await self.fold_batch(loaded, pending)
+            loaded = await self._load(pending, known)
+            updated = await self.fold_batch(loaded, pending, known)
             conflicts = await self._store.save(
                 [state for state in updated if state.version != loaded[state.relationship].version]
             )
@@ -82,7 +83,9 @@ class AllianceProjector:
             _log_signs(loaded, updated)
             pending = {relationship: pending[relationship] for relationship in conflicts}
 
-    async def _load(self, pending: Mapping[UUID, Sequence[HistoryEvent]]) -> Mapping[UUID, VersionedState]:
+    async def _load(
+        self, pending: Mapping[UUID, Sequence[HistoryEvent]], known: Collection[UUID]
+    ) -> Mapping[UUID, VersionedState]:
         """Each state from the cache if it can be folded forward, otherwise from the database.
 
         Folding forward always changes a state, so it is saved, and the version guard detects a stale cache.
@@ -90,7 +93,7 @@ class AllianceProjector:
         cached = {
             r: state
             for r, new_events in pending.items()
-            if (state := self._recent_states.get(r)) and self._can_fold_forward(state, new_events)
+            if r not in known and (state := self._recent_states.get(r)) and self._can_fold_forward(state, new_events)
         }
         missing = pending.keys() - cached.keys()
         return {**cached, **(await self._store.load(missing) if missing else {})}
@@ -104,10 +107,18 @@ class AllianceProjector:
             del self._recent_states[oldest]
 
     async def fold_batch(
-        self, loaded: Mapping[UUID, VersionedState], pending: Mapping[UUID, Sequence[HistoryEvent]]
+        self,
+        loaded: Mapping[UUID, VersionedState],
+        pending: Mapping[UUID, Sequence[HistoryEvent]],
+        known: Collection[UUID],
     ) -> list[VersionedState]:
-        """Fold each relationship forward if that equals a fold of its whole history; otherwise refold it."""
-        late = [r for r, new_events in pending.items() if not self._can_fold_forward(loaded[r], new_events)]
+        """Fold each relationship forward if that equals a fold of its whole history; otherwise refold it.
+
+        Those in `known` got events that were stored before, perhaps with other contents.
+        """
+        late = [
+            r for r, new_events in pending.items() if r in known or not self._can_fold_forward(loaded[r], new_events)
+        ]
         histories = await self._store.history(late) if late else {}
         refolded = {r: await self._refold(history) for r, history in histories.items()}
         self._metrics.count_refolds(len(late))

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from services.alliance.domain.state.history import HISTORY_EVENTS, HistoryEvent
+from services.alliance.domain.state.history import HISTORY_EVENTS, HistoryEvent, choose_content
 from shared.errors import DecodeError
 from shared.events import AlertReopened, AlertResolved, by_type
 from shared.events.cloudevents import decode
@@ -15,7 +15,7 @@ _EVENT_TYPES = by_type(HISTORY_EVENTS)
 
 @dataclass(slots=True)
 class RecordedHistory:
-    """The events of one relationship on the topics: each once, as first published."""
+    """The events of one relationship on the topics: each once, with the content that counts."""
 
     relationship: UUID
     events: dict[UUID, HistoryEvent] = field(default_factory=dict)
@@ -32,7 +32,10 @@ class RecordedHistory:
                 recorded.resolved.append(event)
             elif isinstance(event, AlertReopened):
                 recorded.reopened.append(event)
-            elif isinstance(event, HISTORY_EVENTS) and event.id not in recorded.events:
+            elif isinstance(event, HISTORY_EVENTS):
+                known = recorded.events.get(event.id)
+                if known is not None and choose_content(known, event) == known:
+                    continue
                 recorded.events[event.id] = event
                 recorded.messages[event.id] = each.message
         return recorded

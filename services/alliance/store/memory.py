@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID
 
-from services.alliance.domain.state.history import HistoryEvent
+from services.alliance.domain.state.history import HistoryEvent, choose_content
 from services.alliance.domain.tuning.dispositions import Disposition, Reopening
 from services.alliance.store.protocol import VersionedState, caseload_level, concern_rank
 
@@ -17,9 +17,13 @@ class InMemoryStore:
         self.recorded_dispositions: dict[UUID, Disposition] = {}
         self.recorded_reopenings: dict[UUID, Reopening] = {}
 
-    async def append(self, events: Sequence[HistoryEvent]) -> None:
+    async def append(self, events: Sequence[HistoryEvent]) -> set[UUID]:
+        known = set[UUID]()
         for event in events:
-            self.events.setdefault(event.id, event)
+            if event.id in self.events:
+                known |= {event.relationship_id, self.events[event.id].relationship_id}
+            self.events[event.id] = choose_content(self.events.get(event.id, event), event)
+        return known
 
     async def load(self, relationships: Collection[UUID]) -> Mapping[UUID, VersionedState]:
         return {

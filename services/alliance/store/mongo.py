@@ -11,7 +11,7 @@ from pymongo import ReplaceOne
 from pymongo.errors import BulkWriteError
 
 from services.alliance.domain.fold import FoldResult
-from services.alliance.domain.state.history import HISTORY_EVENTS, HistoryEvent
+from services.alliance.domain.state.history import HISTORY_EVENTS, HistoryEvent, choose_content, unique_events
 from services.alliance.domain.tuning.dispositions import Disposition, Reopening
 from services.alliance.store.protocol import CONCERN_RANK, VersionedState, caseload_level, concern_rank
 from services.alliance.store.stored_names import dump_alliance, load_alliance
@@ -68,11 +68,31 @@ class MongoStore:
                 if severity is not None
             }
 
-    async def append(self, events: Sequence[HistoryEvent]) -> None:
-        documents = {
-            event.id: {"_id": event.id, "r": event.relationship_id, "event": encode(event)} for event in events
-        }
-        await insert_new(self._events, list(documents.values()))
+    async def append(self, events: Sequence[HistoryEvent]) -> set[UUID]:
+        chosen = unique_events(events)
+        existing = await insert_new(self._events, [event_document(event) for event in chosen.values()])
+        known = {event.relationship_id for event in events if event is not chosen[event.id]}
+        return known | await self._choose_contents({document["_id"]: chosen[document["_id"]] for document in existing})
+
+    async def _choose_contents(self, events: Mapping[UUID, HistoryEvent]) -> set[UUID]:
+        """Of events that are stored already, store the content that counts; return their relationships."""
+        known = {event.relationship_id for event in events.values()}
+        while events:
+            with translate_errors():
+                stored = await self._events.find({"_id": {"$in": list(events)}}).to_list(None)
+            known |= {document["r"] for document in stored}
+            replacements = [
+                ReplaceOne(document, event_document(events[document["_id"]]))
+                for document in stored
+                if _is_replaced(document, events[document["_id"]])
+            ]
+            if not replacements:
+                break
+            with translate_errors():
+                result = await self._events.bulk_write(replacements, ordered=False)
+            if result.matched_count == len(replacements):
+                break  # otherwise another process replaced one of them since it was read
+        return known
 
     async def load(self, relationships: Collection[UUID]) -> Mapping[UUID, VersionedState]:
         with translate_errors():
@@ -191,6 +211,18 @@ def _decode(documents: Sequence[Document]) -> list[tuple[UUID, HistoryEvent]]:
 
 def _clinic_filter(clinic: UUID | None) -> Document:
     return {} if clinic is None else {"clinic": clinic}
+
+
+def event_document(event: HistoryEvent) -> Document:
+    return {"_id": event.id, "r": event.relationship_id, "event": encode(event)}
+
+
+def _is_replaced(stored: Document, event: HistoryEvent) -> bool:
+    """Whether `event` counts and not the stored one. A stored one that cannot be read stays, for `verify` to report."""
+    if stored["event"] == encode(event):
+        return False
+    stored_event = decode(stored["event"], _EVENT_TYPES, max_bytes=None)
+    return stored_event is not None and choose_content(stored_event, event) != stored_event
 
 
 def _guarded_replace(state: VersionedState) -> ReplaceOne[Document]:

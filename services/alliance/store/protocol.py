@@ -43,8 +43,12 @@ class VersionedState:
 class Store(Protocol):
     """Stores the events and the state of every relationship. Every method is idempotent and raises StoreUnavailable."""
 
-    async def append(self, events: Sequence[HistoryEvent]) -> None:
-        """Store each event once, however often it is delivered."""
+    async def append(self, events: Sequence[HistoryEvent]) -> set[UUID]:
+        """Store each event once, however often it is delivered; if with several contents, the one that counts.
+
+        Returns the relationships of events that were known already: what counts of them may not be what was given, so
+        they must be folded from their histories. Among them is one that lost an event because another one claims it.
+        """
 
     async def load(self, relationships: Collection[UUID]) -> Mapping[UUID, VersionedState]:
         """The latest state of each; an empty one at version 0 if there is none."""

@@ -59,6 +59,26 @@ async def test_a_long_history_is_read_back(store: Store) -> None:
     assert histories[other.relationship_id] == [other.feedback(0)]
 
 
+async def test_of_several_contents_under_one_id_the_same_one_is_stored_in_any_order(store: Store) -> None:
+    first, last = RelationshipBuilder(), RelationshipBuilder()
+    contents: list[HistoryEvent] = [first.completed(0), first.completed(0, minutes=20), last.missed(1)]
+    for order in ([0, 1, 2], [2, 1, 0], [1, 2, 0]):
+        event_id = uuid4()
+        events = [contents[index].model_copy(update={"id": event_id}) for index in order]
+        known = await store.append(events[:1])
+        assert known == set()
+
+        for event in events[1:]:
+            known |= await store.append([event])
+        again = await store.append(events)
+
+        histories = await store.history([first.relationship_id, last.relationship_id])
+        assert event_id not in {event.id for event in histories[first.relationship_id]}
+        (stored,) = [event for event in histories[last.relationship_id] if event.id == event_id]
+        assert stored == contents[2].model_copy(update={"id": event_id})
+        assert known == again == {first.relationship_id, last.relationship_id}
+
+
 async def test_an_event_as_large_as_a_message_may_be_is_read_back(store: Store) -> None:
     """It arrives without the attributes that are optional, and is stored with them."""
     message = json.loads(encode(RelationshipBuilder().started()))

@@ -1,5 +1,6 @@
 """Histories of one relationship, as hypothesis draws them."""
 
+from datetime import timedelta
 from functools import partial
 from uuid import UUID
 
@@ -13,8 +14,9 @@ BUILDER = RelationshipBuilder(UUID("6f1de7f1-3f0c-4a39-9d39-7a6a9a4f7a10"))
 
 RATINGS = st.integers(0, 10).map(float)
 TENSIONS = st.sampled_from([("none", None), ("a_little", "yes"), ("yes", "not")])
-AMENDMENT_DELAYS = st.sampled_from([0.5, 1.0, 9.0, 30.0])  # days
+AMENDMENT_DELAYS = st.sampled_from([-9.0, -0.01, 0.5, 1.0, 9.0, 30.0])  # days; clocks differ, so some are negative
 TOTALS = st.integers(0, 50)
+DELAYS = st.sampled_from([-30.0, -0.01, 0.01, 9.0])  # days
 
 
 def week_events(number: int) -> st.SearchStrategy[list[HistoryEvent]]:
@@ -40,6 +42,29 @@ def week_events(number: int) -> st.SearchStrategy[list[HistoryEvent]]:
         st.builds(lambda r, total: [held, BUILDER.with_outcome(feedback(r), total)], RATINGS, TOTALS),
         st.builds(lambda a, b, t: [feedback(b, "clinician", *t), held, feedback(a)], RATINGS, RATINGS, TENSIONS),
     )
+
+
+@st.composite
+def contradictory_histories(draw: st.DrawFn) -> list[HistoryEvent]:
+    """Histories in which some ids come with two or three different contents."""
+    events = draw(histories())
+    contradictions = [
+        draw(contradiction(event)) for event in draw(st.lists(st.sampled_from(events), min_size=1, max_size=6))
+    ]
+    return [*events, *contradictions]
+
+
+def contradiction(event: HistoryEvent) -> st.SearchStrategy[HistoryEvent]:
+    """Another event under the same id: at another time, or of another type at the same time."""
+    moved = DELAYS.map(lambda days: event.model_copy(update={"occurred_at": event.occurred_at + timedelta(days=days)}))
+    week = week_of(event)
+    other_types = [BUILDER.missed(week), BUILDER.completed(week), BUILDER.feedback(week, 3)]
+    same_moment = {"id": event.id, "occurred_at": event.occurred_at}
+    return st.one_of(moved, st.sampled_from([other.model_copy(update=same_moment) for other in other_types]))
+
+
+def week_of(event: HistoryEvent) -> int:
+    return max(0, (event.occurred_at - BUILDER.at(0)).days // 7)
 
 
 @st.composite

@@ -25,6 +25,8 @@ from shared.events import AllianceUpdated, Event, RuptureRepaired
 from tests.support.builders import RelationshipBuilder
 
 RUNS = 150
+DEFECTIVE_RUNS = 1_000
+"""At most: a redelivered event is folded from the history, which hides most of what a missing guard loses."""
 
 
 class SchedulingPoint:
@@ -37,10 +39,12 @@ class SchedulingPoint:
 class SteppedStore(InMemoryStore):
     """The store in memory, with a scheduling point in each call."""
 
-    async def append(self, events: Sequence[HistoryEvent]) -> None:
+    async def append(self, events: Sequence[HistoryEvent]) -> set[UUID]:
+        known = set[UUID]()
         for event in events:  # unordered inserts: each is atomic on its own
             await SchedulingPoint()
-            await super().append([event])
+            known |= await super().append([event])
+        return known
 
     async def load(self, relationships: Collection[UUID]) -> Mapping[UUID, VersionedState]:
         loaded = await super().load(relationships)
@@ -74,7 +78,10 @@ class NeverRefoldingProjector(AllianceProjector):
     """Defect: folds a late event as if it were the newest."""
 
     async def fold_batch(
-        self, loaded: Mapping[UUID, VersionedState], pending: Mapping[UUID, Sequence[HistoryEvent]]
+        self,
+        loaded: Mapping[UUID, VersionedState],
+        pending: Mapping[UUID, Sequence[HistoryEvent]],
+        known: Collection[UUID],
     ) -> list[VersionedState]:
         return [
             loaded[r].advance(fold_forward(loaded[r].alliance, new_events, DEFAULT_POLICY))
@@ -86,9 +93,12 @@ class ChangesOnlyProjector(AllianceProjector):
     """Defect: publishes nothing for an unchanged state, as if it had certainly been published before."""
 
     async def fold_batch(
-        self, loaded: Mapping[UUID, VersionedState], pending: Mapping[UUID, Sequence[HistoryEvent]]
+        self,
+        loaded: Mapping[UUID, VersionedState],
+        pending: Mapping[UUID, Sequence[HistoryEvent]],
+        known: Collection[UUID],
     ) -> list[VersionedState]:
-        states = await super().fold_batch(loaded, pending)
+        states = await super().fold_batch(loaded, pending, known)
         return [state for state in states if state.alliance != loaded[state.relationship].alliance]
 
 
@@ -249,4 +259,4 @@ def test_each_part_of_the_protocol_is_needed(defect: str, store: type[SteppedSto
         simulation.run()
         return bool(simulation.find_violations())
 
-    assert any(violates(seed) for seed in range(RUNS)), defect
+    assert any(violates(seed) for seed in range(DEFECTIVE_RUNS)), defect

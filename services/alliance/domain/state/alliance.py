@@ -189,6 +189,8 @@ class Alliance:
     open_episode: Episode | None = None
     last_repaired: Episode | None = None
     last_retraction: Retraction | None = None
+    amended_unknown: tuple[UUID, ...] = ()
+    """The ids of answers of which only amendments are known; when one arrives, it is folded as amended."""
 
     @property
     def sessions_counted(self) -> int:
@@ -205,8 +207,9 @@ class Alliance:
     def precedes(self, event: HistoryEvent) -> bool:
         """Whether `event` occurred after everything known, so that it can be applied without a refold.
 
-        An amendment takes effect where its answer was first given, so it always needs a refold.
+        An amendment takes effect where its answer was first given, so it always needs a refold; so does an answer that
+        arrives after its amendment.
         """
-        return not isinstance(event, FeedbackAmended) and (
-            self.last_event_key is None or self.last_event_key < sort_key(event)
-        )
+        if self.last_event_key is not None and self.last_event_key >= sort_key(event):
+            return False
+        return not isinstance(event, FeedbackAmended) and event.id not in self.amended_unknown

@@ -1,4 +1,11 @@
-"""The events of a relationship's history, and the order in which they occurred."""
+"""The events of a relationship's history, and the order in which they occurred.
+
+A history is a set of events, so neither the order of arrival nor a repetition matters:
+
+- If one id comes with several contents, the one that occurred last counts; of the same moment, the greater as JSON.
+  An erasure always counts.
+- An amendment counts for the answer that it names, whatever its own time; of several, the one that occurred last.
+"""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -51,7 +58,26 @@ def sort_key(event: HistoryEvent) -> SortKey:
 
 def sort_events(events: Iterable[HistoryEvent]) -> list[HistoryEvent]:
     """Each event once, in the order in which they occurred."""
-    return sorted({event.id: event for event in events}.values(), key=sort_key)
+    return sorted(unique_events(events).values(), key=sort_key)
+
+
+def unique_events(events: Iterable[HistoryEvent]) -> dict[UUID, HistoryEvent]:
+    """The events by id, each with the content that counts."""
+    events = list(events)
+    by_id = {event.id: event for event in events}
+    if len(by_id) < len(events):
+        for event in events:
+            by_id[event.id] = choose_content(by_id[event.id], event)
+    return by_id
+
+
+def choose_content(one: HistoryEvent, other: HistoryEvent) -> HistoryEvent:
+    """Of two contents under one id, the one that counts."""
+    return one if one == other else max(one, other, key=_content_rank)
+
+
+def _content_rank(event: HistoryEvent) -> tuple[bool, SortKey, str]:
+    return isinstance(event, ClientErased), sort_key(event), event.model_dump_json()
 
 
 def apply_amendments(sorted_events: Sequence[HistoryEvent]) -> list[HistoryEvent]:
@@ -64,6 +90,14 @@ def apply_amendments(sorted_events: Sequence[HistoryEvent]) -> list[HistoryEvent
         for event in sorted_events
         if not isinstance(event, FeedbackAmended)
     ]
+
+
+def find_unknown_answers(events: Sequence[HistoryEvent]) -> tuple[UUID, ...]:
+    """The ids of answers of which amendments are known, but not the answers themselves."""
+    amended_ids = {event.amends for event in events if isinstance(event, FeedbackAmended)}
+    if not amended_ids:
+        return ()
+    return tuple(sorted(amended_ids - {event.id for event in events if isinstance(event, FeedbackSubmitted)}))
 
 
 def _amend(original: FeedbackSubmitted, amendment: FeedbackAmended) -> FeedbackSubmitted:
