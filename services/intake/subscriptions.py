@@ -9,6 +9,7 @@ from shared.events import (
     Event,
     RelationshipAimsUpdated,
     RelationshipEnded,
+    RelationshipReopened,
     RelationshipStarted,
 )
 
@@ -20,6 +21,7 @@ PUBLISHED_EVENTS: tuple[type[Event], ...] = (
     RelationshipStarted,
     RelationshipAimsUpdated,
     RelationshipEnded,
+    RelationshipReopened,
     ConsentGiven,
     ConsentWithdrawn,
 )

@@ -117,7 +117,10 @@ class RuptureRepaired(RuptureEvent):
 
 
 class RuptureRetracted(RuptureEvent):
-    """An amended answer, the end of the relationship or withdrawn consent removed the basis of the episode."""
+    """A correction, the end of the relationship or withdrawn consent removed the basis of the episode.
+
+    The reason is `amended` for a corrected answer and for a corrected outcome of a session.
+    """
 
     type: Literal["clinic.rupture.retracted.v1"] = "clinic.rupture.retracted.v1"
     reason: Literal["amended", "ended", "consent_withdrawn"]

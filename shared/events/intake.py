@@ -5,7 +5,15 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints
 
-from shared.events.model import CaseCode, ClinicEvent, ClinicianEvent, Count, RelationshipEvent
+from shared.events.model import (
+    CaseCode,
+    ClinicEvent,
+    ClinicianEvent,
+    Correction,
+    Count,
+    RelationshipEvent,
+    UtcDatetime,
+)
 from shared.events.topics import INTAKE, Topic
 
 TimeZone = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_+/-]{1,40}$")]
@@ -102,6 +110,20 @@ class RelationshipEnded(RelationshipEvent):
     reason: EndReason
     successor_id: UUID | None = None
     """The client's relationship with the next clinician, after a transfer."""
+    correction: Correction = 0
+    """How often the end was corrected, this time included; the event with the highest number counts."""
+    recorded_at: UtcDatetime | None = None
+    """When the correction was stored; null if it is none."""
+
+
+class RelationshipReopened(RelationshipEvent):
+    """The end was recorded by mistake: the two still work together. It occurred when that was corrected."""
+
+    TOPIC: ClassVar[Topic] = INTAKE
+
+    type: Literal["clinic.relationship.reopened.v1"] = "clinic.relationship.reopened.v1"
+    correction: Correction
+    """How often the end was corrected, this time included."""
 
 
 class ConsentGiven(RelationshipEvent):

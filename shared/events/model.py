@@ -59,6 +59,9 @@ CollectedBy = Literal["form", "desk", "system"]
 Count = Annotated[int, Field(strict=True)]
 """A whole number, written as one: `true` is not accepted as 1."""
 
+Correction = Annotated[Count, Field(ge=0, le=MAX_INTEGER)]
+"""How often something was corrected; 0 as it was first recorded."""
+
 Severity = Literal["watch", "concern", "urgent"]
 SEVERITY_RANK: Mapping[Severity, int] = {"watch": 0, "concern": 1, "urgent": 2}
 """The order of severities; the higher rank is the more severe."""

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from shared.events.model import Count, RelationshipEvent, UtcDatetime
+from shared.events.model import Correction, Count, RelationshipEvent, UtcDatetime
 from shared.events.topics import SESSIONS, Topic
 
 
@@ -25,7 +25,16 @@ class SessionScheduled(SessionEvent):
     minutes: Count = Field(ge=5, le=480)
 
 
-class SessionCompleted(SessionEvent):
+class OutcomeEvent(SessionEvent):
+    """What became of an appointment. Of several events about one, those with the highest correction count."""
+
+    correction: Correction = 0
+    """How often the outcome was corrected, this time included."""
+    recorded_at: UtcDatetime | None = None
+    """When the correction was stored; null if it is none."""
+
+
+class SessionCompleted(OutcomeEvent):
     """The session was held; it occurred when it ended."""
 
     type: Literal["clinic.session.completed.v1"] = "clinic.session.completed.v1"
@@ -33,16 +42,24 @@ class SessionCompleted(SessionEvent):
     planned_minutes: Count = Field(ge=5, le=480)
 
 
-class SessionMissed(SessionEvent):
+class SessionMissed(OutcomeEvent):
     """The client did not come and did not cancel; it occurred when the session would have begun."""
 
     type: Literal["clinic.session.missed.v1"] = "clinic.session.missed.v1"
 
 
-class SessionCancelled(SessionEvent):
+class SessionCancelled(OutcomeEvent):
     """The session was cancelled; it occurred when it was cancelled."""
 
     type: Literal["clinic.session.cancelled.v1"] = "clinic.session.cancelled.v1"
     by: Literal["client", "clinician", "clinic"]
     notice_hours: float = Field(ge=0, le=24 * 365)
     """Hours from the cancellation to the planned start; 0 if it was cancelled at the start or later."""
+
+
+class SessionReinstated(OutcomeEvent):
+    """The outcome was recorded by mistake: the appointment has none. It occurred when that was corrected."""
+
+    type: Literal["clinic.session.reinstated.v1"] = "clinic.session.reinstated.v1"
+    starts_at: UtcDatetime
+    minutes: Count = Field(ge=5, le=480)

@@ -37,6 +37,7 @@ from shared.events import (
     SessionMissed,
     SessionScheduled,
 )
+from tests.contract.correction_examples import CORRECTION_EXAMPLES
 
 
 def _id(name: str) -> UUID:
@@ -294,4 +295,5 @@ EXAMPLES: tuple[Event, ...] = (
         severity="urgent",
         disposition_id=_id("resolved: True"),
     ),
+    *CORRECTION_EXAMPLES,
 )

@@ -1,7 +1,7 @@
 """Builds the events of one relationship."""
 
 from datetime import UTC, datetime, timedelta
-from typing import get_args
+from typing import TypeVar, get_args
 from uuid import UUID, uuid4, uuid5
 
 from shared.events import (
@@ -15,16 +15,21 @@ from shared.events import (
     InstrumentTotal,
     Rater,
     RelationshipEnded,
+    RelationshipReopened,
     RelationshipStarted,
     SessionCancelled,
     SessionCompleted,
     SessionMissed,
+    SessionReinstated,
     TalkedAbout,
     Tension,
 )
 from shared.events.intake import EndReason
 
 ELEMENTS: tuple[Element, ...] = get_args(Element)
+CorrectedT = TypeVar(
+    "CorrectedT", SessionCompleted, SessionMissed, SessionCancelled, SessionReinstated, RelationshipEnded
+)
 FIRST_SESSION_AT = datetime(2026, 1, 5, 10, tzinfo=UTC)
 
 
@@ -105,6 +110,29 @@ class RelationshipBuilder:
             by="client",
             notice_hours=notice_hours,
         )
+
+    def reinstated(self, week: int) -> SessionReinstated:
+        return SessionReinstated(
+            id=uuid5(self.session_id(week), "reinstated"),
+            occurred_at=self.at(week + 0.4),
+            relationship_id=self.relationship_id,
+            session_id=self.session_id(week),
+            starts_at=self.at(week),
+            minutes=50,
+        )
+
+    def reopened(self, week: float, correction: int = 1) -> RelationshipReopened:
+        return RelationshipReopened(
+            id=uuid5(self.relationship_id, f"reopened {correction}"),
+            occurred_at=self.at(week),
+            relationship_id=self.relationship_id,
+            correction=correction,
+        )
+
+    def corrected(self, event: CorrectedT, correction: int, week: float) -> CorrectedT:
+        """The outcome or end as a correction that was recorded in this week."""
+        update = {"id": uuid5(event.id, f"{correction}"), "correction": correction, "recorded_at": self.at(week)}
+        return event.model_copy(update=update)
 
     def feedback(
         self,

@@ -11,6 +11,7 @@ from shared.events import (
     ConsentWithdrawn,
     Evidence,
     RelationshipEnded,
+    RelationshipReopened,
     RelationshipStarted,
     RuptureChanged,
     RuptureEvent,
@@ -18,6 +19,7 @@ from shared.events import (
     RuptureRetracted,
     RuptureSuspected,
     SessionCancelled,
+    SessionReinstated,
     SessionScheduled,
     Severity,
 )
@@ -121,6 +123,25 @@ class RuptureBuilder:
             session_id=uuid5(self.relationship_id, f"session {session}"),
             by="client",
             notice_hours=max(0.0, 24 * in_days + hours_ago),
+        )
+
+    def reinstated(self, in_days: float, correction: int = 1) -> SessionReinstated:
+        return SessionReinstated(
+            id=uuid5(self.relationship_id, f"reinstated {correction}"),
+            occurred_at=self.now,
+            relationship_id=self.relationship_id,
+            session_id=uuid5(self.relationship_id, "session 0"),
+            starts_at=self.now + timedelta(days=in_days),
+            minutes=50,
+            correction=correction,
+        )
+
+    def reopened(self, correction: int = 1) -> RelationshipReopened:
+        return RelationshipReopened(
+            id=uuid5(self.relationship_id, f"reopened {correction}"),
+            occurred_at=self.now,
+            relationship_id=self.relationship_id,
+            correction=correction,
         )
 
     def suspected(

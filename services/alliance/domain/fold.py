@@ -1,7 +1,7 @@
 """The alliance as a pure function of the events known about a relationship.
 
 Everything that changes the score is called from here. The order of arrival does not matter: events are folded in the
-order in which they occurred, each once, and every answer as it was last amended; `state.history` has the rules.
+order in which they occurred, each once, and as they were last corrected; `state.history` has the rules.
 Applying the event that occurred next (`evolve`) gives the same alliance, to the bit, as folding the whole history
 (`fold`).
 """
@@ -19,8 +19,11 @@ from services.alliance.domain.state.alliance import Alliance, Episode, Retractio
 from services.alliance.domain.state.fast_replace import replace
 from services.alliance.domain.state.history import (
     HistoryEvent,
-    apply_amendments,
+    apply_corrections,
+    corrected_at,
     find_unknown_answers,
+    highest_corrections,
+    is_correction,
     sort_events,
     sort_key,
 )
@@ -33,18 +36,26 @@ from shared.events import (
     FeedbackSubmitted,
     RelationshipAimsUpdated,
     RelationshipEnded,
+    RelationshipReopened,
     RelationshipStarted,
     SessionCancelled,
     SessionCompleted,
     SessionMissed,
+    SessionReinstated,
 )
 
 RelationshipHistoryEvent: TypeAlias = (
-    RelationshipStarted | RelationshipAimsUpdated | ConsentGiven | ConsentWithdrawn | RelationshipEnded | ClientErased
+    RelationshipStarted
+    | RelationshipAimsUpdated
+    | ConsentGiven
+    | ConsentWithdrawn
+    | RelationshipEnded
+    | RelationshipReopened
+    | ClientErased
 )
 """The events about the relationship as a whole; all others are about one session."""
 
-MAX_AMENDMENTS_CHECKED = 8  # only the latest are checked for retracted episodes, so that a refold stays linear
+MAX_CORRECTIONS_CHECKED = 8  # only the latest are checked for retracted episodes, so that a refold stays linear
 
 
 def fold(events: Iterable[HistoryEvent], policy: Policy) -> Alliance:
@@ -73,14 +84,15 @@ def refold(events: Iterable[HistoryEvent], policy: Policy) -> FoldResult:
     sorted_events = sort_events(events)
     if erased := _erased_alliance(sorted_events):
         return FoldResult(erased, policy_digest=policy.digest)
-    alliance, seen_episodes = _evolve_all(Alliance(), apply_amendments(sorted_events), policy)
+    alliance, seen_episodes = _evolve_all(Alliance(), apply_corrections(sorted_events), policy)
     if sorted_events:
         alliance = replace(
             alliance,
             last_event_key=sort_key(sorted_events[-1]),
             amended_unknown=find_unknown_answers(sorted_events),
+            corrections=highest_corrections(sorted_events),
         )
-    retraction = _find_retraction_by_amendment(sorted_events, seen_episodes, policy)
+    retraction = _find_retraction_by_correction(sorted_events, seen_episodes, policy)
     if retraction and (alliance.last_retraction is None or alliance.last_retraction.at < retraction.at):
         alliance = replace(alliance, last_retraction=retraction)
     return FoldResult(alliance, _repaired_episodes(seen_episodes), alliance.last_retraction, policy.digest)
@@ -109,12 +121,12 @@ def evolve(alliance: Alliance, event: HistoryEvent, policy: Policy) -> Alliance:
     match event:
         case FeedbackSubmitted():
             return apply_feedback(after, event, policy)
-        case FeedbackLapsed():
-            return apply_lapse(after, event, policy)
         case SessionCompleted() | SessionMissed() | SessionCancelled():
             return apply_attendance(after, event, policy)
-        case FeedbackAmended():
-            return after  # it takes effect where its answer was first given (see apply_amendments)
+        case FeedbackLapsed():
+            return apply_lapse(after, event, policy)
+        case FeedbackAmended() | SessionReinstated():
+            return after  # it takes effect on what it corrects (see apply_corrections)
         case _:
             return _evolve_relationship(after, event)
 
@@ -131,8 +143,8 @@ def _evolve_relationship(alliance: Alliance, event: RelationshipHistoryEvent) ->
                 predecessor_id=event.predecessor_id,
                 started_at=event.occurred_at,
             )
-        case RelationshipAimsUpdated():
-            return alliance  # the aims do not change the score
+        case RelationshipAimsUpdated() | RelationshipReopened():
+            return alliance  # the aims do not change the score, and without the end nothing has ended
         case ConsentGiven():
             return replace(alliance, has_consent=True)
         case ConsentWithdrawn():
@@ -150,7 +162,7 @@ def _evolve_relationship(alliance: Alliance, event: RelationshipHistoryEvent) ->
 def fold_steps(events: Iterable[HistoryEvent], policy: Policy) -> Iterator[tuple[HistoryEvent, Alliance, Alliance]]:
     """Each event in the order in which they occurred, with the alliance before and after it."""
     before = Alliance()
-    for event in apply_amendments(sort_events(events)):
+    for event in apply_corrections(sort_events(events)):
         after = evolve(before, event, policy)
         yield event, before, after
         before = after
@@ -179,14 +191,15 @@ def _erased_alliance(sorted_events: Sequence[HistoryEvent]) -> Alliance | None:
     return Alliance(last_event_key=sort_key(sorted_events[-1]), erasure_id=erasure.id) if erasure else None
 
 
-def _find_retraction_by_amendment(
+def _find_retraction_by_correction(
     sorted_events: Sequence[HistoryEvent], seen_episodes: dict[UUID, Episode], policy: Policy
 ) -> Retraction | None:
-    """The last episode that existed before an amendment and no longer exists after it."""
-    amendment_indexes = [index for index, event in enumerate(sorted_events) if isinstance(event, FeedbackAmended)]
-    for index in reversed(amendment_indexes[-MAX_AMENDMENTS_CHECKED:]):
-        _, episodes_before = _evolve_all(Alliance(), apply_amendments(sorted_events[:index]), policy)
+    """The last episode that existed before a correction and no longer exists after it."""
+    by_time = sorted(sorted_events, key=lambda event: (corrected_at(event), sort_key(event)))
+    correction_indexes = [index for index, event in enumerate(by_time) if is_correction(event)]
+    for index in reversed(correction_indexes[-MAX_CORRECTIONS_CHECKED:]):
+        _, episodes_before = _evolve_all(Alliance(), apply_corrections(sort_events(by_time[:index])), policy)
         vanished = [episode for episode in episodes_before.values() if episode.id not in seen_episodes]
         if vanished:
-            return Retraction(vanished[-1], sorted_events[index].occurred_at, "amended")
+            return Retraction(vanished[-1], corrected_at(by_time[index]), "amended")
     return None

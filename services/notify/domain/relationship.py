@@ -3,7 +3,7 @@
 The order and repetition of events do not matter. Of several starts or ends, the one that occurred last counts; of
 alliance's updates, the highest version, and of one version one that names an open episode; of an appointment's times,
 the one scheduled last; of consents and withdrawals, the last of each counts, and a withdrawal wins over a consent of
-the same moment. Cancellation and erasure are final.
+the same moment. Of a cancellation, and of an end, the highest correction counts. Erasure is final.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -12,6 +12,7 @@ from uuid import UUID
 
 from pydantic import ConfigDict
 
+from shared.clinical.ends import latest_end
 from shared.events import (
     AllianceUpdated,
     CaseCode,
@@ -19,8 +20,10 @@ from shared.events import (
     ConsentGiven,
     ConsentWithdrawn,
     RelationshipEnded,
+    RelationshipReopened,
     RelationshipStarted,
     SessionCancelled,
+    SessionReinstated,
     SessionScheduled,
     UtcDatetime,
 )
@@ -35,11 +38,13 @@ NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 HistoryEvent: TypeAlias = (
     RelationshipStarted
     | RelationshipEnded
+    | RelationshipReopened
     | ConsentGiven
     | ConsentWithdrawn
     | ClientErased
     | SessionScheduled
     | SessionCancelled
+    | SessionReinstated
     | AllianceUpdated
 )
 
@@ -54,6 +59,8 @@ class Appointment(Model):
     scheduled_at: UtcDatetime
     """When it was made or last moved, by the clock of sessions; NEVER while only its cancellation is known."""
     cancelled: bool = False
+    correction: int = 0
+    """How often that was corrected."""
 
 
 class Relationship(Model):
@@ -67,6 +74,8 @@ class Relationship(Model):
     case_code: CaseCode | None = None
     started_at: UtcDatetime | None = None
     ended_at: UtcDatetime | None = None
+    end_correction: int = 0
+    """How often the end was corrected."""
     erased: bool = False
     consent_given_at: UtcDatetime | None = None
     consent_withdrawn_at: UtcDatetime | None = None
@@ -96,24 +105,15 @@ def evolve(relationship: Relationship, event: HistoryEvent) -> Relationship:
     match event:
         case RelationshipStarted():
             return _start(relationship, event)
-        case RelationshipEnded():
-            return relationship.model_copy(update={"ended_at": _later(relationship.ended_at, event.occurred_at)})
+        case RelationshipEnded() | RelationshipReopened():
+            correction, ended_at = latest_end((relationship.end_correction, relationship.ended_at), event)
+            return relationship.model_copy(update={"ended_at": ended_at, "end_correction": correction})
         case ConsentGiven() | ConsentWithdrawn():
             return _with_consent(relationship, event)
         case ClientErased():
             return Relationship(relationship_id=relationship.relationship_id, erased=True)
-        case SessionScheduled():
-            return _with_appointment(
-                relationship,
-                Appointment(session_id=event.session_id, starts_at=event.starts_at, scheduled_at=event.occurred_at),
-            )
-        case SessionCancelled():
-            # Stored until it would have begun: a late event about the appointment must not bring it back.
-            starts_at = event.occurred_at + timedelta(hours=event.notice_hours)
-            return _with_appointment(
-                relationship,
-                Appointment(session_id=event.session_id, starts_at=starts_at, scheduled_at=NEVER, cancelled=True),
-            )
+        case SessionScheduled() | SessionCancelled() | SessionReinstated():
+            return _with_appointment(relationship, _appointment(event))
         case AllianceUpdated():
             if _alliance_rank(event.version, event.open_episode_id) <= _alliance_rank(
                 relationship.alliance_version, relationship.open_episode_id
@@ -150,6 +150,27 @@ def _alliance_rank(version: int, open_episode_id: UUID | None) -> tuple[int, str
     return version, str(open_episode_id or "")
 
 
+def _appointment(event: SessionScheduled | SessionCancelled | SessionReinstated) -> Appointment:
+    """What the event says about the appointment.
+
+    A cancelled one is stored until it would have begun: a late event about it must not bring it back.
+    """
+    if isinstance(event, SessionCancelled):
+        return Appointment(
+            session_id=event.session_id,
+            starts_at=event.occurred_at + timedelta(hours=event.notice_hours),
+            scheduled_at=NEVER,
+            cancelled=True,
+            correction=event.correction,
+        )
+    return Appointment(
+        session_id=event.session_id,
+        starts_at=event.starts_at,
+        scheduled_at=event.occurred_at,
+        correction=event.correction if isinstance(event, SessionReinstated) else 0,
+    )
+
+
 def _with_appointment(relationship: Relationship, appointment: Appointment) -> Relationship:
     by_session = {a.session_id: a for a in relationship.appointments}
     existing = by_session.get(appointment.session_id, appointment)
@@ -164,8 +185,9 @@ def _with_appointment(relationship: Relationship, appointment: Appointment) -> R
 def _merge(one: Appointment, other: Appointment) -> Appointment:
     """What the two together say about an appointment.
 
-    A cancellation counts whatever its time: its sender set that time, while sessions set that of the scheduling, so
-    the two cannot be compared.
+    A cancellation counts whatever its time, until it is corrected: its sender set that time, while sessions set that of
+    the scheduling, so the two cannot be compared.
     """
-    latest = max(one, other, key=lambda a: (a.cancelled, a.scheduled_at, a.starts_at))
-    return latest.model_copy(update={"scheduled_at": max(one.scheduled_at, other.scheduled_at)})
+    status = max(one, other, key=lambda a: (a.correction, a.cancelled))
+    schedule = max(one, other, key=lambda a: (a.scheduled_at, a.starts_at))
+    return schedule.model_copy(update={"cancelled": status.cancelled, "correction": status.correction})

@@ -37,7 +37,7 @@ STATUS: dict[Status, str] = {
 }
 
 END: dict[EpisodeEnd, str] = {
-    "corrected": "Withdrawn: a corrected answer no longer supports this",
+    "corrected": "Withdrawn: after a correction, nothing supports this any more",
     "ended_by_client": "The client ended the therapy after these signs",
     "ended_as_planned": "The therapy has ended as planned",
     "transferred": "The client has been transferred to another clinician",

@@ -1,13 +1,15 @@
 """A relationship as the sessions service knows it: a pure fold over intake's events.
 
 Events may arrive in any order and more than once. The newest event decides each field, and of two starts at the same
-moment the greater values; so the result depends only on which events occurred, not on how they arrived.
+moment the greater values; of the end the highest correction counts. So the result depends only on which events
+occurred, not on how they arrived.
 """
 
 from uuid import UUID
 
 from pydantic import ConfigDict
 
+from shared.clinical.ends import latest_end
 from shared.errors import Rejected
 from shared.events import (
     CaseCode,
@@ -16,6 +18,7 @@ from shared.events import (
     ConsentWithdrawn,
     Event,
     RelationshipEnded,
+    RelationshipReopened,
     RelationshipStarted,
     UtcDatetime,
 )
@@ -36,6 +39,8 @@ class Relationship(Model):
     predecessor_id: UUID | None = None
     """The client's relationship with the previous clinician, after a transfer."""
     ended_at: UtcDatetime | None = None
+    end_correction: int = 0
+    """How often the end was corrected."""
     consent: bool = False
     """Whether the client agrees to be asked about the sessions; false until that is known."""
     consent_at: UtcDatetime | None = None
@@ -79,8 +84,9 @@ def evolve(relationship: Relationship, event: Event) -> Relationship:
                 "predecessor_id": event.predecessor_id,
             }
             return relationship.model_copy(update=start)
-        case RelationshipEnded() if _is_newer(at, relationship.ended_at):
-            return relationship.model_copy(update={"ended_at": at})
+        case RelationshipEnded() | RelationshipReopened():
+            correction, ended_at = latest_end((relationship.end_correction, relationship.ended_at), event)
+            return relationship.model_copy(update={"ended_at": ended_at, "end_correction": correction})
         case ConsentGiven() if _is_newer(at, relationship.consent_at):
             return relationship.model_copy(update={"consent": True, "consent_at": at})
         case ConsentWithdrawn() if _is_newer(at, relationship.consent_at) or at == relationship.consent_at:

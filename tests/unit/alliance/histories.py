@@ -80,4 +80,19 @@ def histories(draw: st.DrawFn) -> list[HistoryEvent]:
         events.append(BUILDER.ended(draw(st.integers(0, 14)) + 0.5))
     if draw(st.integers(0, 9)) == 0:
         events.append(BUILDER.erased(draw(st.integers(0, 14)) + 0.7))
-    return events
+    return [*events, *draw(st.lists(corrections(), max_size=3))]
+
+
+@st.composite
+def corrections(draw: st.DrawFn) -> HistoryEvent:
+    """A correction of the outcome of a session, or of the end, of which nothing else may be known."""
+    week, number, recorded_week = draw(st.integers(0, 12)), draw(st.integers(1, 2)), draw(st.integers(0, 14)) + 0.8
+    possible: list[HistoryEvent] = [
+        BUILDER.corrected(BUILDER.completed(week), number, recorded_week),
+        BUILDER.corrected(BUILDER.missed(week), number, recorded_week),
+        BUILDER.corrected(BUILDER.cancelled(week, 3), number, recorded_week),
+        BUILDER.corrected(BUILDER.reinstated(week), number, recorded_week),
+        BUILDER.corrected(BUILDER.ended(week + 0.5), number, recorded_week),
+        BUILDER.reopened(recorded_week, number),
+    ]
+    return draw(st.sampled_from(possible))

@@ -68,6 +68,14 @@ def contradictory_histories(draw: st.DrawFn) -> list[RelationshipEvent]:
         s.started().model_copy(update={"occurred_at": NOW - timedelta(days=1)}),
         s.ended().model_copy(update={"occurred_at": NOW - timedelta(days=1)}),
     ]
+    contradictions += [
+        s.reopened(),
+        s.ended().model_copy(update={"correction": 1}),
+        s.ended().model_copy(update={"correction": 2, "occurred_at": NOW - timedelta(hours=1)}),
+        s.reinstated(3),
+        s.cancelled(3).model_copy(update={"correction": 1}),
+        s.reinstated(4, correction=2),
+    ]
     for version in range(1, 6):
         severity, number = draw(st.sampled_from(SEVERITIES)), draw(st.integers(0, 2))
         contradictions += [

@@ -112,3 +112,32 @@ def test_of_an_erased_client_only_the_erasure_remains() -> None:
     projection = project([s.started(), s.suspected(3)], [s.erased()], [s.changed(4)])
 
     assert projection == RelationshipProjection(Relationship(relationship_id=s.relationship_id, erased=True))
+
+
+def test_a_cancellation_that_was_taken_back_leaves_the_appointment_the_next_session() -> None:
+    s = RuptureBuilder(NOW)
+    events: list[RelationshipEvent] = [s.started(), s.scheduled(3), s.cancelled(3), s.reinstated(3)]
+
+    for order in (events, events[::-1]):
+        assert project(order).relationship.next_session_at(NOW) == NOW + timedelta(days=3)
+    cancelled_again = s.cancelled(3).model_copy(update={"correction": 1})
+    assert project([*events, cancelled_again]).relationship.next_session_at(NOW) is None
+
+
+def test_an_alert_of_a_relationship_that_ended_by_mistake_is_open_again() -> None:
+    s = RuptureBuilder(NOW)
+    events = [s.started(), s.suspected(3), s.updated(3, 0), s.ended()]
+    events += [s.retracted(4, reason="ended", end_reason="completed"), s.updated(4)]
+
+    projection = project([*events, s.reopened(), s.changed(5), s.updated(5, 0)])
+
+    assert projection.relationship.ended_at is None
+    assert [alert.status for alert in projection.alerts.values()] == ["open"]
+
+
+def test_an_alert_whose_ground_was_corrected_says_so() -> None:
+    s = RuptureBuilder(NOW)
+
+    (alert,) = project([s.started(), s.suspected(3), s.updated(3, 0), s.retracted(4), s.updated(4)]).alerts.values()
+
+    assert (alert.status, alert.episode.end_reason) == ("retracted", "corrected")

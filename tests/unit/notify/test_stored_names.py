@@ -43,6 +43,7 @@ def stored_relationship(s: RuptureBuilder) -> Document:
         "case_code": "AB-12",
         "started_at": NOW - timedelta(days=90),
         "ended_at": None,
+        "end_correction": 0,
         "erased": False,
         "consent_given_at": None,
         "consent_withdrawn_at": None,
@@ -54,12 +55,14 @@ def stored_relationship(s: RuptureBuilder) -> Document:
                 "starts_at": NOW + timedelta(days=2),
                 "told_at": NOW - timedelta(hours=1),
                 "called_off": False,
+                "correction": 0,
             },
             {
                 "session_id": uuid5(s.relationship_id, "session 1"),
                 "starts_at": NOW + timedelta(days=4),
                 "told_at": NOW - timedelta(hours=1),
                 "called_off": True,
+                "correction": 0,
             },
         ],
     }

@@ -14,6 +14,7 @@ from shared.events import (
     ConsentWithdrawn,
     Event,
     RelationshipEnded,
+    RelationshipReopened,
     RelationshipStarted,
 )
 
@@ -43,9 +44,21 @@ def consent_event(event_type: type[ConsentGiven | ConsentWithdrawn], hours: int)
     )
 
 
-def ended(hours: int) -> Event:
+def ended(hours: int, correction: int = 0) -> Event:
+    return RelationshipEnded(
+        id=uuid5(RELATIONSHIP, "e"),
+        occurred_at=STARTED_AT + timedelta(hours=hours),
+        relationship_id=RELATIONSHIP,
+        reason="other",
+        correction=correction,
+    )
+
+
+def reopened(hours: int, correction: int = 1) -> Event:
     at = STARTED_AT + timedelta(hours=hours)
-    return RelationshipEnded(id=uuid5(RELATIONSHIP, "e"), occurred_at=at, relationship_id=RELATIONSHIP, reason="other")
+    return RelationshipReopened(
+        id=uuid5(RELATIONSHIP, "r"), occurred_at=at, relationship_id=RELATIONSHIP, correction=correction
+    )
 
 
 def erased(hours: int) -> Event:
@@ -58,7 +71,8 @@ EVENT_LISTS = st.lists(
     st.one_of(
         st.builds(started, HOURS, st.sampled_from(["AB-12", "ZZ-9"])),
         st.builds(consent_event, st.sampled_from([ConsentGiven, ConsentWithdrawn]), HOURS),
-        st.builds(ended, HOURS),
+        st.builds(ended, HOURS, HOURS),
+        st.builds(reopened, HOURS, HOURS),
         st.builds(erased, HOURS),
     ),
     max_size=8,
@@ -81,6 +95,11 @@ def test_of_two_starts_the_same_one_counts_in_any_order() -> None:
 
     for events in ([first, last, same_moment], [same_moment, last, first], [last, same_moment, first]):
         assert fold(events).case_code == "AB-13"
+
+
+def test_an_end_that_was_taken_back_does_not_count_until_it_is_recorded_anew() -> None:
+    assert fold([reopened(2), ended(1)]).ended_at is None
+    assert fold([ended(3, correction=2), reopened(2), ended(1)]).ended_at == STARTED_AT + timedelta(hours=3)
 
 
 def test_the_newest_consent_event_counts() -> None:

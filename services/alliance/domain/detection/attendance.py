@@ -37,13 +37,13 @@ def apply_attendance(alliance: Alliance, event: AttendanceEvent, policy: Policy)
         return alliance
     if not alliance.has_consent:
         return _record_without_consent(alliance, session or Session(event.session_id, event.occurred_at), event)
+    if isinstance(event, SessionCompleted):  # first, because nearly all are
+        alliance, session = (alliance, session) if session else start_session(alliance, event)
+        return _apply_completion(alliance, session, event, policy)
     if isinstance(event, SessionCancelled) and not _is_late(event, policy):  # it is no sign, and no session
         cancelled = replace(session or Session(event.session_id, event.occurred_at), attendance="cancelled")
         return replace(alliance, recent_sessions=record_session(alliance.recent_sessions, cancelled))
-    if session is None:
-        alliance, session = start_session(alliance, event)
-    if isinstance(event, SessionCompleted):
-        return _apply_completion(alliance, session, event, policy)
+    alliance, session = (alliance, session) if session else start_session(alliance, event)
     return _apply_absence(alliance, session, event, policy)
 
 
@@ -108,8 +108,13 @@ def _apply_absence(
 
 
 def apply_lapse(before: Alliance, event: FeedbackLapsed, policy: Policy) -> Alliance:
-    """Apply an answer that lapsed. A clinician's lapse is no sign, and neither is one whose answer is already known."""
+    """Apply an answer that lapsed.
+
+    A clinician's lapse is no sign, nor is one whose answer is known, or about a session that was not held after all.
+    """
     session = before.find_session(event.session_id)
+    if session is not None and session.attendance not in (None, "held"):
+        return before
     if event.rater == "clinician" or not before.has_consent or (session and session.is_client_feedback_known):
         return before
     if session is None:

@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from services.alliance.domain.state.history import HistoryEvent, SortKey, sort_key
-from shared.events import Element, Evidence, FeedbackAmended, Severity
+from services.alliance.domain.state.history import HistoryEvent, SortKey, correctable_id, is_correction, sort_key
+from shared.events import Element, Evidence, Severity
 from shared.events.intake import EndReason
 
 Attendance = Literal["held", "missed", "cancelled_late", "cancelled"]
@@ -191,6 +191,8 @@ class Alliance:
     last_retraction: Retraction | None = None
     amended_unknown: tuple[UUID, ...] = ()
     """The ids of answers of which only amendments are known; when one arrives, it is folded as amended."""
+    corrections: dict[UUID, int] = field(default_factory=dict)
+    """The highest correction of each session whose outcome was corrected, and of the relationship's end."""
 
     @property
     def sessions_counted(self) -> int:
@@ -207,9 +209,10 @@ class Alliance:
     def precedes(self, event: HistoryEvent) -> bool:
         """Whether `event` occurred after everything known, so that it can be applied without a refold.
 
-        An amendment takes effect where its answer was first given, so it always needs a refold; so does an answer that
-        arrives after its amendment.
+        A correction takes effect in the past, so it always needs a refold; so does what arrives after its correction.
         """
         if self.last_event_key is not None and self.last_event_key >= sort_key(event):
             return False
-        return not isinstance(event, FeedbackAmended) and event.id not in self.amended_unknown
+        if is_correction(event) or (self.amended_unknown and event.id in self.amended_unknown):
+            return False
+        return not self.corrections or correctable_id(event) not in self.corrections

@@ -4,12 +4,13 @@ A history is a set of events, so neither the order of arrival nor a repetition m
 
 - If one id comes with several contents, the one that occurred last counts; of the same moment, the greater as JSON.
   An erasure always counts.
+- Of the outcomes of one session, and of the ends of the relationship, those with the highest correction count.
 - An amendment counts for the answer that it names, whatever its own time; of several, the one that occurred last.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import TypeAlias, get_args
+from typing import TypeAlias, TypeGuard, get_args
 from uuid import UUID
 
 from shared.events import (
@@ -21,10 +22,12 @@ from shared.events import (
     FeedbackSubmitted,
     RelationshipAimsUpdated,
     RelationshipEnded,
+    RelationshipReopened,
     RelationshipStarted,
     SessionCancelled,
     SessionCompleted,
     SessionMissed,
+    SessionReinstated,
 )
 
 # The order decides between events of the same moment: feedback about a session follows the session. States store the
@@ -42,10 +45,16 @@ HistoryEvent: TypeAlias = (
     | FeedbackLapsed
     | RelationshipEnded
     | ClientErased
+    | SessionReinstated
+    | RelationshipReopened
 )
 
 HISTORY_EVENTS: tuple[type[HistoryEvent], ...] = get_args(HistoryEvent)
 FEEDBACK_EVENTS = (FeedbackSubmitted, FeedbackAmended)
+Outcome: TypeAlias = SessionCompleted | SessionMissed | SessionCancelled | SessionReinstated
+End: TypeAlias = RelationshipEnded | RelationshipReopened
+# Looked up for every event: `isinstance` of a pydantic model costs more than the rest of `precedes`.
+_OUTCOMES, _ENDS = frozenset(get_args(Outcome)), frozenset(get_args(End))
 _RANK = {event_type: rank for rank, event_type in enumerate(HISTORY_EVENTS)}
 
 SortKey: TypeAlias = tuple[datetime, int, UUID]
@@ -80,9 +89,42 @@ def _content_rank(event: HistoryEvent) -> tuple[bool, SortKey, str]:
     return isinstance(event, ClientErased), sort_key(event), event.model_dump_json()
 
 
-def apply_amendments(sorted_events: Sequence[HistoryEvent]) -> list[HistoryEvent]:
-    """The events with every answer as it was last amended, at the position where it was first given."""
+def is_correction(event: HistoryEvent) -> bool:
+    """Whether the event takes back or changes what an earlier one says."""
+    return type(event) is FeedbackAmended or ((_is_outcome(event) or _is_end(event)) and event.correction > 0)
+
+
+def corrected_at(event: HistoryEvent) -> datetime:
+    """When a correction was made; its `occurred_at` may be the time of what it corrects."""
+    return (_is_outcome(event) and event.recorded_at) or event.occurred_at
+
+
+def correctable_id(event: HistoryEvent) -> UUID | None:
+    """The session whose outcome, or the relationship whose end the event says; None if it says neither."""
+    if _is_outcome(event):
+        return event.session_id
+    return event.relationship_id if _is_end(event) else None
+
+
+def highest_corrections(events: Iterable[HistoryEvent]) -> dict[UUID, int]:
+    """The highest correction of each session and relationship of which an outcome or end was corrected."""
+    highest: dict[UUID, int] = {}
+    for event in events:
+        if _is_outcome(event) and event.correction:
+            highest[event.session_id] = max(event.correction, highest.get(event.session_id, 0))
+        elif _is_end(event) and event.correction:
+            highest[event.relationship_id] = max(event.correction, highest.get(event.relationship_id, 0))
+    return dict(sorted(highest.items()))
+
+
+def apply_corrections(sorted_events: Sequence[HistoryEvent]) -> list[HistoryEvent]:
+    """The events as corrected: without superseded ones, and every answer as it was last amended, where it was given."""
+    highest = highest_corrections(sorted_events)
+    if highest:
+        sorted_events = [event for event in sorted_events if not _is_superseded(event, highest)]
     amendments = {event.amends: event for event in sorted_events if isinstance(event, FeedbackAmended)}
+    if not amendments:
+        return list(sorted_events)
     return [
         _amend(event, amendments[event.id])
         if isinstance(event, FeedbackSubmitted) and event.id in amendments
@@ -90,6 +132,20 @@ def apply_amendments(sorted_events: Sequence[HistoryEvent]) -> list[HistoryEvent
         for event in sorted_events
         if not isinstance(event, FeedbackAmended)
     ]
+
+
+def _is_superseded(event: HistoryEvent, highest: Mapping[UUID, int]) -> bool:
+    if _is_outcome(event):
+        return event.correction < highest.get(event.session_id, 0)
+    return _is_end(event) and event.correction < highest.get(event.relationship_id, 0)
+
+
+def _is_outcome(event: HistoryEvent) -> TypeGuard[Outcome]:
+    return type(event) in _OUTCOMES
+
+
+def _is_end(event: HistoryEvent) -> TypeGuard[End]:
+    return type(event) in _ENDS
 
 
 def find_unknown_answers(events: Sequence[HistoryEvent]) -> tuple[UUID, ...]:

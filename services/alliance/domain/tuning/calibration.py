@@ -13,7 +13,7 @@ from uuid import UUID
 
 from services.alliance.domain.detection.rating import rating_of, relative_to_others
 from services.alliance.domain.policy.policy import Prior, RatePrior, RatingPrior
-from services.alliance.domain.state.history import HistoryEvent, apply_amendments, sort_events
+from services.alliance.domain.state.history import HistoryEvent, apply_corrections, sort_events
 from shared.events import (
     ConsentGiven,
     ConsentWithdrawn,
@@ -59,7 +59,7 @@ class RelationshipSample:
 def collect_sample(events: Iterable[HistoryEvent], late_hours: float) -> RelationshipSample:
     """The sample of one history; a cancellation later than `late_hours` before a session counts as missed."""
     sample, has_consent, answered = RelationshipSample(), False, set[tuple[UUID, str]]()
-    for event in apply_amendments(sort_events(events)):
+    for event in apply_corrections(sort_events(events)):
         match event:
             case ConsentGiven() | ConsentWithdrawn():
                 has_consent = isinstance(event, ConsentGiven)
