@@ -9,12 +9,12 @@ from uuid import UUID
 
 import structlog
 
-from services.sessions.domain import appointment, feedback
+from services.sessions.domain import appointment, corrections, feedback
 from services.sessions.domain.appointment import RequestOptions
 from services.sessions.domain.clinic import Clinic
 from services.sessions.domain.links import add_link_if_possible, issue_link
 from services.sessions.domain.relationship import Relationship
-from services.sessions.domain.session import Cancelled, Completed, Decision, Session
+from services.sessions.domain.session import Cancelled, Completed, Decision, OutcomeCorrection, Session
 from services.sessions.metrics import SessionsMetrics
 from services.sessions.store.protocol import LAPSE_BATCH_SIZE, Store
 from shared.errors import NotFound, Rejected
@@ -135,6 +135,15 @@ class SessionsService:
         return await self._change_existing(
             session_id, partial(appointment.cancel, cancellation=cancellation, now=self.clock())
         )
+
+    async def correct_outcome(self, session_id: UUID, correction: OutcomeCorrection) -> Session:
+        """Replace an outcome that was recorded by mistake, or take it back. Raises Rejected."""
+        loaded, relationship = await self._load_with_relationship(session_id)
+        now, options = self.clock(), RequestOptions(self.response_window, self.lapse_grace)
+        decide = partial(
+            corrections.correct, relationship=relationship, correction=correction, now=now, options=options
+        )
+        return await self._change_existing(session_id, decide, loaded)
 
     async def record_answer(
         self, session_id: UUID, rater: Rater, answer: Answer, given_at: UtcDatetime, collected_by: CollectedBy

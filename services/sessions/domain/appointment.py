@@ -133,9 +133,7 @@ def complete(
         return session, ()
     if session.outcome is not None:
         raise outcome_conflict(session)
-    _reject_before_start(session, now)
-    _reject_end(session, completion.ended_at, now)
-    relationship.reject_after_end(session.starts_at)
+    after, (completed,) = publish_completion(session, relationship, completion, now)
     raters: tuple[Rater, ...] = ("client", "clinician") if relationship.consent else ("clinician",)
     due_at = completion.ended_at + options.response_window
     request = FeedbackRequest(
@@ -143,18 +141,10 @@ def complete(
         lapses_at=max(due_at, now + options.lapse_grace),
         expires_at=max(due_at, now + MIN_LINK_LIFETIME),
     )
-    after = session.model_copy(update={"outcome": completion, "feedback": dict.fromkeys(raters, request)})
-    completed = SessionCompleted(
-        id=session.derive_id("completed"),
-        relationship_id=session.relationship_id,
-        occurred_at=completion.ended_at,
-        session_id=session.session_id,
-        minutes=completion.minutes,
-        planned_minutes=session.minutes,
-    )
+    after = after.model_copy(update={"feedback": dict.fromkeys(raters, request)})
     requested = [
         FeedbackRequested(
-            id=session.derive_id(f"{rater} feedback requested"),
+            id=session.derive_outcome_id(f"{rater} feedback requested"),
             relationship_id=session.relationship_id,
             occurred_at=completion.ended_at,
             session_id=session.session_id,
@@ -166,6 +156,26 @@ def complete(
     return after, (completed, *requested)
 
 
+def publish_completion(
+    session: Session, relationship: Relationship, completion: Completed, now: UtcDatetime
+) -> Decision:
+    """Record that the session was held, and ask nobody for feedback."""
+    _reject_before_start(session, now)
+    _reject_end(session, completion.ended_at, now)
+    relationship.reject_after_end(session.starts_at)
+    completed = SessionCompleted(
+        id=session.derive_outcome_id("completed"),
+        relationship_id=session.relationship_id,
+        occurred_at=completion.ended_at,
+        session_id=session.session_id,
+        minutes=completion.minutes,
+        planned_minutes=session.minutes,
+        correction=len(session.corrections),
+        recorded_at=_corrected_at(session, now),
+    )
+    return session.model_copy(update={"outcome": completion}), (completed,)
+
+
 def mark_missed(session: Session, relationship: Relationship, now: UtcDatetime) -> Decision:
     """Record that the client did not come."""
     if session.outcome == Missed():
@@ -175,10 +185,12 @@ def mark_missed(session: Session, relationship: Relationship, now: UtcDatetime) 
     _reject_before_start(session, now)
     relationship.reject_after_end(session.starts_at)
     missed = SessionMissed(
-        id=session.derive_id("missed"),
+        id=session.derive_outcome_id("missed"),
         relationship_id=session.relationship_id,
         occurred_at=session.starts_at,
         session_id=session.session_id,
+        correction=len(session.corrections),
+        recorded_at=_corrected_at(session, now),
     )
     return session.model_copy(update={"outcome": Missed()}), (missed,)
 
@@ -192,12 +204,14 @@ def cancel(session: Session, cancellation: Cancelled, now: UtcDatetime) -> Decis
     reject_future("cancelled_at", cancellation.cancelled_at, now)
     notice = (session.starts_at - cancellation.cancelled_at) / timedelta(hours=1)
     cancelled = SessionCancelled(
-        id=session.derive_id("cancelled"),
+        id=session.derive_outcome_id("cancelled"),
         relationship_id=session.relationship_id,
         occurred_at=cancellation.cancelled_at,
         session_id=session.session_id,
         by=cancellation.by,
         notice_hours=min(max(0.0, notice), MAX_NOTICE_HOURS),
+        correction=len(session.corrections),
+        recorded_at=_corrected_at(session, now),
     )
     return session.model_copy(update={"outcome": cancellation}), (cancelled,)
 
@@ -206,8 +220,14 @@ def outcome_conflict(session: Session, consequence: str = "so it cannot have ano
     """The rejection of a request that contradicts the session's outcome."""
     status = session.outcome.what if session.outcome else "scheduled"
     return Rejected(
-        f"session-already-{status}", f"Session {session.session_id} is already recorded as {status}, {consequence}."
+        f"session-already-{status}",
+        f"Session {session.session_id} is already recorded as {status}, {consequence}. If that is a mistake, "
+        f"correct it: PUT /sessions/{session.session_id}/corrections/{{an id that you choose}}.",
     )
+
+
+def _corrected_at(session: Session, now: UtcDatetime) -> UtcDatetime | None:
+    return now if session.corrections else None
 
 
 def _reject_before_start(session: Session, now: UtcDatetime) -> None:
@@ -219,5 +239,6 @@ def _reject_end(session: Session, ended_at: UtcDatetime, now: UtcDatetime) -> No
     if ended_at < session.starts_at - CLOCK_SKEW_TOLERANCE:
         raise Rejected(
             "ended-before-it-began",
-            "ended_at is before the session's start; if it was held earlier than planned, move it first.",
+            "ended_at is before the session's start; if it was held earlier than planned, move it first, and take back "
+            "its outcome before that, if it has one.",
         )

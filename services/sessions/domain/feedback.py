@@ -115,7 +115,7 @@ def lapse(session: Session, relationship: Relationship | None, now: UtcDatetime)
         after = after.with_request(rater, request.model_copy(update={"status": "lapsed"}))
         events.append(
             FeedbackLapsed(
-                id=session.derive_id(f"{rater} feedback lapsed"),
+                id=session.derive_outcome_id(f"{rater} feedback lapsed"),
                 relationship_id=session.relationship_id,
                 occurred_at=request.due_at,
                 session_id=session.session_id,
@@ -174,11 +174,16 @@ def require_completed(session: Session) -> Completed:
     """The completion of the session. Raises Rejected."""
     if isinstance(session.outcome, Completed):
         return session.outcome
-    status = session.outcome.what if session.outcome else "scheduled"
+    status, path = session.outcome.what if session.outcome else "scheduled", f"/sessions/{session.session_id}"
+    remedy = (
+        f"correct that first: PUT {path}/corrections/{{an id you choose}}"
+        if session.outcome
+        else f"send its completion first: POST {path}/completion"
+    )
     raise Rejected(
         "session-not-held",
         f"Session {session.session_id} is recorded as {status}; only a completed session can be answered. "
-        "If it was held, send its completion first.",
+        f"If it was held, {remedy}.",
     )
 
 

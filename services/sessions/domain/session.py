@@ -44,11 +44,19 @@ class Cancelled(StoredModel):
 Outcome = Annotated[Completed | Missed | Cancelled, Field(discriminator="what")]
 
 
+class OutcomeCorrection(StoredModel):
+    """A correction of an outcome that was recorded by mistake."""
+
+    correction_id: UUID
+    outcome: Outcome | None
+    """The right outcome; None if there is none yet."""
+
+
 class FeedbackRequest(StoredModel):
     """A request to one rater for feedback about a session, and its result."""
 
     status: Literal["awaiting", "answered", "lapsed", "withdrawn"] = "awaiting"
-    """`withdrawn`: the client no longer agrees to be asked, so a missing answer means nothing."""
+    """`withdrawn`: the client no longer agrees to be asked, or the session was not held; no answer means nothing."""
     due_at: UtcDatetime
     lapses_at: UtcDatetime
     """When the request lapses: `due_at`, or a little later if the session was entered after it."""
@@ -83,6 +91,8 @@ class Session(StoredModel):
     scheduled_at: UtcDatetime
     moves: int = 0
     outcome: Outcome | None = None
+    corrections: tuple[OutcomeCorrection, ...] = ()
+    """Every correction of the outcome, so that a repeated request is recognized even if it arrives late."""
     feedback: dict[Rater, FeedbackRequest] = Field(default_factory=dict)
 
     @computed_field  # type: ignore[prop-decorator]
@@ -107,6 +117,10 @@ class Session(StoredModel):
     def derive_id(self, name: str) -> UUID:
         """The id of an event about this session. The same name always gives the same id."""
         return uuid5(self.session_id, name)
+
+    def derive_outcome_id(self, name: str) -> UUID:
+        """The id of an event about the outcome, or about the feedback requested after it; one for each correction."""
+        return self.derive_id(f"{name} {len(self.corrections)}" if self.corrections else name)
 
     def with_request(self, rater: Rater, request: FeedbackRequest) -> "Session":
         """The session with another request for one rater."""

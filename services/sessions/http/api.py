@@ -1,12 +1,12 @@
 """The JSON API for clinic systems. Every request is idempotent."""
 
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 from uuid import UUID
 
 from fastapi import APIRouter
 from pydantic import ConfigDict, Field, model_validator
 
-from services.sessions.domain.session import Cancelled, CancelledBy, FeedbackRequest, Session
+from services.sessions.domain.session import Cancelled, CancelledBy, FeedbackRequest, OutcomeCorrection, Session
 from services.sessions.service import FormLink, SessionsService
 from shared.clinical.instruments import INSTRUMENTS, InstrumentKind
 from shared.events import Answer, CollectedBy, InstrumentTotal, Rater, UtcDatetime
@@ -48,6 +48,23 @@ def _describe_instruments(kind: InstrumentKind) -> dict[str, Any]:
             if instrument.kind == kind
         ]
     }
+
+
+class CompletedBody(CompletionBody):
+    what: Literal["completed"]
+
+
+class MissedBody(RequestBody):
+    what: Literal["missed"]
+
+
+class CancelledBody(CancellationBody):
+    what: Literal["cancelled"]
+
+
+class CorrectionBody(RequestBody):
+    outcome: Annotated[CompletedBody | MissedBody | CancelledBody, Field(discriminator="what")] | None
+    """The right outcome; null if the session has none yet, because its appointment stands."""
 
 
 class AllianceTotalBody(InstrumentTotal):
@@ -177,6 +194,7 @@ def routes(service: SessionsService, public_url: str) -> APIRouter:
     """The routes for clinic systems."""
     router = APIRouter()
     router.include_router(_session_routes(service, public_url))
+    router.include_router(_correction_routes(service))
     router.include_router(_feedback_routes(service, public_url))
     return router
 
@@ -210,6 +228,22 @@ def _session_routes(service: SessionsService, public_url: str) -> APIRouter:
         """Record that the session was cancelled."""
         cancellation = Cancelled(by=body.by, cancelled_at=body.cancelled_at)
         return SessionView.of(await service.cancel(session_id, cancellation))
+
+    return router
+
+
+def _correction_routes(service: SessionsService) -> APIRouter:
+    router = APIRouter(prefix="/sessions/{session_id}", tags=["sessions"])
+
+    @router.put("/corrections/{correction_id}")
+    async def correct_outcome(session_id: UUID, correction_id: UUID, body: CorrectionBody) -> SessionView:
+        """Correct an outcome that was recorded by mistake, under an id that you choose: another outcome, or none.
+
+        The signs and alerts that came from the mistake are retracted. A session that somebody has answered was held;
+        only its end and its length can be corrected.
+        """
+        correction = OutcomeCorrection.model_validate({"correction_id": correction_id, **body.model_dump()})
+        return SessionView.of(await service.correct_outcome(session_id, correction))
 
     return router
 

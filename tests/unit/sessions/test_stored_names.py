@@ -23,6 +23,7 @@ STORED_SESSION: dict[str, Any] = {
     "scheduled_at": datetime(2026, 2, 23, 10, tzinfo=UTC),
     "moves": 0,
     "outcome": {"what": "completed", "ended_at": ENDED_AT, "minutes": 50},
+    "corrections": (),
     "feedback": {
         "client": {
             "status": "answered",
