@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import structlog
 from pydantic import BaseModel
 
-from services.intake.domain import caseload_csv, import_plan, people, relationships
+from services.intake.domain import caseload_csv, end_corrections, import_plan, people, relationships
 from services.intake.domain.case_codes import choose_case_codes
 from services.intake.domain.caseload_csv import RowError
 from services.intake.domain.people import CaseCodeAssignment, Client, Clinic, Clinician
@@ -19,6 +19,7 @@ from services.intake.domain.relationship import (
     AimsAgreement,
     Consent,
     End,
+    EndCorrection,
     NonTransferEndReason,
     Relationship,
     Start,
@@ -197,6 +198,20 @@ class IntakeService:
             relationship_id,
             lambda before: relationships.end_relationship(_require_relationship(relationship_id, before), ending, now),
         )
+
+    async def correct_end(self, relationship_id: UUID, correction: EndCorrection) -> Relationship:
+        """Replace an end that was recorded by mistake, or take it back. Raises Rejected."""
+        now = self.clock()
+        client_id = (await self.get_relationship(relationship_id)).start.client_id
+        change = await self.store.reopen_relationship(
+            relationship_id,
+            client_id,
+            lambda before, others: end_corrections.correct_end(
+                _require_relationship(relationship_id, before), correction, now, others
+            ),
+        )
+        self.metrics.count_events(change.events)
+        return change.after
 
     async def transfer_relationship(
         self, relationship_id: UUID, successor_id: UUID, clinician_id: UUID, at: UtcDatetime

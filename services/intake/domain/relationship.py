@@ -59,6 +59,14 @@ class End(StoredModel):
     successor_id: UUID | None = None
 
 
+class EndCorrection(StoredModel):
+    """A correction of an end that was recorded by mistake."""
+
+    correction_id: UUID
+    end: End | None
+    """The right end; None if the two still work together."""
+
+
 class Relationship(StoredModel):
     """A clinician and a client who work together."""
 
@@ -69,6 +77,8 @@ class Relationship(StoredModel):
     consents: tuple[Consent, ...] = ()
     """Every change of consent; empty until the client first agrees."""
     end: End | None = None
+    end_corrections: tuple[EndCorrection, ...] = ()
+    """Every correction of the end, so that a repeated request is recognized even if it arrives late."""
 
     @property
     def aims(self) -> Aims:

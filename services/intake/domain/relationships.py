@@ -41,7 +41,7 @@ def start_relationship(
     if client.clinic_id != start.clinic_id:
         raise Rejected("client-of-another-clinic", f"Client {client.client_id} belongs to another clinic.")
     _reject_other_clinic(clinician, start.clinic_id)
-    _reject_second(start.clinician_id, open_relationships)
+    reject_second(start.clinician_id, open_relationships)
     relationship = Relationship(
         relationship_id=relationship_id,
         start=start,
@@ -107,12 +107,15 @@ def end_relationship(relationship: Relationship, ending: End, now: UtcDatetime) 
     _reject_after_end(relationship)
     reject_future("at", ending.at, now)
     _reject_before_start(relationship, ending.at)
+    corrections = len(relationship.end_corrections)
     ended = RelationshipEnded(
-        id=relationship.derive_id("ended"),
+        id=relationship.derive_id(f"ended {corrections}" if corrections else "ended"),
         relationship_id=relationship.relationship_id,
         occurred_at=ending.at,
         reason=ending.reason,
         successor_id=ending.successor_id,
+        correction=corrections,
+        recorded_at=now if corrections else None,
     )
     return relationship.model_copy(update={"end": ending}), (ended,)
 
@@ -201,8 +204,11 @@ def _reject_other_clinic(clinician: Clinician, clinic_id: UUID) -> None:
         )
 
 
-def _reject_second(clinician_id: UUID, open_relationships: Iterable[Relationship]) -> None:
-    """Two relationships of the same people would split the client's ratings, and alerts would come late."""
+def reject_second(clinician_id: UUID, open_relationships: Iterable[Relationship]) -> None:
+    """Raise Rejected if the client already works with the clinician.
+
+    Two relationships of the same people would split the client's ratings, and alerts would come late.
+    """
     for relationship in open_relationships:
         if relationship.start.clinician_id == clinician_id:
             raise Rejected(
@@ -216,7 +222,10 @@ def _reject_after_end(relationship: Relationship) -> None:
     if relationship.end is None:
         return
     detail = f"Relationship {relationship.relationship_id} has ended, so this can no longer be recorded."
-    if relationship.end.successor_id is not None:
+    if relationship.end.successor_id is None:
+        path = f"/relationships/{relationship.relationship_id}/end/corrections"
+        detail += f" If that is a mistake, correct it: PUT {path}/{{an id you choose}}."
+    else:
         detail += f" Relationship {relationship.end.successor_id} followed it; use that one."
     raise Rejected("relationship-ended", detail)
 

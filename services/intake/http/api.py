@@ -14,6 +14,8 @@ from services.intake.domain.relationship import (
     Aims,
     AimsAgreement,
     Consent,
+    End,
+    EndCorrection,
     NonTransferEndReason,
 )
 from services.intake.http.views import (
@@ -117,6 +119,11 @@ class EndBody(RequestBody):
     at: RequestedTime
 
 
+class EndCorrectionBody(RequestBody):
+    end: EndBody | None
+    """The right end; null if the two still work together."""
+
+
 class TransferBody(RequestBody):
     clinician_id: UUID
     relationship_id: UUID
@@ -129,6 +136,7 @@ def routes(service: IntakeService) -> APIRouter:
     router = APIRouter()
     router.include_router(_people_routes(service))
     router.include_router(_relationship_routes(service))
+    router.include_router(_end_routes(service))
     router.include_router(_caseload_routes(service))
     return router
 
@@ -184,10 +192,23 @@ def _relationship_routes(service: IntakeService) -> APIRouter:
         """Record that the client gives or withdraws consent to be asked about the sessions."""
         return RelationshipView.of(await service.change_consent(relationship_id, Consent(**dict(body))))
 
+    return router
+
+
+def _end_routes(service: IntakeService) -> APIRouter:
+    router = APIRouter(prefix="/relationships/{relationship_id}", tags=["relationships"])
+
     @router.post("/end")
     async def end_relationship(relationship_id: UUID, body: EndBody) -> RelationshipView:
         """Record that a relationship ended and no other one follows it. Otherwise, transfer it."""
         return RelationshipView.of(await service.end_relationship(relationship_id, body.reason, body.at))
+
+    @router.put("/end/corrections/{correction_id}")
+    async def correct_end(relationship_id: UUID, correction_id: UUID, body: EndCorrectionBody) -> RelationshipView:
+        """Correct an end that was recorded by mistake, under an id that you choose: another end, or none."""
+        end = None if body.end is None else End(reason=body.end.reason, at=body.end.at)
+        correction = EndCorrection(correction_id=correction_id, end=end)
+        return RelationshipView.of(await service.correct_end(relationship_id, correction))
 
     @router.post("/transfer")
     async def transfer_relationship(relationship_id: UUID, body: TransferBody) -> TransferView:

@@ -52,6 +52,8 @@ class InMemoryStore:
         self.relationships.write(relationship_id, change)
         return change
 
+    reopen_relationship = start_relationship
+
     async def transfer_relationship(
         self, old_id: UUID, decide_end: Decide[Relationship], new_id: UUID, decide_start: DecideSuccessor
     ) -> tuple[Change[Relationship], Change[Relationship]]:

@@ -70,14 +70,19 @@ class MongoStore:
     async def start_relationship(
         self, relationship_id: UUID, client_id: UUID, decide: DecideStart
     ) -> Change[Relationship]:
-        async def start(transaction: Transaction) -> Change[Relationship]:
-            others = await self._lock_open_relationships(transaction, {client_id})
-            return await transaction.change(self.relationships, relationship_id, lambda before: decide(before, others))
-
         known = await self.relationships.load(relationship_id)
         if known is not None:  # a repeated request, which needs no transaction
             return await self.relationships.change(relationship_id, lambda before: decide(before, ()), known)
-        return await change_in_transaction(self._mongo, start)
+        return await self.reopen_relationship(relationship_id, client_id, decide)
+
+    async def reopen_relationship(
+        self, relationship_id: UUID, client_id: UUID, decide: DecideStart
+    ) -> Change[Relationship]:
+        async def change(transaction: Transaction) -> Change[Relationship]:
+            others = await self._lock_open_relationships(transaction, {client_id})
+            return await transaction.change(self.relationships, relationship_id, lambda before: decide(before, others))
+
+        return await change_in_transaction(self._mongo, change)
 
     async def _lock_open_relationships(
         self, transaction: Transaction, client_ids: Collection[UUID]

@@ -66,6 +66,11 @@ class Store(Protocol):
         Of two parallel starts for a client, the second one is decided with the relationship of the first.
         """
 
+    async def reopen_relationship(
+        self, relationship_id: UUID, client_id: UUID, decide: DecideStart
+    ) -> Change[Relationship]:
+        """Like `start_relationship`, also for one that exists."""
+
     async def transfer_relationship(
         self, old_id: UUID, decide_end: Decide[Relationship], new_id: UUID, decide_start: DecideSuccessor
     ) -> tuple[Change[Relationship], Change[Relationship]]:

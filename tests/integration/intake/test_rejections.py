@@ -46,6 +46,22 @@ async def test_an_ended_relationship_rejects_later_changes(clinic: IntakeClient)
         assert problem_code(response, 409) == "relationship-ended"
 
 
+async def test_an_end_recorded_by_mistake_is_corrected_by_the_route_that_the_refusal_names(
+    clinic: IntakeClient,
+) -> None:
+    await clinic.set_up()
+    await clinic.end_relationship("stopped_by_client", STARTED_AT + 9 * DAY)
+    refused = await clinic.update_aims(["loss"], STARTED_AT + 10 * DAY)
+    path = f"/relationships/{clinic.relationship_id}/end/corrections/{uuid4()}"
+    assert path.rpartition("/")[0] in refused.json()["detail"]
+
+    for _ in range(2):
+        corrected = await clinic.put(path, end=None)
+        assert (corrected.status_code, corrected.json()["ended_at"]) == (200, None)
+
+    assert (await clinic.update_aims(["loss"], STARTED_AT + 10 * DAY)).status_code == 200
+
+
 async def test_a_contradiction_is_rejected_with_its_reason(clinic: IntakeClient) -> None:
     await clinic.set_up()
 
