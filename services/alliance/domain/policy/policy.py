@@ -20,6 +20,12 @@ Spread = Annotated[float, Field(gt=0, le=100)]
 Probability = Annotated[float, Field(gt=0.05, lt=1)]
 PseudoCount = Annotated[float, Field(gt=0, le=1000)]
 
+FOLD_REVISION = 2
+"""Raise it with a change after which the same events give another alliance, whatever the thresholds.
+
+A state of before is then folded again at its next event, and `rebuild` folds all of them again at once.
+"""
+
 
 class _PolicyModel(Model):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
@@ -98,8 +104,8 @@ class Policy(_PolicyModel):
 
     @cached_property
     def digest(self) -> str:
-        """Identifies this policy in events, documents and reports."""
-        return sha256(self.model_dump_json().encode()).hexdigest()[:12]
+        """Identifies this policy, and the rules of this release, in events, documents and reports."""
+        return sha256(f"{FOLD_REVISION} {self.model_dump_json()}".encode()).hexdigest()[:12]
 
 
 DEFAULT_POLICY = Policy()
