@@ -5,6 +5,7 @@ corrected; consumers let the highest number count, so no event has to be deleted
 """
 
 from datetime import datetime, timedelta
+from typing import assert_never
 
 from services.sessions.domain.appointment import RequestOptions, cancel, complete, mark_missed, publish_completion
 from services.sessions.domain.relationship import Relationship
@@ -66,6 +67,8 @@ def _apply(
             return cancel(_stop_asking(corrected, now), correction.outcome, now)
         case None:
             return _reinstate(_stop_asking(corrected, now), now)
+        case _:
+            assert_never(correction.outcome)
 
 
 def _reinstate(session: Session, now: datetime) -> Decision:

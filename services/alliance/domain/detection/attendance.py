@@ -9,11 +9,7 @@ from typing import TypeAlias
 from services.alliance.domain.detection import episodes, probability
 from services.alliance.domain.detection.decision import detect_rupture
 from services.alliance.domain.detection.detectors import BEHAVIOUR_DETECTORS, Observation
-from services.alliance.domain.detection.sessions import (
-    record_session,
-    start_session,
-    update_probability,
-)
+from services.alliance.domain.detection.sessions import record_session, start_session
 from services.alliance.domain.policy.policy import Policy, RatePrior
 from services.alliance.domain.state.alliance import Alliance, Session
 from services.alliance.domain.state.fast_replace import replace
@@ -80,7 +76,7 @@ def _apply_completion(before: Alliance, session: Session, event: SessionComplete
         withdrawal=before.withdrawal * WITHDRAWAL_DECAY + CUT_SHORT_WEIGHT
         if is_unusually_short
         else before.withdrawal * RETURN_DECAY,
-        rupture_probability=update_probability(before, _absence_weight(before, False, policy.prior.absence)),
+        rupture_probability=_weigh_presence(before, False, policy.prior.absence),
     )
     if is_unusually_short:
         return detect_rupture(Observation(event, session, before, after, policy), BEHAVIOUR_DETECTORS)
@@ -102,7 +98,7 @@ def _apply_absence(
         missed=before.missed + is_missed,
         absences=before.absences + 1,
         withdrawal=before.withdrawal * WITHDRAWAL_DECAY + weight,
-        rupture_probability=update_probability(before, _absence_weight(before, True, policy.prior.absence)),
+        rupture_probability=_weigh_presence(before, True, policy.prior.absence),
     )
     return detect_rupture(Observation(event, session, before, after, policy), BEHAVIOUR_DETECTORS)
 
@@ -128,11 +124,13 @@ def apply_lapse(before: Alliance, event: FeedbackLapsed, policy: Policy) -> Alli
         recent_sessions=record_session(before.recent_sessions, session),
         feedback_lapsed=before.feedback_lapsed + 1,
         withdrawal=before.withdrawal * WITHDRAWAL_DECAY + LAPSED_WEIGHT if responds_reliably else before.withdrawal,
-        rupture_probability=update_probability(before, silence_weight),
+        rupture_probability=probability.update(before.rupture_probability, silence_weight),
     )
     return detect_rupture(Observation(event, session, before, after, policy), BEHAVIOUR_DETECTORS)
 
 
-def _absence_weight(alliance: Alliance, was_absent: bool, prior: RatePrior) -> float:
+def _weigh_presence(alliance: Alliance, was_absent: bool, prior: RatePrior) -> float:
+    """The probability of a rupture, once it is known whether the client was there."""
     appointments = alliance.absences + alliance.sessions_counted
-    return probability.missed_weight(was_absent, alliance.absences, appointments, prior)
+    weight = probability.missed_weight(was_absent, alliance.absences, appointments, prior)
+    return probability.update(alliance.rupture_probability, weight)

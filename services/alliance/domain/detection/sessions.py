@@ -1,4 +1,4 @@
-"""The steps of every event about a session: let the probability decay, record the session, weigh the event."""
+"""The steps of every event about a session: let the probability decay, and record the session."""
 
 from services.alliance.domain.detection import probability
 from services.alliance.domain.detection.detectors import ObservedEvent
@@ -14,22 +14,12 @@ def start_session(alliance: Alliance, event: ObservedEvent) -> tuple[Alliance, S
 
     The probability of a rupture decays, once per session.
     """
-    session = Session(event.session_id, event.occurred_at)
-    if not alliance.has_consent:
-        return alliance, session
     decayed = probability.decay(alliance.rupture_probability)
     signs = alliance.signs if decayed >= MIN_PROBABILITY_TO_KEEP_SIGNS else ()
-    return replace(alliance, rupture_probability=decayed, signs=signs), session
+    return replace(alliance, rupture_probability=decayed, signs=signs), Session(event.session_id, event.occurred_at)
 
 
 def record_session(recent_sessions: tuple[Session, ...], session: Session) -> tuple[Session, ...]:
     """The recent sessions with this one as the newest; it replaces what was known of it."""
     others = [other for other in recent_sessions if other.session_id != session.session_id]
     return (*others, session)[-RECENT_SESSIONS_LIMIT:]
-
-
-def update_probability(alliance: Alliance, weight: float) -> float:
-    """The probability of a rupture after this weight; without consent it does not change."""
-    if not alliance.has_consent:
-        return alliance.rupture_probability
-    return probability.update(alliance.rupture_probability, weight)
