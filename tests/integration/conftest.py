@@ -1,4 +1,4 @@
-"""What integration tests share: the topics, and a consumer harness."""
+"""What integration tests share: the topics, a producer, and a consumer harness."""
 
 from collections.abc import AsyncIterator
 from uuid import uuid4
@@ -15,6 +15,15 @@ from tools.sandbox.servers.kafka_inspector import create_topics
 def topics(kafka_servers: str) -> None:
     """The topics, created as in a deployment; with few partitions, so that groups form fast."""
     create_topics(kafka_servers, 3)
+
+
+@pytest.fixture
+async def kafka(kafka_servers: str) -> AsyncIterator[Producer]:
+    """A producer that publishes what the services consume."""
+    producer = Producer(kafka_servers, "test")
+    await producer.start()
+    yield producer
+    await producer.stop()
 
 
 @pytest.fixture

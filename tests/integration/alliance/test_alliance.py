@@ -1,6 +1,5 @@
 """The alliance service from outside: events on Kafka go in, scores and ruptures come out."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Literal
@@ -20,14 +19,6 @@ from shared.mongo.client import Mongo
 from tests.support.builders import RelationshipBuilder
 from tests.support.kafka_reader import read_events, read_records
 from tests.support.serving import run_app, wait_until
-
-
-@pytest.fixture
-async def kafka(kafka_servers: str) -> AsyncIterator[Producer]:
-    producer = Producer(kafka_servers, "test")
-    await producer.start()
-    yield producer
-    await producer.stop()
 
 
 def settings(kafka_servers: str, mongodb_uri: str, driver: Literal["motor", "pymongo"] = "motor") -> Settings:

@@ -1,10 +1,6 @@
 """What was noted by mistake, or must not count, seen from outside: events on Kafka go in, the alliance comes out."""
 
-from collections.abc import AsyncIterator
 from functools import partial
-from uuid import uuid4
-
-import pytest
 
 from services.alliance.app import create_app
 from services.alliance.settings import Settings
@@ -14,21 +10,6 @@ from shared.kafka.producer import Producer
 from tests.support.builders import RelationshipBuilder
 from tests.support.kafka_reader import read_events
 from tests.support.serving import run_app, wait_until
-
-
-@pytest.fixture
-async def kafka(kafka_servers: str) -> AsyncIterator[Producer]:
-    producer = Producer(kafka_servers, "test")
-    await producer.start()
-    yield producer
-    await producer.stop()
-
-
-@pytest.fixture
-def settings(kafka_servers: str, mongodb_uri: str) -> Settings:
-    return Settings(
-        kafka_bootstrap_servers=kafka_servers, mongodb_uri=mongodb_uri, mongodb_database=f"test_{uuid4().hex}"
-    )
 
 
 async def test_sessions_missed_without_consent_do_not_count_when_it_is_given_again(

@@ -1,12 +1,11 @@
 """What clinicians decided about alerts, as the relationship shows it, in whatever order it arrives."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from itertools import permutations
 from uuid import uuid4, uuid5
 
 import httpx2
-import pytest
 
 from services.alliance.app import create_app
 from services.alliance.settings import Settings
@@ -14,21 +13,6 @@ from shared.events import AlertReopened, AlertResolved, Event
 from shared.kafka.producer import Producer
 from tests.support.builders import RelationshipBuilder
 from tests.support.serving import run_app, wait_until
-
-
-@pytest.fixture
-async def kafka(kafka_servers: str) -> AsyncIterator[Producer]:
-    producer = Producer(kafka_servers, "test")
-    await producer.start()
-    yield producer
-    await producer.stop()
-
-
-@pytest.fixture
-def settings(kafka_servers: str, mongodb_uri: str) -> Settings:
-    return Settings(
-        kafka_bootstrap_servers=kafka_servers, mongodb_uri=mongodb_uri, mongodb_database=f"test_{uuid4().hex}"
-    )
 
 
 def dispositions(builder: RelationshipBuilder) -> Sequence[Event]:

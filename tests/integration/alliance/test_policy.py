@@ -1,6 +1,6 @@
 """The policy of a clinic, and the dispositions of its clinicians, from outside."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from uuid import UUID, uuid4, uuid5
 
@@ -19,14 +19,6 @@ from tests.support.kafka_reader import read_events
 from tests.support.serving import run_app, wait_until
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-async def kafka(kafka_servers: str) -> AsyncIterator[Producer]:
-    producer = Producer(kafka_servers, "test")
-    await producer.start()
-    yield producer
-    await producer.stop()
 
 
 @pytest.fixture

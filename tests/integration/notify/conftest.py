@@ -11,7 +11,6 @@ import pytest
 
 from services.notify.app import create_app, delivery_settings
 from services.notify.settings import Settings
-from shared.kafka.producer import Producer
 from shared.mongo.client import Mongo
 from tests.support.mongo import open_mongo
 from tests.support.notify_harness import FakeChannel
@@ -32,14 +31,6 @@ async def mongo(request: pytest.FixtureRequest, mongodb_uri: str) -> AsyncIterat
 @pytest.fixture
 def channel() -> FakeChannel:
     return FakeChannel()
-
-
-@pytest.fixture
-async def kafka(kafka_servers: str) -> AsyncIterator[Producer]:
-    producer = Producer(kafka_servers, "test")
-    await producer.start()
-    yield producer
-    await producer.stop()
 
 
 @pytest.fixture
