@@ -95,7 +95,7 @@ OLDEST_DUE_DELIVERY_SECONDS = GaugeSpec(
 )
 REMOVED = CounterSpec(
     "attune_notify_removed",
-    "Settled alerts and completed deliveries that were removed because they were past their retention.",
+    "Closed alerts and completed deliveries that were removed because they were past their retention.",
     {"kind": get_args(RemovedKind)},
 )
 INBOX_STREAMS = GaugeSpec("attune_notify_inbox_streams", "Open inbox event streams.")

@@ -156,7 +156,7 @@ class InboxService:
 
 @dataclass(frozen=True)
 class Retention:
-    """How long what is settled is kept."""
+    """How long closed alerts and completed deliveries stay stored."""
 
     alerts: timedelta
     deliveries: timedelta
@@ -174,7 +174,7 @@ class RetentionService:
         self._metrics = metrics
 
     async def remove_past(self) -> None:
-        """Remove settled alerts and completed deliveries that are past retention, by the clock of the store."""
+        """Remove closed alerts and completed deliveries that are past retention, by the clock of the store."""
         now = await self._store.now()
         removed_alerts = await self._store.remove_past_alerts(now - self._retention.alerts)
         self._metrics.count_removed("alert", removed_alerts)

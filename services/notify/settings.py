@@ -49,7 +49,7 @@ class Settings(ServiceSettings):
     delivery_parallel: int = Field(default=8, ge=1, le=100)
     """Maximum number of concurrent delivery attempts."""
     alert_retention_days: int = Field(default=730, ge=30, le=36_500)
-    """A settled alert is removed when nothing has happened about it for this long; one that is open never is."""
+    """A closed alert is removed when nothing has happened about it for this long; one that is open never is."""
     delivery_retention_days: int = Field(default=90, ge=1, le=36_500)
     """A delivery is removed this long after it was completed, if its message cannot be owed anew."""
     inbox_streams: int = Field(default=1000, ge=1, le=100_000)
