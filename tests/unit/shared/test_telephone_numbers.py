@@ -1,8 +1,12 @@
 """Which numbers of a text a client can call, and what is dialled."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from shared.clinical.telephone_numbers import find_telephone_numbers, telephone_link
+from shared.events.intake import TelephoneNumber
 
 
 @pytest.mark.parametrize(
@@ -16,6 +20,10 @@ from shared.clinical.telephone_numbers import find_telephone_numbers, telephone_
         ("+1-800-273-8255 (24/7)", ["+1-800-273-8255"]),
         ("030 23125000 8:00-17:00", ["030 23125000"]),
         ("9:00-17:00 030 23125000", ["030 23125000"]),
+        ("Crisis line 24/7 0800 1110111", ["0800 1110111"]),
+        ("116 123 24/7", ["116 123"]),
+        ("Mo-Fr 9-17 030 1234567", ["030 1234567"]),
+        ("Call us (123456)", ["123456"]),
     ],
 )
 def test_numbers_are_found_as_they_are_written(text: str, numbers: list[str]) -> None:
@@ -31,10 +39,17 @@ def test_numbers_are_found_as_they_are_written(text: str, numbers: list[str]) ->
         "since 2026",
         "1.10.2026",
         "1234567890123456",
+        "open 24/7",
     ],
 )
 def test_what_is_no_telephone_number_is_not_found(text: str) -> None:
     assert find_telephone_numbers(text) == ()
+
+
+@given(st.text("0123456789+()/- .:a", max_size=40))
+def test_whatever_is_found_may_stand_in_an_event(text: str) -> None:
+    for number in find_telephone_numbers(text):
+        assert TypeAdapter(TelephoneNumber).validate_python(number) == number
 
 
 @pytest.mark.parametrize(
