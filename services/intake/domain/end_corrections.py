@@ -28,9 +28,7 @@ def correct_end(
     path, end = f"/relationships/{relationship.relationship_id}", relationship.end
     if end is None:
         raise Rejected("nothing-to-correct", f"The relationship has not ended. Record its end: POST {path}/end.")
-    if end == correction.end:
-        return relationship, ()
-    if end.successor_id is not None:
+    if end.successor_id is not None and end != correction.end:
         raise Rejected(
             "relationship-transferred",
             "A transfer cannot be taken back, because the next relationship exists. Transfer the client again: "
@@ -43,6 +41,8 @@ def correct_end(
             f"corrections; GET {path} shows what is recorded.",
         )
     corrections = (*relationship.end_corrections, correction)
+    if end == correction.end:  # remembered, so that a late repetition does not undo a later correction
+        return relationship.model_copy(update={"end_corrections": corrections}), ()
     corrected = relationship.model_copy(update={"end": None, "end_corrections": corrections})
     if correction.end is not None:
         return end_relationship(corrected, correction.end, now)

@@ -7,6 +7,7 @@ Rejected. A repeated request changes nothing and gives no events. Event ids are 
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from services.sessions.domain.links import MIN_LINK_LIFETIME
@@ -104,11 +105,14 @@ def _belongs_elsewhere(session_id: UUID) -> Rejected:
 def _move(
     before: Session, relationship: Relationship, starts_at: UtcDatetime, minutes: int, scheduled_at: UtcDatetime
 ) -> Session:
+    is_transferred = before.relationship_id != relationship.relationship_id
     appointment = {
         "relationship_id": relationship.relationship_id,
         "starts_at": starts_at,
         "minutes": minutes,
         "scheduled_at": max(scheduled_at, before.scheduled_at + ONE_MILLISECOND),
+        # Links of the clinician before must not open the form of the next one.
+        "feedback": {} if is_transferred else before.feedback,
     }
     return before.model_copy(update={**appointment, "moves": before.moves + 1})
 
@@ -141,7 +145,9 @@ def complete(
         lapses_at=max(due_at, now + options.lapse_grace),
         expires_at=max(due_at, now + MIN_LINK_LIFETIME),
     )
-    after = after.model_copy(update={"feedback": dict.fromkeys(raters, request)})
+    # Links that were sent before the completion was taken back work again.
+    requests = {rater: request.model_copy(update=_links_of(session, rater)) for rater in raters}
+    after = after.model_copy(update={"feedback": requests})
     requested = [
         FeedbackRequested(
             id=session.derive_outcome_id(f"{rater} feedback requested"),
@@ -154,6 +160,11 @@ def complete(
         for rater in raters
     ]
     return after, (completed, *requested)
+
+
+def _links_of(session: Session, rater: Rater) -> dict[str, Any]:
+    known = session.feedback.get(rater)
+    return {} if known is None else known.model_dump(include={"token_hash", "earlier_token_hashes"})
 
 
 def publish_completion(

@@ -4,10 +4,17 @@ As in `appointment`, the decision is pure and idempotent. The events of a sessio
 corrected; consumers let the highest number count, so no event has to be deleted.
 """
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import assert_never
 
-from services.sessions.domain.appointment import RequestOptions, cancel, complete, mark_missed, publish_completion
+from services.sessions.domain.appointment import (
+    ONE_MILLISECOND,
+    RequestOptions,
+    cancel,
+    complete,
+    mark_missed,
+    publish_completion,
+)
 from services.sessions.domain.relationship import Relationship
 from services.sessions.domain.session import (
     Cancelled,
@@ -23,7 +30,6 @@ from shared.events import Rater, SessionReinstated
 
 MAX_CORRECTIONS = 10
 """Of one session: each is kept in its document, and causes a refold in alliance."""
-ONE_MILLISECOND = timedelta(milliseconds=1)
 
 
 def correct(
@@ -39,8 +45,6 @@ def correct(
             f"Session {session.session_id} has no outcome. Record it: POST /sessions/{session.session_id}/completion, "
             "/missed or /cancellation.",
         )
-    if session.outcome == correction.outcome:
-        return session, ()
     _reject_if_answered(session, correction)
     if len(session.corrections) >= MAX_CORRECTIONS:
         raise Rejected(
@@ -48,6 +52,8 @@ def correct(
             f"The outcome of session {session.session_id} was corrected {MAX_CORRECTIONS} times, which is the most. "
             f"Check the system that sends the corrections; GET /sessions/{session.session_id} shows what is recorded.",
         )
+    if session.outcome == correction.outcome:  # remembered, so that a late repetition does not undo a later correction
+        return session.model_copy(update={"corrections": (*session.corrections, correction)}), ()
     return _apply(session, relationship, correction, now, options)
 
 
@@ -59,8 +65,7 @@ def _apply(
         case Completed() if isinstance(session.outcome, Completed):
             return publish_completion(corrected, relationship, correction.outcome, now)
         case Completed():
-            after, events = complete(corrected, relationship, correction.outcome, now, options)
-            return _keep_links(after, session), events
+            return complete(corrected, relationship, correction.outcome, now, options)
         case Missed():
             return mark_missed(_stop_asking(corrected, now), relationship, now)
         case Cancelled():
@@ -90,22 +95,11 @@ def _stop_asking(session: Session, now: datetime) -> Session:
     """Nobody is asked about a session that was not held: the forms are over, and missing answers mean nothing."""
     feedback: dict[Rater, FeedbackRequest] = {
         rater: request.model_copy(
-            update={"status": "withdrawn", "expires_at": None if request.expires_at is None else now}
+            update={"status": "withdrawn" if request.status == "awaiting" else request.status, "expires_at": now}
         )
-        if request.status == "awaiting"
-        else request
         for rater, request in session.feedback.items()
     }
     return session.model_copy(update={"feedback": feedback})
-
-
-def _keep_links(after: Session, before: Session) -> Session:
-    """Links that were sent before a session was wrongly noted as not held work again."""
-    for rater, request in after.feedback.items():
-        if (known := before.feedback.get(rater)) is not None:
-            links = {"token_hash": known.token_hash, "earlier_token_hashes": known.earlier_token_hashes}
-            after = after.with_request(rater, request.model_copy(update=links))
-    return after
 
 
 def _check_same(known: OutcomeCorrection, correction: OutcomeCorrection, session: Session) -> Session:

@@ -55,10 +55,20 @@ def test_a_repeated_correction_changes_nothing_even_if_more_has_happened_since()
         correct_end(relationship, first.model_copy(update={"end": None}), NOW)
 
 
+def test_a_correction_that_changed_nothing_does_not_undo_a_later_one_when_it_is_repeated() -> None:
+    first = correction(ENDED)
+    relationship, _ = correct_end(ended_relationship(), first, NOW)
+    relationship, _ = correct_end(relationship, correction(RIGHT), NOW)
+
+    assert correct_end(relationship, first, NOW) == (relationship, ())
+
+
 def test_what_is_right_already_needs_no_correction() -> None:
     relationship = ended_relationship()
 
-    assert correct_end(relationship, correction(ENDED), NOW) == (relationship, ())
+    after, events = correct_end(relationship, correction(ENDED), NOW)
+
+    assert (after.end, events) == (ENDED, ())
     with pytest.raises(Rejected, match="/end") as rejected:
         correct_end(make_relationship(), correction(None), NOW)
     assert rejected.value.code == "nothing-to-correct"

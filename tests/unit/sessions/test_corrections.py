@@ -129,6 +129,46 @@ def test_links_sent_before_a_wrong_correction_work_again() -> None:
     assert session.feedback["client"].status == "awaiting"
 
 
+def test_links_sent_before_a_completion_was_taken_back_work_again() -> None:
+    request = completed_session(RELATIONSHIP).feedback["client"].model_copy(update={"token_hash": "sent"})
+    session = completed_session(RELATIONSHIP).with_request("client", request)
+    session, _ = correct(session, RELATIONSHIP, correction(None), LATER, REQUEST_OPTIONS)
+    session, _ = complete(session, RELATIONSHIP, COMPLETION, LATER, REQUEST_OPTIONS)
+
+    assert session.rater_of("sent") == "client"
+
+
+def test_a_link_of_the_clinician_before_opens_no_form_of_the_next() -> None:
+    request = completed_session(RELATIONSHIP).feedback["clinician"].model_copy(update={"token_hash": "sent"})
+    session = completed_session(RELATIONSHIP).with_request("clinician", request)
+    next_relationship = make_relationship()
+    session, _ = correct(session, RELATIONSHIP, correction(None), LATER, REQUEST_OPTIONS)
+    session, _ = schedule(
+        session, session.session_id, next_relationship, STARTS_AT, 50, LATER, {RELATIONSHIP.relationship_id}
+    )
+    session, _ = complete(session, next_relationship, COMPLETION, LATER, REQUEST_OPTIONS)
+
+    assert session.relationship_id == next_relationship.relationship_id
+    assert session.rater_of("sent") is None
+
+
+def test_a_lapsed_form_about_a_session_that_was_not_held_is_over_too() -> None:
+    lapsed, _ = lapse(completed_session(RELATIONSHIP), RELATIONSHIP, LATER + 2 * WINDOW)
+    session, _ = correct(lapsed, RELATIONSHIP, correction(Missed()), LATER, REQUEST_OPTIONS)
+
+    assert {request.status for request in session.feedback.values()} == {"lapsed"}
+    assert {request.expires_at for request in session.feedback.values()} == {LATER}
+
+
+def test_a_correction_that_changed_nothing_does_not_undo_a_later_one_when_it_is_repeated() -> None:
+    first = correction(Missed())
+    session, events = correct(missed_session(), RELATIONSHIP, first, LATER, REQUEST_OPTIONS)
+    session, _ = correct(session, RELATIONSHIP, correction(COMPLETION), LATER, REQUEST_OPTIONS)
+
+    assert events == ()
+    assert correct(session, RELATIONSHIP, first, LATER, REQUEST_OPTIONS) == (session, ())
+
+
 def test_a_repeated_correction_changes_nothing_even_if_more_has_happened_since() -> None:
     first = correction(COMPLETION)
     session, _ = correct(missed_session(), RELATIONSHIP, first, LATER, REQUEST_OPTIONS)
@@ -143,7 +183,9 @@ def test_a_repeated_correction_changes_nothing_even_if_more_has_happened_since()
 def test_what_is_right_already_needs_no_correction() -> None:
     session = missed_session()
 
-    assert correct(session, RELATIONSHIP, correction(Missed()), LATER, REQUEST_OPTIONS) == (session, ())
+    after, events = correct(session, RELATIONSHIP, correction(Missed()), LATER, REQUEST_OPTIONS)
+
+    assert (after.outcome, events) == (Missed(), ())
     with pytest.raises(Rejected, match="POST /sessions/") as rejected:
         correct(scheduled_session(RELATIONSHIP), RELATIONSHIP, correction(Missed()), LATER, REQUEST_OPTIONS)
     assert rejected.value.code == "nothing-to-correct"
