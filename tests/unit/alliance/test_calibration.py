@@ -48,6 +48,16 @@ def weekly_feedback(week_ratings: list[float], rater: str = "client") -> list[Hi
     return events
 
 
+def test_nothing_is_learnt_from_appointments_without_consent() -> None:
+    builder = RelationshipBuilder()
+    withdrawn = builder.consent_changed(1.5, given=False)
+    after_withdrawal: list[HistoryEvent] = [withdrawn, builder.completed(2), builder.missed(3), builder.cancelled(4)]
+
+    sample = collect_sample([*weekly_feedback([9, 8]), *after_withdrawal], late_hours=24)
+
+    assert (len(sample.appointments), sample.missed_appointments) == (2, set())
+
+
 def test_too_few_relationships_are_rejected() -> None:
     few = [collect_sample(weekly_feedback([9, 8, 9, 8]), 24) for _ in range(29)]
 
@@ -162,9 +172,13 @@ def test_how_often_something_is_missed_stays_unchanged_with_too_few_appointments
 
 def test_a_late_cancellation_counts_as_missed_and_one_in_time_does_not() -> None:
     builder = RelationshipBuilder()
-    sample = collect_sample(
-        [builder.completed(0), builder.missed(1), builder.cancelled(2, 3), builder.cancelled(3, 48)], 24
-    )
+    appointments: list[HistoryEvent] = [
+        builder.completed(0),
+        builder.missed(1),
+        builder.cancelled(2, 3),
+        builder.cancelled(3, 48),
+    ]
+    sample = collect_sample([builder.consent_changed(-0.5, given=True), *appointments], 24)
 
     assert (len(sample.missed_appointments), len(sample.appointments)) == (2, 3)
 

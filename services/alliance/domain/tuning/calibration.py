@@ -63,12 +63,12 @@ def collect_sample(events: Iterable[HistoryEvent], late_hours: float) -> Relatio
         match event:
             case ConsentGiven() | ConsentWithdrawn():
                 has_consent = isinstance(event, ConsentGiven)
-            case SessionCompleted():
+            case SessionCompleted() if has_consent:
                 sample.appointments.add(event.session_id)
-            case SessionMissed():
+            case SessionMissed() if has_consent:
                 sample.appointments.add(event.session_id)
                 sample.missed_appointments.add(event.session_id)
-            case SessionCancelled(by="client") if event.notice_hours < late_hours:
+            case SessionCancelled(by="client") if has_consent and event.notice_hours < late_hours:
                 sample.appointments.add(event.session_id)
                 sample.missed_appointments.add(event.session_id)
             case FeedbackLapsed(rater="client") if has_consent and (event.session_id, "client") not in answered:
