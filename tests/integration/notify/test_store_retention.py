@@ -34,5 +34,17 @@ async def test_an_alert_past_retention_is_removed_once_its_events_are_published(
     assert list(await store.load_alerts([alert.id for alert in alerts])) == [waiting.alert_id()]
 
 
+async def test_an_alert_that_cannot_be_read_does_not_keep_the_others(mongo: Mongo) -> None:
+    store = create_mongo_store(mongo)
+    damaged, settled = RuptureBuilder(), RuptureBuilder()
+    alerts = [create_alert(s, s.suspected(3), s.repaired(4)) for s in (damaged, settled)]
+    await store.save_alerts([Versioned(alert.id, alert) for alert in alerts])
+    await mongo["alerts"].update_one({"_id": damaged.alert_id()}, {"$set": {"said.severity": "gone"}})
+
+    assert await store.remove_past_alerts(now() + timedelta(days=1)) == 1
+
+    assert await mongo["alerts"].distinct("_id") == [damaged.alert_id()]
+
+
 async def test_the_store_has_a_clock(mongo: Mongo) -> None:
     assert abs(await create_mongo_store(mongo).now() - now()) < timedelta(minutes=1)

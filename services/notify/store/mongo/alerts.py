@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from pydantic import ValidationError
 from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError
 
@@ -103,7 +104,11 @@ class MongoStore:
         removed = 0
         with translate_errors():
             async for document in self._alerts.find(query):
-                if is_past_retention(STORED_NAMES.from_document(Alert, document), retained_since):
+                try:
+                    alert = STORED_NAMES.from_document(Alert, document)
+                except ValidationError:
+                    continue  # one that cannot be read; `verify` reports it
+                if is_past_retention(alert, retained_since):
                     unchanged = {"_id": document["_id"], "v": document["v"], "owed.0": {"$exists": False}}
                     removed += (await self._alerts.delete_one(unchanged)).deleted_count
         return removed
