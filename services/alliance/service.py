@@ -50,10 +50,10 @@ class AllianceService:
     ) -> Mapping[UUID, TrajectoryPage]:
         """A page of the trajectory, and the same page of those before its transfers, the latest first.
 
-        Raises NotFound, and Busy if as many are being computed as may be at a time.
+        Raises NotFound, and Busy if the maximum number is being computed.
         """
         if self._trajectory_slots.locked():
-            raise Busy(f"{MAX_CONCURRENT_TRAJECTORIES} trajectories are being computed, which is as many as may be.")
+            raise Busy(f"This process is already computing {MAX_CONCURRENT_TRAJECTORIES} trajectories.")
         async with self._trajectory_slots:
             histories = await self._load_histories(relationship_id, with_predecessors)
             stopped = threading.Event()

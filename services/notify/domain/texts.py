@@ -47,13 +47,13 @@ END: dict[EpisodeEnd, str] = {
 
 CHANGED = (
     "This alert has changed since you opened the page",
-    "What you pressed was not done, because it was about something else than what is so now. This is the alert now:",
+    "Nothing was recorded, because the alert has changed since. This is the alert now:",
 )
 """Title and text of the page after a button that was not done."""
 REFUSALS: dict[str, tuple[str, str]] = {
     "too-many-dispositions": (
         "Nothing more can be recorded for this alert",
-        "What you pressed was not done: too much has been done and taken back. This is the alert now:",
+        "Nothing was recorded: this alert has reached the maximum number of decisions. This is the alert now:",
     ),
 }
 """The same for refusals that are not about a change, by their code."""
