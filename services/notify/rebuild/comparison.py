@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ValidationError
 
-from services.notify.domain.alert import Alert, Status
+from services.notify.domain.alert import Alert
 from services.notify.domain.projection import RelationshipProjection, with_dispositions_of
 from services.notify.domain.relationship import Relationship
 from services.notify.domain.retention import is_past_retention
@@ -18,8 +18,6 @@ from shared.rebuild.view import MISSING, NOT_ON_TOPICS, UNREADABLE
 
 T = TypeVar("T", bound=BaseModel)
 BEGINNING = datetime.min.replace(tzinfo=UTC)
-
-_WAITING: tuple[Status, ...] = ("open", "acknowledged")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +64,7 @@ def list_losses(projection: RelationshipProjection, current: CurrentView) -> lis
     if projection.relationship.erased:
         return []
     stored_alerts = [_parse(Alert, document) for _, document in sorted(current.alerts.items())]
-    waiting = [alert for alert in stored_alerts if alert and alert.status in _WAITING and alert.clinician_id]
+    waiting = [alert for alert in stored_alerts if alert and alert.is_active and alert.clinician_id]
     pairs = [(alert, projection.alerts.get(alert.id)) for alert in waiting]
     return [
         f"open alert {alert.id} would be taken from its clinician"
@@ -76,7 +74,7 @@ def list_losses(projection: RelationshipProjection, current: CurrentView) -> lis
 
 
 def _is_lost(alert: Alert, rebuilt: Alert) -> bool:
-    return rebuilt.clinician_id != alert.clinician_id or (rebuilt.status not in _WAITING and not rebuilt.is_withdrawn)
+    return rebuilt.clinician_id != alert.clinician_id or not (rebuilt.is_active or rebuilt.is_withdrawn)
 
 
 def compare_relationship(projection: RelationshipProjection, current: CurrentView) -> list[str]:
