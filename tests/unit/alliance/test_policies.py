@@ -4,11 +4,13 @@ from collections.abc import Coroutine, Sequence
 from typing import Any
 from uuid import UUID
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from services.alliance.domain.fold import fold
+from services.alliance.domain.policy import policy
 from services.alliance.domain.policy.policy import DEFAULT_POLICY, Policies, Policy
 from services.alliance.domain.state.history import HistoryEvent, clinic_of
 from services.alliance.handlers.projector import AllianceProjector
@@ -131,6 +133,18 @@ def test_a_state_under_the_policy_in_force_is_not_refolded() -> None:
 
     harness.handle([BUILDER.feedback(5)], Policies())
     harness.handle([BUILDER.feedback(6)], Policies())
+
+    assert harness.refolds == 1
+
+
+def test_a_state_of_a_release_with_other_rules_is_refolded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    harness = ProjectorHarness()
+    harness.handle([BUILDER.started(), BUILDER.consent_changed(-0.5, given=True)], Policies(Policy()))
+    monkeypatch.setattr(policy, "FOLD_REVISION", policy.FOLD_REVISION + 1)
+    newer = Policies(Policy())
+
+    for week in range(2):
+        harness.handle([BUILDER.feedback(week)], newer)
 
     assert harness.refolds == 1
 
