@@ -33,7 +33,7 @@ def create_app(settings: Settings) -> FastAPI:
     registry = process_registry()
     mongo = Mongo(settings.mongodb_uri, settings.mongodb_database, settings.mongodb_driver, MongoMetrics(registry))
     store = MongoStore(mongo)
-    kafka = Kafka(settings.kafka_bootstrap_servers, "alliance", KafkaMetrics(registry), now, settings.kafka_batch_size)
+    kafka = Kafka(settings.kafka, "alliance", KafkaMetrics(registry), now)
     metrics = Metrics(registry)
     subscriptions.subscribe(
         kafka, AllianceProjector(store, kafka.publish, policies, metrics), DispositionRecorder(store, policies, metrics)

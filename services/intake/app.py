@@ -26,7 +26,7 @@ def create_app(settings: Settings) -> FastAPI:
     """Build the intake service. It connects to MongoDB and Kafka only when it starts to serve."""
     registry = process_registry()
     mongo = Mongo(settings.mongodb_uri, settings.mongodb_database, settings.mongodb_driver, MongoMetrics(registry))
-    kafka = Kafka(settings.kafka_bootstrap_servers, "intake", KafkaMetrics(registry), now, settings.kafka_batch_size)
+    kafka = Kafka(settings.kafka, "intake", KafkaMetrics(registry), now)
     collections = [mongo[name] for name in (CLINICS, CLINICIANS, RELATIONSHIPS)]
     outbox = Outbox(kafka.send, collections, OutboxMetrics(registry), now)
     store = MongoStore(mongo, outbox, now)

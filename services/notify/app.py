@@ -70,7 +70,7 @@ def create_app(
     registry = process_registry()
     metrics = Metrics(registry)
     mongo = Mongo(settings.mongodb_uri, settings.mongodb_database, settings.mongodb_driver, MongoMetrics(registry))
-    kafka = Kafka(settings.kafka_bootstrap_servers, "notify", KafkaMetrics(registry), now, settings.kafka_batch_size)
+    kafka = Kafka(settings.kafka, "notify", KafkaMetrics(registry), now)
     outbox = Outbox(kafka.send, [mongo[ALERTS]], OutboxMetrics(registry), now)
     store, delivery_store = MongoStore(mongo, outbox, now), MongoDeliveryStore(mongo)
     destinations = Destinations(AllowedDestinations.parse(settings.webhook_allow))

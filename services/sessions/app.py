@@ -33,7 +33,7 @@ def create_app(settings: Settings) -> FastAPI:
     """Build the sessions service. It connects to MongoDB and Kafka only when it starts to serve."""
     registry = process_registry()
     mongo = Mongo(settings.mongodb_uri, settings.mongodb_database, settings.mongodb_driver, MongoMetrics(registry))
-    kafka = Kafka(settings.kafka_bootstrap_servers, "sessions", KafkaMetrics(registry), now, settings.kafka_batch_size)
+    kafka = Kafka(settings.kafka, "sessions", KafkaMetrics(registry), now)
     outbox = Outbox(kafka.send, [mongo[SESSIONS]], OutboxMetrics(registry), now)
     store = MongoStore(mongo, outbox, now)
     metrics = SessionsMetrics(registry)

@@ -13,17 +13,20 @@ from shared.events.topics import EVENT_TOPICS, Topic, dead_letter_topic
 from shared.kafka.admin import missing_topics
 from shared.kafka.broker import Subscription
 from shared.kafka.consumer import BatchHandler, Consumer
+from shared.kafka.dead_letters.retention import remove_messages
 from shared.kafka.dead_letters.topic import OpenDeadLetters
 from shared.kafka.metrics import KafkaMetrics
 from shared.kafka.producer import Message, Producer, event_message
 from shared.kafka.subscriber import ConsumerTimings
 from shared.runtime.background import repeat_every, retry_until_done, run_in_background
+from shared.runtime.settings import KafkaOptions
 
 log = structlog.get_logger()
 
 CONNECTION_CHECK_INTERVAL_SECONDS = 2.0
 """So soon readiness knows that Kafka or a topic is away, or back."""
 DEAD_LETTER_COUNT_INTERVAL_SECONDS = 60.0
+DEAD_LETTER_RETENTION_INTERVAL_SECONDS = 86_400.0
 
 
 class Kafka:
@@ -31,20 +34,18 @@ class Kafka:
 
     def __init__(
         self,
-        servers: str,
+        options: KafkaOptions,
         service: str,
         metrics: KafkaMetrics,
         clock: Callable[[], datetime],
-        batch_size: int = 4000,
         timings: ConsumerTimings | None = None,
     ) -> None:
-        self._servers = servers
+        self._options = options
         self._service = service
         self._metrics = metrics
         self._clock = clock
-        self._batch_size = batch_size
         self._timings = timings or ConsumerTimings()
-        self._producer = Producer(servers, f"attune-{service}")
+        self._producer = Producer(options.servers, f"attune-{service}")
         self.consumer: Consumer[Any] | None = None
         self._open_dead_letters: OpenDeadLetters | None = None
         self._required_topics = [topic for topic in EVENT_TOPICS if topic.publisher == service]
@@ -56,8 +57,10 @@ class Kafka:
             raise RuntimeError(f"{self._service} has subscribed already: a service is one consumer group")
         self._required_topics += [*topics, dead_letter_topic(self._service)]
         self._metrics.init_topics(topic.name for topic in topics)
-        self._open_dead_letters = OpenDeadLetters(self._servers, self._service)
-        subscription = Subscription(self._servers, self._service, topics, event_types, self._batch_size, self._timings)
+        self._open_dead_letters = OpenDeadLetters(self._options.servers, self._service)
+        subscription = Subscription(
+            self._options.servers, self._service, topics, event_types, self._options.batch_size, self._timings
+        )
         self.consumer = Consumer(subscription, handler, self._producer, self._metrics, self._clock)
 
     async def publish(self, events: Sequence[Event]) -> None:
@@ -94,7 +97,10 @@ class Kafka:
         log.info("Kafka connected")
         self._is_connected = True
         async with run_in_background(
-            repeat_every(DEAD_LETTER_COUNT_INTERVAL_SECONDS, "count open dead letters", self._count_open_dead_letters)
+            repeat_every(DEAD_LETTER_COUNT_INTERVAL_SECONDS, "count open dead letters", self._count_open_dead_letters),
+            repeat_every(
+                DEAD_LETTER_RETENTION_INTERVAL_SECONDS, "remove resolved dead letters", self._remove_resolved_messages
+            ),
         ):
             await repeat_every(CONNECTION_CHECK_INTERVAL_SECONDS, "check the Kafka connection", self._check_connection)
 
@@ -111,8 +117,15 @@ class Kafka:
         if self._open_dead_letters is not None and self._is_connected:
             self._metrics.set_open_dead_letters(await self._open_dead_letters.count_by_cause())
 
+    async def _remove_resolved_messages(self) -> None:
+        if self.consumer is not None:
+            resolved_before = self._clock() - self._options.dead_letter_retention
+            removed = await remove_messages(self._options.servers, self._service, resolved_before, self._producer)
+            if removed:
+                log.info("Removed the messages of dead letters resolved long ago", dead_letters=removed)
+
     async def _connect(self) -> None:
-        if missing := await missing_topics(self._servers, self._required_topics):
+        if missing := await missing_topics(self._options.servers, self._required_topics):
             raise BrokerUnavailable(
                 f"topics do not exist: {', '.join(missing)}; create them with `python -m deploy.jobs.topics`"
             )

@@ -28,7 +28,13 @@ class TopicReader:
 
     async def __aenter__(self) -> Self:
         # At the end of one topic a fetch waits so long before the next topic is fetched; there is nothing to wait for.
-        consumer = AIOKafkaConsumer(bootstrap_servers=self._servers, enable_auto_commit=False, fetch_max_wait_ms=20)
+        # Records may be deleted while they are read; what follows them must not be passed over.
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._servers,
+            enable_auto_commit=False,
+            fetch_max_wait_ms=20,
+            auto_offset_reset="earliest",
+        )
         try:
             with translate_errors():
                 await consumer.start()

@@ -4,6 +4,7 @@ import re
 import sys
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -58,6 +59,17 @@ class HttpLimits:
     """Whether `/docs` and `/openapi.json` are served."""
 
 
+@dataclass(frozen=True)
+class KafkaOptions:
+    """How a service uses Kafka."""
+
+    servers: str
+    batch_size: int = 4000
+    """The maximum number of messages in a batch."""
+    dead_letter_retention: timedelta = timedelta(days=30)
+    """How long the message of a dead letter stays stored with it once it is resolved."""
+
+
 class ServiceSettings(BaseSettings):
     """The settings that all four services have. Each name in capitals is an environment variable."""
 
@@ -66,6 +78,8 @@ class ServiceSettings(BaseSettings):
     kafka_bootstrap_servers: BootstrapServers
     kafka_batch_size: int = Field(default=4000, ge=1, le=10_000)
     """The maximum number of messages in a batch."""
+    dead_letter_retention_days: int = Field(default=30, ge=1, le=36_500)
+    """The message of a dead letter is removed from it this long after it was resolved; that of an open one never is."""
     mongodb_uri: Annotated[str, AfterValidator(_require_valid_uri)] = Field(repr=False)
     """With the username and the password below, if they are given."""
     mongodb_username: str = ""
@@ -106,6 +120,12 @@ class ServiceSettings(BaseSettings):
                 f"authentication yet; keep it on 127.0.0.1 or set UNPROTECTED={UNPROTECTED}"
             )
         return self
+
+    @property
+    def kafka(self) -> KafkaOptions:
+        """How the service uses Kafka."""
+        retention = timedelta(days=self.dead_letter_retention_days)
+        return KafkaOptions(self.kafka_bootstrap_servers, self.kafka_batch_size, retention)
 
     @property
     def http_limits(self) -> HttpLimits:

@@ -17,6 +17,7 @@ from shared.kafka.metrics import KafkaMetrics
 from shared.kafka.producer import Header, Message, Producer
 from shared.kafka.subscriber import ConsumerTimings
 from shared.runtime.clock import now
+from shared.runtime.settings import KafkaOptions
 from tests.support.builders import RelationshipBuilder
 from tests.support.kafka_reader import read_records
 from tests.support.serving import wait_until
@@ -42,7 +43,9 @@ class ConsumerHarness:
         clock: Callable[[], datetime] = now,
     ) -> Kafka:
         self.registry = CollectorRegistry()
-        client = Kafka(self.servers, self.group, KafkaMetrics(self.registry), clock, batch_size, self.timings)
+        client = Kafka(
+            KafkaOptions(self.servers, batch_size), self.group, KafkaMetrics(self.registry), clock, self.timings
+        )
         client.subscribe(self.topic, event_types=(SessionCompleted,), handler=handler)  # type: ignore[arg-type]
         return client
 

@@ -1,7 +1,8 @@
 """Dead letters as Kafka records: messages that a consumer could not use, byte for byte, with origin and cause.
 
 A dead letter is a record on the dead-letter topic of its consumer. When its message is redriven to its original topic,
-or discarded, a second record with the same origin says so: the dead letter is resolved. Both records stay on the topic.
+or discarded, a second record with the same origin says so: the dead letter is resolved. Both records stay on the topic,
+the first one without its message once that is past retention.
 """
 
 import hashlib
@@ -83,19 +84,13 @@ def dead_letter_message(dead_letter: DeadLetter, consumer: str, now: datetime) -
         (DEAD_LETTERED_AT_HEADER, now.isoformat().encode()),
     ]
     topic, original_headers = dead_letter_topic(consumer).name, list(record.headers)
-    size = (
-        len(record.key or b"")
-        + len(record.value or b"")
-        + sum(len(name) + len(value or b"") for name, value in original_headers)
-    )
+    size = _message_size(record.key, record.value, original_headers)
     if size <= MAX_DEAD_LETTER_BYTES:
         return Message(
             topic, record.key, _non_null_value(record.key, record.value), [*original_headers, *dead_letter_headers]
         )
-    digest = hashlib.sha256(record.value or b"").hexdigest()
-    omitted = f"{size} bytes; the SHA-256 of the value is {digest}"
     key = record.key if record.key and len(record.key) < MAX_DEAD_LETTER_BYTES // 2 else None
-    return Message(topic, key, _non_null_value(key, None), [*dead_letter_headers, (OMITTED_HEADER, omitted.encode())])
+    return Message(topic, key, _non_null_value(key, None), [*dead_letter_headers, _omitted_header(size, record.value)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +114,7 @@ class StoredDeadLetter:
     headers: Sequence[Header]
     """The original headers of the message."""
     omitted: str | None = None
-    """Size and hash of a message that was too large. Value, headers and possibly the key are only at the origin."""
+    """Size and hash of a message that was too large or is past retention. It is complete only at the origin."""
     resolution: Resolution | None = None
     """None while it is open."""
 
@@ -158,6 +153,24 @@ def parse_dead_letter(record: ConsumerRecord) -> StoredDeadLetter | None:
         headers=headers,
         omitted=fields.get(OMITTED_HEADER),
     )
+
+
+def emptied_message(dead_letter: StoredDeadLetter, consumer: str, partition: int) -> Message:
+    """The dead letter without its message, for `partition` of the dead-letter topic of `consumer`."""
+    headers = [
+        (CAUSE_HEADER, dead_letter.cause.encode()),
+        (ERROR_HEADER, dead_letter.error.encode()),
+        (ORIGIN_HEADER, str(dead_letter.origin).encode()),
+        (DEAD_LETTERED_AT_HEADER, dead_letter.dead_lettered_at.isoformat().encode()),
+        _omitted_header(_message_size(dead_letter.key, dead_letter.value, dead_letter.headers), dead_letter.value),
+    ]
+    return Message(dead_letter_topic(consumer).name, None, b"", headers, partition)
+
+
+def repeated_message(record: ConsumerRecord) -> Message:
+    """The message that appends a record to its own partition once more."""
+    value = _non_null_value(record.key, record.value)
+    return Message(record.topic, record.key, value, list(record.headers), record.partition)
 
 
 def resolution_message(origin: Origin, action: ResolutionAction, consumer: str, now: datetime) -> Message:
@@ -201,6 +214,16 @@ def redrive_message(dead_letter: StoredDeadLetter) -> Message:
     marker = [] if dead_letter.redriven_from else [(REDRIVEN_FROM_HEADER, str(dead_letter.origin).encode())]
     origin = dead_letter.origin
     return Message(origin.topic, dead_letter.key, dead_letter.value, [*dead_letter.headers, *marker], origin.partition)
+
+
+def _message_size(key: bytes | None, value: bytes | None, headers: Iterable[Header]) -> int:
+    """In bytes."""
+    return len(key or b"") + len(value or b"") + sum(len(name) + len(content or b"") for name, content in headers)
+
+
+def _omitted_header(size: int, value: bytes | None) -> Header:
+    digest = hashlib.sha256(value or b"").hexdigest()
+    return OMITTED_HEADER, f"{size} bytes; the SHA-256 of the value is {digest}".encode()
 
 
 def _non_null_value(key: bytes | None, value: bytes | None) -> bytes | None:

@@ -27,7 +27,7 @@ STOP_TIMEOUT_SECONDS = 3.0
 
 
 class MessageNotFound(Exception):
-    """A message no longer exists at its origin, and was too large to be stored in its dead letter."""
+    """A message exists neither at its origin nor in its dead letter."""
 
 
 async def dead_letters_of(servers: str, consumer: str) -> list[StoredDeadLetter]:
@@ -40,7 +40,7 @@ async def dead_letters_of(servers: str, consumer: str) -> list[StoredDeadLetter]
 
 
 async def fetch_complete(servers: str, dead_letter: StoredDeadLetter) -> StoredDeadLetter:
-    """The dead letter with its message, fetched from the origin if it was omitted.
+    """The dead letter with its message, fetched from the origin if the dead letter does not contain it.
 
     Raises MessageNotFound and BrokerUnavailable.
     """
@@ -115,6 +115,7 @@ async def _fetch_record(servers: str, origin: Origin) -> ConsumerRecord:
         record = await reader.read_one(TopicPartition(origin.topic, origin.partition), origin.offset)
     if record is None:
         raise MessageNotFound(
-            f"message {origin} no longer exists at its origin, and was too large to be stored in its dead letter"
+            f"message {origin} no longer exists at its origin, and its dead letter does not contain it: it was too "
+            "large, or was resolved long ago"
         )
     return record

@@ -16,6 +16,7 @@ from shared.kafka.metrics import KafkaMetrics
 from shared.kafka.producer import Message
 from shared.kafka.subscriber import ConsumerTimings
 from shared.runtime.clock import now
+from shared.runtime.settings import KafkaOptions
 from tests.support.harness import (
     ConsumerHarness,
     aiokafka_consumer,
@@ -152,7 +153,7 @@ async def test_one_member_is_assigned_the_same_partition_numbers_of_all_topics(k
     async def ignore(_: Sequence[Event]) -> None:
         pass
 
-    members = [Kafka(kafka_servers, group, KafkaMetrics(CollectorRegistry()), now) for _ in range(2)]
+    members = [Kafka(KafkaOptions(kafka_servers), group, KafkaMetrics(CollectorRegistry()), now) for _ in range(2)]
     async with AsyncExitStack() as running:
         for member in members:
             member.subscribe(*topics, event_types=(SessionCompleted,), handler=ignore)

@@ -22,6 +22,7 @@ from shared.outbox.documents import Change, Decide, Documents, Transaction, chan
 from shared.outbox.metrics import OutboxMetrics
 from shared.outbox.relay import RELAY_AFTER, Outbox, outbox_entries
 from shared.runtime.clock import now
+from shared.runtime.settings import KafkaOptions
 from tests.support.builders import RelationshipBuilder
 from tests.support.kafka_reader import read_events, read_records
 from tests.support.outbox import create_old_entry
@@ -62,7 +63,7 @@ async def service(request: pytest.FixtureRequest, kafka_servers: str, mongodb_ur
     driver: Literal["motor", "pymongo"] = request.param
     registry = CollectorRegistry()
     mongo = Mongo(mongodb_uri, f"test_{uuid4().hex}", driver, MongoMetrics(registry))
-    kafka = Kafka(kafka_servers, "service", KafkaMetrics(registry), now)
+    kafka = Kafka(KafkaOptions(kafka_servers), "service", KafkaMetrics(registry), now)
     outbox = Outbox(
         kafka.send, [mongo["counts"]], OutboxMetrics(registry), lambda: now() - timedelta(hours=1)
     )  # a wrong clock must not matter

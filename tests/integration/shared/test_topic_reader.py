@@ -3,6 +3,7 @@
 from collections.abc import Collection
 
 from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from shared.kafka.topic_reader import TopicReader
 from tests.support.harness import ConsumerHarness
@@ -27,3 +28,23 @@ async def test_a_record_appended_while_reading_is_returned_by_the_next_read(harn
         ]
 
     assert reads == [[b"first"], [b"appended meanwhile"], [b"appended meanwhile"]]
+
+
+async def test_what_follows_records_deleted_while_reading_is_not_passed_over(harness: ConsumerHarness) -> None:
+    class OvertakenReader(TopicReader):
+        """The first record is deleted after the reader has asked for the ends, and before it fetches."""
+
+        async def offset_ranges(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, range]:
+            ranges = await super().offset_ranges(partitions)
+            admin = AIOKafkaAdminClient(bootstrap_servers=harness.servers)
+            await admin.start()
+            await admin.delete_records({p: RecordsToDelete(1) for p, existing in ranges.items() if existing})
+            await admin.close()
+            return ranges
+
+    await harness.produce(b"deleted", b"retained")
+
+    async with OvertakenReader(harness.servers, [harness.topic]) as reader:
+        records = await reader.read_all()
+
+    assert [record.value for record in records] == [b"retained"]
