@@ -97,6 +97,8 @@ async def _rebuild(
     )
     for label, count in sorted(counts.items()):
         report(f"{count} {label}")
+    for remark in await resources.reader.list_unread():
+        report(remark)
     return 0
 
 

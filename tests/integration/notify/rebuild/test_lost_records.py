@@ -24,6 +24,7 @@ async def test_whatever_verify_cannot_look_at_is_named_and_its_exit_code_is_not_
     await publish_undecodable_record(servers, SESSIONS.name, partition.partition)
 
     incomplete = await notified.command("verify")
+    rebuilt = await notified.command("rebuild", "--accept-losses")
 
     compared = f"{RELATIONSHIP_COUNT + CLINICIAN_COUNT} relationships and clinicians compared"
     assert (complete.exit_code, complete.stdout) == (0, f"{compared}, 0 different\n")
@@ -36,6 +37,7 @@ async def test_whatever_verify_cannot_look_at_is_named_and_its_exit_code_is_not_
         f"notify has consumed {SESSIONS.name}/{partition.partition} up to {count + 100}, but it ends at {count + 1}: "
         "records were lost",
     ]
+    assert set(remarks[:2]) <= set(rebuilt.stdout.splitlines()), "a rebuild names them as well"
 
 
 async def _change_retention(servers: str) -> None:
