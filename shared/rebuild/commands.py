@@ -79,7 +79,10 @@ async def _run(args: argparse.Namespace, settings: ServiceSettings, source: View
             await producer.start()
             for loss in await list_lost_records(servers, source.topics, source.service):
                 report(loss)
-            return await _rebuild(source, resources, create_view(resources), message_counts, args.accept_losses)
+            await _rebuild(source, resources, create_view(resources), message_counts, args.accept_losses)
+            for remark in await reader.list_unread():
+                report(remark)
+            return 0
     finally:
         await producer.stop()
         await mongo.close()
@@ -87,7 +90,7 @@ async def _run(args: argparse.Namespace, settings: ServiceSettings, source: View
 
 async def _rebuild(
     source: ViewSource, resources: ViewResources, view: View, message_counts: Sequence[int], accept_losses: bool
-) -> int:
+) -> None:
     job, staging = RebuildJob(resources.mongo), StagingCollection(resources.mongo[source.staging_collection])
     await view.create_indexes()
     await staging.create_indexes()
@@ -97,9 +100,6 @@ async def _rebuild(
     )
     for label, count in sorted(counts.items()):
         report(f"{count} {label}")
-    for remark in await resources.reader.list_unread():
-        report(remark)
-    return 0
 
 
 async def _verify(servers: str, source: ViewSource, reader: EventReader, view: View) -> int:
