@@ -203,7 +203,7 @@ class IntakeService:
         """Replace an end that was recorded by mistake, or take it back. Raises Rejected."""
         now = self.clock()
         client_id = (await self.get_relationship(relationship_id)).start.client_id
-        change = await self.store.reopen_relationship(
+        change = await self.store.change_with_open_relationships(
             relationship_id,
             client_id,
             lambda before, others: end_corrections.correct_end(

@@ -9,7 +9,7 @@ from services.intake.domain.people import CaseCodeAssignment, Client, Clinic, Cl
 from services.intake.domain.relationship import (
     Relationship,
 )
-from services.intake.store.protocol import DecideStart, DecideSuccessor
+from services.intake.store.protocol import DecideSuccessor, DecideWithOpenRelationships
 from shared.events import Event
 from shared.outbox.documents import Change, Decide, VersionConflict
 from shared.outbox.memory import InMemoryDocuments
@@ -44,7 +44,7 @@ class InMemoryStore:
         return client
 
     async def start_relationship(
-        self, relationship_id: UUID, client_id: UUID, decide: DecideStart
+        self, relationship_id: UUID, client_id: UUID, decide: DecideWithOpenRelationships
     ) -> Change[Relationship]:
         change = self.relationships.decide(
             relationship_id, lambda before: decide(before, self._open_relationships({client_id}))
@@ -52,7 +52,7 @@ class InMemoryStore:
         self.relationships.write(relationship_id, change)
         return change
 
-    reopen_relationship = start_relationship
+    change_with_open_relationships = start_relationship
 
     async def transfer_relationship(
         self, old_id: UUID, decide_end: Decide[Relationship], new_id: UUID, decide_start: DecideSuccessor

@@ -17,7 +17,7 @@ from services.intake.domain.people import CaseCodeAssignment, Client, Clinic, Cl
 from services.intake.domain.relationship import (
     Relationship,
 )
-from services.intake.store.protocol import DecideStart, DecideSuccessor
+from services.intake.store.protocol import DecideSuccessor, DecideWithOpenRelationships
 from services.intake.store.stored_names import STORED_NAMES
 from shared.mongo.client import Document, Mongo, has_errors_besides_duplicates, translate_errors
 from shared.outbox.documents import Change, Decide, Documents, Transaction, VersionConflict, change_in_transaction
@@ -68,15 +68,15 @@ class MongoStore:
         return await change_in_transaction(self._mongo, add_both)
 
     async def start_relationship(
-        self, relationship_id: UUID, client_id: UUID, decide: DecideStart
+        self, relationship_id: UUID, client_id: UUID, decide: DecideWithOpenRelationships
     ) -> Change[Relationship]:
         known = await self.relationships.load(relationship_id)
         if known is not None:  # a repeated request, which needs no transaction
             return await self.relationships.change(relationship_id, lambda before: decide(before, ()), known)
-        return await self.reopen_relationship(relationship_id, client_id, decide)
+        return await self.change_with_open_relationships(relationship_id, client_id, decide)
 
-    async def reopen_relationship(
-        self, relationship_id: UUID, client_id: UUID, decide: DecideStart
+    async def change_with_open_relationships(
+        self, relationship_id: UUID, client_id: UUID, decide: DecideWithOpenRelationships
     ) -> Change[Relationship]:
         async def change(transaction: Transaction) -> Change[Relationship]:
             others = await self._lock_open_relationships(transaction, {client_id})

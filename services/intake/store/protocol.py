@@ -15,8 +15,8 @@ from services.intake.domain.relationships import (
 )
 from shared.outbox.documents import Change, Decide, DocumentCollection
 
-DecideStart = Callable[[Relationship | None, Sequence[Relationship]], Decision]
-"""Decides how a relationship starts, from that one, usually None, and the client's open ones."""
+DecideWithOpenRelationships = Callable[[Relationship | None, Sequence[Relationship]], Decision]
+"""Decides how a relationship changes, from that one, None if it does not exist, and the client's open ones."""
 DecideSuccessor = Callable[[Relationship | None, Relationship, Sequence[Relationship]], Decision]
 """Decides how the next relationship starts, from that one, usually None, the one that ended, and the open ones."""
 
@@ -59,17 +59,20 @@ class Store(Protocol):
         """
 
     async def start_relationship(
-        self, relationship_id: UUID, client_id: UUID, decide: DecideStart
+        self, relationship_id: UUID, client_id: UUID, decide: DecideWithOpenRelationships
     ) -> Change[Relationship]:
         """Write a relationship of a client who exists. Raises what the decision raises.
 
         Of two parallel starts for a client, the second one is decided with the relationship of the first.
         """
 
-    async def reopen_relationship(
-        self, relationship_id: UUID, client_id: UUID, decide: DecideStart
+    async def change_with_open_relationships(
+        self, relationship_id: UUID, client_id: UUID, decide: DecideWithOpenRelationships
     ) -> Change[Relationship]:
-        """Like `start_relationship`, also for one that exists."""
+        """Write a relationship, decided with the open ones of its client. Raises what the decision raises.
+
+        No other one of the client is opened meanwhile. Unlike `start_relationship`, it changes known ones too.
+        """
 
     async def transfer_relationship(
         self, old_id: UUID, decide_end: Decide[Relationship], new_id: UUID, decide_start: DecideSuccessor
