@@ -9,7 +9,14 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BeforeValidator
 
 from shared.http.error_pages import is_for_programs
-from shared.http.request_body import require_digits
+
+
+def require_digits(value: object) -> object:
+    """Rejects what int() accepts besides digits: `1_4` would be 14."""
+    if isinstance(value, str) and not (value.isascii() and value.isdigit()):
+        raise ValueError("is not a whole number")
+    return value
+
 
 PageNumber = Annotated[int, Query(ge=1, le=10_000), BeforeValidator(require_digits)]
 """The number of a page of a list; the first is 1."""

@@ -31,9 +31,9 @@ def reject_invisible_characters(text: str) -> str:
     return text
 
 
-def require_digits(value: object) -> object:
-    """Rejects what int() accepts besides digits: `1_4` would be 14, and `true` would be 1."""
-    if isinstance(value, bool) or (isinstance(value, str) and not (value.isascii() and value.isdigit())):
+def _require_number(value: object) -> object:
+    """Rejects what int() accepts besides numbers: `"50"` would be 50, and `true` would be 1. JSON's 7.0 is 7."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
         raise ValueError("is not a whole number")
     return value
 
@@ -45,7 +45,7 @@ VisibleText = Annotated[
         description="Without control characters and invisible ones.", json_schema_extra={"format": VISIBLE_TEXT_FORMAT}
     ),
 ]
-WholeNumber = Annotated[int, BeforeValidator(require_digits)]
+WholeNumber = Annotated[int, BeforeValidator(_require_number)]
 """Its bounds are given as `= Field(ge=...)`: within Annotated they would be missing in the OpenAPI document."""
 RequestedTime = Annotated[
     UtcDatetime,

@@ -31,13 +31,13 @@ from services.intake.http.views import (
 from services.intake.service import CaseloadRejected, IntakeService
 from shared.events import CaseCode, TelephoneNumber, TimeZone
 from shared.http.problems import FieldError, Problem
+from shared.http.query_parameters import require_digits
 from shared.http.request_body import (
     RequestBody,
     RequestedTime,
     VisibleText,
     WholeNumber,
     reject_invisible_characters,
-    require_digits,
 )
 
 MAX_LISTED_ERRORS = 100

@@ -61,6 +61,38 @@ async def test_the_error_names_the_parameters_that_exist() -> None:
     assert [error["pointer"] for error in several.json()["errors"]] == ["/query/After", "/query/limit"]
 
 
+def numbers_and_booleans(service: str) -> list[tuple[str, str, str]]:
+    """Method, path and name of each field of a JSON body that has a type other than text."""
+    document = create_application(service).openapi()
+    found = []
+    for method, path in paths_by_method(service):
+        content = document["paths"][path][method.lower()].get("requestBody", {}).get("content", {})
+        reference = content.get("application/json", {}).get("schema", {}).get("$ref", "").rpartition("/")[2]
+        properties = document["components"]["schemas"][reference]["properties"] if reference else {}
+        for name, field in properties.items():
+            types = {schema.get("type") for schema in [field, *field.get("anyOf", [])]}
+            if types & {"integer", "number", "boolean"}:
+                found.append((method, path, name))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("service", "known"),
+    [("intake", {"cadence_days", "consent", "given"}), ("sessions", {"minutes"}), ("notify", {"useful"})],
+)
+async def test_a_number_in_a_json_body_is_a_number_and_not_text(service: str, known: set[str]) -> None:
+    fields = numbers_and_booleans(service)
+    assert {name for _, _, name in fields} >= known
+    async with open_service(service) as client:
+        for method, path, name in fields:
+            for value in ("50", "true"):
+                response = await client.request(method, fill(path), json={name: value})
+
+                assert response.status_code == 422, (method, path, response.text)
+                pointers = {error["pointer"] for error in response.json()["errors"]}
+                assert f"/body/{name}" in pointers, (method, path, name, value)
+
+
 async def test_pages_and_their_files_ignore_what_mail_gateways_append() -> None:
     async with open_service("sessions") as client:
         assert (await client.get("/form.css?utm_source=mail")).status_code == 200
