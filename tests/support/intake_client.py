@@ -123,3 +123,9 @@ def problem_code(response: httpx2.Response, status: int) -> str:
     assert response.headers["content-type"] == "application/problem+json"
     problem_type: str = response.json()["type"]
     return problem_type.removeprefix("urn:attune:problem:")
+
+
+def row_errors(response: httpx2.Response) -> list[str]:
+    """Where the errors of a rejected caseload file are."""
+    assert problem_code(response, 422) == "caseload-not-valid"
+    return [error["pointer"] for error in response.json()["errors"]]

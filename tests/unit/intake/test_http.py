@@ -1,55 +1,17 @@
 """The HTTP API of intake on a store in memory: what the desk and clinic systems may send."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from itertools import islice
 from typing import Any
 from uuid import uuid4
 
-import httpx2
 import pytest
-from fastapi import FastAPI
-from prometheus_client import CollectorRegistry
 from pydantic import ValidationError
 
 from services.intake.domain.case_codes import choose_case_codes
-from services.intake.domain.caseload_csv import COLUMNS
 from services.intake.domain.people import CaseCodeAssignment, Client
-from services.intake.http.api import ConsentBody, routes
-from services.intake.metrics import IntakeMetrics
-from services.intake.service import IntakeService
+from services.intake.http.api import ConsentBody
 from services.intake.store.memory import InMemoryStore
-from shared.http.app import create_base_app
-from shared.runtime.settings import HttpLimits
-from tests.support.intake_builders import NOW
-from tests.support.intake_client import DAY, STARTED_AT, IntakeClient, make_csv, problem_code
-
-
-@asynccontextmanager
-async def no_lifespan(_app: FastAPI) -> AsyncIterator[None]:
-    yield
-
-
-@pytest.fixture
-def store() -> InMemoryStore:
-    return InMemoryStore()
-
-
-@pytest.fixture
-async def clinic(store: InMemoryStore) -> AsyncIterator[IntakeClient]:
-    """A clinic with a clinician, a client and a relationship."""
-    registry = CollectorRegistry()
-    app = create_base_app("intake", "", HttpLimits(1_000_000), no_lifespan, registry)
-    app.include_router(routes(IntakeService(store, IntakeMetrics(registry), lambda: NOW)))
-    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://127.0.0.1") as http:
-        clinic = IntakeClient(http, kafka_servers="")
-        await clinic.set_up()
-        yield clinic
-
-
-def row_errors(response: httpx2.Response) -> list[str]:
-    assert problem_code(response, 422) == "caseload-not-valid"
-    return [error["pointer"] for error in response.json()["errors"]]
+from tests.support.intake_client import DAY, STARTED_AT, IntakeClient, make_csv, problem_code, row_errors
 
 
 @pytest.mark.parametrize("zone", ["localtime", "Factory"])
@@ -194,63 +156,6 @@ async def test_consent_ticked_by_mistake_can_be_withdrawn_as_of_the_start(clinic
     assert (await clinic.put(path, given=True, at=started_at)).json()["consent"] is False
 
 
-async def move_clinic(clinic: IntakeClient, time_zone: str) -> None:
-    body = {"name": "Elm", "crisis_contact": "the desk", "time_zone": time_zone}
-    (await clinic.put(f"/clinics/{clinic.clinic_id}", **body)).raise_for_status()
-
-
-@pytest.mark.parametrize("zone", ["America/New_York", "Pacific/Kiritimati", "Asia/Kathmandu", "Etc/GMT+12"])
-async def test_a_day_is_the_same_day_after_the_time_zone_of_the_clinic_changed(clinic: IntakeClient, zone: str) -> None:
-    row = clinic.make_row(1, started_at="2026-01-05")
-    assert (await clinic.import_caseload(make_csv([row]))).json()["started"] == 1
-
-    await move_clinic(clinic, zone)
-
-    assert (await clinic.import_caseload(make_csv([row]))).json()["already_known"] == 1
-    for other in ("2026-01-04", "2026-01-06", "2026-01-05T12:00:00Z"):
-        assert row_errors(await clinic.import_caseload(make_csv([{**row, "started_at": other}]))) == [
-            "/rows/2/relationship_id"
-        ]
-
-
-@pytest.mark.parametrize(
-    ("before", "delimiter", "header_row"),
-    [
-        (b"\r\n", ";", 2),
-        (b";;;;;;;\r\n\r\n", ";", 3),
-        (b"\n\n\n", "\t", 4),
-        (b"sep=;\r\n", ";", 1),
-        (b'\xef\xbb\xbf"sep=,"\r\n', ",", 1),
-        (b"SEP=;;;;;;;;\n", ";", 1),
-        (b"sep=\t\r\n", "\t", 1),
-    ],
-)
-async def test_what_spreadsheets_write_before_the_header_is_passed_over(
-    clinic: IntakeClient, before: bytes, delimiter: str, header_row: int
-) -> None:
-    rows = [clinic.make_row(1), clinic.make_row(2, consent="maybe")]
-
-    response = await clinic.import_caseload(before + make_csv(rows, delimiter))
-
-    assert row_errors(response) == [f"/rows/{header_row + 2}/consent"]
-    assert (await clinic.import_caseload(before + make_csv(rows[:1], delimiter))).json()["started"] == 1
-
-
-async def test_columns_without_a_name_may_be_empty_wherever_they_are(clinic: IntakeClient) -> None:
-    rows = [clinic.make_row(1), clinic.make_row(2)]
-    lines = [",".join(COLUMNS), *(",".join(row.values()) for row in rows)]
-
-    for content in (
-        "".join(f"{line},\r\n" for line in lines),
-        "".join(f"{line},,\r\n" for line in lines),
-        "".join(f",{line}\r\n" for line in lines),
-        f"{lines[0]},\r\n{lines[1]}\r\n{lines[2]},,,\r\n",
-    ):
-        assert (await clinic.import_caseload(content.encode())).json()["rows"] == 2
-    filled = f"{lines[0]},\r\n{lines[1]},\r\n{lines[2]},x\r\n"
-    assert row_errors(await clinic.import_caseload(filled.encode())) == ["/rows/3"]
-
-
 async def test_the_same_two_people_cannot_be_started_twice(clinic: IntakeClient) -> None:
     second = await clinic.start_relationship(uuid4())
 
@@ -262,16 +167,6 @@ async def test_the_same_two_people_cannot_be_started_twice(clinic: IntakeClient)
     response = await clinic.import_caseload(make_csv([row]))
     assert row_errors(response) == ["/rows/2/relationship_id"]
     assert str(clinic.relationship_id) in response.json()["errors"][0]["detail"]
-
-
-async def test_the_same_two_people_cannot_be_in_one_file_twice(clinic: IntakeClient) -> None:
-    row = clinic.make_row(1)
-    again = {**row, "relationship_id": str(uuid4())}
-
-    response = await clinic.import_caseload(make_csv([row, again]))
-
-    assert row_errors(response) == ["/rows/3/relationship_id"]
-    assert row["relationship_id"] in response.json()["errors"][0]["detail"]
 
 
 async def test_a_client_may_work_with_several_clinicians_and_begin_anew_after_an_end(clinic: IntakeClient) -> None:
