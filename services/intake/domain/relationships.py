@@ -22,6 +22,11 @@ from shared.events import (
 )
 from shared.events.clock_skew import reject_future
 
+MAX_AGREEMENTS = 200
+"""On the aims of one relationship, each stored in its document: one a week for almost four years."""
+MAX_CONSENTS_GIVEN = 100
+"""In one relationship, each stored in its document: a change of mind every week for almost two years."""
+
 Decision = tuple[Relationship, Sequence[Event]]
 
 
@@ -74,6 +79,12 @@ def update_aims(relationship: Relationship, agreement: AimsAgreement, now: UtcDa
     last = relationship.agreements[-1]
     if agreement.agreed_at <= last.agreed_at:
         raise Rejected("agreed-since", "The aims were agreed on at that time or later; agreed_at must be later still.")
+    if len(relationship.agreements) >= MAX_AGREEMENTS:
+        raise Rejected(
+            "too-many-agreements",
+            f"Relationship {relationship.relationship_id} has {MAX_AGREEMENTS} agreements on aims, which is the limit. "
+            "The last one counts. Check whether a system sends different aims in turn.",
+        )
     after = relationship.model_copy(update={"agreements": (*relationship.agreements, agreement)})
     updated = RelationshipAimsUpdated(
         id=after.derive_id(f"aims {len(after.agreements)}"),
@@ -96,6 +107,8 @@ def change_consent(relationship: Relationship, consent_change: Consent, now: Utc
     withdraws_at_once = last is not None and last.given and not consent_change.given and consent_change.at == last.at
     if last is not None and consent_change.at <= last.at and not withdraws_at_once:
         raise Rejected("said-since", "Consent was changed at that time or later; a new change must be later still.")
+    if consent_change.given:
+        _reject_too_many_consents(relationship)
     after, event = _add_consent_change(relationship, consent_change)
     return after, (event,)
 
@@ -165,6 +178,17 @@ def _add_consent_change(relationship: Relationship, consent_change: Consent) -> 
         occurred_at=consent_change.at,
     )
     return after, event
+
+
+def _reject_too_many_consents(relationship: Relationship) -> None:
+    """There is no limit for withdrawals: they protect the client, and each follows a consent."""
+    if sum(consent.given for consent in relationship.consents) >= MAX_CONSENTS_GIVEN:
+        raise Rejected(
+            "too-many-consents",
+            f"Consent was given {MAX_CONSENTS_GIVEN} times in relationship {relationship.relationship_id}, which is "
+            "the limit. Check whether a system gives and withdraws it in turn. If the client does agree, end the "
+            "relationship and start it again under another id.",
+        )
 
 
 def _is_already_known(relationship: Relationship, consent_change: Consent) -> bool:

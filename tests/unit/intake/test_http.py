@@ -9,9 +9,12 @@ from pydantic import ValidationError
 
 from services.intake.domain.case_codes import choose_case_codes
 from services.intake.domain.people import CaseCodeAssignment, Client
+from services.intake.domain.relationships import MAX_AGREEMENTS, MAX_CONSENTS_GIVEN
 from services.intake.http.api import ConsentBody
 from services.intake.store.memory import InMemoryStore
 from tests.support.intake_client import DAY, STARTED_AT, IntakeClient, make_csv, problem_code, row_errors
+
+HOUR = DAY / 24
 
 
 @pytest.mark.parametrize("zone", ["localtime", "Factory"])
@@ -187,3 +190,29 @@ async def test_a_client_may_work_with_several_clinicians_and_begin_anew_after_an
 def test_consent_is_true_or_false_and_nothing_that_could_be_taken_for_it(consent: object) -> None:
     with pytest.raises(ValidationError, match="valid boolean"):
         ConsentBody.model_validate({"given": consent, "at": "2026-11-28T10:00:00Z"})
+
+
+async def test_new_aims_are_refused_beyond_what_a_relationship_ever_needs(clinic: IntakeClient) -> None:
+    moments = [STARTED_AT + hours * HOUR for hours in range(1, MAX_AGREEMENTS + 1)]
+
+    *accepted, refused = [await clinic.update_aims(["loss"], agreed_at) for agreed_at in moments]
+
+    assert {response.status_code for response in accepted} == {200}
+    assert problem_code(refused, 409) == "too-many-agreements"
+    assert (await clinic.update_aims(["loss"], moments[0])).status_code == 200, "a repeated request"
+
+
+async def test_consent_is_refused_beyond_what_a_client_ever_changes_and_its_withdrawal_never(
+    clinic: IntakeClient,
+) -> None:
+    for number in range(1, MAX_CONSENTS_GIVEN):
+        assert (await clinic.change_consent(False, STARTED_AT + 2 * number * HOUR)).status_code == 200
+        assert (await clinic.change_consent(True, STARTED_AT + (2 * number + 1) * HOUR)).status_code == 200
+    last_given_at = STARTED_AT + (2 * MAX_CONSENTS_GIVEN - 1) * HOUR
+
+    assert (await clinic.change_consent(False, last_given_at + HOUR)).json()["consent"] is False
+    refused = await clinic.change_consent(True, last_given_at + 2 * HOUR)
+    assert problem_code(refused, 409) == "too-many-consents"
+    for given, at in ((True, last_given_at), (False, last_given_at + HOUR), (False, last_given_at + 3 * HOUR)):
+        repeated = await clinic.change_consent(given, at)
+        assert (repeated.status_code, repeated.json()["consent"]) == (200, False)
