@@ -142,11 +142,17 @@ class Mongo:
 
     async def run_transaction(self, work: Callable[[MongoSession], Awaitable[Result]]) -> Result:
         """Do all writes of `work` or none; `work` may be called several times. Raises StoreUnavailable."""
-        opening_session = self._client.start_session()
         with translate_errors():
-            async with await opening_session if self._driver == "motor" else opening_session as session:
-                result: Result = await session.with_transaction(work, write_concern=MAJORITY_JOURNALED)
-                return result
+            while True:
+                opening_session = self._client.start_session()
+                try:
+                    async with await opening_session if self._driver == "motor" else opening_session as session:
+                        result: Result = await session.with_transaction(work, write_concern=MAJORITY_JOURNALED)
+                        return result
+                except OperationFailure as error:
+                    if error.code != WRITE_CONFLICT:
+                        raise
+                    # Motor does not start again after a conflict that shows only at the commit. Nothing was written.
 
     async def try_transaction(self, work: Callable[[MongoSession], Awaitable[Result]]) -> Result:
         """Do all writes of `work` or none, in one try.
