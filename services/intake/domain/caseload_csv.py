@@ -26,13 +26,14 @@ COLUMNS = {
     "relationship_id": "a UUID of your choice",
     "clinician_id": "the UUID of a clinician who is registered at this clinic",
     "client_id": "a UUID of your choice",
-    "case_code": "2 to 16 capitals, digits and hyphens, for example AB-12",
+    "case_code": "2 to 16 capitals, digits and hyphens, for example AB-12, or empty: then Attune chooses one",
     "started_at": "a date like 2026-01-31, or a time with its zone like 2026-01-31T10:00:00+01:00",
     "aims": f"one or more of {', '.join(get_args(Aim))}; separated by |, each once",
     "cadence_days": "the usual number of days between two sessions, 1 to 365",
     "consent": "yes or no",
 }
 """The columns, in any order, and the valid content of each."""
+OPTIONAL_COLUMNS = {"case_code"}
 DELIMITERS = ",;\t"
 MAX_ROWS = 5_000
 """More rows would make the transaction too long. A larger caseload is sent in several files."""
@@ -53,6 +54,10 @@ class RowError:
     column: str | None
     """None if the error concerns the whole row."""
     detail: str
+
+
+def _parse_optional(cell: str | None) -> str | None:
+    return cell or None
 
 
 def _parse_datetime(cell: str, info: ValidationInfo) -> Any:
@@ -91,7 +96,8 @@ class Row(Model):
     relationship_id: UUID
     clinician_id: UUID
     client_id: UUID
-    case_code: CaseCode
+    case_code: Annotated[CaseCode | None, BeforeValidator(_parse_optional)] = None
+    """None if the client keeps the code that it has, or gets one that is chosen."""
     started_at: Annotated[UtcDatetime, BeforeValidator(_parse_datetime)]
     start_day: date | None = None
     """The day of `started_at` if the file has no time."""
@@ -168,10 +174,10 @@ def _split_header(line: str, delimiter: str) -> list[str]:
 
 def _find_header_errors(row: int, names: list[str]) -> list[RowError]:
     """A column without a name is no error: spreadsheets save empty ones."""
-    missing = [name for name in COLUMNS if name not in names]
-    if len(missing) == len(COLUMNS):
+    if not COLUMNS.keys() & set(names):
         detail = f"has none of the columns {', '.join(COLUMNS)}, separated by comma, semicolon or tab"
         return [RowError(row, None, detail)]
+    missing = [name for name in COLUMNS if name not in names and name not in OPTIONAL_COLUMNS]
     errors = [RowError(row, name, "is missing") for name in missing]
     errors += [RowError(row, name, "is in the header twice") for name in COLUMNS if names.count(name) > 1]
     for position, name in enumerate(names, start=1):

@@ -244,8 +244,8 @@ def _caseload_routes(service: IntakeService) -> APIRouter:
     async def import_caseload(clinic_id: UUID, request: Request, dry_run: bool = False) -> ImportView:
         """Start every relationship of a CSV file that is not known yet, or none if the file has errors.
 
-        The file is UTF-8, separated by comma, semicolon or tab, and has a header and at most 5,000 rows. Unknown
-        clients are added. An invalid file gives 422 with the first 100 `errors` and their `total`.
+        The file is UTF-8, separated by comma, semicolon or tab, with a header and at most 5,000 rows. Unknown clients
+        are added; without a `case_code`, the service chooses one. Errors give 422 with the first 100 and their `total`.
         """
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != CSV:
             raise Problem(415, "not-csv", "Not CSV", f"Send the file with the header Content-Type: {CSV}.")

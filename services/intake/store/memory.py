@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from uuid import UUID
 
 from services.intake.domain.caseload_csv import Row
-from services.intake.domain.import_plan import ExistingRecords, ImportPlan, group_by_client
+from services.intake.domain.import_plan import ExistingRecords, ImportPlan, case_code_ids, group_by_client
 from services.intake.domain.people import CaseCodeAssignment, Client, Clinic, Clinician
 from services.intake.domain.relationship import (
     Relationship,
@@ -75,9 +75,7 @@ class InMemoryStore:
         return ExistingRecords(
             clinicians=self.clinicians.find_all({row.clinician_id for row in rows}),
             clients=self.clients.find_all({row.client_id for row in rows}),
-            case_codes=self.case_codes.find_all(
-                {CaseCodeAssignment.document_id(clinic_id, row.case_code) for row in rows}
-            ),
+            case_codes=self.case_codes.find_all(case_code_ids(clinic_id, rows)),
             relationships=self.relationships.find_all({row.relationship_id for row in rows}),
             open_relationships=group_by_client(self._open_relationships({row.client_id for row in rows})),
         )

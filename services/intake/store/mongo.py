@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pymongo.errors import BulkWriteError
 
 from services.intake.domain.caseload_csv import Row
-from services.intake.domain.import_plan import ExistingRecords, ImportPlan, group_by_client
+from services.intake.domain.import_plan import ExistingRecords, ImportPlan, case_code_ids, group_by_client
 from services.intake.domain.people import CaseCodeAssignment, Client, Clinic, Clinician
 from services.intake.domain.relationship import (
     Relationship,
@@ -125,9 +125,7 @@ class MongoStore:
         return ExistingRecords(
             clinicians=await _load_by_id(self.clinicians, {row.clinician_id for row in rows}),
             clients=await _load_by_id(self.clients, {row.client_id for row in rows}),
-            case_codes=await _load_by_id(
-                self.case_codes, {CaseCodeAssignment.document_id(clinic_id, row.case_code) for row in rows}
-            ),
+            case_codes=await _load_by_id(self.case_codes, case_code_ids(clinic_id, rows)),
             relationships=await _load_by_id(self.relationships, {row.relationship_id for row in rows}),
             open_relationships=group_by_client(map(self.relationships.parse, open_relationships)),
         )

@@ -1,11 +1,54 @@
 """The route that imports a caseload file, on a store in memory: what spreadsheets may send."""
 
-from uuid import uuid4
+from itertools import islice
+from uuid import UUID, uuid4
 
 import pytest
 
+from services.intake.domain.case_codes import choose_case_codes
 from services.intake.domain.caseload_csv import COLUMNS
+from services.intake.domain.import_plan import CASE_CODE_CHOICES
 from tests.support.intake_client import IntakeClient, make_csv, row_errors
+
+
+@pytest.mark.parametrize("has_column", [True, False])
+async def test_the_server_chooses_a_case_code_for_a_row_that_has_none(clinic: IntakeClient, has_column: bool) -> None:
+    rows = [clinic.make_row(number, case_code="") for number in range(3)]
+    rows.append(clinic.make_row(3, client_id=str(clinic.client_id), clinician_id=str(uuid4()), case_code=""))
+    await clinic.register_clinician(UUID(rows[3]["clinician_id"]))
+    header = [name for name in COLUMNS if has_column or name != "case_code"]
+    content = "\n".join([",".join(header), *(",".join(row[name] for name in header) for row in rows)]).encode()
+
+    first, again = await clinic.import_caseload(content), await clinic.import_caseload(content)
+
+    assert (first.json()["started"], again.json()["already_known"]) == (4, 4)
+    relationships = (await clinic.list_relationships())["relationships"]
+    codes = {r["relationship_id"]: r["case_code"] for r in relationships}
+    for row in rows[:3]:
+        assert codes[row["relationship_id"]] == next(choose_case_codes(UUID(row["client_id"])))
+    assert codes[rows[3]["relationship_id"]] == "AB-12", "the code that the client has"
+
+
+async def test_an_import_chooses_no_case_code_that_is_taken(clinic: IntakeClient) -> None:
+    row = clinic.make_row(1, case_code="")
+    first_choice, second_choice = islice(choose_case_codes(UUID(row["client_id"])), 2)
+    await clinic.add_client(uuid4(), first_choice)
+
+    assert (await clinic.import_caseload(make_csv([row]))).json()["started"] == 1
+
+    relationships = (await clinic.list_relationships())["relationships"]
+    assert {r["case_code"] for r in relationships} == {"AB-12", second_choice}
+
+
+async def test_a_row_without_a_case_code_is_an_error_if_no_choice_is_free(clinic: IntakeClient) -> None:
+    row = clinic.make_row(1, case_code="")
+    for choice in islice(choose_case_codes(UUID(row["client_id"])), CASE_CODE_CHOICES):
+        await clinic.add_client(uuid4(), choice)
+
+    response = await clinic.import_caseload(make_csv([row]))
+
+    assert row_errors(response) == ["/rows/2/case_code"]
+    assert "choose one" in response.text
 
 
 async def move_clinic(clinic: IntakeClient, time_zone: str) -> None:
