@@ -161,7 +161,7 @@ class Alert(StoredModel):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def is_active(self) -> bool:
-        """Whether events other than those of its own episode can still change it."""
+        """Whether it waits for its clinician, or for its relationship to be known."""
         return self.clinician_id is None or self.status in ("open", "acknowledged")
 
     @computed_field  # type: ignore[prop-decorator]

@@ -112,9 +112,6 @@ def _compare_fields(expected: BaseModel, document: Document | None) -> list[str]
     # An older version stored the last disposition of each kind, and not the ones before.
     if "dispositions" in names and "dispositions" not in document:
         names.remove("dispositions")
-    # Of a resolved alert it is no longer updated whether a sign still supports it.
-    if names == ["supported"] and expected_fields.get("status") == "resolved":
-        names = []
     return names if version_of(document) else [*names, "version"]
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from services.notify.domain.alert import Alert
 from services.notify.domain.relationship import Relationship
-from services.notify.domain.retention import is_past_retention
+from services.notify.domain.retention import is_named, is_past_retention
 from services.notify.domain.routing import ChannelAddresses, ChannelName, Delivery, DeliveryOutcome
 from services.notify.store.protocol import (
     ACTIVE_STATUSES,
@@ -54,7 +54,7 @@ class InMemoryStore:
             for stored in self.alerts.values()
             if stored.id in ids
             or stored.value.relationship_id in withdrawn_ids
-            or (stored.value.is_active and stored.value.relationship_id in relationship_ids)
+            or (stored.value.relationship_id in relationship_ids and (stored.value.is_active or is_named(stored.value)))
         ]
 
     async def save_alerts(self, changed: Sequence[Versioned[Alert]]) -> set[UUID]:

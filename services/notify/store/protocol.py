@@ -62,7 +62,10 @@ class Store(Protocol):
     async def load_versioned_alerts(
         self, alert_ids: Iterable[UUID], relationships: Iterable[UUID], withdrawn: Iterable[UUID] = ()
     ) -> list[Versioned[Alert]]:
-        """The alerts with these ids, the active alerts of `relationships`, and every alert of those in `withdrawn`."""
+        """The alerts with these ids, those of `relationships` that may change, and every alert of those in `withdrawn`.
+
+        An alert may change while it is active, and also resolved while the alliance names its episode as open.
+        """
 
     async def save_alerts(self, changed: Sequence[Versioned[Alert]]) -> set[UUID]:
         """Write each if its version is still the stored one; return the ids of the others, the conflicts.

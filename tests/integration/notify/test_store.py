@@ -18,7 +18,7 @@ from shared.errors import NotFound
 from shared.events import ClinicianRegistered, ClinicianUpdated, Event, RuptureEvent
 from shared.outbox.documents import Versioned
 from tests.integration.notify.mongo_harness import create_mongo_store
-from tests.support.dispositions import acknowledge
+from tests.support.dispositions import acknowledge, resolve
 from tests.support.mongo import open_mongo
 from tests.support.rupture_builder import RuptureBuilder
 
@@ -194,19 +194,22 @@ async def test_parallel_changes_of_one_alert_have_their_events_once(store: Store
     assert sum(len(change.events) for change in changes) == 1
 
 
-async def test_alerts_are_found_by_id_and_active_ones_by_relationship(store: Store) -> None:
+async def test_alerts_are_found_by_id_and_those_that_may_change_by_relationship(store: Store) -> None:
     s, other = RuptureBuilder(NOW), RuptureBuilder(NOW)
     active = create_alert(s, s.suspected(3))
     closed = create_alert(s, s.suspected(4, episode=1), s.repaired(5, episode=1))
+    resolved, _ = resolve(create_alert(s, s.suspected(6, episode=2)), True, NOW)
+    not_named = resolved.model_copy(update={"episode_id": s.episode_id(3), "supported": False})
     of_another = create_alert(other, other.suspected(3))
-    await store.save_alerts([new(alert) for alert in (active, closed, of_another)])
+    await store.save_alerts([new(alert) for alert in (active, closed, resolved, not_named, of_another)])
 
     async def find(alert_ids: list[UUID], relationships: list[UUID]) -> set[UUID]:
         return {versioned.id for versioned in await store.load_versioned_alerts(alert_ids, relationships)}
 
-    assert await find([], [s.relationship_id]) == {active.id}
+    assert await find([], [s.relationship_id]) == {active.id, resolved.id}
     assert await find([closed.id, uuid4()], []) == {closed.id}
-    assert await find([closed.id], [s.relationship_id, other.relationship_id]) == {active.id, closed.id, of_another.id}
+    of_both = await find([closed.id], [s.relationship_id, other.relationship_id])
+    assert of_both == {active.id, closed.id, resolved.id, of_another.id}
 
 
 async def test_an_inbox_lists_open_alerts_first_then_the_most_severe_then_the_latest(store: Store) -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from services.notify.domain import relationship as relationships
 from services.notify.domain.alert import Alert, fold_alerts
 from services.notify.domain.relationship import HistoryEvent, Relationship
+from services.notify.domain.retention import is_named
 from shared.events import RelationshipEvent, RuptureEvent, Severity
 from tests.support.rupture_builder import RuptureBuilder
 
@@ -47,7 +48,7 @@ def alerts_after(*batches: Sequence[RelationshipEvent]) -> dict[UUID, Alert]:
         rupture_events = [e for e in batch if isinstance(e, RuptureEvent)]
         named_ids = {RuptureBuilder.alert_id_of(e) for e in rupture_events}
         is_all_loaded = relationship.consent_withdrawn_at is not None
-        loaded = {i: a for i, a in alerts.items() if a.is_active or i in named_ids or is_all_loaded}
+        loaded = {i: a for i, a in alerts.items() if a.is_active or is_named(a) or i in named_ids or is_all_loaded}
         alerts |= fold_alerts(loaded, rupture_events, relationship)
     return alerts
 

@@ -87,6 +87,19 @@ async def test_a_resolved_alert_stays_while_a_new_sign_would_continue_its_episod
     assert not service.memory.alerts
 
 
+async def test_a_resolved_alert_is_removed_after_the_alliance_names_its_episode_no_longer(
+    service: InMemoryNotifyHarness,
+) -> None:
+    s = service.rupture
+    await service.projector.handle_batch(raised(s))
+    await service.resolve(s.alert_id(), useful=True)
+
+    await service.projector.handle_batch([s.updated(4)])
+    await remove_after(service, 2 * ALERT_RETENTION)
+
+    assert not service.memory.alerts
+
+
 @pytest.mark.parametrize("read", [False, True])
 async def test_redelivered_events_do_not_bring_a_removed_alert_back(service: InMemoryNotifyHarness, read: bool) -> None:
     s = service.rupture

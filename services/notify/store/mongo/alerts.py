@@ -85,8 +85,11 @@ class MongoStore:
     async def load_versioned_alerts(
         self, alert_ids: Iterable[UUID], relationships: Iterable[UUID], withdrawn: Iterable[UUID] = ()
     ) -> list[Versioned[Alert]]:
-        active = {"relationship_id": {"$in": list(relationships)}, "unsettled": True}
-        conditions: list[Document] = [{"_id": {"$in": list(alert_ids)}}, active]
+        may_change = {"$or": [{"unsettled": True}, {"said.episode": "open", "supported": True}]}
+        conditions: list[Document] = [
+            {"_id": {"$in": list(alert_ids)}},
+            {"relationship_id": {"$in": list(relationships)}, **may_change},
+        ]
         if withdrawn_ids := list(withdrawn):
             conditions.append({"relationship_id": {"$in": withdrawn_ids}})
         with translate_errors():
