@@ -52,11 +52,13 @@ class EpisodeState(StoredModel):
 
     def supersedes(self, other: "EpisodeState") -> bool:
         """Whether this one counts: the higher version, or by the rule for several contents of one version."""
-        return self._rank() > other._rank()
+        if self.version != other.version:
+            return self.version > other.version
+        return self._content_rank() > other._content_rank()
 
-    def _rank(self) -> tuple[Any, ...]:
+    def _content_rank(self) -> tuple[Any, ...]:
         """What withdrawn consent leaves comes first, so that it does not matter whether that is known already."""
-        remaining = (self.version, SEVERITY_RANK[self.severity], self.last_sign_at, self.first_sign_at)
+        remaining = (SEVERITY_RANK[self.severity], self.last_sign_at, self.first_sign_at)
         return (*remaining, self.status == "open", self.model_dump_json())
 
 
