@@ -31,12 +31,11 @@ class SharedReads(Generic[Key, Result]):
     async def _read_next(self, key: Key) -> Result:
         if (running := self._running.get(key)) is not None:
             await asyncio.wait({running})
-        task = self._running[key] = self._waiting.pop(key)
+        self._running[key] = self._waiting.pop(key)
         try:
             return await self._read(key)
         finally:
-            if self._running[key] is task:
-                del self._running[key]
+            del self._running[key]  # still this one: the next read waits for its end
 
 
 def _ignore_unseen_error(task: asyncio.Task[Result]) -> None:
