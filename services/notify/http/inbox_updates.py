@@ -64,7 +64,6 @@ class InboxUpdates:
         self._ping_seconds = ping_seconds
         self._is_following = False
         self._listeners: defaultdict[UUID, set[Listener]] = defaultdict(set)
-        self._count = 0
 
     def run(self) -> AbstractAsyncContextManager[None]:
         """Follow the changes until the block ends, also after a database outage."""
@@ -74,14 +73,14 @@ class InboxUpdates:
     def listen(self, clinician_id: UUID) -> Iterator[Listener]:
         """A listener that is woken until the block ends. Raises Problem (503) beyond the limits."""
         self._refuse_beyond("inbox", len(self._listeners.get(clinician_id, ())), self._limits.per_inbox)
-        self._refuse_beyond("process", self._count, self._limits.per_process)
+        self._refuse_beyond("process", sum(map(len, self._listeners.values())), self._limits.per_process)
         listener = Listener()
         self._listeners[clinician_id].add(listener)
-        self._set_count(self._count + 1)
+        self._metrics.open_streams.inc()
         try:
             yield listener
         finally:
-            self._set_count(self._count - 1)
+            self._metrics.open_streams.dec()
             self._listeners[clinician_id].discard(listener)
             if not self._listeners[clinician_id]:
                 del self._listeners[clinician_id]
@@ -108,10 +107,6 @@ class InboxUpdates:
             f"There are {count} {scope} already. Close some, or try again later; requests without a stream work.",
             headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
         )
-
-    def _set_count(self, count: int) -> None:
-        self._count = count
-        self._metrics.open_streams.set(count)
 
     async def _follow_changes(self) -> None:
         pipeline = [{"$project": {"operationType": 1, "documentKey": 1, "fullDocument.clinician_id": 1}}]
