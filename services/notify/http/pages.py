@@ -101,7 +101,8 @@ def _add_action_routes(router: APIRouter, pages: "_Pages") -> None:
     ) -> Response:
         """The button "I take this on"."""
         async with request.form() as form:
-            return await pages.perform(clinician_id, alert_id, fetch_site, parse_request(form, "acknowledged"))
+            action = parse_request(form, "acknowledged")
+            return await pages.perform(clinician_id, alert_id, fetch_site, action, _page_of(form))
 
     @router.post(f"{action_path}/resolution/{{usefulness}}", status_code=303, responses=ACTION_RESPONSES)
     async def resolve(
@@ -110,13 +111,14 @@ def _add_action_routes(router: APIRouter, pages: "_Pages") -> None:
         """The buttons "Done, this was useful" and "Done, not useful"."""
         async with request.form() as form:
             action = parse_request(form, "resolved", IS_USEFUL[usefulness])
-            return await pages.perform(clinician_id, alert_id, fetch_site, action)
+            return await pages.perform(clinician_id, alert_id, fetch_site, action, _page_of(form))
 
     @router.post(f"{action_path}/reopening", status_code=303, responses=ACTION_RESPONSES)
     async def reopen(clinician_id: UUID, alert_id: UUID, request: Request, fetch_site: FetchSite = None) -> Response:
         """The button "Undo"."""
         async with request.form() as form:
-            return await pages.perform(clinician_id, alert_id, fetch_site, parse_request(form, "reopened"))
+            action = parse_request(form, "reopened")
+            return await pages.perform(clinician_id, alert_id, fetch_site, action, _page_of(form))
 
 
 def parse_request(form: FormData, action: DispositionAction, useful: bool | None = None) -> DispositionRequest | None:
@@ -128,6 +130,11 @@ def parse_request(form: FormData, action: DispositionAction, useful: bool | None
         return DispositionRequest(request_id, action, Shown.model_validate(fields), useful, disposition_id)
     except ValueError:
         return None
+
+
+def inbox_path(clinician_id: UUID, page: int) -> str:
+    """The address of a page of the inbox."""
+    return f"/inbox/{clinician_id}" if page == 1 else f"/inbox/{clinician_id}?page={page}"
 
 
 def request_id(alert: InboxAlert, path: str) -> UUID:
@@ -177,28 +184,30 @@ class _Pages:
             title = "We do not know this inbox"
             text = "Please check the address, or open the link in your last message. A new inbox may take a minute."
             return 404, self._templates.get_template("notice.html").render(title=title, text=text)
-        values = {"clinician_id": clinician_id, "inbox": view, "zone": zone}
+        values = {"clinician_id": clinician_id, "inbox": view, "page": view.page, "zone": zone}
         template = self._templates.get_template("inbox.html")
         return 200, template.render(values, as_of=now(), ping_seconds=PING_SECONDS)
 
     async def perform(
-        self, clinician_id: UUID, alert_id: UUID, fetch_site: str | None, request: DispositionRequest | None
+        self, clinician_id: UUID, alert_id: UUID, fetch_site: str | None, request: DispositionRequest | None, page: int
     ) -> Response:
         """Do what a button asks for and redirect to the inbox; or show the alert as it is now, and why it was not done.
 
-        `request` is None if the page did not say what it showed.
+        `request` is None if the page did not say what it showed. `page` is the one of the inbox that showed the button.
         """
         if fetch_site not in (None, "same-origin", "none"):
             return self._render_notice(
                 403, "This request came from another site", "Please open your inbox and press the button there."
             )
-        return await self.render_or_unavailable(partial(self._perform, clinician_id, alert_id, request))
+        return await self.render_or_unavailable(partial(self._perform, clinician_id, alert_id, request, page))
 
-    async def _perform(self, clinician_id: UUID, alert_id: UUID, request: DispositionRequest | None) -> Response:
+    async def _perform(
+        self, clinician_id: UUID, alert_id: UUID, request: DispositionRequest | None, page: int
+    ) -> Response:
         try:
             if (await self._inbox.get_alert(alert_id)).clinician_id == clinician_id:
                 if request is None:
-                    return await self._render_changed(clinician_id, alert_id, "alert-changed")
+                    return await self._render_changed(clinician_id, alert_id, "alert-changed", page)
                 await self._inbox.dispose(alert_id, request)
         except NotFound:
             return self._render_notice(
@@ -206,16 +215,17 @@ class _Pages:
             )
         except Rejected as error:
             log.info("inbox page was out of date: the action was rejected", alert_id=str(alert_id), code=error.code)
-            return await self._render_changed(clinician_id, alert_id, error.code)
-        return RedirectResponse(f"/inbox/{clinician_id}", 303, PAGE_HEADERS)
+            return await self._render_changed(clinician_id, alert_id, error.code, page)
+        return RedirectResponse(inbox_path(clinician_id, page), 303, PAGE_HEADERS)
 
-    async def _render_changed(self, clinician_id: UUID, alert_id: UUID, code: str) -> Response:
+    async def _render_changed(self, clinician_id: UUID, alert_id: UUID, code: str, page: int) -> Response:
         """The alert as it is now, and that nothing was done."""
         alert = await self._inbox.get_alert(alert_id)
         zone = _parse_zone(await self._store.find_time_zone(clinician_id))
         title, text = texts.REFUSALS.get(code, texts.CHANGED)
-        values = {"title": title, "text": text, "alert": alert, "clinician_id": clinician_id, "zone": zone}
-        return HTMLResponse(self._templates.get_template("changed.html").render(values), 409, PAGE_HEADERS)
+        values = {"clinician_id": clinician_id, "alert": alert, "page": page, "zone": zone}
+        template = self._templates.get_template("changed.html")
+        return HTMLResponse(template.render(values, title=title, text=text), 409, PAGE_HEADERS)
 
     async def render_or_unavailable(self, render: Callable[[], Awaitable[Response]]) -> Response:
         """The page, or a 503 page that asks to try again."""
@@ -239,6 +249,7 @@ def _create_environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals["inbox_path"] = inbox_path
     environment.globals["texts"] = texts
     environment.globals["request_id"] = request_id
     environment.filters["when"] = format_time
@@ -250,6 +261,10 @@ def format_time(moment: datetime, zone: tzinfo) -> str:
     with suppress(OverflowError):
         moment = moment.astimezone(zone)
     return f"{moment:%a %-d %b %Y, %H:%M}"
+
+
+def _page_of(form: FormData) -> int:
+    return _parse_page(str(form.get("page", "")))
 
 
 def _parse_page(text: str) -> int:
