@@ -15,6 +15,7 @@ from services.alliance.domain.state.history import HISTORY_EVENTS, HistoryEvent,
 from services.alliance.domain.tuning.dispositions import Disposition, Reopening
 from services.alliance.store.protocol import CONCERN_RANK, VersionedState, caseload_level, concern_rank
 from services.alliance.store.stored_names import dump_alliance, load_alliance
+from shared.errors import DecodeError
 from shared.events import Severity, by_type
 from shared.events.cloudevents import decode, encode
 from shared.mongo.client import Collection as MongoCollection
@@ -75,7 +76,10 @@ class MongoStore:
         return known | await self._choose_contents({document["_id"]: chosen[document["_id"]] for document in existing})
 
     async def _choose_contents(self, events: Mapping[UUID, HistoryEvent]) -> set[UUID]:
-        """Of events that are stored already, store the content that counts; return their relationships."""
+        """Of events that are stored already, store the content that counts, or replace a damaged one.
+
+        Returns their relationships.
+        """
         known = {event.relationship_id for event in events.values()}
         while events:
             with translate_errors():
@@ -218,11 +222,16 @@ def event_document(event: HistoryEvent) -> Document:
 
 
 def _is_replaced(stored: Document, event: HistoryEvent) -> bool:
-    """Whether `event` counts and not the stored one. A stored one that cannot be read stays, for `verify` to report."""
-    if stored["event"] == encode(event):
+    """Whether `event` counts and not the stored one, or the stored one is damaged."""
+    if stored == event_document(event):
         return False
-    stored_event = decode(stored["event"], _EVENT_TYPES, max_bytes=None)
-    return stored_event is not None and choose_content(stored_event, event) != stored_event
+    try:
+        stored_event = decode(stored["event"], _EVENT_TYPES, max_bytes=None)
+    except (DecodeError, KeyError, TypeError):
+        return True
+    if stored_event is None or stored_event.relationship_id != stored["r"]:
+        return True
+    return choose_content(stored_event, event) != stored_event
 
 
 def _guarded_replace(state: VersionedState) -> ReplaceOne[Document]:

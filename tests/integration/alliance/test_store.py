@@ -4,8 +4,8 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from typing import Literal, cast
-from uuid import uuid4
+from typing import Any, Literal, cast
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -77,6 +77,21 @@ async def test_of_several_contents_under_one_id_the_same_one_is_stored_in_any_or
         (stored,) = [event for event in histories[last.relationship_id] if event.id == event_id]
         assert stored == contents[2].model_copy(update={"id": event_id})
         assert known == again == {first.relationship_id, last.relationship_id}
+
+
+@pytest.mark.parametrize("damage", [{"event": b"gone"}, {"r": UUID(int=9)}])
+async def test_a_damaged_event_is_replaced_when_it_is_delivered_again(mongodb_uri: str, damage: dict[str, Any]) -> None:
+    """Otherwise its relationship could not be folded, or another one would be folded with it."""
+    event, mongo = RelationshipBuilder().completed(0), Mongo(mongodb_uri, f"test_{uuid4().hex}")
+    store = MongoStore(mongo)
+    await store.append([event])
+    await mongo["facts"].update_one({"_id": event.id}, {"$set": damage})
+
+    known = await store.append([event])
+
+    assert known == {event.relationship_id, damage.get("r", event.relationship_id)}
+    assert await store.history(known) == {r: [event] if r == event.relationship_id else [] for r in known}
+    await mongo.close()
 
 
 async def test_an_event_as_large_as_a_message_may_be_is_read_back(store: Store) -> None:
