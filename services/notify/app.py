@@ -73,7 +73,7 @@ def create_app(
     kafka = Kafka(settings.kafka, "notify", KafkaMetrics(registry), now)
     outbox = Outbox(kafka.send, [mongo[ALERTS]], OutboxMetrics(registry), now)
     store, delivery_store = MongoStore(mongo, outbox, now), MongoDeliveryStore(mongo)
-    destinations = Destinations(AllowedDestinations.parse(settings.webhook_allow))
+    destinations = Destinations(AllowedDestinations.parse(settings.webhook_allow), public_url=settings.public_url)
     webhook_client = create_webhook_client(destinations)
     channels: ChannelsByName = {"email": EmailChannel(settings), "webhook": WebhookChannel(webhook_client)}
     planner = DeliveryPlanner(store, delivery_store, now, timedelta(days=settings.notify_within_days))

@@ -37,10 +37,15 @@ async def resolve_host(host: str) -> Sequence[IPAddress]:
 
 
 class Destinations:
-    """Where webhooks may be sent: the same rule when an address is saved and when it is used."""
+    """Where webhooks may be sent: the same rule when an address is saved and when it is used.
 
-    def __init__(self, allowed: AllowedDestinations, resolve: Resolve = resolve_host) -> None:
+    They never lead to `public_url`, whatever the operator allows: clients' forms there ask for no password. Another
+    name of that machine is no way around it, because its certificate and its services know the public name only.
+    """
+
+    def __init__(self, allowed: AllowedDestinations, resolve: Resolve = resolve_host, *, public_url: str) -> None:
         self._allowed = allowed
+        self._own_origin = _origin(URL(public_url))
         self._resolve = resolve
 
     async def resolve(self, url: URL) -> Sequence[IPAddress]:
@@ -52,6 +57,8 @@ class Destinations:
             raise DestinationRefused("must not contain a user name or a password")
         if url.fragment:
             raise DestinationRefused("must not contain a fragment (#)")
+        if _origin(url) == self._own_origin:
+            raise DestinationRefused("must not lead to Attune itself")
         host = url.raw_host.decode("ascii")
         addresses = await self._resolve(host)
         if not addresses:
@@ -70,6 +77,11 @@ class Destinations:
             raise DestinationRefused("is not a valid URL") from None
         except OSError:  # a TimeoutError, too
             return
+
+
+def _origin(url: URL) -> tuple[bytes, int]:
+    """The host and the port; the scheme does not matter."""
+    return url.raw_host.rstrip(b"."), url.port or (80 if url.scheme == "http" else 443)
 
 
 RESOLVE_TIMEOUT_SECONDS = 5.0

@@ -46,6 +46,20 @@ async def test_a_webhook_that_leads_inside_is_not_saved(serve: Serve, url: str) 
     assert [error["pointer"] for error in response.json()["errors"]] == ["/body/webhook/url"]
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["https://attune.example/f/token", "https://Attune.Example.:443/f/token", "http://attune.example:443/f/token"],
+)
+async def test_a_webhook_that_leads_to_attune_itself_is_not_saved(serve: Serve, url: str) -> None:
+    """Clients' forms ask for no password."""
+    s = RuptureBuilder()
+    async with serve(public_url="https://attune.example/", webhook_allow="attune.example") as client:
+        response = await client.put(f"/clinicians/{s.clinician_id}/channels", json=channels(url))
+
+    assert response.status_code == 422
+    assert [error["pointer"] for error in response.json()["errors"]] == ["/body/webhook/url"]
+
+
 async def test_a_webhook_at_a_public_address_or_a_listed_host_is_saved(serve: Serve, hook: WebhookReceiver) -> None:
     s = RuptureBuilder()
     async with serve(webhook_allow="127.0.0.0/8, localhost") as client:

@@ -5,6 +5,7 @@ import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -21,6 +22,7 @@ from tests.support.receivers import WebhookReceiver
 
 LOOPBACK = AllowedDestinations.parse("127.0.0.1")
 NOTHING = AllowedDestinations()
+create_destinations = partial(Destinations, public_url="https://attune.example")
 
 
 class NameServer:
@@ -58,7 +60,7 @@ def port_of(hook: WebhookReceiver) -> str:
 async def test_a_request_connects_to_the_address_that_was_checked(hook: WebhookReceiver) -> None:
     names = NameServer(["127.0.0.1"], ["192.0.2.1"])  # a second question would get another answer
 
-    await send(f"http://receiver.example:{port_of(hook)}", Destinations(LOOPBACK, names.resolve))
+    await send(f"http://receiver.example:{port_of(hook)}", create_destinations(LOOPBACK, names.resolve))
 
     ((headers, _),) = hook.received
     assert headers["host"] == f"receiver.example:{port_of(hook).partition('/')[0]}"
@@ -71,17 +73,32 @@ async def test_a_name_that_leads_inside_gets_no_request(hook: WebhookReceiver, a
     names = NameServer(addresses)
 
     with pytest.raises(DeliveryFailed, match="WEBHOOK_ALLOW") as failed:
-        await send(f"https://receiver.example:{port_of(hook)}", Destinations(NOTHING, names.resolve))
+        await send(f"https://receiver.example:{port_of(hook)}", create_destinations(NOTHING, names.resolve))
 
     assert hook.received == []
     assert "receiver.example" not in str(failed.value)
     assert addresses[0] not in str(failed.value)
 
 
+async def test_attune_itself_gets_no_request_although_the_operator_lists_its_address(hook: WebhookReceiver) -> None:
+    names = NameServer(["127.0.0.1"])
+    port = port_of(hook).partition("/")[0]
+    destinations = Destinations(LOOPBACK, names.resolve, public_url=f"https://Attune.example:{port}/")
+
+    with pytest.raises(DeliveryFailed, match="must not lead to Attune itself"):
+        await send(f"http://attune.EXAMPLE.:{port}/hook", destinations)
+    assert hook.received == []
+
+    await send(f"http://receiver.example:{port}/hook", destinations)
+    assert len(hook.received) == 1
+
+
 @pytest.mark.parametrize("url", ["http://user:password@127.0.0.1", "http://127.0.0.1/#part"])
 async def test_a_url_with_a_password_or_a_fragment_gets_no_request(hook: WebhookReceiver, url: str) -> None:
     with pytest.raises(DeliveryFailed, match="must not contain"):
-        await send(url.replace("127.0.0.1", f"127.0.0.1:{port_of(hook).partition('/')[0]}"), Destinations(LOOPBACK))
+        await send(
+            url.replace("127.0.0.1", f"127.0.0.1:{port_of(hook).partition('/')[0]}"), create_destinations(LOOPBACK)
+        )
 
     assert hook.received == []
 
@@ -92,7 +109,7 @@ async def test_a_proxy_of_the_environment_is_not_used(hook: WebhookReceiver, mon
     names = NameServer(["192.0.2.1"])
 
     with pytest.raises(DeliveryFailed, match="WEBHOOK_ALLOW"):
-        await send("http://receiver.example/hook", Destinations(LOOPBACK, names.resolve))
+        await send("http://receiver.example/hook", create_destinations(LOOPBACK, names.resolve))
 
     assert hook.received == []
 
@@ -101,7 +118,7 @@ async def test_the_next_address_is_tried_when_one_does_not_answer(hook: WebhookR
     allowed = AllowedDestinations.parse("127.0.0.0/8")
     names = NameServer(["127.0.0.9", "127.0.0.1"])  # the receiver listens on the second only
 
-    await send(f"http://receiver.example:{port_of(hook)}", Destinations(allowed, names.resolve))
+    await send(f"http://receiver.example:{port_of(hook)}", create_destinations(allowed, names.resolve))
 
     assert len(hook.received) == 1
 
@@ -111,7 +128,7 @@ async def test_a_name_that_does_not_resolve_is_a_failure_of_this_attempt() -> No
         raise OSError("no such name")
 
     with pytest.raises(DeliveryFailed, match="ConnectError"):
-        await send("https://receiver.example/hook", Destinations(NOTHING, resolve))
+        await send("https://receiver.example/hook", create_destinations(NOTHING, resolve))
 
 
 @needs_openssl
@@ -120,7 +137,7 @@ async def test_the_certificate_must_be_that_of_the_host_although_the_connection_
 ) -> None:
     certificate, key = create_certificate(tmp_path, "receiver.example")
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    destinations = Destinations(LOOPBACK, NameServer(["127.0.0.1"]).resolve)
+    destinations = create_destinations(LOOPBACK, NameServer(["127.0.0.1"]).resolve)
 
     async with tls_server(certificate, key) as port:
         await send(f"https://receiver.example:{port}/hook", destinations)
