@@ -60,11 +60,15 @@ class Mailbox:
 
 
 class WebhookReceiver:
-    """An HTTP server that records requests, and responds with chosen statuses, then with 204."""
+    """An HTTP server that records requests, and responds with chosen statuses, then with 204.
+
+    With each chosen status it sends `retry_after`, if that is set.
+    """
 
     def __init__(self) -> None:
         self.received: list[tuple[dict[str, str], bytes]] = []
         self.response_statuses: list[int] = []
+        self.retry_after = ""
         self.url = ""
 
     @asynccontextmanager
@@ -74,10 +78,10 @@ class WebhookReceiver:
         @app.post("/hook")
         async def hook(request: Request) -> Response:
             self.received.append((dict(request.headers), await request.body()))
-            return Response(
-                status_code=self.response_statuses.pop(0) if self.response_statuses else 204,
-                headers={"Location": "/hook"},
-            )
+            if not self.response_statuses:
+                return Response(status_code=204)
+            headers = {"Location": "/hook"} | ({"Retry-After": self.retry_after} if self.retry_after else {})
+            return Response(status_code=self.response_statuses.pop(0), headers=headers)
 
         server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, access_log=False))
         server_task = asyncio.create_task(server.serve())

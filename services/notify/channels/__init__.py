@@ -4,7 +4,7 @@ An attempt has one of four outcomes: accepted, failed (retried later), rejected 
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol, TypedDict
 from uuid import UUID
 
@@ -16,6 +16,11 @@ from shared.events import Severity
 
 class DeliveryFailed(Transient):
     """The receiver did not accept the message. It is retried. The error text holds codes, never an address."""
+
+    def __init__(self, reason: str, retry_after: timedelta = timedelta(0)) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after
+        """How long the receiver asks to wait."""
 
 
 class DeliveryUnknown(Transient):

@@ -10,7 +10,7 @@ from functools import partial
 
 import structlog
 
-from services.notify.channels import AddressRejected, ChannelsByName, DeliveryUnknown, Notification
+from services.notify.channels import AddressRejected, ChannelsByName, DeliveryFailed, DeliveryUnknown, Notification
 from services.notify.delivery.planner import DeliveryPlanner
 from services.notify.domain.alert import Alert
 from services.notify.domain.routing import (
@@ -56,6 +56,15 @@ class DeliverySettings:
     """Between two checks for deliveries that are due again or were left by a crashed process."""
     shutdown_timeout_seconds: float = 10.0
     """How long running attempts may take to finish when the service stops."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptResult:
+    """What became of one attempt."""
+
+    outcome: DeliveryOutcome
+    retry_after: timedelta = timedelta(0)
+    """How long the receiver asks to wait."""
 
 
 class DeliveryWorker:
@@ -131,20 +140,20 @@ class DeliveryWorker:
 
     async def _deliver(self, claimed: ClaimedDelivery) -> None:
         started = time.perf_counter()
-        outcome = await self._attempt_under_lease(claimed)
-        if outcome is None:
+        result = await self._attempt_under_lease(claimed)
+        if result is None:
             return
-        self._metrics.count_attempt(claimed.delivery.channel, outcome, time.perf_counter() - started)
-        await retry_until_done("record a delivery outcome", partial(self._record_outcome, claimed, outcome))
-        if outcome == "sent":
+        self._metrics.count_attempt(claimed.delivery.channel, result.outcome, time.perf_counter() - started)
+        await retry_until_done("record a delivery outcome", partial(self._record_result, claimed, result))
+        if result.outcome == "sent":
             wait_seconds = (self._clock() - claimed.planned_at).total_seconds()
             self._metrics.observe_wait(claimed.delivery.channel, wait_seconds)
 
-    async def _record_outcome(self, claimed: ClaimedDelivery, outcome: DeliveryOutcome) -> None:
-        unknown_attempts = claimed.unknown_attempts + (outcome == "unknown")
-        match outcome:
+    async def _record_result(self, claimed: ClaimedDelivery, result: AttemptResult) -> None:
+        unknown_attempts = claimed.unknown_attempts + (result.outcome == "unknown")
+        match result.outcome:
             case "retried":
-                wait = retry_wait(claimed.attempts, self._settings.first_retry_wait)
+                wait = retry_wait(claimed.attempts, self._settings.first_retry_wait, result.retry_after)
                 await self._delivery_store.schedule_retry(claimed, wait, unknown_attempts)
             case "unknown" if unknown_attempts < MAX_UNKNOWN_ATTEMPTS:
                 await self._delivery_store.schedule_retry(claimed, UNKNOWN_OUTCOME_WAIT, unknown_attempts)
@@ -153,10 +162,10 @@ class DeliveryWorker:
                 await self._delivery_store.cancel(claimed)
                 await self._planner.plan(list((await self._store.load_alerts([claimed.delivery.alert_id])).values()))
             case _:
-                await self._delivery_store.complete(claimed, outcome)
+                await self._delivery_store.complete(claimed, result.outcome)
 
-    async def _attempt_under_lease(self, claimed: ClaimedDelivery) -> DeliveryOutcome | None:
-        """The outcome of one attempt; None when another worker took the lease over and attempts it now."""
+    async def _attempt_under_lease(self, claimed: ClaimedDelivery) -> AttemptResult | None:
+        """The result of one attempt; None when another worker took the lease over and attempts it now."""
         try:
             async with asyncio.timeout(None) as lease_scope, run_in_background(self._renew_lease(claimed, lease_scope)):
                 return await self._attempt(claimed)
@@ -177,14 +186,14 @@ class DeliveryWorker:
             await asyncio.sleep(self._settings.renew_interval_seconds)
             await retry_until_done("renew a delivery lease", renew)
 
-    async def _attempt(self, claimed: ClaimedDelivery) -> DeliveryOutcome:
+    async def _attempt(self, claimed: ClaimedDelivery) -> AttemptResult:
         delivery = claimed.delivery
         log_context = {"delivery_id": str(delivery.id), "alert_id": str(delivery.alert_id), "channel": delivery.channel}
         try:
-            return await self._send_if_needed(claimed)
+            return AttemptResult(await self._send_if_needed(claimed))
         except AddressRejected as error:
             log.warning("delivery address rejected permanently by the receiver", **log_context, reason=str(error))
-            return "rejected"
+            return AttemptResult("rejected")
         except DeliveryUnknown as error:
             log.warning(
                 "delivery outcome unknown: the response was lost after the message was sent",
@@ -192,15 +201,17 @@ class DeliveryWorker:
                 reason=str(error),
                 unknown_attempts=claimed.unknown_attempts + 1,
             )
-            return "unknown"
+            return AttemptResult("unknown")
         except Exception as error:
             reason = describe(error)
-            if self._clock() - claimed.planned_at > self._settings.give_up_after:
+            remaining = claimed.planned_at + self._settings.give_up_after - self._clock()
+            if remaining < timedelta(0):
                 log.error("delivery failed: giving up", **log_context, reason=reason)
-                return "failed"
+                return AttemptResult("failed")
             is_expected = isinstance(error, Transient | TimeoutError)  # a bug needs its traceback
             log.warning("delivery attempt failed: retrying", **log_context, reason=reason, exc_info=not is_expected)
-            return "retried"
+            asked = error.retry_after if isinstance(error, DeliveryFailed) else timedelta(0)
+            return AttemptResult("retried", min(asked, remaining))
 
     async def _send_if_needed(self, claimed: ClaimedDelivery) -> DeliveryOutcome:
         delivery = claimed.delivery

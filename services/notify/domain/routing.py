@@ -91,7 +91,10 @@ def plan_deliveries(alert: Alert, addresses: Mapping[UUID, ChannelAddresses]) ->
     ]
 
 
-def retry_wait(attempts: int, first_wait: timedelta) -> timedelta:
-    """The wait after that many failed attempts: it doubles each time, up to an hour."""
+def retry_wait(attempts: int, first_wait: timedelta, retry_after: timedelta = timedelta(0)) -> timedelta:
+    """The wait after that many failed attempts: it doubles each time, up to an hour.
+
+    `retry_after` is the least that the receiver asks for; it may lengthen the wait, but not beyond the hour.
+    """
     factor: int = 2 ** min(attempts - 1, 20)
-    return min(MAX_RETRY_WAIT, first_wait * factor)
+    return min(MAX_RETRY_WAIT, max(retry_after, first_wait * factor))

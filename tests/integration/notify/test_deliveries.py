@@ -2,6 +2,8 @@
 
 import json
 import re
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from uuid import uuid4
 
 import httpx2
@@ -104,6 +106,23 @@ async def test_a_webhook_that_does_not_accept_a_message_gets_it_again(
     assert len(hook.received) == 2
 
 
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("form", ["seconds", "date"])
+async def test_a_webhook_that_says_when_to_come_back_gets_the_message_again_then(
+    serve: Serve, kafka: Producer, settings: Settings, hook: WebhookReceiver, status: int, form: str
+) -> None:
+    s, wait, started_at = RuptureBuilder(), timedelta(minutes=30), datetime.now(UTC)
+    hook.response_statuses = [status]
+    hook.retry_after = "1800" if form == "seconds" else format_datetime(started_at + wait, usegmt=True)
+    async with serve() as client:
+        await set_channels(client, s, hook)
+        await kafka.publish(suspected_events(s))
+        due_at = await wait_for_retry(settings, "webhook")
+
+    assert started_at + wait - timedelta(seconds=1) <= due_at <= datetime.now(UTC) + wait
+    assert len(hook.received) == 1
+
+
 async def test_a_webhook_that_is_gone_is_not_retried(serve: Serve, kafka: Producer, hook: WebhookReceiver) -> None:
     s = RuptureBuilder()
     async with serve() as client:
@@ -177,6 +196,24 @@ async def test_a_rejected_address_is_not_retried_and_a_busy_one_is(
 
 async def knows_next_session(client: httpx2.AsyncClient, s: RuptureBuilder) -> bool:
     return all(alert["next_session_at"] is not None for alert in await get_inbox(client, s))
+
+
+async def wait_for_retry(settings: Settings, channel: str) -> datetime:
+    """Wait until an attempt through the channel has failed, and return when the next one is due."""
+    mongo = Mongo(settings.mongodb_uri, settings.mongodb_database)
+    failed = {"channel": channel, "attempts": {"$gt": 0}, "held": {"$exists": False}}
+
+    async def has_failed() -> bool:
+        return await mongo["deliveries"].find_one(failed) is not None
+
+    try:
+        await wait_until(has_failed)
+        document = await mongo["deliveries"].find_one(failed)
+    finally:
+        await mongo.close()
+    assert document is not None
+    due_at: datetime = document["next_at"]
+    return due_at
 
 
 async def _is_true(value: bool) -> bool:
