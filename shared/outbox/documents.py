@@ -23,6 +23,9 @@ from shared.outbox.relay import Outbox, outbox_entries
 
 log = structlog.get_logger()
 
+MAX_PENDING_EVENTS = 1_000
+"""In the outbox of one document, while Kafka is unavailable: a tenth of what MongoDB's 16 MB can hold, or less."""
+
 T = TypeVar("T", bound=BaseModel)
 Result = TypeVar("Result")
 
@@ -45,6 +48,8 @@ class Versioned(Generic[T]):
     id: UUID
     value: T
     version: int = 0
+    pending_events: int = field(default=0, compare=False)
+    """Events in its outbox, which Kafka has not acknowledged yet."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +109,10 @@ class Documents(Generic[T]):
         """The model of a stored document."""
         return self.stored_names.from_document(self.model, stored)
 
+    def versioned(self, stored: Document) -> Versioned[T]:
+        """The model of a stored document, with its version."""
+        return Versioned(stored["_id"], self.parse(stored), stored["v"], len(stored.get("owed", ())))
+
     def dump(self, document: T) -> Document:
         """The fields of the document as they are stored."""
         return self.stored_names.to_document(document)
@@ -137,7 +146,7 @@ class Documents(Generic[T]):
         loaded: Versioned[T] | None = None,
         session: MongoSession | None = None,
     ) -> Change[T]:
-        """Decide and write once, and publish nothing yet. Raises VersionConflict.
+        """Decide and write once, and publish nothing yet. Raises VersionConflict, and StoreUnavailable if full.
 
         Errors of the driver are not translated: they tell a transaction to start again after a write conflict.
         """
@@ -149,6 +158,8 @@ class Documents(Generic[T]):
         entries = outbox_entries(events, self.clock())
         update: dict[str, Any] = {"$set": self.dump(after), "$inc": {"v": 1}}
         if entries:
+            if loaded is not None and loaded.pending_events >= MAX_PENDING_EVENTS:
+                raise StoreUnavailable(f"{MAX_PENDING_EVENTS} events of one document wait for Kafka")
             update["$push"] = {"owed": {"$each": entries}}
         expected = {"_id": document_id, "v": {"$exists": False} if loaded is None else loaded.version}
         try:
@@ -161,7 +172,7 @@ class Documents(Generic[T]):
 
     async def _find_one(self, query: Document, session: MongoSession | None = None) -> Versioned[T] | None:
         stored = await self.collection.find_one(query, session=session)
-        return None if stored is None else Versioned(stored["_id"], self.parse(stored), stored["v"])
+        return None if stored is None else self.versioned(stored)
 
 
 class Transaction:

@@ -107,7 +107,7 @@ class MongoStore:
                 .limit(LAPSE_BATCH_SIZE)
                 .to_list(LAPSE_BATCH_SIZE)
             )
-        return [Versioned(document["_id"], self.sessions.parse(document), document["v"]) for document in found]
+        return [self.sessions.versioned(document) for document in found]
 
     async def save_decisions(
         self, loaded: Sequence[Versioned[Session]], decide: Callable[[Session], Decision]

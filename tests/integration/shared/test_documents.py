@@ -12,12 +12,13 @@ import pytest
 from prometheus_client import CollectorRegistry
 from pydantic import BaseModel, ConfigDict
 
-from shared.errors import Rejected
+from shared.errors import Rejected, StoreUnavailable
 from shared.events import Event
 from shared.events.topics import ALERTS, SESSIONS, Topic
 from shared.kafka import Kafka
 from shared.kafka.metrics import KafkaMetrics
 from shared.mongo.client import Document, Mongo, MongoMetrics
+from shared.outbox import documents
 from shared.outbox.documents import Change, Decide, Documents, Transaction, change_in_transaction
 from shared.outbox.metrics import OutboxMetrics
 from shared.outbox.relay import RELAY_AFTER, Outbox, outbox_entries
@@ -116,6 +117,24 @@ async def test_a_change_of_a_document_that_was_changed_since_it_was_loaded_is_de
     change = await service.counts.change(document_id, add_number(3), loaded)
 
     assert change == Change(Count(by=(1, 2)), Count(by=(1, 2, 3)), ())
+
+
+async def test_a_full_outbox_refuses_further_events_until_kafka_acknowledges_some(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(documents, "MAX_PENDING_EVENTS", 2)
+    document_id, relationship = uuid4(), RelationshipBuilder()
+    first, second, third = (relationship.completed(week) for week in range(3))
+    await service.counts.change(document_id, add_number(1, first, second))
+
+    with pytest.raises(StoreUnavailable):
+        await service.counts.change(document_id, add_number(2, third))
+
+    assert await service.counts.get(document_id) == Count(by=(1,))
+    assert (await service.counts.change(document_id, add_number(1, first, second))).after == Count(by=(1,))
+    async with service.kafka.run(), service.outbox.run():
+        await wait_until(partial(_has_nothing_pending, service, document_id))
+        await service.counts.change(document_id, add_number(2, third))
 
 
 async def test_no_concurrent_change_of_a_document_is_lost(service: Service) -> None:
