@@ -16,7 +16,7 @@ from shared.mongo.client import Mongo
 from shared.rebuild.job import RebuildJob
 from shared.rebuild.rebuild import Rebuilder
 from shared.rebuild.staging import StagingCollection
-from shared.rebuild.verify import Verifier
+from shared.rebuild.verify import CATCH_UP_TIMEOUT_SECONDS, Verifier
 from shared.rebuild.view import CreateView, View, ViewResources, ViewSource
 from shared.runtime import terminal
 from shared.runtime.commands import Subparsers
@@ -51,8 +51,15 @@ def add_commands(subparsers: Subparsers) -> None:
     rebuild_parser.add_argument(
         "--accept-losses", action="store_true", help="go on although open alerts are taken from their clinicians"
     )
-    subparsers.add_parser(
+    verify_parser = subparsers.add_parser(
         "verify", help="compare the view with the topics and print the differences", description=_VERIFY_DESCRIPTION
+    )
+    verify_parser.add_argument(
+        "--catch-up-seconds",
+        type=int,
+        default=CATCH_UP_TIMEOUT_SECONDS,
+        metavar="SECONDS",
+        help="how long the service may take to catch up with one slice of the topics; %(default)s by default",
     )
 
 
@@ -75,7 +82,7 @@ async def _run(args: argparse.Namespace, settings: ServiceSettings, source: View
                 raise CommandError(f"the topics on {servers} are empty; check KAFKA_BOOTSTRAP_SERVERS")
             resources = ViewResources(mongo, reader, producer.publish)
             if args.command == "verify":
-                return await _verify(servers, source, reader, create_view(resources))
+                return await _verify(servers, source, reader, create_view(resources), args.catch_up_seconds)
             await producer.start()
             for loss in await list_lost_records(servers, source.topics, source.service):
                 report(loss)
@@ -102,14 +109,17 @@ async def _rebuild(
         report(f"{count} {label}")
 
 
-async def _verify(servers: str, source: ViewSource, reader: EventReader, view: View) -> int:
+async def _verify(
+    servers: str, source: ViewSource, reader: EventReader, view: View, catch_up_timeout_seconds: float
+) -> int:
     consumed_topics = [topic.name for topic in CONSUMED_TOPICS[source.service]]
 
     async def wait(partition: int, offsets: Offsets, timeout_seconds: float) -> bool:
         consumed_offsets = {topic: offsets[topic] for topic in consumed_topics}
         return await wait_until_caught_up(servers, source.service, partition, consumed_offsets, timeout_seconds)
 
-    result = await Verifier(view, reader, wait, report).run(partial(show_progress, "verify", unit="messages"))
+    verifier = Verifier(view, reader, wait, report, catch_up_timeout_seconds)
+    result = await verifier.run(partial(show_progress, "verify", unit="messages"))
     report(f"{result.compared} {view.subjects} compared, {result.different} different")
     remarks = [
         *result.list_remarks(),

@@ -16,7 +16,7 @@ from shared.kafka.group_offsets import Offsets
 from shared.rebuild.history import EventReader, History, SliceReader, paginate, slice_partitions
 from shared.rebuild.view import NOT_ON_TOPICS, Difference, View
 
-CATCH_UP_TIMEOUT_SECONDS = 30.0
+CATCH_UP_TIMEOUT_SECONDS = 30
 """How long the service may take to catch up with one slice."""
 PAGE_SIZE = 5_000
 

@@ -253,7 +253,7 @@ async def test_a_relationship_that_the_service_has_not_caught_up_with_is_not_com
     await producer.publish([late_event])
     events.append(late_event)
 
-    result = await recorded.runner.run_command("verify")
+    result = await recorded.runner.run_command("verify", "--catch-up-seconds", "2")
 
     assert (result.exit_code, result.stdout.splitlines()) == (
         3,

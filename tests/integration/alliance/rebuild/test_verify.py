@@ -79,7 +79,7 @@ async def test_an_event_that_the_service_has_not_handled_yet_is_no_difference(
     builder = RelationshipBuilder()
     await producer.publish([builder.started(), builder.completed(0)])
 
-    result = await projected_alliance.run_command("verify")
+    result = await projected_alliance.run_command("verify", "--catch-up-seconds", "2")
 
     assert result.exit_code == 3, result
     assert "1 not compared: the service has not caught up with their events" in result.stdout

@@ -47,7 +47,7 @@ async def test_a_wrong_clinician_is_not_compared_rather_than_correct_while_the_s
     await notified.mongo["clinicians"].update_one({"_id": clinician_id}, {"$set": {"time_zone": "Moon/Crater"}})
     await kafka.send([Message(INTAKE.name, str(clinician_id).encode(), b"not json")])  # nobody consumes it
 
-    result = await notified.command("verify")
+    result = await notified.command("verify", "--catch-up-seconds", "2")
 
     compared = RELATIONSHIP_COUNT + CLINICIAN_COUNT - 1
     first_line, not_caught_up, not_decoded = result.stdout.splitlines()
