@@ -33,16 +33,16 @@ Phase = Literal["read", "swap", "done"]
 """What a task waits for: to be staged, to be swapped in, or nothing more."""
 NEXT_PHASE: dict[Phase, Phase] = {"read": "swap", "swap": "done"}
 
-LEASE_MS = 20_000
+LEASE_SECONDS = 20.0
 """How long a task stays with a process that was killed, by the clock of the database."""
-LEASE_RENEWAL_INTERVAL_SECONDS = 5.0
+LEASE_RENEWALS = 4
+"""How often a lease would be renewed before it expires."""
 EXPIRED_LEASE = datetime(1970, 1, 1, tzinfo=UTC)
 """The end of the lease on a task that no process has claimed."""
 
 _RUN_DOCUMENT_ID = "rebuild"
 _POLICY, _SLICES, _PHASE, _LEASE_END = "under", "shares", "stage", "until"
 """The stored names of fields that the code calls otherwise."""
-_END_OF_NEW_LEASE = {"$add": ["$$NOW", LEASE_MS]}
 _IS_LEASED, _IS_NOT_LEASED = {"$gt": [f"${_LEASE_END}", "$$NOW"]}, {"$lt": [f"${_LEASE_END}", "$$NOW"]}
 
 
@@ -58,10 +58,12 @@ class RebuildTask:
 class RebuildJob:
     """The tasks of one rebuild, in MongoDB. Every method raises StoreUnavailable."""
 
-    def __init__(self, mongo: Mongo) -> None:
+    def __init__(self, mongo: Mongo, lease_seconds: float = LEASE_SECONDS) -> None:
         self._runs = mongo["rebuild"]
         self._tasks = mongo["rebuild_shares"]
         self._owner = uuid4()
+        self._end_of_new_lease = {"$add": ["$$NOW", 1000 * lease_seconds]}
+        self._renewal_interval_seconds = lease_seconds / LEASE_RENEWALS
         self._run_id: UUID | None = None
 
     async def join(self, policy: str, message_counts: Sequence[int]) -> None:
@@ -102,7 +104,7 @@ class RebuildJob:
         claimable = {"run": self._run_id, _PHASE: phase, "$expr": _IS_NOT_LEASED}
         with translate_errors():
             task = await self._tasks.find_one_and_update(
-                claimable, [{"$set": {"owner": self._owner, _LEASE_END: _END_OF_NEW_LEASE}}], sort=[("_id", 1)]
+                claimable, [{"$set": {"owner": self._owner, _LEASE_END: self._end_of_new_lease}}], sort=[("_id", 1)]
             )
         if task is None:
             return None
@@ -168,10 +170,10 @@ class RebuildJob:
 
     async def _renew_lease(self, task: RebuildTask) -> None:
         while True:
-            await asyncio.sleep(LEASE_RENEWAL_INTERVAL_SECONDS)
+            await asyncio.sleep(self._renewal_interval_seconds)
             with suppress(StoreUnavailable), translate_errors():  # the work on the task fails with the same error
                 await self._tasks.update_one(
-                    {"_id": task.id, "owner": self._owner}, [{"$set": {_LEASE_END: _END_OF_NEW_LEASE}}]
+                    {"_id": task.id, "owner": self._owner}, [{"$set": {_LEASE_END: self._end_of_new_lease}}]
                 )
 
 

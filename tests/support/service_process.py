@@ -18,7 +18,7 @@ from shared.events.topics import CONSUMED_TOPICS
 from shared.kafka.event_reader import EventReader
 from shared.kafka.group_offsets import wait_until_caught_up
 from shared.mongo.client import Document, Mongo
-from shared.rebuild.job import RebuildJob
+from shared.rebuild.job import EXPIRED_LEASE, RebuildJob
 from shared.rebuild.view import NO_POLICY, ViewSource
 from tests.support.serving import wait_until
 from tools.sandbox.servers import kafka
@@ -93,12 +93,15 @@ class ServiceRunner:
         """Kill a rebuild after it has staged a part, and again after it has swapped in a part.
 
         `other_job` claims one task of each phase, so that no process finishes the phase before its lease expires.
+        Afterwards all leases have expired, as they do by themselves (tests/integration/shared/test_rebuild_job.py).
         """
         assert await other_job.claim("read")
         await self._kill_rebuild_when(partial(has_tasks_in, mongo, "swap"))
+        await expire_leases(mongo)
         assert await other_job.claim("swap")
         await self._kill_rebuild_when(partial(has_tasks_in, mongo, "done"))
         assert await has_tasks_in(mongo, "swap")
+        await expire_leases(mongo)
 
     async def _kill_rebuild_when(self, condition: Callable[[], Awaitable[bool]]) -> None:
         process = await self.start("rebuild")
@@ -136,6 +139,10 @@ async def insert_staged_rebuild(mongo: Mongo, policy: str, staging_collection: s
         }
     )
     await mongo[staging_collection].insert_one({"share": share, **document})
+
+
+async def expire_leases(mongo: Mongo) -> None:
+    await mongo["rebuild_shares"].update_many({}, {"$set": {"until": EXPIRED_LEASE}})
 
 
 async def wait_for_exit(process: Process) -> CommandResult:
