@@ -243,20 +243,25 @@ def test_crashing_and_overlapping_consumers_publish_each_correct_state() -> None
 
 
 @pytest.mark.parametrize(
-    ("defect", "store", "options"),
+    ("defect", "store", "options", "likely_seed"),
     [
-        ("no version guard", UnguardedStore, {}),
-        ("unchanged states not published", SteppedStore, {"projector_type": ChangesOnlyProjector}),
-        ("offsets committed first", SteppedStore, {"commit_first": True}),
-        ("late events not refolded", SteppedStore, {"projector_type": NeverRefoldingProjector}),
+        ("no version guard", UnguardedStore, {}, 205),
+        ("unchanged states not published", SteppedStore, {"projector_type": ChangesOnlyProjector}, 2),
+        ("offsets committed first", SteppedStore, {"commit_first": True}, 0),
+        ("late events not refolded", SteppedStore, {"projector_type": NeverRefoldingProjector}, 0),
     ],
 )
-def test_each_part_of_the_protocol_is_needed(defect: str, store: type[SteppedStore], options: dict[str, Any]) -> None:
-    """Without any one of them some run fails, which proves that the test above can fail."""
+def test_each_part_of_the_protocol_is_needed(
+    defect: str, store: type[SteppedStore], options: dict[str, Any], likely_seed: int
+) -> None:
+    """Without any one of them some run fails, which proves that the test above can fail.
+
+    The run that failed first when this was written is tried first: a search takes ten seconds.
+    """
 
     def violates(seed: int) -> bool:
         simulation = Simulation(seed, store(), **options)
         simulation.run()
         return bool(simulation.find_violations())
 
-    assert any(violates(seed) for seed in range(DEFECTIVE_RUNS)), defect
+    assert any(violates(seed) for seed in (likely_seed, *range(DEFECTIVE_RUNS))), defect
