@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-from tools.sandbox.servers import kafka, mongod
+from tools.sandbox.servers import mongod
+from tools.sandbox.servers.kafka import FAST_START, kafka_server
 from tools.sandbox.servers.ports import free_ports
 
 # No deadline: machines are noisy, and measuring time is the purpose of the benchmarks.
@@ -21,7 +22,7 @@ def kafka_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if configured := os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
         yield configured
         return
-    with kafka.kafka_server(tmp_path_factory.mktemp("kafka"), *free_ports(2)) as server:
+    with kafka_server(tmp_path_factory.mktemp("kafka"), *free_ports(2), java_options=FAST_START) as server:
         yield server.address
 
 

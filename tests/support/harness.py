@@ -81,17 +81,17 @@ async def create_test_topics(servers: str, *topics: Topic, partitions: int) -> N
     await wait_until(exist)
 
 
-async def delete_test_topic(servers: str, topic: Topic) -> None:
-    """Delete a topic, and wait until no client can see it."""
+async def delete_test_topics(servers: str, *topics: Topic) -> None:
+    """Delete topics, and wait until no client can see them."""
     admin = AIOKafkaAdminClient(bootstrap_servers=servers)
     await admin.start()
-    await admin.delete_topics([topic.name])
+    await admin.delete_topics([topic.name for topic in topics])
     await admin.close()
 
-    async def is_gone() -> bool:
-        return bool(await missing_topics(servers, [topic]))
+    async def are_gone() -> bool:
+        return len(await missing_topics(servers, topics)) == len(topics)
 
-    await wait_until(is_gone)
+    await wait_until(are_gone)
 
 
 def completed_sessions(count: int) -> list[SessionCompleted]:

@@ -1,4 +1,4 @@
-"""Runs the commands of a service as operators do: in processes, on a dedicated Kafka."""
+"""Runs the commands of a service as operators do: in processes."""
 
 import asyncio
 import os
@@ -6,12 +6,10 @@ import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from uuid import uuid4
 
 from shared.events.topics import CONSUMED_TOPICS
@@ -21,11 +19,10 @@ from shared.mongo.client import Document, Mongo
 from shared.rebuild.job import EXPIRED_LEASE, RebuildJob
 from shared.rebuild.view import NO_POLICY, ViewSource
 from tests.support.serving import wait_until
-from tools.sandbox.servers import kafka
-from tools.sandbox.servers.kafka_inspector import create_topics
 from tools.sandbox.servers.ports import free_ports
 
-PARTITIONS = 12
+PARTITIONS = 6
+"""Of each topic: several processes can share a rebuild."""
 
 
 @dataclass(frozen=True)
@@ -157,11 +154,3 @@ async def count_tasks_by_phase(mongo: Mongo) -> Counter[str]:
 
 async def has_tasks_in(mongo: Mongo, phase: str) -> bool:
     return bool((await count_tasks_by_phase(mongo))[phase])
-
-
-@contextmanager
-def dedicated_kafka(folder: Path) -> Iterator[str]:
-    """A Kafka with all topics, which are empty: a rebuild reads everything."""
-    with kafka.kafka_server(folder, *free_ports(2)) as server:
-        create_topics(server.address, PARTITIONS)
-        yield server.address

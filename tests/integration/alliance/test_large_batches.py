@@ -1,6 +1,6 @@
 """A very large batch and a very long history are handled like any other."""
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -25,14 +25,11 @@ from tests.support.alliance_process import (
 )
 from tests.support.builders import RelationshipBuilder
 from tests.support.kafka_reader import read_events, read_records
+from tests.support.service_process import PARTITIONS
 from tests.support.serving import run_app, wait_until
-from tools.sandbox.servers.kafka import kafka_server as kafka_server
-from tools.sandbox.servers.kafka_inspector import create_topics
-from tools.sandbox.servers.ports import free_ports
 
 pytestmark = pytest.mark.integration
 
-PARTITIONS = 3
 CONSUMED_TOPICS = (INTAKE, SESSIONS, FEEDBACK)
 
 
@@ -46,26 +43,19 @@ class LongRelationshipBuilder(RelationshipBuilder):
         return self.first_session_at + week * timedelta(hours=3)
 
 
-@pytest.fixture(scope="module")
-def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A dedicated broker: this many messages would slow down the consumers of other tests."""
-    with kafka_server(tmp_path_factory.mktemp("kafka"), *free_ports(2)) as server:
-        create_topics(server.address, PARTITIONS)
-        yield server.address
-
-
 @pytest.fixture
-async def kafka(own_kafka: str) -> AsyncIterator[Producer]:
-    producer = Producer(own_kafka, "test")
+async def kafka(empty_kafka: str) -> AsyncIterator[Producer]:
+    """On the second Kafka: this many messages would slow down the consumers of other tests."""
+    producer = Producer(empty_kafka, "test")
     await producer.start()
     yield producer
     await producer.stop()
 
 
 @pytest.fixture
-def settings(own_kafka: str, mongodb_uri: str) -> Settings:
+def settings(empty_kafka: str, mongodb_uri: str) -> Settings:
     return Settings(
-        kafka_bootstrap_servers=own_kafka,
+        kafka_bootstrap_servers=empty_kafka,
         mongodb_uri=mongodb_uri,
         mongodb_database=f"test_{uuid4().hex}",
         kafka_batch_size=5_000,

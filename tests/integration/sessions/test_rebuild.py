@@ -1,7 +1,7 @@
 """Rebuild and verify of sessions as operators run them: the projection of relationships, and nothing else."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from functools import partial
 from uuid import UUID, uuid4, uuid5
 
@@ -17,7 +17,7 @@ from shared.mongo.client import Document
 from tests.integration.sessions.damaged_clinics import CLINIC_IDS, clinic_event, clinic_events, damage_clinics
 from tests.support.builders import RelationshipBuilder
 from tests.support.kafka_reader import read_records
-from tests.support.service_process import ServiceRunner, dedicated_kafka, join_rebuild, wait_for_exit
+from tests.support.service_process import ServiceRunner, join_rebuild, wait_for_exit
 from tests.support.sessions_process import SessionsProcess
 
 pytestmark = pytest.mark.integration
@@ -47,10 +47,8 @@ def relationship_events(row: int) -> list[Event]:
 
 
 @pytest.fixture(scope="module")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A dedicated Kafka: a rebuild reads all topics."""
-    with dedicated_kafka(tmp_path_factory.mktemp("kafka")) as servers:
-        yield servers
+def servers(empty_kafka: str) -> str:
+    return empty_kafka
 
 
 @pytest.fixture(scope="module")

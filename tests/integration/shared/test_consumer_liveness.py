@@ -16,7 +16,7 @@ from tests.support.harness import (
     ConsumerHarness,
     completed_sessions,
     create_test_topics,
-    delete_test_topic,
+    delete_test_topics,
     is_not_alive,
     is_not_ready,
     is_ready,
@@ -32,7 +32,7 @@ MIN_SESSION_TIMEOUT_MS = 6_000  # Kafka grants none that is shorter
 
 async def test_readiness_follows_kafka_going_away_and_coming_back(tmp_path: Path) -> None:
     """Kafka is killed, not stopped; no event published before or after is missed."""
-    with kafka.kafka_server(tmp_path, *free_ports(2)) as broker:
+    with kafka.kafka_server(tmp_path, *free_ports(2), java_options=kafka.FAST_START) as broker:
         create_topics(broker.address, 1)
         producer = Producer(broker.address, "test")
         await producer.start()
@@ -80,7 +80,7 @@ async def test_readiness_is_red_while_a_topic_is_deleted_and_a_topic_made_again_
         await harness.produce(encode(first))
         await wait_until(lambda: harness.has_handled(first))
         await wait_until(lambda: is_ready(client))
-        await delete_test_topic(harness.servers, harness.topic)
+        await delete_test_topics(harness.servers, harness.topic)
         await wait_until(lambda: is_true(harness.registry.get_sample_value("attune_kafka_connected") == 0))
         assert not client.is_ready()
         assert client.is_alive()

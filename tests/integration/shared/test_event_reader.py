@@ -20,7 +20,7 @@ from tests.support.harness import (
     ConsumerHarness,
     completed_sessions,
     create_test_topics,
-    delete_test_topic,
+    delete_test_topics,
 )
 from tests.support.serving import wait_until
 from tests.system.support.poison import publish_undecodable_record
@@ -154,7 +154,7 @@ async def test_a_topic_that_was_made_again_is_read_from_its_first_record(harness
     await _send(harness, *[before] * 3)
     async with TopicReader(harness.servers, [harness.topic]) as reader:
         assert len([r async for records in reader.read([partition], offsets) for r in records]) == 3
-    await delete_test_topic(harness.servers, harness.topic)
+    await delete_test_topics(harness.servers, harness.topic)
     await create_test_topics(harness.servers, harness.topic, partitions=2)
     await _send(harness, after)
 

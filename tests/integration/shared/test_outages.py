@@ -36,7 +36,7 @@ BROKER_START_TIMEOUT_SECONDS = 90.0
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[LocalServer]:
     """A Kafka that a test may kill; it is not started yet."""
-    server = kafka.kafka_server(tmp_path / "kafka", *free_ports(2))
+    server = kafka.kafka_server(tmp_path / "kafka", *free_ports(2), java_options=kafka.FAST_START)
     yield server
     server.stop()
 

@@ -1,7 +1,7 @@
-"""A Kafka with a recorded history for each module of tests, and a database for each test."""
+"""Topics with a recorded history for each module of tests, and a database for each test."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from uuid import UUID
 
 import pytest
@@ -16,14 +16,11 @@ from tests.integration.alliance.rebuild.recorded_alliance import (
     history,
     resolved_alerts,
 )
-from tests.support.service_process import dedicated_kafka
 
 
 @pytest.fixture(scope="module")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A Kafka for each module: a rebuild reads all topics, also what an earlier test published."""
-    with dedicated_kafka(tmp_path_factory.mktemp("kafka")) as servers:
-        yield servers
+def servers(empty_kafka: str) -> str:
+    return empty_kafka
 
 
 @pytest.fixture(scope="module")

@@ -1,1 +1,1 @@
-"""Rebuild and verify of notify, on a real Kafka of its own."""
+"""Rebuild and verify of notify, on a real Kafka with empty topics."""

@@ -1,6 +1,6 @@
-"""A Kafka for each module of tests, and a service with a history for each test."""
+"""Empty topics for each module of tests, and a service with a history for each test."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from uuid import UUID
 
 import pytest
@@ -21,7 +21,6 @@ from tests.integration.notify.rebuild.prepared_service import (
 )
 from tests.integration.notify.steps import dispose
 from tests.support.receivers import Mailbox
-from tests.support.service_process import dedicated_kafka
 from tests.support.serving import run_app, wait_until
 
 ACKNOWLEDGEMENT, RESOLUTION, REOPENING = (str(UUID(int=number)) for number in (101, 102, 103))
@@ -30,14 +29,12 @@ ACKNOWLEDGEMENT, RESOLUTION, REOPENING = (str(UUID(int=number)) for number in (1
 
 @pytest.fixture(scope="session", autouse=True)
 def topics() -> None:
-    """Nothing to create: these tests do not use the Kafka that others share, and a dedicated one has its topics."""
+    """Nothing to create: these tests do not use the Kafka that others share."""
 
 
 @pytest.fixture(scope="module")
-def kafka_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A Kafka for each module: a rebuild reads all topics, also what an earlier test published."""
-    with dedicated_kafka(tmp_path_factory.mktemp("kafka")) as servers:
-        yield servers
+def kafka_servers(empty_kafka: str) -> str:
+    return empty_kafka
 
 
 @pytest.fixture
