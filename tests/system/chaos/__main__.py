@@ -68,9 +68,10 @@ def run_once(args: argparse.Namespace, defect: str | None = None) -> Checks:
     report(f"seed {seed}; SEED={seed} repeats this run")
     try:
         code_root = defects.copy_with_defect(defect, data / "code") if defect else PROJECT_ROOT
-        rig = Rig(data, code_root)
+        is_short = args.short or defect is not None
+        rig = Rig(data, code_root, is_short)
         seconds = 60 * (args.minutes - OVERHEAD_MINUTES)
-        run = ChaosRun(rig, seed, seconds, args.short or defect is not None, report, checks)
+        run = ChaosRun(rig, seed, seconds, is_short, report, checks)
         with rig.run(report):
             try:
                 asyncio.run(run.execute())

@@ -12,8 +12,8 @@ from tests.system.chaos.topic_injector import TopicInjector
 from tools.sandbox.servers.inspection import wait_until
 from tools.sandbox.servers.process import LocalServer
 
-PAUSE_SECONDS = (17.0, 21.0)
-"""How long a process is paused: longer than the session timeout of 15 s, so that other members take over."""
+PAUSE_SECONDS = (2.0, 6.0)
+"""How much longer than the session timeout a process is paused, so that other members take over."""
 FAULT_POINT_TIMEOUT_SECONDS = 60.0
 """How long to wait for a process to reach an armed fault point; with little load it may not."""
 
@@ -64,6 +64,10 @@ class FaultInjector:
     def _store(self, name: str) -> LocalServer:
         return self._rig.stores.kafka if name == "kafka" else self._rig.stores.mongodb
 
+    async def _wait_until_others_take_over(self) -> None:
+        await asyncio.sleep(self._rig.session_timeout_ms / 1000)
+        await self._wait_random(*PAUSE_SECONDS)
+
     async def _wait_random(self, min_seconds: float, max_seconds: float) -> None:
         await asyncio.sleep(self._random.uniform(min_seconds, max_seconds))
 
@@ -90,7 +94,7 @@ class FaultInjector:
     async def _pause_and_resume_one(self, fault: PlannedFault) -> bool:
         process = self._random_process(fault.target)
         process.send_signal(signal.SIGSTOP)
-        await self._wait_random(*PAUSE_SECONDS)
+        await self._wait_until_others_take_over()
         process.send_signal(signal.SIGCONT)
         return True
 
@@ -167,7 +171,7 @@ class FaultInjector:
         for process in others:
             await self._rig.start(process)
         if was_paused:
-            await self._wait_random(*PAUSE_SECONDS)
+            await self._wait_until_others_take_over()
         paused.send_signal(signal.SIGCONT)
         return was_paused
 

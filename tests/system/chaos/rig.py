@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from shared.kafka.subscriber import ConsumerTimings
 from tests.system.chaos import fault_points
 from tests.system.chaos.stores import Stores, discard_output, run_stores
 from tools.sandbox.network.receivers import (
@@ -22,6 +23,8 @@ from tools.sandbox.servers.process import LocalServer, Report
 from tools.sandbox.servers.stack import SERVICES, service_process
 
 PROCESSES_PER_SERVICE = 2
+SHORT_SESSION_TIMEOUT_MS = 6_000
+"""Of a short run, whose time is mostly spent waiting for it; Kafka grants none that is shorter."""
 
 
 @dataclass
@@ -89,10 +92,11 @@ class Receiver:
 class Rig:
     """Everything that runs. Blocking calls run in threads."""
 
-    def __init__(self, data: Path, code_root: Path) -> None:
+    def __init__(self, data: Path, code_root: Path, is_short: bool) -> None:
         """On fresh `data`, with the code of the services in `code_root`."""
         self._data = data
         self._code_root = code_root
+        self.session_timeout_ms = SHORT_SESSION_TIMEOUT_MS if is_short else ConsumerTimings().session_timeout_ms
         self.received_emails: list[ReceivedEmail] = []
         self.received_webhooks: list[ReceivedWebhook] = []
         self.processes: list[Process] = []
@@ -157,6 +161,7 @@ class Rig:
         chaos_settings = {
             "FAULT_POINT_FILE": str(folder / "armed"),
             "CLOCK_OFFSET_SECONDS": str(clock_offset_seconds),
+            "SESSION_TIMEOUT_MS": str(self.session_timeout_ms),
         }
         module = ("tests.system.chaos.service", name)
         server = service_process(
