@@ -6,7 +6,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ from tools.sandbox.servers.signals import interrupt_on_sigterm
 from tools.sandbox.servers.stack import SERVICES, run_stack
 
 FIRE_TIMEOUT_SECONDS = RESOLVE_TIMEOUT_SECONDS = 150.0
-"""Dead letters are counted once a minute, and the machine may be busy."""
+"""The machine may be busy."""
 QUIET_TIMEOUT_SECONDS = 90.0
 SERVICE_SETTINGS = {"DELIVERY_RETRY_SECONDS": "1"}
 DASHBOARDS_FOLDER = PROJECT_ROOT / "deploy" / "grafana" / "dashboards"
@@ -68,7 +67,13 @@ def run_checks(data: Path, checks: Checks) -> None:
     settings = {**SERVICE_SETTINGS, **receiver_settings(smtp_port)}
     with ExitStack() as exit_stack:
         attune = exit_stack.enter_context(
-            run_stack(data, dict(zip(SERVICES, ports, strict=True)), settings, report=report)
+            run_stack(
+                data,
+                dict(zip(SERVICES, ports, strict=True)),
+                settings,
+                service_module="tests.system.operate.service",
+                report=report,
+            )
         )
         monitoring = exit_stack.enter_context(run_monitoring(data / "watch", attune, report))
         clinicians = exit_stack.enter_context(ClinicianSimulator(attune, smtp_port))
@@ -79,7 +84,7 @@ def run_checks(data: Path, checks: Checks) -> None:
         clinicians.prepare()
         clinicians.submit_answers(8)
         check_quiet(monitoring, clinicians, checks)
-        results = run_outages(monitoring, create_outages(attune, clinicians))
+        results = [run_outage(monitoring, outage) for outage in create_outages(attune, clinicians)]
         check_results(monitoring, results, checks)
         operator = runbooks.OperatorShell(attune, monitoring)
         check_runbooks(operator, checks)
@@ -103,16 +108,6 @@ def check_quiet(monitoring: Monitoring, clinicians: ClinicianSimulator, checks: 
 
 def _watchdog_receivers(monitoring: Monitoring) -> set[str]:
     return {notification.receiver for notification in monitoring.notifications() if notification.alert == "Watchdog"}
-
-
-def run_outages(monitoring: Monitoring, outages: Sequence[Outage]) -> list[OutageResult]:
-    """Cause the outages one after the other, but the first, which is detected slowly, in parallel with the others."""
-    slow, *others = outages
-    with ThreadPoolExecutor(1) as executor:
-        slow_result = executor.submit(run_outage, monitoring, slow)
-        results = [run_outage(monitoring, outage) for outage in others[:-2]]
-        results.insert(0, slow_result.result())
-    return [*results, *(run_outage(monitoring, outage) for outage in others[-2:])]
 
 
 def run_outage(monitoring: Monitoring, outage: Outage) -> OutageResult:

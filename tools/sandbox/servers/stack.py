@@ -56,11 +56,13 @@ def run_stack(
     extra_settings: Mapping[str, str],
     *,
     java_options: Sequence[str] = (),
+    service_module: str | None = None,
     report: Report = print,
 ) -> Iterator[RunningStack]:
     """Start everything on `data`, with the services on `ports` and with `extra_settings`; stop it afterwards.
 
-    A Kafka or MongoDB that the environment names is used instead of a local one. Raises RunError.
+    If there is a `service_module`, it runs the service that is named by its argument. A Kafka or MongoDB that the
+    environment names is used instead of a local one. Raises RunError.
     """
     started_at = time.monotonic()
     servers: list[LocalServer] = []
@@ -71,7 +73,11 @@ def run_stack(
         bootstrap_servers, mongodb_uri = bootstrap_servers or servers[0].address, mongodb_uri or servers[-1].address
         _provide_topics(bootstrap_servers, report)
         settings = {"KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers, "MONGODB_URI": mongodb_uri, **extra_settings}
-        services += [service_process(name, data / name, ports[name], settings, report=report) for name in SERVICES]
+        modules = {name: (service_module, name) if service_module else None for name in SERVICES}
+        services += [
+            service_process(name, data / name, ports[name], settings, module=modules[name], report=report)
+            for name in SERVICES
+        ]
         _run_concurrently(_start, services)
         urls = {name: f"http://{process.address}" for name, process in zip(SERVICES, services, strict=True)}
         yield RunningStack(bootstrap_servers, mongodb_uri, urls, servers, services, time.monotonic() - started_at)
