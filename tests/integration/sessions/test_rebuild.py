@@ -173,7 +173,9 @@ async def test_a_rebuild_of_a_correct_projection_writes_nothing(recorded: Record
 
     result = await recorded.runner.run_command("rebuild")
 
-    assert (result.exit_code, result.stdout) == (0, f"{RELATIONSHIP_COUNT} relationships read\n")
+    count, unread = result.stdout.splitlines()
+    assert (result.exit_code, count) == (0, f"{RELATIONSHIP_COUNT} relationships read")
+    assert unread.startswith("1 records cannot be decoded, and sessions has not dead-lettered them")
     assert await recorded.mongo[RELATIONSHIPS].find().sort("_id", 1).to_list(None) == before
 
 
