@@ -15,6 +15,8 @@ from tools.sandbox.demo import display
 from tools.sandbox.demo.figures import Figures
 from tools.sandbox.network.clinic_systems import ClinicSystems
 from tools.sandbox.network.ledger import Ledger
+from tools.sandbox.servers.kafka import kafka_server
+from tools.sandbox.servers.mongod import mongodb_server
 from tools.sandbox.servers.process import LocalServer
 from tools.sandbox.servers.stack import SERVICES, RunningStack
 
@@ -26,7 +28,7 @@ def create_server(name: str, data: Path) -> LocalServer:
 def test_each_link_stands_whole_on_one_line_of_80_columns() -> None:
     figures = Figures(busiest_clinician=UUID(int=1), open_form_url=f"http://127.0.0.1:65002/f/{'x' * 43}")
     urls = {name: f"http://127.0.0.1:{port}" for port, name in enumerate(SERVICES, 65001)}
-    addresses = display.build_addresses(urls, figures, Path("/data"))
+    addresses = display.build_addresses(urls, figures, [], Path("/data"))
     output, rows = StringIO(), display.build_rows("", Ledger(), figures, [], [], [])
 
     Console(width=80, file=output).print(display.render_table(rows, addresses))
@@ -34,6 +36,21 @@ def test_each_link_stands_whole_on_one_line_of_80_columns() -> None:
     lines = output.getvalue().splitlines()
     for link in (figures.open_form_url, f"http://127.0.0.1:65004/inbox/{UUID(int=1)}"):
         assert sum(line.endswith(link) for line in map(str.rstrip, lines)) == 1, lines
+
+
+def test_settings_that_lead_commands_to_the_servers_of_the_demo_can_be_copied(tmp_path: Path) -> None:
+    servers = [
+        kafka_server(tmp_path, 65001, 65002, report=print),
+        mongodb_server(tmp_path, 65003, report=print),
+    ]
+    addresses = display.build_addresses({}, Figures(), servers, tmp_path)
+    output = StringIO()
+
+    Console(width=80, file=output).print(display.render_table({}, addresses))
+
+    lines = [line.strip() for line in output.getvalue().splitlines()]
+    assert any(line.endswith("export KAFKA_BOOTSTRAP_SERVERS='127.0.0.1:65001'") for line in lines), lines
+    assert any(line.endswith("export MONGODB_URI='mongodb://127.0.0.1:65003/?replicaSet=rs0'") for line in lines), lines
 
 
 async def test_the_link_to_a_form_stays_the_same_as_long_as_it_is_open() -> None:

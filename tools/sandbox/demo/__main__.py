@@ -174,7 +174,7 @@ class Demo:
         )
 
     def _addresses(self) -> dict[str, str]:
-        return display.build_addresses(self._attune.urls, self._figures, DATA_FOLDER)
+        return display.build_addresses(self._attune.urls, self._figures, self._attune.servers, DATA_FOLDER)
 
 
 if __name__ == "__main__":

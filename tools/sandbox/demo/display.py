@@ -11,6 +11,7 @@ from tools.sandbox.demo.figures import Figures
 from tools.sandbox.network.ledger import Ledger
 from tools.sandbox.servers.process import LocalServer
 
+SERVER_SETTINGS = {"Kafka": "KAFKA_BOOTSTRAP_SERVERS", "MongoDB": "MONGODB_URI"}
 STATUSES = ("open", "acknowledged", "resolved", "repaired", "retracted")
 
 
@@ -46,8 +47,10 @@ def build_rows(
     return display_rows
 
 
-def build_addresses(urls: Mapping[str, str], figures: Figures, data: Path) -> dict[str, str]:
-    """The addresses that a person can open."""
+def build_addresses(
+    urls: Mapping[str, str], figures: Figures, servers: Sequence[LocalServer], data: Path
+) -> dict[str, str]:
+    """The addresses that a person can open, and the settings that lead a command to the servers of the demo."""
     links = {}
     if figures.open_form_url:
         links["a form"] = figures.open_form_url
@@ -55,6 +58,8 @@ def build_addresses(urls: Mapping[str, str], figures: Figures, data: Path) -> di
         links["an inbox"] = f"{urls['notify']}/inbox/{figures.busiest_clinician}"
     for service, url in urls.items():
         links[service] = f"{url}/docs   {url}/metrics"
+    for server in servers:
+        links[server.name] = f"export {SERVER_SETTINGS[server.name]}='{server.address}'"
     links["logs"] = f"{data}/*/log"
     return links
 
