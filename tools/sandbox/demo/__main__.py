@@ -150,9 +150,10 @@ class Demo:
             printed = dict[str, str]()
             while True:
                 console.print(display.render_line(self._display_rows()), soft_wrap=True)
-                for name, address in self._addresses().items() - printed.items():
-                    console.print(f"{name}: {address}", soft_wrap=True)
-                    printed[name] = address
+                for name, address in self._addresses().items():
+                    if printed.get(name) != address:
+                        console.print(f"{name}: {address}", soft_wrap=True)
+                        printed[name] = address
                 await asyncio.sleep(LINE_INTERVAL_SECONDS)
         with Live(console=console, auto_refresh=False) as screen:
             while True:
