@@ -32,7 +32,11 @@ def issue_link(
             "completed. An answer that was given elsewhere can be recorded.",
         )
     if request.answer is not None:
-        raise Rejected("already-answered", f"The {rater} has answered about session {session.session_id}.")
+        raise Rejected(
+            "already-answered",
+            f"The {rater} has answered about session {session.session_id}. To correct the answer, send the new one: "
+            f"PUT /sessions/{session.session_id}/feedback/{rater}.",
+        )
     expires_at = request.expires_at or request.due_at
     if now >= expires_at:
         raise Rejected(

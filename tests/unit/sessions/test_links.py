@@ -46,6 +46,8 @@ def test_every_link_is_used_up_by_an_answer() -> None:
     answered, _ = answer_form(session, RELATIONSHIP, "c1", make_answer(8), NOW)
 
     assert rejection(answered) == "already-answered"
+    with pytest.raises(Rejected, match=f"PUT /sessions/{answered.session_id}/feedback/client"):
+        issue_link(answered, RELATIONSHIP, "client", "new", NOW)
     assert answer_form(answered, RELATIONSHIP, "c2", make_answer(8), NOW) == (answered, ())
     with pytest.raises(Rejected, match="answered"):
         answer_form(answered, RELATIONSHIP, "c2", make_answer(3), NOW)
