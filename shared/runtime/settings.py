@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import quote_plus, urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
@@ -142,6 +143,11 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def _describe(error: ErrorDetails) -> str:
+    message = "must be set" if error["type"] == "missing" else error["msg"]
+    return ": ".join([*(str(part).upper() for part in error["loc"]), message])
+
+
 Settings = TypeVar("Settings", bound=BaseSettings)
 
 
@@ -154,6 +160,5 @@ def load_settings(settings_class: type[Settings]) -> Settings:
         return settings_class(_secrets_dir=SECRETS_DIR if SECRETS_DIR.is_dir() else None)
     except ValidationError as error:
         errors = error.errors(include_input=False, include_url=False)
-        problems = "; ".join(": ".join([*(str(part).upper() for part in e["loc"]), e["msg"]]) for e in errors)
-        print(f"settings: {problems}", file=sys.stderr)  # noqa: T201 - logging is not set up yet
+        print(f"settings: {'; '.join(map(_describe, errors))}", file=sys.stderr)  # noqa: T201 - logging is not set up yet
         raise SystemExit(2) from None

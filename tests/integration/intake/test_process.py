@@ -108,7 +108,7 @@ async def test_a_missing_setting_is_reported_in_one_line_with_exit_code_2(mongod
     out, err = await process.communicate()
 
     assert (process.returncode, out) == (2, b"")
-    assert err.decode() == "settings: KAFKA_BOOTSTRAP_SERVERS: Field required\n"
+    assert err.decode() == "settings: KAFKA_BOOTSTRAP_SERVERS: must be set\n"
 
 
 async def test_the_process_listens_to_other_machines_only_with_an_explicit_opt_in(mongodb_uri: str) -> None:
