@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from services.intake.domain.caseload_csv import COLUMNS
 from shared.http.problems import MEDIA_TYPE
 from tools.contracts import documents as contracts
 from tools.contracts.documents import REGENERATE_COMMAND, SERVICES, read_committed, serialize
@@ -68,3 +69,9 @@ def test_every_operation_has_a_unique_id(service: str) -> None:
 @pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/metrics"])
 def test_every_service_has_health_and_metrics_endpoints(service: str, path: str) -> None:
     assert f"GET {path}" in dict(operations(service))
+
+
+def test_the_import_of_a_caseload_names_the_columns_of_its_file() -> None:
+    body = dict(operations("intake"))["POST /clinics/{clinic_id}/caseload"]["requestBody"]
+
+    assert [column for column in COLUMNS if f"`{column}`: {COLUMNS[column]}" not in body["description"]] == []

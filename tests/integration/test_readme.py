@@ -14,16 +14,14 @@ README = Path(__file__).parents[2] / "README.md"
 
 
 def walkthrough() -> str:
-    """The shell block under the heading about a first relationship."""
-    (block,) = re.findall(
-        r"^## A first relationship\n.*?^```sh\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL
-    )
-    return str(block)
+    """The shell blocks under the heading about a first relationship."""
+    section = README.read_text().partition("## A first relationship\n")[2].partition("\n## ")[0]
+    return "".join(re.findall(r"^```sh\n(.*?)^```$", section, re.MULTILINE | re.DOTALL))
 
 
 # The tests need nothing but Python and make; .ci/run makes sure that curl is installed.
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the walkthrough needs curl, which is not installed")
-def test_a_first_relationship_leads_to_an_alert_in_the_inbox(
+def test_a_first_relationship_leads_to_an_alert_in_the_inbox_and_a_caseload_can_be_checked(
     kafka_servers: str, mongodb_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", kafka_servers)
@@ -42,7 +40,8 @@ def test_a_first_relationship_leads_to_an_alert_in_the_inbox(
         )
 
     assert result.returncode == 0, result.stdout + result.stderr
-    *_, acknowledgement, page = result.stdout.splitlines()
+    *_, acknowledgement, page, caseload = result.stdout.splitlines()
     assert '"case_code":"ELM-0001"' in acknowledgement
     assert '"status":"acknowledged"' in acknowledgement
     assert page.startswith(f"as a page: http://127.0.0.1:{ports['notify']}/inbox/")
+    assert caseload == '{"rows":1,"started":1,"already_known":0,"dry_run":true}'

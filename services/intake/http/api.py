@@ -1,14 +1,14 @@
 """The JSON API for the intake desk and clinic systems. Every request is idempotent."""
 
 from functools import cache
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 from zoneinfo import available_timezones
 
 from fastapi import APIRouter, Query, Request
 from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StringConstraints
 
-from services.intake.domain.caseload_csv import RowError
+from services.intake.domain.caseload_csv import COLUMNS, RowError
 from services.intake.domain.people import MAX_CRISIS_NUMBERS, Clinic
 from services.intake.domain.relationship import (
     Aims,
@@ -45,6 +45,14 @@ MAX_LISTED_ERRORS = 100
 MAX_PAGE_SIZE = 100
 PageSize = Annotated[int, Query(alias="most", ge=1, le=MAX_PAGE_SIZE), BeforeValidator(require_digits)]
 CSV = "text/csv"
+CSV_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "description": "The columns, in any order:\n\n"
+        + "\n".join(f"- `{name}`: {content}" for name, content in COLUMNS.items()),
+        "content": {CSV: {"schema": {"type": "string"}}},
+    }
+}
 
 
 @cache
@@ -237,10 +245,7 @@ def _caseload_routes(service: IntakeService) -> APIRouter:
             next=relationships[limit - 1].relationship_id if len(relationships) > limit else None,
         )
 
-    @router.post(
-        "/caseload",
-        openapi_extra={"requestBody": {"required": True, "content": {CSV: {"schema": {"type": "string"}}}}},
-    )
+    @router.post("/caseload", openapi_extra=CSV_BODY)
     async def import_caseload(clinic_id: UUID, request: Request, dry_run: bool = False) -> ImportView:
         """Start every relationship of a CSV file that is not known yet, or none if the file has errors.
 
