@@ -180,7 +180,7 @@ def _select_by_origin(
 ) -> list[StoredDeadLetter]:
     by_origin = {dead_letter.origin: dead_letter for dead_letter in dead_letters}
     if unknown := [str(origin) for origin in origins if origin not in by_origin]:
-        raise CommandError(f"{consumer} has no dead letter from {', '.join(unknown)}")
+        raise CommandError(f"{consumer} has no dead letter from {', '.join(unknown)}; `list --all` names all it has")
     return [by_origin[origin] for origin in dict.fromkeys(origins)]
 
 
