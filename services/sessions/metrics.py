@@ -24,6 +24,7 @@ Page = Literal[
     "unknown-link",
     "link-used",
     "link-expired",
+    "session-not-held",
     "no-consent",
     "unreadable-request",
     "unavailable",

@@ -83,6 +83,8 @@ def open_form(session: Session, relationship: Relationship, link_hash: str, now:
     request = session.feedback[rater]
     if request.answer is not None:
         raise Rejected("link-used", "This form has been answered.")
+    if not isinstance(session.outcome, Completed):
+        raise Rejected("session-not-held", "The session is not recorded as completed.")
     if request.expires_at is None or now >= request.expires_at:
         raise Rejected("link-expired", "The time for this form is over.")
     return rater

@@ -57,6 +57,13 @@ CLOSED_FORM_PAGES: dict[str, tuple[int, Page, str, str]] = {
         "That is no problem: you will be asked again after the next session. "
         "If there is something that you would still like to say, please tell your clinic.",
     ),
+    "session-not-held": (
+        410,
+        "session-not-held",
+        "There is nothing to answer at the moment",
+        "Your clinic has changed what it recorded about this session: it did not take place, or has not ended yet. "
+        "If it did take place, please tell your clinic; this link will then work again.",
+    ),
     "no-consent": (
         410,
         "no-consent",
@@ -67,7 +74,7 @@ CLOSED_FORM_PAGES: dict[str, tuple[int, Page, str, str]] = {
 
 PAGE_RESPONSES: dict[int | str, dict[str, Any]] = {
     404: {"description": "No such link.", "content": {"text/html": {}}},
-    410: {"description": "Used, expired, or consent withdrawn.", "content": {"text/html": {}}},
+    410: {"description": "Used, expired, session not held, or consent withdrawn.", "content": {"text/html": {}}},
 }
 """These routes return pages for people, not problem details."""
 FORM_BODY: dict[str, Any] = {

@@ -246,6 +246,23 @@ async def test_an_expired_link_shows_a_page_that_says_so(clinic: SessionsClient,
     assert (await clinic.http.get(completed.form_path("clinician"))).status_code == 200
 
 
+async def test_the_form_of_a_session_that_was_taken_back_says_so_and_works_again_once_it_was_held(
+    clinic: SessionsClient,
+) -> None:
+    await clinic.start_relationship()
+    completed = await clinic.create_completed_session()
+    held = {"what": "completed", "ended_at": ago(1).isoformat(), "minutes": 50}
+    pages = []
+    for outcome in ({"what": "missed"}, held, None):
+        path = f"/sessions/{completed.session_id}/corrections/{uuid4()}"
+        corrected = await clinic.http.put(path, json={"outcome": outcome})
+        assert corrected.status_code == 200, corrected.text
+        pages.append(await clinic.http.get(completed.form_path("client")))
+
+    assert [page.status_code for page in pages] == [410, 200, 410]
+    assert all("nothing to answer at the moment" in pages[i].text for i in (0, 2))
+
+
 async def test_the_sessions_of_an_erased_client_are_deleted(clinic: SessionsClient) -> None:
     await clinic.start_relationship()
     completed = await clinic.create_completed_session()
