@@ -12,6 +12,8 @@ from shared.events.model import Event, EventT
 CONTENT_TYPE = "application/cloudevents+json"
 MAX_EVENT_BYTES = 64 * 1024
 """More than any of our events has. A larger message cannot be decoded."""
+MAX_DESCRIBED_ERRORS = 10
+"""Of one message, each once: the text becomes a header of the dead letter, which Kafka must accept."""
 
 _REQUIRED_ATTRIBUTES = ("specversion", "id", "type", "time", "partitionkey", "data")
 
@@ -96,4 +98,5 @@ def _parse_envelope(message: bytes) -> dict[str, Any]:
 def _describe_errors(error: ValidationError) -> str:
     """Field and reason, never values, which may be answers. Only top-level fields are named: keys may be answers."""
     errors = error.errors(include_input=False, include_url=False, include_context=False)
-    return "; ".join(f"{e['loc'][0] if e['loc'] else 'data'}: {e['msg']}" for e in errors)
+    texts = dict.fromkeys(f"{e['loc'][0] if e['loc'] else 'data'}: {e['msg']}" for e in errors)
+    return "; ".join(list(texts)[:MAX_DESCRIBED_ERRORS])

@@ -3,6 +3,7 @@
 import json
 import re
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from hypothesis import given
@@ -100,6 +101,17 @@ def test_a_decode_error_states_field_and_reason_but_not_the_content(changes: dic
     with pytest.raises(DecodeError, match=reason) as raised:
         decode(_altered_message(**changes), EVENT_TYPES_BY_NAME)
     assert "Anna" not in str(raised.value)
+
+
+def test_a_decode_error_is_short_however_much_is_wrong() -> None:
+    """It becomes a header of the dead letter, which would otherwise be larger than Kafka accepts."""
+    ratings = {f"{number:x}": 99 for number in range(5_000)}
+    message = _altered_message(data={"session_id": str(uuid4()), "rater": "client", "ratings": ratings})
+    assert len(message) < MAX_EVENT_BYTES
+
+    with pytest.raises(DecodeError, match="ratings: Input should be less than or equal to 10") as raised:
+        decode(message, EVENT_TYPES_BY_NAME)
+    assert len(str(raised.value)) < 1_000
 
 
 def test_derived_ids_are_the_same_every_time() -> None:
