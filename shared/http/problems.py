@@ -19,6 +19,8 @@ from shared.runtime.model import Model
 log = structlog.get_logger()
 
 MEDIA_TYPE = "application/problem+json"
+MAX_LISTED_ERRORS = 100
+"""A request with more errors usually repeats the same few. One of a megabyte can have half a million."""
 METHODS = ("GET", "HEAD", "PUT", "POST", "PATCH", "DELETE")
 """What a route can have."""
 
@@ -80,15 +82,18 @@ async def _handle_problem(request: Request, error: Problem) -> Response:
 
 
 async def _handle_invalid_request(request: Request, error: RequestValidationError) -> Response:
-    field_errors = [FieldError(pointer="/" + "/".join(map(str, e["loc"])), detail=e["msg"]) for e in error.errors()]
-    if find_error_page(request.scope) and all(e["loc"][0] == "path" for e in error.errors()):
+    errors, total = error.errors()[:MAX_LISTED_ERRORS], len(error.errors())
+    field_errors = [FieldError(pointer="/" + "/".join(map(str, e["loc"])), detail=e["msg"]) for e in errors]
+    if find_error_page(request.scope) and all(e["loc"][0] == "path" for e in errors):
         details = _http_problem(404, "Not Found")  # to a person, an address with a typing error is one without a page
     else:
+        described = [f"{field_error.pointer}: {field_error.detail}" for field_error in field_errors]
+        more = [f"and {total - len(errors)} more errors"] if total > len(errors) else []
         details = ProblemDetails(
             type="urn:attune:problem:invalid-request",
             title="The request is not valid",
             status=422,
-            detail="; ".join(f"{field_error.pointer}: {field_error.detail}" for field_error in field_errors),
+            detail="; ".join([*described, *more]),
             errors=field_errors,
         )
     return _problem_response(request.scope, details)

@@ -1,9 +1,9 @@
 """A relationship as intake stores it: how it started, what was agreed since, and how it ended."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args
 from uuid import UUID, uuid5
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from services.intake.domain.people import StoredModel
 from shared.events import Aim, CaseCode, EndReason, UtcDatetime
@@ -15,8 +15,18 @@ def _check_unique(aims: tuple[Aim, ...]) -> tuple[Aim, ...]:
     return aims
 
 
+def _check_count(aims: Any) -> Any:
+    """Rejects more than there are before it looks at each: a request has room for half a million."""
+    if isinstance(aims, list) and len(aims) > len(get_args(Aim)):
+        raise ValueError("names an aim twice, or one that does not exist")
+    return aims
+
+
 Aims = Annotated[
-    tuple[Aim, ...], Field(min_length=1, json_schema_extra={"uniqueItems": True}), AfterValidator(_check_unique)
+    tuple[Aim, ...],
+    Field(min_length=1, json_schema_extra={"uniqueItems": True}),
+    BeforeValidator(_check_count),
+    AfterValidator(_check_unique),
 ]
 CadenceDays = Annotated[int, Field(ge=1, le=365)]
 NonTransferEndReason = Literal["completed", "stopped_by_client", "stopped_by_clinician", "other"]

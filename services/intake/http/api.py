@@ -85,7 +85,7 @@ class ClinicBody(RequestBody):
     time_zone: IanaTimeZone
     crisis_contact: ShortText
     """Whom a client contacts in a crisis. It stands on every page that a client sees."""
-    crisis_numbers: Annotated[tuple[DialledNumber, ...], Field(max_length=MAX_CRISIS_NUMBERS)] | None = None
+    crisis_numbers: Annotated[list[DialledNumber], Field(max_length=MAX_CRISIS_NUMBERS)] | None = None
     """The numbers that a client can call with one tap; if left out, those of six digits or more in `crisis_contact`."""
 
 

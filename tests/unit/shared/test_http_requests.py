@@ -52,6 +52,30 @@ async def test_an_unknown_query_parameter_is_rejected_on_every_json_route(servic
             assert "/query/dry-run" in {error["pointer"] for error in response.json()["errors"]}, (method, path)
 
 
+async def test_of_very_many_errors_in_a_request_the_first_are_listed() -> None:
+    """Tens of thousands fit into one request. Listing them all would keep everybody else waiting."""
+    body = {"given_at": "2026-01-01T00:00:00Z", "ratings": {f"{number}": 9 for number in range(20_000)}}
+    async with open_service("sessions") as client:
+        response = await client.put(f"/sessions/{uuid4()}/feedback/client", json=body)
+
+    assert response.status_code == 422
+    assert len(response.content) < 50_000
+    assert len(response.json()["errors"]) == 100
+    assert response.json()["detail"].endswith("; and 19900 more errors")
+
+
+@pytest.mark.parametrize(
+    ("path", "field", "entry"), [("/relationships/{id}/aims", "aims", "fame"), ("/clinics/{id}", "crisis_numbers", 1)]
+)
+async def test_a_list_that_is_too_long_is_one_error(path: str, field: str, entry: object) -> None:
+    """Half a million entries fit into one request, and an error for each takes many seconds."""
+    async with open_service("intake") as client:
+        response = await client.put(fill(path), json={field: [entry] * 20_000})
+
+    assert [error["pointer"] for error in response.json()["errors"]].count(f"/body/{field}") == 1
+    assert len(response.content) < 5_000
+
+
 async def test_the_error_names_the_parameters_that_exist() -> None:
     async with open_service("intake") as client:
         misspelt = await client.post(f"/clinics/{uuid4()}/caseload?dryRun=true", headers={"Content-Type": "text/csv"})
