@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field, model_validator
 from shared.events.model import (
     Code,
     CollectedBy,
+    Correction,
     Element,
     Rater,
     Rating,
@@ -94,3 +95,6 @@ class FeedbackLapsed(FeedbackEvent):
     """One of the two was asked and did not answer in time; it occurred when the time was up."""
 
     type: Literal["clinic.feedback.lapsed.v1"] = "clinic.feedback.lapsed.v1"
+    correction: Correction = 0
+    """How often the session's outcome had been corrected by then. It means nothing once a later correction says that
+    the session was not held, or not yet."""

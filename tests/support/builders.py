@@ -28,7 +28,13 @@ from shared.events.intake import EndReason
 
 ELEMENTS: tuple[Element, ...] = get_args(Element)
 CorrectedT = TypeVar(
-    "CorrectedT", SessionCompleted, SessionMissed, SessionCancelled, SessionReinstated, RelationshipEnded
+    "CorrectedT",
+    SessionCompleted,
+    SessionMissed,
+    SessionCancelled,
+    SessionReinstated,
+    RelationshipEnded,
+    FeedbackLapsed,
 )
 FIRST_SESSION_AT = datetime(2026, 1, 5, 10, tzinfo=UTC)
 
@@ -129,10 +135,12 @@ class RelationshipBuilder:
             correction=correction,
         )
 
-    def corrected(self, event: CorrectedT, correction: int, week: float) -> CorrectedT:
-        """The outcome or end as a correction that was recorded in this week."""
-        update = {"id": uuid5(event.id, f"{correction}"), "correction": correction, "recorded_at": self.at(week)}
-        return event.model_copy(update=update)
+    def corrected(self, event: CorrectedT, correction: int, week: float = 0) -> CorrectedT:
+        """The outcome or end as a correction that was recorded in this week; of a lapse, after that correction."""
+        recorded = None if isinstance(event, FeedbackLapsed) else {"recorded_at": self.at(week)}
+        return event.model_copy(
+            update={"id": uuid5(event.id, f"{correction}"), "correction": correction, **(recorded or {})}
+        )
 
     def feedback(
         self,

@@ -122,6 +122,7 @@ def lapse(session: Session, relationship: Relationship | None, now: UtcDatetime)
                 occurred_at=request.due_at,
                 session_id=session.session_id,
                 rater=rater,
+                correction=len(session.corrections),
             )
         )
     return after, events

@@ -73,6 +73,29 @@ def test_a_form_that_lapsed_after_a_session_that_was_not_held_is_no_sign() -> No
     assert (alliance.feedback_lapsed, alliance.withdrawal) == (0, fold_events(GOOD).withdrawal)
 
 
+def test_a_form_that_lapsed_before_the_session_was_taken_back_is_no_sign() -> None:
+    lapsed = [*GOOD, BUILDER.completed(4), BUILDER.lapsed(4)]
+    reinstated = BUILDER.corrected(BUILDER.reinstated(4), 1, 5)
+
+    alliance, without = fold_events([*lapsed, reinstated]), fold_events(GOOD)
+
+    assert fold_events(lapsed).feedback_lapsed == 1
+    assert (alliance.feedback_lapsed, alliance.withdrawal) == (0, without.withdrawal)
+    assert alliance.rupture_probability == without.rupture_probability
+
+
+def test_a_form_that_lapsed_after_the_session_was_held_at_last_counts() -> None:
+    lapsed = [*GOOD, BUILDER.completed(4), BUILDER.lapsed(4), BUILDER.corrected(BUILDER.reinstated(4), 1, 5)]
+    held = BUILDER.corrected(BUILDER.completed(4), 1, 5.1)
+    answer = BUILDER.feedback(4).model_copy(update={"occurred_at": BUILDER.at(5.2)})
+
+    answered = fold_events([*lapsed, held, answer])
+    lapsed_again = fold_events([*lapsed, held, BUILDER.corrected(BUILDER.lapsed(4), 1)])
+
+    assert (answered.feedback_lapsed, answered.feedback_late) == (0, 0)
+    assert lapsed_again.feedback_lapsed == 1
+
+
 def test_a_relationship_that_ended_by_mistake_goes_on_with_its_open_episode() -> None:
     events = [*GOOD, *MISTAKES, BUILDER.ended(5.2, "stopped_by_client")]
     assert fold_events(events).open_episode is None

@@ -12,6 +12,7 @@ from services.sessions.domain.feedback import lapse, record_answer
 from services.sessions.domain.session import Cancelled, Completed, Decision, Missed, Outcome, OutcomeCorrection, Session
 from shared.errors import Rejected
 from shared.events import (
+    FeedbackLapsed,
     FeedbackRequested,
     SessionCancelled,
     SessionCompleted,
@@ -150,6 +151,14 @@ def test_a_link_of_the_clinician_before_opens_no_form_of_the_next() -> None:
 
     assert session.relationship_id == next_relationship.relationship_id
     assert session.rater_of("sent") is None
+
+
+def test_a_lapse_says_after_which_correction_the_form_was_requested() -> None:
+    completed, _ = correct(missed_session(), RELATIONSHIP, correction(COMPLETION), LATER, REQUEST_OPTIONS)
+
+    _, lapsed = lapse(completed, RELATIONSHIP, LATER + 2 * WINDOW)
+
+    assert [event.correction for event in lapsed if isinstance(event, FeedbackLapsed)] == [1, 1]
 
 
 def test_a_lapsed_form_about_a_session_that_was_not_held_is_over_too() -> None:

@@ -5,6 +5,7 @@ A history is a set of events, so neither the order of arrival nor a repetition m
 - If one id comes with several contents, the one that occurred last counts; of the same moment, the greater as JSON.
   An erasure always counts.
 - Of the outcomes of one session, and of the ends of the relationship, those with the highest correction count.
+- An answer that lapsed does not count if a later correction says that the session was not held, or not yet.
 - An amendment counts for the answer that it names, whatever its own time; of several, the one that occurred last.
 """
 
@@ -100,8 +101,8 @@ def corrected_at(event: HistoryEvent) -> datetime:
 
 
 def correctable_id(event: HistoryEvent) -> UUID | None:
-    """The session whose outcome, or the relationship whose end the event says; None if it says neither."""
-    if _is_outcome(event):
+    """The session or the relationship whose correction the event may depend on; None if there is none."""
+    if _is_outcome(event) or isinstance(event, FeedbackLapsed):
         return event.session_id
     return event.relationship_id if _is_end(event) else None
 
@@ -121,7 +122,8 @@ def apply_corrections(sorted_events: Sequence[HistoryEvent]) -> list[HistoryEven
     """The events as corrected: without superseded ones, and every answer as it was last amended, where it was given."""
     highest = highest_corrections(sorted_events)
     if highest:
-        sorted_events = [event for event in sorted_events if not _is_superseded(event, highest)]
+        not_held = _corrections_to_not_held(sorted_events)
+        sorted_events = [event for event in sorted_events if not _is_superseded(event, highest, not_held)]
     amendments = {event.amends: event for event in sorted_events if isinstance(event, FeedbackAmended)}
     if not amendments:
         return list(sorted_events)
@@ -134,9 +136,20 @@ def apply_corrections(sorted_events: Sequence[HistoryEvent]) -> list[HistoryEven
     ]
 
 
-def _is_superseded(event: HistoryEvent, highest: Mapping[UUID, int]) -> bool:
+def _corrections_to_not_held(events: Iterable[HistoryEvent]) -> dict[UUID, int]:
+    """The highest correction of each session which says that it was not held, or not yet."""
+    highest: dict[UUID, int] = {}
+    for event in events:
+        if _is_outcome(event) and not isinstance(event, SessionCompleted):
+            highest[event.session_id] = max(event.correction, highest.get(event.session_id, 0))
+    return highest
+
+
+def _is_superseded(event: HistoryEvent, highest: Mapping[UUID, int], not_held: Mapping[UUID, int]) -> bool:
     if _is_outcome(event):
         return event.correction < highest.get(event.session_id, 0)
+    if isinstance(event, FeedbackLapsed):
+        return event.correction < not_held.get(event.session_id, 0)
     return _is_end(event) and event.correction < highest.get(event.relationship_id, 0)
 
 
