@@ -1,7 +1,7 @@
 """Reading topics from any offset to their present end, outside every consumer group."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -65,13 +65,24 @@ class TopicReader:
     ) -> AsyncIterator[list[ConsumerRecord]]:
         """The records from `offsets`, else from the first one, up to the ends as they are now.
 
-        Once everything is read, `offsets` moves on to those ends. Markers of transactions are no records. A record that
-        the client cannot decode is left out, as its consumers had to pass over it. An offset beyond the end is of a
-        topic that was deleted and made again: it is read from the first record, as consumers do.
+        Where records are deleted meanwhile, up to the ends as they are then: what must stay is appended again before it
+        is deleted (dead_letters/retention.py). Once everything is read, `offsets` moves on to the ends.
+        Markers of transactions are no records. A record that the client cannot decode is left out, as its consumers had
+        to pass over it. An offset beyond the end is of a topic that was deleted and made again: it is read from the
+        first record, as consumers do.
         """
         ranges = await self.offset_ranges(partitions)
-        next_offsets = {p: _start_of(offset_range, offsets.get(p, 0)) for p, offset_range in ranges.items()}
-        unfinished = {p for p, offset_range in ranges.items() if next_offsets[p] < offset_range.stop}
+        ranges = {p: range(_start_of(existing, offsets.get(p, 0)), existing.stop) for p, existing in ranges.items()}
+        while ranges:
+            async for records in self._read_ranges(ranges):
+                yield records
+            # What was appended meanwhile may have been fetched as well. It was not yielded: the next read begins there.
+            offsets.update({partition: offset_range.stop for partition, offset_range in ranges.items()})
+            ranges = await self._find_overtaken(ranges)
+
+    async def _read_ranges(self, ranges: Mapping[TopicPartition, range]) -> AsyncIterator[list[ConsumerRecord]]:
+        next_offsets = {partition: offset_range.start for partition, offset_range in ranges.items()}
+        unfinished = {partition for partition, offset_range in ranges.items() if offset_range}
         self._connected.assign(list(unfinished))
         for partition in unfinished:
             self._connected.seek(partition, next_offsets[partition])
@@ -85,8 +96,14 @@ class TopicReader:
             next_offsets.update({partition: found[-1].offset + 1 for partition, found in fetched.items()})
             if records:
                 yield records
-        # What was appended meanwhile may have been fetched as well. It was not yielded, so the next read begins there.
-        offsets.update({partition: offset_range.stop for partition, offset_range in ranges.items()})
+
+    async def _find_overtaken(self, ranges: Mapping[TopicPartition, range]) -> dict[TopicPartition, range]:
+        """What was appended behind `ranges`, where records in them were deleted meanwhile: it may be these again."""
+        with translate_errors():
+            first = await self._connected.beginning_offsets([p for p, offset_range in ranges.items() if offset_range])
+            overtaken = [partition for partition, offset in first.items() if offset > ranges[partition].start]
+            end = await self._connected.end_offsets(overtaken) if overtaken else {}
+        return {p: range(ranges[p].stop, offset) for p, offset in end.items() if offset > ranges[p].stop}
 
     async def read_all(self) -> list[ConsumerRecord]:
         """Every record of every topic, in order within a partition."""
