@@ -123,6 +123,10 @@ class StoredDeadLetter:
         """The size of the message in bytes."""
         return int(self.omitted.split()[0]) if self.omitted else len(self.value or b"")
 
+    def is_message(self, value: bytes | None) -> bool:
+        """Whether `value` is that of the omitted message."""
+        return self.omitted is None or self.omitted.endswith(hashlib.sha256(value or b"").hexdigest())
+
     @property
     def redriven_from(self) -> str | None:
         """The first origin of the message, if it was redriven before and still cannot be decoded."""

@@ -47,6 +47,11 @@ async def fetch_complete(servers: str, dead_letter: StoredDeadLetter) -> StoredD
     if dead_letter.omitted is None:
         return dead_letter
     record = await _fetch_record(servers, dead_letter.origin)
+    if not dead_letter.is_message(record.value):
+        raise MessageNotFound(
+            f"message {dead_letter.origin} is not at its origin, where there is another one: was the topic deleted and "
+            "made again?"
+        )
     return replace(dead_letter, key=record.key, value=record.value, headers=list(record.headers))
 
 

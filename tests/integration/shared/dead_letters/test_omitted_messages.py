@@ -1,9 +1,13 @@
 """A message that its dead letter cannot contain is fetched from its origin."""
 
+from dataclasses import replace
+
+import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from shared.events.cloudevents import encode
+from shared.kafka.dead_letters.topic import MessageNotFound, dead_letters_of, fetch_complete
 from shared.kafka.producer import Message
 from tests.integration.shared.dead_letters.steps import (
     RunCommand,
@@ -58,6 +62,19 @@ async def test_an_omitted_message_that_no_longer_exists_is_reported_and_the_rest
         f"dead-letters: message {origin_of(harness, 0, partition)} no longer exists at its origin, "
         "and its dead letter does not contain it: it was too large, or was resolved long ago\n"
     )
+
+
+async def test_another_message_at_the_origin_is_not_taken_for_the_omitted_one(harness: ConsumerHarness) -> None:
+    """As when the topic was deleted and made again: nobody is shown, and nothing is sent, what was no dead letter."""
+    async with AIOKafkaProducer(bootstrap_servers=harness.servers, compression_type="gzip") as large:
+        await large.send_and_wait(harness.topic.name, b"x" * 1_000_000, key=b"one key")
+    await harness.produce(b"another")
+    await wait_until_dead_lettered(harness, 2)
+    omitted, another = await dead_letters_of(harness.servers, harness.group)
+    assert (await fetch_complete(harness.servers, omitted)).value == b"x" * 1_000_000
+
+    with pytest.raises(MessageNotFound, match="there is another one"):
+        await fetch_complete(harness.servers, replace(omitted, origin=another.origin))
 
 
 async def test_a_message_without_key_and_value_blocks_no_other(
