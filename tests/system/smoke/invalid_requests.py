@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID, uuid5
 
 from tools.sandbox.network.clinic_systems import ClinicSystems
@@ -56,13 +57,14 @@ async def prepare_data(clinic_systems: ClinicSystems, courses: list[Course], now
         "minutes": 50,
     }
     await clinic_systems.request("PUT", "sessions", f"/sessions/{planned_session_id}", appointment)
-    used_links = (request.path for request in clinic_systems.ledger.requests if request.path.startswith("/f/"))
+    # Behind a gateway a link is a whole URL.
+    paths = (urlsplit(request.path).path for request in clinic_systems.ledger.requests)
     return ExistingData(
         ongoing_course=ongoing_course,
         ended_course=next(course for course in courses if course.ending is not None),
         answered_session=answered_session,
         planned_session_id=planned_session_id,
-        used_link=next(used_links),
+        used_link=next(path for path in paths if path.startswith("/f/")),
         now=now,
     )
 
