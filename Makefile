@@ -74,7 +74,7 @@ bench: $(READY) ## Compare the cost of the guarantees with other implementations
 bench-short: $(READY) ## Attune, a plain loop and a naive loop in three minutes; writes nothing
 	$(BIN)/python -m bench --short
 
-bench-pairs: $(READY) ## Measure what this tree costs beside another checkout: make bench-pairs AGAINST=../other
+bench-pairs: $(READY) ## Measure what this tree costs compared with another checkout: make bench-pairs AGAINST=../other
 	$(BIN)/python -m bench --against $(AGAINST) --rounds 9
 
 bench-fold: $(READY) ## Measure the cost of one more event after few and after many sessions

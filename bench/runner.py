@@ -94,7 +94,7 @@ async def run(
 
             async def count_handled() -> int:
                 if implementation.commits_batches:
-                    return await _count_committed(admin)
+                    return await _count_committed(admin) - servers.committed_count
                 return await asyncio.to_thread(events.estimated_document_count) - count_before
 
             return await _Observer(implementation, process_ids, servers, count_handled).observe(
@@ -102,6 +102,12 @@ async def run(
             )
     finally:
         await admin.close()
+
+
+def count_stored_events(servers: Servers) -> int:
+    """How many events the database holds."""
+    with MongoClient[dict[str, Any]](servers.mongodb.address) as mongo:
+        return mongo[DATABASE]["facts"].count_documents({})
 
 
 @contextmanager
@@ -156,7 +162,7 @@ class _Observer:
 
     async def observe(self, max_seconds: float, start_profiler: StartProfiler | None) -> RunResult:
         started_at = time.perf_counter()
-        while not (first := await self._sample()).handled:
+        while (first := await self._sample()).handled <= 0:
             if first.sampled_at - started_at > START_TIMEOUT_SECONDS:
                 raise RunError(f"{self._implementation.name} did not start within {START_TIMEOUT_SECONDS:.0f} s")
             await asyncio.sleep(SAMPLE_INTERVAL_SECONDS)
@@ -171,6 +177,8 @@ class _Observer:
         if profiler:
             profiler.send_signal(signal.SIGINT)
             await asyncio.to_thread(profiler.wait)
+        if last.handled == first.handled:
+            raise RunError(f"{self._implementation.name} handled no event while it was measured; let it handle more")
         return RunResult(
             self._implementation.name,
             last.handled - first.handled,

@@ -73,9 +73,27 @@ async def create_workload(network: Network, bootstrap_servers: str, mongodb_uri:
     mongo = Mongo(mongodb_uri, DATABASE)
     await MongoStore(mongo).create_indexes()
     await mongo.close()
-    return await _publish(
-        bootstrap_servers, sorted(_generate(network, mongodb_uri), key=lambda message: message.timestamp_ms)
-    )
+    return await publish(bootstrap_servers, _generate(network, mongodb_uri))
+
+
+def generate_messages(network: Network) -> tuple[list[Message], list[Message]]:
+    """The past and the coming events of all relationships, as messages."""
+    starts = range(0, network.active_count, RELATIONSHIP_BATCH_SIZE)
+    with get_context("spawn").Pool(2) as pool:
+        batches = pool.starmap(_generate_messages, [(network, start) for start in starts], chunksize=1)
+    return [message for past, _ in batches for message in past], [
+        message for _, coming in batches for message in coming
+    ]
+
+
+def _generate_messages(network: Network, start: int) -> tuple[list[Message], list[Message]]:
+    past: list[Message] = []
+    coming: list[Message] = []
+    for row in range(start, min(start + RELATIONSHIP_BATCH_SIZE, network.active_count)):
+        past_events, coming_events = _past_and_coming_events(row, network)
+        past += map(_message, past_events)
+        coming += map(_message, coming_events)
+    return past, coming
 
 
 def _generate(network: Network, mongodb_uri: str) -> list[Message]:
@@ -214,13 +232,15 @@ def _message(event: HistoryEvent) -> Message:
     return Message(timestamp_ms, event.TOPIC.name, str(event.key).encode(), encode(event))
 
 
-async def _publish(bootstrap_servers: str, messages: Sequence[Message]) -> int:
+async def publish(bootstrap_servers: str, messages: Sequence[Message]) -> int:
+    """Publish the messages in the order in which their events occurred; return how many these are."""
+    in_order = sorted(messages, key=lambda message: message.timestamp_ms)
     producer = AIOKafkaProducer(
         bootstrap_servers=bootstrap_servers, acks="all", linger_ms=20, max_batch_size=128 * 1024
     )
     await producer.start()
     try:
-        sends = [await producer.send(m.topic, m.value, key=m.key, timestamp_ms=m.timestamp_ms) for m in messages]
+        sends = [await producer.send(m.topic, m.value, key=m.key, timestamp_ms=m.timestamp_ms) for m in in_order]
         await asyncio.gather(*sends)
     finally:
         await producer.stop()
