@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.http.docs import add_docs_routes
 from shared.http.error_pages import ErrorPage
+from shared.http.json_body import reject_repeated_names
 from shared.http.metrics import HttpMetrics, HttpMetricsMiddleware
 from shared.http.problems import RESPONSES, add_problem_handlers, shutdown_response, too_large_response
 from shared.http.protection import ProtectionMiddleware
@@ -37,7 +38,7 @@ def create_base_app(
         version="1",
         lifespan=lifespan,
         responses=RESPONSES,
-        dependencies=[Depends(reject_unknown_query_parameters)],
+        dependencies=[Depends(reject_unknown_query_parameters), Depends(reject_repeated_names)],
         openapi_url="/openapi.json" if limits.has_docs else None,
         docs_url=None,  # ours, below; FastAPI's needs the internet
         redoc_url=None,

@@ -76,6 +76,19 @@ async def test_a_list_that_is_too_long_is_one_error(path: str, field: str, entry
     assert len(response.content) < 5_000
 
 
+@every_service
+async def test_a_json_body_that_names_a_field_twice_is_rejected(service: str) -> None:
+    """Programs disagree about which of the two counts, and it may be the consent of a client."""
+    operations = [(method, path) for method, path in paths_by_method(service) if method in ("PUT", "POST")]
+    body, headers = b'{"nested": [{"given": false, "given": true}]}', {"Content-Type": "application/json"}
+    async with open_service(service) as client:
+        for method, path in operations:
+            response = await client.request(method, fill(path), content=body, headers=headers)
+
+            assert response.status_code == 422, (method, path, response.text)
+            assert "Contains a field twice" in response.json()["detail"], (method, path)
+
+
 async def test_the_error_names_the_parameters_that_exist() -> None:
     async with open_service("intake") as client:
         misspelt = await client.post(f"/clinics/{uuid4()}/caseload?dryRun=true", headers={"Content-Type": "text/csv"})
