@@ -8,7 +8,7 @@ import pytest
 
 from services.sessions.domain.appointment import cancel, complete, mark_missed, schedule
 from services.sessions.domain.corrections import MAX_CORRECTIONS, correct
-from services.sessions.domain.feedback import lapse, record_answer
+from services.sessions.domain.feedback import lapse, open_form, record_answer
 from services.sessions.domain.session import Cancelled, Completed, Decision, Missed, Outcome, OutcomeCorrection, Session
 from shared.errors import Rejected
 from shared.events import (
@@ -128,6 +128,14 @@ def test_links_sent_before_a_wrong_correction_work_again() -> None:
 
     assert session.rater_of("sent") == "client"
     assert session.feedback["client"].status == "awaiting"
+
+
+def test_a_link_to_a_session_that_was_not_held_opens_no_form() -> None:
+    session, _ = correct(completed_session(RELATIONSHIP), RELATIONSHIP, correction(Missed()), LATER, REQUEST_OPTIONS)
+
+    with pytest.raises(Rejected) as rejected:
+        open_form(session, RELATIONSHIP, "c1", LATER)
+    assert rejected.value.code == "session-not-held"
 
 
 def test_links_sent_before_a_completion_was_taken_back_work_again() -> None:
