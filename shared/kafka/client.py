@@ -18,7 +18,7 @@ from shared.kafka.dead_letters.topic import OpenDeadLetters
 from shared.kafka.metrics import KafkaMetrics
 from shared.kafka.producer import Message, Producer, event_message
 from shared.kafka.subscriber import ConsumerTimings
-from shared.runtime.background import repeat_every, retry_until_done, run_in_background
+from shared.runtime.background import ShieldedWork, repeat_every, retry_until_done, run_in_background
 from shared.runtime.settings import KafkaOptions
 
 log = structlog.get_logger()
@@ -48,6 +48,7 @@ class Kafka:
         self._producer = Producer(options.servers, f"attune-{service}")
         self.consumer: Consumer[Any] | None = None
         self._open_dead_letters: OpenDeadLetters | None = None
+        self._reading = ShieldedWork()
         self._required_topics = [topic for topic in EVENT_TOPICS if topic.publisher == service]
         self._is_connected = False
 
@@ -78,8 +79,7 @@ class Kafka:
             async with run_in_background(self._monitor_connection()):
                 yield
         finally:
-            if self._open_dead_letters is not None:
-                await self._open_dead_letters.stop()
+            await self._reading.stop()
             if self.consumer is not None:
                 await self.consumer.stop()
             await self._producer.stop()
@@ -115,12 +115,13 @@ class Kafka:
 
     async def _count_open_dead_letters(self) -> None:
         if self._open_dead_letters is not None and self._is_connected:
-            self._metrics.set_open_dead_letters(await self._open_dead_letters.count_by_cause())
+            self._metrics.set_open_dead_letters(await self._reading.run(self._open_dead_letters.count_by_cause()))
 
     async def _remove_resolved_messages(self) -> None:
         if self.consumer is not None:
             resolved_before = self._clock() - self._options.dead_letter_retention
-            removed = await remove_messages(self._options.servers, self._service, resolved_before, self._producer)
+            removal = remove_messages(self._options.servers, self._service, resolved_before, self._producer)
+            removed = await self._reading.run(removal)
             if removed:
                 log.info("Removed the messages of dead letters resolved long ago", dead_letters=removed)
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any, Never
+from typing import Any, Never, TypeVar
 
 import structlog
 
@@ -13,6 +13,10 @@ from shared.runtime.backoff import backoff
 log = structlog.get_logger()
 
 CANCEL_INTERVAL_SECONDS = 1.0
+STOP_TIMEOUT_SECONDS = 3.0
+"""How long work that was not cancelled may still take when the service stops."""
+
+Result = TypeVar("Result")
 
 
 async def retry_until_done(task: str, work: Callable[[], Awaitable[None]]) -> None:
@@ -48,7 +52,30 @@ async def run_in_background(*coroutines: Coroutine[Any, Any, None]) -> AsyncIter
         await _cancel_all(tasks)
 
 
-async def _cancel_all(tasks: Collection[asyncio.Task[None]]) -> None:
+class ShieldedWork:
+    """Work that goes on when its caller is cancelled: cancelled while it connects, it would leave a connection open."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def run(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """Do `work`, and wait for it."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        try:
+            return await asyncio.shield(task)
+        finally:
+            if task.done():
+                self._tasks.discard(task)
+
+    async def stop(self) -> None:
+        """Wait a short time for what still runs, then cancel it."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=STOP_TIMEOUT_SECONDS)
+            await _cancel_all(self._tasks)
+
+
+async def _cancel_all(tasks: Collection[asyncio.Task[Any]]) -> None:
     """Cancel again until all have ended: `wait_for` of Python 3.11, and a driver, may swallow a cancellation."""
     running = set(tasks)
     while running:

@@ -1,6 +1,5 @@
 """Reading, redriving and discarding the dead letters of a consumer."""
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,8 +21,6 @@ from shared.kafka.dead_letters.record import (
 )
 from shared.kafka.producer import Producer
 from shared.kafka.topic_reader import TopicReader
-
-STOP_TIMEOUT_SECONDS = 3.0
 
 
 class MessageNotFound(Exception):
@@ -75,10 +72,7 @@ async def discard(
 
 
 class OpenDeadLetters:
-    """Counts the open dead letters of `consumer`. Each count reads only new records, and keeps no message in memory.
-
-    A count continues when its caller is cancelled: cancelled while it connects, it would leave a connection open.
-    """
+    """Counts the open dead letters of `consumer`. Each count reads only new records, and keeps no message in memory."""
 
     def __init__(self, servers: str, consumer: str) -> None:
         self._servers = servers
@@ -86,21 +80,9 @@ class OpenDeadLetters:
         self._next_offsets: dict[TopicPartition, int] = {}
         self._causes: dict[Origin, str] = {}
         self._resolved: set[Origin] = set()
-        self._count_task: asyncio.Task[Counter[str]] | None = None
 
     async def count_by_cause(self) -> Counter[str]:
         """The number of open dead letters by cause. Raises BrokerUnavailable."""
-        self._count_task = asyncio.create_task(self._count())
-        return await asyncio.shield(self._count_task)
-
-    async def stop(self) -> None:
-        """Wait a short time for a running count, then cancel it."""
-        if self._count_task is not None:
-            await asyncio.wait({self._count_task}, timeout=STOP_TIMEOUT_SECONDS)
-            self._count_task.cancel()
-            await asyncio.gather(self._count_task, return_exceptions=True)
-
-    async def _count(self) -> Counter[str]:
         async with TopicReader(self._servers, [self._topic]) as reader:
             async for records in reader.read(reader.partitions, self._next_offsets):
                 for record in records:
