@@ -11,7 +11,7 @@ _CANDIDATE = re.compile(
 """Digits with single separators, so that a list such as `0800 1 / 0800 2` is two numbers, and none that are a time."""
 _HOUR = "(?:[01]?[0-9]|2[0-4])"
 _OPENING_HOURS = re.compile(rf"(?<![\w/+-])(?:24/7|{_HOUR}-{_HOUR})(?![\w/-])", re.ASCII)
-"""Such as `24/7` and `9-17`, which otherwise read as the first digits of the number beside them."""
+"""Such as `24/7` and `9-17`, which otherwise read as the first digits of the number that follows."""
 
 
 def find_telephone_numbers(text: str) -> tuple[str, ...]:

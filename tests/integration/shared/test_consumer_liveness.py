@@ -123,7 +123,7 @@ async def test_a_process_blocked_for_longer_than_the_session_timeout_recovers(
         nonlocal has_blocked
         if not has_blocked:
             has_blocked = True
-            time.sleep(MIN_SESSION_TIMEOUT_MS / 1000 + 2)  # noqa: ASYNC251 - blocking is what this is about
+            time.sleep(MIN_SESSION_TIMEOUT_MS / 1000 + 2)  # noqa: ASYNC251 - the test is about a blocked event loop
         await harness.handle_batch(batch)
 
     await harness.produce(*map(encode, events[:3]))

@@ -64,7 +64,7 @@ class RetryingPublisher:
                 await self._client.publish([event])
             except BrokerUnavailable:
                 self.failures += 1
-                await asyncio.sleep(0.1)  # nothing tells when a broker is back: it must be tried again
+                await asyncio.sleep(0.1)  # Kafka does not announce that a broker is available again
             else:
                 self.acknowledged[event.key].append(event.id)
                 return
