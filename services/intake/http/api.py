@@ -30,7 +30,7 @@ from services.intake.http.views import (
 )
 from services.intake.service import CaseloadRejected, IntakeService
 from shared.events import CaseCode, TelephoneNumber, TimeZone
-from shared.http.problems import FieldError, Problem
+from shared.http.problems import MAX_LISTED_ERRORS, FieldError, Problem
 from shared.http.query_parameters import require_digits
 from shared.http.request_body import (
     RequestBody,
@@ -40,7 +40,6 @@ from shared.http.request_body import (
     reject_invisible_characters,
 )
 
-MAX_LISTED_ERRORS = 100
 """A file with more errors usually repeats the same few, so the first ones are enough."""
 MAX_PAGE_SIZE = 100
 PageSize = Annotated[int, Query(alias="most", ge=1, le=MAX_PAGE_SIZE), BeforeValidator(require_digits)]
