@@ -48,7 +48,7 @@ class Kafka:
         self._producer = Producer(options.servers, f"attune-{service}")
         self.consumer: Consumer[Any] | None = None
         self._open_dead_letters: OpenDeadLetters | None = None
-        self._reading = ShieldedWork()
+        self._dead_letter_work = ShieldedWork()
         self._required_topics = [topic for topic in EVENT_TOPICS if topic.publisher == service]
         self._is_connected = False
 
@@ -79,7 +79,7 @@ class Kafka:
             async with run_in_background(self._monitor_connection()):
                 yield
         finally:
-            await self._reading.stop()
+            await self._dead_letter_work.stop()
             if self.consumer is not None:
                 await self.consumer.stop()
             await self._producer.stop()
@@ -115,13 +115,15 @@ class Kafka:
 
     async def _count_open_dead_letters(self) -> None:
         if self._open_dead_letters is not None and self._is_connected:
-            self._metrics.set_open_dead_letters(await self._reading.run(self._open_dead_letters.count_by_cause()))
+            self._metrics.set_open_dead_letters(
+                await self._dead_letter_work.run(self._open_dead_letters.count_by_cause())
+            )
 
     async def _remove_resolved_messages(self) -> None:
         if self.consumer is not None:
             resolved_before = self._clock() - self._options.dead_letter_retention
             removal = remove_messages(self._options.servers, self._service, resolved_before, self._producer)
-            removed = await self._reading.run(removal)
+            removed = await self._dead_letter_work.run(removal)
             if removed:
                 log.info("Removed the messages of dead letters resolved long ago", dead_letters=removed)
 

@@ -77,12 +77,7 @@ def dead_letter_message(dead_letter: DeadLetter, consumer: str, now: datetime) -
     retained forever, so the content is still at the origin.
     """
     record = dead_letter.record
-    dead_letter_headers = [
-        (CAUSE_HEADER, dead_letter.error.cause.encode()),
-        (ERROR_HEADER, str(dead_letter.error).encode()),
-        (ORIGIN_HEADER, str(dead_letter.origin).encode()),
-        (DEAD_LETTERED_AT_HEADER, now.isoformat().encode()),
-    ]
+    dead_letter_headers = _headers(dead_letter.error.cause, str(dead_letter.error), dead_letter.origin, now)
     topic, original_headers = dead_letter_topic(consumer).name, list(record.headers)
     size = _message_size(record.key, record.value, original_headers)
     if size <= MAX_DEAD_LETTER_BYTES:
@@ -161,13 +156,9 @@ def parse_dead_letter(record: ConsumerRecord) -> StoredDeadLetter | None:
 
 def emptied_message(dead_letter: StoredDeadLetter, consumer: str, partition: int) -> Message:
     """The dead letter without its message, for `partition` of the dead-letter topic of `consumer`."""
-    headers = [
-        (CAUSE_HEADER, dead_letter.cause.encode()),
-        (ERROR_HEADER, dead_letter.error.encode()),
-        (ORIGIN_HEADER, str(dead_letter.origin).encode()),
-        (DEAD_LETTERED_AT_HEADER, dead_letter.dead_lettered_at.isoformat().encode()),
-        _omitted_header(_message_size(dead_letter.key, dead_letter.value, dead_letter.headers), dead_letter.value),
-    ]
+    headers = _headers(dead_letter.cause, dead_letter.error, dead_letter.origin, dead_letter.dead_lettered_at)
+    size = _message_size(dead_letter.key, dead_letter.value, dead_letter.headers)
+    headers.append(_omitted_header(size, dead_letter.value))
     return Message(dead_letter_topic(consumer).name, None, b"", headers, partition)
 
 
@@ -218,6 +209,15 @@ def redrive_message(dead_letter: StoredDeadLetter) -> Message:
     marker = [] if dead_letter.redriven_from else [(REDRIVEN_FROM_HEADER, str(dead_letter.origin).encode())]
     origin = dead_letter.origin
     return Message(origin.topic, dead_letter.key, dead_letter.value, [*dead_letter.headers, *marker], origin.partition)
+
+
+def _headers(cause: str, error: str, origin: Origin, dead_lettered_at: datetime) -> list[Header]:
+    return [
+        (CAUSE_HEADER, cause.encode()),
+        (ERROR_HEADER, error.encode()),
+        (ORIGIN_HEADER, str(origin).encode()),
+        (DEAD_LETTERED_AT_HEADER, dead_lettered_at.isoformat().encode()),
+    ]
 
 
 def _message_size(key: bytes | None, value: bytes | None, headers: Iterable[Header]) -> int:
