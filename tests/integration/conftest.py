@@ -10,7 +10,7 @@ from deploy.jobs.topics import TopicSettings, provide_topics_with_retry
 from shared.events.topics import ALL_TOPICS, CONSUMED_TOPICS, Topic, dead_letter_topic
 from shared.kafka.group_offsets import committed_offsets
 from shared.kafka.producer import Producer
-from tests.support.harness import ConsumerHarness, create_test_topics, delete_test_topics
+from tests.support.harness import ConsumerHarness, create_test_topics, delete_test_topics, started_producer
 from tests.support.service_process import PARTITIONS
 from tests.support.serving import wait_until
 from tools.sandbox.servers.kafka import FAST_START, kafka_server
@@ -52,10 +52,8 @@ async def empty_topics(servers: str) -> None:
 @pytest.fixture
 async def kafka(kafka_servers: str) -> AsyncIterator[Producer]:
     """A producer that publishes what the services consume."""
-    producer = Producer(kafka_servers, "test")
-    await producer.start()
-    yield producer
-    await producer.stop()
+    async with started_producer(kafka_servers) as producer:
+        yield producer
 
 
 @pytest.fixture
@@ -64,7 +62,5 @@ async def harness(kafka_servers: str) -> AsyncIterator[ConsumerHarness]:
     group = f"test-{uuid4().hex}"
     topic = Topic(f"test.{group}", "test")
     await create_test_topics(kafka_servers, topic, dead_letter_topic(group), partitions=2)
-    producer = Producer(kafka_servers, "test")
-    await producer.start()
-    yield ConsumerHarness(kafka_servers, producer, topic, group)
-    await producer.stop()
+    async with started_producer(kafka_servers) as producer:
+        yield ConsumerHarness(kafka_servers, producer, topic, group)

@@ -1,6 +1,7 @@
 """A topic and a consumer group for one test."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -66,6 +67,17 @@ class ConsumerHarness:
     def stalled_partitions(self) -> float | None:
         """How many partitions of the topic the latest consumer reports as standing still."""
         return self.registry.get_sample_value("attune_stalled_partitions", {"topic": self.topic.name})
+
+
+@asynccontextmanager
+async def started_producer(servers: str) -> AsyncIterator[Producer]:
+    """A producer that is connected while the context is open."""
+    producer = Producer(servers, "test")
+    await producer.start()
+    try:
+        yield producer
+    finally:
+        await producer.stop()
 
 
 async def create_test_topics(servers: str, *topics: Topic, partitions: int) -> None:

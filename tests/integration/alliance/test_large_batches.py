@@ -24,6 +24,7 @@ from tests.support.alliance_process import (
     week_events,
 )
 from tests.support.builders import RelationshipBuilder
+from tests.support.harness import started_producer
 from tests.support.kafka_reader import read_events, read_records
 from tests.support.service_process import PARTITIONS
 from tests.support.serving import run_app, wait_until
@@ -46,10 +47,8 @@ class LongRelationshipBuilder(RelationshipBuilder):
 @pytest.fixture
 async def kafka(empty_kafka: str) -> AsyncIterator[Producer]:
     """On the second Kafka: this many messages would slow down the consumers of other tests."""
-    producer = Producer(empty_kafka, "test")
-    await producer.start()
-    yield producer
-    await producer.stop()
+    async with started_producer(empty_kafka) as producer:
+        yield producer
 
 
 @pytest.fixture

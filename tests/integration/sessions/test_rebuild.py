@@ -16,6 +16,7 @@ from shared.kafka.producer import Message, Producer
 from shared.mongo.client import Document
 from tests.integration.sessions.damaged_clinics import CLINIC_IDS, clinic_event, clinic_events, damage_clinics
 from tests.support.builders import RelationshipBuilder
+from tests.support.harness import started_producer
 from tests.support.kafka_reader import read_records
 from tests.support.service_process import ServiceRunner, join_rebuild, wait_for_exit
 from tests.support.sessions_process import SessionsProcess
@@ -72,10 +73,8 @@ def events(servers: str) -> list[Event]:
 
 @pytest.fixture
 async def producer(servers: str) -> AsyncIterator[Producer]:
-    producer = Producer(servers, "test")
-    await producer.start()
-    yield producer
-    await producer.stop()
+    async with started_producer(servers) as producer:
+        yield producer
 
 
 class RecordedSessions:

@@ -16,6 +16,7 @@ from tests.integration.alliance.rebuild.recorded_alliance import (
     history,
     resolved_alerts,
 )
+from tests.support.harness import started_producer
 
 
 @pytest.fixture(scope="module")
@@ -48,10 +49,8 @@ def histories(servers: str) -> dict[UUID, list[HistoryEvent]]:
 
 @pytest.fixture
 async def producer(servers: str) -> AsyncIterator[Producer]:
-    producer = Producer(servers, "test")
-    await producer.start()
-    yield producer
-    await producer.stop()
+    async with started_producer(servers) as producer:
+        yield producer
 
 
 @pytest.fixture
