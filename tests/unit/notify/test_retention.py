@@ -73,8 +73,9 @@ async def test_an_alert_that_waits_for_its_clinician_is_never_removed(
     assert list(service.memory.alerts) == [s.alert_id()]
 
 
-async def test_a_resolved_alert_stays_while_a_new_sign_would_continue_its_episode(
-    service: InMemoryNotifyHarness,
+@pytest.mark.parametrize("is_repaired", [True, False], ids=["repaired", "no_longer_named"])
+async def test_a_resolved_alert_stays_only_while_a_new_sign_would_continue_its_episode(
+    service: InMemoryNotifyHarness, is_repaired: bool
 ) -> None:
     s = service.rupture
     await service.projector.handle_batch(raised(s))
@@ -82,21 +83,8 @@ async def test_a_resolved_alert_stays_while_a_new_sign_would_continue_its_episod
 
     await remove_after(service, 2 * ALERT_RETENTION)
     assert list(service.memory.alerts) == [s.alert_id()]
-    await service.projector.handle_batch([s.repaired(4), s.updated(4)])
+    await service.projector.handle_batch([*([s.repaired(4)] if is_repaired else []), s.updated(4)])
     await remove_after(service, 2 * ALERT_RETENTION)
-    assert not service.memory.alerts
-
-
-async def test_a_resolved_alert_is_removed_after_the_alliance_names_its_episode_no_longer(
-    service: InMemoryNotifyHarness,
-) -> None:
-    s = service.rupture
-    await service.projector.handle_batch(raised(s))
-    await service.resolve(s.alert_id(), useful=True)
-
-    await service.projector.handle_batch([s.updated(4)])
-    await remove_after(service, 2 * ALERT_RETENTION)
-
     assert not service.memory.alerts
 
 
