@@ -1,7 +1,7 @@
 """How a batch of events changes the alerts: a few round trips to the store, whatever its size, then publishing."""
 
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import reduce
 from uuid import UUID
@@ -84,6 +84,7 @@ class AlertProjector:
     ) -> list[Alert]:
         """Fold the events into the alerts and save them; return the current alerts of these relationships."""
         current_alerts: list[Alert] = []
+        relationship_by_id = dict(relationship_by_id)
         pending = {r: events for r, events in events_by_relationship.items() if not relationship_by_id[r].erased}
         while pending:
             alert_ids = {alert_id(episode) for events in pending.values() for episode in _named_episodes(events)}
@@ -99,12 +100,24 @@ class AlertProjector:
             conflicts = await self._store.save_alerts(changed)
             self._metrics.count_conflicts(len(conflicts))
             self._record_metrics([alert.value for alert in changed if alert.id not in conflicts], loaded)
-            conflicting_relationships = {evolved[i].relationship_id for i in conflicts}
-            current_alerts += [
-                alert for alert in evolved.values() if alert.relationship_id not in conflicting_relationships
-            ]
-            pending = {r: pending[r] for r in conflicting_relationships}
+            outdated = await self._find_outdated({alert.value.relationship_id for alert in changed}, relationship_by_id)
+            await self._erase_alerts(outdated)
+            relationship_by_id |= outdated
+            repeated = {evolved[i].relationship_id for i in conflicts} | outdated.keys()
+            current_alerts += [alert for alert in evolved.values() if alert.relationship_id not in repeated]
+            pending = {r: pending[r] for r in repeated if not relationship_by_id[r].erased}
         return current_alerts
+
+    async def _find_outdated(
+        self, ids: Collection[UUID], relationship_by_id: Mapping[UUID, Relationship]
+    ) -> dict[UUID, Relationship]:
+        """What has become of the relationships that another process has changed since.
+
+        Every process writes relationships, then reads alerts, writes alerts, and then reads relationships. So of two
+        that change the same at once, one sees what the other wrote.
+        """
+        current = await self._store.load_relationships(ids) if ids else {}
+        return {r: current[r].value for r in current if current[r].value != relationship_by_id[r]}
 
     async def _without_history(
         self, evolved: dict[UUID, Alert], loaded: Mapping[UUID, Versioned[Alert]]

@@ -1,8 +1,9 @@
 """How batches of events change the alerts, and what is published."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import timedelta
 from functools import partial
+from typing import Literal
 from uuid import UUID
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from services.notify.domain.alert import Alert
 from services.notify.store.memory import InMemoryStore
 from shared.errors import BrokerUnavailable
+from shared.events import Event
 from shared.outbox.documents import Versioned
 from tests.support.notify_harness import EMAIL_ADDRESS
 from tests.support.rupture_builder import RuptureBuilder
@@ -118,15 +120,25 @@ async def test_the_alerts_of_an_erased_client_are_deleted_and_stay_deleted() -> 
 
 
 class StoreWithFasterWriter(InMemoryStore):
-    """Before the next alerts are saved, another writer changes one of them."""
+    """Before the next alerts are loaded or saved, another writer changes something."""
 
     write: Callable[[], Awaitable[object]] | None = None
+    moment: Literal["load", "save"] = "save"
+
+    async def load_versioned_alerts(
+        self, alert_ids: Iterable[UUID], relationships: Iterable[UUID], withdrawn: Iterable[UUID] = ()
+    ) -> list[Versioned[Alert]]:
+        await self._write_at("load")
+        return await super().load_versioned_alerts(alert_ids, relationships, withdrawn)
 
     async def save_alerts(self, changed: Sequence[Versioned[Alert]]) -> set[UUID]:
-        if self.write is not None:
+        await self._write_at("save")
+        return await super().save_alerts(changed)
+
+    async def _write_at(self, moment: Literal["load", "save"]) -> None:
+        if self.write is not None and self.moment == moment:
             write, self.write = self.write, None
             await write()
-        return await super().save_alerts(changed)
 
 
 async def test_a_disposition_that_comes_between_load_and_save_is_kept_and_the_conflict_counted() -> None:
@@ -140,6 +152,27 @@ async def test_a_disposition_that_comes_between_load_and_save_is_kept_and_the_co
     (alert,) = (await service.inbox.get_inbox(s.clinician_id)).alerts
     assert (alert.status, alert.version) == ("acknowledged", 4)
     assert service.registry.get_sample_value("attune_notify_conflicts_total") == 1
+
+
+@pytest.mark.parametrize("moment", ["load", "save"])
+@pytest.mark.parametrize("what", ["not_named", "changed_and_not_named", "erased"])
+async def test_a_relationship_that_another_process_has_changed_since_decides_about_no_alert(
+    moment: Literal["load", "save"], what: str
+) -> None:
+    """As when a partition moves to another process while this one still handles a batch from it."""
+    store, s = StoreWithFasterWriter(), RuptureBuilder(NOW)
+    service = InMemoryNotifyHarness(store=store)
+    later: dict[str, list[Event]] = {
+        "not_named": [s.updated(5)],
+        "changed_and_not_named": [s.changed(4, "urgent"), s.updated(4, 0), s.updated(5)],
+        "erased": [s.erased()],
+    }
+
+    store.moment, store.write = moment, partial(service.projector.handle_batch, later[what])
+    await service.projector.handle_batch([s.started(), s.suspected(3), s.updated(3, 0)])
+
+    statuses = [stored.value.status for stored in store.alerts.values()]
+    assert statuses == ([] if what == "erased" else ["retracted"])
 
 
 class CountingStore(InMemoryStore):
@@ -170,6 +203,7 @@ async def test_a_batch_takes_a_few_round_trips_whatever_its_size() -> None:
         "save_relationships",
         "load_versioned_alerts",
         "save_alerts",
+        "load_relationships",  # has another process changed them since?
         "load_channels",
     ]
 
