@@ -6,7 +6,7 @@ Applying the event that occurred next (`evolve`) gives the same alliance, to the
 (`fold`).
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias, assert_never
 from uuid import UUID
@@ -16,14 +16,13 @@ from services.alliance.domain.detection.attendance import apply_attendance, appl
 from services.alliance.domain.detection.feedback import apply_feedback
 from services.alliance.domain.policy.policy import Policy
 from services.alliance.domain.state.alliance import Alliance, Episode, Retraction
+from services.alliance.domain.state.branches import Branch, find_branches
 from services.alliance.domain.state.fast_replace import replace
 from services.alliance.domain.state.history import (
     HistoryEvent,
     apply_corrections,
-    corrected_at,
     find_unknown_answers,
     highest_corrections,
-    is_correction,
     sort_events,
     sort_key,
 )
@@ -55,8 +54,6 @@ RelationshipHistoryEvent: TypeAlias = (
 )
 """The events about the relationship as a whole; all others are about one session."""
 
-MAX_CORRECTIONS_CHECKED = 8  # only the latest are checked for retracted episodes, so that a refold stays linear
-
 
 def fold(events: Iterable[HistoryEvent], policy: Policy) -> Alliance:
     """Fold all known events, in the order in which they occurred."""
@@ -84,7 +81,9 @@ def refold(events: Iterable[HistoryEvent], policy: Policy) -> FoldResult:
     sorted_events = sort_events(events)
     if erased := _erased_alliance(sorted_events):
         return FoldResult(erased, policy_digest=policy.digest)
-    alliance, seen_episodes = _evolve_all(Alliance(), apply_corrections(sorted_events), policy)
+    branches = find_branches(sorted_events)
+    checkpoints = _fold_on([Checkpoint(0, Alliance(), {})], apply_corrections(sorted_events), branches, policy)
+    alliance, seen_episodes = checkpoints[-1].alliance, checkpoints[-1].seen_episodes
     if sorted_events:
         alliance = replace(
             alliance,
@@ -92,7 +91,7 @@ def refold(events: Iterable[HistoryEvent], policy: Policy) -> FoldResult:
             amended_unknown=find_unknown_answers(sorted_events),
             corrections=highest_corrections(sorted_events),
         )
-    retraction = _find_retraction_by_correction(sorted_events, seen_episodes, policy)
+    retraction = _find_retraction_by_correction(checkpoints, branches, policy)
     if retraction and (alliance.last_retraction is None or alliance.last_retraction.at < retraction.at):
         alliance = replace(alliance, last_retraction=retraction)
     return FoldResult(alliance, _repaired_episodes(seen_episodes), alliance.last_retraction, policy.digest)
@@ -181,25 +180,48 @@ def _evolve_all(
     return alliance, seen_episodes
 
 
-def _repaired_episodes(seen_episodes: dict[UUID, Episode]) -> tuple[Episode, ...]:
+def _repaired_episodes(seen_episodes: Mapping[UUID, Episode]) -> tuple[Episode, ...]:
     return tuple(episode for episode in seen_episodes.values() if episode.closed_at is not None)
 
 
 def _erased_alliance(sorted_events: Sequence[HistoryEvent]) -> Alliance | None:
     """What remains of a relationship whose client was erased: only the erasure, not even the events before it."""
-    erasure = next((event for event in sorted_events if isinstance(event, ClientErased)), None)
+    erasure = next((event for event in sorted_events if type(event) is ClientErased), None)
     return Alliance(last_event_key=sort_key(sorted_events[-1]), erasure_id=erasure.id) if erasure else None
 
 
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A fold after this many events."""
+
+    events: int
+    alliance: Alliance
+    seen_episodes: Mapping[UUID, Episode]
+
+
+def _fold_on(
+    checkpoints: Sequence[Checkpoint], events: Sequence[HistoryEvent], branches: Iterable[Branch], policy: Policy
+) -> list[Checkpoint]:
+    """Fold `events` from the last checkpoint on, with a further one wherever a branch starts, and at the end."""
+    start, end = checkpoints[-1].events, checkpoints[-1].events + len(events)
+    folded = list(checkpoints)
+    for stop in sorted({end, *(branch.start for branch in branches if start < branch.start < end)}):
+        last = folded[-1]
+        alliance, seen_episodes = _evolve_all(last.alliance, events[last.events - start : stop - start], policy)
+        folded.append(Checkpoint(stop, alliance, {**last.seen_episodes, **seen_episodes}))
+    return folded
+
+
 def _find_retraction_by_correction(
-    sorted_events: Sequence[HistoryEvent], seen_episodes: dict[UUID, Episode], policy: Policy
+    checkpoints: Sequence[Checkpoint], branches: Sequence[Branch], policy: Policy
 ) -> Retraction | None:
     """The last episode that existed before a correction and no longer exists after it."""
-    by_time = sorted(sorted_events, key=lambda event: (corrected_at(event), sort_key(event)))
-    correction_indexes = [index for index, event in enumerate(by_time) if is_correction(event)]
-    for index in reversed(correction_indexes[-MAX_CORRECTIONS_CHECKED:]):
-        _, episodes_before = _evolve_all(Alliance(), apply_corrections(sort_events(by_time[:index])), policy)
-        vanished = [episode for episode in episodes_before.values() if episode.id not in seen_episodes]
+    seen_episodes = checkpoints[-1].seen_episodes
+    for branch in branches:
+        shared = [checkpoint for checkpoint in checkpoints if checkpoint.events <= branch.start]
+        checkpoints = _fold_on(shared, branch.events, branches, policy)
+        episodes_before = checkpoints[-1].seen_episodes.values()
+        vanished = [episode for episode in episodes_before if episode.id not in seen_episodes]
         if vanished:
-            return Retraction(vanished[-1], corrected_at(by_time[index]), "amended")
+            return Retraction(vanished[-1], branch.corrected_at, "amended")
     return None

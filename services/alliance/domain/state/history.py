@@ -124,15 +124,13 @@ def apply_corrections(sorted_events: Sequence[HistoryEvent]) -> list[HistoryEven
     if highest:
         not_held = _corrections_to_not_held(sorted_events)
         sorted_events = [event for event in sorted_events if not _is_superseded(event, highest, not_held)]
-    amendments = {event.amends: event for event in sorted_events if isinstance(event, FeedbackAmended)}
+    amendments = {event.amends: event for event in sorted_events if type(event) is FeedbackAmended}
     if not amendments:
         return list(sorted_events)
     return [
-        _amend(event, amendments[event.id])
-        if isinstance(event, FeedbackSubmitted) and event.id in amendments
-        else event
+        _amend(event, amendments[event.id]) if type(event) is FeedbackSubmitted and event.id in amendments else event
         for event in sorted_events
-        if not isinstance(event, FeedbackAmended)
+        if type(event) is not FeedbackAmended
     ]
 
 
@@ -163,10 +161,10 @@ def _is_end(event: HistoryEvent) -> TypeGuard[End]:
 
 def find_unknown_answers(events: Sequence[HistoryEvent]) -> tuple[UUID, ...]:
     """The ids of answers of which amendments are known, but not the answers themselves."""
-    amended_ids = {event.amends for event in events if isinstance(event, FeedbackAmended)}
+    amended_ids = {event.amends for event in events if type(event) is FeedbackAmended}
     if not amended_ids:
         return ()
-    return tuple(sorted(amended_ids - {event.id for event in events if isinstance(event, FeedbackSubmitted)}))
+    return tuple(sorted(amended_ids - {event.id for event in events if type(event) is FeedbackSubmitted}))
 
 
 def _amend(original: FeedbackSubmitted, amendment: FeedbackAmended) -> FeedbackSubmitted:
