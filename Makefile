@@ -77,7 +77,7 @@ bench-short: $(READY) ## Attune, a plain loop and a naive loop in three minutes;
 bench-pairs: $(READY) ## Measure what this tree costs compared with another checkout: make bench-pairs AGAINST=../other
 	$(BIN)/python -m bench --against $(AGAINST) --rounds 9
 
-bench-fold: $(READY) ## Measure the cost of one more event after few and after many sessions
+bench-fold: $(READY) ## Measure the cost of one more event, and of a refold, by the number of sessions
 	$(BIN)/python -m tests.bench.fold
 
 demo: preflight $(DEMO_READY) ## Run the system with a simulated clinic network until Ctrl-C
