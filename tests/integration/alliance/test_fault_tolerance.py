@@ -1,17 +1,13 @@
 """Several processes on one database: none of the hot path's optimizations may lose an event or fold one twice."""
 
 import asyncio
-import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import cast
 from uuid import uuid4
 
 import pytest
 
-from services.alliance.domain.fold import FoldResult, refold
-from services.alliance.domain.policy.policy import Policy
 from services.alliance.domain.state.history import HistoryEvent
-from services.alliance.handlers import projector as projector_module
 from shared.mongo.client import Mongo, MongoSession, Result, WriteConflict
 from tests.support.alliance_process import (
     AllianceProcess,
@@ -117,23 +113,3 @@ async def test_after_a_transaction_conflict_each_state_is_written_separately(
     assert second.conflicts() + first.conflicts() >= 1
     await assert_states_are_folds(first, builders, [*earlier, *later])
     assert_one_content_per_version([*first.published, *second.published])
-
-
-async def test_a_very_long_history_is_refolded_without_blocking_the_event_loop(
-    two_processes: tuple[AllianceProcess, AllianceProcess], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Otherwise heartbeats would wait for it too."""
-    builder, loop_went_on = RelationshipBuilder(), threading.Event()
-    early, late = week_events(builder, 0), week_events(builder, 1)
-
-    def wait_and_refold(history: Sequence[HistoryEvent], policy: Policy) -> FoldResult:
-        assert loop_went_on.wait(30)
-        return refold(history, policy)
-
-    await two_processes[0].projector.handle_batch(late)
-    monkeypatch.setattr(projector_module, "LONG_HISTORY_EVENTS", 3)
-    monkeypatch.setattr(projector_module, "refold", wait_and_refold)
-    asyncio.get_running_loop().call_later(0.1, loop_went_on.set)
-    await two_processes[0].projector.handle_batch(early)
-
-    await assert_states_are_folds(two_processes[0], [builder], [*early, *late])
