@@ -1,5 +1,6 @@
 """Handles the alerts that clinicians resolved or reopened: each is recorded, and resolutions are counted."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias, get_args
 from uuid import UUID
@@ -64,5 +65,6 @@ class DispositionRecorder:
         histories = await self._store.history({event.relationship_id for event in missing}) if missing else {}
         for event in missing:
             policy = self._policies.policy_for(loaded[event.relationship_id].alliance.clinic_id)
-            episodes[event.episode_id] = find_past_episode(histories[event.relationship_id], event.episode_id, policy)
+            history = histories[event.relationship_id]  # in a thread, because a long one would block the event loop
+            episodes[event.episode_id] = await asyncio.to_thread(find_past_episode, history, event.episode_id, policy)
         return {episode_id: episode for episode_id, episode in episodes.items() if episode is not None}

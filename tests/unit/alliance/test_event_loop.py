@@ -11,13 +11,15 @@ from prometheus_client import CollectorRegistry
 from services.alliance.domain.fold import FoldResult, refold
 from services.alliance.domain.policy.policy import Policies, Policy
 from services.alliance.domain.state.history import HistoryEvent
+from services.alliance.handlers import dispositions as dispositions_module
 from services.alliance.handlers import projector as projector_module
+from services.alliance.handlers.dispositions import DispositionRecorder
 from services.alliance.handlers.projector import AllianceProjector
 from services.alliance.metrics import Metrics
 from services.alliance.store.memory import InMemoryStore
 from services.alliance.store.protocol import Store
-from shared.events import Event
-from tests.support.builders import RelationshipBuilder
+from shared.events import AlertResolved, Event
+from tests.support.builders import FIRST_SESSION_AT, RelationshipBuilder
 
 MAX_WAIT_SECONDS = 5
 
@@ -83,3 +85,29 @@ async def test_one_thread_at_a_time_refolds(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(projector_module, "SAVE_BATCH_SIZE", 1)
     monkeypatch.setattr(projector_module, "refold", refold_alone)
     await projector.handle_batch(late)
+
+
+async def test_the_event_loop_goes_on_while_the_episode_of_a_resolved_alert_is_searched_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop_went_on = threading.Event()
+
+    def wait_and_find(_history: Sequence[HistoryEvent], _episode: UUID, _policy: Policy) -> None:
+        assert loop_went_on.wait(MAX_WAIT_SECONDS)
+
+    recorder = DispositionRecorder(InMemoryStore(), Policies(), Metrics(CollectorRegistry()))
+    monkeypatch.setattr(dispositions_module, "find_past_episode", wait_and_find)
+    asyncio.get_running_loop().call_later(0.05, loop_went_on.set)
+    await recorder.handle_batch(
+        [
+            AlertResolved(
+                id=UUID(int=1),
+                occurred_at=FIRST_SESSION_AT,
+                relationship_id=UUID(int=2),
+                alert_id=UUID(int=3),
+                episode_id=UUID(int=4),
+                clinician_id=UUID(int=5),
+                useful=True,
+            )
+        ]
+    )
