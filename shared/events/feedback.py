@@ -10,6 +10,7 @@ from shared.events.model import (
     CollectedBy,
     Correction,
     Element,
+    Language,
     Rater,
     Rating,
     RelationshipEvent,
@@ -43,6 +44,8 @@ class Answer(Model):
     """Was that moment talked about?"""
     outcome: InstrumentTotal | None = None
     """How the client fares, by an outcome questionnaire; kept apart from how the two work together."""
+    language: Language | None = None
+    """The language of the form; null if it is not known, as in events of older versions."""
 
     @model_validator(mode="after")
     def _require_consistency(self) -> Self:

@@ -50,6 +50,9 @@ CaseCode = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9][A-Z0-9-]{1,15}$"
 Code = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
 """A word from a list, never a sentence."""
 
+Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Z][a-z]{3})?(-([A-Z]{2}|[0-9]{3}))?$")]
+"""A BCP 47 tag of a language, perhaps with a script and a region, such as `de`, `en-GB` or `zh-Hant-TW`."""
+
 Element = Literal["trust", "respect", "collaboration", "non_judgment", "guidance", "common_aim", "commitment", "fit"]
 Rater = Literal["client", "clinician"]
 Tension = Literal["none", "a_little", "yes"]

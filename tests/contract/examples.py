@@ -6,10 +6,6 @@ from uuid import UUID, uuid5
 
 from shared.events import (
     Aim,
-    AlertAcknowledged,
-    AlertRaised,
-    AlertReopened,
-    AlertResolved,
     AllianceUpdated,
     ClientErased,
     ClinicianRegistered,
@@ -19,7 +15,6 @@ from shared.events import (
     ConsentWithdrawn,
     Element,
     Event,
-    Evidence,
     FeedbackAmended,
     FeedbackLapsed,
     FeedbackRequested,
@@ -28,16 +23,13 @@ from shared.events import (
     RelationshipAimsUpdated,
     RelationshipEnded,
     RelationshipStarted,
-    RuptureChanged,
-    RuptureRepaired,
-    RuptureRetracted,
-    RuptureSuspected,
     SessionCancelled,
     SessionCompleted,
     SessionMissed,
     SessionScheduled,
 )
 from tests.contract.correction_examples import CORRECTION_EXAMPLES
+from tests.contract.rupture_examples import RUPTURE_EXAMPLES
 
 
 def _id(name: str) -> UUID:
@@ -49,20 +41,11 @@ def _at(day: int, hour: int = 10, milliseconds: int = 0) -> datetime:
 
 
 RELATIONSHIP, CLINIC, CLINICIAN, SESSION = (_id(name) for name in ("relationship", "clinic", "clinician", "session"))
-EPISODE, ALERT = _id("episode"), _id("alert")
+EPISODE = _id("episode")
 
 _SESSION: Any = {"relationship_id": RELATIONSHIP, "session_id": SESSION}
 _CLINIC_RECORD: Any = {"clinic_id": CLINIC, "name": "Clinic by the Lake", "time_zone": "Europe/Berlin"}
 _CRISIS: Any = {"crisis_contact": "the duty desk, day and night", "crisis_numbers": ("+49 (0)30 23125-000", "112")}
-_MINIMAL_SIGN = Evidence(detector="withdrawal", strength=1, occurred_at=_at(20))
-_FULL_SIGN = Evidence(
-    detector="element_drop",
-    strength=2.25,
-    session_id=SESSION,
-    occurred_at=_at(13, 12, 7),
-    element="trust",
-    numbers={"rating": 35.5, "expected": 88, "fall": -52.5},
-)
 
 EXAMPLES: tuple[Event, ...] = (
     ClinicUpdated(id=_id("clinic added"), occurred_at=_at(1), **_CLINIC_RECORD, crisis_contact="the duty desk"),
@@ -152,6 +135,7 @@ EXAMPLES: tuple[Event, ...] = (
         talked_about="partly",
         outcome=InstrumentTotal(name="ors", total=24.5),
         collected_by="form",
+        language="en-GB",
     ),
     FeedbackSubmitted(
         id=_id("submitted as a total"),
@@ -182,6 +166,7 @@ EXAMPLES: tuple[Event, ...] = (
         amends=_id("submitted"),
         outcome=InstrumentTotal(name="ors", total=0),
         collected_by="desk",
+        language="zh-Hant-TW",
     ),
     FeedbackLapsed(
         id=_id("lapsed"), occurred_at=_at(9), relationship_id=RELATIONSHIP, session_id=SESSION, rater="clinician"
@@ -220,80 +205,6 @@ EXAMPLES: tuple[Event, ...] = (
         information="good",
         outcome=61.25,
     ),
-    *(
-        event_type(
-            id=_id(event_type.event_type()),
-            occurred_at=_at(20),
-            relationship_id=RELATIONSHIP,
-            version=13,
-            episode_id=EPISODE,
-            first_sign_at=_at(13),
-            last_sign_at=_at(20),
-            severity=severity,
-            evidence=(_FULL_SIGN, _MINIMAL_SIGN),
-            policy="3f2a",
-        )
-        for event_type, severity in (
-            (RuptureSuspected, "watch"),
-            (RuptureChanged, "urgent"),
-            (RuptureRepaired, "concern"),
-        )
-    ),
-    *(
-        RuptureRetracted(
-            id=_id(f"retracted: {reason}"),
-            occurred_at=_at(21),
-            relationship_id=RELATIONSHIP,
-            version=14,
-            episode_id=EPISODE,
-            first_sign_at=_at(13),
-            last_sign_at=_at(13),
-            severity="concern",
-            evidence=(_MINIMAL_SIGN,),
-            policy="3f2a",
-            reason=reason,
-            end_reason="stopped_by_client" if reason == "ended" else None,
-        )
-        for reason in ("amended", "ended", "consent_withdrawn")
-    ),
-    AlertRaised(
-        id=_id("raised"),
-        occurred_at=_at(20),
-        relationship_id=RELATIONSHIP,
-        alert_id=ALERT,
-        episode_id=EPISODE,
-        clinician_id=CLINICIAN,
-        severity="urgent",
-    ),
-    AlertAcknowledged(
-        id=_id("acknowledged"),
-        occurred_at=_at(21),
-        relationship_id=RELATIONSHIP,
-        alert_id=ALERT,
-        episode_id=EPISODE,
-        clinician_id=CLINICIAN,
-    ),
-    *(
-        AlertResolved(
-            id=_id(f"resolved: {useful}"),
-            occurred_at=_at(22),
-            relationship_id=RELATIONSHIP,
-            alert_id=ALERT,
-            episode_id=EPISODE,
-            clinician_id=CLINICIAN,
-            useful=useful,
-        )
-        for useful in (True, False, None)
-    ),
-    AlertReopened(
-        id=_id("reopened"),
-        occurred_at=_at(23),
-        relationship_id=RELATIONSHIP,
-        alert_id=ALERT,
-        episode_id=EPISODE,
-        clinician_id=CLINICIAN,
-        severity="urgent",
-        disposition_id=_id("resolved: True"),
-    ),
+    *RUPTURE_EXAMPLES,
     *CORRECTION_EXAMPLES,
 )

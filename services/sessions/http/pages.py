@@ -141,7 +141,14 @@ def parse_answer(form_data: FormData) -> Answer:
             "Please say whether there was one, or leave the last question open."
         )
     try:
-        return Answer.model_validate({"ratings": given_ratings, "tension": tension, "talked_about": talked_about})
+        return Answer.model_validate(
+            {
+                "ratings": given_ratings,
+                "tension": tension,
+                "talked_about": talked_about,
+                "language": questions.LANGUAGE,
+            }
+        )
     except ValidationError:
         raise InvalidForm("Something in this form is not as it should be. Please look through it again.") from None
 

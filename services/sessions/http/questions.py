@@ -7,6 +7,8 @@ from typing import Any, get_args
 
 from shared.events import Element, Rater, TalkedAbout, Tension
 
+LANGUAGE = "en"
+"""The language of the form, and of every page."""
 ELEMENTS: tuple[Element, ...] = get_args(Element)
 RATINGS = range(11)
 

@@ -146,6 +146,33 @@ async def test_every_answer_says_how_it_came(clinic: SessionsClient, kafka_serve
     ]
 
 
+async def test_every_answer_says_the_language_of_its_form(clinic: SessionsClient, kafka_servers: str) -> None:
+    await clinic.start_relationship()
+    completed = await clinic.create_completed_session()
+    session_id, path = completed.session_id, completed.form_path("client")
+
+    assert '<html lang="en">' in (await clinic.http.get(path)).text
+    await clinic.http.post(path, data={"trust": "4"})
+    amended = await clinic.submit_answer(session_id, "client", ago(), ratings={"trust": 5}, language="de-CH")
+    silent = await clinic.submit_answer(session_id, "clinician", ago(), ratings={"trust": 6})
+    misspelt = await clinic.submit_answer(session_id, "client", ago(), ratings={"trust": 9}, language="German")
+
+    assert [response.status_code for response in (amended, silent, misspelt)] == [200, 200, 422]
+
+    async def published() -> list[tuple[str, str | None]]:
+        return [
+            (type(event).__name__, event.language)
+            for event in await read_events(kafka_servers, FEEDBACK, clinic.relationship_id)
+            if isinstance(event, FeedbackSubmitted | FeedbackAmended)
+        ]
+
+    async def all_are_published() -> bool:
+        return len(await published()) == 3
+
+    await wait_until(all_are_published)
+    assert await published() == [("FeedbackSubmitted", "en"), ("FeedbackAmended", "de-CH"), ("FeedbackSubmitted", None)]
+
+
 async def test_a_rejection_does_not_tell_what_is_stored(clinic: SessionsClient) -> None:
     await clinic.start_relationship()
     completed, cancelled = await clinic.create_completed_session(), uuid4()

@@ -6,7 +6,8 @@ import pytest
 
 from services.alliance.domain.fold import fold, refold
 from services.alliance.domain.policy.policy import DEFAULT_POLICY
-from services.alliance.domain.state.history import HistoryEvent
+from services.alliance.domain.state.history import HistoryEvent, apply_corrections
+from shared.events import FeedbackSubmitted
 from tests.unit.alliance.rated_relationship import BUILDER, START_EVENTS, detected_signs, fold_events, rated_sessions
 
 GOOD = rated_sessions(9, 9, 9, 9)
@@ -46,6 +47,20 @@ def test_the_length_of_a_session_can_be_corrected() -> None:
     alliance = fold_events([*GOOD, short, BUILDER.corrected(BUILDER.completed(4), 1, 5)])
 
     assert (alliance.sessions, alliance.sessions_cut_short) == (5, 0)
+
+
+def test_an_amendment_that_does_not_say_its_language_is_in_that_of_the_answer() -> None:
+    answer = BUILDER.feedback(4).model_copy(update={"language": "de"})
+    silent, english = BUILDER.amended(4, 7), BUILDER.amended(4, 7, 2).model_copy(update={"language": "en"})
+
+    languages = [
+        event.language
+        for amendments in ([], [silent], [silent, english])
+        for event in apply_corrections([answer, *amendments])
+        if isinstance(event, FeedbackSubmitted)
+    ]
+
+    assert languages == ["de", "de", "en"]
 
 
 def test_of_several_corrections_the_highest_counts_in_any_order() -> None:

@@ -21,7 +21,9 @@ from shared.events import Answer
 def test_each_statement_may_be_left_out_but_not_all() -> None:
     form_data = FormData({"trust": "10", "fit": "0", "respect": "", "tension": "a_little", "talked_about": "partly"})
 
-    assert parse_answer(form_data) == Answer(ratings={"trust": 10, "fit": 0}, tension="a_little", talked_about="partly")
+    assert parse_answer(form_data) == Answer(
+        ratings={"trust": 10, "fit": 0}, tension="a_little", talked_about="partly", language="en"
+    )
     with pytest.raises(InvalidForm, match="at least one"):
         parse_answer(FormData({"tension": "yes", "respect": ""}))
 

@@ -39,6 +39,7 @@ STORED_SESSION: dict[str, Any] = {
                 "talked_about": None,
                 "instrument": None,
                 "outcome": None,
+                "language": "en",
             },
             "given_at": ANSWERED_AT,
             "collected_by": "form",
@@ -80,6 +81,7 @@ def test_a_session_that_an_older_version_stored_is_loaded() -> None:
     stored = deepcopy(STORED_SESSION)
     for request in stored["feedback"].values():
         del request["earlier_token_hashes"], request["collected_by"]
+    del stored["feedback"]["client"]["answer"]["language"]
 
     session = sessions.parse({"_id": UUID(int=1), "v": 5, **stored})
 

@@ -168,8 +168,10 @@ def find_unknown_answers(events: Sequence[HistoryEvent]) -> tuple[UUID, ...]:
 
 
 def _amend(original: FeedbackSubmitted, amendment: FeedbackAmended) -> FeedbackSubmitted:
+    """The answer as amended; an amendment that does not say its language is in that of the answer."""
     amended_fields = {"ratings", "instrument", "tension", "talked_about", "outcome", "recorded_at", "collected_by"}
-    return original.model_copy(update={name: getattr(amendment, name) for name in amended_fields})
+    amended = {name: getattr(amendment, name) for name in amended_fields}
+    return original.model_copy(update=amended | {"language": amendment.language or original.language})
 
 
 def clinic_of(events: Iterable[HistoryEvent], default: UUID | None = None) -> UUID | None:

@@ -26,9 +26,9 @@ LAPSE_TOLERANCE = timedelta(seconds=30)
 """How soon after its deadline a lapse must be published."""
 MAX_REQUEST_AGE = timedelta(minutes=5)
 """How long before its acknowledgement a request may first have been sent and processed without a response."""
-SERVER_CHOSEN_FIELDS = {"id", "amends", "occurred_at", "recorded_at", "collected_by"}
+SERVER_CHOSEN_FIELDS = {"id", "amends", "occurred_at", "recorded_at", "collected_by", "language"}
 """Fields that Attune chose; `occurred_at` is compared separately. Older versions, as in the recording of the upgrade
-test, did not choose `collected_by`."""
+test, did not choose `collected_by`, and a form says its `language`."""
 
 
 @dataclass

@@ -1,0 +1,116 @@
+"""Examples of events about ruptures and alerts, each with all fields and with the required fields only."""
+
+from datetime import UTC, datetime
+from uuid import UUID, uuid5
+
+from shared.events import (
+    AlertAcknowledged,
+    AlertRaised,
+    AlertReopened,
+    AlertResolved,
+    Event,
+    Evidence,
+    RuptureChanged,
+    RuptureRepaired,
+    RuptureRetracted,
+    RuptureSuspected,
+)
+
+RELATIONSHIP, CLINICIAN, SESSION, EPISODE, ALERT = (UUID(int=number) for number in range(11, 16))
+
+
+def _id(name: str) -> UUID:
+    return uuid5(RELATIONSHIP, name)
+
+
+def _at(day: int, hour: int = 10, milliseconds: int = 0) -> datetime:
+    return datetime(2026, 1, day, hour, 0, 0, milliseconds * 1000, tzinfo=UTC)
+
+
+_MINIMAL_SIGN = Evidence(detector="withdrawal", strength=1, occurred_at=_at(20))
+_FULL_SIGN = Evidence(
+    detector="element_drop",
+    strength=2.25,
+    session_id=SESSION,
+    occurred_at=_at(13, 12, 7),
+    element="trust",
+    numbers={"rating": 35.5, "expected": 88, "fall": -52.5},
+)
+
+RUPTURE_EXAMPLES: tuple[Event, ...] = (
+    *(
+        event_type(
+            id=_id(event_type.event_type()),
+            occurred_at=_at(20),
+            relationship_id=RELATIONSHIP,
+            version=13,
+            episode_id=EPISODE,
+            first_sign_at=_at(13),
+            last_sign_at=_at(20),
+            severity=severity,
+            evidence=(_FULL_SIGN, _MINIMAL_SIGN),
+            policy="3f2a",
+        )
+        for event_type, severity in (
+            (RuptureSuspected, "watch"),
+            (RuptureChanged, "urgent"),
+            (RuptureRepaired, "concern"),
+        )
+    ),
+    *(
+        RuptureRetracted(
+            id=_id(f"retracted: {reason}"),
+            occurred_at=_at(21),
+            relationship_id=RELATIONSHIP,
+            version=14,
+            episode_id=EPISODE,
+            first_sign_at=_at(13),
+            last_sign_at=_at(13),
+            severity="concern",
+            evidence=(_MINIMAL_SIGN,),
+            policy="3f2a",
+            reason=reason,
+            end_reason="stopped_by_client" if reason == "ended" else None,
+        )
+        for reason in ("amended", "ended", "consent_withdrawn")
+    ),
+    AlertRaised(
+        id=_id("raised"),
+        occurred_at=_at(20),
+        relationship_id=RELATIONSHIP,
+        alert_id=ALERT,
+        episode_id=EPISODE,
+        clinician_id=CLINICIAN,
+        severity="urgent",
+    ),
+    AlertAcknowledged(
+        id=_id("acknowledged"),
+        occurred_at=_at(21),
+        relationship_id=RELATIONSHIP,
+        alert_id=ALERT,
+        episode_id=EPISODE,
+        clinician_id=CLINICIAN,
+    ),
+    *(
+        AlertResolved(
+            id=_id(f"resolved: {useful}"),
+            occurred_at=_at(22),
+            relationship_id=RELATIONSHIP,
+            alert_id=ALERT,
+            episode_id=EPISODE,
+            clinician_id=CLINICIAN,
+            useful=useful,
+        )
+        for useful in (True, False, None)
+    ),
+    AlertReopened(
+        id=_id("reopened"),
+        occurred_at=_at(23),
+        relationship_id=RELATIONSHIP,
+        alert_id=ALERT,
+        episode_id=EPISODE,
+        clinician_id=CLINICIAN,
+        severity="urgent",
+        disposition_id=_id("resolved: True"),
+    ),
+)
