@@ -101,3 +101,6 @@ class FeedbackLapsed(FeedbackEvent):
     correction: Correction = 0
     """How often the session's outcome had been corrected by then. It means nothing once a later correction says that
     the session was not held, or not yet."""
+    source_gap: bool = False
+    """Whether the clinic's scheduling source was stale then. The silence counts for nothing, unless it is published
+    again with a higher correction and without a gap."""

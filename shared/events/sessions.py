@@ -34,6 +34,14 @@ class OutcomeEvent(SessionEvent):
     """When the correction was stored; null if it is none."""
 
 
+class AbsenceEvent(OutcomeEvent):
+    """The session was not held."""
+
+    source_gap: bool = False
+    """Whether the clinic's scheduling source was stale then. It counts for nothing, unless a correction says without
+    a gap what became of the appointment."""
+
+
 class SessionCompleted(OutcomeEvent):
     """The session was held; it occurred when it ended."""
 
@@ -42,13 +50,13 @@ class SessionCompleted(OutcomeEvent):
     planned_minutes: Count = Field(ge=5, le=480)
 
 
-class SessionMissed(OutcomeEvent):
+class SessionMissed(AbsenceEvent):
     """The client did not come and did not cancel; it occurred when the session would have begun."""
 
     type: Literal["clinic.session.missed.v1"] = "clinic.session.missed.v1"
 
 
-class SessionCancelled(OutcomeEvent):
+class SessionCancelled(AbsenceEvent):
     """The session was cancelled; it occurred when it was cancelled."""
 
     type: Literal["clinic.session.cancelled.v1"] = "clinic.session.cancelled.v1"

@@ -16,6 +16,7 @@ CORRECTION_EXAMPLES: tuple[Event, ...] = (
         session_id=_SESSION,
         correction=1,
         recorded_at=_AT,
+        source_gap=True,
     ),
     SessionReinstated(
         id=UUID(int=4),

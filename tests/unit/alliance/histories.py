@@ -23,6 +23,7 @@ def week_events(number: int) -> st.SearchStrategy[list[HistoryEvent]]:
     """The possible events of one week: a session held and rated, held and unanswered, missed, cancelled, amended."""
     held, feedback = BUILDER.completed(number), partial(BUILDER.feedback, number)
     absent = [[BUILDER.missed(number)], [BUILDER.cancelled(number, 3)], [BUILDER.cancelled(number, 90)]]
+    absent.append([BUILDER.missed(number).model_copy(update={"source_gap": True})])
     rated = st.builds(lambda r, t: [held, feedback(r, tension=t[0], talked_about=t[1])], RATINGS, TENSIONS)
     return st.one_of(
         rated,

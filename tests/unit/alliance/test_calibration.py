@@ -58,6 +58,19 @@ def test_nothing_is_learnt_from_appointments_without_consent() -> None:
     assert (len(sample.appointments), sample.missed_appointments) == (2, set())
 
 
+def test_nothing_is_learnt_from_a_source_gap() -> None:
+    builder = RelationshipBuilder()
+    gap = {"source_gap": True}
+    during_gap: list[HistoryEvent] = [builder.missed(2), builder.cancelled(3), builder.completed(4), builder.lapsed(4)]
+
+    sample = collect_sample(
+        [*weekly_feedback([9, 8]), *(event.model_copy(update=gap) for event in during_gap)], late_hours=24
+    )
+
+    assert (len(sample.appointments), sample.missed_appointments) == (3, set())
+    assert (len(sample.asked_sessions), sample.lapsed_sessions) == (2, set())
+
+
 def test_too_few_relationships_are_rejected() -> None:
     few = [collect_sample(weekly_feedback([9, 8, 9, 8]), 24) for _ in range(29)]
 

@@ -1,7 +1,8 @@
 """How an alliance changes when a session is held, missed or cancelled, and when a form stays unanswered.
 
 Without the client's consent, all that is recorded of an appointment is that it is known. Nothing is learnt from it,
-also not for the time after consent is given again.
+also not for the time after consent is given again. The same holds for an absence or a silence while the clinic's
+scheduling source was stale (`source_gap`).
 """
 
 from typing import TypeAlias
@@ -36,7 +37,8 @@ def apply_attendance(alliance: Alliance, event: AttendanceEvent, policy: Policy)
     if isinstance(event, SessionCompleted):  # first, because nearly all are
         alliance, session = (alliance, session) if session else start_session(alliance, event)
         return _apply_completion(alliance, session, event, policy)
-    if isinstance(event, SessionCancelled) and not _is_late(event, policy):  # it is no sign, and no session
+    if event.source_gap or (isinstance(event, SessionCancelled) and not _is_late(event, policy)):
+        # It is no sign, and no session.
         cancelled = replace(session or Session(event.session_id, event.occurred_at), attendance="cancelled")
         return replace(alliance, recent_sessions=record_session(alliance.recent_sessions, cancelled))
     alliance, session = (alliance, session) if session else start_session(alliance, event)
@@ -106,12 +108,18 @@ def _apply_absence(
 def apply_lapse(before: Alliance, event: FeedbackLapsed, policy: Policy) -> Alliance:
     """Apply an answer that lapsed.
 
-    A clinician's lapse is no sign, nor is one whose answer is known, or about a session that was not held after all.
+    A clinician's lapse is no sign, nor is one whose answer is known, about a session that was not held after all, or
+    during a source gap.
     """
     session = before.find_session(event.session_id)
     if session is not None and session.attendance not in (None, "held"):
         return before
-    if event.rater == "clinician" or not before.has_consent or (session and session.is_client_feedback_known):
+    if (
+        event.rater == "clinician"
+        or event.source_gap
+        or not before.has_consent
+        or (session and session.is_client_feedback_known)
+    ):
         return before
     if session is None:
         before, session = start_session(before, event)

@@ -61,6 +61,8 @@ def collect_sample(events: Iterable[HistoryEvent], late_hours: float) -> Relatio
     sample, has_consent, answered = RelationshipSample(), False, set[tuple[UUID, str]]()
     for event in apply_corrections(sort_events(events)):
         match event:
+            case SessionMissed(source_gap=True) | SessionCancelled(source_gap=True) | FeedbackLapsed(source_gap=True):
+                pass  # nothing is learnt from it
             case ConsentGiven() | ConsentWithdrawn():
                 has_consent = isinstance(event, ConsentGiven)
             case SessionCompleted() if has_consent:

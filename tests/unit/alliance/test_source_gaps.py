@@ -1,0 +1,61 @@
+"""What happened while the clinic's scheduling source was stale does not count, until a correction says that it does."""
+
+from collections.abc import Callable
+from uuid import uuid5
+
+import pytest
+
+from services.alliance.domain.policy.policy import DEFAULT_POLICY
+from services.alliance.domain.presentation.summary import summarize
+from services.alliance.domain.state.alliance import Alliance
+from services.alliance.domain.state.fast_replace import replace
+from services.alliance.domain.state.history import HistoryEvent
+from shared.events import FeedbackLapsed, SessionCancelled, SessionMissed
+from tests.unit.alliance.rated_relationship import BUILDER, detected_signs, fold_events, rated_sessions
+
+USUAL = rated_sessions(9, 9, 9, 9)
+BUILDERS: dict[str, Callable[[int], SessionMissed | SessionCancelled | FeedbackLapsed]] = {
+    "missed": BUILDER.missed,
+    "cancelled late": BUILDER.cancelled,
+    "unanswered": BUILDER.lapsed,
+}
+
+
+def absences(kind: str, **fields: object) -> list[HistoryEvent]:
+    """Enough of one kind to open an episode."""
+    return [BUILDERS[kind](week).model_copy(update=fields) for week in range(4, 10)]
+
+
+def learned(alliance: Alliance) -> Alliance:
+    """The alliance without which appointments are known."""
+    return replace(alliance, last_event_key=None, recent_sessions=(), corrections={})
+
+
+@pytest.mark.parametrize("kind", BUILDERS)
+def test_absence_and_silence_in_a_source_gap_leave_everything_as_it_was(kind: str) -> None:
+    alliance = fold_events([*USUAL, *absences(kind, source_gap=True)])
+
+    assert detected_signs([*USUAL, *absences(kind)]) == {"withdrawal"}
+    assert learned(alliance) == learned(fold_events(USUAL))
+    engagement = summarize(alliance, DEFAULT_POLICY).engagement
+    assert {engagement.attendance, engagement.response} == {1.0}
+    assert {engagement.attendance_lately, engagement.response_lately} <= {1.0, None}
+
+
+@pytest.mark.parametrize("kind", BUILDERS)
+def test_a_correction_without_the_gap_makes_absence_and_silence_count(kind: str) -> None:
+    corrected = [event.model_copy(update={"id": uuid5(event.id, "1")}) for event in absences(kind, correction=1)]
+
+    alliance = fold_events([*USUAL, *absences(kind, source_gap=True), *corrected])
+
+    assert learned(alliance) == learned(fold_events([*USUAL, *corrected]))
+    assert alliance.open_episode is not None
+
+
+def test_a_form_that_lapsed_in_a_source_gap_can_be_answered_in_time() -> None:
+    lapse = BUILDER.lapsed(4).model_copy(update={"source_gap": True})
+    answer = BUILDER.feedback(4).model_copy(update={"occurred_at": BUILDER.at(4.9)})
+
+    alliance = fold_events([*USUAL, BUILDER.completed(4), lapse, answer])
+
+    assert (alliance.feedback_received, alliance.feedback_late) == (5, 0)
