@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from services.alliance.domain.state.history import HISTORY_EVENTS, HistoryEvent
-from services.alliance.handlers.dispositions import DISPOSITION_EVENTS, DispositionEvent, DispositionRecorder
+from services.alliance.handlers.dispositions import DispositionRecorder
 from services.alliance.handlers.projector import AllianceProjector
 from shared.events import (
     AlertReopened,
@@ -11,6 +11,7 @@ from shared.events import (
     AllianceUpdated,
     Event,
     RuptureChanged,
+    RuptureEnded,
     RuptureRepaired,
     RuptureRetracted,
     RuptureSuspected,
@@ -18,24 +19,23 @@ from shared.events import (
 from shared.events.topics import ALERTS, FEEDBACK, INTAKE, SESSIONS
 from shared.kafka import Kafka
 
-CONSUMED_EVENTS: tuple[type[HistoryEvent | DispositionEvent], ...] = (*HISTORY_EVENTS, *DISPOSITION_EVENTS)
+CONSUMED_EVENTS = HISTORY_EVENTS
 PUBLISHED_EVENTS: tuple[type[Event], ...] = (
     AllianceUpdated,
     RuptureSuspected,
     RuptureChanged,
     RuptureRepaired,
     RuptureRetracted,
+    RuptureEnded,
 )
 
 
 def subscribe(kafka: Kafka, projector: AllianceProjector, disposition_recorder: DispositionRecorder) -> None:
-    """Subscribe the projector to the events of histories, and the disposition recorder to those of alerts."""
+    """Subscribe the projector to all events, and the disposition recorder also to those of alerts."""
 
-    async def handle_batch(events: Sequence[HistoryEvent | DispositionEvent]) -> None:
-        dispositions = [event for event in events if isinstance(event, AlertResolved | AlertReopened)]
-        if history_events := [event for event in events if not isinstance(event, AlertResolved | AlertReopened)]:
-            await projector.handle_batch(history_events)
-        if dispositions:
+    async def handle_batch(events: Sequence[HistoryEvent]) -> None:
+        await projector.handle_batch(events)
+        if dispositions := [event for event in events if isinstance(event, AlertResolved | AlertReopened)]:
             await disposition_recorder.handle_batch(dispositions)
 
     kafka.subscribe(INTAKE, SESSIONS, FEEDBACK, ALERTS, event_types=CONSUMED_EVENTS, handler=handle_batch)

@@ -95,6 +95,12 @@ def _low_level(_evidence: Evidence, numbers: Numbers) -> str:
     return f"The rolling score has come down to {score}{threshold}."
 
 
+def _low_again(_evidence: Evidence, numbers: Numbers) -> str:
+    level = f" ({numbers['level']:.0f})" if "level" in numbers else ""
+    score = _score_text(numbers, "rating") + _after_session_phrase(numbers)
+    return f"The client's rating was {score}, no higher than at the start of the last alert that was resolved{level}."
+
+
 def _element_drop(evidence: Evidence, numbers: Numbers) -> str:
     element = ELEMENT_NAMES[evidence.element] if evidence.element else "One element"
     rest = f", while the rest stayed at {numbers['rest']:.0f}" if "rest" in numbers else ""
@@ -177,6 +183,7 @@ _SENTENCES: dict[str, Callable[[Evidence, Numbers], str]] = {
     "sustained_slide": _sustained_slide,
     "clinician_drop": _clinician_drop,
     "low_level": _low_level,
+    "low_again": _low_again,
     "element_drop": _element_drop,
     "told_directly": _told_directly,
     "withdrawal": _withdrawal,

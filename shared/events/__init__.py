@@ -5,11 +5,13 @@ only ids, numbers, codes and times. What an organisation says about itself, such
 New fields have defaults. A new meaning is a new version, published next to the old.
 """
 
-from shared.events.alerts import AlertAcknowledged, AlertRaised, AlertReopened, AlertResolved
+from shared.events.alerts import AlertAcknowledged, AlertRaised, AlertReopened, AlertResolved, DispositionKind
 from shared.events.alliance import (
     AllianceUpdated,
+    EpisodeEndReason,
     Evidence,
     RuptureChanged,
+    RuptureEnded,
     RuptureEvent,
     RuptureRepaired,
     RuptureRetracted,
@@ -92,6 +94,7 @@ EVENT_TYPES: tuple[type[Event], ...] = (
     RuptureChanged,
     RuptureRepaired,
     RuptureRetracted,
+    RuptureEnded,
     AlertRaised,
     AlertAcknowledged,
     AlertResolved,
@@ -119,8 +122,10 @@ __all__ = [
     "Correction",
     "Count",
     "Direction",
+    "DispositionKind",
     "Element",
     "EndReason",
+    "EpisodeEndReason",
     "Event",
     "EventT",
     "Evidence",
@@ -138,6 +143,7 @@ __all__ = [
     "RelationshipReopened",
     "RelationshipStarted",
     "RuptureChanged",
+    "RuptureEnded",
     "RuptureEvent",
     "RuptureRepaired",
     "RuptureRetracted",

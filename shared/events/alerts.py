@@ -9,6 +9,9 @@ from pydantic import model_validator
 from shared.events.model import SEVERITY_RANK, RelationshipEvent, Severity
 from shared.events.topics import ALERTS, Topic
 
+DispositionKind = Literal["talked_about", "changed_something", "not_a_rupture", "no_action"]
+"""What the clinician did about an alert. A new kind is introduced like a new reason of `RuptureEnded`."""
+
 
 class AlertEvent(RelationshipEvent):
     """Something that happened to one alert."""
@@ -74,12 +77,18 @@ class AlertAcknowledged(DispositionEvent):
 
 
 class AlertResolved(DispositionEvent):
-    """The clinician is done with the alert, and may say whether it was worth the interruption."""
+    """The clinician is done with the alert, and may say what came of it. It ends the episode, if that is still open.
+
+    What the client says afterwards counts in full.
+    """
 
     ACTION = "resolved"
 
     type: Literal["clinic.alert.resolved.v1"] = "clinic.alert.resolved.v1"
     useful: bool | None = None
+    """Whether it was worth the interruption."""
+    disposition: DispositionKind | None = None
+    """What the clinician did; null if that was not stated, as in events of older versions."""
 
 
 class AlertReopened(AlertEvent):

@@ -25,6 +25,10 @@ Number = Annotated[float, Field(allow_inf_nan=False)]
 Ratio = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
+EpisodeEndReason = Literal["level_shift", "superseded", "resolved"]
+"""Why an episode ended that was neither repaired nor retracted."""
+
+
 class Evidence(Model):
     """What one detector found: its name and the numbers behind it."""
 
@@ -126,3 +130,18 @@ class RuptureRetracted(RuptureEvent):
     reason: Literal["amended", "ended", "consent_withdrawn"]
     end_reason: EndReason | None = None
     """Why the relationship ended, if it did; older records lack it."""
+
+
+class RuptureEnded(RuptureEvent):
+    """An episode ended for another reason than a repair or a retraction; it occurred with what ended it.
+
+    The reason is `level_shift` if the ratings stayed at another level for so long that this is usual now, `superseded`
+    if a second rupture began, and `resolved` if the clinician resolved its alert. A later version may add a reason. A
+    consumer that does not know it dead-letters the event and goes on, and the alliance at the same version no longer
+    names the episode. So one release accepts a new reason before the next one publishes it.
+    """
+
+    type: Literal["clinic.rupture.ended.v1"] = "clinic.rupture.ended.v1"
+    reason: EpisodeEndReason
+    superseded_by: UUID | None = None
+    """The next episode, if the reason is `superseded`."""

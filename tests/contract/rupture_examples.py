@@ -1,6 +1,7 @@
 """Examples of events about ruptures and alerts, each with all fields and with the required fields only."""
 
 from datetime import UTC, datetime
+from typing import get_args
 from uuid import UUID, uuid5
 
 from shared.events import (
@@ -8,9 +9,12 @@ from shared.events import (
     AlertRaised,
     AlertReopened,
     AlertResolved,
+    DispositionKind,
+    EpisodeEndReason,
     Event,
     Evidence,
     RuptureChanged,
+    RuptureEnded,
     RuptureRepaired,
     RuptureRetracted,
     RuptureSuspected,
@@ -74,6 +78,23 @@ RUPTURE_EXAMPLES: tuple[Event, ...] = (
         )
         for reason in ("amended", "ended", "consent_withdrawn")
     ),
+    *(
+        RuptureEnded(
+            id=_id(f"ended: {reason}"),
+            occurred_at=_at(21),
+            relationship_id=RELATIONSHIP,
+            version=14,
+            episode_id=EPISODE,
+            first_sign_at=_at(13),
+            last_sign_at=_at(13),
+            severity="concern",
+            evidence=(_MINIMAL_SIGN,),
+            policy="3f2a",
+            reason=reason,
+            superseded_by=_id("next episode") if reason == "superseded" else None,
+        )
+        for reason in get_args(EpisodeEndReason)
+    ),
     AlertRaised(
         id=_id("raised"),
         occurred_at=_at(20),
@@ -102,6 +123,18 @@ RUPTURE_EXAMPLES: tuple[Event, ...] = (
             useful=useful,
         )
         for useful in (True, False, None)
+    ),
+    *(
+        AlertResolved(
+            id=_id(f"resolved: {disposition}"),
+            occurred_at=_at(22),
+            relationship_id=RELATIONSHIP,
+            alert_id=ALERT,
+            episode_id=EPISODE,
+            clinician_id=CLINICIAN,
+            disposition=disposition,
+        )
+        for disposition in get_args(DispositionKind)
     ),
     AlertReopened(
         id=_id("reopened"),

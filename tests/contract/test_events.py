@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from shared.events import EVENT_TYPES, Event, by_type
+from shared.errors import Permanent
+from shared.events import EVENT_TYPES, Event, RuptureEnded, by_type
 from shared.events.cloudevents import decode, encode
 from tests.contract import golden
 from tests.contract.examples import EXAMPLES
@@ -81,6 +82,15 @@ def test_an_event_stored_long_ago_is_decoded_without_loss(event_type: type[Event
         read = decode(json.dumps(event).encode(), by_type(EVENT_TYPES))
         assert read is not None
         assert_contains(json.loads(encode(read)), event)
+
+
+def test_an_event_with_a_newer_reason_is_dead_lettered_and_stops_nothing() -> None:
+    """The error is permanent; so a new reason is accepted by one release before the next one publishes it."""
+    (ended, *_) = golden.stored_events(RuptureEnded.event_type())
+    newer = {**ended, "data": {**ended["data"], "reason": "forgotten"}}
+
+    with pytest.raises(Permanent, match="reason"):
+        decode(json.dumps(newer).encode(), by_type(EVENT_TYPES))
 
 
 def assert_contains(actual: Any, expected: Any, path: str = "") -> None:

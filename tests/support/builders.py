@@ -5,9 +5,12 @@ from typing import TypeVar, get_args
 from uuid import UUID, uuid4, uuid5
 
 from shared.events import (
+    AlertReopened,
+    AlertResolved,
     ClientErased,
     ConsentGiven,
     ConsentWithdrawn,
+    DispositionKind,
     Element,
     FeedbackAmended,
     FeedbackLapsed,
@@ -196,4 +199,24 @@ class RelationshipBuilder:
             relationship_id=self.relationship_id,
             session_id=self.session_id(week),
             rater="client",
+        )
+
+    def resolved(self, episode_id: UUID, week: float, disposition: DispositionKind | None = None) -> AlertResolved:
+        return AlertResolved(
+            id=uuid5(episode_id, f"resolved {week}"),
+            occurred_at=self.at(week),
+            relationship_id=self.relationship_id,
+            alert_id=uuid5(episode_id, "alert"),
+            episode_id=episode_id,
+            clinician_id=self.started().clinician_id,
+            disposition=disposition,
+        )
+
+    def taken_back(self, resolved: AlertResolved, week: float) -> AlertReopened:
+        return AlertReopened(
+            id=resolved.derive_id(f"reopened {week}"),
+            occurred_at=self.at(week),
+            severity="concern",
+            disposition_id=resolved.id,
+            **resolved.model_dump(include={"relationship_id", "alert_id", "episode_id", "clinician_id"}),
         )

@@ -12,6 +12,7 @@ from shared.events import (
     AllianceUpdated,
     Event,
     RuptureChanged,
+    RuptureEnded,
     RuptureEvent,
     RuptureRepaired,
     RuptureRetracted,
@@ -23,13 +24,29 @@ def derive_events(relationship: UUID, result: FoldResult, version: int, policy: 
     """The episodes first, then the alliance: a consumer that has both at one version knows the whole of that version.
 
     The process that folds the end of an episode publishes that end. If it crashes before it publishes, the events are
-    delivered again; they cause a refold, which derives every repair in the history and the last retraction. All have
+    delivered again; they cause a refold, which derives every repair and every other end in the history, and the last
+    retraction. All have
     the current version, and so a new id if they were published with an earlier one. Consumers lose nothing by that:
     they identify an episode by `episode_id`, and the highest version of it says the same as the one before.
     """
     alliance = result.alliance
     if alliance.last_event_key is None:
         return
+    yield from _derive_ends(relationship, result, version, policy)
+    if alliance.open_episode is not None:
+        event_type = RuptureChanged if alliance.open_episode.change_count else RuptureSuspected
+        yield _rupture_event(
+            event_type,
+            alliance.open_episode,
+            relationship,
+            version,
+            policy,
+            occurred_at=alliance.open_episode.last_sign_at,
+        )
+    yield _alliance_updated(relationship, alliance, alliance.last_event_key, version, policy)
+
+
+def _derive_ends(relationship: UUID, result: FoldResult, version: int, policy: Policy) -> Iterator[RuptureEvent]:
     if result.last_retraction is not None:
         retraction = result.last_retraction
         yield _rupture_event(
@@ -44,17 +61,17 @@ def derive_events(relationship: UUID, result: FoldResult, version: int, policy: 
         )
     for episode in result.repaired_episodes:
         yield _rupture_event(RuptureRepaired, episode, relationship, version, policy, occurred_at=episode.closed_at)
-    if alliance.open_episode is not None:
-        event_type = RuptureChanged if alliance.open_episode.change_count else RuptureSuspected
+    for ended in result.ended_episodes:
         yield _rupture_event(
-            event_type,
-            alliance.open_episode,
+            RuptureEnded,
+            ended.episode,
             relationship,
             version,
             policy,
-            occurred_at=alliance.open_episode.last_sign_at,
+            occurred_at=ended.at,
+            reason=ended.reason,
+            superseded_by=ended.superseded_by,
         )
-    yield _alliance_updated(relationship, alliance, alliance.last_event_key, version, policy)
 
 
 def _alliance_updated(

@@ -11,22 +11,24 @@ from dataclasses import dataclass, field
 from typing import TypeAlias, assert_never
 from uuid import UUID
 
-from services.alliance.domain.detection import episodes
+from services.alliance.domain.detection import episodes, resolution
 from services.alliance.domain.detection.attendance import apply_attendance, apply_lapse
 from services.alliance.domain.detection.feedback import apply_feedback
 from services.alliance.domain.policy.policy import Policy
-from services.alliance.domain.state.alliance import Alliance, Episode, Retraction
+from services.alliance.domain.state.alliance import Alliance, EndedEpisode, Episode, Retraction
 from services.alliance.domain.state.branches import Branch, find_branches
 from services.alliance.domain.state.fast_replace import replace
 from services.alliance.domain.state.history import (
     HistoryEvent,
     apply_corrections,
-    find_unknown_answers,
+    find_unknown_corrected,
     highest_corrections,
     sort_events,
     sort_key,
 )
 from shared.events import (
+    AlertReopened,
+    AlertResolved,
     ClientErased,
     ConsentGiven,
     ConsentWithdrawn,
@@ -72,6 +74,8 @@ class FoldResult:
     """The episodes that were repaired during the fold; the alliance itself holds only the last one."""
     last_retraction: Retraction | None = field(default=None, compare=False)
     """The last episode that was retracted during the fold."""
+    ended_episodes: tuple[EndedEpisode, ...] = field(default=(), compare=False)
+    """The episodes that ended during the fold without a repair or a retraction."""
     policy_digest: str = ""
     """Identifies the policy under which all events were folded."""
 
@@ -82,19 +86,25 @@ def refold(events: Iterable[HistoryEvent], policy: Policy) -> FoldResult:
     if erased := _erased_alliance(sorted_events):
         return FoldResult(erased, policy_digest=policy.digest)
     branches = find_branches(sorted_events)
-    checkpoints = _fold_on([Checkpoint(0, Alliance(), {})], apply_corrections(sorted_events), branches, policy)
+    checkpoints = _fold_on([Checkpoint(0, Alliance(), {}, {})], apply_corrections(sorted_events), branches, policy)
     alliance, seen_episodes = checkpoints[-1].alliance, checkpoints[-1].seen_episodes
     if sorted_events:
         alliance = replace(
             alliance,
             last_event_key=sort_key(sorted_events[-1]),
-            amended_unknown=find_unknown_answers(sorted_events),
+            amended_unknown=find_unknown_corrected(sorted_events),
             corrections=highest_corrections(sorted_events),
         )
     retraction = _find_retraction_by_correction(checkpoints, branches, policy)
     if retraction and (alliance.last_retraction is None or alliance.last_retraction.at < retraction.at):
         alliance = replace(alliance, last_retraction=retraction)
-    return FoldResult(alliance, _repaired_episodes(seen_episodes), alliance.last_retraction, policy.digest)
+    return FoldResult(
+        alliance,
+        _repaired_episodes(seen_episodes),
+        alliance.last_retraction,
+        tuple(checkpoints[-1].ended_episodes.values()),
+        policy.digest,
+    )
 
 
 def fold_forward(alliance: Alliance, newer_events: Iterable[HistoryEvent], policy: Policy) -> FoldResult:
@@ -102,12 +112,13 @@ def fold_forward(alliance: Alliance, newer_events: Iterable[HistoryEvent], polic
 
     The alliance must have been folded under the same policy.
     """
-    after, seen_episodes = _evolve_all(alliance, sort_events(newer_events), policy)
+    after, seen_episodes, ended_episodes = _evolve_all(alliance, sort_events(newer_events), policy)
     new_retraction = None if after.last_retraction == alliance.last_retraction else after.last_retraction
     return FoldResult(
         after,
         tuple(episode for episode in _repaired_episodes(seen_episodes) if episode != alliance.last_repaired),
         new_retraction,
+        tuple(ended for ended in ended_episodes.values() if ended != alliance.last_ended),
         policy.digest,
     )
 
@@ -119,12 +130,14 @@ def evolve(alliance: Alliance, event: HistoryEvent, policy: Policy) -> Alliance:
         return after
     match event:
         case FeedbackSubmitted():
-            return apply_feedback(after, event, policy)
+            return resolution.follow_level(after, apply_feedback(after, event, policy), event, policy)
         case SessionCompleted() | SessionMissed() | SessionCancelled():
-            return apply_attendance(after, event, policy)
+            return resolution.follow_level(after, apply_attendance(after, event, policy), event, policy)
         case FeedbackLapsed():
-            return apply_lapse(after, event, policy)
-        case FeedbackAmended() | SessionReinstated():
+            return resolution.follow_level(after, apply_lapse(after, event, policy), event, policy)
+        case AlertResolved():
+            return resolution.resolve_episode(after, event)
+        case FeedbackAmended() | SessionReinstated() | AlertReopened():
             return after  # it takes effect on what it corrects (see apply_corrections)
         case _:
             return _evolve_relationship(after, event)
@@ -147,7 +160,7 @@ def _evolve_relationship(alliance: Alliance, event: RelationshipHistoryEvent) ->
         case ConsentGiven():
             return replace(alliance, has_consent=True)
         case ConsentWithdrawn():
-            without_consent = replace(alliance, has_consent=False)
+            without_consent = replace(alliance, has_consent=False, resolved_level=None)
             return episodes.retract_open_episode(without_consent, event.occurred_at, "consent_withdrawn")
         case RelationshipEnded():
             ended = replace(alliance, ended_at=event.occurred_at)
@@ -169,15 +182,18 @@ def fold_steps(events: Iterable[HistoryEvent], policy: Policy) -> Iterator[tuple
 
 def _evolve_all(
     alliance: Alliance, sorted_events: Iterable[HistoryEvent], policy: Policy
-) -> tuple[Alliance, dict[UUID, Episode]]:
-    """The alliance after these events, and the latest state of every episode on the way."""
+) -> tuple[Alliance, dict[UUID, Episode], dict[UUID, EndedEpisode]]:
+    """The alliance after these events, the latest state of every episode on the way, and those that ended."""
     seen_episodes: dict[UUID, Episode] = {}
+    ended_episodes: dict[UUID, EndedEpisode] = {}
     for event in sorted_events:
         alliance = evolve(alliance, event, policy)
         for episode in (alliance.last_repaired, alliance.open_episode):
             if episode is not None:
                 seen_episodes[episode.id] = episode
-    return alliance, seen_episodes
+        if alliance.last_ended is not None:
+            ended_episodes[alliance.last_ended.episode.id] = alliance.last_ended
+    return alliance, seen_episodes, ended_episodes
 
 
 def _repaired_episodes(seen_episodes: Mapping[UUID, Episode]) -> tuple[Episode, ...]:
@@ -197,6 +213,7 @@ class Checkpoint:
     events: int
     alliance: Alliance
     seen_episodes: Mapping[UUID, Episode]
+    ended_episodes: Mapping[UUID, EndedEpisode]
 
 
 def _fold_on(
@@ -207,8 +224,8 @@ def _fold_on(
     folded = list(checkpoints)
     for stop in sorted({end, *(branch.start for branch in branches if start < branch.start < end)}):
         last = folded[-1]
-        alliance, seen_episodes = _evolve_all(last.alliance, events[last.events - start : stop - start], policy)
-        folded.append(Checkpoint(stop, alliance, {**last.seen_episodes, **seen_episodes}))
+        alliance, seen, ended = _evolve_all(last.alliance, events[last.events - start : stop - start], policy)
+        folded.append(Checkpoint(stop, alliance, {**last.seen_episodes, **seen}, {**last.ended_episodes, **ended}))
     return folded
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias, get_args
+from typing import TypeAlias
 from uuid import UUID
 
 from services.alliance.domain.policy.policy import Policies
@@ -18,11 +18,10 @@ from services.alliance.store.protocol import Store, VersionedState
 from shared.events import AlertReopened, AlertResolved
 
 DispositionEvent: TypeAlias = AlertResolved | AlertReopened
-DISPOSITION_EVENTS: tuple[type[DispositionEvent], ...] = get_args(DispositionEvent)
 
 
 class DispositionRecorder:
-    """Records what clinicians decided about alerts. No score depends on it."""
+    """Records what clinicians decided about alerts, for reports and metrics. The fold has its own copy."""
 
     def __init__(self, store: Store, policies: Policies, metrics: Metrics) -> None:
         self._store = store

@@ -10,12 +10,12 @@ from services.alliance.domain.policy.policy import Policy
 from services.alliance.domain.presentation.explanation import explain
 from services.alliance.domain.presentation.summary import Summary, summarize
 from services.alliance.domain.presentation.trajectory import Point, TrajectoryPage
-from services.alliance.domain.state.alliance import Episode
+from services.alliance.domain.state.alliance import EndedEpisode, Episode
 from services.alliance.domain.tuning.dispositions import Disposition
 from services.alliance.store.protocol import VersionedState
 from shared.clinical.openings import CATALOGUE
 from shared.clinical.wording import describe_evidence
-from shared.events import CaseCode, Element, Evidence, Score, Severity
+from shared.events import CaseCode, Element, EpisodeEndReason, Evidence, Score, Severity
 from shared.runtime.model import Model
 
 
@@ -45,6 +45,19 @@ class EpisodeView(Model):
             openings=CATALOGUE.suggest(episode.evidence),
             evidence=list(episode.evidence),
         )
+
+
+class EndedEpisodeView(EpisodeView):
+    """Signs of a rupture that ended without a repair or a retraction."""
+
+    reason: EpisodeEndReason
+    superseded_by: UUID | None
+    """The episode that took its place, if it was superseded."""
+
+    @classmethod
+    def from_ended(cls, ended: EndedEpisode) -> "EndedEpisodeView":
+        fields = dict(EpisodeView.from_episode(ended.episode)) | {"closed_at": ended.at}
+        return cls(**fields, reason=ended.reason, superseded_by=ended.superseded_by)
 
 
 class DispositionView(Model):
@@ -83,6 +96,7 @@ class RelationshipView(Summary):
     """Forms that the client was asked to fill in and did not answer in time."""
     open_episode: EpisodeView | None
     last_repaired: EpisodeView | None
+    last_ended: EndedEpisodeView | None
     dispositions: list[DispositionView]
     """The resolutions of its alerts that were not taken back, the latest first."""
     explanation: str
@@ -112,6 +126,7 @@ class RelationshipView(Summary):
             unanswered=alliance.feedback_lapsed,
             open_episode=EpisodeView.from_episode(alliance.open_episode) if alliance.open_episode else None,
             last_repaired=EpisodeView.from_episode(alliance.last_repaired) if alliance.last_repaired else None,
+            last_ended=EndedEpisodeView.from_ended(alliance.last_ended) if alliance.last_ended else None,
             dispositions=[
                 DispositionView(disposition_id=d.id, episode_id=d.episode, at=d.at, useful=d.useful)
                 for d in dispositions

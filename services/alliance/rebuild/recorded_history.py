@@ -32,7 +32,7 @@ class RecordedHistory:
                 recorded.resolved.append(event)
             elif isinstance(event, AlertReopened):
                 recorded.reopened.append(event)
-            elif isinstance(event, HISTORY_EVENTS):
+            if isinstance(event, HISTORY_EVENTS):
                 known = recorded.events.get(event.id)
                 if known is not None and choose_content(known, event) == known:
                     continue

@@ -11,7 +11,7 @@ from services.alliance.app import create_app
 from services.alliance.domain.fold import fold
 from services.alliance.domain.policy.policy import DEFAULT_POLICY, Policy
 from services.alliance.settings import Settings
-from shared.events import AlertResolved, AllianceUpdated, Event
+from shared.events import AlertResolved, AllianceUpdated, Event, RuptureEnded
 from shared.events.topics import ALLIANCE
 from shared.kafka.producer import Producer
 from tests.support.builders import RelationshipBuilder
@@ -82,7 +82,9 @@ async def test_a_relationship_is_folded_under_the_policy_of_its_clinic_once_the_
     assert policies[-1] == second.digest
 
 
-async def test_the_disposition_of_an_alert_is_counted_for_its_detectors(kafka: Producer, settings: Settings) -> None:
+async def test_a_resolved_alert_ends_its_episode_and_is_counted_for_its_detectors(
+    kafka: Producer, settings: Settings, kafka_servers: str
+) -> None:
     builder = RelationshipBuilder()
     async with run_app(create_app(settings)) as client:
         await kafka.publish([builder.started(), *ruptured_history(builder)])
@@ -106,7 +108,12 @@ async def test_the_disposition_of_an_alert_is_counted_for_its_detectors(kafka: P
 
     assert [(d["episode_id"], d["useful"]) for d in after.pop("dispositions")] == [(str(episode), False)]
     assert view.pop("dispositions") == []
-    assert after == view
+    assert (after["open_episode"], after["standing"]) == (None, "calm")
+    ended = view["open_episode"] | {"closed_at": "2026-02-09T10:00:00Z", "reason": "resolved", "superseded_by": None}
+    assert after["last_ended"] == ended
+    published = await read_events(kafka_servers, ALLIANCE, builder.relationship_id)
+    ends = [(event.episode_id, event.reason) for event in published if isinstance(event, RuptureEnded)]
+    assert set(ends) == {(episode, "resolved")}
 
 
 async def _has_ratings(client: httpx2.AsyncClient, relationship: UUID, ratings: int) -> bool:

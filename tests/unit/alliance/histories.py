@@ -6,7 +6,9 @@ from uuid import UUID
 
 from hypothesis import strategies as st
 
+from services.alliance.domain.policy.policy import DEFAULT_POLICY
 from services.alliance.domain.state.history import HistoryEvent
+from services.alliance.domain.tuning.replay import replay_episodes
 from tests.support.builders import RelationshipBuilder
 
 BUILDER = RelationshipBuilder(UUID("6f1de7f1-3f0c-4a39-9d39-7a6a9a4f7a10"))
@@ -81,7 +83,22 @@ def histories(draw: st.DrawFn) -> list[HistoryEvent]:
         events.append(BUILDER.ended(draw(st.integers(0, 14)) + 0.5))
     if draw(st.integers(0, 9)) == 0:
         events.append(BUILDER.erased(draw(st.integers(0, 14)) + 0.7))
-    return [*events, *draw(st.lists(corrections(), max_size=3))]
+    events += draw(st.lists(corrections(), max_size=3))
+    return [*events, *draw(dispositions(events))]
+
+
+@st.composite
+def dispositions(draw: st.DrawFn, events: list[HistoryEvent]) -> list[HistoryEvent]:
+    """Some of the episodes were resolved, at any time, and some of the resolutions taken back; also unknown ones."""
+    episodes = [*(episode.episode_id for episode in replay_episodes(events, DEFAULT_POLICY)), UUID(int=9)]
+    made: list[HistoryEvent] = []
+    for episode in draw(st.lists(st.sampled_from(episodes), max_size=3)):
+        week = draw(st.integers(0, 14)) + 0.4
+        resolved = BUILDER.resolved(episode, week)
+        made += [resolved, BUILDER.taken_back(resolved, week + draw(st.sampled_from([-0.2, 1.5])))][
+            draw(st.sampled_from([slice(1), slice(1), slice(1, 2), slice(2)]))
+        ]
+    return made
 
 
 @st.composite

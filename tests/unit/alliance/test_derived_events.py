@@ -14,6 +14,7 @@ from shared.events import (
     AllianceUpdated,
     Event,
     RuptureChanged,
+    RuptureEnded,
     RuptureEvent,
     RuptureRepaired,
     RuptureRetracted,
@@ -118,6 +119,18 @@ def test_a_retraction_occurred_with_its_cause_and_names_it(reason: str) -> None:
     assert isinstance(retracted, RuptureRetracted)
     assert (retracted.occurred_at, retracted.reason) == (cause.occurred_at, reason)
     assert retracted.end_reason == ("completed" if reason == "ended" else None)
+
+
+def test_an_episode_whose_alert_was_resolved_ended_with_the_resolution() -> None:
+    resolved = BUILDER.resolved(derive_rupture(*rated_sessions(*RUPTURED)).episode_id, 8.5)
+
+    ended, update = derive(*rated_sessions(*RUPTURED), resolved)
+
+    assert isinstance(ended, RuptureEnded)
+    assert (ended.episode_id, ended.occurred_at) == (resolved.episode_id, resolved.occurred_at)
+    assert (ended.reason, ended.superseded_by) == ("resolved", None)
+    assert isinstance(update, AllianceUpdated)
+    assert (update.open_episode_id, update.standing, update.since) == (None, "calm", resolved.occurred_at)
 
 
 def test_a_retraction_says_that_the_client_ended_the_relationship() -> None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.alliance.domain.detection.resolution import LOW_AGAIN
 from services.alliance.domain.fold import fold_steps, refold
 from services.alliance.domain.policy.policy import DEFAULT_POLICY, Policy
 from services.alliance.domain.state.history import HistoryEvent
@@ -63,9 +64,13 @@ def test_an_episode_that_is_never_repaired_never_ends() -> None:
 
 
 @given(events=histories())
-def test_the_severity_follows_from_the_peak_probability(events: list[HistoryEvent]) -> None:
+def test_the_severity_follows_from_the_peak_probability_unless_a_rating_is_low_again(
+    events: list[HistoryEvent],
+) -> None:
     for episode in replay_episodes(events, DEFAULT_POLICY):
-        assert episode.severity == DEFAULT_POLICY.severity(episode.peak_probability)
+        by_probability = DEFAULT_POLICY.severity(episode.peak_probability)
+        is_low_again = by_probability == "watch" and LOW_AGAIN in episode.detectors
+        assert episode.severity == ("concern" if is_low_again else by_probability)
 
 
 def test_an_empty_history_has_no_episodes_and_no_weeks() -> None:

@@ -59,3 +59,9 @@ def test_a_form_that_lapsed_in_a_source_gap_can_be_answered_in_time() -> None:
     alliance = fold_events([*USUAL, BUILDER.completed(4), lapse, answer])
 
     assert (alliance.feedback_received, alliance.feedback_late) == (5, 0)
+
+
+def test_a_form_about_an_appointment_in_a_source_gap_was_not_due() -> None:
+    missed = BUILDER.missed(4).model_copy(update={"source_gap": True})
+
+    assert learned(fold_events([*USUAL, missed, BUILDER.lapsed(4)])) == learned(fold_events(USUAL))

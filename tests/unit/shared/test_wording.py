@@ -5,11 +5,17 @@ from uuid import UUID, uuid5
 import pytest
 
 from services.alliance.domain.detection.detectors import BEHAVIOUR_DETECTORS, CLIENT_DETECTORS, CLINICIAN_DETECTORS
+from services.alliance.domain.detection.resolution import LOW_AGAIN
 from shared.clinical.wording import KNOWN_DETECTORS, describe_evidence, sentence
 from shared.events import Element, Evidence
 from tests.support.builders import FIRST_SESSION_AT
 
-DETECTORS = sorted({detector.__name__ for detector in (*CLIENT_DETECTORS, *CLINICIAN_DETECTORS, *BEHAVIOUR_DETECTORS)})
+DETECTORS = sorted(
+    {
+        LOW_AGAIN,
+        *(detector.__name__ for detector in (*CLIENT_DETECTORS, *CLINICIAN_DETECTORS, *BEHAVIOUR_DETECTORS)),
+    }
+)
 USUAL_RANGE = {"expected": 84.0, "low": 78.0, "high": 90.0}
 
 

@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Literal
+from uuid import UUID
 
 from services.alliance.domain.detection.detectors import ObservedEvent
 from services.alliance.domain.policy.policy import Policy
-from services.alliance.domain.state.alliance import Alliance, Episode, Retraction
+from services.alliance.domain.state.alliance import Alliance, EndedEpisode, Episode, Retraction
 from services.alliance.domain.state.fast_replace import replace
-from shared.events import Element, Evidence, FeedbackSubmitted
+from shared.events import Element, EpisodeEndReason, Evidence, FeedbackSubmitted
 from shared.events.intake import EndReason
 from shared.events.model import SEVERITY_RANK
 
@@ -80,6 +81,13 @@ def retract_open_episode(
     if alliance.open_episode is None:
         return reset
     return replace(reset, open_episode=None, last_retraction=Retraction(alliance.open_episode, at, reason, end_reason))
+
+
+def end_open_episode(
+    alliance: Alliance, episode: Episode, at: datetime, reason: EpisodeEndReason, superseded_by: UUID | None = None
+) -> Alliance:
+    """End the open `episode`, which was neither repaired nor retracted."""
+    return replace(alliance, open_episode=None, last_ended=EndedEpisode(episode, at, reason, superseded_by))
 
 
 def _recorded_at(event: ObservedEvent) -> datetime | None:

@@ -87,7 +87,8 @@ class Summary(_SummaryModel):
 
     standing: Standing
     since: datetime | None
-    """When the standing began: at the first sign of the open episode, else the last repair, else the first answer."""
+    """When the standing began: at the first sign of the open episode, else the last repair or other end, else the
+    first answer."""
     level: Score | None
     low: Score | None
     high: Score | None
@@ -125,7 +126,15 @@ def _standing(alliance: Alliance) -> tuple[Standing, datetime | None]:
         return "unwatched", None
     if alliance.first_feedback_at is None:
         return "unknown", None
-    return "calm", alliance.last_repaired.closed_at if alliance.last_repaired else alliance.first_feedback_at
+    return "calm", max(filter(None, (alliance.first_feedback_at, *_episode_ends(alliance))))
+
+
+def _episode_ends(alliance: Alliance) -> tuple[datetime | None, datetime | None]:
+    """When the last episode was repaired, and when one last ended for another reason."""
+    return (
+        alliance.last_repaired.closed_at if alliance.last_repaired else None,
+        alliance.last_ended.at if alliance.last_ended else None,
+    )
 
 
 def _trend(client: Series, expected: Expectation | None) -> Trend | None:

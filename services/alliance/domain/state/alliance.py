@@ -6,7 +6,7 @@ from typing import Literal
 from uuid import UUID
 
 from services.alliance.domain.state.history import HistoryEvent, SortKey, correctable_id, is_correction, sort_key
-from shared.events import Element, Evidence, Severity
+from shared.events import Element, EpisodeEndReason, Evidence, Severity
 from shared.events.intake import EndReason
 
 Attendance = Literal["held", "missed", "cancelled_late", "cancelled"]
@@ -129,6 +129,8 @@ class Episode:
     closed_at: datetime | None = None
     recorded_at: datetime | None = None
     """When its last sign was recorded, if that was an answer."""
+    opening_rating: float | None = None
+    """The low rating of the client that opened it, else the first in it; None if no rating is a sign in it."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,17 @@ class Retraction:
     reason: Literal["amended", "ended", "consent_withdrawn"]
     end_reason: EndReason | None = field(default=None, compare=False)
     """Why the relationship ended, if it did. Not compared: states that an older version stored lack it."""
+
+
+@dataclass(frozen=True)
+class EndedEpisode:
+    """An episode that ended without a repair or a retraction, and why."""
+
+    episode: Episode
+    at: datetime
+    reason: EpisodeEndReason
+    superseded_by: UUID | None = None
+    """The episode that took its place, if it was superseded."""
 
 
 @dataclass(frozen=True)
@@ -189,8 +202,12 @@ class Alliance:
     open_episode: Episode | None = None
     last_repaired: Episode | None = None
     last_retraction: Retraction | None = None
+    last_ended: EndedEpisode | None = None
+    resolved_level: float | None = None
+    """The opening rating of the last episode that a clinician resolved, until the client rates no higher again."""
     amended_unknown: tuple[UUID, ...] = ()
-    """The ids of answers of which only amendments are known; when one arrives, it is folded as amended."""
+    """The ids of answers and resolutions of which only a correction is known; when one arrives, it is folded as
+    corrected."""
     corrections: dict[UUID, int] = field(default_factory=dict)
     """The highest correction of each session whose outcome was corrected, and of the relationship's end."""
 

@@ -7,6 +7,7 @@ A history is a set of events, so neither the order of arrival nor a repetition m
 - Of the outcomes of one session, and of the ends of the relationship, those with the highest correction count.
 - An answer that lapsed does not count if a later correction says that the session was not held, or not yet.
 - An amendment counts for the answer that it names, whatever its own time; of several, the one that occurred last.
+- A resolution of an alert that was taken back was never made.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,6 +16,8 @@ from typing import TypeAlias, TypeGuard, get_args
 from uuid import UUID
 
 from shared.events import (
+    AlertReopened,
+    AlertResolved,
     ClientErased,
     ConsentGiven,
     ConsentWithdrawn,
@@ -48,6 +51,8 @@ HistoryEvent: TypeAlias = (
     | ClientErased
     | SessionReinstated
     | RelationshipReopened
+    | AlertResolved
+    | AlertReopened
 )
 
 HISTORY_EVENTS: tuple[type[HistoryEvent], ...] = get_args(HistoryEvent)
@@ -56,6 +61,7 @@ Outcome: TypeAlias = SessionCompleted | SessionMissed | SessionCancelled | Sessi
 End: TypeAlias = RelationshipEnded | RelationshipReopened
 # Looked up for every event: `isinstance` of a pydantic model costs more than the rest of `precedes`.
 _OUTCOMES, _ENDS = frozenset(get_args(Outcome)), frozenset(get_args(End))
+_CHANGES = frozenset((FeedbackAmended, AlertReopened))
 _RANK = {event_type: rank for rank, event_type in enumerate(HISTORY_EVENTS)}
 
 SortKey: TypeAlias = tuple[datetime, int, UUID]
@@ -92,7 +98,7 @@ def _content_rank(event: HistoryEvent) -> tuple[bool, SortKey, str]:
 
 def is_correction(event: HistoryEvent) -> bool:
     """Whether the event takes back or changes what an earlier one says."""
-    return type(event) is FeedbackAmended or ((_is_outcome(event) or _is_end(event)) and event.correction > 0)
+    return type(event) in _CHANGES or ((_is_outcome(event) or _is_end(event)) and event.correction > 0)
 
 
 def corrected_at(event: HistoryEvent) -> datetime:
@@ -119,11 +125,17 @@ def highest_corrections(events: Iterable[HistoryEvent]) -> dict[UUID, int]:
 
 
 def apply_corrections(sorted_events: Sequence[HistoryEvent]) -> list[HistoryEvent]:
-    """The events as corrected: without superseded ones, and every answer as it was last amended, where it was given."""
+    """The events as corrected: without what was superseded or taken back, and every answer as it was last amended,
+    where it was given.
+    """
     highest = highest_corrections(sorted_events)
     if highest:
         not_held = _corrections_to_not_held(sorted_events)
         sorted_events = [event for event in sorted_events if not _is_superseded(event, highest, not_held)]
+    if taken_back := {event.disposition_id for event in sorted_events if type(event) is AlertReopened}:
+        sorted_events = [
+            event for event in sorted_events if not (type(event) is AlertResolved and event.id in taken_back)
+        ]
     amendments = {event.amends: event for event in sorted_events if type(event) is FeedbackAmended}
     if not amendments:
         return list(sorted_events)
@@ -159,12 +171,18 @@ def _is_end(event: HistoryEvent) -> TypeGuard[End]:
     return type(event) in _ENDS
 
 
-def find_unknown_answers(events: Sequence[HistoryEvent]) -> tuple[UUID, ...]:
-    """The ids of answers of which amendments are known, but not the answers themselves."""
-    amended_ids = {event.amends for event in events if type(event) is FeedbackAmended}
-    if not amended_ids:
+def find_unknown_corrected(events: Sequence[HistoryEvent]) -> tuple[UUID, ...]:
+    """The ids of answers that were amended, and of resolutions that were taken back, which are not known themselves.
+
+    An acknowledgement of an alert can be taken back, too; its id stays among them.
+    """
+    corrected = {event.amends for event in events if type(event) is FeedbackAmended}
+    corrected |= {event.disposition_id for event in events if type(event) is AlertReopened}
+    if not corrected:
         return ()
-    return tuple(sorted(amended_ids - {event.id for event in events if type(event) is FeedbackSubmitted}))
+    return tuple(
+        sorted(corrected - {event.id for event in events if type(event) in (FeedbackSubmitted, AlertResolved)})
+    )
 
 
 def _amend(original: FeedbackSubmitted, amendment: FeedbackAmended) -> FeedbackSubmitted:

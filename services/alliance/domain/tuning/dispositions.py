@@ -1,4 +1,6 @@
-"""What clinicians decided about alerts, and whether these were useful. Dispositions are counted and change no score.
+"""What clinicians decided about alerts, and whether these were useful, for reports and metrics.
+
+That a resolution ends its episode is another matter, and part of the fold.
 
 Which dispositions count depends on which of them, and which reopenings, are known, and not on the order in which they
 arrived: a reopening that arrives before the disposition that it takes back is kept and takes effect then.
@@ -93,10 +95,11 @@ def detectors_of(episode: Episode) -> tuple[str, ...]:
 def find_current_episode(alliance: Alliance, episode_id: UUID) -> Episode | None:
     """The episode, if the state still holds it."""
     retracted_episode = alliance.last_retraction.episode if alliance.last_retraction else None
+    ended_episode = alliance.last_ended.episode if alliance.last_ended else None
     return next(
         (
             episode
-            for episode in (alliance.open_episode, alliance.last_repaired, retracted_episode)
+            for episode in (alliance.open_episode, alliance.last_repaired, retracted_episode, ended_episode)
             if episode and episode.id == episode_id
         ),
         None,

@@ -27,15 +27,15 @@ def servers(empty_kafka: str) -> str:
 @pytest.fixture(scope="module")
 def histories(servers: str) -> dict[UUID, list[HistoryEvent]]:
     """Events published before the first test, among them resolved alerts, and messages that cannot be decoded."""
-    by_relationship = history(RELATIONSHIP_COUNT, WEEK_COUNT)
+    by_relationship = {
+        r: [*events, *resolved_alerts(events)] for r, events in history(RELATIONSHIP_COUNT, WEEK_COUNT).items()
+    }
 
     async def publish() -> None:
         producer = Producer(servers, "test")
         await producer.start()
         try:
-            await producer.publish(
-                [event for events in by_relationship.values() for event in (*events, *resolved_alerts(events))]
-            )
+            await producer.publish([event for events in by_relationship.values() for event in events])
             await producer.send(
                 [Message(FEEDBACK.name, str(r).encode(), b"not json") for r in list(by_relationship)[:9]]
             )
@@ -66,8 +66,5 @@ async def empty_alliance(
 @pytest.fixture
 async def projected_alliance(empty_alliance: RecordedAlliance, producer: Producer) -> RecordedAlliance:
     """The database contains the history, as the service projects it."""
-    await empty_alliance.handle(
-        producer,
-        *(event for events in empty_alliance.histories.values() for event in (*events, *resolved_alerts(events))),
-    )
+    await empty_alliance.handle(producer, *(event for events in empty_alliance.histories.values() for event in events))
     return empty_alliance

@@ -15,7 +15,7 @@ from services.alliance.domain.fold import refold
 from services.alliance.domain.policy.policy import DEFAULT_POLICY, Policies
 from services.alliance.domain.state.history import HistoryEvent
 from services.alliance.domain.tuning.replay import replay_episodes
-from services.alliance.handlers.dispositions import DispositionEvent, DispositionRecorder
+from services.alliance.handlers.dispositions import DispositionRecorder
 from services.alliance.handlers.projector import AllianceProjector
 from services.alliance.metrics import Metrics
 from services.alliance.rebuild import VIEW_SOURCE
@@ -54,12 +54,11 @@ class RecordedAlliance:
         self.join_rebuild = partial(join_rebuild, self.servers, self.mongo, VIEW_SOURCE, Policies().digest)
         self.store = MongoStore(self.mongo)
 
-    async def handle(self, producer: Producer, *events: HistoryEvent | DispositionEvent) -> None:
+    async def handle(self, producer: Producer, *events: HistoryEvent) -> None:
         """Handle the events and publish the derived ones, as the service does."""
         metrics = Metrics(CollectorRegistry())
         await self.store.create_indexes()
-        history_events = [event for event in events if not isinstance(event, AlertResolved | AlertReopened)]
-        await AllianceProjector(self.store, producer.publish, Policies(), metrics).handle_batch(history_events)
+        await AllianceProjector(self.store, producer.publish, Policies(), metrics).handle_batch(events)
         await DispositionRecorder(self.store, Policies(), metrics).handle_batch(
             [event for event in events if isinstance(event, AlertResolved | AlertReopened)]
         )

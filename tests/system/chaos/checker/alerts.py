@@ -17,6 +17,7 @@ from shared.events import (
     ConsentGiven,
     ConsentWithdrawn,
     RelationshipStarted,
+    RuptureEnded,
     RuptureEvent,
     RuptureRepaired,
     RuptureRetracted,
@@ -132,6 +133,8 @@ def _status(
         return "repaired"
     if _must_be_read(latest) and disposition_ranks.get("acknowledged", -1) < rank:
         return "open"
+    if isinstance(latest, RuptureEnded):
+        return "ended"
     is_closed = update is not None and update.version >= latest.version and update.open_episode_id != latest.episode_id
     if isinstance(latest, RuptureRetracted) or is_closed:
         return "retracted"
@@ -139,7 +142,12 @@ def _status(
 
 
 def _must_be_read(latest: RuptureEvent) -> bool:
-    """Whether the client ended the relationship, or was transferred while the alert was urgent."""
+    """Whether the client ended the relationship, or was transferred while the alert was urgent.
+
+    Or the clinician resolved the alert when it was less severe.
+    """
+    if isinstance(latest, RuptureEnded):
+        return latest.reason == "resolved"
     return isinstance(latest, RuptureRetracted) and (
         latest.end_reason == "stopped_by_client" or (latest.end_reason == "transferred" and latest.severity == "urgent")
     )
@@ -161,6 +169,10 @@ def episode_differences(alerts: Mapping[UUID, ExpectedAlert], fold_results: Mapp
     for result in fold_results.values():
         expected_statuses: list[tuple[UUID, tuple[str, ...]]] = [
             (episode.id, ("repaired", "resolved")) for episode in result.repaired_episodes
+        ]
+        expected_statuses += [
+            (ended.episode.id, ("resolved", "open", "ended") if ended.reason == "resolved" else ("ended", "resolved"))
+            for ended in result.ended_episodes
         ]
         if result.alliance.open_episode is not None:
             open_alert_ids.add(uuid5(result.alliance.open_episode.id, "alert"))

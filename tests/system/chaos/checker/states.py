@@ -12,7 +12,16 @@ from services.alliance.domain.policy.policy import DEFAULT_POLICY
 from services.alliance.domain.state.alliance import Alliance
 from services.alliance.domain.state.history import HISTORY_EVENTS, HistoryEvent
 from services.alliance.store.stored_names import dump_alliance, load_alliance
-from shared.events import AlertReopened, AlertResolved, Event, RuptureEvent, RuptureRepaired, RuptureRetracted, by_type
+from shared.events import (
+    AlertReopened,
+    AlertResolved,
+    Event,
+    RuptureEnded,
+    RuptureEvent,
+    RuptureRepaired,
+    RuptureRetracted,
+    by_type,
+)
 from shared.events.cloudevents import decode
 from tests.system.chaos.checker.observation import ObservedState
 from tests.system.chaos.checker.topic_contents import TopicContents
@@ -36,22 +45,23 @@ def stored_states(observed: ObservedState) -> dict[UUID, StoredState]:
     }
 
 
+def _history_events(contents: TopicContents) -> list[HistoryEvent]:
+    """The events that alliance folds: those that people caused, and what clinicians decided about alerts."""
+    events = (*contents.source_events.values(), *contents.alert_events.values())
+    return [event for event in events if isinstance(event, HISTORY_EVENTS)]
+
+
 def refold_relationships(contents: TopicContents) -> dict[UUID, FoldResult]:
     """Every relationship, folded from its events on the topics."""
     events_by_relationship = defaultdict[UUID, list[HistoryEvent]](list)
-    for event in contents.source_events.values():
-        if isinstance(event, HISTORY_EVENTS):
-            events_by_relationship[event.relationship_id].append(event)
+    for event in _history_events(contents):
+        events_by_relationship[event.relationship_id].append(event)
     return {relationship: refold(events, DEFAULT_POLICY) for relationship, events in events_by_relationship.items()}
 
 
 def stored_event_differences(contents: TopicContents, observed: ObservedState) -> list[str]:
     """Events and dispositions that are only in alliance's database, only on the topics, or differ."""
-    published = {
-        source_event.id: source_event
-        for source_event in contents.source_events.values()
-        if isinstance(source_event, HISTORY_EVENTS)
-    }
+    published = {event.id: event for event in _history_events(contents)}
     documents = observed.documents("alliance", "facts")
     differences = [f"event {event_id} not stored" for event_id in published.keys() - documents.keys()]
     differences += [f"event {event_id} not on any topic" for event_id in documents.keys() - published.keys()]
@@ -125,7 +135,7 @@ def _is_published(event: Event, contents: TopicContents, latest_by_episode: Mapp
         return contents.alliance_updates.get(event.key) == event
     latest = latest_by_episode.get(event.episode_id)
     # A closed episode is published once; its relationship has moved on to later versions since.
-    is_closing = isinstance(event, RuptureRepaired | RuptureRetracted)
+    is_closing = isinstance(event, RuptureRepaired | RuptureRetracted | RuptureEnded)
     return (
         latest is not None
         and type(latest) is type(event)

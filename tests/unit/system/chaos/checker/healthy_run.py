@@ -10,10 +10,11 @@ from services.alliance.domain.policy.policy import DEFAULT_POLICY
 from services.alliance.domain.presentation.trajectory import point_for
 from services.alliance.domain.state.history import HISTORY_EVENTS
 from services.alliance.http.views import RelationshipView
-from services.alliance.store.mongo import to_document
+from services.alliance.store.mongo import event_document, to_document
 from services.alliance.store.protocol import VersionedState
 from shared.events import (
     AlertRaised,
+    AlertResolved,
     ClinicUpdated,
     ConsentGiven,
     ConsentWithdrawn,
@@ -24,7 +25,6 @@ from shared.events import (
     RuptureEvent,
     SessionScheduled,
 )
-from shared.events.cloudevents import encode
 from shared.events.topics import dead_letter_topic
 from tests.system.chaos.checker.acknowledged.requests import read_requests
 from tests.system.chaos.checker.clocks import CLOCK_TOLERANCE
@@ -82,10 +82,7 @@ def _add_states(run: RecordedRun) -> None:
     contents = run.topic_contents()
     events = [event for event in contents.source_events.values() if isinstance(event, HISTORY_EVENTS)]
     database = run.databases["alliance"] = {
-        "facts": {
-            stored_event.id: {"_id": stored_event.id, "r": stored_event.relationship_id, "event": encode(stored_event)}
-            for stored_event in events
-        },
+        "facts": {stored_event.id: event_document(stored_event) for stored_event in events},
         "alliances": {},
     }
     for relationship, result in refold_relationships(contents).items():
@@ -102,6 +99,20 @@ def _add_states(run: RecordedRun) -> None:
             trajectory_point.model_dump(mode="json") for trajectory_point in points if trajectory_point is not None
         ]
         run.trajectories[relationship] = {"points": shown_points}
+
+
+def fold_resolution(run: RecordedRun, resolved: AlertResolved) -> None:
+    """Add what follows from a resolution that is on its topic: the episode has ended."""
+    result = refold_relationships(run.topic_contents())[RELATIONSHIP_ID]
+    state = VersionedState(RELATIONSHIP_ID, result, VERSION + 1)
+    run.databases["alliance"]["facts"][resolved.id] = event_document(resolved)
+    run.databases["alliance"]["alliances"][RELATIONSHIP_ID] = to_document(state)
+    run.publish(*derive_events(RELATIONSHIP_ID, result, VERSION + 1, DEFAULT_POLICY))
+    run.alliances[RELATIONSHIP_ID] = RelationshipView.from_versioned(state, DEFAULT_POLICY).model_dump(mode="json")
+    run.document("notify", "alerts", resolved.alert_id)["said"]["version"] = VERSION + 1
+    run.document("notify", "relationships", RELATIONSHIP_ID).update(
+        {"alliance_version": VERSION + 1, "open_episode_id": None}
+    )
 
 
 def _add_alert(run: RecordedRun) -> None:

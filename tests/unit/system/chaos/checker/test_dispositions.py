@@ -13,6 +13,7 @@ from tests.unit.system.chaos.checker.corruption import (
     alert_id_of,
     failed_checks_after,
 )
+from tests.unit.system.chaos.checker.healthy_run import fold_resolution
 from tests.unit.system.chaos.checker.recorded_requests import CLINIC_ID
 from tests.unit.system.chaos.checker.recorded_run import RecordedRun
 
@@ -29,7 +30,9 @@ def add_disposition(run: RecordedRun, action: str, unused: str = "") -> None:
     last_request = run.requests[-1]
     run.requests.append(replace(last_request, path=f"/alerts/{alert_id}/{paths[action]}", body=body, response=response))
     if action == "resolved":
-        run.publish(AlertResolved.model_validate({**common_fields, "useful": True}))
+        resolved = AlertResolved.model_validate({**common_fields, "useful": True})
+        run.publish(resolved)
+        fold_resolution(run, resolved)
         run.databases["alliance"].setdefault("judgements", {})[common_fields["id"]] = {"useful": True}
     else:
         run.publish(AlertAcknowledged.model_validate(common_fields))
