@@ -19,7 +19,7 @@ from services.notify.store import DeliveryStore, Store
 from shared.clinical.openings import CATALOGUE
 from shared.clinical.wording import describe_evidence
 from shared.errors import NotFound
-from shared.events import CaseCode, Event, Severity
+from shared.events import CaseCode, DispositionKind, Event, Severity
 from shared.outbox.documents import Change
 from shared.runtime.model import Model
 
@@ -50,7 +50,9 @@ class InboxAlert(Model):
     """One or two openings for a conversation about it, from a catalogue."""
     next_session_at: datetime | None
     useful: bool | None
-    """What the clinician said when resolving it."""
+    """Whether the clinician called it useful when resolving it."""
+    disposition: DispositionKind | None
+    """What the clinician did about it, as stated when resolving it."""
     end_reason: EpisodeEnd | None
     """Why the alliance no longer shows the signs, if they were not repaired."""
     shown: Shown
@@ -200,6 +202,7 @@ class RetentionService:
 
 
 def _to_inbox_alert(alert: Alert, clinician_id: UUID, relationship: Relationship, now: datetime) -> InboxAlert:
+    resolved = alert.resolved if alert.status == "resolved" else None
     return InboxAlert(
         alert_id=alert.id,
         episode_id=alert.episode_id,
@@ -214,7 +217,8 @@ def _to_inbox_alert(alert: Alert, clinician_id: UUID, relationship: Relationship
         why=describe_evidence(alert.episode.evidence),
         openings=CATALOGUE.suggest(alert.episode.evidence),
         next_session_at=relationship.next_session_at(now),
-        useful=alert.resolved.useful if alert.resolved and alert.status == "resolved" else None,
+        useful=resolved.useful if resolved else None,
+        disposition=resolved.disposition if resolved else None,
         end_reason=alert.episode.end_reason,
         shown=alert.shown,
         disposition_id=alert.current_disposition.id if alert.current_disposition else None,

@@ -6,15 +6,18 @@ from uuid import uuid4
 
 from services.notify.domain.alert import Alert
 from services.notify.domain.disposition_requests import DispositionRequest, decide
-from shared.events import Event
+from shared.events import DispositionKind, Event
 
 
 def acknowledge(alert: Alert, at: datetime) -> tuple[Alert, Sequence[Event]]:
     return decide(alert, DispositionRequest(uuid4(), "acknowledged", alert.shown), at)
 
 
-def resolve(alert: Alert, useful: bool | None, at: datetime) -> tuple[Alert, Sequence[Event]]:
-    return decide(alert, DispositionRequest(uuid4(), "resolved", alert.shown, useful=useful), at)
+def resolve(
+    alert: Alert, useful: bool | None, at: datetime, disposition: DispositionKind | None = None
+) -> tuple[Alert, Sequence[Event]]:
+    request = DispositionRequest(uuid4(), "resolved", alert.shown, useful=useful, disposition=disposition)
+    return decide(alert, request, at)
 
 
 def reopen(alert: Alert, at: datetime) -> tuple[Alert, Sequence[Event]]:

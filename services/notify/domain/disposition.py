@@ -9,7 +9,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from services.notify.domain.episode import StoredModel
-from shared.events import Severity, UtcDatetime
+from shared.events import DispositionKind, Severity, UtcDatetime
 from shared.events.alerts import old_disposition_id
 from shared.events.model import SEVERITY_RANK
 
@@ -26,6 +26,8 @@ class Disposition(StoredModel):
     severity: Severity
     """The severity of the alert at that time; it covers no higher one."""
     useful: bool | None = None
+    disposition: DispositionKind | None = None
+    """What the clinician did about an alert that is resolved, if that was stated."""
     disposition_id: UUID | None = None
     """The disposition that it takes back, if it is one that reopens the alert."""
 

@@ -13,7 +13,7 @@ from uuid import UUID
 from services.notify.domain.alert import Alert, Shown, with_dispositions
 from services.notify.domain.disposition import Disposition, DispositionAction, reopened_ids
 from shared.errors import Rejected
-from shared.events import AlertAcknowledged, AlertReopened, AlertResolved, Event
+from shared.events import AlertAcknowledged, AlertReopened, AlertResolved, DispositionKind, Event
 from shared.events.alerts import disposition_id
 
 MAX_DISPOSITIONS = 100
@@ -32,6 +32,8 @@ class DispositionRequest:
     """Whether an alert that is resolved was useful."""
     disposition_id: UUID | None = None
     """The disposition that is taken back, if the alert is reopened."""
+    disposition: DispositionKind | None = None
+    """What the clinician did about an alert that is resolved."""
 
 
 def decide(alert: Alert, request: DispositionRequest, at: datetime) -> tuple[Alert, Sequence[Event]]:
@@ -43,6 +45,7 @@ def decide(alert: Alert, request: DispositionRequest, at: datetime) -> tuple[Ale
         severity=alert.severity,
         useful=request.useful,
         disposition_id=request.disposition_id,
+        disposition=request.disposition,
     )
     if _was_made_before(alert, disposition):
         return alert, ()
@@ -67,7 +70,7 @@ def _was_made_before(alert: Alert, disposition: Disposition) -> bool:
 
 
 def _content(disposition: Disposition) -> tuple[object, ...]:
-    return disposition.action, disposition.useful, disposition.disposition_id
+    return disposition.action, disposition.useful, disposition.disposition, disposition.disposition_id
 
 
 def _is_needed(alert: Alert, request: DispositionRequest) -> bool:
@@ -78,7 +81,7 @@ def _is_needed(alert: Alert, request: DispositionRequest) -> bool:
         case "resolved":
             if alert.status != "resolved" or alert.resolved is None:
                 return True
-            if alert.resolved.useful != request.useful:
+            if (alert.resolved.useful, alert.resolved.disposition) != (request.useful, request.disposition):
                 raise Rejected("already-resolved", f"alert {alert.id} is already resolved; reopen it first")
             return False
         case "reopened":
@@ -104,7 +107,7 @@ def _event(alert: Alert, disposition: Disposition) -> Event:
         case "acknowledged":
             return AlertAcknowledged(**fields)
         case "resolved":
-            return AlertResolved(**fields, useful=disposition.useful)
+            return AlertResolved(**fields, useful=disposition.useful, disposition=disposition.disposition)
         case "reopened":
             return AlertReopened(**fields, disposition_id=disposition.disposition_id)
         case _:

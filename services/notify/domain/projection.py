@@ -58,7 +58,7 @@ def _to_disposition(event: AlertAcknowledged | AlertResolved | AlertReopened) ->
         case AlertAcknowledged():
             return Disposition(action="acknowledged", **fields)
         case AlertResolved():
-            return Disposition(action="resolved", useful=event.useful, **fields)
+            return Disposition(action="resolved", useful=event.useful, disposition=event.disposition, **fields)
         case AlertReopened():
             return Disposition(action="reopened", disposition_id=event.disposition_id, **fields)
         case _:

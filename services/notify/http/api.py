@@ -19,6 +19,7 @@ from services.notify.domain.routing import ChannelAddresses, WebhookAddress
 from services.notify.http.inbox_streams import InboxStreams, Ping
 from services.notify.service import InboxAlert, InboxService, InboxView
 from services.notify.settings import EMAIL_ADDRESS_PATTERN
+from shared.events import DispositionKind
 from shared.http.query_parameters import PageNumber
 from shared.http.request_body import RequestBody
 from shared.runtime.model import Model
@@ -95,6 +96,9 @@ class DispositionBody(RequestBody):
 class Resolution(DispositionBody):
     useful: StrictBool | None = None
     """Whether the alert was worth the interruption."""
+    disposition: DispositionKind | None = None
+    """What the clinician did: talked about it with the client, changed something in the work, found that it was not a
+    rupture, or took no action. However it is answered, what the client says afterwards counts in full."""
 
 
 class Reopening(DispositionBody):
@@ -157,8 +161,9 @@ def _add_alert_routes(router: APIRouter, inbox: InboxService) -> None:
 
     @router.post("/alerts/{alert_id}/resolution")
     async def resolve(alert_id: UUID, body: Resolution) -> InboxAlert:
-        """The clinician is done with it, and may state whether it was worth the interruption."""
-        return await inbox.dispose(alert_id, DispositionRequest(body.id, "resolved", body.shown, useful=body.useful))
+        """The clinician is done with it, and may state what came of it. This ends the episode, if that is open."""
+        request = DispositionRequest(body.id, "resolved", body.shown, useful=body.useful, disposition=body.disposition)
+        return await inbox.dispose(alert_id, request)
 
     @router.post("/alerts/{alert_id}/reopening")
     async def reopen(alert_id: UUID, body: Reopening) -> InboxAlert:

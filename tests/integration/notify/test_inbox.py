@@ -40,7 +40,8 @@ async def test_acknowledging_and_resolving_are_published_once(
         for _ in range(2):
             assert (await dispose(client, s, "acknowledgement")).json()["status"] == "acknowledged"
         for _ in range(2):
-            assert (await dispose(client, s, "resolution", useful=True)).json()["status"] == "resolved"
+            resolved = await dispose(client, s, "resolution", useful=True, disposition="no_action")
+            assert resolved.json()["status"] == "resolved"
         after = await dispose(client, s, "acknowledgement")
         body = {"id": str(uuid4()), "shown": after.json()["shown"], "useful": False}
         other = await client.post(f"/alerts/{s.alert_id()}/resolution", json=body)
@@ -51,12 +52,13 @@ async def test_acknowledging_and_resolving_are_published_once(
 
     assert after.json()["status"] == "resolved"
     assert (other.status_code, other.json()["type"]) == (409, "urn:attune:problem:already-resolved")
-    assert (read.json()["status"], read.json()["useful"]) == ("resolved", True)
+    assert [read.json()[name] for name in ("status", "useful", "disposition")] == ["resolved", True, "no_action"]
     events = {e.id: e for e in await read_events(kafka_servers, ALERTS, s.relationship_id)}.values()
     assert [e.event_type() for e in events] == [
         each.event_type() for each in (AlertRaised, AlertAcknowledged, AlertResolved)
     ]
     assert [e.severity for e in events if isinstance(e, AlertAcknowledged | AlertResolved)] == ["concern", "concern"]
+    assert [e.disposition for e in events if isinstance(e, AlertResolved)] == ["no_action"]
 
 
 async def test_an_invalid_request_gets_an_error_and_changes_nothing(serve: Serve) -> None:
@@ -79,9 +81,11 @@ async def test_an_invalid_request_gets_an_error_and_changes_nothing(serve: Serve
             invalid_response = await client.put(f"/clinicians/{unknown_id}/channels", json=invalid_body)
             assert invalid_response.status_code == 422
             assert SECRET not in invalid_response.text
-        assert (
-            await client.post(f"/alerts/{unknown_id}/resolution", json={**ACKNOWLEDGEMENT, "usefull": True})
-        ).status_code == 422
+        for invalid_field in ({"usefull": True}, {"disposition": "ignored"}):
+            resolution = await client.post(
+                f"/alerts/{unknown_id}/resolution", json={**ACKNOWLEDGEMENT, **invalid_field}
+            )
+            assert resolution.status_code == 422
 
 
 async def test_the_inbox_shows_the_open_and_most_severe_first(serve: Serve, kafka: Producer) -> None:

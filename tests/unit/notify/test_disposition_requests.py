@@ -117,16 +117,16 @@ def test_an_alert_takes_a_bounded_number_of_dispositions() -> None:
         acknowledge(alert, NOW)
 
 
-def test_resolving_again_changes_nothing_and_with_another_usefulness_is_rejected() -> None:
+def test_resolving_again_changes_nothing_and_with_another_statement_is_rejected() -> None:
     s = RuptureBuilder(NOW)
     alert = only_alert_after([s.started(), s.suspected(3)])
 
-    resolved, events = resolve(alert, True, NOW)
+    resolved, (event,) = resolve(alert, True, NOW, "changed_something")
 
     assert resolved.status == "resolved"
-    assert [(type(event), event.useful) for event in events if isinstance(event, AlertResolved)] == [
-        (AlertResolved, True)
-    ]
-    assert resolve(resolved, True, NOW) == (resolved, ())
-    with pytest.raises(Rejected, match="reopen it first"):
-        resolve(resolved, False, NOW)
+    assert isinstance(event, AlertResolved)
+    assert (event.useful, event.disposition) == (True, "changed_something")
+    assert resolve(resolved, True, NOW, "changed_something") == (resolved, ())
+    for useful, disposition in ((False, "changed_something"), (True, "no_action"), (True, None)):
+        with pytest.raises(Rejected, match="reopen it first"):
+            resolve(resolved, useful, NOW, disposition)  # type: ignore[arg-type]

@@ -48,7 +48,7 @@ def test_dispositions_are_restored_from_their_events_in_any_order() -> None:
     statuses = []
     steps: list[Callable[[Alert], tuple[Alert, Sequence[Event]]]] = [
         lambda alert: acknowledge(alert, NOW),
-        lambda alert: resolve(alert, True, NOW + timedelta(hours=1)),
+        lambda alert: resolve(alert, True, NOW + timedelta(hours=1), "talked_about"),
         lambda alert: reopen(alert, NOW + timedelta(hours=2)),
         lambda alert: reopen(alert, NOW + timedelta(hours=3)),
     ]
