@@ -12,7 +12,7 @@ from shared.events import Severity
 from shared.runtime.clock import now
 from shared.runtime.metric_specs import CounterSpec, GaugeSpec, HistogramSpec
 
-CloseOutcome = Literal["useful", "not_useful", "not_stated", "repaired", "retracted"]
+CloseOutcome = Literal["useful", "not_useful", "not_stated", "repaired", "retracted", "ended"]
 RemovedKind = Literal["alert", "delivery"]
 StreamLimit = Literal["inbox", "process"]
 
@@ -51,8 +51,8 @@ ALERT_ACKNOWLEDGEMENT_SECONDS = HistogramSpec(
 )
 ALERTS_CLOSED = CounterSpec(
     "attune_notify_alerts_closed",
-    "Alerts closed: resolved by the clinician as useful, not_useful or not_stated, or closed by a repair or "
-    "retraction of the episode. An alert that is reopened and closed again counts twice.",
+    "Alerts closed: resolved by the clinician as useful, not_useful or not_stated, or closed by a repair, a "
+    "retraction or another end of the episode. An alert that is reopened and closed again counts twice.",
     {"severity": get_args(Severity), "outcome": get_args(CloseOutcome)},
 )
 ACTIVE_ALERTS = GaugeSpec(
@@ -136,8 +136,8 @@ class Metrics:
         self._acknowledgement_seconds.labels(severity).observe(max(0.0, latency.total_seconds()))
 
     def count_closed(self, severity: Severity, status: Status) -> None:
-        """Count an alert closed by its episode; any status but repaired or retracted is not counted."""
-        if status in ("repaired", "retracted"):
+        """Count an alert closed by its episode; any status but repaired, retracted or ended is not counted."""
+        if status in ("repaired", "retracted", "ended"):
             self._closed.labels(severity, status).inc()
 
     def count_resolved(self, severity: Severity, useful: bool | None) -> None:

@@ -9,9 +9,8 @@ from uuid import UUID
 import structlog
 
 from services.notify.delivery.planner import DeliveryPlanner
-from services.notify.domain.alert import Alert, Shown, Status
+from services.notify.domain.alert import Alert, AlertEnd, Shown, Status, alert_id
 from services.notify.domain.disposition_requests import DispositionRequest, decide
-from services.notify.domain.episode import EpisodeEnd
 from services.notify.domain.relationship import Relationship
 from services.notify.domain.routing import is_recent
 from services.notify.metrics import Metrics
@@ -19,7 +18,7 @@ from services.notify.store import DeliveryStore, Store
 from shared.clinical.openings import CATALOGUE
 from shared.clinical.wording import describe_evidence
 from shared.errors import NotFound
-from shared.events import CaseCode, DispositionKind, Event, Severity
+from shared.events import CaseCode, DispositionKind, Event, LevelShift, Severity
 from shared.outbox.documents import Change
 from shared.runtime.model import Model
 
@@ -53,8 +52,12 @@ class InboxAlert(Model):
     """Whether the clinician called it useful when resolving it."""
     disposition: DispositionKind | None
     """What the clinician did about it, as stated when resolving it."""
-    end_reason: EpisodeEnd | None
-    """Why the alliance no longer shows the signs, if they were not repaired."""
+    end_reason: AlertEnd | None
+    """Why the alliance no longer shows the signs, if they were not repaired. A level shift is no repair."""
+    superseded_by: UUID | None
+    """The alert that took its place, if a second rupture began."""
+    shift: LevelShift | None
+    """Whether the ratings are lower or higher since the first sign, after a level shift."""
     shown: Shown
     """Goes into every request about the alert: it is rejected if the alert has changed since."""
     disposition_id: UUID | None
@@ -219,7 +222,9 @@ def _to_inbox_alert(alert: Alert, clinician_id: UUID, relationship: Relationship
         next_session_at=relationship.next_session_at(now),
         useful=resolved.useful if resolved else None,
         disposition=resolved.disposition if resolved else None,
-        end_reason=alert.episode.end_reason,
+        end_reason=alert.end_reason,
+        superseded_by=alert_id(alert.episode.superseded_by) if alert.episode.superseded_by else None,
+        shift=alert.episode.shift,
         shown=alert.shown,
         disposition_id=alert.current_disposition.id if alert.current_disposition else None,
         disposition_count=len(alert.dispositions),

@@ -17,6 +17,7 @@ from shared.events import (
     RelationshipReopened,
     RelationshipStarted,
     RuptureChanged,
+    RuptureEnded,
     RuptureRepaired,
     RuptureRetracted,
     RuptureSuspected,
@@ -44,6 +45,7 @@ CONSUMED_EVENTS: tuple[type[Event], ...] = (
     RuptureChanged,
     RuptureRepaired,
     RuptureRetracted,
+    RuptureEnded,
 )
 PUBLISHED_EVENTS: tuple[type[Event], ...] = (AlertRaised, AlertAcknowledged, AlertResolved, AlertReopened)
 

@@ -27,6 +27,8 @@ Ratio = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 EpisodeEndReason = Literal["level_shift", "superseded", "resolved"]
 """Why an episode ended that was neither repaired nor retracted."""
+LevelShift = Literal["lower", "higher"]
+"""Whether the ratings are lower or higher than they were usually."""
 
 
 class Evidence(Model):
@@ -145,3 +147,5 @@ class RuptureEnded(RuptureEvent):
     reason: EpisodeEndReason
     superseded_by: UUID | None = None
     """The next episode, if the reason is `superseded`."""
+    shift: LevelShift | None = None
+    """The direction, if the reason is `level_shift`."""

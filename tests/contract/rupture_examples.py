@@ -92,6 +92,7 @@ RUPTURE_EXAMPLES: tuple[Event, ...] = (
             policy="3f2a",
             reason=reason,
             superseded_by=_id("next episode") if reason == "superseded" else None,
+            shift="lower" if reason == "level_shift" else None,
         )
         for reason in get_args(EpisodeEndReason)
     ),

@@ -9,11 +9,14 @@ from shared.events import (
     ClinicianRegistered,
     ConsentGiven,
     ConsentWithdrawn,
+    EpisodeEndReason,
     Evidence,
+    LevelShift,
     RelationshipEnded,
     RelationshipReopened,
     RelationshipStarted,
     RuptureChanged,
+    RuptureEnded,
     RuptureEvent,
     RuptureRepaired,
     RuptureRetracted,
@@ -170,6 +173,21 @@ class RuptureBuilder:
     ) -> RuptureEvent:
         return self._rupture_event(
             RuptureRetracted, version, severity, episode, days_ago, reason=reason, end_reason=end_reason
+        )
+
+    def ended_episode(
+        self,
+        version: int,
+        reason: EpisodeEndReason,
+        severity: Severity = "concern",
+        episode: int = 0,
+        days_ago: float = 0.2,
+        shift: LevelShift | None = None,
+    ) -> RuptureEvent:
+        """The end of an episode; the next one supersedes it if that is the reason."""
+        superseded_by = self.episode_id(episode + 1) if reason == "superseded" else None
+        return self._rupture_event(
+            RuptureEnded, version, severity, episode, days_ago, reason=reason, superseded_by=superseded_by, shift=shift
         )
 
     def updated(self, version: int, episode: int | None = None) -> AllianceUpdated:

@@ -71,6 +71,7 @@ def _derive_ends(relationship: UUID, result: FoldResult, version: int, policy: P
             occurred_at=ended.at,
             reason=ended.reason,
             superseded_by=ended.superseded_by,
+            shift=ended.shift,
         )
 
 

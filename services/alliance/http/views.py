@@ -15,7 +15,7 @@ from services.alliance.domain.tuning.dispositions import Disposition
 from services.alliance.store.protocol import VersionedState
 from shared.clinical.openings import CATALOGUE
 from shared.clinical.wording import describe_evidence
-from shared.events import CaseCode, Element, EpisodeEndReason, Evidence, Score, Severity
+from shared.events import CaseCode, Element, EpisodeEndReason, Evidence, LevelShift, Score, Severity
 from shared.runtime.model import Model
 
 
@@ -53,11 +53,13 @@ class EndedEpisodeView(EpisodeView):
     reason: EpisodeEndReason
     superseded_by: UUID | None
     """The episode that took its place, if it was superseded."""
+    shift: LevelShift | None
+    """Whether the ratings are lower or higher since, if the reason is a level shift."""
 
     @classmethod
     def from_ended(cls, ended: EndedEpisode) -> "EndedEpisodeView":
         fields = dict(EpisodeView.from_episode(ended.episode)) | {"closed_at": ended.at}
-        return cls(**fields, reason=ended.reason, superseded_by=ended.superseded_by)
+        return cls(**fields, reason=ended.reason, superseded_by=ended.superseded_by, shift=ended.shift)
 
 
 class DispositionView(Model):

@@ -6,9 +6,10 @@ alliance no longer names, at the same or a higher version, is no longer supporte
 the severity at which it was made, until it is taken back: an alert that escalates afterwards is open again. The order
 and repetition of events do not matter. Nothing here reads a clock.
 
-An alert keeps why its episode ended. If the client ended the relationship, or was transferred while the alert was
-urgent, it stays open until the clinician has read it. If the client withdrew consent, nobody sees it any more: of what
-began before, only that reason remains, whatever had become of it.
+If the episode has ended because the alert was resolved, only dispositions decide: signs that the clinician had not seen
+keep the alert open. An alert keeps why its episode ended. If the client ended the relationship, or was transferred
+while the alert was urgent, it stays open until the clinician has read it. If the client withdrew consent, nobody sees
+it any more: of what began before, only that reason remains, whatever had become of it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -24,15 +25,25 @@ from services.notify.domain.disposition import (
     read_stored_dispositions,
     sort_dispositions,
 )
-from services.notify.domain.episode import EpisodeState, StoredModel, episode_state
+from services.notify.domain.episode import EpisodeEnd, EpisodeState, StoredModel, episode_state
 from services.notify.domain.relationship import Relationship
 from shared.events import AlertRaised, RuptureEvent, Severity, UtcDatetime
 from shared.events.model import SEVERITY_RANK
 from shared.runtime.model import Model
 
-Status = Literal["open", "acknowledged", "resolved", "repaired", "retracted"]
+Status = Literal["open", "acknowledged", "resolved", "repaired", "retracted", "ended"]
 
-STATUS_RANK: dict[Status, int] = {"open": 0, "acknowledged": 1, "resolved": 2, "repaired": 2, "retracted": 2}
+AlertEnd = EpisodeEnd | Literal["level_shift", "superseded"]
+"""Why the episode of an alert has ended, if it was not repaired and the clinician did not resolve the alert."""
+
+STATUS_RANK: dict[Status, int] = {
+    "open": 0,
+    "acknowledged": 1,
+    "resolved": 2,
+    "repaired": 2,
+    "retracted": 2,
+    "ended": 2,
+}
 
 
 def alert_id(episode_id: UUID) -> UUID:
@@ -98,6 +109,12 @@ class Alert(StoredModel):
         return self.episode.severity
 
     @property
+    def end_reason(self) -> AlertEnd | None:
+        """Why the episode has ended; None if it was repaired, or by a resolution of the alert."""
+        ended = self.episode.ended
+        return self.episode.end_reason if ended is None or ended == "resolved" else ended
+
+    @property
     def is_withdrawn(self) -> bool:
         """Whether the client withdrew consent: then nobody sees it, whatever was done about it."""
         return self.consent_withdrawn or self.episode.end_reason == "consent_withdrawn"
@@ -152,10 +169,10 @@ class Alert(StoredModel):
         is_read = _covers(self.acknowledged, self.severity)
         if self.episode.must_be_read and not is_read:
             return "open"
-        if self.episode.status != "open":
-            return self.episode.status
-        if not self.supported:
-            return "retracted"
+        if self.episode.ended in ("level_shift", "superseded"):
+            return "ended"
+        if self.episode.ended is None and (self.episode.status != "open" or not self.supported):
+            return "repaired" if self.episode.status == "repaired" else "retracted"
         return "acknowledged" if is_read else "open"
 
     @computed_field  # type: ignore[prop-decorator]

@@ -1,12 +1,27 @@
-"""An episode at one version, as alliance published it, and why it ended."""
+"""An episode at one version, as alliance published it, and why it ended.
+
+If its alert was resolved, the clinician's disposition decides the alert, and the end of the episode changes nothing
+about it.
+"""
 
 import json
 from hashlib import sha256
 from typing import Any, Literal
+from uuid import UUID
 
 from pydantic import ConfigDict
 
-from shared.events import Evidence, RuptureEvent, RuptureRepaired, RuptureRetracted, Severity, UtcDatetime
+from shared.events import (
+    EpisodeEndReason,
+    Evidence,
+    LevelShift,
+    RuptureEnded,
+    RuptureEvent,
+    RuptureRepaired,
+    RuptureRetracted,
+    Severity,
+    UtcDatetime,
+)
 from shared.events.intake import EndReason
 from shared.events.model import SEVERITY_RANK
 from shared.runtime.model import Model
@@ -32,13 +47,21 @@ class EpisodeState(StoredModel):
     evidence: tuple[Evidence, ...]
     end_reason: EpisodeEnd | None = None
     """Why it was retracted; None if it was not, or if an older version stored it."""
+    ended: EpisodeEndReason | None = None
+    """Why it ended without a repair or a retraction. Its status is `retracted` then, as older versions read it."""
+    superseded_by: UUID | None = None
+    """The episode that took its place."""
+    shift: LevelShift | None = None
+    """Whether the ratings are lower or higher since, after a level shift."""
     ended_at: UtcDatetime | None = None
-    """When it was repaired or retracted; None if it was not, or if an older version stored it."""
+    """When it was repaired or retracted, or ended; None if it was not, or if an older version stored it."""
 
     @property
     def evidence_version(self) -> str:
         """Identifies the evidence and why it ended: the same text for the same content, whatever the version."""
         content = self.model_dump(mode="json", include={"evidence", "end_reason"})
+        if self.ended not in (None, "resolved"):
+            content |= self.model_dump(mode="json", include={"ended", "superseded_by", "shift"})
         return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
@@ -48,7 +71,8 @@ class EpisodeState(StoredModel):
 
     def after_withdrawal(self) -> "EpisodeState":
         """What remains after the client withdrew consent: that this was the reason, and no evidence."""
-        return self.model_copy(update={"status": "retracted", "evidence": (), "end_reason": "consent_withdrawn"})
+        remains = {"status": "retracted", "evidence": (), "end_reason": "consent_withdrawn"}
+        return self.model_copy(update={**remains, "ended": None, "superseded_by": None, "shift": None})
 
     def supersedes(self, other: "EpisodeState") -> bool:
         """Whether this one counts: the higher version, or by the rule for several contents of one version."""
@@ -64,7 +88,7 @@ class EpisodeState(StoredModel):
 
 def episode_state(event: RuptureEvent) -> EpisodeState:
     """The episode as `event` describes it. If the client withdrew consent, without the evidence."""
-    end_reason = _end_reason(event)
+    end_reason, ended = _end_reason(event), event if isinstance(event, RuptureEnded) else None
     return EpisodeState(
         version=event.version,
         status=_episode_status(event),
@@ -73,7 +97,10 @@ def episode_state(event: RuptureEvent) -> EpisodeState:
         last_sign_at=event.last_sign_at,
         evidence=() if end_reason == "consent_withdrawn" else event.evidence,
         end_reason=end_reason,
-        ended_at=event.occurred_at if isinstance(event, RuptureRepaired | RuptureRetracted) else None,
+        ended_at=event.occurred_at if isinstance(event, RuptureRepaired | RuptureRetracted | RuptureEnded) else None,
+        ended=ended and ended.reason,
+        superseded_by=ended and ended.superseded_by,
+        shift=ended and ended.shift,
     )
 
 
@@ -81,7 +108,7 @@ def _episode_status(event: RuptureEvent) -> Literal["open", "repaired", "retract
     match event:
         case RuptureRepaired():
             return "repaired"
-        case RuptureRetracted():
+        case RuptureRetracted() | RuptureEnded():
             return "retracted"
         case _:
             return "open"

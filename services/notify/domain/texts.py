@@ -4,10 +4,10 @@ Messages hold no name, no case code and no score: anybody may read them on a loc
 reasons. It speaks of the relationship and of "signs of", never of a failing of the client.
 """
 
-from services.notify.domain.alert import Status
+from services.notify.domain.alert import AlertEnd, Status
 from services.notify.domain.episode import EpisodeEnd
 from services.notify.domain.routing import AlertChange
-from shared.events import Severity
+from shared.events import LevelShift, Severity
 
 EMERGENCY_DISCLAIMER = "Attune is not an emergency service, and nobody monitors it."
 
@@ -34,16 +34,22 @@ STATUS: dict[Status, str] = {
     "resolved": "You are done with this",
     "repaired": "Repaired: the ratings are back to what is usual here",
     "retracted": "Withdrawn: later information no longer supports this",
+    "ended": "Closed",
 }
 
-END: dict[EpisodeEnd, str] = {
+END: dict[AlertEnd, str] = {
     "corrected": "Withdrawn: after a correction, nothing supports this any more",
     "ended_by_client": "The client ended the therapy after these signs",
     "ended_as_planned": "The therapy has ended as planned",
     "transferred": "The client has been transferred to another clinician",
     "ended": "The therapy has ended",
     "consent_withdrawn": "The client withdrew consent",
+    "superseded": "A new alert stands in its place",
+    "level_shift": "Not repaired: lower since {first_sign}",
 }
+"""Never that a level shift is settled or repaired."""
+LEVEL_HIGHER = "Higher since {first_sign}"
+"""The same after a level shift upwards."""
 
 CHANGED = (
     "This alert has changed since you opened the page",
@@ -57,6 +63,12 @@ REFUSALS: dict[str, tuple[str, str]] = {
     ),
 }
 """The same for refusals that are not about a change, by their code."""
+
+
+def describe_end(end: AlertEnd, shift: LevelShift | None, first_sign: str) -> str:
+    """Why the episode ended; `first_sign` is a date such as `12 March`."""
+    text = LEVEL_HIGHER if end == "level_shift" and shift == "higher" else END[end]
+    return text.format(first_sign=first_sign)
 
 
 def email_subject(change: AlertChange, end_reason: EpisodeEnd | None) -> str:

@@ -252,15 +252,27 @@ def _create_environment() -> Environment:
     environment.globals["inbox_path"] = inbox_path
     environment.globals["texts"] = texts
     environment.globals["request_id"] = request_id
+    environment.globals["describe_end"] = describe_end
     environment.filters["when"] = format_time
     return environment
 
 
+def describe_end(alert: InboxAlert, zone: tzinfo) -> str:
+    """Why the episode of an alert ended, with the day of its first sign where that matters."""
+    assert alert.end_reason is not None  # noqa: S101 - the template asks only then
+    return texts.describe_end(alert.end_reason, alert.shift, f"{_in_zone(alert.first_sign_at, zone):%-d %B}")
+
+
 def format_time(moment: datetime, zone: tzinfo) -> str:
-    """As in a diary, `Tue 24 Nov 2026, 15:30`; in UTC if the local time is outside the calendar."""
+    """As in a diary, `Tue 24 Nov 2026, 15:30`."""
+    return f"{_in_zone(moment, zone):%a %-d %b %Y, %H:%M}"
+
+
+def _in_zone(moment: datetime, zone: tzinfo) -> datetime:
+    """The local time; in UTC if that is outside the calendar."""
     with suppress(OverflowError):
-        moment = moment.astimezone(zone)
-    return f"{moment:%a %-d %b %Y, %H:%M}"
+        return moment.astimezone(zone)
+    return moment
 
 
 def _page_of(form: FormData) -> int:

@@ -109,8 +109,8 @@ async def test_a_resolved_alert_ends_its_episode_and_is_counted_for_its_detector
     assert [(d["episode_id"], d["useful"]) for d in after.pop("dispositions")] == [(str(episode), False)]
     assert view.pop("dispositions") == []
     assert (after["open_episode"], after["standing"]) == (None, "calm")
-    ended = view["open_episode"] | {"closed_at": "2026-02-09T10:00:00Z", "reason": "resolved", "superseded_by": None}
-    assert after["last_ended"] == ended
+    end = {"closed_at": "2026-02-09T10:00:00Z", "reason": "resolved", "superseded_by": None, "shift": None}
+    assert after["last_ended"] == view["open_episode"] | end
     published = await read_events(kafka_servers, ALLIANCE, builder.relationship_id)
     ends = [(event.episode_id, event.reason) for event in published if isinstance(event, RuptureEnded)]
     assert set(ends) == {(episode, "resolved")}

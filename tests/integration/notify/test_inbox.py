@@ -88,6 +88,24 @@ async def test_an_invalid_request_gets_an_error_and_changes_nothing(serve: Serve
             assert resolution.status_code == 422
 
 
+async def test_an_alert_whose_episode_was_superseded_names_the_one_in_its_place(serve: Serve, kafka: Producer) -> None:
+    s = RuptureBuilder()
+    async with serve() as client:
+        await kafka.publish(suspected_events(s))
+        await wait_until(lambda: shows_alert(client, s, status="open"))
+        await kafka.publish([s.ended_episode(4, "superseded"), s.suspected(4, episode=1), s.updated(4, 1)])
+        await wait_until(lambda: shows_alert(client, s, alert_id=str(s.alert_id(1)), status="open"))
+        _, ended = await get_inbox(client, s)
+
+    assert [ended[name] for name in ("alert_id", "status", "end_reason", "superseded_by", "shift")] == [
+        str(s.alert_id(0)),
+        "ended",
+        "superseded",
+        str(s.alert_id(1)),
+        None,
+    ]
+
+
 async def test_the_inbox_shows_the_open_and_most_severe_first(serve: Serve, kafka: Producer) -> None:
     mild, strong, repaired = (
         RuptureBuilder(case_code="MILD-1"),

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import reduce
+from typing import get_args
 from uuid import UUID
 
 from hypothesis import strategies as st
@@ -11,7 +12,7 @@ from services.notify.domain import relationship as relationships
 from services.notify.domain.alert import Alert, fold_alerts
 from services.notify.domain.relationship import HistoryEvent, Relationship
 from services.notify.domain.retention import is_named
-from shared.events import RelationshipEvent, RuptureEvent, Severity
+from shared.events import EpisodeEndReason, RelationshipEvent, RuptureEvent, Severity
 from tests.support.rupture_builder import RuptureBuilder
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
@@ -30,6 +31,9 @@ def histories(draw: st.DrawFn) -> list[RelationshipEvent]:
             events.append(s.retracted(version, draw(severities), episode_numbers[0]))
         if draw(st.booleans()):
             events.append(s.repaired(version, draw(severities), episode_numbers[1]))
+        if draw(st.booleans()):
+            reason = draw(st.sampled_from(get_args(EpisodeEndReason)))
+            events.append(s.ended_episode(version, reason, draw(severities), episode_numbers[1]))
         still_open = episode_numbers[2] if draw(st.booleans()) else None
         if still_open is not None:
             events.append(draw(st.sampled_from([s.suspected, s.changed]))(version, draw(severities), still_open))

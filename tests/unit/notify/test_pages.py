@@ -1,6 +1,6 @@
 """The pages of the inbox: their times, and where a button leads."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from services.notify.http import pages
 from services.notify.http.pages import format_time
 from services.notify.service import MAX_PAGE_ALERTS
+from shared.events import RelationshipEvent
 from tests.support.page_forms import find_forms
 from tests.support.rupture_builder import RuptureBuilder
 from tests.unit.notify.memory_harness import NOW, InMemoryNotifyHarness
@@ -37,11 +38,14 @@ def test_any_time_can_be_shown(moment: datetime, zone: str) -> None:
 
 
 @asynccontextmanager
-async def open_browser(alert_count: int) -> AsyncIterator[tuple[httpx2.AsyncClient, UUID]]:
-    """A browser without JavaScript, and a clinician with as many open alerts."""
+async def open_browser(
+    alert_count: int, events: Sequence[RelationshipEvent] = ()
+) -> AsyncIterator[tuple[httpx2.AsyncClient, UUID]]:
+    """A browser without JavaScript, and a clinician with as many open alerts; the service also handles `events`."""
     service, clinician_id = InMemoryNotifyHarness(), uuid4()
     builders = [RuptureBuilder(NOW, clinician_id) for _ in range(alert_count)]
     await service.projector.handle_batch([e for s in builders for e in (s.started(), s.suspected(3), s.updated(3, 0))])
+    await service.projector.handle_batch(events)
     app = FastAPI()
     app.include_router(pages.routes(service.inbox, service.store))
     transport = httpx2.ASGITransport(app)

@@ -12,7 +12,7 @@ from tools.sandbox.network.ledger import Ledger
 from tools.sandbox.servers.process import LocalServer
 
 SERVER_SETTINGS = {"Kafka": "KAFKA_BOOTSTRAP_SERVERS", "MongoDB": "MONGODB_URI"}
-STATUSES = ("open", "acknowledged", "resolved", "repaired", "retracted")
+STATUSES = ("open", "acknowledged", "resolved", "repaired", "retracted", "ended")
 
 
 def build_rows(

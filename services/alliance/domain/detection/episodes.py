@@ -3,13 +3,12 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Literal
-from uuid import UUID
 
 from services.alliance.domain.detection.detectors import ObservedEvent
 from services.alliance.domain.policy.policy import Policy
 from services.alliance.domain.state.alliance import Alliance, EndedEpisode, Episode, Retraction
 from services.alliance.domain.state.fast_replace import replace
-from shared.events import Element, EpisodeEndReason, Evidence, FeedbackSubmitted
+from shared.events import Element, Evidence, FeedbackSubmitted
 from shared.events.intake import EndReason
 from shared.events.model import SEVERITY_RANK
 
@@ -83,11 +82,9 @@ def retract_open_episode(
     return replace(reset, open_episode=None, last_retraction=Retraction(alliance.open_episode, at, reason, end_reason))
 
 
-def end_open_episode(
-    alliance: Alliance, episode: Episode, at: datetime, reason: EpisodeEndReason, superseded_by: UUID | None = None
-) -> Alliance:
-    """End the open `episode`, which was neither repaired nor retracted."""
-    return replace(alliance, open_episode=None, last_ended=EndedEpisode(episode, at, reason, superseded_by))
+def end_open_episode(alliance: Alliance, ended: EndedEpisode) -> Alliance:
+    """End the open episode, which was neither repaired nor retracted."""
+    return replace(alliance, open_episode=None, last_ended=ended)
 
 
 def _recorded_at(event: ObservedEvent) -> datetime | None:

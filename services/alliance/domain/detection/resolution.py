@@ -13,7 +13,7 @@ from services.alliance.domain.detection.detectors import (
     sustained_slide,
 )
 from services.alliance.domain.policy.policy import Policy
-from services.alliance.domain.state.alliance import Alliance
+from services.alliance.domain.state.alliance import Alliance, EndedEpisode
 from services.alliance.domain.state.fast_replace import replace
 from shared.events import AlertResolved, Evidence
 from shared.events.model import SEVERITY_RANK
@@ -33,7 +33,7 @@ def resolve_episode(alliance: Alliance, event: AlertResolved) -> Alliance:
     if episode is None or episode.id != event.episode_id:
         return alliance
     return replace(
-        episodes.end_open_episode(alliance, episode, event.occurred_at, "resolved"),
+        episodes.end_open_episode(alliance, EndedEpisode(episode, event.occurred_at, "resolved")),
         signs=(),
         withdrawal=0.0,
         # Not 0: then no later answer about a session that has begun already could raise it again.

@@ -6,7 +6,7 @@ from typing import Literal
 from uuid import UUID
 
 from services.alliance.domain.state.history import HistoryEvent, SortKey, correctable_id, is_correction, sort_key
-from shared.events import Element, EpisodeEndReason, Evidence, Severity
+from shared.events import Element, EpisodeEndReason, Evidence, LevelShift, Severity
 from shared.events.intake import EndReason
 
 Attendance = Literal["held", "missed", "cancelled_late", "cancelled"]
@@ -153,6 +153,8 @@ class EndedEpisode:
     reason: EpisodeEndReason
     superseded_by: UUID | None = None
     """The episode that took its place, if it was superseded."""
+    shift: LevelShift | None = None
+    """Whether the ratings are lower or higher since, if the reason is a level shift."""
 
 
 @dataclass(frozen=True)

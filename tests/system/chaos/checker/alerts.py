@@ -133,24 +133,29 @@ def _status(
         return "repaired"
     if _must_be_read(latest) and disposition_ranks.get("acknowledged", -1) < rank:
         return "open"
-    if isinstance(latest, RuptureEnded):
+    if isinstance(latest, RuptureEnded) and latest.reason != "resolved":
         return "ended"
-    is_closed = update is not None and update.version >= latest.version and update.open_episode_id != latest.episode_id
+    is_closed = (
+        not isinstance(latest, RuptureEnded)
+        and update is not None
+        and update.version >= latest.version
+        and update.open_episode_id != latest.episode_id
+    )
     if isinstance(latest, RuptureRetracted) or is_closed:
         return "retracted"
     return "acknowledged" if disposition_ranks.get("acknowledged", -1) >= rank else "open"
 
 
 def _must_be_read(latest: RuptureEvent) -> bool:
-    """Whether the client ended the relationship, or was transferred while the alert was urgent.
-
-    Or the clinician resolved the alert when it was less severe.
-    """
-    if isinstance(latest, RuptureEnded):
-        return latest.reason == "resolved"
+    """Whether the client ended the relationship, or was transferred while the alert was urgent."""
     return isinstance(latest, RuptureRetracted) and (
         latest.end_reason == "stopped_by_client" or (latest.end_reason == "transferred" and latest.severity == "urgent")
     )
+
+
+def _may_be_active(latest: RuptureEvent) -> bool:
+    """Whether the alert can be active without an open episode; also one that was resolved when it was less severe."""
+    return _must_be_read(latest) or (isinstance(latest, RuptureEnded) and latest.reason == "resolved")
 
 
 def _escalations(rupture_events: Iterable[RuptureEvent]) -> dict[Severity, RuptureEvent]:
@@ -171,7 +176,10 @@ def episode_differences(alerts: Mapping[UUID, ExpectedAlert], fold_results: Mapp
             (episode.id, ("repaired", "resolved")) for episode in result.repaired_episodes
         ]
         expected_statuses += [
-            (ended.episode.id, ("resolved", "open", "ended") if ended.reason == "resolved" else ("ended", "resolved"))
+            (
+                ended.episode.id,
+                ("resolved", "open", "acknowledged") if ended.reason == "resolved" else ("ended", "resolved"),
+            )
             for ended in result.ended_episodes
         ]
         if result.alliance.open_episode is not None:
@@ -181,7 +189,7 @@ def episode_differences(alerts: Mapping[UUID, ExpectedAlert], fold_results: Mapp
             alert = alerts.get(uuid5(episode_id, "alert"))
             if alert is None or (alert.status not in allowed and not alert.is_withdrawn):
                 differences.append(f"episode {episode_id}: {alert.status if alert else 'no alert'}, not {allowed[0]}")
-    active = {a.id for a in alerts.values() if a.status in ACTIVE_STATUSES and not _must_be_read(a.latest)}
+    active = {a.id for a in alerts.values() if a.status in ACTIVE_STATUSES and not _may_be_active(a.latest)}
     return differences + [f"alert {alert_id}: no open episode" for alert_id in active - open_alert_ids]
 
 
@@ -211,7 +219,7 @@ def stored_differences(alerts: Mapping[UUID, ExpectedAlert], observed: ObservedS
 
 def multiple_open_alerts(alerts: Iterable[ExpectedAlert]) -> list[str]:
     """Relationships with more than one active alert."""
-    active = [alert for alert in alerts if alert.status in ACTIVE_STATUSES and not _must_be_read(alert.latest)]
+    active = [alert for alert in alerts if alert.status in ACTIVE_STATUSES and not _may_be_active(alert.latest)]
     open_counts = Counter(alert.latest.relationship_id for alert in active)
     return [f"{relationship}: {count} alerts" for relationship, count in open_counts.items() if count > 1]
 
