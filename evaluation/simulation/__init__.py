@@ -1,0 +1,1 @@
+"""Simulated relationships with a known latent process. Nothing here knows the service that is evaluated."""
