@@ -173,6 +173,7 @@ def _sample_observations(
         clinician_first=rng.random(shape) < world.clinician_first_share,
         appointment=appointment,
         instrument=history.instrument,
+        answer_step=form.step,
         language=history.language,
         source_gap=history.source_gap,
     )

@@ -142,6 +142,8 @@ class Observations:
     """HELD, ABSENT, EXCUSED, or ENDED after the end of the relationship."""
     instrument: IntArray
     """FORM or INSTRUMENT."""
+    answer_step: FloatArray
+    """Points between two answers; 0 if continuous."""
     language: IntArray
     """0 for the first language of the client's forms, 1 for the second."""
     source_gap: BoolArray
