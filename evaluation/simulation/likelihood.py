@@ -4,6 +4,7 @@ The mood is on a grid; everything else is known. So the likelihood of a whole co
 """
 
 from dataclasses import dataclass
+from functools import cache
 from math import erf, sqrt
 
 import numpy as np
@@ -144,13 +145,15 @@ class Likelihood:
         if not self.world.selectivity:
             return 1.0
         return np.where(
-            self.relationships.observations.answered[:, t, None], 1 - self._missing_probability(t, None), 1.0
+            self.relationships.observations.answered[:, t, None],
+            1 - self._missing_probability(np.full(len(self.relationships), -1)),
+            1.0,
         )
 
     def _of_behaviour(self, t: int, number: IntArray, severity: FloatArray) -> FloatArray:
         observations, truth = self.relationships.observations, self.relationships.truth
         absence = answers.absence_probability(truth.clients, truth.ruptures, number[:, None])
-        missing = self._missing_probability(t, number)
+        missing = self._missing_probability(number)
         appointment, is_known = observations.appointment[:, t, None], ~observations.source_gap[:, t, None]
         is_answered = observations.answered[:, t, None]
         of_form = np.where(is_answered, 1 - missing, missing)
@@ -158,10 +161,9 @@ class Likelihood:
         is_informative = is_known & np.isin(appointment, (HELD, ABSENT))
         return np.where(is_informative, of_attendance, 1.0) * self._of_clinician(t, number, severity)
 
-    def _missing_probability(self, t: int, number: IntArray | None) -> FloatArray:
-        truth, shape = self.relationships.truth, (len(self.relationships), len(self.moods))
-        numbers = np.full(shape, -1) if number is None else np.broadcast_to(number[:, None], shape)
-        return answers.missing_probability(self.world, truth.clients, truth.ruptures, numbers, self.moods)
+    def _missing_probability(self, number: IntArray) -> FloatArray:
+        truth = self.relationships.truth
+        return answers.missing_probability(self.world, truth.clients, truth.ruptures, number[:, None], self.moods)
 
     def _of_clinician(self, t: int, number: IntArray, severity: FloatArray) -> FloatArray:
         truth, total = self.relationships.truth, self.relationships.observations.clinician_total[:, t, None]
@@ -200,9 +202,14 @@ def _of_answer(low: FloatArray, high: FloatArray) -> FloatArray:
 
 def _of_law(law: NoiseLaw, low: FloatArray, high: FloatArray) -> FloatArray:
     """The same for noise of any law."""
+    x, cumulative = _cumulative(law)
+    between = np.interp(high, x, cumulative) - np.interp(low, x, cumulative)
+    density = law.density(np.clip(low, -LAW_LIMIT, LAW_LIMIT))
+    return np.maximum(np.where(low == high, density, between), LOWEST_PROBABILITY)
+
+
+@cache
+def _cumulative(law: NoiseLaw) -> tuple[FloatArray, FloatArray]:
     x = np.arange(-LAW_LIMIT, LAW_LIMIT, LAW_STEP)
-    cumulative = np.cumsum(law.density(x)) * LAW_STEP
-    between = np.interp(high, x, cumulative / cumulative[-1]) - np.interp(low, x, cumulative / cumulative[-1])
-    return np.maximum(
-        np.where(low == high, law.density(np.clip(low, -LAW_LIMIT, LAW_LIMIT)), between), LOWEST_PROBABILITY
-    )
+    cumulative = np.cumsum(law.density(x))
+    return x, cumulative / cumulative[-1]

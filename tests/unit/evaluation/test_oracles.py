@@ -16,7 +16,7 @@ from evaluation.simulation.settings import TOTAL_VISIBLE_KINDS, SimulatedWorld, 
 from evaluation.simulation.truth import FloatArray, Relationships
 
 SETTINGS = load_settings()
-BUDGET, COUNT = 0.2, 600
+BUDGET, COUNT = 0.2, 400
 TOLERANCE = 0.02  # of the share found: the methods are compared on the same relationships
 METHODS: dict[str, Method] = {
     "cut-off": other_methods.below_cut_off,
@@ -107,7 +107,7 @@ def test_the_oracle_of_the_person_finds_more_than_charts_that_must_learn_the_per
 def test_the_score_is_the_logarithm_of_a_likelihood_ratio(name: str, with_behaviour: bool) -> None:
     """Scores of ruptures that began lately are as much more frequent than the same scores of none as they say."""
     world = SETTINGS.world(name).reported.model_copy(update={"dropout_rate": 0.0})
-    stable, ruptured = generate_stable(world, 1500, seed=12), generate_ruptured(world, 2500, seed=12)
+    stable, ruptured = generate_stable(world, 1200, seed=12), generate_ruptured(world, 2000, seed=12)
     stable = stable.select(stable.truth.clients.lookalike == 0)
     weights, session = np.array(ONSET_WEIGHTS), np.arange(16)
     age, latest = session - ruptured.truth.onset_session[:, None], len(weights)
