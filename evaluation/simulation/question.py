@@ -22,12 +22,6 @@ from evaluation.simulation.truth import (
     Relationships,
 )
 
-HABITUAL_RATE = 0.95  # share of the forms of a habitual client that say yes
-YES_SHARE_IN_RUPTURE, YES_SHARE_FALSE = 0.6, 0.3  # of the reports; the others say "a little"
-OPEN_SHARE = 0.2  # of the reports: the second question was left open
-TALKED_ABOUT_IN_RUPTURE = (0.4, 0.3, 0.3)  # not, partly, yes
-TALKED_ABOUT_FALSE = (0.2, 0.3, 0.5)
-
 
 def ask_nothing(relationships: Relationships) -> Relationships:
     """The same relationships in a clinic that does not ask the question."""
@@ -56,12 +50,12 @@ def ask(
     is_seen = in_rupture & np.take_along_axis(truth.ruptures.is_seen, number, axis=1)
     rate = _report_rate(own.reported, own.reported_falsely, clients.candour, clients.false_candour, in_rupture)
     is_habitual = (clients.habit < own.habitual_share)[:, None]
-    rate = np.where(is_habitual, HABITUAL_RATE, rate)
-    tension, talked_about = _sample_answers(rate, in_rupture, is_habitual, rng)
+    rate = np.where(is_habitual, own.habitual_rate, rate)
+    tension, talked_about = _sample_answers(own, rate, in_rupture, is_habitual, rng)
     candid, positions = settings["candid"], (clients.clinician_candour, clients.clinician_false_candour)
     clinician_rate = _report_rate(candid.reported, candid.reported_falsely, *positions, is_seen)
     clinician_tension, clinician_talked_about = _sample_answers(
-        clinician_rate, is_seen, np.zeros_like(is_habitual), rng
+        candid, clinician_rate, is_seen, np.zeros_like(is_habitual), rng
     )
     answered = relationships.observations.answered
     clinician_answered = ~np.isnan(relationships.observations.clinician_total)
@@ -85,15 +79,15 @@ def _report_rate(
 
 
 def _sample_answers(
-    rate: FloatArray, in_rupture: BoolArray, is_habitual: BoolArray, rng: np.random.Generator
+    law: QuestionSettings, rate: FloatArray, in_rupture: BoolArray, is_habitual: BoolArray, rng: np.random.Generator
 ) -> tuple[IntArray, IntArray]:
     shape = rate.shape
     is_reported = rng.random(shape) < rate
-    says_yes = is_habitual | (rng.random(shape) < np.where(in_rupture, YES_SHARE_IN_RUPTURE, YES_SHARE_FALSE))
+    says_yes = is_habitual | (rng.random(shape) < np.where(in_rupture, law.yes_share_in_rupture, law.yes_share_false))
     tension = np.where(is_reported, np.where(says_yes, YES, A_LITTLE), NONE)
-    position, is_open = rng.random(shape), rng.random(shape) < OPEN_SHARE
+    position, is_open = rng.random(shape), rng.random(shape) < law.open_share
     not_share, partly_share = (
-        np.where(in_rupture, TALKED_ABOUT_IN_RUPTURE[index], TALKED_ABOUT_FALSE[index]) for index in (0, 1)
+        np.where(in_rupture, law.talked_about_in_rupture[index], law.talked_about_false[index]) for index in (0, 1)
     )
     talked = np.where(position < not_share, NOT, np.where(position < not_share + partly_share, PARTLY, FULLY))
     return tension, np.where(is_reported & ~is_open, talked, NOT_ANSWERED)

@@ -111,11 +111,17 @@ class WorldSettings(FrozenSettings):
 
 
 class QuestionSettings(FrozenSettings):
-    """How clients answer the direct question."""
+    """How the direct question is answered under one law."""
 
     reported: Range
     reported_falsely: Range
     habitual_share: float
+    habitual_rate: float
+    yes_share_in_rupture: float
+    yes_share_false: float
+    open_share: float
+    talked_about_in_rupture: tuple[float, float, float]
+    talked_about_false: tuple[float, float, float]
 
 
 class LongSettings(FrozenSettings):
@@ -181,7 +187,9 @@ def load_settings(path: Path = DEFAULT_PATH) -> SimulationSettings:
     """Read the settings. Raises pydantic's ValidationError if a key is missing, misspelt or has a wrong type."""
     document = tomllib.loads(path.read_text(encoding="utf-8"))
     worlds = tuple(_parse_world(name, table, document["world"]) for name, table in document["worlds"].items())
-    return SimulationSettings(worlds=worlds, question=document["question"], long=document["long"])
+    laws = document["question"].pop("laws")
+    question = {law: document["question"] | of_law for law, of_law in laws.items()}
+    return SimulationSettings(worlds=worlds, question=question, long=document["long"])
 
 
 def _parse_world(name: str, table: dict[str, Any], defaults: dict[str, Any]) -> SimulatedWorld:
