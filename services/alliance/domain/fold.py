@@ -21,8 +21,10 @@ from services.alliance.domain.state.fast_replace import replace
 from services.alliance.domain.state.history import (
     HistoryEvent,
     apply_corrections,
+    corrected_at,
     find_unknown_corrected,
     highest_corrections,
+    is_correction,
     sort_events,
     sort_key,
 )
@@ -94,6 +96,7 @@ def refold(events: Iterable[HistoryEvent], policy: Policy) -> FoldResult:
             last_event_key=sort_key(sorted_events[-1]),
             amended_unknown=find_unknown_corrected(sorted_events),
             corrections=highest_corrections(sorted_events),
+            last_corrected_at=max(map(corrected_at, filter(is_correction, sorted_events)), default=None),
         )
     retraction = _find_retraction_by_correction(checkpoints, branches, policy)
     if retraction and (alliance.last_retraction is None or alliance.last_retraction.at < retraction.at):

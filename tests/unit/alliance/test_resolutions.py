@@ -20,8 +20,9 @@ RESOLVED = BUILDER.resolved(EPISODE.id, 8.5, "talked_about")
 
 
 def without_traces(alliance: Alliance) -> Alliance:
-    """The alliance without which events are known and what ended."""
-    return replace(alliance, last_event_key=None, last_ended=None, last_retraction=None, amended_unknown=())
+    """The alliance without which events and corrections are known and what ended."""
+    known = replace(alliance, last_event_key=None, last_corrected_at=None, amended_unknown=())
+    return replace(known, last_ended=None, last_retraction=None)
 
 
 EPISODES: dict[Severity, list[HistoryEvent]] = {

@@ -20,7 +20,7 @@ Spread = Annotated[float, Field(gt=0, le=100)]
 Probability = Annotated[float, Field(gt=0.05, lt=1)]
 PseudoCount = Annotated[float, Field(gt=0, le=1000)]
 
-FOLD_REVISION = 3
+FOLD_REVISION = 4
 """Raise it with a change after which the same events give another alliance, whatever the thresholds.
 
 A state of before is then folded again at its next event, and `rebuild` folds all of them again at once.

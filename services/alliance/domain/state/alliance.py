@@ -212,6 +212,8 @@ class Alliance:
     corrected."""
     corrections: dict[UUID, int] = field(default_factory=dict)
     """The highest correction of each session whose outcome was corrected, and of the relationship's end."""
+    last_corrected_at: datetime | None = None
+    """When the last correction was made: what occurred before that may have been a sign before the correction."""
 
     @property
     def sessions_counted(self) -> int:
@@ -233,5 +235,7 @@ class Alliance:
         if self.last_event_key is not None and self.last_event_key >= sort_key(event):
             return False
         if is_correction(event) or (self.amended_unknown and event.id in self.amended_unknown):
+            return False
+        if self.last_corrected_at is not None and event.occurred_at <= self.last_corrected_at:
             return False
         return not self.corrections or correctable_id(event) not in self.corrections
