@@ -58,7 +58,7 @@ def record_answer(
     request = session.feedback.get(rater) or FeedbackRequest(due_at=due_at, lapses_at=due_at)
     if request.answer is None:
         return _submit(session, rater, request, Submission(answer, given_at, collected_by), now)
-    if request.answer == answer:
+    if _says_the_same(request.answer, answer):
         return session, ()
     if request.given_at is not None and given_at <= request.given_at:
         raise Rejected(
@@ -170,7 +170,15 @@ def _submitted_event_id(session: Session, rater: Rater) -> UUID:
 
 def _is_same_answer(session: Session, link_hash: str, answer: Answer) -> bool:
     rater = session.rater_of(link_hash)
-    return rater is not None and session.feedback[rater].answer == answer
+    known = session.feedback[rater].answer if rater is not None else None
+    return known is not None and _says_the_same(known, answer)
+
+
+def _says_the_same(known: Answer, answer: Answer) -> bool:
+    """Whether the answers are equal; one that does not say its language is in that of the other."""
+    if known.language and answer.language:
+        return known == answer
+    return known.model_copy(update={"language": None}) == answer.model_copy(update={"language": None})
 
 
 def require_completed(session: Session) -> Completed:

@@ -149,6 +149,20 @@ def test_a_form_is_answered_once_and_the_same_answer_may_be_sent_again() -> None
     assert open_form(session, RELATIONSHIP, "t1", NOW) == "clinician", "the clinician's form is still open"
 
 
+def test_an_answer_without_a_language_is_in_that_of_the_answer_it_repeats() -> None:
+    without, english, german = (
+        make_answer(8).model_copy(update={"language": language}) for language in (None, "en", "de")
+    )
+    for first, again in ((without, english), (english, without)):
+        session, _ = answer_form(completed_session(RELATIONSHIP), RELATIONSHIP, "c1", first, NOW)
+        assert answer_form(session, RELATIONSHIP, "c1", again, NOW) == (session, ())
+        assert record_answer(session, RELATIONSHIP, "client", again, NOW, NOW, WINDOW, "system") == (session, ())
+
+    session, _ = answer_form(completed_session(RELATIONSHIP), RELATIONSHIP, "c1", english, NOW)
+    with pytest.raises(Rejected):
+        answer_form(session, RELATIONSHIP, "c1", german, NOW)
+
+
 def test_a_repeated_answer_is_recognized_after_an_older_version_replaced_its_link() -> None:
     answered, _ = answer_form(completed_session(RELATIONSHIP), RELATIONSHIP, "c1", make_answer(8), NOW)
     replaced = answered.feedback["client"].model_copy(update={"token_hash": "c2", "earlier_token_hashes": []})
