@@ -44,7 +44,7 @@ def test_a_corrected_outcome_counts_as_if_it_had_been_noted_at_first() -> None:
 def test_what_occurred_before_a_correction_and_arrives_after_it_is_refolded() -> None:
     """It may have been a sign before the correction, which only a fold of the history as it was known then can find."""
     correction = BUILDER.corrected(BUILDER.missed(4), 1, 9)
-    later = [BUILDER.completed(5), BUILDER.feedback(5, 2)]
+    later: list[HistoryEvent] = [BUILDER.completed(5), BUILDER.feedback(5, 2)]
     alliance = fold_events([*GOOD, BUILDER.completed(4), correction])
 
     assert not any(alliance.precedes(event) for event in later)
