@@ -25,9 +25,9 @@ def derive_events(relationship: UUID, result: FoldResult, version: int, policy: 
 
     The process that folds the end of an episode publishes that end. If it crashes before it publishes, the events are
     delivered again; they cause a refold, which derives every repair and every other end in the history, and the last
-    retraction. All have
-    the current version, and so a new id if they were published with an earlier one. Consumers lose nothing by that:
-    they identify an episode by `episode_id`, and the highest version of it says the same as the one before.
+    retraction. All have the current version, and so a new id if they were published with an earlier one. Consumers lose
+    nothing by that: they identify an episode by `episode_id`, and the highest version of it says the same as the one
+    before.
     """
     alliance = result.alliance
     if alliance.last_event_key is None:
