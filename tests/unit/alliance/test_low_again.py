@@ -101,12 +101,16 @@ def test_a_low_answer_raises_the_episode_that_is_open_already() -> None:
 
 def test_an_episode_without_a_low_rating_leaves_no_level() -> None:
     """The client rated as usual and reported a tension: the next usual rating is no sign."""
-    told: list[HistoryEvent] = [*rated_sessions(*[9.0] * 8), BUILDER.completed(8), BUILDER.feedback(8, tension="yes")]
-    episode = open_episode(told)
+    reported: list[HistoryEvent] = [
+        *rated_sessions(*[9.0] * 8),
+        BUILDER.completed(8),
+        BUILDER.feedback(8, tension="yes"),
+    ]
+    episode = open_episode(reported)
     resolved = BUILDER.resolved(episode.id, 8.5)
 
     assert episode.opening_rating is None
-    assert fold_events([*told, resolved, *rated_sessions(9, first=9)]).open_episode is None
+    assert fold_events([*reported, resolved, *rated_sessions(9, first=9)]).open_episode is None
 
 
 def test_the_first_low_rating_in_an_episode_that_absence_opened_is_its_level() -> None:

@@ -100,10 +100,10 @@ def test_a_direct_report_after_the_resolution_counts_as_if_there_had_been_no_ale
     after_resolution = open_episode([*RUPTURED, RESOLVED, *report])
     without_alert = open_episode([*rated_sessions(*[9.0] * 9), *report])
 
-    told = [
+    reports = [
         [sign for sign in e.evidence if sign.detector == "told_directly"] for e in (after_resolution, without_alert)
     ]
-    assert told[0] == told[1] != []
+    assert reports[0] == reports[1] != []
 
 
 @pytest.mark.parametrize("rating", range(11))
