@@ -1,7 +1,7 @@
 """Examples of events about ruptures and alerts, each with all fields and with the required fields only."""
 
 from datetime import UTC, datetime
-from typing import get_args
+from typing import Any, get_args
 from uuid import UUID, uuid5
 
 from shared.events import (
@@ -41,20 +41,33 @@ _FULL_SIGN = Evidence(
     numbers={"rating": 35.5, "expected": 88, "fall": -52.5},
 )
 
+_OPEN_EPISODE: Any = {
+    "occurred_at": _at(20),
+    "relationship_id": RELATIONSHIP,
+    "version": 13,
+    "episode_id": EPISODE,
+    "first_sign_at": _at(13),
+    "last_sign_at": _at(20),
+    "evidence": (_FULL_SIGN, _MINIMAL_SIGN),
+    "policy": "3f2a",
+}
+_OVER: Any = _OPEN_EPISODE | {
+    "occurred_at": _at(21),
+    "version": 14,
+    "last_sign_at": _at(13),
+    "evidence": (_MINIMAL_SIGN,),
+    "severity": "concern",
+}
+_ALERT: Any = {
+    "relationship_id": RELATIONSHIP,
+    "alert_id": ALERT,
+    "episode_id": EPISODE,
+    "clinician_id": CLINICIAN,
+}
+
 RUPTURE_EXAMPLES: tuple[Event, ...] = (
     *(
-        event_type(
-            id=_id(event_type.event_type()),
-            occurred_at=_at(20),
-            relationship_id=RELATIONSHIP,
-            version=13,
-            episode_id=EPISODE,
-            first_sign_at=_at(13),
-            last_sign_at=_at(20),
-            severity=severity,
-            evidence=(_FULL_SIGN, _MINIMAL_SIGN),
-            policy="3f2a",
-        )
+        event_type(id=_id(event_type.event_type()), severity=severity, **_OPEN_EPISODE)
         for event_type, severity in (
             (RuptureSuspected, "watch"),
             (RuptureChanged, "urgent"),
@@ -64,87 +77,37 @@ RUPTURE_EXAMPLES: tuple[Event, ...] = (
     *(
         RuptureRetracted(
             id=_id(f"retracted: {reason}"),
-            occurred_at=_at(21),
-            relationship_id=RELATIONSHIP,
-            version=14,
-            episode_id=EPISODE,
-            first_sign_at=_at(13),
-            last_sign_at=_at(13),
-            severity="concern",
-            evidence=(_MINIMAL_SIGN,),
-            policy="3f2a",
             reason=reason,
             end_reason="stopped_by_client" if reason == "ended" else None,
+            **_OVER,
         )
         for reason in ("amended", "ended", "consent_withdrawn")
     ),
     *(
         RuptureEnded(
             id=_id(f"ended: {reason}"),
-            occurred_at=_at(21),
-            relationship_id=RELATIONSHIP,
-            version=14,
-            episode_id=EPISODE,
-            first_sign_at=_at(13),
-            last_sign_at=_at(13),
-            severity="concern",
-            evidence=(_MINIMAL_SIGN,),
-            policy="3f2a",
             reason=reason,
             superseded_by=_id("next episode") if reason == "superseded" else None,
             shift="lower" if reason == "level_shift" else None,
+            **_OVER,
         )
         for reason in get_args(EpisodeEndReason)
     ),
-    AlertRaised(
-        id=_id("raised"),
-        occurred_at=_at(20),
-        relationship_id=RELATIONSHIP,
-        alert_id=ALERT,
-        episode_id=EPISODE,
-        clinician_id=CLINICIAN,
-        severity="urgent",
-    ),
-    AlertAcknowledged(
-        id=_id("acknowledged"),
-        occurred_at=_at(21),
-        relationship_id=RELATIONSHIP,
-        alert_id=ALERT,
-        episode_id=EPISODE,
-        clinician_id=CLINICIAN,
-    ),
+    AlertRaised(id=_id("raised"), occurred_at=_at(20), severity="urgent", **_ALERT),
+    AlertAcknowledged(id=_id("acknowledged"), occurred_at=_at(21), **_ALERT),
     *(
-        AlertResolved(
-            id=_id(f"resolved: {useful}"),
-            occurred_at=_at(22),
-            relationship_id=RELATIONSHIP,
-            alert_id=ALERT,
-            episode_id=EPISODE,
-            clinician_id=CLINICIAN,
-            useful=useful,
-        )
+        AlertResolved(id=_id(f"resolved: {useful}"), occurred_at=_at(22), useful=useful, **_ALERT)
         for useful in (True, False, None)
     ),
     *(
-        AlertResolved(
-            id=_id(f"resolved: {disposition}"),
-            occurred_at=_at(22),
-            relationship_id=RELATIONSHIP,
-            alert_id=ALERT,
-            episode_id=EPISODE,
-            clinician_id=CLINICIAN,
-            disposition=disposition,
-        )
+        AlertResolved(id=_id(f"resolved: {disposition}"), occurred_at=_at(22), disposition=disposition, **_ALERT)
         for disposition in get_args(DispositionKind)
     ),
     AlertReopened(
         id=_id("reopened"),
         occurred_at=_at(23),
-        relationship_id=RELATIONSHIP,
-        alert_id=ALERT,
-        episode_id=EPISODE,
-        clinician_id=CLINICIAN,
         severity="urgent",
         disposition_id=_id("resolved: True"),
+        **_ALERT,
     ),
 )
