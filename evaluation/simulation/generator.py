@@ -49,10 +49,8 @@ def generate_stable(
     rng = np.random.default_rng([seed, 0])
     clients = sample_clients(world, count, appointments, rng, with_lookalikes=True)
     ruptures = sample_ruptures(world, clients, 1, appointments, rng)
-    last = np.full(count, appointments)
-    if world.ends_as_planned:
-        last = sample_planned_counts(world, count, appointments, rng)
-    return _observe(world, clients, ruptures, History.ordinary(count, appointments), last, rng)
+    planned = _sample_trial_counts(world, count, appointments, rng)
+    return _observe(world, clients, ruptures, History.ordinary(count, appointments), planned, rng)
 
 
 def generate_ruptured(
@@ -63,15 +61,20 @@ def generate_ruptured(
     clients = sample_clients(world, count, appointments, rng, with_lookalikes=False)
     ruptures = sample_ruptures(world, clients, 1, appointments, rng)
     first, last = world.ruptures.onset_session
-    planned = np.full(count, appointments)
-    if world.ends_as_planned:
-        planned = sample_planned_counts(world, count, appointments, rng)
+    planned = _sample_trial_counts(world, count, appointments, rng)
     onset = rng.integers(first - 1, np.minimum(last, planned))
     ruptures = begin(ruptures, onset[:, None])
     stays_until = sample_appointment_counts(world, ruptures, onset, appointments, rng)
     return _observe(
         world, clients, ruptures, History.ordinary(count, appointments), np.minimum(planned, stays_until), rng
     )
+
+
+def _sample_trial_counts(world: WorldSettings, count: int, appointments: int, rng: np.random.Generator) -> IntArray:
+    """How many appointments each treatment of a trial has if nobody drops out."""
+    if world.ends_as_planned:
+        return sample_planned_counts(world, count, appointments, rng)
+    return np.full(count, appointments)
 
 
 def generate_mix(world: WorldSettings, count: int, ruptured_share: float, seed: int) -> Relationships:
