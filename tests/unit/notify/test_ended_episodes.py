@@ -37,6 +37,15 @@ def test_an_alert_whose_episode_has_ended_is_closed_and_says_why(reason: Episode
     assert (resolved.status, reopen(resolved, NOW)[0].status) == ("resolved", "ended"), "as after any other end"
 
 
+def test_why_an_episode_ended_is_part_of_what_a_clinician_is_shown() -> None:
+    """With the same evidence: a disposition made on a page of before is then rejected as outdated."""
+    reasons: tuple[EpisodeEndReason, ...] = ("resolved", *OTHER_ENDS)
+    ended = [only_alert_after(RAISED, [S.ended_episode(4, reason)]) for reason in reasons]
+
+    assert all(alert.episode.evidence == ended[0].episode.evidence for alert in ended)
+    assert len({alert.shown.evidence_version for alert in ended}) == len(reasons)
+
+
 def test_a_superseded_alert_leaves_its_place_to_the_next_one() -> None:
     alerts = alerts_after(RAISED, [S.ended_episode(4, "superseded"), S.suspected(4, episode=1), S.updated(4, 1)])
 
