@@ -40,7 +40,7 @@ class AllianceProjector:
         self._recent_states: dict[UUID, VersionedState] = {}
         """The states saved last, the latest at the end. Another process may have saved them since."""
         self._refold_thread = asyncio.Lock()
-        """One at a time: it delays the event loop by up to 20 ms, two by 60, eight by 400, and they are no faster."""
+        """One at a time: each further one delays the event loop more, and together they are no faster."""
 
     async def handle_batch(self, events: Sequence[HistoryEvent]) -> None:
         """Fold `events` into the alliances of their relationships and publish the derived events.
