@@ -88,6 +88,8 @@ class AllianceUpdated(AllianceEvent):
     """How informative the client's ratings are."""
     outcome: Score | None = None
     """How the client fares, by an outcome questionnaire; kept apart from the level."""
+    lower_since: UtcDatetime | None = None
+    """Since when the ratings have been lower than they were, after an episode that was not repaired; null otherwise."""
 
 
 class RuptureEvent(AllianceEvent):
@@ -102,6 +104,11 @@ class RuptureEvent(AllianceEvent):
     policy: Code
     recorded_at: UtcDatetime | None = None
     """When the last sign was recorded, if it was an answer; the answer was given then, or before."""
+    probability: Ratio | None = None
+    """The calibrated probability of a rupture at the strongest of its signs; null where the client reported a tension
+    or rated at the floor, and in events of older versions."""
+    base_rate: Ratio | None = None
+    """What `probability` assumes: the share of relationships that have a rupture in sixteen sessions."""
 
 
 class RuptureSuspected(RuptureEvent):

@@ -51,6 +51,7 @@ _OPEN_EPISODE: Any = {
     "evidence": (_FULL_SIGN, _MINIMAL_SIGN),
     "policy": "3f2a",
 }
+_PROBABILITY: Any = {"probability": 0.34, "base_rate": 0.15}
 _OVER: Any = _OPEN_EPISODE | {
     "occurred_at": _at(21),
     "version": 14,
@@ -67,7 +68,7 @@ _ALERT: Any = {
 
 RUPTURE_EXAMPLES: tuple[Event, ...] = (
     *(
-        event_type(id=_id(event_type.event_type()), severity=severity, **_OPEN_EPISODE)
+        event_type(id=_id(event_type.event_type()), severity=severity, **_OPEN_EPISODE, **_PROBABILITY)
         for event_type, severity in (
             (RuptureSuspected, "watch"),
             (RuptureChanged, "urgent"),
