@@ -101,7 +101,7 @@ def create_app(
     app = create_base_app("Attune notify", __doc__ or "", settings.http_limits, lifespan, registry, render_error_page)
     readiness: dict[str, Check] = {"mongodb": mongo.is_available, "kafka": kafka.is_ready}
     add_health_routes(app, liveness=kafka.is_alive, readiness=readiness, registry=registry)
-    app.include_router(routes(InboxService(store, planner, now, metrics), planner, destinations, inbox_updates, store))
+    app.include_router(routes(InboxService(store, planner, now, metrics), planner, destinations, inbox_updates))
     return app
 
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from math import ceil
 from uuid import UUID
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import structlog
 
@@ -16,6 +17,7 @@ from services.notify.domain.routing import is_recent
 from services.notify.metrics import Metrics
 from services.notify.store import DeliveryStore, Store
 from shared.clinical.openings import CATALOGUE
+from shared.clinical.reliability import describe_reliability
 from shared.clinical.wording import describe_evidence
 from shared.errors import NotFound
 from shared.events import CaseCode, DispositionKind, Event, LevelShift, Severity
@@ -43,8 +45,12 @@ class InboxAlert(Model):
     first_sign_at: datetime
     last_sign_at: datetime
     raised_at: datetime
+    began_before: bool
+    """Whether its episode had begun more than ten days before it was raised: it was found later, in the history."""
     why: list[str]
-    """At most three sentences, the strongest sign first."""
+    """At most three sentences, the newest session first, with dates in the clinician's time zone."""
+    reliability: str | None
+    """How often such alerts were right in simulations; null if that is not known, or if the client said it directly."""
     openings: list[str]
     """One or two openings for a conversation about it, from a catalogue."""
     next_session_at: datetime | None
@@ -93,19 +99,24 @@ class InboxService:
     async def get_inbox(self, clinician_id: UUID, page: int = 1) -> InboxView:
         """One page of the clinician's current alerts. Raises NotFound if nothing is known of the clinician."""
         counts = await self._store.count_inbox_alerts(clinician_id)
-        if not counts.total and await self._store.find_time_zone(clinician_id) is None:
+        zone_name = await self._store.find_time_zone(clinician_id)
+        if not counts.total and zone_name is None:
             raise NotFound(
                 "unknown-clinician",
                 f"clinician {clinician_id} is not known; it may not have arrived yet",
             )
         stored_alerts = await self._store.list_inbox_alerts(clinician_id, MAX_PAGE_ALERTS, (page - 1) * MAX_PAGE_ALERTS)
         return InboxView(
-            alerts=await self._visible_alerts(stored_alerts),
+            alerts=await self._visible_alerts(stored_alerts, _parse_zone(zone_name)),
             active=counts.active,
             total=counts.total,
             page=page,
             pages=max(1, ceil(counts.total / MAX_PAGE_ALERTS)),
         )
+
+    async def find_zone(self, clinician_id: UUID) -> tzinfo:
+        """The clinician's time zone; UTC while it is not known."""
+        return _parse_zone(await self._store.find_time_zone(clinician_id))
 
     async def get_alert(self, alert_id: UUID) -> InboxAlert:
         """One alert. Raises NotFound."""
@@ -137,12 +148,14 @@ class InboxService:
             self._metrics.count_closed(after.severity, after.status)
 
     async def _require_visible(self, alert_id: UUID, alert: Alert | None) -> InboxAlert:
-        visible = await self._visible_alerts([alert]) if alert is not None else []
+        if alert is None or alert.clinician_id is None:
+            raise _not_found(alert_id)
+        visible = await self._visible_alerts([alert], await self.find_zone(alert.clinician_id))
         if not visible:
             raise _not_found(alert_id)
         return visible[0]
 
-    async def _visible_alerts(self, stored_alerts: Sequence[Alert]) -> list[InboxAlert]:
+    async def _visible_alerts(self, stored_alerts: Sequence[Alert], zone: tzinfo) -> list[InboxAlert]:
         """The alerts with data of their relationships, without those of erased clients and withdrawn consent."""
         relationships = (
             await self._store.load_relationships({alert.relationship_id for alert in stored_alerts})
@@ -151,7 +164,7 @@ class InboxService:
         )
         now = self._clock()
         return [
-            _to_inbox_alert(alert, alert.clinician_id, relationships[alert.relationship_id].value, now)
+            _to_inbox_alert(alert, alert.clinician_id, relationships[alert.relationship_id].value, now, zone)
             for alert in stored_alerts
             if alert.clinician_id is not None
             and not alert.is_withdrawn
@@ -204,7 +217,10 @@ class RetentionService:
         return alert is not None and (alert.is_active or is_recent(alert, now, self._retention.max_sign_age))
 
 
-def _to_inbox_alert(alert: Alert, clinician_id: UUID, relationship: Relationship, now: datetime) -> InboxAlert:
+def _to_inbox_alert(
+    alert: Alert, clinician_id: UUID, relationship: Relationship, now: datetime, zone: tzinfo
+) -> InboxAlert:
+    episode = alert.episode
     resolved = alert.resolved if alert.status == "resolved" else None
     return InboxAlert(
         alert_id=alert.id,
@@ -217,19 +233,28 @@ def _to_inbox_alert(alert: Alert, clinician_id: UUID, relationship: Relationship
         first_sign_at=alert.episode.first_sign_at,
         last_sign_at=alert.episode.last_sign_at,
         raised_at=alert.raised_at,
-        why=describe_evidence(alert.episode.evidence),
-        openings=CATALOGUE.suggest(alert.episode.evidence),
+        began_before=alert.began_before,
+        why=describe_evidence(episode.evidence, zone),
+        reliability=describe_reliability(episode.evidence, episode.probability, episode.base_rate),
+        openings=CATALOGUE.suggest(episode.evidence),
         next_session_at=relationship.next_session_at(now),
         useful=resolved.useful if resolved else None,
         disposition=resolved.disposition if resolved else None,
         end_reason=alert.end_reason,
-        superseded_by=alert_id(alert.episode.superseded_by) if alert.episode.superseded_by else None,
-        shift=alert.episode.shift,
+        superseded_by=alert_id(episode.superseded_by) if episode.superseded_by else None,
+        shift=episode.shift,
         shown=alert.shown,
         disposition_id=alert.current_disposition.id if alert.current_disposition else None,
         disposition_count=len(alert.dispositions),
         version=alert.episode.version,
     )
+
+
+def _parse_zone(name: str | None) -> tzinfo:
+    try:
+        return ZoneInfo(name) if name else UTC
+    except (ZoneInfoNotFoundError, ValueError):
+        return UTC
 
 
 def _not_found(alert_id: UUID) -> NotFound:

@@ -8,7 +8,7 @@ from typing import Literal, Self, get_args
 
 from pydantic import ConfigDict, Field, model_validator
 
-from shared.clinical.wording import KNOWN_DETECTORS, sort_by_strength
+from shared.clinical.signs import KNOWN_DETECTORS, select_signs
 from shared.events import Element, Evidence, Rater
 from shared.runtime.model import Model
 
@@ -34,8 +34,9 @@ class Opening(Model):
             raise ValueError(
                 f"unknown detector {self.detector}; known are {', '.join(sorted(KNOWN_DETECTORS))} and {_ANY}"
             )
-        if (self.element is not None) != (self.detector == "element_drop"):
-            raise ValueError("an element is required for the detector element_drop, and allowed for no other")
+        is_of_element = self.detector == "element_drop" or (self.detector == "at_floor" and self.element is not None)
+        if (self.element is not None) != is_of_element:
+            raise ValueError("an element is required for the detector element_drop, and else allowed only for at_floor")
         if (self.reporter is not None) != (self.detector == "told_directly"):
             raise ValueError("a reporter is required for the detector told_directly, and allowed for no other")
         return self
@@ -63,8 +64,8 @@ class Catalogue(Model):
         return self
 
     def suggest(self, evidence: Iterable[Evidence]) -> list[str]:
-        """One or two texts: for the strongest sign first, then for another kind of sign if there is one."""
-        sign_keys = list(dict.fromkeys(_sign_key(sign) for sign in sort_by_strength(evidence)))
+        """One or two texts: for the newest sign first, then for another kind of sign if there is one."""
+        sign_keys = list(dict.fromkeys(_sign_key(sign) for sign in select_signs(evidence)))
         matching = [
             [o.text for o in self.opening if o.sign_key == sign_key] for sign_key in [*sign_keys, (_ANY, None, None)]
         ]
@@ -83,6 +84,7 @@ def _all_sign_keys() -> Iterator[tuple[str, Element | None, Rater | None]]:
         yield detector, None, None
     for element in get_args(Element):
         yield "element_drop", element, None
+        yield "at_floor", element, None
     for reporter in get_args(Rater):
         yield "told_directly", None, reporter
 

@@ -1,234 +1,234 @@
 """Evidence in words that a tired clinician reads in ten seconds.
 
-The sentences are about the relationship, never about what the client lacks. They say "signs of", never "detected". A
-number that is not known is left out, and the sentence still makes sense.
+One sentence for each session, the newest first: its date, then what was reported, rated or missed. The sentences are
+about the relationship, never about what the client lacks. They say "signs of", never "detected". A number that is not
+known is left out, and the sentence still makes sense.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, tzinfo
+from itertools import groupby
 
-from shared.events import Element, Evidence
+from shared.clinical.signs import REQUIRED_NUMBERS, format_rating, is_within_band, select_signs, session_key
+from shared.events import Element, Evidence, Rater
 
-ELEMENT_NAMES: dict[Element, str] = {
-    "trust": "Trust",
-    "respect": "Respect",
-    "collaboration": "Working together",
-    "non_judgment": "Freedom from judgment",
-    "guidance": "Guidance",
-    "common_aim": "Agreement on the aim",
-    "commitment": "Commitment",
-    "fit": "The way of working",
+ELEMENT_NAMES: dict[Element | None, str] = {
+    "trust": "trust",
+    "respect": "respect",
+    "collaboration": "working together",
+    "non_judgment": "freedom from judgment",
+    "guidance": "guidance",
+    "common_aim": "agreement on the aim",
+    "commitment": "commitment",
+    "fit": "the way of working",
+    None: "one element",
 }
 MAX_SENTENCES = 3  # more are not read
+MAX_ELEMENTS = 3  # of one answer
+MIN_OWN_RATINGS = 4  # with fewer of a person's own, what is usual rests on the clinic, and nothing has fallen
+
+_SCALE = " of 10"
 
 Numbers = Mapping[str, float]
+Signs = Sequence[Evidence]
 
 
-def describe_evidence(evidence: Iterable[Evidence]) -> list[str]:
-    """At most three sentences, the strongest sign first. Several signs about the same answer share one sentence."""
-    sentences: dict[str, None] = {}
-    for group in _group_by_subject(_without_redundant_drops(sort_by_strength(evidence))):
-        sentences[_describe_group(group)] = None
-    return list(sentences)[:MAX_SENTENCES]
+def describe_evidence(evidence: Iterable[Evidence], zone: tzinfo = UTC) -> list[str]:
+    """At most three sentences, the newest session first, with dates in `zone`."""
+    sessions: dict[object, list[Evidence]] = {}
+    for sign in select_signs(evidence):
+        sessions.setdefault(session_key(sign), []).append(sign)
+    return list(dict.fromkeys(_describe_session(signs, zone) for signs in sessions.values()))[:MAX_SENTENCES]
 
 
-def sentence(evidence: Evidence) -> str:
-    """One sentence about one sign; the sign of an unknown, newer detector gets a general one."""
-    describe = _SENTENCES.get(evidence.detector)
-    return describe(evidence, evidence.numbers) if describe else "Something in how the two work together has changed."
-
-
-def sort_by_strength(evidence: Iterable[Evidence]) -> list[Evidence]:
-    """The signs, strongest first."""
-    return sorted(evidence, key=lambda sign: sign.strength, reverse=True)
-
-
-_SHARED_SUBJECTS = {"sudden_drop": "rating", "sustained_slide": "rating", "low_level": "rating"}
-"""Detectors that look at the same number, so that one message is enough."""
-
-
-def _without_redundant_drops(signs: Sequence[Evidence]) -> list[Evidence]:
-    """The signs without each drop of the whole rating that the drop of one element explains."""
-    explained = {sign.session_id for sign in signs if sign.detector == "element_drop" and "rest" in sign.numbers}
-    return [
-        sign
-        for sign in signs
-        if sign.detector != "sudden_drop" or sign.session_id is None or sign.session_id not in explained
-    ]
-
-
-def _group_by_subject(signs: Iterable[Evidence]) -> list[list[Evidence]]:
-    """Groups the signs that are about the same subject and session; groups keep the order of their first sign."""
-    groups: dict[tuple[object, ...], list[Evidence]] = {}
-    for sign in signs:
-        subject = _SHARED_SUBJECTS.get(sign.detector, sign.detector)
-        groups.setdefault((subject, sign.session_id or sign.occurred_at), []).append(sign)
-    return list(groups.values())
-
-
-def _describe_group(signs: Sequence[Evidence]) -> str:
-    """One sentence for signs about the same subject and session: a slide says more than the drop that ends it."""
-    first = signs[0]
-    if first.detector == "element_drop" and len(signs) > 1:
-        return _elements_drop(signs)
-    if first.detector == "told_directly" and len(signs) > 1:
-        return _both_told(signs)
-    return sentence(next((sign for sign in signs if sign.detector == "sustained_slide"), first))
-
-
-def _sudden_drop(_evidence: Evidence, numbers: Numbers) -> str:
-    return f"The client's rating {_fall_phrase(numbers)}."
-
-
-def _sustained_slide(_evidence: Evidence, numbers: Numbers) -> str:
-    period = f"over {numbers['ratings']:.0f} answers" if "ratings" in numbers else "over several sessions"
-    score = _score_text(numbers, "rating") + _after_session_phrase(numbers) + _usual_range_phrase(numbers)
-    return f"The client's ratings have been slipping {period}, to {score}."
-
-
-def _clinician_drop(_evidence: Evidence, numbers: Numbers) -> str:
-    return f"The clinician's rating {_fall_phrase(numbers)}."
-
-
-def _low_level(_evidence: Evidence, numbers: Numbers) -> str:
-    threshold = f"; below {numbers['threshold']:.0f} is low in any relationship" if "threshold" in numbers else ""
-    score = _score_text(numbers, "level") + _after_session_phrase(numbers)
-    return f"The rolling score has come down to {score}{threshold}."
-
-
-def _low_again(_evidence: Evidence, numbers: Numbers) -> str:
-    level = f" ({numbers['level']:.0f})" if "level" in numbers else ""
-    score = _score_text(numbers, "rating") + _after_session_phrase(numbers)
-    return f"The client's rating was {score}, no higher than at the start of the last alert that was resolved{level}."
-
-
-def _element_drop(evidence: Evidence, numbers: Numbers) -> str:
-    element = ELEMENT_NAMES[evidence.element] if evidence.element else "One element"
-    rest = f", while the rest stayed at {numbers['rest']:.0f}" if "rest" in numbers else ""
-    return f"{element} {_fall_phrase(numbers)}{rest}."
-
-
-def _elements_drop(signs: Sequence[Evidence]) -> str:
-    """Two or three elements of one answer, in one sentence."""
-    drops = [
-        (ELEMENT_NAMES[sign.element] if sign.element else "One element", _score_text(sign.numbers, "rating"))
-        for sign in signs[:MAX_SENTENCES]
-    ]
-    phrases = [f"{name if index == 0 else name.lower()} to {rating}" for index, (name, rating) in enumerate(drops)]
-    return f"{', '.join(phrases[:-1])} and {phrases[-1]}: these fell furthest{_after_session_phrase(signs[0].numbers)}."
-
-
-_TALKED_ABOUT = {0: "it was not talked about", 1: "it was partly talked about", 2: "it was talked about"}
-
-
-def _told_directly(_evidence: Evidence, numbers: Numbers) -> str:
-    reporter, other = ("clinician", "client") if numbers.get("by_client") == 0 else ("client", "clinician")
-    tension = _tension_phrase(numbers)
-    if numbers.get("other") == 1:
-        return f"Both told of {tension}; {_talked_about_phrase(numbers)}."
-    contrast = f", and the {other} of none" if numbers.get("other") == 0 else ""
-    return f"The {reporter} told of {tension}{contrast}; {_talked_about_phrase(numbers)}."
-
-
-def _both_told(signs: Sequence[Evidence]) -> str:
-    """Both told of tension; each is quoted if they differ on whether it was talked about."""
-    if len({_talked_about_phrase(sign.numbers) for sign in signs}) == 1:
-        return sentence(signs[0].model_copy(update={"numbers": {**signs[0].numbers, "other": 1}}))
-    return f"Both told of {_tension_phrase(signs[0].numbers)}; {', '.join(_quote(sign.numbers) for sign in signs)}."
-
-
-def _quote(numbers: Numbers) -> str:
-    reporter = "clinician" if numbers.get("by_client") == 0 else "client"
-    if "talked_about" in numbers:
-        return f"the {reporter} said that {_talked_about_phrase(numbers)}"
-    return f"the {reporter} did not say whether it was talked about"
-
-
-def _tension_phrase(numbers: Numbers) -> str:
-    how_much = "a little tension" if numbers.get("tension") == 1 else "tension"
-    return f"{how_much} between the two{_in_session_phrase(numbers)}"
-
-
-def _talked_about_phrase(numbers: Numbers) -> str:
-    return _TALKED_ABOUT.get(int(numbers.get("talked_about", -1)), "it was not said whether it was talked about")
-
-
-def _withdrawal(_evidence: Evidence, numbers: Numbers) -> str:
-    absences = " and ".join(
-        filter(
-            None,
-            [
-                _count_phrase(numbers, "missed", "was missed", "were missed"),
-                _cancelled_late_phrase(numbers, is_first=not numbers.get("missed")),
-            ],
-        )
-    )
-    cut_short = f"{_session_phrase(numbers)} was cut short" if numbers.get("cut_short") else ""
-    no_feedback = f"no feedback came for {_session_phrase(numbers)}" if numbers.get("silent") else ""
-    text = (
-        "; ".join(filter(None, [f"lately {absences}" if absences else "", cut_short, no_feedback]))
-        or "lately less contact than usual"
-    )
-    return f"{text[0].upper()}{text[1:]}."
-
-
-def _apart(_evidence: Evidence, numbers: Numbers) -> str:
-    return (
-        f"The two saw {_session_phrase(numbers)} differently: {_score_text(numbers, 'client')} for the client, "
-        f"{_score_text(numbers, 'clinician')} for the clinician."
-    )
-
-
-_SENTENCES: dict[str, Callable[[Evidence, Numbers], str]] = {
-    "sudden_drop": _sudden_drop,
-    "sustained_slide": _sustained_slide,
-    "clinician_drop": _clinician_drop,
-    "low_level": _low_level,
-    "low_again": _low_again,
-    "element_drop": _element_drop,
-    "told_directly": _told_directly,
-    "withdrawal": _withdrawal,
-    "apart": _apart,
-}
-KNOWN_DETECTORS = frozenset(_SENTENCES)
-"""The detectors that have a sentence of their own."""
-
-
-def _fall_phrase(numbers: Numbers) -> str:
-    """`fell to 52 after session 9 (usually 78 to 90 here)`; a rating within the band has not fallen out of it."""
-    is_within_band = "rating" in numbers and "low" in numbers and round(numbers["rating"]) >= round(numbers["low"])
-    verb = "was at the lower end, at" if is_within_band else "fell to"
-    return f"{verb} {_score_text(numbers, 'rating')}{_after_session_phrase(numbers)}{_usual_range_phrase(numbers)}"
-
-
-def _usual_range_phrase(numbers: Numbers) -> str:
+def describe_usual_range(numbers: Numbers) -> str:
+    """`7.8 to 9 here`, or `in this clinic` if it rests on fewer than four ratings of that person; empty if unknown."""
+    place = "here" if numbers.get("own", MIN_OWN_RATINGS) >= MIN_OWN_RATINGS else "in this clinic"
     if "low" in numbers and "high" in numbers:
-        return f" (usually {numbers['low']:.0f} to {numbers['high']:.0f} here)"
-    return f" (usually around {numbers['expected']:.0f} here)" if "expected" in numbers else ""
+        limits = dict.fromkeys(format_rating(numbers[name]) for name in ("low", "high"))
+        return f"{' to '.join(limits)} {place}"
+    return f"around {format_rating(numbers['expected'])} {place}" if "expected" in numbers else ""
 
 
-def _after_session_phrase(numbers: Numbers) -> str:
-    return f" after session {numbers['session']:.0f}" if "session" in numbers else ""
+def _describe_session(signs: Signs, zone: tzinfo) -> str:
+    date = f"{signs[0].occurred_at.astimezone(zone):%A %-d %B}"
+    number = next((sign.numbers["session"] for sign in signs if "session" in sign.numbers), None)
+    session = "" if number is None else f", after session {number:.0f}"
+    with_words = [sign for sign in signs if _has_words(sign)]
+    clauses = [clause for describe in _CLAUSES for clause in describe(with_words)]
+    text = "; ".join(clauses) or "there were signs of strain between the two"
+    first, scale, rest = text.partition(_SCALE)  # named once
+    return f"{date}{session}: {first}{scale}{rest.replace(_SCALE, '')}."
 
 
-def _in_session_phrase(numbers: Numbers) -> str:
-    return f" in session {numbers['session']:.0f}" if "session" in numbers else ""
+def _has_words(sign: Evidence) -> bool:
+    """Whether its detector is known, and today's, and no number is missing."""
+    required = REQUIRED_NUMBERS.get(sign.detector)
+    return required is not None and sign.detector != "low_level" and required <= sign.numbers.keys()
 
 
-def _session_phrase(numbers: Numbers) -> str:
-    return f"session {numbers['session']:.0f}" if "session" in numbers else "the last session"
+def _find(signs: Signs, *detectors: str) -> Evidence | None:
+    """The first sign of the first of these detectors that is about the answer as a whole."""
+    return next((s for name in detectors for s in signs if s.detector == name and s.element is None), None)
 
 
-def _score_text(numbers: Numbers, name: str) -> str:
-    return f"{numbers[name]:.0f}" if name in numbers else "an unusual value"
+def _tension(signs: Signs) -> Iterator[str]:
+    reports = {_rater(sign.numbers): sign.numbers for sign in signs if sign.detector == "told_directly"}
+    if not reports:
+        return
+    is_slight = all(numbers.get("tension") == 1 for numbers in reports.values())
+    answers = {rater: text for rater, numbers in reports.items() if (text := _talked_about(numbers))}
+    (reporter, numbers), *others = sorted(reports.items())  # the client first
+    is_both = bool(others) or numbers.get("other") == 1
+    report = f"{'both' if is_both else f'the {reporter}'} reported {'a little ' * is_slight}tension between the two"
+    if len(set(answers.values())) > 1:
+        yield f"{report}: {' and '.join(f'the {rater} said that it {text}' for rater, text in sorted(answers.items()))}"
+        return
+    yield report + "".join(f", which {text}" for text in set(answers.values()))
+    if numbers.get("other") == 0 and not is_both:
+        yield f"the {'client' if reporter == 'clinician' else 'clinician'} reported none"
 
 
-def _cancelled_late_phrase(numbers: Numbers, is_first: bool) -> str:
-    return _count_phrase(
-        numbers, "cancelled_late", "was called off late", "were called off late", "session" if is_first else ""
-    )
+def _rater(numbers: Numbers) -> Rater:
+    return "clinician" if numbers.get("by_client") == 0 else "client"
 
 
-def _count_phrase(numbers: Numbers, name: str, singular: str, plural: str, noun: str = "session") -> str:
-    count = int(numbers.get(name, 0))
-    quantity = f"{count} {noun}{'s' if noun and count != 1 else ''}".strip()
-    return f"{quantity} {singular if count == 1 else plural}" if count else ""
+def _talked_about(numbers: Numbers) -> str | None:
+    """Nothing is said of a question that was left open."""
+    texts = {0: "was not talked about", 1: "was partly talked about", 2: "was talked about"}
+    return texts.get(int(numbers.get("talked_about", -1)))
+
+
+def _client_rating(signs: Signs) -> Iterator[str]:
+    sign = _find_client_rating(signs)
+    if sign is not None:
+        again = _find(signs, "low_again")
+        notes = ["low in any relationship"] if _find(signs, "at_floor") else []
+        notes += [_comparison_with_resolved(again.numbers)] if again else []
+        yield _rating_phrase("the client's", sign) + (f", which is {' and '.join(notes)}" if notes else "")
+
+
+def _find_client_rating(signs: Signs) -> Evidence | None:
+    return _find(signs, "sustained_slide", "sudden_drop", "at_floor", "low_again")
+
+
+def _comparison_with_resolved(numbers: Numbers) -> str:
+    if "level" in numbers and (level := format_rating(numbers["level"])) != format_rating(numbers["rating"]):
+        return f"no higher than the {level} at which the resolved alert began"
+    return "no higher than when the resolved alert began"
+
+
+def _rating_phrase(whose: str, sign: Evidence) -> str:
+    """One rating, or several in a row."""
+    if "ratings" not in sign.numbers:
+        return _value_phrase(f"{whose} rating", sign)
+    ratings = f"{whose} last {sign.numbers['ratings']:.0f} ratings were"
+    if is_within_band(sign):
+        return f"{ratings} at the lower end of what is usual{_usual_phrase(sign, '')}, the latest {_rating_text(sign)}"
+    return f"{ratings} lower than expected, the latest {_rating_text(sign)}{_usual_phrase(sign)}"
+
+
+def _value_phrase(subject: str, sign: Evidence) -> str:
+    if is_within_band(sign):
+        return f"{subject} was {_rating_text(sign)}, at the lower end of what is usual{_usual_phrase(sign, '')}"
+    return f"{subject} {'fell to' if _has_fallen(sign) else 'was'} {_rating_text(sign)}{_usual_phrase(sign)}"
+
+
+def _has_fallen(sign: Evidence) -> bool:
+    """An answer at the floor may be the first, and the first ones have not fallen from anywhere."""
+    is_drop = sign.detector not in ("at_floor", "low_again")
+    return is_drop and sign.numbers.get("own", MIN_OWN_RATINGS) >= MIN_OWN_RATINGS
+
+
+def _usual_phrase(sign: Evidence, usually: str = "usually ") -> str:
+    usual_range = describe_usual_range(sign.numbers)
+    return f" ({usually}{usual_range})" if usual_range else ""
+
+
+def _rating_text(sign: Evidence, name: str = "rating") -> str:
+    return f"{format_rating(sign.numbers[name])}{_SCALE}"
+
+
+def _elements(signs: Signs) -> Iterator[str]:
+    """First those that are low in any relationship, then those that are lower than usual; the lowest first."""
+    floors = {sign.element for sign in signs if sign.detector == "at_floor"} - {None}
+    about_elements = [sign for sign in signs if sign.detector == "element_drop" or sign.element in floors]
+    about_elements.sort(key=lambda sign: sign.detector == "element_drop")  # these replace others: they know the usual
+    by_element = {sign.element: sign for sign in about_elements}
+    lowest = sorted(by_element.values(), key=lambda sign: (sign.element not in floors, sign.numbers["rating"]))
+    is_said = _find(signs, "at_floor") is not None
+    for is_low, same in groupby(lowest[:MAX_ELEMENTS], lambda sign: sign.element in floors):
+        yield _elements_phrase(list(same)) + (", which is low in any relationship" if is_low and not is_said else "")
+
+
+def _elements_phrase(signs: Signs) -> str:
+    """`trust fell to 3 of 10 (usually 8 to 9 here)`, or `trust and respect were 0 of 10, guidance 1`."""
+    first, *others = signs
+    if not others:
+        rest = f", with the rest at {format_rating(first.numbers['rest'])}" if "rest" in first.numbers else ""
+        return _value_phrase(ELEMENT_NAMES[first.element], first) + rest
+    have_fallen = all(_has_fallen(sign) for sign in signs)
+    by_rating = {rating: [ELEMENT_NAMES[s.element] for s in same] for rating, same in groupby(signs, _rating_text)}
+    (first_rating, names), *lower = by_rating.items()
+    verb = "fell to" if have_fallen else "was" if len(names) == 1 else "were"
+    phrases = [f"{_join(names)} {'to ' * have_fallen}{rating}" for rating, names in lower]
+    return ", ".join([f"{_join(names)} {verb} {first_rating}", *phrases])
+
+
+def _join(phrases: Sequence[str]) -> str:
+    *first, last = phrases
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _clinician_rating(signs: Signs) -> Iterator[str]:
+    if sign := _find(signs, "clinician_drop"):
+        yield _rating_phrase("the clinician's", sign)
+
+
+def _apart(signs: Signs) -> Iterator[str]:
+    """What each of the two rated, unless it has been said."""
+    if (sign := _find(signs, "apart")) is None:
+        return
+    is_said = {"client": _find_client_rating(signs) is not None, "clinician": bool(_find(signs, "clinician_drop"))}
+    verb = " rated the session"
+    phrases = []
+    for rater in [rater for rater in is_said if not is_said[rater]]:
+        phrases.append(f"the {rater}{verb} {_rating_text(sign, rater)}")
+        verb = ""
+    if phrases:
+        yield ", ".join(phrases) + _usual_difference(sign.numbers)
+
+
+def _usual_difference(numbers: Numbers) -> str:
+    if "usual" not in numbers:
+        return ""
+    difference = format_rating(abs(numbers["usual"]))
+    direction = "higher" if numbers["usual"] > 0 else "lower"
+    return f" (usually the client's is {difference} {direction})" if difference != "0" else " (usually the same)"
+
+
+def _withdrawal(signs: Signs) -> Iterator[str]:
+    if (sign := _find(signs, "withdrawal")) is None:
+        return
+    numbers, is_known = sign.numbers, "session" in sign.numbers
+    absences = [
+        f"{numbers[name]:.0f} {'was' if numbers[name] == 1 else 'were'} {what}"
+        for name, what in (("missed", "missed"), ("cancelled_late", "called off late"))
+        if numbers.get(name)
+    ]
+    clauses = [
+        f"the {'' if is_known else 'last '}session was cut short" if numbers.get("cut_short") else "",
+        f"no feedback came{'' if is_known else ' for the last session'}" if numbers.get("silent") else "",
+        f"of the latest appointments, {' and '.join(absences)}" if absences else "",
+    ]
+    yield from list(filter(None, clauses)) or ["there was less contact than usual"]
+
+
+def _scale(signs: Signs) -> Iterator[str]:
+    """A first form of zeros may be the scale read the wrong way round."""
+    if any(sign.detector == "at_floor" and sign.numbers.get("session", 1) == 1 for sign in signs):
+        yield "it is worth asking how the scale was read"
+
+
+_CLAUSES = (_tension, _client_rating, _elements, _apart, _clinician_rating, _withdrawal, _scale)
+"""In the order in which they are read: what a person said, what was rated, what did not happen, what to ask."""

@@ -13,7 +13,7 @@ it any more: of what began before, only that reason remains, whatever had become
 """
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID, uuid5
 
@@ -44,6 +44,10 @@ STATUS_RANK: dict[Status, int] = {
     "retracted": 2,
     "ended": 2,
 }
+
+BEGAN_BEFORE = timedelta(
+    days=10
+)  # a sign of the weekly session before may have arrived late; an older one was found late
 
 
 def alert_id(episode_id: UUID) -> UUID:
@@ -123,6 +127,11 @@ class Alert(StoredModel):
     def raised_at(self) -> datetime:
         """The time of the sign that raised it."""
         return self.escalations[0][1].at
+
+    @property
+    def began_before(self) -> bool:
+        """Whether its episode had begun long before it was raised: other rules, or late events, found it later."""
+        return self.raised_at - self.episode.first_sign_at > BEGAN_BEFORE
 
     @property
     def escalations(self) -> list[tuple[Severity, SeverityStep]]:

@@ -22,6 +22,7 @@ from shared.events import (
     Severity,
     UtcDatetime,
 )
+from shared.events.alliance import Ratio
 from shared.events.intake import EndReason
 from shared.events.model import SEVERITY_RANK
 from shared.runtime.model import Model
@@ -55,6 +56,9 @@ class EpisodeState(StoredModel):
     """Whether the ratings are lower or higher since, after a level shift."""
     ended_at: UtcDatetime | None = None
     """When it was repaired or retracted, or ended; None if it was not, or if an older version stored it."""
+    probability: Ratio | None = None
+    base_rate: Ratio | None = None
+    """As the event has them; None if an older version stored it."""
 
     @property
     def evidence_version(self) -> str:
@@ -71,8 +75,9 @@ class EpisodeState(StoredModel):
 
     def after_withdrawal(self) -> "EpisodeState":
         """What remains after the client withdrew consent: that this was the reason, and no evidence."""
-        remains = {"status": "retracted", "evidence": (), "end_reason": "consent_withdrawn"}
-        return self.model_copy(update={**remains, "ended": None, "superseded_by": None, "shift": None})
+        nothing = {"evidence": (), "probability": None, "base_rate": None}
+        no_end = {"ended": None, "superseded_by": None, "shift": None}
+        return self.model_copy(update={"status": "retracted", "end_reason": "consent_withdrawn", **nothing, **no_end})
 
     def supersedes(self, other: "EpisodeState") -> bool:
         """Whether this one counts: the higher version, or by the rule for several contents of one version."""
@@ -89,19 +94,22 @@ class EpisodeState(StoredModel):
 def episode_state(event: RuptureEvent) -> EpisodeState:
     """The episode as `event` describes it. If the client withdrew consent, without the evidence."""
     end_reason, ended = _end_reason(event), event if isinstance(event, RuptureEnded) else None
-    return EpisodeState(
+    state = EpisodeState(
         version=event.version,
         status=_episode_status(event),
         severity=event.severity,
         first_sign_at=event.first_sign_at,
         last_sign_at=event.last_sign_at,
-        evidence=() if end_reason == "consent_withdrawn" else event.evidence,
+        evidence=event.evidence,
         end_reason=end_reason,
         ended_at=event.occurred_at if isinstance(event, RuptureRepaired | RuptureRetracted | RuptureEnded) else None,
         ended=ended and ended.reason,
         superseded_by=ended and ended.superseded_by,
         shift=ended and ended.shift,
+        probability=event.probability,
+        base_rate=event.base_rate,
     )
+    return state.after_withdrawal() if end_reason == "consent_withdrawn" else state
 
 
 def _episode_status(event: RuptureEvent) -> Literal["open", "repaired", "retracted"]:

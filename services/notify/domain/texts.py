@@ -51,6 +51,9 @@ END: dict[AlertEnd, str] = {
 LEVEL_HIGHER = "Higher since {first_sign}"
 """The same after a level shift upwards."""
 
+BEGAN_BEFORE = "Began before: these signs were found later, in what was recorded earlier"
+"""Of an alert whose episode had begun long before it was raised."""
+
 CHANGED = (
     "This alert has changed since you opened the page",
     "Nothing was recorded, because the alert has changed since. This is the alert now:",

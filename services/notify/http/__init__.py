@@ -8,15 +8,14 @@ from services.notify.http import api, pages
 from services.notify.http.inbox_streams import InboxStreams
 from services.notify.http.inbox_updates import InboxUpdates
 from services.notify.service import InboxService
-from services.notify.store import Store
 
 
 def routes(
-    inbox: InboxService, planner: DeliveryPlanner, destinations: Destinations, updates: InboxUpdates, store: Store
+    inbox: InboxService, planner: DeliveryPlanner, destinations: Destinations, updates: InboxUpdates
 ) -> APIRouter:
     """Every route of the service."""
     router = APIRouter()
     streams = InboxStreams(inbox, updates)
     router.include_router(api.routes(inbox, planner, destinations, streams))
-    router.include_router(pages.routes(inbox, store))
+    router.include_router(pages.routes(inbox))
     return router

@@ -3,12 +3,11 @@
 import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from datetime import UTC, datetime, tzinfo
+from datetime import datetime, tzinfo
 from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from uuid import UUID, uuid5
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import structlog
 from fastapi import APIRouter, Header, Request
@@ -23,7 +22,6 @@ from services.notify.domain.disposition_requests import DispositionRequest
 from services.notify.http.inbox_updates import PING_SECONDS
 from services.notify.http.shared_reads import SharedReads
 from services.notify.service import InboxAlert, InboxService
-from services.notify.store import Store
 from shared.errors import NotFound, Rejected, Transient
 from shared.runtime.clock import now
 
@@ -68,10 +66,10 @@ Usefulness = Literal["useful", "not-useful"]
 IS_USEFUL: dict[Usefulness, bool] = {"useful": True, "not-useful": False}
 
 
-def routes(inbox: InboxService, store: Store) -> APIRouter:
+def routes(inbox: InboxService) -> APIRouter:
     """The routes of the pages."""
     router = APIRouter(tags=["inbox"], default_response_class=HTMLResponse)
-    pages = _Pages(inbox, store)
+    pages = _Pages(inbox)
     style, script = ((TEMPLATES / name).read_text() for name in ("inbox.css", "inbox.js"))
 
     @router.get("/inbox/{clinician_id}", responses=INBOX_RESPONSES)
@@ -159,9 +157,8 @@ def render_error_page(status: int) -> Response:
 class _Pages:
     """Renders every page that clinicians see."""
 
-    def __init__(self, inbox: InboxService, store: Store) -> None:
+    def __init__(self, inbox: InboxService) -> None:
         self._inbox = inbox
-        self._store = store
         self._templates = _create_environment()
         self._shared_inboxes = SharedReads(self._render_inbox)
 
@@ -175,7 +172,7 @@ class _Pages:
 
     async def _render_inbox(self, requested: tuple[UUID, int]) -> tuple[int, str]:
         clinician_id, page = requested
-        zone = _parse_zone(await self._store.find_time_zone(clinician_id))
+        zone = await self._inbox.find_zone(clinician_id)
         try:
             view = await self._inbox.get_inbox(clinician_id, page)
             if page > view.pages:  # alerts have gone since the link was shown
@@ -221,7 +218,7 @@ class _Pages:
     async def _render_changed(self, clinician_id: UUID, alert_id: UUID, code: str, page: int) -> Response:
         """The alert as it is now, and that nothing was done."""
         alert = await self._inbox.get_alert(alert_id)
-        zone = _parse_zone(await self._store.find_time_zone(clinician_id))
+        zone = await self._inbox.find_zone(clinician_id)
         title, text = texts.REFUSALS.get(code, texts.CHANGED)
         values = {"clinician_id": clinician_id, "alert": alert, "page": page, "zone": zone}
         template = self._templates.get_template("changed.html")
@@ -282,10 +279,3 @@ def _page_of(form: FormData) -> int:
 def _parse_page(text: str) -> int:
     """The number of a page; the first if `text` is none, because what is appended to a link must not break it."""
     return int(text) if re.fullmatch(r"[1-9][0-9]{0,3}", text) else 1
-
-
-def _parse_zone(name: str | None) -> tzinfo:
-    try:
-        return ZoneInfo(name) if name else UTC
-    except (ZoneInfoNotFoundError, ValueError):
-        return UTC

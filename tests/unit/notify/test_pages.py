@@ -39,18 +39,35 @@ def test_any_time_can_be_shown(moment: datetime, zone: str) -> None:
 
 @asynccontextmanager
 async def open_browser(
-    alert_count: int, events: Sequence[RelationshipEvent] = ()
+    alert_count: int, events: Sequence[RelationshipEvent] = (), event_fields: dict[str, float] | None = None
 ) -> AsyncIterator[tuple[httpx2.AsyncClient, UUID]]:
     """A browser without JavaScript, and a clinician with as many open alerts; the service also handles `events`."""
     service, clinician_id = InMemoryNotifyHarness(), uuid4()
     builders = [RuptureBuilder(NOW, clinician_id) for _ in range(alert_count)]
-    await service.projector.handle_batch([e for s in builders for e in (s.started(), s.suspected(3), s.updated(3, 0))])
+    suspected = {s: s.suspected(3).model_copy(update=event_fields) for s in builders}
+    await service.projector.handle_batch([e for s in builders for e in (s.started(), suspected[s], s.updated(3, 0))])
     await service.projector.handle_batch(events)
     app = FastAPI()
-    app.include_router(pages.routes(service.inbox, service.store))
+    app.include_router(pages.routes(service.inbox))
     transport = httpx2.ASGITransport(app)
     async with httpx2.AsyncClient(transport=transport, base_url="http://test", follow_redirects=True) as client:
         yield client, clinician_id
+
+
+async def test_the_pages_show_how_often_an_alert_is_right_if_that_is_known() -> None:
+    with_probability = {"probability": 0.34, "base_rate": 0.15}
+    sentence = "In simulations where 15 of 100 relationships were in rupture, about 1 in 3 alerts like this was right."
+    async with open_browser(alert_count=1, event_fields=with_probability) as (client, clinician_id):
+        inbox = (await client.get(f"/inbox/{clinician_id}")).text
+        buttons = find_forms(inbox)
+        await buttons["I take this on"].press(client)
+        changed = (await buttons["Done, this was useful"].press(client)).text  # the page is out of date
+    async with open_browser(alert_count=1) as (client, clinician_id):
+        without = (await client.get(f"/inbox/{clinician_id}")).text
+
+    for page in (inbox, changed):
+        assert f'<p class="reliability">{sentence} Not measured on people.</p>' in page
+    assert "reliability" not in without
 
 
 async def test_after_a_button_the_inbox_shows_the_page_on_which_it_was() -> None:

@@ -39,9 +39,34 @@ async def test_an_alert_says_why_and_when_the_next_session_is(service: InMemoryN
 
     assert (await service.inbox.get_inbox(s.clinician_id)).alerts == [alert]
     assert (alert.case_code, alert.severity, alert.status) == ("AB-12", "concern", "open")
-    assert alert.why == ["The client's rating fell to 54 (usually around 86 here)."]
+    assert alert.why == ["Sunday 1 March: the client's rating fell to 5.4 of 10 (usually around 8.6 here)."]
     assert alert.openings
     assert alert.next_session_at == NOW + timedelta(days=2)
+
+
+async def test_the_dates_of_an_alert_are_those_of_its_clinician(service: InMemoryNotifyHarness) -> None:
+    s = RuptureBuilder(NOW.replace(hour=23, minute=30))
+    started = [s.registered(), s.started()]  # in Berlin it is half an hour after midnight
+    await service.projector.handle_batch([*started, s.suspected(3), s.updated(3, 0)])
+
+    (listed,) = (await service.inbox.get_inbox(s.clinician_id)).alerts
+    for alert in (listed, await service.inbox.get_alert(s.alert_id())):
+        assert alert.why[0].startswith("Monday 2 March: ")
+
+
+async def test_an_alert_says_how_often_it_is_right_unless_consent_is_withdrawn(service: InMemoryNotifyHarness) -> None:
+    s = RuptureBuilder(NOW)
+    suspected = s.suspected(3).model_copy(update={"probability": 0.34, "base_rate": 0.15})
+    await service.projector.handle_batch([s.started(), suspected, s.updated(3, 0)])
+    alert = await service.inbox.get_alert(s.alert_id())
+
+    retracted = s.retracted(4, reason="consent_withdrawn").model_copy(update={"probability": 0.34, "base_rate": 0.15})
+    await service.projector.handle_batch([retracted, s.updated(4)])
+    stored = service.memory.alerts[s.alert_id()].value.episode
+
+    assert alert.reliability is not None
+    assert "about 1 in 3 alerts like this was right" in alert.reliability
+    assert (stored.evidence, stored.probability, stored.base_rate) == ((), None, None)
 
 
 async def test_an_alert_is_acknowledged_and_resolved_once_however_often_the_request_is_sent(

@@ -60,7 +60,7 @@ async def test_the_pages_that_load_an_inbox_at_once_share_its_rendering() -> Non
     s = RuptureBuilder(NOW)
     await service.projector.handle_batch([s.started(), s.suspected(3), s.updated(3, 0)])
     app = FastAPI()
-    app.include_router(pages.routes(service.inbox, service.store))
+    app.include_router(pages.routes(service.inbox))
 
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test") as client:
         loading = (client.get(f"/inbox/{s.clinician_id}") for _ in range(50))

@@ -87,6 +87,8 @@ def stored_alert(s: RuptureBuilder) -> Document:
             "superseded_by": None,
             "shift": None,
             "ended_at": None,
+            "probability": None,
+            "base_rate": None,
         },
         "supported": True,
         "consent_withdrawn": False,
@@ -112,6 +114,14 @@ def test_an_alert_is_stored_under_the_names_that_databases_hold() -> None:
 
     assert STORED_NAMES.to_document(create_alert(s)) == stored_alert(s)
     assert STORED_NAMES.from_document(Alert, stored_alert(s)) == create_alert(s)
+
+
+def test_an_alert_that_an_older_version_stored_has_no_probability() -> None:
+    s = RuptureBuilder(NOW)
+    document = stored_alert(s)
+    without = {k: v for k, v in document["said"].items() if k not in ("probability", "base_rate")}
+
+    assert STORED_NAMES.from_document(Alert, {**document, "said": without}) == create_alert(s)
 
 
 def test_an_older_version_and_this_one_read_each_others_dispositions() -> None:

@@ -1,5 +1,6 @@
 """The reviewed catalogue of openings has a fitting text for every sign."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -7,14 +8,14 @@ import pytest
 from pydantic import ValidationError
 
 from shared.clinical.openings import CATALOGUE, Catalogue, load_catalogue
-from shared.events import Evidence
+from shared.events import Element, Evidence
 from tests.support.builders import ELEMENTS, FIRST_SESSION_AT
 
 CATALOGUE_DATA = CATALOGUE.model_dump()
 
 
 def sign(detector: str, strength: float = 1, **fields: Any) -> Evidence:
-    return Evidence(detector=detector, strength=strength, occurred_at=FIRST_SESSION_AT, **fields)
+    return Evidence(**{"detector": detector, "strength": strength, "occurred_at": FIRST_SESSION_AT, **fields})
 
 
 @pytest.mark.parametrize("element", ELEMENTS)
@@ -38,10 +39,35 @@ def test_a_tension_reported_by_the_clinician_is_not_attributed_to_the_client() -
     assert not set(CATALOGUE.suggest(by_client)) & set(CATALOGUE.suggest(by_clinician))
 
 
-def test_the_strongest_sign_comes_first_and_another_kind_second() -> None:
-    suggestions = CATALOGUE.suggest([sign("withdrawal", 1), sign("sudden_drop", 2)])
+def test_the_newest_sign_comes_first_and_another_kind_second() -> None:
+    newer = FIRST_SESSION_AT + timedelta(weeks=1)
+
+    suggestions = CATALOGUE.suggest([sign("withdrawal", 2), sign("sudden_drop", 1, occurred_at=newer)])
 
     assert suggestions == [CATALOGUE.suggest([sign("sudden_drop")])[0], CATALOGUE.suggest([sign("withdrawal")])[0]]
+
+
+def test_a_sign_that_is_not_described_has_no_opening() -> None:
+    within_band = sign("clinician_drop", numbers={"rating": 79.0, "low": 78.0})
+
+    suggestions = CATALOGUE.suggest([sign("withdrawal"), within_band])
+
+    assert suggestions == CATALOGUE.suggest([sign("withdrawal")])
+
+
+@pytest.mark.parametrize("element", [None, *ELEMENTS])
+def test_an_answer_at_the_floor_has_openings_that_ask_what_it_means(element: Element | None) -> None:
+    suggestions = CATALOGUE.suggest([sign("at_floor", element=element)])
+
+    assert "?" in suggestions[0]
+    assert not {"fell", "fallen", "down", "dropped"} & set(" ".join(suggestions).split())
+    assert suggestions[0] not in CATALOGUE.suggest([sign("element_drop", element=element or "trust")])
+
+
+def test_a_form_of_zeros_is_asked_about_as_a_whole() -> None:
+    zeros = [sign("at_floor", element=element, numbers={"rating": 0.0}) for element in (None, *ELEMENTS)]
+
+    assert CATALOGUE.suggest(zeros) == CATALOGUE.suggest([sign("at_floor", numbers={"rating": 0.0})])
 
 
 def test_a_sign_newer_than_the_catalogue_gets_an_open_question() -> None:

@@ -1,155 +1,175 @@
 """Evidence in words: for every detector, and for one that is newer than this code."""
 
-from uuid import UUID, uuid5
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from services.alliance.domain.detection.detectors import BEHAVIOUR_DETECTORS, CLIENT_DETECTORS, CLINICIAN_DETECTORS
-from services.alliance.domain.detection.resolution import LOW_AGAIN
-from shared.clinical.wording import KNOWN_DETECTORS, describe_evidence, sentence
-from shared.events import Element, Evidence
-from tests.support.builders import FIRST_SESSION_AT
+from shared.clinical.signs import KNOWN_DETECTORS
+from shared.clinical.wording import describe_evidence
+from shared.events import Evidence
+from tests.unit.shared.session_signs import SESSION_9, SESSION_9_AT, SESSION_10, USUAL, describe, sign
 
-DETECTORS = sorted(
-    {
-        LOW_AGAIN,
-        *(detector.__name__ for detector in (*CLIENT_DETECTORS, *CLINICIAN_DETECTORS, *BEHAVIOUR_DETECTORS)),
-    }
-)
-USUAL_RANGE = {"expected": 84.0, "low": 78.0, "high": 90.0}
+DETECTORS = {detector.__name__ for detector in (*CLIENT_DETECTORS, *CLINICIAN_DETECTORS, *BEHAVIOUR_DETECTORS)}
 
 
-def sign(
-    detector: str, session: int, strength: float = 1, element: Element | None = None, /, **numbers: float
-) -> Evidence:
-    return Evidence(
-        detector=detector,
-        strength=strength,
-        session_id=uuid5(UUID(int=0), str(session)),
-        occurred_at=FIRST_SESSION_AT,
-        element=element,
-        numbers={**numbers, "session": session},
-    )
+def test_every_detector_of_alliance_has_words_of_its_own() -> None:
+    assert DETECTORS <= KNOWN_DETECTORS
 
 
-def test_every_detector_of_alliance_has_a_sentence_and_no_other() -> None:
-    assert set(DETECTORS) == KNOWN_DETECTORS
-
-
-@pytest.mark.parametrize("detector", [*DETECTORS, "dreamt_of"])
+@pytest.mark.parametrize("detector", [*sorted(KNOWN_DETECTORS), "dreamt_of"])
 def test_every_detector_has_a_sentence_even_without_numbers(detector: str) -> None:
-    text = sentence(Evidence(detector=detector, strength=1, occurred_at=FIRST_SESSION_AT))
+    (text,) = describe_evidence([Evidence(detector=detector, strength=1, occurred_at=SESSION_9_AT)])
 
+    assert text.startswith("Tuesday 10 March: ")
     assert text.endswith(".")
     assert "detected" not in text
 
 
-def test_every_known_detector_has_a_sentence_of_its_own() -> None:
-    texts = {
-        sentence(Evidence(detector=name, strength=1, occurred_at=FIRST_SESSION_AT)) for name in [*DETECTORS, "newer"]
-    }
+def test_a_detector_that_is_unknown_or_of_an_older_version_gets_a_general_sentence() -> None:
+    general = "there were signs of strain between the two."
 
-    assert len(texts) == len(DETECTORS) + 1
+    assert describe(sign("dreamt_of", 9, dreams=3)) == general
+    assert describe(sign("low_level", 9, level=55, threshold=60)) == general
+    assert describe(sign("sudden_drop", 9, rating=52), sign("dreamt_of", 9)) == "the client's rating fell to 5.2 of 10."
 
 
-def test_an_explanation_states_what_fell_when_and_the_usual_range() -> None:
-    signs = [sign("withdrawal", 10, silent=1), sign("element_drop", 9, 2, "trust", rating=52, **USUAL_RANGE)]
+def test_signs_have_the_date_and_the_session_and_the_newest_comes_first() -> None:
+    signs = [sign("sudden_drop", 9, strength=3, rating=52, **USUAL), sign("withdrawal", 10, silent=1)]
 
     assert describe_evidence(signs) == [
-        "Trust fell to 52 after session 9 (usually 78 to 90 here).",
-        "No feedback came for session 10.",
+        f"{SESSION_10} no feedback came.",
+        f"{SESSION_9} the client's rating fell to 5.2 of 10 (usually 7.8 to 9 here).",
     ]
+
+
+@pytest.mark.parametrize(
+    ("zone", "date"),
+    [("UTC", "Tuesday 10 March"), ("Asia/Tokyo", "Wednesday 11 March"), ("Pacific/Pago_Pago", "Tuesday 10 March")],
+)
+def test_a_date_is_that_of_the_time_zone(zone: str, date: str) -> None:
+    (text,) = describe_evidence([sign("withdrawal", 9, silent=1)], ZoneInfo(zone))
+
+    assert text.startswith(f"{date}, after session 9:")
+
+
+def test_there_are_at_most_three_sentences_and_the_oldest_are_left_out() -> None:
+    signs = [sign("clinician_drop", session, rating=50, strength=10 - session) for session in range(1, 9)]
+
+    assert [text.split(":")[0].split(" ")[-1] for text in describe_evidence(signs)] == ["8", "7", "6"]
 
 
 def test_evidence_published_before_there_were_bands_has_a_sentence() -> None:
-    old = Evidence(
-        detector="sudden_drop", strength=1, occurred_at=FIRST_SESSION_AT, numbers={"rating": 54.0, "expected": 86.0}
+    numbers = {"rating": 54.0, "expected": 86.0}
+    old = Evidence(detector="sudden_drop", strength=1, occurred_at=SESSION_9_AT, numbers=numbers)
+
+    assert describe_evidence([old]) == [
+        "Tuesday 10 March: the client's rating fell to 5.4 of 10 (usually around 8.6 here)."
+    ]
+
+
+def test_what_is_usual_is_that_of_the_clinic_until_there_are_four_own_ratings_and_nothing_has_fallen() -> None:
+    assert describe(sign("sudden_drop", 9, rating=52, **{**USUAL, "own": 3})) == (
+        "the client's rating was 5.2 of 10 (usually 7.8 to 9 in this clinic)."
+    )
+    assert describe(sign("element_drop", 9, "trust", rating=52, **{**USUAL, "own": 0})) == (
+        "trust was 5.2 of 10 (usually 7.8 to 9 in this clinic)."
+    )
+    assert describe(sign("sudden_drop", 9, rating=52, **{**USUAL, "own": 4})) == (
+        "the client's rating fell to 5.2 of 10 (usually 7.8 to 9 here)."
     )
 
-    assert sentence(old) == "The client's rating fell to 54 (usually around 86 here)."
+
+def test_a_usual_range_of_one_value_is_one_value() -> None:
+    text = describe(sign("sudden_drop", 9, rating=52, expected=100, low=100, high=100, own=8))
+
+    assert text == "the client's rating fell to 5.2 of 10 (usually 10 here)."
 
 
-def test_a_rating_within_the_band_is_not_described_as_a_fall() -> None:
-    text = sentence(sign("sudden_drop", 9, rating=79, **USUAL_RANGE))
+def test_ratings_within_the_band_are_left_out() -> None:
+    within = sign("sudden_drop", 9, rating=79, **USUAL)
 
-    assert text == "The client's rating was at the lower end, at 79 after session 9 (usually 78 to 90 here)."
+    assert describe(within, sign("told_directly", 9, tension=2, by_client=1)) == (
+        "the client reported tension between the two."
+    )
+    assert describe_evidence([within, sign("withdrawal", 10, silent=1)]) == [f"{SESSION_10} no feedback came."]
+
+
+def test_a_rating_that_is_shown_as_the_lower_limit_is_within_the_band() -> None:
+    assert "fell" not in describe(sign("sudden_drop", 9, rating=77.96, **{**USUAL, "low": 78.04}))
+
+
+@pytest.mark.parametrize(
+    ("within", "text"),
+    [
+        (
+            sign("sudden_drop", 9, rating=79, **USUAL),
+            "the client's rating was 7.9 of 10, at the lower end of what is usual (7.8 to 9 here).",
+        ),
+        (
+            sign("sustained_slide", 9, rating=79, ratings=4, **USUAL),
+            "the client's last 4 ratings were at the lower end of what is usual (7.8 to 9 here), the latest 7.9 of 10.",
+        ),
+        (
+            sign("element_drop", 9, "trust", rating=80, **USUAL),
+            "trust was 8 of 10, at the lower end of what is usual (7.8 to 9 here).",
+        ),
+        (
+            sign("clinician_drop", 9, rating=71, low=70),
+            "the clinician's rating was 7.1 of 10, at the lower end of what is usual.",
+        ),
+    ],
+)
+def test_a_rating_within_the_band_is_at_its_lower_end_if_the_newest_session_has_nothing_else(
+    within: Evidence, text: str
+) -> None:
+    assert describe(within) == text
+    assert describe_evidence([within, sign("withdrawal", 8, silent=1)])[0] == f"{SESSION_9} {text}"
 
 
 def test_a_drop_and_a_slide_of_the_same_rating_are_one_message() -> None:
-    numbers = {"rating": 70.0, **USUAL_RANGE}
+    numbers = {"rating": 70.0, **USUAL}
 
-    assert describe_evidence(
-        [sign("sudden_drop", 9, 2, **numbers), sign("sustained_slide", 9, ratings=4, **numbers)]
-    ) == ["The client's ratings have been slipping over 4 answers, to 70 after session 9 (usually 78 to 90 here)."]
-    assert (
-        len(describe_evidence([sign("sudden_drop", 7, 2, **numbers), sign("sustained_slide", 9, ratings=4, **numbers)]))
-        == 2
-    )
+    assert describe(
+        sign("sudden_drop", 9, strength=2, **numbers), sign("sustained_slide", 9, ratings=4, **numbers)
+    ) == ("the client's last 4 ratings were lower than expected, the latest 7 of 10 (usually 7.8 to 9 here).")
 
 
-def test_a_drop_of_the_whole_that_one_element_explains_is_omitted() -> None:
-    trust = sign("element_drop", 9, 2, "trust", rating=40, rest=84, **USUAL_RANGE)
+def test_an_older_slide_is_not_counted_again() -> None:
+    slid = f"{SESSION_10} the client's last 3 ratings were lower than expected, the latest"
+    slides = [sign("sustained_slide", 7 + n, rating=70 - n, ratings=n, **USUAL) for n in (2, 3)]
 
-    assert describe_evidence([sign("sudden_drop", 9, rating=78, **USUAL_RANGE), trust]) == [sentence(trust)]
-
-
-def test_several_elements_that_fell_in_one_session_are_one_message() -> None:
-    signs = [sign("element_drop", 9, 2, "trust", rating=52), sign("element_drop", 9, 1, "fit", rating=60)]
-
-    assert describe_evidence(signs) == [
-        "Trust to 52 and the way of working to 60: these fell furthest after session 9."
+    assert describe_evidence(slides) == [
+        f"{slid} 6.7 of 10 (usually 7.8 to 9 here).",
+        f"{SESSION_9} the client's rating fell to 6.8 of 10.",
     ]
 
 
-def test_a_tension_that_one_side_reported_names_the_reporter() -> None:
-    numbers = {"tension": 2.0, "talked_about": 0.0}
+def test_an_element_that_fell_alone_is_compared_with_the_rest() -> None:
+    trust = sign("element_drop", 9, "trust", rating=40, rest=84, **USUAL)
 
-    by_client = sentence(sign("told_directly", 4, by_client=1, other=0, **numbers))
-    by_clinician = sentence(sign("told_directly", 4, by_client=0, other=0, **numbers))
-
-    assert "The client told of tension between the two in session 4, and the clinician of none" in by_client
-    assert "The clinician told of tension between the two in session 4, and the client of none" in by_clinician
-
-
-def test_a_tension_that_both_reported_is_one_message() -> None:
-    both = [sign("told_directly", 4, tension=2, talked_about=0, by_client=who) for who in (1, 0)]
-
-    assert describe_evidence(both) == ["Both told of tension between the two in session 4; it was not talked about."]
-
-
-def test_an_explanation_has_at_most_three_sentences() -> None:
-    signs = [sign("sudden_drop", session, session, rating=50, **USUAL_RANGE) for session in range(1, 9)]
-
-    assert len(describe_evidence(signs)) == 3
-    assert "after session 8" in describe_evidence(signs)[0]
-
-
-def test_absence_is_counted_in_words() -> None:
-    numbers = {"missed": 1.0, "cancelled_late": 2.0, "silent": 1.0}
-
-    text = sentence(Evidence(detector="withdrawal", strength=1, occurred_at=FIRST_SESSION_AT, numbers=numbers))
-
-    assert text == "Lately 1 session was missed and 2 were called off late; no feedback came for the last session."
-
-
-def test_a_sentence_never_says_what_was_not_said_about_a_tension() -> None:
-    assert sentence(sign("told_directly", 4, tension=2, by_client=1)) == (
-        "The client told of tension between the two in session 4; it was not said whether it was talked about."
-    )
-    assert sentence(sign("told_directly", 4, tension=2, by_client=1, talked_about=1)) == (
-        "The client told of tension between the two in session 4; it was partly talked about."
+    assert describe(sign("sudden_drop", 9, rating=76, **USUAL), trust) == (
+        "trust fell to 4 of 10 (usually 7.8 to 9 here), with the rest at 8.4."
     )
 
 
-def test_when_the_two_answer_differently_whether_they_talked_about_it_each_is_quoted() -> None:
-    client = sign("told_directly", 4, tension=2, talked_about=0, by_client=1)
-    clinician = sign("told_directly", 4, tension=2, talked_about=2, by_client=0)
-    silent = sign("told_directly", 4, tension=2, by_client=0)
-    both = "Both told of tension between the two in session 4"
+def test_an_element_within_its_band_explains_no_drop() -> None:
+    signs = [sign("sudden_drop", 9, rating=76, **USUAL), sign("element_drop", 9, "trust", rating=80, rest=84, **USUAL)]
 
-    assert describe_evidence([client, clinician]) == [
-        f"{both}; the client said that it was not talked about, the clinician said that it was talked about."
+    assert describe_evidence([*signs, sign("withdrawal", 10, silent=1)]) == [
+        f"{SESSION_10} no feedback came.",
+        f"{SESSION_9} the client's rating fell to 7.6 of 10 (usually 7.8 to 9 here).",
     ]
-    assert describe_evidence([client, silent]) == [
-        f"{both}; the client said that it was not talked about, the clinician did not say whether it was talked about."
+
+
+def test_elements_that_fell_in_one_answer_are_listed_from_the_lowest() -> None:
+    signs = [
+        sign("element_drop", 9, "respect", rating=50),
+        sign("element_drop", 9, "trust", rating=30, **USUAL),
+        sign("element_drop", 9, "fit", rating=50),
     ]
+
+    assert describe(*signs) == "trust fell to 3 of 10, respect and the way of working to 5."
+    assert describe(*signs, sign("sudden_drop", 9, rating=61)) == (
+        "the client's rating fell to 6.1 of 10; trust fell to 3, respect and the way of working to 5."
+    )

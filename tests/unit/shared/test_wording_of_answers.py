@@ -1,0 +1,147 @@
+"""What was reported, what is low in any relationship, where the two differ, and what did not happen, in words."""
+
+from datetime import timedelta
+
+import pytest
+
+from shared.clinical.wording import describe_evidence
+from shared.events import Evidence
+from tests.support.builders import ELEMENTS
+from tests.unit.shared.session_signs import CLINICIAN_USUAL, SESSION_9_AT, USUAL, describe, sign
+
+
+def test_a_tension_that_one_side_reported_names_the_reporter() -> None:
+    numbers = {"tension": 2.0, "talked_about": 0.0}
+
+    assert describe(sign("told_directly", 9, by_client=1, other=0, **numbers)) == (
+        "the client reported tension between the two, which was not talked about; the clinician reported none."
+    )
+    assert describe(sign("told_directly", 9, by_client=0, other=0, **numbers)) == (
+        "the clinician reported tension between the two, which was not talked about; the client reported none."
+    )
+
+
+def test_a_tension_that_both_reported_is_one_message() -> None:
+    both = [sign("told_directly", 9, tension=tension, talked_about=0, by_client=by) for tension, by in ((1, 1), (2, 0))]
+    text = "both reported tension between the two, which was not talked about."
+
+    assert describe(*both) == text
+    assert describe(sign("told_directly", 9, tension=2, talked_about=0, by_client=1, other=1)) == text
+
+
+def test_nothing_is_said_of_whether_a_tension_was_talked_about_if_the_question_was_left_open() -> None:
+    assert describe(sign("told_directly", 9, tension=1, by_client=1)) == (
+        "the client reported a little tension between the two."
+    )
+    assert describe(sign("told_directly", 9, tension=1, by_client=1, talked_about=1)) == (
+        "the client reported a little tension between the two, which was partly talked about."
+    )
+
+
+def test_when_the_two_answer_differently_whether_they_talked_about_it_each_is_quoted() -> None:
+    clinician = sign("told_directly", 9, tension=2, talked_about=2, by_client=0)
+    client = sign("told_directly", 9, tension=2, talked_about=0, by_client=1)
+    silent = sign("told_directly", 9, tension=2, by_client=0)
+    both = "both reported tension between the two"
+
+    assert describe(clinician, client) == (
+        f"{both}: the client said that it was not talked about and the clinician said that it was talked about."
+    )
+    assert describe(client, silent) == f"{both}, which was not talked about."
+
+
+def test_a_first_form_of_zeros_is_no_fall_and_asks_how_the_scale_was_read() -> None:
+    zeros = [sign("at_floor", 1, rating=0, level=10), *(sign("at_floor", 1, e, rating=0, level=0) for e in ELEMENTS)]
+
+    (text,) = describe_evidence(zeros)
+
+    assert text == (
+        "Tuesday 13 January, after session 1: the client's rating was 0 of 10, which is low in any relationship; "
+        "it is worth asking how the scale was read."
+    )
+
+
+def test_a_later_answer_at_the_floor_has_fallen_only_if_it_was_higher() -> None:
+    floor = sign("at_floor", 9, rating=32, level=40)
+
+    assert describe(floor) == "the client's rating was 3.2 of 10, which is low in any relationship."
+    assert describe(floor, sign("sudden_drop", 9, rating=32, **USUAL)) == (
+        "the client's rating fell to 3.2 of 10 (usually 7.8 to 9 here), which is low in any relationship."
+    )
+
+
+def test_elements_at_the_floor_are_named_the_lowest_first_and_at_most_three() -> None:
+    floors = [sign("at_floor", 9, e, rating=r) for e, r in zip(ELEMENTS, (20, 0, 10, 0, 20, 20, 20, 20), strict=True)]
+    guidance = sign("at_floor", 9, "guidance", rating=10, level=10)
+
+    assert describe(*floors) == (
+        "respect and freedom from judgment were 0 of 10, working together 1, which is low in any relationship."
+    )
+    assert describe(guidance, sign("element_drop", 9, "guidance", rating=10, **USUAL)) == (
+        "guidance fell to 1 of 10 (usually 7.8 to 9 here), which is low in any relationship."
+    )
+    assert describe(guidance, sign("element_drop", 9, "trust", rating=30, **USUAL)) == (
+        "guidance was 1 of 10, which is low in any relationship; trust fell to 3 (usually 7.8 to 9 here)."
+    )
+
+
+def test_elements_at_the_floor_that_are_lower_than_the_whole_are_named_with_it() -> None:
+    signs = [sign("at_floor", 9, rating=32), sign("at_floor", 9, "trust", rating=10)]
+
+    assert describe(*signs) == "the client's rating was 3.2 of 10, which is low in any relationship; trust was 1."
+
+
+def test_a_rating_as_low_as_when_a_resolved_alert_began_is_compared_with_it() -> None:
+    again = "the client's rating was 4.8 of 10, which is no higher than"
+
+    assert describe(sign("low_again", 9, rating=48, level=52)) == f"{again} the 5.2 at which the resolved alert began."
+    assert describe(sign("low_again", 9, rating=48, level=48)) == f"{again} when the resolved alert began."
+    assert describe(sign("low_again", 9, rating=30, level=30), sign("at_floor", 9, rating=30)) == (
+        "the client's rating was 3 of 10, which is low in any relationship "
+        "and no higher than when the resolved alert began."
+    )
+
+
+def test_two_who_rate_a_session_differently_are_both_quoted_once() -> None:
+    apart = sign("apart", 9, client=32, clinician=80, usual=3)
+    client, clinician = (
+        sign("sudden_drop", 9, rating=32, **USUAL),
+        sign("clinician_drop", 9, rating=50, **CLINICIAN_USUAL),
+    )
+    usual = "(usually the client's is 0.3 higher)"
+
+    assert describe(apart) == f"the client rated the session 3.2 of 10, the clinician 8 {usual}."
+    assert describe(apart, client) == (
+        f"the client's rating fell to 3.2 of 10 (usually 7.8 to 9 here); the clinician rated the session 8 {usual}."
+    )
+    assert describe(apart, clinician) == (
+        f"the client rated the session 3.2 of 10 {usual}; the clinician's rating fell to 5 (usually 7 to 8 here)."
+    )
+    assert describe(apart, client, clinician) == (
+        "the client's rating fell to 3.2 of 10 (usually 7.8 to 9 here); "
+        "the clinician's rating fell to 5 (usually 7 to 8 here)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("numbers", "usual"),
+    [({"usual": -12.0}, " (usually the client's is 1.2 lower)"), ({"usual": 0.2}, " (usually the same)"), ({}, "")],
+)
+def test_the_usual_difference_of_the_two_has_a_direction(numbers: dict[str, float], usual: str) -> None:
+    assert describe(sign("apart", 9, client=32, clinician=80, **numbers)).endswith(f"the clinician 8{usual}.")
+
+
+def test_absence_is_counted_in_words_and_once() -> None:
+    def absence(day: int, **numbers: float) -> Evidence:
+        occurred_at = SESSION_9_AT + timedelta(days=day)
+        return Evidence(detector="withdrawal", strength=1, occurred_at=occurred_at, numbers=numbers)
+
+    signs = [absence(0, missed=1), absence(1, missed=1, silent=1), absence(2, missed=1, cancelled_late=2)]
+
+    assert describe_evidence(signs) == [
+        "Thursday 12 March: of the latest appointments, 1 was missed and 2 were called off late.",
+        "Wednesday 11 March: no feedback came for the last session.",
+    ]
+    assert describe_evidence([absence(0)]) == ["Tuesday 10 March: there was less contact than usual."]
+    assert describe_evidence([absence(0, cut_short=1)]) == ["Tuesday 10 March: the last session was cut short."]
+    assert describe(sign("withdrawal", 9, cut_short=1)) == "the session was cut short."
