@@ -8,15 +8,15 @@ import argparse
 import sys
 from collections.abc import Callable, Coroutine
 from functools import partial
-from math import isfinite
 from pathlib import Path
 from uuid import UUID
 
 from services.alliance.domain.policy.policy import Policies, Policy
+from services.alliance.domain.tuning.adaptation import DEFAULT_TARGET
 from services.alliance.domain.tuning.calibration import InsufficientHistory
 from services.alliance.policies.backtest import run_backtest
 from services.alliance.policies.backtest_report import render_csv, render_markdown, render_summary
-from services.alliance.policies.calibrate import Calibration, calibrate_policy
+from services.alliance.policies.calibrate import calibrate_policy, list_warnings, policy_heading
 from services.alliance.policies.files import load_policy, to_toml
 from services.alliance.settings import Settings
 from services.alliance.store.mongo import MongoStore
@@ -46,10 +46,17 @@ def add_commands(subparsers: Subparsers) -> None:
         "--markdown", type=Path, help="write the full report to this file instead of printing it"
     )
     calibrate_parser = subparsers.add_parser(
-        "calibrate", help="fit the prior to a clinic's history and suggest thresholds for a target number of alerts"
+        "calibrate",
+        help="adapt the policy to a clinic's history, so that the promised share of false alarms holds there",
     )
     calibrate_parser.add_argument("--clinic", type=UUID, required=True)
-    calibrate_parser.add_argument("--alerts-per-clinician-week", type=_positive_number, required=True, metavar="NUMBER")
+    calibrate_parser.add_argument(
+        "--false-alarms",
+        type=_share,
+        default=DEFAULT_TARGET,
+        metavar="SHARE",
+        help="share of stable relationships that may be falsely alarmed in sixteen sessions (default: %(default)s)",
+    )
     calibrate_parser.add_argument("--write", type=Path, help="also write the policy to this new file")
 
 
@@ -93,30 +100,19 @@ async def _backtest(args: argparse.Namespace, policies: Policies, new_policy: Po
 
 
 async def _calibrate(args: argparse.Namespace, policies: Policies, store: MongoStore) -> int:
-    policy, target_rate = policies.policy_for(args.clinic), args.alerts_per_clinician_week
-    result = await calibrate_policy(store, policy, args.clinic, target_rate, partial(show_progress, "calibrate"))
-    text = to_toml(result.policy, _policy_heading(args.clinic, target_rate, result))
+    policy, report_progress = policies.policy_for(args.clinic), partial(show_progress, "calibrate")
+    adaptation = await calibrate_policy(store, policy, args.clinic, args.false_alarms, report_progress)
+    text = to_toml(adaptation.policy, policy_heading(args.clinic, now(), args.false_alarms, adaptation))
     if args.write is not None:
         with args.write.open("x", encoding="utf-8") as file:
             file.write(text)
+    sys.stderr.writelines(f"calibrate: warning: {warning}\n" for warning in list_warnings(adaptation))
     sys.stdout.write(text)
     return 0
 
 
-def _policy_heading(clinic: UUID, target_rate: float, result: Calibration) -> list[str]:
-    warning = [] if result.is_target_reached else ["No threshold comes closer to the target."]
-    return [
-        f"The policy of clinic {clinic}, calibrated on {now():%Y-%m-%d} to its own history:",
-        f"{result.relationships} relationships, {result.weeks} clinician weeks with an appointment.",
-        f"Target: {target_rate:g} alerts per clinician and week. "
-        f"On this history the policy would have raised {result.alerts},",
-        f"{result.urgent_alerts} of them urgent: {result.alerts_per_week:.3f} per clinician and week.",
-        *warning,
-    ]
-
-
-def _positive_number(text: str) -> float:
-    number = float(text)
-    if not (isfinite(number) and number > 0):
-        raise argparse.ArgumentTypeError("must be greater than 0")
-    return number
+def _share(text: str) -> float:
+    share = float(text)
+    if not 0 < share < 1:
+        raise argparse.ArgumentTypeError("must be between 0 and 1")
+    return share

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import structlog
 from pydantic import ValidationError
 
 from services.alliance.domain.policy.policy import DEFAULT_POLICY, Policies, Policy
@@ -14,14 +15,20 @@ from services.alliance.domain.policy.policy import DEFAULT_POLICY, Policies, Pol
 DEFAULT_POLICY_FILE = Path(__file__).with_name("default.toml")
 """Equal to DEFAULT_POLICY, and the template for every policy that is written."""
 
+RETIRED_KEYS = frozenset({"low_level", "element_points", "apart_points", "withdrawal"})
+"""Keys of earlier releases. A file that still has them is read, and they have no effect."""
+
 _TABLE_PATTERN = re.compile(r"\s*\[\s*([\w.\- ]+?)\s*\]")
 _KEY_PATTERN = re.compile(r"""\s*["']?([\w.\- ]+?)["']?\s*=""")
 _TOML_ERROR_PATTERN = re.compile(r"(.*) \(at line (\d+), column \d+\)")
+_NAME_IN_RULE_PATTERN = re.compile(r"(\w+) \(")  # "urgent (0.1) must not be less than concern (0.2)"
 _ERROR_MESSAGES = {
     "extra_forbidden": "unknown key",
     "model_type": "should be a table",
     "missing": "is missing",
 }
+
+log = structlog.get_logger()
 
 KeyPath = tuple[str, ...]
 """A key, after the tables that contain it."""
@@ -53,11 +60,15 @@ def load_policy(file: Path) -> Policy:
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidPolicy(f"{file}: cannot be read: {_read_error_reason(error)}") from None
     try:
-        return Policy.model_validate(tomllib.loads(text))
+        values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         match = _TOML_ERROR_PATTERN.fullmatch(str(error))
         location = f"line {match[2]}: {match[1]}" if match else str(error)
         raise InvalidPolicy(f"{file}: invalid TOML: {location}") from None
+    if retired := sorted(RETIRED_KEYS & values.keys()):
+        log.warning("policy keys have no effect any more: remove them from the file", file=str(file), keys=retired)
+    try:
+        return Policy.model_validate({key: value for key, value in values.items() if key not in RETIRED_KEYS})
     except ValidationError as error:
         raise InvalidPolicy(f"{file}: {'; '.join(_describe_errors(text, error))}") from None
 
@@ -90,8 +101,9 @@ def _clinic_id(file: Path) -> UUID:
 def _describe_errors(text: str, error: ValidationError) -> Iterator[str]:
     for detail in error.errors(include_url=False):
         key_path, shown_value = tuple(str(part) for part in detail["loc"]), ""
-        if not key_path:  # a rule about two keys is reported at the one that the file contains
-            key_path = ("urgent",) if _find_line(text, ("urgent",)) else ("concern",)
+        if not key_path:  # a rule about two keys is reported at the first that the file contains
+            names = _NAME_IN_RULE_PATTERN.findall(detail["msg"])
+            key_path = (next((name for name in names if _find_line(text, (name,))), names[0]),)
         elif not isinstance(detail["input"], dict):
             shown_value = f" = {detail['input']!r}"
         reason = _ERROR_MESSAGES.get(detail["type"], detail["msg"].removeprefix("Value error, "))

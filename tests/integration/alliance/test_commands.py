@@ -24,8 +24,8 @@ async def test_a_command_reports_that_the_database_is_unavailable(recorded: Reco
     [
         (["backtest"], "the following arguments are required: --policy"),
         (["backtest", "--policy", "x", "--clinic", "ours"], "argument --clinic: invalid UUID value: 'ours'"),
-        (["calibrate", "--clinic", str(CLINIC), "--alerts-per-clinician-week", "0"], "must be greater than 0"),
-        (["calibrate", "--clinic", str(CLINIC), "--alerts-per-clinician-week", "nan"], "must be greater than 0"),
+        (["calibrate", "--clinic", str(CLINIC), "--false-alarms", "0"], "must be between 0 and 1"),
+        (["calibrate", "--clinic", str(CLINIC), "--false-alarms", "nan"], "must be between 0 and 1"),
         (["rebuilt"], "invalid choice: 'rebuilt'"),
         (["backtest", "--policy", "nowhere.toml"], "policy: nowhere.toml: cannot be read: No such file or directory"),
     ],

@@ -1,43 +1,17 @@
-"""Fitting a clinic's prior to its history, and suggesting its thresholds."""
+"""Fitting a clinic's prior to its history."""
 
-from dataclasses import asdict
 from datetime import timedelta
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from evaluation import prior as twin
-from evaluation.events import events_of
-from evaluation.generator import generate_ruptured
-from evaluation.settings import load_settings
-from services.alliance.domain.fold import refold
 from services.alliance.domain.policy.policy import DEFAULT_POLICY, RatingPrior
-from services.alliance.domain.state.history import HistoryEvent, clinic_of
+from services.alliance.domain.state.history import HistoryEvent
 from services.alliance.domain.tuning.calibration import (
     InsufficientHistory,
     collect_sample,
     fit_prior,
-    suggest_concern_threshold,
-    suggest_urgent_threshold,
 )
-from services.alliance.policies.calibrate import Calibration, calibrate_policy
-from services.alliance.store.memory import InMemoryStore
-from services.alliance.store.protocol import VersionedState
 from tests.support.builders import RelationshipBuilder
-
-WORLD = next(place for place in load_settings().worlds if place.name == "ordinal").reported
-HISTORY = generate_ruptured(WORLD, 120, 16, seed=4)
-
-
-def test_the_fitted_prior_equals_that_of_the_evaluation() -> None:
-    samples = [collect_sample(events_of(HISTORY.observations, row), 24) for row in range(len(HISTORY))]
-
-    fitted, expected = fit_prior(samples, DEFAULT_POLICY.prior), twin.fit_prior(HISTORY)
-
-    assert fitted.version == DEFAULT_POLICY.prior.version + 1
-    for part, figures in asdict(expected).items():
-        assert getattr(fitted, part).model_dump() == pytest.approx(figures, abs=1e-4), part
 
 
 def weekly_feedback(week_ratings: list[float], rater: str = "client") -> list[HistoryEvent]:
@@ -134,6 +108,22 @@ def test_answers_without_consent_are_not_used() -> None:
     assert (sample.client_ratings, sample.lapsed_sessions) == ([90.0], set())
 
 
+def test_a_form_that_lapsed_counts_unless_it_was_answered_and_only_the_clients() -> None:
+    builder = RelationshipBuilder()
+    late = builder.lapsed(1).model_copy(update={"occurred_at": builder.at(9)})
+    by_clinician: list[HistoryEvent] = [
+        builder.feedback(0, 7, "clinician"),
+        builder.lapsed(3).model_copy(update={"rater": "clinician"}),
+    ]
+    events: list[HistoryEvent] = [builder.consent_changed(-1, given=True), builder.feedback(1), builder.lapsed(2), late]
+
+    sample = collect_sample([*events, *by_clinician], 24)
+
+    assert sample.lapsed_sessions == {builder.session_id(2)}
+    assert sample.asked_sessions == {builder.session_id(1), builder.session_id(2)}
+    assert (sample.client_ratings, sample.clinician_ratings) == ([90], [70])
+
+
 def test_an_answer_counts_once_as_amended() -> None:
     builder = RelationshipBuilder()
     duplicate = builder.feedback(0, 3).model_copy(
@@ -194,88 +184,3 @@ def test_a_late_cancellation_counts_as_missed_and_one_in_time_does_not() -> None
     sample = collect_sample([builder.consent_changed(-0.5, given=True), *appointments], 24)
 
     assert (len(sample.missed_appointments), len(sample.appointments)) == (2, 3)
-
-
-async def calibrate(alerts_per_week: float) -> Calibration:
-    """A calibration to a short history of forty relationships of one clinician."""
-    short = generate_ruptured(WORLD, 40, 8, seed=4)
-    store = InMemoryStore()
-    for row in range(len(short)):
-        events = events_of(short.observations, row)
-        await store.append(events)
-        relationship = VersionedState(events[0].relationship_id).advance(refold(events, DEFAULT_POLICY))
-        await store.save([relationship])
-    clinic = clinic_of(store.events.values())
-    assert clinic is not None
-    return await calibrate_policy(store, DEFAULT_POLICY, clinic, alerts_per_week, lambda *_: None)
-
-
-async def test_a_calibrated_policy_reaches_its_target_and_a_quarter_of_it_may_be_urgent() -> None:
-    calibration = await calibrate(2)
-
-    assert (calibration.weeks, calibration.relationships, calibration.is_target_reached) == (8, 40, True)
-    assert calibration.alerts == pytest.approx(2 * 8, abs=2)
-    assert calibration.urgent_alerts == 2 * 8 / 4
-
-
-async def test_a_target_beyond_the_thresholds_that_are_tried_gives_the_nearest_of_them() -> None:
-    calibration = await calibrate(50)
-
-    assert (calibration.policy.concern, calibration.is_target_reached) == (0.06, False)
-
-
-async def test_a_target_of_fewer_than_five_alerts_is_rejected() -> None:
-    with pytest.raises(InsufficientHistory, match=r"4\.8 alerts in 8 recorded weeks; a threshold needs at least 5"):
-        await calibrate(0.6)
-
-
-ALERT_COUNTS = st.dictionaries(st.floats(0.06, 0.99), st.integers(0, 500), min_size=1, max_size=12)
-
-
-@given(alerts=ALERT_COUNTS, target_alerts=st.floats(0.1, 600), extra_alerts=st.floats(0, 100))
-def test_a_higher_target_gives_no_higher_threshold(
-    alerts: dict[float, int], target_alerts: float, extra_alerts: float
-) -> None:
-    assert (
-        suggest_concern_threshold(alerts, target_alerts + extra_alerts).threshold
-        <= suggest_concern_threshold(alerts, target_alerts).threshold
-    )
-
-
-@given(alerts=ALERT_COUNTS, target_alerts=st.floats(0.1, 600))
-def test_a_suggested_threshold_is_within_the_range_that_was_tried(
-    alerts: dict[float, int], target_alerts: float
-) -> None:
-    assert min(alerts) <= suggest_concern_threshold(alerts, target_alerts).threshold <= max(alerts)
-
-
-@given(peaks=st.lists(st.floats(0.5, 0.9998), max_size=30), target_alerts=st.floats(0, 40))
-def test_no_more_alerts_are_urgent_than_the_target(peaks: list[float], target_alerts: float) -> None:
-    threshold = suggest_urgent_threshold(peaks, target_alerts, concern=0.5)
-
-    assert 0.5 <= threshold < 1
-    assert sum(peak >= threshold for peak in peaks) <= target_alerts
-
-
-def test_the_urgent_threshold_lies_just_above_the_first_peak_that_is_too_many() -> None:
-    peaks = [0.95, 0.7, 0.9, 0.6]
-
-    assert suggest_urgent_threshold(peaks, 2, concern=0.5) == 0.7001
-    assert suggest_urgent_threshold(peaks, 2.9, concern=0.5) == 0.7001
-    assert suggest_urgent_threshold(peaks, 2, concern=0.8) == 0.8
-    assert suggest_urgent_threshold(peaks, 4, concern=0.5) == 0.5
-    assert suggest_urgent_threshold([0.99999], 0, concern=0.5) == 0.9999
-
-
-def test_a_threshold_is_interpolated_between_those_that_were_tried() -> None:
-    suggestion = suggest_concern_threshold({0.2: 100, 0.5: 40, 0.8: 20}, 30)
-
-    assert suggestion.is_reached
-    assert suggestion.threshold == pytest.approx(2 / 3, abs=1e-3)  # half-way in log-odds
-
-
-@pytest.mark.parametrize(("target_alerts", "threshold"), [(200, 0.2), (10, 0.8)])
-def test_a_target_that_no_threshold_reaches_is_reported(target_alerts: float, threshold: float) -> None:
-    suggestion = suggest_concern_threshold({0.2: 100, 0.5: 40, 0.8: 20}, target_alerts)
-
-    assert (suggestion.threshold, suggestion.is_reached) == (threshold, False)

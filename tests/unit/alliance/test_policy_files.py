@@ -1,9 +1,13 @@
 """What a policy file may contain, and how an invalid one is rejected."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from uuid import UUID
 
 import pytest
+import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,7 +15,7 @@ from services.alliance.domain.policy.policy import DEFAULT_POLICY, Policies, Pol
 from services.alliance.policies.files import DEFAULT_POLICY_FILE, InvalidPolicy, load_policies, load_policy, to_toml
 
 CLINIC = UUID("5a3c1c7e-6d1c-4f55-8a5b-0d5a7d9a1c11")
-PROBABILITIES = st.floats(0.06, 0.999)
+PROBABILITIES = st.floats(0.001, 0.999)
 
 
 @pytest.fixture
@@ -21,19 +25,19 @@ def file(tmp_path: Path) -> Path:
 
 def policies() -> st.SearchStrategy[Policy]:
     def build(
-        probabilities: tuple[float, float], points: float, ratings: int, mean: float, pseudo_count: float
+        probabilities: tuple[float, float, float], hours: float, ratings: int, mean: float, pseudo_count: float
     ) -> Policy:
         prior = DEFAULT_POLICY.prior.model_dump()
         prior["client"]["mean"], prior["silence"]["happened"] = mean, pseudo_count
-        concern, urgent = sorted(probabilities)
-        changes = {"concern": concern, "urgent": urgent, "element_points": points, "repair_ratings": ratings}
+        watch, concern, urgent = sorted(probabilities)
+        changes = {"watch": watch, "concern": concern, "urgent": urgent, "late_hours": hours, "repair_ratings": ratings}
         return Policy.model_validate({"prior": prior, **changes})
 
     positive_numbers = st.floats(1e-9, 1000)
     return st.builds(
         build,
-        st.tuples(PROBABILITIES, PROBABILITIES),
-        positive_numbers,
+        st.tuples(PROBABILITIES, PROBABILITIES, PROBABILITIES),
+        st.floats(0, 720),
         st.integers(1, 20),
         st.floats(0, 100),
         positive_numbers,
@@ -65,9 +69,9 @@ def test_a_written_policy_is_read_back_unchanged(policy: Policy, tmp_path_factor
 
 
 def test_a_missing_key_has_its_default_value(file: Path) -> None:
-    file.write_text("concern = 0.7\n")
+    file.write_text("concern = 0.3\n")
 
-    assert load_policy(file) == Policy(concern=0.7)
+    assert load_policy(file) == Policy(concern=0.3)
     assert load_policy(file).digest != DEFAULT_POLICY.digest
 
 
@@ -75,9 +79,9 @@ PRIOR = "[prior.client]\nmean = 88.5\nvaries = 10.5\nspread = 6.2\n"
 
 
 def test_a_file_with_a_byte_order_mark_is_read(file: Path) -> None:
-    file.write_bytes(b"\xef\xbb\xbfconcern = 0.5\n")
+    file.write_bytes(b"\xef\xbb\xbfconcern = 0.3\n")
 
-    assert load_policy(file).concern == 0.5
+    assert load_policy(file).concern == 0.3
 
 
 @pytest.mark.parametrize(
@@ -86,19 +90,20 @@ def test_a_file_with_a_byte_order_mark_is_read(file: Path) -> None:
         ("# ours\nconsern = 0.4\n", "line 2: consern = 0.4: unknown key"),
         ("[prior.clients]\nmean = 1.0\n", "line 1: prior.clients: unknown key"),
         ("concern = 1.5\n", "line 1: concern = 1.5: Input should be less than 1"),
-        ("concern = 0.05\n", "line 1: concern = 0.05: Input should be greater than 0.05"),
+        ("concern = 0\n", "line 1: concern = 0: Input should be greater than 0"),
         ("concern = nan\n", "line 1: concern = nan: Input should be a finite number"),
         ("urgent = true\n", "line 1: urgent = True: Input should be a valid number"),
         ('concern = "0.5"\n', "line 1: concern = '0.5': Input should be a valid number"),
-        ("low_level = 100.0\n", "line 1: low_level = 100.0: Input should be less than 100"),
-        ("element_points = 0\n", "line 1: element_points = 0: Input should be greater than 0"),
-        ("apart_points = -3\n", "line 1: apart_points = -3: Input should be greater than 0"),
-        ("withdrawal = inf\n", "line 1: withdrawal = inf: Input should be a finite number"),
+        ("base_rate = 0.6\n", "line 1: base_rate = 0.6: Input should be less than or equal to 0.5"),
+        ("watch = inf\n", "line 1: watch = inf: Input should be a finite number"),
         ("late_hours = -1\n", "line 1: late_hours = -1: Input should be greater than or equal to 0"),
         ("repair_ratings = 1.5\n", "line 1: repair_ratings = 1.5: Input should be a valid integer"),
         ("repair_ratings = 0\n", "line 1: repair_ratings = 0: Input should be greater than or equal to 1"),
         ("concern = 0.8\n\nurgent = 0.7\n", "line 3: urgent: urgent (0.7) must not be less than concern (0.8)"),
-        ("concern = 0.95\n", "line 1: concern: urgent (0.9) must not be less than concern (0.95)"),
+        ("concern = 0.95\n", "line 1: concern: urgent (0.3) must not be less than concern (0.95)"),
+        ("# ours\nwatch = 0.2\n", "line 2: watch: concern (0.17) must not be less than watch (0.2)"),
+        ("low_level = 60.0\nurgent = 0.1\n", "line 2: urgent: urgent (0.1) must not be less than concern (0.17)"),
+        ("[prior]\nwithdrawal = 1.5\n", "line 2: prior.withdrawal = 1.5: unknown key"),
         ("concern = 0.5\nconcern 0.6\n", "invalid TOML: line 2: Expected '=' after a key in a key/value pair"),
         ("concern = 0.5\nconcern = 0.6\n", "invalid TOML: line 2: Cannot overwrite a value"),
         ("prior = 3\n", "line 1: prior = 3: should be a table"),
@@ -118,6 +123,37 @@ def test_an_invalid_file_is_rejected_with_the_line_of_the_error(file: Path, text
     assert "\n" not in str(error.value)
 
 
+def test_retired_keys_are_ignored_with_one_warning_for_each_file(tmp_path: Path) -> None:
+    retired = "low_level = 60.0\nelement_points = 25.0\napart_points = 25.0\nwithdrawal = 1.5\n"
+    (tmp_path / "default.toml").write_text("concern = 0.3\n" + retired)
+    (tmp_path / f"{CLINIC}.toml").write_text("concern = 0.2\nwithdrawal = 'any'\n")
+    (tmp_path / f"{UUID(int=1)}.toml").write_text("concern = 0.25\n")
+
+    with structlog.testing.capture_logs() as logs:
+        loaded = load_policies(tmp_path)
+
+    assert loaded.default == Policy(concern=0.3)
+    assert loaded.policy_for(CLINIC) == Policy(concern=0.2)
+    assert [(line["log_level"], line["file"], line["keys"]) for line in logs] == [
+        ("warning", str(tmp_path / f"{CLINIC}.toml"), ["withdrawal"]),
+        ("warning", str(tmp_path / "default.toml"), ["apart_points", "element_points", "low_level", "withdrawal"]),
+    ]
+
+
+def test_a_command_warns_of_retired_keys_on_standard_error(tmp_path: Path) -> None:
+    """Its result goes to standard output, which may be written to a file."""
+    (tmp_path / "default.toml").write_text("withdrawal = 1.5\n")
+    command = [sys.executable, "-m", "services.alliance", "calibrate", "--clinic", str(CLINIC)]
+    existing = ["--write", str(tmp_path / "default.toml")]
+    unused = {"KAFKA_BOOTSTRAP_SERVERS": "nowhere:9092", "MONGODB_URI": "mongodb://nowhere"}
+    environment = {**os.environ, **unused, "POLICY_DIR": str(tmp_path)}
+
+    result = subprocess.run([*command, *existing], env=environment, capture_output=True, text=True, check=False)
+
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "policy keys have no effect any more" in result.stderr
+
+
 def test_a_file_that_is_not_text_is_rejected(file: Path) -> None:
     file.write_bytes(b"concern = 0.5 # \xff\n")
 
@@ -131,14 +167,14 @@ def test_a_missing_file_is_rejected(file: Path) -> None:
 
 
 def test_every_clinic_has_its_own_policy_or_the_default(tmp_path: Path) -> None:
-    (tmp_path / f"{CLINIC}.toml").write_text("concern = 0.7\n")
-    (tmp_path / "default.toml").write_text("concern = 0.6\n")
+    (tmp_path / f"{CLINIC}.toml").write_text("concern = 0.3\n")
+    (tmp_path / "default.toml").write_text("concern = 0.2\n")
     (tmp_path / f"{CLINIC}.toml~").write_text("left over by an editor")
 
     loaded = load_policies(tmp_path)
 
-    assert loaded.policy_for(CLINIC) == Policy(concern=0.7)
-    assert loaded.policy_for(UUID(int=1)) == loaded.policy_for(None) == Policy(concern=0.6)
+    assert loaded.policy_for(CLINIC) == Policy(concern=0.3)
+    assert loaded.policy_for(UUID(int=1)) == loaded.policy_for(None) == Policy(concern=0.2)
 
 
 def test_without_policy_files_every_clinic_has_the_default_policy(tmp_path: Path) -> None:
@@ -148,7 +184,7 @@ def test_without_policy_files_every_clinic_has_the_default_policy(tmp_path: Path
 
 @pytest.mark.parametrize("name", ["our-clinic", str(CLINIC).upper(), CLINIC.hex])
 def test_a_file_that_is_not_named_after_a_clinic_is_rejected(tmp_path: Path, name: str) -> None:
-    (tmp_path / f"{name}.toml").write_text("concern = 0.7\n")
+    (tmp_path / f"{name}.toml").write_text("concern = 0.3\n")
 
     with pytest.raises(InvalidPolicy, match=r"file name must be default\.toml or <clinic_id>\.toml"):
         load_policies(tmp_path)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.alliance.domain.detection.resolution import LOW_AGAIN
+from services.alliance.domain.detection.components import rupture_probability
 from services.alliance.domain.fold import fold_steps, refold
 from services.alliance.domain.policy.policy import DEFAULT_POLICY, Policy
 from services.alliance.domain.state.history import HistoryEvent
@@ -25,7 +25,7 @@ from shared.events import Severity
 from tests.support.builders import FIRST_SESSION_AT, RelationshipBuilder
 from tests.unit.alliance.histories import BUILDER, histories
 
-STRICT_POLICY = Policy(concern=0.98, urgent=0.99)
+STRICT_POLICY = Policy(watch=0.97, concern=0.98, urgent=0.99)
 
 
 def rated_history(*ratings: float) -> list[HistoryEvent]:
@@ -64,13 +64,13 @@ def test_an_episode_that_is_never_repaired_never_ends() -> None:
 
 
 @given(events=histories())
-def test_the_severity_follows_from_the_peak_probability_unless_a_rating_is_low_again(
+def test_the_severity_follows_from_the_peak_probability_unless_a_rating_is_very_low_or_low_again(
     events: list[HistoryEvent],
 ) -> None:
     for episode in replay_episodes(events, DEFAULT_POLICY):
         by_probability = DEFAULT_POLICY.severity(episode.peak_probability)
-        is_low_again = by_probability == "watch" and LOW_AGAIN in episode.detectors
-        assert episode.severity == ("concern" if is_low_again else by_probability)
+        is_low = by_probability == "watch" and not {"at_floor", "low_again"}.isdisjoint(episode.detectors)
+        assert episode.severity == ("concern" if is_low else by_probability)
 
 
 def test_an_empty_history_has_no_episodes_and_no_weeks() -> None:
@@ -101,7 +101,7 @@ def test_the_same_policy_changes_nothing(events: list[HistoryEvent]) -> None:
     ]
 
 
-@given(events=histories(), concern=st.floats(0.1, 0.9))
+@given(events=histories(), concern=st.floats(DEFAULT_POLICY.watch, 0.9))
 def test_raised_minus_no_longer_raised_is_the_difference_in_alerts(events: list[HistoryEvent], concern: float) -> None:
     old, new = replay_episodes(events, DEFAULT_POLICY), replay_episodes(events, Policy(concern=concern, urgent=0.95))
     kinds = [change.kind for change in compare_episodes(old, new)]
@@ -201,12 +201,13 @@ def test_the_peak_is_the_highest_probability_at_a_sign() -> None:
 
     (episode,) = replay_episodes(events, DEFAULT_POLICY)
 
-    assert episode.peak_probability == max(alliance.rupture_probability for alliance in alliances)
+    base_rate = DEFAULT_POLICY.base_rate
+    assert episode.peak_probability == max(rupture_probability(a.components, base_rate) for a in alliances)
 
 
 def test_an_earlier_sign_of_the_same_rupture_is_the_same_rupture() -> None:
-    events = rated_history(9, 9, 9, 9, 6, 2, 2)
-    old, new = replay_episodes(events, STRICT_POLICY), replay_episodes(events, Policy(concern=0.2))
+    events = rated_history(9, 9, 9, 9, 6, 5, 5)
+    old, new = replay_episodes(events, Policy(watch=0.6, concern=0.6, urgent=0.6)), replay_episodes(events, Policy())
 
     assert old
     assert new[0].raised_at < old[0].raised_at
@@ -214,7 +215,7 @@ def test_an_earlier_sign_of_the_same_rupture_is_the_same_rupture() -> None:
 
 
 def test_a_higher_threshold_raises_fewer_alerts() -> None:
-    events = rated_history(9, 9, 9, 9, 2, 9, 9, 9)
+    events = rated_history(9, 9, 9, 9, 5, 9, 9, 9)
     kinds = [
         change.kind
         for change in compare_episodes(replay_episodes(events, DEFAULT_POLICY), replay_episodes(events, STRICT_POLICY))

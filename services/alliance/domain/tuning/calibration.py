@@ -1,12 +1,8 @@
-"""Fitting a clinic's prior to its history, and suggesting its thresholds.
+"""Fitting a clinic's prior to its history, by moments, although nobody marked the ruptures in it."""
 
-The prior is fitted by moments, from histories in which the ruptures are not labelled.
-"""
-
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
-from math import ceil, exp, log, sqrt
+from math import sqrt
 from statistics import fmean, pvariance
 from typing import get_args
 from uuid import UUID
@@ -28,11 +24,6 @@ from shared.events import (
 ELEMENTS: tuple[Element, ...] = get_args(Element)
 MIN_OBSERVATIONS = 4  # ratings or appointments; a relationship with fewer is not used
 MIN_RELATIONSHIPS = 30  # usable relationships; with fewer nothing is fitted, because five figures depend on them
-MIN_ALERTS = 5.0  # target for the whole history; with fewer a threshold cannot be told from chance
-MAX_URGENT_RATIO = 0.25  # of the target may be urgent: as large a share as the default policy has among false alarms
-MAX_THRESHOLD = 0.9999  # more decimals would be unreadable
-CANDIDATE_THRESHOLDS = (0.06, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
-"""Thresholds at which a history is replayed; between them it is interpolated."""
 
 
 class InsufficientHistory(Exception):
@@ -119,48 +110,6 @@ def fit_prior(samples: Sequence[RelationshipSample], previous: Prior) -> Prior:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class ThresholdSuggestion:
-    """A threshold, and whether the target is within the range that was tried."""
-
-    threshold: float
-    is_reached: bool
-
-
-def suggest_concern_threshold(alerts: Mapping[float, int], target_alerts: float) -> ThresholdSuggestion:
-    """The lowest threshold that raises no more than `target_alerts`, given how many `alerts` each one raised.
-
-    A lower target never gives a lower threshold, although a higher threshold may raise more alerts by chance.
-    """
-    thresholds = sorted(alerts)
-    max_alerts: dict[float, float] = {}
-    for threshold in reversed(thresholds):
-        higher = [max_alerts[other] for other in thresholds if other in max_alerts]
-        max_alerts[threshold] = max([float(alerts[threshold]), *higher])
-    if max_alerts[thresholds[0]] <= target_alerts:
-        return ThresholdSuggestion(thresholds[0], max_alerts[thresholds[0]] == target_alerts)
-    for low, high in pairwise(thresholds):
-        if max_alerts[high] <= target_alerts:
-            fraction = (max_alerts[low] - target_alerts) / (max_alerts[low] - max_alerts[high])
-            return ThresholdSuggestion(_interpolate_log_odds(low, high, fraction), True)
-    return ThresholdSuggestion(thresholds[-1], False)
-
-
-def suggest_urgent_threshold(peaks: Iterable[float], target_alerts: float, concern: float) -> float:
-    """The lowest threshold, not below `concern`, that at most `target_alerts` of these peak probabilities reach."""
-    descending_peaks = sorted(peaks, reverse=True)
-    if int(target_alerts) >= len(descending_peaks):
-        return concern
-    above = ceil((descending_peaks[int(target_alerts)] + 1e-9) * 1e4) / 1e4
-    return min(max(MAX_THRESHOLD, concern), max(concern, above))
-
-
-def _interpolate_log_odds(low: float, high: float, fraction: float) -> float:
-    """The point at `fraction` between `low` and `high`, on the scale of log-odds."""
-    log_odds = log(low / (1 - low)) * (1 - fraction) + log(high / (1 - high)) * fraction
-    return min(high, max(low, round(1 / (1 + exp(-log_odds)), 3)))
-
-
 def _add_feedback(sample: RelationshipSample, event: FeedbackSubmitted) -> None:
     rating = rating_of(event)
     if event.rater == "clinician":
@@ -172,7 +121,8 @@ def _add_feedback(sample: RelationshipSample, event: FeedbackSubmitted) -> None:
         return
     sample.client_ratings.append(rating)
     if len(event.ratings) == len(ELEMENTS):
-        sample.relative_ratings.append([relative_to_others(event, element) for element in ELEMENTS])
+        relative_ratings = relative_to_others(event)
+        sample.relative_ratings.append([relative_ratings[element] for element in ELEMENTS])
         sample.form_ratings.append(rating)
 
 

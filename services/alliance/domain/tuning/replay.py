@@ -4,7 +4,6 @@ Answers are read as they were last amended. Two episodes under two policies are 
 lower threshold opens an episode at an earlier sign, but it is still the same rupture.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -104,7 +103,6 @@ def replay_episodes(events: Iterable[HistoryEvent], policy: Policy) -> list[Repl
     raised_at: dict[UUID, datetime] = {}
     ended_at: dict[UUID, datetime] = {}
     episodes: dict[UUID, Episode] = {}
-    peak_probabilities: defaultdict[UUID, float] = defaultdict(float)
     history = list(events)
     for event, before, after in fold_steps(history, policy):
         if before.open_episode is not None and (
@@ -113,10 +111,6 @@ def replay_episodes(events: Iterable[HistoryEvent], policy: Policy) -> list[Repl
             ended_at[before.open_episode.id] = event.occurred_at
         if after.open_episode is not None:
             episodes[after.open_episode.id] = after.open_episode
-            if after.open_episode.last_sign_at == event.occurred_at:
-                peak_probabilities[after.open_episode.id] = max(
-                    peak_probabilities[after.open_episode.id], after.rupture_probability
-                )
             if after.open_episode.severity != "watch":
                 raised_at.setdefault(after.open_episode.id, event.occurred_at)
     return [
@@ -128,7 +122,7 @@ def replay_episodes(events: Iterable[HistoryEvent], policy: Policy) -> list[Repl
             episode.first_sign_at,
             ended_at.get(episode.id, NEVER),
             episode.severity,
-            peak_probabilities[episode.id],
+            episode.probability or 0.0,
             detectors_of(episode),
         )
         for episode in episodes.values()
