@@ -6,7 +6,7 @@ are published in the order in which they occurred, as by services that are not b
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from functools import cache
 from itertools import chain
@@ -17,10 +17,12 @@ from uuid import NAMESPACE_OID, UUID, uuid5
 from aiokafka import AIOKafkaProducer
 from pymongo import MongoClient
 
-from evaluation import generator
-from evaluation.events import FIRST_SESSION_AT, events_of
-from evaluation.relationships import Observations, concatenate
-from evaluation.settings import load_settings
+from evaluation.attune import history_of
+from evaluation.simulation.events import FIRST_SESSION_AT
+from evaluation.simulation.generator import generate_ruptured, generate_stable
+from evaluation.simulation.question import ask
+from evaluation.simulation.settings import load_settings
+from evaluation.simulation.truth import Relationships, concatenate
 from services.alliance.domain.fold import refold
 from services.alliance.domain.policy.policy import DEFAULT_POLICY
 from services.alliance.domain.state.history import HistoryEvent
@@ -32,6 +34,8 @@ from shared.mongo.client import Mongo
 
 DATABASE = "attune_alliance"
 COURSE_COUNT = 2_000  # simulated courses of therapy, each used by many relationships: generating more takes long
+RUPTURED_SHARE = 0.25  # of the courses
+SEED = 20261124
 MIDDLE_WEEK = 8  # the first coming week is this week of a course: ruptures have begun by then
 RELATIONSHIPS_PER_NEW = 50  # one relationship in so many starts in the coming week
 RELATIONSHIPS_PER_AMENDED = 100  # in one of so many, the client amends an answer
@@ -160,9 +164,9 @@ def _generate_batch(network: Network, mongodb_uri: str, start: int) -> list[Mess
 
 def _past_and_coming_events(row: int, network: Network) -> tuple[list[HistoryEvent], list[HistoryEvent]]:
     """The past and the coming events of one relationship."""
-    relationship, weeks = uuid5(NAMESPACE_OID, f"relationship {row}"), network.past_weeks
+    client, weeks = uuid5(NAMESPACE_OID, f"client {row}"), network.past_weeks
     courses = _courses(weeks, network.coming_weeks)
-    events = [_shift_to_session_time(event, row) for event in events_of(courses, row % COURSE_COUNT, relationship)]
+    events = [_shift_to_session_time(event, row) for event in history_of(courses, row % COURSE_COUNT, client)]
     if not weeks:
         return [], events
     cutoff = FIRST_SESSION_AT + timedelta(weeks=weeks) - timedelta(hours=84)  # between two of its sessions
@@ -209,22 +213,20 @@ def _amend(first: FeedbackSubmitted) -> FeedbackAmended:
 
 
 @cache
-def _courses(past_weeks: int, coming_weeks: int) -> Observations:
-    """The past and the coming weeks of every simulated course."""
-    evaluation = load_settings()
-    world = next(candidate.reported for candidate in evaluation.worlds if candidate.name == "ordinal")
-    run_settings = evaluation.run
-    ruptured_count = int(COURSE_COUNT * run_settings.rupture_base_rate)
-    observations = concatenate(
-        generator.generate_stable(world, COURSE_COUNT - ruptured_count, run_settings.sessions, run_settings.seed),
-        generator.generate_ruptured(world, ruptured_count, run_settings.sessions, run_settings.seed),
-    ).observations
-    return Observations(
-        **{
-            field.name: getattr(observations, field.name)[:, MIDDLE_WEEK - past_weeks : MIDDLE_WEEK + coming_weeks]
-            for field in fields(Observations)
-        }
+def _courses(past_weeks: int, coming_weeks: int) -> Relationships:
+    """The past and the coming weeks of every simulated course, in a clinic that asks the direct question."""
+    settings, weeks = load_settings(), slice(MIDDLE_WEEK - past_weeks, MIDDLE_WEEK + coming_weeks)
+    world, ruptured_count = settings.world("ordinal").reported, int(COURSE_COUNT * RUPTURED_SHARE)
+    courses = concatenate(
+        generate_stable(world, COURSE_COUNT - ruptured_count, SEED), generate_ruptured(world, ruptured_count, SEED)
     )
+    courses = ask(courses, settings.question, "candid", SEED)
+    observations = replace(
+        courses.observations,
+        **{field.name: getattr(courses.observations, field.name)[:, weeks] for field in fields(courses.observations)},
+    )
+    course = replace(courses.truth.course, week=courses.truth.course.week[:, : past_weeks + coming_weeks])
+    return Relationships(observations, replace(courses.truth, course=course))
 
 
 def _message(event: HistoryEvent) -> Message:

@@ -2,6 +2,8 @@
 
 import sys
 
+import structlog
+
 from services.alliance.app import create_app
 from services.alliance.policies import commands as policies
 from services.alliance.policies.files import InvalidPolicy, load_policies
@@ -18,6 +20,7 @@ from shared.runtime.settings import load_settings
 def main() -> int:
     args = parse_arguments("alliance", policies.add_commands, rebuild.add_commands, dead_letters.add_command)
     settings = load_settings(Settings)
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # results go to standard output
     if args.command == dead_letters.COMMAND_NAME:
         return dead_letters.run(args, settings.kafka_bootstrap_servers, "alliance")
     try:

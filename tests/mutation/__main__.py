@@ -18,7 +18,7 @@ from tests.mutation.mutants import Mutant, mutants_of
 from tools.sandbox.servers.process import PROJECT_ROOT
 
 DOMAIN = Path("services/alliance/domain")
-TESTS = ("tests/unit/evaluation/test_twin.py", "tests/unit/alliance")
+TESTS = ("tests/unit/alliance",)
 LAST = ("test_fold.py", "test_policies.py", "test_replay.py")
 """Slow tests: most mutants are killed before."""
 NOT_OF_THE_DOMAIN = ("test_http.py", "test_projector.py")

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from uuid import UUID, uuid5
 
+from services.alliance.domain.detection.detectors import stands_alone
 from services.alliance.domain.fold import FoldResult
 from services.alliance.domain.policy.policy import Policy
 from services.alliance.domain.presentation.summary import summarize
@@ -100,6 +101,7 @@ def _alliance_updated(
         response=_round(current.engagement.response, 3),
         information=current.trust.information,
         outcome=_round(current.outcome.level) if current.outcome else None,
+        lower_since=current.lower_since,
     )
 
 
@@ -118,9 +120,17 @@ def _rupture_event(
             "evidence": episode.evidence,
             "policy": policy.digest,
             "recorded_at": episode.recorded_at,
+            **_stated_probability(episode, policy),
             **fields,
         }
     )
+
+
+def _stated_probability(episode: Episode, policy: Policy) -> dict[str, float]:
+    """The probability, unless the client said it in words or numbers that need none."""
+    if episode.probability is None or any(map(stands_alone, episode.evidence)):
+        return {}
+    return {"probability": round(episode.probability, 3), "base_rate": policy.base_rate}
 
 
 def _derive_id(relationship: UUID, name: str, version: int) -> UUID:

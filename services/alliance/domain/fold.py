@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias, assert_never
 from uuid import UUID
 
-from services.alliance.domain.detection import episodes, resolution
+from services.alliance.domain.detection import episodes
 from services.alliance.domain.detection.attendance import apply_attendance, apply_lapse
 from services.alliance.domain.detection.feedback import apply_feedback
 from services.alliance.domain.policy.policy import Policy
@@ -133,13 +133,13 @@ def evolve(alliance: Alliance, event: HistoryEvent, policy: Policy) -> Alliance:
         return after
     match event:
         case FeedbackSubmitted():
-            return resolution.follow_level(after, apply_feedback(after, event, policy), event, policy)
+            return apply_feedback(after, event, policy)
         case SessionCompleted() | SessionMissed() | SessionCancelled():
-            return resolution.follow_level(after, apply_attendance(after, event, policy), event, policy)
+            return apply_attendance(after, event, policy)
         case FeedbackLapsed():
-            return resolution.follow_level(after, apply_lapse(after, event, policy), event, policy)
+            return apply_lapse(after, event, policy)
         case AlertResolved():
-            return resolution.resolve_episode(after, event)
+            return episodes.resolve_episode(after, event)
         case FeedbackAmended() | SessionReinstated() | AlertReopened():
             return after  # it takes effect on what it corrects (see apply_corrections)
         case _:

@@ -11,7 +11,6 @@ STORED_NAMES = {
     "absences": "away",
     "answered_by": "answered",
     "attendance": "outcome",
-    "baseline_count": "usual",
     "baseline_total": "total",
     "below_expected_streak": "falling",
     "calm_ratings": "calm",

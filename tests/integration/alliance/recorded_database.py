@@ -13,9 +13,10 @@ from uuid import UUID, uuid4, uuid5
 
 from prometheus_client import CollectorRegistry
 
-from evaluation.events import FIRST_SESSION_AT, events_of
-from evaluation.generator import generate_ruptured
-from evaluation.settings import load_settings
+from evaluation.attune import history_of
+from evaluation.simulation.events import FIRST_SESSION_AT
+from evaluation.simulation.generator import generate_ruptured
+from evaluation.simulation.settings import load_settings
 from services.alliance.domain.policy.policy import DEFAULT_POLICY, Policies
 from services.alliance.domain.state.history import HistoryEvent
 from services.alliance.domain.tuning.replay import replay_episodes
@@ -26,7 +27,7 @@ from services.alliance.store.mongo import MongoStore
 from shared.events import AlertResolved, Event, RelationshipStarted
 from shared.mongo.client import Mongo
 
-ORDINAL_WORLD = next(place for place in load_settings().worlds if place.name == "ordinal").reported
+ORDINAL_WORLD = load_settings().world("ordinal").reported
 CLINIC, OTHER = uuid4(), uuid4()
 
 
@@ -74,10 +75,10 @@ class RecordedDatabase:
 
 def history(count: int) -> dict[UUID, list[HistoryEvent]]:
     """Relationships of three clinicians in one clinic, and three relationships in another."""
-    observations = generate_ruptured(ORDINAL_WORLD, count, 16, seed=3).observations
+    relationships = generate_ruptured(ORDINAL_WORLD, count, seed=3)
     histories: dict[UUID, list[HistoryEvent]] = {}
     for row in range(count):
-        events = events_of(observations, row)
+        events = history_of(relationships, row)
         ids = {"clinic_id": OTHER if row < 3 else CLINIC, "clinician_id": UUID(int=row % 3 + 1)}
         histories[events[0].relationship_id] = [
             event.model_copy(update=ids) if isinstance(event, RelationshipStarted) else event for event in events

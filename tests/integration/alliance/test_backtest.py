@@ -54,7 +54,7 @@ async def test_a_backtest_reports_how_useful_the_alerts_of_each_detector_were(
     recorded: RecordedDatabase, tmp_path: Path
 ) -> None:
     new = tmp_path / "new.toml"
-    new.write_text("concern = 0.8\n")
+    new.write_text("concern = 0.8\nurgent = 0.9\n")
 
     result = await recorded.run_command("backtest", "--policy", new)
 

@@ -40,7 +40,7 @@ async def policy_of(client: httpx2.AsyncClient, relationship: UUID, ratings: int
 
 def ruptured_history(builder: RelationshipBuilder) -> list[Event]:
     weeks = [
-        event for week in range(4) for event in (builder.completed(week), builder.feedback(week, 9 if week < 3 else 2))
+        event for week in range(4) for event in (builder.completed(week), builder.feedback(week, 9 if week < 3 else 5))
     ]
     return [builder.consent_changed(-0.5, given=True), *weeks]
 
@@ -51,7 +51,7 @@ async def test_a_relationship_is_folded_under_the_policy_of_its_clinic_once_the_
     builder = RelationshipBuilder()
     clinic = builder.started().clinic_id
     (tmp_path / f"{clinic}.toml").write_text("concern = 0.98\nurgent = 0.99\n")
-    first, second = Policy(concern=0.98, urgent=0.99), Policy(concern=0.5)
+    first, second = Policy(concern=0.98, urgent=0.99), Policy(concern=0.5, urgent=0.6)
 
     async def has_policy(client: httpx2.AsyncClient, policy: Policy, ratings: int) -> bool:
         return await policy_of(client, builder.relationship_id, ratings) == policy.digest
@@ -64,8 +64,8 @@ async def test_a_relationship_is_folded_under_the_policy_of_its_clinic_once_the_
         view = (await client.get(f"/relationships/{builder.relationship_id}")).json()
         assert view["open_episode"] is None or view["open_episode"]["severity"] == "watch"
 
-    (tmp_path / f"{clinic}.toml").write_text("concern = 0.5\n")
-    last_events = [builder.completed(4), builder.feedback(4, 2)]
+    (tmp_path / f"{clinic}.toml").write_text("concern = 0.5\nurgent = 0.6\n")
+    last_events = [builder.completed(4), builder.feedback(4, 5)]
     async with run_app(create_app(settings)) as client:
         assert await policy_of(client, builder.relationship_id, 4) == first.digest  # until its next event
         await kafka.publish(last_events)

@@ -9,11 +9,13 @@ from hypothesis import strategies as st
 from services.alliance.domain.policy.policy import DEFAULT_POLICY
 from services.alliance.domain.state.history import HistoryEvent
 from services.alliance.domain.tuning.replay import replay_episodes
+from shared.events import FeedbackSubmitted
 from tests.support.builders import RelationshipBuilder
 
 BUILDER = RelationshipBuilder(UUID("6f1de7f1-3f0c-4a39-9d39-7a6a9a4f7a10"))
 
 
+LANGUAGES = st.sampled_from([None, None, "de", "tr"])
 RATINGS = st.integers(0, 10).map(float)
 TENSIONS = st.sampled_from([("none", None), ("a_little", "yes"), ("yes", "not")])
 AMENDMENT_DELAYS = st.sampled_from([-9.0, -0.01, 0.5, 1.0, 9.0, 30.0])  # days; clocks differ, so some are negative
@@ -26,7 +28,12 @@ def week_events(number: int) -> st.SearchStrategy[list[HistoryEvent]]:
     held, feedback = BUILDER.completed(number), partial(BUILDER.feedback, number)
     absent = [[BUILDER.missed(number)], [BUILDER.cancelled(number, 3)], [BUILDER.cancelled(number, 90)]]
     absent.append([BUILDER.missed(number).model_copy(update={"source_gap": True})])
-    rated = st.builds(lambda r, t: [held, feedback(r, tension=t[0], talked_about=t[1])], RATINGS, TENSIONS)
+    rated = st.builds(
+        lambda r, t, language: [held, in_language(feedback(r, tension=t[0], talked_about=t[1]), language)],
+        RATINGS,
+        TENSIONS,
+        LANGUAGES,
+    )
     return st.one_of(
         rated,
         rated,
@@ -45,6 +52,21 @@ def week_events(number: int) -> st.SearchStrategy[list[HistoryEvent]]:
         st.builds(lambda r, total: [held, BUILDER.with_outcome(feedback(r), total)], RATINGS, TOTALS),
         st.builds(lambda a, b, t: [feedback(b, "clinician", *t), held, feedback(a)], RATINGS, RATINGS, TENSIONS),
     )
+
+
+def in_language(answer: FeedbackSubmitted, language: str | None) -> FeedbackSubmitted:
+    return answer.model_copy(update={"language": language})
+
+
+@st.composite
+def lasting_changes(draw: st.DrawFn) -> list[HistoryEvent]:
+    """So many weeks at one level and so many at another, lower one, that it can become a level shift."""
+    start, weeks = draw(st.integers(1, 4)), draw(st.integers(9, 16))
+    lower = draw(st.sampled_from([3.0, 5.0, 7.0, 8.0]))
+    sessions: list[HistoryEvent] = []
+    for number in range(start + weeks):
+        sessions += [BUILDER.completed(number), BUILDER.feedback(number, 9 if number < start else lower)]
+    return sessions
 
 
 @st.composite
@@ -73,9 +95,11 @@ def week_of(event: HistoryEvent) -> int:
 @st.composite
 def histories(draw: st.DrawFn) -> list[HistoryEvent]:
     events: list[HistoryEvent] = [BUILDER.started(), BUILDER.consent_changed(-0.5, given=True)]
-    weeks = draw(st.integers(0, 12))
-    for number in range(weeks):
-        events += draw(week_events(number))
+    if draw(st.integers(0, 3)) == 0:
+        events += draw(lasting_changes())
+    else:
+        for number in range(draw(st.integers(0, 12))):
+            events += draw(week_events(number))
     if draw(st.booleans()):
         events.append(BUILDER.consent_changed(draw(st.integers(0, 12)) + 0.3, given=False))
         events.append(BUILDER.consent_changed(draw(st.integers(0, 12)) + 0.6, given=True))

@@ -12,15 +12,16 @@ def test_a_form_that_lapsed_counts_although_its_session_is_not_known_yet() -> No
 
 
 def test_a_clinicians_answer_by_an_unknown_instrument_reports_a_tension_and_no_rating() -> None:
+    """The clinician knows of the tension, so that it is remembered and opens no episode."""
     answer = BUILDER.instrument_total(3, "unheard-of", 12).model_copy(
         update={"rater": "clinician", "tension": "yes", "talked_about": "not"}
     )
 
     alliance = fold_events([*rated_sessions(9, 9, 9), BUILDER.completed(3), answer])
 
-    assert (alliance.clinician.ratings, alliance.clinician.baseline_count) == (0, 0)
-    assert alliance.open_episode is not None
-    assert [sign.detector for sign in alliance.open_episode.evidence] == ["told_directly"]
+    assert (alliance.clinician.ratings, alliance.clinician.baseline_weight) == (0, 0)
+    assert alliance.open_episode is None
+    assert [sign.detector for sign in alliance.signs] == ["told_directly"]
 
 
 def test_answers_without_consent_are_not_scored() -> None:

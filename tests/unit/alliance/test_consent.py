@@ -26,17 +26,17 @@ def test_absence_before_the_first_consent_is_no_sign_afterwards() -> None:
     events = [*(BUILDER.missed(week) for week in range(-5, -1)), BUILDER.missed(0)]
 
     assert detected_signs(events) == set()
-    assert detected_signs([*events, BUILDER.missed(1)]) == {"withdrawal"}
+    assert fold_events(events).absences == 1
 
 
 def test_only_absence_with_consent_is_counted_and_named() -> None:
     events = [*rated_sessions(9, 9, 9, 9), WITHDRAWN, *ABSENCES["missed"], GIVEN_AGAIN]
-    alliance = fold_events([*events, BUILDER.missed(8), BUILDER.missed(9)])
+    alliance = fold_events([*events, *(BUILDER.missed(week) for week in range(8, 12))])
 
     assert alliance.open_episode is not None
-    assert [sign.numbers["missed"] for sign in alliance.open_episode.evidence] == [2]
-    assert (alliance.missed, alliance.absences) == (2, 2)
-    assert summarize(alliance, DEFAULT_POLICY).engagement.attendance == 4 / 6
+    assert max(sign.numbers["missed"] for sign in alliance.open_episode.evidence) == 4
+    assert (alliance.missed, alliance.absences) == (4, 4)
+    assert summarize(alliance, DEFAULT_POLICY).engagement.attendance == 4 / 8
 
 
 def test_sessions_held_without_consent_neither_excuse_nor_weigh_on_later_absence() -> None:
@@ -46,7 +46,7 @@ def test_sessions_held_without_consent_neither_excuse_nor_weigh_on_later_absence
     without_sessions = fold_events([*rated_sessions(9, 9, 9, 9), WITHDRAWN, GIVEN_AGAIN, BUILDER.missed(8)])
 
     assert without_consent.sessions == 8
-    assert without_consent.rupture_probability == without_sessions.rupture_probability
+    assert without_consent.components == without_sessions.components
     assert summarize(without_consent, DEFAULT_POLICY).engagement.attendance == 4 / 5
 
 

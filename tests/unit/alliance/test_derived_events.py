@@ -133,6 +133,35 @@ def test_an_episode_whose_alert_was_resolved_ended_with_the_resolution() -> None
     assert (update.open_episode_id, update.standing, update.since) == (None, "calm", resolved.occurred_at)
 
 
+def test_an_episode_says_its_probability_and_the_base_rate_that_it_is_stated_for() -> None:
+    """That at the strongest of its signs, while a later one may be weaker."""
+    rupture = derive_rupture(*rated_sessions(*[9.0] * 8, 5, 5, 9), BUILDER.missed(11))
+    strongest = derive_rupture(*rated_sessions(*[9.0] * 8, 5, 5))
+
+    assert rupture.last_sign_at > strongest.last_sign_at
+    assert rupture.base_rate == DEFAULT_POLICY.base_rate
+    assert rupture.probability == strongest.probability
+    assert rupture.probability is not None
+    assert DEFAULT_POLICY.urgent <= rupture.probability < 1
+
+
+@pytest.mark.parametrize("kind", ["reported directly", "at the floor", "low again"])
+def test_what_the_client_said_has_no_probability(kind: str) -> None:
+    """Natural frequencies of simulations say nothing about what a client said in words or numbers."""
+    usual = rated_sessions(*[9.0] * 8)
+    tense = BUILDER.feedback(8, 9, tension="yes", talked_about="not")
+    resolved = BUILDER.resolved(derive_rupture(*rated_sessions(*RUPTURED)).episode_id, 8.5)
+    events: list[HistoryEvent] = {
+        "reported directly": [*usual, BUILDER.completed(8), tense],
+        "at the floor": rated_sessions(*[9.0] * 8, 3),
+        "low again": [*rated_sessions(*RUPTURED), resolved, *rated_sessions(5, first=9)],
+    }[kind]
+
+    (suspected,) = (event for event in derive(*events) if isinstance(event, RuptureSuspected))
+
+    assert (suspected.probability, suspected.base_rate) == (None, None)
+
+
 def test_a_retraction_says_that_the_client_ended_the_relationship() -> None:
     retracted = derive_rupture(*rated_sessions(*RUPTURED), BUILDER.ended(9, "stopped_by_client"))
 

@@ -1,8 +1,10 @@
 """An alliance is the same in whatever order its events arrive."""
 
+from collections.abc import Callable
 from uuid import UUID
 
-from hypothesis import given
+import pytest
+from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
 from services.alliance.domain.fold import evolve, fold, fold_forward, refold
@@ -52,6 +54,24 @@ def test_folding_events_one_by_one_equals_folding_them_at_once(events: list[Hist
         alliance = evolve(alliance, event, DEFAULT_POLICY) if alliance.precedes(event) else fold(seen, DEFAULT_POLICY)
 
     assert alliance == fold(events, DEFAULT_POLICY)
+
+
+SEARCH = settings(max_examples=500, database=None, derandomize=True, phases=[Phase.generate])
+EVERY_END = {"level_shift", "superseded", "resolved"}
+
+
+def has_end(reason: str) -> Callable[[list[HistoryEvent]], bool]:
+    return lambda events: any(ended.reason == reason for ended in refold(events, DEFAULT_POLICY).ended_episodes)
+
+
+@pytest.mark.parametrize("reason", sorted(EVERY_END))
+def test_the_histories_contain_every_end_of_an_episode(reason: str) -> None:
+    """The laws above would not hold for what never happens."""
+    assert has_end(reason)(find(histories(), has_end(reason), settings=SEARCH))
+
+
+def test_the_histories_contain_several_scales() -> None:
+    assert find(histories(), lambda events: len(fold(events, DEFAULT_POLICY).other_scales) > 1, settings=SEARCH)
 
 
 def test_no_events_give_an_empty_alliance() -> None:

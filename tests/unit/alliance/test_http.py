@@ -85,7 +85,8 @@ async def test_a_relationship_is_returned_with_its_summary_and_its_open_episode(
         "good",
     )
     assert view["since"] == view["open_episode"]["first_sign_at"]
-    assert view["explanation"].startswith("Shows signs of rupture. The client's rating fell to 40 after session 9")
+    assert view["explanation"].startswith("Shows signs of rupture. ")
+    assert "after session 9: the client's rating fell to 4 of 10" in view["explanation"]
     assert 1 <= len(view["open_episode"]["openings"]) <= 2
 
 

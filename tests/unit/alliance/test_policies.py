@@ -21,7 +21,7 @@ from tests.support.builders import RelationshipBuilder
 from tests.unit.alliance.histories import BUILDER, histories
 
 CLINIC = BUILDER.started().clinic_id
-SENSITIVE_POLICY = Policy(concern=0.1, low_level=95.0, withdrawal=0.5, repair_ratings=4)
+SENSITIVE_POLICY = Policy(base_rate=0.4, watch=0.05, concern=0.1, repair_ratings=4)
 POLICIES = Policies(DEFAULT_POLICY, {CLINIC: SENSITIVE_POLICY})
 
 UNERASED_HISTORIES = histories().filter(lambda events: not any(isinstance(event, ClientErased) for event in events))

@@ -65,3 +65,16 @@ def test_a_form_about_an_appointment_in_a_source_gap_was_not_due() -> None:
     missed = BUILDER.missed(4).model_copy(update={"source_gap": True})
 
     assert learned(fold_events([*USUAL, missed, BUILDER.lapsed(4)])) == learned(fold_events(USUAL))
+
+
+@pytest.mark.parametrize("without_weight", [BUILDER.missed(0), BUILDER.cancelled(0, 90)], ids=["source gap", "in time"])
+def test_what_follows_an_appointment_that_does_not_count_is_the_first_to_be_known(
+    without_weight: SessionMissed | SessionCancelled,
+) -> None:
+    """The probabilities start with it; before, there are none."""
+    nothing = without_weight.model_copy(update={"source_gap": isinstance(without_weight, SessionMissed)})
+
+    alliance = fold_events([nothing, BUILDER.feedback(0, 9)])
+
+    assert alliance.client.ratings == 1
+    assert sum(alliance.components) == pytest.approx(1)

@@ -7,22 +7,17 @@ scheduling source was stale (`source_gap`).
 
 from typing import TypeAlias
 
-from services.alliance.domain.detection import episodes, probability
+from services.alliance.domain.detection import components, episodes, weights
 from services.alliance.domain.detection.decision import detect_rupture
 from services.alliance.domain.detection.detectors import BEHAVIOUR_DETECTORS, Observation
 from services.alliance.domain.detection.sessions import record_session, start_session
-from services.alliance.domain.policy.policy import Policy, RatePrior
+from services.alliance.domain.policy.policy import Policy
 from services.alliance.domain.state.alliance import Alliance, Session
 from services.alliance.domain.state.fast_replace import replace
 from shared.events import FeedbackLapsed, SessionCancelled, SessionCompleted, SessionMissed
 
-# The weight of each kind of withdrawal, and how fast it decays: two missed sessions in a row are a sign.
-MISSED_WEIGHT, CANCELLED_LATE_WEIGHT, LAPSED_WEIGHT, CUT_SHORT_WEIGHT = 1.0, 0.7, 0.6, 0.5
 CUT_SHORT_RATIO = 0.7  # of the planned minutes: a shorter session was cut short
 USUAL_CUT_SHORT_RATIO = 0.3  # of the sessions: if more than this are cut short, another one is no sign
-WITHDRAWAL_DECAY = 0.7
-RETURN_DECAY = 0.5  # of the withdrawal remains when the next session is held
-MIN_RESPONSE_RATE = 0.6  # of the requested forms: only a client who usually answers can fall silent
 
 AttendanceEvent: TypeAlias = SessionCompleted | SessionMissed | SessionCancelled
 
@@ -70,18 +65,17 @@ def _apply_completion(before: Alliance, session: Session, event: SessionComplete
     session = replace(session, number=before.sessions + 1, attendance="held")
     is_cut_short = event.minutes < CUT_SHORT_RATIO * event.planned_minutes
     is_unusually_short = is_cut_short and before.sessions_cut_short <= USUAL_CUT_SHORT_RATIO * before.sessions_counted
+    signal = weights.cut_short_weights() if is_unusually_short else _presence_weights(before, False, policy)
     after = replace(
         before,
         recent_sessions=record_session(before.recent_sessions, session),
         sessions=before.sessions + 1,
         sessions_cut_short=before.sessions_cut_short + is_cut_short,
-        withdrawal=before.withdrawal * WITHDRAWAL_DECAY + CUT_SHORT_WEIGHT
-        if is_unusually_short
-        else before.withdrawal * RETURN_DECAY,
-        rupture_probability=_weigh_presence(before, False, policy.prior.absence),
+        components=components.update(before.components, signal),
     )
     if is_unusually_short:
-        return detect_rupture(Observation(event, session, before, after, policy), BEHAVIOUR_DETECTORS)
+        observation = Observation(event, session, before, after, policy, signals={"absence": signal})
+        return detect_rupture(observation, BEHAVIOUR_DETECTORS)
     episode = after.open_episode
     if episode is None or not episodes.is_withdrawal_only(episode):
         return after
@@ -93,16 +87,16 @@ def _apply_absence(
 ) -> Alliance:
     is_missed = isinstance(event, SessionMissed)
     session = replace(session, attendance="missed" if is_missed else "cancelled_late")
-    weight = MISSED_WEIGHT if is_missed else CANCELLED_LATE_WEIGHT
+    signal = _presence_weights(before, True, policy)
     after = replace(
         before,
         recent_sessions=record_session(before.recent_sessions, session),
         missed=before.missed + is_missed,
         absences=before.absences + 1,
-        withdrawal=before.withdrawal * WITHDRAWAL_DECAY + weight,
-        rupture_probability=_weigh_presence(before, True, policy.prior.absence),
+        components=components.update(before.components, signal),
     )
-    return detect_rupture(Observation(event, session, before, after, policy), BEHAVIOUR_DETECTORS)
+    observation = Observation(event, session, before, after, policy, signals={"absence": signal})
+    return detect_rupture(observation, BEHAVIOUR_DETECTORS)
 
 
 def apply_lapse(before: Alliance, event: FeedbackLapsed, policy: Policy) -> Alliance:
@@ -124,21 +118,19 @@ def apply_lapse(before: Alliance, event: FeedbackLapsed, policy: Policy) -> Alli
     if session is None:
         before, session = start_session(before, event)
     session = replace(session, has_lapsed=True)
-    feedback_asked = before.feedback_received + before.feedback_lapsed
-    responds_reliably = feedback_asked >= 3 and before.feedback_received >= MIN_RESPONSE_RATE * feedback_asked
-    silence_weight = probability.missed_weight(True, before.feedback_lapsed, feedback_asked, policy.prior.silence)
+    asked = before.feedback_received + before.feedback_lapsed
+    signal = weights.silence_weights(True, before.feedback_lapsed, asked, policy.prior.silence)
     after = replace(
         before,
         recent_sessions=record_session(before.recent_sessions, session),
         feedback_lapsed=before.feedback_lapsed + 1,
-        withdrawal=before.withdrawal * WITHDRAWAL_DECAY + LAPSED_WEIGHT if responds_reliably else before.withdrawal,
-        rupture_probability=probability.update(before.rupture_probability, silence_weight),
+        components=components.update(before.components, signal),
     )
-    return detect_rupture(Observation(event, session, before, after, policy), BEHAVIOUR_DETECTORS)
+    observation = Observation(event, session, before, after, policy, signals={"absence": signal})
+    return detect_rupture(observation, BEHAVIOUR_DETECTORS)
 
 
-def _weigh_presence(alliance: Alliance, was_absent: bool, prior: RatePrior) -> float:
-    """The probability of a rupture, once it is known whether the client was there."""
+def _presence_weights(alliance: Alliance, was_absent: bool, policy: Policy) -> weights.Weights:
+    """The weights of an appointment, once it is known whether the client was there."""
     appointments = alliance.absences + alliance.sessions_counted
-    weight = probability.missed_weight(was_absent, alliance.absences, appointments, prior)
-    return probability.update(alliance.rupture_probability, weight)
+    return weights.absence_weights(was_absent, alliance.absences, appointments, policy.prior.absence)

@@ -2,9 +2,9 @@
 
 The baseline is the relationship's own mean, shrunk towards the clinic's (empirical Bayes), so that the second rating
 can already be a sign. The spread depends on the level, because near the top of the scale there is little room to
-vary and a small drop means more; with every rating it becomes more the relationship's own.
-
-Another model replaces only this module and `probability`.
+vary and a small drop means more; with every rating it becomes more the relationship's own. A rating counts as much as
+the relationship is likely to be calm, and older ratings count a little less, so that the baseline follows a slow change
+and not a rupture.
 """
 
 from collections.abc import Iterable
@@ -13,23 +13,24 @@ from datetime import datetime
 from math import sqrt
 
 from services.alliance.domain.policy.policy import RatingPrior
-from services.alliance.domain.state.alliance import ElementGaps, PairedRatings, RatingGap, Series
 from services.alliance.domain.state.fast_replace import replace
+from services.alliance.domain.state.ratings import ElementGaps, PairedRatings, Series, WeightedGap
 from shared.events import Element
 
 RECENT_RATINGS_LIMIT = 6  # ratings in a trend: about as long as the slowest slide (Gumz 2012)
 NEWEST_RATING_WEIGHT = 0.4  # the last one or two sessions make up half of the rolling score
-CLINIC_SPREAD_WEIGHT_RATINGS = 3.0  # the clinic's spread weighs as much as this many ratings (2 to 4 perform alike)
+CLINIC_SPREAD_WEIGHT_RATINGS = 1.5  # the clinic's spread weighs as much as this many ratings
 MIN_SPREAD_RATIO = 0.35  # of the clinic's usual spread, at any level
-MIN_ELEMENT_SPREAD_POINTS = 5.7  # an element rated in whole numbers cannot be steadier relative to the others
-MAX_BASELINE_SHIFT_SPREADS = 2.0  # a rating further off moves the baseline no more than one at this distance
+MIN_ELEMENT_SPREAD_POINTS = 5.2  # an element rated in whole numbers cannot be steadier relative to the others
+MAX_BASELINE_SHIFT_SPREADS = 3.0  # a rating further off moves the baseline no more than one at this distance
 UNCLIPPED_RATINGS = 2  # the first ratings count in full, or the baseline would never reach an always-low client
+MEMORY = 0.97  # of the weight of the ratings before remains with each new one
 BAND_SPREADS = 1.2816  # on either side of the mean: this band contains four of five ratings
 BELOW_EXPECTED_SPREADS = 0.5  # a rating this far below the mean is below what was expected
 DRIFT_AFTER_DAYS = 28  # after a longer gap the baseline becomes less certain
 DRIFT_VARIANCE_PER_DAY = 0.3  # points² for each further day
 MAX_DRIFT_VARIANCE = 100.0  # points², however long the gap
-NO_GAP = RatingGap()
+NO_GAP = WeightedGap()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,8 @@ class Expectation:
     spread: float
     sureness: float
     """How much of the spread is variation from session to session, 0 to 1; the rest is a lack of data."""
+    is_known: bool
+    """Whether it rests on at least one own rating."""
 
     @property
     def low(self) -> float:
@@ -56,23 +59,27 @@ class Expectation:
 
 def expect_rating(series: Series, prior: RatingPrior, at: datetime | None = None) -> Expectation:
     """The predictive distribution of a rating given at the time `at`."""
-    spread = _spread(prior, baseline_level(series, prior), series.baseline_count, series.squared_deviations)
-    return _predict(prior, series.baseline_count, series.baseline_total, spread, _drift_variance(series, at))
+    spread = _spread(prior, baseline_level(series, prior), series.baseline_weight, series.squared_deviations)
+    return _predict(prior, series.baseline_weight, series.baseline_total, spread, _drift_variance(series, at))
 
 
 def expect_relative(
     element_gaps: ElementGaps, elements: Iterable[Element], prior: RatingPrior, level: float
 ) -> dict[Element, Expectation]:
     """The predictive distribution of how far each element is above the others, in a relationship at this `level`."""
-    spread = _spread(prior, level, element_gaps.forms, element_gaps.squared_deviations, MIN_ELEMENT_SPREAD_POINTS)
-    gaps = {element: element_gaps.elements.get(element, NO_GAP) for element in elements}
-    return {element: _predict(prior, gap.count, gap.total, spread, 0.0) for element, gap in gaps.items()}
+    spread = _spread(prior, level, element_gaps.weight, element_gaps.squared_deviations, MIN_ELEMENT_SPREAD_POINTS)
+    gaps = element_gaps.elements
+    return {
+        element: _predict(prior, gap.weight, gap.total, spread, 0.0)
+        for element in elements
+        for gap in (gaps.get(element, NO_GAP),)
+    }
 
 
 def baseline_level(series: Series, prior: RatingPrior) -> float:
     """The usual level, shrunk towards the clinic's as if every relationship had the clinic's spread."""
     prior_weight = (prior.spread / prior.varies) ** 2
-    return (prior.mean * prior_weight + series.baseline_total) / (prior_weight + series.baseline_count)
+    return (prior.mean * prior_weight + series.baseline_total) / (prior_weight + series.baseline_weight)
 
 
 def append_rating(series: Series, rating: float, at: datetime, expected: Expectation | None = None) -> Series:
@@ -115,40 +122,81 @@ def append_pair(pairs: PairedRatings, client: float, clinician: float) -> Paired
     )
 
 
-def update_baseline(series: Series, rating: float, expected: Expectation) -> Series:
-    """Add `rating` to the baseline. For use outside episodes only: a baseline that follows a rupture would hide it."""
-    clipped = _clip(rating, series.baseline_count, expected)
-    squared_deviation = (
-        (clipped - series.baseline_mean) ** 2 * series.baseline_count / (series.baseline_count + 1)
-        if series.baseline_mean is not None
-        else 0.0
-    )
+def update_baseline(series: Series, rating: float, expected: Expectation, calm: float) -> Series:
+    """Add the series' last rating to its baseline, weighted by the probability that all is `calm`."""
+    weight = calm if series.baseline_weight else 1.0
+    near = _clip(rating, expected)
+    # The first ratings count in full, but one far from the other says nothing about the usual spread.
+    counted = rating if series.ratings <= UNCLIPPED_RATINGS else near
+    memory = 1 - weight * (1 - MEMORY)
+    count, squared_deviation = memory * series.baseline_weight, 0.0
+    if series.baseline_mean is not None:
+        squared_deviation = (near - series.baseline_mean) ** 2 * weight * count / (count + weight)
     return replace(
         series,
-        baseline_count=series.baseline_count + 1,
-        baseline_total=series.baseline_total + clipped,
-        squared_deviations=series.squared_deviations + squared_deviation,
+        baseline_weight=count + weight,
+        baseline_total=memory * series.baseline_total + weight * counted,
+        squared_deviations=memory * series.squared_deviations + squared_deviation,
     )
 
 
 def update_element_gaps(
-    element_gaps: ElementGaps, relative_ratings: dict[Element, float], expected: dict[Element, Expectation]
+    element_gaps: ElementGaps,
+    relative_ratings: dict[Element, float],
+    expected: dict[Element, Expectation],
+    calm: float,
+    ratings_before: int,
 ) -> ElementGaps:
-    """Add the elements of one answer to their baselines; the elements share one spread."""
+    """Add the elements of one answer to their baselines, as in `update_baseline`; the elements share one spread."""
     gaps = dict(element_gaps.elements)
+    weight = calm if element_gaps.weight else 1.0
+    memory = 1 - weight * (1 - MEMORY)
     squared_deviations = 0.0
     for element, relative_rating in relative_ratings.items():
         gap = gaps.get(element, NO_GAP)
-        clipped = _clip(relative_rating, gap.count, expected[element])
-        squared_deviations += (clipped - gap.mean) ** 2 * gap.count / (gap.count + 1)
-        gaps[element] = RatingGap(gap.count + 1, gap.total + clipped)
+        clipped = relative_rating if ratings_before < UNCLIPPED_RATINGS else _clip(relative_rating, expected[element])
+        count = memory * gap.weight
+        squared_deviations += (clipped - gap.mean) ** 2 * weight * count / (count + weight)
+        gaps[element] = WeightedGap(count + weight, memory * gap.total + weight * clipped)
     return ElementGaps(
-        gaps, element_gaps.forms + 1, element_gaps.squared_deviations + squared_deviations / len(relative_ratings)
+        gaps,
+        memory * element_gaps.weight + weight,
+        memory * element_gaps.squared_deviations + squared_deviations / len(relative_ratings),
     )
 
 
+def restart_baseline(series: Series, ratings: int) -> Series:
+    """The series with a baseline of nothing but its last `ratings`, as many of them as it remembers."""
+    values = series.recent_ratings[-ratings:]
+    if not values:
+        return series
+    mean = sum(values) / len(values)
+    return replace(
+        series,
+        baseline_weight=len(values),
+        baseline_total=sum(values),
+        squared_deviations=sum((value - mean) ** 2 for value in values),
+        below_expected_streak=0,
+    )
+
+
+def restart_element_gaps(element_gaps: ElementGaps, element_scores: dict[Element, float]) -> ElementGaps:
+    """The usual differences of the elements as they have been lately, with the spread as it was."""
+    total, others = sum(element_scores.values()), len(element_scores) - 1
+    if others < 1:
+        return element_gaps
+    count = 1 / NEWEST_RATING_WEIGHT  # as many ratings as the rolling scores rest on
+    gaps = {
+        element: WeightedGap(count, count * (score - (total - score) / others))
+        for element, score in element_scores.items()
+        if element in element_gaps.elements
+    }
+    spread_weight = min(1.0, count / element_gaps.weight) if element_gaps.weight else 1.0
+    return ElementGaps(gaps, element_gaps.weight * spread_weight, element_gaps.squared_deviations * spread_weight)
+
+
 def _spread(
-    prior: RatingPrior, level: float, ratings: int, squared_deviations: float, min_spread: float = 0.0
+    prior: RatingPrior, level: float, ratings: float, squared_deviations: float, min_spread: float = 0.0
 ) -> float:
     """The spread from session to session: at first the clinic's at this level, then more and more the own one."""
     clinic_spread = max(prior.at_top + prior.widening * (100 - level), min_spread, MIN_SPREAD_RATIO * prior.spread)
@@ -158,13 +206,12 @@ def _spread(
     )
 
 
-def _predict(prior: RatingPrior, count: int, total: float, spread: float, drift_variance: float) -> Expectation:
-    """The mean never exceeds that of the own ratings: an always-low client has not dropped."""
-    precision = 1 / prior.varies**2 + count / spread**2
-    mean = (prior.mean / prior.varies**2 + total / spread**2) / precision
-    mean = min(mean, total / count) if count else mean
-    predictive_spread = sqrt(spread**2 + 1 / precision + drift_variance)
-    return Expectation(mean, predictive_spread, spread / predictive_spread)
+def _predict(prior: RatingPrior, count: float, total: float, spread: float, drift_variance: float) -> Expectation:
+    prior_precision, precision_per_rating = 1 / (prior.varies * prior.varies), 1 / (spread * spread)
+    precision = prior_precision + count * precision_per_rating
+    mean = (prior.mean * prior_precision + total * precision_per_rating) / precision
+    predictive_spread = sqrt(spread * spread + 1 / precision + drift_variance)
+    return Expectation(mean, predictive_spread, spread / predictive_spread, count > 0)
 
 
 def _drift_variance(series: Series, at: datetime | None) -> float:
@@ -174,8 +221,6 @@ def _drift_variance(series: Series, at: datetime | None) -> float:
     return min(MAX_DRIFT_VARIANCE, DRIFT_VARIANCE_PER_DAY * max(0, (at - series.last_at).days - DRIFT_AFTER_DAYS))
 
 
-def _clip(rating: float, ratings: int, expected: Expectation) -> float:
-    if ratings < UNCLIPPED_RATINGS:
-        return rating
+def _clip(rating: float, expected: Expectation) -> float:
     max_shift = MAX_BASELINE_SHIFT_SPREADS * expected.spread
     return min(max(rating, expected.mean - max_shift), expected.mean + max_shift)

@@ -1,19 +1,21 @@
-"""The detectors of signs of rupture.
+"""The detectors of signs of rupture: they put into words and numbers what moved the probability of a rupture.
 
 A detector compares one event with the alliance before it. It yields evidence or none: its name, its strength and the
-numbers behind it. Evidence says "shows signs of", never more. The strength is relative to what opens an episode. For a
-standalone sign that is its own threshold. For the other signs, whose weights add up, it is the weight that raises the
-probability from that of a starting rupture to one of concern.
+numbers behind it. Evidence says "shows signs of", never more. The strength is how far the signal alone moved the
+probability, relative to the way from a starting relationship to one of concern. Two detectors need no probability: what
+a client reports directly, and an answer at the floor.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from math import hypot, log
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import hypot
 from typing import TypeAlias
 
-from services.alliance.domain.detection.baseline import Expectation, expect_rating
-from services.alliance.domain.detection.probability import RUPTURE_START_PROBABILITY, SINGLE_ELEMENT_WEIGHT, log_odds
-from services.alliance.domain.detection.rating import WeighedRating
+from services.alliance.domain.detection import components, floor
+from services.alliance.domain.detection.baseline import Expectation
+from services.alliance.domain.detection.rating import ExpectedRating
+from services.alliance.domain.detection.weights import Weights, usual_tension_rate
 from services.alliance.domain.policy.policy import Policy
 from services.alliance.domain.state.alliance import Alliance, Session
 from shared.events import (
@@ -40,12 +42,27 @@ class Observation:
     before: Alliance
     after: Alliance
     policy: Policy
-    rating: WeighedRating | None = None
+    rating: ExpectedRating | None = None
     """None if the event is not an answer, or has no rating that can be read."""
+    signals: Mapping[str, Weights] = field(default_factory=dict)
+    """The weights of each signal in the event, by the name of the signal."""
 
-    def strength_of(self, weight: float) -> float:
-        """The strength of a sign of this weight."""
-        return weight / (log_odds(self.policy.concern) - log_odds(RUPTURE_START_PROBABILITY))
+    @cached_property
+    def probability(self) -> float:
+        """The probability of a rupture after the event."""
+        return components.rupture_probability(self.after.components, self.policy.base_rate)
+
+    @property
+    def log_odds_to_concern(self) -> float:
+        return components.log_odds_from_start_to(self.policy.concern, self.policy.base_rate)
+
+    def strength(self, signal: str) -> float:
+        """How far this signal alone moved the log-odds of a rupture, relative to what makes an episode of concern."""
+        if signal not in self.signals:
+            return 0.0
+        before = self.before.components
+        moved = components.rupture_log_odds(components.update(before, self.signals[signal]))
+        return (moved - components.rupture_log_odds(before)) / self.log_odds_to_concern
 
     def create_evidence(
         self, detector: str, strength: float, element: Element | None = None, /, **numbers: float
@@ -55,7 +72,7 @@ class Observation:
             numbers["session"] = self.session.number
         return Evidence(
             detector=detector,
-            strength=round(strength, 3),
+            strength=round(max(0.0, strength), 3),
             session_id=self.event.session_id,
             occurred_at=self.event.occurred_at,
             element=element,
@@ -64,17 +81,19 @@ class Observation:
 
 
 MIN_SLIDE_RATINGS = 3  # consecutive ratings below what was expected that make a slide
-MIN_STANDALONE_SPREADS = 3.0  # predictive spreads that a standalone sign deviates by, in addition to its points
+ROUNDING_ERROR_POINTS = 1e-9
+HABITUAL_TENSION_RATE = 0.5  # of the answers: who reports a tension more often than not reports nothing new
+MAX_ELEMENTS = 3  # of one answer that are named
+MIN_ELEMENT_SHARE = 0.5  # of the largest drop: an element that dropped less is not named with it
 
 Detector: TypeAlias = Callable[[Observation], Iterator[Evidence]]
 
 
 def sudden_drop(observation: Observation) -> Iterator[Evidence]:
     """A rating below what was expected in this relationship."""
-    rating = observation.rating
-    if rating is not None and rating.weight > 0:
-        strength = observation.strength_of(rating.weight)
-        yield observation.create_evidence("sudden_drop", strength, **_rating_numbers(rating))
+    rating, strength = observation.rating, observation.strength("rating")
+    if rating is not None and strength > 0:
+        yield observation.create_evidence("sudden_drop", strength, **_rating_numbers(observation, rating))
 
 
 def sustained_slide(observation: Observation) -> Iterator[Evidence]:
@@ -82,56 +101,40 @@ def sustained_slide(observation: Observation) -> Iterator[Evidence]:
     rating, streak = observation.rating, observation.after.client.below_expected_streak
     if rating is None or streak < MIN_SLIDE_RATINGS:
         return
-    accumulated_weight = log_odds(observation.before.rupture_probability) - log_odds(RUPTURE_START_PROBABILITY)
-    if accumulated_weight > 0:
-        strength = observation.strength_of(accumulated_weight)
-        numbers = {"rating": rating.value, "ratings": streak, **_expected_numbers(rating.expected)}
-        yield observation.create_evidence("sustained_slide", strength, **numbers)
+    start = components.rupture_log_odds(components.START)
+    accumulated = components.rupture_log_odds(observation.after.components) - start
+    if accumulated > 0:
+        strength = accumulated / observation.log_odds_to_concern
+        yield observation.create_evidence(
+            "sustained_slide", strength, ratings=streak, **_rating_numbers(observation, rating)
+        )
 
 
 def clinician_drop(observation: Observation) -> Iterator[Evidence]:
     """A clinician's rating below what was expected in this relationship."""
-    rating = observation.rating
-    if rating is not None and rating.weight > 0:
-        strength = observation.strength_of(rating.weight)
-        yield observation.create_evidence("clinician_drop", strength, **_rating_numbers(rating))
-
-
-def low_level(observation: Observation) -> Iterator[Evidence]:
-    """A rolling score that became low by any standard; that it stays low is no new sign."""
-    before, after, low = observation.before.client, observation.after.client, observation.policy.low_level
-    if after.ratings < 3 or after.rolling_score is None or after.rolling_score >= low:
-        return
-    if before.ratings >= 3 and before.rolling_score is not None and before.rolling_score < low:
-        return
-    level = after.rolling_score
-    strength = (100 - level) / (100 - low)
-    yield observation.create_evidence("low_level", strength, level=level, threshold=low)
+    rating, strength = observation.rating, observation.strength("rating")
+    if rating is not None and strength > 0 and rating.value < rating.expected.mean:
+        yield observation.create_evidence("clinician_drop", strength, **_rating_numbers(observation, rating))
 
 
 def element_drop(observation: Observation) -> Iterator[Evidence]:
-    """One element drops relative to the others, compared with its usual difference from them."""
-    event, rating, gaps = observation.event, observation.rating, observation.before.element_gaps.elements
-    if rating is None or not isinstance(event, FeedbackSubmitted):
+    """Elements that dropped relative to the others, compared with their usual difference from them."""
+    event, rating, strength = observation.event, observation.rating, observation.strength("elements")
+    if rating is None or not isinstance(event, FeedbackSubmitted) or strength <= 0:
         return
-    drops = {
-        element: gaps[element].mean - relative_rating
-        for element, relative_rating in rating.relative_ratings.items()
-        if element in gaps and gaps[element].count >= 2
-    }
-    if not drops:
-        return
-    largest_drop_element = max(drops, key=drops.__getitem__)
-    weighted_strength = observation.strength_of((rating.element_weight or 0.0) + log(SINGLE_ELEMENT_WEIGHT))
-    for element, drop in drops.items():
-        surprise = rating.expected_relative[element].surprise(rating.relative_ratings[element])
-        strength = min(drop / observation.policy.element_points, -surprise / MIN_STANDALONE_SPREADS)
-        if strength >= 1 or (element == largest_drop_element and weighted_strength > 0):
-            numbers = _element_numbers(rating, event.ratings, element)
-            yield observation.create_evidence("element_drop", max(strength, weighted_strength), element, **numbers)
+    weights = dict(zip(components.ELEMENTS, observation.signals["elements"][components.FIRST_ELEMENT :], strict=False))
+    largest = max(weights.values())
+    named = sorted(weights, key=weights.__getitem__, reverse=True)[:MAX_ELEMENTS]
+    for element in named:
+        if weights[element] >= MIN_ELEMENT_SHARE * largest:
+            share = strength * weights[element] / largest
+            numbers = _element_numbers(observation, rating, event.ratings, element)
+            yield observation.create_evidence("element_drop", share, element, **numbers)
 
 
-def _element_numbers(rating: WeighedRating, ratings: dict[Element, float], element: Element) -> dict[str, float]:
+def _element_numbers(
+    observation: Observation, rating: ExpectedRating, ratings: dict[Element, float], element: Element
+) -> dict[str, float]:
     """The numbers of an element that dropped: what was expected of it, and the others' mean if that did not drop.
 
     An element's rating is the overall rating plus `others_ratio` times its difference from the others. The same holds
@@ -143,15 +146,20 @@ def _element_numbers(rating: WeighedRating, ratings: dict[Element, float], eleme
         rating.expected.mean + others_ratio * expected_relative.mean,
         hypot(rating.expected.spread, others_ratio * expected_relative.spread),
         1.0,
+        is_known=True,
     )
-    numbers = {"rating": value, **_expected_numbers(expected)}
+    numbers = {"rating": value, "own": observation.before.client.ratings, **_expected_numbers(expected)}
     if (others_mean := value - rating.relative_ratings[element]) >= rating.expected.low:
         numbers["rest"] = others_mean
     return numbers
 
 
-def _rating_numbers(rating: WeighedRating) -> dict[str, float]:
-    return {"rating": rating.value, **_expected_numbers(rating.expected)}
+def _rating_numbers(observation: Observation, rating: ExpectedRating) -> dict[str, float]:
+    """`own` is how many ratings of the same person the expectation rests on."""
+    event, before = observation.event, observation.before
+    is_client = isinstance(event, FeedbackSubmitted) and event.rater == "client"
+    own = (before.client if is_client else before.clinician).ratings
+    return {"rating": rating.value, "own": own, **_expected_numbers(rating.expected)}
 
 
 def _expected_numbers(expected: Expectation) -> dict[str, float]:
@@ -167,9 +175,13 @@ def told_directly(observation: Observation) -> Iterator[Evidence]:
     tension_rank = {"a_little": 1, "yes": 2}[event.tension]
     talked_about = {} if event.talked_about is None else {"talked_about": _TALKED_ABOUT_RANKS[event.talked_about]}
     by_client = 1 if event.rater == "client" else 0
+    strength = _TENSION_STRENGTHS[tension_rank, talked_about.get("talked_about", _NOT_SAID_WEIGHS_AS)]
+    habit = observation.before.client_tension if by_client else observation.before.clinician_tension
+    if usual_tension_rate(habit.happened, habit.asked) > HABITUAL_TENSION_RATE:
+        strength = observation.strength("tension")  # what is usual says only as much as it moves the probability
     yield observation.create_evidence(
         "told_directly",
-        _TENSION_STRENGTHS[tension_rank, talked_about.get("talked_about", _NOT_SAID_WEIGHS_AS)],
+        strength,
         tension=tension_rank,
         by_client=by_client,
         **talked_about,
@@ -187,14 +199,42 @@ def _other_rater_numbers(event: FeedbackSubmitted, session: Session) -> dict[str
 
 _TALKED_ABOUT_RANKS: dict[TalkedAbout, int] = {"not": 0, "partly": 1, "yes": 2}
 _NOT_SAID_WEIGHS_AS = _TALKED_ABOUT_RANKS["partly"]  # in the middle
-_TENSION_STRENGTHS = {(2, 0): 1.5, (2, 1): 1.2, (2, 2): 1.0, (1, 0): 1.1, (1, 1): 0.8, (1, 2): 0.5}
+_TENSION_STRENGTHS = {(2, 0): 1.5, (2, 1): 1.2, (2, 2): 0.8, (1, 0): 1.1, (1, 1): 0.8, (1, 2): 0.5}
 """Strength by the degree of the tension, and by how far it was talked about."""
+
+
+def at_floor(observation: Observation) -> Iterator[Evidence]:
+    """An answer that is low in any relationship: each level once, from the first session on."""
+    event, rating = observation.event, observation.rating
+    if rating is None or not isinstance(event, FeedbackSubmitted) or event.rater != "client":
+        return
+    for name, level in floor.new_levels(observation.before.floor, rating.value, event.ratings):
+        if name == floor.WHOLE:
+            yield observation.create_evidence("at_floor", 1.0, rating=rating.value, level=level)
+        else:
+            element = next(element for element in components.ELEMENTS if element == name)
+            yield observation.create_evidence(
+                "at_floor", 1.0, element, rating=10 * event.ratings[element], level=10 * level
+            )
+
+
+def low_again(observation: Observation) -> Iterator[Evidence]:
+    """A client's rating no higher than the one at which an episode opened that the clinician has resolved."""
+    event, rating, level = observation.event, observation.rating, observation.before.resolved_level
+    if not isinstance(event, FeedbackSubmitted) or event.rater != "client" or rating is None or level is None:
+        return
+    if is_low_again(observation.before, rating):
+        yield observation.create_evidence("low_again", 1.0, rating=rating.value, level=level)
+
+
+def is_low_again(before: Alliance, rating: ExpectedRating) -> bool:
+    return before.resolved_level is not None and rating.value <= before.resolved_level + ROUNDING_ERROR_POINTS
 
 
 def withdrawal(observation: Observation) -> Iterator[Evidence]:
     """Sessions missed, cancelled late or cut short, and unanswered forms, beyond what is usual in this relationship."""
-    strength = observation.after.withdrawal / observation.policy.withdrawal
-    if observation.after.withdrawal <= observation.before.withdrawal:
+    strength = observation.strength("absence")
+    if strength <= 0:
         return
     recent_sessions = [s for s in observation.after.recent_sessions if not s.without_consent]
     yield observation.create_evidence(
@@ -209,28 +249,32 @@ def withdrawal(observation: Observation) -> Iterator[Evidence]:
 
 def apart(observation: Observation) -> Iterator[Evidence]:
     """Client and clinician rated the same session differently, compared with their usual difference."""
-    before, policy = observation.before, observation.policy
-    if observation.session.both_ratings is None or before.rater_gap.count < 3:
+    ratings, after = observation.session.both_ratings, observation.after
+    if ratings is None or not observation.before.rater_gap.count:
         return
-    client, clinician = observation.session.both_ratings
-    shift = abs(client - clinician - before.rater_gap.mean)
-    client_expected = expect_rating(before.client, policy.prior.client)
-    clinician_expected = expect_rating(before.clinician, policy.prior.clinician)
-    strength = min(
-        shift / policy.apart_points,
-        shift / (MIN_STANDALONE_SPREADS * hypot(client_expected.spread, clinician_expected.spread)),
-    )
-    if strength >= 1:
-        usual_gap = before.rater_gap.mean
-        yield observation.create_evidence("apart", strength, client=client, clinician=clinician, usual=usual_gap)
+    before, now = observation.before.components[components.DIVERGENCE], after.components[components.DIVERGENCE]
+    if now < max(after.components[components.WHOLE :]) or now <= before:
+        return
+    strength = (components.log_odds(now) - components.log_odds(before)) / observation.log_odds_to_concern
+    client, clinician = ratings
+    usual_gap = observation.before.rater_gap.mean
+    yield observation.create_evidence("apart", strength, client=client, clinician=clinician, usual=usual_gap)
 
 
-CLIENT_DETECTORS: tuple[Detector, ...] = (sudden_drop, sustained_slide, low_level, element_drop, told_directly, apart)
-"""Detectors for a client's answer."""
-CLINICIAN_DETECTORS: tuple[Detector, ...] = (clinician_drop, told_directly, apart)
+DIRECT_DETECTORS: tuple[Detector, ...] = (at_floor, low_again, told_directly)
+"""Detectors for what is said in so many words or numbers; they need no probability."""
+CLIENT_DETECTORS: tuple[Detector, ...] = (sudden_drop, sustained_slide, element_drop, apart)
+"""Detectors for what moved the probability in a client's answer."""
+CLINICIAN_DETECTORS: tuple[Detector, ...] = (clinician_drop, apart)
 BEHAVIOUR_DETECTORS: tuple[Detector, ...] = (withdrawal,)
 """Detectors for what was missed, cancelled late or cut short, and for a form that lapsed."""
-STANDALONE_DETECTORS = frozenset(
-    detector.__name__ for detector in (low_level, element_drop, told_directly, withdrawal, apart)
-)
-"""The detectors whose signs are worth watching from strength 1 on, at any probability of a rupture."""
+
+
+def stands_alone(sign: Evidence) -> bool:
+    """Whether the sign is worth watching at any probability of a rupture.
+
+    A clinician who reports a tension knows of it, so that only the client's report is.
+    """
+    if sign.detector == "told_directly":
+        return sign.strength >= 1 and sign.numbers.get("by_client") == 1
+    return sign.detector in ("at_floor", "low_again")

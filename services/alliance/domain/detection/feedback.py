@@ -1,6 +1,6 @@
 """How an alliance changes with an answer by the client or by the clinician."""
 
-from services.alliance.domain.detection import episodes, probability
+from services.alliance.domain.detection import components, episodes, floor, scale, weights
 from services.alliance.domain.detection.baseline import (
     append_pair,
     append_rating,
@@ -9,12 +9,22 @@ from services.alliance.domain.detection.baseline import (
     update_rolling_score,
 )
 from services.alliance.domain.detection.decision import detect_rupture
-from services.alliance.domain.detection.detectors import CLIENT_DETECTORS, CLINICIAN_DETECTORS, Observation
-from services.alliance.domain.detection.rating import WeighedRating, weigh_client_rating, weigh_clinician_rating
+from services.alliance.domain.detection.detectors import (
+    CLIENT_DETECTORS,
+    CLINICIAN_DETECTORS,
+    Observation,
+    is_low_again,
+)
+from services.alliance.domain.detection.rating import (
+    ExpectedRating,
+    compare_client_rating,
+    compare_clinician_rating,
+)
 from services.alliance.domain.detection.sessions import record_session, start_session
 from services.alliance.domain.policy.policy import Policy
-from services.alliance.domain.state.alliance import Alliance, PairedRatings, RatingGap, Series, Session
+from services.alliance.domain.state.alliance import Alliance, EndedEpisode, Habit, Session
 from services.alliance.domain.state.fast_replace import replace
+from services.alliance.domain.state.ratings import PairedRatings, RatingGap, Series
 from shared.clinical.instruments import score
 from shared.events import Element, FeedbackSubmitted
 
@@ -26,8 +36,10 @@ def apply_feedback(alliance: Alliance, event: FeedbackSubmitted, policy: Policy)
         return alliance
     if session is None:
         alliance, session = start_session(alliance, event)
-    apply = _apply_client_feedback if event.rater == "client" else _apply_clinician_feedback
-    return apply(alliance, session, event, policy)
+    if event.rater == "clinician":
+        return _apply_clinician_feedback(alliance, session, event, policy)
+    alliance = scale.switch_scale(alliance, event)
+    return _supersede(alliance, session, event, policy) or _apply_client_feedback(alliance, session, event, policy)
 
 
 def client_outcome(event: FeedbackSubmitted) -> float | None:
@@ -37,59 +49,103 @@ def client_outcome(event: FeedbackSubmitted) -> float | None:
     return score("outcome", event.outcome.name, event.outcome.total)
 
 
+def _supersede(before: Alliance, session: Session, event: FeedbackSubmitted, policy: Policy) -> Alliance | None:
+    """The alliance with a second rupture in place of the open one; None if the answer is none.
+
+    It is one if it would open an episode of concern compared with the level since the first began.
+    """
+    episode = before.open_episode
+    if episode is None or episode.ratings < episodes.MIN_LEVEL_RATINGS or not episodes.is_of_concern(episode):
+        return None
+    restarted = replace(episodes.restart_baselines(before, episode, policy), open_episode=None)
+    after = _apply_client_feedback(restarted, session, event, policy)
+    new_episode = after.open_episode
+    if new_episode is None or (new_episode.probability or 0.0) < policy.concern:
+        return None
+    ended = episodes.end_open_episode(after, EndedEpisode(episode, event.occurred_at, "superseded", new_episode.id))
+    return replace(ended, open_episode=new_episode)
+
+
 def _apply_client_feedback(before: Alliance, session: Session, event: FeedbackSubmitted, policy: Policy) -> Alliance:
-    rating = weigh_client_rating(event, before, policy.prior)
+    rating = compare_client_rating(event, before, policy.prior)
+    signals = _client_signals(before, session, event, rating, policy)
     session = _record_answer(session, event, rating)
-    weights = [probability.tension_weight(event.tension, event.talked_about)]
-    if not session.has_lapsed:
-        asked = before.feedback_received + before.feedback_lapsed
-        weights.append(probability.missed_weight(False, before.feedback_lapsed, asked, policy.prior.silence))
-    if rating is not None:
-        weights.append(probability.client_weight(rating.weight, rating.element_weight))
     after = replace(
         before,
         recent_sessions=record_session(before.recent_sessions, session),
-        rupture_probability=probability.update(before.rupture_probability, *weights),
+        components=components.update(before.components, weights.add(signals.values())),
         first_feedback_at=before.first_feedback_at or event.occurred_at,
         feedback_received=before.feedback_received + 1,
         feedback_late=before.feedback_late + session.has_lapsed,
+        client_tension=_add_report(before.client_tension, event),
         client=_append_rating(before.client, rating, event),
         element_scores=_element_scores(before.element_scores, event),
         paired_ratings=_append_pair(before.paired_ratings, session),
         outcome=_append_outcome(before.outcome, event),
     )
-    after = detect_rupture(Observation(event, session, before, after, policy, rating), CLIENT_DETECTORS)
+    after = detect_rupture(Observation(event, session, before, after, policy, rating, signals), CLIENT_DETECTORS)
     if rating is None:
         return after
-    if not episodes.is_of_concern(after.open_episode):
-        after = _update_baselines(after, session, rating)
-    return _continue_episode(after, rating, event, policy)
+    after = replace(
+        after,
+        floor=floor.update_floor(before.floor, rating.value, event.ratings),
+        resolved_level=None if is_low_again(before, rating) else before.resolved_level,
+    )
+    return _continue_episode(_update_baselines(after, session, rating), rating, event, policy)
+
+
+def _client_signals(
+    before: Alliance, session: Session, event: FeedbackSubmitted, rating: ExpectedRating | None, policy: Policy
+) -> dict[str, weights.Weights]:
+    signals: dict[str, weights.Weights] = {}
+    if rating is not None and rating.expected.is_known:
+        signals["rating"] = weights.client_rating_weights(rating.value, rating.expected)
+        if rating.relative_ratings:
+            signals["elements"] = weights.element_weights(rating.relative_ratings, rating.expected_relative)
+    if not session.has_lapsed:
+        asked = before.feedback_received + before.feedback_lapsed
+        signals["silence"] = weights.silence_weights(False, before.feedback_lapsed, asked, policy.prior.silence)
+    if event.tension is not None:
+        habit = before.client_tension
+        signals["tension"] = weights.tension_weights(event.tension, event.talked_about, habit.happened, habit.asked)
+    return signals
 
 
 def _apply_clinician_feedback(before: Alliance, session: Session, event: FeedbackSubmitted, policy: Policy) -> Alliance:
-    rating = weigh_clinician_rating(event, before, policy.prior)
+    rating = compare_clinician_rating(event, before, policy.prior)
+    signals: dict[str, weights.Weights] = {}
+    if rating is not None and rating.expected.is_known:
+        signals["rating"] = weights.clinician_rating_weights(rating.value, rating.expected)
+    if event.tension is not None:
+        habit = before.clinician_tension
+        signals["tension"] = weights.tension_weights(event.tension, event.talked_about, habit.happened, habit.asked)
     session = _record_answer(session, event, rating)
-    weights = [probability.tension_weight(event.tension, event.talked_about)]
+    probabilities = components.update(before.components, weights.add(signals.values()))
     series = _append_rating(before.clinician, rating, event)
     if rating is not None:
-        weights.append(rating.weight)
-        if not episodes.is_of_concern(before.open_episode):
-            series = update_baseline(series, rating.value, rating.expected)
+        series = update_baseline(series, rating.value, rating.expected, probabilities[components.CALM])
     after = replace(
         before,
         recent_sessions=record_session(before.recent_sessions, session),
-        rupture_probability=probability.update(before.rupture_probability, *weights),
+        components=probabilities,
         first_feedback_at=before.first_feedback_at or event.occurred_at,
+        clinician_tension=_add_report(before.clinician_tension, event),
         clinician=series,
         paired_ratings=_append_pair(before.paired_ratings, session),
     )
-    after = detect_rupture(Observation(event, session, before, after, policy, rating), CLINICIAN_DETECTORS)
+    after = detect_rupture(Observation(event, session, before, after, policy, rating, signals), CLINICIAN_DETECTORS)
     if episodes.is_of_concern(after.open_episode):
         return after
     return replace(after, rater_gap=_add_difference(after.rater_gap, session))
 
 
-def _record_answer(session: Session, event: FeedbackSubmitted, rating: WeighedRating | None) -> Session:
+def _add_report(habit: Habit, event: FeedbackSubmitted) -> Habit:
+    if event.tension is None:
+        return habit
+    return Habit(habit.asked + 1, habit.happened + (event.tension != "none"))
+
+
+def _record_answer(session: Session, event: FeedbackSubmitted, rating: ExpectedRating | None) -> Session:
     """Record who has answered, the rating, and whether a tension was reported."""
     reported_by, denied_by = session.tension_reported_by, session.tension_denied_by
     if event.tension == "none":
@@ -107,26 +163,54 @@ def _record_answer(session: Session, event: FeedbackSubmitted, rating: WeighedRa
     )
 
 
-def _continue_episode(alliance: Alliance, rating: WeighedRating, event: FeedbackSubmitted, policy: Policy) -> Alliance:
-    """Apply the client's rating to an episode for which it was no new sign: it is calm, or it is not."""
+def _continue_episode(alliance: Alliance, rating: ExpectedRating, event: FeedbackSubmitted, policy: Policy) -> Alliance:
+    """Apply the client's rating to the open episode: it is a new sign, calm, or shows another level."""
+    is_comparable, is_at_floor = rating.expected.is_known, floor.is_at_floor(rating.value, event.ratings)
+    if is_comparable:
+        alliance = _end_shifted_level(alliance)
     episode = alliance.open_episode
-    if episode is None or episode.last_sign_at == event.occurred_at or episodes.is_withdrawal_only(episode):
+    if episode is None:
         return alliance
-    if rating.value >= rating.expected.low:
-        return episodes.record_calm_rating(alliance, episode, event.occurred_at, policy)
-    return episodes.reset_calm_ratings(alliance, episode)
+    episode = replace(episode, ratings=episode.ratings + 1)
+    alliance = replace(alliance, open_episode=episode)
+    if not is_comparable and not is_at_floor:
+        return alliance
+    if episode.last_sign_at != event.occurred_at and not episodes.is_withdrawal_only(episode):
+        if rating.value >= rating.expected.low and not is_at_floor:
+            alliance = episodes.record_calm_rating(alliance, episode, event.occurred_at, policy)
+        else:
+            alliance = episodes.reset_calm_ratings(alliance, episode)
+    still_open = alliance.open_episode
+    # A calm rating may be the first of a repair.
+    if still_open is None or still_open.calm_ratings or is_at_floor:
+        return alliance
+    if not episodes.is_level_shift(still_open, event.occurred_at):
+        return alliance
+    return episodes.end_with_level_shift(alliance, still_open, event.occurred_at, policy)
 
 
-def _update_baselines(alliance: Alliance, session: Session, rating: WeighedRating) -> Alliance:
-    """Add a client's rating outside an episode of concern to the baselines."""
-    gaps = alliance.element_gaps
+def _end_shifted_level(alliance: Alliance) -> Alliance:
+    """Forget that the level has shifted once the rolling score is back where it was usual before."""
+    shifted, score = alliance.shifted_level, alliance.client.rolling_score
+    if shifted is None or score is None:
+        return alliance
+    is_back = score >= shifted.usual_limit if shifted.direction == "lower" else score <= shifted.usual_limit
+    return replace(alliance, shifted_level=None) if is_back else alliance
+
+
+def _update_baselines(alliance: Alliance, session: Session, rating: ExpectedRating) -> Alliance:
+    """Add a client's rating to the baselines, the less the likelier a rupture is."""
+    calm, gaps, rater_gap = alliance.components[components.CALM], alliance.element_gaps, alliance.rater_gap
     if rating.relative_ratings:
-        gaps = update_element_gaps(gaps, rating.relative_ratings, rating.expected_relative)
+        ratings_before = alliance.client.ratings - 1
+        gaps = update_element_gaps(gaps, rating.relative_ratings, rating.expected_relative, calm, ratings_before)
+    if not episodes.is_of_concern(alliance.open_episode):
+        rater_gap = _add_difference(rater_gap, session)
     return replace(
         alliance,
-        client=update_baseline(alliance.client, rating.value, rating.expected),
+        client=update_baseline(alliance.client, rating.value, rating.expected, calm),
         element_gaps=gaps,
-        rater_gap=_add_difference(alliance.rater_gap, session),
+        rater_gap=rater_gap,
     )
 
 
@@ -143,7 +227,7 @@ def _append_pair(pairs: PairedRatings, session: Session) -> PairedRatings:
     return pairs if session.both_ratings is None else append_pair(pairs, *session.both_ratings)
 
 
-def _append_rating(series: Series, rating: WeighedRating | None, event: FeedbackSubmitted) -> Series:
+def _append_rating(series: Series, rating: ExpectedRating | None, event: FeedbackSubmitted) -> Series:
     return series if rating is None else append_rating(series, rating.value, event.occurred_at, rating.expected)
 
 

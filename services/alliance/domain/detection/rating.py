@@ -1,10 +1,8 @@
-"""What a rating says about a rupture: it is compared with what was expected of it in this relationship."""
+"""An answer as numbers, beside what was expected of them in this relationship."""
 
 from dataclasses import dataclass, field
 
-from services.alliance.domain.detection import probability
 from services.alliance.domain.detection.baseline import (
-    NO_GAP,
     Expectation,
     baseline_level,
     expect_rating,
@@ -18,19 +16,15 @@ from shared.events import Element, FeedbackSubmitted
 MIN_RELATIVE_ELEMENTS = 3  # fewer elements in one answer cannot be compared with each other
 
 
-@dataclass(frozen=True)
-class WeighedRating:
-    """A rating, what was expected of it, and its weights for a rupture (see `probability`)."""
+@dataclass(frozen=True, slots=True)
+class ExpectedRating:
+    """A rating and what was expected of it."""
 
     value: float
     """0 to 100."""
     expected: Expectation
-    weight: float
-    """The weight of the rating as a whole."""
-    element_weight: float | None = None
-    """The weight of the hypothesis that a single element dropped; None while nothing is known of the elements."""
     relative_ratings: dict[Element, float] = field(default_factory=dict)
-    """How far each element lies above the others, in points."""
+    """How far each element is above the mean of the others, in points; empty if there are too few."""
     expected_relative: dict[Element, Expectation] = field(default_factory=dict)
 
 
@@ -41,39 +35,33 @@ def rating_of(event: FeedbackSubmitted) -> float | None:
     return score("alliance", event.instrument.name, event.instrument.total) if event.instrument else None
 
 
-def relative_to_others(event: FeedbackSubmitted, element: Element) -> float:
-    """How far an element is above the mean of the others, in points."""
-    other_ratings = [rating for name, rating in event.ratings.items() if name != element]
-    return 10 * (event.ratings[element] - sum(other_ratings) / len(other_ratings))
+def relative_to_others(event: FeedbackSubmitted) -> dict[Element, float]:
+    """How far each element is above the mean of the others, in points; at least two elements are needed."""
+    total, others = sum(event.ratings.values()), len(event.ratings) - 1
+    return {element: 10 * (rating - (total - rating) / others) for element, rating in sorted(event.ratings.items())}
 
 
-def weigh_client_rating(event: FeedbackSubmitted, before: Alliance, prior: Prior) -> WeighedRating | None:
-    """Weigh the rating as a whole, and its elements relative to each other; None if there is none that can be read."""
+def compare_client_rating(event: FeedbackSubmitted, before: Alliance, prior: Prior) -> ExpectedRating | None:
+    """The rating as a whole, and its elements relative to each other; None if there is none that can be read."""
     rating = rating_of(event)
     if rating is None:
         return None
     expected = expect_rating(before.client, prior.client, event.occurred_at)
-    weight = probability.rating_weight(rating, expected) if before.client.baseline_count else 0.0
     if len(event.ratings) < MIN_RELATIVE_ELEMENTS:
-        return WeighedRating(rating, expected, weight)
-    gaps, level = before.element_gaps, baseline_level(before.client, prior.client)
-    relative_ratings = {element: relative_to_others(event, element) for element in sorted(event.ratings)}
-    expected_relative = expect_relative(gaps, relative_ratings, prior.element, level)
-    element_weights = [
-        probability.rating_weight(relative_rating, expected_relative[element])
-        for element, relative_rating in relative_ratings.items()
-        if gaps.elements.get(element, NO_GAP).count
-    ]
-    element_weight = probability.single_element_weight(element_weights) if element_weights else None
-    return WeighedRating(rating, expected, weight, element_weight, relative_ratings, expected_relative)
+        return ExpectedRating(rating, expected)
+    relative_ratings = relative_to_others(event)
+    level = baseline_level(before.client, prior.client)
+    return ExpectedRating(
+        rating,
+        expected,
+        relative_ratings,
+        expect_relative(before.element_gaps, relative_ratings, prior.element, level),
+    )
 
 
-def weigh_clinician_rating(event: FeedbackSubmitted, before: Alliance, prior: Prior) -> WeighedRating | None:
-    """Weigh the rating as a whole; None if there is none that can be read."""
+def compare_clinician_rating(event: FeedbackSubmitted, before: Alliance, prior: Prior) -> ExpectedRating | None:
+    """The clinician's rating as a whole; None if there is none that can be read."""
     rating = rating_of(event)
     if rating is None:
         return None
-    expected = expect_rating(before.clinician, prior.clinician, event.occurred_at)
-    if not before.clinician.baseline_count:
-        return WeighedRating(rating, expected, 0.0)
-    return WeighedRating(rating, expected, probability.clinician_weight(probability.rating_weight(rating, expected)))
+    return ExpectedRating(rating, expect_rating(before.clinician, prior.clinician, event.occurred_at))

@@ -1,22 +1,21 @@
-"""The steps of every event about a session: let the probability decay, and record the session."""
+"""The steps of every event about a session: let the probabilities pass to it, and record the session."""
 
-from services.alliance.domain.detection import probability
+from services.alliance.domain.detection import components
 from services.alliance.domain.detection.detectors import ObservedEvent
 from services.alliance.domain.state.alliance import Alliance, Session
 from services.alliance.domain.state.fast_replace import replace
 
 RECENT_SESSIONS_LIMIT = 4  # enough for the form of the session before last to arrive
-MIN_PROBABILITY_TO_KEEP_SIGNS = 0.06  # below this, the signs that led to it are dropped
 
 
 def start_session(alliance: Alliance, event: ObservedEvent) -> tuple[Alliance, Session]:
     """A session of which `event` is the first to be known, and the alliance before anything is known of it.
 
-    The probability of a rupture decays, once per session.
+    The probabilities pass from session to session, once each.
     """
-    decayed = probability.decay(alliance.rupture_probability)
-    signs = alliance.signs if decayed >= MIN_PROBABILITY_TO_KEEP_SIGNS else ()
-    return replace(alliance, rupture_probability=decayed, signs=signs), Session(event.session_id, event.occurred_at)
+    passed = components.pass_to_next_session(alliance.components or components.START)
+    signs = alliance.signs if 1 - passed[components.CALM] >= components.MIN_TO_KEEP_SIGNS else ()
+    return replace(alliance, components=passed, signs=signs), Session(event.session_id, event.occurred_at)
 
 
 def record_session(recent_sessions: tuple[Session, ...], session: Session) -> tuple[Session, ...]:

@@ -17,10 +17,11 @@ from shared.runtime.model import Model
 
 Points = Annotated[float, Field(ge=-100, le=100)]
 Spread = Annotated[float, Field(gt=0, le=100)]
-Probability = Annotated[float, Field(gt=0.05, lt=1)]
+Probability = Annotated[float, Field(gt=0, lt=1)]
+BaseRate = Annotated[float, Field(ge=0.01, le=0.5)]
 PseudoCount = Annotated[float, Field(gt=0, le=1000)]
 
-FOLD_REVISION = 4
+FOLD_REVISION = 5
 """Raise it with a change after which the same events give another alliance, whatever the thresholds.
 
 A state of before is then folded again at its next event, and `rebuild` folds all of them again at once.
@@ -60,12 +61,12 @@ class Prior(_PolicyModel):
     """
 
     version: int = Field(1, ge=1)
-    client: RatingPrior = RatingPrior(mean=88.5, varies=10.5, spread=6.2, at_top=3.6, widening=0.15)
-    clinician: RatingPrior = RatingPrior(mean=87.5, varies=7.5, spread=6.3, at_top=3.8, widening=0.15)
-    element: RatingPrior = RatingPrior(mean=0.0, varies=3.1, spread=4.8, at_top=3.3, widening=0.075)
+    client: RatingPrior = RatingPrior(mean=86.0, varies=25.0, spread=7.0, at_top=5.8, widening=0.045)
+    clinician: RatingPrior = RatingPrior(mean=85.0, varies=9.0, spread=6.5, at_top=5.2, widening=0.06)
+    element: RatingPrior = RatingPrior(mean=0.0, varies=4.1, spread=5.2, at_top=3.9, widening=0.085)
     """How far an element is above the mean of the others."""
-    silence: RatePrior = RatePrior(happened=1.0, not_happened=5.0)
-    absence: RatePrior = RatePrior(happened=1.0, not_happened=12.0)
+    silence: RatePrior = RatePrior(happened=0.6, not_happened=2.4)
+    absence: RatePrior = RatePrior(happened=0.6, not_happened=7.0)
 
 
 class Policy(_PolicyModel):
@@ -73,18 +74,14 @@ class Policy(_PolicyModel):
 
     prior: Prior = Prior()
 
-    concern: Probability = 0.55
+    base_rate: BaseRate = 0.15
+    """The share of relationships with a rupture in sixteen sessions that probabilities are stated for."""
+    watch: Probability = 0.12
+    """Probability from which an episode is worth watching: it is shown, and causes no message."""
+    concern: Probability = 0.17
     """Probability from which an episode is of concern: false in 1 of 5 stable relationships, over sixteen sessions."""
-    urgent: Probability = 0.90
-    """Probability from which an episode is urgent: false in 1 of 20."""
-    low_level: float = Field(60.0, ge=0, lt=100)
-    """A rolling score that falls below this is worth watching, however usual it is."""
-    element_points: float = Field(25.0, gt=0)
-    """An element is worth watching when it drops this much further than the others."""
-    apart_points: float = Field(25.0, gt=0)
-    """Client and clinician are worth watching when their difference moves this far from their usual one."""
-    withdrawal: float = Field(1.5, gt=0)
-    """Missed sessions, late cancellations and silence are worth watching when their weights add up to this."""
+    urgent: Probability = 0.30
+    """Probability from which an episode is urgent."""
     late_hours: float = Field(24.0, ge=0, le=720)
     """A client who cancels later than this before a session cancels late."""
     repair_ratings: int = Field(2, ge=1, le=20)
@@ -94,6 +91,8 @@ class Policy(_PolicyModel):
     def _validate_urgent(self) -> Self:
         if self.urgent < self.concern:
             raise ValueError(f"urgent ({self.urgent}) must not be less than concern ({self.concern})")
+        if self.concern < self.watch:
+            raise ValueError(f"concern ({self.concern}) must not be less than watch ({self.watch})")
         return self
 
     def severity(self, probability: float) -> Severity:

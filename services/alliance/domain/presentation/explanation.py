@@ -4,7 +4,8 @@ from services.alliance.domain.detection.baseline import expect_rating
 from services.alliance.domain.policy.policy import Policy
 from services.alliance.domain.presentation.summary import summarize
 from services.alliance.domain.state.alliance import Alliance, Episode
-from shared.clinical.wording import describe_evidence
+from shared.clinical.signs import format_rating
+from shared.clinical.wording import describe_evidence, describe_usual_range
 
 LOW_INFORMATION_NOTE = "The ratings hardly vary here, so that calm says little."
 
@@ -35,7 +36,8 @@ def _explain_calm(alliance: Alliance, policy: Policy) -> str:
     if level is None:
         return "No rating by the client yet. No signs of rupture."
     expected = expect_rating(alliance.client, policy.prior.client)
-    sentence = f"Now at {level:.0f}, usually {expected.low:.0f} to {expected.high:.0f} here. No signs of rupture."
+    usual_range = describe_usual_range({"low": expected.low, "high": expected.high, "own": alliance.client.ratings})
+    sentence = f"Now at {format_rating(level)} of 10, usually {usual_range}. No signs of rupture."
     return (
         f"{sentence} {LOW_INFORMATION_NOTE}" if summarize(alliance, policy).trust.information == "little" else sentence
     )

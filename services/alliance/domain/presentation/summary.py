@@ -11,7 +11,8 @@ from pydantic import ConfigDict, Field
 
 from services.alliance.domain.detection.baseline import BAND_SPREADS, RECENT_RATINGS_LIMIT, Expectation, expect_rating
 from services.alliance.domain.policy.policy import Policy
-from services.alliance.domain.state.alliance import Alliance, PairedRatings, Series
+from services.alliance.domain.state.alliance import Alliance
+from services.alliance.domain.state.ratings import PairedRatings, Series
 from shared.events import Direction, Information, Score, Standing
 from shared.runtime.model import Model
 
@@ -87,8 +88,9 @@ class Summary(_SummaryModel):
 
     standing: Standing
     since: datetime | None
-    """When the standing began: at the first sign of the open episode, else the last repair or other end, else the
-    first answer."""
+    """When the standing began: the first sign of the open episode, else the end of the last, else the first answer."""
+    lower_since: datetime | None
+    """Since when the ratings have been lower than they were, after an episode that was not repaired."""
     level: Score | None
     low: Score | None
     high: Score | None
@@ -106,6 +108,7 @@ def summarize(alliance: Alliance, policy: Policy) -> Summary:
     return Summary(
         standing=standing,
         since=since,
+        lower_since=_lower_since(alliance),
         level=client.rolling_score,
         low=expected.low if expected else None,
         high=expected.high if expected else None,
@@ -117,6 +120,11 @@ def summarize(alliance: Alliance, policy: Policy) -> Summary:
     )
 
 
+def _lower_since(alliance: Alliance) -> datetime | None:
+    shifted = alliance.shifted_level
+    return shifted.since if shifted and shifted.direction == "lower" else None
+
+
 def _standing(alliance: Alliance) -> tuple[Standing, datetime | None]:
     if alliance.open_episode is not None:
         return alliance.open_episode.severity, alliance.open_episode.first_sign_at
@@ -126,15 +134,14 @@ def _standing(alliance: Alliance) -> tuple[Standing, datetime | None]:
         return "unwatched", None
     if alliance.first_feedback_at is None:
         return "unknown", None
-    return "calm", max(filter(None, (alliance.first_feedback_at, *_episode_ends(alliance))))
-
-
-def _episode_ends(alliance: Alliance) -> tuple[datetime | None, datetime | None]:
-    """When the last episode was repaired, and when one last ended for another reason."""
-    return (
+    if alliance.floor.lowest and not alliance.floor.answers_above:
+        return "concern", alliance.client.last_at  # never calm at the floor, whatever was decided about the alert
+    ends = [
+        alliance.first_feedback_at,
         alliance.last_repaired.closed_at if alliance.last_repaired else None,
         alliance.last_ended.at if alliance.last_ended else None,
-    )
+    ]
+    return "calm", max(end for end in ends if end is not None)
 
 
 def _trend(client: Series, expected: Expectation | None) -> Trend | None:

@@ -12,6 +12,7 @@ from pydantic import ConfigDict
 from services.alliance.domain.detection.baseline import expect_rating
 from services.alliance.domain.detection.feedback import client_outcome
 from services.alliance.domain.detection.rating import rating_of
+from services.alliance.domain.detection.scale import switch_scale
 from services.alliance.domain.fold import fold_steps
 from services.alliance.domain.policy.policy import Policy
 from services.alliance.domain.state.alliance import Alliance
@@ -65,7 +66,9 @@ def point_for(event: HistoryEvent, before: Alliance, policy: Policy) -> Point | 
     match event:
         case FeedbackSubmitted():
             is_client, prior = event.rater == "client", policy.prior
-            series, rating_prior = (before.client, prior.client) if is_client else (before.clinician, prior.clinician)
+            series, rating_prior = before.clinician, prior.clinician
+            if is_client:
+                series, rating_prior = switch_scale(before, event).client, prior.client
             expected = expect_rating(series, rating_prior, event.occurred_at)
             return Point(
                 at=event.occurred_at,

@@ -6,6 +6,7 @@ from typing import Literal
 from uuid import UUID
 
 from services.alliance.domain.state.history import HistoryEvent, SortKey, correctable_id, is_correction, sort_key
+from services.alliance.domain.state.ratings import ElementGaps, PairedRatings, RatingGap, Scale, ScaleBaseline, Series
 from shared.events import Element, EpisodeEndReason, Evidence, LevelShift, Severity
 from shared.events.intake import EndReason
 
@@ -13,70 +14,31 @@ Attendance = Literal["held", "missed", "cancelled_late", "cancelled"]
 
 
 @dataclass(frozen=True)
-class Series:
-    """One person's ratings over time: what is usual, and what was recent."""
+class Habit:
+    """How often one person was asked something, and how often it happened."""
 
-    ratings: int = 0
-    """All ratings, including those inside an episode."""
-    baseline_count: int = 0
-    """The number of ratings in the baseline: those outside episodes."""
-    baseline_total: float = 0.0
-    """Their sum."""
-    rolling_score: float | None = None
-    """The exponentially weighted mean, 0 to 100."""
-    squared_deviations: float = 0.0
-    """The sum of the squared deviations of the baseline's ratings from their mean."""
-    last: float | None = None
-    last_at: datetime | None = None
-    below_expected_streak: int = 0
-    """How many ratings in a row were below what was expected."""
-    constant_streak: int = 0
-    """How many ratings in a row were the same as the one before."""
-    recent_ratings: tuple[float, ...] = ()
-    """The latest ratings, the newest last: as many as a trend needs."""
-
-    @property
-    def baseline_mean(self) -> float | None:
-        """The usual level, not shrunk towards anything; None before there is a baseline."""
-        return self.baseline_total / self.baseline_count if self.baseline_count else None
+    asked: int = 0
+    happened: int = 0
 
 
 @dataclass(frozen=True)
-class RatingGap:
-    """The usual difference of one element from the others, or of one person's rating from the other's."""
+class Floor:
+    """What the client has rated at or below the floor, since two answers in a row were last above it."""
 
-    count: int = 0
-    total: float = 0.0
-
-    @property
-    def mean(self) -> float:
-        return self.total / self.count if self.count else 0.0
+    lowest: dict[str, float] = field(default_factory=dict)
+    """The lowest level reached, by element, or `whole`."""
+    answers_above: int = 0
+    """Answers in a row above the floor."""
 
 
 @dataclass(frozen=True)
-class PairedRatings:
-    """The two ratings of the same sessions: their recent difference, and whether they move together."""
+class ShiftedLevel:
+    """That the ratings have been at another level since an episode that was not repaired."""
 
-    count: int = 0
-    rolling_difference: float = 0.0
-    """The client's rating minus the clinician's, exponentially weighted."""
-    client_mean: float = 0.0
-    clinician_mean: float = 0.0
-    """The mean of each, over the sessions that both have rated."""
-    client_squared_deviations: float = 0.0
-    clinician_squared_deviations: float = 0.0
-    deviation_products: float = 0.0
-    """The sums of the squared deviations from these means, and of their products."""
-
-
-@dataclass(frozen=True)
-class ElementGaps:
-    """The usual differences of the elements from each other, and how steady these are."""
-
-    elements: dict[Element, RatingGap] = field(default_factory=dict)
-    forms: int = 0
-    squared_deviations: float = 0.0
-    """The sum, over forms, of the mean squared deviation of the elements from their usual difference."""
+    since: datetime
+    direction: LevelShift
+    usual_limit: float
+    """The edge of the range that was usual before; the shift is over when the rolling score is there again."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +88,10 @@ class Episode:
     change_count: int = 0
     calm_ratings: int = 0
     """Ratings in a row within the relationship's own range."""
+    ratings: int = 0
+    """The client's ratings since its first sign."""
+    probability: float | None = None
+    """The highest probability of a rupture at one of its signs; None in states of older versions."""
     closed_at: datetime | None = None
     recorded_at: datetime | None = None
     """When its last sign was recorded, if that was an answer."""
@@ -185,21 +151,29 @@ class Alliance:
     """Answers that arrived after they had lapsed."""
     first_feedback_at: datetime | None = None
     """When client or clinician first answered."""
-    withdrawal: float = 0.0
-    rupture_probability: float = 0.0
-    """The probability of a rupture after the latest session, 0 to 1."""
+    components: tuple[float, ...] = ()
+    """The probabilities of the components after the latest session; empty before the first."""
     signs: tuple[Evidence, ...] = ()
     """Signs of the last sessions that did not open an episode; they become part of one if it opens."""
-    client: Series = Series()
-    clinician: Series = Series()
-    outcome: Series = Series()
+    client: Series = field(default_factory=Series)
+    clinician: Series = field(default_factory=Series)
+    outcome: Series = field(default_factory=Series)
     """How the client fares: shown with the alliance, never part of it."""
     element_gaps: ElementGaps = field(default_factory=ElementGaps)
     element_scores: dict[Element, float] = field(default_factory=dict)
     """Each element's rolling score, 0 to 100."""
-    rater_gap: RatingGap = RatingGap()
+    scale: Scale | None = None
+    """What the client's latest answer was given on; `client` and `element_gaps` are about this scale."""
+    other_scales: dict[str, ScaleBaseline] = field(default_factory=dict)
+    """The scales of before, by their key."""
+    client_tension: Habit = Habit()
+    clinician_tension: Habit = Habit()
+    """How often each was asked about a tension, and reported one."""
+    floor: Floor = field(default_factory=Floor)
+    shifted_level: ShiftedLevel | None = None
+    rater_gap: RatingGap = field(default_factory=RatingGap)
     """The client's rating minus the clinician's, outside episodes of concern."""
-    paired_ratings: PairedRatings = PairedRatings()
+    paired_ratings: PairedRatings = field(default_factory=PairedRatings)
     recent_sessions: tuple[Session, ...] = ()
     open_episode: Episode | None = None
     last_repaired: Episode | None = None

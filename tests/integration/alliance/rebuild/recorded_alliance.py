@@ -8,9 +8,9 @@ from uuid import UUID, uuid4, uuid5
 
 from prometheus_client import CollectorRegistry
 
-from evaluation.events import events_of
-from evaluation.generator import generate_ruptured
-from evaluation.settings import load_settings
+from evaluation.attune import history_of
+from evaluation.simulation.generator import generate_ruptured
+from evaluation.simulation.settings import load_settings
 from services.alliance.domain.fold import refold
 from services.alliance.domain.policy.policy import DEFAULT_POLICY, Policies
 from services.alliance.domain.state.history import HistoryEvent
@@ -26,7 +26,7 @@ from shared.mongo.client import Document, Mongo
 from tests.support.builders import FIRST_SESSION_AT
 from tests.support.service_process import ServiceRunner, join_rebuild
 
-ORDINAL_WORLD = next(place for place in load_settings().worlds if place.name == "ordinal").reported
+ORDINAL_WORLD = load_settings().world("ordinal").reported
 RELATIONSHIP_COUNT, WEEK_COUNT = 120, 16
 FIRST_NEW_WEEK, END_NEW_WEEK = 20, 40
 """Weeks of events that are published during a test; none of them is in the future."""
@@ -88,8 +88,8 @@ class RecordedAlliance:
 
 
 def history(count: int, weeks: int) -> dict[UUID, list[HistoryEvent]]:
-    observations = generate_ruptured(ORDINAL_WORLD, count, weeks, seed=7).observations
-    histories = (events_of(observations, row, uuid5(UUID(int=7), f"relationship {row}")) for row in range(count))
+    relationships = generate_ruptured(ORDINAL_WORLD, count, seed=7, appointments=weeks)
+    histories = (history_of(relationships, row, uuid5(UUID(int=7), f"client {row}")) for row in range(count))
     return {events[0].relationship_id: events for events in histories}
 
 
