@@ -1,16 +1,22 @@
-"""`python -m evaluation [--short]`: evaluate all methods, print the tables and write docs/evaluation.md.
+"""`python -m evaluation [--short]`: measure everything, print the tables and write docs/evaluation.md.
 
-Exits with 1 if a criterion is missed and the settings do not declare that, with a reason.
+Exits with 1 if a bar is missed that `evaluation/declared_misses.toml` does not declare, with a reason.
 """
 
 import argparse
+import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from evaluation import report, tables
-from evaluation.criteria import evaluate_criteria
-from evaluation.settings import DEFAULT_PATH, load_settings
-from evaluation.trial import WorldResult, foreign_prior_losses, run_world
+from evaluation import tables
+from evaluation.bars import Measured, measure_bars
+from evaluation.published import compare
+from evaluation.report import Report, write_report
+from evaluation.results import run_everything
+from evaluation.settings import FULL, SHORT, load_declared_misses
+from evaluation.simulation.settings import load_settings
+from evaluation.trial import OTHER_BASE_RATE, WorldTrial
 
 REPORT = Path("docs/evaluation.md")
 
@@ -20,35 +26,51 @@ def main() -> int:
     parser.add_argument(
         "--short",
         action="store_true",
-        help="use fewer relationships: a criterion counts as missed only if the interval rules it out; write no report",
+        help="fewer relationships and worlds: a bar counts as missed only if the interval rules it out; no report",
     )
-    parser.add_argument("--worlds", type=Path, default=DEFAULT_PATH, help="path of the settings")
     parser.add_argument("--report", type=Path, default=REPORT, help="path of the report")
+    parser.add_argument("--json", type=Path, help="write the numbers to this file too")
     args = parser.parse_args()
-    evaluation = load_settings(args.worlds)
-    run = evaluation.run
-    count = run.relationships_short if args.short else run.relationships
-    results: list[WorldResult] = []
-    for world in evaluation.worlds:
-        print(f"{len(results) + 1} of {len(evaluation.worlds)}: {world.title}", file=sys.stderr, flush=True)
-        results.append(run_world(world, run, count))
-    counting_results = [result for result in results if result.world.counts_for_criteria]
-    criteria = evaluate_criteria(results, foreign_prior_losses(counting_results, run), is_strict=not args.short)
-    print(
-        tables.methods_table(results, run),
-        tables.worlds_table(results),
-        tables.criteria_table(criteria, evaluation.declared_misses),
-        sep="\n\n",
-    )
+    run, simulation, declared = SHORT if args.short else FULL, load_settings(), load_declared_misses()
+    results = run_everything(simulation, run)
+    bars = measure_bars(results)
+    comparisons = [
+        comparison
+        for trial in results.trials
+        for comparison in compare(trial.world, run.published_clients, OTHER_BASE_RATE, run.resamples, run.seed)
+    ]
+    report = Report(results, bars, comparisons, declared, run, simulation)
+    print(tables.bars_table(bars, declared, args.short), *report.sections[2:-1], sep="\n\n")
+    if args.json:
+        args.json.write_text(json.dumps(numbers(bars, results.trials), indent=2) + "\n", encoding="utf-8")
     if not args.short:
-        report.write_report(results, criteria, evaluation, count, args.report)
-    undeclared = tables.undeclared_misses(criteria, evaluation)
-    print(
-        *[f"Criterion missed and not declared: {criterion.statement}" for criterion in undeclared],
-        sep="\n",
-        end="\n" if undeclared else "",
-    )
+        write_report(report, args.report)
+    undeclared = undeclared_misses(bars, declared, args.short)
+    for bar in undeclared:
+        print(f"Bar missed and not declared: {bar.key}: {bar.statement}")
     return 1 if undeclared else 0
+
+
+def undeclared_misses(bars: Sequence[Measured], declared: dict[str, str], is_short: bool) -> list[Measured]:
+    """The bars that are missed without a reason in the declared misses."""
+    return [bar for bar in bars if not bar.is_met(is_short) and bar.key not in declared]
+
+
+def numbers(bars: Sequence[Measured], trials: Sequence[WorldTrial]) -> dict[str, object]:
+    """Every bar by its key, and what each method finds in each world, for comparing runs."""
+    return {
+        "bars": {
+            bar.key: {"value": bar.value, "low": bar.interval[0], "high": bar.interval[1], "met": bar.is_met()}
+            for bar in bars
+        },
+        "found": {
+            trial.world.name: {name: float(trial.share_found(name)[0]) for name in trial.outcomes} for trial in trials
+        },
+        "falsely_messaged": {
+            trial.world.name: {asking: float(trial.falsely_messaged(asking)[0]) for asking in trial.messages}
+            for trial in trials
+        },
+    }
 
 
 if __name__ == "__main__":

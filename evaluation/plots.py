@@ -1,5 +1,6 @@
 """The results as pictures. The same results give the same bytes."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,11 +8,14 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib import pyplot as plt
 
-from evaluation.criteria import average_share, confidence_interval
-from evaluation.measures import is_detected, threshold_for_budget
-from evaluation.settings import KINDS
-from evaluation.tables import SHOWN_METHODS
-from evaluation.trial import METHODS, WorldResult
+from evaluation.attune import SHIPPED_BASE_RATE
+from evaluation.bars import Results, mean
+from evaluation.measures import Resamples, interval, is_detected, thresholds_for_budget
+from evaluation.reliability import BINS, MIN_BIN_APPOINTMENTS
+from evaluation.settings import ASKINGS
+from evaluation.simulation.settings import KINDS
+from evaluation.tables import ALL_METHODS, SHOWN_METHODS
+from evaluation.trial import WorldTrial
 
 COLOURS = dict(zip(SHOWN_METHODS, ("#777777", "#b8860b", "#4c78a8", "#2a9d6f", "#b0406f"), strict=True))
 BUDGETS = np.arange(0.02, 0.42, 0.02)
@@ -26,25 +30,25 @@ def save_figure(figure: Any, path: Path) -> None:
     plt.close(figure)
 
 
-def plot_by_method(results: list[WorldResult], path: Path) -> None:
+def plot_by_method(trials: Sequence[WorldTrial], path: Path) -> None:
     """Plot the share of V, step and slide that each method finds, with its interval."""
-    figure, axis = plt.subplots(figsize=(7, 4))
-    names_from_below = list(METHODS)[::-1]
+    figure, axis = plt.subplots(figsize=(7, 5))
+    names_from_below = ALL_METHODS[::-1]
     for row, name in enumerate(names_from_below):
-        value, bootstrap = average_share(results, name, only_total_visible=True)
-        low, high = confidence_interval(bootstrap)
-        axis.barh(row, 100 * value, color=COLOURS.get(name, "#c9c9c9"))
+        estimate = mean(trial.share_found(name, trial.is_whole) for trial in trials)
+        low, high = interval(estimate)
+        axis.barh(row, 100 * estimate[0], color=COLOURS.get(name, "#c9c9c9"))
         axis.plot([100 * low, 100 * high], [row, row], color="#222222", linewidth=1.2)
-    axis.set_yticks(range(len(METHODS)), names_from_below)
-    axis.set_xlabel("V, step and slide found within two sessions, %, with a false alarm in 20% of stable relationships")
+    axis.set_yticks(range(len(ALL_METHODS)), names_from_below)
+    axis.set_xlabel("V, step and slide found within two sessions, %")
     save_figure(figure, path)
 
 
-def plot_by_budget(results: list[WorldResult], path: Path) -> None:
+def plot_by_budget(trials: Sequence[WorldTrial], path: Path) -> None:
     """Plot the share found against the accepted share of false alarms."""
     figure, axis = plt.subplots(figsize=(7, 4))
     for name in SHOWN_METHODS:
-        shares = [np.mean([_detected_share(result, name, budget) for result in results]) for budget in BUDGETS]
+        shares = [np.mean([_share_found(trial, name, budget) for trial in trials]) for budget in BUDGETS]
         axis.plot(100 * BUDGETS, 100 * np.array(shares), color=COLOURS[name], label=name)
     axis.set_xlabel("stable relationships with any false alarm in sixteen sessions, %")
     axis.set_ylabel("V, step and slide found within two sessions, %")
@@ -53,27 +57,39 @@ def plot_by_budget(results: list[WorldResult], path: Path) -> None:
     save_figure(figure, path)
 
 
-def _detected_share(result: WorldResult, method: str, budget: float) -> float:
-    method_result = result.methods[method]
-    return float(
-        is_detected(method_result.windowed_scores, threshold_for_budget(method_result.tuning_peaks, budget))[
-            result.is_total_visible
-        ].mean()
-    )
+def _share_found(trial: WorldTrial, method: str, budget: float) -> float:
+    outcome, itself = trial.outcomes[method], Resamples(trial.resamples.tuning.weights[:1])
+    thresholds = thresholds_for_budget(outcome.tuning_peaks, itself, budget)
+    return float(is_detected(outcome.windowed, thresholds)[0, trial.is_whole].mean())
 
 
-def plot_by_kind(results: list[WorldResult], path: Path) -> None:
+def plot_by_kind(trials: Sequence[WorldTrial], path: Path) -> None:
     """Plot the share found of each kind of rupture."""
     figure, axis = plt.subplots(figsize=(7, 3.6))
     width = 0.8 / len(SHOWN_METHODS)
-    for method_index, name in enumerate(SHOWN_METHODS):
+    for position, name in enumerate(SHOWN_METHODS):
         for kind in range(len(KINDS)):
-            shares = [
-                result.methods[name].detected[result.samples.ruptured.truth.kind == kind].mean() for result in results
-            ]
-            x_position, share = kind + (method_index - 2) * width, 100 * float(np.mean(shares))
-            axis.bar(x_position, share, width, color=COLOURS[name], label=name if kind == 0 else None)
+            of_kind = [(trial.outcomes[name].found[0], trial.samples.ruptured.truth.kind == kind) for trial in trials]
+            share = 100 * np.concatenate([found[members] for found, members in of_kind]).mean()
+            x = kind + (position - 2) * width
+            axis.bar(x, share, width, color=COLOURS[name], label=name if kind == 0 else None)
     axis.set_xticks(range(len(KINDS)), KINDS)
     axis.set_ylabel("found within two sessions, %")
     axis.legend(frameon=False)
+    save_figure(figure, path)
+
+
+def plot_reliability(results: Results, path: Path) -> None:
+    """Plot what is said against what is so: one line a world, for bins with enough appointments."""
+    figure, axes = plt.subplots(1, len(ASKINGS), figsize=(10, 3.2), sharey=True)
+    for axis, asking in zip(axes, ASKINGS, strict=True):
+        axis.plot([0, 1], [0, 1], color="#222222", linewidth=0.8)
+        for trial in results.trials:
+            reliability = results.reliabilities[trial.world.title, asking, SHIPPED_BASE_RATE]
+            is_shown = reliability.count >= MIN_BIN_APPOINTMENTS / BINS
+            said, was = (part[0, is_shown] for part in (reliability.predicted, reliability.observed))
+            axis.plot(said, was, color="#b0406f", alpha=0.5, marker="o", markersize=2)
+        axis.set_title(asking, loc="left")
+        axis.set_xlabel("said")
+    axes[0].set_ylabel("was in a rupture")
     save_figure(figure, path)

@@ -1,142 +1,65 @@
-"""The parameters of the simulated clinics, read from `worlds.toml`. A missing or misspelt key is an error."""
+"""How much is simulated. The same settings give the same report."""
 
 import tomllib
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from evaluation.simulation.settings import QuestionLaw
 
-RuptureKind = Literal["v", "step", "slide", "elements", "withdrawal", "divergence"]
-KINDS: tuple[RuptureKind, ...] = ("v", "step", "slide", "elements", "withdrawal", "divergence")
-TOTAL_VISIBLE_KINDS = tuple(KINDS.index(kind) for kind in ("v", "step", "slide"))
-"""Indexes in KINDS of the ruptures that lower all ratings, so that the total shows them in full."""
-Range = tuple[float, float]
-
-
-class FrozenSettings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+ASKED_LAWS: tuple[QuestionLaw, ...] = ("candid", "reticent", "habitual")
+UNASKED = "without the question"
+ASKINGS = (UNASKED, *ASKED_LAWS)
+"""Without the direct question, and with it under each law of answering."""
+SHORT_WORLDS = ("ordinal", "heavy", "mute", "styles")
+DECLARED_MISSES = Path(__file__).with_name("declared_misses.toml")
 
 
-class RuptureSettings(FrozenSettings):
-    kinds: dict[RuptureKind, float]
-    depth: Range
-    in_own_spreads: bool
-    onset_session: tuple[int, int]
-    v_sessions: tuple[int, int]
-    slide_sessions: tuple[int, int]
-    affected_elements: tuple[int, int]
-    repair_after_sessions: tuple[int, int]
-    repair_share: float
-    divergence_share: float
-
-
-class LookalikeSettings(FrozenSettings):
-    """Stable relationships that look alarming, as shares of all stable ones."""
-
-    always_low: float
-    noisy: float
-    bad_day: float
-    holiday: float
-    low_by_points: Range
-    noise_factor: float
-    holiday_sessions: tuple[int, int]
-
-
-class WorldSettings(FrozenSettings):
-    level: float
-    level_varies: float
-    spread: float
-    spread_varies: float
-    loading: float
-    element_varies: float
-    autocorrelation: float
-    trend: float
-    trend_varies: float
-    noise_degrees_of_freedom: int
-    has_ceiling: bool
-    is_rounded: bool
-    straight_liner_share: float
-    bad_day_rate: float
-    bad_day_depth: Range
-    missing_rate: float
-    missing_concentration: float
-    missing_factor_in_rupture: float
-    missing_factor_in_withdrawal: float
-    absence_rate: float
-    absence_concentration: float
-    absence_factor_in_rupture: float
-    absence_factor_in_withdrawal: float
-    excused_rate: float
-    dropout_rate: float
-    dropout_factor_early: float
-    dropout_factor_in_rupture: float
-    clinician_level: float
-    clinician_level_varies: float
-    clinician_correlation: float
-    clinician_spread: float
-    clinician_session_correlation: float
-    clinician_missing_rate: float
-    clinician_awareness: float
-    clinician_depth_share: Range
-    clinician_first_share: float
-    tension_report_rate: float
-    clinician_tension_report_rate: float
-    false_tension_report_rate: float
-    ruptures: RuptureSettings
-    lookalikes: LookalikeSettings
-
-
-class RunSettings(FrozenSettings):
-    sessions: int
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    worlds: tuple[str, ...] | None
+    """Their names; all if None."""
     relationships: int
-    relationships_short: int
-    bootstrap_resamples: int
-    seed: int
-    false_alarm_budget: float
-    false_onset_budget_percent: float
-    rupture_base_rate: float
-    caseload: int
+    """In each of the three samples of a world: stable ones for thresholds, stable ones, and ruptured ones."""
+    relationships_at_other_base_rate: int
+    """Those of the samples that are folded again for another base rate."""
+    long_stable: int
+    """Stable relationships of 100 appointments, in each world."""
+    long_other: int
+    """Relationships of each other long sample, in each world."""
+    adaptation_repeats: int
+    """Over all worlds."""
+    adaptation_history: int = 200
+    adaptation_fresh: int = 1000
+    published_clients: int = 4000
+    resamples: int = 400
+    seed: int = 20261128
+    false_alarm_budget: float = 0.20
+    """The share of stable relationships with any false alarm, in all appointments."""
+    caseload: int = 25
+    """Relationships of one clinician, with one session a week each."""
 
 
-class SimulatedWorld(FrozenSettings):
-    """One world: the settings that results are reported for, and those that thresholds and priors were made with."""
-
-    name: str
-    title: str
-    counts_for_criteria: bool
-    """Whether it counts for the criteria; the other worlds are only shown."""
-    reported: WorldSettings
-    tuned: WorldSettings
-
-
-class EvaluationSettings(FrozenSettings):
-    run: RunSettings
-    worlds: tuple[SimulatedWorld, ...]
-    declared_misses: dict[str, str]
-    """The reason for each criterion that is known to be missed, by its key."""
-
-
-DEFAULT_PATH = Path(__file__).with_name("worlds.toml")
-
-
-def load_settings(path: Path = DEFAULT_PATH) -> EvaluationSettings:
-    """Read the settings. Raises pydantic's ValidationError if a key is missing, misspelt or has a wrong type."""
-    document = tomllib.loads(path.read_text(encoding="utf-8"))
-    worlds = tuple(
-        _parse_world(name, world_table, document["world"]) for name, world_table in document["worlds"].items()
-    )
-    return EvaluationSettings(
-        run=RunSettings(**document["run"]), worlds=worlds, declared_misses=document.get("declared_misses", {})
-    )
+FULL = RunSettings(
+    worlds=None,
+    relationships=1500,
+    relationships_at_other_base_rate=500,
+    long_stable=150,
+    long_other=120,
+    adaptation_repeats=39,
+)
+SHORT = RunSettings(
+    worlds=SHORT_WORLDS,
+    relationships=250,
+    relationships_at_other_base_rate=100,
+    long_stable=40,
+    long_other=40,
+    adaptation_repeats=2,
+    adaptation_fresh=200,
+    published_clients=1000,
+    resamples=200,
+)
 
 
-def _parse_world(name: str, world_table: dict[str, Any], defaults: dict[str, Any]) -> SimulatedWorld:
-    ruptures = defaults["ruptures"] | world_table.get("ruptures", {})
-    reported = defaults | world_table["change"] | {"ruptures": ruptures}
-    return SimulatedWorld(
-        name=name,
-        title=world_table["title"],
-        counts_for_criteria=world_table["counts_for_criteria"],
-        reported=WorldSettings(**reported),
-        tuned=WorldSettings(**reported | world_table["tuning"]),
-    )
+def load_declared_misses(path: Path = DECLARED_MISSES) -> dict[str, str]:
+    """The reason for each bar that is known to be missed, by its key."""
+    return dict(tomllib.loads(path.read_text(encoding="utf-8")))

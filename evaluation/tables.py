@@ -1,16 +1,40 @@
-"""The results as tables in Markdown."""
+"""What each method finds, as tables in Markdown."""
 
+import re
 from collections.abc import Iterable, Sequence
+from textwrap import fill
 
 import numpy as np
 
-from evaluation.criteria import CriterionResult, average_share, confidence_interval
-from evaluation.relationships import BoolArray
-from evaluation.settings import KINDS, EvaluationSettings, RunSettings
-from evaluation.trial import ALL, DIRECT, METHODS, ORACLE, OWN_MEAN, TOTAL, MethodResult, WorldResult
+from evaluation.attune import WATCH
+from evaluation.bars import Measured, mean, of_asking
+from evaluation.measures import Estimate, interval
+from evaluation.methods import METHODS, OWN_MEAN
+from evaluation.settings import ASKED_LAWS, ASKINGS, UNASKED
+from evaluation.simulation.settings import KINDS
+from evaluation.simulation.truth import ENDED, BoolArray, FloatArray, Relationships
+from evaluation.trial import (
+    ATTUNE,
+    ORACLE,
+    ORACLE_OF_PERSON,
+    ORACLE_WITH_BEHAVIOUR,
+    PREVIOUS,
+    WorldTrial,
+    asked,
+)
 
-SHOWN_METHODS = (ORACLE, OWN_MEAN, TOTAL, ALL, DIRECT)
+LINE_LENGTH = 120
+FLOOR_TOTAL, FLOOR_ELEMENT = 40, 20  # points; at or below, a message is sent whatever is usual
+CANDID = asked(ATTUNE, ASKED_LAWS[0])
+SHOWN_METHODS = (ORACLE, OWN_MEAN, PREVIOUS, ATTUNE, CANDID)
 """The methods that the detailed tables and pictures show."""
+ALL_METHODS = (
+    ORACLE_WITH_BEHAVIOUR,
+    ORACLE,
+    ORACLE_OF_PERSON,
+    *METHODS,
+    *(asked(name, asking) for name in (PREVIOUS, ATTUNE) for asking in ASKINGS),
+)
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -18,181 +42,184 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def criteria_table(criteria: Sequence[CriterionResult], declared_misses: dict[str, str]) -> str:
-    """Every criterion with its value, its interval, and whether it is met."""
-    return markdown_table(
-        ["criterion", "value", "interval", "met"],
-        [_criterion_row(criterion, declared_misses) for criterion in criteria],
+def wrap(text: str) -> str:
+    """The same text with lines of the usual length; tables stay as they are."""
+    return "\n\n".join(_wrap_block(block) for block in text.split("\n\n"))
+
+
+def _wrap_block(block: str) -> str:
+    if block.startswith(("|", "#", "<", "!")):
+        return block
+    items = re.split(r"\n(?=- )", block)
+    indents = ("  " if item.startswith("- ") else "" for item in items)
+    return "\n".join(
+        fill(" ".join(item.split()), LINE_LENGTH, subsequent_indent=indent, break_on_hyphens=False)
+        for item, indent in zip(items, indents, strict=True)
     )
-
-
-def _criterion_row(criterion: CriterionResult, declared_misses: dict[str, str]) -> list[str]:
-    format_value = (lambda v: f"{100 * v:.0f}%") if criterion.is_percentage else (lambda v: f"{100 * v:+.1f} points")
-    interval_text = (
-        f"{format_value(criterion.low)} to {format_value(criterion.high)}" if criterion.low < criterion.high else ""
-    )
-    met_text = "yes" if criterion.is_met else "no: " + declared_misses.get(criterion.key, "**not declared**")
-    return [criterion.statement, format_value(criterion.value), interval_text, met_text]
-
-
-def methods_table(results: Sequence[WorldResult], run: RunSettings) -> str:
-    """What each method finds and what it costs, averaged over the worlds that count."""
-    counting_results = [result for result in results if result.world.counts_for_criteria]
-    header = ["method", "V, step, slide", "all kinds", "at once", "within 1", "within 2", "within 3", "before drop-out"]
-    header += ["median delay", "false alarms", "precision", "alerts per week", "at 1.5 false onsets"]
-    return markdown_table(header, [_method_row(name, counting_results, run) for name in METHODS])
-
-
-def _method_row(name: str, results: list[WorldResult], run: RunSettings) -> list[str]:
-    method_results = [result.methods[name] for result in results]
-    share, bootstrap = average_share(results, name, only_total_visible=True)
-    low, high = confidence_interval(bootstrap)
-    shares_by_delay = [
-        float(np.mean([method_result.detected_within[delay_limit].mean() for method_result in method_results]))
-        for delay_limit in range(4)
-    ]
-    before_drop_out = np.mean([_before_drop_out(result, name) for result in results])
-    delays = np.concatenate([method_result.delay_sessions for method_result in method_results])
-    by_onsets = np.mean(
-        [
-            method_result.detected_at_onset_budget[result.is_total_visible].mean()
-            for method_result, result in zip(method_results, results, strict=True)
-        ]
-    )
-    return [
-        name,
-        f"{percent(share)} ({100 * low:.0f}–{100 * high:.0f})",
-        percent(average_share(results, name, only_total_visible=False)[0]),
-        *[percent(delay_share) for delay_share in shares_by_delay],
-        percent(float(before_drop_out)),
-        f"{np.median(delays[np.isfinite(delays)]):.0f}",
-        percent(float(np.mean([method_result.false_alarm_share for method_result in method_results]))),
-        percent(float(np.mean([precision(method_result, run) for method_result in method_results]))),
-        f"{np.mean([alerts_per_week(method_result, run) for method_result in method_results]):.2f}",
-        percent(float(by_onsets)),
-    ]
-
-
-def _before_drop_out(result: WorldResult, name: str) -> float:
-    """The share of the relationships with a drop-out in which an alarm began before it."""
-    truth = result.samples.ruptured.truth
-    dropped_out = truth.appointment_count < result.samples.ruptured.observations.total.shape[1]
-    return float(np.isfinite(result.methods[name].delay_sessions[dropped_out]).mean())
-
-
-def precision(method_result: MethodResult, run: RunSettings) -> float:
-    """The share of alarms that are about a rupture, at the base rate of `run`."""
-    true_alarms = run.rupture_base_rate * np.isfinite(method_result.delay_sessions).mean()
-    false_alarms = (
-        run.rupture_base_rate * method_result.early_onsets_per_relationship
-        + (1 - run.rupture_base_rate) * method_result.false_onsets_per_session * run.sessions
-    )
-    return float(true_alarms / max(true_alarms + false_alarms, 1e-9))
-
-
-def alerts_per_week(method_result: MethodResult, run: RunSettings) -> float:
-    """The alerts of a clinician with a full caseload and one session a week with each client."""
-    return run.caseload * (
-        run.rupture_base_rate * method_result.onsets_per_session
-        + (1 - run.rupture_base_rate) * method_result.false_onsets_per_session
-    )
-
-
-def worlds_table(results: Sequence[WorldResult]) -> str:
-    """V, step and slide found within two sessions; in brackets, the stable relationships with a false alarm."""
-    rows = [
-        [
-            name,
-            *[
-                f"{percent(result.detected_share(name))} ({100 * result.methods[name].false_alarm_share:.0f})"
-                for result in results
-            ],
-        ]
-        for name in METHODS
-    ]
-    return markdown_table(["method", *[result.world.title for result in results]], rows)
-
-
-def traits_table(results: Sequence[WorldResult]) -> str:
-    """The ruptures found within two sessions, by traits of the rupture and the relationship."""
-    counting_results = [result for result in results if result.world.counts_for_criteria]
-    header = ["ruptures", "how many", *SHOWN_METHODS]
-    rows = []
-    for label, groups in _trait_groups(counting_results):
-        size = sum(int(group.sum()) for group in groups)
-        hits = [
-            np.concatenate(
-                [
-                    result.methods[method].detected[members]
-                    for result, members in zip(counting_results, groups, strict=True)
-                ]
-            )
-            for method in SHOWN_METHODS
-        ]
-        rows.append([label, str(size), *[percent(float(hit.mean())) if size else "" for hit in hits]])
-    return markdown_table(header, rows)
-
-
-def _trait_groups(results: list[WorldResult]) -> list[tuple[str, list[BoolArray]]]:
-    truths = [result.samples.ruptured.truth for result in results]
-    missing_shares = [_missing_share(result) for result in results]
-    mean_levels = [truth.expected_total.mean(axis=1) for truth in truths]
-    groups: list[tuple[str, list[BoolArray]]] = [
-        (kind, [truth.kind == kind_index for truth in truths]) for kind_index, kind in enumerate(KINDS)
-    ]
-    groups += [
-        (
-            f"{label}, V, step or slide",
-            [
-                result.is_total_visible & (truth.depth >= low) & (truth.depth < high)
-                for result, truth in zip(results, truths, strict=True)
-            ],
-        )
-        for label, low, high in (
-            ("faint: under 1.5 spreads", 0.0, 1.5),
-            ("middling: to 3", 1.5, 3.0),
-            ("deep: beyond", 3.0, 9.0),
-        )
-    ]
-    groups += [
-        (
-            f"onset in sessions {label}",
-            [(truth.onset_session + 1 >= low) & (truth.onset_session + 1 <= high) for truth in truths],
-        )
-        for label, low, high in (("1 to 3", 1, 3), ("4 to 8", 4, 8), ("9 and later", 9, 99))
-    ]
-    groups += [
-        (f"forms missing: {label}", [(share >= low) & (share < high) for share in missing_shares])
-        for label, low, high in (("under 15%", 0.0, 0.15), ("15 to 40%", 0.15, 0.4), ("more", 0.4, 1.1))
-    ]
-    groups += [
-        (f"usual level {label}", [(mean_level >= low) & (mean_level < high) for mean_level in mean_levels])
-        for label, low, high in (("under 80", -99.0, 80.0), ("80 to 95", 80.0, 95.0), ("95 and more", 95.0, 199.0))
-    ]
-    return groups
-
-
-def _missing_share(result: WorldResult) -> np.ndarray:
-    observations = result.samples.ruptured.observations
-    held = observations.appointment == 0
-    return (held & ~observations.answered).sum(axis=1) / held.sum(axis=1)
-
-
-def thresholds_table(results: Sequence[WorldResult]) -> str:
-    """The thresholds of Attune's methods, as probabilities of a rupture."""
-    rows = [
-        [name, *[f"{1 / (1 + np.exp(-result.methods[name].threshold)):.2f}" for result in results]]
-        for name in (TOTAL, ALL, DIRECT)
-    ]
-    return markdown_table(["method", *[result.world.title for result in results]], rows)
 
 
 def percent(share: float) -> str:
-    return f"{100 * share:.0f}%"
+    return "" if np.isnan(share) else f"{100 * share:.0f}%"
 
 
-def undeclared_misses(criteria: Sequence[CriterionResult], evaluation: EvaluationSettings) -> list[CriterionResult]:
-    """The criteria that are missed without a reason in the settings."""
+def with_interval(estimate: Estimate) -> str:
+    low, high = interval(estimate)
+    return "" if np.isnan(estimate[0]) else f"{percent(float(estimate[0]))} ({100 * low:.0f}–{100 * high:.0f})"
+
+
+def bars_table(bars: Sequence[Measured], declared_misses: dict[str, str], is_short: bool = False) -> str:
+    """Every bar with its value, its interval, and whether it is met."""
+    return markdown_table(
+        ["what", "bar", "value", "interval", "met"],
+        [_bar_row(measured, declared_misses, is_short) for measured in bars],
+    )
+
+
+def _bar_row(measured: Measured, declared_misses: dict[str, str], is_short: bool) -> list[str]:
+    statement = measured.statement + (f" ({measured.note})" if measured.note else "")
+    low, high = measured.interval
+    met = "yes" if measured.is_met(is_short) else "no: " + declared_misses.get(measured.key, "**not declared**")
+    value, span = format_value(measured, measured.value), f"{format_value(measured, low)} to "
+    return [statement, _limit(measured), value, span + format_value(measured, high), met]
+
+
+def format_value(measured: Measured, value: float) -> str:
+    match measured.unit:
+        case "%":
+            return f"{100 * value:.1f}%"
+        case "points":
+            return f"{100 * value:+.1f} points"
+        case _:
+            return f"{value:.2f}"
+
+
+def _limit(measured: Measured) -> str:
+    floor, ceiling = (format_value(measured, limit) for limit in (measured.floor, measured.ceiling))
+    if np.isinf(measured.ceiling):
+        return f"at least {floor}"
+    return f"at most {ceiling}" if np.isinf(measured.floor) else f"{floor} to {ceiling}"
+
+
+def methods_table(trials: Sequence[WorldTrial]) -> str:
+    """What each method finds at the same false alarms, averaged over all worlds."""
+    header = ["method", "V, step, slide", "all kinds", "at once", "within 1", "within 2", "within 3", "false alarms"]
+    return markdown_table(header, [_method_row(name, trials) for name in ALL_METHODS])
+
+
+def _method_row(name: str, trials: Sequence[WorldTrial]) -> list[str]:
+    outcomes = [trial.outcomes[name] for trial in trials]
+    by_delay = np.mean([[found.mean() for found in outcome.found_within] for outcome in outcomes], axis=0)
     return [
-        criterion for criterion in criteria if not criterion.is_met and criterion.key not in evaluation.declared_misses
+        name,
+        with_interval(mean(trial.share_found(name, trial.is_whole) for trial in trials)),
+        with_interval(mean(trial.share_found(name) for trial in trials)),
+        *[percent(float(share)) for share in by_delay],
+        percent(float(np.mean([outcome.falsely_alarmed.mean() for outcome in outcomes]))),
     ]
+
+
+def worlds_table(trials: Sequence[WorldTrial], whole: bool) -> str:
+    """What the shown methods find in each world: of V, step and slide, or of all kinds."""
+    rows = [
+        [
+            _world_name(trial),
+            *[
+                percent(float(trial.share_found(name, trial.is_whole if whole else None)[0]))
+                for name in (ORACLE_WITH_BEHAVIOUR, *SHOWN_METHODS)
+            ],
+            with_interval(trial.share_found(ATTUNE) - trial.share_found(PREVIOUS)),
+        ]
+        for trial in trials
+    ]
+    gain = "all kinds, Attune less the previous model"
+    return markdown_table(["world", ORACLE_WITH_BEHAVIOUR, *SHOWN_METHODS, gain], rows)
+
+
+def _world_name(trial: WorldTrial) -> str:
+    return trial.world.title + ("" if trial.world.has_effects else " (without effects)")
+
+
+def messages_table(trials: Sequence[WorldTrial]) -> str:
+    """What Attune really says with its shipped policy, in each world."""
+    rows = []
+    for trial in trials:
+        at_floor = _answers_at_floor(trial.samples.stable)
+        rows.append(
+            [
+                _world_name(trial),
+                *[with_interval(trial.falsely_messaged(asking)) for asking in ASKINGS],
+                percent(float(at_floor.mean())),
+                *[percent(float(trial.share_messaged(asking)[0])) for asking in ASKINGS],
+                *[percent(_share_at_watch(trial, asking)) for asking in (UNASKED, ASKED_LAWS[0])],
+            ]
+        )
+    names = [of_asking(asking) for asking in ASKINGS]
+    header = ["world", *[f"false, {name}" for name in names], "answers at the floor"]
+    header += [*[f"ruptures, {name}" for name in names], *[f"at watch, {name}" for name in names[:2]]]
+    return markdown_table(header, rows)
+
+
+def _answers_at_floor(stable: Relationships) -> BoolArray:
+    """The stable relationships in which a client answers so low that a message is right by itself."""
+    observed = stable.observations
+    is_low = (observed.total <= FLOOR_TOTAL) | (observed.elements <= FLOOR_ELEMENT).any(axis=-1)
+    return np.asarray(is_low.any(axis=1))
+
+
+def _share_at_watch(trial: WorldTrial, asking: str) -> float:
+    """The share of appointments of stable relationships after which an episode is open and only worth watching."""
+    severity = trial.messages[asking].stable.severity
+    return float((severity == WATCH).sum() / (trial.samples.stable.observations.appointment != ENDED).sum())
+
+
+def traits_table(trials: Sequence[WorldTrial]) -> str:
+    """The ruptures found within two sessions, by traits of the rupture and the relationship, of all worlds together."""
+    rows = []
+    for label, groups in trait_groups(trials):
+        size = sum(int(group.sum()) for group in groups)
+        shares = [
+            np.concatenate(
+                [trial.outcomes[name].found[0][group] for trial, group in zip(trials, groups, strict=True)]
+            ).mean()
+            for name in SHOWN_METHODS
+            if size
+        ]
+        rows.append([label, str(size), *[percent(float(share)) for share in shares]])
+    return markdown_table(["ruptures", "how many", *SHOWN_METHODS], rows)
+
+
+def trait_groups(trials: Sequence[WorldTrial]) -> list[tuple[str, list[BoolArray]]]:
+    """Each trait, and the ruptures that have it in each world."""
+    truths = [trial.samples.ruptured.truth for trial in trials]
+    whole = [trial.is_whole for trial in trials]
+    groups: list[tuple[str, list[BoolArray]]] = [
+        (kind, [truth.kind == index for truth in truths]) for index, kind in enumerate(KINDS)
+    ]
+    groups += [
+        (label, [is_whole & _is_between(truth.depth, *bounds) for is_whole, truth in zip(whole, truths, strict=True)])
+        for label, *bounds in (
+            ("V, step or slide, faint: under 1.5 spreads", 0.0, 1.5),
+            ("V, step or slide, middling: to 3", 1.5, 3.0),
+            ("V, step or slide, deep: beyond", 3.0, 9.0),
+        )
+    ]
+    for name, bounds_by_label, values in (
+        ("onset in sessions", _ONSETS, [1.0 + truth.onset_session for truth in truths]),
+        ("own forms missing:", _MISSING, [truth.clients.missing_rate for truth in truths]),
+        ("usual rating", _LEVELS, [truth.course.expected_total.mean(axis=1) for truth in truths]),
+    ):
+        groups += [
+            (f"{name} {label}", [_is_between(value, *bounds) for value in values])
+            for label, bounds in bounds_by_label.items()
+        ]
+    return groups
+
+
+_Bounds = dict[str, tuple[float, float]]
+_ONSETS: _Bounds = {"2 to 4": (2, 5), "5 to 8": (5, 9), "9 and later": (9, 99)}
+_MISSING: _Bounds = {"under 10%": (0, 0.1), "10 to 40%": (0.1, 0.4), "more": (0.4, 1.1)}
+_LEVELS: _Bounds = {"under 80": (-99, 80), "80 to 95": (80, 95), "95 and more": (95, 999)}
+
+
+def _is_between(values: FloatArray, low: float, high: float) -> BoolArray:
+    return np.asarray((values >= low) & (values < high))

@@ -7,14 +7,15 @@ from typing import Any
 import numpy as np
 from matplotlib import pyplot as plt
 
-from evaluation.events import FIRST_SESSION_AT, events_of
+from evaluation.attune import history_of
 from evaluation.plots import save_figure
-from evaluation.relationships import Relationships
-from evaluation.settings import KINDS
+from evaluation.simulation.events import FIRST_SESSION_AT
+from evaluation.simulation.settings import KINDS
+from evaluation.simulation.truth import Relationships
 from services.alliance.domain.fold import fold_steps
 from services.alliance.domain.policy.policy import DEFAULT_POLICY
 from services.alliance.domain.presentation.trajectory import Point, point_for
-from shared.clinical.wording import sentence
+from shared.clinical.wording import describe_evidence
 
 MIN_ANSWERED_SHARE = 0.7  # of the forms, so that there is something to see
 LINE_WIDTH_CHARACTERS, MAX_CAPTION_LINES = 125, 8
@@ -41,23 +42,21 @@ def _typical_row(ruptured: Relationships, kind: int) -> int:
 
 
 def _plot_relationship(ruptured: Relationships, row: int, axis: Any, title: str) -> None:
-    truth = ruptured.truth
-    points: list[Point] = []
-    caption: list[str] = []
-    for event, before, after in fold_steps(events_of(ruptured.observations, row), DEFAULT_POLICY):
+    ruptures, points, caption = ruptured.truth.ruptures, list[Point](), list[str]()
+    for event, before, after in fold_steps(history_of(ruptured, row), DEFAULT_POLICY):
         new_point = point_for(event, before, DEFAULT_POLICY)
         points += [new_point] if new_point else []
         week = (event.occurred_at - FIRST_SESSION_AT).days // 7
-        if after.open_episode and (
-            not before.open_episode or after.open_episode.severity != before.open_episode.severity
-        ):
-            signs = " ".join(sentence(sign) for sign in after.open_episode.evidence)
-            caption += wrap(f"week {week}, {after.open_episode.severity}: {signs}", LINE_WIDTH_CHARACTERS)
-            axis.axvline(week, color=SEVERITY_COLOURS[after.open_episode.severity], linewidth=1.5)
-        if before.open_episode and not after.open_episode:
-            caption.append(f"week {week}: repaired")
+        was, now = before.open_episode, after.open_episode
+        if now and (was is None or was.severity != now.severity):
+            text = f"week {week}, {now.severity}: {' '.join(describe_evidence(now.evidence))}"
+            caption += wrap(text, LINE_WIDTH_CHARACTERS)
+            axis.axvline(week, color=SEVERITY_COLOURS[now.severity], linewidth=1.5)
+        if was and not now:
+            ending = "repaired" if after.last_repaired != before.last_repaired else "ended"
+            caption.append(f"week {week}: {ending}")
             axis.axvline(week, color="#2a9d6f", linewidth=1.5, linestyle=":")
-    axis.axvspan(truth.onset_session[row] - 0.5, truth.end_session[row] - 0.5, color="#f3e3ea")
+    axis.axvspan(ruptures.onset[row, 0] - 0.5, ruptures.end[row, 0] - 0.5, color="#f3e3ea")
     _plot_points(axis, points)
     axis.set_title(title, loc="left", fontweight="bold")
     axis.set_xlim(-0.5, ruptured.observations.total.shape[1] - 0.5)

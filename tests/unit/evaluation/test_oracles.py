@@ -1,62 +1,21 @@
 """The upper bounds: no method finds more, and none of them looks ahead."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from functools import cache, partial
 
 import numpy as np
 import pytest
 
-from evaluation import other_methods, relationships
-from evaluation.measures import Method, is_detected, peak_scores, threshold_for_budget, window_scores
+from evaluation.measures import Method, Resamples, is_detected, peak_scores, thresholds_for_budget, window_scores
+from evaluation.methods import METHODS
 from evaluation.oracles import ONSET_WEIGHTS, oracle_of_everything, oracle_of_person
-from evaluation.prior import Prior, fit_prior
 from evaluation.simulation.generator import generate_long, generate_ruptured, generate_stable
 from evaluation.simulation.settings import TOTAL_VISIBLE_KINDS, SimulatedWorld, load_settings
-from evaluation.simulation.truth import FloatArray, Relationships
+from evaluation.simulation.truth import Relationships
 
 SETTINGS = load_settings()
 BUDGET, COUNT = 0.2, 400
 TOLERANCE = 0.02  # of the share found: the methods are compared on the same relationships
-METHODS: dict[str, Method] = {
-    "cut-off": other_methods.below_cut_off,
-    "drop since last": other_methods.drop_since_last,
-    "own mean in points": other_methods.own_mean_in_points,
-    "Shewhart": other_methods.shewhart,
-    "EWMA": other_methods.ewma_chart,
-    "CUSUM": other_methods.cusum_chart,
-    "sudden loss": other_methods.sudden_loss,
-    "Page-Hinkley": other_methods.page_hinkley,
-    "change point": other_methods.change_point,
-}
-
-
-def as_the_methods_know_them(simulated: Relationships) -> relationships.Relationships:
-    """The same relationships in the arrays that the other methods read."""
-    observed, truth = simulated.observations, simulated.truth
-    return relationships.Relationships(
-        relationships.Observations(
-            observed.elements,
-            observed.total,
-            observed.clinician_total,
-            np.where(observed.answered, 0.0, np.nan),
-            np.where(np.isnan(observed.clinician_total), np.nan, 0.0),
-            observed.clinician_first,
-            observed.appointment,
-        ),
-        relationships.GroundTruth(
-            truth.onset_session,
-            truth.ruptures.end[:, 0],
-            truth.kind,
-            truth.depth,
-            truth.course.severity,
-            truth.ruptures.element_drop[:, 0] > 0,
-            truth.appointment_count,
-            truth.clients.lookalike,
-            truth.course.expected_total,
-            truth.course.total_spread,
-        ),
-    )
 
 
 @cache
@@ -65,29 +24,22 @@ def samples(name: str) -> tuple[Relationships, Relationships]:
     return generate_stable(world, COUNT, seed=11), generate_ruptured(world, COUNT, seed=11)
 
 
-Score = Callable[[Relationships], FloatArray]
-
-
-def score_of(method: Method, prior: Prior) -> Score:
-    return lambda sample: method(as_the_methods_know_them(sample), prior)
-
-
-def share_found(score: Score, name: str) -> tuple[float, float]:
+def share_found(score: Method, name: str) -> tuple[float, float]:
     """The share of ruptures found within two appointments at the budget: of those that the total shows, and of all."""
     stable, ruptured = samples(name)
-    threshold = threshold_for_budget(peak_scores(score(stable)), BUDGET)
-    found = is_detected(window_scores(score(ruptured), as_the_methods_know_them(ruptured), 2), threshold)
+    itself = Resamples.draw(COUNT, 0, seed=0)
+    threshold = thresholds_for_budget(peak_scores(score(stable)), itself, BUDGET)
+    found = is_detected(window_scores(score(ruptured), ruptured, 2), threshold)[0]
     return float(found[np.isin(ruptured.truth.kind, TOTAL_VISIBLE_KINDS)].mean()), float(found.mean())
 
 
 @pytest.mark.parametrize("world", SETTINGS.worlds, ids=lambda world: world.name)
 def test_nothing_finds_more_than_the_oracle_that_knows_everything(world: SimulatedWorld) -> None:
-    prior = fit_prior(as_the_methods_know_them(samples(world.name)[0]))
     everything, with_behaviour = (
         share_found(partial(oracle_of_everything, world=world.reported, with_behaviour=uses), world.name)
         for uses in (False, True)
     )
-    others = {name: share_found(score_of(method, prior), world.name) for name, method in METHODS.items()}
+    others = {name: share_found(method, world.name) for name, method in METHODS.items()}
     others["oracle of the person"] = share_found(oracle_of_person, world.name)
 
     assert {name for name, shares in others.items() if shares[0] > everything[0] or shares[1] > everything[1]} == set()
@@ -95,9 +47,8 @@ def test_nothing_finds_more_than_the_oracle_that_knows_everything(world: Simulat
 
 
 def test_the_oracle_of_the_person_finds_more_than_charts_that_must_learn_the_person() -> None:
-    prior = fit_prior(as_the_methods_know_them(samples("gaussian")[0]))
     person = share_found(oracle_of_person, "gaussian")[0]
-    chart = share_found(score_of(METHODS["Shewhart"], prior), "gaussian")[0]
+    chart = share_found(METHODS["Shewhart, own spread"], "gaussian")[0]
 
     assert person > chart + 0.1
 

@@ -1,16 +1,18 @@
-"""The methods to compare with: the rules of today's products, control charts, and an oracle as the upper bound.
+"""The methods to compare with: the rules of today's products, control charts and methods that find change points.
 
-Each uses only the client's total and gives one score per session, the higher the more alarming.
+Each uses only the client's total and gives one score per appointment, the higher the more alarming; NaN where it gives
+none.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from river.drift import ADWIN
 
-from evaluation.prior import Prior, RatingPrior
-from evaluation.relationships import BoolArray, FloatArray, IntArray, Relationships
+from evaluation.measures import Method
+from evaluation.previous_model import CLIENT_PRIOR
+from evaluation.simulation.truth import BoolArray, FloatArray, IntArray, Relationships
 
 MIN_PAST_RATINGS = 3  # ratings before a chart on the own spread gives a score
 MIN_SPREAD_POINTS = 1.25  # one answer of eight lower by one; with a smaller own spread any change would be an alarm
@@ -20,41 +22,39 @@ PAGE_HINKLEY_DELTA_POINTS = 2.5
 ADWIN_DELTAS = (0.9, 0.6, 0.4, 0.25, 0.15, 0.08, 0.04, 0.02, 0.01, 0.002)  # from bold to river's default
 CHANGE_POINT_HAZARD = 0.03  # probability of a change point, per session
 MAX_NEW_RUN_RATINGS = 3  # ratings since a change within which it counts as new
-ORACLE_SHIFTS_SPREADS = (1.0, 2.0, 3.0, 4.0)  # depths of a rupture that the oracle considers
-ORACLE_START_PROBABILITY, ORACLE_CONTINUATION_PROBABILITY = 0.03, 0.6  # the best of those tried, per session
 MIN_LOSS_POINTS, MIN_LOSS_SHARE, MIN_LOSS_T = 10.0, 0.25, 2.78  # Tang and DeRubeis 1999; share of the rating before
 
 
-def below_cut_off(relationships: Relationships, _: Prior) -> FloatArray:
+def below_cut_off(relationships: Relationships) -> FloatArray:
     """The rule of today's products: a session is rated below 36 of 40."""
     return 100 - relationships.observations.total
 
 
-def drop_since_last(relationships: Relationships, _: Prior) -> FloatArray:
+def drop_since_last(relationships: Relationships) -> FloatArray:
     """The rule of today's products: a session is rated a point of 40 lower than the last."""
     last = _previous_rating(relationships.observations.total)
     return last - relationships.observations.total
 
 
-def own_mean_in_points(relationships: Relationships, _: Prior) -> FloatArray:
+def own_mean_in_points(relationships: Relationships) -> FloatArray:
     """The simplest reasonable rule: an EWMA of the distance from the own mean, without any spread."""
     return _ewma(_own_mean_and_spread(relationships.observations.total, 1)[0] - relationships.observations.total)
 
 
-def shewhart(relationships: Relationships, _: Prior) -> FloatArray:
+def shewhart(relationships: Relationships) -> FloatArray:
     """The distance from the own mean in own spreads."""
     return _own_drop_in_spreads(relationships.observations.total)
 
 
-def ewma_chart(relationships: Relationships, _: Prior) -> FloatArray:
+def ewma_chart(relationships: Relationships) -> FloatArray:
     return _ewma(_own_drop_in_spreads(relationships.observations.total))
 
 
-def cusum_chart(relationships: Relationships, _: Prior) -> FloatArray:
+def cusum_chart(relationships: Relationships) -> FloatArray:
     return _cusum(_own_drop_in_spreads(relationships.observations.total), CUSUM_ALLOWANCE_SPREADS)
 
 
-def sudden_loss(relationships: Relationships, _: Prior) -> FloatArray:
+def sudden_loss(relationships: Relationships) -> FloatArray:
     """The criteria of Tang and DeRubeis that need no later ratings: large, a quarter of the level before, above noise.
 
     The means before and after are of up to three ratings; the weakest of the three criteria is the score.
@@ -89,7 +89,7 @@ def _largest_loss(ratings: FloatArray) -> float:
     return max(losses)
 
 
-def page_hinkley(relationships: Relationships, _: Prior) -> FloatArray:
+def page_hinkley(relationships: Relationships) -> FloatArray:
     """Page-Hinkley for falls, as river computes it, from the second rating on: the statistic itself as the score."""
     total = relationships.observations.total
     count, running_mean = np.zeros(len(total)), np.zeros(len(total))
@@ -109,7 +109,7 @@ def page_hinkley(relationships: Relationships, _: Prior) -> FloatArray:
     return scores
 
 
-def adwin(relationships: Relationships, _: Prior) -> FloatArray:
+def adwin(relationships: Relationships) -> FloatArray:
     """ADWIN from river, checked at every rating: the confidence at which it detects a fall."""
     return np.array([_adwin(ratings) for ratings in relationships.observations.total])
 
@@ -130,7 +130,7 @@ def _adwin(ratings: FloatArray) -> FloatArray:
     return scores
 
 
-def change_point(relationships: Relationships, prior: Prior) -> FloatArray:
+def change_point(relationships: Relationships) -> FloatArray:
     """Bayesian online change point detection (Adams and MacKay 2007).
 
     The score is the probability that a lower level began in the last three ratings.
@@ -141,7 +141,7 @@ def change_point(relationships: Relationships, prior: Prior) -> FloatArray:
     for t in range(total.shape[1]):
         is_given = ~np.isnan(total[:, t])
         if is_given.any():
-            run_lengths.update(np.where(is_given, total[:, t], 0), is_given, prior.client)
+            run_lengths.update(np.where(is_given, total[:, t], 0), is_given)
             has_score = is_given & (run_lengths.ratings > 1)
             scores[has_score, t] = run_lengths.probability_of_new_low()[has_score]
     return scores
@@ -161,7 +161,8 @@ class _RunLengths:
         probability[:, 0] = 1
         return cls(probability, np.zeros_like(probability), np.zeros(count, int))
 
-    def update(self, rating: FloatArray, is_given: BoolArray, prior: RatingPrior) -> None:
+    def update(self, rating: FloatArray, is_given: BoolArray) -> None:
+        prior = CLIENT_PRIOR
         noise, prior_variance, lengths = prior.spread**2, prior.varies**2, np.arange(self.probability.shape[1])
         precision = 1 / prior_variance + lengths / noise
         mean, variance = (prior.mean / prior_variance + self.total / noise) / precision, noise + 1 / precision
@@ -189,46 +190,6 @@ class _RunLengths:
 def _shift_length(by_length: FloatArray) -> FloatArray:
     """Move the value of each run length to the length longer by one."""
     return np.concatenate([np.zeros((len(by_length), 1)), by_length[:, :-1]], axis=1)
-
-
-def oracle(relationships: Relationships, _: Prior) -> FloatArray:
-    """The upper bound for ratings alone: it knows each relationship's true course and spread, and how ruptures begin.
-
-    A Bayes filter over the true standardised distances.
-    """
-    truth = relationships.truth
-    surprise = (relationships.observations.total - truth.expected_total) / np.maximum(truth.total_spread, 0.5)[:, None]
-    stable_probability, rupture_probabilities = (
-        np.ones(len(surprise)),
-        np.zeros((len(surprise), len(ORACLE_SHIFTS_SPREADS))),
-    )
-    scores = np.full(surprise.shape, np.nan)
-    for t in range(surprise.shape[1]):
-        is_given = ~np.isnan(surprise[:, t])
-        surprise_now = np.where(is_given, surprise[:, t], 0)[:, None]
-        likelihood_ratio = np.exp(
-            np.clip(_log_density(surprise_now + np.array(ORACLE_SHIFTS_SPREADS)) - _log_density(surprise_now), -30, 30)
-        )
-        rupture_probabilities = (
-            ORACLE_START_PROBABILITY / len(ORACLE_SHIFTS_SPREADS) * stable_probability[:, None]
-            + ORACLE_CONTINUATION_PROBABILITY * rupture_probabilities
-        ) * np.where(is_given[:, None], likelihood_ratio, 1)
-        stable_probability = (
-            1
-            - ORACLE_START_PROBABILITY
-            - (ORACLE_CONTINUATION_PROBABILITY - ORACLE_START_PROBABILITY) * (1 - stable_probability)
-        )
-        total_probability = stable_probability + rupture_probabilities.sum(axis=1)
-        stable_probability, rupture_probabilities = (
-            stable_probability / total_probability,
-            rupture_probabilities / total_probability[:, None],
-        )
-        scores[is_given, t] = (np.log(rupture_probabilities.sum(axis=1)) - np.log(stable_probability))[is_given]
-    return scores
-
-
-def _log_density(distance: FloatArray) -> FloatArray:
-    return -(np.clip(distance, -8, 8) ** 2) / 2
 
 
 def _own_mean_and_spread(ratings: FloatArray, min_ratings: int) -> tuple[FloatArray, FloatArray]:
@@ -271,3 +232,18 @@ def _previous_rating(ratings: FloatArray) -> FloatArray:
     for t in range(1, ratings.shape[1]):
         last[:, t] = np.where(np.isnan(ratings[:, t - 1]), last[:, t - 1], ratings[:, t - 1])
     return last
+
+
+METHODS: Mapping[str, Method] = {
+    "cut-off": below_cut_off,
+    "drop since last": drop_since_last,
+    "Shewhart, own spread": shewhart,
+    "EWMA, own spread": ewma_chart,
+    "CUSUM, own spread": cusum_chart,
+    "sudden loss": sudden_loss,
+    "Page-Hinkley": page_hinkley,
+    "ADWIN": adwin,
+    "change point": change_point,
+    "own mean in points": own_mean_in_points,
+}
+OWN_MEAN = "own mean in points"

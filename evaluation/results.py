@@ -1,0 +1,29 @@
+"""Runs everything that the bars and the report are about."""
+
+import sys
+
+from evaluation.adaptation import run_repeats
+from evaluation.bars import Results
+from evaluation.long_run import run_long
+from evaluation.reliability import measure_reliability
+from evaluation.settings import ASKINGS, RunSettings
+from evaluation.simulation.settings import SimulationSettings
+from evaluation.trial import run_trial
+
+
+def run_everything(simulation: SimulationSettings, run: RunSettings) -> Results:
+    """Evaluate every world; the progress is printed on stderr."""
+    worlds = tuple(world for world in simulation.worlds if run.worlds is None or world.name in run.worlds)
+    trials, long_runs = [], []
+    for number, world in enumerate(worlds, start=1):
+        print(f"{number} of {len(worlds)}: {world.title}", file=sys.stderr, flush=True)
+        trials.append(run_trial(world, simulation.question, run))
+        long_runs.append(run_long(world, simulation.long, run))
+    reliabilities = {
+        (trial.world.title, asking, base_rate): measure_reliability(trial, asking, base_rate)
+        for trial in trials
+        for base_rate in trial.messages_at_base_rate
+        for asking in ASKINGS
+    }
+    print("adaptation", file=sys.stderr, flush=True)
+    return Results(trials, long_runs, reliabilities, run_repeats(worlds, run), run.resamples, run.seed)

@@ -1,0 +1,24 @@
+"""Fifty alerts with their truth, for the review of the texts."""
+
+from collections import Counter
+from pathlib import Path
+
+from evaluation.alerts import ALERTS, choose, find_alerts, render
+from evaluation.simulation.settings import KINDS, load_settings
+from tools.sandbox.servers.process import PROJECT_ROOT
+
+PAGE = Path("docs/evaluation/alerts.md")
+CHOSEN = choose(list(find_alerts(load_settings())))
+
+
+def test_the_page_is_what_the_command_prints() -> None:
+    """`python -m evaluation.alerts > docs/evaluation/alerts.md`."""
+    assert (PROJECT_ROOT / PAGE).read_text(encoding="utf-8") == render(CHOSEN) + "\n"
+
+
+def test_half_are_true_and_all_kinds_worlds_and_severities_are_among_them() -> None:
+    assert len(CHOSEN) == ALERTS
+    assert Counter(alert.is_true for alert in CHOSEN) == {True: ALERTS // 2, False: ALERTS // 2}
+    assert {alert.subject for alert in CHOSEN if alert.is_true} == set(KINDS)
+    assert {alert.severity for alert in CHOSEN} == {"watch", "concern", "urgent"}
+    assert {alert.world for alert in CHOSEN} == {world.title for world in load_settings().worlds}

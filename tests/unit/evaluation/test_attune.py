@@ -1,0 +1,96 @@
+"""The service's own fold on simulated relationships."""
+
+from dataclasses import fields
+from uuid import uuid5
+
+import numpy as np
+import pytest
+
+from evaluation import attune
+from evaluation.attune import (
+    CLIENT_NAMESPACE,
+    CONCERN,
+    NOT_OPEN,
+    SHIPPED_POLICY,
+    Folded,
+    fold_all,
+    history_of,
+    policy_at,
+    rises_of,
+    state_sizes,
+)
+from evaluation.simulation.generator import generate_long, generate_ruptured
+from evaluation.simulation.question import ask
+from evaluation.simulation.settings import load_settings
+from evaluation.simulation.truth import ENDED, HELD
+from services.alliance.domain.detection.components import rupture_probability
+from services.alliance.domain.fold import fold
+from services.alliance.store.stored_names import dump_alliance
+
+SETTINGS = load_settings()
+WORLD = SETTINGS.world("low").reported
+RUPTURED = ask(generate_ruptured(WORLD, 40, seed=2), SETTINGS.question, "candid", seed=3)
+FOLDED = fold_all(RUPTURED)
+LAST = RUPTURED.truth.appointment_count - 1
+
+
+def test_the_last_probability_and_episode_are_those_of_the_services_fold() -> None:
+    is_held = RUPTURED.observations.appointment[np.arange(len(LAST)), LAST] == HELD
+    for row in np.flatnonzero(is_held).tolist():
+        folded = fold(history_of(RUPTURED, row, uuid5(CLIENT_NAMESPACE, str(row))), SHIPPED_POLICY)
+        probability = rupture_probability(folded.components, SHIPPED_POLICY.base_rate)
+        assert FOLDED.probability[row, LAST[row]] == pytest.approx(probability)
+        assert (FOLDED.open_since[row, LAST[row]] != NOT_OPEN) == (folded.open_episode is not None)
+    assert is_held.sum() > 20
+    assert (FOLDED.open_since[np.arange(len(LAST)), LAST] != NOT_OPEN).any()
+
+
+def test_relationships_stay_in_order_however_they_are_divided(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attune, "ROWS_PER_TASK", 7)
+    divided = fold_all(RUPTURED)
+
+    for field in fields(Folded):
+        np.testing.assert_array_equal(getattr(divided, field.name), getattr(FOLDED, field.name), err_msg=field.name)
+
+
+def test_nothing_is_said_after_the_end_of_a_relationship() -> None:
+    is_over = RUPTURED.observations.appointment == ENDED
+
+    assert is_over.any()
+    assert not FOLDED.reached[is_over].any()
+    assert np.isnan(FOLDED.score[is_over]).all()
+
+
+def test_an_alert_is_where_an_episode_begins_or_rises() -> None:
+    alarms = [(row, t, episode.severity) for row in range(len(RUPTURED)) for t, episode in rises_of(RUPTURED, row)]
+
+    assert {(row, t) for row, t, _ in alarms} == set(zip(*np.nonzero(FOLDED.reached), strict=True))
+    assert {(row, t) for row, t, severity in alarms if severity != "watch"} == set(
+        zip(*np.nonzero(FOLDED.reached >= CONCERN), strict=True)
+    )
+    assert (FOLDED.is_alarmed == ((FOLDED.reached >= CONCERN) & ~FOLDED.is_exempt)).all()
+
+
+def test_another_base_rate_is_another_probability() -> None:
+    higher = fold_all(RUPTURED, policy_at(0.3))
+    first = higher.probability[:, 1], FOLDED.probability[:, 1]
+
+    assert (first[0] > first[1]).all()
+    np.testing.assert_array_equal(higher.score[:, 0], FOLDED.score[:, 0])
+
+
+def test_a_transfer_begins_another_relationship() -> None:
+    long = generate_long(WORLD, SETTINGS.long.model_copy(update={"transfer_share": 1.0}), 3, 4, "mixed")
+    folded, transfer = fold_all(long), long.truth.course.transfer_session
+
+    for row in range(3):
+        assert not (folded.open_since[row, transfer[row] :] == transfer[row] - 1).any()
+        assert len({event.relationship_id for event in history_of(long, row)}) == 2
+
+
+def test_the_size_of_a_state_is_that_of_what_is_stored() -> None:
+    one = RUPTURED.select(np.array([0]))
+    sizes = state_sizes(one)
+
+    assert sizes[-1] == len(dump_alliance(fold(history_of(one, 0), SHIPPED_POLICY)))
+    assert len(sizes) == len(history_of(one, 0))
