@@ -109,6 +109,9 @@ class RuptureEvent(AllianceEvent):
     or rated at the floor, and in events of older versions."""
     base_rate: Ratio | None = None
     """What `probability` assumes: the share of relationships that have a rupture in sixteen sessions."""
+    retrospective: bool = False
+    """Whether a rebuild or a change of the rules found this in the history: no message is sent about it. It is false
+    again as soon as a sign is added, and in events of older versions."""
 
 
 class RuptureSuspected(RuptureEvent):

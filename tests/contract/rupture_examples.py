@@ -75,6 +75,7 @@ RUPTURE_EXAMPLES: tuple[Event, ...] = (
             (RuptureRepaired, "concern"),
         )
     ),
+    RuptureSuspected(id=_id("retrospective"), severity="concern", retrospective=True, **_OPEN_EPISODE),
     *(
         RuptureRetracted(
             id=_id(f"retracted: {reason}"),

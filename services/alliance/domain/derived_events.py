@@ -20,6 +20,9 @@ from shared.events import (
     RuptureSuspected,
 )
 
+OPEN_TYPES = (RuptureSuspected, RuptureChanged)
+"""The events about an open episode."""
+
 
 def derive_events(relationship: UUID, result: FoldResult, version: int, policy: Policy) -> Iterator[Event]:
     """The episodes first, then the alliance: a consumer that has both at one version knows the whole of that version.
@@ -40,6 +43,7 @@ def derive_events(relationship: UUID, result: FoldResult, version: int, policy: 
             event_type,
             alliance.open_episode,
             relationship,
+            result,
             version,
             policy,
             occurred_at=alliance.open_episode.last_sign_at,
@@ -54,6 +58,7 @@ def _derive_ends(relationship: UUID, result: FoldResult, version: int, policy: P
             RuptureRetracted,
             retraction.episode,
             relationship,
+            result,
             version,
             policy,
             occurred_at=retraction.at,
@@ -61,12 +66,15 @@ def _derive_ends(relationship: UUID, result: FoldResult, version: int, policy: P
             end_reason=retraction.end_reason,
         )
     for episode in result.repaired_episodes:
-        yield _rupture_event(RuptureRepaired, episode, relationship, version, policy, occurred_at=episode.closed_at)
+        yield _rupture_event(
+            RuptureRepaired, episode, relationship, result, version, policy, occurred_at=episode.closed_at
+        )
     for ended in result.ended_episodes:
         yield _rupture_event(
             RuptureEnded,
             ended.episode,
             relationship,
+            result,
             version,
             policy,
             occurred_at=ended.at,
@@ -106,7 +114,13 @@ def _alliance_updated(
 
 
 def _rupture_event(
-    event_type: type[RuptureEvent], episode: Episode, relationship: UUID, version: int, policy: Policy, **fields: object
+    event_type: type[RuptureEvent],
+    episode: Episode,
+    relationship: UUID,
+    result: FoldResult,
+    version: int,
+    policy: Policy,
+    **fields: object,
 ) -> RuptureEvent:
     return event_type.model_validate(
         {
@@ -120,6 +134,7 @@ def _rupture_event(
             "evidence": episode.evidence,
             "policy": policy.digest,
             "recorded_at": episode.recorded_at,
+            "retrospective": result.is_retrospective(episode, is_open=event_type in OPEN_TYPES),
             **_stated_probability(episode, policy),
             **fields,
         }

@@ -15,7 +15,7 @@ from services.alliance.domain.detection import episodes
 from services.alliance.domain.detection.attendance import apply_attendance, apply_lapse
 from services.alliance.domain.detection.feedback import apply_feedback
 from services.alliance.domain.policy.policy import Policy
-from services.alliance.domain.state.alliance import Alliance, EndedEpisode, Episode, Retraction
+from services.alliance.domain.state.alliance import Alliance, EndedEpisode, Episode, Retraction, RetrospectiveSign
 from services.alliance.domain.state.branches import Branch, find_branches
 from services.alliance.domain.state.fast_replace import replace
 from services.alliance.domain.state.history import (
@@ -80,6 +80,13 @@ class FoldResult:
     """The episodes that ended during the fold without a repair or a retraction."""
     policy_digest: str = ""
     """Identifies the policy under which all events were folded."""
+    retrospective: RetrospectiveSign | None = field(default=None, compare=False)
+    """The last sign that was found in retrospect (`retrospect.py`). It depends on how the state came about."""
+
+    def is_retrospective(self, episode: Episode, *, is_open: bool) -> bool:
+        """Whether the episode, as it is, was found in retrospect; so were those that had ended before its sign."""
+        sign = self.retrospective
+        return sign is not None and (sign.covers(episode) or (not is_open and episode.last_sign_at < sign.at))
 
 
 def refold(events: Iterable[HistoryEvent], policy: Policy) -> FoldResult:

@@ -3,14 +3,16 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from uuid import UUID
 
 import structlog
 
 from services.alliance.domain.derived_events import derive_events
-from services.alliance.domain.fold import FoldResult, fold_forward, refold
+from services.alliance.domain.fold import FoldResult, fold_forward
 from services.alliance.domain.policy.policy import Policies
+from services.alliance.domain.retrospect import refold_marked
 from services.alliance.domain.state.history import HistoryEvent, clinic_of
 from services.alliance.metrics import Metrics
 from services.alliance.store.protocol import Store, VersionedState
@@ -122,7 +124,7 @@ class AllianceProjector:
         late = [
             r for r, new_events in pending.items() if r in known or not self._can_fold_forward(loaded[r], new_events)
         ]
-        refolded = await self._refold(await self._store.history(late)) if late else {}
+        refolded = await self._refold(await self._store.history(late), loaded, pending) if late else {}
         self._metrics.count_refolds(len(late))
         return [
             loaded[r].advance(refolded[r] if r in refolded else self._fold_forward(loaded[r], new_events))
@@ -134,24 +136,46 @@ class AllianceProjector:
 
         The policy in force follows from the clinic, which may be known only now; or an operator changed the file.
         """
-        policy = self._policies.policy_for(clinic_of(new_events, state.alliance.clinic_id))
-        is_same_policy = state.version == 0 or state.result.policy_digest == policy.digest
+        is_same_policy = not self._is_under_other_rules(state, clinic_of(new_events, state.alliance.clinic_id))
         return is_same_policy and all(state.alliance.precedes(event) for event in new_events)
 
-    def _fold_forward(self, state: VersionedState, new_events: Sequence[HistoryEvent]) -> FoldResult:
-        return fold_forward(
-            state.alliance, new_events, self._policies.policy_for(clinic_of(new_events, state.alliance.clinic_id))
-        )
+    def _is_under_other_rules(self, state: VersionedState, clinic_id: UUID | None) -> bool:
+        return state.version > 0 and state.result.policy_digest != self._policies.policy_for(clinic_id).digest
 
-    async def _refold(self, histories: Mapping[UUID, Sequence[HistoryEvent]]) -> Mapping[UUID, FoldResult]:
+    def _fold_forward(self, state: VersionedState, new_events: Sequence[HistoryEvent]) -> FoldResult:
+        policy = self._policies.policy_for(clinic_of(new_events, state.alliance.clinic_id))
+        result = fold_forward(state.alliance, new_events, policy)
+        return replace(result, retrospective=sign) if (sign := state.result.retrospective) else result
+
+    async def _refold(
+        self,
+        histories: Mapping[UUID, Sequence[HistoryEvent]],
+        loaded: Mapping[UUID, VersionedState],
+        pending: Mapping[UUID, Sequence[HistoryEvent]],
+    ) -> Mapping[UUID, FoldResult]:
         if sum(map(len, histories.values())) <= MAX_REFOLDED_ON_LOOP:
-            return self._refold_all(histories)
+            return self._refold_all(histories, loaded, pending)
         # Without the thread, a million events would exceed the poll deadline of this process, and of each one after it.
         async with self._refold_thread:
-            return await asyncio.to_thread(self._refold_all, histories)
+            return await asyncio.to_thread(self._refold_all, histories, loaded, pending)
 
-    def _refold_all(self, histories: Mapping[UUID, Sequence[HistoryEvent]]) -> Mapping[UUID, FoldResult]:
-        return {r: refold(history, self._policies.policy_for(clinic_of(history))) for r, history in histories.items()}
+    def _refold_all(
+        self,
+        histories: Mapping[UUID, Sequence[HistoryEvent]],
+        loaded: Mapping[UUID, VersionedState],
+        pending: Mapping[UUID, Sequence[HistoryEvent]],
+    ) -> Mapping[UUID, FoldResult]:
+        return {
+            r: refold_marked(
+                history,
+                pending[r],
+                self._policies.policy_for(clinic_of(history)),
+                loaded[r].result,
+                # That the clinic is known only now is a late event, and no change of the rules.
+                rules_changed=self._is_under_other_rules(loaded[r], loaded[r].alliance.clinic_id),
+            )
+            for r, history in histories.items()
+        }
 
     def _derive_events(self, state: VersionedState) -> Sequence[Event]:
         policy = self._policies.policy_for(state.alliance.clinic_id)

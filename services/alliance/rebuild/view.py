@@ -7,11 +7,13 @@ complete by then.
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from uuid import UUID
 
 from services.alliance.domain.derived_events import derive_events
 from services.alliance.domain.fold import FoldResult, refold
 from services.alliance.domain.policy.policy import Policies
+from services.alliance.domain.retrospect import mark_rebuilt
 from services.alliance.domain.state.history import HistoryEvent, clinic_of
 from services.alliance.domain.tuning.dispositions import (
     Disposition,
@@ -30,7 +32,7 @@ from services.alliance.rebuild.stored_view import (
     find_erasures,
     version_of,
 )
-from services.alliance.store.mongo import MongoStore
+from services.alliance.store.mongo import MongoStore, from_document
 from services.alliance.store.protocol import VersionedState
 from shared.events import EVENT_TYPES, AlertResolved, by_type
 from shared.events.cloudevents import decode
@@ -166,7 +168,7 @@ class AllianceView(View):
         if self._published_versions is None or self._published_versions.partition_slice != partition_slice:
             self._published_versions = PublishedVersions(self._servers, partition_slice)
         version = max(version_of(current), await self._published_versions.highest(r)) + 1
-        return self._to_rebuilt_state(VersionedState(r, result, version), current, names)
+        return self._to_rebuilt_state(VersionedState(r, mark_rebuilt(result), version), current, names)
 
     def _to_rebuilt_state(
         self, state: VersionedState, current: Document | None, names: tuple[str, ...]
@@ -233,8 +235,13 @@ class AllianceView(View):
         result = self._refold([event for stored_event in stored.values() if (event := decode_stored(stored_event, r))])
         version = version_of(current)
         names = compare_state(current, VersionedState(r, result)) or (("version",) if version < min_version else ())
-        next_version = max(version + 1, min_version) if names else version
-        return self._to_rebuilt_state(VersionedState(r, result, next_version), current, names)
+        if current is None or names:
+            rebuilt = VersionedState(r, mark_rebuilt(result), max(version + 1, min_version))
+        else:  # as it was published by the process that wrote it, or would have been
+            rebuilt = VersionedState(
+                r, replace(result, retrospective=from_document(current).result.retrospective), version
+            )
+        return self._to_rebuilt_state(rebuilt, current, names)
 
     async def _publish_derived(self, states: Iterable[RebuiltState]) -> None:
         derived_events = [

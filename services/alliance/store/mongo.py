@@ -11,6 +11,7 @@ from pymongo import ReplaceOne
 from pymongo.errors import BulkWriteError
 
 from services.alliance.domain.fold import FoldResult
+from services.alliance.domain.state.alliance import RetrospectiveSign
 from services.alliance.domain.state.history import HISTORY_EVENTS, HistoryEvent, choose_content, unique_events
 from services.alliance.domain.tuning.dispositions import Disposition, Reopening
 from services.alliance.store.protocol import CONCERN_RANK, VersionedState, caseload_level, concern_rank
@@ -243,8 +244,11 @@ def _guarded_replace(state: VersionedState) -> ReplaceOne[Document]:
 
 
 def to_document(state: VersionedState) -> Document:
-    """The state in one field, because a small flat document is written four times as fast as a nested one."""
-    alliance = state.alliance
+    """The state in one field, because a small flat document is written four times as fast as a nested one.
+
+    Like the version, `retrospective` depends on how the state came about: `verify` compares neither.
+    """
+    alliance, retrospective = state.alliance, state.result.retrospective
     return {
         "_id": state.relationship,
         "v": state.version,
@@ -254,14 +258,16 @@ def to_document(state: VersionedState) -> Document:
         "level": caseload_level(alliance),
         "policy": state.result.policy_digest,
         "state": dump_alliance(alliance).decode(),
+        **({"retrospective": asdict(retrospective)} if retrospective else {}),
     }
 
 
 def from_document(document: Document) -> VersionedState:
     alliance = load_alliance(document["state"])
-    return VersionedState(
-        document["_id"], FoldResult(alliance, policy_digest=document.get("policy", "")), document["v"]
-    )
+    found = document.get("retrospective")
+    retrospective = RetrospectiveSign(**found) if found else None
+    result = FoldResult(alliance, policy_digest=document.get("policy", ""), retrospective=retrospective)
+    return VersionedState(document["_id"], result, document["v"])
 
 
 async def _find_new(collection: MongoCollection, by_id: Mapping[UUID, Recorded]) -> list[Recorded]:

@@ -35,9 +35,8 @@ class VersionedState:
 
     def advance(self, result: FoldResult) -> "VersionedState":
         """The next version, which can be saved only while this one is the latest; the same one if nothing changed."""
-        return VersionedState(
-            self.relationship, result, self.version if self.version and result == self.result else self.version + 1
-        )
+        is_same = result == self.result and result.retrospective == self.result.retrospective
+        return VersionedState(self.relationship, result, self.version if self.version and is_same else self.version + 1)
 
 
 class Store(Protocol):

@@ -11,7 +11,7 @@ import pytest
 
 from services.alliance.domain.fold import FoldResult, fold
 from services.alliance.domain.policy.policy import DEFAULT_POLICY
-from services.alliance.domain.state.alliance import Alliance
+from services.alliance.domain.state.alliance import Alliance, RetrospectiveSign
 from services.alliance.domain.state.history import HISTORY_EVENTS, HistoryEvent, sort_events
 from services.alliance.domain.tuning.dispositions import Disposition, Reopening
 from services.alliance.store.memory import InMemoryStore
@@ -131,6 +131,20 @@ async def test_an_alliance_is_loaded_as_it_was_saved(store: Store) -> None:
     assert (await store.load([builder.relationship_id]))[builder.relationship_id] == VersionedState(
         builder.relationship_id, FoldResult(alliance), 1
     )
+
+
+async def test_what_was_found_in_retrospect_is_read_back_until_it_changes(store: Store) -> None:
+    builder, sign = RelationshipBuilder(), RetrospectiveSign(uuid4(), FIRST_SESSION_AT, "concern", 0.123456789)
+    first = VersionedState(builder.relationship_id).advance(FoldResult(Alliance(), retrospective=sign))
+    await store.save([first])
+
+    loaded = (await store.load([builder.relationship_id]))[builder.relationship_id]
+    same, changed = loaded.advance(loaded.result), loaded.advance(FoldResult(Alliance()))
+    await store.save([changed])
+
+    assert (loaded.result.retrospective, same.version, changed.version) == (sign, 1, 2)
+    reloaded = (await store.load([builder.relationship_id]))[builder.relationship_id]
+    assert reloaded.result.retrospective is None
 
 
 async def test_an_unknown_relationship_has_an_empty_state_at_version_0(store: Store) -> None:

@@ -9,6 +9,7 @@ from services.alliance.domain.state.history import HistoryEvent, SortKey, correc
 from services.alliance.domain.state.ratings import ElementGaps, PairedRatings, RatingGap, Scale, ScaleBaseline, Series
 from shared.events import Element, EpisodeEndReason, Evidence, LevelShift, Severity
 from shared.events.intake import EndReason
+from shared.events.model import SEVERITY_RANK
 
 Attendance = Literal["held", "missed", "cancelled_late", "cancelled"]
 
@@ -121,6 +122,29 @@ class EndedEpisode:
     """The episode that took its place, if it was superseded."""
     shift: LevelShift | None = None
     """Whether the ratings are lower or higher since, if the reason is a level shift."""
+
+
+@dataclass(frozen=True)
+class RetrospectiveSign:
+    """The last sign that a rebuild, or other rules than before, found in the history."""
+
+    episode_id: UUID
+    at: datetime
+    severity: Severity
+    probability: float
+    """The severity and the probability of its episode."""
+
+    @classmethod
+    def of(cls, episode: Episode) -> "RetrospectiveSign":
+        """The last sign of the episode."""
+        return cls(episode.id, episode.last_sign_at, episode.severity, episode.probability or 0.0)
+
+    def covers(self, episode: Episode) -> bool:
+        """Whether the episode has no later sign, and is neither more severe nor more probable."""
+        last = RetrospectiveSign.of(episode)
+        is_as_severe = SEVERITY_RANK[last.severity] <= SEVERITY_RANK[self.severity]
+        is_as_probable = last.probability <= self.probability
+        return last.episode_id == self.episode_id and last.at <= self.at and is_as_severe and is_as_probable
 
 
 @dataclass(frozen=True)

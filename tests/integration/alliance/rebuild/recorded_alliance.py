@@ -64,10 +64,10 @@ class RecordedAlliance:
         )
 
     async def contents(self) -> dict[str, list[Document]]:
-        """The documents of the view, without the versions, which count writes."""
+        """The documents of the view, without what depends on how often and why they were written."""
         return {
             name: [
-                {key: value for key, value in document.items() if key != "v"}
+                {key: value for key, value in document.items() if key not in ("v", "retrospective")}
                 for document in await self.mongo[name].find().sort("_id", 1).to_list(None)
             ]
             for name in ("facts", "alliances", "judgements", "reopenings")

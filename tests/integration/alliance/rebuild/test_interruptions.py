@@ -10,8 +10,12 @@ import pytest
 from pymongo import MongoClient
 
 from services.alliance.domain.state.history import HistoryEvent
+from shared.events import EVENT_TYPES, RuptureEvent, by_type
+from shared.events.cloudevents import decode
+from shared.events.topics import ALLIANCE
 from shared.mongo.client import OUT_OF_DISK_SPACE, Document
 from tests.integration.alliance.rebuild.recorded_alliance import RELATIONSHIP_COUNT, RecordedAlliance
+from tests.support.kafka_reader import read_records
 from tests.support.service_process import has_tasks_in, wait_for_exit
 from tests.support.serving import wait_until
 from tools.sandbox.servers import mongod
@@ -32,6 +36,15 @@ async def test_a_rebuild_that_is_killed_in_either_phase_continues_when_it_is_res
     assert await empty_alliance.mongo["alliances_rebuilt"].find_one() is None
     assert result.count_of("events read") == sum(map(len, empty_alliance.histories.values()))
     assert (await empty_alliance.run_command("rebuild")).count_of("relationships corrected") == 0
+    published = await published_ruptures(empty_alliance)
+    assert {event.retrospective for event in published} == {True}, "also what is published again after the kill"
+    assert len({event.id for event in published}) == len({event.model_dump_json() for event in published})
+
+
+async def published_ruptures(recorded: RecordedAlliance) -> list[RuptureEvent]:
+    records = await read_records(recorded.servers, ALLIANCE)
+    events = [decode(record.value, by_type(EVENT_TYPES)) for record in records]
+    return [event for event in events if isinstance(event, RuptureEvent)]
 
 
 async def test_several_rebuild_processes_share_the_work_and_print_the_same_totals(

@@ -9,7 +9,7 @@ from services.alliance.domain.policy.policy import Policies
 from services.alliance.domain.state.history import HistoryEvent
 from services.alliance.rebuild import VIEW_SOURCE, view_factory
 from services.alliance.settings import Settings
-from shared.events import AllianceUpdated
+from shared.events import AllianceUpdated, RuptureEvent
 from shared.events.cloudevents import encode
 from shared.events.topics import ALLIANCE
 from shared.kafka.producer import Producer
@@ -125,6 +125,23 @@ async def test_a_rebuild_swaps_in_what_an_earlier_version_has_staged(projected_a
     assert (result.exit_code, result.differences) == (0, {str(r): "concern"})
     assert await projected_alliance.mongo["alliances"].find_one({"_id": r}) == staged["document"]
     assert await count_published(projected_alliance) == published + 1
+
+
+async def test_a_state_that_another_process_wrote_is_published_as_that_process_published_it(
+    projected_alliance: RecordedAlliance,
+) -> None:
+    """A sign that the service has handled meanwhile was not found in retrospect; one version says one thing."""
+    states = await projected_alliance.mongo["alliances"].find({"concern": {"$gt": 0}}).to_list(None)
+    state = next(state for state in states if "retrospective" not in state)
+    staged = {"_id": state["_id"], "over": state["v"] - 1, "differs": ["concern"], "news": [], "document": state}
+    await insert_staged_rebuild(projected_alliance.mongo, Policies().digest, "alliances_rebuilt", staged)
+    before = await read_events(projected_alliance.servers, ALLIANCE, state["_id"])
+
+    assert (await projected_alliance.run_command("rebuild")).exit_code == 0
+
+    published = (await read_events(projected_alliance.servers, ALLIANCE, state["_id"]))[len(before) :]
+    assert {event.retrospective for event in published if isinstance(event, RuptureEvent)} == {False}
+    assert {event.version for event in published if isinstance(event, RuptureEvent)} == {state["v"]}
 
 
 async def test_a_rebuild_misses_no_event_that_the_service_handles_meanwhile(

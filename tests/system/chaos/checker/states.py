@@ -144,10 +144,14 @@ def _is_published(event: Event, contents: TopicContents, latest_by_episode: Mapp
 
 
 def _content(event: RuptureEvent, latest: RuptureEvent, is_closing: bool) -> dict[str, Any]:
-    """What must be published of `event`; a retraction that an older version published does not say `end_reason`."""
-    is_old = isinstance(latest, RuptureRetracted) and latest.end_reason is None
-    excluded = {"id", "version"} | ({"end_reason"} if is_old else set())
-    return event.model_dump(exclude=excluded if is_closing else None)
+    """What must be published of `event`; a retraction that an older version published does not say `end_reason`.
+
+    Whether it was found in retrospect depends on when it was found, and not on the history.
+    """
+    excluded = {"retrospective"} | ({"id", "version"} if is_closing else set())
+    if is_closing and isinstance(latest, RuptureRetracted) and latest.end_reason is None:
+        excluded.add("end_reason")
+    return event.model_dump(exclude=excluded)
 
 
 def latest_rupture_events(rupture_events: Iterable[RuptureEvent]) -> dict[UUID, RuptureEvent]:
