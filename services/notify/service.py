@@ -46,7 +46,8 @@ class InboxAlert(Model):
     last_sign_at: datetime
     raised_at: datetime
     began_before: bool
-    """Whether its episode had begun more than ten days before it was raised: it was found later, in the history."""
+    """Whether it was found later, in the history: by a rebuild or a change of the rules, or because its episode had
+    begun more than ten days before it was raised."""
     why: list[str]
     """At most three sentences, the newest session first, with dates in the clinician's time zone."""
     reliability: str | None

@@ -29,7 +29,8 @@ class Settings(ServiceSettings):
     public_url: str = Field(default="http://127.0.0.1:8004", pattern=r"^https?://[^\s/]+[^\s]*$")
     """The base URL of the inbox; every link starts with it."""
     notify_within_days: int = Field(default=7, ge=0, le=365)
-    """An alert whose last sign is older is shown in the inbox, but no message is sent."""
+    """An alert whose last sign is older is shown in the inbox, but no message is sent. Nor is one sent about what a
+    rebuild or a change of the rules finds in the history, however recent it is."""
     smtp_host: str = Field(default="127.0.0.1", min_length=1)
     smtp_port: int = Field(default=25, ge=1, le=65_535)
     smtp_from: str = Field(default="attune@localhost", pattern=EMAIL_ADDRESS_PATTERN)

@@ -61,7 +61,22 @@ class SeverityStep(StoredModel):
     version: int
     at: UtcDatetime
     recorded_at: UtcDatetime | None = None
-    """When the sign was recorded; None if the sign was not feedback."""
+    """When the sign was recorded; None if the sign was not feedback, or was found in retrospect."""
+    retrospective: bool = False
+    """Whether it was found in retrospect: by a rebuild, or by other rules than those in force when its sign arrived."""
+    has_later_sign: bool = False
+    """Whether a sign of this severity has arrived since, if it was found in retrospect."""
+
+    @property
+    def is_notifiable(self) -> bool:
+        """Whether a sign of this severity has arrived, other than in retrospect."""
+        return self.has_later_sign or not self.retrospective
+
+    def merge(self, other: "SeverityStep") -> "SeverityStep":
+        """The earlier of the two; of one version, one that was not found in retrospect."""
+        first = min(self, other, key=lambda s: (s.version, s.retrospective, s.at, str(s.recorded_at)))
+        is_notifiable = self.is_notifiable or other.is_notifiable
+        return first.model_copy(update={"has_later_sign": first.retrospective and is_notifiable})
 
 
 class Shown(Model):
@@ -130,8 +145,8 @@ class Alert(StoredModel):
 
     @property
     def began_before(self) -> bool:
-        """Whether its episode had begun long before it was raised: other rules, or late events, found it later."""
-        return self.raised_at - self.episode.first_sign_at > BEGAN_BEFORE
+        """Whether it was raised in retrospect, or late events found that its episode had begun long before."""
+        return self.escalations[0][1].retrospective or self.raised_at - self.episode.first_sign_at > BEGAN_BEFORE
 
     @property
     def escalations(self) -> list[tuple[Severity, SeverityStep]]:
@@ -210,7 +225,12 @@ def fold_alerts(
 def evolve(alert: Alert | None, event: RuptureEvent) -> Alert:
     """Apply an event about the episode, in any order and any number of times."""
     state = episode_state(event)
-    step = SeverityStep(version=event.version, at=event.last_sign_at, recorded_at=event.recorded_at)
+    step = SeverityStep(
+        version=event.version,
+        at=event.last_sign_at,
+        recorded_at=None if event.retrospective else event.recorded_at,
+        retrospective=event.retrospective,
+    )
     if alert is None:
         return Alert(
             episode_id=event.episode_id,
@@ -218,8 +238,7 @@ def evolve(alert: Alert | None, event: RuptureEvent) -> Alert:
             episode=state,
             steps={event.severity: step},
         )
-    earliest = min(alert.steps.get(event.severity, step), step, key=lambda s: (s.version, s.at, str(s.recorded_at)))
-    steps = {**alert.steps, event.severity: earliest}
+    steps = {**alert.steps, event.severity: step.merge(alert.steps.get(event.severity, step))}
     if not state.supersedes(alert.episode):
         return alert.model_copy(update={"steps": steps})
     return alert.model_copy(update={"episode": state, "supported": True, "steps": steps})

@@ -2,7 +2,8 @@
 
 So nothing is lost between two steps: planning again gives the same deliveries under the same ids. A message is sent
 when an alert reaches `concern` or `urgent`, and once more when it escalates from `concern` to `urgent`. Alerts of
-severity `watch`, and those repaired, retracted, acknowledged or resolved, are only shown in the inbox.
+severity `watch`, those repaired, retracted, acknowledged or resolved, and those that reached their severity in
+retrospect, are only shown in the inbox; the next sign of an alert that was found in retrospect is sent.
 """
 
 from collections.abc import Mapping
@@ -69,7 +70,7 @@ class Delivery(Model):
 
 def notifiable_change(alert: Alert) -> AlertChange | None:
     """The change that the clinician must be sent for the current alert; None when the inbox is enough."""
-    if alert.status != "open" or alert.severity == "watch":
+    if alert.status != "open" or alert.severity == "watch" or not alert.steps[alert.severity].is_notifiable:
         return None
     was_concern = any(severity == "concern" for severity, _ in alert.escalations)
     return "rose" if alert.severity == "urgent" and was_concern else "raised"

@@ -38,6 +38,9 @@ def histories(draw: st.DrawFn) -> list[RelationshipEvent]:
         if still_open is not None:
             events.append(draw(st.sampled_from([s.suspected, s.changed]))(version, draw(severities), still_open))
         events.append(s.updated(version, still_open))
+    for index, event in enumerate(events):
+        if isinstance(event, RuptureEvent) and draw(st.booleans()):
+            events[index] = event.model_copy(update={"retrospective": True})
     events += [s.consent_given(days_ago) for days_ago in draw(st.lists(st.sampled_from([90, 3, 2, 1]), max_size=2))]
     events += [s.consent_withdrawn(days_ago) for days_ago in draw(st.lists(st.sampled_from([4, 2, 1]), max_size=2))]
     return events

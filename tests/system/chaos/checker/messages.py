@@ -93,9 +93,14 @@ def _arrivals(alerts: Mapping[UUID, ExpectedAlert], evidence: Evidence) -> dict[
 def _required_messages(
     alerts: Mapping[UUID, ExpectedAlert], clinicians: Mapping[UUID, Clinician], since: datetime
 ) -> Iterable[Message]:
-    """One message by each channel for each open alert, of concern or urgent, with a sign since then."""
+    """One message by each channel for each open alert, of concern or urgent, with a sign since then.
+
+    None if it reached its severity in retrospect only: by a rebuild, or by the rules of another version.
+    """
     for alert in alerts.values():
         if alert.status != "open" or alert.latest.severity == "watch" or alert.latest.last_sign_at < since:
+            continue
+        if all(event.retrospective for event in alert.rupture_events if event.severity == alert.latest.severity):
             continue
         change = "rose" if alert.latest.severity == "urgent" and "concern" in alert.escalations else "raised"
         clinician = clinicians.get(alert.clinician_id) if alert.clinician_id else None

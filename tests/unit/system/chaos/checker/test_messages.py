@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from shared.events import RuptureSuspected
 from tests.unit.system.chaos.checker.corruption import (
     DELIVERED_ONCE,
     DELIVERED_TO_CLINICIAN,
@@ -63,6 +64,17 @@ def triple_email(run: RecordedRun) -> None:
 )
 def test_a_message_that_is_missing_unexpected_or_duplicate_is_detected(corrupt: Corruption) -> None:
     assert DELIVERED_ONCE in failed_checks_after(corrupt)
+
+
+def remove_messages_of_alert_found_in_retrospect(run: RecordedRun) -> None:
+    run.replace_event(run.find_event(RuptureSuspected), retrospective=True)
+    run.received_emails.clear()
+    run.received_webhooks.clear()
+    run.databases["notify"]["deliveries"].clear()
+
+
+def test_no_message_is_required_about_what_was_found_in_retrospect() -> None:
+    assert failed_checks_after(remove_messages_of_alert_found_in_retrospect) == []
 
 
 @pytest.mark.parametrize(
