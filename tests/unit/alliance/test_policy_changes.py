@@ -1,13 +1,15 @@
 """What a change of the policy does to open episodes, their ids and the dispositions of their alerts."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from uuid import uuid4
 
 from prometheus_client import CollectorRegistry
 
-from services.alliance.domain.fold import fold, refold
+from services.alliance.domain.fold import FoldResult, fold, refold
 from services.alliance.domain.policy.policy import Policies, Policy
 from services.alliance.domain.retrospect import mark_rebuilt
-from services.alliance.domain.state.alliance import Episode
+from services.alliance.domain.state.alliance import Alliance, Episode, RetrospectiveSign
 from services.alliance.domain.state.history import HistoryEvent
 from services.alliance.domain.tuning.dispositions import UNKNOWN, measure_precision
 from services.alliance.handlers.dispositions import DispositionRecorder
@@ -160,6 +162,46 @@ async def test_an_episode_that_the_new_policy_finds_and_that_is_over_is_retrospe
     rupture = only_rupture(await service.handle([BUILDER.completed(10)], SENSITIVE))
 
     assert (type(rupture), rupture.retrospective) == (RuptureRepaired, True)
+
+
+async def test_every_episode_that_the_new_policy_finds_is_retrospective() -> None:
+    service = Service()
+    await service.handle([*USUAL, *RUPTURE, *rated_sessions(9, 9, 9, 6, first=7)], STRICT)
+
+    published = await service.handle([BUILDER.completed(11)], SENSITIVE)
+
+    found = [event for event in published if isinstance(event, RuptureEvent)]
+    assert [type(event) for event in found] == [RuptureRepaired, RuptureSuspected]
+    assert all(event.retrospective for event in found)
+
+
+def test_an_older_episode_that_a_late_event_opens_is_not_retrospective() -> None:
+    """Unlike one that has ended before the last sign that was found in retrospect."""
+    episode = episode_of([*USUAL, *RUPTURE], SENSITIVE)
+    later = RetrospectiveSign(uuid4(), BUILDER.at(9), "urgent", 1.0)
+    result = FoldResult(Alliance(), retrospective=later)
+
+    assert not result.is_retrospective(episode, is_open=True)
+    assert result.is_retrospective(episode, is_open=False)
+
+
+def test_a_later_sign_is_not_retrospective_even_if_it_is_weaker() -> None:
+    episode = episode_of([*USUAL, *RUPTURE], SENSITIVE)
+    found = RetrospectiveSign.of(episode)
+
+    assert found.covers(episode)
+    assert not found.covers(replace(episode, last_sign_at=BUILDER.at(7)))
+
+
+async def test_a_sign_of_after_the_change_is_not_retrospective_when_older_events_are_repeated() -> None:
+    service = Service()
+    await service.handle([*USUAL, *RUPTURE], STRICT)
+    await service.handle(NEXT, SENSITIVE)
+    await service.handle([BUILDER.feedback(7, 5)], SENSITIVE)
+
+    published = await service.handle(NEXT, SENSITIVE)
+
+    assert not only_rupture(published).retrospective
 
 
 async def test_a_retrospective_episode_whose_resolution_is_taken_back_is_still_retrospective() -> None:
