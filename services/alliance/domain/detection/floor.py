@@ -17,6 +17,8 @@ ANSWERS_TO_LEAVE = 2  # answers in a row above the floor, after which its levels
 
 def reached_levels(rating: float, ratings: Mapping[Element, float]) -> Iterator[tuple[str, float]]:
     """The whole and the elements that are at or below the floor, each with the lowest level that it reaches."""
+    if not is_at_floor(rating, ratings):  # as nearly always
+        return
     if (level := _level(rating, WHOLE_LEVELS)) is not None:
         yield WHOLE, level
     for element in sorted(ratings):
@@ -26,7 +28,7 @@ def reached_levels(rating: float, ratings: Mapping[Element, float]) -> Iterator[
 
 def is_at_floor(rating: float, ratings: Mapping[Element, float]) -> bool:
     """Whether the answer as a whole, or one of its elements, is at or below the floor."""
-    return rating <= WHOLE_LEVELS[0] or any(value <= ELEMENT_LEVELS[0] for value in ratings.values())
+    return rating <= WHOLE_LEVELS[0] or min(ratings.values(), default=rating) <= ELEMENT_LEVELS[0]
 
 
 def update_floor(floor: Floor, rating: float, ratings: Mapping[Element, float]) -> Floor:
