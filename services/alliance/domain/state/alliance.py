@@ -13,6 +13,9 @@ from shared.events.model import SEVERITY_RANK
 
 Attendance = Literal["held", "missed", "cancelled_late", "cancelled"]
 
+# Made once: every dump compares each field with its default, and a `default_factory` would make that anew each time.
+_NO_RATINGS, _NO_GAPS, _NO_DIFFERENCE, _NO_PAIRS = Series(), ElementGaps(), RatingGap(), PairedRatings()
+
 
 @dataclass(frozen=True)
 class Habit:
@@ -179,11 +182,11 @@ class Alliance:
     """The probabilities of the components after the latest session; empty before the first."""
     signs: tuple[Evidence, ...] = ()
     """Signs of the last sessions that did not open an episode; they become part of one if it opens."""
-    client: Series = field(default_factory=Series)
-    clinician: Series = field(default_factory=Series)
-    outcome: Series = field(default_factory=Series)
+    client: Series = _NO_RATINGS
+    clinician: Series = _NO_RATINGS
+    outcome: Series = _NO_RATINGS
     """How the client fares: shown with the alliance, never part of it."""
-    element_gaps: ElementGaps = field(default_factory=ElementGaps)
+    element_gaps: ElementGaps = _NO_GAPS
     element_scores: dict[Element, float] = field(default_factory=dict)
     """Each element's rolling score, 0 to 100."""
     scale: Scale | None = None
@@ -195,9 +198,9 @@ class Alliance:
     """How often each was asked about a tension, and reported one."""
     floor: Floor = field(default_factory=Floor)
     shifted_level: ShiftedLevel | None = None
-    rater_gap: RatingGap = field(default_factory=RatingGap)
+    rater_gap: RatingGap = _NO_DIFFERENCE
     """The client's rating minus the clinician's, outside episodes of concern."""
-    paired_ratings: PairedRatings = field(default_factory=PairedRatings)
+    paired_ratings: PairedRatings = _NO_PAIRS
     recent_sessions: tuple[Session, ...] = ()
     open_episode: Episode | None = None
     last_repaired: Episode | None = None
