@@ -82,7 +82,12 @@ def rupture_log_odds(probabilities: Probabilities) -> float:
 def rupture_probability(probabilities: Probabilities, base_rate: float) -> float:
     """The calibrated probability of a rupture, where `base_rate` of relationships have one in sixteen sessions."""
     calibrated = CALIBRATION_OFFSET + CALIBRATION_SLOPE * rupture_log_odds(probabilities)
-    return 1 / (1 + exp(log_odds(REFERENCE_BASE_RATE) - log_odds(base_rate) - calibrated))
+    return 1 / (1 + exp(_log_odds_to_reference(base_rate) - calibrated))
+
+
+@cache
+def _log_odds_to_reference(base_rate: float) -> float:
+    return log_odds(REFERENCE_BASE_RATE) - log_odds(base_rate)
 
 
 @cache

@@ -25,7 +25,7 @@ def detect_rupture(observation: Observation, detectors: Sequence[Detector]) -> A
         detected += [sign for detector in detectors for sign in detector(observation)]
     signs = [sign for sign in detected if sign.strength >= MIN_SIGN_STRENGTH]
     waits_for_client = session.attendance == "held" and not session.is_client_feedback_known
-    is_worth_watching = observation.probability >= observation.policy.watch and not waits_for_client
+    is_worth_watching = not waits_for_client and observation.probability >= observation.policy.watch
     if is_worth_watching or any(map(stands_alone, signs)):
         # Weak signs can add up; then the strongest of them is reported, because an episode needs a reason.
         reported = [*after.signs, *signs] or sorted(detected, key=_strength)[-1:]
