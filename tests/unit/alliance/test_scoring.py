@@ -13,13 +13,16 @@ from services.alliance.domain.detection.baseline import (
     append_rating,
     expect_rating,
     expect_relative,
+    restart_element_gaps,
     update_baseline,
+    update_element_gaps,
 )
 from services.alliance.domain.fold import fold
 from services.alliance.domain.policy.policy import DEFAULT_POLICY, RatingPrior
 from services.alliance.domain.state.alliance import Alliance
 from services.alliance.domain.state.history import HistoryEvent
-from services.alliance.domain.state.ratings import ElementGaps, Series, WeightedGap
+from services.alliance.domain.state.ratings import ElementGaps, Series
+from shared.events import Element
 from tests.support.builders import RelationshipBuilder
 
 BUILDER = RelationshipBuilder()
@@ -47,6 +50,12 @@ def add(series: Series, rating: float, calm: float = 1.0) -> Series:
 
 def series_of(*ratings: float) -> Series:
     return reduce(add, ratings, Series())
+
+
+def add_form(gaps: ElementGaps, relative_ratings: dict[Element, float]) -> ElementGaps:
+    """The gaps with one more form of a calm relationship."""
+    expected = expect_relative(gaps, relative_ratings, PRIOR, 90)
+    return update_element_gaps(gaps, relative_ratings, expected, 1.0, ratings_before=0)
 
 
 def test_the_level_moves_by_two_fifths_of_the_distance_to_a_new_rating() -> None:
@@ -153,7 +162,7 @@ def test_a_rating_far_off_moves_the_baseline_no_more_than_one_three_spreads_away
 
 
 def test_the_elements_of_a_relationship_share_one_spread() -> None:
-    gaps = ElementGaps({"trust": WeightedGap(4, 20.0), "fit": WeightedGap(0, 0.0)}, weight=4, squared_deviations=30.0)
+    gaps = ElementGaps({"trust": 20.0, "fit": 0.0}, weight=4, weights={"trust": 4, "fit": 0}, squared_deviations=30.0)
     prior = RatingPrior(mean=0, varies=3, spread=5, at_top=1, widening=0.01)
     s_squared = (1.5 * 5.2**2 + 30) / (1.5 + 3)
 
@@ -164,3 +173,32 @@ def test_the_elements_of_a_relationship_share_one_spread() -> None:
     assert expected["trust"].spread == pytest.approx(sqrt(s_squared + 1 / precision))
     assert expected["fit"] == expected["respect"]
     assert [expected["fit"].mean, expected["fit"].spread] == pytest.approx([0, sqrt(s_squared + 9)])
+
+
+def test_an_element_that_some_forms_leave_out_rests_on_its_own_forms() -> None:
+    whole: dict[Element, float] = {"trust": 3.0, "fit": -3.0, "respect": 0.0}
+    partial: dict[Element, float] = {"trust": 1.0, "fit": -1.0, "guidance": 0.0}
+
+    gaps = reduce(add_form, (whole, whole, partial, whole), ElementGaps())
+
+    assert (
+        gaps.weight_of("trust"),
+        gaps.weight_of("respect"),
+        gaps.weight_of("guidance"),
+        gaps.weight_of("common_aim"),
+    ) == (pytest.approx((1 + MEMORY + MEMORY**2 + MEMORY**3, 1 + MEMORY + MEMORY**2, 1, 0)))
+    assert gaps.totals["respect"] == 0
+    assert gaps.totals["trust"] == pytest.approx(3 + MEMORY + 3 * MEMORY**2 + 3 * MEMORY**3)
+
+
+def test_elements_restart_from_their_latest_scores_with_the_weight_of_these() -> None:
+    """Also after so few forms that all of them weigh less."""
+    form: dict[Element, float] = {"trust": 3.0, "fit": -3.0, "respect": 0.0}
+    scores: dict[Element, float] = {"trust": 60.0, "fit": 80.0, "respect": 70.0, "guidance": 70.0}
+
+    for forms in (1, 8):
+        restarted = restart_element_gaps(reduce(add_form, [form] * forms, ElementGaps()), scores)
+
+        assert [restarted.weight_of(element) for element in form] == pytest.approx([2.5] * 3)
+        assert list(restarted.totals.values()) == pytest.approx([2.5 * -40 / 3, 2.5 * 40 / 3, 0])
+        assert restarted.weight == pytest.approx(min(forms, 2.5))

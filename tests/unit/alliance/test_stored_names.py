@@ -83,7 +83,7 @@ def test_a_state_of_the_version_before_is_read() -> None:
 
     assert (alliance.client.ratings, alliance.client.baseline_weight, alliance.client.baseline_mean) == (10, 0, None)
     assert (alliance.absences, alliance.feedback_lapsed, alliance.feedback_received) == (1, 1, 9)
-    assert alliance.element_gaps.elements["trust"].mean == 0
+    assert (alliance.element_gaps.totals, alliance.element_gaps.weight) == ({}, 0)
     assert alliance.recent_sessions[0].attendance == "held"
     assert alliance.open_episode is not None
     assert (alliance.open_episode.id, alliance.open_episode.change_count) == (UUID(int=5), 1)

@@ -7,14 +7,14 @@ the relationship is likely to be calm, and older ratings count a little less, so
 and not a rupture.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from math import sqrt
+from typing import NamedTuple
 
 from services.alliance.domain.policy.policy import RatingPrior
 from services.alliance.domain.state.fast_replace import replace
-from services.alliance.domain.state.ratings import ElementGaps, PairedRatings, Series, WeightedGap
+from services.alliance.domain.state.ratings import ElementGaps, PairedRatings, Series
 from shared.events import Element
 
 RECENT_RATINGS_LIMIT = 6  # ratings in a trend: about as long as the slowest slide (Gumz 2012)
@@ -30,11 +30,9 @@ BELOW_EXPECTED_SPREADS = 0.5  # a rating this far below the mean is below what w
 DRIFT_AFTER_DAYS = 28  # after a longer gap the baseline becomes less certain
 DRIFT_VARIANCE_PER_DAY = 0.3  # points² for each further day
 MAX_DRIFT_VARIANCE = 100.0  # points², however long the gap
-NO_GAP = WeightedGap()
 
 
-@dataclass(frozen=True, slots=True)
-class Expectation:
+class Expectation(NamedTuple):
     """The next rating as predicted from the relationship's own past, in points of 0 to 100."""
 
     mean: float
@@ -60,7 +58,7 @@ class Expectation:
 def expect_rating(series: Series, prior: RatingPrior, at: datetime | None = None) -> Expectation:
     """The predictive distribution of a rating given at the time `at`."""
     spread = _spread(prior, baseline_level(series, prior), series.baseline_weight, series.squared_deviations)
-    return _predict(prior, series.baseline_weight, series.baseline_total, spread, _drift_variance(series, at))
+    return _predictor(prior, series.baseline_weight, spread, _drift_variance(series, at))(series.baseline_total)
 
 
 def expect_relative(
@@ -68,12 +66,9 @@ def expect_relative(
 ) -> dict[Element, Expectation]:
     """The predictive distribution of how far each element is above the others, in a relationship at this `level`."""
     spread = _spread(prior, level, element_gaps.weight, element_gaps.squared_deviations, MIN_ELEMENT_SPREAD_POINTS)
-    gaps = element_gaps.elements
-    return {
-        element: _predict(prior, gap.weight, gap.total, spread, 0.0)
-        for element in elements
-        for gap in (gaps.get(element, NO_GAP),)
-    }
+    weights = {element: element_gaps.weight_of(element) for element in elements}
+    predict = {weight: _predictor(prior, weight, spread) for weight in set(weights.values())}  # nearly always one
+    return {element: predict[weight](element_gaps.totals.get(element, 0.0)) for element, weight in weights.items()}
 
 
 def baseline_level(series: Series, prior: RatingPrior) -> float:
@@ -148,21 +143,32 @@ def update_element_gaps(
     ratings_before: int,
 ) -> ElementGaps:
     """Add the elements of one answer to their baselines, as in `update_baseline`; the elements share one spread."""
-    gaps = dict(element_gaps.elements)
     weight = calm if element_gaps.weight else 1.0
     memory = 1 - weight * (1 - MEMORY)
+    totals, weights = dict(element_gaps.totals), _element_weights(element_gaps, relative_ratings)
     squared_deviations = 0.0
     for element, relative_rating in relative_ratings.items():
-        gap = gaps.get(element, NO_GAP)
         clipped = relative_rating if ratings_before < UNCLIPPED_RATINGS else _clip(relative_rating, expected[element])
-        count = memory * gap.weight
-        squared_deviations += (clipped - gap.mean) ** 2 * weight * count / (count + weight)
-        gaps[element] = WeightedGap(count + weight, memory * gap.total + weight * clipped)
+        total, weight_before = totals.get(element, 0.0), weights.get(element, element_gaps.weight)
+        count, mean = memory * weight_before, total / weight_before if weight_before else 0.0
+        squared_deviations += (clipped - mean) ** 2 * weight * count / (count + weight)
+        totals[element] = memory * total + weight * clipped
+        if weights:
+            weights[element] = count + weight
     return ElementGaps(
-        gaps,
+        totals,
         memory * element_gaps.weight + weight,
+        weights,
         memory * element_gaps.squared_deviations + squared_deviations / len(relative_ratings),
     )
+
+
+def _element_weights(element_gaps: ElementGaps, relative_ratings: dict[Element, float]) -> dict[Element, float]:
+    """The weight of each element before one more form; empty if that has the same elements as all before it."""
+    is_first, is_same = not element_gaps.weight, element_gaps.totals.keys() == relative_ratings.keys()
+    if is_first or (is_same and not element_gaps.weights):
+        return {}
+    return {element: element_gaps.weight_of(element) for element in element_gaps.totals | relative_ratings}
 
 
 def restart_baseline(series: Series, ratings: int) -> Series:
@@ -186,13 +192,15 @@ def restart_element_gaps(element_gaps: ElementGaps, element_scores: dict[Element
     if others < 1:
         return element_gaps
     count = 1 / NEWEST_RATING_WEIGHT  # as many ratings as the rolling scores rest on
-    gaps = {
-        element: WeightedGap(count, count * (score - (total - score) / others))
+    totals = {
+        element: count * (score - (total - score) / others)
         for element, score in element_scores.items()
-        if element in element_gaps.elements
+        if element in element_gaps.totals
     }
-    spread_weight = min(1.0, count / element_gaps.weight) if element_gaps.weight else 1.0
-    return ElementGaps(gaps, element_gaps.weight * spread_weight, element_gaps.squared_deviations * spread_weight)
+    weight = min(count, element_gaps.weight)
+    spread_weight = weight / element_gaps.weight if element_gaps.weight else 1.0
+    weights = dict.fromkeys(totals, count) if weight < count else {}
+    return ElementGaps(totals, weight, weights, element_gaps.squared_deviations * spread_weight)
 
 
 def _spread(
@@ -206,12 +214,18 @@ def _spread(
     )
 
 
-def _predict(prior: RatingPrior, count: float, total: float, spread: float, drift_variance: float) -> Expectation:
+def _predictor(
+    prior: RatingPrior, count: float, spread: float, drift_variance: float = 0.0
+) -> Callable[[float], Expectation]:
+    """What is expected after `count` ratings, as a function of their total."""
     prior_precision, precision_per_rating = 1 / (prior.varies * prior.varies), 1 / (spread * spread)
     precision = prior_precision + count * precision_per_rating
-    mean = (prior.mean * prior_precision + total * precision_per_rating) / precision
+    prior_total = prior.mean * prior_precision
     predictive_spread = sqrt(spread * spread + 1 / precision + drift_variance)
-    return Expectation(mean, predictive_spread, spread / predictive_spread, count > 0)
+    sureness, is_known = spread / predictive_spread, count > 0
+    return lambda total: Expectation(
+        (prior_total + total * precision_per_rating) / precision, predictive_spread, sureness, is_known
+    )
 
 
 def _drift_variance(series: Series, at: datetime | None) -> float:

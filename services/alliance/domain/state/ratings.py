@@ -48,19 +48,6 @@ class RatingGap:
 
 
 @dataclass(frozen=True)
-class WeightedGap:
-    """The usual difference of one element from the others."""
-
-    weight: float = 0
-    """The number of ratings, each weighted by how likely the relationship was calm."""
-    total: float = 0.0
-
-    @property
-    def mean(self) -> float:
-        return self.total / self.weight if self.weight else 0.0
-
-
-@dataclass(frozen=True)
 class PairedRatings:
     """The two ratings of the same sessions: their recent difference, and whether they move together."""
 
@@ -80,11 +67,18 @@ class PairedRatings:
 class ElementGaps:
     """The usual differences of the elements from each other, and how steady these are."""
 
-    elements: dict[Element, WeightedGap] = field(default_factory=dict)
+    totals: dict[Element, float] = field(default_factory=dict)
+    """The weighted sum of each element's differences from the others."""
     weight: float = 0
     """The number of forms, each weighted by how likely the relationship was calm."""
+    weights: dict[Element, float] = field(default_factory=dict)
+    """The weight of each element's own forms; empty while every form has the same elements, as nearly always."""
     squared_deviations: float = 0.0
     """The sum, over forms, of the mean squared deviation of the elements from their usual difference."""
+
+    def weight_of(self, element: Element) -> float:
+        """The number of forms that the element's total rests on, weighted likewise."""
+        return self.weights.get(element, self.weight) if element in self.totals else 0.0
 
 
 @dataclass(frozen=True)
