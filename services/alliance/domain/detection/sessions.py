@@ -15,10 +15,14 @@ def start_session(alliance: Alliance, event: ObservedEvent) -> tuple[Alliance, S
     """
     passed = components.pass_to_next_session(alliance.components or components.START)
     signs = alliance.signs if 1 - passed[components.CALM] >= components.MIN_TO_KEEP_SIGNS else ()
-    return replace(alliance, components=passed, signs=signs), Session(event.session_id, event.occurred_at)
+    session = Session(event.session_id, event.occurred_at)
+    recent_sessions = (*alliance.recent_sessions, session)[-RECENT_SESSIONS_LIMIT:]
+    return replace(alliance, components=passed, signs=signs, recent_sessions=recent_sessions), session
 
 
 def record_session(recent_sessions: tuple[Session, ...], session: Session) -> tuple[Session, ...]:
     """The recent sessions with this one as the newest; it replaces what was known of it."""
+    if recent_sessions and recent_sessions[-1].session_id == session.session_id:  # as nearly always
+        return (*recent_sessions[:-1], session)
     others = [other for other in recent_sessions if other.session_id != session.session_id]
     return (*others, session)[-RECENT_SESSIONS_LIMIT:]
