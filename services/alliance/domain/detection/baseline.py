@@ -9,7 +9,7 @@ and not a rupture.
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from math import sqrt
+from math import copysign, sqrt
 from typing import NamedTuple
 
 from services.alliance.domain.policy.policy import RatingPrior
@@ -236,5 +236,5 @@ def _drift_variance(series: Series, at: datetime | None) -> float:
 
 
 def _clip(rating: float, expected: Expectation) -> float:
-    max_shift = MAX_BASELINE_SHIFT_SPREADS * expected.spread
-    return min(max(rating, expected.mean - max_shift), expected.mean + max_shift)
+    shift, max_shift = rating - expected.mean, MAX_BASELINE_SHIFT_SPREADS * expected.spread
+    return rating if abs(shift) <= max_shift else expected.mean + copysign(max_shift, shift)

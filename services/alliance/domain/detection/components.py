@@ -12,6 +12,7 @@ The figures were fitted to simulated relationships, in worlds other than those o
 from collections.abc import Sequence
 from functools import cache
 from math import exp, log, log1p
+from operator import mul
 from typing import TypeAlias, get_args
 
 from shared.events import Element
@@ -65,7 +66,7 @@ def update(probabilities: Probabilities, weights: Sequence[float]) -> Probabilit
     A weight is the logarithm of how much likelier the signal is under the component than in a calm relationship.
     """
     known = probabilities or START  # empty if all that is known is an appointment that does not count
-    products = [p * exp(weight) if weight else p for p, weight in zip(known, weights, strict=True)]
+    products = list(map(mul, known, map(exp, weights)))
     total = sum(products)
     return tuple([product / total for product in products])
 

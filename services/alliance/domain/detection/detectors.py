@@ -8,7 +8,6 @@ a client reports directly, and an answer at the floor.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from math import hypot
 from typing import TypeAlias
 
@@ -32,7 +31,7 @@ from shared.events import (
 ObservedEvent: TypeAlias = FeedbackSubmitted | FeedbackLapsed | SessionMissed | SessionCancelled | SessionCompleted
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Observation:
     """One event and the alliance `before` it; `after` includes the event, except for its effect on episodes."""
 
@@ -47,7 +46,7 @@ class Observation:
     signals: Mapping[str, Weights] = field(default_factory=dict)
     """The weights of each signal in the event, by the name of the signal."""
 
-    @cached_property
+    @property
     def probability(self) -> float:
         """The probability of a rupture after the event."""
         return components.rupture_probability(self.after.components, self.policy.base_rate)
