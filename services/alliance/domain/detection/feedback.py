@@ -58,6 +58,11 @@ def _supersede(before: Alliance, session: Session, event: FeedbackSubmitted, pol
     if episode is None or episode.ratings < episodes.MIN_LEVEL_RATINGS or not episodes.is_of_concern(episode):
         return None
     restarted = replace(episodes.restart_baselines(before, episode, policy), open_episode=None)
+    rating = compare_client_rating(event, restarted, policy.prior)
+    weight = weights.add(_client_signals(restarted, session, event, rating, policy).values())
+    probabilities = components.update(restarted.components, weight)
+    if components.rupture_probability(probabilities, policy.base_rate) < policy.concern:
+        return None  # as nearly always; the rest of the answer need not be applied to find that out
     after = _apply_client_feedback(restarted, session, event, policy)
     new_episode = after.open_episode
     if new_episode is None or (new_episode.probability or 0.0) < policy.concern:
@@ -86,12 +91,7 @@ def _apply_client_feedback(before: Alliance, session: Session, event: FeedbackSu
     after = detect_rupture(Observation(event, session, before, after, policy, rating, signals), CLIENT_DETECTORS)
     if rating is None:
         return after
-    after = replace(
-        after,
-        floor=floor.update_floor(before.floor, rating.value, event.ratings),
-        resolved_level=None if is_low_again(before, rating) else before.resolved_level,
-    )
-    return _continue_episode(_update_baselines(after, session, rating), rating, event, policy)
+    return _continue_episode(_update_baselines(after, session, rating, event), rating, event, policy)
 
 
 def _client_signals(
@@ -198,8 +198,10 @@ def _end_shifted_level(alliance: Alliance) -> Alliance:
     return replace(alliance, shifted_level=None) if is_back else alliance
 
 
-def _update_baselines(alliance: Alliance, session: Session, rating: ExpectedRating) -> Alliance:
-    """Add a client's rating to the baselines, the less the likelier a rupture is."""
+def _update_baselines(
+    alliance: Alliance, session: Session, rating: ExpectedRating, event: FeedbackSubmitted
+) -> Alliance:
+    """Add a client's rating to the floor, and to the baselines the less the likelier a rupture is."""
     calm, gaps, rater_gap = alliance.components[components.CALM], alliance.element_gaps, alliance.rater_gap
     if rating.relative_ratings:
         ratings_before = alliance.client.ratings - 1
@@ -211,6 +213,8 @@ def _update_baselines(alliance: Alliance, session: Session, rating: ExpectedRati
         client=update_baseline(alliance.client, rating.value, rating.expected, calm),
         element_gaps=gaps,
         rater_gap=rater_gap,
+        floor=floor.update_floor(alliance.floor, rating.value, event.ratings),
+        resolved_level=None if is_low_again(alliance, rating) else alliance.resolved_level,
     )
 
 
