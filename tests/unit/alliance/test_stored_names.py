@@ -112,6 +112,18 @@ def test_a_state_is_stored_under_the_names_that_databases_hold() -> None:
     assert stored["recent"][-1]["outcome"] == "missed"
 
 
+def test_the_many_numbers_of_a_state_are_stored_without_digits_that_say_nothing() -> None:
+    events: list[HistoryEvent] = [BUILDER.started(), BUILDER.consent_changed(-0.5, given=True)]
+    events += [BUILDER.feedback(week, 9 - week % 3, trust=8 - week % 2) for week in range(9)]
+
+    stored = json.loads(dump_alliance(fold(events, DEFAULT_POLICY)))
+
+    assert stored["components"] == [round(probability, 8) for probability in stored["components"]]
+    for points in (stored["levels"], stored["beside"]["totals"]):
+        assert points == {element: round(number, 3) for element, number in points.items()}
+    assert "weights" not in stored["beside"]  # of the elements: every form had all of them
+
+
 def test_no_two_fields_of_an_alliance_have_one_stored_name() -> None:
     stored = [STORED_NAMES.get(field.name, field.name) for field in fields(Alliance)]
 

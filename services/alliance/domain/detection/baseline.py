@@ -94,7 +94,7 @@ def append_rating(series: Series, rating: float, at: datetime, expected: Expecta
 
 def update_rolling_score(previous: float | None, value: float) -> float:
     """The exponentially weighted mean with one more value."""
-    return value if previous is None else previous + NEWEST_RATING_WEIGHT * (value - previous)
+    return value if previous is None else _shorten(previous + NEWEST_RATING_WEIGHT * (value - previous))
 
 
 def append_pair(pairs: PairedRatings, client: float, clinician: float) -> PairedRatings:
@@ -152,7 +152,7 @@ def update_element_gaps(
         total, weight_before = totals.get(element, 0.0), weights.get(element, element_gaps.weight)
         count, mean = memory * weight_before, total / weight_before if weight_before else 0.0
         squared_deviations += (clipped - mean) ** 2 * weight * count / (count + weight)
-        totals[element] = memory * total + weight * clipped
+        totals[element] = _shorten(memory * total + weight * clipped)
         if weights:
             weights[element] = count + weight
     return ElementGaps(
@@ -238,3 +238,8 @@ def _drift_variance(series: Series, at: datetime | None) -> float:
 def _clip(rating: float, expected: Expectation) -> float:
     shift, max_shift = rating - expected.mean, MAX_BASELINE_SHIFT_SPREADS * expected.spread
     return rating if abs(shift) <= max_shift else expected.mean + copysign(max_shift, shift)
+
+
+def _shorten(points: float) -> float:
+    """In thousandths of a point, because the scores and totals of eight elements are a tenth of the stored state."""
+    return round(points * 1e3) / 1e3  # in half the time of `round(points, 3)`

@@ -28,18 +28,14 @@ WITHDRAWAL = FIRST_ELEMENT + len(ELEMENTS)
 DIVERGENCE = WITHDRAWAL + 1
 COUNT = DIVERGENCE + 1
 
+STEPS = 1e8  # between 0 and 1: eight decimals are half as long in the stored state; `round(p, 8)` takes twice the time
+
 START_PROBABILITY = 0.02  # of a rupture, per session of a calm relationship
 CONTINUATION_PROBABILITY = 0.85  # of a rupture, per session
 FIRST_PROBABILITY = 0.12  # of a rupture, before anything is known: as many as there are in the long run
 _WHOLE_SHARE, _ELEMENT_SHARE, _WITHDRAWAL_SHARE, _DIVERGENCE_SHARE = 0.50, 0.28, 0.09, 0.13  # of the ruptures
-_SHARES = (
-    0.0,
-    _WHOLE_SHARE,
-    *[_ELEMENT_SHARE / len(ELEMENTS)] * len(ELEMENTS),
-    _WITHDRAWAL_SHARE,
-    _DIVERGENCE_SHARE,
-)
-START: Probabilities = (1 - FIRST_PROBABILITY, *(FIRST_PROBABILITY * share for share in _SHARES[1:]))
+_SHARES = (_WHOLE_SHARE, *[_ELEMENT_SHARE / len(ELEMENTS)] * len(ELEMENTS), _WITHDRAWAL_SHARE, _DIVERGENCE_SHARE)
+START: Probabilities = (1 - FIRST_PROBABILITY, *(FIRST_PROBABILITY * share for share in _SHARES))
 """Before anything is known of a relationship, and again after an episode has ended."""
 
 MIN_TO_KEEP_SIGNS = 0.1  # probability of a rupture, not calibrated; below this, the signs that led to it are dropped
@@ -55,7 +51,7 @@ def pass_to_next_session(probabilities: Probabilities) -> Probabilities:
     beginning = START_PROBABILITY * calm
     ruptures = [
         CONTINUATION_PROBABILITY * probability + beginning * share
-        for probability, share in zip(probabilities[WHOLE:], _SHARES[WHOLE:], strict=True)
+        for probability, share in zip(probabilities[WHOLE:], _SHARES, strict=True)
     ]
     return (1 - sum(ruptures), *ruptures)
 
@@ -67,8 +63,8 @@ def update(probabilities: Probabilities, weights: Sequence[float]) -> Probabilit
     """
     known = probabilities or START  # empty if all that is known is an appointment that does not count
     products = list(map(mul, known, map(exp, weights)))
-    total = sum(products)
-    return tuple([product / total for product in products])
+    steps = STEPS / sum(products)
+    return tuple([round(product * steps) / STEPS for product in products])
 
 
 def log_odds(probability: float) -> float:
