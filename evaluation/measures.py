@@ -33,6 +33,10 @@ class Resamples:
         drawn = rng.multinomial(relationships, np.full(relationships, 1 / relationships), resamples)
         return cls(np.concatenate([np.ones((1, relationships)), drawn]))
 
+    def first(self, count: int) -> "Resamples":
+        """The same of the first relationships alone."""
+        return Resamples(self.weights[:, :count])
+
     def sum(self, values: FloatArray | BoolArray | IntArray) -> Estimate:
         """The sum of `values` over the relationships; with two axes, the first is that of the resamples."""
         if values.ndim == 2:
@@ -84,7 +88,7 @@ def thresholds_for_budget(peaks_of_stable: FloatArray, resamples: Resamples, bud
     """The lowest threshold at which at most the share `budget` of stable relationships ever has an alarm."""
     order = np.argsort(-peaks_of_stable, kind="stable")
     alarmed = np.cumsum(resamples.weights[:, order], axis=1)
-    first_too_many = (alarmed > budget * len(peaks_of_stable)).argmax(axis=1)
+    first_too_many = (alarmed > budget * alarmed[:, -1:]).argmax(axis=1)
     return np.nextafter(peaks_of_stable[order][first_too_many], np.inf)
 
 

@@ -97,9 +97,6 @@ def _update(
     prior: FloatArray, grid: MoodGrid, likelihood: Likelihood, t: int, number: np.ndarray, severity: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """The moods after appointment `t`, and the logarithm of how likely its observations were."""
-    clients = likelihood.relationships.truth.clients
-    is_sure_once = (clients.bad_day_session >= 0) & (t > 0)
-    rate = clients.bad_day_rate + is_sure_once / (likelihood.low.shape[1] - 1)
-    joint = prior * grid.mix_bad_days(likelihood.at(t, number, severity), rate)
+    joint = prior * likelihood.by_mood(grid, t, number, severity)
     evidence = joint.sum(axis=1)
     return joint / evidence[:, None], np.log(evidence)

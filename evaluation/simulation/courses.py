@@ -177,10 +177,15 @@ def sample_appointment_counts(
 ) -> IntArray:
     """After how many appointments each relationship ends; drop-out is likelier in a rupture."""
     session, number = np.arange(appointments), rupture_numbers(ruptures, appointments)
-    hazard = world.dropout_rate * np.where(session < EARLY_APPOINTMENTS, world.dropout_factor_early, 1.0)
-    hazard = hazard * of_present(ruptures.dropout_factor, number, 1.0)
+    hazard = dropout_hazard(world, appointments) * of_present(ruptures.dropout_factor, number, 1.0)
     drops_out = (rng.random(number.shape) < hazard) & (session >= first_dropout[:, None])
     return np.where(drops_out.any(axis=1), drops_out.argmax(axis=1) + 1, appointments)
+
+
+def dropout_hazard(world: WorldSettings, appointments: int) -> FloatArray:
+    """The probability that a relationship without a rupture ends with each appointment."""
+    is_early = np.arange(appointments) < EARLY_APPOINTMENTS
+    return world.dropout_rate * np.where(is_early, world.dropout_factor_early, 1.0)
 
 
 def sample_planned_counts(world: WorldSettings, count: int, appointments: int, rng: np.random.Generator) -> IntArray:

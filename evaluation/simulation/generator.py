@@ -49,7 +49,7 @@ def generate_stable(
     rng = np.random.default_rng([seed, 0])
     clients = sample_clients(world, count, appointments, rng, with_lookalikes=True)
     ruptures = sample_ruptures(world, clients, 1, appointments, rng)
-    planned = _sample_trial_counts(world, count, appointments, rng)
+    planned = sample_trial_counts(world, count, appointments, rng)
     return _observe(world, clients, ruptures, History.ordinary(count, appointments), planned, rng)
 
 
@@ -61,7 +61,7 @@ def generate_ruptured(
     clients = sample_clients(world, count, appointments, rng, with_lookalikes=False)
     ruptures = sample_ruptures(world, clients, 1, appointments, rng)
     first, last = world.ruptures.onset_session
-    planned = _sample_trial_counts(world, count, appointments, rng)
+    planned = sample_trial_counts(world, count, appointments, rng)
     onset = rng.integers(first - 1, np.minimum(last, planned))
     ruptures = begin(ruptures, onset[:, None])
     stays_until = sample_appointment_counts(world, ruptures, onset, appointments, rng)
@@ -70,7 +70,7 @@ def generate_ruptured(
     )
 
 
-def _sample_trial_counts(world: WorldSettings, count: int, appointments: int, rng: np.random.Generator) -> IntArray:
+def sample_trial_counts(world: WorldSettings, count: int, appointments: int, rng: np.random.Generator) -> IntArray:
     """How many appointments each treatment of a trial has if nobody drops out."""
     if world.ends_as_planned:
         return sample_planned_counts(world, count, appointments, rng)

@@ -122,6 +122,13 @@ class Likelihood:
         of_answers = self._of_answers(t, number, severity)
         return of_answers * (self._of_behaviour(t, number, severity) if self.with_behaviour else self._of_selection(t))
 
+    def by_mood(self, grid: MoodGrid, t: int, number: IntArray, severity: FloatArray) -> FloatArray:
+        """The same by the mood of the grid, on a bad day or not."""
+        clients = self.relationships.truth.clients
+        is_sure_once = (clients.bad_day_session >= 0) & (t > 0)
+        rate = clients.bad_day_rate + is_sure_once / (self.low.shape[1] - 1)
+        return grid.mix_bad_days(self.at(t, number, severity), rate)
+
     def _of_answers(self, t: int, number: IntArray, severity: FloatArray) -> FloatArray:
         truth, is_single, answered = (
             self.relationships.truth,

@@ -196,24 +196,24 @@ class Relationships:
 
     def select(self, index: BoolArray | IntArray | slice) -> "Relationships":
         """The relationships at `index`."""
-        return _combine([self], lambda arrays: arrays[0][index])
+        return combine_parts([self], lambda arrays: arrays[0][index])
 
 
 def concatenate(first: Relationships, second: Relationships) -> Relationships:
     """The relationships of both, `first` first; both have the same number of appointments and of ruptures."""
-    return _combine([first, second], np.concatenate)
+    return combine_parts([first, second], np.concatenate)
 
 
 T = TypeVar("T")
 
 
-def _combine(parts: list[T], combine: Any) -> T:
+def combine_parts(parts: list[T], combine: Any) -> T:
     """An object of which each array is combined from the same arrays of the parts."""
     if not is_dataclass(parts[0]):
         combined: T = combine(parts)
         return combined
     values = {
-        field.name: _combine([getattr(part, field.name) for part in parts], combine) for field in fields(parts[0])
+        field.name: combine_parts([getattr(part, field.name) for part in parts], combine) for field in fields(parts[0])
     }
     kind: Any = type(parts[0])
     whole: T = kind(**values)
