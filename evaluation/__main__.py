@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from evaluation import tables
-from evaluation.bars import Measured, measure_bars
+from evaluation.bars import measure_bars
+from evaluation.measured import Measured
 from evaluation.published import compare
 from evaluation.report import Report, write_report
 from evaluation.results import run_everything
@@ -40,7 +41,7 @@ def main() -> int:
         for comparison in compare(trial.world, run.published_clients, OTHER_BASE_RATE, run.resamples, run.seed)
     ]
     report = Report(results, bars, comparisons, declared, run, simulation)
-    print(tables.bars_table(bars, declared, args.short), *report.sections[2:-1], sep="\n\n")
+    print(tables.bars_table(bars, declared, args.short), tables.replaced_bars(bars), *report.sections[2:-1], sep="\n\n")
     if args.json:
         args.json.write_text(json.dumps(numbers(bars, results.trials), indent=2) + "\n", encoding="utf-8")
     if not args.short:

@@ -8,8 +8,8 @@ from evaluation.attune import NOT_OPEN, Folded
 from evaluation.measures import Estimate, happens_in_window, ratio
 from evaluation.reliability import ruptured_weight
 from evaluation.simulation.settings import KINDS
-from evaluation.simulation.truth import ENDED, BoolArray, IntArray, Relationships
-from evaluation.trial import DETECTION_LIMIT_SESSIONS, WorldTrial
+from evaluation.simulation.truth import ENDED, BoolArray, FloatArray, IntArray, Relationships
+from evaluation.trial import DETECTION_LIMIT_SESSIONS, Posteriors, WorldTrial
 
 BASE_RATES = (0.05, 0.15, 0.30)
 RIGHT_WITHIN_APPOINTMENTS = 2  # an alert is right if there is a rupture, or was one so many appointments before
@@ -25,6 +25,10 @@ class Alerts:
 
     stable: BoolArray
     ruptured: BoolArray
+
+    def first(self, count: int) -> "Alerts":
+        """Those of the first relationships of each."""
+        return Alerts(self.stable[:count], self.ruptured[:count])
 
 
 def alerts_of(trial: WorldTrial, asking: str, severity: int) -> Alerts:
@@ -50,6 +54,21 @@ def first_in_episode(folded: Folded, threshold: float) -> BoolArray:
     return first
 
 
+def oracle_alerts_at(posteriors: Posteriors, threshold: float) -> Alerts:
+    """The alerts of an oracle that begin at this probability."""
+    return Alerts(first_above(posteriors.stable, threshold), first_above(posteriors.ruptured, threshold))
+
+
+def first_above(probability: FloatArray, threshold: float) -> BoolArray:
+    """The appointments with which a probability reaches the threshold; again only after it fell to half of it."""
+    first, is_open = np.zeros(probability.shape, bool), np.zeros(len(probability), bool)
+    for t in range(probability.shape[1]):
+        is_open &= probability[:, t] > threshold / 2
+        first[:, t] = ~is_open & (probability[:, t] >= threshold)
+        is_open |= first[:, t]
+    return first
+
+
 def is_right(relationships: Relationships) -> BoolArray:
     """The appointments with which an alert is right."""
     in_rupture = relationships.truth.in_rupture
@@ -62,8 +81,11 @@ def is_right(relationships: Relationships) -> BoolArray:
 def precision(trial: WorldTrial, alerts: Alerts, base_rate: float) -> Estimate:
     """The share of alerts that are right, where `base_rate` of relationships have a rupture."""
     weight = ruptured_weight(len(alerts.stable), len(alerts.ruptured), base_rate)
-    stable, ruptured = trial.resamples.stable, trial.resamples.ruptured
-    right = ruptured.sum((alerts.ruptured & is_right(trial.samples.ruptured)).sum(axis=1))
+    stable, ruptured = (
+        resamples.first(len(of))
+        for resamples, of in ((trial.resamples.stable, alerts.stable), (trial.resamples.ruptured, alerts.ruptured))
+    )
+    right = ruptured.sum((alerts.ruptured & is_right(trial.samples.ruptured)[: len(alerts.ruptured)]).sum(axis=1))
     every = ruptured.sum(alerts.ruptured.sum(axis=1))
     return ratio(weight * right, weight * every + stable.sum(alerts.stable.sum(axis=1)))
 
@@ -82,7 +104,8 @@ def _appointments(relationships: Relationships) -> IntArray:
 
 def share_of_deep_reached(trial: WorldTrial, alerts: Alerts) -> Estimate:
     """The share of deep ruptures that lower ratings with an alert within two sessions."""
-    truth = trial.samples.ruptured.truth
-    members = np.isin(truth.kind, RATING_KINDS) & (truth.depth >= DEEP_SPREADS)
-    reached = happens_in_window(alerts.ruptured, trial.samples.ruptured, DETECTION_LIMIT_SESSIONS)
-    return trial.resamples.ruptured.share(reached, members)
+    count = len(alerts.ruptured)
+    sample = trial.samples.ruptured.select(slice(0, count))
+    members = np.isin(sample.truth.kind, RATING_KINDS) & (sample.truth.depth >= DEEP_SPREADS)
+    reached = happens_in_window(alerts.ruptured, sample, DETECTION_LIMIT_SESSIONS)
+    return trial.resamples.ruptured.first(count).share(reached, members)

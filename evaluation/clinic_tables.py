@@ -8,9 +8,11 @@ from evaluation import alerting, long_run
 from evaluation.adaptation import Repeat
 from evaluation.alerting import BASE_RATES, URGENT_THRESHOLDS, Alerts
 from evaluation.attune import CONCERN, SHIPPED_BASE_RATE, URGENT
-from evaluation.bars import URGENT_BASE_RATE, Results, mean, of_asking
 from evaluation.long_run import LongRun
+from evaluation.measured import Results, mean, of_asking
 from evaluation.measures import Estimate, ratio
+from evaluation.oracle_bars import URGENT_BASE_RATE, oracle_urgent
+from evaluation.oracles import ORACLE_OF_CLIENT_WITH_BEHAVIOUR, ORACLE_WITH_BEHAVIOUR
 from evaluation.published import Comparison
 from evaluation.reliability import BINS, recalibrate
 from evaluation.settings import ASKED_LAWS, ASKINGS, RunSettings
@@ -47,7 +49,10 @@ def precision_table(results: Results, run: RunSettings) -> str:
 
 def urgent_table(results: Results) -> str:
     """Urgent alerts as shipped, and if they began at another probability."""
-    rows = [_urgent_row("as shipped", [_shipped(results, law) for law in ASKED_LAWS])]
+    rows = [
+        _urgent_row("as shipped", [_shipped(results, law) for law in ASKED_LAWS]),
+        _urgent_row("the oracle of the client", [_of_oracle(results, law) for law in ASKED_LAWS]),
+    ]
     rows += [
         _urgent_row(f"{threshold:.2f}", [_at_threshold(results, law, threshold) for law in ASKED_LAWS])
         for threshold in URGENT_THRESHOLDS
@@ -65,6 +70,10 @@ def _shipped(results: Results, law: str) -> _TrialAlerts:
     return [(trial, alerting.alerts_of(trial, law, URGENT)) for trial in results.trials]
 
 
+def _of_oracle(results: Results, law: str) -> _TrialAlerts:
+    return list(zip(results.trials, oracle_urgent(results, law)[1], strict=True))
+
+
 def _at_threshold(results: Results, law: str, threshold: float) -> _TrialAlerts:
     return [(trial, alerting.urgent_alerts_at(trial, law, threshold)) for trial in results.trials]
 
@@ -79,7 +88,7 @@ def _urgent_row(name: str, by_law: list[_TrialAlerts]) -> list[str]:
 
 
 def calibration_table(results: Results) -> str:
-    """The Brier skill and the largest distance above .5 in each world, and what all worlds suggest."""
+    """The Brier skill and the largest distance above .5 in each world, what all worlds suggest, and the oracles."""
     rows = []
     for base_rate in (SHIPPED_BASE_RATE, OTHER_BASE_RATE):
         for asking in ASKINGS:
@@ -89,7 +98,11 @@ def calibration_table(results: Results) -> str:
                 gap = "–" if reliability.worst_gap is None else f"{reliability.worst_gap[0]:.2f}"
                 cells.append(f"{reliability.brier_skill[0]:.2f} / {gap}")
             offset, slope = recalibrate(results.trials, asking, base_rate)
-            rows.append([f"{100 * base_rate:.0f}%, {of_asking(asking)}", f"{offset:+.2f} / {slope:.2f}", *cells])
+            name = f"{100 * base_rate:.0f}%, {of_asking(asking)}"
+            rows.append([name, f"{offset:+.2f} / {slope:.2f}", *cells])
+            for oracle in (ORACLE_OF_CLIENT_WITH_BEHAVIOUR, ORACLE_WITH_BEHAVIOUR):
+                skills = [results.skills[trial.world.title, asking, base_rate][oracle] for trial in results.trials]
+                rows.append([f"{name}: {oracle}", "", *[f"{skill[0]:.2f}" for skill in skills]])
     titles = [trial.world.title for trial in results.trials]
     return markdown_table(["base rate", "offset / slope, all worlds", *titles], rows)
 

@@ -12,6 +12,11 @@ from evaluation.simulation.likelihood import Likelihood, MoodGrid
 from evaluation.simulation.settings import WorldSettings
 from evaluation.simulation.truth import ENDED, EXCUSED, FloatArray, Relationships
 
+ORACLE = "oracle that knows everything"
+ORACLE_WITH_BEHAVIOUR = "oracle, with attendance and the clinician too"
+ORACLE_OF_CLIENT = "oracle that knows the client"
+ORACLE_OF_CLIENT_WITH_BEHAVIOUR = "oracle of the client, with attendance and the clinician too"
+ORACLE_OF_PERSON = "oracle that knows the person"
 PERSON_SHIFTS_SPREADS = (1.0, 2.0, 3.0, 4.0)  # depths of a rupture that the oracle of the person considers
 PERSON_START_PROBABILITY, PERSON_CONTINUATION_PROBABILITY = 0.03, 0.6  # the best of those tried, per appointment
 MIN_TOTAL_SPREAD_POINTS = 0.5

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 
 from evaluation.attune import SHIPPED_BASE_RATE
-from evaluation.bars import Results, mean
+from evaluation.measured import Results, mean
 from evaluation.measures import Resamples, interval, is_detected, thresholds_for_budget
 from evaluation.reliability import BINS, MIN_BIN_APPOINTMENTS
 from evaluation.settings import ASKINGS
@@ -17,7 +17,7 @@ from evaluation.simulation.settings import KINDS
 from evaluation.tables import ALL_METHODS, SHOWN_METHODS
 from evaluation.trial import WorldTrial
 
-COLOURS = dict(zip(SHOWN_METHODS, ("#777777", "#b8860b", "#4c78a8", "#2a9d6f", "#b0406f"), strict=True))
+COLOURS = dict(zip(SHOWN_METHODS, ("#777777", "#b0b0b0", "#b8860b", "#4c78a8", "#2a9d6f", "#b0406f"), strict=True))
 BUDGETS = np.arange(0.02, 0.42, 0.02)
 
 mpl.use("svg")
@@ -60,7 +60,7 @@ def plot_by_budget(trials: Sequence[WorldTrial], path: Path) -> None:
 def _share_found(trial: WorldTrial, method: str, budget: float) -> float:
     outcome, itself = trial.outcomes[method], Resamples(trial.resamples.tuning.weights[:1])
     thresholds = thresholds_for_budget(outcome.tuning_peaks, itself, budget)
-    return float(is_detected(outcome.windowed, thresholds)[0, trial.is_whole].mean())
+    return float(is_detected(outcome.windowed, thresholds)[0, trial.is_whole[trial.is_tried(method)]].mean())
 
 
 def plot_by_kind(trials: Sequence[WorldTrial], path: Path) -> None:
@@ -69,9 +69,12 @@ def plot_by_kind(trials: Sequence[WorldTrial], path: Path) -> None:
     width = 0.8 / len(SHOWN_METHODS)
     for position, name in enumerate(SHOWN_METHODS):
         for kind in range(len(KINDS)):
-            of_kind = [(trial.outcomes[name].found[0], trial.samples.ruptured.truth.kind == kind) for trial in trials]
-            share = 100 * np.concatenate([found[members] for found, members in of_kind]).mean()
-            x = kind + (position - 2) * width
+            of_kind = [
+                trial.outcomes[name].found[0][trial.samples.ruptured.truth.kind[trial.is_tried(name)] == kind]
+                for trial in trials
+            ]
+            share = 100 * np.concatenate(of_kind).mean()
+            x = kind + (position - (len(SHOWN_METHODS) - 1) / 2) * width
             axis.bar(x, share, width, color=COLOURS[name], label=name if kind == 0 else None)
     axis.set_xticks(range(len(KINDS)), KINDS)
     axis.set_ylabel("found within two sessions, %")

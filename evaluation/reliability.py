@@ -7,10 +7,11 @@ import numpy as np
 
 from evaluation.measures import Estimate, Resamples, ratio
 from evaluation.simulation.truth import ENDED, FloatArray, Relationships
-from evaluation.trial import Messages, WorldTrial
+from evaluation.trial import ATTUNE, Messages, WorldTrial
 
 BINS = 10  # of equal width, from 0 to 1
 MIN_BIN_APPOINTMENTS, FIRST_BIN_WITH_BAR = 200, 5  # fewer appointments say little; the bar is about bins above .5
+LEAST_PROBABILITY = 1e-12  # that an oracle says: 0 is where nothing is said
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +67,33 @@ def ruptured_weight(stable: int, ruptured: int, base_rate: float) -> float:
 
 def measure_reliability(trial: WorldTrial, asking: str, base_rate: float) -> Reliability:
     """The reliability with one asking, at one of the base rates of `trial.messages_at_base_rate`."""
-    messages = trial.messages_at_base_rate[base_rate][asking]
-    stable, ruptured = (said.sums() for said in _said(trial, messages))
+    return _measure(trial, _said(trial, trial.messages_at_base_rate[base_rate][asking]), base_rate)
+
+
+def measure_skills(trial: WorldTrial, asking: str, base_rate: float) -> dict[str, Estimate]:
+    """The Brier skills of both oracles and of Attune.
+
+    They are of the same relationships, and of the appointments after which Attune says something.
+    """
+    attune = [said.probability for said in _said(trial, trial.messages_at_base_rate[base_rate][asking])]
+    seen = {
+        oracle: (posteriors.stable, posteriors.ruptured)
+        for (oracle, of_asking, rate), posteriors in trial.posteriors.items()
+        if (of_asking, rate) == (asking, base_rate)
+    }
+    samples, skills = (trial.samples.stable, trial.samples.ruptured), dict[str, Estimate]()
+    for name, probabilities in {ATTUNE: tuple(attune), **seen}.items():
+        parts = []
+        for sample, said, of_attune in zip(samples, probabilities, attune, strict=True):
+            count = min(len(of_attune), *(len(stable) for stable, _ in seen.values()))
+            is_said = of_attune[:count] > 0
+            parts.append(_Said.of(sample, np.where(is_said, np.maximum(said[:count], LEAST_PROBABILITY), 0.0)))
+        skills[name] = _measure(trial, (parts[0], parts[1]), base_rate).brier_skill
+    return skills
+
+
+def _measure(trial: WorldTrial, said: tuple[_Said, _Said], base_rate: float) -> Reliability:
+    stable, ruptured = (part.sums() for part in said)
     weight = ruptured_weight(len(stable), len(ruptured), base_rate)
     if len(stable) == len(trial.samples.stable):
         resamples = trial.resamples.stable, trial.resamples.ruptured

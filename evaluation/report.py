@@ -6,12 +6,15 @@ from pathlib import Path
 
 from evaluation import clinic_tables, plots, tables, trajectories
 from evaluation.attune import CONCERN, SHIPPED_BASE_RATE, URGENT
-from evaluation.bars import Measured, Results, mean, share_of
+from evaluation.measured import Measured, Results, mean, share_of
+from evaluation.oracle_bars import URGENT_PRECISION
+from evaluation.oracles import ORACLE, ORACLE_WITH_BEHAVIOUR
+from evaluation.posteriors import CONSIDERED
 from evaluation.published import Comparison
 from evaluation.settings import ASKED_LAWS, UNASKED, RunSettings
 from evaluation.simulation.generator import generate_ruptured
 from evaluation.simulation.settings import SimulatedWorld, SimulationSettings
-from evaluation.trial import ATTUNE, ORACLE, ORACLE_WITH_BEHAVIOUR, OTHER_BASE_RATE, asked
+from evaluation.trial import ATTUNE, OTHER_BASE_RATE, asked
 
 PICTURES_DIR = "evaluation"  # in the directory of the report
 PICTURED_WORLD, PICTURED_FROM = "ordinal", 2000  # relationships among which there is one of each kind to show
@@ -44,14 +47,20 @@ class Report:
         )
 
     def _bars_section(self) -> str:
-        missed = sum(not bar.is_met() for bar in self.bars)
+        with_bar = [bar for bar in self.bars if bar.has_bar]
+        missed = sum(not bar.is_met() for bar in with_bar)
         return f"""\
 ## Bars
 
-{len(self.bars) - missed} of {len(self.bars)} bars are met. Intervals hold 95% of {self.run.resamples} bootstrap
+{len(with_bar) - missed} of {len(with_bar)} bars are met. Intervals hold 95% of {self.run.resamples} bootstrap
 resamples of the relationships, with the thresholds made anew in each. A floor is met when the lower end of the interval
 is at most 3 points below it, a ceiling when the upper end is at most 3 points above it. Ratios and Brier skills are met
-by their value.
+by their value. Rows without a bar are for comparison.
+
+The *oracle that knows everything* knows each rupture but not when it begins, which nothing real can. The *oracle of the
+client* knows each client perfectly, but not the rupture. A bar is replaced only if that oracle may miss it itself.
+
+{tables.replaced_bars(self.bars)}
 
 {tables.bars_table(self.bars, self.declared_misses)}"""
 
@@ -137,7 +146,8 @@ interval.
 
 Of V, step and slide, Attune without the question finds {of_oracle} of what the oracle finds that knows everything about
 the client's forms, and {of_oracle_with_behaviour} of what the oracle finds that also sees attendance, missing forms and
-the clinician's ratings.
+the clinician's ratings. The oracle of the client weighs {CONSIDERED} ruptures that are drawn in the same world, on the
+first {run.oracle_relationships} relationships of each sample. More would make it a little better.
 
 {tables.methods_table(results.trials)}
 
@@ -220,7 +230,8 @@ The probability after each appointment against whether there is a rupture then, 
 mixed at the base rate. Each cell has the Brier skill (0 is as good as always saying the share, 1 is perfect) and, if a
 tenth above .5 has 200 appointments or more, the largest distance of what was said there from what was so. Offset and
 slope are what a logistic recalibration of all worlds together suggests: 0 and 1 if nothing has to change. At a base
-rate of {100 * OTHER_BASE_RATE:.0f}%, fewer relationships are counted.
+rate of {100 * OTHER_BASE_RATE:.0f}%, and of the oracles, fewer relationships are counted. The oracles' skills are those
+of exact probabilities, from all that Attune sees.
 
 {clinic_tables.calibration_table(results)}
 
@@ -242,7 +253,8 @@ rates of relationships with a rupture in sixteen sessions; *a week* is the numbe
 {clinic_tables.precision_table(results, run)}
 
 Urgent alerts at a base rate of 15%, with the question: how many are right, and how many ruptures of three spreads or
-more that lower ratings are urgent within two sessions. Below the first row, what other thresholds would give.
+more that lower ratings are urgent within two sessions. The oracle of the client alerts from the lowest probability at
+which {100 * URGENT_PRECISION:.0f}% of its alerts are right. Below, what other thresholds of Attune would give.
 
 {clinic_tables.urgent_table(results)}"""
 

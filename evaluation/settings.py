@@ -20,6 +20,8 @@ class RunSettings:
     """Their names; all if None."""
     relationships: int
     """In each of the three samples of a world: stable ones for thresholds, stable ones, and ruptured ones."""
+    oracle_relationships: int
+    """Those of the samples that the oracle of the client sees: it is slow."""
     relationships_at_other_base_rate: int
     """Those of the samples that are folded again for another base rate."""
     long_stable: int
@@ -42,6 +44,7 @@ class RunSettings:
 FULL = RunSettings(
     worlds=None,
     relationships=1500,
+    oracle_relationships=400,
     relationships_at_other_base_rate=500,
     long_stable=150,
     long_other=120,
@@ -50,6 +53,7 @@ FULL = RunSettings(
 SHORT = RunSettings(
     worlds=SHORT_WORLDS,
     relationships=250,
+    oracle_relationships=100,
     relationships_at_other_base_rate=100,
     long_stable=40,
     long_other=40,

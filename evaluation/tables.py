@@ -7,17 +7,21 @@ from textwrap import fill
 import numpy as np
 
 from evaluation.attune import WATCH
-from evaluation.bars import Measured, mean, of_asking
+from evaluation.measured import Measured, mean, of_asking
 from evaluation.measures import Estimate, interval
 from evaluation.methods import METHODS, OWN_MEAN
+from evaluation.oracles import (
+    ORACLE,
+    ORACLE_OF_CLIENT,
+    ORACLE_OF_CLIENT_WITH_BEHAVIOUR,
+    ORACLE_OF_PERSON,
+    ORACLE_WITH_BEHAVIOUR,
+)
 from evaluation.settings import ASKED_LAWS, ASKINGS, UNASKED
 from evaluation.simulation.settings import KINDS
 from evaluation.simulation.truth import ENDED, BoolArray, FloatArray, Relationships
 from evaluation.trial import (
     ATTUNE,
-    ORACLE,
-    ORACLE_OF_PERSON,
-    ORACLE_WITH_BEHAVIOUR,
     PREVIOUS,
     WorldTrial,
     asked,
@@ -26,11 +30,14 @@ from evaluation.trial import (
 LINE_LENGTH = 120
 FLOOR_TOTAL, FLOOR_ELEMENT = 40, 20  # points; at or below, a message is sent whatever is usual
 CANDID = asked(ATTUNE, ASKED_LAWS[0])
-SHOWN_METHODS = (ORACLE, OWN_MEAN, PREVIOUS, ATTUNE, CANDID)
+SHOWN_METHODS = (ORACLE, ORACLE_OF_CLIENT, OWN_MEAN, PREVIOUS, ATTUNE, CANDID)
 """The methods that the detailed tables and pictures show."""
+WORLD_METHODS = (ORACLE_WITH_BEHAVIOUR, ORACLE_OF_CLIENT_WITH_BEHAVIOUR, *SHOWN_METHODS)
 ALL_METHODS = (
     ORACLE_WITH_BEHAVIOUR,
     ORACLE,
+    *(asked(ORACLE_OF_CLIENT_WITH_BEHAVIOUR, asking) for asking in ASKINGS),
+    ORACLE_OF_CLIENT,
     ORACLE_OF_PERSON,
     *METHODS,
     *(asked(name, asking) for name in (PREVIOUS, ATTUNE) for asking in ASKINGS),
@@ -75,10 +82,17 @@ def bars_table(bars: Sequence[Measured], declared_misses: dict[str, str], is_sho
     )
 
 
+def replaced_bars(bars: Sequence[Measured]) -> str:
+    """Which bars were replaced, by what, and why."""
+    replaced = "\n".join(f"- {bar.replaced}" for bar in bars if bar.replaced)
+    return f"Replaced:\n\n{replaced}" if replaced else "No bar was replaced: the oracle of the client reaches each."
+
+
 def _bar_row(measured: Measured, declared_misses: dict[str, str], is_short: bool) -> list[str]:
     statement = measured.statement + (f" ({measured.note})" if measured.note else "")
     low, high = measured.interval
     met = "yes" if measured.is_met(is_short) else "no: " + declared_misses.get(measured.key, "**not declared**")
+    met = met if measured.has_bar else "–"
     value, span = format_value(measured, measured.value), f"{format_value(measured, low)} to "
     return [statement, _limit(measured), value, span + format_value(measured, high), met]
 
@@ -94,6 +108,8 @@ def format_value(measured: Measured, value: float) -> str:
 
 
 def _limit(measured: Measured) -> str:
+    if not measured.has_bar:
+        return "for comparison"
     floor, ceiling = (format_value(measured, limit) for limit in (measured.floor, measured.ceiling))
     if np.isinf(measured.ceiling):
         return f"at least {floor}"
@@ -123,16 +139,13 @@ def worlds_table(trials: Sequence[WorldTrial], whole: bool) -> str:
     rows = [
         [
             _world_name(trial),
-            *[
-                percent(float(trial.share_found(name, trial.is_whole if whole else None)[0]))
-                for name in (ORACLE_WITH_BEHAVIOUR, *SHOWN_METHODS)
-            ],
+            *[percent(float(trial.share_found(name, trial.is_whole if whole else None)[0])) for name in WORLD_METHODS],
             with_interval(trial.share_found(ATTUNE) - trial.share_found(PREVIOUS)),
         ]
         for trial in trials
     ]
     gain = "all kinds, Attune less the previous model"
-    return markdown_table(["world", ORACLE_WITH_BEHAVIOUR, *SHOWN_METHODS, gain], rows)
+    return markdown_table(["world", *WORLD_METHODS, gain], rows)
 
 
 def _world_name(trial: WorldTrial) -> str:
@@ -179,7 +192,10 @@ def traits_table(trials: Sequence[WorldTrial]) -> str:
         size = sum(int(group.sum()) for group in groups)
         shares = [
             np.concatenate(
-                [trial.outcomes[name].found[0][group] for trial, group in zip(trials, groups, strict=True)]
+                [
+                    trial.outcomes[name].found[0][group[trial.is_tried(name)]]
+                    for trial, group in zip(trials, groups, strict=True)
+                ]
             ).mean()
             for name in SHOWN_METHODS
             if size

@@ -1,7 +1,7 @@
 """The standard trial: every method on the same relationships of a world, with thresholds from other relationships."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -17,7 +17,16 @@ from evaluation.measures import (
     window_scores,
 )
 from evaluation.methods import METHODS
-from evaluation.oracles import oracle_of_everything, oracle_of_person
+from evaluation.oracle_views import view_all
+from evaluation.oracles import (
+    ORACLE,
+    ORACLE_OF_CLIENT,
+    ORACLE_OF_CLIENT_WITH_BEHAVIOUR,
+    ORACLE_OF_PERSON,
+    ORACLE_WITH_BEHAVIOUR,
+    oracle_of_everything,
+    oracle_of_person,
+)
 from evaluation.previous_model import previous_model
 from evaluation.settings import ASKINGS, UNASKED, RunSettings
 from evaluation.simulation.generator import generate_ruptured, generate_stable
@@ -33,9 +42,7 @@ from evaluation.simulation.truth import BoolArray, FloatArray, Relationships
 
 DETECTION_LIMIT_SESSIONS = 2  # after the onset: what "found" means
 OTHER_BASE_RATE = 0.25  # Larsson 2018: a quarter of relationships
-ORACLE = "oracle that knows everything"
-ORACLE_WITH_BEHAVIOUR = "oracle, with attendance and the clinician too"
-ORACLE_OF_PERSON = "oracle that knows the person"
+BASE_RATES = (SHIPPED_BASE_RATE, OTHER_BASE_RATE)
 PREVIOUS, ATTUNE = "previous model", "Attune"
 
 
@@ -88,6 +95,9 @@ class TrialResamples:
         counts = (len(samples.tuning), len(samples.stable), len(samples.ruptured))
         return cls(*(Resamples.draw(count, resamples, seed + part) for part, count in enumerate(counts)))
 
+    def first(self, count: int) -> "TrialResamples":
+        return TrialResamples(*(resamples.first(count) for resamples in (self.tuning, self.stable, self.ruptured)))
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -113,6 +123,14 @@ class Messages:
 
 
 @dataclass(frozen=True, slots=True)
+class Posteriors:
+    """What an oracle says: the probability of a rupture at each appointment of the first relationships."""
+
+    stable: FloatArray
+    ruptured: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
 class WorldTrial:
     """The results of every method in one world."""
 
@@ -124,15 +142,24 @@ class WorldTrial:
     """By the asking."""
     messages_at_base_rate: dict[float, dict[str, Messages]]
     """The same, for probabilities that are stated for each base rate; maybe of the first relationships only."""
+    posteriors: dict[tuple[str, str, float], Posteriors] = field(default_factory=dict)
+    """By the oracle, the asking and the base rate."""
 
     @property
     def is_whole(self) -> BoolArray:
         """The ruptures that lower all ratings: V, step and slide."""
         return np.isin(self.samples.ruptured.truth.kind, TOTAL_VISIBLE_KINDS)
 
+    def is_tried(self, *methods: str) -> BoolArray:
+        """The relationships with a rupture that all these methods were tried on."""
+        count = min(self.outcomes[method].found.shape[1] for method in methods)
+        return np.arange(len(self.samples.ruptured)) < count
+
     def share_found(self, method: str, members: BoolArray | None = None) -> Estimate:
-        """The share of ruptures that a method finds at the budget."""
-        return self.resamples.ruptured.share(self.outcomes[method].found, members)
+        """The share of ruptures that a method finds at the budget, of those that it was tried on."""
+        found = self.outcomes[method].found
+        count = found.shape[1]
+        return self.resamples.ruptured.first(count).share(found, None if members is None else members[:count])
 
     def share_messaged(self, asking: str, members: BoolArray | None = None) -> Estimate:
         """The share of ruptures for which a message is sent within two sessions."""
@@ -173,9 +200,11 @@ def run_trial(world: SimulatedWorld, question: Mapping[QuestionLaw, QuestionSett
     for name, with_behaviour in ((ORACLE, False), (ORACLE_WITH_BEHAVIOUR, True)):
         scores = _oracle_scores(samples, world, with_behaviour)
         outcomes[name] = evaluate(samples, scores, resamples, run.false_alarm_budget)
+    askings = {asking: samples.asked(question, asking, run.seed) for asking in ASKINGS}
+    of_client, posteriors = _view(askings, world, question, resamples, run)
+    outcomes |= of_client
     messages, at_other_base_rate = dict[str, Messages](), dict[str, Messages]()
-    for asking in ASKINGS:
-        of_asking = samples.asked(question, asking, run.seed)
+    for asking, of_asking in askings.items():
         previous = _scores(of_asking, previous_model)
         outcomes[asked(PREVIOUS, asking)] = evaluate(of_asking, previous, resamples, run.false_alarm_budget)
         folded = [fold_all(sample) for sample in (of_asking.tuning, of_asking.stable, of_asking.ruptured)]
@@ -185,7 +214,7 @@ def run_trial(world: SimulatedWorld, question: Mapping[QuestionLaw, QuestionSett
         few, policy = of_asking.first(run.relationships_at_other_base_rate), policy_at(OTHER_BASE_RATE)
         at_other_base_rate[asking] = Messages(fold_all(few.stable, policy), fold_all(few.ruptured, policy))
     by_base_rate = {SHIPPED_BASE_RATE: messages, OTHER_BASE_RATE: at_other_base_rate}
-    return WorldTrial(world, samples, resamples, outcomes, messages, by_base_rate)
+    return WorldTrial(world, samples, resamples, outcomes, messages, by_base_rate, posteriors)
 
 
 def _scores(samples: Samples, method: Method) -> tuple[FloatArray, ...]:
@@ -201,3 +230,31 @@ def _oracle_scores(samples: Samples, world: SimulatedWorld, with_behaviour: bool
         score(samples.stable, world.reported),
         score(samples.ruptured, world.reported),
     )
+
+
+def _view(
+    askings: Mapping[str, Samples],
+    world: SimulatedWorld,
+    question: Mapping[QuestionLaw, QuestionSettings],
+    resamples: TrialResamples,
+    run: RunSettings,
+) -> tuple[dict[str, Outcome], dict[tuple[str, str, float], Posteriors]]:
+    """What the oracle of the client finds, and what both oracles say, in the first relationships."""
+    few = {asking: samples.first(run.oracle_relationships) for asking, samples in askings.items()}
+    tuning, stable, ruptured = (
+        view_all({asking: getattr(of, part) for asking, of in few.items()}, settings, question, BASE_RATES, seed)
+        for seed, (part, settings) in enumerate(
+            (("tuning", world.tuned), ("stable", world.reported), ("ruptured", world.reported)), start=run.seed
+        )
+    )
+    outcomes = {
+        asked(oracle, asking): evaluate(
+            few[asking],
+            (tuning.scores[oracle, asking], stable.scores[oracle, asking], ruptured.scores[oracle, asking]),
+            resamples.first(run.oracle_relationships),
+            run.false_alarm_budget,
+        )
+        for oracle, asking in tuning.scores
+        if oracle in (ORACLE_OF_CLIENT, ORACLE_OF_CLIENT_WITH_BEHAVIOUR)
+    }
+    return outcomes, {key: Posteriors(stable.posteriors[key], ruptured.posteriors[key]) for key in stable.posteriors}

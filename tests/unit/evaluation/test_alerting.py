@@ -6,6 +6,7 @@ import pytest
 from evaluation.alerting import (
     Alerts,
     alerts_per_appointment,
+    first_above,
     first_in_episode,
     is_right,
     precision,
@@ -77,3 +78,18 @@ def test_a_threshold_alarms_once_in_each_episode() -> None:
 
     assert first_in_episode(said, 0.5).tolist() == [[False, True, False, False, True, False]]
     assert first_in_episode(said, 0.85).sum() == 0
+
+
+def test_a_probability_alerts_again_only_after_it_fell_to_half_of_the_threshold() -> None:
+    probability = np.array([[0.1, 0.6, 0.4, 0.7, 0.2, 0.5, 0.5], [0.5, 0.26, 0.5, 0.25, 0.5, 0.0, 0.4]])
+
+    assert np.flatnonzero(first_above(probability, 0.5)[0]).tolist() == [1, 5]
+    assert np.flatnonzero(first_above(probability, 0.5)[1]).tolist() == [0, 4]
+
+
+def test_alerts_of_the_first_relationships_are_measured_on_these() -> None:
+    every, half = Alerts(NEVER, AT_ONSET), Alerts(NEVER, AT_ONSET & (np.arange(COUNT) < COUNT // 2)[:, None])
+
+    assert share_of_deep_reached(TRIAL, half.first(COUNT // 2))[0] == 1.0
+    assert share_of_deep_reached(TRIAL, half)[0] < 1.0
+    assert precision(TRIAL, every.first(10), 0.15)[0] == precision(TRIAL, every, 0.15)[0] == 1.0

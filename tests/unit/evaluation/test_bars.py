@@ -8,21 +8,20 @@ import pytest
 from evaluation.__main__ import numbers, undeclared_misses
 from evaluation.adaptation import Repeat
 from evaluation.bars import (
-    Measured,
-    Results,
     adapted,
     against_previous,
     elements,
     falsely_alarmed,
-    mean,
-    oracle_share,
     withdrawal,
 )
+from evaluation.measured import Measured, Results, mean
 from evaluation.measures import Resamples
+from evaluation.oracle_bars import oracle_share
+from evaluation.oracles import ORACLE, ORACLE_OF_CLIENT
 from evaluation.settings import ASKINGS, UNASKED
 from evaluation.simulation.generator import generate_ruptured, generate_stable
 from evaluation.simulation.settings import KINDS, load_settings
-from evaluation.trial import ATTUNE, ORACLE, PREVIOUS, Messages, Outcome, Samples, TrialResamples, WorldTrial
+from evaluation.trial import ATTUNE, PREVIOUS, Messages, Outcome, Samples, TrialResamples, WorldTrial
 from tests.support.folded import folded
 
 SETTINGS = load_settings()
@@ -80,7 +79,10 @@ def trial(found_by: dict[str, np.ndarray], alarmed_rows: int = 0, world: str = "
     reached = np.zeros((COUNT, 16), int)
     reached[:alarmed_rows, 3] = 2
     messages = Messages(folded(reached=reached), folded(reached=0 * reached))
-    outcomes = {ORACLE: outcome(np.ones(COUNT, bool))} | {name: outcome(found) for name, found in found_by.items()}
+    all_found = outcome(np.ones(COUNT, bool))
+    outcomes = {ORACLE: all_found, ORACLE_OF_CLIENT: all_found} | {
+        name: outcome(found) for name, found in found_by.items()
+    }
     by_asking = dict.fromkeys(ASKINGS, messages)
     return WorldTrial(simulated, samples, TrialResamples.draw(samples, RESAMPLES, 1), outcomes, by_asking, {})
 
@@ -148,7 +150,7 @@ def test_the_numbers_of_a_run_can_be_compared() -> None:
     written = numbers([measured(0.8, 0.0, floor=0.78)], [trial({ATTUNE: IS_EVEN}, alarmed_rows=20)])
 
     assert written["bars"] == {"key": {"value": 0.8, "low": 0.8, "high": 0.8, "met": True}}
-    assert written["found"] == {"ordinal": {ORACLE: 1.0, ATTUNE: 0.5}}
+    assert written["found"] == {"ordinal": {ORACLE: 1.0, ORACLE_OF_CLIENT: 1.0, ATTUNE: 0.5}}
     assert written["falsely_messaged"] == {"ordinal": dict.fromkeys(ASKINGS, pytest.approx(0.1))}
 
 

@@ -16,7 +16,7 @@ from evaluation.simulation.truth import ENDED, NOT_ANSWERED, FloatArray, Relatio
 
 SETTINGS = load_settings()
 WORLD = SETTINGS.world("ordinal").reported
-COUNT, BASE_RATE = 300, 0.15
+COUNT, BASE_RATE = 200, 0.15
 LAW: QuestionLaw = "candid"
 
 

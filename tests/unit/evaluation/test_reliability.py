@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from evaluation.reliability import fit_logistic, measure_reliability, recalibrate, ruptured_weight
+from evaluation.reliability import fit_logistic, measure_reliability, measure_skills, recalibrate, ruptured_weight
 from evaluation.settings import UNASKED
 from evaluation.simulation.generator import generate_ruptured, generate_stable
 from evaluation.simulation.settings import load_settings
 from evaluation.simulation.truth import ENDED
-from evaluation.trial import Messages, Samples, TrialResamples, WorldTrial
+from evaluation.trial import ATTUNE, Messages, Posteriors, Samples, TrialResamples, WorldTrial
 from tests.support.folded import folded
 
 WORLD = load_settings().world("ordinal")
@@ -90,3 +90,24 @@ def test_nothing_counts_after_the_end_or_before_anything_is_said() -> None:
     sums = measure_reliability(replace(trial(said, said)), UNASKED, BASE_RATE).count.sum()
 
     assert sums == pytest.approx(ALL - COUNT - WEIGHT * COUNT)
+
+
+def test_an_oracle_and_attune_are_compared_after_the_same_appointments_of_the_same_relationships() -> None:
+    """Attune says the share; after every other appointment nothing. The oracle saw the first relationships only."""
+    said, few = np.where(np.arange(16) % 2 == 0, SHARE, 0) * np.ones((COUNT, 1)), COUNT // 3
+    knows = Posteriors(np.zeros((few, 16)), 1.0 * RUPTURED.truth.in_rupture[:few])
+    guesses = Posteriors(
+        np.full((few, 16), 0.3), np.where(np.arange(16) % 2 == 0, RUPTURED.truth.in_rupture[:few], 0.0)
+    )
+    posteriors = {
+        ("knows", UNASKED, BASE_RATE): knows,
+        ("guesses", UNASKED, BASE_RATE): guesses,
+        ("another", UNASKED, 0.9): knows,
+    }
+    skills = measure_skills(replace(trial(said, said), posteriors=posteriors), UNASKED, BASE_RATE)
+
+    assert set(skills) == {ATTUNE, "knows", "guesses"}
+    assert skills["knows"][0] == pytest.approx(1)
+    assert skills["guesses"][0] < 0.7
+    assert skills[ATTUNE][0] == pytest.approx(0, abs=0.02)
+    assert len(skills[ATTUNE]) == 101

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.bars import Results, measure_bars
+from evaluation.bars import measure_bars
+from evaluation.measured import Results
 from evaluation.published import compare
 from evaluation.report import Report, write_report
 from evaluation.results import run_everything
 from evaluation.settings import FULL, SHORT, load_declared_misses
 from evaluation.simulation.settings import load_settings
-from evaluation.tables import wrap
+from evaluation.tables import replaced_bars, wrap
 
 SIMULATION = load_settings()
 RUN = replace(
@@ -50,6 +51,7 @@ def test_the_page_says_first_that_no_people_were_measured_and_has_every_table(re
     )
     for bar in bars:
         assert f"| {bar.statement}" in page
+    assert replaced_bars(bars).split("\n")[0] in page
     for picture in re.findall(r"\]\((evaluation/\w+\.svg)\)", page):
         assert (tmp_path / picture).stat().st_size > 0
     assert "nan" not in re.sub(r"\w*nan\w+|\w+nan\w*", "", introduction)
