@@ -12,7 +12,7 @@ from evaluation.posteriors import Evidence, onset_shares, own_rupture, sample_co
 from evaluation.simulation.generator import generate_ruptured, generate_stable
 from evaluation.simulation.question import ask, log_ratios_of_answers
 from evaluation.simulation.settings import QuestionLaw, load_settings
-from evaluation.simulation.truth import ENDED, NOT_ANSWERED, FloatArray, Relationships
+from evaluation.simulation.truth import ENDED, EXCUSED, NOT_ANSWERED, FloatArray, Relationships
 
 SETTINGS = load_settings()
 WORLD = SETTINGS.world("ordinal").reported
@@ -59,6 +59,14 @@ def share_found(stable: FloatArray, ruptured: FloatArray) -> float:
     return float(is_detected(window_scores(ruptured, samples()[1], 2), threshold)[0].mean())
 
 
+def without_observations(relationships: Relationships) -> Relationships:
+    """The same with every appointment cancelled in time."""
+    observed = relationships.observations
+    nothing = {name: np.full_like(getattr(observed, name), np.nan) for name in ("total", "elements", "clinician_total")}
+    excused = np.full_like(observed.appointment, EXCUSED)
+    return replace(relationships, observations=replace(observed, appointment=excused, **nothing))
+
+
 @pytest.mark.parametrize("name", ["ordinal", "heavy"])
 def test_the_score_of_the_own_rupture_is_that_of_the_oracle_that_knows_everything(name: str) -> None:
     world = SETTINGS.world(name).reported
@@ -71,17 +79,7 @@ def test_the_score_of_the_own_rupture_is_that_of_the_oracle_that_knows_everythin
 
 def test_before_anything_is_seen_the_probability_is_the_base_rate() -> None:
     """The probability of a rupture then is the share of ruptures with an onset at which it is still present."""
-    relationships = samples()[1]
-    observed = relationships.observations
-    silent = replace(
-        relationships,
-        observations=replace(
-            observed,
-            total=np.full_like(observed.total, np.nan),
-            elements=np.full_like(observed.elements, np.nan),
-            clinician_total=np.full_like(observed.clinician_total, np.nan),
-        ),
-    )
+    silent = without_observations(samples()[1])
     nothing = Evidence.weigh(silent, WORLD, *own_rupture(silent), False)
     shares = onset_shares(WORLD, 16)
     said = nothing.posterior(shares, BASE_RATE)
@@ -91,6 +89,20 @@ def test_before_anything_is_seen_the_probability_is_the_base_rate() -> None:
     np.testing.assert_allclose(ever, BASE_RATE)
     np.testing.assert_allclose(said, BASE_RATE * (nothing.is_present * shares).sum(axis=(1, 2)), rtol=1e-9)
     assert (said[:, 0] == 0).all()
+
+
+def test_a_relationship_that_goes_on_says_how_likely_its_client_was_to_stay_in_a_rupture() -> None:
+    """In a trial, only clients with a rupture drop out."""
+    world, row, t = WORLD.model_copy(update={"dropout_rate": 0.05}), np.arange(1500), 10
+    relationships = generate_ruptured(world, len(row), seed=25)
+    silent, truth = without_observations(relationships), relationships.truth
+    stays = np.exp(Evidence.weigh(silent, world, *own_rupture(silent), True).log_ratio[row, 0, truth.onset_session, t])
+
+    for first, last in ((1, 4), (5, 9)):
+        began = (truth.onset_session >= first) & (truth.onset_session <= last)
+        still = truth.appointment_count[began] > t
+        assert still.mean() < 0.9
+        assert stays[began].mean() == pytest.approx(still.mean(), abs=0.06)
 
 
 @pytest.mark.parametrize("knows_rupture", [True, False], ids=["everything", "client"])
