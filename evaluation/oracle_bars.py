@@ -22,7 +22,7 @@ SHARE_OF_ORACLE = 0.78  # that the first bar asks for, and each that is replaced
 BRIER_SKILL = 0.15
 URGENT_BASE_RATE, URGENT_PRECISION, URGENT_REACH = SHIPPED_BASE_RATE, 0.40, 0.50
 URGENT_THRESHOLDS = tuple(np.arange(0.10, 0.96, 0.02).round(2).tolist())  # that the oracle may choose from
-_EVEN_SO = "even an observer who knew every client perfectly, and saw all that Attune sees, would not surely"
+_EVEN_SO = "Even an observer who knew every client perfectly, and saw all that Attune sees, would not surely"
 
 
 def is_beyond(of_oracle: Estimate, floor: float) -> bool:
@@ -184,7 +184,7 @@ def _brier_replaced(base_rate: float, beyond: Sequence[str]) -> str:
     return (
         f"Probabilities that are clearly better than always saying the average (a Brier skill of {BRIER_SKILL}, where "
         f"{100 * base_rate:.0f} of 100 relationships have a rupture) cannot be asked for everywhere. "
-        f"{_EVEN_SO.capitalize()} reach this in: {'; '.join(beyond)}. There, Attune must reach "
+        f"{_EVEN_SO} reach this in: {'; '.join(beyond)}. There, Attune must reach "
         f"{100 * SHARE_OF_ORACLE:.0f}% of that observer's skill."
     )
 
@@ -192,6 +192,6 @@ def _brier_replaced(base_rate: float, beyond: Sequence[str]) -> str:
 def _urgent_replaced(law: str) -> str:
     return (
         f"With {of_asking(law)}, it cannot be asked for that half of the deep ruptures are urgent within two sessions. "
-        f"{_EVEN_SO.capitalize()} reach half of them, if {100 * URGENT_PRECISION:.0f} of 100 urgent alerts have to be "
+        f"{_EVEN_SO} reach half of them, if {100 * URGENT_PRECISION:.0f} of 100 urgent alerts have to be "
         f"right. Attune must reach {100 * SHARE_OF_ORACLE:.0f}% of what that observer reaches."
     )

@@ -8,7 +8,7 @@ from evaluation import clinic_tables, plots, tables, trajectories
 from evaluation.attune import CONCERN, SHIPPED_BASE_RATE, URGENT
 from evaluation.measured import Measured, Results, mean, share_of
 from evaluation.oracle_bars import URGENT_PRECISION
-from evaluation.oracles import ORACLE, ORACLE_WITH_BEHAVIOUR
+from evaluation.oracles import ORACLE, ORACLE_OF_CLIENT, ORACLE_WITH_BEHAVIOUR
 from evaluation.posteriors import CONSIDERED
 from evaluation.published import Comparison
 from evaluation.settings import ASKED_LAWS, UNASKED, RunSettings
@@ -100,9 +100,15 @@ def of_hundred(share: float) -> str:
 def introduction(results: Results) -> str:
     """What was measured and on whom, what Attune finds and misses, how many alerts are right, what it cannot know."""
     trials = results.trials
-    found, with_question, deep_found, oracle = (
+    found, with_question, deep_found, oracle, of_client = (
         float(mean(trial.share_found(name, trial.is_whole if whole else None) for trial in trials)[0])
-        for name, whole in ((ATTUNE, False), (asked(ATTUNE, ASKED_LAWS[0]), False), (ATTUNE, True), (ORACLE, True))
+        for name, whole in (
+            (ATTUNE, False),
+            (asked(ATTUNE, ASKED_LAWS[0]), False),
+            (ATTUNE, True),
+            (ORACLE, True),
+            (ORACLE_OF_CLIENT, True),
+        )
     )
     right, right_asked, urgent_asked = (
         float(clinic_tables.precision_at(results, asking, severity, SHIPPED_BASE_RATE)[0])
@@ -120,12 +126,13 @@ clinics. How their ruptures look was drawn from ranges, most of them assumptions
 be falsely alarmed in sixteen sessions, Attune finds {of_hundred(found)} ruptures within two sessions of their onset. It
 finds {of_hundred(with_question)} if both people are also asked about tension and answer candidly. {misses}Of the
 ruptures that lower all ratings it finds {of_hundred(deep_found)}. An oracle that knows everything about a client,
-except whether and when a rupture begins, finds {of_hundred(oracle)} of these: more cannot be seen in ratings. As it is
-shipped, Attune alarms {of_hundred(falsely)} stable relationships falsely. Where {100 * SHIPPED_BASE_RATE:.0f} of 100
-relationships have a rupture, {of_hundred(right)} alerts are right, and {of_hundred(right_asked)} where the question is
-asked; of the urgent ones among these, {of_hundred(urgent_asked)}. The other alerts are false. Attune cannot know why a
-rating fell, what a missing form would have said, or what a client keeps silent. It shows signs. Only the two people can
-say whether something is wrong."""
+except whether and when a rupture begins, finds {of_hundred(oracle)} of these: more cannot be seen in ratings. One that
+knows only the client, and not what the rupture looks like, finds {of_hundred(of_client)}. As it is shipped, Attune
+alarms {of_hundred(falsely)} stable relationships falsely. Where {100 * SHIPPED_BASE_RATE:.0f} of 100 relationships have
+a rupture, {of_hundred(right)} alerts are right, and {of_hundred(right_asked)} where the question is asked; of the
+urgent ones among these, {of_hundred(urgent_asked)}. The other alerts are false. Attune cannot know why a rating fell,
+what a missing form would have said, or what a client keeps silent. It shows signs. Only the two people can say
+whether something is wrong."""
 
 
 def _methods_section(results: Results, run: RunSettings) -> str:

@@ -84,7 +84,7 @@ def test_where_the_oracle_of_the_client_misses_it_its_share_is_asked_for() -> No
     assert replaced.value == pytest.approx(0.7)
     assert replaced.floor == 0.78
     assert not replaced.is_met()
-    assert "Even an observer who knew every client perfectly" in replaced.replaced
+    assert "Even an observer who knew every client perfectly, and saw all that Attune sees," in replaced.replaced
     assert (
         "reach this in: hard, candid answers; mute, candid answers. There, Attune must reach 78%" in replaced.replaced
     )
