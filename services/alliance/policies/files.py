@@ -18,6 +18,9 @@ DEFAULT_POLICY_FILE = Path(__file__).with_name("default.toml")
 RETIRED_KEYS = frozenset({"low_level", "element_points", "apart_points", "withdrawal"})
 """Keys of earlier releases. A file that still has them is read, and they have no effect."""
 
+THRESHOLDS = frozenset({"watch", "concern", "urgent"})
+"""Without `base_rate`, they are of an earlier release, where the same number meant something else: no effect either."""
+
 _TABLE_PATTERN = re.compile(r"\s*\[\s*([\w.\- ]+?)\s*\]")
 _KEY_PATTERN = re.compile(r"""\s*["']?([\w.\- ]+?)["']?\s*=""")
 _TOML_ERROR_PATTERN = re.compile(r"(.*) \(at line (\d+), column \d+\)")
@@ -65,10 +68,8 @@ def load_policy(file: Path) -> Policy:
         match = _TOML_ERROR_PATTERN.fullmatch(str(error))
         location = f"line {match[2]}: {match[1]}" if match else str(error)
         raise InvalidPolicy(f"{file}: invalid TOML: {location}") from None
-    if retired := sorted(RETIRED_KEYS & values.keys()):
-        log.warning("policy keys have no effect any more: remove them from the file", file=str(file), keys=retired)
     try:
-        return Policy.model_validate({key: value for key, value in values.items() if key not in RETIRED_KEYS})
+        return Policy.model_validate(_leave_out_ineffective(values, file))
     except ValidationError as error:
         raise InvalidPolicy(f"{file}: {'; '.join(_describe_errors(text, error))}") from None
 
@@ -86,6 +87,18 @@ def to_toml(policy: Policy, heading: Sequence[str]) -> str:
     marker = "# A rupture probability"  # begins what is not only about the default policy
     body = lines[next(line_index for line_index, line in enumerate(lines) if line.startswith(marker)) :]
     return "\n".join([*(f"# {line}".rstrip() for line in heading), "#", *body, ""])
+
+
+def _leave_out_ineffective(values: dict[str, Any], file: Path) -> dict[str, Any]:
+    retired = RETIRED_KEYS & values.keys()
+    thresholds = frozenset() if "base_rate" in values else THRESHOLDS & values.keys()
+    for keys, warning in (
+        (retired, "policy keys have no effect any more: remove them from the file"),
+        (thresholds, "thresholds have no effect without base_rate, for which they are stated: set it too"),
+    ):
+        if keys:
+            log.warning(warning, file=str(file), keys=sorted(keys))
+    return {key: value for key, value in values.items() if key not in retired | thresholds}
 
 
 def _clinic_id(file: Path) -> UUID:

@@ -19,7 +19,7 @@ async def test_a_backtest_reports_what_a_policy_would_have_raised_and_writes_not
     recorded: RecordedDatabase, tmp_path: Path
 ) -> None:
     new, rows, report = tmp_path / "new.toml", tmp_path / "out.csv", tmp_path / "out.md"
-    new.write_text("concern = 0.3\nurgent = 0.8\n")
+    new.write_text("base_rate = 0.15\nwatch = 0.05\nconcern = 0.08\n")
     before = await recorded.content_hash()
 
     result = await recorded.run_command("backtest", "--policy", new, "--csv", rows, "--markdown", report)
@@ -54,7 +54,7 @@ async def test_a_backtest_reports_how_useful_the_alerts_of_each_detector_were(
     recorded: RecordedDatabase, tmp_path: Path
 ) -> None:
     new = tmp_path / "new.toml"
-    new.write_text("concern = 0.8\nurgent = 0.9\n")
+    new.write_text("base_rate = 0.15\nconcern = 0.8\nurgent = 0.9\n")
 
     result = await recorded.run_command("backtest", "--policy", new)
 
@@ -71,21 +71,21 @@ async def test_a_backtest_reports_how_useful_the_alerts_of_each_detector_were(
 async def test_the_policy_in_force_is_the_clinics_own(recorded: RecordedDatabase, tmp_path: Path) -> None:
     new, folder = tmp_path / "new.toml", tmp_path / "policies"
     folder.mkdir()
-    new.write_text("concern = 0.3\n")
-    (folder / f"{CLINIC}.toml").write_text("concern = 0.3\n")
+    new.write_text("base_rate = 0.15\nconcern = 0.25\n")
+    (folder / f"{CLINIC}.toml").write_text("base_rate = 0.15\nconcern = 0.25\n")
 
     same = await recorded.run_command("backtest", "--policy", new, "--clinic", str(CLINIC), POLICY_DIR=str(folder))
     other = await recorded.run_command("backtest", "--policy", new, "--clinic", str(OTHER), POLICY_DIR=str(folder))
 
     assert "57 relationships, " in same.stdout
-    assert f"In force: {Policy(concern=0.3).digest}; new: {Policy(concern=0.3).digest}." in same.stdout
+    assert f"In force: {Policy(concern=0.25).digest}; new: {Policy(concern=0.25).digest}." in same.stdout
     assert f"In force: {DEFAULT_POLICY.digest}; new" in other.stdout
     assert "raised |" not in same.stdout.replace("raised as before |", "")
 
 
 async def test_a_backtest_rejects_an_empty_history(recorded: RecordedDatabase, tmp_path: Path) -> None:
     new, unknown_clinic = tmp_path / "new.toml", uuid4()
-    new.write_text("concern = 0.3\n")
+    new.write_text("base_rate = 0.15\nconcern = 0.25\n")
 
     result = await recorded.run_command("backtest", "--policy", new, "--clinic", str(unknown_clinic))
 
@@ -97,7 +97,7 @@ async def test_a_backtest_rejects_an_empty_history(recorded: RecordedDatabase, t
 
 async def test_a_report_is_not_written_to_a_missing_folder(recorded: RecordedDatabase, tmp_path: Path) -> None:
     new, out = tmp_path / "new.toml", tmp_path / "reports" / "out.md"
-    new.write_text("concern = 0.3\n")
+    new.write_text("base_rate = 0.15\nconcern = 0.25\n")
 
     result = await recorded.run_command("backtest", "--policy", new, "--markdown", out)
 

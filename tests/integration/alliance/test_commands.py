@@ -11,7 +11,7 @@ pytestmark = pytest.mark.integration
 
 async def test_a_command_reports_that_the_database_is_unavailable(recorded: RecordedDatabase, tmp_path: Path) -> None:
     new = tmp_path / "new.toml"
-    new.write_text("concern = 0.3\n")
+    new.write_text("base_rate = 0.15\nconcern = 0.25\n")
 
     result = await recorded.run_command("backtest", "--policy", new, MONGODB_URI="mongodb://127.0.0.1:1")
 

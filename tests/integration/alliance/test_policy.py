@@ -50,7 +50,7 @@ async def test_a_relationship_is_folded_under_the_policy_of_its_clinic_once_the_
 ) -> None:
     builder = RelationshipBuilder()
     clinic = builder.started().clinic_id
-    (tmp_path / f"{clinic}.toml").write_text("concern = 0.98\nurgent = 0.99\n")
+    (tmp_path / f"{clinic}.toml").write_text("base_rate = 0.15\nconcern = 0.98\nurgent = 0.99\n")
     first, second = Policy(concern=0.98, urgent=0.99), Policy(concern=0.5, urgent=0.6)
 
     async def has_policy(client: httpx2.AsyncClient, policy: Policy, ratings: int) -> bool:
@@ -64,7 +64,7 @@ async def test_a_relationship_is_folded_under_the_policy_of_its_clinic_once_the_
         view = (await client.get(f"/relationships/{builder.relationship_id}")).json()
         assert view["open_episode"] is None or view["open_episode"]["severity"] == "watch"
 
-    (tmp_path / f"{clinic}.toml").write_text("concern = 0.5\nurgent = 0.6\n")
+    (tmp_path / f"{clinic}.toml").write_text("base_rate = 0.15\nconcern = 0.5\nurgent = 0.6\n")
     last_events = [builder.completed(4), builder.feedback(4, 5)]
     async with run_app(create_app(settings)) as client:
         assert await policy_of(client, builder.relationship_id, 4) == first.digest  # until its next event

@@ -63,7 +63,7 @@ class Clinic:
         return run_app(create_notify(self._notify))
 
     def set_policy(self, policy: Policy) -> None:
-        lines = f"watch = {policy.watch}\nconcern = {policy.concern}\nurgent = {policy.urgent}\n"
+        lines = f"base_rate = {policy.base_rate}\nwatch = {policy.watch}\nconcern = {policy.concern}\nurgent = {policy.urgent}\n"
         (self._policy_dir / f"{self.builder.started().clinic_id}.toml").write_text(lines)
 
     async def rebuild(self) -> None:

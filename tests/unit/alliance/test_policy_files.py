@@ -69,9 +69,9 @@ def test_a_written_policy_is_read_back_unchanged(policy: Policy, tmp_path_factor
 
 
 def test_a_missing_key_has_its_default_value(file: Path) -> None:
-    file.write_text("concern = 0.3\n")
+    file.write_text("base_rate = 0.2\nconcern = 0.25\n")
 
-    assert load_policy(file) == Policy(concern=0.3)
+    assert load_policy(file) == Policy(base_rate=0.2, concern=0.25)
     assert load_policy(file).digest != DEFAULT_POLICY.digest
 
 
@@ -79,9 +79,9 @@ PRIOR = "[prior.client]\nmean = 88.5\nvaries = 10.5\nspread = 6.2\n"
 
 
 def test_a_file_with_a_byte_order_mark_is_read(file: Path) -> None:
-    file.write_bytes(b"\xef\xbb\xbfconcern = 0.3\n")
+    file.write_bytes(b"\xef\xbb\xbfbase_rate = 0.2\n")
 
-    assert load_policy(file).concern == 0.3
+    assert load_policy(file).base_rate == 0.2
 
 
 @pytest.mark.parametrize(
@@ -89,20 +89,26 @@ def test_a_file_with_a_byte_order_mark_is_read(file: Path) -> None:
     [
         ("# ours\nconsern = 0.4\n", "line 2: consern = 0.4: unknown key"),
         ("[prior.clients]\nmean = 1.0\n", "line 1: prior.clients: unknown key"),
-        ("concern = 1.5\n", "line 1: concern = 1.5: Input should be less than 1"),
-        ("concern = 0\n", "line 1: concern = 0: Input should be greater than 0"),
-        ("concern = nan\n", "line 1: concern = nan: Input should be a finite number"),
-        ("urgent = true\n", "line 1: urgent = True: Input should be a valid number"),
-        ('concern = "0.5"\n', "line 1: concern = '0.5': Input should be a valid number"),
+        ("concern = 1.5\nbase_rate = 0.15\n", "line 1: concern = 1.5: Input should be less than 1"),
+        ("concern = 0\nbase_rate = 0.15\n", "line 1: concern = 0: Input should be greater than 0"),
+        ("concern = nan\nbase_rate = 0.15\n", "line 1: concern = nan: Input should be a finite number"),
+        ("urgent = true\nbase_rate = 0.15\n", "line 1: urgent = True: Input should be a valid number"),
+        ('concern = "0.5"\nbase_rate = 0.15\n', "line 1: concern = '0.5': Input should be a valid number"),
         ("base_rate = 0.6\n", "line 1: base_rate = 0.6: Input should be less than or equal to 0.5"),
-        ("watch = inf\n", "line 1: watch = inf: Input should be a finite number"),
+        ("watch = inf\nbase_rate = 0.15\n", "line 1: watch = inf: Input should be a finite number"),
         ("late_hours = -1\n", "line 1: late_hours = -1: Input should be greater than or equal to 0"),
         ("repair_ratings = 1.5\n", "line 1: repair_ratings = 1.5: Input should be a valid integer"),
         ("repair_ratings = 0\n", "line 1: repair_ratings = 0: Input should be greater than or equal to 1"),
-        ("concern = 0.8\n\nurgent = 0.7\n", "line 3: urgent: urgent (0.7) must not be less than concern (0.8)"),
-        ("concern = 0.95\n", "line 1: concern: urgent (0.3) must not be less than concern (0.95)"),
-        ("# ours\nwatch = 0.2\n", "line 2: watch: concern (0.17) must not be less than watch (0.2)"),
-        ("low_level = 60.0\nurgent = 0.1\n", "line 2: urgent: urgent (0.1) must not be less than concern (0.17)"),
+        (
+            "concern = 0.8\n\nurgent = 0.7\nbase_rate = 0.15\n",
+            "line 3: urgent: urgent (0.7) must not be less than concern (0.8)",
+        ),
+        ("concern = 0.95\nbase_rate = 0.15\n", "line 1: concern: urgent (0.27) must not be less than concern (0.95)"),
+        ("# ours\nwatch = 0.2\nbase_rate = 0.15\n", "line 2: watch: concern (0.17) must not be less than watch (0.2)"),
+        (
+            "low_level = 60.0\nurgent = 0.1\nbase_rate = 0.15\n",
+            "line 2: urgent: urgent (0.1) must not be less than concern (0.17)",
+        ),
         ("[prior]\nwithdrawal = 1.5\n", "line 2: prior.withdrawal = 1.5: unknown key"),
         ("concern = 0.5\nconcern 0.6\n", "invalid TOML: line 2: Expected '=' after a key in a key/value pair"),
         ("concern = 0.5\nconcern = 0.6\n", "invalid TOML: line 2: Cannot overwrite a value"),
@@ -125,19 +131,33 @@ def test_an_invalid_file_is_rejected_with_the_line_of_the_error(file: Path, text
 
 def test_retired_keys_are_ignored_with_one_warning_for_each_file(tmp_path: Path) -> None:
     retired = "low_level = 60.0\nelement_points = 25.0\napart_points = 25.0\nwithdrawal = 1.5\n"
-    (tmp_path / "default.toml").write_text("concern = 0.3\n" + retired)
-    (tmp_path / f"{CLINIC}.toml").write_text("concern = 0.2\nwithdrawal = 'any'\n")
-    (tmp_path / f"{UUID(int=1)}.toml").write_text("concern = 0.25\n")
+    (tmp_path / "default.toml").write_text("late_hours = 12\n" + retired)
+    (tmp_path / f"{CLINIC}.toml").write_text("late_hours = 6\nwithdrawal = 'any'\n")
+    (tmp_path / f"{UUID(int=1)}.toml").write_text("late_hours = 48\n")
 
     with structlog.testing.capture_logs() as logs:
         loaded = load_policies(tmp_path)
 
-    assert loaded.default == Policy(concern=0.3)
-    assert loaded.policy_for(CLINIC) == Policy(concern=0.2)
+    assert loaded.default == Policy(late_hours=12)
+    assert loaded.policy_for(CLINIC) == Policy(late_hours=6)
     assert [(line["log_level"], line["file"], line["keys"]) for line in logs] == [
         ("warning", str(tmp_path / f"{CLINIC}.toml"), ["withdrawal"]),
         ("warning", str(tmp_path / "default.toml"), ["apart_points", "element_points", "low_level", "withdrawal"]),
     ]
+
+
+def test_thresholds_on_the_scale_of_an_earlier_release_are_ignored_with_a_warning(file: Path) -> None:
+    """There, .55 was no probability: as one, it would notify hardly any clinician."""
+    file.write_text("concern = 0.55\nurgent = 0.9\nrepair_ratings = 3\n")
+
+    with structlog.testing.capture_logs() as logs:
+        loaded = load_policy(file)
+
+    assert loaded == Policy(repair_ratings=3)
+    assert [(line["log_level"], line["file"], line["keys"]) for line in logs] == [
+        ("warning", str(file), ["concern", "urgent"])
+    ]
+    assert "set it too" in logs[0]["event"]
 
 
 def test_a_command_warns_of_retired_keys_on_standard_error(tmp_path: Path) -> None:
@@ -167,14 +187,14 @@ def test_a_missing_file_is_rejected(file: Path) -> None:
 
 
 def test_every_clinic_has_its_own_policy_or_the_default(tmp_path: Path) -> None:
-    (tmp_path / f"{CLINIC}.toml").write_text("concern = 0.3\n")
-    (tmp_path / "default.toml").write_text("concern = 0.2\n")
+    (tmp_path / f"{CLINIC}.toml").write_text("late_hours = 12\n")
+    (tmp_path / "default.toml").write_text("late_hours = 6\n")
     (tmp_path / f"{CLINIC}.toml~").write_text("left over by an editor")
 
     loaded = load_policies(tmp_path)
 
-    assert loaded.policy_for(CLINIC) == Policy(concern=0.3)
-    assert loaded.policy_for(UUID(int=1)) == loaded.policy_for(None) == Policy(concern=0.2)
+    assert loaded.policy_for(CLINIC) == Policy(late_hours=12)
+    assert loaded.policy_for(UUID(int=1)) == loaded.policy_for(None) == Policy(late_hours=6)
 
 
 def test_without_policy_files_every_clinic_has_the_default_policy(tmp_path: Path) -> None:

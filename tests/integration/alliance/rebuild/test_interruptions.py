@@ -73,7 +73,7 @@ async def test_several_rebuild_processes_share_the_work_and_print_the_same_total
 
 
 async def test_a_rebuild_is_not_continued_with_other_policies(empty_alliance: RecordedAlliance, tmp_path: Path) -> None:
-    (tmp_path / "default.toml").write_text("concern = 0.2\n")
+    (tmp_path / "default.toml").write_text("base_rate = 0.15\nconcern = 0.2\n")
     other_job = await empty_alliance.join_rebuild()
     task = await other_job.claim("read")
     assert task

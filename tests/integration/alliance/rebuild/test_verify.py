@@ -56,7 +56,7 @@ async def test_a_state_under_another_policy_is_reported_but_no_difference_until_
     projected_alliance: RecordedAlliance, tmp_path: Path
 ) -> None:
     await projected_alliance.commit_all()
-    (tmp_path / "default.toml").write_text("concern = 0.2\n")
+    (tmp_path / "default.toml").write_text("base_rate = 0.15\nconcern = 0.2\n")
 
     verify_result = await projected_alliance.run_command("verify", POLICY_DIR=str(tmp_path))
     rebuild_result = await projected_alliance.run_command("rebuild", POLICY_DIR=str(tmp_path))
