@@ -103,6 +103,13 @@ def test_an_element_that_stays_lower_is_another_level_too() -> None:
     assert later.open_episode is None
 
 
+def test_an_element_that_was_low_from_the_start_is_no_sign() -> None:
+    """However unusual it is in the clinic: within a few sessions it is what this client usually answers."""
+    weeks = [event for w in range(8) for event in (BUILDER.completed(w), BUILDER.feedback(w, 9, trust=4, fit=5))]
+
+    assert fold_events(weeks).open_episode is None
+
+
 def test_a_second_rupture_supersedes_the_open_episode() -> None:
     first = lower(5, rating=7)
     second = [*first, *rated_sessions(4.5, first=13)]

@@ -217,15 +217,25 @@ def _spread(
 def _predictor(
     prior: RatingPrior, count: float, spread: float, drift_variance: float = 0.0
 ) -> Callable[[float], Expectation]:
-    """What is expected after `count` ratings, as a function of their total."""
-    prior_precision, precision_per_rating = 1 / (prior.varies * prior.varies), 1 / (spread * spread)
-    precision = prior_precision + count * precision_per_rating
-    prior_total = prior.mean * prior_precision
+    """What is expected after `count` ratings, as a function of their total.
+
+    The clinic's mean pulls the own one no further than chance explains, or a client who is unlike the others would stay
+    a surprise (Efron and Morris 1972, limited translation).
+    """
+    prior_precision = 1 / (prior.varies * prior.varies)
+    precision = prior_precision + count / (spread * spread)
+    prior_share, chance = prior_precision / precision, spread / sqrt(count) if count else 0.0
     predictive_spread = sqrt(spread * spread + 1 / precision + drift_variance)
-    sureness, is_known = spread / predictive_spread, count > 0
-    return lambda total: Expectation(
-        (prior_total + total * precision_per_rating) / precision, predictive_spread, sureness, is_known
-    )
+    sureness = spread / predictive_spread
+
+    def predict(total: float) -> Expectation:
+        if not count:
+            return Expectation(prior.mean, predictive_spread, sureness, is_known=False)
+        own = total / count
+        pull = prior_share * (prior.mean - own)
+        return Expectation(own + min(max(pull, -chance), chance), predictive_spread, sureness, is_known=True)
+
+    return predict
 
 
 def _drift_variance(series: Series, at: datetime | None) -> float:
