@@ -15,7 +15,7 @@ from tests.unit.alliance.rated_relationship import BUILDER, START_EVENTS, fold_e
 
 
 def test_signs_of_earlier_sessions_are_dropped_once_the_probability_is_low_again() -> None:
-    weak = [*rated_sessions(*[9.0] * 8), BUILDER.completed(8), BUILDER.feedback(8, 9, trust=7.5)]
+    weak = [*rated_sessions(*[9.0] * 8), BUILDER.completed(8), BUILDER.feedback(8, 9, trust=8)]
 
     assert fold_events(weak).signs != ()
     assert fold_events([*weak, *rated_sessions(9, 9, 9, first=9)]).signs == ()

@@ -3,13 +3,15 @@
 import asyncio
 import threading
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.alliance.domain.fold import FoldResult, refold
+from services.alliance.domain.fold import FoldResult
 from services.alliance.domain.policy.policy import Policies, Policy
+from services.alliance.domain.retrospect import refold_marked
 from services.alliance.domain.state.history import HistoryEvent
 from services.alliance.handlers import dispositions as dispositions_module
 from services.alliance.handlers import projector as projector_module
@@ -43,12 +45,12 @@ async def test_the_event_loop_goes_on_while_histories_are_refolded(
 ) -> None:
     projector, loop_went_on = new_projector(InMemoryStore()), threading.Event()
 
-    def wait_and_refold(history: Sequence[HistoryEvent], policy: Policy) -> FoldResult:
+    def wait_and_refold(*args: Any, **options: Any) -> FoldResult:
         assert loop_went_on.wait(MAX_WAIT_SECONDS)
-        return refold(history, policy)
+        return refold_marked(*args, **options)
 
     await projector.handle_batch(late)
-    monkeypatch.setattr(projector_module, "refold", wait_and_refold)
+    monkeypatch.setattr(projector_module, "refold_marked", wait_and_refold)
     asyncio.get_running_loop().call_later(0.05, loop_went_on.set)
     await projector.handle_batch(late)
 
@@ -73,17 +75,17 @@ async def test_one_thread_at_a_time_refolds(monkeypatch: pytest.MonkeyPatch) -> 
     store, refolding = SignallingStore(parts=3), threading.Lock()
     projector, late = new_projector(store), answers(3, weeks=120)
 
-    def refold_alone(history: Sequence[HistoryEvent], policy: Policy) -> FoldResult:
+    def refold_alone(*args: Any, **options: Any) -> FoldResult:
         assert refolding.acquire(blocking=False), "another thread is refolding"
         try:
             assert store.all_loaded.wait(MAX_WAIT_SECONDS)
-            return refold(history, policy)
+            return refold_marked(*args, **options)
         finally:
             refolding.release()
 
     await projector.handle_batch(late)
     monkeypatch.setattr(projector_module, "SAVE_BATCH_SIZE", 1)
-    monkeypatch.setattr(projector_module, "refold", refold_alone)
+    monkeypatch.setattr(projector_module, "refold_marked", refold_alone)
     await projector.handle_batch(late)
 
 

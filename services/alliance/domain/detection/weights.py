@@ -30,7 +30,7 @@ ELEMENT_DEPTH_SPREADS = 2.2  # by which one element falls further than the other
 CLINICIAN_DEPTH_SPREADS = 1.8  # by which the clinician's rating falls in a rupture that the clinician notices
 CLINICIAN_RISE_SPREADS = 1.2  # by which it rises where the two rate apart
 CLINICIAN_AWARENESS = 0.35  # of the ruptures are noticed by the clinician
-RATING_TEMPER, ELEMENT_TEMPER, CLINICIAN_TEMPER = 0.85, 0.75, 0.6  # of the weight that independent ratings would have
+RATING_TEMPER, ELEMENT_TEMPER, CLINICIAN_TEMPER = 0.85, 0.85, 0.6  # of the weight that independent ratings would have
 MAX_WEIGHT = 5.0  # no single rating weighs more, for or against
 MISS_FACTOR = 2.0  # in a rupture, forms and sessions are missed this many times as often
 MIN_RATE, MAX_RATE = 0.02, 0.95  # more extreme habits are not credible
@@ -38,7 +38,7 @@ WITHDRAWN_SILENCE_RATE, WITHDRAWN_ABSENCE_RATE = 0.75, 0.4  # of what a withdraw
 TENSION_REPORT_RATE = 0.42  # of those that would otherwise report none
 FALSE_TENSION_REPORT_RATE = 0.07  # of the answers in a calm relationship, before the own habit is known
 TENSION_HABIT_ANSWERS = 10.0  # that this rate counts as much as
-DENIAL_TEMPER = 0.7  # of the weight of a denied tension: who does not report one once is likely not to do so again
+DENIAL_TEMPER = 0.45  # of the weight of a denied tension: who does not report one once is likely not to do so again
 CUT_SHORT_WEIGHT, CUT_SHORT_WITHDRAWAL_WEIGHT = 0.4, 1.1  # an unusually short session: an assumption
 TALKED_ABOUT_WEIGHTS: dict[TalkedAbout | None, float] = {"not": 0.5, "partly": 0.0, "yes": -0.5, None: 0.0}
 """A tension that was not talked about weighs more than one that was."""

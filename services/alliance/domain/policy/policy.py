@@ -61,7 +61,7 @@ class Prior(_PolicyModel):
     """
 
     version: int = Field(1, ge=1)
-    client: RatingPrior = RatingPrior(mean=86.0, varies=25.0, spread=7.0, at_top=5.8, widening=0.045)
+    client: RatingPrior = RatingPrior(mean=86.0, varies=25.0, spread=7.0, at_top=5.2, widening=0.09)
     clinician: RatingPrior = RatingPrior(mean=85.0, varies=9.0, spread=6.5, at_top=5.2, widening=0.06)
     element: RatingPrior = RatingPrior(mean=0.0, varies=4.1, spread=5.2, at_top=3.9, widening=0.085)
     """How far an element is above the mean of the others."""
@@ -80,7 +80,7 @@ class Policy(_PolicyModel):
     """Probability from which an episode is worth watching: it is shown, and causes no message."""
     concern: Probability = 0.17
     """Probability from which an episode is of concern: false in 1 of 5 stable relationships, over sixteen sessions."""
-    urgent: Probability = 0.30
+    urgent: Probability = 0.27
     """Probability from which an episode is urgent."""
     late_hours: float = Field(24.0, ge=0, le=720)
     """A client who cancels later than this before a session cancels late."""
