@@ -24,9 +24,14 @@ LAPSED = "clinic.feedback.lapsed.v1"
 RAISED = "clinic.alert.raised.v1"
 RETRACTED = "clinic.rupture.retracted.v1"
 
-REVISED_STATUS: Mapping[UUID | None, str] = {UUID("ef44ce75-3999-5f27-bcaa-6b46f6c1b21e"): "open"}
-"""Alerts that rules of after the recording decide otherwise: this client cancelled once before the consent was given,
-which no longer counts, and so the last answer is a sign of a rupture."""
+REVISED: Mapping[UUID | None, tuple[str, str]] = {
+    UUID("ef44ce75-3999-5f27-bcaa-6b46f6c1b21e"): ("open", "urgent"),
+    UUID("e2574076-c687-523c-aea4-4a582b5e342b"): ("repaired", "watch"),
+    UUID("1ecacc0c-83de-559b-9e75-7b86c95799b3"): ("retracted", "watch"),
+    UUID("b15745d7-2a6d-575f-a230-3759e1e5025a"): ("retracted", "urgent"),
+    UUID("42589307-57aa-5cb4-8402-cb3fda5a1f08"): ("open", "concern"),
+}
+"""The status and severity of alerts about which the rules after the recording decide otherwise."""
 
 
 @dataclass(frozen=True)
@@ -152,11 +157,13 @@ def _not_shown(alerts: Iterable[Alert], observation: Observation) -> list[str]:
 
 
 def _is_shown(alert: Alert, observation: Observation) -> bool:
+    decided = {(alert.status, severity) for severity in alert.severities}
+    if alert.alert in REVISED:
+        decided = {REVISED[alert.alert]}
     return any(
         shown["relationship_id"] == str(alert.relationship)
         and alert.alert in (None, UUID(shown["alert_id"]))
-        and shown["status"] == REVISED_STATUS.get(alert.alert, alert.status)
-        and shown["severity"] in alert.severities
+        and (shown["status"], shown["severity"]) in decided
         for shown in observation.inboxes[alert.clinician]
     )
 

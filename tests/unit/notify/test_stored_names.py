@@ -92,7 +92,15 @@ def stored_alert(s: RuptureBuilder) -> Document:
         },
         "supported": True,
         "consent_withdrawn": False,
-        "steps": {"concern": {"version": 3, "at": last_sign_at, "recorded_at": None}},
+        "steps": {
+            "concern": {
+                "version": 3,
+                "at": last_sign_at,
+                "recorded_at": None,
+                "retrospective": False,
+                "has_later_sign": False,
+            }
+        },
         "acknowledged": None,
         "resolved": None,
         "dispositions": (),
