@@ -1,6 +1,6 @@
 """Unusual relationships; docs/scoring.md describes the expected result of each case."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 import pytest
@@ -12,9 +12,9 @@ from services.alliance.domain.presentation.explanation import explain
 from services.alliance.domain.presentation.summary import summarize
 from services.alliance.domain.state.alliance import Alliance
 from services.alliance.domain.state.history import HistoryEvent
-from shared.events import FeedbackSubmitted
+from shared.events import Element, FeedbackSubmitted
 from tests.bench.fold import state_after, state_size_bytes
-from tests.support.builders import RelationshipBuilder
+from tests.support.builders import ELEMENTS, RelationshipBuilder
 
 BUILDER = RelationshipBuilder()
 
@@ -124,6 +124,23 @@ def test_an_answer_by_an_unknown_instrument_counts_as_a_response_only() -> None:
 
     assert (alliance.client.ratings, alliance.feedback_received, alliance.open_episode) == (3, 5, None)
     assert summarize(alliance, DEFAULT_POLICY).engagement.response == 1
+
+
+def test_a_form_of_elements_that_were_never_rated_before_can_be_folded() -> None:
+    """None of them can have dropped, although rounding changes the probabilities a little."""
+
+    def asked(week: int, rating: float, elements: Sequence[Element]) -> list[HistoryEvent]:
+        answer = BUILDER.feedback(week, tension=None)
+        return [BUILDER.completed(week), answer.model_copy(update={"ratings": dict.fromkeys(elements, rating)})]
+
+    first, others = ELEMENTS[:3], ELEMENTS[3:7]
+    events = [event for week in range(3) for event in asked(week, 9, first)]
+
+    alliance = fold_events([*events, *asked(3, 7, first), *asked(4, 7, others), *asked(5, 7, others)])
+
+    assert alliance.client.ratings == 6
+    assert alliance.open_episode is not None
+    assert "element_drop" not in {sign.detector for sign in alliance.open_episode.evidence}
 
 
 def test_after_a_transfer_there_is_a_new_baseline() -> None:

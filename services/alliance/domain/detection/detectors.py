@@ -31,6 +31,7 @@ from shared.events import (
 ObservedEvent: TypeAlias = FeedbackSubmitted | FeedbackLapsed | SessionMissed | SessionCancelled | SessionCompleted
 
 
+
 @dataclass(frozen=True, slots=True)
 class Observation:
     """One event and the alliance `before` it; `after` includes the event, except for its effect on episodes."""
@@ -123,6 +124,8 @@ def element_drop(observation: Observation) -> Iterator[Evidence]:
         return
     weights = dict(zip(components.ELEMENTS, observation.signals["elements"][components.FIRST_ELEMENT :], strict=False))
     largest = max(weights.values())
+    if largest <= 0:  # none is known yet, and the probabilities differ by what rounding has changed
+        return
     named = sorted(weights, key=weights.__getitem__, reverse=True)[:MAX_ELEMENTS]
     for element in named:
         if weights[element] >= MIN_ELEMENT_SHARE * largest:
