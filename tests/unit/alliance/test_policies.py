@@ -149,6 +149,19 @@ def test_a_state_of_a_release_with_other_rules_is_refolded_once(monkeypatch: pyt
     assert harness.refolds == 1
 
 
+@pytest.mark.parametrize("sensitive", [Policy(base_rate=0.5), Policy(watch=0.01, concern=0.01, urgent=0.9)])
+def test_a_drop_is_a_sign_although_a_relationship_starts_above_the_threshold(sensitive: Policy) -> None:
+    """A policy that is to find more finds no less."""
+    start: list[HistoryEvent] = [BUILDER.started(), BUILDER.consent_changed(-0.5, given=True)]
+    answers = [BUILDER.feedback(week, 9 if week < 8 else 5) for week in range(9)]
+
+    usual, low = fold([*start, *answers[:-1]], sensitive), fold([*start, *answers], sensitive)
+
+    assert usual.open_episode is None
+    assert low.open_episode is not None
+    assert {sign.detector for sign in low.open_episode.evidence} == {"sudden_drop"}
+
+
 def test_policies_are_identified_together() -> None:
     """By every clinic's policy, and not by the order in which the files are read."""
     other = UUID(int=9)

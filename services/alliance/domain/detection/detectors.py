@@ -30,6 +30,7 @@ from shared.events import (
 
 ObservedEvent: TypeAlias = FeedbackSubmitted | FeedbackLapsed | SessionMissed | SessionCancelled | SessionCompleted
 
+MIN_LOG_ODDS_TO_CONCERN = 0.5  # a policy may set `concern` below where a relationship starts: a drop is a sign still
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,8 @@ class Observation:
 
     @property
     def log_odds_to_concern(self) -> float:
-        return components.log_odds_from_start_to(self.policy.concern, self.policy.base_rate)
+        way = components.log_odds_from_start_to(self.policy.concern, self.policy.base_rate)
+        return max(way, MIN_LOG_ODDS_TO_CONCERN)
 
     def strength(self, signal: str) -> float:
         """How far this signal alone moved the log-odds of a rupture, relative to what makes an episode of concern."""
