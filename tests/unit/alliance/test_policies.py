@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
+from pydantic import ValidationError
 
 from services.alliance.domain.fold import fold
 from services.alliance.domain.policy import policy
@@ -160,6 +161,16 @@ def test_a_drop_is_a_sign_although_a_relationship_starts_above_the_threshold(sen
     assert usual.open_episode is None
     assert low.open_episode is not None
     assert {sign.detector for sign in low.open_episode.evidence} == {"sudden_drop"}
+
+
+@pytest.mark.parametrize("name", ["client", "clinician", "element"])
+@pytest.mark.parametrize("spread", ["varies", "spread"])
+def test_a_prior_without_any_spread_is_invalid(name: str, spread: str) -> None:
+    """Its ratings could not be compared with anything."""
+    prior = DEFAULT_POLICY.model_dump()["prior"]
+
+    with pytest.raises(ValidationError, match="greater than or equal to"):
+        Policy.model_validate({"prior": {**prior, name: {**prior[name], spread: 1e-9}}})
 
 
 def test_policies_are_identified_together() -> None:

@@ -16,7 +16,7 @@ from shared.events import Severity
 from shared.runtime.model import Model
 
 Points = Annotated[float, Field(ge=-100, le=100)]
-Spread = Annotated[float, Field(gt=0, le=100)]
+Spread = Annotated[float, Field(ge=0.01, le=100)]
 Probability = Annotated[float, Field(gt=0, lt=1)]
 BaseRate = Annotated[float, Field(ge=0.01, le=0.5)]
 PseudoCount = Annotated[float, Field(gt=0, le=1000)]
