@@ -166,6 +166,21 @@ def test_a_level_shift_upwards_is_not_lower() -> None:
     assert summarize(alliance, DEFAULT_POLICY).lower_since is None
 
 
+def test_tensions_at_usual_ratings_are_no_other_level() -> None:
+    """Whoever always rates 9 is not lower since the first tension."""
+    told = [
+        event
+        for week in range(24)
+        for event in (BUILDER.completed(week), BUILDER.feedback(week, 9, tension="yes" if week % 2 else "none"))
+    ]
+
+    alliance = fold_events(told)
+
+    assert alliance.open_episode is not None
+    assert (alliance.open_episode.first_sign_at, alliance.last_ended) == (BUILDER.feedback(1).occurred_at, None)
+    assert fold_events([*told, *rated_sessions(9, 9, first=24)]).last_repaired is not None
+
+
 def test_the_totals_of_a_questionnaire_can_shift_their_level_too() -> None:
     """It has no elements that could be compared with each other."""
     totals = [36.0] * 8 + [26.0] * (WEEKS + 1)

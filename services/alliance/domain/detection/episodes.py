@@ -95,6 +95,11 @@ def is_level_shift(episode: Episode, at: datetime) -> bool:
     return at - episode.first_sign_at >= LEVEL_SHIFT_AFTER and episode.ratings >= MIN_LEVEL_RATINGS
 
 
+def is_low_rating(episode: Episode, event: FeedbackSubmitted) -> bool:
+    """Whether the client's answer is one of the low ratings in the episode; a usual rating with a tension is none."""
+    return any(s.detector in RATING_DETECTORS and s.session_id == event.session_id for s in episode.evidence)
+
+
 def end_with_level_shift(alliance: Alliance, episode: Episode, at: datetime, policy: Policy) -> Alliance:
     """End the open `episode`, which was not repaired: what its ratings were lately is the baseline from now on."""
     restarted = restart_baselines(alliance, episode, policy)

@@ -184,7 +184,8 @@ def _continue_episode(alliance: Alliance, rating: ExpectedRating, event: Feedbac
     # A calm rating may be the first of a repair.
     if still_open is None or still_open.calm_ratings or is_at_floor:
         return alliance
-    if not episodes.is_level_shift(still_open, event.occurred_at):
+    is_low = rating.value < rating.expected.low or episodes.is_low_rating(still_open, event)
+    if not is_low or not episodes.is_level_shift(still_open, event.occurred_at):
         return alliance
     return episodes.end_with_level_shift(alliance, still_open, event.occurred_at, policy)
 
