@@ -1,6 +1,7 @@
 """When an episode opens, which signs it reports, and how it is repaired or retracted."""
 
 from collections.abc import Iterator
+from uuid import UUID
 
 import pytest
 
@@ -34,10 +35,10 @@ def test_weak_signs_that_add_up_are_reported_by_the_strongest_of_them() -> None:
     assert later == first  # another weak sign adds nothing to what is known already
 
 
-def reported_strengths(*strengths: float) -> list[float]:
+def reported_strengths(*strengths: float, remembered: tuple[Evidence, ...] = ()) -> list[float]:
     """The strengths of the signs that are reported, of those that are detected when a rupture is likely."""
     probabilities = update(START, [0.0, *[6.0] * (COUNT - 1)])
-    event, likely = BUILDER.feedback(0), Alliance(has_consent=True, components=probabilities)
+    event, likely = BUILDER.feedback(0), Alliance(has_consent=True, components=probabilities, signs=remembered)
     observation = Observation(event, Session(event.session_id, event.occurred_at), likely, likely, DEFAULT_POLICY)
 
     def detect_all(observation: Observation) -> Iterator[Evidence]:
@@ -52,6 +53,13 @@ def test_a_sign_below_a_fifth_of_what_opens_an_episode_is_reported_only_if_there
     assert reported_strengths(0.2, 0.5, 0.19) == [0.2, 0.5]
     assert reported_strengths(0.1, 0.19, 0.15) == [0.19]
     assert reported_strengths() == []
+
+
+def test_the_session_that_opens_an_episode_is_in_its_evidence_beside_the_signs_of_before() -> None:
+    before = Evidence(detector="withdrawal", strength=0.5, session_id=UUID(int=1), occurred_at=BUILDER.at(-1))
+
+    assert reported_strengths(0.1, remembered=(before,)) == [0.5, 0.1]
+    assert reported_strengths(remembered=(before,)) == [0.5]
 
 
 def test_a_rupture_does_not_become_part_of_the_baseline() -> None:

@@ -27,8 +27,8 @@ def detect_rupture(observation: Observation, detectors: Sequence[Detector]) -> A
     waits_for_client = session.attendance == "held" and not session.is_client_feedback_known
     is_worth_watching = not waits_for_client and observation.probability >= observation.policy.watch
     if is_worth_watching or any(map(stands_alone, signs)):
-        # Weak signs can add up; then the strongest of them is reported, because an episode needs a reason.
-        reported = [*after.signs, *signs] or sorted(detected, key=_strength)[-1:]
+        # Weak signs can add up; then the strongest of this event is reported, because an episode needs a reason.
+        reported = [*after.signs, *(signs or sorted(detected, key=_strength)[-1:])]
         # An open episode does not grow by signs that are in it already.
         if reported and (signs or after.open_episode is None):
             return episodes.add_signs(after, observation.event, reported, observation.probability, observation.policy)
