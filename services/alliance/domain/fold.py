@@ -14,6 +14,7 @@ from uuid import UUID
 from services.alliance.domain.detection import episodes
 from services.alliance.domain.detection.attendance import apply_attendance, apply_lapse
 from services.alliance.domain.detection.feedback import apply_feedback
+from services.alliance.domain.detection.floor import forget_levels
 from services.alliance.domain.policy.policy import Policy
 from services.alliance.domain.state.alliance import Alliance, EndedEpisode, Episode, Retraction, RetrospectiveSign
 from services.alliance.domain.state.branches import Branch, find_branches
@@ -170,7 +171,8 @@ def _evolve_relationship(alliance: Alliance, event: RelationshipHistoryEvent) ->
         case ConsentGiven():
             return replace(alliance, has_consent=True)
         case ConsentWithdrawn():
-            without_consent = replace(alliance, has_consent=False, resolved_level=None)
+            untold = forget_levels(alliance.floor)  # with the alerts that told them
+            without_consent = replace(alliance, has_consent=False, resolved_level=None, floor=untold)
             return episodes.retract_open_episode(without_consent, event.occurred_at, "consent_withdrawn")
         case RelationshipEnded():
             ended = replace(alliance, ended_at=event.occurred_at)

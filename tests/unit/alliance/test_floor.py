@@ -146,3 +146,19 @@ def test_the_clinicians_rating_has_no_floor() -> None:
 
 def test_without_consent_no_answer_is_at_the_floor() -> None:
     assert fold_events([BUILDER.consent_changed(-0.1, given=False), *rated_sessions(0)]).open_episode is None
+
+
+def test_after_consent_is_given_again_each_level_is_told_again() -> None:
+    """The alert about it is gone, also for a client who has always rated so low."""
+    low = rated_sessions(3, 3, 3)
+    again: list[HistoryEvent] = [
+        *low,
+        BUILDER.consent_changed(2.5, given=False),
+        BUILDER.consent_changed(2.6, given=True),
+    ]
+
+    assert standing(again) == "concern"
+    assert fold_events(again).open_episode is None
+    assert [sign.numbers["level"] for sign in floor_signs(fold_events([*again, *rated_sessions(3, first=3)]))][-1] == 30
+    assert open_episode([*again, *rated_sessions(3, 3, 3, first=3)]).change_count == 0
+    assert floor_signs(fold_events([*again, *rated_sessions(9, 9, first=3)])) == []

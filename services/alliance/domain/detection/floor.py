@@ -12,6 +12,7 @@ from shared.events import Element
 WHOLE = "whole"
 WHOLE_LEVELS = (40.0, 30.0, 20.0, 10.0)  # of 100, the answer as a whole
 ELEMENT_LEVELS = (2.0, 1.0, 0.0)  # of 10, one element
+NOT_TOLD = 100.0  # above every level
 ANSWERS_TO_LEAVE = 2  # answers in a row above the floor, after which its levels are signs again
 
 
@@ -41,6 +42,11 @@ def update_floor(floor: Floor, rating: float, ratings: Mapping[Element, float]) 
         return Floor() if above >= ANSWERS_TO_LEAVE else Floor(floor.lowest, above)
     lowest = {**floor.lowest, **{name: min(level, floor.lowest.get(name, level)) for name, level in reached.items()}}
     return Floor(lowest, 0)
+
+
+def forget_levels(floor: Floor) -> Floor:
+    """The floor without what was told: each level is a sign again, and the client is still at the floor."""
+    return Floor(dict.fromkeys(floor.lowest, NOT_TOLD), floor.answers_above)
 
 
 def new_levels(floor: Floor, rating: float, ratings: Mapping[Element, float]) -> list[tuple[str, float]]:
