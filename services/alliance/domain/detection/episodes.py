@@ -90,9 +90,23 @@ def is_withdrawal_only(episode: Episode) -> bool:
     return all(sign.detector == "withdrawal" for sign in episode.evidence)
 
 
+def is_without_client(episode: Episode) -> bool:
+    """Whether the client has neither rated nor reported anything in it, so that only the clinician can tell its end."""
+    return episode.ratings == 0 and all(
+        sign.detector in ("clinician_drop", "withdrawal") or sign.numbers.get("by_client") == 0
+        for sign in episode.evidence
+    )
+
+
 def is_level_shift(episode: Episode, at: datetime) -> bool:
     """Whether the episode has lasted so long that its ratings are another level, and no longer a rupture."""
     return at - episode.first_sign_at >= LEVEL_SHIFT_AFTER and episode.ratings >= MIN_LEVEL_RATINGS
+
+
+def is_clinician_level_shift(alliance: Alliance, episode: Episode, at: datetime) -> bool:
+    """The same of an episode without the client: the clinician has rated low so often in a row."""
+    is_lasting = alliance.clinician.below_expected_streak >= MIN_LEVEL_RATINGS
+    return at - episode.first_sign_at >= LEVEL_SHIFT_AFTER and is_lasting
 
 
 def is_low_rating(episode: Episode, event: FeedbackSubmitted) -> bool:
@@ -105,6 +119,13 @@ def end_with_level_shift(alliance: Alliance, episode: Episode, at: datetime, pol
     restarted = restart_baselines(alliance, episode, policy)
     direction: LevelShift = "lower" if _is_lower(alliance, restarted, policy) else "higher"
     return end_open_episode(restarted, EndedEpisode(episode, at, "level_shift", shift=direction))
+
+
+def end_with_clinician_level_shift(alliance: Alliance, episode: Episode, at: datetime) -> Alliance:
+    """The same of an episode without the client, whose level it does not change."""
+    restarted = restart_baseline(alliance.clinician, alliance.clinician.below_expected_streak)
+    ended = EndedEpisode(episode, at, "level_shift", shift="lower")
+    return end_open_episode(replace(start_anew(alliance), clinician=restarted), ended)
 
 
 def restart_baselines(alliance: Alliance, episode: Episode, policy: Policy) -> Alliance:

@@ -134,6 +134,8 @@ def _apply_clinician_feedback(before: Alliance, session: Session, event: Feedbac
         paired_ratings=_append_pair(before.paired_ratings, session),
     )
     after = detect_rupture(Observation(event, session, before, after, policy, rating, signals), CLINICIAN_DETECTORS)
+    if rating is not None:
+        after = _continue_episode_without_client(after, rating, event, policy)
     if episodes.is_of_concern(after.open_episode):
         return after
     return replace(after, rater_gap=_add_difference(after.rater_gap, session))
@@ -171,6 +173,8 @@ def _continue_episode(alliance: Alliance, rating: ExpectedRating, event: Feedbac
     episode = alliance.open_episode
     if episode is None:
         return alliance
+    if episodes.is_without_client(episode) and not episodes.is_withdrawal_only(episode):
+        episode = replace(episode, calm_ratings=0)  # from now on only the client's ratings count
     episode = replace(episode, ratings=episode.ratings + 1)
     alliance = replace(alliance, open_episode=episode)
     if not is_comparable and not is_at_floor:
@@ -188,6 +192,22 @@ def _continue_episode(alliance: Alliance, rating: ExpectedRating, event: Feedbac
     if not is_low or not episodes.is_level_shift(still_open, event.occurred_at):
         return alliance
     return episodes.end_with_level_shift(alliance, still_open, event.occurred_at, policy)
+
+
+def _continue_episode_without_client(
+    alliance: Alliance, rating: ExpectedRating, event: FeedbackSubmitted, policy: Policy
+) -> Alliance:
+    """Apply the clinician's rating to the open episode, if the client has neither rated nor reported anything in it."""
+    episode = alliance.open_episode
+    if episode is None or not episodes.is_without_client(episode) or episodes.is_withdrawal_only(episode):
+        return alliance
+    if rating.value < rating.expected.low:
+        if episodes.is_clinician_level_shift(alliance, episode, event.occurred_at):
+            return episodes.end_with_clinician_level_shift(alliance, episode, event.occurred_at)
+        return episodes.reset_calm_ratings(alliance, episode)
+    if event.tension in ("a_little", "yes"):
+        return alliance
+    return episodes.record_calm_rating(alliance, episode, event.occurred_at, policy)
 
 
 def _end_shifted_level(alliance: Alliance) -> Alliance:
