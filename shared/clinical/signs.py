@@ -1,6 +1,6 @@
 """Which signs of an episode a clinician reads, and in which order."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -50,7 +50,7 @@ def select_signs(evidence: Iterable[Evidence]) -> list[Evidence]:
     A rating within its own band is left out, unless nothing else is known of the newest session. So is an element at
     the floor if the answer as a whole is as low, and a drop of the whole if one element alone made it.
     """
-    signs = sorted(evidence, key=_rank)
+    signs = sorted(_without_answered_lapses(list(evidence)), key=_rank)
     signs.sort(key=lambda sign: sign.occurred_at, reverse=True)
     floors = {session_key(s): s.numbers.get("rating", 0.0) for s in signs if _is_whole_at_floor(s)}
     outside = [s for s in signs if not is_within_band(s)]
@@ -64,6 +64,18 @@ def select_signs(evidence: Iterable[Evidence]) -> list[Evidence]:
     if signs and session_key(signs[0]) not in map(session_key, selected):
         selected.insert(0, signs[0])
     return list(_without_repetitions(selected))
+
+
+def _without_answered_lapses(signs: Sequence[Evidence]) -> Iterator[Evidence]:
+    """Without the forms that had lapsed and were answered after all."""
+    answered = {session_key(sign) for sign in signs if _is_clients_answer(sign)}
+    return (sign for sign in signs if not (sign.numbers.get("silent") and session_key(sign) in answered))
+
+
+def _is_clients_answer(sign: Evidence) -> bool:
+    if sign.detector == "told_directly":
+        return sign.numbers.get("by_client") != 0
+    return sign.detector not in ("withdrawal", "clinician_drop")
 
 
 def _rank(sign: Evidence) -> tuple[int, bool, float]:

@@ -61,6 +61,16 @@ def test_a_first_form_of_zeros_is_no_fall_and_asks_how_the_scale_was_read() -> N
     )
 
 
+def test_a_late_answer_takes_the_place_of_the_form_that_had_lapsed() -> None:
+    lapsed, late = sign("withdrawal", 9, silent=1, missed=1), sign("sudden_drop", 9, rating=60, **USUAL)
+    clinician = sign("clinician_drop", 9, rating=60, **CLINICIAN_USUAL)
+
+    assert "no feedback came" not in describe(lapsed, late)
+    assert "no feedback came" not in describe(lapsed, sign("told_directly", 9, tension=2, by_client=1))
+    assert "no feedback came" in describe(lapsed, clinician)
+    assert "no feedback came" in describe(lapsed, sign("told_directly", 9, tension=2, by_client=0))
+
+
 def test_a_later_answer_at_the_floor_has_fallen_only_if_it_was_higher() -> None:
     floor = sign("at_floor", 9, rating=32, level=40)
 
