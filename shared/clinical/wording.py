@@ -158,21 +158,30 @@ def _elements(signs: Signs) -> Iterator[str]:
     lowest = sorted(by_element.values(), key=lambda sign: (sign.element not in floors, sign.numbers["rating"]))
     is_said = _find(signs, "at_floor") is not None
     for is_low, same in groupby(lowest[:MAX_ELEMENTS], lambda sign: sign.element in floors):
-        yield _elements_phrase(list(same)) + (", which is low in any relationship" if is_low and not is_said else "")
+        signs = list(same)
+        note = ", which is low in any relationship" if is_low and not is_said else ""
+        yield _elements_phrase(signs) + note + _rest_phrase(signs)
 
 
 def _elements_phrase(signs: Signs) -> str:
     """`trust fell to 3 of 10 (usually 8 to 9 here)`, or `trust and respect were 0 of 10, guidance 1`."""
     first, *others = signs
     if not others:
-        rest = f", with the rest at {format_rating(first.numbers['rest'])}" if "rest" in first.numbers else ""
-        return _value_phrase(ELEMENT_NAMES[first.element], first) + rest
+        return _value_phrase(ELEMENT_NAMES[first.element], first)
     have_fallen = all(_has_fallen(sign) for sign in signs)
     by_rating = {rating: [ELEMENT_NAMES[s.element] for s in same] for rating, same in groupby(signs, _rating_text)}
     (first_rating, names), *lower = by_rating.items()
     verb = "fell to" if have_fallen else "was" if len(names) == 1 else "were"
     phrases = [f"{_join(names)} {'to ' * have_fallen}{rating}" for rating, names in lower]
     return ", ".join([f"{_join(names)} {verb} {first_rating}", *phrases])
+
+
+def _rest_phrase(signs: Signs) -> str:
+    """The others' mean, if one element alone is lower."""
+    first, *others = signs
+    return (
+        f", with the rest at {format_rating(first.numbers['rest'])}" if "rest" in first.numbers and not others else ""
+    )
 
 
 def _join(phrases: Sequence[str]) -> str:

@@ -61,6 +61,14 @@ def test_a_first_form_of_zeros_is_no_fall_and_asks_how_the_scale_was_read() -> N
     )
 
 
+def test_an_element_at_the_floor_is_what_is_low_and_not_the_rest() -> None:
+    fallen = sign("element_drop", 9, "trust", rating=10, rest=84, **USUAL)
+
+    assert describe(sign("at_floor", 9, "trust", rating=10, level=10), fallen) == (
+        "trust fell to 1 of 10 (usually 7.8 to 9 here), which is low in any relationship, with the rest at 8.4."
+    )
+
+
 def test_a_late_answer_takes_the_place_of_the_form_that_had_lapsed() -> None:
     lapsed, late = sign("withdrawal", 9, silent=1, missed=1), sign("sudden_drop", 9, rating=60, **USUAL)
     clinician = sign("clinician_drop", 9, rating=60, **CLINICIAN_USUAL)
