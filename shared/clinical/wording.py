@@ -235,8 +235,13 @@ def _withdrawal(signs: Signs) -> Iterator[str]:
 
 def _scale(signs: Signs) -> Iterator[str]:
     """A first form of zeros may be the scale read the wrong way round."""
-    if any(sign.detector == "at_floor" and sign.numbers.get("session", 1) == 1 for sign in signs):
+    if any(sign.detector == "at_floor" and _is_first_answer(sign.numbers) for sign in signs):
         yield "it is worth asking how the scale was read"
+
+
+def _is_first_answer(numbers: Numbers) -> bool:
+    """Evidence of older versions does not say how many own ratings there were, but nearly always the session."""
+    return numbers["own"] == 0 if "own" in numbers else numbers.get("session", 1) == 1
 
 
 _CLAUSES = (_tension, _client_rating, _elements, _apart, _clinician_rating, _withdrawal, _scale)

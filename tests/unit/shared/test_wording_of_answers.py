@@ -61,6 +61,17 @@ def test_a_first_form_of_zeros_is_no_fall_and_asks_how_the_scale_was_read() -> N
     )
 
 
+@pytest.mark.parametrize(("own", "is_first"), [(0, True), (12, False)])
+def test_a_later_form_of_zeros_was_not_read_the_wrong_way_round(own: int, is_first: bool) -> None:
+    """Also where it is not known that the session was held, so that it has no number."""
+    floor = sign("at_floor", 1, rating=0, level=10)
+    unnumbered = floor.model_copy(update={"numbers": {"rating": 0, "level": 10, "own": own}})
+
+    (text,) = describe_evidence([unnumbered])
+
+    assert ("how the scale was read" in text) == is_first
+
+
 def test_an_element_at_the_floor_is_what_is_low_and_not_the_rest() -> None:
     fallen = sign("element_drop", 9, "trust", rating=10, rest=84, **USUAL)
 

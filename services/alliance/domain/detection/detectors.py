@@ -212,14 +212,14 @@ def at_floor(observation: Observation) -> Iterator[Evidence]:
     event, rating = observation.event, observation.rating
     if rating is None or not isinstance(event, FeedbackSubmitted) or event.rater != "client":
         return
+    own = observation.before.client.ratings
     for name, level in floor.new_levels(observation.before.floor, rating.value, event.ratings):
         if name == floor.WHOLE:
-            yield observation.create_evidence("at_floor", 1.0, rating=rating.value, level=level)
+            yield observation.create_evidence("at_floor", 1.0, rating=rating.value, level=level, own=own)
         else:
             element = next(element for element in components.ELEMENTS if element == name)
-            yield observation.create_evidence(
-                "at_floor", 1.0, element, rating=10 * event.ratings[element], level=10 * level
-            )
+            numbers = {"rating": 10 * event.ratings[element], "level": 10 * level, "own": own}
+            yield observation.create_evidence("at_floor", 1.0, element, **numbers)
 
 
 def low_again(observation: Observation) -> Iterator[Evidence]:
