@@ -181,6 +181,15 @@ def test_tensions_at_usual_ratings_are_no_other_level() -> None:
     assert fold_events([*told, *rated_sessions(9, 9, first=24)]).last_repaired is not None
 
 
+def test_an_episode_does_not_end_with_the_answer_that_reports_a_tension() -> None:
+    """The clinician would not be told. With the next low answer it does."""
+    week = 8 + WEEKS
+    told = [*lower(WEEKS), BUILDER.completed(week), BUILDER.feedback(week, 6.5, tension="yes", talked_about="not")]
+
+    assert "told_directly" in {sign.detector for sign in open_episode(told).evidence}
+    assert last_ended(fold_events([*told, *rated_sessions(6.5, first=week + 1)])).reason == "level_shift"
+
+
 def test_the_totals_of_a_questionnaire_can_shift_their_level_too() -> None:
     """It has no elements that could be compared with each other."""
     totals = [36.0] * 8 + [26.0] * (WEEKS + 1)

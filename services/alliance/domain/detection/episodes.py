@@ -6,7 +6,7 @@ from typing import Literal
 
 from services.alliance.domain.detection import components
 from services.alliance.domain.detection.baseline import expect_rating, restart_baseline, restart_element_gaps
-from services.alliance.domain.detection.detectors import ObservedEvent
+from services.alliance.domain.detection.detectors import ObservedEvent, stands_alone
 from services.alliance.domain.policy.policy import Policy
 from services.alliance.domain.state.alliance import Alliance, EndedEpisode, Episode, Retraction, ShiftedLevel
 from services.alliance.domain.state.fast_replace import replace
@@ -112,6 +112,11 @@ def is_clinician_level_shift(alliance: Alliance, episode: Episode, at: datetime)
 def is_low_rating(episode: Episode, event: FeedbackSubmitted) -> bool:
     """Whether the client's answer is one of the low ratings in the episode; a usual rating with a tension is none."""
     return any(s.detector in RATING_DETECTORS and s.session_id == event.session_id for s in episode.evidence)
+
+
+def is_said_directly(episode: Episode, event: FeedbackSubmitted) -> bool:
+    """Whether the client's answer is worth watching at any probability: an alert must not end with what it tells."""
+    return any(stands_alone(s) and s.session_id == event.session_id for s in episode.evidence)
 
 
 def end_with_level_shift(alliance: Alliance, episode: Episode, at: datetime, policy: Policy) -> Alliance:

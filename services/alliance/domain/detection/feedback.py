@@ -189,7 +189,9 @@ def _continue_episode(alliance: Alliance, rating: ExpectedRating, event: Feedbac
     if still_open is None or still_open.calm_ratings or is_at_floor:
         return alliance
     is_low = rating.value < rating.expected.low or episodes.is_low_rating(still_open, event)
-    if not is_low or not episodes.is_level_shift(still_open, event.occurred_at):
+    if not is_low or episodes.is_said_directly(still_open, event):
+        return alliance
+    if not episodes.is_level_shift(still_open, event.occurred_at):
         return alliance
     return episodes.end_with_level_shift(alliance, still_open, event.occurred_at, policy)
 
