@@ -76,6 +76,20 @@ def test_identical_relationships_still_give_a_valid_prior() -> None:
     assert fitted.client == RatingPrior(mean=85.0, varies=1.0, spread=5.7735, at_top=5.7735, widening=0.0)
 
 
+@pytest.mark.parametrize("higher", [-0.01, 0.01])
+def test_levels_that_hardly_differ_give_a_valid_prior(higher: float) -> None:
+    """A line through spreads of hardly different levels is as steep as chance will have it."""
+    samples = [
+        collect_sample(weekly_feedback([5 + spread, 5 - spread, 5 + spread, 5 - spread + higher * spread]), 24)
+        for spread in [1.0, 4.0] * 20
+    ]
+
+    fitted = fit_prior(samples, DEFAULT_POLICY.prior).client
+
+    assert fitted.widening == 0
+    assert 10 < fitted.at_top < 50
+
+
 def test_ratings_that_hardly_vary_give_the_smallest_spread() -> None:
     """A tenth of a point; otherwise every rating would be a surprise."""
     samples = [collect_sample(weekly_feedback([9, 9, 9, 9.05 if index == 0 else 9]), 24) for index in range(40)]

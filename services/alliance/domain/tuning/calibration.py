@@ -23,6 +23,8 @@ from shared.events import (
 
 ELEMENTS: tuple[Element, ...] = get_args(Element)
 MIN_OBSERVATIONS = 4  # ratings or appointments; a relationship with fewer is not used
+MAX_SPREAD = 50.0  # points: no ratings of 0 to 100 vary more
+MAX_WIDENING = 10.0  # the steepest that is valid
 MIN_RELATIONSHIPS = 30  # usable relationships; with fewer nothing is fitted, because five figures depend on them
 
 
@@ -159,7 +161,7 @@ def _fit_rating_prior(
 
 
 def _fit_line(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
-    """The intercept and the slope of the least-squares line."""
+    """The intercept and the slope of the least-squares line of spreads; a flat one if no spreads are on it."""
     x_mean, y_mean = fmean(x), fmean(y)
     x_squared_deviations = sum((x_value - x_mean) ** 2 for x_value in x)
     if x_squared_deviations < 1e-9:
@@ -168,7 +170,10 @@ def _fit_line(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
         sum((x_value - x_mean) * (y_value - y_mean) for x_value, y_value in zip(x, y, strict=True))
         / x_squared_deviations
     )
-    return y_mean - slope * x_mean, slope
+    intercept = y_mean - slope * x_mean
+    if abs(intercept) > MAX_SPREAD or slope > MAX_WIDENING:  # levels that hardly differ say nothing about a slope
+        return y_mean, 0.0
+    return intercept, slope
 
 
 def _fit_rate_prior(counts: Iterable[tuple[int, int]]) -> RatePrior | None:
