@@ -129,6 +129,14 @@ def test_standing_is_never_calm_at_or_below_the_floor() -> None:
     assert standing([*low, resolved, *rated_sessions(9, first=3)]) == "calm"
 
 
+def test_standing_at_the_floor_is_of_concern_although_something_else_is_only_watched() -> None:
+    low = rated_sessions(9, 9, 3)
+    events = [*low, BUILDER.resolved(open_episode(low).id, 2.5), BUILDER.missed(3), BUILDER.missed(4)]
+
+    assert open_episode(events).severity == "watch"
+    assert standing(events) == "concern"
+
+
 def test_an_answer_at_the_floor_is_no_calm_rating() -> None:
     """However usual it is: an episode does not count as repaired by it."""
     usual = rated_sessions(*[4.0] * 5)

@@ -126,15 +126,18 @@ def _lower_since(alliance: Alliance) -> datetime | None:
 
 
 def _standing(alliance: Alliance) -> tuple[Standing, datetime | None]:
+    is_at_floor = bool(alliance.floor.lowest) and not alliance.floor.answers_above
     if alliance.open_episode is not None:
-        return alliance.open_episode.severity, alliance.open_episode.first_sign_at
+        severity = alliance.open_episode.severity
+        is_lower = severity == "watch" and is_at_floor  # the last answer is of concern, whatever else is only watched
+        return "concern" if is_lower else severity, alliance.open_episode.first_sign_at
     if alliance.ended_at is not None:
         return "ended", alliance.ended_at
     if not alliance.has_consent:
         return "unwatched", None
     if alliance.first_feedback_at is None:
         return "unknown", None
-    if alliance.floor.lowest and not alliance.floor.answers_above:
+    if is_at_floor:
         return "concern", alliance.client.last_at  # never calm at the floor, whatever was decided about the alert
     ends = [
         alliance.first_feedback_at,
