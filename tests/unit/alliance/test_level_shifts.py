@@ -198,3 +198,20 @@ def test_the_totals_of_a_questionnaire_can_shift_their_level_too() -> None:
 
     assert last_ended(alliance).reason == "level_shift"
     assert alliance.client.baseline_mean == 65
+
+
+def test_a_clinician_who_rates_at_another_level_for_long_is_no_difference_any_more() -> None:
+    """The client has rated as usual all along."""
+
+    def rated_apart(weeks: int) -> Alliance:
+        clinician = [BUILDER.feedback(week, 5 if week < 10 else 10, "clinician", None) for week in range(weeks)]
+        late = [answer.model_copy(update={"occurred_at": BUILDER.at(w + 0.3)}) for w, answer in enumerate(clinician)]
+        return fold_events([*rated_sessions(*[8.0] * weeks), *late])
+
+    episode, ended = rated_apart(12).open_episode, last_ended(rated_apart(11 + WEEKS + 1))
+
+    assert episode is not None
+    assert {sign.detector for sign in episode.evidence} == {"apart"}
+    assert (ended.episode.id, ended.reason, ended.shift) == (episode.id, "level_shift", "higher")
+    assert rated_apart(30).open_episode is None
+    assert summarize(rated_apart(30), DEFAULT_POLICY).lower_since is None

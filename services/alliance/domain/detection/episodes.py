@@ -114,6 +114,12 @@ def is_low_rating(episode: Episode, event: FeedbackSubmitted) -> bool:
     return any(s.detector in RATING_DETECTORS and s.session_id == event.session_id for s in episode.evidence)
 
 
+def is_apart(episode: Episode, event: FeedbackSubmitted) -> bool:
+    """Whether client and clinician rated the session apart, and the client's rating is not low."""
+    detectors = {sign.detector for sign in episode.evidence if sign.session_id == event.session_id}
+    return "apart" in detectors and not detectors & RATING_DETECTORS
+
+
 def is_said_directly(episode: Episode, event: FeedbackSubmitted) -> bool:
     """Whether the client's answer is worth watching at any probability: an alert must not end with what it tells."""
     return any(stands_alone(s) and s.session_id == event.session_id for s in episode.evidence)
@@ -126,10 +132,10 @@ def end_with_level_shift(alliance: Alliance, episode: Episode, at: datetime, pol
     return end_open_episode(restarted, EndedEpisode(episode, at, "level_shift", shift=direction))
 
 
-def end_with_clinician_level_shift(alliance: Alliance, episode: Episode, at: datetime) -> Alliance:
-    """The same of an episode without the client, whose level it does not change."""
-    restarted = restart_baseline(alliance.clinician, alliance.clinician.below_expected_streak)
-    ended = EndedEpisode(episode, at, "level_shift", shift="lower")
+def end_with_clinician_level_shift(alliance: Alliance, episode: Episode, at: datetime, shift: LevelShift) -> Alliance:
+    """The same where only the clinician's ratings are at another level; the client's is as it was."""
+    restarted = restart_baseline(alliance.clinician, MIN_LEVEL_RATINGS)
+    ended = EndedEpisode(episode, at, "level_shift", shift=shift)
     return end_open_episode(replace(start_anew(alliance), clinician=restarted), ended)
 
 

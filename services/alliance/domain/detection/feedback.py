@@ -26,7 +26,7 @@ from services.alliance.domain.state.alliance import Alliance, EndedEpisode, Habi
 from services.alliance.domain.state.fast_replace import replace
 from services.alliance.domain.state.ratings import PairedRatings, RatingGap, Series
 from shared.clinical.instruments import score
-from shared.events import Element, FeedbackSubmitted
+from shared.events import Element, FeedbackSubmitted, LevelShift
 
 
 def apply_feedback(alliance: Alliance, event: FeedbackSubmitted, policy: Policy) -> Alliance:
@@ -135,7 +135,7 @@ def _apply_clinician_feedback(before: Alliance, session: Session, event: Feedbac
     )
     after = detect_rupture(Observation(event, session, before, after, policy, rating, signals), CLINICIAN_DETECTORS)
     if rating is not None:
-        after = _continue_episode_without_client(after, rating, event, policy)
+        after = _end_lasting_difference(_continue_episode_without_client(after, rating, event, policy), rating, event)
     if episodes.is_of_concern(after.open_episode):
         return after
     return replace(after, rater_gap=_add_difference(after.rater_gap, session))
@@ -205,11 +205,22 @@ def _continue_episode_without_client(
         return alliance
     if rating.value < rating.expected.low:
         if episodes.is_clinician_level_shift(alliance, episode, event.occurred_at):
-            return episodes.end_with_clinician_level_shift(alliance, episode, event.occurred_at)
+            return episodes.end_with_clinician_level_shift(alliance, episode, event.occurred_at, "lower")
         return episodes.reset_calm_ratings(alliance, episode)
     if event.tension in ("a_little", "yes"):
         return alliance
     return episodes.record_calm_rating(alliance, episode, event.occurred_at, policy)
+
+
+def _end_lasting_difference(alliance: Alliance, rating: ExpectedRating, event: FeedbackSubmitted) -> Alliance:
+    """End an episode in which the clinician has long rated at another level than before, and the client has not."""
+    episode = alliance.open_episode
+    if episode is None or not episodes.is_apart(episode, event) or episodes.is_said_directly(episode, event):
+        return alliance
+    if not episodes.is_level_shift(episode, event.occurred_at):
+        return alliance
+    direction: LevelShift = "higher" if rating.value > rating.expected.mean else "lower"
+    return episodes.end_with_clinician_level_shift(alliance, episode, event.occurred_at, direction)
 
 
 def _end_shifted_level(alliance: Alliance) -> Alliance:
