@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from shared.events import Evidence
 
-_FREQUENCIES = ((9, 10), (3, 4), (2, 3), (1, 2), (1, 3), (1, 4), (1, 5), (1, 10))
+_FREQUENCIES = ((9, 10), (3, 4), (2, 3), (1, 2), (1, 3), (1, 4), (1, 5), (1, 10), (1, 20), (1, 50), (1, 100))
 """The simple ones: more exact figures would claim more than is known."""
 
 

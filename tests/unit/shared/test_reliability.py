@@ -19,7 +19,9 @@ def test_a_probability_is_a_frequency_with_what_it_rests_on() -> None:
 @pytest.mark.parametrize(
     ("probability", "frequency"),
     [
-        (0.0, "1 in 10 alerts like this was"),
+        (0.0, "1 in 100 alerts like this was"),
+        (0.02, "1 in 50 alerts like this was"),
+        (0.05, "1 in 20 alerts like this was"),
         (0.1, "1 in 10 alerts like this was"),
         (0.2, "1 in 5 alerts like this was"),
         (0.25, "1 in 4 alerts like this was"),
