@@ -110,6 +110,19 @@ def test_an_element_that_was_low_from_the_start_is_no_sign() -> None:
     assert fold_events(weeks).open_episode is None
 
 
+def test_a_fall_back_to_the_level_before_a_lasting_rise_is_a_sign() -> None:
+    before, risen = rated_sessions(*[6.0, 6.4] * 6), rated_sessions(*[8.4, 8.8] * 4, first=12)
+
+    assert fold_events([*before, *risen]).open_episode is None
+    assert open_episode([*before, *risen, *rated_sessions(6.4, first=20)]).severity == "concern"
+
+
+def test_a_few_good_ratings_are_no_other_level() -> None:
+    before, good = rated_sessions(*[6.0, 6.4] * 6), rated_sessions(*[8.4, 8.8] * 2, 8.4, first=12)
+
+    assert fold_events([*before, *good, *rated_sessions(6.4, first=17)]).open_episode is None
+
+
 def test_a_second_rupture_supersedes_the_open_episode() -> None:
     first = lower(5, rating=7)
     second = [*first, *rated_sessions(4.5, first=13)]

@@ -27,6 +27,7 @@ UNCLIPPED_RATINGS = 2  # the first ratings count in full, or the baseline would 
 MEMORY = 0.97  # of the weight of the ratings before remains with each new one
 BAND_SPREADS = 1.2816  # on either side of the mean: this band contains four of five ratings
 BELOW_EXPECTED_SPREADS = 0.5  # a rating this far below the mean is below what was expected
+RISEN_SPREADS = 0.75  # if all remembered ratings are this far above the mean, the level has risen
 DRIFT_AFTER_DAYS = 28  # after a longer gap the baseline becomes less certain
 DRIFT_VARIANCE_PER_DAY = 0.3  # points² for each further day
 MAX_DRIFT_VARIANCE = 100.0  # points², however long the gap
@@ -169,6 +170,16 @@ def _element_weights(element_gaps: ElementGaps, relative_ratings: dict[Element, 
     if is_first or (is_same and not element_gaps.weights):
         return {}
     return {element: element_gaps.weight_of(element) for element in element_gaps.totals | relative_ratings}
+
+
+def follow_rise(series: Series, expected: Expectation) -> Series:
+    """The series with a baseline at its last ratings, if all of them show that the level has risen for good.
+
+    A fall back to where it was would be as usual for years.
+    """
+    threshold = expected.mean + RISEN_SPREADS * expected.spread
+    has_risen = series.ratings > RECENT_RATINGS_LIMIT and min(series.recent_ratings) > threshold
+    return restart_baseline(series, RECENT_RATINGS_LIMIT) if has_risen else series
 
 
 def restart_baseline(series: Series, ratings: int) -> Series:

@@ -4,6 +4,7 @@ from services.alliance.domain.detection import components, episodes, floor, scal
 from services.alliance.domain.detection.baseline import (
     append_pair,
     append_rating,
+    follow_rise,
     update_baseline,
     update_element_gaps,
     update_rolling_score,
@@ -244,7 +245,7 @@ def _update_baselines(
         rater_gap = _add_difference(rater_gap, session)
     return replace(
         alliance,
-        client=update_baseline(alliance.client, rating.value, rating.expected, calm),
+        client=follow_rise(update_baseline(alliance.client, rating.value, rating.expected, calm), rating.expected),
         element_gaps=gaps,
         rater_gap=rater_gap,
         floor=floor.update_floor(alliance.floor, rating.value, event.ratings),
