@@ -171,8 +171,8 @@ def _evolve_relationship(alliance: Alliance, event: RelationshipHistoryEvent) ->
         case ConsentGiven():
             return replace(alliance, has_consent=True)
         case ConsentWithdrawn():
-            untold = forget_levels(alliance.floor)  # with the alerts that told them
-            without_consent = replace(alliance, has_consent=False, resolved_level=None, floor=untold)
+            floor = forget_levels(alliance.floor)  # with the alerts that stated them
+            without_consent = replace(alliance, has_consent=False, resolved_level=None, floor=floor)
             return episodes.retract_open_episode(without_consent, event.occurred_at, "consent_withdrawn")
         case RelationshipEnded():
             ended = replace(alliance, ended_at=event.occurred_at)

@@ -63,7 +63,8 @@ class Clinic:
         return run_app(create_notify(self._notify))
 
     def set_policy(self, policy: Policy) -> None:
-        lines = f"base_rate = {policy.base_rate}\nwatch = {policy.watch}\nconcern = {policy.concern}\nurgent = {policy.urgent}\n"
+        keys = ("base_rate", "watch", "concern", "urgent")
+        lines = "".join(f"{key} = {getattr(policy, key)}\n" for key in keys)
         (self._policy_dir / f"{self.builder.started().clinic_id}.toml").write_text(lines)
 
     async def rebuild(self) -> None:

@@ -12,7 +12,7 @@ from shared.events import Element
 WHOLE = "whole"
 WHOLE_LEVELS = (40.0, 30.0, 20.0, 10.0)  # of 100, the answer as a whole
 ELEMENT_LEVELS = (2.0, 1.0, 0.0)  # of 10, one element
-NOT_TOLD = 100.0  # above every level
+ABOVE_EVERY_LEVEL = 100.0
 ANSWERS_TO_LEAVE = 2  # answers in a row above the floor, after which its levels are signs again
 
 
@@ -45,8 +45,8 @@ def update_floor(floor: Floor, rating: float, ratings: Mapping[Element, float]) 
 
 
 def forget_levels(floor: Floor) -> Floor:
-    """The floor without what was told: each level is a sign again, and the client is still at the floor."""
-    return Floor(dict.fromkeys(floor.lowest, NOT_TOLD), floor.answers_above)
+    """The floor as if no alert had stated a level: each is a sign again, and the client is still at the floor."""
+    return Floor(dict.fromkeys(floor.lowest, ABOVE_EVERY_LEVEL), floor.answers_above)
 
 
 def new_levels(floor: Floor, rating: float, ratings: Mapping[Element, float]) -> list[tuple[str, float]]:

@@ -30,7 +30,7 @@ class Floor:
     """What the client has rated at or below the floor, since two answers in a row were last above it."""
 
     lowest: dict[str, float] = field(default_factory=dict)
-    """The lowest level told, by element, or `whole`; above all levels if none was since consent was withdrawn."""
+    """The lowest level of which there was an alert, by element, or `whole`; 100 if none since consent was withdrawn."""
     answers_above: int = 0
     """Answers in a row above the floor."""
 
