@@ -14,7 +14,7 @@ from evaluation.simulation.settings import KINDS
 from evaluation.simulation.truth import BoolArray
 from evaluation.trial import ATTUNE, PREVIOUS, WorldTrial
 
-MIN_REPEATS = 10  # fewer do not show whether nine in ten are within a range
+MIN_REPEATS = 10  # fewer show neither the mean nor whether nine in ten are within a range
 RARELY_MISSING = 0.10  # of a client's forms: "usually complete"
 
 
@@ -62,13 +62,15 @@ def falsely_alarmed(results: Results) -> list[Measured]:
 
 def adapted(results: Results) -> list[Measured]:
     shares = np.array([repeat.adapted for repeat in results.repeats])
+    if len(shares) < MIN_REPEATS:
+        return []
     resamples = Resamples.draw(len(shares), results.resamples, results.seed)
     statement = "The same after 200 relationships of history"
-    average = Measured("adapted", f"{statement}: mean", resamples.share(shares), floor=0.18, ceiling=0.22)
-    if len(shares) < MIN_REPEATS:
-        return [average]
     is_in_range = resamples.share((shares >= 0.14) & (shares <= 0.26))
-    return [average, Measured("adapted-repeats", f"{statement}: repeats within 14 to 26%", is_in_range, floor=0.90)]
+    return [
+        Measured("adapted", f"{statement}: mean", resamples.share(shares), floor=0.18, ceiling=0.22),
+        Measured("adapted-repeats", f"{statement}: repeats within 14 to 26%", is_in_range, floor=0.90),
+    ]
 
 
 def steady_false_rate(results: Results) -> list[Measured]:
@@ -79,24 +81,25 @@ def steady_false_rate(results: Results) -> list[Measured]:
 
 
 def stuck(results: Results) -> list[Measured]:
-    """Of shifts downwards: one upwards hides nothing."""
-    stuck_shares, losses = [], []
-    for run in results.long_runs:
-        is_downward = run.shift.relationships.truth.course.shift_points < 0
-        stuck_shares.append(run.shift.resamples.share(long_run.is_stuck(run.shift), is_downward))
-        is_downward = run.shift_and_rupture.relationships.truth.course.shift_points < 0
-        messaged, of_twin = (long_run.is_messaged(twin).astype(float) for twin in (run.shift_and_rupture, run.rupture))
-        losses.append(run.rupture.resamples.share(messaged - of_twin, is_downward))
-    return [
-        Measured("stuck", "Stuck twelve weeks after a level shift downwards", mean(stuck_shares), ceiling=0.03),
-        Measured(
-            "after-shift",
-            "A deep rupture after it is messaged, against the same without the shift",
-            mean(losses),
-            floor=-0.03,
-            unit="points",
-        ),
+    """After shifts downwards, because one upwards opens no episode."""
+    shares = [
+        run.shift.resamples.share(long_run.is_stuck(run.shift), run.shift.relationships.truth.course.shift_points < 0)
+        for run in results.long_runs
     ]
+    return [Measured("stuck", "Stuck twelve weeks after a level shift", mean(shares), ceiling=0.03)]
+
+
+def after_shift(results: Results) -> list[Measured]:
+    statement = "A deep rupture is messaged, against the same without the shift: after a level shift"
+    measured = []
+    for key, direction, sign in (("after-shift", "downwards", -1), ("after-rise", "upwards", 1)):
+        losses = []
+        for run in results.long_runs:
+            is_counted = sign * run.shift_and_rupture.relationships.truth.course.shift_points > 0
+            of_shifted, of_twin = (1.0 * long_run.is_messaged(twin) for twin in (run.shift_and_rupture, run.rupture))
+            losses.append(run.rupture.resamples.share(of_shifted - of_twin, is_counted))
+        measured.append(Measured(key, f"{statement} {direction}", mean(losses), floor=-0.03, unit="points"))
+    return measured
 
 
 def early_onset(results: Results) -> list[Measured]:
@@ -122,6 +125,7 @@ BARS: tuple[Callable[[Results], list[Measured]], ...] = (
     adapted,
     steady_false_rate,
     stuck,
+    after_shift,
     calibration,
     urgent,
     early_onset,

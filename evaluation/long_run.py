@@ -15,6 +15,7 @@ from evaluation.trial import DETECTION_LIMIT_SESSIONS
 EARLY_APPOINTMENTS = 16  # false messages of later ones are compared with those of the second to this one
 STUCK_AFTER_WEEKS = 12
 OPENS_WITHIN_APPOINTMENTS = 4  # of a level shift, to count as about it
+FLOOR_TOTAL, FLOOR_ELEMENT = 40.0, 20.0  # points: answers at or below are of concern in any relationship
 SIZED_RELATIONSHIPS = 10  # in each world: the size of a state is measured after every event
 ENDINGS = {REPAIRED: "repaired", LEVEL_SHIFT: "level shift", SUPERSEDED: "superseded"}
 
@@ -90,11 +91,24 @@ def twelve_weeks_after(relationships: Relationships, session: IntArray) -> IntAr
 
 
 def is_stuck(run: Run) -> BoolArray:
-    """Whether an episode that began with the level shift is still open twelve weeks after it."""
-    shift = run.relationships.truth.course.shift_session
-    later = twelve_weeks_after(run.relationships, shift)[:, None]
-    opened = np.take_along_axis(run.folded.open_since, later, axis=1)[:, 0]
-    return np.asarray((opened != NOT_OPEN) & (opened >= shift) & (opened <= shift + OPENS_WITHIN_APPOINTMENTS))
+    """Whether an episode that began with the level shift is still open twelve weeks after it began.
+
+    Not where the client has been at the floor since the shift: there an episode stays open on purpose.
+    """
+    week, shift = run.relationships.truth.course.week, run.relationships.truth.course.shift_session
+    rows, session = np.arange(len(shift)), np.arange(week.shape[1])
+    still_open, is_after_shift = np.zeros(len(shift), bool), session >= shift[:, None]
+    for after in range(OPENS_WITHIN_APPOINTMENTS + 1):
+        opened = shift + after
+        later = (week < week[rows, opened, None] + STUCK_AFTER_WEEKS).sum(axis=1)
+        still_open |= run.folded.open_since[rows, later] == opened
+    return np.asarray(still_open & ~(is_at_floor(run.relationships) & is_after_shift).any(axis=1))
+
+
+def is_at_floor(relationships: Relationships) -> BoolArray:
+    """Whether the client answers at or below 40 of 100 as a whole, or 2 of 10 on an element."""
+    observations = relationships.observations
+    return np.asarray((observations.total <= FLOOR_TOTAL) | (observations.elements <= FLOOR_ELEMENT).any(axis=-1))
 
 
 def is_of_concern_later(run: Run, shift: IntArray) -> BoolArray:

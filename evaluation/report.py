@@ -215,7 +215,8 @@ def _long_section(results: Results) -> str:
 ## In the long run
 
 Weekly appointments over two years. False messages are those in stable relationships, per 100 appointments. *Stuck*: an
-episode that began within four appointments after a lasting shift of the level is still open twelve weeks after it. The
+episode that began within four appointments after a lasting shift of the level is still open twelve weeks after it
+began. Clients who answer at the floor after the shift do not count: there, an episode stays open on purpose. The
 deep rupture follows 20 to 35 appointments after the shift; *without it* is the same relationship without the shift.
 
 {clinic_tables.long_table(results.long_runs)}

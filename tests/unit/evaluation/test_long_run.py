@@ -61,11 +61,39 @@ def test_twelve_weeks_are_weeks_and_not_appointments() -> None:
     assert (later - SHIFT < 12).any()  # a break
 
 
+ABOVE_FLOOR = replace(
+    SHIFTED,
+    observations=replace(
+        SHIFTED.observations,
+        total=np.maximum(SHIFTED.observations.total, 41),
+        elements=np.maximum(SHIFTED.observations.elements, 30),
+    ),
+)
+
+
 @pytest.mark.parametrize(("after", "lasts", "expected"), [(0, 40, True), (4, 40, True), (5, 40, False), (0, 3, False)])
 def test_an_episode_is_stuck_if_it_began_with_the_shift_and_lasts(after: int, lasts: int, expected: bool) -> None:
     said = folded(open_since=open_between(SHIFT + after, SHIFT + after + lasts))
 
-    assert (is_stuck(run(SHIFTED, said)) == expected).all()
+    assert (is_stuck(run(ABOVE_FLOOR, said)) == expected).all()
+
+
+def test_an_episode_has_twelve_weeks_from_when_it_began() -> None:
+    week, opened = SHIFTED.truth.course.week, SHIFT + 4
+    until = (week < week[np.arange(COUNT), opened, None] + 12).sum(axis=1)
+
+    assert is_stuck(run(ABOVE_FLOOR, folded(open_since=open_between(opened, until)))).all()
+    assert not is_stuck(run(ABOVE_FLOOR, folded(open_since=open_between(opened, until - 1)))).any()
+
+
+def test_an_episode_that_stays_open_at_the_floor_is_not_stuck() -> None:
+    total = ABOVE_FLOOR.observations.total.copy()
+    total[0, SHIFT[0] + 2], total[1, SHIFT[1] - 1] = 40, 40
+    at_floor = replace(ABOVE_FLOOR, observations=replace(ABOVE_FLOOR.observations, total=total))
+
+    stuck = is_stuck(run(at_floor, folded(open_since=open_between(SHIFT, SHIFT + 40))))
+
+    assert stuck.tolist() == [False, *[True] * (COUNT - 1)]
 
 
 def test_an_episode_from_before_the_shift_is_not_about_it() -> None:
