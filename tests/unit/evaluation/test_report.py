@@ -11,7 +11,7 @@ from evaluation.measured import Results
 from evaluation.published import compare
 from evaluation.report import Report, write_report
 from evaluation.results import run_everything
-from evaluation.settings import FULL, SHORT, load_declared_misses
+from evaluation.settings import ASKED_LAWS, FULL, SHORT, load_declared_misses
 from evaluation.simulation.settings import load_settings
 from evaluation.tables import replaced_bars, wrap
 from evaluation.trial import BASE_RATES
@@ -74,7 +74,8 @@ def test_the_lines_of_paragraphs_are_wrapped_and_tables_are_not() -> None:
 
 
 def test_every_declared_miss_names_a_bar_and_a_reason(results: Results) -> None:
-    keys = {bar.key for bar in measure_bars(results)} | {"adapted-repeats"}
+    keys = {bar.key for bar in measure_bars(results)} | {"adapted", "adapted-repeats"}
+    keys |= {f"urgent-deep-{share}{law}" for law in ASKED_LAWS for share in ("", "share-")}  # by whether it is replaced
     keys |= {f"{bar}-{rate}" for bar in ("bins", "brier", "brier-replaced") for rate in BASE_RATES}
     declared = load_declared_misses()
 
