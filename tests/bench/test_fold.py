@@ -8,7 +8,7 @@ def test_an_event_costs_no_more_after_a_thousand_sessions_than_after_ten() -> No
 
     assert long.microseconds_per_event / short.microseconds_per_event < 1.5
     assert long.state_bytes / middle.state_bytes < 1.2  # after ten sessions there is no rupture in the state yet
-    assert max(middle.state_bytes, long.state_bytes) < 5_000  # with the evidence of an open episode and of the last ones
+    assert max(middle.state_bytes, long.state_bytes) < 5_000  # with the evidence of an open episode and the last ones
 
 
 def test_a_refold_costs_no_more_per_event_after_a_thousand_sessions_than_after_a_hundred() -> None:

@@ -6,7 +6,13 @@ from services.alliance.domain.detection import components
 from services.alliance.domain.state.history import HistoryEvent
 from shared.events import TalkedAbout, Tension
 from tests.support.builders import ELEMENTS
-from tests.unit.alliance.rated_relationship import BUILDER, detected_signs, fold_events, open_episode, rated_sessions
+from tests.unit.alliance.rated_relationship import (
+    BUILDER,
+    detected_signs,
+    fold_events,
+    open_episode,
+    rated_sessions,
+)
 
 NINES = dict.fromkeys(ELEMENTS, 9.0)
 
@@ -144,6 +150,22 @@ def test_three_missed_sessions_in_a_row_are_a_sign() -> None:
     assert detected_signs([*rated_sessions(*[9.0] * 8), *absences]) == {"withdrawal"}
 
 
+@pytest.mark.parametrize("usual", [3, 5, 8])
+def test_three_absences_in_a_row_are_worth_watching_also_after_an_earlier_one(usual: int) -> None:
+    """At a probability that is not."""
+    before = [BUILDER.missed(0), *rated_sessions(*[9.0] * usual, first=1)]
+    absences: list[HistoryEvent] = [
+        BUILDER.missed(usual + 1),
+        BUILDER.cancelled(usual + 2, 3),
+        BUILDER.missed(usual + 3),
+    ]
+
+    episode = open_episode([*before, *absences])
+
+    assert fold_events([*before, *absences[:2]]).open_episode is None
+    assert (episode.severity, {sign.detector for sign in episode.evidence}) == ("watch", {"withdrawal"})
+
+
 def test_a_client_who_often_misses_is_no_sign_by_missing_again() -> None:
     often = [BUILDER.completed(week) if week % 2 else BUILDER.missed(week) for week in range(20)]
 
@@ -174,8 +196,8 @@ def test_withdrawal_names_what_was_missed_lately_and_what_came_last() -> None:
         sign = open_episode([*absent, *events]).evidence[-1]
         return {name: number for name, number in sign.numbers.items() if name != "session"}
 
-    nothing = {"missed": 2, "cancelled_late": 1, "cut_short": 0, "silent": 0}
-    assert last_numbers(BUILDER.missed(11)) == nothing | {"missed": 3}
+    nothing = {"missed": 2, "cancelled_late": 1, "cut_short": 0, "silent": 0, "in_a_row": 3}
+    assert last_numbers(BUILDER.missed(11)) == nothing | {"missed": 3, "in_a_row": 4}
     assert last_numbers(BUILDER.lapsed(11)) == nothing | {"silent": 1}
 
 

@@ -113,7 +113,7 @@ def test_a_network_contains_every_kind_of_rupture_ending_session_and_answer() ->
     assert {severe_reason(course) for course in all_courses} == {
         None,
         "tension reported",
-        "missed two sessions",
+        "missed three sessions",
         "large drop",
     }
     assert {c.ending[1] for c in all_courses if c.ending} >= {"completed", "transferred", "stopped_by_client"}
@@ -234,16 +234,13 @@ def test_a_reported_tension_is_severe_from_the_first_session_on() -> None:
     assert severe_reason(replace(course, sessions=(replace(course.sessions[0], clinician=talked_about),))) is None
 
 
-def test_two_consecutive_missed_sessions_are_severe() -> None:
-    rupture = Rupture("withdrawal", first_session=0, last_session=2, drop_points=0)
-    course = create_course([None, None, None], rupture)
-    missed_sessions = [replace(session, outcome="missed") for session in course.sessions]
+def test_three_consecutive_missed_sessions_are_severe() -> None:
+    rupture = Rupture("withdrawal", first_session=0, last_session=3, drop_points=0)
+    course = create_course([None] * 4, rupture)
+    missed = [replace(session, outcome="missed") for session in course.sessions]
 
-    assert (
-        severe_reason(replace(course, sessions=(missed_sessions[0], missed_sessions[1], course.sessions[2])))
-        == "missed two sessions"
-    )
-    assert severe_reason(replace(course, sessions=(missed_sessions[0], course.sessions[1], missed_sessions[2]))) is None
+    assert severe_reason(replace(course, sessions=(*missed[:3], course.sessions[3]))) == "missed three sessions"
+    assert severe_reason(replace(course, sessions=(*missed[:2], course.sessions[2], missed[3]))) is None
 
 
 def test_the_drop_of_a_slide_grows_and_an_unrepaired_rupture_persists() -> None:

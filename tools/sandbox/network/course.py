@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import pairwise
 from typing import Literal, get_args
 from uuid import UUID
 
@@ -156,8 +155,8 @@ def severe_reason(course: Course) -> str | None:
     ):
         return "tension reported"
     outcomes = [session.outcome for session in ruptured_sessions]
-    if ("missed", "missed") in pairwise(outcomes):
-        return "missed two sessions"
+    if ("missed", "missed", "missed") in zip(outcomes, outcomes[1:], outcomes[2:], strict=False):
+        return "missed three sessions"
     baseline_scores = [
         answer.score for session, answer in course.client_answers() if session.number < rupture.first_session
     ]

@@ -203,7 +203,13 @@ class World:
         if rng.random() >= parameters.rupture_probability or end_session - first_session < 4:
             return None
         (rupture_kind,) = rng.choices([*RUPTURE_KIND_WEIGHTS], weights=[*RUPTURE_KIND_WEIGHTS.values()])
-        lengths = {"dip": rng.randint(1, 3), "slide": rng.randint(2, 6), "step": 1, "tension_reported": 1}
+        lengths = {
+            "dip": rng.randint(1, 3),
+            "slide": rng.randint(2, 6),
+            "step": 1,
+            "tension_reported": 1,
+            "withdrawal": 3,
+        }
         length = lengths.get(rupture_kind, 2)
         drop_points = rng.uniform(
             *(

@@ -6,7 +6,7 @@ probability, relative to the way from a starting relationship to one of concern.
 a client reports directly, and an answer at the floor.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import hypot
 from typing import TypeAlias
@@ -30,6 +30,8 @@ from shared.events import (
 
 ObservedEvent: TypeAlias = FeedbackSubmitted | FeedbackLapsed | SessionMissed | SessionCancelled | SessionCompleted
 
+ABSENCES = ("missed", "cancelled_late")
+MIN_ABSENCES_IN_A_ROW = 3  # are worth watching at any probability; of fewer, the clinician knows enough
 MIN_LOG_ODDS_TO_CONCERN = 0.5  # a policy may set `concern` below where a relationship starts: a drop is a sign still
 
 
@@ -248,7 +250,14 @@ def withdrawal(observation: Observation) -> Iterator[Evidence]:
         cancelled_late=sum(session.attendance == "cancelled_late" for session in recent_sessions),
         cut_short=1 if isinstance(observation.event, SessionCompleted) else 0,
         silent=1 if isinstance(observation.event, FeedbackLapsed) else 0,
+        in_a_row=_count_missed_in_a_row(recent_sessions),
     )
+
+
+def _count_missed_in_a_row(sessions: Sequence[Session]) -> int:
+    """How many of the latest appointments in a row the client missed or cancelled late."""
+    counted = [session.attendance for session in reversed(sessions) if session.attendance in ("held", *ABSENCES)]
+    return next((index for index, attendance in enumerate(counted) if attendance == "held"), len(counted))
 
 
 def apart(observation: Observation) -> Iterator[Evidence]:
@@ -277,8 +286,11 @@ BEHAVIOUR_DETECTORS: tuple[Detector, ...] = (withdrawal,)
 def stands_alone(sign: Evidence) -> bool:
     """Whether the sign is worth watching at any probability of a rupture.
 
-    A clinician who reports a tension knows of it, so that only the client's report is.
+    A clinician who reports a tension knows of it, so that only the client's report is. Absences in a row are,
+    unless they are so usual for this client that they are no sign at all.
     """
+    if sign.detector == "withdrawal":
+        return sign.numbers.get("in_a_row", 0) >= MIN_ABSENCES_IN_A_ROW
     if sign.detector == "told_directly":
         return sign.strength >= 1 and sign.numbers.get("by_client") == 1
     return sign.detector in ("at_floor", "low_again")
