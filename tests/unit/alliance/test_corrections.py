@@ -11,7 +11,7 @@ from shared.events import FeedbackSubmitted
 from tests.unit.alliance.rated_relationship import BUILDER, START_EVENTS, detected_signs, fold_events, rated_sessions
 
 GOOD = rated_sessions(9, 9, 9, 9)
-MISTAKES: list[HistoryEvent] = [BUILDER.missed(week) for week in range(4, 8)]
+MISTAKES: list[HistoryEvent] = [BUILDER.missed(week) for week in range(5, 8)]
 RIGHT_OUTCOMES: list[HistoryEvent] = [
     BUILDER.completed(7),
     BUILDER.cancelled(7, notice_hours=90),
@@ -27,7 +27,7 @@ def test_a_no_show_noted_by_mistake_is_no_sign_once_it_is_corrected(right: Histo
     result = refold([*START_EVENTS, *GOOD, *MISTAKES, corrected], DEFAULT_POLICY)
 
     assert result.alliance.open_episode is None
-    assert (result.alliance.missed, result.alliance.absences) == (3, 3)
+    assert (result.alliance.missed, result.alliance.absences) == (2, 2)
     assert result.last_retraction is not None
     assert (result.last_retraction.reason, result.last_retraction.at) == ("amended", BUILDER.at(7.5))
 

@@ -150,22 +150,6 @@ def test_three_missed_sessions_in_a_row_are_a_sign() -> None:
     assert detected_signs([*rated_sessions(*[9.0] * 8), *absences]) == {"withdrawal"}
 
 
-@pytest.mark.parametrize("usual", [3, 5, 8])
-def test_three_absences_in_a_row_are_worth_watching_also_after_an_earlier_one(usual: int) -> None:
-    """At a probability that is not."""
-    before = [BUILDER.missed(0), *rated_sessions(*[9.0] * usual, first=1)]
-    absences: list[HistoryEvent] = [
-        BUILDER.missed(usual + 1),
-        BUILDER.cancelled(usual + 2, 3),
-        BUILDER.missed(usual + 3),
-    ]
-
-    episode = open_episode([*before, *absences])
-
-    assert fold_events([*before, *absences[:2]]).open_episode is None
-    assert (episode.severity, {sign.detector for sign in episode.evidence}) == ("watch", {"withdrawal"})
-
-
 def test_a_client_who_often_misses_is_no_sign_by_missing_again() -> None:
     often = [BUILDER.completed(week) if week % 2 else BUILDER.missed(week) for week in range(20)]
 
