@@ -64,7 +64,11 @@ def run_webhook_server(port: int, received: list[ReceivedWebhook], host: str = "
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            length = int(self.headers.get("Content-Length", 0))
+            body = self.rfile.read(length)
+            if len(body) < length:  # the sender was killed in between: nothing was received
+                self.close_connection = True
+                return
             headers = {name.lower(): value for name, value in self.headers.items()}
             received.append(ReceivedWebhook(self.path, headers, body, datetime.now(UTC)))
             self.send_response(204)
