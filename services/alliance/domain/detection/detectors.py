@@ -256,7 +256,9 @@ def withdrawal(observation: Observation) -> Iterator[Evidence]:
 
 def _count_missed_in_a_row(sessions: Sequence[Session]) -> int:
     """How many of the latest appointments in a row the client missed or cancelled late."""
-    counted = [session.attendance for session in reversed(sessions) if session.attendance in ("held", *ABSENCES)]
+    # By time: an answer about an earlier session has made that one the last of the recent ones.
+    newest_first = sorted(sessions, key=lambda session: session.at, reverse=True)
+    counted = [session.attendance for session in newest_first if session.attendance in ("held", *ABSENCES)]
     return next((index for index, attendance in enumerate(counted) if attendance == "held"), len(counted))
 
 
