@@ -56,7 +56,7 @@ def list_warnings(adaptation: Adaptation) -> list[str]:
     concern = adaptation.policy.concern
     is_above = adaptation.suggested_threshold > concern
     reason = (
-        "a clinic with poor alliances must not be taught to hear less"
+        "a clinic with poor alliances must not be alerted less for it"
         if is_above
         else "a history with few alarms is no reason to alarm at every doubt"
     )

@@ -86,7 +86,7 @@ def test_the_lowest_level_of_each_element_is_remembered() -> None:
 
 
 def test_no_probability_and_no_threshold_silences_the_floor() -> None:
-    """Calibration cannot teach a clinic to hear less."""
+    """No calibration makes it silent."""
     episode = fold([*START_EVENTS, *rated_sessions(4)], UNREACHABLE).open_episode
 
     assert episode is not None

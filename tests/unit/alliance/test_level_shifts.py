@@ -180,27 +180,27 @@ def test_a_level_shift_upwards_is_not_lower() -> None:
 
 
 def test_tensions_at_usual_ratings_are_no_other_level() -> None:
-    """Whoever always rates 9 is not lower since the first tension."""
-    told = [
+    """A client who always rates 9 is not lower since the first tension."""
+    reported = [
         event
         for week in range(24)
         for event in (BUILDER.completed(week), BUILDER.feedback(week, 9, tension="yes" if week % 2 else "none"))
     ]
 
-    alliance = fold_events(told)
+    alliance = fold_events(reported)
 
     assert alliance.open_episode is not None
     assert (alliance.open_episode.first_sign_at, alliance.last_ended) == (BUILDER.feedback(1).occurred_at, None)
-    assert fold_events([*told, *rated_sessions(9, 9, first=24)]).last_repaired is not None
+    assert fold_events([*reported, *rated_sessions(9, 9, first=24)]).last_repaired is not None
 
 
 def test_an_episode_does_not_end_with_the_answer_that_reports_a_tension() -> None:
-    """The clinician would not be told. With the next low answer it does."""
+    """Otherwise the clinician would not be alerted. With the next low answer it does."""
     week = 8 + WEEKS
-    told = [*lower(WEEKS), BUILDER.completed(week), BUILDER.feedback(week, 6.5, tension="yes", talked_about="not")]
+    reported = [*lower(WEEKS), BUILDER.completed(week), BUILDER.feedback(week, 6.5, tension="yes", talked_about="not")]
 
-    assert "told_directly" in {sign.detector for sign in open_episode(told).evidence}
-    assert last_ended(fold_events([*told, *rated_sessions(6.5, first=week + 1)])).reason == "level_shift"
+    assert "told_directly" in {sign.detector for sign in open_episode(reported).evidence}
+    assert last_ended(fold_events([*reported, *rated_sessions(6.5, first=week + 1)])).reason == "level_shift"
 
 
 def test_the_totals_of_a_questionnaire_can_shift_their_level_too() -> None:

@@ -39,7 +39,7 @@ def test_the_heading_says_what_the_target_is_and_what_knows_no_threshold() -> No
         (
             adaptation_to(0.2254, 0.3, is_bounded=True),
             "the history suggests a threshold of 0.3 for concern. It is bounded to 0.2254, "
-            "because a clinic with poor alliances must not be taught to hear less",
+            "because a clinic with poor alliances must not be alerted less for it",
         ),
         (
             adaptation_to(0.0967, 0.08, is_bounded=True),

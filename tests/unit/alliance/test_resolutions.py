@@ -155,10 +155,10 @@ def test_an_episode_that_the_low_answer_opens_anyway_is_at_least_of_concern() ->
 
 def test_a_low_answer_raises_the_episode_that_is_open_already() -> None:
     resolved = BUILDER.resolved(low_episode().id, 5.5)
-    told: list[HistoryEvent] = [BUILDER.completed(7), BUILDER.feedback(7, 9, tension="yes", talked_about="not")]
+    reported: list[HistoryEvent] = [BUILDER.completed(7), BUILDER.feedback(7, 9, tension="yes", talked_about="not")]
 
-    watched = fold_unreachable(*LOW, resolved, *told).open_episode
-    raised = fold_unreachable(*LOW, resolved, *told, *rated_sessions(5, first=8)).open_episode
+    watched = fold_unreachable(*LOW, resolved, *reported).open_episode
+    raised = fold_unreachable(*LOW, resolved, *reported, *rated_sessions(5, first=8)).open_episode
 
     assert watched is not None
     assert raised is not None
@@ -167,12 +167,16 @@ def test_a_low_answer_raises_the_episode_that_is_open_already() -> None:
 
 def test_an_episode_without_a_low_rating_leaves_no_level() -> None:
     """The client rated as usual and reported a tension: the next usual rating is no sign."""
-    told: list[HistoryEvent] = [*rated_sessions(*[9.0] * 8), BUILDER.completed(8), BUILDER.feedback(8, tension="yes")]
-    episode = open_episode(told)
+    reported: list[HistoryEvent] = [
+        *rated_sessions(*[9.0] * 8),
+        BUILDER.completed(8),
+        BUILDER.feedback(8, tension="yes"),
+    ]
+    episode = open_episode(reported)
     resolved = BUILDER.resolved(episode.id, 8.5)
 
     assert episode.opening_rating is None
-    assert fold_events([*told, resolved, *rated_sessions(9, first=9)]).open_episode is None
+    assert fold_events([*reported, resolved, *rated_sessions(9, first=9)]).open_episode is None
 
 
 def test_the_first_low_rating_in_an_episode_that_absence_opened_is_its_level() -> None:
@@ -184,12 +188,12 @@ def test_the_first_low_rating_in_an_episode_that_absence_opened_is_its_level() -
 
 def test_a_level_of_before_stays_if_an_episode_without_a_rating_is_resolved_after_it() -> None:
     resolved = BUILDER.resolved(low_episode().id, 5.5)
-    told: list[HistoryEvent] = [BUILDER.completed(6), BUILDER.feedback(6, 9, tension="yes", talked_about="not")]
-    events = [*LOW, resolved, *told]
-    reported = fold_unreachable(*events).open_episode
-    assert reported is not None
+    reported: list[HistoryEvent] = [BUILDER.completed(6), BUILDER.feedback(6, 9, tension="yes", talked_about="not")]
+    events = [*LOW, resolved, *reported]
+    second = fold_unreachable(*events).open_episode
+    assert second is not None
 
-    assert fold_unreachable(*events, BUILDER.resolved(reported.id, 7.5)).resolved_level == 50
+    assert fold_unreachable(*events, BUILDER.resolved(second.id, 7.5)).resolved_level == 50
 
 
 def test_after_withdrawn_consent_or_the_end_no_level_opens_an_episode() -> None:

@@ -91,7 +91,7 @@ def is_withdrawal_only(episode: Episode) -> bool:
 
 
 def is_without_client(episode: Episode) -> bool:
-    """Whether the client has neither rated nor reported anything in it, so that only the clinician can tell its end."""
+    """Whether the client has neither rated nor reported anything in it, so that only the clinician's ratings end it."""
     return episode.ratings == 0 and all(
         sign.detector in ("clinician_drop", "withdrawal") or sign.numbers.get("by_client") == 0
         for sign in episode.evidence
@@ -121,7 +121,7 @@ def is_apart(episode: Episode, event: FeedbackSubmitted) -> bool:
 
 
 def is_said_directly(episode: Episode, event: FeedbackSubmitted) -> bool:
-    """Whether the client's answer is worth watching at any probability: an alert must not end with what it tells."""
+    """Whether the client's answer is worth watching at any probability: it must not end the episode too."""
     return any(stands_alone(s) and s.session_id == event.session_id for s in episode.evidence)
 
 

@@ -1,4 +1,4 @@
-"""An answer as numbers, beside what was expected of them in this relationship."""
+"""An answer as numbers, with what was expected of them in this relationship."""
 
 from dataclasses import dataclass, field
 

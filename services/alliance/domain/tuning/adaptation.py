@@ -2,7 +2,7 @@
 
 In the history nobody marked the ruptures. So the share of *all* relationships with an alarm is compared with the share
 that is wanted: the false alarms of the stable ones, and the detected ruptures of the others. The adaptation is bounded:
-a clinic with poor alliances must not be taught to hear less. The floor and direct reports know no threshold.
+a clinic with poor alliances must not be alerted less for it. The floor and direct reports know no threshold.
 """
 
 from bisect import bisect_right
