@@ -112,7 +112,10 @@ async def _calibrate(args: argparse.Namespace, policies: Policies, store: MongoS
 
 
 def _share(text: str) -> float:
-    share = float(text)
+    try:
+        share = float(text)
+    except ValueError:
+        share = 0.0
     if not 0 < share < 1:
-        raise argparse.ArgumentTypeError("must be between 0 and 1")
+        raise argparse.ArgumentTypeError(f"must be between 0 and 1, such as 0.2, not {text!r}")
     return share

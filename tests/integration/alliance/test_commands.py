@@ -26,6 +26,10 @@ async def test_a_command_reports_that_the_database_is_unavailable(recorded: Reco
         (["backtest", "--policy", "x", "--clinic", "ours"], "argument --clinic: invalid UUID value: 'ours'"),
         (["calibrate", "--clinic", str(CLINIC), "--false-alarms", "0"], "must be between 0 and 1"),
         (["calibrate", "--clinic", str(CLINIC), "--false-alarms", "nan"], "must be between 0 and 1"),
+        (
+            ["calibrate", "--clinic", str(CLINIC), "--false-alarms", "half"],
+            "must be between 0 and 1, such as 0.2, not 'half'",
+        ),
         (["rebuilt"], "invalid choice: 'rebuilt'"),
         (["backtest", "--policy", "nowhere.toml"], "policy: nowhere.toml: cannot be read: No such file or directory"),
     ],

@@ -24,7 +24,7 @@ from shared.events import ConsentGiven, ConsentWithdrawn, SessionCancelled, Sess
 DEFAULT_TARGET = 0.20  # share of the stable relationships that may be alarmed in one span
 SPAN = 16  # appointments: the span of the promise
 MIN_SPAN = 8  # appointments; a shorter rest of a history is left out
-EXPECTED_DETECTED = 0.45  # assumed share of the ruptures that cause an alarm; the evaluation measures it
+EXPECTED_DETECTED = 0.45  # share of the ruptures that cause an alarm at some time in their span: an assumption
 MAX_OFFSET = 0.5  # log-odds from the shipped threshold, either way
 MAX_SUGGESTED_OFFSET = 2 * MAX_OFFSET  # farther away than this, a straight line through the replays says nothing
 MAX_CONCERN = 0.95
@@ -36,9 +36,9 @@ MIN_SPANS = 60.0  # of sixteen appointments; with fewer the threshold stays as s
 SHRINKAGE_SPANS = 80.0
 """How many spans the shipped threshold is worth.
 
-With a refitted prior, its false share varies by about 5.5 points between simulated worlds. A history of 200 spans
-measures that share with an error of about 3.5 points. The best weight of a history with n spans is then n / (n + k)
-with k = 200 * (3.5 / 5.5)^2.
+The best weight of a history with n spans is n / (n + k), where k is 200 times the squared ratio of the error with which
+200 spans measure the share of false alarms (about 3.5 points) to how much that share differs between clinics with a
+refitted prior (about 5.5 points). Both were estimated once, on simulated clinics other than those of the evaluation.
 """
 
 
