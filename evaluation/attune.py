@@ -14,6 +14,7 @@ import numpy as np
 
 from evaluation.simulation.events import events_of
 from evaluation.simulation.truth import BoolArray, FloatArray, IntArray, Relationships
+from services.alliance.domain.detection import floor
 from services.alliance.domain.detection.components import rupture_log_odds, rupture_probability
 from services.alliance.domain.fold import fold_steps
 from services.alliance.domain.policy.policy import DEFAULT_POLICY, Policy
@@ -28,6 +29,7 @@ PROCESSES = 2
 ROWS_PER_TASK = 250
 CLIENT_NAMESPACE = UUID(int=15)
 NOT_OPEN = -1
+FLOOR_TOTAL, FLOOR_ELEMENT = floor.WHOLE_LEVELS[0], 10 * floor.ELEMENT_LEVELS[0]  # points of 0 to 100
 SHIPPED_POLICY, SHIPPED_BASE_RATE = DEFAULT_POLICY, DEFAULT_POLICY.base_rate
 REPAIRED, LEVEL_SHIFT, SUPERSEDED = 1, 2, 3
 """How an episode ended."""
@@ -67,6 +69,12 @@ def fold_all(relationships: Relationships, policy: Policy = DEFAULT_POLICY) -> F
     with ProcessPoolExecutor(PROCESSES, mp_context=get_context("fork")) as pool:
         folded = list(pool.map(partial(_fold_rows, policy=policy), samples))
     return Folded(*(np.concatenate([getattr(part, field.name) for part in folded]) for field in fields(Folded)))
+
+
+def is_at_floor(relationships: Relationships) -> BoolArray:
+    """Where the client answers so low, as a whole or on an element, that it is of concern in any relationship."""
+    observed = relationships.observations
+    return np.asarray((observed.total <= FLOOR_TOTAL) | (observed.elements <= FLOOR_ELEMENT).any(axis=-1))
 
 
 def policy_at(base_rate: float) -> Policy:

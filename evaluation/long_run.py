@@ -4,7 +4,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evaluation.attune import CONCERN, LEVEL_SHIFT, NOT_OPEN, REPAIRED, SUPERSEDED, Folded, fold_all, state_sizes
+from evaluation.attune import (
+    CONCERN,
+    LEVEL_SHIFT,
+    NOT_OPEN,
+    REPAIRED,
+    SUPERSEDED,
+    Folded,
+    fold_all,
+    is_at_floor,
+    state_sizes,
+)
 from evaluation.measures import Estimate, Resamples, happens_in_window, ratio
 from evaluation.settings import RunSettings
 from evaluation.simulation.generator import LongSample, generate_long, generate_stable
@@ -15,7 +25,6 @@ from evaluation.trial import DETECTION_LIMIT_SESSIONS
 EARLY_APPOINTMENTS = 16  # false messages of later ones are compared with those of the second to this one
 STUCK_AFTER_WEEKS = 12
 OPENS_WITHIN_APPOINTMENTS = 4  # of a level shift, to count as about it
-FLOOR_TOTAL, FLOOR_ELEMENT = 40.0, 20.0  # points: answers at or below are of concern in any relationship
 SIZED_RELATIONSHIPS = 10  # in each world: the size of a state is measured after every event
 ENDINGS = {REPAIRED: "repaired", LEVEL_SHIFT: "level shift", SUPERSEDED: "superseded"}
 
@@ -103,12 +112,6 @@ def is_stuck(run: Run) -> BoolArray:
         later = (week < week[rows, opened, None] + STUCK_AFTER_WEEKS).sum(axis=1)
         still_open |= run.folded.open_since[rows, later] == opened
     return np.asarray(still_open & ~(is_at_floor(run.relationships) & is_after_shift).any(axis=1))
-
-
-def is_at_floor(relationships: Relationships) -> BoolArray:
-    """Whether the client answers at or below 40 of 100 as a whole, or 2 of 10 on an element."""
-    observations = relationships.observations
-    return np.asarray((observations.total <= FLOOR_TOTAL) | (observations.elements <= FLOOR_ELEMENT).any(axis=-1))
 
 
 def is_of_concern_later(run: Run, shift: IntArray) -> BoolArray:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evaluation import clinic_tables, plots, tables, trajectories
-from evaluation.attune import CONCERN, SHIPPED_BASE_RATE, URGENT
+from evaluation.attune import CONCERN, FLOOR_ELEMENT, FLOOR_TOTAL, SHIPPED_BASE_RATE, URGENT
 from evaluation.measured import Measured, Results, mean, share_of
 from evaluation.oracle_bars import URGENT_PRECISION
 from evaluation.oracles import ORACLE, ORACLE_OF_CLIENT, ORACLE_WITH_BEHAVIOUR
@@ -179,9 +179,9 @@ All kinds:
 {tables.worlds_table(results.trials, whole=False)}
 
 What is really said with the shipped policy. *False*: stable relationships to which any message is sent. *Answers at the
-floor*: stable relationships in which a client answers at or below 40 of 100 as a whole, or 2 of 10 on an element, so
-that a message is sent whatever is usual. *Ruptures*: with a message within two sessions. *At watch*: appointments of
-stable relationships after which an episode is only worth watching.
+floor*: stable relationships in which a client answers at or below {FLOOR_TOTAL:.0f} of 100 as a whole, or
+{FLOOR_ELEMENT / 10:.0f} of 10 on an element, so that a message is sent whatever is usual. *Ruptures*: with a message
+within two sessions. *At watch*: appointments of stable relationships after which an episode is only worth watching.
 
 {tables.messages_table(results.trials)}
 

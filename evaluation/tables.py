@@ -6,7 +6,7 @@ from textwrap import fill
 
 import numpy as np
 
-from evaluation.attune import WATCH
+from evaluation.attune import WATCH, is_at_floor
 from evaluation.measured import Measured, mean, of_asking
 from evaluation.measures import Estimate, interval
 from evaluation.methods import METHODS, OWN_MEAN
@@ -19,7 +19,7 @@ from evaluation.oracles import (
 )
 from evaluation.settings import ASKED_LAWS, ASKINGS, UNASKED
 from evaluation.simulation.settings import KINDS
-from evaluation.simulation.truth import ENDED, BoolArray, FloatArray, Relationships
+from evaluation.simulation.truth import ENDED, BoolArray, FloatArray
 from evaluation.trial import (
     ATTUNE,
     PREVIOUS,
@@ -28,7 +28,6 @@ from evaluation.trial import (
 )
 
 LINE_LENGTH = 120
-FLOOR_TOTAL, FLOOR_ELEMENT = 40, 20  # points; at or below, a message is sent whatever is usual
 CANDID = asked(ATTUNE, ASKED_LAWS[0])
 SHOWN_METHODS = (ORACLE, ORACLE_OF_CLIENT, OWN_MEAN, PREVIOUS, ATTUNE, CANDID)
 """The methods that the detailed tables and pictures show."""
@@ -154,29 +153,20 @@ def _world_name(trial: WorldTrial) -> str:
 
 def messages_table(trials: Sequence[WorldTrial]) -> str:
     """What Attune really says with its shipped policy, in each world."""
-    rows = []
-    for trial in trials:
-        at_floor = _answers_at_floor(trial.samples.stable)
-        rows.append(
-            [
-                _world_name(trial),
-                *[with_interval(trial.falsely_messaged(asking)) for asking in ASKINGS],
-                percent(float(at_floor.mean())),
-                *[percent(float(trial.share_messaged(asking)[0])) for asking in ASKINGS],
-                *[percent(_share_at_watch(trial, asking)) for asking in (UNASKED, ASKED_LAWS[0])],
-            ]
-        )
+    rows = [
+        [
+            _world_name(trial),
+            *[with_interval(trial.falsely_messaged(asking)) for asking in ASKINGS],
+            percent(float(is_at_floor(trial.samples.stable).any(axis=1).mean())),
+            *[percent(float(trial.share_messaged(asking)[0])) for asking in ASKINGS],
+            *[percent(_share_at_watch(trial, asking)) for asking in (UNASKED, ASKED_LAWS[0])],
+        ]
+        for trial in trials
+    ]
     names = [of_asking(asking) for asking in ASKINGS]
     header = ["world", *[f"false, {name}" for name in names], "answers at the floor"]
     header += [*[f"ruptures, {name}" for name in names], *[f"at watch, {name}" for name in names[:2]]]
     return markdown_table(header, rows)
-
-
-def _answers_at_floor(stable: Relationships) -> BoolArray:
-    """The stable relationships in which a client answers so low that a message is right by itself."""
-    observed = stable.observations
-    is_low = (observed.total <= FLOOR_TOTAL) | (observed.elements <= FLOOR_ELEMENT).any(axis=-1)
-    return np.asarray(is_low.any(axis=1))
 
 
 def _share_at_watch(trial: WorldTrial, asking: str) -> float:

@@ -1,6 +1,6 @@
 """The service's own fold on simulated relationships."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from uuid import uuid5
 
 import numpy as np
@@ -15,6 +15,7 @@ from evaluation.attune import (
     Folded,
     fold_all,
     history_of,
+    is_at_floor,
     policy_at,
     rises_of,
     state_sizes,
@@ -69,6 +70,15 @@ def test_an_alert_is_where_an_episode_begins_or_rises() -> None:
         zip(*np.nonzero(FOLDED.reached >= CONCERN), strict=True)
     )
     assert (FOLDED.is_alarmed == ((FOLDED.reached >= CONCERN) & ~FOLDED.is_exempt)).all()
+
+
+def test_an_answer_at_the_floor_is_one_of_40_or_an_element_of_20_points() -> None:
+    one = RUPTURED.select(np.array([0]))
+    totals, elements = np.full((1, 16), 41.0), np.full_like(one.observations.elements, 21.0)
+    totals[0, [1, 2]], elements[0, [3, 4], 0] = (40, np.nan), (20, np.nan)
+    observed = replace(one.observations, total=totals, elements=elements)
+
+    assert np.flatnonzero(is_at_floor(replace(one, observations=observed))[0]).tolist() == [1, 3]
 
 
 def test_another_base_rate_is_another_probability() -> None:
