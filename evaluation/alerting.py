@@ -11,12 +11,10 @@ from evaluation.simulation.settings import KINDS
 from evaluation.simulation.truth import ENDED, BoolArray, FloatArray, IntArray, Relationships
 from evaluation.trial import DETECTION_LIMIT_SESSIONS, Posteriors, WorldTrial
 
-BASE_RATES = (0.05, 0.15, 0.30)
 RIGHT_WITHIN_APPOINTMENTS = 2  # an alert is right if there is a rupture, or was one so many appointments before
 DEEP_SPREADS = 3.0
 RATING_KINDS = tuple(KINDS.index(kind) for kind in ("v", "step", "slide", "elements"))
 """The ruptures that lower the client's ratings."""
-URGENT_THRESHOLDS = tuple(float(threshold) for threshold in np.arange(0.30, 0.91, 0.05).round(2))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import numpy as np
 
 from evaluation import alerting, long_run
 from evaluation.adaptation import Repeat
-from evaluation.alerting import BASE_RATES, URGENT_THRESHOLDS, Alerts
+from evaluation.alerting import Alerts
 from evaluation.attune import CONCERN, SHIPPED_BASE_RATE, URGENT
 from evaluation.long_run import LongRun
 from evaluation.measured import Results, mean, of_asking
@@ -17,8 +17,10 @@ from evaluation.published import Comparison
 from evaluation.reliability import BINS, recalibrate
 from evaluation.settings import ASKED_LAWS, ASKINGS, RunSettings
 from evaluation.tables import markdown_table, percent, with_interval
-from evaluation.trial import OTHER_BASE_RATE, WorldTrial
+from evaluation.trial import BASE_RATES, WorldTrial
 
+ALERT_BASE_RATES = (0.05, 0.15, 0.30)  # at which right alerts are counted; probabilities are measured at BASE_RATES
+URGENT_THRESHOLDS = tuple(np.arange(0.30, 0.91, 0.05).round(2).tolist())  # shown next to the shipped one
 SEVERITIES = {"concern or urgent": CONCERN, "urgent": URGENT}
 
 
@@ -36,13 +38,13 @@ def precision_table(results: Results, run: RunSettings) -> str:
         for name, severity in SEVERITIES.items():
             alerts = [(trial, alerting.alerts_of(trial, asking, severity)) for trial in results.trials]
             cells = []
-            for base_rate in BASE_RATES:
+            for base_rate in ALERT_BASE_RATES:
                 right = with_interval(precision_at(results, asking, severity, base_rate))
                 weekly = mean(alerting.alerts_per_appointment(*of_trial, base_rate) for of_trial in alerts)
                 cells += [right, f"{run.caseload * weekly[0]:.2f}"]
             rows.append([f"{name}, {of_asking(asking)}", *cells])
     header = ["alerts"]
-    for base_rate in BASE_RATES:
+    for base_rate in ALERT_BASE_RATES:
         header += [f"right at {100 * base_rate:.0f}%", "a week"]
     return markdown_table(header, rows)
 
@@ -90,7 +92,7 @@ def _urgent_row(name: str, by_law: list[_TrialAlerts]) -> list[str]:
 def calibration_table(results: Results) -> str:
     """The Brier skill and the largest distance above .5 in each world, what all worlds suggest, and the oracles."""
     rows = []
-    for base_rate in (SHIPPED_BASE_RATE, OTHER_BASE_RATE):
+    for base_rate in BASE_RATES:
         for asking in ASKINGS:
             cells = []
             for trial in results.trials:

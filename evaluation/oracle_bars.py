@@ -21,7 +21,7 @@ from evaluation.trial import ATTUNE, BASE_RATES, WorldTrial, asked
 SHARE_OF_ORACLE = 0.78  # that the first bar asks for, and each that is replaced
 BRIER_SKILL = 0.15
 URGENT_BASE_RATE, URGENT_PRECISION, URGENT_REACH = SHIPPED_BASE_RATE, 0.40, 0.50
-URGENT_THRESHOLDS = tuple(np.arange(0.10, 0.96, 0.02).round(2).tolist())  # that the oracle may choose from
+ORACLE_THRESHOLDS = tuple(np.arange(0.10, 0.96, 0.02).round(2).tolist())  # that the oracle may choose from
 _EVEN_SO = "Even an observer who knew every client perfectly, and saw all that Attune sees, would not surely"
 
 
@@ -157,7 +157,7 @@ def oracle_urgent(results: Results, law: str) -> tuple[float, list[Alerts]]:
     If they never are, the threshold at which most are.
     """
     by_threshold = dict[float, tuple[float, list[Alerts]]]()
-    for threshold in URGENT_THRESHOLDS:
+    for threshold in ORACLE_THRESHOLDS:
         alerts = [
             alerting.oracle_alerts_at(
                 trial.posteriors[ORACLE_OF_CLIENT_WITH_BEHAVIOUR, law, URGENT_BASE_RATE], threshold
