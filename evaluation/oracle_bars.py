@@ -137,7 +137,8 @@ def urgent(results: Results) -> list[Measured]:
                 deep,
                 _reach(results.trials, alerts),
                 floor=-np.inf if beyond else URGENT_REACH,
-                note=f"the oracle of the client, where 40% of its alerts are right: {100 * reach_of_oracle[0]:.0f}%",
+                note=f"the oracle of the client, where {100 * URGENT_PRECISION:.0f}% of its alerts are right: "
+                f"{100 * reach_of_oracle[0]:.0f}%",
             ),
             Measured(
                 f"urgent-deep-share-{law}",

@@ -7,10 +7,11 @@ from pathlib import Path
 from evaluation import clinic_tables, plots, tables, trajectories
 from evaluation.attune import CONCERN, FLOOR_ELEMENT, FLOOR_TOTAL, SHIPPED_BASE_RATE, URGENT
 from evaluation.measured import Measured, Results, mean, share_of
-from evaluation.oracle_bars import URGENT_PRECISION
+from evaluation.oracle_bars import URGENT_BASE_RATE, URGENT_PRECISION
 from evaluation.oracles import ORACLE, ORACLE_OF_CLIENT, ORACLE_WITH_BEHAVIOUR
 from evaluation.posteriors import CONSIDERED
 from evaluation.published import Comparison
+from evaluation.reliability import MIN_BIN_APPOINTMENTS
 from evaluation.settings import ASKED_LAWS, UNASKED, RunSettings
 from evaluation.simulation.generator import generate_ruptured
 from evaluation.simulation.settings import SimulatedWorld, SimulationSettings
@@ -37,7 +38,7 @@ class Report:
             introduction(self.results),
             self._bars_section(),
             _methods_section(self.results, self.run),
-            _worlds_section(self.results),
+            _worlds_section(self.results, self.run),
             _traits_section(self.results),
             _long_section(self.results),
             _calibration_section(self.results),
@@ -163,7 +164,7 @@ first {run.oracle_relationships} relationships of each sample. More would make i
 ![Share found by budget]({PICTURES_DIR}/budgets.svg)"""
 
 
-def _worlds_section(results: Results) -> str:
+def _worlds_section(results: Results, run: RunSettings) -> str:
     return f"""\
 ## World by world
 
@@ -178,14 +179,14 @@ All kinds:
 
 {tables.worlds_table(results.trials, whole=False)}
 
-What is really said with the shipped policy. *False*: stable relationships to which any message is sent. *Answers at the
-floor*: stable relationships in which a client answers at or below {FLOOR_TOTAL:.0f} of 100 as a whole, or
-{FLOOR_ELEMENT / 10:.0f} of 10 on an element, so that a message is sent whatever is usual. *Ruptures*: with a message
-within two sessions. *At watch*: appointments of stable relationships after which an episode is only worth watching.
+What is really said with the shipped policy. *Answers at the floor*: stable relationships in which a client answers at
+or below {FLOOR_TOTAL:.0f} of 100 as a whole, or {FLOOR_ELEMENT / 10:.0f} of 10 on an element, so that a message is sent
+whatever is usual. *False*: stable relationships with any other message. *Ruptures*: with such a message within two
+sessions. *At watch*: appointments of stable relationships after which an episode is only worth watching.
 
 {tables.messages_table(results.trials)}
 
-Adaptation of the policy to a history of 200 relationships, and the false alarms among 1,000 fresh stable ones:
+Policy adapted to {run.adaptation_history} relationships: false alarms in {run.adaptation_fresh:,} fresh stable ones:
 
 {clinic_tables.adaptation_table(results.repeats)}"""
 
@@ -236,10 +237,10 @@ def _calibration_section(results: Results) -> str:
 
 The probability after each appointment against whether there is a rupture then, of stable and ruptured relationships
 mixed at the base rate. Each cell has the Brier skill (0 is as good as always saying the share, 1 is perfect) and, if a
-tenth above .5 has 200 appointments or more, the largest distance of what was said there from what was so. Offset and
-slope are what a logistic recalibration of all worlds together suggests: 0 and 1 if nothing has to change. At a base
-rate of {100 * OTHER_BASE_RATE:.0f}%, and of the oracles, fewer relationships are counted. The oracles' skills are those
-of exact probabilities, from all that Attune sees.
+tenth above .5 has {MIN_BIN_APPOINTMENTS} appointments or more, the largest distance of what was said there from what
+was so. Offset and slope are what a logistic recalibration of all worlds together suggests: 0 and 1 if nothing has to
+change. At a base rate of {100 * OTHER_BASE_RATE:.0f}%, and of the oracles, fewer relationships are counted. The
+oracles' skills are those of exact probabilities, from all that Attune sees.
 
 {clinic_tables.calibration_table(results)}
 
@@ -260,9 +261,10 @@ rates of relationships with a rupture in sixteen sessions; *a week* is the numbe
 
 {clinic_tables.precision_table(results, run)}
 
-Urgent alerts at a base rate of 15%, with the question: how many are right, and how many ruptures of three spreads or
-more that lower ratings are urgent within two sessions. The oracle of the client alerts from the lowest probability at
-which {100 * URGENT_PRECISION:.0f}% of its alerts are right. Below, what other thresholds of Attune would give.
+Urgent alerts at a base rate of {100 * URGENT_BASE_RATE:.0f}%, with the question: how many are right, and how many
+ruptures of three spreads or more that lower ratings are urgent within two sessions. The oracle of the client alerts
+from the lowest probability at which {100 * URGENT_PRECISION:.0f}% of its alerts are right. Below, what other thresholds
+of Attune would give.
 
 {clinic_tables.urgent_table(results)}"""
 

@@ -162,13 +162,13 @@ class WorldTrial:
         return self.resamples.ruptured.first(count).share(found, None if members is None else members[:count])
 
     def share_messaged(self, asking: str, members: BoolArray | None = None) -> Estimate:
-        """The share of ruptures for which a message is sent within two sessions."""
+        """The share of ruptures for which the probability makes Attune send a message within two sessions."""
         alarmed = self.messages[asking].ruptured.is_alarmed
         messaged = happens_in_window(alarmed, self.samples.ruptured, DETECTION_LIMIT_SESSIONS)
         return self.resamples.ruptured.share(messaged, members)
 
     def falsely_messaged(self, asking: str) -> Estimate:
-        """The share of stable relationships to which any message is sent."""
+        """The share of stable relationships to which the probability makes Attune send a message."""
         return self.resamples.stable.share(np.asarray(self.messages[asking].stable.is_alarmed.any(axis=1)))
 
 
