@@ -1,6 +1,6 @@
 """Attune itself on simulated relationships: the service's own fold, event by event.
 
-The only module of the evaluation that knows the service.
+Only `trajectories` knows the service too, and shows one relationship; `alerts` knows only the texts of `shared`.
 """
 
 from collections.abc import Collection, Iterator, Sequence

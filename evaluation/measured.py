@@ -54,7 +54,7 @@ class Measured:
     ceiling: float = np.inf
     unit: Unit = "%"
     note: str = ""
-    """Where the value is the worst of several: of which."""
+    """What explains the value: of which world it is, or what an oracle reaches."""
     replaced: str = ""
     """Which bar this one replaces, and why."""
 

@@ -54,7 +54,7 @@ class Report:
 ## Bars
 
 {len(with_bar) - missed} of {len(with_bar)} bars are met. Intervals hold 95% of {self.run.resamples} bootstrap
-resamples of the relationships, with the thresholds made anew in each. A floor is met when the lower end of the interval
+resamples of the relationships, with new thresholds in each. A floor is met when the lower end of the interval
 is at most 3 points below it, a ceiling when the upper end is at most 3 points above it. Ratios and Brier skills are met
 by their value. Rows without a bar are for comparison.
 
@@ -69,7 +69,7 @@ client* knows each client perfectly, but not the rupture. A bar is replaced only
         readings = {comparison.figure.name: comparison.figure.reading for comparison in self.comparisons}
         notes = "\n".join(f"- {name}: {reading}" for name, reading in readings.items())
         return f"""\
-## Held against published figures
+## Comparison with published figures
 
 Each figure comes from a realistic mix of treatments of a world, a quarter of them with a rupture, by the rule of the
 paper. The interval holds what 95% of studies of the published size would find there. A world *misses* a figure that
