@@ -10,12 +10,14 @@ from evaluation.adaptation import Repeat
 from evaluation.bars import (
     adapted,
     against_previous,
+    early_onset,
     elements,
     falsely_alarmed,
     withdrawal,
 )
 from evaluation.measured import Measured, Results, mean
 from evaluation.measures import Resamples
+from evaluation.methods import OWN_MEAN
 from evaluation.oracle_bars import oracle_share
 from evaluation.oracles import ORACLE, ORACLE_OF_CLIENT
 from evaluation.settings import ASKINGS, UNASKED
@@ -122,6 +124,15 @@ def test_elements_and_withdrawal_are_about_ruptures_of_that_kind() -> None:
 
     assert elements(results(some))[0].value == pytest.approx(is_element.mean() / (is_element & IS_EVEN).mean())
     assert withdrawal(results(some))[0].value == pytest.approx(IS_EVEN[is_withdrawal & is_complete].mean())
+
+
+def test_an_early_onset_is_one_in_sessions_2_to_4() -> None:
+    session = 1 + trial({}).samples.ruptured.truth.onset_session
+    is_early, some = (session >= 2) & (session <= 4), IS_EVEN & (session <= 4)
+
+    gain = early_onset(results(trial({ATTUNE: is_early, OWN_MEAN: some | (session > 4)})))[0]
+
+    assert gain.value == pytest.approx(1 - some[is_early].mean())
 
 
 def test_false_alarms_are_messages_in_stable_relationships() -> None:
