@@ -11,6 +11,7 @@ from evaluation.attune import (
     CLIENT_NAMESPACE,
     CONCERN,
     NOT_OPEN,
+    REPAIRED,
     SHIPPED_POLICY,
     Folded,
     fold_all,
@@ -24,7 +25,7 @@ from evaluation.simulation.generator import generate_long, generate_ruptured
 from evaluation.simulation.question import ask
 from evaluation.simulation.settings import load_settings
 from evaluation.simulation.truth import ENDED, HELD
-from services.alliance.domain.detection.components import rupture_probability
+from services.alliance.domain.detection.components import rupture_log_odds, rupture_probability
 from services.alliance.domain.fold import fold
 from services.alliance.store.stored_names import dump_alliance
 
@@ -44,6 +45,41 @@ def test_the_last_probability_and_episode_are_those_of_the_services_fold() -> No
         assert (FOLDED.open_since[row, LAST[row]] != NOT_OPEN) == (folded.open_episode is not None)
     assert is_held.sum() > 20
     assert (FOLDED.open_since[np.arange(len(LAST)), LAST] != NOT_OPEN).any()
+
+
+def test_the_score_waits_for_the_answer_of_the_client() -> None:
+    """Where the clinician answered before, it is the log-odds after the client's answer and no earlier ones."""
+    observed, row = RUPTURED.observations, np.arange(len(LAST))
+    client_is_last = observed.clinician_first & observed.answered & ~np.isnan(observed.clinician_total)
+    rows = np.flatnonzero(client_is_last[row, LAST] & (LAST > 0)).tolist()
+    log_odds = [rupture_log_odds(fold(history_of(RUPTURED, row), SHIPPED_POLICY).components) for row in rows]
+
+    assert len(rows) > 5
+    assert FOLDED.score[rows, LAST[rows]].tolist() == pytest.approx(log_odds)
+
+
+def test_an_episode_that_was_repaired_is_where_it_ended() -> None:
+    is_repaired = [
+        fold(history_of(RUPTURED, row), SHIPPED_POLICY).last_repaired is not None for row in range(len(RUPTURED))
+    ]
+
+    assert any(is_repaired)
+    assert (FOLDED.ended == REPAIRED).any(axis=1).tolist() == is_repaired
+
+
+def test_only_an_answer_at_the_floor_is_of_concern_below_the_threshold() -> None:
+    below = {
+        (row, t)
+        for row in range(len(RUPTURED))
+        for t, episode in rises_of(RUPTURED, row)
+        if episode.severity != "watch" and (episode.probability or 0.0) < SHIPPED_POLICY.concern
+    }
+    is_exempt = FOLDED.is_exempt & (FOLDED.reached >= CONCERN)
+
+    assert below == set(zip(*np.nonzero(is_exempt), strict=True))
+    assert below
+    assert is_at_floor(RUPTURED)[is_exempt].all()
+    assert not FOLDED.is_alarmed[is_exempt].any()
 
 
 def test_relationships_stay_in_order_however_they_are_divided(monkeypatch: pytest.MonkeyPatch) -> None:
