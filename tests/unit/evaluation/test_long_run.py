@@ -128,5 +128,9 @@ def test_episodes_are_counted_with_how_they_ended_and_whether_too_early() -> Non
     assert counts.endings == {"repaired": 1, "level shift": 1, "superseded": 0, "other": 0}
     assert (counts.repaired_early, counts.still_open) == (1, 1)
     assert sorted(counts.weeks_open) == sorted([week[row, ended_at] - week[row, 0], week[other, 15] - week[other, 10]])
+    over = MIXED.observations.appointment.copy()
+    over[other, 15:] = ENDED
+    gone = replace(MIXED, observations=replace(MIXED.observations, appointment=over))
+    assert count_episodes(run(gone, folded(open_since=open_since, ended=ended, severity=severity))).still_open == 1
     calm = replace(MIXED, truth=replace(MIXED.truth, course=replace(MIXED.truth.course, number=NOTHING - 1)))
     assert count_episodes(run(calm, folded(open_since=open_since, ended=ended, severity=severity))).repaired_early == 0

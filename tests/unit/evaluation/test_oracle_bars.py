@@ -190,6 +190,35 @@ def test_the_oracle_alerts_from_the_lowest_threshold_at_which_enough_alerts_are_
     assert alerts[0].ruptured.sum() == SEEN
 
 
+@pytest.mark.parametrize(
+    ("at_half", "at_most", "expected"),
+    [(24, 0, 0.10), (70, 60, 0.52)],
+    ids=["60% are right, which is enough", "never 40%, and most at .52"],
+)
+def test_the_oracle_alerts_no_later_than_needed_and_else_where_most_are_right(
+    at_half: int, at_most: int, expected: float
+) -> None:
+    """Of so many stable relationships, it says .5 or even .95; of the ruptures .9."""
+    of_trial, law = trial({}, ROW >= 0, ROW < 0), ASKED_LAWS[0]
+    key, row = (ORACLE_OF_CLIENT_WITH_BEHAVIOUR, law, 0.15), np.arange(SEEN)
+    of_stable = np.full((SEEN, 16), 0.01)
+    of_stable[:, 3] = np.select([row < at_most, row < at_half], [0.95, 0.5], 0.01)
+    of_trial.posteriors[key] = Posteriors(of_stable, of_trial.posteriors[key].ruptured)
+
+    assert oracle_urgent(results_of(of_trial), law)[0] == pytest.approx(expected)
+
+
+def test_what_is_said_above_a_half_may_be_off_by_ten_points() -> None:
+    count, said = np.where(np.arange(10) == 6, 300.0, 0.0), np.tile(0.65, (RESAMPLES + 1, 10))
+    asking = str(ASKED_LAWS[0])
+    reliability = Reliability(count, said, said - 0.12, estimate(0.2))
+    skills = {("low", asking, 0.15): {ATTUNE: estimate(0.2), ORACLE_OF_CLIENT_WITH_BEHAVIOUR: estimate(0.3)}}
+    bars = by_key(calibration(Results((), (), {("low", asking, 0.15): reliability}, (), RESAMPLES, 1, skills)))
+
+    assert bars["bins-0.15"].value == pytest.approx(0.12)
+    assert bars["bins-0.15"].ceiling == 0.10
+
+
 def test_the_page_says_which_bars_were_replaced() -> None:
     stands = Measured("key", "A share", estimate(0.5), floor=0.4)
     replaced = Measured("other", "Another share", estimate(0.5), floor=0.78, replaced="Half cannot be asked for.")
