@@ -8,7 +8,7 @@ from typing import Literal, Self, get_args
 
 from pydantic import ConfigDict, Field, model_validator
 
-from shared.clinical.signs import KNOWN_DETECTORS, select_signs
+from shared.clinical.signs import KNOWN_DETECTORS, reporter, select_signs
 from shared.events import Element, Evidence, Rater
 from shared.runtime.model import Model
 
@@ -85,14 +85,14 @@ def _all_sign_keys() -> Iterator[tuple[str, Element | None, Rater | None]]:
     for element in get_args(Element):
         yield "element_drop", element, None
         yield "at_floor", element, None
-    for reporter in get_args(Rater):
-        yield "told_directly", None, reporter
+    for rater in get_args(Rater):
+        yield "told_directly", None, rater
 
 
 def _sign_key(sign: Evidence) -> tuple[str, Element | None, Rater | None]:
     """The key that an opening must have to fit this sign."""
     if sign.detector == "told_directly":
-        return sign.detector, None, "clinician" if sign.numbers.get("by_client") == 0 else "client"
+        return sign.detector, None, reporter(sign)
     return sign.detector, sign.element, None
 
 

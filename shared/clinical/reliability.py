@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from shared.clinical.signs import reporter
 from shared.events import Evidence
 
 _FREQUENCIES = ((9, 10), (3, 4), (2, 3), (1, 2), (1, 3), (1, 4), (1, 5), (1, 10), (1, 20), (1, 50), (1, 100))
@@ -28,5 +29,5 @@ def _was(count: int) -> str:
 
 def _is_said_by_client(sign: Evidence) -> bool:
     if sign.detector == "told_directly":
-        return sign.numbers.get("by_client") == 1
+        return reporter(sign) == "client"
     return sign.detector in ("at_floor", "low_again")

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from shared.events import Evidence
+from shared.events import Evidence, Rater
 
 REQUIRED_NUMBERS: dict[str, frozenset[str]] = {
     "told_directly": frozenset(),
@@ -31,6 +31,11 @@ _SAID_ONCE = frozenset({"expected", "low", "high", "usual", "level", "ratings", 
 def session_key(sign: Evidence) -> UUID | datetime:
     """What signs about the same session have in common."""
     return sign.session_id or sign.occurred_at
+
+
+def reporter(sign: Evidence) -> Rater:
+    """Who reported the tension of a sign of `told_directly`: the client, unless the sign names the clinician."""
+    return "clinician" if sign.numbers.get("by_client") == 0 else "client"
 
 
 def format_rating(points: float) -> str:
@@ -74,7 +79,7 @@ def _without_answered_lapses(signs: Sequence[Evidence]) -> Iterator[Evidence]:
 
 def _is_clients_answer(sign: Evidence) -> bool:
     if sign.detector == "told_directly":
-        return sign.numbers.get("by_client") != 0
+        return reporter(sign) == "client"
     return sign.detector not in ("withdrawal", "clinician_drop")
 
 

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, tzinfo
 from itertools import groupby
 
-from shared.clinical.signs import REQUIRED_NUMBERS, format_rating, is_within_band, select_signs, session_key
-from shared.events import Element, Evidence, Rater
+from shared.clinical.signs import REQUIRED_NUMBERS, format_rating, is_within_band, reporter, select_signs, session_key
+from shared.events import Element, Evidence
 
 ELEMENT_NAMES: dict[Element | None, str] = {
     "trust": "trust",
@@ -73,24 +73,20 @@ def _find(signs: Signs, *detectors: str) -> Evidence | None:
 
 
 def _tension(signs: Signs) -> Iterator[str]:
-    reports = {_rater(sign.numbers): sign.numbers for sign in signs if sign.detector == "told_directly"}
+    reports = {reporter(sign): sign.numbers for sign in signs if sign.detector == "told_directly"}
     if not reports:
         return
     is_slight = all(numbers.get("tension") == 1 for numbers in reports.values())
     answers = {rater: text for rater, numbers in reports.items() if (text := _talked_about(numbers))}
-    (reporter, numbers), *others = sorted(reports.items())  # the client first
+    (rater, numbers), *others = sorted(reports.items())  # the client first
     is_both = bool(others) or numbers.get("other") == 1
-    report = f"{'both' if is_both else f'the {reporter}'} reported {'a little ' * is_slight}tension between the two"
+    report = f"{'both' if is_both else f'the {rater}'} reported {'a little ' * is_slight}tension between the two"
     if len(set(answers.values())) > 1:
         yield f"{report}: {' and '.join(f'the {rater} said that it {text}' for rater, text in sorted(answers.items()))}"
         return
     yield report + "".join(f", which {text}" for text in set(answers.values()))
     if numbers.get("other") == 0 and not is_both:
-        yield f"the {'client' if reporter == 'clinician' else 'clinician'} reported none"
-
-
-def _rater(numbers: Numbers) -> Rater:
-    return "clinician" if numbers.get("by_client") == 0 else "client"
+        yield f"the {'client' if rater == 'clinician' else 'clinician'} reported none"
 
 
 def _talked_about(numbers: Numbers) -> str | None:
