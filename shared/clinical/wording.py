@@ -54,17 +54,11 @@ def _describe_session(signs: Signs, zone: tzinfo) -> str:
     date = f"{signs[0].occurred_at.astimezone(zone):%A %-d %B}"
     number = next((sign.numbers["session"] for sign in signs if "session" in sign.numbers), None)
     session = "" if number is None else f", after session {number:.0f}"
-    with_words = [sign for sign in signs if _has_words(sign)]
-    clauses = [clause for describe in _CLAUSES for clause in describe(with_words)]
+    complete = [sign for sign in signs if REQUIRED_NUMBERS.get(sign.detector, frozenset()) <= sign.numbers.keys()]
+    clauses = [clause for describe in _CLAUSES for clause in describe(complete)]
     text = "; ".join(clauses) or "there were signs of strain between the two"
     first, scale, rest = text.partition(_SCALE)  # named once
     return f"{date}{session}: {first}{scale}{rest.replace(_SCALE, '')}."
-
-
-def _has_words(sign: Evidence) -> bool:
-    """Whether its detector is known, and today's, and no number is missing."""
-    required = REQUIRED_NUMBERS.get(sign.detector)
-    return required is not None and sign.detector != "low_level" and required <= sign.numbers.keys()
 
 
 def _find(signs: Signs, *detectors: str) -> Evidence | None:
