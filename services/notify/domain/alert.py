@@ -45,9 +45,9 @@ STATUS_RANK: dict[Status, int] = {
     "ended": 2,
 }
 
-BEGAN_BEFORE = timedelta(
-    days=10
-)  # a sign of the weekly session before may have arrived late; an older one was found late
+MAX_RAISE_DELAY = timedelta(days=10)
+"""From the first sign until the alert: the sign of the session a week before may arrive late; an older one was found
+later."""
 
 
 def alert_id(episode_id: UUID) -> UUID:
@@ -146,7 +146,7 @@ class Alert(StoredModel):
     @property
     def began_before(self) -> bool:
         """Whether it was raised in retrospect, or late events found that its episode had begun long before."""
-        return self.escalations[0][1].retrospective or self.raised_at - self.episode.first_sign_at > BEGAN_BEFORE
+        return self.escalations[0][1].retrospective or self.raised_at - self.episode.first_sign_at > MAX_RAISE_DELAY
 
     @property
     def escalations(self) -> list[tuple[Severity, SeverityStep]]:

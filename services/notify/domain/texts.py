@@ -52,7 +52,7 @@ LEVEL_HIGHER = "Higher since {first_sign}"
 """The same after a level shift upwards."""
 
 BEGAN_BEFORE = "Began before: these signs were found later, in what was recorded earlier"
-"""Of an alert whose episode had begun long before it was raised."""
+"""Of an alert that was raised in retrospect, or whose episode had begun long before it was raised."""
 
 CHANGED = (
     "This alert has changed since you opened the page",

@@ -63,10 +63,14 @@ def test_an_alert_that_was_raised_in_time_did_not_begin_before(is_reversed: bool
     assert not alert.began_before
 
 
-def test_signs_of_two_sessions_that_arrive_together_did_not_begin_before() -> None:
-    alert = only_alert_after([S.started(), since(S.changed(3, days_ago=1), 8.2), S.updated(3, 0)])
+@pytest.mark.parametrize(("first_sign_days_ago", "began_before"), [(8.2, False), (11, False), (11.1, True)])
+def test_an_alert_began_before_if_its_first_sign_is_more_than_ten_days_older(
+    first_sign_days_ago: float, began_before: bool
+) -> None:
+    """The signs of two weekly sessions may arrive together, which is no reason to mark the alert."""
+    alert = only_alert_after([S.started(), since(S.changed(3, days_ago=1), first_sign_days_ago), S.updated(3, 0)])
 
-    assert not alert.began_before
+    assert alert.began_before == began_before
 
 
 async def test_an_old_sign_that_is_found_later_is_not_sent() -> None:
