@@ -47,6 +47,15 @@ def test_the_newest_sign_comes_first_and_another_kind_second() -> None:
     assert suggestions == [CATALOGUE.suggest([sign("sudden_drop")])[0], CATALOGUE.suggest([sign("withdrawal")])[0]]
 
 
+def test_of_one_answer_the_whole_comes_first_and_then_the_element_that_fell_most() -> None:
+    whole = sign("at_floor", numbers={"rating": 32.0})
+    low_trust = sign("at_floor", 3, element="trust", numbers={"rating": 10.0})
+    respect, fit = sign("element_drop", 1, element="respect"), sign("element_drop", 2, element="fit")
+
+    assert CATALOGUE.suggest([low_trust, whole])[0] == CATALOGUE.suggest([whole])[0]
+    assert CATALOGUE.suggest([respect, fit])[0] == CATALOGUE.suggest([fit])[0]
+
+
 def test_a_sign_that_is_not_described_has_no_opening() -> None:
     within_band = sign("clinician_drop", numbers={"rating": 79.0, "low": 78.0})
 

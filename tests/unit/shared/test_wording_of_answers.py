@@ -114,6 +114,14 @@ def test_elements_at_the_floor_are_named_the_lowest_first_and_at_most_three() ->
     )
 
 
+def test_elements_at_the_floor_come_before_lower_ones_that_are_not() -> None:
+    fallen = sign("element_drop", 9, "trust", rating=10, **USUAL)
+
+    assert describe(fallen, sign("at_floor", 9, "guidance", rating=20)) == (
+        "guidance was 2 of 10, which is low in any relationship; trust fell to 1 (usually 7.8 to 9 here)."
+    )
+
+
 def test_elements_at_the_floor_that_are_lower_than_the_whole_are_named_with_it() -> None:
     signs = [sign("at_floor", 9, rating=32), sign("at_floor", 9, "trust", rating=10)]
 
@@ -129,6 +137,24 @@ def test_a_rating_as_low_as_when_a_resolved_alert_began_is_compared_with_it() ->
         "the client's rating was 3 of 10, which is low in any relationship "
         "and no higher than when the resolved alert began."
     )
+
+
+def test_the_level_at_which_a_resolved_alert_began_is_stated_once() -> None:
+    again = [sign("low_again", session, rating=rating, level=52) for session, rating in ((9, 48), (10, 45))]
+
+    newer, older = describe_evidence(again)
+
+    assert newer.endswith("which is no higher than the 5.2 at which the resolved alert began.")
+    assert older.endswith("which is no higher than when the resolved alert began.")
+
+
+def test_two_answers_about_one_session_are_one_sentence_with_the_date_of_the_newer() -> None:
+    client, clinician = sign("sudden_drop", 9, rating=32), sign("clinician_drop", 9, rating=50)
+    a_day_later = clinician.model_copy(update={"occurred_at": SESSION_9_AT + timedelta(days=1)})
+
+    assert describe_evidence([client, a_day_later]) == [
+        "Wednesday 11 March, after session 9: the client's rating fell to 3.2 of 10; the clinician's rating fell to 5."
+    ]
 
 
 def test_two_who_rate_a_session_differently_are_both_quoted_once() -> None:
