@@ -1,6 +1,6 @@
 """What clinicians see in their inbox, and what they do about an alert."""
 
-from datetime import timedelta
+from datetime import UTC, timedelta
 from uuid import uuid4
 
 import pytest
@@ -52,6 +52,15 @@ async def test_the_dates_of_an_alert_are_those_of_its_clinician(service: InMemor
     (listed,) = (await service.inbox.get_inbox(s.clinician_id)).alerts
     for alert in (listed, await service.inbox.get_alert(s.alert_id())):
         assert alert.why[0].startswith("Monday 2 March: ")
+
+
+@pytest.mark.parametrize("name", ["Mars/Olympus_Mons", "../etc", ""])
+async def test_dates_are_in_utc_while_the_time_zone_cannot_be_found(service: InMemoryNotifyHarness, name: str) -> None:
+    s = RuptureBuilder(NOW)
+    await service.projector.handle_batch([s.registered().model_copy(update={"time_zone": name})])
+
+    assert await service.inbox.find_zone(s.clinician_id) is UTC
+    assert await service.inbox.find_zone(uuid4()) is UTC
 
 
 async def test_an_alert_says_how_often_it_is_right_unless_consent_is_withdrawn(service: InMemoryNotifyHarness) -> None:
