@@ -45,6 +45,26 @@ def test_the_first_answer_in_another_language_is_no_sign_of_calm() -> None:
     assert at_floor.calm_ratings == 0
 
 
+def test_a_language_that_the_client_changes_to_in_an_episode_does_not_repair_it_at_the_low_level() -> None:
+    """Its baseline begins inside the rupture, so that three equally low answers are as usual there."""
+    ruptured = [*GERMAN, *rated_in("de", 5, first=6)]
+    low, good = (fold_events([*ruptured, *rated_in("tr", *[rating] * 4, first=7)]) for rating in (5, 9))
+
+    assert low.open_episode is not None
+    assert (low.open_episode.calm_ratings, low.last_repaired) == (0, None)
+    assert good.open_episode is None
+    assert good.last_repaired is not None
+
+
+def test_another_language_in_an_episode_can_show_another_level() -> None:
+    lasting = [*GERMAN, *rated_in("de", 5, first=6), *rated_in("tr", *[5.0] * 12, first=7)]
+
+    ended = fold_events(lasting).last_ended
+
+    assert ended is not None
+    assert (ended.reason, ended.shift) == ("level_shift", "lower")
+
+
 def test_the_first_answer_in_another_language_does_not_end_a_level_shift() -> None:
     lower = [*GERMAN, *rated_in("de", *[7.0] * 10, first=6)]
 

@@ -10,6 +10,7 @@ from services.alliance.domain.detection.detectors import ObservedEvent, stands_a
 from services.alliance.domain.policy.policy import Policy
 from services.alliance.domain.state.alliance import Alliance, EndedEpisode, Episode, Retraction, ShiftedLevel
 from services.alliance.domain.state.fast_replace import replace
+from services.alliance.domain.state.ratings import Series
 from shared.events import AlertResolved, Element, Evidence, FeedbackSubmitted, LevelShift, Severity
 from shared.events.intake import EndReason
 from shared.events.model import SEVERITY_RANK
@@ -128,7 +129,7 @@ def is_said_directly(episode: Episode, event: FeedbackSubmitted) -> bool:
 def end_with_level_shift(alliance: Alliance, episode: Episode, at: datetime, policy: Policy) -> Alliance:
     """End the open `episode`, which was not repaired: what its ratings were lately is the baseline from now on."""
     restarted = restart_baselines(alliance, episode, policy)
-    direction: LevelShift = "lower" if _is_lower(alliance, restarted, policy) else "higher"
+    direction: LevelShift = "lower" if _is_lower(alliance, episode, restarted, policy) else "higher"
     return end_open_episode(restarted, EndedEpisode(episode, at, "level_shift", shift=direction))
 
 
@@ -147,7 +148,8 @@ def restart_baselines(alliance: Alliance, episode: Episode, policy: Policy) -> A
         clinician=restart_baseline(alliance.clinician, episode.ratings),
         element_gaps=restart_element_gaps(alliance.element_gaps, alliance.element_scores),
     )
-    before, is_lower = expect_rating(alliance.client, policy.prior.client), _is_lower(alliance, restarted, policy)
+    before = expect_rating(usual_series(alliance, episode), policy.prior.client)
+    is_lower = _is_lower(alliance, episode, restarted, policy)
     earlier = alliance.shifted_level
     if earlier is not None and (earlier.direction == "lower") == is_lower:
         return restarted  # since the first of them
@@ -156,9 +158,16 @@ def restart_baselines(alliance: Alliance, episode: Episode, policy: Policy) -> A
     return replace(restarted, shifted_level=shifted)
 
 
-def _is_lower(before: Alliance, after: Alliance, policy: Policy) -> bool:
+def usual_series(alliance: Alliance, episode: Episode) -> Series:
+    """The ratings that say what was usual before the episode: of the scale before, if this one is first used in it."""
+    if alliance.client.ratings >= episode.ratings or not alliance.other_scales:
+        return alliance.client
+    return next(reversed(alliance.other_scales.values())).client
+
+
+def _is_lower(before: Alliance, episode: Episode, after: Alliance, policy: Policy) -> bool:
     prior = policy.prior.client
-    return expect_rating(after.client, prior).mean < expect_rating(before.client, prior).mean
+    return expect_rating(after.client, prior).mean < expect_rating(usual_series(before, episode), prior).mean
 
 
 def end_open_episode(alliance: Alliance, ended: EndedEpisode) -> Alliance:

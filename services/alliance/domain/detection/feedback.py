@@ -4,6 +4,7 @@ from services.alliance.domain.detection import components, episodes, floor, scal
 from services.alliance.domain.detection.baseline import (
     append_pair,
     append_rating,
+    expect_rating,
     follow_rise,
     update_baseline,
     update_element_gaps,
@@ -23,7 +24,7 @@ from services.alliance.domain.detection.rating import (
 )
 from services.alliance.domain.detection.sessions import record_session, start_session
 from services.alliance.domain.policy.policy import Policy
-from services.alliance.domain.state.alliance import Alliance, EndedEpisode, Habit, Session
+from services.alliance.domain.state.alliance import Alliance, EndedEpisode, Episode, Habit, Session
 from services.alliance.domain.state.fast_replace import replace
 from services.alliance.domain.state.ratings import PairedRatings, RatingGap, Series
 from shared.clinical.instruments import score
@@ -180,8 +181,9 @@ def _continue_episode(alliance: Alliance, rating: ExpectedRating, event: Feedbac
     alliance = replace(alliance, open_episode=episode)
     if not is_comparable and not is_at_floor:
         return alliance
+    low = _low_limit(alliance, episode, rating, policy)
     if episode.last_sign_at != event.occurred_at and not episodes.is_withdrawal_only(episode):
-        if rating.value >= rating.expected.low and not is_at_floor:
+        if rating.value >= low and not is_at_floor:
             alliance = episodes.record_calm_rating(alliance, episode, event.occurred_at, policy)
         else:
             alliance = episodes.reset_calm_ratings(alliance, episode)
@@ -189,7 +191,7 @@ def _continue_episode(alliance: Alliance, rating: ExpectedRating, event: Feedbac
     # A calm rating may be the first of a repair.
     if still_open is None or still_open.calm_ratings or is_at_floor:
         return alliance
-    is_low = rating.value < rating.expected.low or episodes.is_low_rating(still_open, event)
+    is_low = rating.value < low or episodes.is_low_rating(still_open, event)
     if not is_low or episodes.is_said_directly(still_open, event):
         return alliance
     if not episodes.is_level_shift(still_open, event.occurred_at):
@@ -222,6 +224,14 @@ def _end_lasting_difference(alliance: Alliance, rating: ExpectedRating, event: F
         return alliance
     direction: LevelShift = "higher" if rating.value > rating.expected.mean else "lower"
     return episodes.end_with_clinician_level_shift(alliance, episode, event.occurred_at, direction)
+
+
+def _low_limit(alliance: Alliance, episode: Episode, rating: ExpectedRating, policy: Policy) -> float:
+    """The lower end of what is usual, also of what was usual before the episode on another scale."""
+    usual = episodes.usual_series(alliance, episode)
+    if usual is alliance.client:
+        return rating.expected.low
+    return max(rating.expected.low, expect_rating(usual, policy.prior.client).low)
 
 
 def _end_shifted_level(alliance: Alliance) -> Alliance:
