@@ -25,7 +25,7 @@ Number = Annotated[float, Field(allow_inf_nan=False)]
 Ratio = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
-EpisodeEndReason = Literal["level_shift", "superseded", "resolved"]
+EpisodeEndReason = Literal["level_shift", "superseded", "expired", "resolved"]
 """Why an episode ended that was neither repaired nor retracted."""
 LevelShift = Literal["lower", "higher"]
 """Whether the ratings are lower or higher than they were usually."""
@@ -148,7 +148,8 @@ class RuptureEnded(RuptureEvent):
     """An episode ended for another reason than a repair or a retraction; it occurred with what ended it.
 
     The reason is `level_shift` if the ratings stayed at another level for so long that this is usual now, `superseded`
-    if a second rupture began, and `resolved` if the clinician resolved its alert. A later version may add a reason. A
+    if a second rupture began, `expired` if the client has long shown neither a sign nor a repair, and `resolved` if the
+    clinician resolved its alert. A later version may add a reason. A
     consumer that does not know it dead-letters the event and goes on, and the alliance at the same version no longer
     names the episode. So one release accepts a new reason before the next one publishes it.
     """

@@ -143,9 +143,9 @@ def evolve(alliance: Alliance, event: HistoryEvent, policy: Policy) -> Alliance:
         case FeedbackSubmitted():
             return apply_feedback(after, event, policy)
         case SessionCompleted() | SessionMissed() | SessionCancelled():
-            return apply_attendance(after, event, policy)
+            return episodes.expire_episode(apply_attendance(after, event, policy), event.occurred_at)
         case FeedbackLapsed():
-            return apply_lapse(after, event, policy)
+            return episodes.expire_episode(apply_lapse(after, event, policy), event.occurred_at)
         case AlertResolved():
             return episodes.resolve_episode(after, event)
         case FeedbackAmended() | SessionReinstated() | AlertReopened():

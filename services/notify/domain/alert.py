@@ -33,7 +33,7 @@ from shared.runtime.model import Model
 
 Status = Literal["open", "acknowledged", "resolved", "repaired", "retracted", "ended"]
 
-AlertEnd = EpisodeEnd | Literal["level_shift", "superseded"]
+AlertEnd = EpisodeEnd | Literal["level_shift", "superseded", "expired"]
 """Why the episode of an alert has ended, if it was not repaired and the clinician did not resolve the alert."""
 
 STATUS_RANK: dict[Status, int] = {
@@ -193,7 +193,7 @@ class Alert(StoredModel):
         is_read = _covers(self.acknowledged, self.severity)
         if self.episode.must_be_read and not is_read:
             return "open"
-        if self.episode.ended in ("level_shift", "superseded"):
+        if self.episode.ended in ("level_shift", "superseded", "expired"):
             return "ended"
         if self.episode.ended is None and (self.episode.status != "open" or not self.supported):
             return "repaired" if self.episode.status == "repaired" else "retracted"

@@ -16,7 +16,7 @@ from tests.unit.notify.test_pages import open_browser
 
 S = RuptureBuilder(NOW)
 RAISED = [S.started(), S.suspected(3), S.updated(3, 0)]
-OTHER_ENDS: tuple[EpisodeEndReason, ...] = ("level_shift", "superseded")
+OTHER_ENDS: tuple[EpisodeEndReason, ...] = ("level_shift", "superseded", "expired")
 
 
 def after_resolution(later: Sequence[RelationshipEvent] = (), was_read: bool = False) -> Alert:

@@ -16,6 +16,7 @@ from shared.events.intake import EndReason
 from shared.events.model import SEVERITY_RANK
 
 LEVEL_SHIFT_AFTER = timedelta(weeks=8)  # a rupture does not become usual within weeks
+EXPIRES_AFTER = timedelta(weeks=16)  # without a sign or a rating by the client, nothing can end it any more
 RATING_DETECTORS = frozenset({"at_floor", "low_again", "sudden_drop", "sustained_slide", "element_drop"})
 """The detectors that find a client's rating low."""
 MIN_LEVEL_RATINGS = 4  # ratings in an episode that show another level
@@ -168,6 +169,16 @@ def usual_series(alliance: Alliance, episode: Episode) -> Series:
 def _is_lower(before: Alliance, episode: Episode, after: Alliance, policy: Policy) -> bool:
     prior = policy.prior.client
     return expect_rating(after.client, prior).mean < expect_rating(usual_series(before, episode), prior).mean
+
+
+def expire_episode(alliance: Alliance, at: datetime) -> Alliance:
+    """End the open episode if the client has long given neither a sign nor a rating that could show a repair."""
+    episode, rated_at = alliance.open_episode, alliance.client.last_at
+    if episode is None or at - episode.last_sign_at < EXPIRES_AFTER:
+        return alliance
+    if rated_at is not None and rated_at > episode.last_sign_at:
+        return alliance
+    return end_open_episode(start_anew(alliance), EndedEpisode(episode, at, "expired"))
 
 
 def end_open_episode(alliance: Alliance, ended: EndedEpisode) -> Alliance:

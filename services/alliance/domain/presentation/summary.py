@@ -126,6 +126,7 @@ def _lower_since(alliance: Alliance) -> datetime | None:
 
 
 def _standing(alliance: Alliance) -> tuple[Standing, datetime | None]:
+    ended = alliance.last_ended
     is_at_floor = bool(alliance.floor.lowest) and not alliance.floor.answers_above
     if alliance.open_episode is not None:
         severity = alliance.open_episode.severity
@@ -139,10 +140,12 @@ def _standing(alliance: Alliance) -> tuple[Standing, datetime | None]:
         return "unknown", None
     if is_at_floor:
         return "concern", alliance.client.last_at  # never calm at the floor, whatever was decided about the alert
+    if ended is not None and ended.reason == "expired" and ended.at >= (alliance.client.last_at or ended.at):
+        return "unknown", ended.at
     ends = [
         alliance.first_feedback_at,
         alliance.last_repaired.closed_at if alliance.last_repaired else None,
-        alliance.last_ended.at if alliance.last_ended else None,
+        ended.at if ended else None,
     ]
     return "calm", max(end for end in ends if end is not None)
 
