@@ -25,9 +25,13 @@ ELEMENT_NAMES: dict[Element | None, str] = {
 }
 MAX_SENTENCES = 3  # more are not read
 MAX_ELEMENTS = 3  # of one answer
-MIN_OWN_RATINGS = 4  # with fewer of a person's own, what is usual rests on the clinic, and nothing has fallen
+MIN_OWN_RATINGS = 4  # with fewer of a person's own, what is usual rests on the clinic too, and nothing has fallen
 
 _SCALE = " of 10"
+_OWN = " with this client"
+_FEW_OWN = ", from few ratings here and this clinic's"
+_SAID_ONCE = (_SCALE, _OWN, _FEW_OWN)
+"""Phrases that the first number of a sentence has, and the others mean too."""
 
 Numbers = Mapping[str, float]
 Signs = Sequence[Evidence]
@@ -41,13 +45,21 @@ def describe_evidence(evidence: Iterable[Evidence], zone: tzinfo = UTC) -> list[
     return list(dict.fromkeys(_describe_session(signs, zone) for signs in sessions.values()))[:MAX_SENTENCES]
 
 
-def describe_usual_range(numbers: Numbers) -> str:
-    """`7.8 to 9 here`, or `in this clinic` if it rests on fewer than four ratings of that person; empty if unknown."""
-    place = "here" if numbers.get("own", MIN_OWN_RATINGS) >= MIN_OWN_RATINGS else "in this clinic"
+def describe_usual_range(numbers: Numbers, usually: str = "usually ") -> str:
+    """`usually 7.8 to 9 with this client`; empty if unknown. `usually` is left out after a text that says so.
+
+    With fewer than four ratings of that person it rests on those of the clinic too, and says so. It is never the range
+    of the clinic: it is where this person's rating was expected.
+    """
     if "low" in numbers and "high" in numbers:
-        limits = dict.fromkeys(format_rating(numbers[name]) for name in ("low", "high"))
-        return f"{' to '.join(limits)} {place}"
-    return f"around {format_rating(numbers['expected'])} {place}" if "expected" in numbers else ""
+        limits = " to ".join(dict.fromkeys(format_rating(numbers[name]) for name in ("low", "high")))
+    elif "expected" in numbers:
+        limits = f"around {format_rating(numbers['expected'])}"
+    else:
+        return ""
+    if numbers.get("own", MIN_OWN_RATINGS) >= MIN_OWN_RATINGS:
+        return f"{usually}{limits}{_OWN}"
+    return f"so far {usually}{limits}{_FEW_OWN}"
 
 
 def _describe_session(signs: Signs, zone: tzinfo) -> str:
@@ -57,8 +69,10 @@ def _describe_session(signs: Signs, zone: tzinfo) -> str:
     complete = [sign for sign in signs if REQUIRED_NUMBERS.get(sign.detector, frozenset()) <= sign.numbers.keys()]
     clauses = [clause for describe in _CLAUSES for clause in describe(complete)]
     text = "; ".join(clauses) or "there were signs of strain between the two"
-    first, scale, rest = text.partition(_SCALE)  # named once
-    return f"{date}{session}: {first}{scale}{rest.replace(_SCALE, '')}."
+    for phrase in _SAID_ONCE:
+        first, said, rest = text.partition(phrase)
+        text = f"{first}{said}{rest.replace(phrase, '')}"
+    return f"{date}{session}: {text}."
 
 
 def _find(signs: Signs, *detectors: str) -> Evidence | None:
@@ -131,8 +145,8 @@ def _has_fallen(sign: Evidence) -> bool:
 
 
 def _usual_phrase(sign: Evidence, usually: str = "usually ") -> str:
-    usual_range = describe_usual_range(sign.numbers)
-    return f" ({usually}{usual_range})" if usual_range else ""
+    usual_range = describe_usual_range(sign.numbers, usually)
+    return f" ({usual_range})" if usual_range else ""
 
 
 def _rating_text(sign: Evidence, name: str = "rating") -> str:
@@ -154,7 +168,7 @@ def _elements(signs: Signs) -> Iterator[str]:
 
 
 def _elements_phrase(signs: Signs) -> str:
-    """`trust fell to 3 of 10 (usually 8 to 9 here)`, or `trust and respect were 0 of 10, guidance 1`."""
+    """`trust fell to 3 of 10 (usually 8 to 9 with this client)`, or `trust and respect were 0 of 10, guidance 1`."""
     first, *others = signs
     if not others:
         return _value_phrase(ELEMENT_NAMES[first.element], first)

@@ -32,7 +32,7 @@ STATUS: dict[Status, str] = {
     "open": "Open",
     "acknowledged": "You have taken this on",
     "resolved": "You are done with this",
-    "repaired": "Repaired: the ratings are back to what is usual here",
+    "repaired": "Repaired: the ratings are back to what is usual with this client",
     "retracted": "Withdrawn: later information no longer supports this",
     "ended": "Closed",
 }

@@ -50,7 +50,7 @@ async def test_a_rupture_is_shown_in_the_inbox_and_sent_once_through_each_channe
     assert alert["alert_id"] == str(s.alert_id())
     assert (alert["case_code"], alert["severity"], alert["status"]) == ("AB-12", "concern", "open")
     (why,) = alert["why"]
-    assert why.endswith(": the client's rating fell to 5.4 of 10 (usually around 8.6 here).")
+    assert why.endswith(": the client's rating fell to 5.4 of 10 (usually around 8.6 with this client).")
     (mail,), ((_, body),) = mailbox.received_by(email), hook.received
     text = mail.get_content()
     assert mail["Subject"] == "A relationship in your caseload shows signs of strain"

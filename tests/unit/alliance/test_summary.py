@@ -203,8 +203,10 @@ def test_an_explanation_names_the_session_and_what_is_usual_here() -> None:
 def test_a_relationship_without_signs_is_explained_by_its_level_and_what_is_usual() -> None:
     explanation = explain_events(rated_sessions(9, 8, 9, 8, 9, 8))
 
-    assert re.fullmatch(r"Now at 8\.\d of 10, usually 7\.\d to 9\.\d here\. No signs of rupture\.", explanation)
-    assert "in this clinic. No signs" in explain_events(rated_sessions(9, 8, 9))
+    assert re.fullmatch(
+        r"Now at 8\.\d of 10, usually 7\.\d to 9\.\d with this client\. No signs of rupture\.", explanation
+    )
+    assert "from few ratings here and this clinic's. No signs" in explain_events(rated_sessions(9, 8, 9))
 
 
 def test_a_relationship_that_is_not_watched_or_has_ended_is_explained_as_such() -> None:
@@ -224,7 +226,7 @@ def test_an_explanation_names_the_session_of_an_unanswered_form() -> None:
 
 
 def test_an_explanation_reports_a_recovery() -> None:
-    assert "within what is usual here again" in explain_events(
+    assert "within what is usual with this client again" in explain_events(
         [*rated_sessions(*[9.0] * 8), *rated_sessions(5, 9, first=8)]
     )
 

@@ -39,7 +39,7 @@ async def test_an_alert_says_why_and_when_the_next_session_is(service: InMemoryN
 
     assert (await service.inbox.get_inbox(s.clinician_id)).alerts == [alert]
     assert (alert.case_code, alert.severity, alert.status) == ("AB-12", "concern", "open")
-    assert alert.why == ["Sunday 1 March: the client's rating fell to 5.4 of 10 (usually around 8.6 here)."]
+    assert alert.why == ["Sunday 1 March: the client's rating fell to 5.4 of 10 (usually around 8.6 with this client)."]
     assert alert.openings
     assert alert.next_session_at == NOW + timedelta(days=2)
 

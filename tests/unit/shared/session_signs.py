@@ -7,6 +7,7 @@ from shared.clinical.wording import describe_evidence
 from shared.events import Element, Evidence
 
 USUAL = {"expected": 84.0, "low": 78.0, "high": 90.0, "own": 6.0}
+USUALLY = "(usually 7.8 to 9 with this client)"
 CLINICIAN_USUAL = {"expected": 75.0, "low": 70.0, "high": 80.0, "own": 6.0}
 SESSION_9_AT = datetime(2026, 3, 10, 15, tzinfo=UTC)
 SESSION_9 = "Tuesday 10 March, after session 9:"

@@ -8,8 +8,9 @@ from services.alliance.domain.detection.detectors import BEHAVIOUR_DETECTORS, CL
 from shared.clinical.signs import KNOWN_DETECTORS
 from shared.clinical.wording import describe_evidence
 from shared.events import Evidence
-from tests.unit.shared.session_signs import SESSION_9, SESSION_9_AT, SESSION_10, USUAL, describe, sign
+from tests.unit.shared.session_signs import SESSION_9, SESSION_9_AT, SESSION_10, USUAL, USUALLY, describe, sign
 
+FEW = "so far usually 7.8 to 9, from few ratings here and this clinic's"
 DETECTORS = {detector.__name__ for detector in (*CLIENT_DETECTORS, *CLINICIAN_DETECTORS, *BEHAVIOUR_DETECTORS)}
 
 
@@ -39,7 +40,7 @@ def test_signs_have_the_date_and_the_session_and_the_newest_comes_first() -> Non
 
     assert describe_evidence(signs) == [
         f"{SESSION_10} no feedback came.",
-        f"{SESSION_9} the client's rating fell to 5.2 of 10 (usually 7.8 to 9 here).",
+        f"{SESSION_9} the client's rating fell to 5.2 of 10 (usually 7.8 to 9 with this client).",
     ]
 
 
@@ -64,26 +65,36 @@ def test_evidence_published_before_there_were_bands_has_a_sentence() -> None:
     old = Evidence(detector="sudden_drop", strength=1, occurred_at=SESSION_9_AT, numbers=numbers)
 
     assert describe_evidence([old]) == [
-        "Tuesday 10 March: the client's rating fell to 5.4 of 10 (usually around 8.6 here)."
+        "Tuesday 10 March: the client's rating fell to 5.4 of 10 (usually around 8.6 with this client)."
     ]
 
 
-def test_what_is_usual_is_that_of_the_clinic_until_there_are_four_own_ratings_and_nothing_has_fallen() -> None:
+def test_what_is_usual_rests_on_the_clinic_too_until_there_are_four_own_ratings_and_nothing_has_fallen() -> None:
     assert describe(sign("sudden_drop", 9, rating=52, **{**USUAL, "own": 3})) == (
-        "the client's rating was 5.2 of 10 (usually 7.8 to 9 in this clinic)."
+        "the client's rating was 5.2 of 10 (so far usually 7.8 to 9, from few ratings here and this clinic's)."
     )
     assert describe(sign("element_drop", 9, "trust", rating=52, **{**USUAL, "own": 0})) == (
-        "trust was 5.2 of 10 (usually 7.8 to 9 in this clinic)."
+        "trust was 5.2 of 10 (so far usually 7.8 to 9, from few ratings here and this clinic's)."
     )
     assert describe(sign("sudden_drop", 9, rating=52, **{**USUAL, "own": 4})) == (
-        "the client's rating fell to 5.2 of 10 (usually 7.8 to 9 here)."
+        "the client's rating fell to 5.2 of 10 (usually 7.8 to 9 with this client)."
     )
+
+
+@pytest.mark.parametrize(("own", "first"), [(6, "usually 7.8 to 9 with this client"), (3, FEW)])
+def test_whose_range_it_is_is_said_once_in_a_sentence(own: float, first: str) -> None:
+    numbers = {"rating": 52.0, **USUAL, "own": own}
+
+    text = describe(sign("sudden_drop", 9, **numbers), sign("element_drop", 9, "trust", **{**numbers, "rating": 40}))
+
+    assert text.startswith(f"the client's rating {'fell to' if own == 6 else 'was'} 5.2 of 10 ({first}); trust ")
+    assert text.endswith("usually 7.8 to 9).")
 
 
 def test_a_usual_range_of_one_value_is_one_value() -> None:
     text = describe(sign("sudden_drop", 9, rating=52, expected=100, low=100, high=100, own=8))
 
-    assert text == "the client's rating fell to 5.2 of 10 (usually 10 here)."
+    assert text == "the client's rating fell to 5.2 of 10 (usually 10 with this client)."
 
 
 def test_ratings_within_the_band_are_left_out() -> None:
@@ -104,15 +115,16 @@ def test_a_rating_that_is_shown_as_the_lower_limit_is_within_the_band() -> None:
     [
         (
             sign("sudden_drop", 9, rating=79, **USUAL),
-            "the client's rating was 7.9 of 10, at the lower end of what is usual (7.8 to 9 here).",
+            "the client's rating was 7.9 of 10, at the lower end of what is usual (7.8 to 9 with this client).",
         ),
         (
             sign("sustained_slide", 9, rating=79, ratings=4, **USUAL),
-            "the client's last 4 ratings were at the lower end of what is usual (7.8 to 9 here), the latest 7.9 of 10.",
+            "the client's last 4 ratings were at the lower end of what is usual (7.8 to 9 with this client), "
+            "the latest 7.9 of 10.",
         ),
         (
             sign("element_drop", 9, "trust", rating=80, **USUAL),
-            "trust was 8 of 10, at the lower end of what is usual (7.8 to 9 here).",
+            "trust was 8 of 10, at the lower end of what is usual (7.8 to 9 with this client).",
         ),
         (
             sign("clinician_drop", 9, rating=71, low=70),
@@ -132,7 +144,7 @@ def test_a_drop_and_a_slide_of_the_same_rating_are_one_message() -> None:
 
     assert describe(
         sign("sudden_drop", 9, strength=2, **numbers), sign("sustained_slide", 9, ratings=4, **numbers)
-    ) == ("the client's last 4 ratings were lower than expected, the latest 7 of 10 (usually 7.8 to 9 here).")
+    ) == (f"the client's last 4 ratings were lower than expected, the latest 7 of 10 {USUALLY}.")
 
 
 def test_an_older_slide_is_not_counted_again() -> None:
@@ -140,7 +152,7 @@ def test_an_older_slide_is_not_counted_again() -> None:
     slides = [sign("sustained_slide", 7 + n, rating=70 - n, ratings=n, **USUAL) for n in (2, 3)]
 
     assert describe_evidence(slides) == [
-        f"{slid} 6.7 of 10 (usually 7.8 to 9 here).",
+        f"{slid} 6.7 of 10 (usually 7.8 to 9 with this client).",
         f"{SESSION_9} the client's rating fell to 6.8 of 10.",
     ]
 
@@ -149,7 +161,7 @@ def test_an_element_that_fell_alone_is_compared_with_the_rest() -> None:
     trust = sign("element_drop", 9, "trust", rating=40, rest=84, **USUAL)
 
     assert describe(sign("sudden_drop", 9, rating=76, **USUAL), trust) == (
-        "trust fell to 4 of 10 (usually 7.8 to 9 here), with the rest at 8.4."
+        "trust fell to 4 of 10 (usually 7.8 to 9 with this client), with the rest at 8.4."
     )
 
 
@@ -158,7 +170,7 @@ def test_an_element_within_its_band_explains_no_drop() -> None:
 
     assert describe_evidence([*signs, sign("withdrawal", 10, silent=1)]) == [
         f"{SESSION_10} no feedback came.",
-        f"{SESSION_9} the client's rating fell to 7.6 of 10 (usually 7.8 to 9 here).",
+        f"{SESSION_9} the client's rating fell to 7.6 of 10 (usually 7.8 to 9 with this client).",
     ]
 
 

@@ -7,7 +7,7 @@ import pytest
 from shared.clinical.wording import describe_evidence
 from shared.events import Evidence
 from tests.support.builders import ELEMENTS
-from tests.unit.shared.session_signs import CLINICIAN_USUAL, SESSION_9_AT, USUAL, describe, sign
+from tests.unit.shared.session_signs import CLINICIAN_USUAL, SESSION_9_AT, USUAL, USUALLY, describe, sign
 
 
 def test_a_tension_that_one_side_reported_names_the_reporter() -> None:
@@ -76,7 +76,7 @@ def test_an_element_at_the_floor_is_what_is_low_and_not_the_rest() -> None:
     fallen = sign("element_drop", 9, "trust", rating=10, rest=84, **USUAL)
 
     assert describe(sign("at_floor", 9, "trust", rating=10, level=10), fallen) == (
-        "trust fell to 1 of 10 (usually 7.8 to 9 here), which is low in any relationship, with the rest at 8.4."
+        f"trust fell to 1 of 10 {USUALLY}, which is low in any relationship, with the rest at 8.4."
     )
 
 
@@ -95,7 +95,7 @@ def test_a_later_answer_at_the_floor_has_fallen_only_if_it_was_higher() -> None:
 
     assert describe(floor) == "the client's rating was 3.2 of 10, which is low in any relationship."
     assert describe(floor, sign("sudden_drop", 9, rating=32, **USUAL)) == (
-        "the client's rating fell to 3.2 of 10 (usually 7.8 to 9 here), which is low in any relationship."
+        "the client's rating fell to 3.2 of 10 (usually 7.8 to 9 with this client), which is low in any relationship."
     )
 
 
@@ -107,10 +107,10 @@ def test_elements_at_the_floor_are_named_the_lowest_first_and_at_most_three() ->
         "respect and freedom from judgment were 0 of 10, working together 1, which is low in any relationship."
     )
     assert describe(guidance, sign("element_drop", 9, "guidance", rating=10, **USUAL)) == (
-        "guidance fell to 1 of 10 (usually 7.8 to 9 here), which is low in any relationship."
+        "guidance fell to 1 of 10 (usually 7.8 to 9 with this client), which is low in any relationship."
     )
     assert describe(guidance, sign("element_drop", 9, "trust", rating=30, **USUAL)) == (
-        "guidance was 1 of 10, which is low in any relationship; trust fell to 3 (usually 7.8 to 9 here)."
+        "guidance was 1 of 10, which is low in any relationship; trust fell to 3 (usually 7.8 to 9 with this client)."
     )
 
 
@@ -118,7 +118,7 @@ def test_elements_at_the_floor_come_before_lower_ones_that_are_not() -> None:
     fallen = sign("element_drop", 9, "trust", rating=10, **USUAL)
 
     assert describe(fallen, sign("at_floor", 9, "guidance", rating=20)) == (
-        "guidance was 2 of 10, which is low in any relationship; trust fell to 1 (usually 7.8 to 9 here)."
+        "guidance was 2 of 10, which is low in any relationship; trust fell to 1 (usually 7.8 to 9 with this client)."
     )
 
 
@@ -167,14 +167,14 @@ def test_two_who_rate_a_session_differently_are_both_quoted_once() -> None:
 
     assert describe(apart) == f"the client rated the session 3.2 of 10, the clinician 8 {usual}."
     assert describe(apart, client) == (
-        f"the client's rating fell to 3.2 of 10 (usually 7.8 to 9 here); the clinician rated the session 8 {usual}."
+        f"the client's rating fell to 3.2 of 10 {USUALLY}; the clinician rated the session 8 {usual}."
     )
     assert describe(apart, clinician) == (
-        f"the client rated the session 3.2 of 10 {usual}; the clinician's rating fell to 5 (usually 7 to 8 here)."
+        f"the client rated the session 3.2 of 10 {usual}; "
+        "the clinician's rating fell to 5 (usually 7 to 8 with this client)."
     )
     assert describe(apart, client, clinician) == (
-        "the client's rating fell to 3.2 of 10 (usually 7.8 to 9 here); "
-        "the clinician's rating fell to 5 (usually 7 to 8 here)."
+        f"the client's rating fell to 3.2 of 10 {USUALLY}; the clinician's rating fell to 5 (usually 7 to 8)."
     )
 
 

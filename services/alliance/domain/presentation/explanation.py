@@ -28,7 +28,7 @@ def explain(alliance: Alliance, policy: Policy) -> str:
 
 
 def _recovery_sentences(episode: Episode) -> list[str]:
-    return ["The last rating was within what is usual here again."] if episode.calm_ratings else []
+    return ["The last rating was within what is usual with this client again."] if episode.calm_ratings else []
 
 
 def _explain_calm(alliance: Alliance, policy: Policy) -> str:
@@ -37,7 +37,7 @@ def _explain_calm(alliance: Alliance, policy: Policy) -> str:
         return "No rating by the client yet. No signs of rupture."
     expected = expect_rating(alliance.client, policy.prior.client)
     usual_range = describe_usual_range({"low": expected.low, "high": expected.high, "own": alliance.client.ratings})
-    sentence = f"Now at {format_rating(level)} of 10, usually {usual_range}. No signs of rupture."
+    sentence = f"Now at {format_rating(level)} of 10, {usual_range}. No signs of rupture."
     return (
         f"{sentence} {LOW_INFORMATION_NOTE}" if summarize(alliance, policy).trust.information == "little" else sentence
     )
