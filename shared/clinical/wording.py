@@ -10,7 +10,7 @@ from datetime import UTC, tzinfo
 from itertools import groupby
 
 from shared.clinical.signs import REQUIRED_NUMBERS, format_rating, is_within_band, reporter, select_signs, session_key
-from shared.events import Element, Evidence
+from shared.events import Element, Evidence, Rater
 
 ELEMENT_NAMES: dict[Element | None, str] = {
     "trust": "trust",
@@ -68,7 +68,7 @@ def _describe_session(signs: Signs, zone: tzinfo) -> str:
     session = "" if number is None else f", after session {number:.0f}"
     complete = [sign for sign in signs if REQUIRED_NUMBERS.get(sign.detector, frozenset()) <= sign.numbers.keys()]
     clauses = [clause for describe in _CLAUSES for clause in describe(complete)]
-    text = "; ".join(clauses) or "there were signs of strain between the two"
+    text = "; ".join(clauses) or "there were signs of strain between client and clinician"
     for phrase in _SAID_ONCE:
         first, said, rest = text.partition(phrase)
         text = f"{first}{said}{rest.replace(phrase, '')}"
@@ -88,13 +88,23 @@ def _tension(signs: Signs) -> Iterator[str]:
     answers = {rater: text for rater, numbers in reports.items() if (text := _talked_about(numbers))}
     (rater, numbers), *others = sorted(reports.items())  # the client first
     is_both = bool(others) or numbers.get("other") == 1
-    report = f"{'both' if is_both else f'the {rater}'} reported {'a little ' * is_slight}tension between the two"
-    if len(set(answers.values())) > 1:
-        yield f"{report}: {' and '.join(f'the {rater} said that it {text}' for rater, text in sorted(answers.items()))}"
-        return
-    yield report + "".join(f", which {text}" for text in set(answers.values()))
+    other = "client" if rater == "clinician" else "clinician"
+    yield (
+        f"{'both' if is_both else f'the {rater}'} reported {'a little ' * is_slight}tension "
+        f"with {'each other' if is_both else f'the {other}'}{_answers_phrase(answers, rater, is_both)}"
+    )
     if numbers.get("other") == 0 and not is_both:
-        yield f"the {'client' if rater == 'clinician' else 'clinician'} reported none"
+        yield f"on the {other}'s form there was none"
+
+
+def _answers_phrase(answers: Mapping[Rater, str], rater: Rater, is_both: bool) -> str:
+    """Who said whether it was talked about: what one of the two answered need not be so for the other."""
+    if len(answers) == 2 and len(set(answers.values())) == 1:
+        return f"; both said that it {answers[rater]}"
+    if is_both:
+        said = " and ".join(f"the {by} said that it {text}" for by, text in sorted(answers.items()))
+        return said and f"; {said}"
+    return f" and said that it {answers[rater]}" if answers else ""
 
 
 def _talked_about(numbers: Numbers) -> str | None:

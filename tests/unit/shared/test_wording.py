@@ -28,7 +28,7 @@ def test_every_detector_has_a_sentence_even_without_numbers(detector: str) -> No
 
 
 def test_a_detector_that_is_unknown_or_of_an_older_version_gets_a_general_sentence() -> None:
-    general = "there were signs of strain between the two."
+    general = "there were signs of strain between client and clinician."
 
     assert describe(sign("dreamt_of", 9, dreams=3)) == general
     assert describe(sign("low_level", 9, level=55, threshold=60)) == general
@@ -101,7 +101,7 @@ def test_ratings_within_the_band_are_left_out() -> None:
     within = sign("sudden_drop", 9, rating=79, **USUAL)
 
     assert describe(within, sign("told_directly", 9, tension=2, by_client=1)) == (
-        "the client reported tension between the two."
+        "the client reported tension with the clinician."
     )
     assert describe_evidence([within, sign("withdrawal", 10, silent=1)]) == [f"{SESSION_10} no feedback came."]
 

@@ -14,27 +14,31 @@ def test_a_tension_that_one_side_reported_names_the_reporter() -> None:
     numbers = {"tension": 2.0, "talked_about": 0.0}
 
     assert describe(sign("told_directly", 9, by_client=1, other=0, **numbers)) == (
-        "the client reported tension between the two, which was not talked about; the clinician reported none."
+        "the client reported tension with the clinician and said that it was not talked about; "
+        "on the clinician's form there was none."
     )
     assert describe(sign("told_directly", 9, by_client=0, other=0, **numbers)) == (
-        "the clinician reported tension between the two, which was not talked about; the client reported none."
+        "the clinician reported tension with the client and said that it was not talked about; "
+        "on the client's form there was none."
     )
 
 
 def test_a_tension_that_both_reported_is_one_message() -> None:
     both = [sign("told_directly", 9, tension=tension, talked_about=0, by_client=by) for tension, by in ((1, 1), (2, 0))]
-    text = "both reported tension between the two, which was not talked about."
+    reported = "both reported tension with each other"
 
-    assert describe(*both) == text
-    assert describe(sign("told_directly", 9, tension=2, talked_about=0, by_client=1, other=1)) == text
+    assert describe(*both) == f"{reported}; both said that it was not talked about."
+    assert describe(sign("told_directly", 9, tension=2, talked_about=0, by_client=1, other=1)) == (
+        f"{reported}; the client said that it was not talked about."
+    )
 
 
 def test_nothing_is_said_of_whether_a_tension_was_talked_about_if_the_question_was_left_open() -> None:
     assert describe(sign("told_directly", 9, tension=1, by_client=1)) == (
-        "the client reported a little tension between the two."
+        "the client reported a little tension with the clinician."
     )
     assert describe(sign("told_directly", 9, tension=1, by_client=1, talked_about=1)) == (
-        "the client reported a little tension between the two, which was partly talked about."
+        "the client reported a little tension with the clinician and said that it was partly talked about."
     )
 
 
@@ -42,12 +46,12 @@ def test_when_the_two_answer_differently_whether_they_talked_about_it_each_is_qu
     clinician = sign("told_directly", 9, tension=2, talked_about=2, by_client=0)
     client = sign("told_directly", 9, tension=2, talked_about=0, by_client=1)
     silent = sign("told_directly", 9, tension=2, by_client=0)
-    both = "both reported tension between the two"
+    both = "both reported tension with each other"
 
     assert describe(clinician, client) == (
-        f"{both}: the client said that it was not talked about and the clinician said that it was talked about."
+        f"{both}; the client said that it was not talked about and the clinician said that it was talked about."
     )
-    assert describe(client, silent) == f"{both}, which was not talked about."
+    assert describe(client, silent) == f"{both}; the client said that it was not talked about."
 
 
 def test_a_first_form_of_zeros_is_no_fall_and_asks_how_the_scale_was_read() -> None:
