@@ -25,6 +25,7 @@ ELEMENT_NAMES: dict[Element | None, str] = {
 }
 MAX_SENTENCES = 3  # more are not read
 MAX_ELEMENTS = 3  # of one answer
+_ALL = {2: "both ", 3: "all "}
 MIN_OWN_RATINGS = 4  # with fewer of a person's own, what is usual rests on the clinic too, and nothing has fallen
 
 _SCALE = " of 10"
@@ -119,7 +120,7 @@ def _client_rating(signs: Signs) -> Iterator[str]:
         again = _find(signs, "low_again")
         notes = ["low in any relationship"] if _find(signs, "at_floor") else []
         notes += [_comparison_with_resolved(again.numbers)] if again else []
-        yield _rating_phrase("the client's", sign) + (f", which is {' and '.join(notes)}" if notes else "")
+        yield _rating_phrase("the client's", sign) + (f", {' and '.join(notes)}" if notes else "")
 
 
 def _find_client_rating(signs: Signs) -> Evidence | None:
@@ -173,8 +174,9 @@ def _elements(signs: Signs) -> Iterator[str]:
     is_said = _find(signs, "at_floor") is not None
     for is_low, same in groupby(lowest[:MAX_ELEMENTS], lambda sign: sign.element in floors):
         signs = list(same)
-        note = ", which is low in any relationship" if is_low and not is_said else ""
-        yield _elements_phrase(signs) + note + _rest_phrase(signs)
+        note = f", {_ALL.get(len(signs), '')}low in any relationship" if is_low and not is_said else ""
+        yield _elements_phrase(signs) + note
+        yield from _rest(signs)
 
 
 def _elements_phrase(signs: Signs) -> str:
@@ -190,12 +192,11 @@ def _elements_phrase(signs: Signs) -> str:
     return ", ".join([f"{_join(names)} {verb} {first_rating}", *phrases])
 
 
-def _rest_phrase(signs: Signs) -> str:
+def _rest(signs: Signs) -> Iterator[str]:
     """The others' mean, if one element alone is lower."""
     first, *others = signs
-    return (
-        f", with the rest at {format_rating(first.numbers['rest'])}" if "rest" in first.numbers and not others else ""
-    )
+    if "rest" in first.numbers and not others:
+        yield f"the others averaged {format_rating(first.numbers['rest'])}"
 
 
 def _join(phrases: Sequence[str]) -> str:

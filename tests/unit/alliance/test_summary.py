@@ -197,7 +197,7 @@ def test_an_explanation_names_the_session_and_what_is_usual_here() -> None:
     explanation = explain_events([*rated_sessions(*[9.0] * 8), *fallen])
 
     assert "after session 10: trust fell to 6 of 10" in explanation
-    assert "with the rest at 9" in explanation
+    assert "the others averaged 9" in explanation
 
 
 def test_a_relationship_without_signs_is_explained_by_its_level_and_what_is_usual() -> None:

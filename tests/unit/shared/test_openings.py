@@ -73,6 +73,11 @@ def test_an_answer_at_the_floor_has_openings_that_ask_what_it_means(element: Ele
     assert suggestions[0] not in CATALOGUE.suggest([sign("element_drop", element=element or "trust")])
 
 
+@pytest.mark.parametrize("element", ELEMENTS)
+def test_the_opening_of_a_low_element_says_first_that_the_mark_was_low(element: Element) -> None:
+    assert CATALOGUE.suggest([sign("at_floor", element=element)])[0].startswith("You gave a low mark to ")
+
+
 def test_a_form_of_zeros_is_asked_about_as_a_whole() -> None:
     zeros = [sign("at_floor", element=element, numbers={"rating": 0.0}) for element in (None, *ELEMENTS)]
 

@@ -161,7 +161,7 @@ def test_an_element_that_fell_alone_is_compared_with_the_rest() -> None:
     trust = sign("element_drop", 9, "trust", rating=40, rest=84, **USUAL)
 
     assert describe(sign("sudden_drop", 9, rating=76, **USUAL), trust) == (
-        "trust fell to 4 of 10 (usually 7.8 to 9 with this client), with the rest at 8.4."
+        "trust fell to 4 of 10 (usually 7.8 to 9 with this client); the others averaged 8.4."
     )
 
 

@@ -60,7 +60,7 @@ def test_a_first_form_of_zeros_is_no_fall_and_asks_how_the_scale_was_read() -> N
     (text,) = describe_evidence(zeros)
 
     assert text == (
-        "Tuesday 13 January, after session 1: the client's rating was 0 of 10, which is low in any relationship; "
+        "Tuesday 13 January, after session 1: the client's rating was 0 of 10, low in any relationship; "
         "it is worth asking how the scale was read."
     )
 
@@ -80,7 +80,7 @@ def test_an_element_at_the_floor_is_what_is_low_and_not_the_rest() -> None:
     fallen = sign("element_drop", 9, "trust", rating=10, rest=84, **USUAL)
 
     assert describe(sign("at_floor", 9, "trust", rating=10, level=10), fallen) == (
-        f"trust fell to 1 of 10 {USUALLY}, which is low in any relationship, with the rest at 8.4."
+        f"trust fell to 1 of 10 {USUALLY}, low in any relationship; the others averaged 8.4."
     )
 
 
@@ -97,9 +97,9 @@ def test_a_late_answer_takes_the_place_of_the_form_that_had_lapsed() -> None:
 def test_a_later_answer_at_the_floor_has_fallen_only_if_it_was_higher() -> None:
     floor = sign("at_floor", 9, rating=32, level=40)
 
-    assert describe(floor) == "the client's rating was 3.2 of 10, which is low in any relationship."
+    assert describe(floor) == "the client's rating was 3.2 of 10, low in any relationship."
     assert describe(floor, sign("sudden_drop", 9, rating=32, **USUAL)) == (
-        "the client's rating fell to 3.2 of 10 (usually 7.8 to 9 with this client), which is low in any relationship."
+        "the client's rating fell to 3.2 of 10 (usually 7.8 to 9 with this client), low in any relationship."
     )
 
 
@@ -108,13 +108,13 @@ def test_elements_at_the_floor_are_named_the_lowest_first_and_at_most_three() ->
     guidance = sign("at_floor", 9, "guidance", rating=10, level=10)
 
     assert describe(*floors) == (
-        "respect and freedom from judgment were 0 of 10, working together 1, which is low in any relationship."
+        "respect and freedom from judgment were 0 of 10, working together 1, all low in any relationship."
     )
     assert describe(guidance, sign("element_drop", 9, "guidance", rating=10, **USUAL)) == (
-        "guidance fell to 1 of 10 (usually 7.8 to 9 with this client), which is low in any relationship."
+        "guidance fell to 1 of 10 (usually 7.8 to 9 with this client), low in any relationship."
     )
     assert describe(guidance, sign("element_drop", 9, "trust", rating=30, **USUAL)) == (
-        "guidance was 1 of 10, which is low in any relationship; trust fell to 3 (usually 7.8 to 9 with this client)."
+        "guidance was 1 of 10, low in any relationship; trust fell to 3 (usually 7.8 to 9 with this client)."
     )
 
 
@@ -122,24 +122,23 @@ def test_elements_at_the_floor_come_before_lower_ones_that_are_not() -> None:
     fallen = sign("element_drop", 9, "trust", rating=10, **USUAL)
 
     assert describe(fallen, sign("at_floor", 9, "guidance", rating=20)) == (
-        "guidance was 2 of 10, which is low in any relationship; trust fell to 1 (usually 7.8 to 9 with this client)."
+        "guidance was 2 of 10, low in any relationship; trust fell to 1 (usually 7.8 to 9 with this client)."
     )
 
 
 def test_elements_at_the_floor_that_are_lower_than_the_whole_are_named_with_it() -> None:
     signs = [sign("at_floor", 9, rating=32), sign("at_floor", 9, "trust", rating=10)]
 
-    assert describe(*signs) == "the client's rating was 3.2 of 10, which is low in any relationship; trust was 1."
+    assert describe(*signs) == "the client's rating was 3.2 of 10, low in any relationship; trust was 1."
 
 
 def test_a_rating_as_low_as_when_a_resolved_alert_began_is_compared_with_it() -> None:
-    again = "the client's rating was 4.8 of 10, which is no higher than"
+    again = "the client's rating was 4.8 of 10, no higher than"
 
     assert describe(sign("low_again", 9, rating=48, level=52)) == f"{again} the 5.2 at which the resolved alert began."
     assert describe(sign("low_again", 9, rating=48, level=48)) == f"{again} when the resolved alert began."
     assert describe(sign("low_again", 9, rating=30, level=30), sign("at_floor", 9, rating=30)) == (
-        "the client's rating was 3 of 10, which is low in any relationship "
-        "and no higher than when the resolved alert began."
+        "the client's rating was 3 of 10, low in any relationship and no higher than when the resolved alert began."
     )
 
 
@@ -148,8 +147,8 @@ def test_the_level_at_which_a_resolved_alert_began_is_stated_once() -> None:
 
     newer, older = describe_evidence(again)
 
-    assert newer.endswith("which is no higher than the 5.2 at which the resolved alert began.")
-    assert older.endswith("which is no higher than when the resolved alert began.")
+    assert newer.endswith(", no higher than the 5.2 at which the resolved alert began.")
+    assert older.endswith(", no higher than when the resolved alert began.")
 
 
 def test_two_answers_about_one_session_are_one_sentence_with_the_date_of_the_newer() -> None:
