@@ -52,15 +52,16 @@ def describe_usual_range(numbers: Numbers, usually: str = "usually ") -> str:
     With fewer than four ratings of that person it rests on those of the clinic too, and says so. It is never the range
     of the clinic: it is where this person's rating was expected.
     """
-    if "low" in numbers and "high" in numbers:
-        limits = " to ".join(dict.fromkeys(format_rating(numbers[name]) for name in ("low", "high")))
-    elif "expected" in numbers:
-        limits = f"around {format_rating(numbers['expected'])}"
-    else:
-        return ""
-    if numbers.get("own", MIN_OWN_RATINGS) >= MIN_OWN_RATINGS:
-        return f"{usually}{limits}{_OWN}"
+    limits = _limits(numbers)
+    if not limits or numbers.get("own", MIN_OWN_RATINGS) >= MIN_OWN_RATINGS:
+        return limits and f"{usually}{limits}{_OWN}"
     return f"so far {usually}{limits}{_FEW_OWN}"
+
+
+def _limits(numbers: Numbers) -> str:
+    if "low" in numbers and "high" in numbers:
+        return " to ".join(dict.fromkeys(format_rating(numbers[name]) for name in ("low", "high")))
+    return f"around {format_rating(numbers['expected'])}" if "expected" in numbers else ""
 
 
 def _describe_session(signs: Signs, zone: tzinfo) -> str:
@@ -180,16 +181,29 @@ def _elements(signs: Signs) -> Iterator[str]:
 
 
 def _elements_phrase(signs: Signs) -> str:
-    """`trust fell to 3 of 10 (usually 8 to 9 with this client)`, or `trust and respect were 0 of 10, guidance 1`."""
+    """`trust fell to 3 of 10 (usually 8 to 9 with this client), guidance to 4 (7 to 8)`, or `trust and respect were 0`.
+
+    Elements with the same rating are joined unless their ranges differ.
+    """
     first, *others = signs
     if not others:
         return _value_phrase(ELEMENT_NAMES[first.element], first)
     have_fallen = all(_has_fallen(sign) for sign in signs)
-    by_rating = {rating: [ELEMENT_NAMES[s.element] for s in same] for rating, same in groupby(signs, _rating_text)}
-    (first_rating, names), *lower = by_rating.items()
-    verb = "fell to" if have_fallen else "was" if len(names) == 1 else "were"
-    phrases = [f"{_join(names)} {'to ' * have_fallen}{rating}" for rating, names in lower]
-    return ", ".join([f"{_join(names)} {verb} {first_rating}", *phrases])
+    groups = [(key, list(same)) for key, same in groupby(signs, lambda sign: (_rating_text(sign), _usual_phrase(sign)))]
+    verb = "fell to" if have_fallen else "was" if len(groups[0][1]) == 1 else "were"
+    phrases, is_said = list[str](), False
+    for (rating, usual), same in groups:
+        names = _join([ELEMENT_NAMES[sign.element] for sign in same])
+        rating += _short_usual_phrase(same[0]) if is_said else usual
+        phrases.append(" ".join(filter(None, (names, verb, rating))))
+        verb, is_said = "to" if have_fallen else "", is_said or bool(usual)
+    return ", ".join(phrases)
+
+
+def _short_usual_phrase(sign: Evidence) -> str:
+    """The range of a further element, after one that said whose and since when."""
+    limits = _limits(sign.numbers)
+    return f" ({limits})" if limits else ""
 
 
 def _rest(signs: Signs) -> Iterator[str]:

@@ -181,7 +181,26 @@ def test_elements_that_fell_in_one_answer_are_listed_from_the_lowest() -> None:
         sign("element_drop", 9, "fit", rating=50),
     ]
 
-    assert describe(*signs) == "trust fell to 3 of 10, respect and the way of working to 5."
+    fallen = "respect and the way of working to 5."
+    assert describe(*signs) == f"trust fell to 3 of 10 {USUALLY}, {fallen}"
     assert describe(*signs, sign("sudden_drop", 9, rating=61)) == (
-        "the client's rating fell to 6.1 of 10; trust fell to 3, respect and the way of working to 5."
+        f"the client's rating fell to 6.1 of 10; trust fell to 3 {USUALLY}, {fallen}"
+    )
+
+
+def test_each_of_several_elements_has_its_own_range() -> None:
+    aim = {"expected": 86.0, "low": 71.0, "high": 100.0, "own": 6.0}
+    signs = [
+        sign("element_drop", 9, "guidance", rating=80, **{**aim, "low": 84.0}),
+        sign("element_drop", 9, "common_aim", rating=70, **aim),
+        sign("element_drop", 9, "trust", rating=70, **aim),
+    ]
+
+    assert describe(*signs) == (
+        "agreement on the aim and trust fell to 7 of 10 (usually 7.1 to 10 with this client), "
+        "guidance to 8 (8.4 to 10)."
+    )
+    assert describe(*(s.model_copy(update={"numbers": {**s.numbers, "own": 1.0}}) for s in signs[:2])) == (
+        "agreement on the aim was 7 of 10 (so far usually 7.1 to 10, from few ratings here and this clinic's), "
+        "guidance 8 (8.4 to 10)."
     )
