@@ -1,10 +1,10 @@
 """Which signs of an episode a clinician reads, and in which order."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from shared.events import Evidence, Rater
+from shared.events import Element, Evidence, Rater
 
 REQUIRED_NUMBERS: dict[str, frozenset[str]] = {
     "told_directly": frozenset(),
@@ -22,7 +22,11 @@ REQUIRED_NUMBERS: dict[str, frozenset[str]] = {
 KNOWN_DETECTORS = frozenset(REQUIRED_NUMBERS)
 """The detectors that have openings of their own."""
 
+MIN_ABSENCES_IN_A_ROW = 3  # are worth watching at any probability; of fewer, the clinician knows enough
+_MAX_HOURS = 100_000.0  # of what an event may say; years more than any form is open
+
 _RANKS = {detector: rank for rank, detector in enumerate(REQUIRED_NUMBERS)}
+_RUN = ("absences in a row", None)
 _SUBJECTS = {"sustained_slide": "sudden_drop"}  # both compare the client's rating with the same usual range
 _SAID_ONCE = frozenset({"expected", "low", "high", "usual", "level", "ratings", "missed", "cancelled_late"})
 """The numbers that describe more than one session: only the newest sign about a subject has them in its words."""
@@ -31,6 +35,17 @@ _SAID_ONCE = frozenset({"expected", "low", "high", "usual", "level", "ratings", 
 def session_key(sign: Evidence) -> UUID | datetime:
     """What signs about the same session have in common."""
     return sign.session_id or sign.occurred_at
+
+
+def session_at(sign: Evidence) -> datetime:
+    """When the session was, or would have been; when the sign occurred if that is not known."""
+    hours = sign.numbers.get("hours_after_session", 0.0)
+    return sign.occurred_at - timedelta(hours=min(max(hours, -_MAX_HOURS), _MAX_HOURS))
+
+
+def absences_in_a_row(sign: Evidence) -> float:
+    """How many of the latest appointments in a row were missed or called off late."""
+    return sign.numbers.get("in_a_row", 0.0)
 
 
 def reporter(sign: Evidence) -> Rater:
@@ -99,12 +114,15 @@ def _adds_to_floor(sign: Evidence, floors: Mapping[UUID | datetime, float]) -> b
 
 
 def _without_repetitions(signs: Iterable[Evidence]) -> Iterator[Evidence]:
-    seen = set()
+    """Of absences only the newest sign, which counts them, and the newest that is worth watching by itself."""
+    seen: set[tuple[str, Element | None]] = set()
     for sign in signs:
         subject = (_SUBJECTS.get(sign.detector, sign.detector), sign.element)
-        if subject not in seen:
-            seen.add(subject)
+        is_new = subject not in seen
+        is_new_run = absences_in_a_row(sign) >= MIN_ABSENCES_IN_A_ROW and _RUN not in seen
+        seen |= {subject, _RUN} if is_new_run else {subject}
+        if is_new:
             yield sign
-        elif sign.detector != "withdrawal" or sign.numbers.get("cut_short") or sign.numbers.get("silent"):
+        elif sign.detector != "withdrawal" or is_new_run or sign.numbers.get("cut_short") or sign.numbers.get("silent"):
             numbers = {name: number for name, number in sign.numbers.items() if name not in _SAID_ONCE}
             yield sign.model_copy(update={"numbers": numbers})

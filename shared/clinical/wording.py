@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, tzinfo
 from itertools import groupby
 
+from shared.clinical.absences import describe_withdrawal
 from shared.clinical.signs import REQUIRED_NUMBERS, format_rating, is_within_band, reporter, select_signs, session_key
 from shared.events import Element, Evidence, Rater
 
@@ -246,20 +247,8 @@ def _usual_difference(numbers: Numbers) -> str:
 
 
 def _withdrawal(signs: Signs) -> Iterator[str]:
-    if (sign := _find(signs, "withdrawal")) is None:
-        return
-    numbers, is_known = sign.numbers, "session" in sign.numbers
-    absences = [
-        f"{numbers[name]:.0f} {'was' if numbers[name] == 1 else 'were'} {what}"
-        for name, what in (("missed", "missed"), ("cancelled_late", "called off late"))
-        if numbers.get(name)
-    ]
-    clauses = [
-        f"the {'' if is_known else 'last '}session was cut short" if numbers.get("cut_short") else "",
-        f"no feedback came{'' if is_known else ' for the last session'}" if numbers.get("silent") else "",
-        f"of the latest appointments, {' and '.join(absences)}" if absences else "",
-    ]
-    yield from list(filter(None, clauses)) or ["there was less contact than usual"]
+    if sign := _find(signs, "withdrawal"):
+        yield from describe_withdrawal(sign)
 
 
 def _scale(signs: Signs) -> Iterator[str]:

@@ -180,9 +180,11 @@ def test_withdrawal_names_what_was_missed_lately_and_what_came_last() -> None:
         sign = open_episode([*absent, *events]).evidence[-1]
         return {name: number for name, number in sign.numbers.items() if name != "session"}
 
-    nothing = {"missed": 2, "cancelled_late": 1, "cut_short": 0, "silent": 0, "in_a_row": 3}
-    assert last_numbers(BUILDER.missed(11)) == nothing | {"missed": 3, "in_a_row": 4}
-    assert last_numbers(BUILDER.lapsed(11)) == nothing | {"silent": 1}
+    nothing = {"appointments": 4, "missed": 2, "cancelled_late": 1, "cut_short": 0, "silent": 0, "in_a_row": 3}
+    assert last_numbers() == nothing | {"absence": 1}
+    assert last_numbers(BUILDER.missed(11)) == nothing | {"absence": 1, "missed": 3, "in_a_row": 4}
+    assert last_numbers(BUILDER.cancelled(11, 3))["absence"] == 2
+    assert last_numbers(BUILDER.lapsed(11)) == nothing | {"appointments": 3, "silent": 1}
 
 
 def test_a_session_that_was_cut_short_is_named() -> None:

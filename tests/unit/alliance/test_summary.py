@@ -222,7 +222,7 @@ def test_an_explanation_names_the_session_of_an_unanswered_form() -> None:
     )
 
     assert "after session 9: the client's rating fell to 4 of 10" in explanation
-    assert "after session 10: no feedback came." in explanation
+    assert "after session 10: no answer from the client" in explanation
 
 
 def test_an_explanation_reports_a_recovery() -> None:

@@ -39,7 +39,7 @@ def test_signs_have_the_date_and_the_session_and_the_newest_comes_first() -> Non
     signs = [sign("sudden_drop", 9, strength=3, rating=52, **USUAL), sign("withdrawal", 10, silent=1)]
 
     assert describe_evidence(signs) == [
-        f"{SESSION_10} no feedback came.",
+        f"{SESSION_10} no answer from the client in time.",
         f"{SESSION_9} the client's rating fell to 5.2 of 10 (usually 7.8 to 9 with this client).",
     ]
 
@@ -103,7 +103,9 @@ def test_ratings_within_the_band_are_left_out() -> None:
     assert describe(within, sign("told_directly", 9, tension=2, by_client=1)) == (
         "the client reported tension with the clinician."
     )
-    assert describe_evidence([within, sign("withdrawal", 10, silent=1)]) == [f"{SESSION_10} no feedback came."]
+    assert describe_evidence([within, sign("withdrawal", 10, silent=1)]) == [
+        f"{SESSION_10} no answer from the client in time."
+    ]
 
 
 def test_a_rating_that_is_shown_as_the_lower_limit_is_within_the_band() -> None:
@@ -169,7 +171,7 @@ def test_an_element_within_its_band_explains_no_drop() -> None:
     signs = [sign("sudden_drop", 9, rating=76, **USUAL), sign("element_drop", 9, "trust", rating=80, rest=84, **USUAL)]
 
     assert describe_evidence([*signs, sign("withdrawal", 10, silent=1)]) == [
-        f"{SESSION_10} no feedback came.",
+        f"{SESSION_10} no answer from the client in time.",
         f"{SESSION_9} the client's rating fell to 7.6 of 10 (usually 7.8 to 9 with this client).",
     ]
 

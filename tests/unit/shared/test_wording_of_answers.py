@@ -5,7 +5,6 @@ from datetime import timedelta
 import pytest
 
 from shared.clinical.wording import describe_evidence
-from shared.events import Evidence
 from tests.support.builders import ELEMENTS
 from tests.unit.shared.session_signs import CLINICIAN_USUAL, SESSION_9_AT, USUAL, USUALLY, describe, sign
 
@@ -88,10 +87,10 @@ def test_a_late_answer_takes_the_place_of_the_form_that_had_lapsed() -> None:
     lapsed, late = sign("withdrawal", 9, silent=1, missed=1), sign("sudden_drop", 9, rating=60, **USUAL)
     clinician = sign("clinician_drop", 9, rating=60, **CLINICIAN_USUAL)
 
-    assert "no feedback came" not in describe(lapsed, late)
-    assert "no feedback came" not in describe(lapsed, sign("told_directly", 9, tension=2, by_client=1))
-    assert "no feedback came" in describe(lapsed, clinician)
-    assert "no feedback came" in describe(lapsed, sign("told_directly", 9, tension=2, by_client=0))
+    assert "no answer from the client" not in describe(lapsed, late)
+    assert "no answer from the client" not in describe(lapsed, sign("told_directly", 9, tension=2, by_client=1))
+    assert "no answer from the client" in describe(lapsed, clinician)
+    assert "no answer from the client" in describe(lapsed, sign("told_directly", 9, tension=2, by_client=0))
 
 
 def test_a_later_answer_at_the_floor_has_fallen_only_if_it_was_higher() -> None:
@@ -187,19 +186,3 @@ def test_two_who_rate_a_session_differently_are_both_quoted_once() -> None:
 )
 def test_the_usual_difference_of_the_two_has_a_direction(numbers: dict[str, float], usual: str) -> None:
     assert describe(sign("apart", 9, client=32, clinician=80, **numbers)).endswith(f"the clinician 8{usual}.")
-
-
-def test_absence_is_counted_in_words_and_once() -> None:
-    def absence(day: int, **numbers: float) -> Evidence:
-        occurred_at = SESSION_9_AT + timedelta(days=day)
-        return Evidence(detector="withdrawal", strength=1, occurred_at=occurred_at, numbers=numbers)
-
-    signs = [absence(0, missed=1), absence(1, missed=1, silent=1), absence(2, missed=1, cancelled_late=2)]
-
-    assert describe_evidence(signs) == [
-        "Thursday 12 March: of the latest appointments, 1 was missed and 2 were called off late.",
-        "Wednesday 11 March: no feedback came for the last session.",
-    ]
-    assert describe_evidence([absence(0)]) == ["Tuesday 10 March: there was less contact than usual."]
-    assert describe_evidence([absence(0, cut_short=1)]) == ["Tuesday 10 March: the last session was cut short."]
-    assert describe(sign("withdrawal", 9, cut_short=1)) == "the session was cut short."

@@ -55,7 +55,12 @@ def session_signs(facts: Facts, session: int, detectors: set[str], elements: dic
         "low_again": {"rating": client, "level": facts.rating()},
         "low_level": {"level": facts.rating(), "threshold": 60},
         "told_directly": {"tension": 1, "by_client": 1, "talked_about": 2, "other": 0},
-        "withdrawal": {"missed": facts.count(), "cancelled_late": facts.count(), "silent": 1},
+        "withdrawal": {
+            "missed": facts.count(),
+            "cancelled_late": facts.count(),
+            "appointments": facts.count(),
+            "silent": 1,
+        },
         "apart": {"client": client, "clinician": clinician, "usual": USUAL_DIFFERENCE},
         "dreamt_of": {"dreams": facts.count()},
     }

@@ -17,6 +17,7 @@ from services.alliance.domain.detection.rating import ExpectedRating
 from services.alliance.domain.detection.weights import Weights, usual_tension_rate
 from services.alliance.domain.policy.policy import Policy
 from services.alliance.domain.state.alliance import Alliance, Session
+from shared.clinical.signs import MIN_ABSENCES_IN_A_ROW, absences_in_a_row
 from shared.events import (
     Element,
     Evidence,
@@ -31,7 +32,6 @@ from shared.events import (
 ObservedEvent: TypeAlias = FeedbackSubmitted | FeedbackLapsed | SessionMissed | SessionCancelled | SessionCompleted
 
 ABSENCES = ("missed", "cancelled_late")
-MIN_ABSENCES_IN_A_ROW = 3  # are worth watching at any probability; of fewer, the clinician knows enough
 MIN_LOG_ODDS_TO_CONCERN = 0.5  # a policy may set `concern` below where a relationship starts: a drop is a sign still
 
 
@@ -243,15 +243,24 @@ def withdrawal(observation: Observation) -> Iterator[Evidence]:
     if strength <= 0:
         return
     recent_sessions = [s for s in observation.after.recent_sessions if not s.without_consent]
+    absence = {"absence": ABSENCES.index(attendance) + 1} if (attendance := _absence(observation)) else {}
     yield observation.create_evidence(
         "withdrawal",
         strength,
+        appointments=sum(session.attendance in ("held", *ABSENCES) for session in recent_sessions),
+        **absence,
         missed=sum(session.attendance == "missed" for session in recent_sessions),
         cancelled_late=sum(session.attendance == "cancelled_late" for session in recent_sessions),
         cut_short=1 if isinstance(observation.event, SessionCompleted) else 0,
         silent=1 if isinstance(observation.event, FeedbackLapsed) else 0,
         in_a_row=_count_missed_in_a_row(recent_sessions),
     )
+
+
+def _absence(observation: Observation) -> str | None:
+    """Why the appointment itself was not held; None if the sign is about one that was."""
+    is_absence = isinstance(observation.event, SessionMissed | SessionCancelled)
+    return observation.session.attendance if is_absence else None
 
 
 def _count_missed_in_a_row(sessions: Sequence[Session]) -> int:
@@ -292,7 +301,7 @@ def stands_alone(sign: Evidence) -> bool:
     unless they are so usual for this client that they are no sign at all.
     """
     if sign.detector == "withdrawal":
-        return sign.numbers.get("in_a_row", 0) >= MIN_ABSENCES_IN_A_ROW
+        return absences_in_a_row(sign) >= MIN_ABSENCES_IN_A_ROW
     if sign.detector == "told_directly":
         return sign.strength >= 1 and sign.numbers.get("by_client") == 1
     return sign.detector in ("at_floor", "low_again")
