@@ -1,16 +1,24 @@
 """Evidence in words that a tired clinician reads in ten seconds.
 
-One sentence for each session, the newest first: its date, then what was reported, rated or missed. The sentences are
-about the relationship, never about what the client lacks. They say "signs of", never "detected". A number that is not
-known is left out, and the sentence still makes sense.
+One sentence for each session, the newest first: its date, not that of an answer or of a form that lapsed, then what was
+reported, rated or missed. The sentences are about the relationship, never about what the client lacks. They say "signs
+of", never "detected". A number that is not known is left out, and the sentence still makes sense.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, tzinfo
+from datetime import UTC, datetime, tzinfo
 from itertools import groupby
 
 from shared.clinical.absences import describe_withdrawal
-from shared.clinical.signs import REQUIRED_NUMBERS, format_rating, is_within_band, reporter, select_signs, session_key
+from shared.clinical.signs import (
+    REQUIRED_NUMBERS,
+    format_rating,
+    is_within_band,
+    reporter,
+    select_signs,
+    session_at,
+    session_key,
+)
 from shared.events import Element, Evidence, Rater
 
 ELEMENT_NAMES: dict[Element | None, str] = {
@@ -43,8 +51,16 @@ def describe_evidence(evidence: Iterable[Evidence], zone: tzinfo = UTC) -> list[
     """At most three sentences, the newest session first, with dates in `zone`."""
     sessions: dict[object, list[Evidence]] = {}
     for sign in select_signs(evidence):
-        sessions.setdefault(session_key(sign), []).append(sign)
-    return list(dict.fromkeys(_describe_session(signs, zone) for signs in sessions.values()))[:MAX_SENTENCES]
+        local = sign.model_copy(update={"occurred_at": sign.occurred_at.astimezone(zone)})
+        sessions.setdefault(session_key(sign), []).append(local)
+    newest = list(sessions.values())[:MAX_SENTENCES]  # by their newest signs: the one that raised the alert is in them
+    newest.sort(key=_date, reverse=True)
+    return list(dict.fromkeys(map(_describe_session, newest)))
+
+
+def _date(signs: Signs) -> datetime:
+    """When the session was. A sign of an older version does not say so, and the first of them is next to it."""
+    return min(map(session_at, signs))
 
 
 def describe_usual_range(numbers: Numbers, usually: str = "usually ") -> str:
@@ -65,8 +81,8 @@ def _limits(numbers: Numbers) -> str:
     return f"around {format_rating(numbers['expected'])}" if "expected" in numbers else ""
 
 
-def _describe_session(signs: Signs, zone: tzinfo) -> str:
-    date = f"{signs[0].occurred_at.astimezone(zone):%A %-d %B}"
+def _describe_session(signs: Signs) -> str:
+    date = f"{_date(signs):%A %-d %B}"
     number = next((sign.numbers["session"] for sign in signs if "session" in sign.numbers), None)
     session = "" if number is None else f", after session {number:.0f}"
     complete = [sign for sign in signs if REQUIRED_NUMBERS.get(sign.detector, frozenset()) <= sign.numbers.keys()]

@@ -76,7 +76,7 @@ def test_with_only_missed_sessions_there_is_withdrawal_and_no_level() -> None:
     assert (summary.level, summary.engagement.attendance, summary.engagement.response) == (None, 0, None)
     assert alliance.open_episode is not None
     assert {sign.detector for sign in alliance.open_episode.evidence} == {"withdrawal"}
-    assert "4 were missed" in explain(alliance, DEFAULT_POLICY)
+    assert "this appointment was missed, the 4th absence in a row" in explain(alliance, DEFAULT_POLICY)
 
 
 @pytest.mark.parametrize("rating", [6.5, 8.0, 10.0])

@@ -45,7 +45,7 @@ def test_an_answer_at_the_floor_is_of_concern_from_the_first_session() -> None:
     assert (episode.severity, episode.first_sign_at) == ("concern", BUILDER.feedback(0).occurred_at)
     assert {sign.detector for sign in episode.evidence} == {"at_floor"}
     whole = next(sign for sign in episode.evidence if sign.element is None)
-    assert whole.numbers == {"rating": 20, "level": 20, "own": 0, "session": 1}
+    assert whole.numbers == {"rating": 20, "level": 20, "own": 0, "session": 1, "hours_after_session": 2}
 
 
 def test_a_single_0_at_non_judgment_among_nines_is_of_concern() -> None:
@@ -53,7 +53,7 @@ def test_a_single_0_at_non_judgment_among_nines_is_of_concern() -> None:
 
     assert episode.severity == "concern"
     assert [(sign.detector, sign.element, sign.numbers) for sign in episode.evidence] == [
-        ("at_floor", "non_judgment", {"rating": 0, "level": 0, "own": 0, "session": 1})
+        ("at_floor", "non_judgment", {"rating": 0, "level": 0, "own": 0, "session": 1, "hours_after_session": 2})
     ]
 
 

@@ -117,7 +117,7 @@ def test_the_next_rating_at_the_level_of_the_resolved_episode_opens_another_of_c
     assert (again.severity, again.opening_rating, again.change_count) == ("concern", 50, 0)
     assert again.first_sign_at == BUILDER.feedback(6).occurred_at
     assert [(sign.detector, sign.numbers) for sign in again.evidence if sign.detector == "low_again"] == [
-        ("low_again", {"rating": 50, "level": 50, "session": 7})
+        ("low_again", {"rating": 50, "level": 50, "session": 7, "hours_after_session": 2})
     ]
     higher = [*LOW, resolved, *rated_sessions(5.5, 6, first=6)]
     assert fold_unreachable(*higher).open_episode is None

@@ -1,5 +1,6 @@
 """Evidence in words: for every detector, and for one that is newer than this code."""
 
+from datetime import timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -52,6 +53,19 @@ def test_a_date_is_that_of_the_time_zone(zone: str, date: str) -> None:
     (text,) = describe_evidence([sign("withdrawal", 9, silent=1)], ZoneInfo(zone))
 
     assert text.startswith(f"{date}, after session 9:")
+
+
+def test_a_late_answer_about_an_earlier_session_has_the_date_of_that_session_and_its_place() -> None:
+    """Also if it is the newest sign, which raised the alert: then it is one of the three sentences."""
+    late = sign("sudden_drop", 6, rating=52, hours_after_session=35 * 24)
+    late = late.model_copy(update={"occurred_at": SESSION_9_AT + timedelta(weeks=2)})
+    signs = [late, *(sign("clinician_drop", session, rating=50) for session in (7, 8, 9, 10))]
+
+    assert [text.split(":")[0] for text in describe_evidence(signs)] == [
+        "Tuesday 17 March, after session 10",
+        "Tuesday 10 March, after session 9",
+        "Tuesday 17 February, after session 6",
+    ]
 
 
 def test_there_are_at_most_three_sentences_and_the_oldest_are_left_out() -> None:

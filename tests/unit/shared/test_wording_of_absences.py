@@ -38,6 +38,27 @@ def test_an_absence_says_of_how_many_and_whether_it_is_this_appointment(numbers:
     assert words(**{"absence": 1, "appointments": 4, **numbers}) == text
 
 
+def test_a_lapsed_form_has_the_date_of_its_session_and_says_by_when_an_answer_was_awaited() -> None:
+    lapsed = sign("withdrawal", 9, silent=1, hours_after_session=72, missed=2, appointments=4)
+    lapsed = lapsed.model_copy(update={"occurred_at": SESSION_9_AT + timedelta(days=3)})
+    rated = sign("clinician_drop", 9, rating=48)
+
+    assert describe(lapsed, rated) == (
+        "the clinician's rating fell to 4.8 of 10; no answer from the client by Friday 13 March; "
+        "2 of the last 4 appointments until then were missed."
+    )
+
+
+def test_a_late_cancellation_has_the_date_of_the_appointment() -> None:
+    cancelled = absence(-1, absence=2, cancelled_late=1, hours_after_session=-24)
+
+    assert describe_evidence([cancelled]) == ["Tuesday 10 March: this appointment was called off late."]
+
+
+def test_hours_that_no_calendar_holds_are_limited() -> None:
+    assert describe_evidence([absence(0, silent=1, hours_after_session=1e300)])
+
+
 def test_absences_before_a_session_that_was_held_are_counted_among_the_last_appointments() -> None:
     missed = {"appointments": 4, "missed": 2}
 

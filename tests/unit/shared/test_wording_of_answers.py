@@ -150,12 +150,12 @@ def test_the_level_at_which_a_resolved_alert_began_is_stated_once() -> None:
     assert older.endswith(", no higher than when the resolved alert began.")
 
 
-def test_two_answers_about_one_session_are_one_sentence_with_the_date_of_the_newer() -> None:
+def test_two_answers_about_one_session_are_one_sentence_with_the_date_of_the_session() -> None:
     client, clinician = sign("sudden_drop", 9, rating=32), sign("clinician_drop", 9, rating=50)
     a_day_later = clinician.model_copy(update={"occurred_at": SESSION_9_AT + timedelta(days=1)})
 
     assert describe_evidence([client, a_day_later]) == [
-        "Wednesday 11 March, after session 9: the client's rating fell to 3.2 of 10; the clinician's rating fell to 5."
+        "Tuesday 10 March, after session 9: the client's rating fell to 3.2 of 10; the clinician's rating fell to 5."
     ]
 
 

@@ -8,6 +8,7 @@ a client reports directly, and an answer at the floor.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from math import hypot
 from typing import TypeAlias
 
@@ -68,12 +69,24 @@ class Observation:
         moved = components.rupture_log_odds(components.update(before, self.signals[signal]))
         return (moved - components.rupture_log_odds(before)) / self.log_odds_to_concern
 
+    @property
+    def _hours_after_session(self) -> float:
+        """0 also if only answers about the session are known, or that they lapsed."""
+        if isinstance(self.event, SessionCancelled):
+            return -self.event.notice_hours
+        return (self.event.occurred_at - self.session.at) / timedelta(hours=1) if self.session.attendance else 0.0
+
     def create_evidence(
         self, detector: str, strength: float, element: Element | None = None, /, **numbers: float
     ) -> Evidence:
-        """A sign with its numbers; `session` is the number of the held session that it is about, if that is known."""
+        """A sign with its numbers; `session` is the number of the held session that it is about, if that is known.
+
+        `hours_after_session` is how long after the session it occurred: negative for a cancellation.
+        """
         if self.session.number:
             numbers["session"] = self.session.number
+        if hours := round(self._hours_after_session, 1):
+            numbers["hours_after_session"] = hours
         return Evidence(
             detector=detector,
             strength=round(max(0.0, strength), 3),
