@@ -4,10 +4,11 @@ import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Literal, Self, get_args
+from typing import Literal, Self, TypeAlias, get_args
 
 from pydantic import ConfigDict, Field, model_validator
 
+from shared.clinical.absences import WithdrawalKind, withdrawal_kinds
 from shared.clinical.signs import KNOWN_DETECTORS, reporter, select_signs
 from shared.events import Element, Evidence, Rater
 from shared.runtime.model import Model
@@ -15,6 +16,9 @@ from shared.runtime.model import Model
 MAX_SUGGESTIONS = 2  # offered at a time: one to use, and one alternative
 
 _ANY = "any"
+
+SignKey: TypeAlias = tuple[str, Element | Rater | WithdrawalKind | None]
+"""The detector, and what else the sign must be about."""
 
 
 class Opening(Model):
@@ -25,6 +29,7 @@ class Opening(Model):
     detector: str
     element: Element | None = None
     reporter: Rater | None = None
+    kind: WithdrawalKind | None = None
     text: str = Field(min_length=20, max_length=160)
     source: str = Field(min_length=10)
 
@@ -39,12 +44,14 @@ class Opening(Model):
             raise ValueError("an element is required for the detector element_drop, and else allowed only for at_floor")
         if (self.reporter is not None) != (self.detector == "told_directly"):
             raise ValueError("a reporter is required for the detector told_directly, and allowed for no other")
+        if (self.kind is not None) != (self.detector == "withdrawal"):
+            raise ValueError("a kind is required for the detector withdrawal, and allowed for no other")
         return self
 
     @property
-    def sign_key(self) -> tuple[str, Element | None, Rater | None]:
+    def sign_key(self) -> SignKey:
         """The signs that it fits."""
-        return self.detector, self.element, self.reporter
+        return self.detector, self.element or self.reporter or self.kind
 
 
 class Catalogue(Model):
@@ -65,10 +72,8 @@ class Catalogue(Model):
 
     def suggest(self, evidence: Iterable[Evidence]) -> list[str]:
         """One or two texts: for the newest sign first, then for another kind of sign if there is one."""
-        sign_keys = list(dict.fromkeys(_sign_key(sign) for sign in select_signs(evidence)))
-        matching = [
-            [o.text for o in self.opening if o.sign_key == sign_key] for sign_key in [*sign_keys, (_ANY, None, None)]
-        ]
+        sign_keys = list(dict.fromkeys(key for sign in select_signs(evidence) for key in _sign_keys(sign)))
+        matching = [[o.text for o in self.opening if o.sign_key == sign_key] for sign_key in [*sign_keys, (_ANY, None)]]
         ranked = sorted(((rank, text) for texts in matching for rank, text in enumerate(texts)), key=lambda r: r[0])
         suggestions = [text for _, text in ranked if text not in matching[-1]] or matching[-1]
         return suggestions[:MAX_SUGGESTIONS]
@@ -79,21 +84,26 @@ def load_catalogue(path: Path) -> Catalogue:
     return Catalogue.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
 
 
-def _all_sign_keys() -> Iterator[tuple[str, Element | None, Rater | None]]:
-    for detector in (*KNOWN_DETECTORS - {"element_drop", "told_directly"}, _ANY):
-        yield detector, None, None
+def _all_sign_keys() -> Iterator[SignKey]:
+    for detector in (*KNOWN_DETECTORS - {"element_drop", "told_directly", "withdrawal"}, _ANY):
+        yield detector, None
     for element in get_args(Element):
-        yield "element_drop", element, None
-        yield "at_floor", element, None
+        yield "element_drop", element
+        yield "at_floor", element
     for rater in get_args(Rater):
-        yield "told_directly", None, rater
+        yield "told_directly", rater
+    for kind in get_args(WithdrawalKind):
+        yield "withdrawal", kind
 
 
-def _sign_key(sign: Evidence) -> tuple[str, Element | None, Rater | None]:
-    """The key that an opening must have to fit this sign."""
+def _sign_keys(sign: Evidence) -> Iterator[SignKey]:
+    """The keys of which an opening must have one to fit this sign."""
     if sign.detector == "told_directly":
-        return sign.detector, None, reporter(sign)
-    return sign.detector, sign.element, None
+        yield sign.detector, reporter(sign)
+    elif sign.detector == "withdrawal":
+        yield from ((sign.detector, kind) for kind in withdrawal_kinds(sign))
+    else:
+        yield sign.detector, sign.element
 
 
 CATALOGUE = load_catalogue(Path(__file__).with_name("openings.toml"))

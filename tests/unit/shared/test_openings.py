@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from shared.clinical.openings import CATALOGUE, Catalogue, load_catalogue
+from shared.clinical.openings import CATALOGUE, Catalogue, SignKey, load_catalogue
 from shared.events import Element, Evidence
 from tests.support.builders import ELEMENTS, FIRST_SESSION_AT
 
@@ -18,6 +18,10 @@ def sign(detector: str, strength: float = 1, **fields: Any) -> Evidence:
     return Evidence(**{"detector": detector, "strength": strength, "occurred_at": FIRST_SESSION_AT, **fields})
 
 
+def absence(strength: float = 1) -> Evidence:
+    return sign("withdrawal", strength, numbers={"missed": 1})
+
+
 @pytest.mark.parametrize("element", ELEMENTS)
 def test_every_element_has_an_opening_of_its_own(element: str) -> None:
     others = {e: CATALOGUE.suggest([sign("element_drop", element=e)]) for e in ELEMENTS if e != element}
@@ -26,11 +30,29 @@ def test_every_element_has_an_opening_of_its_own(element: str) -> None:
 
 
 def test_withdrawal_and_confrontation_have_different_openings() -> None:
-    for_withdrawal = CATALOGUE.suggest([sign("withdrawal")])
+    for_withdrawal = CATALOGUE.suggest([absence()])
     for_confrontation = CATALOGUE.suggest([sign("told_directly", numbers={"by_client": 1})])
 
     assert (len(for_withdrawal), len(for_confrontation)) == (2, 2)
     assert not set(for_withdrawal) & set(for_confrontation)
+
+
+@pytest.mark.parametrize("numbers", [{"silent": 1, "missed": 0}, {"cut_short": 1, "missed": 0}])
+def test_nobody_who_came_every_time_is_said_to_have_come_less(numbers: dict[str, float]) -> None:
+    suggestions = CATALOGUE.suggest([sign("withdrawal", numbers=numbers)])
+
+    assert len(suggestions) == 2
+    assert not set(suggestions) & set(CATALOGUE.suggest([absence()]))
+    assert not any("less" in text or "stay away" in text for text in suggestions)
+
+
+def test_a_form_that_lapsed_after_absences_has_an_opening_for_each() -> None:
+    silence, absences = ([sign("withdrawal", numbers={name: 1})] for name in ("silent", "missed"))
+
+    both = CATALOGUE.suggest([sign("withdrawal", numbers={"silent": 1, "missed": 2})])
+
+    assert both == [CATALOGUE.suggest(silence)[0], CATALOGUE.suggest(absences)[0]]
+    assert CATALOGUE.suggest([sign("withdrawal")]) == CATALOGUE.suggest([sign("dreamt_of")])
 
 
 def test_a_tension_reported_by_the_clinician_is_not_attributed_to_the_client() -> None:
@@ -42,9 +64,9 @@ def test_a_tension_reported_by_the_clinician_is_not_attributed_to_the_client() -
 def test_the_newest_sign_comes_first_and_another_kind_second() -> None:
     newer = FIRST_SESSION_AT + timedelta(weeks=1)
 
-    suggestions = CATALOGUE.suggest([sign("withdrawal", 2), sign("sudden_drop", 1, occurred_at=newer)])
+    suggestions = CATALOGUE.suggest([absence(2), sign("sudden_drop", 1, occurred_at=newer)])
 
-    assert suggestions == [CATALOGUE.suggest([sign("sudden_drop")])[0], CATALOGUE.suggest([sign("withdrawal")])[0]]
+    assert suggestions == [CATALOGUE.suggest([sign("sudden_drop")])[0], CATALOGUE.suggest([absence()])[0]]
 
 
 def test_of_one_answer_the_whole_comes_first_and_then_the_element_that_fell_most() -> None:
@@ -59,9 +81,9 @@ def test_of_one_answer_the_whole_comes_first_and_then_the_element_that_fell_most
 def test_a_sign_that_is_not_described_has_no_opening() -> None:
     within_band = sign("clinician_drop", numbers={"rating": 79.0, "low": 78.0})
 
-    suggestions = CATALOGUE.suggest([sign("withdrawal"), within_band])
+    suggestions = CATALOGUE.suggest([absence(), within_band])
 
-    assert suggestions == CATALOGUE.suggest([sign("withdrawal")])
+    assert suggestions == CATALOGUE.suggest([absence()])
 
 
 @pytest.mark.parametrize("element", [None, *ELEMENTS])
@@ -86,15 +108,14 @@ def test_a_form_of_zeros_is_asked_about_as_a_whole() -> None:
 
 def test_a_sign_newer_than_the_catalogue_gets_an_open_question() -> None:
     assert len(CATALOGUE.suggest([sign("dreamt_of")])) == 2
-    assert (
-        CATALOGUE.suggest([sign("dreamt_of"), sign("withdrawal", 0.5)])[0] == CATALOGUE.suggest([sign("withdrawal")])[0]
-    )
+    assert CATALOGUE.suggest([sign("dreamt_of"), absence(0.5)])[0] == CATALOGUE.suggest([absence()])[0]
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"detector": "dreamt_of"}, "unknown detector dreamt_of"),
+        ({"detector": "withdrawal"}, "a kind is required for"),
         ({"detector": "withdrawal", "element": "trust"}, "an element is required for"),
         ({"detector": "element_drop"}, "an element is required for"),
         ({"detector": "told_directly"}, "a reporter is required for"),
@@ -112,8 +133,8 @@ def test_an_invalid_opening_is_rejected_with_the_reason(change: dict[str, Any], 
         Catalogue.model_validate({"version": 1, "opening": openings})
 
 
-@pytest.mark.parametrize("missing", sorted({(o.detector, o.element, o.reporter) for o in CATALOGUE.opening}, key=str))
-def test_every_sign_must_have_an_opening(missing: tuple[str, str | None, str | None]) -> None:
+@pytest.mark.parametrize("missing", sorted({o.sign_key for o in CATALOGUE.opening}, key=str))
+def test_every_sign_must_have_an_opening(missing: SignKey) -> None:
     openings = [o for o in CATALOGUE.opening if o.sign_key != missing]
 
     with pytest.raises(ValidationError, match="no opening matches"):
