@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from uuid import UUID, uuid5
 
-from services.alliance.domain.detection.detectors import stands_alone
+from services.alliance.domain.detection import episodes
 from services.alliance.domain.fold import FoldResult
 from services.alliance.domain.policy.policy import Policy
 from services.alliance.domain.presentation.summary import summarize
@@ -142,10 +142,8 @@ def _rupture_event(
 
 
 def _stated_probability(episode: Episode, policy: Policy) -> dict[str, float]:
-    """The probability, unless the client said it in words or numbers that need none."""
-    if episode.probability is None or any(map(stands_alone, episode.evidence)):
-        return {}
-    return {"probability": round(episode.probability, 3), "base_rate": policy.base_rate}
+    probability = episodes.stated_probability(episode)
+    return {} if probability is None else {"probability": round(probability, 3), "base_rate": policy.base_rate}
 
 
 def _derive_id(relationship: UUID, name: str, version: int) -> UUID:

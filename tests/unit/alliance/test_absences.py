@@ -2,7 +2,10 @@
 
 import pytest
 
+from services.alliance.domain.detection import episodes
 from services.alliance.domain.state.history import HistoryEvent
+from shared.clinical.wording import describe_evidence
+from shared.events import Evidence
 from tests.unit.alliance.rated_relationship import BUILDER, fold_events, open_episode, rated_sessions
 
 
@@ -20,6 +23,31 @@ def test_three_absences_in_a_row_are_worth_watching_also_after_an_earlier_one(us
 
     assert fold_events([*before, *absences[:2]]).open_episode is None
     assert (episode.severity, {sign.detector for sign in episode.evidence}) == ("watch", {"withdrawal"})
+
+
+def test_the_sign_of_three_absences_in_a_row_outlives_later_signs() -> None:
+    """An alert that stands on it states no probability, however the client's silence goes on."""
+    before = rated_sessions(*[9.0] * 8)
+    absences: list[HistoryEvent] = [BUILDER.missed(week) for week in (8, 9, 10)]
+    silent: list[HistoryEvent] = [e for week in range(11, 15) for e in (BUILDER.completed(week), BUILDER.lapsed(week))]
+
+    episode = open_episode([*before, *absences, *silent])
+
+    third, *_, newest = [sign for sign in episode.evidence if sign.detector == "withdrawal"]
+    assert (third.numbers["in_a_row"], newest.numbers["in_a_row"]) == (3, 0)
+    assert episodes.stated_probability(episode) is None
+    assert describe_evidence(episode.evidence)[-1].endswith("this appointment was missed, the 3rd absence in a row.")
+
+
+def test_of_the_signs_of_one_kind_at_most_three_remain() -> None:
+    """The strongest, the newest, and the newest that is worth watching by itself."""
+    in_a_row, strengths = (0, 0, 3, 4, 0, 0), (3.0, 1.0, 1.0, 1.0, 1.0, 1.0)
+    signs = [
+        Evidence(detector="withdrawal", strength=strength, occurred_at=BUILDER.at(week), numbers={"in_a_row": absences})
+        for week, (absences, strength) in enumerate(zip(in_a_row, strengths, strict=True))
+    ]
+
+    assert episodes.select_signs(signs) == (signs[0], signs[3], signs[5])
 
 
 def test_a_form_that_lapses_between_the_absences_does_not_interrupt_them() -> None:

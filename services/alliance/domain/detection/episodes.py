@@ -230,16 +230,29 @@ def _recorded_at(event: ObservedEvent) -> datetime | None:
 
 
 def select_signs(signs: Iterable[Evidence]) -> tuple[Evidence, ...]:
-    """Of each detector, element and reporter the strongest sign and the newest one, in the order of time."""
+    """At most three of each detector, element and reporter, in the order of time.
+
+    The strongest, the newest, and the newest that is worth watching by itself: as long as the episode is open, it says
+    that the alert needs no probability.
+    """
     by_key: dict[tuple[str, Element | None, float | None], list[Evidence]] = {}
     for sign in signs:
         by_key.setdefault((sign.detector, sign.element, sign.numbers.get("by_client")), []).append(sign)
     selected = {
         id(sign): sign
         for group in by_key.values()
-        for sign in (max(group, key=_strength_then_time), max(group, key=_time))
+        for sign in (max(group, key=_strength_then_time), max(group, key=_time), *_newest_standing_alone(group))
     }
     return tuple(sorted(selected.values(), key=_time))
+
+
+def _newest_standing_alone(signs: Iterable[Evidence]) -> list[Evidence]:
+    return sorted(filter(stands_alone, signs), key=_time)[-1:]
+
+
+def stated_probability(episode: Episode) -> float | None:
+    """The probability that its alert states; None if the client said it in words or numbers that need none."""
+    return None if any(map(stands_alone, episode.evidence)) else episode.probability
 
 
 def _time(sign: Evidence) -> datetime:
