@@ -8,13 +8,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 
-from evaluation.alerting import is_right
-from evaluation.attune import SHIPPED_BASE_RATE, rises_of
+from evaluation.alerting import RIGHT_WITHIN_APPOINTMENTS, is_right
+from evaluation.attune import SHIPPED_BASE_RATE, rises_of, stated_probability
 from evaluation.settings import ASKED_LAWS
 from evaluation.simulation.generator import generate_ruptured, generate_stable
 from evaluation.simulation.question import ask
-from evaluation.simulation.settings import KINDS, SimulatedWorld, SimulationSettings, load_settings
+from evaluation.simulation.settings import KINDS, RuptureKind, SimulatedWorld, SimulationSettings, load_settings
 from evaluation.simulation.truth import LOOKALIKES, Relationships
+from shared.clinical.openings import CATALOGUE
 from shared.clinical.reliability import describe_reliability
 from shared.clinical.wording import describe_evidence
 from shared.events import Evidence, Severity
@@ -25,9 +26,30 @@ INTRODUCTION = """\
 <!-- Written by `python -m evaluation.alerts`; not by hand. -->
 # Fifty alerts with their truth
 
-Each is what a clinician reads about a simulated relationship when the alert began or rose, and then the truth. About
-half of them are true. They were chosen across worlds, kinds and severities, so that their shares say nothing. The text
-counts sessions, the truth counts appointments, of which some were missed. *Watch* is shown and sends no message."""
+Each is what a clinician reads about a simulated relationship when the alert began or rose, with the ways to begin a
+conversation that the inbox suggests, and then the truth. About half of them are true. They were chosen across worlds,
+kinds and severities, so that their shares say nothing. The text counts sessions, the truth counts appointments, of
+which some were missed. *Watch* is shown and sends no message.
+
+An alert is **true** if the appointment by which it began or rose is in a rupture, or at most {within} after
+one. Otherwise it is false, also in a relationship that has a rupture at another time.
+
+The **kind** of a rupture says what it does to the ratings:
+
+{kinds}
+
+A **spread** is the standard deviation of the client's own ratings from session to session without a rupture, or the
+one of its world where depth is independent of the own spread. A rupture 2.0 spreads deep lowers the ratings by about
+twice that at its deepest; a *withdrawal* and a *divergence* lower them by a part of it only. The first words of each
+truth name the simulated world (`evaluation/simulation/worlds.toml`)."""
+KIND_DESCRIPTIONS: dict[RuptureKind, str] = {
+    "v": "all ratings fall at once and recover over the next appointments",
+    "step": "all ratings fall at once and stay low until it is repaired or ends",
+    "slide": "all ratings fall little by little",
+    "elements": "only some elements fall, the others stay as they were",
+    "withdrawal": "more forms and sessions are missing, and the ratings hardly fall",
+    "divergence": "the client's rating falls while the clinician's rises",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +68,12 @@ class Alert:
     def __str__(self) -> str:
         verdict = "true" if self.is_true else "false"
         reliability = describe_reliability(self.evidence, self.probability, SHIPPED_BASE_RATE)
-        read = [*describe_evidence(self.evidence), *([reliability] if reliability else [])]
+        openings = " ".join(f"“{opening}”" for opening in CATALOGUE.suggest(self.evidence))
+        read = [
+            *describe_evidence(self.evidence),
+            *([reliability] if reliability else []),
+            f"Ways to begin: {openings}",
+        ]
         sentences = "\n".join(f"> {sentence}" for sentence in read)
         said = f"*{self.severity.capitalize()}* after appointment {self.appointment}, {verdict}"
         return f"{said}\n\n{sentences}\n\n{self.truth}"
@@ -57,7 +84,9 @@ def main() -> None:
 
 
 def render(alerts: Sequence[Alert]) -> str:
-    return "\n\n".join([INTRODUCTION, *(f"## {number}\n\n{alert}" for number, alert in enumerate(alerts, start=1))])
+    kinds = "\n".join(f"- *{kind}*: {description};" for kind, description in KIND_DESCRIPTIONS.items())
+    introduction = INTRODUCTION.format(within=f"{RIGHT_WITHIN_APPOINTMENTS} appointments", kinds=f"{kinds[:-1]}.")
+    return "\n\n".join([introduction, *(f"## {number}\n\n{alert}" for number, alert in enumerate(alerts, start=1))])
 
 
 def find_alerts(simulation: SimulationSettings) -> Iterator[Alert]:
@@ -84,7 +113,7 @@ def _alerts_of(world: SimulatedWorld, relationships: Relationships) -> Iterator[
                 t + 1,
                 episode.severity,
                 episode.evidence,
-                episode.probability,
+                stated_probability(episode),
             )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from evaluation.simulation.events import events_of
 from evaluation.simulation.truth import BoolArray, FloatArray, IntArray, Relationships
-from services.alliance.domain.detection import floor
+from services.alliance.domain.detection import episodes, floor
 from services.alliance.domain.detection.components import rupture_log_odds, rupture_probability
 from services.alliance.domain.fold import fold_steps
 from services.alliance.domain.policy.policy import DEFAULT_POLICY, Policy
@@ -107,6 +107,11 @@ def rises_of(relationships: Relationships, row: int, policy: Policy = DEFAULT_PO
         was, now, t = before.open_episode, after.open_episode, sessions.get(getattr(event, "session_id", client_id))
         if now and t is not None and (was is None or was.id != now.id or _is_higher(now, was)):
             yield t, now
+
+
+def stated_probability(episode: Episode) -> float | None:
+    """The probability that an alert about the episode states."""
+    return episodes.stated_probability(episode)
 
 
 def _sessions_of(relationships: Relationships, client_id: UUID) -> dict[UUID, int]:
