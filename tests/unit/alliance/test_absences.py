@@ -1,9 +1,12 @@
-"""Absences in a row, which are worth watching whatever the probability is."""
+"""Absences: those in a row are worth watching whatever the probability is, and what their signs say."""
+
+from datetime import timedelta
 
 import pytest
 
 from services.alliance.domain.detection import episodes
 from services.alliance.domain.state.history import HistoryEvent
+from shared.clinical.signs import session_at
 from shared.clinical.wording import describe_evidence
 from shared.events import Evidence
 from tests.unit.alliance.rated_relationship import BUILDER, fold_events, open_episode, rated_sessions
@@ -57,3 +60,31 @@ def test_a_form_that_lapses_between_the_absences_does_not_interrupt_them() -> No
     absences: list[HistoryEvent] = [BUILDER.missed(6), lapsed, BUILDER.missed(7), BUILDER.missed(8)]
 
     assert open_episode([*before, *absences]).evidence[-1].numbers["in_a_row"] == 3
+
+
+def test_withdrawal_names_what_was_missed_lately_and_what_came_last() -> None:
+    absent = [*rated_sessions(*[9.0] * 8), BUILDER.missed(8), BUILDER.cancelled(9, 3), BUILDER.missed(10)]
+
+    def last_numbers(*events: HistoryEvent) -> dict[str, float]:
+        sign = open_episode([*absent, *events]).evidence[-1]
+        return {name: number for name, number in sign.numbers.items() if name not in ("session", "hours_after_session")}
+
+    nothing = {"appointments": 4, "missed": 2, "cancelled_late": 1, "cut_short": 0, "silent": 0, "in_a_row": 3}
+    assert last_numbers() == nothing | {"absence": 1}
+    assert last_numbers(BUILDER.missed(11)) == nothing | {"absence": 1, "missed": 3, "in_a_row": 4}
+    assert last_numbers(BUILDER.cancelled(11, 3))["absence"] == 2
+    assert last_numbers(BUILDER.lapsed(11)) == nothing | {"appointments": 3, "silent": 1}
+
+
+def test_a_sign_says_how_long_after_its_session_it_occurred() -> None:
+    usual = rated_sessions(*[9.0] * 12)
+    lapsed: list[HistoryEvent] = [e for week in range(12, 16) for e in (BUILDER.completed(week), BUILDER.lapsed(week))]
+    absent: list[HistoryEvent] = [BUILDER.missed(8), BUILDER.missed(9), BUILDER.cancelled(10, 3)]
+
+    (silent,) = open_episode([*usual, *lapsed]).evidence[-1:]
+    (cancelled,) = open_episode([*rated_sessions(*[9.0] * 8), *absent]).evidence[-1:]
+
+    held_at = BUILDER.completed(15).occurred_at
+    assert session_at(silent) == held_at
+    assert silent.occurred_at > held_at
+    assert session_at(cancelled) - cancelled.occurred_at == timedelta(hours=3)

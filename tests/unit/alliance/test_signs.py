@@ -1,12 +1,9 @@
 """Which ratings, answers and absences are a sign of a rupture, and which are not."""
 
-from datetime import timedelta
-
 import pytest
 
 from services.alliance.domain.detection import components
 from services.alliance.domain.state.history import HistoryEvent
-from shared.clinical.signs import session_at
 from shared.events import TalkedAbout, Tension
 from tests.support.builders import ELEMENTS
 from tests.unit.alliance.rated_relationship import (
@@ -174,33 +171,6 @@ def test_a_cancellation_is_late_from_24_hours_before_the_session_on() -> None:
 
     assert detected_signs([*usual, *(BUILDER.cancelled(week, 23.9) for week in (8, 9, 10))]) == {"withdrawal"}
     assert fold_events([*usual, BUILDER.cancelled(8, 24)]).components == fold_events(usual).components
-
-
-def test_withdrawal_names_what_was_missed_lately_and_what_came_last() -> None:
-    absent = [*rated_sessions(*[9.0] * 8), BUILDER.missed(8), BUILDER.cancelled(9, 3), BUILDER.missed(10)]
-
-    def last_numbers(*events: HistoryEvent) -> dict[str, float]:
-        sign = open_episode([*absent, *events]).evidence[-1]
-        return {name: number for name, number in sign.numbers.items() if name not in ("session", "hours_after_session")}
-
-    nothing = {"appointments": 4, "missed": 2, "cancelled_late": 1, "cut_short": 0, "silent": 0, "in_a_row": 3}
-    assert last_numbers() == nothing | {"absence": 1}
-    assert last_numbers(BUILDER.missed(11)) == nothing | {"absence": 1, "missed": 3, "in_a_row": 4}
-    assert last_numbers(BUILDER.cancelled(11, 3))["absence"] == 2
-    assert last_numbers(BUILDER.lapsed(11)) == nothing | {"appointments": 3, "silent": 1}
-
-
-def test_a_sign_says_how_long_after_its_session_it_occurred() -> None:
-    usual, lapsed = rated_sessions(*[9.0] * 12), silent_sessions(12, 13, 14, 15)
-    absent: list[HistoryEvent] = [BUILDER.missed(8), BUILDER.missed(9), BUILDER.cancelled(10, 3)]
-
-    (silent,) = open_episode([*usual, *lapsed]).evidence[-1:]
-    (cancelled,) = open_episode([*rated_sessions(*[9.0] * 8), *absent]).evidence[-1:]
-
-    held_at = BUILDER.completed(15).occurred_at
-    assert session_at(silent) == held_at
-    assert silent.occurred_at > held_at
-    assert session_at(cancelled) - cancelled.occurred_at == timedelta(hours=3)
 
 
 def test_a_session_that_was_cut_short_is_named() -> None:

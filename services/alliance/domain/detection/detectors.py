@@ -6,13 +6,14 @@ probability, relative to the way from a starting relationship to one of concern.
 a client reports directly, and an answer at the floor.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from math import hypot
 from typing import TypeAlias
 
 from services.alliance.domain.detection import components, floor
+from services.alliance.domain.detection.absences import withdrawal_numbers
 from services.alliance.domain.detection.baseline import Expectation
 from services.alliance.domain.detection.rating import ExpectedRating
 from services.alliance.domain.detection.weights import Weights, usual_tension_rate
@@ -32,7 +33,6 @@ from shared.events import (
 
 ObservedEvent: TypeAlias = FeedbackSubmitted | FeedbackLapsed | SessionMissed | SessionCancelled | SessionCompleted
 
-ABSENCES = ("missed", "cancelled_late")
 MIN_LOG_ODDS_TO_CONCERN = 0.5  # a policy may set `concern` below where a relationship starts: a drop is a sign still
 
 
@@ -255,33 +255,8 @@ def withdrawal(observation: Observation) -> Iterator[Evidence]:
     strength = observation.strength("absence")
     if strength <= 0:
         return
-    recent_sessions = [s for s in observation.after.recent_sessions if not s.without_consent]
-    absence = {"absence": ABSENCES.index(attendance) + 1} if (attendance := _absence(observation)) else {}
-    yield observation.create_evidence(
-        "withdrawal",
-        strength,
-        appointments=sum(session.attendance in ("held", *ABSENCES) for session in recent_sessions),
-        **absence,
-        missed=sum(session.attendance == "missed" for session in recent_sessions),
-        cancelled_late=sum(session.attendance == "cancelled_late" for session in recent_sessions),
-        cut_short=1 if isinstance(observation.event, SessionCompleted) else 0,
-        silent=1 if isinstance(observation.event, FeedbackLapsed) else 0,
-        in_a_row=_count_missed_in_a_row(recent_sessions),
-    )
-
-
-def _absence(observation: Observation) -> str | None:
-    """Why the appointment itself was not held; None if the sign is about one that was."""
-    is_absence = isinstance(observation.event, SessionMissed | SessionCancelled)
-    return observation.session.attendance if is_absence else None
-
-
-def _count_missed_in_a_row(sessions: Sequence[Session]) -> int:
-    """How many of the latest appointments in a row the client missed or cancelled late."""
-    # By time: an answer about an earlier session has made that one the last of the recent ones.
-    newest_first = sorted(sessions, key=lambda session: session.at, reverse=True)
-    counted = [session.attendance for session in newest_first if session.attendance in ("held", *ABSENCES)]
-    return next((index for index, attendance in enumerate(counted) if attendance == "held"), len(counted))
+    numbers = withdrawal_numbers(observation.event, observation.session, observation.after.recent_sessions)
+    yield observation.create_evidence("withdrawal", strength, **numbers)
 
 
 def apart(observation: Observation) -> Iterator[Evidence]:
