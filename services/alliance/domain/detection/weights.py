@@ -31,9 +31,10 @@ CLINICIAN_DEPTH_SPREADS = 1.8  # by which the clinician's rating falls in a rupt
 CLINICIAN_RISE_SPREADS = 1.2  # by which it rises where the two rate apart
 CLINICIAN_AWARENESS = 0.35  # of the ruptures are noticed by the clinician
 RATING_TEMPER, ELEMENT_TEMPER, CLINICIAN_TEMPER = 0.85, 0.85, 0.6  # of the weight that independent ratings would have
-MAX_WEIGHT = 5.0  # no single rating weighs more, for or against
+MAX_WEIGHT = 5.0  # no rating as a whole weighs more, for or against; an element hardly more (`_soften`)
 MISS_FACTOR = 2.0  # in a rupture, forms and sessions are missed this many times as often
-MIN_RATE, MAX_RATE = 0.02, 0.95  # more extreme habits are not credible
+MIN_USUAL_RATE, MAX_USUAL_RATE = 0.02, 0.9  # more extreme habits are not credible
+MAX_RATE = 0.95  # in a rupture: above every usual rate, so that something missed never speaks against a rupture
 WITHDRAWN_SILENCE_RATE, WITHDRAWN_ABSENCE_RATE = 0.75, 0.4  # of what a withdrawn client would otherwise have answered
 TENSION_REPORT_RATE = 0.42  # of those that would otherwise report none
 FALSE_TENSION_REPORT_RATE = 0.07  # of the answers in a calm relationship, before the own habit is known
@@ -68,7 +69,7 @@ def clinician_rating_weights(rating: float, expected: Expectation) -> Weights:
     drop = _limit(_drop_weight(rating, expected, CLINICIAN_DEPTH_SPREADS, CLINICIAN_TEMPER))
     rise = _limit(_drop_weight(rating, expected, -CLINICIAN_RISE_SPREADS, CLINICIAN_TEMPER))
     weights = _for_every_rupture(log(1 - CLINICIAN_AWARENESS + CLINICIAN_AWARENESS * exp(drop)))
-    weights[DIVERGENCE] = log(0.5 + 0.5 * exp(rise))
+    weights[DIVERGENCE] = log(0.5 + 0.5 * exp(rise))  # the clinician's rating rises in half of such ruptures
     return weights
 
 
@@ -134,7 +135,7 @@ def _missed_weights(
 ) -> Weights:
     """Compared with the own habit in every rupture, and with an absolute rate in a withdrawal."""
     if not asked_before:
-        return list(NO_WEIGHTS)
+        return list(NO_WEIGHTS)  # the first form or appointment says nothing about a habit yet
     usual_rate = _clip_rate((prior.happened + missed_before) / (prior.happened + prior.not_happened + asked_before))
     rupture_rate = min(MAX_RATE, MISS_FACTOR * usual_rate)
     withdrawal_rate = min(MAX_RATE, usual_rate + (1 - usual_rate) * withdrawn_rate)
@@ -152,4 +153,4 @@ def _for_every_rupture(weight: float, withdrawal: float | None = None) -> Weight
 
 
 def _clip_rate(rate: float) -> float:
-    return min(0.9, max(MIN_RATE, rate))
+    return min(MAX_USUAL_RATE, max(MIN_USUAL_RATE, rate))
