@@ -25,6 +25,14 @@ def test_an_image_imports_only_what_its_lock_file_names(image: str) -> None:
     assert ran.returncode == 0, ran.stderr
 
 
+@pytest.mark.parametrize("service", SERVICES)
+def test_an_image_whose_service_reads_forms_can_parse_them(service: str) -> None:
+    """Starlette imports the parser only when a form arrives."""
+    sources = (file.read_text(encoding="utf-8") for file in (ROOT / "services" / service).rglob("*.py"))
+
+    assert "python-multipart" in locked_distributions(service) or not any(".form()" in source for source in sources)
+
+
 def test_a_package_that_the_lock_file_does_not_name_is_absent() -> None:
     assert {"jinja2", "services.sessions", "pytest"} <= absent_modules("alliance")
     assert not {"fastapi", "motor", "services.alliance", "shared"} & absent_modules("alliance")
