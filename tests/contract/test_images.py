@@ -34,7 +34,7 @@ def test_an_image_whose_service_reads_forms_can_parse_them(service: str) -> None
 
 
 def test_a_package_that_the_lock_file_does_not_name_is_absent() -> None:
-    assert {"jinja2", "services.sessions", "pytest"} <= absent_modules("alliance")
+    assert {"aiosmtplib", "services.sessions", "pytest"} <= absent_modules("alliance")
     assert not {"fastapi", "motor", "services.alliance", "shared"} & absent_modules("alliance")
 
 
