@@ -69,6 +69,17 @@ from shared.events.sessions import (
     SessionReinstated,
     SessionScheduled,
 )
+from shared.events.staff import (
+    STAFF_EVENTS,
+    AssignedRole,
+    DeputiesUpdated,
+    DeputyPeriod,
+    LeadUpdated,
+    StaffEvent,
+    StaffUpdated,
+    SupervisorPeriod,
+    SupervisorsUpdated,
+)
 
 EVENT_TYPES: tuple[type[Event], ...] = (
     ClinicUpdated,
@@ -81,6 +92,7 @@ EVENT_TYPES: tuple[type[Event], ...] = (
     ConsentGiven,
     ConsentWithdrawn,
     ClientErased,
+    *STAFF_EVENTS,
     SessionScheduled,
     SessionCompleted,
     SessionMissed,
@@ -105,6 +117,7 @@ EVENT_TYPES: tuple[type[Event], ...] = (
 
 __all__ = [
     "EVENT_TYPES",
+    "STAFF_EVENTS",
     "Aim",
     "AlertAcknowledged",
     "AlertRaised",
@@ -112,6 +125,7 @@ __all__ = [
     "AlertResolved",
     "AllianceUpdated",
     "Answer",
+    "AssignedRole",
     "CaseCode",
     "ClientErased",
     "ClinicUpdated",
@@ -122,6 +136,8 @@ __all__ = [
     "ConsentWithdrawn",
     "Correction",
     "Count",
+    "DeputiesUpdated",
+    "DeputyPeriod",
     "Direction",
     "DispositionKind",
     "Element",
@@ -136,6 +152,7 @@ __all__ = [
     "FeedbackSubmitted",
     "Information",
     "InstrumentTotal",
+    "LeadUpdated",
     "LevelShift",
     "Rater",
     "Rating",
@@ -157,7 +174,11 @@ __all__ = [
     "SessionReinstated",
     "SessionScheduled",
     "Severity",
+    "StaffEvent",
+    "StaffUpdated",
     "Standing",
+    "SupervisorPeriod",
+    "SupervisorsUpdated",
     "TalkedAbout",
     "TelephoneNumber",
     "Tension",

@@ -30,6 +30,7 @@ from shared.events import (
 )
 from tests.contract.correction_examples import CORRECTION_EXAMPLES
 from tests.contract.rupture_examples import RUPTURE_EXAMPLES
+from tests.contract.staff_examples import STAFF_EXAMPLES
 
 
 def _id(name: str) -> UUID:
@@ -207,4 +208,5 @@ EXAMPLES: tuple[Event, ...] = (
     ),
     *RUPTURE_EXAMPLES,
     *CORRECTION_EXAMPLES,
+    *STAFF_EXAMPLES,
 )
