@@ -102,3 +102,10 @@ class NotFound(Rejected):
 
 class Invalid(Rejected):
     """The request breaks a rule that no other state would change: it must be corrected, not sent later."""
+
+
+class IdTaken(Rejected):
+    """Another clinic holds the id under which a record was to be added. The answer is the same for every id."""
+
+    def __init__(self) -> None:
+        super().__init__("id-taken", "This id cannot be used. Choose another one, for example a random UUID.")

@@ -5,7 +5,7 @@ write, guarded by the version that was read. After a version conflict it loads a
 """
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID
@@ -14,7 +14,8 @@ import structlog
 from pydantic import BaseModel
 from pymongo.errors import DuplicateKeyError
 
-from shared.errors import StoreUnavailable
+from shared.access.clinic_id import ClinicId
+from shared.errors import IdTaken, StoreUnavailable
 from shared.events import Event
 from shared.mongo.client import Collection as MongoCollection
 from shared.mongo.client import Document, Mongo, MongoSession, translate_errors
@@ -69,6 +70,12 @@ class DocumentCollection(Protocol[T]):
     Every method raises StoreUnavailable; then it is unknown whether it wrote, and repeating it is safe.
     """
 
+    def within(self, clinic: ClinicId | None) -> "DocumentCollection[T]":
+        """The documents of one clinic; those of other clinics are as if they did not exist. None: those of all clinics.
+
+        A change that would add a document under the id of another clinic's document raises IdTaken.
+        """
+
     async def get(self, document_id: UUID) -> T | None:
         """The document, or None."""
 
@@ -92,6 +99,13 @@ class Documents(Generic[T]):
     outbox: Outbox
     clock: Callable[[], datetime]
     stored_names: StoredNames = field(default_factory=StoredNames)
+    clinic_field: str = "clinic_id"
+    """The path of the field that holds the clinic of a document, under its stored names."""
+    clinic: ClinicId | None = None
+    """The clinic whose documents these are; None: those of all clinics."""
+
+    def within(self, clinic: ClinicId | None) -> "Documents[T]":
+        return replace(self, clinic=clinic)
 
     async def get(self, document_id: UUID) -> T | None:
         found = await self.load(document_id)
@@ -104,6 +118,10 @@ class Documents(Generic[T]):
         """A document that matches `query`, or None. Raises StoreUnavailable."""
         with translate_errors():
             return await self._find_one(query)
+
+    def filter(self, query: Document) -> Document:
+        """`query`, narrowed down to the documents of the clinic."""
+        return query if self.clinic is None else {**query, self.clinic_field: self.clinic}
 
     def parse(self, stored: Document) -> T:
         """The model of a stored document."""
@@ -146,7 +164,9 @@ class Documents(Generic[T]):
         loaded: Versioned[T] | None = None,
         session: MongoSession | None = None,
     ) -> Change[T]:
-        """Decide and write once, and publish nothing yet. Raises VersionConflict, and StoreUnavailable if full.
+        """Decide and write once, and publish nothing yet.
+
+        Raises VersionConflict, IdTaken if another clinic holds the id, and StoreUnavailable if the outbox is full.
 
         Errors of the driver are not translated: they tell a transaction to start again after a write conflict.
         """
@@ -161,18 +181,26 @@ class Documents(Generic[T]):
             if loaded is not None and loaded.pending_events >= MAX_PENDING_EVENTS:
                 raise StoreUnavailable(f"{MAX_PENDING_EVENTS} events of one document wait for Kafka")
             update["$push"] = {"owed": {"$each": entries}}
-        expected = {"_id": document_id, "v": {"$exists": False} if loaded is None else loaded.version}
+        expected = self.filter({"_id": document_id, "v": {"$exists": False} if loaded is None else loaded.version})
         try:
             result = await self.collection.update_one(expected, update, upsert=loaded is None, session=session)
         except DuplicateKeyError:
+            await self._reject_id_of_another_clinic(document_id)
             raise VersionConflict from None
         if not result.matched_count and result.upserted_id is None:
             raise VersionConflict
         return Change(before, after, events, entries)
 
     async def _find_one(self, query: Document, session: MongoSession | None = None) -> Versioned[T] | None:
-        stored = await self.collection.find_one(query, session=session)
+        stored = await self.collection.find_one(self.filter(query), session=session)
         return None if stored is None else self.versioned(stored)
+
+    async def _reject_id_of_another_clinic(self, document_id: UUID) -> None:
+        """Outside the session: a duplicate key has aborted its transaction."""
+        if self.clinic is None:
+            return
+        if await self.collection.find_one({"_id": document_id, self.clinic_field: {"$ne": self.clinic}}, {"_id": 1}):
+            raise IdTaken from None
 
 
 class Transaction:
@@ -194,12 +222,12 @@ class Transaction:
         Documents that do not exist are not locked.
         """
         await documents.collection.update_many(
-            {"_id": {"$in": list(document_ids)}}, {"$inc": {"v": 1}}, session=self._session
+            documents.filter({"_id": {"$in": list(document_ids)}}), {"$inc": {"v": 1}}, session=self._session
         )
 
     async def find_all(self, documents: Documents[T], query: Document) -> list[T]:
         """The documents that match, with the changes of this transaction."""
-        found = await documents.collection.find(query, session=self._session).to_list(None)
+        found = await documents.collection.find(documents.filter(query), session=self._session).to_list(None)
         return [documents.parse(stored) for stored in found]
 
     async def insert_all(self, documents: Documents[Any], new_documents: Sequence[Document]) -> None:
