@@ -1,4 +1,4 @@
-"""Real Kafka and MongoDB servers for tests; each starts when the first test needs it."""
+"""Real servers for tests: Kafka, MongoDB and an issuer of identities; each starts when the first test needs it."""
 
 import os
 from collections.abc import Iterator
@@ -7,6 +7,8 @@ import pytest
 from hypothesis import settings
 
 from tools.sandbox.servers import mongod
+from tools.sandbox.servers.issuer import LocalIssuer
+from tools.sandbox.servers.issuer_configuration import IssuerConfiguration
 from tools.sandbox.servers.kafka import FAST_START, kafka_server
 from tools.sandbox.servers.ports import free_ports
 
@@ -34,3 +36,11 @@ def mongodb_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         return
     with mongod.mongodb_server(tmp_path_factory.mktemp("mongodb"), *free_ports(1)) as server:
         yield server.address
+
+
+@pytest.fixture(scope="session")
+def issuer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalIssuer]:
+    """An issuer for this session. A test adds the front doors, people and machines that it needs."""
+    configuration = IssuerConfiguration(front_doors=("http://localhost:8000",))
+    with LocalIssuer(tmp_path_factory.mktemp("issuer"), free_ports(1)[0], configuration) as started:
+        yield started
