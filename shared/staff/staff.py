@@ -10,11 +10,12 @@ A period counts only while its person has the role for it: whoever was removed i
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import cached_property, reduce
-from typing import Final, Literal, TypeVar, assert_never
+from typing import TypeVar, assert_never
 from uuid import UUID
 
 from pydantic import ConfigDict
 
+from shared.access.assignments import WHOLE_CLINIC, WholeClinic
 from shared.events.staff import (
     AssignedRole,
     DeputiesUpdated,
@@ -26,10 +27,6 @@ from shared.events.staff import (
     SupervisorsUpdated,
 )
 from shared.runtime.model import Model
-
-WholeClinic = Literal["whole clinic"]
-WHOLE_CLINIC: Final[WholeClinic] = "whole clinic"
-"""The reach of the lead, in place of a set of clinicians."""
 
 RecordT = TypeVar("RecordT", StaffUpdated, DeputiesUpdated, SupervisorsUpdated)
 StaffEventT = TypeVar("StaffEventT", StaffUpdated, DeputiesUpdated, SupervisorsUpdated, LeadUpdated)

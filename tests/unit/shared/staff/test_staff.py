@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.access.assignments import WHOLE_CLINIC
 from shared.events.staff import StaffEvent, StaffUpdated
-from shared.staff.staff import WHOLE_CLINIC, ClinicStaff, events_of, fold
+from shared.staff.staff import ClinicStaff, events_of, fold
 from tests.support.staff_builders import (
     ANNA,
     ANNAS,
