@@ -3,17 +3,17 @@
 import ssl
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.runtime.settings import LOOPBACK_HOSTS, DatabaseName
 
 
 def require_secure_url(url: str) -> str:
-    """Return `url` if nobody on the way can read or change what is sent to it; raise ValueError otherwise."""
+    """Return `url` if nobody on the way can read or change what is sent to it; otherwise raise ValueError."""
     parts = urlsplit(url)
     if not parts.hostname or parts.username is not None or parts.password is not None:
         raise ValueError("is not a URL of a host, or contains a user")
@@ -68,6 +68,12 @@ class IdentitySettings(BaseSettings):
     """A login session ends when its person has done nothing for this long."""
     login_max_hours: int = Field(default=12, ge=1, le=24)
     """A login session ends this long after the sign-in, whatever its person does."""
+
+    @model_validator(mode="after")
+    def _require_own_audience(self) -> Self:
+        if self.oidc_audience == self.oidc_client_id:
+            raise ValueError("OIDC_AUDIENCE and OIDC_CLIENT_ID must differ: a person's token is no machine's token")
+        return self
 
     @property
     def sign_in_callback(self) -> str:

@@ -91,3 +91,11 @@ def test_a_setting_that_would_be_unsafe_or_unusable_is_refused(
 
 def test_the_secret_is_not_shown() -> None:
     assert VALID_ENVIRONMENT["OIDC_CLIENT_SECRET"] not in repr(IdentitySettings())
+
+
+def test_the_audience_of_machines_is_not_that_of_people(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the ID token of a person would be for a machine's audience."""
+    monkeypatch.setenv("OIDC_AUDIENCE", VALID_ENVIRONMENT["OIDC_CLIENT_ID"])
+
+    with pytest.raises(ValidationError, match="must differ"):
+        IdentitySettings()
