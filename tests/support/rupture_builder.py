@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4, uuid5
 
+from shared.access.clinic_id import ClinicId
 from shared.events import (
     AllianceUpdated,
     ClientErased,
@@ -40,8 +41,10 @@ class RuptureBuilder:
         clinician_id: UUID | None = None,
         case_code: str = "AB-12",
         relationship_id: UUID | None = None,
+        clinic_id: UUID | None = None,
     ) -> None:
         self.relationship_id = relationship_id or uuid4()
+        self.clinic_id = ClinicId(clinic_id or uuid5(self.relationship_id, "clinic"))
         self.clinician_id = clinician_id or uuid4()
         self.case_code = case_code
         self.now = (now or datetime.now(UTC)).replace(microsecond=0)
@@ -61,7 +64,7 @@ class RuptureBuilder:
             id=uuid5(self.clinician_id, "registered"),
             occurred_at=self.now - timedelta(days=100),
             clinician_id=self.clinician_id,
-            clinic_id=uuid5(self.relationship_id, "clinic"),
+            clinic_id=self.clinic_id,
             time_zone="Europe/Berlin",
         )
 
@@ -70,7 +73,7 @@ class RuptureBuilder:
             id=uuid5(self.relationship_id, "started"),
             occurred_at=self.now - timedelta(days=90),
             relationship_id=self.relationship_id,
-            clinic_id=uuid5(self.relationship_id, "clinic"),
+            clinic_id=self.clinic_id,
             clinician_id=self.clinician_id,
             client_id=uuid5(self.relationship_id, "client"),
             case_code=self.case_code,

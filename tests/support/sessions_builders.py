@@ -7,13 +7,16 @@ from services.sessions.domain.appointment import RequestOptions, complete, sched
 from services.sessions.domain.links import add_link_if_possible
 from services.sessions.domain.relationship import Relationship
 from services.sessions.domain.session import Completed, Session
+from shared.access.clinic_id import ClinicId
 from shared.events import Answer, ClinicUpdated, Tension
 
 STARTS_AT = datetime(2026, 3, 2, 10, tzinfo=UTC)
 """When the session begins."""
 NOW = STARTS_AT + timedelta(hours=1)
 """After the end of the session."""
-CLINIC = UUID(int=1)
+CLINIC = ClinicId(UUID(int=1))
+OTHER_CLINIC = ClinicId(UUID(int=2))
+CLINICIAN = UUID(int=3)
 WINDOW = timedelta(hours=72)
 REQUEST_OPTIONS = RequestOptions(response_window=WINDOW, lapse_grace=timedelta(0))
 COMPLETION = Completed(ended_at=STARTS_AT + timedelta(minutes=50), minutes=50)
@@ -32,11 +35,16 @@ def clinic_updated(name: str, day: int) -> ClinicUpdated:
 
 
 def make_relationship(
-    consent: bool = True, ended_at: datetime | None = None, relationship_id: UUID | None = None
+    consent: bool = True,
+    ended_at: datetime | None = None,
+    relationship_id: UUID | None = None,
+    clinic_id: ClinicId | None = CLINIC,
 ) -> Relationship:
     return Relationship(
         relationship_id=relationship_id or uuid4(),
         started_at=STARTS_AT - timedelta(days=9),
+        clinic_id=clinic_id,
+        clinician_id=CLINICIAN,
         consent=consent,
         ended_at=ended_at,
     )

@@ -27,7 +27,9 @@ from services.notify.domain.disposition import (
 )
 from services.notify.domain.episode import EpisodeEnd, EpisodeState, StoredModel, episode_state
 from services.notify.domain.relationship import Relationship
-from shared.events import AlertRaised, RuptureEvent, Severity, UtcDatetime
+from services.notify.domain.severity_step import SeverityStep
+from shared.access.clinic_id import ClinicId
+from shared.events import AlertRaised, RuptureEvent, Severity
 from shared.events.model import SEVERITY_RANK
 from shared.runtime.model import Model
 
@@ -55,30 +57,6 @@ def alert_id(episode_id: UUID) -> UUID:
     return uuid5(episode_id, "alert")
 
 
-class SeverityStep(StoredModel):
-    """The first version at which the episode had a severity, and the time of the sign that caused it."""
-
-    version: int
-    at: UtcDatetime
-    recorded_at: UtcDatetime | None = None
-    """When the sign was recorded; None if the sign was not feedback, or was found in retrospect."""
-    retrospective: bool = False
-    """Whether it was found in retrospect: by a rebuild, or by other rules than those in force when its sign arrived."""
-    has_later_sign: bool = False
-    """Whether a sign of this severity has arrived since, if it was found in retrospect."""
-
-    @property
-    def is_notifiable(self) -> bool:
-        """Whether a sign of this severity has arrived, other than in retrospect."""
-        return self.has_later_sign or not self.retrospective
-
-    def merge(self, other: "SeverityStep") -> "SeverityStep":
-        """The earlier of the two; of one version, one that was not found in retrospect."""
-        first = min(self, other, key=lambda s: (s.version, s.retrospective, s.at, str(s.recorded_at)))
-        is_notifiable = self.is_notifiable or other.is_notifiable
-        return first.model_copy(update={"has_later_sign": first.retrospective and is_notifiable})
-
-
 class Shown(Model):
     """What a clinician sees of an alert; a disposition counts only for an alert that is still as it was shown."""
 
@@ -95,6 +73,8 @@ class Alert(StoredModel):
 
     episode_id: UUID
     relationship_id: UUID
+    clinic_id: ClinicId | None = None
+    """That of the relationship; None in documents of older versions until it is filled in."""
     clinician_id: UUID | None = None
     """None until the relationship is known; the alert waits for it."""
     episode: EpisodeState
@@ -245,7 +225,7 @@ def evolve(alert: Alert | None, event: RuptureEvent) -> Alert:
 
 
 def apply_relationship(alert: Alert, relationship: Relationship) -> Alert:
-    """The alert with its clinician; retracted if the alliance no longer names its episode, or without consent."""
+    """The alert with clinic and clinician, retracted if the alliance no longer names its episode or without consent."""
     is_unsupported = (
         alert.episode.status == "open"
         and relationship.alliance_version >= alert.episode.version
@@ -253,6 +233,7 @@ def apply_relationship(alert: Alert, relationship: Relationship) -> Alert:
     )
     evolved = alert.model_copy(
         update={
+            "clinic_id": relationship.clinic_id or alert.clinic_id,
             "clinician_id": relationship.clinician_id or alert.clinician_id,
             "supported": not is_unsupported,
         }

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from pydantic import ConfigDict
 
+from shared.access.clinic_id import ClinicId
 from shared.clinical.ends import latest_end
 from shared.events import (
     AllianceUpdated,
@@ -69,6 +70,8 @@ class Relationship(Model):
     model_config = ConfigDict(frozen=True)
 
     relationship_id: UUID
+    clinic_id: ClinicId | None = None
+    """None until `RelationshipStarted` has arrived, and in documents of older versions until it is filled in."""
     clinician_id: UUID | None = None
     """None until `RelationshipStarted` has arrived; alerts wait for it."""
     case_code: CaseCode | None = None
@@ -136,13 +139,19 @@ def _later(one: datetime | None, other: datetime) -> datetime:
 
 
 def _start(relationship: Relationship, event: RelationshipStarted) -> Relationship:
-    start = (event.occurred_at, event.clinician_id, event.case_code)
+    start = (event.occurred_at, event.clinician_id, event.case_code, str(event.clinic_id))
     # Documents of an older version lack the time; then the event counts.
     if relationship.started_at is not None and relationship.clinician_id is not None and relationship.case_code:
-        start = max(start, (relationship.started_at, relationship.clinician_id, relationship.case_code))
-    started_at, clinician_id, case_code = start
+        known = (relationship.started_at, relationship.clinician_id, relationship.case_code)
+        if start <= (*known, str(relationship.clinic_id or "")):
+            return relationship
     return relationship.model_copy(
-        update={"started_at": started_at, "clinician_id": clinician_id, "case_code": case_code}
+        update={
+            "started_at": event.occurred_at,
+            "clinic_id": event.clinic_id,
+            "clinician_id": event.clinician_id,
+            "case_code": event.case_code,
+        }
     )
 
 

@@ -14,6 +14,7 @@ from uuid import UUID, uuid5
 from pydantic import ConfigDict
 
 from services.notify.domain.alert import Alert
+from shared.access.clinic_id import ClinicId
 from shared.runtime.model import Model
 
 ChannelName = Literal["email", "webhook"]
@@ -58,6 +59,8 @@ class Delivery(Model):
     model_config = ConfigDict(frozen=True)
 
     alert_id: UUID
+    clinic_id: ClinicId | None = None
+    """That of the alert; None in documents of older versions until it is filled in."""
     clinician_id: UUID
     channel: ChannelName
     change: AlertChange
@@ -87,7 +90,13 @@ def plan_deliveries(alert: Alert, addresses: Mapping[UUID, ChannelAddresses]) ->
     if change is None or alert.clinician_id is None:
         return []
     return [
-        Delivery(alert_id=alert.id, clinician_id=alert.clinician_id, channel=name, change=change)
+        Delivery(
+            alert_id=alert.id,
+            clinic_id=alert.clinic_id,
+            clinician_id=alert.clinician_id,
+            channel=name,
+            change=change,
+        )
         for name in addresses.get(alert.clinician_id, ChannelAddresses()).names()
     ]
 

@@ -65,10 +65,7 @@ def schedule(
             return before, ()
         if before.outcome is not None:
             raise outcome_conflict(before, "so it can no longer be moved; give the new appointment an id of its own")
-    if starts_at > now + MAX_SCHEDULE_AHEAD:
-        raise Rejected("too-far-ahead", "starts_at is more than two years ahead; is the year right?")
-    relationship.reject_before_start(starts_at)
-    relationship.reject_after_end(starts_at)
+    _reject_time(relationship, starts_at, now)
     scheduled_at = min(now, starts_at)  # an appointment entered late was made before it started
     if before is not None:
         return _scheduled(_move(before, relationship, starts_at, minutes, scheduled_at))
@@ -76,11 +73,19 @@ def schedule(
         Session(
             session_id=session_id,
             relationship_id=relationship.relationship_id,
+            clinic_id=relationship.clinic_id,
             starts_at=starts_at,
             minutes=minutes,
             scheduled_at=scheduled_at,
         )
     )
+
+
+def _reject_time(relationship: Relationship, starts_at: UtcDatetime, now: UtcDatetime) -> None:
+    if starts_at > now + MAX_SCHEDULE_AHEAD:
+        raise Rejected("too-far-ahead", "starts_at is more than two years ahead; is the year right?")
+    relationship.reject_before_start(starts_at)
+    relationship.reject_after_end(starts_at)
 
 
 def reject_too_many(session_count: int, relationship: Relationship) -> None:
@@ -108,6 +113,7 @@ def _move(
     is_transferred = before.relationship_id != relationship.relationship_id
     appointment = {
         "relationship_id": relationship.relationship_id,
+        "clinic_id": relationship.clinic_id,
         "starts_at": starts_at,
         "minutes": minutes,
         "scheduled_at": max(scheduled_at, before.scheduled_at + ONE_MILLISECOND),

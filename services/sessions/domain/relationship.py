@@ -9,6 +9,7 @@ from uuid import UUID
 
 from pydantic import ConfigDict
 
+from shared.access.clinic_id import ClinicId
 from shared.clinical.ends import latest_end
 from shared.errors import Rejected
 from shared.events import (
@@ -34,7 +35,9 @@ class Relationship(Model):
     relationship_id: UUID
     started_at: UtcDatetime | None = None
     """None until `RelationshipStarted` has arrived."""
-    clinic_id: UUID | None = None
+    clinic_id: ClinicId | None = None
+    clinician_id: UUID | None = None
+    """None, as the clinic, in documents of older versions until their clinics are filled in."""
     case_code: CaseCode | None = None
     predecessor_id: UUID | None = None
     """The client's relationship with the previous clinician, after a transfer."""
@@ -80,6 +83,7 @@ def evolve(relationship: Relationship, event: Event) -> Relationship:
             start = {
                 "started_at": at,
                 "clinic_id": event.clinic_id,
+                "clinician_id": event.clinician_id,
                 "case_code": event.case_code,
                 "predecessor_id": event.predecessor_id,
             }
@@ -99,10 +103,12 @@ def evolve(relationship: Relationship, event: Event) -> Relationship:
 def _is_newer_start(event: RelationshipStarted, relationship: Relationship) -> bool:
     if relationship.started_at is None:
         return True
-    known = (relationship.started_at, relationship.case_code or "")
-    known_ids = (str(relationship.predecessor_id or ""), str(relationship.clinic_id or ""))
-    said = (event.occurred_at, event.case_code, str(event.predecessor_id or ""), str(event.clinic_id))
-    return said > (*known, *known_ids)
+    return _start_rank(event.occurred_at, event) > _start_rank(relationship.started_at, relationship)
+
+
+def _start_rank(at: UtcDatetime, start: RelationshipStarted | Relationship) -> tuple[UtcDatetime, list[str]]:
+    ids = (start.predecessor_id, start.clinic_id, start.clinician_id)
+    return at, [start.case_code or "", *(str(id or "") for id in ids)]
 
 
 def _is_newer(at: UtcDatetime, last_known: UtcDatetime | None) -> bool:

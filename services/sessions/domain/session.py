@@ -7,6 +7,7 @@ from uuid import UUID, uuid5
 
 from pydantic import ConfigDict, Field, computed_field
 
+from shared.access.clinic_id import ClinicId
 from shared.events import Answer, CollectedBy, Event, Rater, UtcDatetime
 from shared.runtime.model import Model
 
@@ -86,6 +87,8 @@ class Session(StoredModel):
 
     session_id: UUID
     relationship_id: UUID
+    clinic_id: ClinicId | None = None
+    """That of the relationship; None in documents of older versions until their clinics are filled in."""
     starts_at: UtcDatetime
     minutes: int
     scheduled_at: UtcDatetime

@@ -163,7 +163,7 @@ async def test_a_relationship_is_created_and_then_updated(store: Store) -> None:
     known, unknown = relationship.relationship_id, uuid4()
 
     def start(before: Relationship) -> Relationship:
-        return before.model_copy(update={"started_at": relationship.started_at})
+        return before.model_copy(update=relationship.model_dump(include={"started_at", "clinic_id", "clinician_id"}))
 
     def consent(before: Relationship) -> Relationship:
         return before.model_copy(update={"consent": True})

@@ -45,6 +45,7 @@ async def test_batches_may_arrive_in_any_order_and_repeatedly(mongodb_uri: str) 
             relationship_id=relationship.relationship_id,
             started_at=relationship.started().occurred_at,
             clinic_id=relationship.started().clinic_id,
+            clinician_id=relationship.started().clinician_id,
             case_code="AB-12",
             ended_at=relationship.at(30),
             consent=False,

@@ -39,6 +39,7 @@ def stored_relationship(s: RuptureBuilder) -> Document:
     """The document of that relationship in a database."""
     return {
         "relationship_id": s.relationship_id,
+        "clinic_id": s.clinic_id,
         "clinician_id": s.clinician_id,
         "case_code": "AB-12",
         "started_at": NOW - timedelta(days=90),
@@ -68,12 +69,17 @@ def stored_relationship(s: RuptureBuilder) -> Document:
     }
 
 
+def stored_step(at: datetime) -> Document:
+    return {"version": 3, "at": at, "recorded_at": None, "retrospective": False, "has_later_sign": False}
+
+
 def stored_alert(s: RuptureBuilder) -> Document:
     """The document of that alert in a database."""
     last_sign_at = NOW - timedelta(days=1)
     return {
         "episode_id": s.episode_id(),
         "relationship_id": s.relationship_id,
+        "clinic_id": s.clinic_id,
         "clinician_id": s.clinician_id,
         "said": {
             "version": 3,
@@ -92,15 +98,7 @@ def stored_alert(s: RuptureBuilder) -> Document:
         },
         "supported": True,
         "consent_withdrawn": False,
-        "steps": {
-            "concern": {
-                "version": 3,
-                "at": last_sign_at,
-                "recorded_at": None,
-                "retrospective": False,
-                "has_later_sign": False,
-            }
-        },
+        "steps": {"concern": stored_step(last_sign_at)},
         "acknowledged": None,
         "resolved": None,
         "dispositions": (),

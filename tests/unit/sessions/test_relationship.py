@@ -22,13 +22,13 @@ RELATIONSHIP = UUID(int=7)
 STARTED_AT = datetime(2026, 3, 2, tzinfo=UTC)
 
 
-def started(hours: int = 0, case_code: str = "AB-12") -> Event:
+def started(hours: int = 0, case_code: str = "AB-12", clinic: int = 1, clinician: int = 2) -> Event:
     return RelationshipStarted(
         id=uuid5(RELATIONSHIP, "started"),
         occurred_at=STARTED_AT + timedelta(hours=hours),
         relationship_id=RELATIONSHIP,
-        clinic_id=UUID(int=1),
-        clinician_id=UUID(int=2),
+        clinic_id=UUID(int=clinic),
+        clinician_id=UUID(int=clinician),
         client_id=UUID(int=3),
         case_code=case_code,
         aims=("coping",),
@@ -69,7 +69,7 @@ def erased(hours: int) -> Event:
 HOURS = st.integers(0, 3)
 EVENT_LISTS = st.lists(
     st.one_of(
-        st.builds(started, HOURS, st.sampled_from(["AB-12", "ZZ-9"])),
+        st.builds(started, HOURS, st.sampled_from(["AB-12", "ZZ-9"]), HOURS, HOURS),
         st.builds(consent_event, st.sampled_from([ConsentGiven, ConsentWithdrawn]), HOURS),
         st.builds(ended, HOURS, HOURS),
         st.builds(reopened, HOURS, HOURS),
@@ -95,6 +95,21 @@ def test_of_two_starts_the_same_one_counts_in_any_order() -> None:
 
     for events in ([first, last, same_moment], [same_moment, last, first], [last, same_moment, first]):
         assert fold(events).case_code == "AB-13"
+
+
+def test_clinic_and_clinician_come_from_the_start() -> None:
+    relationship = fold([ended(3), started(clinic=4, clinician=5)])
+
+    assert (relationship.clinic_id, relationship.clinician_id) == (UUID(int=4), UUID(int=5))
+
+
+def test_the_same_start_fills_in_what_an_older_version_did_not_store() -> None:
+    """Older versions stored no clinician, and those before no clinic."""
+    relationship = fold([started(), consent_event(ConsentGiven, 1)])
+    without_clinician = relationship.model_copy(update={"clinician_id": None})
+    without_clinic = without_clinician.model_copy(update={"clinic_id": None})
+
+    assert evolve(without_clinician, started()) == evolve(without_clinic, started()) == relationship
 
 
 def test_an_end_that_was_taken_back_does_not_count_until_it_is_recorded_anew() -> None:

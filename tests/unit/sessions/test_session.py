@@ -19,6 +19,7 @@ from shared.events.clock_skew import CLOCK_SKEW_TOLERANCE
 from tests.support.sessions_builders import (
     COMPLETION,
     NOW,
+    OTHER_CLINIC,
     REQUEST_OPTIONS,
     STARTS_AT,
     WINDOW,
@@ -132,6 +133,24 @@ def test_an_appointment_moves_to_the_relationship_that_followed() -> None:
     assert moved.relationship_id == scheduled.key == successor.relationship_id
     assert scheduled.occurred_at > before.scheduled_at
     assert schedule(moved, moved.session_id, successor, STARTS_AT, 50, STARTS_AT) == (moved, ())
+
+
+def test_a_session_belongs_to_the_clinic_of_its_relationship() -> None:
+    relationship = make_relationship(clinic_id=OTHER_CLINIC)
+
+    assert scheduled_session(relationship).clinic_id == OTHER_CLINIC
+
+
+def test_a_session_that_moves_to_another_relationship_belongs_to_its_clinic() -> None:
+    """Within a clinic nothing changes; a session that an older version stored without one has it from then on."""
+    before, after = make_relationship(clinic_id=None), make_relationship(clinic_id=OTHER_CLINIC)
+    session = scheduled_session(before)
+
+    moved, _ = schedule(
+        session, session.session_id, after, STARTS_AT, 50, STARTS_AT - timedelta(days=1), [before.relationship_id]
+    )
+
+    assert moved.clinic_id == OTHER_CLINIC
 
 
 def test_a_relationship_has_a_limit_of_sessions() -> None:

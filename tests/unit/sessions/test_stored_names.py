@@ -18,6 +18,7 @@ STARTS_AT, ENDED_AT, DUE_AT, ANSWERED_AT = (
 STORED_SESSION: dict[str, Any] = {
     "session_id": UUID(int=1),
     "relationship_id": UUID(int=2),
+    "clinic_id": UUID(int=9),
     "starts_at": STARTS_AT,
     "minutes": 50,
     "scheduled_at": datetime(2026, 2, 23, 10, tzinfo=UTC),
@@ -75,15 +76,16 @@ def test_a_stored_session_is_loaded_and_written_with_the_same_field_names() -> N
     assert sessions.dump(session) == STORED_SESSION
 
 
-def test_a_session_that_an_older_version_stored_is_loaded() -> None:
+def test_a_session_that_an_older_version_stored_is_loaded_without_a_clinic() -> None:
     unused: Any = None
     sessions = Documents(unused, Session, unused, unused, STORED_NAMES)
     stored = deepcopy(STORED_SESSION)
     for request in stored["feedback"].values():
         del request["earlier_token_hashes"], request["collected_by"]
-    del stored["feedback"]["client"]["answer"]["language"]
+    del stored["feedback"]["client"]["answer"]["language"], stored["clinic_id"]
 
     session = sessions.parse({"_id": UUID(int=1), "v": 5, **stored})
 
+    assert session.clinic_id is None
     assert session.feedback["client"].collected_by is None
     assert session.link_hashes == ["c2", "c1", "t2"]
