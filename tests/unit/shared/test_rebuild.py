@@ -1,12 +1,11 @@
 """Comparing a view with the topics, with both in memory: what is a difference, and what is not compared."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from uuid import UUID, uuid4
 
 import pytest
 
 from shared.events import Event
-from shared.events.cloudevents import encode
 from shared.kafka.dead_letters.record import Origin
 from shared.kafka.event_reader import PartitionSlice, RecordedEvent
 from shared.kafka.group_offsets import Offsets
@@ -15,32 +14,7 @@ from shared.rebuild.history import History, PageSize, SliceReader, paginate, sli
 from shared.rebuild.verify import Verifier, VerifyResult
 from shared.rebuild.view import NO_POLICY, Counts, Difference, StagedDocument, View, merge_pages
 from tests.support.builders import RelationshipBuilder
-
-
-class MemoryTopic:
-    """A topic with one partition."""
-
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-        self.dead_lettered: set[int] = set()
-        """Offsets."""
-
-    async def message_counts(self) -> list[int]:
-        return [len(self.events)]
-
-    async def read(self, partition_slice: PartitionSlice, offsets: Offsets) -> AsyncIterator[list[RecordedEvent]]:
-        first, offsets["topic"] = offsets.get("topic", 0), len(self.events)
-        yield [
-            RecordedEvent(event, encode(event), Origin("topic", 0, offset))
-            for offset, event in enumerate(self.events[first:], first)
-            if offset not in self.dead_lettered and partition_slice.contains(str(event.key).encode())
-        ]
-
-    async def dead_letters(self) -> set[Origin]:
-        return {Origin("topic", 0, offset) for offset in self.dead_lettered}
-
-    async def known_offsets(self, _partition: int) -> Offsets:
-        return {}
+from tests.support.memory_topic import MemoryTopic
 
 
 class CountingView(View):
