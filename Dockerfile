@@ -33,15 +33,16 @@ LABEL org.opencontainers.image.description="Attune monitors the working alliance
 FROM runtime AS service
 ARG SERVICE
 ENV HTTP_PORT=8000 \
+    OPS_PORT=9000 \
     SERVICE=${SERVICE}
 COPY services/__init__.py services/
 COPY services/${SERVICE} services/${SERVICE}
 RUN python -m compileall -q --invalidation-mode unchecked-hash services
 USER 10001:10001
 LABEL org.opencontainers.image.title="attune-${SERVICE}"
-EXPOSE 8000
+EXPOSE 8000 9000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
-    CMD ["python", "-c", "import os, urllib.request as r; r.urlopen(f'http://127.0.0.1:{os.environ[\"HTTP_PORT\"]}/health/live', timeout=4)"]
+    CMD ["python", "-c", "import os, urllib.request as r; r.urlopen(f'http://127.0.0.1:{os.environ[\"OPS_PORT\"]}/health/live', timeout=4)"]
 CMD ["sh", "-c", "exec python -m services.$SERVICE"]
 
 FROM runtime AS jobs

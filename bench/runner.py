@@ -124,12 +124,16 @@ def run_processes(
         "MONGODB_DATABASE": DATABASE,
         **implementation.environment,
     }
+    ports = free_ports(2 * process_count)
     with log.open("ab") as output:
         subprocesses = [
             subprocess.Popen(
-                implementation.command, env=environment | {"HTTP_PORT": str(port)}, stdout=output, stderr=output
+                implementation.command,
+                env=environment | {"HTTP_PORT": str(port), "OPS_PORT": str(ops_port)},
+                stdout=output,
+                stderr=output,
             )
-            for port in free_ports(process_count)
+            for port, ops_port in zip(ports[:process_count], ports[process_count:], strict=True)
         ]
     try:
         yield [process.pid for process in subprocesses]

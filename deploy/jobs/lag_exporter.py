@@ -22,9 +22,10 @@ from pydantic import Field
 from pydantic_settings import BaseSettings
 
 from shared.events.topics import CONSUMED_TOPICS, Topic, dead_letter_topic
-from shared.http.app import create_base_app
 from shared.http.health import add_health_routes
-from shared.http.server import serve
+from shared.http.metrics import HttpMetrics
+from shared.http.ops import create_ops_app
+from shared.http.server import serve_ops
 from shared.kafka.errors import translate_errors
 from shared.runtime.background import retry_until_done, run_in_background
 from shared.runtime.logs import configure_logging
@@ -47,8 +48,8 @@ class LagSettings(BaseSettings):
     """Each name in capitals is an environment variable. The metrics are about nobody, so anybody may read them."""
 
     kafka_bootstrap_servers: BootstrapServers
-    http_host: str = "127.0.0.1"
-    http_port: int = Field(default=8005, ge=1, le=65_535)
+    ops_host: str = "127.0.0.1"
+    ops_port: int = Field(default=9005, ge=1, le=65_535)
     lag_check_seconds: float = Field(default=5.0, gt=0, le=600)
     """The interval between two measurements."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -237,7 +238,7 @@ def _partition_lag(
 
 
 def create_app(settings: LagSettings) -> FastAPI:
-    """The application; it opens nothing before it is served."""
+    """The ops application, which is all it has; it opens nothing before it is served."""
     registry = process_registry()
     collector = LagCollector(registry)
 
@@ -252,9 +253,10 @@ def create_app(settings: LagSettings) -> FastAPI:
         async with run_in_background(retry_until_done("measure consumer lag", measure_periodically)):
             yield
 
-    app = create_base_app("Attune lag", __doc__ or "", HttpLimits(1_000), lifespan, registry)
-    add_health_routes(app, liveness=lambda: True, readiness={"kafka": collector.is_fresh}, registry=registry)
-    return app
+    ops = create_ops_app("Attune lag", HttpLimits(max_body_bytes=1_000), HttpMetrics(registry), lifespan)
+    ops.state.registry = registry
+    add_health_routes(ops, liveness=lambda: True, readiness={"kafka": collector.is_fresh}, registry=registry)
+    return ops
 
 
 @asynccontextmanager
@@ -280,7 +282,7 @@ async def lag_monitor(servers: str, consumed_topics: ConsumedTopics = CONSUMED_T
 def main() -> None:
     settings = load_settings(LagSettings)
     configure_logging("lag", settings.log_level)
-    serve(create_app(settings), settings)
+    serve_ops(create_app(settings), settings)
 
 
 if __name__ == "__main__":

@@ -15,5 +15,6 @@ class Settings(ServiceSettings):
 
     mongodb_database: DatabaseName = "attune_alliance"
     http_port: int = Field(default=8003, ge=1, le=65_535)
+    ops_port: int = Field(default=9003, ge=1, le=65_535)
     policy_dir: Path | None = None
     """A folder of policies: `<clinic_id>.toml` for one clinic, `default.toml` for all others."""

@@ -12,6 +12,7 @@ from services.intake.settings import Settings
 from services.intake.store.mongo import CLINICIANS, CLINICS, RELATIONSHIPS, MongoStore
 from shared.http.app import create_base_app
 from shared.http.health import add_health_routes
+from shared.http.ops import ops_app
 from shared.kafka import Kafka
 from shared.kafka.metrics import KafkaMetrics
 from shared.mongo.client import Mongo, MongoMetrics
@@ -42,7 +43,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     app = create_base_app("Attune intake", __doc__ or "", settings.http_limits, lifespan, registry)
     add_health_routes(
-        app,
+        ops_app(app),
         liveness=kafka.is_alive,
         readiness={"mongodb": mongo.is_available, "kafka": kafka.is_ready},
         registry=registry,

@@ -24,6 +24,7 @@ from services.notify.settings import Settings
 from services.notify.store.mongo import ALERTS, MongoDeliveryStore, MongoStore
 from shared.http.app import create_base_app
 from shared.http.health import Check, add_health_routes
+from shared.http.ops import ops_app
 from shared.kafka import Kafka
 from shared.kafka.metrics import KafkaMetrics
 from shared.mongo.client import Mongo, MongoMetrics
@@ -100,7 +101,7 @@ def create_app(
 
     app = create_base_app("Attune notify", __doc__ or "", settings.http_limits, lifespan, registry, render_error_page)
     readiness: dict[str, Check] = {"mongodb": mongo.is_available, "kafka": kafka.is_ready}
-    add_health_routes(app, liveness=kafka.is_alive, readiness=readiness, registry=registry)
+    add_health_routes(ops_app(app), liveness=kafka.is_alive, readiness=readiness, registry=registry)
     app.include_router(routes(InboxService(store, planner, now, metrics), planner, destinations, inbox_updates))
     return app
 

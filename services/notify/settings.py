@@ -26,6 +26,7 @@ class Settings(ServiceSettings):
 
     mongodb_database: DatabaseName = "attune_notify"
     http_port: int = Field(default=8004, ge=1, le=65_535)
+    ops_port: int = Field(default=9004, ge=1, le=65_535)
     public_url: str = Field(default="http://127.0.0.1:8004", pattern=r"^https?://[^\s/]+[^\s]*$")
     """The base URL of the inbox; every link starts with it."""
     notify_within_days: int = Field(default=7, ge=0, le=365)

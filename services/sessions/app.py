@@ -16,6 +16,7 @@ from services.sessions.settings import Settings
 from services.sessions.store.mongo import SESSIONS, MongoStore
 from shared.http.app import create_base_app
 from shared.http.health import add_health_routes
+from shared.http.ops import ops_app
 from shared.kafka import Kafka
 from shared.kafka.metrics import KafkaMetrics
 from shared.mongo.client import Mongo, MongoMetrics
@@ -60,7 +61,7 @@ def create_app(settings: Settings) -> FastAPI:
     error_page = create_error_page(metrics, settings.crisis_text)
     app = create_base_app("Attune sessions", __doc__ or "", settings.http_limits, lifespan, registry, error_page)
     add_health_routes(
-        app,
+        ops_app(app),
         liveness=kafka.is_alive,
         readiness={"mongodb": mongo.is_available, "kafka": kafka.is_ready},
         registry=registry,

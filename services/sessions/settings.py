@@ -9,6 +9,7 @@ class Settings(ServiceSettings):
     """The environment variable of each setting is its name in capitals."""
 
     http_port: int = Field(default=8002, ge=1, le=65_535)
+    ops_port: int = Field(default=9002, ge=1, le=65_535)
     mongodb_database: DatabaseName = "attune_sessions"
     public_url: str = Field(default="http://127.0.0.1:8002", pattern=r"^https?://[^\s/]+[^\s]*$")
     """The start of every link to a form, as clients and clinicians reach it."""

@@ -57,7 +57,7 @@ class HttpLimits:
     allowed_hosts: Collection[str] | None = None
     """The names, without a port, that the Host header may have; None for all."""
     has_docs: bool = False
-    """Whether `/docs` and `/openapi.json` are served."""
+    """Whether `/docs` and `/openapi.json` are served on the ops port."""
 
 
 @dataclass(frozen=True)
@@ -89,12 +89,16 @@ class ServiceSettings(BaseSettings):
     mongodb_driver: Literal["motor", "pymongo"] = "motor"
     http_host: str = "127.0.0.1"
     http_port: int = Field(ge=1, le=65_535)
+    ops_host: str = "127.0.0.1"
+    """Where health, metrics and the docs are served. They contain nothing about a person, and need no confirmation."""
+    ops_port: int = Field(ge=1, le=65_535)
     http_body_limit: int = Field(default=1_000_000, ge=1_000)
     """Bytes."""
     allowed_hosts: str = ""
-    """Names or URLs under which the service is reached besides HTTP_HOST and this machine, separated by commas."""
+    """Names or URLs under which the service is reached, separated by commas. HTTP_HOST, OPS_HOST and the loopback names
+    need not be listed."""
     api_docs: bool = False
-    """Whether `/docs` and `/openapi.json` are served; in production they would only help an attacker."""
+    """Whether the ops port serves `/docs` and `/openapi.json`; in production they would only help an attacker."""
     unprotected: str = ""
     """Services have no authentication yet. To listen beyond this machine, set the exact text of UNPROTECTED."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -122,6 +126,12 @@ class ServiceSettings(BaseSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _require_two_ports(self) -> Self:
+        if self.ops_port == self.http_port:
+            raise ValueError(f"OPS_PORT and HTTP_PORT are both {self.http_port}; choose another OPS_PORT")
+        return self
+
     @property
     def kafka(self) -> KafkaOptions:
         """How the service uses Kafka."""
@@ -132,8 +142,9 @@ class ServiceSettings(BaseSettings):
     def http_limits(self) -> HttpLimits:
         """The limits of the HTTP interface."""
         names = [name.strip() for name in self.allowed_hosts.split(",") if name.strip()]
+        own_hosts = {self.http_host.lower(), self.ops_host.lower()}
         hosts = {urlsplit(name if "//" in name else f"//{name}").hostname or name for name in names}
-        return HttpLimits(self.http_body_limit, LOOPBACK_HOSTS | hosts | {self.http_host.lower()}, self.api_docs)
+        return HttpLimits(self.http_body_limit, LOOPBACK_HOSTS | hosts | own_hosts, self.api_docs)
 
 
 def _is_loopback(host: str) -> bool:

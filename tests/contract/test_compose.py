@@ -30,6 +30,8 @@ DIFFERENT_IN_COMPOSE = {
     *(
         "http_host",
         "http_port",
+        "ops_host",
+        "ops_port",
         "unprotected",
     ),  # reachable from other containers, and published on the loopback interface only
     "allowed_hosts",  # the containers' names and the gateway's
@@ -214,11 +216,12 @@ def test_a_third_party_container_has_a_health_check(name: str) -> None:
 
 
 @every_service
-def test_a_service_is_built_as_itself_and_reached_at_its_own_port(service: str) -> None:
-    port = import_module(f"services.{service}.settings").Settings.model_fields["http_port"].default
+def test_a_service_is_built_as_itself_and_reached_at_its_own_ports(service: str) -> None:
+    fields = import_module(f"services.{service}.settings").Settings.model_fields
+    port, ops_port = fields["http_port"].default, fields["ops_port"].default
 
     assert CONTAINERS[service]["build"] == {"context": ".", "target": "service", "args": {"SERVICE": service}}
-    assert CONTAINERS[service]["ports"] == [f"127.0.0.1:{port}:8000"]
+    assert CONTAINERS[service]["ports"] == [f"127.0.0.1:{port}:8000", f"127.0.0.1:{ops_port}:9000"]
 
 
 @every_service
@@ -274,7 +277,7 @@ def test_prometheus_scrapes_every_service_and_the_lag_exporter() -> None:
     config = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text(encoding="utf-8"))
     scraped = {target for job in config["scrape_configs"] for s in job["static_configs"] for target in s["targets"]}
 
-    assert {f"{service}:8000" for service in (*SERVICES, "lag")} == scraped
+    assert {f"{service}:9000" for service in (*SERVICES, "lag")} == scraped
 
 
 def test_in_production_all_data_is_stored_three_times() -> None:

@@ -67,8 +67,8 @@ def test_every_operation_has_a_unique_id(service: str) -> None:
 
 @every_service
 @pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/metrics"])
-def test_every_service_has_health_and_metrics_endpoints(service: str, path: str) -> None:
-    assert f"GET {path}" in dict(operations(service))
+def test_the_api_has_no_health_and_metrics_endpoints(service: str, path: str) -> None:
+    assert f"GET {path}" not in dict(operations(service))
 
 
 def test_the_import_of_a_caseload_names_the_columns_of_its_file() -> None:

@@ -18,8 +18,7 @@ from shared.kafka.group_offsets import wait_until_caught_up
 from shared.mongo.client import Document, Mongo
 from shared.rebuild.job import EXPIRED_LEASE, RebuildJob
 from shared.rebuild.view import NO_POLICY, ViewSource
-from tests.support.serving import wait_until
-from tools.sandbox.servers.ports import free_ports
+from tests.support.serving import port_settings, wait_until
 
 PARTITIONS = 6
 """Of each topic: several processes can share a rebuild."""
@@ -68,7 +67,7 @@ class ServiceRunner:
         return await wait_for_exit(await self.start(*argv, **settings))
 
     async def serve(self, **settings: str) -> Process:
-        return await self.start(HTTP_PORT=str(free_ports(1)[0]), LOG_LEVEL="error", **settings)
+        return await self.start(**port_settings(), LOG_LEVEL="error", **settings)
 
     async def consume_everything(self) -> None:
         """Serve until the service has committed everything on its topics."""

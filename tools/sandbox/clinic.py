@@ -14,12 +14,12 @@ WEBHOOK_PORT = 8090
 
 
 def main() -> None:
-    urls = {name: f"http://{name}:8000" for name in SERVICES}
+    urls, ops_urls = ({name: f"http://{name}:{port}" for name in SERVICES} for port in (8000, 9000))
     kafka = os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
     if kafka is None:
         sys.exit("KAFKA_BOOTSTRAP_SERVERS is not set. docker-compose.yml sets it; outside of it, use `make demo`.")
     interrupt_on_sigterm()
-    attune = RunningStack(kafka, "", urls, servers=(), services=(), startup_seconds=0.0)
+    attune = RunningStack(kafka, "", urls, ops_urls, servers=(), services=(), startup_seconds=0.0)
     DATA_FOLDER.mkdir(parents=True, exist_ok=True)
     received_webhooks = list[ReceivedWebhook]()
     try:

@@ -20,7 +20,9 @@ from tools.sandbox.servers.process import PROJECT_ROOT, RunError, require_linux_
 
 SERVICES = ("intake", "sessions", "alliance", "notify")
 FIRST_PORT = 8001  # of the services, which use consecutive ports; DEMO_PORT overrides it
+OPS_PORT_OFFSET = 1000  # health, metrics and docs of the service on port 8001 are on port 9001
 MAX_PORT = 65_535
+OTHER_PORTS_HINT = "Use other ports: DEMO_PORT=8101 make demo"
 FIRST_START_MB = 1_200  # 330 for .venv, 45 for .cache, 400 for .attune, and what pip unpacks meanwhile
 LATER_START_MB = 200
 CONNECT_TIMEOUT_SECONDS = 3.0
@@ -38,7 +40,7 @@ def main() -> int:
     first_port = parse_first_port(os.environ)
     print(
         f"checked {platform.system()} {platform.machine()}, Python {platform.python_version()}, "
-        f"ports {first_port} to {first_port + len(SERVICES) - 1}, settings and disk space "
+        f"ports {', '.join(map(str, demo_ports(first_port)))}, settings and disk space "
         f"in {time.monotonic() - started_at:.1f} s",
         flush=True,
     )
@@ -109,10 +111,20 @@ def _accepts_connections(host: str, port: int) -> bool:
 
 def parse_first_port(environment: Environment) -> int:
     """The first of the ports of the services. Raises RunError if DEMO_PORT is none."""
-    text = environment.get("DEMO_PORT", str(FIRST_PORT))
-    if not re.fullmatch("[0-9]{1,5}", text) or not 1 <= int(text) <= MAX_PORT + 1 - len(SERVICES):
-        raise RunError(f"DEMO_PORT is {text!r}, not a port from 1 to {MAX_PORT + 1 - len(SERVICES)}.")
+    text, maximum = environment.get("DEMO_PORT", str(FIRST_PORT)), MAX_PORT + 1 - len(SERVICES) - OPS_PORT_OFFSET
+    if not re.fullmatch("[0-9]{1,5}", text) or not 1 <= int(text) <= maximum:
+        raise RunError(f"DEMO_PORT is {text!r}, not a port from 1 to {maximum}.")
     return int(text)
+
+
+def service_ports(first_port: int) -> range:
+    """One port for each service."""
+    return range(first_port, first_port + len(SERVICES))
+
+
+def demo_ports(first_port: int) -> list[int]:
+    """All ports that the demo listens on: of the services, and of their ops listeners."""
+    return [*service_ports(first_port), *service_ports(first_port + OPS_PORT_OFFSET)]
 
 
 def _check_ports(environment: Environment, root: Path) -> Problems:
@@ -121,11 +133,12 @@ def _check_ports(environment: Environment, root: Path) -> Problems:
     except RunError as error:
         yield str(error)
         return
-    ports = {port: root / ".attune" / "demo" / service for port, service in enumerate(SERVICES, first_port)}
+    folders = [root / ".attune" / "demo" / service for service in SERVICES]
+    ports = dict(zip(demo_ports(first_port), 2 * folders, strict=True))
     # A process of an earlier demo is no problem: the start stops it, or names the demo that it belongs to.
     used = [str(port) for port, data in ports.items() if not is_free(port) and running_process(data) is None]
     if used:
-        yield f"Another program uses port {', '.join(used)}. Use other ports: DEMO_PORT=9001 make demo"
+        yield f"Another program uses port {', '.join(used)}. {OTHER_PORTS_HINT}"
 
 
 def _check_disk(_environment: Environment, root: Path) -> Problems:

@@ -6,7 +6,7 @@ They are part of the service, so that the page works without the internet and un
 from pathlib import Path
 
 from fastapi import FastAPI
-from fastapi.responses import FileResponse, HTMLResponse
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
 from starlette.exceptions import HTTPException
 
 FILES = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css", "docs.js": "text/javascript"}
@@ -36,14 +36,18 @@ PAGE = """<!doctype html>
 """
 
 
-def add_docs_routes(app: FastAPI) -> None:
-    """Add `/docs` and its files."""
+def add_docs_routes(ops: FastAPI, api: FastAPI) -> None:
+    """Add the description of `api` to `ops`: `/openapi.json`, and `/docs` with its files."""
 
-    @app.get("/docs", include_in_schema=False, response_class=HTMLResponse)
+    @ops.get("/openapi.json", include_in_schema=False)
+    async def openapi() -> JSONResponse:
+        return JSONResponse(api.openapi())
+
+    @ops.get("/docs", include_in_schema=False, response_class=HTMLResponse)
     async def docs() -> HTMLResponse:
-        return HTMLResponse(PAGE.format(title=app.title), headers=HEADERS)
+        return HTMLResponse(PAGE.format(title=api.title), headers=HEADERS)
 
-    @app.get("/docs/{name}", include_in_schema=False, response_class=FileResponse)
+    @ops.get("/docs/{name}", include_in_schema=False, response_class=FileResponse)
     async def docs_file(name: str) -> FileResponse:
         if name not in FILES:
             raise HTTPException(404)

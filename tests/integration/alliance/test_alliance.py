@@ -18,7 +18,7 @@ from shared.kafka.producer import Message, Producer
 from shared.mongo.client import Mongo
 from tests.support.builders import RelationshipBuilder
 from tests.support.kafka_reader import read_events, read_records
-from tests.support.serving import run_app, wait_until
+from tests.support.serving import ServiceClient, run_app, wait_until
 
 
 def settings(kafka_servers: str, mongodb_uri: str, driver: Literal["motor", "pymongo"] = "motor") -> Settings:
@@ -195,11 +195,11 @@ async def test_metrics_count_events_and_contain_no_relationship_ids(
     async with run_app(create_app(settings(kafka_servers, mongodb_uri))) as client:
         await kafka.publish([builder.consent_changed(-0.5, given=True), builder.completed(0), builder.feedback(0, 9)])
         await wait_until(lambda: has_counted_events(client))
-        metrics = (await client.get("/metrics")).text
+        metrics = (await client.get_ops("/metrics")).text
 
     assert str(builder.relationship_id) not in metrics
 
 
-async def has_counted_events(client: httpx2.AsyncClient) -> bool:
-    metrics_text = (await client.get("/metrics")).text
+async def has_counted_events(client: ServiceClient) -> bool:
+    metrics_text = (await client.get_ops("/metrics")).text
     return 'attune_alliance_events_total{type="clinic.session.completed.v1"} 0.0' not in metrics_text

@@ -16,7 +16,7 @@ from shared.events.topics import ALLIANCE
 from shared.kafka.producer import Producer
 from tests.support.builders import RelationshipBuilder
 from tests.support.kafka_reader import read_events
-from tests.support.serving import run_app, wait_until
+from tests.support.serving import ServiceClient, run_app, wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -120,6 +120,6 @@ async def _has_ratings(client: httpx2.AsyncClient, relationship: UUID, ratings: 
     return await policy_of(client, relationship, ratings) is not None
 
 
-async def _counts(client: httpx2.AsyncClient, metric: str) -> bool:
-    lines: Sequence[str] = (await client.get("/metrics")).text.splitlines()
+async def _counts(client: ServiceClient, metric: str) -> bool:
+    lines: Sequence[str] = (await client.get_ops("/metrics")).text.splitlines()
     return any(line.startswith(metric) and float(line.rsplit(" ", 1)[1]) >= 1 for line in lines)

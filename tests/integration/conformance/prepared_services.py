@@ -22,7 +22,7 @@ from shared.kafka.producer import Producer
 from tests.support.builders import RelationshipBuilder
 from tests.support.intake_client import IntakeClient
 from tests.support.rupture_builder import RuptureBuilder
-from tests.support.serving import run_app, wait_until
+from tests.support.serving import ServiceClient, run_app, wait_until
 from tests.support.sessions_client import SessionsClient, ago
 
 KnownValues = Mapping[str, Sequence[str]]
@@ -34,6 +34,7 @@ class PreparedService:
     """A service that is ready to be asked."""
 
     url: str
+    ops_url: str
     known_values: KnownValues
 
 
@@ -72,6 +73,7 @@ async def serve_intake(servers: Servers) -> AsyncIterator[PreparedService]:
             relationships.append(relationship)
         yield PreparedService(
             str(http.base_url),
+            http.ops_url,
             {
                 "clinic_id": _texts([clinic.clinic_id]),
                 "clinician_id": _texts(clinicians),
@@ -96,6 +98,7 @@ async def serve_sessions(servers: Servers) -> AsyncIterator[PreparedService]:
         completed = [await clinic.create_completed_session(hours_ago=hours) for hours in range(1, 21)]
         yield PreparedService(
             str(http.base_url),
+            http.ops_url,
             {
                 "relationship_id": _texts([clinic.relationship_id]),
                 "session_id": _texts([*appointments, *(session.session_id for session in completed)]),
@@ -116,6 +119,7 @@ async def serve_alliance(servers: Servers) -> AsyncIterator[PreparedService]:
         started = [builder.started() for builder in builders]
         yield PreparedService(
             str(http.base_url),
+            http.ops_url,
             {
                 "relationship_id": _texts([event.relationship_id for event in started]),
                 "clinic_id": _texts([event.clinic_id for event in started]),
@@ -137,6 +141,7 @@ async def serve_notify(servers: Servers) -> AsyncIterator[PreparedService]:
             await _wait_for(http, f"/alerts/{s.alert_id()}")
         yield PreparedService(
             str(http.base_url),
+            http.ops_url,
             {
                 "clinician_id": _texts(list({s.clinician_id: None for s in builders})),
                 "alert_id": _texts([s.alert_id() for s in builders]),
@@ -153,7 +158,7 @@ SERVE: Mapping[str, Callable[[Servers], AbstractAsyncContextManager[PreparedServ
 
 
 @asynccontextmanager
-async def _serve_events(servers: Servers, app: FastAPI, events: Sequence[Event]) -> AsyncIterator[httpx2.AsyncClient]:
+async def _serve_events(servers: Servers, app: FastAPI, events: Sequence[Event]) -> AsyncIterator[ServiceClient]:
     """Serve `app`, and publish the events that it is to know."""
     async with _producer(servers) as producer, run_app(app) as http:
         await producer.publish(events)

@@ -25,7 +25,8 @@ async def test_a_service_does_what_its_openapi_document_says(
     async with SERVE[service](Servers(kafka_servers, mongodb_uri)) as prepared:
         (tmp_path / "schemathesis.toml").write_text(configuration(prepared.known_values), encoding="utf-8")
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "schemathesis.cli", "run", f"{prepared.url}/openapi.json"),
+            *(sys.executable, "-m", "schemathesis.cli", "run", f"{prepared.ops_url}/openapi.json"),
+            *("--url", prepared.url),
             *("--max-examples", MAX_EXAMPLES, "--seed", SEED),
             cwd=tmp_path,
             env={**os.environ, "PYTHONPATH": str(PROJECT_ROOT)},

@@ -20,7 +20,7 @@ from shared.events import (
 from shared.events.topics import INTAKE
 from tests.support.intake_client import DAY, STARTED_AT, IntakeClient, make_csv, make_settings, problem_code
 from tests.support.kafka_reader import read_records
-from tests.support.serving import run_app
+from tests.support.serving import ServiceClient, run_app
 from tools.sandbox.servers.inspection import metric_value
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
@@ -246,9 +246,9 @@ async def test_a_clinics_relationships_are_listed_page_by_page(clinic: IntakeCli
     assert len({relationship["relationship_id"] for relationship in relationships}) == 5
 
 
-async def test_changes_are_counted(clinic: IntakeClient) -> None:
+async def test_changes_are_counted(clinic: IntakeClient, service: ServiceClient) -> None:
     async def started_count() -> float:
-        return metric_value((await clinic.http.get("/metrics")).text, STARTED_EVENTS_METRIC)
+        return metric_value((await service.get_ops("/metrics")).text, STARTED_EVENTS_METRIC)
 
     count_before = await started_count()  # the service answers other tests as well
     await clinic.set_up()

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
@@ -18,19 +19,19 @@ from shared.events.topics import INTAKE
 from shared.runtime.settings import UNPROTECTED
 from tests.support.intake_client import IntakeClient
 from tests.support.kafka_reader import read_events
-from tests.support.serving import wait_until
+from tests.support.serving import ServiceClient, port_settings, process_client, wait_until
 from tools.sandbox.servers.ports import free_ports
 
 pytestmark = pytest.mark.integration
 
 
-def environment(kafka_servers: str, mongodb_uri: str, port: int) -> dict[str, str]:
+def environment(kafka_servers: str, mongodb_uri: str) -> dict[str, str]:
     return {
         "PATH": os.environ["PATH"],
         "KAFKA_BOOTSTRAP_SERVERS": kafka_servers,
         "MONGODB_URI": mongodb_uri,
         "MONGODB_DATABASE": f"test_{uuid4().hex}",
-        "HTTP_PORT": str(port),
+        **port_settings(),
     }
 
 
@@ -41,16 +42,16 @@ async def start_process(env: dict[str, str]) -> Process:
 
 
 @asynccontextmanager
-async def run_process(env: dict[str, str]) -> AsyncIterator[tuple[Process, httpx2.AsyncClient]]:
+async def run_process(env: dict[str, str]) -> AsyncIterator[tuple[Process, ServiceClient]]:
     """The process, once it is live. It is killed if the test did not end it."""
     process = await start_process(env)
     try:
-        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{env['HTTP_PORT']}") as http:
+        async with process_client(env) as http:
 
             async def is_live() -> bool:
                 assert process.returncode is None, (await process.communicate())[1].decode()
                 try:
-                    return (await http.get("/health/live")).status_code == 200
+                    return (await http.get_ops("/health/live")).status_code == 200
                 except httpx2.ConnectError:
                     return False
 
@@ -63,8 +64,7 @@ async def run_process(env: dict[str, str]) -> AsyncIterator[tuple[Process, httpx
 
 
 async def test_the_process_serves_until_sigterm_and_logs_no_contact(kafka_servers: str, mongodb_uri: str) -> None:
-    (port,) = free_ports(1)
-    async with run_process(environment(kafka_servers, mongodb_uri, port)) as (process, http):
+    async with run_process(environment(kafka_servers, mongodb_uri)) as (process, http):
         clinic = IntakeClient(http, kafka_servers)
         await clinic.set_up()
         assert (await clinic.register_clinician(contact="no address")).status_code == 422
@@ -82,12 +82,12 @@ async def test_the_process_serves_until_sigterm_and_logs_no_contact(kafka_server
 async def test_changes_made_while_kafka_is_unavailable_are_published_after_a_crash(
     kafka_servers: str, mongodb_uri: str
 ) -> None:
-    port, closed_port = free_ports(2)
-    env = environment(f"127.0.0.1:{closed_port}", mongodb_uri, port)
+    (closed_port,) = free_ports(1)
+    env = environment(f"127.0.0.1:{closed_port}", mongodb_uri)
     async with run_process(env) as (process, http):
         clinic = IntakeClient(http, kafka_servers)
         await clinic.set_up()
-        assert (await http.get("/health/ready")).json() == {"mongodb": True, "kafka": False}
+        assert (await http.get_ops("/health/ready")).json() == {"mongodb": True, "kafka": False}
         process.kill()
         await process.communicate()
     assert await read_events(kafka_servers, INTAKE, clinic.relationship_id) == []
@@ -101,7 +101,7 @@ async def test_changes_made_while_kafka_is_unavailable_are_published_after_a_cra
 
 
 async def test_a_missing_setting_is_reported_in_one_line_with_exit_code_2(mongodb_uri: str) -> None:
-    env = environment("127.0.0.1:1", mongodb_uri, 8001)
+    env = environment("127.0.0.1:1", mongodb_uri)
     del env["KAFKA_BOOTSTRAP_SERVERS"]
 
     process = await start_process(env)
@@ -112,7 +112,7 @@ async def test_a_missing_setting_is_reported_in_one_line_with_exit_code_2(mongod
 
 
 async def test_the_process_listens_to_other_machines_only_with_an_explicit_opt_in(mongodb_uri: str) -> None:
-    process = await start_process({**environment("127.0.0.1:1", mongodb_uri, 8001), "HTTP_HOST": "0.0.0.0"})
+    process = await start_process({**environment("127.0.0.1:1", mongodb_uri), "HTTP_HOST": "0.0.0.0"})
     _, err = await process.communicate()
 
     assert process.returncode == 2
@@ -120,31 +120,46 @@ async def test_the_process_listens_to_other_machines_only_with_an_explicit_opt_i
 
 
 async def test_the_process_listens_on_ipv6(mongodb_uri: str) -> None:
-    (port,) = free_ports(1)
-    process = await start_process({**environment("127.0.0.1:1", mongodb_uri, port), "HTTP_HOST": "::1"})
+    env = environment("127.0.0.1:1", mongodb_uri)
+    process = await start_process({**env, "HTTP_HOST": "::1", "OPS_HOST": "::1"})
     try:
-        async with httpx2.AsyncClient(base_url=f"http://[::1]:{port}") as http:
+        async with httpx2.AsyncClient() as http:
 
             async def is_alive() -> bool:
                 assert process.returncode is None, await process.communicate()
                 with suppress(httpx2.TransportError):
-                    return (await http.get("/health/live")).status_code == 200
+                    return (await http.get(f"http://[::1]:{env['OPS_PORT']}/health/live")).status_code == 200
                 return False
 
             await wait_until(is_alive)
+            assert (await http.get(f"http://[::1]:{env['HTTP_PORT']}/nowhere")).status_code == 404
     finally:
         process.kill()
         await process.communicate()
 
 
 async def test_a_host_of_another_machine_is_reported_in_one_line(mongodb_uri: str) -> None:
-    settings = {"HTTP_HOST": "192.0.2.1", "UNPROTECTED": UNPROTECTED}
-    process = await start_process({**environment("127.0.0.1:1", mongodb_uri, 8001), **settings})
-    _, err = await process.communicate()
+    for setting in ("HTTP_HOST", "OPS_HOST"):
+        settings = {setting: "192.0.2.1", "UNPROTECTED": UNPROTECTED, "HTTP_PORT": "8001", "OPS_PORT": "8002"}
+        process = await start_process({**environment("127.0.0.1:1", mongodb_uri), **settings})
+        _, err = await process.communicate()
 
-    assert process.returncode == 1
-    assert err.decode().startswith("http: cannot listen on 192.0.2.1:8001: ")
-    assert err.decode().endswith("; choose another HTTP_HOST\n")
+        assert process.returncode == 1
+        assert err.decode().startswith(f"http: cannot listen on 192.0.2.1:{8001 if setting == 'HTTP_HOST' else 8002}: ")
+        assert err.decode().endswith(f"; choose another {setting}\n")
+
+
+async def test_a_port_in_use_is_reported_in_one_line(mongodb_uri: str) -> None:
+    for setting in ("HTTP_PORT", "OPS_PORT"):
+        env = environment("127.0.0.1:1", mongodb_uri)
+        with socket.create_server(("127.0.0.1", int(env[setting]))):
+            process = await start_process(env)
+            _, err = await process.communicate()
+
+        assert process.returncode == 1
+        assert err.decode().startswith(f"http: cannot listen on 127.0.0.1:{env[setting]}: Address already in use")
+        assert err.decode().endswith(f"; choose another {setting}\n")
+        assert err.count(b"\n") == 1
 
 
 async def _outbox_is_empty(env: dict[str, str]) -> bool:

@@ -88,7 +88,7 @@ async def test_lag_is_exported_by_group_and_topic(kafka_servers: str) -> None:
     await create_topics(TopicSettings(kafka_bootstrap_servers=kafka_servers, kafka_partitions=2))
     app = create_app(LagSettings(kafka_bootstrap_servers=kafka_servers, lag_check_seconds=0.2))
     async with run_app(app) as client:
-        families = {f.name: f.samples for f in text_string_to_metric_families((await client.get("/metrics")).text)}
+        families = {f.name: f.samples for f in text_string_to_metric_families((await client.get_ops("/metrics")).text)}
 
     group_topics = {(s.labels["group"], s.labels["topic"]) for s in families["attune_consumer_lag_seconds"]}
     assert group_topics == {(group, topic.name) for group, topics in CONSUMED_TOPICS.items() for topic in topics}

@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
-import httpx2
 import pytest
 
 from services.notify.app import create_app, delivery_settings
@@ -15,10 +14,10 @@ from shared.mongo.client import Mongo
 from tests.support.mongo import open_mongo
 from tests.support.notify_harness import FakeChannel
 from tests.support.receivers import Mailbox, WebhookReceiver
-from tests.support.serving import run_app
+from tests.support.serving import ServiceClient, run_app
 from tools.sandbox.servers.ports import free_ports
 
-Serve = Callable[..., AbstractAsyncContextManager[httpx2.AsyncClient]]
+Serve = Callable[..., AbstractAsyncContextManager[ServiceClient]]
 
 
 @pytest.fixture(params=["motor", "pymongo"])
@@ -70,7 +69,7 @@ def settings(kafka_servers: str, mongodb_uri: str, smtp_port: int) -> Settings:
 
 @pytest.fixture
 def serve(settings: Settings) -> Serve:
-    def serve(**overrides: Any) -> AbstractAsyncContextManager[httpx2.AsyncClient]:
+    def serve(**overrides: Any) -> AbstractAsyncContextManager[ServiceClient]:
         changed = settings.model_copy(update=overrides)
         delivery = replace(delivery_settings(changed), due_check_interval_seconds=0.1)
         return run_app(create_app(changed, delivery))

@@ -9,6 +9,7 @@ import httpx2
 from shared.events import Event
 from tests.support.receivers import WebhookReceiver
 from tests.support.rupture_builder import RuptureBuilder
+from tests.support.serving import ServiceClient
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwDpzxh1uTbZk="
 
@@ -51,7 +52,7 @@ async def shows_alert(client: httpx2.AsyncClient, s: RuptureBuilder, **expected:
     return bool(alerts) and all(alerts[0][name] == value for name, value in expected.items())
 
 
-async def has_counted(client: httpx2.AsyncClient, channel: str, outcome: str) -> bool:
+async def has_counted(client: ServiceClient, channel: str, outcome: str) -> bool:
     series = f'attune_notify_deliveries_total{{channel="{channel}",outcome="{outcome}"}}'
-    metrics_text = (await client.get("/metrics")).text
+    metrics_text = (await client.get_ops("/metrics")).text
     return f"{series} " in metrics_text and f"{series} 0.0" not in metrics_text

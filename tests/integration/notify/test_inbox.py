@@ -22,8 +22,7 @@ from tests.integration.notify.conftest import Serve
 from tests.integration.notify.steps import SECRET, dispose, get_inbox, has_inbox, shows_alert, suspected_events
 from tests.support.kafka_reader import read_events
 from tests.support.rupture_builder import RuptureBuilder
-from tests.support.serving import run_app, wait_until
-from tools.sandbox.servers.ports import free_ports
+from tests.support.serving import ServiceClient, is_ready, port_settings, process_client, run_app, wait_until
 
 SHOWN = {"severity": "concern", "status": "open", "evidence_version": "0123456789abcdef"}
 ACKNOWLEDGEMENT = {"id": "0d0b6d0e-7e9e-4a52-8a0a-38a4a4a4b001", "shown": SHOWN}
@@ -179,18 +178,17 @@ async def test_the_service_stops_within_seconds_although_an_inbox_is_open(
 ) -> None:
     s = RuptureBuilder()
     await kafka.publish([s.registered()])
-    (port,) = free_ports(1)
     environment = {
         "KAFKA_BOOTSTRAP_SERVERS": kafka_servers,
         "MONGODB_URI": settings.mongodb_uri,
         "MONGODB_DATABASE": settings.mongodb_database,
-        "HTTP_PORT": str(port),
+        **port_settings(),
     }
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "services.notify", env={**os.environ, **environment}, stdout=asyncio.subprocess.DEVNULL
     )
     try:
-        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+        async with process_client(environment) as client:
             await wait_until(lambda: is_ready(client))
             await wait_until(lambda: has_inbox(client, s))
             async with client.stream("GET", f"/clinicians/{s.clinician_id}/inbox/stream") as stream:
@@ -208,13 +206,6 @@ async def test_the_service_stops_within_seconds_although_an_inbox_is_open(
     assert process.returncode in (0, -signal.SIGTERM)
 
 
-async def is_ready(client: httpx2.AsyncClient) -> bool:
-    try:
-        return (await client.get("/health/ready")).status_code == 200
-    except httpx2.TransportError:
-        return False
-
-
 async def stream_inboxes(stream: httpx2.Response) -> AsyncIterator[list[dict[str, Any]]]:
     async for line in stream.aiter_lines():
         if line.startswith("data:") and "alerts" in (inbox := json.loads(line.removeprefix("data:"))):
@@ -226,8 +217,8 @@ async def shows_case_codes(client: httpx2.AsyncClient, s: RuptureBuilder, case_c
     return " ".join(alert["case_code"] for alert in alerts) == case_codes
 
 
-async def has_metric_line(client: httpx2.AsyncClient, line: str) -> bool:
-    return line in (await client.get("/metrics")).text.splitlines()
+async def has_metric_line(client: ServiceClient, line: str) -> bool:
+    return line in (await client.get_ops("/metrics")).text.splitlines()
 
 
 async def has_published(servers: str, s: RuptureBuilder, count: int) -> bool:

@@ -14,7 +14,7 @@ from shared.kafka.producer import Producer
 from tests.integration.notify.conftest import Serve
 from tests.integration.notify.steps import has_inbox, suspected_events
 from tests.support.rupture_builder import RuptureBuilder
-from tests.support.serving import wait_until
+from tests.support.serving import ServiceClient, wait_until
 
 STREAM_COUNT = 60
 
@@ -108,8 +108,8 @@ async def has_alert(client: httpx2.AsyncClient, s: RuptureBuilder) -> bool:
     return response.status_code == 200 and len(response.json()["alerts"]) == 1
 
 
-async def count_queries(client: httpx2.AsyncClient) -> float:
+async def count_queries(client: ServiceClient) -> float:
     """How many queries the service has sent to MongoDB."""
-    metrics = (await client.get("/metrics")).text
+    metrics = (await client.get_ops("/metrics")).text
     pattern = r'^attune_mongodb_command_seconds_count\{command="(?:find|aggregate)"\} (\S+)$'
     return sum(float(count) for count in re.findall(pattern, metrics, re.MULTILINE))

@@ -23,7 +23,7 @@ from shared.kafka import Kafka, producer
 from shared.kafka.producer import Producer
 from tests.support.builders import RelationshipBuilder
 from tests.support.harness import ConsumerHarness, is_true
-from tests.support.serving import wait_until
+from tests.support.serving import ServiceClient, port_settings, process_client, wait_until
 from tools.sandbox.servers import kafka
 from tools.sandbox.servers.kafka_inspector import create_topics
 from tools.sandbox.servers.ports import free_ports
@@ -117,7 +117,7 @@ class ServiceProcess:
     """A service in a separate process."""
 
     process: asyncio.subprocess.Process
-    http: httpx2.AsyncClient
+    http: ServiceClient
     log: Path
 
     def log_lines(self) -> list[str]:
@@ -129,7 +129,7 @@ class ServiceProcess:
 
     async def responds(self, path: str, status: int) -> bool:
         try:
-            return (await self.http.get(path)).status_code == status
+            return (await self.http.get_ops(path)).status_code == status
         except httpx2.ConnectError:
             return False
 
@@ -143,14 +143,13 @@ class ServiceProcess:
 
 @asynccontextmanager
 async def run_service(name: str, log: Path, **settings: str) -> AsyncIterator[ServiceProcess]:
-    (port,) = free_ports(1)
-    environment = os.environ | settings | {"HTTP_PORT": str(port), "MONGODB_DATABASE": f"test_{uuid4().hex}"}
+    environment = os.environ | settings | port_settings() | {"MONGODB_DATABASE": f"test_{uuid4().hex}"}
     with log.open("wb") as out:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", f"services.{name}", env=environment, stdout=out, stderr=out
         )
     try:
-        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as http:
+        async with process_client(environment) as http:
             yield ServiceProcess(process, http, log)
     finally:
         if process.returncode is None:

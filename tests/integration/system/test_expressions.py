@@ -29,7 +29,7 @@ async def test_every_expression_uses_only_exported_metrics_and_labels(kafka_serv
     async with AsyncExitStack() as exit_stack:
         for app in apps.values():
             client = await exit_stack.enter_async_context(run_app(app))
-            exposition = (await client.get("/metrics")).text
+            exposition = (await client.get_ops("/metrics")).text
             declared_labels = {metric.name: set(metric.labels) for metric in describe_metrics(app.state.registry)}
             for family in text_string_to_metric_families(exposition):
                 labels = declared_labels.get(family.name, declared_labels.get(f"{family.name}_total", set()))

@@ -46,4 +46,6 @@ class Evidence:
     mongodb_uri: str
     """The database of each service is `attune_<service>`."""
     urls: Mapping[str, str]
-    """One process of each service."""
+    """The API of one process of each service."""
+    ops_urls: Mapping[str, str]
+    """The ops listener of the same processes."""

@@ -64,7 +64,7 @@ class RecoveryMonitor:
         return False
 
     async def _are_all_ready(self) -> bool:
-        responses = [self._http.get(f"{process.url}/health/ready") for process in self._rig.processes]
+        responses = [self._http.get(f"{process.ops_url}/health/ready") for process in self._rig.processes]
         try:
             return all(response.status_code == 200 for response in await asyncio.gather(*responses))
         except httpx2.TransportError:

@@ -33,12 +33,17 @@ class Process:
 
     service: str
     server: LocalServer
+    ops_port: int
     trigger_file: Path
     """The file that its fault points look for."""
 
     @property
     def url(self) -> str:
         return f"http://{self.server.address}"
+
+    @property
+    def ops_url(self) -> str:
+        return f"http://127.0.0.1:{self.ops_port}"
 
     @property
     def is_paused(self) -> bool:
@@ -107,7 +112,7 @@ class Rig:
     @contextmanager
     def run(self, report: Report) -> Iterator[None]:
         """Start everything; stop it afterwards."""
-        smtp_port, webhook_port, *ports = free_ports(2 + len(SERVICES) * (PROCESSES_PER_SERVICE + 1))
+        smtp_port, webhook_port, *ports = free_ports(2 + 2 * len(SERVICES) * (PROCESSES_PER_SERVICE + 1))
         self.webhook_base_url = f"http://127.0.0.1:{webhook_port}"
         self.receivers = {
             "mail": Receiver(lambda: run_smtp_server(smtp_port, self.received_emails)),
@@ -125,8 +130,8 @@ class Rig:
                 receiver.start()
             process_names = [(name, number + 1) for number in range(PROCESSES_PER_SERVICE + 1) for name in SERVICES]
             all_processes = [
-                self._create_process(*process_name, port)
-                for process_name, port in zip(process_names, ports, strict=True)
+                self._create_process(*process_name, port, ops_port)
+                for process_name, port, ops_port in zip(process_names, ports[::2], ports[1::2], strict=True)
             ]
             self.processes, self.spare_processes = (
                 all_processes[: PROCESSES_PER_SERVICE * len(SERVICES)],
@@ -150,14 +155,18 @@ class Rig:
     async def start(self, process: Process, clock_offset_seconds: float = 0) -> None:
         """Start it, with a clock that is wrong by `clock_offset_seconds`. It becomes ready some time later."""
         server, folder = process.server, process.server.data
-        process.server.command = self._create_server(process.service, folder, server.port, clock_offset_seconds).command
+        process.server.command = self._create_server(
+            process.service, folder, server.port, process.ops_port, clock_offset_seconds
+        ).command
         await asyncio.to_thread(server.start)
 
-    def _create_process(self, name: str, number: int, port: int) -> Process:
+    def _create_process(self, name: str, number: int, port: int, ops_port: int) -> Process:
         folder = self._data / f"{name}-{number}"
-        return Process(name, self._create_server(name, folder, port), folder / "armed")
+        return Process(name, self._create_server(name, folder, port, ops_port), ops_port, folder / "armed")
 
-    def _create_server(self, name: str, folder: Path, port: int, clock_offset_seconds: float = 0) -> LocalServer:
+    def _create_server(
+        self, name: str, folder: Path, port: int, ops_port: int, clock_offset_seconds: float = 0
+    ) -> LocalServer:
         chaos_settings = {
             "FAULT_POINT_FILE": str(folder / "armed"),
             "CLOCK_OFFSET_SECONDS": str(clock_offset_seconds),
@@ -168,6 +177,7 @@ class Rig:
             name,
             folder,
             port,
+            ops_port,
             {**self._service_settings, **chaos_settings},
             module=module,
             code_root=self._code_root,

@@ -78,6 +78,7 @@ class ChaosRun:
             bootstrap_servers=self.rig.stores.kafka.address,
             mongodb_uri=self.rig.stores.mongodb.address,
             urls={name: urls[0] for name, urls in self.rig.urls.items()},
+            ops_urls={name: self.rig.processes_of(name)[0].ops_url for name in self.rig.urls},
         )
         await check_system(evidence, self.checks)
         return evidence

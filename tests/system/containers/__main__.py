@@ -25,6 +25,8 @@ from tools.sandbox.servers.signals import interrupt_on_sigterm
 from tools.sandbox.servers.stack import SERVICES
 
 GATEWAY_PORT = 8443  # also the gateway's port in the compose network, so that the simulated clinic can open its links
+OPS_URLS = {name: f"http://127.0.0.1:{port}" for port, name in enumerate(SERVICES, 9001)}
+"""The published ports of docker-compose.yml."""
 HOST = "attune.localhost"
 MAX_IMAGE_OVERHEAD_MB = 120
 IMAGES = (*SERVICES, "jobs", "clinic")
@@ -120,9 +122,8 @@ def run_checks(compose: ComposeProject, checks: Checks, smtp_port: int, webhook_
         exit_stack.enter_context(resolve_names(address_of))
         startup_seconds = compose.up()
         checks.expect("all containers become healthy on fresh volumes", True, f"in {startup_seconds:.0f} s")
-        checker = ComposeChecker(
-            compose, checks, urls, received_emails, received_webhooks, f"http://host.docker.internal:{webhook_port}"
-        )
+        webhook_base_url = f"http://host.docker.internal:{webhook_port}"
+        checker = ComposeChecker(compose, checks, urls, OPS_URLS, received_emails, received_webhooks, webhook_base_url)
         asyncio.run(checker.run())
 
 

@@ -34,6 +34,7 @@ class ComposeChecker:
         compose: ComposeProject,
         checks: Checks,
         urls: Mapping[str, str],
+        ops_urls: Mapping[str, str],
         received_emails: Sequence[ReceivedEmail],
         received_webhooks: Sequence[ReceivedWebhook],
         webhook_base_url: str,
@@ -44,7 +45,7 @@ class ComposeChecker:
         self._received_emails = received_emails
         self._received_webhooks = received_webhooks
         self._webhook_base_url = webhook_base_url
-        attune = RunningStack(BOOTSTRAP_SERVERS, "", urls, servers=(), services=(), startup_seconds=0.0)
+        attune = RunningStack(BOOTSTRAP_SERVERS, "", urls, ops_urls, servers=(), services=(), startup_seconds=0.0)
         self._smoke_run = SmokeRun(attune, SEED, checks, received_emails, received_webhooks, webhook_base_url)
         self._visible_state: Mapping[str, str] = {}
         self._service_names: Sequence[str] = ()
@@ -224,5 +225,5 @@ class ComposeChecker:
 
     def _are_services_ready(self) -> bool:
         """Whether the readiness check of every service passes, requested inside its container."""
-        probe_code = "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/health/ready', timeout=5)"
+        probe_code = "import urllib.request as r; r.urlopen('http://127.0.0.1:9000/health/ready', timeout=5)"
         return all(self._compose.command_succeeds(name, "python", "-c", probe_code) for name in SERVICES)

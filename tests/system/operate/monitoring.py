@@ -94,7 +94,7 @@ def run_monitoring(data: Path, attune: RunningStack, report: Report) -> Iterator
     received_webhooks: list[ReceivedWebhook] = []
     data.mkdir()
     accelerated.write_rules(data / "rules")
-    addresses = {name: url.removeprefix("http://") for name, url in attune.urls.items()}
+    addresses = {name: url.removeprefix("http://") for name, url in attune.ops_urls.items()}
     targets = {**addresses, "lag": f"127.0.0.1:{lag_port}"}
     prometheus_config = accelerated.write_prometheus_config(
         data / "prometheus.yml", targets, f"127.0.0.1:{alertmanager_port}"
@@ -143,7 +143,7 @@ def _monitoring_server(name: str, data: Path, port: int, program: str, config: P
 def _lag_exporter(data: Path, port: int, bootstrap_servers: str, report: Report) -> LocalServer:
     environment = {
         "KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers,
-        "HTTP_PORT": port,
+        "OPS_PORT": port,
         "LAG_CHECK_SECONDS": 1,
         "PYTHONPATH": PROJECT_ROOT,
     }

@@ -15,7 +15,7 @@ from tools.sandbox.servers.process import PROJECT_ROOT, LocalServer, RunError
 from tools.sandbox.servers.stack import RunningStack
 
 RUNBOOKS_FOLDER = PROJECT_ROOT / "docs" / "runbooks"
-HOST_PORTS = {"intake": 8001, "sessions": 8002, "alliance": 8003, "notify": 8004}
+OPS_PORTS = {"intake": 9001, "sessions": 9002, "alliance": 9003, "notify": 9004}
 """Ports on the host, as docker-compose.yml publishes them."""
 SHELL_BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LIST_COMMAND = "docker compose exec {} python -m services.{} dead-letters list --all --json"
@@ -77,7 +77,7 @@ class OperatorShell:
         return str(dead_letters[0]["origin"])
 
     def _environment_prefix(self, name: str) -> list[str]:
-        return ["env", *self._environment_of(name)] if name in HOST_PORTS else []
+        return ["env", *self._environment_of(name)] if name in OPS_PORTS else []
 
     def _environment_of(self, name: str) -> list[str]:
         return [str(part) for part in self._servers[name].command if "=" in str(part) and str(part)[0].isupper()]
@@ -95,6 +95,6 @@ class OperatorShell:
         if word == "python":
             return next(str(part) for part in self._servers["intake"].command if str(part).endswith("python"))
         word = word.replace("127.0.0.1:9090", self._monitoring.prometheus.address)
-        for name, port in HOST_PORTS.items():
-            word = word.replace(f"127.0.0.1:{port}", self._servers[name].address)
+        for name, port in OPS_PORTS.items():
+            word = word.replace(f"127.0.0.1:{port}", self._attune.ops_urls[name].removeprefix("http://"))
         return word

@@ -16,7 +16,7 @@ from tools.sandbox.network.ledger import Ledger
 from tools.sandbox.network.parameters import Parameters
 from tools.sandbox.network.receivers import ReceivedEmail, ReceivedWebhook
 from tools.sandbox.network.world import World
-from tools.sandbox.servers.inspection import metric_value, wait_until, wait_until_idle
+from tools.sandbox.servers.inspection import fetch_metric, wait_until, wait_until_idle
 from tools.sandbox.servers.kafka_inspector import KafkaInspector
 from tools.sandbox.servers.process import RunError
 from tools.sandbox.servers.stack import RunningStack
@@ -108,9 +108,7 @@ class SmokeRun:
             f"({accepted / elapsed_seconds:.0f} requests/s, {ledger.request_counts['retried']} retried)"
         )
         is_idle = await wait_until_idle(kafka_inspector, (), IDLE_TIMEOUT_SECONDS)
-        consumed_events = metric_value(
-            (await clinic_systems.request("GET", "alliance", "/metrics")).text, "attune_messages_total"
-        )
+        consumed_events = await fetch_metric(self._attune.ops_urls["alliance"], "attune_messages_total")
         rate = f"{consumed_events:.0f} events, {consumed_events / elapsed_seconds:.0f} per second"
         print(f"alliance consumed {rate}{'' if is_idle else ', and still has lag'}")
         self._checks.expect_none("every valid request is accepted", ledger.failed_requests, f"{accepted} requests")

@@ -31,6 +31,7 @@ def evidence(
     kafka: str,
     mongodb: str,
     urls: Mapping[str, str],
+    ops_urls: Mapping[str, str],
 ) -> Evidence:
     """The evidence of the recording and of the messages received since it was loaded. There are no faults."""
     rows = recording.rows
@@ -46,6 +47,7 @@ def evidence(
         bootstrap_servers=kafka,
         mongodb_uri=mongodb,
         urls=urls,
+        ops_urls=ops_urls,
     )
 
 

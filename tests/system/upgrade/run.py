@@ -50,11 +50,12 @@ class UpgradeRun:
     emails: list[ReceivedEmail] = field(default_factory=list)
     webhooks: list[ReceivedWebhook] = field(default_factory=list)
     urls: dict[str, str] = field(default_factory=dict)
+    ops_urls: dict[str, str] = field(default_factory=dict)
 
     def execute(self) -> None:
         """Start, load, start the services, and check. Raises RunError and LoadError."""
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it logs many warnings while the broker starts
-        broker, controller, database, mail, hook, *ports = free_ports(5 + len(SERVICES))
+        broker, controller, database, mail, hook, *ports = free_ports(5 + 2 * len(SERVICES))
         with ExitStack() as exit_stack:
             exit_stack.enter_context(run_smtp_server(mail, self.emails))
             exit_stack.enter_context(run_webhook_server(hook, self.webhooks))
@@ -71,12 +72,13 @@ class UpgradeRun:
                 **receiver_settings(mail),
             }
             self._services = [
-                service_process(name, self.data / name, port, settings, report=self.report)
-                for name, port in zip(SERVICES, ports, strict=True)
+                service_process(name, self.data / name, port, ops_port, settings, report=self.report)
+                for name, port, ops_port in zip(SERVICES, ports[::2], ports[1::2], strict=True)
             ]
             exit_stack.enter_context(_run_servers(self._services))
             self.checks.expect("the current services start on the recorded data", True)
             self.urls = {server.name: f"http://{server.address}" for server in self._services}
+            self.ops_urls = {name: f"http://127.0.0.1:{port}" for name, port in zip(SERVICES, ports[1::2], strict=True)}
             asyncio.run(self._check())
 
     def _load(self, webhooks: str) -> None:
@@ -105,7 +107,9 @@ class UpgradeRun:
                 kafka_inspector, self.recording, self.emails, self.webhooks, fetch, expected
             )
             await backlog.check(expected, observation, self._kafka, fetch, self.checks)
-        evidence = checker.evidence(self.recording, self.emails, self.webhooks, self._kafka, self._mongodb, self.urls)
+        evidence = checker.evidence(
+            self.recording, self.emails, self.webhooks, self._kafka, self._mongodb, self.urls, self.ops_urls
+        )
         await checker.check(evidence, expected, self.checks)
 
     async def _rebuild(self) -> None:

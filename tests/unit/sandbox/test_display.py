@@ -28,7 +28,7 @@ def create_server(name: str, data: Path) -> LocalServer:
 def test_each_link_stands_whole_on_one_line_of_80_columns() -> None:
     figures = Figures(busiest_clinician=UUID(int=1), open_form_url=f"http://127.0.0.1:65002/f/{'x' * 43}")
     urls = {name: f"http://127.0.0.1:{port}" for port, name in enumerate(SERVICES, 65001)}
-    addresses = display.build_addresses(urls, figures, [], Path("/data"))
+    addresses = display.build_addresses(RunningStack("", "", urls, urls, [], [], 0), figures, Path("/data"))
     output, rows = StringIO(), display.build_rows("", Ledger(), figures, [], [], [])
 
     Console(width=80, file=output).print(display.render_table(rows, addresses))
@@ -43,7 +43,7 @@ def test_settings_that_lead_commands_to_the_servers_of_the_demo_can_be_copied(tm
         kafka_server(tmp_path, 65001, 65002, report=print),
         mongodb_server(tmp_path, 65003, report=print),
     ]
-    addresses = display.build_addresses({}, Figures(), servers, tmp_path)
+    addresses = display.build_addresses(RunningStack("", "", {}, {}, servers, [], 0), Figures(), tmp_path)
     output = StringIO()
 
     Console(width=80, file=output).print(display.render_table({}, addresses))
@@ -83,7 +83,7 @@ async def test_the_link_to_a_form_stays_the_same_as_long_as_it_is_open() -> None
 
 def test_a_service_that_exited_is_shown_with_its_log(tmp_path: Path) -> None:
     alliance, notify = create_server("alliance", tmp_path), create_server("notify", tmp_path)
-    attune = RunningStack("", "", {}, [], [alliance, notify], 0)
+    attune = RunningStack("", "", {}, {}, [], [alliance, notify], 0)
     assert "FAILED" not in display.build_rows("", Ledger(), Figures(), [], [], attune.failed_servers)
 
     with subprocess.Popen([sys.executable, "-c", ""]) as alliance.process:

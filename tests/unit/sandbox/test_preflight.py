@@ -29,7 +29,7 @@ def suitable_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def environment() -> dict[str, str]:
     """An environment in which nothing is wrong."""
-    return {"DEMO_PORT": str(consecutive_free_ports())}
+    return {"DEMO_PORT": str(first_of_free_ports())}
 
 
 @pytest.fixture
@@ -123,11 +123,11 @@ def test_servers_of_which_one_answers_are_accepted(
     assert find_problems({**environment, "MONGODB_URI": uri}, tmp_path) == []
 
 
-@pytest.mark.parametrize("port", ["", "web", "0", "65533", "-1"])
+@pytest.mark.parametrize("port", ["", "web", "0", "64533", "-1"])
 def test_a_demo_port_that_is_no_port_is_rejected(tmp_path: Path, port: str) -> None:
     (problem,) = find_problems({"DEMO_PORT": port}, tmp_path)
 
-    assert problem == f"DEMO_PORT is {port!r}, not a port from 1 to 65532."
+    assert problem == f"DEMO_PORT is {port!r}, not a port from 1 to 64532."
 
 
 def test_the_demo_without_a_preflight_says_in_one_line_that_a_port_is_none() -> None:
@@ -138,17 +138,18 @@ def test_the_demo_without_a_preflight_says_in_one_line_that_a_port_is_none() -> 
     )
 
     assert (demo.returncode, demo.stdout) == (1, "")
-    assert demo.stderr == "DEMO_PORT is 'abc', not a port from 1 to 65532.\n"
+    assert demo.stderr == "DEMO_PORT is 'abc', not a port from 1 to 64532.\n"
 
 
+@pytest.mark.parametrize("offset", [3, 1003])
 def test_a_port_that_another_program_uses_is_named_with_the_way_out(
-    environment: dict[str, str], tmp_path: Path
+    environment: dict[str, str], tmp_path: Path, offset: int
 ) -> None:
-    port = int(environment["DEMO_PORT"]) + 3
+    port = int(environment["DEMO_PORT"]) + offset
     with socket.create_server(("127.0.0.1", port)):
         (problem,) = find_problems(environment, tmp_path)
 
-    assert problem == f"Another program uses port {port}. Use other ports: DEMO_PORT=9001 make demo"
+    assert problem == f"Another program uses port {port}. Use other ports: DEMO_PORT=8101 make demo"
 
 
 def test_a_port_of_an_earlier_demo_is_no_problem_because_the_start_deals_with_it(
@@ -233,9 +234,9 @@ def set_free_mb(monkeypatch: pytest.MonkeyPatch, megabytes: int) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: SimpleNamespace(free=megabytes * 1_000_000))
 
 
-def consecutive_free_ports() -> int:
-    """The first of four consecutive ports that are free."""
+def first_of_free_ports() -> int:
+    """The first of the ports of a demo that are all free."""
     while True:
         (first,) = free_ports(1)
-        if all(is_free(port) for port in range(first, first + len(preflight.SERVICES))):
+        if all(map(is_free, preflight.demo_ports(first))):
             return first

@@ -1,27 +1,17 @@
 """How every service answers requests that are not quite as it expects them, from programs and from people."""
 
-import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from itertools import product
 from typing import Any
 from uuid import uuid4
 
-import httpx2
 import pytest
 
 from shared.http.problems import MEDIA_TYPE
+from tests.support.unreachable_service import open_ops, open_service
 from tools.contracts.documents import SERVICES, create_application
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 every_service = pytest.mark.parametrize("service", SERVICES)
-
-
-@asynccontextmanager
-async def open_service(service: str) -> AsyncIterator[httpx2.AsyncClient]:
-    """A client of a service whose stores are unreachable: enough for what is decided before they are asked."""
-    transport = httpx2.ASGITransport(create_application(service), raise_app_exceptions=False)
-    async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
-        yield client
 
 
 def paths_by_method(service: str) -> list[tuple[str, str]]:
@@ -31,7 +21,7 @@ def paths_by_method(service: str) -> list[tuple[str, str]]:
         (method.upper(), path)
         for path, methods in document["paths"].items()
         for method, operation in methods.items()
-        if "text/html" not in str(operation["responses"]) and path != "/metrics"
+        if "text/html" not in str(operation["responses"])
     ]
 
 
@@ -133,6 +123,7 @@ async def test_a_number_in_a_json_body_is_a_number_and_not_text(service: str, kn
 async def test_pages_and_their_files_ignore_what_mail_gateways_append() -> None:
     async with open_service("sessions") as client:
         assert (await client.get("/form.css?utm_source=mail")).status_code == 200
+    async with open_ops("sessions") as client:
         assert (await client.get("/metrics?x=1")).status_code == 200
     async with open_service("notify") as client:
         assert (await client.get("/inbox.js?utm_source=mail")).status_code == 200
@@ -141,7 +132,7 @@ async def test_pages_and_their_files_ignore_what_mail_gateways_append() -> None:
 @every_service
 async def test_a_trailing_slash_is_not_redirected(service: str) -> None:
     async with open_service(service) as client:
-        for method, path in [*paths_by_method(service), ("GET", "/metrics"), ("GET", "/f/token"), ("GET", "/inbox/x")]:
+        for method, path in [*paths_by_method(service), ("GET", "/f/token"), ("GET", "/inbox/x")]:
             response = await client.request(method, fill(path) + "/", json={})
 
             assert response.status_code in (404, 405), (method, path)
@@ -213,8 +204,9 @@ def assert_is_page(response: Any) -> None:
 @every_service
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "", "localhost@evil.example:80"])
 async def test_another_host_is_not_served(service: str, host: str) -> None:
-    async with open_service(service) as client:
-        for path in ("/health/live", "/metrics", "/f/token", "/inbox/x", f"/relationships/{uuid4()}"):
+    paths = ("/health/live", "/metrics", "/f/token", "/inbox/x", f"/relationships/{uuid4()}")
+    async with open_service(service) as api, open_ops(service) as ops:
+        for client, path in product((api, ops), paths):
             response = await client.get(path, headers={"Host": host})
 
             assert response.status_code == 421
@@ -225,41 +217,19 @@ async def test_another_host_is_not_served(service: str, host: str) -> None:
 async def test_own_hosts_are_served(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALLOWED_HOSTS", "intake, https://Attune.clinic.example/,10.0.0.1:8000")
     hosts = ["127.0.0.1", "localhost:8001", "[::1]:8001", "intake:8000", "ATTUNE.clinic.example", "10.0.0.1"]
-    async with open_service("intake") as client:
+    async with open_service("sessions") as api, open_ops("sessions") as ops:
         for host in hosts:
-            assert (await client.get("/metrics", headers={"Host": host})).status_code == 200, host
+            assert (await api.get("/form.css", headers={"Host": host})).status_code == 200, host
+            assert (await ops.get("/metrics", headers={"Host": host})).status_code == 200, host
 
 
 @every_service
 async def test_no_answer_is_kept_by_a_cache_but_files_of_pages(service: str) -> None:
-    async with open_service(service) as client:
-        for path in ("/metrics", "/openapi.json", "/nothing", "/health/live"):
+    async with open_service(service) as api, open_ops(service) as ops:
+        for client, path in product((api, ops), ("/metrics", "/openapi.json", "/nothing", "/health/live")):
             assert (await client.get(path)).headers["cache-control"] == "no-store", path
     async with open_service("sessions") as client:
         assert "max-age" in (await client.get("/form.css")).headers["cache-control"]
-
-
-@every_service
-async def test_the_docs_are_off_unless_asked_for(service: str) -> None:
-    async with open_service(service) as client:
-        for path in ("/docs", "/redoc", "/openapi.json", "/docs/swagger-ui.css"):
-            assert (await client.get(path)).status_code == 404, path
-
-
-@every_service
-async def test_the_docs_need_only_files_of_ours(service: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("API_DOCS", "true")
-    async with open_service(service) as client:
-        page = await client.get("/docs")
-        links = re.findall('(?:href|src)="([^"]+)"', page.text)
-        files = [await client.get(f"/{link}") for link in links]
-
-        assert "default-src 'none'; script-src 'self'" in page.headers["content-security-policy"]
-        assert "<script>" not in page.text
-        assert links == ["docs/swagger-ui.css", "docs/swagger-ui-bundle.js", "docs/docs.js"], "relative to any prefix"
-        assert [file.status_code for file in files] == [200] * 3
-        assert (await client.get("/openapi.json")).json()["openapi"].startswith("3.")
-        assert (await client.get("/docs/..%2f__init__.py")).status_code == 404
 
 
 @every_service

@@ -13,7 +13,15 @@ VALID_ENVIRONMENT = {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9092", "MONGODB_URI":
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HTTP_HOST", "HTTP_PORT", "UNPROTECTED", "MONGODB_USERNAME", "MONGODB_PASSWORD"):
+    for name in (
+        "HTTP_HOST",
+        "HTTP_PORT",
+        "OPS_HOST",
+        "OPS_PORT",
+        "UNPROTECTED",
+        "MONGODB_USERNAME",
+        "MONGODB_PASSWORD",
+    ):
         monkeypatch.delenv(name, raising=False)
     for name, value in VALID_ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
@@ -82,6 +90,18 @@ def test_listening_beyond_this_machine_requires_an_explicit_setting(
 
     monkeypatch.setenv("UNPROTECTED", UNPROTECTED)
     assert load_settings(Settings).http_host == "0.0.0.0"
+
+
+def test_the_ops_port_is_not_the_port_of_the_api(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OPS_PORT", "8003")
+    with pytest.raises(SystemExit):
+        load_settings(Settings)
+
+    error = capsys.readouterr().err
+    assert "OPS_PORT and HTTP_PORT are both 8003; choose another OPS_PORT\n" in error
+    assert error.count("\n") == 1
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from tools.sandbox.network.receivers import (
     run_webhook_server,
 )
 from tools.sandbox.network.world import World
-from tools.sandbox.preflight import parse_first_port
+from tools.sandbox.preflight import OPS_PORT_OFFSET, OTHER_PORTS_HINT, parse_first_port, service_ports
 from tools.sandbox.servers.kafka import FAST_START
 from tools.sandbox.servers.kafka_inspector import KafkaInspector
 from tools.sandbox.servers.ports import free_ports
@@ -55,7 +55,8 @@ def main() -> None:
 
 def run_demo(first_port: int) -> None:
     """Start everything, run until Ctrl-C, and stop everything. Raises RunError."""
-    ports = dict(zip(SERVICES, range(first_port, first_port + len(SERVICES)), strict=True))
+    ports = dict(zip(SERVICES, service_ports(first_port), strict=True))
+    ops_ports = dict(zip(SERVICES, service_ports(first_port + OPS_PORT_OFFSET), strict=True))
     smtp_port, webhook_port = free_ports(2)
     received_emails, received_webhooks = list[ReceivedEmail](), list[ReceivedWebhook]()
     DATA_FOLDER.mkdir(parents=True, exist_ok=True)
@@ -65,11 +66,18 @@ def run_demo(first_port: int) -> None:
         settings = {**receiver_settings(smtp_port), "API_DOCS": "true"}
         try:
             attune = exit_stack.enter_context(
-                run_stack(DATA_FOLDER, ports, settings, java_options=FAST_START, report=console.print)
+                run_stack(
+                    DATA_FOLDER,
+                    ports,
+                    settings,
+                    java_options=FAST_START,
+                    ops_ports=ops_ports,
+                    report=console.print,
+                )
             )
         except RunError as error:
-            if any(str(port) in str(error) for port in ports.values()):
-                raise RunError(f"{error}\nUse other ports: DEMO_PORT=9001 make demo") from None
+            if any(str(port) in str(error) for port in (*ports.values(), *ops_ports.values())):
+                raise RunError(f"{error}\n{OTHER_PORTS_HINT}") from None
             raise
         console.print(f"All services are running after {attune.startup_seconds:.0f} s.")
         asyncio.run(Demo(attune, received_emails, received_webhooks, f"http://127.0.0.1:{webhook_port}").run())
@@ -142,7 +150,9 @@ class Demo:
     async def _refresh_figures(self, clinic_systems: ClinicSystems, kafka_inspector: KafkaInspector) -> Never:
         while True:
             unanswered = self._ledger.last_unanswered_sessions()
-            await self._figures.refresh(clinic_systems, self._world, kafka_inspector, unanswered)
+            await self._figures.refresh(
+                clinic_systems, self._world, kafka_inspector, unanswered, self._attune.ops_urls["alliance"]
+            )
             await asyncio.sleep(REFRESH_INTERVAL_SECONDS)
 
     async def _display(self) -> Never:
@@ -175,7 +185,7 @@ class Demo:
         )
 
     def _addresses(self) -> dict[str, str]:
-        return display.build_addresses(self._attune.urls, self._figures, self._attune.servers, DATA_FOLDER)
+        return display.build_addresses(self._attune, self._figures, DATA_FOLDER)
 
 
 if __name__ == "__main__":

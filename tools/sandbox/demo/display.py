@@ -10,6 +10,7 @@ from rich.text import Text
 from tools.sandbox.demo.figures import Figures
 from tools.sandbox.network.ledger import Ledger
 from tools.sandbox.servers.process import LocalServer
+from tools.sandbox.servers.stack import RunningStack
 
 SERVER_SETTINGS = {"Kafka": "KAFKA_BOOTSTRAP_SERVERS", "MongoDB": "MONGODB_URI"}
 STATUSES = ("open", "acknowledged", "resolved", "repaired", "retracted", "ended")
@@ -47,18 +48,16 @@ def build_rows(
     return display_rows
 
 
-def build_addresses(
-    urls: Mapping[str, str], figures: Figures, servers: Sequence[LocalServer], data: Path
-) -> dict[str, str]:
+def build_addresses(attune: RunningStack, figures: Figures, data: Path) -> dict[str, str]:
     """The addresses that a person can open, and the settings that lead a command to the servers of the demo."""
     links = {}
     if figures.open_form_url:
         links["a form"] = figures.open_form_url
     if figures.busiest_clinician:
-        links["an inbox"] = f"{urls['notify']}/inbox/{figures.busiest_clinician}"
-    for service, url in urls.items():
+        links["an inbox"] = f"{attune.urls['notify']}/inbox/{figures.busiest_clinician}"
+    for service, url in attune.ops_urls.items():
         links[service] = f"{url}/docs   {url}/metrics"
-    for server in servers:
+    for server in attune.servers:
         links[server.name] = f"export {SERVER_SETTINGS[server.name]}='{server.address}'"
     links["logs"] = f"{data}/*/log"
     return links

@@ -1,4 +1,4 @@
-"""The figures of a running Attune, read from its public APIs and from Kafka."""
+"""The figures of a running Attune, read from its public APIs, its metrics and Kafka."""
 
 import time
 from collections import Counter
@@ -12,7 +12,7 @@ import httpx2
 from tools.sandbox.network.caseloads import read_caseload
 from tools.sandbox.network.clinic_systems import ClinicSystems, RequestFailed
 from tools.sandbox.network.world import World
-from tools.sandbox.servers.inspection import metric_value
+from tools.sandbox.servers.inspection import fetch_metric
 from tools.sandbox.servers.kafka_inspector import KafkaInspector
 
 
@@ -45,11 +45,12 @@ class Figures:
         world: World,
         kafka_inspector: KafkaInspector,
         unanswered_sessions: Sequence[UUID],
+        alliance_ops_url: str,
     ) -> None:
         """Read all figures again."""
         await self._refresh_alliances(clinic_systems, world)
         await self._refresh_inboxes(clinic_systems, world)
-        await self._refresh_throughput(clinic_systems)
+        await self._refresh_throughput(alliance_ops_url)
         await self.refresh_form(clinic_systems, unanswered_sessions)
         self.lag = await kafka_inspector.lag(await kafka_inspector.end_offsets())
 
@@ -82,10 +83,8 @@ class Figures:
                 continue  # too old, or a person has answered it
             return
 
-    async def _refresh_throughput(self, clinic_systems: ClinicSystems) -> None:
-        events = metric_value(
-            (await clinic_systems.request("GET", "alliance", "/metrics")).text, "attune_messages_total"
-        )
+    async def _refresh_throughput(self, alliance_ops_url: str) -> None:
+        events = await fetch_metric(alliance_ops_url, "attune_messages_total")
         now = time.monotonic()
         if self._refreshed_at:
             self.events_per_second = max(0.0, events - self.consumed_events) / (now - self._refreshed_at)

@@ -6,6 +6,8 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
+import httpx2
+
 from tools.sandbox.servers.kafka_inspector import KafkaInspector
 from tools.sandbox.servers.process import LocalServer
 
@@ -23,6 +25,13 @@ def memory_mb(server: LocalServer) -> float:
 def metric_value(exposition: str, name: str) -> float:
     """The sum of a metric over all its labels, in the text of `/metrics`."""
     return sum(float(value) for value in re.findall(rf"^{name}(?:\{{.*\}})? (\S+)$", exposition, re.MULTILINE))
+
+
+async def fetch_metric(ops_url: str, name: str) -> float:
+    """The current sum of a metric of a service over all its labels."""
+    async with httpx2.AsyncClient(timeout=30) as http:
+        response = await http.get(f"{ops_url}/metrics")
+        return metric_value(response.raise_for_status().text, name)
 
 
 async def wait_until_idle(

@@ -27,7 +27,9 @@ class RunningStack:
     bootstrap_servers: str
     mongodb_uri: str
     urls: Mapping[str, str]
-    """The URL of each service."""
+    """The URL of the API of each service."""
+    ops_urls: Mapping[str, str]
+    """The URL of the ops listener of each service: health and metrics."""
     servers: Sequence[LocalServer]
     """Kafka and MongoDB, if they were started here."""
     services: Sequence[LocalServer]
@@ -56,13 +58,15 @@ def run_stack(
     extra_settings: Mapping[str, str],
     *,
     java_options: Sequence[str] = (),
+    ops_ports: Mapping[str, int] | None = None,
     service_module: str | None = None,
     report: Report = print,
 ) -> Iterator[RunningStack]:
     """Start everything on `data`, with the services on `ports` and with `extra_settings`; stop it afterwards.
 
-    If there is a `service_module`, it runs the service that is named by its argument. A Kafka or MongoDB that the
-    environment names is used instead of a local one. Raises RunError.
+    The ops listeners are on free ports if there are no `ops_ports`. If there is a `service_module`, it runs the service
+    that is named by its argument. A Kafka or MongoDB that the environment names is used instead of a local one.
+    Raises RunError.
     """
     started_at = time.monotonic()
     servers: list[LocalServer] = []
@@ -74,16 +78,24 @@ def run_stack(
         _provide_topics(bootstrap_servers, report)
         settings = {"KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers, "MONGODB_URI": mongodb_uri, **extra_settings}
         modules = {name: (service_module, name) if service_module else None for name in SERVICES}
+        ops_ports = ops_ports or dict(zip(SERVICES, free_ports(len(SERVICES)), strict=True))
         services += [
-            service_process(name, data / name, ports[name], settings, module=modules[name], report=report)
+            service_process(
+                name, data / name, ports[name], ops_ports[name], settings, module=modules[name], report=report
+            )
             for name in SERVICES
         ]
         _run_concurrently(_start, services)
-        urls = {name: f"http://{process.address}" for name, process in zip(SERVICES, services, strict=True)}
-        yield RunningStack(bootstrap_servers, mongodb_uri, urls, servers, services, time.monotonic() - started_at)
+        startup_seconds = time.monotonic() - started_at
+        urls, ops_urls = _local_urls(ports), _local_urls(ops_ports)
+        yield RunningStack(bootstrap_servers, mongodb_uri, urls, ops_urls, servers, services, startup_seconds)
     finally:
         _run_concurrently(LocalServer.stop, services)
         _run_concurrently(LocalServer.stop, servers)
+
+
+def _local_urls(ports: Mapping[str, int]) -> dict[str, str]:
+    return {name: f"http://127.0.0.1:{ports[name]}" for name in SERVICES}
 
 
 def _find_or_add_stores(
@@ -112,6 +124,7 @@ def service_process(
     name: str,
     data: Path,
     port: int,
+    ops_port: int,
     settings: Mapping[str, str],
     *,
     module: Sequence[str] | None = None,
@@ -123,6 +136,7 @@ def service_process(
     environment = {
         "HTTP_HOST": "127.0.0.1",
         "HTTP_PORT": str(port),
+        "OPS_PORT": str(ops_port),
         "MONGODB_DATABASE": f"attune_{name}",
         "PUBLIC_URL": f"http://{address}",
         "PYTHONPATH": str(code_root),
@@ -137,7 +151,7 @@ def service_process(
         command=["env", *(f"{key}={value}" for key, value in environment.items()), *python, "-m", *module_arguments],
         data=data.resolve(),
         port=port,
-        is_ready=partial(_is_ready, f"http://{address}/health/ready"),
+        is_ready=partial(_is_ready, f"http://127.0.0.1:{ops_port}/health/ready"),
         report=report,
     )
 

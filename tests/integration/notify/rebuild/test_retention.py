@@ -93,7 +93,7 @@ async def case_codes(client: httpx2.AsyncClient) -> set[str]:
 async def test_settled_alerts_past_retention_are_removed_and_open_ones_stay(service: PreparedService) -> None:
     async with run_app(create_app(service.settings)) as client:
         await wait_until(lambda: has_case_codes(client, {"OPEN-1", "JUST-1", "RECENT-1"}))
-        metrics = (await client.get("/metrics")).text
+        metrics = (await client.get_ops("/metrics")).text
 
     assert 'attune_notify_removed_total{kind="alert"} 2.0' in metrics
 
@@ -138,7 +138,7 @@ async def test_a_completed_delivery_past_retention_is_removed_once_no_message_is
         await kafka.publish([*first_events(still_open), *first_events(RECENT)])
         await service.wait_until_caught_up()
         await wait_until(lambda: is_nothing_due(service), timeout_seconds=120)
-        assert 'attune_notify_removed_total{kind="delivery"} 1.0' in (await client.get("/metrics")).text
+        assert 'attune_notify_removed_total{kind="delivery"} 1.0' in (await client.get_ops("/metrics")).text
 
     assert await has_completed_delivery(service, still_open.alert_id())
     assert await deliveries.count_documents({"settled_at": {"$gt": NOW - timedelta(days=90)}}) == 1

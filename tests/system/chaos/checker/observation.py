@@ -56,6 +56,9 @@ async def observe(evidence: Evidence, relationships: Collection[UUID]) -> Observ
             response = await http.get(evidence.urls[service] + path)
             return response.json() if response.status_code == 200 else None
 
+        async def is_ready(service: str) -> bool:
+            return (await http.get(f"{evidence.ops_urls[service]}/health/ready")).status_code == 200
+
         relationship_ids = {*relationships, *known_ids}
         return ObservedState(
             observed_at=datetime.now(UTC),
@@ -72,7 +75,7 @@ async def observe(evidence: Evidence, relationships: Collection[UUID]) -> Observ
             inboxes=await _fetch_each(
                 evidence.clinicians, lambda clinician_id: fetch("notify", f"/clinicians/{clinician_id}/inbox")
             ),
-            unready_services=[name for name in evidence.urls if await fetch(name, "/health/ready") is None],
+            unready_services=[name for name in evidence.urls if not await is_ready(name)],
         )
 
 

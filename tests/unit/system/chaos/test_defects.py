@@ -25,7 +25,7 @@ def test_a_process_runs_the_code_of_its_code_root_wherever_it_is_started(tmp_pat
     for package in (module.parent, module):
         (package / "__init__.py").touch()
     (module / "__main__.py").write_text("print(__file__)")
-    server = service_process("intake", tmp_path / "data", 8001, {}, code_root=tmp_path)
+    server = service_process("intake", tmp_path / "data", 8001, 9001, {}, code_root=tmp_path)
 
     result = subprocess.run(server.command, cwd=PROJECT_ROOT, capture_output=True, text=True, check=True)
 

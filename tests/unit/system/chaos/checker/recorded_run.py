@@ -135,6 +135,7 @@ class RecordedRun:
             bootstrap_servers="",
             mongodb_uri="",
             urls={},
+            ops_urls={},
         )
         observed = ObservedState(
             NOW,
