@@ -4,7 +4,8 @@ Who catches them decides what happens next:
 
 - A consumer dead-letters a message with a DecodeError. It retries a batch whose handling fails with a Transient error
   for as long as it takes. After every other error it looks for the event that causes it, and dead-letters that.
-- The HTTP API answers Transient with 503, NotFound with 404, Invalid with 422 and every other Rejected with 409.
+- The HTTP API answers Transient with 503, NotFound with 404, Forbidden with 403, Invalid with 422 and every other
+  Rejected with 409.
 - A timer retries its task after every error.
 """
 
@@ -109,3 +110,12 @@ class IdTaken(Rejected):
 
     def __init__(self) -> None:
         super().__init__("id-taken", "This id cannot be used. Choose another one, for example a random UUID.")
+
+
+class Forbidden(Rejected):
+    """No role or scope of the sender allows this, whatever it is about. Nothing was looked up or changed."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "forbidden", "No role or scope of yours allows this. An administrator of your clinic assigns both."
+        )

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match
 from starlette.types import Scope
 
-from shared.errors import Busy, Invalid, NotFound, Rejected, Transient
+from shared.errors import Busy, Forbidden, Invalid, NotFound, Rejected, Transient
 from shared.http.error_pages import find_error_page
 from shared.runtime.model import Model
 
@@ -147,6 +147,7 @@ async def _handle_unexpected(request: Request, _error: Exception) -> Response:
 
 _REJECTIONS: dict[type[Rejected], tuple[int, str]] = {
     NotFound: (404, "Not found"),
+    Forbidden: (403, "Not allowed"),
     Invalid: (422, "The request is not valid"),
     Rejected: (409, "Conflict with the current state"),
 }
