@@ -92,7 +92,7 @@ compose-test: $(READY) ## Test docker compose on a Docker engine: build, start, 
 topics: $(READY) ## Create the topics on KAFKA_BOOTSTRAP_SERVERS
 	$(BIN)/python -m deploy.jobs.topics
 
-contracts: $(READY) ## Regenerate docs/schemas, docs/asyncapi.json, docs/openapi, docs/metrics.md and the dashboards; refuses breaking changes
+contracts: $(READY) ## Regenerate docs/schemas, docs/asyncapi.json, docs/openapi, docs/metrics.md, docs/access.md and the dashboards; refuses breaking changes
 	$(BIN)/python -m tools.contracts
 	$(BIN)/python -m tests.contract.golden
 

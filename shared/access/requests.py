@@ -9,15 +9,16 @@ from typing import Annotated, Protocol
 
 from fastapi import Depends, Request
 
-from shared.access.acting_role import ROLE_HEADER
+from shared.access.acting_role import ROLE_HEADER, ROLES, held_roles
 from shared.access.assignments import Assignments, NoStaff
 from shared.access.clinic_id import ClinicId
 from shared.access.decision import decide
 from shared.access.grant import Grant, Requester
+from shared.access.roles import Role
 from shared.access.table import ROWS, Row, Service
 from shared.access.target import Target
 from shared.errors import Forbidden, Rejected, Transient
-from shared.identity.principal import Machine, Principal
+from shared.identity.principal import Machine, Person, Principal
 
 RECHECK_SECONDS = 5.0
 """How often an open stream is checked, so that withdrawn access ends well within a minute."""
@@ -77,6 +78,11 @@ class Access:
         request.state.grant = grant
         if not any(row.is_public for row in rows):
             await grant.identify()
+
+    async def roles_of(self, person: Person) -> tuple[Role, ...]:
+        """The roles in which a person may act now, in the order of `Role`. Raises Transient."""
+        held = held_roles(person.person_id, await self._staff.of(person.clinic_id), self._clock())
+        return tuple(role for role in ROLES if role in held)
 
     async def wait_until_over(self, grant: Grant, target: Target) -> None:
         """Return when the sender of a stream has signed out, or may no longer do this with the target."""

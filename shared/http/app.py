@@ -1,9 +1,9 @@
 """The HTTP application that all services start from; each adds its routes."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 
-from fastapi import Depends, FastAPI
+from fastapi import Depends, FastAPI, Request
 from prometheus_client import CollectorRegistry
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
@@ -25,20 +25,22 @@ def create_base_app(
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]],
     registry: CollectorRegistry,
     error_page: ErrorPage | None = None,
+    authorize: Callable[[Request], Awaitable[None]] | None = None,
 ) -> FastAPI:
     """An application that answers errors with problem details and rejects what exceeds `limits`.
 
-    People get `error_page` instead of problem details. Its responses are counted in `registry`. Its ops application
-    (`ops_app`) is served on a listener of its own.
+    Every request is authorized first. People get `error_page` instead of problem details. Its responses are counted in
+    `registry`. Its ops application (`ops_app`) is served on a listener of its own.
     """
     metrics = HttpMetrics(registry)
+    dependencies = [reject_unknown_query_parameters, reject_repeated_names]
     app = FastAPI(
         title=title,
         description=description,
         version="1",
         lifespan=lifespan,
         responses=RESPONSES,
-        dependencies=[Depends(reject_unknown_query_parameters), Depends(reject_repeated_names)],
+        dependencies=[Depends(dependency) for dependency in (authorize, *dependencies) if dependency],
         openapi_url=None,  # on the ops listener, if at all
         docs_url=None,
         redoc_url=None,

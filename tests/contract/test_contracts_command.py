@@ -17,7 +17,7 @@ def docs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     docs_copy = tmp_path / "docs"
     for part in ("schemas", "openapi"):
         shutil.copytree(contracts.DOCS / part, docs_copy / part)
-    for file in ("asyncapi.json", "metrics.md"):
+    for file in ("asyncapi.json", "metrics.md", "access.md"):
         shutil.copy(contracts.DOCS / file, docs_copy)
     monkeypatch.setattr(contracts, "DOCS", docs_copy)
     return docs_copy

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from deploy.jobs import lag_exporter as lag
 from shared.events import EVENT_TYPES
+from tools.contracts.access import render_access
 from tools.contracts.asyncapi import ServiceEvents, asyncapi
 from tools.contracts.metrics import render_catalogue
 from tools.contracts.schemas import breaking_changes, wire_schema
@@ -32,6 +33,7 @@ def documents() -> dict[str, Any]:
         "asyncapi.json": asyncapi({service: service_events(service) for service in SERVICES}),
         **{f"openapi/{service}.json": openapi_document(service) for service in SERVICES},
         "metrics.md": render_catalogue(create_registries()),
+        "access.md": render_access(),
     }
 
 

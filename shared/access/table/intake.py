@@ -86,6 +86,7 @@ SIGN_IN_ROWS = (
     _page("sign_out", "POST", "/sign-out", {}, is_public=True),
     _page("read_invitation", "GET", "/invitations/{token}", {}, is_public=True),
     _page("accept_invitation", "POST", "/invitations/{token}", {}, is_public=True),
+    _row("read_sign_in_style", "GET", "/sign-in.css", {}, is_public=True),
     _page("read_me", "GET", "/me", EVERYBODY),
     _page("end_login_session", "POST", "/me/login-sessions/{login_session_id}/end", EVERYBODY),
     _page("choose_role", "POST", "/me/role", EVERYBODY),

@@ -8,8 +8,9 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import httpx2
-from fastapi import Depends, FastAPI, Request
+from fastapi import FastAPI, Request
 from fastapi.responses import PlainTextResponse
+from prometheus_client import CollectorRegistry
 
 from shared.access.clinic_id import ClinicId
 from shared.access.requests import Access, CurrentGrant
@@ -18,10 +19,11 @@ from shared.access.routes import require_rows
 from shared.access.table import Row
 from shared.access.target import Target
 from shared.errors import NotFound, Rejected, StoreUnavailable
-from shared.http.problems import add_problem_handlers
+from shared.http.app import create_base_app
 from shared.identity.principal import Machine, Person, Principal
+from shared.runtime.settings import HttpLimits
 from tests.support.access import FakeStaff
-from tests.unit.shared.access.clinic_world import CLINIC, ME, NOW, OTHER_CLINIC
+from tests.unit.shared.access.clinic_world import CLINIC, COLLEAGUE, ME, MY_CLINICIAN, NOW, OTHER_CLINIC, staff
 
 ROWS = (
     Row(
@@ -157,19 +159,21 @@ def unknown_note(note_id: UUID) -> NotFound:
 
 def create_app(service: NoteService) -> FastAPI:
     """The application, as the composition root of a service builds it."""
-    app = FastAPI(openapi_url=None, dependencies=[Depends(service.access.authorize), Depends(_remember_grant(service))])
-    add_problem_handlers(app)
+
+    async def authorize(request: Request) -> None:
+        await service.access.authorize(request)
+        service.grants.append(request.state.grant)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        yield
+
+    limits, registry = HttpLimits(max_body_bytes=1_000), CollectorRegistry()
+    app = create_base_app("Notes", "Notes.", limits, lifespan, registry, authorize=authorize)
     _add_note_routes(app, service)
     _add_other_routes(app, service)
     require_rows(app, "sessions", ROWS)
     return app
-
-
-def _remember_grant(service: NoteService) -> Any:
-    async def remember(grant: CurrentGrant) -> None:
-        service.grants.append(grant)
-
-    return remember
 
 
 def _add_note_routes(app: FastAPI, service: NoteService) -> None:
@@ -213,4 +217,16 @@ def _add_other_routes(app: FastAPI, service: NoteService) -> None:
         return "the form of the clinician"
 
 
+MINE = Target(CLINIC, MY_CLINICIAN)
+A_COLLEAGUES = Target(CLINIC, COLLEAGUE)
 OTHER_NOTE = Target(OTHER_CLINIC, uuid4())
+
+
+def clinician() -> NoteService:
+    """The service for a clinician who is a deputy, too."""
+    return NoteService(staff("clinician"))
+
+
+def problem(response: httpx2.Response) -> str:
+    """The short name of what was wrong."""
+    return str(response.json()["type"]).removeprefix("urn:attune:problem:")

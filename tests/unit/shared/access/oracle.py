@@ -76,7 +76,14 @@ REQUIREMENTS = """
 """
 PUBLIC = {
     *("start_sign_in", "finish_sign_in", "sign_out", "read_invitation", "accept_invitation"),
-    *("open_client_form", "submit_client_form", "read_form_style", "read_inbox_style", "read_inbox_script"),
+    *(
+        "open_client_form",
+        "submit_client_form",
+        "read_form_style",
+        "read_sign_in_style",
+        "read_inbox_style",
+        "read_inbox_script",
+    ),
 }
 """Operations without a login: the sign-in itself, links that are keys, and files that show nothing."""
 NO_RATINGS = {"desk", "administrator", "privacy_officer", "ops"}

@@ -6,16 +6,13 @@ from uuid import UUID, uuid4
 
 import httpx2
 import pytest
-from fastapi import FastAPI
 
 from shared.access.grant import Check, Grant, Requester
-from shared.access.routes import TableIncomplete, require_rows
 from shared.access.target import Target
 from shared.errors import NotFound
 from tests.support.access import machine_of, person_of
 from tests.unit.shared.access.clinic_world import (
     CLINIC,
-    COLLEAGUE,
     DEPUTIZED,
     ME,
     MY_CLINICIAN,
@@ -24,18 +21,16 @@ from tests.unit.shared.access.clinic_world import (
     SUPERVISED,
     staff,
 )
-from tests.unit.shared.access.note_app import OTHER_NOTE, ROWS, NoteService, create_app, unknown_note
-
-MINE = Target(CLINIC, MY_CLINICIAN)
-A_COLLEAGUES = Target(CLINIC, COLLEAGUE)
-
-
-def clinician() -> NoteService:
-    return NoteService(staff("clinician"))
-
-
-def problem(response: httpx2.Response) -> str:
-    return str(response.json()["type"]).removeprefix("urn:attune:problem:")
+from tests.unit.shared.access.note_app import (
+    A_COLLEAGUES,
+    MINE,
+    OTHER_NOTE,
+    ROWS,
+    NoteService,
+    clinician,
+    problem,
+    unknown_note,
+)
 
 
 def same_answer(one: httpx2.Response, other: httpx2.Response, one_id: UUID, other_id: UUID) -> bool:
@@ -116,6 +111,13 @@ async def test_a_request_that_names_its_role_acts_in_no_other() -> None:
     assert (named.status_code, not_held.status_code) == (404, 403)
 
 
+async def test_a_person_can_choose_among_the_roles_that_are_held_now() -> None:
+    service = NoteService(staff("desk", "clinician"))
+
+    assert await service.access.roles_of(person_of(CLINIC, ME)) == ("clinician", "deputy", "desk")
+    assert await service.access.roles_of(person_of(OTHER_CLINIC, ME)) == ()
+
+
 async def test_a_machine_reaches_its_clinic_with_its_scope_and_needs_no_staff() -> None:
     service = clinician()
     mine, elsewhere, unknown = service.add(MINE), service.add(OTHER_NOTE), uuid4()
@@ -132,76 +134,6 @@ async def test_a_machine_reaches_its_clinic_with_its_scope_and_needs_no_staff() 
     assert same_answer(refused, missing, elsewhere, unknown)
     assert without_scope.status_code == 403
     assert service.source.reads == 0
-
-
-async def test_each_operation_of_a_route_has_its_own_roles() -> None:
-    service = NoteService(staff("administrator"))
-    note = service.add(MINE)
-    headers = service.sign_in()
-    async with service.open() as client:
-        strike = await client.put(f"/notes/{note}/status", params={"status": "strike_note"}, headers=headers)
-        signs = [
-            await client.put(f"/notes/{note_id}/status", params={"status": "sign_note"}, headers=headers)
-            for note_id in (note, uuid4())
-        ]
-
-    assert strike.json() == {"role": "administrator"}
-    assert [sign.status_code for sign in signs] == [403, 403]
-    assert service.lookups == 1
-
-
-async def test_a_handler_that_forgets_to_name_the_operation_allows_nothing() -> None:
-    service = clinician()
-    note = service.add(MINE)
-    headers = service.sign_in()
-    async with service.open() as client:
-        with pytest.raises(LookupError, match="sign_note, strike_note"):
-            await client.put(f"/notes/{note}/status", params={"status": "forgotten"}, headers=headers)
-
-
-async def test_a_route_is_refused_as_a_whole_if_none_of_its_operations_is_allowed() -> None:
-    service = NoteService(staff("desk"))
-    headers = service.sign_in()
-    async with service.open() as client:
-        answer = await client.put(f"/notes/{uuid4()}/status", params={"status": "forgotten"}, headers=headers)
-
-    assert answer.status_code == 403
-    assert service.grants == []
-
-
-async def test_the_rows_of_another_service_do_not_count() -> None:
-    service = NoteService(staff("administrator"))
-    note = service.add(MINE)
-    headers = service.sign_in()
-    async with service.open() as client:
-        assert (await client.delete(f"/notes/{note}", headers=headers)).status_code == 200
-        service.staff.roles = staff("desk").roles
-        assert (await client.delete(f"/notes/{note}", headers=headers)).status_code == 403
-
-
-async def test_a_form_of_a_client_opens_while_the_identity_database_is_away() -> None:
-    service = clinician()
-    form = service.add(Target(CLINIC))
-    service.authentication.is_away = True
-    async with service.open() as client:
-        answer = await client.get(f"/f/{form}", headers=service.sign_in())
-
-    assert answer.text == "the form of the client"
-    assert service.grants[0].principal is None
-
-
-async def test_a_form_of_a_clinician_needs_that_clinician() -> None:
-    service = clinician()
-    mine, other = service.add(MINE), service.add(A_COLLEAGUES)
-    async with service.open() as client:
-        signed_out = await client.get(f"/f/{mine}")
-        headers = service.sign_in()
-        own = await client.get(f"/f/{mine}", headers=headers)
-        foreign = await client.get(f"/f/{other}", headers=headers)
-
-    assert problem(signed_out) == "unauthenticated"
-    assert own.text == "the form of the clinician"
-    assert foreign.status_code == 404
 
 
 async def test_a_list_has_what_the_role_reaches() -> None:
@@ -272,28 +204,3 @@ async def test_a_role_that_has_listed_acts_for_the_rest_of_the_request() -> None
 
     with pytest.raises(NotFound):
         await grant.require(Target(CLINIC, SUPERVISED), unknown_note(uuid4()))
-
-
-async def test_a_route_without_a_row_neither_starts_nor_answers() -> None:
-    service = clinician()
-    app = create_app(service)
-    headers = service.sign_in()
-
-    @app.get("/export")
-    async def export() -> str:
-        return "everything"
-
-    with pytest.raises(TableIncomplete, match="GET /export has no row"):
-        require_rows(app, "sessions", ROWS)
-    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://notes") as client:
-        assert (await client.get("/export", headers=headers)).status_code == 403
-
-
-def test_a_mounted_application_or_a_row_without_a_route_does_not_start() -> None:
-    app = create_app(clinician())
-    app.mount("/files", FastAPI(openapi_url=None))
-
-    with pytest.raises(TableIncomplete, match=r"\* /files has no row"):
-        require_rows(app, "sessions", ROWS)
-    with pytest.raises(TableIncomplete, match=r"the row DELETE /notes/\{note_id\} has no route"):
-        require_rows(FastAPI(openapi_url=None), "sessions", ROWS)
