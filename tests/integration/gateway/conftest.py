@@ -7,6 +7,7 @@ import subprocess
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -17,16 +18,21 @@ from tools.sandbox.servers.ports import free_ports
 from tools.sandbox.servers.process import PROJECT_ROOT, LocalServer
 
 PASSWORD = "a password that only this test knows"
+SERVICE_HEADER = "x-service-of-the-test"
+"""Says which service a request was meant for: here, all of them are one."""
 
 
 @pytest.fixture
 async def upstream_port() -> AsyncIterator[int]:
-    """The port of a service that answers every request with the size of its body."""
+    """The port of a service that answers every request with what arrived of it."""
     app = FastAPI()
 
     @app.api_route("/{path:path}", methods=["GET", "POST"])
-    async def answer(request: Request) -> int:
-        return len(await request.body())
+    async def answer(request: Request) -> dict[str, Any]:
+        headers = dict(request.headers)
+        service = headers.pop(SERVICE_HEADER, None)
+        size = len(await request.body())
+        return {"service": service, "path": request.url.path, "headers": headers, "size": size}
 
     async with run_app(app) as client:
         port = client.base_url.port
@@ -47,6 +53,7 @@ def gateway_port(upstream_port: int, tmp_path: Path) -> Iterator[int]:
         "listen 443 ": f"listen 127.0.0.1:{port} ",
         "listen 8443 ": f"listen 127.0.0.1:{second_port} ",
         "127.0.0.1:8080": f"127.0.0.1:{health_port}",
+        "proxy_set_header Host": f"proxy_set_header {SERVICE_HEADER} $service; proxy_set_header Host",
         "http://$service:8000": f"http://127.0.0.1:{upstream_port}",
         "/dev/stdout": f"{tmp_path}/access.log",
     }.items():

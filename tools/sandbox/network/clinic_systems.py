@@ -21,6 +21,7 @@ from shared.events import Rater
 from shared.runtime.backoff import backoff
 from tools.sandbox.network.course import FEEDBACK_WINDOW, Clinic, Clinician, Course, Session, SimulatedAnswer
 from tools.sandbox.network.ledger import AcknowledgedRequest, Ledger
+from tools.sandbox.servers.front_door_routes import address_of
 
 MAX_CONCURRENT_RELATIONSHIPS = 32  # and so requests in flight: the number of desks in a clinic network
 REQUEST_TIMEOUT_SECONDS = 60.0  # how long a request is retried
@@ -73,7 +74,7 @@ class ClinicSystems:
 
     async def request_once(self, method: str, service: str, path: str, **options: Any) -> httpx2.Response:
         """Send a request once and return the response, whatever its status."""
-        return await self._http.request(method, self._urls[service][0] + path, **options)
+        return await self._http.request(method, address_of(path, self._urls[service][0]), **options)
 
     async def stream_events(self, service: str, path: str) -> AsyncIterator[Any]:
         """The data of server-sent events without a name, which pings have. Raises HTTPStatusError."""
@@ -240,7 +241,7 @@ class ClinicSystems:
     async def answer_form(self, url: str, answer: SimulatedAnswer) -> None:
         """Open the form like a browser, and submit it."""
         local_paths = (url.removeprefix(base) for base in self._urls["sessions"] if url.startswith(f"{base}/"))
-        path = next(local_paths, url)  # behind a gateway the link points at the gateway
+        path = next(local_paths, url)  # behind a front door the link points at the front door
         await self._request_until_accepted("GET", "sessions", path)
         ratings = {name: str(rating) for name, rating in answer.ratings.items()}
         questions = {"tension": answer.tension or "", "talked_about": answer.talked_about or ""}
@@ -249,8 +250,7 @@ class ClinicSystems:
     async def _request_until_accepted(self, method: str, service: str, path: str, **options: Any) -> httpx2.Response:
         deadline = time.monotonic() + self._timeout_seconds
         for wait_seconds in backoff(max_delay_seconds=1.0):
-            base_url = self._urls[service][next(self._request_numbers) % len(self._urls[service])]
-            url = path if path.startswith("https://") else base_url + path
+            url = address_of(path, self._urls[service][next(self._request_numbers) % len(self._urls[service])])
             try:
                 response = await self._http.request(method, url, **options)
             except httpx2.TransportError as error:
