@@ -2,10 +2,12 @@
 
 import os
 from collections.abc import Iterator
+from uuid import uuid4
 
 import pytest
 from hypothesis import settings
 
+from tests.support.actors import PUBLIC_URL, Actors
 from tools.sandbox.servers import mongod
 from tools.sandbox.servers.issuer import LocalIssuer
 from tools.sandbox.servers.issuer_configuration import IssuerConfiguration
@@ -41,6 +43,12 @@ def mongodb_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def issuer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalIssuer]:
     """An issuer for this session. A test adds the front doors, people and machines that it needs."""
-    configuration = IssuerConfiguration(front_doors=("http://localhost:8000",))
+    configuration = IssuerConfiguration(front_doors=(PUBLIC_URL,))
     with LocalIssuer(tmp_path_factory.mktemp("issuer"), free_ports(1)[0], configuration) as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def actors(issuer: LocalIssuer, mongodb_uri: str) -> Actors:
+    """People and systems of clinics, whom every service with these settings lets in."""
+    return Actors(issuer, mongodb_uri, f"test_identity_{uuid4().hex}")
