@@ -11,7 +11,7 @@ PAGES: Mapping[str, str] = {
     r"/f/": "sessions",
     r"/form\.css$": "sessions",
     r"/inbox(/|\.css$|\.js$)": "notify",
-    r"/(sign-in|sign-out|me|invitations)(/|$)": "intake",
+    r"/(sign-in|sign-in\.css|sign-out|me|invitations)(/|$)": "intake",
     r"/clinicians/[0-9a-f-]+/inbox/stream$": "notify",
 }
 """Regular expressions for the start of a path. The service gets it unchanged."""
