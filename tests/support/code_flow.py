@@ -32,8 +32,8 @@ class CodeFlow:
     def redirect_uri(self) -> str:
         return self.front_door + CALLBACK
 
-    async def start(self, http: httpx2.AsyncClient, **changes: str | None) -> httpx2.Response:
-        """Ask for a code. `changes` replace parameters of the request, or leave them out if they are None."""
+    def start_url(self, **changes: str | None) -> str:
+        """Where the browser asks for a code. `changes` replace parameters, or leave them out if they are None."""
         digest = hashlib.sha256(self.code_verifier.encode()).digest()
         parameters = {
             "client_id": self.issuer.configuration.web_client.client_id,
@@ -47,7 +47,11 @@ class CodeFlow:
             **changes,
         }
         given = {name: value for name, value in parameters.items() if value is not None}
-        return await http.get(f"{self.issuer.url}/auth", params=given)
+        return str(httpx2.URL(f"{self.issuer.url}/auth", params=given))
+
+    async def start(self, http: httpx2.AsyncClient, **changes: str | None) -> httpx2.Response:
+        """Ask for a code."""
+        return await http.get(self.start_url(**changes))
 
     async def choose(self, http: httpx2.AsyncClient, person: Account) -> httpx2.URL:
         """Start, choose who to be, and return the address to which the issuer redirects in the end."""

@@ -70,7 +70,9 @@ async def test_a_code_is_worthless_without_its_verifier(
     assert (response.status_code, response.json()["error"]) == (400, "invalid_grant")
 
 
-@pytest.mark.parametrize("changes", [{"code_challenge": None}, {"code_challenge_method": "plain"}])
+@pytest.mark.parametrize(
+    "changes", [{"code_challenge": None, "code_challenge_method": None}, {"code_challenge_method": "plain"}]
+)
 async def test_a_sign_in_without_pkce_is_refused(
     issuer: LocalIssuer, http: httpx2.AsyncClient, changes: dict[str, str | None]
 ) -> None:

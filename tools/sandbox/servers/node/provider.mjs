@@ -8,10 +8,11 @@ import { errorPage, pageHeaders, signedOutPage, signOutPage } from "./pages.mjs"
 const SCOPES = ["openid", "profile", "email"];
 const INTERACTION_SECONDS = 600;
 const LOGIN_SECONDS = 12 * 3600;
+const LOGGED_EVENTS = ["authorization.error", "end_session.error", "grant.error", "server_error"];
 const COOKIE_KEYS = [randomBytes(32).toString("hex")];
 
 export function createProvider({ default: Provider, errors }, configuration) {
-  return new Provider(configuration.issuer, {
+  const provider = new Provider(configuration.issuer, {
     adapter: MemoryAdapter,
     clients: configuration.clients,
     jwks: { keys: configuration.keys },
@@ -37,7 +38,11 @@ export function createProvider({ default: Provider, errors }, configuration) {
       },
     },
   });
+  for (const event of LOGGED_EVENTS) provider.on(event, (_ctx, error) => console.error(`${event}: ${cause(error)}`));
+  return provider;
 }
+
+const cause = ({ error_detail, error_description, stack }) => error_detail ?? error_description ?? stack;
 
 function lifetimes({ id_token_seconds, machine_token_seconds }) {
   return {
