@@ -23,7 +23,7 @@ FIRST_PORT = 8001  # of the services, which use consecutive ports; DEMO_PORT ove
 OPS_PORT_OFFSET = 1000  # health, metrics and docs of the service on port 8001 are on port 9001
 MAX_PORT = 65_535
 OTHER_PORTS_HINT = "Use other ports: DEMO_PORT=8101 make demo"
-FIRST_START_MB = 1_200  # 330 for .venv, 45 for .cache, 400 for .attune, and what pip unpacks meanwhile
+FIRST_START_MB = 1_500  # 560 for .venv, 45 for .cache, 400 for .attune, and what pip unpacks meanwhile
 LATER_START_MB = 200
 CONNECT_TIMEOUT_SECONDS = 3.0
 

@@ -180,7 +180,7 @@ def test_too_little_disk_space_is_rejected_and_a_later_start_needs_less(
     set_free_mb(monkeypatch, 500)
 
     (problem,) = find_problems(environment, tmp_path)
-    assert problem == f"{tmp_path} has 500 MB of free disk space, and the demo needs 1200 MB: free some."
+    assert problem == f"{tmp_path} has 500 MB of free disk space, and the demo needs 1500 MB: free some."
 
     (tmp_path / ".venv").mkdir()
     (tmp_path / ".attune").mkdir()
