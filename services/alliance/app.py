@@ -23,6 +23,8 @@ from shared.mongo.client import Mongo, MongoMetrics
 from shared.runtime.background import repeat_every, retry_until_done, run_in_background
 from shared.runtime.clock import now
 from shared.runtime.metrics import process_registry
+from shared.staff.cache import CachedStaff
+from shared.staff.store import MongoStaffStore
 
 COUNT_INTERVAL_SECONDS = 15.0
 """As often as Prometheus scrapes."""
@@ -36,9 +38,10 @@ def create_app(settings: Settings) -> FastAPI:
     store = MongoStore(mongo)
     kafka = Kafka(settings.kafka, "alliance", KafkaMetrics(registry), now)
     metrics = Metrics(registry)
-    subscriptions.subscribe(
-        kafka, AllianceProjector(store, kafka.publish, policies, metrics), DispositionRecorder(store, policies, metrics)
-    )
+    projector = AllianceProjector(store, kafka.publish, policies, metrics)
+    disposition_recorder = DispositionRecorder(store, policies, metrics)
+    staff_store = MongoStaffStore(mongo)
+    subscriptions.subscribe(kafka, projector, disposition_recorder, staff_store, CachedStaff(staff_store))
 
     async def count_open_episodes() -> None:
         metrics.set_open_episodes(await store.count_open_episodes())

@@ -6,6 +6,7 @@ from services.alliance.domain.state.history import HISTORY_EVENTS, HistoryEvent
 from services.alliance.handlers.dispositions import DispositionRecorder
 from services.alliance.handlers.projector import AllianceProjector
 from shared.events import (
+    STAFF_EVENTS,
     AlertReopened,
     AlertResolved,
     AllianceUpdated,
@@ -18,8 +19,11 @@ from shared.events import (
 )
 from shared.events.topics import ALERTS, FEEDBACK, INTAKE, SESSIONS
 from shared.kafka import Kafka
+from shared.staff.cache import CachedStaff
+from shared.staff.handlers import with_staff
+from shared.staff.store import StaffStore
 
-CONSUMED_EVENTS = HISTORY_EVENTS
+CONSUMED_EVENTS: tuple[type[Event], ...] = (*HISTORY_EVENTS, *STAFF_EVENTS)
 PUBLISHED_EVENTS: tuple[type[Event], ...] = (
     AllianceUpdated,
     RuptureSuspected,
@@ -30,12 +34,19 @@ PUBLISHED_EVENTS: tuple[type[Event], ...] = (
 )
 
 
-def subscribe(kafka: Kafka, projector: AllianceProjector, disposition_recorder: DispositionRecorder) -> None:
-    """Subscribe the projector to all events, and the disposition recorder also to those of alerts."""
+def subscribe(
+    kafka: Kafka,
+    projector: AllianceProjector,
+    disposition_recorder: DispositionRecorder,
+    staff_store: StaffStore,
+    staff: CachedStaff,
+) -> None:
+    """Subscribe the projector to the events of histories, and the disposition recorder also to those of alerts."""
 
     async def handle_batch(events: Sequence[HistoryEvent]) -> None:
         await projector.handle_batch(events)
         if dispositions := [event for event in events if isinstance(event, AlertResolved | AlertReopened)]:
             await disposition_recorder.handle_batch(dispositions)
 
-    kafka.subscribe(INTAKE, SESSIONS, FEEDBACK, ALERTS, event_types=CONSUMED_EVENTS, handler=handle_batch)
+    handler = with_staff(handle_batch, staff_store, staff)
+    kafka.subscribe(INTAKE, SESSIONS, FEEDBACK, ALERTS, event_types=CONSUMED_EVENTS, handler=handler)

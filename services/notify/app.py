@@ -33,6 +33,8 @@ from shared.outbox.relay import Outbox
 from shared.runtime.background import repeat_every, retry_until_done, run_in_background
 from shared.runtime.clock import now
 from shared.runtime.metrics import process_registry
+from shared.staff.cache import CachedStaff
+from shared.staff.store import MongoStaffStore
 
 COUNT_INTERVAL_SECONDS = 15.0
 """About as often as Prometheus scrapes."""
@@ -83,7 +85,7 @@ def create_app(
     )
     retention = retention_of(settings)
     retention_service = RetentionService(store, delivery_store, retention, metrics)
-    subscriptions.subscribe(kafka, AlertProjector(store, planner, kafka.publish, metrics, retention.alerts))
+    _subscribe(kafka, mongo, AlertProjector(store, planner, kafka.publish, metrics, retention.alerts))
     inbox_updates = InboxUpdates(mongo, metrics, stream_limits(settings), ping_seconds)
 
     @asynccontextmanager
@@ -104,6 +106,11 @@ def create_app(
     add_health_routes(ops_app(app), liveness=kafka.is_alive, readiness=readiness, registry=registry)
     app.include_router(routes(InboxService(store, planner, now, metrics), planner, destinations, inbox_updates))
     return app
+
+
+def _subscribe(kafka: Kafka, mongo: Mongo, projector: AlertProjector) -> None:
+    staff_store = MongoStaffStore(mongo)
+    subscriptions.subscribe(kafka, projector, staff_store, CachedStaff(staff_store))
 
 
 def _run_background_tasks(

@@ -2,6 +2,7 @@
 
 from services.notify.handlers import AlertProjector
 from shared.events import (
+    STAFF_EVENTS,
     AlertAcknowledged,
     AlertRaised,
     AlertReopened,
@@ -27,6 +28,9 @@ from shared.events import (
 )
 from shared.events.topics import ALLIANCE, INTAKE, SESSIONS
 from shared.kafka import Kafka
+from shared.staff.cache import CachedStaff
+from shared.staff.handlers import with_staff
+from shared.staff.store import StaffStore
 
 CONSUMED_EVENTS: tuple[type[Event], ...] = (
     ClinicianRegistered,
@@ -46,10 +50,12 @@ CONSUMED_EVENTS: tuple[type[Event], ...] = (
     RuptureRepaired,
     RuptureRetracted,
     RuptureEnded,
+    *STAFF_EVENTS,
 )
 PUBLISHED_EVENTS: tuple[type[Event], ...] = (AlertRaised, AlertAcknowledged, AlertResolved, AlertReopened)
 
 
-def subscribe(kafka: Kafka, projector: AlertProjector) -> None:
-    """Subscribe the handler to the topics."""
-    kafka.subscribe(INTAKE, SESSIONS, ALLIANCE, event_types=CONSUMED_EVENTS, handler=projector.handle_batch)
+def subscribe(kafka: Kafka, projector: AlertProjector, staff_store: StaffStore, staff: CachedStaff) -> None:
+    """Subscribe the handlers to the topics."""
+    handler = with_staff(projector.handle_batch, staff_store, staff)
+    kafka.subscribe(INTAKE, SESSIONS, ALLIANCE, event_types=CONSUMED_EVENTS, handler=handler)

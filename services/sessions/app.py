@@ -25,6 +25,8 @@ from shared.outbox.relay import Outbox
 from shared.runtime.background import repeat_every, retry_until_done, run_in_background
 from shared.runtime.clock import now
 from shared.runtime.metrics import process_registry
+from shared.staff.cache import CachedStaff
+from shared.staff.store import MongoStaffStore
 
 TOKEN_BYTES = 32
 """256 bits, so that nobody can guess a link."""
@@ -46,7 +48,8 @@ def create_app(settings: Settings) -> FastAPI:
         clock=now,
         generate_token=_generate_token,
     )
-    subscriptions.subscribe(kafka, store)
+    staff_store = MongoStaffStore(mongo)
+    subscriptions.subscribe(kafka, store, staff_store, CachedStaff(staff_store))
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

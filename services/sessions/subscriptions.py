@@ -5,6 +5,7 @@ from functools import partial
 from services.sessions.handlers import handle_batch
 from services.sessions.store.protocol import Store
 from shared.events import (
+    STAFF_EVENTS,
     ClientErased,
     ClinicUpdated,
     ConsentGiven,
@@ -25,6 +26,9 @@ from shared.events import (
     topics,
 )
 from shared.kafka import Kafka
+from shared.staff.cache import CachedStaff
+from shared.staff.handlers import with_staff
+from shared.staff.store import StaffStore
 
 CONSUMED_EVENTS: tuple[type[Event], ...] = (
     ClinicUpdated,
@@ -34,6 +38,7 @@ CONSUMED_EVENTS: tuple[type[Event], ...] = (
     ConsentGiven,
     ConsentWithdrawn,
     ClientErased,
+    *STAFF_EVENTS,
 )
 PUBLISHED_EVENTS: tuple[type[Event], ...] = (
     SessionScheduled,
@@ -48,6 +53,7 @@ PUBLISHED_EVENTS: tuple[type[Event], ...] = (
 )
 
 
-def subscribe(kafka: Kafka, store: Store) -> None:
-    """Subscribe the handler to its topic."""
-    kafka.subscribe(topics.INTAKE, event_types=CONSUMED_EVENTS, handler=partial(handle_batch, store=store))
+def subscribe(kafka: Kafka, store: Store, staff_store: StaffStore, staff: CachedStaff) -> None:
+    """Subscribe the handlers to their topic."""
+    handler = with_staff(partial(handle_batch, store=store), staff_store, staff)
+    kafka.subscribe(topics.INTAKE, event_types=CONSUMED_EVENTS, handler=handler)

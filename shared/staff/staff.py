@@ -4,7 +4,7 @@ Nothing here does I/O, reads a clock or draws a random number. The order of arri
 changes nothing: of the events about one record, the latest counts; of two of the same moment, the one that takes
 access away, otherwise the one with the greater id.
 
-A period counts only while its person has the role for it: whoever was removed is nobody's deputy, supervisor or lead.
+A period counts only while its person has the role for it: a person who was removed supervises and replaces nobody.
 """
 
 from collections.abc import Iterable, Mapping

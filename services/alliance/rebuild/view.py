@@ -1,4 +1,4 @@
-"""The view of alliance: the stored events, the state folded from them, and the dispositions of alerts.
+"""The view of alliance: the stored events, the state folded from them, the dispositions of alerts, and the staff.
 
 Missing events are restored at once, because an event that is stored twice counts once. A state that differs is staged
 with the version it replaces. On a conflict with the service it is folded again from the stored events, which are
@@ -39,7 +39,9 @@ from shared.events.cloudevents import decode
 from shared.kafka.event_reader import PartitionSlice
 from shared.mongo.client import Document, Mongo
 from shared.rebuild.history import History, PageSize, SliceReader
+from shared.rebuild.projection import about_relationships
 from shared.rebuild.view import RELATIONSHIPS_READ, Counts, Difference, Publish, StagedDocument, View, merge_pages
+from shared.staff.rebuild import STAFF_CORRECTED, StaffDocuments
 
 EVENTS_READ, EVENTS_RESTORED, EVENTS_CORRECTED = "events read", "events restored", "events corrected"
 DISPOSITIONS_RESTORED = "dispositions restored"
@@ -50,7 +52,7 @@ _EVENT_TYPES = by_type(EVENT_TYPES)
 class AllianceView(View):
     """Everything that alliance derives from the topics, under the policies in force."""
 
-    subjects = "relationships"
+    subjects = "relationships and clinics"
     page_size = PageSize(documents=2_000, events=2_000)
 
     def __init__(self, servers: str, policies: Policies, mongo: Mongo, publish: Publish) -> None:
@@ -59,6 +61,7 @@ class AllianceView(View):
         self._policies = policies
         self._store = MongoStore(mongo)
         self._stored_view = StoredView(mongo)
+        self._staff = StaffDocuments(mongo)
         self._publish = publish
         self._published_versions: PublishedVersions | None = None
         self._under_other_policy: set[UUID] = set()
@@ -67,16 +70,18 @@ class AllianceView(View):
         await self._store.create_indexes()
 
     async def find_differences(self, histories: Mapping[UUID, History]) -> list[Difference]:
-        recorded = {r: RecordedHistory.from_history(r, history) for r, history in histories.items()}
+        wrong_staff = await self._staff.find_differences(histories)
+        recorded = _histories_of_relationships(histories)
         current = await self._load_current(recorded)
         comparisons = {r: Comparison(recorded[r], current[r], self._policies) for r in recorded}
         self._under_other_policy |= {r for r, comparison in comparisons.items() if comparison.is_under_other_policy}
         differences = [Difference(r, tuple(comparison.list_names())) for r, comparison in comparisons.items()]
-        return [difference for difference in differences if difference.names]
+        return [*wrong_staff, *(difference for difference in differences if difference.names)]
 
     async def list_ids(self, after: UUID | None, limit: int) -> list[UUID]:
         states = await self._store.page(None, after, limit)
-        return merge_pages(limit, states, await self._stored_view.list_event_relationships(after, limit))
+        of_events = await self._stored_view.list_event_relationships(after, limit)
+        return merge_pages(limit, states, of_events, await self._staff.list_ids(after, limit))
 
     def list_remarks(self) -> Sequence[str]:
         if not self._under_other_policy:
@@ -89,7 +94,8 @@ class AllianceView(View):
     async def stage(
         self, slice_reader: SliceReader, page: Mapping[UUID, History]
     ) -> tuple[Sequence[StagedDocument], Counts]:
-        recorded = {r: RecordedHistory.from_history(r, history) for r, history in page.items()}
+        staff_corrected = await self._staff.correct(slice_reader, page)
+        recorded = _histories_of_relationships(page)
         # The states first: if the service then stores an event that we do not see, it also writes another version.
         current = await self._stored_view.load_states(recorded)
         stored = await self._stored_view.load_events(recorded)
@@ -102,6 +108,7 @@ class AllianceView(View):
             if (names := compare_state(current.get(r), VersionedState(r, result)))
         ]
         restored[DISPOSITIONS_RESTORED] = await self._restore_dispositions(recorded, events, results)
+        restored[STAFF_CORRECTED] = staff_corrected
         restored[RELATIONSHIPS_READ] = len(recorded)
         restored[EVENTS_READ] = sum(len(history.events) for history in recorded.values())
         return documents, restored
@@ -248,3 +255,7 @@ class AllianceView(View):
             decode(event, _EVENT_TYPES, max_bytes=None) for state in states for event in state.derived_events
         ]
         await self._publish([event for event in derived_events if event is not None])
+
+
+def _histories_of_relationships(histories: Mapping[UUID, History]) -> dict[UUID, RecordedHistory]:
+    return {r: RecordedHistory.from_history(r, history) for r, history in about_relationships(histories).items()}

@@ -1,4 +1,4 @@
-"""Rebuilding and verifying the view of notify: relationships, alerts and clinicians.
+"""Rebuilding and verifying the view of notify: relationships, alerts, clinicians and staff.
 
 Channels and deliveries are not derived from the topics and stay as they are. The id of a delivery follows from its
 alert, so no message is sent twice. docs/adr/0010-rebuild.md explains how.

@@ -1,4 +1,4 @@
-"""The view of notify: relationships with their alerts, and the time zones of clinicians."""
+"""The view of notify: relationships with their alerts, the time zones of clinicians, and the staff of clinics."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -28,6 +28,7 @@ from shared.outbox.documents import Versioned
 from shared.rebuild.history import History, SliceReader
 from shared.rebuild.projection import ProjectionView, about_relationships, remove_invalid_versions, version_of
 from shared.rebuild.view import Counts, Difference, StagedDocument, ViewResources, list_values, merge_pages
+from shared.staff.rebuild import STAFF_CORRECTED, StaffDocuments
 
 CLINICIANS_CORRECTED = "clinicians corrected"
 
@@ -35,7 +36,7 @@ CLINICIANS_CORRECTED = "clinicians corrected"
 class NotifyView(ProjectionView[RelationshipProjection, CurrentView]):
     """Everything that notify derives from the topics."""
 
-    subjects = "relationships and clinicians"
+    subjects = "relationships, clinicians and clinics"
 
     def __init__(
         self, resources: ViewResources, store: MongoStore, planner: DeliveryPlanner, alert_retention: timedelta
@@ -44,6 +45,7 @@ class NotifyView(ProjectionView[RelationshipProjection, CurrentView]):
         self._alert_retention = alert_retention
         self._alerts = resources.mongo[ALERTS]
         self._clinicians = Clinicians(resources.mongo)
+        self._staff = StaffDocuments(resources.mongo)
         self._store = store
         self._planner = planner
         self._publish = resources.publish
@@ -54,18 +56,21 @@ class NotifyView(ProjectionView[RelationshipProjection, CurrentView]):
     async def list_ids(self, after: UUID | None, limit: int) -> list[UUID]:
         relationships = await super().list_ids(after, limit)
         of_alerts = await list_values(self._alerts, "relationship_id", after, limit)
-        return merge_pages(limit, relationships, of_alerts, await self._clinicians.list_ids(after, limit))
+        clinicians = await self._clinicians.list_ids(after, limit)
+        return merge_pages(limit, relationships, of_alerts, clinicians, await self._staff.list_ids(after, limit))
 
     async def find_differences(self, histories: Mapping[UUID, History]) -> list[Difference]:
         wrong_clinicians = await self._clinicians.find_differences(histories)
-        return [*wrong_clinicians, *await super().find_differences(about_relationships(histories))]
+        wrong_staff = await self._staff.find_differences(histories)
+        return [*wrong_clinicians, *wrong_staff, *await super().find_differences(about_relationships(histories))]
 
     async def stage(
         self, slice_reader: SliceReader, page: Mapping[UUID, History]
     ) -> tuple[Sequence[StagedDocument], Counts]:
-        corrected = await self._clinicians.correct(page)
+        corrected = Counter({CLINICIANS_CORRECTED: await self._clinicians.correct(page)})
+        corrected[STAFF_CORRECTED] = await self._staff.correct(slice_reader, page)
         documents, counts = await super().stage(slice_reader, about_relationships(page))
-        return documents, counts + Counter({CLINICIANS_CORRECTED: corrected})
+        return documents, counts + corrected
 
     def create_empty(self, id: UUID) -> RelationshipProjection:
         return RelationshipProjection(Relationship(relationship_id=id))

@@ -1,4 +1,4 @@
-"""Rebuilding and verifying what sessions derives from the topics: its projections of relationships and clinics.
+"""Rebuilding and verifying what sessions derives from the topics: its projections of relationships, clinics and staff.
 
 Sessions, feedback and links are the source of their events and stay as they are, except that the sessions of an erased
 client are deleted. Nothing is published. docs/adr/0010-rebuild.md explains how.

@@ -1,4 +1,4 @@
-"""The view of sessions: relationships and clinics."""
+"""The view of sessions: relationships, clinics and their staff."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -27,6 +27,7 @@ from shared.rebuild.view import (
     ViewSource,
     merge_pages,
 )
+from shared.staff.rebuild import STAFF_CORRECTED, StaffDocuments
 
 VIEW_SOURCE = ViewSource("sessions", CONSUMED_TOPICS["sessions"], CONSUMED_EVENTS, "relationships_rebuilt")
 CLINICS_CORRECTED = "clinics corrected"
@@ -42,7 +43,7 @@ class CurrentRelationship:
 
 
 class SessionsView(ProjectionView[Relationship, CurrentRelationship]):
-    """The projections of relationships and clinics."""
+    """The projections of relationships, clinics and their staff."""
 
     subjects = "relationships and clinics"
 
@@ -50,23 +51,28 @@ class SessionsView(ProjectionView[Relationship, CurrentRelationship]):
         super().__init__(mongo[RELATIONSHIPS], reader)
         self._sessions = mongo[SESSIONS]
         self._clinics = Clinics(mongo)
+        self._staff = StaffDocuments(mongo)
 
     async def create_indexes(self) -> None:
         """There are none: relationships and clinics are found by their ids."""
 
     async def list_ids(self, after: UUID | None, limit: int) -> list[UUID]:
-        return merge_pages(limit, await super().list_ids(after, limit), await self._clinics.list_ids(after, limit))
+        relationships = await super().list_ids(after, limit)
+        clinics = await self._clinics.list_ids(after, limit)
+        return merge_pages(limit, relationships, clinics, await self._staff.list_ids(after, limit))
 
     async def find_differences(self, histories: Mapping[UUID, History]) -> list[Difference]:
         wrong_clinics = await self._clinics.find_differences(histories)
-        return [*wrong_clinics, *await super().find_differences(about_relationships(histories))]
+        wrong_staff = await self._staff.find_differences(histories)
+        return [*wrong_clinics, *wrong_staff, *await super().find_differences(about_relationships(histories))]
 
     async def stage(
         self, slice_reader: SliceReader, page: Mapping[UUID, History]
     ) -> tuple[Sequence[StagedDocument], Counts]:
-        corrected = await self._clinics.correct(page)
+        corrected = Counter({CLINICS_CORRECTED: await self._clinics.correct(page)})
+        corrected[STAFF_CORRECTED] = await self._staff.correct(slice_reader, page)
         documents, counts = await super().stage(slice_reader, about_relationships(page))
-        return documents, counts + Counter({CLINICS_CORRECTED: corrected})
+        return documents, counts + corrected
 
     def create_empty(self, id: UUID) -> Relationship:
         return Relationship(relationship_id=id)

@@ -176,7 +176,7 @@ async def test_a_rebuild_misses_no_event_that_the_service_handles_meanwhile(
 
     assert (verify_result.exit_code, verify_result.stdout) == (
         0,
-        f"{RELATIONSHIP_COUNT} relationships compared, 0 different\n",
+        f"{RELATIONSHIP_COUNT} relationships and clinics compared, 0 different\n",
     )
 
 

@@ -26,7 +26,7 @@ async def test_whatever_verify_cannot_look_at_is_named_and_its_exit_code_is_not_
     incomplete = await notified.command("verify")
     rebuilt = await notified.command("rebuild", "--accept-losses")
 
-    compared = f"{RELATIONSHIP_COUNT + CLINICIAN_COUNT} relationships and clinicians compared"
+    compared = f"{RELATIONSHIP_COUNT + CLINICIAN_COUNT} relationships, clinicians and clinics compared"
     assert (complete.exit_code, complete.stdout) == (0, f"{compared}, 0 different\n")
     first_line, *remarks = [line for line in incomplete.stdout.splitlines() if not line.endswith("appointments")]
     assert first_line.startswith(compared)

@@ -156,7 +156,7 @@ async def test_a_rebuild_misses_no_event_that_the_service_handles_meanwhile(
 
     assert (verify_result.exit_code, verify_result.stdout) == (
         0,
-        f"{RELATIONSHIP_COUNT + CLINICIAN_COUNT} relationships and clinicians compared, 0 different\n",
+        f"{RELATIONSHIP_COUNT + CLINICIAN_COUNT} relationships, clinicians and clinics compared, 0 different\n",
     )
     alert_by_id = {d["_id"]: d for d in (await notified.view())["alerts"]}
     assert alert_by_id[create_builder(6).alert_id()]["said"]["version"] == min(version, 40) - 1

@@ -51,7 +51,7 @@ async def test_a_wrong_clinician_is_not_compared_rather_than_correct_while_the_s
 
     compared = RELATIONSHIP_COUNT + CLINICIAN_COUNT - 1
     first_line, not_caught_up, not_decoded = result.stdout.splitlines()
-    assert first_line == f"{compared} relationships and clinicians compared, 0 different"
+    assert first_line == f"{compared} relationships, clinicians and clinics compared, 0 different"
     assert not_caught_up == "1 not compared: the service has not caught up with their events"
     assert not_decoded.startswith("1 records cannot be decoded, and notify has not dead-lettered them; the first is ")
     assert result.exit_code == 3
