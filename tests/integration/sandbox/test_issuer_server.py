@@ -6,6 +6,7 @@ import sys
 import time
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx2
@@ -17,7 +18,7 @@ from tools.sandbox.network.sign_in import MachineTokens
 from tools.sandbox.servers.issuer import LocalIssuer
 from tools.sandbox.servers.issuer_configuration import Client, IssuerConfiguration
 from tools.sandbox.servers.ports import free_ports
-from tools.sandbox.servers.process import PROJECT_ROOT, running_process
+from tools.sandbox.servers.process import PROJECT_ROOT, RunError, running_process
 
 pytestmark = pytest.mark.integration
 
@@ -71,6 +72,16 @@ async def test_a_restart_keeps_the_keys(tmp_path: Path, http: httpx2.AsyncClient
 
     with LocalIssuer(tmp_path, free_ports(1)[0], CONFIGURATION) as second:
         assert verified(token, await published_keys(http, second)).claims["client_id"] == MACHINE.client_id
+
+
+async def test_a_second_issuer_on_the_same_data_leaves_the_first_alone(own_issuer: LocalIssuer) -> None:
+    second = LocalIssuer(own_issuer.server.data, free_ports(1)[0], replace(CONFIGURATION, machines=()))
+    second.configure(machine_token_seconds=7)
+
+    with pytest.raises(RunError, match="Another process already uses"):
+        second.server.start()
+
+    assert await new_token(own_issuer)
 
 
 async def test_the_clock_of_the_issuer_can_be_wrong(own_issuer: LocalIssuer, http: httpx2.AsyncClient) -> None:

@@ -30,20 +30,19 @@ class LocalIssuer:
 
     def __init__(self, data: Path, port: int, configuration: IssuerConfiguration, *, report: Report = print) -> None:
         """Installs the packages of Node first if necessary. Raises RunError if that fails."""
-        self._data = data.resolve()
-        self._data.mkdir(parents=True, exist_ok=True)
         self.url = f"http://127.0.0.1:{port}{PATH}"
         self.configuration = configuration
-        self._keys = self._load_or_create_keys()
-        self._write_configuration()
+        self._keys: list[SigningKey] = []
+        self._file = data.resolve() / "configuration.json"
         self.server = LocalServer(
             name="Issuer",
             address=self.url,
             command=[npm.find_node(), npm.NODE_FOLDER / "issuer.mjs", self._file, npm.provide_packages(report)],
-            data=self._data,
+            data=data.resolve(),
             port=port,
             is_ready=partial(_is_ready, self.url),
             report=report,
+            prepare=self._prepare,
         )
 
     def __enter__(self) -> Self:
@@ -73,7 +72,7 @@ class LocalIssuer:
     def configure(self, **changes: Any) -> None:
         """Change fields of the configuration."""
         self.configuration = replace(self.configuration, **changes)
-        self._write_configuration()
+        self._apply()
 
     def add_front_door(self, url: str) -> None:
         """Let people return to another public URL."""
@@ -92,17 +91,18 @@ class LocalIssuer:
     def rotate_keys(self, *, keeps_previous: bool = True) -> None:
         """Sign with a new key; by default the previous ones stay published."""
         self._keys = [new_signing_key(), *(self._keys if keeps_previous else ())]
+        self._apply()
+
+    def _prepare(self) -> None:
+        """Load the keys of the last run, so that its tokens stay valid, or create one."""
+        if not self._keys and self._file.exists():
+            self._keys = list(json.loads(self._file.read_text())["keys"])
+        self._keys = self._keys or [new_signing_key()]
         self._write_configuration()
 
-    @property
-    def _file(self) -> Path:
-        return self._data / "configuration.json"
-
-    def _load_or_create_keys(self) -> list[SigningKey]:
-        """A restart must not make the tokens of the last run invalid."""
-        if self._file.exists():
-            return list(json.loads(self._file.read_text())["keys"])
-        return [new_signing_key()]
+    def _apply(self) -> None:
+        if self.server.process:  # else the next start writes it; until then the file may be another process's
+            self._write_configuration()
 
     def _write_configuration(self) -> None:
         """Replace the file at once; only its owner may read the secrets in it."""

@@ -44,6 +44,7 @@ class LocalServer:
     port: int
     is_ready: Callable[[], bool]  # sends a real request; False or OSError mean "not yet"
     report: Report = print
+    prepare: Callable[[], None] = lambda: None  # before each start, when no other process uses the data
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
     _data_lock: TextIOWrapper | None = field(default=None, init=False)
 
@@ -69,6 +70,7 @@ class LocalServer:
             self._stop_orphan()
             if not is_free(self.port):
                 raise RunError(f"{self.name} cannot start: another program uses port {self.port}.")
+            self.prepare()
             self._launch()
             self._wait_until_ready()
         except BaseException:
