@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 
 from fastapi import FastAPI
@@ -12,8 +12,11 @@ from services.sessions.http import routes
 from services.sessions.http.pages import create_error_page
 from services.sessions.metrics import SessionsMetrics
 from services.sessions.service import SessionsService
+from services.sessions.service.clinics import EVENTS_WITH_CLINICS, create_backfill
 from services.sessions.settings import Settings
 from services.sessions.store.mongo import SESSIONS, MongoStore
+from shared.clinics.backfill import BACKFILL_INTERVAL_SECONDS
+from shared.clinics.intake_history import open_intake_history
 from shared.http.app import create_base_app
 from shared.http.health import add_health_routes
 from shared.http.ops import ops_app
@@ -53,11 +56,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        index_creation = retry_until_done("create indexes", store.create_indexes)
-        lapse_timer = repeat_every(
-            settings.lapse_check_seconds, "lapse overdue requests", service.lapse_overdue_requests
-        )
-        async with kafka.run(), outbox.run(), run_in_background(index_creation, lapse_timer):
+        async with kafka.run(), outbox.run(), _run_background_tasks(settings, store, service, metrics):
             yield
         await mongo.close()
 
@@ -71,6 +70,18 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.include_router(routes(service, settings.public_url, settings.crisis_text))
     return app
+
+
+def _run_background_tasks(
+    settings: Settings, store: MongoStore, service: SessionsService, metrics: SessionsMetrics
+) -> AbstractAsyncContextManager[None]:
+    history = open_intake_history(settings.kafka_bootstrap_servers, "sessions", EVENTS_WITH_CLINICS)
+    backfill = create_backfill(store, metrics, history)
+    return run_in_background(
+        retry_until_done("create indexes", store.create_indexes),
+        repeat_every(settings.lapse_check_seconds, "lapse overdue requests", service.lapse_overdue_requests),
+        repeat_every(BACKFILL_INTERVAL_SECONDS, "fill in clinics", backfill.run),
+    )
 
 
 def _generate_token() -> str:

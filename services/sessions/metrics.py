@@ -55,6 +55,13 @@ OVERDUE_SECONDS = GaugeSpec(
 )
 
 
+UNKNOWN_CLINICS = GaugeSpec(
+    "attune_sessions_unknown_clinics",
+    "Relationships and sessions whose clinic is not known yet, so that no request sees them. "
+    "Every process reports the same value.",
+)
+
+
 class SessionsMetrics:
     """Counts changes, feedback and form pages, and measures how far the timer is behind."""
 
@@ -63,6 +70,7 @@ class SessionsMetrics:
         self._feedback = FEEDBACK.create(registry)
         self._pages = PAGES.create(registry)
         self._overdue = OVERDUE_SECONDS.create(registry)
+        self._unknown_clinics = UNKNOWN_CLINICS.create(registry)
 
     def count_events(self, events: Iterable[Event]) -> None:
         for event in events:
@@ -73,6 +81,9 @@ class SessionsMetrics:
 
     def count_page(self, page: Page) -> None:
         self._pages.labels(page).inc()
+
+    def set_unknown_clinics(self, count: int) -> None:
+        self._unknown_clinics.set(count)
 
     def set_overdue(self, oldest_lapse_at: datetime | None, now: datetime) -> None:
         self._overdue.set(0 if oldest_lapse_at is None else (now - oldest_lapse_at).total_seconds())

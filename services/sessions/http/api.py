@@ -205,29 +205,31 @@ def _session_routes(service: SessionsService, public_url: str) -> APIRouter:
     @router.get("")
     async def get_session(session_id: UUID) -> SessionView:
         """A session: its appointment, its outcome, and who has answered."""
-        return SessionView.of(await service.get_session(session_id))
+        return SessionView.of(await service.get_session(None, session_id))
 
     @router.put("")
     async def schedule_session(session_id: UUID, body: AppointmentBody) -> SessionView:
         """Make an appointment under an id that you choose, or move it."""
-        return SessionView.of(await service.schedule(session_id, body.relationship_id, body.starts_at, body.minutes))
+        return SessionView.of(
+            await service.schedule(None, session_id, body.relationship_id, body.starts_at, body.minutes)
+        )
 
     @router.post("/completion")
     async def complete_session(session_id: UUID, body: CompletionBody) -> CompletionView:
         """Record that the session was held. Returns a link to the clinician's form; those before keep working."""
-        session, clinician_link = await service.complete(session_id, body.ended_at, body.minutes)
+        session, clinician_link = await service.complete(None, session_id, body.ended_at, body.minutes)
         return CompletionView.of_completed(session, clinician_link, public_url)
 
     @router.post("/missed")
     async def mark_missed(session_id: UUID, _body: EmptyBody | None = None) -> SessionView:
         """Record that the client did not come and did not say so."""
-        return SessionView.of(await service.mark_missed(session_id))
+        return SessionView.of(await service.mark_missed(None, session_id))
 
     @router.post("/cancellation")
     async def cancel_session(session_id: UUID, body: CancellationBody) -> SessionView:
         """Record that the session was cancelled."""
         cancellation = Cancelled(by=body.by, cancelled_at=body.cancelled_at)
-        return SessionView.of(await service.cancel(session_id, cancellation))
+        return SessionView.of(await service.cancel(None, session_id, cancellation))
 
     return router
 
@@ -243,7 +245,7 @@ def _correction_routes(service: SessionsService) -> APIRouter:
         only its end and its length can be corrected.
         """
         correction = OutcomeCorrection.model_validate({"correction_id": correction_id, **body.model_dump()})
-        return SessionView.of(await service.correct_outcome(session_id, correction))
+        return SessionView.of(await service.correct_outcome(None, session_id, correction))
 
     return router
 
@@ -258,12 +260,14 @@ def _feedback_routes(service: SessionsService, public_url: str) -> APIRouter:
         There are at most five for a session, until the time for the form is over; each works until the form is
         answered. Each call is logged.
         """
-        return FormLinkView.of(await service.issue_client_link(session_id), public_url)
+        return FormLinkView.of(await service.issue_client_link(None, session_id), public_url)
 
     @router.put("/feedback/{rater}")
     async def record_answer(session_id: UUID, rater: Rater, body: AnswerBody) -> SessionView:
         """Record an answer that was given elsewhere, also after the deadline. A different, later answer corrects it."""
-        session = await service.record_answer(session_id, rater, body.to_answer(), body.given_at, body.collected_by)
+        session = await service.record_answer(
+            None, session_id, rater, body.to_answer(), body.given_at, body.collected_by
+        )
         return SessionView.of(session)
 
     return router

@@ -3,7 +3,7 @@
 Correctness relies only on the uniqueness of `_id`. Every index is there for speed.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -12,6 +12,9 @@ from services.sessions.domain.relationship import Relationship
 from services.sessions.domain.session import Decision, Session
 from services.sessions.store.protocol import LAPSE_BATCH_SIZE
 from services.sessions.store.stored_names import STORED_NAMES
+from shared.access.clinic_id import ClinicId
+from shared.clinics.backfill import UnknownClinics
+from shared.clinics.mongo import MongoClinics, within
 from shared.events import ClinicUpdated, Event
 from shared.mongo.client import Document, GuardedWrite, Mongo, server_time, translate_errors, write_guarded
 from shared.outbox.documents import Documents, Versioned
@@ -20,6 +23,8 @@ from shared.outbox.relay import Outbox, outbox_entries
 SESSIONS = "sessions"
 RELATIONSHIPS = "relationships"
 CLINICS = "clinics"
+UNKNOWN = {"clinician_id": None}
+"""Of a relationship whose start has not been folded by a version that stores clinic and clinician."""
 
 
 class MongoStore:
@@ -27,6 +32,7 @@ class MongoStore:
 
     def __init__(self, mongo: Mongo, outbox: Outbox, clock: Callable[[], datetime]) -> None:
         self.sessions = Documents(mongo[SESSIONS], Session, outbox, clock, STORED_NAMES)
+        self._clinics_of_sessions = MongoClinics(self.sessions.collection, "relationship_id")
         self._relationship_collection = mongo[RELATIONSHIPS]
         self._clinic_collection = mongo[CLINICS]
         self._outbox = outbox
@@ -38,17 +44,22 @@ class MongoStore:
             await self.sessions.collection.create_index("link_hashes", name="links")
             await self.sessions.collection.create_index("next_lapse_at", name="due")
             await self.sessions.collection.create_index("relationship_id", name="relationship")
+            await self._relationship_collection.create_index(
+                "clinician_id", name="unknown_clinic", partialFilterExpression=UNKNOWN
+            )
+        await self._clinics_of_sessions.create_index()
 
     async def find_by_link(self, link_hash: str) -> Versioned[Session] | None:
         return await self.sessions.find({"link_hashes": link_hash})
 
-    async def count_sessions(self, relationship_id: UUID, limit: int) -> int:
+    async def count_sessions(self, clinic: ClinicId | None, relationship_id: UUID, limit: int) -> int:
+        query = within(clinic, {"relationship_id": relationship_id})
         with translate_errors():
-            return await self.sessions.collection.count_documents({"relationship_id": relationship_id}, limit=limit)
+            return await self.sessions.collection.count_documents(query, limit=limit)
 
-    async def find_relationship(self, relationship_id: UUID) -> Relationship | None:
+    async def find_relationship(self, clinic: ClinicId | None, relationship_id: UUID) -> Relationship | None:
         with translate_errors():
-            found = await self._relationship_collection.find_one({"_id": relationship_id})
+            found = await self._relationship_collection.find_one(within(clinic, {"_id": relationship_id}))
         return None if found is None else Relationship.model_validate(found)
 
     async def load_relationships(self, ids: Iterable[UUID]) -> dict[UUID, Relationship]:
@@ -72,9 +83,9 @@ class MongoStore:
             pending = await write_guarded(self._relationship_collection, writes)
         return updated
 
-    async def find_clinic(self, clinic_id: UUID) -> Clinic | None:
+    async def find_clinic(self, clinic: ClinicId) -> Clinic | None:
         with translate_errors():
-            found = await self._clinic_collection.find_one({"_id": clinic_id})
+            found = await self._clinic_collection.find_one({"_id": clinic})
         return None if found is None else Clinic.model_validate(found)
 
     async def save_clinics(self, events: Sequence[ClinicUpdated]) -> None:
@@ -129,6 +140,17 @@ class MongoStore:
     async def erase_sessions(self, ids: Iterable[UUID]) -> None:
         with translate_errors():
             await self.sessions.collection.delete_many({"relationship_id": {"$in": list(ids)}})
+
+    async def count_unknown_clinics(self) -> UnknownClinics:
+        with translate_errors():
+            relationships = await self._relationship_collection.count_documents({**UNKNOWN, "erased_at": None})
+        return UnknownClinics(relationships, await self._clinics_of_sessions.count_unknown())
+
+    async def list_unknown_clinics(self, after: UUID | None, limit: int) -> list[UUID]:
+        return await self._clinics_of_sessions.list_unknown(after, limit)
+
+    async def fill_in_clinics(self, clinics: Mapping[UUID, ClinicId]) -> None:
+        await self._clinics_of_sessions.fill_in(clinics)
 
     async def _load_documents(self, ids: Iterable[UUID]) -> list[Document]:
         with translate_errors():

@@ -1,24 +1,18 @@
 """The contract of the store of sessions, for the store in memory and for MongoDB with either driver."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from functools import partial
 from uuid import UUID, uuid4
-
-import pytest
 
 from services.sessions.domain import feedback
 from services.sessions.domain.appointment import cancel, schedule
 from services.sessions.domain.clinic import Clinic
 from services.sessions.domain.relationship import Relationship
 from services.sessions.domain.session import Cancelled, Decision, Session
-from services.sessions.store.memory import InMemoryStore
-from services.sessions.store.mongo import SESSIONS, MongoStore
 from services.sessions.store.protocol import Store
 from shared.outbox.documents import Versioned
 from shared.runtime.clock import now
-from tests.support.mongo import create_idle_outbox, open_mongo
 from tests.support.sessions_builders import (
     CLINIC,
     NOW,
@@ -33,17 +27,6 @@ from tests.support.sessions_builders import (
 
 LAPSED_AT = STARTS_AT + timedelta(minutes=50) + WINDOW
 """When the requests of `completed_session` lapse."""
-
-
-@pytest.fixture(params=["memory", "motor", "pymongo"])
-async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
-    if request.param == "memory":
-        yield InMemoryStore(now)
-        return
-    async with open_mongo(request.getfixturevalue("mongodb_uri"), request.param) as mongo:
-        mongo_store = MongoStore(mongo, create_idle_outbox(mongo, [SESSIONS], now), now)
-        await mongo_store.create_indexes()
-        yield mongo_store
 
 
 async def save(store: Store, *sessions: Session) -> None:
@@ -154,8 +137,8 @@ async def test_the_sessions_of_a_relationship_are_counted_up_to_a_limit(store: S
     relationship, other = make_relationship(), make_relationship()
     await save(store, *(scheduled_session(relationship) for _ in range(3)), scheduled_session(other))
 
-    assert [await store.count_sessions(relationship.relationship_id, limit) for limit in (2, 3, 10)] == [2, 3, 3]
-    assert await store.count_sessions(uuid4(), 10) == 0
+    assert [await store.count_sessions(None, relationship.relationship_id, limit) for limit in (2, 3, 10)] == [2, 3, 3]
+    assert await store.count_sessions(None, uuid4(), 10) == 0
 
 
 async def test_a_relationship_is_created_and_then_updated(store: Store) -> None:
@@ -173,9 +156,9 @@ async def test_a_relationship_is_created_and_then_updated(store: Store) -> None:
     await store.update_relationships([], consent)
 
     assert updated == {known: relationship}
-    assert await store.find_relationship(known) == relationship
+    assert await store.find_relationship(None, known) == relationship
     assert await store.load_relationships([known, unknown]) == updated
-    assert await store.find_relationship(unknown) is None
+    assert await store.find_relationship(None, unknown) is None
 
 
 async def test_parallel_updates_of_a_relationship_are_all_kept(store: Store) -> None:

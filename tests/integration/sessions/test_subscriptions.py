@@ -76,7 +76,7 @@ async def test_concurrent_updates_of_a_relationship_are_all_kept(mongodb_uri: st
 
     await process.store.update_relationships([builder.relationship_id], decide)
 
-    relationship = await process.store.find_relationship(builder.relationship_id)
+    relationship = await process.store.find_relationship(None, builder.relationship_id)
     assert relationship is not None
     assert relationship.consent
     assert relationship.started_at is not None

@@ -13,9 +13,18 @@ from services.sessions.metrics import SessionsMetrics
 from services.sessions.service import SessionsService
 from services.sessions.store.memory import InMemoryStore
 from services.sessions.store.protocol import LAPSE_BATCH_SIZE
+from shared.access.clinic_id import ClinicId
 from shared.errors import NotFound, Rejected
 from tests.support.builders import RelationshipBuilder
-from tests.support.sessions_builders import NOW, STARTS_AT, WINDOW, completed_session, make_answer, make_relationship
+from tests.support.sessions_builders import (
+    CLINIC,
+    NOW,
+    STARTS_AT,
+    WINDOW,
+    completed_session,
+    make_answer,
+    make_relationship,
+)
 
 
 class Sessions:
@@ -44,9 +53,9 @@ class Sessions:
 
     async def complete(self, session_id: UUID, relationship: Relationship) -> dict[str, str]:
         """The tokens of a new link to each form, by rater."""
-        await self.service.schedule(session_id, relationship.relationship_id, STARTS_AT, 50)
-        _, clinician_link = await self.service.complete(session_id, STARTS_AT + timedelta(minutes=50), 50)
-        client_link = await self.service.issue_client_link(session_id)
+        await self.service.schedule(None, session_id, relationship.relationship_id, STARTS_AT, 50)
+        _, clinician_link = await self.service.complete(None, session_id, STARTS_AT + timedelta(minutes=50), 50)
+        client_link = await self.service.issue_client_link(None, session_id)
         assert clinician_link is not None
         return {"client": client_link.token, "clinician": clinician_link.token}
 
@@ -70,7 +79,7 @@ async def test_a_completed_session_has_a_link_for_each_rater_that_works_once(ses
     with pytest.raises(Rejected, match="answered"):
         await sessions.service.answer_form(tokens["client"], make_answer(3))
 
-    feedback = (await sessions.service.get_session(session_id)).feedback
+    feedback = (await sessions.service.get_session(None, session_id)).feedback
     assert (feedback["client"].answer, feedback["clinician"].status) == (make_answer(8), "awaiting")
     assert (sessions.feedback_count("client", "answered"), sessions.feedback_count("client", "amended")) == (1, 0)
 
@@ -88,9 +97,9 @@ async def test_new_links_leave_the_old_ones_as_they_are(sessions: Sessions) -> N
 
 async def test_what_is_not_known_is_not_found(sessions: Sessions) -> None:
     with pytest.raises(NotFound, match="Relationship"):
-        await sessions.service.schedule(uuid4(), uuid4(), STARTS_AT, 50)
+        await sessions.service.schedule(None, uuid4(), uuid4(), STARTS_AT, 50)
     with pytest.raises(NotFound, match="Session"):
-        await sessions.service.mark_missed(uuid4())
+        await sessions.service.mark_missed(None, uuid4())
     with pytest.raises(NotFound, match="link"):
         await sessions.service.open_form("no token")
 
@@ -121,7 +130,7 @@ async def test_a_client_who_withdrew_consent_is_not_reported_as_silent(sessions:
     sessions.now = STARTS_AT + timedelta(minutes=50) + WINDOW
     await sessions.service.lapse_overdue_requests()
 
-    feedback = (await sessions.service.get_session(session_id)).feedback
+    feedback = (await sessions.service.get_session(None, session_id)).feedback
     assert (feedback["client"].status, feedback["clinician"].status) == ("withdrawn", "lapsed")
     assert (sessions.feedback_count("client", "lapsed"), sessions.feedback_count("clinician", "lapsed")) == (0, 1)
 
@@ -146,14 +155,14 @@ async def test_the_sessions_of_an_erased_client_are_deleted_and_none_is_added(se
 
     assert sessions.store.sessions.stored == {}
     with pytest.raises(Rejected, match="erased"):
-        await sessions.service.schedule(uuid4(), builder.relationship_id, STARTS_AT, 50)
+        await sessions.service.schedule(None, uuid4(), builder.relationship_id, STARTS_AT, 50)
 
 
 class ErasingStore(InMemoryStore):
     """The client is erased right after the service looked up the relationship."""
 
-    async def find_relationship(self, relationship_id: UUID) -> Relationship | None:
-        found = await super().find_relationship(relationship_id)
+    async def find_relationship(self, clinic: ClinicId | None, relationship_id: UUID) -> Relationship | None:
+        found = await super().find_relationship(clinic, relationship_id)
         erased = Relationship(relationship_id=relationship_id, erased_at=NOW)
         await self.update_relationships([relationship_id], lambda _: erased)
         return found
@@ -163,6 +172,6 @@ async def test_a_session_of_a_client_who_is_erased_meanwhile_does_not_stay() -> 
     sessions = Sessions(ErasingStore)
     relationship = await sessions.know(make_relationship())
 
-    await sessions.service.schedule(uuid4(), relationship.relationship_id, STARTS_AT, 50)
+    await sessions.service.schedule(CLINIC, uuid4(), relationship.relationship_id, STARTS_AT, 50)
 
     assert sessions.store.sessions.stored == {}
