@@ -20,8 +20,11 @@ from services.notify.http.inbox_updates import PING_SECONDS, InboxUpdates, Strea
 from services.notify.http.pages import render_error_page
 from services.notify.metrics import Metrics
 from services.notify.service import InboxService, Retention, RetentionService
+from services.notify.service.clinics import EVENTS_WITH_CLINICS, create_backfill
 from services.notify.settings import Settings
 from services.notify.store.mongo import ALERTS, MongoDeliveryStore, MongoStore
+from shared.clinics.backfill import BACKFILL_INTERVAL_SECONDS, ClinicBackfill
+from shared.clinics.intake_history import open_intake_history
 from shared.http.app import create_base_app
 from shared.http.health import Check, add_health_routes
 from shared.http.ops import ops_app
@@ -80,19 +83,19 @@ def create_app(
     webhook_client = create_webhook_client(destinations)
     channels: ChannelsByName = {"email": EmailChannel(settings), "webhook": WebhookChannel(webhook_client)}
     planner = DeliveryPlanner(store, delivery_store, now, timedelta(days=settings.notify_within_days))
-    delivery_worker = DeliveryWorker(
-        store, delivery_store, planner, channels, metrics, delivery or delivery_settings(settings), now
-    )
-    retention = retention_of(settings)
-    retention_service = RetentionService(store, delivery_store, retention, metrics)
-    _subscribe(kafka, mongo, AlertProjector(store, planner, kafka.publish, metrics, retention.alerts))
+    delivery = delivery or delivery_settings(settings)
+    delivery_worker = DeliveryWorker(store, delivery_store, planner, channels, metrics, delivery, now)
+    retention_service = RetentionService(store, delivery_store, retention_of(settings), metrics)
+    projector = AlertProjector(store, planner, kafka.publish, metrics, retention_of(settings).alerts)
+    backfill = _create_backfill(settings, store, delivery_store, projector, metrics)
+    _subscribe(kafka, mongo, projector)
     inbox_updates = InboxUpdates(mongo, metrics, stream_limits(settings), ping_seconds)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         async with (
             webhook_client,
-            _run_background_tasks(store, delivery_store, planner, retention_service, metrics),
+            _run_background_tasks(store, delivery_store, planner, retention_service, backfill, metrics),
             delivery_worker.run(),
             kafka.run(),
             outbox.run(),
@@ -104,7 +107,7 @@ def create_app(
     app = create_base_app("Attune notify", __doc__ or "", settings.http_limits, lifespan, registry, render_error_page)
     readiness: dict[str, Check] = {"mongodb": mongo.is_available, "kafka": kafka.is_ready}
     add_health_routes(ops_app(app), liveness=kafka.is_alive, readiness=readiness, registry=registry)
-    app.include_router(routes(InboxService(store, planner, now, metrics), planner, destinations, inbox_updates))
+    app.include_router(routes(InboxService(store, planner, now, metrics), destinations, inbox_updates))
     return app
 
 
@@ -113,11 +116,23 @@ def _subscribe(kafka: Kafka, mongo: Mongo, projector: AlertProjector) -> None:
     subscriptions.subscribe(kafka, projector, staff_store, CachedStaff(staff_store))
 
 
+def _create_backfill(
+    settings: Settings,
+    store: MongoStore,
+    delivery_store: MongoDeliveryStore,
+    projector: AlertProjector,
+    metrics: Metrics,
+) -> ClinicBackfill:
+    history = open_intake_history(settings.kafka_bootstrap_servers, "notify", EVENTS_WITH_CLINICS)
+    return create_backfill(store, delivery_store, projector, metrics, history)
+
+
 def _run_background_tasks(
     store: MongoStore,
     delivery_store: MongoDeliveryStore,
     planner: DeliveryPlanner,
     retention_service: RetentionService,
+    backfill: ClinicBackfill,
     metrics: Metrics,
 ) -> AbstractAsyncContextManager[None]:
     async def count_backlog() -> None:
@@ -128,6 +143,7 @@ def _run_background_tasks(
         retry_until_done("create indexes of alerts", store.create_indexes),
         retry_until_done("create indexes of deliveries", delivery_store.create_indexes),
         retry_until_done("plan deliveries missed by a crash", planner.plan_missing),
+        repeat_every(BACKFILL_INTERVAL_SECONDS, "fill in clinics", backfill.run),
         repeat_every(RETENTION_INTERVAL_SECONDS, "remove what is past retention", retention_service.remove_past),
         repeat_every(COUNT_INTERVAL_SECONDS, "count active alerts and due deliveries", count_backlog),
     )

@@ -47,7 +47,7 @@ class AlertProjector:
         planned from the current alerts even when nothing changed, because an earlier attempt may have crashed
         after saving them.
         """
-        await self._store.save_clinicians(e for e in events if isinstance(e, ClinicianRegistered | ClinicianUpdated))
+        await self._save_clinicians(events)
         events_by_relationship = _group_by_relationship(events)
         relationship_by_id = await self._update_relationships(events_by_relationship)
         await self._erase_alerts(relationship_by_id)
@@ -60,6 +60,17 @@ class AlertProjector:
                 for event in _derive_events(alert, events_by_relationship[alert.relationship_id])
             ]
         )
+
+    async def fold_into_relationships(self, events: Sequence[Event]) -> None:
+        """Fold `events` into relationships and clinicians only: alerts stay as they are, and nothing is published.
+
+        For events of before, folded again; the batch that brings an event first also brings what follows from it.
+        """
+        await self._save_clinicians(events)
+        await self._update_relationships(_group_by_relationship(events))
+
+    async def _save_clinicians(self, events: Sequence[Event]) -> None:
+        await self._store.save_clinicians(e for e in events if isinstance(e, ClinicianRegistered | ClinicianUpdated))
 
     async def _update_relationships(self, events_by_relationship: EventsByRelationship) -> dict[UUID, Relationship]:
         """Fold the events into their relationships and save them; return the current state of each."""

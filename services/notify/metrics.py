@@ -93,6 +93,11 @@ DELIVERIES_DUE = GaugeSpec(
 OLDEST_DUE_DELIVERY_SECONDS = GaugeSpec(
     "attune_notify_oldest_due_delivery_seconds", "Age of the oldest delivery not yet completed; 0 when there is none."
 )
+UNKNOWN_CLINICS = GaugeSpec(
+    "attune_notify_unknown_clinics",
+    "Relationships, clinicians and alerts whose clinic is not known yet, so that no request sees them. "
+    "Every process reports the same value.",
+)
 REMOVED = CounterSpec(
     "attune_notify_removed",
     "Closed alerts and completed deliveries that were removed because they were past their retention.",
@@ -123,6 +128,7 @@ class Metrics:
         self._delivery_wait_seconds = DELIVERY_WAIT_SECONDS.create(registry)
         self._deliveries_due = DELIVERIES_DUE.create(registry)
         self._oldest_due_seconds = OLDEST_DUE_DELIVERY_SECONDS.create(registry)
+        self._unknown_clinics = UNKNOWN_CLINICS.create(registry)
         self._removed = REMOVED.create(registry)
         self.open_streams = INBOX_STREAMS.create(registry)
         self._refused_streams = INBOX_STREAMS_REFUSED.create(registry)
@@ -154,6 +160,9 @@ class Metrics:
     def set_due_deliveries(self, count: int, since: datetime | None, measured_at: datetime) -> None:
         self._deliveries_due.set(count)
         self._oldest_due_seconds.set(_age_seconds(since, measured_at))
+
+    def set_unknown_clinics(self, count: int) -> None:
+        self._unknown_clinics.set(count)
 
     def count_conflicts(self, count: int) -> None:
         self._conflicts.inc(count)

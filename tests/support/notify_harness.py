@@ -115,13 +115,13 @@ class NotifyHarness:
     async def reopen(self, alert_id: UUID) -> InboxAlert:
         """Take back the disposition that decides the status."""
         return await self._dispose(
-            alert_id, "reopened", disposition_id=(await self.inbox.get_alert(alert_id)).disposition_id
+            alert_id, "reopened", disposition_id=(await self.inbox.get_alert(None, alert_id)).disposition_id
         )
 
     async def _dispose(self, alert_id: UUID, action: DispositionAction, **fields: Any) -> InboxAlert:
         """As a clinician does who sees the alert as it is now."""
-        shown = (await self.inbox.get_alert(alert_id)).shown
-        return await self.inbox.dispose(alert_id, DispositionRequest(uuid4(), action, shown, **fields))
+        shown = (await self.inbox.get_alert(None, alert_id)).shown
+        return await self.inbox.dispose(None, alert_id, DispositionRequest(uuid4(), action, shown, **fields))
 
     def raised_alerts(self) -> set[tuple[UUID, str]]:
         return {(e.id, e.severity) for e in self.published if isinstance(e, AlertRaised)}
@@ -131,7 +131,7 @@ class NotifyHarness:
         return self.registry.get_sample_value("attune_notify_deliveries_total", labels)
 
     async def statuses(self, clinician: UUID) -> list[tuple[str, str]]:
-        return [(a.severity, a.status) for a in (await self.inbox.get_inbox(clinician)).alerts]
+        return [(a.severity, a.status) for a in (await self.inbox.get_inbox(None, clinician)).alerts]
 
     async def is_all_delivered(self) -> bool:
         return (await self.delivery_store.count_due())[0] == 0

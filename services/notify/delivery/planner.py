@@ -15,6 +15,7 @@ from services.notify.domain.routing import (
     plan_deliveries,
 )
 from services.notify.store import DeliveryStore, Store
+from shared.access.clinic_id import ClinicId
 
 
 class DeliveryPlanner:
@@ -41,15 +42,20 @@ class DeliveryPlanner:
         await self._delivery_store.add(planned, now)
         self._wake_worker()
 
-    async def update_channels(self, clinician_id: UUID, addresses: ChannelAddresses) -> None:
-        """Use these addresses from now on, also for messages that could not be delivered before. Idempotent."""
-        await self._store.save_channels(clinician_id, addresses)
+    async def update_channels(self, clinic: ClinicId | None, clinician_id: UUID, addresses: ChannelAddresses) -> bool:
+        """Use these addresses from now on, also for messages that could not be delivered before. Idempotent.
+
+        False if the clinic has no such clinician.
+        """
+        if not await self._store.save_channels(clinic, clinician_id, addresses):
+            return False
         now = self._clock()
         since = now - self._max_sign_age
-        await self._delivery_store.reopen_failed(clinician_id, since, now)
+        await self._delivery_store.reopen_failed(clinic, clinician_id, since, now)
         # Not earlier: an alert that is written after this query is planned with the new addresses anyway.
-        await self.plan(await self._store.list_active_alerts(since, clinician_id))
+        await self.plan(await self._store.list_alerts_to_send(clinic, clinician_id, since))
         self._wake_worker()
+        return True
 
     async def plan_missing(self) -> None:
         """Plan the deliveries that a crash between two steps left unplanned. Idempotent."""

@@ -3,19 +3,16 @@
 from fastapi import APIRouter
 
 from services.notify.channels.destinations import Destinations
-from services.notify.delivery.planner import DeliveryPlanner
 from services.notify.http import api, pages
 from services.notify.http.inbox_streams import InboxStreams
 from services.notify.http.inbox_updates import InboxUpdates
 from services.notify.service import InboxService
 
 
-def routes(
-    inbox: InboxService, planner: DeliveryPlanner, destinations: Destinations, updates: InboxUpdates
-) -> APIRouter:
+def routes(inbox: InboxService, destinations: Destinations, updates: InboxUpdates) -> APIRouter:
     """Every route of the service."""
     router = APIRouter()
     streams = InboxStreams(inbox, updates)
-    router.include_router(api.routes(inbox, planner, destinations, streams))
+    router.include_router(api.routes(inbox, destinations, streams))
     router.include_router(pages.routes(inbox))
     return router

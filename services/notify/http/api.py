@@ -12,7 +12,6 @@ from fastapi.sse import EventSourceResponse
 from pydantic import AfterValidator, Field, HttpUrl, SecretStr, StrictBool
 
 from services.notify.channels.destinations import DestinationRefused, Destinations
-from services.notify.delivery.planner import DeliveryPlanner
 from services.notify.domain.alert import Shown
 from services.notify.domain.disposition_requests import DispositionRequest
 from services.notify.domain.routing import ChannelAddresses, WebhookAddress
@@ -106,9 +105,7 @@ class Reopening(DispositionBody):
     """The disposition to take back, as it was in the alert."""
 
 
-def routes(
-    inbox: InboxService, planner: DeliveryPlanner, destinations: Destinations, streams: InboxStreams
-) -> APIRouter:
+def routes(inbox: InboxService, destinations: Destinations, streams: InboxStreams) -> APIRouter:
     """The routes of the JSON API and of the event stream."""
     router = APIRouter(tags=["alerts"])
 
@@ -116,7 +113,7 @@ def routes(
     async def update_channels(clinician_id: UUID, body: ChannelsBody) -> ChannelsView:
         """Set the channels that alerts are sent through. Alerts that still need a message are sent at once."""
         await _require_allowed(body.webhook, destinations)
-        await planner.update_channels(clinician_id, body.addresses())
+        await inbox.update_channels(None, clinician_id, body.addresses())
         return ChannelsView.of(clinician_id, body.addresses())
 
     _add_inbox_routes(router, streams)
@@ -128,11 +125,11 @@ def _add_inbox_routes(router: APIRouter, streams: InboxStreams) -> None:
     @router.get("/clinicians/{clinician_id}/inbox")
     async def get_inbox(clinician_id: UUID, page: PageNumber = 1) -> InboxView:
         """The clinician's alerts: open first, most severe first, 200 on a page."""
-        return await streams.get(clinician_id, page)
+        return await streams.get(None, clinician_id, page)
 
     async def open_stream(clinician_id: UUID, page: PageNumber = 1) -> AsyncIterator[AsyncIterator[Any]]:
         """Refuses a stream before it begins: later, its status can no longer be sent."""
-        async with streams.open(clinician_id, page) as events:
+        async with streams.open(None, clinician_id, page) as events:
             yield events
 
     @router.get("/clinicians/{clinician_id}/inbox/stream", response_class=EventSourceResponse)
@@ -152,24 +149,24 @@ def _add_alert_routes(router: APIRouter, inbox: InboxService) -> None:
     @router.get("/alerts/{alert_id}")
     async def get_alert(alert_id: UUID) -> InboxAlert:
         """One alert."""
-        return await inbox.get_alert(alert_id)
+        return await inbox.get_alert(None, alert_id)
 
     @router.post("/alerts/{alert_id}/acknowledgement")
     async def acknowledge(alert_id: UUID, body: DispositionBody) -> InboxAlert:
         """The clinician has seen it and takes it on. An alert that was shown as no longer open stays as it is."""
-        return await inbox.dispose(alert_id, DispositionRequest(body.id, "acknowledged", body.shown))
+        return await inbox.dispose(None, alert_id, DispositionRequest(body.id, "acknowledged", body.shown))
 
     @router.post("/alerts/{alert_id}/resolution")
     async def resolve(alert_id: UUID, body: Resolution) -> InboxAlert:
         """The clinician is done with it, and may state what came of it. This ends the episode, if that is open."""
         request = DispositionRequest(body.id, "resolved", body.shown, useful=body.useful, disposition=body.disposition)
-        return await inbox.dispose(alert_id, request)
+        return await inbox.dispose(None, alert_id, request)
 
     @router.post("/alerts/{alert_id}/reopening")
     async def reopen(alert_id: UUID, body: Reopening) -> InboxAlert:
         """The clinician takes the disposition back that decides the status. The one before it decides again."""
         request = DispositionRequest(body.id, "reopened", body.shown, disposition_id=body.disposition_id)
-        return await inbox.dispose(alert_id, request)
+        return await inbox.dispose(None, alert_id, request)
 
 
 async def _require_allowed(webhook: WebhookBody | None, destinations: Destinations) -> None:

@@ -17,13 +17,14 @@ from fastapi.sse import ServerSentEvent
 from services.notify.http.inbox_updates import InboxUpdates, Listener
 from services.notify.http.shared_reads import SharedReads
 from services.notify.service import InboxService, InboxView
+from shared.access.clinic_id import ClinicId
 from shared.errors import Transient
 from shared.runtime.model import Model
 
 log = structlog.get_logger()
 
-InboxPage = tuple[UUID, int]
-"""A clinician and the number of a page."""
+InboxPage = tuple[ClinicId | None, UUID, int]
+"""A clinic, a clinician and the number of a page."""
 
 
 class Ping(Model):
@@ -64,19 +65,19 @@ class InboxStreams:
         self._updates = updates
         self._shared_reads = SharedReads(read)
 
-    async def get(self, clinician_id: UUID, page: int = 1) -> InboxView:
+    async def get(self, clinic: ClinicId | None, clinician_id: UUID, page: int = 1) -> InboxView:
         """One page of the clinician's alerts. Raises NotFound and StoreUnavailable."""
-        return (await self._shared_reads.get((clinician_id, page))).view
+        return (await self._shared_reads.get((clinic, clinician_id, page))).view
 
     @asynccontextmanager
-    async def open(self, clinician_id: UUID, page: int) -> AsyncIterator[AsyncIterator[Any]]:
+    async def open(self, clinic: ClinicId | None, clinician_id: UUID, page: int) -> AsyncIterator[AsyncIterator[Any]]:
         """The events of a stream, until the block ends or the store is unavailable.
 
         Raises NotFound, StoreUnavailable and, beyond the limits, Problem: later, a status can no longer be sent.
         """
         with self._updates.listen(clinician_id) as listener:
-            first = await self._shared_reads.get((clinician_id, page))
-            yield self._follow((clinician_id, page), listener, first)
+            first = await self._shared_reads.get((clinic, clinician_id, page))
+            yield self._follow((clinic, clinician_id, page), listener, first)
 
     async def _follow(self, page: InboxPage, listener: Listener, first: RenderedInbox) -> AsyncIterator[Any]:
         current, sent = first, None

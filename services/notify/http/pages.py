@@ -19,9 +19,11 @@ from services.notify.domain import texts
 from services.notify.domain.alert import Shown
 from services.notify.domain.disposition import DispositionAction
 from services.notify.domain.disposition_requests import DispositionRequest
+from services.notify.http.inbox_streams import InboxPage
 from services.notify.http.inbox_updates import PING_SECONDS
 from services.notify.http.shared_reads import SharedReads
 from services.notify.service import InboxAlert, InboxService
+from shared.access.clinic_id import ClinicId
 from shared.errors import NotFound, Rejected, Transient
 from shared.runtime.clock import now
 
@@ -75,7 +77,7 @@ def routes(inbox: InboxService) -> APIRouter:
     @router.get("/inbox/{clinician_id}", responses=INBOX_RESPONSES)
     async def show_inbox(clinician_id: UUID, page: str = "1") -> Response:
         """The clinician's alerts, as a page."""
-        return await pages.render_or_unavailable(partial(pages.render_inbox, clinician_id, _parse_page(page)))
+        return await pages.render_or_unavailable(partial(pages.render_inbox, None, clinician_id, _parse_page(page)))
 
     _add_action_routes(router, pages)
 
@@ -162,21 +164,21 @@ class _Pages:
         self._templates = _create_environment()
         self._shared_inboxes = SharedReads(self._render_inbox)
 
-    async def render_inbox(self, clinician_id: UUID, page: int) -> Response:
+    async def render_inbox(self, clinic: ClinicId | None, clinician_id: UUID, page: int) -> Response:
         """A page of the clinician's alerts, in the clinician's time zone. Raises StoreUnavailable.
 
         A change makes every open page load it again, so the requests that wait for one share its rendering.
         """
-        status, html = await self._shared_inboxes.get((clinician_id, page))
+        status, html = await self._shared_inboxes.get((clinic, clinician_id, page))
         return HTMLResponse(html, status, PAGE_HEADERS)
 
-    async def _render_inbox(self, requested: tuple[UUID, int]) -> tuple[int, str]:
-        clinician_id, page = requested
-        zone = await self._inbox.find_zone(clinician_id)
+    async def _render_inbox(self, requested: InboxPage) -> tuple[int, str]:
+        clinic, clinician_id, page = requested
+        zone = await self._inbox.find_zone(clinic, clinician_id)
         try:
-            view = await self._inbox.get_inbox(clinician_id, page)
+            view = await self._inbox.get_inbox(clinic, clinician_id, page)
             if page > view.pages:  # alerts have gone since the link was shown
-                view = await self._inbox.get_inbox(clinician_id, view.pages)
+                view = await self._inbox.get_inbox(clinic, clinician_id, view.pages)
         except NotFound:
             title = "We do not know this inbox"
             text = "Please check the address, or open the link in your last message. A new inbox may take a minute."
@@ -202,10 +204,10 @@ class _Pages:
         self, clinician_id: UUID, alert_id: UUID, request: DispositionRequest | None, page: int
     ) -> Response:
         try:
-            if (await self._inbox.get_alert(alert_id)).clinician_id == clinician_id:
+            if (await self._inbox.get_alert(None, alert_id)).clinician_id == clinician_id:
                 if request is None:
                     return await self._render_changed(clinician_id, alert_id, "alert-changed", page)
-                await self._inbox.dispose(alert_id, request)
+                await self._inbox.dispose(None, alert_id, request)
         except NotFound:
             return self._render_notice(
                 404, "This alert was not found", "It may have been removed. Please open your inbox again."
@@ -217,8 +219,8 @@ class _Pages:
 
     async def _render_changed(self, clinician_id: UUID, alert_id: UUID, code: str, page: int) -> Response:
         """The alert as it is now, and that nothing was done."""
-        alert = await self._inbox.get_alert(alert_id)
-        zone = await self._inbox.find_zone(clinician_id)
+        alert = await self._inbox.get_alert(None, alert_id)
+        zone = await self._inbox.find_zone(None, clinician_id)
         title, text = texts.REFUSALS.get(code, texts.CHANGED)
         values = {"clinician_id": clinician_id, "alert": alert, "page": page, "zone": zone}
         template = self._templates.get_template("changed.html")

@@ -1,4 +1,4 @@
-"""The time zones of clinicians, which follow from the latest event about each. They are corrected without staging."""
+"""The clinics and time zones of clinicians, from the latest event about each. They are corrected without staging."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -33,9 +33,8 @@ class Clinicians:
             guard: Document = {"_id": latest.clinician_id}
             if stored is not None:
                 guard["told_at"] = stored.get("told_at")
-            update = {"$set": {"time_zone": latest.time_zone, "told_at": latest.occurred_at}}
             with translate_errors():
-                await self._clinicians.update_one(guard, update, upsert=stored is None)
+                await self._clinicians.update_one(guard, {"$set": _fields(latest)}, upsert=stored is None)
         return len(wrong)
 
     async def _find_wrong(self, histories: Mapping[UUID, History]) -> list[tuple[ClinicianChange, Document | None]]:
@@ -54,10 +53,15 @@ def _find_latest(history: History) -> ClinicianChange | None:
     return max(changes, key=lambda change: change.occurred_at, default=None)
 
 
+def _fields(latest: ClinicianChange) -> Document:
+    """As the service stores them."""
+    return {"clinic_id": latest.clinic_id, "time_zone": latest.time_zone, "told_at": latest.occurred_at}
+
+
 def _differs(latest: ClinicianChange, stored: Mapping[str, Any] | None) -> bool:
     if stored is None:
         return True
-    if (stored.get("told_at"), stored.get("time_zone")) == (latest.occurred_at, latest.time_zone):
+    if all(stored.get(name) == value for name, value in _fields(latest).items()):
         return False
     try:
         return not stored["told_at"] > latest.occurred_at

@@ -19,6 +19,9 @@ from services.notify.store.protocol import (
     ClaimedDelivery,
     InboxCounts,
 )
+from shared.access.clinic_id import ClinicId
+from shared.clinics.backfill import UnknownClinics
+from shared.errors import IdTaken
 from shared.events import ClinicianRegistered, ClinicianUpdated, Event
 from shared.events.model import SEVERITY_RANK
 from shared.outbox.documents import Change, Decide, Versioned
@@ -76,34 +79,49 @@ class InMemoryStore:
     async def load_alerts(self, ids: Collection[UUID]) -> dict[UUID, Alert]:
         return {i: self.alerts[i].value for i in ids if i in self.alerts}
 
-    async def change_alert(self, alert_id: UUID, decide: Decide[Alert]) -> Change[Alert]:
+    async def find_alert(self, clinic: ClinicId | None, alert_id: UUID) -> Alert | None:
+        return (await self.load_alerts([alert_id] if self._is_of(clinic, alert_id) else [])).get(alert_id)
+
+    async def find_relationships(self, clinic: ClinicId | None, ids: Collection[UUID]) -> Mapping[UUID, Relationship]:
+        found = {r: self.relationships[r].value for r in ids if r in self.relationships}
+        return {r: relationship for r, relationship in found.items() if clinic in (None, relationship.clinic_id)}
+
+    async def change_alert(self, clinic: ClinicId | None, alert_id: UUID, decide: Decide[Alert]) -> Change[Alert]:
         stored = self.alerts.get(alert_id)
-        before = stored.value if stored else None
+        before = await self.find_alert(clinic, alert_id)
         after, events = decide(before)
+        if stored is not None and before is None:
+            raise IdTaken
         if after != before or events:
             _save(self.alerts, [Versioned(alert_id, after, stored.version if stored else 0)])
         self.pending_events += events
         return Change(before, after, events)
 
-    async def list_inbox_alerts(self, clinician_id: UUID, limit: int, skip: int = 0) -> list[Alert]:
-        of_clinician = self._inbox_alerts(clinician_id)
+    async def list_inbox_alerts(
+        self, clinic: ClinicId | None, clinician_id: UUID, limit: int, skip: int = 0
+    ) -> list[Alert]:
+        of_clinician = self._inbox_alerts(clinic, clinician_id)
         latest_first = sorted(sorted(of_clinician, key=lambda a: a.id), key=_last_sign_at, reverse=True)
         return sorted(latest_first, key=lambda a: a.place)[skip : skip + limit]
 
-    async def count_inbox_alerts(self, clinician_id: UUID) -> InboxCounts:
-        of_clinician = self._inbox_alerts(clinician_id)
+    async def count_inbox_alerts(self, clinic: ClinicId | None, clinician_id: UUID) -> InboxCounts:
+        of_clinician = self._inbox_alerts(clinic, clinician_id)
         return InboxCounts(sum(alert.is_active for alert in of_clinician), len(of_clinician))
 
-    def _inbox_alerts(self, clinician_id: UUID) -> list[Alert]:
-        alerts = [stored.value for stored in self.alerts.values()]
+    def _inbox_alerts(self, clinic: ClinicId | None, clinician_id: UUID) -> list[Alert]:
+        alerts = [stored.value for i, stored in self.alerts.items() if self._is_of(clinic, i)]
         return [alert for alert in alerts if alert.clinician_id == clinician_id and not alert.is_withdrawn]
 
-    async def list_active_alerts(self, since: datetime, clinician_id: UUID | None = None) -> list[Alert]:
-        return [
-            s.value
-            for s in self.alerts.values()
-            if s.value.is_active and _last_sign_at(s.value) >= since and clinician_id in (None, s.value.clinician_id)
-        ]
+    async def list_alerts_to_send(self, clinic: ClinicId | None, clinician_id: UUID, since: datetime) -> list[Alert]:
+        active = await self.list_active_alerts(since)
+        return [alert for alert in active if alert.clinician_id == clinician_id and self._is_of(clinic, alert.id)]
+
+    async def list_active_alerts(self, since: datetime) -> list[Alert]:
+        alerts = [stored.value for stored in self.alerts.values()]
+        return [alert for alert in alerts if alert.is_active and _last_sign_at(alert) >= since]
+
+    def _is_of(self, clinic: ClinicId | None, alert_id: UUID) -> bool:
+        return alert_id in self.alerts and clinic in (None, self.alerts[alert_id].value.clinic_id)
 
     async def count_active_alerts(self) -> AlertCounts:
         counts: AlertCounts = {}
@@ -121,15 +139,36 @@ class InMemoryStore:
             if stored is None or stored.occurred_at < event.occurred_at:
                 self.clinicians[event.clinician_id] = event
 
-    async def find_time_zone(self, clinician_id: UUID) -> str | None:
+    async def find_time_zone(self, clinic: ClinicId | None, clinician_id: UUID) -> str | None:
         stored = self.clinicians.get(clinician_id)
-        return stored.time_zone if stored else None
+        return stored.time_zone if stored and clinic in (None, stored.clinic_id) else None
 
     async def load_channels(self, clinicians: Collection[UUID]) -> Mapping[UUID, ChannelAddresses]:
         return {c: self.channels[c] for c in clinicians if c in self.channels}
 
-    async def save_channels(self, clinician_id: UUID, addresses: ChannelAddresses) -> None:
+    async def save_channels(self, clinic: ClinicId | None, clinician_id: UUID, addresses: ChannelAddresses) -> bool:
+        if clinic is not None and await self.find_time_zone(clinic, clinician_id) is None:
+            return False
         self.channels[clinician_id] = addresses
+        return True
+
+    async def count_unknown_clinics(self) -> UnknownClinics:
+        relationships = [stored.value for stored in self.relationships.values()]
+        unknown = [r for r in relationships if r.clinic_id is None and not r.erased]
+        return UnknownClinics(len(unknown), len(self._alerts_without_clinic()))
+
+    async def list_unknown_clinics(self, after: UUID | None, limit: int) -> list[UUID]:
+        ids = sorted({alert.relationship_id for alert in self._alerts_without_clinic()})
+        return [i for i in ids if after is None or i > after][:limit]
+
+    async def fill_in_clinics(self, clinics: Mapping[UUID, ClinicId]) -> None:
+        for alert in self._alerts_without_clinic():
+            if (clinic := clinics.get(alert.relationship_id)) is not None:
+                filled_in = alert.model_copy(update={"clinic_id": clinic})
+                _save(self.alerts, [Versioned(alert.id, filled_in, self.alerts[alert.id].version)])
+
+    def _alerts_without_clinic(self) -> list[Alert]:
+        return [stored.value for stored in self.alerts.values() if stored.value.clinic_id is None]
 
 
 def _save(stored: dict[UUID, Versioned[T]], changed: Sequence[Versioned[T]]) -> set[UUID]:
@@ -206,10 +245,11 @@ class InMemoryDeliveryStore:
         if self._find_claimed(claimed):
             del self.deliveries[claimed.delivery.id]
 
-    async def reopen_failed(self, clinician_id: UUID, since: datetime, now: datetime) -> None:
+    async def reopen_failed(self, clinic: ClinicId | None, clinician_id: UUID, since: datetime, now: datetime) -> None:
         for stored in list(self.deliveries.values()):
-            has_failed = stored.outcome in ("rejected", "failed")
-            if has_failed and stored.delivery.clinician_id == clinician_id and stored.planned_at >= since:
+            has_failed = stored.outcome in ("rejected", "failed") and stored.planned_at >= since
+            is_own = clinic in (None, stored.delivery.clinic_id) and stored.delivery.clinician_id == clinician_id
+            if has_failed and is_own:
                 self._put(replace(stored, due_at=DUE_IMMEDIATELY, planned_at=now, outcome=None, completed_at=None))
 
     async def list_completed(self, before: datetime, after: UUID | None, limit: int) -> list[Delivery]:
@@ -230,6 +270,16 @@ class InMemoryDeliveryStore:
     async def count_due(self) -> tuple[int, datetime | None]:
         planned = [stored.planned_at for stored in self.deliveries.values() if stored.due_at is not None]
         return len(planned), min(planned, default=None)
+
+    async def list_unknown_clinics(self, after: UUID | None, limit: int) -> list[UUID]:
+        ids = sorted({s.delivery.alert_id for s in self.deliveries.values() if s.delivery.clinic_id is None})
+        return [i for i in ids if after is None or i > after][:limit]
+
+    async def fill_in_clinics(self, clinics: Mapping[UUID, ClinicId]) -> None:
+        for stored in list(self.deliveries.values()):
+            if stored.delivery.clinic_id is None and stored.delivery.alert_id in clinics:
+                clinic = clinics[stored.delivery.alert_id]
+                self._put(replace(stored, delivery=stored.delivery.model_copy(update={"clinic_id": clinic})))
 
     def _find_claimed(self, claimed: ClaimedDelivery) -> StoredDelivery | None:
         stored = self.deliveries.get(claimed.delivery.id)

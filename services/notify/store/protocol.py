@@ -12,6 +12,8 @@ from uuid import UUID
 from services.notify.domain.alert import Alert, Status
 from services.notify.domain.relationship import Relationship
 from services.notify.domain.routing import ChannelAddresses, ChannelName, Delivery, DeliveryOutcome
+from shared.access.clinic_id import ClinicId
+from shared.clinics.backfill import UnknownClinics
 from shared.events import ClinicianRegistered, ClinicianUpdated, Severity
 from shared.outbox.documents import Change, Decide, Versioned
 
@@ -51,6 +53,9 @@ class Store(Protocol):
 
     Event handlers and HTTP requests write the same alerts. Each alert and each relationship has a version, which every
     write increments. A write is atomic for one of them, and has no effect if another writer was faster.
+
+    What serves a request takes its clinic first: what belongs to another clinic, or to one that is not known yet, is as
+    if it did not exist. None means every clinic.
     """
 
     async def load_relationships(self, ids: Collection[UUID]) -> dict[UUID, Versioned[Relationship]]:
@@ -85,23 +90,34 @@ class Store(Protocol):
     async def load_alerts(self, ids: Collection[UUID]) -> dict[UUID, Alert]:
         """The alerts with these ids; those that do not exist are missing."""
 
-    async def change_alert(self, alert_id: UUID, decide: Decide[Alert]) -> Change[Alert]:
+    async def find_alert(self, clinic: ClinicId | None, alert_id: UUID) -> Alert | None:
+        """The alert, or None."""
+
+    async def find_relationships(self, clinic: ClinicId | None, ids: Collection[UUID]) -> Mapping[UUID, Relationship]:
+        """The relationships that are known, by id."""
+
+    async def change_alert(self, clinic: ClinicId | None, alert_id: UUID, decide: Decide[Alert]) -> Change[Alert]:
         """Write what `decide` makes of the alert together with its events, in one atomic write.
 
         After a concurrent write, `decide` is called again. Raises what `decide` raises; then nothing was written.
         """
 
-    async def list_inbox_alerts(self, clinician_id: UUID, limit: int, skip: int = 0) -> list[Alert]:
+    async def list_inbox_alerts(
+        self, clinic: ClinicId | None, clinician_id: UUID, limit: int, skip: int = 0
+    ) -> list[Alert]:
         """The clinician's alerts, without the first `skip`: open first, most severe first, then the latest.
 
         Those whose client withdrew consent are neither listed nor counted.
         """
 
-    async def count_inbox_alerts(self, clinician_id: UUID) -> InboxCounts:
+    async def count_inbox_alerts(self, clinic: ClinicId | None, clinician_id: UUID) -> InboxCounts:
         """How many alerts the clinician has."""
 
-    async def list_active_alerts(self, since: datetime, clinician_id: UUID | None = None) -> list[Alert]:
-        """The active alerts, of one clinician or of all, whose last sign is not before `since`."""
+    async def list_alerts_to_send(self, clinic: ClinicId | None, clinician_id: UUID, since: datetime) -> list[Alert]:
+        """The clinician's active alerts whose last sign is not before `since`."""
+
+    async def list_active_alerts(self, since: datetime) -> list[Alert]:
+        """The active alerts of all clinicians whose last sign is not before `since`."""
 
     async def count_active_alerts(self) -> AlertCounts:
         """How many alerts are open and how many acknowledged, by severity."""
@@ -109,14 +125,23 @@ class Store(Protocol):
     async def save_clinicians(self, clinicians: Iterable[ClinicianRegistered | ClinicianUpdated]) -> None:
         """Save the latest event of each clinician, unless a later one is stored."""
 
-    async def find_time_zone(self, clinician_id: UUID) -> str | None:
+    async def find_time_zone(self, clinic: ClinicId | None, clinician_id: UUID) -> str | None:
         """The name of the clinician's time zone; None while no event of the clinician has arrived."""
 
     async def load_channels(self, clinicians: Collection[UUID]) -> Mapping[UUID, ChannelAddresses]:
         """The addresses of each clinician; those without any are missing."""
 
-    async def save_channels(self, clinician_id: UUID, addresses: ChannelAddresses) -> None:
-        """Replace the addresses of the clinician."""
+    async def save_channels(self, clinic: ClinicId | None, clinician_id: UUID, addresses: ChannelAddresses) -> bool:
+        """Replace the addresses of the clinician; False if the clinic has no such clinician, and nothing is written."""
+
+    async def count_unknown_clinics(self) -> UnknownClinics:
+        """How many relationships, clinicians and alerts have no clinic yet, without those of erased clients."""
+
+    async def list_unknown_clinics(self, after: UUID | None, limit: int) -> list[UUID]:
+        """The next relationships, sorted, of alerts without a clinic; none only at the end."""
+
+    async def fill_in_clinics(self, clinics: Mapping[UUID, ClinicId]) -> None:
+        """Give the alerts without a clinic that of their relationship."""
 
 
 class DeliveryStore(Protocol):
@@ -156,7 +181,7 @@ class DeliveryStore(Protocol):
         Has no effect when the claim was lost.
         """
 
-    async def reopen_failed(self, clinician_id: UUID, since: datetime, now: datetime) -> None:
+    async def reopen_failed(self, clinic: ClinicId | None, clinician_id: UUID, since: datetime, now: datetime) -> None:
         """Make the clinician's failed and rejected deliveries that were planned since `since` due immediately."""
 
     async def list_completed(self, before: datetime, after: UUID | None, limit: int) -> list[Delivery]:
@@ -167,3 +192,9 @@ class DeliveryStore(Protocol):
 
     async def count_due(self) -> tuple[int, datetime | None]:
         """How many deliveries are not completed, and when the oldest of them was planned."""
+
+    async def list_unknown_clinics(self, after: UUID | None, limit: int) -> list[UUID]:
+        """The next alerts, sorted, of deliveries without a clinic; none only at the end."""
+
+    async def fill_in_clinics(self, clinics: Mapping[UUID, ClinicId]) -> None:
+        """Give the deliveries without a clinic that of their alert."""

@@ -143,7 +143,7 @@ async def test_deliveries_missed_by_a_crash_are_planned_at_the_next_start(
         await kafka.publish(suspected_events(s))
         await wait_until(lambda: shows_alert(client, s, status="open"))
     mongo = Mongo(settings.mongodb_uri, settings.mongodb_database)
-    await create_mongo_store(mongo).save_channels(s.clinician_id, ChannelAddresses(email=email))  # and crashed
+    await create_mongo_store(mongo).save_channels(None, s.clinician_id, ChannelAddresses(email=email))  # and crashed
     await mongo.close()
 
     async with serve():

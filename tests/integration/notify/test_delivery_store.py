@@ -226,8 +226,8 @@ async def test_the_failed_deliveries_of_a_clinician_are_reopened(store: Delivery
         await store.add(deliveries[-1:], planned_at)
         await store.complete(await claim(store), outcome)
 
-    await store.reopen_failed(clinician, NOW, NOW + LEASE)
-    await store.reopen_failed(clinician, NOW, NOW + LEASE)
+    await store.reopen_failed(None, clinician, NOW, NOW + LEASE)
+    await store.reopen_failed(None, clinician, NOW, NOW + LEASE)
 
     assert await store.count_due() == (2, NOW + LEASE)
     reopened = [await claim(store), await claim(store)]

@@ -14,7 +14,7 @@ from tests.support.serving import wait_until
 async def test_a_batch_delivered_again_raises_no_new_alerts(mongo: Mongo, channel: FakeChannel) -> None:
     service, s = MongoNotifyHarness(mongo, channel), RuptureBuilder()
     batch = [s.started(), s.suspected(3), s.updated(3, 0)]
-    await service.planner.update_channels(s.clinician_id, EMAIL_ADDRESS)
+    await service.planner.update_channels(None, s.clinician_id, EMAIL_ADDRESS)
 
     async with service.worker.run():
         for _ in range(3):
@@ -31,7 +31,7 @@ async def test_several_workers_never_send_a_message_twice(mongo: Mongo, channel:
     clinician = uuid4()
     relationships = [RuptureBuilder(clinician_id=clinician) for _ in range(40)]
     one, other = MongoNotifyHarness(mongo, channel), MongoNotifyHarness(mongo, channel)
-    await one.planner.update_channels(clinician, EMAIL_ADDRESS)
+    await one.planner.update_channels(None, clinician, EMAIL_ADDRESS)
     batch = [e for s in relationships for e in (s.started(), s.suspected(3), s.updated(3, 0))]
 
     async with one.worker.run(), other.worker.run():
@@ -81,7 +81,7 @@ async def test_concurrent_changes_by_a_clinician_and_by_alliance_are_both_kept(
 
 async def test_the_alerts_of_an_erased_client_are_deleted_and_stay_deleted(mongo: Mongo, channel: FakeChannel) -> None:
     service, s = MongoNotifyHarness(mongo, channel), RuptureBuilder()
-    await service.planner.update_channels(s.clinician_id, EMAIL_ADDRESS)
+    await service.planner.update_channels(None, s.clinician_id, EMAIL_ADDRESS)
     await service.projector.handle_batch([s.registered(), s.started(), s.suspected(3), s.updated(3, 0)])
 
     await service.projector.handle_batch([s.erased()])

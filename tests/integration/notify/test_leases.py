@@ -42,7 +42,7 @@ class AdjustableClock:
 
 async def plan_message(service: MongoNotifyHarness) -> None:
     s = RuptureBuilder()
-    await service.planner.update_channels(s.clinician_id, EMAIL_ADDRESS)
+    await service.planner.update_channels(None, s.clinician_id, EMAIL_ADDRESS)
     await service.projector.handle_batch([s.started(), s.suspected(3), s.updated(3, 0)])
 
 
@@ -142,7 +142,7 @@ async def test_workers_whose_clocks_differ_by_an_hour_send_everything_once_and_a
     clinician = uuid4()
     relationships = [RuptureBuilder(clinician_id=clinician) for _ in range(20)]
     exact, skewed = (MongoNotifyHarness(mongo, channel, offset, FAST_LEASES) for offset in (timedelta(0), clock_offset))
-    await skewed.planner.update_channels(clinician, EMAIL_ADDRESS)
+    await skewed.planner.update_channels(None, clinician, EMAIL_ADDRESS)
     channel.is_open.clear()
     batch = [e for s in relationships for e in (s.started(), s.suspected(3), s.updated(3, 0))]
 

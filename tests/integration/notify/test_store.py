@@ -1,7 +1,7 @@
 """The contract of a store of alerts, for the store in memory and for MongoDB with either driver."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from uuid import UUID, uuid4
@@ -147,8 +147,8 @@ async def test_a_change_returns_what_it_did_and_a_repeated_one_does_nothing(stor
     alert = create_alert(s, s.suspected(3))
     await store.save_alerts([new(alert)])
 
-    first = await store.change_alert(alert.id, acknowledge_existing)
-    second = await store.change_alert(alert.id, acknowledge_existing)
+    first = await store.change_alert(None, alert.id, acknowledge_existing)
+    second = await store.change_alert(None, alert.id, acknowledge_existing)
 
     assert (first.before, first.after.status, [type(e).__name__ for e in first.events]) == (
         alert,
@@ -166,7 +166,7 @@ async def test_a_rejected_change_writes_nothing(store: Store) -> None:
 
     unknown = uuid4()
     with pytest.raises(NotFound):
-        await store.change_alert(unknown, reject)
+        await store.change_alert(None, unknown, reject)
 
     assert await store.load_alerts([unknown]) == {}
 
@@ -177,7 +177,7 @@ async def test_a_change_and_a_save_of_the_same_version_are_a_conflict(store: Sto
     await store.save_alerts([new(alert)])
     loaded = await load_one(store, alert.id)
 
-    await store.change_alert(alert.id, acknowledge_existing)
+    await store.change_alert(None, alert.id, acknowledge_existing)
 
     assert await store.save_alerts([loaded]) == {alert.id}
     assert (await load_one(store, alert.id)).value.status == "acknowledged"
@@ -188,7 +188,7 @@ async def test_parallel_changes_of_one_alert_have_their_events_once(store: Store
     alert = create_alert(s, s.suspected(3))
     await store.save_alerts([new(alert)])
 
-    changes = await asyncio.gather(*(store.change_alert(alert.id, acknowledge_existing) for _ in range(5)))
+    changes = await asyncio.gather(*(store.change_alert(None, alert.id, acknowledge_existing) for _ in range(5)))
 
     assert [change.after.status for change in changes] == ["acknowledged"] * 5
     assert sum(len(change.events) for change in changes) == 1
@@ -226,11 +226,11 @@ async def test_an_inbox_lists_open_alerts_first_then_the_most_severe_then_the_la
     listed = [closed, mild, older, newer, severe]
     await store.save_alerts([new(alert) for alert in [*listed, create_alert(of_another, of_another.suspected(3))]])
 
-    assert await store.list_inbox_alerts(clinician, 10) == [severe, newer, older, mild, closed]
-    assert await store.list_inbox_alerts(clinician, 2) == [severe, newer]
-    assert await store.list_inbox_alerts(clinician, 2, skip=3) == [mild, closed]
-    assert await store.count_inbox_alerts(clinician) == InboxCounts(active=4, total=5)
-    assert await store.count_inbox_alerts(uuid4()) == InboxCounts(active=0, total=0)
+    assert await store.list_inbox_alerts(None, clinician, 10) == [severe, newer, older, mild, closed]
+    assert await store.list_inbox_alerts(None, clinician, 2) == [severe, newer]
+    assert await store.list_inbox_alerts(None, clinician, 2, skip=3) == [mild, closed]
+    assert await store.count_inbox_alerts(None, clinician) == InboxCounts(active=4, total=5)
+    assert await store.count_inbox_alerts(None, uuid4()) == InboxCounts(active=0, total=0)
 
 
 async def test_active_alerts_are_listed_since_their_last_sign_of_one_clinician_or_of_all(store: Store) -> None:
@@ -242,13 +242,14 @@ async def test_active_alerts_are_listed_since_their_last_sign_of_one_clinician_o
     old, of_another = create_alert(s, s.suspected(3, episode=2, days_ago=9)), create_alert(other, other.suspected(3))
     await store.save_alerts([new(alert) for alert in (recent, closed, old, of_another)])
 
-    async def find(days: float, clinician: UUID | None = None) -> set[UUID]:
-        return {alert.id for alert in await store.list_active_alerts(NOW - timedelta(days=days), clinician)}
+    def ids(alerts: Iterable[Alert]) -> set[UUID]:
+        return {alert.id for alert in alerts}
 
-    assert await find(7) == {recent.id, of_another.id}
-    assert await find(7, s.clinician_id) == {recent.id}
-    assert await find(9, s.clinician_id) == {recent.id, old.id}
-    assert await find(0.5) == set()
+    last_week, earlier = NOW - timedelta(days=7), NOW - timedelta(days=9)
+    assert ids(await store.list_active_alerts(last_week)) == {recent.id, of_another.id}
+    assert ids(await store.list_alerts_to_send(None, s.clinician_id, last_week)) == {recent.id}
+    assert ids(await store.list_alerts_to_send(None, s.clinician_id, earlier)) == {recent.id, old.id}
+    assert await store.list_active_alerts(NOW - timedelta(days=0.5)) == []
 
 
 async def test_active_alerts_are_counted_by_severity_and_status(store: Store) -> None:
@@ -256,7 +257,7 @@ async def test_active_alerts_are_counted_by_severity_and_status(store: Store) ->
     alerts = [create_alert(s, s.suspected(3, days_ago=1 + day)) for day, s in enumerate(builders[:3])]
     alerts.append(create_alert(builders[3], builders[3].suspected(3, "urgent"), builders[3].repaired(4, "urgent")))
     await store.save_alerts([new(alert) for alert in alerts])
-    await store.change_alert(alerts[2].id, acknowledge_existing)
+    await store.change_alert(None, alerts[2].id, acknowledge_existing)
 
     counts = await store.count_active_alerts()
 
@@ -278,19 +279,19 @@ async def test_the_latest_event_of_a_clinician_counts_in_whichever_order_they_ar
         for hour, zone in enumerate(("Europe/Berlin", "Europe/Paris", "Europe/Rome"), start=1)
     ]
 
-    assert await store.find_time_zone(clinician) is None
+    assert await store.find_time_zone(None, clinician) is None
     await store.save_clinicians([updates[1], registered])
     await store.save_clinicians([updates[0]])
-    assert await store.find_time_zone(clinician) == "Europe/Paris"
+    assert await store.find_time_zone(None, clinician) == "Europe/Paris"
     await store.save_clinicians([updates[2], updates[1]])
     await store.save_clinicians([])
-    assert await store.find_time_zone(clinician) == "Europe/Rome"
+    assert await store.find_time_zone(None, clinician) == "Europe/Rome"
 
 
 async def test_the_addresses_of_a_clinician_are_replaced_as_a_whole(store: Store) -> None:
     clinician, other = uuid4(), uuid4()
-    await store.save_channels(clinician, ADDRESSES)
+    await store.save_channels(None, clinician, ADDRESSES)
     assert await store.load_channels([clinician, other]) == {clinician: ADDRESSES}
 
-    await store.save_channels(clinician, ChannelAddresses(email="another@clinic.example"))
+    await store.save_channels(None, clinician, ChannelAddresses(email="another@clinic.example"))
     assert await store.load_channels([clinician]) == {clinician: ChannelAddresses(email="another@clinic.example")}

@@ -74,7 +74,7 @@ async def test_a_webhook_that_was_saved_before_gets_its_message_once_the_operato
     s = RuptureBuilder()
     mongo = Mongo(settings.mongodb_uri, settings.mongodb_database)
     address = WebhookAddress(url=hook.url, secret=SECRET)
-    await create_mongo_store(mongo).save_channels(s.clinician_id, ChannelAddresses(webhook=address))
+    await create_mongo_store(mongo).save_channels(None, s.clinician_id, ChannelAddresses(webhook=address))
     await mongo.close()
 
     async with serve(webhook_allow="") as client:

@@ -32,7 +32,7 @@ class InMemoryNotifyHarness(NotifyHarness):
     async def plan_message(self) -> None:
         """Raise an alert that its clinician must be sent by e-mail."""
         s = self.rupture
-        await self.planner.update_channels(s.clinician_id, EMAIL_ADDRESS)
+        await self.planner.update_channels(None, s.clinician_id, EMAIL_ADDRESS)
         await self.projector.handle_batch([s.started(), s.suspected(3), s.updated(3, 0)])
 
     def delivery(self) -> StoredDelivery:

@@ -29,7 +29,7 @@ def in_retrospect(event: RuptureEvent) -> RuptureEvent:
 
 async def service_with_channel() -> InMemoryNotifyHarness:
     service = InMemoryNotifyHarness()
-    await service.planner.update_channels(S.clinician_id, EMAIL_ADDRESS)
+    await service.planner.update_channels(None, S.clinician_id, EMAIL_ADDRESS)
     await service.projector.handle_batch([S.started()])
     return service
 
@@ -49,7 +49,7 @@ async def test_the_api_says_that_an_episode_began_before() -> None:
     service = InMemoryNotifyHarness()
     await service.projector.handle_batch(FOUND_LATER)
 
-    assert (await service.inbox.get_alert(alert_id(S.episode_id()))).began_before
+    assert (await service.inbox.get_alert(None, alert_id(S.episode_id()))).began_before
 
 
 @pytest.mark.parametrize("is_reversed", [False, True])
@@ -76,7 +76,7 @@ def test_an_alert_began_before_if_its_first_sign_is_more_than_ten_days_older(
 async def test_an_old_sign_that_is_found_later_is_not_sent() -> None:
     """As after a change of the policy or of the model: what it finds in the history stands in the inbox only."""
     service = InMemoryNotifyHarness()
-    await service.planner.update_channels(S.clinician_id, EMAIL_ADDRESS)
+    await service.planner.update_channels(None, S.clinician_id, EMAIL_ADDRESS)
 
     await service.projector.handle_batch([S.started(), since(S.changed(3, days_ago=8), 30), S.updated(3, 0)])
 
@@ -91,7 +91,7 @@ async def test_a_sign_of_yesterday_that_is_found_in_retrospect_stands_in_the_inb
     await service.planner.plan_missing()
 
     assert await service.statuses(S.clinician_id) == [("concern", "open")]
-    assert (await service.inbox.get_alert(alert_id(S.episode_id()))).began_before
+    assert (await service.inbox.get_alert(None, alert_id(S.episode_id()))).began_before
     assert {severity for _, severity in service.raised_alerts()} == {"concern"}
     assert await service.due_count() == 0
     async with open_browser(0, found) as (client, _):
@@ -110,18 +110,18 @@ async def test_the_next_sign_of_an_alert_that_was_found_in_retrospect_is_sent(se
     await service.projector.handle_batch([S.changed(5, severity), S.updated(5, 0)])
 
     assert await service.due_count() == 1
-    assert (await service.inbox.get_alert(alert_id(S.episode_id()))).began_before
+    assert (await service.inbox.get_alert(None, alert_id(S.episode_id()))).began_before
 
 
 async def test_what_was_published_again_by_a_rebuild_changes_nothing_about_an_alert() -> None:
     """As after the loss of alliance's database: the message that is due is still sent, once."""
     service = await service_with_channel()
     await service.projector.handle_batch([S.suspected(3), S.updated(3, 0)])
-    before = await service.inbox.get_alert(alert_id(S.episode_id()))
+    before = await service.inbox.get_alert(None, alert_id(S.episode_id()))
 
     await service.projector.handle_batch([in_retrospect(S.suspected(4)), S.updated(4, 0)])
 
-    after = await service.inbox.get_alert(alert_id(S.episode_id()))
+    after = await service.inbox.get_alert(None, alert_id(S.episode_id()))
     assert after == before.model_copy(update={"version": 4})
     assert not before.began_before
     assert await service.due_count() == 1
@@ -135,7 +135,7 @@ async def test_a_severity_that_an_alert_reaches_in_retrospect_is_shown_and_not_s
 
     assert await service.statuses(S.clinician_id) == [("urgent", "open")]
     assert await service.due_count() == 0
-    assert not (await service.inbox.get_alert(alert_id(S.episode_id()))).began_before, "it was raised in time"
+    assert not (await service.inbox.get_alert(None, alert_id(S.episode_id()))).began_before, "it was raised in time"
 
 
 async def test_the_delay_of_an_alert_that_was_found_in_retrospect_is_not_measured() -> None:

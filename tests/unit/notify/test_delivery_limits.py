@@ -19,9 +19,9 @@ async def test_a_channel_whose_receivers_are_slow_does_not_delay_another() -> No
     both = ChannelAddresses(email="a@clinic.example", webhook=WebhookAddress(url="https://a.example", secret="x"))
     await service.plan_message()
     another = RuptureBuilder(NOW)  # more slow messages than one channel sends at once
-    await service.planner.update_channels(another.clinician_id, EMAIL_ADDRESS)
+    await service.planner.update_channels(None, another.clinician_id, EMAIL_ADDRESS)
     await service.projector.handle_batch([another.started(), another.suspected(3), another.updated(3, 0)])
-    await service.planner.update_channels(service.rupture.clinician_id, both)
+    await service.planner.update_channels(None, service.rupture.clinician_id, both)
 
     async with service.worker.run():
         await service.wait_for_attempt(1)

@@ -25,7 +25,7 @@ def service() -> InMemoryNotifyHarness:
 
 async def test_a_batch_delivered_again_raises_no_new_alerts(service: InMemoryNotifyHarness) -> None:
     s = RuptureBuilder(NOW)
-    await service.planner.update_channels(s.clinician_id, EMAIL_ADDRESS)
+    await service.planner.update_channels(None, s.clinician_id, EMAIL_ADDRESS)
 
     for _ in range(3):
         await service.projector.handle_batch([s.started(), s.suspected(3), s.updated(3, 0)])
@@ -61,7 +61,7 @@ async def test_later_changes_do_not_publish_an_alert_again(service: InMemoryNoti
 
 async def test_an_alert_waits_for_its_relationship(service: InMemoryNotifyHarness) -> None:
     s = RuptureBuilder(NOW)
-    await service.planner.update_channels(s.clinician_id, EMAIL_ADDRESS)
+    await service.planner.update_channels(None, s.clinician_id, EMAIL_ADDRESS)
 
     await service.projector.handle_batch([s.suspected(3), s.updated(3, 0)])
     assert (service.published, await service.due_count()) == ([], 0)
@@ -73,7 +73,7 @@ async def test_an_alert_waits_for_its_relationship(service: InMemoryNotifyHarnes
 
 async def test_a_watch_alert_is_shown_and_not_sent(service: InMemoryNotifyHarness) -> None:
     s = RuptureBuilder(NOW)
-    await service.planner.update_channels(s.clinician_id, EMAIL_ADDRESS)
+    await service.planner.update_channels(None, s.clinician_id, EMAIL_ADDRESS)
 
     await service.projector.handle_batch([s.started(), s.suspected(3, "watch"), s.updated(3, 0)])
 
@@ -86,9 +86,9 @@ async def test_an_alert_from_history_is_shown_and_not_sent_until_a_newer_sign_co
     service: InMemoryNotifyHarness,
 ) -> None:
     s = RuptureBuilder(NOW)
-    await service.planner.update_channels(s.clinician_id, EMAIL_ADDRESS)
+    await service.planner.update_channels(None, s.clinician_id, EMAIL_ADDRESS)
     await service.projector.handle_batch([s.started(), s.suspected(3, days_ago=30), s.updated(3, 0)])
-    await service.planner.update_channels(s.clinician_id, EMAIL_ADDRESS)
+    await service.planner.update_channels(None, s.clinician_id, EMAIL_ADDRESS)
     await service.planner.plan_missing()
 
     assert await service.statuses(s.clinician_id) == [("concern", "open")]
@@ -149,7 +149,7 @@ async def test_a_disposition_that_comes_between_load_and_save_is_kept_and_the_co
     store.write = partial(service.acknowledge, s.alert_id())
     await service.projector.handle_batch([s.changed(4), s.updated(4, 0)])
 
-    (alert,) = (await service.inbox.get_inbox(s.clinician_id)).alerts
+    (alert,) = (await service.inbox.get_inbox(None, s.clinician_id)).alerts
     assert (alert.status, alert.version) == ("acknowledged", 4)
     assert service.registry.get_sample_value("attune_notify_conflicts_total") == 1
 

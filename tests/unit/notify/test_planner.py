@@ -54,7 +54,7 @@ def planning() -> Planning:
 async def test_an_alert_is_planned_once_for_each_channel_of_its_clinician(planning: Planning) -> None:
     s = RuptureBuilder(NOW)
     alert = await planning.save(s, s.suspected(3))
-    await planning.store.save_channels(s.clinician_id, BOTH_ADDRESSES)
+    await planning.store.save_channels(None, s.clinician_id, BOTH_ADDRESSES)
 
     await planning.planner.plan([alert])
     await planning.planner.plan([alert])
@@ -72,7 +72,7 @@ async def test_a_clinician_without_channels_gets_no_message(planning: Planning) 
 
 async def test_an_escalation_is_planned_once_more(planning: Planning) -> None:
     s = RuptureBuilder(NOW)
-    await planning.store.save_channels(s.clinician_id, EMAIL_ADDRESS)
+    await planning.store.save_channels(None, s.clinician_id, EMAIL_ADDRESS)
 
     await planning.planner.plan([await planning.save(s, s.suspected(3))])
     await planning.planner.plan([await planning.save(s, s.suspected(3), s.changed(4, "urgent"))])
@@ -85,8 +85,8 @@ async def test_channels_that_are_set_later_get_the_open_alerts(planning: Plannin
     await planning.save(s, s.suspected(3))
     await planning.save(other, other.suspected(3))
 
-    await planning.planner.update_channels(s.clinician_id, EMAIL_ADDRESS)
-    await planning.planner.update_channels(s.clinician_id, EMAIL_ADDRESS)
+    await planning.planner.update_channels(None, s.clinician_id, EMAIL_ADDRESS)
+    await planning.planner.update_channels(None, s.clinician_id, EMAIL_ADDRESS)
 
     assert planning.planned() == [("email", "raised")]
 
@@ -94,7 +94,7 @@ async def test_channels_that_are_set_later_get_the_open_alerts(planning: Plannin
 async def test_deliveries_that_a_crash_left_unplanned_are_planned(planning: Planning) -> None:
     s = RuptureBuilder(NOW)
     await planning.save(s, s.suspected(3))
-    await planning.store.save_channels(s.clinician_id, EMAIL_ADDRESS)
+    await planning.store.save_channels(None, s.clinician_id, EMAIL_ADDRESS)
 
     await planning.planner.plan_missing()
     await planning.planner.plan_missing()
@@ -105,12 +105,12 @@ async def test_deliveries_that_a_crash_left_unplanned_are_planned(planning: Plan
 async def test_an_alert_whose_last_sign_is_too_old_is_not_planned(planning: Planning) -> None:
     s = RuptureBuilder(NOW)
     alert = await planning.save(s, s.suspected(3, days_ago=7))
-    await planning.store.save_channels(s.clinician_id, EMAIL_ADDRESS)
+    await planning.store.save_channels(None, s.clinician_id, EMAIL_ADDRESS)
     planning.clock.now = NOW + timedelta(seconds=1)
 
     await planning.planner.plan([alert])
     await planning.planner.plan_missing()
-    await planning.planner.update_channels(s.clinician_id, EMAIL_ADDRESS)
+    await planning.planner.update_channels(None, s.clinician_id, EMAIL_ADDRESS)
 
     assert planning.planned() == []
 
@@ -121,11 +121,11 @@ async def test_new_addresses_get_what_the_old_ones_did_not_accept(
 ) -> None:
     s = RuptureBuilder(NOW)
     await planning.save(s, s.suspected(3))
-    await planning.planner.update_channels(s.clinician_id, EMAIL_ADDRESS)
+    await planning.planner.update_channels(None, s.clinician_id, EMAIL_ADDRESS)
     await planning.complete(outcome)
 
     planning.clock.now = NOW + timedelta(days=1)
-    await planning.planner.update_channels(s.clinician_id, ChannelAddresses(email="another@clinic.example"))
+    await planning.planner.update_channels(None, s.clinician_id, ChannelAddresses(email="another@clinic.example"))
 
     assert (await planning.delivery_store.count_due())[0] == due_count
 

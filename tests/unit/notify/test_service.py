@@ -35,9 +35,9 @@ def count_acknowledgements(service: InMemoryNotifyHarness) -> float | None:
 async def test_an_alert_says_why_and_when_the_next_session_is(service: InMemoryNotifyHarness) -> None:
     s = await raise_alert(service)
 
-    alert = await service.inbox.get_alert(s.alert_id())
+    alert = await service.inbox.get_alert(None, s.alert_id())
 
-    assert (await service.inbox.get_inbox(s.clinician_id)).alerts == [alert]
+    assert (await service.inbox.get_inbox(None, s.clinician_id)).alerts == [alert]
     assert (alert.case_code, alert.severity, alert.status) == ("AB-12", "concern", "open")
     assert alert.why == ["Sunday 1 March: the client's rating fell to 5.4 of 10 (usually around 8.6 with this client)."]
     assert alert.openings
@@ -49,8 +49,8 @@ async def test_the_dates_of_an_alert_are_those_of_its_clinician(service: InMemor
     started = [s.registered(), s.started()]  # in Berlin it is half an hour after midnight
     await service.projector.handle_batch([*started, s.suspected(3), s.updated(3, 0)])
 
-    (listed,) = (await service.inbox.get_inbox(s.clinician_id)).alerts
-    for alert in (listed, await service.inbox.get_alert(s.alert_id())):
+    (listed,) = (await service.inbox.get_inbox(None, s.clinician_id)).alerts
+    for alert in (listed, await service.inbox.get_alert(None, s.alert_id())):
         assert alert.why[0].startswith("Monday 2 March: ")
 
 
@@ -59,15 +59,15 @@ async def test_dates_are_in_utc_while_the_time_zone_cannot_be_found(service: InM
     s = RuptureBuilder(NOW)
     await service.projector.handle_batch([s.registered().model_copy(update={"time_zone": name})])
 
-    assert await service.inbox.find_zone(s.clinician_id) is UTC
-    assert await service.inbox.find_zone(uuid4()) is UTC
+    assert await service.inbox.find_zone(None, s.clinician_id) is UTC
+    assert await service.inbox.find_zone(None, uuid4()) is UTC
 
 
 async def test_an_alert_says_how_often_it_is_right_unless_consent_is_withdrawn(service: InMemoryNotifyHarness) -> None:
     s = RuptureBuilder(NOW)
     suspected = s.suspected(3).model_copy(update={"probability": 0.34, "base_rate": 0.15})
     await service.projector.handle_batch([s.started(), suspected, s.updated(3, 0)])
-    alert = await service.inbox.get_alert(s.alert_id())
+    alert = await service.inbox.get_alert(None, s.alert_id())
 
     retracted = s.retracted(4, reason="consent_withdrawn").model_copy(update={"probability": 0.34, "base_rate": 0.15})
     await service.projector.handle_batch([retracted, s.updated(4)])
@@ -103,7 +103,7 @@ async def test_an_alert_that_was_resolved_differently_is_not_changed(service: In
     with pytest.raises(Rejected, match="already resolved"):
         await service.resolve(s.alert_id(), useful=False)
 
-    assert (await service.inbox.get_alert(s.alert_id())).useful is True
+    assert (await service.inbox.get_alert(None, s.alert_id())).useful is True
 
 
 async def test_resolving_an_open_alert_counts_as_its_acknowledgement(service: InMemoryNotifyHarness) -> None:
@@ -116,8 +116,8 @@ async def test_resolving_an_open_alert_counts_as_its_acknowledgement(service: In
 
 async def test_an_unknown_alert_is_not_found(service: InMemoryNotifyHarness) -> None:
     for request in (
-        service.inbox.get_alert(uuid4()),
-        service.inbox.dispose(uuid4(), DispositionRequest(uuid4(), "acknowledged", SHOWN)),
+        service.inbox.get_alert(None, uuid4()),
+        service.inbox.dispose(None, uuid4(), DispositionRequest(uuid4(), "acknowledged", SHOWN)),
     ):
         with pytest.raises(NotFound):
             await request
@@ -128,19 +128,19 @@ async def test_an_alert_whose_relationship_has_not_arrived_is_not_shown(service:
     await service.projector.handle_batch([s.suspected(3)])
 
     with pytest.raises(NotFound):
-        await service.inbox.get_alert(s.alert_id())
+        await service.inbox.get_alert(None, s.alert_id())
     with pytest.raises(NotFound):
-        await service.inbox.dispose(s.alert_id(), DispositionRequest(uuid4(), "acknowledged", SHOWN))
+        await service.inbox.dispose(None, s.alert_id(), DispositionRequest(uuid4(), "acknowledged", SHOWN))
 
 
 async def test_an_inbox_of_which_nothing_is_known_is_not_found(service: InMemoryNotifyHarness) -> None:
     s = RuptureBuilder(NOW)
     with pytest.raises(NotFound):
-        await service.inbox.get_inbox(s.clinician_id)
+        await service.inbox.get_inbox(None, s.clinician_id)
 
     await service.projector.handle_batch([s.registered()])
 
-    assert (await service.inbox.get_inbox(s.clinician_id)).alerts == []
+    assert (await service.inbox.get_inbox(None, s.clinician_id)).alerts == []
 
 
 async def test_no_alert_is_left_out_of_an_inbox_and_the_open_ones_come_first(service: InMemoryNotifyHarness) -> None:
@@ -153,7 +153,7 @@ async def test_no_alert_is_left_out_of_an_inbox_and_the_open_ones_come_first(ser
 
     await service.resolve(relationships[1].alert_id(), useful=True)
 
-    first, second = [await service.inbox.get_inbox(clinician, page) for page in (1, 2)]
+    first, second = [await service.inbox.get_inbox(None, clinician, page) for page in (1, 2)]
     assert [alert.status for alert in first.alerts] == ["open"] * MAX_PAGE_ALERTS
     assert [alert.status for alert in second.alerts] == ["acknowledged", "resolved"]
     for inbox in (first, second):

@@ -12,6 +12,7 @@ from services.notify.http.inbox_streams import RenderedInbox
 from services.notify.http.shared_reads import SharedReads
 from services.notify.store.memory import InMemoryStore
 from services.notify.store.protocol import InboxCounts
+from shared.access.clinic_id import ClinicId
 from shared.errors import StoreUnavailable
 from tests.support.rupture_builder import RuptureBuilder
 from tests.unit.notify.memory_harness import NOW, InMemoryNotifyHarness
@@ -22,9 +23,9 @@ class CountingStore(InMemoryStore):
 
     reads = 0
 
-    async def count_inbox_alerts(self, clinician_id: UUID) -> InboxCounts:
+    async def count_inbox_alerts(self, clinic: ClinicId | None, clinician_id: UUID) -> InboxCounts:
         self.reads += 1
-        return await super().count_inbox_alerts(clinician_id)
+        return await super().count_inbox_alerts(clinic, clinician_id)
 
 
 class Reads:
@@ -116,12 +117,12 @@ async def test_an_error_reaches_all_who_wait_and_the_next_read_is_a_new_one(read
 async def test_a_clinician_sees_no_difference_between_versions_of_the_same_alert() -> None:
     service, s = InMemoryNotifyHarness(), RuptureBuilder(NOW)
     await service.projector.handle_batch([s.started(), s.scheduled(2), s.suspected(3), s.updated(3, 0)])
-    before = RenderedInbox(await service.inbox.get_inbox(s.clinician_id))
+    before = RenderedInbox(await service.inbox.get_inbox(None, s.clinician_id))
 
     await service.projector.handle_batch([s.changed(4, days_ago=1), s.updated(4, 0)])
-    same = RenderedInbox(await service.inbox.get_inbox(s.clinician_id))
+    same = RenderedInbox(await service.inbox.get_inbox(None, s.clinician_id))
     await service.acknowledge(s.alert_id())
-    other = RenderedInbox(await service.inbox.get_inbox(s.clinician_id))
+    other = RenderedInbox(await service.inbox.get_inbox(None, s.clinician_id))
 
     assert same.visible_fields == before.visible_fields
     assert other.visible_fields != before.visible_fields

@@ -126,7 +126,7 @@ async def test_a_rejected_address_is_tried_once_and_a_new_address_gets_the_messa
         assert (service.channel.sent, service.channel.attempts) == ([], 1)
 
         new_address = ChannelAddresses(email="another@clinic.example")
-        await service.planner.update_channels(service.rupture.clinician_id, new_address)
+        await service.planner.update_channels(None, service.rupture.clinician_id, new_address)
         await wait_until(service.is_all_delivered)
 
     assert len(service.channel.sent) == 1
@@ -254,7 +254,7 @@ async def test_a_worker_that_lost_its_lease_stops_sending_and_records_nothing(se
 class ReplanningStore(InMemoryDeliveryStore):
     """While a delivery is cancelled, `replan` makes it needed again."""
 
-    replan: Callable[[], Awaitable[None]]
+    replan: Callable[[], Awaitable[bool]]
 
     async def cancel(self, claimed: ClaimedDelivery) -> None:
         await self.replan()
@@ -266,9 +266,9 @@ async def test_a_message_that_is_needed_again_while_it_is_cancelled_is_sent() ->
     store = ReplanningStore(clock)
     service = InMemoryNotifyHarness(SETTINGS, clock, store)
     clinician_id = service.rupture.clinician_id
-    store.replan = partial(service.planner.update_channels, clinician_id, EMAIL_ADDRESS)
+    store.replan = partial(service.planner.update_channels, None, clinician_id, EMAIL_ADDRESS)
     await service.plan_message()
-    await service.planner.update_channels(clinician_id, ChannelAddresses())  # nobody needs a message now
+    await service.planner.update_channels(None, clinician_id, ChannelAddresses())  # nobody needs a message now
 
     async with service.worker.run():
         await wait_until(lambda: _is_true(len(service.channel.sent) == 1))

@@ -21,6 +21,9 @@ from services.notify.domain.retention import is_past_retention
 from services.notify.domain.routing import ChannelAddresses
 from services.notify.store.protocol import ACTIVE_STATUSES, AlertCounts, InboxCounts
 from services.notify.store.stored_names import STORED_NAMES
+from shared.access.clinic_id import ClinicId
+from shared.clinics.backfill import UnknownClinics
+from shared.clinics.mongo import UNKNOWN, MongoClinics, within
 from shared.events import ClinicianRegistered, ClinicianUpdated
 from shared.events.model import SEVERITY_RANK
 from shared.mongo.client import Collection as MongoCollection
@@ -49,6 +52,7 @@ class MongoStore:
         self._clinicians = mongo["clinicians"]
         self._channels = mongo["channels"]
         self._documents = Documents(self._alerts, Alert, outbox, clock, STORED_NAMES)
+        self._clinics_of_alerts = MongoClinics(self._alerts, "relationship_id")
 
     async def create_indexes(self) -> None:
         """Create the indexes; only speed depends on them."""
@@ -61,6 +65,9 @@ class MongoStore:
             await self._alerts.create_index(
                 [("place", 1), ("said.last_sign_at", 1)], name="waiting", partialFilterExpression={"unsettled": True}
             )
+            for collection in (self._relationships, self._clinicians):
+                await collection.create_index("clinic_id", name="unknown_clinic", partialFilterExpression=UNKNOWN)
+        await self._clinics_of_alerts.create_index()
 
     async def count_active_alerts(self) -> AlertCounts:
         counts: AlertCounts = {}
@@ -125,29 +132,44 @@ class MongoStore:
             found = await self._alerts.find({"_id": {"$in": list(ids)}}).to_list(None)
         return {d["_id"]: STORED_NAMES.from_document(Alert, d) for d in found}
 
-    async def change_alert(self, alert_id: UUID, decide: Decide[Alert]) -> Change[Alert]:
-        return await self._documents.change(alert_id, decide)
+    async def find_alert(self, clinic: ClinicId | None, alert_id: UUID) -> Alert | None:
+        return await self._documents.within(clinic).get(alert_id)
 
-    async def list_inbox_alerts(self, clinician_id: UUID, limit: int, skip: int = 0) -> list[Alert]:
+    async def find_relationships(self, clinic: ClinicId | None, ids: Collection[UUID]) -> Mapping[UUID, Relationship]:
+        with translate_errors():
+            found = await self._relationships.find(within(clinic, {"_id": {"$in": list(ids)}})).to_list(None)
+        return {d["_id"]: STORED_NAMES.from_document(Relationship, d) for d in found}
+
+    async def change_alert(self, clinic: ClinicId | None, alert_id: UUID, decide: Decide[Alert]) -> Change[Alert]:
+        return await self._documents.within(clinic).change(alert_id, decide)
+
+    async def list_inbox_alerts(
+        self, clinic: ClinicId | None, clinician_id: UUID, limit: int, skip: int = 0
+    ) -> list[Alert]:
         with translate_errors():
             found = (
-                await self._alerts.find(_inbox_query(clinician_id))
+                await self._alerts.find(_inbox_query(clinic, clinician_id))
                 .sort([("place", 1), ("said.last_sign_at", -1), ("_id", 1)])
                 .skip(skip)
                 .to_list(limit)
             )
         return [STORED_NAMES.from_document(Alert, d) for d in found]
 
-    async def count_inbox_alerts(self, clinician_id: UUID) -> InboxCounts:
+    async def count_inbox_alerts(self, clinic: ClinicId | None, clinician_id: UUID) -> InboxCounts:
+        query = _inbox_query(clinic, clinician_id)
         with translate_errors():
-            active = await self._alerts.count_documents({**_inbox_query(clinician_id), "unsettled": True})
-            total = await self._alerts.count_documents(_inbox_query(clinician_id))
+            active = await self._alerts.count_documents({**query, "unsettled": True})
+            total = await self._alerts.count_documents(query)
         return InboxCounts(active, total)
 
-    async def list_active_alerts(self, since: datetime, clinician_id: UUID | None = None) -> list[Alert]:
-        query: Document = {"unsettled": True, "said.last_sign_at": {"$gte": since}}
-        if clinician_id is not None:
-            query["clinician_id"] = clinician_id
+    async def list_alerts_to_send(self, clinic: ClinicId | None, clinician_id: UUID, since: datetime) -> list[Alert]:
+        return await self._find_active(since, within(clinic, {"clinician_id": clinician_id}))
+
+    async def list_active_alerts(self, since: datetime) -> list[Alert]:
+        return await self._find_active(since, {})
+
+    async def _find_active(self, since: datetime, condition: Document) -> list[Alert]:
+        query = {"unsettled": True, "said.last_sign_at": {"$gte": since}, **condition}
         with translate_errors():
             found = await self._alerts.find(query).to_list(None)
         return [STORED_NAMES.from_document(Alert, d) for d in found]
@@ -158,8 +180,12 @@ class MongoStore:
             return
         writes = [
             UpdateOne(
-                {"_id": c.clinician_id, "told_at": {"$lt": c.occurred_at}},
-                {"$set": {"time_zone": c.time_zone, "told_at": c.occurred_at}},
+                {
+                    "_id": c.clinician_id,
+                    # The same event fills in the clinic, which an older version did not store.
+                    "$or": [{"told_at": {"$lt": c.occurred_at}}, {"told_at": c.occurred_at, **UNKNOWN}],
+                },
+                {"$set": {"time_zone": c.time_zone, "clinic_id": c.clinic_id, "told_at": c.occurred_at}},
                 upsert=True,
             )
             for c in latest.values()
@@ -171,9 +197,9 @@ class MongoStore:
             if has_errors_besides_duplicates(error):
                 raise
 
-    async def find_time_zone(self, clinician_id: UUID) -> str | None:
+    async def find_time_zone(self, clinic: ClinicId | None, clinician_id: UUID) -> str | None:
         with translate_errors():
-            found = await self._clinicians.find_one({"_id": clinician_id})
+            found = await self._clinicians.find_one(within(clinic, {"_id": clinician_id}))
         return found["time_zone"] if found else None
 
     async def load_channels(self, clinicians: Collection[UUID]) -> Mapping[UUID, ChannelAddresses]:
@@ -181,17 +207,33 @@ class MongoStore:
             found = await self._channels.find({"_id": {"$in": list(clinicians)}}).to_list(None)
         return {d["_id"]: ChannelAddresses.model_validate(d) for d in found}
 
-    async def save_channels(self, clinician_id: UUID, addresses: ChannelAddresses) -> None:
+    async def save_channels(self, clinic: ClinicId | None, clinician_id: UUID, addresses: ChannelAddresses) -> bool:
+        if clinic is not None and await self.find_time_zone(clinic, clinician_id) is None:
+            return False
         with translate_errors():
             await self._channels.replace_one({"_id": clinician_id}, addresses.model_dump(), upsert=True)
+        return True
+
+    async def count_unknown_clinics(self) -> UnknownClinics:
+        with translate_errors():
+            relationships = await self._relationships.count_documents({**UNKNOWN, "erased": {"$ne": True}})
+            clinicians = await self._clinicians.count_documents(UNKNOWN)
+        return UnknownClinics(relationships + clinicians, await self._clinics_of_alerts.count_unknown())
+
+    async def list_unknown_clinics(self, after: UUID | None, limit: int) -> list[UUID]:
+        return await self._clinics_of_alerts.list_unknown(after, limit)
+
+    async def fill_in_clinics(self, clinics: Mapping[UUID, ClinicId]) -> None:
+        await self._clinics_of_alerts.fill_in(clinics)
 
 
-def _inbox_query(clinician_id: UUID) -> Document:
-    return {
+def _inbox_query(clinic: ClinicId | None, clinician_id: UUID) -> Document:
+    query = {
         "clinician_id": clinician_id,
         "said.end_reason": {"$ne": "consent_withdrawn"},
         "consent_withdrawn": {"$ne": True},
     }
+    return within(clinic, query)
 
 
 async def _save(collection: MongoCollection, changed: Sequence[Versioned[Any]]) -> set[UUID]:

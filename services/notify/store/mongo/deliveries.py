@@ -5,7 +5,7 @@ no other worker claims it while the lease is renewed, and another one does soon 
 that of the database, which all processes share.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -15,6 +15,8 @@ from pymongo import ReturnDocument
 from services.notify.domain.routing import ChannelName, Delivery, DeliveryOutcome
 from services.notify.store.protocol import DUE_IMMEDIATELY, ClaimedDelivery
 from services.notify.store.stored_names import STORED_OUTCOMES
+from shared.access.clinic_id import ClinicId
+from shared.clinics.mongo import MongoClinics, within
 from shared.mongo.client import Document, Mongo, insert_new, translate_errors
 
 
@@ -23,6 +25,7 @@ class MongoDeliveryStore:
 
     def __init__(self, mongo: Mongo) -> None:
         self._deliveries = mongo["deliveries"]
+        self._clinics = MongoClinics(self._deliveries, "alert_id")
 
     async def create_indexes(self) -> None:
         """Create the indexes; only speed depends on them."""
@@ -30,6 +33,7 @@ class MongoDeliveryStore:
             await self._deliveries.create_index("next_at", name="due", sparse=True)
             await self._deliveries.create_index("clinician_id", name="clinician")
             await self._deliveries.create_index("settled_at", name="settled", sparse=True)
+        await self._clinics.create_index()
 
     async def add(self, deliveries: Sequence[Delivery], now: datetime) -> None:
         await insert_new(
@@ -92,14 +96,15 @@ class MongoDeliveryStore:
         with translate_errors():
             await self._deliveries.delete_one({"_id": claimed.delivery.id, "attempts": claimed.attempts})
 
-    async def reopen_failed(self, clinician_id: UUID, since: datetime, now: datetime) -> None:
+    async def reopen_failed(self, clinic: ClinicId | None, clinician_id: UUID, since: datetime, now: datetime) -> None:
+        query = {
+            "clinician_id": clinician_id,
+            "outcome": {"$in": [STORED_OUTCOMES["rejected"], "failed"]},
+            "since": {"$gte": since},
+        }
         with translate_errors():
             await self._deliveries.update_many(
-                {
-                    "clinician_id": clinician_id,
-                    "outcome": {"$in": [STORED_OUTCOMES["rejected"], "failed"]},
-                    "since": {"$gte": since},
-                },
+                within(clinic, query),
                 {"$set": {"next_at": DUE_IMMEDIATELY, "since": now}, "$unset": {"outcome": "", "settled_at": ""}},
             )
 
@@ -122,6 +127,12 @@ class MongoDeliveryStore:
             count = await self._deliveries.count_documents(query)
             oldest = await self._deliveries.find(query, {"since": 1}).sort("since", 1).limit(1).to_list(1)
         return count, oldest[0]["since"] if oldest else None
+
+    async def list_unknown_clinics(self, after: UUID | None, limit: int) -> list[UUID]:
+        return await self._clinics.list_unknown(after, limit)
+
+    async def fill_in_clinics(self, clinics: Mapping[UUID, ClinicId]) -> None:
+        await self._clinics.fill_in(clinics, has_versions=False)
 
 
 def _from_now(wait: timedelta) -> dict[str, Any]:

@@ -1,8 +1,7 @@
-"""The use cases: what clinicians see in the inbox and do about an alert, and the removal of what is past retention."""
+"""What clinicians see in the inbox and do about an alert, and how they want to be sent alerts."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, tzinfo
 from math import ceil
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -13,9 +12,10 @@ from services.notify.delivery.planner import DeliveryPlanner
 from services.notify.domain.alert import Alert, AlertEnd, Shown, Status, alert_id
 from services.notify.domain.disposition_requests import DispositionRequest, decide
 from services.notify.domain.relationship import Relationship
-from services.notify.domain.routing import is_recent
+from services.notify.domain.routing import ChannelAddresses
 from services.notify.metrics import Metrics
-from services.notify.store import DeliveryStore, Store
+from services.notify.store import Store
+from shared.access.clinic_id import ClinicId
 from shared.clinical.openings import CATALOGUE
 from shared.clinical.reliability import describe_reliability
 from shared.clinical.wording import describe_evidence
@@ -28,8 +28,6 @@ log = structlog.get_logger()
 
 MAX_PAGE_ALERTS = 200
 """Maximum number of alerts on one page of an inbox."""
-MAX_PAGE_DELIVERIES = 1000
-"""Maximum number of completed deliveries that are looked at together, to remove those past retention."""
 
 
 class InboxAlert(Model):
@@ -89,7 +87,10 @@ class InboxView(Model):
 
 
 class InboxService:
-    """The inbox of every clinician. Every method is idempotent and may raise StoreUnavailable."""
+    """The inbox of every clinician. Every method is idempotent and may raise StoreUnavailable.
+
+    A request is confined to its clinic: what belongs to another one is not found. None means every clinic.
+    """
 
     def __init__(self, store: Store, planner: DeliveryPlanner, clock: Callable[[], datetime], metrics: Metrics) -> None:
         self._store = store
@@ -97,34 +98,37 @@ class InboxService:
         self._clock = clock
         self._metrics = metrics
 
-    async def get_inbox(self, clinician_id: UUID, page: int = 1) -> InboxView:
+    async def get_inbox(self, clinic: ClinicId | None, clinician_id: UUID, page: int = 1) -> InboxView:
         """One page of the clinician's current alerts. Raises NotFound if nothing is known of the clinician."""
-        counts = await self._store.count_inbox_alerts(clinician_id)
-        zone_name = await self._store.find_time_zone(clinician_id)
+        counts = await self._store.count_inbox_alerts(clinic, clinician_id)
+        zone_name = await self._store.find_time_zone(clinic, clinician_id)
         if not counts.total and zone_name is None:
-            raise NotFound(
-                "unknown-clinician",
-                f"clinician {clinician_id} is not known; it may not have arrived yet",
-            )
-        stored_alerts = await self._store.list_inbox_alerts(clinician_id, MAX_PAGE_ALERTS, (page - 1) * MAX_PAGE_ALERTS)
+            raise _clinician_not_found(clinician_id)
+        stored_alerts = await self._store.list_inbox_alerts(
+            clinic, clinician_id, MAX_PAGE_ALERTS, (page - 1) * MAX_PAGE_ALERTS
+        )
         return InboxView(
-            alerts=await self._visible_alerts(stored_alerts, _parse_zone(zone_name)),
+            alerts=await self._visible_alerts(clinic, stored_alerts, _parse_zone(zone_name)),
             active=counts.active,
             total=counts.total,
             page=page,
             pages=max(1, ceil(counts.total / MAX_PAGE_ALERTS)),
         )
 
-    async def find_zone(self, clinician_id: UUID) -> tzinfo:
+    async def find_zone(self, clinic: ClinicId | None, clinician_id: UUID) -> tzinfo:
         """The clinician's time zone; UTC while it is not known."""
-        return _parse_zone(await self._store.find_time_zone(clinician_id))
+        return _parse_zone(await self._store.find_time_zone(clinic, clinician_id))
 
-    async def get_alert(self, alert_id: UUID) -> InboxAlert:
+    async def get_alert(self, clinic: ClinicId | None, alert_id: UUID) -> InboxAlert:
         """One alert. Raises NotFound."""
-        found = await self._store.load_alerts([alert_id])
-        return await self._require_visible(alert_id, found.get(alert_id))
+        return await self._require_visible(clinic, alert_id, await self._store.find_alert(clinic, alert_id))
 
-    async def dispose(self, alert_id: UUID, request: DispositionRequest) -> InboxAlert:
+    async def update_channels(self, clinic: ClinicId | None, clinician_id: UUID, addresses: ChannelAddresses) -> None:
+        """Send alerts to these addresses from now on. Raises NotFound if the clinic has no such clinician."""
+        if not await self._planner.update_channels(clinic, clinician_id, addresses):
+            raise _clinician_not_found(clinician_id)
+
+    async def dispose(self, clinic: ClinicId | None, alert_id: UUID, request: DispositionRequest) -> InboxAlert:
         """Record what the clinician decided. Raises NotFound, and Rejected if the alert is not as it was shown."""
 
         def decide_if_visible(alert: Alert | None) -> tuple[Alert, Sequence[Event]]:
@@ -132,11 +136,11 @@ class InboxService:
                 raise _not_found(alert_id)
             return decide(alert, request, self._clock())
 
-        change = await self._store.change_alert(alert_id, decide_if_visible)
+        change = await self._store.change_alert(clinic, alert_id, decide_if_visible)
         self._record_metrics(change)
         if request.action == "reopened":  # a message may be needed that was not while the disposition counted
             await self._planner.plan([change.after])
-        return await self._require_visible(alert_id, change.after)
+        return await self._require_visible(clinic, alert_id, change.after)
 
     def _record_metrics(self, change: Change[Alert]) -> None:
         """Count only actual changes, so that a repeated request is counted once."""
@@ -148,74 +152,29 @@ class InboxService:
         elif status_before == "open":
             self._metrics.count_closed(after.severity, after.status)
 
-    async def _require_visible(self, alert_id: UUID, alert: Alert | None) -> InboxAlert:
+    async def _require_visible(self, clinic: ClinicId | None, alert_id: UUID, alert: Alert | None) -> InboxAlert:
         if alert is None or alert.clinician_id is None:
             raise _not_found(alert_id)
-        visible = await self._visible_alerts([alert], await self.find_zone(alert.clinician_id))
+        visible = await self._visible_alerts(clinic, [alert], await self.find_zone(clinic, alert.clinician_id))
         if not visible:
             raise _not_found(alert_id)
         return visible[0]
 
-    async def _visible_alerts(self, stored_alerts: Sequence[Alert], zone: tzinfo) -> list[InboxAlert]:
+    async def _visible_alerts(
+        self, clinic: ClinicId | None, stored_alerts: Sequence[Alert], zone: tzinfo
+    ) -> list[InboxAlert]:
         """The alerts with data of their relationships, without those of erased clients and withdrawn consent."""
-        relationships = (
-            await self._store.load_relationships({alert.relationship_id for alert in stored_alerts})
-            if stored_alerts
-            else {}
-        )
+        ids = {alert.relationship_id for alert in stored_alerts}
+        relationships = await self._store.find_relationships(clinic, ids) if ids else {}
         now = self._clock()
         return [
-            _to_inbox_alert(alert, alert.clinician_id, relationships[alert.relationship_id].value, now, zone)
+            _to_inbox_alert(alert, alert.clinician_id, relationship, now, zone)
             for alert in stored_alerts
             if alert.clinician_id is not None
             and not alert.is_withdrawn
-            and not relationships[alert.relationship_id].value.erased
+            and (relationship := relationships.get(alert.relationship_id)) is not None
+            and not relationship.erased
         ]
-
-
-@dataclass(frozen=True)
-class Retention:
-    """How long closed alerts and completed deliveries stay stored."""
-
-    alerts: timedelta
-    deliveries: timedelta
-    max_sign_age: timedelta
-    """A message may still be owed about an alert whose last sign is not older."""
-
-
-class RetentionService:
-    """Removes what is past retention. May raise StoreUnavailable; repeating it is safe."""
-
-    def __init__(self, store: Store, delivery_store: DeliveryStore, retention: Retention, metrics: Metrics) -> None:
-        self._store = store
-        self._delivery_store = delivery_store
-        self._retention = retention
-        self._metrics = metrics
-
-    async def remove_past(self) -> None:
-        """Remove closed alerts and completed deliveries that are past retention, by the clock of the store."""
-        now = await self._store.now()
-        removed_alerts = await self._store.remove_past_alerts(now - self._retention.alerts)
-        self._metrics.count_removed("alert", removed_alerts)
-        removed_deliveries = await self._remove_deliveries(now)
-        self._metrics.count_removed("delivery", removed_deliveries)
-        if removed_alerts or removed_deliveries:
-            log.info("Removed what is past retention", alerts=removed_alerts, deliveries=removed_deliveries)
-
-    async def _remove_deliveries(self, now: datetime) -> int:
-        removed, last_id = 0, None
-        while page := await self._delivery_store.list_completed(
-            now - self._retention.deliveries, last_id, MAX_PAGE_DELIVERIES
-        ):
-            alerts_by_id = await self._store.load_alerts({delivery.alert_id for delivery in page})
-            past = [d.id for d in page if not self._may_be_owed(alerts_by_id.get(d.alert_id), now)]
-            removed += await self._delivery_store.remove_completed(past)
-            last_id = page[-1].id
-        return removed
-
-    def _may_be_owed(self, alert: Alert | None, now: datetime) -> bool:
-        """Whether the message would be planned, and sent again, if it were forgotten that it was sent."""
-        return alert is not None and (alert.is_active or is_recent(alert, now, self._retention.max_sign_age))
 
 
 def _to_inbox_alert(
@@ -260,3 +219,7 @@ def _parse_zone(name: str | None) -> tzinfo:
 
 def _not_found(alert_id: UUID) -> NotFound:
     return NotFound("unknown-alert", f"alert {alert_id} is not known; it may not have arrived yet")
+
+
+def _clinician_not_found(clinician_id: UUID) -> NotFound:
+    return NotFound("unknown-clinician", f"clinician {clinician_id} is not known; it may not have arrived yet")
