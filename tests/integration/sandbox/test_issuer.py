@@ -43,7 +43,7 @@ async def test_a_person_signs_in_by_a_code_with_pkce(
     assert redirect.params["state"] == flow.state
     assert redirect.params["iss"] == issuer.url
     claims = verified(tokens["id_token"], await published_keys(http, issuer)).claims
-    assert (claims["iss"], claims["aud"], claims["sub"]) == (issuer.url, "attune", ada.subject)
+    assert (claims["iss"], claims["aud"], claims["sub"]) == (issuer.url, "attune-web", ada.subject)
     assert claims["nonce"] == flow.nonce
     assert (claims["name"], claims["email"], claims["email_verified"]) == (ada.name, ada.email, True)
     assert claims["exp"] - claims["iat"] == issuer.configuration.id_token_seconds

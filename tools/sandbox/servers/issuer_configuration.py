@@ -7,7 +7,7 @@ from typing import Any
 
 from joserfc.jwk import RSAKey
 
-WEB_CLIENT_ID = "attune"
+WEB_CLIENT_ID = "attune-web"
 KEY_BITS = 2048
 
 SigningKey = dict[str, Any]
