@@ -5,6 +5,7 @@ import os
 import sys
 
 from tools.sandbox.demo.__main__ import DATA_FOLDER, Demo
+from tools.sandbox.demo.display import PageAddresses
 from tools.sandbox.network.receivers import ReceivedEmail, ReceivedWebhook, run_webhook_server
 from tools.sandbox.servers.process import RunError
 from tools.sandbox.servers.signals import interrupt_on_sigterm
@@ -24,7 +25,8 @@ def main() -> None:
     received_webhooks = list[ReceivedWebhook]()
     try:
         with run_webhook_server(WEBHOOK_PORT, received_webhooks, ""):
-            asyncio.run(Demo(attune, list[ReceivedEmail](), received_webhooks, f"http://clinic:{WEBHOOK_PORT}").run())
+            pages, webhook_base_url = PageAddresses(urls["notify"]), f"http://clinic:{WEBHOOK_PORT}"
+            asyncio.run(Demo(attune, list[ReceivedEmail](), received_webhooks, webhook_base_url, pages).run())
     except RunError as error:
         sys.exit(str(error))
     except KeyboardInterrupt:

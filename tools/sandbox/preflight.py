@@ -19,8 +19,10 @@ from tools.sandbox.servers.ports import is_free
 from tools.sandbox.servers.process import PROJECT_ROOT, RunError, require_linux_x86_64, running_process
 
 SERVICES = ("intake", "sessions", "alliance", "notify")
-FIRST_PORT = 8001  # of the services, which use consecutive ports; DEMO_PORT overrides it
+FIRST_PORT = 8001  # of the services, which use consecutive ports; DEMO_PORT overrides it. The front door is one below.
+FRONT_DOOR_FOLDER = "front-door"
 OPS_PORT_OFFSET = 1000  # health, metrics and docs of the service on port 8001 are on port 9001
+SWITCHES = ("DEMO_TLS", "DEMO_LAN")
 MAX_PORT = 65_535
 OTHER_PORTS_HINT = "Use other ports: DEMO_PORT=8101 make demo"
 FIRST_START_MB = 1_500  # 560 for .venv, 45 for .cache, 400 for .attune, and what pip unpacks meanwhile
@@ -55,6 +57,7 @@ def find_problems(environment: Environment, root: Path) -> list[str]:
         _check_kafka,
         _check_mongodb,
         _check_ports,
+        _check_switches,
         _check_disk,
     )
     return [problem for check in checks for problem in check(environment, root)]
@@ -112,8 +115,8 @@ def _accepts_connections(host: str, port: int) -> bool:
 def parse_first_port(environment: Environment) -> int:
     """The first of the ports of the services. Raises RunError if DEMO_PORT is none."""
     text, maximum = environment.get("DEMO_PORT", str(FIRST_PORT)), MAX_PORT + 1 - len(SERVICES) - OPS_PORT_OFFSET
-    if not re.fullmatch("[0-9]{1,5}", text) or not 1 <= int(text) <= maximum:
-        raise RunError(f"DEMO_PORT is {text!r}, not a port from 1 to {maximum}.")
+    if not re.fullmatch("[0-9]{1,5}", text) or not 2 <= int(text) <= maximum:
+        raise RunError(f"DEMO_PORT is {text!r}, not a port from 2 to {maximum}.")
     return int(text)
 
 
@@ -123,8 +126,8 @@ def service_ports(first_port: int) -> range:
 
 
 def demo_ports(first_port: int) -> list[int]:
-    """All ports that the demo listens on: of the services, and of their ops listeners."""
-    return [*service_ports(first_port), *service_ports(first_port + OPS_PORT_OFFSET)]
+    """All ports that the demo listens on: of the front door, of the services, and of their ops listeners."""
+    return [first_port - 1, *service_ports(first_port), *service_ports(first_port + OPS_PORT_OFFSET)]
 
 
 def _check_ports(environment: Environment, root: Path) -> Problems:
@@ -133,12 +136,28 @@ def _check_ports(environment: Environment, root: Path) -> Problems:
     except RunError as error:
         yield str(error)
         return
-    folders = [root / ".attune" / "demo" / service for service in SERVICES]
-    ports = dict(zip(demo_ports(first_port), 2 * folders, strict=True))
+    front_door, *folders = [root / ".attune" / "demo" / name for name in (FRONT_DOOR_FOLDER, *SERVICES)]
+    ports = dict(zip(demo_ports(first_port), [front_door, *folders, *folders], strict=True))
     # A process of an earlier demo is no problem: the start stops it, or names the demo that it belongs to.
     used = [str(port) for port, data in ports.items() if not is_free(port) and running_process(data) is None]
     if used:
         yield f"Another program uses port {', '.join(used)}. {OTHER_PORTS_HINT}"
+
+
+def parse_switch(environment: Environment, name: str) -> bool:
+    """Whether an option of the demo is on. Raises RunError if it is neither 1 nor 0."""
+    text = environment.get(name) or "0"
+    if text not in ("0", "1"):
+        raise RunError(f"{name} is {text!r}, neither 1 nor 0.")
+    return text == "1"
+
+
+def _check_switches(environment: Environment, _root: Path) -> Problems:
+    for name in SWITCHES:
+        try:
+            parse_switch(environment, name)
+        except RunError as error:
+            yield str(error)
 
 
 def _check_disk(_environment: Environment, root: Path) -> Problems:

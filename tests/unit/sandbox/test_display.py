@@ -12,6 +12,7 @@ from rich.console import Console
 
 from tests.support.serving import run_app
 from tools.sandbox.demo import display
+from tools.sandbox.demo.display import PageAddresses
 from tools.sandbox.demo.figures import Figures
 from tools.sandbox.network.clinic_systems import ClinicSystems
 from tools.sandbox.network.ledger import Ledger
@@ -26,15 +27,18 @@ def create_server(name: str, data: Path) -> LocalServer:
 
 
 def test_each_link_stands_whole_on_one_line_of_80_columns() -> None:
-    figures = Figures(busiest_clinician=UUID(int=1), open_form_url=f"http://127.0.0.1:65002/f/{'x' * 43}")
+    token = "x" * 43
+    figures = Figures(busiest_clinician=UUID(int=1), open_form_url=f"http://localhost:65000/f/{token}")
+    pages = PageAddresses("http://localhost:65000", "http://192.0.2.111:65000")
     urls = {name: f"http://127.0.0.1:{port}" for port, name in enumerate(SERVICES, 65001)}
-    addresses = display.build_addresses(RunningStack("", "", urls, urls, [], [], 0), figures, Path("/data"))
+    addresses = display.build_addresses(RunningStack("", "", urls, urls, [], [], 0), pages, figures, Path("/data"))
     output, rows = StringIO(), display.build_rows("", Ledger(), figures, [], [], [])
 
     Console(width=80, file=output).print(display.render_table(rows, addresses))
 
     lines = output.getvalue().splitlines()
-    for link in (figures.open_form_url, f"http://127.0.0.1:65004/inbox/{UUID(int=1)}"):
+    phone_link = f"http://192.0.2.111:65000/f/{token}"
+    for link in (figures.open_form_url, phone_link, f"http://localhost:65000/inbox/{UUID(int=1)}"):
         assert sum(line.endswith(link) for line in map(str.rstrip, lines)) == 1, lines
 
 
@@ -43,7 +47,9 @@ def test_settings_that_lead_commands_to_the_servers_of_the_demo_can_be_copied(tm
         kafka_server(tmp_path, 65001, 65002, report=print),
         mongodb_server(tmp_path, 65003, report=print),
     ]
-    addresses = display.build_addresses(RunningStack("", "", {}, {}, servers, [], 0), Figures(), tmp_path)
+    addresses = display.build_addresses(
+        RunningStack("", "", {}, {}, servers, [], 0), PageAddresses(""), Figures(), tmp_path
+    )
     output = StringIO()
 
     Console(width=80, file=output).print(display.render_table({}, addresses))

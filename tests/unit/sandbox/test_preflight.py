@@ -123,11 +123,11 @@ def test_servers_of_which_one_answers_are_accepted(
     assert find_problems({**environment, "MONGODB_URI": uri}, tmp_path) == []
 
 
-@pytest.mark.parametrize("port", ["", "web", "0", "64533", "-1"])
+@pytest.mark.parametrize("port", ["", "web", "0", "1", "64533", "-1"])
 def test_a_demo_port_that_is_no_port_is_rejected(tmp_path: Path, port: str) -> None:
     (problem,) = find_problems({"DEMO_PORT": port}, tmp_path)
 
-    assert problem == f"DEMO_PORT is {port!r}, not a port from 1 to 64532."
+    assert problem == f"DEMO_PORT is {port!r}, not a port from 2 to 64532."
 
 
 def test_the_demo_without_a_preflight_says_in_one_line_that_a_port_is_none() -> None:
@@ -138,10 +138,10 @@ def test_the_demo_without_a_preflight_says_in_one_line_that_a_port_is_none() -> 
     )
 
     assert (demo.returncode, demo.stdout) == (1, "")
-    assert demo.stderr == "DEMO_PORT is 'abc', not a port from 1 to 64532.\n"
+    assert demo.stderr == "DEMO_PORT is 'abc', not a port from 2 to 64532.\n"
 
 
-@pytest.mark.parametrize("offset", [3, 1003])
+@pytest.mark.parametrize("offset", [-1, 3, 1003])
 def test_a_port_that_another_program_uses_is_named_with_the_way_out(
     environment: dict[str, str], tmp_path: Path, offset: int
 ) -> None:
@@ -150,6 +150,12 @@ def test_a_port_that_another_program_uses_is_named_with_the_way_out(
         (problem,) = find_problems(environment, tmp_path)
 
     assert problem == f"Another program uses port {port}. Use other ports: DEMO_PORT=8101 make demo"
+
+
+@pytest.mark.parametrize("name", ["DEMO_TLS", "DEMO_LAN"])
+def test_a_switch_is_one_or_zero(environment: dict[str, str], tmp_path: Path, name: str) -> None:
+    assert [find_problems({**environment, name: value}, tmp_path) for value in ("1", "0", "")] == [[], [], []]
+    assert find_problems({**environment, name: "yes"}, tmp_path) == [f"{name} is 'yes', neither 1 nor 0."]
 
 
 def test_a_port_of_an_earlier_demo_is_no_problem_because_the_start_deals_with_it(

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+from collections.abc import Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import Never
@@ -12,6 +13,7 @@ from rich.console import Console
 from rich.live import Live
 
 from tools.sandbox.demo import display
+from tools.sandbox.demo.display import PageAddresses
 from tools.sandbox.demo.figures import Figures
 from tools.sandbox.demo.state import DemoState
 from tools.sandbox.network.clinic_systems import ClinicSystems, RequestFailed
@@ -26,7 +28,17 @@ from tools.sandbox.network.receivers import (
     run_webhook_server,
 )
 from tools.sandbox.network.world import World
-from tools.sandbox.preflight import OPS_PORT_OFFSET, OTHER_PORTS_HINT, parse_first_port, service_ports
+from tools.sandbox.preflight import (
+    FRONT_DOOR_FOLDER,
+    OPS_PORT_OFFSET,
+    OTHER_PORTS_HINT,
+    SWITCHES,
+    demo_ports,
+    parse_first_port,
+    parse_switch,
+    service_ports,
+)
+from tools.sandbox.servers.front_door import FrontDoor, create_front_door, find_lan_address
 from tools.sandbox.servers.kafka import FAST_START
 from tools.sandbox.servers.kafka_inspector import KafkaInspector
 from tools.sandbox.servers.ports import free_ports
@@ -64,7 +76,9 @@ def run_demo(first_port: int) -> None:
         exit_stack.enter_context(run_smtp_server(smtp_port, received_emails))
         exit_stack.enter_context(run_webhook_server(webhook_port, received_webhooks))
         settings = {**receiver_settings(smtp_port), "API_DOCS": "true"}
+        service_urls = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
         try:
+            front_door = open_front_door(exit_stack, first_port - 1, service_urls, settings)
             attune = exit_stack.enter_context(
                 run_stack(
                     DATA_FOLDER,
@@ -76,11 +90,29 @@ def run_demo(first_port: int) -> None:
                 )
             )
         except RunError as error:
-            if any(str(port) in str(error) for port in (*ports.values(), *ops_ports.values())):
+            if any(str(port) in str(error) for port in demo_ports(first_port)):
                 raise RunError(f"{error}\n{OTHER_PORTS_HINT}") from None
             raise
         console.print(f"All services are running after {attune.startup_seconds:.0f} s.")
-        asyncio.run(Demo(attune, received_emails, received_webhooks, f"http://127.0.0.1:{webhook_port}").run())
+        webhook_base_url, pages = f"http://127.0.0.1:{webhook_port}", PageAddresses(front_door.url, front_door.lan_url)
+        asyncio.run(Demo(attune, received_emails, received_webhooks, webhook_base_url, pages).run())
+
+
+def open_front_door(
+    exit_stack: ExitStack, port: int, service_urls: Mapping[str, str], settings: dict[str, str]
+) -> FrontDoor:
+    """Start the front door, and add what services must know of it to `settings`. Raises RunError."""
+    has_tls, has_lan = (parse_switch(os.environ, name) for name in SWITCHES)
+    lan_address = find_lan_address() if has_lan else None
+    data = DATA_FOLDER / FRONT_DOOR_FOLDER
+    front_door = create_front_door(
+        data, port, service_urls, has_tls=has_tls, lan_address=lan_address, report=console.print
+    )
+    exit_stack.enter_context(front_door.server)
+    settings |= {"PUBLIC_URL": front_door.url, "ALLOWED_HOSTS": lan_address or ""}
+    if front_door.certificate:
+        os.environ["SSL_CERT_FILE"] = str(front_door.certificate.file)  # the simulated clients open links, too
+    return front_door
 
 
 class Demo:
@@ -92,11 +124,13 @@ class Demo:
         received_emails: list[ReceivedEmail],
         received_webhooks: list[ReceivedWebhook],
         webhook_base_url: str,
+        pages: PageAddresses,
     ) -> None:
         self._attune = attune
         self._received_emails = received_emails
         self._received_webhooks = received_webhooks
         self._webhook_base_url = webhook_base_url
+        self._pages = pages
         self._state_file = DATA_FOLDER / "world.json"
         self._state = DemoState.load_or_create(self._state_file, SEED, datetime.now(UTC))
         self._world = World(self._state.seed, self._state.until, Parameters())
@@ -185,7 +219,7 @@ class Demo:
         )
 
     def _addresses(self) -> dict[str, str]:
-        return display.build_addresses(self._attune, self._figures, DATA_FOLDER)
+        return display.build_addresses(self._attune, self._pages, self._figures, DATA_FOLDER)
 
 
 if __name__ == "__main__":

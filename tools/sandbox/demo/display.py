@@ -1,7 +1,9 @@
 """The output of the demo: a live table on a terminal, and one line at a time elsewhere."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urljoin, urlsplit
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -48,13 +50,24 @@ def build_rows(
     return display_rows
 
 
-def build_addresses(attune: RunningStack, figures: Figures, data: Path) -> dict[str, str]:
+@dataclass(frozen=True)
+class PageAddresses:
+    """Where people open the pages of all services."""
+
+    url: str
+    lan_url: str | None = None
+    """Where other machines find clients' forms; None if they find nothing."""
+
+
+def build_addresses(attune: RunningStack, pages: PageAddresses, figures: Figures, data: Path) -> dict[str, str]:
     """The addresses that a person can open, and the settings that lead a command to the servers of the demo."""
     links = {}
     if figures.open_form_url:
         links["a form"] = figures.open_form_url
+        if pages.lan_url:
+            links["phone"] = urljoin(pages.lan_url, urlsplit(figures.open_form_url).path)
     if figures.busiest_clinician:
-        links["an inbox"] = f"{attune.urls['notify']}/inbox/{figures.busiest_clinician}"
+        links["an inbox"] = f"{pages.url}/inbox/{figures.busiest_clinician}"
     for service, url in attune.ops_urls.items():
         links[service] = f"{url}/docs   {url}/metrics"
     for server in attune.servers:

@@ -16,6 +16,9 @@ PAGES: Mapping[str, str] = {
 }
 """Regular expressions for the start of a path. The service gets it unchanged."""
 
+FORM_PAGES = (r"/f/", r"/form\.css$")
+"""Of these, what clients need."""
+
 APIS: Mapping[str, str] = {
     "intake": r"/(clinics|clinicians|clients|relationships)/",
     "sessions": r"/(sessions)/",
