@@ -7,7 +7,9 @@ from fastapi import FastAPI
 
 from services.intake.http.api import routes
 from services.intake.metrics import IntakeMetrics
-from services.intake.service import IntakeService
+from services.intake.service.caseload import CaseloadService
+from services.intake.service.people import PeopleService
+from services.intake.service.relationships import RelationshipService
 from services.intake.settings import Settings
 from services.intake.store.mongo import CLINICIANS, CLINICS, RELATIONSHIPS, MongoStore
 from shared.http.app import create_base_app
@@ -31,12 +33,13 @@ def create_app(settings: Settings) -> FastAPI:
     collections = [mongo[name] for name in (CLINICS, CLINICIANS, RELATIONSHIPS)]
     outbox = Outbox(kafka.send, collections, OutboxMetrics(registry), now)
     store = MongoStore(mongo, outbox, now)
-    service = IntakeService(store, IntakeMetrics(registry), now)
+    metrics = IntakeMetrics(registry)
+    people = PeopleService(store, metrics, now)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         index_creation = retry_until_done("create indexes", store.create_indexes)
-        clinic_publication = retry_until_done("publish clinics", service.publish_unpublished_clinics)
+        clinic_publication = retry_until_done("publish clinics", people.publish_unpublished_clinics)
         async with kafka.run(), outbox.run(), run_in_background(index_creation, clinic_publication):
             yield
         await mongo.close()
@@ -48,5 +51,5 @@ def create_app(settings: Settings) -> FastAPI:
         readiness={"mongodb": mongo.is_available, "kafka": kafka.is_ready},
         registry=registry,
     )
-    app.include_router(routes(service))
+    app.include_router(routes(people, RelationshipService(store, metrics, now), CaseloadService(store, metrics, now)))
     return app

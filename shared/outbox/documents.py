@@ -64,17 +64,21 @@ class Change(Generic[T]):
     """The events as the document stores them in its outbox."""
 
 
-class DocumentCollection(Protocol[T]):
-    """One collection of documents of one model, each under the id that its first writer chose.
-
-    Every method raises StoreUnavailable; then it is unknown whether it wrote, and repeating it is safe.
-    """
+class ClinicDocuments(Protocol[T]):
+    """Documents of several clinics. Each read or write says first of which clinic."""
 
     def within(self, clinic: ClinicId | None) -> "DocumentCollection[T]":
         """The documents of one clinic; those of other clinics are as if they did not exist. None: those of all clinics.
 
         A change that would add a document under the id of another clinic's document raises IdTaken.
         """
+
+
+class DocumentCollection(ClinicDocuments[T], Protocol[T]):
+    """Documents of one model, each under the id that its first writer chose.
+
+    Every method raises StoreUnavailable; then it is unknown whether it wrote, and repeating it is safe.
+    """
 
     async def get(self, document_id: UUID) -> T | None:
         """The document, or None."""

@@ -13,11 +13,13 @@ from services.intake.domain.relationships import (
     Decision,
     start_relationship,
 )
+from shared.access.clinic_id import ClinicId
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 STARTED = datetime(2026, 1, 5, 10, tzinfo=UTC)
 DAY = timedelta(days=1)
-CLINIC = uuid4()
+CLINIC = ClinicId(uuid4())
+OTHER_CLINIC = ClinicId(uuid4())
 RELATIONSHIP = uuid4()
 
 
@@ -48,7 +50,7 @@ def make_start(**overrides: Any) -> Start:
 def decide_start(
     before: Relationship | None = None,
     relationship_id: UUID = RELATIONSHIP,
-    clinician: Clinician = ANNA,
+    clinician: Clinician | None = ANNA,
     client: Client = CLIENT,
     **overrides: Any,
 ) -> Decision:

@@ -47,7 +47,7 @@ class IntakeClient:
         return await self.put(f"/clinicians/{clinician_id or self.clinician_id}", **{**body, **overrides})
 
     async def add_client(
-        self, client_id: UUID | None = None, case_code: str = "AB-12", **overrides: Any
+        self, client_id: UUID | None = None, case_code: str | None = "AB-12", **overrides: Any
     ) -> httpx2.Response:
         body = {"clinic_id": str(self.clinic_id), "case_code": case_code}
         return await self.put(f"/clients/{client_id or self.client_id}", **{**body, **overrides})

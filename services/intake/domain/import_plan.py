@@ -4,7 +4,7 @@ An import only adds. A row that is already known changes nothing, and a row that
 error.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import chain, islice
@@ -18,7 +18,7 @@ from services.intake.domain.relationship import (
     Relationship,
     Start,
 )
-from shared.errors import NotFound, Rejected
+from shared.errors import IdTaken, Rejected
 from shared.events import CaseCode, Event, UtcDatetime
 
 COLUMN_OF_REJECTION = {
@@ -26,8 +26,8 @@ COLUMN_OF_REJECTION = {
     "started-otherwise": "relationship_id",
     "already-together": "relationship_id",
     "unknown-clinician": "clinician_id",
-    "clinician-of-another-clinic": "clinician_id",
-    "client-of-another-clinic": "client_id",
+    "relationship-id-taken": "relationship_id",
+    "client-id-taken": "client_id",
     "other-case-code": "case_code",
     "case-code-taken": "case_code",
     "case-code-identifies": "case_code",
@@ -54,6 +54,8 @@ class ExistingRecords:
     relationships: Mapping[UUID, Relationship] = field(default_factory=dict)
     open_relationships: Mapping[UUID, Sequence[Relationship]] = field(default_factory=dict)
     """The relationships that have not ended, by client."""
+    ids_of_other_clinics: Collection[UUID] = frozenset()
+    """Of the clients and relationships: those under which another clinic holds a record."""
 
 
 @dataclass(frozen=True)
@@ -112,11 +114,12 @@ def plan_import(clinic_id: UUID, rows: Sequence[Row], existing: ExistingRecords,
 
 
 def _plan_row(clinic_id: UUID, row: Row, existing: ExistingRecords, plan: ImportPlan, now: UtcDatetime) -> None:
+    _reject_ids_of_other_clinics(row, existing)
     client_before = existing.clients.get(row.client_id) or plan.clients.get(row.client_id)
     client, case_code = _decide_client(clinic_id, row, client_before, existing, plan)
     before = existing.relationships.get(row.relationship_id)
     start = _make_start(client, row, before)
-    clinician = _require_clinician(row, existing)
+    clinician = existing.clinicians.get(row.clinician_id)
     open_relationships = [records.open_relationships.get(row.client_id, ()) for records in (existing, plan)]
     relationship, events = relationships.start_relationship(
         before, row.relationship_id, start, clinician, client, now, chain.from_iterable(open_relationships)
@@ -165,10 +168,7 @@ def _is_midnight_of(day: date, moment: datetime) -> bool:
     return FIRST_MIDNIGHT <= since_midnight_utc <= LAST_MIDNIGHT and not since_midnight_utc % OFFSET_STEP
 
 
-def _require_clinician(row: Row, existing: ExistingRecords) -> Clinician:
-    if row.clinician_id not in existing.clinicians:
-        raise NotFound(
-            "unknown-clinician",
-            f"Clinician {row.clinician_id} is not known here; register them first: PUT /clinicians/{row.clinician_id}.",
-        )
-    return existing.clinicians[row.clinician_id]
+def _reject_ids_of_other_clinics(row: Row, existing: ExistingRecords) -> None:
+    for resource, record_id in (("relationship", row.relationship_id), ("client", row.client_id)):
+        if record_id in existing.ids_of_other_clinics:
+            raise Rejected(f"{resource}-id-taken", str(IdTaken()))

@@ -12,7 +12,7 @@ from pydantic import ConfigDict
 
 from services.intake.domain.case_codes import reject_identifying
 from shared.clinical.telephone_numbers import find_telephone_numbers
-from shared.errors import Rejected
+from shared.errors import IdTaken, NotFound, Rejected
 from shared.events import (
     CaseCode,
     ClinicianRegistered,
@@ -98,6 +98,18 @@ class CaseCodeAssignment(StoredModel):
         return uuid5(clinic_id, f"case code {case_code}")
 
 
+def not_found(resource: str, resource_id: UUID) -> NotFound:
+    """The answer to a request that refers to something unknown, or to something of another clinic.
+
+    `resource` is `clinic`, `clinician`, `client` or `relationship`.
+    """
+    return NotFound(
+        f"unknown-{resource}",
+        f"{resource.capitalize()} {resource_id} is not known here. Check the id, or add it first: "
+        f"PUT /{resource}s/{resource_id}.",
+    )
+
+
 def save_clinic(before: Clinic | None, requested: Clinic, now: datetime) -> tuple[Clinic, Sequence[Event]]:
     """Add or change a clinic. There is an event if a field changes, or if there never was one."""
     last_event_at = before.last_event_at if before else None
@@ -121,8 +133,13 @@ def save_clinic(before: Clinic | None, requested: Clinic, now: datetime) -> tupl
     )
 
 
-def register_clinician(before: Clinician | None, requested: Clinician) -> tuple[Clinician, Sequence[Event]]:
-    """Register or update a clinician. There is an event only if a field that events contain changes."""
+def register_clinician(
+    before: Clinician | None, requested: Clinician, *, can_move: bool = False
+) -> tuple[Clinician, Sequence[Event]]:
+    """Register or update a clinician. There is an event only if a field that events contain changes.
+
+    To another clinic a clinician moves only if `can_move`, which is when no relationship is open.
+    """
     if before is None:
         return requested, (
             ClinicianRegistered(
@@ -132,6 +149,12 @@ def register_clinician(before: Clinician | None, requested: Clinician) -> tuple[
                 clinic_id=requested.clinic_id,
                 time_zone=requested.time_zone,
             ),
+        )
+    if requested.clinic_id != before.clinic_id and not can_move:
+        raise Rejected(
+            "clinician-has-relationships",
+            f"Clinician {requested.clinician_id} has open relationships; end or transfer them before the clinician "
+            "moves to another clinic.",
         )
     if (requested.clinic_id, requested.time_zone) == (before.clinic_id, before.time_zone):
         return before.model_copy(update={"contact": requested.contact}), ()
@@ -160,10 +183,7 @@ def add_client(before: Client | None, requested: Client) -> tuple[Client, Sequen
     if before is None:
         reject_identifying(requested.case_code)
     if before is not None and before.clinic_id != requested.clinic_id:
-        raise Rejected(
-            "client-of-another-clinic",
-            f"Client {requested.client_id} belongs to another clinic; give the client an id of its own at this one.",
-        )
+        raise IdTaken
     if before is not None and before.case_code != requested.case_code:
         raise Rejected(
             "other-case-code",

@@ -8,7 +8,7 @@ Event ids are derived from the relationship's id.
 from collections.abc import Iterable, Sequence
 from uuid import UUID
 
-from services.intake.domain.people import Client, Clinician
+from services.intake.domain.people import Client, Clinician, not_found
 from services.intake.domain.relationship import AimsAgreement, Consent, End, Relationship, Start
 from shared.errors import Rejected
 from shared.events import (
@@ -34,19 +34,27 @@ def start_relationship(
     before: Relationship | None,
     relationship_id: UUID,
     start: Start,
-    clinician: Clinician,
+    clinician: Clinician | None,
     client: Client,
     now: UtcDatetime,
     open_relationships: Iterable[Relationship] = (),
 ) -> Decision:
-    """Start a relationship. `open_relationships` are those that the client has."""
+    """Start a relationship. `open_relationships` are those that the client has.
+
+    `clinician` is None if none of the clinic has the id of `start`: the clinician may have moved since the start.
+    """
     if before is not None:
         return _check_same_start(before, start), ()
     reject_future("started_at", start.started_at, now)
     if client.clinic_id != start.clinic_id:
-        raise Rejected("client-of-another-clinic", f"Client {client.client_id} belongs to another clinic.")
-    _reject_other_clinic(clinician, start.clinic_id)
+        raise not_found("client", client.client_id)
+    if clinician is None or clinician.clinic_id != start.clinic_id:
+        raise not_found("clinician", start.clinician_id)
     reject_second(start.clinician_id, open_relationships)
+    return _start(relationship_id, start)
+
+
+def _start(relationship_id: UUID, start: Start) -> Decision:
     relationship = Relationship(
         relationship_id=relationship_id,
         start=start,
@@ -218,14 +226,6 @@ def _check_same_start(before: Relationship, start: Start) -> Relationship:
         "cannot change. For a new relationship choose a new id. For new aims, another consent or another clinician "
         "there are separate requests.",
     )
-
-
-def _reject_other_clinic(clinician: Clinician, clinic_id: UUID) -> None:
-    if clinician.clinic_id != clinic_id:
-        raise Rejected(
-            "clinician-of-another-clinic",
-            f"Clinician {clinician.clinician_id} works at another clinic; choose a clinician of clinic {clinic_id}.",
-        )
 
 
 def reject_second(clinician_id: UUID, open_relationships: Iterable[Relationship]) -> None:

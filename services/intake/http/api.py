@@ -28,7 +28,9 @@ from services.intake.http.views import (
     RelationshipView,
     TransferView,
 )
-from services.intake.service import CaseloadRejected, IntakeService
+from services.intake.service.caseload import CaseloadRejected, CaseloadService
+from services.intake.service.people import PeopleService
+from services.intake.service.relationships import RelationshipService
 from shared.events import CaseCode, TelephoneNumber, TimeZone
 from shared.http.problems import MAX_LISTED_ERRORS, FieldError, Problem
 from shared.http.query_parameters import require_digits
@@ -138,29 +140,29 @@ class TransferBody(RequestBody):
     at: RequestedTime
 
 
-def routes(service: IntakeService) -> APIRouter:
+def routes(people: PeopleService, relationships: RelationshipService, caseload: CaseloadService) -> APIRouter:
     """Every route of the service."""
     router = APIRouter()
-    router.include_router(_people_routes(service))
-    router.include_router(_relationship_routes(service))
-    router.include_router(_end_routes(service))
-    router.include_router(_caseload_routes(service))
+    router.include_router(_people_routes(people))
+    router.include_router(_relationship_routes(relationships))
+    router.include_router(_end_routes(relationships))
+    router.include_router(_caseload_routes(caseload))
     return router
 
 
-def _people_routes(service: IntakeService) -> APIRouter:
+def _people_routes(service: PeopleService) -> APIRouter:
     router = APIRouter(tags=["people"])
 
     @router.put("/clinics/{clinic_id}")
     async def save_clinic(clinic_id: UUID, body: ClinicBody) -> ClinicView:
         """Add a clinic under an id that you choose, or change it."""
-        clinic = await service.save_clinic(Clinic(clinic_id=clinic_id, **body.model_dump()))
+        clinic = await service.save_clinic(None, Clinic(clinic_id=clinic_id, **body.model_dump()))
         return ClinicView.model_validate(clinic.model_dump() | {"crisis_numbers": clinic.numbers_to_call})
 
     @router.put("/clinicians/{clinician_id}")
     async def register_clinician(clinician_id: UUID, body: ClinicianBody) -> ClinicianView:
         """Register a clinician under an id that you choose, or change the clinician."""
-        clinician = await service.register_clinician(clinician_id, body.clinic_id, body.contact, body.time_zone)
+        clinician = await service.register_clinician(None, clinician_id, body.clinic_id, body.contact, body.time_zone)
         return ClinicianView.model_validate(clinician.model_dump())
 
     @router.put("/clients/{client_id}")
@@ -170,65 +172,65 @@ def _people_routes(service: IntakeService) -> APIRouter:
         No other client of the clinic may have the code, and a new one must be neither a name nor a birthday: it must
         not have four letters in a row or contain a date.
         """
-        client = await service.add_client(client_id, body.clinic_id, body.case_code)
+        client = await service.add_client(None, client_id, body.clinic_id, body.case_code)
         return ClientView.model_validate(client.model_dump())
 
     return router
 
 
-def _relationship_routes(service: IntakeService) -> APIRouter:
+def _relationship_routes(service: RelationshipService) -> APIRouter:
     router = APIRouter(prefix="/relationships/{relationship_id}", tags=["relationships"])
 
     @router.get("")
     async def get_relationship(relationship_id: UUID) -> RelationshipView:
         """A relationship as it is now."""
-        return RelationshipView.of(await service.get_relationship(relationship_id))
+        return RelationshipView.of(await service.get_relationship(None, relationship_id))
 
     @router.put("")
     async def start_relationship(relationship_id: UUID, body: RelationshipBody) -> RelationshipView:
         """Start a relationship under an id that you choose."""
-        return RelationshipView.of(await service.start_relationship(relationship_id, **dict(body)))
+        return RelationshipView.of(await service.start_relationship(None, relationship_id, **dict(body)))
 
     @router.put("/aims")
     async def update_aims(relationship_id: UUID, body: AimsBody) -> RelationshipView:
         """Record that client and clinician agreed on new aims."""
-        return RelationshipView.of(await service.update_aims(relationship_id, AimsAgreement(**dict(body))))
+        return RelationshipView.of(await service.update_aims(None, relationship_id, AimsAgreement(**dict(body))))
 
     @router.put("/consent")
     async def change_consent(relationship_id: UUID, body: ConsentBody) -> RelationshipView:
         """Record that the client gives or withdraws consent to be asked about the sessions."""
-        return RelationshipView.of(await service.change_consent(relationship_id, Consent(**dict(body))))
+        return RelationshipView.of(await service.change_consent(None, relationship_id, Consent(**dict(body))))
 
     return router
 
 
-def _end_routes(service: IntakeService) -> APIRouter:
+def _end_routes(service: RelationshipService) -> APIRouter:
     router = APIRouter(prefix="/relationships/{relationship_id}", tags=["relationships"])
 
     @router.post("/end")
     async def end_relationship(relationship_id: UUID, body: EndBody) -> RelationshipView:
         """Record that a relationship ended and no other one follows it. Otherwise, transfer it."""
-        return RelationshipView.of(await service.end_relationship(relationship_id, body.reason, body.at))
+        return RelationshipView.of(await service.end_relationship(None, relationship_id, body.reason, body.at))
 
     @router.put("/end/corrections/{correction_id}")
     async def correct_end(relationship_id: UUID, correction_id: UUID, body: EndCorrectionBody) -> RelationshipView:
         """Correct an end that was recorded by mistake, under an id that you choose: another end, or none."""
         end = None if body.end is None else End(reason=body.end.reason, at=body.end.at)
         correction = EndCorrection(correction_id=correction_id, end=end)
-        return RelationshipView.of(await service.correct_end(relationship_id, correction))
+        return RelationshipView.of(await service.correct_end(None, relationship_id, correction))
 
     @router.post("/transfer")
     async def transfer_relationship(relationship_id: UUID, body: TransferBody) -> TransferView:
         """Record that the client continues with another clinician of the clinic. Aims, cadence and consent stay."""
         ended, started = await service.transfer_relationship(
-            relationship_id, body.relationship_id, body.clinician_id, body.at
+            None, relationship_id, body.relationship_id, body.clinician_id, body.at
         )
         return TransferView(ended=RelationshipView.of(ended), started=RelationshipView.of(started))
 
     return router
 
 
-def _caseload_routes(service: IntakeService) -> APIRouter:
+def _caseload_routes(service: CaseloadService) -> APIRouter:
     router = APIRouter(prefix="/clinics/{clinic_id}", tags=["caseload"])
 
     @router.get("/relationships")
@@ -238,7 +240,7 @@ def _caseload_routes(service: IntakeService) -> APIRouter:
         limit: PageSize = MAX_PAGE_SIZE,
     ) -> CaseloadView:
         """A clinic's relationships, including those that ended; at most 100, and more `after` the id in `next`."""
-        relationships = await service.list_relationships(clinic_id, after, limit + 1)
+        relationships = await service.list_relationships(None, clinic_id, after, limit + 1)
         return CaseloadView(
             relationships=[RelationshipView.of(relationship) for relationship in relationships[:limit]],
             next=relationships[limit - 1].relationship_id if len(relationships) > limit else None,
@@ -254,7 +256,7 @@ def _caseload_routes(service: IntakeService) -> APIRouter:
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != CSV:
             raise Problem(415, "not-csv", "Not CSV", f"Send the file with the header Content-Type: {CSV}.")
         try:
-            result = await service.import_caseload(clinic_id, await request.body(), dry_run=dry_run)
+            result = await service.import_caseload(None, clinic_id, await request.body(), dry_run=dry_run)
         except CaseloadRejected as error:
             raise _caseload_problem(error.errors) from None
         return ImportView(

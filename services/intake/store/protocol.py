@@ -13,7 +13,8 @@ from services.intake.domain.relationship import (
 from services.intake.domain.relationships import (
     Decision,
 )
-from shared.outbox.documents import Change, Decide, DocumentCollection
+from shared.access.clinic_id import ClinicId
+from shared.outbox.documents import Change, ClinicDocuments, Decide
 
 DecideWithOpenRelationships = Callable[[Relationship | None, Sequence[Relationship]], Decision]
 """Decides how a relationship changes, from that one, None if it does not exist, and the client's open ones."""
@@ -24,23 +25,26 @@ DecideSuccessor = Callable[[Relationship | None, Relationship, Sequence[Relation
 class Store(Protocol):
     """Stores the documents of intake. Every method writes everything or nothing, each document with its events.
 
+    What serves a request takes its clinic first: what belongs to another clinic is as if it did not exist, and adding a
+    record under an id that another clinic holds raises IdTaken. None means every clinic.
+
     Every method raises StoreUnavailable; then it is unknown whether it wrote. It is idempotent if what is decided is.
     """
 
     @property
-    def clinics(self) -> DocumentCollection[Clinic]:
+    def clinics(self) -> ClinicDocuments[Clinic]:
         """The clinics by id."""
 
     @property
-    def clinicians(self) -> DocumentCollection[Clinician]:
+    def clinicians(self) -> ClinicDocuments[Clinician]:
         """The clinicians by id."""
 
     @property
-    def clients(self) -> DocumentCollection[Client]:
+    def clients(self) -> ClinicDocuments[Client]:
         """The clients by id."""
 
     @property
-    def relationships(self) -> DocumentCollection[Relationship]:
+    def relationships(self) -> ClinicDocuments[Relationship]:
         """The relationships by id."""
 
     async def list_unpublished_clinics(self) -> list[Clinic]:
@@ -48,6 +52,7 @@ class Store(Protocol):
 
     async def add_client(
         self,
+        clinic: ClinicId | None,
         client_id: UUID,
         decide_client: Decide[Client],
         case_code_id: UUID,
@@ -59,7 +64,11 @@ class Store(Protocol):
         """
 
     async def start_relationship(
-        self, relationship_id: UUID, client_id: UUID, decide: DecideWithOpenRelationships
+        self,
+        clinic: ClinicId | None,
+        relationship_id: UUID,
+        client_id: UUID,
+        decide: DecideWithOpenRelationships,
     ) -> Change[Relationship]:
         """Write a relationship of a client who exists. Raises what the decision raises.
 
@@ -67,7 +76,11 @@ class Store(Protocol):
         """
 
     async def change_with_open_relationships(
-        self, relationship_id: UUID, client_id: UUID, decide: DecideWithOpenRelationships
+        self,
+        clinic: ClinicId | None,
+        relationship_id: UUID,
+        client_id: UUID,
+        decide: DecideWithOpenRelationships,
     ) -> Change[Relationship]:
         """Write a relationship, decided with the open ones of its client. Raises what the decision raises.
 
@@ -75,15 +88,26 @@ class Store(Protocol):
         """
 
     async def transfer_relationship(
-        self, old_id: UUID, decide_end: Decide[Relationship], new_id: UUID, decide_start: DecideSuccessor
+        self,
+        clinic: ClinicId | None,
+        old_id: UUID,
+        decide_end: Decide[Relationship],
+        new_id: UUID,
+        decide_start: DecideSuccessor,
     ) -> tuple[Change[Relationship], Change[Relationship]]:
         """Write the end of one relationship and the start of the next, or neither. Raises what the decisions raise."""
 
-    async def list_relationships(self, clinic_id: UUID, after: UUID | None, limit: int) -> list[Relationship]:
+    async def list_relationships(self, clinic: ClinicId, after: UUID | None, limit: int) -> list[Relationship]:
         """Up to `limit` of a clinic's relationships whose ids are greater than `after`, ordered by id."""
 
-    async def load_existing(self, clinic_id: UUID, rows: Sequence[Row]) -> ExistingRecords:
-        """The stored records that `rows` refer to; those that do not exist are missing."""
+    async def has_open_relationships(self, clinic: ClinicId | None, clinician_id: UUID) -> bool:
+        """Whether a relationship of the clinician has not ended."""
 
-    async def insert_plan(self, plan: ImportPlan) -> None:
+    async def load_existing(self, clinic: ClinicId, rows: Sequence[Row]) -> ExistingRecords:
+        """The clinic's records that `rows` refer to; those that do not exist are missing.
+
+        Of the records of other clinics it only says that there are some under these ids.
+        """
+
+    async def insert_plan(self, clinic: ClinicId, plan: ImportPlan) -> None:
         """Write the whole plan or nothing. Raises VersionConflict if a part of it exists by now."""

@@ -1,4 +1,4 @@
-"""One intake service for each module of tests and each driver."""
+"""One intake service for each module of tests and each driver, and a store for each test."""
 
 from collections.abc import AsyncIterator
 
@@ -6,7 +6,12 @@ import pytest
 import pytest_asyncio
 
 from services.intake.app import create_app
+from services.intake.store.memory import InMemoryStore
+from services.intake.store.mongo import CLINICIANS, CLINICS, RELATIONSHIPS, MongoStore
+from services.intake.store.protocol import Store
+from tests.support.intake_builders import NOW
 from tests.support.intake_client import IntakeClient, make_settings
+from tests.support.mongo import create_idle_outbox, open_mongo
 from tests.support.serving import ServiceClient, run_app
 
 
@@ -21,3 +26,15 @@ async def service(request: pytest.FixtureRequest, kafka_servers: str, mongodb_ur
 def clinic(service: ServiceClient, kafka_servers: str) -> IntakeClient:
     """A clinic that the service does not know yet."""
     return IntakeClient(service, kafka_servers)
+
+
+@pytest.fixture(params=["memory", "motor", "pymongo"])
+async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
+    if request.param == "memory":
+        yield InMemoryStore()
+        return
+    async with open_mongo(request.getfixturevalue("mongodb_uri"), request.param) as mongo:
+        outbox = create_idle_outbox(mongo, [CLINICS, CLINICIANS, RELATIONSHIPS], lambda: NOW)
+        mongo_store = MongoStore(mongo, outbox, lambda: NOW)
+        await mongo_store.create_indexes()
+        yield mongo_store

@@ -1,101 +1,29 @@
 """The contract of the store of intake, for the store in memory and for MongoDB with either driver."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from datetime import timedelta
-from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
-from services.intake.domain.caseload_csv import Row
 from services.intake.domain.import_plan import ExistingRecords, ImportPlan, plan_import
-from services.intake.domain.people import CaseCodeAssignment, Client, add_client, assign_case_code, register_clinician
-from services.intake.domain.relationship import (
-    Relationship,
-)
-from services.intake.domain.relationships import (
-    Decision,
-    end_for_transfer,
-    start_successor,
-)
-from services.intake.store.memory import InMemoryStore
-from services.intake.store.mongo import CLINICIANS, CLINICS, RELATIONSHIPS, MongoStore
+from services.intake.domain.people import register_clinician
 from services.intake.store.protocol import Store
 from shared.errors import Rejected
-from shared.outbox.documents import Change, VersionConflict
-from tests.support.intake_builders import ANNA, BEN, CLINIC, NOW, STARTED, decide_start, make_clinician
-from tests.support.mongo import create_idle_outbox, open_mongo
-
-
-@pytest.fixture(params=["memory", "motor", "pymongo"])
-async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
-    if request.param == "memory":
-        yield InMemoryStore()
-        return
-    async with open_mongo(request.getfixturevalue("mongodb_uri"), request.param) as mongo:
-        outbox = create_idle_outbox(mongo, [CLINICS, CLINICIANS, RELATIONSHIPS], lambda: NOW)
-        mongo_store = MongoStore(mongo, outbox, lambda: NOW)
-        await mongo_store.create_indexes()
-        yield mongo_store
-
-
-async def start(store: Store, relationship_id: UUID, **overrides: Any) -> Relationship:
-    change = await store.relationships.change(
-        relationship_id, lambda before: decide_start(before, relationship_id, **overrides)
-    )
-    return change.after
-
-
-async def assign(store: Store, client_id: UUID, case_code: str) -> Change[Client]:
-    client = Client(client_id=client_id, clinic_id=CLINIC, case_code=case_code)
-    assignment = CaseCodeAssignment(**client.model_dump())
-    return await store.add_client(
-        client_id,
-        lambda before: add_client(before, client),
-        CaseCodeAssignment.document_id(CLINIC, case_code),
-        lambda before: assign_case_code(before, assignment),
-    )
-
-
-async def transfer(store: Store, old_id: UUID, new_id: UUID) -> list[Change[Relationship]]:
-    def decide_end(before: Relationship | None) -> Decision:
-        assert before is not None
-        return end_for_transfer(before, new_id, BEN, STARTED + timedelta(days=7), NOW)
-
-    changes = await store.transfer_relationship(
-        old_id, decide_end, new_id, lambda before, ended, others: start_successor(before, ended, BEN, others)
-    )
-    return list(changes)
-
-
-def make_row(number: int, **overrides: Any) -> Row:
-    defaults = {
-        "number": number,
-        "relationship_id": uuid4(),
-        "clinician_id": ANNA.clinician_id,
-        "client_id": uuid4(),
-        "case_code": f"AB-{number}",
-        "started_at": STARTED.isoformat(),
-        "aims": "relief",
-        "cadence_days": 7,
-        "consent": "yes",
-    }
-    return Row.model_validate({**defaults, **overrides})
-
-
-def make_plan(*rows: Row) -> ImportPlan:
-    return plan_import(CLINIC, rows, ExistingRecords(clinicians={ANNA.clinician_id: ANNA}), NOW)
+from shared.outbox.documents import VersionConflict
+from tests.integration.intake.store_steps import assign, make_plan, make_row, start, transfer
+from tests.support.intake_builders import ANNA, BEN, CLINIC, NOW, OTHER_CLINIC, make_clinician
 
 
 async def test_what_was_changed_is_loaded(store: Store) -> None:
     clinician = make_clinician()
-    assert await store.clinicians.get(clinician.clinician_id) is None
+    assert await store.clinicians.within(CLINIC).get(clinician.clinician_id) is None
 
-    change = await store.clinicians.change(clinician.clinician_id, lambda before: register_clinician(before, clinician))
+    change = await store.clinicians.within(CLINIC).change(
+        clinician.clinician_id, lambda before: register_clinician(before, clinician)
+    )
 
     assert (change.before, change.after, len(change.events)) == (None, clinician, 1)
-    assert await store.clinicians.get(clinician.clinician_id) == clinician
+    assert await store.clinicians.within(CLINIC).get(clinician.clinician_id) == clinician
 
 
 async def test_a_client_and_the_case_code_are_added_together(store: Store) -> None:
@@ -105,7 +33,7 @@ async def test_a_client_and_the_case_code_are_added_together(store: Store) -> No
     again = await assign(store, client_id, "AB-1")
 
     assert (first.before, again.before) == (None, first.after)
-    assert await store.clients.get(client_id) == first.after
+    assert await store.clients.within(CLINIC).get(client_id) == first.after
 
 
 async def test_if_the_case_code_is_taken_the_client_is_not_added_either(store: Store) -> None:
@@ -115,7 +43,7 @@ async def test_if_the_case_code_is_taken_the_client_is_not_added_either(store: S
     with pytest.raises(Rejected, match="stands for another client"):
         await assign(store, other_id, "AB-1")
 
-    assert await store.clients.get(other_id) is None
+    assert await store.clients.within(CLINIC).get(other_id) is None
 
 
 async def test_of_parallel_requests_for_the_same_case_code_one_gets_it(store: Store) -> None:
@@ -125,7 +53,7 @@ async def test_of_parallel_requests_for_the_same_case_code_one_gets_it(store: St
 
     rejected = [result for result in results if isinstance(result, BaseException)]
     assert [type(error) for error in rejected] == [Rejected] * 19
-    assert len([i for i in client_ids if await store.clients.get(i)]) == 1
+    assert len([i for i in client_ids if await store.clients.within(CLINIC).get(i)]) == 1
 
 
 async def test_a_relationship_ends_and_the_next_one_starts_together(store: Store) -> None:
@@ -136,8 +64,8 @@ async def test_a_relationship_ends_and_the_next_one_starts_together(store: Store
     repeated = await transfer(store, old_id, new_id)
 
     assert (old.after.end is not None, new.before, new.after.start.predecessor_id) == (True, None, old_id)
-    assert await store.relationships.get(old_id) == old.after
-    assert await store.relationships.get(new_id) == new.after
+    assert await store.relationships.within(CLINIC).get(old_id) == old.after
+    assert await store.relationships.within(CLINIC).get(new_id) == new.after
     assert all(change.events for change in (old, new))
     assert [list(change.events) for change in repeated] == [[], []]
 
@@ -150,10 +78,10 @@ async def test_if_the_next_relationship_cannot_start_the_other_does_not_end(stor
     with pytest.raises(Rejected):
         await transfer(store, old_id, taken_id)
 
-    old = await store.relationships.get(old_id)
+    old = await store.relationships.within(CLINIC).get(old_id)
     assert old is not None
     assert old.end is None
-    assert await store.relationships.get(taken_id) == taken
+    assert await store.relationships.within(CLINIC).get(taken_id) == taken
 
 
 async def test_the_relationships_of_a_clinic_are_listed_in_pages_by_id(store: Store) -> None:
@@ -167,15 +95,15 @@ async def test_the_relationships_of_a_clinic_are_listed_in_pages_by_id(store: St
     assert await list_ids(None, 3) == ids[:3]
     assert await list_ids(ids[2], 3) == ids[3:]
     assert await list_ids(ids[4], 3) == []
-    assert await store.list_relationships(uuid4(), None, 3) == []
+    assert await store.list_relationships(OTHER_CLINIC, None, 3) == []
 
 
 async def test_a_plan_is_written_as_a_whole_and_its_records_are_found(store: Store) -> None:
-    await store.clinicians.change(ANNA.clinician_id, lambda before: register_clinician(before, ANNA))
+    await store.clinicians.within(CLINIC).change(ANNA.clinician_id, lambda before: register_clinician(before, ANNA))
     rows = [make_row(2), make_row(3, case_code=""), make_row(4)]
     plan = make_plan(*rows[:2])
 
-    await store.insert_plan(plan)
+    await store.insert_plan(CLINIC, plan)
 
     existing = await store.load_existing(CLINIC, rows)
     assert existing == ExistingRecords(
@@ -189,7 +117,7 @@ async def test_a_plan_is_written_as_a_whole_and_its_records_are_found(store: Sto
 
 
 async def test_an_empty_plan_writes_nothing(store: Store) -> None:
-    await store.insert_plan(ImportPlan())
+    await store.insert_plan(CLINIC, ImportPlan())
 
     assert await store.list_relationships(CLINIC, None, 10) == []
 
@@ -203,7 +131,7 @@ async def test_a_plan_of_which_a_part_exists_by_now_is_not_written(store: Store,
         await start(store, row.relationship_id)
 
     with pytest.raises(VersionConflict):
-        await store.insert_plan(make_plan(new_row, row))
+        await store.insert_plan(CLINIC, make_plan(new_row, row))
 
     existing = await store.load_existing(CLINIC, [new_row])
     assert (existing.clients, existing.case_codes, existing.relationships) == ({}, {}, {})
@@ -214,7 +142,7 @@ async def test_of_parallel_imports_of_the_same_file_one_is_written(store: Store)
 
     async def insert() -> bool:
         try:
-            await store.insert_plan(make_plan(*rows))
+            await store.insert_plan(CLINIC, make_plan(*rows))
         except VersionConflict:
             return False
         return True
@@ -228,9 +156,9 @@ async def test_of_parallel_imports_of_the_same_file_one_is_written(store: Store)
 async def test_a_document_that_an_import_added_can_be_changed(store: Store) -> None:
     row = make_row(2)
     plan = make_plan(row)
-    await store.insert_plan(plan)
+    await store.insert_plan(CLINIC, plan)
 
-    loaded = await store.relationships.load(row.relationship_id)
+    loaded = await store.relationships.within(CLINIC).load(row.relationship_id)
     changes = await transfer(store, row.relationship_id, uuid4())
 
     assert loaded is not None

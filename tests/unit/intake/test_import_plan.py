@@ -1,16 +1,18 @@
 """What a caseload import would add, and its errors."""
 
+from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
 from services.intake.domain.caseload_csv import Row
 from services.intake.domain.import_plan import ExistingRecords, ImportPlan, plan_import
-from services.intake.domain.people import CaseCodeAssignment, Client
+from services.intake.domain.people import CaseCodeAssignment
 from services.intake.domain.relationship import (
     Relationship,
 )
+from shared.errors import IdTaken
 from shared.events import ConsentGiven, RelationshipStarted
-from tests.support.intake_builders import ANNA, BEN, CLINIC, DAY, NOW, STARTED, make_clinician
+from tests.support.intake_builders import ANNA, BEN, CLINIC, DAY, NOW, STARTED
 
 
 def make_row(number: int, **overrides: Any) -> Row:
@@ -83,34 +85,42 @@ def test_a_row_that_contradicts_a_row_above_is_an_error() -> None:
 
 
 def test_a_row_that_contradicts_existing_records_is_an_error() -> None:
-    first, other_clinician = make_row(2), make_clinician(clinic_id=uuid4())
-    other_client = Client(client_id=uuid4(), clinic_id=uuid4(), case_code="AB-9")
+    first = make_row(2)
     existing = records_after(make_plan(first))
-    existing = ExistingRecords(
-        {**existing.clinicians, other_clinician.clinician_id: other_clinician},
-        {**existing.clients, other_client.client_id: other_client},
-        existing.case_codes,
-        existing.relationships,
-    )
 
     plan = make_plan(
         Row.model_validate({**first.model_dump(), "aims": "loss", "started_at": STARTED.isoformat(), "consent": "no"}),
         make_row(3, clinician_id=uuid4()),
-        make_row(4, clinician_id=other_clinician.clinician_id),
-        make_row(5, client_id=other_client.client_id, case_code="AB-9"),
-        make_row(6, case_code=first.case_code),
-        make_row(7, started_at=(NOW + DAY).isoformat()),
+        make_row(4, case_code=first.case_code),
+        make_row(5, started_at=(NOW + DAY).isoformat()),
         existing=existing,
     )
 
     assert error_cells(plan) == [
         (2, "relationship_id"),
         (3, "clinician_id"),
-        (4, "clinician_id"),
-        (5, "client_id"),
-        (6, "case_code"),
-        (7, "started_at"),
+        (4, "case_code"),
+        (5, "started_at"),
     ]
+
+
+def test_an_id_of_another_clinic_is_an_error_that_says_nothing_about_its_record() -> None:
+    row, other_row = make_row(2), make_row(3)
+    existing = ExistingRecords(
+        clinicians={ANNA.clinician_id: ANNA}, ids_of_other_clinics={row.client_id, other_row.relationship_id}
+    )
+
+    plan = make_plan(row, other_row, existing=existing)
+
+    assert error_cells(plan) == [(2, "client_id"), (3, "relationship_id")]
+    assert {error.detail for error in plan.errors} == {str(IdTaken())}
+
+
+def test_a_row_that_is_known_adds_nothing_after_its_clinician_has_moved_to_another_clinic() -> None:
+    row = make_row(2)
+    known = records_after(make_plan(row))
+
+    assert make_plan(row, existing=replace(known, clinicians={})) == ImportPlan()
 
 
 def test_two_clinics_may_use_the_same_case_code() -> None:

@@ -14,9 +14,9 @@ from services.intake.domain.people import (
     register_clinician,
     save_clinic,
 )
-from shared.errors import Rejected
+from shared.errors import IdTaken, Rejected
 from shared.events import ClinicianRegistered, ClinicianUpdated, ClinicUpdated
-from tests.support.intake_builders import ANNA, CLIENT, CLINIC, NOW
+from tests.support.intake_builders import ANNA, CLIENT, CLINIC, NOW, OTHER_CLINIC
 
 CLINIC_RECORD = Clinic(clinic_id=CLINIC, name="Elm", time_zone="Europe/Berlin", crisis_contact="the desk, 030 112112")
 
@@ -71,11 +71,24 @@ def test_two_updates_within_one_millisecond_occur_one_after_the_other() -> None:
     assert first.id != second.id
 
 
+def test_a_clinician_moves_to_another_clinic_only_without_open_relationships() -> None:
+    elsewhere = ANNA.model_copy(update={"clinic_id": OTHER_CLINIC})
+
+    with pytest.raises(Rejected, match="open relationships"):
+        register_clinician(ANNA, elsewhere)
+    moved, (event,) = register_clinician(ANNA, elsewhere, can_move=True)
+
+    assert moved.clinic_id == OTHER_CLINIC
+    assert isinstance(event, ClinicianUpdated)
+    assert event.clinic_id == OTHER_CLINIC
+
+
 def test_a_client_keeps_clinic_and_case_code() -> None:
     assert add_client(CLIENT, CLIENT) == (CLIENT, ())
-    for update in ({"case_code": "ZZ-99"}, {"clinic_id": uuid4()}):
-        with pytest.raises(Rejected):
-            add_client(CLIENT, CLIENT.model_copy(update=update))
+    with pytest.raises(Rejected, match="another case code"):
+        add_client(CLIENT, CLIENT.model_copy(update={"case_code": "ZZ-99"}))
+    with pytest.raises(IdTaken):
+        add_client(CLIENT, CLIENT.model_copy(update={"clinic_id": OTHER_CLINIC}))
 
 
 def test_a_case_code_stands_for_one_client_of_a_clinic() -> None:

@@ -30,6 +30,7 @@ from tests.support.intake_builders import (
     CLINIC,
     DAY,
     NOW,
+    OTHER_CLINIC,
     RELATIONSHIP,
     STARTED,
     decide_start,
@@ -75,6 +76,7 @@ def test_a_repeated_start_changes_nothing_even_after_later_changes() -> None:
     later = change_consent(later, consent_withdrawn(2), NOW)[0]
 
     assert decide_start(before=later) == (later, ())
+    assert decide_start(before=later, clinician=None) == (later, ())  # the clinician has moved since
 
 
 def test_a_different_start_is_rejected_with_the_fields_that_differ() -> None:
@@ -87,10 +89,11 @@ def test_a_different_start_is_rejected_with_the_fields_that_differ() -> None:
 @pytest.mark.parametrize(
     ("code", "decide"),
     [
-        ("clinician-of-another-clinic", lambda: decide_start(clinician=make_clinician(clinic_id=uuid4()))),
+        ("unknown-clinician", lambda: decide_start(clinician=make_clinician(clinic_id=OTHER_CLINIC))),
+        ("unknown-clinician", lambda: decide_start(clinician=None)),
         (
-            "client-of-another-clinic",
-            lambda: decide_start(client=Client(client_id=CLIENT.client_id, clinic_id=uuid4(), case_code="AB-12")),
+            "unknown-client",
+            lambda: decide_start(client=Client(client_id=CLIENT.client_id, clinic_id=OTHER_CLINIC, case_code="AB-12")),
         ),
         ("in-the-future", lambda: decide_start(started_at=NOW + timedelta(minutes=6))),
     ],
@@ -232,9 +235,9 @@ END_AT = STARTED + 40 * DAY
         ("same-clinician", make_relationship(), lambda r: end_for_transfer(r, uuid4(), ANNA, END_AT, NOW)),
         ("same-relationship", make_relationship(), lambda r: end_for_transfer(r, r.relationship_id, BEN, END_AT, NOW)),
         (
-            "clinician-of-another-clinic",
+            "unknown-clinician",
             end_for_transfer(make_relationship(), uuid4(), BEN, END_AT, NOW)[0],
-            lambda r: start_successor(None, r, make_clinician(clinic_id=uuid4())),
+            lambda r: start_successor(None, r, make_clinician(clinic_id=OTHER_CLINIC)),
         ),
     ],
 )

@@ -14,8 +14,11 @@ from services.intake.domain.relationship import (
     Relationship,
 )
 from services.intake.metrics import IntakeMetrics
-from services.intake.service import CaseloadRejected, IntakeService
+from services.intake.service.caseload import CaseloadRejected, CaseloadService
+from services.intake.service.people import PeopleService
+from services.intake.service.relationships import RelationshipService
 from services.intake.store.memory import InMemoryStore
+from shared.access.clinic_id import ClinicId
 from shared.errors import NotFound, Rejected
 from shared.outbox.documents import VersionConflict
 from tests.support.intake_builders import CLINIC, NOW, STARTED
@@ -29,17 +32,23 @@ class Intake:
     def __init__(self, store: InMemoryStore | None = None) -> None:
         self.registry = CollectorRegistry()
         self.store = store or InMemoryStore()
-        self.service = IntakeService(self.store, IntakeMetrics(self.registry), lambda: NOW)
+        parts = self.store, IntakeMetrics(self.registry), lambda: NOW
+        self.people, self.relationships, self.caseload = (
+            PeopleService(*parts),
+            RelationshipService(*parts),
+            CaseloadService(*parts),
+        )
 
     async def set_up(self) -> None:
         clinic = Clinic(clinic_id=CLINIC, name="Elm", time_zone="Europe/Berlin", crisis_contact="the desk")
-        await self.service.save_clinic(clinic)
+        await self.people.save_clinic(CLINIC, clinic)
         for clinician_id in (ANNA, BEN):
-            await self.service.register_clinician(clinician_id, CLINIC, "a@example.org", "Europe/Berlin")
-        await self.service.add_client(CLIENT, CLINIC, "AB-12")
+            await self.people.register_clinician(CLINIC, clinician_id, CLINIC, "a@example.org", "Europe/Berlin")
+        await self.people.add_client(CLINIC, CLIENT, CLINIC, "AB-12")
 
     async def start(self, relationship_id: UUID, clinician_id: UUID = ANNA) -> Relationship:
-        return await self.service.start_relationship(
+        return await self.relationships.start_relationship(
+            CLINIC,
             relationship_id,
             clinic_id=CLINIC,
             clinician_id=clinician_id,
@@ -82,7 +91,7 @@ async def test_a_repeated_request_changes_nothing_and_is_counted_once(intake: In
 
     first, second = await intake.start(relationship_id), await intake.start(relationship_id)
 
-    assert first == second == await intake.service.get_relationship(relationship_id)
+    assert first == second == await intake.relationships.get_relationship(CLINIC, relationship_id)
     registered = ["ClinicUpdated", "ClinicianRegistered", "ClinicianRegistered"]
     assert intake.pending_types() == [*registered, "RelationshipStarted", "ConsentGiven"]
     assert intake.event_count("clinic.clinician.registered.v1") == 2
@@ -93,11 +102,11 @@ async def test_what_a_request_refers_to_must_be_known(intake: Intake) -> None:
     unknown = uuid4()
 
     with pytest.raises(NotFound, match="Clinic"):
-        await intake.service.add_client(uuid4(), unknown, "AB-13")
+        await intake.people.add_client(CLINIC, uuid4(), unknown, "AB-13")
     with pytest.raises(NotFound, match="Clinician"):
         await intake.start(uuid4(), clinician_id=unknown)
     with pytest.raises(NotFound, match="Relationship"):
-        await intake.service.update_aims(unknown, AimsAgreement(aims=("loss",), agreed_at=NOW))
+        await intake.relationships.update_aims(CLINIC, unknown, AimsAgreement(aims=("loss",), agreed_at=NOW))
 
     assert intake.store.relationships.stored == {}
 
@@ -106,7 +115,7 @@ async def test_a_rejected_client_leaves_nothing_behind(intake: Intake) -> None:
     other = uuid4()
 
     with pytest.raises(Rejected, match="stands for another client"):
-        await intake.service.add_client(other, CLINIC, "AB-12")
+        await intake.people.add_client(CLINIC, other, CLINIC, "AB-12")
 
     assert await intake.store.clients.get(other) is None
 
@@ -117,7 +126,9 @@ async def test_a_transfer_publishes_the_end_and_the_start(intake: Intake) -> Non
     count = len(intake.store.pending_events)
 
     for _ in range(2):
-        old, new = await intake.service.transfer_relationship(old_id, new_id, BEN, STARTED + timedelta(days=7))
+        old, new = await intake.relationships.transfer_relationship(
+            CLINIC, old_id, new_id, BEN, STARTED + timedelta(days=7)
+        )
 
     assert old.end is not None
     assert (old.end.successor_id, new.start.predecessor_id) == (new_id, old_id)
@@ -126,7 +137,7 @@ async def test_a_transfer_publishes_the_end_and_the_start(intake: Intake) -> Non
 
 
 async def test_a_dry_run_says_what_an_import_would_give_and_writes_nothing(intake: Intake) -> None:
-    result = await intake.service.import_caseload(CLINIC, make_csv("C-1", "C-2"), dry_run=True)
+    result = await intake.caseload.import_caseload(CLINIC, CLINIC, make_csv("C-1", "C-2"), dry_run=True)
 
     assert (result.row_count, result.started_count, result.already_known_count) == (2, 2, 0)
     assert intake.store.relationships.stored == {}
@@ -136,8 +147,8 @@ async def test_a_dry_run_says_what_an_import_would_give_and_writes_nothing(intak
 async def test_a_file_that_is_imported_again_adds_nothing(intake: Intake) -> None:
     content = make_csv("C-1", "C-2")
 
-    first = await intake.service.import_caseload(CLINIC, content, dry_run=False)
-    second = await intake.service.import_caseload(CLINIC, content, dry_run=False)
+    first = await intake.caseload.import_caseload(CLINIC, CLINIC, content, dry_run=False)
+    second = await intake.caseload.import_caseload(CLINIC, CLINIC, content, dry_run=False)
 
     assert (first.started_count, second.started_count, second.already_known_count) == (2, 0, 2)
     assert intake.event_count("clinic.relationship.started.v1") == 2
@@ -147,7 +158,7 @@ async def test_a_file_with_errors_in_cells_and_against_records_reports_all_of_th
     content = make_csv("not valid", "AB-12")
 
     with pytest.raises(CaseloadRejected) as error:
-        await intake.service.import_caseload(CLINIC, content, dry_run=False)
+        await intake.caseload.import_caseload(CLINIC, CLINIC, content, dry_run=False)
 
     assert [(e.row, e.column) for e in error.value.errors] == [(2, "case_code"), (3, "case_code")]
     assert intake.store.relationships.stored == {}
@@ -159,14 +170,14 @@ class StoreWithFasterImport(InMemoryStore):
 
     conflicts = 0
 
-    async def insert_plan(self, plan: ImportPlan) -> None:
+    async def insert_plan(self, clinic: ClinicId, plan: ImportPlan) -> None:
         if not self.conflicts:
             client = next(iter(plan.clients.values()))
             assignment = CaseCodeAssignment(**client.model_dump())
             self.clients.put(client.client_id, Client(**client.model_dump()))
             self.case_codes.put(CaseCodeAssignment.document_id(client.clinic_id, client.case_code), assignment)
         try:
-            await super().insert_plan(plan)
+            await super().insert_plan(clinic, plan)
         except VersionConflict:
             self.conflicts += 1
             raise
@@ -177,7 +188,7 @@ async def test_an_import_is_planned_again_if_another_request_added_a_part_of_it(
     intake = Intake(store)
     await intake.set_up()
 
-    result = await intake.service.import_caseload(CLINIC, make_csv("C-1", "C-2"), dry_run=False)
+    result = await intake.caseload.import_caseload(CLINIC, CLINIC, make_csv("C-1", "C-2"), dry_run=False)
 
     assert (store.conflicts, result.started_count) == (1, 2)
     assert len(store.relationships.stored) == 2

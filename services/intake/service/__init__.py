@@ -1,0 +1,1 @@
+"""The use cases of intake: people, relationships and caseload imports."""
