@@ -13,6 +13,7 @@ from services.alliance.domain.fold import FoldResult
 from shared.events.topics import ALERTS, ALLIANCE, CONSUMED_TOPICS
 from tests.system.chaos.checker import (
     alerts,
+    clinics,
     counts,
     dead_letters,
     messages,
@@ -193,4 +194,9 @@ def _check_outbox(evidence: Evidence, observed: ObservedState, clock_skew: timed
     )
     checks.expect_none(
         "every projection matches the published events", projections.projection_differences(observed, clock_skew)
+    )
+    checks.expect_none(
+        "every stored document has the clinic of its relationship",
+        clinics.clinic_differences(observed),
+        f"{clinics.count_with_clinic(observed)} documents",
     )

@@ -22,11 +22,13 @@ from shared.events import (
     FeedbackAmended,
     FeedbackLapsed,
     FeedbackSubmitted,
+    RelationshipStarted,
     RuptureEvent,
     SessionScheduled,
 )
 from shared.events.topics import dead_letter_topic
 from tests.system.chaos.checker.acknowledged.requests import read_requests
+from tests.system.chaos.checker.clinics import COLLECTIONS
 from tests.system.chaos.checker.clocks import CLOCK_TOLERANCE
 from tests.system.chaos.checker.states import refold_relationships
 from tests.system.chaos.checker.topic_contents import origin as origin_of
@@ -55,6 +57,7 @@ def healthy_run() -> RecordedRun:
     _add_intake_documents(run)
     _add_session_documents(run)
     _add_projected_clinic(run)
+    _add_clinic_ids(run)
     _add_poison(run)
     return run
 
@@ -231,6 +234,15 @@ def _add_session_documents(run: RecordedRun) -> None:
 def _add_projected_clinic(run: RecordedRun) -> None:
     clinic = run.find_event(ClinicUpdated)
     run.databases["sessions"]["clinics"] = {CLINIC_ID: {"updated_at": clinic.occurred_at, "name": clinic.name}}
+
+
+def _add_clinic_ids(run: RecordedRun) -> None:
+    events = run.topic_contents().source_events.values()
+    clinics = {event.relationship_id: event.clinic_id for event in events if isinstance(event, RelationshipStarted)}
+    for service, collection in COLLECTIONS:
+        for document_id, document in run.databases[service][collection].items():
+            relationship = document_id if collection == "relationships" else RELATIONSHIP_ID
+            document |= {"relationship_id": relationship, "clinic_id": clinics[relationship]}
 
 
 def _add_poison(run: RecordedRun) -> None:

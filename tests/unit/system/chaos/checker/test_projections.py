@@ -4,7 +4,9 @@ from datetime import timedelta
 
 import pytest
 
+from tests.system.chaos.checker.clinics import COLLECTIONS
 from tests.unit.system.chaos.checker.corruption import (
+    CLINICS_CORRECT,
     EVENTS_HAVE_STATE,
     OUTBOX_EMPTY,
     PROJECTIONS_CURRENT,
@@ -18,6 +20,7 @@ from tests.unit.system.chaos.checker.recorded_requests import (
     NOW,
     RELATIONSHIP_ID,
     UNANSWERED_WEEK,
+    Document,
     session_id,
     session_time,
 )
@@ -123,3 +126,19 @@ def change_projected_clinic(run: RecordedRun) -> None:
 )
 def test_a_projection_that_misses_an_event_is_detected(corrupt: Corruption) -> None:
     assert failed_checks_after(corrupt) == [PROJECTIONS_CURRENT]
+
+
+@pytest.mark.parametrize(("service", "collection"), COLLECTIONS)
+def test_a_document_without_its_clinic_or_with_another_one_is_detected(service: str, collection: str) -> None:
+    def first_document(run: RecordedRun) -> Document:
+        return next(iter(run.databases[service][collection].values()))
+
+    assert failed_checks_after(lambda run: first_document(run).pop("clinic_id")) == [CLINICS_CORRECT]
+    assert failed_checks_after(lambda run: first_document(run).update(clinic_id=NOW)) == [CLINICS_CORRECT]
+
+
+def test_nothing_is_known_of_the_relationship_of_an_erased_client() -> None:
+    def erase(run: RecordedRun) -> None:
+        run.document("notify", "relationships", RELATIONSHIP_ID).update(clinic_id=None, erased=True)
+
+    assert failed_checks_after(erase) == []
