@@ -11,7 +11,7 @@ from services.sessions.domain.session import Decision, Session
 from shared.access.clinic_id import ClinicId
 from shared.clinics.backfill import UnknownClinics
 from shared.events import ClinicUpdated, Event
-from shared.outbox.documents import DocumentCollection, Versioned
+from shared.outbox.documents import ClinicDocuments, Versioned
 
 LAPSE_BATCH_SIZE = 500
 """The maximum number of sessions that the timer lapses in one round trip."""
@@ -27,8 +27,8 @@ class Store(Protocol):
     """
 
     @property
-    def sessions(self) -> DocumentCollection[Session]:
-        """The sessions by id; a request narrows them down to those `within` its clinic."""
+    def sessions(self) -> ClinicDocuments[Session]:
+        """The sessions by id."""
 
     async def find_by_link(self, link_hash: str) -> Versioned[Session] | None:
         """The session of a link, or None. It says the clinic: the link is the key, whoever asks."""

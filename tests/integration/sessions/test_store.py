@@ -31,11 +31,11 @@ LAPSED_AT = STARTS_AT + timedelta(minutes=50) + WINDOW
 
 async def save(store: Store, *sessions: Session) -> None:
     for session in sessions:
-        await store.sessions.change(session.session_id, lambda _, after=session: (after, ()))  # type: ignore[misc]
+        await store.sessions.within(None).change(session.session_id, lambda _, after=session: (after, ()))  # type: ignore[misc]
 
 
 async def load(store: Store, session_id: UUID) -> Versioned[Session]:
-    loaded = await store.sessions.load(session_id)
+    loaded = await store.sessions.within(None).load(session_id)
     assert loaded is not None
     return loaded
 
@@ -45,8 +45,8 @@ def lapse(session: Session) -> Decision:
 
 
 async def test_an_unknown_session_is_none(store: Store) -> None:
-    assert await store.sessions.get(uuid4()) is None
-    assert await store.sessions.load(uuid4()) is None
+    assert await store.sessions.within(None).get(uuid4()) is None
+    assert await store.sessions.within(None).load(uuid4()) is None
     assert await store.find_by_link("unknown") is None
 
 
@@ -73,7 +73,7 @@ async def test_a_session_is_loaded_as_it_was_written_with_its_version(store: Sto
 
     await save(store, session)
     assert await load(store, session.session_id) == Versioned(session.session_id, session, 1)
-    assert await store.sessions.get(session.session_id) == session
+    assert await store.sessions.within(None).get(session.session_id) == session
 
     await save(store, session)
     assert (await load(store, session.session_id)).version == 1, "nothing changed, so nothing was written"
@@ -85,8 +85,10 @@ async def test_a_change_returns_what_it_did(store: Store) -> None:
     def decide(before: Session | None) -> Decision:
         return schedule(before, session_id, relationship, STARTS_AT, 50, STARTS_AT - timedelta(days=1))
 
-    first = await store.sessions.change(session_id, decide)
-    second = await store.sessions.change(session_id, decide, await store.sessions.load(session_id))
+    first = await store.sessions.within(None).change(session_id, decide)
+    second = await store.sessions.within(None).change(
+        session_id, decide, await store.sessions.within(None).load(session_id)
+    )
 
     assert (first.before, first.after.session_id, len(first.events)) == (None, session_id, 1)
     assert (second.before, second.after, list(second.events)) == (first.after, first.after, [])
@@ -102,8 +104,8 @@ async def test_a_change_of_an_outdated_session_is_decided_again(store: Store) ->
         assert before is not None
         return cancel(before, cancellation, NOW)
 
-    first = await store.sessions.change(session.session_id, cancel_existing)
-    second = await store.sessions.change(session.session_id, cancel_existing, outdated)
+    first = await store.sessions.within(None).change(session.session_id, cancel_existing)
+    second = await store.sessions.within(None).change(session.session_id, cancel_existing, outdated)
 
     assert (second.before, list(second.events)) == (first.after, [])
     assert (await load(store, session.session_id)).version == 2
@@ -118,7 +120,7 @@ async def test_parallel_changes_of_one_session_have_their_events_once(store: Sto
         assert before is not None
         return feedback.record_answer(before, relationship, "client", make_answer(), NOW, NOW, WINDOW, "system")
 
-    changes = await asyncio.gather(*(store.sessions.change(session.session_id, answer) for _ in range(5)))
+    changes = await asyncio.gather(*(store.sessions.within(None).change(session.session_id, answer) for _ in range(5)))
 
     assert sum(len(change.events) for change in changes) == 1
     assert (await load(store, session.session_id)).version == 2
@@ -223,7 +225,7 @@ async def test_the_sessions_of_an_erased_client_are_deleted(store: Store) -> Non
     await store.erase_sessions([erased.relationship_id])
     await store.erase_sessions([erased.relationship_id])
 
-    assert [await store.sessions.get(s.session_id) for s in sessions] == [None, None, sessions[2]]
+    assert [await store.sessions.within(None).get(s.session_id) for s in sessions] == [None, None, sessions[2]]
 
 
 async def test_the_time_of_the_store_goes_forward(store: Store) -> None:

@@ -30,7 +30,7 @@ CLINICS = (CLINIC, OTHER_CLINIC)
 
 async def save_session(store: Store, clinic: ClinicId | None, relationship_id: UUID | None = None) -> Session:
     session = scheduled_session(make_relationship(clinic_id=clinic, relationship_id=relationship_id))
-    await store.sessions.change(session.session_id, lambda _: (session, ()))
+    await store.sessions.within(None).change(session.session_id, lambda _: (session, ()))
     return session
 
 
@@ -62,7 +62,7 @@ async def test_an_appointment_under_the_id_of_another_clinic_is_rejected_and_cha
 
     with pytest.raises(IdTaken):
         await store.sessions.within(CLINIC).change(foreign.session_id, decide)
-    assert await store.sessions.get(foreign.session_id) == foreign
+    assert await store.sessions.within(None).get(foreign.session_id) == foreign
 
 
 async def test_a_relationship_and_its_sessions_exist_for_its_own_clinic_only(store: Store) -> None:
@@ -77,7 +77,7 @@ async def test_a_relationship_and_its_sessions_exist_for_its_own_clinic_only(sto
 
 async def test_a_link_says_the_clinic(store: Store) -> None:
     session = completed_session(make_relationship(clinic_id=OTHER_CLINIC))
-    await store.sessions.change(session.session_id, lambda _: (session, ()))
+    await store.sessions.within(None).change(session.session_id, lambda _: (session, ()))
 
     found = await store.find_by_link(session.link_hashes[0])
 
@@ -110,19 +110,19 @@ async def test_sessions_without_a_clinic_are_filled_in_by_relationship(store: St
     await store.fill_in_clinics({first: OTHER_CLINIC})
     await store.fill_in_clinics({})
 
-    filled_in = [await store.sessions.get(s.session_id) for s in (*sessions, known)]
+    filled_in = [await store.sessions.within(None).get(s.session_id) for s in (*sessions, known)]
     assert [s.clinic_id if s else None for s in filled_in] == [CLINIC, CLINIC, None, OTHER_CLINIC]
     assert await store.list_unknown_clinics(None, 10) == [second]
 
 
 async def test_a_writer_who_has_read_no_clinic_does_not_take_it_away_again(store: Store) -> None:
     session = await save_session(store, None)
-    loaded = await store.sessions.load(session.session_id)
+    loaded = await store.sessions.within(None).load(session.session_id)
     await store.fill_in_clinics({session.relationship_id: CLINIC})
 
-    await store.sessions.change(session.session_id, cancel_existing, loaded)
+    await store.sessions.within(None).change(session.session_id, cancel_existing, loaded)
 
-    stored = await store.sessions.get(session.session_id)
+    stored = await store.sessions.within(None).get(session.session_id)
     assert stored is not None
     assert (stored.clinic_id, stored.outcome is not None) == (CLINIC, True)
 

@@ -9,11 +9,56 @@ from shared.access.clinic_id import ClinicId
 from shared.outbox.documents import ClinicDocuments
 from tools.contracts.documents import SERVICES
 
-NOT_CONFINED_YET = {"sessions", "alliance", "notify"}
+NOT_CONFINED_YET = {"alliance"}
 """Services whose documents do not have their clinic yet."""
 
+START = "a background task at the start of the service"
+EVENTS = "the handler of events, which belong to any clinic"
+TIMER = "a timer, which serves all clinics"
+WORKER = "the delivery worker, which sends the messages of all clinics"
+BACKFILL = "fills in the clinics that are not known yet"
+LINK = "the link is the key; what it finds says the clinic"
+OWN_WRITE = "the handler of events; a request calls it only for what it has written itself"
+
 FOR_ALL_CLINICS = {
-    "intake.Store.list_unpublished_clinics": "a background task at the start of the service",
+    "intake.Store.list_unpublished_clinics": START,
+    "sessions.Store.find_by_link": LINK,
+    "sessions.Store.load_relationships": TIMER,
+    "sessions.Store.update_relationships": EVENTS,
+    "sessions.Store.save_clinics": EVENTS,
+    "sessions.Store.erase_sessions": OWN_WRITE,
+    "sessions.Store.server_time": TIMER,
+    "sessions.Store.find_overdue": TIMER,
+    "sessions.Store.save_decisions": TIMER,
+    "sessions.Store.count_unknown_clinics": BACKFILL,
+    "sessions.Store.list_unknown_clinics": BACKFILL,
+    "sessions.Store.fill_in_clinics": BACKFILL,
+    "notify.Store.load_relationships": EVENTS,
+    "notify.Store.save_relationships": EVENTS,
+    "notify.Store.load_versioned_alerts": EVENTS,
+    "notify.Store.save_alerts": EVENTS,
+    "notify.Store.erase_alerts": EVENTS,
+    "notify.Store.save_clinicians": EVENTS,
+    "notify.Store.load_channels": WORKER,
+    "notify.Store.load_alerts": WORKER,
+    "notify.Store.list_active_alerts": START,
+    "notify.Store.count_active_alerts": TIMER,
+    "notify.Store.remove_past_alerts": TIMER,
+    "notify.Store.now": TIMER,
+    "notify.Store.count_unknown_clinics": BACKFILL,
+    "notify.Store.list_unknown_clinics": BACKFILL,
+    "notify.Store.fill_in_clinics": BACKFILL,
+    **dict.fromkeys(
+        (
+            f"notify.DeliveryStore.{name}"
+            for name in ("add", "claim", "renew", "complete", "schedule_retry", "cancel", "count_due")
+        ),
+        WORKER,
+    ),
+    "notify.DeliveryStore.list_completed": TIMER,
+    "notify.DeliveryStore.remove_completed": TIMER,
+    "notify.DeliveryStore.list_unknown_clinics": BACKFILL,
+    "notify.DeliveryStore.fill_in_clinics": BACKFILL,
 }
 """Why each of these does not take a clinic."""
 
