@@ -1,6 +1,7 @@
 """The events that intake publishes. It consumes none, because every relationship starts here."""
 
 from shared.events import (
+    STAFF_EVENTS,
     ClinicianRegistered,
     ClinicianUpdated,
     ClinicUpdated,
@@ -16,6 +17,7 @@ from shared.events import (
 CONSUMED_EVENTS: tuple[type[Event], ...] = ()
 PUBLISHED_EVENTS: tuple[type[Event], ...] = (
     ClinicUpdated,
+    *STAFF_EVENTS,
     ClinicianRegistered,
     ClinicianUpdated,
     RelationshipStarted,

@@ -27,12 +27,12 @@ MODULES = {
 CONSUMES_NOTHING = {"handlers", "rebuild"}
 """Modules that intake lacks: it consumes no events, so it has no batches to handle and no view to rebuild."""
 ONLY_THERE = {
-    "intake": set[str](),
+    "intake": {"commands"},
     "sessions": {"templates"},
     "alliance": {"policies"},
     "notify": {"channels", "delivery", "templates"},
 }
-"""Folders that only one service has, each named for its subject."""
+"""Modules and folders that only one service has, each named for its subject."""
 STORE = {"__init__", "protocol", "mongo", "memory"}
 
 CONFIGURATION = tomllib.loads((PROJECT_ROOT / "pyproject.toml").read_text(encoding="utf-8"))

@@ -7,7 +7,16 @@ from services.intake.domain.relationship import (
     CadenceDays,
     Relationship,
 )
-from shared.events import CaseCode, EndReason, TelephoneNumber, TimeZone, UtcDatetime
+from shared.events import (
+    AssignedRole,
+    CaseCode,
+    DeputyPeriod,
+    EndReason,
+    SupervisorPeriod,
+    TelephoneNumber,
+    TimeZone,
+    UtcDatetime,
+)
 from shared.http.problems import ProblemDetails
 from shared.runtime.model import Model
 
@@ -28,6 +37,44 @@ class ClinicianView(Model):
     clinician_id: UUID
     clinic_id: UUID
     time_zone: TimeZone
+
+
+class PersonView(Model):
+    """Somebody on the staff of a clinic."""
+
+    person_id: UUID
+    clinic_id: UUID
+    roles: tuple[AssignedRole, ...]
+    clinician_id: UUID | None
+
+
+class InvitationView(Model):
+    """An invitation, with the link that is shown only once."""
+
+    person_id: UUID
+    link: str
+    expires_at: UtcDatetime
+
+
+class DeputiesView(Model):
+    """Who stands in for a clinician, and when."""
+
+    clinician_id: UUID
+    deputies: tuple[DeputyPeriod, ...]
+
+
+class SupervisorsView(Model):
+    """Who supervises a clinician, and when."""
+
+    clinician_id: UUID
+    supervisors: tuple[SupervisorPeriod, ...]
+
+
+class LeadView(Model):
+    """The supervisor of a whole clinic."""
+
+    clinic_id: UUID
+    person_id: UUID | None
 
 
 class ClientView(Model):

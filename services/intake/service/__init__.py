@@ -1,1 +1,1 @@
-"""The use cases of intake: people, relationships and caseload imports."""
+"""The use cases of intake: people, staff, relationships and caseload imports."""

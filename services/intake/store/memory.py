@@ -5,6 +5,7 @@ from uuid import UUID
 
 from services.intake.domain.caseload_csv import Row
 from services.intake.domain.import_plan import ExistingRecords, ImportPlan, case_code_ids, group_by_client
+from services.intake.domain.invitations import Invitee
 from services.intake.domain.people import CaseCodeAssignment, Client, Clinic, Clinician
 from services.intake.domain.relationship import (
     Relationship,
@@ -14,6 +15,7 @@ from shared.access.clinic_id import ClinicId
 from shared.events import Event
 from shared.outbox.documents import Change, Decide, VersionConflict
 from shared.outbox.memory import InMemoryDocuments
+from shared.staff.staff import ClinicStaff
 
 
 class InMemoryStore:
@@ -23,10 +25,16 @@ class InMemoryStore:
         self.pending_events: list[Event] = []
         """The events of all changes, which nobody publishes."""
         self.clinics = InMemoryDocuments[Clinic](self.pending_events)
+        self.staff_records = InMemoryDocuments[ClinicStaff](self.pending_events)
+        self.invitees = InMemoryDocuments[Invitee](self.pending_events)
         self.clinicians = InMemoryDocuments[Clinician](self.pending_events)
         self.clients = InMemoryDocuments[Client](self.pending_events)
         self.case_codes = InMemoryDocuments[CaseCodeAssignment](self.pending_events)
         self.relationships = InMemoryDocuments[Relationship](self.pending_events, "start.clinic_id")
+
+    async def find_invitee(self, token_hash: str) -> Invitee | None:
+        invitees = [stored.value for stored in self.invitees.stored.values()]
+        return next((i for i in invitees if i.invitation and i.invitation.token_hash == token_hash), None)
 
     async def list_unpublished_clinics(self) -> list[Clinic]:
         return [stored.value for stored in self.clinics.stored.values() if stored.value.last_event_at is None]

@@ -1,4 +1,4 @@
-"""The store of the intake service in MongoDB: clinics, clinicians, clients and relationships.
+"""The store of the intake service in MongoDB: clinics, their staff, clinicians, clients and relationships.
 
 Correctness relies only on the uniqueness of `_id`. Every index is there for speed.
 """
@@ -13,6 +13,7 @@ from pymongo.errors import BulkWriteError
 
 from services.intake.domain.caseload_csv import Row
 from services.intake.domain.import_plan import ExistingRecords, ImportPlan, case_code_ids, group_by_client
+from services.intake.domain.invitations import Invitee
 from services.intake.domain.people import CaseCodeAssignment, Client, Clinic, Clinician
 from services.intake.domain.relationship import (
     Relationship,
@@ -23,8 +24,10 @@ from shared.access.clinic_id import ClinicId
 from shared.mongo.client import Document, Mongo, has_errors_besides_duplicates, translate_errors
 from shared.outbox.documents import Change, Decide, Documents, Transaction, VersionConflict, change_in_transaction
 from shared.outbox.relay import Outbox, outbox_entries
+from shared.staff.staff import ClinicStaff
 
 CLINICS = "clinics"
+STAFF_RECORDS = "staff_records"
 CLINICIANS = "clinicians"
 RELATIONSHIPS = "relationships"
 
@@ -36,6 +39,8 @@ class MongoStore:
 
     def __init__(self, mongo: Mongo, outbox: Outbox, clock: Callable[[], datetime]) -> None:
         self.clinics = Documents(mongo[CLINICS], Clinic, outbox, clock)
+        self.staff_records = Documents(mongo[STAFF_RECORDS], ClinicStaff, outbox, clock)
+        self.invitees = Documents(mongo["invitations"], Invitee, outbox, clock)
         self.clinicians = Documents(mongo[CLINICIANS], Clinician, outbox, clock, STORED_NAMES)
         self.clients = Documents(mongo["clients"], Client, outbox, clock)
         self.case_codes = Documents(mongo["case_codes"], CaseCodeAssignment, outbox, clock)
@@ -51,6 +56,11 @@ class MongoStore:
             await self.relationships.collection.create_index([("start.clinic_id", 1), ("_id", 1)], name="clinic")
             await self.relationships.collection.create_index("start.client_id", name="client")
             await self.relationships.collection.create_index("start.clinician_id", name="clinician")
+            await self.invitees.collection.create_index("invitation.token_hash", name="invitation", sparse=True)
+
+    async def find_invitee(self, token_hash: str) -> Invitee | None:
+        found = await self.invitees.find({"invitation.token_hash": token_hash})
+        return None if found is None else found.value
 
     async def list_unpublished_clinics(self) -> list[Clinic]:
         with translate_errors():

@@ -1,4 +1,4 @@
-"""What intake must remember: clinics, clinicians, clients and relationships."""
+"""What intake must remember: clinics, their staff, clinicians, clients and relationships."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -6,6 +6,7 @@ from uuid import UUID
 
 from services.intake.domain.caseload_csv import Row
 from services.intake.domain.import_plan import ExistingRecords, ImportPlan
+from services.intake.domain.invitations import Invitee
 from services.intake.domain.people import CaseCodeAssignment, Client, Clinic, Clinician
 from services.intake.domain.relationship import (
     Relationship,
@@ -15,6 +16,7 @@ from services.intake.domain.relationships import (
 )
 from shared.access.clinic_id import ClinicId
 from shared.outbox.documents import Change, ClinicDocuments, Decide
+from shared.staff.staff import ClinicStaff
 
 DecideWithOpenRelationships = Callable[[Relationship | None, Sequence[Relationship]], Decision]
 """Decides how a relationship changes, from that one, None if it does not exist, and the client's open ones."""
@@ -36,6 +38,14 @@ class Store(Protocol):
         """The clinics by id."""
 
     @property
+    def staff_records(self) -> ClinicDocuments[ClinicStaff]:
+        """The staff of each clinic, by the clinic's id."""
+
+    @property
+    def invitees(self) -> ClinicDocuments[Invitee]:
+        """The people who may be invited, by id."""
+
+    @property
     def clinicians(self) -> ClinicDocuments[Clinician]:
         """The clinicians by id."""
 
@@ -46,6 +56,9 @@ class Store(Protocol):
     @property
     def relationships(self) -> ClinicDocuments[Relationship]:
         """The relationships by id."""
+
+    async def find_invitee(self, token_hash: str) -> Invitee | None:
+        """The person, of any clinic, who was invited with this link."""
 
     async def list_unpublished_clinics(self) -> list[Clinic]:
         """The clinics that an older version stored without an event."""

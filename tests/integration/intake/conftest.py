@@ -7,7 +7,7 @@ import pytest_asyncio
 
 from services.intake.app import create_app
 from services.intake.store.memory import InMemoryStore
-from services.intake.store.mongo import CLINICIANS, CLINICS, RELATIONSHIPS, MongoStore
+from services.intake.store.mongo import CLINICIANS, CLINICS, RELATIONSHIPS, STAFF_RECORDS, MongoStore
 from services.intake.store.protocol import Store
 from tests.support.intake_builders import NOW
 from tests.support.intake_client import IntakeClient, make_settings
@@ -34,7 +34,7 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
         yield InMemoryStore()
         return
     async with open_mongo(request.getfixturevalue("mongodb_uri"), request.param) as mongo:
-        outbox = create_idle_outbox(mongo, [CLINICS, CLINICIANS, RELATIONSHIPS], lambda: NOW)
+        outbox = create_idle_outbox(mongo, [CLINICS, STAFF_RECORDS, CLINICIANS, RELATIONSHIPS], lambda: NOW)
         mongo_store = MongoStore(mongo, outbox, lambda: NOW)
         await mongo_store.create_indexes()
         yield mongo_store

@@ -21,6 +21,7 @@ LINK = "the link is the key; what it finds says the clinic"
 OWN_WRITE = "the handler of events; a request calls it only for what it has written itself"
 
 FOR_ALL_CLINICS = {
+    "intake.Store.find_invitee": LINK,
     "intake.Store.list_unpublished_clinics": START,
     "sessions.Store.find_by_link": LINK,
     "sessions.Store.load_relationships": TIMER,

@@ -237,7 +237,7 @@ async def test_a_rejected_method_is_answered_with_all_methods_of_the_address(ser
     paths = create_application(service).openapi()["paths"]
     async with open_service(service) as client:
         for path, operations in paths.items():
-            for method in ("DELETE", "OPTIONS"):
+            for method in {"DELETE", "OPTIONS"} - {name.upper() for name in operations}:
                 response = await client.request(method, fill(path))
 
                 assert response.status_code == 405, (method, path)
