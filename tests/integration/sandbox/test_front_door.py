@@ -145,6 +145,19 @@ async def test_every_other_path_is_not_found(browser: httpx2.AsyncClient, path: 
     assert response.json()["title"] == "Not found."
 
 
+@pytest.mark.parametrize("target", ["//", "//other.example/f/token", "*", "http://other.example/f/token", "http://["])
+async def test_what_is_no_path_of_ours_is_not_found_and_stops_nothing(
+    browser: httpx2.AsyncClient, front_door: FrontDoor, target: str
+) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port_of(front_door.url))
+    host = front_door.url.removeprefix("http://")
+    writer.write(f"GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+
+    assert b" 404 " in await reader.readline()
+    writer.close()
+    assert (await browser.get("/f/token")).status_code == 200
+
+
 async def test_only_listed_headers_reach_a_service(browser: httpx2.AsyncClient) -> None:
     listed = {name.lower(): f"value of {name}" for name in FORWARDED_HEADERS}
     claims = {"X-Forwarded-For": "1.1.1.1", "X-Forwarded-Host": "other.example", "X-User": "me", "Authorization": "x"}

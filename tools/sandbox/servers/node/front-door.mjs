@@ -39,10 +39,10 @@ function findRoute(routes, path) {
 function answer(listener, request, response) {
   // Another site whose name resolves to this machine could otherwise read and write with its visitors' cookies.
   if (request.headers.host !== listener.host) return refuse(response, 421);
-  const { pathname, search } = new URL(request.url, "http://any"); // resolves dots, encoded ones too
-  const route = findRoute(listener.routes, pathname);
+  const url = URL.parse(`http://any${request.url}`); // resolves dots, encoded ones too; null if it is no address
+  const route = url && findRoute(listener.routes, url.pathname);
   if (!route) return refuse(response, 404);
-  request.url = pathname.slice(route.removed_prefix.length) + search;
+  request.url = url.pathname.slice(route.removed_prefix.length) + url.search;
   const listed = Object.entries(request.headers).filter(([name]) => passedOn.has(name));
   request.headers = {
     ...Object.fromEntries(listed),
