@@ -8,11 +8,13 @@ from starlette.requests import Request
 
 from shared.errors import Rejected
 from shared.identity.cookies import LOGIN_COOKIE, read_cookie
+from shared.identity.errors import InvalidToken
 from shared.identity.form_tokens import has_form_token
 from shared.identity.login_sessions import LoginSessions
 from shared.identity.machines import Machines
 from shared.identity.principal import Machine, Person, Principal
 from shared.identity.request_origin import SAFE_METHODS, is_from_our_pages
+from shared.identity.tokens import MachineToken
 
 LIVE_HEADER = "Attune-Live-Update"
 """Our scripts send it with requests that no person made: they are no activity."""
@@ -34,22 +36,10 @@ class UntrustedRequest(Rejected):
         super().__init__("untrusted-request", "The request does not come from a current page of Attune. Open it again.")
 
 
-class VerifiedToken(Protocol):
-    """The token of a machine, after its signature and claims were checked."""
-
-    @property
-    def issuer(self) -> str:
-        """Who issued it."""
-
-    @property
-    def client_id(self) -> str:
-        """To whom."""
-
-
 class TokenVerifier(Protocol):
     """Checks tokens of machines."""
 
-    async def verify_machine_token(self, token: str) -> VerifiedToken:
+    async def verify_machine_token(self, token: str) -> MachineToken:
         """Raises InvalidToken and IssuerUnavailable."""
 
 
@@ -74,6 +64,11 @@ class Authentication:
             return await self._find_machine(token.strip())
         raise Unauthenticated
 
+    def require_our_page(self, request: Request) -> None:
+        """Raises UntrustedRequest if another site may have sent it."""
+        if not is_from_our_pages(request.headers, self._public_url):
+            raise UntrustedRequest
+
     async def require_current(self, principal: Principal) -> None:
         """Raises Unauthenticated once the principal of a stream has signed out or was revoked, and Transient."""
         if isinstance(principal, Person):
@@ -91,16 +86,16 @@ class Authentication:
         session = await self._login_sessions.find(cookie_secret, is_activity=is_activity(request.headers))
         if session is None:
             raise Unauthenticated
-        if request.method not in SAFE_METHODS and not (
-            is_from_our_pages(request.headers, self._public_url) and await has_form_token(request, cookie_secret)
-        ):
-            raise UntrustedRequest
+        if request.method not in SAFE_METHODS:
+            self.require_our_page(request)
+            if not await has_form_token(request, cookie_secret):
+                raise UntrustedRequest
         return session.person
 
     async def _find_machine(self, token: str) -> Machine:
         try:
             verified = await self._tokens.verify_machine_token(token)
-        except Rejected:
+        except InvalidToken:
             raise Unauthenticated(is_token_invalid=True) from None
         machine = await self._machines.find(verified.issuer, verified.client_id)
         if machine is None:

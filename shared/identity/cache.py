@@ -31,12 +31,21 @@ T = TypeVar("T")
 
 
 async def answer_in_time(answer: Awaitable[T]) -> T:
-    """The answer of the store. Raises StoreUnavailable if it takes too long."""
-    try:
-        async with asyncio.timeout(ANSWER_TIMEOUT_SECONDS):
-            return await answer
-    except TimeoutError:
-        raise StoreUnavailable("the identity database does not answer in time") from None
+    """The answer of the store. Raises StoreUnavailable if it takes too long.
+
+    The question is not cancelled then: a driver that is cancelled while it connects leaves the connection open.
+    """
+    asked = asyncio.ensure_future(answer)
+    done, _ = await asyncio.wait({asked}, timeout=ANSWER_TIMEOUT_SECONDS)
+    if done:
+        return asked.result()
+    asked.add_done_callback(_ignore_answer)
+    raise StoreUnavailable("the identity database does not answer in time")
+
+
+def _ignore_answer(asked: asyncio.Future[T]) -> None:
+    if not asked.cancelled():
+        asked.exception()  # else it would be reported as one that nothing handled
 
 
 @dataclass(frozen=True)

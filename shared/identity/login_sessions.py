@@ -91,6 +91,12 @@ class LoginSessions:
         await self._store.end_login_session(person_id, login_session_id, self._clock())
         self._cache.remove(login_session_id)
 
+    async def end_of_cookie(self, cookie_secret: str) -> None:
+        """End the login session of a cookie, if there is one. Idempotent. Raises StoreUnavailable."""
+        session = await self._store.find_login_session(hash_secret(cookie_secret))
+        if session is not None:
+            await self.end(session.person_id, session.login_session_id)
+
     async def end_all(self, person_id: UUID) -> None:
         """End all login sessions of a person. Idempotent. Raises StoreUnavailable."""
         for login_session_id in await self._store.end_login_sessions(person_id, self._clock()):

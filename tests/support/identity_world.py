@@ -1,37 +1,30 @@
 """Services that know people and machines, in memory, and share one database of identities."""
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from shared.errors import Rejected, StoreUnavailable
+from shared.errors import StoreUnavailable
 from shared.identity.authentication import Authentication, Unauthenticated
+from shared.identity.errors import InvalidToken
 from shared.identity.login_session import LoginSession
 from shared.identity.login_sessions import LoginLimits, LoginSessions
 from shared.identity.machines import Machines
 from shared.identity.people import People
 from shared.identity.store.memory import InMemoryIdentityStore
+from shared.identity.tokens import MachineToken
 from tests.support.browser_requests import make_request
-from tests.support.identity_builders import ISSUER, Clock, make_person
+from tests.support.identity_builders import ISSUER, NOW, Clock, make_person
 
 PUBLIC_URL = "https://attune.example"
 LIMITS = LoginLimits(idle=timedelta(minutes=30), longest=timedelta(hours=12))
 
 
-@dataclass(frozen=True)
-class Token:
-    """A verified token."""
-
-    issuer: str
-    client_id: str
-
-
 class Tokens:
     """Tokens that are the client id; all others are rejected."""
 
-    async def verify_machine_token(self, token: str) -> Token:
+    async def verify_machine_token(self, token: str) -> MachineToken:
         if not token.startswith("token-of-"):
-            raise Rejected("invalid-token", "The signature is wrong.")
-        return Token(ISSUER, token.removeprefix("token-of-"))
+            raise InvalidToken("its signature is wrong")
+        return MachineToken(ISSUER, token.removeprefix("token-of-"), NOW + timedelta(minutes=5))
 
 
 class AwayStore(InMemoryIdentityStore):
@@ -53,8 +46,8 @@ class AwayStore(InMemoryIdentityStore):
 class IdentityWorld:
     """A service that knows people and machines, and another one that shares the database."""
 
-    def __init__(self) -> None:
-        self.clock, self.store, self.anna = Clock(), AwayStore(), make_person("anna")
+    def __init__(self, store: AwayStore | None = None) -> None:
+        self.clock, self.store, self.anna = Clock(), store or AwayStore(), make_person("anna")
         self.login_sessions, self.machines, self.authentication = self.create_service()
         self.people = People(self.store, self.login_sessions)
 
