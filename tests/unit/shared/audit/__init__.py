@@ -1,0 +1,1 @@
+"""The audit, as far as it needs no database."""
