@@ -7,6 +7,7 @@ from services.intake.domain.relationship import (
     CadenceDays,
     Relationship,
 )
+from shared.access.roles import Scope
 from shared.events import (
     AssignedRole,
     CaseCode,
@@ -75,6 +76,15 @@ class LeadView(Model):
 
     clinic_id: UUID
     person_id: UUID | None
+
+
+class MachineView(Model):
+    """A clinic's own system."""
+
+    machine_id: UUID
+    clinic_id: UUID
+    client_id: str
+    scopes: tuple[Scope, ...]
 
 
 class ClientView(Model):
