@@ -43,11 +43,11 @@ class UnknownAccount(Rejected):
         super().__init__("unknown-account", "No clinic has invited this account.")
 
 
-class UnknownInvitation(NotFound):
+class InvitationNotValid(NotFound):
     """There is no such invitation, or it was used, replaced or is too old."""
 
     def __init__(self) -> None:
-        super().__init__("unknown-invitation", "This invitation does not exist or is over.")
+        super().__init__("invitation-not-valid", "This invitation does not exist or is over.")
 
 
 class SignInIssuer(Protocol):
@@ -118,7 +118,7 @@ class SignIn:
     async def start(self, browser_secret: str, go_back_to: str, invitation: str | None = None) -> str:
         """Start a sign-in in a browser and return the issuer's address.
 
-        Raises UnknownInvitation, IssuerUnavailable and StoreUnavailable.
+        Raises InvitationNotValid, IssuerUnavailable and StoreUnavailable.
         """
         if invitation is not None:
             await self.require_invitation(invitation)
@@ -140,7 +140,7 @@ class SignIn:
     async def finish(self, answer: SignInAnswer, browser_secret: str | None, user_agent: str) -> SignedIn:
         """Sign the person in.
 
-        Raises SignInOutOfDate, SignInFailed, UnknownAccount, UnknownInvitation, AccountTaken, IssuerUnavailable and
+        Raises SignInOutOfDate, SignInFailed, UnknownAccount, InvitationNotValid, AccountTaken, IssuerUnavailable and
         StoreUnavailable.
         """
         started = await self._take(answer.state, browser_secret)
@@ -159,9 +159,9 @@ class SignIn:
         return await self._issuer.sign_out_address()
 
     async def require_invitation(self, invitation: str) -> None:
-        """Raises UnknownInvitation and StoreUnavailable."""
+        """Raises InvitationNotValid and StoreUnavailable."""
         if len(invitation) > MAX_SECRET_LENGTH or await self._invitations.find(hash_secret(invitation)) is None:
-            raise UnknownInvitation
+            raise InvitationNotValid
 
     async def _take(self, state: str, browser_secret: str | None) -> StartedSignIn:
         if browser_secret is None or len(state) > MAX_SECRET_LENGTH:
@@ -180,7 +180,7 @@ class SignIn:
             return known
         invited = await self._invitations.find(invitation_hash)
         if invited is None:
-            raise UnknownInvitation
+            raise InvitationNotValid
         if known is not None and known.person_id != invited.person_id:
             raise AccountTaken
         await self._invitations.accept(invitation_hash, invited.person_id)

@@ -73,7 +73,7 @@ class FakeInvitations:
 
     async def accept(self, token_hash: str, person_id: UUID) -> None:
         if self._invited.get(token_hash) != InvitedPerson(person_id, CLINIC):
-            raise NotFound("unknown-invitation", "It was used.")
+            raise NotFound("invitation-not-valid", "It was used.")
         del self._invited[token_hash]
 
 

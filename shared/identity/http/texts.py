@@ -62,7 +62,7 @@ NOTICE_BY_CODE = {
         can_sign_in=False,
         can_sign_out=True,
     ),
-    "unknown-invitation": Notice(
+    "invitation-not-valid": Notice(
         404,
         "This invitation does not work",
         "It was used already, was replaced by a newer one or is too old, or a part of the link got lost on the way. "
