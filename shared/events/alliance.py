@@ -148,10 +148,10 @@ class RuptureEnded(RuptureEvent):
     """An episode ended for another reason than a repair or a retraction; it occurred with what ended it.
 
     The reason is `level_shift` if the ratings stayed at another level for so long that this is usual now, `superseded`
-    if a second rupture began, `expired` if the client has long shown neither a sign nor a repair, and `resolved` if the
-    clinician resolved its alert. A later version may add a reason. A
-    consumer that does not know it dead-letters the event and goes on, and the alliance at the same version no longer
-    names the episode. So one release accepts a new reason before the next one publishes it.
+    if a second rupture began, `expired` if there has been neither a sign nor a rating by the client for sixteen weeks,
+    and `resolved` if the clinician resolved its alert. A later version may add a reason. A consumer that does not know
+    it dead-letters the event and goes on, and the alliance at the same version no longer names the episode. So one
+    release accepts a new reason before the next one publishes it.
     """
 
     type: Literal["clinic.rupture.ended.v1"] = "clinic.rupture.ended.v1"

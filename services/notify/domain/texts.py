@@ -46,7 +46,7 @@ END: dict[AlertEnd, str] = {
     "consent_withdrawn": "The client withdrew consent",
     "superseded": "A new alert stands in its place",
     "level_shift": "Not repaired: lower since {first_sign}",
-    "expired": "Not repaired, as far as is known: the client has not answered since",
+    "expired": "Not repaired, as far as is known: the client has not answered for long",
 }
 """Never that a level shift is settled or repaired."""
 LEVEL_HIGHER = "Higher since {first_sign}"

@@ -228,24 +228,3 @@ def test_a_clinician_who_rates_at_another_level_for_long_is_no_difference_any_mo
     assert (ended.episode.id, ended.reason, ended.shift) == (episode.id, "level_shift", "higher")
     assert rated_apart(30).open_episode is None
     assert summarize(rated_apart(30), DEFAULT_POLICY).lower_since is None
-
-
-def test_an_episode_expires_after_sixteen_weeks_in_which_the_client_gives_no_sign_and_no_rating() -> None:
-    """Also if the sessions go on: nothing else could end it any more."""
-    dropped = [*USUAL, *rated_sessions(5, first=8)]
-    silent = [BUILDER.completed(week) for week in range(9, 26)]
-
-    before, ended = fold_events([*dropped, *silent[:-1]]), fold_events([*dropped, *silent])
-
-    assert before.open_episode is not None
-    assert (last_ended(ended).reason, last_ended(ended).episode.id) == ("expired", before.open_episode.id)
-    assert ended.open_episode is None
-    again = fold_events([*dropped, *silent, *rated_sessions(9, first=26)])
-    assert [summarize(alliance, DEFAULT_POLICY).standing for alliance in (ended, again)] == ["unknown", "calm"]
-
-
-def test_an_episode_does_not_expire_while_the_client_answers() -> None:
-    """An answer at the floor is no new sign each time, and no repair."""
-    low = [*USUAL, *rated_sessions(*[2.0] * 24, first=8)]
-
-    assert fold_events(low).open_episode is not None

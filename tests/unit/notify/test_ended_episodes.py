@@ -134,3 +134,12 @@ async def test_a_superseded_alert_says_that_a_new_one_stands_in_its_place() -> N
         page = (await client.get(f"/inbox/{S.clinician_id}")).text
 
     assert "A new alert stands in its place" in page.split("<summary>Closed (1)")[1]
+
+
+async def test_an_expired_alert_says_that_the_client_has_not_answered_for_long() -> None:
+    """Perhaps the client has answered since the last sign: that is not said."""
+    async with open_browser(0, [*RAISED, S.ended_episode(4, "expired"), S.updated(4)]) as (client, _):
+        page = (await client.get(f"/inbox/{S.clinician_id}")).text
+
+    closed = page.split("<summary>Closed (1)")[1]
+    assert "Not repaired, as far as is known: the client has not answered for long" in closed

@@ -16,7 +16,7 @@ from shared.events.intake import EndReason
 from shared.events.model import SEVERITY_RANK
 
 LEVEL_SHIFT_AFTER = timedelta(weeks=8)  # a rupture does not become usual within weeks
-EXPIRES_AFTER = timedelta(weeks=16)  # without a sign or a rating by the client, nothing can end it any more
+EXPIRES_AFTER = timedelta(weeks=16)  # without a sign or a rating by the client; no answer may ever come to end it
 RATING_DETECTORS = frozenset({"at_floor", "low_again", "sudden_drop", "sustained_slide", "element_drop"})
 """The detectors that find a client's rating low."""
 MIN_LEVEL_RATINGS = 4  # ratings in an episode that show another level
@@ -172,11 +172,9 @@ def _is_lower(before: Alliance, episode: Episode, after: Alliance, policy: Polic
 
 
 def expire_episode(alliance: Alliance, at: datetime) -> Alliance:
-    """End the open episode if the client has long given neither a sign nor a rating that could show a repair."""
+    """End the open episode if there has been neither a sign nor a rating by the client for long."""
     episode, rated_at = alliance.open_episode, alliance.client.last_at
-    if episode is None or at - episode.last_sign_at < EXPIRES_AFTER:
-        return alliance
-    if rated_at is not None and rated_at > episode.last_sign_at:
+    if episode is None or at - max(episode.last_sign_at, rated_at or episode.last_sign_at) < EXPIRES_AFTER:
         return alliance
     return end_open_episode(start_anew(alliance), EndedEpisode(episode, at, "expired"))
 

@@ -21,7 +21,7 @@ Probability = Annotated[float, Field(gt=0, lt=1)]
 BaseRate = Annotated[float, Field(ge=0.01, le=0.5)]
 PseudoCount = Annotated[float, Field(gt=0, le=1000)]
 
-FOLD_REVISION = 5
+FOLD_REVISION = 6
 """Raise it with a change after which the same events give another alliance, whatever the thresholds.
 
 A state of before is then folded again at its next event, and `rebuild` folds all of them again at once.
