@@ -3,64 +3,28 @@
 How people sign in and how systems get their tokens has tests of its own; here only the login itself is skipped.
 """
 
-from collections.abc import AsyncIterator, Collection, Generator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any, get_args
+from collections.abc import Collection
+from typing import Any
 from uuid import UUID, uuid4
-
-import httpx2
 
 from shared.access.clinic_id import ClinicId
 from shared.access.roles import Scope
 from shared.events import StaffEvent, StaffUpdated
 from shared.events.staff import AssignedRole
-from shared.identity.cookies import LOGIN_COOKIE
-from shared.identity.form_tokens import HEADER, create_form_token
-from shared.identity.login_sessions import LoginLimits, LoginSessions
+from shared.identity.login_sessions import LoginSessions
 from shared.identity.machines import Machines
 from shared.identity.records import BoundPerson
-from shared.identity.request_origin import SAFE_METHODS
-from shared.identity.store.mongo import MongoIdentityStore
 from shared.mongo.client import Mongo
 from shared.runtime.clock import now
 from shared.staff.cache import CachedStaff
 from shared.staff.handlers import handle_staff_events
 from shared.staff.store import MongoStaffStore
 from tests.support.sign_in import machine_token
+from tools.sandbox.network.auth import MachineAuth, PersonAuth
+from tools.sandbox.network.credentials import ALL_SCOPES, LIMITS, open_identity
 from tools.sandbox.servers.issuer import LocalIssuer
 
-ALL_SCOPES: tuple[Scope, ...] = get_args(Scope)
 PUBLIC_URL = "http://localhost:8000"
-LIMITS = LoginLimits(idle=timedelta(minutes=30), longest=timedelta(hours=12))
-
-
-@dataclass(frozen=True)
-class MachineAuth(httpx2.Auth):
-    """Sends requests as a clinic's system."""
-
-    token: str
-
-    def auth_flow(self, request: httpx2.Request) -> Generator[httpx2.Request, httpx2.Response, None]:
-        request.headers["Authorization"] = f"Bearer {self.token}"
-        yield request
-
-
-@dataclass(frozen=True)
-class PersonAuth(httpx2.Auth):
-    """Sends requests as a browser does in which a person has signed in, from a page of ours."""
-
-    person_id: UUID
-    clinic_id: UUID
-    cookie: str
-
-    def auth_flow(self, request: httpx2.Request) -> Generator[httpx2.Request, httpx2.Response, None]:
-        request.headers["Cookie"] = f"{LOGIN_COOKIE}={self.cookie}"
-        if request.method not in SAFE_METHODS:
-            request.headers.setdefault("Origin", PUBLIC_URL)
-            request.headers.setdefault(HEADER, create_form_token(self.cookie))
-        yield request
 
 
 class Actors:
@@ -103,16 +67,6 @@ class Actors:
             await store.bind_person(person)
             cookie = await LoginSessions(store, LIMITS, now).start(person, "test")
         return PersonAuth(person.person_id, clinic_id, cookie)
-
-
-@asynccontextmanager
-async def open_identity(mongodb_uri: str, database: str) -> AsyncIterator[MongoIdentityStore]:
-    """The identity database."""
-    mongo = Mongo(mongodb_uri, database, "motor")
-    try:
-        yield MongoIdentityStore(mongo)
-    finally:
-        await mongo.close()
 
 
 def employment(person: PersonAuth, *roles: AssignedRole, clinician_id: UUID | None = None) -> StaffUpdated:

@@ -19,8 +19,8 @@ from tools.sandbox.servers.ports import is_free
 from tools.sandbox.servers.process import PROJECT_ROOT, RunError, require_linux_x86_64, running_process
 
 SERVICES = ("intake", "sessions", "alliance", "notify")
-FIRST_PORT = 8001  # of the services, which use consecutive ports; DEMO_PORT overrides it. The front door is one below.
-FRONT_DOOR_FOLDER = "front-door"
+FIRST_PORT = 8001  # of the services, which use consecutive ports; DEMO_PORT overrides it
+FRONT_DOOR_FOLDER, ISSUER_FOLDER = "front-door", "issuer"
 OPS_PORT_OFFSET = 1000  # health, metrics and docs of the service on port 8001 are on port 9001
 SWITCHES = ("DEMO_TLS", "DEMO_LAN")
 MAX_PORT = 65_535
@@ -126,8 +126,19 @@ def service_ports(first_port: int) -> range:
 
 
 def demo_ports(first_port: int) -> list[int]:
-    """All ports that the demo listens on: of the front door, of the services, and of their ops listeners."""
-    return [first_port - 1, *service_ports(first_port), *service_ports(first_port + OPS_PORT_OFFSET)]
+    """All ports that the demo listens on: front door, services, issuer, and the services' ops listeners."""
+    services, ops = service_ports(first_port), service_ports(first_port + OPS_PORT_OFFSET)
+    return [front_door_port(first_port), *services, issuer_port(first_port), *ops]
+
+
+def front_door_port(first_port: int) -> int:
+    """The port below those of the services."""
+    return first_port - 1
+
+
+def issuer_port(first_port: int) -> int:
+    """The port above those of the services."""
+    return first_port + len(SERVICES)
 
 
 def _check_ports(environment: Environment, root: Path) -> Problems:
@@ -136,8 +147,9 @@ def _check_ports(environment: Environment, root: Path) -> Problems:
     except RunError as error:
         yield str(error)
         return
-    front_door, *folders = [root / ".attune" / "demo" / name for name in (FRONT_DOOR_FOLDER, *SERVICES)]
-    ports = dict(zip(demo_ports(first_port), [front_door, *folders, *folders], strict=True))
+    names = (FRONT_DOOR_FOLDER, *SERVICES, ISSUER_FOLDER, *SERVICES)
+    folders = [root / ".attune" / "demo" / name for name in names]
+    ports = dict(zip(demo_ports(first_port), folders, strict=True))
     # A process of an earlier demo is no problem: the start stops it, or names the demo that it belongs to.
     used = [str(port) for port, data in ports.items() if not is_free(port) and running_process(data) is None]
     if used:

@@ -8,6 +8,7 @@ from uuid import UUID
 from shared.events import Event
 from tests.system.support.poison import PoisonMessage
 from tools.sandbox.network.course import Clinician
+from tools.sandbox.network.credentials import Credentials
 from tools.sandbox.network.ledger import AcknowledgedRequest
 from tools.sandbox.network.receivers import ReceivedEmail, ReceivedWebhook
 
@@ -45,6 +46,8 @@ class Evidence:
     bootstrap_servers: str
     mongodb_uri: str
     """The database of each service is `attune_<service>`."""
+    credentials: Credentials
+    """Of all clinics and clinicians."""
     urls: Mapping[str, str]
     """The API of one process of each service."""
     ops_urls: Mapping[str, str]

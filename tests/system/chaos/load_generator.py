@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import Iterator
 from random import Random
 
-from tools.sandbox.network.clinic_systems import ClinicSystems, RequestFailed
+from tools.sandbox.network.clinic_systems import ClinicSystems
 from tools.sandbox.network.course import Course
 from tools.sandbox.network.parameters import Parameters
+from tools.sandbox.network.retrying_client import RequestFailed
 from tools.sandbox.network.world import World
 
 MAX_CONCURRENT_RELATIONSHIPS = 16

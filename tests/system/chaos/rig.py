@@ -11,6 +11,7 @@ from typing import Literal
 from shared.kafka.subscriber import ConsumerTimings
 from tests.system.chaos import fault_points
 from tests.system.chaos.stores import Stores, discard_output, run_stores
+from tools.sandbox.network.credentials import IDENTITY_DATABASE, StoredCredentials
 from tools.sandbox.network.receivers import (
     ReceivedEmail,
     ReceivedWebhook,
@@ -18,6 +19,8 @@ from tools.sandbox.network.receivers import (
     run_smtp_server,
     run_webhook_server,
 )
+from tools.sandbox.servers.issuer import LocalIssuer
+from tools.sandbox.servers.issuer_configuration import IssuerConfiguration
 from tools.sandbox.servers.ports import free_ports
 from tools.sandbox.servers.process import LocalServer, Report
 from tools.sandbox.servers.stack import SERVICES, service_process
@@ -112,7 +115,7 @@ class Rig:
     @contextmanager
     def run(self, report: Report) -> Iterator[None]:
         """Start everything; stop it afterwards."""
-        smtp_port, webhook_port, *ports = free_ports(2 + 2 * len(SERVICES) * (PROCESSES_PER_SERVICE + 1))
+        smtp_port, webhook_port, issuer_port, *ports = free_ports(3 + 2 * len(SERVICES) * (PROCESSES_PER_SERVICE + 1))
         self.webhook_base_url = f"http://127.0.0.1:{webhook_port}"
         self.receivers = {
             "mail": Receiver(lambda: run_smtp_server(smtp_port, self.received_emails)),
@@ -120,8 +123,15 @@ class Rig:
         }
         with ExitStack() as exit_stack:
             self.stores = exit_stack.enter_context(run_stores(self._data, report))
+            intake_url = f"http://127.0.0.1:{ports[0]}"
+            configuration = IssuerConfiguration(front_doors=(intake_url,))
+            issuer = exit_stack.enter_context(
+                LocalIssuer(self._data / "issuer", issuer_port, configuration, report=discard_output)
+            )
+            self.credentials = StoredCredentials(issuer, self.stores.mongodb.address, IDENTITY_DATABASE)
             self._service_settings = {
                 **self.stores.settings,
+                **issuer.service_settings,
                 **receiver_settings(smtp_port),
                 "DELIVERY_RETRY_SECONDS": "2",
             }

@@ -49,7 +49,7 @@ class ChaosRun:
         world = World(self.seed, self.started_at, load_parameters(400 if self.is_short else 6_000))
         injector = TopicInjector(self.rig.stores.kafka.address, self.seed, world.clinicians)
         async with (
-            ClinicSystems(self.rig.urls, self.ledger, REQUEST_TIMEOUT_SECONDS) as clinic_systems,
+            ClinicSystems(self.rig.urls, self.rig.credentials, self.ledger, REQUEST_TIMEOUT_SECONDS) as clinic_systems,
             KafkaInspector(self.rig.stores.kafka.address) as kafka_inspector,
         ):
             recovery = RecoveryMonitor(self.rig, kafka_inspector)
@@ -77,6 +77,7 @@ class ChaosRun:
             received_webhooks=self.rig.received_webhooks,
             bootstrap_servers=self.rig.stores.kafka.address,
             mongodb_uri=self.rig.stores.mongodb.address,
+            credentials=self.rig.credentials,
             urls={name: urls[0] for name, urls in self.rig.urls.items()},
             ops_urls={name: self.rig.processes_of(name)[0].ops_url for name in self.rig.urls},
         )

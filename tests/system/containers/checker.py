@@ -16,8 +16,10 @@ from tests.system.containers.runbook_checks import check_runbooks, check_skippin
 from tests.system.containers.visible_state import measure_alert_seconds, read_visible_state
 from tests.system.smoke.run import SmokeRun
 from tests.system.support.checks import Checks
-from tools.sandbox.network.clinic_systems import ClinicSystems, RequestFailed
+from tools.sandbox.network.clinic_systems import ClinicSystems
+from tools.sandbox.network.ledger import Ledger
 from tools.sandbox.network.receivers import ReceivedEmail, ReceivedWebhook
+from tools.sandbox.network.retrying_client import RequestFailed
 from tools.sandbox.servers.inspection import wait_until
 from tools.sandbox.servers.stack import SERVICES, RunningStack
 
@@ -108,7 +110,8 @@ class ComposeChecker:
             if self._smoke_run.ledger.started_relationships
             else []
         )
-        async with ClinicSystems(self._process_urls, self._smoke_run.ledger) as clinic_systems:
+        credentials = self._smoke_run.credentials
+        async with ClinicSystems(self._process_urls, credentials, self._smoke_run.ledger) as clinic_systems:
             return await read_visible_state(clinic_systems, clinician_ids)
 
     @property
@@ -206,7 +209,7 @@ class ComposeChecker:
         recovery_seconds = time.monotonic() - started_at
         try:
             visible = await self._read_visible_state()
-            async with ClinicSystems(self._process_urls, type(self._smoke_run.ledger)()) as clinic_systems:
+            async with ClinicSystems(self._process_urls, self._smoke_run.credentials, Ledger()) as clinic_systems:
                 alert_seconds = await measure_alert_seconds(clinic_systems)
         except (RequestFailed, TimeoutError) as error:
             self._checks.expect_none(check_name, [str(error)])

@@ -20,10 +20,12 @@ async def read_visible_state(clinic_systems: ClinicSystems, clinicians: Iterable
     visible = dict[str, str]()
     for clinician in sorted(clinicians):
         path = f"/clinicians/{clinician}/inbox"
-        visible[path] = json.dumps(await clinic_systems.get("notify", path), sort_keys=True)
-    for relationship in sorted(clinic_systems.ledger.started_relationships):
+        auth = clinic_systems.credentials.clinician(clinician)
+        visible[path] = json.dumps(await clinic_systems.get("notify", path, auth), sort_keys=True)
+    for relationship, clinic in sorted(clinic_systems.ledger.started_relationships.items()):
+        system = clinic_systems.credentials.machine(clinic)
         for path in (f"/relationships/{relationship}", f"/relationships/{relationship}/trajectory"):
-            visible[path] = json.dumps(await clinic_systems.get("alliance", path), sort_keys=True)
+            visible[path] = json.dumps(await clinic_systems.get("alliance", path, system), sort_keys=True)
     return visible
 
 
@@ -48,7 +50,7 @@ async def measure_alert_seconds(clinic_systems: ClinicSystems) -> float:
     await clinic_systems.submit_sessions(course)
 
     async def is_alert_visible() -> bool:
-        return bool((await clinic_systems.get("notify", f"/clinicians/{clinician.id}/inbox"))["alerts"])
+        return bool(await clinic_systems.read_inbox(clinician.id))
 
     if not await wait_until(is_alert_visible, ALERT_TIMEOUT_SECONDS):
         raise TimeoutError(f"no alert for relationship {course.id} within {ALERT_TIMEOUT_SECONDS:.0f} s")

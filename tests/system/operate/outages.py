@@ -14,6 +14,7 @@ from tests.system.smoke import probes
 from tests.system.support import poison
 from tools.sandbox.network.clinic_systems import ClinicSystems
 from tools.sandbox.network.course import ELEMENTS, Clinic, Course, SimulatedAnswer
+from tools.sandbox.network.credentials import credentials_for
 from tools.sandbox.network.ledger import Ledger
 from tools.sandbox.network.receivers import ReceivedEmail, run_smtp_server
 from tools.sandbox.servers.process import LocalServer
@@ -38,6 +39,7 @@ class ClinicianSimulator:
 
     def __init__(self, attune: RunningStack, smtp_port: int) -> None:
         self._attune = attune
+        self._credentials = credentials_for(attune)
         self._smtp_port = smtp_port
         self._mail_server = ExitStack()
         self.received_emails: list[ReceivedEmail] = []
@@ -59,7 +61,7 @@ class ClinicianSimulator:
         asyncio.run(self._prepare())
 
     async def _prepare(self) -> None:
-        async with ClinicSystems(self._attune.process_urls, Ledger()) as clinic_systems:
+        async with ClinicSystems(self._attune.process_urls, self._credentials, Ledger()) as clinic_systems:
             await clinic_systems.register_clinic(self._clinic)
             for clinician in self._clinicians:
                 await clinic_systems.register_clinician(clinician, self._clinic.time_zone, "")
@@ -71,10 +73,13 @@ class ClinicianSimulator:
         asyncio.run(self._submit_answers(courses))
 
     async def _submit_answers(self, courses: list[Course]) -> None:
-        async with ClinicSystems(self._attune.process_urls, Ledger()) as clinic_systems:
+        async with ClinicSystems(self._attune.process_urls, self._credentials, Ledger()) as clinic_systems:
             answer = SimulatedAnswer(datetime.now(UTC), dict.fromkeys(ELEMENTS, 1), tension="yes", talked_about="not")
             await asyncio.gather(
-                *(clinic_systems.submit_paper_answer(course.sessions[-1].id, "client", answer) for course in courses)
+                *(
+                    clinic_systems.submit_paper_answer(course.clinic_id, course.sessions[-1].id, "client", answer)
+                    for course in courses
+                )
             )
 
     def handle_alerts(self) -> None:
@@ -82,7 +87,7 @@ class ClinicianSimulator:
         asyncio.run(self._handle_alerts())
 
     async def _handle_alerts(self) -> None:
-        async with ClinicSystems(self._attune.process_urls, Ledger()) as clinic_systems:
+        async with ClinicSystems(self._attune.process_urls, self._credentials, Ledger()) as clinic_systems:
             for clinician in 2 * self._clinicians:
                 await clinic_systems.handle_next_alert(clinician.id)
 

@@ -52,8 +52,7 @@ async def read_inbox_alerts(clinic_systems: ClinicSystems, clinicians: Iterable[
     """All alerts in the inboxes of these clinicians."""
     alerts = []
     for clinician in clinicians:
-        inbox = await clinic_systems.get("notify", f"/clinicians/{clinician}/inbox")
-        alerts += [InboxAlert.from_json(clinician, alert) for alert in inbox["alerts"]]
+        alerts += [InboxAlert.from_json(clinician, alert) for alert in await clinic_systems.read_inbox(clinician)]
     return alerts
 
 
@@ -65,7 +64,10 @@ async def score_differences(
     Forms that were due between `started_at` and `checked_at` may count as unanswered or not.
     """
     differences = await asyncio.gather(
-        *(_score_difference(clinic_systems, ledger, r, started_at, checked_at) for r in ledger.started_relationships)
+        *(
+            _score_difference(clinic_systems, ledger, relationship, clinic, started_at, checked_at)
+            for relationship, clinic in ledger.started_relationships.items()
+        )
     )
     return [
         f"{relationship}: {difference}"
@@ -75,10 +77,16 @@ async def score_differences(
 
 
 async def _score_difference(
-    clinic_systems: ClinicSystems, ledger: Ledger, relationship: UUID, started_at: datetime, checked_at: datetime
+    clinic_systems: ClinicSystems,
+    ledger: Ledger,
+    relationship: UUID,
+    clinic: UUID,
+    started_at: datetime,
+    checked_at: datetime,
 ) -> str:
-    alliance = await clinic_systems.get("alliance", f"/relationships/{relationship}")
-    points = (await clinic_systems.get("alliance", f"/relationships/{relationship}/trajectory"))["points"]
+    path, system = f"/relationships/{relationship}", clinic_systems.credentials.machine(clinic)
+    alliance = await clinic_systems.get("alliance", path, system)
+    points = (await clinic_systems.get("alliance", f"{path}/trajectory", system))["points"]
     scores, due_times = ledger.scores.get(relationship, {}), ledger.unanswered_until.get(relationship, {}).values()
     expected = ExpectedCounts(
         held=len(ledger.held_sessions.get(relationship, ())),

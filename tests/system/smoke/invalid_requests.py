@@ -9,6 +9,7 @@ from uuid import UUID, uuid5
 
 from tools.sandbox.network.clinic_systems import ClinicSystems
 from tools.sandbox.network.course import Course, Session
+from tools.sandbox.network.ledger import Ledger
 
 PROBLEM_TYPE, PAGE_TYPE = "application/problem+json", "text/html"
 UNKNOWN_ID = UUID("00000000-0000-4000-8000-000000000000")
@@ -56,24 +57,39 @@ async def prepare_data(clinic_systems: ClinicSystems, courses: list[Course], now
         "starts_at": _format_time(now + timedelta(days=1)),
         "minutes": 50,
     }
-    await clinic_systems.request("PUT", "sessions", f"/sessions/{planned_session_id}", appointment)
-    # Behind a gateway a link is a whole URL.
-    paths = (urlsplit(request.path).path for request in clinic_systems.ledger.requests)
+    system = clinic_systems.credentials.machine(ongoing_course.clinic_id)
+    await clinic_systems.request("PUT", "sessions", f"/sessions/{planned_session_id}", system, appointment)
     return ExistingData(
         ongoing_course=ongoing_course,
-        ended_course=next(course for course in courses if course.ending is not None),
+        ended_course=next(
+            course for course in courses if course.ending is not None and course.clinic_id == ongoing_course.clinic_id
+        ),
         answered_session=answered_session,
         planned_session_id=planned_session_id,
-        used_link=next(path for path in paths if path.startswith("/f/")),
+        used_link=_find_used_link(clinic_systems.ledger),
         now=now,
     )
 
 
-async def unexpected_responses(clinic_systems: ClinicSystems, requests: list[InvalidRequest]) -> list[str]:
-    """Send all requests; return those that were not rejected as expected."""
-    differences = []
+def _find_used_link(ledger: Ledger) -> str:
+    """The path of a client's form that was answered. Behind a front door a link is a whole URL."""
+    answered = {urlsplit(request.path).path for request in ledger.requests}
+    sent = (r.response["url"] for r in ledger.requests if r.path.endswith("/client-link"))
+    return next(path for path in (str(urlsplit(url).path) for url in sent) if path in answered)
+
+
+async def unexpected_responses(
+    clinic_systems: ClinicSystems, existing: ExistingData, requests: list[InvalidRequest]
+) -> list[str]:
+    """Let those who may do so send all requests; return those that were not rejected as expected."""
+    differences, course = [], existing.ongoing_course
+    system = clinic_systems.credentials.machine(course.clinic_id)
+    clinician = clinic_systems.credentials.clinician(course.clinician_id)
     for request in requests:
-        response = await clinic_systems.request_once(request.method, request.service, request.path, **request.options)
+        auth = clinician if request.service == "notify" else system
+        response = await clinic_systems.request_once(
+            request.method, request.service, request.path, auth=auth, **request.options
+        )
         content_type = response.headers.get("content-type", "").split(";")[0]
         if (response.status_code, content_type) != (
             request.status,

@@ -109,7 +109,8 @@ async def _watch_inbox(
     is_open: asyncio.Event,
 ) -> None:
     """Keep an inbox open, and record when each relationship first appears in it."""
-    async for inbox in clinic_systems.stream_events("notify", f"/clinicians/{clinician}/inbox/stream"):
+    path, auth = f"/clinicians/{clinician}/inbox/stream", clinic_systems.credentials.clinician(clinician)
+    async for inbox in clinic_systems.stream_events("notify", path, auth):
         for alert in inbox["alerts"]:
             if not (first_shown := shown_at[UUID(alert["relationship_id"])]).done():
                 first_shown.set_result(time.perf_counter())
@@ -119,7 +120,7 @@ async def _watch_inbox(
 async def _submit_final_answer(clinic_systems: ClinicSystems, course: Course, answer: SimulatedAnswer) -> float:
     """Submit the last answer; return when it was acknowledged, on the performance counter."""
     session = course.sessions[-1].id
-    await clinic_systems.submit_paper_answer(session, "client", answer)
+    await clinic_systems.submit_paper_answer(course.clinic_id, session, "client", answer)
     acknowledged_at = time.perf_counter()
     clinic_systems.ledger.scores.setdefault(course.id, {})[session, "client"] = answer.score
     clinic_systems.ledger.unanswered_until[course.id].pop(session)

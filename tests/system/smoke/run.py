@@ -12,6 +12,7 @@ from tests.system.support import messages, poison
 from tests.system.support.checks import Checks
 from tools.sandbox.network.clinic_systems import ClinicSystems
 from tools.sandbox.network.course import Clinician, Course
+from tools.sandbox.network.credentials import credentials_for
 from tools.sandbox.network.ledger import Ledger
 from tools.sandbox.network.parameters import Parameters
 from tools.sandbox.network.receivers import ReceivedEmail, ReceivedWebhook
@@ -52,6 +53,7 @@ class SmokeRun:
         self._received_emails = received_emails
         self._received_webhooks = received_webhooks
         self._webhook_base_url = webhook_base_url
+        self.credentials = credentials_for(attune)
         self.ledger = Ledger()
         self._started_at = datetime.now(UTC)
         self._world = World(seed, self._started_at, NETWORK)
@@ -60,7 +62,7 @@ class SmokeRun:
     async def execute(self) -> None:
         """Run the whole test. Raises RunError if Kafka already has messages."""
         async with (
-            ClinicSystems(self._attune.process_urls, self.ledger) as clinic_systems,
+            ClinicSystems(self._attune.process_urls, self.credentials, self.ledger) as clinic_systems,
             KafkaInspector(self._attune.bootstrap_servers) as kafka_inspector,
         ):
             if any((await kafka_inspector.end_offsets()).values()):
@@ -114,10 +116,9 @@ class SmokeRun:
         self._checks.expect_none("every valid request is accepted", ledger.failed_requests, f"{accepted} requests")
 
     async def _send_invalid_requests(self, clinic_systems: ClinicSystems) -> None:
-        requests = invalid_requests.invalid_requests(
-            await invalid_requests.prepare_data(clinic_systems, self._all_courses, datetime.now(UTC))
-        )
-        differences = await invalid_requests.unexpected_responses(clinic_systems, requests)
+        existing = await invalid_requests.prepare_data(clinic_systems, self._all_courses, datetime.now(UTC))
+        requests = invalid_requests.invalid_requests(existing)
+        differences = await invalid_requests.unexpected_responses(clinic_systems, existing, requests)
         self._checks.expect_none(
             "invalid requests are rejected with the reason", differences, f"{len(requests)} requests"
         )

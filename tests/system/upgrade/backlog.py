@@ -14,12 +14,13 @@ from shared.events.topics import EVENT_TOPICS
 from shared.kafka.dead_letters.topic import dead_letters_of
 from tests.system.support.checks import Checks
 from tests.system.upgrade.archive import Json, Recording
-from tests.system.upgrade.expectations import Alert, DeadLetter, Expectations, Form
+from tests.system.upgrade.expectations import Alert, DeadLetter, Expectations, Form, Link
 from tools.sandbox.network.receivers import ReceivedEmail, ReceivedWebhook
 from tools.sandbox.servers.kafka_inspector import KafkaInspector
 
-Fetch: TypeAlias = Callable[[str, str], Awaitable[httpx2.Response]]
-"""Requests a path of a service."""
+Fetch: TypeAlias = Callable[[str, str, UUID | None], Awaitable[httpx2.Response]]
+"""Requests a path of a service, as a clinician or as a client, who need not sign in."""
+NOT_FOUND, SEE_OTHER = 404, 303  # the second leads to the sign-in
 LAPSED = "clinic.feedback.lapsed.v1"
 RAISED = "clinic.alert.raised.v1"
 RETRACTED = "clinic.rupture.retracted.v1"
@@ -75,7 +76,7 @@ async def observe(
     arrived = Counter(UUID(str(mail.message["Message-ID"]).strip("<>").partition("@")[0]) for mail in emails)
     arrived += Counter(UUID(hook.headers["webhook-id"]) for hook in webhooks)
     clinicians = {alert.clinician for alert in (*expected.unchanged, *expected.changed)}
-    inboxes = {c: (await fetch("notify", f"/clinicians/{c}/inbox")).json()["alerts"] for c in clinicians}
+    inboxes = {c: (await fetch("notify", f"/clinicians/{c}/inbox", c)).json()["alerts"] for c in clinicians}
     return Observation(published, arrived, inboxes, frozenset(withdrawn))
 
 
@@ -185,11 +186,21 @@ async def _check_dead_letters(expected: Expectations, kafka: str, checks: Checks
 
 
 async def _check_links(expected: Expectations, fetch: Fetch, checks: Checks) -> None:
-    statuses = [(link, (await fetch("sessions", f"/f/{link.token}")).status_code) for link in expected.links]
+    clinicians = {alert.clinician for alert in (*expected.unchanged, *expected.changed)}
+    statuses = [(link, await _open_link(link, clinicians, fetch)) for link in expected.links]
     wrong = [f"status {status}, not {link.status}" for link, status in statuses if status != link.status]
     counts = Counter(link.status for link in expected.links)
     summary = f"{counts[200]} open a form, {counts[410]} were used"
     checks.expect_none("every form link works as before", wrong, summary)
+
+
+async def _open_link(link: Link, clinicians: Iterable[UUID], fetch: Fetch) -> int:
+    """The status that a client gets, or the clinician whose form it is: others do not learn that it exists."""
+    status = (await fetch("sessions", f"/f/{link.token}", None)).status_code
+    if status != SEE_OTHER:
+        return status
+    statuses = {(await fetch("sessions", f"/f/{link.token}", clinician)).status_code for clinician in clinicians}
+    return next(iter(statuses - {NOT_FOUND}), NOT_FOUND)
 
 
 def _event(record: ConsumerRecord) -> Json:

@@ -18,6 +18,7 @@ from tests.system.support.poison import PoisonMessage
 from tests.system.upgrade.archive import Json, Recording, as_bytes
 from tests.system.upgrade.expectations import Expectations
 from tools.sandbox.network.course import Clinician
+from tools.sandbox.network.credentials import Credentials
 from tools.sandbox.network.ledger import AcknowledgedRequest
 from tools.sandbox.network.receivers import ReceivedEmail, ReceivedWebhook
 
@@ -30,25 +31,35 @@ def evidence(
     webhooks: Sequence[ReceivedWebhook],
     kafka: str,
     mongodb: str,
+    credentials: Credentials,
     urls: Mapping[str, str],
     ops_urls: Mapping[str, str],
 ) -> Evidence:
     """The evidence of the recording and of the messages received since it was loaded. There are no faults."""
-    rows = recording.rows
+    rows, clinicians = recording.rows, recorded_clinicians(recording)
     return Evidence(
         started_at=recording.manifest.began_at,
         requests=[_request(row) for row in rows["ledger"]],
         injected_events=(),
         poison=[_poison(row) for row in rows["undecodable"]],
         faults=(),
-        clinicians={UUID(row["id"]): _clinician(row) for row in rows["clinicians"]},
+        clinicians={clinician.id: clinician for clinician in clinicians},
         received_emails=[*map(_email, rows["mails"]), *emails],
         received_webhooks=[*map(_webhook, rows["hooks"]), *webhooks],
         bootstrap_servers=kafka,
         mongodb_uri=mongodb,
+        credentials=credentials,
         urls=urls,
         ops_urls=ops_urls,
     )
+
+
+def recorded_clinicians(recording: Recording) -> list[Clinician]:
+    """The clinicians of the recorded clinics."""
+    return [
+        Clinician(UUID(row["id"]), UUID(row["clinic"]), row["name"], row["email"], row["webhook"])
+        for row in recording.rows["clinicians"]
+    ]
 
 
 async def check(evidence: Evidence, expected: Expectations, checks: Checks) -> None:
@@ -92,10 +103,6 @@ def _request(row: Json) -> AcknowledgedRequest:
 def _poison(row: Json) -> PoisonMessage:
     topic = next(topic for topic in ALL_TOPICS if topic.name == row["topic"])
     return PoisonMessage(row["name"], topic, as_bytes(row["value"]), tuple(row["dead_lettered_by"]))
-
-
-def _clinician(row: Json) -> Clinician:
-    return Clinician(UUID(row["id"]), UUID(row["clinic"]), row["name"], row["email"], row["webhook"])
 
 
 def _email(row: Json) -> ReceivedEmail:

@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from uuid import UUID
 
 import httpx2
 
@@ -18,6 +19,8 @@ from tests.system.upgrade.archive import Recording
 from tests.system.upgrade.expectations import Expectations
 from tests.system.upgrade.loader import load, with_webhooks_at
 from tests.system.upgrade.shift import offset_to, shift
+from tools.sandbox.network.course import Clinic
+from tools.sandbox.network.credentials import IDENTITY_DATABASE, StoredCredentials
 from tools.sandbox.network.receivers import (
     ReceivedEmail,
     ReceivedWebhook,
@@ -27,6 +30,8 @@ from tools.sandbox.network.receivers import (
 )
 from tools.sandbox.servers import kafka, mongod
 from tools.sandbox.servers.inspection import wait_until_idle
+from tools.sandbox.servers.issuer import LocalIssuer
+from tools.sandbox.servers.issuer_configuration import IssuerConfiguration
 from tools.sandbox.servers.kafka_inspector import KafkaInspector, create_topics
 from tools.sandbox.servers.ports import free_ports
 from tools.sandbox.servers.process import LocalServer, Report
@@ -55,7 +60,7 @@ class UpgradeRun:
     def execute(self) -> None:
         """Start, load, start the services, and check. Raises RunError and LoadError."""
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it logs many warnings while the broker starts
-        broker, controller, database, mail, hook, *ports = free_ports(5 + 2 * len(SERVICES))
+        broker, controller, database, issuer_port, mail, hook, *ports = free_ports(6 + 2 * len(SERVICES))
         with ExitStack() as exit_stack:
             exit_stack.enter_context(run_smtp_server(mail, self.emails))
             exit_stack.enter_context(run_webhook_server(hook, self.webhooks))
@@ -66,9 +71,15 @@ class UpgradeRun:
             exit_stack.enter_context(_run_servers(stores))
             self._kafka, self._mongodb = (server.address for server in stores)
             self._load(f"http://127.0.0.1:{hook}")
+            configuration = IssuerConfiguration(front_doors=(f"http://127.0.0.1:{ports[0]}",))
+            issuer = exit_stack.enter_context(
+                LocalIssuer(self.data / "issuer", issuer_port, configuration, report=self.report)
+            )
+            self._credentials = StoredCredentials(issuer, self._mongodb, IDENTITY_DATABASE)
             settings = {
                 "KAFKA_BOOTSTRAP_SERVERS": self._kafka,
                 "MONGODB_URI": self._mongodb,
+                **issuer.service_settings,
                 **receiver_settings(mail),
             }
             self._services = [
@@ -90,12 +101,23 @@ class UpgradeRun:
         asyncio.run(load(self.recording, self._kafka, self._mongodb))
         self.report(f"loaded in {time.monotonic() - started_at:.1f} s, all times shifted by {offset}")
 
+    async def _let_in(self) -> None:
+        """Let in the recorded clinics and clinicians, whom an older version asked for no credentials."""
+        clinicians = checker.recorded_clinicians(self.recording)
+        for clinic_id in {clinician.clinic_id for clinician in clinicians}:
+            await self._credentials.add_clinic(Clinic(clinic_id, "Recorded Clinic", "UTC"))
+        for clinician in clinicians:
+            await self._credentials.add_clinician(clinician)
+
     async def _check(self) -> None:
         expected = Expectations.model_validate(self.recording.expected)
         async with KafkaInspector(self._kafka) as kafka_inspector, httpx2.AsyncClient(timeout=30) as http:
 
-            async def fetch(name: str, path: str) -> httpx2.Response:
-                return await http.get(self.urls[name] + path)
+            async def fetch(name: str, path: str, clinician: UUID | None) -> httpx2.Response:
+                auth = self._credentials.clinician(clinician) if clinician else None
+                return await http.get(self.urls[name] + path, auth=auth)
+
+            await self._let_in()
 
             started_at = time.monotonic()
             await self._wait_until_finished(kafka_inspector, fetch, expected)
@@ -108,7 +130,14 @@ class UpgradeRun:
             )
             await backlog.check(expected, observation, self._kafka, fetch, self.checks)
         evidence = checker.evidence(
-            self.recording, self.emails, self.webhooks, self._kafka, self._mongodb, self.urls, self.ops_urls
+            self.recording,
+            self.emails,
+            self.webhooks,
+            self._kafka,
+            self._mongodb,
+            self._credentials,
+            self.urls,
+            self.ops_urls,
         )
         await checker.check(evidence, expected, self.checks)
 

@@ -15,11 +15,14 @@ from tools.sandbox.demo import display
 from tools.sandbox.demo.display import PageAddresses
 from tools.sandbox.demo.figures import Figures
 from tools.sandbox.network.clinic_systems import ClinicSystems
+from tools.sandbox.network.credentials import NoCredentials
 from tools.sandbox.network.ledger import Ledger
 from tools.sandbox.servers.kafka import kafka_server
 from tools.sandbox.servers.mongod import mongodb_server
 from tools.sandbox.servers.process import LocalServer
 from tools.sandbox.servers.stack import SERVICES, RunningStack
+
+CLINIC_ID = UUID(int=2)
 
 
 def create_server(name: str, data: Path) -> LocalServer:
@@ -76,14 +79,17 @@ async def test_the_link_to_a_form_stays_the_same_as_long_as_it_is_open() -> None
         """Always."""
 
     figures = Figures()
-    async with run_app(app) as http, ClinicSystems({"sessions": [str(http.base_url)]}, Ledger()) as clinic_systems:
-        await figures.refresh_form(clinic_systems, [])
+    async with (
+        run_app(app) as http,
+        ClinicSystems({"sessions": [str(http.base_url)]}, NoCredentials(), Ledger()) as clinic_systems,
+    ):
+        await figures.refresh_form(clinic_systems, {})
         assert figures.open_form_url == ""
-        await figures.refresh_form(clinic_systems, [first])
-        await figures.refresh_form(clinic_systems, [second, first])
+        await figures.refresh_form(clinic_systems, {first: CLINIC_ID})
+        await figures.refresh_form(clinic_systems, {second: CLINIC_ID, first: CLINIC_ID})
         assert figures.open_form_url == f"https://gateway.example/f/{first}"
         answered |= {first, third}
-        await figures.refresh_form(clinic_systems, [third, second, first])
+        await figures.refresh_form(clinic_systems, dict.fromkeys([third, second, first], CLINIC_ID))
         assert figures.open_form_url == f"https://gateway.example/f/{second}"
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import sys
-from collections.abc import Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import Never
@@ -16,8 +15,9 @@ from tools.sandbox.demo import display
 from tools.sandbox.demo.display import PageAddresses
 from tools.sandbox.demo.figures import Figures
 from tools.sandbox.demo.state import DemoState
-from tools.sandbox.network.clinic_systems import ClinicSystems, RequestFailed
+from tools.sandbox.network.clinic_systems import ClinicSystems
 from tools.sandbox.network.course import Course
+from tools.sandbox.network.credentials import credentials_for
 from tools.sandbox.network.ledger import Ledger
 from tools.sandbox.network.parameters import Parameters
 from tools.sandbox.network.receivers import (
@@ -27,24 +27,26 @@ from tools.sandbox.network.receivers import (
     run_smtp_server,
     run_webhook_server,
 )
+from tools.sandbox.network.retrying_client import RequestFailed
 from tools.sandbox.network.world import World
 from tools.sandbox.preflight import (
-    FRONT_DOOR_FOLDER,
     OPS_PORT_OFFSET,
     OTHER_PORTS_HINT,
     SWITCHES,
     demo_ports,
+    front_door_port,
+    issuer_port,
     parse_first_port,
     parse_switch,
     service_ports,
 )
-from tools.sandbox.servers.front_door import FrontDoor, create_front_door, find_lan_address
+from tools.sandbox.servers.front_door import find_lan_address
 from tools.sandbox.servers.kafka import FAST_START
 from tools.sandbox.servers.kafka_inspector import KafkaInspector
 from tools.sandbox.servers.ports import free_ports
 from tools.sandbox.servers.process import PROJECT_ROOT, RunError
 from tools.sandbox.servers.signals import interrupt_on_sigterm
-from tools.sandbox.servers.stack import SERVICES, RunningStack, run_stack
+from tools.sandbox.servers.stack import SERVICES, Entrance, RunningStack, run_stack
 
 DATA_FOLDER = PROJECT_ROOT / ".attune" / "demo"
 SEED = 2026  # fixed, so that everybody sees the same network
@@ -76,9 +78,7 @@ def run_demo(first_port: int) -> None:
         exit_stack.enter_context(run_smtp_server(smtp_port, received_emails))
         exit_stack.enter_context(run_webhook_server(webhook_port, received_webhooks))
         settings = {**receiver_settings(smtp_port), "API_DOCS": "true"}
-        service_urls = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
         try:
-            front_door = open_front_door(exit_stack, first_port - 1, service_urls, settings)
             attune = exit_stack.enter_context(
                 run_stack(
                     DATA_FOLDER,
@@ -86,6 +86,7 @@ def run_demo(first_port: int) -> None:
                     settings,
                     java_options=FAST_START,
                     ops_ports=ops_ports,
+                    entrance=find_entrance(first_port),
                     report=console.print,
                 )
             )
@@ -94,25 +95,24 @@ def run_demo(first_port: int) -> None:
                 raise RunError(f"{error}\n{OTHER_PORTS_HINT}") from None
             raise
         console.print(f"All services are running after {attune.startup_seconds:.0f} s.")
-        webhook_base_url, pages = f"http://127.0.0.1:{webhook_port}", PageAddresses(front_door.url, front_door.lan_url)
-        asyncio.run(Demo(attune, received_emails, received_webhooks, webhook_base_url, pages).run())
+        webhook_base_url = f"http://127.0.0.1:{webhook_port}"
+        asyncio.run(Demo(attune, received_emails, received_webhooks, webhook_base_url, open_pages(attune)).run())
 
 
-def open_front_door(
-    exit_stack: ExitStack, port: int, service_urls: Mapping[str, str], settings: dict[str, str]
-) -> FrontDoor:
-    """Start the front door, and add what services must know of it to `settings`. Raises RunError."""
+def find_entrance(first_port: int) -> Entrance:
+    """How browsers reach the demo, as the environment says. Raises RunError."""
     has_tls, has_lan = (parse_switch(os.environ, name) for name in SWITCHES)
     lan_address = find_lan_address() if has_lan else None
-    data = DATA_FOLDER / FRONT_DOOR_FOLDER
-    front_door = create_front_door(
-        data, port, service_urls, has_tls=has_tls, lan_address=lan_address, report=console.print
-    )
-    exit_stack.enter_context(front_door.server)
-    settings |= {"PUBLIC_URL": front_door.url, "ALLOWED_HOSTS": lan_address or ""}
+    return Entrance(front_door_port(first_port), issuer_port(first_port), has_tls, lan_address)
+
+
+def open_pages(attune: RunningStack) -> PageAddresses:
+    """Where the pages are. The simulated people trust the certificate of the front door."""
+    front_door = attune.front_door
+    assert front_door is not None
     if front_door.certificate:
-        os.environ["SSL_CERT_FILE"] = str(front_door.certificate.file)  # the simulated clients open links, too
-    return front_door
+        os.environ["SSL_CERT_FILE"] = str(front_door.certificate.file)
+    return PageAddresses(front_door.url, front_door.lan_url)
 
 
 class Demo:
@@ -127,6 +127,7 @@ class Demo:
         pages: PageAddresses,
     ) -> None:
         self._attune = attune
+        self._credentials = credentials_for(attune)
         self._received_emails = received_emails
         self._received_webhooks = received_webhooks
         self._webhook_base_url = webhook_base_url
@@ -141,8 +142,8 @@ class Demo:
         """Run until cancelled. Raises RunError if a service or Kafka fails."""
         try:
             async with (
-                ClinicSystems(self._attune.process_urls, self._ledger) as clinic_systems,
-                ClinicSystems(self._attune.process_urls, Ledger()) as observer,
+                ClinicSystems(self._attune.process_urls, self._credentials, self._ledger) as clinic_systems,
+                ClinicSystems(self._attune.process_urls, self._credentials, Ledger()) as observer,
                 KafkaInspector(self._attune.bootstrap_servers) as kafka_inspector,
                 asyncio.TaskGroup() as task_group,
             ):
@@ -169,7 +170,7 @@ class Demo:
             self._state.sessions_since += 1  # saved first, so that a restart never submits this number again
             self._state.save(self._state_file)
             try:
-                await clinic_systems.submit_session(course.id, session)
+                await clinic_systems.submit_session(course, session)
                 if self._state.sessions_since % SESSIONS_PER_REACTION == 0:
                     await clinic_systems.handle_next_alert(course.clinician_id)
             except RequestFailed as error:

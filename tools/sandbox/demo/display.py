@@ -71,7 +71,8 @@ def build_addresses(attune: RunningStack, pages: PageAddresses, figures: Figures
     for service, url in attune.ops_urls.items():
         links[service] = f"{url}/docs   {url}/metrics"
     for server in attune.servers:
-        links[server.name] = f"export {SERVER_SETTINGS[server.name]}='{server.address}'"
+        if setting := SERVER_SETTINGS.get(server.name):
+            links[server.name] = f"export {setting}='{server.address}'"
     links["logs"] = f"{data}/*/log"
     return links
 

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -10,7 +10,8 @@ from uuid import UUID
 import httpx2
 
 from tools.sandbox.network.caseloads import read_caseload
-from tools.sandbox.network.clinic_systems import ClinicSystems, RequestFailed
+from tools.sandbox.network.clinic_systems import ClinicSystems
+from tools.sandbox.network.retrying_client import RequestFailed
 from tools.sandbox.network.world import World
 from tools.sandbox.servers.inspection import fetch_metric
 from tools.sandbox.servers.kafka_inspector import KafkaInspector
@@ -44,7 +45,7 @@ class Figures:
         clinic_systems: ClinicSystems,
         world: World,
         kafka_inspector: KafkaInspector,
-        unanswered_sessions: Sequence[UUID],
+        unanswered_sessions: Mapping[UUID, UUID],
         alliance_ops_url: str,
     ) -> None:
         """Read all figures again."""
@@ -62,23 +63,23 @@ class Figures:
         self.repaired_relationships = sum(view["last_repaired"] is not None for view in views)
 
     async def _refresh_inboxes(self, clinic_systems: ClinicSystems, world: World) -> None:
-        inboxes = {
-            clinician.id: (await clinic_systems.get("notify", f"/clinicians/{clinician.id}/inbox"))["alerts"]
-            for clinician in world.clinicians
-        }
+        inboxes = {clinician.id: await clinic_systems.read_inbox(clinician.id) for clinician in world.clinicians}
         self.alerts_by_status = Counter(alert["status"] for alerts in inboxes.values() for alert in alerts)
         open_counts = {clinician: sum(a["status"] == "open" for a in alerts) for clinician, alerts in inboxes.items()}
         if self.busiest_clinician is None or not open_counts[self.busiest_clinician]:
             self.busiest_clinician = max(open_counts, key=open_counts.__getitem__)
 
-    async def refresh_form(self, clinic_systems: ClinicSystems, unanswered_sessions: Sequence[UUID]) -> None:
-        """Get a link to another session's form when the one that is shown is used up or expired."""
+    async def refresh_form(self, clinic_systems: ClinicSystems, unanswered_sessions: Mapping[UUID, UUID]) -> None:
+        """Get a link to another session's form when the one that is shown is used up or expired.
+
+        `unanswered_sessions` have their clinics.
+        """
         if self.open_form_url and await _opens_form(clinic_systems, self.open_form_url):
             return
         self.open_form_url = ""
-        for session in unanswered_sessions:
+        for session, clinic_id in unanswered_sessions.items():
             try:
-                self.open_form_url = await clinic_systems.form_url(session, "client", {})
+                self.open_form_url = await clinic_systems.client_form_url(clinic_id, session)
             except RequestFailed:
                 continue  # too old, or a person has answered it
             return

@@ -1,112 +1,60 @@
-"""The simulated systems of clinics and browsers of people; they use only the public HTTP APIs.
-
-A request is retried with the same ids if a service is unavailable or has not yet received the events it depends on.
-"""
+"""The simulated systems of clinics and browsers of people; they use only the public HTTP APIs."""
 
 import asyncio
 import base64
-import json
-import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack
-from datetime import UTC, datetime
-from itertools import count
-from types import TracebackType
-from typing import Any, Self
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
 from uuid import UUID, uuid4
 
 import httpx2
 
-from shared.events import Rater
-from shared.runtime.backoff import backoff
+from shared.events import EndReason, Rater
 from tools.sandbox.network.course import FEEDBACK_WINDOW, Clinic, Clinician, Course, Session, SimulatedAnswer
-from tools.sandbox.network.ledger import AcknowledgedRequest, Ledger
-from tools.sandbox.servers.front_door_routes import address_of
+from tools.sandbox.network.credentials import Credentials
+from tools.sandbox.network.ledger import Ledger
+from tools.sandbox.network.retrying_client import REQUEST_TIMEOUT_SECONDS, RequestFailed, RetryingClient
 
 MAX_CONCURRENT_RELATIONSHIPS = 32  # and so requests in flight: the number of desks in a clinic network
-REQUEST_TIMEOUT_SECONDS = 60.0  # how long a request is retried
-RETRYABLE_PROBLEMS = (
-    "unknown-relationship",
-    "unknown-clinician",
-    "unknown-client",
-    "unknown-clinic",
-    "no-consent",
-    "unavailable",
-)
 
 
-class RequestFailed(Exception):
-    """A service rejected a valid request, or did not accept it before the timeout."""
-
-
-class ClinicSystems:
+class ClinicSystems(RetryingClient):
     """All clinics of the network. Each relationship is submitted in order, many relationships concurrently."""
 
     def __init__(
-        self, urls: Mapping[str, Sequence[str]], ledger: Ledger, timeout_seconds: float = REQUEST_TIMEOUT_SECONDS
+        self,
+        urls: Mapping[str, Sequence[str]],
+        credentials: Credentials,
+        ledger: Ledger,
+        timeout_seconds: float = REQUEST_TIMEOUT_SECONDS,
     ) -> None:
         """`urls` has one or more processes per service; every attempt goes to the next one."""
-        self.ledger = ledger
-        self._urls = urls
-        self._timeout_seconds = timeout_seconds
-        self._request_numbers = count()
+        super().__init__(urls, ledger, timeout_seconds)
+        self.credentials = credentials
         self._relationship_slots = asyncio.Semaphore(MAX_CONCURRENT_RELATIONSHIPS)
-        self._exit_stack = AsyncExitStack()
-
-    async def __aenter__(self) -> Self:
-        connections = 4 * MAX_CONCURRENT_RELATIONSHIPS
-        limits = httpx2.Limits(max_connections=connections, max_keepalive_connections=connections)
-        self._http = await self._exit_stack.enter_async_context(httpx2.AsyncClient(timeout=30, limits=limits))
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._exit_stack.aclose()
-
-    async def get(self, service: str, path: str) -> Any:
-        """The JSON of a GET response. Raises RequestFailed."""
-        return (await self.request("GET", service, path)).json()
-
-    async def request(self, method: str, service: str, path: str, body: Any = None) -> httpx2.Response:
-        """Send a request, with retries, until it is accepted. Raises RequestFailed."""
-        return await self._request_until_accepted(method, service, path, json=body)
-
-    async def request_once(self, method: str, service: str, path: str, **options: Any) -> httpx2.Response:
-        """Send a request once and return the response, whatever its status."""
-        return await self._http.request(method, address_of(path, self._urls[service][0]), **options)
-
-    async def stream_events(self, service: str, path: str) -> AsyncIterator[Any]:
-        """The data of server-sent events without a name, which pings have. Raises HTTPStatusError."""
-        async with self._http.stream("GET", self._urls[service][0] + path, timeout=None) as response:
-            response.raise_for_status()
-            event_name = ""
-            async for line in response.aiter_lines():
-                if line.startswith("event:"):
-                    event_name = line
-                elif line.startswith("data:") and not event_name:
-                    yield json.loads(line.removeprefix("data:"))
-                elif not line:
-                    event_name = ""
 
     async def register_clinic(self, clinic: Clinic) -> None:
+        """Register a clinic, its system and its people who are no clinicians."""
+        await self.credentials.add_clinic(clinic)
         body: dict[str, Any] = {"name": clinic.name, "time_zone": clinic.time_zone}
         body |= {"crisis_contact": "the on-call desk", "crisis_numbers": ["+1 202 555 0112"]}  # reserved for fiction
-        await self.request("PUT", "intake", f"/clinics/{clinic.id}", body)
+        administrator = self.credentials.person(clinic.id, "administrator")
+        await self.request("PUT", "intake", f"/clinics/{clinic.id}", administrator, body)
 
     async def register_clinician(self, clinician: Clinician, time_zone: str, webhook_base_url: str) -> None:
         """Register a clinician and their channels."""
         path = f"/clinicians/{clinician.id}"
         contact = clinician.email or f"{clinician.name}@example.org"
-        await self.request(
-            "PUT", "intake", path, {"clinic_id": str(clinician.clinic_id), "contact": contact, "time_zone": time_zone}
-        )
+        body = {"clinic_id": str(clinician.clinic_id), "contact": contact, "time_zone": time_zone}
+        await self.request("PUT", "intake", path, self.credentials.machine(clinician.clinic_id), body)
+        await self.credentials.add_clinician(clinician)
         webhook = (
             {"url": f"{webhook_base_url}/{clinician.id}", "secret": webhook_secret(clinician.id)}
             if clinician.has_webhook
             else None
         )
-        await self.request("PUT", "notify", f"{path}/channels", {"email": clinician.email, "webhook": webhook})
+        channels = {"email": clinician.email, "webhook": webhook}
+        await self.request("PUT", "notify", f"{path}/channels", self.credentials.clinician(clinician.id), channels)
 
     async def submit_course(self, course: Course) -> None:
         """Submit a relationship from its start until today, and its successors after a transfer."""
@@ -118,23 +66,20 @@ class ClinicSystems:
                 self.ledger.failed_requests.append(str(error))
 
     async def start_relationship(self, course: Course) -> None:
+        system = self.credentials.machine(course.clinic_id)
         client = {"clinic_id": str(course.clinic_id), "case_code": course.case_code}
-        await self.request("PUT", "intake", f"/clients/{course.client_id}", client)
-        await self.request(
-            "PUT",
-            "intake",
-            f"/relationships/{course.id}",
-            {
-                "clinic_id": str(course.clinic_id),
-                "clinician_id": str(course.clinician_id),
-                "client_id": str(course.client_id),
-                "started_at": course.started_at.isoformat(),
-                "aims": course.aims,
-                "cadence_days": course.cadence_days,
-                "consent": True,
-            },
-        )
-        self.ledger.started_relationships.add(course.id)
+        await self.request("PUT", "intake", f"/clients/{course.client_id}", system, client)
+        relationship = {
+            "clinic_id": str(course.clinic_id),
+            "clinician_id": str(course.clinician_id),
+            "client_id": str(course.client_id),
+            "started_at": course.started_at.isoformat(),
+            "aims": course.aims,
+            "cadence_days": course.cadence_days,
+            "consent": True,
+        }
+        await self.request("PUT", "intake", f"/relationships/{course.id}", system, relationship)
+        self.ledger.started_relationships[course.id] = course.clinic_id
 
     async def submit_sessions(self, course: Course) -> None:
         """Submit the sessions in the order in which they were entered, and the end of the relationship."""
@@ -143,142 +88,119 @@ class ClinicSystems:
             if session.is_entered_late:
                 delayed_sessions.append(session)
                 continue
-            await self.submit_session(course.id, session)
+            await self.submit_session(course, session)
             while delayed_sessions:
-                await self.submit_session(course.id, delayed_sessions.pop())
+                await self.submit_session(course, delayed_sessions.pop())
         for session in delayed_sessions:
-            await self.submit_session(course.id, session)
-        if course.successor is not None and course.ending is not None:
-            successor_fields = {
-                "clinician_id": str(course.successor.clinician_id),
-                "relationship_id": str(course.successor.id),
-            }
-            body = {**successor_fields, "at": course.ending[0].isoformat()}
-            await self.request("POST", "intake", f"/relationships/{course.id}/transfer", body)
-            self.ledger.started_relationships.add(course.successor.id)
-            await self.submit_sessions(course.successor)
-        elif course.ending is not None:
-            ended_at, reason = course.ending
-            body = {"reason": reason, "at": ended_at.isoformat()}
-            await self.request("POST", "intake", f"/relationships/{course.id}/end", body)
+            await self.submit_session(course, session)
+        if course.ending is not None:
+            await self._submit_ending(course, *course.ending)
 
-    async def submit_session(self, relationship: UUID, session: Session) -> None:
+    async def _submit_ending(self, course: Course, ended_at: datetime, reason: EndReason) -> None:
+        path, system = f"/relationships/{course.id}", self.credentials.machine(course.clinic_id)
+        if course.successor is None:
+            await self.request("POST", "intake", f"{path}/end", system, {"reason": reason, "at": ended_at.isoformat()})
+            return
+        successor = course.successor
+        fields = {"clinician_id": str(successor.clinician_id), "relationship_id": str(successor.id)}
+        await self.request("POST", "intake", f"{path}/transfer", system, {**fields, "at": ended_at.isoformat()})
+        self.ledger.started_relationships[successor.id] = successor.clinic_id
+        await self.submit_sessions(successor)
+
+    async def submit_session(self, course: Course, session: Session) -> None:
         """Submit one session: the appointment, its outcome, and the answers."""
-        path = f"/sessions/{session.id}"
+        path, system = f"/sessions/{session.id}", self.credentials.machine(course.clinic_id)
         appointment = {
-            "relationship_id": str(relationship),
+            "relationship_id": str(course.id),
             "starts_at": session.starts_at.isoformat(),
             "minutes": session.minutes,
         }
-        await self.request("PUT", "sessions", path, appointment)
+        await self.request("PUT", "sessions", path, system, appointment)
         match session.outcome:
             case "missed":
-                await self.request("POST", "sessions", f"{path}/missed", {})
-                self.ledger.missed_sessions.setdefault(relationship, set()).add(session.id)
+                await self.request("POST", "sessions", f"{path}/missed", system, {})
+                self.ledger.missed_sessions.setdefault(course.id, set()).add(session.id)
             case "cancelled":
                 assert session.cancelled_at
                 body = {"by": session.cancelled_by, "cancelled_at": session.cancelled_at.isoformat()}
-                await self.request("POST", "sessions", f"{path}/cancellation", body)
-                self.ledger.cancelled_sessions.setdefault(relationship, set()).add(session.id)
+                await self.request("POST", "sessions", f"{path}/cancellation", system, body)
+                self.ledger.cancelled_sessions.setdefault(course.id, set()).add(session.id)
             case "held":
-                await self._complete_session(relationship, session)
+                await self._complete_session(course, session)
 
-    async def _complete_session(self, relationship: UUID, session: Session) -> None:
+    async def _complete_session(self, course: Course, session: Session) -> None:
+        path = f"/sessions/{session.id}/completion"
         body = {"ended_at": session.ended_at.isoformat(), "minutes": session.minutes}
-        completion = (await self.request("POST", "sessions", f"/sessions/{session.id}/completion", body)).json()
-        self.ledger.held_sessions.setdefault(relationship, set()).add(session.id)
+        completion = (
+            await self.request("POST", "sessions", path, self.credentials.machine(course.clinic_id), body)
+        ).json()
+        self.ledger.held_sessions.setdefault(course.id, set()).add(session.id)
         for rater, answer in self._answers_by_rater(session):
             if answer is None:
                 if rater == "client":
-                    self.ledger.unanswered_until.setdefault(relationship, {})[session.id] = (
-                        session.ended_at + FEEDBACK_WINDOW
-                    )
+                    due_at = session.ended_at + FEEDBACK_WINDOW
+                    self.ledger.unanswered_until.setdefault(course.id, {})[session.id] = due_at
                 continue
-            if answer.given_at is None:
-                await self.answer_form(await self.form_url(session.id, rater, completion), answer)
+            if answer.given_at is not None:
+                await self.submit_paper_answer(course.clinic_id, session.id, rater, answer)
+            elif rater == "client":
+                await self.answer_form(await self.client_form_url(course.clinic_id, session.id), answer)
             else:
-                await self.submit_paper_answer(session.id, rater, answer)
-            scores = self.ledger.scores.setdefault(relationship, {})
+                clinician = self.credentials.clinician(course.clinician_id)
+                await self.answer_form(str(completion["clinician_form"]["url"]), answer, clinician)
+            scores = self.ledger.scores.setdefault(course.id, {})
             scores[session.id, rater] = answer.final.score
 
-    async def form_url(self, session: UUID, rater: Rater, completion: Mapping[str, Any]) -> str:
-        """The link to a form. The clinician's comes with the completion; the clinic sends the client theirs."""
-        if rater == "clinician":
-            return str(completion["clinician_form"]["url"])
-        return str((await self.request("POST", "sessions", f"/sessions/{session}/client-link", {})).json()["url"])
+    async def client_form_url(self, clinic_id: UUID, session: UUID) -> str:
+        """The link to the client's form, which the clinic sends the client."""
+        path, system = f"/sessions/{session}/client-link", self.credentials.machine(clinic_id)
+        return str((await self.request("POST", "sessions", path, system, {})).json()["url"])
 
     @staticmethod
     def _answers_by_rater(session: Session) -> tuple[tuple[Rater, SimulatedAnswer | None], ...]:
         return ("client", session.client), ("clinician", session.clinician)
 
-    async def submit_paper_answer(self, session: UUID, rater: Rater, answer: SimulatedAnswer) -> None:
+    async def submit_paper_answer(self, clinic_id: UUID, session: UUID, rater: Rater, answer: SimulatedAnswer) -> None:
         """Submit an answer that was given on paper, and its correction."""
-        path = f"/sessions/{session}/feedback/{rater}"
+        path, system = f"/sessions/{session}/feedback/{rater}", self.credentials.machine(clinic_id)
         try:
-            await self.request("PUT", "sessions", path, _paper_answer_body(answer))
+            await self.request("PUT", "sessions", path, system, _paper_answer_body(answer))
         except RequestFailed as error:
             # Submitted and corrected before: the simulation was stopped and submits the answer again.
             if answer.correction is None or "older-than-what-is-known" not in str(error):
                 raise
         if answer.correction is not None:
-            await self.request("PUT", "sessions", path, _paper_answer_body(answer.correction))
+            await self.request("PUT", "sessions", path, system, _paper_answer_body(answer.correction))
+
+    async def read_inbox(self, clinician: UUID) -> list[Any]:
+        """The alerts in the inbox of a clinician, who opens it. Raises RequestFailed."""
+        auth = self.credentials.clinician(clinician)
+        alerts: list[Any] = (await self.get("notify", f"/clinicians/{clinician}/inbox", auth))["alerts"]
+        return alerts
 
     async def handle_next_alert(self, clinician: UUID) -> None:
         """Resolve the first acknowledged alert in the inbox; if there is none, acknowledge the first open one."""
-        alerts = (await self.get("notify", f"/clinicians/{clinician}/inbox"))["alerts"]
-        first_by_status = {alert["status"]: alert for alert in reversed(alerts)}
+        alerts = await self.read_inbox(clinician)
+        first_by_status = {str(alert["status"]): alert for alert in reversed(alerts)}
         if (alert := first_by_status.get("acknowledged") or first_by_status.get("open")) is None:
             return
         resolution = ("resolution", {"useful": True})
         action, fields = resolution if alert["status"] == "acknowledged" else ("acknowledgement", {})
         path, body = f"/alerts/{alert['alert_id']}/{action}", {"id": str(uuid4()), "shown": alert["shown"], **fields}
         try:
-            await self.request("POST", "notify", path, body)
+            await self.request("POST", "notify", path, self.credentials.clinician(clinician), body)
         except RequestFailed as error:
             if "alert-changed" not in str(error):  # it has changed since it was read: next time
                 raise
 
-    async def answer_form(self, url: str, answer: SimulatedAnswer) -> None:
-        """Open the form like a browser, and submit it."""
+    async def answer_form(self, url: str, answer: SimulatedAnswer, auth: httpx2.Auth | None = None) -> None:
+        """Open the form like a browser, and submit it. Clients need not sign in."""
         local_paths = (url.removeprefix(base) for base in self._urls["sessions"] if url.startswith(f"{base}/"))
         path = next(local_paths, url)  # behind a front door the link points at the front door
-        await self._request_until_accepted("GET", "sessions", path)
-        ratings = {name: str(rating) for name, rating in answer.ratings.items()}
-        questions = {"tension": answer.tension or "", "talked_about": answer.talked_about or ""}
-        await self._request_until_accepted("POST", "sessions", path, data={**ratings, **questions})
-
-    async def _request_until_accepted(self, method: str, service: str, path: str, **options: Any) -> httpx2.Response:
-        deadline = time.monotonic() + self._timeout_seconds
-        for wait_seconds in backoff(max_delay_seconds=1.0):
-            url = address_of(path, self._urls[service][next(self._request_numbers) % len(self._urls[service])])
-            try:
-                response = await self._http.request(method, url, **options)
-            except httpx2.TransportError as error:
-                problem = f"{type(error).__name__}: {error}"
-            else:
-                if response.status_code < 400:
-                    self._record_request(method, service, path, options.get("json") or options.get("data"), response)
-                    return response
-                problem = f"{response.status_code}: {response.text[:500]}"
-                if response.status_code != 503 and not any(
-                    problem_code in problem for problem_code in RETRYABLE_PROBLEMS
-                ):
-                    raise RequestFailed(f"{method} {url}: {problem}")
-            if time.monotonic() > deadline:
-                raise RequestFailed(f"{method} {url}, for {self._timeout_seconds:.0f} s: {problem}")
-            self.ledger.request_counts["retried"] += 1
-            await asyncio.sleep(wait_seconds)
-        raise AssertionError("backoff never ends")
-
-    def _record_request(self, method: str, service: str, path: str, body: Any, response: httpx2.Response) -> None:
-        self.ledger.request_counts["accepted"] += 1
-        if method != "GET":
-            response_body = (
-                response.json() if response.headers.get("content-type", "").startswith("application/json") else None
-            )
-            self.ledger.requests.append(
-                AcknowledgedRequest(method, service, path, body or {}, response_body, datetime.now(UTC))
-            )
+        await self._request_until_accepted("GET", "sessions", path, auth=auth)
+        form: dict[str, str] = {name: str(rating) for name, rating in answer.ratings.items()}
+        form |= {"tension": answer.tension or "", "talked_about": answer.talked_about or ""}
+        await self._request_until_accepted("POST", "sessions", path, auth=auth, data=form)
 
 
 def webhook_secret(clinician: UUID) -> str:

@@ -28,7 +28,8 @@ class AcknowledgedRequest:
 class Ledger:
     """What was acknowledged, by relationship and session, and how the requests ended."""
 
-    started_relationships: set[UUID] = field(default_factory=set)
+    started_relationships: dict[UUID, UUID] = field(default_factory=dict)
+    """The clinic of each relationship."""
     held_sessions: dict[UUID, set[UUID]] = field(default_factory=dict)
     missed_sessions: dict[UUID, set[UUID]] = field(default_factory=dict)
     cancelled_sessions: dict[UUID, set[UUID]] = field(default_factory=dict)
@@ -43,10 +44,13 @@ class Ledger:
     failed_requests: list[str] = field(default_factory=list)
     """Valid requests that failed; the rest of their relationship was not submitted."""
 
-    def last_unanswered_sessions(self) -> list[UUID]:
-        """The sessions whose answers are due last, the last one first; up to ten."""
-        due_at = {session: due for sessions in self.unanswered_until.values() for session, due in sessions.items()}
-        return sorted(due_at, key=due_at.__getitem__, reverse=True)[:10]
+    def last_unanswered_sessions(self) -> dict[UUID, UUID]:
+        """The sessions whose answers are due last, the last one first, with their clinics; up to ten."""
+        due_at, clinics = dict[UUID, datetime](), dict[UUID, UUID]()
+        for relationship, sessions in self.unanswered_until.items():
+            due_at |= sessions
+            clinics |= dict.fromkeys(sessions, self.started_relationships[relationship])
+        return {session: clinics[session] for session in sorted(due_at, key=due_at.__getitem__, reverse=True)[:10]}
 
     @property
     def session_count(self) -> int:

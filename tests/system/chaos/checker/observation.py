@@ -11,7 +11,7 @@ import httpx2
 from pymongo import AsyncMongoClient
 
 from services.alliance.service import MAX_CONCURRENT_TRAJECTORIES
-from shared.events import RelationshipEvent
+from shared.events import RelationshipEvent, RelationshipStarted
 from tests.system.chaos.checker import topic_contents
 from tests.system.chaos.checker.topic_contents import TopicContents
 from tests.system.chaos.evidence import Evidence
@@ -47,14 +47,24 @@ async def observe(evidence: Evidence, relationships: Collection[UUID]) -> Observ
     """Read topics, databases and views. `relationships` are the acknowledged ones; those on the topics are added."""
     async with KafkaInspector(evidence.bootstrap_servers) as kafka_inspector:
         contents = await topic_contents.read_topics(kafka_inspector, evidence.poison)
-    known_ids = {
-        event.relationship_id for event in contents.source_events.values() if isinstance(event, RelationshipEvent)
-    }
+    source_events = contents.source_events.values()
+    known_ids = {event.relationship_id for event in source_events if isinstance(event, RelationshipEvent)}
+    clinics = {e.relationship_id: e.clinic_id for e in source_events if isinstance(e, RelationshipStarted)}
     async with httpx2.AsyncClient(timeout=30) as http:
 
-        async def fetch(service: str, path: str) -> Any:
-            response = await http.get(evidence.urls[service] + path)
+        async def fetch(service: str, path: str, auth: httpx2.Auth) -> Any:
+            response = await http.get(evidence.urls[service] + path, auth=auth)
             return response.json() if response.status_code == 200 else None
+
+        async def fetch_alliance(relationship_id: UUID, view: str = "") -> Any:
+            if (clinic_id := clinics.get(relationship_id)) is None:
+                return None
+            auth = evidence.credentials.machine(clinic_id)
+            return await fetch("alliance", f"/relationships/{relationship_id}{view}", auth)
+
+        async def fetch_inbox(clinician_id: UUID) -> Any:
+            auth = evidence.credentials.clinician(clinician_id)
+            return await fetch("notify", f"/clinicians/{clinician_id}/inbox", auth)
 
         async def is_ready(service: str) -> bool:
             return (await http.get(f"{evidence.ops_urls[service]}/health/ready")).status_code == 200
@@ -64,17 +74,13 @@ async def observe(evidence: Evidence, relationships: Collection[UUID]) -> Observ
             observed_at=datetime.now(UTC),
             topic_contents=contents,
             databases=await _read_databases(evidence.mongodb_uri),
-            alliances=await _fetch_each(
-                relationship_ids, lambda relationship_id: fetch("alliance", f"/relationships/{relationship_id}")
-            ),
+            alliances=await _fetch_each(relationship_ids, fetch_alliance),
             trajectories=await _fetch_each(
                 relationship_ids,
-                lambda relationship_id: fetch("alliance", f"/relationships/{relationship_id}/trajectory"),
+                lambda relationship_id: fetch_alliance(relationship_id, "/trajectory"),
                 MAX_CONCURRENT_TRAJECTORIES,
             ),
-            inboxes=await _fetch_each(
-                evidence.clinicians, lambda clinician_id: fetch("notify", f"/clinicians/{clinician_id}/inbox")
-            ),
+            inboxes=await _fetch_each(evidence.clinicians, fetch_inbox),
             unready_services=[name for name in evidence.urls if not await is_ready(name)],
         )
 

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 from uuid import UUID, uuid5
 
+import httpx2
 import pytest
 from aiokafka import ConsumerRecord
 from standardwebhooks import Webhook
@@ -19,28 +20,26 @@ from tests.system.support.checks import Checks
 from tests.system.support.poison import create_poison_messages
 from tools.sandbox.network.clinic_systems import ClinicSystems, webhook_secret
 from tools.sandbox.network.course import ELEMENTS, Clinician, Course, Rupture, Session, SimulatedAnswer
+from tools.sandbox.network.credentials import NoCredentials
 from tools.sandbox.network.ledger import Ledger
 from tools.sandbox.network.receivers import ReceivedEmail, ReceivedWebhook
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 OWN_CLINICIAN, OTHER_CLINICIAN = UUID(int=1), UUID(int=2)
-RELATIONSHIP_ID, SESSION_ID = UUID(int=3), UUID(int=4)
-
-
-# Scores
+RELATIONSHIP_ID, SESSION_ID, CLINIC_ID = UUID(int=3), UUID(int=4), UUID(int=5)
 
 
 class FakeClinicSystems(ClinicSystems):
     """Clinic systems that get fixed responses from alliance."""
 
     def __init__(self, alliance: Mapping[str, Any], points: list[dict[str, Any]]) -> None:
-        super().__init__({}, Ledger())
+        super().__init__({}, NoCredentials(), Ledger())
         self._responses = {
             f"/relationships/{RELATIONSHIP_ID}": alliance,
             f"/relationships/{RELATIONSHIP_ID}/trajectory": {"points": points},
         }
 
-    async def get(self, service: str, path: str) -> Any:
+    async def get(self, service: str, path: str, auth: httpx2.Auth) -> Any:
         assert service == "alliance"
         return self._responses[path]
 
@@ -51,7 +50,7 @@ CORRECT_VIEW = {"sessions": 1, "missed": 0, "client_ratings": 1, "clinician_rati
 
 def create_ledger() -> Ledger:
     return Ledger(
-        started_relationships={RELATIONSHIP_ID},
+        started_relationships={RELATIONSHIP_ID: CLINIC_ID},
         held_sessions={RELATIONSHIP_ID: {SESSION_ID}},
         scores={RELATIONSHIP_ID: {(SESSION_ID, "client"): 80.0}},
     )
@@ -92,7 +91,7 @@ async def test_a_missing_extra_or_different_session_or_score_is_detected(
 
 async def test_an_unanswered_form_counts_once_it_is_overdue() -> None:
     ledger = Ledger(
-        started_relationships={RELATIONSHIP_ID},
+        started_relationships={RELATIONSHIP_ID: CLINIC_ID},
         held_sessions={RELATIONSHIP_ID: {SESSION_ID}},
         unanswered_until={
             RELATIONSHIP_ID: {SESSION_ID: NOW - timedelta(hours=1), UUID(int=9): NOW + timedelta(hours=1)}

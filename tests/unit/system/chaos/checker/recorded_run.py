@@ -33,6 +33,7 @@ from tests.unit.system.chaos.checker.recorded_requests import (
     session_time,
 )
 from tools.sandbox.network.course import Clinician
+from tools.sandbox.network.credentials import NoCredentials
 from tools.sandbox.network.ledger import AcknowledgedRequest
 from tools.sandbox.network.receivers import ReceivedEmail, ReceivedWebhook
 
@@ -134,6 +135,7 @@ class RecordedRun:
             received_webhooks=self.received_webhooks,
             bootstrap_servers="",
             mongodb_uri="",
+            credentials=NoCredentials(),
             urls={},
             ops_urls={},
         )
