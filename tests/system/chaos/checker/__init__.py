@@ -20,6 +20,7 @@ from tests.system.chaos.checker import (
     outbox,
     projections,
     source_events,
+    staff,
     states,
 )
 from tests.system.chaos.checker.acknowledged.history import AcknowledgedHistory
@@ -195,6 +196,7 @@ def _check_outbox(evidence: Evidence, observed: ObservedState, clock_skew: timed
     checks.expect_none(
         "every projection matches the published events", projections.projection_differences(observed, clock_skew)
     )
+    checks.expect_none("the staff is stored everywhere as it was published last", staff.staff_differences(observed))
     checks.expect_none(
         "every stored document has the clinic of its relationship",
         clinics.clinic_differences(observed),

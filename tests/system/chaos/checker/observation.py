@@ -52,7 +52,7 @@ async def observe(evidence: Evidence, relationships: Collection[UUID]) -> Observ
     clinics = {e.relationship_id: e.clinic_id for e in source_events if isinstance(e, RelationshipStarted)}
     async with httpx2.AsyncClient(timeout=30) as http:
 
-        async def fetch(service: str, path: str, auth: httpx2.Auth) -> Any:
+        async def fetch(service: str, path: str, auth: httpx2.Auth | None) -> Any:
             response = await http.get(evidence.urls[service] + path, auth=auth)
             return response.json() if response.status_code == 200 else None
 

@@ -120,6 +120,8 @@ class AcknowledgedHistory:
         """The fields of each clinic."""
         self.clinicians: dict[UUID, tuple[str, str]] = {}
         """Clinic and time zone of each clinician."""
+        self.staff_records: dict[str, Mapping[str, Any]] = {}
+        """The fields of each person, and of the lead of each clinic."""
         self.form_links: dict[str, tuple[UUID, Rater]] = {}
         """The session and the rater of each link to a form, by its token."""
         self.earliest = started_at - clock_skew

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from tests.system.chaos.checker.acknowledged import relationships, sessions
+from tests.system.chaos.checker.acknowledged import relationships, sessions, staff
 from tests.system.chaos.checker.acknowledged.history import AcknowledgedHistory, Disposition
 from tools.sandbox.network.ledger import AcknowledgedRequest
 
@@ -28,13 +28,16 @@ def _add_disposition(history: AcknowledgedHistory, action: str, alert: str, requ
 
 
 def _ignore(*_: Any) -> None:
-    """Channels are not published."""
+    """Neither channels nor invitations are published."""
 
 
 _ID = r"([0-9a-f-]{36})"
 REQUEST_HANDLERS: Sequence[tuple[str, str, str, Callable[..., None]]] = (
     ("intake", "PUT", f"/clinics/{_ID}", relationships.save_clinic),
     ("intake", "PUT", f"/clinicians/{_ID}", relationships.register_clinician),
+    ("intake", "PUT", f"/clinics/{_ID}/people/{_ID}", staff.save_person),
+    ("intake", "PUT", f"/clinics/{_ID}/people/{_ID}/invitation", _ignore),
+    ("intake", "PUT", f"/clinics/{_ID}/lead", staff.save_lead),
     ("intake", "PUT", f"/clients/{_ID}", relationships.add_client),
     ("intake", "PUT", f"/relationships/{_ID}", relationships.start_relationship),
     ("intake", "PUT", f"/relationships/{_ID}/aims", relationships.update_aims),

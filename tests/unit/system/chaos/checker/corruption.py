@@ -30,6 +30,7 @@ NO_CASE_CODES = "no message identifies a client"
 OUTBOX_EMPTY = "every outbox is empty"
 EVENTS_HAVE_STATE = "every published event has its stored state"
 PROJECTIONS_CURRENT = "every projection matches the published events"
+STAFF_CURRENT = "the staff is stored everywhere as it was published last"
 CLINICS_CORRECT = "every stored document has the clinic of its relationship"
 DEAD_LETTERS_CORRECT = "the dead letters of alliance are exactly the poison messages"
 

@@ -1,6 +1,7 @@
 """A run that passes all checks: the complete state of Attune as it must be after the requests."""
 
 from datetime import timedelta
+from functools import reduce
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -26,10 +27,13 @@ from shared.events import (
     RuptureEvent,
     SessionScheduled,
 )
+from shared.events.staff import STAFF_EVENTS
 from shared.events.topics import dead_letter_topic
+from shared.staff.staff import ClinicStaff, evolve
 from tests.system.chaos.checker.acknowledged.requests import read_requests
 from tests.system.chaos.checker.clinics import COLLECTIONS
 from tests.system.chaos.checker.clocks import CLOCK_TOLERANCE
+from tests.system.chaos.checker.staff import VIEWS
 from tests.system.chaos.checker.states import refold_relationships
 from tests.system.chaos.checker.topic_contents import origin as origin_of
 from tests.system.support.poison import PoisonMessage
@@ -57,6 +61,7 @@ def healthy_run() -> RecordedRun:
     _add_intake_documents(run)
     _add_session_documents(run)
     _add_projected_clinic(run)
+    _add_staff(run)
     _add_clinic_ids(run)
     _add_poison(run)
     return run
@@ -234,6 +239,13 @@ def _add_session_documents(run: RecordedRun) -> None:
 def _add_projected_clinic(run: RecordedRun) -> None:
     clinic = run.find_event(ClinicUpdated)
     run.databases["sessions"]["clinics"] = {CLINIC_ID: {"updated_at": clinic.occurred_at, "name": clinic.name}}
+
+
+def _add_staff(run: RecordedRun) -> None:
+    events = [event for event in run.topic_contents().source_events.values() if isinstance(event, STAFF_EVENTS)]
+    for service, collection in VIEWS:
+        staff = reduce(evolve, events, ClinicStaff(clinic_id=CLINIC_ID))
+        run.databases[service][collection] = {CLINIC_ID: staff.model_dump()}
 
 
 def _add_clinic_ids(run: RecordedRun) -> None:

@@ -11,6 +11,7 @@ NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 STARTED_AT = NOW - timedelta(minutes=10)
 CLINIC_ID = UUID(int=1)
 RELATIONSHIP_ID, CLIENT_ID = UUID(int=3), UUID(int=4)
+PERSON_ID = UUID(int=5)
 WEEKS = 10
 RELATIONSHIP_STARTED_AT = NOW - timedelta(weeks=WEEKS, days=2)
 MISSED_WEEK, CANCELLED_WEEK, UNANSWERED_WEEK, AMENDED_WEEK, LAST_WEEK = 3, 4, 5, 6, WEEKS
@@ -40,6 +41,7 @@ def client_requests() -> list[AcknowledgedRequest]:
     clinic = {"name": "Linden", "time_zone": "Europe/Berlin", "crisis_contact": "the desk", "crisis_numbers": ["112"]}
     requests: list[Request] = [
         ("PUT", "intake", f"/clinics/{CLINIC_ID}", clinic, {}),
+        *_staff_requests(),
         ("PUT", "intake", f"/clinicians/{CLINIC_ID}", {"clinic_id": str(CLINIC_ID), "time_zone": "Europe/Berlin"}, {}),
         ("PUT", "intake", f"/clients/{CLIENT_ID}", {"clinic_id": str(CLINIC_ID), "case_code": "AB-1234"}, {}),
         ("PUT", "intake", f"/relationships/{RELATIONSHIP_ID}", body, {}),
@@ -48,6 +50,19 @@ def client_requests() -> list[AcknowledgedRequest]:
     ]
     return [
         AcknowledgedRequest(*request, STARTED_AT + timedelta(seconds=number)) for number, request in enumerate(requests)
+    ]
+
+
+def _staff_requests() -> list[Request]:
+    """Somebody works at the desk first, and then leads the clinic. The last request is repeated."""
+    path = f"/clinics/{CLINIC_ID}/people/{PERSON_ID}"
+    lead: Request = ("PUT", "intake", f"/clinics/{CLINIC_ID}/lead", {"person_id": str(PERSON_ID)}, {})
+    return [
+        ("PUT", "intake", path, {"roles": ["desk"], "clinician_id": None}, {}),
+        ("PUT", "intake", path, {"roles": ["supervisor"], "clinician_id": None}, {}),
+        ("PUT", "intake", f"{path}/invitation", {}, {}),
+        lead,
+        lead,
     ]
 
 

@@ -5,11 +5,13 @@ from datetime import timedelta
 import pytest
 
 from tests.system.chaos.checker.clinics import COLLECTIONS
+from tests.system.chaos.checker.staff import VIEWS
 from tests.unit.system.chaos.checker.corruption import (
     CLINICS_CORRECT,
     EVENTS_HAVE_STATE,
     OUTBOX_EMPTY,
     PROJECTIONS_CURRENT,
+    STAFF_CURRENT,
     Corruption,
     failed_checks_after,
 )
@@ -126,6 +128,15 @@ def change_projected_clinic(run: RecordedRun) -> None:
 )
 def test_a_projection_that_misses_an_event_is_detected(corrupt: Corruption) -> None:
     assert failed_checks_after(corrupt) == [PROJECTIONS_CURRENT]
+
+
+@pytest.mark.parametrize(("service", "collection"), VIEWS)
+def test_staff_that_a_service_does_not_know_is_detected(service: str, collection: str) -> None:
+    def remove_lead(run: RecordedRun) -> None:
+        run.document(service, collection, CLINIC_ID)["lead"] = None
+
+    assert failed_checks_after(lambda run: run.databases[service][collection].clear()) == [STAFF_CURRENT]
+    assert failed_checks_after(remove_lead) == [STAFF_CURRENT]
 
 
 @pytest.mark.parametrize(("service", "collection"), COLLECTIONS)
