@@ -21,7 +21,8 @@ from shared.staff.handlers import handle_staff_events
 from shared.staff.store import MongoStaffStore
 from tests.support.sign_in import machine_token
 from tools.sandbox.network.auth import MachineAuth, PersonAuth
-from tools.sandbox.network.credentials import ALL_SCOPES, LIMITS, open_identity
+from tools.sandbox.network.credentials import ALL_SCOPES
+from tools.sandbox.network.identity import LIMITS, open_identity
 from tools.sandbox.servers.issuer import LocalIssuer
 
 PUBLIC_URL = "http://localhost:8000"

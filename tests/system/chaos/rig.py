@@ -11,7 +11,7 @@ from typing import Literal
 from shared.kafka.subscriber import ConsumerTimings
 from tests.system.chaos import fault_points
 from tests.system.chaos.stores import Stores, discard_output, run_stores
-from tools.sandbox.network.credentials import IDENTITY_DATABASE, StoredCredentials
+from tools.sandbox.network.entries import credentials_of
 from tools.sandbox.network.receivers import (
     ReceivedEmail,
     ReceivedWebhook,
@@ -128,7 +128,6 @@ class Rig:
             issuer = exit_stack.enter_context(
                 LocalIssuer(self._data / "issuer", issuer_port, configuration, report=discard_output)
             )
-            self.credentials = StoredCredentials(issuer, self.stores.mongodb.address, IDENTITY_DATABASE)
             self._service_settings = {
                 **self.stores.settings,
                 **issuer.service_settings,
@@ -147,6 +146,8 @@ class Rig:
                 all_processes[: PROCESSES_PER_SERVICE * len(SERVICES)],
                 all_processes[PROCESSES_PER_SERVICE * len(SERVICES) :],
             )
+            intake = self.processes_of("intake")[0]
+            self.credentials = credentials_of(issuer, self.stores.mongodb.address, intake.url, intake.server)
             for process in all_processes:
                 exit_stack.callback(process.server.kill)
             for process in self.processes:

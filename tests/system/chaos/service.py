@@ -17,7 +17,7 @@ from tests.system.chaos import fault_points
 
 def main() -> None:
     name = sys.argv[1]
-    sys.argv = [f"services.{name}"]
+    sys.argv = [f"services.{name}", *sys.argv[2:]]
     clock_offset, real_now = timedelta(seconds=float(os.environ.get("CLOCK_OFFSET_SECONDS", "0"))), clock.now
 
     def shifted_now() -> datetime:

@@ -14,7 +14,7 @@ from tests.system.smoke import probes
 from tests.system.support import poison
 from tools.sandbox.network.clinic_systems import ClinicSystems
 from tools.sandbox.network.course import ELEMENTS, Clinic, Course, SimulatedAnswer
-from tools.sandbox.network.credentials import credentials_for
+from tools.sandbox.network.entries import credentials_for
 from tools.sandbox.network.ledger import Ledger
 from tools.sandbox.network.receivers import ReceivedEmail, run_smtp_server
 from tools.sandbox.servers.process import LocalServer

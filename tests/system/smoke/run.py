@@ -12,7 +12,7 @@ from tests.system.support import messages, poison
 from tests.system.support.checks import Checks
 from tools.sandbox.network.clinic_systems import ClinicSystems
 from tools.sandbox.network.course import Clinician, Course
-from tools.sandbox.network.credentials import credentials_for
+from tools.sandbox.network.entries import credentials_for
 from tools.sandbox.network.ledger import Ledger
 from tools.sandbox.network.parameters import Parameters
 from tools.sandbox.network.receivers import ReceivedEmail, ReceivedWebhook

@@ -32,6 +32,7 @@ def evidence(
     kafka: str,
     mongodb: str,
     credentials: Credentials,
+    requests: Sequence[AcknowledgedRequest],
     urls: Mapping[str, str],
     ops_urls: Mapping[str, str],
 ) -> Evidence:
@@ -39,7 +40,7 @@ def evidence(
     rows, clinicians = recording.rows, recorded_clinicians(recording)
     return Evidence(
         started_at=recording.manifest.began_at,
-        requests=[_request(row) for row in rows["ledger"]],
+        requests=[*map(_request, rows["ledger"]), *requests],
         injected_events=(),
         poison=[_poison(row) for row in rows["undecodable"]],
         faults=(),

@@ -19,8 +19,10 @@ from tests.system.upgrade.archive import Recording
 from tests.system.upgrade.expectations import Expectations
 from tests.system.upgrade.loader import load, with_webhooks_at
 from tests.system.upgrade.shift import offset_to, shift
+from tools.sandbox.network.clinic_systems import ClinicSystems
 from tools.sandbox.network.course import Clinic
-from tools.sandbox.network.credentials import IDENTITY_DATABASE, StoredCredentials
+from tools.sandbox.network.entries import credentials_of
+from tools.sandbox.network.ledger import Ledger
 from tools.sandbox.network.receivers import (
     ReceivedEmail,
     ReceivedWebhook,
@@ -28,6 +30,7 @@ from tools.sandbox.network.receivers import (
     run_smtp_server,
     run_webhook_server,
 )
+from tools.sandbox.network.staff import administrator_of, clinician_as_staff
 from tools.sandbox.servers import kafka, mongod
 from tools.sandbox.servers.inspection import wait_until_idle
 from tools.sandbox.servers.issuer import LocalIssuer
@@ -56,6 +59,8 @@ class UpgradeRun:
     webhooks: list[ReceivedWebhook] = field(default_factory=list)
     urls: dict[str, str] = field(default_factory=dict)
     ops_urls: dict[str, str] = field(default_factory=dict)
+    _ledger: Ledger = field(default_factory=Ledger)
+    """What was acknowledged after the recording."""
 
     def execute(self) -> None:
         """Start, load, start the services, and check. Raises RunError and LoadError."""
@@ -75,7 +80,6 @@ class UpgradeRun:
             issuer = exit_stack.enter_context(
                 LocalIssuer(self.data / "issuer", issuer_port, configuration, report=self.report)
             )
-            self._credentials = StoredCredentials(issuer, self._mongodb, IDENTITY_DATABASE)
             settings = {
                 "KAFKA_BOOTSTRAP_SERVERS": self._kafka,
                 "MONGODB_URI": self._mongodb,
@@ -86,6 +90,8 @@ class UpgradeRun:
                 service_process(name, self.data / name, port, ops_port, settings, report=self.report)
                 for name, port, ops_port in zip(SERVICES, ports[::2], ports[1::2], strict=True)
             ]
+            intake = self._services[0]
+            self._credentials = credentials_of(issuer, self._mongodb, f"http://{intake.address}", intake)
             exit_stack.enter_context(_run_servers(self._services))
             self.checks.expect("the current services start on the recorded data", True)
             self.urls = {server.name: f"http://{server.address}" for server in self._services}
@@ -103,11 +109,14 @@ class UpgradeRun:
 
     async def _let_in(self) -> None:
         """Let in the recorded clinics and clinicians, whom an older version asked for no credentials."""
-        clinicians = checker.recorded_clinicians(self.recording)
-        for clinic_id in {clinician.clinic_id for clinician in clinicians}:
-            await self._credentials.add_clinic(Clinic(clinic_id, "Recorded Clinic", "UTC"))
-        for clinician in clinicians:
-            await self._credentials.add_clinician(clinician)
+        clinicians, urls = checker.recorded_clinicians(self.recording), {name: [url] for name, url in self.urls.items()}
+        async with ClinicSystems(urls, self._credentials, self._ledger) as clinic_systems:
+            for clinic_id in {clinician.clinic_id for clinician in clinicians}:
+                clinic = Clinic(clinic_id, "Recorded Clinic", "UTC")
+                await self._credentials.let_in_administrator(administrator_of(clinic))
+                await clinic_systems.add_staff(clinic)
+            for clinician in clinicians:
+                await clinic_systems.employ(clinician_as_staff(clinician))
 
     async def _check(self) -> None:
         expected = Expectations.model_validate(self.recording.expected)
@@ -136,6 +145,7 @@ class UpgradeRun:
             self._kafka,
             self._mongodb,
             self._credentials,
+            self._ledger.requests,
             self.urls,
             self.ops_urls,
         )

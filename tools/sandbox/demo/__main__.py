@@ -17,7 +17,7 @@ from tools.sandbox.demo.figures import Figures
 from tools.sandbox.demo.state import DemoState
 from tools.sandbox.network.clinic_systems import ClinicSystems
 from tools.sandbox.network.course import Course
-from tools.sandbox.network.credentials import credentials_for
+from tools.sandbox.network.entries import credentials_for
 from tools.sandbox.network.ledger import Ledger
 from tools.sandbox.network.parameters import Parameters
 from tools.sandbox.network.receivers import (

@@ -61,23 +61,18 @@ class RenewedMachineAuth(httpx2.Auth):
 
 @dataclass
 class RenewedPersonAuth(httpx2.Auth):
-    """Sends requests as a person who signs in first, and again when the login session has ended."""
+    """Sends requests as a person, who signs in again when the login session has ended."""
 
     sign_in: Callable[[], Awaitable[PersonAuth]]
-    _current: PersonAuth | None = field(default=None, init=False)
+    current: PersonAuth
+    """The latest login session."""
 
     async def async_auth_flow(self, request: httpx2.Request) -> AsyncGenerator[httpx2.Request, httpx2.Response]:
-        if self._current is None:
-            await self.renew()
-        assert self._current is not None
-        response = yield self._current.sign(request)
+        response = yield self.current.sign(request)
         if _is_signed_out(response):
-            await self.renew()
-            yield self._current.sign(request)
-
-    async def renew(self) -> None:
-        """Sign in now."""
-        self._current = await self.sign_in()
+            self.current = await self.sign_in()
+            request.headers.pop(HEADER, None)  # it belongs to the login session that has ended
+            yield self.current.sign(request)
 
 
 def _is_signed_out(response: httpx2.Response) -> bool:

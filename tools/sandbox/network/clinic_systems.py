@@ -14,6 +14,7 @@ from tools.sandbox.network.course import FEEDBACK_WINDOW, Clinic, Clinician, Cou
 from tools.sandbox.network.credentials import Credentials
 from tools.sandbox.network.ledger import Ledger
 from tools.sandbox.network.retrying_client import REQUEST_TIMEOUT_SECONDS, RequestFailed, RetryingClient
+from tools.sandbox.network.staff import StaffMember, administrator_of, clinician_as_staff, invited_staff, lead_of
 
 MAX_CONCURRENT_RELATIONSHIPS = 32  # and so requests in flight: the number of desks in a clinic network
 
@@ -35,11 +36,33 @@ class ClinicSystems(RetryingClient):
 
     async def register_clinic(self, clinic: Clinic) -> None:
         """Register a clinic, its system and its people who are no clinicians."""
-        await self.credentials.add_clinic(clinic)
+        await self.credentials.let_in_administrator(administrator_of(clinic))
         body: dict[str, Any] = {"name": clinic.name, "time_zone": clinic.time_zone}
         body |= {"crisis_contact": "the on-call desk", "crisis_numbers": ["+1 202 555 0112"]}  # reserved for fiction
         administrator = self.credentials.person(clinic.id, "administrator")
         await self.request("PUT", "intake", f"/clinics/{clinic.id}", administrator, body)
+        await self.add_staff(clinic)
+
+    async def add_staff(self, clinic: Clinic) -> None:
+        """Let the administrator add the clinic's system and the people who are no clinicians."""
+        await self.credentials.let_in_machine(clinic)
+        for member in invited_staff(clinic):
+            await self.employ(member)
+        path, administrator = f"/clinics/{clinic.id}/lead", self.credentials.person(clinic.id, "administrator")
+        await self.request("PUT", "intake", path, administrator, {"person_id": str(lead_of(clinic).person_id)})
+
+    async def employ(self, member: StaffMember) -> None:
+        """Let the administrator add a person, who signs in."""
+        path = f"/clinics/{member.clinic_id}/people/{member.person_id}"
+        administrator = self.credentials.person(member.clinic_id, "administrator")
+        clinician_id = member.clinician_id and str(member.clinician_id)
+        body = {"roles": [member.role], "clinician_id": clinician_id}
+        await self.request("PUT", "intake", path, administrator, body)
+
+        async def invite() -> str:
+            return str((await self.request("PUT", "intake", f"{path}/invitation", administrator)).json()["link"])
+
+        await self.credentials.let_in(member, invite)
 
     async def register_clinician(self, clinician: Clinician, time_zone: str, webhook_base_url: str) -> None:
         """Register a clinician and their channels."""
@@ -47,7 +70,7 @@ class ClinicSystems(RetryingClient):
         contact = clinician.email or f"{clinician.name}@example.org"
         body = {"clinic_id": str(clinician.clinic_id), "contact": contact, "time_zone": time_zone}
         await self.request("PUT", "intake", path, self.credentials.machine(clinician.clinic_id), body)
-        await self.credentials.add_clinician(clinician)
+        await self.employ(clinician_as_staff(clinician))
         webhook = (
             {"url": f"{webhook_base_url}/{clinician.id}", "secret": webhook_secret(clinician.id)}
             if clinician.has_webhook

@@ -1,8 +1,6 @@
 """Who sends the requests of the simulated network, and how each of them is let in."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from datetime import timedelta
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Protocol, get_args
 from uuid import UUID, uuid5
@@ -11,73 +9,83 @@ import httpx2
 
 from shared.access.clinic_id import ClinicId
 from shared.access.roles import Scope
-from shared.identity.login_sessions import LoginLimits, LoginSessions
 from shared.identity.machines import Machines
-from shared.identity.people import People
-from shared.identity.records import BoundPerson
-from shared.identity.store.mongo import MongoIdentityStore
-from shared.mongo.client import Mongo
 from shared.runtime.clock import now
 from tools.sandbox.network.auth import PersonAuth, RenewedMachineAuth, RenewedPersonAuth
-from tools.sandbox.network.course import Clinic, Clinician
+from tools.sandbox.network.course import Clinic
+from tools.sandbox.network.identity import open_identity
 from tools.sandbox.network.sign_in import MachineTokens
-from tools.sandbox.network.staff import ClinicRole, StaffMember, clinic_staff, clinician_as_staff
+from tools.sandbox.network.staff import ClinicRole, StaffMember
 from tools.sandbox.servers.issuer import LocalIssuer
-from tools.sandbox.servers.issuer_configuration import Account
-from tools.sandbox.servers.stack import RunningStack
 
 ALL_SCOPES: tuple[Scope, ...] = get_args(Scope)
-IDENTITY_DATABASE = "attune_identity"
-LIMITS = LoginLimits(idle=timedelta(minutes=30), longest=timedelta(hours=12))
-"""Both are the defaults of the services."""
+Invite = Callable[[], Awaitable[str]]
+"""Invites somebody and returns the link. Raises RequestFailed and RunError."""
 
 
 class Credentials(Protocol):
-    """Those who can send requests. Before they can, their clinic or clinician is added."""
+    """Those who can send requests, once they were let in."""
 
-    async def add_clinic(self, clinic: Clinic) -> None:
-        """Let in the clinic's system, and the people who are no clinicians."""
+    async def let_in_machine(self, clinic: Clinic) -> None:
+        """Let in the clinic's system."""
 
-    async def add_clinician(self, clinician: Clinician) -> None:
-        """Let in a clinician."""
+    async def let_in_administrator(self, member: StaffMember) -> None:
+        """Let in the first person of a clinic, whom nobody there can invite."""
 
-    def machine(self, clinic_id: UUID) -> httpx2.Auth:
+    async def let_in(self, member: StaffMember, invite: Invite) -> None:
+        """Let in a person whom the administrator can invite."""
+
+    def machine(self, clinic_id: UUID) -> httpx2.Auth | None:
         """The clinic's system, which may do all that systems can do."""
 
-    def clinician(self, clinician_id: UUID) -> httpx2.Auth:
+    def clinician(self, clinician_id: UUID) -> httpx2.Auth | None:
         """A clinician."""
 
-    def person(self, clinic_id: UUID, role: ClinicRole) -> httpx2.Auth:
+    def person(self, clinic_id: UUID, role: ClinicRole) -> httpx2.Auth | None:
         """The person of a clinic who has this role."""
 
 
 class NoCredentials:
     """Requests of which nobody can know who sent them."""
 
-    async def add_clinic(self, clinic: Clinic) -> None:
+    async def let_in_machine(self, clinic: Clinic) -> None:
         """There is nobody to let in."""
 
-    async def add_clinician(self, clinician: Clinician) -> None:
+    async def let_in_administrator(self, member: StaffMember) -> None:
         """There is nobody to let in."""
 
-    def machine(self, clinic_id: UUID) -> httpx2.Auth:
+    async def let_in(self, member: StaffMember, invite: Invite) -> None:
+        """There is nobody to let in."""
+
+    def machine(self, clinic_id: UUID) -> None:
         """Somebody."""
-        return httpx2.Auth()
 
-    def clinician(self, clinician_id: UUID) -> httpx2.Auth:
+    def clinician(self, clinician_id: UUID) -> None:
         """Somebody."""
-        return httpx2.Auth()
 
-    def person(self, clinic_id: UUID, role: ClinicRole) -> httpx2.Auth:
+    def person(self, clinic_id: UUID, role: ClinicRole) -> None:
         """Somebody."""
-        return httpx2.Auth()
 
 
-class StoredCredentials:
-    """Systems and people that are written into the identity database, as if they had been invited and had signed in."""
+class Entry(Protocol):
+    """How people get in."""
 
-    def __init__(self, issuer: LocalIssuer, mongodb_uri: str, identity_database: str) -> None:
+    async def invite_administrator(self, clinic_id: UUID) -> str:
+        """A link for the first administrator of a clinic. Raises RunError."""
+
+    async def enter(self, member: StaffMember, invite: Invite) -> PersonAuth:
+        """Sign in a person, who is invited first if Attune does not know the account. Raises SignInFailed."""
+
+    async def sign_in(self, member: StaffMember) -> PersonAuth:
+        """Sign in a person whose account is known. Raises SignInFailed."""
+
+
+class NetworkCredentials:
+    """Systems with tokens of the issuer, and people who sign in when they are let in, and again when it is over."""
+
+    def __init__(self, issuer: LocalIssuer, entry: Entry, mongodb_uri: str, identity_database: str) -> None:
         self._issuer = issuer
+        self._entry = entry
         self._mongodb_uri = mongodb_uri
         self._identity_database = identity_database
         self._tokens = MachineTokens(issuer.token_url)
@@ -87,19 +95,27 @@ class StoredCredentials:
         self._people: dict[tuple[UUID, str], httpx2.Auth] = {}
         """By clinic and role."""
 
-    async def add_clinic(self, clinic: Clinic) -> None:
-        """Let in the clinic's system, and the people who are no clinicians."""
+    async def let_in_machine(self, clinic: Clinic) -> None:
+        """Let in the clinic's system."""
         client = self._issuer.add_machine(f"clinic-{clinic.id}")
         async with open_identity(self._mongodb_uri, self._identity_database) as store:
             machines = Machines(store, self._issuer.url, now)
             await machines.save(ClinicId(clinic.id), uuid5(clinic.id, "system"), client.client_id, ALL_SCOPES)
         self._machines[clinic.id] = RenewedMachineAuth(self._tokens, client)
-        for member in clinic_staff(clinic):
-            self._people[clinic.id, member.role] = await self._add_person(member)
 
-    async def add_clinician(self, clinician: Clinician) -> None:
-        """Let in a clinician."""
-        self._clinicians[clinician.id] = await self._add_person(clinician_as_staff(clinician))
+    async def let_in_administrator(self, member: StaffMember) -> None:
+        """Let in the first person of a clinic, whom nobody there can invite."""
+        await self.let_in(member, partial(self._entry.invite_administrator, member.clinic_id))
+
+    async def let_in(self, member: StaffMember, invite: Invite) -> None:
+        """Let in a person whom the administrator can invite."""
+        self._issuer.add_account(member.account)
+        first = await self._entry.enter(member, invite)
+        auth = RenewedPersonAuth(partial(self._entry.sign_in, member), first)
+        if member.clinician_id is None:
+            self._people[member.clinic_id, member.role] = auth
+        else:
+            self._clinicians[member.clinician_id] = auth
 
     def machine(self, clinic_id: UUID) -> httpx2.Auth:
         """The clinic's system, which may do all that systems can do."""
@@ -112,41 +128,3 @@ class StoredCredentials:
     def person(self, clinic_id: UUID, role: ClinicRole) -> httpx2.Auth:
         """The person of a clinic who has this role."""
         return self._people[clinic_id, role]
-
-    async def _add_person(self, member: StaffMember) -> httpx2.Auth:
-        self._issuer.add_account(Account(member.subject, member.name, member.email, member.duty))
-        async with open_identity(self._mongodb_uri, self._identity_database) as store:
-            await People(store, LoginSessions(store, LIMITS, now)).bind(self._bound_person(member))
-        auth = RenewedPersonAuth(partial(self._sign_in, member))
-        await auth.renew()
-        return auth
-
-    async def _sign_in(self, member: StaffMember) -> PersonAuth:
-        async with open_identity(self._mongodb_uri, self._identity_database) as store:
-            cookie = await LoginSessions(store, LIMITS, now).start(self._bound_person(member), "")
-        return PersonAuth(member.person_id, member.clinic_id, cookie)
-
-    def _bound_person(self, member: StaffMember) -> BoundPerson:
-        return BoundPerson(
-            person_id=member.person_id,
-            clinic_id=ClinicId(member.clinic_id),
-            issuer=self._issuer.url,
-            subject=member.subject,
-        )
-
-
-def credentials_for(attune: RunningStack) -> Credentials:
-    """The credentials for a stack; none if its issuer was not started here."""
-    if attune.issuer is None:
-        return NoCredentials()
-    return StoredCredentials(attune.issuer, attune.mongodb_uri, IDENTITY_DATABASE)
-
-
-@asynccontextmanager
-async def open_identity(mongodb_uri: str, database: str) -> AsyncIterator[MongoIdentityStore]:
-    """The identity database."""
-    mongo = Mongo(mongodb_uri, database, "motor")
-    try:
-        yield MongoIdentityStore(mongo)
-    finally:
-        await mongo.close()

@@ -17,6 +17,7 @@ import httpx2
 
 from shared.runtime.backoff import backoff
 from tools.sandbox.network.ledger import AcknowledgedRequest, Ledger
+from tools.sandbox.network.sign_in import SignInFailed
 from tools.sandbox.servers.front_door_routes import address_of
 
 MAX_CONNECTIONS = 128
@@ -28,6 +29,8 @@ RETRYABLE_PROBLEMS = (
     "unknown-clinic",
     "no-consent",
     "unavailable",
+    "forbidden",  # until the service has received the roles of somebody new
+    "unauthenticated",  # by a service whose clock is wrong; another one's may be right
 )
 
 
@@ -61,12 +64,12 @@ class RetryingClient:
     ) -> None:
         await self._exit_stack.aclose()
 
-    async def get(self, service: str, path: str, auth: httpx2.Auth) -> Any:
+    async def get(self, service: str, path: str, auth: httpx2.Auth | None) -> Any:
         """The JSON of a GET response. Raises RequestFailed."""
         return (await self.request("GET", service, path, auth)).json()
 
     async def request(
-        self, method: str, service: str, path: str, auth: httpx2.Auth, body: Any = None
+        self, method: str, service: str, path: str, auth: httpx2.Auth | None, body: Any = None
     ) -> httpx2.Response:
         """Send a request, with retries, until it is accepted. Raises RequestFailed."""
         return await self._request_until_accepted(method, service, path, auth=auth, json=body)
@@ -75,7 +78,7 @@ class RetryingClient:
         """Send a request once and return the response, whatever its status."""
         return await self._http.request(method, address_of(path, self._urls[service][0]), **options)
 
-    async def stream_events(self, service: str, path: str, auth: httpx2.Auth) -> AsyncIterator[Any]:
+    async def stream_events(self, service: str, path: str, auth: httpx2.Auth | None) -> AsyncIterator[Any]:
         """The data of server-sent events without a name, which pings have. Raises HTTPStatusError."""
         async with self._http.stream("GET", self._urls[service][0] + path, auth=auth, timeout=None) as response:
             response.raise_for_status()
@@ -94,7 +97,7 @@ class RetryingClient:
             url = address_of(path, self._urls[service][next(self._request_numbers) % len(self._urls[service])])
             try:
                 response = await self._http.request(method, url, **options)
-            except httpx2.TransportError as error:
+            except (httpx2.TransportError, SignInFailed) as error:
                 problem = f"{type(error).__name__}: {error}"
             else:
                 if response.status_code < 400:

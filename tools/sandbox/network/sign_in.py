@@ -1,5 +1,7 @@
 """How the simulated network proves who it is: people sign in with a browser, clinics' systems ask for tokens."""
 
+import html
+import re
 import time
 from dataclasses import dataclass, field
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -11,6 +13,7 @@ from tools.sandbox.servers.issuer_configuration import Account, Client
 LOOPBACK_IS_SECURE = DefaultCookiePolicy(secure_protocols=("http", "https"))
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 INTERACTION = "/interaction/"  # part of the address of the page on which people choose who they are
+CONTINUATION = re.compile(r'http-equiv="refresh" content="0; url=([^"]+)"')
 RENEWAL_MARGIN_SECONDS = 30.0  # a token must live until the request that carries it is handled
 
 
@@ -40,10 +43,12 @@ class BrowserTransport(httpx2.AsyncHTTPTransport):
         return response
 
 
-def browser(base_url: str = "", timeout_seconds: float = 30.0) -> httpx2.AsyncClient:
+def browser(
+    base_url: str = "", timeout_seconds: float = 30.0, transport: BrowserTransport | None = None
+) -> httpx2.AsyncClient:
     """A client with the cookies of one browser; it follows redirects."""
     return httpx2.AsyncClient(
-        base_url=base_url, transport=BrowserTransport(), follow_redirects=True, timeout=timeout_seconds
+        base_url=base_url, transport=transport or BrowserTransport(), follow_redirects=True, timeout=timeout_seconds
     )
 
 
@@ -52,9 +57,25 @@ async def sign_in(browser: httpx2.AsyncClient, front_door_url: str, person: Acco
 
     The browser must not have a login at the issuer, which would skip the choice.
     """
-    page = await browser.get(f"{front_door_url}/sign-in")
+    return await _choose(browser, await browser.get(f"{front_door_url}/sign-in"), person)
+
+
+async def accept_invitation(browser: httpx2.AsyncClient, link: str, person: Account) -> httpx2.Response:
+    """Accept an invitation and sign in as `person`, and return the page on which this ends. Raises SignInFailed.
+
+    The browser must not have a login at the issuer, which would skip the choice.
+    """
+    accepted = await browser.post(link)
+    continuation = CONTINUATION.search(accepted.text)
+    if continuation is None:
+        raise SignInFailed(f"the invitation of {person.subject} led nowhere: {accepted.status_code}")
+    return await _choose(browser, await browser.get(html.unescape(continuation[1])), person)
+
+
+async def _choose(browser: httpx2.AsyncClient, page: httpx2.Response, person: Account) -> httpx2.Response:
+    """Choose `person` on the issuer's page, and follow where it leads."""
     if INTERACTION not in page.url.path:
-        raise SignInFailed(f"GET {front_door_url}/sign-in ended at {page.url} with {page.status_code}")
+        raise SignInFailed(f"{page.history[0].url if page.history else ''} ended at {page.url}: {page.status_code}")
     response = await browser.post(page.url, data={"account": person.subject})
     if INTERACTION in response.url.path or not response.is_success:
         raise SignInFailed(f"the sign-in of {person.subject} ended at {response.url} with {response.status_code}")

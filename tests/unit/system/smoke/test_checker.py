@@ -39,7 +39,7 @@ class FakeClinicSystems(ClinicSystems):
             f"/relationships/{RELATIONSHIP_ID}/trajectory": {"points": points},
         }
 
-    async def get(self, service: str, path: str, auth: httpx2.Auth) -> Any:
+    async def get(self, service: str, path: str, auth: httpx2.Auth | None) -> Any:
         assert service == "alliance"
         return self._responses[path]
 
