@@ -19,6 +19,7 @@ from bench.runner import REPOSITORY, RunResult, StartProfiler
 from bench.testbed import Servers, Testbed
 from bench.workload import DATABASE, Network
 from tests.bench import fold
+from tools.sandbox.servers.issuer_configuration import UNUSED_ISSUER
 from tools.sandbox.servers.process import RunError
 
 PICTURES_DIR = REPOSITORY / "docs" / "performance"
@@ -221,6 +222,7 @@ def _run_rebuild(servers: Servers, count: int, log: Path) -> float:
         "KAFKA_BOOTSTRAP_SERVERS": servers.kafka.address,
         "MONGODB_URI": servers.mongodb.address,
         "MONGODB_DATABASE": DATABASE,
+        **UNUSED_ISSUER,
     }
     started_at = time.perf_counter()
     with log.open("ab") as output:

@@ -18,6 +18,7 @@ from pymongo import MongoClient
 
 from bench.testbed import Servers
 from bench.workload import DATABASE
+from tools.sandbox.servers.issuer_configuration import UNUSED_ISSUER
 from tools.sandbox.servers.ports import free_ports
 from tools.sandbox.servers.process import RunError
 
@@ -122,6 +123,7 @@ def run_processes(
         "MONGODB_URI": servers.mongodb.address,
         "DATABASE": DATABASE,
         "MONGODB_DATABASE": DATABASE,
+        **UNUSED_ISSUER,
         **implementation.environment,
     }
     ports = free_ports(2 * process_count)

@@ -9,6 +9,7 @@ from uuid import UUID
 import httpx2
 
 from bench.latency.forms import Form
+from tools.sandbox.network.credentials import Credentials
 from tools.sandbox.servers.process import RunError
 
 TIMEOUT_SECONDS = 30.0  # until all streams are open, and until the last alert
@@ -17,8 +18,11 @@ TIMEOUT_SECONDS = 30.0  # until all streams are open, and until the last alert
 class InboxStreams:
     """Open inbox streams, and the time at which each alert first arrived."""
 
-    def __init__(self, http: httpx2.AsyncClient, notify_url: str, forms: Sequence[Form]) -> None:
+    def __init__(
+        self, http: httpx2.AsyncClient, credentials: Credentials, notify_url: str, forms: Sequence[Form]
+    ) -> None:
         self._http = http
+        self._credentials = credentials
         self._notify_url = notify_url
         self._alert_times = {form.relationship_id: asyncio.Future[float]() for form in forms if form.raises_alert}
         self._opened = {form.clinician_id: asyncio.Event() for form in forms}
@@ -50,7 +54,8 @@ class InboxStreams:
 
     async def _read_stream(self, clinician: UUID, is_open: asyncio.Event) -> None:
         url = f"{self._notify_url}/clinicians/{clinician}/inbox/stream"
-        async with self._http.stream("GET", url, timeout=None) as response:
+        auth = self._credentials.clinician(clinician)
+        async with self._http.stream("GET", url, auth=auth, timeout=None) as response:
             async for line in response.aiter_lines():
                 if line.startswith("data:"):
                     self._record_alerts(line.removeprefix("data:"))

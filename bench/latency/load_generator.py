@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import chain
 from types import TracebackType
 from typing import Any, Self, TypeVar
+from urllib.parse import urlsplit
+from uuid import uuid4
 
 import httpx2
 import numpy as np
@@ -16,8 +18,14 @@ from bench.benchmarks import Figures
 from bench.latency.cpu_time import CORES, WHOLE_MACHINE, cpu_seconds_by_server
 from bench.latency.forms import AnsweredForm, Form, FormWithLink, make_forms
 from bench.latency.inbox_streams import InboxStreams
+from shared.events import ClinicianRegistered, StaffUpdated
 from shared.kafka.producer import Producer
 from tests.support.builders import ELEMENTS
+from tools.sandbox.network.course import Clinic, Clinician
+from tools.sandbox.network.credentials import NetworkCredentials
+from tools.sandbox.network.entries import DirectEntry
+from tools.sandbox.network.identity import IDENTITY_DATABASE
+from tools.sandbox.network.staff import clinician_as_staff
 from tools.sandbox.servers.inspection import wait_until, wait_until_idle
 from tools.sandbox.servers.kafka_inspector import KafkaInspector
 from tools.sandbox.servers.process import RunError
@@ -39,6 +47,8 @@ class LoadGenerator:
 
     def __init__(self, stack: RunningStack) -> None:
         self._stack = stack
+        self._clinic = Clinic(uuid4(), "Linden Clinic", "UTC")
+        self._credentials = _direct_credentials(stack)
         self._producer = Producer(stack.bootstrap_servers, "attune-bench")
         self._rng = np.random.default_rng(7)
         self._exit_stack = AsyncExitStack()
@@ -51,6 +61,7 @@ class LoadGenerator:
         self._topics = await self._exit_stack.enter_async_context(KafkaInspector(self._stack.bootstrap_servers))
         self._exit_stack.push_async_callback(self._producer.stop)
         await self._producer.start()
+        await self._credentials.let_in_machine(self._clinic)
         return self
 
     async def __aexit__(
@@ -61,8 +72,9 @@ class LoadGenerator:
     async def create_forms(self, count: int) -> list[FormWithLink]:
         """Create relationships with a past and an open form each; the forms with their links, in random order."""
         now = datetime.now(UTC)
-        forms = make_forms(count, now)
+        forms = make_forms(self._clinic, count, now)
         await self._producer.publish([event for form in forms for event in form.past_events()])
+        await _run_concurrently(self._employ, [*{form.clinician_id: form.clinician for form in forms}.values()])
         if not await wait_until(self._sessions_has_caught_up, SETTLE_TIMEOUT_SECONDS):
             raise RunError("The sessions service did not consume the relationships in time")
 
@@ -74,18 +86,29 @@ class LoadGenerator:
             raise RunError("The past events were not fully consumed in time")
         return links
 
+    async def _employ(self, clinician: Clinician) -> None:
+        """Let in a clinician, and publish what intake would."""
+        member, now = clinician_as_staff(clinician), datetime.now(UTC)
+        await self._credentials.let_in(member, _invite_nobody)
+        fields = {"clinic_id": clinician.clinic_id, "clinician_id": clinician.id, "occurred_at": now}
+        registered = ClinicianRegistered(id=uuid4(), time_zone="UTC", **fields)
+        employed = StaffUpdated(id=uuid4(), person_id=member.person_id, roles=("clinician",), **fields)
+        await self._producer.publish([registered, employed])
+
     async def _sessions_has_caught_up(self) -> bool:
         return not (await self._topics.lag(await self._topics.end_offsets()))["sessions"]
 
     async def _complete_session(self, form: Form, now: datetime) -> str:
         """Schedule a session and complete it as of an hour ago; return the link to the client's form."""
-        session_url = f"{self._stack.urls['sessions']}/sessions/{form.session_id}"
+        sessions_url, system = self._stack.urls["sessions"], self._credentials.machine(self._clinic.id)
+        session_url = f"{sessions_url}/sessions/{form.session_id}"
         starts_at = (now - 2 * HOUR).isoformat()
         body = {"relationship_id": str(form.relationship_id), "starts_at": starts_at, "minutes": 50}
-        await self._request("PUT", session_url, json=body)
+        await self._request("PUT", session_url, auth=system, json=body)
         completion = {"ended_at": (now - HOUR).isoformat(), "minutes": 50}
-        await self._request("POST", f"{session_url}/completion", json=completion)
-        return str((await self._request("POST", f"{session_url}/client-link", json={})).json()["url"])
+        await self._request("POST", f"{session_url}/completion", auth=system, json=completion)
+        link = (await self._request("POST", f"{session_url}/client-link", auth=system, json={})).json()["url"]
+        return f"{sessions_url}{urlsplit(link).path}"  # not through the front door, which is not measured
 
     async def measure_capacity(self, links: Sequence[FormWithLink]) -> Figures:
         """Submit all forms as fast as the concurrent requests allow, and measure answers per second."""
@@ -157,12 +180,24 @@ class LoadGenerator:
     @asynccontextmanager
     async def _open_inboxes(self, links: Sequence[FormWithLink]) -> AsyncIterator[InboxStreams]:
         """Open the inboxes of all clinicians of these forms; yields them when all are open."""
-        inboxes = InboxStreams(self._http, self._stack.urls["notify"], [form for form, _ in links])
+        inboxes = InboxStreams(self._http, self._credentials, self._stack.urls["notify"], [form for form, _ in links])
         try:
             await inboxes.open()
             yield inboxes
         finally:
             await inboxes.close()
+
+
+def _direct_credentials(stack: RunningStack) -> NetworkCredentials:
+    """Nobody signs in with a browser: that is not measured."""
+    assert stack.issuer is not None
+    entry = DirectEntry(stack.issuer.url, stack.mongodb_uri)
+    return NetworkCredentials(stack.issuer, entry, stack.mongodb_uri, IDENTITY_DATABASE)
+
+
+async def _invite_nobody() -> str:
+    """An account that is written into the database needs no invitation."""
+    return ""
 
 
 async def _run_concurrently(work: Callable[[S], Awaitable[T]], items: Sequence[S]) -> list[T]:

@@ -10,6 +10,13 @@ from joserfc.jwk import RSAKey
 WEB_CLIENT_ID = "attune-web"
 KEY_BITS = 2048
 
+UNUSED_ISSUER = {
+    "OIDC_ISSUER": "http://127.0.0.1:9/oidc",
+    "OIDC_CLIENT_ID": WEB_CLIENT_ID,
+    "OIDC_CLIENT_SECRET": "unused",
+}
+"""The environment of processes to which nobody sends a request: no issuer needs to run."""
+
 SigningKey = dict[str, Any]
 """A private key as a JSON Web Key."""
 
