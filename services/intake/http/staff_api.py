@@ -4,7 +4,7 @@ from typing import Annotated, get_args
 from uuid import UUID
 
 from fastapi import APIRouter, Response
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
 from services.intake.domain.staff import MAX_PERIODS, Assignment
 from services.intake.http.views import DeputiesView, InvitationView, LeadView, PersonView, SupervisorsView
@@ -28,6 +28,17 @@ Roles = Annotated[
 
 
 class PersonBody(RequestBody):
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        json_schema_extra={
+            "anyOf": [
+                {"required": ["clinician_id"], "properties": {"clinician_id": {"type": "string"}}},
+                {"properties": {"roles": {"not": {"contains": {"const": "clinician"}}}}},
+            ]
+        },
+    )
+
     roles: Roles
     clinician_id: UUID | None = None
     """The clinician that the person is; required in the role clinician."""

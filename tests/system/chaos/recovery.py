@@ -21,7 +21,7 @@ POLL_INTERVAL_SECONDS = 0.5
 LAPSE_TIMEOUT = timedelta(seconds=20)
 """How long after its deadline a form may take to lapse; the grace period of the service is 10 s."""
 OUTBOX_COLLECTIONS: Mapping[str, Sequence[str]] = {
-    "attune_intake": ("clinics", "clinicians", "clients", "relationships"),
+    "attune_intake": ("clinics", "staff_records", "clinicians", "clients", "relationships"),
     "attune_sessions": ("sessions",),
     "attune_notify": ("alerts",),
 }
