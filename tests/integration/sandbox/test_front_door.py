@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response, Streamin
 
 from tests.support.serving import run_app, wait_until
 from tools.contracts.documents import SERVICES
+from tools.sandbox.demo.start_page import write
 from tools.sandbox.servers.front_door import FrontDoor, create_front_door
 from tools.sandbox.servers.front_door_routes import FORWARDED_HEADERS
 from tools.sandbox.servers.ports import free_ports
@@ -129,6 +130,19 @@ async def test_a_listed_path_leads_to_its_service(
     arrived = (await browser.get(path)).json()
 
     assert (arrived["port"], arrived["url"]) == (port_of(service_urls[service]), service_path)
+
+
+async def test_the_start_page_is_the_latest_one_that_was_written(
+    front_door: FrontDoor, browser: httpx2.AsyncClient
+) -> None:
+    assert front_door.lan_url
+    for text in ("Choose a person", "Choose another one"):
+        write(front_door, f"<p>{text}</p>")
+        page = await browser.get("/")
+
+        assert (page.status_code, page.text) == (200, f"<p>{text}</p>")
+        assert page.headers["content-type"] == "text/html; charset=utf-8"
+        assert (await browser.get(front_door.lan_url)).status_code == 404
 
 
 @pytest.mark.parametrize(

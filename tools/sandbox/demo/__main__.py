@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaError
 from rich.console import Console
 from rich.live import Live
 
-from tools.sandbox.demo import display
+from tools.sandbox.demo import display, start_page
 from tools.sandbox.demo.display import PageAddresses
 from tools.sandbox.demo.figures import Figures
 from tools.sandbox.demo.state import DemoState
@@ -28,6 +28,7 @@ from tools.sandbox.network.receivers import (
     run_webhook_server,
 )
 from tools.sandbox.network.retrying_client import RequestFailed
+from tools.sandbox.network.sign_in import SignInFailed
 from tools.sandbox.network.world import World
 from tools.sandbox.preflight import (
     OPS_PORT_OFFSET,
@@ -137,6 +138,8 @@ class Demo:
         self._world = World(self._state.seed, self._state.until, Parameters())
         self._ledger = Ledger()
         self._figures = Figures()
+        self._are_people_in = asyncio.Event()
+        """Whether everybody can send requests."""
 
     async def run(self) -> None:
         """Run until cancelled. Raises RunError if a service or Kafka fails."""
@@ -150,7 +153,7 @@ class Demo:
                 task_group.create_task(self._refresh_figures(observer, kafka_inspector))
                 task_group.create_task(self._display())
                 task_group.create_task(self._simulate(clinic_systems))
-        except* (RequestFailed, KafkaError) as errors:
+        except* (RequestFailed, SignInFailed, KafkaError) as errors:
             raise RunError(f"A service failed: {errors.exceptions[0]}\nLogs: {DATA_FOLDER}/*/log") from errors
         finally:
             self._state.save(self._state_file)
@@ -161,6 +164,7 @@ class Demo:
             await clinic_systems.register_clinic(clinic)
         for clinician in self._world.clinicians:
             await clinic_systems.register_clinician(clinician, zones[clinician.clinic_id], self._webhook_base_url)
+        self._are_people_in.set()
         async with asyncio.TaskGroup() as task_group:
             for course in self._world.courses:
                 if course.id not in self._state.submitted:
@@ -183,12 +187,23 @@ class Demo:
         self._state.save(self._state_file)
 
     async def _refresh_figures(self, clinic_systems: ClinicSystems, kafka_inspector: KafkaInspector) -> Never:
+        await self._are_people_in.wait()
         while True:
             unanswered = self._ledger.last_unanswered_sessions()
             await self._figures.refresh(
                 clinic_systems, self._world, kafka_inspector, unanswered, self._attune.ops_urls["alliance"]
             )
+            self._write_start_page()
             await asyncio.sleep(REFRESH_INTERVAL_SECONDS)
+
+    def _write_start_page(self) -> None:
+        """Offer the clinician with the most open alerts, and people of the same clinic."""
+        front_door, busiest = self._attune.front_door, self._figures.busiest_clinician
+        if front_door is not None and busiest is not None:
+            clinician = next(clinician for clinician in self._world.clinicians if clinician.id == busiest)
+            clinic = next(clinic for clinic in self._world.clinics if clinic.id == clinician.clinic_id)
+            people = start_page.people_of(clinic, clinician)
+            start_page.write(front_door, start_page.render(people, self._figures.open_form_url))
 
     async def _display(self) -> Never:
         if not console.is_terminal:

@@ -62,6 +62,8 @@ class PageAddresses:
 def build_addresses(attune: RunningStack, pages: PageAddresses, figures: Figures, data: Path) -> dict[str, str]:
     """The addresses that a person can open, and the settings that lead a command to the servers of the demo."""
     links = {}
+    if attune.front_door:
+        links["start page"] = f"{pages.url}/"
     if figures.open_form_url:
         links["a form"] = figures.open_form_url
         if pages.lan_url:

@@ -163,6 +163,7 @@ class ClinicSystems(RetryingClient):
                 if rater == "client":
                     due_at = session.ended_at + FEEDBACK_WINDOW
                     self.ledger.unanswered_until.setdefault(course.id, {})[session.id] = due_at
+                    self.ledger.unanswered_clinics[session.id] = course.clinic_id
                 continue
             if answer.given_at is not None:
                 await self.submit_paper_answer(course.clinic_id, session.id, rater, answer)

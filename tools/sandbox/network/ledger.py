@@ -37,6 +37,8 @@ class Ledger:
     """The score of each answer after its last correction."""
     unanswered_until: dict[UUID, dict[UUID, datetime]] = field(default_factory=dict)
     """Sessions that the client did not rate, and when the answer was due."""
+    unanswered_clinics: dict[UUID, UUID] = field(default_factory=dict)
+    """The clinic of each of these sessions."""
     requests: list[AcknowledgedRequest] = field(default_factory=list)
     """All acknowledged writes, in the order of their responses."""
     request_counts: Counter[str] = field(default_factory=Counter)
@@ -46,11 +48,9 @@ class Ledger:
 
     def last_unanswered_sessions(self) -> dict[UUID, UUID]:
         """The sessions whose answers are due last, the last one first, with their clinics; up to ten."""
-        due_at, clinics = dict[UUID, datetime](), dict[UUID, UUID]()
-        for relationship, sessions in self.unanswered_until.items():
-            due_at |= sessions
-            clinics |= dict.fromkeys(sessions, self.started_relationships[relationship])
-        return {session: clinics[session] for session in sorted(due_at, key=due_at.__getitem__, reverse=True)[:10]}
+        due_at = {session: due for sessions in self.unanswered_until.values() for session, due in sessions.items()}
+        latest = sorted(due_at, key=due_at.__getitem__, reverse=True)[:10]
+        return {session: self.unanswered_clinics[session] for session in latest}
 
     @property
     def session_count(self) -> int:

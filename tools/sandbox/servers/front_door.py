@@ -31,6 +31,8 @@ class FrontDoor:
     lan_url: str | None
     """Where other machines of the network find clients' forms, and nothing else; None if they are not served."""
     certificate: Certificate | None
+    start_page: Path
+    """The page at `/` of `url`; there is none as long as this file does not exist."""
 
 
 def create_front_door(
@@ -51,9 +53,10 @@ def create_front_door(
     data.mkdir(parents=True, exist_ok=True)
     addresses = [HOST, "127.0.0.1", *([lan_address] if lan_address else [])]
     certificate = create_certificate(data, addresses) if has_tls else None
-    listeners = [_listener("127.0.0.1", f"{HOST}:{port}", port, all_routes(service_urls))]
+    start_page = data / "start-page.html"
+    listeners = [_listener("127.0.0.1", f"{HOST}:{port}", port, all_routes(service_urls), start_page)]
     if lan_address:
-        listeners.append(_listener(lan_address, f"{lan_address}:{port}", port, form_routes(service_urls)))
+        listeners.append(_listener(lan_address, f"{lan_address}:{port}", port, form_routes(service_urls), None))
     configuration_file = data / "configuration.json"
     configuration_file.write_text(json.dumps(_configuration(listeners, certificate)))
     scheme = "https" if has_tls else "http"
@@ -69,7 +72,8 @@ def create_front_door(
         is_ready=partial(_is_ready, port, certificate),
         report=report,
     )
-    return FrontDoor(server, server.address, lan_address and f"{scheme}://{lan_address}:{port}", certificate)
+    lan_url = lan_address and f"{scheme}://{lan_address}:{port}"
+    return FrontDoor(server, server.address, lan_url, certificate, start_page)
 
 
 def all_routes(service_urls: Mapping[str, str]) -> list[dict[str, str]]:
@@ -101,8 +105,11 @@ def _route(start: str, target: str, removed_prefix: str = "") -> dict[str, str]:
     return {"start": start, "target": target, "removed_prefix": removed_prefix}
 
 
-def _listener(address: str, host: str, port: int, routes: Sequence[Mapping[str, str]]) -> dict[str, Any]:
-    return {"address": address, "host": host, "port": port, "routes": routes}
+def _listener(
+    address: str, host: str, port: int, routes: Sequence[Mapping[str, str]], start_page: Path | None
+) -> dict[str, Any]:
+    start_file = start_page and str(start_page)
+    return {"address": address, "host": host, "port": port, "routes": routes, "start_page": start_file}
 
 
 def _configuration(listeners: Sequence[Mapping[str, Any]], certificate: Certificate | None) -> dict[str, Any]:
@@ -111,11 +118,11 @@ def _configuration(listeners: Sequence[Mapping[str, Any]], certificate: Certific
 
 
 def _is_ready(port: int, certificate: Certificate | None) -> bool:
-    """Whether it answers; `/` leads nowhere."""
+    """Whether it answers; there may be no start page."""
     context = ssl.create_default_context(cafile=certificate.file) if certificate else None
     connection = HTTPSConnection(HOST, port, timeout=5, context=context) if context else HTTPConnection(HOST, port)
     try:
         connection.request("GET", "/")
-        return connection.getresponse().status == 404
+        return connection.getresponse().status in (200, 404)
     finally:
         connection.close()

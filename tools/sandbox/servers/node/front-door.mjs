@@ -2,7 +2,7 @@
 //
 // It has the routes of the gateway, and like it passes on only listed headers.
 
-import { readFileSync } from "node:fs";
+import { readFile, readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { createServer as createSecureServer } from "node:https";
 import { createRequire } from "node:module";
@@ -36,10 +36,26 @@ function findRoute(routes, path) {
   return routes.find(({ start }) => new RegExp(`^${start}`).test(path));
 }
 
+// The demo writes the page when it knows its people, and again when it knows more.
+function answerStartPage(file, response) {
+  readFile(file, (error, page) => {
+    if (error) return refuse(response, 404);
+    response.writeHead(200, {
+      "Content-Type": "text/html; charset=utf-8",
+      "Cache-Control": "no-store",
+      "Content-Security-Policy":
+        "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+      "X-Content-Type-Options": "nosniff",
+    });
+    response.end(page);
+  });
+}
+
 function answer(listener, request, response) {
   // Another site whose name resolves to this machine could otherwise read and write with its visitors' cookies.
   if (request.headers.host !== listener.host) return refuse(response, 421);
   const url = URL.parse(`http://any${request.url}`); // resolves dots, encoded ones too; null if it is no address
+  if (url?.pathname === "/" && listener.start_page) return answerStartPage(listener.start_page, response);
   const route = url && findRoute(listener.routes, url.pathname);
   if (!route) return refuse(response, 404);
   request.url = url.pathname.slice(route.removed_prefix.length) + url.search;
