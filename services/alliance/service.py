@@ -11,6 +11,7 @@ from services.alliance.domain.presentation.trajectory import TrajectoryPage, tra
 from services.alliance.domain.state.history import HistoryEvent, clinic_of
 from services.alliance.domain.tuning.dispositions import Disposition, list_counting
 from services.alliance.store.protocol import Store, VersionedState
+from shared.access.clinic_id import ClinicId
 from shared.errors import Busy, NotFound
 from shared.events import RelationshipStarted
 
@@ -31,22 +32,25 @@ class CaseloadPage:
 
 
 class AllianceService:
-    """Answers what is known of relationships, each with the policy of its clinic."""
+    """Answers what is known of relationships, each with the policy of its clinic.
+
+    A request is confined to its clinic: what belongs to another one is as if it did not exist. None means every clinic.
+    """
 
     def __init__(self, store: Store, policies: Policies) -> None:
         self._store = store
         self._policies = policies
         self._trajectory_slots = asyncio.Semaphore(MAX_CONCURRENT_TRAJECTORIES)
 
-    async def get_state(self, relationship_id: UUID) -> VersionedState:
+    async def get_state(self, clinic: ClinicId | None, relationship_id: UUID) -> VersionedState:
         """The alliance as it is now. Raises NotFound where nothing is known of it, or the client was erased."""
-        state = (await self._store.load([relationship_id]))[relationship_id]
-        if state.alliance.last_event_key is None or state.alliance.erasure_id is not None:
+        state = await self._store.find(clinic, relationship_id)
+        if state is None or state.alliance.last_event_key is None or state.alliance.erasure_id is not None:
             raise _not_found(relationship_id)
         return state
 
     async def get_trajectories(
-        self, relationship_id: UUID, with_predecessors: bool, page: int
+        self, clinic: ClinicId | None, relationship_id: UUID, with_predecessors: bool, page: int
     ) -> Mapping[UUID, TrajectoryPage]:
         """A page of the trajectory, and the same page of those before its transfers, the latest first.
 
@@ -55,7 +59,7 @@ class AllianceService:
         if self._trajectory_slots.locked():
             raise Busy(f"This process is already computing {MAX_CONCURRENT_TRAJECTORIES} trajectories.")
         async with self._trajectory_slots:
-            histories = await self._load_histories(relationship_id, with_predecessors)
+            histories = await self._load_histories(clinic, relationship_id, with_predecessors)
             stopped = threading.Event()
             try:  # in a thread, because a long history would block the event loop, and with it the consumer
                 return await asyncio.to_thread(self._fold_pages, histories, page, stopped.is_set)
@@ -71,14 +75,14 @@ class AllianceService:
         }
 
     async def _load_histories(
-        self, relationship_id: UUID, with_predecessors: bool
+        self, clinic: ClinicId | None, relationship_id: UUID, with_predecessors: bool
     ) -> dict[UUID, Sequence[HistoryEvent]]:
         """The events of a relationship, and of those before its transfers, the latest first. Raises NotFound."""
         limit = 1 + MAX_PREDECESSORS if with_predecessors else 1
         histories: dict[UUID, Sequence[HistoryEvent]] = {}
         current: UUID | None = relationship_id
         while current is not None and current not in histories and len(histories) < limit:
-            events = (await self._store.history([current]))[current]
+            events = await self._store.find_history(clinic, current)
             if not events:
                 break
             histories[current] = events
@@ -87,14 +91,17 @@ class AllianceService:
             raise _not_found(relationship_id)
         return histories
 
-    async def list_caseload(self, owner_type: str, owner_id: UUID, page: int) -> CaseloadPage:
+    async def list_caseload(self, clinic: ClinicId | None, owner_type: str, owner_id: UUID, page: int) -> CaseloadPage:
         """A page of the relationships of a clinic or a clinician, from 1, those of most concern first."""
         start = (page - 1) * CASELOAD_PAGE_SIZE
-        states = await self._store.caseload(owner_type, owner_id, CASELOAD_PAGE_SIZE + 1, start)
+        states = await self._store.caseload(clinic, owner_type, owner_id, CASELOAD_PAGE_SIZE + 1, start)
         return CaseloadPage(states[:CASELOAD_PAGE_SIZE], len(states) > CASELOAD_PAGE_SIZE)
 
     async def list_dispositions(self, relationships: Collection[UUID]) -> Mapping[UUID, Sequence[Disposition]]:
-        """What clinicians decided about the alerts of each, and did not take back; the latest first."""
+        """What clinicians decided about the alerts of each, and did not take back; the latest first.
+
+        The relationships are some that the request has loaded from its clinic.
+        """
         dispositions = await self._store.dispositions(relationships)
         by_relationship: dict[UUID, list[Disposition]] = {r: [] for r in relationships}
         for disposition in list_counting(dispositions, await self._store.reopenings(relationships)):

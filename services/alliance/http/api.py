@@ -18,7 +18,7 @@ def routes(service: AllianceService) -> APIRouter:
     @router.get("/relationships/{relationship_id}")
     async def relationship(relationship_id: UUID) -> RelationshipView:
         """The current alliance, and the reasons for it."""
-        state = await service.get_state(relationship_id)
+        state = await service.get_state(None, relationship_id)
         return (await _views(service, [state]))[0]
 
     @router.get("/relationships/{relationship_id}/trajectory")
@@ -28,7 +28,7 @@ def routes(service: AllianceService) -> APIRouter:
         After a transfer, optionally that with the previous clinicians as well. Two are computed at a time; beyond that
         the response is 503 with `Retry-After`.
         """
-        pages = await service.get_trajectories(relationship_id, with_predecessors, page)
+        pages = await service.get_trajectories(None, relationship_id, with_predecessors, page)
         latest, *predecessors = [Trajectory.from_page(r, found, page) for r, found in pages.items()]
         return latest.model_copy(update={"predecessors": predecessors})
 
@@ -43,7 +43,7 @@ def routes(service: AllianceService) -> APIRouter:
         return await _caseload("clinician", clinician_id, page)
 
     async def _caseload(owner_type: str, owner_id: UUID, page: int) -> Caseload:
-        found = await service.list_caseload(owner_type, owner_id, page)
+        found = await service.list_caseload(None, owner_type, owner_id, page)
         return Caseload(
             relationships=await _views(service, found.states),
             next_page=page + 1 if found.has_next else None,

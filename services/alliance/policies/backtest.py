@@ -16,6 +16,7 @@ from services.alliance.domain.tuning.replay import (
     replay_episodes,
 )
 from services.alliance.store.protocol import Store
+from shared.access.clinic_id import ClinicId
 
 PAGE_SIZE = 50
 """Relationships that are read at once: a few thousand events."""
@@ -38,7 +39,7 @@ class Backtest:
 
 
 async def run_backtest(
-    store: Store, policies: Policies, new_policy: Policy, clinic: UUID | None, report_progress: ReportProgress
+    store: Store, policies: Policies, new_policy: Policy, clinic: ClinicId | None, report_progress: ReportProgress
 ) -> Backtest:
     """Replay every relationship, or those of one clinic, under the policy in force and under the new one."""
     result = Backtest(new_policy)
@@ -59,7 +60,7 @@ async def run_backtest(
 
 
 async def read_histories(
-    store: Store, clinic: UUID | None, report_progress: ReportProgress
+    store: Store, clinic: ClinicId | None, report_progress: ReportProgress
 ) -> AsyncIterator[dict[UUID, Sequence[HistoryEvent]]]:
     """The history of every relationship, a page at a time."""
     count, read_count = await store.count(clinic), 0

@@ -9,12 +9,13 @@ from services.alliance.domain.tuning.adaptation import MIN_SPANS, Adaptation, Re
 from services.alliance.domain.tuning.calibration import collect_sample, fit_prior
 from services.alliance.policies.backtest import ReportProgress, read_histories
 from services.alliance.store.protocol import Store
+from shared.access.clinic_id import ClinicId
 
 LINE_WIDTH = 110
 
 
 async def calibrate_policy(
-    store: Store, policy: Policy, clinic: UUID, target: float, report_progress: ReportProgress
+    store: Store, policy: Policy, clinic: ClinicId, target: float, report_progress: ReportProgress
 ) -> Adaptation:
     """`adapt_policy`, a page of histories at a time. Raises InsufficientHistory; writes nothing."""
     samples = [

@@ -6,6 +6,7 @@ from uuid import UUID
 from services.alliance.domain.state.history import HistoryEvent, choose_content
 from services.alliance.domain.tuning.dispositions import Disposition, Reopening
 from services.alliance.store.protocol import VersionedState, caseload_level, concern_rank
+from shared.access.clinic_id import ClinicId
 
 
 class InMemoryStore:
@@ -60,9 +61,19 @@ class InMemoryStore:
             if reopening.relationship not in erasures
         }
 
-    async def caseload(self, owner_type: str, owner_id: UUID, limit: int, skip: int = 0) -> list[VersionedState]:
+    async def find(self, clinic: ClinicId | None, relationship: UUID) -> VersionedState | None:
+        return self._states_of(clinic).get(relationship)
+
+    async def find_history(self, clinic: ClinicId | None, relationship: UUID) -> list[HistoryEvent]:
+        if clinic is not None and relationship not in self._states_of(clinic):
+            return []
+        return (await self.history([relationship]))[relationship]
+
+    async def caseload(
+        self, clinic: ClinicId | None, owner_type: str, owner_id: UUID, limit: int, skip: int = 0
+    ) -> list[VersionedState]:
         attribute = {"clinic": "clinic_id", "clinician": "clinician_id"}[owner_type]
-        owned = [state for state in self.states.values() if getattr(state.alliance, attribute) == owner_id]
+        owned = [s for s in self._states_of(clinic).values() if getattr(s.alliance, attribute) == owner_id]
         by_concern = sorted(
             owned, key=lambda s: (-concern_rank(s.alliance), caseload_level(s.alliance), s.relationship)
         )
@@ -92,22 +103,14 @@ class InMemoryStore:
     async def reopenings(self, relationships: Collection[UUID]) -> list[Reopening]:
         return [r for r in self.recorded_reopenings.values() if r.relationship in relationships]
 
-    async def count(self, clinic: UUID | None) -> int:
-        return len(self._list_clinic_relationships(clinic))
+    async def count(self, clinic: ClinicId | None) -> int:
+        return len(self._states_of(clinic))
 
-    async def page(self, clinic: UUID | None, after: UUID | None, limit: int) -> list[UUID]:
-        return [
-            relationship
-            for relationship in sorted(self._list_clinic_relationships(clinic))
-            if after is None or relationship > after
-        ][:limit]
+    async def page(self, clinic: ClinicId | None, after: UUID | None, limit: int) -> list[UUID]:
+        return [r for r in sorted(self._states_of(clinic)) if after is None or r > after][:limit]
 
-    def _list_clinic_relationships(self, clinic: UUID | None) -> list[UUID]:
-        return [
-            relationship
-            for relationship, state in self.states.items()
-            if clinic is None or state.alliance.clinic_id == clinic
-        ]
+    def _states_of(self, clinic: ClinicId | None) -> dict[UUID, VersionedState]:
+        return {r: state for r, state in self.states.items() if clinic is None or state.alliance.clinic_id == clinic}
 
     def _version(self, relationship: UUID) -> int:
         state = self.states.get(relationship)

@@ -16,6 +16,7 @@ from services.alliance.domain.state.history import HISTORY_EVENTS, HistoryEvent,
 from services.alliance.domain.tuning.dispositions import Disposition, Reopening
 from services.alliance.store.protocol import CONCERN_RANK, VersionedState, caseload_level, concern_rank
 from services.alliance.store.stored_names import dump_alliance, load_alliance
+from shared.access.clinic_id import ClinicId
 from shared.errors import DecodeError
 from shared.events import Severity, by_type
 from shared.events.cloudevents import decode, encode
@@ -161,10 +162,23 @@ class MongoStore:
                 for collection in (self._dispositions, self._reopenings):
                     await collection.delete_many({"relationship": {"$in": list(erasures)}})
 
-    async def caseload(self, owner_type: str, owner_id: UUID, limit: int, skip: int = 0) -> list[VersionedState]:
+    async def find(self, clinic: ClinicId | None, relationship: UUID) -> VersionedState | None:
+        with translate_errors():
+            document = await self._alliances.find_one({"_id": relationship, **_clinic_filter(clinic)})
+        return None if document is None else from_document(document)
+
+    async def find_history(self, clinic: ClinicId | None, relationship: UUID) -> list[HistoryEvent]:
+        """In one round trip more if a clinic is given: the events do not say of which one they are."""
+        is_found = clinic is None or await self.find(clinic, relationship) is not None
+        return (await self.history([relationship]))[relationship] if is_found else []
+
+    async def caseload(
+        self, clinic: ClinicId | None, owner_type: str, owner_id: UUID, limit: int, skip: int = 0
+    ) -> list[VersionedState]:
+        query = {"$and": [{owner_type: owner_id}, _clinic_filter(clinic)]}
         with translate_errors():
             documents = (
-                await self._alliances.find({owner_type: owner_id})
+                await self._alliances.find(query)
                 .sort([("concern", -1), ("level", 1), ("_id", 1)])
                 .skip(skip)
                 .limit(limit)
@@ -180,7 +194,7 @@ class MongoStore:
     async def dispositions(self, relationships: Collection[UUID]) -> list[Disposition]:
         with translate_errors():
             documents = await self._dispositions.find({"relationship": {"$in": list(relationships)}}).to_list(None)
-        return [_disposition_from_document(document) for document in documents]
+        return [Disposition(**_rename_id(d) | {"detectors": tuple(d["detectors"])}) for d in documents]
 
     async def record_reopenings(self, reopenings: Sequence[Reopening]) -> list[Reopening]:
         new = await _find_new(self._reopenings, {r.id: r for r in reopenings})
@@ -192,11 +206,11 @@ class MongoStore:
             documents = await self._reopenings.find({"relationship": {"$in": list(relationships)}}).to_list(None)
         return [Reopening(**_rename_id(document)) for document in documents]
 
-    async def count(self, clinic: UUID | None) -> int:
+    async def count(self, clinic: ClinicId | None) -> int:
         with translate_errors():
             return await self._alliances.count_documents(_clinic_filter(clinic))
 
-    async def page(self, clinic: UUID | None, after: UUID | None, limit: int) -> list[UUID]:
+    async def page(self, clinic: ClinicId | None, after: UUID | None, limit: int) -> list[UUID]:
         after_filter = {} if after is None else {"_id": {"$gt": after}}
         with translate_errors():
             documents = (
@@ -214,7 +228,7 @@ def _decode(documents: Sequence[Document]) -> list[tuple[UUID, HistoryEvent]]:
     return [(relationship, event) for relationship, event in decoded if event is not None]
 
 
-def _clinic_filter(clinic: UUID | None) -> Document:
+def _clinic_filter(clinic: ClinicId | None) -> Document:
     return {} if clinic is None else {"clinic": clinic}
 
 
@@ -284,7 +298,3 @@ def _to_document(recorded: Disposition | Reopening) -> Document:
 
 def _rename_id(document: Document) -> Document:
     return {"id" if name == "_id" else name: value for name, value in document.items()}
-
-
-def _disposition_from_document(document: Document) -> Disposition:
-    return Disposition(**_rename_id(document) | {"detectors": tuple(document["detectors"])})

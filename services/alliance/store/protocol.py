@@ -10,6 +10,7 @@ from services.alliance.domain.fold import FoldResult
 from services.alliance.domain.state.alliance import Alliance
 from services.alliance.domain.state.history import HistoryEvent
 from services.alliance.domain.tuning.dispositions import Disposition, Reopening
+from shared.access.clinic_id import ClinicId
 from shared.events import Severity
 from shared.events.model import SEVERITY_RANK
 
@@ -40,7 +41,11 @@ class VersionedState:
 
 
 class Store(Protocol):
-    """Stores the events and the state of every relationship. Every method is idempotent and raises StoreUnavailable."""
+    """Stores the events and the state of every relationship. Every method is idempotent and raises StoreUnavailable.
+
+    What serves a request takes its clinic first: what belongs to another clinic, or to one that is not known yet, is as
+    if it did not exist. None means every clinic. What serves a batch of events is about relationships of all clinics.
+    """
 
     async def append(self, events: Sequence[HistoryEvent]) -> set[UUID]:
         """Store each event once, however often it is delivered; if with several contents, the one that counts.
@@ -61,7 +66,15 @@ class Store(Protocol):
     async def erase(self, erasures: Mapping[UUID, UUID]) -> None:
         """Delete everything about these relationships, except their states and the event that erased the client."""
 
-    async def caseload(self, owner_type: str, owner_id: UUID, limit: int, skip: int = 0) -> list[VersionedState]:
+    async def find(self, clinic: ClinicId | None, relationship: UUID) -> VersionedState | None:
+        """The latest state of the relationship, or None."""
+
+    async def find_history(self, clinic: ClinicId | None, relationship: UUID) -> list[HistoryEvent]:
+        """Every known event of the relationship, unordered."""
+
+    async def caseload(
+        self, clinic: ClinicId | None, owner_type: str, owner_id: UUID, limit: int, skip: int = 0
+    ) -> list[VersionedState]:
         """The relationships of a clinic (`owner_type` = `clinic`) or of a clinician, those of most concern first.
 
         Up to `limit` of them, after the first `skip`.
@@ -79,10 +92,10 @@ class Store(Protocol):
     async def reopenings(self, relationships: Collection[UUID]) -> list[Reopening]:
         """The reopenings of the alerts of these relationships."""
 
-    async def count(self, clinic: UUID | None) -> int:
+    async def count(self, clinic: ClinicId | None) -> int:
         """The number of relationships in the clinic, or in all clinics."""
 
-    async def page(self, clinic: UUID | None, after: UUID | None, limit: int) -> list[UUID]:
+    async def page(self, clinic: ClinicId | None, after: UUID | None, limit: int) -> list[UUID]:
         """The next of these relationships, in the order of their ids."""
 
 

@@ -31,6 +31,7 @@ from services.alliance.domain.tuning.replay import replay_episodes
 from services.alliance.policies.calibrate import calibrate_policy
 from services.alliance.store.memory import InMemoryStore
 from services.alliance.store.protocol import VersionedState
+from shared.access.clinic_id import ClinicId
 from tests.support.builders import RelationshipBuilder
 
 CLINIC = UUID(int=1)
@@ -255,6 +256,6 @@ async def test_a_history_read_page_by_page_gives_the_same_policy() -> None:
         relationship = VersionedState(events[0].relationship_id).advance(refold(events, DEFAULT_POLICY))
         await store.save([relationship])
 
-    calibrated = await calibrate_policy(store, DEFAULT_POLICY, CLINIC, 0.2, lambda *_: None)
+    calibrated = await calibrate_policy(store, DEFAULT_POLICY, ClinicId(CLINIC), 0.2, lambda *_: None)
 
     assert calibrated == adapt_policy(histories, DEFAULT_POLICY)

@@ -9,9 +9,6 @@ from shared.access.clinic_id import ClinicId
 from shared.outbox.documents import ClinicDocuments
 from tools.contracts.documents import SERVICES
 
-NOT_CONFINED_YET = {"alliance"}
-"""Services whose documents do not have their clinic yet."""
-
 START = "a background task at the start of the service"
 EVENTS = "the handler of events, which belong to any clinic"
 TIMER = "a timer, which serves all clinics"
@@ -19,6 +16,7 @@ WORKER = "the delivery worker, which sends the messages of all clinics"
 BACKFILL = "fills in the clinics that are not known yet"
 LINK = "the link is the key; what it finds says the clinic"
 OWN_WRITE = "the handler of events; a request calls it only for what it has written itself"
+FOUND = "the handler of events; a request asks only about relationships that it has found in its clinic"
 
 FOR_ALL_CLINICS = {
     "intake.Store.find_invitee": LINK,
@@ -34,6 +32,15 @@ FOR_ALL_CLINICS = {
     "sessions.Store.count_unknown_clinics": BACKFILL,
     "sessions.Store.list_unknown_clinics": BACKFILL,
     "sessions.Store.fill_in_clinics": BACKFILL,
+    "alliance.Store.append": EVENTS,
+    "alliance.Store.load": EVENTS,
+    "alliance.Store.history": EVENTS,
+    "alliance.Store.save": EVENTS,
+    "alliance.Store.erase": EVENTS,
+    "alliance.Store.record_dispositions": EVENTS,
+    "alliance.Store.record_reopenings": EVENTS,
+    "alliance.Store.dispositions": FOUND,
+    "alliance.Store.reopenings": FOUND,
     "notify.Store.load_relationships": EVENTS,
     "notify.Store.save_relationships": EVENTS,
     "notify.Store.load_versioned_alerts": EVENTS,
@@ -73,8 +80,6 @@ def test_a_store_method_takes_the_clinic_first_or_is_listed_with_the_reason() ->
 def _members() -> Iterator[tuple[str, Any]]:
     """The public methods and properties of the stores of all services."""
     for service in SERVICES:
-        if service in NOT_CONFINED_YET:
-            continue
         module = importlib.import_module(f"services.{service}.store.protocol")
         for protocol in vars(module).values():
             if inspect.isclass(protocol) and protocol.__module__ == module.__name__ and Protocol in protocol.__bases__:
