@@ -53,7 +53,10 @@ class PeopleService:
     async def register_clinician(
         self, clinic: ClinicId | None, clinician_id: UUID, clinic_id: UUID, contact: str, time_zone: TimeZone
     ) -> Clinician:
-        """Register a clinician of a clinic, or update one."""
+        """Register a clinician of a clinic, or update one.
+
+        A clinician with open relationships does not move to another clinic; one that starts meanwhile is not seen.
+        """
         await require("clinic", self.store.clinics.within(clinic), clinic_id)
         requested = Clinician(
             clinician_id=clinician_id,

@@ -64,6 +64,7 @@ async def test_a_caseload_lists_relationships_of_the_clinic_only(store: Store, o
 
 
 async def test_the_caseload_of_another_clinic_is_empty_as_that_of_an_unknown_one(store: Store) -> None:
+    await record(store, OURS)
     await record(store, THEIRS)
 
     assert await store.caseload(OURS, "clinic", THEIRS, 10) == []

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 from services.intake.domain.caseload_csv import Row
 from services.intake.domain.import_plan import ExistingRecords, ImportPlan, plan_import
-from services.intake.domain.people import CaseCodeAssignment, Client, add_client, assign_case_code
+from services.intake.domain.people import CaseCodeAssignment, Client, Clinician, add_client, assign_case_code
 from services.intake.domain.relationship import (
     Relationship,
 )
@@ -18,7 +18,9 @@ from services.intake.domain.relationships import (
 from services.intake.store.protocol import Store
 from shared.access.clinic_id import ClinicId
 from shared.outbox.documents import Change
-from tests.support.intake_builders import ANNA, BEN, CLINIC, NOW, STARTED, decide_start
+from tests.support.intake_builders import ANNA, BEN, CLINIC, NOW, OTHER_CLINIC, STARTED, decide_start, make_clinician
+
+CARA = make_clinician(clinic_id=OTHER_CLINIC)
 
 
 async def start(store: Store, relationship_id: UUID, clinic: ClinicId = CLINIC, **overrides: Any) -> Relationship:
@@ -38,6 +40,14 @@ async def assign(store: Store, client_id: UUID, case_code: str, clinic: ClinicId
         CaseCodeAssignment.document_id(clinic, case_code),
         lambda before: assign_case_code(before, assignment),
     )
+
+
+async def start_elsewhere(store: Store, relationship_id: UUID, clinician: Clinician = CARA) -> Relationship:
+    """A relationship of another clinic, with a client of its own."""
+    clinic = ClinicId(clinician.clinic_id)
+    client = (await assign(store, uuid4(), f"AB-{uuid4().int % 1000}", clinic)).after
+    fields = {"clinic_id": clinic, "clinician_id": clinician.clinician_id, "client_id": client.client_id}
+    return await start(store, relationship_id, clinic, clinician=clinician, client=client, **fields)
 
 
 async def transfer(store: Store, old_id: UUID, new_id: UUID) -> list[Change[Relationship]]:

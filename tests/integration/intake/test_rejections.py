@@ -11,8 +11,8 @@ from tests.support.intake_client import DAY, STARTED_AT, IntakeClient, make_csv,
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
 
-async def test_a_rejected_transfer_ends_nothing(clinic: IntakeClient) -> None:
-    other_clinic, other_clinician_id = IntakeClient(clinic.http, clinic.kafka_servers), uuid4()
+async def test_a_rejected_transfer_ends_nothing(clinic: IntakeClient, other_clinic: IntakeClient) -> None:
+    other_clinician_id = uuid4()
     await clinic.set_up()
     await other_clinic.set_up()
     at = STARTED_AT + DAY

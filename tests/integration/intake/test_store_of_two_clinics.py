@@ -1,7 +1,7 @@
 """To a clinic, the records of another one in the store of intake do not exist, and their ids are taken."""
 
 from collections.abc import Sequence
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 
@@ -12,17 +12,8 @@ from services.intake.domain.relationships import Decision, start_successor
 from services.intake.store.protocol import Store
 from shared.access.clinic_id import ClinicId
 from shared.errors import IdTaken, NotFound
-from tests.integration.intake.store_steps import assign, make_row, start, transfer
-from tests.support.intake_builders import ANNA, BEN, CLINIC, OTHER_CLINIC, decide_start, make_clinician
-
-CARA = make_clinician(clinic_id=OTHER_CLINIC)
-
-
-async def start_elsewhere(store: Store, relationship_id: UUID, client_id: UUID | None = None) -> Relationship:
-    """A relationship of the other clinic."""
-    client = (await assign(store, client_id or uuid4(), f"AB-{uuid4().int % 1000}", OTHER_CLINIC)).after
-    fields = {"clinic_id": OTHER_CLINIC, "clinician_id": CARA.clinician_id, "client_id": client.client_id}
-    return await start(store, relationship_id, OTHER_CLINIC, clinician=CARA, client=client, **fields)
+from tests.integration.intake.store_steps import CARA, assign, make_row, start, start_elsewhere, transfer
+from tests.support.intake_builders import ANNA, BEN, CLINIC, OTHER_CLINIC, decide_start
 
 
 def end_if_found(before: Relationship | None) -> Decision:
