@@ -8,8 +8,11 @@ from shared.events import Evidence
 
 WithdrawalKind = Literal["absence", "silence", "cut_short"]
 
+ABSENCE_CODES = {"missed": 1, "cancelled_late": 2}
+"""The number `absence` of a sign, by why its own appointment was not held. Stored events have it: no code changes."""
+
+_ABSENCES = {code: absence for absence, code in ABSENCE_CODES.items()}
 _WORDS = {"missed": "missed", "cancelled_late": "called off late"}
-_ABSENCES = {1: "missed", 2: "cancelled_late"}  # by the number `absence`
 
 Numbers = Mapping[str, float]
 

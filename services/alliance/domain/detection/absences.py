@@ -3,22 +3,24 @@
 from collections.abc import Iterable, Sequence
 
 from services.alliance.domain.state.alliance import Session
-from shared.events import Event, FeedbackLapsed, SessionCancelled, SessionCompleted, SessionMissed
+from shared.clinical.absences import ABSENCE_CODES
+from shared.events import Event, FeedbackLapsed, SessionCompleted
 
-ABSENCES = ("missed", "cancelled_late")
+COUNTED_ATTENDANCES = frozenset({"held", *ABSENCE_CODES})
+"""Of the appointments of which attendance is a share; one that was cancelled in time is none."""
 
 
 def withdrawal_numbers(event: Event, session: Session, recent_sessions: Iterable[Session]) -> dict[str, float]:
     """Without the sessions for which consent was not in force.
 
-    `absence` says why the appointment itself was not held: 1 if missed, 2 if cancelled late. It is left out if the sign
-    is about an appointment that was.
+    `absence` is the code of why the appointment itself was not held. It is left out if the sign is about an appointment
+    that was.
     """
     sessions = [other for other in recent_sessions if not other.without_consent]
-    is_absence = isinstance(event, SessionMissed | SessionCancelled) and session.attendance in ABSENCES
+    absence = ABSENCE_CODES.get(session.attendance or "")
     return {
-        **({"absence": 1 + ABSENCES.index(str(session.attendance))} if is_absence else {}),
-        "appointments": sum(other.attendance in ("held", *ABSENCES) for other in sessions),
+        **({"absence": absence} if absence else {}),
+        "appointments": sum(other.attendance in COUNTED_ATTENDANCES for other in sessions),
         "missed": sum(other.attendance == "missed" for other in sessions),
         "cancelled_late": sum(other.attendance == "cancelled_late" for other in sessions),
         "cut_short": 1 if isinstance(event, SessionCompleted) else 0,
@@ -31,5 +33,5 @@ def _count_missed_in_a_row(sessions: Sequence[Session]) -> int:
     """How many of the latest appointments in a row the client missed or cancelled late."""
     # By time: an answer about an earlier session has made that one the last of the recent ones.
     newest_first = sorted(sessions, key=lambda session: session.at, reverse=True)
-    counted = [session.attendance for session in newest_first if session.attendance in ("held", *ABSENCES)]
+    counted = [session.attendance for session in newest_first if session.attendance in COUNTED_ATTENDANCES]
     return next((index for index, attendance in enumerate(counted) if attendance == "held"), len(counted))

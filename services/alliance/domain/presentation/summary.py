@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from pydantic import ConfigDict, Field
 
+from services.alliance.domain.detection.absences import COUNTED_ATTENDANCES
 from services.alliance.domain.detection.baseline import BAND_SPREADS, RECENT_RATINGS_LIMIT, Expectation, expect_rating
 from services.alliance.domain.policy.policy import Policy
 from services.alliance.domain.state.alliance import Alliance
@@ -188,7 +189,7 @@ def _engagement(alliance: Alliance) -> Engagement:
     counted_sessions = [
         session
         for session in alliance.recent_sessions
-        if session.attendance in ("held", "missed", "cancelled_late") and not session.without_consent
+        if session.attendance in COUNTED_ATTENDANCES and not session.without_consent
     ]
     asked_sessions = [session for session in alliance.recent_sessions if session.is_client_feedback_known]
     return Engagement(
