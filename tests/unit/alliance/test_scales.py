@@ -1,5 +1,7 @@
 """Answers are compared only within one scale: the same questionnaire in the same language."""
 
+import pytest
+
 from services.alliance.domain.detection.scale import MAX_OTHER_SCALES
 from services.alliance.domain.policy.policy import DEFAULT_POLICY
 from services.alliance.domain.presentation.summary import summarize
@@ -56,13 +58,37 @@ def test_a_language_that_the_client_changes_to_in_an_episode_does_not_repair_it_
     assert good.last_repaired is not None
 
 
-def test_another_language_in_an_episode_can_show_another_level() -> None:
-    lasting = [*GERMAN, *rated_in("de", 5, first=6), *rated_in("tr", *[5.0] * 12, first=7)]
+def test_a_first_low_answer_in_another_language_opens_an_episode_that_the_same_level_does_not_repair() -> None:
+    """No rating of the episode is in the language of before."""
+    low = [*GERMAN, *rated_in("tr", 4, *[5.0] * 4, first=6)]
 
-    ended = fold_events(lasting).last_ended
+    assert open_episode(low).calm_ratings == 0
+    assert fold_events([*low, *rated_in("tr", 9, 9, first=11)]).last_repaired is not None
+
+
+@pytest.mark.parametrize(
+    "lasting", [rated_in("tr", *[5.0] * 12, first=13), instrument_sessions("srs", 20, *range(13, 25))]
+)
+def test_a_level_shift_compares_another_scale_with_the_level_on_the_one_right_before(
+    lasting: list[HistoryEvent],
+) -> None:
+    """It is lower than the German answers were, and no lower than the English ones."""
+    english, german = rated_in("en", *[4.5] * 6), rated_in("de", *[9.0] * 6, 5, first=6)
+
+    ended = fold_events([*english, *german, *lasting]).last_ended
 
     assert ended is not None
     assert (ended.reason, ended.shift) == ("level_shift", "lower")
+
+
+def test_a_level_shift_lasts_until_another_language_is_back_at_the_level_of_before() -> None:
+    lasting = [*GERMAN, *rated_in("de", 5, first=6), *rated_in("tr", *[5.0] * 12, first=7)]
+    better = [*lasting, *rated_in("tr", *[7.0] * 5, first=19)]
+
+    shifts = [fold_events(e).shifted_level for e in (lasting, better, [*better, *rated_in("tr", *[9.0] * 5, first=24)])]
+
+    assert shifts[0] is not None
+    assert shifts == [shifts[0], shifts[0], None]
 
 
 def test_the_first_answer_in_another_language_does_not_end_a_level_shift() -> None:

@@ -161,7 +161,7 @@ def restart_baselines(alliance: Alliance, episode: Episode, policy: Policy) -> A
 
 def usual_series(alliance: Alliance, episode: Episode) -> Series:
     """The ratings that say what was usual before the episode: of the scale before, if this one is first used in it."""
-    if alliance.client.ratings >= episode.ratings or not alliance.other_scales:
+    if alliance.client.ratings > episode.ratings or not alliance.other_scales:
         return alliance.client
     return next(reversed(alliance.other_scales.values())).client
 
