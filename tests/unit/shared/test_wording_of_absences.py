@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from shared.clinical.absences import WithdrawalKind, withdrawal_kinds
 from shared.clinical.wording import describe_evidence
 from shared.events import Evidence
 from tests.unit.shared.session_signs import SESSION_9_AT, describe, sign
@@ -32,6 +33,9 @@ def words(**numbers: float) -> str:
         ),
         ({"absence": 2, "cancelled_late": 1}, "this appointment was called off late."),
         ({"missed": 3, "in_a_row": 3}, "this appointment was missed, the 3rd absence in a row."),
+        ({"missed": 11, "in_a_row": 11}, "this appointment was missed, the 11th absence in a row."),
+        ({"missed": 21, "in_a_row": 21}, "this appointment was missed, the 21st absence in a row."),
+        ({}, "this appointment was missed."),
     ],
 )
 def test_an_absence_says_of_how_many_and_whether_it_is_this_appointment(numbers: dict[str, float], text: str) -> None:
@@ -53,6 +57,38 @@ def test_a_late_cancellation_has_the_date_of_the_appointment() -> None:
     cancelled = absence(-1, absence=2, cancelled_late=1, hours_after_session=-24)
 
     assert describe_evidence([cancelled]) == ["Tuesday 10 March: this appointment was called off late."]
+
+
+def test_an_answer_that_was_awaited_on_the_day_of_the_session_did_not_come_in_time() -> None:
+    lapsed = sign("withdrawal", 9, silent=1, hours_after_session=2, missed=1, appointments=4)
+
+    assert describe(lapsed) == "no answer from the client in time; 1 of the last 4 appointments was missed."
+
+
+def test_a_lapsed_form_after_absences_in_a_row_counts_them_and_is_not_one() -> None:
+    lapsed = sign("withdrawal", 9, silent=1, missed=3, appointments=4, in_a_row=3)
+
+    assert describe(lapsed) == "no answer from the client in time; 3 of the last 4 appointments were missed."
+
+
+def test_a_code_of_a_later_version_leaves_open_why_the_appointment_was_not_held() -> None:
+    assert words(absence=3, missed=1, appointments=4) == "1 of the last 4 appointments was missed."
+
+
+@pytest.mark.parametrize(
+    ("numbers", "kinds"),
+    [
+        ({"cut_short": 1, "silent": 1, "missed": 1}, ["cut_short", "silence", "absence"]),
+        ({"absence": 2}, ["absence"]),
+        ({"cancelled_late": 1}, ["absence"]),
+        ({"in_a_row": 3}, ["absence"]),
+        ({"in_a_row": 2, "missed": 0, "cut_short": 0, "silent": 0}, []),
+    ],
+)
+def test_a_sign_of_withdrawal_says_which_kinds_of_it_happened(
+    numbers: dict[str, float], kinds: list[WithdrawalKind]
+) -> None:
+    assert list(withdrawal_kinds(absence(0, **numbers))) == kinds
 
 
 def test_hours_that_no_calendar_holds_are_limited() -> None:
