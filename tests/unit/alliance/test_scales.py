@@ -58,6 +58,16 @@ def test_a_language_that_the_client_changes_to_in_an_episode_does_not_repair_it_
     assert good.last_repaired is not None
 
 
+def test_a_rating_that_is_low_in_the_new_language_repairs_nothing_though_it_was_usual_in_the_one_before() -> None:
+    ruptured = rated_in("de", *[9.0, 6.0] * 4, 3)
+
+    low, good = (fold_events([*ruptured, *rated_in("tr", 9.3, 9.3, rating, first=9)]) for rating in (8.4, 9.3))
+
+    assert low.open_episode is not None
+    assert (low.open_episode.calm_ratings, low.last_repaired) == (0, None)
+    assert good.last_repaired is not None
+
+
 def test_a_first_low_answer_in_another_language_opens_an_episode_that_the_same_level_does_not_repair() -> None:
     """No rating of the episode is in the language of before."""
     low = [*GERMAN, *rated_in("tr", 4, *[5.0] * 4, first=6)]
