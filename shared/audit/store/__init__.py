@@ -1,0 +1,1 @@
+"""Where the chains of a service are stored."""
