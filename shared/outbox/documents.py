@@ -15,6 +15,8 @@ from pydantic import BaseModel
 from pymongo.errors import DuplicateKeyError
 
 from shared.access.clinic_id import ClinicId
+from shared.audit.line import AuditLine
+from shared.audit.pending import PENDING_LINES, audit_entries
 from shared.errors import IdTaken, StoreUnavailable
 from shared.events import Event
 from shared.mongo.client import Collection as MongoCollection
@@ -63,6 +65,11 @@ class Change(Generic[T]):
     entries: Sequence[Document] = field(default=(), repr=False, compare=False)
     """The events as the document stores them in its outbox."""
 
+    @property
+    def is_written(self) -> bool:
+        """Whether there was something to write, with the audit lines of the change."""
+        return self.after != self.before or bool(self.events)
+
 
 class ClinicDocuments(Protocol[T]):
     """Documents of several clinics. Each read or write says first of which clinic."""
@@ -79,6 +86,9 @@ class DocumentCollection(ClinicDocuments[T], Protocol[T]):
 
     Every method raises StoreUnavailable; then it is unknown whether it wrote, and repeating it is safe.
     """
+
+    def audited(self, *lines: AuditLine) -> "DocumentCollection[T]":
+        """The same documents, where every change that is written is written together with these audit lines."""
 
     async def get(self, document_id: UUID) -> T | None:
         """The document, or None."""
@@ -107,9 +117,13 @@ class Documents(Generic[T]):
     """The path of the field that holds the clinic of a document, under its stored names."""
     clinic: ClinicId | None = None
     """The clinic whose documents these are; None: those of all clinics."""
+    audit_lines: Sequence[AuditLine] = ()
 
     def within(self, clinic: ClinicId | None) -> "Documents[T]":
         return replace(self, clinic=clinic)
+
+    def audited(self, *lines: AuditLine) -> "Documents[T]":
+        return replace(self, audit_lines=lines)
 
     async def get(self, document_id: UUID) -> T | None:
         found = await self.load(document_id)
@@ -177,14 +191,14 @@ class Documents(Generic[T]):
         loaded = loaded or await self._find_one({"_id": document_id}, session)
         before = None if loaded is None else loaded.value
         after, events = decide(before)
-        if after == before and not events:
-            return Change(before, after, events)
-        entries = outbox_entries(events, self.clock())
+        change = Change(before, after, events, entries := outbox_entries(events, self.clock()))
+        if not change.is_written:
+            return change
+        if entries and loaded is not None and loaded.pending_events >= MAX_PENDING_EVENTS:
+            raise StoreUnavailable(f"{MAX_PENDING_EVENTS} events of one document wait for Kafka")
         update: dict[str, Any] = {"$set": self.dump(after), "$inc": {"v": 1}}
-        if entries:
-            if loaded is not None and loaded.pending_events >= MAX_PENDING_EVENTS:
-                raise StoreUnavailable(f"{MAX_PENDING_EVENTS} events of one document wait for Kafka")
-            update["$push"] = {"owed": {"$each": entries}}
+        if pushed := {name: {"$each": each} for name, each in self._pending(entries).items() if each}:
+            update["$push"] = pushed
         expected = self.filter({"_id": document_id, "v": {"$exists": False} if loaded is None else loaded.version})
         try:
             result = await self.collection.update_one(expected, update, upsert=loaded is None, session=session)
@@ -193,7 +207,11 @@ class Documents(Generic[T]):
             raise VersionConflict from None
         if not result.matched_count and result.upserted_id is None:
             raise VersionConflict
-        return Change(before, after, events, entries)
+        return change
+
+    def _pending(self, entries: Sequence[Document]) -> dict[str, Sequence[Document]]:
+        """What the document holds until it is published, or chained, by field."""
+        return {"owed": entries, PENDING_LINES: audit_entries(self.audit_lines)}
 
     async def _find_one(self, query: Document, session: MongoSession | None = None) -> Versioned[T] | None:
         stored = await self.collection.find_one(self.filter(query), session=session)

@@ -9,6 +9,7 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from shared.access.clinic_id import ClinicId
+from shared.audit.line import AuditLine
 from shared.errors import IdTaken
 from shared.events import Event
 from shared.outbox.documents import Change, Decide, Versioned
@@ -28,6 +29,9 @@ class InMemoryDocuments(Generic[T]):
         self._pending_events = pending_events
         self._clinic_field = clinic_field
         self._clinic: ClinicId | None = None
+        self._audit_lines: Sequence[AuditLine] = ()
+        self.pending_lines: list[AuditLine] = []
+        """The audit lines of all changes."""
 
     @property
     def stored(self) -> Mapping[UUID, Versioned[T]]:
@@ -37,6 +41,11 @@ class InMemoryDocuments(Generic[T]):
     def within(self, clinic: ClinicId | None) -> "InMemoryDocuments[T]":
         documents = copy(self)  # with the same dictionary
         documents._clinic = clinic
+        return documents
+
+    def audited(self, *lines: AuditLine) -> "InMemoryDocuments[T]":
+        documents = copy(self)
+        documents._audit_lines = lines
         return documents
 
     async def get(self, document_id: UUID) -> T | None:
@@ -63,8 +72,9 @@ class InMemoryDocuments(Generic[T]):
 
     def write(self, document_id: UUID, change: Change[T]) -> None:
         """Write a change that was decided on the current document."""
-        if change.after != change.before or change.events:
+        if change.is_written:
             self.put(document_id, change.after, change.events)
+            self.pending_lines += self._audit_lines
 
     def put(self, document_id: UUID, document: T, events: Sequence[Event] = ()) -> None:
         """Store the document as the next version, with its events."""
