@@ -21,6 +21,11 @@ class InMemoryAuditStore:
         self._leases: dict[ClinicId, tuple[UUID, float]] = {}
         """The owner, and when the lease expires."""
 
+    def clear(self) -> None:
+        """Remove everything, as who can change a database could."""
+        self.entries.clear()
+        self._released.clear()
+
     async def claim(self, clinic: ClinicId, owner: UUID, lease: timedelta) -> bool:
         now = self._monotonic_clock()
         holder, expires_at = self._leases.get(clinic, (owner, now))
