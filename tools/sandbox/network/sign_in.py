@@ -75,7 +75,8 @@ async def accept_invitation(browser: httpx2.AsyncClient, link: str, person: Acco
 async def _choose(browser: httpx2.AsyncClient, page: httpx2.Response, person: Account) -> httpx2.Response:
     """Choose `person` on the issuer's page, and follow where it leads."""
     if INTERACTION not in page.url.path:
-        raise SignInFailed(f"{page.history[0].url if page.history else ''} ended at {page.url}: {page.status_code}")
+        start, *_ = [*page.history, page]
+        raise SignInFailed(f"GET {start.url} ended at {page.url} with {page.status_code}")
     response = await browser.post(page.url, data={"account": person.subject})
     if INTERACTION in response.url.path or not response.is_success:
         raise SignInFailed(f"the sign-in of {person.subject} ended at {response.url} with {response.status_code}")
